@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lines are built in one buffer and leave in one write, so that lines of several processes never mix in a file. */
+#include "base/log.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/encode.h"
+
+#include <pthread.h>
+#include <syslog.h>
+
+static struct log_target target = { .fd = STDERR_FILENO, .least = L_INFO, .name = "hato", .host = "localhost" };
+static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
+
+static const char *const level_names[] = { "debug", "info", "warning", "error", "fatal" };
+static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT };
+
+static void add_clean(struct buf *out, struct slice s) {
+	for (size_t i = 0; i < s.len; i++) buf_byte(out, ascii_control(s.at[i]) ? '?' : s.at[i]);
+}
+
+static void add_text_fields(struct buf *out, const struct log_field *f, size_t count, bool comma) {
+	for (size_t i = 0; i < count; i++, f++) {
+		if (f->kind == FIELD_REMARK) {
+			buf_add(out, S(" ("));
+			add_clean(out, f->text);
+			buf_byte(out, ')');
+			continue;
+		}
+		if (comma) buf_add(out, S(", "));
+		comma = true;
+		buf_addf(out, "%s=", f->key);
+		if (f->kind == FIELD_NUMBER) {
+			buf_addf(out, "%lld", (long long)f->number);
+			continue;
+		}
+		if (f->kind == FIELD_ADDRESS) buf_byte(out, '<');
+		add_clean(out, f->text);
+		if (f->kind == FIELD_ADDRESS) buf_byte(out, '>');
+	}
+}
+
+static void format_text(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level,
+                        const char *service, uint64_t session, const char *id, const char *text,
+                        const struct log_field *f, size_t count) {
+	if (t->fd >= 0) {
+		static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+		time_t seconds = (time_t)(now_us / 1000000);
+		struct tm tm;
+		localtime_r(&seconds, &tm);
+		buf_addf(out, "%s %2d %02d:%02d:%02d %s ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, t->host);
+	}
+	buf_addf(out, "%s/%s[%llu]: ", t->name, service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	if (level >= L_WARN) buf_addf(out, "%s: ", level_names[level]);
+	if (id != NULL && id[0] != '\0') buf_addf(out, "%s: ", id);
+	if (text != NULL) add_clean(out, slice_of(text));
+	add_text_fields(out, f, count, false);
+}
+
+static void add_json(struct buf *out, struct slice s) {
+	buf_byte(out, '"');
+	while (s.len != 0) {
+		uint32_t c = utf8_next(&s);
+		if (c == '"' || c == '\\') buf_addf(out, "\\%c", (int)c);
+		else if (c < 32 || c == 127) buf_addf(out, "\\u%04x", c);
+		else utf8_add(out, c);
+	}
+	buf_byte(out, '"');
+}
+
+static void format_json(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level,
+                        const char *service, uint64_t session, const char *id, const char *text,
+                        const struct log_field *f, size_t count) {
+	time_t seconds = (time_t)(now_us / 1000000);
+	struct tm tm;
+	gmtime_r(&seconds, &tm);
+	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+	         tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
+	add_json(out, slice_of(t->host));
+	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	if (id != NULL && id[0] != '\0') buf_addf(out, ",\"id\":\"%s\"", id);
+	buf_addf(out, ",\"level\":\"%s\"", level_names[level]);
+	if (text != NULL) {
+		buf_add(out, S(",\"text\":"));
+		add_json(out, slice_of(text));
+	}
+	for (size_t i = 0; i < count; i++, f++) {
+		buf_addf(out, ",\"%s\":", f->key);
+		if (f->kind == FIELD_NUMBER) buf_addf(out, "%lld", (long long)f->number);
+		else add_json(out, f->text);
+	}
+	buf_byte(out, '}');
+}
+
+void log_format(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level, const char *service,
+                uint64_t session, const char *id, const char *text, const struct log_field *fields, size_t count) {
+	(t->form == LOG_FORM_JSON ? format_json : format_text)(out, t, now_us, level, service, session, id, text, fields, count);
+}
+
+void log_open(const struct log_target *new_target) {
+	pthread_rwlock_wrlock(&target_lock);
+	target = *new_target;
+	if (target.fd < 0) openlog(NULL, 0, target.facility);
+	pthread_rwlock_unlock(&target_lock);
+}
+
+void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
+              const struct log_field *fields, size_t count) {
+	int kept = errno;
+	AUTO_BUF struct buf line = BUF(KIB(64));
+	pthread_rwlock_rdlock(&target_lock);
+	if (level >= target.least) {
+		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);
+		if (target.fd < 0) {
+			/* syslog(3) would put its own tag in front: ours is in the line already */
+			syslog(level_priorities[level], "%s", buf_text(&line));
+		} else {
+			buf_byte(&line, '\n');
+			ssize_t n = write(target.fd, line.at, line.len);
+			(void)n; /* a log that cannot be written must not stop the mail */
+		}
+	}
+	pthread_rwlock_unlock(&target_lock);
+	errno = kept;
+}
+
+void say(enum log_level level, const char *service, const char *format, ...) {
+	AUTO_BUF struct buf text = BUF(KIB(16));
+	va_list args;
+	va_start(args, format);
+	buf_addv(&text, format, args);
+	va_end(args);
+	log_line(level, service, 0, NULL, buf_text(&text), NULL, 0);
+}
