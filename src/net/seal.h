@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/base.h"
+/* What a role gives up after its start-up. */
+enum seal_need {
+	SEAL_CONNECT = 1, /* opens outgoing connections */
+	SEAL_FILES = 2,   /* opens files in its data folder */
+	SEAL_SPAWN = 4,   /* starts processes */
+};
+/* Becomes the Unix user and its groups for good (only as root; otherwise does nothing). */
+int user_drop(const char *user);
+/* Locks the process in: no_new_privs, no core dumps of secrets, not traceable. Landlock and seccomp stand here. */
+int seal(unsigned needs);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/buf.h"
+#include "base/clock.h"
+#include "net/tls.h"
+/* A stream: bytes both ways over a connected socket, plain or TLS, with a buffer for each direction. The descriptor is
+ * non-blocking underneath and TCP_NODELAY is set. Used by one thread at a time.
+ *
+ * Two ways to use it:
+ *  stepped (servers): stream_fill when woken, consume with stream_line/stream_peek, queue replies with stream_put, then
+ *     stream_flush once (replies that belong together leave in one write), park for stream_events();
+ *  waiting (clients, users who have logged in): stream_wait_* with a deadline.
+ * Results: STREAM_OK or a named answer; below zero: fail() text. */
+enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_CLOSED, STREAM_LATE, STREAM_LONG };
+
+struct stream;
+/* Takes the descriptor over (also makes it non-blocking). Limits are for each buffer; what passes them is STREAM_LONG
+ * for lines, and stops reading for the rest. */
+struct stream *stream_new(int fd, size_t in_limit, size_t out_limit);
+void stream_close(struct stream **s); /* closes the descriptor; does not flush */
+int stream_fd(const struct stream *s);
+int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor back; must not be TLS or hold bytes */
+
+/* TLS. Begins the handshake on the next fill/flush; everything buffered from the clear text part must have been consumed:
+ * bytes left in the in-buffer are an injection (RFC 3207 §6, CVE-2011-0411) and make both fail. */
+int stream_start_tls_server(struct stream *s, struct tls_server *server);
+int stream_start_tls_client(struct stream *s, struct tls_client *client, const char *server_name);
+bool stream_is_tls(const struct stream *s); /* handshake finished */
+const struct tls *stream_tls(const struct stream *s);
+
+/* Stepped. stream_fill: goes on with a handshake under way, then reads what has arrived: STREAM_OK (something new is in
+ * the in-buffer), STREAM_AGAIN (nothing now), STREAM_CLOSED (the peer ended; buffered bytes can still be consumed). */
+int stream_fill(struct stream *s);
+struct slice stream_peek(const struct stream *s); /* what is buffered; valid until the next fill or eat */
+void stream_eat(struct stream *s, size_t n);
+/* A whole line if one is buffered: STREAM_OK and *line without its line end (CRLF or LF; *bare is set for LF alone when
+ * bare is not NULL), STREAM_AGAIN, or STREAM_LONG when more than max bytes came without a line end. The line is borrowed
+ * until the next fill; it counts as eaten. */
+int stream_line(struct stream *s, size_t max, struct slice *line, bool *bare);
+bool stream_put(struct stream *s, struct slice bytes); /* false: over the limit; the stream is then useless */
+bool stream_putf(struct stream *s, const char *format, ...) PRINTF_LIKE(2, 3);
+struct buf *stream_out(struct stream *s);             /* the out-buffer itself, to build replies in place */
+int stream_flush(struct stream *s);                    /* STREAM_OK (all written), STREAM_AGAIN, STREAM_CLOSED */
+uint32_t stream_events(const struct stream *s);        /* what to park for */
+bool stream_has_input(const struct stream *s);         /* bytes already here (buffer or inside TLS): do not park */
+void stream_relax(struct stream *s);                   /* about to be parked: free empty buffers */
+
+/* Waiting. STREAM_LATE when the deadline passed. */
+int stream_wait_handshake(struct stream *s, int64_t deadline);
+int stream_wait_fill(struct stream *s, int64_t deadline); /* at least one new byte */
+int stream_wait_line(struct stream *s, size_t max, struct slice *line, int64_t deadline);
+int stream_wait_flush(struct stream *s, int64_t deadline);
+/* Writes bytes through (flushing what is queued first), without keeping more than the out limit in memory. */
+int stream_wait_put(struct stream *s, struct slice bytes, int64_t deadline);
+/* How many bytes went through, both ways, TLS overhead not counted. */
+uint64_t stream_bytes_in(const struct stream *s);
+uint64_t stream_bytes_out(const struct stream *s);
