@@ -68,8 +68,7 @@ void tls_verify(struct tls *t, enum tls_verify how);
 int tls_expect_name(struct tls *t, const char *name);
 /* DANE (RFC 7672): one call for each usable TLSA record. From the first on, only these count, whatever verify says. 1: the
  * record is not usable (unknown parameters) and was passed over. Usages 0 and 1 are not usable for SMTP. */
-struct tlsa { uint8_t usage, selector, matching; struct slice data; };
-int tls_expect_tlsa(struct tls *t, const struct tlsa *record);
+int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matching, struct slice data);
 /* A certificate or public key with this digest is trusted, nothing else (Postfix's fingerprint level). */
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest);
 
