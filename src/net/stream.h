@@ -26,7 +26,7 @@ int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor
 int stream_start_tls_server(struct stream *s, struct tls_server *server);
 int stream_start_tls_client(struct stream *s, struct tls_client *client, const char *server_name);
 bool stream_is_tls(const struct stream *s); /* handshake finished */
-const struct tls *stream_tls(const struct stream *s);
+struct tls *stream_tls(const struct stream *s); /* NULL before stream_start_tls_… */
 
 /* Stepped. stream_fill: goes on with a handshake under way, then reads what has arrived: STREAM_OK (something new is in
  * the in-buffer), STREAM_AGAIN (nothing now), STREAM_CLOSED (the peer ended; buffered bytes can still be consumed). */

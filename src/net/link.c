@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Channels are stream sockets; a frame is an 12-byte header, the body, and descriptors that ride on the header. Both ends
+ * are our own processes, so a frame comes whole and soon: receiving one may wait. Its length is bounded all the same. */
+#include "net/link.h"
+#include "base/fail.h"
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000 };
+
+struct header {
+	uint32_t kind, length, fd_count;
+};
+
+union fd_space {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(LINK_FDS * sizeof(int))];
+};
+
+static int send_all(int fd, const char *at, size_t len) {
+	while (len != 0) {
+		ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return errno == EPIPE || errno == ECONNRESET ? LINK_LATE : fail_errno("send to another process");
+		at += n;
+		len -= (size_t)n;
+	}
+	return LINK_OK;
+}
+
+int link_send(int channel, const struct link_frame *f) {
+	must(f->fd_count <= LINK_FDS);
+	if (f->body.len > LINK_FRAME_MAX) return fail("message of %zu bytes to another process", f->body.len);
+	struct header h = { f->kind, (uint32_t)f->body.len, (uint32_t)f->fd_count };
+	struct iovec parts[2] = { { &h, sizeof h }, { (void *)(uintptr_t)f->body.at, f->body.len } };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = f->body.len != 0 ? 2 : 1 };
+	union fd_space space = { 0 };
+	if (f->fd_count != 0) {
+		m.msg_control = &space;
+		m.msg_controllen = CMSG_SPACE(f->fd_count * sizeof(int));
+		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(f->fd_count * sizeof(int));
+		memcpy(CMSG_DATA(c), f->fds, f->fd_count * sizeof(int));
+	}
+	ssize_t n;
+	do n = sendmsg(channel, &m, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) return errno == EPIPE || errno == ECONNRESET ? LINK_LATE : fail_errno("send to another process");
+	if ((size_t)n < sizeof h) {
+		int r = send_all(channel, (char *)&h + n, sizeof h - (size_t)n);
+		if (r != LINK_OK) return r;
+		n = sizeof h;
+	}
+	size_t sent = (size_t)n - sizeof h;
+	return send_all(channel, f->body.at + sent, f->body.len - sent);
+}
+
+static int wait_readable(int fd, int64_t deadline) {
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int n = poll(&p, 1, deadline_left(deadline));
+		if (n > 0) return LINK_OK;
+		if (n == 0) return LINK_LATE;
+		if (errno != EINTR) return fail_errno("poll");
+	}
+}
+
+/* Fills at; descriptors that come along are put into f. */
+static int receive_bytes(int fd, void *at, size_t len, struct link_frame *f, int64_t deadline) {
+	char *to = at;
+	while (len != 0) {
+		int r = deadline == NEVER ? LINK_OK : wait_readable(fd, deadline);
+		if (r != LINK_OK) return r;
+		struct iovec part = { to, len };
+		union fd_space space;
+		struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space };
+		ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return errno == ECONNRESET ? LINK_LATE : fail_errno("receive from another process");
+		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+			if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+			for (size_t i = 0; i < count; i++) {
+				int got;
+				memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof got);
+				if (f->fd_count < LINK_FDS) f->fds[f->fd_count++] = got;
+				else close(got);
+			}
+		}
+		if (n == 0) return LINK_LATE;
+		to += n;
+		len -= (size_t)n;
+	}
+	return LINK_OK;
+}
+
+void link_received_done(struct link_received *r) {
+	for (size_t i = 0; i < r->frame.fd_count; i++)
+		if (r->frame.fds[i] >= 0) close(r->frame.fds[i]);
+	buf_done(&r->mem);
+	*r = (struct link_received){ 0 };
+}
+
+int link_receive(int channel, struct link_received *out, int64_t deadline) {
+	struct link_received r = { .mem = BUF(LINK_FRAME_MAX) };
+	struct header h = { 0 };
+	int result = receive_bytes(channel, &h, sizeof h, &r.frame, deadline);
+	if (result == LINK_OK && (h.length > LINK_FRAME_MAX || h.fd_count != r.frame.fd_count))
+		result = fail("broken message from another process");
+	if (result == LINK_OK && h.length != 0) {
+		char *at = buf_room(&r.mem, h.length);
+		must(at != NULL);
+		result = receive_bytes(channel, at, h.length, &r.frame, deadline == NEVER ? NEVER : deadline_in(FRAME_WAIT_MS));
+		r.mem.len = h.length;
+	}
+	if (result != LINK_OK) {
+		link_received_done(&r);
+		return result;
+	}
+	r.frame.kind = h.kind;
+	r.frame.body = buf_slice(&r.mem);
+	*out = r;
+	return LINK_OK;
+}
+
+int link_frame_take_fd(struct link_frame *f, size_t index) {
+	if (index >= f->fd_count) return -1;
+	return TAKE_FD(f->fds[index]);
+}
+
+/* Asking. */
+
+struct link {
+	int dial;
+	pthread_mutex_t lock;
+	int idle[IDLE_CHANNELS];
+	size_t idle_count;
+};
+
+struct link *link_new(int dial_fd) {
+	struct link *l = mem_get(sizeof *l);
+	l->dial = dial_fd;
+	pthread_mutex_init(&l->lock, NULL);
+	return l;
+}
+
+void link_free(struct link **lp) {
+	struct link *l = *lp;
+	if (l == NULL) return;
+	*lp = NULL;
+	for (size_t i = 0; i < l->idle_count; i++) close(l->idle[i]);
+	pthread_mutex_destroy(&l->lock);
+	free(l);
+}
+
+int link_channel(struct link *l) {
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno("socket pair");
+	struct link_frame hello = { .fds = { pair[1] }, .fd_count = 1 };
+	int r = link_send(l->dial, &hello);
+	close(pair[1]);
+	if (r == LINK_OK) return pair[0];
+	close(pair[0]);
+	return r < 0 ? r : fail("the other process cannot be reached");
+}
+
+/* An idle channel whose far end is gone reads as ended. */
+static bool channel_alive(int fd) {
+	char c;
+	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+static int channel_get(struct link *l) {
+	for (;;) {
+		pthread_mutex_lock(&l->lock);
+		int fd = l->idle_count != 0 ? l->idle[--l->idle_count] : -1;
+		pthread_mutex_unlock(&l->lock);
+		if (fd < 0) return link_channel(l);
+		if (channel_alive(fd)) return fd;
+		close(fd);
+	}
+}
+
+static void channel_put(struct link *l, int fd) {
+	pthread_mutex_lock(&l->lock);
+	bool keep = l->idle_count < IDLE_CHANNELS;
+	if (keep) l->idle[l->idle_count++] = fd;
+	pthread_mutex_unlock(&l->lock);
+	if (!keep) close(fd);
+}
+
+int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
+	int fd = channel_get(l);
+	if (fd < 0) return fd;
+	int r = link_send(fd, ask);
+	if (r == LINK_OK) r = link_receive(fd, answer, deadline);
+	if (r == LINK_OK) channel_put(l, fd);
+	else close(fd);
+	return r;
+}
+
+/* Answering. */
+
+struct door { /* the dial socket: every frame on it is a new channel */
+	struct task task;
+	struct pool *pool;
+	int fd;
+	const struct link_rule *rules;
+	size_t count;
+	void *ctx;
+};
+
+struct channel {
+	struct task task;
+	int fd;
+	const struct door *door;
+	struct arena mem;
+};
+
+static void channel_close(struct channel *c) {
+	int fd = c->fd;
+	task_end(&c->task);
+	close(fd);
+	arena_done(&c->mem);
+	free(c);
+}
+
+static int answer(struct channel *c, const struct link_rule *rule, struct link_received *asked) {
+	AUTO_BUF struct buf out = BUF(LINK_FRAME_MAX);
+	struct link_question q = { .ask = &asked->frame, .mem = &c->mem, .answer = &out };
+	q.in = UNWIRE(asked->frame.body, &c->mem);
+	int r = rule->answer(c->door->ctx, &q);
+	if (r >= 0 && out.full) r = fail("answer too long");
+	if (r >= 0) {
+		struct link_frame f = { .kind = asked->frame.kind, .body = buf_slice(&out), .fd_count = q.answer_fd_count };
+		memcpy(f.fds, q.answer_fds, sizeof f.fds);
+		r = link_send(c->fd, &f);
+	}
+	for (size_t i = 0; i < q.answer_fd_count; i++) close(q.answer_fds[i]);
+	if (r < 0) say(L_ERROR, "link", "%s: %s", rule->name, fail_text());
+	arena_reset(&c->mem);
+	return r;
+}
+
+/* One question. False: the channel is over. */
+static bool channel_serve(struct channel *c) {
+	struct link_received asked;
+	if (link_receive(c->fd, &asked, deadline_in(FRAME_WAIT_MS)) != LINK_OK) return false;
+	const struct link_rule *rule = NULL;
+	for (size_t i = 0; i < c->door->count && rule == NULL; i++)
+		if (c->door->rules[i].kind == asked.frame.kind) rule = &c->door->rules[i];
+	if (rule == NULL) say(L_ERROR, "link", "another process asked for %u, which it may not: channel closed", asked.frame.kind);
+	bool go_on = rule != NULL && answer(c, rule, &asked) == LINK_OK;
+	link_received_done(&asked);
+	return go_on;
+}
+
+static void channel_step(struct task *t, enum wake why) {
+	struct channel *c = OWNER_OF(t, struct channel, task);
+	if (why == WAKE_STOP || (why == WAKE_IO && !channel_serve(c))) channel_close(c);
+	else task_park(t, EPOLLIN, 0, NEVER);
+}
+
+static void door_step(struct task *t, enum wake why) {
+	struct door *d = OWNER_OF(t, struct door, task);
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return; /* the door stays: channels point to it, and there is one a process */
+	}
+	struct link_received r;
+	if (why == WAKE_IO && link_receive(d->fd, &r, deadline_in(0)) == LINK_OK) {
+		int fd = link_frame_take_fd(&r.frame, 0);
+		link_received_done(&r);
+		if (fd >= 0) {
+			struct channel *c = mem_get(sizeof *c);
+			c->task.step = channel_step;
+			c->fd = fd;
+			c->door = d;
+			pool_add(d->pool, &c->task, fd, -1);
+		}
+	}
+	task_park(t, EPOLLIN, 0, NEVER);
+}
+
+int link_serve(struct pool *p, int dial_fd, const struct link_rule *rules, size_t count, void *ctx) {
+	struct door *d = mem_get(sizeof *d);
+	*d = (struct door){ .pool = p, .fd = dial_fd, .rules = rules, .count = count, .ctx = ctx, .task.step = door_step };
+	pool_add(p, &d->task, dial_fd, -1);
+	return 0;
+}

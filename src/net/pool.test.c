@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parking, waking, deadlines, growth and stopping, with many tasks at once; run under TSan too. */
+#include "net/pool.h"
+#include "base/encode.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/test.h"
+
+struct echo {
+	struct task task;
+	int fd;
+	_Atomic int *steps, *stepping;
+};
+
+static void echo_step(struct task *t, enum wake why) {
+	struct echo *e = OWNER_OF(t, struct echo, task);
+	char bytes[64];
+	ssize_t n = why == WAKE_STOP ? 0 : recv(e->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	if (n == 0) {
+		int fd = e->fd;
+		task_end(t);
+		close(fd);
+		free(e);
+		return;
+	}
+	if (n > 0) must(send(e->fd, bytes, (size_t)n, MSG_NOSIGNAL) == n);
+	task_park(t, EPOLLIN, 0, deadline_in(MINUTES(5)));
+}
+
+static int add_echo(struct pool *p) {
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	struct echo *e = mem_get(sizeof *e);
+	e->task.step = echo_step;
+	e->fd = pair[1];
+	pool_add(p, &e->task, e->fd, -1);
+	return pair[0];
+}
+
+static void many_connections(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 8 });
+	int fds[200];
+	for (size_t i = 0; i < LEN(fds); i++) fds[i] = add_echo(p);
+	for (int round = 0; round < 20; round++) {
+		for (size_t i = 0; i < LEN(fds); i++) assert_int_equal(write(fds[i], "ping", 4), 4);
+		for (size_t i = 0; i < LEN(fds); i++) {
+			char b[4];
+			assert_int_equal(recv(fds[i], b, 4, MSG_WAITALL), 4);
+		}
+	}
+	for (size_t i = 0; i < LEN(fds) / 2; i++) close(fds[i]);
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	for (size_t i = LEN(fds) / 2; i < LEN(fds); i++) close(fds[i]);
+	pool_free(&p);
+	assert_null(p);
+}
+
+struct sleeper {
+	struct task task;
+	_Atomic int deadlines, calls;
+	_Atomic int64_t woken_at;
+	int64_t until;
+};
+
+static void sleeper_step(struct task *t, enum wake why) {
+	struct sleeper *s = OWNER_OF(t, struct sleeper, task);
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return;
+	}
+	if (why == WAKE_DEADLINE) {
+		s->woken_at = clock_ms();
+		s->deadlines++;
+		s->until = NEVER;
+	}
+	if (why == WAKE_CALL) s->calls++;
+	task_park(t, 0, 0, s->until);
+}
+
+static void deadlines_in_order(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = 4 });
+	struct sleeper s[50] = { 0 };
+	int64_t now = clock_ms();
+	for (size_t i = 0; i < LEN(s); i++) {
+		s[i].task.step = sleeper_step;
+		s[i].until = now + 20 + (int64_t)((i * 37) % 50) * 4;
+		pool_add(p, &s[i].task, -1, -1);
+	}
+	usleep(400000);
+	for (size_t i = 0; i < LEN(s); i++) {
+		assert_int_equal(s[i].deadlines, 1);
+		assert_true(s[i].woken_at >= now + 20 + (int64_t)((i * 37) % 50) * 4);
+	}
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	pool_free(&p);
+}
+
+struct waker {
+	struct pool *pool;
+	task_ref ref;
+};
+
+static void *wake_often(void *arg) {
+	struct waker *w = arg;
+	for (int i = 0; i < 5000; i++) task_wake(w->pool, w->ref);
+	return NULL;
+}
+
+static void wakes_from_everywhere(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 4 });
+	struct sleeper s = { .task.step = sleeper_step, .until = NEVER };
+	pool_add(p, &s.task, -1, -1);
+	usleep(20000);
+	struct waker w = { p, task_name(&s.task) };
+	pthread_t threads[4];
+	for (size_t i = 0; i < LEN(threads); i++) pthread_create(&threads[i], NULL, wake_often, &w);
+	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], NULL);
+	usleep(20000);
+	int before = s.calls;
+	assert_true(before > 1);
+	task_wake(p, w.ref);
+	usleep(20000);
+	assert_int_equal(s.calls, before + 1); /* none is lost when it is quiet */
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	task_wake(p, w.ref);                   /* too late: nothing happens */
+	pool_free(&p);
+}
+
+static _Atomic int running, most;
+
+static void block(void *arg) {
+	(void)arg;
+	int now = ++running, seen = most;
+	while (now > seen && !atomic_compare_exchange_weak(&most, &seen, now)) {}
+	usleep(100000);
+	running--;
+}
+
+static void grows_when_all_wait(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = 10 });
+	for (int i = 0; i < 30; i++) pool_call(p, block, NULL);
+	usleep(600000);
+	assert_int_equal(running, 0);
+	assert_true(most >= 9 && most <= 10);
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	pool_free(&p);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_connections),
+		cmocka_unit_test(deadlines_in_order),
+		cmocka_unit_test(wakes_from_everywhere),
+		cmocka_unit_test(grows_when_all_wait),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
