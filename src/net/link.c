@@ -209,24 +209,25 @@ int link_call(struct link *l, const struct link_frame *ask, struct link_received
 
 /* Answering. */
 
-struct door { /* the dial socket: every frame on it is a new channel */
+struct door { /* where new channels come from: a dial socket, or one that listens */
 	struct task task;
 	struct pool *pool;
 	int fd;
-	const struct link_rule *rules;
-	size_t count;
-	void *ctx;
+	int (*open)(int fd); /* a new channel, or -1 */
+	const struct link_service *service;
 };
 
 struct channel {
 	struct task task;
 	int fd;
-	const struct door *door;
+	const struct link_service *service;
 	struct arena mem;
+	void *kept;
 };
 
 static void channel_close(struct channel *c) {
 	int fd = c->fd;
+	if (c->kept != NULL) c->service->keeper->done(c->kept);
 	task_end(&c->task);
 	close(fd);
 	arena_done(&c->mem);
@@ -235,9 +236,9 @@ static void channel_close(struct channel *c) {
 
 static int answer(struct channel *c, const struct link_rule *rule, struct link_received *asked) {
 	AUTO_BUF struct buf out = BUF(LINK_FRAME_MAX);
-	struct link_question q = { .ask = &asked->frame, .mem = &c->mem, .answer = &out };
+	struct link_question q = { .ask = &asked->frame, .mem = &c->mem, .answer = &out, .kept = &c->kept };
 	q.in = UNWIRE(asked->frame.body, &c->mem);
-	int r = rule->answer(c->door->ctx, &q);
+	int r = rule->answer(c->service->ctx, &q);
 	if (r >= 0 && out.full) r = fail("answer too long");
 	if (r >= 0) {
 		struct link_frame f = { .kind = asked->frame.kind, .body = buf_slice(&out), .fd_count = q.answer_fd_count };
@@ -255,8 +256,8 @@ static bool channel_serve(struct channel *c) {
 	struct link_received asked;
 	if (link_receive(c->fd, &asked, deadline_in(FRAME_WAIT_MS)) != LINK_OK) return false;
 	const struct link_rule *rule = NULL;
-	for (size_t i = 0; i < c->door->count && rule == NULL; i++)
-		if (c->door->rules[i].kind == asked.frame.kind) rule = &c->door->rules[i];
+	for (size_t i = 0; i < c->service->count && rule == NULL; i++)
+		if (c->service->rules[i].kind == asked.frame.kind) rule = &c->service->rules[i];
 	if (rule == NULL) say(L_ERROR, "link", "another process asked for %u, which it may not: channel closed", asked.frame.kind);
 	bool go_on = rule != NULL && answer(c, rule, &asked) == LINK_OK;
 	link_received_done(&asked);
@@ -265,34 +266,52 @@ static bool channel_serve(struct channel *c) {
 
 static void channel_step(struct task *t, enum wake why) {
 	struct channel *c = OWNER_OF(t, struct channel, task);
-	if (why == WAKE_STOP || (why == WAKE_IO && !channel_serve(c))) channel_close(c);
-	else task_park(t, EPOLLIN, 0, NEVER);
+	if (why == WAKE_STOP || (why == WAKE_IO && !channel_serve(c))) {
+		channel_close(c);
+		return;
+	}
+	if (why == WAKE_DEADLINE) c->service->keeper->expire(c->kept);
+	task_park(t, EPOLLIN, 0, c->kept != NULL ? c->service->keeper->deadline(c->kept) : NEVER);
 }
 
 static void door_step(struct task *t, enum wake why) {
 	struct door *d = OWNER_OF(t, struct door, task);
 	if (why == WAKE_STOP) {
 		task_end(t);
-		return; /* the door stays: channels point to it, and there is one a process */
+		free(d);
+		return;
 	}
-	struct link_received r;
-	if (why == WAKE_IO && link_receive(d->fd, &r, deadline_in(0)) == LINK_OK) {
-		int fd = link_frame_take_fd(&r.frame, 0);
-		link_received_done(&r);
-		if (fd >= 0) {
-			struct channel *c = mem_get(sizeof *c);
-			c->task.step = channel_step;
-			c->fd = fd;
-			c->door = d;
-			pool_add(d->pool, &c->task, fd, -1);
-		}
+	int fd = why == WAKE_IO ? d->open(d->fd) : -1;
+	if (fd >= 0) {
+		struct channel *c = mem_get(sizeof *c);
+		*c = (struct channel){ .task.step = channel_step, .fd = fd, .service = d->service };
+		pool_add(d->pool, &c->task, fd, -1);
 	}
 	task_park(t, EPOLLIN, 0, NEVER);
 }
 
-int link_serve(struct pool *p, int dial_fd, const struct link_rule *rules, size_t count, void *ctx) {
+static int open_dialled(int fd) {
+	struct link_received r;
+	if (link_receive(fd, &r, deadline_in(0)) != LINK_OK) return -1;
+	int channel = link_frame_take_fd(&r.frame, 0);
+	link_received_done(&r);
+	return channel;
+}
+
+static int open_accepted(int fd) {
+	return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+}
+
+static void open_door(struct pool *p, int fd, int (*open)(int), const struct link_service *service) {
 	struct door *d = mem_get(sizeof *d);
-	*d = (struct door){ .pool = p, .fd = dial_fd, .rules = rules, .count = count, .ctx = ctx, .task.step = door_step };
-	pool_add(p, &d->task, dial_fd, -1);
-	return 0;
+	*d = (struct door){ .task.step = door_step, .pool = p, .fd = fd, .open = open, .service = service };
+	pool_add(p, &d->task, fd, -1);
+}
+
+void link_serve(struct pool *p, int dial_fd, const struct link_service *service) {
+	open_door(p, dial_fd, open_dialled, service);
+}
+
+void link_serve_socket(struct pool *p, int listen_fd, const struct link_service *service) {
+	open_door(p, listen_fd, open_accepted, service);
 }

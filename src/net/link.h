@@ -48,6 +48,7 @@ struct link_question {
 	struct buf *answer;       /* packed by the answering function */
 	int answer_fds[LINK_FDS]; /* closed after they were sent */
 	size_t answer_fd_count;
+	void **kept;              /* what this channel keeps between questions, NULL at first; see link_keeper */
 };
 struct link_rule {
 	uint32_t kind;
@@ -55,5 +56,19 @@ struct link_rule {
 	/* 0: answer is sent. Below zero: the fail() text is logged and the channel is closed, which the asker sees as LINK_LATE. */
 	int (*answer)(void *ctx, struct link_question *q);
 };
-/* Serves every channel that comes in through dial_fd, in tasks of the pool, until pool_stop. */
-int link_serve(struct pool *p, int dial_fd, const struct link_rule *rules, size_t count, void *ctx);
+/* For answerers that keep something for a channel (relay: an open connection). */
+struct link_keeper {
+	int64_t (*deadline)(void *kept); /* when to call expire, NEVER: not at all */
+	void (*expire)(void *kept);
+	void (*done)(void *kept);        /* the channel ends */
+};
+struct link_service {
+	const struct link_rule *rules;
+	size_t count;
+	void *ctx;
+	const struct link_keeper *keeper; /* NULL: nothing is kept */
+};
+/* Serves every channel that comes in through dial_fd, in tasks of the pool, until pool_stop. service must outlive the pool. */
+void link_serve(struct pool *p, int dial_fd, const struct link_service *service);
+/* The same for a listening Unix socket: each connection is a channel. */
+void link_serve_socket(struct pool *p, int listen_fd, const struct link_service *service);

@@ -61,7 +61,8 @@ static void *ask_often(void *arg) {
 
 static struct pool *serve(int fd) {
 	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 16 });
-	link_serve(p, fd, rules, LEN(rules), NULL);
+	static const struct link_service service = { .rules = rules, .count = LEN(rules) };
+	link_serve(p, fd, &service);
 	return p;
 }
 

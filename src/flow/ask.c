@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/ask.h"
+#include "base/fail.h"
+
+#define ASK_TEXT_FIELDS(F) F(text, text)
+WIRE_STRUCT(ask_text, ASK_TEXT_FIELDS)
+WIRE_STRUCT(route_ask, ROUTE_ASK_FIELDS)
+WIRE_STRUCT(route_answer, ROUTE_ANSWER_FIELDS)
+WIRE_STRUCT(account_ask, ACCOUNT_ASK_FIELDS)
+WIRE_STRUCT(account_answer, ACCOUNT_ANSWER_FIELDS)
+WIRE_STRUCT(accept_recipient, ACCEPT_RECIPIENT_FIELDS)
+WIRE_STRUCT(accept_ask, ACCEPT_ASK_FIELDS)
+WIRE_STRUCT(accept_answer, ACCEPT_ANSWER_FIELDS)
+WIRE_STRUCT(session_ask, SESSION_ASK_FIELDS)
+WIRE_STRUCT(session_answer, SESSION_ANSWER_FIELDS)
+WIRE_STRUCT(refused_ask, REFUSED_ASK_FIELDS)
+WIRE_STRUCT(empty_answer, EMPTY_ANSWER_FIELDS)
+WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
+WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
+WIRE_STRUCT(sign_ask, SIGN_ASK_FIELDS)
+WIRE_STRUCT(sign_answer, SIGN_ANSWER_FIELDS)
+WIRE_STRUCT(secret_ask, SECRET_ASK_FIELDS)
+WIRE_STRUCT(secret_answered, SECRET_ANSWERED_FIELDS)
+WIRE_STRUCT(relay_recipient, RELAY_RECIPIENT_FIELDS)
+WIRE_STRUCT(relay_ask, RELAY_ASK_FIELDS)
+WIRE_STRUCT(relay_outcome, RELAY_OUTCOME_FIELDS)
+WIRE_STRUCT(relay_answer, RELAY_ANSWER_FIELDS)
+WIRE_STRUCT(admin_ask, ADMIN_ASK_FIELDS)
+WIRE_STRUCT(admin_answer, ADMIN_ANSWER_FIELDS)
+
+enum { QUICK_MS = 20000, ACCEPT_MS = 120000 };
+
+/* The answer's text is copied into mem, so that the frame can go. */
+static struct unwire keep_answer(const struct link_received *got, struct arena *mem) {
+	return UNWIRE(arena_slice(mem, got->frame.body), mem);
+}
+
+/* One function for each question: pack, call, unpack. */
+#define ASK_BODY(link_, kind_, name, answer_name, fd_, ms_) \
+	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX); \
+	name##_pack(&packed, ask); \
+	struct link_frame frame = { .kind = kind_, .body = buf_slice(&packed), .fds = { fd_ }, .fd_count = (fd_) >= 0 }; \
+	struct link_received got = { 0 }; \
+	int r = link_call(link_, &frame, &got, deadline_in(ms_)); \
+	mem_wipe(packed.at, packed.len <= 4096 ? packed.len : 0); \
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER; \
+	struct unwire in = keep_answer(&got, mem); \
+	link_received_done(&got); \
+	answer_name##_unpack(&in, answer); \
+	return in.bad ? fail("broken answer from another process") : ASK_OK;
+
+int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer) {
+	ASK_BODY(core, ASK_ROUTE, route_ask, route_answer, -1, QUICK_MS)
+}
+
+int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer) {
+	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS)
+}
+
+int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem, struct accept_answer *answer) {
+	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS)
+}
+
+int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem, struct session_answer *answer) {
+	ASK_BODY(core, ASK_SESSION, session_ask, session_answer, wire, QUICK_MS)
+}
+
+int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *mem) {
+	struct empty_answer nothing, *answer = &nothing;
+	ASK_BODY(core, ASK_REFUSED, refused_ask, empty_answer, -1, QUICK_MS)
+}
+
+int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem, struct password_answer *answer) {
+	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS)
+}
+
+int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, struct sign_answer *answer) {
+	ASK_BODY(vault, ASK_SIGN, sign_ask, sign_answer, -1, QUICK_MS)
+}
+
+int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer) {
+	ASK_BODY(vault, ASK_SECRET, secret_ask, secret_answered, -1, QUICK_MS)
+}
+
+int ask_relay_send(int channel, const struct relay_ask *ask, int body) {
+	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
+	relay_ask_pack(&packed, ask);
+	struct link_frame frame = { .kind = ASK_RELAY, .body = buf_slice(&packed), .fds = { body }, .fd_count = 1 };
+	int r = link_send(channel, &frame);
+	return r == LINK_OK ? ASK_OK : r < 0 ? r : ASK_LATER;
+}
+
+int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer) {
+	struct link_received got = { 0 };
+	int r = link_receive(channel, &got, deadline_in(QUICK_MS));
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
+	struct unwire in = keep_answer(&got, mem);
+	link_received_done(&got);
+	relay_answer_unpack(&in, answer);
+	return in.bad ? fail("broken answer from relay") : ASK_OK;
+}
+
+int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer) {
+	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
+	admin_ask_pack(&packed, ask);
+	int r = link_send(channel, &(struct link_frame){ .kind = ASK_ADMIN, .body = buf_slice(&packed) });
+	mem_wipe(packed.at, packed.len);
+	struct link_received got = { 0 };
+	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
+	struct unwire in = keep_answer(&got, mem);
+	link_received_done(&got);
+	admin_answer_unpack(&in, answer);
+	return in.bad ? fail("broken answer from the server") : ASK_OK;
+}

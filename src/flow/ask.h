@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "net/link.h"
+/* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a plain
+ * function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c, role/vault.c, role/relay.c).
+ *
+ * Text in an answer lives in the arena given. Results: ASK_OK; ASK_LATER, when the other process is not there, was restarted
+ * meanwhile or took too long (whether it acted is then not known); below zero fail(). */
+enum ask_result { ASK_OK, ASK_LATER };
+
+enum ask_kind {
+	ASK_ROUTE = 1, /* edge → core: where does this address lead? */
+	ASK_ACCOUNT,   /* edge → core: may this login come in, and which account is it? */
+	ASK_ACCEPT,    /* edge → core: take this message */
+	ASK_SESSION,   /* edge → core: go on with this client who has logged in */
+	ASK_REFUSED,   /* edge → core: we refused this (for `hato why`) */
+	ASK_PASSWORD,  /* edge → vault: is this password right? */
+	ASK_SIGN,      /* edge → vault: sign this with a TLS key */
+	ASK_SECRET,    /* core → vault: set or delete a password */
+	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
+	ASK_ADMIN,     /* the hato command → core: an operator's request */
+};
+
+/* A list of texts, for use inside the structs below. */
+struct ask_text {
+	struct slice text;
+};
+WIRE_DECLARE(ask_text)
+
+struct route_ask {
+	struct slice address;
+};
+#define ROUTE_ASK_FIELDS(F) F(text, address)
+enum route_verdict {
+	ROUTE_LOCAL,    /* an account or alias of ours */
+	ROUTE_UNKNOWN,  /* our domain, nobody of that name */
+	ROUTE_DISABLED, /* the account is switched off */
+	ROUTE_FOREIGN,  /* not our domain */
+};
+struct route_answer {
+	uint32_t verdict;
+};
+#define ROUTE_ANSWER_FIELDS(F) F(u32, verdict)
+int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer);
+
+struct account_ask {
+	struct slice login;
+};
+#define ACCOUNT_ASK_FIELDS(F) F(text, login)
+struct account_answer {
+	bool granted;
+	uint64_t account;
+	struct slice name; /* the account's address */
+};
+#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(u64, account) F(text, name)
+int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer);
+
+struct accept_recipient {
+	struct slice address; /* local@domain as given in RCPT */
+	struct slice orcpt;   /* RFC 3461 "type;xtext", or empty */
+	uint32_t notify;      /* RFC 3461 bits */
+};
+#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+WIRE_DECLARE(accept_recipient)
+/* A message at the door. The stored body is head, then either body or, for a large one, size bytes of the descriptor that
+ * comes along. The first return_path bytes of head are the Return-Path line, which is not sent on to other servers. */
+struct accept_ask {
+	struct slice queue_id, sender, envid;
+	uint32_t ret;
+	int64_t arrived_us;
+	struct accept_recipient *recipients;
+	size_t recipients_count;
+	struct slice head, body;
+	uint64_t return_path, spooled; /* bytes in the descriptor */
+	struct slice summary;          /* packed, of the stored body */
+	struct slice message_id, client, login; /* for log and history: "name[address]", the logged-in user */
+	bool eight_bit, utf8;
+	uint64_t session;
+};
+#define ACCEPT_ASK_FIELDS(F) \
+	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) F(list, recipients, accept_recipient) \
+	F(text, head) F(text, body) F(u64, return_path) F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) \
+	F(text, login) F(bool_, eight_bit) F(bool_, utf8) F(u64, session)
+enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
+struct accept_answer {
+	uint32_t verdict;
+	struct slice status, text; /* for all but ACCEPT_STORED: "5.2.2", words */
+};
+#define ACCEPT_ANSWER_FIELDS(F) F(u32, verdict) F(text, status) F(text, text)
+/* spool: the descriptor, or -1. */
+int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem, struct accept_answer *answer);
+
+enum session_protocol { SESSION_IMAP };
+struct session_ask {
+	uint32_t protocol;
+	uint64_t account, session;
+	struct slice login, tag, remote;
+	bool tls;
+};
+#define SESSION_ASK_FIELDS(F) F(u32, protocol) F(u64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
+struct session_answer {
+	bool open;
+};
+#define SESSION_ANSWER_FIELDS(F) F(bool_, open)
+/* wire: core's end of the socket pair; stays the caller's. */
+int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem, struct session_answer *answer);
+
+struct refused_ask {
+	struct slice sender, recipient, peer, status, text;
+};
+#define REFUSED_ASK_FIELDS(F) F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text)
+struct empty_answer {
+	bool done;
+};
+#define EMPTY_ANSWER_FIELDS(F) F(bool_, done)
+int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *mem);
+
+struct password_ask {
+	struct slice login, password;
+};
+#define PASSWORD_ASK_FIELDS(F) F(text, login) F(text, password)
+struct password_answer {
+	bool right;
+};
+#define PASSWORD_ANSWER_FIELDS(F) F(bool_, right)
+int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem, struct password_answer *answer);
+
+struct sign_ask {
+	uint64_t key;
+	struct slice request; /* packed remote_sign_request */
+};
+#define SIGN_ASK_FIELDS(F) F(u64, key) F(text, request)
+struct sign_answer {
+	struct slice signature;
+};
+#define SIGN_ANSWER_FIELDS(F) F(text, signature)
+int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, struct sign_answer *answer);
+
+struct secret_ask {
+	struct slice account;
+	struct slice password; /* empty: delete */
+	bool is_hash;          /* password is a hash with its scheme */
+};
+#define SECRET_ASK_FIELDS(F) F(text, account) F(text, password) F(bool_, is_hash)
+struct secret_answered {
+	int answer;        /* enum secret_answer, 0: done */
+};
+#define SECRET_ANSWERED_FIELDS(F) F(int_, answer)
+int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer);
+
+struct relay_recipient {
+	struct slice address, orcpt;
+	uint32_t notify;
+};
+#define RELAY_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+WIRE_DECLARE(relay_recipient)
+/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. */
+struct relay_ask {
+	struct slice queue_id, hop, sender, envid, head;
+	uint32_t ret;
+	bool eight_bit, utf8;
+	uint64_t offset, size;
+	struct relay_recipient *recipients;
+	size_t recipients_count;
+};
+#define RELAY_ASK_FIELDS(F) \
+	F(text, queue_id) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) \
+	F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
+struct relay_outcome {
+	uint32_t fate;             /* enum smtp_fate */
+	struct slice status, text, diagnostic, host, relay, tls;
+	bool dsn;                  /* the next server takes care of success reports */
+	uint32_t uses;
+	int64_t setup_us, send_us; /* delays c and d */
+};
+#define RELAY_OUTCOME_FIELDS(F) \
+	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) F(bool_, dsn) \
+	F(u32, uses) F(i64, setup_us) F(i64, send_us)
+WIRE_DECLARE(relay_outcome)
+struct relay_answer {
+	struct relay_outcome *outcomes; /* one for each recipient, in order */
+	size_t outcomes_count;
+};
+#define RELAY_ANSWER_FIELDS(F) F(list, outcomes, relay_outcome)
+/* Asked by a task that parks on its channel until the answer can be read: two halves instead of one call. */
+int ask_relay_send(int channel, const struct relay_ask *ask, int body);
+int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer);
+
+struct admin_ask {
+	struct ask_text *args;
+	size_t args_count;
+	struct slice input; /* what came on standard input */
+};
+#define ADMIN_ASK_FIELDS(F) F(list, args, ask_text) F(text, input)
+struct admin_answer {
+	int code;           /* sysexits(3) */
+	struct slice out, err;
+};
+#define ADMIN_ANSWER_FIELDS(F) F(int_, code) F(text, out) F(text, err)
+/* channel: a connected control socket. */
+int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
+
+WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
+WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
+WIRE_DECLARE(refused_ask) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
+WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
+WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)

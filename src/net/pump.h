@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "net/pool.h"
+#include "net/stream.h"
+/* A pump carries bytes between a client's stream (TLS ends here) and a socket whose other end another process serves. It is
+ * what is left in edge of a client who has logged in; parked it holds no buffers. Stepped by its owner's task:
+ *
+ *	if (pump_step(p) == PUMP_PARK) task_park(t, pump_client_events(p), pump_inner_events(p), pump_deadline(p)); */
+struct pump;
+/* Borrows both; input that the stream already holds goes first. idle: milliseconds without a byte either way before it is over. */
+struct pump *pump_new(struct stream *client, int inner, int64_t idle) NONNULL_RESULT;
+void pump_free(struct pump **p);
+enum pump_next { PUMP_PARK, PUMP_OVER };
+enum pump_next pump_step(struct pump *p);
+uint32_t pump_client_events(const struct pump *p);
+uint32_t pump_inner_events(const struct pump *p);
+int64_t pump_deadline(const struct pump *p); /* the present when there is more to do at once */
