@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "conf/network.h"
+#include "flow/ask.h"
+#include "net/dns.h"
+#include "smtp/server.h"
+/* Admission: what edge decides while a stranger, or a user of ours, speaks SMTP to it. The conversation itself is smtp's;
+ * this answers its questions, takes the message in, and hands it to core. */
+
+/* One listening service; constant while sessions use it. */
+struct admit_params {
+	const char *service;             /* for the log: "smtpd", "submission/smtpd" */
+	const char *host;                /* myhostname */
+	const char *banner;              /* text of the greeting */
+	const char *origin;              /* myorigin: the domain of addresses without one */
+	const char *spool_dir;
+	size_t memory_limit;             /* larger contents are spooled to a file */
+	unsigned hop_limit;              /* hopcount_limit */
+	const struct networks *networks; /* mynetworks: may relay without log-in */
+	const struct domains *relay_domains;
+	bool show_login;                 /* smtpd_sasl_authenticated_header */
+	struct link *core, *vault;
+	struct dns *dns;
+	struct tls_server *tls;          /* NULL: no TLS */
+};
+
+struct admit;
+/* peer: the client; session: a number unique among live sessions, for the log. Looks the client's name up (may wait for DNS
+ * some seconds). */
+struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) NONNULL_RESULT;
+void admit_attach(struct admit *a, const struct smtp_server *server); /* the session it serves; before its first step */
+void admit_free(struct admit **a);
+extern const struct smtp_server_ops admit_ops; /* owner: a struct admit */
+
+/* A log-in of whatever protocol: asks vault for the password and core for the account. */
+enum login_verdict { LOGIN_GRANTED, LOGIN_REFUSED, LOGIN_LATER };
+enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password, struct arena *mem,
+                               struct account_answer *account);

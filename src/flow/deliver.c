@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One durable write for each message, however many recipients it has: there is no queue between the door and a mailbox
+ * of ours. */
+#include "flow/deliver.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "flow/return.h"
+#include "net/file.h"
+#include "queue/history.h"
+#include "smtp/deliver.h"
+#include "store/store.h"
+
+#define QUEUE_EXTRA_FIELDS(F) F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8)
+WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
+
+struct delivery {
+	struct arena mem;
+	struct post post;          /* what it points to is borrowed until the report */
+	struct routes routes;
+	struct blob_draft *draft;
+	size_t here, out;          /* ends of each kind */
+	struct queue_message queued;
+	struct delivery *bounce;   /* for recipients that lead nowhere */
+	int64_t blob;
+};
+
+static void count_ends(struct delivery *d, size_t *nowhere) {
+	for (size_t i = 0; i < d->routes.count; i++) {
+		enum route_kind kind = d->routes.at[i].kind;
+		d->here += kind == ROUTE_TO_ACCOUNT;
+		d->out += kind == ROUTE_TO_HOP;
+		*nowhere += kind == ROUTE_TO_NOWHERE;
+	}
+}
+
+static int route_all(struct db *db, const struct deliver_params *params, struct delivery *d) {
+	AUTO_READ struct db_conn *c = db_read(db);
+	if (c == NULL) return -1;
+	for (size_t i = 0; i < d->post.count; i++) {
+		int r = route_add(&d->routes, c, params->route, d->post.recipients[i].address, i);
+		if (r < 0) return r;
+	}
+	return 0;
+}
+
+/* The rows of the queue, for the ends that are elsewhere. */
+static void plan_queue(struct delivery *d) {
+	struct queue_recipient *list = arena_array(&d->mem, d->out, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; i < d->routes.count; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		if (e->kind != ROUTE_TO_HOP) continue;
+		const struct accept_recipient *from = &d->post.recipients[e->source];
+		list[n++] = (struct queue_recipient){ .address = e->address, .original = e->aliased ? e->original : SLICE_NONE, .orcpt = from->orcpt,
+			                              .hop = e->hop, .notify = from->notify };
+	}
+	struct queue_extra extra = { .return_path = d->post.return_path, .eight_bit = d->post.eight_bit, .utf8 = d->post.utf8 };
+	AUTO_BUF struct buf packed = BUF(64);
+	queue_extra_pack(&packed, &extra);
+	d->queued = (struct queue_message){
+		.id = d->post.queue_id, .sender = d->post.sender, .size = blob_draft_size(d->draft), .arrived_us = d->post.arrived_us,
+		.envid = d->post.envid, .ret = d->post.ret, .message_id = d->post.message_id, .extra = arena_slice(&d->mem, buf_slice(&packed)),
+		.recipients = list, .recipient_count = n,
+	};
+}
+
+/* The start of a spooled body: enough for its header. */
+static void read_start(const struct blob_source *body, struct buf *out) {
+	size_t want = (size_t)MIN_OF(body->fd_size, (uint64_t)SCAN_HEADER_MAX);
+	char *at = buf_room(out, want);
+	ssize_t n = at != NULL ? pread(body->fd, at, want, (off_t)body->fd_from) : -1;
+	if (n > 0) out->len += (size_t)n;
+}
+
+static int plan_bounce(struct db *db, const struct deliver_params *params, struct delivery *d, size_t nowhere) {
+	struct returned_recipient *list = arena_array(&d->mem, nowhere, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; i < d->routes.count; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		if (e->kind != ROUTE_TO_NOWHERE) continue;
+		const struct accept_recipient *from = &d->post.recipients[e->source];
+		if ((from->notify & NOTIFY_NEVER) == 0 && (from->notify == 0 || (from->notify & NOTIFY_FAILURE) != 0))
+			list[n++] = (struct returned_recipient){ .address = e->address, .original = e->original, .orcpt = from->orcpt,
+				                                 .status = e->status, .text = e->text };
+	}
+	if (n == 0) return 0;
+	const struct blob_source *body = &d->post.body;
+	struct returned what = {
+		.kind = RETURN_FAILURE, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
+		.arrived_us = d->post.arrived_us, .ret = d->post.ret, .recipients = list, .count = n,
+	};
+	AUTO_BUF struct buf original = BUF(MIB(8));
+	for (size_t i = 0; i < body->part_count; i++) buf_add(&original, body->parts[i]);
+	if (body->fd >= 0) read_start(body, &original);
+	what.message = buf_slice(&original);
+	what.whole = body->fd < 0 && original.len <= params->bounce_size;
+	return return_prepare(db, params, &what, &d->bounce);
+}
+
+struct delivery *delivery_new(void) {
+	struct delivery *d = mem_get(sizeof *d);
+	d->routes.mem = &d->mem;
+	return d;
+}
+
+struct arena *delivery_memory(struct delivery *d) {
+	return &d->mem;
+}
+
+int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post) {
+	d->post = *post;
+	int r = route_all(db, params, d);
+	if (r < 0) return r;
+	size_t nowhere = 0;
+	count_ends(d, &nowhere);
+	if (nowhere == 1 && d->routes.count == 1 && d->post.count == 1) return DELIVER_NO_RECIPIENT;
+	if (nowhere != 0 && (r = plan_bounce(db, params, d, nowhere)) < 0) return r;
+	if (d->here + d->out == 0) return 0;
+	if ((r = blob_prepare(db, &d->post.body, &d->draft)) < 0) return r;
+	if (d->out != 0) plan_queue(d);
+	return 0;
+}
+
+void delivery_done(struct delivery **dp) {
+	struct delivery *d = *dp;
+	if (d == NULL) return;
+	*dp = NULL;
+	delivery_done(&d->bounce);
+	blob_draft_done(&d->draft);
+	arena_done(&d->mem);
+	free(d);
+}
+
+bool delivery_queued(const struct delivery *d) {
+	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce));
+}
+
+struct route_end delivery_refusal(const struct delivery *d) {
+	return d->routes.at[0];
+}
+
+static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
+	struct mailbox inbox;
+	int r = store_find(tx, db_memory(tx), e->account, S("INBOX"), &inbox);
+	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
+	if (r != 0) return r;
+	struct append a = { .box = inbox.box, .blob_id = d->blob, .size = blob_draft_size(d->draft), .received_us = d->post.arrived_us,
+		            .quota_bytes = e->quota_bytes, .quota_messages = e->quota_messages };
+	struct appended done;
+	r = store_append(tx, &a, &done);
+	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
+	if (r > 0) return fail("%.*s: cannot store into INBOX (%d)", SLICE_ARG(e->address), r);
+	return r;
+}
+
+static int remember(struct db_conn *tx, const struct delivery *d, enum history_kind kind, const struct route_end *e) {
+	struct history_row row = { .time_us = d->post.arrived_us, .queue_id = d->post.queue_id, .kind = kind, .sender = d->post.sender,
+		                   .recipient = e != NULL ? e->address : d->post.recipients[0].address, .peer = d->post.client,
+		                   .message_id = d->post.message_id, .status = S("2.0.0") };
+	if (e != NULL && e->kind == ROUTE_TO_NOWHERE) {
+		row.status = e->status;
+		row.text = e->text;
+	}
+	return history_add(tx, &row);
+}
+
+int delivery_enter(struct db_conn *tx, struct delivery *d) {
+	int r = 0;
+	if (d->draft != NULL) r = blob_insert(tx, d->draft, d->post.summary, &d->blob);
+	if (r == 0 && d->out != 0) {
+		d->queued.blob_id = d->blob;
+		r = queue_put(tx, &d->queued);
+		if (r == 0) r = remember(tx, d, HISTORY_ACCEPTED, NULL);
+	}
+	for (size_t i = 0; i < d->routes.count && r == 0; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		if (e->kind == ROUTE_TO_HOP) continue;
+		if (e->kind == ROUTE_TO_ACCOUNT) r = enter_here(tx, d, e);
+		if (r == 0) r = remember(tx, d, e->kind == ROUTE_TO_ACCOUNT ? HISTORY_DELIVERED : HISTORY_BOUNCED, e);
+	}
+	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
+	if (r > 0 && r != DELIVER_OVER_QUOTA) r = fail("%.*s: cannot be entered (%d)", SLICE_ARG(d->post.queue_id), r);
+	return r;
+}
+
+static void log_recipient(const struct delivery *d, const char *id, const struct route_end *e) {
+	AUTO_BUF struct buf delay = BUF(32);
+	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
+	bool stored = e->kind == ROUTE_TO_ACCOUNT;
+	struct log_field fields[] = {
+		FA("to", e->address), FA("orig_to", e->original), F("relay", stored ? S("virtual") : S("none")), F("delay", buf_slice(&delay)),
+		F("dsn", stored ? S("2.0.0") : e->status), F("status", stored ? S("sent") : S("bounced")), FPS(stored ? S("delivered to mailbox") : e->text),
+	};
+	bool same = slice_same(e->address, e->original);
+	if (same) memmove(&fields[1], &fields[2], sizeof fields - 2 * sizeof fields[0]);
+	log_line(L_INFO, stored ? "virtual" : "error", 0, id, NULL, fields, LEN(fields) - (same ? 1 : 0));
+}
+
+void delivery_report(struct delivery *d) {
+	AUTO_FREE char *id = slice_text(d->post.queue_id);
+	note(L_INFO, "cleanup", 0, id, NULL, FA("message-id", slice_trim(d->post.message_id)));
+	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender), FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0),
+	     FN("nrcpt", d->routes.count), FP("queue active"));
+	for (size_t i = 0; i < d->routes.count; i++)
+		if (d->routes.at[i].kind != ROUTE_TO_HOP) log_recipient(d, id, &d->routes.at[i]);
+	if (d->bounce != NULL) {
+		note(L_INFO, "bounce", 0, id, NULL, F("sender non-delivery notification", d->bounce->post.queue_id));
+		delivery_report(d->bounce);
+	}
+	if (d->out == 0) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+}
+
+static int enter_one(struct db_conn *tx, void *arg) {
+	return delivery_enter(tx, arg);
+}
+
+bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd, struct arena *mem,
+                    struct accept_answer *answer) {
+	const struct slice parts[] = { ask->head, ask->body };
+	struct post post = {
+		.queue_id = ask->queue_id, .sender = ask->sender, .envid = ask->envid, .message_id = ask->message_id, .client = ask->client,
+		.login = ask->login, .ret = ask->ret, .arrived_us = ask->arrived_us, .recipients = ask->recipients, .count = ask->recipients_count,
+		.body = { .parts = parts, .part_count = 2, .fd = body_fd, .fd_size = ask->spooled }, .return_path = ask->return_path,
+		.summary = ask->summary, .eight_bit = ask->eight_bit, .utf8 = ask->utf8, .session = ask->session,
+	};
+	struct delivery *d = delivery_new();
+	int r = delivery_prepare(d, db, params, &post);
+	if (r == 0) r = db_write(db, enter_one, d);
+	bool queued = r == 0 && delivery_queued(d);
+	*answer = (struct accept_answer){ .verdict = ACCEPT_STORED };
+	if (r == 0) {
+		delivery_report(d);
+	} else if (r == DELIVER_NO_RECIPIENT) {
+		struct route_end end = delivery_refusal(d);
+		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status), arena_slice(mem, end.text) };
+	} else if (r == DELIVER_OVER_QUOTA) {
+		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
+	} else {
+		bool full = db_cause() == DB_CAUSE_FULL;
+		say(L_ERROR, "cleanup", "%.*s: not accepted: %s", SLICE_ARG(ask->queue_id), fail_text());
+		*answer = (struct accept_answer){ full ? ACCEPT_DISK_FULL : ACCEPT_LATER, S("4.3.0"), S("Error: queue file write error") };
+	}
+	delivery_done(&d);
+	return queued;
+}

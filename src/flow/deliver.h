@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "db/blob.h"
+#include "flow/ask.h"
+#include "flow/route.h"
+#include "mime/summary.h"
+#include "queue/queue.h"
+/* Delivery: a message becomes rows. Everything that is not disk is done before the transaction, everything that can be
+ * seen after it:
+ *
+ *	d = delivery_new();
+ *	delivery_prepare(d, db, …);                  routes the recipients, compresses and syncs the body
+ *	db_write(db, … delivery_enter(tx, d) …);     local mailboxes, queue, history: one transaction, alone or with others' rows
+ *	delivery_report(d);                          log lines
+ *	delivery_done(&d);
+ *
+ * Recipients that lead nowhere are answered with a bounce, which is entered in the same transaction. */
+struct deliver_params {
+	const struct route_params *route;
+	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
+	size_t bounce_size;                  /* bounce_size_limit: larger originals return as headers only */
+};
+
+struct post { /* what is handed in */
+	struct slice queue_id, sender, envid, message_id, client, login;
+	uint32_t ret;
+	int64_t arrived_us;
+	const struct accept_recipient *recipients;
+	size_t count;
+	struct blob_source body;             /* the stored body */
+	uint64_t return_path;                /* its first bytes, which are not sent on */
+	struct slice summary;                /* packed */
+	bool eight_bit, utf8;
+	uint64_t session;                    /* for the log */
+};
+
+/* What the queue keeps for flow beside its own columns (queue_message.extra). */
+struct queue_extra {
+	uint64_t return_path;
+	bool eight_bit, utf8;
+};
+WIRE_DECLARE(queue_extra)
+
+struct delivery;
+enum deliver_answer {
+	DELIVER_OVER_QUOTA = 1, /* delivery_enter: a mailbox is full; nothing was entered */
+	DELIVER_NO_RECIPIENT,   /* delivery_prepare: the only recipient leads nowhere: see delivery_refusal */
+};
+struct delivery *delivery_new(void) NONNULL_RESULT;
+struct arena *delivery_memory(struct delivery *d); /* lives as long as d: for what post points to and nobody else keeps */
+int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post);
+int delivery_enter(struct db_conn *tx, struct delivery *d);
+void delivery_report(struct delivery *d);
+void delivery_done(struct delivery **d); /* takes NULL */
+bool delivery_queued(const struct delivery *d); /* there is something for the scheduler */
+/* After DELIVER_NO_RECIPIENT. */
+struct route_end delivery_refusal(const struct delivery *d);
+
+/* The answering side of ASK_ACCEPT: all four steps. body_fd: the spool file, or -1. Text of the answer lives in mem. Returns
+ * whether something was queued. */
+bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd, struct arena *mem,
+                    struct accept_answer *answer);

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words are for a person who has never heard of SMTP; the delivery-status part is for machines; the other server's own
+ * answer is quoted in full, since nobody can act on "could not be delivered". */
+#include "flow/return.h"
+#include "base/log.h"
+#include "flow/id.h"
+#include "mime/compose.h"
+
+enum { RETURN_ROOM = 16 << 20 };
+
+static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)", "Successful Mail Delivery Report" };
+static const char *const actions[] = { "failed", "delayed", "relayed" };
+
+static struct mailbox mailer_daemon(const struct deliver_params *params) {
+	return (struct mailbox){ S("MAILER-DAEMON"), params->origin };
+}
+
+static void words(struct buf *text, const struct deliver_params *params, const struct returned *what) {
+	buf_addf(text, "This is the mail system at host %.*s.\n\n", SLICE_ARG(params->route->host));
+	switch (what->kind) {
+	case RETURN_FAILURE:
+		buf_addf(text, "I'm sorry to have to inform you that your message could not be delivered\n"
+		               "to one or more recipients. The reason stands below each address; the words\n"
+		               "after \"said:\" are those of the other server. Your message is attached.\n\n");
+		break;
+	case RETURN_DELAY:
+		buf_addf(text, "Your message has not reached one or more recipients yet. You need not send\n"
+		               "it again: delivery is tried until ");
+		date_add(text, date_local(what->retry_until_us / 1000000));
+		buf_addf(text, ".\n\n");
+		break;
+	default: buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
+		                "reports of its own.\n\n");
+	}
+	for (size_t i = 0; i < what->count; i++) {
+		const struct returned_recipient *r = &what->recipients[i];
+		buf_addf(text, "<%.*s>", SLICE_ARG(r->address));
+		if (r->original.len != 0 && !slice_same(r->original, r->address)) buf_addf(text, " (expanded from <%.*s>)", SLICE_ARG(r->original));
+		buf_addf(text, ": %.*s\n\n", SLICE_ARG(r->text));
+	}
+}
+
+static void status_of_recipient(struct buf *out, const struct returned *what, const struct returned_recipient *r) {
+	AUTO_BUF struct buf v = BUF(KIB(16));
+	compose_group(out);
+	struct slice original = r->original.len != 0 ? r->original : r->address;
+	buf_addf(&v, "rfc822; %.*s", SLICE_ARG(r->address));
+	compose_field(out, "Final-Recipient", buf_slice(&v));
+	buf_clear(&v);
+	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
+	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
+	compose_field(out, "Original-Recipient", buf_slice(&v));
+	compose_field(out, "Action", slice_of(actions[what->kind]));
+	compose_field(out, "Status", r->status);
+	if (r->host.len != 0) {
+		buf_clear(&v);
+		buf_addf(&v, "dns; %.*s", SLICE_ARG(r->host));
+		compose_field(out, "Remote-MTA", buf_slice(&v));
+	}
+	buf_clear(&v);
+	if (r->diagnostic.len != 0) buf_addf(&v, "smtp; %.*s", SLICE_ARG(r->diagnostic));
+	else buf_addf(&v, "X-hato; %.*s", SLICE_ARG(r->text));
+	compose_field(out, "Diagnostic-Code", buf_slice(&v));
+	if (what->kind == RETURN_DELAY) {
+		buf_clear(&v);
+		date_add(&v, date_local(what->retry_until_us / 1000000));
+		compose_field(out, "Will-Retry-Until", buf_slice(&v));
+	}
+}
+
+static void status_part(struct buf *out, const struct deliver_params *params, const struct returned *what) {
+	AUTO_BUF struct buf v = BUF(KIB(4));
+	compose_status_part(out);
+	buf_addf(&v, "dns; %.*s", SLICE_ARG(params->route->host));
+	compose_field(out, "Reporting-MTA", buf_slice(&v));
+	if (what->envid.len != 0) compose_field(out, "Original-Envelope-Id", what->envid);
+	compose_field(out, "X-hato-Queue-ID", what->queue_id);
+	buf_clear(&v);
+	buf_addf(&v, "rfc822; %.*s", SLICE_ARG(what->sender));
+	compose_field(out, "X-hato-Sender", buf_slice(&v));
+	buf_clear(&v);
+	date_add(&v, date_local(what->arrived_us / 1000000));
+	compose_field(out, "Arrival-Date", buf_slice(&v));
+	for (size_t i = 0; i < what->count; i++) status_of_recipient(out, what, &what->recipients[i]);
+}
+
+static struct slice header_of(struct slice message) {
+	size_t end = slice_search(message, S("\r\n\r\n"));
+	return end < message.len ? slice_head(message, end + 2) : message;
+}
+
+void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what, struct slice id) {
+	AUTO_BUF struct buf text = BUF(MIB(1));
+	struct slice local = what->sender, domain = SLICE_NONE;
+	size_t at = slice_find_last(local, '@');
+	if (at < local.len) {
+		domain = slice_skip(local, at + 1);
+		local = slice_head(local, at);
+	}
+	AUTO_BUF struct buf message_id = BUF(KIB(1));
+	buf_addf(&message_id, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(params->route->host));
+	compose_date_field(out, date_local(wall_s()));
+	compose_mailbox_field(out, "From", S("Mail Delivery System"), mailer_daemon(params));
+	compose_text_field(out, "Subject", slice_of(subjects[what->kind]));
+	compose_mailbox_field(out, "To", SLICE_NONE, (struct mailbox){ local, domain });
+	compose_field(out, "Message-ID", buf_slice(&message_id));
+	compose_field(out, "Auto-Submitted", S("auto-replied"));
+	compose_field(out, "MIME-Version", S("1.0"));
+	struct multipart parts = multipart_begin(out, "multipart/report; report-type=delivery-status");
+	multipart_part(out, &parts);
+	buf_add(out, S("Content-Description: Notification\r\n"));
+	words(&text, params, what);
+	compose_text(out, "plain", buf_slice(&text), true);
+	multipart_part(out, &parts);
+	buf_add(out, S("Content-Description: Delivery report\r\n"));
+	status_part(out, params, what);
+	multipart_part(out, &parts);
+	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS;
+	buf_addf(out, "Content-Description: Undelivered Message%s\r\n", whole ? "" : " Headers");
+	if (whole) compose_message_part(out, what->message);
+	else compose_headers_part(out, header_of(what->message));
+	multipart_end(out, &parts);
+}
+
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct delivery **out) {
+	if (what->sender.len == 0 || what->count == 0) return 0;
+	struct delivery *d = delivery_new();
+	struct arena *mem = delivery_memory(d);
+	char id[QUEUE_ID_ROOM];
+	queue_id_make(id);
+	AUTO_BUF struct buf message = BUF(RETURN_ROOM);
+	AUTO_BUF struct buf packed = BUF(MIB(1));
+	buf_add(&message, S("Return-Path: <>\r\n"));
+	size_t return_path = message.len;
+	return_compose(&message, params, what, slice_of(id));
+	struct summary_scan *scan = summary_scan_new();
+	struct summary summary;
+	summary_scan_feed(scan, buf_slice(&message));
+	summary_scan_finish(scan, &summary);
+	summary_pack(&packed, &summary);
+	summary_scan_free(&scan);
+	struct slice *body = arena_get(mem, sizeof *body);
+	struct accept_recipient *to = arena_get(mem, sizeof *to);
+	*body = arena_slice(mem, buf_slice(&message));
+	*to = (struct accept_recipient){ .address = arena_slice(mem, what->sender), .notify = NOTIFY_NEVER };
+	struct post post = {
+		.queue_id = arena_slice(mem, slice_of(id)), .arrived_us = wall_us(), .recipients = to, .count = 1,
+		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(params->route->host)), .client = S("bounce"),
+		.body = { .parts = body, .part_count = 1, .fd = -1 }, .return_path = return_path, .summary = arena_slice(mem, buf_slice(&packed)),
+	};
+	int r = delivery_prepare(d, db, params, &post);
+	if (r == 0) {
+		*out = d;
+		return 0;
+	}
+	if (r == DELIVER_NO_RECIPIENT)
+		say(L_WARN, "bounce", "%.*s: the sender <%.*s> does not exist: its notice is dropped", SLICE_ARG(what->queue_id), SLICE_ARG(what->sender));
+	delivery_done(&d);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/send.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "flow/settle.h"
+#include "smtp/client.h"
+
+#include <sys/epoll.h>
+
+enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS = 10000, RELAY_MS = 3600000 };
+
+struct hop_state {
+	size_t window, under_way;
+};
+
+struct idle_channel {
+	int fd;
+	char *hop;
+	int64_t until;
+};
+
+struct sender {
+	struct task task; /* the scheduler: parked until something falls due */
+	struct pool *pool;
+	struct db *db;
+	struct queue *queue;
+	struct link *relay;
+	struct current *settings;
+	task_ref self;
+	pthread_mutex_t lock;
+	size_t under_way;
+	struct map hops; /* name → hop_state; only of hops with jobs under way or a window that was changed */
+	struct idle_channel idle[IDLE_CHANNELS];
+	size_t idle_count;
+};
+
+struct shipment {
+	struct task task;
+	struct sender *sender;
+	struct queue_job *job;
+	struct flow_settings *settings;
+	int channel;
+	int64_t started_us;
+	struct arena mem;
+};
+
+/* Destinations. */
+
+static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first) {
+	struct hop_state *h = map_get(&s->hops, hop);
+	if (h == NULL) {
+		h = mem_get(sizeof *h);
+		h->window = MAX_OF(first, (size_t)1);
+		map_put(&s->hops, hop, h);
+	}
+	return h;
+}
+
+struct window_question {
+	struct sender *sender;
+	const struct send_params *params;
+};
+
+static size_t window_of(void *ctx, struct slice hop) {
+	const struct window_question *q = ctx;
+	pthread_mutex_lock(&q->sender->lock);
+	struct hop_state *h = map_get(&q->sender->hops, hop);
+	size_t window = h != NULL ? h->window : MAX_OF(q->params->first_concurrency, (size_t)1);
+	pthread_mutex_unlock(&q->sender->lock);
+	return window;
+}
+
+static void hop_started(struct sender *s, struct slice hop, const struct send_params *params) {
+	pthread_mutex_lock(&s->lock);
+	hop_of(s, hop, params->first_concurrency)->under_way++;
+	s->under_way++;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void hop_ended(struct sender *s, struct slice hop, const struct send_params *params, bool reached) {
+	pthread_mutex_lock(&s->lock);
+	struct hop_state *h = hop_of(s, hop, params->first_concurrency);
+	h->window = reached ? MIN_OF(h->window + 1, MAX_OF(params->concurrency_limit, (size_t)1)) : MAX_OF(h->window / 2, (size_t)1);
+	s->under_way--;
+	if (--h->under_way == 0) {
+		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work */
+		map_take(&s->hops, hop);
+		free(h);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Channels to relay. One that just served a destination has a connection there that can be used again. */
+
+static int channel_for(struct sender *s, struct slice hop) {
+	int found = -1;
+	int64_t now = clock_ms();
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->idle_count;) {
+		struct idle_channel *c = &s->idle[i];
+		bool take = found < 0 && slice_eq(slice_of(c->hop), hop) && c->until > now;
+		if (!take && c->until > now) {
+			i++;
+			continue;
+		}
+		if (take) found = c->fd;
+		else close(c->fd);
+		free(c->hop);
+		*c = s->idle[--s->idle_count];
+	}
+	pthread_mutex_unlock(&s->lock);
+	return found >= 0 ? found : link_channel(s->relay);
+}
+
+static void channel_keep(struct sender *s, int fd, struct slice hop) {
+	pthread_mutex_lock(&s->lock);
+	bool keep = s->idle_count < IDLE_CHANNELS;
+	if (keep) s->idle[s->idle_count++] = (struct idle_channel){ fd, slice_text(hop), deadline_in(IDLE_CHANNEL_MS) };
+	pthread_mutex_unlock(&s->lock);
+	if (!keep) close(fd);
+}
+
+/* Shipments. */
+
+static void shipment_end(struct shipment *sh, bool reached) {
+	struct sender *s = sh->sender;
+	task_end(&sh->task);
+	hop_ended(s, sh->job->hop, &sh->settings->send, reached);
+	queue_job_done(s->queue, &sh->job);
+	generation_drop(&sh->settings->generation);
+	arena_done(&sh->mem);
+	free(sh);
+	sender_wake(s);
+}
+
+/* Nobody answered: all recipients wait. */
+static void fail_all(struct shipment *sh, struct relay_answer *answer, const char *text) {
+	size_t n = sh->job->message.recipient_count;
+	*answer = (struct relay_answer){ arena_array(&sh->mem, n, sizeof(struct relay_outcome)), n };
+	for (size_t i = 0; i < n; i++)
+		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER, .status = S("4.3.0"), .text = arena_slice(&sh->mem, slice_of(text)), .relay = S("none") };
+}
+
+static bool reached_server(const struct relay_answer *a) {
+	for (size_t i = 0; i < a->outcomes_count; i++)
+		if (a->outcomes[i].fate != SMTP_LATER || a->outcomes[i].host.len != 0) return true;
+	return a->outcomes_count == 0;
+}
+
+static void settle(struct shipment *sh, struct relay_answer *answer) {
+	struct sender *s = sh->sender;
+	bool reached = reached_server(answer);
+	if (settle_job(s->db, s->queue, sh->settings, sh->job, answer->outcomes, sh->started_us) < 0)
+		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)", SLICE_ARG(sh->job->message.id), fail_text());
+	shipment_end(sh, reached);
+}
+
+static void drop_channel(struct shipment *sh) {
+	task_watch(&sh->task, -1, -1);
+	auto_fd(&sh->channel);
+}
+
+static void give_up(struct shipment *sh, const char *text) {
+	struct relay_answer answer;
+	drop_channel(sh);
+	fail_all(sh, &answer, text);
+	settle(sh, &answer);
+}
+
+static int open_body(struct sender *s, int64_t blob_id) {
+	AUTO_READ struct db_conn *c = db_read(s->db);
+	if (c == NULL) return -1;
+	AUTO_BLOB struct blob *b = NULL;
+	int r = blob_open(c, blob_id, &b);
+	if (r != 0) return r < 0 ? r : fail("its body is gone (hato verify)");
+	return blob_fd(b);
+}
+
+/* Everything relay must know. */
+static int ship(struct shipment *sh) {
+	const struct queue_message *m = &sh->job->message;
+	AUTO_FD int body = open_body(sh->sender, m->blob_id);
+	if (body < 0) return -1;
+	struct unwire in = UNWIRE(m->extra, &sh->mem);
+	struct queue_extra extra = { 0 };
+	queue_extra_unpack(&in, &extra);
+	struct relay_recipient *to = arena_array(&sh->mem, m->recipient_count, sizeof *to);
+	AUTO_BUF struct buf head = BUF(KIB(64));
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct queue_recipient *r = &m->recipients[i];
+		to[i] = (struct relay_recipient){ r->address, r->orcpt, r->notify };
+		/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
+		if (r->original.len != 0 && slice_search(buf_slice(&head), r->original) == head.len)
+			buf_addf(&head, "Delivered-To: %.*s\r\n", SLICE_ARG(r->original));
+	}
+	struct relay_ask ask = {
+		.queue_id = m->id, .hop = sh->job->hop, .sender = m->sender, .envid = m->envid, .head = buf_slice(&head), .ret = m->ret,
+		.eight_bit = extra.eight_bit, .utf8 = extra.utf8, .offset = extra.return_path, .size = m->size - extra.return_path,
+		.recipients = to, .recipients_count = m->recipient_count,
+	};
+	sh->channel = channel_for(sh->sender, sh->job->hop);
+	if (sh->channel < 0) return -1;
+	return ask_relay_send(sh->channel, &ask, body) == ASK_OK ? 0 : fail("the relay process cannot be reached");
+}
+
+static void receive(struct shipment *sh) {
+	struct relay_answer answer;
+	int r = ask_relay_receive(sh->channel, &sh->mem, &answer);
+	if (r != ASK_OK || answer.outcomes_count != sh->job->message.recipient_count) {
+		give_up(sh, r < 0 ? fail_text() : "delivery was interrupted");
+		return;
+	}
+	int channel = TAKE_FD(sh->channel);
+	task_watch(&sh->task, -1, -1);
+	channel_keep(sh->sender, channel, sh->job->hop);
+	settle(sh, &answer);
+}
+
+static void shipment_step(struct task *t, enum wake why) {
+	struct shipment *sh = OWNER_OF(t, struct shipment, task);
+	if (why == WAKE_STOP) { /* recorded as it was: the next start tries again */
+		drop_channel(sh);
+		shipment_end(sh, true);
+	} else if (why == WAKE_IO) {
+		receive(sh);
+	} else if (why == WAKE_DEADLINE) {
+		give_up(sh, "delivery took longer than an hour");
+	} else if (ship(sh) < 0) {
+		give_up(sh, fail_text());
+	} else {
+		task_watch(t, sh->channel, -1);
+		task_park(t, EPOLLIN, 0, deadline_in(RELAY_MS));
+	}
+}
+
+/* The scheduler. */
+
+static void start_shipment(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
+	struct shipment *sh = mem_get(sizeof *sh);
+	*sh = (struct shipment){ .task.step = shipment_step, .sender = s, .job = job, .channel = -1, .started_us = wall_us() };
+	sh->settings = settings;
+	generation_hold(&settings->generation);
+	hop_started(s, job->hop, &settings->send);
+	pool_add(s->pool, &sh->task, -1, -1);
+}
+
+/* Lets out what is due and allowed; returns when to look again. */
+static int64_t schedule(struct sender *s, struct flow_settings *settings) {
+	struct window_question question = { s, &settings->send };
+	for (;;) {
+		pthread_mutex_lock(&s->lock);
+		size_t room = settings->send.process_limit > s->under_way ? settings->send.process_limit - s->under_way : 0;
+		pthread_mutex_unlock(&s->lock);
+		if (room == 0) return NEVER; /* the next job that ends wakes us */
+		struct queue_job *jobs[JOBS_AT_ONCE];
+		struct queue_limits limits = { .jobs = MIN_OF(room, (size_t)JOBS_AT_ONCE), .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
+			                       .jobs_per_hop = settings->send.concurrency_limit, .per_hop = window_of, .ctx = &question };
+		int64_t now = wall_us(), next = NEVER;
+		int n = queue_due(s->queue, now, &limits, jobs, &next);
+		if (n < 0) {
+			say(L_ERROR, "qmgr", "cannot read the queue: %s", fail_text());
+			return deadline_in(RETRY_MS);
+		}
+		for (int i = 0; i < n; i++) start_shipment(s, jobs[i], settings);
+		if ((size_t)n == limits.jobs) continue;
+		if (next == NEVER || next <= now) return NEVER; /* nothing waits, or only behind jobs under way */
+		return deadline_in((next - now) / 1000 + 1);
+	}
+}
+
+static void sender_step(struct task *t, enum wake why) {
+	struct sender *s = OWNER_OF(t, struct sender, task);
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return;
+	}
+	struct flow_settings *settings = (struct flow_settings *)current_hold(s->settings);
+	int64_t next = schedule(s, settings);
+	generation_drop(&settings->generation);
+	task_park(t, 0, 0, next);
+}
+
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay, struct current *settings) {
+	struct sender *s = mem_get(sizeof *s);
+	*s = (struct sender){ .task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = relay, .settings = settings };
+	pthread_mutex_init(&s->lock, NULL);
+	pool_add(pool, &s->task, -1, -1);
+	s->self = task_name(&s->task);
+	return s;
+}
+
+void sender_wake(struct sender *s) {
+	task_wake(s->pool, s->self);
+}
+
+void sender_free(struct sender **sp) {
+	struct sender *s = *sp;
+	if (s == NULL) return;
+	*sp = NULL;
+	for (size_t i = 0; i < s->idle_count; i++) {
+		close(s->idle[i].fd);
+		free(s->idle[i].hop);
+	}
+	map_done(&s->hops, free);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/settle.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "flow/return.h"
+#include "queue/history.h"
+#include "smtp/deliver.h"
+
+/* What is to be done about a recipient after the first transaction. */
+enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM };
+static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced", "deferred", "sent" };
+
+struct settling {
+	struct db *db;
+	struct queue *queue;
+	const struct flow_settings *settings;
+	const struct queue_job *job;
+	const struct relay_outcome *outcomes;
+	enum verdict *verdicts;
+	int64_t started_us, now_us;
+	struct arena mem;
+	struct slice original;    /* the start of the message, without Return-Path */
+	bool original_whole;
+	/* a notice under way */
+	enum verdict about[2];    /* recipients with one of these verdicts */
+	struct delivery *notice;
+};
+
+static int remember(struct db_conn *tx, const struct settling *s, size_t i, enum history_kind kind) {
+	const struct queue_message *m = &s->job->message;
+	const struct relay_outcome *o = &s->outcomes[i];
+	return history_add(tx, &(struct history_row){ .time_us = s->now_us, .queue_id = m->id, .kind = kind, .sender = m->sender,
+	                                              .recipient = m->recipients[i].address, .peer = o->relay, .status = o->status,
+	                                              .text = o->text, .message_id = m->message_id });
+}
+
+static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
+	const struct queue_message *m = &s->job->message;
+	const struct queue_recipient *to = &m->recipients[i];
+	const struct relay_outcome *o = &s->outcomes[i];
+	int r;
+	switch (o->fate) {
+	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
+	case SMTP_DELIVERED:
+		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) != 0 && !o->dsn ? CONFIRM : SETTLED;
+		r = queue_settled(tx, m->id, to->number);
+		return r == 0 ? remember(tx, s, i, HISTORY_SENT) : r < 0 ? r : 0;
+	default: break;
+	}
+	r = queue_deferred(s->queue, tx, m->id, to->number, s->now_us, o->status, o->text);
+	s->verdicts[i] = r == QUEUE_EXPIRED ? EXPIRED : r == QUEUE_WARN ? WARN : WAITS;
+	if (r < 0) return r;
+	return r == QUEUE_EXPIRED || r == QUEUE_UNKNOWN ? 0 : remember(tx, s, i, HISTORY_DEFERRED);
+}
+
+/* The first transaction: what went well, and what is tried again. */
+static int record(struct db_conn *tx, void *arg) {
+	struct settling *s = arg;
+	for (size_t i = 0; i < s->job->message.recipient_count; i++) {
+		int r = record_one(tx, s, i);
+		if (r < 0) return r;
+	}
+	return 0;
+}
+
+static bool concerned(const struct settling *s, size_t i) {
+	return s->verdicts[i] == s->about[0] || s->verdicts[i] == s->about[1];
+}
+
+/* The second: those who will not get it leave the queue, together with the notice about them. */
+static int enter_notice(struct db_conn *tx, void *arg) {
+	struct settling *s = arg;
+	const struct queue_message *m = &s->job->message;
+	int r = 0;
+	for (size_t i = 0; i < m->recipient_count && r >= 0; i++) {
+		if (!concerned(s, i)) continue;
+		int number = m->recipients[i].number;
+		if (s->verdicts[i] == WARN) r = queue_warned(tx, m->id, number);
+		if (s->verdicts[i] == RETURN_IT || s->verdicts[i] == EXPIRED) {
+			r = queue_settled(tx, m->id, number);
+			if (r == 0) r = remember(tx, s, i, s->verdicts[i] == EXPIRED ? HISTORY_EXPIRED : HISTORY_BOUNCED);
+		}
+	}
+	if (r >= 0 && s->notice != NULL) r = delivery_enter(tx, s->notice);
+	return r == QUEUE_UNKNOWN && s->notice == NULL ? 0 : r;
+}
+
+static void read_original(struct settling *s) {
+	const struct queue_message *m = &s->job->message;
+	struct unwire in = UNWIRE(m->extra, &s->mem);
+	struct queue_extra extra = { 0 };
+	queue_extra_unpack(&in, &extra);
+	AUTO_READ struct db_conn *c = db_read(s->db);
+	AUTO_BLOB struct blob *b = NULL;
+	if (c == NULL || blob_open(c, m->blob_id, &b) != 0) return; /* a notice without its original is better than none */
+	size_t limit = MAX_OF(s->settings->deliver.bounce_size, (size_t)SCAN_HEADER_MAX);
+	uint64_t size = blob_size(b) - MIN_OF(extra.return_path, blob_size(b));
+	size_t want = (size_t)MIN_OF(size, (uint64_t)limit);
+	char *at = arena_get(&s->mem, want + 1);
+	ssize_t n = blob_read(b, extra.return_path, at, want);
+	if (n < 0) return;
+	s->original = slice_from(at, (size_t)n);
+	s->original_whole = (uint64_t)n == size && size <= s->settings->deliver.bounce_size;
+}
+
+static bool wanted(uint32_t notify, enum return_kind kind) {
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS };
+	return notify == 0 ? kind != RETURN_SUCCESS : (notify & bits[kind]) != 0;
+}
+
+static int prepare_notice(struct settling *s, enum return_kind kind) {
+	const struct queue_message *m = &s->job->message;
+	struct returned_recipient *list = arena_array(&s->mem, m->recipient_count, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct queue_recipient *to = &m->recipients[i];
+		const struct relay_outcome *o = &s->outcomes[i];
+		if (concerned(s, i) && wanted(to->notify, kind))
+			list[n++] = (struct returned_recipient){ to->address, to->original, to->orcpt, o->status, o->text, o->diagnostic, o->host };
+	}
+	if (n == 0 || m->sender.len == 0) return 0;
+	if (s->original.at == NULL) read_original(s);
+	struct returned what = {
+		.kind = kind, .queue_id = m->id, .sender = m->sender, .envid = m->envid, .arrived_us = m->arrived_us, .ret = m->ret,
+		.retry_until_us = m->arrived_us + s->settings->send.lifetime_s * 1000000,
+		.message = s->original, .whole = s->original_whole, .recipients = list, .count = n,
+	};
+	return return_prepare(s->db, &s->settings->deliver, &what, &s->notice);
+}
+
+/* A notice about the recipients with one of two verdicts, if there are any. */
+static int notify(struct settling *s, enum return_kind kind, enum verdict one, enum verdict other) {
+	s->about[0] = one;
+	s->about[1] = other;
+	bool any = false;
+	for (size_t i = 0; i < s->job->message.recipient_count; i++) any = any || concerned(s, i);
+	if (!any) return 0;
+	int r = prepare_notice(s, kind);
+	if (r == 0) r = db_write(s->db, enter_notice, s);
+	if (r == 0 && s->notice != NULL) delivery_report(s->notice);
+	delivery_done(&s->notice);
+	return r <= 0 ? r : fail("the notice could not be entered (%d)", r);
+}
+
+static void log_outcome(const struct settling *s, size_t i, const char *id) {
+	const struct queue_message *m = &s->job->message;
+	const struct queue_recipient *to = &m->recipients[i];
+	const struct relay_outcome *o = &s->outcomes[i];
+	AUTO_BUF struct buf delay = BUF(32);
+	AUTO_BUF struct buf delays = BUF(128);
+	int64_t all = s->now_us - m->arrived_us, before = s->started_us - m->arrived_us;
+	smtp_delay_add(&delay, all);
+	int64_t parts[] = { before, MAX_OF(all - before - o->setup_us - o->send_us, (int64_t)0), o->setup_us, o->send_us };
+	for (size_t k = 0; k < LEN(parts); k++) {
+		if (k != 0) buf_byte(&delays, '/');
+		smtp_delay_add(&delays, parts[k]);
+	}
+	struct log_field f[9];
+	size_t n = 0;
+	f[n++] = FA("to", to->address);
+	if (to->original.len != 0 && !slice_same(to->original, to->address)) f[n++] = FA("orig_to", to->original);
+	f[n++] = F("relay", o->relay.len != 0 ? o->relay : S("none"));
+	if (o->uses > 1) f[n++] = FN("conn_use", o->uses);
+	f[n++] = F("delay", buf_slice(&delay));
+	f[n++] = F("delays", buf_slice(&delays));
+	f[n++] = F("dsn", o->status);
+	f[n++] = F("status", slice_of(statuses[s->verdicts[i]]));
+	f[n++] = FPS(o->text);
+	log_line(L_INFO, "smtp", 0, id, NULL, f, n);
+}
+
+static void report(const struct settling *s) {
+	const struct queue_message *m = &s->job->message;
+	AUTO_FREE char *id = slice_text(m->id);
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		log_outcome(s, i, id);
+		if (s->verdicts[i] == EXPIRED) note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender), F("status", S("expired, returned to sender")));
+	}
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_READ struct db_conn *c = db_read(s->db);
+	struct queue_message left;
+	if (c != NULL && queue_show(c, &mem, m->id, &left) == QUEUE_UNKNOWN) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+}
+
+int settle_job(struct db *db, struct queue *queue, const struct flow_settings *settings, const struct queue_job *job,
+               const struct relay_outcome *outcomes, int64_t started_us) {
+	struct settling s = { .db = db, .queue = queue, .settings = settings, .job = job, .outcomes = outcomes, .started_us = started_us,
+		              .now_us = wall_us() };
+	s.verdicts = arena_array(&s.mem, job->message.recipient_count, sizeof *s.verdicts);
+	int r = db_write(db, record, &s);
+	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
+	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);
+	if (r == 0) r = notify(&s, RETURN_SUCCESS, CONFIRM, CONFIRM);
+	if (r == 0) report(&s);
+	arena_done(&s.mem);
+	return r;
+}
