@@ -19,6 +19,7 @@ struct admit {
 	struct slice client;       /* "name[address]" */
 	struct slice name;         /* "unknown" without a confirmed one */
 	bool inside;               /* in mynetworks */
+	bool unlimited;            /* rates do not apply */
 	const struct smtp_server *server;
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
@@ -58,6 +59,7 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 	a->name = confirmed_name(a);
 	a->client = arena_fmt(&a->mem, "%.*s[%s]", SLICE_ARG(a->name), a->ip);
 	a->inside = networks_match_sockaddr(params->networks, &peer->any);
+	a->unlimited = networks_match_sockaddr(params->rate_exceptions, &peer->any);
 	return a;
 }
 
@@ -110,9 +112,18 @@ enum login_verdict login_check(struct link *core, struct link *vault, struct sli
 	return account->granted ? LOGIN_GRANTED : LOGIN_REFUSED;
 }
 
+/* Counts one more of a kind; true and a 450 when it is too many. */
+static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem, struct smtp_reply *reply) {
+	if (a->unlimited || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind)) return false;
+	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too many %s from %s", what, a->ip);
+	return true;
+}
+
 static struct smtp_reply op_auth(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem) {
 	struct admit *a = owner;
 	struct account_answer account;
+	struct smtp_reply limited;
+	if (too_often(a, RATE_AUTH, "AUTH commands", mem, &limited)) return limited;
 	switch (login_check(a->params->core, a->params->vault, ask->user, ask->password, mem, &account)) {
 	case LOGIN_GRANTED:
 		*login = account.name;
@@ -129,7 +140,8 @@ static struct slice whole_address(struct admit *a, struct mailbox m, struct aren
 
 static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit *a = owner;
-	(void)mem;
+	struct smtp_reply limited;
+	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
 	end_transaction(a);
 	a->open = true;
 	queue_id_make(a->id);
@@ -173,7 +185,8 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct admit *a = owner;
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct slice domain = rcpt->to.domain.len != 0 ? rcpt->to.domain : slice_of(a->params->origin);
-	struct smtp_reply reply = judge_recipient(a, address, domain, mem);
+	struct smtp_reply reply;
+	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = judge_recipient(a, address, domain, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
 	if (a->count == a->room) {
 		size_t room = MAX_OF(a->room * 2, (size_t)8);
@@ -320,6 +333,7 @@ static void remember_refusal(struct admit *a, const struct smtp_note *n) {
 
 static void op_note(void *owner, const struct smtp_note *n) {
 	struct admit *a = owner;
+	if (n->event == SMTP_TLS_STARTED && !a->params->log_tls) return;
 	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply)) remember_refusal(a, n);
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	smtp_note_add(&line, n, a->client);

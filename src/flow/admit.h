@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/network.h"
+#include "filter/rate.h"
 #include "flow/ask.h"
 #include "net/dns.h"
 #include "smtp/server.h"
@@ -22,6 +23,10 @@ struct admit_params {
 	struct link *core, *vault;
 	struct dns *dns;
 	struct tls_server *tls;          /* NULL: no TLS */
+	struct rates *rates;             /* what each client did lately */
+	const struct rate_params *rate_params;
+	const struct networks *rate_exceptions;
+	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 };
 
 struct admit;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter/rate.h"
+#include "base/clock.h"
+#include "base/map.h"
+
+#include <pthread.h>
+
+enum { SWEEP_FROM = 1024 };
+
+struct client {
+	struct addr_key key;
+	unsigned live, counts[RATE_KINDS];
+	int64_t since, unit_ms;
+};
+
+struct rates {
+	pthread_mutex_t lock;
+	struct map clients;
+	size_t sweep_at;
+};
+
+struct rates *rates_new(void) {
+	struct rates *r = mem_get(sizeof *r);
+	pthread_mutex_init(&r->lock, NULL);
+	r->sweep_at = SWEEP_FROM;
+	return r;
+}
+
+void rates_free(struct rates **rp) {
+	struct rates *r = *rp;
+	if (r == NULL) return;
+	*rp = NULL;
+	map_done(&r->clients, free);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+static struct slice key_text(const struct addr_key *k) {
+	return slice_from(k->bytes, sizeof k->bytes);
+}
+
+static bool stale(const struct client *c, int64_t now) {
+	return c->live == 0 && now - c->since >= c->unit_ms;
+}
+
+struct stale_list {
+	struct addr_key *keys;
+	size_t count;
+	int64_t now;
+};
+
+static bool collect_stale(void *ctx, struct slice key, void *value) {
+	struct stale_list *list = ctx;
+	(void)key;
+	const struct client *c = value;
+	if (stale(c, list->now)) list->keys[list->count++] = c->key;
+	return true;
+}
+
+/* When the table has doubled, those who have gone are taken out: the cost of each new client stays the same. */
+static void sweep(struct rates *r, int64_t now) {
+	if (r->clients.count < r->sweep_at) return;
+	struct stale_list list = { .keys = mem_array(r->clients.count, sizeof(struct addr_key)), .now = now };
+	map_each(&r->clients, collect_stale, &list);
+	for (size_t i = 0; i < list.count; i++) free(map_take(&r->clients, key_text(&list.keys[i])));
+	free(list.keys);
+	r->sweep_at = MAX_OF(r->clients.count * 2, (size_t)SWEEP_FROM);
+}
+
+static struct client *find(struct rates *r, const struct rate_params *p, const struct addr *a) {
+	struct addr_key key = addr_key(a, addr_family(a) == AF_INET6 ? p->ipv6_bits : p->ipv4_bits);
+	struct client *c = map_get(&r->clients, key_text(&key));
+	int64_t now = clock_ms();
+	if (c == NULL) {
+		sweep(r, now);
+		c = mem_get(sizeof *c);
+		c->key = key;
+		c->since = now;
+		map_put(&r->clients, key_text(&key), c);
+	}
+	c->unit_ms = p->unit_ms;
+	if (now - c->since >= p->unit_ms) {
+		memset(c->counts, 0, sizeof c->counts);
+		c->since = now;
+	}
+	return c;
+}
+
+bool rates_enter(struct rates *r, const struct rate_params *params, const struct addr *client) {
+	pthread_mutex_lock(&r->lock);
+	struct client *c = find(r, params, client);
+	bool ok = params->connections == 0 || c->live < params->connections;
+	if (ok) c->live++;
+	pthread_mutex_unlock(&r->lock);
+	return ok;
+}
+
+void rates_leave(struct rates *r, const struct rate_params *params, const struct addr *client) {
+	pthread_mutex_lock(&r->lock);
+	struct client *c = find(r, params, client);
+	if (c->live != 0) c->live--;
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool rates_count(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
+	pthread_mutex_lock(&r->lock);
+	unsigned now = ++find(r, params, client)->counts[kind];
+	pthread_mutex_unlock(&r->lock);
+	return params->most[kind] == 0 || now <= params->most[kind];
+}

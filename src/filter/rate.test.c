@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "filter/rate.h"
+#include "base/test.h"
+
+static struct addr client(unsigned n) {
+	unsigned char bytes[4] = { 192, 0, (unsigned char)(n >> 8), (unsigned char)n };
+	struct addr a;
+	assert_true(addr_from_bytes(slice_from(bytes, 4), 4000, &a));
+	return a;
+}
+
+static void connections_at_one_time(void **state) {
+	(void)state;
+	struct rates *r = rates_new();
+	struct rate_params p = { .connections = 2, .unit_ms = 60000, .ipv4_bits = 32, .ipv6_bits = 64 };
+	struct addr a = client(1), b = client(2);
+	assert_true(rates_enter(r, &p, &a));
+	assert_true(rates_enter(r, &p, &a));
+	assert_false(rates_enter(r, &p, &a));
+	assert_true(rates_enter(r, &p, &b));
+	rates_leave(r, &p, &a);
+	assert_true(rates_enter(r, &p, &a));
+	rates_free(&r);
+}
+
+static void events_within_a_time(void **state) {
+	(void)state;
+	struct rates *r = rates_new();
+	struct rate_params p = { .most = { [RATE_MESSAGE] = 3 }, .unit_ms = 50, .ipv4_bits = 24, .ipv6_bits = 64 };
+	struct addr a = client(1), same_network = client(77);
+	for (int i = 0; i < 3; i++) assert_true(rates_count(r, &p, &a, RATE_MESSAGE));
+	assert_false(rates_count(r, &p, &same_network, RATE_MESSAGE));
+	assert_true(rates_count(r, &p, &a, RATE_AUTH));
+	usleep(60000);
+	assert_true(rates_count(r, &p, &a, RATE_MESSAGE));
+	rates_free(&r);
+}
+
+static void many_clients_are_forgotten(void **state) {
+	(void)state;
+	struct rates *r = rates_new();
+	struct rate_params p = { .connections = 5, .unit_ms = 1, .ipv4_bits = 32, .ipv6_bits = 64 };
+	for (unsigned i = 0; i < 30000; i++) {
+		struct addr a = client(i);
+		assert_true(rates_enter(r, &p, &a));
+		rates_leave(r, &p, &a);
+	}
+	rates_free(&r);
+}
+
+int main(void) {
+	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time), cmocka_unit_test(events_within_a_time),
+		                            cmocka_unit_test(many_clients_are_forgotten) };
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

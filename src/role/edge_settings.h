@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "access/imap/login.h"
+#include "base/generation.h"
+#include "filter/rate.h"
+#include "flow/admit.h"
+#include "role/boot.h"
+/* What edge needs of the settings, made once for each generation of them. */
+struct service {
+	enum { SERVES_SMTP, SERVES_IMAP } protocol;
+	const char *log_name;         /* "smtpd", "submission/smtpd", "imap-login" */
+	bool tls_wrapper;
+	unsigned connection_limit;    /* of the whole service (maxproc); 0: none */
+	struct smtp_server_params smtp;
+	struct admit_params admit;
+	struct imap_login_params imap;
+	int64_t idle_ms;              /* after log-in */
+	unsigned user_limit;          /* connections of one user; 0: no limit */
+};
+struct edge_settings {
+	struct generation generation;
+	struct conf *conf;
+	struct arena mem;
+	struct tls_server *tls;
+	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
+	struct rate_params rates;
+	const struct networks *rate_exceptions;
+};
+struct edge_outside { /* what services need and settings do not hold */
+	struct link *core, *vault;
+	struct dns *dns;
+	struct rates *rates;
+	const char *data_dir;
+};
+/* Takes b->conf over. <0: the certificates cannot be used. */
+int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out);
+/* dns_open's parameters from the settings; text in mem. */
+struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem);

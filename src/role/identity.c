@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/identity.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "net/file.h"
+#include "net/tls.h"
+
+#include <sys/stat.h>
+
+enum { PEM_MAX = 1 << 20 };
+
+void identities_done(struct identities *all) {
+	for (size_t i = 0; i < all->count; i++) {
+		mem_wipe(all->at[i].key, strlen(all->at[i].key));
+		free(all->at[i].key);
+		free(all->at[i].chain);
+	}
+	for (size_t i = 0; i < all->file_count; i++) free(all->files[i]);
+	*all = (struct identities){ 0 };
+}
+
+/* The PEM blocks whose title ends in `title`: edge must never see the others. */
+static char *blocks_of(struct slice pem, const char *title) {
+	AUTO_BUF struct buf out = BUF(PEM_MAX);
+	bool inside = false;
+	while (pem.at != NULL && pem.len != 0) {
+		struct slice line = slice_cut(&pem, '\n'), bare = slice_trim(line);
+		bool begins = slice_starts(bare, S("-----BEGIN ")), ends = slice_starts(bare, S("-----END "));
+		if (begins) inside = slice_search(bare, slice_of(title)) < bare.len;
+		if (inside) {
+			buf_add(&out, bare);
+			buf_byte(&out, '\n');
+		}
+		if (ends) inside = false;
+	}
+	char *text = slice_text(buf_slice(&out));
+	mem_wipe(out.at, out.len);
+	return text;
+}
+
+static int read_pem(struct identities *all, const char *path, struct buf *out) {
+	all->files[all->file_count++] = mem_text(path);
+	return file_read(path, out);
+}
+
+static int add_pair(struct identities *all, const char *chain_path, const char *key_path) {
+	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
+	AUTO_BUF struct buf chain = BUF(PEM_MAX);
+	AUTO_BUF struct buf key = BUF(PEM_MAX);
+	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
+	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
+	struct identity_text *id = &all->at[all->count++];
+	*id = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"), blocks_of(buf_slice(&key), "PRIVATE KEY") };
+	mem_wipe(key.at, key.len);
+	int r = tls_check_identity(slice_of(id->chain), slice_of(id->key), chain_path);
+	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
+	return r < 0 ? r : 0;
+}
+
+static int self_signed(struct identities *all, const struct conf *c, const char *dir) {
+	AUTO_BUF struct buf folder = BUF(PATH_MAX);
+	AUTO_BUF struct buf chain_path = BUF(PATH_MAX);
+	AUTO_BUF struct buf key_path = BUF(PATH_MAX);
+	buf_addf(&folder, "%s/tls", dir);
+	buf_addf(&chain_path, "%s/tls/self-signed.crt", dir);
+	buf_addf(&key_path, "%s/tls/self-signed.key", dir);
+	const char *chain = buf_text(&chain_path), *key = buf_text(&key_path);
+	if (access(chain, F_OK) != 0 || access(key, F_OK) != 0) {
+		AUTO_BUF struct buf chain_pem = BUF(PEM_MAX);
+		AUTO_BUF struct buf key_pem = BUF(PEM_MAX);
+		struct slice host = conf_text(conf_main(c), SET_myhostname);
+		if (file_make_dir(buf_text(&folder), 0700) < 0 || tls_make_self_signed(host.at, &chain_pem, &key_pem) < 0 ||
+		    file_write(key, buf_slice(&key_pem), 0600) < 0 || file_write(chain, buf_slice(&chain_pem), 0644) < 0)
+			return fail_add("self-signed certificate");
+		mem_wipe(key_pem.at, key_pem.len);
+	}
+	return add_pair(all, chain, key);
+}
+
+int identities_load(const struct conf *c, const char *dir, struct identities *out) {
+	const struct conf_view *v = conf_main(c);
+	struct identities all = { 0 };
+	size_t n;
+	const struct slice *files = conf_list(v, SET_smtpd_tls_chain_files, &n);
+	int r = 0;
+	for (size_t i = 0; i < n && r == 0; i++) r = add_pair(&all, files[i].at, files[i].at);
+	struct slice chain = conf_text(v, SET_smtpd_tls_cert_file), key = conf_text(v, SET_smtpd_tls_key_file);
+	if (n == 0 && chain.len != 0) r = add_pair(&all, chain.at, key.at);
+	if (n == 0 && chain.len == 0) r = self_signed(&all, c, dir);
+	if (r < 0) {
+		identities_done(&all);
+		return r;
+	}
+	*out = all;
+	return 0;
+}
+
+uint64_t identities_stamp(const struct identities *all) {
+	uint64_t stamp = 0;
+	for (size_t i = 0; i < all->file_count; i++) {
+		struct stat st = { 0 };
+		(void)!stat(all->files[i], &st);
+		stamp = stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_ino + (uint64_t)st.st_size;
+	}
+	return stamp;
+}

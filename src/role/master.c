@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thread, one poll: signals, the children's control sockets, and the time of the next restart. */
+#include "role/master.h"
+#include "base/fail.h"
+#include "net/file.h"
+#include "role/child.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <sysexits.h>
+
+enum { READY_MS = 60000, STOP_MS = 20000, WATCH_MS = 10000, STABLE_MS = 30000, FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 30000 };
+
+struct master {
+	struct conf *conf;
+	char *dir, *conf_dir, *logins;
+	int lock, signals, control_listener;
+	int links[LINK_NAMES][2];
+	struct listening listening;
+	struct identities identities;
+	uint64_t stamp;
+	struct log_target log;
+	bool own_users, foreground, stopping;
+	struct child children[CHILDREN];
+};
+
+static const char *const child_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge" };
+
+static struct round round_of(const struct master *m) {
+	struct round r = { .conf = m->conf, .dir = m->dir, .conf_dir = m->conf_dir, .listening = &m->listening, .identities = &m->identities,
+		           .log = &m->log, .control_listener = m->control_listener, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins };
+	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = child_users[i];
+	return r;
+}
+
+/* Where log lines go. */
+static int open_log(struct master *m) {
+	const struct conf_view *v = conf_main(m->conf);
+	static const int facilities[] = { LOG_MAIL, LOG_AUTH, LOG_AUTHPRIV, LOG_CRON, LOG_DAEMON, LOG_FTP, LOG_KERN, LOG_LPR, LOG_NEWS, LOG_AUTH,
+		LOG_SYSLOG, LOG_USER, LOG_UUCP, LOG_LOCAL0, LOG_LOCAL1, LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4, LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7 };
+	struct log_target t = { .fd = -1, .form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
+		                .least = (enum log_level)conf_enum(v, SET_log_level) };
+	t.facility = facilities[conf_enum(v, SET_syslog_facility)];
+	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(conf_text(v, SET_syslog_name)));
+	snprintf(t.host, sizeof t.host, "%.*s", SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
+	struct slice file = conf_text(v, SET_maillog_file);
+	AUTO_BUF struct buf fallback = BUF(PATH_MAX);
+	if (file.len == 0 && !m->foreground && access("/dev/log", W_OK) != 0) {
+		buf_addf(&fallback, "%s/mail.log", m->dir); /* nobody listens to syslog here */
+		buf_text(&fallback);
+		file = buf_slice(&fallback);
+	}
+	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
+		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
+	} else if (file.len != 0 || m->foreground) {
+		t.fd = dup(STDOUT_FILENO);
+	}
+	log_open(&t);
+	if (m->log.fd > STDERR_FILENO) close(m->log.fd);
+	m->log = t;
+	return 0;
+}
+
+/* Tells what master itself has to say: on the log, and before the server runs also to the person who starts it. */
+static void complain(const struct master *m, bool starting) {
+	if (starting) fprintf(stderr, "hato start: %s\n", fail_text());
+	if (m->log.name[0] != '\0') say(L_FATAL, "master", "%s", fail_text());
+}
+
+/* smtp_sasl_password_maps, read here because the file is root's. */
+static int read_logins(struct master *m) {
+	struct slice maps = conf_text(conf_main(m->conf), SET_smtp_sasl_password_maps);
+	AUTO_BUF struct buf text = BUF(MIB(4));
+	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
+	for (size_t i = 0; i < LEN(kinds); i++)
+		if (slice_starts(maps, kinds[i]) && file_read(maps.at + kinds[i].len, &text) < 0) return fail_add("smtp_sasl_password_maps");
+	if (slice_starts(maps, S("static:"))) buf_addf(&text, "* %.*s\n", SLICE_ARG(slice_skip(maps, 7)));
+	free(m->logins);
+	m->logins = slice_text(buf_slice(&text));
+	mem_wipe(text.at, text.len);
+	return 0;
+}
+
+/* The data folder. */
+
+static int make_dir(struct master *m, const char *name, mode_t mode, size_t owner) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s%s%s", m->dir, name[0] != '\0' ? "/" : "", name);
+	const char *p = buf_text(&path);
+	if (file_make_dir(p, mode) < 0) return -1;
+	struct passwd *pw = m->own_users && owner < CHILDREN ? getpwnam(child_users[owner]) : NULL;
+	if (pw != NULL && chown(p, pw->pw_uid, pw->pw_gid) != 0) return fail_errno("%s", p);
+	return 0;
+}
+
+static int make_dirs(struct master *m) {
+	/* core owns the folder itself: its database lives there */
+	if (make_dir(m, "", 0711, CHILD_CORE) < 0 || make_dir(m, "run", 0755, CHILDREN) < 0 || make_dir(m, "vault", 0700, CHILD_VAULT) < 0 ||
+	    make_dir(m, "spool", 0700, CHILD_EDGE) < 0)
+		return fail_add("data_directory");
+	return 0;
+}
+
+static int take_lock(struct master *m) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/run/lock", m->dir);
+	int r = FILE_LOCKED;
+	for (int i = 0; i < 40 && r == FILE_LOCKED; i++) { /* one that was killed a moment ago may still be ending */
+		if (i != 0) usleep(25000);
+		r = file_lock(buf_text(&path), &m->lock);
+	}
+	if (r == FILE_LOCKED) {
+		pid_t pid = 0;
+		master_pid(m->dir, &pid);
+		return fail("the mail system is already running: PID %d (hato stop)", (int)pid);
+	}
+	return r;
+}
+
+static int write_pid(struct master *m) {
+	char text[32];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	return ftruncate(m->lock, 0) == 0 && pwrite(m->lock, text, (size_t)n, 0) == n ? 0 : fail_errno("run/lock");
+}
+
+/* Separate users are used when they exist, and when they can get at the data. */
+static void choose_users(struct master *m) {
+	m->own_users = geteuid() == 0;
+	for (size_t i = 0; i < CHILDREN; i++) m->own_users = m->own_users && getpwnam(child_users[i]) != NULL;
+	for (char *p = strchr(m->dir + 1, '/'); m->own_users && p != NULL; p = strchr(p + 1, '/')) {
+		struct stat st;
+		*p = '\0';
+		if (stat(m->dir, &st) == 0 && (st.st_mode & S_IXOTH) == 0) m->own_users = false;
+		*p = '/';
+	}
+	if (geteuid() == 0 && !m->own_users)
+		fprintf(stderr, "hato start: warning: everything runs as root: users %s, %s, %s and %s do not exist, or cannot reach %s "
+		                "(create them with useradd --system, and let others pass through the folders above)\n",
+		        child_users[0], child_users[1], child_users[2], child_users[3], m->dir);
+}
+
+static int open_all(struct master *m) {
+	if (make_dirs(m) < 0) return EX_CANTCREAT;
+	if (take_lock(m) < 0) return EX_UNAVAILABLE;
+	if (open_log(m) < 0) return EX_CANTCREAT;
+	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
+	m->stamp = identities_stamp(&m->identities);
+	if (listening_open(m->conf, NULL, &m->listening) < 0) return EX_OSERR;
+	AUTO_BUF struct buf run = BUF(PATH_MAX);
+	buf_addf(&run, "%s/run", m->dir);
+	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
+	for (size_t i = 0; i < LINK_NAMES; i++)
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->links[i]) != 0) return fail_errno("socket pair"), EX_OSERR;
+	return EX_OK;
+}
+
+/* Children. */
+
+static void child_ended(struct master *m, pid_t pid, int status) {
+	for (size_t i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->children[i];
+		if (c->pid != pid) continue;
+		auto_fd(&c->control);
+		c->pid = 0;
+		if (m->stopping) return;
+		c->falls = clock_ms() - c->started >= STABLE_MS ? 0 : c->falls + 1;
+		int64_t pause = FIRST_PAUSE_MS;
+		for (unsigned k = 1; k < c->falls && pause < LONGEST_PAUSE_MS; k++) pause *= 2;
+		c->restart_at = deadline_in(MIN_OF(pause, (int64_t)LONGEST_PAUSE_MS));
+		say(L_ERROR, "master", "process %s (pid %d) ended: %s %d; starting it again in %d ms", c->role->name, (int)pid,
+		    WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		    (int)MIN_OF(pause, (int64_t)LONGEST_PAUSE_MS));
+	}
+}
+
+static void reap(struct master *m) {
+	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) child_ended(m, pid, status);
+}
+
+static void restart_due(struct master *m) {
+	for (size_t i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->children[i];
+		if (c->pid != 0 || clock_ms() < c->restart_at) continue;
+		struct round r = round_of(m);
+		if (child_start(c, i, &r) < 0) {
+			complain(m, false);
+			c->restart_at = deadline_in(SECONDS(5));
+		}
+	}
+}
+
+static void reload(struct master *m) {
+	struct conf *fresh = NULL;
+	struct conf_options options = { .dir = m->conf_dir };
+	struct listening listening = { 0 };
+	struct identities identities = { 0 };
+	int r = conf_load(&options, &fresh);
+	size_t n = 0;
+	const struct problem *p = r >= 0 ? conf_problems(fresh, &n) : NULL;
+	for (size_t i = 0; i < n; i++)
+		say(p[i].level == PROBLEM_ERROR ? L_ERROR : p[i].level == PROBLEM_WARNING ? L_WARN : L_INFO, "master", "%.*s, line %u: %.*s",
+		    SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
+	if (r == CONF_REFUSED) r = fail("the settings have errors");
+	if (r >= 0) r = identities_load(fresh, m->dir, &identities);
+	if (r >= 0) r = listening_open(fresh, &m->listening, &listening);
+	if (r < 0) {
+		say(L_ERROR, "master", "reload: %s; everything stays as it was", fail_text());
+		identities_done(&identities);
+		conf_drop(&fresh);
+		return;
+	}
+	listening_close(&m->listening);
+	identities_done(&m->identities);
+	conf_drop(&m->conf);
+	m->conf = fresh;
+	m->listening = listening;
+	m->identities = identities;
+	m->stamp = identities_stamp(&identities);
+	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
+	struct round round = round_of(m);
+	for (size_t i = 0; i < CHILDREN; i++) child_reload(&m->children[i], i, &round);
+	say(L_INFO, "master", "reload: settings of %s are in use", m->conf_dir);
+}
+
+static void take_signals(struct master *m) {
+	struct signalfd_siginfo s;
+	while (read(m->signals, &s, sizeof s) == sizeof s) {
+		if (s.ssi_signo == SIGCHLD) reap(m);
+		else if (s.ssi_signo == SIGHUP) reload(m);
+		else m->stopping = true;
+	}
+}
+
+/* One turn: waits for something to happen, at most until the deadline. */
+static void turn(struct master *m, int64_t deadline) {
+	struct pollfd fds[CHILDREN + 1] = { { .fd = m->signals, .events = POLLIN } };
+	for (size_t i = 0; i < CHILDREN; i++) {
+		fds[i + 1] = (struct pollfd){ .fd = m->children[i].control, .events = POLLIN };
+		if (m->children[i].pid == 0 && !m->stopping) deadline = MIN_OF(deadline, m->children[i].restart_at);
+	}
+	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (fds[i + 1].revents != 0 && child_answer(&m->children[i]) == CONTROL_FAILED) complain(m, false);
+	take_signals(m);
+}
+
+static bool all_ready(const struct master *m) {
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (!m->children[i].ready) return false;
+	return true;
+}
+
+/* Until all answer READY; <0 when one fails. */
+static int start_children(struct master *m) {
+	struct round r = round_of(m);
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (child_start(&m->children[i], i, &r) < 0) return -1;
+	int64_t deadline = deadline_in(READY_MS);
+	while (!all_ready(m)) {
+		if (deadline_left(deadline) == 0) return fail("the server's processes did not become ready in %d s", READY_MS / 1000);
+		struct pollfd fds[CHILDREN];
+		for (size_t i = 0; i < CHILDREN; i++) fds[i] = (struct pollfd){ .fd = m->children[i].ready ? -1 : m->children[i].control, .events = POLLIN };
+		if (poll(fds, CHILDREN, deadline_left(deadline)) < 0 && errno != EINTR) return fail_errno("poll");
+		for (size_t i = 0; i < CHILDREN; i++) {
+			if (fds[i].fd < 0 || fds[i].revents == 0) continue;
+			uint32_t kind = child_answer(&m->children[i]);
+			if (kind == CONTROL_FAILED) return -1;
+			if (kind == 0) return fail("process %s ended while it was starting", m->children[i].role->name);
+		}
+	}
+	return 0;
+}
+
+static bool gone(struct master *m, size_t which, int64_t deadline) {
+	while (m->children[which].pid != 0 && deadline_left(deadline) != 0) turn(m, deadline);
+	return m->children[which].pid == 0;
+}
+
+/* From the outside in: who takes new work ends first, who others ask ends last. */
+static void stop_children(struct master *m) {
+	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_CORE, CHILD_VAULT };
+	m->stopping = true;
+	listening_close(&m->listening);
+	for (size_t i = 0; i < LEN(order); i++) {
+		struct child *c = &m->children[order[i]];
+		child_stop(c);
+		if (c->pid == 0 || gone(m, order[i], deadline_in(STOP_MS))) continue;
+		say(L_WARN, "master", "process %s does not end: killed", c->role->name);
+		kill(c->pid, SIGKILL);
+		gone(m, order[i], deadline_in(SECONDS(5)));
+	}
+}
+
+static void run(struct master *m) {
+	int64_t watch = deadline_in(WATCH_MS);
+	while (!m->stopping) {
+		turn(m, watch);
+		restart_due(m);
+		if (deadline_left(watch) != 0) continue;
+		watch = deadline_in(WATCH_MS);
+		uint64_t stamp = identities_stamp(&m->identities);
+		if (stamp == m->stamp) continue;
+		m->stamp = stamp; /* a broken new pair is complained of once */
+		say(L_INFO, "master", "certificate or key changed: reading them again");
+		reload(m);
+	}
+	say(L_INFO, "master", "stopping the mail system");
+	stop_children(m);
+}
+
+static void block_signals(struct master *m) {
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	m->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void leave_terminal(void) {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) dup2(null, fd);
+	if (null > STDERR_FILENO) close(null);
+}
+
+/* Everything up to the moment when all services listen. A sysexits code. */
+static int bring_up(struct master *m) {
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max; /* connections are descriptors */
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	block_signals(m);
+	int code = open_all(m);
+	if (code != EX_OK) {
+		complain(m, true);
+		return code;
+	}
+	if (write_pid(m) < 0 || start_children(m) < 0) {
+		complain(m, true);
+		stop_children(m);
+		return EX_UNAVAILABLE;
+	}
+	say(L_INFO, "master", "daemon started -- version 0.1.0, configuration %s", m->conf_dir);
+	return EX_OK;
+}
+
+static int in_background(struct master *m) {
+	int done[2];
+	if (pipe2(done, O_CLOEXEC) != 0) return fail_errno("pipe"), complain(m, true), EX_OSERR;
+	pid_t pid = fork();
+	if (pid < 0) return fail_errno("fork"), complain(m, true), EX_OSERR;
+	if (pid > 0) {
+		close(done[1]);
+		unsigned char code = EX_SOFTWARE;
+		ssize_t n;
+		do n = read(done[0], &code, 1);
+		while (n < 0 && errno == EINTR);
+		if (n != 1) fprintf(stderr, "hato start: the server ended while it was starting (see the log)\n");
+		return code;
+	}
+	setsid();
+	close(done[0]);
+	unsigned char code = (unsigned char)bring_up(m);
+	if (code == EX_OK) leave_terminal();
+	ssize_t n = write(done[1], &code, 1);
+	(void)n;
+	close(done[1]);
+	if (code == EX_OK) run(m);
+	_exit(code);
+}
+
+int master_start(struct conf *c, bool foreground) {
+	struct master m = { .conf = conf_keep(c), .lock = -1, .signals = -1, .control_listener = -1, .foreground = foreground, .log.fd = -1 };
+	for (size_t i = 0; i < CHILDREN; i++) m.children[i].control = -1;
+	for (size_t i = 0; i < LINK_NAMES; i++) m.links[i][0] = m.links[i][1] = -1;
+	m.dir = slice_text(conf_text(conf_main(c), SET_data_directory));
+	m.conf_dir = slice_text(conf_dir(c));
+	if (m.dir[0] != '/') {
+		fprintf(stderr, "hato start: data_directory = %s: must be an absolute path\n", m.dir);
+		return EX_CONFIG;
+	}
+	choose_users(&m);
+	if (!foreground) return in_background(&m);
+	int code = bring_up(&m);
+	if (code == EX_OK) run(&m);
+	return code;
+}
+
+/* The other side: commands. */
+
+int master_pid(const char *data_dir, pid_t *pid) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	AUTO_BUF struct buf text = BUF(64);
+	buf_addf(&path, "%s/run/lock", data_dir);
+	AUTO_FD int lock = -1;
+	if (access(buf_text(&path), F_OK) != 0) return errno == ENOENT ? MASTER_NOT_RUNNING : fail_errno("%s", buf_text(&path));
+	int r = file_lock(buf_text(&path), &lock);
+	if (r < 0) return r;
+	if (r == 0) return MASTER_NOT_RUNNING;
+	uint64_t number;
+	if (file_read(buf_text(&path), &text) < 0) return -1;
+	if (!slice_number(slice_trim(buf_slice(&text)), INT_MAX, &number)) return fail("%s: holds no process id", buf_text(&path));
+	*pid = (pid_t)number;
+	return 0;
+}
+
+int master_stop(const char *data_dir) {
+	pid_t pid, now;
+	int r = master_pid(data_dir, &pid);
+	if (r != 0) return r;
+	if (kill(pid, SIGTERM) != 0) return fail_errno("stop process %d", (int)pid);
+	int64_t deadline = deadline_in(STOP_MS * 5);
+	while (deadline_left(deadline) != 0) {
+		r = master_pid(data_dir, &now);
+		if (r != 0 || now != pid) return r < 0 ? r : 0;
+		usleep(10000);
+	}
+	return fail("process %d does not end (see the log)", (int)pid);
+}
+
+int master_reload(const char *data_dir) {
+	pid_t pid;
+	int r = master_pid(data_dir, &pid);
+	if (r != 0) return r;
+	return kill(pid, SIGHUP) == 0 ? 0 : fail_errno("reload process %d", (int)pid);
+}
