@@ -23,7 +23,12 @@ struct remote_key {
 	void *ctx;        /* outlives every connection that uses the key */
 	uint64_t id;
 };
-/* The EVP_PKEY (evp_pkey_st) of a remote key; public_key is the one in its certificate. NULL: fail(). */
+/* OpenSSL's library context that knows remote keys. It is our own, so that nobody else's look-up of "RSA" finds them; made at the
+ * first call (NULL: fail()), kept until the process ends. */
+struct ossl_lib_ctx_st;
+struct ossl_lib_ctx_st *remote_key_library(void);
+/* The EVP_PKEY (evp_pkey_st) of a remote key; public_key is the one in its certificate.
+ * NULL: fail(). */
 struct evp_pkey_st;
 struct evp_pkey_st *remote_key_new(const struct remote_key *key, struct evp_pkey_st *public_key);
 
