@@ -6,6 +6,7 @@
 #include "net/tls_private.h"
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -113,13 +114,9 @@ struct tls *tls_connect(struct tls_client *c, int fd, const char *server_name) {
 	t->client = tls_client_ref(c);
 	SSL_set_connect_state(t->ssl);
 	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (server_name != NULL && is_literal(server_name)) {
-		X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), server_name);
-	} else if (server_name != NULL) {
-		SSL_set_tlsext_host_name(t->ssl, server_name);
-	}
+	if (server_name != NULL) t->server_name = mem_text(server_name);
+	if (server_name != NULL && !is_literal(server_name)) SSL_set_tlsext_host_name(t->ssl, server_name);
 	tls_verify(t, c->verify);
-	if (c->verify == TLS_VERIFY_NAME && server_name != NULL && !is_literal(server_name)) SSL_set1_host(t->ssl, server_name);
 	ERR_clear_error();
 	return t;
 }
@@ -135,6 +132,7 @@ void tls_free(struct tls **tp) {
 		free(d);
 	}
 	buf_done(&t->held);
+	free(t->server_name);
 	free(t);
 }
 
@@ -229,7 +227,16 @@ static int result(struct tls *t, int r, const char *doing) {
 	return fail("%s: %s", doing, by_certificate ? X509_verify_cert_error_string(verified) : words);
 }
 
+/* Late, because until the first step tls_verify and tls_expect_… may still change what is asked for. */
+static int expect_server_name(struct tls *t) {
+	if (t->is_server || t->verify != TLS_VERIFY_NAME || t->dane || t->names != 0 || !SSL_in_before(t->ssl)) return 0;
+	if (t->server_name == NULL) return fail("TLS: the certificate's name is to be checked, but there is none to compare with");
+	if (!is_literal(t->server_name)) return tls_expect_name(t, t->server_name);
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->server_name) == 1 ? 0 : fail("TLS: %s: bad address", t->server_name);
+}
+
 int tls_handshake(struct tls *t) {
+	if (expect_server_name(t) < 0) return -1;
 	ERR_clear_error();
 	int r = result(t, SSL_do_handshake(t->ssl), "TLS handshake");
 	return r == TLS_OK ? check_digests(t) : r;

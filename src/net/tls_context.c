@@ -164,7 +164,7 @@ static int server_context(struct tls_server *s, const struct tls_server_params *
 static bool context_has_kind(SSL_CTX *ctx, X509 *leaf) {
 	bool found = false;
 	const EVP_PKEY *want = X509_get0_pubkey(leaf);
-	for (int set = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); set == 1 && !found;
+	for (long set = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); set == 1 && !found;
 	     set = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT))
 		found = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(ctx))) == EVP_PKEY_get_base_id(want);
 	return found;

@@ -33,27 +33,23 @@ static void name_signature(const EVP_PKEY *key, int type_nid, char *to, size_t r
 	}
 }
 
-/* One side's signature: made with this certificate's key. Only TLS 1.3 always has one of known form, and no resumed
- * session has any. */
-static void name_signatures(struct tls *t, struct tls_info *i) {
-	X509 *own = SSL_get_certificate(t->ssl), *peer = SSL_get0_peer_certificate(t->ssl);
-	X509 *server = t->is_server ? own : peer, *client = t->is_server ? peer : own;
-	int digest = NID_undef, type = NID_undef;
-	if (t->is_server ? SSL_get_signature_nid(t->ssl, &digest) : SSL_get_peer_signature_nid(t->ssl, &digest)) {
-		if (server != NULL) {
-			if (!(t->is_server ? SSL_get_signature_type_nid(t->ssl, &type) : SSL_get_peer_signature_type_nid(t->ssl, &type))) type = NID_undef;
-			name_signature(X509_get0_pubkey(server), type, i->server_signature, sizeof i->server_signature);
-			if (digest != NID_undef) snprintf(i->server_digest, sizeof i->server_digest, "%s", OBJ_nid2sn(digest));
-		}
-	}
-	digest = type = NID_undef;
-	if (t->is_server ? SSL_get_peer_signature_nid(t->ssl, &digest) : SSL_get_signature_nid(t->ssl, &digest)) {
-		if (client != NULL) {
-			if (!(t->is_server ? SSL_get_peer_signature_type_nid(t->ssl, &type) : SSL_get_signature_type_nid(t->ssl, &type))) type = NID_undef;
-			name_signature(X509_get0_pubkey(client), type, i->client_signature, sizeof i->client_signature);
-			if (digest != NID_undef) snprintf(i->client_digest, sizeof i->client_digest, "%s", OBJ_nid2sn(digest));
-		}
-	}
+/* The signature that one side made in this handshake, with its certificate's key. */
+static void name_signature_of(struct tls *t, bool own, char *signature, size_t room, char *digest, size_t digest_room) {
+	const X509 *cert = own ? SSL_get_certificate(t->ssl) : SSL_get0_peer_certificate(t->ssl);
+	int type = NID_undef, hash = NID_undef;
+	if (cert == NULL || !(own ? SSL_get_signature_type_nid : SSL_get_peer_signature_type_nid)(t->ssl, &type)) return;
+	name_signature(X509_get0_pubkey(cert), type, signature, room);
+	bool known = own ? SSL_get_signature_nid(t->ssl, &hash) : SSL_get_peer_signature_nid(t->ssl, &hash);
+	if (known && hash != NID_undef) snprintf(digest, digest_room, "%s", OBJ_nid2sn(hash));
+}
+
+/* Only TLS 1.3: what Postfix logs. */
+static void name_handshake(struct tls *t, struct tls_info *i) {
+	if (SSL_version(t->ssl) < TLS1_3_VERSION) return;
+	name_key_exchange(t->ssl, i->key_exchange, sizeof i->key_exchange);
+	if (i->resumed) return; /* nobody signed */
+	name_signature_of(t, t->is_server, i->server_signature, sizeof i->server_signature, i->server_digest, sizeof i->server_digest);
+	name_signature_of(t, !t->is_server, i->client_signature, sizeof i->client_signature, i->client_digest, sizeof i->client_digest);
 }
 
 static void judge_peer(struct tls *t, struct tls_info *i) {
@@ -75,10 +71,7 @@ void tls_info(struct tls *t, struct tls_info *out) {
 	i.bits_used = SSL_CIPHER_get_bits(SSL_get_current_cipher(t->ssl), &i.bits_all);
 	i.resumed = SSL_session_reused(t->ssl);
 	i.sni = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
-	if (SSL_version(t->ssl) >= TLS1_3_VERSION) {
-		name_key_exchange(t->ssl, i.key_exchange, sizeof i.key_exchange);
-		if (!i.resumed) name_signatures(t, &i);
-	}
+	name_handshake(t, &i);
 	judge_peer(t, &i);
 	SSL_get0_alpn_selected(t->ssl, &alpn, &alpn_len);
 	snprintf(i.alpn, sizeof i.alpn, "%.*s", (int)alpn_len, alpn_len != 0 ? (const char *)alpn : "");

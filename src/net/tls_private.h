@@ -22,6 +22,7 @@ struct tls {
 	bool is_server, dane, digest_matched;
 	uint8_t names;             /* how many were expected; 255: many */
 	enum tls_verify verify;
+	char *server_name;         /* of a client; NULL: none */
 	struct tls_digest *digests;
 	struct buf held;           /* session tickets that wait for our next bytes */
 };
