@@ -27,9 +27,9 @@ static void parses(void **state UNUSED) {
 		assert_string_equal(addr_text(&a, room), cases[i].text);
 		assert_string_equal(addr_text_with_port(&a, room), cases[i].with_port);
 	}
-	static const char *const bad[] = { "", ":", ":25", "[", "[]", "[]:25", "[::1", "[::1]25", "1.2.3", "1.2.3.4:65536", "1.2.3.4:x",
-		"1.2.3.4:-1", "1.2.3.256", "host", "host:25", "::g", "1::2::3", "fe80::1%", "fe80::1%nosuchif", "1.2.3.4 ",
-		"11111111111111111111111111111111111111111111111111111111111111111111111111111111111111" };
+	static const char *const bad[] = { "", ":", ":25", "[", "[]", "[]:25", "[::1", "[::1]25", "1.2.3", "1.2.3.4:65536",
+		"1.2.3.4:x", "1.2.3.4:-1", "1.2.3.256", "host", "host:25", "::g", "1::2::3", "fe80::1%", "fe80::1%nosuchif",
+		"1.2.3.4 ", "11111111111111111111111111111111111111111111111111111111111111111111111111111111111111" };
 	for (size_t i = 0; i < LEN(bad); i++) {
 		struct addr a = { .len = 77 };
 		if (addr_parse(slice_of(bad[i]), &a)) fail_msg("taken: %s", bad[i]);
@@ -41,8 +41,15 @@ static void parses(void **state UNUSED) {
 
 static void splits(void **state UNUSED) {
 	static const struct { const char *in, *host, *port; } cases[] = {
-		{ "host:25", "host", "25" }, { "host", "host", "" }, { "[host]", "host", "" }, { "[host]:smtp", "host", "smtp" },
-		{ "::1", "::1", "" }, { "[::1]:25", "::1", "25" }, { ":25", "", "25" }, { "host:", "host", "" }, { "[]:25", "", "25" },
+		{ "host:25", "host", "25" },
+		{ "host", "host", "" },
+		{ "[host]", "host", "" },
+		{ "[host]:smtp", "host", "smtp" },
+		{ "::1", "::1", "" },
+		{ "[::1]:25", "::1", "25" },
+		{ ":25", "", "25" },
+		{ "host:", "host", "" },
+		{ "[]:25", "", "25" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct slice host, port;
@@ -63,8 +70,14 @@ static struct addr parsed(const char *text) {
 
 static void knows(void **state UNUSED) {
 	static const struct { const char *in; bool loopback, any; } cases[] = {
-		{ "127.0.0.1", true, false }, { "127.9.9.9", true, false }, { "::1", true, false }, { "::ffff:127.0.0.1", true, false },
-		{ "128.0.0.1", false, false }, { "0.0.0.0", false, true }, { "::", false, true }, { "2001:db8::1", false, false },
+		{ "127.0.0.1", true, false },
+		{ "127.9.9.9", true, false },
+		{ "::1", true, false },
+		{ "::ffff:127.0.0.1", true, false },
+		{ "128.0.0.1", false, false },
+		{ "0.0.0.0", false, true },
+		{ "::", false, true },
+		{ "2001:db8::1", false, false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct addr a = parsed(cases[i].in);
@@ -114,6 +127,7 @@ static void from_sockets(void **state UNUSED) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(parses), cmocka_unit_test(splits), cmocka_unit_test(knows), cmocka_unit_test(from_sockets) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(parses), cmocka_unit_test(splits), cmocka_unit_test(knows),
+		cmocka_unit_test(from_sockets) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

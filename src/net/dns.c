@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Record data into structs. A record that does not keep to its form is left out: one broken line in somebody's zone must
- * not hide the others. */
+/* Record data into structs. A record that does not keep to its form is left out: one broken line in somebody's zone
+ * must not hide the others. */
 #include "base/fail.h"
 #include "net/dns_private.h"
 
-static int one(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct dns_answer *answer, struct dns_facts *facts) {
+static int one(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem,
+	struct dns_answer *answer, struct dns_facts *facts) {
 	char text[DNS_NAME_MAX + 1];
 	*answer = (struct dns_answer){ .result = DNS_NXDOMAIN, .facts.canonical = name };
 	if (dns_name_check(name, text)) dns_ask(d, text, &type, 1, deadline, mem, answer);
@@ -13,8 +14,8 @@ static int one(struct dns *d, struct slice name, int type, int64_t deadline, str
 	return answer->result;
 }
 
-int dns_query(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct slice **out, size_t *count,
-              struct dns_facts *facts) {
+int dns_query(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct slice **out,
+	size_t *count, struct dns_facts *facts) {
 	struct dns_answer a;
 	int r = one(d, name, type, deadline, mem, &a, facts);
 	if (r != DNS_OK) return r;
@@ -47,9 +48,10 @@ int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *m
 	return DNS_OK;
 }
 
-int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem, struct addr **out,
-                  size_t *count, struct dns_facts *facts) {
-	static const struct { unsigned flag; int type, family; } kinds[] = { { DNS_IPV6, DNS_AAAA, AF_INET6 }, { DNS_IPV4, DNS_A, AF_INET } };
+int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem,
+	struct addr **out, size_t *count, struct dns_facts *facts) {
+	static const struct { unsigned flag; int type, family; } kinds[] = {
+		{ DNS_IPV6, DNS_AAAA, AF_INET6 }, { DNS_IPV4, DNS_A, AF_INET } };
 	char text[DNS_NAME_MAX + 1];
 	struct dns_answer a[LEN(kinds)] = {0};
 	int types[LEN(kinds)], family[LEN(kinds)], r = DNS_NXDOMAIN;
@@ -62,7 +64,7 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 	if (asked == 0 || !dns_name_check(host, text)) return DNS_NXDOMAIN;
 	dns_ask(d, text, types, asked, deadline, mem, a);
 	struct addr *list = arena_array(mem, a[0].count + a[1].count, sizeof *list);
-	/* What failed does not make the rest less secure: else, who suppresses an AAAA answer would have switched DANE off. */
+	/* What failed does not make the rest less secure: else, who suppresses an AAAA answer has switched DANE off. */
 	struct dns_facts all = { .secure = true, .ttl = UINT32_MAX };
 	bool later = false;
 	for (size_t i = 0; i < asked; i++) {
@@ -89,7 +91,8 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 int dns_ptr(struct dns *d, const struct addr *a, int64_t deadline, struct arena *mem, struct slice **out, size_t *count,
             struct dns_facts *facts) {
 	struct slice reversed = dns_reversed(a, mem);
-	struct slice name = arena_fmt(mem, "%.*s%s", SLICE_ARG(reversed), addr_family(a) == AF_INET ? "in-addr.arpa" : "ip6.arpa");
+	struct slice name =
+		arena_fmt(mem, "%.*s%s", SLICE_ARG(reversed), addr_family(a) == AF_INET ? "in-addr.arpa" : "ip6.arpa");
 	struct dns_answer answer;
 	int r = one(d, name, DNS_PTR, deadline, mem, &answer, facts);
 	if (r != DNS_OK) return r;
@@ -128,8 +131,8 @@ int dns_txt(struct dns *d, struct slice name, int64_t deadline, struct arena *me
 	return DNS_OK;
 }
 
-int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
-             struct dns_facts *facts) {
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out,
+	size_t *count, struct dns_facts *facts) {
 	struct dns_answer a;
 	int r = one(d, name, DNS_TLSA, deadline, mem, &a, facts);
 	if (r != DNS_OK) return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Against a real server: nsd on loopback, with plain, signed and broken zones made on the spot. Skipped where there is no
- * nsd; the signed part also wants ldns-keygen and ldns-signzone. */
+/* Against a real server: nsd on loopback, with plain, signed and broken zones made on the spot. Skipped where there is
+ * no nsd; the signed part also wants ldns-keygen and ldns-signzone. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "net/dns.h"
@@ -38,23 +38,29 @@ static void put(const char *name, const char *format, ...) {
 static void put_zones(void) {
 	AUTO_BUF struct buf many = BUF(KIB(64));
 	for (int i = 0; i < 200; i++) buf_addf(&many, "many A 10.0.%d.1\n", i);
-	put("plain.zone", HEAD
+	put("plain.zone",
+		HEAD
 		"@ MX 20 mx2\n@ MX 10 MX1\n@ MX 30 elsewhere.example.net.\nnull MX 0 .\nbadmx MX 5 a\\.b\nbadmx MX 6 good\n"
 		"mx1 A 192.0.2.1\nmx1 A 192.0.2.2\nmx1 AAAA 2001:db8::1\nv6 AAAA 2001:db8::2\nonlytxt TXT \"v=spf1 -all\"\n"
-		"alias CNAME alias2\nalias2 CNAME alias3\nalias3 CNAME mx1\nloop CNAME loop2\nloop2 CNAME loop\ndangling CNAME nothere\n"
+		"alias CNAME alias2\nalias2 CNAME alias3\nalias3 CNAME mx1\nloop CNAME loop2\nloop2 CNAME loop\ndangling CNAME "
+	    "nothere\n"
 		"long TXT \"%0255d\" \"%0200d\"\nlong TXT \"second\"\nempty TXT \"\"\n"
-		"_25._tcp.mx1 TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n%s", 1, 2, buf_text(&many));
+		"_25._tcp.mx1 TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n%s",
+		1, 2, buf_text(&many));
 	put("arpa.zone", HEAD "1.2.0 PTR Mail.Hato.example.\n2.2.0 PTR a.example.\n2.2.0 PTR b.example.\n");
 	put("ip6.zone", HEAD "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 PTR six.example.\n");
 	put("house.zone", HEAD "mail A 10.9.9.9\n");
 	for (int i = 0; i < 2; i++)
-		put(i ? "broken.zone" : "signed.zone", "$ORIGIN %s.example.\n" HEAD "@ MX 10 mx\nmx A 192.0.2.9\nmx TXT \"original\"\nother A 192.0.2.10\n", i ? "broken" : "signed");
+		put(i ? "broken.zone" : "signed.zone",
+			"$ORIGIN %s.example.\n" HEAD "@ MX 10 mx\nmx A 192.0.2.9\nmx TXT \"original\"\nother A 192.0.2.10\n",
+			i ? "broken" : "signed");
 }
 
 /* Signs both zones, and then changes a record of one behind the signer's back. */
 static const char sign_script[] =
 	"set -e; for z in signed broken; do\n"
-	"  k=$(ldns-keygen -a ECDSAP256SHA256 -k $z.example); ldns-signzone -n -f $z.done $z.zone $k; cat $k.ds >> anchors; done\n"
+	"  k=$(ldns-keygen -a ECDSAP256SHA256 -k $z.example); ldns-signzone -n -f $z.done $z.zone $k; cat $k.ds >> "
+    "anchors; done\n"
 	"sed -i 's/\"original\"/\"forged\"/' broken.done; mv signed.done signed.zone; mv broken.done broken.zone\n";
 
 static int free_port(void) {
@@ -78,12 +84,18 @@ static pid_t run(const char *const *argv) {
 }
 
 static void put_config(int port) {
-	static const struct { const char *zone, *file; } zones[] = { { "hato.example", "plain.zone" }, { "192.in-addr.arpa", "arpa.zone" },
-		{ "8.b.d.0.1.0.0.2.ip6.arpa", "ip6.zone" }, { "house.test", "house.zone" }, { "signed.example", "signed.zone" }, { "broken.example", "broken.zone" } };
+	static const struct { const char *zone, *file; } zones[] = {
+		{ "hato.example", "plain.zone" }, { "192.in-addr.arpa", "arpa.zone" },
+		{ "8.b.d.0.1.0.0.2.ip6.arpa", "ip6.zone" }, { "house.test", "house.zone" }, { "signed.example", "signed.zone" },
+		{ "broken.example", "broken.zone" } };
 	AUTO_BUF struct buf text = BUF(KIB(4));
-	buf_addf(&text, "server:\n ip-address: 127.0.0.1@%d\n zonesdir: \"%s\"\n pidfile: \"%s/pid\"\n xfrdfile: \"%s/xfrd\"\n zonelistfile: \"%s/list\"\n"
-		" database: \"\"\n username: \"\"\n server-count: 1\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n", port, folder, folder, folder, folder);
-	for (size_t i = 0; i < LEN(zones); i++) buf_addf(&text, "zone:\n name: %s\n zonefile: %s\n", zones[i].zone, zones[i].file);
+	buf_addf(&text,
+		"server:\n ip-address: 127.0.0.1@%d\n zonesdir: \"%s\"\n pidfile: \"%s/pid\"\n xfrdfile: \"%s/xfrd\"\n "
+	    "zonelistfile: \"%s/list\"\n"
+		" database: \"\"\n username: \"\"\n server-count: 1\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n",
+		port, folder, folder, folder, folder);
+	for (size_t i = 0; i < LEN(zones); i++)
+		buf_addf(&text, "zone:\n name: %s\n zonefile: %s\n", zones[i].zone, zones[i].file);
 	put("nsd.conf", "%s", buf_text(&text));
 }
 
@@ -182,12 +194,18 @@ static void names_that_cannot_be(void **state UNUSED) {
 static void addresses(void **state UNUSED) {
 	NEEDS(nsd > 0, "nsd");
 	static const struct { const char *name; unsigned families; int want; size_t count; const char *first; } cases[] = {
-		{ "mx1.hato.example", DNS_IPV4 | DNS_IPV6, DNS_OK, 3, "2001:db8::1" }, { "mx1.hato.example", DNS_IPV4, DNS_OK, 2, NULL },
-		{ "mx1.hato.example", DNS_IPV6, DNS_OK, 1, "2001:db8::1" }, { "v6.hato.example", DNS_IPV4 | DNS_IPV6, DNS_OK, 1, "2001:db8::2" },
-		{ "v6.hato.example", DNS_IPV4, DNS_NODATA, 0, NULL }, { "onlytxt.hato.example", 3, DNS_NODATA, 0, NULL },
-		{ "nothere.hato.example", 3, DNS_NXDOMAIN, 0, NULL }, { "alias.hato.example", 3, DNS_OK, 3, "2001:db8::1" },
-		{ "dangling.hato.example", 3, DNS_NXDOMAIN, 0, NULL }, { "many.hato.example", 3, DNS_OK, DNS_RECORDS_MAX, NULL },
-		{ "mail.house.test", 1, DNS_OK, 1, "10.9.9.9" }, { "mx1.hato.example", 0, DNS_NXDOMAIN, 0, NULL },
+		{ "mx1.hato.example", DNS_IPV4 | DNS_IPV6, DNS_OK, 3, "2001:db8::1" },
+		{ "mx1.hato.example", DNS_IPV4, DNS_OK, 2, NULL },
+		{ "mx1.hato.example", DNS_IPV6, DNS_OK, 1, "2001:db8::1" },
+		{ "v6.hato.example", DNS_IPV4 | DNS_IPV6, DNS_OK, 1, "2001:db8::2" },
+		{ "v6.hato.example", DNS_IPV4, DNS_NODATA, 0, NULL },
+		{ "onlytxt.hato.example", 3, DNS_NODATA, 0, NULL },
+		{ "nothere.hato.example", 3, DNS_NXDOMAIN, 0, NULL },
+		{ "alias.hato.example", 3, DNS_OK, 3, "2001:db8::1" },
+		{ "dangling.hato.example", 3, DNS_NXDOMAIN, 0, NULL },
+		{ "many.hato.example", 3, DNS_OK, DNS_RECORDS_MAX, NULL },
+		{ "mail.house.test", 1, DNS_OK, 1, "10.9.9.9" },
+		{ "mx1.hato.example", 0, DNS_NXDOMAIN, 0, NULL },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = {0};
@@ -196,9 +214,11 @@ static void addresses(void **state UNUSED) {
 		size_t n = 0;
 		char text[ADDR_TEXT_ROOM];
 		int r = dns_addresses(plain, slice_of(cases[i].name), cases[i].families, soon(), &mem, &a, &n, &facts);
-		if (r != cases[i].want || n != cases[i].count) fail_msg("%s: %d, %zu records, %s", cases[i].name, r, n, fail_text());
+		if (r != cases[i].want || n != cases[i].count)
+			fail_msg("%s: %d, %zu records, %s", cases[i].name, r, n, fail_text());
 		if (cases[i].first != NULL) assert_string_equal(addr_text(&a[0], text), cases[i].first);
-		if (slice_starts(slice_of(cases[i].name), S("alias"))) assert_true(slice_eq(facts.canonical, S("mx1.hato.example")));
+		if (slice_starts(slice_of(cases[i].name), S("alias")))
+			assert_true(slice_eq(facts.canonical, S("mx1.hato.example")));
 	}
 	AUTO_ARENA struct arena mem = {0};
 	struct addr *a;
@@ -217,11 +237,13 @@ static void other_records(void **state UNUSED) {
 	assert_int_equal(dns_txt(plain, S("long.hato.example"), soon(), &mem, &out, &n, NULL), DNS_OK);
 	assert_int_equal(n, 2);
 	size_t big = out[0].len > out[1].len ? 0 : 1;
-	assert_true(out[big].len == 455 && out[big].at[254] == '1' && out[big].at[454] == '2' && slice_eq(out[1 - big], S("second")));
+	assert_true(out[big].len == 455 && out[big].at[254] == '1' && out[big].at[454] == '2' &&
+				slice_eq(out[1 - big], S("second")));
 	assert_int_equal(dns_txt(plain, S("empty.hato.example"), soon(), &mem, &out, &n, NULL), DNS_OK);
 	assert_true(n == 1 && out[0].len == 0);
 	assert_int_equal(dns_tlsa(plain, S("_25._tcp.mx1.hato.example"), soon(), &mem, &tlsa, &n, NULL), DNS_OK);
-	assert_true(n == 1 && tlsa[0].usage == 3 && tlsa[0].selector == 1 && tlsa[0].matching == 1 && tlsa[0].data.len == 32);
+	assert_true(
+		n == 1 && tlsa[0].usage == 3 && tlsa[0].selector == 1 && tlsa[0].matching == 1 && tlsa[0].data.len == 32);
 	addr_parse(S("192.0.2.1"), &a);
 	assert_int_equal(dns_ptr(plain, &a, soon(), &mem, &out, &n, NULL), DNS_OK);
 	assert_true(n == 1 && slice_eq(out[0], S("mail.hato.example")));
@@ -251,8 +273,10 @@ static void *ask_often(void *failed) {
 		int r = dns_mx(plain, slice_of(names[i % 3]), soon(), &mem, &mx, &n, NULL);
 		/* some give up early: an answer that comes later must not hurt */
 		int r2 = dns_txt(plain, slice_of(fresh), i % 4 == 0 ? clock_ms() : soon(), &mem, &out, &n, NULL);
-		if (r != want[i % 3] || (r2 != DNS_NXDOMAIN && i % 4 != 0)) print_message("%u: %d %d %s\n", i, r, r2, fail_text());
-		if (r != want[i % 3] || (r2 != DNS_NXDOMAIN && i % 4 != 0)) __atomic_add_fetch((unsigned *)failed, 1, __ATOMIC_RELAXED);
+		if (r != want[i % 3] || (r2 != DNS_NXDOMAIN && i % 4 != 0))
+			print_message("%u: %d %d %s\n", i, r, r2, fail_text());
+		if (r != want[i % 3] || (r2 != DNS_NXDOMAIN && i % 4 != 0))
+			__atomic_add_fetch((unsigned *)failed, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -262,7 +286,8 @@ static void many_threads(void **state UNUSED) {
 	pthread_t threads[16];
 	unsigned failed = 0;
 	int64_t start = clock_us();
-	for (size_t i = 0; i < LEN(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &failed), 0);
+	for (size_t i = 0; i < LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, ask_often, &failed), 0);
 	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], NULL);
 	assert_int_equal(failed, 0);
 	print_message("%d questions/s from 16 threads\n", (int)(3200 * 1000000LL / (clock_us() - start)));
@@ -335,7 +360,8 @@ static void idle_costs_little(void **state UNUSED) {
 	assert_int_equal(dns_open(&params, &d), 0);
 	size_t opened = mallinfo2().uordblks - before;
 	assert_int_equal(dns_mx(d, S("hato.example"), soon(), &mem, &mx, &n, NULL), DNS_OK);
-	print_message("opened: %zu bytes; after the first question: %zu KB\n", opened, (mallinfo2().uordblks - before) / 1024);
+	print_message(
+		"opened: %zu bytes; after the first question: %zu KB\n", opened, (mallinfo2().uordblks - before) / 1024);
 #if !defined(__SANITIZE_ADDRESS__)
 	assert_true(opened < KIB(4));
 #endif
@@ -344,10 +370,25 @@ static void idle_costs_little(void **state UNUSED) {
 
 static void ascii_names(void **state UNUSED) {
 	static const struct { const char *in, *want; } cases[] = {
-		{ "Example.ORG", "example.org" }, { "example.org.", "example.org" }, { "b\xc3\xbc" "cher.example", "xn--bcher-kva.example" },
-		{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" }, { "B\xc3\x9c" "CHER.example", "xn--bcher-kva.example" },
-		{ "_dmarc.example.org", "_dmarc.example.org" }, { "fa\xc3\x9f.de", "xn--fa-hia.de" }, { "", NULL }, { ".", NULL }, { "a..b", NULL },
-		{ "a b", NULL }, { "a@b", NULL }, { "\xff.example", NULL }, { "[1.2.3.4]", NULL }, { "\xe2\x80\x8b", NULL },
+		{ "Example.ORG", "example.org" },
+		{ "example.org.", "example.org" },
+		{ "b\xc3\xbc"
+		  "cher.example",
+			"xn--bcher-kva.example" },
+		{ "\xe4\xbe\x8b\xe3\x81\x88.\xe3\x83\x86\xe3\x82\xb9\xe3\x83\x88", "xn--r8jz45g.xn--zckzah" },
+		{ "B\xc3\x9c"
+		  "CHER.example",
+			"xn--bcher-kva.example" },
+		{ "_dmarc.example.org", "_dmarc.example.org" },
+		{ "fa\xc3\x9f.de", "xn--fa-hia.de" },
+		{ "", NULL },
+		{ ".", NULL },
+		{ "a..b", NULL },
+		{ "a b", NULL },
+		{ "a@b", NULL },
+		{ "\xff.example", NULL },
+		{ "[1.2.3.4]", NULL },
+		{ "\xe2\x80\x8b", NULL },
 		{ "\xef\xbd\x85xample.org", "example.org" }, /* full-width e */
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.org", NULL },
 	};
@@ -363,13 +404,20 @@ static void ascii_names(void **state UNUSED) {
 	addr_parse(S("127.0.0.2"), &a);
 	assert_true(slice_eq(dns_reversed(&a, &mem), S("2.0.0.127.")));
 	addr_parse(S("2001:db8::abcd"), &a);
-	assert_true(slice_eq(dns_reversed(&a, &mem), S("d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.")));
+	assert_true(
+		slice_eq(dns_reversed(&a, &mem), S("d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.")));
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ascii_names), cmocka_unit_test(names_that_cannot_be), cmocka_unit_test(mail_exchangers), cmocka_unit_test(addresses),
-		cmocka_unit_test(other_records), cmocka_unit_test(many_threads), cmocka_unit_test(dead_resolver), cmocka_unit_test(signed_zones),
+		cmocka_unit_test(ascii_names),
+		cmocka_unit_test(names_that_cannot_be),
+		cmocka_unit_test(mail_exchangers),
+		cmocka_unit_test(addresses),
+		cmocka_unit_test(other_records),
+		cmocka_unit_test(many_threads),
+		cmocka_unit_test(dead_resolver),
+		cmocka_unit_test(signed_zones),
 		cmocka_unit_test(idle_costs_little),
 	};
 	return cmocka_run_group_tests(tests, serve, stop);

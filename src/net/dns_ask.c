@@ -95,7 +95,8 @@ static int read_anchors(struct dns *d, const char *path) {
 		buf_add(&d->anchors, line);
 		buf_byte(&d->anchors, '\n');
 	}
-	return d->anchors.len != 0 ? 0 : fail("%s: no trust anchor in it (DS or DNSKEY records)", given ? path : SYSTEM_ANCHOR);
+	return d->anchors.len != 0 ? 0
+	                           : fail("%s: no trust anchor in it (DS or DNSKEY records)", given ? path : SYSTEM_ANCHOR);
 }
 
 int dns_open(const struct dns_params *params, struct dns **out) {
@@ -125,11 +126,23 @@ static void *dispatch(void *arg) {
 
 /* Sizes for a mail server's few questions; libunbound's own defaults are a resolver's for a whole site. */
 static const struct { const char *name, *value; } options[] = {
-	{ "msg-cache-size:", "512k" }, { "rrset-cache-size:", "1m" }, { "key-cache-size:", "256k" }, { "neg-cache-size:", "128k" },
-	{ "infra-cache-numhosts:", "1000" }, { "msg-cache-slabs:", "1" }, { "rrset-cache-slabs:", "1" }, { "key-cache-slabs:", "1" },
-	{ "infra-cache-slabs:", "1" }, { "num-queries-per-thread:", "512" }, { "outgoing-range:", "256" }, { "outgoing-num-tcp:", "8" },
-	{ "edns-buffer-size:", "1232" }, { "target-fetch-policy:", "0 0 0 0 0" }, { "infra-keep-probing:", "yes" },
-	{ "val-bogus-ttl:", "30" }, { "use-syslog:", "no" },
+	{ "msg-cache-size:", "512k" },
+	{ "rrset-cache-size:", "1m" },
+	{ "key-cache-size:", "256k" },
+	{ "neg-cache-size:", "128k" },
+	{ "infra-cache-numhosts:", "1000" },
+	{ "msg-cache-slabs:", "1" },
+	{ "rrset-cache-slabs:", "1" },
+	{ "key-cache-slabs:", "1" },
+	{ "infra-cache-slabs:", "1" },
+	{ "num-queries-per-thread:", "512" },
+	{ "outgoing-range:", "256" },
+	{ "outgoing-num-tcp:", "8" },
+	{ "edns-buffer-size:", "1232" },
+	{ "target-fetch-policy:", "0 0 0 0 0" },
+	{ "infra-keep-probing:", "yes" },
+	{ "val-bogus-ttl:", "30" },
+	{ "use-syslog:", "no" },
 };
 
 static bool engine_forwards(struct dns *d, struct ub_ctx *ctx) {
@@ -142,7 +155,8 @@ static bool engine_forwards(struct dns *d, struct ub_ctx *ctx) {
 	}
 	if (local) ok = ok && ub_ctx_set_option(ctx, "do-not-query-localhost:", "no") == 0;
 	/* The resolvers may know names of the house, 10.in-addr.arpa or mail.test, which libunbound would answer itself. */
-	return ok && ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes") == 0 && ub_ctx_set_option(ctx, "insecure-lan-zones:", "yes") == 0 &&
+	return ok && ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes") == 0 &&
+	       ub_ctx_set_option(ctx, "insecure-lan-zones:", "yes") == 0 &&
 	       ub_ctx_set_option(ctx, "domain-insecure:", "test.") == 0;
 }
 
@@ -244,15 +258,18 @@ static void question_done(struct question *q) {
 }
 
 static const char *type_name(int type, char room[16]) {
-	static const struct { int type; const char *name; } names[] = { { DNS_A, "A" }, { DNS_NS, "NS" }, { DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" },
-		{ DNS_PTR, "PTR" }, { DNS_MX, "MX" }, { DNS_TXT, "TXT" }, { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" }, { DNS_TLSA, "TLSA" }, { DNS_CAA, "CAA" } };
+	static const struct { int type; const char *name; } names[] = {
+		{ DNS_A, "A" }, { DNS_NS, "NS" }, { DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" }, { DNS_PTR, "PTR" }, { DNS_MX, "MX" },
+		{ DNS_TXT, "TXT" }, { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" }, { DNS_TLSA, "TLSA" }, { DNS_CAA, "CAA" },
+	};
 	for (size_t i = 0; i < LEN(names); i++)
 		if (names[i].type == type) return names[i].name;
 	snprintf(room, 16, "TYPE%d", type);
 	return room;
 }
 
-static void answer_later(const struct question *q, const char *name, int type, struct arena *mem, struct dns_answer *out) {
+static void answer_later(
+	const struct question *q, const char *name, int type, struct arena *mem, struct dns_answer *out) {
 	static const char *const rcodes[] = { "no error", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };
 	const struct ub_result *r = q->result;
 	char room[16];
@@ -261,10 +278,12 @@ static void answer_later(const struct question *q, const char *name, int type, s
 	else if (r != NULL && r->bogus) why = r->why_bogus != NULL ? r->why_bogus : "DNSSEC signatures are bogus";
 	else if (r != NULL) why = (size_t)r->rcode < LEN(rcodes) ? rcodes[r->rcode] : "server failure";
 	*out = (struct dns_answer){ .result = DNS_LATER };
-	out->why = arena_fmt(mem, "DNS %s %s: %s%s", name, type_name(type, room), r != NULL && r->bogus ? "DNSSEC: " : "", why).at;
+	out->why =
+		arena_fmt(mem, "DNS %s %s: %s%s", name, type_name(type, room), r != NULL && r->bogus ? "DNSSEC: " : "", why).at;
 }
 
-static void answer_read(const struct question *q, const char *name, int type, struct arena *mem, struct dns_answer *out) {
+static void answer_read(
+	const struct question *q, const char *name, int type, struct arena *mem, struct dns_answer *out) {
 	const struct ub_result *r = q->result;
 	bool known = r != NULL && !r->bogus && (r->rcode == 0 || r->rcode == 3);
 	if (!known) {
@@ -279,7 +298,8 @@ static void answer_read(const struct question *q, const char *name, int type, st
 	if (a.result == DNS_OK) {
 		while (a.count < DNS_RECORDS_MAX && r->data[a.count] != NULL) a.count++;
 		a.rdata = arena_array(mem, a.count, sizeof *a.rdata);
-		for (size_t i = 0; i < a.count; i++) a.rdata[i] = arena_slice(mem, slice_from(r->data[i], (size_t)MAX_OF(r->len[i], 0)));
+		for (size_t i = 0; i < a.count; i++)
+			a.rdata[i] = arena_slice(mem, slice_from(r->data[i], (size_t)MAX_OF(r->len[i], 0)));
 	}
 	*out = a;
 }
@@ -296,8 +316,8 @@ static struct engine *engine_get(struct dns *d, bool forward) {
 }
 
 /* True: a question had no answer in time, as against a bad one. */
-static bool ask_engine(struct engine *e, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
-                       struct dns_answer *out) {
+static bool ask_engine(struct engine *e, const char *name, const int *types, size_t count, int64_t deadline,
+	struct arena *mem, struct dns_answer *out) {
 	struct question q[2];
 	bool timed_out = false;
 	must(count <= LEN(q));
@@ -317,7 +337,8 @@ static bool all_later(const struct dns_answer *a, size_t count) {
 	return true;
 }
 
-void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem, struct dns_answer *out) {
+void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
+	struct dns_answer *out) {
 	int64_t now = clock_ms();
 	deadline = MIN_OF(deadline, now + d->timeout_ms);
 	pthread_mutex_lock(&d->lock);
@@ -325,7 +346,8 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	bool may_fall_back = !d->own_resolvers && !full_first && now >= d->full_never_until;
 	pthread_mutex_unlock(&d->lock);
 	/* a third of the time for the system's resolvers, so that some is left */
-	ask_engine(engine_get(d, !full_first), name, types, count, may_fall_back ? now + (deadline - now) / 3 : deadline, mem, out);
+	ask_engine(engine_get(d, !full_first), name, types, count, may_fall_back ? now + (deadline - now) / 3 : deadline,
+		mem, out);
 	if (!may_fall_back || !all_later(out, count)) return;
 	struct dns_answer again[2];
 	bool timed_out = ask_engine(engine_get(d, false), name, types, count, deadline, mem, again);

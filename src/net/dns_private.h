@@ -12,7 +12,8 @@ struct dns_answer {
 	struct dns_facts facts;
 };
 /* Asks count (1 or 2) questions about a name at the same time and waits for all. */
-void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem, struct dns_answer *out);
+void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
+	struct dns_answer *out);
 
 /* Checks a name to be asked for; its text with a NUL goes to `to`. */
 bool dns_name_check(struct slice name, char to[DNS_NAME_MAX + 1]);

@@ -24,7 +24,8 @@ int private_key_load(struct slice pem, struct private_key **out) {
 	EVP_PKEY *pkey = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &encrypted) : NULL;
 	BIO_free(bio);
 	ERR_clear_error();
-	if (pkey == NULL && encrypted) return fail("private key is encrypted (store it without a pass phrase: openssl pkey -in FILE)");
+	if (pkey == NULL && encrypted)
+		return fail("private key is encrypted (store it without a pass phrase: openssl pkey -in FILE)");
 	if (pkey == NULL) return fail("no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")");
 	bool is_rsa = EVP_PKEY_is_a(pkey, "RSA");
 	if (!is_rsa && !EVP_PKEY_is_a(pkey, "EC") && !EVP_PKEY_is_a(pkey, "ED25519")) {
@@ -46,16 +47,20 @@ static bool set_padding(EVP_PKEY_CTX *ctx, const struct remote_sign_request *req
 
 int private_key_sign(const struct private_key *key, const struct remote_sign_request *request, struct buf *signature) {
 	char digest[32];
-	if (request->digest.len >= sizeof digest || request->tbs.len > REMOTE_TBS_MAX) return fail("signature: request is too long");
-	if (key->is_rsa == (request->padding == REMOTE_PADDING_NONE)) return fail("signature: padding does not fit the key");
+	if (request->digest.len >= sizeof digest || request->tbs.len > REMOTE_TBS_MAX)
+		return fail("signature: request is too long");
+	if (key->is_rsa == (request->padding == REMOTE_PADDING_NONE))
+		return fail("signature: padding does not fit the key");
 	snprintf(digest, sizeof digest, "%.*s", SLICE_ARG(request->digest));
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	EVP_PKEY_CTX *ctx = NULL;
 	size_t len = (size_t)EVP_PKEY_get_size(key->pkey);
 	char *room = buf_room(signature, len);
-	bool ok = md != NULL && room != NULL && EVP_DigestSignInit_ex(md, &ctx, digest[0] ? digest : NULL, NULL, NULL, key->pkey, NULL) == 1 &&
-	          (!key->is_rsa || set_padding(ctx, request)) &&
-	          EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)request->tbs.at, request->tbs.len) == 1;
+	bool ok =
+		md != NULL && room != NULL &&
+		EVP_DigestSignInit_ex(md, &ctx, digest[0] ? digest : NULL, NULL, NULL, key->pkey, NULL) == 1 &&
+		(!key->is_rsa || set_padding(ctx, request)) &&
+		EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)request->tbs.at, request->tbs.len) == 1;
 	if (ok) signature->len += len;
 	else fail("signature: %s", ERR_peek_last_error() != 0 ? ERR_reason_error_string(ERR_peek_last_error()) : "refused");
 	ERR_clear_error();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenSSL 3 asks a provider for two things when it signs: a key manager, which answers questions about a key, and a
  * signature method. Our key is a public key of the default provider plus the way to whoever holds the private half, so
- * that every question is passed to the public key, and only "sign" goes out. Exporting is refused as soon as the private
- * half is wanted: that is what makes OpenSSL come to us for the signature instead of moving the key to its own code. */
+ * that every question is passed to the public key, and only "sign" goes out. Exporting is refused as soon as the
+ * private half is wanted: that is what makes OpenSSL come to us for the signature instead of moving the key to its own
+ * code. */
 #include "base/fail.h"
 #include "net/remote_key.h"
 #include <openssl/core_dispatch.h>
@@ -112,8 +113,9 @@ static int key_get_params(void *key, OSSL_PARAM params[]) {
 }
 
 static const OSSL_PARAM *key_gettable_params(void *provider UNUSED) {
-	static const OSSL_PARAM types[] = { OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
-		OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL), OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
+	static const OSSL_PARAM types[] = { OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+		OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL), OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_DEFAULT_DIGEST, NULL, 0),
 		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_MANDATORY_DIGEST, NULL, 0),
 		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0), OSSL_PARAM_END };
 	return types;
@@ -125,11 +127,12 @@ static const char *ec_operation_name(int operation) {
 
 #define FUNCTION(id, f) { id, (void (*)(void))(f) }
 #define KEY_FUNCTIONS(new) \
-	FUNCTION(OSSL_FUNC_KEYMGMT_NEW, new), FUNCTION(OSSL_FUNC_KEYMGMT_FREE, key_free), FUNCTION(OSSL_FUNC_KEYMGMT_HAS, key_has), \
-	FUNCTION(OSSL_FUNC_KEYMGMT_MATCH, key_match), FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT, key_import), \
-	FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types), FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT, key_export), \
-	FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_export_types), FUNCTION(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), \
-	FUNCTION(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params)
+	FUNCTION(OSSL_FUNC_KEYMGMT_NEW, new), FUNCTION(OSSL_FUNC_KEYMGMT_FREE, key_free), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_HAS, key_has), FUNCTION(OSSL_FUNC_KEYMGMT_MATCH, key_match), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT, key_import), FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT, key_export), FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_export_types), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params)
 static const OSSL_DISPATCH rsa_key[] = { KEY_FUNCTIONS(key_new_rsa), { 0, NULL } };
 static const OSSL_DISPATCH ed25519_key[] = { KEY_FUNCTIONS(key_new_ed25519), { 0, NULL } };
 static const OSSL_DISPATCH ec_key[] = { KEY_FUNCTIONS(key_new_ec),
@@ -171,8 +174,10 @@ static bool read_padding(const OSSL_PARAM *p, uint32_t *padding) {
 
 static bool read_salt(const OSSL_PARAM *p, int *salt) {
 	if (p->data_type != OSSL_PARAM_UTF8_STRING) return OSSL_PARAM_get_int(p, salt);
-	static const struct { const char *name; int salt; } names[] = { { OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST, RSA_PSS_SALTLEN_DIGEST },
-		{ OSSL_PKEY_RSA_PSS_SALT_LEN_MAX, RSA_PSS_SALTLEN_MAX }, { OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO, RSA_PSS_SALTLEN_AUTO } };
+	static const struct { const char *name; int salt; } names[] = {
+		{ OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST, RSA_PSS_SALTLEN_DIGEST },
+		{ OSSL_PKEY_RSA_PSS_SALT_LEN_MAX, RSA_PSS_SALTLEN_MAX },
+		{ OSSL_PKEY_RSA_PSS_SALT_LEN_AUTO, RSA_PSS_SALTLEN_AUTO } };
 	for (size_t i = 0; i < LEN(names); i++) {
 		if (strcmp(p->data, names[i].name) == 0) {
 			*salt = names[i].salt;
@@ -224,14 +229,17 @@ static bool salt_length(const struct signing *s, uint32_t *out) {
 	return true;
 }
 
-static int signing_sign(void *signing, unsigned char *to, size_t *len, size_t room, const unsigned char *tbs, size_t tbs_len) {
+static int signing_sign(
+	void *signing, unsigned char *to, size_t *len, size_t room, const unsigned char *tbs, size_t tbs_len) {
 	struct signing *s = signing;
 	size_t most = (size_t)EVP_PKEY_get_size(s->key->public);
 	if (to == NULL) {
 		*len = most;
 		return 1;
 	}
-	struct remote_sign_request request = { .digest = slice_of(s->digest), .padding = s->padding, .tbs = slice_from(tbs, tbs_len) };
+	struct remote_sign_request request = {
+		.digest = slice_of(s->digest), .padding = s->padding, .tbs = slice_from(tbs, tbs_len)
+	};
 	AUTO_BUF struct buf signature = BUF(REMOTE_SIGNATURE_MAX);
 	if (s->key->remote.sign == NULL || tbs_len > REMOTE_TBS_MAX || !salt_length(s, &request.salt_length)) return 0;
 	if (s->key->remote.sign(s->key->remote.ctx, s->key->remote.id, &request, &signature) != 0) {
@@ -270,8 +278,10 @@ static const OSSL_ALGORITHM *provider_query(void *provider UNUSED, int operation
 	return operation == OSSL_OP_KEYMGMT ? keys : operation == OSSL_OP_SIGNATURE ? signatures : NULL;
 }
 
-static int provider_start(const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in UNUSED, const OSSL_DISPATCH **out, void **context) {
-	static const OSSL_DISPATCH functions[] = { FUNCTION(OSSL_FUNC_PROVIDER_QUERY_OPERATION, provider_query), { 0, NULL } };
+static int provider_start(
+	const OSSL_CORE_HANDLE *core, const OSSL_DISPATCH *in UNUSED, const OSSL_DISPATCH **out, void **context) {
+	static const OSSL_DISPATCH functions[] = { FUNCTION(OSSL_FUNC_PROVIDER_QUERY_OPERATION, provider_query),
+		{ 0, NULL } };
 	*out = functions;
 	*context = (void *)core;
 	return 1;
@@ -281,8 +291,8 @@ static void library_open(void) {
 	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL); /* no atexit: threads may still run */
 	OSSL_LIB_CTX *l = OSSL_LIB_CTX_new();
 	/* the default provider first: of two that fit, OpenSSL takes the older */
-	if (l != NULL && OSSL_PROVIDER_load(l, "default") != NULL && OSSL_PROVIDER_add_builtin(l, PROVIDER, provider_start) == 1 &&
-	    OSSL_PROVIDER_load(l, PROVIDER) != NULL)
+	if (l != NULL && OSSL_PROVIDER_load(l, "default") != NULL &&
+		OSSL_PROVIDER_add_builtin(l, PROVIDER, provider_start) == 1 && OSSL_PROVIDER_load(l, PROVIDER) != NULL)
 		library = l;
 }
 
@@ -303,7 +313,8 @@ EVP_PKEY *remote_key_new(const struct remote_key *key, EVP_PKEY *public_key) {
 		return NULL;
 	}
 	struct seed seed = { public_key, *key };
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(PARAM_REMOTE, &seed, sizeof seed), OSSL_PARAM_construct_end() };
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_octet_string(PARAM_REMOTE, &seed, sizeof seed),
+		OSSL_PARAM_construct_end() };
 	EVP_PKEY *made = NULL;
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(library, type, "provider=" PROVIDER);
 	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEYPAIR, params) != 1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One connection. OpenSSL's own socket BIO is not used, for two reasons: it writes without MSG_NOSIGNAL, and it sends TLS
- * 1.3's session tickets at once, in a packet of their own, though the client cannot do anything with them before our first
- * reply. Ours holds them back until that reply. */
+/* One connection. OpenSSL's own socket BIO is not used, for two reasons: it writes without MSG_NOSIGNAL, and it sends
+ * TLS 1.3's session tickets at once, in a packet of their own, though the client cannot do anything with them before
+ * our first reply. Ours holds them back until that reply. */
 #include "base/fail.h"
 #include "net/tls_private.h"
 #include <arpa/inet.h>
@@ -68,7 +68,8 @@ static long wire_ctrl(BIO *bio, int command, long number UNUSED, void *pointer U
 
 static void wire_make(void) {
 	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
-	must(m != NULL && BIO_meth_set_read_ex(m, wire_read) && BIO_meth_set_write_ex(m, wire_write) && BIO_meth_set_ctrl(m, wire_ctrl));
+	must(m != NULL && BIO_meth_set_read_ex(m, wire_read) && BIO_meth_set_write_ex(m, wire_write) &&
+		 BIO_meth_set_ctrl(m, wire_ctrl));
 	wire_method = m;
 }
 
@@ -161,7 +162,8 @@ int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matc
 
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest) {
 	const EVP_MD *md = EVP_get_digestbyname(digest_name);
-	if (md == NULL || digest.len != (size_t)EVP_MD_get_size(md)) return fail("TLS fingerprint: \"%s\" is unknown or its length is wrong", digest_name);
+	if (md == NULL || digest.len != (size_t)EVP_MD_get_size(md))
+		return fail("TLS fingerprint: \"%s\" is unknown or its length is wrong", digest_name);
 	struct tls_digest *d = mem_get(sizeof *d);
 	*d = (struct tls_digest){ t->digests, md, digest.len, {0} };
 	memcpy(d->bytes, digest.at, digest.len);
@@ -173,11 +175,13 @@ static int check_digests(struct tls *t) {
 	for (const struct tls_digest *d = t->digests; d != NULL && !t->digest_matched; d = d->next) {
 		for (int of_key = 0; of_key < 2; of_key++) {
 			AUTO_BUF struct buf have = BUF(EVP_MAX_MD_SIZE);
-			if (tls_peer_digest(t, EVP_MD_get0_name(d->md), of_key, &have) && slice_eq(buf_slice(&have), slice_from(d->bytes, d->len)))
+			if (tls_peer_digest(t, EVP_MD_get0_name(d->md), of_key, &have) &&
+				slice_eq(buf_slice(&have), slice_from(d->bytes, d->len)))
 				t->digest_matched = true;
 		}
 	}
-	return t->digests == NULL || t->digest_matched ? TLS_OK : fail("TLS handshake: certificate has none of the expected fingerprints");
+	if (t->digests == NULL || t->digest_matched) return TLS_OK;
+	return fail("TLS handshake: certificate has none of the expected fingerprints");
 }
 
 /* ---- work ---- */
@@ -195,15 +199,19 @@ const char *tls_error_words(char *room, size_t len) {
 	snprintf(room, len, "failed");
 	while ((e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
 		int lib = ERR_GET_LIB(e), reason = ERR_GET_REASON(e);
-		if (lib == ERR_LIB_USER && (flags & ERR_TXT_STRING) != 0) snprintf(room, len, "%s", data); /* of remote_key.c: better than the rest */
+		if (lib == ERR_LIB_USER && (flags & ERR_TXT_STRING) != 0)
+			snprintf(room, len, "%s", data); /* of remote_key.c: better than the rest */
 		if (lib == ERR_LIB_USER) break;
 		if (first != 0) continue;
 		first = e;
 		const char *words = ERR_reason_error_string(e);
 		for (size_t i = 0; i < LEN(known); i++)
 			if (known[i].lib == lib && known[i].reason == reason) words = known[i].words;
-		if (lib == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET) snprintf(room, len, "the other side refused: %s", SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
-		else snprintf(room, len, "%s", words != NULL ? words : ERR_lib_error_string(e) != NULL ? ERR_lib_error_string(e) : "failed");
+		if (lib == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET)
+			snprintf(room, len, "the other side refused: %s",
+				SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
+		else if (words != NULL)
+			snprintf(room, len, "%s", words);
 	}
 	ERR_clear_error();
 	return room;
@@ -230,9 +238,10 @@ static int result(struct tls *t, int r, const char *doing) {
 /* Late, because until the first step tls_verify and tls_expect_… may still change what is asked for. */
 static int expect_server_name(struct tls *t) {
 	if (t->is_server || t->verify != TLS_VERIFY_NAME || t->dane || t->names != 0 || !SSL_in_before(t->ssl)) return 0;
-	if (t->server_name == NULL) return fail("TLS: the certificate's name is to be checked, but there is none to compare with");
+	if (t->server_name == NULL)
+		return fail("TLS: the certificate's name is to be checked, but there is none to compare with");
 	if (!is_literal(t->server_name)) return tls_expect_name(t, t->server_name);
-	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->server_name) == 1 ? 0 : fail("TLS: %s: bad address", t->server_name);
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->server_name) == 1 ? 0 : fail("TLS: bad address");
 }
 
 int tls_handshake(struct tls *t) {

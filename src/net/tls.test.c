@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Real handshakes, both ends in one thread over a socket pair; many at once in threads; and openssl s_client from outside. */
+/* Real handshakes, both ends in one thread over a socket pair; many at once in threads; and openssl s_client from
+ * outside. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "net/tls.h"
@@ -50,7 +51,8 @@ static void make_pair(struct pair *p, enum kind kind, const char *san, int from_
 	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + (long)kind);
 	X509_time_adj_ex(X509_getm_notBefore(cert), from_day, 0, NULL);
 	X509_time_adj_ex(X509_getm_notAfter(cert), to_day, 0, NULL);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_UTF8, (const unsigned char *)"test", -1, -1, 0);
+	X509_NAME_add_entry_by_txt(
+		X509_get_subject_name(cert), "CN", MBSTRING_UTF8, (const unsigned char *)"test", -1, -1, 0);
 	X509_set_issuer_name(cert, X509_get_subject_name(cert));
 	X509_set_pubkey(cert, key);
 	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
@@ -78,7 +80,8 @@ static void drop_pair(struct pair *p) {
 }
 
 static int make_pairs(void **state UNUSED) {
-	for (int k = 0; k < KINDS; k++) make_pair(&pairs[k], (enum kind)k, "DNS:mx.example.org,DNS:*.wild.example.org", -1, 30);
+	for (int k = 0; k < KINDS; k++)
+		make_pair(&pairs[k], (enum kind)k, "DNS:mx.example.org,DNS:*.wild.example.org", -1, 30);
 	make_pair(&other, EC_P256, "DNS:Other.example.net", -1, 30);
 	make_pair(&expired, EC_P256, "DNS:mx.example.org", -30, -1);
 	return 0;
@@ -188,35 +191,40 @@ static void echo(struct talk *t, size_t len) {
 /* ---- tests ---- */
 
 static void all_kinds(void **state UNUSED) {
-	for (int k = 0; k < KINDS; k++) for (int remote = 0; remote < 2; remote++) for (int version = TLS_1_2; version <= TLS_1_3; version++) {
-		struct pair *p = &pairs[k];
-		struct tls_identity id = identity(p, remote);
-		struct tls_server *s = server_of(&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
-		struct tls_client *c = client_of((struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = p->file });
-		struct talk t = {0};
-		unsigned before = p->signed_count;
-		talk_open(&t, s, c, "mx.example.org");
-		talk_shake(&t);
-		if (t.client_result != TLS_OK || t.server_result != TLS_OK)
-			fail_msg("%s remote=%d %x: client %s, server %s", kind_names[k], remote, version, t.client_text, t.server_text);
-		assert_int_equal(p->signed_count - before, remote);
-		struct tls_info i;
-		tls_info(t.client, &i);
-		assert_true(i.trusted && i.verified && i.peer_has_cert && i.why_not == NULL);
-		assert_string_equal(i.protocol, version == TLS_1_3 ? "TLSv1.3" : "TLSv1.2");
-		echo(&t, 100000);
-		AUTO_BUF struct buf a = BUF(64), b = BUF(64);
-		assert_true(tls_binding_exporter(t.server, &a) && tls_binding_exporter(t.client, &b));
-		assert_true(a.len == 32 && slice_eq(buf_slice(&a), buf_slice(&b)));
-		buf_clear(&a);
-		buf_clear(&b);
-		assert_int_equal(tls_binding_end_point(t.server, &a), k != ED25519);
-		assert_int_equal(tls_binding_end_point(t.client, &b), k != ED25519);
-		assert_true(slice_eq(buf_slice(&a), buf_slice(&b)));
-		talk_close(&t);
-		tls_server_unref(&s);
-		tls_client_unref(&c);
-	}
+	for (int k = 0; k < KINDS; k++)
+		for (int remote = 0; remote < 2; remote++)
+			for (int version = TLS_1_2; version <= TLS_1_3; version++) {
+				struct pair *p = &pairs[k];
+				struct tls_identity id = identity(p, remote);
+				struct tls_server *s =
+					server_of(&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
+				struct tls_client *c =
+					client_of((struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = p->file });
+				struct talk t = { 0 };
+				unsigned before = p->signed_count;
+				talk_open(&t, s, c, "mx.example.org");
+				talk_shake(&t);
+				if (t.client_result != TLS_OK || t.server_result != TLS_OK)
+					fail_msg("%s remote=%d %x: client %s, server %s", kind_names[k], remote, version, t.client_text,
+						t.server_text);
+				assert_int_equal(p->signed_count - before, remote);
+				struct tls_info i;
+				tls_info(t.client, &i);
+				assert_true(i.trusted && i.verified && i.peer_has_cert && i.why_not == NULL);
+				assert_string_equal(i.protocol, version == TLS_1_3 ? "TLSv1.3" : "TLSv1.2");
+				echo(&t, 100000);
+				AUTO_BUF struct buf a = BUF(64), b = BUF(64);
+				assert_true(tls_binding_exporter(t.server, &a) && tls_binding_exporter(t.client, &b));
+				assert_true(a.len == 32 && slice_eq(buf_slice(&a), buf_slice(&b)));
+				buf_clear(&a);
+				buf_clear(&b);
+				assert_int_equal(tls_binding_end_point(t.server, &a), k != ED25519);
+				assert_int_equal(tls_binding_end_point(t.client, &b), k != ED25519);
+				assert_true(slice_eq(buf_slice(&a), buf_slice(&b)));
+				talk_close(&t);
+				tls_server_unref(&s);
+				tls_client_unref(&c);
+			}
 }
 
 static void old_versions(void **state UNUSED) {
@@ -224,16 +232,19 @@ static void old_versions(void **state UNUSED) {
 		struct tls_identity id = identity(&pairs[k], true);
 		struct tls_server *s = server_of(&id, 1, (struct tls_server_params){ .common.min = TLS_1_0 });
 		struct tls_server *strict = server_of(&id, 1, (struct tls_server_params){0});
-		struct tls_client *c = client_of((struct tls_client_params){ .common = { .min = TLS_1_0, .max = (enum tls_version)version }, .ca_file = "" });
+		struct tls_client *c = client_of((struct tls_client_params){
+			.common = { .min = TLS_1_0, .max = (enum tls_version)version }, .ca_file = "" });
 		struct talk t = {0};
 		talk_open(&t, s, c, NULL);
 		talk_shake(&t);
-		if (t.client_result != TLS_OK || t.server_result != TLS_OK) fail_msg("client %s, server %s", t.client_text, t.server_text);
+		if (t.client_result != TLS_OK || t.server_result != TLS_OK)
+			fail_msg("client %s, server %s", t.client_text, t.server_text);
 		talk_close(&t);
 		talk_open(&t, strict, c, NULL);
 		talk_shake(&t);
 		assert_true(t.server_result < 0);
-		assert_string_equal(t.server_text, "TLS handshake: the other side offers no version of TLS that is allowed here");
+		assert_string_equal(
+			t.server_text, "TLS handshake: the other side offers no version of TLS that is allowed here");
 		assert_string_equal(t.client_text, "TLS handshake: the other side refused: protocol version");
 		talk_close(&t);
 		tls_server_unref(&s);
@@ -243,11 +254,14 @@ static void old_versions(void **state UNUSED) {
 }
 
 static void says_what_was_agreed(void **state UNUSED) {
-	static const char *const signatures[] = { "RSA-PSS (2048 bits)", "ECDSA (prime256v1)", "ECDSA (secp384r1)", "ED25519" };
-	static const char *const digests[] = { " server-digest SHA256", " server-digest SHA256", " server-digest SHA384", "" };
+	static const char *const signatures[] = { "RSA-PSS (2048 bits)", "ECDSA (prime256v1)", "ECDSA (secp384r1)",
+		"ED25519" };
+	static const char *const digests[] = { " server-digest SHA256", " server-digest SHA256", " server-digest SHA384",
+		"" };
 	for (int k = 0; k < KINDS; k++) {
 		struct tls_identity id = identity(&pairs[k], false);
-		struct tls_server *s = server_of(&id, 1, (struct tls_server_params){ .common.groups = k == 0 ? "P-256" : "X25519" });
+		struct tls_server *s =
+			server_of(&id, 1, (struct tls_server_params){ .common.groups = k == 0 ? "P-256" : "X25519" });
 		struct tls_client *c = client_of((struct tls_client_params){ .ca_file = "" });
 		struct talk t = {0};
 		struct tls_info i;
@@ -259,7 +273,9 @@ static void says_what_was_agreed(void **state UNUSED) {
 		tls_info_line(&line, &i, true, S("mail.example.net[192.0.2.7]"));
 		const char *tail = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange";
 		const char *kex = k == 0 ? "ECDHE (prime256v1)" : "X25519";
-		buf_addf(&want, "Anonymous TLS connection established from mail.example.net[192.0.2.7]: %s %s server-signature %s%s", tail, kex, signatures[k], digests[k]);
+		buf_addf(&want,
+			"Anonymous TLS connection established from mail.example.net[192.0.2.7]: %s %s server-signature %s%s", tail,
+			kex, signatures[k], digests[k]);
 		assert_string_equal(buf_text(&line), buf_text(&want));
 		buf_clear(&line);
 		buf_clear(&want);
@@ -267,7 +283,9 @@ static void says_what_was_agreed(void **state UNUSED) {
 		assert_false(i.trusted);
 		assert_string_equal(i.why_not, "self-signed certificate");
 		tls_info_line(&line, &i, false, S("mx.example.org[192.0.2.8]:25"));
-		buf_addf(&want, "Untrusted TLS connection established to mx.example.org[192.0.2.8]:25: %s %s server-signature %s%s", tail, kex, signatures[k], digests[k]);
+		buf_addf(&want,
+			"Untrusted TLS connection established to mx.example.org[192.0.2.8]:25: %s %s server-signature %s%s", tail,
+			kex, signatures[k], digests[k]);
 		assert_string_equal(buf_text(&line), buf_text(&want));
 		talk_close(&t);
 		tls_server_unref(&s);
@@ -276,16 +294,23 @@ static void says_what_was_agreed(void **state UNUSED) {
 }
 
 static void chooses_by_name(void **state UNUSED) {
-	struct tls_identity ids[] = { identity(&pairs[EC_P256], true), identity(&pairs[RSA_2048], true), identity(&other, true) };
+	struct tls_identity ids[] = { identity(&pairs[EC_P256], true), identity(&pairs[RSA_2048], true),
+		identity(&other, true) };
 	struct tls_server *s = server_of(ids, LEN(ids), (struct tls_server_params){0});
 	static const struct { const char *name, *suites12; struct pair *want; } cases[] = {
-		{ "mx.example.org", NULL, &pairs[EC_P256] }, { "other.example.net", NULL, &other }, { "OTHER.example.NET", NULL, &other },
-		{ "a.wild.example.org", NULL, &pairs[EC_P256] }, { "unknown.example.com", NULL, &pairs[EC_P256] }, { NULL, NULL, &pairs[EC_P256] },
-		{ "192.0.2.1", NULL, &pairs[EC_P256] }, { "mx.example.org", "ECDHE-RSA-AES128-GCM-SHA256", &pairs[RSA_2048] },
+		{ "mx.example.org", NULL, &pairs[EC_P256] },
+		{ "other.example.net", NULL, &other },
+		{ "OTHER.example.NET", NULL, &other },
+		{ "a.wild.example.org", NULL, &pairs[EC_P256] },
+		{ "unknown.example.com", NULL, &pairs[EC_P256] },
+		{ NULL, NULL, &pairs[EC_P256] },
+		{ "192.0.2.1", NULL, &pairs[EC_P256] },
+		{ "mx.example.org", "ECDHE-RSA-AES128-GCM-SHA256", &pairs[RSA_2048] },
 	};
 	for (size_t n = 0; n < LEN(cases); n++) {
 		enum tls_version max = cases[n].suites12 != NULL ? TLS_1_2 : TLS_VERSION_DEFAULT;
-		struct tls_client *c = client_of((struct tls_client_params){ .verify = TLS_VERIFY_CA, .ca_file = cases[n].want->file,
+		struct tls_client *c = client_of((struct tls_client_params){ .verify = TLS_VERIFY_CA,
+			.ca_file = cases[n].want->file,
 			.common = { .ciphers = cases[n].suites12, .max = max } });
 		struct talk t = {0};
 		talk_open(&t, s, c, cases[n].name);
@@ -302,7 +327,8 @@ static void chooses_by_name(void **state UNUSED) {
 	tls_server_unref(&s);
 }
 
-static void refused(struct pair *who, struct tls_client_params params, const char *name, const char *expect, const char *want) {
+static void refused(
+	struct pair *who, struct tls_client_params params, const char *name, const char *expect, const char *want) {
 	struct tls_identity id = identity(who, false);
 	struct tls_server *s = server_of(&id, 1, (struct tls_server_params){0});
 	struct tls_client *c = client_of(params);
@@ -319,7 +345,8 @@ static void refused(struct pair *who, struct tls_client_params params, const cha
 
 static void refuses_certificates(void **state UNUSED) {
 	struct pair *p = &pairs[EC_P256];
-	struct tls_client_params ca = { .verify = TLS_VERIFY_CA, .ca_file = p->file }, name = { .verify = TLS_VERIFY_NAME, .ca_file = p->file };
+	struct tls_client_params ca = { .verify = TLS_VERIFY_CA, .ca_file = p->file },
+							 name = { .verify = TLS_VERIFY_NAME, .ca_file = p->file };
 	refused(p, name, "mx.example.org", NULL, "");
 	refused(p, name, "a.wild.example.org", NULL, "");
 	refused(p, name, "a.b.wild.example.org", NULL, "TLS handshake: hostname mismatch");
@@ -349,14 +376,19 @@ static void dane_and_digests(void **state UNUSED) {
 	talk_close(&t);
 	static const char zeros[32] = {0};
 	const struct { unsigned char usage, selector, matching; struct slice data; int add; bool ok, dane; } cases[] = {
-		{ 3, 1, 1, buf_slice(&key), 0, true, true }, { 3, 0, 1, buf_slice(&cert), 0, true, true },
-		{ 3, 1, 1, { zeros, 32 }, 0, false, false }, { 1, 1, 1, { zeros, 32 }, 1, true, false }, { 3, 1, 99, { zeros, 32 }, 1, true, false },
-		{ 3, 1, 1, { zeros, 3 }, 1, true, false }, { 2, 0, 1, { zeros, 32 }, 0, false, false },
+		{ 3, 1, 1, buf_slice(&key), 0, true, true },
+		{ 3, 0, 1, buf_slice(&cert), 0, true, true },
+		{ 3, 1, 1, { zeros, 32 }, 0, false, false },
+		{ 1, 1, 1, { zeros, 32 }, 1, true, false },
+		{ 3, 1, 99, { zeros, 32 }, 1, true, false },
+		{ 3, 1, 1, { zeros, 3 }, 1, true, false },
+		{ 2, 0, 1, { zeros, 32 }, 0, false, false },
 	};
 	for (size_t n = 0; n < LEN(cases); n++) {
 		struct tls_info i;
 		talk_open(&t, s, c, "other-name.example.org"); /* DANE-EE takes no names */
-		assert_int_equal(tls_expect_tlsa(t.client, cases[n].usage, cases[n].selector, cases[n].matching, cases[n].data), cases[n].add);
+		assert_int_equal(tls_expect_tlsa(t.client, cases[n].usage, cases[n].selector, cases[n].matching, cases[n].data),
+			cases[n].add);
 		talk_shake(&t);
 		assert_int_equal(t.client_result == TLS_OK, cases[n].ok);
 		if (cases[n].ok) {
@@ -380,30 +412,38 @@ static void dane_and_digests(void **state UNUSED) {
 
 static void client_certificates(void **state UNUSED) {
 	struct tls_identity id = identity(&pairs[EC_P256], true);
-	for (int k = 0; k < KINDS; k++) for (int version = TLS_1_2; version <= TLS_1_3; version++) for (int known = 0; known < 2; known++) {
-		struct tls_identity own = identity(&pairs[k], true);
-		struct tls_server *s = server_of(&id, 1, (struct tls_server_params){ .client_cert = TLS_CLIENT_CERT_REQUIRE, .ca_file = known ? pairs[k].file : NULL });
-		struct tls_client *c = client_of((struct tls_client_params){ .ca_file = "", .identity = &own, .common.max = (enum tls_version)version });
-		struct talk t = {0};
-		struct tls_info i;
-		talk_open(&t, s, c, NULL);
-		talk_shake(&t);
-		if (t.server_result != TLS_OK) fail_msg("%s %x: %s / %s", kind_names[k], version, t.server_text, t.client_text);
-		tls_info(t.server, &i);
-		assert_true(i.peer_has_cert && i.trusted == known);
-		assert_int_equal(i.client_signature[0] != '\0', version == TLS_1_3);
-		echo(&t, 10);
-		talk_close(&t);
-		tls_server_unref(&s);
-		tls_client_unref(&c);
-	}
+	for (int k = 0; k < KINDS; k++)
+		for (int version = TLS_1_2; version <= TLS_1_3; version++)
+			for (int known = 0; known < 2; known++) {
+				struct tls_identity own = identity(&pairs[k], true);
+				struct tls_server *s = server_of(&id, 1,
+					(struct tls_server_params){
+						.client_cert = TLS_CLIENT_CERT_REQUIRE, .ca_file = known ? pairs[k].file : NULL });
+				struct tls_client *c = client_of((struct tls_client_params){
+					.ca_file = "", .identity = &own, .common.max = (enum tls_version)version });
+				struct talk t = { 0 };
+				struct tls_info i;
+				talk_open(&t, s, c, NULL);
+				talk_shake(&t);
+				if (t.server_result != TLS_OK)
+					fail_msg("%s %x: %s / %s", kind_names[k], version, t.server_text, t.client_text);
+				tls_info(t.server, &i);
+				assert_true(i.peer_has_cert && i.trusted == known);
+				assert_int_equal(i.client_signature[0] != '\0', version == TLS_1_3);
+				echo(&t, 10);
+				talk_close(&t);
+				tls_server_unref(&s);
+				tls_client_unref(&c);
+			}
 }
 
-static int refuse_to_sign(void *ctx UNUSED, uint64_t id UNUSED, const struct remote_sign_request *r UNUSED, struct buf *out UNUSED) {
+static int refuse_to_sign(
+	void *ctx UNUSED, uint64_t id UNUSED, const struct remote_sign_request *r UNUSED, struct buf *out UNUSED) {
 	return (fail)("the vault is closed");
 }
 
-static int sign_rubbish(void *ctx UNUSED, uint64_t id UNUSED, const struct remote_sign_request *r UNUSED, struct buf *out) {
+static int sign_rubbish(
+	void *ctx UNUSED, uint64_t id UNUSED, const struct remote_sign_request *r UNUSED, struct buf *out) {
 	buf_addf(out, "rubbish");
 	return 0;
 }
@@ -501,7 +541,8 @@ static void *crowd_member(void *arg) {
 		t.server = tls_accept(crowd->s, t.fds[0]);
 		t.client = tls_connect(crowd->c, t.fds[1], "mx.example.org");
 		talk_shake(&t);
-		if (t.client_result != TLS_OK || t.server_result != TLS_OK) __atomic_add_fetch(&crowd->failed, 1, __ATOMIC_RELAXED);
+		if (t.client_result != TLS_OK || t.server_result != TLS_OK)
+			__atomic_add_fetch(&crowd->failed, 1, __ATOMIC_RELAXED);
 		talk_close(&t);
 	}
 	return NULL;
@@ -509,9 +550,11 @@ static void *crowd_member(void *arg) {
 
 static void many_threads(void **state UNUSED) {
 	struct tls_identity ids[] = { identity(&pairs[EC_P256], true), identity(&pairs[RSA_2048], true) };
-	struct crowd crowd = { server_of(ids, 2, (struct tls_server_params){0}), client_of((struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = pairs[EC_P256].file }), 0 };
+	struct crowd crowd = { server_of(ids, 2, (struct tls_server_params){ 0 }),
+		client_of((struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = pairs[EC_P256].file }), 0 };
 	pthread_t threads[8];
-	for (size_t i = 0; i < LEN(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, crowd_member, &crowd), 0);
+	for (size_t i = 0; i < LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, crowd_member, &crowd), 0);
 	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], NULL);
 	assert_int_equal(crowd.failed, 0);
 	tls_server_unref(&crowd.s);
@@ -543,10 +586,15 @@ static void makes_and_checks(void **state UNUSED) {
 		{ buf_slice(&p->cert), SLICE_NONE, TLS_CHECK_OK, NULL },
 		{ buf_slice(&both), buf_slice(&both), TLS_CHECK_OK, NULL },
 		{ S(""), buf_slice(&p->key), -1, "x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
-		{ buf_slice(&p->key), buf_slice(&p->key), -1, "x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
-		{ S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), SLICE_NONE, -1, "x.crt: a certificate in it is damaged" },
-		{ buf_slice(&p->cert), buf_slice(&other.key), -1, "x.crt: the private key does not belong to the certificate (or the certificate is not the first in its file)" },
-		{ buf_slice(&p->cert), buf_slice(&p->cert), -1, "x.crt: no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")" },
+		{ buf_slice(&p->key), buf_slice(&p->key), -1,
+			"x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
+		{ S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), SLICE_NONE, -1,
+			"x.crt: a certificate in it is damaged" },
+		{ buf_slice(&p->cert), buf_slice(&other.key), -1,
+			"x.crt: the private key does not belong to the certificate (or the certificate is not the first in its "
+		    "file)" },
+		{ buf_slice(&p->cert), buf_slice(&p->cert), -1,
+			"x.crt: no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")" },
 		{ buf_slice(&expired.cert), buf_slice(&expired.key), TLS_CHECK_EXPIRED, NULL },
 		{ buf_slice(&p->cert), slice_of(encrypted), -1, NULL },
 	};
@@ -578,11 +626,16 @@ static void makes_and_checks(void **state UNUSED) {
 static void signer_is_strict(void **state UNUSED) {
 	AUTO_BUF struct buf out = BUF(REMOTE_SIGNATURE_MAX);
 	const struct { enum kind kind; struct remote_sign_request request; bool ok; } cases[] = {
-		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PKCS1, 0, S("x") }, true }, { RSA_2048, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, true },
-		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false }, { RSA_2048, { S("SHA256"), 9, 0, S("x") }, false },
-		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PSS, 4000000000, S("x") }, false }, { RSA_2048, { S("NOPE"), REMOTE_PADDING_PKCS1, 0, S("x") }, false },
-		{ EC_P256, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, true }, { EC_P256, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, false },
-		{ ED25519, { S(""), REMOTE_PADDING_NONE, 0, S("x") }, true }, { ED25519, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false },
+		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PKCS1, 0, S("x") }, true },
+		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, true },
+		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false },
+		{ RSA_2048, { S("SHA256"), 9, 0, S("x") }, false },
+		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PSS, 4000000000, S("x") }, false },
+		{ RSA_2048, { S("NOPE"), REMOTE_PADDING_PKCS1, 0, S("x") }, false },
+		{ EC_P256, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, true },
+		{ EC_P256, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, false },
+		{ ED25519, { S(""), REMOTE_PADDING_NONE, 0, S("x") }, true },
+		{ ED25519, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false },
 		{ EC_P256, { { "SHA256xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 39 }, REMOTE_PADDING_NONE, 0, S("x") }, false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
@@ -600,7 +653,8 @@ static pid_t s_client(int port, const char *const *more, int *out) {
 	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
-		const char *argv[16] = { "openssl", "s_client", "-connect", to, "-CAfile", pairs[EC_P256].file, "-verify_return_error", "-brief" };
+		const char *argv[16] = { "openssl", "s_client", "-connect", to, "-CAfile", pairs[EC_P256].file,
+			"-verify_return_error", "-brief" };
 		for (size_t i = 0; more[i] != NULL; i++) argv[8 + i] = more[i];
 		dup2(open("/dev/null", O_RDONLY), 0);
 		dup2(pipes[1], 1);
@@ -628,7 +682,8 @@ static void serve_one(struct tls_server *s, int listener) {
 }
 
 static void outside_client(void **state UNUSED) {
-	struct tls_identity ids[] = { identity(&pairs[EC_P256], true), identity(&pairs[RSA_2048], true), identity(&other, true) };
+	struct tls_identity ids[] = { identity(&pairs[EC_P256], true), identity(&pairs[RSA_2048], true),
+		identity(&other, true) };
 	struct tls_server *s = server_of(ids, LEN(ids), (struct tls_server_params){0});
 	AUTO_FD int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct addr at;
@@ -639,7 +694,8 @@ static void outside_client(void **state UNUSED) {
 	static const struct { const char *args[6]; const char *want[2]; } cases[] = {
 		{ { "-tls1_3", "-servername", "mx.example.org" }, { "Protocol version: TLSv1.3", "Verification: OK" } },
 		{ { "-tls1_2", "-servername", "mx.example.org" }, { "Protocol version: TLSv1.2", "Verification: OK" } },
-		{ { "-tls1_3", "-servername", "mx.example.org", "-groups", "P-384" }, { "Signature type: ECDSA", "secp384r1" } },
+		{ { "-tls1_3", "-servername", "mx.example.org", "-groups", "P-384" },
+			{ "Signature type: ECDSA", "secp384r1" } },
 		{ { "-tls1_3", "-servername", "other.example.net" }, { "self-signed", "self-signed" } },
 		{ { "-tls1_2", "-cipher", "AES128-SHA" }, { "handshake failure", "" } },
 	};
@@ -649,7 +705,8 @@ static void outside_client(void **state UNUSED) {
 		serve_one(s, listener);
 		char said[8192];
 		size_t len = 0;
-		for (ssize_t n; len < sizeof said - 1 && (n = read(out, said + len, sizeof said - 1 - len)) > 0;) len += (size_t)n;
+		for (ssize_t n; len < sizeof said - 1 && (n = read(out, said + len, sizeof said - 1 - len)) > 0;)
+			len += (size_t)n;
 		said[len] = '\0';
 		close(out);
 		int status;
@@ -695,8 +752,8 @@ static void costs(void **state UNUSED) {
 		size_t before = mallinfo2().uordblks;
 		for (size_t i = 0; i < MANY; i++) tls_free(&talks[i].server);
 		size_t bytes = (before - mallinfo2().uordblks) / MANY;
-		print_message("%s key, P-256, TLS 1.3: %zu bytes an idle server connection, %d server handshakes/s a core\n", remote ? "remote" : "local", bytes,
-		              (int)(MANY * 1000000LL / in_server));
+		print_message("%s key, P-256, TLS 1.3: %zu bytes an idle server connection, %d server handshakes/s a core\n",
+			remote ? "remote" : "local", bytes, (int)(MANY * 1000000LL / in_server));
 #if !defined(__SANITIZE_ADDRESS__)
 		assert_true(bytes < 16000);
 #endif
@@ -710,10 +767,20 @@ static void costs(void **state UNUSED) {
 int main(void) {
 	signal(SIGPIPE, SIG_DFL);
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_kinds), cmocka_unit_test(old_versions), cmocka_unit_test(says_what_was_agreed), cmocka_unit_test(chooses_by_name),
-		cmocka_unit_test(refuses_certificates), cmocka_unit_test(dane_and_digests), cmocka_unit_test(client_certificates),
-		cmocka_unit_test(signer_fails), cmocka_unit_test(ends), cmocka_unit_test(many_threads), cmocka_unit_test(makes_and_checks),
-		cmocka_unit_test(signer_is_strict), cmocka_unit_test(outside_client), cmocka_unit_test(costs),
+		cmocka_unit_test(all_kinds),
+		cmocka_unit_test(old_versions),
+		cmocka_unit_test(says_what_was_agreed),
+		cmocka_unit_test(chooses_by_name),
+		cmocka_unit_test(refuses_certificates),
+		cmocka_unit_test(dane_and_digests),
+		cmocka_unit_test(client_certificates),
+		cmocka_unit_test(signer_fails),
+		cmocka_unit_test(ends),
+		cmocka_unit_test(many_threads),
+		cmocka_unit_test(makes_and_checks),
+		cmocka_unit_test(signer_is_strict),
+		cmocka_unit_test(outside_client),
+		cmocka_unit_test(costs),
 	};
 	return cmocka_run_group_tests(tests, make_pairs, drop_pairs);
 }

@@ -69,7 +69,8 @@ void tls_cert_names(X509 *cert, struct buf *out) {
 	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-		if (name->type == GEN_DNS) add_name(out, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
+		if (name->type == GEN_DNS)
+			add_name(out, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
 	}
 	bool any = names != NULL;
 	GENERAL_NAMES_free(names);
@@ -101,7 +102,8 @@ static int check_key(X509 *leaf, struct slice key_pem) {
 	int len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &of_cert);
 	bool same = len > 0 && slice_eq(buf_slice(&public), slice_from(of_cert, (size_t)len));
 	OPENSSL_free(of_cert);
-	return same ? 0 : fail("the private key does not belong to the certificate (or the certificate is not the first in its file)");
+	if (same) return 0;
+	return fail("the private key does not belong to the certificate (or the certificate is not the first in its file)");
 }
 
 int tls_check_identity(struct slice chain_pem, struct slice key_pem, const char *what) {
@@ -115,7 +117,8 @@ int tls_check_identity(struct slice chain_pem, struct slice key_pem, const char 
 	bool expired = X509_cmp_current_time(to) < 0, early = X509_cmp_current_time(from) > 0;
 	if (!expired && !early) return TLS_CHECK_OK;
 	if (ASN1_TIME_to_tm(expired ? to : from, &tm) == 1) strftime(day, sizeof day, "%Y-%m-%d %H:%M UTC", &tm);
-	fail(expired ? "%s: certificate expired on %s" : "%s: certificate is not valid before %s (is the clock right?)", what, day);
+	fail(expired ? "%s: certificate expired on %s" : "%s: certificate is not valid before %s (is the clock right?)",
+		what, day);
 	return expired ? TLS_CHECK_EXPIRED : TLS_CHECK_NOT_YET_VALID;
 }
 
@@ -139,15 +142,15 @@ static bool fill_cert(X509 *cert, EVP_PKEY *key, const char *hostname) {
 	serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and never shorter */
 	/* a CN holds 64 characters at most; what counts is the SAN */
 	const char *cn = strlen(hostname) <= 64 ? hostname : "hato";
-	return strpbrk(hostname, ",\n\r\\\" ") == NULL && hostname[0] != '\0' &&
-	       X509_set_version(cert, 2) && ASN1_STRING_set(number, serial, sizeof serial) &&
+	return strpbrk(hostname, ",\n\r\\\" ") == NULL && hostname[0] != '\0' && X509_set_version(cert, 2) &&
+	       ASN1_STRING_set(number, serial, sizeof serial) &&
 	       X509_gmtime_adj(X509_getm_notBefore(cert), -24 * 3600L) != NULL &&
 	       X509_time_adj_ex(X509_getm_notAfter(cert), 3650, 0, NULL) != NULL && X509_set_pubkey(cert, key) &&
 	       X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)cn, -1, -1, 0) &&
 	       X509_set_issuer_name(cert, name) && add_extension(cert, NID_subject_alt_name, buf_text(&san)) &&
 	       add_extension(cert, NID_basic_constraints, "critical,CA:FALSE") &&
-	       add_extension(cert, NID_key_usage, "critical,digitalSignature") && add_extension(cert, NID_ext_key_usage, "serverAuth") &&
-	       X509_sign(cert, key, EVP_sha256()) > 0;
+	       add_extension(cert, NID_key_usage, "critical,digitalSignature") &&
+	       add_extension(cert, NID_ext_key_usage, "serverAuth") && X509_sign(cert, key, EVP_sha256()) > 0;
 }
 
 static bool take_bio(BIO *bio, struct buf *out) {

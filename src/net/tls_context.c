@@ -30,9 +30,12 @@ static int set_ciphers(SSL_CTX *ctx, const struct tls_common *c, bool is_server)
 	AUTO_BUF struct buf list = BUF(KIB(8));
 	if (c->ciphers == NULL || c->ciphers[0] == '\0') buf_addf(&list, "%s", is_server ? SERVER_CIPHERS : CLIENT_CIPHERS);
 	else buf_addf(&list, "%s%s", c->ciphers, is_server ? ":!kRSA:!PSK:!SRP" : ":!PSK:!SRP");
-	if (SSL_CTX_set_cipher_list(ctx, buf_text(&list)) != 1) return fail("TLS cipher list \"%s\": no usable cipher in it", buf_text(&list));
-	if (c->suites != NULL && SSL_CTX_set_ciphersuites(ctx, c->suites) != 1) return fail("TLS 1.3 cipher suites \"%s\": not known", c->suites);
-	if (c->groups != NULL && SSL_CTX_set1_groups_list(ctx, c->groups) != 1) return fail("TLS groups \"%s\": not known", c->groups);
+	if (SSL_CTX_set_cipher_list(ctx, buf_text(&list)) != 1)
+		return fail("TLS cipher list \"%s\": no usable cipher in it", buf_text(&list));
+	if (c->suites != NULL && SSL_CTX_set_ciphersuites(ctx, c->suites) != 1)
+		return fail("TLS 1.3 cipher suites \"%s\": not known", c->suites);
+	if (c->groups != NULL && SSL_CTX_set1_groups_list(ctx, c->groups) != 1)
+		return fail("TLS groups \"%s\": not known", c->groups);
 	return 0;
 }
 
@@ -47,7 +50,8 @@ static int context_new(const struct tls_common *c, bool is_server, SSL_CTX **out
 	/* what is older than TLS 1.2 signs with SHA-1, which every higher level forbids */
 	if (min < TLS_1_2) SSL_CTX_set_security_level(ctx, 0);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_mode(
+		ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(ctx, 0);
 	if (set_ciphers(ctx, c, is_server) < 0) {
@@ -128,11 +132,12 @@ static int choose_by_name(SSL *ssl, int *alert UNUSED, void *server) {
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static int choose_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *len, const unsigned char *offer, unsigned offer_len,
-                       void *server) {
+static int choose_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *len, const unsigned char *offer,
+	unsigned offer_len, void *server) {
 	const struct tls_server *s = server;
 	int r = SSL_select_next_proto((unsigned char **)out, len, s->alpn, (unsigned)s->alpn_len, offer, offer_len);
-	return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2; also stops ALPACA */
+	/* RFC 7301 3.2; this also stops ALPACA */
+	return r == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 /* Any client certificate is let in: the caller asks tls_info() and tls_peer_digest() what it is worth. */

@@ -5,6 +5,9 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+#define SIGNATURE_ROOM sizeof(((struct tls_info *)0)->server_signature)
+#define DIGEST_ROOM sizeof(((struct tls_info *)0)->server_digest)
+
 static void name_key_exchange(SSL *ssl, char *to, size_t room) {
 	EVP_PKEY *key = NULL;
 	char group[32] = "";
@@ -34,13 +37,13 @@ static void name_signature(const EVP_PKEY *key, int type_nid, char *to, size_t r
 }
 
 /* The signature that one side made in this handshake, with its certificate's key. */
-static void name_signature_of(struct tls *t, bool own, char *signature, size_t room, char *digest, size_t digest_room) {
+static void name_signature_of(struct tls *t, bool own, char signature[SIGNATURE_ROOM], char digest[DIGEST_ROOM]) {
 	const X509 *cert = own ? SSL_get_certificate(t->ssl) : SSL_get0_peer_certificate(t->ssl);
 	int type = NID_undef, hash = NID_undef;
 	if (cert == NULL || !(own ? SSL_get_signature_type_nid : SSL_get_peer_signature_type_nid)(t->ssl, &type)) return;
-	name_signature(X509_get0_pubkey(cert), type, signature, room);
+	name_signature(X509_get0_pubkey(cert), type, signature, SIGNATURE_ROOM);
 	bool known = own ? SSL_get_signature_nid(t->ssl, &hash) : SSL_get_peer_signature_nid(t->ssl, &hash);
-	if (known && hash != NID_undef) snprintf(digest, digest_room, "%s", OBJ_nid2sn(hash));
+	if (known && hash != NID_undef) snprintf(digest, DIGEST_ROOM, "%s", OBJ_nid2sn(hash));
 }
 
 /* Only TLS 1.3: what Postfix logs. */
@@ -48,8 +51,8 @@ static void name_handshake(struct tls *t, struct tls_info *i) {
 	if (SSL_version(t->ssl) < TLS1_3_VERSION) return;
 	name_key_exchange(t->ssl, i->key_exchange, sizeof i->key_exchange);
 	if (i->resumed) return; /* nobody signed */
-	name_signature_of(t, t->is_server, i->server_signature, sizeof i->server_signature, i->server_digest, sizeof i->server_digest);
-	name_signature_of(t, !t->is_server, i->client_signature, sizeof i->client_signature, i->client_digest, sizeof i->client_digest);
+	name_signature_of(t, t->is_server, i->server_signature, i->server_digest);
+	name_signature_of(t, !t->is_server, i->client_signature, i->client_digest);
 }
 
 static void judge_peer(struct tls *t, struct tls_info *i) {
@@ -80,11 +83,15 @@ void tls_info(struct tls *t, struct tls_info *out) {
 }
 
 void tls_info_line(struct buf *out, const struct tls_info *i, bool is_server, struct slice who) {
-	const char *level = !i->peer_has_cert ? "Anonymous" : i->verified && !is_server ? "Verified" : i->trusted ? "Trusted" : "Untrusted";
-	buf_addf(out, "%s TLS connection established %s %.*s: %s with cipher %s (%d/%d bits)", level, is_server ? "from" : "to", SLICE_ARG(who),
-	         i->protocol, i->cipher, i->bits_used, i->bits_all);
-	const struct { const char *key, *value; } parts[] = { { "key-exchange", i->key_exchange }, { "server-signature", i->server_signature },
-		{ "server-digest", i->server_digest }, { "client-signature", i->client_signature }, { "client-digest", i->client_digest } };
+	const char *level = i->trusted ? "Trusted" : "Untrusted";
+	if (!i->peer_has_cert) level = "Anonymous";
+	else if (i->verified && !is_server) level = "Verified";
+	buf_addf(out, "%s TLS connection established %s %.*s: %s with cipher %s (%d/%d bits)", level,
+		is_server ? "from" : "to", SLICE_ARG(who), i->protocol, i->cipher, i->bits_used, i->bits_all);
+	const struct { const char *key, *value; } parts[] = {
+		{ "key-exchange", i->key_exchange }, { "server-signature", i->server_signature },
+		{ "server-digest", i->server_digest }, { "client-signature", i->client_signature },
+		{ "client-digest", i->client_digest } };
 	for (size_t n = 0; n < LEN(parts); n++)
 		if (parts[n].value[0] != '\0') buf_addf(out, " %s %s", parts[n].key, parts[n].value);
 }
@@ -93,7 +100,8 @@ bool tls_binding_exporter(struct tls *t, struct buf *out) {
 	static const char label[] = "EXPORTER-Channel-Binding";
 	unsigned char bytes[32];
 	/* before TLS 1.3 the secret is bound to the connection only with RFC 7627 */
-	if (SSL_in_init(t->ssl) || (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1)) return false;
+	if (SSL_in_init(t->ssl) || (SSL_version(t->ssl) < TLS1_3_VERSION && SSL_get_extms_support(t->ssl) != 1))
+		return false;
 	return SSL_export_keying_material(t->ssl, bytes, sizeof bytes, label, sizeof label - 1, NULL, 0, 0) == 1 &&
 	       buf_add(out, slice_from(bytes, sizeof bytes));
 }
@@ -117,7 +125,8 @@ bool tls_peer_digest(struct tls *t, const char *digest_name, bool of_public_key,
 	if (cert == NULL || md == NULL) return false;
 	if (!of_public_key) return X509_digest(cert, md, bytes, &len) == 1 && buf_add(out, slice_from(bytes, len));
 	int der_len = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(cert), &der);
-	bool ok = der_len > 0 && EVP_Digest(der, (size_t)der_len, bytes, &len, md, NULL) == 1 && buf_add(out, slice_from(bytes, len));
+	bool ok = der_len > 0 && EVP_Digest(der, (size_t)der_len, bytes, &len, md, NULL) == 1 &&
+	          buf_add(out, slice_from(bytes, len));
 	OPENSSL_free(der);
 	return ok;
 }
