@@ -41,6 +41,6 @@ struct addr_key { unsigned char bytes[16]; };
 struct addr_key addr_key(const struct addr *a, unsigned bits);
 
 /* Splits "host:port", "[host]:port", "[host]", "host", "::1" (no port: several colons and no brackets).
- * The port is what stands there, a number or a service name, empty when there is none. False: broken brackets, or an empty host with no
- * port. */
+ * The port is what stands there, a number or a service name, empty when there is none. False: broken brackets, or
+ * neither a host nor a port. */
 bool addr_split_host_port(struct slice text, struct slice *host, struct slice *port);
