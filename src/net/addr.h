@@ -15,11 +15,11 @@ struct addr {
 };
 #define ADDR_TEXT_ROOM 80 /* for "[IPv6%scope]:port" and its NUL */
 
-/* "1.2.3.4", "1.2.3.4:25", "::1", "[::1]", "[::1]:25", "fe80::1%eth0", and Postfix's "[1.2.3.4]:25" and "ipv6:::1". Port 0 when
- * none is named. No names are looked up. False: not an address; *out stays. */
+/* "1.2.3.4", "1.2.3.4:25", "::1", "[::1]", "[::1]:25", "fe80::1%eth0", and Postfix's "[1.2.3.4]:25" and
+ * "ipv6:::1". Port 0 when none is named. No names are looked up. False: not an address; *out stays. */
 bool addr_parse(struct slice text, struct addr *out);
 bool addr_from_bytes(struct slice bytes, uint16_t port, struct addr *out); /* 4 or 16 bytes in network order */
-bool addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *out); /* false: not AF_INET or AF_INET6 */
+bool addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct addr *out); /* false: not internet */
 /* The two ends of a socket. False: not connected, or not an internet socket; *out stays. */
 bool addr_of_peer(int fd, struct addr *out);
 bool addr_of_socket(int fd, struct addr *out);
@@ -40,6 +40,7 @@ const char *addr_text_with_port(const struct addr *a, char room[ADDR_TEXT_ROOM])
 struct addr_key { unsigned char bytes[16]; };
 struct addr_key addr_key(const struct addr *a, unsigned bits);
 
-/* Splits "host:port", "[host]:port", "[host]", "host", "::1" (no port: several colons and no brackets). The port is what
- * stands there, a number or a service name, empty when there is none. False: broken brackets or an empty host with no port. */
+/* Splits "host:port", "[host]:port", "[host]", "host", "::1" (no port: several colons and no brackets).
+ * The port is what stands there, a number or a service name, empty when there is none. False: broken brackets, or
+ * neither a host nor a port. */
 bool addr_split_host_port(struct slice text, struct slice *host, struct slice *port);

@@ -2,15 +2,15 @@
 #pragma once
 #include "base/arena.h"
 #include "net/addr.h"
-/* The domain name system (RFC 1035), validated with DNSSEC (RFC 4035) by ourselves. Calls wait, until the answer or the deadline, and
- * may be made from many threads. Files are read by dns_open, so that the process may be locked in afterwards; threads,
- * sockets and caches (about 3 MB) come with the first question. */
+/* The domain name system (RFC 1035), validated with DNSSEC (RFC 4035) by ourselves. Calls wait, until the answer or the
+ * deadline, and may be made from many threads. Files are read by dns_open, so that the process may be locked in
+ * afterwards; threads, sockets and caches (about 3 MB) come with the first question. */
 struct dns;
 struct dns_params {
-	/* "192.0.2.1 [2001:db8::1]:53", separated by blanks or commas; empty: the system's (/etc/resolv.conf). When the system's fail
-	 * or strip DNSSEC, the root servers are asked directly. */
+	/* "192.0.2.1 [2001:db8::1]:53", separated by blanks or commas; empty: the system's (/etc/resolv.conf). When the
+	 * system's fail or strip DNSSEC, the root servers are asked directly. */
 	const char *resolvers;
-	/* DS or DNSKEY records, one a line; empty: the root's from the system if it is there, or none with own resolvers. */
+	/* DS or DNSKEY records, one a line; empty: the system's for the root if it is there; with own resolvers none. */
 	const char *trust_anchor_file;
 	int timeout_ms; /* the longest that one question may take, whatever the deadline; 0: 30 s */
 };
@@ -32,12 +32,14 @@ struct dns_facts {
 };
 
 #define DNS_RECORDS_MAX 128 /* of one answer; the rest is left out */
-enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33,
-                DNS_TLSA = 52, DNS_CAA = 257 };
+enum dns_type {
+	DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28,
+	DNS_SRV = 33, DNS_TLSA = 52, DNS_CAA = 257,
+};
 
 /* Names are ASCII (see dns_to_ascii), with or without the dot at the end; results are in lower case without it, live in
- * `mem`, and are untouched unless DNS_OK (facts: whenever there was an answer). CNAMEs are followed. Host names in records
- * with bytes that cannot be in one are left out. */
+ * `mem`, and are untouched unless DNS_OK (facts: whenever there was an answer). CNAMEs are followed. Host names in
+ * records with bytes that cannot be in one are left out. */
 struct dns_mx { uint16_t preference; struct slice host; };
 /* Sorted by preference. */
 int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *mem, struct dns_mx **out, size_t *count,
@@ -47,8 +49,8 @@ static inline bool dns_mx_is_null(const struct dns_mx *mx, size_t count) { retur
 
 /* A and AAAA, asked at the same time; IPv6 first. Port 0. When one kind fails and the other has records: DNS_OK. */
 enum { DNS_IPV4 = 1, DNS_IPV6 = 2 };
-int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem, struct addr **out,
-                  size_t *count, struct dns_facts *facts);
+int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem,
+	struct addr **out, size_t *count, struct dns_facts *facts);
 int dns_ptr(struct dns *d, const struct addr *a, int64_t deadline, struct arena *mem, struct slice **out, size_t *count,
             struct dns_facts *facts);
 /* One slice for each record, its strings joined (RFC 7208 3.3). */
@@ -56,14 +58,15 @@ int dns_txt(struct dns *d, struct slice name, int64_t deadline, struct arena *me
             struct dns_facts *facts);
 struct dns_tlsa { uint8_t usage, selector, matching; struct slice data; };
 /* name is complete: "_25._tcp.mx.example.org". */
-int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
-             struct dns_facts *facts);
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out,
+	size_t *count, struct dns_facts *facts);
 /* Any type: the records' data as it is on the wire, names uncompressed. */
-int dns_query(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct slice **out, size_t *count,
-              struct dns_facts *facts);
+int dns_query(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct slice **out,
+	size_t *count, struct dns_facts *facts);
 
-/* A domain in UTF-8 or ASCII as it stands in DNS: IDNA2008 A-labels (RFC 5891), lower case, no dot at the end. False: cannot be one
- * (empty or overlong labels, bytes that no host name has). */
+/* A domain in UTF-8 or ASCII as it stands in DNS: IDNA2008 A-labels (RFC 5891), lower case, no dot at the end. False:
+ * cannot be one (empty or overlong labels, bytes that no host name has). */
 bool dns_to_ascii(struct slice domain, struct arena *mem, struct slice *out);
-/* "2.0.0.127.in-addr.arpa" without its end: "2.0.0.127.", the form that PTR and DNS block lists ask for; in both families. */
+/* "2.0.0.127.in-addr.arpa" without its end: "2.0.0.127.", the form that PTR and DNS block lists ask for; in both
+ * families. */
 struct slice dns_reversed(const struct addr *a, struct arena *mem);

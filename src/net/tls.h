@@ -66,8 +66,8 @@ void tls_free(struct tls **t); /* says no goodbye: that is tls_shutdown */
 void tls_verify(struct tls *t, enum tls_verify how);
 /* Another name that the certificate may have (".example.org": any name below). The first call replaces server_name. */
 int tls_expect_name(struct tls *t, const char *name);
-/* DANE (RFC 7672): one call for each usable TLSA record. From the first on, only these count, whatever verify says. 1: the
- * record is not usable (unknown parameters) and was passed over. Usages 0 and 1 are not usable for SMTP. */
+/* DANE (RFC 7672): one call for each usable TLSA record. From the first on, only these count, whatever verify says. 1:
+ * the record is not usable (unknown parameters) and was passed over. Usages 0 and 1 are not usable for SMTP. */
 int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matching, struct slice data);
 /* A certificate or public key with this digest is trusted, nothing else (Postfix's fingerprint level). */
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest);
@@ -116,7 +116,8 @@ bool tls_peer_names(struct tls *t, struct buf *subject, struct buf *issuer);
 int tls_make_self_signed(const char *hostname, struct buf *cert_pem, struct buf *key_pem);
 
 /* Looks at a pair before it is used. what names it in the texts: "mail.crt". */
-enum tls_check { TLS_CHECK_OK, TLS_CHECK_EXPIRED, TLS_CHECK_NOT_YET_VALID }; /* the last two: usable, text in fail_text() */
-int tls_check_identity(struct slice chain_pem, struct slice key_pem, const char *what); /* key_pem empty: not compared */
+enum tls_check { TLS_CHECK_OK, TLS_CHECK_EXPIRED, TLS_CHECK_NOT_YET_VALID }; /* the last two: usable, see fail_text() */
+/* key_pem empty: not compared. */
+int tls_check_identity(struct slice chain_pem, struct slice key_pem, const char *what);
 /* When the leaf certificate ends, seconds since 1970; the names it holds, separated by blanks. <0: no certificate. */
 int tls_cert_facts(struct slice chain_pem, int64_t *not_after, struct buf *names);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "net/dns.h"
+/* What dns.c (records) and dns_ask.c (questions) share. */
+#define DNS_NAME_MAX 255 /* text, with a dot at the end */
+
+struct dns_answer {
+	int result;              /* enum dns_result */
+	const char *why;         /* with DNS_LATER */
+	struct slice *rdata;
+	size_t count;
+	struct dns_facts facts;
+};
+/* Asks count (1 or 2) questions about a name at the same time and waits for all. */
+void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
+	struct dns_answer *out);
+
+/* Checks a name to be asked for; its text with a NUL goes to `to`. */
+bool dns_name_check(struct slice name, char to[DNS_NAME_MAX + 1]);
+/* Takes a name off the front of record data. False: broken, or no host name. The root's text is empty. */
+bool dns_name_take(struct slice *rdata, struct arena *mem, struct slice *out);
