@@ -24,7 +24,7 @@
 #define KIB(n) ((size_t)(n) << 10)
 #define MIB(n) ((size_t)(n) << 20)
 
-#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first)))
+#define PRINTF_LIKE(at, first) __attribute__((format(printf, at, first), nonnull(at)))
 #define NONNULL_RESULT __attribute__((returns_nonnull))
 #define MUST_USE __attribute__((warn_unused_result))
 #define UNUSED __attribute__((unused))

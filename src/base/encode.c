@@ -35,9 +35,9 @@ bool base64_read(struct buf *out, struct slice text) {
 	if (text.len % 4 != 0) return false;
 	size_t padding = 0;
 	while (padding < 2 && padding < text.len && text.at[text.len - 1 - padding] == '=') padding++;
-	char *at = buf_room(out, text.len / 4 * 3);
+	size_t total = text.len / 4 * 3 - padding, n = 0;
+	char *at = buf_room(out, total);
 	if (at == NULL) return false;
-	size_t n = 0;
 	for (size_t i = 0; i < text.len; i += 4) {
 		uint32_t v = 0;
 		for (size_t k = 0; k < 4; k++) {
@@ -46,13 +46,11 @@ bool base64_read(struct buf *out, struct slice text) {
 			if (digit < 0) return false;
 			v = v << 6 | (uint32_t)digit;
 		}
-		at[n++] = (char)(v >> 16);
-		at[n++] = (char)(v >> 8);
-		at[n++] = (char)v;
+		for (int shift = 16; shift >= 0 && n < total; shift -= 8) at[n++] = (char)(v >> shift);
 		bool last = i + 4 == text.len;
 		if (last && ((padding == 1 && (v & 0xff) != 0) || (padding == 2 && (v & 0xffff) != 0))) return false;
 	}
-	out->len += n - padding;
+	out->len += total;
 	return true;
 }
 
@@ -116,6 +114,7 @@ uint32_t utf8_next(struct slice *s) {
 }
 
 bool utf8_add(struct buf *out, uint32_t c) {
+	if (c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) c = 0xfffd;
 	char bytes[4];
 	size_t n = 0;
 	if (c < 0x80) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lines are built in one buffer and leave in one write, so that lines of several processes never mix in a file. */
+/* Lines are built in one buffer and leave in one write, so that lines of several processes never mix in a file. A long
+ * value is cut, so that the line always fits and is always whole (its newline, the closing brace of JSON). */
 #include "base/log.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -8,6 +9,8 @@
 #include <pthread.h>
 #include <syslog.h>
 
+enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20 };
+
 static struct log_target target = { .fd = STDERR_FILENO, .least = L_INFO, .name = "hato", .host = "localhost" };
 static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
 
@@ -15,6 +18,7 @@ static const char *const level_names[] = { "debug", "info", "warning", "error", 
 static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT };
 
 static void add_clean(struct buf *out, struct slice s) {
+	s = slice_head(s, LONGEST_VALUE);
 	for (size_t i = 0; i < s.len; i++) buf_byte(out, ascii_control(s.at[i]) ? '?' : s.at[i]);
 }
 
@@ -57,6 +61,7 @@ static void format_text(struct buf *out, const struct log_target *t, int64_t now
 }
 
 static void add_json(struct buf *out, struct slice s) {
+	s = slice_head(s, LONGEST_VALUE);
 	buf_byte(out, '"');
 	while (s.len != 0) {
 		uint32_t c = utf8_next(&s);
@@ -106,7 +111,7 @@ void log_open(const struct log_target *new_target) {
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
               const struct log_field *fields, size_t count) {
 	int kept = errno;
-	AUTO_BUF struct buf line = BUF(KIB(64));
+	AUTO_BUF struct buf line = BUF(LONGEST_LINE);
 	pthread_rwlock_rdlock(&target_lock);
 	if (level >= target.least) {
 		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);
@@ -124,10 +129,10 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
 }
 
 void say(enum log_level level, const char *service, const char *format, ...) {
-	AUTO_BUF struct buf text = BUF(KIB(16));
+	char text[LONGEST_VALUE];
 	va_list args;
 	va_start(args, format);
-	buf_addv(&text, format, args);
+	int n = vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	log_line(level, service, 0, NULL, buf_text(&text), NULL, 0);
+	log_line(level, service, 0, NULL, n < 0 ? format : text, NULL, 0);
 }

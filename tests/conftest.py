@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures of the stories. Each gives a function that makes as many of its kind as a story needs, and ends them all."""
+import os, shutil, sys, tempfile
+import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))
+sys.dont_write_bytecode = True
+import around, hato, nsd as nsd_, postfix as postfix_, sink as sink_
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'core: also run against the sanitized build')
+    config.addinivalue_line('markers', 'root: needs root (ports 25 and 53 of loopback addresses, mounts)')
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker('root') and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason='needs root'))
+
+
+@pytest.fixture
+def folder():
+    """A folder for this story. Not pytest's tmp_path: other users' processes (Postfix) must get in."""
+    path = tempfile.mkdtemp(prefix='hato-story-')
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def hosts(folder, request):
+    """make(host=…, main=…, start=True, accounts=[…], **Instance's own): an instance of hato."""
+    made = []
+
+    def make(host='mail.example.test', main='', accounts=(), start=True, **more):
+        instance = hato.Instance(f'{folder}/hato{len(made)}', host, main, **more)
+        made.append(instance)
+        for address in accounts:
+            instance.account(address)
+        return instance.start() if start else instance
+    yield make
+    problems = []
+    for instance in made:
+        if instance.pids():
+            try:
+                instance.stop()
+            except Exception as e:
+                problems.append(str(e))
+        left = instance.pids()
+        around.kill(left)
+        if left:
+            problems.append(f'processes left after stop: {left}')
+        reports = [l for l in instance.log().splitlines() if 'AddressSanitizer' in l or 'runtime error:' in l or 'fatal' in l and 'cannot be' in l]
+        if reports:
+            problems.append('\n'.join(reports[:10]))
+        if request.node.rep_call_failed if hasattr(request.node, 'rep_call_failed') else False:
+            print(f'--- log of {instance.host}:\n{instance.log()[-4000:]}')
+    assert not problems, '\n'.join(problems)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == 'call':
+        item.rep_call_failed = outcome.get_result().failed
+
+
+@pytest.fixture
+def one(hosts):
+    """The usual case: one running instance with ann@ and bob@example.test."""
+    return hosts(accounts=['ann@example.test', 'bob@example.test'])
+
+
+@pytest.fixture
+def dns(folder):
+    """make(records, address=…, port=…): a running nsd."""
+    made = []
+
+    def make(records, **more):
+        made.append(nsd_.Nsd(f'{folder}/nsd{len(made)}', records, **more))
+        return made[-1].start()
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def postfix(folder):
+    """make(domain, users=…, address=…): a running Postfix."""
+    made = []
+
+    def make(domain, **more):
+        made.append(postfix_.Postfix(f'{folder}/postfix{len(made)}', domain, **more))
+        return made[-1].start()
+    yield make
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def sink(folder):
+    """make(**rules): a scripted SMTP server."""
+    made = []
+
+    def make(**rules):
+        made.append(sink_.Sink(**rules))
+        return made[-1]
+    yield make
+    for server in made:
+        server.stop()

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's nsd as the whole domain name system: one root zone, written as text, on an address of loopback."""
+import os, re, subprocess
+from around import *
+
+
+class Nsd:
+    def __init__(self, folder, records, address='127.0.0.1', port=None):
+        self.folder, self.address, self.port = str(folder), address, port or free_port(address)
+        os.makedirs(self.folder, exist_ok=True)
+        self.process = None
+        self.write(records)
+        with open(self.folder + '/nsd.conf', 'w') as f:
+            f.write(f'server:\n ip-address: {address}@{self.port}\n username: ""\n zonesdir: "{self.folder}"\n'
+                    f' pidfile: "{self.folder}/nsd.pid"\n xfrdfile: "{self.folder}/xfrd"\n zonelistfile: "{self.folder}/zones"\n'
+                    f' logfile: "{self.folder}/nsd.log"\n database: ""\n server-count: 1\n do-ip6: no\n'
+                    f'remote-control:\n control-enable: no\nzone:\n name: "."\n zonefile: "root.zone"\n')
+
+    def write(self, records):
+        """records: lines as in a zone file, names relative to the root: "b.test MX 10 mx.b.test."."""
+        with open(self.folder + '/root.zone', 'w') as f:
+            f.write('$ORIGIN .\n$TTL 1\n. IN SOA ns.test. root.test. 1 60 60 60 1\n. IN NS ns.test.\nns.test. IN A 127.0.0.1\n')
+            f.write(re.sub(r'^\s+', '', records, flags=re.M))
+
+    def start(self):
+        self.process = subprocess.Popen(['/usr/sbin/nsd', '-d', '-c', self.folder + '/nsd.conf'], stdin=subprocess.DEVNULL,
+                                        stdout=open(self.folder + '/out', 'ab'), stderr=subprocess.STDOUT)
+        wait_port(self.port, self.address)
+        return self
+
+    def stop(self):
+        if self.process:
+            end_process(self.process)
+
+    def change(self, records):
+        self.stop()
+        self.write(records)
+        return self.start()

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When something is wrong with the machine or the settings: a clear message, the right exit code, 4xx where it is our
+fault, and nothing lost."""
+import os, re, smtplib, socket, subprocess, time
+import pytest
+from around import *
+
+pytestmark = pytest.mark.core
+ANN = 'ann@example.test'
+USAGE, DATAERR, UNAVAILABLE, SOFTWARE, OSERR, CANTCREAT, IOERR, NOPERM, CONFIG = 64, 65, 69, 70, 71, 73, 74, 77, 78  # sysexits(3)
+
+
+def refuses_to_start(server, *words, codes=(CONFIG,)):
+    """start fails with one of these codes, its message holds all the words, and no process stays."""
+    done = server.hato('start', check=False)
+    assert done.returncode in codes, f'exit {done.returncode}: {done.stderr}{done.stdout}'
+    assert done.stderr.startswith('hato start: '), done.stderr
+    for word in words:
+        assert word in done.stderr, f'{word!r} is not in {done.stderr!r}'
+    assert len(done.stderr.splitlines()) <= 4, done.stderr
+    wait_until(lambda: not server.pids(), 10, 'all processes to end')
+
+
+def test_port_taken(hosts):
+    server = hosts(start=False)
+    with socket.create_server(('127.0.0.1', server.ports['imap'])):
+        refuses_to_start(server, str(server.ports['imap']), 'in use', codes=(UNAVAILABLE, OSERR, CANTCREAT, CONFIG))
+    server.start()  # and it is fine afterwards
+
+
+def test_unwritable_data_folder(hosts):
+    server = hosts(start=False, main='data_directory = /proc/hato')
+    refuses_to_start(server, '/proc/hato', codes=(CANTCREAT, NOPERM, IOERR, OSERR, CONFIG))
+
+
+def test_data_folder_is_a_file(hosts):
+    server = hosts(start=False)
+    with open(server.data, 'w') as f:
+        f.write('x')
+    refuses_to_start(server, server.data, codes=(CANTCREAT, NOPERM, IOERR, OSERR, CONFIG))
+
+
+def make_certificate(folder, name):
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '9', '-keyout',
+                    f'{folder}/{name}.key', '-out', f'{folder}/{name}.crt', '-subj', '/CN=mail.example.test'], check=True, capture_output=True)
+
+
+def test_certificates(hosts, folder):
+    make_certificate(folder, 'one')
+    make_certificate(folder, 'two')
+    with open(f'{folder}/broken.crt', 'w') as f:
+        f.write('-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n')
+    server = hosts(start=False)
+    pair = lambda crt, key: server.configure(f'smtpd_tls_cert_file = {folder}/{crt}\nsmtpd_tls_key_file = {folder}/{key}')
+    for crt, key, word in (('broken.crt', 'one.key', 'broken.crt'), ('absent.crt', 'one.key', 'absent.crt'), ('one.crt', 'absent.key', 'absent.key'),
+                           ('one.crt', 'two.key', 'match'), ('one.crt', 'broken.crt', 'broken.crt')):
+        pair(crt, key)
+        refuses_to_start(server, word, codes=(CONFIG, DATAERR, NOPERM, 66))
+    pair('one.crt', 'one.key')
+    server.account(ANN)
+    server.start()
+    import ssl
+    with open(f'{folder}/one.crt') as f:
+        assert ssl.get_server_certificate(('127.0.0.1', server.ports['imaps'])) == f.read()
+    # without settings, hato makes its own, and keeps it
+    server.stop()
+    server.configure('')
+    server.start()
+    first = ssl.get_server_certificate(('127.0.0.1', server.ports['imaps']))
+    server.stop()
+    server.start()
+    assert ssl.get_server_certificate(('127.0.0.1', server.ports['imaps'])) == first
+
+
+@pytest.mark.parametrize('line, words', [
+    ('message_size_limit = many', ['main.cf', 'message_size_limit', 'many']),
+    ('smtpd_timeout = soon', ['main.cf', 'smtpd_timeout']),
+    ('this line says nothing', ['main.cf']),
+    ('mynetworks = 127.0.0.0/99', ['main.cf', 'mynetworks']),
+    ('smtpd_tls_security_level = maybe', ['main.cf', 'smtpd_tls_security_level']),
+    ('myhostname = $myhostname', ['main.cf', 'myhostname']),
+])
+def test_bad_settings(hosts, line, words):
+    server = hosts(start=False)
+    server.configure(line)
+    number = str(len(open(server.folder + '/main.cf').read().rstrip('\n').splitlines()))
+    refuses_to_start(server, *words, f':{number}' if words == ['main.cf'] else words[0])
+    done = server.hato('check', check=False)
+    assert done.returncode == CONFIG and words[0] in done.stderr + done.stdout
+
+
+def test_unknown_setting_is_a_warning(hosts):
+    server = hosts(start=False, accounts=[ANN])
+    server.configure('mesage_size_limit = 100')
+    done = server.hato('check', check=False)
+    assert done.returncode == 0, done.stderr
+    assert 'mesage_size_limit' in done.stderr + done.stdout and 'message_size_limit' in (done.stderr + done.stdout).replace('mesage', '')
+    server.start()
+
+
+@pytest.mark.parametrize('master', ['smtp', '127.0.0.1:99999 inet n - n - - smtpd\n', '127.0.0.1:2525 inet n - n - - nosuch\n',
+                                    'x y z\n', ' starts with a continuation\n', '127.0.0.1:2525 inet n - n - - smtpd -o\n'])
+def test_bad_services(hosts, master):
+    server = hosts(start=False)
+    server.configure(master=master)
+    refuses_to_start(server, 'master.cf', codes=(CONFIG, USAGE))
+
+
+def test_no_configuration(hosts, folder):
+    server = hosts(start=False)
+    os.unlink(server.folder + '/main.cf')
+    refuses_to_start(server, 'main.cf', codes=(CONFIG, 66))
+
+
+def test_reload_of_a_broken_file_changes_nothing(hosts):
+    server = hosts(accounts=[ANN])
+    server.configure('message_size_limit = 100000')
+    assert server.hato('reload').returncode == 0
+    size = lambda: server.smtp().ehlo()[1].decode().split('SIZE ')[1].split()[0]
+    wait_until(lambda: size() == '100000', 5, 'the new size')
+    server.configure('message_size_limit = lots')
+    done = server.hato('reload', check=False)
+    assert done.returncode == CONFIG and 'message_size_limit' in done.stderr
+    assert size() == '100000'
+
+
+def test_started_twice_and_stopped_twice(hosts):
+    server = hosts(accounts=[ANN])
+    before = server.pids()
+    done = server.hato('start', check=False)
+    assert 'running' in done.stderr + done.stdout
+    assert server.pids() == before
+    server.send('x@else.test', ANN, message('x@else.test', ANN, 'still here'))
+    server.stop()
+    assert not server.pids()
+    done = server.stop(check=False)
+    assert 'not running' in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize('role', ['edge', 'core', 'relay', 'vault'])
+def test_a_dead_process_comes_back(hosts, role):
+    server = hosts(accounts=[ANN])
+    assert server.kill(role)
+
+    def works():
+        try:
+            server.send('x@else.test', ANN, message('x@else.test', ANN, 'after'))
+            return server.smtp('submission', ANN).quit()[0] == 221 and 'after' in server.subjects(ANN)
+        except (smtplib.SMTPException, OSError, Exception):
+            return False
+    wait_until(works, 20, lambda: f'the service after the death of {role}:\n{server.log()[-2000:]}', every=0.3)
+    assert len(server.pids()) == 5
+
+
+def test_while_core_is_dead_strangers_are_asked_to_come_again(hosts):
+    """Stopped, not dead: nobody answers edge, and edge answers 4xx in time, or the mail simply waits and arrives."""
+    server = hosts(accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        server.kill('core')
+        codes = [d.say('MAIL FROM:<x@else.test>')[0]]
+        codes.append(d.say(f'RCPT TO:<{ANN}>')[0] if codes[-1] == 250 else 0)
+        assert all(c in (0, 250) or 400 <= c < 500 for c in codes), codes
+
+
+def test_terminate_finishes_replies_under_way(hosts):
+    server = hosts(accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        d.envelope('x@else.test', ANN)
+        d.say('DATA', 354)
+        stopping = subprocess.Popen([*server.prefix, HATO, '-c', server.folder, 'stop'])
+        time.sleep(0.3)
+        d.raw(message('x@else.test', ANN, 'last') + '.\r\n')
+        code = d.reply()[0]
+        assert code in (250, 421, 451, 0)
+        assert stopping.wait(60 * SLOW) == 0
+    server.start()
+    assert server.subjects(ANN).count('last') == (code == 250)
+
+
+
+
+@pytest.fixture
+def small_disk(hosts):
+    """An instance whose data folder is a file system of 12 MB that nobody else sees (a mount namespace of its own)."""
+    if os.geteuid() != 0:
+        pytest.skip('needs root to mount')
+    server = hosts(start=False)
+    os.makedirs(server.data)
+    holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o size=12m,mode=755 none {server.data} && echo ok && exec sleep 3600'],
+                              stdout=subprocess.PIPE, text=True)
+    if holder.stdout.readline().strip() != 'ok':
+        pytest.skip('cannot mount a tmpfs here')
+    server.prefix = ['nsenter', '-m', '-t', str(holder.pid), '--']
+    server.holder = holder
+    yield server
+    if server.pids():
+        server.stop(check=False)
+    end_process(holder)
+
+
+def test_disk_full(small_disk):
+    server = small_disk
+    inside = lambda *command: subprocess.run([*server.prefix, *command], check=True, capture_output=True)
+    server.account(ANN)
+    server.start()
+    inside('dd', 'if=/dev/zero', f'of={server.data}/ballast', 'bs=1M', 'count=4')
+    acked, refused = [], []
+    for n in range(300):
+        text = message('x@else.test', ANN, f'n{n}', noise(100000, n))
+        try:
+            server.send('x@else.test', ANN, text)
+            acked.append(f'n{n}')
+        except smtplib.SMTPResponseException as e:
+            refused.append(e.smtp_code)
+        except smtplib.SMTPRecipientsRefused as e:
+            refused += [code for code, _ in e.recipients.values()]
+        except (smtplib.SMTPServerDisconnected, OSError):
+            refused.append(0)
+        if len(refused) >= 5:
+            break
+    assert len(refused) >= 5 and all(c == 0 or 400 <= c < 500 for c in refused), (len(acked), refused)
+    assert 452 in refused or 451 in refused, refused
+    assert 'No space left' in server.log() or 'full' in server.log(), server.log()[-2000:]
+    inside('rm', f'{server.data}/ballast')
+    wait_until(lambda: can_send(server, 'room again'), 20, 'mail to be accepted again')
+    subjects = server.subjects(ANN)
+    assert [s for s in subjects if s in acked] == acked and len(subjects) == len(set(subjects))
+    server.hato('stop')
+    server.start()
+    assert set(acked) <= set(server.subjects(ANN))
+
+
+def can_send(server, subject):
+    try:
+        server.send('x@else.test', ANN, message('x@else.test', ANN, subject))
+        return True
+    except (smtplib.SMTPException, OSError):
+        return False
+
+
+def test_wrong_use_of_the_command(hosts):
+    server = hosts(start=False)
+    for args in (['nosuch'], ['account', 'nosuch'], ['account', 'add'], ['queue', 'show'], []):
+        done = server.hato(*args, check=False)
+        assert done.returncode == USAGE, (args, done)
+        assert done.stderr
+    assert server.hato('account', 'add', 'no address', '--password-stdin', input='x\n', check=False).returncode in (USAGE, DATAERR)
+    server.account(ANN)
+    done = server.hato('account', 'add', ANN, '--password-stdin', input='x\n', check=False)
+    assert done.returncode != 0 and 'exists' in done.stderr
