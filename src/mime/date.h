@@ -18,7 +18,7 @@ enum date_answer date_parse_day(struct slice text, int64_t *out);
 
 void date_add(struct buf *out, struct date d);               /* Sun, 22 Nov 2026 13:31:39 +0900 */
 void date_add_utc(struct buf *out, int64_t utc);             /* Sun, 22 Nov 2026 04:31:39 +0000 (UTC) */
-void date_add_internal(struct buf *out, struct date d);      /* 22-Nov-2026 13:31:39 +0900, day as 2 digits or blank + digit */
+void date_add_internal(struct buf *out, struct date d);      /* 22-Nov-2026 13:31:39 +0900; a day of one digit has a blank before it */
 void date_add_day(struct buf *out, int64_t utc);             /* 22-Nov-2026 */
 /* The moment with the zone this machine is in (TZ, /etc/localtime). */
 struct date date_local(int64_t utc);

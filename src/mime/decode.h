@@ -10,14 +10,15 @@ enum encoding { ENCODING_NONE, ENCODING_BASE64, ENCODING_QP };
 enum encoding encoding_of(struct slice name); /* of the field's value: "Base64" */
 struct transfer {
 	enum encoding encoding;
-	uint32_t bits;   /* base64: bits not written yet; qp: the byte of an open escape */
-	unsigned count;  /* base64: how many digits are in bits; qp: bytes of the escape seen */
-	size_t blanks;   /* qp: blanks seen that are dropped when a line end follows */
-	struct buf held; /* qp: those blanks; at most 1 KiB, longer runs are text */
+	uint32_t bits;     /* base64: digits not written yet */
+	unsigned state;    /* base64: how many digits; qp: how much of an escape has been seen */
+	char digit;        /* qp: the first of an escape */
+	unsigned held;     /* qp: blanks that are dropped if a line end follows; longer runs are text */
+	char blanks[64];
 };
 struct transfer transfer_start(enum encoding encoding);
 void transfer_feed(struct transfer *t, struct slice in, struct buf *out);
-void transfer_finish(struct transfer *t, struct buf *out); /* writes what is left and frees */
+void transfer_finish(struct transfer *t, struct buf *out); /* writes what is left */
 
 /* Any charset to UTF-8, through iconv(3). Names are taken as mail has them: aliases, wrong case, quotes. What cannot be
  * converted becomes U+FFFD. No name, us-ascii or an unknown name: read as UTF-8, bytes that are not as Windows-1252. */
@@ -31,11 +32,11 @@ void charset_preload(void);
 /* HTML to words: tags, comments, scripts and styles go, entities become characters, block tags become a line break.
  * Input and output are UTF-8. */
 struct html {
-	enum { HTML_TEXT, HTML_TAG, HTML_QUOTED, HTML_DOUBLE_QUOTED, HTML_COMMENT, HTML_ENTITY } state;
-	char word[32];      /* the tag's name, the entity or the end of a comment, as far as seen */
-	size_t len;
-	bool named;         /* the tag's name is complete */
-	char skip[8];       /* inside <script>, <style>, <title>, <head>: the tag that ends it */
+	enum { HTML_TEXT, HTML_OPEN, HTML_TAG, HTML_QUOTED, HTML_COMMENT, HTML_ENTITY } state;
+	char word[16];         /* the name of the tag or entity */
+	unsigned len, dashes;  /* of word; comment: dashes just seen */
+	char last, quote;      /* tag: the byte before, the quote that is open */
+	const char *until;     /* inside <script>, <style> or <title>: the tag that ends it */
 };
 void html_feed(struct html *h, struct slice in, struct buf *out); /* struct html h = {0}; */
 void html_finish(struct html *h, struct buf *out);
