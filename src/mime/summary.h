@@ -21,9 +21,11 @@ enum {
 	SUMMARY_PREVIEW = 200,        /* characters */
 };
 
-/* The fields of ENVELOPE, raw and unfolded; empty when absent. The first of each name counts. */
+/* The fields of ENVELOPE, raw and unfolded; empty when absent. The first of each name counts. `blank` has a bit for those of
+ * date, subject, in_reply_to and message_id (1, 2, 4, 8) that are there but empty: IMAP tells that from absent. */
 struct envelope {
 	struct slice date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id;
+	uint32_t blank;
 };
 
 /* One part of the body: a header and a body. parts[0] is the message itself. The children of a multipart are its parts, the
@@ -32,7 +34,7 @@ struct envelope {
  * filled in (text/plain; message/rfc822 in a digest), `encoding` and all below stay empty when the field is absent. Parameters as in header.h. */
 struct part {
 	uint32_t parent;       /* index; of parts[0]: 0 */
-	uint32_t next;         /* index of the next part with the same parent, or 0 */
+	uint32_t next;         /* index of the next part with the same parent, or 0 (links are not packed: parent says all) */
 	uint32_t child;        /* index of the first child, or 0 */
 	uint32_t envelope;     /* index into envelopes + 1, or 0: only messages have one */
 	struct slice type, subtype, encoding, id, description, disposition, language, location, md5;
