@@ -6,7 +6,7 @@
 
 static bool fits_quotes(struct slice s) {
 	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.at[i] >= 0x80 || ascii_control(s.at[i])) return s.at[i] == '\t';
+		if ((unsigned char)s.at[i] >= 0x80 || (ascii_control(s.at[i]) && s.at[i] != '\t')) return false;
 	return true;
 }
 
