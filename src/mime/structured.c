@@ -53,10 +53,20 @@ static struct slice take_quoted(struct slice *rest, struct arena *mem) {
 	return slice_from(text, n);
 }
 
+/* A word and its = : where a semicolon was forgotten, the next parameter. */
+static bool param_starts(struct slice s) {
+	size_t n = 0;
+	while (n < s.len && n < 80 && (ascii_alpha(s.at[n]) || ascii_digit(s.at[n]) || s.at[n] == '-' || s.at[n] == '*')) n++;
+	return n != 0 && n < s.len && s.at[n] == '=';
+}
+
 /* Without quotes: to the semicolon or a comment; blanks inside are tolerated (filename=my file.pdf). */
 static struct slice take_bare(struct slice *rest, struct arena *mem) {
 	size_t n = 0;
-	while (n < rest->len && rest->at[n] != ';' && !(rest->at[n] == '(' && n != 0 && ascii_space(rest->at[n - 1]))) n++;
+	for (; n < rest->len && rest->at[n] != ';'; n++) {
+		bool word = n != 0 && ascii_space(rest->at[n - 1]) && !ascii_space(rest->at[n]);
+		if (word && (rest->at[n] == '(' || param_starts(slice_skip(*rest, n)))) break;
+	}
 	struct slice text = slice_head(*rest, n);
 	*rest = slice_skip(*rest, n);
 	return header_unfold(text, mem);
