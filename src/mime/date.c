@@ -210,8 +210,9 @@ struct broken_down {
 
 /* Beyond the years that have four digits the nearest moment is taken: a date field must stay parsable. */
 static struct broken_down break_down(int64_t utc, int zone) {
-	int64_t least = days_of(1, 1, 2) * 86400, most = days_of(9999, 12, 31) * 86400;
-	int64_t local = MIN_OF(MAX_OF(utc, least), most) + zone * 60;
+	int64_t least = days_of(1, 1, 1) * 86400, most = days_of(10000, 1, 1) * 86400 - 1;
+	int64_t local = MIN_OF(MAX_OF(utc, least - 86400), most + 86400) + zone * 60;
+	local = MIN_OF(MAX_OF(local, least), most);
 	int64_t days = local / 86400 - (local % 86400 < 0), second = local - days * 86400;
 	struct broken_down t = { .weekday = (int)(((days + 4) % 7 + 7) % 7), .hour = (int)(second / 3600),
 	                         .minute = (int)(second / 60 % 60), .second = (int)(second % 60) };

@@ -15,7 +15,8 @@ enum encoding encoding_of(struct slice name) {
 	static const struct {
 		const char *name;
 		enum encoding encoding;
-	} names[] = { { "base64", ENCODING_BASE64 }, { "b", ENCODING_BASE64 }, { "quoted-printable", ENCODING_QP }, { "q", ENCODING_QP } };
+	} names[] = { { "base64", ENCODING_BASE64 }, { "b", ENCODING_BASE64 }, { "quoted-printable", ENCODING_QP }, { "q", ENCODING_QP },
+	            { "quoted", ENCODING_QP } };
 	name = slice_trim(name);
 	name = slice_head(name, slice_find(name, ';'));
 	name = slice_head(name, slice_find(name, ' '));
