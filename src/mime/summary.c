@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packing. A summary comes from the process that talks to strangers, so what is read back is checked to be a tree with
+ * ranges inside the message before anyone walks it. Links between parts follow from `parent` and are not stored. */
+#include "mime/scan.h"
+
+/* A list with the fewest bytes an item packs into, and the most items there may be: a count must not make us take memory. */
+#define WIRE_PUT_items(f, item, least, most) WIRE_PUT_list(f, item)
+#define WIRE_GET_items(f, item, least, most) \
+	v->f##_count = wire_get_count(w, least); \
+	if (v->f##_count > (most)) w->bad = true; \
+	v->f = w->bad || v->f##_count == 0 ? NULL : arena_array(w->mem, v->f##_count, sizeof(v->f[0])); \
+	for (size_t i_ = 0; i_ < v->f##_count && !w->bad; i_++) item##_unpack(w, &v->f[i_]); \
+	if (w->bad) v->f##_count = 0;
+
+enum { DELIVERED_TO_MAX = 100 };
+
+#define PARAM_FIELDS(F) F(text, name) F(text, value)
+#define TEXT_FIELDS(F) F(text, text)
+#define ID_FIELDS(F) F(u64, hash)
+#define ENVELOPE_FIELDS(F) \
+	F(text, date) F(text, subject) F(text, from) F(text, sender) F(text, reply_to) F(text, to) F(text, cc) F(text, bcc) \
+	F(text, in_reply_to) F(text, message_id) F(u32, blank)
+#define PART_FIELDS(F) \
+	F(u32, parent) F(u32, envelope) F(u64, header_start) F(u64, body_start) F(u64, body_end) F(u64, lines) \
+	F(text, type) F(text, subtype) F(text, encoding) F(text, id) F(text, description) F(text, disposition) \
+	F(text, language) F(text, location) F(text, md5) \
+	F(items, params, param, 2, PARAMS_MAX) F(items, disposition_params, param, 2, PARAMS_MAX)
+#define SUMMARY_FIELDS(F) \
+	F(u64, size) F(u64, header_size) F(u64, body_lines) F(u64, longest_line) F(u32, flags) F(u32, received_count) \
+	F(i64, sent) F(int_, zone) F(items, references, summary_id, 1, SCAN_REFERENCES_MAX) F(text, list_id) \
+	F(items, delivered_to, summary_text, 1, DELIVERED_TO_MAX) F(text, preview) \
+	F(items, envelopes, envelope, 11, SCAN_PARTS_MAX) F(items, parts, part, 17, SCAN_PARTS_MAX)
+
+#define LOCAL_STRUCT(name, FIELDS) \
+	static void name##_pack(struct buf *b, const struct name *v) { FIELDS(WIRE_PUT_) } \
+	static void name##_unpack(struct unwire *w, struct name *v) { FIELDS(WIRE_GET_) }
+LOCAL_STRUCT(param, PARAM_FIELDS)
+LOCAL_STRUCT(summary_text, TEXT_FIELDS)
+LOCAL_STRUCT(summary_id, ID_FIELDS)
+LOCAL_STRUCT(envelope, ENVELOPE_FIELDS)
+LOCAL_STRUCT(part, PART_FIELDS)
+
+void summary_pack(struct buf *b, const struct summary *v) {
+	wire_put_u64(b, SUMMARY_VERSION);
+	SUMMARY_FIELDS(WIRE_PUT_)
+}
+
+bool summary_link(struct part *parts, size_t count) {
+	uint32_t last[SCAN_PARTS_MAX] = { 0 }; /* the last child of each part, so far */
+	unsigned char depth[SCAN_PARTS_MAX] = { 0 };
+	if (count == 0 || count > SCAN_PARTS_MAX || parts[0].parent != 0) return false;
+	for (uint32_t i = 0; i < count; i++) parts[i].next = parts[i].child = 0;
+	for (uint32_t i = 1; i < count; i++) {
+		uint32_t parent = parts[i].parent;
+		if (parent >= i || depth[parent] > SCAN_DEPTH_MAX) return false;
+		depth[i] = (unsigned char)(depth[parent] + 1);
+		if (last[parent] == 0) parts[parent].child = i;
+		else parts[last[parent]].next = i;
+		last[parent] = i;
+	}
+	return true;
+}
+
+static bool part_sound(const struct summary *s, const struct part *p) {
+	bool nests = part_is_multipart(p) || part_is_message(p);
+	if (p->header_start > p->body_start || p->body_start > p->body_end || p->body_end > s->size) return false;
+	if (p->envelope > s->envelopes_count || nests != (p->child != 0)) return false;
+	if (part_is_message(p)) return s->parts[p->child].envelope != 0 && s->parts[p->child].next == 0;
+	return true;
+}
+
+static bool sound(const struct summary *s) {
+	if (!summary_link(s->parts, s->parts_count) || s->parts[0].envelope == 0) return false;
+	for (size_t i = 0; i < s->parts_count; i++)
+		if (!part_sound(s, &s->parts[i])) return false;
+	return true;
+}
+
+void summary_unpack(struct unwire *w, struct summary *out) {
+	struct summary read = { .size = 0 }, *v = &read;
+	if (wire_get_u64(w) != SUMMARY_VERSION) w->bad = true;
+	if (w->bad) return;
+	SUMMARY_FIELDS(WIRE_GET_)
+	if (!w->bad && !sound(v)) w->bad = true;
+	if (!w->bad) *out = read;
+}
