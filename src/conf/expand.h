@@ -16,9 +16,10 @@ struct expand_ops {
 	/* Adds the value, fully expanded, and says whether there is such a parameter. <0 ends the expansion. */
 	int (*value)(void *ctx, struct slice name, struct buf *out);
 	void *ctx;
+	unsigned *depth; /* shared by expansions that value() starts: names within names count like braces within braces */
 };
 enum { EXPAND_KNOWN, EXPAND_UNKNOWN };
-#define EXPAND_DEPTH 100            /* braces within braces, as in Postfix */
+#define EXPAND_DEPTH 100            /* references within references, as in Postfix */
 #define EXPAND_LIMIT KIB(256)       /* bytes of one expanded value */
 
 /* Adds the expanded text to out. <0: malformed, too deep or too long; fail_text() says what and shows the place. */

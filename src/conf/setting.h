@@ -19,6 +19,7 @@ enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD };
 /* What a value may be, and how it is read from C:
  *   TEXT      anything                                            conf_text
  *   RAW       anything, and $name is not expanded at load         conf_text
+ *   LEVEL     a release, such as 3.11                             conf_text
  *   ORIGIN    text, or /path of a file whose first line counts    conf_text
  *   BOOL      yes or no                                           conf_bool
  *   NUMBER    whole, between least and most                       conf_number
@@ -28,8 +29,8 @@ enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD };
  *   LIST      words separated by commas and blanks; { } groups    conf_list
  *   NETWORKS, DOMAINS                                             conf_networks, conf_domains (network.h) */
 enum setting_kind {
-	KIND_TEXT, KIND_RAW, KIND_ORIGIN, KIND_BOOL, KIND_NUMBER, KIND_TIME, KIND_SIZE, KIND_WORDS, KIND_LIST, KIND_NETWORKS,
-	KIND_DOMAINS,
+	KIND_TEXT, KIND_RAW, KIND_LEVEL, KIND_ORIGIN, KIND_BOOL, KIND_NUMBER, KIND_TIME, KIND_SIZE, KIND_WORDS, KIND_LIST,
+	KIND_NETWORKS, KIND_DOMAINS,
 };
 struct setting {
 	const char *name;
@@ -37,7 +38,6 @@ struct setting {
 	enum setting_kind kind;
 	const char *fallback;       /* the default, unexpanded; NULL: taken from the machine when loading */
 	const char *doc;
-	const char *group;
 	int64_t least, most;        /* NUMBER */
 	char unit;                  /* TIME */
 	const char *const *words;   /* WORDS: ends with NULL; conf_enum gives the index */
