@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can only be said about the files as a whole: names nobody knows or uses, settings that wait for a later version,
+ * lists with words of no meaning, and restrictions that would make an open relay. */
+#include "base/fail.h"
+#include "conf/expand.h"
+#include "conf/snapshot.h"
+
+/* Endings of the settings that Postfix makes for each transport and service of master.cf. */
+static const char *const service_endings[] = {
+	"_destination_concurrency_limit", "_destination_recipient_limit", "_destination_rate_delay", "_transport_rate_delay",
+	"_initial_destination_concurrency", "_destination_concurrency_positive_feedback",
+	"_destination_concurrency_negative_feedback", "_destination_concurrency_failed_cohort_limit", "_recipient_limit",
+	"_extra_recipient_limit", "_recipient_refill_limit", "_recipient_refill_delay", "_delivery_slot_cost",
+	"_delivery_slot_loan", "_delivery_slot_discount", "_minimum_delivery_slots", "_time_limit",
+};
+
+static bool belongs_to_service(const struct conf *c, struct slice name) {
+	for (size_t i = 0; i < LEN(service_endings); i++) {
+		struct slice ending = slice_of(service_endings[i]);
+		if (!slice_ends(name, ending)) continue;
+		struct slice service = slice_head(name, name.len - ending.len);
+		for (size_t k = 0; k < c->services.count; k++)
+			if (slice_eq(c->services.at[k].name, service)) return true;
+		if (slice_eq(service, S("default"))) return true;
+	}
+	return false;
+}
+
+struct mention {
+	struct conf *c;
+	struct place where;
+};
+
+static void mention_name(void *ctx, struct slice name) {
+	struct mention *m = ctx;
+	struct param *p = param_find(m->c, name);
+	if (p != NULL) p->mentioned = true;
+	if (p != NULL || m->where.file.len == 0 || belongs_to_service(m->c, name)) return;
+	const struct setting *near = setting_nearest(name);
+	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%s%s%s", SLICE_ARG(name),
+	            near != NULL ? " (did you mean " : "", near != NULL ? near->name : "", near != NULL ? "?)" : "");
+}
+
+/* Texts of other programs have $names of their own: unknown ones are no fault there. */
+static bool is_expanded(const struct conf *c, struct slice name) {
+	const struct param *p = param_find(c, name);
+	return p == NULL || p->setting == NULL || p->setting->kind != KIND_RAW;
+}
+
+static void mention_all(struct conf *c) {
+	for (size_t i = 0; i < c->params_count; i++) {
+		const struct raw *raw = &c->main_raws[i];
+		struct mention m = { c, is_expanded(c, c->params[i]->name) ? raw->where : (struct place){ SLICE_NONE, 0 } };
+		expand_names(raw->text, mention_name, &m);
+		if (i != SET_smtpd_restriction_classes) continue;
+		struct slice rest = raw->text;
+		struct mention quiet = { c, { SLICE_NONE, 0 } };
+		for (struct slice word; (word = slice_word(&rest, ", \t\r\n")).len > 0;) mention_name(&quiet, word);
+	}
+	for (size_t i = 0; i < c->services.count; i++) {
+		const struct conf_service *s = &c->services.at[i];
+		struct mention m = { c, s->where }, quiet = { c, { SLICE_NONE, 0 } };
+		for (size_t k = 0; k < s->overrides_count; k++)
+			expand_names(s->overrides[k].value, mention_name, is_expanded(c, s->overrides[k].name) ? &m : &quiet);
+		for (size_t k = 0; k < s->args_count; k++) expand_names(s->args[k], mention_name, &quiet);
+	}
+}
+
+/* One parameter set in a file: what does this version do about it? */
+static void check_name(struct conf *c, const struct param *p, struct slice value, struct place where) {
+	const struct setting *s = p->setting;
+	if (s == NULL) {
+		if (p->mentioned || belongs_to_service(c, p->name)) return;
+		const struct setting *near = setting_nearest(p->name);
+		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%s%s%s", SLICE_ARG(p->name), SLICE_ARG(slice_head(value, 200)),
+		            near != NULL ? " (did you mean " : "", near != NULL ? near->name : "", near != NULL ? "?)" : "");
+	} else if (s->state == NOT_YET)
+		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
+	else if (s->state == UNNEEDED)
+		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it", s->name);
+	else if (s->state == OLD)
+		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
+}
+
+static void check_service(struct conf *c, const struct conf_service *s) {
+	for (size_t i = 0; i < s->overrides_count; i++)
+		check_name(c, param_find(c, s->overrides[i].name), s->overrides[i].value, s->where);
+	bool screen = slice_eq(s->command, S("postscreen"));
+	if (s->role == SERVICE_LISTENER || s->role == SERVICE_PROGRAM)
+		problem_add(&c->problems, s->role == SERVICE_PROGRAM ? PROBLEM_INFO : PROBLEM_WARNING, s->where,
+		            "the command %.*s of %.*s/%s is understood but not acted on by this version", SLICE_ARG(s->command),
+		            SLICE_ARG(s->name), service_type_word(s->type));
+	else if (screen)
+		problem_add(&c->problems, PROBLEM_WARNING, s->where, "postscreen: smtpd answers here; tests before the greeting are not acted on by this version");
+}
+
+void check_names(struct conf *c) {
+	if (!c->main_is_embedded && c->main_raws[SET_compatibility_level].text.at == NULL)
+		problem_add(&c->problems, PROBLEM_WARNING, (struct place){ c->main_path, 0 },
+		            "compatibility_level is not set: the defaults of level 0 apply (for those of today: compatibility_level = 3.11)");
+	mention_all(c);
+	for (size_t i = 0; i < c->params_count; i++)
+		if (c->main_raws[i].text.at != NULL) check_name(c, c->params[i], c->main_raws[i].text, c->main_raws[i].where);
+	for (size_t i = 0; i < c->services.count; i++) check_service(c, &c->services.at[i]);
+}
+
+/* Lists that hold words of a fixed set; prefixes may stand before a word. */
+static const struct word_list {
+	enum setting_id id;
+	const char *prefixes, *words;
+} word_lists[] = {
+	{ SET_inet_protocols, "", "all ipv4 ipv6" },
+	{ SET_notify_classes, "", "bounce 2bounce data delay policy protocol resource software" },
+	{ SET_smtp_sasl_security_options, "", "noplaintext noactive nodictionary noanonymous forward_secrecy mutual_auth" },
+	{ SET_smtpd_tls_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
+	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
+};
+
+static void check_words(const struct conf_view *v, const struct word_list *l) {
+	struct conf *c = v->conf;
+	const struct raw *raw = &v->raws[l->id];
+	if (raw->text.at == NULL || (v->service != NULL && raw->text.at == c->main.raws[l->id].text.at)) return;
+	size_t count;
+	const struct slice *words = conf_list(v, l->id, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct slice word = words[i], rest = slice_of(l->words);
+		while (word.len > 0 && l->prefixes[0] != '\0' && strchr(l->prefixes, word.at[0]) != NULL && word.at[0] != '\0')
+			word = slice_skip(word, 1);
+		bool known = false;
+		for (struct slice one; !known && (one = slice_word(&rest, " ")).len > 0;) known = slice_same(one, word);
+		if (!known)
+			problem_add(&c->problems, PROBLEM_ERROR, raw->where, "invalid %s value: %.*s (expected words of: %s)", setting_of(l->id)->name,
+			            SLICE_ARG(words[i]), l->words);
+	}
+}
+
+#define CLASS_DEPTH 10
+
+/* Does a list of restrictions refuse strangers for certain? (Postfix's rule: one of these words before any `permit`.) */
+static bool refuses(const struct conf_view *v, struct slice list, unsigned depth) {
+	static const char *const refusals[] = {
+		"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit", "check_relay_domains",
+	};
+	for (struct slice word; (word = slice_word(&list, ", \t\r\n")).len > 0;) {
+		if (slice_same(word, S("permit"))) return false;
+		if (slice_same(word, S("warn_if_reject"))) {
+			slice_word(&list, ", \t\r\n");
+			continue;
+		}
+		for (size_t i = 0; i < LEN(refusals); i++)
+			if (slice_same(word, slice_of(refusals[i]))) return true;
+		struct slice class;
+		bool own = setting_find(word) == NULL && conf_text_named(v, word, &class);
+		if (own && depth < CLASS_DEPTH && refuses(v, class, depth + 1)) return true;
+	}
+	return false;
+}
+
+static void check_relay(const struct conf_view *v, struct place where) {
+	static const enum setting_id lists[] = { SET_smtpd_relay_restrictions, SET_smtpd_recipient_restrictions };
+	for (size_t i = 0; i < LEN(lists); i++) {
+		if (refuses(v, conf_text(v, lists[i]), 0)) return;
+		if (v->raws[lists[i]].text.at != NULL && v->raws[lists[i]].where.line > 0) where = v->raws[lists[i]].where;
+	}
+	problem_add(&v->conf->problems, PROBLEM_ERROR, where,
+	            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
+	            "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains");
+}
+
+static void check_numbers(const struct conf_view *v) {
+	struct conf *c = v->conf;
+	struct raw *raws = v->raws;
+	if (conf_time_ms(v, SET_minimal_backoff_time) > conf_time_ms(v, SET_maximal_backoff_time))
+		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_minimal_backoff_time].where,
+		            "minimal_backoff_time is larger than maximal_backoff_time");
+	size_t count;
+	const struct slice *hops = conf_list(v, SET_relayhost, &count);
+	for (size_t i = 0; i < count; i++)
+		if ((slice_ends(hops[i], S(":465")) || slice_ends(hops[i], S(":smtps"))) && !conf_bool(v, SET_smtp_tls_wrappermode))
+			problem_add(&c->problems, PROBLEM_WARNING, raws[SET_relayhost].where, "relayhost %.*s: port 465 needs smtp_tls_wrappermode = yes",
+			            SLICE_ARG(hops[i]));
+}
+
+void check_values(struct conf *c) {
+	for (size_t i = 0; i < LEN(word_lists); i++) check_words(&c->main, &word_lists[i]);
+	check_numbers(&c->main);
+	bool any = false, main_checked = false;
+	for (size_t k = 0; k < c->services.count; k++) {
+		const struct conf_service *s = &c->services.at[k];
+		const struct conf_view *v = c->views[k];
+		if (v->service != NULL)
+			for (size_t i = 0; i < LEN(word_lists); i++) check_words(v, &word_lists[i]);
+		if (s->role != SERVICE_SMTPD) continue;
+		any = true;
+		bool own = v->raws[SET_smtpd_relay_restrictions].text.at != c->main.raws[SET_smtpd_relay_restrictions].text.at ||
+		           v->raws[SET_smtpd_recipient_restrictions].text.at != c->main.raws[SET_smtpd_recipient_restrictions].text.at;
+		if (own) check_relay(v, s->where);
+		else if (!main_checked) check_relay(&c->main, (struct place){ c->main_path, 0 }), main_checked = true;
+	}
+	if (!any) problem_add(&c->problems, PROBLEM_INFO, (struct place){ c->master_path, 0 }, "no service takes mail by SMTP");
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each parameter of a view is evaluated once and remembered, so that a value which mentions another twice costs nothing
+ * more, and one that leads back to itself is noticed. A faulty value is reported and replaced by its default: the rest of
+ * the file can then be checked in the same run. */
+#include "base/fail.h"
+#include "conf/expand.h"
+#include "conf/snapshot.h"
+
+/* Does a fault in this view still need to be told, or did main.cf's own evaluation tell it? */
+static bool is_new(const struct conf_view *v, size_t id) {
+	return v->service == NULL || v->raws[id].text.at != v->conf->main.raws[id].text.at;
+}
+
+static int value_for_expand(void *ctx, struct slice name, struct buf *out) {
+	struct conf_view *v = ctx;
+	const struct param *p = param_find(v->conf, name);
+	struct slice text;
+	if (p == NULL) return EXPAND_UNKNOWN;
+	if (evaluate(v, p, &text) < 0) return -1;
+	buf_add(out, text);
+	return EXPAND_KNOWN;
+}
+
+/* The text of another setting while one is evaluated; empty when it cannot be had. */
+static struct slice text_of(struct conf_view *v, enum setting_id id) {
+	struct slice text = S("");
+	if (evaluate(v, v->conf->params[id], &text) < 0) return S("");
+	return text;
+}
+
+static struct slice compute_hostname(struct conf_view *v) {
+	struct slice host = v->conf->machine.host;
+	if (slice_find(host, '.') < host.len) return host;
+	bool given = v->raws[SET_mydomain].text.at != NULL;
+	struct slice domain = given ? text_of(v, SET_mydomain) : S("localdomain");
+	return arena_fmt(&v->conf->mem, "%.*s.%.*s", SLICE_ARG(host), SLICE_ARG(domain));
+}
+
+static struct slice compute_domain(struct conf_view *v) {
+	struct slice host = text_of(v, SET_myhostname);
+	size_t dot = slice_find(host, '.');
+	return dot + 1 < host.len ? slice_skip(host, dot + 1) : S("localdomain");
+}
+
+static struct slice compute_networks(struct conf_view *v) {
+	return machine_networks(&v->conf->machine, text_of(v, SET_mynetworks_style), text_of(v, SET_inet_interfaces),
+	                        text_of(v, SET_inet_protocols), &v->conf->mem);
+}
+
+static struct slice compute_directory(struct conf_view *v) { return v->conf->dir; }
+
+static const struct {
+	enum setting_id id;
+	struct slice (*compute)(struct conf_view *v);
+} computed[] = {
+	{ SET_myhostname, compute_hostname },
+	{ SET_mydomain, compute_domain },
+	{ SET_mynetworks, compute_networks },
+	{ SET_config_directory, compute_directory },
+};
+
+static struct slice compute(struct conf_view *v, size_t id) {
+	for (size_t i = 0; i < LEN(computed); i++)
+		if (computed[i].id == id) return computed[i].compute(v);
+	return S("");
+}
+
+static int expand_raw(struct conf_view *v, const struct param *p, struct slice raw, struct buf *out) {
+	struct expand_ops ops = { value_for_expand, v, &v->depth };
+	if (p->setting != NULL && p->setting->kind == KIND_RAW) return buf_add(out, raw) ? 0 : fail("value is too long");
+	return expand(raw, &ops, out);
+}
+
+/* "/etc/mailname" stands for its first line. */
+static int read_origin(struct conf_view *v, const struct setting *s, struct slice *text) {
+	if (text->len == 0 || text->at[0] != '/') return 0;
+	struct slice content = SLICE_NONE;
+	int r = source_read(&v->conf->files, *text, &content);
+	if (r < 0) return fail_add("%s", s->name);
+	if (r == SOURCE_ABSENT) return fail("%s: %.*s: no such file", s->name, SLICE_ARG(*text));
+	struct slice line = slice_trim(slice_cut(&content, '\n'));
+	if (line.len == 0) return fail("%s: %.*s: the first line is empty", s->name, SLICE_ARG(*text));
+	*text = line;
+	return 0;
+}
+
+static bool names_parents(struct conf_view *v, const struct setting *s) {
+	struct slice rest = text_of(v, SET_parent_domain_matches_subdomains);
+	for (struct slice word; (word = slice_word(&rest, ", \t\r\n")).len > 0;)
+		if (slice_same(word, slice_of(s->name))) return true;
+	return false;
+}
+
+/* Faults of a list are reported where they stand; what is left out of a default was told for the setting it comes from. */
+static void read_patterns(struct conf_view *v, const struct setting *s, struct place where, bool given, struct value *out) {
+	struct problems unheard = { .mem = &v->conf->mem };
+	struct problems *problems = given && s->state != NOT_YET ? &v->conf->problems : &unheard;
+	struct slice text = out->text;
+	if (s->kind == KIND_NETWORKS) networks_read(&out->networks, text, s->name, where, &v->conf->files, problems);
+	else domains_read(&out->domains, text, names_parents(v, s), s->name, where, &v->conf->files, problems);
+}
+
+/* One try: from text to value. */
+static int try_value(struct conf_view *v, const struct param *p, struct slice raw, bool given, struct value *out) {
+	AUTO_BUF struct buf expanded = BUF(EXPAND_LIMIT);
+	struct conf *c = v->conf;
+	const struct setting *s = p->setting;
+	if (expand_raw(v, p, raw, &expanded) < 0) return fail_add("%.*s", SLICE_ARG(p->name));
+	struct slice text = slice_trim(buf_slice(&expanded));
+	bool inherits = v->service != NULL && c->main.states[p->id] == EVALUATED;
+	if (inherits && (s == NULL || s->kind != KIND_ORIGIN) && slice_eq(text, c->main.values[p->id].text)) {
+		*out = c->main.values[p->id];
+		return 0;
+	}
+	text = arena_slice(&c->mem, text);
+	*out = (struct value){ .text = text };
+	if (s == NULL) return 0;
+	if (s->kind == KIND_ORIGIN && read_origin(v, s, &text) < 0) return -1;
+	if (s->kind == KIND_WORDS && text.len == 0 && given) return try_value(v, p, slice_of(s->fallback), false, out);
+	int r = value_read(out, s, text, &c->mem);
+	if (r < 0) return -1;
+	if (r == VALUE_EXTENSION)
+		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where, "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
+	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS) read_patterns(v, s, v->raws[p->id].where, given, out);
+	return 0;
+}
+
+static void report(struct conf_view *v, const struct param *p, bool given) {
+	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state == OLD;
+	struct place where = v->raws[p->id].where;
+	if (!given) where = (struct place){ v->conf->main_path, 0 };
+	if (is_new(v, p->id)) problem_add(&v->conf->problems, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
+}
+
+static void evaluate_fresh(struct conf_view *v, const struct param *p) {
+	struct value *out = &v->values[p->id];
+	const struct raw *raw = &v->raws[p->id];
+	bool given = raw->text.at != NULL;
+	if (given && try_value(v, p, raw->text, true, out) == 0) return;
+	if (given) report(v, p, true);
+	struct slice fallback = S("");
+	if (p->setting != NULL) fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : compute(v, p->id);
+	if (try_value(v, p, fallback, false, out) == 0) return;
+	if (!given) report(v, p, false);
+	*out = (struct value){ .text = S("") };
+}
+
+int evaluate(struct conf_view *v, const struct param *p, struct slice *out) {
+	uint8_t *state = &v->states[p->id];
+	if (*state == UNDER_WAY) return fail("unreasonable macro call nesting: \"%.*s\" refers to itself", SLICE_ARG(p->name));
+	if (*state == NOT_EVALUATED) {
+		*state = UNDER_WAY;
+		evaluate_fresh(v, p);
+		*state = EVALUATED;
+	}
+	*out = v->values[p->id].text;
+	return 0;
+}
+
+static void init_view(struct conf *c, struct conf_view *v, const struct conf_service *s) {
+	*v = (struct conf_view){ .conf = c, .service = s };
+	v->raws = c->main_raws;
+	v->values = arena_array(&c->mem, c->params_count, sizeof(v->values[0]));
+	v->states = arena_array(&c->mem, c->params_count, 1);
+}
+
+static void evaluate_all(struct conf_view *v) {
+	struct slice text;
+	for (size_t i = 0; i < v->conf->params_count; i++)
+		if (evaluate(v, v->conf->params[i], &text) < 0) must_failed("evaluation ended in itself", __FILE__, __LINE__);
+}
+
+static void apply_overrides(struct conf_view *v, const struct conf_service *s) {
+	for (size_t i = 0; i < s->overrides_count; i++) {
+		const struct param *p = param_find(v->conf, s->overrides[i].name);
+		v->raws[p->id] = (struct raw){ s->overrides[i].value, s->where };
+	}
+}
+
+static struct conf_view *service_view(struct conf *c, const struct conf_service *s) {
+	bool named = c->params[SET_service_name]->mentioned || c->params[SET_process_name]->mentioned;
+	if (s->overrides_count == 0 && !named) return &c->main;
+	struct conf_view *v = arena_get(&c->mem, sizeof(*v));
+	init_view(c, v, s);
+	v->raws = arena_array(&c->mem, c->params_count, sizeof(v->raws[0]));
+	memcpy(v->raws, c->main_raws, c->params_count * sizeof(v->raws[0]));
+	v->raws[SET_service_name] = (struct raw){ s->name, s->where };
+	v->raws[SET_process_name] = (struct raw){ s->command, s->where };
+	if (slice_eq(s->command, S("postscreen"))) /* the smtpd that it hands clients to */
+		for (size_t i = 0; i < c->services.count; i++)
+			if (c->services.at[i].type == SERVICE_PASS && c->services.at[i].role == SERVICE_SMTPD)
+				apply_overrides(v, &c->services.at[i]);
+	apply_overrides(v, s);
+	evaluate_all(v);
+	return v;
+}
+
+void evaluate_views(struct conf *c) {
+	init_view(c, &c->main, NULL);
+	evaluate_all(&c->main);
+	for (size_t i = 0; i < LEN(computed); i++) c->params[computed[i].id]->computed = computed[i].compute(&c->main);
+	c->views = arena_array(&c->mem, c->services.count, sizeof(c->views[0]));
+	for (size_t i = 0; i < c->services.count; i++) c->views[i] = service_view(c, &c->services.at[i]);
+}

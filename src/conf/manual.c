@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hato.cf(5) is written from the list of settings, so that the page cannot say anything that is not so. */
+#include "conf/conf.h"
+
+static const struct row {
+	const char *group; /* NULL: a setting */
+	enum setting_id id;
+} rows[] = {
+#define GROUP(title) { title, (enum setting_id)0 },
+#define SETTING(state, name, kind, fallback, doc) { NULL, SET_##name },
+#include "conf/settings.def"
+#undef SETTING
+#undef GROUP
+};
+
+static const char *const head[] = {
+	".\\\" Written by hato from its list of settings: do not edit.",
+	".Dd November 22, 2026",
+	".Dt HATO.CF 5",
+	".Os",
+	".Sh NAME",
+	".Nm main.cf ,",
+	".Nm master.cf",
+	".Nd configuration of hato, in the language of Postfix",
+	".Sh DESCRIPTION",
+	"Both files are in",
+	".Pa /etc/hato",
+	"or the folder named with",
+	".Fl c .",
+	"Without",
+	".Pa main.cf",
+	"all settings have their defaults;",
+	"without",
+	".Pa master.cf",
+	"hato listens on ports 25 (smtp), 587 (submission), 465 (submissions), 143 (imap) and 993 (imaps).",
+	"What is wrong in them is told with file and line when hato starts, after a reload, and by",
+	".Ql hato check .",
+	".Sh MAIN.CF",
+	"A logical line is",
+	".Ql name = value .",
+	"A line that begins with a blank continues the one before.",
+	"Empty lines and lines whose first character is",
+	".Ql #",
+	"are left out;",
+	".Ql #",
+	"inside a value is part of it.",
+	"When a name is set twice the last line counts.",
+	"Lists are words separated by commas or blanks; braces keep blanks together.",
+	"Times are numbers with s, m, h, d or w.",
+	".Pp",
+	"A value may contain:",
+	".Bl -tag -width Ds",
+	".It Ic $name , ${name} , $(name)",
+	"the value of another parameter, or nothing when there is none",
+	".It Ic ${name?{text}} , ${name:{text}} , ${name?{text}:{text}}",
+	"a text that depends on whether the parameter has a value",
+	".It Ic ${{a} == {b} ? {text} : {text}}",
+	"a text that depends on a comparison with ==, !=, <, <=, > or >=, of numbers when both are, else of texts;",
+	"with the word level behind the operator, of releases",
+	".It Ic $$",
+	"a dollar sign",
+	".El",
+	".Pp",
+	"Names that are not listed below may be set and used; one that nothing uses gives a warning.",
+	"Lists of networks and domains may hold",
+	".Ql !pattern",
+	"(excluded) and",
+	".Ql /file",
+	"(the patterns in that file); the first pattern that matches decides.",
+	".Sh MASTER.CF",
+	"One service a line:",
+	".Dl service type private unprivileged chroot wakeup maxproc command",
+	"followed by",
+	".Fl o Ar name Ns = Ns Ar value",
+	"or",
+	".Fl o Ic { name = value }",
+	"for settings of that service only.",
+	"A",
+	".Ql -",
+	"takes the default.",
+	"Services of type inet are named by",
+	".Ar port , host : Ns Ar port",
+	"or",
+	".Ar [address] : Ns Ar port .",
+	"Commands that listen are smtpd and imapd.",
+	"Names of inner services of Postfix are accepted and mean nothing here;",
+	"columns other than type, maxproc and command have no effect.",
+};
+
+/* Text in which roff sees nothing special. */
+static void put_text(FILE *out, const char *text) {
+	if (text[0] == '.' || text[0] == '\'') fputs("\\&", out);
+	for (; *text != '\0'; text++) {
+		if (*text == '\\') fputs("\\e", out);
+		else if (*text == '-') fputs("\\-", out);
+		else fputc(*text, out);
+	}
+}
+
+static void put_kind(FILE *out, const struct setting *s) {
+	static const char *const kinds[] = {
+		[KIND_TEXT] = "text", [KIND_RAW] = "text, expanded at use", [KIND_LEVEL] = "release", [KIND_ORIGIN] = "text or file",
+		[KIND_BOOL] = "yes or no", [KIND_NUMBER] = "number", [KIND_TIME] = "time", [KIND_SIZE] = "bytes", [KIND_WORDS] = "",
+		[KIND_LIST] = "list", [KIND_NETWORKS] = "list of networks", [KIND_DOMAINS] = "list of domains",
+	};
+	fputs(kinds[s->kind], out);
+	if (s->kind == KIND_TIME) fprintf(out, ", in %c without a unit", s->unit);
+	for (size_t i = 0; s->words != NULL && s->words[i] != NULL; i++) {
+		if (i > 0) fputs(", ", out);
+		put_text(out, s->words[i]);
+	}
+}
+
+static void put_setting(FILE *out, const struct setting *s) {
+	static const char *const states[] = {
+		[ACTED] = NULL, [NOT_YET] = "Understood but not acted on by this version.",
+		[UNNEEDED] = "Accepted without effect.", [OLD] = "An old setting.",
+	};
+	fprintf(out, ".It Sy %s\n(", s->name);
+	put_kind(out, s);
+	fputs("; default: ", out);
+	put_text(out, s->fallback == NULL ? "from the machine" : s->fallback[0] == '\0' ? "empty" : s->fallback);
+	fputs(")\n.br\n", out);
+	put_text(out, s->doc);
+	fputc('\n', out);
+	if (states[s->state] != NULL) fprintf(out, ".Em %s\n", states[s->state]);
+}
+
+void conf_manual(FILE *out) {
+	for (size_t i = 0; i < LEN(head); i++) fprintf(out, "%s\n", head[i]);
+	fputs(".Sh SETTINGS\n", out);
+	bool open = false;
+	for (size_t i = 0; i < LEN(rows); i++) {
+		if (rows[i].group == NULL) {
+			put_setting(out, setting_of(rows[i].id));
+			continue;
+		}
+		if (open) fputs(".El\n", out);
+		fprintf(out, ".Ss %s\n.Bl -tag -width Ds\n", rows[i].group);
+		open = true;
+	}
+	if (open) fputs(".El\n", out);
+	fputs(".Sh SEE ALSO\n.Xr hato 8\n", out);
+}

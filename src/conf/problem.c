@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Problems are collected instead of logged at once, because the one who loads decides where they go: to the log after a
+ * reload, to the terminal for `hato check`, nowhere in a child process that got a configuration already reported on. */
+#include "conf/problem.h"
+
+#define KEPT 1000
+
+void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
+	if (level == PROBLEM_ERROR) p->errors++;
+	if (p->count == KEPT) return;
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	va_list args;
+	va_start(args, format);
+	if (!buf_addv(&text, format, args)) {
+		buf_clear(&text);
+		buf_addf(&text, "a problem with a very long text, beginning: %.200s", format);
+	}
+	va_end(args);
+	for (size_t i = 0; i < text.len; i++)
+		if (ascii_control(text.at[i])) text.at[i] = ' ';
+	if (p->count == p->room) {
+		size_t room = p->room == 0 ? 16 : p->room * 2;
+		struct problem *at = arena_array(p->mem, room, sizeof(*at));
+		if (p->count > 0) memcpy(at, p->at, p->count * sizeof(*at));
+		p->at = at;
+		p->room = room;
+	}
+	p->at[p->count++] = (struct problem){ level, where.file, where.line, arena_slice(p->mem, buf_slice(&text)) };
+}
+
+void problem_line(struct buf *out, const struct problem *p) {
+	static const char *const words[] = { "info", "warning", "error" };
+	buf_addf(out, "%s: ", words[p->level]);
+	if (p->file.len > 0) buf_addf(out, "%.*s", SLICE_ARG(p->file));
+	if (p->line > 0) buf_addf(out, ", line %u", p->line);
+	if (p->file.len > 0) buf_addf(out, ": ");
+	buf_add(out, p->text);
+}

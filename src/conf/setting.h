@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/slice.h"
+/* The list of all settings. Each is declared once, in settings.def; parser, postconf and manual page are made from there.
+ * One entry is SETTING(state, name, kind, default, "what it means"), in groups opened by GROUP("title"). */
+enum setting_id {
+#define GROUP(title)
+#define SETTING(state, name, kind, fallback, doc) SET_##name,
+#include "conf/settings.def"
+#undef SETTING
+#undef GROUP
+	SETTINGS_COUNT
+};
+/* ACTED: does what the manual says. NOT_YET: understood and checked, but not acted on by this version: setting it gives a
+ * warning. UNNEEDED: Postfix needs it and hato does not: setting it gives an info line. OLD: an old spelling, which sets
+ * the default of the setting that took its place, with a warning that names it. */
+enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD };
+
+/* What a value may be, and how it is read from C:
+ *   TEXT      anything                                            conf_text
+ *   RAW       anything, and $name is not expanded at load         conf_text
+ *   LEVEL     a release, such as 3.11                             conf_text
+ *   ORIGIN    text, or /path of a file whose first line counts    conf_text
+ *   BOOL      yes or no                                           conf_bool
+ *   NUMBER    whole, between least and most                       conf_number
+ *   TIME      number with s, m, h, d or w; `unit` when without    conf_time_ms
+ *   SIZE      bytes; k, M and G are an extension                  conf_size
+ *   WORDS     one of `words`; an empty value means the default    conf_enum
+ *   LIST      words separated by commas and blanks; { } groups    conf_list
+ *   NETWORKS, DOMAINS                                             conf_networks, conf_domains (network.h) */
+enum setting_kind {
+	KIND_TEXT, KIND_RAW, KIND_LEVEL, KIND_ORIGIN, KIND_BOOL, KIND_NUMBER, KIND_TIME, KIND_SIZE, KIND_WORDS, KIND_LIST,
+	KIND_NETWORKS, KIND_DOMAINS,
+};
+struct setting {
+	const char *name;
+	enum setting_state state;
+	enum setting_kind kind;
+	const char *fallback;       /* the default, unexpanded; NULL: taken from the machine when loading */
+	const char *doc;
+	int64_t least, most;        /* NUMBER */
+	char unit;                  /* TIME */
+	const char *const *words;   /* WORDS: ends with NULL; conf_enum gives the index */
+};
+const struct setting *setting_of(enum setting_id id) NONNULL_RESULT;
+/* NULL when there is none; names are case-sensitive. */
+const struct setting *setting_find(struct slice name);
+enum setting_id setting_id_of(const struct setting *s);
+/* The known name that is closest to a mistyped one, at most 2 slips away (1 for short names); NULL when none is. */
+const struct setting *setting_nearest(struct slice name);
+/* Slips (insertion, deletion, substitution, swap of neighbours) between two words, or limit + 1 when more than limit. */
+size_t word_distance(struct slice a, struct slice b, size_t limit);
+
+/* The words of each WORDS kind, and the enum that conf_enum's result is of. */
+#define SERVER_TLS_WORDS(W) W(SERVER_TLS_NONE, "none") W(SERVER_TLS_MAY, "may") W(SERVER_TLS_ENCRYPT, "encrypt")
+#define CLIENT_TLS_WORDS(W) \
+	W(CLIENT_TLS_NONE, "none") W(CLIENT_TLS_MAY, "may") W(CLIENT_TLS_ENCRYPT, "encrypt") W(CLIENT_TLS_DANE, "dane") \
+	W(CLIENT_TLS_DANE_ONLY, "dane-only") W(CLIENT_TLS_FINGERPRINT, "fingerprint") W(CLIENT_TLS_VERIFY, "verify") \
+	W(CLIENT_TLS_SECURE, "secure")
+#define TLS_GRADE_WORDS(W) \
+	W(TLS_GRADE_MEDIUM, "medium") W(TLS_GRADE_HIGH, "high") W(TLS_GRADE_LOW, "low") W(TLS_GRADE_EXPORT, "export") \
+	W(TLS_GRADE_NULL, "null")
+#define NETWORKS_STYLE_WORDS(W) \
+	W(NETWORKS_STYLE_HOST, "host") W(NETWORKS_STYLE_SUBNET, "subnet") W(NETWORKS_STYLE_CLASS, "class")
+#define ADDRESS_PREFERENCE_WORDS(W) \
+	W(ADDRESS_PREFERENCE_ANY, "any") W(ADDRESS_PREFERENCE_IPV4, "ipv4") W(ADDRESS_PREFERENCE_IPV6, "ipv6")
+#define BARE_NEWLINE_WORDS(W) \
+	W(BARE_NEWLINE_NO, "no") W(BARE_NEWLINE_NORMALIZE, "normalize") W(BARE_NEWLINE_YES, "yes") \
+	W(BARE_NEWLINE_REJECT, "reject") W(BARE_NEWLINE_NOTE, "note")
+#define LOG_FORMAT_WORDS(W) W(LOG_FORMAT_TEXT, "text") W(LOG_FORMAT_JSON, "json")
+#define LOG_LEVEL_WORDS(W) \
+	W(LOG_LEVEL_DEBUG, "debug") W(LOG_LEVEL_INFO, "info") W(LOG_LEVEL_WARNING, "warning") W(LOG_LEVEL_ERROR, "error") \
+	W(LOG_LEVEL_FATAL, "fatal")
+#define SYSLOG_FACILITY_WORDS(W) \
+	W(SYSLOG_MAIL, "mail") W(SYSLOG_AUTH, "auth") W(SYSLOG_AUTHPRIV, "authpriv") W(SYSLOG_CRON, "cron") \
+	W(SYSLOG_DAEMON, "daemon") W(SYSLOG_FTP, "ftp") W(SYSLOG_KERN, "kern") W(SYSLOG_LPR, "lpr") W(SYSLOG_NEWS, "news") \
+	W(SYSLOG_SECURITY, "security") W(SYSLOG_SYSLOG, "syslog") W(SYSLOG_USER, "user") W(SYSLOG_UUCP, "uucp") \
+	W(SYSLOG_LOCAL0, "local0") W(SYSLOG_LOCAL1, "local1") W(SYSLOG_LOCAL2, "local2") W(SYSLOG_LOCAL3, "local3") \
+	W(SYSLOG_LOCAL4, "local4") W(SYSLOG_LOCAL5, "local5") W(SYSLOG_LOCAL6, "local6") W(SYSLOG_LOCAL7, "local7")
+#define MILTER_ACTION_WORDS(W) \
+	W(MILTER_TEMPFAIL, "tempfail") W(MILTER_ACCEPT, "accept") W(MILTER_REJECT, "reject") \
+	W(MILTER_QUARANTINE, "quarantine") W(MILTER_SHUTDOWN, "shutdown")
+#define SCREEN_ACTION_WORDS(W) W(SCREEN_IGNORE, "ignore") W(SCREEN_ENFORCE, "enforce") W(SCREEN_DROP, "drop")
+#define TEMPFAIL_ACTION_WORDS(W) \
+	W(TEMPFAIL_DEFER_IF_PERMIT, "defer_if_permit") W(TEMPFAIL_DEFER, "defer") W(TEMPFAIL_REJECT, "reject") \
+	W(TEMPFAIL_PERMIT, "permit")
+
+#define ALL_WORDS(SET) \
+	SET(server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
+	SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \
+	SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) SET(log_level_word, LOG_LEVEL_WORDS) \
+	SET(syslog_facility, SYSLOG_FACILITY_WORDS) SET(milter_action, MILTER_ACTION_WORDS) \
+	SET(screen_action, SCREEN_ACTION_WORDS) SET(tempfail_action, TEMPFAIL_ACTION_WORDS)
+#define WORD_ID(id, text) id,
+#define WORDS_ENUM(name, list) enum name { list(WORD_ID) };
+ALL_WORDS(WORDS_ENUM)

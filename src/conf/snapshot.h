@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "conf/conf.h"
+#include "conf/value.h"
+#include "base/map.h"
+#include <stdatomic.h>
+/* The inside of a configuration: for the files of this room only.
+ *
+ * Building goes in steps: main.cf is parsed (mainfile.c) and master.cf (service.c); every name found gets a number, the
+ * settings of the list having the first SETTINGS_COUNT; each view is evaluated (evaluate.c); all is checked (check.c). */
+
+/* A name that has a value somewhere, or is in the list. */
+struct param {
+	struct slice name;
+	const struct setting *setting; /* NULL: the file's own */
+	size_t id;
+	bool mentioned;                /* some $name refers to it */
+	struct slice computed;         /* the default of settings whose default comes from the machine */
+};
+/* What is written; text.at == NULL: nothing. */
+struct raw {
+	struct slice text;
+	struct place where;
+};
+enum evaluation { NOT_EVALUATED, UNDER_WAY, EVALUATED };
+struct conf_view {
+	struct conf *conf;
+	const struct conf_service *service; /* NULL: main.cf's */
+	struct raw *raws;                   /* by number */
+	struct value *values;
+	uint8_t *states;                    /* enum evaluation */
+	unsigned depth;
+};
+struct conf {
+	atomic_uint refs;
+	struct arena mem;
+	struct slice dir, main_path, master_path;
+	struct slice *settings;             /* of conf_options */
+	size_t settings_count;
+	struct machine machine;
+	struct sources files;
+	struct problems problems;
+	struct map names;                   /* to struct param */
+	struct param **params;              /* by number */
+	size_t params_count, params_room;
+	size_t *ordered;                    /* numbers, ordered by name */
+	struct raw *main_raws;              /* as long as params_room */
+	struct conf_view main;
+	struct services services;
+	struct conf_view **views;           /* of each service */
+	bool main_is_embedded, master_is_embedded;
+};
+
+struct param *param_find(const struct conf *c, struct slice name);
+struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* makes it when new */
+
+void mainfile_read(struct conf *c, struct slice text);
+void evaluate_views(struct conf *c);
+/* The evaluated text of a parameter; evaluates it when that is still to be done. <0: it refers to itself, or too deep. */
+int evaluate(struct conf_view *v, const struct param *p, struct slice *out) MUST_USE;
+void check_names(struct conf *c);  /* before evaluation: unknown, unused, not acted on */
+void check_values(struct conf *c); /* after it: what single values cannot say */
