@@ -9,9 +9,9 @@ const char conf_default_main_cf[] = "compatibility_level = 3.11\n";
 const char conf_default_master_cf[] =
 	"smtp        inet n - n - - smtpd\n"
 	"submission  inet n - n - - smtpd\n"
-	"  -o syslog_name=$syslog_name/submission -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes\n"
+	"  -o syslog_name=hato/submission -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes\n"
 	"submissions inet n - n - - smtpd\n"
-	"  -o syslog_name=$syslog_name/submissions -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
+	"  -o syslog_name=hato/submissions -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
 	"imap        inet n - n - - imapd\n"
 	"imaps       inet n - n - - imapd\n"
 	"  -o imapd_tls_wrappermode=yes\n"

@@ -80,7 +80,7 @@ static int read_origin(struct conf_view *v, const struct setting *s, struct slic
 	if (r == SOURCE_ABSENT) return fail("%s: %.*s: no such file", s->name, SLICE_ARG(*text));
 	struct slice line = slice_trim(slice_cut(&content, '\n'));
 	if (line.len == 0) return fail("%s: %.*s: the first line is empty", s->name, SLICE_ARG(*text));
-	*text = line;
+	*text = arena_slice(&v->conf->mem, line);
 	return 0;
 }
 

@@ -135,7 +135,7 @@ static bool read_command(struct reader *r) {
 	r->s.role = SERVICE_UNKNOWN;
 	size_t best = 3;
 	const char *near = NULL;
-	for (size_t i = 0; i < LEN(commands); i++) {
+	for (size_t i = 0; i < LEN(commands) && best > 0; i++) {
 		size_t distance = word_distance(word, slice_of(commands[i].word), best - 1);
 		if (distance < best) near = commands[i].word, best = distance;
 		if (distance == 0) r->s.role = commands[i].role;
