@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 /* The database: connections for reading, group commit for writing, statements. Only this room knows which SQL engine is
  * below; the rooms above write portable SQL with `?` parameters (INSERT … ON CONFLICT, RETURNING and bit operators are
  * portable; OR REPLACE, scalar max(), LIKE on prefixes, rowid and AUTOINCREMENT are not).
