@@ -3,6 +3,12 @@
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
 
+CREATE TABLE sequence (
+	name TEXT PRIMARY KEY,
+	last INTEGER NOT NULL               -- numbers are never given twice, whatever was deleted
+);
+INSERT INTO sequence (name, last) VALUES ('account', 0);
+
 CREATE TABLE domain (
 	name TEXT PRIMARY KEY,              -- A-labels, lower case
 	created_us INTEGER NOT NULL
