@@ -72,8 +72,9 @@ struct queue_limits {
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
 };
-/* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due
- * (NEVER: none; the present when more is due than the limits let out). Returns their number or <0. */
+/* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due: NEVER when there
+ * is none, now_us when limits->jobs was reached and more may be due. Recipients that are out, or whose hop has its full number of
+ * jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
 int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs, int64_t *next_us);
 void queue_job_done(struct queue *q, struct queue_job **job);
 

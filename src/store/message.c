@@ -46,7 +46,8 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 }
 
 static const char plain_sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char summary_sql[] = "SELECT " MESSAGE_COLUMNS ", summary.data FROM message LEFT JOIN summary ON summary.blob_id = message.blob_id"
+static const char summary_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, summary.data FROM message"
+                                  " LEFT JOIN summary ON summary.blob_id = message.blob_id"
                                   " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want, int (*each)(void *ctx, const struct message *m),
