@@ -5,6 +5,7 @@
 #include "mime/address.h"
 #include "net/pool.h"
 #include "net/stream.h"
+#include "smtp/dsn.h"
 #include "smtp/reply.h"
 /* One SMTP or LMTP session, the server's half (RFC 5321, RFC 2033): words, their order, limits, line endings. Who may do
  * what is not decided here: it is asked of `ops`, which answer with replies. The session is stepped: a step consumes all
@@ -48,7 +49,7 @@ struct smtp_server_params {
 	bool strict_paths;            /* strict_rfc821_envelopes */
 	bool strict_pipelining;       /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in) */
 	size_t line_limit;            /* of a command line, without its line end: line_length_limit, 2048 */
-	size_t text_line_limit;       /* of a line of a message; 0: none. Beyond: refused with 500 5.6.0 (see body.h) */
+	size_t text_line_limit;       /* of a line of a message, without its line end; 0: none (see body.h). Beyond: 554 5.6.0 */
 	uint64_t size_limit;          /* of a message, after un-dot-stuffing; 0: none */
 	unsigned recipient_limit;     /* accepted recipients of a message; above: 452 */
 	unsigned soft_error_limit;    /* from this many errors on every reply is late by error_delay */
@@ -67,8 +68,6 @@ struct smtp_server_params {
 extern const struct smtp_server_params smtp_server_defaults;
 
 enum smtp_body { SMTP_BODY_UNSAID, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
-enum smtp_ret { SMTP_RET_UNSAID, SMTP_RET_FULL, SMTP_RET_HDRS };
-enum smtp_notify { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 }; /* 0: unsaid */
 
 /* MAIL FROM:<path> and its parameters (RFC 5321 §4.1.1.2, 1870, 6152, 6531, 3461, 4954). */
 struct smtp_mail {
@@ -79,16 +78,16 @@ struct smtp_mail {
 	enum smtp_body body;
 	bool utf8;                 /* SMTPUTF8 was given */
 	enum smtp_ret ret;
-	struct slice envid;        /* decoded; at == NULL: unsaid */
-	struct slice auth;         /* AUTH=, decoded: "<>" or a mailbox; at == NULL: unsaid */
+	struct slice envid;        /* checked, still in xtext (dsn.h); at == NULL: unsaid */
+	struct slice auth;         /* AUTH=, in xtext: "<>" or a mailbox; at == NULL: unsaid */
 };
 /* RCPT TO:<path> and its parameters. */
 struct smtp_rcpt {
 	enum address_answer kind;  /* ADDRESS_OK, ADDRESS_POSTMASTER or ADDRESS_LOCAL_ONLY */
 	struct mailbox to;
 	struct slice text;         /* mailbox_text(to) */
-	unsigned notify;           /* enum smtp_notify */
-	struct slice orcpt_type, orcpt; /* "rfc822" and the decoded address; at == NULL: unsaid */
+	unsigned notify;           /* enum smtp_notify; 0: unsaid */
+	struct slice orcpt;        /* checked, in xtext: "rfc822;user+2Btag@example.com"; at == NULL: unsaid */
 };
 struct smtp_login {
 	const char *mechanism;     /* "PLAIN" or "LOGIN" */
@@ -106,7 +105,7 @@ struct smtp_session {
 	struct slice helo;         /* "" before EHLO or HELO */
 	const char *proto;         /* "SMTP", "ESMTP" or "LMTP" */
 	struct slice login, mechanism; /* of a successful AUTH, else "" */
-	const struct tls *tls;     /* NULL: clear text */
+	struct tls *tls;           /* for tls_info(); NULL: clear text */
 	const struct smtp_mail *mail; /* the open transaction's sender, NULL: none is open */
 	unsigned rcpts;            /* accepted recipients of it */
 	unsigned errors;           /* so far */
@@ -171,7 +170,8 @@ struct smtp_server_ops {
 	void (*note)(void *owner, const struct smtp_note *note);
 };
 
-/* The stream is borrowed, must be fresh and have room for max(line_limit, 12288) + 2 bytes of input. */
+/* The stream is borrowed and must be fresh, with room for max(line_limit, 12288) + 2 bytes of input (32 KiB serve well) and
+ * for 16 KiB of output; for LMTP, 512 bytes more for each allowed recipient. */
 struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params, const struct smtp_server_ops *ops, void *owner) NONNULL_RESULT;
 void smtp_server_free(struct smtp_server **s); /* gives an open transaction up with reset; notes nothing */
 
