@@ -25,8 +25,9 @@ static void add_auth_failed(struct buf *out, const struct smtp_note *n, struct s
 }
 
 static void add_tls_started(struct buf *out, const struct smtp_note *n, struct slice client) {
-	(void)n;
-	buf_addf(out, "TLS connection established from %.*s", SLICE_ARG(client)); /* tls_info_line() has the long form */
+	struct tls_info info;
+	tls_info(n->session->tls, &info);
+	tls_info_line(out, &info, true, client);
 }
 
 static void add_tls_failed(struct buf *out, const struct smtp_note *n, struct slice client) {
