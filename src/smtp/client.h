@@ -101,7 +101,7 @@ enum smtp_client_result {
 	SMTP_CLIENT_TLS_BROKEN,        /* only from open, SMTP_TLS_MAY: TLS was offered and failed; try again with SMTP_TLS_NONE */
 };
 /* SMTP_CLIENT_OK and a client that waits for its first message; or OVER or TLS_BROKEN with *why telling what each recipient
- * would be told (fate, status, text, host, relay). params, and what it points to, must live as long as the client; host is copied. */
+ * would be told (all but the times). params and host are copied, with what they point to. */
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
                                          struct arena *mem, struct smtp_client **out, struct smtp_outcome *why);
 /* One transaction for those recipients whose indexes are listed, each at most once. Fills outcomes[which[i]] whatever happens. OK, OVER
@@ -114,5 +114,8 @@ void smtp_client_quit(struct smtp_client **c);  /* QUIT if it can still be said,
 void smtp_client_close(struct smtp_client **c); /* without a word */
 
 /* What is known of the connection. */
+const struct smtp_client_params *smtp_client_params(const struct smtp_client *c);
 const struct smtp_host *smtp_client_host(const struct smtp_client *c);
-unsigned smtp_client_uses(const struct smtp_client *c);
+unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
+struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
+const struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */

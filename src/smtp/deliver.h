@@ -14,8 +14,10 @@
  * `struct smtp_cache cache = {0};` is ready. */
 struct smtp_cache {
 	struct smtp_client *client;    /* NULL: none */
-	struct smtp_keep *keep;        /* what it was made for */
-	int64_t deadline;              /* when to end it, NEVER when there is none (see smtp_cache_deadline) */
+	char *next_hop;                /* what it was made for, beside the client's own parameters */
+	uint16_t port;
+	enum smtp_tls_level tls;       /* asked for; the client may have fallen back to clear text */
+	int64_t deadline;              /* when to end it */
 };
 int64_t smtp_cache_deadline(const struct smtp_cache *c); /* NEVER when empty */
 void smtp_cache_clear(struct smtp_cache *c);             /* says QUIT; for the deadline and the end */
