@@ -67,7 +67,7 @@ static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *me
 		return c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
 	}
 	struct tls_info info;
-	tls_info((struct tls *)(uintptr_t)stream_tls(c->stream), &info);
+	tls_info(stream_tls(c->stream), &info);
 	c->tls = arena_fmt(&c->mem, "%s with cipher %s", info.protocol, info.cipher);
 	return SMTP_CLIENT_OK;
 }
@@ -239,4 +239,4 @@ const struct smtp_client_params *smtp_client_params(const struct smtp_client *c)
 const struct smtp_host *smtp_client_host(const struct smtp_client *c) { return &c->host; }
 unsigned smtp_client_uses(const struct smtp_client *c) { return c->uses; }
 struct slice smtp_client_relay(const struct smtp_client *c) { return c->relay; }
-const struct tls *smtp_client_tls(const struct smtp_client *c) { return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL; }
+struct tls *smtp_client_tls(const struct smtp_client *c) { return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL; }

@@ -118,4 +118,4 @@ const struct smtp_client_params *smtp_client_params(const struct smtp_client *c)
 const struct smtp_host *smtp_client_host(const struct smtp_client *c);
 unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
 struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
-const struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */
+struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */

@@ -271,7 +271,6 @@ static enum smtp_client_result hear_verdicts(struct transaction *t) {
  * the message. */
 static enum smtp_client_result send_text(struct transaction *t) {
 	struct smtp_body_coder coder = { .line_limit = t->c->params.line_limit };
-	struct buf *to = stream_out(t->c->stream);
 	t->stage = SMTP_STAGE_BODY;
 	int r = put_body(t, &coder);
 	if (r < 0) {
@@ -280,11 +279,8 @@ static enum smtp_client_result send_text(struct transaction *t) {
 		return SMTP_CLIENT_OVER;
 	}
 	if (r > 0) return cut_short(t);
-	must(smtp_body_end(&coder, to));
-	if (!smtp_client_flush(t->c, t->c->params.timeouts.data_xfer)) {
-		if (to->len == 0) t->stage = SMTP_STAGE_DOT;
-		return cut_short(t);
-	}
+	must(smtp_body_end(&coder, stream_out(t->c->stream)));
+	if (!smtp_client_flush(t->c, t->c->params.timeouts.data_xfer)) return cut_short(t);
 	t->stage = SMTP_STAGE_DOT;
 	return hear_verdicts(t);
 }

@@ -132,11 +132,11 @@ static enum smtp_client_result send_all(struct delivery *d, struct smtp_client *
 /* Hosts. */
 
 static void log_tls(const struct delivery *d, const struct smtp_client *client) {
-	const struct tls *tls = smtp_client_tls(client);
+	struct tls *tls = smtp_client_tls(client);
 	if (!d->target->log_tls || tls == NULL) return;
 	struct tls_info info;
 	AUTO_BUF struct buf line = BUF(1024);
-	tls_info((struct tls *)(uintptr_t)tls, &info);
+	tls_info(tls, &info);
 	tls_info_line(&line, &info, false, smtp_client_relay(client));
 	log_text(d, buf_slice(&line));
 }
@@ -152,7 +152,7 @@ static enum smtp_client_result open_host(struct delivery *d, const struct smtp_h
 }
 
 /* What another host may still change is worth a line of its own; what stays is in the outcomes. */
-static void log_open(const struct delivery *d) {
+static void log_still_open(const struct delivery *d) {
 	struct slice last = SLICE_NONE;
 	for (size_t i = 0; i < d->count; i++) {
 		struct slice text = d->outcomes[d->open[i]].text;
@@ -168,9 +168,11 @@ static bool try_host(struct delivery *d, const struct smtp_host *host) {
 	size_t before = d->count;
 	if (open_host(d, host, &client, &why) != SMTP_CLIENT_OK) {
 		tell_open(d, &why);
+		drop_settled(d);
 		return false;
 	}
 	log_tls(d, client);
+	d->sessions++;
 	if (send_all(d, client) == SMTP_CLIENT_OK) cache_give(d, &client);
 	else smtp_client_close(&client);
 	return d->unsent > 0 && d->count < before;
@@ -182,7 +184,7 @@ static void try_hosts(struct delivery *d, const struct smtp_hosts *hosts) {
 	for (size_t i = 0; i < hosts->count && d->count > 0 && d->sessions < limit; i++) {
 		const struct smtp_host *host = &hosts->list[i];
 		if (d->answered != NULL && addr_same_host(&host->addr, &d->answered->addr) && slice_eq(host->path, d->answered->path)) continue;
-		if (!first) log_open(d);
+		if (!first) log_still_open(d);
 		first = false;
 		while (try_host(d, host)) continue;
 	}
@@ -233,10 +235,9 @@ void smtp_deliver(const struct smtp_target *target, const struct smtp_message *m
 }
 
 void smtp_delay_add(struct buf *out, int64_t us) {
-	int64_t ms = us / 1000;
-	if (ms < 10) buf_add(out, S("0"));
-	else if (ms < 100) buf_addf(out, "0.%02d", (int)((ms + 5) / 10));
-	else if (ms < 950) buf_addf(out, "0.%d", (int)(ms / 100)); 
-	else if (ms < 9950) buf_addf(out, "%.2g", (double)ms / 1000);
-	else buf_addf(out, "%lld", (long long)((ms + 500) / 1000));
+	int64_t hundredths = (MAX_OF(us, 0) + 5000) / 10000, tenths = (hundredths + 5) / 10;
+	if (hundredths >= 1000 || tenths >= 100) buf_addf(out, "%lld", (long long)(hundredths + 50) / 100);
+	else if (hundredths >= 100) buf_addf(out, tenths % 10 != 0 ? "%lld.%lld" : "%lld", (long long)tenths / 10, (long long)tenths % 10);
+	else if (hundredths % 10 != 0) buf_addf(out, "0.%02lld", (long long)hundredths);
+	else buf_addf(out, hundredths != 0 ? "0.%lld" : "0", (long long)hundredths / 10);
 }
