@@ -62,6 +62,7 @@ static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *me
 	int r = stream_start_tls_client(c->stream, c->params.tls_client, name);
 	if (r >= 0) r = stream_wait_handshake(c->stream, deadline_in(c->params.timeouts.starttls));
 	if (r != STREAM_OK) {
+		c->over = true;
 		const char *words = r < 0 ? fail_text() : r == STREAM_LATE ? "handshake timed out" : "connection lost in the handshake";
 		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", arena_fmt(mem, "Cannot start TLS with host %.*s: %s", SLICE_ARG(c->who), words));
 		return c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
@@ -103,7 +104,7 @@ static void learn(struct smtp_client *c, struct slice line) {
 	c->offers |= offer;
 	if (offer == SMTP_OFFERS_SIZE) slice_number(slice_word(&line, " "), UINT64_MAX, &c->size_limit);
 	if (offer != SMTP_OFFERS_AUTH) return;
-	for (word = slice_word(&line, " "); word.len > 0; word = slice_word(&line, " "))
+	for (word = slice_word(&line, " ="); word.len > 0; word = slice_word(&line, " ="))
 		for (size_t i = 0; i < LEN(mechanisms); i++)
 			if (slice_same(word, mechanisms[i].word)) c->offers |= mechanisms[i].offer;
 }

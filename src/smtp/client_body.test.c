@@ -2,6 +2,8 @@
 #include "smtp/client_body.h"
 #include "base/test.h"
 
+#define FAIL(...) (print_error(__VA_ARGS__), print_error("\n"), assert_true(false))
+
 static const struct {
 	struct slice in;
 	const char *out;
@@ -33,7 +35,7 @@ static void test_cases(void **state) {
 		for (size_t step = 1; step <= 20; step++) {
 			AUTO_BUF struct buf out = BUF(4096);
 			code(cases[i].in, step, 998, &out);
-			if (strcmp(buf_text(&out), cases[i].out) != 0) fail_msg("case %zu in steps of %zu: \"%s\"", i, step, buf_text(&out));
+			if (strcmp(buf_text(&out), cases[i].out) != 0) FAIL("case %zu in steps of %zu: \"%s\"", i, step, buf_text(&out));
 		}
 }
 

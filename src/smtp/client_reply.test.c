@@ -2,6 +2,8 @@
 #include "smtp/client_reply.h"
 #include "base/test.h"
 
+#define FAIL(...) (print_error(__VA_ARGS__), print_error("\n"), assert_true(false))
+
 static const struct {
 	const char *lines; /* separated by LF */
 	int result, code;
@@ -43,7 +45,7 @@ static void test_replies(void **state) {
 		bool ok = got == cases[i].result && heard.reply.code == cases[i].code;
 		if (got == SMTP_REPLY_WHOLE)
 			ok = ok && strcmp(heard.reply.status, cases[i].status) == 0 && same(heard.reply.text, cases[i].text) && same(heard.said, cases[i].said);
-		if (!ok) fail_msg("case %zu \"%s\": %d, %d %s text=%.*s said=%.*s", i, cases[i].lines, got, heard.reply.code, heard.reply.status,
+		if (!ok) FAIL("case %zu \"%s\": %d, %d %s text=%.*s said=%.*s", i, cases[i].lines, got, heard.reply.code, heard.reply.status,
 		                  SLICE_ARG(heard.reply.text), SLICE_ARG(heard.said));
 		smtp_reply_reader_done(&r);
 	}

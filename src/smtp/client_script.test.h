@@ -2,16 +2,23 @@
 #pragma once
 /* A server that follows a script, for the tests of the client side: one thread, one dialogue for each connection in turn.
  * A dialogue is lines:
- *   S: text      say it (\ at the end: without CRLF)      C: text   a line must begin with this
+ *   S: text      say it                                 Q: text   say it together with the next
+ *   C: text      a line must begin with this            MAYBE text   like C, or the client has gone
  *   BODY         read to the lone dot, keep the text     TLS       start TLS          BADTLS    answer the handshake with rubbish
  *   DROP         hang up                                 STALL     say nothing until the client hangs up
- *   FLOOD n      n bytes without a line end              MAYBE text   like C, or the client has gone
+ *   DEAF         read nothing until the client hangs up
+ *   FLOOD n      n bytes without a line end
  * At the end of a dialogue the server waits until the client has gone, and takes QUIT for a goodbye. */
+#include <poll.h>
 #include <pthread.h>
 #include "base/fail.h"
 #include "net/stream.h"
 #include "smtp/client.h"
 #include "base/test.h"
+
+#ifndef FAIL
+#define FAIL(...) (print_error(__VA_ARGS__), print_error("\n"), assert_true(false))
+#endif
 
 struct script {
 	int fd;
@@ -52,11 +59,10 @@ static void script_wait_end(struct script *s, struct stream *w) {
 
 static bool script_step(struct script *s, struct stream *w, struct slice step) {
 	struct slice line, arg = slice_skip(step, slice_find(step, ' ') + 1);
-	if (slice_starts(step, S("S: "))) {
-		bool open = slice_ends(arg, S("\\"));
-		stream_put(w, slice_head(arg, arg.len - (open ? 1 : 0)));
-		if (!open) stream_put(w, S("\r\n"));
-		return stream_wait_flush(w, deadline_in(SCRIPT_PATIENCE)) == STREAM_OK;
+	if (slice_starts(step, S("S: ")) || slice_starts(step, S("Q: "))) {
+		stream_put(w, arg);
+		stream_put(w, S("\r\n"));
+		return step.at[0] == 'Q' || stream_wait_flush(w, deadline_in(SCRIPT_PATIENCE)) == STREAM_OK;
 	}
 	if (slice_starts(step, S("C: ")) || slice_starts(step, S("MAYBE "))) {
 		int r = stream_wait_line(w, 100000, &line, deadline_in(SCRIPT_PATIENCE));
@@ -85,6 +91,7 @@ static bool script_step(struct script *s, struct stream *w, struct slice step) {
 		return true;
 	}
 	if (slice_eq(step, S("STALL"))) script_wait_end(s, w);
+	if (slice_eq(step, S("DEAF"))) poll(&(struct pollfd){ .fd = stream_fd(w), .events = POLLRDHUP }, 1, SCRIPT_PATIENCE);
 	return false; /* DROP, or an unknown word */
 }
 
