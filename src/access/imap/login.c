@@ -30,21 +30,26 @@ struct imap_login {
 	bool user_known;
 	unsigned bad, failures;
 	int64_t started, over_at, delay_until;
-	bool over, granted, seen_tls;
+	bool over, granted;
 	const char *ending;         /* for the log: how it came to an end */
-	uint64_t account;
+	int64_t account;
 	struct buf login;
 	struct buf remote, local;
 	uint64_t session;
 };
 
+/* From the start of the handshake: what is said from then on is encrypted. */
+static bool is_secured(const struct imap_login *l) {
+	return stream_tls(l->wire) != NULL;
+}
+
 static bool may_login(const struct imap_login *l) {
-	return l->params->clear_text || l->params->trusted_path || stream_is_tls(l->wire);
+	return l->params->clear_text || l->params->trusted_path || is_secured(l);
 }
 
 static void put_capabilities(struct imap_login *l) {
 	stream_put(l->wire, S("CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE"));
-	if (l->params->tls != NULL && !stream_is_tls(l->wire)) stream_put(l->wire, S(" STARTTLS"));
+	if (l->params->tls != NULL && !is_secured(l)) stream_put(l->wire, S(" STARTTLS"));
 	stream_put(l->wire, may_login(l) ? S(" AUTH=PLAIN AUTH=LOGIN") : S(" LOGINDISABLED"));
 }
 
@@ -71,7 +76,7 @@ static void bad(struct imap_login *l, struct slice tag, const char *why) {
 static void log_login(struct imap_login *l, enum log_level level, const char *text) {
 	note(level, "imap-login", l->session, NULL, text, FA("user", buf_slice(&l->user)),
 	     F("method", slice_of(l->method != NULL ? l->method : "")), F("rip", buf_slice(&l->remote)), F("lip", buf_slice(&l->local)),
-	     F(stream_is_tls(l->wire) ? "TLS" : "secured", stream_is_tls(l->wire) ? S("yes") : S("no")));
+	     F(is_secured(l) ? "TLS" : "secured", is_secured(l) ? S("yes") : S("no")));
 }
 
 static void keep(struct buf *b, struct slice s) {
@@ -204,7 +209,7 @@ static void do_id(struct imap_login *l, struct slice tag, struct imap_parse *p) 
 
 static void do_starttls(struct imap_login *l, struct slice tag, struct imap_parse *p) {
 	if (!imap_parse_end(p)) return;
-	if (stream_is_tls(l->wire)) {
+	if (is_secured(l)) {
 		bad(l, tag, "TLS is already active.");
 	} else if (l->params->tls == NULL) {
 		bad(l, tag, "TLS is not available.");
@@ -396,7 +401,7 @@ int64_t imap_login_deadline(const struct imap_login *l) {
 }
 
 struct imap_login_result imap_login_result(const struct imap_login *l) {
-	return (struct imap_login_result){ l->account, buf_slice(&l->login), buf_slice(&l->tag), stream_is_tls(l->wire) };
+	return (struct imap_login_result){ l->account, buf_slice(&l->login), buf_slice(&l->tag), is_secured(l) };
 }
 
 int imap_login_sorry(struct imap_login *l) {

@@ -31,7 +31,7 @@ enum imap_auth { IMAP_AUTH_GRANTED, IMAP_AUTH_REFUSED, IMAP_AUTH_LATER };
 struct imap_login_ops {
 	/* Is the password right? May wait for our own processes. GRANTED sets *account and adds the account's name to *login.
 	 * method: "PLAIN", "LOGIN". Anything below zero counts as LATER, with fail_text() logged. */
-	int (*authenticate)(void *owner, const char *method, struct slice user, struct slice password, uint64_t *account,
+	int (*authenticate)(void *owner, const char *method, struct slice user, struct slice password, int64_t *account,
 	                    struct buf *login);
 };
 
@@ -51,7 +51,7 @@ int64_t imap_login_deadline(const struct imap_login *l);
 
 /* After DONE; borrowed from the dialogue. */
 struct imap_login_result {
-	uint64_t account;
+	int64_t account;
 	struct slice login;  /* the account's name */
 	struct slice tag;    /* of the command that waits for its OK */
 	bool tls;

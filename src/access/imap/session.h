@@ -7,7 +7,8 @@
  * A step runs whole commands in straight-line code; it may wait, with a deadline, for the rest of a literal and for a slow
  * reader. What several sessions of one account do to a mailbox at once is ordered by the store; each session shows its
  * own snapshot, brought up to date only where RFC 3501 §5.2 and §7.4.1 allow it. */
-struct store;
+struct db;
+struct change_hub;
 
 struct imap_session_params {
 	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
@@ -18,13 +19,14 @@ struct imap_session_params {
 };
 /* What all sessions share; outlives them. */
 struct imap_context {
-	struct store *store;
+	struct db *db;
+	struct change_hub *hub;
 	struct imap_session_params params;
 };
 
 /* Who was let in. Text is copied. */
 struct imap_grant {
-	uint64_t account;
+	int64_t account;
 	struct slice login;         /* the account's name, for log lines */
 	struct slice tag;           /* of the LOGIN or AUTHENTICATE that this session completes */
 	struct slice remote;        /* the peer's address, for log lines */
