@@ -25,12 +25,12 @@ static bool written(struct imap_session *s, int result) {
 	return false;
 }
 
-static bool flush(struct imap_session *s) {
+bool imap_flush(struct imap_session *s) {
 	return !s->broken && written(s, stream_wait_flush(s->wire, write_deadline(s)));
 }
 
 bool imap_drain(struct imap_session *s) {
-	return !s->broken && (imap_out(s)->len < OUT_STEP || flush(s));
+	return !s->broken && (imap_out(s)->len < OUT_STEP || imap_flush(s));
 }
 
 bool imap_put_large(struct imap_session *s, struct slice bytes) {
@@ -115,7 +115,7 @@ static bool complete(struct imap_session *s) {
 		}
 		if (literal.waits) {
 			buf_add(imap_out(s), S("+ OK\r\n"));
-			if (!flush(s)) return false;
+			if (!imap_flush(s)) return false;
 		}
 		if (!fits) {
 			if (literal.size > OUT_LIMIT) {
@@ -264,7 +264,7 @@ static void step(struct task *task, enum wake why) {
 		take_input(s);
 		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
 	}
-	if (!s->broken) flush(s);
+	if (!s->broken) imap_flush(s);
 	if (s->over) {
 		if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
 		task_end(task);

@@ -82,6 +82,7 @@ extern const char imap_capabilities[];
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */
 struct buf *imap_out(struct imap_session *s);
+bool imap_flush(struct imap_session *s);                      /* writes all; may wait for the client */
 bool imap_drain(struct imap_session *s);                      /* writes if there is much; may wait for the client */
 bool imap_put_large(struct imap_session *s, struct slice bytes);
 void imap_end(struct imap_session *s, const char *why);       /* after what is queued has been written */
