@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FETCH by pages: rows are copied and bodies opened inside a snapshot, then written to the client outside of it. */
 #include "access/imap/fetch.h"
-#include "base/fail.h"
 
 enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024 };
 
 static void clear_page(struct fetch *f) {
-	for (size_t i = 0; i < f->row_count; i++) blob_close(&f->rows[i].blob);
+	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
 	f->row_count = f->page_bytes = 0;
 	f->rows = NULL;
 	arena_reset(&f->mem);
@@ -25,11 +24,9 @@ static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 	row->m = *m;
 	row->m.keywords = arena_slice(&f->mem, m->keywords);
 	row->m.summary = arena_slice(&f->mem, m->summary);
-	if ((f->needs & FETCH_BODY) != 0) {
-		int r = blob_open(c, m->blob_id, &row->blob);
-		if (r == BLOB_GONE) return 0;
-		if (r < 0) return r;
-	}
+	row->body = (struct imap_body){ .m = &row->m };
+	int r = (f->needs & FETCH_BODY) != 0 ? imap_body_open(&row->body, c) : 0;
+	if (r != 0) return r == BLOB_GONE ? 0 : r;
 	f->seen++;
 	f->row_count++;
 	f->page_bytes += m->summary.len;
@@ -70,47 +67,18 @@ static int mark_seen(struct fetch *f) {
 	return r;
 }
 
-/* Summaries. */
-
-static int feed(void *ctx, struct slice piece) {
-	summary_scan_feed(ctx, piece);
-	return 0;
-}
-
-/* A row without a summary that we understand (older or newer than this program) is read again. */
-static int rescan(struct fetch *f, struct fetch_row *row) {
-	if (row->blob == NULL) {
-		AUTO_READ struct db_conn *c = db_read(f->s->context->db);
-		int r = c == NULL ? -1 : blob_open(c, row->m.blob_id, &row->blob);
-		if (r != 0) return r < 0 ? r : fail("message body is gone");
-	}
-	AUTO_BUF struct buf packed = BUF(MIB(8));
-	struct summary scanned;
-	struct summary_scan *scan = summary_scan_new();
-	int r = blob_each(row->blob, feed, scan);
-	summary_scan_finish(scan, &scanned);
-	summary_pack(&packed, &scanned);
-	summary_scan_free(&scan);
-	if (r != 0 || packed.full) return r != 0 ? r : fail("summary is too large");
-	struct unwire w = UNWIRE(arena_slice(&f->mem, buf_slice(&packed)), &f->mem);
-	summary_unpack(&w, row->summary);
-	return w.bad ? fail("summary does not unpack") : 0;
-}
-
-static int unpack(struct fetch *f, struct fetch_row *row) {
-	struct unwire w = UNWIRE(row->m.summary, &f->mem);
-	row->summary = arena_get(&f->mem, sizeof(*row->summary));
-	if (row->m.summary.len == 0) return rescan(f, row);
-	summary_unpack(&w, row->summary);
-	return w.bad ? rescan(f, row) : 0;
-}
-
 static int put_page(void *ctx) {
 	struct fetch *f = ctx;
 	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only ? mark_seen(f) : 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
-		if ((f->needs & FETCH_SUMMARY) != 0) r = unpack(f, &f->rows[i]);
-		if (r == 0 && !fetch_put_row(f, &f->rows[i])) r = WALK_PAGE_FULL;
+		struct fetch_row *row = &f->rows[i];
+		if ((f->needs & FETCH_SUMMARY) != 0) r = imap_body_summary(&row->body, f->s->context->db, NULL, &f->mem);
+		if (r == BLOB_GONE) { /* expunged between the page and now */
+			f->seen--;
+			r = 0;
+			continue;
+		}
+		if (r == 0 && !fetch_put_row(f, row)) r = WALK_PAGE_FULL;
 	}
 	clear_page(f);
 	return r;

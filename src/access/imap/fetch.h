@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "access/imap/body.h"
 #include "access/imap/walk.h"
-#include "db/blob.h"
-#include "mime/summary.h"
 /* FETCH (RFC 3501 §6.4.5) in three files: fetch_parse.c reads what is wanted, cmd_fetch.c walks the messages, fetch_put.c
  * writes one message's items. */
 struct fetch;
@@ -11,8 +10,7 @@ struct fetch_item;
 /* A message of the page that is being made. */
 struct fetch_row {
 	struct message m;           /* text in the page's memory */
-	struct blob *blob;          /* open when a body is wanted */
-	struct summary *summary;    /* unpacked when something wants it */
+	struct imap_body body;      /* opened when something wants it */
 	bool now_seen;              /* this FETCH has set \Seen */
 };
 

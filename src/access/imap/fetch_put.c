@@ -34,13 +34,13 @@ static bool put_size(struct fetch *f, const struct fetch_item *item, struct fetc
 static bool put_envelope(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	(void)item;
 	buf_add(imap_out(f->s), S("ENVELOPE "));
-	summary_imap_envelope(imap_out(f->s), row->summary);
+	summary_imap_envelope(imap_out(f->s), row->body.summary);
 	return true;
 }
 
 static bool put_structure(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	buf_addf(imap_out(f->s), "%s ", item->word->name);
-	summary_imap_bodystructure(imap_out(f->s), row->summary, strcmp(item->word->name, "BODY") != 0);
+	summary_imap_bodystructure(imap_out(f->s), row->body.summary, strcmp(item->word->name, "BODY") != 0);
 	return true;
 }
 
@@ -65,11 +65,11 @@ static void hide_nul(char *at, size_t len) {
 }
 
 static bool put_range(struct fetch *f, struct fetch_row *row, uint64_t start, uint64_t end) {
-	bool nul = (row->summary->flags & SUMMARY_NUL) != 0;
+	bool nul = (row->body.summary->flags & SUMMARY_NUL) != 0;
 	AUTO_FREE char *piece = mem_get(PIECE);
 	buf_addf(imap_out(f->s), "{%llu}\r\n", (unsigned long long)(end - start));
 	while (start < end) {
-		ssize_t n = blob_read(row->blob, start, piece, (size_t)MIN_OF(end - start, (uint64_t)PIECE));
+		ssize_t n = blob_read(row->body.blob, start, piece, (size_t)MIN_OF(end - start, (uint64_t)PIECE));
 		if (n <= 0) {
 			imap_refused(f->s, n < 0 ? -1 : fail("body is shorter than its row says"), "fetch");
 			f->s->broken = f->s->over = true;
@@ -94,7 +94,7 @@ static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fe
 	char *at = buf_room(&raw, len);
 	struct field field;
 	while (at != NULL && raw.len < len) {
-		ssize_t n = blob_read(row->blob, section->start + raw.len, raw.at + raw.len, len - raw.len);
+		ssize_t n = blob_read(row->body.blob, section->start + raw.len, raw.at + raw.len, len - raw.len);
 		if (n <= 0) break;
 		raw.len += (size_t)n;
 	}
@@ -112,7 +112,7 @@ static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fe
 static bool put_section(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	struct section section;
 	put_label(f, item);
-	if (summary_section(row->summary, item->section, &section) != SECTION_OK) {
+	if (summary_section(row->body.summary, item->section, &section) != SECTION_OK) {
 		buf_add(imap_out(f->s), S("NIL"));
 		return true;
 	}
