@@ -3,6 +3,7 @@
  * command is looked at; so the dialogue's only states are: gathering, waiting for a line of AUTHENTICATE, and holding back
  * the "no" to a wrong password. Holding back means being parked without reading: it costs the guesser time and us nothing. */
 #include "access/imap/login.h"
+#include "access/imap/line.h"
 #include "access/imap/parse.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -10,7 +11,7 @@
 
 #include <sys/epoll.h>
 
-enum { LINE_MAX_ = 8192, LITERAL_MAX = 4096, LITERALS_MAX = 4, ID_PAIRS = 30, TAG_MAX = 256 };
+enum { LINE_LIMIT = 8192, LITERAL_MAX = 4096, LITERALS_MAX = 4, ID_PAIRS = 30, TAG_MAX = 256 };
 enum mode { MODE_COMMAND, MODE_SASL, MODE_DELAY };
 
 struct imap_login {
@@ -22,7 +23,7 @@ struct imap_login {
 	struct buf text;            /* the command so far */
 	uint64_t literal_left;
 	unsigned literals;
-	bool oversize;              /* the rest of a line that was too long is thrown away */
+	bool dropping;              /* the rest of a line that was too long */
 	struct arena mem;           /* of one command */
 	struct buf tag;             /* of the command that waits: SASL, delay, or granted */
 	const char *method;         /* of the SASL exchange or log-in */
@@ -162,7 +163,7 @@ static const struct mechanism {
 };
 
 static void sasl_response(struct imap_login *l, struct slice text) {
-	AUTO_BUF struct buf bytes = BUF(LINE_MAX_);
+	AUTO_BUF struct buf bytes = BUF(LINE_LIMIT);
 	struct slice tag = arena_slice(&l->mem, buf_slice(&l->tag));
 	if (slice_eq(text, S("*")) || !base64_read(&bytes, slice_eq(text, S("=")) ? SLICE_NONE : text)) {
 		l->mode = MODE_COMMAND;
@@ -316,11 +317,14 @@ static bool gather_goes_on(struct imap_login *l, struct slice line) {
 	return true;
 }
 
+static void forget_command(struct imap_login *l) {
+	if (l->text.len != 0) mem_wipe(l->text.at, l->text.len); /* it may hold a password */
+	buf_done(&l->text);
+	l->literals = 0;
+	arena_done(&l->mem);
+}
+
 static void take_line(struct imap_login *l, struct slice line) {
-	if (l->oversize) {
-		l->oversize = false;
-		return;
-	}
 	if (!buf_add(&l->text, line)) {
 		bad(l, SLICE_NONE, "Command too long.");
 	} else if (gather_goes_on(l, line)) {
@@ -330,27 +334,20 @@ static void take_line(struct imap_login *l, struct slice line) {
 	} else {
 		run_command(l);
 	}
-	if (l->text.len != 0) mem_wipe(l->text.at, l->text.len);
-	buf_done(&l->text);
-	l->literals = 0;
-	arena_done(&l->mem);
+	forget_command(l);
 }
 
 /* One thing from what has arrived; false when there is not enough of it. */
 static bool take_input(struct imap_login *l) {
 	struct slice line;
 	if (l->literal_left != 0 && !gather_literal(l)) return false;
-	int r = stream_line(l->wire, LINE_MAX_, &line, NULL);
+	int r = imap_line(l->wire, LINE_LIMIT, &l->dropping, &line);
 	if (r == STREAM_LONG) {
-		if (!l->oversize) bad(l, SLICE_NONE, "Line too long.");
-		l->oversize = true;
-		buf_clear(&l->text);
-		stream_eat(l->wire, stream_peek(l->wire).len);
-		return false;
+		bad(l, SLICE_NONE, "Line too long.");
+		forget_command(l);
 	}
-	if (r != STREAM_OK) return false;
-	take_line(l, line);
-	return true;
+	if (r == STREAM_OK) take_line(l, line);
+	return r != STREAM_AGAIN;
 }
 
 static int finish(struct imap_login *l) {
@@ -414,7 +411,7 @@ struct imap_login *imap_login_new(struct stream *wire, const struct imap_login_p
                                   const struct imap_login_ops *ops, void *owner, const struct imap_peer *peer) {
 	struct imap_login *l = mem_get(sizeof(*l));
 	*l = (struct imap_login){ .wire = wire, .params = params, .ops = ops, .owner = owner, .session = peer->session,
-		.text = BUF(LINE_MAX_ + LITERALS_MAX * (LITERAL_MAX + 2)), .tag = BUF(TAG_MAX), .user = BUF(LINE_MAX_),
+		.text = BUF(LINE_LIMIT + LITERALS_MAX * (LITERAL_MAX + 2)), .tag = BUF(TAG_MAX), .user = BUF(LINE_LIMIT),
 		.login = BUF(KIB(1)), .remote = BUF(256), .local = BUF(256), .started = clock_ms() };
 	l->over_at = deadline_in(params->time_limit != 0 ? params->time_limit : MINUTES(3));
 	keep(&l->remote, peer->remote);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it waits
  * in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
+#include "access/imap/line.h"
 #include "access/imap/state.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -133,7 +134,7 @@ static bool complete(struct imap_session *s) {
 		if (r < 0 || (r = imap_read_line(s, &line)) < 0) return false;
 		if (r > 0 || !buf_add(&s->text, line)) {
 			answer_bad(s, tag_of_text(s), "Command too long.");
-			s->oversize = r > 0;
+			s->dropping = r > 0;
 			return false;
 		}
 	}
@@ -186,18 +187,10 @@ static void run(struct imap_session *s) {
 
 static bool take_line(struct imap_session *s) {
 	struct slice line;
-	int r = stream_line(s->wire, LINE_LIMIT, &line, NULL);
-	if (r == STREAM_LONG) {
-		if (!s->oversize) answer_bad(s, S("*"), "Line too long.");
-		s->oversize = true;
-		stream_eat(s->wire, stream_peek(s->wire).len);
-	}
-	if (r != STREAM_OK) return false;
+	int r = imap_line(s->wire, LINE_LIMIT, &s->dropping, &line);
+	if (r == STREAM_LONG) answer_bad(s, S("*"), "Line too long.");
+	if (r != STREAM_OK) return r == STREAM_LONG;
 	s->heard = clock_ms();
-	if (s->oversize) {
-		s->oversize = false;
-		return true;
-	}
 	if (s->idling) {
 		imap_idle_done(s, line);
 		return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "base/slice.h"
 #include "net/pool.h"
 /* An IMAP session after log-in (RFC 3501 §6.2 to §6.5 and the extensions in table.c), as process core holds it with a
  * user whose bytes come from edge through a socket pair. A session is a task: parked while the client is silent or in

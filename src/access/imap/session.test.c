@@ -100,9 +100,11 @@ static void test_large(void **state) {
 	house_open(&h);
 	int fd = p.fds[0] = connect_one(&p);
 	p.in[0] = BUF(SIZE * 2);
-	buf_addf(&text, "a APPEND INBOX {%d+}\r\nSubject: large\r\n\r\n", SIZE);
-	while (text.len < (size_t)SIZE + 23) buf_addf(&text, "%-70zu\r\n", text.len);
-	text.len = SIZE + 23;
+	buf_addf(&text, "a APPEND INBOX {%d+}\r\n", SIZE);
+	size_t end = text.len + SIZE;
+	buf_add(&text, S("Subject: large\r\n\r\n"));
+	while (text.len < end) buf_addf(&text, "%-70zu\r\n", text.len);
+	text.len = end;
 	buf_add(&text, S("\r\nb SELECT INBOX\r\nc FETCH 1 BODY.PEEK[]\r\n"));
 	play_send(&p, 0, buf_slice(&text));
 	play_expect(&p, 1, 0, '*', S("a OK [APPENDUID ... 1] Append completed."));

@@ -34,7 +34,8 @@ struct imap_session {
 	struct buf text;         /* the command under way, literals included */
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
-	bool greeted, over, broken, oversize, idling;
+	bool greeted, over, broken, idling;
+	bool dropping;           /* the rest of a line that was too long */
 	unsigned bad;            /* bad commands in a row */
 	int64_t heard;           /* when the last command came */
 	struct change_watch *watch;
