@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of this room share and nobody else sees. */
+#include "db/blob.h"
+#include "base/fail.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <sqlite3.h>
+
+enum { IDLE_READERS = 4, STMT_SLOTS = 128, BLOB_FRAME = 256 * 1024 };
+
+struct db_stmt {
+	struct db_conn *c;
+	sqlite3_stmt *s;
+	const char *sql;
+	struct db_stmt *next;  /* in its slot of the cache */
+	int bound, error;      /* parameters so far; first SQLite error of preparing or binding */
+	bool busy, cached;
+};
+
+struct hook {
+	struct hook *next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/* A draft that was inserted in the write under way, with the references it got so far. */
+struct pending {
+	struct pending *next;
+	struct blob_draft *draft;
+	struct slice summary;
+	int64_t refs;
+};
+
+struct db_conn {
+	struct db *db;
+	sqlite3 *sqlite;
+	struct db_stmt *stmts[STMT_SLOTS];
+	struct db_conn *next; /* idle in the pool */
+	struct arena memory;
+	bool writer;
+	struct hook *hooks, **hooks_end; /* of the batch */
+	struct pending *pending;         /* of the write under way */
+};
+
+struct pack_pool;
+struct write;
+
+struct db {
+	char *dir, *path;
+	int dir_fd;
+	struct db_params params;
+	void *attached;
+	struct pack_pool *packs;
+
+	pthread_mutex_t readers_lock;
+	struct db_conn *readers; /* idle */
+	size_t reader_count;
+
+	struct db_conn *writer;
+	pthread_mutex_t writes_lock;
+	struct write *waiting, **waiting_end;
+	bool led;                /* some thread is committing */
+
+	pthread_mutex_t keeper_lock;
+	pthread_cond_t keeper_wake;
+	pthread_t keeper;
+	bool keeper_runs, closing;
+	size_t log_pages;        /* length of the write-ahead log after the last commit */
+};
+
+/* conn.c */
+int conn_open(struct db *db, bool writer, struct db_conn **out);
+void conn_close(struct db_conn **c);
+int conn_exec(struct db_conn *c, const char *sql);
+int conn_fail(struct db_conn *c, const char *what); /* fail() with SQLite's text, and the cause */
+int cause_fail(enum db_cause cause, const char *format, ...) PRINTF_LIKE(2, 3);
+int cause_fail_errno(const char *format, ...) PRINTF_LIKE(1, 2); /* cause from errno */
+void cause_set(enum db_cause cause);
+
+/* schema.c */
+int schema_bring_up(struct db_conn *c, const struct db_schema *schema);
+
+/* commit.c */
+int keeper_start(struct db *db);
+void keeper_stop(struct db *db);
+int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3_wal_hook */
+
+/* blob.c */
+int pending_flush(struct db_conn *tx); /* stores the drafts of one write */
+void blob_path(int64_t id, char path[static 64]);
+
+/* draft.c */
+struct blob_draft {
+	struct db *db;
+	int64_t id;
+	uint64_t size;
+	enum { FORM_PLAIN, FORM_ZSTD, FORM_FILE } form;
+	struct buf data; /* of the first two forms */
+	bool kept;       /* committed */
+};
+
+/* pack.c: zstd with contexts that are reused, at most a few idle ones kept. Frames carry a checksum. */
+struct pack_pool *pack_pool_new(void);
+void pack_pool_free(struct pack_pool **pool);
+size_t pack_bound(size_t plain);
+int pack(struct pack_pool *pool, struct slice plain, char *at, size_t room, size_t *len);
+int unpack(struct pack_pool *pool, struct slice packed, char *at, size_t plain); /* exactly so many bytes, else <0 */

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A database says which version it has in the table schema_version, one row a step. Steps run in one transaction: a crash in the
+ * middle leaves the old version whole. */
+#include "db/inside.h"
+#include "base/clock.h"
+
+static const char mail_sql[] =
+#include "db/schema.inc"
+;
+
+const struct db_schema db_schema_mail = { .sql = mail_sql };
+
+static int version_read(struct db_conn *c, int64_t *version) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MAX(version) FROM schema_version");
+	int r = db_step(s);
+	if (r < 0) return r;
+	*version = db_int(s, 0);
+	return 0;
+}
+
+static int version_write(struct db_conn *c, int64_t version) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "INSERT INTO schema_version (version, applied_us) VALUES (?, ?)");
+	db_bind_int(s, version);
+	db_bind_int(s, wall_us());
+	return db_run(s);
+}
+
+static int bring_up(struct db_conn *c, const struct db_schema *schema) {
+	int64_t want = (int64_t)schema->step_count + 1, have = 0;
+	int r = conn_exec(c, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)");
+	if (r == 0) r = version_read(c, &have);
+	if (r < 0) return r;
+	if (have > want)
+		return cause_fail(DB_CAUSE_OTHER, "%s: made by a newer hato (its schema is version %lld, this program knows %lld): "
+		                  "install that version again, or restore a backup", c->db->path, (long long)have, (long long)want);
+	if (have == 0) {
+		r = conn_exec(c, schema->sql);
+		return r < 0 ? r : version_write(c, want);
+	}
+	for (; have < want; have++) {
+		r = conn_exec(c, schema->steps[have - 1]);
+		if (r == 0) r = version_write(c, have + 1);
+		if (r < 0) return fail_add("schema step %lld", (long long)have);
+	}
+	return 0;
+}
+
+static int is_current(struct db_conn *c, const struct db_schema *schema) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT COUNT(*) FROM sqlite_schema WHERE name = 'schema_version'");
+	int r = db_step(s);
+	int64_t have = 0;
+	if (r == DB_ROW && db_int(s, 0) == 0) return 0;
+	if (r >= 0) r = version_read(c, &have);
+	return r < 0 ? r : have == (int64_t)schema->step_count + 1;
+}
+
+int schema_bring_up(struct db_conn *c, const struct db_schema *schema) {
+	int r = is_current(c, schema);
+	if (r != 0) return r < 0 ? r : 0;
+	r = conn_exec(c, "BEGIN IMMEDIATE");
+	if (r == 0) r = bring_up(c, schema);
+	if (r == 0) r = conn_exec(c, "COMMIT");
+	if (r < 0 && !sqlite3_get_autocommit(c->sqlite)) sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL); /* keeps the text of the failure */
+	return r;
+}

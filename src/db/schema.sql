@@ -1,0 +1,156 @@
+-- The schema of the mail database, version 1. Later versions change this text AND add a step in schema.c.
+-- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
+-- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
+-- Times are microseconds since 1970 (UTC). Text compares byte by byte.
+
+CREATE TABLE sequence (
+	name TEXT PRIMARY KEY,
+	last INTEGER NOT NULL               -- numbers are never given twice, whatever was deleted
+);
+INSERT INTO sequence (name, last) VALUES ('account', 0);
+
+CREATE TABLE domain (
+	name TEXT PRIMARY KEY,              -- A-labels, lower case
+	created_us INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE account (
+	id INTEGER PRIMARY KEY,
+	address TEXT NOT NULL UNIQUE,       -- lower case
+	domain TEXT NOT NULL,               -- of the address
+	disabled INTEGER NOT NULL DEFAULT 0,
+	created_us INTEGER NOT NULL,
+	quota_bytes INTEGER NOT NULL DEFAULT 0,
+	quota_messages INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX account_domain ON account (domain);
+
+CREATE TABLE alias (
+	address TEXT NOT NULL,              -- lower case; '@domain' catches all
+	target TEXT NOT NULL,
+	domain TEXT NOT NULL,               -- of the address
+	PRIMARY KEY (address, target)
+) WITHOUT ROWID;
+CREATE INDEX alias_domain ON alias (domain);
+
+-- What the store counts for an account: its change counter and its use of space.
+CREATE TABLE account_state (
+	account_id INTEGER NOT NULL PRIMARY KEY,
+	modseq INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	messages INTEGER NOT NULL,
+	next_mailbox INTEGER NOT NULL,
+	last_uidvalidity INTEGER NOT NULL
+);
+
+CREATE TABLE mailbox (
+	account_id INTEGER NOT NULL,
+	id INTEGER NOT NULL,                -- counts from 1 in each account
+	name TEXT,                          -- NULL: deleted, its messages are still to be freed
+	uidvalidity INTEGER NOT NULL,
+	uidnext INTEGER NOT NULL,
+	recent_from INTEGER NOT NULL,
+	highestmodseq INTEGER NOT NULL,
+	messages INTEGER NOT NULL,
+	unseen INTEGER NOT NULL,
+	deleted INTEGER NOT NULL,           -- flagged \Deleted
+	bytes INTEGER NOT NULL,
+	special_use INTEGER NOT NULL,
+	keywords TEXT,                      -- every keyword ever used here, blank-separated
+	PRIMARY KEY (account_id, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX mailbox_name ON mailbox (account_id, name);
+CREATE INDEX mailbox_gone ON mailbox (account_id, id) WHERE name IS NULL;
+
+CREATE TABLE subscription (
+	account_id INTEGER NOT NULL,
+	name TEXT NOT NULL,                 -- of a mailbox that need not exist
+	PRIMARY KEY (account_id, name)
+) WITHOUT ROWID;
+
+CREATE TABLE message (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	uid INTEGER NOT NULL,
+	modseq INTEGER NOT NULL,
+	flags INTEGER NOT NULL,
+	keywords TEXT,                      -- sorted, blank-separated; NULL: none
+	received_us INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	blob_id INTEGER NOT NULL,
+	email_id INTEGER NOT NULL,          -- the same for all copies in an account
+	PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
+CREATE INDEX message_modseq ON message (account_id, mailbox_id, modseq);
+
+CREATE TABLE expunged (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	modseq INTEGER NOT NULL,
+	first_uid INTEGER NOT NULL,
+	last_uid INTEGER NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, modseq, first_uid)
+) WITHOUT ROWID;
+
+CREATE TABLE blob (
+	id INTEGER PRIMARY KEY,             -- rises with time
+	refs INTEGER NOT NULL,              -- message and queue rows that use it
+	size INTEGER NOT NULL,              -- plain bytes
+	form INTEGER NOT NULL               -- 0 plain in blob_data, 1 zstd in blob_data, 2 file of zstd frames
+);
+-- Apart from the row above, so that counting references does not copy the body.
+CREATE TABLE blob_data (
+	id INTEGER PRIMARY KEY,
+	data BLOB NOT NULL
+);
+CREATE TABLE summary (
+	blob_id INTEGER PRIMARY KEY,
+	data BLOB NOT NULL
+);
+
+CREATE TABLE queue_message (
+	id TEXT PRIMARY KEY,                -- queue id; rises with time
+	sender TEXT NOT NULL,
+	blob_id INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	arrived_us INTEGER NOT NULL,
+	envid TEXT,
+	ret INTEGER NOT NULL,
+	message_id TEXT,
+	extra BLOB,
+	held INTEGER NOT NULL,
+	next_number INTEGER NOT NULL        -- of the next recipient
+) WITHOUT ROWID;
+CREATE INDEX queue_arrived ON queue_message (arrived_us, id);
+
+CREATE TABLE queue_recipient (
+	queue_id TEXT NOT NULL,
+	number INTEGER NOT NULL,
+	address TEXT NOT NULL,
+	orcpt TEXT,
+	original TEXT,
+	hop TEXT NOT NULL,                  -- what deliveries are grouped by
+	notify INTEGER NOT NULL,
+	due_us INTEGER NOT NULL,            -- 2^63-1 while on hold
+	tries INTEGER NOT NULL,
+	warned INTEGER NOT NULL,
+	status TEXT,
+	text TEXT,
+	PRIMARY KEY (queue_id, number)
+) WITHOUT ROWID;
+CREATE INDEX queue_due ON queue_recipient (hop, due_us);
+
+CREATE TABLE history (
+	id INTEGER PRIMARY KEY,             -- rises with time
+	time_us INTEGER NOT NULL,
+	queue_id TEXT,
+	kind INTEGER NOT NULL,
+	sender TEXT,
+	recipient TEXT,
+	peer TEXT,
+	status TEXT,
+	text TEXT,
+	message_id TEXT,
+	count INTEGER NOT NULL
+);
+CREATE INDEX history_queue ON history (queue_id) WHERE queue_id IS NOT NULL;

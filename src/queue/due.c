@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is next. Hops are visited in turn, each by one look into the index (hop, due): a dead destination with a long queue costs its
+ * neighbours nothing. What is out is remembered here and not in the database, so that a crash leaves no claim behind; with a
+ * shared database the same walk takes its rows with FOR UPDATE SKIP LOCKED. */
+#include "queue/inside.h"
+#include "base/clock.h"
+
+struct round {
+	struct queue *q;
+	struct db_conn *c;
+	int64_t now_us, next_us;
+	const struct queue_limits *limits;
+	struct queue_job **jobs;
+	size_t count;
+	struct arena mem; /* for the hop at hand */
+};
+
+static struct slice claim_key(struct arena *mem, struct slice id, int number) {
+	return arena_fmt(mem, "%.*s/%d", SLICE_ARG(id), number);
+}
+
+static bool is_claimed(struct round *t, struct slice id, int number) {
+	return map_get(&t->q->claims, claim_key(&t->mem, id, number)) != NULL;
+}
+
+static void fall_due(struct round *t, int64_t us) {
+	t->next_us = MIN_OF(t->next_us, us);
+}
+
+/* The next hop behind `after` in the order of their names, and when its first recipient falls due. */
+static int hop_next(struct round *t, struct slice after, bool from_start, struct slice *hop) {
+	AUTO_STMT struct db_stmt *s = db_sql(t->c, from_start ? "SELECT hop FROM queue_recipient WHERE hop >= ? ORDER BY hop LIMIT 1"
+	                                                      : "SELECT hop FROM queue_recipient WHERE hop > ? ORDER BY hop LIMIT 1");
+	db_bind_text(s, after);
+	int r = db_step(s);
+	if (r == DB_ROW) *hop = arena_slice(&t->mem, db_text(s, 0));
+	return r;
+}
+
+static struct hop_out *hop_out(struct round *t, struct slice hop) {
+	struct hop_out *out = map_get(&t->q->hops, hop);
+	if (out == NULL) {
+		out = mem_get(sizeof *out);
+		map_put(&t->q->hops, hop, out);
+	}
+	return out;
+}
+
+/* All due and unclaimed recipients of this message and hop, up to the limit. */
+static int job_fill(struct round *t, struct queue_job *job) {
+	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT " QUEUE_RECIPIENT_COLUMNS " FROM queue_recipient WHERE queue_id = ? AND hop = ? AND due_us <= ?"
+	                                           " ORDER BY number");
+	struct queue_message *m = &job->message;
+	db_bind_text(s, m->id);
+	db_bind_text(s, job->hop);
+	db_bind_int(s, t->now_us);
+	m->recipients = arena_array(&job->mem, t->limits->recipients, sizeof m->recipients[0]);
+	int r;
+	while (m->recipient_count < t->limits->recipients && (r = db_step(s)) != DB_DONE) {
+		if (r < 0) return r;
+		if (is_claimed(t, m->id, (int)db_int(s, 0))) continue;
+		m->recipients[m->recipient_count++] = recipient_row(s, &job->mem);
+	}
+	return 0;
+}
+
+static int job_make(struct round *t, struct slice id, struct slice hop) {
+	struct queue_job *job = mem_get(sizeof *job);
+	job->hop = arena_slice(&job->mem, hop);
+	int r = message_get(t->c, &job->mem, id, &job->message);
+	if (r == 0) r = job_fill(t, job);
+	if (r != 0 || job->message.recipient_count == 0) {
+		arena_done(&job->mem);
+		free(job);
+		return r < 0 ? r : 0;
+	}
+	for (size_t i = 0; i < job->message.recipient_count; i++)
+		map_put(&t->q->claims, claim_key(&t->mem, job->message.id, job->message.recipients[i].number), t->q);
+	hop_out(t, hop)->jobs++;
+	t->jobs[t->count++] = job;
+	return 0;
+}
+
+static bool hop_is_full(struct round *t, struct slice hop) {
+	const struct hop_out *out = map_get(&t->q->hops, hop);
+	return out != NULL && out->jobs >= t->limits->jobs_per_hop;
+}
+
+static int hop_serve(struct round *t, struct slice hop) {
+	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
+	db_bind_text(s, hop);
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		int64_t due = db_int(s, 2);
+		if (due > t->now_us) {
+			fall_due(t, due);
+			return 0;
+		}
+		if (is_claimed(t, db_text(s, 0), (int)db_int(s, 1))) continue;
+		if (t->count == t->limits->jobs || hop_is_full(t, hop)) return 0;
+		r = job_make(t, arena_slice(&t->mem, db_text(s, 0)), hop);
+		if (r < 0) return r;
+	}
+	return r;
+}
+
+/* Every hop once, starting behind the one that was served last. */
+static int hops_visit(struct round *t) {
+	struct slice start = arena_slice(&t->mem, buf_slice(&t->q->cursor)), hop = start;
+	bool wrapped = start.len == 0, from_start = wrapped;
+	for (;;) {
+		int r = hop_next(t, hop, from_start, &hop);
+		if (r < 0 || (r == DB_DONE && wrapped)) return r;
+		from_start = r == DB_DONE;
+		if (from_start) {
+			wrapped = true;
+			hop = S("");
+			continue;
+		}
+		size_t before = t->count;
+		r = hop_serve(t, hop);
+		if (r < 0) return r;
+		if (t->count > before) {
+			buf_clear(&t->q->cursor);
+			buf_add(&t->q->cursor, hop);
+		}
+		if (t->count == t->limits->jobs) {
+			fall_due(t, t->now_us);
+			return 0;
+		}
+		if (wrapped && start.len != 0 && slice_order(hop, start) >= 0) return 0;
+		struct arena used = t->mem;
+		t->mem = (struct arena){0};
+		hop = arena_slice(&t->mem, hop);
+		start = arena_slice(&t->mem, start);
+		arena_done(&used);
+	}
+}
+
+static void jobs_give_back(struct round *t) {
+	while (t->count > 0) queue_job_done(t->q, &t->jobs[--t->count]);
+}
+
+int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs, int64_t *next_us) {
+	AUTO_READ struct db_conn *c = db_read(q->db);
+	if (c == NULL) return -1;
+	struct round t = { .q = q, .c = c, .now_us = now_us, .next_us = NEVER, .limits = limits, .jobs = jobs };
+	pthread_mutex_lock(&q->lock);
+	int r = hops_visit(&t);
+	pthread_mutex_unlock(&q->lock);
+	arena_done(&t.mem);
+	if (r < 0) {
+		jobs_give_back(&t);
+		return r;
+	}
+	*next_us = t.next_us;
+	return (int)t.count;
+}
+
+void queue_job_done(struct queue *q, struct queue_job **jobp) {
+	struct queue_job *job = TAKE(*jobp);
+	if (job == NULL) return;
+	pthread_mutex_lock(&q->lock);
+	for (size_t i = 0; i < job->message.recipient_count; i++) {
+		AUTO_ARENA struct arena mem = {0};
+		map_take(&q->claims, claim_key(&mem, job->message.id, job->message.recipients[i].number));
+	}
+	struct hop_out *out = map_get(&q->hops, job->hop);
+	if (out != NULL && --out->jobs == 0) free(map_take(&q->hops, job->hop));
+	pthread_mutex_unlock(&q->lock);
+	arena_done(&job->mem);
+	free(job);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of this room share. */
+#include "queue/queue.h"
+#include "base/map.h"
+#include "db/blob.h"
+
+#include <pthread.h>
+
+struct queue {
+	struct db *db;
+	pthread_mutex_t lock;
+	struct queue_params params;
+	struct map claims; /* "id/number" of recipients that are out → any pointer */
+	struct map hops;   /* hop → struct hop_out: those with jobs out */
+	struct buf cursor; /* the hop that was served last: the next round starts behind it */
+};
+struct hop_out {
+	size_t jobs;
+};
+
+/* message.c */
+#define QUEUE_MESSAGE_COLUMNS "id, sender, blob_id, size, arrived_us, envid, ret, message_id, extra, held"
+#define QUEUE_RECIPIENT_COLUMNS "number, address, orcpt, original, hop, notify, due_us, tries, warned, status, text"
+struct queue_message message_row(struct db_stmt *s, struct arena *mem);
+struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem);
+int message_get(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* without recipients; QUEUE_UNKNOWN */
+int message_drop_if_done(struct db_conn *tx, struct slice id); /* when no recipient is left */
+/* Binds id and number; runs; QUEUE_UNKNOWN when no row changed. */
+int recipient_change(struct db_conn *tx, const char *sql, struct slice id, int number);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of this room share. */
+#include "store/change.h"
+#include "store/store.h"
+#include "db/blob.h"
+
+enum { MAILBOXES_MAX = 10000, KEYWORDS_MAX = 1024 /* bytes, of one message */, MAILBOX_KEYWORDS_MAX = 4096 };
+
+/* name.c: the stored form of a mailbox name. 0 or STORE_BAD_NAME. */
+int name_normal(struct arena *mem, struct slice name, struct slice *out);
+struct slice name_above(struct slice name); /* "a/b" of "a/b/c"; empty: none */
+extern const struct slice name_inbox;
+/* The first name behind all names below this one: "a0" for "a" (names below it start with "a/", and '0' follows '/'). */
+struct slice name_below_first(struct arena *mem, struct slice name), name_below_end(struct arena *mem, struct slice name);
+
+/* Keywords: blank-separated words, compared without case, kept sorted and single. */
+int keywords_normal(struct arena *mem, struct slice words, struct slice *out); /* STORE_LIMIT; at == NULL: none */
+struct slice keywords_add(struct arena *mem, struct slice to, struct slice words);
+struct slice keywords_remove(struct arena *mem, struct slice from, struct slice words);
+bool keywords_has_all(struct slice in, struct slice words);
+
+/* What a change does to the counters of a mailbox and its account. */
+struct delta {
+	int64_t messages, unseen, deleted, bytes;
+};
+static inline void delta_count(struct delta *d, int64_t sign, uint32_t flags, uint64_t size) {
+	d->messages += sign;
+	d->unseen += (flags & FLAG_SEEN) == 0 ? sign : 0;
+	d->deleted += (flags & FLAG_DELETED) != 0 ? sign : 0;
+	d->bytes += sign * (int64_t)size;
+}
+/* account.c: the next modseq of the account. STORE_NO_ACCOUNT. */
+int modseq_next(struct db_conn *tx, int64_t account, uint64_t *modseq);
+/* Adds to the counters of mailbox and account, sets highestmodseq, announces. STORE_NO_MAILBOX. */
+int count_change(struct db_conn *tx, struct box box, const struct delta *d, uint64_t modseq);
+int count_account(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes);
+void announce(struct db_conn *tx, struct box box, uint64_t modseq);
+
+/* mailbox.c */
+int mailbox_exists(struct db_conn *c, struct box box); /* 0 or STORE_NO_MAILBOX */
+int mailbox_keywords_add(struct db_conn *tx, struct box box, struct slice words); /* STORE_LIMIT */
+/* Hands out count uids: *first and the uidvalidity. STORE_NO_MAILBOX, STORE_LIMIT. */
+int mailbox_uids_take(struct db_conn *tx, struct box box, uint64_t count, uint32_t *first, uint32_t *uidvalidity);
+int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
+
+/* message.c: the columns of MESSAGE_COLUMNS. */
+#define MESSAGE_COLUMNS "uid, modseq, flags, keywords, received_us, size, blob_id, email_id"
+struct message message_of(struct db_stmt *s);
+int message_insert(struct db_conn *tx, struct box box, const struct message *m);
+void bind_box(struct db_stmt *s, struct box box);
+void bind_range(struct db_stmt *s, struct box box, struct uid_range range);
+
+/* expunge.c: the rows of a range are gone (moved or removed): writes the record for QRESYNC. */
+struct gone_list { struct arena *mem; struct uid_range *ranges; size_t count, room; };
+void gone_add(struct gone_list *g, uint32_t uid);
+int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, uint64_t modseq);

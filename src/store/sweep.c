@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deleted mailboxes are emptied in small transactions: deliveries of others go in between. */
+#include "store/inside.h"
+
+enum { SLICE = 500 };
+
+static int mailbox_next(struct db_conn *tx, struct box *box) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT account_id, id FROM mailbox WHERE name IS NULL LIMIT 1");
+	int r = db_step(s);
+	if (r == DB_ROW) *box = (struct box){ db_int(s, 0), db_int(s, 1) };
+	return r;
+}
+
+static int free_bodies(struct db_conn *tx, struct box box, uint32_t *last) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
+	bind_box(s, box);
+	db_bind_int(s, SLICE);
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		*last = (uint32_t)db_int(s, 0);
+		if (blob_unref(tx, db_int(s, 1)) < 0) return -1;
+	}
+	return r;
+}
+
+static int run_for(struct db_conn *tx, const char *sql, struct box box) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, sql);
+	bind_box(s, box);
+	return db_run(s);
+}
+
+static int sweep_some(struct db_conn *tx, void *arg) {
+	bool *more = arg;
+	struct box box;
+	uint32_t last = 0;
+	int r = mailbox_next(tx, &box);
+	*more = r == DB_ROW;
+	if (r != DB_ROW) return r;
+	r = free_bodies(tx, box, &last);
+	if (r < 0) return r;
+	if (last == 0) {
+		r = run_for(tx, "DELETE FROM expunged WHERE account_id = ? AND mailbox_id = ?", box);
+		return r < 0 ? r : run_for(tx, "DELETE FROM mailbox WHERE account_id = ? AND id = ?", box);
+	}
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid <= ?");
+	bind_box(s, box);
+	db_bind_int(s, last);
+	return db_run(s);
+}
+
+int store_sweep(struct db *db) {
+	bool more = true;
+	int r = 0;
+	while (more && r == 0) r = db_write(db, sweep_some, &more);
+	return r;
+}
