@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/buf.h"
+#include "db/db.h"
+/* What an operator may do: accounts, aliases, domains, the queue, and "where is my mail?". Each is a row of one table, from
+ * which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the `hato`
+ * command itself while the server is down. Thread-safe. */
+
+/* What the place where it runs provides. */
+struct admin_ops {
+	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
+	int (*secret_set)(void *ctx, struct slice account, struct slice password, bool is_hash);
+	int (*secret_delete)(void *ctx, struct slice account);
+	void (*queue_changed)(void *ctx); /* recipients became due, or left: wake the scheduler. NULL: nobody to wake */
+	void (*mail_freed)(void *ctx);    /* an account was deleted: store_sweep soon. NULL: it is done before the answer */
+};
+struct admin {
+	struct db *db;
+	const struct admin_ops *ops;
+	void *ctx;
+};
+struct admin_request {
+	const struct slice *args; /* from the noun on: "account", "add", "ann@example.com", "--password-stdin" */
+	size_t count;
+	struct slice input;       /* what stood on standard input: the password, in its first line */
+};
+/* Does it. out and err (texts for standard output and standard error) are added to; nothing in them can drive a terminal.
+ * Returns a sysexits(3) code: EX_OK, EX_USAGE, EX_DATAERR (bad or taken names), EX_NOUSER (no such account, alias, domain or
+ * message), EX_TEMPFAIL (vault away, disk full), EX_SOFTWARE.
+ *
+ * Every verb knows --help, -q (nothing on success), and --width=N (columns to fit into; the command adds it on a terminal). */
+int admin_run(const struct admin *a, const struct admin_request *req, struct buf *out, struct buf *err);
+
+/* The table, for help and for what the command does before it asks. */
+enum admin_flag {
+	ADMIN_PASSWORD = 1, /* needs --password-stdin (or --hash): the command reads it, or asks */
+	ADMIN_ASKS = 2,     /* cannot be taken back: the command asks a person without --yes */
+	ADMIN_HIDDEN = 4,   /* not in help */
+};
+struct admin_call;
+struct admin_verb {
+	const char *noun, *verb; /* verb NULL: the noun stands alone */
+	const char *args, *help; /* "NAME [--yes]", one line */
+	unsigned char least, most; /* arguments without the options */
+	unsigned flags;
+	const char *options;     /* those it knows, blank-separated; with a value: "limit=" */
+	int (*run)(struct admin_call *c);
+};
+const struct admin_verb *admin_verbs(size_t *count);
+const struct admin_verb *admin_find(const struct slice *args, size_t count); /* NULL: none */
+/* "hato account add NAME …" and its help line, or all verbs of a noun; noun empty: of all. False: none. */
+bool admin_help(struct buf *out, struct slice noun, struct slice verb);
