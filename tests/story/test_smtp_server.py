@@ -291,7 +291,7 @@ def test_submission_completes_the_header(server):
 
 
 def test_limits(hosts):
-    server = hosts(accounts=[ANN, BOB], main='recipient_delimiter = +\nsmtpd_recipient_limit = 3\nsmtpd_hard_error_limit = 4\nsmtpd_timeout = 2s\n'
+    server = hosts(accounts=[ANN, BOB], networks='10.255.255.0/24', main='recipient_delimiter = +\nsmtpd_recipient_limit = 3\nsmtpd_hard_error_limit = 4\nsmtpd_timeout = 2s\n'
                    'smtpd_client_connection_count_limit = 5\nsmtpd_error_sleep_time = 0')
     with server.dialogue() as d:
         d.ehlo()
