@@ -2,6 +2,7 @@
 #pragma once
 #include "base/clock.h"
 #include "net/tls.h"
+#include "smtp/dsn.h"
 #include "smtp/hosts.h"
 #include "smtp/reply.h"
 /* A client: one conversation over one connection, SMTP (RFC 5321) or LMTP (RFC 2033), in straight-line calls that wait.
@@ -44,8 +45,6 @@ struct smtp_client_params {
 	size_t own_names_count;
 };
 
-enum smtp_notify { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
-enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 
 struct smtp_recipient {
 	struct slice address;          /* local@domain, as it goes between < and > */

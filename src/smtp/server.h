@@ -67,7 +67,7 @@ struct smtp_server_params {
 /* Postfix's defaults: for tests, and to start from. host is not set. */
 extern const struct smtp_server_params smtp_server_defaults;
 
-enum smtp_body { SMTP_BODY_UNSAID, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
+enum smtp_body_type { SMTP_BODY_UNSAID, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
 
 /* MAIL FROM:<path> and its parameters (RFC 5321 §4.1.1.2, 1870, 6152, 6531, 3461, 4954). */
 struct smtp_mail {
@@ -75,7 +75,7 @@ struct smtp_mail {
 	struct mailbox from;
 	struct slice text;         /* mailbox_text(from): "" for <> */
 	uint64_t size;             /* SIZE=; 0: unsaid. Never above size_limit */
-	enum smtp_body body;
+	enum smtp_body_type body;
 	bool utf8;                 /* SMTPUTF8 was given */
 	enum smtp_ret ret;
 	struct slice envid;        /* checked, still in xtext (dsn.h); at == NULL: unsaid */
