@@ -105,6 +105,11 @@ static bool start_tls(struct smtp_server *s) {
 /* Readers: each consumes some of the input its mode is about; false when there is not enough of it. */
 
 static bool read_handshake(struct smtp_server *s) {
+	/* after STARTTLS: the reply to it is queued by now, and goes out in the clear before the first byte of TLS */
+	if (stream_tls(s->stream) == NULL && !start_tls(s)) {
+		server_last(s);
+		return false;
+	}
 	if (!stream_is_tls(s->stream)) return false;
 	s->mode = MODE_COMMAND;
 	s->facts.tls = stream_tls(s->stream);

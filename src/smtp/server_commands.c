@@ -92,8 +92,7 @@ static struct smtp_reply do_starttls(struct smtp_server *s, struct slice args) {
 		server_last(s);
 		return smtp_reply(554, "5.5.0", S("Error: SMTP protocol synchronization"));
 	}
-	struct tls_server *tls = s->ops->tls(s->owner);
-	if (tls == NULL || stream_start_tls_server(s->stream, tls) < 0) return smtp_reply(454, "4.7.0", S("TLS not available due to local problem"));
+	if (s->ops->tls(s->owner) == NULL) return smtp_reply(454, "4.7.0", S("TLS not available due to local problem"));
 	/* whatever was said in the clear may have been somebody else's words (§4.2) */
 	server_tx_end(s);
 	set_text(&s->helo, &s->facts.helo, S(""));
