@@ -44,6 +44,7 @@ struct mention {
 };
 
 static struct slice did_you_mean(struct conf *c, struct slice name) {
+	if (c->problems.count == PROBLEMS_KEPT) return S(""); /* nobody will read it, and looking takes time */
 	const struct setting *near = setting_nearest(name);
 	return near == NULL ? S("") : arena_fmt(&c->mem, " (did you mean %s?)", near->name);
 }
