@@ -196,7 +196,8 @@ static void test_relay_rule(void **state) {
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf text = BUF(1000);
 		buf_addf(&text, "compatibility_level = 3.11\n%s\n", cases[i].main_cf);
-		AUTO_CONF struct conf *c = build(buf_text(&text), NULL, cases[i].good ? CONF_GOOD : CONF_REFUSED);
+		struct conf *c = build(buf_text(&text), NULL, cases[i].good ? CONF_GOOD : CONF_REFUSED);
+		conf_drop(&c);
 	}
 }
 
@@ -255,7 +256,7 @@ static void test_howto(void **state) {
 	problems_of(c, &said);
 	assert_null(strstr(buf_text(&said), "unused"));
 	assert_null(strstr(buf_text(&said), "undefined"));
-	assert_non_null(strstr(buf_text(&said), "main.cf, line 33: smtpd_milters is understood but not acted on by this version\n"));
+	assert_non_null(strstr(buf_text(&said), "main.cf, line 34: smtpd_milters is understood but not acted on by this version\n"));
 }
 
 static void write_file(const char *dir, const char *name, const char *text) {
@@ -347,15 +348,18 @@ static void test_hostile(void **state) {
 	buf_addf(&text, "compatibility_level = 3.11\na0 =\n");
 	for (int i = 1; i < 60; i++) buf_addf(&text, "a%d = $a%d$a%d\n", i, i - 1, i - 1);
 	buf_addf(&text, "mail_name = $a59\n");
-	AUTO_CONF struct conf *c = build(buf_text(&text), NULL, CONF_GOOD);
+	struct conf *c = build(buf_text(&text), NULL, CONF_GOOD);
+	conf_drop(&c);
 	buf_clear(&text);
 	buf_addf(&text, "compatibility_level = 3.11\na0 = x\n");
 	for (int i = 1; i < 60; i++) buf_addf(&text, "a%d = $a%d$a%d\n", i, i - 1, i - 1);
-	AUTO_CONF struct conf *large = build(buf_text(&text), NULL, CONF_REFUSED);
+	c = build(buf_text(&text), NULL, CONF_REFUSED);
+	conf_drop(&c);
 	buf_clear(&text);
 	buf_addf(&text, "compatibility_level = 3.11\nmail_name = $a0\n");
 	for (int i = 0; i < 5000; i++) buf_addf(&text, "a%d = $a%d\n", i, i + 1);
-	AUTO_CONF struct conf *deep = build(buf_text(&text), NULL, CONF_REFUSED);
+	c = build(buf_text(&text), NULL, CONF_REFUSED);
+	conf_drop(&c);
 }
 
 static void test_manual(void **state) {
