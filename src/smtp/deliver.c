@@ -70,6 +70,7 @@ static void cache_give(struct delivery *d, struct smtp_client **client) {
 		smtp_client_quit(client);
 		return;
 	}
+	smtp_cache_clear(d->cache);
 	*d->cache = (struct smtp_cache){ .client = TAKE(*client), .next_hop = slice_text(t->next_hop), .port = t->hosts.port,
 	                                 .tls = d->client.tls, .deadline = deadline_in(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS) };
 }
