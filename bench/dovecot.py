@@ -15,8 +15,7 @@ class Dovecot:
         for sub in ('run', 'state', 'mail'):
             os.makedirs(f'{self.folder}/{sub}', exist_ok=True)
         os.chown(self.mail, nobody.pw_uid, nobody.pw_gid)
-        subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '9', '-keyout',
-                        f'{self.folder}/key', '-out', f'{self.folder}/crt', '-subj', f'/CN=mx.{domain}'], check=True, capture_output=True)
+        crt, key = make_certificate(self.folder, 'mx', f'mx.{domain}')
         with open(f'{self.folder}/users', 'w') as f:
             f.writelines(f'{u}@{domain}:{{PLAIN}}{password}:{nobody.pw_uid}:{nobody.pw_gid}::{self.mail}/{u}::\n' for u in users)
         with open(f'{self.folder}/dovecot.conf', 'w') as f:
@@ -26,8 +25,8 @@ log_path = {self.folder}/log
 protocols = imap lmtp
 listen = 127.0.0.1
 ssl = yes
-ssl_cert = <{self.folder}/crt
-ssl_key = <{self.folder}/key
+ssl_cert = <{crt}
+ssl_key = <{key}
 disable_plaintext_auth = no
 auth_username_format = %Lu
 first_valid_uid = 100

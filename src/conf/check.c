@@ -7,11 +7,23 @@
 
 /* Endings of the settings that Postfix makes for each transport and service of master.cf. */
 static const char *const service_endings[] = {
-	"_destination_concurrency_limit", "_destination_recipient_limit", "_destination_rate_delay", "_transport_rate_delay",
-	"_initial_destination_concurrency", "_destination_concurrency_positive_feedback",
-	"_destination_concurrency_negative_feedback", "_destination_concurrency_failed_cohort_limit", "_recipient_limit",
-	"_extra_recipient_limit", "_recipient_refill_limit", "_recipient_refill_delay", "_delivery_slot_cost",
-	"_delivery_slot_loan", "_delivery_slot_discount", "_minimum_delivery_slots", "_time_limit",
+	"_destination_concurrency_limit",
+	"_destination_recipient_limit",
+	"_destination_rate_delay",
+	"_transport_rate_delay",
+	"_initial_destination_concurrency",
+	"_destination_concurrency_positive_feedback",
+	"_destination_concurrency_negative_feedback",
+	"_destination_concurrency_failed_cohort_limit",
+	"_recipient_limit",
+	"_extra_recipient_limit",
+	"_recipient_refill_limit",
+	"_recipient_refill_delay",
+	"_delivery_slot_cost",
+	"_delivery_slot_loan",
+	"_delivery_slot_discount",
+	"_minimum_delivery_slots",
+	"_time_limit",
 };
 
 static bool belongs_to_service(const struct conf *c, struct slice name) {
@@ -31,14 +43,19 @@ struct mention {
 	struct place where;
 };
 
+static struct slice did_you_mean(struct conf *c, struct slice name) {
+	if (c->problems.count == PROBLEMS_KEPT) return S(""); /* nobody will read it, and looking takes time */
+	const struct setting *near = setting_nearest(name);
+	return near == NULL ? S("") : arena_fmt(&c->mem, " (did you mean %s?)", near->name);
+}
+
 static void mention_name(void *ctx, struct slice name) {
 	struct mention *m = ctx;
 	struct param *p = param_find(m->c, name);
 	if (p != NULL) p->mentioned = true;
 	if (p != NULL || m->where.file.len == 0 || belongs_to_service(m->c, name)) return;
-	const struct setting *near = setting_nearest(name);
-	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%s%s%s", SLICE_ARG(name),
-	            near != NULL ? " (did you mean " : "", near != NULL ? near->name : "", near != NULL ? "?)" : "");
+	struct slice near = did_you_mean(m->c, name);
+	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%.*s", SLICE_ARG(name), SLICE_ARG(near));
 }
 
 /* Texts of other programs have $names of their own: unknown ones are no fault there. */
@@ -71,9 +88,8 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 	const struct setting *s = p->setting;
 	if (s == NULL) {
 		if (p->mentioned || belongs_to_service(c, p->name)) return;
-		const struct setting *near = setting_nearest(p->name);
-		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%s%s%s", SLICE_ARG(p->name), SLICE_ARG(slice_head(value, 200)),
-		            near != NULL ? " (did you mean " : "", near != NULL ? near->name : "", near != NULL ? "?)" : "");
+		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%.*s", SLICE_ARG(p->name),
+		            SLICE_ARG(slice_head(value, 200)), SLICE_ARG(did_you_mean(c, p->name)));
 	} else if (s->state == NOT_YET)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
 	else if (s->state == UNNEEDED)
@@ -91,13 +107,15 @@ static void check_service(struct conf *c, const struct conf_service *s) {
 		            "the command %.*s of %.*s/%s is understood but not acted on by this version", SLICE_ARG(s->command),
 		            SLICE_ARG(s->name), service_type_word(s->type));
 	else if (screen)
-		problem_add(&c->problems, PROBLEM_WARNING, s->where, "postscreen: smtpd answers here; tests before the greeting are not acted on by this version");
+		problem_add(&c->problems, PROBLEM_WARNING, s->where,
+		            "postscreen: smtpd answers here; tests before the greeting are not acted on by this version");
 }
 
 void check_names(struct conf *c) {
 	if (!c->main_is_embedded && c->main_raws[SET_compatibility_level].text.at == NULL)
 		problem_add(&c->problems, PROBLEM_WARNING, (struct place){ c->main_path, 0 },
-		            "compatibility_level is not set: the defaults of level 0 apply (for those of today: compatibility_level = 3.11)");
+		            "compatibility_level is not set: the defaults of level 0 apply "
+		            "(for those of today: compatibility_level = 3.11)");
 	mention_all(c);
 	for (size_t i = 0; i < c->params_count; i++)
 		if (c->main_raws[i].text.at != NULL) check_name(c, c->params[i], c->main_raws[i].text, c->main_raws[i].where);
@@ -116,21 +134,25 @@ static const struct word_list {
 	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 };
 
+/* Is the setting set on the service's own line? */
+static bool is_own(const struct conf_view *v, enum setting_id id) {
+	return v->service != NULL && v->raws[id].text.at != v->conf->main.raws[id].text.at;
+}
+
 static void check_words(const struct conf_view *v, const struct word_list *l) {
 	struct conf *c = v->conf;
 	const struct raw *raw = &v->raws[l->id];
-	if (raw->text.at == NULL || (v->service != NULL && raw->text.at == c->main.raws[l->id].text.at)) return;
-	size_t count;
-	const struct slice *words = conf_list(v, l->id, &count);
-	for (size_t i = 0; i < count; i++) {
-		struct slice word = words[i], rest = slice_of(l->words);
+	if (raw->text.at == NULL || (v->service != NULL && !is_own(v, l->id))) return;
+	struct slice text = conf_text(v, l->id);
+	for (struct slice given; (given = slice_word(&text, ", \t\r\n:")).len > 0;) {
+		struct slice word = given, rest = slice_of(l->words);
 		while (word.len > 0 && l->prefixes[0] != '\0' && strchr(l->prefixes, word.at[0]) != NULL && word.at[0] != '\0')
 			word = slice_skip(word, 1);
 		bool known = false;
 		for (struct slice one; !known && (one = slice_word(&rest, " ")).len > 0;) known = slice_same(one, word);
 		if (!known)
-			problem_add(&c->problems, PROBLEM_ERROR, raw->where, "invalid %s value: %.*s (expected words of: %s)", setting_of(l->id)->name,
-			            SLICE_ARG(words[i]), l->words);
+			problem_add(&c->problems, PROBLEM_ERROR, raw->where, "invalid %s value: %.*s (expected words of: %s)",
+			            setting_of(l->id)->name, SLICE_ARG(given), l->words);
 	}
 }
 
@@ -139,7 +161,8 @@ static void check_words(const struct conf_view *v, const struct word_list *l) {
 /* Does a list of restrictions refuse strangers for certain? (Postfix's rule: one of these words before any `permit`.) */
 static bool refuses(const struct conf_view *v, struct slice list, unsigned depth) {
 	static const char *const refusals[] = {
-		"reject_unauth_destination", "defer_unauth_destination", "reject", "defer", "defer_if_permit", "check_relay_domains",
+		"reject_unauth_destination", "defer_unauth_destination", "reject", "defer",
+		"defer_if_permit",           "check_relay_domains",
 	};
 	for (struct slice word; (word = slice_word(&list, ", \t\r\n")).len > 0;) {
 		if (slice_same(word, S("permit"))) return false;
@@ -163,8 +186,9 @@ static void check_relay(const struct conf_view *v, struct place where) {
 		if (v->raws[lists[i]].text.at != NULL && v->raws[lists[i]].where.line > 0) where = v->raws[lists[i]].where;
 	}
 	problem_add(&v->conf->problems, PROBLEM_ERROR, where,
-	            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
-	            "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains");
+	            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+	            "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+	            "check_relay_domains");
 }
 
 static void check_numbers(const struct conf_view *v) {
@@ -176,9 +200,10 @@ static void check_numbers(const struct conf_view *v) {
 	size_t count;
 	const struct slice *hops = conf_list(v, SET_relayhost, &count);
 	for (size_t i = 0; i < count; i++)
-		if ((slice_ends(hops[i], S(":465")) || slice_ends(hops[i], S(":smtps"))) && !conf_bool(v, SET_smtp_tls_wrappermode))
-			problem_add(&c->problems, PROBLEM_WARNING, raws[SET_relayhost].where, "relayhost %.*s: port 465 needs smtp_tls_wrappermode = yes",
-			            SLICE_ARG(hops[i]));
+		if ((slice_ends(hops[i], S(":465")) || slice_ends(hops[i], S(":smtps"))) &&
+		    !conf_bool(v, SET_smtp_tls_wrappermode))
+			problem_add(&c->problems, PROBLEM_WARNING, raws[SET_relayhost].where,
+			            "relayhost %.*s: port 465 needs smtp_tls_wrappermode = yes", SLICE_ARG(hops[i]));
 }
 
 void check_values(struct conf *c) {
@@ -192,10 +217,10 @@ void check_values(struct conf *c) {
 			for (size_t i = 0; i < LEN(word_lists); i++) check_words(v, &word_lists[i]);
 		if (s->role != SERVICE_SMTPD) continue;
 		any = true;
-		bool own = v->raws[SET_smtpd_relay_restrictions].text.at != c->main.raws[SET_smtpd_relay_restrictions].text.at ||
-		           v->raws[SET_smtpd_recipient_restrictions].text.at != c->main.raws[SET_smtpd_recipient_restrictions].text.at;
+		bool own = is_own(v, SET_smtpd_relay_restrictions) || is_own(v, SET_smtpd_recipient_restrictions);
 		if (own) check_relay(v, s->where);
 		else if (!main_checked) check_relay(&c->main, (struct place){ c->main_path, 0 }), main_checked = true;
 	}
-	if (!any) problem_add(&c->problems, PROBLEM_INFO, (struct place){ c->master_path, 0 }, "no service takes mail by SMTP");
+	if (!any)
+		problem_add(&c->problems, PROBLEM_INFO, (struct place){ c->master_path, 0 }, "no service takes mail by SMTP");
 }

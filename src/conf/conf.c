@@ -9,9 +9,9 @@ const char conf_default_main_cf[] = "compatibility_level = 3.11\n";
 const char conf_default_master_cf[] =
 	"smtp        inet n - n - - smtpd\n"
 	"submission  inet n - n - - smtpd\n"
-	"  -o syslog_name=$syslog_name/submission -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes\n"
+	"  -o syslog_name=hato/submission -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes\n"
 	"submissions inet n - n - - smtpd\n"
-	"  -o syslog_name=$syslog_name/submissions -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
+	"  -o syslog_name=hato/submissions -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
 	"imap        inet n - n - - imapd\n"
 	"imaps       inet n - n - - imapd\n"
 	"  -o imapd_tls_wrappermode=yes\n"
@@ -61,7 +61,8 @@ static int build(struct conf *c) {
 	mainfile_read(c, main_cf);
 	services_read(&c->services, master_cf, c->master_path, &c->files, &c->problems);
 	for (size_t i = 0; i < c->services.count; i++)
-		for (size_t k = 0; k < c->services.at[i].overrides_count; k++) param_get(c, c->services.at[i].overrides[k].name);
+		for (size_t k = 0; k < c->services.at[i].overrides_count; k++)
+			param_get(c, c->services.at[i].overrides[k].name);
 	check_names(c);
 	evaluate_views(c);
 	check_values(c);
@@ -188,11 +189,15 @@ static const struct value *value_of(const struct conf_view *v, enum setting_id i
 	return &v->values[id];
 }
 
-struct slice conf_text(const struct conf_view *v, enum setting_id id) { return v->values[setting_id_of(setting_of(id))].text; }
+struct slice conf_text(const struct conf_view *v, enum setting_id id) {
+	return v->values[setting_id_of(setting_of(id))].text;
+}
 bool conf_bool(const struct conf_view *v, enum setting_id id) { return value_of(v, id, KIND_BOOL)->number != 0; }
 int64_t conf_number(const struct conf_view *v, enum setting_id id) { return value_of(v, id, KIND_NUMBER)->number; }
 int64_t conf_time_ms(const struct conf_view *v, enum setting_id id) { return value_of(v, id, KIND_TIME)->number; }
-uint64_t conf_size(const struct conf_view *v, enum setting_id id) { return (uint64_t)value_of(v, id, KIND_SIZE)->number; }
+uint64_t conf_size(const struct conf_view *v, enum setting_id id) {
+	return (uint64_t)value_of(v, id, KIND_SIZE)->number;
+}
 int conf_enum(const struct conf_view *v, enum setting_id id) { return (int)value_of(v, id, KIND_WORDS)->number; }
 
 const struct slice *conf_list(const struct conf_view *v, enum setting_id id, size_t *count) {

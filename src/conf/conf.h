@@ -10,7 +10,7 @@
 struct conf;
 
 struct conf_options {
-	const char *dir;                /* holds main.cf and master.cf; either may be missing: then conf_default_… is used */
+	const char *dir; /* holds main.cf and master.cf; either may be missing: then conf_default_… is used */
 	const struct slice *settings;   /* "name=value", stronger than main.cf: from the command line */
 	size_t settings_count;
 	const struct machine *machine;  /* NULL: ask this machine */
@@ -20,7 +20,8 @@ enum { CONF_GOOD, CONF_REFUSED };
  * error have their default). <0: a file is there and cannot be read. */
 int conf_load(const struct conf_options *options, struct conf **out) MUST_USE;
 /* The same from texts in memory (no file but those that main.cf names is read). */
-int conf_build(const struct conf_options *options, struct slice main_cf, struct slice master_cf, struct conf **out) MUST_USE;
+int conf_build(const struct conf_options *options, struct slice main_cf, struct slice master_cf,
+               struct conf **out) MUST_USE;
 struct conf *conf_keep(struct conf *c) NONNULL_RESULT;
 void conf_drop(struct conf **c);
 #define AUTO_CONF AUTO(conf_drop)

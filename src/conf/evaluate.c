@@ -80,7 +80,7 @@ static int read_origin(struct conf_view *v, const struct setting *s, struct slic
 	if (r == SOURCE_ABSENT) return fail("%s: %.*s: no such file", s->name, SLICE_ARG(*text));
 	struct slice line = slice_trim(slice_cut(&content, '\n'));
 	if (line.len == 0) return fail("%s: %.*s: the first line is empty", s->name, SLICE_ARG(*text));
-	*text = line;
+	*text = arena_slice(&v->conf->mem, line);
 	return 0;
 }
 
@@ -92,7 +92,8 @@ static bool names_parents(struct conf_view *v, const struct setting *s) {
 }
 
 /* Faults of a list are reported where they stand; what is left out of a default was told for the setting it comes from. */
-static void read_patterns(struct conf_view *v, const struct setting *s, struct place where, bool given, struct value *out) {
+static void read_patterns(struct conf_view *v, const struct setting *s, struct place where, bool given,
+                          struct value *out) {
 	struct problems unheard = { .mem = &v->conf->mem };
 	struct problems *problems = given && s->state != NOT_YET ? &v->conf->problems : &unheard;
 	struct slice text = out->text;
@@ -120,7 +121,8 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	int r = value_read(out, s, text, &c->mem);
 	if (r < 0) return -1;
 	if (r == VALUE_EXTENSION)
-		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where, "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
+		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where, "%s: Postfix takes no suffix in a size: %.*s",
+		            s->name, SLICE_ARG(text));
 	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS) read_patterns(v, s, v->raws[p->id].where, given, out);
 	return 0;
 }
@@ -129,17 +131,31 @@ static void report(struct conf_view *v, const struct param *p, bool given) {
 	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state == OLD;
 	struct place where = v->raws[p->id].where;
 	if (!given) where = (struct place){ v->conf->main_path, 0 };
-	if (is_new(v, p->id)) problem_add(&v->conf->problems, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
+	if (is_new(v, p->id))
+		problem_add(&v->conf->problems, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
+}
+
+/* A service shares what main.cf says with it, unless a $name in there may lead to one of its own settings. */
+static bool is_shared(const struct conf_view *v, const struct param *p) {
+	if (v->service == NULL || is_new(v, p->id)) return false;
+	struct slice text = v->raws[p->id].text;
+	if (text.at == NULL && p->setting != NULL) text = slice_of(p->setting->fallback);
+	return text.at != NULL && slice_find(text, '$') == text.len;
 }
 
 static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 	struct value *out = &v->values[p->id];
 	const struct raw *raw = &v->raws[p->id];
 	bool given = raw->text.at != NULL;
+	if (is_shared(v, p)) {
+		*out = v->conf->main.values[p->id];
+		return;
+	}
 	if (given && try_value(v, p, raw->text, true, out) == 0) return;
 	if (given) report(v, p, true);
 	struct slice fallback = S("");
-	if (p->setting != NULL) fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : compute(v, p->id);
+	if (p->setting != NULL)
+		fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : compute(v, p->id);
 	if (try_value(v, p, fallback, false, out) == 0) return;
 	if (!given) report(v, p, false);
 	*out = (struct value){ .text = S("") };
@@ -147,7 +163,8 @@ static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 
 int evaluate(struct conf_view *v, const struct param *p, struct slice *out) {
 	uint8_t *state = &v->states[p->id];
-	if (*state == UNDER_WAY) return fail("unreasonable macro call nesting: \"%.*s\" refers to itself", SLICE_ARG(p->name));
+	if (*state == UNDER_WAY)
+		return fail("unreasonable macro call nesting: \"%.*s\" refers to itself", SLICE_ARG(p->name));
 	if (*state == NOT_EVALUATED) {
 		*state = UNDER_WAY;
 		evaluate_fresh(v, p);

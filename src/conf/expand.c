@@ -160,7 +160,7 @@ static int expand_reference(const struct expand_ops *e, struct slice s, struct b
 	while (len < s.len && name_byte(s.at[len])) len++;
 	struct slice name = slice_head(s, len);
 	s = skip_blanks(slice_skip(s, len));
-	if (name.len == 0) return fail("empty macro name: \"%.*s\"", SLICE_ARG(slice_head(whole, 40)));
+	if (name.len == 0) return fail("empty macro name: \"${%.*s}\"", SLICE_ARG(slice_head(whole, 40)));
 	if (s.len == 0) return e->value(e->ctx, name, out) < 0 ? -1 : 0;
 	if (s.at[0] != '?' && s.at[0] != ':') return syntax("attribute name syntax error", name, s);
 	AUTO_BUF struct buf value = BUF(EXPAND_LIMIT);

@@ -56,7 +56,8 @@ static bool address_of(const struct ifaddrs *a, struct machine_address *out, str
 }
 
 void machine_ask(struct machine *out, struct arena *mem) {
-	struct machine m = { .host = host_name(mem), .addresses = arena_array(mem, ADDRESSES_MOST, sizeof(m.addresses[0])) };
+	struct machine m = { .host = host_name(mem),
+		                 .addresses = arena_array(mem, ADDRESSES_MOST, sizeof(m.addresses[0])) };
 	struct ifaddrs *all = NULL;
 	if (getifaddrs(&all) == 0) {
 		for (const struct ifaddrs *a = all; a != NULL && m.addresses_count < ADDRESSES_MOST; a = a->ifa_next)
@@ -78,7 +79,8 @@ static bool is_same_address(struct slice address, struct slice word) {
 	if (word.len >= sizeof(text)) return false;
 	memcpy(text, word.at, word.len);
 	text[word.len] = '\0';
-	return inet_pton(address.len == 4 ? AF_INET : AF_INET6, text, bytes) == 1 && memcmp(bytes, address.at, address.len) == 0;
+	return inet_pton(address.len == 4 ? AF_INET : AF_INET6, text, bytes) == 1 &&
+	       memcmp(bytes, address.at, address.len) == 0;
 }
 
 static bool is_wanted(struct slice address, struct slice interfaces, struct slice protocols) {
@@ -88,7 +90,8 @@ static bool is_wanted(struct slice address, struct slice interfaces, struct slic
 	if (!family) return false;
 	for (struct slice word; (word = slice_word(&interfaces, ", \t\r\n")).len > 0;) {
 		if (slice_same(word, S("all"))) return true;
-		if ((slice_same(word, S("loopback-only")) || slice_same(word, S("localhost"))) && is_loopback(address)) return true;
+		if ((slice_same(word, S("loopback-only")) || slice_same(word, S("localhost"))) && is_loopback(address))
+			return true;
 		if (is_same_address(address, word)) return true;
 	}
 	return false;
@@ -102,8 +105,14 @@ static uint32_t style_bits(const struct machine_address *a, struct slice style) 
 	return first < 128 ? 8 : first < 192 ? 16 : first < 224 ? 24 : 32;
 }
 
-struct slice machine_networks(const struct machine *m, struct slice style, struct slice interfaces, struct slice protocols,
-                              struct arena *mem) {
+static bool has_word(struct slice text, struct slice word) {
+	for (struct slice one; (one = slice_word(&text, " ")).len > 0;)
+		if (slice_eq(one, word)) return true;
+	return false;
+}
+
+struct slice machine_networks(const struct machine *m, struct slice style, struct slice interfaces,
+                              struct slice protocols, struct arena *mem) {
 	AUTO_BUF struct buf out = BUF(KIB(64));
 	for (size_t i = 0; i < m->addresses_count; i++) {
 		const struct machine_address *a = &m->addresses[i];
@@ -113,10 +122,11 @@ struct slice machine_networks(const struct machine *m, struct slice style, struc
 		uint8_t bytes[16];
 		char text[INET6_ADDRSTRLEN], item[INET6_ADDRSTRLEN + 8];
 		memcpy(bytes, a->address.at, len);
-		for (uint32_t bit = bits; bit < len * 8; bit++) bytes[bit / 8] = (uint8_t)(bytes[bit / 8] & ~(1u << (7 - bit % 8)));
+		for (uint32_t bit = bits; bit < len * 8; bit++)
+			bytes[bit / 8] = (uint8_t)(bytes[bit / 8] & ~(1u << (7 - bit % 8)));
 		inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, text, sizeof(text));
 		snprintf(item, sizeof(item), len == 4 ? "%s/%u" : "[%s]/%u", text, bits);
-		if (slice_search(buf_slice(&out), slice_of(item)) == out.len) buf_addf(&out, "%s%s", out.len > 0 ? " " : "", item);
+		if (!has_word(buf_slice(&out), slice_of(item))) buf_addf(&out, "%s%s", out.len > 0 ? " " : "", item);
 	}
 	return arena_slice(mem, buf_slice(&out));
 }

@@ -16,8 +16,8 @@ struct machine {
 void machine_ask(struct machine *out, struct arena *mem);
 /* "a/32 [b]/128 …": the networks that mynetworks_style means. style: "host", "subnet" or "class"; interfaces:
  * inet_interfaces; protocols: inet_protocols. Host names in interfaces other than localhost count for nothing here. */
-struct slice machine_networks(const struct machine *m, struct slice style, struct slice interfaces, struct slice protocols,
-                              struct arena *mem);
+struct slice machine_networks(const struct machine *m, struct slice style, struct slice interfaces,
+                              struct slice protocols, struct arena *mem);
 void machine_address_pack(struct buf *b, const struct machine_address *v);
 void machine_address_unpack(struct unwire *w, struct machine_address *v);
 void machine_pack(struct buf *b, const struct machine *v);

@@ -49,7 +49,8 @@ static void read_assignment(struct conf *c, struct slice line, struct place wher
 	struct param *p = param_get(c, name);
 	struct raw *raw = &c->main_raws[p->id];
 	if (raw->text.at != NULL && where.file.len > 0)
-		problem_add(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s", SLICE_ARG(name), SLICE_ARG(raw->text));
+		problem_add(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s", SLICE_ARG(name),
+		            SLICE_ARG(slice_head(raw->text, 1000)));
 	*raw = (struct raw){ arena_slice(&c->mem, slice_trim(slice_skip(line, equals + 1))), where };
 }
 

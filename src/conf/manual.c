@@ -123,7 +123,7 @@ static void put_setting(FILE *out, const struct setting *s) {
 	fputs(")\n.br\n", out);
 	put_text(out, s->doc);
 	fputc('\n', out);
-	if (states[s->state] != NULL) fprintf(out, ".Em %s\n", states[s->state]);
+	if (states[s->state] != NULL) fprintf(out, ".Em \"%s\"\n", states[s->state]);
 }
 
 void conf_manual(FILE *out) {

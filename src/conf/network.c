@@ -25,7 +25,8 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 static void walk_file(struct walk *w, struct slice path, bool except, struct place where, unsigned depth) {
 	struct slice text = SLICE_NONE, line;
 	if (depth == INCLUDE_DEPTH) {
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: files include each other more than %d deep", w->name, INCLUDE_DEPTH);
+		problem_add(w->problems, PROBLEM_ERROR, where, "%s: files include each other more than %d deep", w->name,
+		            INCLUDE_DEPTH);
 		return;
 	}
 	int r = source_read(w->files, path, &text);
@@ -43,7 +44,8 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 	for (struct slice word; (word = slice_word(&text, WORD_BREAKS)).len > 0;) {
 		bool not = except;
 		for (; word.len > 0 && word.at[0] == '!'; word = slice_skip(word, 1)) not = !not;
-		if (w->count++ == PATTERNS_MOST) problem_add(w->problems, PROBLEM_ERROR, where, "%s: more than %d words", w->name, PATTERNS_MOST);
+		if (w->count++ == PATTERNS_MOST)
+			problem_add(w->problems, PROBLEM_ERROR, where, "%s: more than %d words", w->name, PATTERNS_MOST);
 		if (w->count > PATTERNS_MOST) return;
 		if (word.len == 0) problem_add(w->problems, PROBLEM_ERROR, where, "%s: no pattern after \"!\"", w->name);
 		else if (word.at[0] == '/') walk_file(w, word, not, where, depth);
@@ -54,11 +56,11 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 /* Left out safely when it would let somebody in; leaving out an exception would let in more than was asked for. */
 static void not_yet(struct walk *w, struct slice word, bool except, struct place where, const char *what) {
 	if (except)
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: %s after \"!\" is not acted on by this version: !%.*s", w->name, what,
-		            SLICE_ARG(word));
+		problem_add(w->problems, PROBLEM_ERROR, where, "%s: %s after \"!\" is not acted on by this version: !%.*s",
+		            w->name, what, SLICE_ARG(word));
 	else
-		problem_add(w->problems, PROBLEM_WARNING, where, "%s: %s is understood but not acted on by this version: %.*s", w->name,
-		            what, SLICE_ARG(word));
+		problem_add(w->problems, PROBLEM_WARNING, where, "%s: %s is understood but not acted on by this version: %.*s",
+		            w->name, what, SLICE_ARG(word));
 }
 
 /* Grows the array at *at, doubling at powers of two. */
@@ -128,14 +130,16 @@ static void take_network(struct walk *w, struct slice word, bool except, struct 
 	if (!split_network(word, &address, &bits) || !read_address(address, n.address, &width)) {
 		bool numeric = word.at[0] == '[' || (ascii_digit(word.at[0]) && slice_find(word, '/') < word.len);
 		if (has_table_type(word)) not_yet(w, word, except, where, "a table");
-		else if (numeric) problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected address/bits)", w->name, SLICE_ARG(word));
+		else if (numeric)
+			problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected address/bits)",
+			            w->name, SLICE_ARG(word));
 		else not_yet(w, word, except, where, "a host name");
 		return;
 	}
 	length = width;
 	if (bits.at != NULL && !slice_number(bits, width, &length)) {
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected 0 to %u bits)", w->name,
-		            SLICE_ARG(word), width);
+		problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected 0 to %u bits)",
+		            w->name, SLICE_ARG(word), width);
 		return;
 	}
 	n.bits = (uint8_t)(length + (128 - width));

@@ -3,11 +3,9 @@
  * reload, to the terminal for `hato check`, nowhere in a child process that got a configuration already reported on. */
 #include "conf/problem.h"
 
-#define KEPT 1000
-
 void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
 	if (level == PROBLEM_ERROR) p->errors++;
-	if (p->count == KEPT) return;
+	if (p->count == PROBLEMS_KEPT) return;
 	AUTO_BUF struct buf text = BUF(KIB(4));
 	va_list args;
 	va_start(args, format);

@@ -28,7 +28,9 @@ struct place {
 	struct slice file;
 	unsigned line;
 };
-/* At most 1000 are kept, so that a hostile file cannot fill memory; errors are counted beyond that. */
-void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...) PRINTF_LIKE(4, 5);
+#define PROBLEMS_KEPT 1000
+/* At most PROBLEMS_KEPT are kept, so that a hostile file cannot fill memory; errors are counted beyond that. */
+void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 /* "FILE, line N: TEXT", with "error: ", "warning: " or "info: " before it. */
 void problem_line(struct buf *out, const struct problem *p);

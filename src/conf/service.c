@@ -32,9 +32,9 @@ static const struct port {
 	const char *word;
 	uint16_t port;
 } ports[] = {
-	{ "smtp", 25 },  { "submission", 587 }, { "submissions", 465 }, { "smtps", 465 }, { "ssmtp", 465 }, { "lmtp", 24 },
-	{ "imap", 143 }, { "imap2", 143 },      { "imaps", 993 },       { "pop3", 110 },  { "pop3s", 995 }, { "sieve", 4190 },
-	{ "http", 80 },  { "https", 443 },
+	{ "smtp", 25 },   { "submission", 587 }, { "submissions", 465 }, { "smtps", 465 }, { "ssmtp", 465 },
+	{ "lmtp", 24 },   { "imap", 143 },       { "imap2", 143 },       { "imaps", 993 }, { "pop3", 110 },
+	{ "pop3s", 995 }, { "sieve", 4190 },     { "http", 80 },         { "https", 443 },
 };
 
 struct reader {
@@ -46,7 +46,8 @@ struct reader {
 };
 
 static bool bad_field(struct reader *r, const char *field, struct slice value, const char *expected) {
-	problem_add(r->p, PROBLEM_ERROR, r->where, "field \"%s\": bad value: \"%.*s\" (expected %s)", field, SLICE_ARG(value), expected);
+	problem_add(r->p, PROBLEM_ERROR, r->where, "field \"%s\": bad value: \"%.*s\" (expected %s)", field,
+	            SLICE_ARG(value), expected);
 	return false;
 }
 
@@ -84,13 +85,14 @@ static bool read_endpoint(struct reader *r) {
 	if (colon < name.len) {
 		host = slice_head(name, colon);
 		port = slice_skip(name, colon + 1);
-		if (host.len > 1 && host.at[0] == '[' && host.at[host.len - 1] == ']') host = slice_from(host.at + 1, host.len - 2);
+		if (host.len > 1 && host.at[0] == '[' && host.at[host.len - 1] == ']')
+			host = slice_from(host.at + 1, host.len - 2);
 		if (slice_find(host, '[') < host.len || slice_find(host, ']') < host.len) port = SLICE_NONE;
 	}
 	r->s.host = host;
 	if (read_port(r, port, &r->s.port)) return true;
-	problem_add(r->p, PROBLEM_ERROR, r->where, "bad hostname or network address: %.*s (expected port, host:port or [address]:port)",
-	            SLICE_ARG(name));
+	problem_add(r->p, PROBLEM_ERROR, r->where,
+	            "bad hostname or network address: %.*s (expected port, host:port or [address]:port)", SLICE_ARG(name));
 	return false;
 }
 
@@ -135,15 +137,15 @@ static bool read_command(struct reader *r) {
 	r->s.role = SERVICE_UNKNOWN;
 	size_t best = 3;
 	const char *near = NULL;
-	for (size_t i = 0; i < LEN(commands); i++) {
+	for (size_t i = 0; i < LEN(commands) && best > 0; i++) {
 		size_t distance = word_distance(word, slice_of(commands[i].word), best - 1);
 		if (distance < best) near = commands[i].word, best = distance;
 		if (distance == 0) r->s.role = commands[i].role;
 	}
 	if (r->s.role == SERVICE_UNKNOWN)
-		problem_add(r->p, PROBLEM_WARNING, r->where, "unknown command \"%.*s\"%s%s%s: the service %.*s/%s is left out", SLICE_ARG(word),
-		            near != NULL ? " (did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?)" : "",
-		            SLICE_ARG(r->s.name), type_words[r->s.type]);
+		problem_add(r->p, PROBLEM_WARNING, r->where, "unknown command \"%.*s\"%s%s%s: the service %.*s/%s is left out",
+		            SLICE_ARG(word), near != NULL ? " (did you mean \"" : "", near != NULL ? near : "",
+		            near != NULL ? "\"?)" : "", SLICE_ARG(r->s.name), type_words[r->s.type]);
 	return true;
 }
 
@@ -167,9 +169,11 @@ static struct slice next_argument(struct reader *r) {
 static void read_override(struct reader *r, struct slice text, struct conf_override *out, size_t *count) {
 	size_t equals = slice_find(text, '=');
 	struct slice name = slice_trim(slice_head(text, equals));
-	if (name.len == 0) problem_add(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
+	if (name.len == 0)
+		problem_add(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
 	else if (equals == text.len)
-		problem_add(r->p, PROBLEM_ERROR, r->where, "missing '=' after attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
+		problem_add(r->p, PROBLEM_ERROR, r->where, "missing '=' after attribute name: \"%.*s\"",
+		            SLICE_ARG(slice_head(text, 80)));
 	else out[(*count)++] = (struct conf_override){ name, slice_trim(slice_skip(text, equals + 1)) };
 }
 
@@ -184,7 +188,8 @@ static void read_arguments(struct reader *r) {
 		must(r->s.args_count + r->s.overrides_count < most);
 		options = options && word.len > 1 && word.at[0] == '-';
 		if (options && slice_eq(word, S("-o"))) read_override(r, next_argument(r), overrides, &r->s.overrides_count);
-		else if (options && slice_starts(word, S("-o"))) read_override(r, slice_skip(word, 2), overrides, &r->s.overrides_count);
+		else if (options && slice_starts(word, S("-o")))
+			read_override(r, slice_skip(word, 2), overrides, &r->s.overrides_count);
 		else args[r->s.args_count++] = word;
 	}
 	r->s.overrides = overrides;
@@ -196,14 +201,17 @@ static bool read_service(struct reader *r) {
 	size_t fields = 0;
 	while (fields < 8 && slice_word(&probe, BLANKS).len > 0) fields++;
 	if (fields < 8) {
-		problem_add(r->p, PROBLEM_ERROR, r->where,
-		            "bad field count: %zu instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command", fields);
+		problem_add(
+			r->p, PROBLEM_ERROR, r->where,
+			"bad field count: %zu instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command",
+			fields);
 		return false;
 	}
 	r->rest = r->s.text;
 	r->s.name = slice_word(&r->rest, BLANKS);
-	if (!read_type(r) || !read_yes_no(r, "private", &r->s.private_) || !read_yes_no(r, "unprivileged", &r->s.unprivileged) ||
-	    !read_yes_no(r, "chroot", &r->s.chroot) || !read_wakeup(r) || !read_maxproc(r) || !read_command(r))
+	if (!read_type(r) || !read_yes_no(r, "private", &r->s.private_) ||
+	    !read_yes_no(r, "unprivileged", &r->s.unprivileged) || !read_yes_no(r, "chroot", &r->s.chroot) ||
+	    !read_wakeup(r) || !read_maxproc(r) || !read_command(r))
 		return false;
 	if (r->s.type == SERVICE_INET && !read_endpoint(r)) return false;
 	read_arguments(r);
@@ -214,8 +222,9 @@ static bool read_service(struct reader *r) {
 static bool add_service(struct services *out, const struct conf_service *s, struct problems *p) {
 	for (size_t i = 0; i < out->count; i++) {
 		if (out->at[i].type != s->type || !slice_eq(out->at[i].name, s->name)) continue;
-		problem_add(p, PROBLEM_WARNING, s->where, "duplicate master.cf entry for service \"%.*s\" (%s) -- using the last entry",
-		            SLICE_ARG(s->name), type_words[s->type]);
+		problem_add(p, PROBLEM_WARNING, s->where,
+		            "duplicate master.cf entry for service \"%.*s\" (%s) -- using the last entry", SLICE_ARG(s->name),
+		            type_words[s->type]);
 		out->at[i] = *s;
 		out->at[i].index = i;
 		return true;
@@ -227,7 +236,8 @@ static bool add_service(struct services *out, const struct conf_service *s, stru
 	return true;
 }
 
-void services_read(struct services *out, struct slice text, struct slice path, struct sources *files, struct problems *p) {
+void services_read(struct services *out, struct slice text, struct slice path, struct sources *files,
+                   struct problems *p) {
 	*out = (struct services){ arena_array(p->mem, SERVICES_LIMIT, sizeof(out->at[0])), 0 };
 	struct logical_lines lines = { .rest = text };
 	struct reader r = { .files = files, .p = p, .where = { .file = path } };

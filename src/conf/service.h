@@ -45,6 +45,7 @@ struct services {
 };
 #define SERVICES_LIMIT 256
 /* Reads all lines; faulty ones are reported and left out. mem of problems holds everything. */
-void services_read(struct services *out, struct slice text, struct slice path, struct sources *files, struct problems *p);
+void services_read(struct services *out, struct slice text, struct slice path, struct sources *files,
+                   struct problems *p);
 /* "inet", "unix", … */
 const char *service_type_word(enum service_type type);

@@ -88,7 +88,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit) {
 const struct setting *setting_nearest(struct slice name) {
 	size_t best = (name.len < 6 ? 1 : 2) + 1;
 	const struct setting *nearest = NULL;
-	for (size_t i = 0; i < LEN(settings); i++) {
+	for (size_t i = 0; i < LEN(settings) && best > 0; i++) {
 		size_t distance = word_distance(name, slice_of(settings[i].name), best - 1);
 		if (distance >= best) continue;
 		best = distance;

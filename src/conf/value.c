@@ -18,7 +18,8 @@ static int read_level(struct value *out, const struct setting *s, struct slice t
 	for (struct slice rest = text; rest.at != NULL; parts++)
 		if (parts == 3 || !slice_number(slice_cut(&rest, '.'), INT_MAX, &number)) parts = 4, rest = SLICE_NONE;
 	if (parts < 1 || parts > 3)
-		return fail("malformed compatibility level syntax: \"%.*s\" in %s (expected a release such as 3.11)", SLICE_ARG(text), s->name);
+		return fail("malformed compatibility level syntax: \"%.*s\" in %s (expected a release such as 3.11)",
+		            SLICE_ARG(text), s->name);
 	return VALUE_GOOD;
 }
 
@@ -64,8 +65,9 @@ bool time_read(struct slice text, char unit, int64_t *ms) {
 static int read_time(struct value *out, const struct setting *s, struct slice text, struct arena *mem) {
 	(void)mem;
 	if (!time_read(text, s->unit, &out->number))
-		return fail("parameter %s: bad time value or unit: %.*s (expected a number with s, m, h, d or w; without, %c is meant)", s->name,
-		            SLICE_ARG(text), s->unit);
+		return fail(
+			"parameter %s: bad time value or unit: %.*s (expected a number with s, m, h, d or w; without, %c is meant)",
+			s->name, SLICE_ARG(text), s->unit);
 	return VALUE_GOOD;
 }
 
@@ -102,7 +104,8 @@ static int read_words(struct value *out, const struct setting *s, struct slice t
 
 /* The next word, { text } being one, without its braces. False: no partner for a brace. */
 static bool list_word(struct slice *rest, struct slice *out) {
-	while (rest->len > 0 && strchr(WORD_BREAKS, rest->at[0]) != NULL && rest->at[0] != '\0') *rest = slice_skip(*rest, 1);
+	while (rest->len > 0 && strchr(WORD_BREAKS, rest->at[0]) != NULL && rest->at[0] != '\0')
+		*rest = slice_skip(*rest, 1);
 	size_t level = 0, i = 0;
 	for (; i < rest->len && (level > 0 || rest->at[i] == '\0' || strchr(WORD_BREAKS, rest->at[i]) == NULL); i++) {
 		if (rest->at[i] == '{') level++;
@@ -111,7 +114,8 @@ static bool list_word(struct slice *rest, struct slice *out) {
 	if (level > 0) return false;
 	struct slice word = slice_head(*rest, i);
 	*rest = slice_skip(*rest, i);
-	if (word.len >= 2 && word.at[0] == '{' && word.at[word.len - 1] == '}') word = slice_trim(slice_from(word.at + 1, word.len - 2));
+	if (word.len >= 2 && word.at[0] == '{' && word.at[word.len - 1] == '}')
+		word = slice_trim(slice_from(word.at + 1, word.len - 2));
 	*out = word;
 	return true;
 }
@@ -120,7 +124,8 @@ static int read_list(struct value *out, const struct setting *s, struct slice te
 	size_t count = 0;
 	struct slice word;
 	for (struct slice rest = text; rest.len > 0; count++)
-		if (!list_word(&rest, &word)) return fail("missing '}' in \"%.*s\" of %s", SLICE_ARG(slice_head(text, 80)), s->name);
+		if (!list_word(&rest, &word))
+			return fail("missing '}' in \"%.*s\" of %s", SLICE_ARG(slice_head(text, 80)), s->name);
 	out->list.words = arena_array(mem, count + 1, sizeof(word));
 	out->list.count = 0;
 	for (struct slice rest = text; rest.len > 0 && list_word(&rest, &word);)

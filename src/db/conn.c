@@ -46,8 +46,9 @@ static enum db_cause cause_of(int code, int error) {
 }
 
 int conn_fail(struct db_conn *c, const char *what) {
+	int error = errno; /* SQLite does not keep that of a failed write to the log */
 	int code = sqlite3_extended_errcode(c->sqlite);
-	enum db_cause cause = cause_of(code, sqlite3_system_errno(c->sqlite));
+	enum db_cause cause = cause_of(code, sqlite3_system_errno(c->sqlite) != 0 ? sqlite3_system_errno(c->sqlite) : error);
 	if (cause == DB_CAUSE_BUSY) return cause_fail(cause, "%s: another process keeps it locked (end long-running hato commands)", c->db->path);
 	if (cause == DB_CAUSE_FULL) return cause_fail(cause, "%s: disk full (make room)", c->db->path);
 	return cause_fail(cause, "%s: %s (%d): %s", c->db->path, sqlite3_errmsg(c->sqlite), code, what);

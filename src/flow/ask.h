@@ -49,10 +49,10 @@ struct account_ask {
 #define ACCOUNT_ASK_FIELDS(F) F(text, login)
 struct account_answer {
 	bool granted;
-	uint64_t account;
+	int64_t account;
 	struct slice name; /* the account's address */
 };
-#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(u64, account) F(text, name)
+#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(i64, account) F(text, name)
 int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer);
 
 struct accept_recipient {
@@ -93,11 +93,12 @@ int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struc
 enum session_protocol { SESSION_IMAP };
 struct session_ask {
 	uint32_t protocol;
-	uint64_t account, session;
+	int64_t account;
+	uint64_t session;
 	struct slice login, tag, remote;
 	bool tls;
 };
-#define SESSION_ASK_FIELDS(F) F(u32, protocol) F(u64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
+#define SESSION_ASK_FIELDS(F) F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
 struct session_answer {
 	bool open;
 };

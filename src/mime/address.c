@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The envelope's side of addresses: one small grammar, read exactly. Dots in odd places (a..b@docomo) are let through and
- * quoted on the way out: such mailboxes exist in numbers, and RFC 5321 leaves the local part to its domain. */
+/* The envelope's side of addresses: one small grammar, read exactly. Dots in odd places (a..b@docomo) are let through
+ * and quoted on the way out: such mailboxes exist in numbers, and RFC 5321 leaves the local part to its domain. */
 #include "mime/address.h"
 
 #include <arpa/inet.h>
@@ -12,7 +12,8 @@
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, MAILBOX_MAX = 254, LABEL_MAX = 63, PATH_BYTES_MAX = 2048 };
 
 static bool is_atext(char c) {
-	return ascii_alpha(c) || ascii_digit(c) || (unsigned char)c >= 0x80 || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return ascii_alpha(c) || ascii_digit(c) || (unsigned char)c >= 0x80 ||
+		(c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 static bool label_valid(struct slice label, bool utf8) {
@@ -82,7 +83,8 @@ static bool take_dotted(struct slice *rest, unsigned flags, struct slice *out) {
 	size_t n = 0;
 	bool odd_dot = false;
 	for (; n < rest->len && (is_atext(rest->at[n]) || rest->at[n] == '.'); n++)
-		if (rest->at[n] == '.') odd_dot = odd_dot || n == 0 || n + 1 == rest->len || rest->at[n - 1] == '.' || rest->at[n + 1] == '@';
+		if (rest->at[n] == '.' && (n == 0 || n + 1 == rest->len || rest->at[n - 1] == '.' || rest->at[n + 1] == '@'))
+			odd_dot = true;
 	if (n == 0 || (odd_dot && (flags & ADDRESS_STRICT) != 0)) return false;
 	*out = slice_head(*rest, n);
 	*rest = slice_skip(*rest, n);
@@ -124,7 +126,8 @@ static bool skip_route(struct slice *rest, unsigned flags) {
 
 static enum address_answer take_mailbox(struct slice *rest, unsigned flags, struct arena *mem, struct mailbox *out) {
 	struct mailbox m = { SLICE_NONE, SLICE_NONE };
-	if (rest->len != 0 && rest->at[0] == '"' ? !take_quoted(rest, mem, &m.local) : !take_dotted(rest, flags, &m.local)) return ADDRESS_BAD;
+	bool quoted = rest->len != 0 && rest->at[0] == '"';
+	if (quoted ? !take_quoted(rest, mem, &m.local) : !take_dotted(rest, flags, &m.local)) return ADDRESS_BAD;
 	bool utf8 = (flags & ADDRESS_UTF8) != 0;
 	if (utf8 ? !utf8_valid(m.local) : !slice_is_ascii(m.local)) return ADDRESS_BAD;
 	if (m.local.len > ((flags & ADDRESS_LONG_LOCAL) != 0 ? (size_t)MAILBOX_MAX : (size_t)LOCAL_MAX)) return ADDRESS_BAD;
@@ -133,6 +136,7 @@ static enum address_answer take_mailbox(struct slice *rest, unsigned flags, stru
 		*rest = slice_skip(*rest, 1);
 		if (!take_domain(rest, flags, &m.domain) || m.local.len + 1 + m.domain.len > MAILBOX_MAX) return ADDRESS_BAD;
 	}
+	if (!with_domain && m.local.len == 0) return ADDRESS_BAD; /* <""> must not look like <> */
 	*out = m;
 	if (with_domain) return ADDRESS_OK;
 	return slice_same(m.local, S("postmaster")) ? ADDRESS_POSTMASTER : ADDRESS_LOCAL_ONLY;
@@ -154,7 +158,8 @@ static enum address_answer take_path(struct slice *rest, unsigned flags, struct 
 	return r;
 }
 
-enum address_answer address_parse_path(struct slice text, unsigned flags, struct arena *mem, struct mailbox *out, struct slice *rest) {
+enum address_answer address_parse_path(struct slice text, unsigned flags, struct arena *mem, struct mailbox *out,
+	struct slice *rest) {
 	while (text.len != 0 && ascii_blank(text.at[0])) text = slice_skip(text, 1);
 	struct slice ahead = slice_head(text, PATH_BYTES_MAX);
 	struct mailbox m;

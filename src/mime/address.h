@@ -28,7 +28,8 @@ enum address_flag {
 	ADDRESS_STRICT = 2,     /* <> required, no a..b or .a or a. outside quotes (strict_rfc821_envelopes) */
 	ADDRESS_LONG_LOCAL = 4, /* local part limited by the 254 only: VERP and SRS make such addresses */
 };
-enum address_answer address_parse_path(struct slice text, unsigned flags, struct arena *mem, struct mailbox *out, struct slice *rest);
+enum address_answer address_parse_path(struct slice text, unsigned flags, struct arena *mem, struct mailbox *out,
+	struct slice *rest);
 /* The same for a bare mailbox that stands alone (settings, aliases, command lines): never a route. */
 enum address_answer address_parse(struct slice text, unsigned flags, struct arena *mem, struct mailbox *out);
 
@@ -38,16 +39,16 @@ void mailbox_add(struct buf *out, struct mailbox m);
 struct slice mailbox_text(struct arena *mem, struct mailbox m);
 bool mailbox_same(struct mailbox a, struct mailbox b); /* local part exact, domain without case */
 
-/* A host or mail domain: labels of letters, digits, hyphens inside and underscores, 1 to 63 bytes each, 255 together; not
- * digits and dots only. With utf8 also valid UTF-8 labels. An address literal is no domain. */
+/* A host or mail domain: labels of letters, digits, hyphens inside and underscores, 1 to 63 bytes each, 255 together;
+ * not digits and dots only. With utf8 also valid UTF-8 labels. An address literal is no domain. */
 bool domain_valid(struct slice domain, bool utf8);
 /* [192.0.2.1] or [IPv6:2001:db8::1] */
 bool domain_is_literal(struct slice domain);
 /* The form for DNS and for comparing: lower case, U-labels as A-labels (IDNA 2008, UTS 46). False for what is none. */
 bool domain_ascii(struct slice domain, struct arena *mem, struct slice *out);
 
-/* An address field of a header (From, To, Cc, …; RFC 5322 §3.4 and §4.4), in reading order. Nothing is refused: what can
- * be read is read, the rest is skipped. Linear; at most ADDRESS_LIST_MAX entries are kept.
+/* An address field of a header (From, To, Cc, …; RFC 5322 §3.4 and §4.4), in reading order. Nothing is refused: what
+ * can be read is read, the rest is skipped. Linear; at most ADDRESS_LIST_MAX entries are kept.
  *
  * A group is its name between two markers, as IMAP's ENVELOPE wants it. `name` has quotes, backslashes, folds and
  * comments removed; RFC 2047 words in it stay as they are (header_text makes UTF-8 of them). A mailbox without display

@@ -24,6 +24,7 @@ static const struct {
 	{ "<\"a b\"@b>", 0, ADDRESS_OK, "\"a b\"@b", "" },
 	{ "<\"a\\\"b\\c\"@b>", 0, ADDRESS_OK, "\"a\\\"bc\"@b", "" },
 	{ "<\"a@c\"@b>", 0, ADDRESS_OK, "\"a@c\"@b", "" },
+	{ "<\"\">", 0, ADDRESS_BAD },
 	{ "<\"\"@b>", 0, ADDRESS_OK, "\"\"@b", "" },
 	{ "<a..b@docomo.example>", 0, ADDRESS_OK, "\"a..b\"@docomo.example", "" },
 	{ "<a.@docomo.example>", 0, ADDRESS_OK, "\"a.\"@docomo.example", "" },
@@ -111,14 +112,16 @@ static const struct {
 } lists[] = {
 	{ "John Doe <jdoe@machine.example>", "John Doe||jdoe|machine.example;" },
 	{ "\"Joe Q. Public\" <john.q.public@example.com>", "Joe Q. Public||john.q.public|example.com;" },
-	{ "Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>", "Mary Smith||mary|x.test;||jdoe|example.org;Who?||one|y.test;" },
+	{ "Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>",
+	  "Mary Smith||mary|x.test;||jdoe|example.org;Who?||one|y.test;" },
 	{ "\"Giant; \\\"Big\\\" Box\" <sysservices@example.net>", "Giant; \"Big\" Box||sysservices|example.net;" },
 	{ "A Group:Ed Jones <c@a.test>,joe@where.test;", "{A Group;Ed Jones||c|a.test;||joe|where.test;};" },
 	{ "Undisclosed recipients:;", "{Undisclosed recipients;};" },
 	{ "a:b@c", "{a;||b|c;};" },
 	{ "Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>", "Pete||pete|silly.test;" },
 	{ "joe@x.test (Joe Doe)", "Joe Doe||joe|x.test;" },
-	{ "Mary Smith <@node.test,@other.test:mary@example.net>, , jdoe@test  . example", "Mary Smith|@node.test,@other.test|mary|example.net;||jdoe|test.example;" },
+	{ "Mary Smith <@node.test,@other.test:mary@example.net>, , jdoe@test  . example",
+	  "Mary Smith|@node.test,@other.test|mary|example.net;||jdoe|test.example;" },
 	{ "\"quoted local\"@x.test", "||quoted local|x.test;" },
 	{ "john.q . public @ x . test", "||john.q.public|x.test;" },
 	{ "John Doe jdoe@x.test", "John Doe||jdoe|x.test;" },
@@ -144,7 +147,8 @@ static struct slice written(struct slice text, struct arena *mem) {
 	AUTO_BUF struct buf out = BUF(MIB(8));
 	for (size_t i = 0; i < l.count; i++) {
 		const struct address *a = &l.at[i];
-		if (a->kind == ADDRESS_MAILBOX) buf_addf(&out, "%.*s|%.*s|%.*s|%.*s;", SLICE_ARG(a->name), SLICE_ARG(a->route), SLICE_ARG(a->local), SLICE_ARG(a->domain));
+		if (a->kind == ADDRESS_MAILBOX) buf_addf(&out, "%.*s|%.*s|%.*s|%.*s;", SLICE_ARG(a->name), SLICE_ARG(a->route),
+			SLICE_ARG(a->local), SLICE_ARG(a->domain));
 		else buf_addf(&out, "%c%.*s;", a->kind == ADDRESS_GROUP ? '{' : '}', SLICE_ARG(a->name));
 	}
 	return arena_slice(mem, buf_slice(&out));
@@ -161,7 +165,8 @@ static void header_lists(void **state) {
 /* 256 KiB of anything nasty must not take noticeable time or memory. */
 static void long_lists(void **state) {
 	(void)state;
-	static const char *const seeds[] = { "(", "\"", "<", "a,", "()", "<(", "=?a?q?", "a:", "@", "[", "\\", " a", "<@:", "a@b (c), ", "\"a\" " };
+	static const char *const seeds[] = { "(", "\"", "<", "a,", "()", "<(", "=?a?q?", "a:", "@", "[", "\\", " a", "<@:",
+		"a@b (c), ", "\"a\" " };
 	for (size_t i = 0; i < LEN(seeds); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		AUTO_BUF struct buf text = BUF(MIB(1));
@@ -176,6 +181,7 @@ static void long_lists(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(envelope_paths), cmocka_unit_test(domains), cmocka_unit_test(header_lists), cmocka_unit_test(long_lists) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(envelope_paths), cmocka_unit_test(domains),
+		cmocka_unit_test(header_lists), cmocka_unit_test(long_lists) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Address fields as people and programs write them. One pass copies the text into two scratch buffers at once: `shown`, as a
- * display name, and `bare`, as an address without blanks. Which of them counts is known only at the next < , ; or : so
- * that "John Doe <j@x>", "j@x (John)", "John Doe j@x" and "j@x <j@x>" all come out right without looking back. */
+/* Address fields as people and programs write them. One pass copies the text into two scratch buffers at once: `shown`,
+ * as a display name, and `bare`, as an address without blanks. Which of them counts is known only at the next < , ; or
+ * : so that "John Doe <j@x>", "j@x (John)", "John Doe j@x" and "j@x <j@x>" all come out right without looking back. */
 #include "mime/address.h"
 
 
@@ -43,7 +43,7 @@ static struct slice keep(struct reader *r, const char *at, size_t len) {
 	return len == 0 ? SLICE_NONE : arena_slice(r->mem, slice_trim(slice_from(at, len)));
 }
 
-/* Decides before a token whether it starts a new word: blanks that stand around dots and @ are none (obs-local-part). */
+/* Decides before a token whether it starts a new word: blanks around dots and @ are none (obs-local-part). */
 static void word_gap(struct reader *r, char next) {
 	char last = r->bare_len != 0 ? r->bare[r->bare_len - 1] : '.';
 	bool joined = last == '.' || last == '@' || next == '.' || next == '@';

@@ -19,29 +19,34 @@ struct charset {
 static const struct alias {
 	const char *name, *iconv_name;
 } aliases[] = {
-	{ "us-ascii", "" }, { "ascii", "" }, { "ansi_x3.4-1968", "" }, { "646", "" }, { "unknown-8bit", "" }, { "x-unknown", "" },
-	{ "utf-8", "utf-8" }, { "utf8", "utf-8" }, { "unicode-1-1-utf-8", "utf-8" }, { "utf-8mb4", "utf-8" }, { "cp65001", "utf-8" },
-	{ "iso-8859-1", "windows-1252" }, { "iso8859-1", "windows-1252" }, { "iso_8859-1", "windows-1252" }, { "latin1", "windows-1252" },
-	{ "latin-1", "windows-1252" }, { "windows-1252", "windows-1252" }, { "cp1252", "windows-1252" }, { "x-ansi", "windows-1252" },
-	{ "iso-8859-8-i", "ISO-8859-8" }, { "iso-8859-8-e", "ISO-8859-8" }, { "iso-8859-6-i", "ISO-8859-6" }, { "iso-8859-9", "CP1254" },
-	{ "iso-8859-11", "CP874" }, { "tis-620", "CP874" }, { "unicode-1-1-utf-7", "UTF-7" },
-	{ "shift_jis", "CP932" }, { "shift-jis", "CP932" }, { "sjis", "CP932" }, { "x-sjis", "CP932" }, { "ms_kanji", "CP932" },
-	{ "windows-31j", "CP932" }, { "cp932", "CP932" }, { "euc-jp", "EUC-JP-MS" }, { "x-euc-jp", "EUC-JP-MS" }, { "eucjp", "EUC-JP-MS" },
-	{ "cp50220", "ISO-2022-JP-3" }, { "cp50221", "ISO-2022-JP-3" }, { "iso-2022-jp", "ISO-2022-JP-3" }, { "iso-2022-jp-ms", "ISO-2022-JP-3" },
-	{ "gb2312", "GB18030" }, { "gbk", "GB18030" }, { "x-gbk", "GB18030" }, { "cp936", "GB18030" }, { "euc-cn", "GB18030" },
-	{ "x-euc-cn", "GB18030" }, { "gb_2312-80", "GB18030" }, { "gb18030", "GB18030" },
+	{ "us-ascii", "" }, { "ascii", "" }, { "ansi_x3.4-1968", "" }, { "646", "" }, { "unknown-8bit", "" },
+	{ "x-unknown", "" }, { "utf-8", "utf-8" }, { "utf8", "utf-8" }, { "unicode-1-1-utf-8", "utf-8" },
+	{ "utf-8mb4", "utf-8" }, { "cp65001", "utf-8" }, { "iso-8859-1", "windows-1252" }, { "iso8859-1", "windows-1252" },
+	{ "iso_8859-1", "windows-1252" }, { "latin1", "windows-1252" }, { "latin-1", "windows-1252" },
+	{ "windows-1252", "windows-1252" }, { "cp1252", "windows-1252" }, { "x-ansi", "windows-1252" },
+	{ "iso-8859-8-i", "ISO-8859-8" }, { "iso-8859-8-e", "ISO-8859-8" }, { "iso-8859-6-i", "ISO-8859-6" },
+	{ "iso-8859-9", "CP1254" }, { "iso-8859-11", "CP874" }, { "tis-620", "CP874" }, { "unicode-1-1-utf-7", "UTF-7" },
+	{ "shift_jis", "CP932" }, { "shift-jis", "CP932" }, { "sjis", "CP932" }, { "x-sjis", "CP932" },
+	{ "ms_kanji", "CP932" }, { "windows-31j", "CP932" }, { "cp932", "CP932" }, { "euc-jp", "EUC-JP-MS" },
+	{ "x-euc-jp", "EUC-JP-MS" }, { "eucjp", "EUC-JP-MS" }, { "cp50220", "ISO-2022-JP-3" },
+	{ "cp50221", "ISO-2022-JP-3" }, { "iso-2022-jp", "ISO-2022-JP-3" }, { "iso-2022-jp-ms", "ISO-2022-JP-3" },
+	{ "gb2312", "GB18030" }, { "gbk", "GB18030" }, { "x-gbk", "GB18030" }, { "cp936", "GB18030" },
+	{ "euc-cn", "GB18030" }, { "x-euc-cn", "GB18030" }, { "gb_2312-80", "GB18030" }, { "gb18030", "GB18030" },
 	{ "big5", "BIG5-HKSCS" }, { "x-big5", "BIG5-HKSCS" }, { "cn-big5", "BIG5-HKSCS" }, { "big5-hkscs", "BIG5-HKSCS" },
-	{ "ks_c_5601-1987", "CP949" }, { "ks_c_5601", "CP949" }, { "ksc5601", "CP949" }, { "euc-kr", "CP949" }, { "x-windows-949", "CP949" },
-	{ "windows-949", "CP949" }, { "iso-2022-kr", "ISO-2022-KR" }, { "x-mac-roman", "MACINTOSH" }, { "macintosh", "MACINTOSH" },
-	{ "x-mac-cyrillic", "MAC-CYRILLIC" }, { "x-mac-ce", "MACCENTRALEUROPE" }, { "koi8-r", "KOI8-R" }, { "koi8-u", "KOI8-U" },
-	{ "utf-7", "UTF-7" }, { "utf-16", "UTF-16" }, { "utf-16le", "UTF-16LE" }, { "utf-16be", "UTF-16BE" }, { "utf-32", "UTF-32" },
+	{ "ks_c_5601-1987", "CP949" }, { "ks_c_5601", "CP949" }, { "ksc5601", "CP949" }, { "euc-kr", "CP949" },
+	{ "x-windows-949", "CP949" }, { "windows-949", "CP949" }, { "iso-2022-kr", "ISO-2022-KR" },
+	{ "x-mac-roman", "MACINTOSH" }, { "macintosh", "MACINTOSH" }, { "x-mac-cyrillic", "MAC-CYRILLIC" },
+	{ "x-mac-ce", "MACCENTRALEUROPE" }, { "koi8-r", "KOI8-R" }, { "koi8-u", "KOI8-U" }, { "utf-7", "UTF-7" },
+	{ "utf-16", "UTF-16" }, { "utf-16le", "UTF-16LE" }, { "utf-16be", "UTF-16BE" }, { "utf-32", "UTF-32" },
 };
 /* Families whose names iconv knows as they are. */
-static const char *const families[] = { "iso-8859-", "windows-125", "cp125", "cp85", "cp86", "cp437", "ibm8", "iso-2022-jp-" };
+static const char *const families[] = { "iso-8859-", "windows-125", "cp125", "cp85", "cp86", "cp437", "ibm8",
+	"iso-2022-jp-" };
 
 static const unsigned short windows_1252[32] = {
-	0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0xfffd, 0x017d, 0xfffd,
-	0xfffd, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0xfffd, 0x017e, 0x0178,
+	0x20ac, 0xfffd, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0xfffd,
+	0x017d, 0xfffd, 0xfffd, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a,
+	0x0153, 0xfffd, 0x017e, 0x0178,
 };
 
 static const char *known_as(struct slice name) {
@@ -59,9 +64,14 @@ static bool of_known_family(struct slice name) {
 /* The name as it is meant: without quotes, and without the language of RFC 2231 §5. */
 static struct slice bare_name(struct slice name) {
 	name = slice_head(name, slice_find(name, '*'));
-	while (name.len != 0 && (ascii_space(name.at[0]) || name.at[0] == '"' || name.at[0] == '\'')) name = slice_skip(name, 1);
+	while (name.len != 0 && (ascii_space(name.at[0]) || name.at[0] == '"' || name.at[0] == '\'')) {
+		name = slice_skip(name, 1);
+	}
 	size_t n = 0;
-	while (n < name.len && (ascii_alpha(name.at[n]) || ascii_digit(name.at[n]) || strchr("-_.", name.at[n]) != NULL) && name.at[n] != '\0') n++;
+	for (; n < name.len; n++) {
+		char c = name.at[n];
+		if (!ascii_alpha(c) && !ascii_digit(c) && c != '-' && c != '_' && c != '.') break;
+	}
 	return slice_head(name, n);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fields and parts of messages we write ourselves. A field is first written on one line of pieces that must not be cut, then the
- * pieces are set: a fold comes before the piece that would pass column 78. */
+/* Fields and parts of messages we write ourselves. A field is first written on one line of pieces that must not be cut,
+ * then the pieces are set: a fold comes before the piece that would pass column 78. */
 #include "mime/compose.h"
 
 #include "base/clock.h"
@@ -92,7 +92,8 @@ void compose_text_field(struct buf *out, const char *name, struct slice text) {
 static bool is_phrase(struct slice name) {
 	for (size_t i = 0; i < name.len; i++) {
 		char c = name.at[i];
-		if (!ascii_alpha(c) && !ascii_digit(c) && (c == '\0' || strchr(" !#$%&'*+-/=?^_`{|}~", c) == NULL)) return false;
+		if (ascii_alpha(c) || ascii_digit(c)) continue;
+		if (c == '\0' || strchr(" !#$%&'*+-/=?^_`{|}~", c) == NULL) return false;
 	}
 	return name.len != 0;
 }
@@ -156,5 +157,6 @@ void compose_date_field(struct buf *out, struct date d) {
 struct slice compose_message_id(struct arena *mem, struct slice host) {
 	uint64_t random[2];
 	random_fill(random, sizeof random);
-	return arena_fmt(mem, "<%llx.%016llx@%.*s>", (unsigned long long)wall_us(), (unsigned long long)random[0], SLICE_ARG(host));
+	return arena_fmt(mem, "<%llx.%016llx@%.*s>", (unsigned long long)wall_us(), (unsigned long long)random[0],
+		SLICE_ARG(host));
 }

@@ -4,11 +4,13 @@
 #include "mime/address.h"
 #include "mime/date.h"
 /* Building messages: bounces, reports, notices, vacation answers. Everything is appended to a buf, in the order of the
- * message; lines end in CRLF. Text is UTF-8. Control bytes in values become blanks: no value can start a field of its own. */
+ * message; lines end in CRLF. Text is UTF-8. Control bytes in values become blanks: no value can start a field of its
+ * own. */
 
 /* Unstructured text (Subject): folded at 78 columns, RFC 2047 words where it is not ASCII. */
 void compose_text_field(struct buf *out, const char *name, struct slice text);
-/* A structured value that is right as it is (Content-Type, Auto-Submitted, the fields of RFC 3464): folded at blanks, not encoded. */
+/* A structured value that is right as it is (Content-Type, Auto-Submitted, the fields of RFC 3464): folded at blanks,
+ * not encoded. */
 void compose_field(struct buf *out, const char *name, struct slice value);
 /* An address field; names are quoted or encoded as they need. */
 void compose_address_field(struct buf *out, const char *name, const struct address *list, size_t count);
@@ -17,8 +19,8 @@ void compose_date_field(struct buf *out, struct date d);
 /* <time.random@host>, without the field's name */
 struct slice compose_message_id(struct arena *mem, struct slice host);
 
-/* A text part: Content-Type, Content-Transfer-Encoding, empty line, body. Any line ends become CRLF. 7bit when it is ASCII
- * with lines up to 998; else 8bit when eight_bit allows it; else quoted-printable. subtype: "plain", "html". */
+/* A text part: Content-Type, Content-Transfer-Encoding, empty line, body. Any line ends become CRLF. 7bit when it is
+ * ASCII with lines up to 998; else 8bit when eight_bit allows it; else quoted-printable. subtype: "plain", "html". */
 void compose_text(struct buf *out, const char *subtype, struct slice text, bool eight_bit);
 void compose_quoted_printable(struct buf *out, struct slice bytes);
 void compose_base64(struct buf *out, struct slice bytes); /* lines of 76 */

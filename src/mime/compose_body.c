@@ -79,7 +79,8 @@ struct multipart multipart_begin(struct buf *out, const char *type) {
 	AUTO_BUF struct buf hex = BUF(64);
 	random_fill(random, sizeof random);
 	hex_add(&hex, slice_from(random, sizeof random));
-	snprintf(m.boundary, sizeof m.boundary, "=_hato_%s", buf_text(&hex)); /* =_ never comes out of quoted-printable or base64 */
+	/* =_ never comes out of quoted-printable or base64 */
+	snprintf(m.boundary, sizeof m.boundary, "=_hato_%s", buf_text(&hex));
 	buf_addf(out, "Content-Type: %s;\r\n boundary=\"%s\"\r\n\r\n", type, m.boundary);
 	return m;
 }

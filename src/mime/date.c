@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Own calendar: the C library's knows only the zone of the process and needs a lock for it. The parser takes the words of
- * a date by what they look like, not by where they stand, because real mail orders and separates them in many ways. */
+/* Own calendar: the C library's knows only the zone of the process and needs a lock for it. The parser takes the words
+ * of a date by what they look like, not by where they stand, because real mail orders and separates them in odd ways. */
 #include "mime/date.h"
 
-static const char month_names[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+static const char month_names[12][4] = {
+	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+};
 static const char day_names[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
 
 /* RFC 5322 §4.3, then what else is common. Other names, the military letters too, say nothing: +0000. */
@@ -11,9 +13,9 @@ static const struct zone_name {
 	char name[6];
 	int minutes;
 } zone_names[] = {
-	{ "EDT", -240 }, { "EST", -300 }, { "CDT", -300 }, { "CST", -360 }, { "MDT", -360 }, { "MST", -420 }, { "PDT", -420 },
-	{ "PST", -480 }, { "BST", 60 }, { "CET", 60 }, { "MET", 60 }, { "CEST", 120 }, { "MEST", 120 }, { "EET", 120 },
-	{ "EEST", 180 }, { "MSK", 180 }, { "JST", 540 }, { "KST", 540 },
+	{ "EDT", -240 }, { "EST", -300 }, { "CDT", -300 }, { "CST", -360 }, { "MDT", -360 }, { "MST", -420 },
+	{ "PDT", -420 }, { "PST", -480 }, { "BST", 60 }, { "CET", 60 }, { "MET", 60 }, { "CEST", 120 }, { "MEST", 120 },
+	{ "EET", 120 }, { "EEST", 180 }, { "MSK", 180 }, { "JST", 540 }, { "KST", 540 },
 };
 
 int64_t days_of(int year, int month, int day) {
@@ -121,7 +123,8 @@ static void read_word(struct reading *r) {
 		r->zoned = true;
 		for (size_t i = 0; i < LEN(zone_names); i++)
 			if (slice_same(word, slice_of(zone_names[i].name))) r->zone = zone_names[i].minutes;
-		if (slice_same(word, S("GMT")) || slice_same(word, S("UTC"))) r->zoned = ascii_space(r->rest.len ? r->rest.at[0] : ' ');
+		bool offset_follows = r->rest.len != 0 && (r->rest.at[0] == '+' || r->rest.at[0] == '-'); /* GMT+0900 */
+		if (offset_follows && (slice_same(word, S("GMT")) || slice_same(word, S("UTC")))) r->zoned = false;
 	} else if (month != 0 && r->month < 0) {
 		r->month = month;
 	}
@@ -144,7 +147,8 @@ static void read_offset(struct reading *r) {
 }
 
 static enum date_answer reading_done(const struct reading *r, struct date *out) {
-	if (r->month < 0 || r->year < 1 || r->year > 9999 || r->day < 1 || r->day > days_in_month(r->year, r->month)) return DATE_BAD;
+	if (r->month < 0 || r->year < 1 || r->year > 9999 || r->day < 1) return DATE_BAD;
+	if (r->day > days_in_month(r->year, r->month)) return DATE_BAD;
 	if (r->hour > 23 || r->minute > 59 || r->second > 60) return DATE_BAD;
 	int64_t seconds = MAX_OF(r->hour, 0) * 3600 + MAX_OF(r->minute, 0) * 60 + MIN_OF(MAX_OF(r->second, 0), 59);
 	*out = (struct date){ days_of(r->year, r->month, r->day) * 86400 + seconds - r->zone * 60, r->zone };
@@ -227,7 +231,8 @@ static void add_zone(struct buf *out, int zone) {
 
 void date_add(struct buf *out, struct date d) {
 	struct broken_down t = break_down(d.utc, d.zone);
-	buf_addf(out, "%s, %d %s %04d %02d:%02d:%02d", day_names[t.weekday], t.day, month_names[t.month - 1], t.year, t.hour, t.minute, t.second);
+	buf_addf(out, "%s, %d %s %04d %02d:%02d:%02d", day_names[t.weekday], t.day, month_names[t.month - 1], t.year,
+		t.hour, t.minute, t.second);
 	add_zone(out, d.zone);
 }
 

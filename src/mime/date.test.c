@@ -66,7 +66,8 @@ static void internal_dates(void **state) {
 	date_add_day(&text, 1795321899);
 	buf_byte(&text, '|');
 	date_add_utc(&text, 1795321899);
-	same_text(buf_slice(&text), " 1-Jan-1970 09:00:00 +0900|22-Nov-2026 04:31:39 +0000|22-Nov-2026|Sun, 22 Nov 2026 04:31:39 +0000 (UTC)");
+	same_text(buf_slice(&text),
+		" 1-Jan-1970 09:00:00 +0900|22-Nov-2026 04:31:39 +0000|22-Nov-2026|Sun, 22 Nov 2026 04:31:39 +0000 (UTC)");
 }
 
 static void days(void **state) {
@@ -91,6 +92,7 @@ static void days(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(parses), cmocka_unit_test(internal_dates), cmocka_unit_test(days) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(parses), cmocka_unit_test(internal_dates),
+		cmocka_unit_test(days) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

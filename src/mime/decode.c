@@ -15,7 +15,8 @@ enum encoding encoding_of(struct slice name) {
 	static const struct {
 		const char *name;
 		enum encoding encoding;
-	} names[] = { { "base64", ENCODING_BASE64 }, { "b", ENCODING_BASE64 }, { "quoted-printable", ENCODING_QP }, { "q", ENCODING_QP },
+	} names[] = { { "base64", ENCODING_BASE64 }, { "b", ENCODING_BASE64 }, { "quoted-printable", ENCODING_QP },
+		{ "q", ENCODING_QP },
 	            { "quoted", ENCODING_QP } };
 	name = slice_trim(name);
 	name = slice_head(name, slice_find(name, ';'));
@@ -149,7 +150,8 @@ enum { PIECE = 4096 };
 
 struct text_decoder *text_decoder_open(struct slice encoding, struct slice charset, bool html) {
 	struct text_decoder *d = mem_get(sizeof *d);
-	*d = (struct text_decoder){ .transfer = transfer_start(encoding_of(encoding)), .charset = charset_open(charset), .is_html = html,
+	*d = (struct text_decoder){ .transfer = transfer_start(encoding_of(encoding)), .charset = charset_open(charset),
+		.is_html = html,
 		.bytes = BUF(KIB(64)), .text = BUF(KIB(256)) };
 	return d;
 }

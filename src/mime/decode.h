@@ -45,4 +45,5 @@ void html_finish(struct html *h, struct buf *out);
 struct text_decoder;
 struct text_decoder *text_decoder_open(struct slice encoding, struct slice charset, bool html) NONNULL_RESULT;
 void text_decoder_feed(struct text_decoder *d, struct slice in, struct buf *out);
-void text_decoder_finish(struct text_decoder **d, struct buf *out); /* writes what is left, frees, clears; NULL is fine */
+/* writes what is left, frees, clears; NULL is fine */
+void text_decoder_finish(struct text_decoder **d, struct buf *out);

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		must(field.end <= size && field.start < field.end);
 		must(utf8_valid(header_text(field.value, &mem)));
 		structured_parse(field.value, &mem, &s);
-		for (size_t i = 0; i < s.params_count; i++) must(utf8_valid(param_text(s.params, s.params_count, s.params[i].name, &mem)));
+		for (size_t i = 0; i < s.params_count; i++) must(utf8_valid(param_text(s.params, s.params_count,
+			s.params[i].name, &mem)));
 		for (struct slice rest = field.value; msgid_next(&rest, &id);) msgid_hash(id);
 	}
 	must(f.at <= header_length(f.block));

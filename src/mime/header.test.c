@@ -3,11 +3,13 @@
 #include "mime/header.h"
 #include "mime/test.h"
 
-static const char block[] = "Received: one\r\n\tfolded\r\nSubject : Hi\nno field here\r\n goes with it\r\nreceived:two\r\nFrom me Mon: x\r\nEmpty:\r\nLast: end\r\n\r\nBody: no\r\n";
+static const char block[] =
+	"Received: one\r\n\tfolded\r\nSubject : Hi\nno field here\r\n goes with it\r\nreceived:two\r\nFrom me Mon: x\r\nEmpty:\r\nLast: end\r\n\r\nBody: no\r\n";
 
 static void fields(void **state) {
 	(void)state;
-	static const char *const wanted[] = { "Received", " one\r\n\tfolded", "Subject", " Hi", "received", "two", "Empty", "", "Last", " end" };
+	static const char *const wanted[] = { "Received", " one\r\n\tfolded", "Subject", " Hi", "received", "two", "Empty",
+		"", "Last", " end" };
 	struct fields f = { .block = slice_of(block) };
 	struct field field;
 	size_t n = 0;
@@ -54,7 +56,8 @@ static const struct {
 	{ "caf\xe9", "caf\xc3\xa9" },
 	{ "caf\xc3\xa9", "caf\xc3\xa9" },
 	{ "\x1b$BF|K\\\x1b(B", "\xe6\x97\xa5\xe6\x9c\xac" },
-	{ "=?gb2312?B?xOO6ww==?= =?ks_c_5601-1987?B?sKE=?= =?x-sjis?B?k/o=?=", "\xe4\xbd\xa0\xe5\xa5\xbd\xea\xb0\x80\xe6\x97\xa5" },
+	{ "=?gb2312?B?xOO6ww==?= =?ks_c_5601-1987?B?sKE=?= =?x-sjis?B?k/o=?=",
+	  "\xe4\xbd\xa0\xe5\xa5\xbd\xea\xb0\x80\xe6\x97\xa5" },
 };
 
 static void words(void **state) {
@@ -100,7 +103,8 @@ static void parameters(void **state) {
 		struct structured s;
 		structured_parse(slice_of(values[i].text), &mem, &s);
 		buf_add(&got, s.value);
-		for (size_t k = 0; k < s.params_count; k++) buf_addf(&got, ";%.*s=%.*s", SLICE_ARG(s.params[k].name), SLICE_ARG(s.params[k].value));
+		for (size_t k = 0; k < s.params_count; k++) buf_addf(&got, ";%.*s=%.*s", SLICE_ARG(s.params[k].name),
+			SLICE_ARG(s.params[k].value));
 		same_text(buf_slice(&got), values[i].wanted);
 	}
 	AUTO_ARENA struct arena mem = { 0 };
@@ -128,6 +132,7 @@ static void message_ids(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(fields), cmocka_unit_test(words), cmocka_unit_test(parameters), cmocka_unit_test(message_ids) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(fields), cmocka_unit_test(words), cmocka_unit_test(parameters),
+		cmocka_unit_test(message_ids) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

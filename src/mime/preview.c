@@ -18,14 +18,16 @@ void preview_done(struct preview *p) {
 void preview_open(struct preview *p, const struct part *part) {
 	bool html = slice_eq(part->subtype, S("html"));
 	bool readable = part_is_text(part) && (html || slice_eq(part->subtype, S("plain")));
-	if (!readable || slice_eq(part->disposition, S("attachment")) || p->line.len != 0 || p->tried == PARTS_TRIED_MAX) return;
+	if (!readable || slice_eq(part->disposition, S("attachment")) || p->line.len != 0 ||
+		p->tried == PARTS_TRIED_MAX) return;
 	p->tried++;
 	p->budget = RAW_MAX;
 	p->decoder = text_decoder_open(part->encoding, param_raw(part->params, part->params_count, S("charset")), html);
 }
 
 static bool is_blank(uint32_t c) {
-	return c <= 0x20 || c == 0x7f || (c >= 0x80 && c <= 0xa0) || c == 0x3000 || c == 0xfeff || (c >= 0x2000 && c <= 0x200f) || c == 0x2028 || c == 0x2029;
+	return c <= 0x20 || c == 0x7f || (c >= 0x80 && c <= 0xa0) || c == 0x3000 || c == 0xfeff ||
+		(c >= 0x2000 && c <= 0x200f) || c == 0x2028 || c == 0x2029;
 }
 
 static void fold(struct preview *p) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The scanner lives on line starts. A line end is found with memchr; a body line is looked at only when it starts with a dash
- * while a boundary is awaited, and then held until it is known to be none. So a byte costs what memchr costs, and the
- * border between two pieces never matters. */
+/* The scanner lives on line starts. A line end is found with memchr; a body line is looked at only when it starts with
+ * a dash while a boundary is awaited, and then held until it is known to be none. So a byte costs what memchr costs,
+ * and the border between two pieces never matters. */
 #include "mime/scan.h"
 
 enum { HELD_MAX = SCAN_BOUNDARY_MAX + 4, OPEN_MAX = SCAN_DEPTH_MAX + 2 };
@@ -187,8 +187,8 @@ static void delimiter_end(struct summary_scan *s) {
 	}
 }
 
-/* RFC 2046 §5.1.1: a line that starts with the boundary is a delimiter, whatever follows. The longest one wins, because one
- * boundary may start with another. */
+/* RFC 2046 §5.1.1: a line that starts with the boundary is a delimiter, whatever follows. The longest one wins, because
+ * one boundary may start with another. */
 static bool match_delimiter(struct summary_scan *s) {
 	struct slice line = slice_from(s->held, s->held_len);
 	size_t best = 0;
@@ -282,17 +282,23 @@ void summary_scan_feed(struct summary_scan *s, struct slice piece) {
 	}
 }
 
-/* What a client should offer to save: named or declared so, or of a kind that is not shown; not what belongs to the form. */
+static bool is_named(const struct part *p) {
+	static const struct slice names[] = { { "filename", 8 }, { "filename*", 9 }, { "name", 4 }, { "name*", 5 } };
+	for (size_t i = 0; i < LEN(names); i++) {
+		if (param_raw(p->disposition_params, p->disposition_params_count, names[i]).len != 0) return true;
+		if (param_raw(p->params, p->params_count, names[i]).len != 0) return true;
+	}
+	return false;
+}
+
+/* What a client should offer to save: named or declared so, or of a kind that is not shown; not what belongs to the
+ * form. */
 static bool is_attachment(const struct part *p, const struct part *parent) {
-	bool named = param_raw(p->disposition_params, p->disposition_params_count, S("filename")).len != 0 ||
-	             param_raw(p->disposition_params, p->disposition_params_count, S("filename*")).len != 0 ||
-	             param_raw(p->params, p->params_count, S("name")).len != 0 || param_raw(p->params, p->params_count, S("name*")).len != 0;
-	bool form = slice_ends(p->subtype, S("-signature")) || slice_eq(p->subtype, S("pgp-encrypted")) || slice_eq(p->subtype, S("delivery-status"));
-	bool shown = part_is_text(p) || part_is_multipart(p);
+	bool form = slice_ends(p->subtype, S("-signature")) || slice_eq(p->subtype, S("pgp-encrypted"));
 	bool embedded = !slice_eq(parent->subtype, S("mixed")) && p->id.len != 0;
-	if (part_is_multipart(p) || form) return false;
+	if (part_is_multipart(p) || form || slice_eq(p->subtype, S("delivery-status"))) return false;
 	if (slice_eq(p->disposition, S("attachment"))) return true;
-	return !slice_eq(parent->subtype, S("report")) && !embedded && (named || !shown);
+	return !slice_eq(parent->subtype, S("report")) && !embedded && (is_named(p) || !part_is_text(p));
 }
 
 static struct summary *last_touches(struct summary_scan *s) {

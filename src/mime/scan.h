@@ -4,7 +4,8 @@
 #include "mime/summary.h"
 /* Inside of the scanner, for the files that make it up; the other rooms use summary.h. */
 
-/* The preview: readable text of the first parts that have any, one line. Fed with the raw body of one text part at a time. */
+/* The preview: readable text of the first parts that have any, one line. Fed with the raw body of one text part at a
+ * time. */
 struct preview {
 	struct text_decoder *decoder; /* open while a text part is read */
 	struct buf decoded, line;
@@ -27,5 +28,7 @@ void scan_message_fields(struct slice block, struct arena *mem, struct summary *
 /* Fills next and child from parent; false when the parents make no tree within the limits. */
 bool summary_link(struct part *parts, size_t count);
 static inline bool part_is_multipart(const struct part *p) { return slice_eq(p->type, S("multipart")); }
-static inline bool part_is_message(const struct part *p) { return slice_eq(p->type, S("message")) && slice_eq(p->subtype, S("rfc822")); }
+static inline bool part_is_message(const struct part *p) {
+	return slice_eq(p->type, S("message")) && slice_eq(p->subtype, S("rfc822"));
+}
 static inline bool part_is_text(const struct part *p) { return slice_eq(p->type, S("text")); }

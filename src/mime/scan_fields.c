@@ -18,7 +18,8 @@ static const struct slot {
 	{ "from", offsetof(struct envelope, from) }, { "sender", offsetof(struct envelope, sender) },
 	{ "reply-to", offsetof(struct envelope, reply_to) }, { "to", offsetof(struct envelope, to) },
 	{ "cc", offsetof(struct envelope, cc) }, { "bcc", offsetof(struct envelope, bcc) },
-	{ "in-reply-to", offsetof(struct envelope, in_reply_to), 4 }, { "message-id", offsetof(struct envelope, message_id), 8 },
+	{ "in-reply-to", offsetof(struct envelope, in_reply_to), 4 },
+	{ "message-id", offsetof(struct envelope, message_id), 8 },
 }, part_slots[] = {
 	{ "content-id", offsetof(struct part, id) }, { "content-description", offsetof(struct part, description) },
 	{ "content-language", offsetof(struct part, language) }, { "content-location", offsetof(struct part, location) },
@@ -157,7 +158,8 @@ static void on_in_reply_to(struct gathered *g, struct slice value) {
 
 static void on_precedence(struct gathered *g, struct slice value) {
 	value = slice_trim(value);
-	if (slice_same(value, S("bulk")) || slice_same(value, S("junk")) || slice_same(value, S("list"))) g->s->flags |= SUMMARY_BULK;
+	if (slice_same(value, S("bulk")) || slice_same(value, S("junk")) ||
+		slice_same(value, S("list"))) g->s->flags |= SUMMARY_BULK;
 }
 
 static void on_auto_submitted(struct gathered *g, struct slice value) {
@@ -167,7 +169,8 @@ static void on_auto_submitted(struct gathered *g, struct slice value) {
 static void on_suppress(struct gathered *g, struct slice value) {
 	while (value.at != NULL) {
 		struct slice word = slice_trim(slice_cut(&value, ','));
-		if (slice_same(word, S("OOF")) || slice_same(word, S("AutoReply")) || slice_same(word, S("All"))) g->s->flags |= SUMMARY_AUTO_SUBMITTED;
+		if (slice_same(word, S("OOF")) || slice_same(word, S("AutoReply")) ||
+			slice_same(word, S("All"))) g->s->flags |= SUMMARY_AUTO_SUBMITTED;
 	}
 }
 
@@ -191,8 +194,10 @@ static const struct rule {
 	const char *name;
 	void (*act)(struct gathered *g, struct slice value);
 } rules[] = {
-	{ "received", on_received }, { "delivered-to", on_delivered_to }, { "date", on_date }, { "message-id", on_message_id },
-	{ "from", on_from }, { "references", on_references }, { "in-reply-to", on_in_reply_to }, { "precedence", on_precedence },
+	{ "received", on_received }, { "delivered-to", on_delivered_to }, { "date", on_date },
+	{ "message-id", on_message_id },
+	{ "from", on_from }, { "references", on_references }, { "in-reply-to", on_in_reply_to },
+	{ "precedence", on_precedence },
 	{ "auto-submitted", on_auto_submitted }, { "x-auto-response-suppress", on_suppress }, { "list-id", on_list_id },
 	{ "list-unsubscribe", on_mailing_list }, { "list-post", on_mailing_list }, { "list-help", on_mailing_list },
 	{ "list-owner", on_mailing_list }, { "list-subscribe", on_mailing_list }, { "list-archive", on_mailing_list },

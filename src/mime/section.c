@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Section numbers count what IMAP sees, which is not quite the tree: the one body of a message that is no multipart is its
- * part 1 though it has no header of its own, and a message/rfc822 part is at once a leaf and the door to what is in it. */
+/* Section numbers count what IMAP sees, which is not quite the tree: the one body of a message that is no multipart is
+ * its part 1 though it has no header of its own, and a message/rfc822 part is at once a leaf and the door to what is in
+ * it. */
 #include "mime/scan.h"
 
 /* Where the numbers have led. as_message: a message as a whole, whose body is not yet chosen. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values with parameters. Programs forget quotes, semicolons and the order of RFC 2231 pieces; what they meant is nearly
- * always clear, and a lost boundary or file name costs more than a strict reading is worth. */
+/* Values with parameters. Programs forget quotes, semicolons and the order of RFC 2231 pieces; what they meant is
+ * nearly always clear, and a lost boundary or file name costs more than a strict reading is worth. */
 #include "mime/decode.h"
 #include "mime/header.h"
 
@@ -22,7 +22,8 @@ static void skip_blanks(struct slice *rest) {
 	}
 }
 
-/* "type / subtype": blanks only count when no slash is next to them; what follows such a blank belongs to the parameters. */
+/* "type / subtype": blanks only count when no slash is next to them; what follows such a blank belongs to the
+ * parameters. */
 static struct slice take_value(struct slice *rest, struct arena *mem) {
 	char *value = arena_get(mem, rest->len + 1);
 	size_t n = 0;
@@ -56,7 +57,8 @@ static struct slice take_quoted(struct slice *rest, struct arena *mem) {
 /* A word and its = : where a semicolon was forgotten, the next parameter. */
 static bool param_starts(struct slice s) {
 	size_t n = 0;
-	while (n < s.len && n < 80 && (ascii_alpha(s.at[n]) || ascii_digit(s.at[n]) || s.at[n] == '-' || s.at[n] == '*')) n++;
+	while (n < s.len && n < 80 && (ascii_alpha(s.at[n]) || ascii_digit(s.at[n]) || s.at[n] == '-' ||
+		s.at[n] == '*')) n++;
 	return n != 0 && n < s.len && s.at[n] == '=';
 }
 
@@ -79,7 +81,8 @@ static bool take_param(struct slice *rest, struct arena *mem, struct param *out)
 		skip_blanks(rest);
 	}
 	size_t n = 0;
-	while (n < rest->len && rest->at[n] != '=' && rest->at[n] != ';' && !ascii_space(rest->at[n]) && rest->at[n] != '(') n++;
+	while (n < rest->len && rest->at[n] != '=' && rest->at[n] != ';' && !ascii_space(rest->at[n]) &&
+		rest->at[n] != '(') n++;
 	out->name = arena_lower(mem, slice_head(*rest, n));
 	out->value = SLICE_NONE;
 	*rest = slice_skip(*rest, n);
@@ -110,7 +113,8 @@ static bool piece_of(struct slice name, struct piece *out) {
 	return true;
 }
 
-static bool find_piece(const struct param *raw, size_t count, struct slice base, uint64_t number, size_t *at, bool *encoded) {
+static bool find_piece(const struct param *raw, size_t count, struct slice base, uint64_t number, size_t *at,
+	bool *encoded) {
 	for (size_t i = 0; i < count; i++) {
 		struct piece p;
 		if (!piece_of(raw[i].name, &p) || p.number != number || !slice_eq(p.base, base)) continue;
@@ -138,7 +142,8 @@ static struct param join_pieces(const struct param *raw, size_t count, struct sl
 		if (number == 0) first_encoded = encoded;
 		add_piece(&joined, raw[at].value, first_encoded && !encoded);
 	}
-	return (struct param){ first_encoded ? arena_fmt(mem, "%.*s*", SLICE_ARG(base)) : base, arena_slice(mem, buf_slice(&joined)) };
+	return (struct param){ first_encoded ? arena_fmt(mem, "%.*s*", SLICE_ARG(base)) : base,
+		arena_slice(mem, buf_slice(&joined)) };
 }
 
 void structured_parse(struct slice value, struct arena *mem, struct structured *out) {

@@ -3,7 +3,7 @@
  * ranges inside the message before anyone walks it. Links between parts follow from `parent` and are not stored. */
 #include "mime/scan.h"
 
-/* A list with the fewest bytes an item packs into, and the most items there may be: a count must not make us take memory. */
+/* A list with the fewest bytes an item packs into, and the most items there may be: a count must not take memory. */
 #define WIRE_PUT_items(f, item, least, most) WIRE_PUT_list(f, item)
 #define WIRE_GET_items(f, item, least, most) \
 	v->f##_count = wire_get_count(w, least); \

@@ -6,7 +6,8 @@
 static void scan(struct slice text, size_t step, struct buf *packed) {
 	struct summary s;
 	struct summary_scan *scan = summary_scan_new();
-	for (size_t n = step; text.len != 0; text = slice_skip(text, n), n = step == 1 ? 1 : n % 13 + step) summary_scan_feed(scan, slice_head(text, n));
+	for (size_t n = step; text.len != 0; text = slice_skip(text, n), n = step == 1 ? 1
+		: n % 13 + step) summary_scan_feed(scan, slice_head(text, n));
 	summary_scan_finish(scan, &s);
 	summary_pack(packed, &s);
 	summary_scan_free(&scan);

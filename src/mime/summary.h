@@ -4,7 +4,8 @@
 #include "mime/date.h"
 #include "mime/header.h"
 /* The summary is all that listing, sorting and threading need to know of a message, made once, while it comes in, and
- * stored beside it: IMAP's ENVELOPE and BODYSTRUCTURE, sizes, a preview, hints. A typical one packs into some 600 bytes.
+ * stored beside it: IMAP's ENVELOPE and BODYSTRUCTURE, sizes, a preview, hints. A typical one packs into some 600
+ * bytes.
  *
  *   struct summary_scan *scan = summary_scan_new();
  *   while (…) summary_scan_feed(scan, piece);       pieces of any size: the result is the same
@@ -13,7 +14,8 @@
  * Lines end in CRLF; a lone LF is a line end too. Memory is bounded, time is linear, nothing is refused: fields beyond
  * SCAN_HEADER_MAX are not seen, structure beyond SCAN_DEPTH_MAX or SCAN_PARTS_MAX is one opaque part. */
 enum {
-	SCAN_HEADER_MAX = 256 * 1024, /* bytes of the message's own header, and once more for the headers of all parts together */
+	/* bytes of the message's own header, and once more for the headers of all parts together */
+	SCAN_HEADER_MAX = 256 * 1024,
 	SCAN_DEPTH_MAX = 50,
 	SCAN_PARTS_MAX = 1000,
 	SCAN_REFERENCES_MAX = 100,
@@ -21,20 +23,23 @@ enum {
 	SUMMARY_PREVIEW = 200,        /* characters */
 };
 
-/* The fields of ENVELOPE, raw and unfolded; empty when absent. The first of each name counts. `blank` has a bit for those of
- * date, subject, in_reply_to and message_id (1, 2, 4, 8) that are there but empty: IMAP tells that from absent. */
+/* The fields of ENVELOPE, raw and unfolded; empty when absent. The first of each name counts. `blank` has a bit for
+ * those of date, subject, in_reply_to and message_id (1, 2, 4, 8) that are there but empty: IMAP tells that from
+ * absent. */
 struct envelope {
 	struct slice date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id;
 	uint32_t blank;
 };
 
-/* One part of the body: a header and a body. parts[0] is the message itself. The children of a multipart are its parts, the
- * one child of a message/rfc822 is the message in it. A multipart always has a child: one without any part gets an empty text/plain. Order is
- * that of the text: a part stands before its children. Type, subtype, encoding, disposition and names of parameters are lower case; defaults of RFC 2045 are
- * filled in (text/plain; message/rfc822 in a digest), `encoding` and all below stay empty when the field is absent. Parameters as in header.h. */
+/* One part of the body: a header and a body. parts[0] is the message itself. The children of a multipart are its parts,
+ * the one child of a message/rfc822 is the message in it. A multipart always has a child: one without any part gets an
+ * empty text/plain. Order is that of the text: a part stands before its children. Type, subtype, encoding, disposition
+ * and names of parameters are lower case; defaults of RFC 2045 are filled in (text/plain; message/rfc822 in a digest),
+ * `encoding` and all below stay empty when the field is absent. Parameters as in header.h. */
 struct part {
 	uint32_t parent;       /* index; of parts[0]: 0 */
-	uint32_t next;         /* index of the next part with the same parent, or 0 (links are not packed: parent says all) */
+	/* index of the next part with the same parent, or 0 (links are not packed: parent says all) */
+	uint32_t next;
 	uint32_t child;        /* index of the first child, or 0 */
 	uint32_t envelope;     /* index into envelopes + 1, or 0: only messages have one */
 	struct slice type, subtype, encoding, id, description, disposition, language, location, md5;
@@ -57,7 +62,8 @@ enum summary_flag {
 	SUMMARY_BARE_LF = 1 << 7,         /* a line end without CR */
 	SUMMARY_MIME = 1 << 8,            /* has MIME-Version */
 	SUMMARY_BULK = 1 << 9,            /* Precedence: bulk, junk or list */
-	SUMMARY_AUTO_SUBMITTED = 1 << 10, /* Auto-Submitted other than "no", or X-Auto-Response-Suppress with OOF, AutoReply or All */
+	SUMMARY_AUTO_SUBMITTED = 1 << 10,
+		/* Auto-Submitted other than "no", or X-Auto-Response-Suppress with OOF, AutoReply or All */
 	SUMMARY_LIST = 1 << 11,           /* any List-* field or a Mailing-List field */
 	SUMMARY_MANY_FROM = 1 << 12,      /* more than one From field (RFC 5322 allows one) */
 	SUMMARY_CUT = 1 << 13,            /* a limit was reached */
@@ -72,7 +78,8 @@ struct summary {
 	uint32_t received_count;
 	int64_t sent;                      /* Date field, seconds UTC; 0 without SUMMARY_HAS_DATE or when unreadable */
 	int zone;                          /* of the Date field, minutes */
-	struct summary_id *references;     /* msgid_hash of References, else of In-Reply-To; oldest first, the last ones when too many */
+	/* msgid_hash of References, else of In-Reply-To; oldest first, the last ones when too many */
+	struct summary_id *references;
 	size_t references_count;
 	struct slice list_id;              /* inside <>, RFC 2919 */
 	struct summary_text *delivered_to; /* mail loop check; at most 100 */
@@ -96,15 +103,16 @@ enum { SUMMARY_VERSION = 1 };
 void summary_pack(struct buf *b, const struct summary *v);
 void summary_unpack(struct unwire *w, struct summary *v);
 
-/* IMAP's text forms, RFC 3501 §7.4.2, with their outer parentheses and without the item's name. Text that a quoted string
- * cannot hold is a literal {n}CRLF. */
+/* IMAP's text forms, RFC 3501 §7.4.2, with their outer parentheses and without the item's name. Text that a quoted
+ * string cannot hold is a literal {n}CRLF. */
 void summary_imap_envelope(struct buf *out, const struct summary *s);
 void summary_imap_bodystructure(struct buf *out, const struct summary *s, bool extended); /* BODYSTRUCTURE; else BODY */
 
 /* A section of BODY[…] (RFC 3501 §6.4.5) as byte range of the message. Numbers count from 1: of a message that is no
- * multipart, 1 is its body; of a message/rfc822 part, numbers go on in the message inside. HEADER.FIELDS is the range of
- * HEADER, which the caller filters. */
-enum section_kind { SECTION_BODY, SECTION_HEADER, SECTION_TEXT, SECTION_MIME, SECTION_HEADER_FIELDS, SECTION_HEADER_FIELDS_NOT };
+ * multipart, 1 is its body; of a message/rfc822 part, numbers go on in the message inside. HEADER.FIELDS is the range
+ * of HEADER, which the caller filters. */
+enum section_kind { SECTION_BODY, SECTION_HEADER, SECTION_TEXT, SECTION_MIME, SECTION_HEADER_FIELDS,
+	SECTION_HEADER_FIELDS_NOT };
 struct section {
 	enum section_kind kind;
 	uint32_t part;         /* index of the part the range lies in: its type and encoding are those of the range */

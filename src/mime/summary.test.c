@@ -24,7 +24,8 @@ static void scan_all_ways(const char *what, struct slice text, struct buf *packe
 		struct summary_scan *scan = scanned(text, steps[i], &s);
 		summary_pack(&again, &s);
 		if (i == 0) buf_add(packed, buf_slice(&again));
-		else if (!slice_eq(buf_slice(packed), buf_slice(&again))) fail_msg("%s differs in pieces of %zu", what, steps[i]);
+		else if (!slice_eq(buf_slice(packed), buf_slice(&again))) fail_msg("%s differs in pieces of %zu", what,
+			steps[i]);
 		struct unwire w = UNWIRE(buf_slice(&again), &mem);
 		summary_unpack(&w, &read);
 		if (w.bad || w.rest.len != 0) fail_msg("%s does not unpack", what);
@@ -38,10 +39,14 @@ static void scan_all_ways(const char *what, struct slice text, struct buf *packe
 static const struct {
 	const char *text, *envelope, *body, *preview; /* NULL: not compared */
 } mails[] = {
-	{ "", "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)", "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)", "" },
-	{ "Subject: no body", "(NIL \"no body\" NIL NIL NIL NIL NIL NIL NIL NIL)", "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)", "" },
-	{ "\r\nonly body\r\n", NULL, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1 NIL NIL NIL NIL)", "only body" },
-	{ "Subject:\r\nDate: \r\nMessage-ID:\r\nIn-Reply-To: <x@y>\r\n\r\n", "(\"\" \"\" NIL NIL NIL NIL NIL NIL \"<x@y>\" \"\")", NULL, "" },
+	{ "", "(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)",
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)", "" },
+	{ "Subject: no body", "(NIL \"no body\" NIL NIL NIL NIL NIL NIL NIL NIL)",
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)", "" },
+	{ "\r\nonly body\r\n", NULL,
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1 NIL NIL NIL NIL)", "only body" },
+	{ "Subject:\r\nDate: \r\nMessage-ID:\r\nIn-Reply-To: <x@y>\r\n\r\n",
+	  "(\"\" \"\" NIL NIL NIL NIL NIL NIL \"<x@y>\" \"\")", NULL, "" },
 	{ "Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\nFrom: Terry Gray <gray@cac.example>\r\nSubject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n"
 	  "To: imap@cac.example, \"J \\\"K\\\"\" <jk@x>\r\ncc: g: a@b;, minutes\r\nReply-To: ,\r\nMessage-ID: <B27397@cac.example>\r\n\r\n a\r\n\r\n  b ",
 	  "(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" ((\"Terry Gray\" NIL \"gray\" \"cac.example\")) "
@@ -69,15 +74,18 @@ static const struct {
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\nno parts\r\n", NULL,
 	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)", "" },
 	/* no boundary said: text/plain */
-	{ "Content-Type: multipart/mixed\r\n\r\ntext\r\n", NULL, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
-	{ "Content-Type: rubbish\r\n\r\ntext\r\n", NULL, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
+	{ "Content-Type: multipart/mixed\r\n\r\ntext\r\n", NULL,
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
+	{ "Content-Type: rubbish\r\n\r\ntext\r\n", NULL,
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
 	/* parts without header, without body, without both; the one without empty line keeps its header */
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\n\r\n\r\n--x\r\nContent-Type: a/b\r\n--x\r\n--x", NULL,
 	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
 	  "(\"a\" \"b\" NIL NIL NIL \"7bit\" 0 NIL NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
 	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)", "" },
 	/* digest: parts without type are messages */
-	{ "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: in\r\nFrom: a@b\r\n\r\nhello\r\n--d--\r\n", NULL,
+	{ "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: in\r\nFrom: a@b\r\n\r\nhello\r\n--d--\r\n",
+	  NULL,
 	  "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 31 (NIL \"in\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
 	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \"digest\" (\"boundary\" \"d\") NIL NIL NIL)", "hello" },
 	/* one boundary starts with the other */
@@ -89,9 +97,11 @@ static const struct {
 	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)", "one" },
 	/* the preview passes over an empty plain part and over attachments */
 	{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n \r\n--b\r\nContent-Disposition: attachment\r\n\r\nnot me\r\n--b\r\nContent-Type: text/html; charset=iso-8859-1\r\n"
-	  "Content-Transfer-Encoding: quoted-printable\r\n\r\n<style>x</style>\r\n<p>caf=E9 &amp; <b>more</b></p>\r\n--b--", NULL, NULL, "caf\xc3\xa9 & more" },
+	  "Content-Transfer-Encoding: quoted-printable\r\n\r\n<style>x</style>\r\n<p>caf=E9 &amp; <b>more</b></p>\r\n--b--",
+	  NULL, NULL, "caf\xc3\xa9 & more" },
 	{ "Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\nGyRCRnxLXBso\r\nQg==\r\n", NULL,
-	  "(\"text\" \"plain\" (\"charset\" \"iso-2022-jp\") NIL NIL \"base64\" 20 2 NIL NIL NIL NIL)", "\xe6\x97\xa5\xe6\x9c\xac" },
+	  "(\"text\" \"plain\" (\"charset\" \"iso-2022-jp\") NIL NIL \"base64\" 20 2 NIL NIL NIL NIL)",
+	  "\xe6\x97\xa5\xe6\x9c\xac" },
 };
 
 static void odd_mails(void **state) {
@@ -121,16 +131,22 @@ static const char nested[] =
 	"--b--\r\n";
 
 static const struct {
-	const char *section, *wanted; /* wanted: NULL bad, "-" absent, else the start of the range; length -1: not compared */
+	const char *section,
+		*wanted; /* wanted: NULL bad, "-" absent, else the start of the range; length -1: not compared */
 	int length;
 } sections[] = {
-	{ "", "From: me", sizeof nested - 1 }, { "HEADER", "From: me", 55 }, { "TEXT", "--b\r\nX: 1", -1 }, { "MIME", NULL },
+	{ "", "From: me", sizeof nested - 1 }, { "HEADER", "From: me", 55 }, { "TEXT", "--b\r\nX: 1", -1 },
+	  { "MIME", NULL },
 	{ "1", "first", 5 }, { "1.MIME", "X: 1\r\n\r\n", 8 }, { "1.1", "-" }, { "1.HEADER", "-" }, { "1.TEXT", "-" },
-	{ "2", "Subject: inner", -1 }, { "2.MIME", "X: 2", 38 }, { "2.HEADER", "Subject: inner", -1 }, { "2.TEXT", "--i\r\nX: 21", -1 },
+	{ "2", "Subject: inner", -1 }, { "2.MIME", "X: 2", 38 }, { "2.HEADER", "Subject: inner", -1 },
+	  { "2.TEXT", "--i\r\nX: 21", -1 },
 	{ "2.1", "A", 1 }, { "2.2", "B", 1 }, { "2.2.MIME", "X: 22\r\n\r\n", 9 }, { "2.3", "-" }, { "2.1.HEADER", "-" },
-	{ "3", "Subject: plain", -1 }, { "3.1", "P", 1 }, { "3.1.MIME", "Subject: plain\r\n\r\n", 18 }, { "3.TEXT", "P", 1 }, { "3.2", "-" }, { "3.1.1", "-" },
-	{ "4", "-" }, { "0", NULL }, { "1.", NULL }, { "1.0", NULL }, { ".1", NULL }, { "X", NULL }, { "1.X", NULL }, { "HEADER.FIELDS", NULL },
-	{ "HEADER.FIELDS (Date)", "From: me", 55 }, { "2.HEADER.FIELDS.NOT (Date From)", "Subject: inner", -1 }, { "TEXT (x)", NULL },
+	{ "3", "Subject: plain", -1 }, { "3.1", "P", 1 }, { "3.1.MIME", "Subject: plain\r\n\r\n", 18 },
+	  { "3.TEXT", "P", 1 }, { "3.2", "-" }, { "3.1.1", "-" },
+	{ "4", "-" }, { "0", NULL }, { "1.", NULL }, { "1.0", NULL }, { ".1", NULL }, { "X", NULL }, { "1.X", NULL },
+	  { "HEADER.FIELDS", NULL },
+	{ "HEADER.FIELDS (Date)", "From: me", 55 }, { "2.HEADER.FIELDS.NOT (Date From)", "Subject: inner", -1 },
+	  { "TEXT (x)", NULL },
 	{ "99999999999999999999", NULL }, { "1 ", NULL }, { "text", "--b", -1 }, { "4.X", NULL },
 };
 
@@ -142,14 +158,16 @@ static void section_numbers(void **state) {
 		struct section found = { .start = 77 };
 		enum section_answer r = summary_section(&s, slice_of(sections[i].section), &found);
 		const char *wanted = sections[i].wanted;
-		enum section_answer expected = wanted == NULL ? SECTION_BAD : *wanted == '-' && wanted[1] == '\0' ? SECTION_ABSENT : SECTION_OK;
+		enum section_answer expected = wanted == NULL ? SECTION_BAD : *wanted == '-' &&
+			wanted[1] == '\0' ? SECTION_ABSENT : SECTION_OK;
 		if (r != expected) fail_msg("[%s]: answer %d", sections[i].section, r);
 		if (r != SECTION_OK) {
 			assert_true(found.start == 77);
 			continue;
 		}
 		struct slice range = slice_from(nested + found.start, found.end - found.start);
-		if (!slice_starts(range, slice_of(wanted)) || (sections[i].length >= 0 && range.len != (size_t)sections[i].length))
+		if (!slice_starts(range, slice_of(wanted)) || (sections[i].length >= 0 &&
+			range.len != (size_t)sections[i].length))
 			fail_msg("[%s]: <%.*s>", sections[i].section, SLICE_ARG(range));
 	}
 	summary_scan_free(&scan);
@@ -167,20 +185,25 @@ static void section_numbers(void **state) {
 static void hints(void **state) {
 	(void)state;
 	struct summary s;
-	struct summary_scan *scan = scanned(S("Received: a\r\nReceived: b\r\nDelivered-To: x@y\r\nDelivered-To: z@y\r\nFrom: a\r\nFrom: b\r\nDate: 22 Nov 2026 04:31:39 +0900\r\n"
+	struct summary_scan *scan =
+		scanned(S("Received: a\r\nReceived: b\r\nDelivered-To: x@y\r\nDelivered-To: z@y\r\nFrom: a\r\nFrom: b\r\nDate: 22 Nov 2026 04:31:39 +0900\r\n"
 		"Message-ID: <1@x>\r\nReferences: <a@x> <b@x>\r\n <c@x>\r\nIn-Reply-To: <d@x>\r\nList-Id: News <news.x>\r\nPrecedence: bulk\r\n"
 		"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nX: \xff\r\n\r\nlong line\r\nnul \0\r\nlf\n\xe9 the end is the longest"), 5, &s);
-	assert_int_equal(s.flags, SUMMARY_HAS_DATE | SUMMARY_HAS_MESSAGE_ID | SUMMARY_HAS_FROM | SUMMARY_8BIT_HEADER | SUMMARY_8BIT_BODY | SUMMARY_NUL |
+	assert_int_equal(s.flags,
+		SUMMARY_HAS_DATE | SUMMARY_HAS_MESSAGE_ID | SUMMARY_HAS_FROM | SUMMARY_8BIT_HEADER | SUMMARY_8BIT_BODY | SUMMARY_NUL |
 		SUMMARY_BARE_LF | SUMMARY_MIME | SUMMARY_BULK | SUMMARY_AUTO_SUBMITTED | SUMMARY_LIST | SUMMARY_MANY_FROM);
-	assert_true(s.received_count == 2 && s.delivered_to_count == 2 && s.references_count == 3 && s.zone == 540 && s.sent == 1795289499);
+	assert_true(s.received_count == 2 && s.delivered_to_count == 2 && s.references_count == 3 && s.zone == 540 &&
+		s.sent == 1795289499);
 	same_text(s.delivered_to[1].text, "z@y");
 	same_text(s.list_id, "news.x");
 	assert_true(s.references[2].hash == msgid_hash(S("c@x")));
 	assert_true(s.longest_line == 32 && s.body_lines == 3);
 	summary_scan_free(&scan);
 	summary_scan_free(&scan);
-	scan = scanned(S("In-Reply-To: <d@x> <e@x>\r\nX-Auto-Response-Suppress: DR, OOF\r\nAuto-Submitted: no\r\n\r\n"), SIZE_MAX, &s);
-	assert_true(s.references_count == 1 && s.references[0].hash == msgid_hash(S("d@x")) && s.flags == SUMMARY_AUTO_SUBMITTED);
+	scan = scanned(S("In-Reply-To: <d@x> <e@x>\r\nX-Auto-Response-Suppress: DR, OOF\r\nAuto-Submitted: no\r\n\r\n"),
+		SIZE_MAX, &s);
+	assert_true(s.references_count == 1 && s.references[0].hash == msgid_hash(S("d@x")) &&
+		s.flags == SUMMARY_AUTO_SUBMITTED);
 	summary_scan_free(&scan);
 }
 
@@ -250,7 +273,8 @@ static void check_folder(const char *top, const char *folder, struct slice struc
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
 		struct slice name = slice_of(e->d_name);
 		if (!slice_ends(name, S(".eml")) && !slice_ends(name, S(".msg"))) continue;
-		AUTO_BUF struct buf text = BUF(MIB(4)), crlf = BUF(MIB(8)), packed = BUF(MIB(4)), again = BUF(MIB(4)), line = BUF(MIB(4));
+		AUTO_BUF struct buf text = BUF(MIB(4)), crlf = BUF(MIB(8)), packed = BUF(MIB(4)), again = BUF(MIB(4)),
+			line = BUF(MIB(4));
 		AUTO_ARENA struct arena mem = { 0 };
 		struct summary s;
 		load(dirfd(d), e->d_name, &text);
@@ -267,7 +291,8 @@ static void check_folder(const char *top, const char *folder, struct slice struc
 		summary_imap_bodystructure(&line, &s, false);
 		buf_byte(&line, '\n');
 		if (getenv("SHOW_STRUCTURES") != NULL) fprintf(stderr, "%s", buf_text(&line));
-		else if (slice_search(structures, buf_slice(&line)) == structures.len) fail_msg("not in structures: %s", buf_text(&line));
+		else if (slice_search(structures, buf_slice(&line)) == structures.len) fail_msg("not in structures: %s",
+			buf_text(&line));
 		++*count;
 	}
 	closedir(d);
@@ -289,7 +314,8 @@ static void samples(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(odd_mails), cmocka_unit_test(section_numbers), cmocka_unit_test(hints), cmocka_unit_test(limits),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(odd_mails), cmocka_unit_test(section_numbers),
+		cmocka_unit_test(hints), cmocka_unit_test(limits),
 		cmocka_unit_test(broken_packing), cmocka_unit_test(samples) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ struct stream {
 	bool tls_wants_write; /* a handshake or a read that can only go on after a write */
 	struct buf in, out;
 	size_t eaten, written; /* consumed bytes at the front of in and out */
+	size_t clear;          /* bytes of out that were queued before TLS was started: they still go in clear text */
 	size_t scanned;        /* bytes of in (after eaten) known to hold no line end */
 	uint64_t bytes_in, bytes_out;
 };
@@ -69,12 +70,14 @@ static int may_start_tls(const struct stream *s) {
 int stream_start_tls_server(struct stream *s, struct tls_server *server) {
 	if (may_start_tls(s) < 0) return -1;
 	s->tls = tls_accept(server, s->fd);
+	s->clear = s->out.len;
 	return 0;
 }
 
 int stream_start_tls_client(struct stream *s, struct tls_client *client, const char *server_name) {
 	if (may_start_tls(s) < 0) return -1;
 	s->tls = tls_connect(client, s->fd, server_name);
+	s->clear = s->out.len;
 	return 0;
 }
 
@@ -100,14 +103,21 @@ static int from_errno(const char *what) {
 	return fail_errno("%s", what);
 }
 
+/* Sends what was queued before TLS (220 Ready to start TLS). */
+static int flush_clear(struct stream *s) {
+	while (s->written < s->clear) {
+		ssize_t n = send(s->fd, s->out.at + s->written, s->clear - s->written, MSG_NOSIGNAL);
+		if (n < 0) return from_errno("write");
+		s->written += (size_t)n;
+		s->bytes_out += (size_t)n;
+	}
+	return STREAM_OK;
+}
+
 static int handshake(struct stream *s) {
 	if (s->tls == NULL || s->tls_ready) return STREAM_OK;
-	/* replies queued in clear text (220 Ready to start TLS) must be gone first */
-	if (s->out.len > s->written) {
-		int r = stream_flush(s);
-		if (r != STREAM_OK) return r;
-	}
-	int r = from_tls(s, tls_handshake(s->tls));
+	int r = flush_clear(s);
+	if (r == STREAM_OK) r = from_tls(s, tls_handshake(s->tls));
 	if (r == STREAM_OK) s->tls_ready = true;
 	return r;
 }
@@ -192,6 +202,8 @@ static int write_some(struct stream *s, struct slice bytes, size_t *put) {
 
 int stream_flush(struct stream *s) {
 	if (s->out.full) return fail("a reply is longer than %zu bytes", s->out.limit);
+	int ready = handshake(s);
+	if (ready != STREAM_OK) return ready;
 	while (s->written < s->out.len) {
 		size_t put = 0;
 		int r = write_some(s, slice_skip(buf_slice(&s->out), s->written), &put);
@@ -199,12 +211,18 @@ int stream_flush(struct stream *s) {
 		s->written += put;
 		s->bytes_out += put;
 	}
-	s->written = 0;
+	s->written = s->clear = 0;
 	buf_clear(&s->out);
 	return STREAM_OK;
 }
 
+/* In the handshake, with nothing left to say in the clear. */
+static bool shaking(const struct stream *s) {
+	return s->tls != NULL && !s->tls_ready && s->written >= s->clear;
+}
+
 uint32_t stream_events(const struct stream *s) {
+	if (shaking(s)) return s->tls_wants_write ? EPOLLOUT : EPOLLIN;
 	bool blocked = s->written < s->out.len || s->tls_wants_write;
 	return blocked ? EPOLLOUT | (s->tls != NULL && !s->tls_wants_write ? EPOLLIN : 0u) : EPOLLIN;
 }
@@ -221,7 +239,7 @@ void stream_relax(struct stream *s) {
 	}
 	if (s->out.len == s->written && s->out.room > 0) {
 		buf_done(&s->out);
-		s->written = 0;
+		s->written = s->clear = 0;
 	}
 }
 
@@ -241,7 +259,7 @@ static int wait_until(struct stream *s, int (*call)(struct stream *), short even
 	for (;;) {
 		int r = call(s);
 		if (r != STREAM_AGAIN) return r;
-		r = wait_for(s, s->tls_wants_write ? POLLOUT : events, deadline);
+		r = wait_for(s, s->tls_wants_write ? POLLOUT : shaking(s) ? POLLIN : events, deadline);
 		if (r != STREAM_OK) return r;
 	}
 }

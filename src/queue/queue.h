@@ -71,6 +71,8 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
+	size_t (*per_hop)(void *ctx, struct slice hop); /* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	void *ctx;
 };
 /* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due: NEVER when there
  * is none, now_us when limits->jobs was reached and more may be due. Recipients that are out, or whose hop has its full number of

@@ -54,13 +54,17 @@ static void send_first(int control, size_t which, const struct round *r) {
 	send_text(control, CONTROL_GO, S(""));
 }
 
-NO_RETURN static void become(const struct role *role, int control, const char *conf_dir) {
+NO_RETURN static void become(const struct role *role, int control, const struct round *round) {
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (control != CONTROL_FD) dup2(control, CONTROL_FD); /* the copy has no close-on-exec */
 	else fcntl(control, F_SETFD, 0);
-	execl("/proc/self/exe", "hato", "--role", role->name, "-c", conf_dir, (char *)NULL);
+	if (!round->foreground) { /* whoever started us must not wait for the end of our output */
+		int null = open("/dev/null", O_RDWR);
+		for (int fd = 0; fd <= STDERR_FILENO; fd++) dup2(null, fd);
+	}
+	execl("/proc/self/exe", "hato", "--role", role->name, "-c", round->conf_dir, (char *)NULL);
 	_exit(EX_OSERR);
 }
 
@@ -69,7 +73,7 @@ int child_start(struct child *c, size_t which, const struct round *round) {
 	c->role = child_roles[which];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno("socket pair");
 	pid_t pid = fork();
-	if (pid == 0) become(c->role, pair[1], round->conf_dir);
+	if (pid == 0) become(c->role, pair[1], round);
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);

@@ -23,6 +23,7 @@ struct round {
 	int control_listener;
 	int (*links)[2];      /* by enum link_name: asker's end, answerer's end */
 	const char *logins;
+	bool foreground;      /* children keep our standard output and error */
 	const char *users[4]; /* by child, "" or NULL: stay who we are */
 };
 enum { CHILD_VAULT, CHILD_RELAY, CHILD_CORE, CHILD_EDGE, CHILDREN };

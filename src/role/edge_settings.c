@@ -162,10 +162,3 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	*out = s;
 	return 0;
 }
-
-struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem) {
-	struct slice resolvers = conf_text(v, SET_dns_resolvers), anchor = conf_text(v, SET_dns_trust_anchor_file);
-	/* who names resolvers of his own and no anchor trusts them as they are */
-	bool own = resolvers.len != 0 && slice_eq(anchor, S("/usr/share/dns/root.key"));
-	return (struct dns_params){ .resolvers = arena_text(mem, resolvers), .trust_anchor_file = own ? "" : arena_text(mem, anchor) };
-}

@@ -34,5 +34,3 @@ struct edge_outside { /* what services need and settings do not hold */
 };
 /* Takes b->conf over. <0: the certificates cannot be used. */
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out);
-/* dns_open's parameters from the settings; text in mem. */
-struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem);

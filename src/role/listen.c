@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/listen.h"
 #include "base/fail.h"
+#include "role/settings.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -93,18 +94,10 @@ static bool kernel_has_ipv6(void) {
 
 static int open_service(struct opening *o, const struct conf_view *v) {
 	size_t n;
-	const struct slice *list = conf_list(v, SET_inet_protocols, &n);
-	bool all = false;
-	o->ipv4 = o->ipv6 = false;
-	for (size_t i = 0; i < n; i++) {
-		all = all || slice_same(list[i], S("all"));
-		o->ipv4 = o->ipv4 || slice_same(list[i], S("ipv4"));
-		o->ipv6 = o->ipv6 || slice_same(list[i], S("ipv6"));
-	}
-	o->ipv4 = o->ipv4 || all;
-	o->ipv6 = o->ipv6 || (all && kernel_has_ipv6());
+	protocols_of(v, &o->ipv4, &o->ipv6);
+	o->ipv6 = o->ipv6 && kernel_has_ipv6();
 	if (o->service->host.len != 0) return open_host(o, o->service->host);
-	list = conf_list(v, SET_inet_interfaces, &n);
+	const struct slice *list = conf_list(v, SET_inet_interfaces, &n);
 	for (size_t i = 0; i < n; i++) {
 		int r = 0;
 		bool every = slice_same(list[i], S("all")), loopback = slice_same(list[i], S("loopback-only"));

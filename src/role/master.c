@@ -36,7 +36,8 @@ static const char *const child_users[CHILDREN] = { "hato-vault", "hato-relay", "
 
 static struct round round_of(const struct master *m) {
 	struct round r = { .conf = m->conf, .dir = m->dir, .conf_dir = m->conf_dir, .listening = &m->listening, .identities = &m->identities,
-		           .log = &m->log, .control_listener = m->control_listener, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins };
+		           .log = &m->log, .control_listener = m->control_listener, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins,
+		           .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = child_users[i];
 	return r;
 }

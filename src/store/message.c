@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/inside.h"
 
+static const struct uid_range whole = { 1, UINT32_MAX };
+const struct uid_set uid_all = { &whole, 1 };
+
 void bind_box(struct db_stmt *s, struct box box) {
 	db_bind_int(s, box.account);
 	db_bind_int(s, box.id);

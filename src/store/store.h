@@ -64,7 +64,8 @@ int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from);
 /* Messages. */
 struct uid_range { uint32_t first, last; };
 struct uid_set { const struct uid_range *at; size_t count; }; /* sorted, not overlapping; last may be UINT32_MAX */
-#define UID_ALL ((struct uid_set){ &(const struct uid_range){ 1, UINT32_MAX }, 1 })
+extern const struct uid_set uid_all;
+#define UID_ALL uid_all
 
 struct message {
 	uint32_t uid, flags;

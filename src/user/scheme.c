@@ -50,13 +50,20 @@ static int same(struct slice a, struct slice b) {
 	return a.len == b.len && CRYPTO_memcmp(a.at, b.at, a.len) == 0 ? 0 : SECRET_WRONG;
 }
 
-static int check_crypt(struct slice setting, struct slice password) {
-	char key[CRYPT_MAX_PASSPHRASE_SIZE] = "", stored[CRYPT_OUTPUT_SIZE] = "";
-	if (setting.len >= sizeof stored) return SECRET_BAD_HASH;
+/* Copies a crypt(3) string with its NUL; false when crypt(3) knows no such kind. Any two letters begin a string of the
+ * traditional kind, so that one must also have its length: a plain password is not a hash. */
+static bool crypt_copy(struct slice hash, char to[static CRYPT_OUTPUT_SIZE]) {
+	if (hash.len >= CRYPT_OUTPUT_SIZE || (hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13)) return false;
+	memcpy(to, hash.at, hash.len);
+	to[hash.len] = '\0';
+	int salt = crypt_checksalt(to);
+	return salt != CRYPT_SALT_INVALID && salt != CRYPT_SALT_METHOD_DISABLED;
+}
+
+static int check_crypt(struct slice hash, struct slice password) {
+	char key[CRYPT_MAX_PASSPHRASE_SIZE] = "", stored[CRYPT_OUTPUT_SIZE];
+	if (!crypt_copy(hash, stored)) return SECRET_BAD_HASH;
 	if (password.len >= sizeof key) return SECRET_WRONG;
-	memcpy(stored, setting.at, setting.len);
-	int salt = crypt_checksalt(stored);
-	if (salt == CRYPT_SALT_INVALID || salt == CRYPT_SALT_METHOD_DISABLED) return SECRET_BAD_HASH;
 	if (password.len != 0) memcpy(key, password.at, password.len);
 	struct crypt_data *data = mem_get(sizeof *data);
 	const char *made = crypt_r(key, stored, data);
@@ -96,17 +103,14 @@ int secret_check(struct slice hash, struct slice password) {
 }
 
 bool scheme_known(struct slice hash) {
-	char setting[CRYPT_OUTPUT_SIZE] = "";
+	char copy[CRYPT_OUTPUT_SIZE];
 	struct slice text;
 	bool hex;
 	const struct scheme *s = scheme_of(hash, &text, &hex);
 	if (s == NULL || text.len == 0 || text.len >= STORED_MAX || memchr(text.at, '\0', text.len) != NULL) return false;
 	if (s->how == BY_TEXT) return true;
 	if (s->how == BY_DIGEST) return check_digest(s, text, hex, S("x")) == SECRET_WRONG || check_digest(s, text, hex, S("x")) == 0;
-	if (text.len >= sizeof setting) return false;
-	memcpy(setting, text.at, text.len);
-	int salt = crypt_checksalt(setting);
-	return salt != CRYPT_SALT_INVALID && salt != CRYPT_SALT_METHOD_DISABLED;
+	return crypt_copy(text, copy);
 }
 
 int scheme_hash(struct slice password, struct buf *out) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every story needs around a server: free ports, waiting, TLS without a name, processes, sample messages."""
-import os, random, re, signal, socket, ssl, time
+import os, random, re, signal, socket, ssl, subprocess, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATO = os.environ.get('HATO_BINARY') or os.path.join(TOP, 'build', 'hato')
@@ -108,6 +108,14 @@ def end_process(process, seconds=10):
         except Exception:
             process.kill()
             process.wait()
+
+
+def make_certificate(folder, name, host='localhost'):
+    """A self-signed certificate and its key: (path.crt, path.key)."""
+    paths = f'{folder}/{name}.crt', f'{folder}/{name}.key'
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '9', '-out', paths[0],
+                    '-keyout', paths[1], '-subj', f'/CN={host}', '-addext', f'subjectAltName=DNS:{host}'], check=True, capture_output=True)
+    return paths
 
 
 def message(sender, to, subject, body='hello\n', **headers):

@@ -180,7 +180,10 @@ class Dialogue:
         self.socket.sendall(data if isinstance(data, bytes) else data.encode())
 
     def say(self, line, expect=None):
-        self.raw(line + '\r\n')
+        try:
+            self.raw(line + '\r\n')
+        except ConnectionError:
+            pass  # what they said before they hung up may still be there to read
         got = self.reply()
         if expect is not None:
             assert got[0] in (expect if isinstance(expect, tuple) else (expect,)), f'{line[:100]!r}: {got}'

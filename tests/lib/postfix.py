@@ -47,10 +47,8 @@ class Postfix:
         shutil.copytree('/etc/postfix', self.folder + '/etc', dirs_exist_ok=True, symlinks=True)  # its scripts live there
         security = ''
         if tls:
-            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '9',
-                            '-keyout', f'{self.folder}/key', '-out', f'{self.folder}/crt', '-subj', f'/CN=mx.{domain}'],
-                           check=True, capture_output=True)
-            security = f'smtpd_tls_chain_files = {self.folder}/key, {self.folder}/crt\nsmtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\n'
+            crt, key = make_certificate(self.folder, 'mx', f'mx.{domain}')
+            security = f'smtpd_tls_chain_files = {key}, {crt}\nsmtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\n'
         with open(f'{self.folder}/etc/vmailbox', 'w') as f:
             f.writelines(f'{u}@{domain} {u}/\n' for u in users)
         with open(f'{self.folder}/etc/main.cf', 'w') as f:

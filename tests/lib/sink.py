@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """An SMTP server that behaves, or misbehaves, as it is told. What it took is in .messages: (sender, recipients, text)."""
-import re, socket, ssl, subprocess, threading, time
+import re, socket, ssl, threading, time
 from around import *
 
 
@@ -23,11 +23,8 @@ class Sink:
         self.messages, self.commands, self.connections, self.encrypted, self.live, self.most = [], [], 0, 0, 0, 0
         self.lock, self.context = threading.Lock(), None
         if folder:
-            subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days',
-                            '9', '-keyout', f'{folder}/sink.pem', '-out', f'{folder}/sink.crt', '-subj', '/CN=sink.test'],
-                           check=True, capture_output=True)
             self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self.context.load_cert_chain(f'{folder}/sink.crt', f'{folder}/sink.pem')
+            self.context.load_cert_chain(*make_certificate(folder, 'sink', 'sink.test'))
         self.start()
 
     def start(self):

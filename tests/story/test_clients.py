@@ -8,10 +8,16 @@ pytestmark = pytest.mark.core
 ANN, BOB = 'ann@example.test', 'bob@example.test'
 
 
+def certificate(folder):
+    crt, key = make_certificate(folder, 'localhost')
+    return f'smtpd_tls_cert_file = {crt}\nsmtpd_tls_key_file = {key}'
+
+
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
     import hato
-    instance = hato.Instance(tmp_path_factory.mktemp('clients'))
+    folder = tmp_path_factory.mktemp('clients')
+    instance = hato.Instance(folder, main=certificate(folder))  # clients that check names check "localhost"
     for address in (ANN, BOB):
         instance.account(address)
     yield instance.start()
@@ -27,13 +33,6 @@ def run(command, home, input='', seconds=60):
     done = subprocess.run(command, input=input, env=home, capture_output=True, text=True, timeout=seconds * SLOW, errors='replace')
     assert done.returncode == 0, f'{command[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}'
     return done.stdout
-
-
-def certificate(server, folder):
-    path = f'{folder}/server.crt'
-    with open(path, 'w') as f:
-        f.write(ssl.get_server_certificate((server.address, server.ports['imaps'])))
-    return path
 
 
 SWAKS = {
@@ -115,21 +114,21 @@ def test_mutt(server, home, tmp_path):
     (tmp_path / 'attached.bin').write_bytes(bytes(range(256)) * 40)
     (tmp_path / 'muttrc').write_text(f'''set from="{BOB}" realname="Bob" use_envelope_from
 set smtp_url="smtp://bob%40example.test@localhost:{server.ports['submission']}/" smtp_pass="secret"
-set ssl_force_tls=yes ssl_verify_host=no ssl_verify_dates=no ssl_starttls=yes certificate_file="{certificate(server, tmp_path)}"
+set ssl_force_tls=yes ssl_verify_host=no ssl_verify_dates=no ssl_starttls=yes certificate_file="{server.folder}/localhost.crt"
 set imap_user="{ANN}" imap_pass="secret" folder="imaps://localhost:{server.ports['imaps']}/" spoolfile="+INBOX"
-set copy=no mbox_type=mbox confirmappend=no delete=yes quit=yes wait_key=no move=no sleep_time=0 header_cache="" mail_check=1
+set copy=no mbox_type=mbox confirmappend=no confirmcreate=no delete=yes quit=yes wait_key=no move=no sleep_time=0 header_cache="" mail_check=1
 ''')
     mutt = ['mutt', '-n', '-F', str(tmp_path / 'muttrc')]
     run([*mutt, '-s', 'by mutt ü', '-a', str(tmp_path / 'attached.bin'), '--', ANN], home, input='with an attachment\n')
     stored = server.wait_message(ANN, lambda m: m.is_multipart() and 'mutt' in str(m['Subject']))
     assert stored.get_payload(1).get_payload(decode=True) == bytes(range(256)) * 40
     saved = tmp_path / 'saved'
-    on_terminal([*mutt, '-f', f'imaps://localhost:{server.ports["imaps"]}/INBOX', '-e',
-                 f'push "<limit>~h\\"User-Agent: Mutt\\"<enter><tag-pattern>~A<enter><tag-prefix><copy-message>{saved}<enter>'
+    shown = on_terminal([*mutt, '-f', f'imaps://localhost:{server.ports["imaps"]}/INBOX', '-e',
+                 f'push "<limit>~smutt<enter><tag-pattern>~A<enter><tag-prefix><copy-message>{saved}<enter>'
                  '<tag-prefix><copy-message>=Archive<enter><quit>"'], home)
     kept = mailbox.mbox(str(saved))
     assert len(kept) == 1 and kept[0].get_payload(1).get_payload(decode=True) == bytes(range(256)) * 40
-    assert len(server.messages(ANN, 'Archive')) == 1
+    assert len(server.messages(ANN, 'Archive')) == 1, shown
 
 
 def flags_of(server, user, folder='INBOX'):
@@ -142,7 +141,7 @@ def flags_of(server, user, folder='INBOX'):
 
 def test_mbsync(hosts, home, tmp_path):
     """A full two-way sync: mail, flags, folders and deletions, in both directions, with nothing left over."""
-    server = hosts(accounts=[ANN])
+    server = hosts(accounts=[ANN], main=certificate(tmp_path))
     for n in range(30):
         server.send('x@else.test', ANN, message('x@else.test', ANN, f'remote {n:02d}', noise(2000, n)))
     local = tmp_path / 'mail'
@@ -153,7 +152,7 @@ Port {server.ports['imaps']}
 User {ANN}
 Pass secret
 SSLType IMAPS
-CertificateFile {certificate(server, tmp_path)}
+CertificateFile {tmp_path}/localhost.crt
 
 IMAPStore far
 Account hato

@@ -40,11 +40,6 @@ def test_data_folder_is_a_file(hosts):
     refuses_to_start(server, server.data, codes=(CANTCREAT, NOPERM, IOERR, OSERR, CONFIG))
 
 
-def make_certificate(folder, name):
-    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '9', '-keyout',
-                    f'{folder}/{name}.key', '-out', f'{folder}/{name}.crt', '-subj', '/CN=mail.example.test'], check=True, capture_output=True)
-
-
 def test_certificates(hosts, folder):
     make_certificate(folder, 'one')
     make_certificate(folder, 'two')

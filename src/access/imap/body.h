@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "db/blob.h"
+#include "mime/summary.h"
+#include "store/store.h"
+/* One message's body and summary, opened when they are first asked for. */
+struct imap_body {
+	const struct message *m;
+	struct blob *blob;         /* NULL: not opened yet */
+	struct summary *summary;
+};
+void imap_body_close(struct imap_body *b);
+int imap_body_open(struct imap_body *b, struct db_conn *c); /* BLOB_GONE */
+/* The summary, unpacked into mem. One that we do not understand (older or newer than this program) is made again from the body.
+ * m->summary must have been wanted. c: NULL borrows a connection from db when one is needed. BLOB_GONE. */
+int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands that need no mailbox, and IDLE, which waits for news of one. */
+#include "access/imap/state.h"
+
+enum { ID_PAIRS = 30 };
+
+IMAP_COMMAND(imap_do_capability) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	buf_addf(imap_out(s), "* CAPABILITY %s\r\n", imap_capabilities);
+	return imap_ok("Capability completed.");
+}
+
+IMAP_COMMAND(imap_do_noop) {
+	(void)s;
+	return imap_parse_end(&call->p) ? imap_ok("NOOP completed.") : imap_bad(&call->p);
+}
+
+IMAP_COMMAND(imap_do_logout) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	buf_add(imap_out(s), S("* BYE Logging out\r\n"));
+	imap_end(s, "Logged out");
+	return imap_ok("Logout completed.");
+}
+
+IMAP_COMMAND(imap_do_id) {
+	struct imap_parse *p = &call->p;
+	struct slice *pairs;
+	size_t count;
+	if (!imap_parse_space(p) || (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
+	    !imap_parse_end(p))
+		return imap_bad(p);
+	buf_add(imap_out(s), S("* ID (\"name\" \"hato\")\r\n"));
+	return imap_ok("ID completed.");
+}
+
+IMAP_COMMAND(imap_do_namespace) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	buf_add(imap_out(s), S("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
+	return imap_ok("Namespace completed.");
+}
+
+/* Nothing needs enabling yet: what is unknown is passed over (RFC 5161 §3.1). */
+IMAP_COMMAND(imap_do_enable) {
+	struct slice name;
+	do {
+		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
+	} while (call->p.rest.len != 0);
+	buf_add(imap_out(s), S("* ENABLED\r\n"));
+	return imap_ok("Enabled.");
+}
+
+static void wake_up(void *ctx, const struct change *change) {
+	struct imap_session *s = ctx;
+	(void)change;
+	task_wake(s->pool, s->self);
+}
+
+IMAP_COMMAND(imap_do_idle) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	buf_clear(&s->tag);
+	buf_add(&s->tag, call->tag);
+	s->idling = true;
+	buf_add(imap_out(s), S("+ idling\r\n"));
+	/* watch first, then look: nothing can fall in between */
+	if (s->box.open) s->watch = change_watch(s->context->hub, s->account, s->box.box.id, wake_up, s);
+	imap_sync(s, true);
+	return (struct imap_answer){ IMAP_LATER, NULL };
+}
+
+void imap_idle_done(struct imap_session *s, struct slice line) {
+	s->idling = false;
+	if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
+	imap_sync(s, true);
+	if (slice_same(line, S("DONE"))) buf_addf(imap_out(s), "%s OK Idle completed.\r\n", buf_text(&s->tag));
+	else buf_addf(imap_out(s), "%s BAD Expected DONE.\r\n", buf_text(&s->tag));
+}

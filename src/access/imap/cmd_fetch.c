@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FETCH by pages: rows are copied and bodies opened inside a snapshot, then written to the client outside of it. */
+#include "access/imap/fetch.h"
+
+enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024 };
+
+static void clear_page(struct fetch *f) {
+	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
+	f->row_count = f->page_bytes = 0;
+	f->rows = NULL;
+	arena_reset(&f->mem);
+}
+
+static void fetch_done(struct fetch *f) {
+	clear_page(f);
+	arena_done(&f->mem);
+}
+
+static int gather(void *ctx, struct db_conn *c, const struct message *m) {
+	struct fetch *f = ctx;
+	size_t limit = (f->needs & FETCH_BODY) != 0 ? BODIES_MAX : ROWS_MAX;
+	if (f->rows == NULL) f->rows = arena_array(&f->mem, limit, sizeof(*f->rows));
+	struct fetch_row *row = &f->rows[f->row_count];
+	row->m = *m;
+	row->m.keywords = arena_slice(&f->mem, m->keywords);
+	row->m.summary = arena_slice(&f->mem, m->summary);
+	row->body = (struct imap_body){ .m = &row->m };
+	int r = (f->needs & FETCH_BODY) != 0 ? imap_body_open(&row->body, c) : 0;
+	if (r != 0) return r == BLOB_GONE ? 0 : r;
+	f->seen++;
+	f->row_count++;
+	f->page_bytes += m->summary.len;
+	return f->row_count < limit && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
+}
+
+/* \Seen. */
+
+struct seeing { struct fetch *f; struct imap_set set; struct imap_own_change own; };
+
+static int changed(void *ctx, const struct message *m) {
+	(void)ctx;
+	(void)m;
+	return 0;
+}
+
+static int set_seen(struct db_conn *tx, void *arg) {
+	struct seeing *see = arg;
+	const struct flag_change change = { .how = FLAGS_ADD, .flags = FLAG_SEEN };
+	struct box box = see->f->s->box.box;
+	int r = imap_own_begin(tx, box, &see->own);
+	return r != 0 ? r : store_flags(tx, box, imap_uid_set(&see->set), &change, changed, NULL, NULL, &see->own.after);
+}
+
+static int mark_seen(struct fetch *f) {
+	struct imap_set_builder unseen = { 0 };
+	for (size_t i = 0; i < f->row_count; i++) {
+		struct message *m = &f->rows[i].m;
+		if ((m->flags & FLAG_SEEN) != 0) continue;
+		imap_set_append(&unseen, m->uid, m->uid);
+		m->flags |= FLAG_SEEN;
+		f->rows[i].now_seen = true;
+	}
+	struct seeing see = { .f = f, .set = unseen.set };
+	int r = unseen.set.count != 0 ? db_write(f->s->context->db, set_seen, &see) : 0;
+	if (r == 0) imap_own_end(f->s, &see.own);
+	imap_set_builder_done(&unseen);
+	return r;
+}
+
+static int put_page(void *ctx) {
+	struct fetch *f = ctx;
+	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only ? mark_seen(f) : 0;
+	for (size_t i = 0; i < f->row_count && r == 0; i++) {
+		struct fetch_row *row = &f->rows[i];
+		if ((f->needs & FETCH_SUMMARY) != 0) r = imap_body_summary(&row->body, f->s->context->db, NULL, &f->mem);
+		if (r == BLOB_GONE) { /* expunged between the page and now */
+			f->seen--;
+			r = 0;
+			continue;
+		}
+		if (r == 0 && !fetch_put_row(f, row)) r = WALK_PAGE_FULL;
+	}
+	clear_page(f);
+	return r;
+}
+
+IMAP_COMMAND(imap_do_fetch) {
+	struct fetch f __attribute__((cleanup(fetch_done))) = { .s = s };
+	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(&call->p) || !fetch_parse(&call->p, &f, call->uid)) return imap_bad(&call->p);
+	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
+	int r = imap_walk(s, &f.set, &walk);
+	if (s->broken) return imap_no("");
+	if (r != 0) return imap_refused(s, r, "fetch");
+	if (!call->uid && f.seen < imap_view_count(s, &f.set)) return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+	return imap_ok("Fetch completed.");
+}

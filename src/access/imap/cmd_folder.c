@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands that make, change and remove mailboxes, and the subscriptions (RFC 3501 §6.3.3 to §6.3.7, RFC 6154). */
+#include "access/imap/status.h"
+
+struct names { struct imap_session *s; struct slice name, other; uint32_t use; bool on; struct box box; };
+
+static const struct { const char *name; uint32_t use; } uses[] = {
+	{ "\\All", USE_ALL },   { "\\Archive", USE_ARCHIVE }, { "\\Drafts", USE_DRAFTS }, { "\\Flagged", USE_FLAGGED },
+	{ "\\Junk", USE_JUNK }, { "\\Sent", USE_SENT },       { "\\Trash", USE_TRASH },   { "\\Important", USE_IMPORTANT },
+};
+
+void imap_put_special_use(struct buf *out, uint32_t use) {
+	for (size_t i = 0; i < LEN(uses); i++)
+		if ((use & uses[i].use) != 0) buf_addf(out, " %s", uses[i].name);
+}
+
+static struct imap_answer write_names(struct imap_session *s, int (*fn)(struct db_conn *tx, void *arg), struct names *n, const char *done) {
+	n->s = s;
+	int r = db_write(s->context->db, fn, n);
+	return r == 0 ? imap_ok(done) : imap_refused(s, r, done);
+}
+
+static int create(struct db_conn *tx, void *arg) {
+	struct names *n = arg;
+	return store_create(tx, n->s->account, n->name, n->use, &n->box);
+}
+
+static int delete(struct db_conn *tx, void *arg) {
+	struct names *n = arg;
+	struct mailbox m = { 0 };
+	if (store_find(tx, db_memory(tx), n->s->account, n->name, &m) == 0) n->box = m.box;
+	return store_delete(tx, n->s->account, n->name);
+}
+
+static int rename_it(struct db_conn *tx, void *arg) {
+	struct names *n = arg;
+	return store_rename(tx, n->s->account, n->name, n->other);
+}
+
+static int subscribe(struct db_conn *tx, void *arg) {
+	struct names *n = arg;
+	return store_subscribe(tx, n->s->account, n->name, n->on);
+}
+
+/* (USE (\Sent …)) */
+static bool parse_uses(struct imap_parse *p, uint32_t *out) {
+	uint32_t use = 0;
+	if (!imap_parse_need(p, '(') || !imap_parse_take_word(p, "USE") || !imap_parse_space(p) || !imap_parse_need(p, '('))
+		return imap_parse_fail(p, "Expected (USE (...)).");
+	while (!imap_parse_take(p, ')')) {
+		size_t i = 0;
+		if (use != 0 && !imap_parse_space(p)) return false;
+		while (i < LEN(uses) && !imap_parse_take_word(p, uses[i].name)) i++;
+		if (i == LEN(uses)) return imap_parse_fail(p, "[USEATTR] Unknown special use.");
+		use |= uses[i].use;
+	}
+	*out = use;
+	return imap_parse_need(p, ')');
+}
+
+IMAP_COMMAND(imap_do_create) {
+	struct imap_parse *p = &call->p;
+	struct names n = { 0 };
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || (imap_parse_take(p, ' ') && !parse_uses(p, &n.use)) || !imap_parse_end(p))
+		return imap_bad(p);
+	return write_names(s, create, &n, "Create completed.");
+}
+
+IMAP_COMMAND(imap_do_delete) {
+	struct imap_parse *p = &call->p;
+	struct names n = { 0 };
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_end(p)) return imap_bad(p);
+	struct imap_answer a = write_names(s, delete, &n, "Delete completed.");
+	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id) imap_deselect(s);
+	return a;
+}
+
+IMAP_COMMAND(imap_do_rename) {
+	struct imap_parse *p = &call->p;
+	struct names n = { 0 };
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.other) ||
+	    !imap_parse_end(p))
+		return imap_bad(p);
+	return write_names(s, rename_it, &n, "Rename completed.");
+}
+
+static struct imap_answer set_subscription(struct imap_session *s, struct imap_parse *p, bool on, const char *done) {
+	struct names n = { .on = on };
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_end(p)) return imap_bad(p);
+	return write_names(s, subscribe, &n, done);
+}
+
+IMAP_COMMAND(imap_do_subscribe) {
+	return set_subscription(s, &call->p, true, "Subscribe completed.");
+}
+
+IMAP_COMMAND(imap_do_unsubscribe) {
+	return set_subscription(s, &call->p, false, "Unsubscribe completed.");
+}

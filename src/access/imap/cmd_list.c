@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* LIST with its extensions (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB, which is LIST (SUBSCRIBED) with other
+ * words. All names are read in one walk; they come sorted, so what is below a name stands right behind it. */
+#include "access/imap/name.h"
+#include "access/imap/status.h"
+
+enum { PATTERNS_MAX = 64, BY_SUBSCRIPTION = 1, BY_USE = 2, RECURSIVE = 4, REMOTE = 8, TELL_SUBSCRIBED = 16, TELL_CHILDREN = 32, TELL_USE = 64, TELL_STATUS = 128 };
+
+struct list {
+	struct imap_session *s;
+	struct slice reference;
+	struct slice patterns[PATTERNS_MAX];
+	size_t pattern_count;
+	unsigned how, status;
+	bool lsub, extended;
+	struct mailbox *all;
+	size_t count, room;
+};
+
+struct option { const char *name; unsigned bit; };
+static const struct option selections[] = {
+	{ "SUBSCRIBED", BY_SUBSCRIPTION | TELL_SUBSCRIBED }, { "SPECIAL-USE", BY_USE | TELL_USE }, { "RECURSIVEMATCH", RECURSIVE }, { "REMOTE", REMOTE },
+};
+static const struct option returns[] = {
+	{ "SUBSCRIBED", TELL_SUBSCRIBED }, { "CHILDREN", TELL_CHILDREN }, { "SPECIAL-USE", TELL_USE }, { "STATUS", TELL_STATUS },
+};
+
+static bool parse_options(struct imap_parse *p, const struct option *known, size_t count, struct list *l) {
+	if (!imap_parse_need(p, '(')) return false;
+	for (bool first = true; !imap_parse_take(p, ')'); first = false) {
+		size_t i = 0;
+		if (!first && !imap_parse_space(p)) return false;
+		while (i < count && !imap_parse_take_word(p, known[i].name)) i++;
+		if (i == count) return imap_parse_fail(p, "Unknown LIST option.");
+		l->how |= known[i].bit;
+		if (known[i].bit == TELL_STATUS && (!imap_parse_space(p) || !imap_parse_status_items(p, &l->status))) return false;
+	}
+	l->extended = true;
+	return true;
+}
+
+static bool parse_pattern(struct imap_parse *p, struct list *l) {
+	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
+	struct slice said;
+	if (!imap_parse_pattern(p, &said)) return false;
+	if (l->pattern_count == PATTERNS_MAX) return imap_parse_fail(p, "Too many patterns.");
+	if (!imap_name_read(&name, l->reference) || !imap_name_read(&name, said)) return imap_parse_fail(p, "Pattern is not valid modified UTF-7.");
+	l->patterns[l->pattern_count++] = arena_slice(p->mem, buf_slice(&name));
+	return true;
+}
+
+static bool parse_patterns(struct imap_parse *p, struct list *l) {
+	if (!imap_parse_take(p, '(')) return parse_pattern(p, l);
+	l->extended = true;
+	do {
+		if (!parse_pattern(p, l)) return false;
+	} while (imap_parse_take(p, ' '));
+	return imap_parse_need(p, ')');
+}
+
+static bool parse_list(struct imap_parse *p, struct list *l) {
+	if (!imap_parse_space(p)) return false;
+	if (!l->lsub && imap_parse_next_is(p, '(') &&
+	    (!parse_options(p, selections, LEN(selections), l) || !imap_parse_space(p)))
+		return false;
+	if (!imap_parse_astring(p, &l->reference) || !imap_parse_space(p) || !parse_patterns(p, l)) return false;
+	if (!l->lsub && imap_parse_take(p, ' ')) {
+		if (!imap_parse_take_word(p, "RETURN") || !imap_parse_space(p)) return imap_parse_fail(p, "Expected RETURN.");
+		if (!parse_options(p, returns, LEN(returns), l)) return false;
+	}
+	if ((l->how & RECURSIVE) != 0 && (l->how & (BY_SUBSCRIPTION | BY_USE)) == 0) return imap_parse_fail(p, "RECURSIVEMATCH needs something to match.");
+	return imap_parse_end(p);
+}
+
+static int collect(void *ctx, const struct mailbox *m) {
+	struct list *l = ctx;
+	if (l->count == l->room) {
+		l->room = l->room == 0 ? 64 : l->room * 2;
+		l->all = mem_resize(l->all, l->room * sizeof(*l->all));
+	}
+	l->all[l->count] = *m;
+	l->all[l->count].name = arena_slice(&l->s->mem, m->name);
+	l->all[l->count++].keywords = SLICE_NONE;
+	return 0;
+}
+
+static bool matches(const struct list *l, struct slice name) {
+	for (size_t i = 0; i < l->pattern_count; i++)
+		if (imap_name_match(l->patterns[i], name)) return true;
+	return false;
+}
+
+static bool selected(const struct list *l, const struct mailbox *m) {
+	return ((l->how & BY_SUBSCRIPTION) == 0 || m->subscribed) && ((l->how & BY_USE) == 0 || m->special_use != 0);
+}
+
+/* Is something selected below number i? For LSUB only what the pattern itself does not reach counts (RFC 3501 §6.3.9). */
+static bool selected_below(const struct list *l, size_t i) {
+	struct slice name = l->all[i].name;
+	for (size_t j = i + 1; j < l->count && slice_starts(l->all[j].name, name); j++) {
+		struct slice below = l->all[j].name;
+		if (below.at[name.len] == '/' && selected(l, &l->all[j]) && !(l->lsub && matches(l, below))) return true;
+	}
+	return false;
+}
+
+static void put_one(const struct list *l, struct db_conn *c, const struct mailbox *m, bool by_itself, bool by_child) {
+	struct buf *out = imap_out(l->s);
+	AUTO_BUF struct buf words = BUF(512);
+	if (l->lsub) {
+		if (!by_itself) buf_add(&words, S(" \\Noselect"));
+	} else {
+		if (m->nonexistent) buf_add(&words, l->extended ? S(" \\NonExistent") : S(" \\Noselect"));
+		if ((l->how & TELL_SUBSCRIBED) != 0 && m->subscribed) buf_add(&words, S(" \\Subscribed"));
+		buf_add(&words, m->has_children ? S(" \\HasChildren") : S(" \\HasNoChildren"));
+		imap_put_special_use(&words, m->special_use);
+	}
+	buf_addf(out, "* %s (%s) \"/\" ", l->lsub ? "LSUB" : "LIST", words.len != 0 ? buf_text(&words) + 1 : "");
+	imap_put_mailbox(l->s, m->name);
+	if (by_child && (l->how & RECURSIVE) != 0)
+		buf_addf(out, " (\"CHILDINFO\" (\"%s\"))", (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
+	buf_add(out, S("\r\n"));
+	if (l->status != 0 && !m->nonexistent) imap_put_status(l->s, c, m, l->status);
+}
+
+static void put_all(const struct list *l, struct db_conn *c) {
+	for (size_t i = 0; i < l->count; i++) {
+		const struct mailbox *m = &l->all[i];
+		if (!matches(l, m->name)) continue;
+		bool by_itself = selected(l, m), by_child = false;
+		/* names that are only subscribed are no mailboxes for a plain LIST */
+		if (m->nonexistent && !m->has_children && (l->how & BY_SUBSCRIPTION) == 0) continue;
+		if ((l->how & RECURSIVE) != 0 || l->lsub) by_child = selected_below(l, i);
+		if (by_itself || by_child) put_one(l, c, m, by_itself, by_child);
+	}
+}
+
+static struct imap_answer list(struct imap_session *s, struct imap_call *call, struct list *l, const char *done) {
+	if (!parse_list(&call->p, l)) return imap_bad(&call->p);
+	if (!l->extended && l->pattern_count == 1 && l->patterns[0].len == l->reference.len) { /* LIST "" "": what divides levels? */
+		buf_addf(imap_out(s), "* %s (\\Noselect) \"/\" \"\"\r\n", l->lsub ? "LSUB" : "LIST");
+		return imap_ok(done);
+	}
+	AUTO_READ struct db_conn *c = db_read(s->context->db);
+	int r = c == NULL ? -1 : store_list(c, s->account, collect, l);
+	if (r == 0) put_all(l, c);
+	free(l->all);
+	return r == 0 ? imap_ok(done) : imap_refused(s, r, "list");
+}
+
+IMAP_COMMAND(imap_do_list) {
+	return list(s, call, &(struct list){ .s = s }, "List completed.");
+}
+
+IMAP_COMMAND(imap_do_lsub) {
+	return list(s, call, &(struct list){ .s = s, .lsub = true, .how = BY_SUBSCRIPTION }, "Lsub completed.");
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "access/imap/body.h"
+#include "access/imap/walk.h"
+/* FETCH (RFC 3501 §6.4.5) in three files: fetch_parse.c reads what is wanted, cmd_fetch.c walks the messages, fetch_put.c
+ * writes one message's items. */
+struct fetch;
+struct fetch_item;
+
+/* A message of the page that is being made. */
+struct fetch_row {
+	struct message m;           /* text in the page's memory */
+	struct imap_body body;      /* opened when something wants it */
+	bool now_seen;              /* this FETCH has set \Seen */
+};
+
+enum fetch_need { FETCH_SUMMARY = 1, FETCH_BODY = 2, FETCH_SEEN = 4, FETCH_SECTION = 8 /* a [section] follows the word */ };
+struct fetch_word {
+	const char *name;
+	unsigned needs;
+	bool (*put)(struct fetch *f, const struct fetch_item *item, struct fetch_row *row); /* false: the client is lost */
+	const char *section;        /* of the old words RFC822… */
+};
+extern const struct fetch_word fetch_words[];
+extern const size_t fetch_word_count;
+
+struct fetch_item {
+	const struct fetch_word *word;
+	struct slice section;       /* as summary_section wants it */
+	struct slice *fields;       /* HEADER.FIELDS (.NOT) */
+	size_t field_count;
+	bool partial;
+	uint64_t from, count;
+};
+
+enum { FETCH_ITEMS_MAX = 100 };
+struct fetch {
+	struct imap_session *s;
+	struct imap_set set;
+	struct fetch_item items[FETCH_ITEMS_MAX];
+	size_t item_count;
+	unsigned needs;
+	bool tells_flags;
+	struct arena mem;           /* of the page */
+	struct fetch_row *rows;
+	size_t row_count, page_bytes;
+	uint32_t seen;              /* rows found */
+};
+bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid);
+bool fetch_put_row(struct fetch *f, struct fetch_row *row);

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "access/imap/body.h"
+#include "access/imap/walk.h"
+/* SEARCH (RFC 3501 §6.4.4, RFC 4731): search_parse.c makes a tree of tests, cmd_search.c walks the messages, search_test.c
+ * holds the tests, search_text.c finds words in text. Children of a node stand in the order of their cost, so that
+ * bodies are only opened for messages that pass all else. */
+struct search_node;
+struct search_run;
+
+enum search_cost { COST_ROW, COST_SUMMARY, COST_HEADER, COST_BODY };
+enum search_argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_KEYWORD, ARG_NUMBER, ARG_UIDS, ARG_FIELD, ARG_KEY, ARG_TWO_KEYS };
+/* 1: fits, 0: does not, <0: failed; BLOB_GONE is told as 0. */
+typedef int search_test(struct search_run *run, const struct search_node *node);
+
+struct search_word {
+	const char *name;
+	enum search_argument argument;
+	enum search_cost cost;
+	search_test *test;
+	uint32_t detail;            /* flags; which date comparison; which field of the envelope */
+};
+extern const struct search_word search_words[];
+extern const size_t search_word_count;
+search_test search_all, search_any, search_in_set; /* nodes that have no word of their own */
+
+struct search_node {
+	search_test *test;
+	enum search_cost cost;
+	uint32_t detail;
+	struct slice text, field;   /* text: folded */
+	int64_t number;             /* also: day since 1970 */
+	struct imap_set set;        /* of UIDs */
+	struct search_node **children;
+	size_t count, room;
+};
+
+enum { RETURN_MIN = 1, RETURN_MAX = 2, RETURN_ALL = 4, RETURN_COUNT = 8 };
+struct search_ask {
+	bool extended;
+	unsigned returns;
+	bool bad_charset;
+	struct search_node *root;   /* an AND */
+};
+bool search_parse(struct imap_session *s, struct imap_parse *p, struct search_ask *out);
+
+/* A search over one message after the other. */
+struct search_run {
+	struct imap_session *s;
+	const struct search_node *root;
+	struct db_conn *c;
+	const struct message *m;
+	struct imap_body body;
+	struct arena mem;           /* of one message */
+	struct imap_set_builder found;
+	bool uid;
+	size_t tested;
+};
+
+/* Words in text. Both sides are folded: case, width and composition do not matter. */
+void search_fold(struct buf *out, struct slice utf8);
+struct search_finder {
+	struct slice needle;        /* folded */
+	bool found;
+	struct buf pending;         /* decoded text that was not looked at yet */
+	struct buf folded;          /* what the last look left over, and the next */
+};
+enum { SEARCH_WINDOW = 64 * 1024 };
+#define SEARCH_FINDER(needle_) ((struct search_finder){ (needle_), (needle_).len == 0, BUF(SEARCH_WINDOW * 64), BUF(SEARCH_WINDOW * 256) })
+void search_finder_look(struct search_finder *f, bool end); /* looks at pending when there is enough of it, or at its end */
+void search_finder_done(struct search_finder *f);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it waits
+ * in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
+#include "access/imap/line.h"
+#include "access/imap/state.h"
+#include "base/fail.h"
+#include "base/log.h"
+
+#include <sys/epoll.h>
+
+enum { LINE_LIMIT = 64 * 1024, LITERALS_LIMIT = 1024 * 1024, OUT_LIMIT = 8 * 1024 * 1024, OUT_STEP = 64 * 1024, BAD_LIMIT = 20, TAG_LIMIT = 1024 };
+
+struct buf *imap_out(struct imap_session *s) {
+	return stream_out(s->wire);
+}
+
+static int64_t write_deadline(const struct imap_session *s) {
+	int64_t limit = s->context->params.write_limit;
+	return deadline_in(limit != 0 ? limit : MINUTES(5));
+}
+
+static bool written(struct imap_session *s, int result) {
+	if (result == STREAM_OK) return true;
+	s->broken = s->over = true;
+	if (s->ending == NULL) s->ending = result == STREAM_LATE ? "Client does not read" : result == STREAM_CLOSED ? "Connection closed" : "Write failed";
+	return false;
+}
+
+bool imap_flush(struct imap_session *s) {
+	return !s->broken && written(s, stream_wait_flush(s->wire, write_deadline(s)));
+}
+
+bool imap_drain(struct imap_session *s) {
+	return !s->broken && (imap_out(s)->len < OUT_STEP || imap_flush(s));
+}
+
+bool imap_put_large(struct imap_session *s, struct slice bytes) {
+	return !s->broken && written(s, stream_wait_put(s->wire, bytes, write_deadline(s)));
+}
+
+void imap_end(struct imap_session *s, const char *why) {
+	s->over = true;
+	if (s->ending == NULL) s->ending = why;
+}
+
+/* Reading in place. */
+
+static int lost(struct imap_session *s, int result) {
+	s->broken = s->over = true;
+	if (s->ending == NULL) s->ending = result == STREAM_LATE ? "Client does not write" : "Connection closed";
+	return -1;
+}
+
+int imap_read_literal(struct imap_session *s, uint64_t size, int (*take)(void *ctx, struct slice piece), void *ctx) {
+	/* slow lines are welcome, silence is not: a minute, and a second for each KiB */
+	int64_t deadline = deadline_in(MINUTES(1) + (int64_t)MIN_OF(size, (uint64_t)1 << 40));
+	int kept = 0;
+	while (size != 0) {
+		struct slice piece = slice_head(stream_peek(s->wire), size);
+		if (piece.len == 0) {
+			int r = stream_wait_fill(s->wire, deadline);
+			if (r != STREAM_OK) return lost(s, r);
+			continue;
+		}
+		if (kept == 0 && take != NULL) kept = take(ctx, piece); /* what follows a failure still has to be read */
+		stream_eat(s->wire, piece.len);
+		size -= piece.len;
+	}
+	return kept;
+}
+
+int imap_read_line(struct imap_session *s, struct slice *line) {
+	int r = stream_wait_line(s->wire, LINE_LIMIT, line, deadline_in(MINUTES(1)));
+	if (r == STREAM_LONG) return 1;
+	return r == STREAM_OK ? 0 : lost(s, r);
+}
+
+static int add_to_text(void *ctx, struct slice piece) {
+	struct imap_session *s = ctx;
+	return buf_add(&s->text, piece) ? 0 : 1;
+}
+
+/* The message of an APPEND goes past `text`: it may be large. Its announcement is the first literal behind the name. */
+static bool reads_itself(struct imap_session *s) {
+	struct imap_parse p = IMAP_PARSE(buf_slice(&s->text), &s->mem);
+	struct slice tag, name, mailbox;
+	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p) || !imap_parse_atom(&p, &name)) return false;
+	const struct imap_command *command = imap_command_find(name);
+	return command != NULL && (command->when & IMAP_READS) != 0 && imap_parse_space(&p) && imap_parse_astring(&p, &mailbox) &&
+	       imap_parse_space(&p);
+}
+
+static void answer_bad(struct imap_session *s, struct slice tag, const char *why) {
+	buf_addf(imap_out(s), "%.*s BAD %s\r\n", SLICE_ARG(tag), why);
+	if (++s->bad < BAD_LIMIT) return;
+	buf_add(imap_out(s), S("* BYE Too many invalid commands.\r\n"));
+	imap_end(s, "Too many invalid commands");
+}
+
+static struct slice tag_of_text(struct imap_session *s) {
+	struct imap_parse p = IMAP_PARSE(buf_slice(&s->text), &s->mem);
+	struct slice tag;
+	return imap_parse_tag(&p, &tag) && tag.len <= TAG_LIMIT && imap_parse_next_is(&p, ' ') ? tag : S("*");
+}
+
+/* Brings in the literals that the command's line announces. False: there is no command, and that has been said. */
+static bool complete(struct imap_session *s) {
+	struct imap_literal literal;
+	struct slice line = buf_slice(&s->text);
+	uint64_t total = 0;
+	while (imap_literal_at_end(line, &literal) && !reads_itself(s)) {
+		bool fits = literal.size <= LITERALS_LIMIT - total;
+		if (!fits && literal.waits) {
+			answer_bad(s, tag_of_text(s), "[TOOBIG] Literal too large.");
+			return false;
+		}
+		if (literal.waits) {
+			buf_add(imap_out(s), S("+ OK\r\n"));
+			if (!imap_flush(s)) return false;
+		}
+		if (!fits) {
+			if (literal.size > OUT_LIMIT) {
+				buf_add(imap_out(s), S("* BYE [TOOBIG] Literal too large.\r\n"));
+				imap_end(s, "Literal too large");
+				return false;
+			}
+			if (imap_read_literal(s, literal.size, NULL, NULL) == 0 && imap_read_line(s, &line) == 0)
+				answer_bad(s, tag_of_text(s), "[TOOBIG] Literal too large.");
+			return false;
+		}
+		total += literal.size;
+		buf_add(&s->text, S("\r\n"));
+		int r = imap_read_literal(s, literal.size, add_to_text, s);
+		if (r < 0 || (r = imap_read_line(s, &line)) < 0) return false;
+		if (r > 0 || !buf_add(&s->text, line)) {
+			answer_bad(s, tag_of_text(s), "Command too long.");
+			s->dropping = r > 0;
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Running. */
+
+static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
+	if (command == NULL) return "BAD Unknown command.";
+	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
+	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
+	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
+	return NULL;
+}
+
+static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call, struct imap_answer a) {
+	if (s->broken || a.status == IMAP_LATER) return;
+	if (a.status == IMAP_BAD) {
+		answer_bad(s, call->tag, a.text);
+		return;
+	}
+	s->bad = 0;
+	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
+	if (!s->broken) buf_addf(imap_out(s), "%.*s %s %s\r\n", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO", a.text);
+}
+
+static void run(struct imap_session *s) {
+	struct imap_call call = { .p = IMAP_PARSE(buf_slice(&s->text), &s->mem) };
+	struct slice name;
+	if (!imap_parse_tag(&call.p, &call.tag) || call.tag.len > TAG_LIMIT || !imap_parse_space(&call.p)) {
+		answer_bad(s, S("*"), "Invalid tag.");
+		return;
+	}
+	call.uid = imap_parse_take_word(&call.p, "UID");
+	if ((call.uid && !imap_parse_space(&call.p)) || !imap_parse_atom(&call.p, &name)) {
+		answer_bad(s, call.tag, "Missing command.");
+		return;
+	}
+	const struct imap_command *command = imap_command_find(name);
+	const char *why_not = out_of_place(s, command, call.uid);
+	if (why_not == NULL) {
+		answer(s, command, &call, command->run(s, &call));
+	} else if (slice_starts(slice_of(why_not), S("BAD "))) {
+		answer_bad(s, call.tag, why_not + 4);
+	} else {
+		buf_addf(imap_out(s), "%.*s %s\r\n", SLICE_ARG(call.tag), why_not);
+	}
+}
+
+static bool take_line(struct imap_session *s) {
+	struct slice line;
+	int r = imap_line(s->wire, LINE_LIMIT, &s->dropping, &line);
+	if (r == STREAM_LONG) answer_bad(s, S("*"), "Line too long.");
+	if (r != STREAM_OK) return r == STREAM_LONG;
+	s->heard = clock_ms();
+	if (s->idling) {
+		imap_idle_done(s, line);
+		return true;
+	}
+	buf_clear(&s->text);
+	buf_add(&s->text, line);
+	if (complete(s)) run(s);
+	arena_reset(&s->mem);
+	return imap_drain(s);
+}
+
+static void take_input(struct imap_session *s) {
+	int r = STREAM_OK;
+	while (r == STREAM_OK && !s->over) {
+		r = stream_fill(s->wire);
+		while (!s->over && take_line(s)) continue;
+	}
+	if (r != STREAM_AGAIN && r != STREAM_OK && !s->over) lost(s, STREAM_CLOSED);
+}
+
+/* The task. */
+
+static int64_t patience(const struct imap_session *s) {
+	const struct imap_session_params *params = &s->context->params;
+	if (s->idling) return params->notice_interval != 0 ? params->notice_interval : MINUTES(2);
+	return params->idle_limit != 0 ? params->idle_limit : MINUTES(30);
+}
+
+static void tired(struct imap_session *s) {
+	if (s->idling) { /* keeps NAT tables warm and finds peers that are gone */
+		buf_add(imap_out(s), S("* OK Still here\r\n"));
+		s->heard = clock_ms();
+		return;
+	}
+	buf_add(imap_out(s), S("* BYE Disconnected for inactivity.\r\n"));
+	imap_end(s, "Disconnected for inactivity");
+}
+
+static void session_free(struct imap_session *s) {
+	AUTO_BUF struct buf text = BUF(256);
+	imap_deselect(s);
+	buf_addf(&text, "Disconnected: %s ", s->ending != NULL ? s->ending : "Closed");
+	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)), F("rip", buf_slice(&s->remote)),
+	     FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	stream_close(&s->wire);
+	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
+	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);
+	arena_done(&s->mem);
+	free(s);
+}
+
+static void step(struct task *task, enum wake why) {
+	struct imap_session *s = OWNER_OF(task, struct imap_session, task);
+	if (!s->greeted) {
+		s->self = task_name(task);
+		buf_addf(imap_out(s), "%s OK [CAPABILITY %s] Logged in\r\n", buf_text(&s->tag), imap_capabilities);
+		s->greeted = true;
+	}
+	if (why == WAKE_STOP) {
+		buf_add(imap_out(s), S("* BYE Server shutting down.\r\n"));
+		imap_end(s, "Server shutting down");
+	} else {
+		if (why == WAKE_CALL && s->idling) imap_sync(s, true);
+		take_input(s);
+		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
+	}
+	if (!s->broken) imap_flush(s);
+	if (s->over) {
+		if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
+		task_end(task);
+		session_free(s);
+		return;
+	}
+	stream_relax(s->wire);
+	buf_done(&s->text);
+	arena_done(&s->mem);
+	task_park(task, EPOLLIN, 0, s->heard + patience(s));
+}
+
+void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant) {
+	struct imap_session *s = mem_get(sizeof(*s));
+	*s = (struct imap_session){ .task.step = step, .pool = pool, .context = context, .account = grant->account,
+		.log_session = grant->session, .tls = grant->tls, .heard = clock_ms(), .login = BUF(KIB(1)), .remote = BUF(256),
+		.text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT), .tag = BUF(TAG_LIMIT) };
+	buf_add(&s->login, grant->login);
+	buf_add(&s->remote, grant->remote);
+	buf_add(&s->tag, grant->tag);
+	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);
+	pool_add(pool, &s->task, fd, -1);
+}

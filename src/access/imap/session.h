@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/slice.h"
+#include "net/pool.h"
+/* An IMAP session after log-in (RFC 3501 §6.2 to §6.5 and the extensions in table.c), as process core holds it with a
+ * user whose bytes come from edge through a socket pair. A session is a task: parked while the client is silent or in
+ * IDLE (then it keeps a few KB), stepped when a command line or news of the selected mailbox comes.
+ * A step runs whole commands in straight-line code; it may wait, with a deadline, for the rest of a literal and for a slow
+ * reader. What several sessions of one account do to a mailbox at once is ordered by the store; each session shows its
+ * own snapshot, brought up to date only where RFC 3501 §5.2 and §7.4.1 allow it. */
+struct db;
+struct change_hub;
+
+struct imap_session_params {
+	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
+	uint64_t message_limit;     /* largest APPEND; 0: 50 MB */
+	int64_t idle_limit;         /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
+	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
+	int64_t notice_interval;    /* milliseconds between two "* OK Still here" in IDLE; 0: 2 minutes */
+};
+/* What all sessions share; outlives them. */
+struct imap_context {
+	struct db *db;
+	struct change_hub *hub;
+	struct imap_session_params params;
+};
+
+/* Who was let in. Text is copied. */
+struct imap_grant {
+	int64_t account;
+	struct slice login;         /* the account's name, for log lines */
+	struct slice tag;           /* of the LOGIN or AUTHENTICATE that this session completes */
+	struct slice remote;        /* the peer's address, for log lines */
+	uint64_t session;           /* the number log lines carry */
+	bool tls;
+};
+/* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first
+ * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or with the
+ * pool (WAKE_STOP: "* BYE"). */
+void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "access/imap/parse.h"
+#include "access/imap/session.h"
+#include "access/imap/view.h"
+#include "db/db.h"
+#include "net/stream.h"
+#include "store/change.h"
+#include "store/store.h"
+/* What the files of a session share: its state, the shape of a command, and the words it is answered with. */
+struct imap_session;
+
+/* The mailbox of SELECT or EXAMINE, as this client has been told of it. */
+struct imap_selected {
+	bool open, read_only;
+	struct box box;
+	struct view view;        /* which messages the client knows */
+	uint64_t modseq;         /* everything up to here has been told */
+	uint32_t recent_from;    /* uids from here on are \Recent in this session */
+	bool recent_taken;       /* new messages were shown that the store still calls recent */
+	struct imap_set_builder gone; /* vanished, but EXPUNGE was not allowed yet; unsettled */
+	size_t keywords_told;    /* length of the keyword list at the last FLAGS response: it only grows */
+};
+
+struct imap_session {
+	struct task task;
+	struct pool *pool;
+	const struct imap_context *context;
+	struct stream *wire;
+	int64_t account;
+	struct buf login, remote;
+	uint64_t log_session;
+	bool tls;
+	struct buf text;         /* the command under way, literals included */
+	struct arena mem;        /* of one command */
+	struct buf tag;          /* of LOGIN at first, then of IDLE */
+	bool greeted, over, broken, idling;
+	bool dropping;           /* the rest of a line that was too long */
+	unsigned bad;            /* bad commands in a row */
+	int64_t heard;           /* when the last command came */
+	struct change_watch *watch;
+	task_ref self;
+	const char *ending;      /* for the log */
+	struct imap_selected box;
+};
+
+/* A command's answer is a value: check, act, answer. The text may begin with a [CODE]; it lives in s->mem or for ever. */
+enum imap_status { IMAP_OK, IMAP_NO, IMAP_BAD, IMAP_LATER /* answered later, by IDLE's end */ };
+struct imap_answer {
+	enum imap_status status;
+	const char *text;
+};
+static inline struct imap_answer imap_ok(const char *text) { return (struct imap_answer){ IMAP_OK, text }; }
+static inline struct imap_answer imap_no(const char *text) { return (struct imap_answer){ IMAP_NO, text }; }
+static inline struct imap_answer imap_bad(const struct imap_parse *p) {
+	return (struct imap_answer){ IMAP_BAD, p->error != NULL ? p->error : "Invalid arguments." };
+}
+/* The answer to a result other than 0 of the rooms below: a store_answer in words, or a failure, which is logged. */
+struct imap_answer imap_refused(struct imap_session *s, int result, const char *what);
+
+/* A command as it is run: the parser stands behind its name. */
+struct imap_call {
+	struct slice tag;
+	bool uid;                /* UID FETCH and the like */
+	struct imap_parse p;
+};
+enum imap_when {
+	IMAP_SELECTED = 1,       /* wants an open mailbox */
+	IMAP_UID = 2,            /* has a UID form */
+	IMAP_UID_ONLY = 4,
+	IMAP_READS = 8,          /* reads its last literals itself (APPEND) */
+	IMAP_NO_EXPUNGE = 16,    /* RFC 3501 §7.4.1: no EXPUNGE response while it runs, unless in its UID form */
+	IMAP_NO_NEWS = 32,       /* leaves or changes the mailbox: nothing is told after it */
+	IMAP_WRITES = 64,        /* wants a mailbox opened by SELECT */
+};
+struct imap_command {
+	const char *name;
+	struct imap_answer (*run)(struct imap_session *s, struct imap_call *call);
+	unsigned when;
+};
+const struct imap_command *imap_command_find(struct slice name);
+extern const char imap_capabilities[];
+
+/* Output: what is queued is written when it has grown; false: the client is gone, stop. */
+struct buf *imap_out(struct imap_session *s);
+bool imap_flush(struct imap_session *s);                      /* writes all; may wait for the client */
+bool imap_drain(struct imap_session *s);                      /* writes if there is much; may wait for the client */
+bool imap_put_large(struct imap_session *s, struct slice bytes);
+void imap_end(struct imap_session *s, const char *why);       /* after what is queued has been written */
+/* The rest of a command behind an announced literal, waiting for the client. Each piece goes to take. <0: gone. */
+int imap_read_literal(struct imap_session *s, uint64_t size, int (*take)(void *ctx, struct slice piece), void *ctx);
+int imap_read_line(struct imap_session *s, struct slice *line); /* 0; 1: too long; <0: gone */
+
+/* Names. False: p->error says why. The name is UTF-8 in s->mem; INBOX is in capitals. */
+bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out);
+void imap_put_mailbox(struct imap_session *s, struct slice name);
+/* "(\Seen $Junk)", or without parentheses (STORE) */
+struct imap_flags { uint32_t bits; struct slice keywords; };
+bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
+void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent);
+
+/* The selected mailbox. */
+struct imap_answer imap_select(struct imap_session *s, struct slice name, bool read_only);
+void imap_deselect(struct imap_session *s);
+bool imap_load(struct imap_session *s);                       /* the view's uids; false: lost, the session ends */
+/* Tells what happened since the last time: EXISTS, FETCH, and EXPUNGE where that is allowed. */
+void imap_sync(struct imap_session *s, bool may_expunge);
+/* A set of numbers or UIDs as a settled set of UIDs, all of them known to the client. False: error set in p. */
+bool imap_parse_messages(struct imap_session *s, struct imap_call *call, struct imap_set *out);
+bool imap_messages_of(struct imap_session *s, bool uid, struct imap_set *set); /* the same for a set already read; in place */
+static inline struct uid_set imap_uid_set(const struct imap_set *set) {
+	_Static_assert(sizeof(struct uid_range) == sizeof(struct imap_range), "one layout");
+	return (struct uid_set){ (const struct uid_range *)(const void *)set->ranges, set->count };
+}
+/* When nobody else has changed the mailbox since the client was told of everything, our own change needs no telling. */
+struct imap_own_change { uint64_t before, after; };
+int imap_own_begin(struct db_conn *tx, struct box box, struct imap_own_change *own);
+void imap_own_end(struct imap_session *s, const struct imap_own_change *own);
+
+/* The commands, one file a family. */
+#define IMAP_COMMAND(name) struct imap_answer name(struct imap_session *s, struct imap_call *call)
+IMAP_COMMAND(imap_do_capability);
+IMAP_COMMAND(imap_do_noop);
+IMAP_COMMAND(imap_do_logout);
+IMAP_COMMAND(imap_do_id);
+IMAP_COMMAND(imap_do_namespace);
+IMAP_COMMAND(imap_do_enable);
+IMAP_COMMAND(imap_do_list);
+IMAP_COMMAND(imap_do_lsub);
+IMAP_COMMAND(imap_do_status);
+IMAP_COMMAND(imap_do_subscribe);
+IMAP_COMMAND(imap_do_unsubscribe);
+IMAP_COMMAND(imap_do_create);
+IMAP_COMMAND(imap_do_delete);
+IMAP_COMMAND(imap_do_rename);
+IMAP_COMMAND(imap_do_select);
+IMAP_COMMAND(imap_do_examine);
+IMAP_COMMAND(imap_do_check);
+IMAP_COMMAND(imap_do_close);
+IMAP_COMMAND(imap_do_unselect);
+IMAP_COMMAND(imap_do_append);
+IMAP_COMMAND(imap_do_expunge);
+IMAP_COMMAND(imap_do_fetch);
+IMAP_COMMAND(imap_do_store);
+IMAP_COMMAND(imap_do_copy);
+IMAP_COMMAND(imap_do_move);
+IMAP_COMMAND(imap_do_search);
+IMAP_COMMAND(imap_do_idle);
+void imap_idle_done(struct imap_session *s, struct slice line); /* the line that ends IDLE */

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "access/imap/state.h"
+/* The items of STATUS (RFC 3501 §6.3.10, RFC 9051), also as asked for in LIST's RETURN (STATUS (…)) (RFC 5819). */
+bool imap_parse_status_items(struct imap_parse *p, unsigned *items); /* "(MESSAGES UNSEEN)" as a bit set */
+/* The whole untagged response. c may be borrowed for reading. */
+void imap_put_status(struct imap_session *s, struct db_conn *c, const struct mailbox *m, unsigned items);
+void imap_put_special_use(struct buf *out, uint32_t use); /* each with a blank before it */

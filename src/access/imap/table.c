@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
+#include "access/imap/state.h"
+
+const char imap_capabilities[] = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
+                                 "CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+
+enum { BOX = IMAP_SELECTED, UID = IMAP_UID, HOLD = IMAP_NO_EXPUNGE, QUIET = IMAP_NO_NEWS, WRITES = IMAP_SELECTED | IMAP_WRITES };
+
+static const struct imap_command commands[] = {
+	/* any time */
+	{ "CAPABILITY", imap_do_capability, 0 },
+	{ "NOOP", imap_do_noop, 0 },
+	{ "LOGOUT", imap_do_logout, QUIET },
+	{ "ID", imap_do_id, 0 },
+	{ "NAMESPACE", imap_do_namespace, 0 },
+	{ "ENABLE", imap_do_enable, 0 },
+	{ "IDLE", imap_do_idle, QUIET },
+	/* mailboxes */
+	{ "LIST", imap_do_list, 0 },
+	{ "LSUB", imap_do_lsub, 0 },
+	{ "STATUS", imap_do_status, 0 },
+	{ "SUBSCRIBE", imap_do_subscribe, 0 },
+	{ "UNSUBSCRIBE", imap_do_unsubscribe, 0 },
+	{ "CREATE", imap_do_create, 0 },
+	{ "DELETE", imap_do_delete, 0 },
+	{ "RENAME", imap_do_rename, 0 },
+	{ "APPEND", imap_do_append, IMAP_READS },
+	/* one mailbox */
+	{ "SELECT", imap_do_select, QUIET },
+	{ "EXAMINE", imap_do_examine, QUIET },
+	{ "CHECK", imap_do_check, BOX },
+	{ "CLOSE", imap_do_close, BOX | QUIET },
+	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
+	/* its messages */
+	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
+	{ "FETCH", imap_do_fetch, BOX | UID | HOLD },
+	{ "STORE", imap_do_store, WRITES | UID | HOLD },
+	{ "SEARCH", imap_do_search, BOX | UID | HOLD },
+	{ "COPY", imap_do_copy, BOX | UID },
+	{ "MOVE", imap_do_move, WRITES | UID },
+};
+
+const struct imap_command *imap_command_find(struct slice name) {
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (slice_same(name, slice_of(commands[i].name))) return &commands[i];
+	return NULL;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "access/imap/walk.h"
+
+struct walking { const struct imap_walk *walk; struct db_conn *c; uint32_t last; };
+
+static int step(void *ctx, const struct message *m) {
+	struct walking *w = ctx;
+	w->last = m->uid;
+	return w->walk->each(w->walk->ctx, w->c, m);
+}
+
+static int one_page(struct imap_session *s, struct walking *w, struct uid_set rest) {
+	AUTO_READ struct db_conn *c = db_read(s->context->db);
+	w->c = c;
+	return c == NULL ? -1 : store_each(c, s->box.box, rest, w->walk->want, step, w);
+}
+
+int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct imap_walk *walk) {
+	struct walking w = { .walk = walk };
+	struct imap_range *ranges = arena_array(&s->mem, uids->count + 1, sizeof(*ranges));
+	size_t at = 0;
+	if (uids->count == 0) return 0;
+	memcpy(ranges, uids->ranges, uids->count * sizeof(*ranges));
+	for (;;) {
+		struct imap_set rest = { ranges + at, uids->count - at };
+		int r = one_page(s, &w, imap_uid_set(&rest));
+		int paged = r == 0 || r == WALK_PAGE_FULL ? (walk->page != NULL ? walk->page(walk->ctx) : 0) : 0;
+		if (r != WALK_PAGE_FULL || paged != 0) return paged != 0 ? paged : r;
+		while (at < uids->count && ranges[at].last <= w.last) at++;
+		if (at == uids->count) return 0;
+		ranges[at].first = MAX_OF(ranges[at].first, w.last + 1);
+	}
+}
+
+uint32_t imap_view_count(const struct imap_session *s, const struct imap_set *uids) {
+	uint32_t n = 0;
+	for (size_t i = 0; i < uids->count; i++)
+		n += view_number(&s->box.view, uids->ranges[i].last) - view_number(&s->box.view, uids->ranges[i].first) + 1;
+	return n;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core: the store. Answers edge's questions, holds the sessions of users who have logged in, sends what is queued by way of
+ * relay, and does what the operator asks over the control socket. */
+#include "access/imap/session.h"
+#include "admin/admin.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "flow/send.h"
+#include "net/seal.h"
+#include "queue/history.h"
+#include "role/boot.h"
+#include "store/change.h"
+#include "store/store.h"
+
+#include <pthread.h>
+
+enum { STOP_MS = 15000, CHORES_MS = 10000, SWEEP_AGE_S = 3600, PURGE_EVERY_MS = 3600000 };
+
+struct core_settings {
+	struct flow_settings flow; /* first: a hold on it is a hold on all */
+	struct conf *conf;
+	struct arena mem;
+	struct route_params route;
+	int64_t history_us;
+};
+
+struct core {
+	struct task chores; /* what must be done now and then */
+	int64_t purge_at;
+	char *dir;
+	struct db *db;
+	struct change_hub *hub;
+	struct queue *queue;
+	struct history_log *history;
+	struct pool *pool;
+	struct link *vault, *relay;
+	struct sender *sender;
+	struct current settings;
+	struct imap_context imap;
+	struct admin admin;
+	struct link_service to_edge, to_operator;
+	int dials[LINK_NAMES], control;
+};
+
+static void destroy(struct generation *g) {
+	struct core_settings *s = (struct core_settings *)g;
+	conf_drop(&s->conf);
+	arena_done(&s->mem);
+	free(s);
+}
+
+static struct core_settings *hold(struct core *c) {
+	return (struct core_settings *)current_hold(&c->settings);
+}
+
+static void drop(struct core_settings *s) {
+	generation_drop(&s->flow.generation);
+}
+
+/* Questions of edge. */
+
+static int answer_route(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct route_ask ask;
+	route_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	AUTO_READ struct db_conn *conn = db_read(c->db);
+	if (conn == NULL) return -1;
+	struct core_settings *s = hold(c);
+	int r = route_judge(conn, &s->route, ask.address, q->mem);
+	drop(s);
+	if (r < 0) return r;
+	route_answer_pack(q->answer, &(struct route_answer){ .verdict = (uint32_t)r });
+	return 0;
+}
+
+static int answer_account(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct account_ask ask;
+	account_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	AUTO_READ struct db_conn *conn = db_read(c->db);
+	struct account account;
+	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &account) : -1;
+	if (r < 0) return r;
+	bool granted = r == 0 && !account.disabled;
+	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted, .account = granted ? account.id : 0,
+	                                                         .name = granted ? account.address : SLICE_NONE });
+	return 0;
+}
+
+static int answer_accept(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct accept_ask ask;
+	accept_ask_unpack(&q->in, &ask);
+	if (q->in.bad || (ask.spooled != 0) != (q->ask->fd_count == 1)) return fail("broken question");
+	struct core_settings *s = hold(c);
+	struct accept_answer answer;
+	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer)) sender_wake(c->sender);
+	drop(s);
+	accept_answer_pack(q->answer, &answer);
+	return 0;
+}
+
+static int answer_session(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct session_ask ask;
+	session_ask_unpack(&q->in, &ask);
+	int fd = link_frame_take_fd((struct link_frame *)(uintptr_t)q->ask, 0);
+	if (q->in.bad || fd < 0 || ask.protocol != SESSION_IMAP) {
+		auto_fd(&fd);
+		return fail("broken question");
+	}
+	struct imap_grant grant = { .account = ask.account, .login = ask.login, .tag = ask.tag, .remote = ask.remote, .session = ask.session, .tls = ask.tls };
+	imap_session_start(c->pool, &c->imap, fd, &grant);
+	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
+	return 0;
+}
+
+static int answer_refused(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct refused_ask ask;
+	refused_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	struct history_row row = { .kind = HISTORY_REJECTED, .sender = ask.sender, .recipient = ask.recipient, .peer = ask.peer,
+		                   .status = ask.status, .text = ask.text };
+	if (history_refused(c->history, &row) < 0) say(L_WARN, "core", "history: %s", fail_text());
+	empty_answer_pack(q->answer, &(struct empty_answer){ true });
+	return 0;
+}
+
+static const struct link_rule edge_rules[] = {
+	{ ASK_ROUTE, "route", answer_route },
+	{ ASK_ACCOUNT, "account", answer_account },
+	{ ASK_ACCEPT, "accept", answer_accept },
+	{ ASK_SESSION, "session", answer_session },
+	{ ASK_REFUSED, "refused", answer_refused },
+};
+
+/* Questions of the operator. */
+
+static int vault_secret(struct core *c, struct secret_ask *ask) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct secret_answered answer;
+	int r = ask_secret(c->vault, ask, &mem, &answer);
+	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
+	return r < 0 ? r : answer.answer;
+}
+
+static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
+	return vault_secret(ctx, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
+}
+
+static int secret_delete_op(void *ctx, struct slice account) {
+	return vault_secret(ctx, &(struct secret_ask){ .account = account });
+}
+
+static void queue_changed_op(void *ctx) {
+	sender_wake(((struct core *)ctx)->sender);
+}
+
+static void sweep(void *arg) {
+	struct core *c = arg;
+	if (store_sweep(c->db) < 0) say(L_WARN, "core", "clean-up: %s", fail_text());
+}
+
+static void mail_freed_op(void *ctx) {
+	struct core *c = ctx;
+	pool_call(c->pool, sweep, c);
+}
+
+static const struct admin_ops admin_ops = { .secret_set = secret_set_op, .secret_delete = secret_delete_op, .queue_changed = queue_changed_op,
+	                                    .mail_freed = mail_freed_op };
+
+static int answer_admin(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct admin_ask ask;
+	admin_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	struct slice *args = arena_array(q->mem, ask.args_count, sizeof *args);
+	for (size_t i = 0; i < ask.args_count; i++) args[i] = ask.args[i].text;
+	AUTO_BUF struct buf out = BUF(MIB(32));
+	AUTO_BUF struct buf err = BUF(MIB(1));
+	history_flush(c->history);
+	int code = admin_run(&c->admin, &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out, &err);
+	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
+	return 0;
+}
+
+static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_admin } };
+
+/* Chores. */
+
+static void chores_step(struct task *t, enum wake why) {
+	struct core *c = OWNER_OF(t, struct core, chores);
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return;
+	}
+	if (history_flush(c->history) < 0) say(L_WARN, "core", "history: %s", fail_text());
+	if (clock_ms() >= c->purge_at) {
+		struct core_settings *s = hold(c);
+		c->purge_at = deadline_in(PURGE_EVERY_MS);
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || blob_sweep(c->db, SWEEP_AGE_S) < 0)
+			say(L_WARN, "core", "clean-up: %s", fail_text());
+		drop(s);
+	}
+	task_park(t, 0, 0, deadline_in(CHORES_MS));
+}
+
+/* Start, reload, stop. */
+
+static struct queue_params queue_params_of(const struct conf_view *v) {
+	return (struct queue_params){
+		.minimal_backoff = conf_time_ms(v, SET_minimal_backoff_time) / 1000, .maximal_backoff = conf_time_ms(v, SET_maximal_backoff_time) / 1000,
+		.lifetime = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000, .bounce_lifetime = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
+		.delay_warning = conf_time_ms(v, SET_delay_warning_time) / 1000,
+	};
+}
+
+static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
+	int64_t n = conf_number(v, id);
+	return n > 0 ? (size_t)n : SIZE_MAX / 2;
+}
+
+static int reload(void *self, struct boot *b) {
+	struct core *c = self;
+	struct core_settings *s = mem_get(sizeof *s);
+	s->flow.generation.destroy = destroy;
+	s->conf = TAKE(b->conf);
+	const struct conf_view *v = conf_main(s->conf);
+	size_t hosts;
+	const struct slice *relayhosts = conf_list(v, SET_relayhost, &hosts);
+	s->route = (struct route_params){
+		.resolve = { .delimiters = conf_text(v, SET_recipient_delimiter), .owner_request_whole = conf_bool(v, SET_owner_request_special),
+		             .bounce_user = conf_text(v, SET_double_bounce_sender) },
+		.destinations = conf_domains(v, SET_mydestination), .relayhost = hosts != 0 ? relayhosts[0] : SLICE_NONE,
+		.host = conf_text(v, SET_myhostname),
+	};
+	s->flow.deliver = (struct deliver_params){ .route = &s->route, .origin = conf_text(v, SET_myorigin),
+		                                   .bounce_size = (size_t)conf_size(v, SET_bounce_size_limit) };
+	s->flow.send = (struct send_params){
+		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
+		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
+		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
+		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
+		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000, .bounce_lifetime_s = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
+	};
+	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
+	struct queue_params q = queue_params_of(v);
+	if (c->queue != NULL) queue_set_params(c->queue, &q);
+	current_set(&c->settings, &s->flow.generation);
+	if (c->sender != NULL) sender_wake(c->sender);
+	return 0;
+}
+
+static int open_data(struct core *c, const struct conf_view *v) {
+	struct db_params params = { .inline_limit = (size_t)conf_size(v, SET_blob_inline_limit) };
+	struct queue_params q = queue_params_of(v);
+	if (db_open(c->dir, &params, &c->db) < 0) return -1;
+	c->hub = change_hub_open(c->db);
+	c->queue = queue_open(c->db, &q);
+	c->history = history_log_open(c->db);
+	c->imap = (struct imap_context){ .db = c->db, .hub = c->hub,
+		                         .params = { .spool_dir = c->dir, .message_limit = conf_size(v, SET_message_size_limit),
+		                                     .idle_limit = conf_time_ms(v, SET_imapd_idle_timeout) } };
+	c->admin = (struct admin){ .db = c->db, .ops = &admin_ops, .ctx = c };
+	return 0;
+}
+
+static int start(struct boot *b, void **self) {
+	struct core *c = mem_get(sizeof *c);
+	c->settings = CURRENT_NONE;
+	c->dir = TAKE(b->dir);
+	if (open_data(c, conf_main(b->conf)) < 0) return -1;
+	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
+	reload(c, b);
+	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
+	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
+	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
+	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
+	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
+	c->sender = sender_start(c->pool, c->db, c->queue, c->relay, &c->settings);
+	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
+	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
+	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);
+	if (c->control >= 0) link_serve_socket(c->pool, c->control, &c->to_operator);
+	c->chores.step = chores_step;
+	pool_add(c->pool, &c->chores, -1, -1);
+	*self = c;
+	return 0;
+}
+
+static void stop(void *self) {
+	struct core *c = self;
+	if (pool_stop(c->pool, deadline_in(STOP_MS)) != 0) return; /* the database is safe at any moment */
+	sender_free(&c->sender);
+	history_log_close(&c->history);
+	queue_close(&c->queue);
+	change_hub_close(&c->hub);
+	db_close(&c->db);
+}
+
+const struct role role_core = { .name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop };

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* edge: strangers. Accepts, speaks SMTP and the log-in part of IMAP, ends TLS, and asks core and vault for everything else. */
+#include "base/fail.h"
+#include "base/log.h"
+#include "net/seal.h"
+#include "role/settings.h"
+#include "role/visitor.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum { ACCEPTS_A_STEP = 16, STOP_MS = 10000, SHORT_OF_DESCRIPTORS_MS = 1000 };
+
+struct listening_task {
+	struct task task;
+	struct edge *edge;
+	int fd;
+	size_t service;
+	task_ref name;
+	_Atomic bool over; /* a reload has put another in its place */
+	struct listening_task *next;
+};
+
+struct edge {
+	struct pool *pool;
+	struct visitors visitors;
+	struct current settings;
+	struct listening_task *listening;
+	char *dir;
+	int dials[LINK_NAMES];
+};
+
+static void accept_step(struct task *t, enum wake why) {
+	struct listening_task *l = OWNER_OF(t, struct listening_task, task);
+	if (why == WAKE_STOP || l->over) {
+		int fd = l->fd;
+		task_end(t);
+		close(fd);
+		free(l);
+		return;
+	}
+	int64_t deadline = NEVER;
+	for (int i = 0; i < ACCEPTS_A_STEP; i++) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof from;
+		int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0) {
+			bool short_of = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+			if (short_of) say(L_WARN, "edge", "cannot accept a connection: %s", strerror(errno));
+			if (short_of) deadline = deadline_in(SHORT_OF_DESCRIPTORS_MS);
+			break;
+		}
+		struct addr peer = { 0 };
+		addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
+		struct edge_settings *s = (struct edge_settings *)current_hold(&l->edge->settings);
+		visitor_welcome(&l->edge->visitors, fd, &peer, s, l->service);
+	}
+	task_park(t, deadline == NEVER ? (uint32_t)EPOLLIN : 0, 0, deadline);
+}
+
+static void listen_all(struct edge *e, struct boot *b) {
+	struct listening_task *old = e->listening;
+	e->listening = NULL;
+	for (size_t i = 0; i < b->listener_count; i++) {
+		struct listening_task *l = mem_get(sizeof *l);
+		*l = (struct listening_task){ .task.step = accept_step, .edge = e, .fd = TAKE_FD(b->listeners[i].fd), .service = b->listeners[i].service };
+		l->next = e->listening;
+		e->listening = l;
+		pool_add(e->pool, &l->task, l->fd, -1);
+		l->name = task_name(&l->task);
+	}
+	for (struct listening_task *next; old != NULL; old = next) {
+		next = old->next;
+		task_ref name = old->name;
+		old->over = true; /* from here on its task frees it */
+		task_wake(e->pool, name);
+	}
+}
+
+static int reload(void *self, struct boot *b) {
+	struct edge *e = self;
+	struct edge_settings *s;
+	if (edge_settings_make(b, &e->visitors.outside, &s) < 0) return -1;
+	current_set(&e->settings, &s->generation);
+	listen_all(e, b);
+	return 0;
+}
+
+static int start(struct boot *b, void **self) {
+	struct edge *e = mem_get(sizeof *e);
+	AUTO_ARENA struct arena mem = { 0 };
+	const struct conf_view *v = conf_main(b->conf);
+	e->settings = CURRENT_NONE;
+	e->dir = TAKE(b->dir);
+	for (size_t i = 0; i < LINK_NAMES; i++) e->dials[i] = TAKE_FD(b->links[i]);
+	struct dns *dns;
+	struct dns_params params = dns_params_of(v, &mem);
+	if (dns_open(&params, &dns) < 0) return fail_add("DNS");
+	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]), .vault = link_new(e->dials[LINK_EDGE_VAULT]),
+		                                     .dns = dns, .rates = rates_new(), .data_dir = e->dir };
+	pthread_mutex_init(&e->visitors.lock, NULL);
+	e->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
+	e->visitors.pool = e->pool;
+	*self = e;
+	return reload(e, b);
+}
+
+static void stop(void *self) {
+	struct edge *e = self;
+	size_t left = pool_stop(e->pool, deadline_in(STOP_MS));
+	if (left != 0) say(L_WARN, "edge", "%zu connections cut off", left);
+}
+
+const struct role role_edge = { .name = "edge", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop };

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vault: keys and password hashes. Faces nobody; answers "is this password right" and "sign this". */
+#include "base/fail.h"
+#include "base/generation.h"
+#include "base/log.h"
+#include "flow/ask.h"
+#include "net/remote_key.h"
+#include "net/seal.h"
+#include "role/boot.h"
+#include "user/secret.h"
+
+enum { STOP_MS = 3000, WORKERS = 8 };
+
+struct keys {
+	struct generation generation;
+	struct private_key *at[IDENTITIES_MAX];
+	size_t count;
+};
+
+struct vault {
+	struct pool *pool;
+	struct secrets *secrets;
+	struct current keys;
+	int dials[LINK_NAMES];
+	struct link_service to_edge, to_core;
+};
+
+static void keys_destroy(struct generation *g) {
+	struct keys *k = (struct keys *)g;
+	for (size_t i = 0; i < k->count; i++) private_key_free(&k->at[i]);
+	free(k);
+}
+
+static int answer_password(void *ctx, struct link_question *q) {
+	struct vault *v = ctx;
+	struct password_ask ask;
+	password_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	int r = secret_verify(v->secrets, arena_lower(q->mem, ask.login), ask.password);
+	mem_wipe((void *)(uintptr_t)ask.password.at, ask.password.len);
+	if (r < 0) return r;
+	password_answer_pack(q->answer, &(struct password_answer){ .right = r == 0 });
+	return 0;
+}
+
+static int answer_sign(void *ctx, struct link_question *q) {
+	struct vault *v = ctx;
+	struct sign_ask ask;
+	sign_ask_unpack(&q->in, &ask);
+	struct unwire in = UNWIRE(ask.request, q->mem);
+	struct remote_sign_request request;
+	remote_sign_request_unpack(&in, &request);
+	if (q->in.bad || in.bad) return fail("broken question");
+	AUTO_BUF struct buf signature = BUF(REMOTE_SIGNATURE_MAX);
+	struct keys *keys = (struct keys *)current_hold(&v->keys);
+	int r = keys != NULL && ask.key < keys->count ? private_key_sign(keys->at[ask.key], &request, &signature) : fail("no key %llu", (unsigned long long)ask.key);
+	generation_drop(keys != NULL ? &keys->generation : NULL);
+	if (r < 0) say(L_WARN, "vault", "sign: %s", fail_text());
+	sign_answer_pack(q->answer, &(struct sign_answer){ .signature = r < 0 ? SLICE_NONE : buf_slice(&signature) });
+	return 0;
+}
+
+static int answer_secret(void *ctx, struct link_question *q) {
+	struct vault *v = ctx;
+	struct secret_ask ask;
+	secret_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	int r;
+	if (ask.password.len == 0) r = secret_delete(v->secrets, ask.account);
+	else if (ask.is_hash) r = secret_set_hash(v->secrets, ask.account, ask.password);
+	else r = secret_set(v->secrets, ask.account, ask.password);
+	mem_wipe((void *)(uintptr_t)ask.password.at, ask.password.len);
+	if (r < 0) return r;
+	secret_answered_pack(q->answer, &(struct secret_answered){ .answer = r });
+	return 0;
+}
+
+/* edge may have checked and signed; only core, where operators ask, may change. */
+static const struct link_rule edge_rules[] = {
+	{ ASK_PASSWORD, "password", answer_password },
+	{ ASK_SIGN, "sign", answer_sign },
+};
+static const struct link_rule core_rules[] = {
+	{ ASK_SECRET, "secret", answer_secret },
+};
+
+static int reload(void *self, struct boot *b) {
+	struct vault *v = self;
+	struct keys *k = mem_get(sizeof *k);
+	k->generation.destroy = keys_destroy;
+	for (size_t i = 0; i < b->identity_count; i++) {
+		if (private_key_load(slice_of(b->identities[i]), &k->at[i]) < 0) {
+			keys_destroy(&k->generation);
+			return fail_add("TLS key");
+		}
+		k->count++;
+	}
+	current_set(&v->keys, &k->generation);
+	return 0;
+}
+
+static int start(struct boot *b, void **self) {
+	struct vault *v = mem_get(sizeof *v);
+	v->keys = CURRENT_NONE;
+	AUTO_BUF struct buf dir = BUF(PATH_MAX);
+	buf_addf(&dir, "%s/vault", b->dir);
+	if (secrets_open(buf_text(&dir), &v->secrets) < 0) return fail_add("password database");
+	if (reload(v, b) < 0) return -1;
+	for (size_t i = 0; i < LINK_NAMES; i++) v->dials[i] = TAKE_FD(b->links[i]);
+	v->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = WORKERS });
+	v->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = v };
+	v->to_core = (struct link_service){ .rules = core_rules, .count = LEN(core_rules), .ctx = v };
+	link_serve(v->pool, v->dials[LINK_EDGE_VAULT], &v->to_edge);
+	link_serve(v->pool, v->dials[LINK_CORE_VAULT], &v->to_core);
+	*self = v;
+	return 0;
+}
+
+static void stop(void *self) {
+	struct vault *v = self;
+	if (pool_stop(v->pool, deadline_in(STOP_MS)) == 0) secrets_close(&v->secrets);
+}
+
+const struct role role_vault = { .name = "vault", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop };

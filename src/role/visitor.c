@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a connection is at the moment (its phase) is a small machine that is stepped; this file owns the socket, the limits
+ * of the client, and the change from one machine to the next. */
+#include "role/visitor.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "net/pump.h"
+
+#include <sys/socket.h>
+
+enum { IN_LIMIT = 65536, OUT_LIMIT = 1 << 20, FIRST_SESSION = 10000, LAST_SESSION = 9999999 };
+
+struct visitor;
+/* One step of a machine: true when the task has been parked, false when the visit is over. */
+typedef bool (*phase_step)(struct visitor *v, enum wake why);
+
+struct visitor {
+	struct task task;
+	struct visitors *all;
+	struct edge_settings *settings;
+	const struct service *service;
+	struct addr peer;
+	uint64_t session;
+	struct stream *stream;
+	phase_step phase;
+	bool counted; /* in rates */
+	/* SMTP */
+	struct admit *admit;
+	struct smtp_server *smtp;
+	/* IMAP */
+	struct imap_login *login;
+	struct pump *pump;
+	int inner;
+	struct slice user; /* counted in users; owned */
+};
+
+/* Users' connections. */
+
+static bool user_enter(struct visitor *v, struct slice name) {
+	struct visitors *all = v->all;
+	pthread_mutex_lock(&all->lock);
+	uintptr_t now = (uintptr_t)map_get(&all->users, name);
+	bool ok = v->service->user_limit == 0 || now < v->service->user_limit;
+	if (ok) map_put(&all->users, name, (void *)(now + 1));
+	pthread_mutex_unlock(&all->lock);
+	if (ok) v->user = slice_from(slice_text(name), name.len);
+	return ok;
+}
+
+static void user_leave(struct visitor *v) {
+	if (v->user.at == NULL) return;
+	pthread_mutex_lock(&v->all->lock);
+	uintptr_t now = (uintptr_t)map_get(&v->all->users, v->user);
+	if (now > 1) map_put(&v->all->users, v->user, (void *)(now - 1));
+	else map_take(&v->all->users, v->user);
+	pthread_mutex_unlock(&v->all->lock);
+	free((void *)(uintptr_t)v->user.at);
+}
+
+static void leave(struct visitor *v) {
+	smtp_server_free(&v->smtp);
+	admit_free(&v->admit);
+	if (v->login != NULL) imap_login_free(&v->login);
+	pump_free(&v->pump);
+	user_leave(v);
+	task_end(&v->task);
+	auto_fd(&v->inner);
+	stream_close(&v->stream);
+	if (v->counted) rates_leave(v->all->outside.rates, &v->settings->rates, &v->peer);
+	pthread_mutex_lock(&v->all->lock);
+	v->all->live--;
+	pthread_mutex_unlock(&v->all->lock);
+	generation_drop(&v->settings->generation);
+	free(v);
+}
+
+/* SMTP. */
+
+static bool smtp_phase(struct visitor *v, enum wake why) {
+	if (smtp_server_step(v->smtp, why) == SMTP_OVER) return false;
+	task_park(&v->task, smtp_server_events(v->smtp), 0, smtp_server_deadline(v->smtp));
+	return true;
+}
+
+static bool start_smtp(struct visitor *v) {
+	v->admit = admit_new(&v->service->admit, &v->peer, v->session);
+	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
+	admit_attach(v->admit, v->smtp);
+	v->phase = smtp_phase;
+	return smtp_phase(v, WAKE_CALL);
+}
+
+/* IMAP. */
+
+static bool pump_phase(struct visitor *v, enum wake why) {
+	if (why == WAKE_STOP || pump_step(v->pump) == PUMP_OVER) return false;
+	task_park(&v->task, pump_client_events(v->pump), pump_inner_events(v->pump), pump_deadline(v->pump));
+	return true;
+}
+
+/* The client has proved who he is: core takes over, and this end becomes a pump. */
+static bool hand_over(struct visitor *v) {
+	struct imap_login_result who = imap_login_result(v->login);
+	AUTO_ARENA struct arena mem = { 0 };
+	char ip[ADDR_TEXT_ROOM];
+	struct session_ask ask = { .protocol = SESSION_IMAP, .account = who.account, .session = v->session, .login = who.login, .tag = who.tag,
+		                   .remote = slice_of(addr_text(&v->peer, ip)), .tls = who.tls };
+	struct session_answer answer = { 0 };
+	int pair[2], r = -1;
+	if (user_enter(v, who.login)) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
+		r = ask_session(v->all->outside.core, &ask, pair[1], &mem, &answer);
+		close(pair[1]);
+		if (r == ASK_OK && answer.open) v->inner = pair[0];
+		else close(pair[0]);
+	} else {
+		note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("user", who.login), FN("limit", v->service->user_limit));
+	}
+	if (v->inner < 0) {
+		user_leave(v);
+		v->user = SLICE_NONE;
+		imap_login_sorry(v->login);
+		task_park(&v->task, imap_login_events(v->login), 0, imap_login_deadline(v->login));
+		return true;
+	}
+	imap_login_free(&v->login);
+	task_watch(&v->task, stream_fd(v->stream), v->inner);
+	v->pump = pump_new(v->stream, v->inner, v->service->idle_ms + MINUTES(1));
+	v->phase = pump_phase;
+	return pump_phase(v, WAKE_CALL);
+}
+
+static bool login_phase(struct visitor *v, enum wake why) {
+	switch (imap_login_step(v->login, why)) {
+	case IMAP_LOGIN_DONE: return hand_over(v);
+	case IMAP_LOGIN_OVER: return false;
+	default: task_park(&v->task, imap_login_events(v->login), 0, imap_login_deadline(v->login)); return true;
+	}
+}
+
+static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account, struct buf *login) {
+	struct visitor *v = owner;
+	(void)method;
+	struct addr *peer = &v->peer;
+	if (!networks_match_sockaddr(v->settings->rate_exceptions, &peer->any) &&
+	    !rates_count(v->all->outside.rates, &v->settings->rates, peer, RATE_AUTH)) return IMAP_AUTH_LATER;
+	AUTO_ARENA struct arena mem = { 0 };
+	struct account_answer found;
+	switch (login_check(v->all->outside.core, v->all->outside.vault, user, password, &mem, &found)) {
+	case LOGIN_GRANTED: break;
+	case LOGIN_REFUSED: return IMAP_AUTH_REFUSED;
+	default: return IMAP_AUTH_LATER;
+	}
+	*account = found.account;
+	buf_add(login, found.name);
+	return IMAP_AUTH_GRANTED;
+}
+
+static const struct imap_login_ops imap_ops = { .authenticate = authenticate };
+
+static bool start_imap(struct visitor *v) {
+	if (v->service->tls_wrapper && (v->settings->tls == NULL || stream_start_tls_server(v->stream, v->settings->tls) < 0)) return false;
+	char here[ADDR_TEXT_ROOM] = "", there[ADDR_TEXT_ROOM];
+	struct addr local;
+	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
+	struct imap_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session };
+	v->login = imap_login_new(v->stream, &v->service->imap, &imap_ops, v, &peer);
+	v->phase = login_phase;
+	return login_phase(v, WAKE_CALL);
+}
+
+/* Arrival. */
+
+static bool within_limits(struct visitor *v) {
+	struct rates *rates = v->all->outside.rates;
+	if (networks_match_sockaddr(v->settings->rate_exceptions, &v->peer.any)) return true;
+	v->counted = rates_enter(rates, &v->settings->rates, &v->peer);
+	return v->counted && rates_count(rates, &v->settings->rates, &v->peer, RATE_CONNECTION);
+}
+
+static void turn_away(struct visitor *v) {
+	char ip[ADDR_TEXT_ROOM];
+	addr_text(&v->peer, ip);
+	note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("from", slice_of(ip)));
+	if (v->service->tls_wrapper) return; /* a handshake would cost more than it is worth */
+	if (v->service->protocol == SERVES_SMTP) stream_putf(v->stream, "421 4.7.0 %s Error: too many connections from %s\r\n", v->service->smtp.host, ip);
+	else stream_putf(v->stream, "* BYE too many connections from your address\r\n");
+	(void)stream_flush(v->stream);
+}
+
+static void step(struct task *t, enum wake why) {
+	struct visitor *v = OWNER_OF(t, struct visitor, task);
+	bool stays;
+	if (v->phase != NULL) {
+		stays = v->phase(v, why);
+	} else if (why == WAKE_STOP) {
+		stays = false;
+	} else if (!within_limits(v)) {
+		turn_away(v);
+		stays = false;
+	} else {
+		stays = v->service->protocol == SERVES_SMTP ? start_smtp(v) : start_imap(v);
+	}
+	if (!stays) leave(v);
+}
+
+void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings, size_t service) {
+	struct visitor *v = mem_get(sizeof *v);
+	*v = (struct visitor){ .task.step = step, .all = all, .settings = settings, .service = &settings->services[service], .peer = *peer, .inner = -1 };
+	v->stream = stream_new(fd, IN_LIMIT, OUT_LIMIT);
+	pthread_mutex_lock(&all->lock);
+	v->session = FIRST_SESSION + all->next_session++ % (LAST_SESSION - FIRST_SESSION);
+	all->live++;
+	pthread_mutex_unlock(&all->lock);
+	pool_add(all->pool, &v->task, fd, -1);
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The opening is a list of steps; each says OK, or fills in why there is no conversation. */
+#include "smtp/client_private.h"
+#include "base/fail.h"
+
+void smtp_client_lose(struct smtp_client *c, int stream_result) {
+	if (c->over) return;
+	c->over = true;
+	struct slice who = c->who;
+	switch (stream_result) {
+	case STREAM_LATE: c->lost = arena_fmt(&c->mem, "conversation with %.*s timed out", SLICE_ARG(who)); break;
+	case STREAM_CLOSED: c->lost = arena_fmt(&c->mem, "lost connection with %.*s", SLICE_ARG(who)); break;
+	case STREAM_LONG:
+	case STREAM_OK: c->lost = arena_fmt(&c->mem, "host %.*s broke the protocol with a reply that is none", SLICE_ARG(who)); break;
+	default: c->lost = arena_fmt(&c->mem, "lost connection with %.*s (%s)", SLICE_ARG(who), fail_text());
+	}
+}
+
+bool smtp_client_flush(struct smtp_client *c, int64_t timeout) {
+	if (c->over) return false;
+	int r = stream_wait_flush(c->stream, deadline_in(timeout));
+	if (r != STREAM_OK) smtp_client_lose(c, r);
+	return r == STREAM_OK;
+}
+
+bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out) {
+	int64_t deadline = deadline_in(timeout);
+	enum smtp_reply_result got = SMTP_REPLY_MORE;
+	while (!c->over && got == SMTP_REPLY_MORE) {
+		struct slice line;
+		int r = stream_wait_line(c->stream, SMTP_REPLY_LINE_MAX, &line, deadline);
+		if (r == STREAM_OK) got = smtp_reply_read(&c->reader, line, mem, out);
+		if (r != STREAM_OK || got == SMTP_REPLY_BROKEN) smtp_client_lose(c, r);
+	}
+	return !c->over;
+}
+
+bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	struct buf *to = stream_out(c->stream);
+	bool fits = buf_addv(to, format, args) && buf_add(to, S("\r\n"));
+	va_end(args);
+	if (!fits) smtp_client_lose(c, fail("command: too long"));
+	return smtp_client_flush(c, timeout) && smtp_client_hear(c, timeout, mem, out);
+}
+
+static enum smtp_client_result lost(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, enum smtp_stage stage) {
+	smtp_outcome_lost(c, mem, why, stage);
+	return SMTP_CLIENT_OVER;
+}
+
+static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, enum smtp_stage stage,
+                                       const struct smtp_heard *heard, bool later) {
+	smtp_outcome_heard(c, mem, why, stage, heard, later || heard->reply.code == 421,
+	                   arena_fmt(mem, "host %.*s refused to talk to me: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard->said)));
+	return SMTP_CLIENT_OVER;
+}
+
+static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	const char *name = c->params.tls_name != NULL ? c->params.tls_name : c->host.name.at;
+	int r = stream_start_tls_client(c->stream, c->params.tls_client, name);
+	if (r >= 0) r = stream_wait_handshake(c->stream, deadline_in(c->params.timeouts.starttls));
+	if (r != STREAM_OK) {
+		c->over = true;
+		const char *words = r < 0 ? fail_text() : r == STREAM_LATE ? "handshake timed out" : "connection lost in the handshake";
+		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", arena_fmt(mem, "Cannot start TLS with host %.*s: %s", SLICE_ARG(c->who), words));
+		return c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
+	}
+	struct tls_info info;
+	tls_info(stream_tls(c->stream), &info);
+	c->tls = arena_fmt(&c->mem, "%s with cipher %s", info.protocol, info.cipher);
+	return SMTP_CLIENT_OK;
+}
+
+static enum smtp_client_result wrap(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	return c->params.tls_wrapper ? start_tls(c, mem, why) : SMTP_CLIENT_OK;
+}
+
+static enum smtp_client_result greet(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	struct smtp_heard heard;
+	if (!smtp_client_hear(c, c->params.timeouts.helo, mem, &heard)) return lost(c, mem, why, SMTP_STAGE_GREETING);
+	if (smtp_reply_ok(&heard.reply)) return SMTP_CLIENT_OK;
+	return refused(c, mem, why, SMTP_STAGE_GREETING, &heard, true);
+}
+
+static const struct {
+	struct slice word;
+	unsigned offer;
+} keywords[] = {
+	{ { "PIPELINING", 10 }, SMTP_OFFERS_PIPELINING }, { { "SIZE", 4 }, SMTP_OFFERS_SIZE },       { { "8BITMIME", 8 }, SMTP_OFFERS_8BITMIME },
+	{ { "SMTPUTF8", 8 }, SMTP_OFFERS_SMTPUTF8 },      { { "DSN", 3 }, SMTP_OFFERS_DSN },         { { "STARTTLS", 8 }, SMTP_OFFERS_STARTTLS },
+	{ { "AUTH", 4 }, SMTP_OFFERS_AUTH },
+}, mechanisms[] = {
+	{ { "PLAIN", 5 }, SMTP_OFFERS_PLAIN }, { { "LOGIN", 5 }, SMTP_OFFERS_LOGIN },
+};
+
+/* One line of the answer to EHLO; "AUTH=LOGIN" is how servers older than RFC 2554 wrote it. */
+static void learn(struct smtp_client *c, struct slice line) {
+	struct slice word = slice_word(&line, " =");
+	unsigned offer = 0;
+	for (size_t i = 0; i < LEN(keywords); i++)
+		if (slice_same(word, keywords[i].word)) offer = keywords[i].offer;
+	c->offers |= offer;
+	if (offer == SMTP_OFFERS_SIZE) slice_number(slice_word(&line, " "), UINT64_MAX, &c->size_limit);
+	if (offer != SMTP_OFFERS_AUTH) return;
+	for (word = slice_word(&line, " ="); word.len > 0; word = slice_word(&line, " ="))
+		for (size_t i = 0; i < LEN(mechanisms); i++)
+			if (slice_same(word, mechanisms[i].word)) c->offers |= mechanisms[i].offer;
+}
+
+static bool is_ourselves(const struct smtp_client *c, struct slice name) {
+	if (c->params.lmtp || c->host.named_port || c->host.path.len > 0) return false;
+	for (size_t i = 0; i < c->params.own_names_count; i++)
+		if (slice_same(name, c->params.own_names[i])) return true;
+	return false;
+}
+
+static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	const struct smtp_client_params *p = &c->params;
+	struct smtp_heard heard;
+	enum smtp_stage stage = p->lmtp ? SMTP_STAGE_LHLO : SMTP_STAGE_EHLO;
+	c->offers = 0;
+	c->size_limit = 0;
+	if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "%s %.*s", p->lmtp ? "LHLO" : "EHLO", SLICE_ARG(p->helo_name))) return lost(c, mem, why, stage);
+	bool extended = smtp_reply_ok(&heard.reply);
+	if (smtp_reply_never(&heard.reply) && !p->lmtp) {
+		stage = SMTP_STAGE_HELO;
+		if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "HELO %.*s", SLICE_ARG(p->helo_name))) return lost(c, mem, why, stage);
+	}
+	if (!smtp_reply_ok(&heard.reply)) return refused(c, mem, why, stage, &heard, false);
+	struct slice rest = heard.reply.text, first = slice_cut(&rest, '\n');
+	if (is_ourselves(c, slice_word(&first, " "))) {
+		smtp_outcome_of(c, mem, why, SMTP_NEVER, "5.4.6", arena_fmt(mem, "host %.*s greeted me with my own host name: mail loops back to myself", SLICE_ARG(c->who)));
+		return SMTP_CLIENT_OVER;
+	}
+	while (extended && rest.at != NULL) learn(c, slice_cut(&rest, '\n'));
+	if (p->no_pipelining) c->offers &= ~(unsigned)SMTP_OFFERS_PIPELINING;
+	return SMTP_CLIENT_OK;
+}
+
+static enum smtp_client_result no_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const struct smtp_heard *heard) {
+	if (c->params.tls == SMTP_TLS_MAY) return SMTP_CLIENT_OK;
+	if (heard != NULL)
+		smtp_outcome_heard(c, mem, why, SMTP_STAGE_STARTTLS, heard, true, arena_fmt(mem, "TLS is required, but host %.*s refused to start TLS: %.*s",
+		                                                                          SLICE_ARG(c->who), SLICE_ARG(heard->said)));
+	else
+		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", arena_fmt(mem, "TLS is required, but was not offered by host %.*s", SLICE_ARG(c->who)));
+	snprintf(why->status, sizeof why->status, "4.7.4");
+	return SMTP_CLIENT_OVER;
+}
+
+/* STARTTLS (RFC 3207), and EHLO again: nothing said in clear text counts. A server that breaks anywhere in between gets
+ * its second chance in clear text where that is allowed. */
+static enum smtp_client_result secure(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	if (c->params.tls == SMTP_TLS_NONE || stream_is_tls(c->stream)) return SMTP_CLIENT_OK;
+	if (!(c->offers & SMTP_OFFERS_STARTTLS)) return no_tls(c, mem, why, NULL);
+	struct smtp_heard heard;
+	enum smtp_client_result r;
+	if (!smtp_client_ask(c, c->params.timeouts.starttls, mem, &heard, "STARTTLS")) r = lost(c, mem, why, SMTP_STAGE_STARTTLS);
+	else if (heard.reply.code != 220) return no_tls(c, mem, why, &heard);
+	else if ((r = start_tls(c, mem, why)) == SMTP_CLIENT_OK) r = hello(c, mem, why);
+	return r == SMTP_CLIENT_OVER && c->params.tls == SMTP_TLS_MAY && c->lost.len > 0 ? SMTP_CLIENT_TLS_BROKEN : r;
+}
+
+static void set_timeouts(struct smtp_timeouts *t) {
+	static const struct smtp_timeouts standard = { .connect = SECONDS(30), .helo = SECONDS(300), .starttls = SECONDS(300), .mail = SECONDS(300),
+		.rcpt = SECONDS(300), .data_init = SECONDS(120), .data_xfer = SECONDS(180), .data_done = SECONDS(600), .rset = SECONDS(20), .quit = SECONDS(5) };
+#define T(field) if (t->field <= 0) t->field = standard.field;
+	T(connect) T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit)
+#undef T
+}
+
+static struct smtp_client *client_new(const struct smtp_client_params *params, const struct smtp_host *host) {
+	struct smtp_client *c = mem_get(sizeof *c);
+	struct arena *mem = &c->mem;
+	c->params = *params;
+	c->params.helo_name = arena_slice(mem, params->helo_name);
+	c->params.user = arena_slice(mem, params->user);
+	c->params.password = arena_slice(mem, params->password);
+	if (params->tls_name != NULL) c->params.tls_name = arena_text(mem, slice_of(params->tls_name));
+	must(params->tls_client != NULL || (params->tls != SMTP_TLS_ENCRYPT && !params->tls_wrapper));
+	if (params->tls_client != NULL) c->params.tls_client = tls_client_ref(params->tls_client);
+	else c->params.tls = SMTP_TLS_NONE;
+	struct slice *names = arena_array(mem, params->own_names_count, sizeof *names);
+	for (size_t i = 0; i < params->own_names_count; i++) names[i] = arena_slice(mem, params->own_names[i]);
+	c->params.own_names = names;
+	if (params->line_limit < 100) c->params.line_limit = 998;
+	set_timeouts(&c->params.timeouts);
+	c->host = *host;
+	c->host.name = arena_slice(mem, host->name);
+	c->host.path = arena_slice(mem, host->path);
+	char ip[ADDR_TEXT_ROOM];
+	c->who = host->path.len > 0 ? arena_fmt(mem, "%.*s[%.*s]", SLICE_ARG(params->helo_name), SLICE_ARG(host->path))
+	                            : arena_fmt(mem, "%.*s[%s]", SLICE_ARG(host->name), addr_text(&host->addr, ip));
+	c->relay = host->path.len > 0 ? c->who : arena_fmt(mem, "%.*s:%u", SLICE_ARG(c->who), addr_port(&host->addr));
+	return c;
+}
+
+enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host, struct arena *mem,
+                                         struct smtp_client **out, struct smtp_outcome *why) {
+	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
+		smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
+	};
+	struct smtp_client *c = client_new(params, host);
+	for (size_t i = 0; i < LEN(steps); i++) {
+		enum smtp_client_result r = steps[i](c, mem, why);
+		if (r == SMTP_CLIENT_OK) continue;
+		if (r == SMTP_CLIENT_TLS_BROKEN) smtp_client_close(&c);
+		else smtp_client_quit(&c);
+		return r;
+	}
+	*out = c;
+	return SMTP_CLIENT_OK;
+}
+
+bool smtp_client_alive(struct smtp_client *c) {
+	return !c->over && stream_peek(c->stream).len == 0 && stream_fill(c->stream) == STREAM_AGAIN;
+}
+
+void smtp_client_quit(struct smtp_client **cp) {
+	struct smtp_client *c = *cp;
+	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n"))) smtp_client_flush(c, c->params.timeouts.quit);
+	smtp_client_close(cp);
+}
+
+void smtp_client_close(struct smtp_client **cp) {
+	struct smtp_client *c = *cp;
+	if (c == NULL) return;
+	*cp = NULL;
+	if (c->stream != NULL) stream_close(&c->stream);
+	if (c->params.tls_client != NULL) tls_client_unref(&c->params.tls_client);
+	smtp_reply_reader_done(&c->reader);
+	mem_wipe((char *)(uintptr_t)c->params.password.at, c->params.password.len);
+	arena_done(&c->mem);
+	free(c);
+}
+
+const struct smtp_client_params *smtp_client_params(const struct smtp_client *c) { return &c->params; }
+const struct smtp_host *smtp_client_host(const struct smtp_client *c) { return &c->host; }
+unsigned smtp_client_uses(const struct smtp_client *c) { return c->uses; }
+struct slice smtp_client_relay(const struct smtp_client *c) { return c->relay; }
+struct tls *smtp_client_tls(const struct smtp_client *c) { return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL; }

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/clock.h"
+#include "net/tls.h"
+#include "smtp/dsn.h"
+#include "smtp/hosts.h"
+#include "smtp/reply.h"
+/* A client: one conversation over one connection, SMTP (RFC 5321) or LMTP (RFC 2033), in straight-line calls that wait.
+ * smtp_client_open connects, greets, starts TLS and logs in; smtp_client_send hands over one message, and may be called
+ * again; smtp_client_quit ends politely. Who wants hosts tried in turn uses smtp/deliver.h. */
+
+enum smtp_tls_level {
+	SMTP_TLS_NONE,     /* clear text, whatever is offered */
+	SMTP_TLS_MAY,      /* TLS when it is offered and works */
+	SMTP_TLS_ENCRYPT,  /* TLS or not at all; what the certificate must show is in the tls_client */
+};
+
+/* Milliseconds; 0 in a field: the default, which is Postfix's. */
+struct smtp_timeouts {
+	int64_t connect;    /* 30 s */
+	int64_t helo;       /* 300 s: greeting, EHLO, AUTH */
+	int64_t starttls;   /* 300 s: STARTTLS and its handshake */
+	int64_t mail, rcpt; /* 300 s each */
+	int64_t data_init;  /* 120 s: DATA */
+	int64_t data_xfer;  /* 180 s: each piece of the body that we write */
+	int64_t data_done;  /* 600 s: the answer to the final dot */
+	int64_t rset;       /* 20 s */
+	int64_t quit;       /* 5 s: only for sending it, the answer is not waited for */
+};
+
+struct smtp_client_params {
+	bool lmtp;
+	struct slice helo_name;
+	enum smtp_tls_level tls;
+	bool tls_wrapper;              /* TLS from the first byte (port 465) */
+	struct tls_client *tls_client; /* may be NULL with SMTP_TLS_NONE */
+	const char *tls_name;          /* sent as SNI and compared with the certificate; NULL: the host's name */
+	struct slice user, password;   /* user empty: no AUTH */
+	bool auth_in_clear;            /* AUTH without TLS is allowed */
+	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
+	struct smtp_timeouts timeouts;
+	bool no_pipelining;            /* smtp_discard_ehlo_keywords = pipelining */
+	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
+	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves (named_port: no check) */
+	size_t own_names_count;
+};
+
+
+struct smtp_recipient {
+	struct slice address;          /* local@domain, as it goes between < and > */
+	struct slice orcpt;            /* ORCPT as received, in xtext: "rfc822;user+2Btag@example.com"; empty: none */
+	unsigned notify;               /* smtp_notify bits; 0: not said */
+};
+
+/* head, then size bytes of fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR alone a blank. */
+struct smtp_body {
+	struct slice head;
+	int fd;                        /* read with pread, never moved; -1: none */
+	uint64_t offset, size;
+};
+
+struct smtp_message {
+	const char *id;                /* queue id for the log, or NULL */
+	struct slice sender;           /* empty: the null reverse-path */
+	struct slice envid;            /* ENVID as received, in xtext */
+	enum smtp_ret ret;
+	/* 8-bit text goes out as it is even where 8BITMIME is not offered: every server of our day takes it, and a rewritten body
+	 * breaks signatures. */
+	bool eight_bit;
+	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
+	const struct smtp_recipient *recipients;
+	size_t count;
+	struct smtp_body body;
+};
+
+enum smtp_fate { SMTP_LATER, SMTP_DELIVERED, SMTP_NEVER };
+
+/* What became of one recipient. Slices live in the arena given. */
+struct smtp_outcome {
+	enum smtp_fate fate;
+	bool settled;                  /* LATER only: another host must not be tried now (the final dot went out unanswered) */
+	char status[12];               /* "2.0.0", "4.4.1" */
+	struct slice text;             /* what Postfix logs in brackets: "host mx[192.0.2.1] said: 550 … (in reply to …)" */
+	const char *stage;             /* "RCPT TO command", "end of DATA command"; NULL: no reply was involved */
+	int code;                      /* 550; 0: no reply was involved */
+	struct slice diagnostic;       /* the reply as received, for Diagnostic-Code; empty: no reply was involved */
+	struct slice host;             /* the server's name, for Remote-MTA; empty: none was reached */
+	struct slice relay;            /* "mx.example.org[192.0.2.1]:25" for the log, "none" */
+	bool dsn;                      /* DELIVERED only: the server offers DSN, success reports are its business */
+	unsigned uses;                 /* how many messages went over this connection, this one included */
+	struct slice tls;              /* "TLSv1.3 with cipher …"; empty: clear text */
+	int64_t setup_us, send_us;     /* delays c and d: look-up to log-in, MAIL to the last answer */
+};
+
+struct smtp_client;
+enum smtp_client_result {
+	SMTP_CLIENT_OK,
+	SMTP_CLIENT_OVER,              /* the connection cannot be used again */
+	SMTP_CLIENT_STALE,             /* over, and before MAIL was accepted (lost, or 421): a reused connection that grew old */
+	SMTP_CLIENT_TLS_BROKEN,        /* only from open, SMTP_TLS_MAY: TLS was offered and failed; try again with SMTP_TLS_NONE */
+};
+/* SMTP_CLIENT_OK and a client that waits for its first message; or OVER or TLS_BROKEN with *why telling what each recipient
+ * would be told (all but the times). params and host are copied, with what they point to. */
+enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
+                                         struct arena *mem, struct smtp_client **out, struct smtp_outcome *why);
+/* One transaction for those recipients whose indexes are listed, each at most once. Fills outcomes[which[i]] whatever happens. OK, OVER
+ * or STALE. */
+enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smtp_message *m, const size_t *which,
+                                         size_t count, struct arena *mem, struct smtp_outcome *outcomes);
+/* Nothing has arrived and the peer has not gone: a message may be tried. */
+bool smtp_client_alive(struct smtp_client *c);
+void smtp_client_quit(struct smtp_client **c);  /* QUIT if it can still be said, then close */
+void smtp_client_close(struct smtp_client **c); /* without a word */
+
+/* What is known of the connection. */
+const struct smtp_client_params *smtp_client_params(const struct smtp_client *c);
+const struct smtp_host *smtp_client_host(const struct smtp_client *c);
+unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
+struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
+struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One transaction is a row of commands: MAIL, each RCPT, DATA. With PIPELINING (RFC 2920) they leave in groups, without it a group
+ * is one command; everything else is the same. A group stays well below what any socket buffers, so that neither side
+ * can wait for the other for ever. */
+#include "base/fail.h"
+#include "smtp/client_body.h"
+#include "smtp/client_private.h"
+
+enum { GROUP_BYTES = 8192, GROUP_COMMANDS = 100, PIECE = 16384, WRITE_AT = 65536, ADDRESS_MAX = 1000 };
+
+/* NO_VERDICT: nothing is known; ACCEPTED: RCPT was, the message not yet; TOLD: the outcome stands. */
+enum standing { NO_VERDICT, ACCEPTED, TOLD };
+
+struct transaction {
+	struct smtp_client *c;
+	const struct smtp_message *m;
+	struct arena *mem;
+	const size_t *which;       /* recipients of this transaction */
+	size_t count;
+	struct smtp_outcome *outcomes;
+	enum standing *standing;   /* parallel to which */
+	size_t accepted;
+	bool mail_ok, go_ahead;    /* 2xx to MAIL, 354 to DATA */
+	enum smtp_stage stage;     /* what is said to have failed when the connection is lost now */
+};
+
+static struct smtp_outcome *outcome(struct transaction *t, size_t i) { return &t->outcomes[t->which[i]]; }
+
+static void tell(struct transaction *t, size_t i, enum smtp_stage stage, const struct smtp_heard *heard) {
+	smtp_outcome_said(t->c, t->mem, outcome(t, i), stage, heard);
+	t->standing[i] = TOLD;
+}
+
+/* The same answer for all who have none yet. */
+static void tell_rest(struct transaction *t, enum smtp_stage stage, const struct smtp_heard *heard) {
+	for (size_t i = 0; i < t->count; i++)
+		if (t->standing[i] != TOLD) tell(t, i, stage, heard);
+}
+
+static void tell_rest_words(struct transaction *t, enum smtp_fate fate, const char *status, struct slice text, bool settled) {
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->standing[i] == TOLD) continue;
+		smtp_outcome_of(t->c, t->mem, outcome(t, i), fate, status, text);
+		outcome(t, i)->settled = settled;
+		t->standing[i] = TOLD;
+	}
+}
+
+static enum smtp_client_result lost(struct transaction *t) {
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->standing[i] == TOLD) continue;
+		smtp_outcome_lost(t->c, t->mem, outcome(t, i), t->stage);
+		t->standing[i] = TOLD;
+	}
+	return t->mail_ok ? SMTP_CLIENT_OVER : SMTP_CLIENT_STALE;
+}
+
+/* Before anything is said. */
+
+static bool plain_bytes(struct slice s, size_t max) {
+	if (s.len > max) return false;
+	for (size_t i = 0; i < s.len; i++)
+		if (ascii_control(s.at[i])) return false;
+	return true;
+}
+
+static bool is_xtext(struct slice s) {
+	for (size_t i = 0; i < s.len; i++)
+		if (s.at[i] <= ' ' || s.at[i] > '~') return false;
+	return s.len > 0 && s.len <= ADDRESS_MAX;
+}
+
+static uint64_t message_size(const struct smtp_message *m) { return m->body.head.len + (m->body.fd >= 0 ? m->body.size : 0); }
+
+static bool needs_utf8(const struct transaction *t) {
+	bool ascii = slice_is_ascii(t->m->sender);
+	for (size_t i = 0; i < t->count; i++) ascii = ascii && slice_is_ascii(t->m->recipients[t->which[i]].address);
+	return t->m->utf8 || !ascii;
+}
+
+/* False: everybody has been told. */
+static bool can_be_sent(struct transaction *t) {
+	const struct smtp_client *c = t->c;
+	uint64_t size = message_size(t->m);
+	if (!plain_bytes(t->m->sender, ADDRESS_MAX)) tell_rest_words(t, SMTP_NEVER, "5.1.7", S("bad sender address syntax"), false);
+	for (size_t i = 0; i < t->count; i++) {
+		struct slice address = t->m->recipients[t->which[i]].address;
+		if (t->standing[i] == TOLD || (address.len > 0 && plain_bytes(address, ADDRESS_MAX))) continue;
+		smtp_outcome_of(c, t->mem, outcome(t, i), SMTP_NEVER, "5.1.3", S("bad recipient address syntax"));
+		t->standing[i] = TOLD;
+	}
+	if (c->size_limit > 0 && size > c->size_limit)
+		tell_rest_words(t, SMTP_NEVER, "5.3.4", arena_fmt(t->mem, "message size %llu exceeds size limit %llu of server %.*s", (unsigned long long)size,
+		                                                   (unsigned long long)c->size_limit, SLICE_ARG(c->who)), false);
+	if (needs_utf8(t) && !(c->offers & SMTP_OFFERS_SMTPUTF8))
+		tell_rest_words(t, SMTP_NEVER, "5.6.7", arena_fmt(t->mem, "SMTPUTF8 is required, but was not offered by host %.*s", SLICE_ARG(c->who)), false);
+	for (size_t i = 0; i < t->count; i++)
+		if (t->standing[i] == NO_VERDICT) return true;
+	return false;
+}
+
+/* The commands. Number 0 is MAIL, 1 to count are RCPT, count + 1 is DATA. */
+
+static void put_mail(struct transaction *t, struct buf *to) {
+	const struct smtp_message *m = t->m;
+	unsigned offers = t->c->offers;
+	buf_addf(to, "MAIL FROM:<%.*s>", SLICE_ARG(m->sender));
+	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
+	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
+	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
+	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE) buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
+	if ((offers & SMTP_OFFERS_DSN) && is_xtext(m->envid)) buf_addf(to, " ENVID=%.*s", SLICE_ARG(m->envid));
+	buf_add(to, S("\r\n"));
+}
+
+static void put_notify(struct buf *to, unsigned notify) {
+	static const struct { unsigned bit; const char *word; } words[] = {
+		{ SMTP_NOTIFY_NEVER, "NEVER" }, { SMTP_NOTIFY_SUCCESS, "SUCCESS" }, { SMTP_NOTIFY_FAILURE, "FAILURE" }, { SMTP_NOTIFY_DELAY, "DELAY" },
+	};
+	if (notify & SMTP_NOTIFY_NEVER) notify = SMTP_NOTIFY_NEVER;
+	const char *before = " NOTIFY=";
+	for (size_t i = 0; i < LEN(words); i++) {
+		if (!(notify & words[i].bit)) continue;
+		buf_addf(to, "%s%s", before, words[i].word);
+		before = ",";
+	}
+}
+
+static void put_rcpt(struct transaction *t, const struct smtp_recipient *r, struct buf *to) {
+	buf_addf(to, "RCPT TO:<%.*s>", SLICE_ARG(r->address));
+	if (t->c->offers & SMTP_OFFERS_DSN) {
+		put_notify(to, r->notify);
+		if (is_xtext(r->orcpt)) buf_addf(to, " ORCPT=%.*s", SLICE_ARG(r->orcpt));
+	}
+	buf_add(to, S("\r\n"));
+}
+
+/* False: this command is not said. */
+static bool put_command(struct transaction *t, size_t number, struct buf *to) {
+	if (number == 0) put_mail(t, to);
+	else if (number > t->count) buf_add(to, S("DATA\r\n"));
+	else if (t->standing[number - 1] == TOLD) return false;
+	else put_rcpt(t, &t->m->recipients[t->which[number - 1]], to);
+	return true;
+}
+
+/* Their answers. */
+
+static void answer_mail(struct transaction *t, const struct smtp_heard *heard) {
+	t->mail_ok = smtp_reply_ok(&heard->reply);
+	if (t->mail_ok) t->c->begun = true;
+	else tell_rest(t, SMTP_STAGE_MAIL, heard);
+}
+
+static void answer_rcpt(struct transaction *t, size_t i, struct smtp_heard *heard) {
+	if (t->standing[i] == TOLD) return; /* MAIL was refused, this had been said already */
+	if (smtp_reply_ok(&heard->reply)) {
+		t->standing[i] = ACCEPTED;
+		t->accepted++;
+		return;
+	}
+	if (heard->reply.code == 552) heard->reply.code = 452; /* too many recipients, RFC 5321 §4.5.3.1.10 */
+	tell(t, i, SMTP_STAGE_RCPT, heard);
+}
+
+static void answer_data(struct transaction *t, const struct smtp_heard *heard) {
+	t->go_ahead = heard->reply.code == 354;
+	if (t->go_ahead) return;
+	tell_rest(t, SMTP_STAGE_DATA, heard);
+}
+
+static enum smtp_stage stage_of(const struct transaction *t, size_t number) {
+	return number == 0 ? SMTP_STAGE_MAIL : number > t->count ? SMTP_STAGE_DATA : SMTP_STAGE_RCPT;
+}
+
+static int64_t patience(const struct transaction *t, size_t number) {
+	const struct smtp_timeouts *ms = &t->c->params.timeouts;
+	return number == 0 ? ms->mail : number > t->count ? ms->data_init : ms->rcpt;
+}
+
+/* One answer. False: the conversation is over; so it is after 421, whose sender hangs up. */
+static bool hear_one(struct transaction *t, size_t number) {
+	struct smtp_heard heard;
+	t->stage = stage_of(t, number);
+	if (!smtp_client_hear(t->c, patience(t, number), t->mem, &heard)) return false;
+	bool closing = heard.reply.code == 421;
+	if (number == 0) answer_mail(t, &heard);
+	else if (number > t->count) answer_data(t, &heard);
+	else answer_rcpt(t, number - 1, &heard);
+	if (closing) smtp_client_lose(t->c, STREAM_CLOSED);
+	return !closing;
+}
+
+/* Is this command worth a group of its own, after the answers so far? */
+static bool more_to_say(const struct transaction *t, size_t next) {
+	return next == 0 || (t->mail_ok && (next <= t->count || (next == t->count + 1 && t->accepted > 0)));
+}
+
+/* MAIL to DATA. False: the connection is over. */
+static bool say_commands(struct transaction *t) {
+	size_t group_max = t->c->offers & SMTP_OFFERS_PIPELINING ? GROUP_COMMANDS : 1, next = 0;
+	size_t *said = arena_array(t->mem, group_max, sizeof *said);
+	while (more_to_say(t, next)) {
+		struct buf *to = stream_out(t->c->stream);
+		size_t count = 0;
+		for (; count < group_max && to->len < GROUP_BYTES && (count > 0 ? next <= t->count + 1 : more_to_say(t, next)); next++)
+			if (put_command(t, next, to)) said[count++] = next;
+		if (count == 0) break;
+		t->stage = stage_of(t, said[0]);
+		if (!smtp_client_flush(t->c, patience(t, said[0]))) return false;
+		for (size_t i = 0; i < count; i++)
+			if (!hear_one(t, said[i])) return false;
+	}
+	return true;
+}
+
+/* The text. */
+
+static bool put_piece(struct transaction *t, struct smtp_body_coder *coder, struct slice piece) {
+	struct buf *to = stream_out(t->c->stream);
+	smtp_body_code(coder, piece, to);
+	return to->len < WRITE_AT || smtp_client_flush(t->c, t->c->params.timeouts.data_xfer);
+}
+
+/* <0: our own file cannot be read; 0: all of it is on its way; 1: the connection is over. */
+static int put_body(struct transaction *t, struct smtp_body_coder *coder) {
+	const struct smtp_body *body = &t->m->body;
+	for (struct slice rest = body->head; rest.len > 0; rest = slice_skip(rest, PIECE))
+		if (!put_piece(t, coder, slice_head(rest, PIECE))) return 1;
+	char piece[PIECE];
+	uint64_t at = 0, size = body->fd >= 0 ? body->size : 0;
+	while (at < size) {
+		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return fail_errno("message file");
+		if (n == 0) return fail("message file: ends %llu bytes early", (unsigned long long)(size - at));
+		if (!put_piece(t, coder, slice_from(piece, (size_t)n))) return 1;
+		at += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* A server that refuses in the middle of the text may say so before it hangs up. */
+static enum smtp_client_result cut_short(struct transaction *t) {
+	struct smtp_heard heard;
+	struct slice lost_words = t->c->lost;
+	t->c->over = false;
+	if (smtp_client_hear(t->c, SECONDS(1), t->mem, &heard) && !smtp_reply_ok(&heard.reply)) tell_rest(t, SMTP_STAGE_BODY, &heard);
+	t->c->lost = lost_words;
+	t->c->over = true;
+	return lost(t);
+}
+
+/* One answer for all, or with LMTP (RFC 2033 §4.2) one for each recipient that was accepted. */
+static enum smtp_client_result hear_verdicts(struct transaction *t) {
+	struct smtp_heard heard;
+	bool closing = false;
+	for (size_t i = 0; i < t->count && !closing; i++) {
+		if (t->standing[i] != ACCEPTED) continue;
+		if (!smtp_client_hear(t->c, t->c->params.timeouts.data_done, t->mem, &heard)) return lost(t);
+		closing = heard.reply.code == 421;
+		if (t->c->params.lmtp && !closing) tell(t, i, SMTP_STAGE_DOT, &heard);
+		else tell_rest(t, SMTP_STAGE_DOT, &heard);
+	}
+	t->c->begun = false;
+	if (closing || stream_peek(t->c->stream).len > 0) smtp_client_lose(t->c, STREAM_CLOSED);
+	return t->c->over ? SMTP_CLIENT_OVER : SMTP_CLIENT_OK;
+}
+
+/* The dot leaves with the end of the text. Where bytes stay behind, it is among them, and the server cannot have taken
+ * the message. */
+static enum smtp_client_result send_text(struct transaction *t) {
+	struct smtp_body_coder coder = { .line_limit = t->c->params.line_limit };
+	t->stage = SMTP_STAGE_BODY;
+	int r = put_body(t, &coder);
+	if (r < 0) {
+		smtp_client_lose(t->c, STREAM_CLOSED);
+		tell_rest_words(t, SMTP_LATER, "4.3.0", arena_fmt(t->mem, "%s", fail_text()), true);
+		return SMTP_CLIENT_OVER;
+	}
+	if (r > 0) return cut_short(t);
+	must(smtp_body_end(&coder, stream_out(t->c->stream)));
+	if (!smtp_client_flush(t->c, t->c->params.timeouts.data_xfer)) return cut_short(t);
+	t->stage = SMTP_STAGE_DOT;
+	return hear_verdicts(t);
+}
+
+/* 354 although nobody was accepted: the lone dot ends it. What LMTP answers to that is not defined. */
+static enum smtp_client_result send_nothing(struct transaction *t) {
+	struct smtp_heard heard;
+	if (t->c->params.lmtp) smtp_client_lose(t->c, STREAM_CLOSED);
+	else if (smtp_client_ask(t->c, t->c->params.timeouts.data_done, t->mem, &heard, ".")) t->c->begun = false;
+	return t->c->over ? SMTP_CLIENT_OVER : SMTP_CLIENT_OK;
+}
+
+/* A transaction that never got to its dot is still open at the server. */
+static bool reset(struct transaction *t) {
+	struct smtp_heard heard;
+	t->stage = SMTP_STAGE_RSET;
+	if (!t->c->begun) return true;
+	if (!smtp_client_ask(t->c, t->c->params.timeouts.rset, t->mem, &heard, "RSET")) return false;
+	if (!smtp_reply_ok(&heard.reply)) smtp_client_lose(t->c, STREAM_CLOSED);
+	t->c->begun = false;
+	return !t->c->over;
+}
+
+static enum smtp_client_result run(struct transaction *t) {
+	if (!can_be_sent(t)) return SMTP_CLIENT_OK;
+	if (!reset(t) || !say_commands(t)) return lost(t);
+	if (!t->go_ahead) return SMTP_CLIENT_OK;
+	return t->accepted > 0 ? send_text(t) : send_nothing(t);
+}
+
+enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smtp_message *m, const size_t *which, size_t count,
+                                         struct arena *mem, struct smtp_outcome *outcomes) {
+	int64_t started = clock_us();
+	struct transaction t = { .c = c, .m = m, .mem = mem, .which = which, .count = count, .outcomes = outcomes };
+	t.standing = arena_array(mem, count, sizeof *t.standing);
+	c->uses++;
+	enum smtp_client_result r = c->over ? lost(&t) : run(&t);
+	for (size_t i = 0; i < count; i++) outcomes[which[i]].send_us = clock_us() - started;
+	return r;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of open recipients is all the state there is: each host shortens it, and what is left after the last host keeps the last
+ * host's words. */
+#include "smtp/deliver.h"
+#include "base/fail.h"
+#include "base/log.h"
+
+enum { DEFAULT_SESSIONS = 2, DEFAULT_RECIPIENTS = 50, DEFAULT_KEEP_USES = 100, DEFAULT_KEEP_MS = 2000 };
+
+struct delivery {
+	const struct smtp_target *target;
+	struct smtp_client_params client; /* the target's, completed */
+	const struct smtp_message *message;
+	struct smtp_cache *cache;
+	struct arena *mem;
+	struct smtp_outcome *outcomes;
+	size_t *open, count;              /* recipients that another host may still take */
+	int64_t started;
+	unsigned sessions;
+	size_t unsent;                    /* open recipients that the last connection ended too early for */
+	const struct smtp_host *answered; /* the host of the kept connection, when it has had its say; or NULL */
+};
+
+static void log_text(const struct delivery *d, struct slice text) {
+	const char *service = d->target->service != NULL ? d->target->service : "smtp";
+	log_line(L_INFO, service, d->target->session, d->message->id, arena_text(d->mem, text), NULL, 0);
+}
+
+/* The kept connection. */
+
+int64_t smtp_cache_deadline(const struct smtp_cache *c) { return c->client != NULL ? c->deadline : NEVER; }
+
+void smtp_cache_clear(struct smtp_cache *c) {
+	smtp_client_quit(&c->client);
+	free(c->next_hop);
+	*c = (struct smtp_cache){ 0 };
+}
+
+static bool same_text(const char *a, const char *b) { return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0); }
+static bool same_bind(const struct addr *a, const struct addr *b) {
+	return addr_family(a) == addr_family(b) && (addr_family(a) == AF_UNSPEC || addr_same_host(a, b));
+}
+
+static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
+	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper && a->tls_client == b->tls_client &&
+	       same_text(a->tls_name, b->tls_name) && slice_eq(a->user, b->user) && slice_eq(a->password, b->password) &&
+	       a->auth_in_clear == b->auth_in_clear && a->no_pipelining == b->no_pipelining && same_bind(&a->bind4, &b->bind4) &&
+	       same_bind(&a->bind6, &b->bind6);
+}
+
+static bool cache_fits(const struct delivery *d) {
+	const struct smtp_cache *c = d->cache;
+	return slice_eq(slice_of(c->next_hop), d->target->next_hop) && c->port == d->target->hosts.port && c->tls == d->client.tls &&
+	       same_params(smtp_client_params(c->client), &d->client) && clock_ms() < c->deadline;
+}
+
+/* The kept connection if it is for us and alive; any other is ended. */
+static struct smtp_client *cache_take(struct delivery *d) {
+	if (d->cache == NULL || d->cache->client == NULL) return NULL;
+	struct smtp_client *kept = NULL;
+	if (cache_fits(d) && smtp_client_alive(d->cache->client)) kept = TAKE(d->cache->client);
+	smtp_cache_clear(d->cache);
+	return kept;
+}
+
+static void cache_give(struct delivery *d, struct smtp_client **client) {
+	const struct smtp_target *t = d->target;
+	unsigned uses = t->keep_uses != 0 ? t->keep_uses : DEFAULT_KEEP_USES;
+	if (d->cache == NULL || t->keep_ms < 0 || smtp_client_uses(*client) >= uses) {
+		smtp_client_quit(client);
+		return;
+	}
+	*d->cache = (struct smtp_cache){ .client = TAKE(*client), .next_hop = slice_text(t->next_hop), .port = t->hosts.port,
+	                                 .tls = d->client.tls, .deadline = deadline_in(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS) };
+}
+
+/* Recipients. */
+
+static void tell_open(struct delivery *d, const struct smtp_outcome *o) {
+	for (size_t i = 0; i < d->count; i++) {
+		d->outcomes[d->open[i]] = *o;
+		d->outcomes[d->open[i]].setup_us = clock_us() - d->started;
+	}
+}
+
+static void drop_settled(struct delivery *d) {
+	size_t kept = 0;
+	for (size_t i = 0; i < d->count; i++) {
+		const struct smtp_outcome *o = &d->outcomes[d->open[i]];
+		if (o->fate == SMTP_LATER && !o->settled) d->open[kept++] = d->open[i];
+	}
+	d->count = kept;
+}
+
+/* Refused with 452, "too many recipients", while others were taken: the rest may follow at once (RFC 5321 §4.5.3.1.10). */
+static size_t too_many(const struct delivery *d, size_t *which, size_t count) {
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++)
+		if (d->outcomes[which[i]].code == 452 && d->outcomes[which[i]].fate == SMTP_LATER) which[kept++] = which[i];
+	return kept < count ? kept : 0;
+}
+
+static void tell_unsent(struct delivery *d, const struct smtp_client *client, size_t done) {
+	d->unsent = d->count - done;
+	struct slice relay = arena_slice(d->mem, smtp_client_relay(client));
+	for (size_t i = done; i < d->count; i++)
+		d->outcomes[d->open[i]] = (struct smtp_outcome){ .fate = SMTP_LATER, .status = "4.4.2", .relay = relay, .uses = smtp_client_uses(client),
+			.text = arena_fmt(d->mem, "%.*s ended the connection before this recipient's turn", SLICE_ARG(relay)) };
+}
+
+/* All open recipients over one connection, in as many transactions as the limit asks for. */
+static enum smtp_client_result send_all(struct delivery *d, struct smtp_client *client) {
+	size_t most = d->target->recipient_limit != 0 ? d->target->recipient_limit : DEFAULT_RECIPIENTS, done = 0;
+	enum smtp_client_result r = SMTP_CLIENT_OK;
+	size_t *which = arena_array(d->mem, d->count, sizeof *which);
+	while (done < d->count && r == SMTP_CLIENT_OK) {
+		size_t count = MIN_OF(most, d->count - done);
+		memcpy(which, d->open + done, count * sizeof *which);
+		done += count;
+		while (count > 0 && r == SMTP_CLIENT_OK) {
+			int64_t setup = clock_us() - d->started;
+			r = smtp_client_send(client, d->message, which, count, d->mem, d->outcomes);
+			for (size_t i = 0; i < count; i++) d->outcomes[which[i]].setup_us = setup;
+			count = too_many(d, which, count);
+		}
+	}
+	tell_unsent(d, client, done);
+	drop_settled(d);
+	return r;
+}
+
+/* Hosts. */
+
+static void log_tls(const struct delivery *d, const struct smtp_client *client) {
+	struct tls *tls = smtp_client_tls(client);
+	if (!d->target->log_tls || tls == NULL) return;
+	struct tls_info info;
+	AUTO_BUF struct buf line = BUF(1024);
+	tls_info(tls, &info);
+	tls_info_line(&line, &info, false, smtp_client_relay(client));
+	log_text(d, buf_slice(&line));
+}
+
+static enum smtp_client_result open_host(struct delivery *d, const struct smtp_host *host, struct smtp_client **client,
+                                         struct smtp_outcome *why) {
+	enum smtp_client_result r = smtp_client_open(&d->client, host, d->mem, client, why);
+	if (r != SMTP_CLIENT_TLS_BROKEN) return r;
+	log_text(d, why->text);
+	struct smtp_client_params in_clear = d->client;
+	in_clear.tls = SMTP_TLS_NONE;
+	return smtp_client_open(&in_clear, host, d->mem, client, why);
+}
+
+/* What another host may still change is worth a line of its own; what stays is in the outcomes. */
+static void log_still_open(const struct delivery *d) {
+	struct slice last = SLICE_NONE;
+	for (size_t i = 0; i < d->count; i++) {
+		struct slice text = d->outcomes[d->open[i]].text;
+		if (!slice_eq(text, last)) log_text(d, text);
+		last = text;
+	}
+}
+
+/* True: the host hung up between two batches, having taken the first: the rest may follow over a new connection. */
+static bool try_host(struct delivery *d, const struct smtp_host *host) {
+	struct smtp_client *client = NULL;
+	struct smtp_outcome why;
+	size_t before = d->count;
+	if (open_host(d, host, &client, &why) != SMTP_CLIENT_OK) {
+		tell_open(d, &why);
+		drop_settled(d);
+		return false;
+	}
+	log_tls(d, client);
+	d->sessions++;
+	if (send_all(d, client) == SMTP_CLIENT_OK) cache_give(d, &client);
+	else smtp_client_close(&client);
+	return d->unsent > 0 && d->count < before;
+}
+
+static void try_hosts(struct delivery *d, const struct smtp_hosts *hosts) {
+	unsigned limit = d->target->session_limit != 0 ? d->target->session_limit : DEFAULT_SESSIONS;
+	bool first = true;
+	for (size_t i = 0; i < hosts->count && d->count > 0 && d->sessions < limit; i++) {
+		const struct smtp_host *host = &hosts->list[i];
+		if (d->answered != NULL && addr_same_host(&host->addr, &d->answered->addr) && slice_eq(host->path, d->answered->path)) continue;
+		if (!first) log_still_open(d);
+		first = false;
+		while (try_host(d, host)) continue;
+	}
+}
+
+static void find_and_try_hosts(struct delivery *d) {
+	struct smtp_hosts hosts;
+	enum smtp_hosts_answer a = smtp_hosts_find(&d->target->hosts, d->target->next_hop, d->mem, &hosts);
+	if (a == SMTP_HOSTS_OK) {
+		try_hosts(d, &hosts);
+		return;
+	}
+	if (d->answered != NULL) return; /* its words say more */
+	struct smtp_outcome o = { .fate = a == SMTP_HOSTS_LATER ? SMTP_LATER : SMTP_NEVER, .text = hosts.text, .relay = S("none") };
+	memcpy(o.status, hosts.status, sizeof o.status);
+	tell_open(d, &o);
+}
+
+/* A kept connection that turns out to be dead costs nothing: everybody is still open, and fresh ones are tried. */
+static void try_kept(struct delivery *d) {
+	struct smtp_client *client = cache_take(d);
+	if (client == NULL) return;
+	struct smtp_host *host = arena_get(d->mem, sizeof *host);
+	*host = *smtp_client_host(client);
+	host->path = arena_slice(d->mem, host->path);
+	if (send_all(d, client) == SMTP_CLIENT_OK) {
+		d->answered = host;
+		d->sessions++;
+		cache_give(d, &client);
+	} else {
+		smtp_client_close(&client);
+	}
+}
+
+void smtp_deliver(const struct smtp_target *target, const struct smtp_message *message, struct smtp_cache *cache, struct arena *mem,
+                  struct smtp_outcome *outcomes) {
+	struct delivery d = { .target = target, .client = target->client, .message = message, .cache = cache, .mem = mem, .outcomes = outcomes,
+	                      .started = clock_us(), .count = message->count };
+	if (d.client.own_names == NULL) {
+		d.client.own_names = target->hosts.own_names;
+		d.client.own_names_count = target->hosts.own_names_count;
+	}
+	if (d.client.tls_client == NULL && d.client.tls == SMTP_TLS_MAY) d.client.tls = SMTP_TLS_NONE;
+	d.open = arena_array(mem, message->count, sizeof *d.open);
+	for (size_t i = 0; i < d.count; i++) d.open[i] = i;
+	try_kept(&d);
+	if (d.count > 0) find_and_try_hosts(&d);
+}
+
+void smtp_delay_add(struct buf *out, int64_t us) {
+	int64_t hundredths = (MAX_OF(us, 0) + 5000) / 10000, tenths = (hundredths + 5) / 10;
+	if (hundredths >= 1000 || tenths >= 100) buf_addf(out, "%lld", (long long)(hundredths + 50) / 100);
+	else if (hundredths >= 100) buf_addf(out, tenths % 10 != 0 ? "%lld.%lld" : "%lld", (long long)tenths / 10, (long long)tenths % 10);
+	else if (hundredths % 10 != 0) buf_addf(out, "0.%02lld", (long long)hundredths);
+	else buf_addf(out, hundredths != 0 ? "0.%lld" : "0", (long long)hundredths / 10);
+}

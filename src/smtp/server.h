@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/clock.h"
+#include "base/log.h"
+#include "mime/address.h"
+#include "net/pool.h"
+#include "net/stream.h"
+#include "smtp/dsn.h"
+#include "smtp/reply.h"
+/* One SMTP or LMTP session, the server's half (RFC 5321, RFC 2033): words, their order, limits, line endings. Who may do
+ * what is not decided here: it is asked of `ops`, which answer with replies. The session is stepped: a step consumes all
+ * that has arrived, queues the replies, sends them in one write and never waits for the client.
+ *
+ *	struct smtp_server *s = smtp_server_new(stream, &params, &ops, owner);
+ *	in the task's step: if (smtp_server_step(s, why) == SMTP_PARK) task_park(t, smtp_server_events(s), 0, smtp_server_deadline(s));
+ *	                    else { smtp_server_free(&s); stream_close(&stream); task_end(t); }
+ *
+ * Text given to ops is borrowed until they return. */
+struct smtp_server;
+struct smtp_server_ops;
+
+/* What EHLO announces, in the order in which Postfix does. What is not announced is not accepted either, except
+ * PIPELINING (then every early command is improper) and ENHANCEDSTATUSCODES (codes are always given). */
+enum smtp_offer {
+	OFFER_PIPELINING = 1 << 0,
+	OFFER_SIZE = 1 << 1,
+	OFFER_VRFY = 1 << 2,     /* without it: 502 VRFY command is disabled */
+	OFFER_ETRN = 1 << 3,     /* announced only; ETRN is always 502 */
+	OFFER_STARTTLS = 1 << 4,
+	OFFER_AUTH = 1 << 5,
+	OFFER_STATUS_CODES = 1 << 6,
+	OFFER_8BITMIME = 1 << 7,
+	OFFER_DSN = 1 << 8,
+	OFFER_SMTPUTF8 = 1 << 9,
+	OFFER_CHUNKING = 1 << 10,
+	OFFER_USUAL = OFFER_PIPELINING | OFFER_SIZE | OFFER_STATUS_CODES | OFFER_8BITMIME | OFFER_DSN | OFFER_SMTPUTF8 | OFFER_CHUNKING,
+};
+
+/* Constant while a session uses it. A limit of 0 means none, where that is said. Milliseconds, bytes. */
+struct smtp_server_params {
+	const char *host;             /* myhostname: in the EHLO reply and in 421 */
+	bool lmtp;                    /* LHLO, and one reply for each recipient */
+	bool tls_wrapper;             /* TLS before the greeting (port 465) */
+	unsigned offer;               /* enum smtp_offer */
+	bool tls_required;            /* security level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
+	bool auth_in_clear;           /* smtpd_tls_auth_only = no */
+	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
+	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
+	bool strict_paths;            /* strict_rfc821_envelopes */
+	bool strict_pipelining;       /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in) */
+	size_t line_limit;            /* of a command line, without its line end: line_length_limit, 2048 */
+	size_t text_line_limit;       /* of a line of a message, without its line end; 0: none (see body.h). Beyond: 554 5.6.0 */
+	uint64_t size_limit;          /* of a message, after un-dot-stuffing; 0: none */
+	unsigned recipient_limit;     /* accepted recipients of a message; above: 452 */
+	unsigned soft_error_limit;    /* from this many errors on every reply is late by error_delay */
+	unsigned hard_error_limit;    /* at this many: 421 and out */
+	unsigned junk_command_limit;  /* NOOP, RSET, VRFY, EHLO … beyond this many between two messages count as errors */
+	unsigned auth_failure_limit;  /* failed log-ins of a session; at this many: 421 and out; 0: only the error limits */
+	int64_t error_delay;          /* smtpd_error_sleep_time */
+	int64_t timeout;              /* smtpd_timeout: for one whole request to arrive, and for its reply to leave */
+	int64_t starttls_timeout;     /* for the handshake */
+	uint64_t min_data_rate;       /* smtpd_min_data_rate, bytes/s: each N message bytes prolong the deadline by N/rate s, up to timeout */
+	const char *const *forbidden; /* first words that end the session, NULL behind the last: smtpd_forbidden_commands; NULL: CONNECT GET POST.
+	                               * A line that starts with no letter always does. */
+	const char *const *noop;      /* words treated as NOOP: smtpd_noop_commands; may be NULL */
+};
+/* Postfix's defaults: for tests, and to start from. host is not set. */
+extern const struct smtp_server_params smtp_server_defaults;
+
+enum smtp_body_type { SMTP_BODY_UNSAID, SMTP_BODY_7BIT, SMTP_BODY_8BITMIME };
+
+/* MAIL FROM:<path> and its parameters (RFC 5321 §4.1.1.2, 1870, 6152, 6531, 3461, 4954). */
+struct smtp_mail {
+	enum address_answer kind;  /* ADDRESS_OK, ADDRESS_EMPTY (<>), ADDRESS_POSTMASTER or ADDRESS_LOCAL_ONLY */
+	struct mailbox from;
+	struct slice text;         /* mailbox_text(from): "" for <> */
+	uint64_t size;             /* SIZE=; 0: unsaid. Never above size_limit */
+	enum smtp_body_type body;
+	bool utf8;                 /* SMTPUTF8 was given */
+	enum smtp_ret ret;
+	struct slice envid;        /* checked, still in xtext (dsn.h); at == NULL: unsaid */
+	struct slice auth;         /* AUTH=, in xtext: "<>" or a mailbox; at == NULL: unsaid */
+};
+/* RCPT TO:<path> and its parameters. */
+struct smtp_rcpt {
+	enum address_answer kind;  /* ADDRESS_OK, ADDRESS_POSTMASTER or ADDRESS_LOCAL_ONLY */
+	struct mailbox to;
+	struct slice text;         /* mailbox_text(to) */
+	unsigned notify;           /* enum smtp_notify; 0: unsaid */
+	struct slice orcpt;        /* checked, in xtext: "rfc822;user+2Btag@example.com"; at == NULL: unsaid */
+};
+struct smtp_login {
+	const char *mechanism;     /* "PLAIN" or "LOGIN" */
+	struct slice authzid, user, password; /* valid UTF-8 without NUL; user is not empty. Wiped when auth returns */
+};
+/* What the message turned out to be, at its end. */
+struct smtp_content {
+	uint64_t size;             /* bytes given to data_bytes */
+	size_t longest_line;       /* without CRLF */
+	bool eight_bit;            /* a byte above 127 */
+};
+
+/* What is known of the session; within an op, and between steps. */
+struct smtp_session {
+	struct slice helo;         /* "" before EHLO or HELO */
+	const char *proto;         /* "SMTP", "ESMTP" or "LMTP" */
+	struct slice login, mechanism; /* of a successful AUTH, else "" */
+	struct tls *tls;           /* for tls_info(); NULL: clear text */
+	const struct smtp_mail *mail; /* the open transaction's sender, NULL: none is open */
+	unsigned rcpts;            /* accepted recipients of it */
+	unsigned errors;           /* so far */
+};
+/* The protocol for Received (RFC 3848, RFC 6531 §4.3): "ESMTPSA", "UTF8SMTPS", "LMTP", … */
+const char *smtp_session_with(const struct smtp_session *session);
+
+/* Things to be written into the log, or counted. */
+enum smtp_event {
+	SMTP_TLS_STARTED,    /* the handshake is over: session->tls */
+	SMTP_TLS_FAILED,     /* text: why */
+	SMTP_AUTH_FAILED,    /* text: the mechanism, to: the user (may be empty), reply */
+	SMTP_REJECT,         /* reply; to: the recipient when it was RCPT. From ops and from the session itself */
+	SMTP_PIPELINING,     /* talked out of turn after `where`; text: what it sent, printable, shortened */
+	SMTP_FORBIDDEN,      /* not SMTP; text: the line, printable, shortened */
+	SMTP_TOO_MANY_ERRORS,
+	SMTP_LOST,           /* the client went away without QUIT */
+	SMTP_TIMEOUT,
+	SMTP_DISCONNECT,     /* always the last; text: the statistics "ehlo=1 auth=0/1 … commands=1/2" */
+};
+struct smtp_note {
+	enum smtp_event event;
+	const struct smtp_session *session;
+	const char *where;         /* Postfix's words: "CONNECT", "EHLO", "RCPT", "DATA content", "END-OF-MESSAGE", "UNKNOWN" */
+	const struct smtp_reply *reply;
+	struct slice to, text;
+};
+/* The log line in Postfix's form, without "NOQUEUE: " or queue id; client is "name[address]". Level by smtp_note_level. */
+struct buf;
+void smtp_note_add(struct buf *out, const struct smtp_note *note, struct slice client);
+enum log_level smtp_note_level(const struct smtp_note *note);
+
+/* The questions. Every op may wait for our own side (DNS, another process). `mem` lives until the reply was queued.
+ * Texts start without code and status: { 554, "5.7.1", "<c@d>: Relay access denied" }; several lines separated by LF.
+ * 421 and 521 end the session after the reply, whoever gave them. ops is constant and shared. */
+struct smtp_server_ops {
+	/* 220 and the banner; 421 or 521: refused and gone; any other 4xx/5xx: refused, everything but QUIT gets 503. Asked after
+	 * the handshake in wrapper mode. */
+	struct smtp_reply (*connect)(void *owner, struct arena *mem);
+	/* Any code from 200 to 299 accepts (the text of the reply is the session's own). offer: what will be announced to this
+	 * client, set from params and the session's state; may be made less. NULL: all accepted. */
+	struct smtp_reply (*helo)(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem);
+	/* 235: *login (in mem) is who it is. 454: cannot say now. 535: wrong. NULL: no AUTH. */
+	struct smtp_reply (*auth)(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem);
+	/* 2xx begins a transaction. From then on exactly one of data_end and reset follows, whatever happens. */
+	struct smtp_reply (*mail)(void *owner, const struct smtp_mail *mail, struct arena *mem);
+	/* 2xx accepts the recipient. */
+	struct smtp_reply (*rcpt)(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem);
+	/* At DATA or the first BDAT, with at least one recipient. 354 goes on; anything else refuses, the transaction stays. */
+	struct smtp_reply (*data_begin)(void *owner, struct arena *mem);
+	/* Some of the message: lines end with CRLF, dots are unstuffed, no NUL, no bare CR or LF. Pieces are cut anywhere.
+	 * What goes wrong (disk full) is told by data_end. */
+	void (*data_bytes)(void *owner, struct slice bytes);
+	/* The message is whole: replies[0 … count-1] is to be set: one for SMTP, one for each accepted recipient, in order, for
+	 * LMTP. Only called for a message that keeps all rules; for another one, reset is. */
+	void (*data_end)(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem);
+	void (*reset)(void *owner); /* the transaction is given up */
+	/* VRFY with OFFER_VRFY. NULL: 252. */
+	struct smtp_reply (*vrfy)(void *owner, struct slice what, struct arena *mem);
+	/* For STARTTLS and wrapper mode: a borrowed reference; NULL: none now (454). */
+	struct tls_server *(*tls)(void *owner);
+	void (*note)(void *owner, const struct smtp_note *note);
+};
+
+/* The stream is borrowed and must be fresh, with room for max(line_limit, 12288) + 2 bytes of input (32 KiB serve well) and
+ * for 16 KiB of output; for LMTP, 512 bytes more for each allowed recipient. */
+struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params, const struct smtp_server_ops *ops, void *owner) NONNULL_RESULT;
+void smtp_server_free(struct smtp_server **s); /* gives an open transaction up with reset; notes nothing */
+
+enum smtp_next {
+	SMTP_PARK, /* wait for smtp_server_events() until smtp_server_deadline() */
+	SMTP_OVER, /* replies are sent (or cannot be): free and close */
+};
+/* The first step, with WAKE_CALL, greets. WAKE_STOP: 421 4.3.2 and over. */
+enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why);
+/* What to park for. Not simply stream_events(): while a reply is held back or waits to be sent, no input is read. */
+uint32_t smtp_server_events(const struct smtp_server *s);
+/* May be in the past: a step reads a bounded amount, so that one busy client does not keep a worker for itself. */
+int64_t smtp_server_deadline(const struct smtp_server *s);
+const struct smtp_session *smtp_server_session(const struct smtp_server *s);
