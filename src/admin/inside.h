@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of this room share. */
+#include "admin/admin.h"
+#include "admin/table.h"
+#include "base/arena.h"
+
+/* One request under way: the verb, its arguments without the options, and where the answer goes. */
+struct admin_call {
+	const struct admin *a;
+	const struct admin_verb *verb;
+	const struct slice *args;
+	size_t count;
+	struct slice input;
+	struct buf *out, *err;
+	struct arena *mem;
+	bool quiet, json;
+	size_t width; /* of the terminal, 0: any */
+	struct given {
+		struct slice name, value;
+	} options[16];
+	size_t option_count;
+};
+/* Was --name given? value may be NULL. */
+bool call_option(const struct admin_call *c, const char *name, struct slice *value);
+/* "hato account add: TEXT" on the standard error, TEXT cleaned; returns code. */
+int refuse(struct admin_call *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+int broken(struct admin_call *c);                                      /* after <0 from db, user, store, queue: fail_text() */
+void remark(struct admin_call *c, const char *format, ...) PRINTF_LIKE(2, 3); /* on the standard error, not with -q */
+void tell(struct admin_call *c, const char *format, ...) PRINTF_LIKE(2, 3);   /* a line on the standard output, not with -q */
+/* Prints the table, as text or JSON; empty is what to remark when there is nothing. */
+int show_table(struct admin_call *c, const struct table *t, const char *empty);
+
+/* name.c: the stored form of what a person wrote. catch_all: "@example.com" is fine. False: not a mail address. */
+bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out);
+/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. */
+const char *hint_for(struct slice status, struct slice text);
+
+int run_account_add(struct admin_call *c);
+int run_account_delete(struct admin_call *c);
+int run_account_list(struct admin_call *c);
+int run_account_show(struct admin_call *c);
+int run_account_password(struct admin_call *c);
+int run_account_disable(struct admin_call *c);
+int run_account_enable(struct admin_call *c);
+int run_account_quota(struct admin_call *c);
+int run_alias_add(struct admin_call *c);
+int run_alias_delete(struct admin_call *c);
+int run_alias_list(struct admin_call *c);
+int run_domain_add(struct admin_call *c);
+int run_domain_delete(struct admin_call *c);
+int run_domain_list(struct admin_call *c);
+int run_queue_list(struct admin_call *c);
+int run_queue_show(struct admin_call *c);
+int run_queue_flush(struct admin_call *c);
+int run_queue_delete(struct admin_call *c);
+int run_queue_hold(struct admin_call *c);
+int run_queue_release(struct admin_call *c);
+int run_why(struct admin_call *c);
+int run_status(struct admin_call *c);
