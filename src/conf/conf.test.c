@@ -88,7 +88,7 @@ static void test_values(void **state) {
 		{ "inet_protocols = ipv6", SET_mynetworks, "" },
 		{ "compatibility_level = 1", SET_mynetworks, "127.0.0.0/8 192.0.2.0/24" },
 		{ "compatibility_level = 1", SET_relay_domains, "box.localdomain, localhost.localdomain, localhost" },
-		{ "compatibility_level = 0", SET_smtputf8_enable, "no" },
+		{ "compatibility_level = 0", SET_append_dot_mydomain, "yes" },
 		{ "stress = yes", SET_smtpd_timeout, "10s" },
 		{ "smtpd_use_tls = no", SET_smtpd_tls_security_level, "none" },
 		{ "smtpd_use_tls = YES", SET_smtpd_tls_security_level, "may" },
