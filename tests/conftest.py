@@ -42,19 +42,8 @@ def hosts(folder, request):
     yield make
     problems = []
     for instance in made:
-        if instance.pids():
-            try:
-                instance.stop()
-            except Exception as e:
-                problems.append(str(e))
-        left = instance.pids()
-        around.kill(left)
-        if left:
-            problems.append(f'processes left after stop: {left}')
-        reports = [l for l in instance.log().splitlines() if 'AddressSanitizer' in l or 'runtime error:' in l or 'fatal' in l and 'cannot be' in l]
-        if reports:
-            problems.append('\n'.join(reports[:10]))
-        if request.node.rep_call_failed if hasattr(request.node, 'rep_call_failed') else False:
+        problems += instance.finish()
+        if getattr(request.node, 'rep_call_failed', False):
             print(f'--- log of {instance.host}:\n{instance.log()[-4000:]}')
     assert not problems, '\n'.join(problems)
 

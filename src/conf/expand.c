@@ -125,7 +125,7 @@ static const struct comparison *cut_comparison(struct slice *s) {
 }
 
 static int add_branch(const struct expand_ops *e, struct slice s, bool truth, struct buf *out) {
-	struct branches b;
+	struct branches b = { SLICE_NONE, SLICE_NONE }; /* gcc -O3 cannot see that it is always set */
 	if (parse_branches(s, &b) < 0) return -1;
 	return expand_text(e, truth ? b.yes : b.no, out);
 }

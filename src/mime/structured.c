@@ -173,7 +173,8 @@ static void add_percent_decoded(struct buf *out, struct slice s) {
 	for (size_t i = 0; i < s.len; i++) {
 		int high = i + 2 < s.len && s.at[i] == '%' ? ascii_hex(s.at[i + 1]) : -1;
 		int low = high >= 0 ? ascii_hex(s.at[i + 2]) : -1;
-		buf_byte(out, low >= 0 ? (char)(high << 4 | low) : s.at[i]);
+		int byte = low >= 0 ? high << 4 | low : s.at[i];
+		buf_byte(out, (char)byte);
 		if (low >= 0) i += 2;
 	}
 }

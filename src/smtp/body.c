@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two gears. Almost every 64 bytes of mail are regular: each CR is followed by LF, each LF follows a CR, no line starts with
- * a dot, there is no NUL. That is one comparison of bit masks for the whole block: (CR << 1) == LF. Only where it fails does
- * the state machine walk byte by byte. */
+/* Two gears. Almost every 64 bytes of mail are regular: each CR is followed by LF, each LF follows a CR, no line
+ * starts with a dot, there is no NUL. That is one comparison of bit masks for the whole block: (CR << 1) == LF. Only
+ * where it fails does the state machine walk byte by byte. */
 #include "smtp/body.h"
 
 #ifdef __SSE2__

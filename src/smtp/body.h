@@ -3,13 +3,13 @@
 #include "base/slice.h"
 /* A message on its way in: line ends are checked, stuffed dots removed, the end found (RFC 5321 §4.1.1.4, §4.5.2).
  *
- * Only CRLF ends a line, so only CRLF.CRLF ends the data; what other servers take for the end (LF.LF, LF.CRLF, CR.CR …)
- * does not. A message with a bare CR, a bare LF or a NUL is at fault: it is read to its true end, so that nothing of it is
- * ever taken for a command, and refused as a whole. That closes SMTP smuggling from both sides: we are neither fooled, nor
- * do we hand on text that could fool the next server.
+ * Only CRLF ends a line, so only CRLF.CRLF ends the data; what other servers take for the end (LF.LF, LF.CRLF, CR.CR
+ * …) does not. A message with a bare CR, a bare LF or a NUL is at fault: it is read to its true end, so that nothing
+ * of it is ever taken for a command, and refused as a whole. That closes SMTP smuggling from both sides: we are
+ * neither fooled, nor do we hand on text that could fool the next server.
  *
- * Long lines are no fault by default. RFC 5321 §4.5.3.1.6 wants 1000 bytes taken and asks for no limit where that can be
- * had; Postfix takes any length. Who sends the message on has to fold lines (longest tells whether). */
+ * Long lines are no fault by default. RFC 5321 §4.5.3.1.6 wants 1000 bytes taken and asks for no limit where that
+ * can be had; Postfix takes any length. Who sends the message on has to fold lines (longest tells whether). */
 enum body_fault {
 	BODY_FINE,
 	BODY_BARE_LF,
@@ -33,8 +33,8 @@ struct body {
 typedef void (*body_sink)(void *ctx, struct slice bytes);
 
 struct body body_new(bool dots, uint64_t size_limit, size_t line_limit);
-/* Takes bytes, hands what belongs to the message to sink in pieces of `in`. Returns how many it took: all of them, unless
- * the state became BODY_ENDED. */
+/* Takes bytes, hands what belongs to the message to sink in pieces of `in`. Returns how many it took: all of them,
+ * unless the state became BODY_ENDED. */
 size_t body_take(struct body *b, struct slice in, body_sink sink, void *ctx);
 /* After the last BDAT chunk: a last line without CRLF gets one. */
 void body_finish(struct body *b, body_sink sink, void *ctx);

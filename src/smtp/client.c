@@ -6,14 +6,11 @@
 void smtp_client_lose(struct smtp_client *c, int stream_result) {
 	if (c->over) return;
 	c->over = true;
-	struct slice who = c->who;
-	switch (stream_result) {
-	case STREAM_LATE: c->lost = arena_fmt(&c->mem, "conversation with %.*s timed out", SLICE_ARG(who)); break;
-	case STREAM_CLOSED: c->lost = arena_fmt(&c->mem, "lost connection with %.*s", SLICE_ARG(who)); break;
-	case STREAM_LONG:
-	case STREAM_OK: c->lost = arena_fmt(&c->mem, "host %.*s broke the protocol with a reply that is none", SLICE_ARG(who)); break;
-	default: c->lost = arena_fmt(&c->mem, "lost connection with %.*s (%s)", SLICE_ARG(who), fail_text());
-	}
+	const char *format = stream_result < 0 ? "lost connection with %.*s (%s)"
+	                   : stream_result == STREAM_LATE ? "conversation with %.*s timed out"
+	                   : stream_result == STREAM_CLOSED ? "lost connection with %.*s"
+	                   : "host %.*s broke the protocol with a reply that is none";
+	c->lost = arena_fmt(&c->mem, format, SLICE_ARG(c->who), fail_text());
 }
 
 bool smtp_client_flush(struct smtp_client *c, int64_t timeout) {
@@ -35,7 +32,8 @@ bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem,
 	return !c->over;
 }
 
-bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out, const char *format, ...) {
+bool smtp_client_ask(
+	struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out, const char *format, ...) {
 	va_list args;
 	va_start(args, format);
 	struct buf *to = stream_out(c->stream);
@@ -45,15 +43,16 @@ bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, 
 	return smtp_client_flush(c, timeout) && smtp_client_hear(c, timeout, mem, out);
 }
 
-static enum smtp_client_result lost(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, enum smtp_stage stage) {
+static enum smtp_client_result lost(
+	struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, enum smtp_stage stage) {
 	smtp_outcome_lost(c, mem, why, stage);
 	return SMTP_CLIENT_OVER;
 }
 
-static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, enum smtp_stage stage,
-                                       const struct smtp_heard *heard, bool later) {
+static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why,
+	enum smtp_stage stage, const struct smtp_heard *heard, bool later) {
 	smtp_outcome_heard(c, mem, why, stage, heard, later || heard->reply.code == 421,
-	                   arena_fmt(mem, "host %.*s refused to talk to me: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard->said)));
+	                   "host %.*s refused to talk to me: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard->said));
 	return SMTP_CLIENT_OVER;
 }
 
@@ -63,9 +62,11 @@ static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *me
 	if (r >= 0) r = stream_wait_handshake(c->stream, deadline_in(c->params.timeouts.starttls));
 	if (r != STREAM_OK) {
 		c->over = true;
-		const char *words = r < 0 ? fail_text() : r == STREAM_LATE ? "handshake timed out" : "connection lost in the handshake";
-		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", arena_fmt(mem, "Cannot start TLS with host %.*s: %s", SLICE_ARG(c->who), words));
-		return c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
+		const char *words = r < 0 ? fail_text() : r == STREAM_LATE ? "handshake timed out" : "lost connection";
+		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "Cannot start TLS with host %.*s: %s",
+			SLICE_ARG(c->who), words);
+		bool clear_will_do = c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper;
+		return clear_will_do ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
 	}
 	struct tls_info info;
 	tls_info(stream_tls(c->stream), &info);
@@ -88,8 +89,12 @@ static const struct {
 	struct slice word;
 	unsigned offer;
 } keywords[] = {
-	{ { "PIPELINING", 10 }, SMTP_OFFERS_PIPELINING }, { { "SIZE", 4 }, SMTP_OFFERS_SIZE },       { { "8BITMIME", 8 }, SMTP_OFFERS_8BITMIME },
-	{ { "SMTPUTF8", 8 }, SMTP_OFFERS_SMTPUTF8 },      { { "DSN", 3 }, SMTP_OFFERS_DSN },         { { "STARTTLS", 8 }, SMTP_OFFERS_STARTTLS },
+	{ { "PIPELINING", 10 }, SMTP_OFFERS_PIPELINING },
+	{ { "SIZE", 4 }, SMTP_OFFERS_SIZE },
+	{ { "8BITMIME", 8 }, SMTP_OFFERS_8BITMIME },
+	{ { "SMTPUTF8", 8 }, SMTP_OFFERS_SMTPUTF8 },
+	{ { "DSN", 3 }, SMTP_OFFERS_DSN },
+	{ { "STARTTLS", 8 }, SMTP_OFFERS_STARTTLS },
 	{ { "AUTH", 4 }, SMTP_OFFERS_AUTH },
 }, mechanisms[] = {
 	{ { "PLAIN", 5 }, SMTP_OFFERS_PLAIN }, { { "LOGIN", 5 }, SMTP_OFFERS_LOGIN },
@@ -122,16 +127,20 @@ static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, s
 	enum smtp_stage stage = p->lmtp ? SMTP_STAGE_LHLO : SMTP_STAGE_EHLO;
 	c->offers = 0;
 	c->size_limit = 0;
-	if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "%s %.*s", p->lmtp ? "LHLO" : "EHLO", SLICE_ARG(p->helo_name))) return lost(c, mem, why, stage);
+	if (!smtp_client_ask(
+		    c, p->timeouts.helo, mem, &heard, "%s %.*s", p->lmtp ? "LHLO" : "EHLO", SLICE_ARG(p->helo_name)))
+		return lost(c, mem, why, stage);
 	bool extended = smtp_reply_ok(&heard.reply);
 	if (smtp_reply_never(&heard.reply) && !p->lmtp) {
 		stage = SMTP_STAGE_HELO;
-		if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "HELO %.*s", SLICE_ARG(p->helo_name))) return lost(c, mem, why, stage);
+		if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "HELO %.*s", SLICE_ARG(p->helo_name)))
+			return lost(c, mem, why, stage);
 	}
 	if (!smtp_reply_ok(&heard.reply)) return refused(c, mem, why, stage, &heard, false);
 	struct slice rest = heard.reply.text, first = slice_cut(&rest, '\n');
 	if (is_ourselves(c, slice_word(&first, " "))) {
-		smtp_outcome_of(c, mem, why, SMTP_NEVER, "5.4.6", arena_fmt(mem, "host %.*s greeted me with my own host name: mail loops back to myself", SLICE_ARG(c->who)));
+		smtp_outcome_of(c, mem, why, SMTP_NEVER, "5.4.6",
+			"host %.*s greeted me with my own host name: mail loops back to myself", SLICE_ARG(c->who));
 		return SMTP_CLIENT_OVER;
 	}
 	while (extended && rest.at != NULL) learn(c, slice_cut(&rest, '\n'));
@@ -139,13 +148,16 @@ static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, s
 	return SMTP_CLIENT_OK;
 }
 
-static enum smtp_client_result no_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const struct smtp_heard *heard) {
+static enum smtp_client_result no_tls(
+	struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const struct smtp_heard *heard) {
 	if (c->params.tls == SMTP_TLS_MAY) return SMTP_CLIENT_OK;
 	if (heard != NULL)
-		smtp_outcome_heard(c, mem, why, SMTP_STAGE_STARTTLS, heard, true, arena_fmt(mem, "TLS is required, but host %.*s refused to start TLS: %.*s",
-		                                                                          SLICE_ARG(c->who), SLICE_ARG(heard->said)));
+		smtp_outcome_heard(c, mem, why, SMTP_STAGE_STARTTLS, heard, true,
+			"TLS is required, but host %.*s refused to start TLS: %.*s", SLICE_ARG(c->who),
+			SLICE_ARG(heard->said));
 	else
-		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", arena_fmt(mem, "TLS is required, but was not offered by host %.*s", SLICE_ARG(c->who)));
+		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", "TLS is required, but was not offered by host %.*s",
+			SLICE_ARG(c->who));
 	snprintf(why->status, sizeof why->status, "4.7.4");
 	return SMTP_CLIENT_OVER;
 }
@@ -157,15 +169,26 @@ static enum smtp_client_result secure(struct smtp_client *c, struct arena *mem, 
 	if (!(c->offers & SMTP_OFFERS_STARTTLS)) return no_tls(c, mem, why, NULL);
 	struct smtp_heard heard;
 	enum smtp_client_result r;
-	if (!smtp_client_ask(c, c->params.timeouts.starttls, mem, &heard, "STARTTLS")) r = lost(c, mem, why, SMTP_STAGE_STARTTLS);
+	if (!smtp_client_ask(c, c->params.timeouts.starttls, mem, &heard, "STARTTLS"))
+		r = lost(c, mem, why, SMTP_STAGE_STARTTLS);
 	else if (heard.reply.code != 220) return no_tls(c, mem, why, &heard);
 	else if ((r = start_tls(c, mem, why)) == SMTP_CLIENT_OK) r = hello(c, mem, why);
 	return r == SMTP_CLIENT_OVER && c->params.tls == SMTP_TLS_MAY && c->lost.len > 0 ? SMTP_CLIENT_TLS_BROKEN : r;
 }
 
 static void set_timeouts(struct smtp_timeouts *t) {
-	static const struct smtp_timeouts standard = { .connect = SECONDS(30), .helo = SECONDS(300), .starttls = SECONDS(300), .mail = SECONDS(300),
-		.rcpt = SECONDS(300), .data_init = SECONDS(120), .data_xfer = SECONDS(180), .data_done = SECONDS(600), .rset = SECONDS(20), .quit = SECONDS(5) };
+	static const struct smtp_timeouts standard = {
+		.connect = SECONDS(30),
+		.helo = SECONDS(300),
+		.starttls = SECONDS(300),
+		.mail = SECONDS(300),
+		.rcpt = SECONDS(300),
+		.data_init = SECONDS(120),
+		.data_xfer = SECONDS(180),
+		.data_done = SECONDS(600),
+		.rset = SECONDS(20),
+		.quit = SECONDS(5),
+	};
 #define T(field) if (t->field <= 0) t->field = standard.field;
 	T(connect) T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit)
 #undef T
@@ -197,8 +220,8 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	return c;
 }
 
-enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host, struct arena *mem,
-                                         struct smtp_client **out, struct smtp_outcome *why) {
+enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
+	struct arena *mem, struct smtp_client **out, struct smtp_outcome *why) {
 	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
 		smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
 	};
@@ -220,7 +243,8 @@ bool smtp_client_alive(struct smtp_client *c) {
 
 void smtp_client_quit(struct smtp_client **cp) {
 	struct smtp_client *c = *cp;
-	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n"))) smtp_client_flush(c, c->params.timeouts.quit);
+	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n")))
+		smtp_client_flush(c, c->params.timeouts.quit);
 	smtp_client_close(cp);
 }
 
@@ -240,4 +264,6 @@ const struct smtp_client_params *smtp_client_params(const struct smtp_client *c)
 const struct smtp_host *smtp_client_host(const struct smtp_client *c) { return &c->host; }
 unsigned smtp_client_uses(const struct smtp_client *c) { return c->uses; }
 struct slice smtp_client_relay(const struct smtp_client *c) { return c->relay; }
-struct tls *smtp_client_tls(const struct smtp_client *c) { return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL; }
+struct tls *smtp_client_tls(const struct smtp_client *c) {
+	return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL;
+}

@@ -41,7 +41,7 @@ struct smtp_client_params {
 	struct smtp_timeouts timeouts;
 	bool no_pipelining;            /* smtp_discard_ehlo_keywords = pipelining */
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
-	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves (named_port: no check) */
+	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */
 	size_t own_names_count;
 };
 
@@ -52,7 +52,8 @@ struct smtp_recipient {
 	unsigned notify;               /* smtp_notify bits; 0: not said */
 };
 
-/* head, then size bytes of fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR alone a blank. */
+/* head, then size bytes of fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR alone a
+ * blank. */
 struct smtp_body {
 	struct slice head;
 	int fd;                        /* read with pread, never moved; -1: none */
@@ -64,8 +65,8 @@ struct smtp_message {
 	struct slice sender;           /* empty: the null reverse-path */
 	struct slice envid;            /* ENVID as received, in xtext */
 	enum smtp_ret ret;
-	/* 8-bit text goes out as it is even where 8BITMIME is not offered: every server of our day takes it, and a rewritten body
-	 * breaks signatures. */
+	/* 8-bit text goes out as it is even where 8BITMIME is not offered: every server of our day takes it, and a
+	 * rewritten body breaks signatures. */
 	bool eight_bit;
 	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
 	const struct smtp_recipient *recipients;
@@ -78,9 +79,9 @@ enum smtp_fate { SMTP_LATER, SMTP_DELIVERED, SMTP_NEVER };
 /* What became of one recipient. Slices live in the arena given. */
 struct smtp_outcome {
 	enum smtp_fate fate;
-	bool settled;                  /* LATER only: another host must not be tried now (the final dot went out unanswered) */
+	bool settled; /* LATER only: another host must not be tried now (the final dot went out unanswered) */
 	char status[12];               /* "2.0.0", "4.4.1" */
-	struct slice text;             /* what Postfix logs in brackets: "host mx[192.0.2.1] said: 550 … (in reply to …)" */
+	struct slice text; /* what Postfix logs in brackets: "host mx[192.0.2.1] said: 550 … (in reply to …)" */
 	const char *stage;             /* "RCPT TO command", "end of DATA command"; NULL: no reply was involved */
 	int code;                      /* 550; 0: no reply was involved */
 	struct slice diagnostic;       /* the reply as received, for Diagnostic-Code; empty: no reply was involved */
@@ -95,16 +96,16 @@ struct smtp_outcome {
 struct smtp_client;
 enum smtp_client_result {
 	SMTP_CLIENT_OK,
-	SMTP_CLIENT_OVER,              /* the connection cannot be used again */
-	SMTP_CLIENT_STALE,             /* over, and before MAIL was accepted (lost, or 421): a reused connection that grew old */
-	SMTP_CLIENT_TLS_BROKEN,        /* only from open, SMTP_TLS_MAY: TLS was offered and failed; try again with SMTP_TLS_NONE */
+	SMTP_CLIENT_OVER,  /* the connection cannot be used again */
+	SMTP_CLIENT_STALE, /* over, and before MAIL was accepted (lost, or 421): a reused connection that grew old */
+	SMTP_CLIENT_TLS_BROKEN, /* only from open under SMTP_TLS_MAY: offered and failed; SMTP_TLS_NONE may work */
 };
-/* SMTP_CLIENT_OK and a client that waits for its first message; or OVER or TLS_BROKEN with *why telling what each recipient
- * would be told (all but the times). params and host are copied, with what they point to. */
+/* SMTP_CLIENT_OK and a client that waits for its first message; or OVER or TLS_BROKEN with *why telling what each
+ * recipient would be told (all but the times). params and host are copied, with what they point to. */
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
                                          struct arena *mem, struct smtp_client **out, struct smtp_outcome *why);
-/* One transaction for those recipients whose indexes are listed, each at most once. Fills outcomes[which[i]] whatever happens. OK, OVER
- * or STALE. */
+/* One transaction for those recipients whose indexes are listed, each at most once. Fills outcomes[which[i]] whatever
+ * happens. OK, OVER or STALE. */
 enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smtp_message *m, const size_t *which,
                                          size_t count, struct arena *mem, struct smtp_outcome *outcomes);
 /* Nothing has arrived and the peer has not gone: a message may be tried. */

@@ -13,7 +13,18 @@
 #define DATA_OK "C: DATA\nS: 354 go\nBODY\n"
 #define SENT "250 2.0.0 Ok: queued as 1234"
 
-enum option { LMTP = 1, NO_PIPELINING = 2, ENCRYPT = 4, MAY = 8, AUTH = 16, AUTH_CLEAR = 32, UTF8 = 64, QUICK = 128, BIG = 256, OWN = 512 };
+enum option {
+	LMTP = 1,
+	NO_PIPELINING = 2,
+	ENCRYPT = 4,
+	MAY = 8,
+	AUTH = 16,
+	AUTH_CLEAR = 32,
+	UTF8 = 64,
+	QUICK = 128,
+	BIG = 256,
+	OWN = 512
+};
 
 static const struct {
 	const char *what, *dialogue;
@@ -142,8 +153,13 @@ static struct tls_client *tls_client;
 static const struct slice own_names[] = { { "me.example.net", 14 } };
 
 static struct smtp_client_params params_of(unsigned options) {
-	struct smtp_client_params p = { .helo_name = S("me.example.net"), .lmtp = options & LMTP, .no_pipelining = options & NO_PIPELINING,
-		.tls = options & ENCRYPT ? SMTP_TLS_ENCRYPT : options & MAY ? SMTP_TLS_MAY : SMTP_TLS_NONE, .tls_client = tls_client,
+	struct smtp_client_params p = { .helo_name = S("me.example.net"),
+		.lmtp = options & LMTP,
+		.no_pipelining = options & NO_PIPELINING,
+		.tls = options & ENCRYPT ? SMTP_TLS_ENCRYPT
+			: options & MAY  ? SMTP_TLS_MAY
+					 : SMTP_TLS_NONE,
+		.tls_client = tls_client,
 		.auth_in_clear = options & AUTH_CLEAR };
 	if (options & OWN) p.own_names = own_names, p.own_names_count = 1;
 	if (options & AUTH) p.user = S("user"), p.password = S("secret");
@@ -152,10 +168,12 @@ static struct smtp_client_params params_of(unsigned options) {
 	return p;
 }
 
-static void check_outcome(size_t i, int n, const struct smtp_outcome *o, enum smtp_fate fate, const char *status, const char *part) {
+static void check_outcome(
+	size_t i, int n, const struct smtp_outcome *o, enum smtp_fate fate, const char *status, const char *part) {
 	if ((int)fate >= 10) return;
 	if (o->fate != fate || (status != NULL && strcmp(o->status, status) != 0) || !slice_has(o->text, part))
-		FAIL("%s, outcome %d: fate %d, %s, \"%.*s\"", cases[i].what, n, (int)o->fate, o->status, SLICE_ARG(o->text));
+		FAIL("%s, outcome %d: fate %d, %s, \"%.*s\"", cases[i].what, n, (int)o->fate, o->status,
+			SLICE_ARG(o->text));
 }
 
 static void run_case(size_t i) {
@@ -166,11 +184,19 @@ static void run_case(size_t i) {
 	struct smtp_host host = { .name = S("mx.example.org"), .addr = s.addr };
 	struct smtp_outcome outcomes[2] = { 0 };
 	struct smtp_client *client = NULL;
-	enum smtp_client_result opened = smtp_client_open(&params, &host, &mem, &client, &outcomes[0]), sent = SMTP_CLIENT_OK;
-	if ((int)opened != cases[i].open) FAIL("%s: opened %d: %.*s", cases[i].what, (int)opened, SLICE_ARG(outcomes[0].text));
+	enum smtp_client_result opened = smtp_client_open(&params, &host, &mem, &client, &outcomes[0]),
+				sent = SMTP_CLIENT_OK;
+	if ((int)opened != cases[i].open)
+		FAIL("%s: opened %d: %.*s", cases[i].what, (int)opened, SLICE_ARG(outcomes[0].text));
 	AUTO_FREE char *big = cases[i].options & BIG ? mem_get(16 << 20) : NULL;
-	struct smtp_message m = { .sender = S("a@b.c"), .ret = SMTP_RET_HDRS, .envid = S("abc+3D"), .eight_bit = true, .utf8 = cases[i].options & UTF8, .recipients = recipients,
-	                          .count = 2, .body = { .head = slice_from(text, sizeof text - 1), .fd = -1 } };
+	struct smtp_message m = { .sender = S("a@b.c"),
+		.ret = SMTP_RET_HDRS,
+		.envid = S("abc+3D"),
+		.eight_bit = true,
+		.utf8 = cases[i].options & UTF8,
+		.recipients = recipients,
+		.count = 2,
+		.body = { .head = slice_from(text, sizeof text - 1), .fd = -1 } };
 	if (big != NULL) {
 		memset(big, 'x', 16 << 20);
 		memcpy(big, "Subject: x\n", 11);
@@ -178,14 +204,17 @@ static void run_case(size_t i) {
 	}
 	if (opened == SMTP_CLIENT_OK && cases[i].send >= 0) {
 		sent = smtp_client_send(client, &m, (size_t[]){ 0, 1 }, 2, &mem, outcomes);
-		if ((int)sent != cases[i].send) FAIL("%s: sent %d: %.*s", cases[i].what, (int)sent, SLICE_ARG(outcomes[0].text));
+		if ((int)sent != cases[i].send)
+			FAIL("%s: sent %d: %.*s", cases[i].what, (int)sent, SLICE_ARG(outcomes[0].text));
 		check_outcome(i, 2, &outcomes[1], cases[i].fate2, cases[i].status2, cases[i].text2);
 	}
-	if (opened != SMTP_CLIENT_OK || cases[i].send >= 0) check_outcome(i, 1, &outcomes[0], cases[i].fate1, cases[i].status1, cases[i].text1);
+	if (opened != SMTP_CLIENT_OK || cases[i].send >= 0)
+		check_outcome(i, 1, &outcomes[0], cases[i].fate1, cases[i].status1, cases[i].text1);
 	smtp_client_quit(&client);
 	script_stop(&s);
 	if (s.wrong[0] != '\0' && !(cases[i].options & BIG)) FAIL("%s: server %s", cases[i].what, s.wrong);
-	if (outcomes[0].fate == SMTP_DELIVERED) assert_string_equal(buf_text(&s.body), "Subject: x\r\n\r\n..dot\r\ncaf\xe9\r\n");
+	if (outcomes[0].fate == SMTP_DELIVERED)
+		assert_string_equal(buf_text(&s.body), "Subject: x\r\n\r\n..dot\r\ncaf\xe9\r\n");
 	buf_done(&s.body);
 }
 
@@ -203,7 +232,9 @@ static void test_settled(void **state) {
 	struct smtp_client_params params = params_of(0);
 	struct smtp_outcome o[2] = { 0 };
 	struct smtp_client *client = NULL;
-	assert_int_equal(smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o), SMTP_CLIENT_OK);
+	assert_int_equal(
+		smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o),
+		SMTP_CLIENT_OK);
 	struct smtp_message m = { .sender = S("a@b.c"), .recipients = recipients, .count = 2, .body = { .fd = -1 } };
 	assert_int_equal(smtp_client_send(client, &m, (size_t[]){ 0, 1 }, 2, &mem, o), SMTP_CLIENT_OVER);
 	assert_true(o[0].settled && o[1].settled);
@@ -213,23 +244,30 @@ static void test_settled(void **state) {
 	buf_done(&s.body);
 }
 
-/* Two messages over one connection, the first refused at RCPT: RSET between them. A file that ends early never gets its dot. */
+/* Two messages over one connection, the first refused at RCPT: RSET between them. A file that ends early never gets its
+ * dot. */
 static void test_several(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
-	const char *dialogue = PLAIN_OFFER MAIL_OK "C: RCPT\nS: 550 no\nC: RSET\nS: 250 ok\n" MAIL_OK RCPT2_OK DATA_OK "S: 250 ok\n"
-		MAIL_OK RCPT2_OK "C: DATA\nS: 354 go\nMAYBE half\nMAYBE .";
+	const char *dialogue =
+		PLAIN_OFFER MAIL_OK "C: RCPT\nS: 550 no\nC: RSET\nS: 250 ok\n" MAIL_OK RCPT2_OK DATA_OK
+				    "S: 250 ok\n" MAIL_OK RCPT2_OK "C: DATA\nS: 354 go\nMAYBE half\nMAYBE .";
 	struct script s = { 0 };
 	script_start(&s, "127.0.0.1", 0, &dialogue, 1);
 	struct smtp_client_params params = params_of(0);
 	struct smtp_outcome o[2] = { 0 };
 	struct smtp_client *client = NULL;
-	assert_int_equal(smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o), SMTP_CLIENT_OK);
+	assert_int_equal(
+		smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o),
+		SMTP_CLIENT_OK);
 	char path[] = "/tmp/hato-client-XXXXXX";
 	AUTO_FD int fd = mkstemp(path);
 	unlink(path);
 	assert_int_equal(write(fd, "skiphalf\nway\n", 13), 13);
-	struct smtp_message m = { .sender = S("a@b.c"), .recipients = recipients, .count = 2, .body = { .head = S("X: 1\n"), .fd = fd, .offset = 4, .size = 9 } };
+	struct smtp_message m = { .sender = S("a@b.c"),
+		.recipients = recipients,
+		.count = 2,
+		.body = { .head = S("X: 1\n"), .fd = fd, .offset = 4, .size = 9 } };
 	assert_int_equal(smtp_client_send(client, &m, (size_t[]){ 0 }, 1, &mem, o), SMTP_CLIENT_OK);
 	assert_true(smtp_client_alive(client));
 	assert_int_equal(smtp_client_send(client, &m, (size_t[]){ 1 }, 1, &mem, o), SMTP_CLIENT_OK);
@@ -254,7 +292,9 @@ static void test_injection(void **state) {
 	struct smtp_client_params params = params_of(0);
 	struct smtp_outcome o[2] = { 0 };
 	struct smtp_client *client = NULL;
-	assert_int_equal(smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o), SMTP_CLIENT_OK);
+	assert_int_equal(
+		smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = s.addr }, &mem, &client, o),
+		SMTP_CLIENT_OK);
 	const struct smtp_recipient bad[] = { { .address = S("a>\r\nRCPT TO:<b@c") }, { .address = S("") } };
 	struct smtp_message m = { .sender = S("a@b.c"), .recipients = bad, .count = 2, .body = { .fd = -1 } };
 	assert_int_equal(smtp_client_send(client, &m, (size_t[]){ 0, 1 }, 2, &mem, o), SMTP_CLIENT_OK);
@@ -274,7 +314,9 @@ static void test_connect(void **state) {
 	struct smtp_client *client = NULL;
 	struct addr closed;
 	assert_true(addr_parse(S("127.0.0.1:1"), &closed));
-	assert_int_equal(smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = closed }, &mem, &client, &o), SMTP_CLIENT_OVER);
+	assert_int_equal(
+		smtp_client_open(&params, &(struct smtp_host){ .name = S("mx"), .addr = closed }, &mem, &client, &o),
+		SMTP_CLIENT_OVER);
 	assert_true(slice_eq(o.text, S("connect to mx[127.0.0.1]:1: Connection refused")));
 	assert_string_equal(o.status, "4.4.1");
 	assert_true(slice_eq(o.relay, S("none")));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AUTH (RFC 4954). A refused log-in is never held against the message: a password that was changed must not return a day's
- * mail to its senders. */
+/* AUTH (RFC 4954). A refused log-in is never held against the message: a password that was changed must not return a
+ * day's mail to its senders. */
 #include "base/encode.h"
 #include "smtp/client_private.h"
 
@@ -19,10 +19,10 @@ static void forget(struct buf *secret) {
 #define AUTO_SECRET AUTO(forget)
 
 /* Sends one secret, base64 behind the word that goes before it. */
-static bool tell(struct smtp_client *c, const char *before, struct slice bytes, struct arena *mem, struct smtp_heard *heard) {
+static bool tell(
+	struct smtp_client *c, const char *before, struct slice bytes, struct arena *mem, struct smtp_heard *heard) {
 	AUTO_SECRET struct buf text = base64_of(bytes);
-	bool heard_it = smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "%s%.*s", before, SLICE_ARG(buf_slice(&text)));
-	return heard_it;
+	return smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "%s%s", before, buf_text(&text));
 }
 
 static bool plain(struct smtp_client *c, struct arena *mem, struct smtp_heard *heard) {
@@ -42,9 +42,10 @@ static bool login(struct smtp_client *c, struct arena *mem, struct smtp_heard *h
 	return heard->reply.code != 334 || tell(c, "", c->params.password, mem, heard);
 }
 
-static enum smtp_client_result refuse(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const char *because) {
-	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.0", arena_fmt(mem, "SASL authentication failed; cannot authenticate to server %.*s: %s",
-	                                                              SLICE_ARG(c->who), because));
+static enum smtp_client_result refuse(
+	struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const char *because) {
+	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.0",
+		"SASL authentication failed; cannot authenticate to server %.*s: %s", SLICE_ARG(c->who), because);
 	return SMTP_CLIENT_OVER;
 }
 
@@ -53,14 +54,15 @@ enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *
 	if (!stream_is_tls(c->stream) && !c->params.auth_in_clear)
 		return refuse(c, mem, why, "the connection is not encrypted (set smtp_tls_security_level = encrypt)");
 	if (!(c->offers & SMTP_OFFERS_AUTH)) return SMTP_CLIENT_OK; /* it knows us by our address, or will say so */
-	if (!(c->offers & (SMTP_OFFERS_PLAIN | SMTP_OFFERS_LOGIN))) return refuse(c, mem, why, "no mechanism available");
+	if (!(c->offers & (SMTP_OFFERS_PLAIN | SMTP_OFFERS_LOGIN)))
+		return refuse(c, mem, why, "no mechanism available");
 	struct smtp_heard heard;
 	if (!(c->offers & SMTP_OFFERS_PLAIN ? plain : login)(c, mem, &heard)) {
 		smtp_outcome_lost(c, mem, why, SMTP_STAGE_AUTH);
 		return SMTP_CLIENT_OVER;
 	}
 	if (smtp_reply_ok(&heard.reply)) return SMTP_CLIENT_OK;
-	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, true, arena_fmt(mem, "SASL authentication failed; server %.*s said: %.*s",
-	                                                                       SLICE_ARG(c->who), SLICE_ARG(heard.said)));
+	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, true,
+		"SASL authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard.said));
 	return SMTP_CLIENT_OVER;
 }

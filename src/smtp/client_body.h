@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* A message's text as DATA carries it (RFC 5321 §4.5.2): CRLF line ends, a dot doubled at the start of a line, no line longer
- * than line_limit (the rest follows on a line that starts with a blank). LF alone becomes CRLF, CR alone a blank: neither can
- * start a second message in the eyes of a careless server. Pieces may be cut anywhere. */
+/* A message's text as DATA carries it (RFC 5321 §4.5.2): CRLF line ends, a dot doubled at the start of a line, no line
+ * longer than line_limit (the rest follows on a line that starts with a blank). LF alone becomes CRLF, CR alone a
+ * blank: neither can start a second message in the eyes of a careless server. Pieces may be cut anywhere. */
 struct smtp_body_coder {
 	size_t line_limit;       /* at least 100 */
 	size_t column;           /* bytes in the line so far */

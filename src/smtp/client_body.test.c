@@ -35,7 +35,8 @@ static void test_cases(void **state) {
 		for (size_t step = 1; step <= 20; step++) {
 			AUTO_BUF struct buf out = BUF(4096);
 			code(cases[i].in, step, 998, &out);
-			if (strcmp(buf_text(&out), cases[i].out) != 0) FAIL("case %zu in steps of %zu: \"%s\"", i, step, buf_text(&out));
+			if (strcmp(buf_text(&out), cases[i].out) != 0)
+				FAIL("case %zu in steps of %zu: \"%s\"", i, step, buf_text(&out));
 		}
 }
 

@@ -61,8 +61,8 @@ enum smtp_client_result smtp_client_connect(struct smtp_client *c, struct arena 
 	int error = dial(c);
 	if (error == 0) return SMTP_CLIENT_OK;
 	char words[128];
-	struct slice text = arena_fmt(mem, "connect to %.*s: %s", SLICE_ARG(c->relay), strerror_r(error, words, sizeof words));
-	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.4.1", text);
+	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.4.1", "connect to %.*s: %s", SLICE_ARG(c->relay),
+	                strerror_r(error, words, sizeof words));
 	why->host = SLICE_NONE;
 	why->relay = S("none");
 	return SMTP_CLIENT_OVER;

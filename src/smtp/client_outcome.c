@@ -23,18 +23,32 @@ static const struct {
 const char *smtp_stage_doing(enum smtp_stage s) { return stages[s].doing; }
 const char *smtp_stage_reply_to(enum smtp_stage s) { return stages[s].reply_to; }
 
-void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate, const char *status,
-                     struct slice text) {
-	*o = (struct smtp_outcome){ .fate = fate, .text = text, .host = arena_slice(mem, c->host.name), .relay = arena_slice(mem, c->relay),
-	                            .uses = c->uses, .tls = arena_slice(mem, c->tls) };
+static void fill(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate,
+                 const char *status, const char *format, va_list words) {
+	AUTO_BUF struct buf text = BUF(2 * SMTP_REPLY_SAID_MAX);
+	buf_addv(&text, format, words);
+	*o = (struct smtp_outcome){ .fate = fate, .text = arena_slice(mem, buf_slice(&text)), .uses = c->uses,
+	                            .host = arena_slice(mem, c->host.name), .relay = arena_slice(mem, c->relay),
+	                            .tls = arena_slice(mem, c->tls) };
 	snprintf(o->status, sizeof o->status, "%s", status);
 }
 
+void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate,
+                     const char *status, const char *format, ...) {
+	va_list words;
+	va_start(words, format);
+	fill(c, mem, o, fate, status, format, words);
+	va_end(words);
+}
+
 void smtp_outcome_heard(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage,
-                        const struct smtp_heard *heard, bool later, struct slice text) {
+                        const struct smtp_heard *heard, bool later, const char *format, ...) {
 	const struct smtp_reply *r = &heard->reply;
 	bool never = smtp_reply_never(r) && !later;
-	smtp_outcome_of(c, mem, o, never ? SMTP_NEVER : SMTP_LATER, r->status[0] != '\0' ? r->status : "4.0.0", text);
+	va_list words;
+	va_start(words, format);
+	fill(c, mem, o, never ? SMTP_NEVER : SMTP_LATER, r->status[0] != '\0' ? r->status : "4.0.0", format, words);
+	va_end(words);
 	o->status[0] = never ? '5' : '4';
 	o->stage = stages[stage].reply_to;
 	o->code = r->code;
@@ -44,18 +58,17 @@ void smtp_outcome_heard(const struct smtp_client *c, struct arena *mem, struct s
 void smtp_outcome_said(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage,
                        const struct smtp_heard *heard) {
 	if (stage == SMTP_STAGE_DOT && smtp_reply_ok(&heard->reply)) {
-		smtp_outcome_heard(c, mem, o, stage, heard, false, heard->said);
+		smtp_outcome_heard(c, mem, o, stage, heard, false, "%.*s", SLICE_ARG(heard->said));
 		o->fate = SMTP_DELIVERED;
 		o->status[0] = '2';
 		o->dsn = (c->offers & SMTP_OFFERS_DSN) != 0;
 		return;
 	}
-	smtp_outcome_heard(c, mem, o, stage, heard, false, arena_fmt(mem, "host %.*s said: %.*s (in reply to %s)", SLICE_ARG(c->who), SLICE_ARG(heard->said),
-	                                                       stages[stage].reply_to));
+	smtp_outcome_heard(c, mem, o, stage, heard, false, "host %.*s said: %.*s (in reply to %s)", SLICE_ARG(c->who),
+	                   SLICE_ARG(heard->said), stages[stage].reply_to);
 }
 
 void smtp_outcome_lost(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage) {
-	struct slice text = arena_fmt(mem, "%.*s while %s", SLICE_ARG(c->lost), stages[stage].doing);
-	smtp_outcome_of(c, mem, o, SMTP_LATER, "4.4.2", text);
+	smtp_outcome_of(c, mem, o, SMTP_LATER, "4.4.2", "%.*s while %s", SLICE_ARG(c->lost), stages[stage].doing);
 	o->settled = stage == SMTP_STAGE_DOT;
 }

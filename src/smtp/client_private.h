@@ -5,8 +5,15 @@
 #include "smtp/client_reply.h"
 /* What the client's own files share: the connection, and how an event on it becomes an outcome in words. */
 enum smtp_offer {
-	SMTP_OFFERS_PIPELINING = 1, SMTP_OFFERS_SIZE = 2, SMTP_OFFERS_8BITMIME = 4, SMTP_OFFERS_SMTPUTF8 = 8, SMTP_OFFERS_DSN = 16,
-	SMTP_OFFERS_STARTTLS = 32, SMTP_OFFERS_AUTH = 64, SMTP_OFFERS_PLAIN = 128, SMTP_OFFERS_LOGIN = 256,
+	SMTP_OFFERS_PIPELINING = 1,
+	SMTP_OFFERS_SIZE = 2,
+	SMTP_OFFERS_8BITMIME = 4,
+	SMTP_OFFERS_SMTPUTF8 = 8,
+	SMTP_OFFERS_DSN = 16,
+	SMTP_OFFERS_STARTTLS = 32,
+	SMTP_OFFERS_AUTH = 64,
+	SMTP_OFFERS_PLAIN = 128,
+	SMTP_OFFERS_LOGIN = 256,
 };
 
 struct smtp_client {
@@ -22,13 +29,24 @@ struct smtp_client {
 	bool begun;                    /* a transaction is open: RSET before the next */
 	bool over;                     /* nothing more can be said or heard */
 	struct slice tls;
-	struct slice lost;             /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
+	struct slice lost; /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
 };
 
 /* What we are doing when something happens, in Postfix's words. */
 enum smtp_stage {
-	SMTP_STAGE_CONNECT, SMTP_STAGE_GREETING, SMTP_STAGE_EHLO, SMTP_STAGE_HELO, SMTP_STAGE_LHLO, SMTP_STAGE_STARTTLS, SMTP_STAGE_AUTH,
-	SMTP_STAGE_RSET, SMTP_STAGE_MAIL, SMTP_STAGE_RCPT, SMTP_STAGE_DATA, SMTP_STAGE_BODY, SMTP_STAGE_DOT,
+	SMTP_STAGE_CONNECT,
+	SMTP_STAGE_GREETING,
+	SMTP_STAGE_EHLO,
+	SMTP_STAGE_HELO,
+	SMTP_STAGE_LHLO,
+	SMTP_STAGE_STARTTLS,
+	SMTP_STAGE_AUTH,
+	SMTP_STAGE_RSET,
+	SMTP_STAGE_MAIL,
+	SMTP_STAGE_RCPT,
+	SMTP_STAGE_DATA,
+	SMTP_STAGE_BODY,
+	SMTP_STAGE_DOT,
 };
 const char *smtp_stage_doing(enum smtp_stage s);    /* "sending RCPT TO" */
 const char *smtp_stage_reply_to(enum smtp_stage s); /* "RCPT TO command" */
@@ -37,8 +55,8 @@ const char *smtp_stage_reply_to(enum smtp_stage s); /* "RCPT TO command" */
 bool smtp_client_flush(struct smtp_client *c, int64_t timeout);
 bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out);
 /* Says one line, which gets its CRLF here, and hears the answer. */
-bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out, const char *format, ...)
-	PRINTF_LIKE(5, 6);
+bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out,
+	const char *format, ...) PRINTF_LIKE(5, 6);
 void smtp_client_lose(struct smtp_client *c, int stream_result); /* what a waiting stream call returned */
 
 /* Steps of the opening that have files of their own. */
@@ -46,13 +64,14 @@ enum smtp_client_result smtp_client_connect(struct smtp_client *c, struct arena 
 enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 
 /* Outcomes. Each fills *o but its times. The words of _of and _heard: what stands in brackets in the log. */
-void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate, const char *status,
-                     struct slice text);
-/* "host … said: … (in reply to …)", or "250 2.0.0 Ok" for a 2xx after the final dot. The reply's class makes the fate. */
+void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate,
+                     const char *status, const char *format, ...) PRINTF_LIKE(6, 7);
+/* "host … said: … (in reply to …)", or "250 2.0.0 Ok" for a 2xx after the final dot. The reply's class makes the fate.
+ */
 void smtp_outcome_said(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage,
                        const struct smtp_heard *heard);
 /* A reply with words of our own; later: whatever the class, it is later. */
 void smtp_outcome_heard(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage,
-                        const struct smtp_heard *heard, bool later, struct slice text);
+                        const struct smtp_heard *heard, bool later, const char *format, ...) PRINTF_LIKE(7, 8);
 /* "lost connection with … while …" */
 void smtp_outcome_lost(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage);

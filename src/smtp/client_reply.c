@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two texts grow side by side: one to be read by programs (no codes), one to be shown to people exactly as it was said. */
+/* Two texts grow side by side: one for programs (no codes), one to be shown to people exactly as it was said. */
 #include "smtp/client_reply.h"
 #include "base/encode.h"
 
@@ -50,7 +50,8 @@ static void begin(struct smtp_reply_reader *r, int code) {
 	r->said.limit = SMTP_REPLY_SAID_MAX;
 }
 
-enum smtp_reply_result smtp_reply_read(struct smtp_reply_reader *r, struct slice line, struct arena *mem, struct smtp_heard *out) {
+enum smtp_reply_result smtp_reply_read(
+	struct smtp_reply_reader *r, struct slice line, struct arena *mem, struct smtp_heard *out) {
 	if (digits(line, 0, 4) != 3 || line.len > SMTP_REPLY_LINE_MAX) return SMTP_REPLY_BROKEN;
 	int code = (line.at[0] - '0') * 100 + (line.at[1] - '0') * 10 + (line.at[2] - '0');
 	if (code < 200 || code > 599 || r->lines >= SMTP_REPLY_LINES_MAX) return SMTP_REPLY_BROKEN;

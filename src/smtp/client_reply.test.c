@@ -41,10 +41,12 @@ static void test_replies(void **state) {
 		struct smtp_heard heard = { 0 };
 		struct slice rest = slice_of(cases[i].lines);
 		int got = SMTP_REPLY_MORE;
-		while (rest.at != NULL && got == SMTP_REPLY_MORE) got = (int)smtp_reply_read(&r, slice_cut(&rest, '\n'), &mem, &heard);
+		while (rest.at != NULL && got == SMTP_REPLY_MORE)
+			got = (int)smtp_reply_read(&r, slice_cut(&rest, '\n'), &mem, &heard);
 		bool ok = got == cases[i].result && heard.reply.code == cases[i].code;
 		if (got == SMTP_REPLY_WHOLE)
-			ok = ok && strcmp(heard.reply.status, cases[i].status) == 0 && same(heard.reply.text, cases[i].text) && same(heard.said, cases[i].said);
+			ok = ok && strcmp(heard.reply.status, cases[i].status) == 0 &&
+				same(heard.reply.text, cases[i].text) && same(heard.said, cases[i].said);
 		if (!ok) FAIL("case %zu \"%s\": %d, %d %s text=%.*s said=%.*s", i, cases[i].lines, got, heard.reply.code, heard.reply.status,
 		                  SLICE_ARG(heard.reply.text), SLICE_ARG(heard.said));
 		smtp_reply_reader_done(&r);

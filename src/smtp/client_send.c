@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One transaction is a row of commands: MAIL, each RCPT, DATA. With PIPELINING (RFC 2920) they leave in groups, without it a group
- * is one command; everything else is the same. A group stays well below what any socket buffers, so that neither side
- * can wait for the other for ever. */
+/* One transaction is a row of commands: MAIL, each RCPT, DATA. With PIPELINING (RFC 2920) they leave in groups, without
+ * it a group is one command; everything else is the same. A group stays well below what any socket buffers, so that
+ * neither side can wait for the other for ever. */
 #include "base/fail.h"
 #include "smtp/client_body.h"
 #include "smtp/client_private.h"
@@ -37,10 +37,11 @@ static void tell_rest(struct transaction *t, enum smtp_stage stage, const struct
 		if (t->standing[i] != TOLD) tell(t, i, stage, heard);
 }
 
-static void tell_rest_words(struct transaction *t, enum smtp_fate fate, const char *status, struct slice text, bool settled) {
+static void tell_rest_words(
+	struct transaction *t, enum smtp_fate fate, const char *status, struct slice text, bool settled) {
 	for (size_t i = 0; i < t->count; i++) {
 		if (t->standing[i] == TOLD) continue;
-		smtp_outcome_of(t->c, t->mem, outcome(t, i), fate, status, text);
+		smtp_outcome_of(t->c, t->mem, outcome(t, i), fate, status, "%.*s", SLICE_ARG(text));
 		outcome(t, i)->settled = settled;
 		t->standing[i] = TOLD;
 	}
@@ -70,7 +71,9 @@ static bool is_xtext(struct slice s) {
 	return s.len > 0 && s.len <= ADDRESS_MAX;
 }
 
-static uint64_t message_size(const struct smtp_message *m) { return m->body.head.len + (m->body.fd >= 0 ? m->body.size : 0); }
+static uint64_t message_size(const struct smtp_message *m) {
+	return m->body.head.len + (m->body.fd >= 0 ? m->body.size : 0);
+}
 
 static bool needs_utf8(const struct transaction *t) {
 	bool ascii = slice_is_ascii(t->m->sender);
@@ -82,18 +85,23 @@ static bool needs_utf8(const struct transaction *t) {
 static bool can_be_sent(struct transaction *t) {
 	const struct smtp_client *c = t->c;
 	uint64_t size = message_size(t->m);
-	if (!plain_bytes(t->m->sender, ADDRESS_MAX)) tell_rest_words(t, SMTP_NEVER, "5.1.7", S("bad sender address syntax"), false);
+	if (!plain_bytes(t->m->sender, ADDRESS_MAX))
+		tell_rest_words(t, SMTP_NEVER, "5.1.7", S("bad sender address syntax"), false);
 	for (size_t i = 0; i < t->count; i++) {
 		struct slice address = t->m->recipients[t->which[i]].address;
 		if (t->standing[i] == TOLD || (address.len > 0 && plain_bytes(address, ADDRESS_MAX))) continue;
-		smtp_outcome_of(c, t->mem, outcome(t, i), SMTP_NEVER, "5.1.3", S("bad recipient address syntax"));
+		smtp_outcome_of(c, t->mem, outcome(t, i), SMTP_NEVER, "5.1.3", "bad recipient address syntax");
 		t->standing[i] = TOLD;
 	}
 	if (c->size_limit > 0 && size > c->size_limit)
-		tell_rest_words(t, SMTP_NEVER, "5.3.4", arena_fmt(t->mem, "message size %llu exceeds size limit %llu of server %.*s", (unsigned long long)size,
-		                                                   (unsigned long long)c->size_limit, SLICE_ARG(c->who)), false);
+		tell_rest_words(t, SMTP_NEVER, "5.3.4",
+			arena_fmt(t->mem, "message size %llu exceeds size limit %llu of server %.*s",
+				(unsigned long long)size, (unsigned long long)c->size_limit, SLICE_ARG(c->who)),
+			false);
 	if (needs_utf8(t) && !(c->offers & SMTP_OFFERS_SMTPUTF8))
-		tell_rest_words(t, SMTP_NEVER, "5.6.7", arena_fmt(t->mem, "SMTPUTF8 is required, but was not offered by host %.*s", SLICE_ARG(c->who)), false);
+		tell_rest_words(t, SMTP_NEVER, "5.6.7",
+			arena_fmt(t->mem, "SMTPUTF8 is required, but was not offered by host %.*s", SLICE_ARG(c->who)),
+			false);
 	for (size_t i = 0; i < t->count; i++)
 		if (t->standing[i] == NO_VERDICT) return true;
 	return false;
@@ -108,14 +116,21 @@ static void put_mail(struct transaction *t, struct buf *to) {
 	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
 	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
 	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
-	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE) buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
+	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE)
+		buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
 	if ((offers & SMTP_OFFERS_DSN) && is_xtext(m->envid)) buf_addf(to, " ENVID=%.*s", SLICE_ARG(m->envid));
 	buf_add(to, S("\r\n"));
 }
 
 static void put_notify(struct buf *to, unsigned notify) {
-	static const struct { unsigned bit; const char *word; } words[] = {
-		{ SMTP_NOTIFY_NEVER, "NEVER" }, { SMTP_NOTIFY_SUCCESS, "SUCCESS" }, { SMTP_NOTIFY_FAILURE, "FAILURE" }, { SMTP_NOTIFY_DELAY, "DELAY" },
+	static const struct {
+		unsigned bit;
+		const char *word;
+	} words[] = {
+		{ SMTP_NOTIFY_NEVER, "NEVER" },
+		{ SMTP_NOTIFY_SUCCESS, "SUCCESS" },
+		{ SMTP_NOTIFY_FAILURE, "FAILURE" },
+		{ SMTP_NOTIFY_DELAY, "DELAY" },
 	};
 	if (notify & SMTP_NOTIFY_NEVER) notify = SMTP_NOTIFY_NEVER;
 	const char *before = " NOTIFY=";
@@ -203,8 +218,11 @@ static bool say_commands(struct transaction *t) {
 	while (more_to_say(t, next)) {
 		struct buf *to = stream_out(t->c->stream);
 		size_t count = 0;
-		for (; count < group_max && to->len < GROUP_BYTES && (count > 0 ? next <= t->count + 1 : more_to_say(t, next)); next++)
+		while (count < group_max && to->len < GROUP_BYTES) {
+			if (count > 0 ? next > t->count + 1 : !more_to_say(t, next)) break;
 			if (put_command(t, next, to)) said[count++] = next;
+			next++;
+		}
 		if (count == 0) break;
 		t->stage = stage_of(t, said[0]);
 		if (!smtp_client_flush(t->c, patience(t, said[0]))) return false;
@@ -230,7 +248,8 @@ static int put_body(struct transaction *t, struct smtp_body_coder *coder) {
 	char piece[PIECE];
 	uint64_t at = 0, size = body->fd >= 0 ? body->size : 0;
 	while (at < size) {
-		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
+		ssize_t n =
+			pread(body->fd, piece, (size_t)MIN_OF(size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0) return fail_errno("message file");
 		if (n == 0) return fail("message file: ends %llu bytes early", (unsigned long long)(size - at));
@@ -245,7 +264,8 @@ static enum smtp_client_result cut_short(struct transaction *t) {
 	struct smtp_heard heard;
 	struct slice lost_words = t->c->lost;
 	t->c->over = false;
-	if (smtp_client_hear(t->c, SECONDS(1), t->mem, &heard) && !smtp_reply_ok(&heard.reply)) tell_rest(t, SMTP_STAGE_BODY, &heard);
+	if (smtp_client_hear(t->c, SECONDS(1), t->mem, &heard) && !smtp_reply_ok(&heard.reply))
+		tell_rest(t, SMTP_STAGE_BODY, &heard);
 	t->c->lost = lost_words;
 	t->c->over = true;
 	return lost(t);
@@ -311,8 +331,8 @@ static enum smtp_client_result run(struct transaction *t) {
 	return t->accepted > 0 ? send_text(t) : send_nothing(t);
 }
 
-enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smtp_message *m, const size_t *which, size_t count,
-                                         struct arena *mem, struct smtp_outcome *outcomes) {
+enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smtp_message *m, const size_t *which,
+	size_t count, struct arena *mem, struct smtp_outcome *outcomes) {
 	int64_t started = clock_us();
 	struct transaction t = { .c = c, .m = m, .mem = mem, .which = which, .count = count, .outcomes = outcomes };
 	t.standing = arena_array(mem, count, sizeof *t.standing);

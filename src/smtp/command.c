@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MAIL and RCPT are a path, then parameters. Each parameter is one row: its name, what must have been offered for it, its
- * reader and what is said when it cannot be read. */
+/* MAIL and RCPT are a path, then parameters. Each parameter is one row: its name, what must have been offered for
+ * it, its reader and what is said when it cannot be read. */
 #include "smtp/command.h"
 #include "base/encode.h"
 
@@ -130,7 +130,8 @@ static struct smtp_reply read_parameters(struct slice rest, const struct paramet
 		for (size_t i = 0; i < count; i++)
 			if (slice_same(name, known[i].name)) p = &known[i];
 		bool offered = p != NULL && (p->offer & ~offer) == 0;
-		if (p != NULL && !offered && p->offer == OFFER_DSN) return smtp_reply(501, "5.7.1", S("DSN support is disabled"));
+		bool hidden_dsn = p != NULL && !offered && p->offer == OFFER_DSN;
+		if (hidden_dsn) return smtp_reply(501, "5.7.1", S("DSN support is disabled"));
 		enum reading r = offered ? p->read(value, out) : READ_UNSUPPORTED;
 		if (r == READ_BAD) return smtp_reply(501, "5.5.4", p->complaint);
 		if (r == READ_UNSUPPORTED) return smtp_reply_fmt(mem, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(word));
@@ -152,7 +153,8 @@ static unsigned path_flags(const struct smtp_server_params *params, bool utf8) {
 
 static const char undeclared[] = "Must declare SMTPUTF8 to send unicode address";
 
-struct smtp_reply command_mail(struct slice args, const struct smtp_server_params *params, unsigned offer, struct arena *mem, struct smtp_mail *out) {
+struct smtp_reply command_mail(struct slice args, const struct smtp_server_params *params, unsigned offer,
+                               struct arena *mem, struct smtp_mail *out) {
 	struct smtp_mail m = { 0 };
 	struct slice rest;
 	if (!skip_prefix(&args, S("FROM:"))) return smtp_reply(501, "5.5.4", S("Syntax: MAIL FROM:<address>"));
@@ -167,12 +169,14 @@ struct smtp_reply command_mail(struct slice args, const struct smtp_server_param
 	return r;
 }
 
-struct smtp_reply command_rcpt(struct slice args, const struct smtp_server_params *params, unsigned offer, bool utf8, struct arena *mem, struct smtp_rcpt *out) {
+struct smtp_reply command_rcpt(struct slice args, const struct smtp_server_params *params, unsigned offer, bool utf8,
+                               struct arena *mem, struct smtp_rcpt *out) {
 	struct smtp_rcpt to = { 0 };
 	struct slice rest;
 	if (!skip_prefix(&args, S("TO:"))) return smtp_reply(501, "5.5.4", S("Syntax: RCPT TO:<address>"));
 	to.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &to.to, &rest);
-	if (to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY) return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
+	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY;
+	if (bad) return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
 	struct smtp_reply r = read_parameters(rest, rcpt_parameters, LEN(rcpt_parameters), offer, mem, &to);
 	if (r.code != 0) return r;
 	to.text = mailbox_text(mem, to.to);

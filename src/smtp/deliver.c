@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of open recipients is all the state there is: each host shortens it, and what is left after the last host keeps the last
- * host's words. */
+/* The list of open recipients is all the state there is: each host shortens it, and what is left after the last host
+ * keeps the last host's words. */
 #include "smtp/deliver.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -42,16 +42,18 @@ static bool same_bind(const struct addr *a, const struct addr *b) {
 }
 
 static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
-	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper && a->tls_client == b->tls_client &&
-	       same_text(a->tls_name, b->tls_name) && slice_eq(a->user, b->user) && slice_eq(a->password, b->password) &&
-	       a->auth_in_clear == b->auth_in_clear && a->no_pipelining == b->no_pipelining && same_bind(&a->bind4, &b->bind4) &&
-	       same_bind(&a->bind6, &b->bind6);
+	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper &&
+		a->tls_client == b->tls_client && same_text(a->tls_name, b->tls_name) && slice_eq(a->user, b->user) &&
+		slice_eq(a->password, b->password) && a->auth_in_clear == b->auth_in_clear &&
+		a->no_pipelining == b->no_pipelining && same_bind(&a->bind4, &b->bind4) &&
+		same_bind(&a->bind6, &b->bind6);
 }
 
 static bool cache_fits(const struct delivery *d) {
 	const struct smtp_cache *c = d->cache;
-	return slice_eq(slice_of(c->next_hop), d->target->next_hop) && c->port == d->target->hosts.port && c->tls == d->client.tls &&
-	       same_params(smtp_client_params(c->client), &d->client) && clock_ms() < c->deadline;
+	return slice_eq(slice_of(c->next_hop), d->target->next_hop) && c->port == d->target->hosts.port &&
+		c->tls == d->client.tls && same_params(smtp_client_params(c->client), &d->client) &&
+		clock_ms() < c->deadline;
 }
 
 /* The kept connection if it is for us and alive; any other is ended. */
@@ -70,8 +72,12 @@ static void cache_give(struct delivery *d, struct smtp_client **client) {
 		smtp_client_quit(client);
 		return;
 	}
-	*d->cache = (struct smtp_cache){ .client = TAKE(*client), .next_hop = slice_text(t->next_hop), .port = t->hosts.port,
-	                                 .tls = d->client.tls, .deadline = deadline_in(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS) };
+	smtp_cache_clear(d->cache);
+	*d->cache = (struct smtp_cache){ .client = TAKE(*client),
+		.next_hop = slice_text(t->next_hop),
+		.port = t->hosts.port,
+		.tls = d->client.tls,
+		.deadline = deadline_in(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS) };
 }
 
 /* Recipients. */
@@ -92,11 +98,12 @@ static void drop_settled(struct delivery *d) {
 	d->count = kept;
 }
 
-/* Refused with 452, "too many recipients", while others were taken: the rest may follow at once (RFC 5321 §4.5.3.1.10). */
+/* Refused with 452, "too many recipients", while others were taken: these may follow at once (RFC 5321 §4.5.3.1.10). */
 static size_t too_many(const struct delivery *d, size_t *which, size_t count) {
 	size_t kept = 0;
 	for (size_t i = 0; i < count; i++)
-		if (d->outcomes[which[i]].code == 452 && d->outcomes[which[i]].fate == SMTP_LATER) which[kept++] = which[i];
+		if (d->outcomes[which[i]].code == 452 && d->outcomes[which[i]].fate == SMTP_LATER)
+			which[kept++] = which[i];
 	return kept < count ? kept : 0;
 }
 
@@ -104,8 +111,12 @@ static void tell_unsent(struct delivery *d, const struct smtp_client *client, si
 	d->unsent = d->count - done;
 	struct slice relay = arena_slice(d->mem, smtp_client_relay(client));
 	for (size_t i = done; i < d->count; i++)
-		d->outcomes[d->open[i]] = (struct smtp_outcome){ .fate = SMTP_LATER, .status = "4.4.2", .relay = relay, .uses = smtp_client_uses(client),
-			.text = arena_fmt(d->mem, "%.*s ended the connection before this recipient's turn", SLICE_ARG(relay)) };
+		d->outcomes[d->open[i]] = (struct smtp_outcome){ .fate = SMTP_LATER,
+			.status = "4.4.2",
+			.relay = relay,
+			.uses = smtp_client_uses(client),
+			.text = arena_fmt(
+				d->mem, "%.*s ended the connection before this recipient's turn", SLICE_ARG(relay)) };
 }
 
 /* All open recipients over one connection, in as many transactions as the limit asks for. */
@@ -183,7 +194,9 @@ static void try_hosts(struct delivery *d, const struct smtp_hosts *hosts) {
 	bool first = true;
 	for (size_t i = 0; i < hosts->count && d->count > 0 && d->sessions < limit; i++) {
 		const struct smtp_host *host = &hosts->list[i];
-		if (d->answered != NULL && addr_same_host(&host->addr, &d->answered->addr) && slice_eq(host->path, d->answered->path)) continue;
+		if (d->answered != NULL && addr_same_host(&host->addr, &d->answered->addr) &&
+			slice_eq(host->path, d->answered->path))
+			continue;
 		if (!first) log_still_open(d);
 		first = false;
 		while (try_host(d, host)) continue;
@@ -198,7 +211,9 @@ static void find_and_try_hosts(struct delivery *d) {
 		return;
 	}
 	if (d->answered != NULL) return; /* its words say more */
-	struct smtp_outcome o = { .fate = a == SMTP_HOSTS_LATER ? SMTP_LATER : SMTP_NEVER, .text = hosts.text, .relay = S("none") };
+	struct smtp_outcome o = {
+		.fate = a == SMTP_HOSTS_LATER ? SMTP_LATER : SMTP_NEVER, .text = hosts.text, .relay = S("none")
+	};
 	memcpy(o.status, hosts.status, sizeof o.status);
 	tell_open(d, &o);
 }
@@ -219,10 +234,16 @@ static void try_kept(struct delivery *d) {
 	}
 }
 
-void smtp_deliver(const struct smtp_target *target, const struct smtp_message *message, struct smtp_cache *cache, struct arena *mem,
-                  struct smtp_outcome *outcomes) {
-	struct delivery d = { .target = target, .client = target->client, .message = message, .cache = cache, .mem = mem, .outcomes = outcomes,
-	                      .started = clock_us(), .count = message->count };
+void smtp_deliver(const struct smtp_target *target, const struct smtp_message *message, struct smtp_cache *cache,
+	struct arena *mem, struct smtp_outcome *outcomes) {
+	struct delivery d = { .target = target,
+		.client = target->client,
+		.message = message,
+		.cache = cache,
+		.mem = mem,
+		.outcomes = outcomes,
+		.started = clock_us(),
+		.count = message->count };
 	if (d.client.own_names == NULL) {
 		d.client.own_names = target->hosts.own_names;
 		d.client.own_names_count = target->hosts.own_names_count;
@@ -237,7 +258,8 @@ void smtp_deliver(const struct smtp_target *target, const struct smtp_message *m
 void smtp_delay_add(struct buf *out, int64_t us) {
 	int64_t hundredths = (MAX_OF(us, 0) + 5000) / 10000, tenths = (hundredths + 5) / 10;
 	if (hundredths >= 1000 || tenths >= 100) buf_addf(out, "%lld", (long long)(hundredths + 50) / 100);
-	else if (hundredths >= 100) buf_addf(out, tenths % 10 != 0 ? "%lld.%lld" : "%lld", (long long)tenths / 10, (long long)tenths % 10);
+	else if (hundredths >= 100)
+		buf_addf(out, tenths % 10 != 0 ? "%lld.%lld" : "%lld", (long long)tenths / 10, (long long)tenths % 10);
 	else if (hundredths % 10 != 0) buf_addf(out, "0.%02lld", (long long)hundredths);
 	else buf_addf(out, hundredths != 0 ? "0.%lld" : "0", (long long)hundredths / 10);
 }

@@ -3,12 +3,12 @@
 #include "smtp/client.h"
 /* Delivery: one message to one next hop, hosts tried in order until every recipient has an answer.
  *
- * A host that cannot be reached, greets with anything but 220, or answers 4xx leaves its recipients to the next host; 5xx
- * in answer to a command is final. TLS that fails under SMTP_TLS_MAY is followed by a second connection in clear text.
- * What is later although it looks permanent: a 5xx greeting, 5xx to AUTH, 421 wherever, 552 to RCPT (it means 452).
+ * A host that cannot be reached, greets with anything but 220, or answers 4xx leaves its recipients to the next host;
+ * 5xx in answer to a command is final. TLS that fails under SMTP_TLS_MAY is followed by a second connection in clear
+ * text. What is later although it looks permanent: a 5xx greeting, 5xx to AUTH, 552 to RCPT (it means 452).
  *
- * Exactly once, but for one window: when the connection is lost between the final dot and its answer, nobody can know. The
- * outcome is SMTP_LATER, no other host is tried now, and a later attempt may deliver the message a second time. */
+ * Exactly once, but for one window: when the connection is lost between the final dot and its answer, nobody can know.
+ * The outcome is SMTP_LATER, no other host is tried now, and a later attempt may deliver the message a second time. */
 
 /* One connection kept open for the next message to the same next hop; owned by the caller, one for each worker.
  * `struct smtp_cache cache = {0};` is ready. */
@@ -36,8 +36,9 @@ struct smtp_target {
 	bool log_tls;                  /* one line for each TLS connection (smtp_tls_loglevel = 1) */
 };
 
-/* outcomes has message->count places, all filled on return. cache may be NULL. Logs what happens on the way (a host that
- * refuses while another is left); the line of each recipient (to=, relay=, …) is the caller's, who knows all four delays. */
+/* outcomes has message->count places, all filled on return. cache may be NULL. Logs what happens on the way (a host
+ * that refuses while another is left); the line of each recipient (to=, relay=, …) is the caller's, who knows all four
+ * delays. */
 void smtp_deliver(const struct smtp_target *target, const struct smtp_message *message, struct smtp_cache *cache,
                   struct arena *mem, struct smtp_outcome *outcomes);
 

@@ -65,15 +65,22 @@ static const struct {
 };
 
 static const struct smtp_recipient recipients[] = { { .address = { "one@x", 5 } }, { .address = { "two@x", 5 } } };
-static const struct smtp_message message = { .id = "4MkL9z2bQxzJ3d", .sender = { "a@b.c", 5 }, .recipients = recipients, .count = 2,
+static const struct smtp_message message = { .id = "4MkL9z2bQxzJ3d",
+	.sender = { "a@b.c", 5 },
+	.recipients = recipients,
+	.count = 2,
 	.body = { .head = { "Subject: x\r\n\r\nhi\r\n", 19 }, .fd = -1 } };
 static struct tls_server *tls_server;
 static struct tls_client *tls_client;
 
 static struct smtp_target target_of(const char *next_hop, const struct script *a) {
 	int64_t ms = SECONDS(5);
-	return (struct smtp_target){ .next_hop = slice_of(next_hop), .hosts = { .port = addr_port(&a->addr) }, .keep_ms = -1,
-		.client = { .helo_name = S("me.example.net"), .tls_client = tls_client, .timeouts = { ms, ms, ms, ms, ms, ms, ms, ms, ms, ms } } };
+	return (struct smtp_target){ .next_hop = slice_of(next_hop),
+		.hosts = { .port = addr_port(&a->addr) },
+		.keep_ms = -1,
+		.client = { .helo_name = S("me.example.net"),
+			.tls_client = tls_client,
+			.timeouts = { ms, ms, ms, ms, ms, ms, ms, ms, ms, ms } } };
 }
 
 static size_t count_of(const char *const list[3]) {
@@ -152,7 +159,8 @@ static void test_reuse(void **state) {
 		assert_true(smtp_cache_deadline(&cache) == NEVER);
 		stop_both(&a, &b);
 		if (one[1].fate != SMTP_DELIVERED || two[1].fate != SMTP_DELIVERED || a.served != reuses[i].served || two[1].uses != reuses[i].uses2)
-			FAIL("%s: \"%.*s\", served %zu, use %u", reuses[i].what, SLICE_ARG(two[1].text), a.served, two[1].uses);
+			FAIL("%s: \"%.*s\", served %zu, use %u", reuses[i].what, SLICE_ARG(two[1].text), a.served,
+				two[1].uses);
 	}
 }
 
@@ -197,7 +205,9 @@ static void test_delays(void **state) {
 
 /* Debian's smtp-sink, if it is installed. */
 static bool wait_for_port(uint16_t port) {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in to = {
+		.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+	};
 	for (int i = 0; i < 100; i++) {
 		AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return true;
@@ -232,7 +242,8 @@ static void test_sink(void **state) {
 	target.keep_ms = 0;
 	for (unsigned i = 1; i <= 20; i++) {
 		smtp_deliver(&target, &message, &cache, &mem, o);
-		if (o[0].fate != SMTP_DELIVERED || o[0].uses != i) FAIL("%u: \"%.*s\"", o[0].uses, SLICE_ARG(o[0].text));
+		if (o[0].fate != SMTP_DELIVERED || o[0].uses != i)
+			FAIL("%u: \"%.*s\"", o[0].uses, SLICE_ARG(o[0].text));
 	}
 	smtp_cache_clear(&cache);
 	kill(child, SIGTERM);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Look-ups stop as soon as whole groups of equal preference fill the address limit: a domain with a hundred MX hosts costs
- * what one with five does, and a group is never judged by half of it (we ourselves may be the other half). */
+/* Look-ups stop as soon as whole groups of equal preference fill the address limit: a domain with a hundred MX hosts
+ * costs what one with five does, and a group is never judged by half of it (we ourselves may be the other half). */
 #include "smtp/hosts.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -23,7 +23,8 @@ struct finding {
 	struct slice trouble;     /* the last look-up that gave nothing, in words */
 };
 
-static enum smtp_hosts_answer answer(struct finding *f, enum smtp_hosts_answer a, const char *status, struct slice text) {
+static enum smtp_hosts_answer answer(
+	struct finding *f, enum smtp_hosts_answer a, const char *status, struct slice text) {
 	f->out->list = NULL;
 	f->out->count = 0;
 	snprintf(f->out->status, sizeof f->out->status, "%s", status);
@@ -38,7 +39,8 @@ static struct slice name_error(struct finding *f, struct slice name, const char 
 		[DNS_LATER] = "Host not found, try again",
 	};
 	const char *words = result > 0 && (size_t)result < LEN(why) ? why[result] : fail_text();
-	return arena_fmt(f->mem, "Host or domain name not found. Name service error for name=%.*s type=%s: %s", SLICE_ARG(name), type, words);
+	return arena_fmt(f->mem, "Host or domain name not found. Name service error for name=%.*s type=%s: %s",
+		SLICE_ARG(name), type, words);
 }
 
 static bool own_name(const struct smtp_hosts_params *p, struct slice name) {
@@ -79,8 +81,9 @@ static void add_host(struct finding *f, struct slice name, struct addr addr, uns
 		f->out->list = list;
 		f->room = room;
 	}
-	f->out->list[f->out->count++] = (struct smtp_host){ .name = arena_slice(f->mem, name), .addr = addr, .preference = preference,
-	                                                    .named_port = f->named_port };
+	f->out->list[f->out->count++] = (struct smtp_host){
+		.name = arena_slice(f->mem, name), .addr = addr, .preference = preference, .named_port = f->named_port
+	};
 }
 
 static void look_up_host(struct finding *f, struct slice name, unsigned preference) {
@@ -108,7 +111,10 @@ static void swap_hosts(struct smtp_host *a, struct smtp_host *b) {
 static void arrange(const struct smtp_hosts_params *p, struct smtp_host *list, size_t count) {
 	if (!p->keep_order)
 		for (size_t i = count; i > 1; i--) swap_hosts(&list[i - 1], &list[random_below(i)]);
-	int next = p->preference == SMTP_PREFER_IPV4 ? AF_INET : p->preference == SMTP_PREFER_IPV6 ? AF_INET6 : count > 0 ? addr_family(&list[0].addr) : 0;
+	int next = p->preference == SMTP_PREFER_IPV4 ? AF_INET
+		: p->preference == SMTP_PREFER_IPV6  ? AF_INET6
+		: count > 0                          ? addr_family(&list[0].addr)
+						     : 0;
 	for (size_t i = 0; i < count; i++) {
 		size_t found = i;
 		while (found < count && addr_family(&list[found].addr) != next) found++;
@@ -128,9 +134,11 @@ static enum smtp_hosts_answer conclude(struct finding *f, unsigned best) {
 		return SMTP_HOSTS_OK;
 	}
 	if (f->self == best)
-		return answer(f, SMTP_HOSTS_LOOPS, "5.4.6", arena_fmt(f->mem, "mail for %.*s loops back to myself", SLICE_ARG(f->domain)));
+		return answer(f, SMTP_HOSTS_LOOPS, "5.4.6",
+			arena_fmt(f->mem, "mail for %.*s loops back to myself", SLICE_ARG(f->domain)));
 	if (f->self != UINT_MAX)
-		return answer(f, SMTP_HOSTS_LATER, "4.4.4", arena_fmt(f->mem, "unable to find primary relay for %.*s", SLICE_ARG(f->domain)));
+		return answer(f, SMTP_HOSTS_LATER, "4.4.4",
+			arena_fmt(f->mem, "unable to find primary relay for %.*s", SLICE_ARG(f->domain)));
 	if (f->later) return answer(f, SMTP_HOSTS_LATER, "4.4.3", f->trouble);
 	return answer(f, SMTP_HOSTS_NONE, "5.4.4", f->trouble);
 }
@@ -146,7 +154,8 @@ static enum smtp_hosts_answer follow_mx(struct finding *f, const struct dns_mx *
 	if (!f->named_port)
 		for (size_t i = 0; i < count; i++)
 			if (own_name(f->params, mx[i].host)) f->self = MIN_OF(f->self, mx[i].preference);
-	for (size_t i = 0; i < count && f->out->count < limit && f->lookups < LOOKUPS_MAX && mx[i].preference < f->self;) {
+	for (size_t i = 0;
+		i < count && f->out->count < limit && f->lookups < LOOKUPS_MAX && mx[i].preference < f->self;) {
 		size_t group = f->out->count;
 		unsigned preference = mx[i].preference;
 		for (; i < count && mx[i].preference == preference; i++)
@@ -164,7 +173,8 @@ static enum smtp_hosts_answer find_mx(struct finding *f) {
 	if (r == DNS_NXDOMAIN) return answer(f, SMTP_HOSTS_NONE, "5.4.4", name_error(f, f->domain, "MX", r));
 	if (r != DNS_OK) return answer(f, SMTP_HOSTS_LATER, "4.4.3", name_error(f, f->domain, "MX", r));
 	if (dns_mx_is_null(mx, count))
-		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10", arena_fmt(f->mem, "Domain %.*s does not accept mail (nullMX)", SLICE_ARG(f->domain)));
+		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10",
+			arena_fmt(f->mem, "Domain %.*s does not accept mail (nullMX)", SLICE_ARG(f->domain)));
 	return follow_mx(f, mx, count);
 }
 
@@ -185,14 +195,17 @@ enum smtp_hosts_answer smtp_hosts_find(const struct smtp_hosts_params *params, s
 	}
 	if (addr_family(&hop.literal) != AF_UNSPEC) {
 		if (!family_allowed(params, addr_family(&hop.literal)))
-			return answer(&f, SMTP_HOSTS_NONE, "5.4.4", arena_fmt(mem, "%.*s: this address family is switched off (see inet_protocols)", SLICE_ARG(hop.host)));
+			return answer(&f, SMTP_HOSTS_NONE, "5.4.4",
+				arena_fmt(mem, "%.*s: this address family is switched off (see inet_protocols)",
+					SLICE_ARG(hop.host)));
 		add_host(&f, hop.host, hop.literal, 0);
 		return conclude(&f, 0);
 	}
 	if (!dns_to_ascii(hop.host, mem, &f.domain)) goto bad;
 	return hop.no_mx ? find_addresses(&f) : find_mx(&f);
 bad:
-	return answer(&f, SMTP_HOSTS_BAD, "5.1.2", arena_fmt(mem, "bad destination host name: %.*s", SLICE_ARG(next_hop)));
+	return answer(
+		&f, SMTP_HOSTS_BAD, "5.1.2", arena_fmt(mem, "bad destination host name: %.*s", SLICE_ARG(next_hop)));
 }
 
 static bool port_number(struct slice text, uint16_t *out) {

@@ -22,8 +22,8 @@ struct smtp_hosts_params {
 	enum smtp_address_preference preference;
 	bool keep_order;              /* equal preference is not shuffled (smtp_randomize_addresses = no) */
 	unsigned address_limit;       /* how many addresses at most (smtp_mx_address_limit); 0: 5 */
-	/* Who we are. An MX that is ourselves, and all of equal or worse preference, are no way to go. Names count on MX
-	 * hosts only; addresses with their port, where port 0 is any port and the any-address is every address of
+	/* Who we are. An MX that is ourselves, and all of equal or worse preference, are no way to go. Names count on
+	 * MX hosts only; addresses with their port, where port 0 is any port and the any-address is every address of
 	 * this machine. */
 	const struct slice *own_names;
 	size_t own_names_count;
@@ -42,11 +42,11 @@ struct smtp_host {
 
 enum smtp_hosts_answer {
 	SMTP_HOSTS_OK,
-	SMTP_HOSTS_NULL_MX,           /* never, 5.1.10: "Domain … does not accept mail (nullMX)" (RFC 7505) */
-	SMTP_HOSTS_NONE,              /* never, 5.4.4: no such domain, or neither it nor its MX hosts have an address */
-	SMTP_HOSTS_BAD,               /* never, 5.1.2: the next hop is not a host name */
-	SMTP_HOSTS_LOOPS,             /* never, 5.4.6: "mail for … loops back to myself" */
-	SMTP_HOSTS_LATER,             /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses */
+	SMTP_HOSTS_NULL_MX, /* never, 5.1.10: "Domain … does not accept mail (nullMX)" (RFC 7505) */
+	SMTP_HOSTS_NONE,    /* never, 5.4.4: no such domain, or neither it nor its MX hosts have an address */
+	SMTP_HOSTS_BAD,     /* never, 5.1.2: the next hop is not a host name */
+	SMTP_HOSTS_LOOPS,   /* never, 5.4.6: "mail for … loops back to myself" */
+	SMTP_HOSTS_LATER,   /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses */
 };
 
 struct smtp_hosts {

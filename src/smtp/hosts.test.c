@@ -80,7 +80,11 @@ static const struct slice own_names[] = { { "mail.me.test", 12 } };
 static struct smtp_hosts_params params_for_tests(struct addr own[2]) {
 	assert_true(addr_parse(S("192.0.2.99:25"), &own[0]));
 	assert_true(addr_parse(S("0.0.0.0:2500"), &own[1]));
-	return (struct smtp_hosts_params){ .keep_order = true, .own_names = own_names, .own_names_count = 1, .own_addresses = own, .own_addresses_count = 2 };
+	return (struct smtp_hosts_params){ .keep_order = true,
+		.own_names = own_names,
+		.own_names_count = 1,
+		.own_addresses = own,
+		.own_addresses_count = 2 };
 }
 
 static struct slice list_text(const struct smtp_hosts *h, struct arena *mem) {
@@ -89,7 +93,8 @@ static struct slice list_text(const struct smtp_hosts *h, struct arena *mem) {
 	for (size_t i = 0; i < h->count; i++) {
 		const struct smtp_host *host = &h->list[i];
 		text = host->path.len > 0 ? host->path
-		     : arena_fmt(mem, "%.*s%s%.*s=%s", SLICE_ARG(text), i > 0 ? " " : "", SLICE_ARG(host->name), addr_text_with_port(&host->addr, room));
+					  : arena_fmt(mem, "%.*s%s%.*s=%s", SLICE_ARG(text), i > 0 ? " " : "",
+						    SLICE_ARG(host->name), addr_text_with_port(&host->addr, room));
 	}
 	return text;
 }
@@ -137,7 +142,8 @@ static void test_shuffle(void **state) {
 	for (int i = 0; i < 300; i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		struct smtp_hosts hosts;
-		assert_int_equal(smtp_hosts_find(&(struct smtp_hosts_params){ 0 }, S("equal.test"), &mem, &hosts), SMTP_HOSTS_OK);
+		assert_int_equal(smtp_hosts_find(&(struct smtp_hosts_params){ 0 }, S("equal.test"), &mem, &hosts),
+			SMTP_HOSTS_OK);
 		assert_int_equal(hosts.count, 3);
 		first[hosts.list[0].name.at[0] - 'a']++;
 	}

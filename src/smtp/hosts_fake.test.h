@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* A name service in a table: these functions take the place of net/dns.c in a test program. The table fake_zone is the test's:
- * { name, "MX 10 host" | "A 192.0.2.1" | "LATER" | "NODATA" }, in any order. What is not in it does not exist. */
+/* A name service in a table: these functions take the place of net/dns.c in a test program. The table fake_zone is the
+ * test's: { name, "MX 10 host" | "A 192.0.2.1" | "LATER" | "NODATA" }, in any order. What is not in it does not exist.
+ */
 #include "base/fail.h"
 #include "net/dns.h"
 #include "smtp/hosts.h"
@@ -34,7 +35,8 @@ static int fake_absence(struct slice name) {
 	return fake_next(name, "", &at) != NULL ? DNS_NODATA : DNS_NXDOMAIN;
 }
 
-int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *mem, struct dns_mx **out, size_t *count, struct dns_facts *facts) {
+int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *mem, struct dns_mx **out, size_t *count,
+	struct dns_facts *facts) {
 	(void)d, (void)deadline, (void)facts;
 	const char *data;
 	struct dns_mx *list = arena_array(mem, 100, sizeof *list);
@@ -58,15 +60,17 @@ int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *m
 	return DNS_OK;
 }
 
-int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem, struct addr **out, size_t *count,
-                  struct dns_facts *facts) {
+int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem,
+	struct addr **out, size_t *count, struct dns_facts *facts) {
 	(void)d, (void)deadline, (void)facts;
 	const char *data;
 	struct addr *list = arena_array(mem, 100, sizeof *list);
 	size_t n = 0;
 	fake_lookups++;
-	for (size_t at = 0; (families & DNS_IPV6) && (data = fake_next(host, "AAAA ", &at)) != NULL; n++) assert_true(addr_parse(slice_of(data), &list[n]));
-	for (size_t at = 0; (families & DNS_IPV4) && (data = fake_next(host, "A ", &at)) != NULL; n++) assert_true(addr_parse(slice_of(data), &list[n]));
+	for (size_t at = 0; (families & DNS_IPV6) && (data = fake_next(host, "AAAA ", &at)) != NULL; n++)
+		assert_true(addr_parse(slice_of(data), &list[n]));
+	for (size_t at = 0; (families & DNS_IPV4) && (data = fake_next(host, "A ", &at)) != NULL; n++)
+		assert_true(addr_parse(slice_of(data), &list[n]));
 	if (n == 0) return fake_absence(host);
 	*out = list;
 	*count = n;
@@ -74,7 +78,8 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 }
 
 bool dns_to_ascii(struct slice domain, struct arena *mem, struct slice *out) {
-	if (domain.len > 253 || slice_find(domain, ' ') < domain.len || slice_search(domain, S("..")) < domain.len) return false;
+	if (domain.len > 253 || slice_find(domain, ' ') < domain.len || slice_search(domain, S("..")) < domain.len)
+		return false;
 	*out = arena_lower(mem, domain);
 	return true;
 }

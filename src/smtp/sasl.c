@@ -40,7 +40,8 @@ static bool read_password(struct sasl *s, struct slice bytes) {
 
 static const struct sasl_mechanism mechanisms[] = {
 	{ "PLAIN", { { S(""), read_plain } }, 1 },
-	{ "LOGIN", { { S("VXNlcm5hbWU6"), read_user }, { S("UGFzc3dvcmQ6"), read_password } }, 2 }, /* "Username:", "Password:" */
+	/* "Username:", "Password:" */
+	{ "LOGIN", { { S("VXNlcm5hbWU6"), read_user }, { S("UGFzc3dvcmQ6"), read_password } }, 2 },
 };
 
 const char *sasl_name(const struct sasl *s) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* The server's side of SASL PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login), as the two mechanisms that hand over a
- * user and a password. It only takes the words apart; whether they are right is somebody else's question. */
+/* The server's side of SASL PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login), as the two mechanisms that hand
+ * over a user and a password. It only takes the words apart; whether they are right is somebody else's question. */
 struct sasl_mechanism;
 struct sasl {
 	const struct sasl_mechanism *mechanism;
@@ -21,6 +21,7 @@ enum { SASL_LINE_MAX = 12288 }; /* RFC 4954 §4 */
 
 const char *sasl_name(const struct sasl *s); /* "PLAIN" */
 bool sasl_begin(struct sasl *s, struct slice mechanism); /* false: not known */
-/* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at == NULL. */
+/* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at ==
+ * NULL. */
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge);
 void sasl_done(struct sasl *s); /* wipes what it held; may be called again */

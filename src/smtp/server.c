@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stepping: read what is there, let the reader of the present mode consume it, send all replies at once, park. Everything
- * about time and about quantity is in this file; what commands mean is in server_commands.c and server_mail.c. */
+/* Stepping: read what is there, let the reader of the present mode consume it, send all replies at once, park.
+ * Everything about time and about quantity is in this file; what commands mean is in server_commands.c and
+ * server_mail.c. */
 #include <sys/epoll.h>
 #include "base/fail.h"
 #include "smtp/server_private.h"
@@ -28,7 +29,8 @@ const struct smtp_server_params smtp_server_defaults = {
 	.min_data_rate = 500,
 };
 
-struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params, const struct smtp_server_ops *ops, void *owner) {
+struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params,
+                                    const struct smtp_server_ops *ops, void *owner) {
 	struct smtp_server *s = mem_get(sizeof *s);
 	s->stream = stream;
 	s->params = params;
@@ -94,7 +96,7 @@ static void greet(struct smtp_server *s) {
 static bool start_tls(struct smtp_server *s) {
 	struct tls_server *tls = s->ops->tls != NULL ? s->ops->tls(s->owner) : NULL;
 	if (tls == NULL || stream_start_tls_server(s->stream, tls) < 0) {
-		server_note(s, SMTP_TLS_FAILED, NULL, S(""), tls == NULL ? S("no certificate") : slice_of(fail_text()));
+		server_note(s, SMTP_TLS_FAILED, NULL, S(""), slice_of(tls == NULL ? "no certificate" : fail_text()));
 		return false;
 	}
 	s->mode = MODE_HANDSHAKE;
@@ -128,8 +130,8 @@ static bool line_too_long(struct smtp_server *s, struct smtp_reply r) {
 	return true;
 }
 
-/* RFC 5321 §2.3.8: a line ends with CRLF and nothing else; a client MUST NOT send LF alone. Whoever does may be relaying
- * what a third party wrote: we can no longer tell commands from smuggled text, so nothing after it is read. */
+/* RFC 5321 §2.3.8: a line ends with CRLF and nothing else; a client MUST NOT send LF alone. Whoever does may be
+ * relaying what a third party wrote: we can no longer tell commands from smuggled text, so nothing after it is read. */
 static bool bare_lf(struct smtp_server *s) {
 	s->where = "UNKNOWN";
 	struct smtp_reply r = smtp_reply_fmt(&s->mem, 550, "5.5.2", "%s Error: bare <LF> received", s->params->host);
@@ -163,7 +165,9 @@ static bool read_command(struct smtp_server *s) {
 	bool bare = false;
 	int r = stream_line(s->stream, s->params->line_limit + 1, &line, &bare);
 	if (r == STREAM_AGAIN) return false;
-	if (r == STREAM_LONG) return line_too_long(s, smtp_reply_fmt(&s->mem, 500, "5.5.2", "%s Error: command too long", s->params->host));
+	if (r == STREAM_LONG) {
+		return line_too_long(s, smtp_reply_fmt(&s->mem, 500, "5.5.2", "%s Error: command too long", s->params->host));
+	}
 	if (bare) return bare_lf(s);
 	s->budget -= MIN_OF(s->budget, (size_t)COMMAND_COST);
 	server_line(s, line);
@@ -228,6 +232,12 @@ static enum smtp_next park(struct smtp_server *s) {
 	return SMTP_PARK;
 }
 
+/* Closing with unread input makes TCP say "reset", which can take our last words away from a client that still
+ * talks. */
+static void drain(struct smtp_server *s) {
+	for (int i = 0; i < 4 && stream_fill(s->stream) == STREAM_OK; i++) stream_eat(s->stream, stream_peek(s->stream).len);
+}
+
 /* Reads once; true: there is more to consume. */
 static bool read_more(struct smtp_server *s, bool *again, int *result) {
 	uint64_t before = stream_bytes_in(s->stream);
@@ -248,8 +258,9 @@ static enum smtp_next converse(struct smtp_server *s) {
 			r = stream_flush(s->stream);
 			if (r == STREAM_AGAIN) return park(s);
 			if (r != STREAM_OK) return lost(s, r < 0);
-			if (s->mode == MODE_LAST) return over(s);
-			continue;
+			if (s->mode != MODE_LAST) continue;
+			drain(s);
+			return over(s);
 		}
 		s->yielding = s->budget == 0;
 		if (s->yielding || !again) break;

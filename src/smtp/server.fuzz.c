@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session fed with what a client may send, in pieces. The first byte chooses settings, the second the size of pieces.
- * Checked: the promises that ops are given, and that the session always parks or ends. */
+/* A session fed with what a client may send, in pieces. The first byte chooses settings, the second the size of
+ * pieces. Checked: the promises that ops are given, and that the session always parks or ends. */
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -24,7 +24,7 @@ static struct smtp_reply on_auth(void *owner, const struct smtp_login *ask, stru
 	(void)owner, (void)mem;
 	must(ask->user.len != 0 && ask->password.len != 0);
 	*login = ask->user;
-	return ask->password.at[0] == 's' ? smtp_reply(235, "2.7.0", S("Authentication successful")) : smtp_reply(535, "5.7.8", S("no"));
+	return ask->password.at[0] == 's' ? smtp_reply(235, "2.7.0", S("yes")) : smtp_reply(535, "5.7.8", S("no"));
 }
 
 static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
@@ -62,7 +62,8 @@ static void on_data_bytes(void *owner, struct slice bytes) {
 	must(slice_find(bytes, '\0') == bytes.len);
 }
 
-static void on_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem) {
+static void on_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
+                        struct arena *mem) {
 	struct owner *o = owner;
 	(void)mem;
 	must(o->open && o->texting && content->size == o->bytes && o->last == '\n' && (count == 1 || count == o->rcpts));

@@ -7,13 +7,14 @@
 #include "net/stream.h"
 #include "smtp/dsn.h"
 #include "smtp/reply.h"
-/* One SMTP or LMTP session, the server's half (RFC 5321, RFC 2033): words, their order, limits, line endings. Who may do
- * what is not decided here: it is asked of `ops`, which answer with replies. The session is stepped: a step consumes all
- * that has arrived, queues the replies, sends them in one write and never waits for the client.
+/* One SMTP or LMTP session, the server's half (RFC 5321, RFC 2033): words, their order, limits, line endings. Who may
+ * do what is not decided here: it is asked of `ops`, which answer with replies. The session is stepped: a step consumes
+ * all that has arrived, queues the replies, sends them in one write and never waits for the client.
  *
  *	struct smtp_server *s = smtp_server_new(stream, &params, &ops, owner);
- *	in the task's step: if (smtp_server_step(s, why) == SMTP_PARK) task_park(t, smtp_server_events(s), 0, smtp_server_deadline(s));
- *	                    else { smtp_server_free(&s); stream_close(&stream); task_end(t); }
+ *	in the task's step:
+ *		if (smtp_server_step(s, why) == SMTP_PARK) task_park(t, smtp_server_events(s), 0, smtp_server_deadline(s));
+ *		else { smtp_server_free(&s); task_end(t); stream_close(&stream); }
  *
  * Text given to ops is borrowed until they return. */
 struct smtp_server;
@@ -33,7 +34,8 @@ enum smtp_offer {
 	OFFER_DSN = 1 << 8,
 	OFFER_SMTPUTF8 = 1 << 9,
 	OFFER_CHUNKING = 1 << 10,
-	OFFER_USUAL = OFFER_PIPELINING | OFFER_SIZE | OFFER_STATUS_CODES | OFFER_8BITMIME | OFFER_DSN | OFFER_SMTPUTF8 | OFFER_CHUNKING,
+	OFFER_USUAL = OFFER_PIPELINING | OFFER_SIZE | OFFER_STATUS_CODES | OFFER_8BITMIME | OFFER_DSN | OFFER_SMTPUTF8 |
+	              OFFER_CHUNKING,
 };
 
 /* Constant while a session uses it. A limit of 0 means none, where that is said. Milliseconds, bytes. */
@@ -42,14 +44,14 @@ struct smtp_server_params {
 	bool lmtp;                    /* LHLO, and one reply for each recipient */
 	bool tls_wrapper;             /* TLS before the greeting (port 465) */
 	unsigned offer;               /* enum smtp_offer */
-	bool tls_required;            /* security level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
+	bool tls_required;            /* level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
 	bool auth_in_clear;           /* smtpd_tls_auth_only = no */
 	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
 	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
 	bool strict_paths;            /* strict_rfc821_envelopes */
 	bool strict_pipelining;       /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in) */
 	size_t line_limit;            /* of a command line, without its line end: line_length_limit, 2048 */
-	size_t text_line_limit;       /* of a line of a message, without its line end; 0: none (see body.h). Beyond: 554 5.6.0 */
+	size_t text_line_limit;       /* of a message's lines, without line end; 0: none (see body.h). Beyond: 554 5.6.0 */
 	uint64_t size_limit;          /* of a message, after un-dot-stuffing; 0: none */
 	unsigned recipient_limit;     /* accepted recipients of a message; above: 452 */
 	unsigned soft_error_limit;    /* from this many errors on every reply is late by error_delay */
@@ -59,9 +61,9 @@ struct smtp_server_params {
 	int64_t error_delay;          /* smtpd_error_sleep_time */
 	int64_t timeout;              /* smtpd_timeout: for one whole request to arrive, and for its reply to leave */
 	int64_t starttls_timeout;     /* for the handshake */
-	uint64_t min_data_rate;       /* smtpd_min_data_rate, bytes/s: each N message bytes prolong the deadline by N/rate s, up to timeout */
-	const char *const *forbidden; /* first words that end the session, NULL behind the last: smtpd_forbidden_commands; NULL: CONNECT GET POST.
-	                               * A line that starts with no letter always does. */
+	uint64_t min_data_rate;       /* smtpd_min_data_rate, bytes/s: N bytes of a message buy N/rate s, up to timeout */
+	const char *const *forbidden; /* smtpd_forbidden_commands, NULL behind the last: words that end the session. NULL:
+	                               * CONNECT GET POST. A line that starts with no letter, or like a header, always does */
 	const char *const *noop;      /* words treated as NOOP: smtpd_noop_commands; may be NULL */
 };
 /* Postfix's defaults: for tests, and to start from. host is not set. */
@@ -129,11 +131,12 @@ enum smtp_event {
 struct smtp_note {
 	enum smtp_event event;
 	const struct smtp_session *session;
-	const char *where;         /* Postfix's words: "CONNECT", "EHLO", "RCPT", "DATA content", "END-OF-MESSAGE", "UNKNOWN" */
+	const char *where;         /* Postfix's words: "CONNECT", "EHLO", "RCPT", "DATA", "END-OF-MESSAGE", "UNKNOWN" */
 	const struct smtp_reply *reply;
 	struct slice to, text;
 };
-/* The log line in Postfix's form, without "NOQUEUE: " or queue id; client is "name[address]". Level by smtp_note_level. */
+/* The log line in Postfix's form, without "NOQUEUE: " or queue id; client is "name[address]". Level by
+ * smtp_note_level. */
 struct buf;
 void smtp_note_add(struct buf *out, const struct smtp_note *note, struct slice client);
 enum log_level smtp_note_level(const struct smtp_note *note);
@@ -142,11 +145,11 @@ enum log_level smtp_note_level(const struct smtp_note *note);
  * Texts start without code and status: { 554, "5.7.1", "<c@d>: Relay access denied" }; several lines separated by LF.
  * 421 and 521 end the session after the reply, whoever gave them. ops is constant and shared. */
 struct smtp_server_ops {
-	/* 220 and the banner; 421 or 521: refused and gone; any other 4xx/5xx: refused, everything but QUIT gets 503. Asked after
-	 * the handshake in wrapper mode. */
+	/* 220 and the banner; 421 or 521: refused and gone; any other 4xx/5xx: refused, everything but QUIT gets 503.
+	 * Asked after the handshake in wrapper mode. */
 	struct smtp_reply (*connect)(void *owner, struct arena *mem);
-	/* Any code from 200 to 299 accepts (the text of the reply is the session's own). offer: what will be announced to this
-	 * client, set from params and the session's state; may be made less. NULL: all accepted. */
+	/* Any code from 200 to 299 accepts (the text of the reply is the session's own). offer: what will be announced
+	 * to this client, set from params and the session's state; may be made less. NULL: all accepted. */
 	struct smtp_reply (*helo)(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem);
 	/* 235: *login (in mem) is who it is. 454: cannot say now. 535: wrong. NULL: no AUTH. */
 	struct smtp_reply (*auth)(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem);
@@ -154,14 +157,16 @@ struct smtp_server_ops {
 	struct smtp_reply (*mail)(void *owner, const struct smtp_mail *mail, struct arena *mem);
 	/* 2xx accepts the recipient. */
 	struct smtp_reply (*rcpt)(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem);
-	/* At DATA or the first BDAT, with at least one recipient. 354 goes on; anything else refuses, the transaction stays. */
+	/* At DATA or the first BDAT, with at least one recipient. 354 goes on; anything else refuses, the transaction
+	 * stays. */
 	struct smtp_reply (*data_begin)(void *owner, struct arena *mem);
-	/* Some of the message: lines end with CRLF, dots are unstuffed, no NUL, no bare CR or LF. Pieces are cut anywhere.
-	 * What goes wrong (disk full) is told by data_end. */
+	/* Some of the message: lines end with CRLF, dots are unstuffed, no NUL, no bare CR or LF. Pieces are cut
+	 * anywhere. What goes wrong (disk full) is told by data_end. */
 	void (*data_bytes)(void *owner, struct slice bytes);
-	/* The message is whole: replies[0 … count-1] is to be set: one for SMTP, one for each accepted recipient, in order, for
-	 * LMTP. Only called for a message that keeps all rules; for another one, reset is. */
-	void (*data_end)(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem);
+	/* The message is whole: replies[0 … count-1] is to be set: one for SMTP, one for each accepted recipient, in
+	 * order, for LMTP. Only called for a message that keeps all rules; for another one, reset is. */
+	void (*data_end)(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
+	                 struct arena *mem);
 	void (*reset)(void *owner); /* the transaction is given up */
 	/* VRFY with OFFER_VRFY. NULL: 252. */
 	struct smtp_reply (*vrfy)(void *owner, struct slice what, struct arena *mem);
@@ -170,9 +175,10 @@ struct smtp_server_ops {
 	void (*note)(void *owner, const struct smtp_note *note);
 };
 
-/* The stream is borrowed and must be fresh, with room for max(line_limit, 12288) + 2 bytes of input (32 KiB serve well) and
- * for 16 KiB of output; for LMTP, 512 bytes more for each allowed recipient. */
-struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params, const struct smtp_server_ops *ops, void *owner) NONNULL_RESULT;
+/* The stream is borrowed and must be fresh, with room for max(line_limit, 12288) + 2 bytes of input (32 KiB serve
+ * well) and for 16 KiB of output; for LMTP, 512 bytes more for each allowed recipient. */
+struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_server_params *params,
+                                    const struct smtp_server_ops *ops, void *owner) NONNULL_RESULT;
 void smtp_server_free(struct smtp_server **s); /* gives an open transaction up with reset; notes nothing */
 
 enum smtp_next {

@@ -10,6 +10,7 @@
  * and is played twice: what stands together is sent in one write, and byte by byte. The outcome must be the same, unless the
  * dialogue is about who talks out of turn (WHOLE). */
 #include "smtp/server.test.h"
+#include <sys/epoll.h>
 
 #pragma GCC diagnostic ignored "-Woverride-init" /* settings of one dialogue over the usual ones */
 
@@ -190,7 +191,75 @@ static void test_dialogues(void **state) {
 	}
 }
 
+/* What dialogues cannot show: time, and amounts. */
+struct bench {
+	struct play p;
+	struct smtp_server_params params;
+};
+
+static void bench_open(struct bench *b, const char *name, const char *const lines[64]) {
+	int pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	b->params = usual;
+	b->params.junk_command_limit = 1000000;
+	b->p = (struct play){ .name = name, .fd = pair[1], .said = BUF(MIB(8)) };
+	b->p.owner = (struct owner){ .log = BUF(MIB(1)), .text = BUF(MIB(1)), .host = "mx.test" };
+	b->p.stream = stream_new(pair[0], KIB(32), KIB(64));
+	b->p.owner.server = smtp_server_new(b->p.stream, &b->params, &clear_ops, &b->p.owner);
+	play_step(&b->p, WAKE_CALL);
+	play_lines(&b->p, lines, 1000);
+}
+
+static void bench_close(struct bench *b) {
+	smtp_server_free(&b->p.owner.server);
+	stream_close(&b->p.stream);
+	close(b->p.fd);
+	buf_done(&b->p.said);
+	buf_done(&b->p.owner.log);
+	buf_done(&b->p.owner.text);
+}
+
+/* Only whole commands and the bytes of a message buy time, and the latter no more than they are worth. */
+static void test_slow_client(void **state) {
+	(void)state;
+	struct bench b;
+	bench_open(&b, "slow", (const char *const[64]){ HELLO, MAIL_A, RCPT_C });
+	int64_t before = smtp_server_deadline(b.p.owner.server);
+	play_send(&b.p, S("DAT"), 1);
+	assert_int_equal(smtp_server_deadline(b.p.owner.server), before);
+	play_send(&b.p, S("A\r\n"), 1);
+	before = smtp_server_deadline(b.p.owner.server);
+	usleep(30000);
+	play_send(&b.p, S("12345"), 1); /* at 500 bytes a second */
+	assert_int_equal(smtp_server_deadline(b.p.owner.server), before + 10);
+	bench_close(&b);
+}
+
+/* Who sends much and reads nothing is not read from; who sends much is not the only one. */
+static void test_greedy_client(void **state) {
+	(void)state;
+	struct bench b;
+	bench_open(&b, "greedy", (const char *const[64]){ HELLO });
+	static const char rsets[] = "RSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\nRSET\r\n";
+	size_t sent = 0, blocked = 0, yielded = 0, heard = 0;
+	for (int i = 0; i < 100000 && heard < 8 * 2000; i++) {
+		if (sent < 8 * 2000 && send(b.p.fd, rsets, sizeof rsets - 1, MSG_DONTWAIT) > 0) sent += 8;
+		if (sent < 8 * 2000 && i % 64 != 0) continue;
+		assert_int_equal(smtp_server_step(b.p.owner.server, WAKE_IO), SMTP_PARK);
+		blocked += smtp_server_events(b.p.owner.server) == EPOLLOUT;
+		yielded += smtp_server_deadline(b.p.owner.server) == 0;
+		if (i % 1000 != 0) continue;
+		play_listen(&b.p);
+		heard = b.p.said.len / strlen("250 2.0.0 Ok\r\n");
+	}
+	assert_int_equal(heard, 8 * 2000);
+	assert_true(blocked > 0 && yielded > 0);
+	bench_close(&b);
+}
+
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_dialogues) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dialogues), cmocka_unit_test(test_slow_client), cmocka_unit_test(test_greedy_client),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

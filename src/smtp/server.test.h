@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Plays dialogues (see server.test.c) against a session whose owner writes down what it is asked and decides by name: what
- * starts with "no" is refused. */
+/* Plays dialogues (see server.test.c) against a session whose owner writes down what it is asked and decides by
+ * name: what starts with "no" is refused. */
 #include "smtp/server.h"
 #include <setjmp.h>
 #include <sys/socket.h>

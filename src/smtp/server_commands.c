@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of commands is the whole truth about when each is allowed; handlers check what only they know, act, and answer
- * with a value. */
+/* The table of commands is the whole truth about when each is allowed; handlers check what only they know, act, and
+ * answer with a value. */
 #include "smtp/command.h"
 #include "smtp/server_private.h"
 
@@ -37,16 +37,18 @@ static void set_text(char **at, struct slice *view, struct slice text) {
 static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	static const struct { unsigned offer; const char *line; } keywords[] = {
 		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
-		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS }, { OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" },
-		{ OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" }, { OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
+		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS },
+		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" }, { OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
+		{ OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
 	};
 	AUTO_BUF struct buf text = BUF(KIB(2));
 	buf_addf(&text, "%s", s->params->host);
 	for (size_t i = 0; i < LEN(keywords); i++) {
 		if ((s->offer & keywords[i].offer) == 0) continue;
 		buf_addf(&text, "\n%s", keywords[i].line);
-		if (keywords[i].offer == OFFER_SIZE && s->params->size_limit != 0) buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
-		if (keywords[i].offer == OFFER_AUTH && s->params->auth_equals) buf_addf(&text, "\nAUTH=" SASL_MECHANISMS);
+		bool is_size = keywords[i].offer == OFFER_SIZE, is_auth = keywords[i].offer == OFFER_AUTH;
+		if (is_size && s->params->size_limit != 0) buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
+		if (is_auth && s->params->auth_equals) buf_addf(&text, "\nAUTH=" SASL_MECHANISMS);
 	}
 	return smtp_reply(250, NULL, arena_slice(&s->mem, buf_slice(&text)));
 }
@@ -86,8 +88,8 @@ static struct smtp_reply do_starttls(struct smtp_server *s, struct slice args) {
 	(void)args;
 	if (s->facts.tls != NULL) return smtp_reply(554, "5.5.1", S("Error: TLS already active"));
 	if ((server_offer(s) & OFFER_STARTTLS) == 0) return smtp_reply(502, "5.5.1", S("Error: command not implemented"));
-	/* Clear text behind STARTTLS was put there by somebody who wants it to be taken for encrypted (CVE-2011-0411). It is
-	 * never read, whatever strict_pipelining says. */
+	/* Clear text behind STARTTLS was put there by somebody who wants it to be taken for encrypted (CVE-2011-0411).
+	 * It is never read, whatever strict_pipelining says. */
 	if (stream_has_input(s->stream)) {
 		server_last(s);
 		return smtp_reply(554, "5.5.0", S("Error: SMTP protocol synchronization"));
@@ -154,8 +156,9 @@ static struct smtp_reply auth_go(struct smtp_server *s, struct slice response) {
 
 static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	bool known = s->ops->auth != NULL && (s->params->offer & OFFER_AUTH) != 0;
+	bool usable = (server_offer(s) & OFFER_AUTH) != 0;
 	if (!known) return smtp_reply(503, "5.5.1", S("Error: authentication not enabled"));
-	if ((server_offer(s) & OFFER_AUTH) == 0) return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
+	if (!usable) return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
 	if (s->facts.login.len != 0) return smtp_reply(503, "5.5.1", S("Error: already authenticated"));
 	struct slice mechanism = command_word(&args), initial = command_word(&args);
 	if (mechanism.len == 0 || command_word(&args).len != 0) return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
@@ -273,7 +276,9 @@ static bool is_forbidden(const struct smtp_server *s, struct slice word) {
 
 bool server_out_of_turn(struct smtp_server *s) {
 	if (!stream_has_input(s->stream)) return false;
-	if (!s->talked_out_of_turn) server_note(s, SMTP_PIPELINING, NULL, S(""), server_printable(s, stream_peek(s->stream)));
+	if (!s->talked_out_of_turn) {
+		server_note(s, SMTP_PIPELINING, NULL, S(""), server_printable(s, stream_peek(s->stream)));
+	}
 	s->talked_out_of_turn = true;
 	if (!s->params->strict_pipelining || s->facts.login.len != 0) return false;
 	server_answer(s, smtp_reply(554, "5.5.0", S("Error: SMTP protocol synchronization")));
@@ -285,13 +290,17 @@ bool server_out_of_turn(struct smtp_server *s) {
 static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_command *c, struct slice args) {
 	const struct smtp_server_params *p = s->params;
 	unsigned rules = c->rules;
-	if (c->run == NULL || (rules & (p->lmtp ? SMTP_ONLY : LMTP_ONLY)) != 0) return smtp_reply(500, "5.5.2", S("Error: command not recognized"));
+	bool foreign = c->run == NULL || (rules & (p->lmtp ? SMTP_ONLY : LMTP_ONLY)) != 0;
+	bool in_clear = p->tls_required && s->facts.tls == NULL && (rules & BEFORE_TLS) == 0;
+	bool not_greeted = (p->helo_required || p->lmtp) && s->facts.helo.len == 0 && (rules & GREETED) != 0;
+	bool wordy = (rules & NO_WORDS) != 0 && slice_trim(args).len != 0;
+	if (foreign) return smtp_reply(500, "5.5.2", S("Error: command not recognized"));
 	if (s->refused && c->run != do_quit) return smtp_reply(503, "5.7.0", S("Error: access denied"));
-	if (p->tls_required && s->facts.tls == NULL && (rules & BEFORE_TLS) == 0) return smtp_reply(530, "5.7.0", S("Must issue a STARTTLS command first"));
-	if ((rules & GREETED) != 0 && s->facts.helo.len == 0 && (p->helo_required || p->lmtp))
-		return smtp_reply(503, "5.5.1", p->lmtp ? S("Error: send LHLO first") : S("Error: send HELO/EHLO first"));
-	if ((rules & NO_TX) != 0 && s->in_tx) return smtp_reply(503, "5.5.1", S("Error: MAIL transaction in progress"));
-	if ((rules & NO_WORDS) != 0 && slice_trim(args).len != 0) return smtp_reply_fmt(&s->mem, 501, "5.5.4", "Syntax: %.*s", SLICE_ARG(c->word));
+	if (in_clear) return smtp_reply(530, "5.7.0", S("Must issue a STARTTLS command first"));
+	if (not_greeted && p->lmtp) return smtp_reply(503, "5.5.1", S("Error: send LHLO first"));
+	if (not_greeted) return smtp_reply(503, "5.5.1", S("Error: send HELO/EHLO first"));
+	if (s->in_tx && (rules & NO_TX) != 0) return smtp_reply(503, "5.5.1", S("Error: MAIL transaction in progress"));
+	if (wordy) return smtp_reply_fmt(&s->mem, 501, "5.5.4", "Syntax: %.*s", SLICE_ARG(c->word));
 	return (struct smtp_reply){ 0 };
 }
 
@@ -322,15 +331,14 @@ static struct smtp_reply malformed(struct smtp_server *s, struct slice line, str
 
 void server_line(struct smtp_server *s, struct slice line) {
 	struct slice args = line, word = command_word(&args);
-	s->command = find(word);
-	s->counts[s->command].all++;
-	s->where = commands[s->command].word.at;
 	if (word.len != 0 && is_among(s->params->noop, word)) {
-		s->command = NO_COMMAND;
 		if (++s->junk > s->params->junk_command_limit) s->facts.errors++;
 		server_answer(s, ok());
 		return;
 	}
+	s->command = find(word);
+	s->counts[s->command].all++;
+	s->where = commands[s->command].word.at;
 	if (word.len != 0 && commands[s->command].run == NULL && is_forbidden(s, word)) {
 		server_note(s, SMTP_FORBIDDEN, NULL, S(""), server_printable(s, line));
 		s->command = NO_COMMAND;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One message: MAIL, RCPT, and DATA or BDAT (RFC 5321 §3.3, RFC 3030). A message that breaks a rule is read to its end all
- * the same: the replies must stay in step with what the client sends. */
+/* One message: MAIL, RCPT, and DATA or BDAT (RFC 5321 §3.3, RFC 3030). A message that breaks a rule is read to its
+ * end all the same: the replies must stay in step with what the client sends. */
 #include "smtp/command.h"
 #include "smtp/server_private.h"
 
@@ -26,7 +26,8 @@ struct smtp_reply server_mail(struct smtp_server *s, struct slice args) {
 	struct smtp_reply r = command_mail(arena_slice(&s->tx, args), p, s->offer, &s->tx, &s->mail);
 	if (r.code != 0) return r;
 	s->facts.mail = &s->mail;
-	if (p->size_limit != 0 && s->mail.size > p->size_limit) r = smtp_reply(552, "5.3.4", S("Message size exceeds fixed limit"));
+	bool too_big = p->size_limit != 0 && s->mail.size > p->size_limit;
+	if (too_big) r = smtp_reply(552, "5.3.4", S("Message size exceeds fixed limit"));
 	else r = s->ops->mail(s->owner, &s->mail, &s->mem);
 	server_reject(s, &r, S(""));
 	s->in_tx = smtp_reply_ok(&r);
@@ -92,7 +93,9 @@ static struct smtp_reply refusal(struct smtp_server *s) {
 	static const char *const bare[] = { [BODY_BARE_LF] = "bare <LF>", [BODY_BARE_CR] = "bare <CR>", [BODY_NUL] = "<NUL>" };
 	enum body_fault fault = s->body.fault;
 	if (fault == BODY_TOO_BIG) return smtp_reply(552, "5.3.4", S("Error: message file too big"));
-	if (fault == BODY_LONG_LINE) return smtp_reply_fmt(&s->mem, 554, "5.6.0", "Error: line longer than %zu bytes", s->params->text_line_limit);
+	if (fault == BODY_LONG_LINE) {
+		return smtp_reply_fmt(&s->mem, 554, "5.6.0", "Error: line longer than %zu bytes", s->params->text_line_limit);
+	}
 	return smtp_reply_fmt(&s->mem, 550, "5.5.2", "%s Error: %s received", s->params->host, bare[fault]);
 }
 
@@ -126,7 +129,7 @@ static void message_end(struct smtp_server *s) {
 	size_t count = reply_count(s);
 	struct smtp_reply *replies = arena_array(&s->mem, count, sizeof *replies);
 	for (size_t i = 0; i < count; i++) replies[i] = smtp_reply(451, "4.3.0", S("Error: queue file write error"));
-	struct smtp_content content = { .size = s->body.size, .longest_line = s->body.longest, .eight_bit = s->body.eight_bit };
+	struct smtp_content content = { s->body.size, s->body.longest, s->body.eight_bit };
 	s->in_tx = false; /* data_end is the end of it for the owner */
 	s->ops->data_end(s->owner, &content, replies, count, &s->mem);
 	bool accepted = false;
@@ -154,7 +157,9 @@ bool server_data(struct smtp_server *s) {
 /* Why this chunk is to be thrown away; code 0: it is not. */
 static struct smtp_reply chunk_refusal(struct smtp_server *s) {
 	uint64_t n = s->chunk_left;
-	if (s->chunk_failed) return smtp_reply_fmt(&s->mem, 551, "5.0.0", "Discarded %llu bytes after earlier error", (unsigned long long)n);
+	if (s->chunk_failed) {
+		return smtp_reply_fmt(&s->mem, 551, "5.0.0", "Discarded %llu bytes after earlier error", (unsigned long long)n);
+	}
 	if (n == 0 && !s->chunk_last) return smtp_reply(551, "5.7.1", S("Null BDAT request"));
 	if (!s->chunked) {
 		struct smtp_reply r = begin(s, false);
@@ -169,7 +174,8 @@ static struct smtp_reply chunk_refusal(struct smtp_server *s) {
 struct smtp_reply server_bdat(struct smtp_server *s, struct slice args) {
 	/* where a chunk is not understood, its bytes would be taken for commands: hang up */
 	if ((s->offer & OFFER_CHUNKING) == 0) return smtp_reply(521, "5.5.1", S("Error: command not implemented"));
-	if (!command_bdat(args, &s->chunk_left, &s->chunk_last)) return smtp_reply(521, "5.5.4", S("Syntax: BDAT count [LAST]"));
+	bool clear = command_bdat(args, &s->chunk_left, &s->chunk_last);
+	if (!clear) return smtp_reply(521, "5.5.4", S("Syntax: BDAT count [LAST]"));
 	s->chunk_size = s->chunk_left;
 	s->late = chunk_refusal(s);
 	if (s->late.code == 421 || s->late.code == 521) return TAKE_REPLY(s->late);

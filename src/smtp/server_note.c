@@ -11,7 +11,8 @@ static void add_reject(struct buf *out, const struct smtp_note *n, struct slice 
 	if (n->to.len != 0) buf_addf(out, " to=<%.*s>", SLICE_ARG(n->to));
 	buf_addf(out, " proto=%s", s->proto);
 	if (s->helo.len != 0) buf_addf(out, " helo=<%.*s>", SLICE_ARG(s->helo));
-	if (s->login.len != 0) buf_addf(out, " sasl_method=%.*s sasl_username=%.*s", SLICE_ARG(s->mechanism), SLICE_ARG(s->login));
+	if (s->login.len == 0) return;
+	buf_addf(out, " sasl_method=%.*s sasl_username=%.*s", SLICE_ARG(s->mechanism), SLICE_ARG(s->login));
 }
 
 /* What stands behind "authentication failed: " in the reply is the reason. */

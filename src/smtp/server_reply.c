@@ -8,8 +8,9 @@ enum {
 	PRINTABLE_MAX = 100,
 };
 
-void server_note(struct smtp_server *s, enum smtp_event event, const struct smtp_reply *reply, struct slice to, struct slice text) {
-	struct smtp_note n = { .event = event, .session = &s->facts, .where = s->where, .reply = reply, .to = to, .text = text };
+void server_note(struct smtp_server *s, enum smtp_event event, const struct smtp_reply *reply, struct slice to,
+                 struct slice text) {
+	struct smtp_note n = { event, &s->facts, s->where, reply, to, text };
 	(s->ops->note)(s->owner, &n); /* the brackets keep the macro of log.h away */
 }
 
@@ -54,9 +55,11 @@ void server_note_end(struct smtp_server *s) {
 
 static void queue_line(struct smtp_server *s, const struct smtp_reply *r, struct slice line, bool more) {
 	char room[REPLY_LINE_MAX];
-	int lead = snprintf(room, sizeof room, "%d%c%s%s", r->code, more ? '-' : ' ', r->status, r->status[0] != '\0' ? " " : "");
-	size_t len = (size_t)lead;
-	for (size_t i = 0; i < line.len && len < sizeof room - 2; i++) room[len++] = ascii_control(line.at[i]) ? '?' : line.at[i];
+	const char *gap = r->status[0] != '\0' ? " " : "";
+	size_t len = (size_t)snprintf(room, sizeof room, "%d%c%s%s", r->code, more ? '-' : ' ', r->status, gap);
+	for (size_t i = 0; i < line.len && len < sizeof room - 2; i++) {
+		room[len++] = ascii_control(line.at[i]) ? '?' : line.at[i];
+	}
 	memcpy(room + len, "\r\n", 2);
 	stream_put(s->stream, slice_from(room, len + 2));
 }
@@ -87,7 +90,8 @@ void server_answer(struct smtp_server *s, struct smtp_reply r) {
 	if (r.code >= 400) s->facts.errors++;
 	if (r.code < 300 || r.code >= 400) s->command = NO_COMMAND;
 	set_deadline(s);
-	if (s->facts.errors >= s->params->soft_error_limit && s->params->error_delay > 0) s->held_until = deadline_in(s->params->error_delay);
+	bool tiresome = s->facts.errors >= s->params->soft_error_limit && s->params->error_delay > 0;
+	if (tiresome) s->held_until = deadline_in(s->params->error_delay);
 	if (r.code == 421 || r.code == 521) server_last(s);
 	arena_reset(&s->mem);
 }

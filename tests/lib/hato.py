@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An instance of hato in a folder and on ports of its own, made and driven as any operator would: main.cf, master.cf and
 the command line. Nothing here knows what is inside."""
-import contextlib, email, imaplib, os, re, smtplib, socket, subprocess
+import contextlib, email, glob, imaplib, os, re, smtplib, socket, subprocess
 from around import *
 
 AUTH = '-o smtpd_sasl_auth_enable=yes'
@@ -22,6 +22,11 @@ class Instance:
         self.services, self.networks = dict(services), networks
         self.ports = {name: (ports or {}).get(name) or free_port(address) for name in services}
         self.prefix = []   # a command to run hato under, as nsenter
+        self.env = dict(os.environ)
+        if SLOW > 1:       # a daemon's stderr is nobody's: sanitizers write files, whichever user they run as
+            os.chmod(self.folder, 0o1777)
+            for name in ('ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS'):
+                self.env[name] = f'{self.env.get(name, "")}:detect_leaks=0:log_path={self.folder}/sanitizer'
         self.extra_main = main
         self.configure()
 
@@ -47,7 +52,7 @@ class Instance:
 
     def hato(self, *args, input=None, check=True, seconds=60):
         done = subprocess.run([*self.prefix, HATO, '-c', self.folder, *args], input=input, capture_output=True, text=True,
-                              timeout=seconds * SLOW, errors='replace', stdin=None if input is not None else subprocess.DEVNULL)
+                              timeout=seconds * SLOW, errors='replace', env=self.env, stdin=None if input is not None else subprocess.DEVNULL)
         assert not check or done.returncode == 0, f'hato {" ".join(args)}: exit {done.returncode}: {done.stderr}{done.stdout}'
         return done
 
@@ -61,6 +66,24 @@ class Instance:
 
     def stop(self, check=True):
         return self.hato('stop', check=check)
+
+    def finish(self):
+        """Stops it, whatever state it is in, and returns what was not in order: [] is good."""
+        problems = []
+        if self.pids():
+            try:
+                self.stop()
+            except Exception as e:
+                problems.append(str(e))
+        left = self.pids()
+        if left:
+            problems.append(f'processes left after stop: {[(p, processes().get(p)) for p in left]}')
+            kill(left)
+        for report in sorted(glob.glob(self.folder + '/sanitizer.*'))[:3]:
+            with open(report, errors='replace') as f:
+                problems.append(f.read(3000))
+        problems += re.findall(r'^.*fatal: cannot be: .*$', self.log(), re.M)[:3]
+        return problems
 
     # processes
 
@@ -151,6 +174,19 @@ class Instance:
         """The first delivery report in the mailbox: (message, text of its parts)."""
         m = self.wait_message(user, lambda m: m.get_content_type() == 'multipart/report', seconds)
         return m, m.as_string()
+
+
+@contextlib.contextmanager
+def running(folder, *accounts, **options):
+    """An instance for all the stories of a file: with running(folder, 'ann@example.test', host=…) as server: …"""
+    instance = Instance(folder, **options)
+    for address in accounts:
+        instance.account(address)
+    try:
+        yield instance.start()
+    finally:
+        problems = instance.finish()
+    assert not problems, '\n'.join(problems)
 
 
 class Dialogue:

@@ -3,6 +3,7 @@
 import imaplib, os, pty, re, select, ssl, subprocess, time, mailbox
 import pytest
 from around import *
+from hato import running
 
 pytestmark = pytest.mark.core
 ANN, BOB = 'ann@example.test', 'bob@example.test'
@@ -15,13 +16,9 @@ def certificate(folder):
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    import hato
     folder = tmp_path_factory.mktemp('clients')
-    instance = hato.Instance(folder, main=certificate(folder))  # clients that check names check "localhost"
-    for address in (ANN, BOB):
-        instance.account(address)
-    yield instance.start()
-    instance.stop()
+    with running(folder, ANN, BOB, main=certificate(folder)) as instance:  # clients that check names check "localhost"
+        yield instance
 
 
 @pytest.fixture

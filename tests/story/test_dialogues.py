@@ -4,6 +4,7 @@ own; what counts is the kind of answer, and that nothing is delivered which shou
 import glob, os, re
 import pytest
 from around import TOP
+from hato import running
 
 FILES = sorted(glob.glob(TOP + '/tests/data/smtp-dialogues/*.cmy'))
 # A stranger who speaks HTTP may be told off or hung up on, and so may one who smuggles.
@@ -12,18 +13,15 @@ ALSO = {'wrong_proto': (0, 221, 421), 'line_too_long': (0, 421)}
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    import hato
-    instance = hato.Instance(tmp_path_factory.mktemp('dialogues'), 'testserver', 'message_size_limit = 1048576')
-    instance.account('user@testserver', 'secretpassword')
-    yield instance.start()
-    instance.stop()
+    with running(tmp_path_factory.mktemp('dialogues'), 'user@testserver', host='testserver', main='message_size_limit = 1048576') as instance:
+        yield instance
 
 
 @pytest.mark.core
 @pytest.mark.parametrize('path', FILES, ids=[os.path.basename(f)[:-4] for f in FILES])
 def test_dialogue(server, path):
     name = os.path.basename(path)[:-4]
-    before = len(server.messages('user@testserver', password='secretpassword'))
+    before = len(server.messages('user@testserver'))
     talk, unread = None, None
     with open(path) as f:
         for line in f.read().splitlines():
@@ -44,7 +42,7 @@ def test_dialogue(server, path):
                 if '5.5.2' in line:
                     assert '5.5.2' in text or code == 552  # too large is a good reason, too
     talk.close()
-    after = server.messages('user@testserver', password='secretpassword')
+    after = server.messages('user@testserver')
     assert len(after) - before == (name == 'data_dot_stuffing')
     if name == 'data_dot_stuffing':
         assert after[-1].get_payload().splitlines() == ['Muahahahaha', '', '.x', '', '.', '', 'This is stuffy.', '']

@@ -3,6 +3,7 @@
 import imaplib, re, socket, threading, time
 import pytest
 from around import *
+from hato import running
 
 pytestmark = pytest.mark.core
 ANN, BOB = 'ann@example.test', 'bob@example.test'
@@ -10,12 +11,8 @@ ANN, BOB = 'ann@example.test', 'bob@example.test'
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    import hato
-    instance = hato.Instance(tmp_path_factory.mktemp('imap'))
-    for address in (ANN, BOB):
-        instance.account(address)
-    yield instance.start()
-    instance.stop()
+    with running(tmp_path_factory.mktemp('imap'), ANN, BOB) as instance:
+        yield instance
 
 
 class Imap:

@@ -3,6 +3,7 @@
 import base64, re, smtplib, ssl, time
 import pytest
 from around import *
+from hato import running
 
 pytestmark = pytest.mark.core
 ANN, BOB, STRANGER = 'ann@example.test', 'bob@example.test', 'stranger@else.test'
@@ -11,13 +12,9 @@ ANN, BOB, STRANGER = 'ann@example.test', 'bob@example.test', 'stranger@else.test
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
     """One instance for all the small cases; nobody is in mynetworks."""
-    import hato
-    instance = hato.Instance(tmp_path_factory.mktemp('smtp'), networks='10.255.255.0/24',
-                             main='message_size_limit = 200000\nrecipient_delimiter = +')
-    for address in (ANN, BOB):
-        instance.account(address)
-    yield instance.start()
-    instance.stop()
+    with running(tmp_path_factory.mktemp('smtp'), ANN, BOB,
+                      main='message_size_limit = 200000\nrecipient_delimiter = +', networks='10.255.255.0/24') as instance:
+        yield instance
 
 
 @pytest.fixture

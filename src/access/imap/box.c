@@ -188,8 +188,8 @@ static int take_recent(struct db_conn *tx, void *arg) {
 
 static int count_recent(struct db_conn *c, const struct mailbox *m, uint32_t from, uint32_t *count) {
 	AUTO_BUF struct buf uids = BUF(NEWS_LIMIT);
-	*count = 0;
-	if (from >= m->uidnext) return 0;
+	*count = from <= 1 ? (uint32_t)m->exists : 0;
+	if (from <= 1 || from >= m->uidnext) return 0;
 	int r = store_uids(c, m->box, from, &uids);
 	if (r == 0) *count = (uint32_t)(uids.len / sizeof(uint32_t));
 	return r;
