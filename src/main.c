@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/base.h"
+/* One binary for everything: master starts it again as each of the other processes. */
+#include "cli/cli.h"
+#include "role/boot.h"
 
-int main(void) {
-	return 0;
+#include <sysexits.h>
+
+int main(int argc, char **argv) {
+	if (argc < 3 || strcmp(argv[1], "--role") != 0) return cli_main(argc, argv);
+	const struct role *role = role_find(slice_of(argv[2]));
+	return role != NULL ? role_main(role) : EX_USAGE;
 }

@@ -3,16 +3,14 @@
 #include "role/master.h"
 #include "base/fail.h"
 #include "net/file.h"
-#include "role/child.h"
+#include "role/data.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <sysexits.h>
@@ -32,13 +30,11 @@ struct master {
 	struct child children[CHILDREN];
 };
 
-static const char *const child_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge" };
-
 static struct round round_of(const struct master *m) {
 	struct round r = { .conf = m->conf, .dir = m->dir, .conf_dir = m->conf_dir, .listening = &m->listening, .identities = &m->identities,
 		           .log = &m->log, .control_listener = m->control_listener, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins,
 		           .foreground = m->foreground };
-	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = child_users[i];
+	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
 }
 
@@ -93,24 +89,6 @@ static int read_logins(struct master *m) {
 
 /* The data folder. */
 
-static int make_dir(struct master *m, const char *name, mode_t mode, size_t owner) {
-	AUTO_BUF struct buf path = BUF(PATH_MAX);
-	buf_addf(&path, "%s%s%s", m->dir, name[0] != '\0' ? "/" : "", name);
-	const char *p = buf_text(&path);
-	if (file_make_dir(p, mode) < 0) return -1;
-	struct passwd *pw = m->own_users && owner < CHILDREN ? getpwnam(child_users[owner]) : NULL;
-	if (pw != NULL && chown(p, pw->pw_uid, pw->pw_gid) != 0) return fail_errno("%s", p);
-	return 0;
-}
-
-static int make_dirs(struct master *m) {
-	/* core owns the folder itself: its database lives there */
-	if (make_dir(m, "", 0711, CHILD_CORE) < 0 || make_dir(m, "run", 0755, CHILDREN) < 0 || make_dir(m, "vault", 0700, CHILD_VAULT) < 0 ||
-	    make_dir(m, "spool", 0700, CHILD_EDGE) < 0)
-		return fail_add("data_directory");
-	return 0;
-}
-
 static int take_lock(struct master *m) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/run/lock", m->dir);
@@ -135,22 +113,15 @@ static int write_pid(struct master *m) {
 
 /* Separate users are used when they exist, and when they can get at the data. */
 static void choose_users(struct master *m) {
-	m->own_users = geteuid() == 0;
-	for (size_t i = 0; i < CHILDREN; i++) m->own_users = m->own_users && getpwnam(child_users[i]) != NULL;
-	for (char *p = strchr(m->dir + 1, '/'); m->own_users && p != NULL; p = strchr(p + 1, '/')) {
-		struct stat st;
-		*p = '\0';
-		if (stat(m->dir, &st) == 0 && (st.st_mode & S_IXOTH) == 0) m->own_users = false;
-		*p = '/';
-	}
+	m->own_users = data_users_apart(m->dir);
 	if (geteuid() == 0 && !m->own_users)
 		fprintf(stderr, "hato start: warning: everything runs as root: users %s, %s, %s and %s do not exist, or cannot reach %s "
 		                "(create them with useradd --system, and let others pass through the folders above)\n",
-		        child_users[0], child_users[1], child_users[2], child_users[3], m->dir);
+		        data_users[0], data_users[1], data_users[2], data_users[3], m->dir);
 }
 
 static int open_all(struct master *m) {
-	if (make_dirs(m) < 0) return EX_CANTCREAT;
+	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
 	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that can be known before the server starts, told at once. What is only worth a second look is a warning. */
+#include "base/clock.h"
+#include "base/fail.h"
+#include "cli/inside.h"
+#include "net/tls.h"
+#include "role/identity.h"
+#include "role/listen.h"
+#include "role/master.h"
+
+#include <sysexits.h>
+
+enum { EXPIRY_WARNING_S = 14 * 86400 };
+
+static void put_problem(const struct problem *p) {
+	static const char *const colours[] = { "", "\033[33m", "\033[31m" };
+	AUTO_BUF struct buf line = BUF(KIB(16));
+	problem_line(&line, p);
+	struct slice text = buf_slice(&line);
+	size_t word = slice_find(text, ':');
+	bool colour = terminal_colours(STDERR_FILENO) && p->level != PROBLEM_INFO;
+	fprintf(stderr, "%s%.*s%s%.*s\n", colour ? colours[p->level] : "", (int)word, text.at, colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
+}
+
+/* Nobody means the defaults when they name a folder that is not there. */
+static bool folder_missing(const struct cli *cli) {
+	return strcmp(cli->conf_dir, "/etc/hato") != 0 && access(cli->conf_dir, F_OK) != 0;
+}
+
+static int load(const struct cli *cli, struct conf **out) {
+	if (folder_missing(cli)) return complain(cli, EX_NOINPUT, "%s: %s (-c names the folder with main.cf and master.cf)", cli->conf_dir, strerror(errno));
+	int r = conf_load(&(struct conf_options){ .dir = cli->conf_dir }, out);
+	return r < 0 ? complain(cli, EX_NOINPUT, "%s", fail_text()) : r == CONF_REFUSED ? EX_CONFIG : EX_OK;
+}
+
+int load_conf(const struct cli *cli, enum problem_level least, struct conf **out) {
+	size_t n = 0, errors = 0;
+	int code = load(cli, out);
+	if (code == EX_NOINPUT) return code;
+	const struct problem *p = conf_problems(*out, &n);
+	for (size_t i = 0; i < n; i++) {
+		errors += p[i].level == PROBLEM_ERROR;
+		if (p[i].level >= least) put_problem(&p[i]);
+	}
+	if (code == EX_CONFIG) complain(cli, code, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
+	return code;
+}
+
+int find_data(const struct cli *cli, const char **dir, struct conf **keep) {
+	int code = load(cli, keep);
+	if (code == EX_NOINPUT) return code;
+	*dir = conf_text(conf_main(*keep), SET_data_directory).at;
+	return **dir == '/' ? EX_OK : complain(cli, EX_CONFIG, "data_directory = %s: must be an absolute path", *dir);
+}
+
+/* The checks. Each counts what it finds. */
+
+struct checking {
+	const struct cli *cli;
+	const struct conf *conf;
+	const char *data;
+	bool running;
+	size_t errors, warnings;
+};
+
+static void found(struct checking *c, enum problem_level level, const char *format, ...) PRINTF_LIKE(3, 4);
+static void found(struct checking *c, enum problem_level level, const char *format, ...) {
+	AUTO_BUF struct buf text = BUF(KIB(16));
+	va_list args;
+	va_start(args, format);
+	buf_addv(&text, format, args);
+	va_end(args);
+	struct problem p = { .level = level, .text = buf_slice(&text) };
+	put_problem(&p);
+	c->errors += level == PROBLEM_ERROR;
+	c->warnings += level == PROBLEM_WARNING;
+}
+
+static void check_data(struct checking *c) {
+	if (c->data[0] != '/') {
+		found(c, PROBLEM_ERROR, "data_directory = %s: must be an absolute path", c->data);
+		return;
+	}
+	AUTO_FREE char *above = mem_text(c->data);
+	char *slash = above;
+	while (access(above, F_OK) != 0 && errno == ENOENT && (slash = strrchr(above, '/')) != NULL && slash != above) *slash = '\0';
+	if (access(slash == above && above[0] != '/' ? "/" : above, W_OK | X_OK) == 0) return;
+	if (c->running && geteuid() != 0) found(c, PROBLEM_INFO, "data_directory = %s: belongs to the server's users (run this as root to see all)", c->data);
+	else found(c, PROBLEM_ERROR, "data_directory: %s: %s", above, strerror(errno));
+}
+
+static void check_names(struct checking *c, struct slice names, int64_t ends) {
+	struct slice host = conf_text(conf_main(c->conf), SET_myhostname), rest = names, parent = slice_skip(host, slice_find(host, '.'));
+	bool fits = false;
+	for (struct slice name; (name = slice_word(&rest, " ")).len != 0;)
+		fits = fits || slice_same(name, host) || (slice_starts(name, S("*.")) && slice_same(slice_skip(name, 1), parent));
+	if (!fits)
+		found(c, PROBLEM_WARNING, "the certificate is for %.*s, and not for myhostname = %.*s: mail programs will complain", SLICE_ARG(names), SLICE_ARG(host));
+	if (ends - wall_s() < EXPIRY_WARNING_S)
+		found(c, PROBLEM_WARNING, "the certificate for %.*s ends in %lld days", SLICE_ARG(names), (long long)((ends - wall_s()) / 86400));
+}
+
+/* Only certificates that are set: looking for the self-signed one would make it. */
+static void check_certificates(struct checking *c) {
+	const struct conf_view *v = conf_main(c->conf);
+	size_t n;
+	conf_list(v, SET_smtpd_tls_chain_files, &n);
+	if (n == 0 && conf_text(v, SET_smtpd_tls_cert_file).len == 0) {
+		found(c, PROBLEM_INFO, "no certificate is set: hato signs one itself, which mail programs ask about (smtpd_tls_chain_files)");
+		return;
+	}
+	struct identities all;
+	if (identities_load(c->conf, c->data, &all) < 0) {
+		found(c, PROBLEM_ERROR, "%s", fail_text());
+		return;
+	}
+	for (size_t i = 0; i < all.count; i++) {
+		AUTO_BUF struct buf names = BUF(KIB(64));
+		int64_t ends;
+		if (tls_cert_facts(slice_of(all.at[i].chain), &ends, &names) == 0 && i == 0) check_names(c, buf_slice(&names), ends);
+	}
+	identities_done(&all);
+}
+
+/* Takes the ports for a moment; when the server runs they are taken, by the right one. */
+static void check_ports(struct checking *c) {
+	struct listening listening = { 0 };
+	if (c->running) return;
+	if (listening_open(c->conf, NULL, &listening) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
+	else if (listening.count == 0) found(c, PROBLEM_WARNING, "no service listens (master.cf)");
+	listening_close(&listening);
+}
+
+int run_check(struct cli *cli) {
+	AUTO_CONF struct conf *conf = NULL;
+	if (cli->count != 0) return usage_error(cli, cli->args[0]);
+	int code = load_conf(cli, PROBLEM_INFO, &conf);
+	if (code != EX_OK && code != EX_CONFIG) return code;
+	struct checking c = { .cli = cli, .conf = conf, .data = conf_text(conf_main(conf), SET_data_directory).at, .errors = code == EX_CONFIG };
+	pid_t pid;
+	c.running = c.data[0] == '/' && master_pid(c.data, &pid) != MASTER_NOT_RUNNING;
+	progress_begin("checking");
+	check_data(&c);
+	check_certificates(&c);
+	check_ports(&c);
+	progress_end();
+	if (c.errors != 0) return EX_CONFIG;
+	printf("%s: the configuration is good%s\n", cli->conf_dir, c.warnings != 0 ? ", but see the warnings" : "");
+	return EX_OK;
+}

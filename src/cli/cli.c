@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "admin/admin.h"
+#include "base/fail.h"
+#include "cli/inside.h"
+#include "cli/version.h"
+
+#include <signal.h>
+#include <sysexits.h>
+
+static int run_help(struct cli *cli);
+static int run_version(struct cli *cli);
+static int run_manual(struct cli *cli);
+
+/* Commands about the server as a whole. Those about what is in it are the table of admin/admin.h. */
+static const struct command {
+	const char *name, *args, *help; /* help NULL: not shown */
+	int (*run)(struct cli *cli);
+} commands[] = {
+	{ "start", "[--foreground]", "start the server; returns when every service listens", run_start },
+	{ "stop", "", "stop it, when the replies under way are finished", run_stop },
+	{ "reload", "", "check the configuration and put it into effect", run_reload },
+	{ "status", "", "does it run, what does it serve, how much waits", run_status },
+	{ "check", "", "look at configuration, certificates, folders and ports", run_check },
+	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
+	{ "version", "", "the version of hato", run_version },
+	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
+};
+
+static const struct command *find_command(struct slice name) {
+	for (size_t i = 0; i < LEN(commands); i++)
+		if (slice_eq(name, slice_of(commands[i].name))) return &commands[i];
+	return NULL;
+}
+
+int complain(const struct cli *cli, int code, const char *format, ...) {
+	AUTO_BUF struct buf text = BUF(KIB(64));
+	va_list args;
+	va_start(args, format);
+	buf_addv(&text, format, args);
+	va_end(args);
+	for (size_t i = 0; i < text.len; i++)
+		if (ascii_control(text.at[i])) text.at[i] = '?';
+	bool colour = terminal_colours(STDERR_FILENO);
+	fprintf(stderr, "%shato%s%s:%s %s\n", colour ? "\033[31m" : "", cli->command[0] != '\0' ? " " : "", cli->command, colour ? "\033[0m" : "",
+	        buf_text(&text));
+	return code;
+}
+
+int usage_error(const struct cli *cli, struct slice word) {
+	return complain(cli, EX_USAGE, "%.*s: not understood (hato help %s)", SLICE_ARG(word), cli->command);
+}
+
+/* Help. */
+
+static bool help_command(struct buf *out, const struct command *c) {
+	if (c->help == NULL) return false;
+	return buf_addf(out, "  %s%s%s\n        %s\n", c->name, c->args[0] != '\0' ? " " : "", c->args, c->help);
+}
+
+static void help_all(struct buf *out) {
+	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with main.cf and master.cf"
+	               " (default: $HATO_CONFIG, or /etc/hato)\n\nThe server:\n"));
+	for (size_t i = 0; i < LEN(commands); i++) help_command(out, &commands[i]);
+	buf_add(out, S("\nAccounts, mail on its way, and where it went (with or without a running server):\n"));
+	admin_help(out, S(""), S(""));
+	buf_add(out, S("\nEverything else: man hato, man hato.cf\n"));
+}
+
+static int run_help(struct cli *cli) {
+	AUTO_BUF struct buf out = BUF(MIB(1));
+	if (cli->count == 0) {
+		help_all(&out);
+	} else {
+		const struct command *c = find_command(cli->args[0]);
+		bool found = c != NULL ? help_command(&out, c) : admin_help(&out, cli->args[0], cli->count > 1 ? cli->args[1] : S(""));
+		if (!found) return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them)", SLICE_ARG(cli->args[0]));
+	}
+	fputs(buf_text(&out), stdout);
+	return EX_OK;
+}
+
+static int run_version(struct cli *cli) {
+	(void)cli;
+	puts("hato " HATO_VERSION);
+	return EX_OK;
+}
+
+static int run_manual(struct cli *cli) {
+	(void)cli;
+	conf_manual(stdout);
+	return EX_OK;
+}
+
+/* Dispatch. */
+
+static int no_such_command(const struct cli *cli, struct slice name) {
+	const char *near = NULL;
+	size_t count, best = 3;
+	const struct admin_verb *verbs = admin_verbs(&count);
+	for (size_t i = 0; i < LEN(commands) + count; i++) {
+		const char *known = i < LEN(commands) ? commands[i].name : verbs[i - LEN(commands)].noun;
+		size_t slips = word_distance(name, slice_of(known), 2);
+		if (slips < best) {
+			best = slips;
+			near = known;
+		}
+	}
+	return complain(cli, EX_USAGE, "%.*s: no such command (%s%s)", SLICE_ARG(name), near != NULL ? "did you mean: hato " : "hato help lists them",
+	                near != NULL ? near : "");
+}
+
+static bool is_operators(struct slice noun) {
+	size_t count;
+	const struct admin_verb *verbs = admin_verbs(&count);
+	for (size_t i = 0; i < count; i++)
+		if (slice_eq(noun, slice_of(verbs[i].noun))) return true;
+	return false;
+}
+
+static int run_command(struct cli *cli, const struct slice *words, size_t count) {
+	struct slice name = words[0];
+	if (slice_eq(name, S("--help")) || slice_eq(name, S("-h"))) name = S("help");
+	if (slice_eq(name, S("--version")) || slice_eq(name, S("-V"))) name = S("version");
+	const struct command *c = find_command(name);
+	cli->args = words + 1;
+	cli->count = count - 1;
+	if (c != NULL) {
+		cli->command = c->name;
+		bool wants_help = count > 1 && (slice_eq(words[1], S("--help")) || slice_eq(words[1], S("-h")));
+		if (!wants_help) return c->run(cli);
+		cli->args = words;
+		cli->count = 1;
+		return run_help(cli);
+	}
+	if (!is_operators(name)) return no_such_command(cli, name);
+	cli->args = words;
+	cli->count = count;
+	return run_operator(cli);
+}
+
+static int hato(int argc, char **argv) {
+	AUTO_ARENA struct arena mem = {0};
+	const char *from_environment = getenv("HATO_CONFIG");
+	struct cli cli = { .conf_dir = from_environment != NULL && from_environment[0] != '\0' ? from_environment : "/etc/hato", .command = "" };
+	int i = 1;
+	for (; i < argc && strncmp(argv[i], "-c", 2) == 0; i++) {
+		if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;
+		else if (i + 1 < argc) cli.conf_dir = argv[++i];
+		else return complain(&cli, EX_USAGE, "-c needs a folder");
+	}
+	if (i == argc) {
+		AUTO_BUF struct buf out = BUF(MIB(1));
+		help_all(&out);
+		fputs(buf_text(&out), stderr);
+		return EX_USAGE;
+	}
+	struct slice *words = arena_array(&mem, (size_t)(argc - i), sizeof *words);
+	for (int k = i; k < argc; k++) words[k - i] = slice_of(argv[k]);
+	return run_command(&cli, words, (size_t)(argc - i));
+}
+
+/* The names hato can be called by; any other is its own. */
+static const struct {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} names[] = {
+	{ "hato", hato },
+};
+
+int cli_main(int argc, char **argv) {
+	struct slice name = slice_of(argc > 0 ? argv[0] : "");
+	size_t slash = slice_find_last(name, '/');
+	if (slash < name.len) name = slice_skip(name, slash + 1);
+	signal(SIGPIPE, SIG_IGN); /* write errors are answers */
+	size_t i = LEN(names) - 1;
+	while (i > 0 && !slice_eq(name, slice_of(names[i].name))) i--;
+	int code = names[i].main(argc, argv);
+	if (fflush(stdout) != 0 && code == EX_OK && errno != EPIPE) return perror("hato: standard output"), EX_IOERR;
+	return code;
+}

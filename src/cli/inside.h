@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the files of this room share. */
+#include "base/buf.h"
+#include "conf/conf.h"
+
+struct cli {
+	const char *conf_dir;
+	const char *command;     /* for errors: "start" */
+	const struct slice *args; /* behind the command; those of operators' verbs: with it */
+	size_t count;
+};
+int complain(const struct cli *cli, int code, const char *format, ...) PRINTF_LIKE(3, 4); /* "hato COMMAND: TEXT"; returns code */
+int usage_error(const struct cli *cli, struct slice word);
+
+/* server.c */
+int run_start(struct cli *cli);
+int run_stop(struct cli *cli);
+int run_reload(struct cli *cli);
+int run_status(struct cli *cli);
+/* check.c */
+int run_check(struct cli *cli);
+/* Loads the configuration and tells its problems on the standard error, from that level on. EX_OK, EX_CONFIG or EX_NOINPUT. */
+int load_conf(const struct cli *cli, enum problem_level least, struct conf **out);
+/* The data folder of the configuration, for commands that work whatever else is wrong with it. */
+int find_data(const struct cli *cli, const char **dir, struct conf **keep);
+/* operator.c: an operator's verb, done by the server, or here when it is down. */
+int run_operator(struct cli *cli);
+/* What the verb prints, in out and err; only when the server answers: false otherwise. */
+bool ask_server(const char *data, const struct slice *args, size_t count, struct buf *out, struct buf *err);
+/* local.c: the same without a server. */
+struct admin_request;
+int run_locally(const struct cli *cli, const char *data, const struct admin_request *req);
+
+/* terminal.c */
+bool terminal_colours(int fd);   /* a terminal, and neither NO_COLOR nor TERM=dumb */
+size_t terminal_width(int fd);   /* 0: not a terminal */
+/* The first line of the standard input, without its end. From a terminal: asked for with a prompt, twice, and not shown.
+ * EX_OK, EX_DATAERR (differ), EX_NOINPUT. */
+int terminal_password(const struct cli *cli, struct slice whom, struct buf *out);
+bool terminal_agrees(const char *question); /* true also when there is nobody to ask */
+/* After two seconds, and only on a terminal: "hato: what …" and a dot each second, until the end. One at a time. */
+void progress_begin(const char *what);
+void progress_end(void);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An operator's verb while the server is down. The work is divided as it is then: one process opens the mail database and becomes
+ * core's user, another the passwords and becomes vault's, so that what they make belongs to the right user whoever calls, and
+ * root never opens a file in a folder that somebody else may write to. */
+#include "admin/admin.h"
+#include "base/fail.h"
+#include "cli/inside.h"
+#include "flow/ask.h"
+#include "net/seal.h"
+#include "role/data.h"
+#include "user/secret.h"
+
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+
+/* The vault's side: answers until the other end is closed. */
+
+static int change_secret(struct secrets *s, const struct secret_ask *ask) {
+	if (ask->password.len == 0) return secret_delete(s, ask->account);
+	return ask->is_hash ? secret_set_hash(s, ask->account, ask->password) : secret_set(s, ask->account, ask->password);
+}
+
+static int answer_secrets(int channel, const char *data, const char *user) {
+	AUTO_BUF struct buf dir = BUF(PATH_MAX);
+	struct secrets *secrets = NULL;
+	struct link_received got = { 0 };
+	buf_addf(&dir, "%s/vault", data);
+	if (user != NULL && user_drop(user) < 0) return -1;
+	while (link_receive(channel, &got, NEVER) == LINK_OK) {
+		AUTO_ARENA struct arena mem = {0};
+		AUTO_BUF struct buf packed = BUF(KIB(64));
+		struct unwire in = UNWIRE(got.frame.body, &mem);
+		struct secret_ask ask;
+		secret_ask_unpack(&in, &ask);
+		int r = in.bad ? fail("broken question") : secrets == NULL ? secrets_open(buf_text(&dir), &secrets) : 0;
+		if (r == 0) r = change_secret(secrets, &ask);
+		secret_answered_pack(&packed, &(struct secret_answered){ .answer = r });
+		wire_put_text(&packed, slice_of(r < 0 ? fail_text() : ""));
+		link_send(channel, &(struct link_frame){ .kind = ASK_SECRET, .body = buf_slice(&packed) });
+		mem_wipe(got.mem.at, got.mem.len);
+		link_received_done(&got);
+	}
+	secrets_close(&secrets);
+	return 0;
+}
+
+/* Core's side. */
+
+static int ask_vault(int channel, const struct secret_ask *ask) {
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct link_received got = { 0 };
+	struct secret_answered answer;
+	secret_ask_pack(&packed, ask);
+	int r = link_send(channel, &(struct link_frame){ .kind = ASK_SECRET, .body = buf_slice(&packed) });
+	mem_wipe(packed.at, packed.len);
+	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
+	if (r != LINK_OK) return r < 0 ? r : fail("the process for passwords ended");
+	struct unwire in = UNWIRE(got.frame.body, &mem);
+	secret_answered_unpack(&in, &answer);
+	struct slice why = wire_get_text(&in);
+	r = in.bad ? fail("broken answer") : answer.answer < 0 ? fail("%.*s", SLICE_ARG(why)) : answer.answer;
+	link_received_done(&got);
+	return r;
+}
+
+static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
+	return ask_vault(*(const int *)ctx, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
+}
+
+static int secret_delete_op(void *ctx, struct slice account) {
+	return ask_vault(*(const int *)ctx, &(struct secret_ask){ .account = account });
+}
+
+static const struct admin_ops ops = { .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+
+static int run_and_print(struct admin *a, const struct admin_request *req) {
+	AUTO_BUF struct buf out = BUF(MIB(256));
+	AUTO_BUF struct buf err = BUF(MIB(1));
+	int code = admin_run(a, req, &out, &err);
+	fwrite(out.at, 1, out.len, stdout);
+	fflush(stdout);
+	fwrite(err.at, 1, err.len, stderr);
+	return code;
+}
+
+static int work(const struct cli *cli, int channel, const char *data, const char *user, const struct admin_request *req) {
+	struct admin a = { .ops = &ops, .ctx = &channel };
+	if (user != NULL && user_drop(user) < 0) return complain(cli, EX_OSERR, "%s", fail_text());
+	if (db_open(data, NULL, &a.db) < 0) return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
+	progress_begin("working");
+	int code = run_and_print(&a, req);
+	progress_end();
+	db_close(&a.db);
+	return code;
+}
+
+static int wait_for(pid_t pid) {
+	int status;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR) return EX_OSERR;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+int run_locally(const struct cli *cli, const char *data, const struct admin_request *req) {
+	int pair[2];
+	if (data == NULL) return run_and_print(&(struct admin){ 0 }, req); /* no such verb: says so */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
+	bool apart = data_users_apart(data);
+	fflush(NULL);
+	pid_t vault = fork();
+	if (vault == 0) {
+		close(pair[0]);
+		_exit(answer_secrets(pair[1], data, apart ? data_users[CHILD_VAULT] : NULL) < 0 ? EX_OSERR : EX_OK);
+	}
+	close(pair[1]);
+	pid_t core = vault > 0 ? fork() : -1;
+	if (core == 0) {
+		int code = work(cli, pair[0], data, apart ? data_users[CHILD_CORE] : NULL, req);
+		fflush(NULL);
+		_exit(code);
+	}
+	close(pair[0]);
+	int code = core > 0 ? wait_for(core) : complain(cli, EX_OSERR, "fork: %s", strerror(errno));
+	if (vault > 0) wait_for(vault);
+	return code;
+}

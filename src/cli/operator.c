@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An operator's verb. The one who holds the data does it: core, when the server runs; otherwise we take the server's lock, so
+ * that it cannot start meanwhile, and do it ourselves. */
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/fail.h"
+#include "cli/inside.h"
+#include "flow/ask.h"
+#include "net/file.h"
+#include "role/data.h"
+#include "role/listen.h"
+
+#include <sysexits.h>
+
+enum { PASSWORD_ROOM = 4096, CHANGING_MS = 10000, PAUSE_US = 30000 };
+
+static int connect_server(const char *data) {
+	AUTO_BUF struct buf run = BUF(PATH_MAX);
+	buf_addf(&run, "%s/run", data);
+	return listening_unix_connect(buf_text(&run), "control");
+}
+
+/* ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
+static int ask(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer) {
+	struct admin_ask a = { .args = arena_array(mem, req->count, sizeof *a.args), .args_count = req->count, .input = req->input };
+	for (size_t i = 0; i < req->count; i++) a.args[i].text = req->args[i];
+	return ask_admin(channel, &a, mem, answer);
+}
+
+bool ask_server(const char *data, const struct slice *args, size_t count, struct buf *out, struct buf *err) {
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_FD int channel = connect_server(data);
+	struct admin_answer answer;
+	if (channel < 0 || ask(channel, &(struct admin_request){ .args = args, .count = count }, &mem, &answer) != ASK_OK) return false;
+	buf_add(out, answer.out);
+	buf_add(err, answer.err);
+	return true;
+}
+
+static int ask_and_print(const struct cli *cli, int channel, const struct admin_request *req) {
+	AUTO_ARENA struct arena mem = {0};
+	struct admin_answer answer;
+	progress_begin("waiting for the server");
+	int r = ask(channel, req, &mem, &answer);
+	progress_end();
+	if (r < 0) return complain(cli, EX_PROTOCOL, "%s", fail_text());
+	if (r == ASK_LATER) return complain(cli, EX_TEMPFAIL, "the server ended before it answered: whether this was done is not known (look, and try again)");
+	fwrite(answer.out.at, 1, answer.out.len, stdout);
+	fflush(stdout);
+	fwrite(answer.err.at, 1, answer.err.len, stderr);
+	return answer.code;
+}
+
+static bool has_option(const struct cli *cli, const char *name) {
+	for (size_t i = 0; i < cli->count; i++) {
+		if (slice_eq(cli->args[i], S("--"))) return false;
+		struct slice word = slice_head(cli->args[i], slice_find(cli->args[i], '='));
+		if (slice_eq(word, slice_of(name))) return true;
+	}
+	return false;
+}
+
+/* The request may be sent to the server, or carried out under its lock; while it starts or stops neither is possible. */
+static int dispatch(const struct cli *cli, const char *data, const struct admin_request *req) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/run/lock", data);
+	int64_t deadline = deadline_in(CHANGING_MS);
+	for (;;) {
+		AUTO_FD int channel = connect_server(data);
+		if (channel >= 0) return ask_and_print(cli, channel, req);
+		if (errno == EACCES) return complain(cli, EX_NOPERM, "%s (run this as the user who runs the server, or as root)", fail_text());
+		if (data_make(data, data_users_apart(data)) < 0) return complain(cli, EX_CANTCREAT, "%s", fail_text());
+		AUTO_FD int lock = -1;
+		int r = file_lock(buf_text(&path), &lock);
+		if (r == 0) {
+			if (ftruncate(lock, 0) != 0) return complain(cli, EX_IOERR, "%s: %s", buf_text(&path), strerror(errno)); /* the pid is nobody's now */
+			return run_locally(cli, data, req);
+		}
+		if (r < 0) return complain(cli, EX_NOPERM, "%s", fail_text());
+		if (deadline_left(deadline) == 0)
+			return complain(cli, EX_UNAVAILABLE, "the server runs but does not answer (hato status; its log tells why)");
+		usleep(PAUSE_US);
+	}
+}
+
+/* What has to be asked of the person, before anything is done. */
+
+static int take_password(const struct cli *cli, const struct admin_verb *v, struct slice *words, size_t *count, struct buf *input) {
+	bool given = has_option(cli, "--password-stdin");
+	if ((v->flags & ADMIN_PASSWORD) == 0 || has_option(cli, "--hash") || has_option(cli, "--help") || has_option(cli, "-h")) return EX_OK;
+	if (!given && !isatty(STDIN_FILENO)) return EX_OK; /* the verb says what is missing */
+	struct slice whom = S("the account");
+	for (size_t i = *count; i > 2; i--)
+		if (words[i - 1].len != 0 && words[i - 1].at[0] != '-') whom = words[i - 1];
+	if (!given) words[(*count)++] = S("--password-stdin");
+	return terminal_password(cli, whom, input);
+}
+
+static bool agreed(const struct cli *cli, const struct admin_verb *v) {
+	if ((v->flags & ADMIN_ASKS) == 0 || has_option(cli, "--yes") || has_option(cli, "--help") || has_option(cli, "-h")) return true;
+	AUTO_BUF struct buf question = BUF(KIB(4));
+	buf_addf(&question, "hato");
+	for (size_t i = 0; i < cli->count; i++) buf_addf(&question, " %.*s", SLICE_ARG(cli->args[i]));
+	buf_addf(&question, ": this cannot be taken back. Go on?");
+	return terminal_agrees(buf_text(&question));
+}
+
+int run_operator(struct cli *cli) {
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_CONF struct conf *conf = NULL;
+	AUTO_BUF struct buf command = BUF(200);
+	AUTO_BUF struct buf input = BUF(PASSWORD_ROOM);
+	const struct admin_verb *v = admin_find(cli->args, cli->count);
+	struct slice *words = arena_array(&mem, cli->count + 2, sizeof *words);
+	size_t count = 0, names = v != NULL && v->verb != NULL ? 2 : 1;
+	if (v != NULL) buf_addf(&command, "%s%s%s", v->noun, v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "");
+	cli->command = buf_text(&command);
+	for (size_t i = 0; i < cli->count; i++) {
+		words[count++] = cli->args[i];
+		if (count == names && terminal_width(STDOUT_FILENO) != 0) words[count++] = arena_fmt(&mem, "--width=%zu", terminal_width(STDOUT_FILENO));
+	}
+	if (v != NULL && !agreed(cli, v)) return complain(cli, EX_OK, "nothing was changed");
+	const char *data;
+	int code = v != NULL ? find_data(cli, &data, &conf) : EX_OK;
+	if (code == EX_OK && v != NULL) code = take_password(cli, v, words, &count, &input);
+	if (code != EX_OK) return code;
+	struct admin_request req = { .args = words, .count = count, .input = buf_slice(&input) };
+	code = v != NULL ? dispatch(cli, data, &req) : run_locally(cli, NULL, &req);
+	mem_wipe(input.at, input.len);
+	return code;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/data.h"
+#include "base/fail.h"
+#include "net/file.h"
+
+#include <pwd.h>
+#include <sys/stat.h>
+
+const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge" };
+
+bool data_users_apart(const char *dir) {
+	if (geteuid() != 0) return false;
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (getpwnam(data_users[i]) == NULL) return false;
+	AUTO_FREE char *above = mem_text(dir);
+	for (char *p = strchr(above + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
+		struct stat st;
+		*p = '\0';
+		if (stat(above, &st) == 0 && (st.st_mode & S_IXOTH) == 0) return false;
+		*p = '/';
+	}
+	return true;
+}
+
+static int make(const char *dir, const char *name, mode_t mode, const char *owner) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s%s%s", dir, name[0] != '\0' ? "/" : "", name);
+	const char *p = buf_text(&path);
+	if (file_make_dir(p, mode) < 0) return -1;
+	struct passwd *pw = owner != NULL ? getpwnam(owner) : NULL;
+	if (pw != NULL && chown(p, pw->pw_uid, pw->pw_gid) != 0) return fail_errno("%s", p);
+	return 0;
+}
+
+int data_make(const char *dir, bool apart) {
+	/* core owns the folder itself: its database lives there */
+	static const struct { const char *name; mode_t mode; int owner; } folders[] = {
+		{ "", 0711, CHILD_CORE }, { "run", 0755, -1 }, { "vault", 0700, CHILD_VAULT }, { "spool", 0700, CHILD_EDGE },
+	};
+	for (size_t i = 0; i < LEN(folders); i++)
+		if (make(dir, folders[i].name, folders[i].mode, apart && folders[i].owner >= 0 ? data_users[folders[i].owner] : NULL) < 0)
+			return fail_add("data_directory");
+	return 0;
+}
