@@ -89,7 +89,7 @@ static void keep(struct buf *b, struct slice s) {
 static void refuse(struct imap_login *l, struct slice tag) {
 	int64_t delay = l->params->failure_delay != 0 ? l->params->failure_delay : SECONDS(2);
 	l->failures++;
-	log_login(l, L_INFO, "Disconnected: auth failed, ");
+	log_login(l, L_INFO, "Authentication failed: ");
 	keep(&l->tag, tag);
 	l->mode = MODE_DELAY;
 	l->delay_until = delay < 0 ? clock_ms() : deadline_in(delay * l->failures);
