@@ -73,11 +73,7 @@ static void test_defaults(void **state) {
 
 static void test_values(void **state) {
 	(void)state;
-	static const struct {
-		const char *main_cf;
-		enum setting_id id;
-		const char *want;
-	} cases[] = {
+	static const struct { const char *main_cf; enum setting_id id; const char *want; } cases[] = {
 		{ "myhostname = a.b.example", SET_mydomain, "b.example" },
 		{ "myhostname = single", SET_mydomain, "localdomain" },
 		{ "mydomain = example.org", SET_myhostname, "box.example.org" },
@@ -181,10 +177,7 @@ static void test_faults(void **state) {
 
 static void test_relay_rule(void **state) {
 	(void)state;
-	static const struct {
-		const char *main_cf;
-		bool good;
-	} cases[] = {
+	static const struct { const char *main_cf; bool good; } cases[] = {
 		{ "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination", true },
 		{ "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks reject", true },
 		{ "smtpd_relay_restrictions = permit_mynetworks, permit, reject", false },
