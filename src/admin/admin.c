@@ -33,7 +33,7 @@ static const struct admin_verb verbs[] = {
 	{ "queue", "release", "ID...|ALL", "the opposite of hold; tried at once", 1, 255, 0, "", run_queue_release },
 	{ "why", NULL, "QUEUEID|ADDRESS|MESSAGE-ID [--limit N] [--json]", "where is my mail? what happened to a message, in plain words", 1, 1, 0,
 	  "json limit=", run_why },
-	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", run_status },
+	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", run_counts },
 };
 
 const struct admin_verb *admin_verbs(size_t *count) {

@@ -57,4 +57,4 @@ int run_queue_delete(struct admin_call *c);
 int run_queue_hold(struct admin_call *c);
 int run_queue_release(struct admin_call *c);
 int run_why(struct admin_call *c);
-int run_status(struct admin_call *c);
+int run_counts(struct admin_call *c);

@@ -195,7 +195,7 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s", buf_text(&more));
 }
 
-int run_status(struct admin_call *c) {
+int run_counts(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct queue_counts counts;
