@@ -100,7 +100,7 @@ static int list_one(void *ctx, const struct queue_message *m) {
 	return l->c->out->full;
 }
 
-int run_queue_list(struct admin_call *c) {
+int verb_queue_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct listing l = { .c = c, .json = { .out = c->out }, .now_us = wall_us() };
@@ -142,7 +142,7 @@ static int put_body(struct admin_call *c, struct db_conn *conn, const struct que
 	return EX_OK;
 }
 
-int run_queue_show(struct admin_call *c) {
+int verb_queue_show(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct queue_message m;
@@ -195,7 +195,7 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s", buf_text(&more));
 }
 
-int run_status(struct admin_call *c) {
+int verb_status(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct queue_counts counts;

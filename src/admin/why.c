@@ -222,7 +222,7 @@ static int tell_all(struct telling *t, struct slice word) {
 	return r;
 }
 
-int run_why(struct admin_call *c) {
+int verb_why(struct admin_call *c) {
 	struct slice limit, word = slice_trim(c->args[0]);
 	uint64_t most = MESSAGES_DEFAULT;
 	if (call_option(c, "limit", &limit) && (!slice_number(limit, MESSAGES_MOST, &most) || most == 0))
