@@ -33,8 +33,8 @@ int show_table(struct admin_call *c, const struct table *t, const char *empty);
 
 /* name.c: the stored form of what a person wrote. catch_all: "@example.com" is fine. False: not a mail address. */
 bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out);
-/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. */
-const char *hint_for(struct slice status, struct slice text);
+/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it. */
+const char *hint_for(struct slice status, struct slice text, bool here);
 
 int verb_account_add(struct admin_call *c);
 int verb_account_delete(struct admin_call *c);

@@ -9,7 +9,7 @@
 
 #include <sysexits.h>
 
-enum { REASON_INDENT = 8, SHOW_MAX = 1 << 20 };
+enum { ID_WIDTH = 15, REASON_INDENT = 8, SHOW_MAX = 1 << 20 };
 
 struct listing {
 	struct admin_call *c;
@@ -55,9 +55,9 @@ static void put_message(struct listing *l, const struct queue_message *m) {
 	AUTO_BUF struct buf age = BUF(32);
 	text_size(&size, m->size);
 	text_span(&age, l->now_us - m->arrived_us);
-	if (l->messages == 0) buf_add(out, S("ID                SIZE   AGE  SENDER AND RECIPIENTS\n"));
+	if (l->messages == 0) buf_add(out, S("ID                 SIZE   AGE  SENDER AND RECIPIENTS\n"));
 	text_clean(out, m->id);
-	buf_addf(out, "%*s  %6s  %4s  ", (int)(14 - MIN_OF((size_t)14, m->id.len)), "", buf_text(&size), buf_text(&age));
+	buf_addf(out, "%*s  %6s  %4s  ", (int)(ID_WIDTH - MIN_OF((size_t)ID_WIDTH, m->id.len)), "", buf_text(&size), buf_text(&age));
 	if (m->sender.len != 0) text_clean(out, m->sender);
 	else buf_add(out, S("<> (a report of the mail system)"));
 	buf_byte(out, '\n');
