@@ -63,7 +63,7 @@ static int set_secret(struct admin_call *c, struct slice account, struct slice s
 	return refuse(c, EX_TEMPFAIL, "%.*s: the password cannot be set: %s", SLICE_ARG(account), r < 0 ? fail_text() : "refused");
 }
 
-int run_account_password(struct admin_call *c) {
+int verb_account_password(struct admin_call *c) {
 	struct account account;
 	struct slice secret;
 	bool is_hash;
@@ -132,7 +132,7 @@ static void remark_alias(struct admin_call *c, struct slice name) {
 	       SLICE_ARG(name), SLICE_ARG(name), SLICE_ARG(name));
 }
 
-int run_account_add(struct admin_call *c) {
+int verb_account_add(struct admin_call *c) {
 	struct slice name, secret;
 	bool is_hash;
 	int code = take_name(c, &name);
@@ -175,7 +175,7 @@ static void remark_leftovers(struct admin_call *c, struct slice name) {
 		remark(c, "this was the last account of %.*s: mail for it is not accepted any more (hato domain add %.*s)", SLICE_ARG(domain), SLICE_ARG(domain));
 }
 
-int run_account_delete(struct admin_call *c) {
+int verb_account_delete(struct admin_call *c) {
 	struct account account;
 	int code = take_account(c, &account);
 	if (code != EX_OK) return code;
@@ -218,15 +218,15 @@ static int change(struct admin_call *c, int (*fn)(struct db_conn *tx, void *arg)
 	return EX_OK;
 }
 
-int run_account_disable(struct admin_call *c) {
+int verb_account_disable(struct admin_call *c) {
 	return change(c, set_disabled, (struct change){ .disabled = true }, "disabled");
 }
 
-int run_account_enable(struct admin_call *c) {
+int verb_account_enable(struct admin_call *c) {
 	return change(c, set_disabled, (struct change){ .disabled = false }, "enabled");
 }
 
-int run_account_quota(struct admin_call *c) {
+int verb_account_quota(struct admin_call *c) {
 	struct change w = { 0 };
 	if (!text_read_size(c->args[1], &w.bytes))
 		return refuse(c, EX_DATAERR, "%.*s: not a size (bytes, or 500M, 2G, none)", SLICE_ARG(c->args[1]));

@@ -30,7 +30,7 @@ static int list_one(void *ctx, const struct account *a) {
 	return 0;
 }
 
-int run_account_list(struct admin_call *c) {
+int verb_account_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct listing l = { .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .conn = conn };
@@ -125,7 +125,7 @@ static void show_text(struct showing *s) {
 	table_print(&s->aliases, s->c->width, out);
 }
 
-int run_account_show(struct admin_call *c) {
+int verb_account_show(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct showing s = { .c = c, .mailboxes = { .mem = c->mem, .columns = mailbox_columns, .width = LEN(mailbox_columns) },

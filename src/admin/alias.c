@@ -44,7 +44,7 @@ static int enter(struct db_conn *tx, void *arg) {
 	return r < 0 ? r : w->added == 0 ? USER_EXISTS : user_alias_each(tx, S(""), only_itself, w);
 }
 
-int run_alias_add(struct admin_call *c) {
+int verb_alias_add(struct admin_call *c) {
 	struct change w = { .address = c->args[0], .targets = c->args + 1, .count = c->count - 1 };
 	int code = check_names(c);
 	if (code != EX_OK) return code;
@@ -64,7 +64,7 @@ static int leave(struct db_conn *tx, void *arg) {
 	return user_alias_delete(tx, w->address, w->count != 0 ? w->targets[0] : S(""));
 }
 
-int run_alias_delete(struct admin_call *c) {
+int verb_alias_delete(struct admin_call *c) {
 	struct change w = { .address = c->args[0], .targets = c->args + 1, .count = c->count - 1 };
 	int r = db_write(c->a->db, leave, &w);
 	if (r < 0) return broken(c);
@@ -119,7 +119,7 @@ static int list_one(void *ctx, struct slice address, struct slice target) {
 	return 0;
 }
 
-int run_alias_list(struct admin_call *c) {
+int verb_alias_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct listing l = { .c = c, .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .json = { .out = c->out }, .targets = BUF(MIB(16)) };

@@ -12,7 +12,7 @@ static int leave(struct db_conn *tx, void *arg) {
 	return user_domain_delete(tx, *(const struct slice *)arg);
 }
 
-int run_domain_add(struct admin_call *c) {
+int verb_domain_add(struct admin_call *c) {
 	struct slice name = c->args[0];
 	int r = db_write(c->a->db, enter, &name);
 	if (r < 0) return broken(c);
@@ -22,7 +22,7 @@ int run_domain_add(struct admin_call *c) {
 	return EX_OK;
 }
 
-int run_domain_delete(struct admin_call *c) {
+int verb_domain_delete(struct admin_call *c) {
 	struct slice name = c->args[0];
 	int r = db_write(c->a->db, leave, &name);
 	if (r < 0) return broken(c);
@@ -72,7 +72,7 @@ static int list_one(void *ctx, struct slice domain) {
 	return r;
 }
 
-int run_domain_list(struct admin_call *c) {
+int verb_domain_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct listing l = { .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .conn = conn };

@@ -7,7 +7,11 @@ static const struct {
 	const char *words;  /* somewhere in the text, case ignored; NULL: any text */
 	const char *status; /* the enhanced status, without its class: ".1.1"; NULL: any */
 	const char *hint;
+	bool here;          /* said by us at our own door; the others are said by other servers, or about them */
 } hints[] = {
+	{ "relay access denied", NULL, "That domain is not ours, and strangers may not send through this server: log in first (or: hato domain add).", true },
+	{ NULL, ".1.1", "No account, alias or catch-all has that address (hato account list, hato alias list).", true },
+	{ NULL, ".7.1", "A rule of this server forbids it.", true },
 	{ "greylist", NULL, "The other server lets unknown senders wait a few minutes. Nothing to do: the next try is usually accepted." },
 	{ "graylist", NULL, "The other server lets unknown senders wait a few minutes. Nothing to do: the next try is usually accepted." },
 	{ "spamhaus", NULL, "This server's address is on a block list. Ask at https://check.spamhaus.org how to be taken off it." },
@@ -20,7 +24,7 @@ static const struct {
 	{ "dmarc", NULL, "The sender's domain asks others to refuse mail that it did not sign. Check its SPF and DKIM records." },
 	{ "dkim", NULL, "The other server wants mail with a DKIM signature. Check the sender domain's DKIM record." },
 	{ "spf", NULL, "The sender's domain does not name this server in its SPF record. Add its address there." },
-	{ "relay access denied", NULL, "Strangers may not send through this server: log in first, or write to an address that lives here." },
+	{ "relay access denied", NULL, "The other server does not feel responsible for that domain: its MX record in DNS may be wrong." },
 	{ "relaying denied", NULL, "The other server does not feel responsible for that domain: its MX record in DNS may be wrong." },
 	{ "starttls", NULL, "The other server wants, or cannot do, encryption. Check smtp_tls_security_level." },
 	{ "authentication required", NULL, "The next server wants a login. Check relayhost and smtp_sasl_password_maps." },
@@ -59,10 +63,11 @@ static bool contains(struct slice text, const char *words) {
 	return false;
 }
 
-const char *hint_for(struct slice status, struct slice text) {
+const char *hint_for(struct slice status, struct slice text, bool here) {
 	struct slice detail = slice_skip(status, slice_find(status, '.'));
 	text = slice_head(text, 2000);
 	for (size_t i = 0; i < LEN(hints); i++) {
+		if (hints[i].here != here) continue;
 		if (hints[i].words != NULL && !contains(text, hints[i].words)) continue;
 		if (hints[i].status != NULL && !slice_eq(detail, slice_of(hints[i].status))) continue;
 		return hints[i].hint;

@@ -33,28 +33,28 @@ int show_table(struct admin_call *c, const struct table *t, const char *empty);
 
 /* name.c: the stored form of what a person wrote. catch_all: "@example.com" is fine. False: not a mail address. */
 bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out);
-/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. */
-const char *hint_for(struct slice status, struct slice text);
+/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it. */
+const char *hint_for(struct slice status, struct slice text, bool here);
 
-int run_account_add(struct admin_call *c);
-int run_account_delete(struct admin_call *c);
-int run_account_list(struct admin_call *c);
-int run_account_show(struct admin_call *c);
-int run_account_password(struct admin_call *c);
-int run_account_disable(struct admin_call *c);
-int run_account_enable(struct admin_call *c);
-int run_account_quota(struct admin_call *c);
-int run_alias_add(struct admin_call *c);
-int run_alias_delete(struct admin_call *c);
-int run_alias_list(struct admin_call *c);
-int run_domain_add(struct admin_call *c);
-int run_domain_delete(struct admin_call *c);
-int run_domain_list(struct admin_call *c);
-int run_queue_list(struct admin_call *c);
-int run_queue_show(struct admin_call *c);
-int run_queue_flush(struct admin_call *c);
-int run_queue_delete(struct admin_call *c);
-int run_queue_hold(struct admin_call *c);
-int run_queue_release(struct admin_call *c);
-int run_why(struct admin_call *c);
-int run_counts(struct admin_call *c);
+int verb_account_add(struct admin_call *c);
+int verb_account_delete(struct admin_call *c);
+int verb_account_list(struct admin_call *c);
+int verb_account_show(struct admin_call *c);
+int verb_account_password(struct admin_call *c);
+int verb_account_disable(struct admin_call *c);
+int verb_account_enable(struct admin_call *c);
+int verb_account_quota(struct admin_call *c);
+int verb_alias_add(struct admin_call *c);
+int verb_alias_delete(struct admin_call *c);
+int verb_alias_list(struct admin_call *c);
+int verb_domain_add(struct admin_call *c);
+int verb_domain_delete(struct admin_call *c);
+int verb_domain_list(struct admin_call *c);
+int verb_queue_list(struct admin_call *c);
+int verb_queue_show(struct admin_call *c);
+int verb_queue_flush(struct admin_call *c);
+int verb_queue_delete(struct admin_call *c);
+int verb_queue_hold(struct admin_call *c);
+int verb_queue_release(struct admin_call *c);
+int verb_why(struct admin_call *c);
+int verb_status(struct admin_call *c);

@@ -109,15 +109,15 @@ static int act(struct admin_call *c, const struct action *action) {
 	return refuse(c, EX_NOUSER, "%.*s: not in the queue (hato queue list; hato why tells what became of it)", SLICE_ARG(unknown));
 }
 
-int run_queue_delete(struct admin_call *c) {
+int verb_queue_delete(struct admin_call *c) {
 	return act(c, &deleting);
 }
 
-int run_queue_hold(struct admin_call *c) {
+int verb_queue_hold(struct admin_call *c) {
 	return act(c, &holding);
 }
 
-int run_queue_release(struct admin_call *c) {
+int verb_queue_release(struct admin_call *c) {
 	return act(c, &releasing);
 }
 
@@ -154,7 +154,7 @@ static int flush_one(struct db_conn *tx, void *arg) {
 	return f->what.len == 0 ? 0 : queue_each(tx, flush_domain, f);
 }
 
-int run_queue_flush(struct admin_call *c) {
+int verb_queue_flush(struct admin_call *c) {
 	size_t flushed = 0;
 	struct slice unknown = SLICE_NONE;
 	for (size_t i = 0; i == 0 || i < c->count; i++) {

@@ -9,7 +9,7 @@
 
 #include <sysexits.h>
 
-enum { REASON_INDENT = 8, SHOW_MAX = 1 << 20 };
+enum { ID_WIDTH = 15, REASON_INDENT = 8, SHOW_MAX = 1 << 20 };
 
 struct listing {
 	struct admin_call *c;
@@ -55,9 +55,9 @@ static void put_message(struct listing *l, const struct queue_message *m) {
 	AUTO_BUF struct buf age = BUF(32);
 	text_size(&size, m->size);
 	text_span(&age, l->now_us - m->arrived_us);
-	if (l->messages == 0) buf_add(out, S("ID                SIZE   AGE  SENDER AND RECIPIENTS\n"));
+	if (l->messages == 0) buf_add(out, S("ID                 SIZE   AGE  SENDER AND RECIPIENTS\n"));
 	text_clean(out, m->id);
-	buf_addf(out, "%*s  %6s  %4s  ", (int)(14 - MIN_OF((size_t)14, m->id.len)), "", buf_text(&size), buf_text(&age));
+	buf_addf(out, "%*s  %6s  %4s  ", (int)(ID_WIDTH - MIN_OF((size_t)ID_WIDTH, m->id.len)), "", buf_text(&size), buf_text(&age));
 	if (m->sender.len != 0) text_clean(out, m->sender);
 	else buf_add(out, S("<> (a report of the mail system)"));
 	buf_byte(out, '\n');
@@ -100,7 +100,7 @@ static int list_one(void *ctx, const struct queue_message *m) {
 	return l->c->out->full;
 }
 
-int run_queue_list(struct admin_call *c) {
+int verb_queue_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct listing l = { .c = c, .json = { .out = c->out }, .now_us = wall_us() };
@@ -142,7 +142,7 @@ static int put_body(struct admin_call *c, struct db_conn *conn, const struct que
 	return EX_OK;
 }
 
-int run_queue_show(struct admin_call *c) {
+int verb_queue_show(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct queue_message m;
@@ -195,7 +195,7 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s", buf_text(&more));
 }
 
-int run_counts(struct admin_call *c) {
+int verb_status(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	struct queue_counts counts;

@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "queue/history.h"
 #include "queue/queue.h"
+#include "user/user.h"
 
 #include <sysexits.h>
 
@@ -18,12 +19,12 @@ static const struct {
 	const char *words, *peer;
 	bool advise; /* what its text means is worth a hint */
 } tales[] = {
-	[HISTORY_ACCEPTED] = { "accepted for", "from", false },
+	[HISTORY_ACCEPTED] = { "accepted", "from", false },
 	[HISTORY_DELIVERED] = { "stored in the mailbox of", "came from", false },
 	[HISTORY_SENT] = { "sent on for", "taken over by", false },
 	[HISTORY_DEFERRED] = { "not delivered yet to", "at", true },
 	[HISTORY_BOUNCED] = { "could not be delivered to", "at", true },
-	[HISTORY_REJECTED] = { "refused at the door, for", "to", true },
+	[HISTORY_REJECTED] = { "refused at the door, for", "client", true },
 	[HISTORY_EXPIRED] = { "given up after all tries for", "at", true },
 	[HISTORY_HELD] = { "put on hold for", "by", false },
 	[HISTORY_RELEASED] = { "released for", "by", false },
@@ -80,7 +81,7 @@ static bool known_kind(const struct history_row *row) {
 }
 
 static const char *hint_of(const struct history_row *row) {
-	return known_kind(row) && tales[row->kind].advise ? hint_for(row->status, row->text) : NULL;
+	return known_kind(row) && tales[row->kind].advise ? hint_for(row->status, row->text, row->kind == HISTORY_REJECTED) : NULL;
 }
 
 static void put_event(struct telling *t, const struct history_row *row) {
@@ -90,7 +91,7 @@ static void put_event(struct telling *t, const struct history_row *row) {
 	text_time(out, row->time_us);
 	buf_add(out, S("  "));
 	buf_addf(&line, "%s", known_kind(row) ? tales[row->kind].words : history_kind_name(row->kind));
-	buf_addf(&line, " %.*s", SLICE_ARG(row->recipient.len != 0 ? row->recipient : S("all recipients")));
+	if (row->kind != HISTORY_ACCEPTED) buf_addf(&line, " %.*s", SLICE_ARG(row->recipient.len != 0 ? row->recipient : S("all recipients")));
 	if (row->kind == HISTORY_REJECTED) buf_addf(&line, ", from <%.*s>", SLICE_ARG(row->sender));
 	if (known_kind(row)) put_peer(&line, row);
 	if (row->count > 1) buf_addf(&line, ", %llu times", (unsigned long long)row->count);
@@ -158,7 +159,9 @@ static int tell_waiting(struct telling *t, struct slice id) {
 	if (t->told.at == NULL || !slice_eq(t->told, id)) put_head(t, id, m.sender, m.message_id);
 	for (size_t i = 0; i < m.recipient_count; i++) {
 		const struct queue_recipient *to = &m.recipients[i];
-		if (t->address.len != 0 && !slice_same(t->address, to->address) && !slice_same(t->address, m.sender)) continue;
+		if (t->address.len != 0 && !slice_same(t->address, to->address) &&
+		    !slice_same(t->address, to->original) && !slice_same(t->address, m.sender))
+			continue;
 		AUTO_BUF struct buf line = BUF(KIB(4));
 		buf_addf(&line, "in the queue for %.*s, ", SLICE_ARG(to->address));
 		if (m.held) buf_addf(&line, "on hold (hato queue release %.*s)", SLICE_ARG(id));
@@ -189,6 +192,19 @@ static int tell_story(struct telling *t, const struct story *s) {
 	return r < 0 || t->c->json ? r : tell_waiting(t, s->queue_id);
 }
 
+/* A recipient to whom nothing has happened yet stands in the queue only. */
+static int find_waiting(void *ctx, const struct queue_message *m) {
+	struct telling *t = ctx;
+	if (t->count == t->limit) return 1;
+	if (map_get(&t->seen, m->id) != NULL) return 0;
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		if (!slice_same(m->recipients[i].address, t->address) && !slice_same(m->recipients[i].original, t->address)) continue;
+		t->stories[t->count++] = (struct story){ .queue_id = arena_slice(t->c->mem, m->id) };
+		return 0;
+	}
+	return 0;
+}
+
 /* Finding: the word may be any of the three. */
 
 static int find(struct telling *t, struct history_query query) {
@@ -207,6 +223,7 @@ static int find_stories(struct telling *t, struct slice word) {
 	if (!bracketed) {
 		t->address = bare;
 		int r = find(t, (struct history_query){ .address = bare });
+		if (r >= 0) r = queue_each(t->conn, find_waiting, t);
 		if (r < 0 || t->count != 0) return r;
 		t->address = SLICE_NONE;
 	}
@@ -222,7 +239,16 @@ static int tell_all(struct telling *t, struct slice word) {
 	return r;
 }
 
-int run_why(struct admin_call *c) {
+static int same_alias(void *ctx, struct slice address, struct slice target) {
+	(void)target;
+	return slice_same(address, *(const struct slice *)ctx);
+}
+
+static bool word_is_alias(struct db_conn *conn, struct slice word) {
+	return user_alias_each(conn, slice_skip(word, slice_find(word, '@') + 1), same_alias, &word) == 1;
+}
+
+int verb_why(struct admin_call *c) {
 	struct slice limit, word = slice_trim(c->args[0]);
 	uint64_t most = MESSAGES_DEFAULT;
 	if (call_option(c, "limit", &limit) && (!slice_number(limit, MESSAGES_MOST, &most) || most == 0))
@@ -235,6 +261,8 @@ int run_why(struct admin_call *c) {
 	int r = tell_all(&t, word);
 	map_done(&t.seen, NULL);
 	if (r < 0) return broken(c);
+	if (!t.any && word_is_alias(conn, word))
+		return refuse(c, EX_NOUSER, "%.*s: an alias; the history knows its targets (hato alias list)", SLICE_ARG(word));
 	if (!t.any) return refuse(c, EX_NOUSER, "%.*s: nothing is known about that (as far back as the history is kept)", SLICE_ARG(word));
 	if (t.count == t.limit && t.limit > 1) remark(c, "the latest %zu messages (--limit N shows more)", t.limit);
 	return EX_OK;
