@@ -13,10 +13,10 @@ struct db_stmt;
 
 enum db_cause {
 	DB_CAUSE_OTHER,
-	DB_CAUSE_FULL /* disk full: answer 452 4.3.1 */,
+	DB_CAUSE_FULL,   /* disk full: answer 452 4.3.1 */
 	DB_CAUSE_IO,
-	DB_CAUSE_BUSY,
-	DB_CAUSE_BROKEN
+	DB_CAUSE_BUSY,   /* another process kept the database locked for busy_ms */
+	DB_CAUSE_BROKEN, /* damaged data */
 };
 enum db_cause db_cause(void); /* of the last failure of this room in this thread */
 
@@ -68,7 +68,8 @@ void *db_attached(const struct db_conn *c);
 int64_t db_new_id(void);
 
 /* Statements: db_sql never returns NULL; whatever goes wrong is kept and comes out of db_step. Prepared once per
- * connection. AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT name FROM mailbox WHERE account_id = ? AND id = ?");
+ * connection; sql is a literal, found again by its address.
+ *   AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT name FROM mailbox WHERE account_id = ? AND id = ?");
  *   db_bind_int(s, account); db_bind_int(s, id);
  *   while ((r = db_step(s)) == DB_ROW) use(db_text(s, 0));
  *   if (r < 0) return r; */

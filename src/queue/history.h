@@ -5,18 +5,8 @@
  * history_purge. Adding costs one row and one small index (queue id); finding by address or Message-ID walks
  * backwards through time and is meant for people, not for programs: a million rows take about half a second. */
 enum history_kind {
-	HISTORY_ACCEPTED = 1,
-	HISTORY_DELIVERED,
-	HISTORY_SENT,
-	HISTORY_DEFERRED,
-	HISTORY_BOUNCED,
-	HISTORY_REJECTED,
-	HISTORY_EXPIRED,
-	HISTORY_HELD,
-	HISTORY_RELEASED,
-	HISTORY_DELETED,
-	HISTORY_REDIRECTED,
-	HISTORY_DISCARDED,
+	HISTORY_ACCEPTED = 1, HISTORY_DELIVERED, HISTORY_SENT, HISTORY_DEFERRED, HISTORY_BOUNCED, HISTORY_REJECTED,
+	HISTORY_EXPIRED, HISTORY_HELD, HISTORY_RELEASED, HISTORY_DELETED, HISTORY_REDIRECTED, HISTORY_DISCARDED,
 	HISTORY_QUARANTINED,
 };
 const char *history_kind_name(enum history_kind kind); /* "accepted" */

@@ -12,7 +12,7 @@ enum queue_answer {
 	QUEUE_UNKNOWN = 1, /* no such message or recipient (any more) */
 	QUEUE_EXISTS,      /* the queue id is taken */
 	QUEUE_EXPIRED,     /* queue_deferred: too old to try again; nothing changed, the caller settles (bounces) it */
-	QUEUE_WARN, /* queue_deferred: recorded; and a delay warning is now due for this recipient, see queue_warned */
+	QUEUE_WARN,        /* queue_deferred: recorded, and a delay warning is due for this recipient: queue_warned */
 	QUEUE_NO_BLOB,
 };
 struct queue_params { /* seconds */
@@ -71,8 +71,8 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
-	size_t (*per_hop)(void *ctx,
-	                  struct slice hop); /* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	/* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	size_t (*per_hop)(void *ctx, struct slice hop);
 	void *ctx;
 };
 /* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due: NEVER
@@ -92,8 +92,8 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
-int queue_flush(struct db_conn *tx, struct slice id, struct slice hop,
-                int64_t now_us); /* due now; either empty: any; QUEUE_UNKNOWN */
+/* Due now; id or hop empty: any. QUEUE_UNKNOWN. */
+int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */
 int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* QUEUE_UNKNOWN */
 /* In order of arrival; recipients included. Stops when each returns other than 0 and returns that. */

@@ -10,8 +10,7 @@
 enum store_answer {
 	STORE_NO_MAILBOX = 1,
 	STORE_EXISTS,
-	STORE_BAD_NAME, /* empty, control characters, not UTF-8, empty level, longer than 1000 bytes, more than 32 levels
-	                 */
+	STORE_BAD_NAME, /* empty (or a level of it), control characters, not UTF-8, above 1000 bytes or 32 levels */
 	STORE_IS_INBOX, /* INBOX cannot be deleted */
 	STORE_OVER_QUOTA,
 	STORE_NO_ACCOUNT,
@@ -24,14 +23,8 @@ struct box { int64_t account, id; }; /* which mailbox */
 enum { FLAG_SEEN = 1, FLAG_ANSWERED = 2, FLAG_FLAGGED = 4, FLAG_DELETED = 8, FLAG_DRAFT = 16, FLAG_ALL = 31 };
 /* RFC 6154 */
 enum {
-	USE_ALL = 1,
-	USE_ARCHIVE = 2,
-	USE_DRAFTS = 4,
-	USE_FLAGGED = 8,
-	USE_JUNK = 16,
-	USE_SENT = 32,
-	USE_TRASH = 64,
-	USE_IMPORTANT = 128
+	USE_ALL = 1, USE_ARCHIVE = 2, USE_DRAFTS = 4, USE_FLAGGED = 8, USE_JUNK = 16, USE_SENT = 32, USE_TRASH = 64,
+	USE_IMPORTANT = 128,
 };
 
 struct mailbox {
@@ -57,12 +50,11 @@ int store_usage(struct db_conn *c, int64_t account, struct store_usage *out); /*
 /* Frees what deleted mailboxes left, in small transactions. Call it after deletions and at start. <0 or 0. */
 int store_sweep(struct db *db);
 
-/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. */
-int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use,
-                 struct box *out);                                         /* and the levels above */
+/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above. */
+int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
 int store_delete(struct db_conn *tx, int64_t account, struct slice name);  /* mailboxes below it stay */
-int store_rename(struct db_conn *tx, int64_t account, struct slice from,
-                 struct slice to); /* with all below; INBOX: RFC 3501 6.3.5 */
+/* With all below. INBOX: its messages go to the new name, it stays empty, with a new uidvalidity (RFC 3501 6.3.5). */
+int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct slice to);
 int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use);
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on); /* the name need not exist */
 int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out);
@@ -70,8 +62,8 @@ int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out);
 /* All mailboxes in the order of their names; nonexistent ones as well. Matching patterns is the caller's. */
 int store_list(struct db_conn *c, int64_t account, int (*each)(void *ctx, const struct mailbox *m), void *ctx);
-/* Sets recent_from to uidnext and gives the value before: messages from there on are \Recent in the caller's session.
- */
+/* Sets recent_from to uidnext and gives the value before: messages from there on are \Recent in the caller's
+ * session. */
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from);
 
 /* Messages. */

@@ -15,11 +15,11 @@ int secrets_open(const char *dir, struct secrets **out);
 void secrets_close(struct secrets **s);
 /* account is the stored form of an address (lower case). */
 int secret_set(struct secrets *s, struct slice account, struct slice password);
-int secret_set_hash(struct secrets *s, struct slice account,
-                    struct slice hash); /* imported; SECRET_BAD_HASH: unknown scheme */
+/* An imported hash. SECRET_BAD_HASH: unknown scheme. */
+int secret_set_hash(struct secrets *s, struct slice account, struct slice hash);
 int secret_delete(struct secrets *s, struct slice account);                      /* SECRET_UNKNOWN */
-int secret_verify(struct secrets *s, struct slice account,
-                  struct slice password); /* 0: right; SECRET_WRONG also for unknown users */
+/* 0: right; SECRET_WRONG also for unknown users. */
+int secret_verify(struct secrets *s, struct slice account, struct slice password);
 int secret_exists(struct secrets *s, struct slice account);                      /* 0 or SECRET_UNKNOWN */
 /* The hash as stored, for backup and for SCRAM in the vault; SECRET_UNKNOWN. */
 int secret_hash(struct secrets *s, struct slice account, struct buf *out);

@@ -12,7 +12,7 @@ enum user_answer {
 	USER_NOT_LOCAL,     /* not our domain */
 	USER_DISABLED,      /* user_resolve: the account exists and is switched off */
 	USER_EXISTS,
-	USER_BAD_ADDRESS,   /* not local@domain, or longer than RFC 5321 allows */
+	USER_BAD_ADDRESS,   /* not local@domain, or longer than 320 bytes */
 	USER_IN_USE,        /* the domain still has accounts or aliases */
 };
 
@@ -24,8 +24,8 @@ int user_domain(struct arena *mem, struct slice domain, struct slice *out);
 /* A domain is local when it was added, or when it has an account or an alias. */
 int user_domain_add(struct db_conn *tx, struct slice domain);    /* USER_EXISTS, USER_BAD_ADDRESS */
 int user_domain_delete(struct db_conn *tx, struct slice domain); /* USER_UNKNOWN, USER_IN_USE */
-int user_domain_each(struct db_conn *c, int (*each)(void *ctx, struct slice domain),
-                     void *ctx);                                 /* all local domains, sorted */
+/* All local domains, sorted. */
+int user_domain_each(struct db_conn *c, int (*each)(void *ctx, struct slice domain), void *ctx);
 int user_domain_local(struct db_conn *c, struct slice domain);   /* 0 or USER_NOT_LOCAL */
 
 struct account {
@@ -49,11 +49,11 @@ int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *
                       void *ctx);
 
 /* An alias has one or more targets: addresses here or elsewhere. Its own address may be "@domain" (catch-all), and
- * then a target may be "@other" (same local part there). A target equal to the alias means the account of that name.
- */
+ * then a target may be "@other" (same local part there). A target equal to the alias means the account of that
+ * name. */
 int user_alias_add(struct db_conn *tx, struct slice address, struct slice target); /* USER_EXISTS, USER_BAD_ADDRESS */
-int user_alias_delete(struct db_conn *tx, struct slice address,
-                      struct slice target); /* target empty: all; USER_UNKNOWN */
+/* target empty: all. USER_UNKNOWN. */
+int user_alias_delete(struct db_conn *tx, struct slice address, struct slice target);
 int user_alias_each(struct db_conn *c, struct slice domain,
                     int (*each)(void *ctx, struct slice address, struct slice target), void *ctx);
 
