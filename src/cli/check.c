@@ -22,13 +22,16 @@ static void put_problem(const struct cli *cli, const struct problem *p) {
 	fprintf(stderr, "hato %s: %s%.*s%s%.*s\n", cli->command, colour ? colours[p->level] : "", (int)word, text.at, colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
 }
 
-/* Nobody means the defaults when they name a folder that is not there. */
-static bool folder_missing(const struct cli *cli) {
-	return strcmp(cli->conf_dir, "/etc/hato") != 0 && access(cli->conf_dir, F_OK) != 0;
+/* Nobody means the defaults when they name a folder without settings. */
+static bool settings_missing(const struct cli *cli) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/main.cf", cli->conf_dir);
+	return strcmp(cli->conf_dir, "/etc/hato") != 0 && access(buf_text(&path), F_OK) != 0;
 }
 
 static int load(const struct cli *cli, struct conf **out) {
-	if (folder_missing(cli)) return complain(cli, EX_NOINPUT, "%s: %s (-c names the folder with main.cf and master.cf)", cli->conf_dir, strerror(errno));
+	if (settings_missing(cli))
+		return complain(cli, EX_NOINPUT, "%s/main.cf: %s (-c names the folder with main.cf and master.cf)", cli->conf_dir, strerror(errno));
 	int r = conf_load(&(struct conf_options){ .dir = cli->conf_dir }, out);
 	return r < 0 ? complain(cli, EX_NOINPUT, "%s", fail_text()) : r == CONF_REFUSED ? EX_CONFIG : EX_OK;
 }

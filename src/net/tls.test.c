@@ -591,7 +591,7 @@ static void makes_and_checks(void **state UNUSED) {
 		{ S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), SLICE_NONE, -1,
 			"x.crt: a certificate in it is damaged" },
 		{ buf_slice(&p->cert), buf_slice(&other.key), -1,
-			"x.crt: the private key does not belong to the certificate (or the certificate is not the first in its "
+			"x.crt: the private key does not match the certificate (or the certificate is not the first in its "
 		    "file)" },
 		{ buf_slice(&p->cert), buf_slice(&p->cert), -1,
 			"x.crt: no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")" },

@@ -103,7 +103,7 @@ static int check_key(X509 *leaf, struct slice key_pem) {
 	bool same = len > 0 && slice_eq(buf_slice(&public), slice_from(of_cert, (size_t)len));
 	OPENSSL_free(of_cert);
 	if (same) return 0;
-	return fail("the private key does not belong to the certificate (or the certificate is not the first in its file)");
+	return fail("the private key does not match the certificate (or the certificate is not the first in its file)");
 }
 
 int tls_check_identity(struct slice chain_pem, struct slice key_pem, const char *what) {

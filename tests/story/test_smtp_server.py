@@ -157,10 +157,11 @@ def test_pipelining(server, talk):
 
 
 def test_one_byte_at_a_time(server, talk):
-    for byte in f'EHLO slow.test\r\nMAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nDATA\r\n':
+    talk.ehlo()  # must be the last of a group
+    for byte in f'MAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nDATA\r\n':
         talk.raw(byte)
         time.sleep(0.002)
-    assert [talk.reply()[0] for _ in range(4)] == [250, 250, 250, 354]
+    assert [talk.reply()[0] for _ in range(3)] == [250, 250, 354]
     for byte in message(STRANGER, ANN, 'dripped', '..a\r\n.b\r\n') + '.\r\n':
         talk.raw(byte)
     assert talk.reply()[0] == 250

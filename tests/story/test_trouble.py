@@ -79,7 +79,7 @@ def test_bad_settings(hosts, line, words):
     server = hosts(start=False)
     server.configure(line)
     number = str(len(open(server.folder + '/main.cf').read().rstrip('\n').splitlines()))
-    refuses_to_start(server, *words, f':{number}' if words == ['main.cf'] else words[0])
+    refuses_to_start(server, *words, f'line {number}' if words == ['main.cf'] else words[0])
     done = server.hato('check', check=False)
     assert done.returncode == CONFIG and words[0] in done.stderr + done.stdout
 
@@ -144,7 +144,7 @@ def test_a_dead_process_comes_back(hosts, role):
         except (smtplib.SMTPException, OSError, Exception):
             return False
     wait_until(works, 20, lambda: f'the service after the death of {role}:\n{server.log()[-2000:]}', every=0.3)
-    assert len(server.pids()) == 5
+    wait_until(lambda: len(server.pids()) == 5, 20, server.log)
 
 
 def test_while_core_is_dead_strangers_are_asked_to_come_again(hosts):
