@@ -42,7 +42,7 @@ def test_the_250_means_it_is_in_the_mailbox(server, talk):
 def test_ehlo_says_what_we_can(talk):
     offered = {l[4:].split(' ')[0] for l in talk.ehlo().splitlines()[1:]}
     assert {'PIPELINING', 'SIZE', '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES', 'DSN', 'CHUNKING', 'STARTTLS'} <= offered
-    assert not {'AUTH', 'VRFY', 'EXPN', 'BINARYMIME'} & offered
+    assert not {'AUTH', 'EXPN', 'BINARYMIME'} & offered
 
 
 @pytest.mark.parametrize('line, code', [
@@ -113,7 +113,8 @@ def test_commands_end_in_crlf_too(talk):
     talk.raw('EHLO client.test\n')  # lenient or strict, but never two commands out of one line
     talk.raw('NOOP\r\n')
     talk.socket.settimeout(5 * SLOW)
-    assert talk.reply()[0] in (250, 500, 501, 550, 421, 0)
+    code = talk.reply()[0]
+    assert code in (250, 421, 0) or code >= 500
 
 
 def test_starttls_then_nothing_from_before(server, talk):
@@ -147,7 +148,7 @@ def test_tls_versions_and_second_starttls(server, talk):
 
 
 def test_pipelining(server, talk):
-    talk.ehlo()  # must be the last of a group (RFC 2920 3.1)
+    talk.ehlo()
     talk.raw(f'MAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n')
     assert [talk.reply()[0] for _ in range(5)] == [250, 250, 550, 250, 354]
     talk.raw(message(STRANGER, ANN, 'piped') + f'.\r\nMAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nRSET\r\nQUIT\r\n')
@@ -157,7 +158,7 @@ def test_pipelining(server, talk):
 
 
 def test_one_byte_at_a_time(server, talk):
-    talk.ehlo()  # must be the last of a group
+    talk.ehlo()
     for byte in f'MAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nDATA\r\n':
         talk.raw(byte)
         time.sleep(0.002)
@@ -290,10 +291,11 @@ def test_submission_completes_the_header(server):
 
 
 def test_limits(hosts):
-    server = hosts(accounts=[ANN, BOB], networks='10.255.255.0/24', main='recipient_delimiter = +\nsmtpd_recipient_limit = 3\nsmtpd_hard_error_limit = 4\nsmtpd_timeout = 2s\n'
+    server = hosts(accounts=[ANN, BOB], networks='10.255.255.0/24', main='recipient_delimiter = +\ndisable_vrfy_command = yes\nsmtpd_recipient_limit = 3\nsmtpd_hard_error_limit = 4\nsmtpd_timeout = 2s\n'
                    'smtpd_client_connection_count_limit = 5\nsmtpd_error_sleep_time = 0')
     with server.dialogue() as d:
-        d.ehlo()
+        assert 'VRFY' not in d.ehlo()
+        d.say('VRFY ann', 502)
         d.say(f'MAIL FROM:<{STRANGER}>', 250)
         assert [d.say(f'RCPT TO:<ann+{n}@example.test>')[0] for n in range(5)] == [250] * 3 + [452] * 2
     with server.dialogue() as d:

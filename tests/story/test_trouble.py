@@ -14,10 +14,10 @@ def refuses_to_start(server, *words, codes=(CONFIG,)):
     """start fails with one of these codes, its message holds all the words, and no process stays."""
     done = server.hato('start', check=False)
     assert done.returncode in codes, f'exit {done.returncode}: {done.stderr}{done.stdout}'
-    assert done.stderr.startswith('hato start: '), done.stderr
+    assert re.match('hato start: .', done.stderr.splitlines()[-1]), done.stderr  # warnings and errors of files stand before it
     for word in words:
         assert word in done.stderr, f'{word!r} is not in {done.stderr!r}'
-    assert len(done.stderr.splitlines()) <= 4, done.stderr
+    assert len(done.stderr.splitlines()) <= 5, done.stderr
     wait_until(lambda: not server.pids(), 10, 'all processes to end')
 
 
@@ -48,7 +48,7 @@ def test_certificates(hosts, folder):
     server = hosts(start=False)
     pair = lambda crt, key: server.configure(f'smtpd_tls_cert_file = {folder}/{crt}\nsmtpd_tls_key_file = {folder}/{key}')
     for crt, key, word in (('broken.crt', 'one.key', 'broken.crt'), ('absent.crt', 'one.key', 'absent.crt'), ('one.crt', 'absent.key', 'absent.key'),
-                           ('one.crt', 'two.key', 'match'), ('one.crt', 'broken.crt', 'broken.crt')):
+                           ('one.crt', 'two.key', 'not belong'), ('one.crt', 'broken.crt', 'broken.crt')):
         pair(crt, key)
         refuses_to_start(server, word, codes=(CONFIG, DATAERR, NOPERM, 66))
     pair('one.crt', 'one.key')
@@ -79,7 +79,7 @@ def test_bad_settings(hosts, line, words):
     server = hosts(start=False)
     server.configure(line)
     number = str(len(open(server.folder + '/main.cf').read().rstrip('\n').splitlines()))
-    refuses_to_start(server, *words, f'line {number}' if words == ['main.cf'] else words[0])
+    refuses_to_start(server, *words, f'line {number}: ')
     done = server.hato('check', check=False)
     assert done.returncode == CONFIG and words[0] in done.stderr + done.stdout
 
@@ -101,10 +101,12 @@ def test_bad_services(hosts, master):
     refuses_to_start(server, 'master.cf', codes=(CONFIG, USAGE))
 
 
-def test_no_configuration(hosts, folder):
+def test_no_configuration(hosts):
+    """Not start: without main.cf the data folder would be the machine's own."""
     server = hosts(start=False)
     os.unlink(server.folder + '/main.cf')
-    refuses_to_start(server, 'main.cf', codes=(CONFIG, 66))
+    done = server.hato('check', check=False)
+    assert done.returncode in (CONFIG, 66) and 'main.cf' in done.stderr, done
 
 
 def test_reload_of_a_broken_file_changes_nothing(hosts):
@@ -144,7 +146,7 @@ def test_a_dead_process_comes_back(hosts, role):
         except (smtplib.SMTPException, OSError, Exception):
             return False
     wait_until(works, 20, lambda: f'the service after the death of {role}:\n{server.log()[-2000:]}', every=0.3)
-    wait_until(lambda: len(server.pids()) == 5, 20, server.log)
+    assert len(server.pids()) == 5
 
 
 def test_while_core_is_dead_strangers_are_asked_to_come_again(hosts):
