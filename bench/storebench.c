@@ -56,8 +56,14 @@ static int deliver(struct db_conn *tx, void *arg) {
 		struct append a = { .box = inboxes[(w->number + i) % ACCOUNTS], .blob_id = blob, .size = BODY };
 		r = store_append(tx, &a, &done);
 		struct history_row row = {
-			.queue_id = slice_of(w->queue_id), .kind = HISTORY_DELIVERED, .sender = S("sender@example.com"), .recipient = S("someone@example.net"),
-			.peer = S("mail.example.com[192.0.2.1]"), .status = S("2.0.0"), .text = S("saved to INBOX"), .message_id = S("<4711.0815@example.com>"),
+			.queue_id = slice_of(w->queue_id),
+			.kind = HISTORY_DELIVERED,
+			.sender = S("sender@example.com"),
+			.recipient = S("someone@example.net"),
+			.peer = S("mail.example.com[192.0.2.1]"),
+			.status = S("2.0.0"),
+			.text = S("saved to INBOX"),
+			.message_id = S("<4711.0815@example.com>"),
 		};
 		if (r == 0) r = history_add(tx, &row);
 	}
@@ -200,9 +206,10 @@ static void large_mailbox(void) {
 	lap("all rows with summaries", count);
 	db_release(&c);
 	clock_start = clock_us();
-	static int (*const writes[])(struct db_conn *, void *) = { seen_all, keyword_all, keyword_again, copy_all, expunge_all, delete_copy };
-	static const char *const names[] = { "flags of all", "first keyword of all", "second keyword of all (row by row)", "copy all", "expunge all",
-		"delete the copy" };
+	static int (*const writes[])(struct db_conn *, void *) = { seen_all, keyword_all, keyword_again,
+		                                                       copy_all, expunge_all, delete_copy };
+	static const char *const names[] = { "flags of all", "first keyword of all", "second keyword of all (row by row)",
+		                                 "copy all",     "expunge all",          "delete the copy" };
 	for (size_t i = 0; i < LEN(writes); i++) {
 		count = 0;
 		check(db_write(db, writes[i], &count), names[i]);

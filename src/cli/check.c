@@ -12,14 +12,14 @@
 
 enum { EXPIRY_WARNING_S = 14 * 86400 };
 
-static void put_problem(const struct problem *p) {
+static void put_problem(const struct cli *cli, const struct problem *p) {
 	static const char *const colours[] = { "", "\033[33m", "\033[31m" };
 	AUTO_BUF struct buf line = BUF(KIB(16));
 	problem_line(&line, p);
 	struct slice text = buf_slice(&line);
 	size_t word = slice_find(text, ':');
 	bool colour = terminal_colours(STDERR_FILENO) && p->level != PROBLEM_INFO;
-	fprintf(stderr, "%s%.*s%s%.*s\n", colour ? colours[p->level] : "", (int)word, text.at, colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
+	fprintf(stderr, "hato %s: %s%.*s%s%.*s\n", cli->command, colour ? colours[p->level] : "", (int)word, text.at, colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
 }
 
 /* Nobody means the defaults when they name a folder that is not there. */
@@ -40,7 +40,7 @@ int load_conf(const struct cli *cli, enum problem_level least, struct conf **out
 	const struct problem *p = conf_problems(*out, &n);
 	for (size_t i = 0; i < n; i++) {
 		errors += p[i].level == PROBLEM_ERROR;
-		if (p[i].level >= least) put_problem(&p[i]);
+		if (p[i].level >= least) put_problem(cli, &p[i]);
 	}
 	if (code == EX_CONFIG) complain(cli, code, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
 	return code;
@@ -71,7 +71,7 @@ static void found(struct checking *c, enum problem_level level, const char *form
 	buf_addv(&text, format, args);
 	va_end(args);
 	struct problem p = { .level = level, .text = buf_slice(&text) };
-	put_problem(&p);
+	put_problem(c->cli, &p);
 	c->errors += level == PROBLEM_ERROR;
 	c->warnings += level == PROBLEM_WARNING;
 }
@@ -126,7 +126,7 @@ static void check_certificates(struct checking *c) {
 static void check_ports(struct checking *c) {
 	struct listening listening = { 0 };
 	if (c->running) return;
-	if (listening_open(c->conf, NULL, &listening) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
+	if (listening_open(c->conf, NULL, &listening) != 0) found(c, PROBLEM_ERROR, "%s", fail_text());
 	else if (listening.count == 0) found(c, PROBLEM_WARNING, "no service listens (master.cf)");
 	listening_close(&listening);
 }

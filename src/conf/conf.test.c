@@ -73,11 +73,7 @@ static void test_defaults(void **state) {
 
 static void test_values(void **state) {
 	(void)state;
-	static const struct {
-		const char *main_cf;
-		enum setting_id id;
-		const char *want;
-	} cases[] = {
+	static const struct { const char *main_cf; enum setting_id id; const char *want; } cases[] = {
 		{ "myhostname = a.b.example", SET_mydomain, "b.example" },
 		{ "myhostname = single", SET_mydomain, "localdomain" },
 		{ "mydomain = example.org", SET_myhostname, "box.example.org" },
@@ -88,7 +84,7 @@ static void test_values(void **state) {
 		{ "inet_protocols = ipv6", SET_mynetworks, "" },
 		{ "compatibility_level = 1", SET_mynetworks, "127.0.0.0/8 192.0.2.0/24" },
 		{ "compatibility_level = 1", SET_relay_domains, "box.localdomain, localhost.localdomain, localhost" },
-		{ "compatibility_level = 0", SET_smtputf8_enable, "no" },
+		{ "compatibility_level = 0", SET_append_dot_mydomain, "yes" },
 		{ "stress = yes", SET_smtpd_timeout, "10s" },
 		{ "smtpd_use_tls = no", SET_smtpd_tls_security_level, "none" },
 		{ "smtpd_use_tls = YES", SET_smtpd_tls_security_level, "may" },
@@ -181,10 +177,7 @@ static void test_faults(void **state) {
 
 static void test_relay_rule(void **state) {
 	(void)state;
-	static const struct {
-		const char *main_cf;
-		bool good;
-	} cases[] = {
+	static const struct { const char *main_cf; bool good; } cases[] = {
 		{ "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination", true },
 		{ "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks reject", true },
 		{ "smtpd_relay_restrictions = permit_mynetworks, permit, reject", false },

@@ -37,10 +37,7 @@ static bool match(const struct networks *n, const char *text) {
 
 static void test_networks(void **state) {
 	(void)state;
-	static const struct {
-		const char *list, *address;
-		bool want;
-	} cases[] = {
+	static const struct { const char *list, *address; bool want; } cases[] = {
 		{ "", "127.0.0.1", false },
 		{ "127.0.0.0/8", "127.255.0.1", true },
 		{ "127.0.0.0/8", "128.0.0.1", false },
@@ -81,9 +78,7 @@ static void test_networks(void **state) {
 
 static void test_faults(void **state) {
 	(void)state;
-	static const struct {
-		const char *list, *problem;
-	} cases[] = {
+	static const struct { const char *list, *problem; } cases[] = {
 		{ "192.0.2.1/24", "error: main.cf, line 1: n: non-null host address bits in \"192.0.2.1/24\", perhaps you should use \"192.0.2.0/24\" instead" },
 		{ "[2001:db8::1]/32", "error: main.cf, line 1: n: non-null host address bits in \"[2001:db8::1]/32\", perhaps you should use \"[2001:db8::]/32\" instead" },
 		{ "192.0.2.0/33", "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2.0/33\" (expected 0 to 32 bits)" },
@@ -111,10 +106,7 @@ static void test_faults(void **state) {
 
 static void test_domains(void **state) {
 	(void)state;
-	static const struct {
-		const char *list, *domain;
-		bool want, want_parents;
-	} cases[] = {
+	static const struct { const char *list, *domain; bool want, want_parents; } cases[] = {
 		{ "", "example.com", false, false },
 		{ "example.com", "example.com", true, true },
 		{ "Example.COM", "exaMple.com", true, true },
@@ -153,9 +145,7 @@ static void test_machine(void **state) {
 		{ slice_from(six, 16), 64 },
 	};
 	struct machine m = { S("h"), addresses, LEN(addresses) };
-	static const struct {
-		const char *style, *interfaces, *protocols, *want;
-	} cases[] = {
+	static const struct { const char *style, *interfaces, *protocols, *want; } cases[] = {
 		{ "host", "all", "all", "127.0.0.1/32 172.16.5.4/32 [::1]/128 [2001:db8::5]/128" },
 		{ "subnet", "all", "all", "127.0.0.0/8 172.16.4.0/22 [::1]/128 [2001:db8::]/64" },
 		{ "class", "all", "ipv4", "127.0.0.0/8 172.16.0.0/16" },

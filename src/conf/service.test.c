@@ -11,12 +11,7 @@ static void read_all(struct services *out, const char *text, struct problems *p)
 
 static void test_good(void **state) {
 	(void)state;
-	static const struct {
-		const char *line, *host;
-		uint16_t port;
-		enum service_role role;
-		int maxproc;
-	} cases[] = {
+	static const struct { const char *line, *host; uint16_t port; enum service_role role; int maxproc; } cases[] = {
 		{ "smtp inet n - y - - smtpd", "", 25, SERVICE_SMTPD, -1 },
 		{ "submission inet n - y - 20 smtpd", "", 587, SERVICE_SMTPD, 20 },
 		{ "smtps inet n - y 3? 0 smtpd", "", 465, SERVICE_SMTPD, 0 },
@@ -79,10 +74,7 @@ static void test_options(void **state) {
 
 static void test_faults(void **state) {
 	(void)state;
-	static const struct {
-		const char *text, *problem;
-		size_t left;
-	} cases[] = {
+	static const struct { const char *text, *problem; size_t left; } cases[] = {
 		{ "smtp inet n", "error: master.cf, line 1: bad field count: 3 instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command", 0 },
 		{ "smtp bla n - n - - smtpd", "error: master.cf, line 1: field \"type\": bad value: \"bla\" (expected inet, unix, fifo, pass or unix-dgram)", 0 },
 		{ "smtp inet q - n - - smtpd", "error: master.cf, line 1: field \"private\": bad value: \"q\" (expected y, n or -)", 0 },

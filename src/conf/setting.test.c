@@ -20,10 +20,7 @@ static void test_list(void **state) {
 
 static void test_distance(void **state) {
 	(void)state;
-	static const struct {
-		const char *a, *b;
-		size_t limit, want;
-	} cases[] = {
+	static const struct { const char *a, *b; size_t limit, want; } cases[] = {
 		{ "", "", 3, 0 },        { "abc", "abc", 3, 0 }, { "abc", "ab", 3, 1 },   { "abc", "acb", 3, 1 },
 		{ "abc", "xbc", 3, 1 },  { "abc", "abxc", 3, 1 }, { "abcd", "badc", 3, 2 }, { "kitten", "sitting", 3, 3 },
 		{ "abcdef", "", 3, 4 },  { "abcdef", "uvwxyz", 2, 3 }, { "ca", "abc", 3, 3 },
@@ -34,9 +31,7 @@ static void test_distance(void **state) {
 
 static void test_nearest(void **state) {
 	(void)state;
-	static const struct {
-		const char *in, *want;
-	} cases[] = {
+	static const struct { const char *in, *want; } cases[] = {
 		{ "myhostnam", "myhostname" },     { "myhsotname", "myhostname" },
 		{ "my_networks", "mynetworks" },   { "smtpd_tls_cert_fiel", "smtpd_tls_cert_file" },
 		{ "relay_host", "relayhost" },     { "mydestinaton", "mydestination" },

@@ -71,9 +71,7 @@ static void test_numbers(void **state) {
 
 static void test_lists(void **state) {
 	(void)state;
-	static const struct {
-		const char *text, *joined;
-	} cases[] = {
+	static const struct { const char *text, *joined; } cases[] = {
 		{ "", "" },
 		{ " , ,\t", "" },
 		{ "a", "a" },

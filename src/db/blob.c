@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of blobs and who uses them. A new blob is entered when the write that made it ends, with the references it got by then:
- * ten recipients cost one row and no updates, and a blob nobody wanted is never stored. */
+/* Rows of blobs and who uses them. A new blob is entered when the write that made it ends, with the references it got
+ * by then: ten recipients cost one row and no updates, and a blob nobody wanted is never stored. */
 #include "db/inside.h"
 
 #include <dirent.h>
@@ -41,8 +41,10 @@ static int pending_store(struct db_conn *tx, const struct pending *p) {
 	db_bind_int(s, (int64_t)d->size);
 	db_bind_int(s, d->form);
 	int r = db_run(s);
-	if (r == 0 && d->form != FORM_FILE) r = insert_bytes(tx, "INSERT INTO blob_data (id, data) VALUES (?, ?)", d->id, buf_slice(&d->data));
-	if (r == 0 && p->summary.len != 0) r = insert_bytes(tx, "INSERT INTO summary (blob_id, data) VALUES (?, ?)", d->id, p->summary);
+	if (r == 0 && d->form != FORM_FILE)
+		r = insert_bytes(tx, "INSERT INTO blob_data (id, data) VALUES (?, ?)", d->id, buf_slice(&d->data));
+	if (r == 0 && p->summary.len != 0)
+		r = insert_bytes(tx, "INSERT INTO summary (blob_id, data) VALUES (?, ?)", d->id, p->summary);
 	if (r == 0) db_after_commit(tx, draft_keep, p->draft);
 	return r;
 }
@@ -113,11 +115,13 @@ int blob_unref(struct db_conn *tx, int64_t id) {
 }
 
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id WHERE blob.id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id WHERE blob.id = ?");
 	db_bind_int(s, id);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : BLOB_GONE;
-	return buf_add(out, db_bytes(s, 0)) ? 0 : cause_fail(DB_CAUSE_OTHER, "summary of blob %llx: too large", (unsigned long long)id);
+	if (buf_add(out, db_bytes(s, 0))) return 0;
+	return cause_fail(DB_CAUSE_OTHER, "summary of blob %llx: too large", (unsigned long long)id);
 }
 
 /* Sweeping. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "db/db.h"
-/* A blob is a message body, stored once, compressed with zstd. Small ones live in the database row; large ones in a file
- * blobs/xx/yy/ID (zstd's seekable format: zstdcat reads it), synced before the row is committed.
+/* A blob is a message body, stored once, compressed with zstd. Small ones live in the database row; large ones in a
+ * file blobs/xx/yy/ID (zstd's seekable format: zstdcat reads it), synced before the row is committed.
  *
  * Writing: blob_prepare does the slow part outside the transaction, blob_insert the rest inside:
  *   AUTO_BLOB_DRAFT struct blob_draft *draft = NULL;
  *   blob_prepare(db, &source, &draft);
  *   in db_write:  blob_insert(tx, draft, summary, &id); store_append(tx, … id …); queue_put(tx, … id …);
- * Each user of a blob (message row, queue row) holds one reference. A blob that no one referred to when fn ended is not
- * stored; when the last reference is dropped, the row goes in that transaction and the file after its commit. */
+ * Each user of a blob (message row, queue row) holds one reference. A blob that no one referred to when fn ended is
+ * not stored; when the last reference is dropped, the row goes in that transaction and the file after its commit. */
 enum blob_answer { BLOB_GONE = 1 };
 
 /* The content: the parts in order, then fd_size bytes of fd from fd_from (fd < 0: none; read with pread). */
@@ -26,8 +26,9 @@ uint64_t blob_draft_size(const struct blob_draft *draft);
 void blob_draft_done(struct blob_draft **draft);
 #define AUTO_BLOB_DRAFT AUTO(blob_draft_done)
 
-/* Enters the draft; draft and summary (opaque bytes, may be empty) must live until db_write returns. Not readable before
- * the commit. A draft may be inserted again after its transaction was taken back, but only once per transaction. */
+/* Enters the draft; draft and summary (opaque bytes, may be empty) must live until db_write returns. Not readable
+ * before the commit. A draft may be inserted again after its transaction was taken back, but only once per
+ * transaction. */
 int blob_insert(struct db_conn *tx, struct blob_draft *draft, struct slice summary, int64_t *id);
 int blob_ref(struct db_conn *tx, int64_t id);   /* BLOB_GONE when there is none */
 int blob_unref(struct db_conn *tx, int64_t id);
@@ -43,7 +44,8 @@ uint64_t blob_size(const struct blob *b); /* plain bytes */
 ssize_t blob_read(struct blob *b, uint64_t offset, char *at, size_t len);
 /* All of it, piece by piece; stops when write returns other than 0 and returns that. */
 int blob_each(struct blob *b, int (*write)(void *ctx, struct slice piece), void *ctx);
-/* A new descriptor of the plain body, positioned at its start: a memfd, or an unlinked file when it is large. <0: failed. */
+/* A new descriptor of the plain body, positioned at its start: a memfd, or an unlinked file when it is large.
+ * <0: failed. */
 int blob_fd(struct blob *b);
 /* The bytes given to blob_insert; adds nothing when there are none. BLOB_GONE when there is no such blob. */
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out);

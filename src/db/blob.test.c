@@ -86,8 +86,9 @@ static void check_content(struct db *db, int64_t id, struct slice want) {
 
 static void test_sizes(void **state UNUSED) {
 	static const struct { size_t len; bool packs; int files; } cases[] = {
-		{ 0, true, 0 }, { 1, true, 0 }, { 300, true, 0 }, { 4000, false, 0 }, { 30000, false, 0 }, { 40000, false, 1 }, { 100000, true, 0 },
-		{ 131072, true, 0 }, { 131073, true, 1 }, { 262144, false, 1 }, { 262145, false, 1 }, { 1000000, true, 1 }, { 3000000, false, 1 },
+		{ 0, true, 0 },       { 1, true, 0 },       { 300, true, 0 },      { 4000, false, 0 },  { 30000, false, 0 },
+		{ 40000, false, 1 },  { 100000, true, 0 },  { 131072, true, 0 },   { 131073, true, 1 }, { 262144, false, 1 },
+		{ 262145, false, 1 }, { 1000000, true, 1 }, { 3000000, false, 1 },
 	};
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
@@ -207,7 +208,9 @@ static void test_sweep(void **state UNUSED) {
 
 static void damage(const char *dir, off_t at) {
 	char command[300];
-	snprintf(command, sizeof command, "f=$(find %s/blobs -type f) && printf XXXX | dd of=$f bs=1 seek=%lld conv=notrunc 2>/dev/null", dir, (long long)at);
+	snprintf(command, sizeof command,
+	         "f=$(find %s/blobs -type f) && printf XXXX | dd of=$f bs=1 seek=%lld conv=notrunc 2>/dev/null", dir,
+	         (long long)at);
 	assert_int_equal(system(command), 0);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading bodies. What is in the row is unpacked once; of a file only the frame that is asked for, and the last one is kept, so that
- * reading on costs nothing twice. The table at the end of a file is checked against the row before it is believed. */
+/* Reading bodies. What is in the row is unpacked once; of a file only the frame that is asked for, and the last one
+ * is kept, so that reading on costs nothing twice. The table at the end of a file is checked against the row before
+ * it is believed. */
 #include "db/inside.h"
 
 #include <fcntl.h>
@@ -20,7 +21,8 @@ struct blob {
 };
 
 static int damaged(const struct blob *b, const char *why) {
-	return cause_fail(DB_CAUSE_BROKEN, "blob %016llx: damaged: %s (restore it from a backup)", (unsigned long long)b->id, why);
+	return cause_fail(DB_CAUSE_BROKEN, "blob %016llx: damaged: %s (restore it from a backup)",
+	                  (unsigned long long)b->id, why);
 }
 
 static int read_at(const struct blob *b, char *to, size_t len, uint64_t at) {
@@ -83,7 +85,8 @@ static int open_row(struct db_conn *c, struct blob *b, int form) {
 	if (r != DB_ROW) return r < 0 ? r : damaged(b, "no data");
 	struct slice data = db_bytes(s, 0);
 	b->plain = mem_get((size_t)b->size + 1);
-	if (form == FORM_ZSTD) return unpack(b->db->packs, data, b->plain, (size_t)b->size) < 0 ? damaged(b, fail_text()) : 0;
+	if (form == FORM_ZSTD)
+		return unpack(b->db->packs, data, b->plain, (size_t)b->size) < 0 ? damaged(b, fail_text()) : 0;
 	if (data.len != b->size) return damaged(b, "wrong length");
 	if (data.len != 0) memcpy(b->plain, data.at, data.len);
 	return 0;
@@ -181,7 +184,8 @@ static int write_piece(void *ctx, struct slice piece) {
 }
 
 int blob_fd(struct blob *b) {
-	AUTO_FD int fd = b->size <= MEMORY_FD ? memfd_create("body", MFD_CLOEXEC) : openat(b->db->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	AUTO_FD int fd = b->size <= MEMORY_FD ? memfd_create("body", MFD_CLOEXEC)
+	                                      : openat(b->db->dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0) return cause_fail_errno("body for another process");
 	int r = blob_each(b, write_piece, &fd);
 	if (r < 0) return r;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Group commit. Syncing the log costs much more than a write, so writes that wait share one sync. There is no committing thread: the
- * first that waits leads, commits for all who came while the one before it was at the disk, and hands the lead to the first who came
- * since. A single caller thus never changes threads, and a batch is as large as the disk is slow.
+/* Group commit. Syncing the log costs much more than a write, so writes that wait share one sync. There is no
+ * committing thread: the first that waits leads, commits for all who came while the one before it was at the disk,
+ * and hands the lead to the first who came since. A single caller thus never changes threads, and a batch is as large
+ * as the disk is slow.
  *
  * Each write of a batch has its own savepoint: a failing one takes back its own changes only.
  *
- * The log is folded into the database file by a thread of its own (the keeper), beside the writers, so that no caller pays
- * for it. Where writers never pause the log would still grow without end, because it can start over only when all of it is folded in: then
- * the keeper takes the lead once, as if it were a writer, and folds in the rest while nobody writes. */
+ * The log is folded into the database file by a thread of its own (the keeper), beside the writers, so that no caller
+ * pays for it. Where writers never pause the log would still grow without end, because it can start over only when
+ * all of it is folded in: then the keeper takes the lead once, as if it were a writer, and folds in the rest while
+ * nobody writes. */
 #include "db/inside.h"
 
 enum { BATCH = 256, LOG_MUCH = 4 /* times checkpoint_pages */ };
@@ -60,7 +62,8 @@ static bool in_transaction(struct db_conn *c) {
 
 static void take_back(struct db_conn *c, bool single) {
 	if (single || !in_transaction(c)) return; /* the batch will be rolled back, or was */
-	if (simple(c, "ROLLBACK TO one") < 0 || simple(c, "RELEASE one") < 0) sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL);
+	if (simple(c, "ROLLBACK TO one") < 0 || simple(c, "RELEASE one") < 0)
+		sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL);
 }
 
 /* True when its changes stand. */
@@ -174,7 +177,8 @@ int log_grew(void *ctx, sqlite3 *sqlite UNUSED, const char *name UNUSED, int pag
 }
 
 static int fold_in(struct db_conn *c, void *arg UNUSED) {
-	sqlite3_wal_checkpoint_v2(c->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL); /* what fails now is done next time */
+	/* what fails now is done next time */
+	sqlite3_wal_checkpoint_v2(c->sqlite, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	return 0;
 }
 
@@ -209,7 +213,8 @@ static void *keeper_main(void *arg) {
 }
 
 int keeper_start(struct db *db) {
-	if (pthread_create(&db->keeper, NULL, keeper_main, db) != 0) return cause_fail(DB_CAUSE_OTHER, "%s: no thread for checkpoints", db->path);
+	if (pthread_create(&db->keeper, NULL, keeper_main, db) != 0)
+		return cause_fail(DB_CAUSE_OTHER, "%s: no thread for checkpoints", db->path);
 	db->keeper_runs = true;
 	return 0;
 }

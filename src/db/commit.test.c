@@ -25,7 +25,7 @@ enum { THREADS = 16, WRITES = 60, REFUSED = 7 };
 struct item {
 	struct db *db;
 	int64_t thread, number;
-	enum { GOOD, TAKES_BACK, FAILS, SQL_FAILS } fate;
+	enum fate { GOOD, TAKES_BACK, FAILS, SQL_FAILS } fate;
 	size_t size;
 	_Atomic int hooks, kept, failures;
 };
@@ -55,7 +55,7 @@ static int put(struct db_conn *tx, void *arg) {
 static void *writer(void *arg) {
 	struct item *i = arg;
 	for (i->number = 0; i->number < WRITES; i->number++) {
-		i->fate = random_below(2) == 0 ? GOOD : (int)random_below(4);
+		i->fate = (enum fate)(random_below(2) == 0 ? GOOD : random_below(4));
 		int before = atomic_load(&i->hooks), r = db_write(i->db, put, i);
 		char mine[32];
 		snprintf(mine, sizeof mine, "mine %lld", (long long)i->thread);
@@ -109,7 +109,8 @@ static void test_disk_full(void **state UNUSED) {
 	db_close(&db);
 }
 
-/* The file may not grow: the log cannot be written, COMMIT itself fails. In a child, because limits cannot be raised again. */
+/* The file may not grow: the log cannot be written, COMMIT itself fails. In a child, because limits cannot be raised
+ * again. */
 static void commit_fails(const char *dir) {
 	signal(SIGXFSZ, SIG_IGN);
 	struct db *db = testing_db(dir, &(struct db_params){ .schema = &schema });

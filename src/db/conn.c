@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections. Few are kept and each has a small page cache: what is read comes through mmap from the system's cache, which all
- * of them share. One snapshot is one transaction, so that a command that runs several statements sees one state. */
+/* Connections. Few are kept and each has a small page cache: what is read comes through mmap from the system's cache,
+ * which all of them share. One snapshot is one transaction, so that a command that runs several statements sees one
+ * state. */
 #include "db/inside.h"
 
 static _Thread_local enum db_cause last_cause;
@@ -30,7 +31,9 @@ int cause_fail_errno(const char *format, ...) {
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	last_cause = error == ENOSPC || error == EDQUOT || error == EFBIG ? DB_CAUSE_FULL : error == EIO ? DB_CAUSE_IO : DB_CAUSE_OTHER;
+	last_cause = error == ENOSPC || error == EDQUOT || error == EFBIG ? DB_CAUSE_FULL
+	             : error == EIO                                       ? DB_CAUSE_IO
+	                                                                  : DB_CAUSE_OTHER;
 	errno = error;
 	return fail_errno("%s", text);
 }
@@ -48,8 +51,10 @@ static enum db_cause cause_of(int code, int error) {
 int conn_fail(struct db_conn *c, const char *what) {
 	int error = errno; /* SQLite does not keep that of a failed write to the log */
 	int code = sqlite3_extended_errcode(c->sqlite);
-	enum db_cause cause = cause_of(code, sqlite3_system_errno(c->sqlite) != 0 ? sqlite3_system_errno(c->sqlite) : error);
-	if (cause == DB_CAUSE_BUSY) return cause_fail(cause, "%s: another process keeps it locked (end long-running hato commands)", c->db->path);
+	enum db_cause cause =
+		cause_of(code, sqlite3_system_errno(c->sqlite) != 0 ? sqlite3_system_errno(c->sqlite) : error);
+	if (cause == DB_CAUSE_BUSY)
+		return cause_fail(cause, "%s: another process keeps it locked (end long-running hato commands)", c->db->path);
 	if (cause == DB_CAUSE_FULL) return cause_fail(cause, "%s: disk full (make room)", c->db->path);
 	return cause_fail(cause, "%s: %s (%d): %s", c->db->path, sqlite3_errmsg(c->sqlite), code, what);
 }
@@ -64,9 +69,11 @@ static int set_up(struct db_conn *c) {
 	sqlite3_extended_result_codes(c->sqlite, 1);
 	sqlite3_busy_timeout(c->sqlite, (int)p->busy_ms);
 	/* secure_delete costs a third of every deletion and protects nobody who can read the disk */
-	snprintf(sql, sizeof sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
-	         "PRAGMA cache_size = -%zu; PRAGMA mmap_size = %zu; PRAGMA journal_size_limit = %zu; PRAGMA trusted_schema = OFF;",
-	         p->cache_kib, MIB(p->mmap_mib), p->checkpoint_pages * 4096 * 4);
+	snprintf(
+		sql, sizeof sql,
+		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
+		"PRAGMA cache_size = -%zu; PRAGMA mmap_size = %zu; PRAGMA journal_size_limit = %zu; PRAGMA trusted_schema = OFF;",
+		p->cache_kib, MIB(p->mmap_mib), p->checkpoint_pages * 4096 * 4);
 	int r = conn_exec(c, sql);
 	if (r == 0 && !c->writer) r = conn_exec(c, "PRAGMA query_only = ON");
 	if (r == 0 && p->page_limit != 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opening and closing. The file is made before SQLite sees it, so that it and its log (which takes over the mode) are never
- * readable by others. */
+/* Opening and closing. The file is made before SQLite sees it, so that it and its log (which takes over the mode) are
+ * never readable by others. */
 #include "db/inside.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -10,7 +10,12 @@
 #include <sys/stat.h>
 
 static const struct db_params defaults = {
-	.file = "hato.db", .schema = &db_schema_mail, .cache_kib = 1024, .mmap_mib = 256, .busy_ms = 10000, .inline_limit = KIB(32),
+	.file = "hato.db",
+	.schema = &db_schema_mail,
+	.cache_kib = 1024,
+	.mmap_mib = 256,
+	.busy_ms = 10000,
+	.inline_limit = KIB(32),
 	.checkpoint_pages = 4096,
 };
 
@@ -97,7 +102,8 @@ void db_attach(struct db *db, void *thing) {
 	db->attached = thing;
 }
 
-/* 52 bits of microseconds (until 2112) and 11 bits that differ between processes; two ids of one process never share a microsecond. */
+/* 52 bits of microseconds (until 2112) and 11 bits that differ between processes; two ids of one process never share
+ * a microsecond. */
 int64_t db_new_id(void) {
 	static _Atomic int64_t last; /* lock-free: the loop below */
 	static _Atomic int64_t tag = -1;

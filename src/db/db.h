@@ -2,16 +2,22 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* The database: connections for reading, group commit for writing, statements. Only this room knows which SQL engine is
- * below; the rooms above write portable SQL with `?` parameters (INSERT … ON CONFLICT, RETURNING and bit operators are
- * portable; OR REPLACE, scalar max(), LIKE on prefixes, rowid and AUTOINCREMENT are not).
+/* The database: connections for reading, group commit for writing, statements. Only this room knows which SQL engine
+ * is below; the rooms above write portable SQL with `?` parameters (INSERT … ON CONFLICT, RETURNING and bit operators
+ * are portable; OR REPLACE, scalar max(), LIKE on prefixes, rowid and AUTOINCREMENT are not).
  *
  * Failures (<0) leave their cause behind for the thread, beside fail_text(): see db_cause. */
 struct db;
 struct db_conn; /* one connection: a snapshot for reading (db_read), or the transaction inside db_write */
 struct db_stmt;
 
-enum db_cause { DB_CAUSE_OTHER, DB_CAUSE_FULL /* disk full: answer 452 4.3.1 */, DB_CAUSE_IO, DB_CAUSE_BUSY, DB_CAUSE_BROKEN };
+enum db_cause {
+	DB_CAUSE_OTHER,
+	DB_CAUSE_FULL,   /* disk full: answer 452 4.3.1 */
+	DB_CAUSE_IO,
+	DB_CAUSE_BUSY,   /* another process kept the database locked for busy_ms */
+	DB_CAUSE_BROKEN, /* damaged data */
+};
 enum db_cause db_cause(void); /* of the last failure of this room in this thread */
 
 /* A schema is its newest text and the steps that lead to it. Step i leads from version i+1 to i+2; version is
@@ -45,9 +51,9 @@ void db_release(struct db_conn **c); /* takes NULL */
 #define AUTO_READ AUTO(db_release)
 
 /* Writing: runs fn in a transaction together with the writes of other callers and returns once the commit is on disk.
- * fn returns 0 to keep its changes; any other result takes back what it did (and only that) and is handed to the caller.
- * When the commit itself fails every caller of the batch gets <0 and nothing is changed. fn may run in another caller's
- * thread, must not wait for anything but the disk, and must not call db_write. */
+ * fn returns 0 to keep its changes; any other result takes back what it did (and only that) and is handed to the
+ * caller. When the commit itself fails every caller of the batch gets <0 and nothing is changed. fn may run in
+ * another caller's thread, must not wait for anything but the disk, and must not call db_write. */
 int db_write(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg);
 /* Runs fn after the commit, before db_write returns, in the thread that committed; not at all when the write is taken
  * back. It must be cheap and must not use the database. */
@@ -61,7 +67,8 @@ void *db_attached(const struct db_conn *c);
 /* A new id: positive, rising with time, unique across processes. */
 int64_t db_new_id(void);
 
-/* Statements: db_sql never returns NULL; whatever goes wrong is kept and comes out of db_step. Prepared once per connection.
+/* Statements: db_sql never returns NULL; whatever goes wrong is kept and comes out of db_step. Prepared once per
+ * connection; sql is a literal, found again by its address.
  *   AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT name FROM mailbox WHERE account_id = ? AND id = ?");
  *   db_bind_int(s, account); db_bind_int(s, id);
  *   while ((r = db_step(s)) == DB_ROW) use(db_text(s, 0));

@@ -8,7 +8,9 @@ static const char *const steps[] = {
 	"ALTER TABLE thing ADD COLUMN size INTEGER NOT NULL DEFAULT 7",
 	"CREATE TABLE other (id INTEGER PRIMARY KEY); INSERT INTO other (id) VALUES (42)",
 };
-static const char *const bad_steps[] = { "ALTER TABLE thing ADD COLUMN half INTEGER; ALTER TABLE nothing ADD COLUMN x INTEGER" };
+static const char *const bad_steps[] = {
+	"ALTER TABLE thing ADD COLUMN half INTEGER; ALTER TABLE nothing ADD COLUMN x INTEGER"
+};
 static const struct db_schema schema_1 = { .sql = first_sql };
 static const struct db_schema schema_3 = { .sql = first_sql, .steps = steps, .step_count = LEN(steps) };
 static const struct db_schema schema_bad = { .sql = first_sql, .steps = bad_steps, .step_count = LEN(bad_steps) };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The slow half of storing a body: packing, and for large ones the file. It happens before the transaction, in the caller's own
- * thread, so that the committer never waits for it. A file is on disk, with its name, before any row speaks of it; the other way
- * round it is removed here, or by blob_sweep after a crash.
+/* The slow half of storing a body: packing, and for large ones the file. It happens before the transaction, in the
+ * caller's own thread, so that the committer never waits for it. A file is on disk, with its name, before any row
+ * speaks of it; the other way round it is removed here, or by blob_sweep after a crash.
  *
- * File: frames of 256 KiB of plain text, then a skippable frame with the sizes of all frames (the seekable format of zstd's
- * contrib folder), so that any part can be read without unpacking what is before it. */
+ * File: frames of 256 KiB of plain text, then a skippable frame with the sizes of all frames (the seekable format of
+ * zstd's contrib folder), so that any part can be read without unpacking what is before it. */
 #include "db/inside.h"
 
 #include <fcntl.h>
@@ -13,7 +13,8 @@
 enum { PLAIN_INLINE = 128 * 1024 }; /* never unpack more than this at once from a row */
 
 void blob_path(int64_t id, char path[static 64]) {
-	snprintf(path, 64, "blobs/%02x/%02x/%016llx", (unsigned)(id >> 11 & 0xff), (unsigned)(id >> 19 & 0xff), (unsigned long long)id);
+	snprintf(path, 64, "blobs/%02x/%02x/%016llx", (unsigned)(id >> 11 & 0xff), (unsigned)(id >> 19 & 0xff),
+	         (unsigned long long)id);
 }
 
 /* Where the reading of a source has come to. */
@@ -100,7 +101,8 @@ static void put_le32(struct buf *b, size_t v) {
 	buf_add(b, slice_from(bytes, sizeof bytes));
 }
 
-static int write_frames(struct blob_draft *d, int fd, const struct blob_source *source, struct buf *table, size_t *frames) {
+static int write_frames(struct blob_draft *d, int fd, const struct blob_source *source, struct buf *table,
+                        size_t *frames) {
 	size_t room = pack_bound(BLOB_FRAME);
 	AUTO_FREE char *plain = mem_get(BLOB_FRAME);
 	AUTO_FREE char *packed = mem_get(room);

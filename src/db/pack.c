@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A zstd context is some hundred KiB and slow to make: they are shared by all threads and a few are kept, so that many workers do
- * not each own one. */
+/* A zstd context is some hundred KiB and slow to make: they are shared by all threads and a few are kept, so that
+ * many workers do not each own one. */
 #include "db/inside.h"
 
 #include <zstd.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A database says which version it has in the table schema_version, one row a step. Steps run in one transaction: a crash in the
- * middle leaves the old version whole. */
+/* A database says which version it has in the table schema_version, one row a step. Steps run in one transaction: a
+ * crash in the middle leaves the old version whole. */
 #include "db/inside.h"
 #include "base/clock.h"
 
@@ -27,12 +27,15 @@ static int version_write(struct db_conn *c, int64_t version) {
 
 static int bring_up(struct db_conn *c, const struct db_schema *schema) {
 	int64_t want = (int64_t)schema->step_count + 1, have = 0;
-	int r = conn_exec(c, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)");
+	int r = conn_exec(
+		c, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)");
 	if (r == 0) r = version_read(c, &have);
 	if (r < 0) return r;
 	if (have > want)
-		return cause_fail(DB_CAUSE_OTHER, "%s: made by a newer hato (its schema is version %lld, this program knows %lld): "
-		                  "install that version again, or restore a backup", c->db->path, (long long)have, (long long)want);
+		return cause_fail(DB_CAUSE_OTHER,
+		                  "%s: made by a newer hato (its schema is version %lld, this program knows %lld): "
+		                  "install that version again, or restore a backup",
+		                  c->db->path, (long long)have, (long long)want);
 	if (have == 0) {
 		r = conn_exec(c, schema->sql);
 		return r < 0 ? r : version_write(c, want);
@@ -60,6 +63,7 @@ int schema_bring_up(struct db_conn *c, const struct db_schema *schema) {
 	r = conn_exec(c, "BEGIN IMMEDIATE");
 	if (r == 0) r = bring_up(c, schema);
 	if (r == 0) r = conn_exec(c, "COMMIT");
-	if (r < 0 && !sqlite3_get_autocommit(c->sqlite)) sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL); /* keeps the text of the failure */
+	if (r < 0 && !sqlite3_get_autocommit(c->sqlite))
+		sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL); /* keeps the text of the failure */
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Statements are prepared once per connection and found again by the address of their text, which is a literal. One that is in use
- * (a walk whose callback runs the same statement) is prepared a second time and thrown away after. Errors stick until
- * db_step, so that preparing and binding need no checks. */
+/* Statements are prepared once per connection and found again by the address of their text, which is a literal. One
+ * that is in use (a walk whose callback runs the same statement) is prepared a second time and thrown away after.
+ * Errors stick until db_step, so that preparing and binding need no checks. */
 #include "db/inside.h"
 
 static size_t slot_of(const char *sql) {

@@ -21,7 +21,8 @@ static inline char *testing_dir(void) {
 	return mem_text(path);
 }
 
-static inline int testing_remove(const char *path, const struct stat *st UNUSED, int kind UNUSED, struct FTW *at UNUSED) {
+static inline int testing_remove(const char *path, const struct stat *st UNUSED, int kind UNUSED,
+                                 struct FTW *at UNUSED) {
 	return remove(path);
 }
 

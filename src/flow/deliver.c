@@ -20,7 +20,8 @@ struct delivery {
 	struct blob_draft *draft;
 	size_t here, out;          /* ends of each kind */
 	struct queue_message queued;
-	struct delivery *bounce;   /* for recipients that lead nowhere */
+	struct delivery *bounce;   /* about recipients that lead nowhere */
+	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	int64_t blob;
 };
 
@@ -72,29 +73,31 @@ static void read_start(const struct blob_source *body, struct buf *out) {
 	if (n > 0) out->len += (size_t)n;
 }
 
-static int plan_bounce(struct db *db, const struct deliver_params *params, struct delivery *d, size_t nowhere) {
-	struct returned_recipient *list = arena_array(&d->mem, nowhere, sizeof *list);
+/* The notice about all ends of one kind, if the sender wants it. */
+static int plan_notice(struct db *db, const struct deliver_params *params, struct delivery *d, enum route_kind about, enum return_kind kind,
+                       struct delivery **out) {
+	struct returned_recipient *list = arena_array(&d->mem, d->routes.count, sizeof *list);
 	size_t n = 0;
 	for (size_t i = 0; i < d->routes.count; i++) {
 		const struct route_end *e = &d->routes.at[i];
-		if (e->kind != ROUTE_TO_NOWHERE) continue;
 		const struct accept_recipient *from = &d->post.recipients[e->source];
-		if ((from->notify & NOTIFY_NEVER) == 0 && (from->notify == 0 || (from->notify & NOTIFY_FAILURE) != 0))
-			list[n++] = (struct returned_recipient){ .address = e->address, .original = e->original, .orcpt = from->orcpt,
-				                                 .status = e->status, .text = e->text };
+		if (e->kind != about || !return_wanted(from->notify, kind)) continue;
+		bool good = kind == RETURN_DELIVERED;
+		list[n++] = (struct returned_recipient){ .address = e->address, .original = e->original, .orcpt = from->orcpt,
+			                                 .status = good ? S("2.0.0") : e->status, .text = good ? S("delivered to mailbox") : e->text };
 	}
 	if (n == 0) return 0;
 	const struct blob_source *body = &d->post.body;
 	struct returned what = {
-		.kind = RETURN_FAILURE, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
+		.kind = kind, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
 		.arrived_us = d->post.arrived_us, .ret = d->post.ret, .recipients = list, .count = n,
 	};
 	AUTO_BUF struct buf original = BUF(MIB(8));
 	for (size_t i = 0; i < body->part_count; i++) buf_add(&original, body->parts[i]);
 	if (body->fd >= 0) read_start(body, &original);
-	what.message = buf_slice(&original);
+	what.message = slice_skip(buf_slice(&original), (size_t)d->post.return_path);
 	what.whole = body->fd < 0 && original.len <= params->bounce_size;
-	return return_prepare(db, params, &what, &d->bounce);
+	return return_prepare(db, params, &what, out);
 }
 
 struct delivery *delivery_new(void) {
@@ -114,7 +117,9 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	size_t nowhere = 0;
 	count_ends(d, &nowhere);
 	if (nowhere == 1 && d->routes.count == 1 && d->post.count == 1) return DELIVER_NO_RECIPIENT;
-	if (nowhere != 0 && (r = plan_bounce(db, params, d, nowhere)) < 0) return r;
+	if (nowhere != 0) r = plan_notice(db, params, d, ROUTE_TO_NOWHERE, RETURN_FAILURE, &d->bounce);
+	if (r == 0 && d->here != 0) r = plan_notice(db, params, d, ROUTE_TO_ACCOUNT, RETURN_DELIVERED, &d->receipt);
+	if (r < 0) return r;
 	if (d->here + d->out == 0) return 0;
 	if ((r = blob_prepare(db, &d->post.body, &d->draft)) < 0) return r;
 	if (d->out != 0) plan_queue(d);
@@ -126,13 +131,14 @@ void delivery_done(struct delivery **dp) {
 	if (d == NULL) return;
 	*dp = NULL;
 	delivery_done(&d->bounce);
+	delivery_done(&d->receipt);
 	blob_draft_done(&d->draft);
 	arena_done(&d->mem);
 	free(d);
 }
 
 bool delivery_queued(const struct delivery *d) {
-	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce));
+	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) || (d->receipt != NULL && delivery_queued(d->receipt));
 }
 
 struct route_end delivery_refusal(const struct delivery *d) {
@@ -179,6 +185,7 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 		if (r == 0) r = remember(tx, d, e->kind == ROUTE_TO_ACCOUNT ? HISTORY_DELIVERED : HISTORY_BOUNCED, e);
 	}
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
+	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
 	if (r > 0 && r != DELIVER_OVER_QUOTA) r = fail("%.*s: cannot be entered (%d)", SLICE_ARG(d->post.queue_id), r);
 	return r;
 }
@@ -196,6 +203,14 @@ static void log_recipient(const struct delivery *d, const char *id, const struct
 	log_line(L_INFO, stored ? "virtual" : "error", 0, id, NULL, fields, LEN(fields) - (same ? 1 : 0));
 }
 
+static void report_notice(const char *id, const char *what, struct delivery *notice) {
+	if (notice == NULL) return;
+	AUTO_BUF struct buf line = BUF(256);
+	buf_addf(&line, "%s%.*s", what, SLICE_ARG(notice->post.queue_id));
+	log_line(L_INFO, "bounce", 0, id, buf_text(&line), NULL, 0);
+	delivery_report(notice);
+}
+
 void delivery_report(struct delivery *d) {
 	AUTO_FREE char *id = slice_text(d->post.queue_id);
 	note(L_INFO, "cleanup", 0, id, NULL, FA("message-id", slice_trim(d->post.message_id)));
@@ -203,10 +218,8 @@ void delivery_report(struct delivery *d) {
 	     FN("nrcpt", d->routes.count), FP("queue active"));
 	for (size_t i = 0; i < d->routes.count; i++)
 		if (d->routes.at[i].kind != ROUTE_TO_HOP) log_recipient(d, id, &d->routes.at[i]);
-	if (d->bounce != NULL) {
-		note(L_INFO, "bounce", 0, id, NULL, F("sender non-delivery notification", d->bounce->post.queue_id));
-		delivery_report(d->bounce);
-	}
+	report_notice(id, "sender non-delivery notification: ", d->bounce);
+	report_notice(id, "sender delivery status notification: ", d->receipt);
 	if (d->out == 0) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
 }
 

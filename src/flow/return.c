@@ -8,8 +8,14 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)", "Successful Mail Delivery Report" };
-static const char *const actions[] = { "failed", "delayed", "relayed" };
+static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)",
+	"Successful Mail Delivery Report", "Successful Mail Delivery Report" };
+static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
+
+bool return_wanted(uint32_t notify, enum return_kind kind) {
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
+}
 
 static struct mailbox mailer_daemon(const struct deliver_params *params) {
 	return (struct mailbox){ S("MAILER-DAEMON"), params->origin };
@@ -29,8 +35,11 @@ static void words(struct buf *text, const struct deliver_params *params, const s
 		date_add(text, date_local(what->retry_until_us / 1000000));
 		buf_addf(text, ".\n\n");
 		break;
-	default: buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
-		                "reports of its own.\n\n");
+	case RETURN_RELAYED:
+		buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
+		               "reports of its own.\n\n");
+		break;
+	default: buf_addf(text, "Your message is in the mailbox of its recipient.\n\n");
 	}
 	for (size_t i = 0; i < what->count; i++) {
 		const struct returned_recipient *r = &what->recipients[i];

@@ -2,7 +2,10 @@
 #pragma once
 #include "flow/deliver.h"
 /* Returns: notices to the sender about what became of a message, as RFC 3464 multipart/report from the null sender. */
-enum return_kind { RETURN_FAILURE, RETURN_DELAY, RETURN_SUCCESS };
+enum return_kind { RETURN_FAILURE, RETURN_DELAY, RETURN_RELAYED, RETURN_DELIVERED }; /* the last two only where NOTIFY asks */
+
+/* Does a recipient's NOTIFY (RFC 3461 §4.1; 0: not said) ask for a notice of this kind? */
+bool return_wanted(uint32_t notify, enum return_kind kind);
 
 struct returned_recipient {
 	struct slice address, original, orcpt; /* original: as first given; orcpt in xtext, or empty */

@@ -35,6 +35,31 @@ static void add_end(struct routes *r, struct route_end end) {
 	r->at[r->count++] = end;
 }
 
+struct first {
+	struct arena *mem;
+	struct slice domain;
+};
+
+static int first_domain(void *ctx, struct slice domain) {
+	struct first *f = ctx;
+	f->domain = arena_slice(f->mem, domain);
+	return 1; /* one is enough */
+}
+
+/* postmaster of this host itself must be reachable (RFC 5321 §4.5.1): it is the postmaster of a domain we have accounts in. Gives that address,
+ * or nothing. */
+static int own_postmaster(struct db_conn *c, const struct route_params *p, struct slice address, struct arena *mem, struct slice *out) {
+	size_t at = slice_find_last(address, '@');
+	struct slice local = slice_head(address, at);
+	*out = SLICE_NONE;
+	if (at == address.len || !destined(p, slice_skip(address, at + 1))) return 0;
+	if (!slice_same(local, S("postmaster")) && !slice_same(local, S("abuse"))) return 0;
+	struct first first = { .mem = mem };
+	int r = user_domain_each(c, first_domain, &first);
+	if (first.domain.at != NULL) *out = arena_fmt(mem, "postmaster@%.*s", SLICE_ARG(first.domain));
+	return r < 0 ? r : 0;
+}
+
 struct way { /* what stays the same while one address is followed */
 	struct routes *routes;
 	struct db_conn *c;
@@ -82,7 +107,14 @@ static int follow(const struct way *w, struct slice address, bool aliased, bool 
 	case USER_UNKNOWN: add_end(w->routes, nowhere(w, address, "5.1.1", S("User unknown in virtual mailbox table"))); return 0;
 	case USER_BAD_ADDRESS: add_end(w->routes, nowhere(w, address, "5.1.3", S("Bad recipient address syntax"))); return 0;
 	case USER_ALIAS: break;
-	default: elsewhere(w, address, aliased); return 0;
+	default: {
+		struct slice postmaster;
+		r = own_postmaster(w->c, w->params, address, w->routes->mem, &postmaster);
+		if (r < 0) return r;
+		if (postmaster.at != NULL && depth < ROUTE_DEPTH) return follow(w, postmaster, true, false, depth + 1);
+		elsewhere(w, address, aliased);
+		return 0;
+	}
 	}
 	if (depth == ROUTE_DEPTH) {
 		add_end(w->routes, nowhere(w, address, "5.4.6", S("Aliases lead in a circle, or too deep")));
@@ -110,7 +142,13 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 	case USER_UNKNOWN:
 	case USER_BAD_ADDRESS: return ROUTE_UNKNOWN;
 	case USER_DISABLED: return ROUTE_DISABLED;
-	case USER_NOT_LOCAL: return destined(params, domain_of(address)) ? ROUTE_UNKNOWN : ROUTE_FOREIGN;
+	case USER_NOT_LOCAL: {
+		struct slice postmaster;
+		r = own_postmaster(c, params, address, mem, &postmaster);
+		if (r < 0) return r;
+		if (postmaster.at != NULL) return ROUTE_LOCAL;
+		return destined(params, domain_of(address)) ? ROUTE_UNKNOWN : ROUTE_FOREIGN;
+	}
 	default: return r;
 	}
 }

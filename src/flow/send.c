@@ -125,13 +125,13 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 static void shipment_end(struct shipment *sh, bool reached) {
 	struct sender *s = sh->sender;
-	task_end(&sh->task);
 	hop_ended(s, sh->job->hop, &sh->settings->send, reached);
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
-	free(sh);
 	sender_wake(s);
+	task_end(&sh->task); /* last: once the pool has no tasks, the queue may be closed */
+	free(sh);
 }
 
 /* Nobody answered: all recipients wait. */

@@ -103,11 +103,6 @@ static void read_original(struct settling *s) {
 	s->original_whole = (uint64_t)n == size && size <= s->settings->deliver.bounce_size;
 }
 
-static bool wanted(uint32_t notify, enum return_kind kind) {
-	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS };
-	return notify == 0 ? kind != RETURN_SUCCESS : (notify & bits[kind]) != 0;
-}
-
 static int prepare_notice(struct settling *s, enum return_kind kind) {
 	const struct queue_message *m = &s->job->message;
 	struct returned_recipient *list = arena_array(&s->mem, m->recipient_count, sizeof *list);
@@ -115,7 +110,7 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
-		if (concerned(s, i) && wanted(to->notify, kind))
+		if (concerned(s, i) && return_wanted(to->notify, kind))
 			list[n++] = (struct returned_recipient){ to->address, to->original, to->orcpt, o->status, o->text, o->diagnostic, o->host };
 	}
 	if (n == 0 || m->sender.len == 0) return 0;
@@ -190,7 +185,7 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 	int r = db_write(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);
-	if (r == 0) r = notify(&s, RETURN_SUCCESS, CONFIRM, CONFIRM);
+	if (r == 0) r = notify(&s, RETURN_RELAYED, CONFIRM, CONFIRM);
 	if (r == 0) report(&s);
 	arena_done(&s.mem);
 	return r;

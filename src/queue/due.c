@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is next. Hops are visited in turn, each by one look into the index (hop, due): a dead destination with a long queue costs its
- * neighbours nothing. What is out is remembered here and not in the database, so that a crash leaves no claim behind; with a
- * shared database the same walk takes its rows with FOR UPDATE SKIP LOCKED. */
+/* Who is next. Hops are visited in turn, each by one look into the index (hop, due): a dead destination with a long
+ * queue costs its neighbours nothing. What is out is remembered here and not in the database, so that a crash leaves
+ * no claim behind; with a shared database the same walk takes its rows with FOR UPDATE SKIP LOCKED. */
 #include "queue/inside.h"
 #include "base/clock.h"
 
@@ -29,8 +29,9 @@ static void fall_due(struct round *t, int64_t us) {
 
 /* The next hop behind `after` in the order of their names, and when its first recipient falls due. */
 static int hop_next(struct round *t, struct slice after, bool from_start, struct slice *hop) {
-	AUTO_STMT struct db_stmt *s = db_sql(t->c, from_start ? "SELECT hop FROM queue_recipient WHERE hop >= ? ORDER BY hop LIMIT 1"
-	                                                      : "SELECT hop FROM queue_recipient WHERE hop > ? ORDER BY hop LIMIT 1");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(t->c, from_start ? "SELECT hop FROM queue_recipient WHERE hop >= ? ORDER BY hop LIMIT 1"
+	                            : "SELECT hop FROM queue_recipient WHERE hop > ? ORDER BY hop LIMIT 1");
 	db_bind_text(s, after);
 	int r = db_step(s);
 	if (r == DB_ROW) *hop = arena_slice(&t->mem, db_text(s, 0));
@@ -48,7 +49,8 @@ static struct hop_out *hop_out(struct round *t, struct slice hop) {
 
 /* All due and unclaimed recipients of this message and hop, up to the limit. */
 static int job_fill(struct round *t, struct queue_job *job) {
-	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT " QUEUE_RECIPIENT_COLUMNS " FROM queue_recipient WHERE queue_id = ? AND hop = ? AND due_us <= ?"
+	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT " QUEUE_RECIPIENT_COLUMNS
+	                                           " FROM queue_recipient WHERE queue_id = ? AND hop = ? AND due_us <= ?"
 	                                           " ORDER BY number");
 	struct queue_message *m = &job->message;
 	db_bind_text(s, m->id);
@@ -88,7 +90,8 @@ static bool hop_is_full(struct round *t, struct slice hop) {
 }
 
 static int hop_serve(struct round *t, struct slice hop) {
-	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		t->c, "SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
 	db_bind_text(s, hop);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -142,7 +145,8 @@ static void jobs_give_back(struct round *t) {
 	while (t->count > 0) queue_job_done(t->q, &t->jobs[--t->count]);
 }
 
-int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs, int64_t *next_us) {
+int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
+              int64_t *next_us) {
 	AUTO_READ struct db_conn *c = db_read(q->db);
 	if (c == NULL) return -1;
 	struct round t = { .q = q, .c = c, .now_us = now_us, .next_us = NEVER, .limits = limits, .jobs = jobs };

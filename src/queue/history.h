@@ -5,8 +5,9 @@
  * history_purge. Adding costs one row and one small index (queue id); finding by address or Message-ID walks
  * backwards through time and is meant for people, not for programs: a million rows take about half a second. */
 enum history_kind {
-	HISTORY_ACCEPTED = 1, HISTORY_DELIVERED, HISTORY_SENT, HISTORY_DEFERRED, HISTORY_BOUNCED, HISTORY_REJECTED, HISTORY_EXPIRED,
-	HISTORY_HELD, HISTORY_RELEASED, HISTORY_DELETED, HISTORY_REDIRECTED, HISTORY_DISCARDED, HISTORY_QUARANTINED,
+	HISTORY_ACCEPTED = 1, HISTORY_DELIVERED, HISTORY_SENT, HISTORY_DEFERRED, HISTORY_BOUNCED, HISTORY_REJECTED,
+	HISTORY_EXPIRED, HISTORY_HELD, HISTORY_RELEASED, HISTORY_DELETED, HISTORY_REDIRECTED, HISTORY_DISCARDED,
+	HISTORY_QUARANTINED,
 };
 const char *history_kind_name(enum history_kind kind); /* "accepted" */
 
@@ -23,9 +24,10 @@ struct history_row {
 };
 int history_add(struct db_conn *tx, const struct history_row *row);
 
-/* Refusals cost an attacker nothing, so they must not cost us the disk: they are gathered in memory, those with the same peer, sender,
- * recipient and text as one row with a count, and written together every 10 seconds, at most 256 rows; what is more is
- * one row that says how many. A crash loses the last seconds of them: nothing was promised. Thread-safe. */
+/* Refusals cost an attacker nothing, so they must not cost us the disk: they are gathered in memory, those with the
+ * same peer, sender, recipient and text as one row with a count, and written together every 10 seconds, at most 256
+ * rows; what is more is one row that says how many. A crash loses the last seconds of them: nothing was promised.
+ * Thread-safe. */
 struct history_log;
 struct history_log *history_log_open(struct db *db);
 void history_log_close(struct history_log **log); /* writes what is left */
@@ -38,6 +40,7 @@ struct history_query {
 	size_t limit;                /* 0: 1000 */
 };
 /* Oldest first for a queue id, else newest first. Stops when each returns other than 0 and returns that. */
-int history_find(struct db_conn *c, const struct history_query *query, int (*each)(void *ctx, const struct history_row *row), void *ctx);
+int history_find(struct db_conn *c, const struct history_query *query,
+                 int (*each)(void *ctx, const struct history_row *row), void *ctx);
 /* Deletes rows older than before_us, in small transactions; *count (may be NULL) says how many. */
 int history_purge(struct db *db, int64_t before_us, uint64_t *count);

@@ -3,10 +3,26 @@
 #include "queue/history.h"
 
 static const struct history_row rows[] = {
-	{ .time_us = 100, .queue_id = { "Q1", 2 }, .kind = HISTORY_ACCEPTED, .sender = { "Ann@x.example", 13 }, .message_id = { "<1@x>", 5 } },
-	{ .time_us = 200, .queue_id = { "Q1", 2 }, .kind = HISTORY_DEFERRED, .recipient = { "bob@y.example", 13 }, .status = { "4.4.1", 5 } },
-	{ .time_us = 300, .queue_id = { "Q2", 2 }, .kind = HISTORY_DELIVERED, .recipient = { "ann@x.example", 13 }, .text = { "saved", 5 } },
-	{ .time_us = 400, .queue_id = { "Q1", 2 }, .kind = HISTORY_SENT, .recipient = { "bob@y.example", 13 }, .peer = { "mx[192.0.2.1]:25", 16 } },
+	{ .time_us = 100,
+	  .queue_id = { "Q1", 2 },
+	  .kind = HISTORY_ACCEPTED,
+	  .sender = { "Ann@x.example", 13 },
+	  .message_id = { "<1@x>", 5 } },
+	{ .time_us = 200,
+	  .queue_id = { "Q1", 2 },
+	  .kind = HISTORY_DEFERRED,
+	  .recipient = { "bob@y.example", 13 },
+	  .status = { "4.4.1", 5 } },
+	{ .time_us = 300,
+	  .queue_id = { "Q2", 2 },
+	  .kind = HISTORY_DELIVERED,
+	  .recipient = { "ann@x.example", 13 },
+	  .text = { "saved", 5 } },
+	{ .time_us = 400,
+	  .queue_id = { "Q1", 2 },
+	  .kind = HISTORY_SENT,
+	  .recipient = { "bob@y.example", 13 },
+	  .peer = { "mx[192.0.2.1]:25", 16 } },
 };
 
 static int add_all(struct db_conn *tx, void *arg UNUSED) {
@@ -33,11 +49,14 @@ static void test_find_and_purge(void **state UNUSED) {
 	struct db *db = testing_db(dir, NULL);
 	assert_done(db_write(db, add_all, NULL));
 	assert_string_equal(ask(db, (struct history_query){ .queue_id = S("Q1") }), "100:accepted 200:deferred 400:sent ");
-	assert_string_equal(ask(db, (struct history_query){ .address = S("ANN@x.example") }), "300:delivered 100:accepted ");
+	assert_string_equal(ask(db, (struct history_query){ .address = S("ANN@x.example") }),
+	                    "300:delivered 100:accepted ");
 	assert_string_equal(ask(db, (struct history_query){ .message_id = S("<1@x>") }), "100:accepted ");
-	assert_string_equal(ask(db, (struct history_query){ .since_us = 200, .until_us = 300 }), "300:delivered 200:deferred ");
+	assert_string_equal(ask(db, (struct history_query){ .since_us = 200, .until_us = 300 }),
+	                    "300:delivered 200:deferred ");
 	assert_string_equal(ask(db, (struct history_query){ .limit = 1 }), "400:sent ");
-	assert_string_equal(ask(db, (struct history_query){ .queue_id = S("Q1"), .address = S("bob@y.example") }), "200:deferred 400:sent ");
+	assert_string_equal(ask(db, (struct history_query){ .queue_id = S("Q1"), .address = S("bob@y.example") }),
+	                    "200:deferred 400:sent ");
 	uint64_t count = 0;
 	assert_done(history_purge(db, 300, &count));
 	assert_int_equal(count, 2);
@@ -49,7 +68,9 @@ static void test_refusals_are_bounded(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
 	struct history_log *log = history_log_open(db);
-	struct history_row row = { .time_us = 50, .kind = HISTORY_REJECTED, .peer = S("[192.0.2.9]"), .text = S("blocked") };
+	struct history_row row = {
+		.time_us = 50, .kind = HISTORY_REJECTED, .peer = S("[192.0.2.9]"), .text = S("blocked")
+	};
 	for (int i = 0; i < 1000; i++) assert_done(history_refused(log, &row));
 	assert_string_equal(ask(db, (struct history_query){ .limit = 0 }), ""); /* not yet written */
 	assert_done(history_flush(log));
@@ -71,6 +92,7 @@ static void test_refusals_are_bounded(void **state UNUSED) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge), cmocka_unit_test(test_refusals_are_bounded) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge),
+		                                cmocka_unit_test(test_refusals_are_bounded) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

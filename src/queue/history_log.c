@@ -41,9 +41,10 @@ static struct slice short_copy(struct arena *mem, struct slice s) {
 
 static void remember(struct history_log *log, const struct history_row *row) {
 	AUTO_ARENA struct arena scratch = {0};
-	struct slice key = arena_fmt(&scratch, "%d\n%.*s\n%.*s\n%.*s\n%.*s", (int)row->kind, SLICE_ARG(slice_head(row->peer, KEPT_TEXT)),
-	                             SLICE_ARG(slice_head(row->sender, KEPT_TEXT)), SLICE_ARG(slice_head(row->recipient, KEPT_TEXT)),
-	                             SLICE_ARG(slice_head(row->text, KEPT_TEXT)));
+	struct slice key =
+		arena_fmt(&scratch, "%d\n%.*s\n%.*s\n%.*s\n%.*s", (int)row->kind, SLICE_ARG(slice_head(row->peer, KEPT_TEXT)),
+	              SLICE_ARG(slice_head(row->sender, KEPT_TEXT)), SLICE_ARG(slice_head(row->recipient, KEPT_TEXT)),
+	              SLICE_ARG(slice_head(row->text, KEPT_TEXT)));
 	uint64_t count = MAX_OF(row->count, UINT64_C(1));
 	struct refused *r = map_get(&log->alike, key);
 	if (r != NULL) {
@@ -57,10 +58,16 @@ static void remember(struct history_log *log, const struct history_row *row) {
 	}
 	r = arena_get(&log->mem, sizeof *r);
 	r->row = (struct history_row){
-		.time_us = row->time_us != 0 ? row->time_us : wall_us(), .queue_id = short_copy(&log->mem, row->queue_id), .kind = row->kind,
-		.sender = short_copy(&log->mem, row->sender), .recipient = short_copy(&log->mem, row->recipient),
-		.peer = short_copy(&log->mem, row->peer), .status = short_copy(&log->mem, row->status),
-		.text = short_copy(&log->mem, row->text), .message_id = short_copy(&log->mem, row->message_id), .count = count,
+		.time_us = row->time_us != 0 ? row->time_us : wall_us(),
+		.queue_id = short_copy(&log->mem, row->queue_id),
+		.kind = row->kind,
+		.sender = short_copy(&log->mem, row->sender),
+		.recipient = short_copy(&log->mem, row->recipient),
+		.peer = short_copy(&log->mem, row->peer),
+		.status = short_copy(&log->mem, row->status),
+		.text = short_copy(&log->mem, row->text),
+		.message_id = short_copy(&log->mem, row->message_id),
+		.count = count,
 	};
 	*log->end = r;
 	log->end = &r->next;
@@ -80,8 +87,10 @@ static int batch_write(struct db_conn *tx, void *arg) {
 	int r = 0;
 	for (const struct refused *one = b->first; one != NULL && r == 0; one = one->next) r = history_add(tx, &one->row);
 	if (r == 0 && b->more != 0)
-		r = history_add(tx, &(struct history_row){ .time_us = b->more_from_us, .kind = HISTORY_REJECTED, .count = b->more,
-		                                            .text = S("too many refusals to list them one by one") });
+		r = history_add(tx, &(struct history_row){ .time_us = b->more_from_us,
+		                                           .kind = HISTORY_REJECTED,
+		                                           .count = b->more,
+		                                           .text = S("too many refusals to list them one by one") });
 	return r;
 }
 

@@ -24,7 +24,8 @@ struct hop_out {
 #define QUEUE_RECIPIENT_COLUMNS "number, address, orcpt, original, hop, notify, due_us, tries, warned, status, text"
 struct queue_message message_row(struct db_stmt *s, struct arena *mem);
 struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem);
-int message_get(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* without recipients; QUEUE_UNKNOWN */
+int message_get(struct db_conn *c, struct arena *mem, struct slice id,
+                struct queue_message *out);                    /* without recipients; QUEUE_UNKNOWN */
 int message_drop_if_done(struct db_conn *tx, struct slice id); /* when no recipient is left */
 /* Binds id and number; runs; QUEUE_UNKNOWN when no row changed. */
 int recipient_change(struct db_conn *tx, const char *sql, struct slice id, int number);

@@ -34,7 +34,8 @@ static int message_insert(struct db_conn *tx, const struct queue_message *m) {
 	return db_run(s);
 }
 
-static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_recipient *list, size_t count, int first, int64_t due_us) {
+static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_recipient *list, size_t count,
+                             int first, int64_t due_us) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO queue_recipient (queue_id, " QUEUE_RECIPIENT_COLUMNS ")"
 	                                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, NULL)");
 	int r = 0;
@@ -60,11 +61,14 @@ int queue_put(struct db_conn *tx, const struct queue_message *m) {
 	r = blob_ref(tx, m->blob_id);
 	if (r != 0) return r < 0 ? r : QUEUE_NO_BLOB;
 	r = message_insert(tx, m);
-	return r < 0 ? r : recipients_insert(tx, m->id, m->recipients, m->recipient_count, 0, m->held ? NEVER : m->arrived_us);
+	return r < 0
+	           ? r
+	           : recipients_insert(tx, m->id, m->recipients, m->recipient_count, 0, m->held ? NEVER : m->arrived_us);
 }
 
 int queue_add(struct db_conn *tx, struct slice id, struct queue_recipient *recipients, size_t count) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET next_number = next_number + ? WHERE id = ? RETURNING next_number, held");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE queue_message SET next_number = next_number + ? WHERE id = ? RETURNING next_number, held");
 	must(count < INT_MAX);
 	db_bind_int(s, (int64_t)count);
 	db_bind_text(s, id);
@@ -78,17 +82,31 @@ int queue_add(struct db_conn *tx, struct slice id, struct queue_recipient *recip
 
 struct queue_message message_row(struct db_stmt *s, struct arena *mem) {
 	return (struct queue_message){
-		.id = arena_slice(mem, db_text(s, 0)), .sender = arena_slice(mem, db_text(s, 1)), .blob_id = db_int(s, 2),
-		.size = (uint64_t)db_int(s, 3), .arrived_us = db_int(s, 4), .envid = arena_slice(mem, db_text(s, 5)), .ret = (uint32_t)db_int(s, 6),
-		.message_id = arena_slice(mem, db_text(s, 7)), .extra = arena_slice(mem, db_bytes(s, 8)), .held = db_int(s, 9) != 0,
+		.id = arena_slice(mem, db_text(s, 0)),
+		.sender = arena_slice(mem, db_text(s, 1)),
+		.blob_id = db_int(s, 2),
+		.size = (uint64_t)db_int(s, 3),
+		.arrived_us = db_int(s, 4),
+		.envid = arena_slice(mem, db_text(s, 5)),
+		.ret = (uint32_t)db_int(s, 6),
+		.message_id = arena_slice(mem, db_text(s, 7)),
+		.extra = arena_slice(mem, db_bytes(s, 8)),
+		.held = db_int(s, 9) != 0,
 	};
 }
 
 struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem) {
 	return (struct queue_recipient){
-		.number = (int)db_int(s, 0), .address = arena_slice(mem, db_text(s, 1)), .orcpt = arena_slice(mem, db_text(s, 2)),
-		.original = arena_slice(mem, db_text(s, 3)), .hop = arena_slice(mem, db_text(s, 4)), .notify = (uint32_t)db_int(s, 5),
-		.due_us = db_int(s, 6), .tries = (uint32_t)db_int(s, 7), .warned = db_int(s, 8) != 0, .status = arena_slice(mem, db_text(s, 9)),
+		.number = (int)db_int(s, 0),
+		.address = arena_slice(mem, db_text(s, 1)),
+		.orcpt = arena_slice(mem, db_text(s, 2)),
+		.original = arena_slice(mem, db_text(s, 3)),
+		.hop = arena_slice(mem, db_text(s, 4)),
+		.notify = (uint32_t)db_int(s, 5),
+		.due_us = db_int(s, 6),
+		.tries = (uint32_t)db_int(s, 7),
+		.warned = db_int(s, 8) != 0,
+		.status = arena_slice(mem, db_text(s, 9)),
 		.text = arena_slice(mem, db_text(s, 10)),
 	};
 }
@@ -103,7 +121,8 @@ int message_get(struct db_conn *c, struct arena *mem, struct slice id, struct qu
 }
 
 static int recipients_get(struct db_conn *c, struct arena *mem, struct queue_message *m) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " QUEUE_RECIPIENT_COLUMNS " FROM queue_recipient WHERE queue_id = ? ORDER BY number");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " QUEUE_RECIPIENT_COLUMNS " FROM queue_recipient WHERE queue_id = ? ORDER BY number");
 	db_bind_text(s, m->id);
 	int r;
 	for (size_t room = 0; (r = db_step(s)) == DB_ROW;) {
@@ -128,7 +147,8 @@ int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct que
 
 int queue_each(struct db_conn *c, int (*each)(void *ctx, const struct queue_message *m), void *ctx) {
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " QUEUE_MESSAGE_COLUMNS " FROM queue_message ORDER BY arrived_us, id");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " QUEUE_MESSAGE_COLUMNS " FROM queue_message ORDER BY arrived_us, id");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		struct queue_message m = message_row(s, &mem);
@@ -141,12 +161,16 @@ int queue_each(struct db_conn *c, int (*each)(void *ctx, const struct queue_mess
 }
 
 int queue_count(struct db_conn *c, struct queue_counts *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT COUNT(*), SUM(held), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
-	                                        " FROM queue_message");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT COUNT(*), SUM(held), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
+	              " FROM queue_message");
 	int r = db_step(s);
 	if (r < 0) return r;
 	*out = (struct queue_counts){
-		.messages = (uint64_t)db_int(s, 0), .held = (uint64_t)db_int(s, 1), .bytes = (uint64_t)db_int(s, 2), .oldest_us = db_int(s, 3),
+		.messages = (uint64_t)db_int(s, 0),
+		.held = (uint64_t)db_int(s, 1),
+		.bytes = (uint64_t)db_int(s, 2),
+		.oldest_us = db_int(s, 3),
 		.recipients = (uint64_t)db_int(s, 4),
 	};
 	return 0;
@@ -161,8 +185,9 @@ int recipient_change(struct db_conn *tx, const char *sql, struct slice id, int n
 }
 
 int message_drop_if_done(struct db_conn *tx, struct slice id) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM queue_message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_recipient"
-	                                         " WHERE queue_id = ?) RETURNING blob_id");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "DELETE FROM queue_message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_recipient"
+	               " WHERE queue_id = ?) RETURNING blob_id");
 	db_bind_text(s, id);
 	db_bind_text(s, id);
 	int r = db_step(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The operator's hand on the queue. A message on hold has recipients that never fall due: the scheduler needs no rule for it. A
- * recipient whose delivery is under way finishes it: the result finds its row, or finds it gone. */
+/* The operator's hand on the queue. A message on hold has recipients that never fall due: the scheduler needs no rule
+ * for it. A recipient whose delivery is under way finishes it: the result finds its row, or finds it gone. */
 #include "queue/inside.h"
 #include "base/clock.h"
 
@@ -10,8 +10,9 @@ static int set_held(struct db_conn *tx, struct slice id, bool held, int64_t due_
 	db_bind_text(s, id);
 	int r = db_run(s);
 	if (r < 0 || db_changed(tx) == 0) return r < 0 ? r : QUEUE_UNKNOWN;
-	AUTO_STMT struct db_stmt *t = db_sql(tx, held ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ?"
-	                                              : "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND due_us = 9223372036854775807");
+	AUTO_STMT struct db_stmt *t = db_sql(
+		tx, held ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ?"
+				 : "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND due_us = 9223372036854775807");
 	db_bind_int(t, due_us);
 	db_bind_text(t, id);
 	return db_run(t);
@@ -34,10 +35,11 @@ int queue_delete(struct db_conn *tx, struct slice id) {
 }
 
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, id.len != 0 ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND (? = '' OR hop = ?)"
-	                                                       " AND due_us <> 9223372036854775807"
-	                                                     : "UPDATE queue_recipient SET due_us = ? WHERE ? = '' AND (? = '' OR hop = ?)"
-	                                                       " AND due_us <> 9223372036854775807");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, id.len != 0 ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND (? = '' OR hop = ?)"
+	                             " AND due_us <> 9223372036854775807"
+	                           : "UPDATE queue_recipient SET due_us = ? WHERE ? = '' AND (? = '' OR hop = ?)"
+	                             " AND due_us <> 9223372036854775807");
 	struct slice h = hop.at != NULL ? hop : S("");
 	db_bind_int(s, now_us);
 	db_bind_text(s, id.at != NULL ? id : S(""));

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "db/db.h"
-/* The queue: what must still go out, where, when. One row per message and one per recipient; a recipient's row goes when it is
- * settled, the message's with its last recipient (and its reference to the blob). Times are µs since 1970.
+/* The queue: what must still go out, where, when. One row per message and one per recipient; a recipient's row goes
+ * when it is settled, the message's with its last recipient (and its reference to the blob). Times are µs since 1970.
  *
  * The scheduler calls queue_due, hands each job to a worker, and records every recipient of it with queue_deferred or
- * queue_settled in a transaction, then lets the job go with queue_job_done. Jobs that are out are claimed in memory: after a crash
- * everything is due again as recorded. */
+ * queue_settled in a transaction, then lets the job go with queue_job_done. Jobs that are out are claimed in memory:
+ * after a crash everything is due again as recorded. */
 struct queue;
 enum queue_answer {
-	QUEUE_UNKNOWN = 1,  /* no such message or recipient (any more) */
-	QUEUE_EXISTS,       /* the queue id is taken */
-	QUEUE_EXPIRED,      /* queue_deferred: too old to try again; nothing changed, the caller settles (bounces) it */
-	QUEUE_WARN,         /* queue_deferred: recorded; and a delay warning is now due for this recipient, see queue_warned */
+	QUEUE_UNKNOWN = 1, /* no such message or recipient (any more) */
+	QUEUE_EXISTS,      /* the queue id is taken */
+	QUEUE_EXPIRED,     /* queue_deferred: too old to try again; nothing changed, the caller settles (bounces) it */
+	QUEUE_WARN,        /* queue_deferred: recorded, and a delay warning is due for this recipient: queue_warned */
 	QUEUE_NO_BLOB,
 };
 struct queue_params { /* seconds */
@@ -71,18 +71,20 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
-	size_t (*per_hop)(void *ctx, struct slice hop); /* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	/* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	size_t (*per_hop)(void *ctx, struct slice hop);
 	void *ctx;
 };
-/* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due: NEVER when there
- * is none, now_us when limits->jobs was reached and more may be due. Recipients that are out, or whose hop has its full number of
- * jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
-int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs, int64_t *next_us);
+/* Up to limits->jobs new jobs, hops taking turns; *next_us becomes the time when the next recipient falls due: NEVER
+ * when there is none, now_us when limits->jobs was reached and more may be due. Recipients that are out, or whose hop
+ * has its full number of jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
+int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
+              int64_t *next_us);
 void queue_job_done(struct queue *q, struct queue_job **job);
 
 /* What became of a recipient. Delivered, bounced, expired, redirected: settled. */
-int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us, struct slice status,
-                   struct slice text); /* QUEUE_UNKNOWN, QUEUE_EXPIRED, QUEUE_WARN */
+int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us,
+                   struct slice status, struct slice text);         /* QUEUE_UNKNOWN, QUEUE_EXPIRED, QUEUE_WARN */
 int queue_settled(struct db_conn *tx, struct slice id, int number); /* QUEUE_UNKNOWN */
 int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warning was queued; QUEUE_UNKNOWN */
 
@@ -90,7 +92,8 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
-int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us); /* due now; either empty: any; QUEUE_UNKNOWN */
+/* Due now; id or hop empty: any. QUEUE_UNKNOWN. */
+int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */
 int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* QUEUE_UNKNOWN */
 /* In order of arrival; recipients included. Stops when each returns other than 0 and returns that. */

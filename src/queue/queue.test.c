@@ -60,15 +60,26 @@ static size_t recipients_of(const struct act *a, struct queue_recipient *list) {
 	struct slice rest = slice_of(a->hops);
 	size_t n = 0;
 	for (struct slice hop; (hop = slice_word(&rest, " ")).len != 0; n++)
-		list[n] = (struct queue_recipient){ .address = S("r@example.net"), .orcpt = S("rfc822;r@example.net"), .hop = hop, .notify = a->notify };
+		list[n] = (struct queue_recipient){
+			.address = S("r@example.net"), .orcpt = S("rfc822;r@example.net"), .hop = hop, .notify = a->notify
+		};
 	return n;
 }
 
 static int put(struct db_conn *tx, struct act *a) {
 	struct queue_recipient list[20];
 	struct queue_message m = {
-		.id = slice_of(a->id), .sender = slice_of(a->sender), .size = 5, .arrived_us = a->now_us, .envid = S("envid"), .ret = RET_HDRS,
-		.message_id = S("<id@x>"), .extra = S("e\0x"), .held = a->held, .recipients = list, .recipient_count = recipients_of(a, list),
+		.id = slice_of(a->id),
+		.sender = slice_of(a->sender),
+		.size = 5,
+		.arrived_us = a->now_us,
+		.envid = S("envid"),
+		.ret = RET_HDRS,
+		.message_id = S("<id@x>"),
+		.extra = S("e\0x"),
+		.held = a->held,
+		.recipients = list,
+		.recipient_count = recipients_of(a, list),
 	};
 	int r = blob_insert(tx, a->draft, S(""), &m.blob_id);
 	return r < 0 ? r : queue_put(tx, &m);
@@ -140,8 +151,10 @@ static void test_life(void **state) {
 	assert_int_equal(w->next_us, T(0));
 	assert_string_equal(due(w, T(0), wide), "Q1>a:02 Q1>b:1 ");
 	const struct queue_message *m = &w->jobs[0]->message;
-	assert_true(slice_eq(m->sender, S("s@example.com")) && slice_eq(m->envid, S("envid")) && slice_eq(m->extra, S("e\0x")));
-	assert_true(slice_eq(m->recipients[0].orcpt, S("rfc822;r@example.net")) && m->recipients[0].original.len == 0 && m->ret == RET_HDRS);
+	assert_true(slice_eq(m->sender, S("s@example.com")) && slice_eq(m->envid, S("envid"))
+	            && slice_eq(m->extra, S("e\0x")));
+	assert_true(slice_eq(m->recipients[0].orcpt, S("rfc822;r@example.net")) && m->recipients[0].original.len == 0
+	            && m->ret == RET_HDRS);
 	assert_string_equal(due(w, T(0), wide), ""); /* claimed */
 	assert_int_equal(ACT(.what = SETTLE, .id = "Q1", .number = 0), 0);
 	assert_int_equal(ACT(.what = SETTLE, .id = "Q1", .number = 0), QUEUE_UNKNOWN);
@@ -155,7 +168,10 @@ static void test_life(void **state) {
 	assert_int_equal(w->jobs[0]->message.recipients[0].tries, 1);
 	assert_true(slice_eq(w->jobs[0]->message.recipients[0].text, S("no answer")));
 	assert_int_equal(ACT(.what = SETTLE, .id = "Q1", .number = 2), 0);
-	assert_int_equal(ask(w, "SELECT (SELECT COUNT(*) FROM queue_message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM blob_data)"), 0);
+	assert_int_equal(
+		ask(w,
+	        "SELECT (SELECT COUNT(*) FROM queue_message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM blob_data)"),
+		0);
 }
 
 static void test_times(void **state) {
@@ -170,7 +186,8 @@ static void test_times(void **state) {
 	assert_int_equal(ask(w, "SELECT tries FROM queue_recipient"), LEN(cases));
 	assert_int_equal(ACT(.what = PUT, .id = "Q2", .sender = "", .hops = "a", .now_us = T(0)), 0);
 	assert_int_equal(ACT(.what = DEFER, .id = "Q2", .now_us = T(3599)), 0);
-	assert_int_equal(ACT(.what = DEFER, .id = "Q2", .now_us = T(3600)), QUEUE_EXPIRED); /* a bounce has a shorter life */
+	assert_int_equal(ACT(.what = DEFER, .id = "Q2", .now_us = T(3600)),
+	                 QUEUE_EXPIRED); /* a bounce has a shorter life */
 	assert_int_equal(ACT(.what = PUT, .id = "Q3", .hops = "a", .now_us = T(0)), 0);
 	assert_int_equal(ACT(.what = DEFER, .id = "Q3", .now_us = T(7199)), 0);
 	assert_int_equal(ACT(.what = DEFER, .id = "Q3", .now_us = T(7200)), QUEUE_WARN);
@@ -187,7 +204,8 @@ static void test_operator(void **state) {
 	assert_string_equal(due(w, T(100), wide), "");
 	assert_true(w->next_us == NEVER);
 	assert_int_equal(ACT(.what = FLUSH, .now_us = T(100)), QUEUE_UNKNOWN); /* flushing releases nothing */
-	assert_int_equal(ACT(.what = DEFER, .id = "Q1", .number = 1, .now_us = T(100)), 0); /* a result that comes while it is held */
+	assert_int_equal(ACT(.what = DEFER, .id = "Q1", .number = 1, .now_us = T(100)),
+	                 0); /* a result that comes while it is held */
 	assert_string_equal(due(w, T(9000), wide), "");
 	assert_int_equal(ACT(.what = RELEASE, .id = "Q1", .now_us = T(100)), 0);
 	assert_int_equal(ACT(.what = ADD, .id = "Q2", .hops = "c"), 0);
@@ -205,7 +223,8 @@ static void test_operator(void **state) {
 	assert_int_equal(ACT(.what = DELETE, .id = "Q1"), QUEUE_UNKNOWN);
 	assert_int_equal(ACT(.what = DEFER, .id = "Q1", .now_us = T(103)), QUEUE_UNKNOWN);
 	static const enum what nothing[] = { HOLD, RELEASE, FLUSH, ROUTE, WARNED, ADD };
-	for (size_t i = 0; i < LEN(nothing); i++) assert_int_equal(ACT(.what = nothing[i], .id = "none", .hops = "a", .hop = "h"), QUEUE_UNKNOWN);
+	for (size_t i = 0; i < LEN(nothing); i++)
+		assert_int_equal(ACT(.what = nothing[i], .id = "none", .hops = "a", .hop = "h"), QUEUE_UNKNOWN);
 	struct queue_counts counts;
 	struct db_conn *c = db_read(w->db);
 	assert_done(queue_count(c, &counts));
@@ -266,8 +285,10 @@ static void test_restart(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down), cmocka_unit_test_setup_teardown(test_times, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_operator, set_up, tear_down), cmocka_unit_test_setup_teardown(test_fairness, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_times, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_operator, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fairness, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

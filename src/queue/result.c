@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What became of a try. The wait until the next one is the age of the message, between two bounds: Postfix's rule, which
- * doubles the waits without keeping a counter. */
+/* What became of a try. The wait until the next one is the age of the message, between two bounds: Postfix's rule,
+ * which doubles the waits without keeping a counter. */
 #include "queue/inside.h"
 #include "base/clock.h"
 
@@ -43,18 +43,20 @@ struct owner {
 };
 
 static int owner_get(struct db_conn *c, struct slice id, int number, struct owner *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT m.sender = '', m.held, r.warned, m.arrived_us, r.notify FROM queue_message m"
-	                                        " JOIN queue_recipient r ON r.queue_id = m.id WHERE m.id = ? AND r.number = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT m.sender = '', m.held, r.warned, m.arrived_us, r.notify FROM queue_message m"
+	              " JOIN queue_recipient r ON r.queue_id = m.id WHERE m.id = ? AND r.number = ?");
 	db_bind_text(s, id);
 	db_bind_int(s, number);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : QUEUE_UNKNOWN;
-	*out = (struct owner){ db_int(s, 0) != 0, db_int(s, 1) != 0, db_int(s, 2) != 0, db_int(s, 3), (uint32_t)db_int(s, 4) };
+	*out = (struct owner){ db_int(s, 0) != 0, db_int(s, 1) != 0, db_int(s, 2) != 0, db_int(s, 3),
+		                   (uint32_t)db_int(s, 4) };
 	return 0;
 }
 
-int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us, struct slice status,
-                   struct slice text) {
+int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us,
+                   struct slice status, struct slice text) {
 	struct owner o;
 	int r = owner_get(tx, id, number, &o);
 	if (r != 0) return r;
@@ -64,8 +66,9 @@ int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int num
 	int64_t age = MAX_OF(now_us - o.arrived_us, INT64_C(0));
 	if (age >= us(o.null_sender ? p.bounce_lifetime : p.lifetime)) return QUEUE_EXPIRED;
 	int64_t wait = MIN_OF(MAX_OF(age, us(p.minimal_backoff)), MAX_OF(us(p.maximal_backoff), us(p.minimal_backoff)));
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_recipient SET due_us = ?, tries = tries + 1, status = ?, text = ?"
-	                                         " WHERE queue_id = ? AND number = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE queue_recipient SET due_us = ?, tries = tries + 1, status = ?, text = ?"
+	               " WHERE queue_id = ? AND number = ?");
 	db_bind_int(s, o.held ? NEVER : now_us + wait);
 	db_bind_text(s, status);
 	db_bind_text(s, slice_head(text, TEXT_MAX));

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/send.h"
+#include "mime/decode.h"
 #include "net/seal.h"
 #include "queue/history.h"
 #include "role/boot.h"
@@ -275,6 +276,7 @@ static int start(struct boot *b, void **self) {
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	reload(c, b);
+	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
 	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "net/file.h"
 
+#include <ftw.h>
 #include <pwd.h>
 #include <sys/stat.h>
 
@@ -32,13 +33,42 @@ static int make(const char *dir, const char *name, mode_t mode, const char *owne
 	return 0;
 }
 
+static _Thread_local const struct passwd *new_owner; /* nftw(3) passes nothing on */
+
+static int give_one(const char *path, const struct stat *st, int kind, struct FTW *where) {
+	(void)kind;
+	(void)where;
+	if (st->st_uid == new_owner->pw_uid) return 0;
+	return lchown(path, new_owner->pw_uid, new_owner->pw_gid) == 0 ? 0 : fail_errno("%s", path);
+}
+
+/* A server that ran as one user before: what it left becomes its owner's. Looks at all of it only when the first file is
+ * somebody else's. */
+static int give(const char *dir, const char *const *names, const char *owner) {
+	new_owner = getpwnam(owner);
+	if (new_owner == NULL) return fail("user %s does not exist", owner);
+	for (size_t i = 0; names[i] != NULL; i++) {
+		AUTO_BUF struct buf path = BUF(PATH_MAX);
+		struct stat st;
+		buf_addf(&path, "%s/%s", dir, names[i]);
+		if (lstat(buf_text(&path), &st) != 0) continue;
+		if (i == 0 && st.st_uid == new_owner->pw_uid) return 0;
+		if (nftw(buf_text(&path), give_one, 16, FTW_PHYS | FTW_MOUNT) != 0) return -1;
+	}
+	return 0;
+}
+
 int data_make(const char *dir, bool apart) {
 	/* core owns the folder itself: its database lives there */
 	static const struct { const char *name; mode_t mode; int owner; } folders[] = {
 		{ "", 0711, CHILD_CORE }, { "run", 0755, -1 }, { "vault", 0700, CHILD_VAULT }, { "spool", 0700, CHILD_EDGE },
 	};
+	static const char *const of_core[] = { "hato.db", "hato.db-wal", "hato.db-shm", "blobs", NULL };
+	static const char *const of_vault[] = { "vault/vault.db", "vault/vault.db-wal", "vault/vault.db-shm", NULL };
 	for (size_t i = 0; i < LEN(folders); i++)
 		if (make(dir, folders[i].name, folders[i].mode, apart && folders[i].owner >= 0 ? data_users[folders[i].owner] : NULL) < 0)
 			return fail_add("data_directory");
+	if (apart && (give(dir, of_core, data_users[CHILD_CORE]) < 0 || give(dir, of_vault, data_users[CHILD_VAULT]) < 0))
+		return fail_add("data_directory");
 	return 0;
 }

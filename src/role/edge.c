@@ -2,6 +2,7 @@
 /* edge: strangers. Accepts, speaks SMTP and the log-in part of IMAP, ends TLS, and asks core and vault for everything else. */
 #include "base/fail.h"
 #include "base/log.h"
+#include "mime/decode.h"
 #include "net/seal.h"
 #include "role/settings.h"
 #include "role/visitor.h"
@@ -101,6 +102,7 @@ static int start(struct boot *b, void **self) {
 	pthread_mutex_init(&e->visitors.lock, NULL);
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;
+	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	*self = e;
 	return reload(e, b);
 }

@@ -43,7 +43,10 @@ static int bind_tcp(const struct addr *a) {
 static int take_or_bind(struct listening *old, const struct addr *a) {
 	for (size_t i = 0; old != NULL && i < old->count; i++) {
 		const struct addr *o = &old->at[i].addr;
-		if (old->at[i].fd >= 0 && addr_same_host(o, a) && addr_port(o) == addr_port(a)) return TAKE_FD(old->at[i].fd);
+		if (old->at[i].fd >= 0 && addr_same_host(o, a) && addr_port(o) == addr_port(a)) {
+			int fd = fcntl(old->at[i].fd, F_DUPFD_CLOEXEC, 0);
+			return fd >= 0 ? fd : fail_errno("listening socket");
+		}
 	}
 	return bind_tcp(a);
 }
@@ -125,7 +128,9 @@ int listening_open(const struct conf *c, struct listening *old, struct listening
 			return -1;
 		}
 	}
-	return out->count != 0 ? 0 : fail("master.cf: no service listens anywhere (add an inet line with smtpd or imapd)");
+	if (out->count != 0) return 0;
+	fail("master.cf: no service listens anywhere (add an inet line with smtpd or imapd)");
+	return LISTENING_NOTHING;
 }
 
 /* sun_path is short: the folder is reached by its descriptor. */

@@ -126,7 +126,8 @@ static int open_all(struct master *m) {
 	if (open_log(m) < 0) return EX_CANTCREAT;
 	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
 	m->stamp = identities_stamp(&m->identities);
-	if (listening_open(m->conf, NULL, &m->listening) < 0) return EX_OSERR;
+	int listening = listening_open(m->conf, NULL, &m->listening);
+	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
 	AUTO_BUF struct buf run = BUF(PATH_MAX);
 	buf_addf(&run, "%s/run", m->dir);
 	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
@@ -184,7 +185,7 @@ static void reload(struct master *m) {
 		    SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
 	if (r == CONF_REFUSED) r = fail("the settings have errors");
 	if (r >= 0) r = identities_load(fresh, m->dir, &identities);
-	if (r >= 0) r = listening_open(fresh, &m->listening, &listening);
+	if (r >= 0 && listening_open(fresh, &m->listening, &listening) != 0) r = -1;
 	if (r < 0) {
 		say(L_ERROR, "master", "reload: %s; everything stays as it was", fail_text());
 		identities_done(&identities);

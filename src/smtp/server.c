@@ -92,7 +92,7 @@ static void greet(struct smtp_server *s) {
 	server_answer(s, r);
 }
 
-/* true: the handshake is under way. */
+/* Begins the handshake behind what is queued; false: it cannot be. */
 static bool start_tls(struct smtp_server *s) {
 	struct tls_server *tls = s->ops->tls != NULL ? s->ops->tls(s->owner) : NULL;
 	if (tls == NULL || stream_start_tls_server(s->stream, tls) < 0) {
@@ -134,6 +134,7 @@ static bool line_too_long(struct smtp_server *s, struct smtp_reply r) {
  * relaying what a third party wrote: we can no longer tell commands from smuggled text, so nothing after it is read. */
 static bool bare_lf(struct smtp_server *s) {
 	s->where = "UNKNOWN";
+	s->late = (struct smtp_reply){ 0 };
 	struct smtp_reply r = smtp_reply_fmt(&s->mem, 550, "5.5.2", "%s Error: bare <LF> received", s->params->host);
 	server_reject(s, &r, S(""));
 	server_answer(s, r);

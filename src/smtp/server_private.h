@@ -62,7 +62,7 @@ struct smtp_server {
 
 /* server_reply.c */
 void server_queue(struct smtp_server *s, const struct smtp_reply *r);   /* only that */
-void server_answer(struct smtp_server *s, struct smtp_reply r);         /* queues, counts, resets mem; code 0: nothing */
+void server_answer(struct smtp_server *s, struct smtp_reply r); /* queues, counts, resets mem; code 0: nothing */
 void server_last(struct smtp_server *s);                                /* nothing more is read */
 void server_good_bye(struct smtp_server *s, const char *status, const char *why); /* 421 */
 void server_too_many_errors(struct smtp_server *s);
@@ -77,7 +77,7 @@ const struct smtp_command *server_commands(void);
 void server_line(struct smtp_server *s, struct slice line); /* runs one command line */
 void server_auth_line(struct smtp_server *s, struct slice line);
 unsigned server_offer(const struct smtp_server *s);
-bool server_out_of_turn(struct smtp_server *s); /* is input here that should wait? Noted; true: answered with 554, all over */
+bool server_out_of_turn(struct smtp_server *s); /* is input here that should wait? Noted; true: all over */
 /* server_mail.c */
 void server_tx_end(struct smtp_server *s); /* forgets the transaction, with reset if the owner has it open */
 bool server_data(struct smtp_server *s);   /* consume input; false: there is not enough */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The counters of an account live in one row, changed by every write of that account: its change counter orders all of them. */
+/* The counters of an account live in one row, changed by every write of that account: its change counter orders all
+ * of them. */
 #include "store/inside.h"
 #include "base/clock.h"
 
 int modseq_next(struct db_conn *tx, int64_t account, uint64_t *modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? RETURNING modseq");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? RETURNING modseq");
 	db_bind_int(s, account);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_ACCOUNT;
@@ -14,7 +16,8 @@ int modseq_next(struct db_conn *tx, int64_t account, uint64_t *modseq) {
 
 int count_account(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes) {
 	if (messages == 0 && bytes == 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET messages = messages + ?, bytes = bytes + ? WHERE account_id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE account_state SET messages = messages + ?, bytes = bytes + ? WHERE account_id = ?");
 	db_bind_int(s, messages);
 	db_bind_int(s, bytes);
 	db_bind_int(s, account);
@@ -26,8 +29,9 @@ void announce(struct db_conn *tx, struct box box, uint64_t modseq) {
 }
 
 int count_change(struct db_conn *tx, struct box box, const struct delta *d, uint64_t modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?,"
-	                                         " bytes = bytes + ?, highestmodseq = ? WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?,"
+	               " bytes = bytes + ?, highestmodseq = ? WHERE account_id = ? AND id = ?");
 	db_bind_int(s, d->messages);
 	db_bind_int(s, d->unseen);
 	db_bind_int(s, d->deleted);
@@ -45,12 +49,14 @@ static const struct {
 	const char *name;
 	uint32_t use;
 } first_mailboxes[] = {
-	{ "INBOX", 0 }, { "Drafts", USE_DRAFTS }, { "Sent", USE_SENT }, { "Junk", USE_JUNK }, { "Trash", USE_TRASH }, { "Archive", USE_ARCHIVE },
+	{ "INBOX", 0 },       { "Drafts", USE_DRAFTS }, { "Sent", USE_SENT },
+	{ "Junk", USE_JUNK }, { "Trash", USE_TRASH },   { "Archive", USE_ARCHIVE },
 };
 
 static int is_used(struct db_conn *tx, int64_t account) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT 1 FROM account_state WHERE account_id = ? UNION ALL SELECT 1 FROM mailbox WHERE account_id = ?"
-	                                         " LIMIT 1");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "SELECT 1 FROM account_state WHERE account_id = ? UNION ALL SELECT 1 FROM mailbox WHERE account_id = ?"
+			" LIMIT 1");
 	db_bind_int(s, account);
 	db_bind_int(s, account);
 	return db_step(s);
@@ -59,8 +65,9 @@ static int is_used(struct db_conn *tx, int64_t account) {
 int store_account_create(struct db_conn *tx, int64_t account) {
 	int r = is_used(tx, account);
 	if (r != 0) return r < 0 ? r : STORE_EXISTS;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO account_state (account_id, modseq, bytes, messages, next_mailbox, last_uidvalidity)"
-	                                         " VALUES (?, 1, 0, 0, 1, 0)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO account_state (account_id, modseq, bytes, messages, next_mailbox, last_uidvalidity)"
+	               " VALUES (?, 1, 0, 0, 1, 0)");
 	db_bind_int(s, account);
 	r = db_run(s);
 	for (size_t i = 0; i < LEN(first_mailboxes) && r == 0; i++) {

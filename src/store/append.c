@@ -18,9 +18,10 @@ static int why_not(struct db_conn *tx, struct box box) {
 }
 
 static int account_count(struct db_conn *tx, const struct append *a, uint64_t *modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET modseq = modseq + 1, bytes = bytes + ?, messages = messages + 1"
-	                                         " WHERE account_id = ? AND bytes + ? <= ? AND messages + 1 <= ? AND EXISTS (SELECT 1 FROM mailbox"
-	                                         " WHERE account_id = ? AND id = ? AND name IS NOT NULL AND uidnext < 4294967294) RETURNING modseq");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "UPDATE account_state SET modseq = modseq + 1, bytes = bytes + ?, messages = messages + 1"
+			" WHERE account_id = ? AND bytes + ? <= ? AND messages + 1 <= ? AND EXISTS (SELECT 1 FROM mailbox"
+			" WHERE account_id = ? AND id = ? AND name IS NOT NULL AND uidnext < 4294967294) RETURNING modseq");
 	db_bind_int(s, (int64_t)a->size);
 	db_bind_int(s, a->box.account);
 	db_bind_int(s, (int64_t)a->size);
@@ -34,9 +35,10 @@ static int account_count(struct db_conn *tx, const struct append *a, uint64_t *m
 }
 
 static int mailbox_count(struct db_conn *tx, const struct append *a, struct appended *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + 1, highestmodseq = ?, messages = messages + 1,"
-	                                         " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?"
-	                                         " RETURNING uidnext - 1, uidvalidity");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + 1, highestmodseq = ?, messages = messages + 1,"
+	               " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?"
+	               " RETURNING uidnext - 1, uidvalidity");
 	db_bind_int(s, (int64_t)out->modseq);
 	db_bind_int(s, (a->flags & FLAG_SEEN) == 0);
 	db_bind_int(s, (a->flags & FLAG_DELETED) != 0);
@@ -66,8 +68,14 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 	if (r == 0) r = mailbox_count(tx, a, &done);
 	if (r != 0) return r;
 	struct message m = {
-		.uid = done.uid, .flags = a->flags & FLAG_ALL, .modseq = done.modseq, .size = a->size, .blob_id = a->blob_id, .email_id = done.email_id,
-		.received_us = a->received_us != 0 ? a->received_us : wall_us(), .keywords = keywords,
+		.uid = done.uid,
+		.flags = a->flags & FLAG_ALL,
+		.modseq = done.modseq,
+		.size = a->size,
+		.blob_id = a->blob_id,
+		.email_id = done.email_id,
+		.received_us = a->received_us != 0 ? a->received_us : wall_us(),
+		.keywords = keywords,
 	};
 	r = message_insert(tx, a->box, &m);
 	if (r < 0) return r;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Watches hang in a table by account: a change visits only those of its account. One lock for all is enough, because what is
- * called under it only wakes somebody. */
+/* Watches hang in a table by account: a change visits only those of its account. One lock for all is enough, because
+ * what is called under it only wakes somebody. */
 #include "store/change.h"
 #include "base/map.h"
 

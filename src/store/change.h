@@ -13,9 +13,10 @@ struct change {
 struct change_hub *change_hub_open(struct db *db);
 void change_hub_close(struct change_hub **hub); /* no watch may be left, no write under way */
 
-/* fn is called for changes of this mailbox (0: anything in the account), in any thread, under the hub's lock: it must be cheap
- * (wake a task) and must not call the hub or the database. */
+/* fn is called for changes of this mailbox (0: anything in the account), in any thread, under the hub's lock: it must
+ * be cheap (wake a task) and must not call the hub or the database. */
 struct change_watch *change_watch(struct change_hub *hub, int64_t account, int64_t mailbox,
                                   void (*fn)(void *ctx, const struct change *change), void *ctx);
-void change_unwatch(struct change_hub *hub, struct change_watch **watch); /* when it returns, fn does not run any more */
+void change_unwatch(struct change_hub *hub,
+                    struct change_watch **watch);                      /* when it returns, fn does not run any more */
 void change_announce(struct db_conn *tx, const struct change *change); /* after the commit of tx */

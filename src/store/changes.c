@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/inside.h"
 
-static int each_changed(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
-	                                        " ORDER BY modseq, uid");
+static int each_changed(struct db_conn *c, struct box box, uint64_t since,
+                        int (*changed)(void *ctx, const struct message *m), void *ctx) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+	              " ORDER BY modseq, uid");
 	bind_box(s, box);
 	db_bind_int(s, (int64_t)MIN_OF(since, (uint64_t)INT64_MAX));
 	int r;
@@ -15,9 +17,11 @@ static int each_changed(struct db_conn *c, struct box box, uint64_t since, int (
 	return r;
 }
 
-static int each_vanished(struct db_conn *c, struct box box, uint64_t since, int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT first_uid, last_uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
-	                                        " ORDER BY modseq, first_uid");
+static int each_vanished(struct db_conn *c, struct box box, uint64_t since,
+                         int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT first_uid, last_uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+	              " ORDER BY modseq, first_uid");
 	bind_box(s, box);
 	db_bind_int(s, (int64_t)MIN_OF(since, (uint64_t)INT64_MAX));
 	int r;

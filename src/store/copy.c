@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copying writes rows that point to the same bodies; moving does the same and takes the old rows away, so that the references to
- * bodies stay as many as they were. */
+/* Copying writes rows that point to the same bodies; moving does the same and takes the old rows away, so that the
+ * references to bodies stay as many as they were. */
 #include "store/inside.h"
 
 struct copying {
@@ -18,7 +18,8 @@ struct copying {
 };
 
 static int count_rows(struct db_conn *tx, struct box box, struct uid_set set, uint64_t *count) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
 	*count = 0;
 	for (size_t i = 0; i < set.count; i++) {
 		bind_range(s, box, set.at[i]);
@@ -51,14 +52,16 @@ static int copy_row(struct copying *c, struct message m) {
 }
 
 static int delete_range(struct copying *c, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s = db_sql(c->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
 	bind_range(s, c->from, range);
 	return db_run(s);
 }
 
 static int copy_range(struct copying *c, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s = db_sql(c->tx, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                                            " AND uid BETWEEN ? AND ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c->tx, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ?"
+	                  " AND uid BETWEEN ? AND ? ORDER BY uid");
 	bind_range(s, c->from, range);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -83,7 +86,9 @@ static int count_both(struct copying *c) {
 static int modseqs_take(struct copying *c) {
 	int r = modseq_next(c->tx, c->to.account, &c->to_modseq);
 	c->from_modseq = c->to_modseq;
-	return r == 0 && c->move && c->from.account != c->to.account ? modseq_next(c->tx, c->from.account, &c->from_modseq) : r;
+	return r == 0 && c->move && c->from.account != c->to.account
+	           ? modseq_next(c->tx, c->from.account, &c->from_modseq)
+	           : r;
 }
 
 static int copy(struct copying *c, struct uid_set set, struct copied *out) {
@@ -115,6 +120,8 @@ int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct b
 int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out) {
 	AUTO_ARENA struct arena mem = {0};
-	struct copying c = { .tx = tx, .from = from, .to = to, .move = true, .each = each, .ctx = ctx, .mem = &mem, .gone = { .mem = &mem } };
+	struct copying c = {
+		.tx = tx, .from = from, .to = to, .move = true, .each = each, .ctx = ctx, .mem = &mem, .gone = { .mem = &mem }
+	};
 	return copy(&c, set, out);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removing messages: rows go, bodies lose a reference, and the uids are written down as ranges for clients that come back
- * (QRESYNC, RFC 7162). */
+/* Removing messages: rows go, bodies lose a reference, and the uids are written down as ranges for clients that come
+ * back (QRESYNC, RFC 7162). */
 #include "store/inside.h"
 
 void gone_add(struct gone_list *g, uint32_t uid) {
@@ -19,7 +19,8 @@ void gone_add(struct gone_list *g, uint32_t uid) {
 }
 
 int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, uint64_t modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO expunged (account_id, mailbox_id, modseq, first_uid, last_uid) VALUES (?, ?, ?, ?, ?)");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO expunged (account_id, mailbox_id, modseq, first_uid, last_uid) VALUES (?, ?, ?, ?, ?)");
 	int r = 0;
 	for (size_t i = 0; i < g->count && r == 0; i++) {
 		bind_box(s, box);
@@ -42,8 +43,9 @@ struct expunging {
 };
 
 static int expunge_range(struct expunging *e, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s = db_sql(e->tx, "SELECT uid, flags, size, blob_id FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                                            " AND uid BETWEEN ? AND ? AND (flags & ?) = ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(e->tx, "SELECT uid, flags, size, blob_id FROM message WHERE account_id = ? AND mailbox_id = ?"
+	                  " AND uid BETWEEN ? AND ? AND (flags & ?) = ? ORDER BY uid");
 	bind_range(s, e->box, range);
 	db_bind_int(s, e->flag);
 	db_bind_int(s, e->flag);
@@ -52,23 +54,32 @@ static int expunge_range(struct expunging *e, struct uid_range range) {
 		uint32_t uid = (uint32_t)db_int(s, 0);
 		delta_count(&e->delta, -1, (uint32_t)db_int(s, 1), (uint64_t)db_int(s, 2));
 		gone_add(&e->list, uid);
-		r = blob_unref(e->tx, db_int(s, 3)) < 0 ? -1 : 0; /* a body that is missing already must not keep its message here */
+		r = blob_unref(e->tx, db_int(s, 3)) < 0
+		        ? -1
+		        : 0; /* a body that is missing already must not keep its message here */
 		if (r == 0 && e->gone != NULL) r = e->gone(e->ctx, uid);
 		if (r != 0) return r;
 	}
 	db_again(s);
 	if (r < 0) return r;
-	AUTO_STMT struct db_stmt *d = db_sql(e->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
-	                                            " AND (flags & ?) = ?");
+	AUTO_STMT struct db_stmt *d =
+		db_sql(e->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
+	                  " AND (flags & ?) = ?");
 	bind_range(d, e->box, range);
 	db_bind_int(d, e->flag);
 	db_bind_int(d, e->flag);
 	return db_run(d);
 }
 
-int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted, int (*gone)(void *ctx, uint32_t uid), void *ctx) {
+int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted,
+                  int (*gone)(void *ctx, uint32_t uid), void *ctx) {
 	AUTO_ARENA struct arena mem = {0};
-	struct expunging e = { .tx = tx, .box = box, .flag = only_deleted ? FLAG_DELETED : 0, .list = { .mem = &mem }, .gone = gone, .ctx = ctx };
+	struct expunging e = { .tx = tx,
+		                   .box = box,
+		                   .flag = only_deleted ? FLAG_DELETED : 0,
+		                   .list = { .mem = &mem },
+		                   .gone = gone,
+		                   .ctx = ctx };
 	uint64_t modseq = 0;
 	int r = mailbox_exists(tx, box);
 	for (size_t i = 0; i < set.count && r == 0; i++) r = expunge_range(&e, set.at[i]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flags are bits, so a range of any length is one UPDATE: new = (old & keep) | add. Keywords are text; rows without any (nearly all) are
- * done by the same statement, the others one by one. What changed is found again by its modseq, which is new. The counters
- * are mended with the sums over the ranges before and after. */
+/* Flags are bits, so a range of any length is one UPDATE: new = (old & keep) | add. Keywords are text; rows without
+ * any (nearly all) are done by the same statement, the others one by one. What changed is found again by its modseq,
+ * which is new. The counters are mended with the sums over the ranges before and after. */
 #include "store/inside.h"
 
 struct flagging {
@@ -21,8 +21,10 @@ static bool word_by_word(const struct flagging *f) {
 
 static int sums(struct flagging *f, struct uid_range range, int64_t sign) {
 	if (((~f->keep | f->add) & (FLAG_SEEN | FLAG_DELETED)) == 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "SELECT SUM(CASE WHEN (flags & 1) = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN (flags & 8) <> 0 THEN 1 ELSE 0 END)"
-	                                            " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx,
+		"SELECT SUM(CASE WHEN (flags & 1) = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN (flags & 8) <> 0 THEN 1 ELSE 0 END)"
+		" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
 	bind_range(s, f->box, range);
 	int r = db_step(s);
 	if (r < 0) return r;
@@ -33,10 +35,12 @@ static int sums(struct flagging *f, struct uid_range range, int64_t sign) {
 
 static int change_range(struct flagging *f, struct uid_range range) {
 	bool set_words = f->change->how == FLAGS_REPLACE || (f->change->how == FLAGS_ADD && f->keywords.len != 0);
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?"
-	                                            " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?"
-	                                            " AND (? = 0 OR keywords IS NULL)"
-	                                            " AND (((flags & ?) | ?) <> flags OR (? = 1 AND keywords IS DISTINCT FROM ?))");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx,
+		"UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?"
+		" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?"
+		" AND (? = 0 OR keywords IS NULL)"
+		" AND (((flags & ?) | ?) <> flags OR (? = 1 AND keywords IS DISTINCT FROM ?))");
 	db_bind_int(s, f->keep);
 	db_bind_int(s, f->add);
 	db_bind_int(s, set_words);
@@ -54,10 +58,13 @@ static int change_range(struct flagging *f, struct uid_range range) {
 
 static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64_t old, struct slice have) {
 	int64_t flags = (old & f->keep) | f->add;
-	struct slice words = f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords) : keywords_remove(mem, have, f->keywords);
+	struct slice words =
+		f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords) : keywords_remove(mem, have, f->keywords);
 	if (flags == old && slice_eq(words, have)) return 0;
 	if (words.len > KEYWORDS_MAX) return STORE_LIMIT;
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "UPDATE message SET flags = ?, keywords = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx,
+		"UPDATE message SET flags = ?, keywords = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
 	db_bind_int(s, flags);
 	db_bind_text(s, words);
 	db_bind_int(s, (int64_t)f->modseq);
@@ -68,8 +75,9 @@ static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64
 
 static int change_worded_rows(struct flagging *f, struct uid_range range) {
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "SELECT uid, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                                            " AND uid BETWEEN ? AND ? AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx, "SELECT uid, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ?"
+			   " AND uid BETWEEN ? AND ? AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? ORDER BY uid");
 	bind_range(s, f->box, range);
 	db_bind_int(s, f->newest);
 	db_bind_int(s, (int64_t)f->modseq); /* those the statement for the range has just done */
@@ -84,8 +92,9 @@ static int change_worded_rows(struct flagging *f, struct uid_range range) {
 
 static int tell_stale(struct flagging *f, struct uid_range range, int (*stale)(void *ctx, uint32_t uid), void *ctx) {
 	if (!f->change->conditional || stale == NULL) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
-	                                            " AND modseq > ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(f->tx, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
+	                  " AND modseq > ? ORDER BY uid");
 	bind_range(s, f->box, range);
 	db_bind_int(s, f->newest);
 	int r;
@@ -96,8 +105,11 @@ static int tell_stale(struct flagging *f, struct uid_range range, int (*stale)(v
 	return r;
 }
 
-static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const struct message *m), void *ctx, uint64_t *count) {
-	AUTO_STMT struct db_stmt *s = db_sql(f->tx, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq = ? ORDER BY uid");
+static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const struct message *m), void *ctx,
+                        uint64_t *count) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(f->tx, "SELECT " MESSAGE_COLUMNS
+	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq = ? ORDER BY uid");
 	bind_box(s, f->box);
 	db_bind_int(s, (int64_t)f->modseq);
 	int r;
@@ -117,16 +129,26 @@ static int flag_range(struct flagging *f, struct uid_range range) {
 }
 
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,
-                int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx, uint64_t *modseq) {
+                int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,
+                uint64_t *modseq) {
 	AUTO_ARENA struct arena mem = {0};
 	int64_t bits = change->flags & FLAG_ALL;
 	struct flagging f = {
-		.tx = tx, .box = box, .change = change, .newest = change->conditional && change->unchanged_since < INT64_MAX ? (int64_t)change->unchanged_since : INT64_MAX,
-		.keep = change->how == FLAGS_ADD ? -1 : change->how == FLAGS_REMOVE ? ~bits : 0, .add = change->how == FLAGS_REMOVE ? 0 : bits,
+		.tx = tx,
+		.box = box,
+		.change = change,
+		.newest =
+			change->conditional && change->unchanged_since < INT64_MAX ? (int64_t)change->unchanged_since : INT64_MAX,
+		.keep = change->how == FLAGS_ADD      ? -1
+		        : change->how == FLAGS_REMOVE ? ~bits
+		                                      : 0,
+		.add = change->how == FLAGS_REMOVE ? 0 : bits,
 	};
 	uint64_t count = 0;
 	int r = keywords_normal(&mem, change->keywords, &f.keywords);
-	if (r == 0) r = f.keywords.len != 0 && change->how != FLAGS_REMOVE ? mailbox_keywords_add(tx, box, f.keywords) : mailbox_exists(tx, box);
+	if (r == 0)
+		r = f.keywords.len != 0 && change->how != FLAGS_REMOVE ? mailbox_keywords_add(tx, box, f.keywords)
+		                                                       : mailbox_exists(tx, box);
 	for (size_t i = 0; i < set.count && r == 0; i++) r = tell_stale(&f, set.at[i], stale, ctx);
 	if (r == 0) r = modseq_next(tx, box.account, &f.modseq);
 	for (size_t i = 0; i < set.count && r == 0; i++) r = flag_range(&f, set.at[i]);

@@ -11,8 +11,10 @@ enum { MAILBOXES_MAX = 10000, KEYWORDS_MAX = 1024 /* bytes, of one message */, M
 int name_normal(struct arena *mem, struct slice name, struct slice *out);
 struct slice name_above(struct slice name); /* "a/b" of "a/b/c"; empty: none */
 extern const struct slice name_inbox;
-/* The first name behind all names below this one: "a0" for "a" (names below it start with "a/", and '0' follows '/'). */
-struct slice name_below_first(struct arena *mem, struct slice name), name_below_end(struct arena *mem, struct slice name);
+/* The first name behind all names below this one: "a0" for "a" (names below it start with "a/", and '0' follows '/').
+ */
+struct slice name_below_first(struct arena *mem, struct slice name),
+	name_below_end(struct arena *mem, struct slice name);
 
 /* Keywords: blank-separated words, compared without case, kept sorted and single. */
 int keywords_normal(struct arena *mem, struct slice words, struct slice *out); /* STORE_LIMIT; at == NULL: none */

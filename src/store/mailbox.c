@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mailboxes are flat rows whose names contain '/': there are no parents to keep in step. Deleting one only takes its name away, whatever
- * its size; store_sweep frees the messages later. */
+/* Mailboxes are flat rows whose names contain '/': there are no parents to keep in step. Deleting one only takes its
+ * name away, whatever its size; store_sweep frees the messages later. */
 #include "store/inside.h"
 #include "base/clock.h"
 
 #define MAILBOX_COLUMNS \
 	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, keywords," \
-	" EXISTS (SELECT 1 FROM subscription WHERE subscription.account_id = mailbox.account_id AND subscription.name = mailbox.name)," \
+	" EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = mailbox.account_id AND s.name = mailbox.name)," \
 	" EXISTS (SELECT 1 FROM mailbox AS below WHERE below.account_id = mailbox.account_id" \
 	" AND below.name > mailbox.name || '/' AND below.name < mailbox.name || '0')"
 
@@ -14,17 +14,27 @@ static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, s
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
 	*out = (struct mailbox){
-		.box = { account, db_int(s, 0) }, .name = arena_slice(mem, db_text(s, 1)), .uidvalidity = (uint32_t)db_int(s, 2),
-		.uidnext = (uint32_t)db_int(s, 3), .recent_from = (uint32_t)db_int(s, 4), .highestmodseq = (uint64_t)db_int(s, 5),
-		.exists = (uint64_t)db_int(s, 6), .unseen = (uint64_t)db_int(s, 7), .deleted = (uint64_t)db_int(s, 8),
-		.bytes = (uint64_t)db_int(s, 9), .special_use = (uint32_t)db_int(s, 10), .keywords = arena_slice(mem, db_text(s, 11)),
-		.subscribed = db_int(s, 12) != 0, .has_children = db_int(s, 13) != 0,
+		.box = { account, db_int(s, 0) },
+		.name = arena_slice(mem, db_text(s, 1)),
+		.uidvalidity = (uint32_t)db_int(s, 2),
+		.uidnext = (uint32_t)db_int(s, 3),
+		.recent_from = (uint32_t)db_int(s, 4),
+		.highestmodseq = (uint64_t)db_int(s, 5),
+		.exists = (uint64_t)db_int(s, 6),
+		.unseen = (uint64_t)db_int(s, 7),
+		.deleted = (uint64_t)db_int(s, 8),
+		.bytes = (uint64_t)db_int(s, 9),
+		.special_use = (uint32_t)db_int(s, 10),
+		.keywords = arena_slice(mem, db_text(s, 11)),
+		.subscribed = db_int(s, 12) != 0,
+		.has_children = db_int(s, 13) != 0,
 	};
 	return 0;
 }
 
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	bind_box(s, box);
 	return mailbox_read(s, mem, box.account, out);
 }
@@ -32,22 +42,25 @@ int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct m
 int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out) {
 	struct slice stored;
 	if (name_normal(mem, name, &stored) != 0) return STORE_NO_MAILBOX;
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name = ?");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
 	return mailbox_read(s, mem, account, out);
 }
 
 int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32_t special_use, struct mailbox *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name IS NOT NULL"
-	                                        " AND (special_use & ?) <> 0 ORDER BY id LIMIT 1");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name IS NOT NULL"
+	              " AND (special_use & ?) <> 0 ORDER BY id LIMIT 1");
 	db_bind_int(s, account);
 	db_bind_int(s, special_use);
 	return mailbox_read(s, mem, account, out);
 }
 
 int mailbox_exists(struct db_conn *c, struct box box) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT 1 FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT 1 FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	bind_box(s, box);
 	int r = db_step(s);
 	return r < 0 ? r : r == DB_ROW ? 0 : STORE_NO_MAILBOX;
@@ -62,9 +75,10 @@ static int name_exists(struct db_conn *c, int64_t account, struct slice name) {
 
 /* A uidvalidity is the time, but never one that was given before in this account (RFC 3501 2.3.1.1). */
 static int numbers_take(struct db_conn *tx, int64_t account, int64_t *id, int64_t *uidvalidity, int64_t *modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET next_mailbox = next_mailbox + 1, modseq = modseq + 1,"
-	                                         " last_uidvalidity = CASE WHEN last_uidvalidity >= ? THEN last_uidvalidity + 1 ELSE ? END"
-	                                         " WHERE account_id = ? RETURNING next_mailbox - 1, last_uidvalidity, modseq");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE account_state SET next_mailbox = next_mailbox + 1, modseq = modseq + 1,"
+	               " last_uidvalidity = CASE WHEN last_uidvalidity >= ? THEN last_uidvalidity + 1 ELSE ? END"
+	               " WHERE account_id = ? RETURNING next_mailbox - 1, last_uidvalidity, modseq");
 	int64_t now = wall_s();
 	db_bind_int(s, now);
 	db_bind_int(s, now);
@@ -81,8 +95,9 @@ int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint3
 	int64_t id = 0, uidvalidity = 0, modseq = 0;
 	int r = numbers_take(tx, account, &id, &uidvalidity, &modseq);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO mailbox (account_id, id, name, uidvalidity, uidnext, recent_from, highestmodseq,"
-	                                         " messages, unseen, deleted, bytes, special_use) VALUES (?, ?, ?, ?, 1, 1, ?, 0, 0, 0, 0, ?)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO mailbox (account_id, id, name, uidvalidity, uidnext, recent_from, highestmodseq,"
+	               " messages, unseen, deleted, bytes, special_use) VALUES (?, ?, ?, ?, 1, 1, ?, 0, 0, 0, 0, ?)");
 	db_bind_int(s, account);
 	db_bind_int(s, id);
 	db_bind_text(s, name);
@@ -168,16 +183,20 @@ struct renaming {
 	struct renaming *next;
 };
 
-/* What is below from, with its new names; STORE_BAD_NAME when one would become too long, STORE_EXISTS when one is taken. */
-static int collect_below(struct db_conn *tx, struct arena *mem, int64_t account, struct slice from, struct slice to, struct renaming **list) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT id, name FROM mailbox WHERE account_id = ? AND name > ? AND name < ?");
+/* What is below from, with its new names; STORE_BAD_NAME when one would become too long, STORE_EXISTS when one is
+ * taken. */
+static int collect_below(struct db_conn *tx, struct arena *mem, int64_t account, struct slice from, struct slice to,
+                         struct renaming **list) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT id, name FROM mailbox WHERE account_id = ? AND name > ? AND name < ?");
 	db_bind_int(s, account);
 	db_bind_text(s, name_below_first(mem, from));
 	db_bind_text(s, name_below_end(mem, from));
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		struct renaming *one = arena_get(mem, sizeof *one);
-		struct slice name = db_text(s, 1), wanted = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(to), SLICE_ARG(slice_skip(name, from.len)));
+		struct slice name = db_text(s, 1),
+					 wanted = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(to), SLICE_ARG(slice_skip(name, from.len)));
 		*one = (struct renaming){ { account, db_int(s, 0) }, arena_slice(mem, name), wanted, *list };
 		if (name_normal(mem, wanted, &one->to) != 0) return STORE_BAD_NAME;
 		int taken = name_exists(tx, account, one->to);
@@ -187,10 +206,11 @@ static int collect_below(struct db_conn *tx, struct arena *mem, int64_t account,
 	return r;
 }
 
-/* INBOX keeps what is below it and its name, and loses its messages. The row with the messages takes the new name and a new, empty row
- * becomes INBOX: nothing is copied, however full it is. */
+/* INBOX keeps what is below it and its name, and loses its messages. The row with the messages takes the new name and
+ * a new, empty row becomes INBOX: nothing is copied, however full it is. */
 static int rename_inbox(struct db_conn *tx, struct box inbox, struct slice to) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET name = ?, special_use = 0 WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET name = ?, special_use = 0 WHERE account_id = ? AND id = ?");
 	struct box box;
 	db_bind_text(s, to);
 	bind_box(s, inbox);
@@ -223,7 +243,8 @@ int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct 
 }
 
 int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET special_use = ? WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET special_use = ? WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	db_bind_int(s, special_use);
 	bind_box(s, box);
 	int r = db_run(s);
@@ -235,20 +256,23 @@ int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool
 	struct slice stored;
 	int r = name_normal(&mem, name, &stored);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, on ? "INSERT INTO subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
-	                                            : "DELETE FROM subscription WHERE account_id = ? AND name = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, on ? "INSERT INTO subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
+	                  : "DELETE FROM subscription WHERE account_id = ? AND name = ?");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
 	return db_run(s);
 }
 
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT recent_from FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT recent_from FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	bind_box(s, box);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
 	uint32_t before = (uint32_t)db_int(s, 0);
-	AUTO_STMT struct db_stmt *t = db_sql(tx, "UPDATE mailbox SET recent_from = uidnext WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *t =
+		db_sql(tx, "UPDATE mailbox SET recent_from = uidnext WHERE account_id = ? AND id = ?");
 	bind_box(t, box);
 	r = db_run(t);
 	if (r == 0) *from = before;
@@ -257,7 +281,8 @@ int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from) {
 
 int mailbox_keywords_add(struct db_conn *tx, struct box box, struct slice words) {
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT keywords FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT keywords FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	bind_box(s, box);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
@@ -272,8 +297,9 @@ int mailbox_keywords_add(struct db_conn *tx, struct box box, struct slice words)
 }
 
 int mailbox_uids_take(struct db_conn *tx, struct box box, uint64_t count, uint32_t *first, uint32_t *uidvalidity) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + ? WHERE account_id = ? AND id = ? AND name IS NOT NULL"
-	                                         " AND uidnext + ? < 4294967295 RETURNING uidnext, uidvalidity");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + ? WHERE account_id = ? AND id = ? AND name IS NOT NULL"
+	               " AND uidnext + ? < 4294967295 RETURNING uidnext, uidvalidity");
 	db_bind_int(s, (int64_t)count);
 	bind_box(s, box);
 	db_bind_int(s, (int64_t)count);

@@ -17,13 +17,20 @@ void bind_range(struct db_stmt *s, struct box box, struct uid_range range) {
 
 struct message message_of(struct db_stmt *s) {
 	return (struct message){
-		.uid = (uint32_t)db_int(s, 0), .modseq = (uint64_t)db_int(s, 1), .flags = (uint32_t)db_int(s, 2), .keywords = db_text(s, 3),
-		.received_us = db_int(s, 4), .size = (uint64_t)db_int(s, 5), .blob_id = db_int(s, 6), .email_id = db_int(s, 7),
+		.uid = (uint32_t)db_int(s, 0),
+		.modseq = (uint64_t)db_int(s, 1),
+		.flags = (uint32_t)db_int(s, 2),
+		.keywords = db_text(s, 3),
+		.received_us = db_int(s, 4),
+		.size = (uint64_t)db_int(s, 5),
+		.blob_id = db_int(s, 6),
+		.email_id = db_int(s, 7),
 	};
 }
 
 int message_insert(struct db_conn *tx, struct box box, const struct message *m) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS
+	                                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	bind_box(s, box);
 	db_bind_int(s, m->uid);
 	db_bind_int(s, (int64_t)m->modseq);
@@ -37,7 +44,8 @@ int message_insert(struct db_conn *tx, struct box box, const struct message *m) 
 }
 
 int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid >= ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid >= ? ORDER BY uid");
 	bind_box(s, box);
 	db_bind_int(s, since);
 	int r;
@@ -48,13 +56,16 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 	return r;
 }
 
-static const char plain_sql[] = "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char summary_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, summary.data FROM message"
-                                  " LEFT JOIN summary ON summary.blob_id = message.blob_id"
-                                  " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char plain_sql[] =
+	"SELECT " MESSAGE_COLUMNS
+	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char summary_sql[] =
+	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, summary.data FROM message"
+	" LEFT JOIN summary ON summary.blob_id = message.blob_id"
+	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
-int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want, int (*each)(void *ctx, const struct message *m),
-               void *ctx) {
+int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
+               int (*each)(void *ctx, const struct message *m), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, (want & WANT_SUMMARY) != 0 ? summary_sql : plain_sql);
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {

@@ -4,17 +4,17 @@
 /* What someone has: mailboxes and messages. Functions that change something take a transaction (inside db_write) and
  * announce it to the change hub (store/change.h) after the commit; the others take any connection.
  *
- * Every change gets a modseq: one rising counter per account (RFC 7162, RFC 8474 STATE). Counters of a mailbox are kept in
- * its row by the same transaction, so that SELECT costs the same at any size. Text handed to callbacks is borrowed for the call.
- * A callback that returns other than 0 ends the walk, and that number is the result. */
+ * Every change gets a modseq: one rising counter per account (RFC 7162, RFC 8474 STATE). Counters of a mailbox are
+ * kept in its row by the same transaction, so that SELECT costs the same at any size. Text handed to callbacks is
+ * borrowed for the call. A callback that returns other than 0 ends the walk, and that number is the result. */
 enum store_answer {
 	STORE_NO_MAILBOX = 1,
 	STORE_EXISTS,
-	STORE_BAD_NAME,      /* empty, control characters, not UTF-8, empty level, longer than 1000 bytes, more than 32 levels */
-	STORE_IS_INBOX,      /* INBOX cannot be deleted */
+	STORE_BAD_NAME, /* empty (or a level of it), control characters, not UTF-8, above 1000 bytes or 32 levels */
+	STORE_IS_INBOX, /* INBOX cannot be deleted */
 	STORE_OVER_QUOTA,
 	STORE_NO_ACCOUNT,
-	STORE_LIMIT,         /* too many mailboxes, keywords or uids */
+	STORE_LIMIT, /* too many mailboxes, keywords or uids */
 	STORE_NO_BLOB,
 };
 
@@ -22,7 +22,10 @@ struct box { int64_t account, id; }; /* which mailbox */
 
 enum { FLAG_SEEN = 1, FLAG_ANSWERED = 2, FLAG_FLAGGED = 4, FLAG_DELETED = 8, FLAG_DRAFT = 16, FLAG_ALL = 31 };
 /* RFC 6154 */
-enum { USE_ALL = 1, USE_ARCHIVE = 2, USE_DRAFTS = 4, USE_FLAGGED = 8, USE_JUNK = 16, USE_SENT = 32, USE_TRASH = 64, USE_IMPORTANT = 128 };
+enum {
+	USE_ALL = 1, USE_ARCHIVE = 2, USE_DRAFTS = 4, USE_FLAGGED = 8, USE_JUNK = 16, USE_SENT = 32, USE_TRASH = 64,
+	USE_IMPORTANT = 128,
+};
 
 struct mailbox {
 	struct box box;
@@ -38,8 +41,8 @@ struct mailbox {
 	struct slice keywords;       /* every keyword ever used in it, blank-separated */
 };
 
-/* Accounts. Creating makes INBOX, Drafts, Sent, Junk, Trash, Archive with their special uses, subscribed. Deleting takes
- * the mailboxes away at once; store_sweep frees the messages. */
+/* Accounts. Creating makes INBOX, Drafts, Sent, Junk, Trash, Archive with their special uses, subscribed. Deleting
+ * takes the mailboxes away at once; store_sweep frees the messages. */
 int store_account_create(struct db_conn *tx, int64_t account); /* STORE_EXISTS */
 int store_account_delete(struct db_conn *tx, int64_t account); /* STORE_NO_ACCOUNT */
 struct store_usage { uint64_t bytes, messages; uint64_t modseq; };
@@ -47,10 +50,11 @@ int store_usage(struct db_conn *c, int64_t account, struct store_usage *out); /*
 /* Frees what deleted mailboxes left, in small transactions. Call it after deletions and at start. <0 or 0. */
 int store_sweep(struct db *db);
 
-/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. */
-int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out); /* and the levels above */
+/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above. */
+int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
 int store_delete(struct db_conn *tx, int64_t account, struct slice name);  /* mailboxes below it stay */
-int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct slice to); /* with all below; INBOX: RFC 3501 6.3.5 */
+/* With all below. INBOX: its messages go to the new name, it stays empty, with a new uidvalidity (RFC 3501 6.3.5). */
+int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct slice to);
 int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use);
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on); /* the name need not exist */
 int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out);
@@ -58,7 +62,8 @@ int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out);
 /* All mailboxes in the order of their names; nonexistent ones as well. Matching patterns is the caller's. */
 int store_list(struct db_conn *c, int64_t account, int (*each)(void *ctx, const struct mailbox *m), void *ctx);
-/* Sets recent_from to uidnext and gives the value before: messages from there on are \Recent in the caller's session. */
+/* Sets recent_from to uidnext and gives the value before: messages from there on are \Recent in the caller's
+ * session. */
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from);
 
 /* Messages. */
@@ -91,8 +96,8 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 /* The uids from since on, rising, added to out (uint32_t each): the caller's map of sequence numbers. */
 int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *out);
 enum { WANT_SUMMARY = 1 };
-int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want, int (*each)(void *ctx, const struct message *m),
-               void *ctx);
+int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
+               int (*each)(void *ctx, const struct message *m), void *ctx);
 
 enum flag_how { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 struct flag_change {
@@ -102,10 +107,11 @@ struct flag_change {
 	bool conditional;            /* UNCHANGEDSINCE: rows with a modseq above unchanged_since are left alone */
 	uint64_t unchanged_since;
 };
-/* changed: rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without one).
- * *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
+/* changed: rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
+ * one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,
-                int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx, uint64_t *modseq);
+                int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,
+                uint64_t *modseq);
 
 /* Copies and moves, also between accounts; each message is reported as (uid there, uid here), in rising order. */
 struct copied { uint32_t uidvalidity; uint64_t count; };
@@ -113,9 +119,10 @@ int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct b
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
 int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
-/* Removes for ever. only_deleted: of the set, those with \Deleted (EXPUNGE, UID EXPUNGE); else all of the set. Callers slice very
- * large sets, so that others can write in between (some 10 µs a message). */
-int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted, int (*gone)(void *ctx, uint32_t uid), void *ctx);
+/* Removes for ever. only_deleted: of the set, those with \Deleted (EXPUNGE, UID EXPUNGE); else all of the set.
+ * Callers slice very large sets, so that others can write in between (some 10 µs a message). */
+int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted,
+                  int (*gone)(void *ctx, uint32_t uid), void *ctx);
 
 /* What happened since a modseq: rows that are new or changed (rising modseq), and ranges of uids that vanished. */
 int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m),

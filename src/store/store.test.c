@@ -60,20 +60,35 @@ static int do_naming(struct db_conn *tx, void *arg) {
 }
 
 static int join_list(void *ctx, const struct mailbox *m) {
-	buf_addf(ctx, "%.*s%s%s%s ", SLICE_ARG(m->name), m->nonexistent ? "?" : "", m->has_children ? "/" : "", m->subscribed ? "+" : "");
+	buf_addf(ctx, "%.*s%s%s%s ", SLICE_ARG(m->name), m->nonexistent ? "?" : "", m->has_children ? "/" : "",
+	         m->subscribed ? "+" : "");
 	return 0;
 }
 
 static void test_names(void **state UNUSED) {
 	static struct naming cases[] = {
-		{ do_create, "Work/2026/May", NULL, 0 }, { do_create, "Work", NULL, STORE_EXISTS }, { do_create, "inbox", NULL, STORE_EXISTS },
-		{ do_create, "inbox/sub/", NULL, 0 }, { do_create, "", NULL, STORE_BAD_NAME }, { do_create, "a//b", NULL, STORE_BAD_NAME },
-		{ do_create, "/a", NULL, STORE_BAD_NAME }, { do_create, "a\nb", NULL, STORE_BAD_NAME }, { do_create, "\xff", NULL, STORE_BAD_NAME },
-		{ do_create, "Work 1", NULL, 0 }, { do_create, "\xe6\x97\xa5\xe6\x9c\xac", NULL, 0 },
-		{ do_delete, "INBOX", NULL, STORE_IS_INBOX }, { do_delete, "none", NULL, STORE_NO_MAILBOX }, { do_delete, "Work/2026", NULL, 0 },
-		{ do_rename, "Work", "INBOX", STORE_EXISTS }, { do_rename, "Work", "Work/deep", STORE_BAD_NAME }, { do_rename, "none", "x", STORE_NO_MAILBOX },
-		{ do_rename, "Sent", "Old/Sent", 0 }, { do_rename, "Work", "Job", 0 }, { do_subscribe, "Gone", NULL, 0 },
-		{ do_subscribe, "Trash", "off", 0 }, { do_subscribe, "Job/2026/May", NULL, 0 },
+		{ do_create, "Work/2026/May", NULL, 0 },
+		{ do_create, "Work", NULL, STORE_EXISTS },
+		{ do_create, "inbox", NULL, STORE_EXISTS },
+		{ do_create, "inbox/sub/", NULL, 0 },
+		{ do_create, "", NULL, STORE_BAD_NAME },
+		{ do_create, "a//b", NULL, STORE_BAD_NAME },
+		{ do_create, "/a", NULL, STORE_BAD_NAME },
+		{ do_create, "a\nb", NULL, STORE_BAD_NAME },
+		{ do_create, "\xff", NULL, STORE_BAD_NAME },
+		{ do_create, "Work 1", NULL, 0 },
+		{ do_create, "\xe6\x97\xa5\xe6\x9c\xac", NULL, 0 },
+		{ do_delete, "INBOX", NULL, STORE_IS_INBOX },
+		{ do_delete, "none", NULL, STORE_NO_MAILBOX },
+		{ do_delete, "Work/2026", NULL, 0 },
+		{ do_rename, "Work", "INBOX", STORE_EXISTS },
+		{ do_rename, "Work", "Work/deep", STORE_BAD_NAME },
+		{ do_rename, "none", "x", STORE_NO_MAILBOX },
+		{ do_rename, "Sent", "Old/Sent", 0 },
+		{ do_rename, "Work", "Job", 0 },
+		{ do_subscribe, "Gone", NULL, 0 },
+		{ do_subscribe, "Trash", "off", 0 },
+		{ do_subscribe, "Job/2026/May", NULL, 0 },
 	};
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	open_with_account(dir, 1);
@@ -85,8 +100,10 @@ static void test_names(void **state UNUSED) {
 	struct db_conn *c = db_read(db);
 	assert_done(store_list(c, 1, join_list, &out));
 	db_release(&c);
-	assert_string_equal(buf_text(&out), "Archive+ Drafts+ Gone?+ INBOX/+ INBOX/sub Job/ Job/2026?/ Job/2026/May+ Junk+ Old/ Old/Sent+ Trash Work 1 "
-	                    "\xe6\x97\xa5\xe6\x9c\xac ");
+	assert_string_equal(
+		buf_text(&out),
+		"Archive+ Drafts+ Gone?+ INBOX/+ INBOX/sub Job/ Job/2026?/ Job/2026/May+ Junk+ Old/ Old/Sent+ Trash Work 1 "
+		"\xe6\x97\xa5\xe6\x9c\xac ");
 	struct mailbox sent = find(1, "Old/Sent"), job = find(1, "Job"), may = find(1, "Job/2026/May");
 	assert_int_equal(sent.special_use, USE_SENT);
 	assert_true(job.has_children && !may.has_children && may.subscribed && !job.subscribed);
@@ -445,7 +462,8 @@ static void random_set(struct step *s) {
 	uint32_t at = 0, top = s->from->uidnext + 2;
 	s->set = (struct uid_set){ s->ranges, 0 };
 	for (size_t i = 0; i < LEN(s->ranges) && at < top; i++) {
-		uint32_t first = at + 1 + (uint32_t)random_below(top / 3 + 1), last = first + (uint32_t)random_below(i == 3 ? top : 4);
+		uint32_t first = at + 1 + (uint32_t)random_below(top / 3 + 1),
+				 last = first + (uint32_t)random_below(i == 3 ? top : 4);
 		s->ranges[s->set.count++] = (struct uid_range){ first, last };
 		at = last;
 	}
@@ -489,12 +507,15 @@ static void random_step(struct step *s) {
 }
 
 static void check_references(void) {
-	assert_int_equal(ask("SELECT COUNT(*) FROM blob WHERE refs <> (SELECT COUNT(*) FROM message WHERE blob_id = blob.id)"), 0);
+	assert_int_equal(
+		ask("SELECT COUNT(*) FROM blob WHERE refs <> (SELECT COUNT(*) FROM message WHERE blob_id = blob.id)"), 0);
 	assert_int_equal(ask("SELECT COUNT(*) FROM blob_data"), ask("SELECT COUNT(*) FROM blob"));
 	assert_int_equal(ask("SELECT COUNT(*) FROM summary"), ask("SELECT COUNT(*) FROM blob"));
-	assert_int_equal(ask("SELECT COUNT(*) FROM account_state WHERE bytes <> (SELECT COALESCE(SUM(bytes), 0) FROM mailbox WHERE"
-	                     " mailbox.account_id = account_state.account_id AND name IS NOT NULL) OR messages <> (SELECT COALESCE(SUM(messages), 0) FROM"
-	                     " mailbox WHERE mailbox.account_id = account_state.account_id AND name IS NOT NULL)"), 0);
+	assert_int_equal(
+		ask("SELECT COUNT(*) FROM account_state WHERE bytes <> (SELECT COALESCE(SUM(bytes), 0) FROM mailbox WHERE"
+	        " mailbox.account_id = account_state.account_id AND name IS NOT NULL) OR messages <> (SELECT COALESCE(SUM(messages), 0) FROM"
+	        " mailbox WHERE mailbox.account_id = account_state.account_id AND name IS NOT NULL)"),
+		0);
 }
 
 static int delete_account(struct db_conn *tx, void *arg) {
@@ -527,8 +548,10 @@ static void test_against_model(void **state UNUSED) {
 	assert_done(store_sweep(db));
 	assert_done(db_write(db, delete_account, &second));
 	assert_done(store_sweep(db));
-	assert_int_equal(ask("SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM mailbox)"
-	                     " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"), 0);
+	assert_int_equal(
+		ask("SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM mailbox)"
+	        " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"),
+		0);
 	db_close(&db);
 }
 
@@ -570,7 +593,8 @@ static void test_hub(void **state UNUSED) {
 	struct box inbox = find(1, "INBOX").box, junk = find(1, "Junk").box, other = find(2, "INBOX").box;
 	struct change_hub *hub = change_hub_open(db);
 	AUTO_BUF struct buf one = BUF(1000), all = BUF(1000);
-	struct change_watch *w1 = change_watch(hub, 1, inbox.id, note_change, &one), *w2 = change_watch(hub, 1, 0, note_change, &all);
+	struct change_watch *w1 = change_watch(hub, 1, inbox.id, note_change, &one),
+						*w2 = change_watch(hub, 1, 0, note_change, &all);
 	put_mail(inbox, 0, NULL);
 	put_mail(junk, 0, NULL);
 	put_mail(other, 0, NULL);
@@ -592,8 +616,12 @@ static void test_hub(void **state UNUSED) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names), cmocka_unit_test(test_rename_inbox), cmocka_unit_test(test_append_answers),
-		cmocka_unit_test(test_one_body_for_many), cmocka_unit_test(test_against_model), cmocka_unit_test(test_uids_and_recent),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_rename_inbox),
+		cmocka_unit_test(test_append_answers),
+		cmocka_unit_test(test_one_body_for_many),
+		cmocka_unit_test(test_against_model),
+		cmocka_unit_test(test_uids_and_recent),
 		cmocka_unit_test(test_hub),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,8 @@ static int mailbox_next(struct db_conn *tx, struct box *box) {
 }
 
 static int free_bodies(struct db_conn *tx, struct box box, uint32_t *last) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
 	bind_box(s, box);
 	db_bind_int(s, SLICE);
 	int r;
@@ -42,7 +43,8 @@ static int sweep_some(struct db_conn *tx, void *arg) {
 		r = run_for(tx, "DELETE FROM expunged WHERE account_id = ? AND mailbox_id = ?", box);
 		return r < 0 ? r : run_for(tx, "DELETE FROM mailbox WHERE account_id = ? AND id = ?", box);
 	}
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid <= ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid <= ?");
 	bind_box(s, box);
 	db_bind_int(s, last);
 	return db_run(s);

@@ -7,7 +7,8 @@
 
 /* Never one that was used before: mail of a deleted account may still be waiting to be freed. */
 static int next_id(struct db_conn *tx, int64_t *id) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE sequence SET last = last + 1 WHERE name = 'account' RETURNING last");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE sequence SET last = last + 1 WHERE name = 'account' RETURNING last");
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : fail("accounts: the sequence is missing (restore the database from a backup)");
 	*id = db_int(s, 0);
@@ -38,8 +39,12 @@ static int row_get(struct db_stmt *s, struct arena *mem, struct account *out) {
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
 	*out = (struct account){
-		.id = db_int(s, 0), .address = arena_slice(mem, db_text(s, 1)), .disabled = db_int(s, 2) != 0, .created_us = db_int(s, 3),
-		.quota_bytes = (uint64_t)db_int(s, 4), .quota_messages = (uint64_t)db_int(s, 5),
+		.id = db_int(s, 0),
+		.address = arena_slice(mem, db_text(s, 1)),
+		.disabled = db_int(s, 2) != 0,
+		.created_us = db_int(s, 3),
+		.quota_bytes = (uint64_t)db_int(s, 4),
+		.quota_messages = (uint64_t)db_int(s, 5),
 	};
 	return 0;
 }
@@ -58,12 +63,14 @@ int user_account_by_id(struct db_conn *c, struct arena *mem, int64_t id, struct 
 	return row_get(s, mem, out);
 }
 
-int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a), void *ctx) {
+int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a),
+                      void *ctx) {
 	AUTO_ARENA struct arena mem = {0}, row = {0};
 	struct slice name = S("");
 	if (domain.len != 0 && user_domain(&mem, domain, &name) != 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(c, domain.len != 0 ? "SELECT " ACCOUNT_COLUMNS " FROM account WHERE domain = ? ORDER BY address"
-	                                                        : "SELECT " ACCOUNT_COLUMNS " FROM account WHERE ? = '' ORDER BY address");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, domain.len != 0 ? "SELECT " ACCOUNT_COLUMNS " FROM account WHERE domain = ? ORDER BY address"
+	                              : "SELECT " ACCOUNT_COLUMNS " FROM account WHERE ? = '' ORDER BY address");
 	db_bind_text(s, name);
 	for (;;) {
 		struct account a;

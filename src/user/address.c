@@ -11,16 +11,19 @@ static bool domain_good(struct slice d) {
 	if (d.len == 0 || d.len > DOMAIN_MAX) return false;
 	for (struct slice rest = d; rest.at != NULL;) {
 		struct slice label = slice_cut(&rest, '.');
-		if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-') return false;
+		if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-')
+			return false;
 		for (size_t i = 0; i < label.len; i++)
-			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' && label.at[i] != '_') return false;
+			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' && label.at[i] != '_')
+				return false;
 	}
 	return true;
 }
 
 static int idn_to_ascii(struct arena *mem, struct slice domain, struct slice *out) {
 	char *ascii = NULL;
-	if (idn2_to_ascii_8z(arena_text(mem, domain), &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK) return USER_BAD_ADDRESS;
+	if (idn2_to_ascii_8z(arena_text(mem, domain), &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+		return USER_BAD_ADDRESS;
 	struct slice lower = arena_lower(mem, slice_of(ascii));
 	idn2_free(ascii);
 	if (!domain_good(lower)) return USER_BAD_ADDRESS;
@@ -30,7 +33,8 @@ static int idn_to_ascii(struct arena *mem, struct slice domain, struct slice *ou
 
 int user_domain(struct arena *mem, struct slice domain, struct slice *out) {
 	if (domain.len > 1 && domain.at[domain.len - 1] == '.') domain.len--;
-	if (domain.len > ADDRESS_MAX || memchr(domain.at != NULL ? domain.at : "", '\0', domain.len) != NULL) return USER_BAD_ADDRESS;
+	if (domain.len > ADDRESS_MAX || memchr(domain.at != NULL ? domain.at : "", '\0', domain.len) != NULL)
+		return USER_BAD_ADDRESS;
 	if (!slice_is_ascii(domain)) return utf8_valid(domain) ? idn_to_ascii(mem, domain, out) : USER_BAD_ADDRESS;
 	if (!domain_good(domain)) return USER_BAD_ADDRESS;
 	*out = arena_lower(mem, domain);

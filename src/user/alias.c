@@ -16,7 +16,8 @@ int user_alias_add(struct db_conn *tx, struct slice address, struct slice target
 	int r = parts_of(&mem, address, true, &p);
 	if (r == 0) r = target_of(&mem, target, p.local.len == 0, &to);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO alias (address, target, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO alias (address, target, domain) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
 	db_bind_text(s, p.whole);
 	db_bind_text(s, to);
 	db_bind_text(s, p.domain);
@@ -38,13 +39,14 @@ int user_alias_delete(struct db_conn *tx, struct slice address, struct slice tar
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_UNKNOWN : 0;
 }
 
-int user_alias_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, struct slice address, struct slice target),
-                    void *ctx) {
+int user_alias_each(struct db_conn *c, struct slice domain,
+                    int (*each)(void *ctx, struct slice address, struct slice target), void *ctx) {
 	AUTO_ARENA struct arena mem = {0};
 	struct slice name = S("");
 	if (domain.len != 0 && user_domain(&mem, domain, &name) != 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(c, domain.len != 0 ? "SELECT address, target FROM alias WHERE domain = ? ORDER BY address, target"
-	                                                        : "SELECT address, target FROM alias WHERE ? = '' ORDER BY address, target");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, domain.len != 0 ? "SELECT address, target FROM alias WHERE domain = ? ORDER BY address, target"
+	                              : "SELECT address, target FROM alias WHERE ? = '' ORDER BY address, target");
 	db_bind_text(s, name);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rules for splitting off an extension are Postfix's: the leftmost of the delimiters, never at the start, and not for addresses that
- * belong to the mail system or to a mailing list. */
+/* The rules for splitting off an extension are Postfix's: the leftmost of the delimiters, never at the start, and not
+ * for addresses that belong to the mail system or to a mailing list. */
 #include "user/inside.h"
 
 struct search {
@@ -13,7 +13,8 @@ struct search {
 
 static size_t split_at(const struct resolve_params *params, struct slice local) {
 	struct slice bounce = params->bounce_user.len != 0 ? params->bounce_user : S("double-bounce");
-	if (slice_same(local, S("postmaster")) || slice_same(local, S("mailer-daemon")) || slice_same(local, bounce)) return 0;
+	if (slice_same(local, S("postmaster")) || slice_same(local, S("mailer-daemon")) || slice_same(local, bounce))
+		return 0;
 	bool dash = slice_find(params->delimiters, '-') < params->delimiters.len;
 	if (dash && params->owner_request_whole) {
 		if (slice_starts(local, S("owner-"))) return 0;
@@ -42,8 +43,9 @@ static struct slice target_for(struct search *s, struct slice target) {
 
 static int find_alias(struct search *s, struct slice address) {
 	if (s->params->accounts_only) return USER_UNKNOWN;
-	AUTO_STMT struct db_stmt *q = db_sql(s->c, "SELECT target, (SELECT COUNT(*) FROM alias WHERE address = ?) FROM alias WHERE address = ?"
-	                                           " ORDER BY target");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(s->c, "SELECT target, (SELECT COUNT(*) FROM alias WHERE address = ?) FROM alias WHERE address = ?"
+	                 " ORDER BY target");
 	db_bind_text(q, address);
 	db_bind_text(q, address);
 	size_t count = 0;
@@ -81,10 +83,12 @@ static int find_catch_all(struct search *s) {
 }
 
 static int find_keeper(struct search *s) {
-	if (s->params->accounts_only || (!slice_eq(s->to.local, S("postmaster")) && !slice_eq(s->to.local, S("abuse")))) return USER_UNKNOWN;
+	if (s->params->accounts_only || (!slice_eq(s->to.local, S("postmaster")) && !slice_eq(s->to.local, S("abuse"))))
+		return USER_UNKNOWN;
 	int r = user_domain_local(s->c, s->to.domain);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *q = db_sql(s->c, "SELECT address FROM account WHERE disabled = 0 ORDER BY domain <> ?, created_us, id LIMIT 1");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(s->c, "SELECT address FROM account WHERE disabled = 0 ORDER BY domain <> ?, created_us, id LIMIT 1");
 	db_bind_text(q, s->to.domain);
 	r = db_step(q);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashing is slow on purpose, so what was just proved right is remembered: not the password, but an HMAC of it under a key that
- * dies with the process. Changing a password forgets its entry first. */
+/* Hashing is slow on purpose, so what was just proved right is remembered: not the password, but an HMAC of it under
+ * a key that dies with the process. Changing a password forgets its entry first. */
 #include "user/scheme.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -29,11 +29,14 @@ struct secrets {
 };
 
 static const struct db_schema secret_schema = {
-	.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;",
+	.sql =
+		"CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;",
 };
 
 int secrets_open(const char *dir, struct secrets **out) {
-	const struct db_params params = { .file = "vault.db", .schema = &secret_schema, .cache_kib = 256, .mmap_mib = 16, .checkpoint_pages = 256 };
+	const struct db_params params = {
+		.file = "vault.db", .schema = &secret_schema, .cache_kib = 256, .mmap_mib = 16, .checkpoint_pages = 256
+	};
 	struct secrets *s = mem_get(sizeof *s);
 	char password[33];
 	pthread_mutex_init(&s->lock, NULL);
@@ -66,7 +69,9 @@ static bool mac_of(struct secrets *s, struct slice account, struct slice passwor
 	buf_add(&text, account);
 	buf_byte(&text, '\0');
 	buf_add(&text, password);
-	bool ok = !text.full && HMAC(EVP_sha256(), s->key, sizeof s->key, (const unsigned char *)text.at, text.len, mac, NULL) != NULL;
+	bool ok =
+		!text.full
+		&& HMAC(EVP_sha256(), s->key, sizeof s->key, (const unsigned char *)text.at, text.len, mac, NULL) != NULL;
 	if (text.at != NULL) mem_wipe(text.at, text.len);
 	return ok;
 }
@@ -137,8 +142,9 @@ struct entry {
 
 static int entry_put(struct db_conn *tx, void *arg) {
 	const struct entry *e = arg;
-	AUTO_STMT struct db_stmt *q = db_sql(tx, "INSERT INTO secret (account, hash, changed_us) VALUES (?, ?, ?)"
-	                                         " ON CONFLICT (account) DO UPDATE SET hash = excluded.hash, changed_us = excluded.changed_us");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(tx, "INSERT INTO secret (account, hash, changed_us) VALUES (?, ?, ?)"
+	               " ON CONFLICT (account) DO UPDATE SET hash = excluded.hash, changed_us = excluded.changed_us");
 	db_bind_text(q, e->account);
 	db_bind_text(q, e->hash);
 	db_bind_int(q, wall_us());

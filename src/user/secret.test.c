@@ -6,13 +6,21 @@
 /* Made with Perl's crypt, doveadm's formulas and openssl for the password "secret" (salt "salt" where there is one). */
 static void test_schemes(void **state UNUSED) {
 	static const struct { const char *hash; int want; } cases[] = {
-		{ "{PLAIN}secret", 0 }, { "{plain}Secret", SECRET_WRONG }, { "{CLEARTEXT}secret", 0 },
-		{ "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", 0 }, { "{SHA.HEX}e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4", 0 },
-		{ "{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", 0 }, { "{PLAIN-MD5}5ebe2294ecd0e0f08eab7690d2a6ee69", 0 },
+		{ "{PLAIN}secret", 0 },
+		{ "{plain}Secret", SECRET_WRONG },
+		{ "{CLEARTEXT}secret", 0 },
+		{ "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", 0 },
+		{ "{SHA.HEX}e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4", 0 },
+		{ "{SHA256}K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", 0 },
+		{ "{PLAIN-MD5}5ebe2294ecd0e0f08eab7690d2a6ee69", 0 },
 		{ "{SHA256.HEX}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", 0 },
 		{ "{LDAP-MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ==", 0 },
-		{ "{SHA256}AAAA", SECRET_BAD_HASH }, { "{ARGON2ID}$argon2id$v=19$m=65536$x", SECRET_BAD_HASH }, { "{SHA", SECRET_BAD_HASH },
-		{ "", SECRET_BAD_HASH }, { "{SHA.ROT13}x", SECRET_BAD_HASH }, { "secret", SECRET_BAD_HASH },
+		{ "{SHA256}AAAA", SECRET_BAD_HASH },
+		{ "{ARGON2ID}$argon2id$v=19$m=65536$x", SECRET_BAD_HASH },
+		{ "{SHA", SECRET_BAD_HASH },
+		{ "", SECRET_BAD_HASH },
+		{ "{SHA.ROT13}x", SECRET_BAD_HASH },
+		{ "secret", SECRET_BAD_HASH },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		int r = secret_check(slice_of(cases[i].hash), S("secret"));
@@ -25,8 +33,10 @@ static void test_crypt(void **state UNUSED) {
 	for (size_t i = 0; i < LEN(prefixes); i++) {
 		char command[200], hash[300] = "{CRYPT}";
 		if (prefixes[i][0] == '\0') snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", \"ab\")'");
-		else if (prefixes[i][1] == '2') snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($2b$04$abcdefghijklmnopqrstuu))'");
-		else if (prefixes[i][1] == 'y') snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($y$j75$abcdefgh))'");
+		else if (prefixes[i][1] == '2')
+			snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($2b$04$abcdefghijklmnopqrstuu))'");
+		else if (prefixes[i][1] == 'y')
+			snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($y$j75$abcdefgh))'");
 		else snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q(%ssaltsalt))'", prefixes[i]);
 		FILE *f = popen(command, "r");
 		size_t n = fread(hash + 7, 1, sizeof hash - 8, f);
@@ -90,7 +100,8 @@ static void test_times(void **state UNUSED) {
 	assert_done(secret_set(s, S("a@b.example"), S("right")));
 	int64_t known = time_of(s, S("a@b.example"), S("wrong")), unknown = time_of(s, S("z@b.example"), S("wrong"));
 	int64_t again = time_of(s, S("a@b.example"), S("right"));
-	print_message("wrong password %lld us, unknown user %lld us, remembered %lld us\n", (long long)known, (long long)unknown, (long long)again);
+	print_message("wrong password %lld us, unknown user %lld us, remembered %lld us\n", (long long)known,
+	              (long long)unknown, (long long)again);
 	assert_true(unknown * 2 > known && known * 2 > unknown);
 	assert_true(again * 4 < known);
 	secrets_close(&s);
@@ -98,7 +109,10 @@ static void test_times(void **state UNUSED) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_schemes), cmocka_unit_test(test_crypt), cmocka_unit_test(test_store), cmocka_unit_test(test_times),
+		cmocka_unit_test(test_schemes),
+		cmocka_unit_test(test_crypt),
+		cmocka_unit_test(test_store),
+		cmocka_unit_test(test_times),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

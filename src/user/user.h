@@ -12,7 +12,7 @@ enum user_answer {
 	USER_NOT_LOCAL,     /* not our domain */
 	USER_DISABLED,      /* user_resolve: the account exists and is switched off */
 	USER_EXISTS,
-	USER_BAD_ADDRESS,   /* not local@domain, or longer than RFC 5321 allows */
+	USER_BAD_ADDRESS,   /* not local@domain, or longer than 320 bytes */
 	USER_IN_USE,        /* the domain still has accounts or aliases */
 };
 
@@ -24,7 +24,8 @@ int user_domain(struct arena *mem, struct slice domain, struct slice *out);
 /* A domain is local when it was added, or when it has an account or an alias. */
 int user_domain_add(struct db_conn *tx, struct slice domain);    /* USER_EXISTS, USER_BAD_ADDRESS */
 int user_domain_delete(struct db_conn *tx, struct slice domain); /* USER_UNKNOWN, USER_IN_USE */
-int user_domain_each(struct db_conn *c, int (*each)(void *ctx, struct slice domain), void *ctx); /* all local domains, sorted */
+/* All local domains, sorted. */
+int user_domain_each(struct db_conn *c, int (*each)(void *ctx, struct slice domain), void *ctx);
 int user_domain_local(struct db_conn *c, struct slice domain);   /* 0 or USER_NOT_LOCAL */
 
 struct account {
@@ -44,14 +45,17 @@ int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes,
 int user_account_find(struct db_conn *c, struct arena *mem, struct slice address, struct account *out);
 int user_account_by_id(struct db_conn *c, struct arena *mem, int64_t id, struct account *out);
 /* In the order of their addresses; domain empty: all. Stops when each returns other than 0 and returns that. */
-int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a), void *ctx);
+int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a),
+                      void *ctx);
 
-/* An alias has one or more targets: addresses here or elsewhere. Its own address may be "@domain" (catch-all), and then a
- * target may be "@other" (same local part there). A target equal to the alias means the account of that name. */
-int user_alias_add(struct db_conn *tx, struct slice address, struct slice target);    /* USER_EXISTS, USER_BAD_ADDRESS */
-int user_alias_delete(struct db_conn *tx, struct slice address, struct slice target); /* target empty: all; USER_UNKNOWN */
-int user_alias_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, struct slice address, struct slice target),
-                    void *ctx);
+/* An alias has one or more targets: addresses here or elsewhere. Its own address may be "@domain" (catch-all), and
+ * then a target may be "@other" (same local part there). A target equal to the alias means the account of that
+ * name. */
+int user_alias_add(struct db_conn *tx, struct slice address, struct slice target); /* USER_EXISTS, USER_BAD_ADDRESS */
+/* target empty: all. USER_UNKNOWN. */
+int user_alias_delete(struct db_conn *tx, struct slice address, struct slice target);
+int user_alias_each(struct db_conn *c, struct slice domain,
+                    int (*each)(void *ctx, struct slice address, struct slice target), void *ctx);
 
 struct resolve_params {
 	struct slice delimiters;     /* recipient_delimiter, a set: split at the leftmost of them; empty: never */
@@ -69,9 +73,9 @@ struct resolved {
 	size_t target_count;
 };
 /* Where does this address lead, one step? Order: alias, then account, of the whole address; the same of the address
- * without its extension; catch-all. postmaster@ and abuse@ of a local domain always lead somewhere while the server has an account:
- * without an alias, account or catch-all of that name they are an alias of the oldest enabled account of the domain, or
- * of the whole server. Text in mem. USER_ACCOUNT, USER_ALIAS, USER_UNKNOWN, USER_NOT_LOCAL, USER_DISABLED,
- * USER_BAD_ADDRESS, or <0. */
+ * without its extension; catch-all. postmaster@ and abuse@ of a local domain always lead somewhere while the server
+ * has an account: without an alias, account or catch-all of that name they are an alias of the oldest enabled account
+ * of the domain, or of the whole server. Text in mem. USER_ACCOUNT, USER_ALIAS, USER_UNKNOWN, USER_NOT_LOCAL,
+ * USER_DISABLED, USER_BAD_ADDRESS, or <0. */
 int user_resolve(struct db_conn *c, struct arena *mem, struct slice address, const struct resolve_params *params,
                  struct resolved *out);

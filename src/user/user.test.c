@@ -4,31 +4,54 @@
 
 static void test_address(void **state UNUSED) {
 	static const struct { const char *in, *want; } cases[] = {
-		{ "Toru@Example.COM", "toru@example.com" }, { "a@b.example.", "a@b.example" }, { "@Example.com", "@example.com" },
-		{ "x@\xe6\x97\xa5\xe6\x9c\xac.example", "x@xn--wgv71a.example" }, { "x@B\xc3\x9c" "CHER.example", "x@xn--bcher-kva.example" },
-		{ "\xc3\x84@b.example", "\xc3\x84@b.example" }, { "a@b@c.example", "a@b@c.example" },
-		{ "nobody", NULL }, { "a@", NULL }, { "a@-b.example", NULL }, { "a@b..example", NULL }, { "a b@c.example", NULL },
-		{ "a@[192.0.2.1]", NULL }, { "a\n@c.example", NULL }, { "\xff@c.example", NULL }, { "", NULL }, { "a@b c", NULL },
+		{ "Toru@Example.COM", "toru@example.com" },
+		{ "a@b.example.", "a@b.example" },
+		{ "@Example.com", "@example.com" },
+		{ "x@\xe6\x97\xa5\xe6\x9c\xac.example", "x@xn--wgv71a.example" },
+		{ "x@B\xc3\x9c"
+		  "CHER.example",
+		  "x@xn--bcher-kva.example" },
+		{ "\xc3\x84@b.example", "\xc3\x84@b.example" },
+		{ "a@b@c.example", "a@b@c.example" },
+		{ "nobody", NULL },
+		{ "a@", NULL },
+		{ "a@-b.example", NULL },
+		{ "a@b..example", NULL },
+		{ "a b@c.example", NULL },
+		{ "a@[192.0.2.1]", NULL },
+		{ "a\n@c.example", NULL },
+		{ "\xff@c.example", NULL },
+		{ "", NULL },
+		{ "a@b c", NULL },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = {0};
 		struct slice out = S("untouched");
 		int r = user_address(&mem, slice_of(cases[i].in), &out);
 		if (r != (cases[i].want == NULL ? USER_BAD_ADDRESS : 0)) failed("case %zu: %d", i, r);
-		if (!slice_eq(out, cases[i].want != NULL ? slice_of(cases[i].want) : S("untouched"))) failed("case %zu: %.*s", i, SLICE_ARG(out));
+		if (!slice_eq(out, cases[i].want != NULL ? slice_of(cases[i].want) : S("untouched")))
+			failed("case %zu: %.*s", i, SLICE_ARG(out));
 	}
 }
 
 static struct {
 	const char *account, *alias, *target;
 } world[] = {
-	{ .account = "Toru@torus.example" }, { .account = "toru-work@torus.example" }, { .account = "second@torus.example" },
-	{ .alias = "info@torus.example", .target = "Toru@torus.example" }, { .alias = "info@torus.example", .target = "Me@gmail.example" },
-	{ .alias = "copy@torus.example", .target = "copy@torus.example" }, { .account = "copy@torus.example" },
+	{ .account = "Toru@torus.example" },
+	{ .account = "toru-work@torus.example" },
+	{ .account = "second@torus.example" },
+	{ .alias = "info@torus.example", .target = "Toru@torus.example" },
+	{ .alias = "info@torus.example", .target = "Me@gmail.example" },
+	{ .alias = "copy@torus.example", .target = "copy@torus.example" },
+	{ .account = "copy@torus.example" },
 	{ .alias = "copy@torus.example", .target = "me@gmail.example" },
-	{ .alias = "@all.example", .target = "toru@torus.example" }, { .account = "real@all.example" },
-	{ .alias = "@old.example", .target = "@torus.example" }, { .alias = "list-request@torus.example", .target = "second@torus.example" },
-	{ .account = "off@all.example" }, { .account = "owner@torus.example" }, { .account = "foo@torus.example" },
+	{ .alias = "@all.example", .target = "toru@torus.example" },
+	{ .account = "real@all.example" },
+	{ .alias = "@old.example", .target = "@torus.example" },
+	{ .alias = "list-request@torus.example", .target = "second@torus.example" },
+	{ .account = "off@all.example" },
+	{ .account = "owner@torus.example" },
+	{ .account = "foo@torus.example" },
 	{ .alias = "fwd@only.example", .target = "x@elsewhere.example" },
 };
 
@@ -52,7 +75,8 @@ static void describe(struct db_conn *c, struct arena *mem, int r, const struct r
 		buf_add(out, a.address);
 	}
 	if (r == USER_ALIAS)
-		for (size_t i = 0; i < to->target_count; i++) buf_addf(out, "%s%.*s", i != 0 ? "," : "", SLICE_ARG(to->targets[i]));
+		for (size_t i = 0; i < to->target_count; i++)
+			buf_addf(out, "%s%.*s", i != 0 ? "," : "", SLICE_ARG(to->targets[i]));
 	if (to->detail.at != NULL) buf_addf(out, " %c%.*s", to->delimiter, SLICE_ARG(to->detail));
 	if (to->catch_all) buf_add(out, S(" all"));
 }
@@ -89,9 +113,12 @@ static void test_resolve(void **state UNUSED) {
 		{ "Abuse@only.example", "+-", false, USER_ALIAS, "toru@torus.example" },       /* the oldest anywhere */
 		{ "postmaster@all.example", "+-", false, USER_ALIAS, "toru@torus.example all" },
 		{ "postmaster@gmail.example", "+-", false, USER_NOT_LOCAL, "" },
-		{ "x@gmail.example", "+-", false, USER_NOT_LOCAL, "" }, { "x@empty.example", "+-", false, USER_UNKNOWN, "" },
-		{ "fwd@only.example", "+-", false, USER_ALIAS, "x@elsewhere.example" }, { "other@only.example", "+-", false, USER_UNKNOWN, "" },
-		{ "no address", "+-", false, USER_BAD_ADDRESS, "" }, { "@all.example", "+-", false, USER_BAD_ADDRESS, "" },
+		{ "x@gmail.example", "+-", false, USER_NOT_LOCAL, "" },
+		{ "x@empty.example", "+-", false, USER_UNKNOWN, "" },
+		{ "fwd@only.example", "+-", false, USER_ALIAS, "x@elsewhere.example" },
+		{ "other@only.example", "+-", false, USER_UNKNOWN, "" },
+		{ "no address", "+-", false, USER_BAD_ADDRESS, "" },
+		{ "@all.example", "+-", false, USER_BAD_ADDRESS, "" },
 	};
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
@@ -101,7 +128,9 @@ static void test_resolve(void **state UNUSED) {
 		AUTO_ARENA struct arena mem = {0};
 		AUTO_BUF struct buf where = BUF(1000);
 		struct resolved to = {0};
-		struct resolve_params params = { .delimiters = slice_of(cases[i].delimiters), .owner_request_whole = true, .accounts_only = cases[i].only };
+		struct resolve_params params = { .delimiters = slice_of(cases[i].delimiters),
+			                             .owner_request_whole = true,
+			                             .accounts_only = cases[i].only };
 		int r = user_resolve(c, &mem, slice_of(cases[i].in), &params, &to);
 		if (r != cases[i].want) failed("%s: %d %s", cases[i].in, r, r < 0 ? fail_text() : "");
 		describe(c, &mem, r, &to, &where);
@@ -167,9 +196,11 @@ static void test_edit_and_list(void **state UNUSED) {
 	assert_done(user_domain_each(c, join_text, &out));
 	buf_byte(&out, '|');
 	assert_done(user_alias_each(c, S(""), join_alias, &out));
-	assert_string_equal(buf_text(&out), "off@all.example! real@all.example |all.example old.example only.example torus.example |"
-	                    "@all.example>toru@torus.example @old.example>@torus.example fwd@only.example>x@elsewhere.example "
-	                    "info@torus.example>Toru@torus.example list-request@torus.example>second@torus.example ");
+	assert_string_equal(
+		buf_text(&out),
+		"off@all.example! real@all.example |all.example old.example only.example torus.example |"
+		"@all.example>toru@torus.example @old.example>@torus.example fwd@only.example>x@elsewhere.example "
+		"info@torus.example>Toru@torus.example list-request@torus.example>second@torus.example ");
 	AUTO_ARENA struct arena mem = {0};
 	struct account a;
 	assert_done(user_account_find(c, &mem, S("TORU@torus.example"), &a));

@@ -113,7 +113,7 @@ def test_commands_end_in_crlf_too(talk):
     talk.raw('EHLO client.test\n')  # lenient or strict, but never two commands out of one line
     talk.raw('NOOP\r\n')
     talk.socket.settimeout(5 * SLOW)
-    assert talk.reply()[0] in (250, 500, 501, 421, 0)
+    assert talk.reply()[0] in (250, 500, 501, 550, 421, 0)
 
 
 def test_starttls_then_nothing_from_before(server, talk):
@@ -147,8 +147,9 @@ def test_tls_versions_and_second_starttls(server, talk):
 
 
 def test_pipelining(server, talk):
-    talk.raw(f'EHLO p.test\r\nMAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n')
-    assert [talk.reply()[0] for _ in range(6)] == [250, 250, 250, 550, 250, 354]
+    talk.ehlo()  # must be the last of a group (RFC 2920 3.1)
+    talk.raw(f'MAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<{BOB}>\r\nDATA\r\n')
+    assert [talk.reply()[0] for _ in range(5)] == [250, 250, 550, 250, 354]
     talk.raw(message(STRANGER, ANN, 'piped') + f'.\r\nMAIL FROM:<{STRANGER}>\r\nRCPT TO:<{ANN}>\r\nRSET\r\nQUIT\r\n')
     assert [talk.reply()[0] for _ in range(5)] == [250, 250, 250, 250, 221]
     assert talk.closed()

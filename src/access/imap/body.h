@@ -11,6 +11,6 @@ struct imap_body {
 };
 void imap_body_close(struct imap_body *b);
 int imap_body_open(struct imap_body *b, struct db_conn *c); /* BLOB_GONE */
-/* The summary, unpacked into mem. One that we do not understand (older or newer than this program) is made again from the body.
- * m->summary must have been wanted. c: NULL borrows a connection from db when one is needed. BLOB_GONE. */
+/* The summary, unpacked into mem. One that we do not understand (older or newer than this program) is made again from
+ * the body. m->summary must have been wanted. c: NULL borrows a connection from db when one is needed. BLOB_GONE. */
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The selected mailbox as the client sees it, and how it catches up with the store. Nothing is pushed into a session: it asks
- * for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows. The list
- * of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished since is put
- * back), so that it makes no difference when that was. */
+/* The selected mailbox as the client sees it, and how it catches up with the store. Nothing is pushed into a session:
+ * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
+ * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
+ * since is put back), so that it makes no difference when that was. */
 #include "access/imap/state.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -20,7 +20,8 @@ static struct slice of_bytes(const void *at, size_t len) { return slice_from(at,
 
 static int add_changed(void *ctx, const struct message *m) {
 	struct news *n = ctx;
-	if (m->uid >= n->s->box.view.uidnext) return buf_add(&n->fresh, of_bytes(&m->uid, sizeof(m->uid))) ? 0 : fail("too many new messages");
+	if (m->uid >= n->s->box.view.uidnext)
+		return buf_add(&n->fresh, of_bytes(&m->uid, sizeof(m->uid))) ? 0 : fail("too many new messages");
 	struct row row = { m->uid, m->flags, arena_slice(&n->s->mem, m->keywords) };
 	return buf_add(&n->rows, of_bytes(&row, sizeof(row))) ? 0 : fail("too many changes");
 }
@@ -170,7 +171,8 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 		imap_end(s, "Selected mailbox was deleted");
 	}
 	if (!good) return;
-	for (size_t i = 0; i < n.gone.set.count; i++) imap_set_append(&s->box.gone, n.gone.set.ranges[i].first, n.gone.set.ranges[i].last);
+	for (size_t i = 0; i < n.gone.set.count; i++)
+		imap_set_append(&s->box.gone, n.gone.set.ranges[i].first, n.gone.set.ranges[i].last);
 	if (may_expunge) tell_gone(s);
 	if (m.keywords.len > s->box.keywords_told) tell_keywords(s, m.keywords);
 	tell_fresh(s, &n.fresh);
@@ -224,8 +226,8 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, bool r
 	if (r != 0) return imap_refused(s, r, "select");
 	s->box.open = true;
 	tell_keywords(s, m.keywords);
-	buf_addf(imap_out(s), "* %u EXISTS\r\n* %u RECENT\r\n* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n",
-	         s->box.view.count, s->box.view.recent, m.uidvalidity, m.uidnext);
+	buf_addf(imap_out(s), "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, s->box.view.recent);
+	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n", m.uidvalidity, m.uidnext);
 	return imap_ok(read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
 }
 

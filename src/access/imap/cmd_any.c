@@ -26,7 +26,8 @@ IMAP_COMMAND(imap_do_id) {
 	struct imap_parse *p = &call->p;
 	struct slice *pairs;
 	size_t count;
-	if (!imap_parse_space(p) || (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
+	if (!imap_parse_space(p) ||
+	    (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
 	    !imap_parse_end(p))
 		return imap_bad(p);
 	buf_add(imap_out(s), S("* ID (\"name\" \"hato\")\r\n"));

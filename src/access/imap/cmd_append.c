@@ -28,6 +28,7 @@ static void upload_done(struct upload *u) {
 	auto_fd(&u->fd);
 	blob_draft_done(&u->draft);
 }
+#define AUTO_UPLOAD AUTO(upload_done)
 
 static int spill(struct upload *u) {
 	const char *dir = u->s->context->params.spool_dir;
@@ -41,7 +42,8 @@ static int spill(struct upload *u) {
 static int take(void *ctx, struct slice piece) {
 	struct upload *u = ctx;
 	summary_scan_feed(u->scan, piece);
-	if (u->fd < 0 && u->memory.len + piece.len <= IN_MEMORY) return buf_add(&u->memory, piece) ? 0 : fail("message buffer is full");
+	if (u->fd < 0 && u->memory.len + piece.len <= IN_MEMORY)
+		return buf_add(&u->memory, piece) ? 0 : fail("message buffer is full");
 	if (u->fd < 0 && spill(u) < 0) return -1;
 	return file_write_all(u->fd, piece);
 }
@@ -81,7 +83,8 @@ static bool parse_date(struct imap_parse *p, int64_t *us) {
 }
 
 /* Everything before the message, which must come as a literal. */
-static bool parse(struct imap_session *s, struct imap_parse *p, struct slice *name, struct append *a, struct imap_literal *literal) {
+static bool parse(struct imap_session *s, struct imap_parse *p, struct slice *name, struct append *a,
+		  struct imap_literal *literal) {
 	struct imap_flags flags = { 0 };
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, name) || !imap_parse_space(p)) return false;
 	if (imap_parse_next_is(p, '(') && (!imap_parse_flags(s, p, &flags) || !imap_parse_space(p))) return false;
@@ -138,13 +141,14 @@ static struct imap_answer receive(struct imap_session *s, struct upload *u, bool
 }
 
 IMAP_COMMAND(imap_do_append) {
-	struct upload u __attribute__((cleanup(upload_done))) = { .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
+	AUTO_UPLOAD struct upload u = { .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
 	struct imap_literal literal = { 0 };
 	struct slice name, text = call->p.rest;
 	uint64_t limit = s->context->params.message_limit;
 	if (!parse(s, &call->p, &name, &u.append, &literal)) return pass_over(s, text, imap_bad(&call->p));
 	if (literal.size == 0) return pass_over(s, text, imap_no("A message can't be empty."));
-	if (literal.size > (limit != 0 ? limit : MESSAGE_LIMIT)) return pass_over(s, text, imap_no("[TOOBIG] Message too large."));
+	if (literal.size > (limit != 0 ? limit : MESSAGE_LIMIT))
+		return pass_over(s, text, imap_no("[TOOBIG] Message too large."));
 	int r = find_box(s, name, &u.append.box);
 	if (r != 0) return pass_over(s, text, target_refused(s, r, "append"));
 	return receive(s, &u, literal.waits);

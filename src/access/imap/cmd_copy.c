@@ -42,15 +42,17 @@ static void put_uids(struct buf *out, const struct copying *k) {
 }
 
 static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call *call, bool move) {
-	struct copying k __attribute__((cleanup(copying_done))) = { .s = s, .move = move };
-	if (!imap_parse_messages(s, call, &k.set) || !imap_parse_space(&call->p) || !imap_parse_mailbox(s, &call->p, &k.name) ||
-	    !imap_parse_end(&call->p))
+	AUTO(copying_done) struct copying k = { .s = s, .move = move };
+	if (!imap_parse_messages(s, call, &k.set) || !imap_parse_space(&call->p) ||
+	    !imap_parse_mailbox(s, &call->p, &k.name) || !imap_parse_end(&call->p))
 		return imap_bad(&call->p);
 	const char *done = move ? "Move completed." : "Copy completed.";
 	int r = db_write(s->context->db, copy, &k);
 	if (r == STORE_NO_MAILBOX) return imap_no("[TRYCREATE] Mailbox doesn't exist.");
 	if (r != 0) return imap_refused(s, r, move ? "move" : "copy");
-	if (k.from.set.count == 0) return call->uid ? imap_ok("No messages found.") : imap_no("[EXPUNGEISSUED] The messages no longer exist.");
+	if (k.from.set.count == 0)
+		return call->uid ? imap_ok("No messages found.")
+				 : imap_no("[EXPUNGEISSUED] The messages no longer exist.");
 	if (!move) {
 		AUTO_BUF struct buf text = BUF(MIB(16));
 		put_uids(&text, &k);

@@ -85,12 +85,15 @@ static int put_page(void *ctx) {
 }
 
 IMAP_COMMAND(imap_do_fetch) {
-	struct fetch f __attribute__((cleanup(fetch_done))) = { .s = s };
-	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(&call->p) || !fetch_parse(&call->p, &f, call->uid)) return imap_bad(&call->p);
+	AUTO(fetch_done) struct fetch f = { .s = s };
+	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(&call->p) ||
+	    !fetch_parse(&call->p, &f, call->uid))
+		return imap_bad(&call->p);
 	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
 	int r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");
-	if (!call->uid && f.seen < imap_view_count(s, &f.set)) return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+	if (!call->uid && f.seen < imap_view_count(s, &f.set))
+		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
 	return imap_ok("Fetch completed.");
 }

@@ -14,7 +14,8 @@ void imap_put_special_use(struct buf *out, uint32_t use) {
 		if ((use & uses[i].use) != 0) buf_addf(out, " %s", uses[i].name);
 }
 
-static struct imap_answer write_names(struct imap_session *s, int (*fn)(struct db_conn *tx, void *arg), struct names *n, const char *done) {
+static struct imap_answer write_names(struct imap_session *s, int (*fn)(struct db_conn *tx, void *arg), struct names *n,
+				      const char *done) {
 	n->s = s;
 	int r = db_write(s->context->db, fn, n);
 	return r == 0 ? imap_ok(done) : imap_refused(s, r, done);
@@ -61,7 +62,8 @@ static bool parse_uses(struct imap_parse *p, uint32_t *out) {
 IMAP_COMMAND(imap_do_create) {
 	struct imap_parse *p = &call->p;
 	struct names n = { 0 };
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || (imap_parse_take(p, ' ') && !parse_uses(p, &n.use)) || !imap_parse_end(p))
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) ||
+	    (imap_parse_take(p, ' ') && !parse_uses(p, &n.use)) || !imap_parse_end(p))
 		return imap_bad(p);
 	return write_names(s, create, &n, "Create completed.");
 }
@@ -78,8 +80,8 @@ IMAP_COMMAND(imap_do_delete) {
 IMAP_COMMAND(imap_do_rename) {
 	struct imap_parse *p = &call->p;
 	struct names n = { 0 };
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.other) ||
-	    !imap_parse_end(p))
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_space(p) ||
+	    !imap_parse_mailbox(s, p, &n.other) || !imap_parse_end(p))
 		return imap_bad(p);
 	return write_names(s, rename_it, &n, "Rename completed.");
 }

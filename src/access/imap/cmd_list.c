@@ -1,10 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LIST with its extensions (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB, which is LIST (SUBSCRIBED) with other
- * words. All names are read in one walk; they come sorted, so what is below a name stands right behind it. */
+/* LIST with its extensions (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB, which is LIST (SUBSCRIBED) with
+ * other words. All names are read in one walk; they come sorted, so what is below a name stands right behind it. */
 #include "access/imap/name.h"
 #include "access/imap/status.h"
 
-enum { PATTERNS_MAX = 64, BY_SUBSCRIPTION = 1, BY_USE = 2, RECURSIVE = 4, REMOTE = 8, TELL_SUBSCRIBED = 16, TELL_CHILDREN = 32, TELL_USE = 64, TELL_STATUS = 128 };
+enum {
+	PATTERNS_MAX = 64,
+	BY_SUBSCRIPTION = 1,
+	BY_USE = 2,
+	RECURSIVE = 4,
+	REMOTE = 8,
+	TELL_SUBSCRIBED = 16,
+	TELL_CHILDREN = 32,
+	TELL_USE = 64,
+	TELL_STATUS = 128
+};
 
 struct list {
 	struct imap_session *s;
@@ -19,10 +29,16 @@ struct list {
 
 struct option { const char *name; unsigned bit; };
 static const struct option selections[] = {
-	{ "SUBSCRIBED", BY_SUBSCRIPTION | TELL_SUBSCRIBED }, { "SPECIAL-USE", BY_USE | TELL_USE }, { "RECURSIVEMATCH", RECURSIVE }, { "REMOTE", REMOTE },
+	{ "SUBSCRIBED", BY_SUBSCRIPTION | TELL_SUBSCRIBED },
+	{ "SPECIAL-USE", BY_USE | TELL_USE },
+	{ "RECURSIVEMATCH", RECURSIVE },
+	{ "REMOTE", REMOTE },
 };
 static const struct option returns[] = {
-	{ "SUBSCRIBED", TELL_SUBSCRIBED }, { "CHILDREN", TELL_CHILDREN }, { "SPECIAL-USE", TELL_USE }, { "STATUS", TELL_STATUS },
+	{ "SUBSCRIBED", TELL_SUBSCRIBED },
+	{ "CHILDREN", TELL_CHILDREN },
+	{ "SPECIAL-USE", TELL_USE },
+	{ "STATUS", TELL_STATUS },
 };
 
 static bool parse_options(struct imap_parse *p, const struct option *known, size_t count, struct list *l) {
@@ -44,7 +60,8 @@ static bool parse_pattern(struct imap_parse *p, struct list *l) {
 	struct slice said;
 	if (!imap_parse_pattern(p, &said)) return false;
 	if (l->pattern_count == PATTERNS_MAX) return imap_parse_fail(p, "Too many patterns.");
-	if (!imap_name_read(&name, l->reference) || !imap_name_read(&name, said)) return imap_parse_fail(p, "Pattern is not valid modified UTF-7.");
+	if (!imap_name_read(&name, l->reference) || !imap_name_read(&name, said))
+		return imap_parse_fail(p, "Pattern is not valid modified UTF-7.");
 	l->patterns[l->pattern_count++] = arena_slice(p->mem, buf_slice(&name));
 	return true;
 }
@@ -68,7 +85,8 @@ static bool parse_list(struct imap_parse *p, struct list *l) {
 		if (!imap_parse_take_word(p, "RETURN") || !imap_parse_space(p)) return imap_parse_fail(p, "Expected RETURN.");
 		if (!parse_options(p, returns, LEN(returns), l)) return false;
 	}
-	if ((l->how & RECURSIVE) != 0 && (l->how & (BY_SUBSCRIPTION | BY_USE)) == 0) return imap_parse_fail(p, "RECURSIVEMATCH needs something to match.");
+	if ((l->how & RECURSIVE) != 0 && (l->how & (BY_SUBSCRIPTION | BY_USE)) == 0)
+		return imap_parse_fail(p, "RECURSIVEMATCH needs something to match.");
 	return imap_parse_end(p);
 }
 
@@ -94,7 +112,8 @@ static bool selected(const struct list *l, const struct mailbox *m) {
 	return ((l->how & BY_SUBSCRIPTION) == 0 || m->subscribed) && ((l->how & BY_USE) == 0 || m->special_use != 0);
 }
 
-/* Is something selected below number i? For LSUB only what the pattern itself does not reach counts (RFC 3501 §6.3.9). */
+/* Is something selected below number i? For LSUB only what the pattern itself does not reach counts (RFC 3501 §6.3.9).
+ */
 static bool selected_below(const struct list *l, size_t i) {
 	struct slice name = l->all[i].name;
 	for (size_t j = i + 1; j < l->count && slice_starts(l->all[j].name, name); j++) {
@@ -137,7 +156,8 @@ static void put_all(const struct list *l, struct db_conn *c) {
 
 static struct imap_answer list(struct imap_session *s, struct imap_call *call, struct list *l, const char *done) {
 	if (!parse_list(&call->p, l)) return imap_bad(&call->p);
-	if (!l->extended && l->pattern_count == 1 && l->patterns[0].len == l->reference.len) { /* LIST "" "": what divides levels? */
+	if (!l->extended && l->pattern_count == 1 &&
+	    l->patterns[0].len == l->reference.len) { /* LIST "" "": what divides levels? */
 		buf_addf(imap_out(s), "* %s (\\Noselect) \"/\" \"\"\r\n", l->lsub ? "LSUB" : "LIST");
 		return imap_ok(done);
 	}

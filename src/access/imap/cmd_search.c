@@ -41,7 +41,8 @@ static void put_numbers(struct imap_session *s, const struct imap_set *found) {
 	buf_add(imap_out(s), S("\r\n"));
 }
 
-static void put_extended(struct imap_session *s, const struct imap_call *call, const struct search_ask *ask, const struct imap_set *found) {
+static void put_extended(struct imap_session *s, const struct imap_call *call, const struct search_ask *ask,
+			 const struct imap_set *found) {
 	struct buf *out = imap_out(s);
 	buf_add(out, S("* ESEARCH (TAG "));
 	imap_put_string(out, call->tag);
@@ -59,7 +60,7 @@ static void put_extended(struct imap_session *s, const struct imap_call *call, c
 }
 
 IMAP_COMMAND(imap_do_search) {
-	struct search_run run __attribute__((cleanup(run_done))) = { .s = s, .uid = call->uid };
+	AUTO(run_done) struct search_run run = { .s = s, .uid = call->uid };
 	struct search_ask ask = { 0 };
 	if (!imap_load(s)) return imap_no("");
 	if (!search_parse(s, &call->p, &ask)) return imap_bad(&call->p);

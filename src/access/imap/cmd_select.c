@@ -55,8 +55,8 @@ IMAP_COMMAND(imap_do_status) {
 	struct slice name;
 	unsigned asked;
 	struct mailbox m;
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) || !imap_parse_status_items(p, &asked) ||
-	    !imap_parse_end(p))
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) ||
+	    !imap_parse_status_items(p, &asked) || !imap_parse_end(p))
 		return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	int r = c == NULL ? -1 : store_find(c, &s->mem, s->account, name, &m);

@@ -13,8 +13,9 @@ struct flagging {
 };
 
 static const struct { const char *word; enum flag_how how; bool silent; } ways[] = {
-	{ "FLAGS", FLAGS_REPLACE, false },        { "+FLAGS", FLAGS_ADD, false },        { "-FLAGS", FLAGS_REMOVE, false },
-	{ "FLAGS.SILENT", FLAGS_REPLACE, true },  { "+FLAGS.SILENT", FLAGS_ADD, true },  { "-FLAGS.SILENT", FLAGS_REMOVE, true },
+	{ "FLAGS", FLAGS_REPLACE, false },    { "+FLAGS", FLAGS_ADD, false },
+	{ "-FLAGS", FLAGS_REMOVE, false },    { "FLAGS.SILENT", FLAGS_REPLACE, true },
+	{ "+FLAGS.SILENT", FLAGS_ADD, true }, { "-FLAGS.SILENT", FLAGS_REMOVE, true },
 };
 
 static int changed(void *ctx, const struct message *m) {
@@ -64,7 +65,8 @@ IMAP_COMMAND(imap_do_store) {
 	if (ways[way].silent) return imap_ok("Store completed.");
 	const struct imap_walk walk = { .each = put_row, .page = drain, .ctx = &f };
 	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
-	if (!call->uid && f.seen < imap_view_count(s, &f.set)) return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+	if (!call->uid && f.seen < imap_view_count(s, &f.set))
+		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
 	return imap_ok("Store completed.");
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
-/* FETCH (RFC 3501 §6.4.5) in three files: fetch_parse.c reads what is wanted, cmd_fetch.c walks the messages, fetch_put.c
- * writes one message's items. */
+/* FETCH (RFC 3501 §6.4.5) in three files: fetch_parse.c reads what is wanted, cmd_fetch.c walks the messages,
+ * fetch_put.c writes one message's items. */
 struct fetch;
 struct fetch_item;
 
@@ -14,7 +14,12 @@ struct fetch_row {
 	bool now_seen;              /* this FETCH has set \Seen */
 };
 
-enum fetch_need { FETCH_SUMMARY = 1, FETCH_BODY = 2, FETCH_SEEN = 4, FETCH_SECTION = 8 /* a [section] follows the word */ };
+enum fetch_need {
+	FETCH_SUMMARY = 1,
+	FETCH_BODY = 2,
+	FETCH_SEEN = 4,
+	FETCH_SECTION = 8 /* a [section] follows the word */
+};
 struct fetch_word {
 	const char *name;
 	unsigned needs;

@@ -64,7 +64,8 @@ static bool parse_section(struct imap_parse *p, struct fetch_item *item) {
 
 static bool parse_partial(struct imap_parse *p, struct fetch_item *item) {
 	item->partial = true;
-	if (!imap_parse_number(p, UINT32_MAX, &item->from) || !imap_parse_need(p, '.') || !imap_parse_number(p, UINT32_MAX, &item->count))
+	if (!imap_parse_number(p, UINT32_MAX, &item->from) || !imap_parse_need(p, '.') ||
+	    !imap_parse_number(p, UINT32_MAX, &item->count))
 		return false;
 	return item->count == 0 ? imap_parse_fail(p, "A partial of nothing.") : imap_parse_need(p, '>');
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One function for each item of FETCH. Rows and summaries answer all but bodies; of a body only the bytes of the section
- * are read, and they go to the client as they are read. */
+/* One function for each item of FETCH. Rows and summaries answer all but bodies; of a body only the bytes of the
+ * section are read, and they go to the client as they are read. */
 #include "access/imap/fetch.h"
 #include "base/fail.h"
 #include "mime/header.h"
@@ -88,7 +88,8 @@ static bool wanted(const struct fetch_item *item, struct slice name) {
 	return false;
 }
 
-static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fetch_row *row, const struct section *section) {
+static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fetch_row *row,
+		       const struct section *section) {
 	AUTO_BUF struct buf raw = BUF(HEADER_LIMIT), kept = BUF(HEADER_LIMIT + 2);
 	size_t len = (size_t)MIN_OF(section->end - section->start, (uint64_t)HEADER_LIMIT);
 	char *at = buf_room(&raw, len);
@@ -104,7 +105,9 @@ static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fe
 		if (wanted(item, field.name) != negative) buf_add(&kept, slice_from(raw.at + field.start, field.end - field.start));
 	buf_add(&kept, S("\r\n"));
 	hide_nul(kept.at, kept.len);
-	struct slice text = item->partial ? slice_head(slice_skip(buf_slice(&kept), (size_t)item->from), (size_t)item->count) : buf_slice(&kept);
+	struct slice text = item->partial
+				    ? slice_head(slice_skip(buf_slice(&kept), (size_t)item->from), (size_t)item->count)
+				    : buf_slice(&kept);
 	buf_addf(imap_out(f->s), "{%zu}\r\n", text.len);
 	return imap_put_large(f->s, text);
 }
@@ -116,7 +119,8 @@ static bool put_section(struct fetch *f, const struct fetch_item *item, struct f
 		buf_add(imap_out(f->s), S("NIL"));
 		return true;
 	}
-	if (section.kind == SECTION_HEADER_FIELDS || section.kind == SECTION_HEADER_FIELDS_NOT) return put_fields(f, item, row, &section);
+	if (section.kind == SECTION_HEADER_FIELDS || section.kind == SECTION_HEADER_FIELDS_NOT)
+		return put_fields(f, item, row, &section);
 	uint64_t start = section.start, end = section.end;
 	if (item->partial) {
 		start += MIN_OF(item->from, end - start);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stranger's dialogue. Bytes are gathered into one command at a time (`text`, literals included), and only a whole
- * command is looked at; so the dialogue's only states are: gathering, waiting for a line of AUTHENTICATE, and holding back
- * the "no" to a wrong password. Holding back means being parked without reading: it costs the guesser time and us nothing. */
+ * command is looked at; so the dialogue's only states are: gathering, waiting for a line of AUTHENTICATE, and holding
+ * back the "no" to a wrong password. Holding back means being parked without reading: it costs the guesser time and us
+ * nothing. */
 #include "access/imap/login.h"
 #include "access/imap/line.h"
 #include "access/imap/parse.h"
@@ -76,8 +77,8 @@ static void bad(struct imap_login *l, struct slice tag, const char *why) {
 
 static void log_login(struct imap_login *l, enum log_level level, const char *text) {
 	note(level, "imap-login", l->session, NULL, text, FA("user", buf_slice(&l->user)),
-	     F("method", slice_of(l->method != NULL ? l->method : "")), F("rip", buf_slice(&l->remote)), F("lip", buf_slice(&l->local)),
-	     F(is_secured(l) ? "TLS" : "secured", is_secured(l) ? S("yes") : S("no")));
+	     F("method", slice_of(l->method != NULL ? l->method : "")), F("rip", buf_slice(&l->remote)),
+	     F("lip", buf_slice(&l->local)), F(is_secured(l) ? "TLS" : "secured", is_secured(l) ? S("yes") : S("no")));
 }
 
 static void keep(struct buf *b, struct slice s) {
@@ -88,7 +89,7 @@ static void keep(struct buf *b, struct slice s) {
 static void refuse(struct imap_login *l, struct slice tag) {
 	int64_t delay = l->params->failure_delay != 0 ? l->params->failure_delay : SECONDS(2);
 	l->failures++;
-	log_login(l, L_INFO, "Disconnected: auth failed, ");
+	log_login(l, L_INFO, "Authentication failed: ");
 	keep(&l->tag, tag);
 	l->mode = MODE_DELAY;
 	l->delay_until = delay < 0 ? clock_ms() : deadline_in(delay * l->failures);
@@ -232,8 +233,8 @@ static bool login_allowed(struct imap_login *l, struct slice tag) {
 
 static void do_login(struct imap_login *l, struct slice tag, struct imap_parse *p) {
 	struct slice user, password;
-	if (!imap_parse_space(p) || !imap_parse_astring(p, &user) || !imap_parse_space(p) || !imap_parse_astring(p, &password) ||
-	    !imap_parse_end(p) || !login_allowed(l, tag))
+	if (!imap_parse_space(p) || !imap_parse_astring(p, &user) || !imap_parse_space(p) ||
+	    !imap_parse_astring(p, &password) || !imap_parse_end(p) || !login_allowed(l, tag))
 		return;
 	l->method = "LOGIN";
 	try_password(l, tag, user, password);
@@ -274,7 +275,8 @@ static void run_command(struct imap_login *l) {
 	struct imap_parse p = IMAP_PARSE(buf_slice(&l->text), &l->mem);
 	struct slice tag = SLICE_NONE, name;
 	if (!imap_parse_tag(&p, &tag) || tag.len > TAG_MAX || !imap_parse_space(&p) || !imap_parse_atom(&p, &name)) {
-		bad(l, p.error != NULL && p.rest.at != tag.at && tag.len <= TAG_MAX ? tag : SLICE_NONE, "Invalid tag or missing command.");
+		bad(l, p.error != NULL && p.rest.at != tag.at && tag.len <= TAG_MAX ? tag : SLICE_NONE,
+		    "Invalid tag or missing command.");
 		return;
 	}
 	for (size_t i = 0; i < LEN(verbs); i++) {

@@ -36,14 +36,15 @@ struct imap_login_ops {
 };
 
 struct imap_login;
-/* Puts the greeting into the stream. A wrapped (port 993) stream must have been given to stream_start_tls_server before.
- * Everything but params' strings is copied; params and ops must outlive the dialogue. */
+/* Puts the greeting into the stream. A wrapped (port 993) stream must have been given to stream_start_tls_server
+ * before. Everything but params' strings is copied; params and ops must outlive the dialogue. */
 struct imap_login *imap_login_new(struct stream *wire, const struct imap_login_params *params,
-                                  const struct imap_login_ops *ops, void *owner, const struct imap_peer *peer) NONNULL_RESULT;
+				  const struct imap_login_ops *ops, void *owner,
+				  const struct imap_peer *peer) NONNULL_RESULT;
 void imap_login_free(struct imap_login **l); /* logs an abandoned dialogue; leaves the stream alone */
 
-/* The step of the connection's task. PARK: task_park(imap_login_events(), imap_login_deadline()). OVER: everything has been
- * said, close. DONE: logged in, see below; nothing of the tagged answer has been sent. */
+/* The step of the connection's task. PARK: task_park(imap_login_events(), imap_login_deadline()). OVER: everything has
+ * been said, close. DONE: logged in, see below; nothing of the tagged answer has been sent. */
 enum imap_login_state { IMAP_LOGIN_PARK, IMAP_LOGIN_OVER, IMAP_LOGIN_DONE };
 int imap_login_step(struct imap_login *l, enum wake why);
 uint32_t imap_login_events(const struct imap_login *l);

@@ -5,7 +5,8 @@
 
 struct one { struct imap_login *login; struct stream *wire; int state; };
 
-static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account, struct buf *login) {
+static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account,
+			struct buf *login) {
 	(void)owner;
 	(void)method;
 	if (slice_eq(user, S("later"))) return IMAP_AUTH_LATER;
@@ -32,14 +33,17 @@ static void turn(struct play *p) {
 	o->state = IMAP_LOGIN_OVER;
 }
 
-static const struct imap_login_params clear_params = { .clear_text = true, .failure_delay = -1, .failure_limit = 3, .bad_limit = 5 };
+static const struct imap_login_params clear_params = {
+	.clear_text = true, .failure_delay = -1, .failure_limit = 3, .bad_limit = 5
+};
 static const struct imap_login_params safe_params = { .failure_delay = -1 };
 
 static const struct { const char *file; const struct imap_login_params *params; } scripts[] = {
-	{ "login-commands.txt", &clear_params }, { "login-plain.txt", &clear_params }, { "login-literal.txt", &clear_params },
-	{ "login-sasl.txt", &clear_params },     { "login-sasl-login.txt", &clear_params }, { "login-refused.txt", &clear_params },
-	{ "login-bad.txt", &clear_params },      { "login-disabled.txt", &safe_params }, { "login-too-long.txt", &clear_params },
-	{ "login-too-large.txt", &clear_params },
+	{ "login-commands.txt", &clear_params },   { "login-plain.txt", &clear_params },
+	{ "login-literal.txt", &clear_params },    { "login-sasl.txt", &clear_params },
+	{ "login-sasl-login.txt", &clear_params }, { "login-refused.txt", &clear_params },
+	{ "login-bad.txt", &clear_params },        { "login-disabled.txt", &safe_params },
+	{ "login-too-long.txt", &clear_params },   { "login-too-large.txt", &clear_params },
 };
 
 static int make(struct one *o) {

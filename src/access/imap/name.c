@@ -98,8 +98,8 @@ bool imap_name_put(struct buf *out, struct slice utf8) {
 	return !out->full;
 }
 
-/* row[j]: the first j bytes of the pattern match what has been read of the name. One row is enough, and no pattern can be
- * built that takes longer than the product of both lengths. */
+/* row[j]: the first j bytes of the pattern match what has been read of the name. One row is enough, and no pattern can
+ * be built that takes longer than the product of both lengths. */
 static bool match(struct slice pattern, struct slice name) {
 	bool row[IMAP_NAME_MAX + 1] = { true };
 	for (size_t j = 0; j < pattern.len; j++) row[j + 1] = row[j] && (pattern.at[j] == '*' || pattern.at[j] == '%');

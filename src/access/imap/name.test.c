@@ -7,10 +7,15 @@
 
 static void test_utf7(void **state) {
 	static const struct { const char *utf7, *utf8; } cases[] = {
-		{ "INBOX", "INBOX" }, { "A&-B", "A&B" }, { "Entw&APw-rfe", "Entwürfe" },
-		{ "~peter/mail/&ZeVnLIqe-/&U,BTFw-", "~peter/mail/日本語/台北" }, { "&2D3eAA-", "😀" }, { "&AOkA6Q-x", "ééx" },
+		{ "INBOX", "INBOX" },
+		{ "A&-B", "A&B" },
+		{ "Entw&APw-rfe", "Entwürfe" },
+		{ "~peter/mail/&ZeVnLIqe-/&U,BTFw-", "~peter/mail/日本語/台北" },
+		{ "&2D3eAA-", "😀" },
+		{ "&AOkA6Q-x", "ééx" },
 	};
-	static const char *const bad[] = { "&", "a&b", "&AGE-", "&AOk", "&AOk=-", "&2D0-", "&3gA-", "&AOl-", "&AOk-&AOk-", "a\001b", "\xff", "&A-" };
+	static const char *const bad[] = { "&",     "a&b",   "&AGE-",      "&AOk",   "&AOk=-", "&2D0-",
+					   "&3gA-", "&AOl-", "&AOk-&AOk-", "a\001b", "\xff",   "&A-" };
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf utf8 = BUF(1000), utf7 = BUF(1000);

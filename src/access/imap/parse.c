@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grammar's small words. Each function eats what it understood and leaves the rest, so that a command's reading is a
- * chain of calls joined by &&, in the order of the RFC's formal syntax. */
+/* The grammar's small words. Each function eats what it understood and leaves the rest, so that a command's reading is
+ * a chain of calls joined by &&, in the order of the RFC's formal syntax. */
 #include "access/imap/parse.h"
 #include "base/buf.h"
 
@@ -81,10 +81,12 @@ static bool take_quoted(struct imap_parse *p, struct slice *out) {
 	struct slice s = slice_skip(p->rest, 1);
 	size_t n = 0, escapes = 0;
 	for (; n < s.len && s.at[n] != '"'; n++) {
-		if (s.at[n] == '\r' || s.at[n] == '\n' || s.at[n] == '\0') return imap_parse_fail(p, "Invalid character in quoted string.");
+		if (s.at[n] == '\r' || s.at[n] == '\n' || s.at[n] == '\0')
+			return imap_parse_fail(p, "Invalid character in quoted string.");
 		if (s.at[n] != '\\') continue;
 		escapes++;
-		if (++n == s.len || (s.at[n] != '"' && s.at[n] != '\\')) return imap_parse_fail(p, "Only \\\" and \\\\ may be escaped in a quoted string.");
+		if (++n == s.len || (s.at[n] != '"' && s.at[n] != '\\'))
+			return imap_parse_fail(p, "Only \\\" and \\\\ may be escaped in a quoted string.");
 	}
 	if (n >= s.len) return imap_parse_fail(p, "Missing '\"'.");
 	p->rest = slice_skip(s, n + 1);
@@ -144,7 +146,8 @@ bool imap_parse_number(struct imap_parse *p, uint64_t max, uint64_t *out) {
 	size_t n = 0;
 	if (p->error != NULL) return false;
 	while (n < p->rest.len && ascii_digit(p->rest.at[n])) n++;
-	if (!slice_number(slice_head(p->rest, n), max, out)) return imap_parse_fail(p, n == 0 ? "Expected a number." : "Number too large.");
+	if (!slice_number(slice_head(p->rest, n), max, out))
+		return imap_parse_fail(p, n == 0 ? "Expected a number." : "Number too large.");
 	p->rest = slice_skip(p->rest, n);
 	return true;
 }

@@ -30,8 +30,8 @@ bool imap_parse_number(struct imap_parse *p, uint64_t max, uint64_t *out);
 /* A parenthesised list of astrings and nstrings, at most limit of them (ID's parameters). */
 bool imap_parse_strings(struct imap_parse *p, size_t limit, struct slice **out, size_t *count);
 
-/* Does the line end with the announcement of a literal? waits: "{n}", which wants a "+" before the bytes are sent. A number
- * too large for 63 bits is a size of INT64_MAX. */
+/* Does the line end with the announcement of a literal? waits: "{n}", which wants a "+" before the bytes are sent. A
+ * number too large for 63 bits is a size of INT64_MAX. */
 struct imap_literal { uint64_t size; bool waits; };
 bool imap_literal_at_end(struct slice line, struct imap_literal *out);
 

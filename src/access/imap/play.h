@@ -87,7 +87,8 @@ static inline void play_expect(struct play *p, unsigned at, int who, char how, s
 			         r == 0 ? "the server closed" : r < 0 ? "the server says nothing" : "it says something");
 		}
 		bool fits = play_fits(want, got);
-		if (!fits && how != '*') fail_msg("%s:%u: wanted \"%.*s\", got \"%.*s\"", p->file, at, SLICE_ARG(want), SLICE_ARG(got));
+		if (!fits && how != '*')
+			fail_msg("%s:%u: wanted \"%.*s\", got \"%.*s\"", p->file, at, SLICE_ARG(want), SLICE_ARG(got));
 		buf_eat(&p->in[who], slice_find(buf_slice(&p->in[who]), '\n') + 1);
 		if (fits) return;
 	}

@@ -2,14 +2,24 @@
 #pragma once
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
-/* SEARCH (RFC 3501 §6.4.4, RFC 4731): search_parse.c makes a tree of tests, cmd_search.c walks the messages, search_test.c
- * holds the tests, search_text.c finds words in text. Children of a node stand in the order of their cost, so that
- * bodies are only opened for messages that pass all else. */
+/* SEARCH (RFC 3501 §6.4.4, RFC 4731): search_parse.c makes a tree of tests, cmd_search.c walks the messages,
+ * search_test.c holds the tests, search_text.c finds words in text. Children of a node stand in the order of their
+ * cost, so that bodies are only opened for messages that pass all else. */
 struct search_node;
 struct search_run;
 
 enum search_cost { COST_ROW, COST_SUMMARY, COST_HEADER, COST_BODY };
-enum search_argument { ARG_NONE, ARG_TEXT, ARG_DATE, ARG_KEYWORD, ARG_NUMBER, ARG_UIDS, ARG_FIELD, ARG_KEY, ARG_TWO_KEYS };
+enum search_argument {
+	ARG_NONE,
+	ARG_TEXT,
+	ARG_DATE,
+	ARG_KEYWORD,
+	ARG_NUMBER,
+	ARG_UIDS,
+	ARG_FIELD,
+	ARG_KEY,
+	ARG_TWO_KEYS
+};
 /* 1: fits, 0: does not, <0: failed; BLOB_GONE is told as 0. */
 typedef int search_test(struct search_run *run, const struct search_node *node);
 
@@ -66,6 +76,8 @@ struct search_finder {
 	struct buf folded;          /* what the last look left over, and the next */
 };
 enum { SEARCH_WINDOW = 64 * 1024 };
-#define SEARCH_FINDER(needle_) ((struct search_finder){ (needle_), (needle_).len == 0, BUF(SEARCH_WINDOW * 64), BUF(SEARCH_WINDOW * 256) })
-void search_finder_look(struct search_finder *f, bool end); /* looks at pending when there is enough of it, or at its end */
+#define SEARCH_FINDER(needle_) \
+	((struct search_finder){ (needle_), (needle_).len == 0, BUF(SEARCH_WINDOW * 64), BUF(SEARCH_WINDOW * 256) })
+/* Looks at pending when there is enough of it, or at its end. */
+void search_finder_look(struct search_finder *f, bool end);
 void search_finder_done(struct search_finder *f);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text is looked at in windows that end between two words where that is possible, so that a message of any size is searched
- * in little memory; what of a window's end could be a match's beginning is kept for the next. */
+/* Text is looked at in windows that end between two words where that is possible, so that a message of any size is
+ * searched in little memory; what of a window's end could be a match's beginning is kept for the next. */
 #include "access/imap/search.h"
 #include "base/encode.h"
 

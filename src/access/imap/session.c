@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it waits
- * in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
+/* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it
+ * waits in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
 #include "access/imap/line.h"
 #include "access/imap/state.h"
 #include "base/fail.h"
@@ -8,7 +8,14 @@
 
 #include <sys/epoll.h>
 
-enum { LINE_LIMIT = 64 * 1024, LITERALS_LIMIT = 1024 * 1024, OUT_LIMIT = 8 * 1024 * 1024, OUT_STEP = 64 * 1024, BAD_LIMIT = 20, TAG_LIMIT = 1024 };
+enum {
+	LINE_LIMIT = 64 * 1024,
+	LITERALS_LIMIT = 1024 * 1024,
+	OUT_LIMIT = 8 * 1024 * 1024,
+	OUT_STEP = 64 * 1024,
+	BAD_LIMIT = 20,
+	TAG_LIMIT = 1024
+};
 
 struct buf *imap_out(struct imap_session *s) {
 	return stream_out(s->wire);
@@ -22,7 +29,10 @@ static int64_t write_deadline(const struct imap_session *s) {
 static bool written(struct imap_session *s, int result) {
 	if (result == STREAM_OK) return true;
 	s->broken = s->over = true;
-	if (s->ending == NULL) s->ending = result == STREAM_LATE ? "Client does not read" : result == STREAM_CLOSED ? "Connection closed" : "Write failed";
+	if (s->ending == NULL)
+		s->ending = result == STREAM_LATE     ? "Client does not read"
+			    : result == STREAM_CLOSED ? "Connection closed"
+						      : "Write failed";
 	return false;
 }
 
@@ -86,8 +96,8 @@ static bool reads_itself(struct imap_session *s) {
 	struct slice tag, name, mailbox;
 	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p) || !imap_parse_atom(&p, &name)) return false;
 	const struct imap_command *command = imap_command_find(name);
-	return command != NULL && (command->when & IMAP_READS) != 0 && imap_parse_space(&p) && imap_parse_astring(&p, &mailbox) &&
-	       imap_parse_space(&p);
+	return command != NULL && (command->when & IMAP_READS) != 0 && imap_parse_space(&p) &&
+	       imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
 }
 
 static void answer_bad(struct imap_session *s, struct slice tag, const char *why) {
@@ -151,7 +161,8 @@ static const char *out_of_place(const struct imap_session *s, const struct imap_
 	return NULL;
 }
 
-static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call, struct imap_answer a) {
+static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
+		   struct imap_answer a) {
 	if (s->broken || a.status == IMAP_LATER) return;
 	if (a.status == IMAP_BAD) {
 		answer_bad(s, call->tag, a.text);
@@ -159,7 +170,9 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	}
 	s->bad = 0;
 	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
-	if (!s->broken) buf_addf(imap_out(s), "%.*s %s %s\r\n", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO", a.text);
+	if (!s->broken)
+		buf_addf(imap_out(s), "%.*s %s %s\r\n", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO",
+			 a.text);
 }
 
 static void run(struct imap_session *s) {
@@ -233,8 +246,8 @@ static void session_free(struct imap_session *s) {
 	AUTO_BUF struct buf text = BUF(256);
 	imap_deselect(s);
 	buf_addf(&text, "Disconnected: %s ", s->ending != NULL ? s->ending : "Closed");
-	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)), F("rip", buf_slice(&s->remote)),
-	     FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
+	     F("rip", buf_slice(&s->remote)), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
 	stream_close(&s->wire);
 	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
 	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);

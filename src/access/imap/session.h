@@ -5,9 +5,9 @@
 /* An IMAP session after log-in (RFC 3501 §6.2 to §6.5 and the extensions in table.c), as process core holds it with a
  * user whose bytes come from edge through a socket pair. A session is a task: parked while the client is silent or in
  * IDLE (then it keeps a few KB), stepped when a command line or news of the selected mailbox comes.
- * A step runs whole commands in straight-line code; it may wait, with a deadline, for the rest of a literal and for a slow
- * reader. What several sessions of one account do to a mailbox at once is ordered by the store; each session shows its
- * own snapshot, brought up to date only where RFC 3501 §5.2 and §7.4.1 allow it. */
+ * A step runs whole commands in straight-line code; it may wait, with a deadline, for the rest of a literal and for a
+ * slow reader. What several sessions of one account do to a mailbox at once is ordered by the store; each session shows
+ * its own snapshot, brought up to date only where RFC 3501 §5.2 and §7.4.1 allow it. */
 struct db;
 struct change_hub;
 
@@ -35,6 +35,6 @@ struct imap_grant {
 	bool tls;
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first
- * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or with the
- * pool (WAKE_STOP: "* BYE"). */
+ * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or
+ * with the pool (WAKE_STOP: "* BYE"). */
 void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant);

@@ -44,7 +44,8 @@ struct imap_session {
 	struct imap_selected box;
 };
 
-/* A command's answer is a value: check, act, answer. The text may begin with a [CODE]; it lives in s->mem or for ever. */
+/* A command's answer is a value: check, act, answer. The text may begin with a [CODE]; it lives in s->mem or for ever.
+ */
 enum imap_status { IMAP_OK, IMAP_NO, IMAP_BAD, IMAP_LATER /* answered later, by IDLE's end */ };
 struct imap_answer {
 	enum imap_status status;
@@ -107,7 +108,8 @@ bool imap_load(struct imap_session *s);                       /* the view's uids
 void imap_sync(struct imap_session *s, bool may_expunge);
 /* A set of numbers or UIDs as a settled set of UIDs, all of them known to the client. False: error set in p. */
 bool imap_parse_messages(struct imap_session *s, struct imap_call *call, struct imap_set *out);
-bool imap_messages_of(struct imap_session *s, bool uid, struct imap_set *set); /* the same for a set already read; in place */
+/* The same for a set that was already read; in place. */
+bool imap_messages_of(struct imap_session *s, bool uid, struct imap_set *set);
 static inline struct uid_set imap_uid_set(const struct imap_set *set) {
 	_Static_assert(sizeof(struct uid_range) == sizeof(struct imap_range), "one layout");
 	return (struct uid_set){ (const struct uid_range *)(const void *)set->ranges, set->count };

@@ -2,10 +2,17 @@
 /* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
 #include "access/imap/state.h"
 
-const char imap_capabilities[] = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-                                 "CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+const char imap_capabilities[] =
+	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
 
-enum { BOX = IMAP_SELECTED, UID = IMAP_UID, HOLD = IMAP_NO_EXPUNGE, QUIET = IMAP_NO_NEWS, WRITES = IMAP_SELECTED | IMAP_WRITES };
+enum {
+	BOX = IMAP_SELECTED,
+	UID = IMAP_UID,
+	HOLD = IMAP_NO_EXPUNGE,
+	QUIET = IMAP_NO_NEWS,
+	WRITES = IMAP_SELECTED | IMAP_WRITES
+};
 
 static const struct imap_command commands[] = {
 	/* any time */

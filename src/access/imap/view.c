@@ -53,7 +53,8 @@ uint32_t view_last_uid(const struct view *v) {
 	return v->count != 0 ? view_uid(v, v->count) : 0;
 }
 
-void view_remove(struct view *v, const struct imap_set *uids, uint32_t recent_from, void (*told)(void *ctx, uint32_t number), void *ctx) {
+void view_remove(struct view *v, const struct imap_set *uids, uint32_t recent_from,
+		 void (*told)(void *ctx, uint32_t number), void *ctx) {
 	struct view kept = { .loaded = true, .recent = v->recent };
 	size_t at = 0;
 	for (size_t i = 0; i < v->run_count; i++) {

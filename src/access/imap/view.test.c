@@ -31,7 +31,7 @@ static void told(void *ctx, uint32_t number) {
 
 static void test_against_model(void **state) {
 	(void)state;
-	for (int round = 0; round < 200; round++) {
+	for (int round = 0; round < 60; round++) {
 		struct view v = { .loaded = true };
 		struct model m = { .count = 0 };
 		uint32_t uid = 1;
