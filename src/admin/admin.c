@@ -203,19 +203,30 @@ static int no_such_verb(struct admin_call *c, const struct admin_request *req) {
 	return refuse(c, EX_USAGE, "%s %.*s: no such command (%s)", verbs[i].noun, SLICE_ARG(req->args[1]), buf_text(&list));
 }
 
+/* Reads the words. True when they alone settle it: wrong usage, or a question for help. */
+static bool settled(struct admin_call *c, const struct admin_request *req, int *code) {
+	const struct admin_verb *v = admin_find(req->args, req->count);
+	if (v == NULL) return *code = no_such_verb(c, req), true;
+	c->verb = v;
+	*code = take_arguments(c, req, v->verb != NULL ? 2 : 1);
+	if (*code != EX_OK) return true;
+	if (!call_option(c, "help", NULL)) return false;
+	admin_help(c->out, slice_of(v->noun), slice_of(v->verb != NULL ? v->verb : ""));
+	return true;
+}
+
+bool admin_settled(const struct admin_request *req, struct buf *out, struct buf *err, int *code) {
+	AUTO_ARENA struct arena mem = {0};
+	struct admin_call c = { .out = out, .err = err, .mem = &mem };
+	return settled(&c, req, code);
+}
+
 int admin_run(const struct admin *a, const struct admin_request *req, struct buf *out, struct buf *err) {
 	AUTO_ARENA struct arena mem = {0};
 	struct admin_call c = { .a = a, .input = req->input, .out = out, .err = err, .mem = &mem };
-	const struct admin_verb *v = admin_find(req->args, req->count);
-	if (v == NULL) return no_such_verb(&c, req);
-	c.verb = v;
-	int code = take_arguments(&c, req, v->verb != NULL ? 2 : 1);
-	if (code != EX_OK) return code;
-	if (call_option(&c, "help", NULL)) {
-		admin_help(out, slice_of(v->noun), slice_of(v->verb != NULL ? v->verb : ""));
-		return EX_OK;
-	}
-	code = v->run(&c);
+	int code;
+	if (settled(&c, req, &code)) return code;
+	code = c.verb->run(&c);
 	if (out->full || err->full) {
 		buf_clear(out);
 		buf_clear(err);

@@ -30,6 +30,9 @@ struct admin_request {
  *
  * Every verb knows --help, -q (nothing on success), and --width=N (columns to fit into; the command adds it on a terminal). */
 int admin_run(const struct admin *a, const struct admin_request *req, struct buf *out, struct buf *err);
+/* Only reads the words: true when they settle it (wrong usage, --help) and nothing is left to do; out, err and *code are then
+ * what admin_run would give. Needs no database. */
+bool admin_settled(const struct admin_request *req, struct buf *out, struct buf *err, int *code);
 
 /* The table, for help and for what the command does before it asks. */
 enum admin_flag {

@@ -28,6 +28,7 @@ int find_data(const struct cli *cli, const char **dir, struct conf **keep);
 int run_operator(struct cli *cli);
 /* What the verb prints, in out and err; only when the server answers: false otherwise. */
 bool ask_server(const char *data, const struct slice *args, size_t count, struct buf *out, struct buf *err);
+void print_answer(struct slice out, struct slice err);
 /* local.c: the same without a server. */
 struct admin_request;
 int run_locally(const struct cli *cli, const char *data, const struct admin_request *req);

@@ -78,10 +78,10 @@ static const struct admin_ops ops = { .secret_set = secret_set_op, .secret_delet
 static int run_and_print(struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));
 	AUTO_BUF struct buf err = BUF(MIB(1));
+	progress_begin("working");
 	int code = admin_run(a, req, &out, &err);
-	fwrite(out.at, 1, out.len, stdout);
-	fflush(stdout);
-	fwrite(err.at, 1, err.len, stderr);
+	progress_end();
+	print_answer(buf_slice(&out), buf_slice(&err));
 	return code;
 }
 
@@ -89,9 +89,7 @@ static int work(const struct cli *cli, int channel, const char *data, const char
 	struct admin a = { .ops = &ops, .ctx = &channel };
 	if (user != NULL && user_drop(user) < 0) return complain(cli, EX_OSERR, "%s", fail_text());
 	if (db_open(data, NULL, &a.db) < 0) return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
-	progress_begin("working");
 	int code = run_and_print(&a, req);
-	progress_end();
 	db_close(&a.db);
 	return code;
 }
@@ -105,7 +103,6 @@ static int wait_for(pid_t pid) {
 
 int run_locally(const struct cli *cli, const char *data, const struct admin_request *req) {
 	int pair[2];
-	if (data == NULL) return run_and_print(&(struct admin){ 0 }, req); /* no such verb: says so */
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
 	bool apart = data_users_apart(data);
 	fflush(NULL);

@@ -14,6 +14,12 @@
 
 enum { PASSWORD_ROOM = 4096, CHANGING_MS = 10000, PAUSE_US = 30000 };
 
+void print_answer(struct slice out, struct slice err) {
+	if (out.len != 0) fwrite(out.at, 1, out.len, stdout);
+	fflush(stdout);
+	if (err.len != 0) fwrite(err.at, 1, err.len, stderr);
+}
+
 static int connect_server(const char *data) {
 	AUTO_BUF struct buf run = BUF(PATH_MAX);
 	buf_addf(&run, "%s/run", data);
@@ -45,9 +51,7 @@ static int ask_and_print(const struct cli *cli, int channel, const struct admin_
 	progress_end();
 	if (r < 0) return complain(cli, EX_PROTOCOL, "%s", fail_text());
 	if (r == ASK_LATER) return complain(cli, EX_TEMPFAIL, "the server ended before it answered: whether this was done is not known (look, and try again)");
-	fwrite(answer.out.at, 1, answer.out.len, stdout);
-	fflush(stdout);
-	fwrite(answer.err.at, 1, answer.err.len, stderr);
+	print_answer(answer.out, answer.err);
 	return answer.code;
 }
 
@@ -87,7 +91,7 @@ static int dispatch(const struct cli *cli, const char *data, const struct admin_
 
 static int take_password(const struct cli *cli, const struct admin_verb *v, struct slice *words, size_t *count, struct buf *input) {
 	bool given = has_option(cli, "--password-stdin");
-	if ((v->flags & ADMIN_PASSWORD) == 0 || has_option(cli, "--hash") || has_option(cli, "--help") || has_option(cli, "-h")) return EX_OK;
+	if ((v->flags & ADMIN_PASSWORD) == 0 || has_option(cli, "--hash")) return EX_OK;
 	if (!given && !isatty(STDIN_FILENO)) return EX_OK; /* the verb says what is missing */
 	struct slice whom = S("the account");
 	for (size_t i = *count; i > 2; i--)
@@ -97,7 +101,7 @@ static int take_password(const struct cli *cli, const struct admin_verb *v, stru
 }
 
 static bool agreed(const struct cli *cli, const struct admin_verb *v) {
-	if ((v->flags & ADMIN_ASKS) == 0 || has_option(cli, "--yes") || has_option(cli, "--help") || has_option(cli, "-h")) return true;
+	if ((v->flags & ADMIN_ASKS) == 0 || has_option(cli, "--yes")) return true;
 	AUTO_BUF struct buf question = BUF(KIB(4));
 	buf_addf(&question, "hato");
 	for (size_t i = 0; i < cli->count; i++) buf_addf(&question, " %.*s", SLICE_ARG(cli->args[i]));
@@ -105,27 +109,38 @@ static bool agreed(const struct cli *cli, const struct admin_verb *v) {
 	return terminal_agrees(buf_text(&question));
 }
 
+static bool settled(const struct admin_request *req, int *code) {
+	AUTO_BUF struct buf out = BUF(MIB(1));
+	AUTO_BUF struct buf err = BUF(MIB(1));
+	if (!admin_settled(req, &out, &err, code)) return false;
+	print_answer(buf_slice(&out), buf_slice(&err));
+	return true;
+}
+
 int run_operator(struct cli *cli) {
 	AUTO_ARENA struct arena mem = {0};
 	AUTO_CONF struct conf *conf = NULL;
 	AUTO_BUF struct buf command = BUF(200);
 	AUTO_BUF struct buf input = BUF(PASSWORD_ROOM);
+	struct admin_request req = { .args = cli->args, .count = cli->count };
+	const char *data;
+	int code;
+	if (settled(&req, &code)) return code;
 	const struct admin_verb *v = admin_find(cli->args, cli->count);
-	struct slice *words = arena_array(&mem, cli->count + 2, sizeof *words);
-	size_t count = 0, names = v != NULL && v->verb != NULL ? 2 : 1;
-	if (v != NULL) buf_addf(&command, "%s%s%s", v->noun, v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "");
+	buf_addf(&command, "%s%s%s", v->noun, v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "");
 	cli->command = buf_text(&command);
+	code = find_data(cli, &data, &conf);
+	if (code != EX_OK) return code;
+	if (!agreed(cli, v)) return complain(cli, EX_OK, "nothing was changed");
+	struct slice *words = arena_array(&mem, cli->count + 2, sizeof *words);
+	size_t count = 0, names = v->verb != NULL ? 2 : 1;
 	for (size_t i = 0; i < cli->count; i++) {
 		words[count++] = cli->args[i];
 		if (count == names && terminal_width(STDOUT_FILENO) != 0) words[count++] = arena_fmt(&mem, "--width=%zu", terminal_width(STDOUT_FILENO));
 	}
-	if (v != NULL && !agreed(cli, v)) return complain(cli, EX_OK, "nothing was changed");
-	const char *data;
-	int code = v != NULL ? find_data(cli, &data, &conf) : EX_OK;
-	if (code == EX_OK && v != NULL) code = take_password(cli, v, words, &count, &input);
-	if (code != EX_OK) return code;
-	struct admin_request req = { .args = words, .count = count, .input = buf_slice(&input) };
-	code = v != NULL ? dispatch(cli, data, &req) : run_locally(cli, NULL, &req);
+	code = take_password(cli, v, words, &count, &input);
+	req = (struct admin_request){ .args = words, .count = count, .input = buf_slice(&input) };
+	if (code == EX_OK) code = dispatch(cli, data, &req);
 	mem_wipe(input.at, input.len);
 	return code;
 }

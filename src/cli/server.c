@@ -105,7 +105,6 @@ int run_status(struct cli *cli) {
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	if (!ask_server(data, &S("status"), 1, &out, &err)) return complain(cli, EX_OK, "accounts and queue: no answer: %s", fail_text());
-	fputs(buf_text(&out), stdout);
-	fputs(buf_text(&err), stderr);
+	print_answer(buf_slice(&out), buf_slice(&err));
 	return EX_OK;
 }

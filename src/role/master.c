@@ -100,7 +100,7 @@ static int take_lock(struct master *m) {
 	if (r == FILE_LOCKED) {
 		pid_t pid = 0;
 		master_pid(m->dir, &pid);
-		return fail("the mail system is already running: PID %d (hato stop)", (int)pid);
+		return pid != 0 ? fail("the mail system is already running: PID %d (hato stop)", (int)pid) : fail("another command is at work on %s (try again)", m->dir);
 	}
 	return r;
 }
@@ -122,7 +122,7 @@ static void choose_users(struct master *m) {
 
 static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
-	if (take_lock(m) < 0) return EX_UNAVAILABLE;
+	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
 	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
 	m->stamp = identities_stamp(&m->identities);
@@ -322,7 +322,7 @@ static int bring_up(struct master *m) {
 		complain(m, true);
 		return code;
 	}
-	if (write_pid(m) < 0 || start_children(m) < 0) {
+	if (start_children(m) < 0) {
 		complain(m, true);
 		stop_children(m);
 		return EX_UNAVAILABLE;
@@ -386,6 +386,7 @@ int master_pid(const char *data_dir, pid_t *pid) {
 	if (r == 0) return MASTER_NOT_RUNNING;
 	uint64_t number;
 	if (file_read(buf_text(&path), &text) < 0) return -1;
+	if (text.len == 0) return MASTER_NOT_RUNNING; /* held by a command that works on the data meanwhile */
 	if (!slice_number(slice_trim(buf_slice(&text)), INT_MAX, &number)) return fail("%s: holds no process id", buf_text(&path));
 	*pid = (pid_t)number;
 	return 0;
