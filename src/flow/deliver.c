@@ -159,14 +159,19 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 	return r;
 }
 
-static int remember(struct db_conn *tx, const struct delivery *d, enum history_kind kind, const struct route_end *e) {
-	struct history_row row = { .time_us = d->post.arrived_us, .queue_id = d->post.queue_id, .kind = kind, .sender = d->post.sender,
-		                   .recipient = e != NULL ? e->address : d->post.recipients[0].address, .peer = d->post.client,
-		                   .message_id = d->post.message_id, .status = S("2.0.0") };
-	if (e != NULL && e->kind == ROUTE_TO_NOWHERE) {
+static int remember(struct db_conn *tx, const struct delivery *d, const struct route_end *e) {
+	static const enum history_kind kinds[] = { [ROUTE_TO_ACCOUNT] = HISTORY_DELIVERED, [ROUTE_TO_HOP] = HISTORY_ACCEPTED, [ROUTE_TO_NOWHERE] = HISTORY_BOUNCED };
+	struct history_row row = { .time_us = d->post.arrived_us, .queue_id = d->post.queue_id, .kind = kinds[e->kind], .sender = d->post.sender,
+		                   .recipient = e->address, .peer = d->post.client, .message_id = d->post.message_id, .status = S("2.0.0") };
+	if (e->kind == ROUTE_TO_NOWHERE) {
 		row.status = e->status;
 		row.text = e->text;
 	}
+	int r = history_add(tx, &row);
+	if (r != 0 || !e->aliased) return r;
+	row.kind = HISTORY_REDIRECTED; /* whoever asks for the alias shall find it */
+	row.recipient = e->original;
+	row.text = e->address;
 	return history_add(tx, &row);
 }
 
@@ -176,13 +181,11 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	if (r == 0 && d->out != 0) {
 		d->queued.blob_id = d->blob;
 		r = queue_put(tx, &d->queued);
-		if (r == 0) r = remember(tx, d, HISTORY_ACCEPTED, NULL);
 	}
 	for (size_t i = 0; i < d->routes.count && r == 0; i++) {
 		const struct route_end *e = &d->routes.at[i];
-		if (e->kind == ROUTE_TO_HOP) continue;
 		if (e->kind == ROUTE_TO_ACCOUNT) r = enter_here(tx, d, e);
-		if (r == 0) r = remember(tx, d, e->kind == ROUTE_TO_ACCOUNT ? HISTORY_DELIVERED : HISTORY_BOUNCED, e);
+		if (r == 0) r = remember(tx, d, e);
 	}
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
@@ -213,7 +216,7 @@ static void report_notice(const char *id, const char *what, struct delivery *not
 
 void delivery_report(struct delivery *d) {
 	AUTO_FREE char *id = slice_text(d->post.queue_id);
-	note(L_INFO, "cleanup", 0, id, NULL, FA("message-id", slice_trim(d->post.message_id)));
+	note(L_INFO, "cleanup", 0, id, NULL, F("message-id", slice_trim(d->post.message_id)));
 	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender), FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0),
 	     FN("nrcpt", d->routes.count), FP("queue active"));
 	for (size_t i = 0; i < d->routes.count; i++)

@@ -48,7 +48,7 @@ def test_certificates(hosts, folder):
     server = hosts(start=False)
     pair = lambda crt, key: server.configure(f'smtpd_tls_cert_file = {folder}/{crt}\nsmtpd_tls_key_file = {folder}/{key}')
     for crt, key, word in (('broken.crt', 'one.key', 'broken.crt'), ('absent.crt', 'one.key', 'absent.crt'), ('one.crt', 'absent.key', 'absent.key'),
-                           ('one.crt', 'two.key', 'not belong'), ('one.crt', 'broken.crt', 'broken.crt')):
+                           ('one.crt', 'two.key', 'not match'), ('one.crt', 'broken.crt', 'broken.crt')):
         pair(crt, key)
         refuses_to_start(server, word, codes=(CONFIG, DATAERR, NOPERM, 66))
     pair('one.crt', 'one.key')
@@ -146,7 +146,7 @@ def test_a_dead_process_comes_back(hosts, role):
         except (smtplib.SMTPException, OSError, Exception):
             return False
     wait_until(works, 20, lambda: f'the service after the death of {role}:\n{server.log()[-2000:]}', every=0.3)
-    assert len(server.pids()) == 5
+    wait_until(lambda: len(server.pids()) == 5, 20, server.log)
 
 
 def test_while_core_is_dead_strangers_are_asked_to_come_again(hosts):
