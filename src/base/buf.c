@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growth by half again, up to the limit. One byte more than asked is always kept, for the NUL of buf_text. */
+/* Growth by doubling, up to the limit. One byte more than asked is always kept, for the NUL of buf_text. */
 #include "base/buf.h"
 
 void buf_done(struct buf *b) {
@@ -19,8 +19,8 @@ char *buf_room(struct buf *b, size_t n) {
 	}
 	size_t wanted = b->len + n + 1;
 	if (wanted > b->room) {
-		size_t room = MAX_OF(wanted, b->room + b->room / 2);
-		room = MAX_OF(room, (size_t)64);
+		size_t room = MAX_OF(wanted, b->room * 2);
+		room = MAX_OF(room, (size_t)128);
 		if (b->limit < SIZE_MAX && room > b->limit + 1) room = b->limit + 1;
 		b->at = mem_resize(b->at, room);
 		b->room = room;

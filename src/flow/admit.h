@@ -3,6 +3,7 @@
 #include "conf/network.h"
 #include "filter/rate.h"
 #include "flow/ask.h"
+#include "flow/known.h"
 #include "net/dns.h"
 #include "smtp/server.h"
 /* Admission: what edge decides while a stranger, or a user of ours, speaks SMTP to it. The conversation itself is smtp's;
@@ -21,6 +22,7 @@ struct admit_params {
 	const struct domains *relay_domains;
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
 	struct link *core, *vault;
+	struct known *known;             /* addresses that core just said are ours */
 	struct dns *dns;
 	struct tls_server *tls;          /* NULL: no TLS */
 	struct rates *rates;             /* what each client did lately */

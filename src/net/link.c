@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000 };
+enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000, FRAME_GUESS = 2048 };
 
 struct header {
 	uint32_t kind, length, fd_count;
@@ -73,33 +73,38 @@ static int wait_readable(int fd, int64_t deadline) {
 	}
 }
 
-/* Fills at; descriptors that come along are put into f. */
-static int receive_bytes(int fd, void *at, size_t len, struct link_frame *f, int64_t deadline) {
-	char *to = at;
-	while (len != 0) {
-		int r = deadline == NEVER ? LINK_OK : wait_readable(fd, deadline);
-		if (r != LINK_OK) return r;
-		struct iovec part = { to, len };
-		union fd_space space;
-		struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space };
-		ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return errno == ECONNRESET ? LINK_LATE : fail_errno("receive from another process");
-		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-			if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
-			size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-			for (size_t i = 0; i < count; i++) {
-				int got;
-				memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof got);
-				if (f->fd_count < LINK_FDS) f->fds[f->fd_count++] = got;
-				else close(got);
-			}
+/* One recvmsg; descriptors that come along are put into f. Bytes, LINK_LATE as *result when the other side has gone. */
+static size_t receive_some(int fd, struct iovec *parts, size_t count, struct link_frame *f, int *result) {
+	union fd_space space;
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = count, .msg_control = &space, .msg_controllen = sizeof space };
+	ssize_t n;
+	do n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	*result = n > 0 ? LINK_OK : n == 0 || errno == ECONNRESET ? LINK_LATE : fail_errno("receive from another process");
+	for (struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL; c != NULL; c = CMSG_NXTHDR(&m, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+		size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (size_t i = 0; i < got; i++) {
+			int passed;
+			memcpy(&passed, CMSG_DATA(c) + i * sizeof(int), sizeof passed);
+			if (f->fd_count < LINK_FDS) f->fds[f->fd_count++] = passed;
+			else close(passed);
 		}
-		if (n == 0) return LINK_LATE;
-		to += n;
-		len -= (size_t)n;
 	}
-	return LINK_OK;
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* Fills at, waiting for each piece. */
+static int receive_rest(int fd, char *at, size_t len, struct link_frame *f, int64_t deadline) {
+	int r = LINK_OK;
+	while (len != 0 && r == LINK_OK) {
+		r = wait_readable(fd, deadline);
+		if (r != LINK_OK) return r;
+		size_t n = receive_some(fd, &(struct iovec){ at, len }, 1, f, &r);
+		at += n;
+		len -= n;
+	}
+	return r;
 }
 
 void link_received_done(struct link_received *r) {
@@ -109,26 +114,43 @@ void link_received_done(struct link_received *r) {
 	*r = (struct link_received){ 0 };
 }
 
-int link_receive(int channel, struct link_received *out, int64_t deadline) {
-	struct link_received r = { .mem = BUF(LINK_FRAME_MAX) };
+/* A frame that has begun to arrive. `guess` bytes of body are read together with the header: most frames come in one call.
+ * 0 where the next frame may follow at once: on a dial socket, or when master feeds a role. */
+static int receive_frame(int fd, struct link_received *r, size_t guess, int64_t deadline) {
 	struct header h = { 0 };
-	int result = receive_bytes(channel, &h, sizeof h, &r.frame, deadline);
-	if (result == LINK_OK && (h.length > LINK_FRAME_MAX || h.fd_count != r.frame.fd_count))
-		result = fail("broken message from another process");
-	if (result == LINK_OK && h.length != 0) {
-		char *at = buf_room(&r.mem, h.length);
+	char *at = guess != 0 ? buf_room(&r->mem, guess) : NULL;
+	struct iovec parts[2] = { { &h, sizeof h }, { at, guess } };
+	int result;
+	size_t n = receive_some(fd, parts, guess != 0 ? 2 : 1, &r->frame, &result);
+	if (result == LINK_OK && n < sizeof h) result = receive_rest(fd, (char *)&h + n, sizeof h - n, &r->frame, deadline);
+	if (result != LINK_OK) return result;
+	size_t have = n > sizeof h ? n - sizeof h : 0;
+	if (h.length > LINK_FRAME_MAX || have > h.length) return fail("broken message from another process");
+	r->mem.len = have;
+	if (h.length > have) {
+		at = buf_room(&r->mem, h.length - have);
 		must(at != NULL);
-		result = receive_bytes(channel, at, h.length, &r.frame, deadline == NEVER ? NEVER : deadline_in(FRAME_WAIT_MS));
-		r.mem.len = h.length;
+		result = receive_rest(fd, at, h.length - have, &r->frame, deadline);
+		r->mem.len = h.length;
 	}
-	if (result != LINK_OK) {
-		link_received_done(&r);
-		return result;
-	}
-	r.frame.kind = h.kind;
-	r.frame.body = buf_slice(&r.mem);
-	*out = r;
-	return LINK_OK;
+	if (result == LINK_OK && h.fd_count != r->frame.fd_count) result = fail("broken message from another process");
+	r->frame.kind = h.kind;
+	r->frame.body = buf_slice(&r->mem);
+	return result;
+}
+
+/* ready: the descriptor is known to be readable. */
+static int receive(int fd, struct link_received *out, size_t guess, bool ready, int64_t deadline) {
+	struct link_received r = { .mem = BUF(LINK_FRAME_MAX) };
+	int result = ready || deadline == NEVER ? LINK_OK : wait_readable(fd, deadline);
+	if (result == LINK_OK) result = receive_frame(fd, &r, guess, deadline_in(FRAME_WAIT_MS));
+	if (result == LINK_OK) *out = r;
+	else link_received_done(&r);
+	return result;
+}
+
+int link_receive(int channel, struct link_received *out, int64_t deadline) {
+	return receive(channel, out, 0, false, deadline);
 }
 
 int link_frame_take_fd(struct link_frame *f, size_t index) {
@@ -201,7 +223,7 @@ int link_call(struct link *l, const struct link_frame *ask, struct link_received
 	int fd = channel_get(l);
 	if (fd < 0) return fd;
 	int r = link_send(fd, ask);
-	if (r == LINK_OK) r = link_receive(fd, answer, deadline);
+	if (r == LINK_OK) r = receive(fd, answer, FRAME_GUESS, false, deadline);
 	if (r == LINK_OK) channel_put(l, fd);
 	else close(fd);
 	return r;
@@ -254,7 +276,7 @@ static int answer(struct channel *c, const struct link_rule *rule, struct link_r
 /* One question. False: the channel is over. */
 static bool channel_serve(struct channel *c) {
 	struct link_received asked;
-	if (link_receive(c->fd, &asked, deadline_in(FRAME_WAIT_MS)) != LINK_OK) return false;
+	if (receive(c->fd, &asked, FRAME_GUESS, true, NEVER) != LINK_OK) return false;
 	const struct link_rule *rule = NULL;
 	for (size_t i = 0; i < c->service->count && rule == NULL; i++)
 		if (c->service->rules[i].kind == asked.frame.kind) rule = &c->service->rules[i];
@@ -292,7 +314,7 @@ static void door_step(struct task *t, enum wake why) {
 
 static int open_dialled(int fd) {
 	struct link_received r;
-	if (link_receive(fd, &r, deadline_in(0)) != LINK_OK) return -1;
+	if (receive(fd, &r, 0, false, deadline_in(0)) != LINK_OK) return -1;
 	int channel = link_frame_take_fd(&r.frame, 0);
 	link_received_done(&r);
 	return channel;

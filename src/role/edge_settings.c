@@ -100,7 +100,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at, .memory_limit = MEMORY_LIMIT,
 		.hop_limit = number(v, SET_hopcount_limit), .networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains), .show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
-		.core = o->core, .vault = o->vault, .dns = o->dns, .tls = s->tls, .rates = o->rates, .rate_params = &s->rates,
+		.core = o->core, .vault = o->vault, .known = o->known, .dns = o->dns, .tls = s->tls, .rates = o->rates, .rate_params = &s->rates,
 		.rate_exceptions = s->rate_exceptions, .log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }

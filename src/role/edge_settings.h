@@ -28,6 +28,7 @@ struct edge_settings {
 };
 struct edge_outside { /* what services need and settings do not hold */
 	struct link *core, *vault;
+	struct known *known;
 	struct dns *dns;
 	struct rates *rates;
 	const char *data_dir;
