@@ -33,7 +33,8 @@ struct core {
 	struct change_hub *hub;
 	struct queue *queue;
 	struct history_log *history;
-	struct pool *pool;
+	struct pool *pool;     /* questions, the queue, chores: short work */
+	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that comes in */
 	struct link *vault, *relay;
 	struct sender *sender;
 	struct current settings;
@@ -113,7 +114,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 		return fail("broken question");
 	}
 	struct imap_grant grant = { .account = ask.account, .login = ask.login, .tag = ask.tag, .remote = ask.remote, .session = ask.session, .tls = ask.tls };
-	imap_session_start(c->pool, &c->imap, fd, &grant);
+	imap_session_start(c->sessions, &c->imap, fd, &grant);
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
@@ -282,6 +283,7 @@ static int start(struct boot *b, void **self) {
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
 	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
+	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	c->sender = sender_start(c->pool, c->db, c->queue, c->relay, &c->settings);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
@@ -295,7 +297,9 @@ static int start(struct boot *b, void **self) {
 
 static void stop(void *self) {
 	struct core *c = self;
-	if (pool_stop(c->pool, deadline_in(STOP_MS)) != 0) return; /* the database is safe at any moment */
+	size_t left = pool_stop(c->sessions, deadline_in(STOP_MS));
+	left += pool_stop(c->pool, deadline_in(STOP_MS));
+	if (left != 0) return; /* the database is safe at any moment */
 	sender_free(&c->sender);
 	history_log_close(&c->history);
 	queue_close(&c->queue);

@@ -113,6 +113,7 @@ static bool hand_over(struct visitor *v) {
 		close(pair[1]);
 		if (r == ASK_OK && answer.open) v->inner = pair[0];
 		else close(pair[0]);
+		if (r < 0) say(L_ERROR, v->service->log_name, "session of %.*s: %s", SLICE_ARG(who.login), fail_text());
 	} else {
 		note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("user", who.login), FN("limit", v->service->user_limit));
 	}
