@@ -172,6 +172,7 @@ static int remember(struct db_conn *tx, const struct delivery *d, const struct r
 	row.kind = HISTORY_REDIRECTED; /* whoever asks for the alias shall find it */
 	row.recipient = e->original;
 	row.text = e->address;
+	row.peer = SLICE_NONE;
 	return history_add(tx, &row);
 }
 
