@@ -156,12 +156,13 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 /* What is told to the client, or 250. */
 static struct smtp_reply judge_recipient(struct admit *a, struct slice address, struct slice domain, struct arena *mem) {
 	if (known_has(a->params->known, address)) return smtp_reply(250, "2.1.5", S("Ok"));
+	uint64_t version = known_version(a->params->known);
 	struct route_answer route;
 	int r = ask_route(a->params->core, &(struct route_ask){ .address = address }, mem, &route);
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
 	if (r != ASK_OK) return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	switch (route.verdict) {
-	case ROUTE_LOCAL: known_add(a->params->known, address); return smtp_reply(250, "2.1.5", S("Ok"));
+	case ROUTE_LOCAL: known_add(a->params->known, address, version); return smtp_reply(250, "2.1.5", S("Ok"));
 	case ROUTE_UNKNOWN:
 		return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: Recipient address rejected: User unknown in virtual mailbox table", SLICE_ARG(address));
 	case ROUTE_DISABLED:

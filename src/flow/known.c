@@ -9,17 +9,19 @@
 enum { PLACES = 1024, LIFE_MS = 2000, ADDRESS_MAX = 256 };
 
 struct known {
+	const _Atomic uint64_t *version;
 	pthread_mutex_t lock;
 	struct known_place {
-		uint64_t hash;
+		uint64_t hash, version;
 		int64_t until;
 		char *address;
 		size_t len;
 	} places[PLACES];
 };
 
-struct known *known_new(void) {
+struct known *known_new(const _Atomic uint64_t *version) {
 	struct known *k = mem_get(sizeof *k);
+	k->version = version;
 	pthread_mutex_init(&k->lock, NULL);
 	return k;
 }
@@ -37,18 +39,22 @@ bool known_has(struct known *k, struct slice address) {
 	uint64_t hash = hash_bytes(address);
 	const struct known_place *p = &k->places[hash % PLACES];
 	pthread_mutex_lock(&k->lock);
-	bool has = p->hash == hash && p->until > clock_ms() && slice_eq(slice_from(p->address, p->len), address);
+	bool has = p->hash == hash && p->version == *k->version && p->until > clock_ms() && slice_eq(slice_from(p->address, p->len), address);
 	pthread_mutex_unlock(&k->lock);
 	return has;
 }
 
-void known_add(struct known *k, struct slice address) {
+uint64_t known_version(const struct known *k) {
+	return *k->version;
+}
+
+void known_add(struct known *k, struct slice address, uint64_t version) {
 	if (address.len > ADDRESS_MAX) return;
 	uint64_t hash = hash_bytes(address);
 	struct known_place *p = &k->places[hash % PLACES];
 	char *copy = slice_text(address);
 	pthread_mutex_lock(&k->lock);
 	free(p->address);
-	*p = (struct known_place){ hash, deadline_in(LIFE_MS), copy, address.len };
+	*p = (struct known_place){ hash, version, deadline_in(LIFE_MS), copy, address.len };
 	pthread_mutex_unlock(&k->lock);
 }

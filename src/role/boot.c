@@ -5,6 +5,7 @@
 #include "net/seal.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 
@@ -78,6 +79,14 @@ static int take_link(struct boot *b, struct link_frame *f) {
 	return 0;
 }
 
+static int take_shared(struct boot *b, struct link_frame *f) {
+	AUTO_FD int fd = link_frame_take_fd(f, 0);
+	void *at = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at == MAP_FAILED) return fail_errno("shared memory");
+	b->shared = at;
+	return 0;
+}
+
 static int take_identity(struct boot *b, struct link_frame *f) {
 	if (b->identity_count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
 	b->identities[b->identity_count++] = slice_text(f->body);
@@ -93,6 +102,7 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 	case CONTROL_LISTEN: return take_listener(b, f);
 	case CONTROL_LINK: return take_link(b, f);
 	case CONTROL_IDENTITY: return take_identity(b, f);
+	case CONTROL_SHARED: return take_shared(b, f);
 	case CONTROL_LOGINS: b->logins = slice_text(f->body); return 0;
 	case CONTROL_LOG: take_log(f); return 0;
 	case CONTROL_USER: *user = slice_text(f->body); return 0;

@@ -12,6 +12,7 @@ enum control_kind {
 	CONTROL_LISTEN,   /* body: index of the service in conf_services; fd */
 	CONTROL_LINK,     /* body: which (enum link_name); fd: a dial socket */
 	CONTROL_IDENTITY, /* body: PEM, one frame for each TLS identity, in order: chains for edge, keys for vault */
+	CONTROL_SHARED,   /* fd: struct shared, for edge and core; first round only */
 	CONTROL_LOGINS,   /* body: text of smtp_sasl_password_maps, for relay */
 	CONTROL_LOG,      /* body: packed target; fd unless syslog */
 	CONTROL_USER,     /* body: the Unix user to become, may be empty */
@@ -23,6 +24,11 @@ enum control_kind {
 enum { CONTROL_FD = 3 };
 
 enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_NAMES };
+
+/* A page of memory that core writes and edge reads. */
+struct shared {
+	_Atomic uint64_t directory; /* rises with every change of accounts, aliases or domains */
+};
 
 struct listener {
 	int fd;
@@ -40,6 +46,7 @@ struct boot {
 	char *identities[IDENTITIES_MAX];
 	size_t identity_count;
 	char *logins;
+	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };
 void boot_clear(struct boot *b); /* frees and closes what was not taken */
 

@@ -20,7 +20,7 @@ struct round {
 	const struct listening *listening;
 	const struct identities *identities;
 	const struct log_target *log;
-	int control_listener;
+	int control_listener, shared;
 	int (*links)[2];      /* by enum link_name: asker's end, answerer's end */
 	const char *logins;
 	bool foreground;      /* children keep our standard output and error */

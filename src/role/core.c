@@ -29,6 +29,7 @@ struct core {
 	struct task chores; /* what must be done now and then */
 	int64_t purge_at;
 	char *dir;
+	struct shared *shared;
 	struct db *db;
 	struct change_hub *hub;
 	struct queue *queue;
@@ -184,7 +185,9 @@ static int answer_admin(void *ctx, struct link_question *q) {
 	AUTO_BUF struct buf out = BUF(MIB(32));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	history_flush(c->history);
+	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
 	int code = admin_run(&c->admin, &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out, &err);
+	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
 	return 0;
 }
@@ -274,6 +277,7 @@ static int start(struct boot *b, void **self) {
 	struct core *c = mem_get(sizeof *c);
 	c->settings = CURRENT_NONE;
 	c->dir = TAKE(b->dir);
+	c->shared = b->shared;
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	reload(c, b);

@@ -98,7 +98,7 @@ static int start(struct boot *b, void **self) {
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return fail_add("DNS");
 	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]), .vault = link_new(e->dials[LINK_EDGE_VAULT]),
-		                                     .dns = dns, .known = known_new(), .rates = rates_new(), .data_dir = e->dir };
+		                                     .dns = dns, .known = known_new(&b->shared->directory), .rates = rates_new(), .data_dir = e->dir };
 	pthread_mutex_init(&e->visitors.lock, NULL);
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;

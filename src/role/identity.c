@@ -52,6 +52,7 @@ static int add_pair(struct identities *all, const char *chain_path, const char *
 	struct identity_text *id = &all->at[all->count++];
 	*id = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"), blocks_of(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
+	if (id->key[0] == '\0') return fail("%s: no private key in it (smtpd_tls_key_file names the file that holds it)", key_path);
 	int r = tls_check_identity(slice_of(id->chain), slice_of(id->key), chain_path);
 	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
 	return r < 0 ? r : 0;

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -20,7 +21,7 @@ enum { READY_MS = 60000, STOP_MS = 20000, WATCH_MS = 10000, STABLE_MS = 30000, F
 struct master {
 	struct conf *conf;
 	char *dir, *conf_dir, *logins;
-	int lock, signals, control_listener;
+	int lock, signals, control_listener, shared;
 	int links[LINK_NAMES][2];
 	struct listening listening;
 	struct identities identities;
@@ -32,7 +33,7 @@ struct master {
 
 static struct round round_of(const struct master *m) {
 	struct round r = { .conf = m->conf, .dir = m->dir, .conf_dir = m->conf_dir, .listening = &m->listening, .identities = &m->identities,
-		           .log = &m->log, .control_listener = m->control_listener, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins,
+		           .log = &m->log, .control_listener = m->control_listener, .shared = m->shared, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins,
 		           .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
@@ -131,6 +132,8 @@ static int open_all(struct master *m) {
 	AUTO_BUF struct buf run = BUF(PATH_MAX);
 	buf_addf(&run, "%s/run", m->dir);
 	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
+	m->shared = memfd_create("hato", MFD_CLOEXEC);
+	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0) return fail_errno("shared memory"), EX_OSERR;
 	for (size_t i = 0; i < LINK_NAMES; i++)
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->links[i]) != 0) return fail_errno("socket pair"), EX_OSERR;
 	return EX_OK;
