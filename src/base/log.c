@@ -53,7 +53,9 @@ static void format_text(struct buf *out, const struct log_target *t, int64_t now
 		localtime_r(&seconds, &tm);
 		buf_addf(out, "%s %2d %02d:%02d:%02d %s ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, t->host);
 	}
-	buf_addf(out, "%s/%s[%llu]: ", t->name, service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	if (service[0] == '/') buf_addf(out, "%s", service + 1);
+	else buf_addf(out, "%s/%s", t->name, service);
+	buf_addf(out, "[%llu]: ", (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (level >= L_WARN) buf_addf(out, "%s: ", level_names[level]);
 	if (id != NULL && id[0] != '\0') buf_addf(out, "%s: ", id);
 	if (text != NULL) add_clean(out, slice_of(text));
@@ -81,7 +83,7 @@ static void format_json(struct buf *out, const struct log_target *t, int64_t now
 	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
 	         tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
 	add_json(out, slice_of(t->host));
-	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service + (service[0] == '/'), (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (id != NULL && id[0] != '\0') buf_addf(out, ",\"id\":\"%s\"", id);
 	buf_addf(out, ",\"level\":\"%s\"", level_names[level]);
 	if (text != NULL) {

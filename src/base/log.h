@@ -33,7 +33,7 @@ struct log_target {
 	char name[64], host[256];
 };
 void log_open(const struct log_target *target);
-/* One line. service: "smtpd"; session: a number unique among live sessions, 0 for the process id; id: queue id, or NULL;
+/* One line. service: "smtpd", or "/postfix/submission/smtpd": behind a leading / stands the whole tag, without name; session: a number unique among live sessions, 0 for the process id; id: queue id, or NULL;
  * text: NULL or the words before the fields. */
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
               const struct log_field *fields, size_t count);
