@@ -17,9 +17,18 @@ static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
 static const char *const level_names[] = { "debug", "info", "warning", "error", "fatal" };
 static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT };
 
+/* What could steer a terminal or turn a line around: C0, DEL, C1, separators and directions of Unicode. */
+static bool steers(uint32_t c) {
+	return c < 32 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 static void add_clean(struct buf *out, struct slice s) {
 	s = slice_head(s, LONGEST_VALUE);
-	for (size_t i = 0; i < s.len; i++) buf_byte(out, ascii_control(s.at[i]) ? '?' : s.at[i]);
+	while (s.len != 0) {
+		uint32_t c = utf8_next(&s);
+		if (steers(c)) buf_byte(out, '?');
+		else utf8_add(out, c);
+	}
 }
 
 static void add_text_fields(struct buf *out, const struct log_field *f, size_t count, bool comma) {
@@ -68,7 +77,7 @@ static void add_json(struct buf *out, struct slice s) {
 	while (s.len != 0) {
 		uint32_t c = utf8_next(&s);
 		if (c == '"' || c == '\\') buf_addf(out, "\\%c", (int)c);
-		else if (c < 32 || c == 127) buf_addf(out, "\\u%04x", c);
+		else if (steers(c)) buf_addf(out, "\\u%04x", c);
 		else utf8_add(out, c);
 	}
 	buf_byte(out, '"');
