@@ -115,8 +115,22 @@ void log_format(struct buf *out, const struct log_target *t, int64_t now_us, enu
 void log_open(const struct log_target *new_target) {
 	pthread_rwlock_wrlock(&target_lock);
 	target = *new_target;
-	if (target.fd < 0) openlog(NULL, 0, target.facility);
+	if (target.fd < 0) openlog(target.name, LOG_NDELAY, target.facility); /* while we may still connect */
 	pthread_rwlock_unlock(&target_lock);
+}
+
+/* syslog(3) writes its own tag and ": " in front. Ours is another one for each line, so it is handed over as that: under a
+ * lock, since the tag is the whole process's. */
+static void to_syslog(enum log_level level, struct buf *out) {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	buf_text(out);
+	char *line = out->at, *colon = target.form == LOG_FORM_TEXT ? strstr(line, ": ") : NULL;
+	if (colon != NULL) *colon = '\0';
+	pthread_mutex_lock(&lock);
+	openlog(colon != NULL ? line : target.name, LOG_NDELAY, target.facility);
+	syslog(level_priorities[level], "%s", colon != NULL ? colon + 2 : line);
+	openlog(target.name, LOG_NDELAY, target.facility); /* the line goes away */
+	pthread_mutex_unlock(&lock);
 }
 
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
@@ -127,8 +141,7 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
 	if (level >= target.least) {
 		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);
 		if (target.fd < 0) {
-			/* syslog(3) would put its own tag in front: ours is in the line already */
-			syslog(level_priorities[level], "%s", buf_text(&line));
+			to_syslog(level, &line);
 		} else {
 			buf_byte(&line, '\n');
 			ssize_t n = write(target.fd, line.at, line.len);

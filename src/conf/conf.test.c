@@ -143,6 +143,8 @@ static const struct {
 	{ "inet_protocols = ipv5", NULL, "error: /c/main.cf, line 2: invalid inet_protocols value: ipv5 (expected words of: all ipv4 ipv6)\n" },
 	{ "smtpd_tls_protocols = !SSLv2, >=TLSv1.2, TLSv9", NULL, "error: /c/main.cf, line 2: invalid smtpd_tls_protocols value: TLSv9 (expected words of: SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3)\n" },
 	{ "relayhost = [h]:465", NULL, "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
+	{ "smtp_sasl_password_maps = mysql:/x", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
+	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
 	{ "relayhost = [a] [b]", NULL, "warning: /c/main.cf, line 2: relayhost: this version uses the first one only: [a]\n" },
 	{ "smtp_tls_security_level = dane", NULL, "warning: /c/main.cf, line 2: smtp_tls_security_level = dane: this version encrypts, but proves no server that way\n" },
 	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b",
