@@ -17,9 +17,18 @@ static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
 static const char *const level_names[] = { "debug", "info", "warning", "error", "fatal" };
 static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT };
 
+/* What could steer a terminal or turn a line around: C0, DEL, C1, separators and directions of Unicode. */
+static bool steers(uint32_t c) {
+	return c < 32 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
 static void add_clean(struct buf *out, struct slice s) {
 	s = slice_head(s, LONGEST_VALUE);
-	for (size_t i = 0; i < s.len; i++) buf_byte(out, ascii_control(s.at[i]) ? '?' : s.at[i]);
+	while (s.len != 0) {
+		uint32_t c = utf8_next(&s);
+		if (steers(c)) buf_byte(out, '?');
+		else utf8_add(out, c);
+	}
 }
 
 static void add_text_fields(struct buf *out, const struct log_field *f, size_t count, bool comma) {
@@ -53,7 +62,9 @@ static void format_text(struct buf *out, const struct log_target *t, int64_t now
 		localtime_r(&seconds, &tm);
 		buf_addf(out, "%s %2d %02d:%02d:%02d %s ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, t->host);
 	}
-	buf_addf(out, "%s/%s[%llu]: ", t->name, service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	if (service[0] == '/') buf_addf(out, "%s", service + 1);
+	else buf_addf(out, "%s/%s", t->name, service);
+	buf_addf(out, "[%llu]: ", (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (level >= L_WARN) buf_addf(out, "%s: ", level_names[level]);
 	if (id != NULL && id[0] != '\0') buf_addf(out, "%s: ", id);
 	if (text != NULL) add_clean(out, slice_of(text));
@@ -66,7 +77,7 @@ static void add_json(struct buf *out, struct slice s) {
 	while (s.len != 0) {
 		uint32_t c = utf8_next(&s);
 		if (c == '"' || c == '\\') buf_addf(out, "\\%c", (int)c);
-		else if (c < 32 || c == 127) buf_addf(out, "\\u%04x", c);
+		else if (steers(c)) buf_addf(out, "\\u%04x", c);
 		else utf8_add(out, c);
 	}
 	buf_byte(out, '"');
@@ -81,7 +92,7 @@ static void format_json(struct buf *out, const struct log_target *t, int64_t now
 	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
 	         tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
 	add_json(out, slice_of(t->host));
-	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service, (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service + (service[0] == '/'), (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (id != NULL && id[0] != '\0') buf_addf(out, ",\"id\":\"%s\"", id);
 	buf_addf(out, ",\"level\":\"%s\"", level_names[level]);
 	if (text != NULL) {
@@ -104,8 +115,22 @@ void log_format(struct buf *out, const struct log_target *t, int64_t now_us, enu
 void log_open(const struct log_target *new_target) {
 	pthread_rwlock_wrlock(&target_lock);
 	target = *new_target;
-	if (target.fd < 0) openlog(NULL, 0, target.facility);
+	if (target.fd < 0) openlog(target.name, LOG_NDELAY, target.facility); /* while we may still connect */
 	pthread_rwlock_unlock(&target_lock);
+}
+
+/* syslog(3) writes its own tag and ": " in front. Ours is another one for each line, so it is handed over as that: under a
+ * lock, since the tag is the whole process's. */
+static void to_syslog(enum log_level level, struct buf *out) {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	buf_text(out);
+	char *line = out->at, *colon = target.form == LOG_FORM_TEXT ? strstr(line, ": ") : NULL;
+	if (colon != NULL) *colon = '\0';
+	pthread_mutex_lock(&lock);
+	openlog(colon != NULL ? line : target.name, LOG_NDELAY, target.facility);
+	syslog(level_priorities[level], "%s", colon != NULL ? colon + 2 : line);
+	openlog(target.name, LOG_NDELAY, target.facility); /* the line goes away */
+	pthread_mutex_unlock(&lock);
 }
 
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
@@ -116,8 +141,7 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
 	if (level >= target.least) {
 		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);
 		if (target.fd < 0) {
-			/* syslog(3) would put its own tag in front: ours is in the line already */
-			syslog(level_priorities[level], "%s", buf_text(&line));
+			to_syslog(level, &line);
 		} else {
 			buf_byte(&line, '\n');
 			ssize_t n = write(target.fd, line.at, line.len);

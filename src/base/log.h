@@ -7,7 +7,7 @@
  *   Nov 22 04:31:39 mail hato/smtpd[10234]: 4MkL9z2bQxzJ3d: from=<a@b>, size=1432 (queue active)
  *   {"time":"2026-11-22T04:31:39.123456Z","host":"mail","service":"smtpd","session":10234,"id":"4MkL9z2bQxzJ3d","level":"info","from":"a@b","size":1432,"remark":"queue active"}
  *
- * Control bytes in values become '?': nobody writes a second line into our log. */
+ * Control characters and what turns a line around become '?', and all is UTF-8: nobody writes a second line into our log. */
 enum log_level { L_DEBUG, L_INFO, L_WARN, L_ERROR, L_FATAL };
 enum log_form { LOG_FORM_TEXT, LOG_FORM_JSON };
 
@@ -33,7 +33,7 @@ struct log_target {
 	char name[64], host[256];
 };
 void log_open(const struct log_target *target);
-/* One line. service: "smtpd"; session: a number unique among live sessions, 0 for the process id; id: queue id, or NULL;
+/* One line. service: "smtpd", or "/postfix/submission/smtpd": behind a leading / stands the whole tag, without name; session: a number unique among live sessions, 0 for the process id; id: queue id, or NULL;
  * text: NULL or the words before the fields. */
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
               const struct log_field *fields, size_t count);

@@ -23,6 +23,9 @@ static void text(void **state) {
 	log_format(&out, &text_form, at, L_WARN, "core", 7, NULL, "disk is nearly full", NULL, 0);
 	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail hato/core[7]: warning: disk is nearly full");
 	buf_clear(&out);
+	log_format(&out, &text_form, at, L_INFO, "/postfix/submission/smtpd", 7, NULL, "up", NULL, 0); /* a whole tag */
+	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail postfix/submission/smtpd[7]: up");
+	buf_clear(&out);
 	struct log_target syslog = text_form;
 	syslog.fd = -1; /* syslogd writes time and host itself */
 	log_format(&out, &syslog, at, L_INFO, "core", 7, "", "up", NULL, 0);

@@ -98,9 +98,22 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }
 
+/* Is a setting of this service's own line looked at? The way out and the certificates have one form for all. */
+static bool acts_in_service(const struct conf_service *s, size_t id) {
+	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file };
+	for (size_t i = 0; i < LEN(of_all); i++)
+		if (id == of_all[i]) return false;
+	return s->role != SERVICE_CLIENT || id == SET_syslog_name;
+}
+
 static void check_service(struct conf *c, const struct conf_service *s) {
-	for (size_t i = 0; i < s->overrides_count; i++)
-		check_name(c, param_find(c, s->overrides[i].name), s->overrides[i].value, s->where);
+	for (size_t i = 0; i < s->overrides_count; i++) {
+		const struct param *p = param_find(c, s->overrides[i].name);
+		check_name(c, p, s->overrides[i].value, s->where);
+		if (p->setting != NULL && p->setting->state == ACTED && !acts_in_service(s, p->id))
+			problem_add(&c->problems, PROBLEM_WARNING, s->where, "-o %s: only its value in main.cf is acted on by this version",
+			            p->setting->name);
+	}
 	bool screen = slice_eq(s->command, S("postscreen"));
 	if (s->role == SERVICE_LISTENER || s->role == SERVICE_PROGRAM)
 		problem_add(&c->problems, s->role == SERVICE_PROGRAM ? PROBLEM_INFO : PROBLEM_WARNING, s->where,
@@ -113,7 +126,8 @@ static void check_service(struct conf *c, const struct conf_service *s) {
 
 void check_names(struct conf *c) {
 	if (!c->main_is_embedded && c->main_raws[SET_compatibility_level].text.at == NULL)
-		problem_add(&c->problems, PROBLEM_WARNING, (struct place){ c->main_path, 0 },
+		problem_add(&c->problems, c->main_raws[SET_data_directory].text.at != NULL ? PROBLEM_INFO : PROBLEM_WARNING,
+		            (struct place){ c->main_path, 0 }, /* a file made for Postfix has no data_directory of ours */
 		            "compatibility_level is not set: the defaults of level 0 apply "
 		            "(for those of today: compatibility_level = 3.11)");
 	mention_all(c);
@@ -197,8 +211,17 @@ static void check_numbers(const struct conf_view *v) {
 	if (conf_time_ms(v, SET_minimal_backoff_time) > conf_time_ms(v, SET_maximal_backoff_time))
 		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_minimal_backoff_time].where,
 		            "minimal_backoff_time is larger than maximal_backoff_time");
+	static const bool weaker[] = { [CLIENT_TLS_DANE] = true, [CLIENT_TLS_DANE_ONLY] = true, [CLIENT_TLS_FINGERPRINT] = true };
+	size_t level = (size_t)conf_enum(v, SET_smtp_tls_security_level);
+	if (level < LEN(weaker) && weaker[level])
+		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_smtp_tls_security_level].where,
+		            "smtp_tls_security_level = %s: this version encrypts, but proves no server that way",
+		            conf_text(v, SET_smtp_tls_security_level).at);
 	size_t count;
 	const struct slice *hops = conf_list(v, SET_relayhost, &count);
+	if (count > 1)
+		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_relayhost].where,
+		            "relayhost: this version uses the first one only: %.*s", SLICE_ARG(hops[0]));
 	for (size_t i = 0; i < count; i++)
 		if ((slice_ends(hops[i], S(":465")) || slice_ends(hops[i], S(":smtps"))) &&
 		    !conf_bool(v, SET_smtp_tls_wrappermode))
@@ -206,7 +229,20 @@ static void check_numbers(const struct conf_view *v) {
 			            "relayhost %.*s: port 465 needs smtp_tls_wrappermode = yes", SLICE_ARG(hops[i]));
 }
 
+/* Which tables of passwords master can read. */
+static void check_logins(const struct conf_view *v) {
+	static const char *const kinds[] = { "hash:", "texthash:", "lmdb:", "btree:", "static:" };
+	struct slice maps = conf_text(v, SET_smtp_sasl_password_maps);
+	bool known = maps.len == 0;
+	for (size_t i = 0; i < LEN(kinds); i++) known = known || slice_starts(maps, slice_of(kinds[i]));
+	if (!known || slice_find(maps, ',') < maps.len)
+		problem_add(&v->conf->problems, PROBLEM_WARNING, v->raws[SET_smtp_sasl_password_maps].where,
+		            "smtp_sasl_password_maps: this version reads one table of type hash, texthash, lmdb, btree or static, not: %.*s",
+		            SLICE_ARG(maps));
+}
+
 void check_values(struct conf *c) {
+	check_logins(&c->main);
 	for (size_t i = 0; i < LEN(word_lists); i++) check_words(&c->main, &word_lists[i]);
 	check_numbers(&c->main);
 	bool any = false, main_checked = false;

@@ -83,6 +83,7 @@ static void test_values(void **state) {
 		{ "inet_interfaces = loopback-only", SET_mynetworks, "127.0.0.1/32" },
 		{ "inet_protocols = ipv6", SET_mynetworks, "" },
 		{ "compatibility_level = 1", SET_mynetworks, "127.0.0.0/8 192.0.2.0/24" },
+		{ "compatibility_level = 2", SET_mynetworks, "127.0.0.1/32 192.0.2.5/32" },
 		{ "compatibility_level = 1", SET_relay_domains, "box.localdomain, localhost.localdomain, localhost" },
 		{ "compatibility_level = 0", SET_append_dot_mydomain, "yes" },
 		{ "stress = yes", SET_smtpd_timeout, "10s" },
@@ -142,6 +143,14 @@ static const struct {
 	{ "inet_protocols = ipv5", NULL, "error: /c/main.cf, line 2: invalid inet_protocols value: ipv5 (expected words of: all ipv4 ipv6)\n" },
 	{ "smtpd_tls_protocols = !SSLv2, >=TLSv1.2, TLSv9", NULL, "error: /c/main.cf, line 2: invalid smtpd_tls_protocols value: TLSv9 (expected words of: SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3)\n" },
 	{ "relayhost = [h]:465", NULL, "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
+	{ "smtp_sasl_password_maps = mysql:/x", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
+	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
+	{ "relayhost = [a] [b]", NULL, "warning: /c/main.cf, line 2: relayhost: this version uses the first one only: [a]\n" },
+	{ "smtp_tls_security_level = dane", NULL, "warning: /c/main.cf, line 2: smtp_tls_security_level = dane: this version encrypts, but proves no server that way\n" },
+	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b",
+	  "warning: /c/master.cf, line 2: -o smtp_helo_name: only its value in main.cf is acted on by this version\n" },
+	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
+	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this version\n" },
 	{ "minimal_backoff_time = 2h", NULL, "warning: /c/main.cf, line 2: minimal_backoff_time is larger than maximal_backoff_time\n" },
 	{ "smtpd_relay_restrictions =", NULL, "warning: /c/main.cf, line 2: smtpd_relay_restrictions is understood but not acted on by this version\n"
 	  "error: /c/main.cf, line 2: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
@@ -173,6 +182,11 @@ static void test_faults(void **state) {
 	AUTO_BUF struct buf said = BUF(10000);
 	problems_of(old, &said);
 	assert_string_equal(buf_text(&said), "warning: /c/main.cf: compatibility_level is not set: the defaults of level 0 apply (for those of today: compatibility_level = 3.11)\n");
+	assert_text(conf_main(old), SET_mynetworks_style, "host"); /* neighbours relay only where that was asked for */
+	AUTO_CONF struct conf *ours = build("data_directory = /d", NULL, CONF_GOOD);
+	buf_clear(&said);
+	problems_of(ours, &said);
+	assert_true(slice_starts(buf_slice(&said), S("info: /c/main.cf: compatibility_level")));
 }
 
 static void test_relay_rule(void **state) {

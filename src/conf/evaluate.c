@@ -47,6 +47,15 @@ static struct slice compute_networks(struct conf_view *v) {
 	                        text_of(v, SET_inet_protocols), &v->conf->mem);
 }
 
+/* Postfix lets the neighbours relay below level 2, which is where a main.cf without the line stands. To be an open door
+ * must be asked for. */
+static struct slice compute_style(struct conf_view *v) {
+	uint64_t major;
+	struct slice level = text_of(v, SET_compatibility_level);
+	bool asked = v->raws[SET_compatibility_level].text.at != NULL;
+	return asked && slice_number(slice_cut(&level, '.'), INT_MAX, &major) && major < 2 ? S("subnet") : S("host");
+}
+
 static struct slice compute_directory(struct conf_view *v) { return v->conf->dir; }
 
 static const struct {
@@ -56,6 +65,7 @@ static const struct {
 	{ SET_myhostname, compute_hostname },
 	{ SET_mydomain, compute_domain },
 	{ SET_mynetworks, compute_networks },
+	{ SET_mynetworks_style, compute_style },
 	{ SET_config_directory, compute_directory },
 };
 

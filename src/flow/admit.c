@@ -213,7 +213,7 @@ static void add_received(struct admit *a, struct buf *out) {
 		buf_addf(out, "\t(using %s with cipher %s (%d/%d bits))\r\n", info.protocol, info.cipher, info.bits_used, info.bits_all);
 	}
 	if (s->login.len != 0 && a->params->show_login) buf_addf(out, "\t(Authenticated sender: %.*s)\r\n", SLICE_ARG(s->login));
-	buf_addf(out, "\tby %s (hato) with %s id %s", a->params->host, smtp_session_with(s), a->id);
+	buf_addf(out, "\tby %s (%s) with %s id %s", a->params->host, a->params->mail_name, smtp_session_with(s), a->id);
 	if (a->count == 1) buf_addf(out, "\r\n\tfor <%.*s>", SLICE_ARG(a->recipients[0].address));
 	buf_add(out, S(";\r\n\t"));
 	date_add(out, date_local(a->arrived_us / 1000000));

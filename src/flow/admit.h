@@ -13,6 +13,7 @@
 struct admit_params {
 	const char *service;             /* for the log: "smtpd", "submission/smtpd" */
 	const char *host;                /* myhostname */
+	const char *mail_name;           /* in Received */
 	const char *banner;              /* text of the greeting */
 	const char *origin;              /* myorigin: the domain of addresses without one */
 	const char *spool_dir;

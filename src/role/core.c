@@ -39,7 +39,8 @@ struct core {
 	struct link *vault, *relay;
 	struct sender *sender;
 	struct current settings;
-	struct imap_context imap;
+	struct arena contexts;               /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
+	const struct imap_context *_Atomic imap;
 	struct admin admin;
 	struct link_service to_edge, to_operator;
 	int dials[LINK_NAMES], control;
@@ -115,7 +116,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 		return fail("broken question");
 	}
 	struct imap_grant grant = { .account = ask.account, .login = ask.login, .tag = ask.tag, .remote = ask.remote, .session = ask.session, .tls = ask.tls };
-	imap_session_start(c->sessions, &c->imap, fd, &grant);
+	imap_session_start(c->sessions, c->imap, fd, &grant);
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
@@ -228,6 +229,15 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 	return n > 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+static void set_imap(struct core *c, const struct conf_view *v) {
+	uint64_t message = conf_size(v, SET_message_size_limit);
+	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
+	if (c->imap != NULL && c->imap->params.message_limit == message && c->imap->params.idle_limit == idle) return;
+	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
+	*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .params = { .spool_dir = c->dir, .message_limit = message, .idle_limit = idle } };
+	c->imap = fresh;
+}
+
 static int reload(void *self, struct boot *b) {
 	struct core *c = self;
 	struct core_settings *s = mem_get(sizeof *s);
@@ -251,6 +261,7 @@ static int reload(void *self, struct boot *b) {
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000, .bounce_lifetime_s = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
 	};
+	set_imap(c, v);
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
 	if (c->queue != NULL) queue_set_params(c->queue, &q);
@@ -266,9 +277,6 @@ static int open_data(struct core *c, const struct conf_view *v) {
 	c->hub = change_hub_open(c->db);
 	c->queue = queue_open(c->db, &q);
 	c->history = history_log_open(c->db);
-	c->imap = (struct imap_context){ .db = c->db, .hub = c->hub,
-		                         .params = { .spool_dir = c->dir, .message_limit = conf_size(v, SET_message_size_limit),
-		                                     .idle_limit = conf_time_ms(v, SET_imapd_idle_timeout) } };
 	c->admin = (struct admin){ .db = c->db, .ops = &admin_ops, .ctx = c };
 	return 0;
 }
@@ -309,6 +317,7 @@ static void stop(void *self) {
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);
 	db_close(&c->db);
+	arena_done(&c->contexts);
 }
 
 const struct role role_core = { .name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop };

@@ -10,12 +10,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { ACCEPTS_A_STEP = 16, STOP_MS = 10000, SHORT_OF_DESCRIPTORS_MS = 1000 };
+enum { ACCEPTS_A_STEP = 16, STOP_MS = 10000, SHORT_OF_DESCRIPTORS_MS = 1000, SERVICE_FULL_MS = 50 };
 
 struct listening_task {
 	struct task task;
 	struct edge *edge;
 	int fd;
+	struct edge_settings *settings; /* held: they belong to this socket's service number */
 	size_t service;
 	task_ref name;
 	_Atomic bool over; /* a reload has put another in its place */
@@ -25,7 +26,6 @@ struct listening_task {
 struct edge {
 	struct pool *pool;
 	struct visitors visitors;
-	struct current settings;
 	struct listening_task *listening;
 	char *dir;
 	int dials[LINK_NAMES];
@@ -37,11 +37,17 @@ static void accept_step(struct task *t, enum wake why) {
 		int fd = l->fd;
 		task_end(t);
 		close(fd);
+		generation_drop(&l->settings->generation);
 		free(l);
 		return;
 	}
 	int64_t deadline = NEVER;
+	struct service *service = &l->settings->services[l->service];
 	for (int i = 0; i < ACCEPTS_A_STEP; i++) {
+		if (service->connection_limit != 0 && service->live >= service->connection_limit) {
+			deadline = deadline_in(SERVICE_FULL_MS); /* they wait in the kernel's queue, as with Postfix */
+			break;
+		}
 		struct sockaddr_storage from;
 		socklen_t len = sizeof from;
 		int fd = accept4(l->fd, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -53,18 +59,19 @@ static void accept_step(struct task *t, enum wake why) {
 		}
 		struct addr peer = { 0 };
 		addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
-		struct edge_settings *s = (struct edge_settings *)current_hold(&l->edge->settings);
-		visitor_welcome(&l->edge->visitors, fd, &peer, s, l->service);
+		generation_hold(&l->settings->generation);
+		visitor_welcome(&l->edge->visitors, fd, &peer, l->settings, l->service);
 	}
 	task_park(t, deadline == NEVER ? (uint32_t)EPOLLIN : 0, 0, deadline);
 }
 
-static void listen_all(struct edge *e, struct boot *b) {
+static void listen_all(struct edge *e, struct boot *b, struct edge_settings *s) {
 	struct listening_task *old = e->listening;
 	e->listening = NULL;
 	for (size_t i = 0; i < b->listener_count; i++) {
 		struct listening_task *l = mem_get(sizeof *l);
-		*l = (struct listening_task){ .task.step = accept_step, .edge = e, .fd = TAKE_FD(b->listeners[i].fd), .service = b->listeners[i].service };
+		*l = (struct listening_task){ .task.step = accept_step, .edge = e, .fd = TAKE_FD(b->listeners[i].fd), .settings = s, .service = b->listeners[i].service };
+		generation_hold(&s->generation);
 		l->next = e->listening;
 		e->listening = l;
 		pool_add(e->pool, &l->task, l->fd, -1);
@@ -82,8 +89,9 @@ static int reload(void *self, struct boot *b) {
 	struct edge *e = self;
 	struct edge_settings *s;
 	if (edge_settings_make(b, &e->visitors.outside, &s) < 0) return -1;
-	current_set(&e->settings, &s->generation);
-	listen_all(e, b);
+	generation_hold(&s->generation);
+	listen_all(e, b, s);
+	generation_drop(&s->generation);
 	return 0;
 }
 
@@ -91,7 +99,6 @@ static int start(struct boot *b, void **self) {
 	struct edge *e = mem_get(sizeof *e);
 	AUTO_ARENA struct arena mem = { 0 };
 	const struct conf_view *v = conf_main(b->conf);
-	e->settings = CURRENT_NONE;
 	e->dir = TAKE(b->dir);
 	for (size_t i = 0; i < LINK_NAMES; i++) e->dials[i] = TAKE_FD(b->links[i]);
 	struct dns *dns;

@@ -7,7 +7,7 @@ enum { MEMORY_LIMIT = 128 << 10 };
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
-	tls_server_unref(&s->tls);
+	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -34,28 +34,50 @@ static enum tls_version version_of(struct slice word) {
 	return TLS_VERSION_DEFAULT;
 }
 
-/* smtpd_tls_protocols: ">=TLSv1.2", "<=TLSv1.3", "!TLSv1"; an exclusion counts when it takes the lowest one away. */
-static void protocol_range(const struct conf_view *v, enum setting_id id, struct tls_common *out) {
+/* smtpd_tls_protocols: ">=TLSv1.2", "<=TLSv1.3", "!TLSv1.3", "TLSv1.2". Who names no lower end gets TLS 1.2 as the lowest. */
+static int protocol_range(const struct conf_view *v, enum setting_id id, struct tls_common *out) {
 	size_t n;
 	const struct slice *words = conf_list(v, id, &n);
-	enum tls_version least = TLS_1_2;
+	unsigned named = 0, excluded = 0;
+	enum tls_version least = TLS_1_2, most = TLS_1_3;
 	for (size_t i = 0; i < n; i++) {
 		if (slice_starts(words[i], S(">="))) least = version_of(slice_skip(words[i], 2));
-		if (slice_starts(words[i], S("<="))) out->max = version_of(slice_skip(words[i], 2));
-		if (words[i].at[0] == '!' && version_of(slice_skip(words[i], 1)) == least && least < TLS_1_3) least++;
+		else if (slice_starts(words[i], S("<="))) most = version_of(slice_skip(words[i], 2));
+		else if (words[i].at[0] == '!') excluded |= 1u << (version_of(slice_skip(words[i], 1)) & 7);
+		else named |= 1u << (version_of(words[i]) & 7);
 	}
-	out->min = least;
+	struct tls_common range = { 0 };
+	for (enum tls_version version = TLS_1_0; version <= TLS_1_3; version++) {
+		unsigned bit = 1u << (version & 7);
+		bool allowed = named != 0 ? (named & bit) != 0 : version >= least && version <= most;
+		if (!allowed || (excluded & bit) != 0) continue;
+		if (range.min == 0) range.min = version;
+		range.max = version;
+	}
+	if (range.min == 0) return fail("%s = %s: leaves no version", setting_of(id)->name, conf_text(v, id).at);
+	*out = range;
+	return 0;
 }
 
-static int make_tls(struct edge_settings *s, const struct boot *b, const struct edge_outside *outside) {
+/* The TLS of a service: where TLS is required, other versions may be allowed than where it is offered. */
+static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required, const struct boot *b,
+                      const struct edge_outside *outside) {
 	struct tls_identity list[IDENTITIES_MAX] = { 0 };
+	struct tls_common range;
+	if (b->identity_count == 0) return 0;
+	if (protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols, &range) < 0) return -1;
+	for (size_t i = 0; i < s->tls_count && sv->tls == NULL; i++)
+		if (s->tls[i].range.min == range.min && s->tls[i].range.max == range.max) sv->tls = s->tls[i].server;
+	if (sv->tls != NULL) return 0;
 	for (size_t i = 0; i < b->identity_count; i++) {
 		list[i].chain_pem = slice_of(b->identities[i]);
 		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
 	}
-	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count };
-	protocol_range(conf_main(s->conf), SET_smtpd_tls_protocols, &p.common);
-	return b->identity_count != 0 ? tls_server_new(&p, &s->tls) : 0;
+	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count, .common = range };
+	must(s->tls_count < TLS_VARIANTS_MAX);
+	if (tls_server_new(&p, &sv->tls) < 0) return -1;
+	s->tls[s->tls_count++] = (struct tls_variant){ range, sv->tls };
+	return 0;
 }
 
 static unsigned number(const struct conf_view *v, enum setting_id id) {
@@ -67,10 +89,9 @@ static const char *text(const struct conf_view *v, enum setting_id id) {
 	return t.at != NULL ? t.at : "";
 }
 
-static void make_smtp(struct service *sv, const struct conf_view *v, const struct edge_settings *s) {
+static void make_smtp(struct service *sv, const struct conf_view *v) {
 	int level = conf_enum(v, SET_smtpd_tls_security_level);
-	bool tls = s->tls != NULL && level != SERVER_TLS_NONE;
-	sv->tls_wrapper = conf_bool(v, SET_smtpd_tls_wrappermode);
+	bool tls = sv->tls != NULL && level != SERVER_TLS_NONE;
 	struct smtp_server_params *p = &sv->smtp;
 	*p = smtp_server_defaults;
 	p->host = text(v, SET_myhostname);
@@ -96,69 +117,81 @@ static void make_smtp(struct service *sv, const struct conf_view *v, const struc
 
 static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s, const struct edge_outside *o) {
 	sv->admit = (struct admit_params){
-		.service = sv->log_name, .host = text(v, SET_myhostname), .banner = text(v, SET_smtpd_banner), .origin = text(v, SET_myorigin),
+		.service = sv->log_name, .host = text(v, SET_myhostname), .mail_name = text(v, SET_mail_name), .banner = text(v, SET_smtpd_banner), .origin = text(v, SET_myorigin),
 		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at, .memory_limit = MEMORY_LIMIT,
 		.hop_limit = number(v, SET_hopcount_limit), .networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains), .show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
-		.core = o->core, .vault = o->vault, .known = o->known, .dns = o->dns, .tls = s->tls, .rates = o->rates, .rate_params = &s->rates,
-		.rate_exceptions = s->rate_exceptions, .log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
+		.core = o->core, .vault = o->vault, .known = o->known, .dns = o->dns, .tls = sv->tls, .rates = o->rates, .rate_params = &sv->rates,
+		.rate_exceptions = sv->rate_exceptions, .log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }
 
-static void make_imap(struct service *sv, const struct conf_view *v, const struct edge_settings *s) {
-	int level = conf_enum(v, SET_imapd_tls_security_level);
-	sv->log_name = "imap-login";
-	sv->tls_wrapper = conf_bool(v, SET_imapd_tls_wrappermode);
+static void make_imap(struct service *sv, const struct conf_view *v) {
+	bool clear_text = conf_enum(v, SET_imapd_tls_security_level) == SERVER_TLS_NONE;
 	sv->idle_ms = conf_time_ms(v, SET_imapd_idle_timeout);
 	sv->user_limit = number(v, SET_imapd_connection_limit_per_user);
 	sv->imap = (struct imap_login_params){
-		.tls = sv->tls_wrapper || level == SERVER_TLS_NONE ? NULL : s->tls, .clear_text = level == SERVER_TLS_NONE,
-		.time_limit = conf_time_ms(v, SET_imapd_login_timeout),
+		.tls = sv->tls_wrapper || clear_text ? NULL : sv->tls, .clear_text = clear_text, .time_limit = conf_time_ms(v, SET_imapd_login_timeout),
 	};
 }
 
-/* "smtpd" for port 25; "submission/smtpd" and "smtps/smtpd" as people's log tools know them. */
-static const char *log_name(const struct conf_service *cs, const struct conf_view *v) {
+static void make_rates(struct service *sv, const struct conf_view *v) {
+	sv->rates = (struct rate_params){
+		.connections = number(v, SET_smtpd_client_connection_count_limit),
+		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit), [RATE_MESSAGE] = number(v, SET_smtpd_client_message_rate_limit),
+		          [RATE_RECIPIENT] = number(v, SET_smtpd_client_recipient_rate_limit), [RATE_AUTH] = number(v, SET_smtpd_client_auth_rate_limit) },
+		.unit_ms = conf_time_ms(v, SET_anvil_rate_time_unit),
+		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length), .ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
+	};
+	sv->rate_exceptions = conf_networks(v, SET_smtpd_client_event_limit_exceptions);
+}
+
+/* "smtpd" for port 25; "submission/smtpd" and "smtps/smtpd" as people's log tools know them, unless the service has a
+ * syslog_name of its own (Debian's master.cf: -o syslog_name=postfix/submission). */
+static const char *log_name(const struct conf_service *cs, const struct conf_view *v, struct edge_settings *s) {
+	const struct conf_view *all = conf_main(s->conf);
+	const char *plain = cs->role == SERVICE_IMAPD ? "imap-login" : "smtpd";
+	struct slice own = conf_text(v, SET_syslog_name);
+	if (!slice_eq(own, conf_text(all, SET_syslog_name))) return arena_fmt(&s->mem, "/%.*s/%s", SLICE_ARG(own), plain).at;
+	if (cs->role == SERVICE_IMAPD) return plain;
 	if (conf_bool(v, SET_smtpd_tls_wrappermode)) return "smtps/smtpd";
-	return cs->port == 587 || conf_bool(v, SET_smtpd_sasl_auth_enable) ? "submission/smtpd" : "smtpd";
+	bool of_users = conf_bool(v, SET_smtpd_sasl_auth_enable) && !conf_bool(all, SET_smtpd_sasl_auth_enable);
+	return cs->port == 587 || of_users ? "submission/smtpd" : "smtpd";
+}
+
+static int make_service(struct edge_settings *s, const struct conf_service *cs, const struct boot *b, const struct edge_outside *outside) {
+	const struct conf_view *v = conf_service_view(s->conf, cs);
+	struct service *sv = &s->services[cs->index];
+	if (cs->role != SERVICE_IMAPD && cs->role != SERVICE_SMTPD) return 0;
+	sv->protocol = cs->role == SERVICE_IMAPD ? SERVES_IMAP : SERVES_SMTP;
+	sv->log_name = log_name(cs, v, s);
+	bool screen = slice_eq(cs->command, S("postscreen")); /* its maxproc is that of a process that serves everybody */
+	sv->connection_limit = screen ? 0 : (unsigned)MAX_OF(cs->maxproc, 0);
+	sv->tls_wrapper = conf_bool(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_wrappermode : SET_smtpd_tls_wrappermode);
+	int level = conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
+	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0) return fail_add("TLS");
+	make_rates(sv, v);
+	if (sv->protocol == SERVES_IMAP) {
+		make_imap(sv, v);
+	} else {
+		make_smtp(sv, v);
+		make_admit(sv, v, s, outside);
+	}
+	return 0;
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
-	if (make_tls(s, b, outside) < 0) {
-		destroy(&s->generation);
-		return fail_add("TLS");
-	}
-	const struct conf_view *main_view = conf_main(s->conf);
-	s->rates = (struct rate_params){
-		.connections = number(main_view, SET_smtpd_client_connection_count_limit),
-		.most = { [RATE_CONNECTION] = number(main_view, SET_smtpd_client_connection_rate_limit),
-		          [RATE_MESSAGE] = number(main_view, SET_smtpd_client_message_rate_limit),
-		          [RATE_RECIPIENT] = number(main_view, SET_smtpd_client_recipient_rate_limit),
-		          [RATE_AUTH] = number(main_view, SET_smtpd_client_auth_rate_limit) },
-		.unit_ms = conf_time_ms(main_view, SET_anvil_rate_time_unit),
-		.ipv4_bits = number(main_view, SET_smtpd_client_ipv4_prefix_length),
-		.ipv6_bits = number(main_view, SET_smtpd_client_ipv6_prefix_length),
-	};
-	s->rate_exceptions = conf_networks(main_view, SET_smtpd_client_event_limit_exceptions);
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
-	for (size_t i = 0; i < n; i++) {
-		const struct conf_view *v = conf_service_view(s->conf, &services[i]);
-		struct service *sv = &s->services[i];
-		sv->protocol = services[i].role == SERVICE_IMAPD ? SERVES_IMAP : SERVES_SMTP;
-		sv->connection_limit = (unsigned)MAX_OF(services[i].maxproc, 0);
-		if (sv->protocol == SERVES_IMAP) {
-			make_imap(sv, v, s);
-		} else if (services[i].role == SERVICE_SMTPD) {
-			sv->log_name = log_name(&services[i], v);
-			make_smtp(sv, v, s);
-			make_admit(sv, v, s, outside);
+	for (size_t i = 0; i < n; i++)
+		if (make_service(s, &services[i], b, outside) < 0) {
+			destroy(&s->generation);
+			return -1;
 		}
-	}
 	*out = s;
 	return 0;
 }

@@ -6,11 +6,16 @@
 #include "flow/admit.h"
 #include "role/boot.h"
 /* What edge needs of the settings, made once for each generation of them. */
+enum { TLS_VARIANTS_MAX = 10 }; /* every possible range of versions */
 struct service {
 	enum { SERVES_SMTP, SERVES_IMAP } protocol;
-	const char *log_name;         /* "smtpd", "submission/smtpd", "imap-login" */
+	const char *log_name;         /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
 	bool tls_wrapper;
-	unsigned connection_limit;    /* of the whole service (maxproc); 0: none */
+	struct tls_server *tls;       /* borrowed; NULL: no certificate */
+	unsigned connection_limit;    /* of the whole service, where master.cf names a maxproc; 0: none */
+	_Atomic unsigned live;        /* connections of this generation */
+	struct rate_params rates;
+	const struct networks *rate_exceptions;
 	struct smtp_server_params smtp;
 	struct admit_params admit;
 	struct imap_login_params imap;
@@ -21,10 +26,12 @@ struct edge_settings {
 	struct generation generation;
 	struct conf *conf;
 	struct arena mem;
-	struct tls_server *tls;
+	struct tls_variant {          /* services that allow the same versions share one */
+		struct tls_common range;
+		struct tls_server *server;
+	} tls[TLS_VARIANTS_MAX];
+	size_t tls_count;
 	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
-	struct rate_params rates;
-	const struct networks *rate_exceptions;
 };
 struct edge_outside { /* what services need and settings do not hold */
 	struct link *core, *vault;

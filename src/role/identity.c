@@ -84,7 +84,10 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 	size_t n;
 	const struct slice *files = conf_list(v, SET_smtpd_tls_chain_files, &n);
 	int r = 0;
-	for (size_t i = 0; i < n && r == 0; i++) r = add_pair(&all, files[i].at, files[i].at);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		AUTO_FREE char *path = slice_text(files[i]);
+		r = add_pair(&all, path, path);
+	}
 	struct slice chain = conf_text(v, SET_smtpd_tls_cert_file), key = conf_text(v, SET_smtpd_tls_key_file);
 	if (n == 0 && chain.len != 0) r = add_pair(&all, chain.at, key.at);
 	if (n == 0 && chain.len == 0) r = self_signed(&all, c, dir);

@@ -175,6 +175,15 @@ static void restart_due(struct master *m) {
 	}
 }
 
+/* What the processes take at their start only. */
+static void tell_late(const struct conf *old, const struct conf *fresh) {
+	static const enum setting_id late[] = { SET_data_directory, SET_dns_resolvers, SET_dns_trust_anchor_file, SET_blob_inline_limit,
+		SET_edge_worker_limit, SET_core_worker_limit };
+	for (size_t i = 0; i < LEN(late); i++)
+		if (!slice_eq(conf_text(conf_main(old), late[i]), conf_text(conf_main(fresh), late[i])))
+			say(L_WARN, "master", "reload: %s has changed: this takes effect at the next start", setting_of(late[i])->name);
+}
+
 static void reload(struct master *m) {
 	struct conf *fresh = NULL;
 	struct conf_options options = { .dir = m->conf_dir };
@@ -197,6 +206,7 @@ static void reload(struct master *m) {
 	}
 	listening_close(&m->listening);
 	identities_done(&m->identities);
+	tell_late(m->conf, fresh);
 	conf_drop(&m->conf);
 	m->conf = fresh;
 	m->listening = listening;

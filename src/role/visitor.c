@@ -18,7 +18,7 @@ struct visitor {
 	struct task task;
 	struct visitors *all;
 	struct edge_settings *settings;
-	const struct service *service;
+	struct service *service;
 	struct addr peer;
 	uint64_t session;
 	struct stream *stream;
@@ -57,6 +57,11 @@ static void user_leave(struct visitor *v) {
 	free((void *)(uintptr_t)v->user.at);
 }
 
+static void uncount(struct visitor *v) {
+	if (v->counted) rates_leave(v->all->outside.rates, &v->service->rates, &v->peer);
+	v->counted = false;
+}
+
 static void leave(struct visitor *v) {
 	smtp_server_free(&v->smtp);
 	admit_free(&v->admit);
@@ -66,7 +71,8 @@ static void leave(struct visitor *v) {
 	task_end(&v->task);
 	auto_fd(&v->inner);
 	stream_close(&v->stream);
-	if (v->counted) rates_leave(v->all->outside.rates, &v->settings->rates, &v->peer);
+	uncount(v);
+	v->service->live--;
 	pthread_mutex_lock(&v->all->lock);
 	v->all->live--;
 	pthread_mutex_unlock(&v->all->lock);
@@ -125,6 +131,7 @@ static bool hand_over(struct visitor *v) {
 		return true;
 	}
 	imap_login_free(&v->login);
+	uncount(v); /* no stranger any more: users have a limit of their own */
 	task_watch(&v->task, stream_fd(v->stream), v->inner);
 	v->pump = pump_new(v->stream, v->inner, v->service->idle_ms + MINUTES(1));
 	v->phase = pump_phase;
@@ -143,8 +150,8 @@ static int authenticate(void *owner, const char *method, struct slice user, stru
 	struct visitor *v = owner;
 	(void)method;
 	struct addr *peer = &v->peer;
-	if (!networks_match_sockaddr(v->settings->rate_exceptions, &peer->any) &&
-	    !rates_count(v->all->outside.rates, &v->settings->rates, peer, RATE_AUTH)) return IMAP_AUTH_LATER;
+	if (!networks_match_sockaddr(v->service->rate_exceptions, &peer->any) &&
+	    !rates_count(v->all->outside.rates, &v->service->rates, peer, RATE_AUTH)) return IMAP_AUTH_LATER;
 	AUTO_ARENA struct arena mem = { 0 };
 	struct account_answer found;
 	switch (login_check(v->all->outside.core, v->all->outside.vault, user, password, &mem, &found)) {
@@ -160,7 +167,7 @@ static int authenticate(void *owner, const char *method, struct slice user, stru
 static const struct imap_login_ops imap_ops = { .authenticate = authenticate };
 
 static bool start_imap(struct visitor *v) {
-	if (v->service->tls_wrapper && (v->settings->tls == NULL || stream_start_tls_server(v->stream, v->settings->tls) < 0)) return false;
+	if (v->service->tls_wrapper && (v->service->tls == NULL || stream_start_tls_server(v->stream, v->service->tls) < 0)) return false;
 	char here[ADDR_TEXT_ROOM] = "", there[ADDR_TEXT_ROOM];
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
@@ -174,9 +181,9 @@ static bool start_imap(struct visitor *v) {
 
 static bool within_limits(struct visitor *v) {
 	struct rates *rates = v->all->outside.rates;
-	if (networks_match_sockaddr(v->settings->rate_exceptions, &v->peer.any)) return true;
-	v->counted = rates_enter(rates, &v->settings->rates, &v->peer);
-	return v->counted && rates_count(rates, &v->settings->rates, &v->peer, RATE_CONNECTION);
+	if (networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any)) return true;
+	v->counted = rates_enter(rates, &v->service->rates, &v->peer);
+	return v->counted && (v->service->protocol == SERVES_IMAP || rates_count(rates, &v->service->rates, &v->peer, RATE_CONNECTION));
 }
 
 static void turn_away(struct visitor *v) {
@@ -208,6 +215,7 @@ static void step(struct task *t, enum wake why) {
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings, size_t service) {
 	struct visitor *v = mem_get(sizeof *v);
 	*v = (struct visitor){ .task.step = step, .all = all, .settings = settings, .service = &settings->services[service], .peer = *peer, .inner = -1 };
+	v->service->live++;
 	v->stream = stream_new(fd, IN_LIMIT, OUT_LIMIT);
 	pthread_mutex_lock(&all->lock);
 	v->session = FIRST_SESSION + all->next_session++ % (LAST_SESSION - FIRST_SESSION);

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings do what the manual says. No setting is parsed and ignored in silence."""
+import glob, json, os, re, smtplib, socket, ssl, subprocess, time
+import pytest
+from around import *
+from hato import SERVICES, Dialogue
+
+ANN = 'ann@example.test'
+STRANGERS = 'smtpd_client_event_limit_exceptions =\n'
+ENTRY = re.compile(r'^SETTING\((\w+), (\w+), (.*)\)$', re.M)
+
+
+def source(pattern):
+    return {p: open(p, encoding='utf-8').read() for p in glob.glob(f'{TOP}/src/{pattern}', recursive=True) if not re.search(r'\.(test|fuzz)\.c$', p)}
+
+
+def test_every_setting_that_counts_is_looked_at():
+    """ACTED: code asks for it; or code of src/conf makes something of it; or another such setting mentions it in its default."""
+    entries = ENTRY.findall(open(f'{TOP}/src/conf/settings.def', encoding='utf-8').read())
+    assert len(entries) > 500
+    code = '\n'.join(source('**/*.[ch]').values())
+    # read once for all checks: words of check tables are no use by themselves
+    tables = re.sub(r'word_lists\[\] = \{.*?\n\};', '', code, flags=re.S)
+    used = set(re.findall(r'\bSET_(\w+)', tables))
+    acted = {name: rest for state, name, rest in entries if state == 'ACTED'}
+    mentioned = {word for rest in acted.values() for word in re.findall(r'\$\{?(\w+)', rest)}
+    for_texts = {'mail_version'}  # nothing but a value for other texts: its doc line says so
+    idle = sorted(set(acted) - used - mentioned - for_texts)
+    assert not idle, f'marked ACTED, and nothing looks at them: {idle}'
+    unknown = sorted(used - {name for _, name, _ in entries})
+    assert not unknown, unknown
+
+
+# The first minutes: what a start says, and who may relay.
+
+def test_a_file_of_ours_starts_quietly(hosts):
+    server = hosts(start=False)
+    done = server.hato('start')
+    assert done.stderr == '' and len(done.stdout.splitlines()) <= 1, (done.stderr, done.stdout)
+
+
+def test_a_file_without_level_is_told(folder):
+    with open(folder + '/main.cf', 'w') as f:
+        f.write('myhostname = a.example\n')
+    done = subprocess.run([HATO, '-c', folder, 'check'], capture_output=True, text=True)
+    assert 'compatibility_level is not set' in done.stderr + done.stdout
+
+
+# Names in the log.
+
+def test_names_of_services_in_the_log(hosts):
+    auth = '-o smtpd_sasl_auth_enable=yes'
+    services = {'smtp': 'smtpd', 'debian': f'smtpd -o syslog_name=postfix/submission {auth}', 'submission': f'smtpd {auth}',
+                'smtps': f'smtpd -o smtpd_tls_wrappermode=yes {auth}', 'debians': f'smtpd -o syslog_name=postfix/smtps -o smtpd_tls_wrappermode=yes {auth}',
+                'imap': 'imapd'}
+    server = hosts(services=services)
+    for name in services:
+        s = socket.create_connection(('127.0.0.1', server.ports[name]), 10)
+        if services[name].find('wrapper') > 0:
+            s = NO_NAME.wrap_socket(s)
+        s.recv(1000)
+        s.close()
+    for tag in (r'hato/smtpd', r'postfix/submission/smtpd', r'hato/submission/smtpd', r'hato/smtps/smtpd', r'postfix/smtps/smtpd'):
+        server.wait_log(rf' {tag}\[\d+\]: connect from localhost\[127.0.0.1\]')
+
+
+def test_main_auth_does_not_rename_port_25(hosts):
+    server = hosts(main='smtpd_sasl_auth_enable = yes\nsyslog_name = post', services={'smtp': 'smtpd'})
+    server.dialogue().close()
+    server.wait_log(r' post/smtpd\[\d+\]: connect from')
+
+
+# Conversation.
+
+def test_words_of_the_server(hosts):
+    server = hosts(main='mail_name = Dove\nsmtpd_banner = $myhostname ESMTP $mail_name (quiet)\nsmtpd_helo_required = yes\ndisable_vrfy_command = no\n'
+                        'smtputf8_enable = no\nmessage_size_limit = 54321\nsmtpd_recipient_limit = 2', accounts=[ANN, 'bob@example.test'])
+    with server.dialogue() as d:
+        assert d.banner[1] == '220 mail.example.test ESMTP Dove (quiet)'
+        d.say('MAIL FROM:<a@b.test>', 503)
+        offer = d.ehlo()
+        assert 'SIZE 54321' in offer and 'VRFY' in offer and 'SMTPUTF8' not in offer
+        d.say('MAIL FROM:<a@b.test> SIZE=60000', 552)
+        d.envelope('a@b.test', ANN, 'bob@example.test')
+        d.say(f'RCPT TO:<x+{ANN}>', 452)
+        d.say('DATA', 354)
+        d.raw(message('a@b.test', ANN, 'named') + '.\r\n')
+        assert d.reply()[0] == 250
+    assert re.search(r'by mail\.example\.test \(Dove\) with ESMTP id', server.wait_message(ANN, 'named')['Received'])
+
+
+def test_time_limit(hosts):
+    server = hosts(main='smtpd_timeout = 2s')
+    with server.dialogue() as d:
+        d.ehlo()
+        start = time.monotonic()
+        assert d.reply()[0] == 421
+        assert 1 < time.monotonic() - start < 10 * SLOW
+        assert d.closed()
+    server.wait_log(r'timeout after EHLO from')
+
+
+def test_time_limit_is_for_whole_requests(hosts):
+    """A client that sends a byte now and then gains nothing."""
+    server = hosts(main='smtpd_timeout = 2s')
+    with server.dialogue() as d:
+        start = time.monotonic()
+        try:
+            for byte in 'EHLO a.very.slow.client.example.test':
+                d.raw(byte)
+                time.sleep(0.3)
+        except OSError:
+            pass
+        assert d.reply()[0] in (0, 421)
+        assert time.monotonic() - start < 15 * SLOW
+
+
+def test_error_limits(hosts):
+    server = hosts(main='smtpd_soft_error_limit = 1\nsmtpd_hard_error_limit = 3\nsmtpd_error_sleep_time = 1s')
+    with server.dialogue() as d:
+        start = time.monotonic()
+        codes = [d.say('NONSENSE')[0] for _ in range(3)]
+        assert set(codes) <= {500, 502} and d.reply()[0] == 421, codes
+        assert time.monotonic() - start > 1
+        assert d.closed()
+
+
+def test_junk_commands(hosts):
+    server = hosts(main='smtpd_junk_command_limit = 2\nsmtpd_hard_error_limit = 2\nsmtpd_error_sleep_time = 0s')
+    with server.dialogue() as d:
+        codes = [d.say('NOOP')[0] for _ in range(6)]
+        assert codes[:2] == [250, 250] and 421 in codes, codes
+
+
+def test_hops(hosts):
+    server = hosts(main='hopcount_limit = 3', accounts=[ANN])
+    with server.smtp() as s, pytest.raises(smtplib.SMTPResponseException) as e:
+        s.sendmail('a@b.test', [ANN], 'Received: from x by y; now\r\n' * 4 + message('a@b.test', ANN, 'loop'))
+    assert e.value.smtp_code == 554 and b'too many hops' in e.value.smtp_error
+
+
+# Limits of clients.
+
+def test_connections_at_one_time(hosts):
+    server = hosts(main=STRANGERS + 'smtpd_client_connection_count_limit = 2', accounts=[ANN])
+    first, second = server.dialogue(), server.dialogue()
+    third = server.dialogue()
+    assert third.banner[0] == 421 and '4.7.0' in third.banner[1] and 'too many connections' in third.banner[1]
+    assert third.closed()
+    first.say('QUIT', 221)
+    assert first.closed()
+    wait_until(lambda: server.dialogue().banner[0] == 220, 5, 'room for another')
+    server.wait_log('too many connections')
+    second.close()
+
+
+def test_users_do_not_count_as_strangers(hosts):
+    """smtpd_client_connection_count_limit is about strangers: who has logged in over IMAP has a limit of his own."""
+    server = hosts(main=STRANGERS + 'smtpd_client_connection_count_limit = 2\nimapd_connection_limit_per_user = 4', accounts=[ANN])
+    users = [server.imap(ANN) for _ in range(4)]
+    with pytest.raises(Exception):
+        server.imap(ANN)
+    assert wait_until(lambda: server.dialogue().banner[0] == 220, 5)
+    users.pop().logout()
+    users.append(wait_until(lambda: try_imap(server), 5, 'room for another connection of the user'))
+    for u in users:
+        u.logout()
+
+
+def try_imap(server):
+    try:
+        return server.imap(ANN)
+    except Exception:
+        return None
+
+
+def test_connection_rate(hosts):
+    server = hosts(main=STRANGERS + 'smtpd_client_connection_rate_limit = 3\nanvil_rate_time_unit = 4s')
+    time.sleep(0.1)
+    codes = []
+    for _ in range(5):
+        with server.dialogue() as d:
+            codes.append(d.banner[0])
+    assert codes == [220] * 3 + [421] * 2
+    time.sleep(4)
+    with server.dialogue() as d:
+        assert d.banner[0] == 220
+
+
+def test_exceptions_have_no_limits(hosts):
+    server = hosts(main='smtpd_client_connection_count_limit = 1\nsmtpd_client_connection_rate_limit = 1')  # 127.0.0.0/8 is in mynetworks
+    open_ = [server.dialogue() for _ in range(4)]
+    assert [d.banner[0] for d in open_] == [220] * 4
+    for d in open_:
+        d.close()
+
+
+def test_message_and_recipient_rates(hosts):
+    server = hosts(main=STRANGERS + 'smtpd_client_message_rate_limit = 2\nsmtpd_client_recipient_rate_limit = 3', accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        d.envelope('a@b.test', ANN, ANN)
+        d.say('RSET', 250)
+        d.say('MAIL FROM:<a@b.test>', 250)
+        d.say(f'RCPT TO:<{ANN}>', 250)
+        code, text = d.say(f'RCPT TO:<{ANN}>')
+        assert code == 450 and '4.7.1' in text and 'too many recipients' in text
+        d.say('RSET', 250)
+        code, text = d.say('MAIL FROM:<a@b.test>')
+        assert code == 450 and 'too many messages' in text
+
+
+def test_login_rate(hosts):
+    server = hosts(main=STRANGERS + 'smtpd_client_auth_rate_limit = 2', accounts=[ANN])
+    for _ in range(2):
+        server.smtp('smtps', ANN).quit()
+    with pytest.raises(smtplib.SMTPAuthenticationError) as e:
+        server.smtp('smtps', ANN)
+    assert e.value.smtp_code == 450
+    with pytest.raises(Exception):
+        server.imap(ANN)
+
+
+def test_a_service_has_limits_of_its_own(hosts):
+    services = {'smtp': 'smtpd', 'narrow': 'smtpd -o smtpd_client_connection_rate_limit=1 -o smtpd_banner=narrow'}
+    server = hosts(main=STRANGERS, services=services)
+    codes = []
+    for _ in range(3):
+        with server.dialogue('narrow') as d:
+            codes.append(d.banner[0])
+    assert codes == [220, 421, 421]
+    assert server.dialogue().banner[0] == 220
+
+
+def test_process_limit_of_a_service(hosts):
+    """maxproc in master.cf: the next client waits until one has gone, as with Postfix."""
+    server = hosts(start=False)
+    server.configure(master=f'127.0.0.1:{server.ports["smtp"]} inet n - n - 2 smtpd\n')
+    server.start()
+    two = [server.dialogue(), server.dialogue()]
+    waiting = socket.create_connection(('127.0.0.1', server.ports['smtp']), 10)
+    waiting.settimeout(1)
+    with pytest.raises(TimeoutError):
+        waiting.recv(100)
+    two[0].close()
+    waiting.settimeout(10 * SLOW)
+    assert waiting.recv(100).startswith(b'220 ')
+    waiting.close()
+    two[1].close()
+
+
+# TLS.
+
+def versions(port, wrapper=False):
+    """What a client with each version gets: {version: reached}."""
+    got = {}
+    for name, version in (('1.2', ssl.TLSVersion.TLSv1_2), ('1.3', ssl.TLSVersion.TLSv1_3)):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        try:
+            if wrapper:
+                with socket.create_connection(('127.0.0.1', port), 10) as s, context.wrap_socket(s) as t:
+                    got[name] = t.version() == f'TLSv{name}'
+            else:
+                with smtplib.SMTP('127.0.0.1', port, timeout=10) as s:
+                    s.starttls(context=context)
+                    got[name] = s.sock.version() == f'TLSv{name}'
+        except (ssl.SSLError, smtplib.SMTPException, OSError):
+            got[name] = False
+    return got
+
+
+def test_tls_versions(hosts):
+    services = {**SERVICES, 'old': 'smtpd -o smtpd_tls_protocols=!TLSv1.3'}
+    server = hosts(main='smtpd_tls_security_level = may\nsmtpd_tls_protocols = >=TLSv1.2\nsmtpd_tls_mandatory_protocols = >=TLSv1.3', services=services)
+    both, only13, only12 = {'1.2': True, '1.3': True}, {'1.2': False, '1.3': True}, {'1.2': True, '1.3': False}
+    assert versions(server.ports['smtp']) == both
+    assert versions(server.ports['old']) == only12
+    assert versions(server.ports['submission']) == only13
+    assert versions(server.ports['smtps'], True) == only13
+    assert versions(server.ports['imaps'], True) == only13
+
+
+def test_no_tls_version_left(hosts):
+    server = hosts(start=False, main='smtpd_tls_protocols = !TLSv1.2, !TLSv1.3')
+    done = server.hato('start', check=False)
+    assert done.returncode != 0 and 'smtpd_tls_protocols' in done.stderr
+
+
+# What this version does not do is said.
+
+@pytest.mark.parametrize('line, words', [
+    ('notify_classes = bounce', 'not acted on'),
+    ('smtp_tls_security_level = dane', 'proves no server'),
+    ('relayhost = [a.test] [b.test]', 'first one only'),
+    ('mailbox_size_limit = 10', 'not acted on'),
+])
+def test_what_is_not_done_is_said(hosts, line, words):
+    server = hosts(start=False, main=line)
+    done = server.hato('check')
+    assert words in done.stderr + done.stdout and line.split(' ')[0] in done.stderr + done.stdout
+
+
+# The log.
+
+def test_json(hosts):
+    server = hosts(main='log_format = json\nsmtpd_tls_loglevel = 1', accounts=[ANN])
+    server.send('a@b.test', ANN, message('a@b.test', ANN, 'json'))
+    server.smtp('submission', ANN).quit()
+    with server.dialogue() as d:
+        d.say('EHLO "quoted\\"name')
+        d.say('MAIL FROM:<"a\\"b"@c.test>')
+        d.say('RCPT TO:<nobody@example.test>')
+    server.hato('reload')
+    server.messages(ANN)
+    server.wait_log('"text":"reload')
+    server.stop()
+    lines = [json.loads(l) for l in server.log().splitlines()]
+    assert len(lines) > 10
+    for l in lines:
+        assert {'time', 'service', 'session', 'level', 'host'} <= set(l), l
+        assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z', l['time']) and isinstance(l['session'], int)
+    assert {'smtpd', 'submission/smtpd', 'master'} <= {l['service'] for l in lines}
+
+
+@pytest.mark.parametrize('form', ['text', 'json'])
+def test_strangers_cannot_write_into_the_log(hosts, form):
+    server = hosts(main=f'log_format = {form}\ndisable_vrfy_command = no\nsmtpd_hard_error_limit = 1000\nsmtpd_soft_error_limit = 1000', accounts=[ANN])
+    evil = [b'a\x1b[2J', b'a\x07\x08', b'x' * 2000, b'\x9b31m\xff\xfe', 'é\u202e\u0085'.encode(), b'a\tb', b'a\x7f', b'a\x00b', b'%s%n%x', b'a\nNov 22 04:31:39 x']
+    for e in evil:
+        with server.dialogue() as d:
+            for line in (b'EHLO ' + e, b'EHLO ok.test', b'MAIL FROM:<' + e + b'@c.test>', b'MAIL FROM:<"' + e + b'"@c.test>', b'MAIL FROM:<a@c.test>',
+                         b'RCPT TO:<' + e + b'@example.test>', b'RCPT TO:<"' + e + b'"@example.test>', b'VRFY ' + e, e, b'AUTH PLAIN ' + e):
+                d.raw(line + b'\r\n')
+                if not d.reply()[0]:
+                    break
+        import base64
+        with server.smtp('smtps') as s:
+            s.ehlo()
+            s.docmd('AUTH PLAIN ' + base64.b64encode(b'\0' + e.replace(b'\0', b'') + b'\0pw').decode())
+        with NO_NAME.wrap_socket(socket.create_connection(('127.0.0.1', server.ports['imaps']), 10)) as m:
+            m.recv(1000)
+            user = e.replace(b'\0', b'')
+            m.sendall(b'a LOGIN {%d+}\r\n%s {2+}\r\npw\r\n' % (len(user), user))  # the answer comes late on purpose
+    server.stop()
+    with open(server.folder + '/mail.log', 'rb') as f:
+        log = f.read()
+    lines = log.split(b'\n')
+    assert lines.pop() == b''
+    assert not re.search(rb'[\x00-\x09\x0b-\x1f\x7f]', log), re.search(rb'.{60}[\x00-\x09\x0b-\x1f\x7f].{20}', log)
+    text = log.decode()  # all of it is UTF-8 …
+    assert not re.search('[\x80-\x9f\u202a-\u202e\u2066-\u2069]', text), 'a C1 control or a change of direction'  # … and cannot steer a terminal
+    for l in text.splitlines():
+        if form == 'json':
+            json.loads(l)
+        else:
+            assert re.match(r'\w{3} [ \d]\d \d\d:\d\d:\d\d mail hato/[\w/-]+\[\d+\]: ', l), l
+    assert len(max(lines, key=len)) < 20000
