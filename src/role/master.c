@@ -16,7 +16,7 @@
 #include <syslog.h>
 #include <sysexits.h>
 
-enum { READY_MS = 60000, STOP_MS = 20000, WATCH_MS = 10000, STABLE_MS = 30000, FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 30000 };
+enum { READY_MS = 60000, STOP_MS = 20000, WATCH_MS = 10000, STABLE_MS = 2000, FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 5000 };
 
 struct master {
 	struct conf *conf;
@@ -148,7 +148,8 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		auto_fd(&c->control);
 		c->pid = 0;
 		if (m->stopping) return;
-		c->falls = clock_ms() - c->started >= STABLE_MS ? 0 : c->falls + 1;
+		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried all the time */
+		c->falls = clock_ms() - c->started >= STABLE_MS ? 1 : c->falls + 1;
 		int64_t pause = FIRST_PAUSE_MS;
 		for (unsigned k = 1; k < c->falls && pause < LONGEST_PAUSE_MS; k++) pause *= 2;
 		c->restart_at = deadline_in(MIN_OF(pause, (int64_t)LONGEST_PAUSE_MS));
