@@ -229,6 +229,14 @@ static void check_numbers(const struct conf_view *v) {
 			            "relayhost %.*s: port 465 needs smtp_tls_wrappermode = yes", SLICE_ARG(hops[i]));
 }
 
+static void check_versions(const struct conf_view *v) {
+	static const enum setting_id lists[] = { SET_smtpd_tls_protocols, SET_smtpd_tls_mandatory_protocols };
+	for (size_t i = 0; i < LEN(lists); i++)
+		if ((v->service == NULL || is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
+			problem_add(&v->conf->problems, PROBLEM_ERROR, v->raws[lists[i]].where, "%s leaves no version: %s",
+			            setting_of(lists[i])->name, conf_text(v, lists[i]).at);
+}
+
 /* Which tables of passwords master can read. */
 static void check_logins(const struct conf_view *v) {
 	static const char *const kinds[] = { "hash:", "texthash:", "lmdb:", "btree:", "static:" };
@@ -243,14 +251,17 @@ static void check_logins(const struct conf_view *v) {
 
 void check_values(struct conf *c) {
 	check_logins(&c->main);
+	check_versions(&c->main);
 	for (size_t i = 0; i < LEN(word_lists); i++) check_words(&c->main, &word_lists[i]);
 	check_numbers(&c->main);
 	bool any = false, main_checked = false;
 	for (size_t k = 0; k < c->services.count; k++) {
 		const struct conf_service *s = &c->services.at[k];
 		const struct conf_view *v = c->views[k];
-		if (v->service != NULL)
+		if (v->service != NULL) {
+			check_versions(v);
 			for (size_t i = 0; i < LEN(word_lists); i++) check_words(v, &word_lists[i]);
+		}
 		if (s->role != SERVICE_SMTPD) continue;
 		any = true;
 		bool own = is_own(v, SET_smtpd_relay_restrictions) || is_own(v, SET_smtpd_recipient_restrictions);

@@ -145,6 +145,10 @@ static const struct {
 	{ "relayhost = [h]:465", NULL, "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
 	{ "smtp_sasl_password_maps = mysql:/x", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
 	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
+	{ "smtpd_tls_protocols = >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1", NULL,
+	  "error: /c/main.cf, line 2: smtpd_tls_protocols leaves no version: >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1\n" },
+	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_mandatory_protocols=SSLv3",
+	  "error: /c/master.cf, line 1: smtpd_tls_mandatory_protocols leaves no version: SSLv3\n" },
 	{ "relayhost = [a] [b]", NULL, "warning: /c/main.cf, line 2: relayhost: this version uses the first one only: [a]\n" },
 	{ "smtp_tls_security_level = dane", NULL, "warning: /c/main.cf, line 2: smtp_tls_security_level = dane: this version encrypts, but proves no server that way\n" },
 	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b",
@@ -187,6 +191,21 @@ static void test_faults(void **state) {
 	buf_clear(&said);
 	problems_of(ours, &said);
 	assert_true(slice_starts(buf_slice(&said), S("info: /c/main.cf: compatibility_level")));
+}
+
+static void test_tls_versions(void **state) {
+	(void)state;
+	static const struct { const char *list; unsigned want; } cases[] = {
+		{ ">=TLSv1.2", 12 }, { "", 12 }, { "!SSLv2, !SSLv3", 12 }, { "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1", 12 }, { ">=TLSv1", 15 }, { ">=SSLv3", 15 },
+		{ ">=TLSv1.3", 8 }, { "!TLSv1.3", 4 }, { "<=TLSv1.2", 4 }, { "TLSv1.2", 4 }, { "TLSv1.1 TLSv1.3", 10 }, { ">=TLSv1 <=TLSv1.1", 3 },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_CONF struct conf *c = NULL;
+		AUTO_BUF struct buf text = BUF(1000);
+		buf_addf(&text, "compatibility_level = 3.11\nsmtpd_tls_protocols = %s\n", cases[i].list);
+		c = build(buf_text(&text), NULL, CONF_GOOD);
+		assert_int_equal(conf_tls_versions(conf_main(c), SET_smtpd_tls_protocols), cases[i].want);
+	}
 }
 
 static void test_relay_rule(void **state) {
@@ -388,6 +407,7 @@ static void test_manual(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values),        cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_tls_versions),
 		cmocka_unit_test(test_relay_rule), cmocka_unit_test(test_service_views), cmocka_unit_test(test_howto),
 		cmocka_unit_test(test_pack),     cmocka_unit_test(test_raw),           cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_manual),

@@ -25,47 +25,23 @@ static int sign_by_vault(void *ctx, uint64_t key, const struct remote_sign_reque
 	return buf_add(signature, answer.signature) ? 0 : fail("signature too long");
 }
 
-static enum tls_version version_of(struct slice word) {
-	static const struct { struct slice name; enum tls_version version; } names[] = {
-		{ S("TLSv1"), TLS_1_0 }, { S("TLSv1.0"), TLS_1_0 }, { S("TLSv1.1"), TLS_1_1 }, { S("TLSv1.2"), TLS_1_2 }, { S("TLSv1.3"), TLS_1_3 },
-	};
-	for (size_t i = 0; i < LEN(names); i++)
-		if (slice_same(word, names[i].name)) return names[i].version;
-	return TLS_VERSION_DEFAULT;
-}
-
-/* smtpd_tls_protocols: ">=TLSv1.2", "<=TLSv1.3", "!TLSv1.3", "TLSv1.2". Who names no lower end gets TLS 1.2 as the lowest. */
-static int protocol_range(const struct conf_view *v, enum setting_id id, struct tls_common *out) {
-	size_t n;
-	const struct slice *words = conf_list(v, id, &n);
-	unsigned named = 0, excluded = 0;
-	enum tls_version least = TLS_1_2, most = TLS_1_3;
-	for (size_t i = 0; i < n; i++) {
-		if (slice_starts(words[i], S(">="))) least = version_of(slice_skip(words[i], 2));
-		else if (slice_starts(words[i], S("<="))) most = version_of(slice_skip(words[i], 2));
-		else if (words[i].at[0] == '!') excluded |= 1u << (version_of(slice_skip(words[i], 1)) & 7);
-		else named |= 1u << (version_of(words[i]) & 7);
-	}
+static struct tls_common protocol_range(const struct conf_view *v, enum setting_id id) {
+	unsigned versions = conf_tls_versions(v, id);
 	struct tls_common range = { 0 };
 	for (enum tls_version version = TLS_1_0; version <= TLS_1_3; version++) {
-		unsigned bit = 1u << (version & 7);
-		bool allowed = named != 0 ? (named & bit) != 0 : version >= least && version <= most;
-		if (!allowed || (excluded & bit) != 0) continue;
+		if ((versions & 1u << (version - TLS_1_0)) == 0) continue;
 		if (range.min == 0) range.min = version;
 		range.max = version;
 	}
-	if (range.min == 0) return fail("%s = %s: leaves no version", setting_of(id)->name, conf_text(v, id).at);
-	*out = range;
-	return 0;
+	return range;
 }
 
 /* The TLS of a service: where TLS is required, other versions may be allowed than where it is offered. */
 static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required, const struct boot *b,
                       const struct edge_outside *outside) {
 	struct tls_identity list[IDENTITIES_MAX] = { 0 };
-	struct tls_common range;
+	struct tls_common range = protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
 	if (b->identity_count == 0) return 0;
-	if (protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols, &range) < 0) return -1;
 	for (size_t i = 0; i < s->tls_count && sv->tls == NULL; i++)
 		if (s->tls[i].range.min == range.min && s->tls[i].range.max == range.max) sv->tls = s->tls[i].server;
 	if (sv->tls != NULL) return 0;
@@ -117,7 +93,8 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 
 static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s, const struct edge_outside *o) {
 	sv->admit = (struct admit_params){
-		.service = sv->log_name, .host = text(v, SET_myhostname), .mail_name = text(v, SET_mail_name), .banner = text(v, SET_smtpd_banner), .origin = text(v, SET_myorigin),
+		.service = sv->log_name, .host = text(v, SET_myhostname), .mail_name = text(v, SET_mail_name),
+		.banner = text(v, SET_smtpd_banner), .origin = text(v, SET_myorigin),
 		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at, .memory_limit = MEMORY_LIMIT,
 		.hop_limit = number(v, SET_hopcount_limit), .networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains), .show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),

@@ -357,3 +357,43 @@ def test_strangers_cannot_write_into_the_log(hosts, form):
         else:
             assert re.match(r'\w{3} [ \d]\d \d\d:\d\d:\d\d mail hato/[\w/-]+\[\d+\]: ', l), l
     assert len(max(lines, key=len)) < 20000
+
+
+# IMAP.
+
+def test_imap_time_limits(hosts):
+    server = hosts(main='imapd_login_timeout = 2s\nimapd_idle_timeout = 3s', accounts=[ANN])
+    with NO_NAME.wrap_socket(socket.create_connection(('127.0.0.1', server.ports['imaps']), 10 * SLOW)) as s:
+        assert s.recv(1000).startswith(b'* OK')
+        start = time.monotonic()
+        assert b'BYE' in s.recv(1000)
+        assert 1 < time.monotonic() - start < 8 * SLOW
+    with NO_NAME.wrap_socket(socket.create_connection(('127.0.0.1', server.ports['imaps']), 10 * SLOW)) as s:
+        s.recv(1000)
+        s.sendall(f'a LOGIN {ANN} secret\r\n'.encode())
+        assert b'a OK' in s.recv(1000)
+        start = time.monotonic()
+        assert b'BYE' in s.recv(1000)
+        assert 2 < time.monotonic() - start < 9 * SLOW
+
+
+def test_imap_settings_after_a_reload(hosts):
+    """APPEND keeps to message_size_limit; a session under way keeps the one it began with."""
+    server = hosts(main='message_size_limit = 100000', accounts=[ANN])
+    text = message(ANN, ANN, 'large', noise(60000)).encode()
+    old = server.imap(ANN)
+    server.configure('message_size_limit = 20000')
+    server.hato('reload')
+    server.wait_log('reload: settings')
+
+    def refused():
+        m = server.imap(ANN)
+        try:
+            return m.append('INBOX', None, None, text)[0] == 'NO'
+        except Exception:
+            return True
+        finally:
+            m.shutdown()
+    wait_until(refused, 10, 'the new limit')
+    assert old.append('INBOX', None, None, text)[0] == 'OK'
+    old.logout()
