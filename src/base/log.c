@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <syslog.h>
 
-enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20 };
+enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20, USUAL_LINE = 512 };
 
 static struct log_target target = { .fd = STDERR_FILENO, .least = L_INFO, .name = "hato", .host = "localhost" };
 static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
@@ -137,6 +137,7 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
               const struct log_field *fields, size_t count) {
 	int kept = errno;
 	AUTO_BUF struct buf line = BUF(LONGEST_LINE);
+	buf_room(&line, USUAL_LINE); /* one allocation, not one for each doubling */
 	pthread_rwlock_rdlock(&target_lock);
 	if (level >= target.least) {
 		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);

@@ -28,7 +28,7 @@ WIRE_STRUCT(relay_answer, RELAY_ANSWER_FIELDS)
 WIRE_STRUCT(admin_ask, ADMIN_ASK_FIELDS)
 WIRE_STRUCT(admin_answer, ADMIN_ANSWER_FIELDS)
 
-enum { QUICK_MS = 20000, ACCEPT_MS = 120000 };
+enum { QUICK_MS = 20000, ACCEPT_MS = 120000, USUAL = 512 };
 
 /* The answer's text is copied into mem, so that the frame can go. */
 static struct unwire keep_answer(const struct link_received *got, struct arena *mem) {
@@ -36,8 +36,9 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 }
 
 /* One function for each question: pack, call, unpack. */
-#define ASK_BODY(link_, kind_, name, answer_name, fd_, ms_) \
+#define ASK_BODY(link_, kind_, name, answer_name, fd_, ms_, usual_) \
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX); \
+	buf_room(&packed, usual_); /* one allocation, not one for each doubling */ \
 	name##_pack(&packed, ask); \
 	struct link_frame frame = { .kind = kind_, .body = buf_slice(&packed), .fds = { fd_ }, .fd_count = (fd_) >= 0 }; \
 	struct link_received got = { 0 }; \
@@ -50,36 +51,36 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 	return in.bad ? fail("broken answer from another process") : ASK_OK;
 
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer) {
-	ASK_BODY(core, ASK_ROUTE, route_ask, route_answer, -1, QUICK_MS)
+	ASK_BODY(core, ASK_ROUTE, route_ask, route_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer) {
-	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS)
+	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem, struct accept_answer *answer) {
-	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS)
+	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS, ask->head.len + ask->body.len + ask->summary.len + USUAL)
 }
 
 int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem, struct session_answer *answer) {
-	ASK_BODY(core, ASK_SESSION, session_ask, session_answer, wire, QUICK_MS)
+	ASK_BODY(core, ASK_SESSION, session_ask, session_answer, wire, QUICK_MS, USUAL)
 }
 
 int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *mem) {
 	struct empty_answer nothing, *answer = &nothing;
-	ASK_BODY(core, ASK_REFUSED, refused_ask, empty_answer, -1, QUICK_MS)
+	ASK_BODY(core, ASK_REFUSED, refused_ask, empty_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem, struct password_answer *answer) {
-	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS)
+	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, struct sign_answer *answer) {
-	ASK_BODY(vault, ASK_SIGN, sign_ask, sign_answer, -1, QUICK_MS)
+	ASK_BODY(vault, ASK_SIGN, sign_ask, sign_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer) {
-	ASK_BODY(vault, ASK_SECRET, secret_ask, secret_answered, -1, QUICK_MS)
+	ASK_BODY(vault, ASK_SECRET, secret_ask, secret_answered, -1, QUICK_MS, USUAL)
 }
 
 int ask_relay_send(int channel, const struct relay_ask *ask, int body) {

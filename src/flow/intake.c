@@ -3,7 +3,7 @@
 #include "base/fail.h"
 #include "net/file.h"
 
-enum { NAME_MAX_LENGTH = 32, PIECE = 65536 };
+enum { NAME_MAX_LENGTH = 32, PIECE = 65536, FIRST_ROOM = 8192 };
 
 void intake_begin(struct intake *in, const char *spool_dir, size_t memory_limit) {
 	*in = (struct intake){ .spool_dir = spool_dir, .memory_limit = memory_limit, .spool = -1, .in_header = true, .line_start = true };
@@ -51,7 +51,10 @@ static void store(struct intake *in, struct slice bytes) {
 	if (bytes.len == 0) return;
 	summary_scan_feed(in->scan, bytes);
 	if (in->spool >= 0 || bytes.len > in->memory_limit - in->content.len) spool(in, bytes);
-	else buf_add(&in->content, bytes);
+	else {
+		if (in->content.room == 0) buf_room(&in->content, MIN_OF(in->memory_limit, (size_t)FIRST_ROOM));
+		buf_add(&in->content, bytes);
+	}
 }
 
 static bool to_be_dropped(struct slice name) {

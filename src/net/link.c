@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000, FRAME_GUESS = 2048 };
+enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000, FRAME_GUESS = 2048, PATIENCE_MS = 5000 };
 
 struct header {
 	uint32_t kind, length, fd_count;
@@ -63,6 +63,8 @@ int link_send(int channel, const struct link_frame *f) {
 	return send_all(channel, f->body.at + sent, f->body.len - sent);
 }
 
+enum { NOTHING_YET = 100 }; /* beside enum link_result: the socket's own time-out passed */
+
 static int wait_readable(int fd, int64_t deadline) {
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -80,7 +82,9 @@ static size_t receive_some(int fd, struct iovec *parts, size_t count, struct lin
 	ssize_t n;
 	do n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
-	*result = n > 0 ? LINK_OK : n == 0 || errno == ECONNRESET ? LINK_LATE : fail_errno("receive from another process");
+	if (n > 0) *result = LINK_OK;
+	else if (n == 0 || errno == ECONNRESET) *result = LINK_LATE;
+	else *result = errno == EAGAIN ? NOTHING_YET : fail_errno("receive from another process");
 	for (struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL; c != NULL; c = CMSG_NXTHDR(&m, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
 		size_t got = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -186,6 +190,8 @@ void link_free(struct link **lp) {
 int link_channel(struct link *l) {
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno("socket pair");
+	struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+	setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 	struct link_frame hello = { .fds = { pair[1] }, .fd_count = 1 };
 	int r = link_send(l->dial, &hello);
 	close(pair[1]);
@@ -223,7 +229,10 @@ int link_call(struct link *l, const struct link_frame *ask, struct link_received
 	int fd = channel_get(l);
 	if (fd < 0) return fd;
 	int r = link_send(fd, ask);
-	if (r == LINK_OK) r = receive(fd, answer, FRAME_GUESS, false, deadline);
+	/* the channel itself gives up after PATIENCE_MS: a poll before each receive would double the calls */
+	do r = r == LINK_OK || r == NOTHING_YET ? receive(fd, answer, FRAME_GUESS, true, NEVER) : r;
+	while (r == NOTHING_YET && deadline_left(deadline) != 0);
+	if (r == NOTHING_YET) r = LINK_LATE;
 	if (r == LINK_OK) channel_put(l, fd);
 	else close(fd);
 	return r;
