@@ -84,15 +84,10 @@ static void elsewhere(const struct way *w, struct slice address, bool aliased) {
 	                                       .hop = hop, .source = w->source });
 }
 
-static int to_account(const struct way *w, const struct resolved *found, bool aliased) {
-	struct account account;
-	int r = user_account_by_id(w->c, w->routes->mem, found->account_id, &account);
-	if (r < 0) return r;
-	if (r != 0) return 0; /* deleted this very moment */
-	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT, .address = account.address, .original = w->original, .aliased = aliased,
-	                                       .account = account.id, .quota_bytes = account.quota_bytes,
-	                                       .quota_messages = account.quota_messages, .source = w->source });
-	return 0;
+static void to_account(const struct way *w, const struct resolved *found, bool aliased) {
+	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT, .address = found->address, .original = w->original, .aliased = aliased,
+	                                       .account = found->account_id, .quota_bytes = found->quota_bytes,
+	                                       .quota_messages = found->quota_messages, .source = w->source });
 }
 
 static int follow(const struct way *w, struct slice address, bool aliased, bool accounts_only, unsigned depth) {
@@ -102,7 +97,7 @@ static int follow(const struct way *w, struct slice address, bool aliased, bool 
 	int r = user_resolve(w->c, w->routes->mem, address, &how, &found);
 	if (r < 0) return r;
 	switch (r) {
-	case USER_ACCOUNT: return to_account(w, &found, aliased);
+	case USER_ACCOUNT: to_account(w, &found, aliased); return 0;
 	case USER_DISABLED: add_end(w->routes, nowhere(w, address, "5.2.1", S("Mailbox disabled"))); return 0;
 	case USER_UNKNOWN: add_end(w->routes, nowhere(w, address, "5.1.1", S("User unknown in virtual mailbox table"))); return 0;
 	case USER_BAD_ADDRESS: add_end(w->routes, nowhere(w, address, "5.1.3", S("Bad recipient address syntax"))); return 0;

@@ -49,6 +49,15 @@ int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct sli
 	return mailbox_read(s, mem, account, out);
 }
 
+int store_inbox(struct db_conn *c, int64_t account, struct box *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id FROM mailbox WHERE account_id = ? AND name = 'INBOX'");
+	db_bind_int(s, account);
+	int r = db_step(s);
+	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
+	*out = (struct box){ account, db_int(s, 0) };
+	return 0;
+}
+
 int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32_t special_use, struct mailbox *out) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name IS NOT NULL"

@@ -58,6 +58,7 @@ int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct 
 int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use);
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on); /* the name need not exist */
 int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out);
+int store_inbox(struct db_conn *c, int64_t account, struct box *out); /* only where it is: STORE_NO_MAILBOX */
 int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32_t special_use, struct mailbox *out);
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out);
 /* All mailboxes in the order of their names; nonexistent ones as well. Matching patterns is the caller's. */

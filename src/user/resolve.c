@@ -26,12 +26,14 @@ static size_t split_at(const struct resolve_params *params, struct slice local) 
 }
 
 static int find_account(struct search *s, struct slice address) {
-	AUTO_STMT struct db_stmt *q = db_sql(s->c, "SELECT id, disabled FROM account WHERE address = ?");
+	AUTO_STMT struct db_stmt *q = db_sql(s->c, "SELECT id, disabled, quota_bytes, quota_messages FROM account WHERE address = ?");
 	db_bind_text(q, address);
 	int r = db_step(q);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
 	s->out.account_id = db_int(q, 0);
 	s->out.address = address;
+	s->out.quota_bytes = (uint64_t)db_int(q, 2);
+	s->out.quota_messages = (uint64_t)db_int(q, 3);
 	return db_int(q, 1) != 0 ? USER_DISABLED : USER_ACCOUNT;
 }
 

@@ -65,6 +65,7 @@ struct resolve_params {
 };
 struct resolved {
 	int64_t account_id;     /* USER_ACCOUNT, USER_DISABLED */
+	uint64_t quota_bytes, quota_messages; /* of that account; 0: none of its own */
 	struct slice address;   /* the account or alias address that matched, stored form */
 	struct slice detail;    /* the extension behind the delimiter, as written; at == NULL: none */
 	char delimiter;         /* the one used, 0: none */
