@@ -226,6 +226,8 @@ def memory_holds(pid, needles):
             if not rights.startswith('rw') or '[v' in line:
                 continue
             at, end = (int(x, 16) for x in span.split('-'))
+            if end - at > 1 << 30:  # the shadow of a sanitizer
+                continue
             with contextlib.suppress(OSError, ValueError, OverflowError):
                 mem.seek(at)
                 data = mem.read(end - at)
