@@ -3,7 +3,7 @@
 #include "base/fail.h"
 #include "flow/ask.h"
 
-enum { MEMORY_LIMIT = 128 << 10 };
+enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
@@ -81,7 +81,7 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->auth_in_clear = !conf_bool(v, SET_smtpd_tls_auth_only);
 	p->helo_required = conf_bool(v, SET_smtpd_helo_required);
 	p->strict_pipelining = conf_bool(v, SET_smtpd_forbid_unauth_pipelining);
-	p->line_limit = (size_t)conf_number(v, SET_line_length_limit);
+	p->line_limit = (size_t)MIN_OF(conf_number(v, SET_line_length_limit), (int64_t)LINE_MOST);
 	p->size_limit = conf_size(v, SET_message_size_limit);
 	p->recipient_limit = number(v, SET_smtpd_recipient_limit);
 	p->soft_error_limit = number(v, SET_smtpd_soft_error_limit);

@@ -397,3 +397,29 @@ def test_imap_settings_after_a_reload(hosts):
     wait_until(refused, 10, 'the new limit')
     assert old.append('INBOX', None, None, text)[0] == 'OK'
     old.logout()
+
+
+# The ends of the ranges.
+
+def test_smallest_limits(hosts):
+    server = hosts(main='edge_worker_limit = 1\ncore_worker_limit = 1\nrelay_worker_limit = 1\nblob_inline_limit = 0\nline_length_limit = 200', accounts=[ANN])
+    for n in range(5):
+        server.send('a@b.test', ANN, message('a@b.test', ANN, f'small {n}', noise(200000 * (n == 3) + 100)))
+    server.send(ANN, ANN, message(ANN, ANN, 'small 5'), 'submission', ANN)
+    assert server.subjects(ANN) == [f'small {n}' for n in range(6)]
+    with server.dialogue() as d:
+        assert d.say('NOOP ' + 'x' * 300)[0] in (500, 421)
+
+
+def test_largest_limits(hosts):
+    most = 2147483647
+    server = hosts(main=f'line_length_limit = {most}\nsmtpd_recipient_limit = {most}\nsmtpd_hard_error_limit = {most}\nsmtpd_soft_error_limit = {most}\n'
+                        f'hopcount_limit = {most}\nrelay_worker_limit = {most}\nsmtpd_timeout = 1000d\nhistory_lifetime = 10000d\n'
+                        'edge_worker_limit = 4096\ncore_worker_limit = 4096\nmessage_size_limit = 0\ndefault_destination_recipient_limit = 0', accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        for size in (1000, 50000, 70000):
+            assert d.say('NOOP ' + 'x' * size)[0] in (0, 250, 500, 501, 421)
+    server.send('a@b.test', ANN, message('a@b.test', ANN, 'large'))
+    assert server.subjects(ANN) == ['large']
+    assert len(server.pids()) == 5 and 'ended' not in server.log()
