@@ -49,7 +49,8 @@ static void many_clients_are_forgotten(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time), cmocka_unit_test(events_within_a_time),
-		                            cmocka_unit_test(many_clients_are_forgotten) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time),
+					    cmocka_unit_test(events_within_a_time),
+					    cmocka_unit_test(many_clients_are_forgotten) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ struct admit {
 	struct intake intake;
 };
 
-/* The client's name: its PTR, if that name leads back to the address (as Postfix's reject_unknown_client_hostname wants it). */
+/* The client's name: its PTR, if that name leads back to the address (as Postfix's reject_unknown_client_hostname wants
+ * it). */
 static struct slice confirmed_name(struct admit *a) {
 	if (addr_is_loopback(&a->peer)) return S("localhost");
 	struct slice *names;
@@ -45,7 +46,8 @@ static struct slice confirmed_name(struct admit *a) {
 	for (size_t i = 0; i < MIN_OF(count, (size_t)4); i++) {
 		struct addr *addresses;
 		size_t n;
-		if (dns_addresses(a->params->dns, names[i], family, deadline, &a->mem, &addresses, &n, NULL) != DNS_OK) continue;
+		if (dns_addresses(a->params->dns, names[i], family, deadline, &a->mem, &addresses, &n, NULL) != DNS_OK)
+			continue;
 		for (size_t k = 0; k < n; k++)
 			if (addr_same_host(&addresses[k], &a->peer)) return arena_slice(&a->mem, names[i]);
 	}
@@ -100,8 +102,8 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	return smtp_reply(220, NULL, slice_of(a->params->banner));
 }
 
-enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password, struct arena *mem,
-                               struct account_answer *account) {
+enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
+			       struct arena *mem, struct account_answer *account) {
 	struct password_answer verdict;
 	struct password_ask ask = { .login = user, .password = password };
 	int r = ask_password(vault, &ask, mem, &verdict);
@@ -113,7 +115,8 @@ enum login_verdict login_check(struct link *core, struct link *vault, struct sli
 }
 
 /* Counts one more of a kind; true and a 450 when it is too many. */
-static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem, struct smtp_reply *reply) {
+static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem,
+		      struct smtp_reply *reply) {
 	if (a->unlimited || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind)) return false;
 	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too many %s from %s", what, a->ip);
 	return true;
@@ -128,7 +131,8 @@ static struct smtp_reply op_auth(void *owner, const struct smtp_login *ask, stru
 	case LOGIN_GRANTED:
 		*login = account.name;
 		return smtp_reply(235, "2.7.0", S("Authentication successful"));
-	case LOGIN_REFUSED: return smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password"));
+	case LOGIN_REFUSED:
+		return smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password"));
 	default: return smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment"));
 	}
 }
@@ -154,19 +158,24 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 }
 
 /* What is told to the client, or 250. */
-static struct smtp_reply judge_recipient(struct admit *a, struct slice address, struct slice domain, struct arena *mem) {
+static struct smtp_reply judge_recipient(struct admit *a, struct slice address, struct slice domain,
+					 struct arena *mem) {
 	if (known_has(a->params->known, address)) return smtp_reply(250, "2.1.5", S("Ok"));
 	uint64_t version = known_version(a->params->known);
 	struct route_answer route;
 	int r = ask_route(a->params->core, &(struct route_ask){ .address = address }, mem, &route);
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
-	if (r != ASK_OK) return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
+	if (r != ASK_OK)
+		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	switch (route.verdict) {
 	case ROUTE_LOCAL: known_add(a->params->known, address, version); return smtp_reply(250, "2.1.5", S("Ok"));
 	case ROUTE_UNKNOWN:
-		return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: Recipient address rejected: User unknown in virtual mailbox table", SLICE_ARG(address));
+		return smtp_reply_fmt(mem, 550, "5.1.1",
+				      "<%.*s>: Recipient address rejected: User unknown in virtual mailbox table",
+				      SLICE_ARG(address));
 	case ROUTE_DISABLED:
-		return smtp_reply_fmt(mem, 550, "5.2.1", "<%.*s>: Recipient address rejected: Mailbox disabled", SLICE_ARG(address));
+		return smtp_reply_fmt(mem, 550, "5.2.1", "<%.*s>: Recipient address rejected: Mailbox disabled",
+				      SLICE_ARG(address));
 	default: break;
 	}
 	if (may_relay(a) || domains_match(a->params->relay_domains, domain)) return smtp_reply(250, "2.1.5", S("Ok"));
@@ -179,8 +188,8 @@ static void announce(struct admit *a) {
 	const struct smtp_session *s = session_of(a);
 	if (s->login.len == 0) note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client));
 	else
-		note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client), F("sasl_method", s->mechanism),
-		     F("sasl_username", s->login));
+		note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client),
+		     F("sasl_method", s->mechanism), F("sasl_username", s->login));
 }
 
 static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
@@ -197,7 +206,8 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 		a->recipients = more;
 		a->room = room;
 	}
-	a->recipients[a->count++] = (struct accept_recipient){ address, arena_slice(&a->tx, rcpt->orcpt), rcpt->notify };
+	a->recipients[a->count++] =
+		(struct accept_recipient){ address, arena_slice(&a->tx, rcpt->orcpt), rcpt->notify };
 	announce(a);
 	return reply;
 }
@@ -206,13 +216,16 @@ static void add_received(struct admit *a, struct buf *out) {
 	const struct smtp_session *s = session_of(a);
 	struct slice helo = s->helo.len != 0 ? s->helo : S("unknown");
 	bool literal6 = addr_family(&a->peer) == AF_INET6;
-	buf_addf(out, "Received: from %.*s (%.*s [%s%s])\r\n", SLICE_ARG(helo), SLICE_ARG(a->name), literal6 ? "IPv6:" : "", a->ip);
+	buf_addf(out, "Received: from %.*s (%.*s [%s%s])\r\n", SLICE_ARG(helo), SLICE_ARG(a->name),
+		 literal6 ? "IPv6:" : "", a->ip);
 	if (s->tls != NULL) {
 		struct tls_info info;
 		tls_info(s->tls, &info);
-		buf_addf(out, "\t(using %s with cipher %s (%d/%d bits))\r\n", info.protocol, info.cipher, info.bits_used, info.bits_all);
+		buf_addf(out, "\t(using %s with cipher %s (%d/%d bits))\r\n", info.protocol, info.cipher,
+			 info.bits_used, info.bits_all);
 	}
-	if (s->login.len != 0 && a->params->show_login) buf_addf(out, "\t(Authenticated sender: %.*s)\r\n", SLICE_ARG(s->login));
+	if (s->login.len != 0 && a->params->show_login)
+		buf_addf(out, "\t(Authenticated sender: %.*s)\r\n", SLICE_ARG(s->login));
 	buf_addf(out, "\tby %s (%s) with %s id %s", a->params->host, a->params->mail_name, smtp_session_with(s), a->id);
 	if (a->count == 1) buf_addf(out, "\r\n\tfor <%.*s>", SLICE_ARG(a->recipients[0].address));
 	buf_add(out, S(";\r\n\t"));
@@ -251,14 +264,16 @@ static int complete_header(struct admit *a, struct summary *summary) {
 		int year, month, day;
 		days_split(now.utc / 86400, &year, &month, &day);
 		int s = (int)(now.utc % 86400);
-		buf_addf(&head, "Message-ID: <%04d%02d%02d%02d%02d%02d.%s@%s>\r\n", year, month, day, s / 3600, s / 60 % 60, s % 60, a->id, a->params->host);
+		buf_addf(&head, "Message-ID: <%04d%02d%02d%02d%02d%02d.%s@%s>\r\n", year, month, day, s / 3600,
+			 s / 60 % 60, s % 60, a->id, a->params->host);
 	}
 	if ((summary->flags & SUMMARY_HAS_DATE) == 0) {
 		buf_add(&head, S("Date: "));
 		date_add(&head, date_local(a->arrived_us / 1000000));
 		buf_add(&head, S("\r\n"));
 	}
-	if ((summary->flags & SUMMARY_HAS_FROM) == 0) buf_addf(&head, "From: %.*s\r\n", SLICE_ARG(a->sender.len != 0 ? a->sender : S("MAILER-DAEMON")));
+	if ((summary->flags & SUMMARY_HAS_FROM) == 0)
+		buf_addf(&head, "From: %.*s\r\n", SLICE_ARG(a->sender.len != 0 ? a->sender : S("MAILER-DAEMON")));
 	if (intake_again(&a->intake, buf_slice(&head)) < 0) return -1;
 	intake_summary(&a->intake, summary);
 	return 0;
@@ -274,17 +289,31 @@ static bool loops(const struct admit *a, const struct summary *summary, struct s
 	return false;
 }
 
-static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content, struct arena *mem) {
+static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
+				   struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	AUTO_BUF struct buf return_path = BUF(KIB(4));
 	summary_pack(&packed, summary);
 	add_return_path(a, &return_path);
 	struct accept_ask ask = {
-		.queue_id = slice_of(a->id), .sender = a->sender, .envid = a->envid, .ret = a->ret, .arrived_us = a->arrived_us,
-		.recipients = a->recipients, .recipients_count = a->count,
-		.head = buf_slice(&a->intake.head), .body = buf_slice(&a->intake.content), .spooled = a->intake.spooled,
-		.return_path = return_path.len, .summary = buf_slice(&packed), .message_id = summary->envelopes[0].message_id,
-		.client = a->client, .login = session_of(a)->login, .eight_bit = content->eight_bit, .utf8 = a->utf8, .session = a->session,
+		.queue_id = slice_of(a->id),
+		.sender = a->sender,
+		.envid = a->envid,
+		.ret = a->ret,
+		.arrived_us = a->arrived_us,
+		.recipients = a->recipients,
+		.recipients_count = a->count,
+		.head = buf_slice(&a->intake.head),
+		.body = buf_slice(&a->intake.content),
+		.spooled = a->intake.spooled,
+		.return_path = return_path.len,
+		.summary = buf_slice(&packed),
+		.message_id = summary->envelopes[0].message_id,
+		.client = a->client,
+		.login = session_of(a)->login,
+		.eight_bit = content->eight_bit,
+		.utf8 = a->utf8,
+		.session = a->session,
 	};
 	struct accept_answer answer;
 	int r = ask_accept(a->params->core, &ask, a->intake.spooled != 0 ? a->intake.spool : -1, mem, &answer);
@@ -293,7 +322,8 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	switch (answer.verdict) {
 	case ACCEPT_STORED: return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
-	case ACCEPT_REFUSED: return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+	case ACCEPT_REFUSED:
+		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
 	default: return smtp_reply_fmt(mem, 451, "4.3.0", "%.*s", SLICE_ARG(answer.text));
 	}
 }
@@ -303,14 +333,17 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 		return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	struct summary summary;
 	intake_summary(&a->intake, &summary);
-	if (a->intake.error != 0 || complete_header(a, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	if (a->intake.error != 0 || complete_header(a, &summary) < 0)
+		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
 	struct slice where;
-	if (loops(a, &summary, &where)) return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
+	if (loops(a, &summary, &where))
+		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
 	return hand_over(a, &summary, content, mem);
 }
 
-static void op_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem) {
+static void op_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
+			struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply reply = take_message(a, content, mem);
 	for (size_t i = 0; i < count; i++) replies[i] = reply; /* LMTP: all recipients share one commit */
@@ -339,8 +372,10 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply)) remember_refusal(a, n);
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT || n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session, of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
+			  n->event == SMTP_TOO_MANY_ERRORS;
+	log_line(smtp_note_level(n), a->params->service, a->session,
+		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {

@@ -6,8 +6,8 @@
 #include "flow/known.h"
 #include "net/dns.h"
 #include "smtp/server.h"
-/* Admission: what edge decides while a stranger, or a user of ours, speaks SMTP to it. The conversation itself is smtp's;
- * this answers its questions, takes the message in, and hands it to core. */
+/* Admission: what edge decides while a stranger, or a user of ours, speaks SMTP to it. The conversation itself is
+ * smtp's; this answers its questions, takes the message in, and hands it to core. */
 
 /* One listening service; constant while sessions use it. */
 struct admit_params {
@@ -33,8 +33,8 @@ struct admit_params {
 };
 
 struct admit;
-/* peer: the client; session: a number unique among live sessions, for the log. Looks the client's name up (may wait for DNS
- * some seconds). */
+/* peer: the client; session: a number unique among live sessions, for the log. Looks the client's name up (may wait for
+ * DNS some seconds). */
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) NONNULL_RESULT;
 void admit_attach(struct admit *a, const struct smtp_server *server); /* the session it serves; before its first step */
 void admit_free(struct admit **a);
@@ -42,5 +42,5 @@ extern const struct smtp_server_ops admit_ops; /* owner: a struct admit */
 
 /* A log-in of whatever protocol: asks vault for the password and core for the account. */
 enum login_verdict { LOGIN_GRANTED, LOGIN_REFUSED, LOGIN_LATER };
-enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password, struct arena *mem,
-                               struct account_answer *account);
+enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
+			       struct arena *mem, struct account_answer *account);

@@ -40,7 +40,9 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX); \
 	buf_room(&packed, usual_); /* one allocation, not one for each doubling */ \
 	name##_pack(&packed, ask); \
-	struct link_frame frame = { .kind = kind_, .body = buf_slice(&packed), .fds = { fd_ }, .fd_count = (fd_) >= 0 }; \
+	struct link_frame frame = { \
+		.kind = kind_, .body = buf_slice(&packed), .fds = { fd_ }, .fd_count = (fd_) >= 0 \
+	}; \
 	struct link_received got = { 0 }; \
 	int r = link_call(link_, &frame, &got, deadline_in(ms_)); \
 	mem_wipe(packed.at, packed.len <= 4096 ? packed.len : 0); \
@@ -58,11 +60,14 @@ int ask_account(struct link *core, const struct account_ask *ask, struct arena *
 	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS, USUAL)
 }
 
-int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem, struct accept_answer *answer) {
-	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS, ask->head.len + ask->body.len + ask->summary.len + USUAL)
+int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
+	       struct accept_answer *answer) {
+	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS,
+		 ask->head.len + ask->body.len + ask->summary.len + USUAL)
 }
 
-int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem, struct session_answer *answer) {
+int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,
+		struct session_answer *answer) {
 	ASK_BODY(core, ASK_SESSION, session_ask, session_answer, wire, QUICK_MS, USUAL)
 }
 
@@ -71,7 +76,8 @@ int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *
 	ASK_BODY(core, ASK_REFUSED, refused_ask, empty_answer, -1, QUICK_MS, USUAL)
 }
 
-int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem, struct password_answer *answer) {
+int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,
+		 struct password_answer *answer) {
 	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
 }
 

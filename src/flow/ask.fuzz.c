@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What another process of ours sends is not trusted either: any bytes must unpack into bounded structs, or say bad; and what
- * unpacks must pack again into something that unpacks alike. */
+/* What another process of ours sends is not trusted either: any bytes must unpack into bounded structs, or say bad; and
+ * what unpacks must pack again into something that unpacks alike. */
 #include "flow/ask.h"
 #include "flow/deliver.h"
 

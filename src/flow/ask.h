@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "net/link.h"
-/* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a plain
- * function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c, role/vault.c, role/relay.c).
+/* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a
+ * plain function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c,
+ * role/vault.c, role/relay.c).
  *
- * Text in an answer lives in the arena given. Results: ASK_OK; ASK_LATER, when the other process is not there, was restarted
- * meanwhile or took too long (whether it acted is then not known); below zero fail(). */
+ * Text in an answer lives in the arena given. Results: ASK_OK; ASK_LATER, when the other process is not there, was
+ * restarted meanwhile or took too long (whether it acted is then not known); below zero fail(). */
 enum ask_result { ASK_OK, ASK_LATER };
 
 enum ask_kind {
@@ -62,8 +63,9 @@ struct accept_recipient {
 };
 #define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
 WIRE_DECLARE(accept_recipient)
-/* A message at the door. The stored body is head, then either body or, for a large one, size bytes of the descriptor that
- * comes along. The first return_path bytes of head are the Return-Path line, which is not sent on to other servers. */
+/* A message at the door. The stored body is head, then either body or, for a large one, size bytes of the descriptor
+ * that comes along. The first return_path bytes of head are the Return-Path line, which is not sent on to other
+ * servers. */
 struct accept_ask {
 	struct slice queue_id, sender, envid;
 	uint32_t ret;
@@ -78,9 +80,10 @@ struct accept_ask {
 	uint64_t session;
 };
 #define ACCEPT_ASK_FIELDS(F) \
-	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) F(list, recipients, accept_recipient) \
-	F(text, head) F(text, body) F(u64, return_path) F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) \
-	F(text, login) F(bool_, eight_bit) F(bool_, utf8) F(u64, session)
+	F(text, queue_id) \
+	F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) F(list, recipients, accept_recipient) \
+		F(text, head) F(text, body) F(u64, return_path) F(u64, spooled) F(text, summary) F(text, message_id) \
+			F(text, client) F(text, login) F(bool_, eight_bit) F(bool_, utf8) F(u64, session)
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
 	uint32_t verdict;
@@ -88,7 +91,8 @@ struct accept_answer {
 };
 #define ACCEPT_ANSWER_FIELDS(F) F(u32, verdict) F(text, status) F(text, text)
 /* spool: the descriptor, or -1. */
-int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem, struct accept_answer *answer);
+int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
+	       struct accept_answer *answer);
 
 enum session_protocol { SESSION_IMAP };
 struct session_ask {
@@ -98,13 +102,15 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 };
-#define SESSION_ASK_FIELDS(F) F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
+#define SESSION_ASK_FIELDS(F) \
+	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
 struct session_answer {
 	bool open;
 };
 #define SESSION_ANSWER_FIELDS(F) F(bool_, open)
 /* wire: core's end of the socket pair; stays the caller's. */
-int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem, struct session_answer *answer);
+int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,
+		struct session_answer *answer);
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;
@@ -165,8 +171,9 @@ struct relay_ask {
 	size_t recipients_count;
 };
 #define RELAY_ASK_FIELDS(F) \
-	F(text, queue_id) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) \
-	F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
+	F(text, queue_id) \
+	F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) \
+		F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
 struct relay_outcome {
 	uint32_t fate;             /* enum smtp_fate */
 	struct slice status, text, diagnostic, host, relay, tls;
@@ -175,8 +182,9 @@ struct relay_outcome {
 	int64_t setup_us, send_us; /* delays c and d */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
-	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) F(bool_, dsn) \
-	F(u32, uses) F(i64, setup_us) F(i64, send_us)
+	F(u32, fate) \
+	F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) F(bool_, dsn) \
+		F(u32, uses) F(i64, setup_us) F(i64, send_us)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

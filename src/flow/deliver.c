@@ -52,16 +52,28 @@ static void plan_queue(struct delivery *d) {
 		const struct route_end *e = &d->routes.at[i];
 		if (e->kind != ROUTE_TO_HOP) continue;
 		const struct accept_recipient *from = &d->post.recipients[e->source];
-		list[n++] = (struct queue_recipient){ .address = e->address, .original = e->aliased ? e->original : SLICE_NONE, .orcpt = from->orcpt,
-			                              .hop = e->hop, .notify = from->notify };
+		list[n++] = (struct queue_recipient){ .address = e->address,
+						      .original = e->aliased ? e->original : SLICE_NONE,
+						      .orcpt = from->orcpt,
+						      .hop = e->hop,
+						      .notify = from->notify };
 	}
-	struct queue_extra extra = { .return_path = d->post.return_path, .eight_bit = d->post.eight_bit, .utf8 = d->post.utf8 };
+	struct queue_extra extra = { .return_path = d->post.return_path,
+				     .eight_bit = d->post.eight_bit,
+				     .utf8 = d->post.utf8 };
 	AUTO_BUF struct buf packed = BUF(64);
 	queue_extra_pack(&packed, &extra);
 	d->queued = (struct queue_message){
-		.id = d->post.queue_id, .sender = d->post.sender, .size = blob_draft_size(d->draft), .arrived_us = d->post.arrived_us,
-		.envid = d->post.envid, .ret = d->post.ret, .message_id = d->post.message_id, .extra = arena_slice(&d->mem, buf_slice(&packed)),
-		.recipients = list, .recipient_count = n,
+		.id = d->post.queue_id,
+		.sender = d->post.sender,
+		.size = blob_draft_size(d->draft),
+		.arrived_us = d->post.arrived_us,
+		.envid = d->post.envid,
+		.ret = d->post.ret,
+		.message_id = d->post.message_id,
+		.extra = arena_slice(&d->mem, buf_slice(&packed)),
+		.recipients = list,
+		.recipient_count = n,
 	};
 }
 
@@ -74,8 +86,8 @@ static void read_start(const struct blob_source *body, struct buf *out) {
 }
 
 /* The notice about all ends of one kind, if the sender wants it. */
-static int plan_notice(struct db *db, const struct deliver_params *params, struct delivery *d, enum route_kind about, enum return_kind kind,
-                       struct delivery **out) {
+static int plan_notice(struct db *db, const struct deliver_params *params, struct delivery *d, enum route_kind about,
+		       enum return_kind kind, struct delivery **out) {
 	struct returned_recipient *list = arena_array(&d->mem, d->routes.count, sizeof *list);
 	size_t n = 0;
 	for (size_t i = 0; i < d->routes.count; i++) {
@@ -83,8 +95,11 @@ static int plan_notice(struct db *db, const struct deliver_params *params, struc
 		const struct accept_recipient *from = &d->post.recipients[e->source];
 		if (e->kind != about || !return_wanted(from->notify, kind)) continue;
 		bool good = kind == RETURN_DELIVERED;
-		list[n++] = (struct returned_recipient){ .address = e->address, .original = e->original, .orcpt = from->orcpt,
-			                                 .status = good ? S("2.0.0") : e->status, .text = good ? S("delivered to mailbox") : e->text };
+		list[n++] = (struct returned_recipient){ .address = e->address,
+							 .original = e->original,
+							 .orcpt = from->orcpt,
+							 .status = good ? S("2.0.0") : e->status,
+							 .text = good ? S("delivered to mailbox") : e->text };
 	}
 	if (n == 0) return 0;
 	const struct blob_source *body = &d->post.body;
@@ -138,7 +153,8 @@ void delivery_done(struct delivery **dp) {
 }
 
 bool delivery_queued(const struct delivery *d) {
-	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) || (d->receipt != NULL && delivery_queued(d->receipt));
+	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) ||
+	       (d->receipt != NULL && delivery_queued(d->receipt));
 }
 
 struct route_end delivery_refusal(const struct delivery *d) {
@@ -150,8 +166,12 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 	int r = store_inbox(tx, e->account, &inbox);
 	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
 	if (r != 0) return r;
-	struct append a = { .box = inbox, .blob_id = d->blob, .size = blob_draft_size(d->draft), .received_us = d->post.arrived_us,
-		            .quota_bytes = e->quota_bytes, .quota_messages = e->quota_messages };
+	struct append a = { .box = inbox,
+			    .blob_id = d->blob,
+			    .size = blob_draft_size(d->draft),
+			    .received_us = d->post.arrived_us,
+			    .quota_bytes = e->quota_bytes,
+			    .quota_messages = e->quota_messages };
 	struct appended done;
 	r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
@@ -160,9 +180,17 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 }
 
 static int remember(struct db_conn *tx, const struct delivery *d, const struct route_end *e) {
-	static const enum history_kind kinds[] = { [ROUTE_TO_ACCOUNT] = HISTORY_DELIVERED, [ROUTE_TO_HOP] = HISTORY_ACCEPTED, [ROUTE_TO_NOWHERE] = HISTORY_BOUNCED };
-	struct history_row row = { .time_us = d->post.arrived_us, .queue_id = d->post.queue_id, .kind = kinds[e->kind], .sender = d->post.sender,
-		                   .recipient = e->address, .peer = d->post.client, .message_id = d->post.message_id, .status = S("2.0.0") };
+	static const enum history_kind kinds[] = { [ROUTE_TO_ACCOUNT] = HISTORY_DELIVERED,
+						   [ROUTE_TO_HOP] = HISTORY_ACCEPTED,
+						   [ROUTE_TO_NOWHERE] = HISTORY_BOUNCED };
+	struct history_row row = { .time_us = d->post.arrived_us,
+				   .queue_id = d->post.queue_id,
+				   .kind = kinds[e->kind],
+				   .sender = d->post.sender,
+				   .recipient = e->address,
+				   .peer = d->post.client,
+				   .message_id = d->post.message_id,
+				   .status = S("2.0.0") };
 	if (e->kind == ROUTE_TO_NOWHERE) {
 		row.status = e->status;
 		row.text = e->text;
@@ -199,8 +227,13 @@ static void log_recipient(const struct delivery *d, const char *id, const struct
 	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
 	bool stored = e->kind == ROUTE_TO_ACCOUNT;
 	struct log_field fields[] = {
-		FA("to", e->address), FA("orig_to", e->original), F("relay", stored ? S("virtual") : S("none")), F("delay", buf_slice(&delay)),
-		F("dsn", stored ? S("2.0.0") : e->status), F("status", stored ? S("sent") : S("bounced")), FPS(stored ? S("delivered to mailbox") : e->text),
+		FA("to", e->address),
+		FA("orig_to", e->original),
+		F("relay", stored ? S("virtual") : S("none")),
+		F("delay", buf_slice(&delay)),
+		F("dsn", stored ? S("2.0.0") : e->status),
+		F("status", stored ? S("sent") : S("bounced")),
+		FPS(stored ? S("delivered to mailbox") : e->text),
 	};
 	bool same = slice_same(e->address, e->original);
 	if (same) memmove(&fields[1], &fields[2], sizeof fields - 2 * sizeof fields[0]);
@@ -218,8 +251,9 @@ static void report_notice(const char *id, const char *what, struct delivery *not
 void delivery_report(struct delivery *d) {
 	AUTO_FREE char *id = slice_text(d->post.queue_id);
 	note(L_INFO, "cleanup", 0, id, NULL, F("message-id", slice_trim(d->post.message_id)));
-	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender), FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0),
-	     FN("nrcpt", d->routes.count), FP("queue active"));
+	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
+	     FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0), FN("nrcpt", d->routes.count),
+	     FP("queue active"));
 	for (size_t i = 0; i < d->routes.count; i++)
 		if (d->routes.at[i].kind != ROUTE_TO_HOP) log_recipient(d, id, &d->routes.at[i]);
 	report_notice(id, "sender non-delivery notification: ", d->bounce);
@@ -231,14 +265,26 @@ static int enter_one(struct db_conn *tx, void *arg) {
 	return delivery_enter(tx, arg);
 }
 
-bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd, struct arena *mem,
-                    struct accept_answer *answer) {
+bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd,
+		    struct arena *mem, struct accept_answer *answer) {
 	const struct slice parts[] = { ask->head, ask->body };
 	struct post post = {
-		.queue_id = ask->queue_id, .sender = ask->sender, .envid = ask->envid, .message_id = ask->message_id, .client = ask->client,
-		.login = ask->login, .ret = ask->ret, .arrived_us = ask->arrived_us, .recipients = ask->recipients, .count = ask->recipients_count,
-		.body = { .parts = parts, .part_count = 2, .fd = body_fd, .fd_size = ask->spooled }, .return_path = ask->return_path,
-		.summary = ask->summary, .eight_bit = ask->eight_bit, .utf8 = ask->utf8, .session = ask->session,
+		.queue_id = ask->queue_id,
+		.sender = ask->sender,
+		.envid = ask->envid,
+		.message_id = ask->message_id,
+		.client = ask->client,
+		.login = ask->login,
+		.ret = ask->ret,
+		.arrived_us = ask->arrived_us,
+		.recipients = ask->recipients,
+		.count = ask->recipients_count,
+		.body = { .parts = parts, .part_count = 2, .fd = body_fd, .fd_size = ask->spooled },
+		.return_path = ask->return_path,
+		.summary = ask->summary,
+		.eight_bit = ask->eight_bit,
+		.utf8 = ask->utf8,
+		.session = ask->session,
 	};
 	struct delivery *d = delivery_new();
 	int r = delivery_prepare(d, db, params, &post);
@@ -249,13 +295,15 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		delivery_report(d);
 	} else if (r == DELIVER_NO_RECIPIENT) {
 		struct route_end end = delivery_refusal(d);
-		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status), arena_slice(mem, end.text) };
+		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status),
+						  arena_slice(mem, end.text) };
 	} else if (r == DELIVER_OVER_QUOTA) {
 		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
 	} else {
 		bool full = db_cause() == DB_CAUSE_FULL;
 		say(L_ERROR, "cleanup", "%.*s: not accepted: %s", SLICE_ARG(ask->queue_id), fail_text());
-		*answer = (struct accept_answer){ full ? ACCEPT_DISK_FULL : ACCEPT_LATER, S("4.3.0"), S("Error: queue file write error") };
+		*answer = (struct accept_answer){ full ? ACCEPT_DISK_FULL : ACCEPT_LATER, S("4.3.0"),
+						  S("Error: queue file write error") };
 	}
 	delivery_done(&d);
 	return queued;

@@ -10,9 +10,8 @@
  *
  *	d = delivery_new();
  *	delivery_prepare(d, db, …);                  routes the recipients, compresses and syncs the body
- *	db_write(db, … delivery_enter(tx, d) …);     local mailboxes, queue, history: one transaction, alone or with others' rows
- *	delivery_report(d);                          log lines
- *	delivery_done(&d);
+ *	db_write(db, … delivery_enter(tx, d) …);     local mailboxes, queue, history: one transaction, alone or with
+ *others' rows delivery_report(d);                          log lines delivery_done(&d);
  *
  * Recipients that lead nowhere are answered with a bounce, which is entered in the same transaction. */
 struct deliver_params {
@@ -47,7 +46,8 @@ enum deliver_answer {
 	DELIVER_NO_RECIPIENT,   /* delivery_prepare: the only recipient leads nowhere: see delivery_refusal */
 };
 struct delivery *delivery_new(void) NONNULL_RESULT;
-struct arena *delivery_memory(struct delivery *d); /* lives as long as d: for what post points to and nobody else keeps */
+struct arena *
+delivery_memory(struct delivery *d); /* lives as long as d: for what post points to and nobody else keeps */
 int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post);
 int delivery_enter(struct db_conn *tx, struct delivery *d);
 void delivery_report(struct delivery *d);
@@ -56,7 +56,7 @@ bool delivery_queued(const struct delivery *d); /* there is something for the sc
 /* After DELIVER_NO_RECIPIENT. */
 struct route_end delivery_refusal(const struct delivery *d);
 
-/* The answering side of ASK_ACCEPT: all four steps. body_fd: the spool file, or -1. Text of the answer lives in mem. Returns
- * whether something was queued. */
-bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd, struct arena *mem,
-                    struct accept_answer *answer);
+/* The answering side of ASK_ACCEPT: all four steps. body_fd: the spool file, or -1. Text of the answer lives in mem.
+ * Returns whether something was queued. */
+bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd,
+		    struct arena *mem, struct accept_answer *answer);

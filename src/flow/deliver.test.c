@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From accept to rows, against a real database: who gets it, what is queued, what is returned, and what happens to a job. */
+/* From accept to rows, against a real database: who gets it, what is queued, what is returned, and what happens to a
+ * job. */
 #include "flow/settle.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -31,9 +32,10 @@ static int add_users(struct db_conn *tx, void *arg) {
 		if (r != 0) return r;
 	}
 	static const char *const aliases[][2] = {
-		{ "team@example.test", "ann@example.test" }, { "team@example.test", "bob@example.test" }, { "team@example.test", "far@other.test" },
-		{ "loop@example.test", "pool@example.test" }, { "pool@example.test", "loop@example.test" },
-		{ "dead@example.test", "nobody@example.test" }, { "carl@example.test", "carl@example.test" }, { "carl@example.test", "copy@other.test" },
+		{ "team@example.test", "ann@example.test" },  { "team@example.test", "bob@example.test" },
+		{ "team@example.test", "far@other.test" },    { "loop@example.test", "pool@example.test" },
+		{ "pool@example.test", "loop@example.test" }, { "dead@example.test", "nobody@example.test" },
+		{ "carl@example.test", "carl@example.test" }, { "carl@example.test", "copy@other.test" },
 	};
 	for (size_t i = 0; i < LEN(aliases); i++) {
 		int r = user_alias_add(tx, slice_of(aliases[i][0]), slice_of(aliases[i][1]));
@@ -45,13 +47,18 @@ static int add_users(struct db_conn *tx, void *arg) {
 static int set_up(void **state) {
 	(void)state;
 	char dir[] = "/tmp/hato-flow-XXXXXX";
-	struct queue_params q = { .minimal_backoff = 300, .maximal_backoff = 4000, .lifetime = 432000, .bounce_lifetime = 432000 };
+	struct queue_params q = {
+		.minimal_backoff = 300, .maximal_backoff = 4000, .lifetime = 432000, .bounce_lifetime = 432000
+	};
 	log_open(&(struct log_target){ .fd = open("/dev/null", O_WRONLY), .name = "test", .host = "h" });
 	assert_non_null(mkdtemp(dir));
 	assert_int_equal(db_open(dir, NULL, &db), 0);
 	queue = queue_open(db, &q);
-	route = (struct route_params){ .resolve = { .delimiters = S("+") }, .destinations = &destinations, .host = S("mail.example.test") };
-	settings.deliver = (struct deliver_params){ .route = &route, .origin = S("mail.example.test"), .bounce_size = 50000 };
+	route = (struct route_params){ .resolve = { .delimiters = S("+") },
+				       .destinations = &destinations,
+				       .host = S("mail.example.test") };
+	settings.deliver =
+		(struct deliver_params){ .route = &route, .origin = S("mail.example.test"), .bounce_size = 50000 };
 	settings.send = (struct send_params){ .lifetime_s = 432000 };
 	return db_write(db, add_users, NULL);
 }
@@ -94,9 +101,16 @@ static struct slice accept_from(const char *sender, const char *const *to, size_
 	queue_id_make(id);
 	struct accept_recipient list[8] = { 0 };
 	for (size_t i = 0; i < n; i++) list[i].address = slice_of(to[i]);
-	struct accept_ask ask = { .queue_id = arena_slice(&mem, slice_of(id)), .sender = slice_of(sender), .arrived_us = wall_us(), .recipients = list,
-		                  .recipients_count = n, .head = S("Return-Path: <x>\r\nReceived: y\r\n"), .body = S("Subject: hi\r\n\r\nhello\r\n"),
-		                  .return_path = 18, .summary = S("s"), .client = S("c[1.2.3.4]") };
+	struct accept_ask ask = { .queue_id = arena_slice(&mem, slice_of(id)),
+				  .sender = slice_of(sender),
+				  .arrived_us = wall_us(),
+				  .recipients = list,
+				  .recipients_count = n,
+				  .head = S("Return-Path: <x>\r\nReceived: y\r\n"),
+				  .body = S("Subject: hi\r\n\r\nhello\r\n"),
+				  .return_path = 18,
+				  .summary = S("s"),
+				  .client = S("c[1.2.3.4]") };
 	struct accept_answer answer;
 	deliver_accept(db, &settings.deliver, &ask, -1, &mem, &answer);
 	assert_int_equal(answer.verdict, want);
@@ -110,7 +124,8 @@ static void to_accounts_here(void **state) {
 	accept_from("x@else.test", to, 3, ACCEPT_STORED);
 	assert_int_equal(inbox_count("ann@example.test"), ann + 1); /* twice named, once delivered */
 	assert_int_equal(inbox_count("bob@example.test"), bob + 1);
-	assert_true(slice_starts(last_text("ann@example.test"), S("Return-Path: <x>\r\nReceived: y\r\nSubject: hi\r\n")));
+	assert_true(
+		slice_starts(last_text("ann@example.test"), S("Return-Path: <x>\r\nReceived: y\r\nSubject: hi\r\n")));
 }
 
 static void through_aliases(void **state) {
@@ -143,9 +158,17 @@ static void leads_nowhere(void **state) {
 	assert_int_equal(inbox_count("bob@example.test"), bob + 1);
 	assert_int_equal(inbox_count("ann@example.test"), ann + 1);
 	struct slice bounce = last_text("ann@example.test");
-	static const char *const must_hold[] = { "Return-Path: <>", "From: Mail Delivery System <MAILER-DAEMON@mail.example.test>", "To: ann@example.test",
-		"Subject: Undelivered Mail Returned to Sender", "Auto-Submitted: auto-replied", "multipart/report; report-type=delivery-status",
-		"Final-Recipient: rfc822; nobody@example.test", "Action: failed", "Status: 5.1.1", "Reporting-MTA: dns; mail.example.test", "Subject: hi" };
+	static const char *const must_hold[] = { "Return-Path: <>",
+						 "From: Mail Delivery System <MAILER-DAEMON@mail.example.test>",
+						 "To: ann@example.test",
+						 "Subject: Undelivered Mail Returned to Sender",
+						 "Auto-Submitted: auto-replied",
+						 "multipart/report; report-type=delivery-status",
+						 "Final-Recipient: rfc822; nobody@example.test",
+						 "Action: failed",
+						 "Status: 5.1.1",
+						 "Reporting-MTA: dns; mail.example.test",
+						 "Subject: hi" };
 	for (size_t i = 0; i < LEN(must_hold); i++) {
 		bool there = slice_search(bounce, slice_of(must_hold[i])) < bounce.len;
 		if (!there) print_error("no \"%s\" in:\n%.*s", must_hold[i], SLICE_ARG(bounce));
@@ -187,7 +210,11 @@ static void outcomes(void **state) {
 	assert_int_equal(job->message.recipient_count, 3);
 	struct relay_outcome o[3] = {
 		{ .fate = SMTP_DELIVERED, .status = S("2.0.0"), .text = S("250 ok"), .relay = S("mx[1]:25") },
-		{ .fate = SMTP_NEVER, .status = S("5.1.1"), .text = S("host mx said: 550 no such user"), .diagnostic = S("550 5.1.1 no such user"), .host = S("mx.far.test") },
+		{ .fate = SMTP_NEVER,
+		  .status = S("5.1.1"),
+		  .text = S("host mx said: 550 no such user"),
+		  .diagnostic = S("550 5.1.1 no such user"),
+		  .host = S("mx.far.test") },
 		{ .fate = SMTP_LATER, .status = S("4.2.1"), .text = S("try again") },
 	};
 	assert_int_equal(settle_job(db, queue, &settings, job, o, wall_us()), 0);
@@ -197,11 +224,12 @@ static void outcomes(void **state) {
 	struct slice bounce = last_text("ann@example.test");
 	assert_true(slice_search(bounce, S("Diagnostic-Code: smtp; 550 5.1.1 no such user")) < bounce.len);
 	assert_true(slice_search(bounce, S("Remote-MTA: dns; mx.far.test")) < bounce.len);
-	assert_int_equal(slice_search(bounce, S("Return-Path: <x>")), bounce.len); /* the original comes back without our own mark */
+	assert_int_equal(slice_search(bounce, S("Return-Path: <x>")),
+			 bounce.len); /* the original comes back without our own mark */
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(to_accounts_here), cmocka_unit_test(through_aliases), cmocka_unit_test(leads_nowhere),
-		                            cmocka_unit_test(outcomes) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(to_accounts_here), cmocka_unit_test(through_aliases),
+					    cmocka_unit_test(leads_nowhere), cmocka_unit_test(outcomes) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

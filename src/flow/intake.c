@@ -6,7 +6,9 @@
 enum { NAME_MAX_LENGTH = 32, PIECE = 65536, FIRST_ROOM = 8192 };
 
 void intake_begin(struct intake *in, const char *spool_dir, size_t memory_limit) {
-	*in = (struct intake){ .spool_dir = spool_dir, .memory_limit = memory_limit, .spool = -1, .in_header = true, .line_start = true };
+	*in = (struct intake){
+		.spool_dir = spool_dir, .memory_limit = memory_limit, .spool = -1, .in_header = true, .line_start = true
+	};
 	in->head = BUF(KIB(64));
 	in->content = BUF(memory_limit);
 	in->name = BUF(NAME_MAX_LENGTH);

@@ -2,8 +2,9 @@
 #pragma once
 #include "base/buf.h"
 #include "mime/summary.h"
-/* Intake: a message while it comes in. Its bytes go once through the header filter, the summary and into memory, or, when
- * they are many, into an unlinked spool file. What is stored is `head` (trace fields of ours) and then the content. */
+/* Intake: a message while it comes in. Its bytes go once through the header filter, the summary and into memory, or,
+ * when they are many, into an unlinked spool file. What is stored is `head` (trace fields of ours) and then the
+ * content. */
 struct intake {
 	const char *spool_dir;
 	size_t memory_limit;   /* larger contents go to the spool file */
@@ -20,8 +21,8 @@ struct intake {
 void intake_begin(struct intake *in, const char *spool_dir, size_t memory_limit);
 void intake_done(struct intake *in); /* takes a zeroed or finished one */
 void intake_head(struct intake *in, struct slice head);
-/* CRLF text, cut anywhere. Header fields that only tell on others are dropped: Bcc, Resent-Bcc, Return-Path, Content-Length (as
- * Postfix's message_drop_headers). */
+/* CRLF text, cut anywhere. Header fields that only tell on others are dropped: Bcc, Resent-Bcc, Return-Path,
+ * Content-Length (as Postfix's message_drop_headers). */
 void intake_bytes(struct intake *in, struct slice bytes);
 /* The summary of head and content; valid until intake_done or intake_again. */
 void intake_summary(struct intake *in, struct summary *out);

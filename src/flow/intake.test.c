@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever the pieces, the same is stored; fields that tell on others are gone; large contents lie in the spool file. */
+/* Whatever the pieces, the same is stored; fields that tell on others are gone; large contents lie in the spool file.
+ */
 #include "flow/intake.h"
 #include "base/fail.h"
 
@@ -19,16 +20,19 @@ static struct slice stored(struct intake *in, struct buf *out) {
 	return buf_slice(out);
 }
 
-static const struct { const char *in, *out; } cases[] = {
+static const struct { const char *in, *out;
+} cases[] = {
 	{ "Subject: x\r\n\r\nbody\r\n", "Subject: x\r\n\r\nbody\r\n" },
-	{ "To: a\r\nBcc: hidden@x,\r\n other@y\r\nSubject: x\r\n\r\nBcc: stays\r\n", "To: a\r\nSubject: x\r\n\r\nBcc: stays\r\n" },
+	{ "To: a\r\nBcc: hidden@x,\r\n other@y\r\nSubject: x\r\n\r\nBcc: stays\r\n",
+	  "To: a\r\nSubject: x\r\n\r\nBcc: stays\r\n" },
 	{ "Return-Path: <forged@x>\r\nFrom: a\r\n\r\n", "From: a\r\n\r\n" },
 	{ "BCC : x\r\nContent-Length: 5\r\nResent-Bcc: y\r\n\r\nz", "\r\nz" },
 	{ "Bcc", "" },
 	{ "Bcca: x\r\n", "Bcca: x\r\n" },
 	{ "\r\nno header\r\n", "\r\nno header\r\n" },
 	{ " folded first line\r\nTo: x\r\n\r\n", " folded first line\r\nTo: x\r\n\r\n" },
-	{ "A-very-long-field-name-that-never-ends-and-goes-on: x\r\n\r\n", "A-very-long-field-name-that-never-ends-and-goes-on: x\r\n\r\n" },
+	{ "A-very-long-field-name-that-never-ends-and-goes-on: x\r\n\r\n",
+	  "A-very-long-field-name-that-never-ends-and-goes-on: x\r\n\r\n" },
 	{ "", "" },
 };
 
@@ -55,7 +59,8 @@ static void filtering(void **state) {
 				struct slice got = stored(&in, &out);
 				assert_true(slice_starts(got, S("Received: by us\r\n")));
 				struct slice want = slice_of(cases[i].out), rest = slice_skip(got, 17);
-				if (!slice_eq(rest, want)) print_error("case %zu step %zu: %.*s\n", i, step, SLICE_ARG(rest));
+				if (!slice_eq(rest, want))
+					print_error("case %zu step %zu: %.*s\n", i, step, SLICE_ARG(rest));
 				assert_true(slice_eq(rest, want));
 				assert_int_equal(s.size, got.len);
 				assert_int_equal(intake_size(&in), got.len);
@@ -74,7 +79,8 @@ static void another_head(void **state) {
 		take(&in, "Subject: x\r\n\r\nsome text\r\n", 7, limit);
 		intake_summary(&in, &s);
 		assert_int_equal(s.flags & SUMMARY_HAS_DATE, 0);
-		assert_int_equal(intake_again(&in, S("Received: by us\r\nDate: Sun, 22 Nov 2026 04:31:39 +0000\r\n")), 0);
+		assert_int_equal(intake_again(&in, S("Received: by us\r\nDate: Sun, 22 Nov 2026 04:31:39 +0000\r\n")),
+				 0);
 		intake_summary(&in, &s);
 		assert_true((s.flags & SUMMARY_HAS_DATE) != 0);
 		assert_int_equal(s.size, intake_size(&in));
@@ -94,6 +100,7 @@ static void unwritable_spool(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(filtering), cmocka_unit_test(another_head), cmocka_unit_test(unwritable_spool) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(filtering), cmocka_unit_test(another_head),
+					    cmocka_unit_test(unwritable_spool) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

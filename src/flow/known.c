@@ -39,7 +39,8 @@ bool known_has(struct known *k, struct slice address) {
 	uint64_t hash = hash_bytes(address);
 	const struct known_place *p = &k->places[hash % PLACES];
 	pthread_mutex_lock(&k->lock);
-	bool has = p->hash == hash && p->version == *k->version && p->until > clock_ms() && slice_eq(slice_from(p->address, p->len), address);
+	bool has = p->hash == hash && p->version == *k->version && p->until > clock_ms() &&
+		   slice_eq(slice_from(p->address, p->len), address);
 	pthread_mutex_unlock(&k->lock);
 	return has;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words are for a person who has never heard of SMTP; the delivery-status part is for machines; the other server's own
- * answer is quoted in full, since nobody can act on "could not be delivered". */
+/* The words are for a person who has never heard of SMTP; the delivery-status part is for machines; the other server's
+ * own answer is quoted in full, since nobody can act on "could not be delivered". */
 #include "flow/return.h"
 #include "base/log.h"
 #include "flow/id.h"
@@ -44,7 +44,8 @@ static void words(struct buf *text, const struct deliver_params *params, const s
 	for (size_t i = 0; i < what->count; i++) {
 		const struct returned_recipient *r = &what->recipients[i];
 		buf_addf(text, "<%.*s>", SLICE_ARG(r->address));
-		if (r->original.len != 0 && !slice_same(r->original, r->address)) buf_addf(text, " (expanded from <%.*s>)", SLICE_ARG(r->original));
+		if (r->original.len != 0 && !slice_same(r->original, r->address))
+			buf_addf(text, " (expanded from <%.*s>)", SLICE_ARG(r->original));
 		buf_addf(text, ": %.*s\n\n", SLICE_ARG(r->text));
 	}
 }
@@ -98,7 +99,8 @@ static struct slice header_of(struct slice message) {
 	return end < message.len ? slice_head(message, end + 2) : message;
 }
 
-void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what, struct slice id) {
+void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what,
+		    struct slice id) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	struct slice local = what->sender, domain = SLICE_NONE;
 	size_t at = slice_find_last(local, '@');
@@ -131,7 +133,8 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	multipart_end(out, &parts);
 }
 
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct delivery **out) {
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+		   struct delivery **out) {
 	if (what->sender.len == 0 || what->count == 0) return 0;
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
@@ -153,9 +156,15 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 	*body = arena_slice(mem, buf_slice(&message));
 	*to = (struct accept_recipient){ .address = arena_slice(mem, what->sender), .notify = NOTIFY_NEVER };
 	struct post post = {
-		.queue_id = arena_slice(mem, slice_of(id)), .arrived_us = wall_us(), .recipients = to, .count = 1,
-		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(params->route->host)), .client = S("bounce"),
-		.body = { .parts = body, .part_count = 1, .fd = -1 }, .return_path = return_path, .summary = arena_slice(mem, buf_slice(&packed)),
+		.queue_id = arena_slice(mem, slice_of(id)),
+		.arrived_us = wall_us(),
+		.recipients = to,
+		.count = 1,
+		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(params->route->host)),
+		.client = S("bounce"),
+		.body = { .parts = body, .part_count = 1, .fd = -1 },
+		.return_path = return_path,
+		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
 	int r = delivery_prepare(d, db, params, &post);
 	if (r == 0) {
@@ -163,7 +172,8 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		return 0;
 	}
 	if (r == DELIVER_NO_RECIPIENT)
-		say(L_WARN, "bounce", "%.*s: the sender <%.*s> does not exist: its notice is dropped", SLICE_ARG(what->queue_id), SLICE_ARG(what->sender));
+		say(L_WARN, "bounce", "%.*s: the sender <%.*s> does not exist: its notice is dropped",
+		    SLICE_ARG(what->queue_id), SLICE_ARG(what->sender));
 	delivery_done(&d);
 	return r < 0 ? r : 0;
 }

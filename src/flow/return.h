@@ -2,7 +2,12 @@
 #pragma once
 #include "flow/deliver.h"
 /* Returns: notices to the sender about what became of a message, as RFC 3464 multipart/report from the null sender. */
-enum return_kind { RETURN_FAILURE, RETURN_DELAY, RETURN_RELAYED, RETURN_DELIVERED }; /* the last two only where NOTIFY asks */
+enum return_kind {
+	RETURN_FAILURE,
+	RETURN_DELAY,
+	RETURN_RELAYED,
+	RETURN_DELIVERED
+}; /* the last two only where NOTIFY asks */
 
 /* Does a recipient's NOTIFY (RFC 3461 §4.1; 0: not said) ask for a notice of this kind? */
 bool return_wanted(uint32_t notify, enum return_kind kind);
@@ -24,6 +29,7 @@ struct returned {
 };
 /* Prepares the notice's delivery to the sender; delivery_enter it in the transaction that settles the recipients.
  * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). */
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct delivery **out);
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+		   struct delivery **out);
 /* The notice itself, for tests: headers and body. */
 void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what, struct slice id);

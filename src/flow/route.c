@@ -18,7 +18,8 @@ static bool known(const struct routes *r, const struct route_end *end) {
 	for (size_t i = 0; i < r->count; i++) {
 		const struct route_end *e = &r->at[i];
 		if (e->kind != end->kind) continue;
-		if (e->kind == ROUTE_TO_ACCOUNT ? e->account == end->account : slice_same(e->address, end->address)) return true;
+		if (e->kind == ROUTE_TO_ACCOUNT ? e->account == end->account : slice_same(e->address, end->address))
+			return true;
 	}
 	return false;
 }
@@ -46,9 +47,10 @@ static int first_domain(void *ctx, struct slice domain) {
 	return 1; /* one is enough */
 }
 
-/* postmaster of this host itself must be reachable (RFC 5321 §4.5.1): it is the postmaster of a domain we have accounts in. Gives that address,
- * or nothing. */
-static int own_postmaster(struct db_conn *c, const struct route_params *p, struct slice address, struct arena *mem, struct slice *out) {
+/* postmaster of this host itself must be reachable (RFC 5321 §4.5.1): it is the postmaster of a domain we have accounts
+ * in. Gives that address, or nothing. */
+static int own_postmaster(struct db_conn *c, const struct route_params *p, struct slice address, struct arena *mem,
+			  struct slice *out) {
 	size_t at = slice_find_last(address, '@');
 	struct slice local = slice_head(address, at);
 	*out = SLICE_NONE;
@@ -69,8 +71,12 @@ struct way { /* what stays the same while one address is followed */
 };
 
 static struct route_end nowhere(const struct way *w, struct slice address, const char *status, struct slice text) {
-	return (struct route_end){ .kind = ROUTE_TO_NOWHERE, .address = address, .original = w->original, .source = w->source,
-		                   .status = slice_of(status), .text = text };
+	return (struct route_end){ .kind = ROUTE_TO_NOWHERE,
+				   .address = address,
+				   .original = w->original,
+				   .source = w->source,
+				   .status = slice_of(status),
+				   .text = text };
 }
 
 static void elsewhere(const struct way *w, struct slice address, bool aliased) {
@@ -80,14 +86,23 @@ static void elsewhere(const struct way *w, struct slice address, bool aliased) {
 		return;
 	}
 	struct slice hop = w->params->relayhost.len != 0 ? w->params->relayhost : arena_lower(w->routes->mem, domain);
-	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = address, .original = w->original, .aliased = aliased,
-	                                       .hop = hop, .source = w->source });
+	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_HOP,
+					       .address = address,
+					       .original = w->original,
+					       .aliased = aliased,
+					       .hop = hop,
+					       .source = w->source });
 }
 
 static void to_account(const struct way *w, const struct resolved *found, bool aliased) {
-	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT, .address = found->address, .original = w->original, .aliased = aliased,
-	                                       .account = found->account_id, .quota_bytes = found->quota_bytes,
-	                                       .quota_messages = found->quota_messages, .source = w->source });
+	add_end(w->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT,
+					       .address = found->address,
+					       .original = w->original,
+					       .aliased = aliased,
+					       .account = found->account_id,
+					       .quota_bytes = found->quota_bytes,
+					       .quota_messages = found->quota_messages,
+					       .source = w->source });
 }
 
 static int follow(const struct way *w, struct slice address, bool aliased, bool accounts_only, unsigned depth) {
@@ -99,8 +114,12 @@ static int follow(const struct way *w, struct slice address, bool aliased, bool 
 	switch (r) {
 	case USER_ACCOUNT: to_account(w, &found, aliased); return 0;
 	case USER_DISABLED: add_end(w->routes, nowhere(w, address, "5.2.1", S("Mailbox disabled"))); return 0;
-	case USER_UNKNOWN: add_end(w->routes, nowhere(w, address, "5.1.1", S("User unknown in virtual mailbox table"))); return 0;
-	case USER_BAD_ADDRESS: add_end(w->routes, nowhere(w, address, "5.1.3", S("Bad recipient address syntax"))); return 0;
+	case USER_UNKNOWN:
+		add_end(w->routes, nowhere(w, address, "5.1.1", S("User unknown in virtual mailbox table")));
+		return 0;
+	case USER_BAD_ADDRESS:
+		add_end(w->routes, nowhere(w, address, "5.1.3", S("Bad recipient address syntax")));
+		return 0;
 	case USER_ALIAS: break;
 	default: {
 		struct slice postmaster;
@@ -123,7 +142,8 @@ static int follow(const struct way *w, struct slice address, bool aliased, bool 
 	return 0;
 }
 
-int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address, size_t source) {
+int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address,
+	      size_t source) {
 	struct way w = { .routes = routes, .c = c, .params = params, .original = address, .source = source };
 	return follow(&w, address, false, false, 0);
 }

@@ -29,8 +29,9 @@ struct routes {
 	size_t count, room;
 	struct arena *mem;        /* set by the caller; ends and their text live there */
 };
-/* Adds the ends of one address. An end that is there already (same account, or same address elsewhere) is not added again. <0: the
- * database failed. */
-int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address, size_t source);
+/* Adds the ends of one address. An end that is there already (same account, or same address elsewhere) is not added
+ * again. <0: the database failed. */
+int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address,
+	      size_t source);
 /* Only the first step, as the door needs it: enum route_verdict of flow/ask.h, or <0. */
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem);

@@ -81,7 +81,8 @@ static void hop_started(struct sender *s, struct slice hop, const struct send_pa
 static void hop_ended(struct sender *s, struct slice hop, const struct send_params *params, bool reached) {
 	pthread_mutex_lock(&s->lock);
 	struct hop_state *h = hop_of(s, hop, params->first_concurrency);
-	h->window = reached ? MIN_OF(h->window + 1, MAX_OF(params->concurrency_limit, (size_t)1)) : MAX_OF(h->window / 2, (size_t)1);
+	h->window = reached ? MIN_OF(h->window + 1, MAX_OF(params->concurrency_limit, (size_t)1))
+			    : MAX_OF(h->window / 2, (size_t)1);
 	s->under_way--;
 	if (--h->under_way == 0) {
 		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work */
@@ -139,7 +140,10 @@ static void fail_all(struct shipment *sh, struct relay_answer *answer, const cha
 	size_t n = sh->job->message.recipient_count;
 	*answer = (struct relay_answer){ arena_array(&sh->mem, n, sizeof(struct relay_outcome)), n };
 	for (size_t i = 0; i < n; i++)
-		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER, .status = S("4.3.0"), .text = arena_slice(&sh->mem, slice_of(text)), .relay = S("none") };
+		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER,
+							      .status = S("4.3.0"),
+							      .text = arena_slice(&sh->mem, slice_of(text)),
+							      .relay = S("none") };
 }
 
 static bool reached_server(const struct relay_answer *a) {
@@ -152,7 +156,8 @@ static void settle(struct shipment *sh, struct relay_answer *answer) {
 	struct sender *s = sh->sender;
 	bool reached = reached_server(answer);
 	if (settle_job(s->db, s->queue, sh->settings, sh->job, answer->outcomes, sh->started_us) < 0)
-		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)", SLICE_ARG(sh->job->message.id), fail_text());
+		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)",
+		    SLICE_ARG(sh->job->message.id), fail_text());
 	shipment_end(sh, reached);
 }
 
@@ -195,9 +200,18 @@ static int ship(struct shipment *sh) {
 			buf_addf(&head, "Delivered-To: %.*s\r\n", SLICE_ARG(r->original));
 	}
 	struct relay_ask ask = {
-		.queue_id = m->id, .hop = sh->job->hop, .sender = m->sender, .envid = m->envid, .head = buf_slice(&head), .ret = m->ret,
-		.eight_bit = extra.eight_bit, .utf8 = extra.utf8, .offset = extra.return_path, .size = m->size - extra.return_path,
-		.recipients = to, .recipients_count = m->recipient_count,
+		.queue_id = m->id,
+		.hop = sh->job->hop,
+		.sender = m->sender,
+		.envid = m->envid,
+		.head = buf_slice(&head),
+		.ret = m->ret,
+		.eight_bit = extra.eight_bit,
+		.utf8 = extra.utf8,
+		.offset = extra.return_path,
+		.size = m->size - extra.return_path,
+		.recipients = to,
+		.recipients_count = m->recipient_count,
 	};
 	sh->channel = channel_for(sh->sender, sh->job->hop);
 	if (sh->channel < 0) return -1;
@@ -238,7 +252,9 @@ static void shipment_step(struct task *t, enum wake why) {
 
 static void start_shipment(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
 	struct shipment *sh = mem_get(sizeof *sh);
-	*sh = (struct shipment){ .task.step = shipment_step, .sender = s, .job = job, .channel = -1, .started_us = wall_us() };
+	*sh = (struct shipment){
+		.task.step = shipment_step, .sender = s, .job = job, .channel = -1, .started_us = wall_us()
+	};
 	sh->settings = settings;
 	generation_hold(&settings->generation);
 	hop_started(s, job->hop, &settings->send);
@@ -250,12 +266,16 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 	struct window_question question = { s, &settings->send };
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
-		size_t room = settings->send.process_limit > s->under_way ? settings->send.process_limit - s->under_way : 0;
+		size_t room =
+			settings->send.process_limit > s->under_way ? settings->send.process_limit - s->under_way : 0;
 		pthread_mutex_unlock(&s->lock);
 		if (room == 0) return NEVER; /* the next job that ends wakes us */
 		struct queue_job *jobs[JOBS_AT_ONCE];
-		struct queue_limits limits = { .jobs = MIN_OF(room, (size_t)JOBS_AT_ONCE), .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
-			                       .jobs_per_hop = settings->send.concurrency_limit, .per_hop = window_of, .ctx = &question };
+		struct queue_limits limits = { .jobs = MIN_OF(room, (size_t)JOBS_AT_ONCE),
+					       .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
+					       .jobs_per_hop = settings->send.concurrency_limit,
+					       .per_hop = window_of,
+					       .ctx = &question };
 		int64_t now = wall_us(), next = NEVER;
 		int n = queue_due(s->queue, now, &limits, jobs, &next);
 		if (n < 0) {
@@ -281,9 +301,12 @@ static void sender_step(struct task *t, enum wake why) {
 	task_park(t, 0, 0, next);
 }
 
-struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay, struct current *settings) {
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay,
+			    struct current *settings) {
 	struct sender *s = mem_get(sizeof *s);
-	*s = (struct sender){ .task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = relay, .settings = settings };
+	*s = (struct sender){
+		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = relay, .settings = settings
+	};
 	pthread_mutex_init(&s->lock, NULL);
 	pool_add(pool, &s->task, -1, -1);
 	s->self = task_name(&s->task);

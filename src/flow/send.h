@@ -4,17 +4,19 @@
 #include "flow/deliver.h"
 #include "net/pool.h"
 /* Sending: the queue's due recipients go to the relay process, job by job, and what it answers is recorded: delivered,
- * tried again later, or returned to the sender. A job under way is a parked task on a channel to relay: it holds no thread.
+ * tried again later, or returned to the sender. A job under way is a parked task on a channel to relay: it holds no
+ * thread.
  *
- * Each destination opens slowly: initial_destination_concurrency jobs at once, one more for each that gets through, half
- * as many after one that did not reach a server, up to default_destination_concurrency_limit. */
+ * Each destination opens slowly: initial_destination_concurrency jobs at once, one more for each that gets through,
+ * half as many after one that did not reach a server, up to default_destination_concurrency_limit. */
 struct send_params {
 	size_t process_limit;     /* default_process_limit: jobs under way in all */
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
 	int64_t lifetime_s, bounce_lifetime_s; /* for the words of delay notices */
 };
-/* What core's part of flow needs; swapped by a reload. The generation is at the start, so that holding one is holding the other. */
+/* What core's part of flow needs; swapped by a reload. The generation is at the start, so that holding one is holding
+ * the other. */
 struct flow_settings {
 	struct generation generation;
 	struct deliver_params deliver;
@@ -23,6 +25,7 @@ struct flow_settings {
 
 struct sender;
 /* settings: a current of struct flow_settings. All outlive the pool. */
-struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay, struct current *settings);
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay,
+			    struct current *settings);
 void sender_wake(struct sender *s); /* from any thread: something was queued, released or flushed */
 void sender_free(struct sender **s); /* after pool_stop */

@@ -29,9 +29,15 @@ struct settling {
 static int remember(struct db_conn *tx, const struct settling *s, size_t i, enum history_kind kind) {
 	const struct queue_message *m = &s->job->message;
 	const struct relay_outcome *o = &s->outcomes[i];
-	return history_add(tx, &(struct history_row){ .time_us = s->now_us, .queue_id = m->id, .kind = kind, .sender = m->sender,
-	                                              .recipient = m->recipients[i].address, .peer = o->relay, .status = o->status,
-	                                              .text = o->text, .message_id = m->message_id });
+	return history_add(tx, &(struct history_row){ .time_us = s->now_us,
+						      .queue_id = m->id,
+						      .kind = kind,
+						      .sender = m->sender,
+						      .recipient = m->recipients[i].address,
+						      .peer = o->relay,
+						      .status = o->status,
+						      .text = o->text,
+						      .message_id = m->message_id });
 }
 
 static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
@@ -78,7 +84,8 @@ static int enter_notice(struct db_conn *tx, void *arg) {
 		if (s->verdicts[i] == WARN) r = queue_warned(tx, m->id, number);
 		if (s->verdicts[i] == RETURN_IT || s->verdicts[i] == EXPIRED) {
 			r = queue_settled(tx, m->id, number);
-			if (r == 0) r = remember(tx, s, i, s->verdicts[i] == EXPIRED ? HISTORY_EXPIRED : HISTORY_BOUNCED);
+			if (r == 0)
+				r = remember(tx, s, i, s->verdicts[i] == EXPIRED ? HISTORY_EXPIRED : HISTORY_BOUNCED);
 		}
 	}
 	if (r >= 0 && s->notice != NULL) r = delivery_enter(tx, s->notice);
@@ -92,7 +99,8 @@ static void read_original(struct settling *s) {
 	queue_extra_unpack(&in, &extra);
 	AUTO_READ struct db_conn *c = db_read(s->db);
 	AUTO_BLOB struct blob *b = NULL;
-	if (c == NULL || blob_open(c, m->blob_id, &b) != 0) return; /* a notice without its original is better than none */
+	if (c == NULL || blob_open(c, m->blob_id, &b) != 0)
+		return; /* a notice without its original is better than none */
 	size_t limit = MAX_OF(s->settings->deliver.bounce_size, (size_t)SCAN_HEADER_MAX);
 	uint64_t size = blob_size(b) - MIN_OF(extra.return_path, blob_size(b));
 	size_t want = (size_t)MIN_OF(size, (uint64_t)limit);
@@ -111,14 +119,23 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
 		if (concerned(s, i) && return_wanted(to->notify, kind))
-			list[n++] = (struct returned_recipient){ to->address, to->original, to->orcpt, o->status, o->text, o->diagnostic, o->host };
+			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
+								 o->text,     o->diagnostic, o->host };
 	}
 	if (n == 0 || m->sender.len == 0) return 0;
 	if (s->original.at == NULL) read_original(s);
 	struct returned what = {
-		.kind = kind, .queue_id = m->id, .sender = m->sender, .envid = m->envid, .arrived_us = m->arrived_us, .ret = m->ret,
+		.kind = kind,
+		.queue_id = m->id,
+		.sender = m->sender,
+		.envid = m->envid,
+		.arrived_us = m->arrived_us,
+		.ret = m->ret,
 		.retry_until_us = m->arrived_us + s->settings->send.lifetime_s * 1000000,
-		.message = s->original, .whole = s->original_whole, .recipients = list, .count = n,
+		.message = s->original,
+		.whole = s->original_whole,
+		.recipients = list,
+		.count = n,
 	};
 	return return_prepare(s->db, &s->settings->deliver, &what, &s->notice);
 }
@@ -145,7 +162,8 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 	AUTO_BUF struct buf delays = BUF(128);
 	int64_t all = s->now_us - m->arrived_us, before = s->started_us - m->arrived_us;
 	smtp_delay_add(&delay, all);
-	int64_t parts[] = { before, MAX_OF(all - before - o->setup_us - o->send_us, (int64_t)0), o->setup_us, o->send_us };
+	int64_t parts[] = { before, MAX_OF(all - before - o->setup_us - o->send_us, (int64_t)0), o->setup_us,
+			    o->send_us };
 	for (size_t k = 0; k < LEN(parts); k++) {
 		if (k != 0) buf_byte(&delays, '/');
 		smtp_delay_add(&delays, parts[k]);
@@ -169,18 +187,26 @@ static void report(const struct settling *s) {
 	AUTO_FREE char *id = slice_text(m->id);
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		log_outcome(s, i, id);
-		if (s->verdicts[i] == EXPIRED) note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender), F("status", S("expired, returned to sender")));
+		if (s->verdicts[i] == EXPIRED)
+			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),
+			     F("status", S("expired, returned to sender")));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_READ struct db_conn *c = db_read(s->db);
 	struct queue_message left;
-	if (c != NULL && queue_show(c, &mem, m->id, &left) == QUEUE_UNKNOWN) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+	if (c != NULL && queue_show(c, &mem, m->id, &left) == QUEUE_UNKNOWN)
+		log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
 }
 
 int settle_job(struct db *db, struct queue *queue, const struct flow_settings *settings, const struct queue_job *job,
                const struct relay_outcome *outcomes, int64_t started_us) {
-	struct settling s = { .db = db, .queue = queue, .settings = settings, .job = job, .outcomes = outcomes, .started_us = started_us,
-		              .now_us = wall_us() };
+	struct settling s = { .db = db,
+			      .queue = queue,
+			      .settings = settings,
+			      .job = job,
+			      .outcomes = outcomes,
+			      .started_us = started_us,
+			      .now_us = wall_us() };
 	s.verdicts = arena_array(&s.mem, job->message.recipient_count, sizeof *s.verdicts);
 	int r = db_write(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Channels are stream sockets; a frame is an 12-byte header, the body, and descriptors that ride on the header. Both ends
- * are our own processes, so a frame comes whole and soon: receiving one may wait. Its length is bounded all the same. */
+/* Channels are stream sockets; a frame is an 12-byte header, the body, and descriptors that ride on the header. Both
+ * ends are our own processes, so a frame comes whole and soon: receiving one may wait. Its length is bounded all the
+ * same. */
 #include "net/link.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -27,7 +28,9 @@ static int send_all(int fd, const char *at, size_t len) {
 	while (len != 0) {
 		ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return errno == EPIPE || errno == ECONNRESET ? LINK_LATE : fail_errno("send to another process");
+		if (n < 0)
+			return errno == EPIPE || errno == ECONNRESET ? LINK_LATE
+								     : fail_errno("send to another process");
 		at += n;
 		len -= (size_t)n;
 	}
@@ -78,7 +81,9 @@ static int wait_readable(int fd, int64_t deadline) {
 /* One recvmsg; descriptors that come along are put into f. Bytes, LINK_LATE as *result when the other side has gone. */
 static size_t receive_some(int fd, struct iovec *parts, size_t count, struct link_frame *f, int *result) {
 	union fd_space space;
-	struct msghdr m = { .msg_iov = parts, .msg_iovlen = count, .msg_control = &space, .msg_controllen = sizeof space };
+	struct msghdr m = {
+		.msg_iov = parts, .msg_iovlen = count, .msg_control = &space, .msg_controllen = sizeof space
+	};
 	ssize_t n;
 	do n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
@@ -118,15 +123,16 @@ void link_received_done(struct link_received *r) {
 	*r = (struct link_received){ 0 };
 }
 
-/* A frame that has begun to arrive. `guess` bytes of body are read together with the header: most frames come in one call.
- * 0 where the next frame may follow at once: on a dial socket, or when master feeds a role. */
+/* A frame that has begun to arrive. `guess` bytes of body are read together with the header: most frames come in one
+ * call. 0 where the next frame may follow at once: on a dial socket, or when master feeds a role. */
 static int receive_frame(int fd, struct link_received *r, size_t guess, int64_t deadline) {
 	struct header h = { 0 };
 	char *at = guess != 0 ? buf_room(&r->mem, guess) : NULL;
 	struct iovec parts[2] = { { &h, sizeof h }, { at, guess } };
 	int result;
 	size_t n = receive_some(fd, parts, guess != 0 ? 2 : 1, &r->frame, &result);
-	if (result == LINK_OK && n < sizeof h) result = receive_rest(fd, (char *)&h + n, sizeof h - n, &r->frame, deadline);
+	if (result == LINK_OK && n < sizeof h)
+		result = receive_rest(fd, (char *)&h + n, sizeof h - n, &r->frame, deadline);
 	if (result != LINK_OK) return result;
 	size_t have = n > sizeof h ? n - sizeof h : 0;
 	if (h.length > LINK_FRAME_MAX || have > h.length) return fail("broken message from another process");
@@ -272,7 +278,9 @@ static int answer(struct channel *c, const struct link_rule *rule, struct link_r
 	int r = rule->answer(c->service->ctx, &q);
 	if (r >= 0 && out.full) r = fail("answer too long");
 	if (r >= 0) {
-		struct link_frame f = { .kind = asked->frame.kind, .body = buf_slice(&out), .fd_count = q.answer_fd_count };
+		struct link_frame f = { .kind = asked->frame.kind,
+					.body = buf_slice(&out),
+					.fd_count = q.answer_fd_count };
 		memcpy(f.fds, q.answer_fds, sizeof f.fds);
 		r = link_send(c->fd, &f);
 	}
@@ -289,7 +297,9 @@ static bool channel_serve(struct channel *c) {
 	const struct link_rule *rule = NULL;
 	for (size_t i = 0; i < c->service->count && rule == NULL; i++)
 		if (c->service->rules[i].kind == asked.frame.kind) rule = &c->service->rules[i];
-	if (rule == NULL) say(L_ERROR, "link", "another process asked for %u, which it may not: channel closed", asked.frame.kind);
+	if (rule == NULL)
+		say(L_ERROR, "link", "another process asked for %u, which it may not: channel closed",
+		    asked.frame.kind);
 	bool go_on = rule != NULL && answer(c, rule, &asked) == LINK_OK;
 	link_received_done(&asked);
 	return go_on;

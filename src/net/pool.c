@@ -80,7 +80,8 @@ static void heap_put(struct pool *p, size_t place, struct task_slot *s) {
 
 static void heap_sift(struct pool *p, size_t place) {
 	struct task_slot *s = p->heap[place - 1];
-	for (; place > 1 && p->heap[place / 2 - 1]->heap_time > s->heap_time; place /= 2) heap_put(p, place, p->heap[place / 2 - 1]);
+	for (; place > 1 && p->heap[place / 2 - 1]->heap_time > s->heap_time; place /= 2)
+		heap_put(p, place, p->heap[place / 2 - 1]);
 	for (size_t child = place * 2; child <= p->heap_count; child = place * 2) {
 		if (child < p->heap_count && p->heap[child]->heap_time < p->heap[child - 1]->heap_time) child++;
 		if (p->heap[child - 1]->heap_time >= s->heap_time) break;
@@ -104,7 +105,8 @@ static void set_timer(struct pool *p) {
 	int64_t first = p->heap_count != 0 ? p->heap[0]->heap_time : NEVER;
 	if (first >= p->timer_set) return;
 	p->timer_set = first;
-	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(first / 1000), .tv_nsec = (long)(first % 1000) * 1000000 + 1 } };
+	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(first / 1000),
+						 .tv_nsec = (long)(first % 1000) * 1000000 + 1 } };
 	timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
@@ -159,7 +161,8 @@ static bool claim(struct task_slot *s, uint32_t generation) {
 static void spawn_worker(struct pool *p);
 
 static void run(struct pool *p, struct ready what) {
-	if (atomic_fetch_sub_explicit(&p->idle, 1, memory_order_relaxed) == 1 && p->workers < p->params.max_workers) spawn_worker(p);
+	if (atomic_fetch_sub_explicit(&p->idle, 1, memory_order_relaxed) == 1 && p->workers < p->params.max_workers)
+		spawn_worker(p);
 	if (what.slot != NULL) what.slot->task->step(what.slot->task, what.why);
 	else what.fn(what.arg);
 	atomic_fetch_add_explicit(&p->idle, 1, memory_order_relaxed);
@@ -345,7 +348,8 @@ static void watch(struct task_slot *s, struct watched *w, uint32_t events) {
 		w->in_set = false;
 		return;
 	}
-	struct epoll_event e = { .events = events | EPOLLONESHOT, .data.u64 = (uint64_t)s->generation << 32 | s->index };
+	struct epoll_event e = { .events = events | EPOLLONESHOT,
+				 .data.u64 = (uint64_t)s->generation << 32 | s->index };
 	if (epoll_ctl(s->pool->epoll, w->in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) != 0)
 		die_now("poller: descriptor %d: %m", w->fd);
 	w->in_set = true;

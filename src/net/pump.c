@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each direction holds at most one piece that its far side has not taken yet, and reads more only when that is gone: a
- * slow reader slows its sender and nothing else. A step carries a bounded number of pieces, so that one client who loads
- * his whole archive does not keep a worker for himself. */
+ * slow reader slows its sender and nothing else. A step carries a bounded number of pieces, so that one client who
+ * loads his whole archive does not keep a worker for himself. */
 #include "net/pump.h"
 
 #include <sys/epoll.h>

@@ -99,7 +99,9 @@ static int from_tls(struct stream *s, int r) {
 
 static int from_errno(const char *what) {
 	if (errno == EAGAIN || errno == EINTR) return STREAM_AGAIN;
-	if (errno == ECONNRESET || errno == EPIPE || errno == ETIMEDOUT || errno == EHOSTUNREACH || errno == ENETUNREACH) return STREAM_CLOSED;
+	if (errno == ECONNRESET || errno == EPIPE || errno == ETIMEDOUT || errno == EHOSTUNREACH ||
+	    errno == ENETUNREACH)
+		return STREAM_CLOSED;
 	return fail_errno("%s", what);
 }
 
@@ -273,7 +275,8 @@ int stream_wait_fill(struct stream *s, int64_t deadline) {
 }
 
 int stream_wait_flush(struct stream *s, int64_t deadline) {
-	/* a TLS 1.3 peer may have to be read from before it takes more; our reads happen elsewhere, so only wait for room */
+	/* a TLS 1.3 peer may have to be read from before it takes more; our reads happen elsewhere, so only wait for
+	 * room */
 	return wait_until(s, stream_flush, POLLOUT, deadline);
 }
 

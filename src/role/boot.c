@@ -43,10 +43,13 @@ WIRE_DECLARE(packed_target)
 WIRE_STRUCT(packed_target, PACKED_TARGET_FIELDS)
 
 void log_target_send(int control, const struct log_target *t) {
-	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility, slice_of(t->name), slice_of(t->host) };
+	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility, slice_of(t->name),
+				   slice_of(t->host) };
 	AUTO_BUF struct buf b = BUF(KIB(4));
 	packed_target_pack(&b, &p);
-	link_send(control, &(struct link_frame){ .kind = CONTROL_LOG, .body = buf_slice(&b), .fds = { t->fd }, .fd_count = t->fd >= 0 });
+	link_send(control,
+		  &(struct link_frame){
+			  .kind = CONTROL_LOG, .body = buf_slice(&b), .fds = { t->fd }, .fd_count = t->fd >= 0 });
 }
 
 static void take_log(struct link_frame *f) {
@@ -55,7 +58,10 @@ static void take_log(struct link_frame *f) {
 	struct packed_target p;
 	packed_target_unpack(&in, &p);
 	if (in.bad) return;
-	struct log_target t = { .fd = link_frame_take_fd(f, 0), .form = (enum log_form)p.form, .least = (enum log_level)p.least, .facility = p.facility };
+	struct log_target t = { .fd = link_frame_take_fd(f, 0),
+				.form = (enum log_form)p.form,
+				.least = (enum log_level)p.least,
+				.facility = p.facility };
 	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(p.name));
 	snprintf(t.host, sizeof t.host, "%.*s", SLICE_ARG(p.host));
 	log_open(&t);

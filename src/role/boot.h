@@ -2,10 +2,10 @@
 #pragma once
 #include "conf/conf.h"
 #include "net/link.h"
-/* How a role is started, fed and stopped. Master starts the same binary again with --role, and keeps a control socket to
- * it on descriptor 3. Over that go frames: what the role needs (settings, listening sockets, links, certificates), GO, and
- * later the same again for a reload, or STOP. The role answers READY or FAILED. When the socket ends, master is gone and so
- * is the role. */
+/* How a role is started, fed and stopped. Master starts the same binary again with --role, and keeps a control socket
+ * to it on descriptor 3. Over that go frames: what the role needs (settings, listening sockets, links, certificates),
+ * GO, and later the same again for a reload, or STOP. The role answers READY or FAILED. When the socket ends, master is
+ * gone and so is the role. */
 enum control_kind {
 	CONTROL_CONF = 1, /* body: packed conf */
 	CONTROL_DIR,      /* body: the data directory */

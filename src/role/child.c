@@ -47,8 +47,10 @@ static void send_first(int control, size_t which, const struct round *r) {
 	if (r->users[which] != NULL) send_text(control, CONTROL_USER, slice_of(r->users[which]));
 	send_settings(control, which, r);
 	for (size_t i = 0; i < LEN(link_ends); i++) {
-		if (link_ends[i].asker == which) send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][0]);
-		if (link_ends[i].answerer == which) send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
+		if (link_ends[i].asker == which)
+			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][0]);
+		if (link_ends[i].answerer == which)
+			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
 	}
 	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_CONTROL, r->control_listener);
 	if (which == CHILD_CORE || which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared);
@@ -80,7 +82,9 @@ int child_start(struct child *c, size_t which, const struct round *round) {
 		close(pair[0]);
 		return fail_errno("fork");
 	}
-	*c = (struct child){ .role = c->role, .pid = pid, .control = pair[0], .started = clock_ms(), .falls = c->falls };
+	*c = (struct child){
+		.role = c->role, .pid = pid, .control = pair[0], .started = clock_ms(), .falls = c->falls
+	};
 	send_first(c->control, which, round);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* core: the store. Answers edge's questions, holds the sessions of users who have logged in, sends what is queued by way of
- * relay, and does what the operator asks over the control socket. */
+/* core: the store. Answers edge's questions, holds the sessions of users who have logged in, sends what is queued by
+ * way of relay, and does what the operator asks over the control socket. */
 #include "access/imap/session.h"
 #include "admin/admin.h"
 #include "base/fail.h"
@@ -35,11 +35,12 @@ struct core {
 	struct queue *queue;
 	struct history_log *history;
 	struct pool *pool;     /* questions, the queue, chores: short work */
-	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that comes in */
+	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that
+				  comes in */
 	struct link *vault, *relay;
 	struct sender *sender;
 	struct current settings;
-	struct arena contexts;               /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
+	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
 	struct admin admin;
 	struct link_service to_edge, to_operator;
@@ -88,8 +89,9 @@ static int answer_account(void *ctx, struct link_question *q) {
 	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &account) : -1;
 	if (r < 0) return r;
 	bool granted = r == 0 && !account.disabled;
-	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted, .account = granted ? account.id : 0,
-	                                                         .name = granted ? account.address : SLICE_NONE });
+	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted,
+								 .account = granted ? account.id : 0,
+								 .name = granted ? account.address : SLICE_NONE });
 	return 0;
 }
 
@@ -100,7 +102,8 @@ static int answer_accept(void *ctx, struct link_question *q) {
 	if (q->in.bad || (ask.spooled != 0) != (q->ask->fd_count == 1)) return fail("broken question");
 	struct core_settings *s = hold(c);
 	struct accept_answer answer;
-	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer)) sender_wake(c->sender);
+	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer))
+		sender_wake(c->sender);
 	drop(s);
 	accept_answer_pack(q->answer, &answer);
 	return 0;
@@ -115,7 +118,12 @@ static int answer_session(void *ctx, struct link_question *q) {
 		auto_fd(&fd);
 		return fail("broken question");
 	}
-	struct imap_grant grant = { .account = ask.account, .login = ask.login, .tag = ask.tag, .remote = ask.remote, .session = ask.session, .tls = ask.tls };
+	struct imap_grant grant = { .account = ask.account,
+				    .login = ask.login,
+				    .tag = ask.tag,
+				    .remote = ask.remote,
+				    .session = ask.session,
+				    .tls = ask.tls };
 	imap_session_start(c->sessions, c->imap, fd, &grant);
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
@@ -126,8 +134,12 @@ static int answer_refused(void *ctx, struct link_question *q) {
 	struct refused_ask ask;
 	refused_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
-	struct history_row row = { .kind = HISTORY_REJECTED, .sender = ask.sender, .recipient = ask.recipient, .peer = ask.peer,
-		                   .status = ask.status, .text = ask.text };
+	struct history_row row = { .kind = HISTORY_REJECTED,
+				   .sender = ask.sender,
+				   .recipient = ask.recipient,
+				   .peer = ask.peer,
+				   .status = ask.status,
+				   .text = ask.text };
 	if (history_refused(c->history, &row) < 0) say(L_WARN, "core", "history: %s", fail_text());
 	empty_answer_pack(q->answer, &(struct empty_answer){ true });
 	return 0;
@@ -173,8 +185,10 @@ static void mail_freed_op(void *ctx) {
 	pool_call(c->pool, sweep, c);
 }
 
-static const struct admin_ops admin_ops = { .secret_set = secret_set_op, .secret_delete = secret_delete_op, .queue_changed = queue_changed_op,
-	                                    .mail_freed = mail_freed_op };
+static const struct admin_ops admin_ops = { .secret_set = secret_set_op,
+					    .secret_delete = secret_delete_op,
+					    .queue_changed = queue_changed_op,
+					    .mail_freed = mail_freed_op };
 
 static int answer_admin(void *ctx, struct link_question *q) {
 	struct core *c = ctx;
@@ -187,7 +201,9 @@ static int answer_admin(void *ctx, struct link_question *q) {
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	history_flush(c->history);
 	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
-	int code = admin_run(&c->admin, &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out, &err);
+	int code = admin_run(&c->admin,
+			     &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out,
+			     &err);
 	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
 	return 0;
@@ -207,7 +223,8 @@ static void chores_step(struct task *t, enum wake why) {
 	if (clock_ms() >= c->purge_at) {
 		struct core_settings *s = hold(c);
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
-		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || blob_sweep(c->db, SWEEP_AGE_S) < 0)
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 ||
+		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
 		drop(s);
 	}
@@ -218,8 +235,10 @@ static void chores_step(struct task *t, enum wake why) {
 
 static struct queue_params queue_params_of(const struct conf_view *v) {
 	return (struct queue_params){
-		.minimal_backoff = conf_time_ms(v, SET_minimal_backoff_time) / 1000, .maximal_backoff = conf_time_ms(v, SET_maximal_backoff_time) / 1000,
-		.lifetime = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000, .bounce_lifetime = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
+		.minimal_backoff = conf_time_ms(v, SET_minimal_backoff_time) / 1000,
+		.maximal_backoff = conf_time_ms(v, SET_maximal_backoff_time) / 1000,
+		.lifetime = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.bounce_lifetime = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
 		.delay_warning = conf_time_ms(v, SET_delay_warning_time) / 1000,
 	};
 }
@@ -234,7 +253,10 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
 	if (c->imap != NULL && c->imap->params.message_limit == message && c->imap->params.idle_limit == idle) return;
 	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
-	*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .params = { .spool_dir = c->dir, .message_limit = message, .idle_limit = idle } };
+	*fresh = (struct imap_context){ .db = c->db,
+					.hub = c->hub,
+					.params = {
+						.spool_dir = c->dir, .message_limit = message, .idle_limit = idle } };
 	c->imap = fresh;
 }
 
@@ -247,9 +269,11 @@ static int reload(void *self, struct boot *b) {
 	size_t hosts;
 	const struct slice *relayhosts = conf_list(v, SET_relayhost, &hosts);
 	s->route = (struct route_params){
-		.resolve = { .delimiters = conf_text(v, SET_recipient_delimiter), .owner_request_whole = conf_bool(v, SET_owner_request_special),
-		             .bounce_user = conf_text(v, SET_double_bounce_sender) },
-		.destinations = conf_domains(v, SET_mydestination), .relayhost = hosts != 0 ? relayhosts[0] : SLICE_NONE,
+		.resolve = { .delimiters = conf_text(v, SET_recipient_delimiter),
+			     .owner_request_whole = conf_bool(v, SET_owner_request_special),
+			     .bounce_user = conf_text(v, SET_double_bounce_sender) },
+		.destinations = conf_domains(v, SET_mydestination),
+		.relayhost = hosts != 0 ? relayhosts[0] : SLICE_NONE,
 		.host = conf_text(v, SET_myhostname),
 	};
 	s->flow.deliver = (struct deliver_params){ .route = &s->route, .origin = conf_text(v, SET_myorigin),
@@ -259,7 +283,8 @@ static int reload(void *self, struct boot *b) {
 		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
-		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000, .bounce_lifetime_s = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
+		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.bounce_lifetime_s = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
 	};
 	set_imap(c, v);
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
@@ -320,4 +345,6 @@ static void stop(void *self) {
 	arena_done(&c->contexts);
 }
 
-const struct role role_core = { .name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop };
+const struct role role_core = {
+	.name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop
+};

@@ -42,8 +42,8 @@ static int give_one(const char *path, const struct stat *st, int kind, struct FT
 	return lchown(path, new_owner->pw_uid, new_owner->pw_gid) == 0 ? 0 : fail_errno("%s", path);
 }
 
-/* A server that ran as one user before: what it left becomes its owner's. Looks at all of it only when the first file is
- * somebody else's. */
+/* A server that ran as one user before: what it left becomes its owner's. Looks at all of it only when the first file
+ * is somebody else's. */
 static int give(const char *dir, const char *const *names, const char *owner) {
 	new_owner = getpwnam(owner);
 	if (new_owner == NULL) return fail("user %s does not exist", owner);
@@ -60,15 +60,21 @@ static int give(const char *dir, const char *const *names, const char *owner) {
 
 int data_make(const char *dir, bool apart) {
 	/* core owns the folder itself: its database lives there */
-	static const struct { const char *name; mode_t mode; int owner; } folders[] = {
-		{ "", 0711, CHILD_CORE }, { "run", 0755, -1 }, { "vault", 0700, CHILD_VAULT }, { "spool", 0700, CHILD_EDGE },
+	static const struct { const char *name; mode_t mode; int owner;
+	} folders[] = {
+		{ "", 0711, CHILD_CORE },
+		{ "run", 0755, -1 },
+		{ "vault", 0700, CHILD_VAULT },
+		{ "spool", 0700, CHILD_EDGE },
 	};
 	static const char *const of_core[] = { "hato.db", "hato.db-wal", "hato.db-shm", "blobs", NULL };
 	static const char *const of_vault[] = { "vault/vault.db", "vault/vault.db-wal", "vault/vault.db-shm", NULL };
 	for (size_t i = 0; i < LEN(folders); i++)
-		if (make(dir, folders[i].name, folders[i].mode, apart && folders[i].owner >= 0 ? data_users[folders[i].owner] : NULL) < 0)
+		if (make(dir, folders[i].name, folders[i].mode,
+			 apart && folders[i].owner >= 0 ? data_users[folders[i].owner] : NULL) < 0)
 			return fail_add("data_directory");
-	if (apart && (give(dir, of_core, data_users[CHILD_CORE]) < 0 || give(dir, of_vault, data_users[CHILD_VAULT]) < 0))
+	if (apart &&
+	    (give(dir, of_core, data_users[CHILD_CORE]) < 0 || give(dir, of_vault, data_users[CHILD_VAULT]) < 0))
 		return fail_add("data_directory");
 	return 0;
 }

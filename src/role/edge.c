@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* edge: strangers. Accepts, speaks SMTP and the log-in part of IMAP, ends TLS, and asks core and vault for everything else. */
+/* edge: strangers. Accepts, speaks SMTP and the log-in part of IMAP, ends TLS, and asks core and vault for everything
+ * else. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "mime/decode.h"
@@ -70,7 +71,11 @@ static void listen_all(struct edge *e, struct boot *b, struct edge_settings *s) 
 	e->listening = NULL;
 	for (size_t i = 0; i < b->listener_count; i++) {
 		struct listening_task *l = mem_get(sizeof *l);
-		*l = (struct listening_task){ .task.step = accept_step, .edge = e, .fd = TAKE_FD(b->listeners[i].fd), .settings = s, .service = b->listeners[i].service };
+		*l = (struct listening_task){ .task.step = accept_step,
+					      .edge = e,
+					      .fd = TAKE_FD(b->listeners[i].fd),
+					      .settings = s,
+					      .service = b->listeners[i].service };
 		generation_hold(&s->generation);
 		l->next = e->listening;
 		e->listening = l;
@@ -104,10 +109,15 @@ static int start(struct boot *b, void **self) {
 	struct dns *dns;
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return fail_add("DNS");
-	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]), .vault = link_new(e->dials[LINK_EDGE_VAULT]),
-		                                     .dns = dns, .known = known_new(&b->shared->directory), .rates = rates_new(), .data_dir = e->dir };
+	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]),
+						     .vault = link_new(e->dials[LINK_EDGE_VAULT]),
+						     .dns = dns,
+						     .known = known_new(&b->shared->directory),
+						     .rates = rates_new(),
+						     .data_dir = e->dir };
 	pthread_mutex_init(&e->visitors.lock, NULL);
-	e->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
+	e->pool = pool_new(&(struct pool_params){ .min_workers = 2,
+						  .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	*self = e;
@@ -120,4 +130,6 @@ static void stop(void *self) {
 	if (left != 0) say(L_WARN, "edge", "%zu connections cut off", left);
 }
 
-const struct role role_edge = { .name = "edge", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop };
+const struct role role_edge = {
+	.name = "edge", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop
+};

@@ -37,10 +37,11 @@ static struct tls_common protocol_range(const struct conf_view *v, enum setting_
 }
 
 /* The TLS of a service: where TLS is required, other versions may be allowed than where it is offered. */
-static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required, const struct boot *b,
-                      const struct edge_outside *outside) {
+static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required,
+		      const struct boot *b, const struct edge_outside *outside) {
 	struct tls_identity list[IDENTITIES_MAX] = { 0 };
-	struct tls_common range = protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
+	struct tls_common range =
+		protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
 	if (b->identity_count == 0) return 0;
 	for (size_t i = 0; i < s->tls_count && sv->tls == NULL; i++)
 		if (s->tls[i].range.min == range.min && s->tls[i].range.max == range.max) sv->tls = s->tls[i].server;
@@ -91,15 +92,29 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->timeout = conf_time_ms(v, SET_smtpd_timeout);
 }
 
-static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s, const struct edge_outside *o) {
+static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s,
+		       const struct edge_outside *o) {
 	sv->admit = (struct admit_params){
-		.service = sv->log_name, .host = text(v, SET_myhostname), .mail_name = text(v, SET_mail_name),
-		.banner = text(v, SET_smtpd_banner), .origin = text(v, SET_myorigin),
-		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at, .memory_limit = MEMORY_LIMIT,
-		.hop_limit = number(v, SET_hopcount_limit), .networks = conf_networks(v, SET_mynetworks),
-		.relay_domains = conf_domains(v, SET_relay_domains), .show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
-		.core = o->core, .vault = o->vault, .known = o->known, .dns = o->dns, .tls = sv->tls, .rates = o->rates, .rate_params = &sv->rates,
-		.rate_exceptions = sv->rate_exceptions, .log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
+		.service = sv->log_name,
+		.host = text(v, SET_myhostname),
+		.mail_name = text(v, SET_mail_name),
+		.banner = text(v, SET_smtpd_banner),
+		.origin = text(v, SET_myorigin),
+		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at,
+		.memory_limit = MEMORY_LIMIT,
+		.hop_limit = number(v, SET_hopcount_limit),
+		.networks = conf_networks(v, SET_mynetworks),
+		.relay_domains = conf_domains(v, SET_relay_domains),
+		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
+		.core = o->core,
+		.vault = o->vault,
+		.known = o->known,
+		.dns = o->dns,
+		.tls = sv->tls,
+		.rates = o->rates,
+		.rate_params = &sv->rates,
+		.rate_exceptions = sv->rate_exceptions,
+		.log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }
 
@@ -108,17 +123,22 @@ static void make_imap(struct service *sv, const struct conf_view *v) {
 	sv->idle_ms = conf_time_ms(v, SET_imapd_idle_timeout);
 	sv->user_limit = number(v, SET_imapd_connection_limit_per_user);
 	sv->imap = (struct imap_login_params){
-		.tls = sv->tls_wrapper || clear_text ? NULL : sv->tls, .clear_text = clear_text, .time_limit = conf_time_ms(v, SET_imapd_login_timeout),
+		.tls = sv->tls_wrapper || clear_text ? NULL : sv->tls,
+		.clear_text = clear_text,
+		.time_limit = conf_time_ms(v, SET_imapd_login_timeout),
 	};
 }
 
 static void make_rates(struct service *sv, const struct conf_view *v) {
 	sv->rates = (struct rate_params){
 		.connections = number(v, SET_smtpd_client_connection_count_limit),
-		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit), [RATE_MESSAGE] = number(v, SET_smtpd_client_message_rate_limit),
-		          [RATE_RECIPIENT] = number(v, SET_smtpd_client_recipient_rate_limit), [RATE_AUTH] = number(v, SET_smtpd_client_auth_rate_limit) },
+		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit),
+			  [RATE_MESSAGE] = number(v, SET_smtpd_client_message_rate_limit),
+			  [RATE_RECIPIENT] = number(v, SET_smtpd_client_recipient_rate_limit),
+			  [RATE_AUTH] = number(v, SET_smtpd_client_auth_rate_limit) },
 		.unit_ms = conf_time_ms(v, SET_anvil_rate_time_unit),
-		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length), .ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
+		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length),
+		.ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
 	};
 	sv->rate_exceptions = conf_networks(v, SET_smtpd_client_event_limit_exceptions);
 }
@@ -129,24 +149,30 @@ static const char *log_name(const struct conf_service *cs, const struct conf_vie
 	const struct conf_view *all = conf_main(s->conf);
 	const char *plain = cs->role == SERVICE_IMAPD ? "imap-login" : "smtpd";
 	struct slice own = conf_text(v, SET_syslog_name);
-	if (!slice_eq(own, conf_text(all, SET_syslog_name))) return arena_fmt(&s->mem, "/%.*s/%s", SLICE_ARG(own), plain).at;
+	if (!slice_eq(own, conf_text(all, SET_syslog_name)))
+		return arena_fmt(&s->mem, "/%.*s/%s", SLICE_ARG(own), plain).at;
 	if (cs->role == SERVICE_IMAPD) return plain;
 	if (conf_bool(v, SET_smtpd_tls_wrappermode)) return "smtps/smtpd";
 	bool of_users = conf_bool(v, SET_smtpd_sasl_auth_enable) && !conf_bool(all, SET_smtpd_sasl_auth_enable);
 	return cs->port == 587 || of_users ? "submission/smtpd" : "smtpd";
 }
 
-static int make_service(struct edge_settings *s, const struct conf_service *cs, const struct boot *b, const struct edge_outside *outside) {
+static int make_service(struct edge_settings *s, const struct conf_service *cs, const struct boot *b,
+			const struct edge_outside *outside) {
 	const struct conf_view *v = conf_service_view(s->conf, cs);
 	struct service *sv = &s->services[cs->index];
 	if (cs->role != SERVICE_IMAPD && cs->role != SERVICE_SMTPD) return 0;
 	sv->protocol = cs->role == SERVICE_IMAPD ? SERVES_IMAP : SERVES_SMTP;
 	sv->log_name = log_name(cs, v, s);
-	bool screen = slice_eq(cs->command, S("postscreen")); /* its maxproc is that of a process that serves everybody */
+	bool screen =
+		slice_eq(cs->command, S("postscreen")); /* its maxproc is that of a process that serves everybody */
 	sv->connection_limit = screen ? 0 : (unsigned)MAX_OF(cs->maxproc, 0);
-	sv->tls_wrapper = conf_bool(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_wrappermode : SET_smtpd_tls_wrappermode);
-	int level = conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
-	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0) return fail_add("TLS");
+	sv->tls_wrapper =
+		conf_bool(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_wrappermode : SET_smtpd_tls_wrappermode);
+	int level =
+		conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
+	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
+		return fail_add("TLS");
 	make_rates(sv, v);
 	if (sv->protocol == SERVES_IMAP) {
 		make_imap(sv, v);

@@ -9,7 +9,7 @@
 enum { TLS_VARIANTS_MAX = 10 }; /* every possible range of versions */
 struct service {
 	enum { SERVES_SMTP, SERVES_IMAP } protocol;
-	const char *log_name;         /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
+	const char *log_name; /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
 	bool tls_wrapper;
 	struct tls_server *tls;       /* borrowed; NULL: no certificate */
 	unsigned connection_limit;    /* of the whole service, where master.cf names a maxproc; 0: none */

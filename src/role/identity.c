@@ -50,9 +50,11 @@ static int add_pair(struct identities *all, const char *chain_path, const char *
 	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
 	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
 	struct identity_text *id = &all->at[all->count++];
-	*id = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"), blocks_of(buf_slice(&key), "PRIVATE KEY") };
+	*id = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"),
+				      blocks_of(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
-	if (id->key[0] == '\0') return fail("%s: no private key in it (smtpd_tls_key_file names the file that holds it)", key_path);
+	if (id->key[0] == '\0')
+		return fail("%s: no private key in it (smtpd_tls_key_file names the file that holds it)", key_path);
 	int r = tls_check_identity(slice_of(id->chain), slice_of(id->key), chain_path);
 	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
 	return r < 0 ? r : 0;
@@ -70,8 +72,10 @@ static int self_signed(struct identities *all, const struct conf *c, const char 
 		AUTO_BUF struct buf chain_pem = BUF(PEM_MAX);
 		AUTO_BUF struct buf key_pem = BUF(PEM_MAX);
 		struct slice host = conf_text(conf_main(c), SET_myhostname);
-		if (file_make_dir(buf_text(&folder), 0700) < 0 || tls_make_self_signed(host.at, &chain_pem, &key_pem) < 0 ||
-		    file_write(key, buf_slice(&key_pem), 0600) < 0 || file_write(chain, buf_slice(&chain_pem), 0644) < 0)
+		if (file_make_dir(buf_text(&folder), 0700) < 0 ||
+		    tls_make_self_signed(host.at, &chain_pem, &key_pem) < 0 ||
+		    file_write(key, buf_slice(&key_pem), 0600) < 0 ||
+		    file_write(chain, buf_slice(&chain_pem), 0644) < 0)
 			return fail_add("self-signed certificate");
 		mem_wipe(key_pem.at, key_pem.len);
 	}
@@ -104,7 +108,8 @@ uint64_t identities_stamp(const struct identities *all) {
 	for (size_t i = 0; i < all->file_count; i++) {
 		struct stat st = { 0 };
 		(void)!stat(all->files[i], &st);
-		stamp = stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_ino + (uint64_t)st.st_size;
+		stamp = stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec +
+			(uint64_t)st.st_ino + (uint64_t)st.st_size;
 	}
 	return stamp;
 }

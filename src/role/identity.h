@@ -2,8 +2,8 @@
 #pragma once
 #include "conf/conf.h"
 #include "role/boot.h"
-/* The server's certificates and keys, as files on disk and as what edge (chains) and vault (keys) are given. Without any
- * certificate setting a self-signed one is made once, in DATA/tls. Read by master, before anybody else runs. */
+/* The server's certificates and keys, as files on disk and as what edge (chains) and vault (keys) are given. Without
+ * any certificate setting a self-signed one is made once, in DATA/tls. Read by master, before anybody else runs. */
 struct identities {
 	struct identity_text {
 		char *chain, *key;

@@ -31,7 +31,8 @@ static int bind_tcp(const struct addr *a) {
 	if (addr_family(a) == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
 	/* processes of a server that was killed a moment ago may still hold the port */
 	int r = -1;
-	for (int i = 0; i < IN_USE_TRIES && (r = bind(fd, &a->any, a->len)) != 0 && errno == EADDRINUSE; i++) usleep(IN_USE_PAUSE_US);
+	for (int i = 0; i < IN_USE_TRIES && (r = bind(fd, &a->any, a->len)) != 0 && errno == EADDRINUSE; i++)
+		usleep(IN_USE_PAUSE_US);
 	if (r != 0 || listen(fd, BACKLOG) != 0) {
 		char text[ADDR_TEXT_ROOM];
 		int error = errno;
@@ -61,7 +62,8 @@ static int open_one(struct opening *o, struct addr a) {
 	if (addr_family(&a) == AF_INET ? !o->ipv4 : !o->ipv6) return 0;
 	addr_set_port(&a, o->service->port);
 	for (size_t i = 0; i < o->out->count; i++)
-		if (addr_same_host(&o->out->at[i].addr, &a) && addr_port(&o->out->at[i].addr) == addr_port(&a)) return 0;
+		if (addr_same_host(&o->out->at[i].addr, &a) && addr_port(&o->out->at[i].addr) == addr_port(&a))
+			return 0;
 	if (o->out->count == LISTENERS_MAX) return fail("more than %d listening sockets", LISTENERS_MAX);
 	int fd = take_or_bind(o->old, &a);
 	if (fd < 0) return fd;
@@ -81,7 +83,9 @@ static int open_host(struct opening *o, struct slice host) {
 	AUTO_FREE char *name = slice_text(host);
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
 	int error = getaddrinfo(name, NULL, &hints, &list);
-	if (error != 0) return fail("cannot listen on %s: %s (inet_interfaces, or the line in master.cf)", name, gai_strerror(error));
+	if (error != 0)
+		return fail("cannot listen on %s: %s (inet_interfaces, or the line in master.cf)", name,
+			    gai_strerror(error));
 	int r = 0;
 	for (struct addrinfo *i = list; i != NULL && r == 0; i = i->ai_next)
 		if (addr_from_sockaddr(i->ai_addr, i->ai_addrlen, &a)) r = open_one(o, a);
@@ -121,7 +125,9 @@ int listening_open(const struct conf *c, struct listening *old, struct listening
 	struct opening o = { .out = out, .old = old };
 	out->count = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (services[i].type != SERVICE_INET || (services[i].role != SERVICE_SMTPD && services[i].role != SERVICE_IMAPD)) continue;
+		if (services[i].type != SERVICE_INET ||
+		    (services[i].role != SERVICE_SMTPD && services[i].role != SERVICE_IMAPD))
+			continue;
 		o.service = &services[i];
 		if (open_service(&o, conf_service_view(c, &services[i])) < 0) {
 			listening_close(out);

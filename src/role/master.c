@@ -16,7 +16,14 @@
 #include <syslog.h>
 #include <sysexits.h>
 
-enum { READY_MS = 60000, STOP_MS = 20000, WATCH_MS = 10000, STABLE_MS = 2000, FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 5000 };
+enum {
+	READY_MS = 60000,
+	STOP_MS = 20000,
+	WATCH_MS = 10000,
+	STABLE_MS = 2000,
+	FIRST_PAUSE_MS = 100,
+	LONGEST_PAUSE_MS = 5000
+};
 
 struct master {
 	struct conf *conf;
@@ -32,9 +39,17 @@ struct master {
 };
 
 static struct round round_of(const struct master *m) {
-	struct round r = { .conf = m->conf, .dir = m->dir, .conf_dir = m->conf_dir, .listening = &m->listening, .identities = &m->identities,
-		           .log = &m->log, .control_listener = m->control_listener, .shared = m->shared, .links = (int(*)[2])(uintptr_t)m->links, .logins = m->logins,
-		           .foreground = m->foreground };
+	struct round r = { .conf = m->conf,
+			   .dir = m->dir,
+			   .conf_dir = m->conf_dir,
+			   .listening = &m->listening,
+			   .identities = &m->identities,
+			   .log = &m->log,
+			   .control_listener = m->control_listener,
+			   .shared = m->shared,
+			   .links = (int(*)[2])(uintptr_t)m->links,
+			   .logins = m->logins,
+			   .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
 }
@@ -42,13 +57,17 @@ static struct round round_of(const struct master *m) {
 /* Where log lines go. */
 static int open_log(struct master *m) {
 	const struct conf_view *v = conf_main(m->conf);
-	static const int facilities[] = { LOG_MAIL, LOG_AUTH, LOG_AUTHPRIV, LOG_CRON, LOG_DAEMON, LOG_FTP, LOG_KERN, LOG_LPR, LOG_NEWS, LOG_AUTH,
-		LOG_SYSLOG, LOG_USER, LOG_UUCP, LOG_LOCAL0, LOG_LOCAL1, LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4, LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7 };
-	struct log_target t = { .fd = -1, .form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
-		                .least = (enum log_level)conf_enum(v, SET_log_level) };
+	static const int facilities[] = { LOG_MAIL,   LOG_AUTH,   LOG_AUTHPRIV, LOG_CRON,   LOG_DAEMON, LOG_FTP,
+					  LOG_KERN,   LOG_LPR,    LOG_NEWS,     LOG_AUTH,   LOG_SYSLOG, LOG_USER,
+					  LOG_UUCP,   LOG_LOCAL0, LOG_LOCAL1,   LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4,
+					  LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7 };
+	struct log_target t = { .fd = -1,
+				.form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
+				.least = (enum log_level)conf_enum(v, SET_log_level) };
 	t.facility = facilities[conf_enum(v, SET_syslog_facility)];
 	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(conf_text(v, SET_syslog_name)));
-	snprintf(t.host, sizeof t.host, "%.*s", SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
+	snprintf(t.host, sizeof t.host, "%.*s",
+		 SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
 	struct slice file = conf_text(v, SET_maillog_file);
 	AUTO_BUF struct buf fallback = BUF(PATH_MAX);
 	if (file.len == 0 && !m->foreground && access("/dev/log", W_OK) != 0) {
@@ -80,7 +99,8 @@ static int read_logins(struct master *m) {
 	AUTO_BUF struct buf text = BUF(MIB(4));
 	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
 	for (size_t i = 0; i < LEN(kinds); i++)
-		if (slice_starts(maps, kinds[i]) && file_read(maps.at + kinds[i].len, &text) < 0) return fail_add("smtp_sasl_password_maps");
+		if (slice_starts(maps, kinds[i]) && file_read(maps.at + kinds[i].len, &text) < 0)
+			return fail_add("smtp_sasl_password_maps");
 	if (slice_starts(maps, S("static:"))) buf_addf(&text, "* %.*s\n", SLICE_ARG(slice_skip(maps, 7)));
 	free(m->logins);
 	m->logins = slice_text(buf_slice(&text));
@@ -101,7 +121,8 @@ static int take_lock(struct master *m) {
 	if (r == FILE_LOCKED) {
 		pid_t pid = 0;
 		master_pid(m->dir, &pid);
-		return pid != 0 ? fail("the mail system is already running: PID %d (hato stop)", (int)pid) : fail("another command is at work on %s (try again)", m->dir);
+		return pid != 0 ? fail("the mail system is already running: PID %d (hato stop)", (int)pid)
+				: fail("another command is at work on %s (try again)", m->dir);
 	}
 	return r;
 }
@@ -116,9 +137,11 @@ static int write_pid(struct master *m) {
 static void choose_users(struct master *m) {
 	m->own_users = data_users_apart(m->dir);
 	if (geteuid() == 0 && !m->own_users)
-		fprintf(stderr, "hato start: warning: everything runs as root: users %s, %s, %s and %s do not exist, or cannot reach %s "
-		                "(create them with useradd --system, and let others pass through the folders above)\n",
-		        data_users[0], data_users[1], data_users[2], data_users[3], m->dir);
+		fprintf(stderr,
+			"hato start: warning: everything runs as root: users %s, %s, %s and %s do not exist, or cannot "
+			"reach %s "
+			"(create them with useradd --system, and let others pass through the folders above)\n",
+			data_users[0], data_users[1], data_users[2], data_users[3], m->dir);
 }
 
 static int open_all(struct master *m) {
@@ -133,9 +156,11 @@ static int open_all(struct master *m) {
 	buf_addf(&run, "%s/run", m->dir);
 	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
-	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0) return fail_errno("shared memory"), EX_OSERR;
+	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0)
+		return fail_errno("shared memory"), EX_OSERR;
 	for (size_t i = 0; i < LINK_NAMES; i++)
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->links[i]) != 0) return fail_errno("socket pair"), EX_OSERR;
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->links[i]) != 0)
+			return fail_errno("socket pair"), EX_OSERR;
 	return EX_OK;
 }
 
@@ -148,13 +173,15 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		auto_fd(&c->control);
 		c->pid = 0;
 		if (m->stopping) return;
-		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried all the time */
+		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried
+		 * all the time */
 		c->falls = clock_ms() - c->started >= STABLE_MS ? 1 : c->falls + 1;
 		int64_t pause = FIRST_PAUSE_MS;
 		for (unsigned k = 1; k < c->falls && pause < LONGEST_PAUSE_MS; k++) pause *= 2;
 		c->restart_at = deadline_in(MIN_OF(pause, (int64_t)LONGEST_PAUSE_MS));
-		say(L_ERROR, "master", "process %s (pid %d) ended: %s %d; starting it again in %d ms", c->role->name, (int)pid,
-		    WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		say(L_ERROR, "master", "process %s (pid %d) ended: %s %d; starting it again in %d ms", c->role->name,
+		    (int)pid, WIFSIGNALED(status) ? "signal" : "exit code",
+		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
 		    (int)MIN_OF(pause, (int64_t)LONGEST_PAUSE_MS));
 	}
 }
@@ -178,11 +205,12 @@ static void restart_due(struct master *m) {
 
 /* What the processes take at their start only. */
 static void tell_late(const struct conf *old, const struct conf *fresh) {
-	static const enum setting_id late[] = { SET_data_directory, SET_dns_resolvers, SET_dns_trust_anchor_file, SET_blob_inline_limit,
-		SET_edge_worker_limit, SET_core_worker_limit };
+	static const enum setting_id late[] = { SET_data_directory,    SET_dns_resolvers,     SET_dns_trust_anchor_file,
+						SET_blob_inline_limit, SET_edge_worker_limit, SET_core_worker_limit };
 	for (size_t i = 0; i < LEN(late); i++)
 		if (!slice_eq(conf_text(conf_main(old), late[i]), conf_text(conf_main(fresh), late[i])))
-			say(L_WARN, "master", "reload: %s has changed: this takes effect at the next start", setting_of(late[i])->name);
+			say(L_WARN, "master", "reload: %s has changed: this takes effect at the next start",
+			    setting_of(late[i])->name);
 }
 
 static void reload(struct master *m) {
@@ -194,8 +222,10 @@ static void reload(struct master *m) {
 	size_t n = 0;
 	const struct problem *p = r >= 0 ? conf_problems(fresh, &n) : NULL;
 	for (size_t i = 0; i < n; i++)
-		say(p[i].level == PROBLEM_ERROR ? L_ERROR : p[i].level == PROBLEM_WARNING ? L_WARN : L_INFO, "master", "%.*s, line %u: %.*s",
-		    SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
+		say(p[i].level == PROBLEM_ERROR     ? L_ERROR
+		    : p[i].level == PROBLEM_WARNING ? L_WARN
+						    : L_INFO,
+		    "master", "%.*s, line %u: %.*s", SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
 	if (r == CONF_REFUSED) r = fail("the settings have errors");
 	if (r >= 0) r = identities_load(fresh, m->dir, &identities);
 	if (r >= 0 && listening_open(fresh, &m->listening, &listening) != 0) r = -1;
@@ -254,9 +284,12 @@ static int start_children(struct master *m) {
 		if (child_start(&m->children[i], i, &r) < 0) return -1;
 	int64_t deadline = deadline_in(READY_MS);
 	while (!all_ready(m)) {
-		if (deadline_left(deadline) == 0) return fail("the server's processes did not become ready in %d s", READY_MS / 1000);
+		if (deadline_left(deadline) == 0)
+			return fail("the server's processes did not become ready in %d s", READY_MS / 1000);
 		struct pollfd fds[CHILDREN];
-		for (size_t i = 0; i < CHILDREN; i++) fds[i] = (struct pollfd){ .fd = m->children[i].ready ? -1 : m->children[i].control, .events = POLLIN };
+		for (size_t i = 0; i < CHILDREN; i++)
+			fds[i] = (struct pollfd){ .fd = m->children[i].ready ? -1 : m->children[i].control,
+						  .events = POLLIN };
 		if (poll(fds, CHILDREN, deadline_left(deadline)) < 0 && errno != EINTR) return fail_errno("poll");
 		for (size_t i = 0; i < CHILDREN; i++) {
 			if (fds[i].fd < 0 || fds[i].revents == 0) continue;
@@ -371,7 +404,12 @@ static int in_background(struct master *m) {
 }
 
 int master_start(struct conf *c, bool foreground) {
-	struct master m = { .conf = conf_keep(c), .lock = -1, .signals = -1, .control_listener = -1, .foreground = foreground, .log.fd = -1 };
+	struct master m = { .conf = conf_keep(c),
+			    .lock = -1,
+			    .signals = -1,
+			    .control_listener = -1,
+			    .foreground = foreground,
+			    .log.fd = -1 };
 	for (size_t i = 0; i < CHILDREN; i++) m.children[i].control = -1;
 	for (size_t i = 0; i < LINK_NAMES; i++) m.links[i][0] = m.links[i][1] = -1;
 	m.dir = slice_text(conf_text(conf_main(c), SET_data_directory));
@@ -394,14 +432,16 @@ int master_pid(const char *data_dir, pid_t *pid) {
 	AUTO_BUF struct buf text = BUF(64);
 	buf_addf(&path, "%s/run/lock", data_dir);
 	AUTO_FD int lock = -1;
-	if (access(buf_text(&path), F_OK) != 0) return errno == ENOENT ? MASTER_NOT_RUNNING : fail_errno("%s", buf_text(&path));
+	if (access(buf_text(&path), F_OK) != 0)
+		return errno == ENOENT ? MASTER_NOT_RUNNING : fail_errno("%s", buf_text(&path));
 	int r = file_lock(buf_text(&path), &lock);
 	if (r < 0) return r;
 	if (r == 0) return MASTER_NOT_RUNNING;
 	uint64_t number;
 	if (file_read(buf_text(&path), &text) < 0) return -1;
 	if (text.len == 0) return MASTER_NOT_RUNNING; /* held by a command that works on the data meanwhile */
-	if (!slice_number(slice_trim(buf_slice(&text)), INT_MAX, &number)) return fail("%s: holds no process id", buf_text(&path));
+	if (!slice_number(slice_trim(buf_slice(&text)), INT_MAX, &number))
+		return fail("%s: holds no process id", buf_text(&path));
 	*pid = (pid_t)number;
 	return 0;
 }

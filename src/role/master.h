@@ -4,10 +4,11 @@
 /* The master process: reads the settings, binds ports, reads certificates, starts the four other roles, and starts them
  * again, with growing pauses, when they end. It parses nothing that came from a network.
  *
- * State in DATA/run: `lock` (held while the server runs, holds master's pid), `control` (the control socket, served by core). */
+ * State in DATA/run: `lock` (held while the server runs, holds master's pid), `control` (the control socket, served by
+ * core). */
 
-/* Starts the server of c in the background and returns once every service listens: 0, or a sysexits code with the reason on
- * standard error. foreground: does not return before the server ends; the log goes to standard output. */
+/* Starts the server of c in the background and returns once every service listens: 0, or a sysexits code with the
+ * reason on standard error. foreground: does not return before the server ends; the log goes to standard output. */
 int master_start(struct conf *c, bool foreground);
 
 /* The server that runs on this data directory. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* relay: other people's servers. Each channel from core is one delivery slot, with the connection that it keeps open for the
- * next message to the same place. */
+/* relay: other people's servers. Each channel from core is one delivery slot, with the connection that it keeps open
+ * for the next message to the same place. */
 #include "base/fail.h"
 #include "base/generation.h"
 #include "base/log.h"
@@ -78,11 +78,21 @@ static void kept_done(void *kept) {
 static const struct link_keeper keeper = { .deadline = kept_deadline, .expire = kept_expire, .done = kept_done };
 
 static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n) {
-	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)), .outcomes_count = n };
+	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
+				       .outcomes_count = n };
 	for (size_t i = 0; i < n; i++)
 		answer.outcomes[i] = (struct relay_outcome){
-			.fate = (uint32_t)o[i].fate, .status = slice_of(o[i].status), .text = o[i].text, .diagnostic = o[i].diagnostic, .host = o[i].host,
-			.relay = o[i].relay, .tls = o[i].tls, .dsn = o[i].dsn, .uses = o[i].uses, .setup_us = o[i].setup_us, .send_us = o[i].send_us,
+			.fate = (uint32_t)o[i].fate,
+			.status = slice_of(o[i].status),
+			.text = o[i].text,
+			.diagnostic = o[i].diagnostic,
+			.host = o[i].host,
+			.relay = o[i].relay,
+			.tls = o[i].tls,
+			.dsn = o[i].dsn,
+			.uses = o[i].uses,
+			.setup_us = o[i].setup_us,
+			.send_us = o[i].send_us,
 		};
 	relay_answer_pack(q->answer, &answer);
 }
@@ -95,10 +105,17 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay_settings *s = (struct relay_settings *)current_hold(&r->settings);
 	struct smtp_recipient *to = arena_array(q->mem, ask.recipients_count, sizeof *to);
 	for (size_t i = 0; i < ask.recipients_count; i++)
-		to[i] = (struct smtp_recipient){ ask.recipients[i].address, ask.recipients[i].orcpt, ask.recipients[i].notify };
+		to[i] = (struct smtp_recipient){ ask.recipients[i].address, ask.recipients[i].orcpt,
+						 ask.recipients[i].notify };
 	struct smtp_message message = {
-		.id = arena_text(q->mem, ask.queue_id), .sender = ask.sender, .envid = ask.envid, .ret = (enum smtp_ret)ask.ret, .eight_bit = ask.eight_bit,
-		.utf8 = ask.utf8, .recipients = to, .count = ask.recipients_count,
+		.id = arena_text(q->mem, ask.queue_id),
+		.sender = ask.sender,
+		.envid = ask.envid,
+		.ret = (enum smtp_ret)ask.ret,
+		.eight_bit = ask.eight_bit,
+		.utf8 = ask.utf8,
+		.recipients = to,
+		.count = ask.recipients_count,
 		.body = { .head = ask.head, .fd = q->ask->fds[0], .offset = ask.offset, .size = ask.size },
 	};
 	struct smtp_target target = s->target;
@@ -125,9 +142,10 @@ static struct addr bind_address(const struct conf_view *v, enum setting_id id) {
 static void fill_target(struct relay_settings *s, struct relay *r) {
 	const struct conf_view *v = conf_main(s->conf);
 	static const enum smtp_tls_level levels[] = {
-		[CLIENT_TLS_NONE] = SMTP_TLS_NONE, [CLIENT_TLS_MAY] = SMTP_TLS_MAY, [CLIENT_TLS_ENCRYPT] = SMTP_TLS_ENCRYPT,
-		[CLIENT_TLS_DANE] = SMTP_TLS_MAY, [CLIENT_TLS_DANE_ONLY] = SMTP_TLS_ENCRYPT, [CLIENT_TLS_FINGERPRINT] = SMTP_TLS_ENCRYPT,
-		[CLIENT_TLS_VERIFY] = SMTP_TLS_ENCRYPT, [CLIENT_TLS_SECURE] = SMTP_TLS_ENCRYPT,
+		[CLIENT_TLS_NONE] = SMTP_TLS_NONE,         [CLIENT_TLS_MAY] = SMTP_TLS_MAY,
+		[CLIENT_TLS_ENCRYPT] = SMTP_TLS_ENCRYPT,   [CLIENT_TLS_DANE] = SMTP_TLS_MAY,
+		[CLIENT_TLS_DANE_ONLY] = SMTP_TLS_ENCRYPT, [CLIENT_TLS_FINGERPRINT] = SMTP_TLS_ENCRYPT,
+		[CLIENT_TLS_VERIFY] = SMTP_TLS_ENCRYPT,    [CLIENT_TLS_SECURE] = SMTP_TLS_ENCRYPT,
 	};
 	bool ipv4, ipv6;
 	protocols_of(v, &ipv4, &ipv6);
@@ -137,23 +155,38 @@ static void fill_target(struct relay_settings *s, struct relay *r) {
 	for (size_t i = 0; i < n; i++) plain_allowed = plain_allowed && !slice_same(options[i], S("noplaintext"));
 	s->own_name = conf_text(v, SET_myhostname);
 	struct smtp_timeouts timeouts = {
-		.connect = conf_time_ms(v, SET_smtp_connect_timeout), .helo = conf_time_ms(v, SET_smtp_helo_timeout),
-		.starttls = conf_time_ms(v, SET_smtp_starttls_timeout), .mail = conf_time_ms(v, SET_smtp_mail_timeout),
-		.rcpt = conf_time_ms(v, SET_smtp_rcpt_timeout), .data_init = conf_time_ms(v, SET_smtp_data_init_timeout),
-		.data_xfer = conf_time_ms(v, SET_smtp_data_xfer_timeout), .data_done = conf_time_ms(v, SET_smtp_data_done_timeout),
+		.connect = conf_time_ms(v, SET_smtp_connect_timeout),
+		.helo = conf_time_ms(v, SET_smtp_helo_timeout),
+		.starttls = conf_time_ms(v, SET_smtp_starttls_timeout),
+		.mail = conf_time_ms(v, SET_smtp_mail_timeout),
+		.rcpt = conf_time_ms(v, SET_smtp_rcpt_timeout),
+		.data_init = conf_time_ms(v, SET_smtp_data_init_timeout),
+		.data_xfer = conf_time_ms(v, SET_smtp_data_xfer_timeout),
+		.data_done = conf_time_ms(v, SET_smtp_data_done_timeout),
 		.quit = conf_time_ms(v, SET_smtp_quit_timeout),
 	};
 	static const enum smtp_address_preference preferences[] = {
-		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY, [ADDRESS_PREFERENCE_IPV4] = SMTP_PREFER_IPV4, [ADDRESS_PREFERENCE_IPV6] = SMTP_PREFER_IPV6,
+		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY,
+		[ADDRESS_PREFERENCE_IPV4] = SMTP_PREFER_IPV4,
+		[ADDRESS_PREFERENCE_IPV6] = SMTP_PREFER_IPV6,
 	};
 	s->target = (struct smtp_target){
-		.hosts = { .dns = r->dns, .no_ipv4 = !ipv4, .no_ipv6 = !ipv6, .preference = preferences[conf_enum(v, SET_smtp_address_preference)],
-		           .own_names = &s->own_name, .own_names_count = 1 },
-		.client = { .helo_name = conf_text(v, SET_smtp_helo_name), .tls = levels[conf_enum(v, SET_smtp_tls_security_level)], .tls_client = s->tls,
-		            .auth_in_clear = plain_allowed, .bind4 = bind_address(v, SET_smtp_bind_address), .bind6 = bind_address(v, SET_smtp_bind_address6),
-		            .timeouts = timeouts },
+		.hosts = { .dns = r->dns,
+			   .no_ipv4 = !ipv4,
+			   .no_ipv6 = !ipv6,
+			   .preference = preferences[conf_enum(v, SET_smtp_address_preference)],
+			   .own_names = &s->own_name,
+			   .own_names_count = 1 },
+		.client = { .helo_name = conf_text(v, SET_smtp_helo_name),
+			    .tls = levels[conf_enum(v, SET_smtp_tls_security_level)],
+			    .tls_client = s->tls,
+			    .auth_in_clear = plain_allowed,
+			    .bind4 = bind_address(v, SET_smtp_bind_address),
+			    .bind6 = bind_address(v, SET_smtp_bind_address6),
+			    .timeouts = timeouts },
 		.recipient_limit = (unsigned)conf_number(v, SET_default_destination_recipient_limit),
-		.keep_ms = conf_bool(v, SET_smtp_connection_cache_on_demand) ? 0 : -1, .log_tls = conf_number(v, SET_smtp_tls_loglevel) >= 1,
+		.keep_ms = conf_bool(v, SET_smtp_connection_cache_on_demand) ? 0 : -1,
+		.log_tls = conf_number(v, SET_smtp_tls_loglevel) >= 1,
 	};
 }
 
@@ -167,7 +200,9 @@ static int reload(void *self, struct boot *b) {
 	int level = conf_enum(v, SET_smtp_tls_security_level);
 	struct slice ca = conf_text(v, SET_smtp_tls_CAfile);
 	struct tls_client_params params = { .ca_file = ca.len != 0 ? ca.at : NULL,
-		                            .verify = level == CLIENT_TLS_VERIFY || level == CLIENT_TLS_SECURE ? TLS_VERIFY_NAME : TLS_VERIFY_NONE };
+					    .verify = level == CLIENT_TLS_VERIFY || level == CLIENT_TLS_SECURE
+							      ? TLS_VERIFY_NAME
+							      : TLS_VERIFY_NONE };
 	if (level != CLIENT_TLS_NONE && tls_client_new(&params, &s->tls) < 0) {
 		destroy(&s->generation);
 		return fail_add("TLS");
@@ -200,4 +235,6 @@ static void stop(void *self) {
 	if (left != 0) say(L_WARN, "relay", "%zu deliveries cut off: they will be tried again", left);
 }
 
-const struct role role_relay = { .name = "relay", .seal_needs = SEAL_CONNECT, .start = start, .reload = reload, .stop = stop };
+const struct role role_relay = {
+	.name = "relay", .seal_needs = SEAL_CONNECT, .start = start, .reload = reload, .stop = stop
+};

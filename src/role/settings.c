@@ -5,7 +5,8 @@ struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem) {
 	struct slice resolvers = conf_text(v, SET_dns_resolvers), anchor = conf_text(v, SET_dns_trust_anchor_file);
 	/* who names resolvers of his own and no anchor trusts them as they are */
 	bool own = resolvers.len != 0 && slice_eq(anchor, S("/usr/share/dns/root.key"));
-	return (struct dns_params){ .resolvers = arena_text(mem, resolvers), .trust_anchor_file = own ? "" : arena_text(mem, anchor) };
+	return (struct dns_params){ .resolvers = arena_text(mem, resolvers),
+				    .trust_anchor_file = own ? "" : arena_text(mem, anchor) };
 }
 
 void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6) {

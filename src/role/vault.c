@@ -53,7 +53,8 @@ static int answer_sign(void *ctx, struct link_question *q) {
 	if (q->in.bad || in.bad) return fail("broken question");
 	AUTO_BUF struct buf signature = BUF(REMOTE_SIGNATURE_MAX);
 	struct keys *keys = (struct keys *)current_hold(&v->keys);
-	int r = keys != NULL && ask.key < keys->count ? private_key_sign(keys->at[ask.key], &request, &signature) : fail("no key %llu", (unsigned long long)ask.key);
+	int r = keys != NULL && ask.key < keys->count ? private_key_sign(keys->at[ask.key], &request, &signature)
+						      : fail("no key %llu", (unsigned long long)ask.key);
 	generation_drop(keys != NULL ? &keys->generation : NULL);
 	if (r < 0) say(L_WARN, "vault", "sign: %s", fail_text());
 	sign_answer_pack(q->answer, &(struct sign_answer){ .signature = r < 0 ? SLICE_NONE : buf_slice(&signature) });
@@ -121,4 +122,6 @@ static void stop(void *self) {
 	if (pool_stop(v->pool, deadline_in(STOP_MS)) == 0) secrets_close(&v->secrets);
 }
 
-const struct role role_vault = { .name = "vault", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop };
+const struct role role_vault = {
+	.name = "vault", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop
+};

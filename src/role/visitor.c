@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a connection is at the moment (its phase) is a small machine that is stepped; this file owns the socket, the limits
- * of the client, and the change from one machine to the next. */
+/* What a connection is at the moment (its phase) is a small machine that is stepped; this file owns the socket, the
+ * limits of the client, and the change from one machine to the next. */
 #include "role/visitor.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -109,8 +109,13 @@ static bool hand_over(struct visitor *v) {
 	struct imap_login_result who = imap_login_result(v->login);
 	AUTO_ARENA struct arena mem = { 0 };
 	char ip[ADDR_TEXT_ROOM];
-	struct session_ask ask = { .protocol = SESSION_IMAP, .account = who.account, .session = v->session, .login = who.login, .tag = who.tag,
-		                   .remote = slice_of(addr_text(&v->peer, ip)), .tls = who.tls };
+	struct session_ask ask = { .protocol = SESSION_IMAP,
+				   .account = who.account,
+				   .session = v->session,
+				   .login = who.login,
+				   .tag = who.tag,
+				   .remote = slice_of(addr_text(&v->peer, ip)),
+				   .tls = who.tls };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
 	if (user_enter(v, who.login)) {
@@ -121,7 +126,8 @@ static bool hand_over(struct visitor *v) {
 		else close(pair[0]);
 		if (r < 0) say(L_ERROR, v->service->log_name, "session of %.*s: %s", SLICE_ARG(who.login), fail_text());
 	} else {
-		note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("user", who.login), FN("limit", v->service->user_limit));
+		note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("user", who.login),
+		     FN("limit", v->service->user_limit));
 	}
 	if (v->inner < 0) {
 		user_leave(v);
@@ -146,7 +152,8 @@ static bool login_phase(struct visitor *v, enum wake why) {
 	}
 }
 
-static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account, struct buf *login) {
+static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account,
+			struct buf *login) {
 	struct visitor *v = owner;
 	(void)method;
 	struct addr *peer = &v->peer;
@@ -167,7 +174,9 @@ static int authenticate(void *owner, const char *method, struct slice user, stru
 static const struct imap_login_ops imap_ops = { .authenticate = authenticate };
 
 static bool start_imap(struct visitor *v) {
-	if (v->service->tls_wrapper && (v->service->tls == NULL || stream_start_tls_server(v->stream, v->service->tls) < 0)) return false;
+	if (v->service->tls_wrapper &&
+	    (v->service->tls == NULL || stream_start_tls_server(v->stream, v->service->tls) < 0))
+		return false;
 	char here[ADDR_TEXT_ROOM] = "", there[ADDR_TEXT_ROOM];
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
@@ -183,7 +192,8 @@ static bool within_limits(struct visitor *v) {
 	struct rates *rates = v->all->outside.rates;
 	if (networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any)) return true;
 	v->counted = rates_enter(rates, &v->service->rates, &v->peer);
-	return v->counted && (v->service->protocol == SERVES_IMAP || rates_count(rates, &v->service->rates, &v->peer, RATE_CONNECTION));
+	return v->counted && (v->service->protocol == SERVES_IMAP ||
+			      rates_count(rates, &v->service->rates, &v->peer, RATE_CONNECTION));
 }
 
 static void turn_away(struct visitor *v) {
@@ -191,7 +201,9 @@ static void turn_away(struct visitor *v) {
 	addr_text(&v->peer, ip);
 	note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("from", slice_of(ip)));
 	if (v->service->tls_wrapper) return; /* a handshake would cost more than it is worth */
-	if (v->service->protocol == SERVES_SMTP) stream_putf(v->stream, "421 4.7.0 %s Error: too many connections from %s\r\n", v->service->smtp.host, ip);
+	if (v->service->protocol == SERVES_SMTP)
+		stream_putf(v->stream, "421 4.7.0 %s Error: too many connections from %s\r\n", v->service->smtp.host,
+			    ip);
 	else stream_putf(v->stream, "* BYE too many connections from your address\r\n");
 	(void)stream_flush(v->stream);
 }
@@ -212,9 +224,15 @@ static void step(struct task *t, enum wake why) {
 	if (!stays) leave(v);
 }
 
-void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings, size_t service) {
+void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
+		     size_t service) {
 	struct visitor *v = mem_get(sizeof *v);
-	*v = (struct visitor){ .task.step = step, .all = all, .settings = settings, .service = &settings->services[service], .peer = *peer, .inner = -1 };
+	*v = (struct visitor){ .task.step = step,
+			       .all = all,
+			       .settings = settings,
+			       .service = &settings->services[service],
+			       .peer = *peer,
+			       .inner = -1 };
 	v->service->live++;
 	v->stream = stream_new(fd, IN_LIMIT, OUT_LIMIT);
 	pthread_mutex_lock(&all->lock);

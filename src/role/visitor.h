@@ -2,8 +2,8 @@
 #pragma once
 #include "base/map.h"
 #include "role/edge_settings.h"
-/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP log-in that becomes a pump
- * to core. What all of them share: */
+/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP log-in that becomes a
+ * pump to core. What all of them share: */
 struct visitors {
 	struct pool *pool;
 	struct edge_outside outside;
@@ -13,4 +13,5 @@ struct visitors {
 	struct map users;          /* account → how many pumps (imapd_connection_limit_per_user) */
 };
 /* Takes fd and one hold on settings over. */
-void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings, size_t service);
+void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
+		     size_t service);
