@@ -133,6 +133,29 @@ static void to_syslog(enum log_level level, struct buf *out) {
 	pthread_mutex_unlock(&lock);
 }
 
+/* Lines that a thread gathers between log_gather and log_release. */
+static _Thread_local struct buf gathered;
+static _Thread_local bool gathering;
+
+static void write_out(const struct buf *lines) {
+	ssize_t n = write(target.fd, lines->at, lines->len);
+	(void)n; /* a log that cannot be written must not stop the mail */
+}
+
+void log_gather(void) {
+	gathered = BUF(LONGEST_LINE);
+	buf_room(&gathered, USUAL_LINE * 4);
+	gathering = true;
+}
+
+void log_release(void) {
+	pthread_rwlock_rdlock(&target_lock);
+	if (gathered.len != 0 && target.fd >= 0) write_out(&gathered);
+	pthread_rwlock_unlock(&target_lock);
+	gathering = false;
+	buf_done(&gathered);
+}
+
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
               const struct log_field *fields, size_t count) {
 	int kept = errno;
@@ -145,8 +168,7 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
 			to_syslog(level, &line);
 		} else {
 			buf_byte(&line, '\n');
-			ssize_t n = write(target.fd, line.at, line.len);
-			(void)n; /* a log that cannot be written must not stop the mail */
+			if (!gathering || !buf_add(&gathered, buf_slice(&line))) write_out(&line);
 		}
 	}
 	pthread_rwlock_unlock(&target_lock);

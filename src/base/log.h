@@ -40,6 +40,10 @@ void log_line(enum log_level level, const char *service, uint64_t session, const
 #define note(level, service, session, id, text, ...) \
 	log_line(level, service, session, id, text, (struct log_field[]){ __VA_ARGS__ }, \
 	         sizeof((struct log_field[]){ __VA_ARGS__ }) / sizeof(struct log_field))
+/* Lines of this thread between the two leave in one write: for events that are told in several lines. Not nested, and
+ * nothing may wait in between. */
+void log_gather(void);
+void log_release(void);
 /* One line of plain words, for what has no fields. */
 void say(enum log_level level, const char *service, const char *format, ...) PRINTF_LIKE(3, 4);
 /* The line itself, as log_line writes it (for tests). */

@@ -240,15 +240,17 @@ static void log_recipient(const struct delivery *d, const char *id, const struct
 	log_line(L_INFO, stored ? "virtual" : "error", 0, id, NULL, fields, LEN(fields) - (same ? 1 : 0));
 }
 
+static void report(struct delivery *d);
+
 static void report_notice(const char *id, const char *what, struct delivery *notice) {
 	if (notice == NULL) return;
 	AUTO_BUF struct buf line = BUF(256);
 	buf_addf(&line, "%s%.*s", what, SLICE_ARG(notice->post.queue_id));
 	log_line(L_INFO, "bounce", 0, id, buf_text(&line), NULL, 0);
-	delivery_report(notice);
+	report(notice);
 }
 
-void delivery_report(struct delivery *d) {
+static void report(struct delivery *d) {
 	AUTO_FREE char *id = slice_text(d->post.queue_id);
 	note(L_INFO, "cleanup", 0, id, NULL, F("message-id", slice_trim(d->post.message_id)));
 	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
@@ -259,6 +261,12 @@ void delivery_report(struct delivery *d) {
 	report_notice(id, "sender non-delivery notification: ", d->bounce);
 	report_notice(id, "sender delivery status notification: ", d->receipt);
 	if (d->out == 0) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+}
+
+void delivery_report(struct delivery *d) {
+	log_gather();
+	report(d);
+	log_release();
 }
 
 static int enter_one(struct db_conn *tx, void *arg) {
