@@ -3,7 +3,6 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "cli/inside.h"
-#include "cli/version.h"
 
 #include <signal.h>
 #include <sysexits.h>

@@ -374,7 +374,7 @@ static int bring_up(struct master *m) {
 		stop_children(m);
 		return EX_UNAVAILABLE;
 	}
-	say(L_INFO, "master", "daemon started -- version 0.1.0, configuration %s", m->conf_dir);
+	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 	return EX_OK;
 }
 
