@@ -56,6 +56,7 @@ int parts_of(struct arena *mem, struct slice address, bool empty_local, struct p
 	if (r != 0) return r;
 	p.local = arena_lower(mem, p.written);
 	p.whole = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(p.local), SLICE_ARG(p.domain));
+	if (p.whole.len > ADDRESS_MAX) return USER_BAD_ADDRESS; /* A-labels are longer than what they stand for */
 	*out = p;
 	return 0;
 }
