@@ -30,15 +30,19 @@ struct sender {
 	task_ref self;
 	pthread_mutex_t lock;
 	size_t under_way;
-	struct map hops; /* name → hop_state; only of hops with jobs under way or a window that was changed */
+	struct map hops; /* name → hop_state; only of hops with jobs under way */
 	struct idle_channel idle[IDLE_CHANNELS];
 	size_t idle_count;
 };
 
+/* One job on its way. Recipients who came by different aliases are handed to relay one group after the other: a copy says
+ * Delivered-To for its own alias only, and for nobody else's. */
 struct shipment {
 	struct task task;
 	struct sender *sender;
 	struct queue_job *job;
+	size_t from, count; /* the group that is under way */
+	bool reached;       /* a server answered */
 	struct flow_settings *settings;
 	int channel;
 	int64_t started_us;
@@ -124,9 +128,9 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 /* Shipments. */
 
-static void shipment_end(struct shipment *sh, bool reached) {
+static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
-	hop_ended(s, sh->job->hop, &sh->settings->send, reached);
+	hop_ended(s, sh->job->hop, &sh->settings->send, sh->reached);
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
@@ -137,9 +141,8 @@ static void shipment_end(struct shipment *sh, bool reached) {
 
 /* Nobody answered: all recipients wait. */
 static void fail_all(struct shipment *sh, struct relay_answer *answer, const char *text) {
-	size_t n = sh->job->message.recipient_count;
-	*answer = (struct relay_answer){ arena_array(&sh->mem, n, sizeof(struct relay_outcome)), n };
-	for (size_t i = 0; i < n; i++)
+	*answer = (struct relay_answer){ arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), sh->count };
+	for (size_t i = 0; i < sh->count; i++)
 		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER,
 							      .status = S("4.3.0"),
 							      .text = arena_slice(&sh->mem, slice_of(text)),
@@ -152,13 +155,26 @@ static bool reached_server(const struct relay_answer *a) {
 	return a->outcomes_count == 0;
 }
 
-static void settle(struct shipment *sh, struct relay_answer *answer) {
+static void next_group(struct shipment *sh) {
+	const struct queue_message *m = &sh->job->message;
+	sh->from += sh->count;
+	sh->count = 0;
+	while (sh->from + sh->count < m->recipient_count &&
+	       slice_eq(m->recipients[sh->from + sh->count].original, m->recipients[sh->from].original))
+		sh->count++;
+}
+
+/* Records what became of the group, and takes up the next. */
+static void settle(struct shipment *sh, const struct relay_answer *answer) {
 	struct sender *s = sh->sender;
-	bool reached = reached_server(answer);
-	if (settle_job(s->db, s->queue, sh->settings, sh->job, answer->outcomes, sh->started_us) < 0)
+	struct queue_job group = *sh->job;
+	group.message.recipients += sh->from;
+	group.message.recipient_count = sh->count;
+	sh->reached = sh->reached || reached_server(answer);
+	if (settle_job(s->db, s->queue, sh->settings, &group, answer->outcomes, sh->started_us) < 0)
 		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)",
 		    SLICE_ARG(sh->job->message.id), fail_text());
-	shipment_end(sh, reached);
+	next_group(sh);
 }
 
 static void drop_channel(struct shipment *sh) {
@@ -190,28 +206,26 @@ static int ship(struct shipment *sh) {
 	struct unwire in = UNWIRE(m->extra, &sh->mem);
 	struct queue_extra extra = { 0 };
 	queue_extra_unpack(&in, &extra);
-	struct relay_recipient *to = arena_array(&sh->mem, m->recipient_count, sizeof *to);
-	AUTO_BUF struct buf head = BUF(KIB(64));
-	for (size_t i = 0; i < m->recipient_count; i++) {
-		const struct queue_recipient *r = &m->recipients[i];
-		to[i] = (struct relay_recipient){ r->address, r->orcpt, r->notify };
-		/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
-		if (r->original.len != 0 && slice_search(buf_slice(&head), r->original) == head.len)
-			buf_addf(&head, "Delivered-To: %.*s\r\n", SLICE_ARG(r->original));
-	}
+	const struct queue_recipient *group = m->recipients + sh->from;
+	struct relay_recipient *to = arena_array(&sh->mem, sh->count, sizeof *to);
+	for (size_t i = 0; i < sh->count; i++)
+		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify };
+	/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
+	struct slice head = SLICE_NONE, alias = group[0].original;
+	if (alias.len != 0) head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
 	struct relay_ask ask = {
 		.queue_id = m->id,
 		.hop = sh->job->hop,
 		.sender = m->sender,
 		.envid = m->envid,
-		.head = buf_slice(&head),
+		.head = head,
 		.ret = m->ret,
 		.eight_bit = extra.eight_bit,
 		.utf8 = extra.utf8,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
 		.recipients = to,
-		.recipients_count = m->recipient_count,
+		.recipients_count = sh->count,
 	};
 	sh->channel = channel_for(sh->sender, sh->job->hop);
 	if (sh->channel < 0) return -1;
@@ -221,7 +235,7 @@ static int ship(struct shipment *sh) {
 static void receive(struct shipment *sh) {
 	struct relay_answer answer;
 	int r = ask_relay_receive(sh->channel, &sh->mem, &answer);
-	if (r != ASK_OK || answer.outcomes_count != sh->job->message.recipient_count) {
+	if (r != ASK_OK || answer.outcomes_count != sh->count) {
 		give_up(sh, r < 0 ? fail_text() : "delivery was interrupted");
 		return;
 	}
@@ -231,21 +245,35 @@ static void receive(struct shipment *sh) {
 	settle(sh, &answer);
 }
 
+/* Sends the group and parks until its answer comes; groups that cannot be sent are recorded as such. */
+static void go_on(struct shipment *sh) {
+	while (sh->count != 0) {
+		if (ship(sh) == 0) {
+			task_watch(&sh->task, sh->channel, -1);
+			task_park(&sh->task, EPOLLIN, 0, deadline_in(RELAY_MS));
+			return;
+		}
+		give_up(sh, fail_text());
+	}
+	shipment_end(sh);
+}
+
 static void shipment_step(struct task *t, enum wake why) {
 	struct shipment *sh = OWNER_OF(t, struct shipment, task);
 	if (why == WAKE_STOP) { /* recorded as it was: the next start tries again */
 		drop_channel(sh);
-		shipment_end(sh, true);
-	} else if (why == WAKE_IO) {
-		receive(sh);
-	} else if (why == WAKE_DEADLINE) {
-		give_up(sh, "delivery took longer than an hour");
-	} else if (ship(sh) < 0) {
-		give_up(sh, fail_text());
-	} else {
-		task_watch(t, sh->channel, -1);
-		task_park(t, EPOLLIN, 0, deadline_in(RELAY_MS));
+		shipment_end(sh);
+		return;
 	}
+	if (why == WAKE_IO) receive(sh);
+	if (why == WAKE_DEADLINE) give_up(sh, "delivery took longer than an hour");
+	go_on(sh);
+}
+
+static int by_alias(const void *a, const void *b) {
+	const struct queue_recipient *one = a, *other = b;
+	int order = slice_order(one->original, other->original);
+	return order != 0 ? order : one->number - other->number;
 }
 
 /* The scheduler. */
@@ -257,6 +285,8 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	};
 	sh->settings = settings;
 	generation_hold(&settings->generation);
+	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
+	next_group(sh);
 	hop_started(s, job->hop, &settings->send);
 	pool_add(s->pool, &sh->task, -1, -1);
 }

@@ -241,6 +241,19 @@ def test_connections_are_reused_and_few(via):
     assert there.most <= 20 and there.connections < 60
 
 
+def test_a_copy_names_its_own_alias_only(via):
+    a, there = via()
+    for name in ('open', 'secret'):
+        a.hato('alias', 'add', f'{name}@a.test', f'{name}-far@far.test')
+    submit(a, ['open@a.test', 'secret@a.test', 'direct@far.test'])
+    wait_until(lambda: sum(len(m[1]) for m in there.messages) == 3, 20, a.log)
+    named = {to: [l for l in text.split(b'\r\n\r\n')[0].split(b'\r\n') if l.lower().startswith(b'delivered-to:')]
+             for _, recipients, text in there.messages for to in recipients}
+    assert named == {'open-far@far.test': [b'Delivered-To: open@a.test'], 'secret-far@far.test': [b'Delivered-To: secret@a.test'],
+                     'direct@far.test': []}
+    wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
+
+
 def test_one_copy_for_many_recipients(via):
     a, there = via()
     submit(a, [f'u{n}@far.test' for n in range(20)])
