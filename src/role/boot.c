@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "net/seal.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -90,7 +91,8 @@ static int take_link(struct boot *b, struct link_frame *f) {
 
 static int take_shared(struct boot *b, struct link_frame *f) {
 	AUTO_FD int fd = link_frame_take_fd(f, 0);
-	void *at = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	bool writable = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR; /* core's is, edge's is not */
+	void *at = mmap(NULL, sizeof(struct shared), PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
 	if (at == MAP_FAILED) return fail_errno("shared memory");
 	b->shared = at;
 	return 0;

@@ -53,7 +53,8 @@ static void send_first(int control, size_t which, const struct round *r) {
 			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
 	}
 	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_CONTROL, r->control_listener);
-	if (which == CHILD_CORE || which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared);
+	if (which == CHILD_CORE) send_fd(control, CONTROL_SHARED, 0, r->shared);
+	if (which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared_readable);
 	send_text(control, CONTROL_GO, S(""));
 }
 

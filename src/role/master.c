@@ -28,7 +28,7 @@ enum {
 struct master {
 	struct conf *conf;
 	char *dir, *conf_dir, *logins;
-	int lock, signals, control_listener, shared;
+	int lock, signals, control_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	struct listening listening;
 	struct identities identities;
@@ -46,7 +46,7 @@ static struct round round_of(const struct master *m) {
 			   .identities = &m->identities,
 			   .log = &m->log,
 			   .control_listener = m->control_listener,
-			   .shared = m->shared,
+			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
 			   .logins = m->logins,
 			   .foreground = m->foreground };
@@ -158,6 +158,10 @@ static int open_all(struct master *m) {
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
 	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0)
 		return fail_errno("shared memory"), EX_OSERR;
+	char again[32];
+	snprintf(again, sizeof again, "/proc/self/fd/%d", m->shared);
+	m->shared_readable = open(again, O_RDONLY | O_CLOEXEC);
+	if (m->shared_readable < 0) return fail_errno("shared memory"), EX_OSERR;
 	for (size_t i = 0; i < LINK_NAMES; i++)
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, m->links[i]) != 0)
 			return fail_errno("socket pair"), EX_OSERR;

@@ -236,6 +236,19 @@ def memory_holds(pid, needles):
 
 
 @pytest.mark.root
+def test_edge_reads_what_core_writes(hosts):
+    """The page of memory that both share must not become a way from strangers into core."""
+    server = hosts(accounts=[ANN])
+    rights = {}
+    for pid in server.pids():
+        role = open(f'/proc/{pid}/cmdline').read().split('\0')[2]
+        for line in open(f'/proc/{pid}/maps'):
+            if 'memfd:hato' in line:
+                rights[role] = line.split()[1]
+    assert rights == {'core': 'rw-s', 'edge': 'r--s'}
+
+
+@pytest.mark.root
 def test_only_vault_has_keys(hosts, folder):
     server = hosts(main=two_kinds(folder), accounts=[ANN])
     for kind in ('-tls1_2', '-tls1_3'):
