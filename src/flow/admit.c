@@ -104,14 +104,15 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 
 enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
 			       struct arena *mem, struct account_answer *account) {
-	struct password_answer verdict;
-	struct password_ask ask = { .login = user, .password = password };
-	int r = ask_password(vault, &ask, mem, &verdict);
-	if (r == ASK_OK && !verdict.right) return LOGIN_REFUSED;
-	if (r == ASK_OK) r = ask_account(core, &(struct account_ask){ .login = user }, mem, account);
+	int r = ask_account(core, &(struct account_ask){ .login = user }, mem, account);
+	/* vault is asked in any case, so that an unknown name takes as long as a wrong password; it knows accounts by
+	 * their stored names, which users may write in other ways */
+	struct password_ask ask = { .login = r == ASK_OK && account->granted ? account->name : user, .password = password };
+	struct password_answer verdict = { 0 };
+	if (r == ASK_OK) r = ask_password(vault, &ask, mem, &verdict);
 	if (r < 0) say(L_ERROR, "auth", "%s", fail_text());
 	if (r != ASK_OK) return LOGIN_LATER;
-	return account->granted ? LOGIN_GRANTED : LOGIN_REFUSED;
+	return account->granted && verdict.right ? LOGIN_GRANTED : LOGIN_REFUSED;
 }
 
 /* Counts one more of a kind; true and a 450 when it is too many. */
@@ -310,10 +311,8 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.summary = buf_slice(&packed),
 		.message_id = summary->envelopes[0].message_id,
 		.client = a->client,
-		.login = session_of(a)->login,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.session = a->session,
 	};
 	struct accept_answer answer;
 	int r = ask_accept(a->params->core, &ask, a->intake.spooled != 0 ? a->intake.spool : -1, mem, &answer);

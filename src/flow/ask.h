@@ -75,15 +75,14 @@ struct accept_ask {
 	struct slice head, body;
 	uint64_t return_path, spooled; /* bytes in the descriptor */
 	struct slice summary;          /* packed, of the stored body */
-	struct slice message_id, client, login; /* for log and history: "name[address]", the logged-in user */
+	struct slice message_id, client; /* for log and history: "name[address]" */
 	bool eight_bit, utf8;
-	uint64_t session;
 };
 #define ACCEPT_ASK_FIELDS(F) \
-	F(text, queue_id) \
-	F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) F(list, recipients, accept_recipient) \
-		F(text, head) F(text, body) F(u64, return_path) F(u64, spooled) F(text, summary) F(text, message_id) \
-			F(text, client) F(text, login) F(bool_, eight_bit) F(bool_, utf8) F(u64, session)
+	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \
+	F(list, recipients, accept_recipient) F(text, head) F(text, body) F(u64, return_path) \
+	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
+	F(bool_, utf8)
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
 	uint32_t verdict;
@@ -103,7 +102,8 @@ struct session_ask {
 	bool tls;
 };
 #define SESSION_ASK_FIELDS(F) \
-	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) F(bool_, tls)
+	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
+	F(bool_, tls)
 struct session_answer {
 	bool open;
 };
@@ -171,9 +171,8 @@ struct relay_ask {
 	size_t recipients_count;
 };
 #define RELAY_ASK_FIELDS(F) \
-	F(text, queue_id) \
-	F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) \
-		F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
+	F(text, queue_id) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
+	F(bool_, eight_bit) F(bool_, utf8) F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
 struct relay_outcome {
 	uint32_t fate;             /* enum smtp_fate */
 	struct slice status, text, diagnostic, host, relay, tls;
@@ -182,9 +181,8 @@ struct relay_outcome {
 	int64_t setup_us, send_us; /* delays c and d */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
-	F(u32, fate) \
-	F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) F(bool_, dsn) \
-		F(u32, uses) F(i64, setup_us) F(i64, send_us)
+	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) \
+	F(text, tls) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

@@ -282,7 +282,6 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.envid = ask->envid,
 		.message_id = ask->message_id,
 		.client = ask->client,
-		.login = ask->login,
 		.ret = ask->ret,
 		.arrived_us = ask->arrived_us,
 		.recipients = ask->recipients,
@@ -292,7 +291,6 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.summary = ask->summary,
 		.eight_bit = ask->eight_bit,
 		.utf8 = ask->utf8,
-		.session = ask->session,
 	};
 	struct delivery *d = delivery_new();
 	int r = delivery_prepare(d, db, params, &post);

@@ -21,7 +21,7 @@ struct deliver_params {
 };
 
 struct post { /* what is handed in */
-	struct slice queue_id, sender, envid, message_id, client, login;
+	struct slice queue_id, sender, envid, message_id, client;
 	uint32_t ret;
 	int64_t arrived_us;
 	const struct accept_recipient *recipients;
@@ -30,7 +30,6 @@ struct post { /* what is handed in */
 	uint64_t return_path;                /* its first bytes, which are not sent on */
 	struct slice summary;                /* packed */
 	bool eight_bit, utf8;
-	uint64_t session;                    /* for the log */
 };
 
 /* What the queue keeps for flow beside its own columns (queue_message.extra). */

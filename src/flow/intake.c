@@ -20,7 +20,7 @@ void intake_done(struct intake *in) {
 	buf_done(&in->head);
 	buf_done(&in->content);
 	buf_done(&in->name);
-	if (in->spooled != 0 || in->spool > 0) auto_fd(&in->spool);
+	auto_fd(&in->spool);
 	*in = (struct intake){ .spool = -1 };
 }
 

@@ -19,7 +19,7 @@ struct intake {
 	struct buf name;       /* the field's name as far as it has come */
 };
 void intake_begin(struct intake *in, const char *spool_dir, size_t memory_limit);
-void intake_done(struct intake *in); /* takes a zeroed or finished one */
+void intake_done(struct intake *in); /* again and again; before intake_begin only with spool -1 */
 void intake_head(struct intake *in, struct slice head);
 /* CRLF text, cut anywhere. Header fields that only tell on others are dropped: Bcc, Resent-Bcc, Return-Path,
  * Content-Length (as Postfix's message_drop_headers). */

@@ -13,7 +13,7 @@ struct send_params {
 	size_t process_limit;     /* default_process_limit: jobs under way in all */
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
-	int64_t lifetime_s, bounce_lifetime_s; /* for the words of delay notices */
+	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 };
 /* What core's part of flow needs; swapped by a reload. The generation is at the start, so that holding one is holding
  * the other. */

@@ -284,7 +284,6 @@ static int reload(void *self, struct boot *b) {
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
-		.bounce_lifetime_s = conf_time_ms(v, SET_bounce_queue_lifetime) / 1000,
 	};
 	set_imap(c, v);
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
