@@ -2,6 +2,7 @@
 /* Own calendar: the C library's knows only the zone of the process and needs a lock for it. The parser takes the words
  * of a date by what they look like, not by where they stand, because real mail orders and separates them in odd ways. */
 #include "mime/date.h"
+#include "mime/inside.h"
 
 static const char month_names[12][4] = {
 	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -55,22 +56,6 @@ struct reading {
 	int year, month, day, hour, minute, second, zone;
 	bool zoned;
 };
-
-static void skip_comment(struct slice *rest) {
-	int depth = 0;
-	do {
-		char c = rest->at[0];
-		depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-		*rest = slice_skip(*rest, c == '\\' ? 2 : 1);
-	} while (depth > 0 && rest->len != 0);
-}
-
-static void skip_blanks(struct slice *rest) {
-	while (rest->len != 0 && (ascii_space(rest->at[0]) || rest->at[0] == '(')) {
-		if (rest->at[0] == '(') skip_comment(rest);
-		else *rest = slice_skip(*rest, 1);
-	}
-}
 
 static struct slice take_while(struct slice *rest, bool (*like)(char)) {
 	size_t n = 0;

@@ -3,24 +3,9 @@
  * nearly always clear, and a lost boundary or file name costs more than a strict reading is worth. */
 #include "mime/decode.h"
 #include "mime/header.h"
+#include "mime/inside.h"
 
 enum { PIECES_MAX = 99 };
-
-static void skip_comment(struct slice *rest) {
-	int depth = 0;
-	do {
-		char c = rest->at[0];
-		depth += c == '(' ? 1 : c == ')' ? -1 : 0;
-		*rest = slice_skip(*rest, c == '\\' ? 2 : 1);
-	} while (depth > 0 && rest->len != 0);
-}
-
-static void skip_blanks(struct slice *rest) {
-	while (rest->len != 0 && (ascii_space(rest->at[0]) || rest->at[0] == '(')) {
-		if (rest->at[0] == '(') skip_comment(rest);
-		else *rest = slice_skip(*rest, 1);
-	}
-}
 
 /* "type / subtype": blanks only count when no slash is next to them; what follows such a blank belongs to the
  * parameters. */

@@ -24,27 +24,13 @@ static struct mailbox *listing_add(struct listing *l, struct slice name) {
 
 static int add_existing(struct listing *l, struct db_conn *c) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes,"
-		   " special_use, keywords FROM mailbox WHERE account_id = ? AND name IS NOT NULL");
+		c, "SELECT " MAILBOX_ROW_COLUMNS " FROM mailbox WHERE account_id = ? AND name IS NOT NULL");
 	db_bind_int(s, l->account);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
-		struct slice name = arena_slice(&l->mem, db_text(s, 1));
-		*listing_add(l, name) = (struct mailbox){
-			.box = { l->account, db_int(s, 0) },
-			.name = name,
-			.uidvalidity = (uint32_t)db_int(s, 2),
-			.uidnext = (uint32_t)db_int(s, 3),
-			.recent_from = (uint32_t)db_int(s, 4),
-			.highestmodseq = (uint64_t)db_int(s, 5),
-			.exists = (uint64_t)db_int(s, 6),
-			.unseen = (uint64_t)db_int(s, 7),
-			.deleted = (uint64_t)db_int(s, 8),
-			.bytes = (uint64_t)db_int(s, 9),
-			.special_use = (uint32_t)db_int(s, 10),
-			.keywords = arena_slice(&l->mem, db_text(s, 11)),
-		};
-		for (struct slice above = name_above(name); above.len != 0; above = name_above(above))
+		struct mailbox m = mailbox_of(s, &l->mem, l->account);
+		*listing_add(l, m.name) = m;
+		for (struct slice above = name_above(m.name); above.len != 0; above = name_above(above))
 			listing_add(l, above)->has_children = true;
 	}
 	return r;

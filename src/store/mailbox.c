@@ -5,15 +5,13 @@
 #include "base/clock.h"
 
 #define MAILBOX_COLUMNS \
-	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, keywords," \
+	MAILBOX_ROW_COLUMNS "," \
 	" EXISTS (SELECT 1 FROM subscription AS s WHERE s.account_id = mailbox.account_id AND s.name = mailbox.name)," \
 	" EXISTS (SELECT 1 FROM mailbox AS below WHERE below.account_id = mailbox.account_id" \
 	" AND below.name > mailbox.name || '/' AND below.name < mailbox.name || '0')"
 
-static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, struct mailbox *out) {
-	int r = db_step(s);
-	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
-	*out = (struct mailbox){
+struct mailbox mailbox_of(struct db_stmt *s, struct arena *mem, int64_t account) {
+	return (struct mailbox){
 		.box = { account, db_int(s, 0) },
 		.name = arena_slice(mem, db_text(s, 1)),
 		.uidvalidity = (uint32_t)db_int(s, 2),
@@ -26,9 +24,15 @@ static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, s
 		.bytes = (uint64_t)db_int(s, 9),
 		.special_use = (uint32_t)db_int(s, 10),
 		.keywords = arena_slice(mem, db_text(s, 11)),
-		.subscribed = db_int(s, 12) != 0,
-		.has_children = db_int(s, 13) != 0,
 	};
+}
+
+static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, struct mailbox *out) {
+	int r = db_step(s);
+	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
+	*out = mailbox_of(s, mem, account);
+	out->subscribed = db_int(s, 12) != 0;
+	out->has_children = db_int(s, 13) != 0;
 	return 0;
 }
 
