@@ -63,13 +63,17 @@ static const char sign_script[] =
     "anchors; done\n"
 	"sed -i 's/\"original\"/\"forged\"/' broken.done; mv signed.done signed.zone; mv broken.done broken.zone\n";
 
+/* Free for UDP and for TCP, since nsd takes both. */
 static int free_port(void) {
-	struct addr a;
-	addr_parse(S("127.0.0.1"), &a);
-	AUTO_FD int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(fd, &a.any, a.len), 0);
-	addr_of_socket(fd, &a);
-	return addr_port(&a);
+	for (;;) {
+		struct addr a;
+		addr_parse(S("127.0.0.1"), &a);
+		AUTO_FD int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		AUTO_FD int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(udp, &a.any, a.len), 0);
+		addr_of_socket(udp, &a);
+		if (bind(tcp, &a.any, a.len) == 0) return addr_port(&a);
+	}
 }
 
 static pid_t run(const char *const *argv) {
@@ -103,30 +107,47 @@ static int remove_one(const char *path, const struct stat *st UNUSED, int kind U
 	return remove(path);
 }
 
+static bool answers(void) {
+	AUTO_ARENA struct arena mem = {0};
+	struct dns_params params = { .resolvers = resolver };
+	struct dns_mx *mx;
+	size_t n;
+	struct dns *probe;
+	assert_int_equal(dns_open(&params, &probe), 0);
+	int r = dns_mx(probe, S("hato.example"), deadline_in(500), &mem, &mx, &n, NULL);
+	dns_close(&probe);
+	return r == DNS_OK;
+}
+
+/* Another program may take the port before nsd does: then nsd ends at once, and the next try has another port. */
+static bool start_nsd(void) {
+	int port = free_port();
+	snprintf(resolver, sizeof resolver, "127.0.0.1:%d", port);
+	put_config(port);
+	nsd = run((const char *const[]){ "/usr/sbin/nsd", "-d", "-c", "nsd.conf", NULL });
+	for (int64_t deadline = deadline_in(SECONDS(20)); deadline_left(deadline) != 0;) {
+		if (answers()) return true;
+		if (waitpid(nsd, NULL, WNOHANG) == nsd) {
+			nsd = 0;
+			return false;
+		}
+		usleep(50000);
+	}
+	return false;
+}
+
 static int serve(void **state UNUSED) {
 	snprintf(folder, sizeof folder, "/tmp/hato-dns-test-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	if (access("/usr/sbin/nsd", X_OK) != 0) return 0;
-	int port = free_port(), status = 1;
-	snprintf(resolver, sizeof resolver, "127.0.0.1:%d", port);
+	int status = 1, tries = 5;
 	put_zones();
 	waitpid(run((const char *const[]){ "sh", "-c", sign_script, NULL }), &status, 0);
 	is_signed = status == 0;
-	put_config(port);
-	nsd = run((const char *const[]){ "/usr/sbin/nsd", "-d", "-c", "nsd.conf", NULL });
+	bool served = false;
+	while (!served && tries-- > 0 && nsd == 0) served = start_nsd();
 	struct dns_params params = { .resolvers = resolver };
-	assert_int_equal(dns_open(&params, &plain), 0);
-	for (int i = 0; i < 50; i++) { /* until it answers */
-		AUTO_ARENA struct arena mem = {0};
-		struct dns_mx *mx;
-		size_t n;
-		struct dns *probe;
-		assert_int_equal(dns_open(&params, &probe), 0);
-		int r = dns_mx(probe, S("hato.example"), deadline_in(500), &mem, &mx, &n, NULL);
-		dns_close(&probe);
-		if (r == DNS_OK) return 0;
-		usleep(50000);
-	}
+	if (served) return dns_open(&params, &plain);
 	print_message("nsd does not answer; see %s/log: %s\n", folder, fail_text());
 	return -1;
 }
