@@ -411,20 +411,22 @@ task_ref task_name(const struct task *t) {
 	return (uint64_t)t->slot->generation << 32 | t->slot->index;
 }
 
-static void wake_slot(struct task_slot *s, uint32_t generation, enum wake why) {
-	pthread_mutex_lock(&s->lock);
-	if (s->generation == generation && s->state == SLOT_PARKED) {
+/* Under the slot's lock. */
+static void wake_slot(struct task_slot *s, enum wake why) {
+	if (s->state == SLOT_PARKED) {
 		s->state = SLOT_RUNNING;
 		if (why == WAKE_STOP) s->told_to_stop = true;
 		push_slot(s, why);
-	} else if (s->generation == generation && s->state == SLOT_RUNNING && why == WAKE_CALL) {
+	} else if (s->state == SLOT_RUNNING && why == WAKE_CALL) {
 		s->wake_again = true;
 	}
-	pthread_mutex_unlock(&s->lock);
 }
 
 void task_wake(struct pool *p, task_ref ref) {
-	wake_slot(slot_at(p, (uint32_t)ref), (uint32_t)(ref >> 32), WAKE_CALL);
+	struct task_slot *s = slot_at(p, (uint32_t)ref);
+	pthread_mutex_lock(&s->lock);
+	if (s->generation == (uint32_t)(ref >> 32)) wake_slot(s, WAKE_CALL);
+	pthread_mutex_unlock(&s->lock);
 }
 
 void pool_call(struct pool *p, void (*fn)(void *arg), void *arg) {
@@ -468,7 +470,9 @@ size_t pool_stop(struct pool *p, int64_t deadline) {
 	pthread_mutex_unlock(&p->lock);
 	for (uint32_t i = 0; i < count; i++) {
 		struct task_slot *s = slot_at(p, i);
-		wake_slot(s, s->generation, WAKE_STOP);
+		pthread_mutex_lock(&s->lock);
+		wake_slot(s, WAKE_STOP);
+		pthread_mutex_unlock(&s->lock);
 	}
 	pthread_mutex_lock(&p->lock);
 	wait_changed(p, no_tasks, deadline);
