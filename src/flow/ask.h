@@ -73,8 +73,9 @@ struct accept_recipient {
 	struct slice address; /* local@domain as given in RCPT */
 	struct slice orcpt;   /* RFC 3461 "type;xtext", or empty */
 	uint32_t notify;      /* RFC 3461 bits */
+	struct slice original; /* what it was before somebody changed it; empty: the address */
 };
-#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify) F(text, original)
 WIRE_DECLARE(accept_recipient)
 /* Where a message came from, as milters, pipe(8) and XFORWARD name it; empty where nobody knows. */
 struct relay_client {
