@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What Postfix tells of how it was built, told of hato. */
 #include "cli/postconf.h"
+#include "conf/table.h"
 
 #include <openssl/crypto.h>
 #include <openssl/opensslv.h>
@@ -29,6 +30,6 @@ int postconf_list(const struct postconf *p) {
 	case 'l': return put_lines(locks);
 	case 'T': return tls(p);
 	case 'm': return put_lines(table_types());
-	default: return postconf_templates(p);
+	default: return postconf_fatal(p, "-%c: later", p->list);
 	}
 }
