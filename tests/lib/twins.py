@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Twins: Debian's Postfix and hato with the same main.cf, tables and names, asked the same things. A suite is a text file
 (tests/data/twins/README says how it is written); play() gives what each of the two answered and sent on."""
-import concurrent.futures, email, os, re, shlex, smtplib, socket, ssl
+import concurrent.futures, email, os, re, shlex, socket, sys, tempfile, time
 from around import *
 import hato, nsd, postfix, sink
 
@@ -17,7 +17,7 @@ mydestination = local.test, mail.twin.test, twin.test
 local_recipient_maps = inline:{{ann@local.test=x, bob@local.test=x, postmaster=x, ann@twin.test=x}}
 alias_maps =
 alias_database =
-virtual_alias_maps = inline:{{info@alias.test=ann@local.test, two@alias.test={{ann@local.test bob@local.test}}, far@alias.test=someone@far.test}}
+virtual_alias_maps = inline:{{info@alias.test=ann@local.test, {{two@alias.test=ann@local.test bob@local.test}}, far@alias.test=someone@far.test}}
 virtual_alias_domains = alias.test
 virtual_mailbox_domains = box.test
 virtual_mailbox_maps = inline:{{cat@box.test=x, dog@box.test=x}}
@@ -36,6 +36,7 @@ smtpd_recipient_restrictions =
 smtpd_error_sleep_time = 0
 smtpd_client_connection_count_limit = 0
 in_flow_delay = 0
+notify_classes =
 smtpd_forbid_bare_newline = no
 smtp_tls_security_level = none
 smtpd_tls_security_level = may
@@ -53,13 +54,9 @@ liar.stranger.test A 127.0.0.99
 a.b.sub.example.test A 127.0.0.70
 2.0.0.127.in-addr.arpa PTR inside.twin.test.
 inside.twin.test A 127.0.0.2
-good.test MX 10 mx.good.test.
-mx.good.test A 127.0.0.81
 onlya.test A 127.0.0.82
 nullmx.test MX 0 .
 badmx.test MX 10 nowhere.badmx.test.
-good.test NS ns.good.test.
-ns.good.test A 127.0.0.83
 66.0.0.127.rbl.test A 127.0.0.2
 66.0.0.127.rbl.test TXT "Listed, see http://rbl.test/66"
 67.0.0.127.rbl.test A 127.0.0.10
@@ -71,6 +68,7 @@ mail.stranger.test.rhs.test A 127.0.0.4
 helo.bad.test.rhs.test A 127.0.0.5
 helo.bad.test A 127.0.0.84
 '''
+ZONES = {'good.test': '@ MX 10 mx\nmx A 127.0.0.81\nns A 127.0.0.83\n'}
 
 
 class Suite:
@@ -130,8 +128,8 @@ def normal(reply):
 
 
 class Talk(hato.Dialogue):
-    def __init__(self, address, port, client):
-        self.socket = socket.create_connection((address, port), 30, source_address=(client, 0))
+    def __init__(self, address, port, client, seconds=30):
+        self.socket = socket.create_connection((address, port), seconds, source_address=(client, 0))
         self.file = self.socket.makefile('rb')
         self.banner = self.reply()
 
@@ -178,12 +176,12 @@ class Twins:
     def __init__(self, folder, suite):
         self.folder, self.suite = str(folder), suite
         self.hato = self.postfix = None
-        self.dns = nsd.Nsd(self.folder + '/dns', NAMES + suite.names, address=own_address(), port=53)
+        self.dns = nsd.Nsd(self.folder + '/dns', NAMES + suite.names, address=own_address(), port=53, zones=ZONES)
 
     def text(self, text, sinkport, folder):
         return text.replace('@SINK@', str(sinkport)).replace('@FILES@', folder)
 
-    def start(self):
+    def start(self, hato_too=True):
         self.dns.start()
         self.sinks = [sink.Sink(), sink.Sink()]
         for side, s in zip('hp', self.sinks):
@@ -193,11 +191,12 @@ class Twins:
                 with open(f'{files}/{name}', 'w') as f:
                     f.write(self.text(text, s.port, files))
         os.chmod(self.folder, 0o755)
-        main = self.text(BASE + self.suite.main + '\n', self.sinks[0].port, self.folder + '/h')
+        main = self.text(postfix.once(BASE + self.suite.main), self.sinks[0].port, self.folder + '/h')
         options = ' '.join(shlex.quote(w) if ' ' in w else w for w in [self.text(self.suite.master, self.sinks[0].port, self.folder + '/h')] if w)
         self.hato = hato.Instance(self.folder + '/hato', HOST, main=main, networks=f'{INSIDE}/32', dns=self.dns,
                                   services={'smtp': f'smtpd {options}'})
-        self.hato.start()
+        if hato_too:
+            self.hato.start()
         self.postfix = postfix.Postfix(self.folder + '/postfix', 'twin.test', address=own_address(), port=free_port(), dns=self.dns,
                                        main=self.text(BASE + self.suite.main, self.sinks[1].port, self.folder + '/p'))
         if self.suite.master:
@@ -207,10 +206,15 @@ class Twins:
             with open(path, 'w') as f:
                 f.write(text.replace('smtpd\n', f'smtpd {self.text(self.suite.master, self.sinks[1].port, self.folder + "/p")}\n', 1))
         self.postfix.start()
+        wait_until(lambda: 'daemon started' in self.postfix.log(), 10)
+        try:
+            Talk(self.postfix.address, self.postfix.port, INSIDE, seconds=5).close()
+        except OSError:
+            raise AssertionError(f'{self.suite.name}: Postfix does not answer:\n{self.postfix.log()}')
         return self
 
     def stop(self):
-        problems = self.hato.finish() if self.hato else []
+        problems = self.hato.finish() if self.hato and self.hato.pids() else []
         if self.postfix:
             self.postfix.stop()
         self.dns.stop()
@@ -218,7 +222,7 @@ class Twins:
             s.stop()
         return problems
 
-    def play_all(self):
+    def play_all(self, one=False):
         """[(title, options, hato's answers, Postfix's answers)]"""
         def all_of(address, port):
             got = []
@@ -229,9 +233,9 @@ class Twins:
                     got.append([('(broken)', str(e))])
             return got
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            ours = pool.submit(all_of, self.hato.address, self.hato.ports['smtp'])
+            ours = pool.submit(all_of, self.hato.address, self.hato.ports['smtp']) if not one else None
             theirs = pool.submit(all_of, self.postfix.address, self.postfix.port)
-            return [(t, o, a, b) for (t, o, _), a, b in zip(self.suite.plays, ours.result(), theirs.result())]
+            return [(t, o, a, b) for (t, o, _), a, b in zip(self.suite.plays, (ours or theirs).result(), theirs.result())]
 
     def sent_on(self, expected):
         """What each of the two handed to its sink, once Postfix's is complete and hato has had as long."""
@@ -242,3 +246,34 @@ class Twins:
         except AssertionError:
             pass
         return [seen(list(s.messages)) for s in self.sinks]
+
+
+def main(path, *side):
+    with tempfile.TemporaryDirectory() as folder:
+        suite = Suite(path)
+        twins = Twins(folder, suite)
+        try:
+            twins.start(hato_too=not side)
+            played = twins.play_all(one=bool(side))
+            for title, _, ours, theirs in played:
+                print(title)
+                for n, (said, text) in enumerate(theirs):
+                    print('   ', said[:100], '\n        ', text.replace('\n', '\n         '))
+                    if not side and (n >= len(ours) or ours[n][1] != text):
+                        print('    hato:', ours[n][1] if n < len(ours) else '(nothing)')
+            if side:
+                time.sleep(3)
+                sent = [seen(list(twins.sinks[1].messages))]
+            else:
+                sent = twins.sent_on(sum(r.startswith('250') for *_, t in played for s, r in t if s == '(text)'))
+            for key, value in sorted(sent[-1].items(), key=str):
+                print('sent on', suite.plays[int(key)][0] if key and key.isdigit() else key, *value, sep='\n      ')
+                if value != sent[0].get(key):
+                    print('    hato:', *sent[0].get(key, ['nothing']), sep='\n      ')
+            print(*re.findall('.*(?:fatal|warning|error):.*', twins.postfix.log()), sep='\n')
+        finally:
+            twins.stop()
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
