@@ -109,7 +109,8 @@ static void put_arguments(struct buf *out, const struct entry *e, size_t column,
 		buf_addf(out, breaks ? "\n    " : " ");
 		column = (breaks ? 4 : column + 1) + len;
 		buf_add(out, e->args[i]);
-		if (option) buf_addf(out, " %.*s", SLICE_ARG(e->args[++i]));
+		if (option) i++;
+		if (option) buf_addf(out, " %.*s", SLICE_ARG(e->args[i]));
 	}
 }
 
