@@ -103,12 +103,17 @@ struct accept_ask {
 	struct slice filter;           /* "transport:nexthop" for all recipients (FILTER, content_filter); empty: none */
 	struct slice redirect;         /* one address instead of all recipients (REDIRECT); empty: none */
 	struct relay_client from;      /* for pipe(8) and XFORWARD */
+	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
+	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
+	bool submitted;
+	struct slice refusal_status, refusal;
 };
 #define ACCEPT_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \
 	F(list, recipients, accept_recipient) F(text, head) F(text, body) F(u64, return_path) \
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
-	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client)
+	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
+	F(bool_, submitted) F(text, refusal_status) F(text, refusal)
 enum accept_flags {
 	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */

@@ -45,6 +45,10 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 	if (c == NULL) return -1;
 	for (size_t i = 0; i < d->post.count; i++) {
 		const struct accept_recipient *to = &d->post.recipients[i];
+		if (d->post.refusal.len != 0) {
+			route_add_nowhere(&d->routes, to->address, d->post.refusal_status, d->post.refusal, i);
+			continue;
+		}
 		const struct post_target *target = d->post.targets != NULL ? &d->post.targets[i] : NULL;
 		if (target != NULL && target->hop.len != 0) {
 			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = to->address,
@@ -427,6 +431,9 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.filter = ask->filter,
 		.redirect = ask->redirect,
 		.from = ask->from,
+		.submitted = ask->submitted,
+		.refusal_status = ask->refusal_status,
+		.refusal = ask->refusal,
 	};
 	struct delivery *d = delivery_new();
 	bool discard = (ask->flags & ACCEPT_DISCARD) != 0;
