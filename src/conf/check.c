@@ -94,7 +94,7 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
 	else if (s->state == UNNEEDED)
 		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it", s->name);
-	else if (s->state == OLD)
+	else if (s->state == OLD || s->state == GONE)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }
 
