@@ -255,7 +255,7 @@ static bool by_forward(struct at_work *w) {
 	return true;
 }
 
-/* A target that was named earlier: "|OWNER:command", "/OWNER:/path". */
+/* A target that was found earlier, by core in aliases(5) or by us in a ~/.forward. */
 
 static bool still_wanted(struct at_work *w, const struct rights *owner, enum local_target_kind kind, struct slice text) {
 	struct local_outcome found;
@@ -267,12 +267,12 @@ static bool still_wanted(struct at_work *w, const struct rights *owner, enum loc
 	return false;
 }
 
-static void to_named(struct at_work *w, struct slice nexthop) {
-	bool command = nexthop.at[0] == '|';
-	struct slice text = slice_skip(nexthop, 1), owner = slice_cut(&text, ':');
+static void to_target(struct at_work *w) {
+	bool command = w->to->kind == LOCAL_COMMAND;
+	struct slice text = w->to->target, owner = w->to->rights;
 	struct rights who = w->p->others;
 	if (text.len == 0 || (!command && text.at[0] != '/')) {
-		said(w, "5.3.5", "broken target: ", nexthop);
+		said(w, "5.3.5", "broken target: ", text);
 		return;
 	}
 	if (owner.len != 0) {
@@ -318,14 +318,14 @@ static bool begin(struct at_work *w) {
 }
 
 void local_deliver(const struct local_params *p, const struct local_message *m, const struct local_recipient *to,
-		   struct slice nexthop, struct arena *mem, struct local_outcome *out) {
+		   struct arena *mem, struct local_outcome *out) {
 	struct at_work w = { .p = p, .m = m, .to = to, .mem = mem, .out = out };
 	if (!begin(&w)) return;
-	if (nexthop.len != 0 && (nexthop.at[0] == '|' || nexthop.at[0] == '/')) {
-		to_named(&w, nexthop);
+	if (to->kind == LOCAL_COMMAND || to->kind == LOCAL_FILE) {
+		to_target(&w);
 		return;
 	}
-	bool plain = slice_starts(nexthop, S("\\"));
+	bool plain = to->kind == LOCAL_MAILBOX;
 	int looped = plain ? 0 : copy_has_delivered_to(m, to->address);
 	if (looped != 0) {
 		if (looped < 0) said(&w, "4.3.0", "", slice_of(fail_text()));

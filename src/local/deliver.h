@@ -7,13 +7,8 @@
  * the mailbox in the user's home or in the spool. aliases(5) came before, in core (flow/route.h). Who is no user:
  * fallback_transport, luser_relay, or unknown.
  *
- * What the queue calls the place is "local:NEXTHOP"; NEXTHOP, which is a domain for mail as it comes, may also be
- *   \                 the user's own mailbox, his ~/.forward is not asked
- *   |OWNER:command    a command, with the rights of OWNER
- *   /OWNER:/path      a file (a folder with / at its end), with the rights of OWNER
- * OWNER is the login name of who owns the alias file, or the user whose ~/.forward it stands in; empty when that is root:
- * then default_privs. Others than who owns a file of alias_maps, or has the text in his ~/.forward, are
- * refused: core, which answers users, must not run what it likes. */
+ * A command or file of somebody (local_recipient.rights) is refused unless he owns a file of alias_maps or it stands in his
+ * ~/.forward still: core, which talks with users, must not be able to run what it likes. */
 struct local_params {
 	struct slice host, delimiters; /* myhostname, recipient_delimiter */
 	const struct domains *destinations; /* user@these is the user himself */
@@ -35,4 +30,4 @@ struct local_params {
 	void *ctx;
 };
 void local_deliver(const struct local_params *p, const struct local_message *m, const struct local_recipient *to,
-		   struct slice nexthop, struct arena *mem, struct local_outcome *out);
+		   struct arena *mem, struct local_outcome *out);

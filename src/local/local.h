@@ -14,9 +14,20 @@ struct local_message {
 	uint64_t offset, size;
 	struct local_client client;
 };
+/* What a recipient of transport local means; core has expanded aliases(5). (flow/ask.h: enum relay_target) */
+enum local_kind {
+	LOCAL_ADDRESS, /* all of local(8) but aliases */
+	LOCAL_MAILBOX, /* the user's own mailbox: his ~/.forward is not asked (again) */
+	LOCAL_COMMAND, /* target is a command */
+	LOCAL_FILE,    /* target is a path; a Maildir when it ends in / */
+};
 struct local_recipient {
 	struct slice address;          /* user+extension@domain */
 	struct slice original;         /* as given to us first; empty: the address */
+	uint32_t kind;                 /* enum local_kind */
+	struct slice target;
+	struct slice rights;           /* login name of whose command or file it is: the owner of the alias file, or the user in
+	                                * whose ~/.forward it stands; empty: default_privs */
 };
 
 enum local_fate { LOCAL_LATER, LOCAL_DELIVERED, LOCAL_NEVER, LOCAL_REDIRECTED };

@@ -145,7 +145,7 @@ static void find(void *ctx, struct arena *mem, struct local_outcome *out) {
 		char *filter = r->p->forward_filter.len != 0 ? arena_text(mem, r->p->forward_filter) : NULL;
 		if (names_expand(r->names, one, filter, &path) < 0 || path.full) continue;
 		if (lstat(buf_text(&path), &st) != 0) continue;
-		read_file(r, buf_text(&path));
+		if (usable(r, buf_text(&path), &st)) read_file(r, buf_text(&path));
 		return;
 	}
 }
