@@ -15,16 +15,19 @@ static void header(struct copy_reader *r, const char *name, struct slice before,
 	buf_add(&r->out, eol_of(r->copy));
 }
 
+struct slice copy_date(struct arena *mem, int64_t now_s) {
+	char date[64];
+	struct tm t;
+	time_t now = (time_t)now_s;
+	localtime_r(&now, &t);
+	strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &t);
+	return arena_slice(mem, slice_of(date));
+}
+
 void copy_begin(struct copy_reader *r, const struct copy *c) {
 	*r = (struct copy_reader){ .copy = c, .out = BUF(OUT_MAX), .line_begins = true };
-	if ((c->flags & COPY_FROM) != 0) {
-		char date[64];
-		struct tm t;
-		time_t now = (time_t)c->now_s;
-		localtime_r(&now, &t);
-		strftime(date, sizeof date, "%a %b %e %H:%M:%S %Y", &t);
-		header(r, "From ", c->sender.len != 0 ? c->sender : S("MAILER-DAEMON"), S("  "), slice_of(date));
-	}
+	if ((c->flags & COPY_FROM) != 0)
+		header(r, "From ", c->sender.len != 0 ? c->sender : S("MAILER-DAEMON"), S("  "), c->date);
 	if ((c->flags & COPY_RETURN_PATH) != 0) header(r, "Return-Path: ", S("<"), c->sender, S(">"));
 	if ((c->flags & COPY_ORIGINAL) != 0) header(r, "X-Original-To: ", c->original, SLICE_NONE, SLICE_NONE);
 	if ((c->flags & COPY_DELIVERED) != 0) header(r, "Delivered-To: ", c->delivered, SLICE_NONE, SLICE_NONE);

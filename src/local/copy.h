@@ -18,8 +18,10 @@ struct copy {
 	struct slice original, delivered; /* of the headers */
 	unsigned flags;
 	struct slice eol;                 /* empty: "\n" */
-	int64_t now_s;                    /* for the From_ line */
+	struct slice date;                /* of the From_ line: copy_date(), made before a process is forked: the clock's tables
+	                                   * have a lock */
 };
+struct slice copy_date(struct arena *mem, int64_t now_s);
 /* A stream of it, so that the end that writes may wait for who reads. */
 struct copy_reader {
 	const struct copy *copy;

@@ -32,10 +32,10 @@ static void forms(void **state) {
 					.original = S("o@x"),
 					.delivered = S("d@x"),
 					.flags = COPY_FROM | COPY_RETURN_PATH | COPY_ORIGINAL | COPY_DELIVERED,
-					.now_s = 1700000000 });
+					.date = copy_date(&mem, 1700000000) });
 	assert_true(slice_starts(s, S("From a@b  Tue Nov 14 22:13:20 2023\nReturn-Path: <a@b>\nX-Original-To: o@x\n"
 				      "Delivered-To: d@x\nReceived: x\n")));
-	s = copied(text, (struct copy){ .flags = COPY_FROM | COPY_RETURN_PATH, .now_s = 1700000000 });
+	s = copied(text, (struct copy){ .flags = COPY_FROM | COPY_RETURN_PATH, .date = copy_date(&mem, 1700000000) });
 	assert_true(slice_starts(s, S("From MAILER-DAEMON  Tue Nov 14 22:13:20 2023\nReturn-Path: <>\n")));
 }
 

@@ -65,7 +65,7 @@ static struct placing place_of(struct at_work *w, const struct rights *who, unsi
 			  .original = w->to->original.len != 0 ? w->to->original : w->to->address,
 			  .delivered = w->to->address,
 			  .flags = flags,
-			  .now_s = wall_s() },
+			  .date = copy_date(w->mem, wall_s()) },
 		.file_limit = w->p->size_limit,
 	};
 }

@@ -239,7 +239,7 @@ static void run_once(const struct pipe_params *p, const struct local_message *m,
 			  .delivered = to->address,
 			  .flags = p->program.flags,
 			  .eol = p->program.eol,
-			  .now_s = wall_s() },
+			  .date = copy_date(mem, wall_s()) },
 		.root = p->program.chroot,
 		.done = arena_fmt(mem, "delivered via %s service", p->service),
 	};

@@ -15,7 +15,7 @@ static const struct mbox_locks all_locks = { true, true, true, 2, 20, 500 };
 static struct placing as_user(unsigned flags) {
 	return (struct placing){ .who = &user,
 				 .copy = { .message = &message, .sender = S("a@b"), .original = S("o@x"), .delivered = S("d@x"),
-					   .flags = flags, .now_s = 1700000000 },
+					   .flags = flags, .date = copy_date(&mem, 1700000000) },
 				 .trouble = S("trouble: "),
 				 .done = S("done") };
 }
@@ -207,6 +207,7 @@ static void somebody_else(void **state) {
 }
 
 int main(void) {
+	setenv("TZ", "UTC", 1);
 	begin();
 	AUTO_FD int fd = message_fd(S(BODY));
 	message = (struct local_message){ .queue_id = S("Q"), .sender = S("a@b"), .fd = fd, .size = sizeof BODY - 1 };

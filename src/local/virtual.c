@@ -69,7 +69,7 @@ void virtual_deliver(const struct virtual_params *p, const struct local_message 
 			  .delivered = to->address,
 			  .flags = COPY_RETURN_PATH | COPY_DELIVERED | (p->original_header ? COPY_ORIGINAL : 0u) |
 				   (maildir ? 0u : COPY_FROM | COPY_QUOTE | COPY_BLANK),
-			  .now_s = wall_s() },
+			  .date = copy_date(mem, wall_s()) },
 		.file_limit = p->size_limit,
 		.done = maildir ? S("delivered to maildir") : S("delivered to mailbox"),
 		.trouble = maildir ? S("maildir delivery failed: ")
