@@ -162,19 +162,16 @@ struct route_end delivery_refusal(const struct delivery *d) {
 }
 
 static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
-	struct box inbox;
-	int r = store_inbox(tx, e->account, &inbox);
-	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
-	if (r != 0) return r;
-	struct append a = { .box = inbox,
+	struct append a = { .box = { .account = e->account },
 			    .blob_id = d->blob,
 			    .size = blob_draft_size(d->draft),
 			    .received_us = d->post.arrived_us,
 			    .quota_bytes = e->quota_bytes,
 			    .quota_messages = e->quota_messages };
 	struct appended done;
-	r = store_append(tx, &a, &done);
+	int r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
+	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
 	if (r > 0) return fail("%.*s: cannot store into INBOX (%d)", SLICE_ARG(e->address), r);
 	return r;
 }
