@@ -110,7 +110,8 @@ static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const stru
                         uint64_t *count) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(f->tx, "SELECT " MESSAGE_COLUMNS
-	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq = ? ORDER BY uid");
+	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq >= ?"
+	                  " ORDER BY modseq, uid"); /* none is above ours; said so that SQLite takes the index */
 	bind_box(s, f->box);
 	db_bind_int(s, (int64_t)f->modseq);
 	int r;
