@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mysql:, mysql_table(5), with MariaDB's client library. */
+#include <mysql.h> /* first: it uses functions that base.h bans */
 #include "conf/table/sql.h"
-#include <mysql.h>
 
 struct options {
 	bool tls_verify, need_result;
