@@ -301,7 +301,7 @@ static void lists_as_they_are_written(void **state) {
 	struct milter_set set;
 	assert_int_equal(milter_set_parse(S("local:opendkim/opendkim.sock,inet:8893@127.0.0.1 inet:[::1]:11332, "
 		"{ inet6:host.example:8891, connect_timeout=5s, { command_timeout = 1m },content_timeout=300, "
-		"protocol=4 default_action = accept }"), &defaults, "/var/spool/postfix", &mem, &set), 0);
+		"protocol=4 default_action=accept }"), &defaults, "/var/spool/postfix", &mem, &set), 0);
 	assert_int_equal(set.count, 4);
 	assert_string_equal(set.specs[0].path, "/var/spool/postfix/opendkim/opendkim.sock");
 	assert_int_equal(set.specs[1].port, 8893);
