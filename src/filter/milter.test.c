@@ -201,7 +201,7 @@ static void a_session_with_changes(void **state) {
 	struct milter_verdict v = milters_message(m, &mem);
 	assert_int_equal(v.kind, MILTER_GO_ON);
 	assert_true(v.hold);
-	SAYS("add X-A:one;insert 1 X-B:two;change 1 Subject:;body first  hello;body more;rcpt+ <x@y> ;rcpt- <c@d>;"
+	SAYS("add X-A: one;insert 1 X-B: two;change 1 Subject:;body first  hello;body more;rcpt+ <x@y> ;rcpt- <c@d>;"
 	     "from <new@b> SIZE=5 RET=HDRS;", &o.changes);
 	milters_free(&m);
 	pthread_join(s.thread, NULL);

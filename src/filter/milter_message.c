@@ -98,12 +98,19 @@ struct changes {
 	bool body_begun, hold;
 };
 
-static int change(struct milters *all, const struct milter_reply *r, struct changes *c) {
+/* Milters that did not ask for blanks behind the colon mean one. */
+static struct slice spaced(const struct milter *m, struct slice value, struct arena *mem) {
+	if ((m->offer.steps & MILTER_LEADING_SPACE) != 0 || value.len == 0) return value;
+	return arena_fmt(mem, " %.*s", SLICE_ARG(value));
+}
+
+static int change(struct milters *all, struct milter *m, const struct milter_reply *r, struct changes *c,
+		  struct arena *mem) {
 	const struct milter_ops *o = all->ops;
 	switch (r->kind) {
-	case MILTER_R_ADD_HEADER: return o->add_field(all->ctx, r->name, r->value);
-	case MILTER_R_INS_HEADER: return o->insert_field(all->ctx, r->index, r->name, r->value);
-	case MILTER_R_CHG_HEADER: return o->change_field(all->ctx, r->index, r->name, r->value);
+	case MILTER_R_ADD_HEADER: return o->add_field(all->ctx, r->name, spaced(m, r->value, mem));
+	case MILTER_R_INS_HEADER: return o->insert_field(all->ctx, r->index, r->name, spaced(m, r->value, mem));
+	case MILTER_R_CHG_HEADER: return o->change_field(all->ctx, r->index, r->name, spaced(m, r->value, mem));
 	case MILTER_R_ADD_RCPT:
 	case MILTER_R_ADD_RCPT_PAR: return o->add_recipient(all->ctx, r->name, r->value);
 	case MILTER_R_DEL_RCPT: return o->delete_recipient(all->ctx, r->name);
@@ -118,7 +125,7 @@ static int change(struct milters *all, const struct milter_reply *r, struct chan
 
 /* True: it was a change, and done or noted as impossible in *v. */
 static bool take_change(struct milters *all, struct milter *m, const struct milter_reply *r, struct changes *c,
-			struct milter_verdict *v) {
+			struct arena *mem, struct milter_verdict *v) {
 	uint32_t need = needed(r->kind);
 	if (need == 0) return false;
 	if ((m->offer.actions & need) == 0) {
@@ -129,7 +136,7 @@ static bool take_change(struct milters *all, struct milter *m, const struct milt
 	if (r->kind != MILTER_R_BODY && ++c->count > CHANGES_MAX) {
 		milter_fail(all, m, "milter %s: more than %d changes to one message", m->spec->name, CHANGES_MAX);
 		*v = milter_default_verdict(m);
-	} else if (change(all, r, c) < 0) {
+	} else if (change(all, m, r, c, mem) < 0) {
 		say(L_WARN, all->params->service, "milter %s: %s", m->spec->name, fail_text());
 		*v = (struct milter_verdict){ MILTER_REFUSE, 451, "4.3.0", S("Error: queue file write error"), false };
 	}
@@ -147,7 +154,7 @@ static struct milter_verdict finish(struct milters *all, struct milter *m, struc
 	for (bool more = true; more && m->state == MILTER_ON;) {
 		AUTO_ARENA struct arena one = { 0 };
 		if (!milter_receive(all, m, &end, &one, &reply)) return milter_default_verdict(m);
-		more = take_change(all, m, &reply, &c, &v);
+		more = take_change(all, m, &reply, &c, &one, &v);
 		if (more) continue;
 		struct milter_verdict last = milter_judge(all, m, &end, &reply);
 		if (v.kind == MILTER_GO_ON) v = last;
