@@ -44,7 +44,7 @@ struct milter_verdict milter_default_verdict(const struct milter *m) {
 		return (struct milter_verdict){ MILTER_REFUSE, 451, "4.7.1", S("Service unavailable - try again later"),
 						false };
 	case MILTER_DEFAULT_QUARANTINE: return (struct milter_verdict){ .kind = MILTER_GO_ON, .hold = true };
-	case MILTER_DEFAULT_SHUTDOWN: return (struct milter_verdict){ .kind = MILTER_SHUTDOWN };
+	case MILTER_DEFAULT_SHUTDOWN: return (struct milter_verdict){ .kind = MILTER_HANG_UP };
 	case MILTER_DEFAULT_ACCEPT: break;
 	}
 	return (struct milter_verdict){ .kind = MILTER_GO_ON };
@@ -261,7 +261,7 @@ struct milter_verdict milter_judge(struct milters *all, struct milter *m, const 
 		v.kind = MILTER_DISCARD;
 		return v;
 	case MILTER_R_SHUTDOWN:
-	case MILTER_R_CONN_FAIL: v.kind = MILTER_SHUTDOWN; return v;
+	case MILTER_R_CONN_FAIL: v.kind = MILTER_HANG_UP; return v;
 	case MILTER_R_REJECT:
 	case MILTER_R_TEMPFAIL:
 	case MILTER_R_REPLY_CODE:

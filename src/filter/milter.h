@@ -49,7 +49,7 @@ struct milter_verdict {
 		MILTER_GO_ON,
 		MILTER_REFUSE,         /* with code, status, text */
 		MILTER_DISCARD,        /* take the message and throw it away */
-		MILTER_SHUTDOWN,       /* 421 and out */
+		MILTER_HANG_UP,       /* 421 and out */
 	} kind;
 	int code;
 	char status[12];

@@ -24,7 +24,7 @@ static struct smtp_reply reply_of(struct milting *m, struct milter_verdict v) {
 	m->hold |= v.hold;
 	switch (v.kind) {
 	case MILTER_REFUSE: return smtp_reply(v.code, v.status, v.text);
-	case MILTER_SHUTDOWN: return smtp_reply(421, "4.7.0", S("Server closing connection"));
+	case MILTER_HANG_UP: return smtp_reply(421, "4.7.0", S("Server closing connection"));
 	case MILTER_DISCARD: m->discard = true; break;
 	case MILTER_GO_ON: break;
 	}
@@ -65,10 +65,9 @@ static struct slice rcpt_parameters(const struct smtp_rcpt *rcpt, struct arena *
 	return arena_slice(mem, slice_skip(buf_slice(&out), 1));
 }
 
-struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, struct slice mailer, struct slice place,
-			       struct arena *mem) {
+struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, struct arena *mem) {
 	m->hold = m->discard = false;
-	m->mail = (struct milting_path){ mail->text, mailer, place };
+	m->mail = (struct milting_path){ .address = mail->text };
 	m->rcpt = (struct milting_path){ 0 };
 	m->auth_author = mail->auth;
 	struct slice address = arena_fmt(mem, "<%.*s>", SLICE_ARG(mail->text));
@@ -77,12 +76,12 @@ struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, 
 	return r;
 }
 
-struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, struct slice mailer, struct slice place,
-			       const struct smtp_reply *refusal, struct arena *mem) {
+struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, const struct smtp_reply *refusal,
+			       struct arena *mem) {
 	struct smtp_reply go_on = { .code = 0 };
 	if (refusal != NULL && !milters_want_rejected(m->milters)) return go_on;
-	m->rcpt = (struct milting_path){ rcpt->text, mailer, place };
-	if (refusal != NULL) {
+	m->rcpt = (struct milting_path){ .address = rcpt->text };
+	if (refusal != NULL) { /* as Sendmail tells it */
 		m->rcpt.mailer = S("error");
 		m->rcpt.place = arena_slice(mem, slice_of(refusal->status));
 		m->rcpt.address = arena_fmt(mem, "%d %s %.*s", refusal->code, refusal->status, SLICE_ARG(refusal->text));

@@ -24,6 +24,8 @@ struct milting_facts {
 	const struct addr *daemon;   /* our end of the connection; NULL: not known */
 	const struct smtp_session *session; /* NULL: no SMTP */
 	const char *(*queue_id)(void *ctx); /* NULL or "" until a message has one */
+	/* Where mail to that address goes ("smtp", "example.com"), for {rcpt_mailer}, {rcpt_host} and those of the sender. */
+	void (*route)(void *ctx, struct slice address, struct arena *mem, struct slice *mailer, struct slice *place);
 	void *ctx;
 };
 
@@ -34,12 +36,10 @@ void milting_free(struct milting **m);
 /* The steps. Code 0: go on, else what is to be answered. 421 closes the session. */
 struct smtp_reply milting_connect(struct milting *m, struct arena *mem);
 struct smtp_reply milting_helo(struct milting *m, struct slice name, struct arena *mem);
-/* mailer and place: where mail to that address would go ("smtp", "example.com"), for {mail_mailer} and {mail_host}. */
-struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, struct slice mailer, struct slice place,
-			       struct arena *mem);
+struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, struct arena *mem);
 /* refusal: why the recipient was refused before, or NULL; then the answer does not count. */
-struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, struct slice mailer, struct slice place,
-			       const struct smtp_reply *refusal, struct arena *mem);
+struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, const struct smtp_reply *refusal,
+			       struct arena *mem);
 struct smtp_reply milting_data(struct milting *m, struct arena *mem);
 struct smtp_reply milting_unknown(struct milting *m, struct slice line, struct arena *mem);
 

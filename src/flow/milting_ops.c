@@ -45,13 +45,14 @@ static struct slice session_macro(struct milting *m, struct slice name, struct a
 	return arena_slice(mem, buf_slice(slice_eq(name, S("{cert_subject}")) ? &subject : &issuer));
 }
 
-static struct slice path_macro(const struct milting *m, struct slice name) {
+static struct slice path_macro(struct milting *m, struct slice name, struct arena *mem) {
 	static const struct { struct slice prefix; bool is_rcpt; } kinds[] = { { S("{mail_"), false }, { S("{rcpt_"), true } };
 	for (size_t i = 0; i < LEN(kinds); i++) {
-		const struct milting_path *p = kinds[i].is_rcpt ? &m->rcpt : &m->mail;
+		struct milting_path *p = kinds[i].is_rcpt ? &m->rcpt : &m->mail;
 		struct slice rest = slice_skip(name, kinds[i].prefix.len);
 		if (!slice_starts(name, kinds[i].prefix) || p->address.at == NULL) continue;
 		if (slice_eq(rest, S("addr}"))) return p->address;
+		if (p->mailer.at == NULL) m->facts->route(m->facts->ctx, p->address, mem, &p->mailer, &p->place);
 		if (slice_eq(rest, S("host}"))) return p->place;
 		if (slice_eq(rest, S("mailer}"))) return p->mailer;
 	}
@@ -93,7 +94,7 @@ static struct slice op_macro(void *ctx, struct slice name, struct arena *mem) {
 	if (name.len > 1 && name.at[0] != '{') name = arena_fmt(mem, "{%.*s}", SLICE_ARG(name));
 	struct slice value = own_macro(m, name, mem);
 	if (value.at == NULL) value = client_macro(m, name, mem);
-	if (value.at == NULL) value = path_macro(m, name);
+	if (value.at == NULL) value = path_macro(m, name, mem);
 	if (value.at == NULL) value = session_macro(m, name, mem);
 	return value.at != NULL ? value : default_macro(m, name);
 }
