@@ -131,6 +131,7 @@ CREATE TABLE queue_recipient (
 	original TEXT,
 	hop TEXT NOT NULL,                  -- what deliveries are grouped by
 	notify INTEGER NOT NULL,
+	target BLOB,                        -- a command or file instead of the address
 	due_us INTEGER NOT NULL,            -- 2^63-1 while on hold
 	tries INTEGER NOT NULL,
 	warned INTEGER NOT NULL,

@@ -33,8 +33,9 @@ struct queue_recipient {
 	struct slice address;
 	struct slice orcpt;          /* RFC 3461 "type;xtext", empty: none */
 	struct slice original;       /* as first received, for X-Original-To and reports; empty: the address */
-	struct slice hop;            /* what it is grouped by, chosen by the caller ("smtp:example.com") */
+	struct slice hop;            /* what it is grouped by, chosen by the caller: "transport:nexthop" */
 	uint32_t notify;             /* NOTIFY_… */
+	struct slice target;         /* opaque bytes of the caller (flow): a command or file instead of the address; empty: none */
 	/* state */
 	int64_t due_us;              /* NEVER while the message is on hold */
 	uint32_t tries;
