@@ -250,7 +250,9 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	if (a->local && n->event != SMTP_REJECT) return;
 	if (n->event == SMTP_TLS_STARTED && !a->params->log_tls) return;
 	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply)) remember_refusal(a, n);
-	if (n->event == SMTP_REJECT && a->by_milter && strcmp(n->where, "END-OF-MESSAGE") == 0) return; /* is in the log */
+	bool noted = a->content_noted;
+	a->content_noted = false;
+	if (n->event == SMTP_REJECT && noted) return;
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
 	smtp_note_add(&line, n, a->client);

@@ -64,6 +64,7 @@ void admit_note_content(struct admit *a, const char *what, const char *where, st
 	if (!a->local) buf_addf(&line, " proto=%s", s->proto);
 	if (!a->local && s->helo.len != 0) buf_addf(&line, " helo=<%.*s>", SLICE_ARG(s->helo));
 	log_line(L_INFO, "cleanup", 0, a->id, buf_text(&line), NULL, 0);
+	a->content_noted = true;
 }
 
 struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
