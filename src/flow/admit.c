@@ -178,13 +178,13 @@ static struct smtp_reply judge_recipient(struct admit *a, struct slice address, 
 		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	switch (route.verdict) {
 	case ROUTE_LOCAL: known_add(a->params->known, address, version); return smtp_reply(250, "2.1.5", S("Ok"));
+	case ROUTE_DEFER:
+		say(L_WARN, a->params->service, "%s: %.*s", a->id, SLICE_ARG(route.text));
+		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	case ROUTE_UNKNOWN:
-		return smtp_reply_fmt(mem, 550, "5.1.1",
-				      "<%.*s>: Recipient address rejected: User unknown in virtual mailbox table",
-				      SLICE_ARG(address));
 	case ROUTE_DISABLED:
-		return smtp_reply_fmt(mem, 550, "5.2.1", "<%.*s>: Recipient address rejected: Mailbox disabled",
-				      SLICE_ARG(address));
+		return smtp_reply_fmt(mem, 550, arena_text(mem, route.status),
+				      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
 	default: break;
 	}
 	if (admit_may_relay(a) || domains_match(a->params->relay_domains, domain)) return smtp_reply(250, "2.1.5", S("Ok"));

@@ -73,8 +73,9 @@ struct accept_recipient {
 	struct slice address; /* local@domain as given in RCPT */
 	struct slice orcpt;   /* RFC 3461 "type;xtext", or empty */
 	uint32_t notify;      /* RFC 3461 bits */
+	struct slice original; /* what it was before somebody changed it; empty: the address */
 };
-#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify) F(text, original)
 WIRE_DECLARE(accept_recipient)
 /* Where a message came from, as milters, pipe(8) and XFORWARD name it; empty where nobody knows. */
 struct relay_client {
@@ -98,14 +99,14 @@ struct accept_ask {
 	struct slice summary;          /* packed, of the stored body */
 	struct slice message_id, client; /* for log and history: "name[address]" */
 	bool eight_bit, utf8;
-	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
-	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
-	bool submitted;
-	struct slice refusal_status, refusal;
 	uint32_t flags;                /* enum accept_flags */
 	struct slice filter;           /* "transport:nexthop" for all recipients (FILTER, content_filter); empty: none */
 	struct slice redirect;         /* one address instead of all recipients (REDIRECT); empty: none */
 	struct relay_client from;      /* for pipe(8) and XFORWARD */
+	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
+	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
+	bool submitted;
+	struct slice refusal_status, refusal;
 };
 #define ACCEPT_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \

@@ -19,7 +19,7 @@ enum transport_kind {
 struct transport {
 	struct slice name;
 	enum transport_kind kind;
-	struct slice command;
+	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
 	int64_t rate_delay_us;       /* <transport>_destination_rate_delay: one delivery at a time, and this long between two */
 	bool deferred;               /* in defer_transports: only when an operator flushes */

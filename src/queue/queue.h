@@ -93,7 +93,9 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
-/* Due now; id or hop empty: any. QUEUE_UNKNOWN. */
+/* Due now; id or hop empty: any. What was put off (its last text is QUEUE_PUT_OFF) loses status and text, so that it can be told
+ * from what merely fell due. QUEUE_UNKNOWN. */
+#define QUEUE_PUT_OFF "deferred transport"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */
 int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* QUEUE_UNKNOWN */
