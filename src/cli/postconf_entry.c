@@ -100,7 +100,7 @@ bool entry_option(const struct entry *e, size_t i, struct slice *name, struct sl
 	return request_cut(text, name, value) == NULL;
 }
 
-static void put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold) {
+void entry_put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold) {
 	for (size_t i = 0; i < e->count; i++) {
 		struct slice name, value;
 		bool option = i + 1 < e->count && entry_option(e, i + 1, &name, &value), behind = i > 0 && entry_option(e, i - 1, &name, &value);
@@ -109,7 +109,8 @@ static void put_arguments(struct buf *out, const struct entry *e, size_t column,
 		buf_addf(out, breaks ? "\n    " : " ");
 		column = (breaks ? 4 : column + 1) + len;
 		buf_add(out, e->args[i]);
-		if (option) buf_addf(out, " %.*s", SLICE_ARG(e->args[++i]));
+		if (option) i++;
+		if (option) buf_addf(out, " %.*s", SLICE_ARG(e->args[i]));
 	}
 }
 
@@ -121,7 +122,7 @@ void entry_put(struct buf *out, const struct entry *e, bool fold) {
 		buf_addf(out, "%*s%.*s", (int)blanks, "", SLICE_ARG(e->fields[i]));
 		column += blanks + e->fields[i].len;
 	}
-	put_arguments(out, e, column, fold);
+	entry_put_arguments(out, e, column, fold);
 	buf_byte(out, '\n');
 }
 

@@ -31,11 +31,6 @@ void postconf_json(struct slice label, struct slice value) {
 	printf("%s\"}\n", buf_text(&out));
 }
 
-int postconf_expand(const struct conf_view *view, struct slice text, struct buf *out) {
-	if (view == NULL) return buf_add(out, text), 0;
-	return conf_expand(view, text, out);
-}
-
 int postconf_put(const struct postconf *p, struct slice label, struct slice value, const struct conf_view *view) {
 	AUTO_BUF struct buf expanded = BUF(EXPAND_LIMIT), line = BUF(MIB(32)), out = BUF(MIB(32));
 	if (p->expand && view != NULL) {
@@ -81,7 +76,7 @@ static int show_named(const struct postconf *p) {
 		struct conf_raw r;
 		if (!conf_raw_find(p->conf, p->args[i], &r) || !is_known(&r)) {
 			if (!p->quiet) postconf_warn(p, "%.*s: unknown parameter", SLICE_ARG(p->args[i]));
-		} else if (is_selected(p, &r)) code = put_parameter(p, &r);
+		} else if (!p->set_only || is_selected(p, &r)) code = put_parameter(p, &r);
 	}
 	return code;
 }
@@ -116,13 +111,21 @@ static void tell_names(const struct postconf *p, const struct conf_raw *r) {
 		              SLICE_ARG(r->name), SLICE_ARG(instead));
 }
 
-static void tell_all_names(const struct postconf *p) {
+static bool is_in_main(const struct conf_raw *r) { return r->is_set && r->where.file.len != 0; }
+
+void postconf_tell_undefined(const struct postconf *p) {
 	for (size_t i = 0; i < conf_raw_count(p->conf); i++) {
 		struct conf_raw r = conf_raw_at(p->conf, i);
-		if (r.is_set && r.where.file.len != 0) tell_names(p, &r);
 		struct mentions m = { p, r.where.file };
 		bool foreign = r.setting != NULL && r.setting->kind == KIND_RAW;
-		if (r.is_set && r.where.file.len != 0 && !foreign) expand_names(r.value, tell_undefined, &m);
+		if (is_in_main(&r) && !foreign) expand_names(r.value, tell_undefined, &m);
+	}
+}
+
+void postconf_tell_unused(const struct postconf *p) {
+	for (size_t i = 0; p->view == VIEW_MAIN && i < conf_raw_count(p->conf); i++) {
+		struct conf_raw r = conf_raw_at(p->conf, i);
+		if (is_in_main(&r)) tell_names(p, &r);
 	}
 	size_t count;
 	const struct conf_service *services = conf_services(p->conf, &count);
@@ -136,8 +139,4 @@ static void tell_all_names(const struct postconf *p) {
 	}
 }
 
-int postconf_main(const struct postconf *p) {
-	int code = p->count == 0 ? show_all(p) : show_named(p);
-	if (code == POSTCONF_GOOD && !p->defaults && !p->quiet) tell_all_names(p);
-	return code;
-}
+int postconf_main(const struct postconf *p) { return p->count == 0 ? show_all(p) : show_named(p); }

@@ -58,9 +58,9 @@ void mainfile_read(struct conf *c, struct slice text) {
 	struct logical_lines lines = { .rest = text };
 	struct place where = { .file = c->main_path };
 	for (struct slice line; logical_line_next(&lines, &c->mem, &line, &where.line);) {
-		if (line.len > LINE_MOST)
+		if (line.len > LOGICAL_LINE_MOST)
 			problem_add_form(&c->problems, PROBLEM_ERROR, where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken; put long lists into a table)",
-			            line.len, SLICE_ARG(slice_head(line, 40)), LINE_MOST);
+			            line.len, SLICE_ARG(slice_head(line, 40)), LOGICAL_LINE_MOST);
 		else if (!ascii_blank(line.at[0])) read_assignment(c, line, where);
 		else problem_add_form(&c->problems, PROBLEM_WARNING, where, "logical line must not start with whitespace: \"%.*s\"",
 		                 SLICE_ARG(slice_head(line, 80)));

@@ -248,9 +248,9 @@ void services_read(struct services *out, struct slice text, struct slice path, s
 			            SLICE_ARG(slice_head(r.s.text, 80)));
 			continue;
 		}
-		if (r.s.text.len > LINE_MOST) {
+		if (r.s.text.len > LOGICAL_LINE_MOST) {
 			problem_add_form(p, PROBLEM_ERROR, r.where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken)", r.s.text.len,
-			                 SLICE_ARG(slice_head(r.s.text, 40)), LINE_MOST);
+			                 SLICE_ARG(slice_head(r.s.text, 40)), LOGICAL_LINE_MOST);
 			continue;
 		}
 		if (!read_service(&r) || add_service(out, &r.s, p)) continue;
