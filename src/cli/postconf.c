@@ -90,11 +90,23 @@ static int tell_form(const struct postconf *p) {
 	size_t count;
 	const struct problem *at = conf_problems(p->conf, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (!at[i].form) continue;
+		if (at[i].about != PROBLEM_FORM) continue;
 		AUTO_BUF struct buf line = BUF(KIB(16));
 		buf_addf(&line, "%.*s, line %u: %.*s", SLICE_ARG(at[i].file), at[i].line, SLICE_ARG(at[i].text));
 		if (at[i].level == PROBLEM_ERROR) return postconf_fatal(p, "%s", buf_text(&line));
 		if (!p->quiet) postconf_warn(p, "%s", buf_text(&line));
+	}
+	return POSTCONF_GOOD;
+}
+
+/* Values whose $names lead nowhere end what must show them expanded. */
+static int tell_expansion(const struct postconf *p) {
+	size_t count;
+	const struct problem *at = conf_problems(p->conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (at[i].about != PROBLEM_EXPANSION) continue;
+		postconf_warn(p, "%.*s", SLICE_ARG(at[i].text));
+		return postconf_fatal(p, "macro processing error");
 	}
 	return POSTCONF_GOOD;
 }
@@ -118,6 +130,7 @@ static int load(struct postconf *p) {
 		if (r >= 0) r = conf_build(&o, S(""), slice_of(buf_text(&master)), &p->conf);
 	} else r = conf_load(&o, &p->conf);
 	int code = r < 0 ? postconf_fatal(p, "%s", fail_text()) : tell_form(p);
+	if (code == POSTCONF_GOOD && p->expand) code = tell_expansion(p);
 	if (code == POSTCONF_GOOD && !p->defaults) postconf_tell_undefined(p);
 	return code;
 }
@@ -126,6 +139,8 @@ static int run(struct postconf *p) {
 	if (p->list != '\0') return postconf_list(p);
 	bool values = false;
 	for (size_t i = 0; i < p->count; i++) values = values || slice_find(p->args[i], '=') < p->args[i].len;
+	if (values && (p->act == ACT_COMMENT || p->act == ACT_EXCLUDE))
+		return postconf_fatal(p, "specify one of -e, -%c", p->act == ACT_COMMENT ? '#' : 'X');
 	if (p->act == ACT_SHOW && values) p->act = ACT_EDIT;
 	if (p->act == ACT_EDIT && p->count == 0) return postconf_fatal(p, "-e requires name=value argument");
 	if (p->act != ACT_SHOW && p->count == 0) return postconf_fatal(p, "missing service argument");

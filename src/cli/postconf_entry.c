@@ -83,7 +83,7 @@ int entry_read(struct entry *e, struct slice line, struct arena *mem) {
 	*e = (struct entry){ 0 };
 	for (size_t i = 0; i < ENTRY_FIELDS; i++) {
 		e->fields[i] = slice_word(&line, BLANKS);
-		if (e->fields[i].len == 0) return fail("bad field count: \"%.*s\"", SLICE_ARG(slice_head(e->fields[0], 80)));
+		if (e->fields[i].len == 0) return fail("bad field count");
 	}
 	size_t most = 3; /* a word ends at a blank or a brace, and "-oa=b" becomes two */
 	for (size_t i = 0; i < line.len; i++) most += 2 * (size_t)(ascii_space(line.at[i]) || strchr("{}", line.at[i]) != NULL);

@@ -11,7 +11,7 @@ beside = pytest.mark.skipif(not os.path.exists(DEBIANS), reason='needs Debian\'s
 
 
 def run(program, *args, **more):
-    done = subprocess.run([program, *args], capture_output=True, text=True, timeout=60, **more)
+    done = subprocess.run(['postconf', *args], executable=program, capture_output=True, text=True, timeout=60, **more)
     return done.returncode, done.stdout, sorted(done.stderr.splitlines())
 
 
@@ -96,6 +96,8 @@ DEBIANS_WARNINGS = re.compile(r'open "mysql" configuration')      # postconf of 
 def test_files(path):
     for options in ('-n', '-nf', '-nh', '-nH', '-M', '-Mf', '-Mx', '-F', '-Ff', '-Fh', '-P', '-Ph', '-Px', '-Cuser', '-Cservice'):
         mine, debians = run(POSTCONF, '-c', path, options), run(DEBIANS, '-c', path, options)
+        if options == '-Fh':  # Postfix loses a blank there
+            debians = debians[0], debians[1].replace('pipeflags=', 'pipe flags='), debians[2]
         assert mine[:2] == debians[:2], options
         assert [w for w in mine[2] if not OUR_WARNINGS.search(w)] == [w for w in debians[2] if not DEBIANS_WARNINGS.search(w)], options
     names = re.findall(r'^(\w+) ?=', open(path + '/main.cf').read(), re.M)
@@ -132,7 +134,7 @@ EDITS = ['-e mynetworks=10.0.0.0/8', 'relayhost=[c.example]', '-e new_one=1 anot
          '-X nosuch', '-M# smtp/inet', '-MX smtp/unix', '-MX */inet', '-M# nosuch/unix', '-F smtp/inet/chroot=n', '-F */unix/chroot=n',
          '-F smtp/unix/wakeup=5', '-P submission/inet/syslog_name=other', '-P submission/inet/new=1', '-PX submission/inet/syslog_name',
          '-PX submission/inet/smtpd_client_restrictions submission/inet/nosuch', '-P nosuch/inet/a=b', '-F nosuch/inet/chroot=n', '-M smtp/inet',
-         '-F smtp/inet/chroot= ', '-M smtp', '-MX smtp', '-P smtp/inet=1', '-X a=b', '-e =x', '-# #', '-FX smtp/inet/chroot']
+         '-M smtp', '-MX smtp', '-P smtp/inet=1', '-X a=b', '-e =x', '-# #', '-FX smtp/inet/chroot', '-P# smtp/inet/chroot']
 ENTRIES = [['-M', 'smtp/inet=smtp inet n - n - 7 smtpd -o a=b'], ['-M', 'new/unix=new unix - - n - - pipe flags=R user=nobody argv=/bin/cat -v {a b}'],
            ['-M', 'smtp/inet=other inet n - n - - smtpd'], ['-M', 'x/unix=x unix - -'], ['-F', 'smtp/unix/command=smtp -o c=d -v'], ['-e', 'a=b\nc=d'],
            ['-P', 'smtp/inet/x={ a b }'], ['-e', 'smtpd_banner = $myhostname  ESMTP'], ['-M', 'submission/inet=submission inet n - n - - smtpd', 'smtp/unix=smtp unix - - n - - smtp'],
@@ -149,14 +151,18 @@ def test_edits(folder, args):
                 shutil.copy(f'{path}/{name}', folder)
             code, out, err = run(program, '-c', folder, *args)
             left = {name: open(f'{folder}/{name}').read() for name in ('main.cf', 'master.cf')}
+            if args[0] == '-e' and len(args) == 3:  # 3.7 appends new names in no order, 3.11 by name
+                left['main.cf'] = sorted(left['main.cf'].splitlines())
             assert sorted(os.listdir(folder)) == ['main.cf', 'master.cf'] or program == DEBIANS
+            if '-M' in args:  # Postfix reads main.cf twice here, and complains about its second reading, too
+                err = sorted(set(w for w in err if 'overriding earlier entry' not in w))
             results.append((code, out, [w for w in err if not OUR_WARNINGS.search(w)], left))
             for name in set(os.listdir(folder)) - {'main.cf', 'master.cf'}:
                 os.unlink(f'{folder}/{name}')
         mine, debians = results
         assert mine[3] == debians[3]
         assert mine[:2] == debians[:2], (mine[2], debians[2])
-        assert mine[2] == debians[2]
+        assert mine[2] == [w.replace('one of -e -X', 'one of -e, -X') for w in debians[2]]  # 3.11 has the comma
 
 
 def test_edit_keeps_the_file(folder):
@@ -172,6 +178,13 @@ def test_edit_keeps_the_file(folder):
     [t.start() for t in threads], [t.join() for t in threads]
     text = open(folder + '/main.cf').read()
     assert all(f'\nmany_{i} = {i}\n' in text for i in range(20)) and os.listdir(folder) == ['main.cf']
+
+
+def test_an_empty_field_is_refused(folder):
+    """Postfix writes an entry that it cannot read again."""
+    shutil.copy(FOLDERS[0] + '/master.cf', folder)
+    assert run(POSTCONF, '-c', folder, '-F', 'smtp/inet/chroot=')[0] == 1
+    assert open(folder + '/master.cf').read() == open(FOLDERS[0] + '/master.cf').read()
 
 
 def test_no_file(folder):
@@ -205,7 +218,7 @@ def test_table_types():
     ('= x\n', 'line 1: missing attribute name'),
     ('a = ' + 'x' * 10_000_000 + '\n', 'line 1: logical line of 10000004 bytes'),
     ('a = x\n' + ' y' * 10 + (' ' + 'z' * 79 + '\n') * 131_072, 'line 1: logical line of 10'),
-])
+], ids=range(7))
 def test_bad_files(folder, main, said):
     with open(folder + '/main.cf', 'w') as f:
         f.write(main)
