@@ -123,7 +123,7 @@ int requeue_job(struct db *db, const struct flow_settings *settings, const struc
 /* Where one redirect goes. hop: of the recipient it came from. */
 static struct post_target target_of(const struct relay_redirect *one, struct slice hop, struct slice rights) {
 	switch (one->kind) {
-	case REDIRECT_MAILBOX: return (struct post_target){ .hop = hop, .kind = RELAY_MAILBOX, .target = S("mailbox") };
+	case REDIRECT_MAILBOX: return (struct post_target){ .hop = hop, .kind = RELAY_MAILBOX };
 	case REDIRECT_COMMAND:
 		return (struct post_target){ .hop = hop, .kind = RELAY_COMMAND, .target = one->text, .rights = rights };
 	case REDIRECT_FILE:

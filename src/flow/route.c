@@ -176,6 +176,7 @@ static int go_local(struct way *w, struct step *s, struct slice hop) {
 	struct slice postmaster = SLICE_NONE;
 	r = s->depth < ROUTE_DEPTH ? own_postmaster(w->c, s->address, w->mem, &postmaster) : 0;
 	if (r < 0) return r;
+	if (s->no_aliases) s->target_kind = RELAY_MAILBOX;
 	if (postmaster.at != NULL) way_add(w, s, postmaster)->aliased = true;
 	else way_hop(w, s, hop);
 	return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "flow/alias.h"
 #include "flow/hop.h"
 #include "user/user.h"
 /* Where an address leads. In Postfix's order, with hato's own accounts before everything (cleanup(8), trivial-rewrite(8),
@@ -11,7 +12,6 @@
  *   aliases(5), for what would go to local(8): its results begin anew.
  *
  * The ends are accounts here, hops, and nowhere. */
-struct alias_params;
 struct route_params {
 	struct resolve_params resolve;      /* recipient_delimiter and its exceptions */
 	struct rewrite_params rewrite;

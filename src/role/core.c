@@ -38,7 +38,7 @@ struct core {
 	struct pool *pool;     /* questions, the queue, chores: short work */
 	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that
 				  comes in */
-	struct link *vault, *relay;
+	struct link *vault, *relay, *agent;
 	struct sender *sender;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
@@ -311,9 +311,10 @@ static int start(struct boot *b, void **self) {
 	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
+	c->agent = link_new(c->dials[LINK_CORE_AGENT]);
 	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
 	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
-	struct send_links links = { .relay = c->relay };
+	struct send_links links = { .relay = c->relay, .agent = c->agent };
 	c->sender = sender_start(c->pool, c->db, c->queue, &links, &c->settings);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };

@@ -7,6 +7,8 @@
 
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <pwd.h>
+#include <sys/stat.h>
 
 /* Tables. */
 
@@ -266,6 +268,37 @@ static void hops_of(struct hop_params *out, struct tables *tables, const struct 
 	transports_of(&out->transports, conf, mem);
 }
 
+/* Aliases. */
+
+/* The user who owns the file of a table, unless it is root. */
+static struct slice owner_of(const struct table *t, struct arena *mem) {
+	struct slice name = slice_of(table_name(t));
+	struct stat st;
+	struct passwd entry, *user = NULL;
+	char room[4096];
+	name = slice_skip(name, slice_find(name, ':') + 1);
+	if (name.len == 0 || name.at[0] != '/' || stat(arena_text(mem, name), &st) != 0 || st.st_uid == 0) return SLICE_NONE;
+	if (getpwuid_r(st.st_uid, &entry, room, sizeof room, &user) != 0 || user == NULL) return SLICE_NONE;
+	return arena_slice(mem, slice_of(user->pw_name));
+}
+
+static struct alias_params *aliases_of(struct tables *tables, const struct conf_view *v, struct arena *mem) {
+	struct alias_params *a = arena_get(mem, sizeof *a);
+	*a = (struct alias_params){
+		.maps = tables_of_list(tables, v, SET_alias_maps, TABLE_ALIASES, mem),
+		.expand_owner = conf_bool(v, SET_expand_owner_alias),
+		.reset_owner = conf_bool(v, SET_reset_owner_alias),
+		.commands = has_word(v, SET_allow_mail_to_commands, "alias"),
+		.files = has_word(v, SET_allow_mail_to_files, "alias"),
+		.include_commands = has_word(v, SET_allow_mail_to_commands, "include"),
+		.include_files = has_word(v, SET_allow_mail_to_files, "include"),
+	};
+	struct slice *rights = arena_array(mem, a->maps.count, sizeof *rights);
+	for (size_t i = 0; i < a->maps.count; i++) rights[i] = owner_of(a->maps.tables[i], mem);
+	a->rights = rights;
+	return a;
+}
+
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "core" };
@@ -289,6 +322,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->local_recipients = tables_of_list(t, v, SET_local_recipient_maps, TABLE_ALIASES, mem);
 	r->virtual_mailbox = tables_of_list(t, v, SET_virtual_mailbox_maps, 0, mem);
 	r->relay_recipients = tables_of_list(t, v, SET_relay_recipient_maps, 0, mem);
+	r->aliases = aliases_of(t, v, mem);
 	r->host = conf_text(v, SET_myhostname);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
 	out->deliver = (struct deliver_params){

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "conf/conf.h"
 #include "flow/send.h"
 /* Settings become the parameters of rewriting, routing and delivery: for core, and for `hato route` when the server is down. */
 struct routing_settings {
 	struct tables *tables;        /* opened by and for these settings */
 	struct route_params route;
 	struct deliver_params deliver;
-	struct alias_params *aliases;
 };
 /* Everything it points to lives in mem or belongs to the configuration. A table that cannot be used is told in the log once, and
  * what asks it waits. */

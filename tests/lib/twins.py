@@ -42,6 +42,7 @@ smtp_tls_security_level = none
 smtpd_tls_security_level = may
 smtpd_peername_lookup = yes
 disable_dns_lookups = no
+disable_vrfy_command = no
 smtp_bind_address = 127.0.0.1
 '''
 NAMES = f'''
@@ -140,6 +141,7 @@ def play(address, port, number, title, options, lines):
     with Talk(address, port, options.get('client', STRANGER)) as talk:
         got.append(('(connect)', normal(talk.banner)))
         for line in lines:
+            mark, line = re.match(r'(~\d+ )?(.*)', line).groups()
             if line.startswith('RAW '):
                 talk.raw(eval(line[4:], {'__builtins__': {}}, {}))
                 got.append((line, normal(talk.reply())))
@@ -152,6 +154,8 @@ def play(address, port, number, title, options, lines):
                     talk.file = talk.socket.makefile('rb')
             else:
                 got.append((line, normal(talk.say(line))))
+            if mark:
+                got[-1] = (mark + line, got[-1][1])
             if got[-1][1] == '(closed)':
                 return got
             if line == 'DATA' and got[-1][1].startswith('354') and 'text' in options:
