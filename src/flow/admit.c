@@ -112,7 +112,8 @@ static void end_transaction(struct admit *a) {
 static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	struct admit *a = owner;
 	if (a->local) /* what sendmail wants to know beforehand */
-		return smtp_reply_fmt(mem, 220, NULL, "%s %llu", a->params->origin, (unsigned long long)a->params->size_limit);
+		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu)", a->params->host, a->params->mail_name,
+				      a->params->origin, (unsigned long long)a->params->size_limit);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	return smtp_reply(220, NULL, slice_of(a->params->banner));

@@ -148,16 +148,16 @@ static int unix_address(const char *dir, const char *name, struct sockaddr_un *a
 	return fd;
 }
 
-int listening_unix(const char *dir, const char *name, int *out) {
+int listening_unix(const char *dir, const char *name, mode_t mode, int *out) {
 	struct sockaddr_un a;
 	AUTO_FD int folder = unix_address(dir, name, &a);
 	if (folder < 0) return folder;
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (unlinkat(folder, name, 0) != 0 && errno != ENOENT) return fail_errno("%s/%s", dir, name);
-	mode_t before = umask(0177);
+	mode_t before = umask(0777 & ~mode);
 	int r = bind(fd, (struct sockaddr *)&a, sizeof a);
 	umask(before);
-	if (r != 0 || listen(fd, 64) != 0) return fail_errno("%s/%s", dir, name);
+	if (r != 0 || listen(fd, BACKLOG) != 0) return fail_errno("%s/%s", dir, name);
 	*out = TAKE_FD(fd);
 	return 0;
 }

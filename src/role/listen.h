@@ -19,7 +19,7 @@ struct listening {
 enum { LISTENING_NOTHING = 1 };
 int listening_open(const struct conf *c, struct listening *old, struct listening *out);
 void listening_close(struct listening *l);
-/* A listening Unix socket at path (any length), readable and writable for its owner only. */
-int listening_unix(const char *dir, const char *name, int *fd);
+/* A listening Unix socket at path (any length). mode: 0600 for its owner only, 0666 for everybody. */
+int listening_unix(const char *dir, const char *name, mode_t mode, int *fd);
 /* Connects to it. */
 int listening_unix_connect(const char *dir, const char *name);

@@ -28,7 +28,7 @@ enum {
 struct master {
 	struct conf *conf;
 	char *dir, *conf_dir, *logins;
-	int lock, signals, control_listener, shared, shared_readable;
+	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	struct listening listening;
 	struct identities identities;
@@ -46,6 +46,8 @@ static struct round round_of(const struct master *m) {
 			   .identities = &m->identities,
 			   .log = &m->log,
 			   .control_listener = m->control_listener,
+			   .queue_listener = m->queue_listener,
+			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
 			   .logins = m->logins,
@@ -144,6 +146,17 @@ static void choose_users(struct master *m) {
 			data_users[0], data_users[1], data_users[2], data_users[3], m->dir);
 }
 
+/* The sockets of this machine's users. */
+static int open_doors(struct master *m) {
+	AUTO_BUF struct buf run = BUF(PATH_MAX);
+	AUTO_BUF struct buf public = BUF(PATH_MAX);
+	buf_addf(&run, "%s/run", m->dir);
+	buf_addf(&public, "%s/public", m->dir);
+	int r = listening_unix(buf_text(&run), "control", 0600, &m->control_listener);
+	if (r == 0) r = listening_unix(buf_text(&public), "queue", 0666, &m->queue_listener);
+	return r == 0 ? listening_unix(buf_text(&public), "submit", 0666, &m->submit_listener) : r;
+}
+
 static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
@@ -152,9 +165,7 @@ static int open_all(struct master *m) {
 	m->stamp = identities_stamp(&m->identities);
 	int listening = listening_open(m->conf, NULL, &m->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
-	AUTO_BUF struct buf run = BUF(PATH_MAX);
-	buf_addf(&run, "%s/run", m->dir);
-	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
+	if (open_doors(m) < 0) return EX_CANTCREAT;
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
 	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0)
 		return fail_errno("shared memory"), EX_OSERR;
@@ -412,6 +423,8 @@ int master_start(struct conf *c, bool foreground) {
 			    .lock = -1,
 			    .signals = -1,
 			    .control_listener = -1,
+			    .queue_listener = -1,
+			    .submit_listener = -1,
 			    .foreground = foreground,
 			    .log.fd = -1 };
 	for (size_t i = 0; i < CHILDREN; i++) m.children[i].control = -1;
