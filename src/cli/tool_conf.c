@@ -4,6 +4,7 @@
 #include "cli/submit.h"
 #include "cli/tool.h"
 #include "conf/conf.h"
+#include "role/settings.h"
 
 #include <sysexits.h>
 
@@ -30,6 +31,31 @@ int tool_hello(const struct tool *t, struct submit_hello *out) {
 	*out = (struct submit_hello){ .size_limit = conf_size(v, SET_message_size_limit) };
 	snprintf(out->host, sizeof out->host, "%.*s", SLICE_ARG(conf_text(v, SET_myhostname)));
 	snprintf(out->origin, sizeof out->origin, "%.*s", SLICE_ARG(conf_text(v, SET_myorigin)));
+	return EX_OK;
+}
+
+int tool_fast_flush(const struct tool *t, struct slice domain, bool *allowed) {
+	AUTO_CONF struct conf *c = NULL;
+	int code = load(t, &c);
+	size_t n;
+	const struct slice *list = code == EX_OK ? conf_list(conf_main(c), SET_fast_flush_domains, &n) : NULL;
+	for (size_t i = 0; list != NULL && i < n; i++) {
+		struct slice parent = slice_skip(domain, domain.len > list[i].len ? domain.len - list[i].len : 0);
+		bool below = domain.len > list[i].len && domain.at[domain.len - list[i].len - 1] == '.' && slice_same(parent, list[i]);
+		*allowed = *allowed || below || slice_same(domain, list[i]);
+	}
+	return code;
+}
+
+int tool_log(const struct tool *t) {
+	AUTO_CONF struct conf *c = NULL;
+	struct log_target target;
+	int code = load(t, &c);
+	if (code != EX_OK) return code;
+	const struct conf_view *v = conf_main(c);
+	if (log_target_of(v, conf_text(v, SET_data_directory).at, false, &target) < 0)
+		return tool_fatal(t, EX_CANTCREAT, "%s (run this as the user who runs the server, or as root)", fail_text());
+	log_open(&target);
 	return EX_OK;
 }
 

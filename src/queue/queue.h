@@ -52,6 +52,7 @@ struct queue_message {
 	struct slice message_id;     /* for history and lists */
 	struct slice extra;          /* opaque bytes of the caller (flow) */
 	bool held;
+	bool expired;                /* by the operator: not tried once more after the next try */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
 };
@@ -92,6 +93,7 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
+int queue_expire(struct db_conn *tx, struct slice id);                   /* queue_message.expired; QUEUE_UNKNOWN */
 /* Due now; id or hop empty: any. QUEUE_UNKNOWN. */
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */

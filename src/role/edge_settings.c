@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/edge_settings.h"
 #include "base/fail.h"
-#include "base/log.h"
 #include "flow/ask.h"
+#include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
@@ -189,9 +189,6 @@ static void make_submit(struct edge_settings *s, const struct edge_outside *outs
 	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
 	struct service *sv = &s->submit;
 	const struct conf_view *v = conf_main(s->conf);
-	size_t n;
-	const struct slice *users = conf_list(v, SET_authorized_submit_users, &n);
-	struct slice problem;
 	*sv = (struct service){ .protocol = SERVES_SMTP, .log_name = "pickup", .connection_limit = AT_ONCE };
 	make_smtp(sv, v);
 	make_admit(sv, v, s, outside);
@@ -201,9 +198,7 @@ static void make_submit(struct edge_settings *s, const struct edge_outside *outs
 	sv->smtp.junk_command_limit = NO_LIMIT;
 	sv->smtp.error_delay = 0;
 	sv->admit.size_limit = sv->smtp.size_limit;
-	sv->admit.submitters = submitters_make(users, n, &s->mem, &problem);
-	if (problem.at != NULL)
-		say(L_WARN, "edge", "authorized_submit_users: %.*s: no such user", SLICE_ARG(problem));
+	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "net/file.h"
 #include "role/data.h"
+#include "role/settings.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +14,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <sysexits.h>
 
 enum {
@@ -58,31 +58,8 @@ static struct round round_of(const struct master *m) {
 
 /* Where log lines go. */
 static int open_log(struct master *m) {
-	const struct conf_view *v = conf_main(m->conf);
-	static const int facilities[] = { LOG_MAIL,   LOG_AUTH,   LOG_AUTHPRIV, LOG_CRON,   LOG_DAEMON, LOG_FTP,
-					  LOG_KERN,   LOG_LPR,    LOG_NEWS,     LOG_AUTH,   LOG_SYSLOG, LOG_USER,
-					  LOG_UUCP,   LOG_LOCAL0, LOG_LOCAL1,   LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4,
-					  LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7 };
-	struct log_target t = { .fd = -1,
-				.form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
-				.least = (enum log_level)conf_enum(v, SET_log_level) };
-	t.facility = facilities[conf_enum(v, SET_syslog_facility)];
-	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(conf_text(v, SET_syslog_name)));
-	snprintf(t.host, sizeof t.host, "%.*s",
-		 SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
-	struct slice file = conf_text(v, SET_maillog_file);
-	AUTO_BUF struct buf fallback = BUF(PATH_MAX);
-	if (file.len == 0 && !m->foreground && access("/dev/log", W_OK) != 0) {
-		buf_addf(&fallback, "%s/mail.log", m->dir); /* nobody listens to syslog here */
-		buf_text(&fallback);
-		file = buf_slice(&fallback);
-	}
-	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
-		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
-	} else if (file.len != 0 || m->foreground) {
-		t.fd = dup(STDOUT_FILENO);
-	}
+	struct log_target t;
+	if (log_target_of(conf_main(m->conf), m->dir, m->foreground, &t) < 0) return -1;
 	log_open(&t);
 	if (m->log.fd > STDERR_FILENO) close(m->log.fd);
 	m->log = t;
