@@ -91,8 +91,10 @@ static bool smtp_phase(struct visitor *v, enum wake why) {
 }
 
 static bool start_smtp(struct visitor *v) {
+	struct addr own;
 	v->admit = v->local ? admit_new_local(&v->service->admit, v->uid, v->session)
 			    : admit_new(&v->service->admit, &v->peer, v->session);
+	if (!v->local && addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
 	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
 	admit_attach(v->admit, v->smtp);
 	v->phase = smtp_phase;
