@@ -53,6 +53,7 @@ struct queue_message {
 	struct slice message_id;     /* for history and lists */
 	struct slice extra;          /* opaque bytes of the caller (flow) */
 	bool held;
+	bool expired;                /* by the operator: not tried once more after the next try */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
 };
@@ -93,6 +94,7 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
+int queue_expire(struct db_conn *tx, struct slice id);                   /* queue_message.expired; QUEUE_UNKNOWN */
 /* Due now; id or hop empty: any. What was put off (its last text is QUEUE_PUT_OFF) loses status and text, so that it can be told
  * from what merely fell due. QUEUE_UNKNOWN. */
 #define QUEUE_PUT_OFF "deferred transport"
