@@ -8,11 +8,12 @@ struct listening {
 	struct listening_socket {
 		int fd;
 		size_t service;    /* index in conf_services */
-		struct addr addr;
+		struct addr addr;  /* of inet services */
+		char *path;        /* of unix services; NULL: inet */
 	} at[LISTENERS_MAX];
 	size_t count;
 };
-/* Binds everything that smtpd and imapd lines ask for. Where the address is the same the socket of old (may be NULL) is
+/* Binds everything that smtpd, lmtpd, imapd and spawn lines ask for. Where the address is the same the socket of old (may be NULL) is
  * used, as a duplicate: old stays whole, for the case that something fails, and is closed by the caller when nothing
  * did. <0: fail() names service, address and remedy; *out is empty. LISTENING_NOTHING, with fail() text: there is no
  * such line. */
