@@ -189,7 +189,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 }
 
 /* Users of this machine: neither TLS nor log-in, and no limits but that of the size. */
-static void make_submit(struct edge_settings *s, const struct edge_outside *outside) {
+static int make_submit(struct edge_settings *s, const struct edge_outside *outside) {
 	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
 	struct service *sv = &s->submit;
 	const struct conf_view *v = conf_main(s->conf);
@@ -203,6 +203,7 @@ static void make_submit(struct edge_settings *s, const struct edge_outside *outs
 	sv->smtp.error_delay = 0;
 	sv->admit.size_limit = sv->smtp.size_limit;
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
+	return edge_content_make(s, sv, v, outside);
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {
@@ -217,7 +218,10 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 			destroy(&s->generation);
 			return -1;
 		}
-	make_submit(s, outside);
+	if (make_submit(s, outside) < 0) {
+		destroy(&s->generation);
+		return -1;
+	}
 	*out = s;
 	return 0;
 }

@@ -236,6 +236,8 @@ def test_postsuper(server):
     assert super_('-d', 'ALL', 'nosuch', code=1) == 'postsuper: fatal: invalid directory name: nosuch\n'
     assert super_('-d', '-', input=f'{ids[0]}\nFOO\n') == f'postsuper: {ids[0]}: removed\npostsuper: Deleted: 1 message\n'
     assert super_('-r', ids[1]) == f'postsuper: {ids[1]}: requeued\npostsuper: Requeued: 1 message\n'
+    again = server.waiting(2)  # under another id
+    assert ids[1] not in [m['queue_id'] for m in again] and ids[2] in [m['queue_id'] for m in again]
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 2 messages\n'
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 0 messages\n'
     assert super_('-s') == super_('-p') == super_() == ''
