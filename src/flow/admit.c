@@ -57,7 +57,8 @@ void admit_attach(struct admit *a, const struct smtp_server *server) {
 }
 
 const struct smtp_session *admit_session(const struct admit *a) {
-	return smtp_server_session(a->server);
+	static const struct smtp_session none = { .proto = "SMTP" }; /* handed in by a user here, without a dialogue */
+	return a->server != NULL ? smtp_server_session(a->server) : &none;
 }
 
 bool admit_may_relay(const struct admit *a) {
