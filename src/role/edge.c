@@ -59,7 +59,8 @@ static void accept_step(struct task *t, enum wake why) {
 			break;
 		}
 		struct addr peer = { 0 };
-		addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
+		if (from.ss_family == AF_UNIX) must(addr_parse(S("127.0.0.1"), &peer)); /* as Postfix names them */
+		else addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
 		generation_hold(&l->settings->generation);
 		visitor_welcome(&l->edge->visitors, fd, &peer, l->settings, l->service);
 	}

@@ -180,6 +180,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_imap(sv, v);
 	} else {
 		make_smtp(sv, v);
+		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		make_admit(sv, v, s, outside);
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}

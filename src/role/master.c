@@ -154,7 +154,7 @@ static int open_all(struct master *m) {
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
 	AUTO_BUF struct buf run = BUF(PATH_MAX);
 	buf_addf(&run, "%s/run", m->dir);
-	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
+	if (listening_unix(buf_text(&run), "control", 0600, &m->control_listener) < 0) return EX_CANTCREAT;
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
 	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0)
 		return fail_errno("shared memory"), EX_OSERR;

@@ -35,7 +35,7 @@ mydestination =
             talk.ehlo()
             talk.envelope(sender, to)
             talk.say('DATA', 354)
-            return talk.say(message(sender or 'mailer-daemon@far.test', to, subject, body).replace('\n', '\r\n') + '\r\n.', 250)
+            return talk.say(message(sender or 'mailer-daemon@far.test', to, subject, body) + '.', 250)
 
 
 @pytest.fixture
