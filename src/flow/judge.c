@@ -98,6 +98,7 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 	const struct rewrite_params *rewrite = &params->rewrite;
 	*out = (struct route_answer){ .verdict = ROUTE_LOCAL, .class = ROUTE_CLASS_LOCAL };
 	j.address = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, address, mem);
+	if (rewrite_resolve(rewrite, j.address, mem, &j.address) == TABLE_LATER) return later(&j), 0;
 	if (!rewrite_parts(j.address, &local, &j.domain) || local.len == 0 || j.domain.len == 0) {
 		out->class = ROUTE_CLASS_NONE;
 		unknown(&j, S("5.1.3"), S("Bad recipient address syntax"), SLICE_NONE);

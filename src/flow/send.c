@@ -158,13 +158,18 @@ static bool reached_server(const struct relay_answer *a) {
 	return a->outcomes_count == 0;
 }
 
+/* What Delivered-To will say; recipients without are all alike. */
+static struct slice alias_of(const struct queue_recipient *r) {
+	return r->target.len != 0 ? r->original : SLICE_NONE;
+}
+
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
 	size_t limit = sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
 	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
-	       slice_eq(m->recipients[sh->from + sh->count].original, m->recipients[sh->from].original))
+	       slice_eq(alias_of(&m->recipients[sh->from + sh->count]), alias_of(&m->recipients[sh->from])))
 		sh->count++;
 }
 
@@ -330,7 +335,7 @@ static void shipment_step(struct task *t, enum wake why) {
 
 static int by_alias(const void *a, const void *b) {
 	const struct queue_recipient *one = a, *other = b;
-	int order = slice_order(one->original, other->original);
+	int order = slice_order(alias_of(one), alias_of(other));
 	return order != 0 ? order : one->number - other->number;
 }
 
