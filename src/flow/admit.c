@@ -185,7 +185,7 @@ static struct smtp_reply judge_recipient(struct admit *a, struct slice address, 
 		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	case ROUTE_UNKNOWN:
 	case ROUTE_DISABLED:
-		return smtp_reply_fmt(mem, 550, arena_text(mem, route.status),
+		return smtp_reply_fmt(mem, slice_starts(route.status, S("4")) ? 450 : 550, arena_text(mem, route.status),
 				      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
 	default: break;
 	}

@@ -72,8 +72,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->aliased };
-	if (e->target_kind == RELAY_ADDRESS && !e->aliased) return SLICE_NONE;
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked };
+	if (e->target_kind == RELAY_ADDRESS && !e->marked) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));
 }
