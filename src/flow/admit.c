@@ -258,10 +258,9 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
-			  n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session,
-		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
+	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {
