@@ -69,6 +69,7 @@ void admit_free(struct admit **ap) {
 	if (a == NULL) return;
 	*ap = NULL;
 	milting_free(&a->milting);
+	checks_free(&a->checks);
 	intake_done(&a->intake);
 	arena_done(&a->tx);
 	arena_done(&a->mem);
@@ -79,6 +80,10 @@ void admit_end_transaction(struct admit *a) {
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
 	arena_reset(&a->tx);
+	checks_free(&a->checks);
+	a->content_reply = (struct smtp_reply){ .code = 0 };
+	a->filter = a->redirect = SLICE_NONE;
+	a->pass = false;
 	a->flags = 0;
 	a->by_milter = false;
 	a->open = a->announced = false;

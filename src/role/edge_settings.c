@@ -9,6 +9,7 @@ enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visito
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -190,6 +191,8 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
+	s->tables = tables_new(&(struct table_params){ .queue_directory = text(conf_main(s->conf), SET_queue_directory),
+						       .service = "smtpd" });
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);

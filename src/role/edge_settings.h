@@ -26,6 +26,7 @@ struct edge_settings {
 	struct generation generation;
 	struct conf *conf;
 	struct arena mem;
+	struct tables *tables;        /* lookup tables of all services */
 	struct tls_variant {          /* services that allow the same versions share one */
 		struct tls_common range;
 		struct tls_server *server;
