@@ -28,6 +28,7 @@ struct restrict_codes { /* …_reject_code and the like */
 struct restrict_params {
 	struct slice lists[RESTRICT_STAGES];     /* the text of each, expanded */
 	struct slice classes;                    /* smtpd_restriction_classes */
+	struct slice maps_rbl;                   /* maps_rbl_domains */
 	/* The text of a parameter that the file defines itself (a class), false when there is none. */
 	bool (*text)(void *ctx, struct slice name, struct slice *out);
 	/* What is wrong with a list: the parameter, the word and why. fatal: mail that gets there will be answered with
@@ -51,7 +52,8 @@ struct restrict_params {
 	size_t own_count;
 	struct slice rbl_reply;                  /* default_rbl_reply */
 	struct lookup rbl_replies, login_maps, certificates; /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
-	struct slice log_permits;                /* smtpd_log_access_permit_actions */
+	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */
+	size_t log_permits_count;
 	struct slice unverified_sender_reason, unverified_recipient_reason;
 	const char *host;                        /* myhostname */
 	struct dns *dns;                         /* NULL: names cannot be looked up now */
@@ -113,6 +115,7 @@ struct restrict_ops {
 	enum restrict_verified (*verify)(void *ctx, struct slice address, struct arena *mem, struct slice *why);
 	/* "reject_warning", "hold", …: a line in the form of a rejection. */
 	void (*log)(void *ctx, const char *what, struct slice text);
+	void (*warn)(void *ctx, const char *text); /* a plain warning */
 	void (*sleep)(void *ctx, unsigned seconds);
 	bool (*early)(void *ctx); /* has the client talked out of turn by now? */
 };
@@ -121,7 +124,7 @@ struct restrict_ops {
 struct restrict_deferral {
 	bool active;
 	int code;
-	char status[12], text[512];
+	char status[12], text[512]; /* of the first reason */
 };
 struct restrict_effects { /* of one transaction; texts in the arena of the stage that set them */
 	bool hold, discard;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "filter/dnsbl.h"
+#include "conf/setting.h"
 #include "filter/restrict.h"
 /* The inside of restriction lists: restrict_parse.c makes checks of words by the table in restrict_words.c, restrict.c
  * walks through lists and stages, the other files are the checks. */
@@ -51,6 +52,13 @@ struct restrictions {
 	struct check_list stages[RESTRICT_STAGES];
 	struct check_list *classes;
 	size_t class_count;
+	struct dnsbl_zone *maps_rbl;
+	size_t maps_rbl_count;
+	struct restrict_table {
+		struct slice name;
+		struct table *table;
+		struct restrict_table *next;
+	} *tables;
 	struct policy_servers {
 		struct slice spec;
 		struct policy_server *server;
@@ -68,6 +76,7 @@ void list_parse_result(const struct restrictions *r, struct slice text, struct a
 /* One evaluation under way. */
 struct walk {
 	const struct restrict_run *run;
+	const struct restrictions *rules;
 	const struct restrict_params *p;
 	const struct restrict_facts *f;
 	struct restrict_state *state;
@@ -79,6 +88,8 @@ struct walk {
 enum result walk_list(struct walk *w, const struct check_list *list);
 
 /* restrict_reply.c: all that ends a check */
+void warn(const struct walk *w, const char *format, ...) PRINTF_LIKE(2, 3);
+void log_what(const struct walk *w, const char *what, struct slice text); /* in the form of a rejection */
 enum result reject(struct walk *w, int code, const char *status, const char *format, ...) PRINTF_LIKE(4, 5);
 /* Trouble of ours: never a mere warning. */
 enum result reject_trouble(struct walk *w, int code, const char *status, const char *format, ...) PRINTF_LIKE(4, 5);
@@ -105,7 +116,6 @@ enum result check_sleep(struct walk *w, const struct check *c);
 enum result check_pipelining(struct walk *w, const struct check *c);
 enum result check_plaintext(struct walk *w, const struct check *c);
 enum result check_multi_bounce(struct walk *w, const struct check *c);
-enum result check_gone(struct walk *w, const struct check *c);             /* was removed from Postfix */
 enum result check_permit_networks(struct walk *w, const struct check *c);  /* restrict_client.c */
 enum result check_permit_interfaces(struct walk *w, const struct check *c);
 enum result check_permit_sasl(struct walk *w, const struct check *c);
@@ -116,6 +126,7 @@ enum result check_unknown_forward(struct walk *w, const struct check *c);
 enum result check_helo_valid(struct walk *w, const struct check *c);       /* restrict_helo.c */
 enum result check_helo_fqdn(struct walk *w, const struct check *c);
 enum result check_helo_known(struct walk *w, const struct check *c);
+enum result check_naked_address(struct walk *w, const struct check *c);
 enum result check_address_fqdn(struct walk *w, const struct check *c);     /* restrict_address.c */
 enum result check_address_known(struct walk *w, const struct check *c);
 enum result check_unlisted(struct walk *w, const struct check *c);
@@ -129,6 +140,7 @@ enum result check_rbl_client(struct walk *w, const struct check *c);       /* re
 enum result check_rbl_domain(struct walk *w, const struct check *c);
 enum result check_white_client(struct walk *w, const struct check *c);
 enum result check_white_domain(struct walk *w, const struct check *c);
+enum result check_maps_rbl(struct walk *w, const struct check *c);
 enum result check_policy(struct walk *w, const struct check *c);           /* restrict_policy.c */
 enum login_check { LOGIN_OF_USERS = 1, LOGIN_OF_STRANGERS = 2, LOGIN_KNOWN_ONLY = 4 };
 enum destination_check { DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER };
