@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "cli/inside.h"
+#include "cli/tool.h"
 
 #include <signal.h>
 #include <sysexits.h>
@@ -138,6 +139,22 @@ static int run_command(struct cli *cli, const struct slice *words, size_t count)
 	return run_operator(cli);
 }
 
+/* The names hato can be called by; any other is its own. */
+static const struct called {
+	const char *name;
+	int (*main)(int argc, char **argv);
+} names[] = {
+#define NAME(name, function, folder) { #name, function },
+#include "cli/names.def"
+#undef NAME
+};
+
+static const struct called *find_name(struct slice name) {
+	for (size_t i = 0; i < LEN(names); i++)
+		if (slice_eq(name, slice_of(names[i].name))) return &names[i];
+	return NULL;
+}
+
 static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
 	const char *from_environment = getenv("HATO_CONFIG");
@@ -154,27 +171,23 @@ static int hato(int argc, char **argv) {
 		fputs(buf_text(&out), stderr);
 		return EX_USAGE;
 	}
+	const struct called *called = find_name(slice_of(argv[i]));
+	if (called != NULL) { /* hato postqueue -p */
+		setenv("MAIL_CONFIG", cli.conf_dir, i > 1);
+		return called->main(argc - i, argv + i);
+	}
 	struct slice *words = arena_array(&mem, (size_t)(argc - i), sizeof *words);
 	for (int k = i; k < argc; k++) words[k - i] = slice_of(argv[k]);
 	return run_command(&cli, words, (size_t)(argc - i));
 }
-
-/* The names hato can be called by; any other is its own. */
-static const struct {
-	const char *name;
-	int (*main)(int argc, char **argv);
-} names[] = {
-	{ "hato", hato },
-};
 
 int cli_main(int argc, char **argv) {
 	struct slice name = slice_of(argc > 0 ? argv[0] : "");
 	size_t slash = slice_find_last(name, '/');
 	if (slash < name.len) name = slice_skip(name, slash + 1);
 	signal(SIGPIPE, SIG_IGN); /* write errors are answers */
-	size_t i = LEN(names) - 1;
-	while (i > 0 && !slice_eq(name, slice_of(names[i].name))) i--;
-	int code = names[i].main(argc, argv);
+	const struct called *called = find_name(name);
+	int code = called != NULL ? called->main(argc, argv) : hato(argc, argv);
 	if (fflush(stdout) != 0 && code == EX_OK && errno != EPIPE) return perror("hato: standard output"), EX_IOERR;
 	return code;
 }

@@ -5,39 +5,6 @@
 #include "conf/expand.h"
 #include "conf/snapshot.h"
 
-/* Endings of the settings that Postfix makes for each transport and service of master.cf. */
-static const char *const service_endings[] = {
-	"_destination_concurrency_limit",
-	"_destination_recipient_limit",
-	"_destination_rate_delay",
-	"_transport_rate_delay",
-	"_initial_destination_concurrency",
-	"_destination_concurrency_positive_feedback",
-	"_destination_concurrency_negative_feedback",
-	"_destination_concurrency_failed_cohort_limit",
-	"_recipient_limit",
-	"_extra_recipient_limit",
-	"_recipient_refill_limit",
-	"_recipient_refill_delay",
-	"_delivery_slot_cost",
-	"_delivery_slot_loan",
-	"_delivery_slot_discount",
-	"_minimum_delivery_slots",
-	"_time_limit",
-};
-
-static bool belongs_to_service(const struct conf *c, struct slice name) {
-	for (size_t i = 0; i < LEN(service_endings); i++) {
-		struct slice ending = slice_of(service_endings[i]);
-		if (!slice_ends(name, ending)) continue;
-		struct slice service = slice_head(name, name.len - ending.len);
-		for (size_t k = 0; k < c->services.count; k++)
-			if (slice_eq(c->services.at[k].name, service)) return true;
-		if (slice_eq(service, S("default"))) return true;
-	}
-	return false;
-}
-
 struct mention {
 	struct conf *c;
 	struct place where;
@@ -53,7 +20,7 @@ static void mention_name(void *ctx, struct slice name) {
 	struct mention *m = ctx;
 	struct param *p = param_find(m->c, name);
 	if (p != NULL) p->mentioned = true;
-	if (p != NULL || m->where.file.len == 0 || belongs_to_service(m->c, name)) return;
+	if (p != NULL || m->where.file.len == 0) return;
 	struct slice near = did_you_mean(m->c, name);
 	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%.*s", SLICE_ARG(name), SLICE_ARG(near));
 }
@@ -87,14 +54,14 @@ static void mention_all(struct conf *c) {
 static void check_name(struct conf *c, const struct param *p, struct slice value, struct place where) {
 	const struct setting *s = p->setting;
 	if (s == NULL) {
-		if (p->mentioned || belongs_to_service(c, p->name)) return;
+		if (p->mentioned) return;
 		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%.*s", SLICE_ARG(p->name),
 		            SLICE_ARG(slice_head(value, 200)), SLICE_ARG(did_you_mean(c, p->name)));
 	} else if (s->state == NOT_YET)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
 	else if (s->state == UNNEEDED)
 		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it", s->name);
-	else if (s->state == OLD)
+	else if (s->state == OLD || s->state == GONE)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }
 

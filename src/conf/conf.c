@@ -63,6 +63,7 @@ static int build(struct conf *c) {
 	for (size_t i = 0; i < c->services.count; i++)
 		for (size_t k = 0; k < c->services.at[i].overrides_count; k++)
 			param_get(c, c->services.at[i].overrides[k].name);
+	transports_add(c);
 	check_names(c);
 	evaluate_views(c);
 	check_values(c);
@@ -239,6 +240,8 @@ size_t conf_raw_count(const struct conf *c) { return c->params_count; }
 static struct conf_raw raw_of(const struct conf *c, const struct param *p) {
 	const struct raw *raw = &c->main_raws[p->id];
 	struct conf_raw r = { .name = p->name, .setting = p->setting, .is_set = raw->text.at != NULL, .where = raw->where };
+	r.class = p->of_service ? CONF_SERVICE : p->setting == NULL || p->setting->state == GONE ? CONF_USER : CONF_BUILTIN;
+	r.used = p->mentioned || p->setting != NULL;
 	if (p->setting != NULL) r.fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : p->computed;
 	r.value = r.is_set ? raw->text : r.fallback;
 	return r;

@@ -4,6 +4,7 @@
 #include "conf/service.h"
 #include "conf/setting.h"
 #include "conf/machine.h"
+#include "conf/transport.h"
 /* A configuration: main.cf and master.cf of one directory, read, checked and immutable. All values are evaluated and
  * validated when it is loaded, so getters cannot fail; a reload builds another one and swaps. Counted by references;
  * everything a getter returns lives as long as the configuration. Safe to use from many threads. */
@@ -57,10 +58,14 @@ bool conf_text_named(const struct conf_view *v, struct slice name, struct slice 
 /* Expands a text as if it stood in the file: for tables and postconf. <0 as expand(). */
 int conf_expand(const struct conf_view *v, struct slice text, struct buf *out) MUST_USE;
 
+/* Whose a parameter's name is: the list's, a service's in master.cf (transport.h), or the file's own. */
+enum conf_class { CONF_BUILTIN, CONF_SERVICE, CONF_USER };
 /* As written, for postconf: every known parameter and every one the file defines itself, ordered by name. */
 struct conf_raw {
 	struct slice name;
 	const struct setting *setting; /* NULL: defined by the file itself */
+	enum conf_class class;         /* names that Postfix has given up (GONE) are the file's own */
+	bool used;                     /* some $name in the files refers to it */
 	bool is_set;                   /* in main.cf (or conf_options.settings) */
 	struct slice value;            /* unexpanded; the default when not set */
 	struct slice fallback;         /* the default, unexpanded; computed ones computed */

@@ -138,7 +138,7 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 }
 
 static void report(struct conf_view *v, const struct param *p, bool given) {
-	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state == OLD;
+	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state >= OLD;
 	struct place where = v->raws[p->id].where;
 	if (!given) where = (struct place){ v->conf->main_path, 0 };
 	if (is_new(v, p->id))

@@ -3,6 +3,7 @@
  * blanks, a branch without braces runs to the end, and a comparison without branches gives "true". */
 #include "conf/expand.h"
 #include "base/fail.h"
+#include "net/dns.h"
 
 static int expand_text(const struct expand_ops *e, struct slice text, struct buf *out);
 
@@ -151,6 +152,19 @@ static int expand_comparison(const struct expand_ops *e, struct slice s, struct 
 	return add_branch(e, s, truth, out);
 }
 
+/* name{text}: what text becomes. A domain that cannot be converted stays as it is. */
+static int expand_function(const struct expand_ops *e, struct slice name, struct slice s, struct buf *out) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct slice text = SLICE_NONE, ascii;
+	if (!slice_eq(name, S("domain_to_ascii"))) return syntax("attribute name syntax error", name, s);
+	if (cut_braces(&s, &text) < 0) return -1;
+	if (s.len > 0) return syntax("unexpected input", name, s);
+	AUTO_BUF struct buf domain = BUF(EXPAND_LIMIT);
+	if (expand_text(e, text, &domain) < 0) return -1;
+	buf_add(out, dns_to_ascii(buf_slice(&domain), &mem, &ascii) ? ascii : buf_slice(&domain));
+	return 0;
+}
+
 /* The inside of ${…} */
 static int expand_reference(const struct expand_ops *e, struct slice s, struct buf *out) {
 	struct slice whole = s;
@@ -162,6 +176,7 @@ static int expand_reference(const struct expand_ops *e, struct slice s, struct b
 	s = skip_blanks(slice_skip(s, len));
 	if (name.len == 0) return fail("empty macro name: \"${%.*s}\"", SLICE_ARG(slice_head(whole, 40)));
 	if (s.len == 0) return e->value(e->ctx, name, out) < 0 ? -1 : 0;
+	if (s.at[0] == '{') return expand_function(e, name, s, out);
 	if (s.at[0] != '?' && s.at[0] != ':') return syntax("attribute name syntax error", name, s);
 	AUTO_BUF struct buf value = BUF(EXPAND_LIMIT);
 	if (e->value(e->ctx, name, &value) < 0) return -1;
@@ -221,10 +236,12 @@ void expand_names(struct slice text, void (*visit)(void *ctx, struct slice name)
 			text = slice_skip(text, 1);
 			continue;
 		}
-		if (text.at[0] == '{' || text.at[0] == '(') text = skip_blanks(slice_skip(text, 1));
+		bool braced = text.at[0] == '{' || text.at[0] == '(';
+		if (braced) text = skip_blanks(slice_skip(text, 1));
 		size_t len = 0;
 		while (len < text.len && name_byte(text.at[len])) len++;
-		if (len > 0) visit(ctx, slice_head(text, len));
+		bool function = braced && len > 0 && len < text.len && text.at[len] == '{';
+		if (len > 0 && !function) visit(ctx, slice_head(text, len));
 		text = slice_skip(text, len);
 	}
 }

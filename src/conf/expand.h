@@ -9,6 +9,7 @@
  *   ${name?{text}:{text}}                     one or the other
  *   ${{a} == {b} ? {text} : {text}}           == != < <= >= >: as numbers when both are digits only, else as text
  *   ${{a} <level {b} ? {text} : {text}}       the same six on versions such as 3.11
+ *   ${domain_to_ascii{text}}                  a domain in its ASCII form
  *   $$                                        one $
  *
  * The text of a branch is expanded only when it is taken. */

@@ -72,6 +72,10 @@ static const struct {
 	/* Postfix gives up on numbers of any size */
 	{ "${{99999999999999999999999} > {1} ? {t} : {f}}", "t", NULL },
 
+	{ "${domain_to_ascii{b\xc3\xbc" "cher.example}}", "xn--bcher-kva.example", NULL },
+	{ "${domain_to_ascii{$a.example}}", "1.example", NULL },
+	{ "${domain_to_ascii{not a domain}}", "not a domain", NULL },
+
 	{ "x${a", NULL, "truncated macro reference: \"x${a\"" },
 	{ "$(a", NULL, "truncated macro reference: \"$(a\"" },
 	{ "${a?{x}", NULL, "truncated macro reference: \"${a?{x}\"" },

@@ -22,7 +22,7 @@ struct param *param_get(struct conf *c, struct slice name) {
 		c->params_room = room;
 	}
 	p = arena_get(&c->mem, sizeof(*p));
-	*p = (struct param){ arena_slice(&c->mem, name), setting_find(name), c->params_count, false, SLICE_NONE };
+	*p = (struct param){ .name = arena_slice(&c->mem, name), .setting = setting_find(name), .id = c->params_count };
 	c->params[c->params_count++] = p;
 	map_put(&c->names, p->name, p);
 	return p;
@@ -35,21 +35,21 @@ static void read_assignment(struct conf *c, struct slice line, struct place wher
 	bool one_word = true;
 	for (size_t i = 0; i < name.len; i++) one_word &= !ascii_space(name.at[i]);
 	if (equals == line.len || !one_word) {
-		problem_add(&c->problems, PROBLEM_ERROR, where, "missing '=' after attribute name: \"%.*s\"", SLICE_ARG(shown));
+		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing '=' after attribute name: \"%.*s\"", SLICE_ARG(shown));
 		return;
 	}
 	if (name.len == 0) {
-		problem_add(&c->problems, PROBLEM_ERROR, where, "missing attribute name: \"%.*s\"", SLICE_ARG(shown));
+		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing attribute name: \"%.*s\"", SLICE_ARG(shown));
 		return;
 	}
 	if (c->params_count >= PARAMS_MOST && param_find(c, name) == NULL) {
-		problem_add(&c->problems, PROBLEM_ERROR, where, "more than %d parameters", PARAMS_MOST);
+		problem_add_form(&c->problems, PROBLEM_ERROR, where, "more than %d parameters", PARAMS_MOST);
 		return;
 	}
 	struct param *p = param_get(c, name);
 	struct raw *raw = &c->main_raws[p->id];
 	if (raw->text.at != NULL && where.file.len > 0)
-		problem_add(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s", SLICE_ARG(name),
+		problem_add_form(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s", SLICE_ARG(name),
 		            SLICE_ARG(slice_head(raw->text, 1000)));
 	*raw = (struct raw){ arena_slice(&c->mem, slice_trim(slice_skip(line, equals + 1))), where };
 }
@@ -58,8 +58,11 @@ void mainfile_read(struct conf *c, struct slice text) {
 	struct logical_lines lines = { .rest = text };
 	struct place where = { .file = c->main_path };
 	for (struct slice line; logical_line_next(&lines, &c->mem, &line, &where.line);) {
-		if (!ascii_blank(line.at[0])) read_assignment(c, line, where);
-		else problem_add(&c->problems, PROBLEM_WARNING, where, "logical line must not start with whitespace: \"%.*s\"",
+		if (line.len > LOGICAL_LINE_MOST)
+			problem_add_form(&c->problems, PROBLEM_ERROR, where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken; put long lists into a table)",
+			            line.len, SLICE_ARG(slice_head(line, 40)), LOGICAL_LINE_MOST);
+		else if (!ascii_blank(line.at[0])) read_assignment(c, line, where);
+		else problem_add_form(&c->problems, PROBLEM_WARNING, where, "logical line must not start with whitespace: \"%.*s\"",
 		                 SLICE_ARG(slice_head(line, 80)));
 	}
 	for (size_t i = 0; i < c->settings_count; i++) read_assignment(c, c->settings[i], (struct place){ SLICE_NONE, 0 });

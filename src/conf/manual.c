@@ -115,6 +115,7 @@ static void put_setting(FILE *out, const struct setting *s) {
 	static const char *const states[] = {
 		[ACTED] = NULL, [NOT_YET] = "Understood but not acted on by this version.",
 		[UNNEEDED] = "Accepted without effect.", [OLD] = "An old setting.",
+		[GONE] = "An old setting.",
 	};
 	fprintf(out, ".It Sy %s\n(", s->name);
 	put_kind(out, s);

@@ -3,17 +3,14 @@
  * reload, to the terminal for `hato check`, nowhere in a child process that got a configuration already reported on. */
 #include "conf/problem.h"
 
-void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
-	if (level == PROBLEM_ERROR) p->errors++;
+static void add(struct problems *p, struct problem made, const char *format, va_list args) {
+	if (made.level == PROBLEM_ERROR) p->errors++;
 	if (p->count == PROBLEMS_KEPT) return;
 	AUTO_BUF struct buf text = BUF(KIB(4));
-	va_list args;
-	va_start(args, format);
 	if (!buf_addv(&text, format, args)) {
 		buf_clear(&text);
 		buf_addf(&text, "a problem with a very long text, beginning: %.200s", format);
 	}
-	va_end(args);
 	for (size_t i = 0; i < text.len; i++)
 		if (ascii_control(text.at[i])) text.at[i] = ' ';
 	if (p->count == p->room) {
@@ -23,7 +20,22 @@ void problem_add(struct problems *p, enum problem_level level, struct place wher
 		p->at = at;
 		p->room = room;
 	}
-	p->at[p->count++] = (struct problem){ level, where.file, where.line, arena_slice(p->mem, buf_slice(&text)) };
+	made.text = arena_slice(p->mem, buf_slice(&text));
+	p->at[p->count++] = made;
+}
+
+void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line }, format, args);
+	va_end(args);
+}
+
+void problem_add_form(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .form = true }, format, args);
+	va_end(args);
 }
 
 void problem_line(struct buf *out, const struct problem *p) {

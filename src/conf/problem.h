@@ -15,6 +15,7 @@ struct problem {
 	struct slice file; /* path, or empty when no file is to blame */
 	unsigned line;     /* from 1; 0 when the whole file is meant */
 	struct slice text;
+	bool form;         /* about the form of a line: no program can read past it unharmed */
 };
 
 /* Owned by the arena; a list in a zeroed struct with mem set is empty and ready. */
@@ -31,6 +32,8 @@ struct place {
 #define PROBLEMS_KEPT 1000
 /* At most PROBLEMS_KEPT are kept, so that a hostile file cannot fill memory; errors are counted beyond that. */
 void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...)
+	PRINTF_LIKE(4, 5);
+void problem_add_form(struct problems *p, enum problem_level level, struct place where, const char *format, ...)
 	PRINTF_LIKE(4, 5);
 /* "FILE, line N: TEXT", with "error: ", "warning: " or "info: " before it. */
 void problem_line(struct buf *out, const struct problem *p);

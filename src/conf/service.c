@@ -46,7 +46,7 @@ struct reader {
 };
 
 static bool bad_field(struct reader *r, const char *field, struct slice value, const char *expected) {
-	problem_add(r->p, PROBLEM_ERROR, r->where, "field \"%s\": bad value: \"%.*s\" (expected %s)", field,
+	problem_add_form(r->p, PROBLEM_ERROR, r->where, "field \"%s\": bad value: \"%.*s\" (expected %s)", field,
 	            SLICE_ARG(value), expected);
 	return false;
 }
@@ -161,7 +161,7 @@ static struct slice next_argument(struct reader *r) {
 		r->rest = slice_skip(r->rest, i + 1);
 		return inside.len > 0 ? inside : slice_from(r->rest.at, 0);
 	}
-	problem_add(r->p, PROBLEM_ERROR, r->where, "missing '}' in \"%.*s\"", SLICE_ARG(slice_head(r->rest, 80)));
+	problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing '}' in \"%.*s\"", SLICE_ARG(slice_head(r->rest, 80)));
 	r->rest = SLICE_NONE;
 	return SLICE_NONE;
 }
@@ -170,9 +170,9 @@ static void read_override(struct reader *r, struct slice text, struct conf_overr
 	size_t equals = slice_find(text, '=');
 	struct slice name = slice_trim(slice_head(text, equals));
 	if (name.len == 0)
-		problem_add(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
+		problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
 	else if (equals == text.len)
-		problem_add(r->p, PROBLEM_ERROR, r->where, "missing '=' after attribute name: \"%.*s\"",
+		problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing '=' after attribute name: \"%.*s\"",
 		            SLICE_ARG(slice_head(text, 80)));
 	else out[(*count)++] = (struct conf_override){ name, slice_trim(slice_skip(text, equals + 1)) };
 }
@@ -201,7 +201,7 @@ static bool read_service(struct reader *r) {
 	size_t fields = 0;
 	while (fields < 8 && slice_word(&probe, BLANKS).len > 0) fields++;
 	if (fields < 8) {
-		problem_add(
+		problem_add_form(
 			r->p, PROBLEM_ERROR, r->where,
 			"bad field count: %zu instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command",
 			fields);
@@ -222,7 +222,7 @@ static bool read_service(struct reader *r) {
 static bool add_service(struct services *out, const struct conf_service *s, struct problems *p) {
 	for (size_t i = 0; i < out->count; i++) {
 		if (out->at[i].type != s->type || !slice_eq(out->at[i].name, s->name)) continue;
-		problem_add(p, PROBLEM_WARNING, s->where,
+		problem_add_form(p, PROBLEM_WARNING, s->where,
 		            "duplicate master.cf entry for service \"%.*s\" (%s) -- using the last entry", SLICE_ARG(s->name),
 		            type_words[s->type]);
 		out->at[i] = *s;
@@ -244,8 +244,13 @@ void services_read(struct services *out, struct slice text, struct slice path, s
 	while (logical_line_next(&lines, p->mem, &r.s.text, &r.where.line)) {
 		r.s = (struct conf_service){ .text = r.s.text, .where = r.where };
 		if (ascii_blank(r.s.text.at[0])) {
-			problem_add(p, PROBLEM_WARNING, r.where, "logical line must not start with whitespace: \"%.*s\"",
+			problem_add_form(p, PROBLEM_WARNING, r.where, "logical line must not start with whitespace: \"%.*s\"",
 			            SLICE_ARG(slice_head(r.s.text, 80)));
+			continue;
+		}
+		if (r.s.text.len > LOGICAL_LINE_MOST) {
+			problem_add_form(p, PROBLEM_ERROR, r.where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken)", r.s.text.len,
+			                 SLICE_ARG(slice_head(r.s.text, 40)), LOGICAL_LINE_MOST);
 			continue;
 		}
 		if (!read_service(&r) || add_service(out, &r.s, p)) continue;

@@ -13,8 +13,9 @@ enum setting_id {
 };
 /* ACTED: does what the manual says. NOT_YET: understood and checked, but not acted on by this version: setting it gives a
  * warning. UNNEEDED: Postfix needs it and hato does not: setting it gives an info line. OLD: an old spelling, which sets
- * the default of the setting that took its place, with a warning that names it. */
-enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD };
+ * the default of the setting that took its place, with a warning that names it. GONE: the same, of a name that Postfix
+ * itself no longer has: postconf shows it only when the file sets it. */
+enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD, GONE };
 
 /* What a value may be, and how it is read from C:
  *   TEXT      anything                                            conf_text
@@ -25,7 +26,8 @@ enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD };
  *   NUMBER    whole, between least and most                       conf_number
  *   TIME      number with s, m, h, d or w; `unit` when without    conf_time_ms
  *   SIZE      bytes; k, M and G are an extension                  conf_size
- *   WORDS     one of `words`; an empty value means the default    conf_enum
+ *   WORDS     one of `words`; an empty value means the default,   conf_enum
+ *             or, where that is empty too, the first word
  *   LIST      words separated by commas and blanks; { } groups    conf_list
  *   NETWORKS, DOMAINS                                             conf_networks, conf_domains (network.h) */
 enum setting_kind {

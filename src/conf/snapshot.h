@@ -15,6 +15,7 @@ struct param {
 	const struct setting *setting; /* NULL: the file's own */
 	size_t id;
 	bool mentioned;                /* some $name refers to it */
+	bool of_service;               /* transport.h */
 	struct slice computed;         /* the default of settings whose default comes from the machine */
 };
 /* What is written; text.at == NULL: nothing. */

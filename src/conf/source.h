@@ -16,6 +16,7 @@ struct sources {
 };
 enum { SOURCE_FOUND, SOURCE_ABSENT };
 #define SOURCE_LIMIT MIB(16) /* bytes in one file */
+#define LOGICAL_LINE_MOST MIB(1)     /* bytes in one logical line of main.cf or master.cf */
 /* The text of a file, from memory or disk. <0: there but not readable, or too large. */
 int source_read(struct sources *s, struct slice path, struct slice *out) MUST_USE;
 /* Puts a text under a path, as if it had been read. */

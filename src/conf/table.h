@@ -13,7 +13,10 @@ struct table_params {
 	const char *queue_directory; /* where relative socket names start */
 	/* Opens a file for reading; -1 with errno. NULL: open(2). */
 	int (*open)(void *ctx, const char *path);
+	/* Where a table tells that its file changed or is broken; level is enum log_level. NULL: the log. */
+	void (*tell)(void *ctx, int level, const char *text);
 	void *ctx;
+	const char *service; /* in log lines, must stay; NULL: "table" */
 };
 struct tables *tables_new(const struct table_params *params) NONNULL_RESULT; /* params are copied */
 void tables_free(struct tables **t); /* nobody may use its tables any more */
@@ -39,7 +42,8 @@ bool table_is_fixed(const struct table *t); /* static, inline: the answer never 
 
 /* All entries, in the order of the source; only of tables made from text. Stops when each returns other than 0 and returns
  * that. TABLE_BAD: the type cannot be listed. For postmap -s. */
-int table_each(struct table *t, int (*each)(void *ctx, struct slice key, struct slice value), void *ctx) MUST_USE;
+typedef int table_visit(void *ctx, struct slice key, struct slice value);
+int table_each(struct table *t, table_visit *each, void *ctx) MUST_USE;
 
 /* The types this build has, ordered by name, NULL behind the last: postconf -m. */
 const char *const *table_types(void);

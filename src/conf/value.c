@@ -91,6 +91,7 @@ static int read_size(struct value *out, const struct setting *s, struct slice te
 static int read_words(struct value *out, const struct setting *s, struct slice text, struct arena *mem) {
 	(void)mem;
 	AUTO_BUF struct buf expected = BUF(KIB(1));
+	if (text.len == 0 && s->fallback[0] == '\0') return VALUE_GOOD; /* the first word */
 	for (size_t i = 0; s->words[i] != NULL; i++) {
 		if (slice_same(text, slice_of(s->words[i]))) {
 			out->number = (int64_t)i;

@@ -20,6 +20,9 @@ struct admit {
 	struct slice name;         /* "unknown" without a confirmed one */
 	bool inside;               /* in mynetworks */
 	bool unlimited;            /* rates do not apply */
+	bool local;                /* a user of this machine: uid */
+	bool gateway;              /* sendmail -G: the header is somebody else's */
+	uid_t uid;
 	const struct smtp_server *server;
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
@@ -65,6 +68,17 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 	return a;
 }
 
+struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint64_t session) {
+	struct admit *a = mem_get(sizeof *a);
+	*a = (struct admit){ .params = params, .session = session, .intake.spool = -1, .uid = uid };
+	must(addr_parse(S("127.0.0.1"), &a->peer));
+	addr_text(&a->peer, a->ip);
+	a->name = S("localhost");
+	a->client = S("localhost[127.0.0.1]");
+	a->local = a->inside = a->unlimited = true;
+	return a;
+}
+
 void admit_attach(struct admit *a, const struct smtp_server *server) {
 	a->server = server;
 }
@@ -97,9 +111,18 @@ static void end_transaction(struct admit *a) {
 
 static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	struct admit *a = owner;
+	if (a->local) /* what sendmail wants to know beforehand */
+		return smtp_reply_fmt(mem, 220, NULL, "%s %llu", a->params->origin, (unsigned long long)a->params->size_limit);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	return smtp_reply(220, NULL, slice_of(a->params->banner));
+}
+
+static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
+	struct admit *a = owner;
+	(void)esmtp, (void)offer, (void)mem;
+	a->gateway = a->local && slice_same(name, S("gateway"));
+	return smtp_reply(250, NULL, S(""));
 }
 
 enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
@@ -147,6 +170,8 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	struct admit *a = owner;
 	struct smtp_reply limited;
 	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
+	if (a->local && !submitters_allow(a->params->submitters, a->uid))
+		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
 	end_transaction(a);
 	a->open = true;
 	queue_id_make(a->id);
@@ -161,6 +186,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 /* What is told to the client, or 250. */
 static struct smtp_reply judge_recipient(struct admit *a, struct slice address, struct slice domain,
 					 struct arena *mem) {
+	if (a->local) return smtp_reply(250, "2.1.5", S("Ok"));
 	if (known_has(a->params->known, address)) return smtp_reply(250, "2.1.5", S("Ok"));
 	uint64_t version = known_version(a->params->known);
 	struct route_answer route;
@@ -187,6 +213,13 @@ static void announce(struct admit *a) {
 	if (a->announced) return;
 	a->announced = true;
 	const struct smtp_session *s = session_of(a);
+	if (a->local) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct slice from = s->mail != NULL ? s->mail->text : a->sender;
+		struct slice line = arena_fmt(&mem, "uid=%u from=<%.*s>", (unsigned)a->uid, SLICE_ARG(from));
+		log_line(L_INFO, a->params->service, a->session, a->id, line.at, NULL, 0);
+		return;
+	}
 	if (s->login.len == 0) note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client));
 	else
 		note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client),
@@ -213,7 +246,18 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	return reply;
 }
 
+static void add_received_date(struct admit *a, struct buf *out) {
+	buf_add(out, S(";\r\n\t"));
+	date_add(out, date_local(a->arrived_us / 1000000));
+	buf_add(out, S("\r\n"));
+}
+
 static void add_received(struct admit *a, struct buf *out) {
+	if (a->local) {
+		buf_addf(out, "Received: by %s (%s, from userid %u)\r\n\tid %s", a->params->host, a->params->mail_name, (unsigned)a->uid, a->id);
+		add_received_date(a, out);
+		return;
+	}
 	const struct smtp_session *s = session_of(a);
 	struct slice helo = s->helo.len != 0 ? s->helo : S("unknown");
 	bool literal6 = addr_family(&a->peer) == AF_INET6;
@@ -229,9 +273,7 @@ static void add_received(struct admit *a, struct buf *out) {
 		buf_addf(out, "\t(Authenticated sender: %.*s)\r\n", SLICE_ARG(s->login));
 	buf_addf(out, "\tby %s (%s) with %s id %s", a->params->host, a->params->mail_name, smtp_session_with(s), a->id);
 	if (a->count == 1) buf_addf(out, "\r\n\tfor <%.*s>", SLICE_ARG(a->recipients[0].address));
-	buf_add(out, S(";\r\n\t"));
-	date_add(out, date_local(a->arrived_us / 1000000));
-	buf_add(out, S("\r\n"));
+	add_received_date(a, out);
 }
 
 static void add_return_path(struct admit *a, struct buf *out) {
@@ -257,7 +299,7 @@ static void op_data_bytes(void *owner, struct slice bytes) {
 /* A message of ours must be complete when it leaves (RFC 6409 §8): what the mail program left out is added. */
 static int complete_header(struct admit *a, struct summary *summary) {
 	const uint32_t all = SUMMARY_HAS_DATE | SUMMARY_HAS_MESSAGE_ID | SUMMARY_HAS_FROM;
-	if (!may_relay(a) || (summary->flags & all) == all) return 0;
+	if (!may_relay(a) || a->gateway || (summary->flags & all) == all) return 0;
 	AUTO_BUF struct buf head = BUF(KIB(64));
 	buf_add(&head, buf_slice(&a->intake.head));
 	if ((summary->flags & SUMMARY_HAS_MESSAGE_ID) == 0) {
@@ -290,8 +332,9 @@ static bool loops(const struct admit *a, const struct summary *summary, struct s
 	return false;
 }
 
+/* refusal: NULL, or why it is to be returned to its sender instead. */
 static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
-				   struct arena *mem) {
+				   const struct smtp_reply *refusal, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	AUTO_BUF struct buf return_path = BUF(KIB(4));
 	summary_pack(&packed, summary);
@@ -313,7 +356,12 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
+		.submitted = a->local,
 	};
+	if (refusal != NULL) {
+		ask.refusal_status = slice_of(refusal->status);
+		ask.refusal = refusal->text;
+	}
 	struct accept_answer answer;
 	int r = ask_accept(a->params->core, &ask, a->intake.spooled != 0 ? a->intake.spool : -1, mem, &answer);
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
@@ -338,13 +386,26 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	struct slice where;
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
-	return hand_over(a, &summary, content, mem);
+	return hand_over(a, &summary, content, NULL, mem);
+}
+
+/* Whoever handed a message in with sendmail may be gone: a refusal goes to the sender as a bounce, as with Postfix. */
+static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_content *content,
+					  const struct smtp_reply *refusal, struct arena *mem) {
+	struct summary summary;
+	AUTO_BUF struct buf line = BUF(KIB(4));
+	buf_addf(&line, "reject: END-OF-MESSAGE from %.*s: %s %.*s; from=<%.*s>", SLICE_ARG(a->client), refusal->status,
+		 SLICE_ARG(refusal->text), SLICE_ARG(a->sender));
+	log_line(L_INFO, "cleanup", 0, a->id, buf_text(&line), NULL, 0);
+	intake_summary(&a->intake, &summary);
+	return hand_over(a, &summary, content, refusal, mem);
 }
 
 static void op_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
 			struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply reply = take_message(a, content, mem);
+	if (a->local && reply.code >= 500) reply = return_to_sender(a, content, &reply, mem);
 	for (size_t i = 0; i < count; i++) replies[i] = reply; /* LMTP: all recipients share one commit */
 	end_transaction(a);
 }
@@ -367,6 +428,7 @@ static void remember_refusal(struct admit *a, const struct smtp_note *n) {
 
 static void op_note(void *owner, const struct smtp_note *n) {
 	struct admit *a = owner;
+	if (a->local && n->event != SMTP_REJECT) return;
 	if (n->event == SMTP_TLS_STARTED && !a->params->log_tls) return;
 	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply)) remember_refusal(a, n);
 	AUTO_BUF struct buf line = BUF(KIB(8));
@@ -378,6 +440,6 @@ static void op_note(void *owner, const struct smtp_note *n) {
 }
 
 const struct smtp_server_ops admit_ops = {
-	.connect = op_connect, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = op_data_begin,
+	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = op_data_begin,
 	.data_bytes = op_data_bytes, .data_end = op_data_end, .reset = op_reset, .tls = op_tls, .note = op_note,
 };

@@ -4,6 +4,7 @@
 #include "filter/rate.h"
 #include "flow/ask.h"
 #include "flow/known.h"
+#include "flow/submitters.h"
 #include "net/dns.h"
 #include "smtp/server.h"
 /* Admission: what edge decides while a stranger, or a user of ours, speaks SMTP to it. The conversation itself is
@@ -30,9 +31,15 @@ struct admit_params {
 	const struct rate_params *rate_params;
 	const struct networks *rate_exceptions;
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
+	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
+	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 
 struct admit;
+/* A user of this machine, who hands mail in through the submission socket (role/maildrop.h): known by his user id,
+ * may send anywhere, is not restricted, and gets what cannot be delivered as a bounce. host is his address in
+ * everything that asks for one: localhost. */
+struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint64_t session) NONNULL_RESULT;
 /* peer: the client; session: a number unique among live sessions, for the log. Looks the client's name up (may wait for
  * DNS some seconds). */
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) NONNULL_RESULT;

@@ -77,12 +77,16 @@ struct accept_ask {
 	struct slice summary;          /* packed, of the stored body */
 	struct slice message_id, client; /* for log and history: "name[address]" */
 	bool eight_bit, utf8;
+	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
+	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
+	bool submitted;
+	struct slice refusal_status, refusal;
 };
 #define ACCEPT_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \
 	F(list, recipients, accept_recipient) F(text, head) F(text, body) F(u64, return_path) \
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
-	F(bool_, utf8)
+	F(bool_, utf8) F(bool_, submitted) F(text, refusal_status) F(text, refusal)
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
 	uint32_t verdict;

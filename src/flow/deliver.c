@@ -38,6 +38,10 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
 	for (size_t i = 0; i < d->post.count; i++) {
+		if (d->post.refusal.len != 0) {
+			route_add_nowhere(&d->routes, d->post.recipients[i].address, d->post.refusal_status, d->post.refusal, i);
+			continue;
+		}
 		int r = route_add(&d->routes, c, params->route, d->post.recipients[i].address, i);
 		if (r < 0) return r;
 	}
@@ -131,7 +135,7 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	if (r < 0) return r;
 	size_t nowhere = 0;
 	count_ends(d, &nowhere);
-	if (nowhere == 1 && d->routes.count == 1 && d->post.count == 1) return DELIVER_NO_RECIPIENT;
+	if (nowhere == 1 && d->routes.count == 1 && d->post.count == 1 && !d->post.submitted) return DELIVER_NO_RECIPIENT;
 	if (nowhere != 0) r = plan_notice(db, params, d, ROUTE_TO_NOWHERE, RETURN_FAILURE, &d->bounce);
 	if (r == 0 && d->here != 0) r = plan_notice(db, params, d, ROUTE_TO_ACCOUNT, RETURN_DELIVERED, &d->receipt);
 	if (r < 0) return r;
@@ -291,6 +295,9 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.summary = ask->summary,
 		.eight_bit = ask->eight_bit,
 		.utf8 = ask->utf8,
+		.submitted = ask->submitted,
+		.refusal_status = ask->refusal_status,
+		.refusal = ask->refusal,
 	};
 	struct delivery *d = delivery_new();
 	int r = delivery_prepare(d, db, params, &post);

@@ -30,6 +30,8 @@ struct post { /* what is handed in */
 	uint64_t return_path;                /* its first bytes, which are not sent on */
 	struct slice summary;                /* packed */
 	bool eight_bit, utf8;
+	bool submitted;                      /* accept_ask: never DELIVER_NO_RECIPIENT */
+	struct slice refusal_status, refusal; /* accept_ask */
 };
 
 /* What the queue keeps for flow beside its own columns (queue_message.extra). */

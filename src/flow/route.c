@@ -142,6 +142,11 @@ static int follow(const struct way *w, struct slice address, bool aliased, bool 
 	return 0;
 }
 
+void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text, size_t source) {
+	add_end(routes, (struct route_end){ .kind = ROUTE_TO_NOWHERE, .address = address, .original = address,
+					    .status = status, .text = text, .source = source });
+}
+
 int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address,
 	      size_t source) {
 	struct way w = { .routes = routes, .c = c, .params = params, .original = address, .source = source };

@@ -33,5 +33,7 @@ struct routes {
  * again. <0: the database failed. */
 int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address,
 	      size_t source);
+/* An end that leads nowhere, for the reason given. */
+void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text, size_t source);
 /* Only the first step, as the door needs it: enum route_verdict of flow/ask.h, or <0. */
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem);

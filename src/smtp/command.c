@@ -30,7 +30,7 @@ struct parameter {
 static enum reading read_size(struct slice value, void *out) {
 	struct smtp_mail *m = out;
 	uint64_t size = UINT64_MAX; /* what does not fit 64 bits is above every limit */
-	if (value.len == 0 || value.len > 20) return READ_BAD;
+	if (value.len == 0) return READ_BAD;
 	for (size_t i = 0; i < value.len; i++)
 		if (!ascii_digit(value.at[i])) return READ_BAD;
 	slice_number(value, UINT64_MAX, &size);
@@ -118,8 +118,8 @@ static const struct parameter mail_parameters[] = {
 	{ S("AUTH"), 0, read_auth, S("Bad AUTH parameter syntax") },
 };
 static const struct parameter rcpt_parameters[] = {
-	{ S("NOTIFY"), OFFER_DSN, read_notify, S("Bad NOTIFY parameter syntax") },
-	{ S("ORCPT"), OFFER_DSN, read_orcpt, S("Bad ORCPT parameter syntax") },
+	{ S("NOTIFY"), OFFER_DSN, read_notify, S("Error: Bad NOTIFY parameter syntax") },
+	{ S("ORCPT"), OFFER_DSN, read_orcpt, S("Error: Bad ORCPT parameter syntax") },
 };
 
 static struct smtp_reply read_parameters(struct slice rest, const struct parameter *known, size_t count, unsigned offer,

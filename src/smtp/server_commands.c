@@ -201,11 +201,6 @@ static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 	return r;
 }
 
-static struct smtp_reply do_expn(struct smtp_server *s, struct slice args) {
-	(void)s, (void)args;
-	return smtp_reply(502, "5.5.1", S("EXPN command is disabled"));
-}
-
 static struct smtp_reply do_etrn(struct smtp_server *s, struct slice args) {
 	(void)s, (void)args;
 	return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
@@ -241,7 +236,6 @@ static const struct smtp_command commands[COMMANDS] = {
 	{ S("RSET"), JUNK | NO_WORDS, do_rset },
 	{ S("NOOP"), BEFORE_TLS | LAST | JUNK, do_noop },
 	{ S("VRFY"), LAST | JUNK, do_vrfy },
-	{ S("EXPN"), LAST | JUNK, do_expn },
 	{ S("ETRN"), JUNK, do_etrn },
 	{ S("QUIT"), BEFORE_TLS, do_quit },
 	{ S("HELP"), BEFORE_TLS | JUNK, do_help },

@@ -22,7 +22,7 @@ struct smtp_command {
 	unsigned rules; /* enum command_rule */
 	struct smtp_reply (*run)(struct smtp_server *s, struct slice args); /* code 0: the reply comes later */
 };
-enum { COMMANDS = 17, NO_COMMAND = COMMANDS }; /* the last row of the table counts what is no command */
+enum { COMMANDS = 16, NO_COMMAND = COMMANDS }; /* the last row of the table counts what is no command */
 
 struct smtp_server {
 	struct stream *stream;

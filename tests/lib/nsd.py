@@ -5,7 +5,8 @@ from around import *
 
 
 class Nsd:
-    def __init__(self, folder, records, address='127.0.0.1', port=None):
+    def __init__(self, folder, records, address='127.0.0.1', port=None, zones=None):
+        """zones: {"b.test": records} for domains that shall be zones of their own, with NS records."""
         self.folder, self.address, self.port = str(folder), address, port or free_port(address)
         os.makedirs(self.folder, exist_ok=True)
         self.process = None
@@ -15,11 +16,17 @@ class Nsd:
                     f' pidfile: "{self.folder}/nsd.pid"\n xfrdfile: "{self.folder}/xfrd"\n zonelistfile: "{self.folder}/zones"\n'
                     f' logfile: "{self.folder}/nsd.log"\n database: ""\n server-count: 1\n do-ip6: no\n'
                     f'remote-control:\n control-enable: no\nzone:\n name: "."\n zonefile: "root.zone"\n')
+            f.writelines(f'zone:\n name: "{z}"\n zonefile: "{z}.zone"\n' for z in zones or ())
+        for zone, text in (zones or {}).items():
+            self._zone(zone + '.zone', f'@ NS ns.{zone}.\n{text}', zone + '.')
 
     def write(self, records):
         """records: lines as in a zone file, names relative to the root: "b.test MX 10 mx.b.test."."""
-        with open(self.folder + '/root.zone', 'w') as f:
-            f.write('$ORIGIN .\n$TTL 1\n. IN SOA ns.test. root.test. 1 60 60 60 1\n. IN NS ns.test.\nns.test. IN A 127.0.0.1\n')
+        self._zone('root.zone', 'ns.test. IN A 127.0.0.1\n. IN NS ns.test.\n' + records, '.')
+
+    def _zone(self, file, records, origin):
+        with open(f'{self.folder}/{file}', 'w') as f:
+            f.write(f'$ORIGIN {origin}\n$TTL 1\n@ IN SOA ns.test. root.test. 1 60 60 60 1\n')
             f.write(re.sub(r'^\s+', '', records, flags=re.M))
 
     def start(self):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's Postfix as the other side, in a folder, on an address and with a resolver of its own (needs root, as Postfix does).
 What it delivers lies in Maildirs below .mail."""
-import email, glob, os, pwd, shutil, subprocess
+import email, glob, os, pwd, re, shutil, subprocess
 from around import *
 
 SERVICES = '''
@@ -30,6 +30,12 @@ postlog unix-dgram n - n - 1 postlogd
 '''
 
 
+def once(text):
+    """main.cf with each name's last value only: postlogd's warnings about the others go to postlogd, which then waits for itself."""
+    entries = re.findall(r'^\w.*\n(?:[ \t].*\n)*', text + '\n', re.M)
+    return ''.join({re.match(r'\w+', e)[0]: e for e in entries}.values())
+
+
 class Postfix:
     def __init__(self, folder, domain, users=(), address='127.0.0.1', port=25, dns=None, main='', tls=True):
         self.folder, self.domain, self.address, self.port, self.dns = str(folder), domain, address, port, dns
@@ -52,7 +58,7 @@ class Postfix:
         with open(f'{self.folder}/etc/vmailbox', 'w') as f:
             f.writelines(f'{u}@{domain} {u}/\n' for u in users)
         with open(f'{self.folder}/etc/main.cf', 'w') as f:
-            f.write(f'''compatibility_level = 3.6
+            f.write(once(f'''compatibility_level = 3.6
 queue_directory = {self.folder}/spool
 data_directory = {self.folder}/data
 command_directory = /usr/sbin
@@ -85,7 +91,7 @@ minimal_backoff_time = 2s
 maximal_backoff_time = 4s
 queue_run_delay = 2s
 {security}{main}
-''')
+'''))
         with open(f'{self.folder}/etc/master.cf', 'w') as f:
             f.write(f'{address}:{port} inet n - n - - smtpd\n' + SERVICES.lstrip())
 

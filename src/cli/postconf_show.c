@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parameters of main.cf, and how any setting is written: the forms that scripts parse. */
+#include "admin/json.h"
+#include "base/fail.h"
+#include "cli/postconf.h"
+#include "conf/expand.h"
+
+enum { COLUMNS = 80, INDENT = 4 };
+
+void postconf_words(struct buf *out, struct slice text, bool fold) {
+	size_t column = 0;
+	for (struct slice word; (word = slice_word(&text, " \t\r\n")).len != 0; column += word.len) {
+		bool breaks = fold && column + word.len >= COLUMNS;
+		if (column != 0) buf_addf(out, breaks ? "\n    " : " ");
+		if (column != 0) column = breaks ? INDENT : column + 1;
+		buf_add(out, word);
+	}
+	buf_byte(out, '\n');
+}
+
+void postconf_json(struct slice label, struct slice value) {
+	AUTO_BUF struct buf out = BUF(MIB(32));
+	for (int i = 0; i < 2; i++) {
+		struct slice s = i == 0 ? label : value;
+		buf_addf(&out, i == 0 ? "{\"" : "\": \"");
+		for (size_t k = 0; k < s.len; k++) {
+			if (ascii_control(s.at[k])) buf_addf(&out, "\\u%04x", (unsigned)(unsigned char)s.at[k]);
+			else buf_addf(&out, s.at[k] == '"' || s.at[k] == '\\' ? "\\%c" : "%c", s.at[k]);
+		}
+	}
+	printf("%s\"}\n", buf_text(&out));
+}
+
+int postconf_expand(const struct conf_view *view, struct slice text, struct buf *out) {
+	if (view == NULL) return buf_add(out, text), 0;
+	return conf_expand(view, text, out);
+}
+
+int postconf_put(const struct postconf *p, struct slice label, struct slice value, const struct conf_view *view) {
+	AUTO_BUF struct buf expanded = BUF(EXPAND_LIMIT), line = BUF(MIB(32)), out = BUF(MIB(32));
+	if (p->expand && view != NULL) {
+		if (conf_expand(view, value, &expanded) < 0) {
+			postconf_warn(p, "%s", fail_text());
+			return postconf_fatal(p, "macro processing error");
+		}
+		value = slice_trim(buf_slice(&expanded));
+	}
+	if (p->json) return postconf_json(label, value), POSTCONF_GOOD;
+	if (!p->no_names || p->no_values) buf_add(&line, label);
+	if (!p->no_names && !p->no_values) buf_add(&line, S(" = "));
+	if (!p->no_values) buf_add(&line, value);
+	postconf_words(&out, buf_slice(&line), p->fold);
+	fwrite(buf_text(&out), 1, out.len, stdout);
+	return POSTCONF_GOOD;
+}
+
+static bool is_known(const struct conf_raw *r) { return r->class == CONF_USER ? r->is_set && r->used : true; }
+
+static int put_parameter(const struct postconf *p, const struct conf_raw *r) {
+	return postconf_put(p, r->name, p->defaults ? r->fallback : r->value, conf_main(p->conf));
+}
+
+/* The folder that -c names stands among what is set. */
+static bool is_selected(const struct postconf *p, const struct conf_raw *r) {
+	if (!is_known(r) || !p->classes[r->class]) return false;
+	return !p->set_only || r->is_set || (p->dir_given && slice_eq(r->name, S("config_directory")));
+}
+
+static int show_all(const struct postconf *p) {
+	int code = POSTCONF_GOOD;
+	for (size_t i = 0; code == POSTCONF_GOOD && i < conf_raw_count(p->conf); i++) {
+		struct conf_raw r = conf_raw_at(p->conf, i);
+		if (is_selected(p, &r)) code = put_parameter(p, &r);
+	}
+	return code;
+}
+
+static int show_named(const struct postconf *p) {
+	int code = POSTCONF_GOOD;
+	for (size_t i = 0; code == POSTCONF_GOOD && i < p->count; i++) {
+		struct conf_raw r;
+		if (!conf_raw_find(p->conf, p->args[i], &r) || !is_known(&r)) {
+			if (!p->quiet) postconf_warn(p, "%.*s: unknown parameter", SLICE_ARG(p->args[i]));
+		} else if (is_selected(p, &r)) code = put_parameter(p, &r);
+	}
+	return code;
+}
+
+/* Names that stand in a value and that nobody knows. */
+struct mentions {
+	const struct postconf *p;
+	struct slice file;
+};
+
+static void tell_undefined(void *ctx, struct slice name) {
+	struct mentions *m = ctx;
+	struct conf_raw r;
+	if (conf_raw_find(m->p->conf, name, &r) && (r.is_set || r.setting != NULL)) return;
+	postconf_warn(m->p, "%.*s: undefined parameter: %.*s", SLICE_ARG(m->file), SLICE_ARG(name));
+}
+
+/* What took the place of an old name: the first name of a setting in its doc line. */
+static struct slice successor(const struct setting *s) {
+	struct slice rest = slice_of(s->doc);
+	for (struct slice word; (word = slice_word(&rest, " .,=")).len != 0;)
+		if (setting_find(word) != NULL) return word;
+	return SLICE_NONE;
+}
+
+static void tell_names(const struct postconf *p, const struct conf_raw *r) {
+	struct slice instead;
+	if (!is_known(r))
+		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(r->where.file), SLICE_ARG(r->name), SLICE_ARG(r->value));
+	else if (r->setting != NULL && r->setting->state >= OLD && (instead = successor(r->setting)).len != 0)
+		postconf_warn(p, "%.*s: support for parameter \"%.*s\" will be removed; instead, specify \"%.*s\"", SLICE_ARG(r->where.file),
+		              SLICE_ARG(r->name), SLICE_ARG(instead));
+}
+
+static void tell_all_names(const struct postconf *p) {
+	for (size_t i = 0; i < conf_raw_count(p->conf); i++) {
+		struct conf_raw r = conf_raw_at(p->conf, i);
+		if (r.is_set && r.where.file.len != 0) tell_names(p, &r);
+		struct mentions m = { p, r.where.file };
+		bool foreign = r.setting != NULL && r.setting->kind == KIND_RAW;
+		if (r.is_set && r.where.file.len != 0 && !foreign) expand_names(r.value, tell_undefined, &m);
+	}
+	size_t count;
+	const struct conf_service *services = conf_services(p->conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < services[i].overrides_count; k++) {
+			struct conf_raw r;
+			const struct conf_override *o = &services[i].overrides[k];
+			if (conf_raw_find(p->conf, o->name, &r) && (r.setting != NULL || r.used)) continue;
+			postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(services[i].where.file), SLICE_ARG(o->name), SLICE_ARG(o->value));
+		}
+	}
+}
+
+int postconf_main(const struct postconf *p) {
+	int code = p->count == 0 ? show_all(p) : show_named(p);
+	if (code == POSTCONF_GOOD && !p->defaults && !p->quiet) tell_all_names(p);
+	return code;
+}

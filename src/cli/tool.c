@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Scripts read what Postfix's programs say and how they end: the words before the text and the exit codes are theirs. */
+#include "cli/tool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+static const char *from_environment(const char *name) {
+	const char *value = getenv(name);
+	return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+void tool_begin(struct tool *t, int argc, char **argv) {
+	const char *name = argc > 0 ? argv[0] : "hato", *slash = strrchr(name, '/');
+	const char *dir = from_environment("MAIL_CONFIG");
+	if (dir == NULL) dir = from_environment("HATO_CONFIG");
+	*t = (struct tool){ .name = slash != NULL ? slash + 1 : name, .conf_dir = dir != NULL ? dir : "/etc/hato" };
+}
+
+static void put(const struct tool *t, const char *level, const char *format, va_list args) {
+	AUTO_BUF struct buf text = BUF(KIB(64));
+	buf_addf(&text, "%s: %s", t->name, level);
+	buf_addv(&text, format, args);
+	for (size_t i = 0; i < text.len; i++)
+		if (ascii_control(text.at[i])) text.at[i] = '?';
+	buf_byte(&text, '\n');
+	fflush(stdout);
+	fputs(buf_text(&text), stderr);
+}
+
+int tool_fatal(const struct tool *t, int code, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	put(t, "fatal: ", format, args);
+	va_end(args);
+	return code;
+}
+
+void tool_warn(const struct tool *t, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	put(t, "warning: ", format, args);
+	va_end(args);
+}
+
+void tool_say(const struct tool *t, const char *format, ...) {
+	va_list args;
+	va_start(args, format);
+	put(t, "", format, args);
+	va_end(args);
+}
+
+int tool_missing(int argc, char **argv) {
+	struct tool t;
+	tool_begin(&t, argc, argv);
+	return tool_fatal(&t, EX_UNAVAILABLE, "this version of hato has no %s (hato help lists its own commands)", t.name);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/buf.h"
+/* What the programs with Postfix's names share: their options, and how they complain. Each is a function like main(), named in
+ * names.def. */
+struct tool {
+	const char *name;      /* "postqueue": for errors and the log */
+	const char *conf_dir;  /* -c DIR, or the environment's MAIL_CONFIG or HATO_CONFIG, or /etc/hato */
+	unsigned verbose;      /* how often -v was given */
+};
+/* name is argv[0] without its folders. */
+void tool_begin(struct tool *t, int argc, char **argv);
+/* "NAME: fatal: TEXT" on the standard error, control characters replaced; returns code (sysexits(3)). */
+int tool_fatal(const struct tool *t, int code, const char *format, ...) PRINTF_LIKE(3, 4);
+void tool_warn(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
+/* "NAME: TEXT" */
+void tool_say(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#define NAME(name, function, folder) int function(int argc, char **argv);
+#include "cli/names.def"
+#undef NAME

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables of lines "key value", or "name: value" for aliases, files of up to two gigabytes. What is
+ * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit offsets into
+ * it: about 7 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text itself. */
+#include "conf/table/inside.h"
+#include "base/map.h"
+
+#define TEXT_MOST MIB(2048) /* bytes of a file: offsets have 32 bits */
+
+struct entries {
+	struct generation generation;
+	char *text;
+	size_t len, count;
+	uint32_t *slots; /* offset + 1; 0: free */
+	size_t room;
+};
+
+static void entries_destroy(struct generation *g) {
+	struct entries *e = OWNER_OF(g, struct entries, generation);
+	mem_wipe(e->text, e->len); /* passwords of relay hosts may be in it */
+	free(e->text);
+	free(e->slots);
+	free(e);
+}
+
+static size_t first_slot(const struct entries *e, struct slice low_key) {
+	return (size_t)(((unsigned __int128)hash_bytes(low_key) * e->room) >> 64);
+}
+
+static bool key_is(const struct entries *e, uint32_t offset, struct slice low_key) {
+	const char *at = e->text + offset;
+	return e->len - offset > low_key.len && at[low_key.len] == '\n' && memcmp(at, low_key.at, low_key.len) == 0;
+}
+
+/* The slot that holds the key, or the free one where it belongs. */
+static uint32_t *slot_of(const struct entries *e, struct slice low_key) {
+	size_t i = first_slot(e, low_key);
+	while (e->slots[i] != 0 && !key_is(e, e->slots[i] - 1, low_key)) i = i + 1 == e->room ? 0 : i + 1;
+	return &e->slots[i];
+}
+
+static struct slice line_at(const struct entries *e, size_t offset) {
+	const char *at = e->text + offset, *end = memchr(at, '\n', e->len - offset);
+	return slice_from(at, (size_t)(end - at));
+}
+
+/* Reading. */
+
+/* "key value": cut at the first blank outside of quotes. */
+static bool split_pair(struct slice line, struct slice *key, struct slice *value, struct report *r, unsigned number) {
+	bool quoted = false;
+	size_t n = 0;
+	for (; n < line.len && (quoted || !ascii_space(line.at[n])); n++) {
+		if (line.at[n] == '\\' && n + 1 < line.len) n++;
+		else if (line.at[n] == '"') quoted = !quoted;
+	}
+	*key = slice_head(line, n);
+	*value = slice_trim(slice_skip(line, n));
+	if (quoted) return report_error(r, number, "unbalanced '\"' in '%.*s'", SLICE_ARG(line)), false;
+	if (key->len == 0 || value->len == 0) return report_error(r, number, "expected format: key whitespace value"), false;
+	if (key->at[key->len - 1] == ':')
+		report_warning(r, number, "record is in \"key: value\" format; is this an alias file?");
+	return true;
+}
+
+/* "name: value" or "\"quoted name\": value": the name loses its quotes, in place. */
+static bool split_alias(struct slice line, char *room, struct slice *key, struct slice *value, struct report *r, unsigned number) {
+	bool quoted = false, local = true;
+	size_t n = 0, len = 0, blanks = 0;
+	for (; n < line.len && (quoted || line.at[n] != ':'); n++) {
+		char c = line.at[n];
+		if (c == '"') {
+			quoted = !quoted;
+			continue;
+		}
+		if (c == '\\' && n + 1 < line.len) c = line.at[++n];
+		else if (!quoted && (c == '@' || c == '%')) local = false;
+		blanks = !quoted && ascii_space(c) ? blanks + 1 : 0;
+		room[len++] = c;
+	}
+	*key = slice_from(room, len - blanks);
+	*value = slice_trim(slice_skip(line, n + 1));
+	bool pair = n < line.len && key->len > 0 && value->len > 0 && memchr(key->at, '\n', key->len) == NULL;
+	if (!pair) return report_error(r, number, "need name:value pair"), false;
+	if (!local) return report_error(r, number, "name must be local"), false;
+	return true;
+}
+
+/* A file named without its kind is one of aliases when its first entry is "name: value". */
+static bool looks_like_aliases(struct slice text) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct logical_lines lines = { .rest = text };
+	struct slice line;
+	unsigned number;
+	if (!logical_line_next(&lines, &mem, &line, &number)) return false;
+	struct slice name = slice_word(&line, " \t");
+	return name.len > 1 && slice_find(name, ':') == name.len - 1;
+}
+
+/* At least as many as there are entries: lines that are neither empty, nor comments, nor go on. */
+static size_t count_entries(struct slice text) {
+	size_t count = 0;
+	while (text.at != NULL && text.len > 0) {
+		struct slice line = slice_cut(&text, '\n');
+		if (line.len > 0 && !ascii_space(line.at[0]) && line.at[0] != '#') count++;
+	}
+	return count + 1; /* the first may begin with a blank */
+}
+
+/* Moves the entry to the end of what is squeezed so far; it never passes the place that is still to be read, being at
+ * least as long in the file. */
+static void add_entry(struct entries *e, struct slice key, struct slice value, struct report *r, unsigned line) {
+	char *at = e->text + e->len;
+	memmove(at, key.at, key.len);
+	for (size_t i = 0; i < key.len; i++) at[i] = ascii_lower(at[i]);
+	at[key.len] = '\n';
+	uint32_t *slot = slot_of(e, slice_from(at, key.len));
+	if (*slot != 0) {
+		report_warning(r, line, "duplicate entry: \"%.*s\"", SLICE_ARG(slice_from(at, key.len)));
+		return;
+	}
+	memmove(at + key.len + 1, value.at, value.len);
+	at[key.len + 1 + value.len] = '\n';
+	*slot = (uint32_t)e->len + 1;
+	e->len += key.len + value.len + 2;
+	e->count++;
+}
+
+static void squeeze(struct entries *e, struct slice text, bool aliases, struct report *r) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct logical_lines lines = { .rest = text };
+	struct slice line, key, value;
+	unsigned number = 0;
+	while (table_line_next(&lines, &mem, &line, &number, r)) {
+		if (ascii_space(line.at[0]))
+			report_warning(r, number, "logical line must not start with whitespace");
+		line = slice_trim(line);
+		/* both halves outside of the text that is being squeezed */
+		char *room = arena_get(&mem, line.len + 1);
+		memcpy(room, line.at, line.len);
+		line.at = room;
+		if (aliases ? split_alias(line, arena_get(&mem, line.len + 1), &key, &value, r, number)
+		            : split_pair(line, &key, &value, r, number))
+			add_entry(e, key, value, r, number);
+		arena_reset(&mem);
+	}
+}
+
+static struct generation *read_entries(const struct table *t, struct buf *text, struct report *r) {
+	bool aliases = (t->flags & TABLE_ALIASES) != 0 || (t->type != &table_texthash && looks_like_aliases(buf_slice(text)));
+	if (buf_room(text, 2) == NULL) return fail("%s: too large", r->path), NULL; /* the last line may lack its end */
+	struct entries *e = mem_get(sizeof *e);
+	size_t lines = count_entries(buf_slice(text)), size = text->len;
+	e->generation.destroy = entries_destroy;
+	e->text = TAKE(text->at);
+	e->room = lines + lines * 2 / 3 + 1;
+	e->slots = mem_array(e->room, sizeof *e->slots);
+	squeeze(e, slice_from(e->text, size), aliases, r);
+	mem_wipe(e->text + e->len, size - e->len);
+	e->text = mem_resize(e->text, e->len + 1);
+	return &e->generation;
+}
+
+static const struct watched_kind text_kind = { .limit = TEXT_MOST, .read = read_entries };
+
+/* The types. */
+
+static int open_text(struct table *t) {
+	t->state = watched_new(t, &text_kind, NULL);
+	return TABLE_FOUND;
+}
+
+static void close_text(struct table *t) {
+	struct watched *w = t->state;
+	watched_free(&w);
+}
+
+static int find_text(struct table *t, struct slice key, struct arena *mem, struct slice *value) {
+	struct generation *g = watched_hold(t->state);
+	if (g == NULL) return TABLE_LATER;
+	const struct entries *e = OWNER_OF(g, struct entries, generation);
+	uint32_t slot = *slot_of(e, key);
+	if (slot != 0) *value = arena_slice(mem, line_at(e, slot - 1 + key.len + 1));
+	generation_drop(g);
+	return slot != 0 ? TABLE_FOUND : TABLE_MISSING;
+}
+
+static int each_text(struct table *t, table_visit *visit, void *ctx) {
+	struct generation *g = watched_hold(t->state);
+	if (g == NULL) return TABLE_LATER;
+	const struct entries *e = OWNER_OF(g, struct entries, generation);
+	int r = 0;
+	for (size_t at = 0; r == 0 && at < e->len;) {
+		struct slice key = line_at(e, at), value = line_at(e, at + key.len + 1);
+		at += key.len + value.len + 2;
+		r = visit(ctx, key, value);
+	}
+	generation_drop(g);
+	return r;
+}
+
+#define TEXT_TYPE(name_) { .name = name_, .open = open_text, .find = find_text, .each = each_text, .close = close_text }
+const struct table_type table_texthash = TEXT_TYPE("texthash"), table_hash = TEXT_TYPE("hash"), table_btree = TEXT_TYPE("btree"),
+			table_dbm = TEXT_TYPE("dbm"), table_sdbm = TEXT_TYPE("sdbm"), table_lmdb = TEXT_TYPE("lmdb"),
+			table_cdb = TEXT_TYPE("cdb");
