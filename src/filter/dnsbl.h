@@ -23,10 +23,12 @@ bool dnsbl_pattern_match(const struct dnsbl_pattern *p, const uint8_t octets[4])
  * warned of and count as DNSBL_LATER. */
 enum dnsbl_result { DNSBL_LISTED, DNSBL_CLEAN, DNSBL_LATER };
 struct dnsbl_hit {
-	struct slice text; /* the TXT records, joined; only when asked for */
+	struct slice text; /* the first TXT record; only when asked for */
 };
-enum dnsbl_result dnsbl_address(struct dns *dns, const struct dnsbl_zone *zone, const struct addr *client,
-				int64_t deadline, bool want_text, struct arena *mem, struct dnsbl_hit *hit);
-/* domain may be an address: what stands behind its @ counts. Literals and names that end in digits are not asked. */
-enum dnsbl_result dnsbl_domain(struct dns *dns, const struct dnsbl_zone *zone, struct slice domain, int64_t deadline,
-			       bool want_text, struct arena *mem, struct dnsbl_hit *hit);
+/* What is asked: "7.2.0.192.zen.example". Of a domain, which may be an address: what stands behind its @; SLICE_NONE for
+ * literals and names that end in a number, which are not asked. */
+struct slice dnsbl_address_name(const struct dnsbl_zone *zone, const struct addr *client, struct arena *mem);
+struct slice dnsbl_domain_name(const struct dnsbl_zone *zone, struct slice domain, struct arena *mem);
+/* An empty name is DNSBL_CLEAN. */
+enum dnsbl_result dnsbl_ask(struct dns *dns, const struct dnsbl_zone *zone, struct slice name, int64_t deadline,
+			    bool want_text, struct arena *mem, struct dnsbl_hit *hit);

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "net/dns.h"
 /* The policy delegation protocol (SMTPD_POLICY_README): lines "name=value", an empty line, and back the same with
  * "action=…". Connections are kept and used again. */
 struct policy_params { /* smtpd_policy_service_…; milliseconds */
@@ -10,6 +11,7 @@ struct policy_params { /* smtpd_policy_service_…; milliseconds */
 	unsigned request_limit, try_limit; /* requests of one connection, 0: no limit; attempts */
 	struct slice default_action, context;
 	const char *queue_directory;       /* where relative socket names start */
+	struct dns *dns;                   /* for host names; NULL: localhost and addresses only */
 };
 struct policy_server;
 /* spec: "inet:host:port", "unix:path" or "{ inet:host:port, timeout=10s, default_action=DUNNO, … }". Lives until

@@ -55,7 +55,8 @@ struct restrict_params {
 	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */
 	size_t log_permits_count;
 	struct slice unverified_sender_reason, unverified_recipient_reason;
-	const char *host;                        /* myhostname */
+	const char *host, *mail_name;            /* myhostname */
+	struct slice stress, compatibility_level, mail_version; /* told to policy servers */
 	struct dns *dns;                         /* NULL: names cannot be looked up now */
 	struct policy_params policy;
 };
@@ -104,6 +105,7 @@ struct restrict_reply {
 struct restrict_place {
 	enum { PLACE_ELSEWHERE, PLACE_LOCAL, PLACE_ALIAS, PLACE_MAILBOX, PLACE_RELAY } domain_class;
 	bool listed;       /* somebody, or as much as is known */
+	bool routed;       /* has a route in it (user@there@here): not to be trusted */
 	int code;          /* of the refusal; 0: by the class */
 	struct slice status, text; /* of the refusal; empty: "User unknown in … table" */
 };
@@ -126,6 +128,7 @@ struct restrict_deferral {
 	int code;
 	char status[12], text[512]; /* of the first reason */
 };
+enum { EFFECTS_MAX = 1000 }; /* of each kind */
 struct restrict_effects { /* of one transaction; texts in the arena of the stage that set them */
 	bool hold, discard;
 	struct slice filter, redirect;
@@ -136,6 +139,7 @@ struct restrict_state {
 	struct restrict_deferral if_permit, if_reject;
 	bool permit_client, permit_helo, permit_sender; /* if_permit was active behind these stages */
 	bool sender_checked, recipient_checked;
+	bool asked_ahead; /* block lists */
 	struct restrict_effects effects;
 };
 void restrict_state_reset(struct restrict_state *s); /* at MAIL and when a transaction ends: the effects are gone */

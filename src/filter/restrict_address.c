@@ -44,7 +44,7 @@ enum result check_address_fqdn(struct walk *w, const struct check *c) {
 	struct slice domain = domain_of(address);
 	bool good = is_literal(domain) || (slice_find(domain, '.') < domain.len && domain_valid(domain, true));
 	if (good) return DUNNO;
-	return reject(w, w->p->codes.non_fqdn, item == ITEM_SENDER ? "5.5.2" : "5.5.2", NAMED "need fully-qualified address",
+	return reject(w, w->p->codes.non_fqdn, "5.5.2", NAMED "need fully-qualified address",
 	              NAMED_ARG(address, item));
 }
 
@@ -151,7 +151,7 @@ enum result check_destination(struct walk *w, const struct check *c) {
 	bool for_now = c->word->how == DESTINATION_DEFER;
 	int code = w->p->codes.relay;
 	return reject(w, for_now && code >= 500 ? code - 100 : code, for_now ? "4.7.1" : "5.7.1",
-	              "<%.*s>: %s rejected: Relay access denied" + (w->p->modern_relay_text ? 0 : 0), SLICE_ARG(to), item_titles[ITEM_RECIPIENT]);
+	              "<%.*s>: Relay access denied", SLICE_ARG(to));
 }
 
 /* Who may use a sender address. */

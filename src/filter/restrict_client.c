@@ -39,27 +39,27 @@ enum result check_permit_certificate(struct walk *w, const struct check *c) {
 	return DUNNO;
 }
 
-static enum result unnamed(struct walk *w, enum restrict_name state, const char *what) {
+static enum result unnamed(struct walk *w, enum restrict_name state, const char *status, const char *what) {
 	char ip[ADDR_TEXT_ROOM];
 	if (state == NAME_KNOWN) return DUNNO;
 	addr_text(&w->f->client->addr, ip);
-	return reject(w, state == NAME_LATER ? 450 : w->p->codes.unknown_client, "4.7.25",
+	return reject(w, state == NAME_LATER ? 450 : w->p->codes.unknown_client, status,
 	              "Client host rejected: cannot find your %s, [%s]", what, ip);
 }
 
 enum result check_unknown_client(struct walk *w, const struct check *c) {
 	(void)c;
-	return unnamed(w, w->f->client->name_state, "hostname");
+	return unnamed(w, w->f->client->name_state, "4.7.25", "hostname");
 }
 
 enum result check_unknown_reverse(struct walk *w, const struct check *c) {
 	(void)c;
-	return unnamed(w, w->f->client->reverse_state, "reverse hostname");
+	return unnamed(w, w->f->client->reverse_state, "4.7.1", "reverse hostname");
 }
 
 /* There is a PTR, but its name has no address at all. */
 enum result check_unknown_forward(struct walk *w, const struct check *c) {
 	(void)c;
 	enum restrict_name state = w->f->client->name_state;
-	return unnamed(w, state == NAME_FORGED ? NAME_KNOWN : state, "hostname");
+	return unnamed(w, state == NAME_FORGED ? NAME_KNOWN : state, "4.7.25", "hostname");
 }

@@ -81,7 +81,8 @@ struct walk {
 	const struct restrict_facts *f;
 	struct restrict_state *state;
 	struct restrict_reply *out;
-	enum item item;            /* the stage's own kind; bare tables are about it */
+	enum item stage;           /* the stage's own kind; bare tables are about it */
+	enum item item;            /* what replies are about */
 	struct slice reply_name;   /* in <> of the reply */
 	unsigned recursion, warn;  /* warn: the depth at which warn_if_reject stands, 0: it does not */
 };

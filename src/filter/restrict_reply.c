@@ -90,7 +90,7 @@ static void keep(struct restrict_deferral *d, int code, const char *status, cons
 	d->active = true;
 	d->code = code;
 	snprintf(d->status, sizeof d->status, "%s", status);
-	snprintf(d->text, sizeof d->text, "%s", text);
+	snprintf(d->text, sizeof d->text, "%.*s", (int)sizeof d->text - 1, text);
 }
 
 enum result defer_if_permit(struct walk *w, int action, int code, const char *status, const char *format, ...) {
@@ -119,7 +119,7 @@ enum result permit(struct walk *w, struct slice action, const char *title, struc
 		if (except) break;
 		AUTO_BUF struct buf text = BUF(KIB(2));
 		buf_addf(&text, "action=%.*s for %s=%.*s", SLICE_ARG(action), title, SLICE_ARG(name));
-		if (table != NULL) buf_addf(&text, " from table %s", table);
+		buf_addf(&text, " %s%s", table != NULL ? "from " : "", table != NULL ? table : "");
 		log_what(w, "permit", buf_slice(&text));
 		break;
 	}

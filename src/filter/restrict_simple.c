@@ -50,8 +50,7 @@ enum result check_plaintext(struct walk *w, const struct check *c) {
 enum result check_multi_bounce(struct walk *w, const struct check *c) {
 	(void)c;
 	bool bounce = w->f->sender.at != NULL && w->f->sender.len == 0;
-	unsigned most = w->item == ITEM_DATA ? 1 : 0;
-	if (w->item == ITEM_END) most = 1;
+	unsigned most = w->stage == ITEM_DATA || w->stage == ITEM_END ? 1 : 0;
 	if (!bounce || w->f->recipients <= most) return DUNNO;
 	return reject(w, w->p->codes.multi_bounce, "5.5.3", NAMED "Multi-recipient bounce", NAMED_ARG(w));
 }
