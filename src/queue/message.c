@@ -37,7 +37,7 @@ static int message_insert(struct db_conn *tx, const struct queue_message *m) {
 static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_recipient *list, size_t count,
                              int first, int64_t due_us) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO queue_recipient (queue_id, " QUEUE_RECIPIENT_COLUMNS ")"
-	                                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, NULL)");
+	                                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, NULL)");
 	int r = 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
 		list[i].number = first + (int)i;
@@ -48,6 +48,7 @@ static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_r
 		db_bind_text(s, null_if_empty(list[i].original));
 		db_bind_text(s, never_null(list[i].hop));
 		db_bind_int(s, list[i].notify);
+		db_bind_bytes(s, null_if_empty(list[i].target));
 		db_bind_int(s, due_us);
 		r = db_run(s);
 	}
@@ -103,11 +104,12 @@ struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem) {
 		.original = arena_slice(mem, db_text(s, 3)),
 		.hop = arena_slice(mem, db_text(s, 4)),
 		.notify = (uint32_t)db_int(s, 5),
-		.due_us = db_int(s, 6),
-		.tries = (uint32_t)db_int(s, 7),
-		.warned = db_int(s, 8) != 0,
-		.status = arena_slice(mem, db_text(s, 9)),
-		.text = arena_slice(mem, db_text(s, 10)),
+		.target = arena_slice(mem, db_bytes(s, 6)),
+		.due_us = db_int(s, 7),
+		.tries = (uint32_t)db_int(s, 8),
+		.warned = db_int(s, 9) != 0,
+		.status = arena_slice(mem, db_text(s, 10)),
+		.text = arena_slice(mem, db_text(s, 11)),
 	};
 }
 

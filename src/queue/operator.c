@@ -34,11 +34,14 @@ int queue_delete(struct db_conn *tx, struct slice id) {
 	return message_drop_if_done(tx, id);
 }
 
+#define FLUSH_SET \
+	"UPDATE queue_recipient SET due_us = ?, status = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE status END," \
+	" text = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE text END"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us) {
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, id.len != 0 ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND (? = '' OR hop = ?)"
+		db_sql(tx, id.len != 0 ? FLUSH_SET " WHERE queue_id = ? AND (? = '' OR hop = ?)"
 	                             " AND due_us <> 9223372036854775807"
-	                           : "UPDATE queue_recipient SET due_us = ? WHERE ? = '' AND (? = '' OR hop = ?)"
+	                           : FLUSH_SET " WHERE ? = '' AND (? = '' OR hop = ?)"
 	                             " AND due_us <> 9223372036854775807");
 	struct slice h = hop.at != NULL ? hop : S("");
 	db_bind_int(s, now_us);

@@ -23,7 +23,7 @@ enum control_kind {
 };
 enum { CONTROL_FD = 3 };
 
-enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_NAMES };
+enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_CORE_AGENT, LINK_NAMES };
 
 /* A page of memory that core writes and edge reads. */
 struct shared {
@@ -57,7 +57,7 @@ struct role {
 	int (*reload)(void *self, struct boot *b);  /* <0: the old settings stay */
 	void (*stop)(void *self);                   /* finishes replies under way, within some seconds */
 };
-extern const struct role role_edge, role_core, role_relay, role_vault;
+extern const struct role role_edge, role_core, role_relay, role_vault, role_agent;
 const struct role *role_find(struct slice name); /* NULL: no such role */
 
 /* A role's process: receives rounds until the end. Returns the exit code. */

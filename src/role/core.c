@@ -10,6 +10,7 @@
 #include "net/seal.h"
 #include "queue/history.h"
 #include "role/boot.h"
+#include "role/routing_settings.h"
 #include "store/change.h"
 #include "store/store.h"
 
@@ -21,7 +22,7 @@ struct core_settings {
 	struct flow_settings flow; /* first: a hold on it is a hold on all */
 	struct conf *conf;
 	struct arena mem;
-	struct route_params route;
+	struct routing_settings routing;
 	int64_t history_us;
 };
 
@@ -37,7 +38,7 @@ struct core {
 	struct pool *pool;     /* questions, the queue, chores: short work */
 	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that
 				  comes in */
-	struct link *vault, *relay;
+	struct link *vault, *relay, *agent;
 	struct sender *sender;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
@@ -49,6 +50,7 @@ struct core {
 
 static void destroy(struct generation *g) {
 	struct core_settings *s = (struct core_settings *)g;
+	routing_settings_done(&s->routing);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -72,11 +74,11 @@ static int answer_route(void *ctx, struct link_question *q) {
 	AUTO_READ struct db_conn *conn = db_read(c->db);
 	if (conn == NULL) return -1;
 	struct core_settings *s = hold(c);
-	int r = route_judge(conn, &s->route, ask.address, q->mem);
+	struct route_answer answer;
+	int r = route_judge(conn, &s->routing.route, ask.address, q->mem, &answer);
+	if (r == 0) route_answer_pack(q->answer, &answer);
 	drop(s);
-	if (r < 0) return r;
-	route_answer_pack(q->answer, &(struct route_answer){ .verdict = (uint32_t)r });
-	return 0;
+	return r;
 }
 
 static int answer_account(void *ctx, struct link_question *q) {
@@ -266,24 +268,15 @@ static int reload(void *self, struct boot *b) {
 	s->flow.generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	const struct conf_view *v = conf_main(s->conf);
-	size_t hosts;
-	const struct slice *relayhosts = conf_list(v, SET_relayhost, &hosts);
-	s->route = (struct route_params){
-		.resolve = { .delimiters = conf_text(v, SET_recipient_delimiter),
-			     .owner_request_whole = conf_bool(v, SET_owner_request_special),
-			     .bounce_user = conf_text(v, SET_double_bounce_sender) },
-		.destinations = conf_domains(v, SET_mydestination),
-		.relayhost = hosts != 0 ? relayhosts[0] : SLICE_NONE,
-		.host = conf_text(v, SET_myhostname),
-	};
-	s->flow.deliver = (struct deliver_params){ .route = &s->route, .origin = conf_text(v, SET_myorigin),
-		                                   .bounce_size = (size_t)conf_size(v, SET_bounce_size_limit) };
+	routing_settings_make(&s->routing, s->conf, &s->mem);
+	s->flow.deliver = s->routing.deliver;
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
 		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.soft_bounce = conf_bool(v, SET_soft_bounce),
 	};
 	set_imap(c, v);
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
@@ -318,9 +311,11 @@ static int start(struct boot *b, void **self) {
 	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
+	c->agent = link_new(c->dials[LINK_CORE_AGENT]);
 	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
 	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
-	c->sender = sender_start(c->pool, c->db, c->queue, c->relay, &c->settings);
+	struct send_links links = { .relay = c->relay, .agent = c->agent };
+	c->sender = sender_start(c->pool, c->db, c->queue, &links, &c->settings);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
 	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);

@@ -7,12 +7,13 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge" };
+const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge",
+					       NULL /* agent stays who it is */ };
 
 bool data_users_apart(const char *dir) {
 	if (geteuid() != 0) return false;
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (getpwnam(data_users[i]) == NULL) return false;
+		if (data_users[i] != NULL && getpwnam(data_users[i]) == NULL) return false;
 	AUTO_FREE char *above = mem_text(dir);
 	for (char *p = strchr(above + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
 		struct stat st;

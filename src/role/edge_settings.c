@@ -2,6 +2,7 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "role/edge_content.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
@@ -106,6 +107,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
+		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
 		.core = o->core,
 		.vault = o->vault,
 		.known = o->known,
@@ -179,6 +181,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	} else {
 		make_smtp(sv, v);
 		make_admit(sv, v, s, outside);
+		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
 }

@@ -176,7 +176,7 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		if (c->pid != pid) continue;
 		auto_fd(&c->control);
 		c->pid = 0;
-		if (m->stopping) return;
+		if (m->stopping || !child_wanted(i, m->conf)) return;
 		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried
 		 * all the time */
 		c->falls = clock_ms() - c->started >= STABLE_MS ? 1 : c->falls + 1;
@@ -198,7 +198,7 @@ static void reap(struct master *m) {
 static void restart_due(struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->children[i];
-		if (c->pid != 0 || clock_ms() < c->restart_at) continue;
+		if (c->pid != 0 || clock_ms() < c->restart_at || !child_wanted(i, m->conf)) continue;
 		struct round r = round_of(m);
 		if (child_start(c, i, &r) < 0) {
 			complain(m, false);
@@ -249,7 +249,10 @@ static void reload(struct master *m) {
 	m->stamp = identities_stamp(&identities);
 	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
 	struct round round = round_of(m);
-	for (size_t i = 0; i < CHILDREN; i++) child_reload(&m->children[i], i, &round);
+	for (size_t i = 0; i < CHILDREN; i++) {
+		if (child_wanted(i, fresh)) child_reload(&m->children[i], i, &round);
+		else child_stop(&m->children[i]);
+	}
 	say(L_INFO, "master", "reload: settings of %s are in use", m->conf_dir);
 }
 
@@ -267,7 +270,8 @@ static void turn(struct master *m, int64_t deadline) {
 	struct pollfd fds[CHILDREN + 1] = { { .fd = m->signals, .events = POLLIN } };
 	for (size_t i = 0; i < CHILDREN; i++) {
 		fds[i + 1] = (struct pollfd){ .fd = m->children[i].control, .events = POLLIN };
-		if (m->children[i].pid == 0 && !m->stopping) deadline = MIN_OF(deadline, m->children[i].restart_at);
+		if (m->children[i].pid == 0 && !m->stopping && child_wanted(i, m->conf))
+			deadline = MIN_OF(deadline, m->children[i].restart_at);
 	}
 	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
 	for (size_t i = 0; i < CHILDREN; i++)
@@ -277,7 +281,7 @@ static void turn(struct master *m, int64_t deadline) {
 
 static bool all_ready(const struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (!m->children[i].ready) return false;
+		if (!m->children[i].ready && child_wanted(i, m->conf)) return false;
 	return true;
 }
 
@@ -285,7 +289,7 @@ static bool all_ready(const struct master *m) {
 static int start_children(struct master *m) {
 	struct round r = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (child_start(&m->children[i], i, &r) < 0) return -1;
+		if (child_wanted(i, m->conf) && child_start(&m->children[i], i, &r) < 0) return -1;
 	int64_t deadline = deadline_in(READY_MS);
 	while (!all_ready(m)) {
 		if (deadline_left(deadline) == 0)
@@ -312,7 +316,7 @@ static bool gone(struct master *m, size_t which, int64_t deadline) {
 
 /* From the outside in: who takes new work ends first, who others ask ends last. */
 static void stop_children(struct master *m) {
-	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_CORE, CHILD_VAULT };
+	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_AGENT, CHILD_CORE, CHILD_VAULT };
 	m->stopping = true;
 	listening_close(&m->listening);
 	for (size_t i = 0; i < LEN(order); i++) {

@@ -89,7 +89,9 @@ static bool smtp_phase(struct visitor *v, enum wake why) {
 }
 
 static bool start_smtp(struct visitor *v) {
+	struct addr own;
 	v->admit = admit_new(&v->service->admit, &v->peer, v->session);
+	if (addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
 	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
 	admit_attach(v->admit, v->smtp);
 	v->phase = smtp_phase;
