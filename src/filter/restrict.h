@@ -56,6 +56,7 @@ struct restrict_params {
 	size_t log_permits_count;
 	struct slice unverified_sender_reason, unverified_recipient_reason;
 	const char *host, *mail_name;            /* myhostname */
+	struct slice origin;                     /* myorigin: the domain of addresses without one */
 	struct slice stress, compatibility_level, mail_version; /* told to policy servers */
 	struct dns *dns;                         /* NULL: names cannot be looked up now */
 	struct policy_params policy;

@@ -243,7 +243,7 @@ static enum result access_mail(struct walk *w, const struct check *c, struct sli
 	unsigned forms = LOOKUP_WHOLE | LOOKUP_DOMAIN | LOOKUP_USER_AT | (w->p->parents_by_name ? 0 : LOOKUP_DOT_PARENTS);
 	struct lookup_hit hit;
 	bool found;
-	int r = lookup_address(&c->table, address, forms, w->p->delimiters, false, w->run->mem, &hit);
+	int r = lookup_address(&c->table, whole_address(w, address), forms, w->p->delimiters, false, w->run->mem, &hit);
 	return use(w, c, r, &hit, address, address, item, &found);
 }
 

@@ -12,6 +12,11 @@ struct slice domain_of(struct slice address) {
 	return at < address.len ? slice_skip(address, at + 1) : S("");
 }
 
+struct slice whole_address(const struct walk *w, struct slice address) {
+	if (address.len == 0 || slice_find_last(address, '@') < address.len) return address;
+	return arena_fmt(w->run->mem, "%.*s@%.*s", SLICE_ARG(address), SLICE_ARG(w->p->origin));
+}
+
 struct slice domain_for_dns(struct slice domain, struct arena *mem) {
 	struct slice ascii;
 	return !slice_is_ascii(domain) && domain_ascii(domain, mem, &ascii) ? ascii : domain;
@@ -49,7 +54,7 @@ enum result check_address_fqdn(struct walk *w, const struct check *c) {
 }
 
 static bool place_of(struct walk *w, struct slice address, struct restrict_place *out) {
-	return w->run->ops->place != NULL && w->run->ops->place(w->run->ctx, address, w->run->mem, out);
+	return w->run->ops->place != NULL && w->run->ops->place(w->run->ctx, whole_address(w, address), w->run->mem, out);
 }
 
 static enum result unknown_domain(struct walk *w, int dns, struct slice address, struct slice domain, enum item item) {
@@ -168,7 +173,7 @@ enum result check_login(struct walk *w, const struct check *c) {
 	bool user = w->f->login.len != 0;
 	if ((c->word->how & (user ? LOGIN_OF_USERS : LOGIN_OF_STRANGERS)) == 0) return DUNNO;
 	struct lookup_hit hit;
-	int r = lookup_address(&w->p->login_maps, from, LOOKUP_WHOLE | LOOKUP_USER_ALWAYS | LOOKUP_AT_DOMAIN, w->p->delimiters,
+	int r = lookup_address(&w->p->login_maps, whole_address(w, from), LOOKUP_WHOLE | LOOKUP_USER_ALWAYS | LOOKUP_AT_DOMAIN, w->p->delimiters,
 	                       false, w->run->mem, &hit);
 	if (r == TABLE_LATER) return lookup_trouble(w, from);
 	if (!user)
@@ -189,7 +194,7 @@ enum result check_verified(struct walk *w, const struct check *c) {
 	int action = sender ? w->p->sender_tempfail : w->p->recipient_tempfail;
 	const char *later = sender ? "4.1.7" : "4.1.1", *never = sender ? "5.1.7" : "5.1.1";
 	enum restrict_verified v = VERIFIED_BROKEN;
-	if (w->run->ops->verify != NULL) v = w->run->ops->verify(w->run->ctx, address, w->run->mem, &why);
+	if (w->run->ops->verify != NULL) v = w->run->ops->verify(w->run->ctx, whole_address(w, address), w->run->mem, &why);
 	struct slice reason = sender ? w->p->unverified_sender_reason : w->p->unverified_recipient_reason;
 	int bad = sender ? w->p->codes.unverified_sender : w->p->codes.unverified_recipient;
 	int deferred = sender ? w->p->codes.unverified_sender_defer : w->p->codes.unverified_recipient_defer;

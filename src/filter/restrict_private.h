@@ -159,5 +159,6 @@ enum result unlisted(struct walk *w, enum item item); /* at most once for an add
 bool is_our_address(const struct restrict_params *p, const struct addr *a);
 /* Our own or relay_domains. 0 or 1; -1: cannot be said now. */
 int is_our_destination(struct walk *w, struct slice recipient);
+struct slice whole_address(const struct walk *w, struct slice address); /* with myorigin where it has no domain */
 struct slice domain_of(struct slice address); /* behind the last @; empty without */
 struct slice domain_for_dns(struct slice domain, struct arena *mem); /* A-labels where it has others */
