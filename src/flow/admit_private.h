@@ -63,6 +63,7 @@ struct admit {
 	struct smtp_reply content_reply; /* of the checks, in tx; code 0: none */
 	bool pass;                 /* PASS: no milters for this message */
 	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
+	bool handed_over;          /* the message was core's to take */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
 enum { ADMIT_HEADER_MAX = 1 << 20 };

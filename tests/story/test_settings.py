@@ -294,7 +294,7 @@ def test_no_tls_version_left(hosts):
     ('notify_classes = bounce', 'not acted on'),
     ('smtp_tls_security_level = dane', 'proves no server'),
     ('relayhost = [a.test] [b.test]', 'first one only'),
-    ('mailbox_size_limit = 10', 'not acted on'),
+    ('resolve_dequoted_address = no', 'not acted on'),
 ])
 def test_what_is_not_done_is_said(hosts, line, words):
     server = hosts(start=False, main=line)
