@@ -296,3 +296,58 @@ def test_same_as_postfix(local, users, folder, kind):
         server.stop()
     for sender in SENDERS:
         assert got['hato', sender] == got['postfix', sender]
+
+
+# LMTP in: other servers and filters deliver into our own accounts.
+
+def test_lmtp_server(hosts, folder):
+    h = hosts(accounts=['ann@example.test', 'bob@example.test'], start=False,
+              main=f'queue_directory = {folder}/queue\ncompatibility_level = 3.11\n',
+              services={'smtp': 'smtpd', 'lmtp': 'lmtpd', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'})
+    h.configure(master=read(h.folder + '/master.cf') + 'lmtp unix n - n - - lmtpd\n')
+    h.hato('account', 'quota', 'bob@example.test', '300')
+    h.start()
+    with h.dialogue('lmtp') as d:
+        d.say('EHLO x', 500)
+        assert 'PIPELINING' in d.say('LHLO x', 250)[1]
+        d.say('MAIL FROM:<x@example.org>', 250)
+        d.say('RCPT TO:<ann@example.test>', 250)
+        d.say('RCPT TO:<nobody@example.test>', 550)
+        d.say('RCPT TO:<bob@example.test>', 250)
+        d.say('DATA', 354)
+        d.raw(text('by lmtp', 'X-Pad: ' + 'x' * 400 + '\r\n') + '.\r\n')
+        assert d.reply()[0] == 250
+        assert d.reply()[0] == 452 or d.reply()[0] >= 400
+        d.say('QUIT', 221)
+    h.wait_message('ann@example.test', 'by lmtp')
+    assert 'with LMTP id' in h.messages('ann@example.test')[0]['Received']
+    assert h.subjects('bob@example.test') == []
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect(f'{folder}/queue/public/lmtp')
+        f = s.makefile('rwb')
+        assert f.readline().startswith(b'220 ')
+        f.write(b'LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<ann@example.test>\r\nDATA\r\n')
+        f.flush()
+        while not f.readline().startswith(b'354'):
+            pass
+        f.write(text('by socket').encode() + b'.\r\nQUIT\r\n')
+        f.flush()
+        assert f.readline().startswith(b'250 2.0.0')
+    h.wait_message('ann@example.test', 'by socket')
+
+
+def test_lmtp_out_and_in(hosts, folder):
+    """One instance hands mail to another over LMTP, as mailbox_transport and transport_maps do."""
+    os.makedirs(f'{folder}/queue', exist_ok=True)
+    inner = hosts(accounts=['ann@inner.test'], start=False, main=f'queue_directory = {folder}/queue\n',
+                  services={'smtp': 'smtpd', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'})
+    inner.configure(master=read(inner.folder + '/master.cf') + 'inlet unix n - n - - lmtpd\n')
+    inner.start()
+    outer = hosts(start=False, host='outer.test', main=f'relay_domains = inner.test\ncompatibility_level = 3.11\n'
+                  f'transport_maps = inline:{{inner.test=lmtp:unix:{folder}/queue/public/inlet}}\n')
+    outer.configure(master=f'{outer.address}:{outer.ports["smtp"]} inet n - n - - smtpd\n{DELIVERY}')
+    outer.start()
+    outer.send('x@example.org', 'ann@inner.test', text('through both'))
+    inner.wait_message('ann@inner.test', 'through both')
+    outer.wait_log(r'hato/lmtp\[\d+\]: \w+: to=<ann@inner\.test>, relay=\S*inlet\S*, .*status=sent \(250 2\.0\.0')
