@@ -33,6 +33,8 @@ static const struct admin_verb verbs[] = {
 	{ "queue", "release", "ID...|ALL", "the opposite of hold; tried at once", 1, 255, 0, "", verb_queue_release },
 	{ "why", NULL, "QUEUEID|ADDRESS|MESSAGE-ID [--limit N] [--json]", "where is my mail? what happened to a message, in plain words", 1, 1, 0,
 	  "json limit=", verb_why },
+	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
+	  "json from=", verb_route },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

@@ -57,4 +57,5 @@ int verb_queue_delete(struct admin_call *c);
 int verb_queue_hold(struct admin_call *c);
 int verb_queue_release(struct admin_call *c);
 int verb_why(struct admin_call *c);
+int verb_route(struct admin_call *c);
 int verb_status(struct admin_call *c);

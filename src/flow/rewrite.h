@@ -49,6 +49,13 @@ struct rewrite_params {
 	size_t exception_names_count;
 };
 
+/* What was asked and found on the way, for `hato route`; NULL where nobody wants to know. */
+struct route_trace {
+	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
+	void *ctx;
+};
+void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table);
+
 enum rewrite_answer {
 	REWRITE_DONE,
 	REWRITE_LATER, /* a table cannot be asked now; fail_text() says which */
@@ -56,6 +63,8 @@ enum rewrite_answer {
 /* Everything. class: exactly one. *out is in mem, or the address itself where nothing changed. */
 int rewrite_address(const struct rewrite_params *p, enum rewrite_class class, struct slice address, struct arena *mem,
 		    struct slice *out) MUST_USE;
+int rewrite_traced(const struct rewrite_params *p, enum rewrite_class class, struct slice address,
+		   const struct route_trace *trace, struct arena *mem, struct slice *out) MUST_USE;
 /* Could rewrite_address change an address of this class by a table or masquerading? When not, rewrite_standard does. */
 bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class);
 /* The standard form alone. origin and domain: what is added; for headers of strangers remote_header_rewrite_domain and

@@ -219,10 +219,11 @@ static int rewrite(struct way *w, struct step *s) {
 	if (s->address.len == 0 && w->params->empty_recipient.len != 0) s->address = w->params->empty_recipient;
 	if (w->from->no_mappings || w->from->rewritten) {
 		s->address = rewrite_standard(p, p->origin, p->domain, s->address, w->mem);
-	} else if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, s->address, w->mem, &s->address) == REWRITE_LATER) {
+		if (!slice_eq(before, s->address)) way_trace(w, "standard form", before, s->address, NULL);
+	} else if (rewrite_traced(p, REWRITE_ENVELOPE_RECIPIENT, s->address, w->from->trace, w->mem, &s->address) ==
+		   REWRITE_LATER) {
 		return ROUTE_LATER;
 	}
-	if (!slice_eq(before, s->address)) way_trace(w, "rewriting", before, s->address, NULL);
 	return 0;
 }
 

@@ -187,7 +187,16 @@ static void mail_freed_op(void *ctx) {
 	pool_call(c->pool, sweep, c);
 }
 
-static const struct admin_ops admin_ops = { .secret_set = secret_set_op,
+static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = routing_tell(&s->routing, c->db, address, sender, way);
+	drop(s);
+	return r;
+}
+
+static const struct admin_ops admin_ops = { .route = route_op,
+					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };

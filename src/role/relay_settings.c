@@ -33,7 +33,7 @@ static enum setting_id of(const struct relay_profile *p, enum setting_id smtp) {
 		buf_addf(&own, "%s", others[i][1]);
 	}
 	const struct setting *s = setting_find(buf_slice(&own));
-	return s != NULL ? setting_id_of(s) : smtp;
+	return s != NULL && s->kind == setting_of(smtp)->kind ? setting_id_of(s) : smtp;
 }
 
 static struct slice text(const struct relay_profile *p, enum setting_id id) {
