@@ -179,7 +179,7 @@ def test_virtual_mailboxes(local, users, folder):
     wait_until(lambda: keeper.maildir('v.test/info') and 'for both' in keeper.read('boxes'), 20, lambda: 'both:\n' + h.log())
     m = keeper.maildir('v.test/info')[0]
     assert m.startswith('Return-Path: <x@example.org>\nX-Original-To: info@v.test\nDelivered-To: info@v.test\n')
-    assert re.search(r'hato/virtual\[\d+\]: \w+: to=<info@v\.test>, relay=virtual, .*\(delivered to maildir\)', h.log())
+    h.wait_log(r'hato/virtual\[\d+\]: \w+: to=<info@v\.test>, relay=virtual, .*\(delivered to maildir\)')
 
 
 def test_pipe_transport(local, users, folder):
