@@ -278,7 +278,7 @@ static enum result access_certificate(struct walk *w, const struct check *c) {
 	return DUNNO;
 }
 
-enum result check_access(struct walk *w, const struct check *c) {
+enum result check_table(struct walk *w, const struct check *c) {
 	enum item item = c->bare ? w->stage : c->word->item;
 	const struct restrict_facts *f = w->f;
 	bool found;

@@ -135,7 +135,7 @@ enum result check_login(struct walk *w, const struct check *c);            /* ho
 enum result check_verified(struct walk *w, const struct check *c);
 enum result check_destination(struct walk *w, const struct check *c);      /* how: enum destination_check */
 enum result check_backup(struct walk *w, const struct check *c);           /* restrict_backup.c */
-enum result check_access(struct walk *w, const struct check *c);           /* restrict_access.c */
+enum result check_table(struct walk *w, const struct check *c);           /* restrict_access.c */
 enum result check_servers(struct walk *w, const struct check *c);          /* restrict_servers.c; how: record type */
 enum result check_rbl_client(struct walk *w, const struct check *c);       /* restrict_rbl.c */
 enum result check_rbl_domain(struct walk *w, const struct check *c);

@@ -16,7 +16,7 @@ const char *const item_titles[ITEMS] = {
 	[ITEM_END] = "End-of-data",
 };
 
-#define ACCESS(name, item) { S("check_" name "_access"), ARG_TABLE, check_access, item, 0, NULL }
+#define ACCESS(name, item) { S("check_" name "_access"), ARG_TABLE, check_table, item, 0, NULL }
 #define SERVERS(name, item) \
 	{ S("check_" name "_mx_access"), ARG_TABLE, check_servers, item, DNS_MX, NULL }, \
 	{ S("check_" name "_ns_access"), ARG_TABLE, check_servers, item, DNS_NS, NULL }, \
@@ -98,7 +98,7 @@ static const struct word words[] = {
 	OLD_NAME("check_recipient_maps", check_unlisted, ITEM_RECIPIENT, 0, "reject_unlisted_recipient"),
 	OLD_NAME("check_relay_domains", check_destination, ITEM_RECIPIENT, DESTINATION_REJECT, "reject_unauth_destination"),
 	{ S("reject_rbl"), ARG_DOMAIN, check_rbl_client, ITEM_CLIENT, 0, "reject_rbl_client" },
-	{ S("check_address_map"), ARG_TABLE, check_access, ITEM_RECIPIENT, 0, "check_recipient_access" },
+	{ S("check_address_map"), ARG_TABLE, check_table, ITEM_RECIPIENT, 0, "check_recipient_access" },
 	PLAIN("reject_maps_rbl", check_maps_rbl, ITEM_CLIENT, 0),
 	PLAIN("permit_naked_ip_address", check_naked_address, ITEM_HELO, 0),
 };

@@ -6,7 +6,7 @@
 #include "mime/date.h"
 
 static void add_received_date(struct admit *a, struct buf *out) {
-	buf_add(out, S(";\r\n\t"));
+	buf_add(out, a->local ? S("; ") : S(";\r\n\t"));
 	date_add(out, date_local(a->arrived_us / 1000000));
 	buf_add(out, S("\r\n"));
 }
@@ -166,6 +166,20 @@ static void add_copies(struct admit *a) {
 	a->count += e->bcc_count;
 }
 
+/* Where it came from, as programs and other servers are told. */
+static struct relay_client client_of(const struct admit *a) {
+	const struct smtp_session *s = admit_session(a);
+	if (a->local) return (struct relay_client){ 0 };
+	if (a->access.forward.address.len != 0 || a->access.forward.name.len != 0) return a->access.forward; /* XFORWARD */
+	return (struct relay_client){ .name = a->name,
+				      .address = slice_of(a->ip),
+				      .port = a->access.client.port,
+				      .helo = s->helo,
+				      .protocol = slice_of(s->proto),
+				      .sasl_method = s->mechanism,
+				      .sasl_username = s->login };
+}
+
 /* refusal: NULL, or why it is to be returned to its sender instead. */
 static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
 				   const struct smtp_reply *refusal, struct arena *mem) {
@@ -195,7 +209,9 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.filter = a->access.state.effects.filter,
 		.redirect = a->access.state.effects.redirect,
 		.submitted = a->local,
+		.from = client_of(a),
 	};
+	a->handed_over = true;
 	if (refusal != NULL) {
 		ask.refusal_status = slice_of(refusal->status);
 		ask.refusal = refusal->text;
@@ -255,14 +271,30 @@ static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_con
 	return hand_over(a, &summary, content, refusal, mem);
 }
 
+/* LMTP: what cannot be taken for all of them is taken for each who can have it (RFC 2033 §4.2). */
+static void one_by_one(struct admit *a, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
+		       struct arena *mem) {
+	struct summary summary;
+	struct accept_recipient *all = a->recipients;
+	if (intake_summary(&a->intake, &summary) < 0) return;
+	for (size_t i = 0; i < count; i++) {
+		if (i != 0) queue_id_make(a->id);
+		a->recipients = all + i;
+		a->count = 1;
+		replies[i] = hand_over(a, &summary, content, NULL, mem);
+	}
+}
+
 void admit_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
 			struct arena *mem) {
 	struct admit *a = owner;
+	a->handed_over = false;
 	struct smtp_reply reply = take_message(a, content, mem);
 	if (a->by_milter && reply.code >= 400)
 		admit_note_content(a, "milter-reject", "END-OF-MESSAGE",
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));
 	if (a->local && reply.code >= 500) reply = return_to_sender(a, content, &reply, mem);
 	for (size_t i = 0; i < count; i++) replies[i] = reply; /* LMTP: all recipients share one commit */
+	if (count > 1 && a->count == count && reply.code >= 400 && a->handed_over) one_by_one(a, content, replies, count, mem);
 	admit_end_transaction(a);
 }

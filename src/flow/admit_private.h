@@ -58,6 +58,7 @@ struct admit {
 	struct milting_facts facts;
 	struct milting *milting;   /* NULL: no milters for this client */
 	bool by_milter;            /* the reply being given is a milter's */
+	bool handed_over;          /* the message was core's to take */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
 enum { ADMIT_HEADER_MAX = 1 << 20 };

@@ -246,6 +246,10 @@ void delivery_done(struct delivery **dp) {
 	free(d);
 }
 
+struct slice delivery_id(const struct delivery *d) {
+	return d->post.queue_id;
+}
+
 bool delivery_queued(const struct delivery *d) {
 	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) ||
 	       (d->receipt != NULL && delivery_queued(d->receipt)) || (d->list != NULL && delivery_queued(d->list));

@@ -51,6 +51,7 @@ static void send_settings(int control, size_t which, const struct round *r) {
 	for (size_t i = 0; i < r->listening->count; i++)
 		if (which == listener_child(r->conf, r->listening->at[i].service))
 			send_fd(control, CONTROL_LISTEN, r->listening->at[i].service, r->listening->at[i].fd);
+	if (which == CHILD_EDGE) send_fd(control, CONTROL_LISTEN, LISTENER_SUBMIT, r->submit_listener);
 	for (size_t i = 0; i < r->identities->count; i++) {
 		if (which == CHILD_EDGE) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].chain));
 		if (which == CHILD_VAULT) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].key));
@@ -77,6 +78,7 @@ static void send_first(int control, size_t which, const struct round *r) {
 			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
 	}
 	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_CONTROL, r->control_listener);
+	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_QUEUE, r->queue_listener);
 	if (which == CHILD_CORE) send_fd(control, CONTROL_SHARED, 0, r->shared);
 	if (which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared_readable);
 	send_text(control, CONTROL_GO, S(""));

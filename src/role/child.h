@@ -21,7 +21,7 @@ struct round {
 	const struct listening *listening;
 	const struct identities *identities;
 	const struct log_target *log;
-	int control_listener;
+	int control_listener, queue_listener, submit_listener;
 	int shared, shared_readable; /* the same memory; the second cannot be written */
 	int (*links)[2];      /* by enum link_name: asker's end, answerer's end */
 	const char *logins;

@@ -239,7 +239,7 @@ static struct smtp_reply do_help(struct smtp_server *s, struct slice args) {
 	unsigned other = s->params->lmtp ? SMTP_ONLY : LMTP_ONLY;
 	buf_addf(&text, "Commands:");
 	for (size_t i = 0; commands[i].run != NULL; i++)
-		if ((commands[i].rules & other) == 0) buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
+		if ((commands[i].rules & other) == 0 && commands[i].word.at[0] != 'X') buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
 	return smtp_reply(214, "2.0.0", arena_slice(&s->mem, buf_slice(&text)));
 }
 

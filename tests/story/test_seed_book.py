@@ -175,9 +175,8 @@ def test_no_relay_for_strangers(hosts):
         talk.ehlo()
         talk.say('MAIL FROM:<x@far.test>', 250)
         assert talk.say('RCPT TO:<y@elsewhere.test>')[1] == '554 5.7.1 <y@elsewhere.test>: Relay access denied'
-    line = server.wait_log('NOQUEUE: reject')
-    assert re.search(r'NOQUEUE: reject: RCPT from \S+\[127\.0\.0\.1\]: 554 5\.7\.1 <y@elsewhere\.test>: Relay access denied; '
-                     r'from=<x@far\.test> to=<y@elsewhere\.test> proto=ESMTP helo=<client\.test>', line)
+    server.wait_log(r'NOQUEUE: reject: RCPT from \S+\[127\.0\.0\.1\]: 554 5\.7\.1 <y@elsewhere\.test>: Relay access denied; '
+                     r'from=<x@far\.test> to=<y@elsewhere\.test> proto=ESMTP helo=<client\.test>')
 
 
 def test_the_commands_of_the_book(hosts):
