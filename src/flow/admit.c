@@ -38,7 +38,8 @@ void admit_attach(struct admit *a, struct smtp_server *server) {
 }
 
 const struct smtp_session *admit_session(const struct admit *a) {
-	return smtp_server_session(a->server);
+	static const struct smtp_session none = { .proto = "SMTP" }; /* handed in by a user here, without a dialogue */
+	return a->server != NULL ? smtp_server_session(a->server) : &none;
 }
 
 bool admit_may_relay(const struct admit *a) {
@@ -50,6 +51,7 @@ void admit_free(struct admit **ap) {
 	if (a == NULL) return;
 	*ap = NULL;
 	milting_free(&a->milting);
+	checks_free(&a->checks);
 	intake_done(&a->intake);
 	arena_done(&a->access.effects);
 	arena_done(&a->access.forward_mem);
@@ -62,6 +64,10 @@ void admit_end_transaction(struct admit *a) {
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
 	arena_reset(&a->tx);
+	checks_free(&a->checks);
+	a->content_reply = (struct smtp_reply){ .code = 0 };
+	a->filter = a->redirect = SLICE_NONE;
+	a->pass = false;
 	admit_restrict_reset(a);
 	a->flags = 0;
 	a->by_milter = false;
@@ -235,16 +241,16 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	if (n->event == SMTP_REJECT && noted) return;
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
+	if (n->event == SMTP_REJECT) a->by_milter = false;
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
-			  n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session,
-		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
+	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {
 	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = admit_data_begin,
-	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .tls = op_tls, .note = op_note,
+	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .unknown = admit_milter_unknown, .tls = op_tls, .note = op_note,
 	.vrfy = op_vrfy, .etrn = admit_etrn, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer, .client = op_client,
 	.command = admit_command, .forbidden = admit_forbidden,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/network.h"
+#include "filter/checks.h"
 #include "filter/rate.h"
 #include "filter/restrict.h"
 #include "flow/ask.h"
@@ -56,6 +57,14 @@ struct admit_params {
 	const struct slice *ehlo_discard; /* smtpd_discard_ehlo_keywords */
 	size_t ehlo_discard_count;
 	const struct header_params *header;
+	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
+	const struct checks_params *checks; /* header_checks and the like; NULL: none */
+	struct header_clients {          /* local_header_rewrite_clients */
+		bool interfaces, networks, logged_in, certified;
+		const struct addr *own;  /* our addresses */
+		size_t own_count;
+		struct lookup maps;      /* check_address_map */
+	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */

@@ -48,12 +48,29 @@ static void add_return_path(struct admit *a, struct buf *out) {
 	buf_addf(out, "Return-Path: <%.*s>\r\n", SLICE_ARG(a->sender));
 }
 
+/* local_header_rewrite_clients. */
+static bool header_is_ours(struct admit *a) {
+	const struct header_clients *h = &a->params->header_clients;
+	const struct smtp_session *s = admit_session(a);
+	struct lookup_hit hit;
+	if (a->local) return !a->gateway;
+	if ((h->networks && a->inside) || (h->logged_in && s->login.len != 0)) return true;
+	for (size_t i = 0; h->interfaces && i < h->own_count; i++)
+		if (addr_same_host(&h->own[i], &a->peer)) return true;
+	if (h->certified && s->tls != NULL) {
+		struct tls_info info;
+		tls_info(s->tls, &info);
+		if (info.peer_has_cert && info.trusted) return true;
+	}
+	return h->maps.count != 0 && lookup_key(&h->maps, slice_of(a->ip), &a->tx, &hit) == TABLE_FOUND;
+}
+
 /* The header has come: asked by intake. */
 static int take_header(void *ctx, struct slice text, struct buf *out) {
 	struct admit *a = ctx;
 	struct header_facts facts = {
-		.ours = a->local || a->header_ours,
-		.complete = admit_may_relay(a) && !a->gateway, /* RFC 6409 §8: a message of ours must be complete */
+		.ours = header_is_ours(a),
+		.complete = !a->gateway && (admit_may_relay(a) || header_is_ours(a)), /* RFC 6409 §8: ours must be complete */
 		.queue_id = a->id,
 		.arrived_us = a->arrived_us,
 		.sender = a->sender,
@@ -94,6 +111,7 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 		.scan_late = a->milting != NULL,
 	};
 	intake_begin(&a->intake, &a->intake_params);
+	admit_checks_begin(a);
 	AUTO_BUF struct buf head = BUF(KIB(32));
 	add_return_path(a, &head);
 	for (size_t i = 0; i < a->access.state.effects.prepend_count; i++)
@@ -105,7 +123,8 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 
 void admit_data_bytes(void *owner, struct slice bytes) {
 	struct admit *a = owner;
-	intake_bytes(&a->intake, bytes);
+	if (a->checks != NULL) checks_feed(a->checks, bytes);
+	else intake_bytes(&a->intake, bytes);
 }
 
 /* The sender is another one now: so is the first line of what is stored. */
@@ -124,7 +143,8 @@ static void new_return_path(struct admit *a) {
 
 /* Code 0: go on. */
 static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
-	struct milting_message message = { .intake = &a->intake, .sender = a->sender, .envid = a->envid, .ret = a->ret,
+	size_t return_path = slice_find(buf_slice(&a->intake.head), '\n') + 1;
+	struct milting_message message = { .intake = &a->intake, .return_path = return_path, .sender = a->sender, .envid = a->envid, .ret = a->ret,
 					   .recipients = a->recipients, .count = a->count, .mem = &a->tx };
 	struct smtp_reply r = milting_message(a->milting, &message, mem);
 	if (r.code != 0) {
@@ -205,9 +225,9 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.flags = a->flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u),
-		.filter = a->access.state.effects.filter,
-		.redirect = a->access.state.effects.redirect,
+		.flags = a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u),
+		.filter = a->filter.len != 0 ? a->filter : a->access.state.effects.filter,
+		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
 		.submitted = a->local,
 		.from = client_of(a),
 	};
@@ -245,10 +265,15 @@ static struct smtp_reply intake_reply(const struct intake *in) {
 static struct smtp_reply take_message(struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	struct summary summary;
 	struct slice where;
+	if (a->checks != NULL) checks_end(a->checks);
 	intake_end(&a->intake);
 	struct smtp_reply r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_restrict_end(a, content->size, mem);
-	if (r.code == 0 && a->milting != NULL) r = ask_milters(a, mem);
+	if (r.code == 0 && a->content_reply.code != 0) {
+		a->content_noted = true;
+		return a->content_reply;
+	}
+	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
 	if (r.code != 0) return r;
 	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));

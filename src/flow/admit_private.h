@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "filter/checks.h"
 #include "flow/admit.h"
 #include "flow/header.h"
 #include "flow/id.h"
@@ -58,6 +59,10 @@ struct admit {
 	struct milting_facts facts;
 	struct milting *milting;   /* NULL: no milters for this client */
 	bool by_milter;            /* the reply being given is a milter's */
+	struct checks *checks;     /* while a message comes in; NULL: no header_checks and the like */
+	struct smtp_reply content_reply; /* of the checks, in tx; code 0: none */
+	bool pass;                 /* PASS: no milters for this message */
+	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
@@ -103,9 +108,16 @@ void admit_milter_open(struct admit *a);
 struct smtp_reply admit_milter_connect(struct admit *a, struct arena *mem);
 struct smtp_reply admit_milter_helo(struct admit *a, struct slice name, struct arena *mem);
 struct smtp_reply admit_milter_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
+struct smtp_reply admit_milter_unknown(void *owner, struct slice line, struct arena *mem);
 /* reply: what the recipient gets so far; the answer is what it gets. */
 struct smtp_reply admit_milter_rcpt(struct admit *a, const struct smtp_rcpt *rcpt, struct smtp_reply reply,
 				    struct arena *mem);
+
+/* admit_checks.c */
+void admit_checks_begin(struct admit *a);
+void admit_content_hit(void *owner, const struct checks_hit *hit); /* also of milter_header_checks */
+void admit_log_content(struct admit *a, const char *word, const char *class, struct slice subject, struct slice text);
+void admit_add_recipient(struct admit *a, struct slice address, uint32_t notify);
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

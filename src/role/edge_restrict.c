@@ -187,6 +187,13 @@ static void read_noop(struct smtp_server_params *p, struct edge_settings *s, con
 	p->noop = n != 0 ? list : NULL;
 }
 
+/* Postfix puts strangers' mail off by default, so that who upgraded could see his mistake in time. Where nobody wrote the
+ * list, we say no at once. */
+static bool is_default_relay_list(const struct conf *conf, struct slice text) {
+	struct conf_raw raw;
+	return conf_raw_find(conf, S("smtpd_relay_restrictions"), &raw) && !raw.is_set && slice_eq(text, raw.fallback);
+}
+
 int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		       const struct edge_outside *o) {
 	struct view_ctx *ctx = arena_get(&s->mem, sizeof *ctx);
@@ -196,13 +203,9 @@ int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct
 	sv->admit.rewrite = rewrite;
 	struct restrict_params p = params_of(s, v, o, rewrite);
 	p.ctx = ctx;
+	if (is_default_relay_list(s->conf, p.lists[RESTRICT_RELAY]))
+		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination");
 	sv->restrictions = restrict_new(&p, &s->mem);
-	/* a low compatibility_level leaves the relay list empty; nobody asked for an open relay */
-	if (!restrict_guards_relay(sv->restrictions) && slice_trim(p.lists[RESTRICT_RELAY]).len == 0) {
-		restrict_free(&sv->restrictions);
-		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination");
-		sv->restrictions = restrict_new(&p, &s->mem);
-	}
 	if (!restrict_guards_relay(sv->restrictions)) return -1;
 	sv->admit.restrictions = sv->restrictions;
 	read_session(&sv->admit, s, v);

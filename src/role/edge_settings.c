@@ -2,6 +2,7 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "flow/id.h"
 #include "role/edge_content.h"
 #include "role/edge_restrict.h"
 #include "role/settings.h"
@@ -11,8 +12,8 @@ enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visito
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
 	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
-	tables_free(&s->tables);
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -218,6 +219,7 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
+	queue_id_form(conf_bool(conf_main(s->conf), SET_enable_long_queue_ids));
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);

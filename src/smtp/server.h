@@ -175,6 +175,8 @@ struct smtp_server_ops {
 	void (*data_end)(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
 	                 struct arena *mem);
 	void (*reset)(void *owner); /* the transaction is given up */
+	/* A word that is no command; code 0: the usual 500. NULL: always that. */
+	struct smtp_reply (*unknown)(void *owner, struct slice line, struct arena *mem);
 	/* VRFY with OFFER_VRFY. NULL: 252. */
 	struct smtp_reply (*vrfy)(void *owner, struct slice what, struct arena *mem);
 	/* ETRN with OFFER_ETRN. NULL: 502. */

@@ -372,6 +372,8 @@ void server_line(struct smtp_server *s, struct slice line) {
 	}
 	struct smtp_reply r = malformed(s, line, word);
 	if (r.code == 550) server_reject(s, &r, S(""));
+	if (r.code == 0 && commands[s->command].run == NULL && s->ops->unknown != NULL)
+		r = s->ops->unknown(s->owner, word, &s->mem);
 	if (r.code == 0) run(s, &commands[s->command], args);
 	else server_answer(s, r);
 	if (r.code == 550) server_last(s); /* a bare CR is no better than a bare LF */
