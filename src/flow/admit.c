@@ -37,7 +37,8 @@ void admit_attach(struct admit *a, struct smtp_server *server) {
 }
 
 const struct smtp_session *admit_session(const struct admit *a) {
-	return smtp_server_session(a->server);
+	static const struct smtp_session none = { .proto = "SMTP" }; /* handed in by a user here, without a dialogue */
+	return a->server != NULL ? smtp_server_session(a->server) : &none;
 }
 
 bool admit_may_relay(const struct admit *a) {
@@ -236,10 +237,9 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
 	if (n->event == SMTP_REJECT) a->by_milter = false;
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
-			  n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session,
-		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
+	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {

@@ -2,6 +2,7 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "flow/id.h"
 #include "role/edge_content.h"
 #include "role/edge_restrict.h"
 #include "role/settings.h"
@@ -218,6 +219,7 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
+	queue_id_form(conf_bool(conf_main(s->conf), SET_enable_long_queue_ids));
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
