@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <syslog.h>
 
-enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20, USUAL_LINE = 512 };
+enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20, USUAL_LINE = 256, GATHER_MOST = LONGEST_LINE / 2 };
 
 static struct log_target target = { .fd = STDERR_FILENO, .least = L_INFO, .name = "hato", .host = "localhost" };
 static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
@@ -22,13 +22,33 @@ static bool steers(uint32_t c) {
 	return c < 32 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/* How many plain bytes stand at the front: nearly always all of them. */
+static size_t plain_length(struct slice s) {
+	size_t n = 0;
+	while (n < s.len && s.at[n] >= ' ' && s.at[n] < 0x7f) n++;
+	return n;
+}
+
 static void add_clean(struct buf *out, struct slice s) {
 	s = slice_head(s, LONGEST_VALUE);
 	while (s.len != 0) {
+		size_t plain = plain_length(s);
+		buf_add(out, slice_head(s, plain));
+		s = slice_skip(s, plain);
+		if (s.len == 0) return;
 		uint32_t c = utf8_next(&s);
 		if (steers(c)) buf_byte(out, '?');
 		else utf8_add(out, c);
 	}
+}
+
+static void add_number(struct buf *out, int64_t number) {
+	char digits[24], *at = digits + sizeof digits;
+	uint64_t left = number < 0 ? ~(uint64_t)number + 1 : (uint64_t)number;
+	do *--at = (char)('0' + left % 10);
+	while ((left /= 10) != 0);
+	if (number < 0) *--at = '-';
+	buf_add(out, slice_from(at, (size_t)(digits + sizeof digits - at)));
 }
 
 static void add_text_fields(struct buf *out, const struct log_field *f, size_t count, bool comma) {
@@ -41,9 +61,10 @@ static void add_text_fields(struct buf *out, const struct log_field *f, size_t c
 		}
 		if (comma) buf_add(out, S(", "));
 		comma = true;
-		buf_addf(out, "%s=", f->key);
+		buf_add(out, slice_of(f->key));
+		buf_byte(out, '=');
 		if (f->kind == FIELD_NUMBER) {
-			buf_addf(out, "%lld", (long long)f->number);
+			add_number(out, f->number);
 			continue;
 		}
 		if (f->kind == FIELD_ADDRESS) buf_byte(out, '<');
@@ -52,21 +73,43 @@ static void add_text_fields(struct buf *out, const struct log_field *f, size_t c
 	}
 }
 
+/* "Nov 22 04:31:39 ": made once a second in each thread, because localtime_r takes a lock. */
+static void add_time(struct buf *out, int64_t now_us) {
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static _Thread_local int64_t made_at = -1;
+	static _Thread_local char made[32];
+	int64_t second = now_us / 1000000;
+	if (second != made_at) {
+		time_t seconds = (time_t)second;
+		struct tm tm;
+		localtime_r(&seconds, &tm);
+		snprintf(made, sizeof made, "%s %2d %02d:%02d:%02d ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+		made_at = second;
+	}
+	buf_add(out, slice_of(made));
+}
+
 static void format_text(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level,
                         const char *service, uint64_t session, const char *id, const char *text,
                         const struct log_field *f, size_t count) {
 	if (t->fd >= 0) {
-		static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-		time_t seconds = (time_t)(now_us / 1000000);
-		struct tm tm;
-		localtime_r(&seconds, &tm);
-		buf_addf(out, "%s %2d %02d:%02d:%02d %s ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, t->host);
+		add_time(out, now_us);
+		buf_add(out, slice_of(t->host));
+		buf_byte(out, ' ');
 	}
-	if (service[0] == '/') buf_addf(out, "%s", service + 1);
-	else buf_addf(out, "%s/%s", t->name, service);
-	buf_addf(out, "[%llu]: ", (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	if (service[0] != '/') {
+		buf_add(out, slice_of(t->name));
+		buf_byte(out, '/');
+	}
+	buf_add(out, slice_of(service + (service[0] == '/')));
+	buf_byte(out, '[');
+	add_number(out, session != 0 ? (int64_t)session : getpid());
+	buf_add(out, S("]: "));
 	if (level >= L_WARN) buf_addf(out, "%s: ", level_names[level]);
-	if (id != NULL && id[0] != '\0') buf_addf(out, "%s: ", id);
+	if (id != NULL && id[0] != '\0') {
+		buf_add(out, slice_of(id));
+		buf_add(out, S(": "));
+	}
 	if (text != NULL) add_clean(out, slice_of(text));
 	add_text_fields(out, f, count, false);
 }
@@ -148,9 +191,14 @@ void log_gather(void) {
 	gathering = true;
 }
 
+static void write_gathered(void) {
+	if (gathered.len != 0 && target.fd >= 0) write_out(&gathered);
+	buf_clear(&gathered);
+}
+
 void log_release(void) {
 	pthread_rwlock_rdlock(&target_lock);
-	if (gathered.len != 0 && target.fd >= 0) write_out(&gathered);
+	write_gathered();
 	pthread_rwlock_unlock(&target_lock);
 	gathering = false;
 	buf_done(&gathered);
@@ -159,17 +207,17 @@ void log_release(void) {
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,
               const struct log_field *fields, size_t count) {
 	int kept = errno;
-	AUTO_BUF struct buf line = BUF(LONGEST_LINE);
-	buf_room(&line, USUAL_LINE); /* one allocation, not one for each doubling */
+	AUTO_BUF struct buf own = BUF(LONGEST_LINE);
 	pthread_rwlock_rdlock(&target_lock);
 	if (level >= target.least) {
-		log_format(&line, &target, wall_us(), level, service, session, id, text, fields, count);
-		if (target.fd < 0) {
-			to_syslog(level, &line);
-		} else {
-			buf_byte(&line, '\n');
-			if (!gathering || !buf_add(&gathered, buf_slice(&line))) write_out(&line);
-		}
+		bool gather = gathering && target.fd >= 0;
+		struct buf *line = gather ? &gathered : &own;
+		if (gather && line->len > GATHER_MOST) write_gathered();
+		buf_room(line, USUAL_LINE); /* one allocation, not one for each doubling */
+		log_format(line, &target, wall_us(), level, service, session, id, text, fields, count);
+		if (target.fd >= 0) buf_byte(line, '\n');
+		if (target.fd < 0) to_syslog(level, line);
+		else if (!gather) write_out(line);
 	}
 	pthread_rwlock_unlock(&target_lock);
 	errno = kept;

@@ -4,6 +4,8 @@
  * state. */
 #include "db/inside.h"
 
+#include <stdatomic.h>
+
 static _Thread_local enum db_cause last_cause;
 
 enum db_cause db_cause(void) {
@@ -125,12 +127,15 @@ struct db_conn *db_read(struct db *db) {
 	}
 	pthread_mutex_unlock(&db->readers_lock);
 	if (c == NULL && conn_open(db, false, &c) < 0) return NULL;
-	AUTO_STMT struct db_stmt *begin = db_sql(c, "BEGIN");
-	if (db_run(begin) < 0) {
-		db_done(&begin);
-		conn_close(&c);
-	}
 	return c;
+}
+
+/* With the first statement: many a borrower finds what it wants in memory. */
+void snapshot_begin(struct db_conn *c) {
+	c->begun = true;
+	c->epoch = c->db->epoch;
+	AUTO_STMT struct db_stmt *begin = db_sql(c, "BEGIN");
+	if (db_run(begin) < 0) c->begun = false; /* each statement is its own snapshot then, and says itself what is wrong */
 }
 
 void db_release(struct db_conn **cp) {
@@ -138,9 +143,13 @@ void db_release(struct db_conn **cp) {
 	if (c == NULL) return;
 	must(!c->writer);
 	arena_reset(&c->memory);
-	struct db_stmt *end = db_sql(c, "COMMIT");
-	bool good = db_run(end) == 0;
-	db_done(&end);
+	bool good = true;
+	if (c->begun) {
+		struct db_stmt *end = db_sql(c, "COMMIT");
+		good = db_run(end) == 0;
+		db_done(&end);
+		c->begun = false;
+	}
 	struct db *db = c->db;
 	pthread_mutex_lock(&db->readers_lock);
 	if (good && db->reader_count < IDLE_READERS) {
@@ -154,6 +163,23 @@ void db_release(struct db_conn **cp) {
 
 struct arena *db_memory(struct db_conn *c) {
 	return &c->memory;
+}
+
+static void epoch_next(void *arg) {
+	struct db *db = arg;
+	atomic_fetch_add(&db->epoch, 1);
+}
+
+void db_epoch_end(struct db_conn *tx) {
+	db_after_commit(tx, epoch_next, tx->db);
+}
+
+uint64_t db_epoch_now(const struct db_conn *c) {
+	return c->db->epoch;
+}
+
+uint64_t db_epoch_read(const struct db_conn *c) {
+	return c->begun ? c->epoch : 0;
 }
 
 struct db *db_of(struct db_conn *c) {

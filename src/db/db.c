@@ -48,8 +48,10 @@ static int make_files(struct db *db) {
 }
 
 int db_open(const char *dir, const struct db_params *params, struct db **out) {
+	static _Atomic uint64_t opened;
 	pthread_once(&sqlite_once, sqlite_set_up);
 	struct db *db = mem_get(sizeof *db);
+	db->epoch = (atomic_fetch_add(&opened, 1) + 1) << 32;
 	db->params = with_defaults(params);
 	db->dir = mem_text(dir);
 	db->dir_fd = -1;

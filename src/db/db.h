@@ -58,6 +58,12 @@ int db_write(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg)
 /* Runs fn after the commit, before db_write returns, in the thread that committed; not at all when the write is taken
  * back. It must be cheap and must not use the database. */
 void db_after_commit(struct db_conn *tx, void (*fn)(void *arg), void *arg);
+/* What memory keeps of rows that seldom change is true as long as the epoch is the one it was read in: whoever changes
+ * such rows calls db_epoch_end in the transaction, which begins a new epoch after the commit. Epochs of two databases
+ * never are the same number. */
+void db_epoch_end(struct db_conn *tx);
+uint64_t db_epoch_now(const struct db_conn *c);
+uint64_t db_epoch_read(const struct db_conn *c); /* the one this snapshot is of, or older; 0: may not be kept (in a write) */
 struct arena *db_memory(struct db_conn *tx); /* lives until the hooks of the batch have run (db_write) or db_release */
 struct db *db_of(struct db_conn *c);
 /* One thing of a higher room that has to be found from any connection (the change hub). */

@@ -5,7 +5,7 @@
 
 #include <zstd.h>
 
-enum { IDLE_CONTEXTS = 2, LEVEL = 1 };
+enum { IDLE_CONTEXTS = 8, LEVEL = 1 };
 
 struct pack_pool {
 	pthread_mutex_t lock;

@@ -8,7 +8,15 @@ static const char mail_sql[] =
 #include "db/schema.inc"
 ;
 
-const struct db_schema db_schema_mail = { .sql = mail_sql };
+static const char *const mail_steps[] = {
+	/* 1 to 2: what came and was not changed needs no entry in an index */
+	"ALTER TABLE message ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE message SET changed = 1;"
+	"DROP INDEX message_modseq;"
+	"CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1",
+};
+
+const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };
 
 static int version_read(struct db_conn *c, int64_t *version) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MAX(version) FROM schema_version");

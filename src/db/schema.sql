@@ -1,4 +1,4 @@
--- The schema of the mail database, version 1. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 2. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -79,9 +79,11 @@ CREATE TABLE message (
 	size INTEGER NOT NULL,
 	blob_id INTEGER NOT NULL,
 	email_id INTEGER NOT NULL,          -- the same for all copies in an account
+	changed INTEGER NOT NULL DEFAULT 0, -- 1: modseq is that of a change after it came
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
-CREATE INDEX message_modseq ON message (account_id, mailbox_id, modseq);
+-- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.
+CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1;
 
 CREATE TABLE expunged (
 	account_id INTEGER NOT NULL,

@@ -19,6 +19,7 @@ static struct db_stmt *prepare(struct db_conn *c, const char *sql, bool keep) {
 }
 
 struct db_stmt *db_sql(struct db_conn *c, const char *sql) {
+	if (!c->writer && !c->begun) snapshot_begin(c);
 	struct db_stmt **slot = &c->stmts[slot_of(sql)];
 	bool in_use = false;
 	for (struct db_stmt *s = *slot; s != NULL; s = s->next) {

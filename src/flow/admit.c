@@ -252,6 +252,20 @@ static void add_received_date(struct admit *a, struct buf *out) {
 	buf_add(out, S("\r\n"));
 }
 
+/* smtpd_tls_received_header, in Postfix's lines. */
+static void add_received_tls(struct admit *a, struct buf *out) {
+	struct tls_info info;
+	tls_info(session_of(a)->tls, &info);
+	buf_addf(out, "\t(using %s with cipher %s (%d/%d bits)", info.protocol, info.cipher, info.bits_used, info.bits_all);
+	if (info.key_exchange[0] != '\0') buf_addf(out, "\r\n\t key-exchange %s", info.key_exchange);
+	if (info.server_signature[0] != '\0') buf_addf(out, " server-signature %s", info.server_signature);
+	if (info.server_digest[0] != '\0') buf_addf(out, " server-digest %s", info.server_digest);
+	if (info.client_signature[0] != '\0')
+		buf_addf(out, "\r\n\t client-signature %s client-digest %s", info.client_signature, info.client_digest);
+	buf_addf(out, ")\r\n\t(%s)\r\n", !info.peer_has_cert ? "No client certificate requested" :
+		 info.trusted ? "Client certificate verified" : "Client certificate not verified");
+}
+
 static void add_received(struct admit *a, struct buf *out) {
 	if (a->local) {
 		buf_addf(out, "Received: by %s (%s, from userid %u)\r\n\tid %s", a->params->host, a->params->mail_name, (unsigned)a->uid, a->id);
@@ -263,12 +277,7 @@ static void add_received(struct admit *a, struct buf *out) {
 	bool literal6 = addr_family(&a->peer) == AF_INET6;
 	buf_addf(out, "Received: from %.*s (%.*s [%s%s])\r\n", SLICE_ARG(helo), SLICE_ARG(a->name),
 		 literal6 ? "IPv6:" : "", a->ip);
-	if (s->tls != NULL) {
-		struct tls_info info;
-		tls_info(s->tls, &info);
-		buf_addf(out, "\t(using %s with cipher %s (%d/%d bits))\r\n", info.protocol, info.cipher,
-			 info.bits_used, info.bits_all);
-	}
+	if (s->tls != NULL && a->params->show_tls) add_received_tls(a, out);
 	if (s->login.len != 0 && a->params->show_login)
 		buf_addf(out, "\t(Authenticated sender: %.*s)\r\n", SLICE_ARG(s->login));
 	buf_addf(out, "\tby %s (%s) with %s id %s", a->params->host, a->params->mail_name, smtp_session_with(s), a->id);

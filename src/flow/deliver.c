@@ -166,46 +166,55 @@ struct route_end delivery_refusal(const struct delivery *d) {
 }
 
 static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
-	struct box inbox;
-	int r = store_inbox(tx, e->account, &inbox);
-	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
-	if (r != 0) return r;
-	struct append a = { .box = inbox,
+	struct append a = { .box = { .account = e->account },
 			    .blob_id = d->blob,
 			    .size = blob_draft_size(d->draft),
 			    .received_us = d->post.arrived_us,
 			    .quota_bytes = e->quota_bytes,
 			    .quota_messages = e->quota_messages };
 	struct appended done;
-	r = store_append(tx, &a, &done);
+	int r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
+	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
 	if (r > 0) return fail("%.*s: cannot store into INBOX (%d)", SLICE_ARG(e->address), r);
 	return r;
 }
 
+static struct history_row row_of(const struct delivery *d, enum history_kind kind) {
+	return (struct history_row){ .time_us = d->post.arrived_us,
+				     .queue_id = d->post.queue_id,
+				     .kind = kind,
+				     .sender = d->post.sender,
+				     .peer = d->post.client,
+				     .message_id = d->post.message_id,
+				     .status = S("2.0.0") };
+}
+
+/* What is one recipient's own. */
 static int remember(struct db_conn *tx, const struct delivery *d, const struct route_end *e) {
-	static const enum history_kind kinds[] = { [ROUTE_TO_ACCOUNT] = HISTORY_DELIVERED,
-						   [ROUTE_TO_HOP] = HISTORY_ACCEPTED,
-						   [ROUTE_TO_NOWHERE] = HISTORY_BOUNCED };
-	struct history_row row = { .time_us = d->post.arrived_us,
-				   .queue_id = d->post.queue_id,
-				   .kind = kinds[e->kind],
-				   .sender = d->post.sender,
-				   .recipient = e->address,
-				   .peer = d->post.client,
-				   .message_id = d->post.message_id,
-				   .status = S("2.0.0") };
+	struct history_row row = row_of(d, HISTORY_BOUNCED);
 	if (e->kind == ROUTE_TO_NOWHERE) {
+		row.recipient = e->address;
 		row.status = e->status;
 		row.text = e->text;
+		int r = history_add(tx, &row);
+		if (r != 0 || !e->aliased) return r;
 	}
-	int r = history_add(tx, &row);
-	if (r != 0 || !e->aliased) return r;
 	row.kind = HISTORY_REDIRECTED; /* whoever asks for the alias shall find it */
 	row.recipient = e->original;
 	row.text = e->address;
 	row.peer = SLICE_NONE;
 	return history_add(tx, &row);
+}
+
+/* What all of a kind share. */
+static int remember_all(struct db_conn *tx, struct delivery *d, enum route_kind kind) {
+	struct slice *list = arena_array(&d->mem, d->routes.count, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; i < d->routes.count; i++)
+		if (d->routes.at[i].kind == kind) list[n++] = d->routes.at[i].address;
+	struct history_row row = row_of(d, kind == ROUTE_TO_ACCOUNT ? HISTORY_DELIVERED : HISTORY_ACCEPTED);
+	return history_add_all(tx, &row, list, n);
 }
 
 int delivery_enter(struct db_conn *tx, struct delivery *d) {
@@ -218,8 +227,10 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	for (size_t i = 0; i < d->routes.count && r == 0; i++) {
 		const struct route_end *e = &d->routes.at[i];
 		if (e->kind == ROUTE_TO_ACCOUNT) r = enter_here(tx, d, e);
-		if (r == 0) r = remember(tx, d, e);
+		if (r == 0 && (e->aliased || e->kind == ROUTE_TO_NOWHERE)) r = remember(tx, d, e);
 	}
+	if (r == 0) r = remember_all(tx, d, ROUTE_TO_ACCOUNT);
+	if (r == 0) r = remember_all(tx, d, ROUTE_TO_HOP);
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
 	if (r > 0 && r != DELIVER_OVER_QUOTA) r = fail("%.*s: cannot be entered (%d)", SLICE_ARG(d->post.queue_id), r);

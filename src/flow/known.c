@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table with one place for each hash: a newcomer simply takes the place of whoever is there. */
+/* A table with four places for each hash: a newcomer takes the one that would be forgotten first. */
 #include "flow/known.h"
 #include "base/clock.h"
 #include "base/map.h"
 
 #include <pthread.h>
 
-enum { PLACES = 1024, LIFE_MS = 2000, ADDRESS_MAX = 256 };
+enum { PLACES = 1024, ROW = 4, LIFE_MS = 2000, ADDRESS_MAX = 256 };
 
 struct known {
 	const _Atomic uint64_t *version;
@@ -35,14 +35,32 @@ void known_free(struct known **kp) {
 	free(k);
 }
 
+static struct known_place *row_of(struct known *k, uint64_t hash) {
+	return &k->places[hash % (PLACES / ROW) * ROW];
+}
+
+static bool is_at(const struct known_place *p, uint64_t hash, struct slice address) {
+	return p->hash == hash && slice_eq(slice_from(p->address, p->len), address);
+}
+
 bool known_has(struct known *k, struct slice address) {
 	uint64_t hash = hash_bytes(address);
-	const struct known_place *p = &k->places[hash % PLACES];
+	const struct known_place *p = row_of(k, hash), *end = p + ROW;
 	pthread_mutex_lock(&k->lock);
-	bool has = p->hash == hash && p->version == *k->version && p->until > clock_ms() &&
-		   slice_eq(slice_from(p->address, p->len), address);
+	while (p < end && !is_at(p, hash, address)) p++;
+	bool has = p < end && p->version == *k->version && p->until > clock_ms();
 	pthread_mutex_unlock(&k->lock);
 	return has;
+}
+
+/* Its own place, or the one that would be forgotten first. */
+static struct known_place *place_for(struct known *k, uint64_t hash, struct slice address) {
+	struct known_place *row = row_of(k, hash), *best = row;
+	for (struct known_place *p = row; p < row + ROW; p++) {
+		if (is_at(p, hash, address)) return p;
+		if (p->until < best->until) best = p;
+	}
+	return best;
 }
 
 uint64_t known_version(const struct known *k) {
@@ -52,9 +70,9 @@ uint64_t known_version(const struct known *k) {
 void known_add(struct known *k, struct slice address, uint64_t version) {
 	if (address.len > ADDRESS_MAX) return;
 	uint64_t hash = hash_bytes(address);
-	struct known_place *p = &k->places[hash % PLACES];
 	char *copy = slice_text(address);
 	pthread_mutex_lock(&k->lock);
+	struct known_place *p = place_for(k, hash, address);
 	free(p->address);
 	*p = (struct known_place){ hash, version, deadline_in(LIFE_MS), copy, address.len };
 	pthread_mutex_unlock(&k->lock);

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000, FRAME_GUESS = 2048, PATIENCE_MS = 5000 };
+enum { IDLE_CHANNELS = 64, FRAME_WAIT_MS = 30000, ANSWER_GUESS = 512, QUESTION_GUESS = 16384, PATIENCE_MS = 5000 };
 
 struct header {
 	uint32_t kind, length, fd_count;
@@ -206,20 +206,24 @@ int link_channel(struct link *l) {
 	return r < 0 ? r : fail("the other process cannot be reached");
 }
 
-/* An idle channel whose far end is gone reads as ended. */
-static bool channel_alive(int fd) {
-	char c;
-	return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+static int idle_channel(struct link *l) {
+	pthread_mutex_lock(&l->lock);
+	int fd = l->idle_count != 0 ? l->idle[--l->idle_count] : -1;
+	pthread_mutex_unlock(&l->lock);
+	return fd;
 }
 
-static int channel_get(struct link *l) {
+/* Sends on an idle channel or a fresh one. A channel whose far end has gone takes nothing, or not all of it: nobody has
+ * acted on the question then, and the next channel is tried. */
+static int send_somewhere(struct link *l, const struct link_frame *ask, int *out) {
 	for (;;) {
-		pthread_mutex_lock(&l->lock);
-		int fd = l->idle_count != 0 ? l->idle[--l->idle_count] : -1;
-		pthread_mutex_unlock(&l->lock);
-		if (fd < 0) return link_channel(l);
-		if (channel_alive(fd)) return fd;
-		close(fd);
+		int fd = idle_channel(l);
+		bool fresh = fd < 0;
+		if (fresh && (fd = link_channel(l)) < 0) return fd;
+		int r = link_send(fd, ask);
+		if (r == LINK_OK) *out = fd;
+		else close(fd);
+		if (r != LINK_LATE || fresh) return r;
 	}
 }
 
@@ -232,11 +236,10 @@ static void channel_put(struct link *l, int fd) {
 }
 
 int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
-	int fd = channel_get(l);
-	if (fd < 0) return fd;
-	int r = link_send(fd, ask);
+	int fd, r = send_somewhere(l, ask, &fd);
+	if (r != LINK_OK) return r;
 	/* the channel itself gives up after PATIENCE_MS: a poll before each receive would double the calls */
-	do r = r == LINK_OK || r == NOTHING_YET ? receive(fd, answer, FRAME_GUESS, true, NEVER) : r;
+	do r = receive(fd, answer, ANSWER_GUESS, true, NEVER);
 	while (r == NOTHING_YET && deadline_left(deadline) != 0);
 	if (r == NOTHING_YET) r = LINK_LATE;
 	if (r == LINK_OK) channel_put(l, fd);
@@ -293,7 +296,7 @@ static int answer(struct channel *c, const struct link_rule *rule, struct link_r
 /* One question. False: the channel is over. */
 static bool channel_serve(struct channel *c) {
 	struct link_received asked;
-	if (receive(c->fd, &asked, FRAME_GUESS, true, NEVER) != LINK_OK) return false;
+	if (receive(c->fd, &asked, QUESTION_GUESS, true, NEVER) != LINK_OK) return false;
 	const struct link_rule *rule = NULL;
 	for (size_t i = 0; i < c->service->count && rule == NULL; i++)
 		if (c->service->rules[i].kind == asked.frame.kind) rule = &c->service->rules[i];

@@ -48,6 +48,22 @@ int history_add(struct db_conn *tx, const struct history_row *row) {
 	return db_run(s);
 }
 
+int history_add_all(struct db_conn *tx, const struct history_row *row, const struct slice *recipients, size_t count) {
+	struct history_row one = *row;
+	AUTO_BUF struct buf list = BUF(HISTORY_TEXT_MAX);
+	int r = 0;
+	for (size_t i = 0; i < count && r == 0; buf_clear(&list)) {
+		buf_add(&list, slice_head(recipients[i++], HISTORY_TEXT_MAX));
+		while (i < count && recipients[i].len + 1 <= HISTORY_TEXT_MAX - list.len) {
+			buf_byte(&list, '\n');
+			buf_add(&list, recipients[i++]);
+		}
+		one.recipient = buf_slice(&list);
+		r = history_add(tx, &one);
+	}
+	return r;
+}
+
 static struct history_row row_of(struct db_stmt *s) {
 	return (struct history_row){
 		.time_us = db_int(s, 0),
@@ -63,28 +79,52 @@ static struct history_row row_of(struct db_stmt *s) {
 	};
 }
 
+/* A recipient among several: LIKE may find too much (its wildcards are not escaped), so that it is looked at again. */
+#define ADDRESS_SQL "(? = '' OR lower(sender) = ? OR lower(recipient) LIKE ?)"
 static const char by_queue_sql[] =
 	"SELECT " HISTORY_COLUMNS " FROM history WHERE queue_id = ? AND time_us >= ? AND time_us <= ?"
-	" AND (? = '' OR lower(sender) = ? OR lower(recipient) = ?) AND (? = '' OR message_id = ?) ORDER BY id LIMIT ?";
+	" AND " ADDRESS_SQL " AND (? = '' OR message_id = ?) ORDER BY id";
 static const char by_time_sql[] =
 	"SELECT " HISTORY_COLUMNS " FROM history WHERE ? = '' AND time_us >= ? AND time_us <= ?"
-	" AND (? = '' OR lower(sender) = ? OR lower(recipient) = ?) AND (? = '' OR message_id = ?) ORDER BY id DESC LIMIT ?";
+	" AND " ADDRESS_SQL " AND (? = '' OR message_id = ?) ORDER BY id DESC";
+
+struct finding {
+	struct slice address;
+	size_t left;
+	int (*each)(void *ctx, const struct history_row *row);
+	void *ctx;
+};
+
+/* The row once for each recipient who is asked for. */
+static int tell(struct finding *f, struct history_row row) {
+	bool all = f->address.len == 0 || slice_same(row.sender, f->address);
+	struct slice rest = row.recipient;
+	int r = 0;
+	do {
+		row.recipient = rest.at != NULL ? slice_cut(&rest, '\n') : rest;
+		if (!all && !slice_same(row.recipient, f->address)) continue;
+		if (f->left == 0) return 0;
+		f->left--;
+		r = f->each(f->ctx, &row);
+	} while (r == 0 && rest.at != NULL);
+	return r;
+}
 
 int history_find(struct db_conn *c, const struct history_query *query,
                  int (*each)(void *ctx, const struct history_row *row), void *ctx) {
 	AUTO_ARENA struct arena mem = {0};
 	struct slice address = arena_lower(&mem, query->address), message_id = arena_slice(&mem, query->message_id);
+	struct finding f = { address, query->limit != 0 ? query->limit : FIND_LIMIT, each, ctx };
 	AUTO_STMT struct db_stmt *s = db_sql(c, query->queue_id.len != 0 ? by_queue_sql : by_time_sql);
 	db_bind_text(s, query->queue_id.len != 0 ? query->queue_id : S(""));
 	db_bind_int(s, query->since_us);
 	db_bind_int(s, query->until_us != 0 ? query->until_us : INT64_MAX);
-	for (int i = 0; i < 3; i++) db_bind_text(s, address);
+	for (int i = 0; i < 2; i++) db_bind_text(s, address);
+	db_bind_text(s, arena_fmt(&mem, "%%%.*s%%", SLICE_ARG(address)));
 	for (int i = 0; i < 2; i++) db_bind_text(s, message_id);
-	db_bind_int(s, query->limit != 0 ? (int64_t)query->limit : FIND_LIMIT);
-	int r;
-	while ((r = db_step(s)) == DB_ROW) {
-		struct history_row row = row_of(s);
-		r = each(ctx, &row);
+	int r = DB_DONE;
+	while (f.left != 0 && (r = db_step(s)) == DB_ROW) {
+		r = tell(&f, row_of(s));
 		if (r != 0) return r;
 	}
 	return r;

@@ -23,6 +23,9 @@ struct history_row {
 	uint64_t count;              /* how many alike; 0 is taken as 1 */
 };
 int history_add(struct db_conn *tx, const struct history_row *row);
+/* The same event for several recipients: found as if each had been added, at the cost of one (row->recipient is not
+ * looked at). */
+int history_add_all(struct db_conn *tx, const struct history_row *row, const struct slice *recipients, size_t count);
 
 /* Refusals cost an attacker nothing, so they must not cost us the disk: they are gathered in memory, those with the
  * same peer, sender, recipient and text as one row with a count, and written together every 10 seconds, at most 256

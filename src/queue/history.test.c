@@ -44,6 +44,51 @@ static const char *ask(struct db *db, struct history_query query) {
 	return buf_text(&out);
 }
 
+static int add_for_many(struct db_conn *tx, void *arg) {
+	const size_t *count = arg;
+	AUTO_ARENA struct arena mem = {0};
+	struct slice *list = arena_array(&mem, *count, sizeof *list);
+	for (size_t i = 0; i < *count; i++) list[i] = arena_fmt(&mem, "User_%zu@many.example", i);
+	struct history_row row = { .time_us = 500, .queue_id = S("Q3"), .kind = HISTORY_DELIVERED, .sender = S("s@x.example") };
+	return history_add_all(tx, &row, list, *count);
+}
+
+static int join_recipient(void *ctx, const struct history_row *row) {
+	buf_addf(ctx, "%.*s ", SLICE_ARG(row->recipient));
+	return 0;
+}
+
+static void test_many_recipients(void **state UNUSED) {
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct db *db = testing_db(dir, NULL);
+	size_t count = 300;
+	assert_done(db_write(db, add_for_many, &count));
+	AUTO_READ struct db_conn *c = db_read(db);
+	static const struct { struct slice address; const char *found; } cases[] = {
+		{ S("user_7@many.example"), "User_7@many.example " },
+		{ S("user_299@MANY.example"), "User_299@many.example " },
+		{ S("user%7@many.example"), "" },
+		{ S("ser_7@many.example"), "" },
+		{ S("user_300@many.example"), "" },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_BUF struct buf out = BUF(1000);
+		assert_done(history_find(c, &(struct history_query){ .address = cases[i].address }, join_recipient, &out));
+		assert_string_equal(buf_text(&out), cases[i].found);
+	}
+	struct history_query queries[] = { { .queue_id = S("Q3") }, { .address = S("S@x.example") }, { .limit = 250 } };
+	size_t found[] = { 300, 300, 250 };
+	for (size_t i = 0; i < LEN(queries); i++) {
+		AUTO_BUF struct buf out = BUF(10000);
+		assert_done(history_find(c, &queries[i], join_recipient, &out));
+		size_t n = 0;
+		for (size_t k = 0; k < out.len; k++) n += out.at[k] == ' ';
+		assert_int_equal(n, found[i]);
+	}
+	db_release(&c);
+	db_close(&db);
+}
+
 static void test_find_and_purge(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
@@ -92,7 +137,7 @@ static void test_refusals_are_bounded(void **state UNUSED) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge), cmocka_unit_test(test_many_recipients),
 		                                cmocka_unit_test(test_refusals_are_bounded) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
+		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
 		.core = o->core,
 		.vault = o->vault,
 		.known = o->known,

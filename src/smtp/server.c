@@ -239,13 +239,14 @@ static void drain(struct smtp_server *s) {
 	for (int i = 0; i < 4 && stream_fill(s->stream) == STREAM_OK; i++) stream_eat(s->stream, stream_peek(s->stream).len);
 }
 
-/* Reads once; true: there is more to consume. */
+/* Reads once; true: there is something to consume. */
 static bool read_more(struct smtp_server *s, bool *again, int *result) {
 	uint64_t before = stream_bytes_in(s->stream);
 	*result = stream_fill(s->stream);
 	size_t got = (size_t)(stream_bytes_in(s->stream) - before);
 	s->budget -= MIN_OF(s->budget, got);
-	*again = got >= READ_FULL || (got > 0 && stream_has_input(s->stream));
+	/* less than a full read: the socket is empty, and asking again would be for nothing; TLS gives one record at a time */
+	*again = got >= READ_FULL || (got > 0 && stream_is_tls(s->stream));
 	return *result == STREAM_OK || (s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream));
 }
 

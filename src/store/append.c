@@ -1,85 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The path of every delivery: four small statements. Whatever may be answered with a name is found out before anything
- * is changed, because the caller may go on with the other recipients. */
+/* The path of every delivery: one look, three small changes. Whatever may be answered with a name is found out before
+ * anything is changed, because the caller may go on with the other recipients. What was looked at cannot change before
+ * the end of the transaction, so nothing is read back (RETURNING costs SQLite a table of its own each time). */
 #include "store/inside.h"
 #include "base/clock.h"
 
-static int64_t limit_of(uint64_t quota) {
-	return quota == 0 || quota > INT64_MAX ? INT64_MAX : (int64_t)quota;
-}
+struct place { /* where the message goes, before it is there */
+	struct box box;
+	uint64_t modseq;
+	int64_t bytes, messages, uidnext, uidvalidity;
+};
 
-static int why_not(struct db_conn *tx, struct box box) {
+#define PLACE_SQL(which) \
+	"SELECT m.id, a.modseq, a.bytes, a.messages, m.uidnext, m.uidvalidity FROM account_state AS a, mailbox AS m" \
+	" WHERE a.account_id = ? AND m.account_id = ? AND " which
+
+static int place_read(struct db_conn *tx, struct box box, struct place *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, box.id == 0 ? PLACE_SQL("m.name = 'INBOX' AND ? = 0")
+	                                                     : PLACE_SQL("m.id = ? AND m.name IS NOT NULL"));
+	db_bind_int(s, box.account);
+	bind_box(s, box);
+	int r = db_step(s);
+	if (r == DB_ROW)
+		*out = (struct place){ .box = { box.account, db_int(s, 0) },
+			                   .modseq = (uint64_t)db_int(s, 1),
+			                   .bytes = db_int(s, 2),
+			                   .messages = db_int(s, 3),
+			                   .uidnext = db_int(s, 4),
+			                   .uidvalidity = db_int(s, 5) };
+	if (r != DB_DONE) return r < 0 ? r : 0;
 	struct store_usage usage;
-	AUTO_ARENA struct arena mem = {0};
-	struct mailbox m;
-	int r = store_usage(tx, box.account, &usage);
-	if (r == 0) r = store_mailbox(tx, &mem, box, &m);
-	return r != 0 ? r : m.uidnext >= UINT32_MAX - 1 ? STORE_LIMIT : STORE_OVER_QUOTA;
+	r = store_usage(tx, box.account, &usage);
+	return r != 0 ? r : STORE_NO_MAILBOX;
 }
 
-static int account_count(struct db_conn *tx, const struct append *a, uint64_t *modseq) {
-	AUTO_STMT struct db_stmt *s = db_sql(
-		tx, "UPDATE account_state SET modseq = modseq + 1, bytes = bytes + ?, messages = messages + 1"
-			" WHERE account_id = ? AND bytes + ? <= ? AND messages + 1 <= ? AND EXISTS (SELECT 1 FROM mailbox"
-			" WHERE account_id = ? AND id = ? AND name IS NOT NULL AND uidnext < 4294967294) RETURNING modseq");
+static bool over(uint64_t quota, int64_t have, uint64_t more) {
+	return quota != 0 && ((uint64_t)have > quota || more > quota - (uint64_t)have);
+}
+
+static int place_judge(const struct place *p, const struct append *a) {
+	if (p->uidnext >= UINT32_MAX - 1) return STORE_LIMIT;
+	bool full = over(a->quota_bytes, p->bytes, a->size) || over(a->quota_messages, p->messages, 1);
+	return full ? STORE_OVER_QUOTA : 0;
+}
+
+static int account_count(struct db_conn *tx, const struct append *a) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET modseq = modseq + 1, bytes = bytes + ?,"
+	                                         " messages = messages + 1 WHERE account_id = ?");
 	db_bind_int(s, (int64_t)a->size);
 	db_bind_int(s, a->box.account);
-	db_bind_int(s, (int64_t)a->size);
-	db_bind_int(s, limit_of(a->quota_bytes));
-	db_bind_int(s, limit_of(a->quota_messages));
-	bind_box(s, a->box);
-	int r = db_step(s);
-	if (r != DB_ROW) return r < 0 ? r : why_not(tx, a->box);
-	*modseq = (uint64_t)db_int(s, 0);
 	return db_run(s);
 }
 
-static int mailbox_count(struct db_conn *tx, const struct append *a, struct appended *out) {
+static int mailbox_count(struct db_conn *tx, const struct append *a, const struct place *p) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + 1, highestmodseq = ?, messages = messages + 1,"
-	               " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?"
-	               " RETURNING uidnext - 1, uidvalidity");
-	db_bind_int(s, (int64_t)out->modseq);
+	               " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?");
+	db_bind_int(s, (int64_t)p->modseq + 1);
 	db_bind_int(s, (a->flags & FLAG_SEEN) == 0);
 	db_bind_int(s, (a->flags & FLAG_DELETED) != 0);
 	db_bind_int(s, (int64_t)a->size);
-	bind_box(s, a->box);
-	int r = db_step(s);
-	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
-	out->uid = (uint32_t)db_int(s, 0);
-	out->uidvalidity = (uint32_t)db_int(s, 1);
+	bind_box(s, p->box);
 	return db_run(s);
+}
+
+static int enter(struct db_conn *tx, const struct append *a, const struct place *p, struct slice keywords,
+                 struct appended *out) {
+	struct message m = {
+		.uid = (uint32_t)p->uidnext,
+		.flags = a->flags & FLAG_ALL,
+		.modseq = p->modseq + 1,
+		.size = a->size,
+		.blob_id = a->blob_id,
+		.email_id = a->email_id != 0 ? a->email_id : db_new_id(),
+		.received_us = a->received_us != 0 ? a->received_us : wall_us(),
+		.keywords = keywords,
+	};
+	int r = account_count(tx, a);
+	if (r == 0) r = mailbox_count(tx, a, p);
+	if (r == 0) r = message_insert(tx, p->box, &m);
+	if (r != 0) return r;
+	announce(tx, p->box, m.modseq);
+	*out = (struct appended){ m.uid, (uint32_t)p->uidvalidity, m.modseq, m.email_id };
+	return 0;
 }
 
 int store_append(struct db_conn *tx, const struct append *a, struct appended *out) {
 	AUTO_ARENA struct arena mem = {0};
 	struct slice keywords = SLICE_NONE;
-	struct appended done = { .email_id = a->email_id != 0 ? a->email_id : db_new_id() };
-	int r = a->keywords.len == 0 ? 0 : keywords_normal(&mem, a->keywords, &keywords);
-	if (r == 0 && keywords.len != 0) r = mailbox_keywords_add(tx, a->box, keywords);
+	struct place p = {0};
+	int r = place_read(tx, a->box, &p);
+	if (r == 0) r = place_judge(&p, a);
+	if (r == 0 && a->keywords.len != 0) r = keywords_normal(&mem, a->keywords, &keywords);
 	if (r != 0) return r;
 	r = blob_ref(tx, a->blob_id);
 	if (r != 0) return r < 0 ? r : STORE_NO_BLOB;
-	r = account_count(tx, a, &done.modseq);
+	if (keywords.len != 0) r = mailbox_keywords_add(tx, p.box, keywords);
 	if (r > 0) {
 		int undone = blob_unref(tx, a->blob_id);
 		return undone < 0 ? undone : r;
 	}
-	if (r == 0) r = mailbox_count(tx, a, &done);
-	if (r != 0) return r;
-	struct message m = {
-		.uid = done.uid,
-		.flags = a->flags & FLAG_ALL,
-		.modseq = done.modseq,
-		.size = a->size,
-		.blob_id = a->blob_id,
-		.email_id = done.email_id,
-		.received_us = a->received_us != 0 ? a->received_us : wall_us(),
-		.keywords = keywords,
-	};
-	r = message_insert(tx, a->box, &m);
-	if (r < 0) return r;
-	announce(tx, a->box, done.modseq);
-	*out = done;
-	return 0;
+	return r == 0 ? enter(tx, a, &p, keywords, out) : r;
 }

@@ -37,7 +37,7 @@ static int change_range(struct flagging *f, struct uid_range range) {
 	bool set_words = f->change->how == FLAGS_REPLACE || (f->change->how == FLAGS_ADD && f->keywords.len != 0);
 	AUTO_STMT struct db_stmt *s = db_sql(
 		f->tx,
-		"UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?"
+		"UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?, changed = 1"
 		" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?"
 		" AND (? = 0 OR keywords IS NULL)"
 		" AND (((flags & ?) | ?) <> flags OR (? = 1 AND keywords IS DISTINCT FROM ?))");
@@ -64,7 +64,8 @@ static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64
 	if (words.len > KEYWORDS_MAX) return STORE_LIMIT;
 	AUTO_STMT struct db_stmt *s = db_sql(
 		f->tx,
-		"UPDATE message SET flags = ?, keywords = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
+		"UPDATE message SET flags = ?, keywords = ?, modseq = ?, changed = 1"
+		" WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
 	db_bind_int(s, flags);
 	db_bind_text(s, words);
 	db_bind_int(s, (int64_t)f->modseq);
@@ -109,7 +110,8 @@ static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const stru
                         uint64_t *count) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(f->tx, "SELECT " MESSAGE_COLUMNS
-	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq = ? ORDER BY uid");
+	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq >= ?"
+	                  " ORDER BY modseq, uid"); /* none is above ours; said so that SQLite takes the index */
 	bind_box(s, f->box);
 	db_bind_int(s, (int64_t)f->modseq);
 	int r;

@@ -82,7 +82,7 @@ struct message {
 	struct slice summary;        /* only when wanted */
 };
 struct append {
-	struct box box;
+	struct box box;              /* id 0: the account's INBOX */
 	int64_t blob_id;             /* from blob_insert in this transaction, or a stored one; a reference is taken */
 	uint64_t size;
 	int64_t received_us;         /* 0: now */

@@ -31,6 +31,7 @@ int user_account_add(struct db_conn *tx, struct slice address, int64_t *id) {
 	r = db_run(s);
 	if (r < 0) return r;
 	if (db_changed(tx) == 0) return USER_EXISTS;
+	db_epoch_end(tx);
 	*id = new_id;
 	return 0;
 }
@@ -90,6 +91,7 @@ int user_account_delete(struct db_conn *tx, struct slice address, int64_t *id) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM account WHERE id = ?");
 	db_bind_int(s, a.id);
 	r = db_run(s);
+	db_epoch_end(tx);
 	if (r == 0 && id != NULL) *id = a.id;
 	return r;
 }
@@ -104,6 +106,7 @@ static int change(struct db_conn *tx, const char *sql, int64_t first, int64_t se
 	db_bind_int(s, second);
 	db_bind_text(s, p.whole);
 	int r = db_run(s);
+	db_epoch_end(tx);
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_UNKNOWN : 0;
 }
 

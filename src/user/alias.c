@@ -22,6 +22,7 @@ int user_alias_add(struct db_conn *tx, struct slice address, struct slice target
 	db_bind_text(s, to);
 	db_bind_text(s, p.domain);
 	r = db_run(s);
+	db_epoch_end(tx);
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_EXISTS : 0;
 }
 
@@ -36,6 +37,7 @@ int user_alias_delete(struct db_conn *tx, struct slice address, struct slice tar
 	db_bind_text(s, to);
 	db_bind_text(s, arena_lower(&mem, to));
 	int r = db_run(s);
+	db_epoch_end(tx);
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_UNKNOWN : 0;
 }
 

@@ -63,8 +63,14 @@ static int find_alias(struct search *s, struct slice address) {
 }
 
 static int find(struct search *s, struct slice address) {
+	if (recall_account(s->c, address, &s->out)) {
+		s->out.address = address;
+		return USER_ACCOUNT;
+	}
 	int r = find_alias(s, address);
-	return r == USER_UNKNOWN ? find_account(s, address) : r;
+	if (r == USER_UNKNOWN) r = find_account(s, address);
+	if (r == USER_ACCOUNT && !s->params->accounts_only) recall_keep(s->c, address, &s->out);
+	return r;
 }
 
 static int find_split(struct search *s) {

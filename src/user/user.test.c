@@ -145,6 +145,49 @@ static void test_resolve(void **state UNUSED) {
 	db_close(&db);
 }
 
+/* What is remembered must not outlive a change, nor must a snapshot from before the change bring it back. */
+static int step_alias(struct db_conn *tx, void *arg UNUSED) {
+	return user_alias_add(tx, S("real@all.example"), S("x@elsewhere.example"));
+}
+static int step_unalias(struct db_conn *tx, void *arg UNUSED) {
+	return user_alias_delete(tx, S("real@all.example"), S(""));
+}
+static int step_quota(struct db_conn *tx, void *arg UNUSED) {
+	return user_account_quota(tx, S("real@all.example"), 77, 0);
+}
+static int step_off(struct db_conn *tx, void *arg UNUSED) {
+	return user_account_disable(tx, S("real@all.example"), true);
+}
+static int step_delete(struct db_conn *tx, void *arg UNUSED) {
+	return user_account_delete(tx, S("real@all.example"), NULL);
+}
+
+static void test_remembered(void **state UNUSED) {
+	static int (*const steps[])(struct db_conn *tx, void *arg) = { NULL, step_alias, step_unalias, step_quota, step_off, step_delete };
+	static const int wanted[] = { USER_ACCOUNT, USER_ALIAS, USER_ACCOUNT, USER_ACCOUNT, USER_DISABLED, USER_ALIAS /* catch-all */ };
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct db *db = testing_db(dir, NULL);
+	assert_done(db_write(db, build, NULL));
+	AUTO_ARENA struct arena mem = {0};
+	struct resolve_params params = { 0 };
+	for (size_t i = 0; i < LEN(steps); i++) {
+		struct db_conn *old = db_read(db), *c;
+		struct resolved to;
+		assert_int_equal(user_domain_local(old, S("all.example")), 0); /* its snapshot is from before the step */
+		if (steps[i] != NULL) assert_done(db_write(db, steps[i], NULL));
+		user_resolve(old, &mem, S("real@all.example"), &params, &to);
+		db_release(&old);
+		for (int again = 0; again < 2; again++) {
+			to = (struct resolved){ 0 };
+			c = db_read(db);
+			assert_int_equal(user_resolve(c, &mem, S("Real@all.example"), &params, &to), wanted[i]);
+			assert_int_equal(to.quota_bytes, i == 3 ? 77 : to.quota_bytes);
+			db_release(&c);
+		}
+	}
+	db_close(&db);
+}
+
 static int join_address(void *ctx, const struct account *a) {
 	buf_addf(ctx, "%.*s%s ", SLICE_ARG(a->address), a->disabled ? "!" : "");
 	return 0;
@@ -216,6 +259,7 @@ static void test_edit_and_list(void **state UNUSED) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_address), cmocka_unit_test(test_resolve), cmocka_unit_test(test_edit_and_list),
+		cmocka_unit_test(test_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
