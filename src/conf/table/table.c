@@ -154,7 +154,7 @@ const struct table_params *table_params_of(const struct table *t) { return &t->o
 
 static void tell(const struct table *t, enum log_level level, const char *text) {
 	const struct table_params *p = table_params_of(t);
-	if (p->tell != NULL) p->tell(p->ctx, level, text);
+	if (p->tell != NULL) p->tell(p->ctx, (int)level, text);
 	else say(level, p->service != NULL ? p->service : "table", "%s", text);
 }
 
