@@ -21,7 +21,7 @@ static const struct command {
 	{ "stop", "", "stop it, when the replies under way are finished", run_stop },
 	{ "reload", "", "check the configuration and put it into effect", run_reload },
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
-	{ "check", "", "look at configuration, certificates, folders and ports", run_check },
+	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
@@ -153,6 +153,10 @@ static const struct called *find_name(struct slice name) {
 	for (size_t i = 0; i < LEN(names); i++)
 		if (slice_eq(name, slice_of(names[i].name))) return &names[i];
 	return NULL;
+}
+
+int tool_run(int argc, char **argv) {
+	return find_name(slice_of(argv[0]))->main(argc, argv);
 }
 
 static int hato(int argc, char **argv) {

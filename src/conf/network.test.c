@@ -89,7 +89,8 @@ static void test_faults(void **state) {
 		{ "hash:/x", "warning: main.cf, line 1: n: a table is understood but not acted on by this version: hash:/x" },
 		{ "!hash:/x", "error: main.cf, line 1: n: a table after \"!\" is not acted on by this version: !hash:/x" },
 		{ "localhost", "warning: main.cf, line 1: n: a host name is understood but not acted on by this version: localhost" },
-		{ "/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
+		{ "/nowhere", "warning: main.cf, line 1: n: /nowhere: no such file: what should stand in it is left out" },
+		{ "!/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
 		{ "/self", "error: /self, line 1: n: files include each other more than 8 deep" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
@@ -131,8 +132,11 @@ static void test_domains(void **state) {
 	assert_int_equal(problems.count, 0);
 	struct domains d;
 	domains_read(&d, S("hash:/x, ., b"), false, "d", (struct place){ S("x"), 1 }, &files, &problems);
-	assert_int_equal(problems.count, 2);
-	assert_int_equal(d.count, 1);
+	assert_int_equal(problems.count, 1);
+	assert_int_equal(d.count, 2);
+	assert_string_equal(d.at[0].table.at, "hash:/x");
+	assert_false(domains_match(&d, S("hash:/x")));
+	assert_true(domains_match(&d, S("b")));
 }
 
 static void test_machine(void **state) {

@@ -31,11 +31,27 @@ void problem_add(struct problems *p, enum problem_level level, struct place wher
 	va_end(args);
 }
 
-void problem_add_form(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
+void problem_add_about(struct problems *p, enum problem_about about, enum problem_level level, struct place where,
+                       const char *format, ...) {
 	va_list args;
 	va_start(args, format);
-	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .form = true }, format, args);
+	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .about = about }, format, args);
 	va_end(args);
+}
+
+static bool same(const struct problem *a, const struct problem *b) {
+	return a->level == b->level && a->line == b->line && slice_eq(a->file, b->file) && slice_eq(a->text, b->text);
+}
+
+void problems_once(struct problems *p, size_t from) {
+	size_t kept = MIN_OF(from, p->count);
+	for (size_t i = kept; i < p->count; i++) {
+		size_t k = 0;
+		while (k < kept && !same(&p->at[k], &p->at[i])) k++;
+		if (k == kept) p->at[kept++] = p->at[i];
+		else if (p->at[i].level == PROBLEM_ERROR) p->errors--;
+	}
+	p->count = kept;
 }
 
 void problem_line(struct buf *out, const struct problem *p) {

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "flow/requeue.h"
 #include "flow/settle.h"
 #include "smtp/client.h"
 
@@ -12,6 +13,7 @@ enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS =
 
 struct hop_state {
 	size_t window, under_way;
+	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us */
 };
 
 struct idle_channel {
@@ -25,7 +27,7 @@ struct sender {
 	struct pool *pool;
 	struct db *db;
 	struct queue *queue;
-	struct link *relay;
+	struct link *relay, *agent; /* agent: NULL where there is none */
 	struct current *settings;
 	task_ref self;
 	pthread_mutex_t lock;
@@ -44,12 +46,31 @@ struct shipment {
 	size_t from, count; /* the group that is under way */
 	bool reached;       /* a server answered */
 	struct flow_settings *settings;
+	const struct transport *transport; /* NULL: master.cf has none of that name */
+	struct slice next_hop;
 	int channel;
 	int64_t started_us;
 	struct arena mem;
 };
 
 /* Destinations. */
+
+struct hop_limits {
+	size_t first, most;
+	int64_t rate_delay_us;
+};
+
+/* The transport's own limits, or those for all. With a pause between deliveries there is one at a time. */
+static struct hop_limits limits_of(const struct flow_settings *settings, struct slice hop) {
+	struct slice name, next_hop;
+	transport_split(hop, &name, &next_hop);
+	const struct transport *t = transport_find(&settings->deliver.route->hops.transports, name);
+	struct hop_limits l = { settings->send.first_concurrency, settings->send.concurrency_limit, 0 };
+	if (t != NULL && t->concurrency_limit != 0) l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us };
+	l.most = l.rate_delay_us != 0 ? 1 : MAX_OF(l.most, (size_t)1);
+	l.first = MIN_OF(MAX_OF(l.first, (size_t)1), l.most);
+	return l;
+}
 
 static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first) {
 	struct hop_state *h = map_get(&s->hops, hop);
@@ -63,42 +84,70 @@ static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first
 
 struct window_question {
 	struct sender *sender;
-	const struct send_params *params;
+	const struct flow_settings *settings;
+	int64_t resume_us; /* when the first of the pausing destinations may go on, or NEVER */
 };
 
 static size_t window_of(void *ctx, struct slice hop) {
-	const struct window_question *q = ctx;
+	struct window_question *q = ctx;
+	size_t window = limits_of(q->settings, hop).first;
 	pthread_mutex_lock(&q->sender->lock);
 	struct hop_state *h = map_get(&q->sender->hops, hop);
-	size_t window = h != NULL ? h->window : MAX_OF(q->params->first_concurrency, (size_t)1);
+	if (h != NULL) {
+		window = h->window;
+		if (h->not_before > clock_us()) {
+			window = 0;
+			q->resume_us = MIN_OF(q->resume_us, h->not_before);
+		}
+	}
 	pthread_mutex_unlock(&q->sender->lock);
 	return window;
 }
 
-static void hop_started(struct sender *s, struct slice hop, const struct send_params *params) {
+static void hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
+	size_t first = limits_of(settings, hop).first;
 	pthread_mutex_lock(&s->lock);
-	hop_of(s, hop, params->first_concurrency)->under_way++;
+	hop_of(s, hop, first)->under_way++;
 	s->under_way++;
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void hop_ended(struct sender *s, struct slice hop, const struct send_params *params, bool reached) {
+/* Pauses that are over leave no trace. */
+static bool pause_over(void *ctx, struct slice hop, void *value) {
+	struct slice *found = ctx;
+	const struct hop_state *h = value;
+	if (h->under_way == 0 && h->not_before <= clock_us()) *found = hop;
+	return found->at == NULL;
+}
+
+static void forget_pauses(struct sender *s) {
+	for (struct slice hop = SLICE_NONE;; hop = SLICE_NONE) {
+		map_each(&s->hops, pause_over, &hop);
+		if (hop.at == NULL) return;
+		AUTO_FREE char *name = slice_text(hop);
+		free(map_take(&s->hops, slice_of(name)));
+	}
+}
+
+static void hop_ended(struct sender *s, struct slice hop, const struct flow_settings *settings, bool reached) {
+	struct hop_limits limits = limits_of(settings, hop);
 	pthread_mutex_lock(&s->lock);
-	struct hop_state *h = hop_of(s, hop, params->first_concurrency);
-	h->window = reached ? MIN_OF(h->window + 1, MAX_OF(params->concurrency_limit, (size_t)1))
-			    : MAX_OF(h->window / 2, (size_t)1);
+	struct hop_state *h = hop_of(s, hop, limits.first);
+	h->window = reached ? MIN_OF(h->window + 1, limits.most) : MAX_OF(h->window / 2, (size_t)1);
 	s->under_way--;
-	if (--h->under_way == 0) {
-		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work */
+	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
+	if (--h->under_way == 0 && h->not_before == 0) {
+		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work, or pauses */
 		map_take(&s->hops, hop);
 		free(h);
 	}
+	forget_pauses(s);
 	pthread_mutex_unlock(&s->lock);
 }
 
 /* Channels to relay. One that just served a destination has a connection there that can be used again. */
 
-static int channel_for(struct sender *s, struct slice hop) {
+static int channel_for(struct sender *s, struct link *link, struct slice hop) {
 	int found = -1;
 	int64_t now = clock_ms();
 	pthread_mutex_lock(&s->lock);
@@ -115,7 +164,7 @@ static int channel_for(struct sender *s, struct slice hop) {
 		*c = s->idle[--s->idle_count];
 	}
 	pthread_mutex_unlock(&s->lock);
-	return found >= 0 ? found : link_channel(s->relay);
+	return found >= 0 ? found : link_channel(link);
 }
 
 static void channel_keep(struct sender *s, int fd, struct slice hop) {
@@ -130,7 +179,7 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
-	hop_ended(s, sh->job->hop, &sh->settings->send, sh->reached);
+	hop_ended(s, sh->job->hop, sh->settings, sh->reached);
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
@@ -155,12 +204,18 @@ static bool reached_server(const struct relay_answer *a) {
 	return a->outcomes_count == 0;
 }
 
+/* What Delivered-To will say; recipients without are all alike. */
+static struct slice alias_of(const struct queue_recipient *r) {
+	return r->target.len != 0 ? r->original : SLICE_NONE;
+}
+
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
+	size_t limit = sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
-	while (sh->from + sh->count < m->recipient_count &&
-	       slice_eq(m->recipients[sh->from + sh->count].original, m->recipients[sh->from].original))
+	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
+	       slice_eq(alias_of(&m->recipients[sh->from + sh->count]), alias_of(&m->recipients[sh->from])))
 		sh->count++;
 }
 
@@ -208,14 +263,22 @@ static int ship(struct shipment *sh) {
 	queue_extra_unpack(&in, &extra);
 	const struct queue_recipient *group = m->recipients + sh->from;
 	struct relay_recipient *to = arena_array(&sh->mem, sh->count, sizeof *to);
-	for (size_t i = 0; i < sh->count; i++)
-		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify };
+	struct queue_target target = { 0 };
+	for (size_t i = 0; i < sh->count; i++) {
+		struct unwire more = UNWIRE(group[i].target, &sh->mem);
+		target = (struct queue_target){ 0 };
+		if (group[i].target.len != 0) queue_target_unpack(&more, &target);
+		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify, group[i].original,
+						  target.kind,      target.target,  target.rights };
+	}
 	/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
 	struct slice head = SLICE_NONE, alias = group[0].original;
-	if (alias.len != 0) head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
+	if (alias.len != 0 && target.aliased && sh->transport->kind == TRANSPORT_RELAY)
+		head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
 	struct relay_ask ask = {
 		.queue_id = m->id,
-		.hop = sh->job->hop,
+		.transport = sh->transport->name,
+		.hop = sh->next_hop,
 		.sender = m->sender,
 		.envid = m->envid,
 		.head = head,
@@ -224,12 +287,18 @@ static int ship(struct shipment *sh) {
 		.utf8 = extra.utf8,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
+		.arrived_us = m->arrived_us,
+		.client = extra.from,
 		.recipients = to,
 		.recipients_count = sh->count,
 	};
-	sh->channel = channel_for(sh->sender, sh->job->hop);
+	bool to_relay = sh->transport->kind == TRANSPORT_RELAY;
+	struct link *link = to_relay ? sh->sender->relay : sh->sender->agent;
+	if (link == NULL) return fail("mail transport unavailable");
+	sh->channel = channel_for(sh->sender, link, sh->job->hop);
 	if (sh->channel < 0) return -1;
-	return ask_relay_send(sh->channel, &ask, body) == ASK_OK ? 0 : fail("the relay process cannot be reached");
+	if (ask_relay_send(sh->channel, &ask, body) == ASK_OK) return 0;
+	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
 static void receive(struct shipment *sh) {
@@ -245,9 +314,49 @@ static void receive(struct shipment *sh) {
 	settle(sh, &answer);
 }
 
+/* One outcome for the whole group. */
+static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
+	struct slice status = hop_status(&text, usual);
+	struct relay_answer answer = { arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), sh->count };
+	for (size_t i = 0; i < sh->count; i++)
+		answer.outcomes[i] = (struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
+	sh->reached = true; /* nothing is wrong with this destination: others need not wait for it */
+	settle(sh, &answer);
+}
+
+static void take_up_again(struct shipment *sh) {
+	struct queue_job group = *sh->job;
+	group.message.recipients += sh->from;
+	group.message.recipient_count = sh->count;
+	sh->reached = true;
+	if (requeue_job(sh->sender->db, sh->settings, &group) == 0) next_group(sh);
+	else settle_all(sh, SMTP_LATER, S("4.3.0"), arena_slice(&sh->mem, slice_of(fail_text())));
+}
+
+/* Does an operator want mail for a transport in defer_transports to go now? He cleared what was said when it was put off. */
+static bool put_off(const struct shipment *sh) {
+	const struct queue_recipient *first = &sh->job->message.recipients[sh->from];
+	return sh->transport->deferred && (first->tries == 0 || first->status.len != 0);
+}
+
+/* What needs no other process. */
+static bool settled_here(struct shipment *sh) {
+	struct slice text = sh->next_hop;
+	if (sh->transport == NULL) return settle_all(sh, SMTP_LATER, S("4.3.0"), S("mail transport unavailable")), true;
+	if (put_off(sh)) return settle_all(sh, SMTP_LATER, S("4.3.2"), S(QUEUE_PUT_OFF)), true;
+	switch (sh->transport->kind) {
+	case TRANSPORT_ERROR: settle_all(sh, SMTP_NEVER, S("5.0.0"), text); return true;
+	case TRANSPORT_RETRY: settle_all(sh, SMTP_LATER, S("4.3.0"), text); return true;
+	case TRANSPORT_DISCARD: settle_all(sh, SMTP_DELIVERED, S("2.0.0"), text); return true;
+	case TRANSPORT_REQUEUE: take_up_again(sh); return true;
+	default: return false;
+	}
+}
+
 /* Sends the group and parks until its answer comes; groups that cannot be sent are recorded as such. */
 static void go_on(struct shipment *sh) {
 	while (sh->count != 0) {
+		if (settled_here(sh)) continue;
 		if (ship(sh) == 0) {
 			task_watch(&sh->task, sh->channel, -1);
 			task_park(&sh->task, EPOLLIN, 0, deadline_in(RELAY_MS));
@@ -272,7 +381,7 @@ static void shipment_step(struct task *t, enum wake why) {
 
 static int by_alias(const void *a, const void *b) {
 	const struct queue_recipient *one = a, *other = b;
-	int order = slice_order(one->original, other->original);
+	int order = slice_order(alias_of(one), alias_of(other));
 	return order != 0 ? order : one->number - other->number;
 }
 
@@ -285,15 +394,18 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	};
 	sh->settings = settings;
 	generation_hold(&settings->generation);
+	struct slice name;
+	transport_split(job->hop, &name, &sh->next_hop);
+	sh->transport = transport_find(&settings->deliver.route->hops.transports, name);
 	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
 	next_group(sh);
-	hop_started(s, job->hop, &settings->send);
+	hop_started(s, job->hop, settings);
 	pool_add(s->pool, &sh->task, -1, -1);
 }
 
 /* Lets out what is due and allowed; returns when to look again. */
 static int64_t schedule(struct sender *s, struct flow_settings *settings) {
-	struct window_question question = { s, &settings->send };
+	struct window_question question = { s, settings, NEVER };
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
 		size_t room =
@@ -303,7 +415,7 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		struct queue_job *jobs[JOBS_AT_ONCE];
 		struct queue_limits limits = { .jobs = MIN_OF(room, (size_t)JOBS_AT_ONCE),
 					       .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
-					       .jobs_per_hop = settings->send.concurrency_limit,
+					       .jobs_per_hop = SIZE_MAX / 2, /* the window of each hop knows */
 					       .per_hop = window_of,
 					       .ctx = &question };
 		int64_t now = wall_us(), next = NEVER;
@@ -314,8 +426,9 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		}
 		for (int i = 0; i < n; i++) start_shipment(s, jobs[i], settings);
 		if ((size_t)n == limits.jobs) continue;
-		if (next == NEVER || next <= now) return NEVER; /* nothing waits, or only behind jobs under way */
-		return deadline_in((next - now) / 1000 + 1);
+		int64_t resume = question.resume_us == NEVER ? NEVER : deadline_in((question.resume_us - clock_us()) / 1000 + 1);
+		if (next == NEVER || next <= now) return resume; /* nothing waits, or only behind jobs under way and pauses */
+		return MIN_OF(deadline_in((next - now) / 1000 + 1), resume);
 	}
 }
 
@@ -331,11 +444,12 @@ static void sender_step(struct task *t, enum wake why) {
 	task_park(t, 0, 0, next);
 }
 
-struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay,
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings) {
 	struct sender *s = mem_get(sizeof *s);
 	*s = (struct sender){
-		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = relay, .settings = settings
+		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = links->relay, .agent = links->agent,
+		.settings = settings
 	};
 	pthread_mutex_init(&s->lock, NULL);
 	pool_add(pool, &s->task, -1, -1);
