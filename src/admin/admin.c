@@ -31,8 +31,13 @@ static const struct admin_verb verbs[] = {
 	{ "queue", "delete", "ID...|ALL [--yes]", "delete messages; nobody is told", 1, 255, ADMIN_ASKS, "yes", verb_queue_delete },
 	{ "queue", "hold", "ID...|ALL", "do not try to send these", 1, 255, 0, "", verb_queue_hold },
 	{ "queue", "release", "ID...|ALL", "the opposite of hold; tried at once", 1, 255, 0, "", verb_queue_release },
+	{ "queue", "mailq", "[--json]", "postqueue -p and -j", 0, 0, ADMIN_HIDDEN, "json", verb_queue_mailq },
+	{ "queue", "super", "ACTION [QUEUE]...", "postsuper; ids or ALL on the standard input", 1, 10, ADMIN_HIDDEN, "", verb_queue_super },
+	{ "queue", "cat", "ID", "postcat -q", 1, 1, ADMIN_HIDDEN, "envelope header body types offsets verbose", verb_queue_cat },
 	{ "why", NULL, "QUEUEID|ADDRESS|MESSAGE-ID [--limit N] [--json]", "where is my mail? what happened to a message, in plain words", 1, 1, 0,
 	  "json limit=", verb_why },
+	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
+	  "json from=", verb_route },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

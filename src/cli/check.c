@@ -186,6 +186,6 @@ int run_check(struct cli *cli) {
 	size_t errors = c.counts[PROBLEM_ERROR];
 	if (c.json) end_json(&c);
 	else if (errors != 0) complain(cli, EX_CONFIG, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
-	else printf("%s: the configuration is good%s\n", cli->conf_dir, c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
+	else if (!cli->quiet) printf("%s: the configuration is good%s\n", cli->conf_dir, c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
 	return errors != 0 ? EX_CONFIG : EX_OK;
 }

@@ -120,7 +120,7 @@ CREATE TABLE queue_message (
 	ret INTEGER NOT NULL,
 	message_id TEXT,
 	extra BLOB,
-	held INTEGER NOT NULL,
+	held INTEGER NOT NULL,              -- bits; 1: on hold, 2: expired by the operator
 	next_number INTEGER NOT NULL        -- of the next recipient
 ) WITHOUT ROWID;
 CREATE INDEX queue_arrived ON queue_message (arrived_us, id);

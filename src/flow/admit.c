@@ -57,7 +57,8 @@ void admit_attach(struct admit *a, const struct smtp_server *server) {
 }
 
 const struct smtp_session *admit_session(const struct admit *a) {
-	return smtp_server_session(a->server);
+	static const struct smtp_session none = { .proto = "SMTP" }; /* handed in by a user here, without a dialogue */
+	return a->server != NULL ? smtp_server_session(a->server) : &none;
 }
 
 bool admit_may_relay(const struct admit *a) {
@@ -91,7 +92,8 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	admit_milter_open(a);
 	struct smtp_reply said = admit_milter_connect(a, mem);
 	if (a->local) /* what sendmail wants to know beforehand */
-		return smtp_reply_fmt(mem, 220, NULL, "%s %llu", a->params->origin, (unsigned long long)a->params->size_limit);
+		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu)", a->params->host, a->params->mail_name,
+				      a->params->origin, (unsigned long long)a->params->size_limit);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	return said.code != 0 ? said : smtp_reply(220, NULL, slice_of(a->params->banner));
@@ -183,7 +185,7 @@ static struct smtp_reply judge_recipient(struct admit *a, struct slice address, 
 		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
 	case ROUTE_UNKNOWN:
 	case ROUTE_DISABLED:
-		return smtp_reply_fmt(mem, 550, arena_text(mem, route.status),
+		return smtp_reply_fmt(mem, slice_starts(route.status, S("4")) ? 450 : 550, arena_text(mem, route.status),
 				      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
 	default: break;
 	}
@@ -256,10 +258,9 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
-			  n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session,
-		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
+	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {

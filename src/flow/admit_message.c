@@ -6,7 +6,7 @@
 #include "mime/date.h"
 
 static void add_received_date(struct admit *a, struct buf *out) {
-	buf_add(out, S(";\r\n\t"));
+	buf_add(out, a->local ? S("; ") : S(";\r\n\t"));
 	date_add(out, date_local(a->arrived_us / 1000000));
 	buf_add(out, S("\r\n"));
 }

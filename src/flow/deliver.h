@@ -83,6 +83,7 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 int delivery_enter(struct db_conn *tx, struct delivery *d);
 void delivery_report(struct delivery *d);
 void delivery_done(struct delivery **d); /* takes NULL */
+struct slice delivery_id(const struct delivery *d); /* its queue id */
 bool delivery_queued(const struct delivery *d); /* there is something for the scheduler */
 /* After DELIVER_NO_RECIPIENT. */
 struct route_end delivery_refusal(const struct delivery *d);

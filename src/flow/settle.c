@@ -143,6 +143,21 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	return return_prepare(s->db, &s->settings->deliver, &what, &s->notice);
 }
 
+/* In Postfix's order: what the notice is called, then its own way. */
+static void log_notice(const struct settling *s, enum return_kind kind) {
+	static const char *const names[] = { [RETURN_FAILURE] = "sender non-delivery notification: ",
+					     [RETURN_DELAY] = "sender delay notification: ",
+					     [RETURN_DELIVERED] = "sender delivery status notification: ",
+					     [RETURN_RELAYED] = "sender delivery status notification: " };
+	AUTO_FREE char *id = slice_text(s->job->message.id);
+	AUTO_BUF struct buf line = BUF(256);
+	buf_addf(&line, "%s%.*s", names[kind], SLICE_ARG(delivery_id(s->notice)));
+	log_gather();
+	log_line(L_INFO, "bounce", 0, id, buf_text(&line), NULL, 0);
+	log_release();
+	delivery_report(s->notice);
+}
+
 /* A notice about the recipients with one of two verdicts, if there are any. */
 static int notify(struct settling *s, enum return_kind kind, enum verdict one, enum verdict other) {
 	s->about[0] = one;
@@ -152,7 +167,7 @@ static int notify(struct settling *s, enum return_kind kind, enum verdict one, e
 	if (!any) return 0;
 	int r = prepare_notice(s, kind);
 	if (r == 0) r = db_write(s->db, enter_notice, s);
-	if (r == 0 && s->notice != NULL) delivery_report(s->notice);
+	if (r == 0 && s->notice != NULL) log_notice(s, kind);
 	delivery_done(&s->notice);
 	return r <= 0 ? r : fail("the notice could not be entered (%d)", r);
 }
@@ -200,7 +215,7 @@ static void report(const struct settling *s) {
 		log_outcome(s, i, id);
 		if (s->verdicts[i] == EXPIRED)
 			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),
-			     F("status", S("expired, returned to sender")));
+			     F("status", m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_READ struct db_conn *c = db_read(s->db);

@@ -19,6 +19,9 @@ struct hop_out {
 	size_t jobs;
 };
 
+/* queue_message.held is a set of these. */
+enum { STATE_HELD = 1, STATE_EXPIRED = 2 };
+
 /* message.c */
 #define QUEUE_MESSAGE_COLUMNS "id, sender, blob_id, size, arrived_us, envid, ret, message_id, extra, held"
 #define QUEUE_RECIPIENT_COLUMNS "number, address, orcpt, original, hop, notify, target, due_us, tries, warned, status, text"

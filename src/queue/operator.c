@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 static int set_held(struct db_conn *tx, struct slice id, bool held, int64_t due_us) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = ? WHERE id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = (held & 2) | ? WHERE id = ?");
 	db_bind_int(s, held);
 	db_bind_text(s, id);
 	int r = db_run(s);
@@ -24,6 +24,13 @@ int queue_hold(struct db_conn *tx, struct slice id) {
 
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us) {
 	return set_held(tx, id, false, now_us);
+}
+
+int queue_expire(struct db_conn *tx, struct slice id) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = held | 2 WHERE id = ?");
+	db_bind_text(s, id);
+	int r = db_run(s);
+	return r < 0 ? r : db_changed(tx) == 0 ? QUEUE_UNKNOWN : 0;
 }
 
 int queue_delete(struct db_conn *tx, struct slice id) {

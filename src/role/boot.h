@@ -32,9 +32,15 @@ struct shared {
 
 struct listener {
 	int fd;
-	size_t service; /* index in conf_services, or LISTENER_CONTROL */
+	size_t service; /* index in conf_services, or one of these */
 };
-enum { LISTENER_CONTROL = 100000, LISTENERS_MAX = 512, IDENTITIES_MAX = 16 };
+enum {
+	LISTENER_CONTROL = 100000, /* core: run/control, for the operator */
+	LISTENER_QUEUE,            /* core: public/queue, for every user of this machine: mailq */
+	LISTENER_SUBMIT,           /* edge: public/submit, for every user of this machine: sendmail */
+	LISTENERS_MAX = 512,
+	IDENTITIES_MAX = 16,
+};
 
 /* What has come with the frames of one round. Taken over by the role piece by piece. */
 struct boot {

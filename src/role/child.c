@@ -30,16 +30,13 @@ static size_t listener_child(const struct conf *conf, size_t service) {
 	return service < n && is_spawn(&services[service]) ? CHILD_AGENT : CHILD_EDGE;
 }
 
-bool child_wanted(size_t which, const struct conf *conf) {
-	static const struct slice agents[] = { S("local"), S("virtual"), S("pipe") };
+bool child_wanted(size_t which, const struct conf *conf, bool called) {
+	if (which != CHILD_AGENT || called) return true;
 	size_t n;
 	const struct conf_service *services = conf_services(conf, &n);
-	for (size_t i = 0; which == CHILD_AGENT && i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (is_spawn(&services[i])) return true;
-		for (size_t k = 0; k < LEN(agents); k++)
-			if (slice_eq(services[i].command, agents[k])) return true;
-	}
-	return which != CHILD_AGENT;
+	return false;
 }
 
 static void send_settings(int control, size_t which, const struct round *r) {
@@ -51,6 +48,7 @@ static void send_settings(int control, size_t which, const struct round *r) {
 	for (size_t i = 0; i < r->listening->count; i++)
 		if (which == listener_child(r->conf, r->listening->at[i].service))
 			send_fd(control, CONTROL_LISTEN, r->listening->at[i].service, r->listening->at[i].fd);
+	if (which == CHILD_EDGE) send_fd(control, CONTROL_LISTEN, LISTENER_SUBMIT, r->submit_listener);
 	for (size_t i = 0; i < r->identities->count; i++) {
 		if (which == CHILD_EDGE) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].chain));
 		if (which == CHILD_VAULT) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].key));
@@ -77,6 +75,7 @@ static void send_first(int control, size_t which, const struct round *r) {
 			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
 	}
 	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_CONTROL, r->control_listener);
+	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_QUEUE, r->queue_listener);
 	if (which == CHILD_CORE) send_fd(control, CONTROL_SHARED, 0, r->shared);
 	if (which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared_readable);
 	send_text(control, CONTROL_GO, S(""));

@@ -5,16 +5,21 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "flow/id.h"
 #include "flow/send.h"
+#include "flow/submitters.h"
 #include "mime/decode.h"
 #include "net/seal.h"
 #include "queue/history.h"
 #include "role/boot.h"
 #include "role/routing_settings.h"
+#include "role/settings.h"
 #include "store/change.h"
 #include "store/store.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sysexits.h>
 
 enum { STOP_MS = 15000, CHORES_MS = 10000, SWEEP_AGE_S = 3600, PURGE_EVERY_MS = 3600000 };
 
@@ -24,6 +29,7 @@ struct core_settings {
 	struct arena mem;
 	struct routing_settings routing;
 	int64_t history_us;
+	const struct submitters *look, *flush; /* authorized_mailq_users, authorized_flush_users */
 };
 
 struct core {
@@ -44,8 +50,8 @@ struct core {
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
 	struct admin admin;
-	struct link_service to_edge, to_operator;
-	int dials[LINK_NAMES], control;
+	struct link_service to_edge, to_operator, to_users;
+	int dials[LINK_NAMES], control, door;
 };
 
 static void destroy(struct generation *g) {
@@ -187,31 +193,72 @@ static void mail_freed_op(void *ctx) {
 	pool_call(c->pool, sweep, c);
 }
 
-static const struct admin_ops admin_ops = { .secret_set = secret_set_op,
+static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = routing_tell(&s->routing, c->db, address, sender, way);
+	drop(s);
+	return r;
+}
+
+static const struct admin_ops admin_ops = { .route = route_op,
+					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
 
-static int answer_admin(void *ctx, struct link_question *q) {
-	struct core *c = ctx;
-	struct admin_ask ask;
-	admin_ask_unpack(&q->in, &ask);
-	if (q->in.bad) return fail("broken question");
-	struct slice *args = arena_array(q->mem, ask.args_count, sizeof *args);
-	for (size_t i = 0; i < ask.args_count; i++) args[i] = ask.args[i].text;
+/* Does it; the answer is packed. */
+static int run_admin(struct core *c, struct link_question *q, const struct slice *args, const struct admin_ask *ask) {
 	AUTO_BUF struct buf out = BUF(MIB(32));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	history_flush(c->history);
 	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
 	int code = admin_run(&c->admin,
-			     &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out,
+			     &(struct admin_request){ .args = args, .count = ask->args_count, .input = ask->input }, &out,
 			     &err);
 	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
 	return 0;
 }
 
+static int unpack_admin(struct link_question *q, struct admin_ask *ask, struct slice **args) {
+	admin_ask_unpack(&q->in, ask);
+	if (q->in.bad) return fail("broken question");
+	*args = arena_array(q->mem, ask->args_count, sizeof **args);
+	for (size_t i = 0; i < ask->args_count; i++) (*args)[i] = ask->args[i].text;
+	return 0;
+}
+
+static int answer_admin(void *ctx, struct link_question *q) {
+	struct admin_ask ask;
+	struct slice *args;
+	int r = unpack_admin(q, &ask, &args);
+	return r < 0 ? r : run_admin(ctx, q, args, &ask);
+}
+
 static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_admin } };
+
+/* Questions of every user of this machine: looking at the queue, and flushing it, as far as they are authorized. */
+static int answer_user(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct admin_ask ask;
+	struct slice *args;
+	struct ucred who;
+	socklen_t len = sizeof who;
+	int r = unpack_admin(q, &ask, &args);
+	if (r < 0) return r;
+	if (getsockopt(q->channel, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) return fail_errno("whose question");
+	bool of_queue = ask.args_count >= 2 && slice_eq(args[0], S("queue"));
+	struct core_settings *s = hold(c);
+	bool granted = (of_queue && slice_eq(args[1], S("mailq")) && submitters_allow(s->look, who.uid)) ||
+		       (of_queue && slice_eq(args[1], S("flush")) && submitters_allow(s->flush, who.uid));
+	drop(s);
+	if (granted) return run_admin(c, q, args, &ask);
+	admin_answer_pack(q->answer, &(struct admin_answer){ EX_NOPERM, S(""), S("") });
+	return 0;
+}
+
+static const struct link_rule user_rules[] = { { ASK_ADMIN, "queue", answer_user } };
 
 /* Chores. */
 
@@ -278,7 +325,10 @@ static int reload(void *self, struct boot *b) {
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 	};
+	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
+	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
 	set_imap(c, v);
+	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
 	if (c->queue != NULL) queue_set_params(c->queue, &q);
@@ -298,6 +348,12 @@ static int open_data(struct core *c, const struct conf_view *v) {
 	return 0;
 }
 
+static int take_listener(struct boot *b, size_t which) {
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (b->listeners[i].service == which) return TAKE_FD(b->listeners[i].fd);
+	return -1;
+}
+
 static int start(struct boot *b, void **self) {
 	struct core *c = mem_get(sizeof *c);
 	c->settings = CURRENT_NONE;
@@ -308,7 +364,8 @@ static int start(struct boot *b, void **self) {
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
-	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
+	c->control = take_listener(b, LISTENER_CONTROL);
+	c->door = take_listener(b, LISTENER_QUEUE);
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
 	c->agent = link_new(c->dials[LINK_CORE_AGENT]);
@@ -319,7 +376,9 @@ static int start(struct boot *b, void **self) {
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
 	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);
+	c->to_users = (struct link_service){ .rules = user_rules, .count = LEN(user_rules), .ctx = c };
 	if (c->control >= 0) link_serve_socket(c->pool, c->control, &c->to_operator);
+	if (c->door >= 0) link_serve_socket(c->pool, c->door, &c->to_users);
 	c->chores.step = chores_step;
 	pool_add(c->pool, &c->chores, -1, -1);
 	*self = c;

@@ -29,6 +29,7 @@ static int make(const char *dir, const char *name, mode_t mode, const char *owne
 	buf_addf(&path, "%s%s%s", dir, name[0] != '\0' ? "/" : "", name);
 	const char *p = buf_text(&path);
 	if (file_make_dir(p, mode) < 0) return -1;
+	if ((mode & 022) != 0 && chmod(p, mode) != 0) return fail_errno("%s", p); /* umask took that away */
 	struct passwd *pw = owner != NULL ? getpwnam(owner) : NULL;
 	if (pw != NULL && chown(p, pw->pw_uid, pw->pw_gid) != 0) return fail_errno("%s", p);
 	return 0;
@@ -67,6 +68,10 @@ int data_make(const char *dir, bool apart) {
 		{ "run", 0755, -1 },
 		{ "vault", 0700, CHILD_VAULT },
 		{ "spool", 0700, CHILD_EDGE },
+		{ "public", 0755, -1 },
+		/* where sendmail leaves mail while edge does not answer: everybody adds, only edge lists, and nobody takes
+		 * what is another's (role/pickup.h) */
+		{ "maildrop", 01733, CHILD_EDGE },
 	};
 	static const char *const of_core[] = { "hato.db", "hato.db-wal", "hato.db-shm", "blobs", NULL };
 	static const char *const of_vault[] = { "vault/vault.db", "vault/vault.db-wal", "vault/vault.db-shm", NULL };

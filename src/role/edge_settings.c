@@ -2,7 +2,9 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "flow/id.h"
 #include "role/edge_content.h"
+#include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
@@ -187,10 +189,29 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	return 0;
 }
 
+/* Users of this machine: neither TLS nor log-in, and no limits but that of the size. */
+static int make_submit(struct edge_settings *s, const struct edge_outside *outside) {
+	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
+	struct service *sv = &s->submit;
+	const struct conf_view *v = conf_main(s->conf);
+	*sv = (struct service){ .protocol = SERVES_SMTP, .log_name = "pickup", .connection_limit = AT_ONCE };
+	make_smtp(sv, v);
+	make_admit(sv, v, s, outside);
+	sv->smtp.offer = OFFER_USUAL;
+	sv->smtp.tls_required = sv->smtp.helo_required = sv->smtp.strict_pipelining = false;
+	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
+	sv->smtp.junk_command_limit = NO_LIMIT;
+	sv->smtp.error_delay = 0;
+	sv->admit.size_limit = sv->smtp.size_limit;
+	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
+	return edge_content_make(s, sv, v, outside);
+}
+
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
+	queue_id_form(conf_bool(conf_main(s->conf), SET_enable_long_queue_ids));
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
@@ -199,6 +220,10 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 			destroy(&s->generation);
 			return -1;
 		}
+	if (make_submit(s, outside) < 0) {
+		destroy(&s->generation);
+		return -1;
+	}
 	*out = s;
 	return 0;
 }

@@ -48,7 +48,7 @@ void server_note_end(struct smtp_server *s) {
 		if (s->counts[i].ok != s->counts[i].all) buf_addf(&text, "/%u", s->counts[i].all);
 		buf_byte(&text, ' ');
 	}
-	buf_addf(&text, ok == all ? "commands=%u" : "commands=%u/%u", ok, all);
+	buf_addf(&text, ok == all && all != 0 ? "commands=%u" : "commands=%u/%u", ok, all);
 	server_note(s, SMTP_DISCONNECT, NULL, S(""), buf_slice(&text));
 	buf_done(&text);
 }

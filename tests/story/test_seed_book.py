@@ -24,7 +24,7 @@ def unix_user(folder):
 
 
 def tool(server, name, *args, input=None, user=None, check=True):
-    command = [os.path.join(os.path.dirname(hato.HATO), name), '-C' if name == 'sendmail' else '-c', server.folder, *args]
+    command = [os.path.join(os.path.dirname(hato.HATO), name), '-C' if name in ('sendmail', 'mailq', 'newaliases') else '-c', server.folder, *args]
     if user:
         command = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', *command]
     done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60 * SLOW,
@@ -117,7 +117,7 @@ def test_aliases(folder, local):
 def test_everything_to_one_server(hosts, dns, sink):
     first, second = sink(address=own_address(), port=25), sink(address=own_address(), port=25)
     names = dns(f'gate.test MX 10 elsewhere.test.\nout.gate.test A {first.address}\nback.gate.test A {second.address}\n')
-    server = hosts('mail.book.test', f'{DEST}relayhost = [out.gate.test]\nsmtp_fallback_relay = [back.gate.test]\n{HASTE}', dns=names)
+    server = hosts('mail.book.test', f'{DEST}relayhost = [out.gate.test]\nsmtp_fallback_relay = [back.gate.test]\nsmtp_connection_cache_on_demand = no\n{HASTE}', dns=names)
     tool(server, 'sendmail', '-f', 'x@book.test', 'someone@anywhere.test', input='Subject: out\n\nx\n')
     wait_until(lambda: first.messages, 20, server.log)
     first.stop()
@@ -175,9 +175,8 @@ def test_no_relay_for_strangers(hosts):
         talk.ehlo()
         talk.say('MAIL FROM:<x@far.test>', 250)
         assert talk.say('RCPT TO:<y@elsewhere.test>')[1] == '554 5.7.1 <y@elsewhere.test>: Relay access denied'
-    line = server.wait_log('NOQUEUE: reject')
-    assert re.search(r'NOQUEUE: reject: RCPT from \S+\[127\.0\.0\.1\]: 554 5\.7\.1 <y@elsewhere\.test>: Relay access denied; '
-                     r'from=<x@far\.test> to=<y@elsewhere\.test> proto=ESMTP helo=<client\.test>', line)
+    server.wait_log(r'NOQUEUE: reject: RCPT from \S+\[127\.0\.0\.1\]: 554 5\.7\.1 <y@elsewhere\.test>: Relay access denied; '
+                     r'from=<x@far\.test> to=<y@elsewhere\.test> proto=ESMTP helo=<client\.test>')
 
 
 def test_the_commands_of_the_book(hosts):
