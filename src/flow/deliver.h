@@ -61,6 +61,7 @@ struct queue_target {
 	uint32_t kind;
 	struct slice target, rights;
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
+	bool fixed;                          /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
 };
 WIRE_DECLARE(queue_target)
 

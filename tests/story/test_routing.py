@@ -82,6 +82,7 @@ def test_transport_tables(out, folder, sink):
 gone.test error:5.1.2 that domain is no more
 .sub.test discard:thrown away
 late.test retry:4.2.1 not today
+wait.test smtp:[127.0.0.1]:{free_port()}
 ''')
     host, there = out(f'transport_maps = texthash:{table}\nrelocated_maps = inline:{{moved@example.test=new@far.test}}\n')
     host.send('ann@example.test', ['special@far.test', 'x@far.test', 'x@a.sub.test', 'x@sub.test'], message('ann@example.test', 'x@far.test', 'apart'))
@@ -89,10 +90,16 @@ late.test retry:4.2.1 not today
     assert sorted(t for _, ts, _ in taken(there) for t in ts) == ['x@far.test', 'x@sub.test']
     host.wait_log(r'discard\[.*to=<x@a\.sub\.test>.*status=sent \(thrown away\)')
     assert ends(host, 'x@gone.test') == [('returned', 'x@gone.test', '5.1.2 that domain is no more')]
+    with host.dialogue() as d:
+        d.ehlo()
+        d.say('MAIL FROM:<x@far.test>', 250)
+        assert d.say('RCPT TO:<x@late.test>')[1].startswith('450 4.2.1 <x@late.test>: Recipient address rejected: not today')
     # a changed table counts at once, for mail that waits as well
-    host.hato('queue', 'flush', check=False)
+    host.send('ann@example.test', 'x@wait.test', message('ann@example.test', 'x@wait.test', 'waits'))
+    host.wait_log(r'to=<x@wait\.test>.*status=deferred')
     write(folder, 'transport', f'* smtp:[127.0.0.1]:{other.port}\n')
     wait_until(lambda: ends(host, 'x@gone.test')[0][2] == f'by smtp to [127.0.0.1]:{other.port}', 10)
+    assert taken(other, 2)[1][1] == ['x@wait.test']
 
 
 def test_sender_decides(out, sink):
