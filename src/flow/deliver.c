@@ -251,6 +251,12 @@ struct slice delivery_id(const struct delivery *d) {
 	return d->post.queue_id;
 }
 
+void delivery_join(struct delivery *d, struct delivery *more) {
+	struct delivery **end = &d->list;
+	while (*end != NULL) end = &(*end)->list;
+	*end = more;
+}
+
 bool delivery_queued(const struct delivery *d) {
 	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) ||
 	       (d->receipt != NULL && delivery_queued(d->receipt)) || (d->list != NULL && delivery_queued(d->list));

@@ -114,7 +114,9 @@ static void try_hop(struct delivering *d, struct slice hop) {
 static void try_hops(struct delivering *d) {
 	struct slice hops = d->ask->hop, hop;
 	if (slice_starts(hops, S("unix:"))) {
-		try_hop(d, hops);
+		struct slice path = slice_skip(hops, 5), folder = conf_text(d->profile->view, SET_queue_directory);
+		bool relative = path.len != 0 && path.at[0] != '/';
+		try_hop(d, relative ? arena_fmt(d->mem, "unix:%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(path)) : hops);
 	} else {
 		while (d->message.count != 0 && (hop = slice_word(&hops, ", \t")).len != 0) try_hop(d, hop);
 	}

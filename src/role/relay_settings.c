@@ -118,6 +118,14 @@ static unsigned without(const struct relay_profile *p) {
 	return no;
 }
 
+/* DNS can be switched off (smtp_dns_support_level, disable_dns_lookups): names are the system's then. */
+static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *out) {
+	bool off = slice_same(text(p, SET_smtp_dns_support_level), S("disabled")) || conf_bool(p->view, SET_disable_dns_lookups);
+	out->native = off || has(p, SET_smtp_host_lookup, "native");
+	out->no_dns = off || !has(p, SET_smtp_host_lookup, "dns");
+	out->no_mx = off || p->lmtp;
+}
+
 static void target_of(struct relay_profile *p, struct relay_settings *s, struct dns *dns) {
 	static const enum smtp_address_preference preferences[] = {
 		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY,
@@ -154,6 +162,7 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 		.service = p->tag,
 		.log_tls = number(p, SET_smtp_tls_loglevel) >= 1,
 	};
+	lookups_of(p, &p->target.hosts);
 	if (p->target.hosts.address_limit == 0) p->target.hosts.address_limit = UINT_MAX;
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
 }
