@@ -341,13 +341,16 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 
 static void log_recipient(const struct delivery *d, const char *id, const struct route_end *e) {
 	AUTO_BUF struct buf delay = BUF(32);
+	AUTO_BUF struct buf delays = BUF(64);
 	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
+	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
 	bool stored = e->kind == ROUTE_TO_ACCOUNT;
 	struct log_field fields[] = {
 		FA("to", e->address),
 		FA("orig_to", e->original),
 		F("relay", stored ? S("virtual") : S("none")),
 		F("delay", buf_slice(&delay)),
+		F("delays", buf_slice(&delays)),
 		F("dsn", stored ? S("2.0.0") : e->status),
 		F("status", stored ? S("sent") : S("bounced")),
 		FPS(stored ? S("delivered to mailbox") : e->text),
