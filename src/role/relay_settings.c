@@ -206,7 +206,7 @@ static int tls_of(struct relay_settings *s, struct relay_profile *p) {
 /* generic(5) works as canonical(5) does, on whatever leaves. */
 static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 	const struct rewrite_params *r = &s->rewrite;
-	p->generic = (struct rewrite_params){
+	p->outgoing.generic = (struct rewrite_params){
 		.as_is = true,
 		.origin = r->origin,
 		.delimiters = r->delimiters,
@@ -219,6 +219,22 @@ static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 		.canonical = { tables_of_list(s->tables, p->view, of(p, SET_smtp_generic_maps), 0, &s->mem),
 			       REWRITE_ENVELOPE_SENDER | REWRITE_ENVELOPE_RECIPIENT | REWRITE_HEADER_SENDER |
 				       REWRITE_HEADER_RECIPIENT },
+	};
+}
+
+static void checks_of(struct relay_settings *s, struct relay_profile *p) {
+	const struct conf_view *v = p->view;
+	p->outgoing.tag = p->tag;
+	p->outgoing.checks = (struct checks_params){
+		.header = tables_of_list(s->tables, v, of(p, SET_smtp_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.mime = tables_of_list(s->tables, v, of(p, SET_smtp_mime_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.nested = tables_of_list(s->tables, v, of(p, SET_smtp_nested_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.body = tables_of_list(s->tables, v, of(p, SET_smtp_body_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
+		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
+		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
+		.outgoing = true,
 	};
 }
 
@@ -235,6 +251,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
 	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
 	generic_of(s, p);
+	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);
 	return tls_of(s, p);
 }

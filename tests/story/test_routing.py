@@ -245,3 +245,18 @@ def test_postmaster_copies(out):
     host.send('', 'gone@far.test', message('x@far.test', 'gone@far.test', 'from nobody'))
     wait_until(lambda: len([s for s in host.subjects('ann@example.test') if 'Postmaster' in s]) == 2, 20)
     assert len(there.messages) == 1
+
+
+def test_checks_and_generic_on_the_way_out(out, folder):
+    checks = write(folder, 'checks', '/^X-Secret:/ IGNORE\n/^Subject: (.*)secret(.*)$/ REPLACE Subject: $1[removed]$2\n')
+    body = write(folder, 'body', '/^internal/ REPLACE public\n')
+    host, there = out(f'smtp_header_checks = regexp:{checks}\nsmtp_body_checks = regexp:{body}\n'
+                      'smtp_generic_maps = inline:{{ann@example.test=ann@public.test}, {@inner.test=@outer.test}}\n')
+    text = message('ann@example.test', 'x@inner.test', 'a secret word', 'internal matter\nrest\n').replace('\nTo:', '\nX-Secret: 42\nTo:', 1)
+    host.send('ann@example.test', 'x@inner.test', text)
+    sender, to, got = taken(there)[0]
+    got = got.decode()
+    assert sender == 'ann@public.test' and to == ['x@outer.test']
+    assert 'X-Secret' not in got and 'Subject: a [removed] word\r\n' in got
+    assert re.search(r'From: .*ann@public\.test', got) and re.search(r'To: .*x@outer\.test', got)
+    assert got.endswith('\r\n\r\npublic\r\nrest\r\n'), got
