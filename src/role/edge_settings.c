@@ -9,6 +9,9 @@ enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visito
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
+	size_t n;
+	conf_services(s->conf, &n);
+	for (size_t i = 0; s->services != NULL && i < n; i++) screen_settings_done(&s->services[i].screen);
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
@@ -182,6 +185,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	} else {
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
+		if (screen) screen_settings_make(&sv->screen, v, text(conf_main(s->conf), SET_queue_directory));
 		make_admit(sv, v, s, outside);
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}

@@ -358,3 +358,73 @@ def test_lmtp_out_and_in(hosts, folder):
     outer.send('x@example.org', 'ann@inner.test', text('through both'))
     inner.wait_message('ann@inner.test', 'through both')
     outer.wait_log(r'hato/lmtp\[\d+\]: \w+: to=<ann@inner\.test>, relay=\S*inlet\S*, .*status=sent \(250 2\.0\.0')
+
+
+# master.cf: postscreen.
+
+def screened(hosts, main, **more):
+    h = hosts(start=False, accounts=['ann@example.test'], services={'smtp': 'postscreen', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'},
+              main=f'compatibility_level = 3.11\npostscreen_greet_wait = 1s\npostscreen_access_list =\n{main}', **more)
+    h.configure(master=read(h.folder + '/master.cf') + 'smtpd pass - - n - - smtpd\ndnsblog unix - - n - 0 dnsblog\n'
+                'tlsproxy unix - - n - 0 tlsproxy\n')
+    return h.start()
+
+
+def test_postscreen_lets_patient_clients_in(hosts):
+    h = screened(hosts, 'postscreen_greet_action = enforce\n')
+    before = time.monotonic()
+    h.send('x@example.org', 'ann@example.test', text('patient'))
+    assert time.monotonic() - before >= 1
+    h.wait_message('ann@example.test', 'patient')
+    h.wait_log(r'hato/postscreen\[\d+\]: CONNECT from \[127\.0\.0\.1\]:\d+ to \[127\.0\.0\.1\]:\d+')
+    h.wait_log(r'hato/postscreen\[\d+\]: PASS NEW \[127\.0\.0\.1\]:\d+')
+    before = time.monotonic()
+    h.send('x@example.org', 'ann@example.test', text('again'))
+    assert time.monotonic() - before < 1
+    h.wait_log(r'PASS OLD \[127\.0\.0\.1\]')
+
+
+@pytest.mark.parametrize('action', ['enforce', 'drop', 'ignore'])
+def test_postscreen_and_the_hasty(hosts, action):
+    h = screened(hosts, f'postscreen_greet_action = {action}\nsmtpd_forbid_unauth_pipelining = no\n')
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        f = s.makefile('rb')
+        s.sendall(b'EHLO spam.test\r\n')
+        assert f.readline().startswith(b'220-mail.example.test ESMTP')
+        h.wait_log(r'hato/postscreen\[\d+\]: PREGREET 16 after \S+ from \[127\.0\.0\.1\]:\d+: EHLO spam\.test\\r\\n')
+        if action == 'drop':
+            assert f.readline() == b'521 5.5.1 Protocol error\r\n' and f.readline() == b''
+            h.wait_log(r'hato/postscreen\[\d+\]: DISCONNECT \[127\.0\.0\.1\]')
+            return
+        assert f.readline().startswith(b'220 mail.example.test ESMTP')
+        while f.readline()[3:4] == b'-':
+            pass
+        s.sendall(b'MAIL FROM:<x@example.org>\r\n')
+        assert f.readline().startswith(b'250')
+        s.sendall(b'RCPT TO:<ann@example.test>\r\n')
+        assert f.readline().startswith(b'550 5.5.1 Protocol error' if action == 'enforce' else b'250')
+    assert 'PASS' not in h.log()
+
+
+def test_postscreen_access_list(hosts, folder):
+    table = f'{folder}/access.cidr'
+    with open(table, 'w') as f:
+        f.write('127.0.0.1/32 reject\n')
+    h = screened(hosts, '', networks='192.0.2.0/24')
+    h.configure(main=h.extra_main.replace('access_list =', f'access_list = permit_mynetworks, cidr:{table}') +
+                'postscreen_denylist_action = drop\n', master=read(h.folder + '/master.cf'))
+    h.hato('reload')
+    h.wait_log('settings of .* are in use')
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        assert s.makefile('rb').read() == b'521 5.5.1 Protocol error\r\n'
+    h.wait_log(r'DENYLISTED \[127\.0\.0\.1\]')
+    with open(table, 'w') as f:
+        f.write('127.0.0.1/32 permit\n')
+    os.utime(table, (1, 1))
+    wait_until(lambda: b'220 mail' in socket_line(h), 10, lambda: 'the greeting\n' + h.log())
+    h.wait_log(r'ALLOWLISTED \[127\.0\.0\.1\]')
+
+
+def socket_line(h):
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        return s.makefile('rb').readline()
