@@ -74,6 +74,35 @@ struct slice rewrite_standard(const struct rewrite_params *p, struct slice origi
 	return address;
 }
 
+/* A quoted local part as it is meant. */
+static struct slice unquoted(struct slice local, struct arena *mem) {
+	if (local.len < 2 || local.at[0] != '"' || local.at[local.len - 1] != '"') return local;
+	char *at = arena_get(mem, local.len);
+	size_t n = 0;
+	for (size_t i = 1; i + 1 < local.len; i++) {
+		if (local.at[i] == '\\' && i + 2 < local.len) i++;
+		at[n++] = local.at[i];
+	}
+	return slice_from(at, n);
+}
+
+int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) {
+	enum { ROUNDS = 50 };
+	struct slice local, domain;
+	for (int i = 0; i < ROUNDS && rewrite_parts(address, &local, &domain); i++) {
+		struct slice inner = unquoted(local, mem);
+		bool routes = slice_find(inner, '@') < inner.len || (p->swap_bangpath && slice_find(inner, '!') < inner.len) ||
+			      (p->percent_hack && slice_find(inner, '%') < inner.len);
+		if (!routes) break;
+		int r = rewrite_destination(p, domain, mem);
+		if (r == TABLE_LATER) return r;
+		if (r != TABLE_FOUND) break;
+		address = rewrite_standard(p, p->origin, p->domain, inner, mem);
+	}
+	*out = address;
+	return TABLE_FOUND;
+}
+
 /* Extensions. */
 
 struct slice rewrite_delimiters(const struct rewrite_params *p, struct slice local) {
@@ -250,7 +279,7 @@ bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class
 
 int rewrite_traced(const struct rewrite_params *p, enum rewrite_class class, struct slice address,
 		   const struct route_trace *trace, struct arena *mem, struct slice *out) {
-	struct slice now = rewrite_standard(p, p->origin, p->domain, address, mem), local, domain;
+	struct slice now = p->as_is ? address : rewrite_standard(p, p->origin, p->domain, address, mem), local, domain;
 	if (!slice_eq(now, address)) trace_step(trace, "standard form", address, now, NULL);
 	if (class == REWRITE_ENVELOPE_SENDER && slice_starts_same(now, S("MAILER-DAEMON@")) &&
 	    rewrite_parts(now, &local, &domain) && slice_same(domain, p->origin))

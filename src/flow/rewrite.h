@@ -33,6 +33,7 @@ struct rewrite_params {
 	struct slice origin;          /* myorigin; empty: nothing is added (append_at_myorigin = no) */
 	struct slice domain;          /* mydomain; empty: nothing is added (append_dot_mydomain = no) */
 	bool swap_bangpath, percent_hack;
+	bool as_is;                   /* addresses have their form: only tables change them (smtp_generic_maps) */
 	struct slice delimiters;      /* recipient_delimiter */
 	bool owner_request_whole;     /* owner_request_special */
 	struct slice bounce_user;     /* double_bounce_sender; "double-bounce" when empty */
@@ -71,6 +72,10 @@ bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class
  * nothing (whose headers must not be rewritten at all when that is empty). */
 struct slice rewrite_standard(const struct rewrite_params *p, struct slice origin, struct slice domain,
 			      struct slice address, struct arena *mem);
+
+/* What an address means where mail is routed: in a domain of mydestination, a%b@here, b!a@here and a@b@here (quoted) are a@b, as
+ * trivial-rewrite(8) resolves them: who asks whether mail may be relayed asks about that. TABLE_FOUND or TABLE_LATER. */
+int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) MUST_USE;
 
 /* One table look-up as all of them do it: user+ext@dom, user@dom, user+ext and user where the domain is ours, @dom. The
  * result is the hit's value; TABLE_FOUND, TABLE_MISSING, TABLE_LATER. */

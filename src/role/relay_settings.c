@@ -194,6 +194,25 @@ static int tls_of(struct relay_settings *s, struct relay_profile *p) {
 
 /* Profiles. */
 
+/* generic(5) works as canonical(5) does, on whatever leaves. */
+static void generic_of(struct relay_settings *s, struct relay_profile *p) {
+	const struct rewrite_params *r = &s->rewrite;
+	p->generic = (struct rewrite_params){
+		.as_is = true,
+		.origin = r->origin,
+		.delimiters = r->delimiters,
+		.owner_request_whole = r->owner_request_whole,
+		.bounce_user = r->bounce_user,
+		.destinations = r->destinations,
+		.own_addresses = r->own_addresses,
+		.own_addresses_count = r->own_addresses_count,
+		.extend = (r->extend & REWRITE_EXTEND_GENERIC) != 0 ? (unsigned)REWRITE_EXTEND_CANONICAL : 0u,
+		.canonical = { tables_of_list(s->tables, p->view, of(p, SET_smtp_generic_maps), 0, &s->mem),
+			       REWRITE_ENVELOPE_SENDER | REWRITE_ENVELOPE_RECIPIENT | REWRITE_HEADER_SENDER |
+				       REWRITE_HEADER_RECIPIENT },
+	};
+}
+
 static int profile_make(struct relay_settings *s, struct relay_profile *p, struct dns *dns) {
 	target_of(p, s, dns);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
@@ -206,7 +225,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->by_sender = flag(p, SET_smtp_sender_dependent_authentication);
 	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
 	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
-	p->generic = tables_of_list(s->tables, p->view, of(p, SET_smtp_generic_maps), 0, &s->mem);
+	generic_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);
 	return tls_of(s, p);
 }

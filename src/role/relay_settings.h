@@ -23,7 +23,7 @@ struct relay_profile {
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
 	bool plain_in_clear, plain_in_tls;   /* whether passwords may be sent as they are */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
-	struct lookup generic;               /* smtp_generic_maps */
+	struct rewrite_params generic;       /* smtp_generic_maps as a rewriting of all four classes */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };
@@ -34,7 +34,7 @@ struct relay_settings {
 	struct tables *tables;
 	char *logins;                        /* "destination user:password" lines */
 	struct slice own_name;
-	struct rewrite_params rewrite;       /* for generic maps */
+	struct rewrite_params rewrite;       /* delimiters and the like */
 	struct relay_profile *profiles;
 	size_t profiles_count;
 };

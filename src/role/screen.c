@@ -43,7 +43,7 @@ static void remember(struct screen_memory *m, const struct addr *peer, int64_t t
 	pthread_mutex_unlock(&m->lock);
 }
 
-void screen_settings_make(struct screen_params *out, const struct conf_view *v, const char *queue_directory) {
+void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables) {
 	struct slice banner = conf_text(v, SET_postscreen_greet_banner);
 	*out = (struct screen_params){
 		.on = true,
@@ -53,14 +53,10 @@ void screen_settings_make(struct screen_params *out, const struct conf_view *v, 
 		.greet_action = conf_enum(v, SET_postscreen_greet_action),
 		.deny_action = conf_enum(v, SET_postscreen_denylist_action),
 		.networks = conf_networks(v, SET_mynetworks),
+		.tables = tables,
 		.log_name = "postscreen",
 	};
 	out->access = conf_list(v, SET_postscreen_access_list, &out->access_count);
-	out->tables = tables_new(&(struct table_params){ .queue_directory = queue_directory });
-}
-
-void screen_settings_done(struct screen_params *p) {
-	if (p->tables != NULL) tables_free(&p->tables);
 }
 
 static void tell(const struct screen *s, const char *word) {

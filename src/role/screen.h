@@ -16,11 +16,10 @@ struct screen_params {
 	const struct networks *networks;
 	const struct slice *access;  /* postscreen_access_list */
 	size_t access_count;
-	struct tables *tables;       /* those named in it */
+	struct tables *tables;       /* where those named in it are opened; borrowed */
 	const char *log_name;        /* "postscreen" */
 };
-void screen_settings_make(struct screen_params *out, const struct conf_view *v, const char *queue_directory);
-void screen_settings_done(struct screen_params *p);
+void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables);
 
 /* Who has waited. For many threads. */
 struct screen_memory;

@@ -428,3 +428,50 @@ def test_postscreen_access_list(hosts, folder):
 def socket_line(h):
     with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
         return s.makefile('rb').readline()
+
+
+# Content filters: mail goes out to a program and comes back on a port of its own.
+
+AFTER_FILTER = ('-o content_filter= -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters '
+                '-o smtpd_helo_restrictions= -o smtpd_client_restrictions= -o smtpd_sender_restrictions= '
+                '-o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8 '
+                '-o smtpd_authorized_xforward_hosts=127.0.0.0/8')
+
+
+def filtering(hosts, users, transport, **more):
+    h = hosts(start=False, accounts=['ann@example.test'],
+              services={'smtp': 'smtpd', 'back': f'smtpd {AFTER_FILTER}', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'},
+              main=f'compatibility_level = 3.11\ncontent_filter = {transport}\nminimal_backoff_time = 1s\nmaximal_backoff_time = 2s\n')
+    h.configure(master=read(h.folder + '/master.cf') + DELIVERY + more.get('master', ''))
+    return h.start()
+
+
+def test_content_filter_over_smtp(hosts, users, sink):
+    proxy = sink()
+    h = filtering(hosts, users, f'scan:[127.0.0.1]:{proxy.port}',
+                  master='scan unix - - n - 10 smtp -o smtp_send_xforward_command=yes -o disable_mime_output_conversion=yes\n')
+    h.send('x@example.org', ['ann@example.test', 'other@example.test'][:1], text('to be looked at'))
+    sender, recipients, content = wait_until(lambda: proxy.messages and proxy.messages[0], 20, h.log)
+    assert h.subjects('ann@example.test') == []
+    with h.smtp('back') as s:
+        s.sendmail(sender, recipients, 'X-Looked-At: yes\r\n' + (content if isinstance(content, str) else content.decode()))
+    m = h.wait_message('ann@example.test', 'to be looked at')
+    assert m['X-Looked-At'] == 'yes' and len(m.get_all('Received')) == 2
+    h.wait_log(r'hato/smtp\[\d+\]: \w+: to=<ann@example\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*status=sent')
+
+
+def test_content_filter_by_pipe(hosts, users):
+    """The simple filter of FILTER_README: a script that hands the mail back with sendmail."""
+    runner = users('filter')
+    h = filtering(hosts, users, 'filter:dummy', master=f'filter unix - n n - 10 pipe flags=Rq user={runner.name} null_sender= '
+                  f'argv={runner.home}/filter -f ${{sender}} -- ${{recipient}}\n')
+    runner.write('filter', '#!/usr/bin/python3\nimport smtplib, sys\n'
+                 f's = smtplib.SMTP("127.0.0.1", {h.ports["back"]})\n'
+                 'text = sys.stdin.read()\n'
+                 'if "EVIL" in text:\n    print("5.7.1 evil is not delivered")\n    sys.exit(69)\n'
+                 's.sendmail(sys.argv[2], sys.argv[4:], "X-Filtered: by pipe\\n" + text)\n', 0o755)
+    h.send('x@example.org', 'ann@example.test', text('clean'))
+    assert h.wait_message('ann@example.test', 'clean')['X-Filtered'] == 'by pipe'
+    h.send('ann@example.test', 'ann@example.test', text('EVIL one'))
+    h.wait_log(r'dsn=5\.7\.1, status=bounced \(evil is not delivered\)')
+    assert h.wait_log(r'hato/pipe\[\d+\]: \w+: to=<ann@example\.test>, relay=filter, .*\(delivered via filter service\)')
