@@ -65,7 +65,7 @@ def test_mbox_in_spool(local, users):
     for subject in 'first', 'second':
         h.send('sender@example.org', f'{ann.name}@example.test', text(subject))
     path = f'{h.spool}/{ann.name}'
-    box = wait_until(lambda: 'second' in read(path) and read(path), 20, lambda: 'the mailbox:\n' + h.log())
+    box = wait_until(lambda: read(path).count('\nend\n') == 2 and read(path), 20, lambda: 'the mailbox:\n' + h.log())
     assert re.match(rf'From sender@example\.org  \w+ \w+ [ \d]\d \d\d:\d\d:\d\d \d{{4}}\nReturn-Path: <sender@example\.org>\n'
                     rf'X-Original-To: {ann.name}@example\.test\nDelivered-To: {ann.name}@example\.test\nReceived: ', box)
     assert '\n>From the start\nend\n\nFrom sender@example.org' in box
