@@ -156,14 +156,14 @@ static const struct {
 	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
 	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this version\n" },
 	{ "minimal_backoff_time = 2h", NULL, "warning: /c/main.cf, line 2: minimal_backoff_time is larger than maximal_backoff_time\n" },
-	{ "smtpd_relay_restrictions =", NULL, "warning: /c/main.cf, line 2: smtpd_relay_restrictions is understood but not acted on by this version\n"
+	{ "smtpd_relay_restrictions =", NULL, ""
 	  "error: /c/main.cf, line 2: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
 	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains\n" },
 	{ "", "smtp inet n - n - - smtpd -o smtpd_helo_required=x", "error: /c/master.cf, line 1: bad boolean configuration: smtpd_helo_required = x (expected yes or no)\n" },
 	{ "", "smtp inet n - n - - smtpd -o nosuch=x", "warning: /c/master.cf, line 1: unused parameter: nosuch=x\n" },
 	{ "mine = yes", "smtp inet n - n - - smtpd -o smtpd_helo_required=$mine", "" },
 	{ "", "smtp inet n - n - - smtpd -o mail_name=$mine", "warning: /c/master.cf, line 1: undefined parameter: mine\n" },
-	{ "", "smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit", "warning: /c/master.cf, line 1: smtpd_relay_restrictions is understood but not acted on by this version\n"
+	{ "", "smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit", ""
 	  "error: /c/master.cf, line 1: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
 	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains\n" },
 	{ "", "smtp inet n - n - - smtpd\npop3 inet n - n - - pop3d", "warning: /c/master.cf, line 2: the command pop3d of pop3/inet is understood but not acted on by this version\n" },
