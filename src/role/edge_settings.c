@@ -4,13 +4,16 @@
 #include "flow/ask.h"
 #include "flow/id.h"
 #include "role/edge_content.h"
+#include "role/edge_restrict.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
+	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -78,6 +81,10 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->tls_wrapper = sv->tls_wrapper;
 	p->offer = OFFER_USUAL;
 	if (!conf_bool(v, SET_disable_vrfy_command)) p->offer |= OFFER_VRFY;
+	p->strict_paths = conf_bool(v, SET_strict_rfc821_envelopes);
+	p->offer |= OFFER_ETRN;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xclient_hosts)).len != 0) p->offer |= OFFER_XCLIENT;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xforward_hosts)).len != 0) p->offer |= OFFER_XFORWARD;
 	if (!conf_bool(v, SET_smtputf8_enable)) p->offer &= ~(unsigned)OFFER_SMTPUTF8;
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
@@ -184,6 +191,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		make_admit(sv, v, s, outside);
+		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
@@ -215,6 +223,9 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
+	s->count = n;
+	s->tables = tables_new(&(struct table_params){
+		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at, .service = "smtpd" });
 	for (size_t i = 0; i < n; i++)
 		if (make_service(s, &services[i], b, outside) < 0) {
 			destroy(&s->generation);
