@@ -9,11 +9,11 @@
 enum { RETURN_ROOM = 16 << 20 };
 
 static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)",
-	"Successful Mail Delivery Report", "Successful Mail Delivery Report" };
-static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
+	"Successful Mail Delivery Report", "Successful Mail Delivery Report", "Mail Delivery Status Report" };
+static const char *const actions[] = { "failed", "delayed", "relayed", "delivered", "deliverable" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
-	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS, ~0u };
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
@@ -39,6 +39,7 @@ static void words(struct buf *text, const struct deliver_params *params, const s
 		buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
 		               "reports of its own.\n\n");
 		break;
+	case RETURN_VERIFIED: buf_addf(text, "Enclosed is the mail delivery report that you requested.\n\n"); break;
 	default: buf_addf(text, "Your message is in the mailbox of its recipient.\n\n");
 	}
 	for (size_t i = 0; i < what->count; i++) {
@@ -60,7 +61,7 @@ static void status_of_recipient(struct buf *out, const struct returned *what, co
 	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
 	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
 	compose_field(out, "Original-Recipient", buf_slice(&v));
-	compose_field(out, "Action", slice_of(actions[what->kind]));
+	compose_field(out, "Action", r->undeliverable ? S("undeliverable") : slice_of(actions[what->kind]));
 	compose_field(out, "Status", r->status);
 	if (r->host.len != 0) {
 		buf_clear(&v);

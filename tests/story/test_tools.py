@@ -130,6 +130,19 @@ def test_sendmail_smtp(server):
     assert one(server)['Subject'] == 'bs'
 
 
+def test_sendmail_verifies(server):
+    server.hato('alias', 'add', 'team@example.test', ANN, 'x@far.test')
+    said = server.sendmail('-bv', '-f', BOB, ANN, 'team@example.test', 'nobody-there@example.test').stdout
+    assert said == f'Mail Delivery Status Report will be mailed to <{BOB}>.\n'
+    m, text = server.wait_bounce(BOB)
+    assert m['Subject'] == 'Mail Delivery Status Report'
+    found = {(p['Final-Recipient'], p['Action']) for part in m.walk() if part.get_content_type() == 'message/delivery-status'
+             for p in part.get_payload()[1:]}
+    assert found == {('rfc822; ' + ANN, 'deliverable'), ('rfc822; x@far.test', 'deliverable'),
+                     ('rfc822; nobody-there@example.test', 'undeliverable')}, found
+    assert server.messages(ANN) == [] and server.listed() == []
+
+
 def test_sendmail_names_of_others(server):
     assert server.tool('mailq').stdout == server.tool('sendmail', '-bp').stdout == 'Mail queue is empty\n'
     server.tool('sendmail', '-q')
