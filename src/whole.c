@@ -2,7 +2,7 @@
 /* Everything but the start of sendmail: what main.c loads. Master starts the same binary again as each of the other processes. */
 #include "cli/cli.h"
 #include "role/boot.h"
-#include "whole.h"
+#include "cli/whole.h"
 
 #include <sysexits.h>
 

@@ -352,3 +352,19 @@ def test_names(server):
                  'postalias', 'postdrop', 'postkick', 'postlock', 'postmulti'):
         assert os.path.islink(f'{BIN}/{name}')
     assert 'Mail queue is empty' in server.hato('postqueue', '-p').stdout
+
+
+def test_newaliases(server):
+    """Nothing is built: what would have been is checked."""
+    good, bad = server.folder + '/aliases', server.folder + '/broken'
+    with open(good, 'w') as f:
+        f.write('postmaster: root\nroot: ann@example.test\n')
+    with open(bad, 'w') as f:
+        f.write('postmaster: root\nwithout a colon\n')
+    server.configure(main=f'alias_database = hash:{good}\nalias_maps = hash:{good}')
+    for call in (('newaliases',), ('sendmail', '-bi'), ('sendmail', '-I'), ('newaliases', f'-oAhash:{good}')):
+        assert server.tool(*call).stderr == ''
+    done = server.tool('newaliases', f'-oAhash:{bad}', code=None)
+    assert 'broken, line 2' in done.stderr and 'need name:value pair' in done.stderr
+    with open(bad) as f:
+        assert 'without a colon' in f.read()
