@@ -9,7 +9,7 @@
 #include "net/dns.h"
 #include "net/seal.h"
 #include "role/boot.h"
-#include "role/relay_settings.h"
+#include "role/relay_checks.h"
 #include "role/settings.h"
 
 enum { STOP_MS = 15000, HEADER_MAX = 1 << 20 };
@@ -188,9 +188,10 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	if (*q->kept == NULL) *q->kept = mem_get(sizeof(struct smtp_cache));
 	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),
 				.ask = &ask, .mem = q->mem, .cache = *q->kept };
+	AUTO_FD int rewritten = -1;
 	begin(&d, q);
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
-	else if (generic(&d) < 0) tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
+	else if (relay_check(d.profile, d.message.id, &d.message.body, &rewritten) < 0 || generic(&d) < 0) tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else try_hops(&d);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);

@@ -213,6 +213,21 @@ static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 	};
 }
 
+static void checks_of(struct relay_settings *s, struct relay_profile *p) {
+	static const enum setting_id lists[] = { SET_smtp_header_checks, SET_smtp_mime_header_checks,
+						 SET_smtp_nested_header_checks, SET_smtp_body_checks };
+	struct lookup *tables[] = { &p->checks.header, &p->checks.mime, &p->checks.nested, &p->checks.body };
+	p->checks = (struct checks_params){
+		.header_limit = (size_t)conf_number(p->view, SET_header_size_limit),
+		.line_limit = (size_t)conf_number(p->view, SET_line_length_limit),
+		.body_limit = conf_size(p->view, SET_body_checks_size_limit),
+		.nesting_limit = (unsigned)conf_number(p->view, SET_mime_nesting_limit),
+		.outgoing = true,
+	};
+	for (size_t i = 0; i < LEN(lists); i++)
+		*tables[i] = tables_of_list(s->tables, p->view, of(p, lists[i]), TABLE_PATTERNS_ONLY, &s->mem);
+}
+
 static int profile_make(struct relay_settings *s, struct relay_profile *p, struct dns *dns) {
 	target_of(p, s, dns);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
@@ -226,6 +241,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
 	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
 	generic_of(s, p);
+	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);
 	return tls_of(s, p);
 }

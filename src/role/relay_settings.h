@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
+#include "filter/checks.h"
 #include "flow/rewrite.h"
 #include "net/dns.h"
 #include "role/boot.h"
@@ -24,6 +25,7 @@ struct relay_profile {
 	bool plain_in_clear, plain_in_tls;   /* whether passwords may be sent as they are */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
 	struct rewrite_params generic;       /* smtp_generic_maps as a rewriting of all four classes */
+	struct checks_params checks;         /* smtp_header_checks and the like */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };
