@@ -130,7 +130,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.address_tempfail = tempfail(v, SET_unknown_address_tempfail_action),
 		.sender_tempfail = tempfail(v, SET_unverified_sender_tempfail_action),
 		.recipient_tempfail = tempfail(v, SET_unverified_recipient_tempfail_action),
-		.networks = conf_networks(v, SET_mynetworks),
+		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.rbl_reply = conf_text(v, SET_default_rbl_reply),
 		.unverified_sender_reason = conf_text(v, SET_unverified_sender_reject_reason),
 		.unverified_recipient_reason = conf_text(v, SET_unverified_recipient_reject_reason),
@@ -138,7 +138,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.policy = policy_of(v, s, o->dns),
 	};
 	if (slice_trim(conf_text(v, SET_permit_mx_backup_networks)).len != 0)
-		p.backup_networks = conf_networks(v, SET_permit_mx_backup_networks);
+		p.backup_networks = networks_open(conf_networks(v, SET_permit_mx_backup_networks), s->tables, &s->mem);
 	p.log_permits = conf_list(v, SET_smtpd_log_access_permit_actions, &p.log_permits_count);
 	read_lists(&p, v);
 	read_tables(&p, s, v);
@@ -163,8 +163,8 @@ static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum 
 }
 
 static void read_session(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
-	a->xclient = conf_networks(v, SET_smtpd_authorized_xclient_hosts);
-	a->xforward = conf_networks(v, SET_smtpd_authorized_xforward_hosts);
+	a->xclient = networks_open(conf_networks(v, SET_smtpd_authorized_xclient_hosts), s->tables, &s->mem);
+	a->xforward = networks_open(conf_networks(v, SET_smtpd_authorized_xforward_hosts), s->tables, &s->mem);
 	a->digest = arena_text(&s->mem, conf_text(v, SET_smtpd_tls_fingerprint_digest));
 	a->six = !in_list(v, SET_inet_protocols, S("ipv4")) || in_list(v, SET_inet_protocols, S("ipv6"));
 	a->flush_parents = in_list(v, SET_parent_domain_matches_subdomains, S("fast_flush_domains"));
@@ -187,6 +187,13 @@ static void read_noop(struct smtp_server_params *p, struct edge_settings *s, con
 	p->noop = n != 0 ? list : NULL;
 }
 
+/* Postfix puts strangers' mail off by default, so that who upgraded could see his mistake in time. Where nobody wrote the
+ * list, we say no at once. */
+static bool is_default_relay_list(const struct conf *conf, struct slice text) {
+	struct conf_raw raw;
+	return conf_raw_find(conf, S("smtpd_relay_restrictions"), &raw) && !raw.is_set && slice_eq(text, raw.fallback);
+}
+
 int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		       const struct edge_outside *o) {
 	struct view_ctx *ctx = arena_get(&s->mem, sizeof *ctx);
@@ -196,13 +203,9 @@ int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct
 	sv->admit.rewrite = rewrite;
 	struct restrict_params p = params_of(s, v, o, rewrite);
 	p.ctx = ctx;
+	if (is_default_relay_list(s->conf, p.lists[RESTRICT_RELAY]))
+		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination");
 	sv->restrictions = restrict_new(&p, &s->mem);
-	/* a low compatibility_level leaves the relay list empty; nobody asked for an open relay */
-	if (!restrict_guards_relay(sv->restrictions) && slice_trim(p.lists[RESTRICT_RELAY]).len == 0) {
-		restrict_free(&sv->restrictions);
-		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination");
-		sv->restrictions = restrict_new(&p, &s->mem);
-	}
 	if (!restrict_guards_relay(sv->restrictions)) return -1;
 	sv->admit.restrictions = sv->restrictions;
 	read_session(&sv->admit, s, v);
