@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words are for a person who has never heard of SMTP; the delivery-status part is for machines; the other server's
- * own answer is quoted in full, since nobody can act on "could not be delivered". */
+/* The words come from bounce(5) templates; the delivery-status part is for machines; the other server's own answer is quoted
+ * in full, since nobody can act on "could not be delivered". */
 #include "flow/return.h"
 #include "base/log.h"
 #include "flow/id.h"
@@ -8,8 +8,6 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)",
-	"Successful Mail Delivery Report", "Successful Mail Delivery Report" };
 static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
@@ -17,30 +15,18 @@ bool return_wanted(uint32_t notify, enum return_kind kind) {
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
-static struct mailbox mailer_daemon(const struct deliver_params *params) {
-	return (struct mailbox){ S("MAILER-DAEMON"), params->origin };
+static const struct return_words *words_of(const struct deliver_params *params, enum return_kind kind) {
+	return kind == RETURN_FAILURE ? &params->failed : kind == RETURN_DELAY ? &params->delayed : &params->succeeded;
+}
+
+static struct mailbox split_address(struct slice address, struct slice origin) {
+	size_t at = slice_find_last(address, '@');
+	return (struct mailbox){ slice_head(address, at), at < address.len ? slice_skip(address, at + 1) : origin };
 }
 
 static void words(struct buf *text, const struct deliver_params *params, const struct returned *what) {
-	buf_addf(text, "This is the mail system at host %.*s.\n\n", SLICE_ARG(params->route->host));
-	switch (what->kind) {
-	case RETURN_FAILURE:
-		buf_addf(text, "I'm sorry to have to inform you that your message could not be delivered\n"
-		               "to one or more recipients. The reason stands below each address; the words\n"
-		               "after \"said:\" are those of the other server. Your message is attached.\n\n");
-		break;
-	case RETURN_DELAY:
-		buf_addf(text, "Your message has not reached one or more recipients yet. You need not send\n"
-		               "it again: delivery is tried until ");
-		date_add(text, date_local(what->retry_until_us / 1000000));
-		buf_addf(text, ".\n\n");
-		break;
-	case RETURN_RELAYED:
-		buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
-		               "reports of its own.\n\n");
-		break;
-	default: buf_addf(text, "Your message is in the mailbox of its recipient.\n\n");
-	}
+	buf_add(text, words_of(params, what->kind)->text);
+	buf_add(text, S("\n"));
 	for (size_t i = 0; i < what->count; i++) {
 		const struct returned_recipient *r = &what->recipients[i];
 		buf_addf(text, "<%.*s>", SLICE_ARG(r->address));
@@ -102,20 +88,15 @@ static struct slice header_of(struct slice message) {
 void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what,
 		    struct slice id) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
-	struct slice local = what->sender, domain = SLICE_NONE;
-	size_t at = slice_find_last(local, '@');
-	if (at < local.len) {
-		domain = slice_skip(local, at + 1);
-		local = slice_head(local, at);
-	}
+	const struct return_words *w = words_of(params, what->kind);
 	AUTO_BUF struct buf message_id = BUF(KIB(1));
 	buf_addf(&message_id, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(params->route->host));
 	compose_date_field(out, date_local(wall_s()));
-	compose_mailbox_field(out, "From", S("Mail Delivery System"), mailer_daemon(params));
-	compose_text_field(out, "Subject", slice_of(subjects[what->kind]));
-	compose_mailbox_field(out, "To", SLICE_NONE, (struct mailbox){ local, domain });
+	compose_mailbox_field(out, "From", w->from_name, split_address(w->from, params->origin));
+	compose_text_field(out, "Subject", what->to.len != 0 ? w->copy_subject : w->subject);
+	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
-	compose_field(out, "Auto-Submitted", S("auto-replied"));
+	compose_field(out, "Auto-Submitted", what->to.len != 0 ? S("auto-generated") : S("auto-replied"));
 	compose_field(out, "MIME-Version", S("1.0"));
 	struct multipart parts = multipart_begin(out, "multipart/report; report-type=delivery-status");
 	multipart_part(out, &parts);
@@ -126,23 +107,23 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	buf_add(out, S("Content-Description: Delivery report\r\n"));
 	status_part(out, params, what);
 	multipart_part(out, &parts);
-	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS;
+	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS && what->to.len == 0;
 	buf_addf(out, "Content-Description: Undelivered Message%s\r\n", whole ? "" : " Headers");
 	if (whole) compose_message_part(out, what->message);
 	else compose_headers_part(out, header_of(what->message));
 	multipart_end(out, &parts);
 }
 
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+/* One notice. sender: the envelope's. */
+static int prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct slice sender,
 		   struct delivery **out) {
-	if (what->sender.len == 0 || what->count == 0) return 0;
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
 	AUTO_BUF struct buf message = BUF(RETURN_ROOM);
 	AUTO_BUF struct buf packed = BUF(MIB(1));
-	buf_add(&message, S("Return-Path: <>\r\n"));
+	buf_addf(&message, "Return-Path: <%.*s>\r\n", SLICE_ARG(sender));
 	size_t return_path = message.len;
 	return_compose(&message, params, what, slice_of(id));
 	struct summary_scan *scan = summary_scan_new();
@@ -154,9 +135,10 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 	struct slice *body = arena_get(mem, sizeof *body);
 	struct accept_recipient *to = arena_get(mem, sizeof *to);
 	*body = arena_slice(mem, buf_slice(&message));
-	*to = (struct accept_recipient){ .address = arena_slice(mem, what->sender), .notify = NOTIFY_NEVER };
+	*to = (struct accept_recipient){ .address = arena_slice(mem, what->to.len != 0 ? what->to : what->sender), .notify = NOTIFY_NEVER };
 	struct post post = {
 		.queue_id = arena_slice(mem, slice_of(id)),
+		.sender = arena_slice(mem, sender),
 		.arrived_us = wall_us(),
 		.recipients = to,
 		.count = 1,
@@ -164,6 +146,7 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		.client = S("bounce"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
+		.flags = ACCEPT_NO_BCC,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
 	int r = delivery_prepare(d, db, params, &post);
@@ -172,8 +155,35 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		return 0;
 	}
 	if (r == DELIVER_NO_RECIPIENT)
-		say(L_WARN, "bounce", "%.*s: the sender <%.*s> does not exist: its notice is dropped",
-		    SLICE_ARG(what->queue_id), SLICE_ARG(what->sender));
+		say(L_WARN, "bounce", "%.*s: <%.*s> does not exist: the notice is dropped",
+		    SLICE_ARG(what->queue_id), SLICE_ARG(to->address));
 	delivery_done(&d);
 	return r < 0 ? r : 0;
+}
+
+static bool wanted(const struct deliver_params *params, enum notice_class class) {
+	return (params->notices & class) != 0;
+}
+
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+		   struct delivery **out) {
+	struct returned copy = *what;
+	struct delivery *more = NULL;
+	bool nobody = what->sender.len == 0, failure = what->kind == RETURN_FAILURE;
+	if (what->count == 0) return 0;
+	if (params->double_bounce.len != 0 && slice_same(what->sender, params->double_bounce)) {
+		say(L_WARN, "bounce", "%.*s: undeliverable postmaster notification discarded", SLICE_ARG(what->queue_id));
+		return 0;
+	}
+	int r = nobody ? 0 : prepare(db, params, what, S(""), out);
+	if (r != 0) return r;
+	if (failure && nobody && wanted(params, NOTICE_DOUBLE_BOUNCE)) copy.to = params->double_bounce_notice;
+	if (failure && !nobody && wanted(params, NOTICE_BOUNCE)) copy.to = params->bounce_notice;
+	if (what->kind == RETURN_DELAY && wanted(params, NOTICE_DELAY)) copy.to = params->delay_notice;
+	if (copy.to.len == 0) return 0;
+	r = prepare(db, params, &copy, params->double_bounce, &more);
+	if (r != 0 || more == NULL) return r;
+	if (*out == NULL) *out = more;
+	else delivery_join(*out, more);
+	return 0;
 }

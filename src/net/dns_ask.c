@@ -171,7 +171,7 @@ static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 		AUTO_FREE char *line = slice_text(slice_cut(&rest, '\n'));
 		ok = ub_ctx_add_ta(ctx, line) == 0;
 	}
-	ok = ok && (!forward || ub_ctx_zone_remove(ctx, "test.") == 0); /* last: afterwards no option can be set */
+	ok = ok && (!forward || (ub_ctx_zone_remove(ctx, "127.in-addr.arpa.") == 0 && ub_ctx_zone_remove(ctx, "test.") == 0)); /* last: afterwards no option can be set */
 	if (!ok && ctx != NULL) ub_ctx_delete(ctx);
 	return ok ? ctx : NULL;
 }
@@ -357,4 +357,20 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	else if (timed_out) d->full_never_until = clock_ms() + MINUTES(1);
 	pthread_mutex_unlock(&d->lock);
 	if (better) memcpy(out, again, count * sizeof *out);
+}
+
+static void forget(void *ctx, int error, struct ub_result *result) {
+	(void)ctx, (void)error;
+	ub_resolve_free(result);
+}
+
+void dns_hint(struct dns *d, struct slice name, int type) {
+	struct engine *e = engine_get(d, d->resolvers_count != 0);
+	sigset_t all, old;
+	if (e == NULL || name.len == 0 || name.len > 253) return;
+	AUTO_FREE char *text = slice_text(name);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	(void)ub_resolve_async(e->ctx, text, type, 1, NULL, forget, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }

@@ -4,13 +4,16 @@
 #include "flow/ask.h"
 #include "flow/id.h"
 #include "role/edge_content.h"
+#include "role/edge_restrict.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
+	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -78,6 +81,10 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->tls_wrapper = sv->tls_wrapper;
 	p->offer = OFFER_USUAL;
 	if (!conf_bool(v, SET_disable_vrfy_command)) p->offer |= OFFER_VRFY;
+	p->strict_paths = conf_bool(v, SET_strict_rfc821_envelopes);
+	p->offer |= OFFER_ETRN;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xclient_hosts)).len != 0) p->offer |= OFFER_XCLIENT;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xforward_hosts)).len != 0) p->offer |= OFFER_XFORWARD;
 	if (!conf_bool(v, SET_smtputf8_enable)) p->offer &= ~(unsigned)OFFER_SMTPUTF8;
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
@@ -106,7 +113,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at,
 		.memory_limit = MEMORY_LIMIT,
 		.hop_limit = number(v, SET_hopcount_limit),
-		.networks = conf_networks(v, SET_mynetworks),
+		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
@@ -133,7 +140,7 @@ static void make_imap(struct service *sv, const struct conf_view *v) {
 	};
 }
 
-static void make_rates(struct service *sv, const struct conf_view *v) {
+static void make_rates(struct service *sv, const struct conf_view *v, struct edge_settings *s) {
 	sv->rates = (struct rate_params){
 		.connections = number(v, SET_smtpd_client_connection_count_limit),
 		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit),
@@ -144,7 +151,7 @@ static void make_rates(struct service *sv, const struct conf_view *v) {
 		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length),
 		.ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
 	};
-	sv->rate_exceptions = conf_networks(v, SET_smtpd_client_event_limit_exceptions);
+	sv->rate_exceptions = networks_open(conf_networks(v, SET_smtpd_client_event_limit_exceptions), s->tables, &s->mem);
 }
 
 /* "smtpd" for port 25; "submission/smtpd" and "smtps/smtpd" as people's log tools know them, unless the service has a
@@ -177,13 +184,14 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
 	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
-	make_rates(sv, v);
+	make_rates(sv, v, s);
 	if (sv->protocol == SERVES_IMAP) {
 		make_imap(sv, v);
 	} else {
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		make_admit(sv, v, s, outside);
+		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
@@ -215,6 +223,9 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
+	s->count = n;
+	s->tables = tables_new(&(struct table_params){
+		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at, .service = "smtpd" });
 	for (size_t i = 0; i < n; i++)
 		if (make_service(s, &services[i], b, outside) < 0) {
 			destroy(&s->generation);

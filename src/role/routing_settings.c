@@ -4,6 +4,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "conf/bounce.h"
 #include "conf/value.h"
 #include "flow/explain.h"
 
@@ -136,6 +137,26 @@ static void exceptions_of(struct rewrite_params *out, struct tables *tables, con
 				open_or_fail(tables, words[i], 0, "masquerade_exceptions", mem);
 	}
 	out->exception_names = names;
+}
+
+/* A recipient of notices, with a domain. */
+static struct slice whole(const struct conf_view *v, enum setting_id id, struct arena *mem) {
+	struct slice text = conf_text(v, id), origin = conf_text(v, SET_myorigin);
+	if (text.len == 0 || slice_find(text, '@') < text.len) return text;
+	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
+}
+
+static void notices_of(struct deliver_params *out, const struct conf_view *v, struct arena *mem) {
+	static const struct {
+		const char *word;
+		enum notice_class class;
+	} classes[] = { { "bounce", NOTICE_BOUNCE }, { "2bounce", NOTICE_DOUBLE_BOUNCE }, { "delay", NOTICE_DELAY } };
+	for (size_t i = 0; i < LEN(classes); i++)
+		if (has_word(v, SET_notify_classes, classes[i].word)) out->notices |= classes[i].class;
+	out->bounce_notice = whole(v, SET_bounce_notice_recipient, mem);
+	out->double_bounce_notice = whole(v, SET_2bounce_notice_recipient, mem);
+	out->delay_notice = whole(v, SET_delay_notice_recipient, mem);
+	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
 }
 
 static struct slice bare_bounce_user(const struct conf_view *v) {
@@ -301,6 +322,34 @@ static struct alias_params *aliases_of(struct tables *tables, const struct conf_
 	return a;
 }
 
+/* From: "name <address>", "address (name)" or "address" (bounce(5)). */
+static void split_from(struct slice from, struct return_words *out) {
+	size_t angle = slice_find(from, '<'), round = slice_find(from, '(');
+	out->from = from;
+	if (angle < from.len) {
+		struct slice rest = slice_skip(from, angle + 1);
+		out->from_name = slice_head(from, angle);
+		out->from = slice_cut(&rest, '>');
+	} else if (round < from.len) {
+		struct slice rest = slice_skip(from, round + 1);
+		out->from = slice_head(from, round);
+		out->from_name = slice_cut(&rest, ')');
+	}
+	out->from = slice_trim(out->from);
+	out->from_name = slice_trim(out->from_name);
+	if (out->from_name.len > 1 && out->from_name.at[0] == '"') out->from_name = slice_from(out->from_name.at + 1, out->from_name.len - 2);
+}
+
+static struct return_words words_of(const struct conf *conf, enum bounce_kind kind, struct arena *mem) {
+	const struct bounce_template *t = conf_bounce(conf, kind);
+	struct return_words w = { .subject = t->subject, .copy_subject = t->postmaster_subject };
+	AUTO_BUF struct buf text = BUF(MIB(1));
+	if (bounce_expand(conf_main(conf), t->text, &text) < 0) buf_clear(&text); /* tried when the settings were loaded */
+	w.text = arena_slice(mem, buf_slice(&text));
+	split_from(t->from, &w);
+	return w;
+}
+
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "core" };
@@ -334,7 +383,11 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.always_bcc = conf_text(v, SET_always_bcc),
 		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
 		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
+		.failed = words_of(conf, BOUNCE_FAILURE, mem),
+		.delayed = words_of(conf, BOUNCE_DELAY, mem),
+		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
 	};
+	notices_of(&out->deliver, v, mem);
 }
 
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,

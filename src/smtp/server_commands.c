@@ -6,7 +6,7 @@
 
 enum command_rule {
 	BEFORE_TLS = 1, /* allowed though TLS is required */
-	LAST = 2,       /* of a pipelined group: the client must wait for its reply (RFC 2920 §3.1) */
+	LAST = COMMAND_LAST,       /* of a pipelined group: the client must wait for its reply (RFC 2920 §3.1) */
 	JUNK = 4,       /* moves no mail: limited */
 	GREETED = 8,    /* needs HELO, EHLO or LHLO where the settings say so */
 	NO_TX = 16,     /* not while a message is under way */
@@ -24,6 +24,9 @@ static struct smtp_reply ok(void) {
 unsigned server_offer(const struct smtp_server *s) {
 	unsigned offer = s->params->offer;
 	if (s->facts.tls != NULL || s->ops->tls == NULL) offer &= ~(unsigned)OFFER_STARTTLS;
+	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, false)) offer &= ~(unsigned)OFFER_XCLIENT;
+	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
+	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
 	if (s->ops->auth == NULL || (s->facts.tls == NULL && !s->params->auth_in_clear)) offer &= ~(unsigned)OFFER_AUTH;
 	return offer;
 }
@@ -38,6 +41,8 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	static const struct { unsigned offer; const char *line; } keywords[] = {
 		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
 		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS },
+		{ OFFER_XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT" },
+		{ OFFER_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT" },
 		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" }, { OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
 		{ OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
 	};
@@ -53,9 +58,18 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	return smtp_reply(250, NULL, arena_slice(&s->mem, buf_slice(&text)));
 }
 
+void server_set_helo(struct smtp_server *s, struct slice name) {
+	set_text(&s->helo, &s->facts.helo, name);
+}
+
+void server_set_login(struct smtp_server *s, struct slice login, struct slice mechanism) {
+	set_text(&s->login, &s->facts.login, login);
+	s->facts.mechanism = login.len != 0 ? mechanism : S("");
+}
+
 /* A new greeting begins everything anew but TLS and log-in (RFC 5321 §4.1.4). */
 static struct smtp_reply hello(struct smtp_server *s, struct slice args, const char *proto, const char *syntax) {
-	struct slice name = command_word(&args);
+	struct slice name = arena_slice(&s->mem, command_word(&args));
 	if (name.len == 0 || name.len > 255) return smtp_reply(501, NULL, slice_of(syntax));
 	bool esmtp = strcmp(proto, "SMTP") != 0;
 	unsigned offer = server_offer(s);
@@ -192,8 +206,8 @@ static struct smtp_reply do_noop(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
-	if ((s->offer & OFFER_VRFY) == 0) return smtp_reply(502, "5.5.1", S("VRFY command is disabled"));
-	args = slice_trim(args);
+	if ((s->params->offer & OFFER_VRFY) == 0) return smtp_reply(502, "5.5.1", S("VRFY command is disabled"));
+	args = arena_slice(&s->mem, slice_trim(args));
 	if (args.len == 0) return smtp_reply(501, "5.5.4", S("Syntax: VRFY address"));
 	if (s->ops->vrfy == NULL) return smtp_reply_fmt(&s->mem, 252, "2.0.0", "%.*s", SLICE_ARG(args));
 	struct smtp_reply r = s->ops->vrfy(s->owner, args, &s->mem);
@@ -202,8 +216,14 @@ static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_etrn(struct smtp_server *s, struct slice args) {
-	(void)s, (void)args;
-	return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if ((s->params->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL) return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if (s->params->helo_required && s->facts.helo.len == 0) return smtp_reply(503, NULL, S("Error: send HELO/EHLO first"));
+	if (s->in_tx) return smtp_reply(503, NULL, S("Error: MAIL transaction in progress"));
+	struct slice domain = arena_slice(&s->mem, command_word(&args));
+	if (domain.len == 0 || command_word(&args).len != 0) return smtp_reply(500, NULL, S("Syntax: ETRN domain"));
+	struct smtp_reply r = s->ops->etrn(s->owner, domain, &s->mem);
+	server_reject(s, &r, S(""));
+	return r;
 }
 
 static struct smtp_reply do_quit(struct smtp_server *s, struct slice args) {
@@ -219,7 +239,7 @@ static struct smtp_reply do_help(struct smtp_server *s, struct slice args) {
 	unsigned other = s->params->lmtp ? SMTP_ONLY : LMTP_ONLY;
 	buf_addf(&text, "Commands:");
 	for (size_t i = 0; commands[i].run != NULL; i++)
-		if ((commands[i].rules & other) == 0) buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
+		if ((commands[i].rules & other) == 0 && commands[i].word.at[0] != 'X') buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
 	return smtp_reply(214, "2.0.0", arena_slice(&s->mem, buf_slice(&text)));
 }
 
@@ -237,6 +257,8 @@ static const struct smtp_command commands[COMMANDS] = {
 	{ S("NOOP"), BEFORE_TLS | LAST | JUNK, do_noop },
 	{ S("VRFY"), LAST | JUNK, do_vrfy },
 	{ S("ETRN"), JUNK, do_etrn },
+	{ S("XCLIENT"), LAST, server_xclient },
+	{ S("XFORWARD"), LAST, server_xforward },
 	{ S("QUIT"), BEFORE_TLS, do_quit },
 	{ S("HELP"), BEFORE_TLS | JUNK, do_help },
 	{ S("UNKNOWN"), 0, NULL },
@@ -264,6 +286,7 @@ static bool is_among(const char *const *list, struct slice word) {
 static bool is_forbidden(const struct smtp_server *s, struct slice word) {
 	static const char *const usual[] = { "CONNECT", "GET", "POST", NULL };
 	if (!ascii_alpha(word.at[0])) return true;
+	if (s->ops->forbidden != NULL) return s->ops->forbidden(s->owner, word) || slice_find(word, ':') < word.len;
 	if (is_among(s->params->forbidden != NULL ? s->params->forbidden : usual, word)) return true;
 	return slice_find(word, ':') < word.len;
 }
@@ -280,6 +303,12 @@ bool server_out_of_turn(struct smtp_server *s) {
 	return true;
 }
 
+static struct smtp_reply access_denied(struct smtp_server *s) {
+	if (s->ops->client == NULL) return smtp_reply(503, "5.7.0", S("Error: access denied"));
+	struct slice who = s->ops->client(s->owner);
+	return smtp_reply_fmt(&s->mem, 503, "5.7.0", "Error: access denied for %.*s", SLICE_ARG(who));
+}
+
 /* Why this command cannot be run now; code 0: it can. */
 static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_command *c, struct slice args) {
 	const struct smtp_server_params *p = s->params;
@@ -289,7 +318,7 @@ static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_comman
 	bool not_greeted = (p->helo_required || p->lmtp) && s->facts.helo.len == 0 && (rules & GREETED) != 0;
 	bool wordy = (rules & NO_WORDS) != 0 && slice_trim(args).len != 0;
 	if (foreign) return smtp_reply(500, "5.5.2", S("Error: command not recognized"));
-	if (s->refused && c->run != do_quit) return smtp_reply(503, "5.7.0", S("Error: access denied"));
+	if (s->refused && c->run != do_quit) return access_denied(s);
 	if (in_clear) return smtp_reply(530, "5.7.0", S("Must issue a STARTTLS command first"));
 	if (not_greeted && p->lmtp) return smtp_reply(503, "5.5.1", S("Error: send LHLO first"));
 	if (not_greeted) return smtp_reply(503, "5.5.1", S("Error: send HELO/EHLO first"));
@@ -305,7 +334,7 @@ static void run(struct smtp_server *s, const struct smtp_command *c, struct slic
 	if (r.code == 0) r = c->run(s, args);
 	if (c->run == do_auth) answer_auth(s, r);
 	else server_answer(s, r);
-	if ((c->rules & JUNK) != 0 && ++s->junk > s->params->junk_command_limit) s->facts.errors++;
+	if ((c->rules & JUNK) != 0 && s->junk++ > s->params->junk_command_limit) s->facts.errors++;
 }
 
 /* What is wrong with the line as such; code 0: nothing. */
@@ -324,9 +353,10 @@ static struct smtp_reply malformed(struct smtp_server *s, struct slice line, str
 }
 
 void server_line(struct smtp_server *s, struct slice line) {
+	if (s->ops->command != NULL) line = s->ops->command(s->owner, line, &s->mem);
 	struct slice args = line, word = command_word(&args);
 	if (word.len != 0 && is_among(s->params->noop, word)) {
-		if (++s->junk > s->params->junk_command_limit) s->facts.errors++;
+		if (s->junk++ > s->params->junk_command_limit) s->facts.errors++;
 		server_answer(s, ok());
 		return;
 	}
@@ -342,6 +372,8 @@ void server_line(struct smtp_server *s, struct slice line) {
 	}
 	struct smtp_reply r = malformed(s, line, word);
 	if (r.code == 550) server_reject(s, &r, S(""));
+	if (r.code == 0 && commands[s->command].run == NULL && s->ops->unknown != NULL)
+		r = s->ops->unknown(s->owner, word, &s->mem);
 	if (r.code == 0) run(s, &commands[s->command], args);
 	else server_answer(s, r);
 	if (r.code == 550) server_last(s); /* a bare CR is no better than a bare LF */
