@@ -90,6 +90,10 @@ int keeper_start(struct db *db);
 void keeper_stop(struct db *db);
 int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3_wal_hook */
 
+/* log_file.c: once per process, before the first connection */
+#define LOG_FILE_VFS "hato-log"
+void log_file_register(void);
+
 /* blob.c */
 int pending_flush(struct db_conn *tx); /* stores the drafts of one write */
 void blob_path(int64_t id, char path[static 64]);
