@@ -70,6 +70,7 @@ struct db {
 	pthread_t keeper;
 	bool keeper_runs, closing;
 	size_t log_pages;        /* length of the write-ahead log after the last commit */
+	size_t folded_at;        /* its length when it was folded in last */
 };
 
 /* conn.c */
