@@ -33,6 +33,9 @@ int show_table(struct admin_call *c, const struct table *t, const char *empty);
 
 /* name.c: the stored form of what a person wrote. catch_all: "@example.com" is fine. False: not a mail address. */
 bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out);
+/* postfix_list.c: the queue Postfix would have a message in: "incoming", "active", "deferred", "hold". */
+struct queue_message;
+const char *postfix_queue_of(const struct queue_message *m, int64_t now_us);
 /* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it. */
 const char *hint_for(struct slice status, struct slice text, bool here);
 
@@ -56,5 +59,8 @@ int verb_queue_flush(struct admin_call *c);
 int verb_queue_delete(struct admin_call *c);
 int verb_queue_hold(struct admin_call *c);
 int verb_queue_release(struct admin_call *c);
+int verb_queue_mailq(struct admin_call *c);
+int verb_queue_super(struct admin_call *c);
+int verb_queue_cat(struct admin_call *c);
 int verb_why(struct admin_call *c);
 int verb_status(struct admin_call *c);

@@ -148,6 +148,6 @@ int run_check(struct cli *cli) {
 	check_ports(&c);
 	progress_end();
 	if (c.errors != 0) return EX_CONFIG;
-	printf("%s: the configuration is good%s\n", cli->conf_dir, c.warnings != 0 ? ", but see the warnings" : "");
+	if (!cli->quiet) printf("%s: the configuration is good%s\n", cli->conf_dir, c.warnings != 0 ? ", but see the warnings" : "");
 	return EX_OK;
 }

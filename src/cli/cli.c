@@ -155,6 +155,10 @@ static const struct called *find_name(struct slice name) {
 	return NULL;
 }
 
+int tool_run(int argc, char **argv) {
+	return find_name(slice_of(argv[0]))->main(argc, argv);
+}
+
 static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
 	const char *from_environment = getenv("HATO_CONFIG");

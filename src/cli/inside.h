@@ -9,6 +9,8 @@ struct cli {
 	const char *command;     /* for errors: "start" */
 	const struct slice *args; /* behind the command; those of operators' verbs: with it */
 	size_t count;
+	bool quiet;              /* says only what is wrong */
+	void (*print)(struct slice out, struct slice err); /* what a verb answers; NULL: print_answer */
 };
 int complain(const struct cli *cli, int code, const char *format, ...) PRINTF_LIKE(3, 4); /* "hato COMMAND: TEXT"; returns code */
 int usage_error(const struct cli *cli, struct slice word);
@@ -28,6 +30,13 @@ int find_data(const struct cli *cli, const char **dir, struct conf **keep);
 int run_operator(struct cli *cli);
 /* What the verb prints, in out and err; only when the server answers: false otherwise. */
 bool ask_server(const char *data, const struct slice *args, size_t count, struct buf *out, struct buf *err);
+/* The request is sent to the server, or carried out here under its lock. */
+struct admin_request;
+int dispatch(const struct cli *cli, const char *data, const struct admin_request *req);
+/* Asks over a connected control socket: ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
+struct arena;
+struct admin_answer;
+int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer);
 void print_answer(struct slice out, struct slice err);
 /* local.c: the same without a server. */
 struct admin_request;

@@ -75,13 +75,13 @@ static int secret_delete_op(void *ctx, struct slice account) {
 
 static const struct admin_ops ops = { .secret_set = secret_set_op, .secret_delete = secret_delete_op };
 
-static int run_and_print(struct admin *a, const struct admin_request *req) {
+static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	progress_begin("working");
 	int code = admin_run(a, req, &out, &err);
 	progress_end();
-	print_answer(buf_slice(&out), buf_slice(&err));
+	(cli->print != NULL ? cli->print : print_answer)(buf_slice(&out), buf_slice(&err));
 	return code;
 }
 
@@ -89,7 +89,7 @@ static int work(const struct cli *cli, int channel, const char *data, const char
 	struct admin a = { .ops = &ops, .ctx = &channel };
 	if (user != NULL && user_drop(user) < 0) return complain(cli, EX_OSERR, "%s", fail_text());
 	if (db_open(data, NULL, &a.db) < 0) return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
-	int code = run_and_print(&a, req);
+	int code = run_and_print(cli, &a, req);
 	db_close(&a.db);
 	return code;
 }

@@ -27,7 +27,7 @@ static int connect_server(const char *data) {
 }
 
 /* ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
-static int ask(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer) {
+int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer) {
 	struct admin_ask a = { .args = arena_array(mem, req->count, sizeof *a.args), .args_count = req->count, .input = req->input };
 	for (size_t i = 0; i < req->count; i++) a.args[i].text = req->args[i];
 	return ask_admin(channel, &a, mem, answer);
@@ -37,7 +37,7 @@ bool ask_server(const char *data, const struct slice *args, size_t count, struct
 	AUTO_ARENA struct arena mem = {0};
 	AUTO_FD int channel = connect_server(data);
 	struct admin_answer answer;
-	if (channel < 0 || ask(channel, &(struct admin_request){ .args = args, .count = count }, &mem, &answer) != ASK_OK) return false;
+	if (channel < 0 || ask_channel(channel, &(struct admin_request){ .args = args, .count = count }, &mem, &answer) != ASK_OK) return false;
 	buf_add(out, answer.out);
 	buf_add(err, answer.err);
 	return true;
@@ -47,11 +47,11 @@ static int ask_and_print(const struct cli *cli, int channel, const struct admin_
 	AUTO_ARENA struct arena mem = {0};
 	struct admin_answer answer;
 	progress_begin("waiting for the server");
-	int r = ask(channel, req, &mem, &answer);
+	int r = ask_channel(channel, req, &mem, &answer);
 	progress_end();
 	if (r < 0) return complain(cli, EX_PROTOCOL, "%s", fail_text());
 	if (r == ASK_LATER) return complain(cli, EX_TEMPFAIL, "the server ended before it answered: whether this was done is not known (look, and try again)");
-	print_answer(answer.out, answer.err);
+	(cli->print != NULL ? cli->print : print_answer)(answer.out, answer.err);
 	return answer.code;
 }
 
@@ -65,7 +65,7 @@ static bool has_option(const struct cli *cli, const char *name) {
 }
 
 /* The request may be sent to the server, or carried out under its lock; while it starts or stops neither is possible. */
-static int dispatch(const struct cli *cli, const char *data, const struct admin_request *req) {
+int dispatch(const struct cli *cli, const char *data, const struct admin_request *req) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/run/lock", data);
 	int64_t deadline = deadline_in(CHANGING_MS);

@@ -34,7 +34,11 @@ static int take_act(struct postconf *p, int option, int acts[2]) {
 	static const char views[] = "pMFP";
 	const char *view = strchr(views, option);
 	int *act = &acts[view != NULL];
-	if (*act != 0 && *act != option) return postconf_fatal(p, "specify one of -%c -%c", MIN_OF(*act, option), MAX_OF(*act, option));
+	static const char order[] = "aAbdelmntTX#FMPp";
+	if (*act != 0 && *act != option) {
+		bool first = strchr(order, *act) < strchr(order, option);
+		return postconf_fatal(p, "specify one of -%c, -%c", first ? *act : option, first ? option : *act);
+	}
 	*act = option;
 	if (view != NULL) p->view = (enum postconf_view)(view - views);
 	else if (option == 'd') p->defaults = true;
@@ -43,6 +47,14 @@ static int take_act(struct postconf *p, int option, int acts[2]) {
 	else if (option == '#') p->act = ACT_COMMENT;
 	else if (option == 'X') p->act = ACT_EXCLUDE;
 	else p->list = (char)option;
+	return POSTCONF_GOOD;
+}
+
+static int take_setting(struct postconf *p, struct slice text) {
+	struct slice name, value;
+	const char *wrong = request_cut(text, &name, &value);
+	if (wrong != NULL) return postconf_fatal(p, "invalid parameter override: %.*s: %s", SLICE_ARG(text), wrong);
+	p->settings[p->settings_count++] = text;
 	return POSTCONF_GOOD;
 }
 
@@ -57,7 +69,7 @@ static int take_options(struct postconf *p, int argc, char **argv) {
 		case 'h': p->no_names = true; break;
 		case 'H': p->no_values = true; break;
 		case 'j': p->json = true; break;
-		case 'o': p->settings[p->settings_count++] = slice_of(optarg); break;
+		case 'o': code = take_setting(p, slice_of(optarg)); break;
 		case 'q': p->quiet = true; break;
 		case 'v': break;
 		case 'x': p->expand = true; break;
@@ -67,9 +79,9 @@ static int take_options(struct postconf *p, int argc, char **argv) {
 		}
 	}
 	if (code == POSTCONF_GOOD && p->view != VIEW_MAIN && (p->defaults || p->set_only || p->list != '\0'))
-		return postconf_fatal(p, "specify one of -%c -%c", acts[1], acts[0]);
+		return postconf_fatal(p, "with option -%c, do not specify -%c", acts[1], acts[0]);
 	if (code == POSTCONF_GOOD && p->json && (p->fold || p->no_names || p->no_values))
-		return postconf_fatal(p, "specify one of -j -%c", p->fold ? 'f' : p->no_names ? 'h' : 'H');
+		return postconf_fatal(p, "with option -j, do not specify -%c", p->fold ? 'f' : p->no_names ? 'h' : 'H');
 	return code;
 }
 
@@ -78,11 +90,23 @@ static int tell_form(const struct postconf *p) {
 	size_t count;
 	const struct problem *at = conf_problems(p->conf, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (!at[i].form) continue;
+		if (at[i].about != PROBLEM_FORM) continue;
 		AUTO_BUF struct buf line = BUF(KIB(16));
 		buf_addf(&line, "%.*s, line %u: %.*s", SLICE_ARG(at[i].file), at[i].line, SLICE_ARG(at[i].text));
 		if (at[i].level == PROBLEM_ERROR) return postconf_fatal(p, "%s", buf_text(&line));
 		if (!p->quiet) postconf_warn(p, "%s", buf_text(&line));
+	}
+	return POSTCONF_GOOD;
+}
+
+/* Values whose $names lead nowhere end what must show them expanded. */
+static int tell_expansion(const struct postconf *p) {
+	size_t count;
+	const struct problem *at = conf_problems(p->conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (at[i].about != PROBLEM_EXPANSION) continue;
+		postconf_warn(p, "%.*s", SLICE_ARG(at[i].text));
+		return postconf_fatal(p, "macro processing error");
 	}
 	return POSTCONF_GOOD;
 }
@@ -105,20 +129,27 @@ static int load(struct postconf *p) {
 		r = access(buf_text(&path), F_OK) == 0 ? file_read(buf_text(&path), &master) : 0;
 		if (r >= 0) r = conf_build(&o, S(""), slice_of(buf_text(&master)), &p->conf);
 	} else r = conf_load(&o, &p->conf);
-	return r < 0 ? postconf_fatal(p, "%s", fail_text()) : tell_form(p);
+	int code = r < 0 ? postconf_fatal(p, "%s", fail_text()) : tell_form(p);
+	if (code == POSTCONF_GOOD && p->expand) code = tell_expansion(p);
+	if (code == POSTCONF_GOOD && !p->defaults) postconf_tell_undefined(p);
+	return code;
 }
 
 static int run(struct postconf *p) {
 	if (p->list != '\0') return postconf_list(p);
 	bool values = false;
 	for (size_t i = 0; i < p->count; i++) values = values || slice_find(p->args[i], '=') < p->args[i].len;
+	if (values && (p->act == ACT_COMMENT || p->act == ACT_EXCLUDE))
+		return postconf_fatal(p, "specify one of -e, -%c", p->act == ACT_COMMENT ? '#' : 'X');
 	if (p->act == ACT_SHOW && values) p->act = ACT_EDIT;
 	if (p->act == ACT_EDIT && p->count == 0) return postconf_fatal(p, "-e requires name=value argument");
 	if (p->act != ACT_SHOW && p->count == 0) return postconf_fatal(p, "missing service argument");
 	if (p->act != ACT_SHOW) return postconf_edit(p);
 	int code = load(p);
 	if (code != POSTCONF_GOOD) return code;
-	return p->view == VIEW_MAIN ? postconf_main(p) : postconf_master(p);
+	code = p->view == VIEW_MAIN ? postconf_main(p) : postconf_master(p);
+	if (code == POSTCONF_GOOD && !p->defaults && !p->quiet) postconf_tell_unused(p);
+	return code;
 }
 
 int postconf_program(int argc, char **argv) {

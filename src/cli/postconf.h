@@ -31,13 +31,13 @@ struct postconf {
 
 /* postconf_show.c */
 int postconf_main(const struct postconf *p);
+void postconf_tell_undefined(const struct postconf *p); /* names in main.cf's values that nobody knows */
+void postconf_tell_unused(const struct postconf *p);    /* settings that nobody knows; old names */
 /* One setting as a line: "label = value", or as the options ask. view: where $names are looked up with -x; NULL: nowhere. */
 int postconf_put(const struct postconf *p, struct slice label, struct slice value, const struct conf_view *view);
 /* Words with one blank between; folded at 80 columns with -f. */
 void postconf_words(struct buf *out, struct slice text, bool fold);
 void postconf_json(struct slice label, struct slice value);
-/* The text with its $names replaced, in *out. */
-int postconf_expand(const struct conf_view *view, struct slice text, struct buf *out);
 
 /* postconf_entry.c: one entry of master.cf, as words. */
 enum { ENTRY_SERVICE, ENTRY_TYPE, ENTRY_COMMAND = 7, ENTRY_FIELDS };
@@ -49,6 +49,8 @@ struct entry {
 /* <0 with fail_text(): not an entry. */
 int entry_read(struct entry *e, struct slice line, struct arena *mem) MUST_USE;
 void entry_put(struct buf *out, const struct entry *e, bool fold);
+/* What stands behind the command, as it goes on from that column; each -o has a line of its own with fold. */
+void entry_put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold);
 struct slice entry_command(const struct entry *e, struct arena *mem); /* with its arguments */
 /* Is args[i] the value of a -o? Its name and value then. */
 bool entry_option(const struct entry *e, size_t i, struct slice *name, struct slice *value);

@@ -44,7 +44,7 @@ static struct wish *find_wish(struct wish *wishes, size_t count, struct slice li
 }
 
 static void put_assignment(struct buf *out, const struct wish *w) {
-	buf_addf(out, "%.*s =%s%.*s\n", SLICE_ARG(w->name), w->value.len != 0 ? " " : "", SLICE_ARG(w->value));
+	buf_addf(out, "%.*s = %.*s\n", SLICE_ARG(w->name), SLICE_ARG(w->value));
 }
 
 static int by_name(const void *a, const void *b) {

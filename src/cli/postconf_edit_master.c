@@ -29,7 +29,7 @@ static int read_request(const struct postconf *p, struct slice arg, struct reque
 	if (p->view == VIEW_ENTRIES && p->act == ACT_EDIT && entry_read(&e, value, p->mem) < 0) return postconf_fatal(p, "%s: \"%.*s\"", fail_text(), SLICE_ARG(text));
 	if (p->view == VIEW_ENTRIES) return POSTCONF_GOOD;
 	if (slice_eq(r->parts[2], S("*"))) return postconf_fatal(p, "-%ce does not accept wild-card %s name", p->view == VIEW_FIELDS ? 'F' : 'P', p->view == VIEW_FIELDS ? "field" : "parameter");
-	if (p->view == VIEW_PARAMETERS) return POSTCONF_GOOD;
+	if (p->view == VIEW_PARAMETERS) return blanks ? postconf_fatal(p, "-Pe does not accept whitespace in parameter value") : POSTCONF_GOOD;
 	field = entry_field(r->parts[2]);
 	if (field == ENTRY_FIELDS) return postconf_fatal(p, "invalid service attribute name: \"%.*s\"", SLICE_ARG(r->parts[2]));
 	if (p->act == ACT_EDIT && value.len == 0) return postconf_fatal(p, "-Fe does not accept an empty value: \"%.*s\"", SLICE_ARG(text));
@@ -135,8 +135,8 @@ static int edit_all(struct editing *ed, struct slice rest) {
 int postconf_edit_master(const struct postconf *p, struct slice old, struct buf *out) {
 	struct editing ed = { .p = p, .requests = arena_array(p->mem, p->count, sizeof(struct request)), .out = out };
 	int code = POSTCONF_GOOD;
-	if (p->view == VIEW_FIELDS && p->act != ACT_EDIT) return postconf_fatal(p, "specify one of -F -%c", p->act == ACT_COMMENT ? '#' : 'X');
-	if (p->view == VIEW_PARAMETERS && p->act == ACT_COMMENT) return postconf_fatal(p, "specify one of -P -#");
+	if (p->view == VIEW_FIELDS && p->act != ACT_EDIT) return postconf_fatal(p, "with option -F, do not specify -%c", p->act == ACT_COMMENT ? '#' : 'X');
+	if (p->view == VIEW_PARAMETERS && p->act == ACT_COMMENT) return postconf_fatal(p, "with option -P, do not specify -#");
 	for (; code == POSTCONF_GOOD && ed.count < p->count; ed.count++) code = read_request(p, p->args[ed.count], &ed.requests[ed.count]);
 	if (code == POSTCONF_GOOD) code = edit_all(&ed, old);
 	for (size_t i = 0; code == POSTCONF_GOOD && i < ed.count; i++) {

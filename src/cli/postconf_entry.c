@@ -83,7 +83,7 @@ int entry_read(struct entry *e, struct slice line, struct arena *mem) {
 	*e = (struct entry){ 0 };
 	for (size_t i = 0; i < ENTRY_FIELDS; i++) {
 		e->fields[i] = slice_word(&line, BLANKS);
-		if (e->fields[i].len == 0) return fail("bad field count: \"%.*s\"", SLICE_ARG(slice_head(e->fields[0], 80)));
+		if (e->fields[i].len == 0) return fail("bad field count");
 	}
 	size_t most = 3; /* a word ends at a blank or a brace, and "-oa=b" becomes two */
 	for (size_t i = 0; i < line.len; i++) most += 2 * (size_t)(ascii_space(line.at[i]) || strchr("{}", line.at[i]) != NULL);
@@ -100,7 +100,7 @@ bool entry_option(const struct entry *e, size_t i, struct slice *name, struct sl
 	return request_cut(text, name, value) == NULL;
 }
 
-static void put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold) {
+void entry_put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold) {
 	for (size_t i = 0; i < e->count; i++) {
 		struct slice name, value;
 		bool option = i + 1 < e->count && entry_option(e, i + 1, &name, &value), behind = i > 0 && entry_option(e, i - 1, &name, &value);
@@ -122,7 +122,7 @@ void entry_put(struct buf *out, const struct entry *e, bool fold) {
 		buf_addf(out, "%*s%.*s", (int)blanks, "", SLICE_ARG(e->fields[i]));
 		column += blanks + e->fields[i].len;
 	}
-	put_arguments(out, e, column, fold);
+	entry_put_arguments(out, e, column, fold);
 	buf_byte(out, '\n');
 }
 

@@ -46,13 +46,22 @@ static int show_entry(struct showing *s) {
 	return POSTCONF_GOOD;
 }
 
+static void put_folded_command(const struct showing *s, struct slice name) {
+	AUTO_BUF struct buf out = BUF(MIB(32));
+	if (!s->p->no_names) buf_addf(&out, "%.*s = ", SLICE_ARG(name));
+	buf_add(&out, s->entry.fields[ENTRY_COMMAND]);
+	entry_put_arguments(&out, &s->entry, out.len, true);
+	puts(buf_text(&out));
+}
+
 static int show_fields(struct showing *s) {
 	int code = POSTCONF_GOOD;
 	for (size_t i = 0; code == POSTCONF_GOOD && i < ENTRY_FIELDS; i++) {
 		struct slice word = slice_of(entry_field_word(i)), wanted = s->request->parts[2];
 		if (s->request->parts_count == 3 && !slice_eq(wanted, S("*")) && !slice_eq(wanted, word)) continue;
 		s->request->matches++;
-		code = postconf_put(s->p, label(s, word), i == ENTRY_COMMAND ? entry_command(&s->entry, s->p->mem) : s->entry.fields[i], NULL);
+		if (i == ENTRY_COMMAND && s->p->fold && !s->p->no_values) put_folded_command(s, label(s, word));
+		else code = postconf_put(s->p, label(s, word), i == ENTRY_COMMAND ? entry_command(&s->entry, s->p->mem) : s->entry.fields[i], NULL);
 	}
 	return code;
 }

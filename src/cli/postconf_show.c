@@ -31,11 +31,6 @@ void postconf_json(struct slice label, struct slice value) {
 	printf("%s\"}\n", buf_text(&out));
 }
 
-int postconf_expand(const struct conf_view *view, struct slice text, struct buf *out) {
-	if (view == NULL) return buf_add(out, text), 0;
-	return conf_expand(view, text, out);
-}
-
 int postconf_put(const struct postconf *p, struct slice label, struct slice value, const struct conf_view *view) {
 	AUTO_BUF struct buf expanded = BUF(EXPAND_LIMIT), line = BUF(MIB(32)), out = BUF(MIB(32));
 	if (p->expand && view != NULL) {
@@ -56,8 +51,11 @@ int postconf_put(const struct postconf *p, struct slice label, struct slice valu
 
 static bool is_known(const struct conf_raw *r) { return r->class == CONF_USER ? r->is_set && r->used : true; }
 
+/* Texts whose $names are those of a delivery. */
+static bool is_foreign(const struct conf_raw *r) { return r->setting != NULL && r->setting->kind == KIND_RAW; }
+
 static int put_parameter(const struct postconf *p, const struct conf_raw *r) {
-	return postconf_put(p, r->name, p->defaults ? r->fallback : r->value, conf_main(p->conf));
+	return postconf_put(p, r->name, p->defaults ? r->fallback : r->value, is_foreign(r) ? NULL : conf_main(p->conf));
 }
 
 /* The folder that -c names stands among what is set. */
@@ -81,7 +79,7 @@ static int show_named(const struct postconf *p) {
 		struct conf_raw r;
 		if (!conf_raw_find(p->conf, p->args[i], &r) || !is_known(&r)) {
 			if (!p->quiet) postconf_warn(p, "%.*s: unknown parameter", SLICE_ARG(p->args[i]));
-		} else if (is_selected(p, &r)) code = put_parameter(p, &r);
+		} else if (!p->set_only || is_selected(p, &r)) code = put_parameter(p, &r);
 	}
 	return code;
 }
@@ -90,12 +88,15 @@ static int show_named(const struct postconf *p) {
 struct mentions {
 	const struct postconf *p;
 	struct slice file;
+	const struct conf_service *service; /* whose own settings count, too */
 };
 
 static void tell_undefined(void *ctx, struct slice name) {
 	struct mentions *m = ctx;
 	struct conf_raw r;
 	if (conf_raw_find(m->p->conf, name, &r) && (r.is_set || r.setting != NULL)) return;
+	for (size_t i = 0; m->service != NULL && i < m->service->overrides_count; i++)
+		if (slice_eq(m->service->overrides[i].name, name)) return;
 	postconf_warn(m->p, "%.*s: undefined parameter: %.*s", SLICE_ARG(m->file), SLICE_ARG(name));
 }
 
@@ -116,13 +117,30 @@ static void tell_names(const struct postconf *p, const struct conf_raw *r) {
 		              SLICE_ARG(r->name), SLICE_ARG(instead));
 }
 
-static void tell_all_names(const struct postconf *p) {
+static bool is_in_main(const struct conf_raw *r) { return r->is_set && r->where.file.len != 0; }
+
+void postconf_tell_undefined(const struct postconf *p) {
 	for (size_t i = 0; i < conf_raw_count(p->conf); i++) {
 		struct conf_raw r = conf_raw_at(p->conf, i);
-		if (r.is_set && r.where.file.len != 0) tell_names(p, &r);
-		struct mentions m = { p, r.where.file };
-		bool foreign = r.setting != NULL && r.setting->kind == KIND_RAW;
-		if (r.is_set && r.where.file.len != 0 && !foreign) expand_names(r.value, tell_undefined, &m);
+		struct mentions m = { p, r.where.file, NULL };
+		if (is_in_main(&r) && !is_foreign(&r)) expand_names(r.value, tell_undefined, &m);
+	}
+	size_t count;
+	const struct conf_service *services = conf_services(p->conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		for (size_t k = 0; k < services[i].overrides_count; k++) {
+			struct conf_raw r;
+			const struct conf_override *o = &services[i].overrides[k];
+			struct mentions m = { p, services[i].where.file, &services[i] };
+			if (!conf_raw_find(p->conf, o->name, &r) || !is_foreign(&r)) expand_names(o->value, tell_undefined, &m);
+		}
+	}
+}
+
+void postconf_tell_unused(const struct postconf *p) {
+	for (size_t i = 0; p->view == VIEW_MAIN && i < conf_raw_count(p->conf); i++) {
+		struct conf_raw r = conf_raw_at(p->conf, i);
+		if (is_in_main(&r)) tell_names(p, &r);
 	}
 	size_t count;
 	const struct conf_service *services = conf_services(p->conf, &count);
@@ -136,8 +154,4 @@ static void tell_all_names(const struct postconf *p) {
 	}
 }
 
-int postconf_main(const struct postconf *p) {
-	int code = p->count == 0 ? show_all(p) : show_named(p);
-	if (code == POSTCONF_GOOD && !p->defaults && !p->quiet) tell_all_names(p);
-	return code;
-}
+int postconf_main(const struct postconf *p) { return p->count == 0 ? show_all(p) : show_named(p); }

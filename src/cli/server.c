@@ -27,7 +27,7 @@ int run_start(struct cli *cli) {
 	code = master_start(c, foreground);
 	progress_end();
 	pid_t pid;
-	if (code == EX_OK && !foreground && master_pid(conf_text(conf_main(c), SET_data_directory).at, &pid) == 0)
+	if (code == EX_OK && !foreground && !cli->quiet && master_pid(conf_text(conf_main(c), SET_data_directory).at, &pid) == 0)
 		printf("the mail system is running: PID %d\n", (int)pid);
 	return code;
 }
@@ -54,7 +54,7 @@ int run_reload(struct cli *cli) {
 	int r = master_reload(conf_text(conf_main(c), SET_data_directory).at);
 	if (r == MASTER_NOT_RUNNING) return not_running(cli);
 	if (r < 0) return complain(cli, EX_UNAVAILABLE, "%s", fail_text());
-	puts("the settings are good; the server is taking them over (the outcome is in its log)");
+	if (!cli->quiet) puts("the settings are good; the server is taking them over (the outcome is in its log)");
 	return EX_OK;
 }
 

@@ -16,6 +16,7 @@ void tool_begin(struct tool *t, int argc, char **argv) {
 	const char *name = argc > 0 ? argv[0] : "hato", *slash = strrchr(name, '/');
 	const char *dir = from_environment("MAIL_CONFIG");
 	if (dir == NULL) dir = from_environment("HATO_CONFIG");
+	if (slash != NULL) argv[0] = (char *)(uintptr_t)(slash + 1); /* getopt(3) complains in its name */
 	*t = (struct tool){ .name = slash != NULL ? slash + 1 : name, .conf_dir = dir != NULL ? dir : "/etc/hato" };
 }
 

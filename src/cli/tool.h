@@ -16,6 +16,17 @@ void tool_warn(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
 /* "NAME: TEXT" */
 void tool_say(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
 
-#define NAME(name, function, folder) int function(int argc, char **argv);
+/* What takes the whole configuration to know; errors are told. EX_OK or a code. */
+struct submit_hello;
+int tool_data(const struct tool *t, struct buf *data);                  /* data_directory */
+int tool_hello(const struct tool *t, struct submit_hello *out);         /* what the server would say */
+int tool_fast_flush(const struct tool *t, struct slice domain, bool *allowed); /* is it in fast_flush_domains? */
+int tool_log(const struct tool *t);                                     /* opens the log, where the server's lines go */
+int tool_newaliases(const struct tool *t, const char *file);            /* file: instead of alias_database; may be NULL */
+
+/* Runs the program argv[0] names, as if it had been called by that name. */
+int tool_run(int argc, char **argv);
+
+#define NAME(name, function, folder) int function(int argc, char **argv); /* some more than once */
 #include "cli/names.def"
 #undef NAME

@@ -81,14 +81,10 @@ static void check_service(struct conf *c, const struct conf_service *s) {
 			problem_add(&c->problems, PROBLEM_WARNING, s->where, "-o %s: only its value in main.cf is acted on by this version",
 			            p->setting->name);
 	}
-	bool screen = slice_eq(s->command, S("postscreen"));
-	if (s->role == SERVICE_LISTENER || s->role == SERVICE_PROGRAM)
-		problem_add(&c->problems, s->role == SERVICE_PROGRAM ? PROBLEM_INFO : PROBLEM_WARNING, s->where,
+	if (s->role == SERVICE_LISTENER)
+		problem_add(&c->problems, PROBLEM_WARNING, s->where,
 		            "the command %.*s of %.*s/%s is understood but not acted on by this version", SLICE_ARG(s->command),
 		            SLICE_ARG(s->name), service_type_word(s->type));
-	else if (screen)
-		problem_add(&c->problems, PROBLEM_WARNING, s->where,
-		            "postscreen: smtpd answers here; tests before the greeting are not acted on by this version");
 }
 
 void check_names(struct conf *c) {

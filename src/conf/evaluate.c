@@ -111,12 +111,17 @@ static void read_patterns(struct conf_view *v, const struct setting *s, struct p
 	else domains_read(&out->domains, text, names_parents(v, s), s->name, where, &v->conf->files, problems);
 }
 
+enum { EXPANSION_FAILED = -2 };
+
 /* One try: from text to value. */
 static int try_value(struct conf_view *v, const struct param *p, struct slice raw, bool given, struct value *out) {
 	AUTO_BUF struct buf expanded = BUF(EXPAND_LIMIT);
 	struct conf *c = v->conf;
 	const struct setting *s = p->setting;
-	if (expand_raw(v, p, raw, &expanded) < 0) return fail_add("%.*s", SLICE_ARG(p->name));
+	if (expand_raw(v, p, raw, &expanded) < 0) {
+		fail_add("%.*s", SLICE_ARG(p->name));
+		return EXPANSION_FAILED;
+	}
 	struct slice text = slice_trim(buf_slice(&expanded));
 	bool inherits = v->service != NULL && c->main.states[p->id] == EVALUATED;
 	if (inherits && (s == NULL || s->kind != KIND_ORIGIN) && slice_eq(text, c->main.values[p->id].text)) {
@@ -137,12 +142,12 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	return 0;
 }
 
-static void report(struct conf_view *v, const struct param *p, bool given) {
+static void report(struct conf_view *v, const struct param *p, bool given, int failure) {
 	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state >= OLD;
 	struct place where = v->raws[p->id].where;
 	if (!given) where = (struct place){ v->conf->main_path, 0 };
 	if (is_new(v, p->id))
-		problem_add(&v->conf->problems, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
+		problem_add_about(&v->conf->problems, failure == EXPANSION_FAILED ? PROBLEM_EXPANSION : PROBLEM_OTHER, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
 }
 
 /* A service shares what main.cf says with it, unless a $name in there may lead to one of its own settings. */
@@ -161,13 +166,15 @@ static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 		*out = v->conf->main.values[p->id];
 		return;
 	}
-	if (given && try_value(v, p, raw->text, true, out) == 0) return;
-	if (given) report(v, p, true);
+	int r = given ? try_value(v, p, raw->text, true, out) : 0;
+	if (given && r == 0) return;
+	if (given) report(v, p, true, r);
 	struct slice fallback = S("");
 	if (p->setting != NULL)
 		fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : compute(v, p->id);
-	if (try_value(v, p, fallback, false, out) == 0) return;
-	if (!given) report(v, p, false);
+	r = try_value(v, p, fallback, false, out);
+	if (r == 0) return;
+	if (!given) report(v, p, false, r);
 	*out = (struct value){ .text = S("") };
 }
 

@@ -195,7 +195,9 @@ bool networks_match_sockaddr(const struct networks *n, const struct sockaddr *ad
 static void take_domain(struct walk *w, struct slice word, bool except, struct place where) {
 	struct domains *out = w->out;
 	if (has_table_type(word)) {
-		not_yet(w, word, except, where, "a table");
+		out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
+		out->at[out->count++] =
+			(struct domain_pattern){ .table = arena_slice(w->problems->mem, word), .except = except };
 		return;
 	}
 	bool below = word.at[0] == '.';
@@ -205,7 +207,9 @@ static void take_domain(struct walk *w, struct slice word, bool except, struct p
 		return;
 	}
 	out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
-	out->at[out->count++] = (struct domain_pattern){ arena_lower(w->problems->mem, name), below, except };
+	out->at[out->count++] = (struct domain_pattern){ .name = arena_lower(w->problems->mem, name),
+							 .below = below,
+							 .except = except };
 }
 
 void domains_read(struct domains *out, struct slice text, bool parents, const char *name, struct place where,
@@ -215,12 +219,15 @@ void domains_read(struct domains *out, struct slice text, bool parents, const ch
 	walk_words(&w, text, false, where, 0);
 }
 
+bool domain_pattern_match(const struct domain_pattern *p, bool parents, struct slice domain) {
+	if (p->name.len == 0) return false;
+	bool below = domain.len > p->name.len && domain.at[domain.len - p->name.len - 1] == '.' &&
+	             slice_ends_same(domain, p->name);
+	return (below && (p->below || parents)) || (!p->below && slice_same(domain, p->name));
+}
+
 bool domains_match(const struct domains *d, struct slice domain) {
-	for (size_t i = 0; i < d->count; i++) {
-		const struct domain_pattern *p = &d->at[i];
-		bool below = domain.len > p->name.len && domain.at[domain.len - p->name.len - 1] == '.' &&
-		             slice_ends_same(domain, p->name);
-		if ((below && (p->below || d->parents)) || (!p->below && slice_same(domain, p->name))) return !p->except;
-	}
+	for (size_t i = 0; i < d->count; i++)
+		if (domain_pattern_match(&d->at[i], d->parents, domain)) return !d->at[i].except;
 	return false;
 }

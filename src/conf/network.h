@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 /* Lists of networks (mynetworks) and of domains (mydestination, relay_domains), as compat 2.2 has them: words separated by
  * commas and blanks, `!word` excludes, `/file` stands for the words in that file, and the first word that matches decides.
- * Words of the form type:table are not looked up by this version: they match nothing and give a warning, or, behind `!`
- * where ignoring them would let more in, an error.
+ * In lists of networks, words of the form type:table are not looked up by this version: they match nothing and give a
+ * warning, or, behind `!` where ignoring them would let more in, an error.
  *
  * Lists are immutable once read and live in the arena they were read into. */
 
@@ -28,7 +28,8 @@ bool networks_match_sockaddr(const struct networks *n, const struct sockaddr *ad
 /* example.com, .example.com (names below it, not itself). ASCII case is ignored. */
 struct domains {
 	struct domain_pattern {
-		struct slice name; /* lower case, without the leading dot */
+		struct slice name; /* lower case, without the leading dot; empty for a table */
+		struct slice table; /* "type:name": flow/domain_set.h asks it, domains_match passes it over */
 		bool below;        /* was .name */
 		bool except;
 	} *at;
@@ -38,3 +39,4 @@ struct domains {
 void domains_read(struct domains *out, struct slice text, bool parents, const char *name, struct place where,
                   struct sources *files, struct problems *problems);
 bool domains_match(const struct domains *d, struct slice domain);
+bool domain_pattern_match(const struct domain_pattern *p, bool parents, struct slice domain);

@@ -131,8 +131,11 @@ static void test_domains(void **state) {
 	assert_int_equal(problems.count, 0);
 	struct domains d;
 	domains_read(&d, S("hash:/x, ., b"), false, "d", (struct place){ S("x"), 1 }, &files, &problems);
-	assert_int_equal(problems.count, 2);
-	assert_int_equal(d.count, 1);
+	assert_int_equal(problems.count, 1);
+	assert_int_equal(d.count, 2);
+	assert_string_equal(d.at[0].table.at, "hash:/x");
+	assert_false(domains_match(&d, S("hash:/x")));
+	assert_true(domains_match(&d, S("b")));
 }
 
 static void test_machine(void **state) {

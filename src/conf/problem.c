@@ -31,10 +31,11 @@ void problem_add(struct problems *p, enum problem_level level, struct place wher
 	va_end(args);
 }
 
-void problem_add_form(struct problems *p, enum problem_level level, struct place where, const char *format, ...) {
+void problem_add_about(struct problems *p, enum problem_about about, enum problem_level level, struct place where,
+                       const char *format, ...) {
 	va_list args;
 	va_start(args, format);
-	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .form = true }, format, args);
+	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .about = about }, format, args);
 	va_end(args);
 }
 

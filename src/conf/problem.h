@@ -10,12 +10,15 @@
  *   error    hato must not run with this */
 enum problem_level { PROBLEM_INFO, PROBLEM_WARNING, PROBLEM_ERROR };
 
+/* FORM: of a line, which no program can read past unharmed. EXPANSION: of a value's $names. */
+enum problem_about { PROBLEM_OTHER, PROBLEM_FORM, PROBLEM_EXPANSION };
+
 struct problem {
 	enum problem_level level;
 	struct slice file; /* path, or empty when no file is to blame */
 	unsigned line;     /* from 1; 0 when the whole file is meant */
 	struct slice text;
-	bool form;         /* about the form of a line: no program can read past it unharmed */
+	enum problem_about about;
 };
 
 /* Owned by the arena; a list in a zeroed struct with mem set is empty and ready. */
@@ -33,7 +36,8 @@ struct place {
 /* At most PROBLEMS_KEPT are kept, so that a hostile file cannot fill memory; errors are counted beyond that. */
 void problem_add(struct problems *p, enum problem_level level, struct place where, const char *format, ...)
 	PRINTF_LIKE(4, 5);
-void problem_add_form(struct problems *p, enum problem_level level, struct place where, const char *format, ...)
-	PRINTF_LIKE(4, 5);
+void problem_add_about(struct problems *p, enum problem_about about, enum problem_level level, struct place where,
+                       const char *format, ...) PRINTF_LIKE(5, 6);
+#define problem_add_form(p, ...) problem_add_about(p, PROBLEM_FORM, __VA_ARGS__)
 /* "FILE, line N: TEXT", with "error: ", "warning: " or "info: " before it. */
 void problem_line(struct buf *out, const struct problem *p);

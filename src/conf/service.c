@@ -17,7 +17,7 @@ static const struct command {
 } commands[] = {
 	{ "smtpd", SERVICE_SMTPD },        { "postscreen", SERVICE_SMTPD },  { "imapd", SERVICE_IMAPD },
 	{ "pop3d", SERVICE_LISTENER },     { "sieved", SERVICE_LISTENER },   { "httpd", SERVICE_LISTENER },
-	{ "lmtpd", SERVICE_LISTENER },     { "qmqpd", SERVICE_LISTENER },    { "smtp", SERVICE_CLIENT },
+	{ "lmtpd", SERVICE_SMTPD },        { "qmqpd", SERVICE_LISTENER },    { "smtp", SERVICE_CLIENT },
 	{ "lmtp", SERVICE_CLIENT },        { "local", SERVICE_DELIVERY },    { "virtual", SERVICE_DELIVERY },
 	{ "error", SERVICE_DELIVERY },     { "discard", SERVICE_DELIVERY },  { "pipe", SERVICE_PROGRAM },
 	{ "spawn", SERVICE_PROGRAM },      { "pickup", SERVICE_INTERNAL },   { "cleanup", SERVICE_INTERNAL },

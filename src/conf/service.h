@@ -9,12 +9,12 @@
 enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM };
 /* What the command is to hato. */
 enum service_role {
-	SERVICE_SMTPD,    /* accepts SMTP; postscreen too, with the -o of the `smtpd pass` line behind its own */
+	SERVICE_SMTPD,    /* accepts SMTP, lmtpd LMTP; postscreen too, with the -o of the `smtpd pass` line behind its own */
 	SERVICE_IMAPD,
 	SERVICE_LISTENER, /* other listeners of ours, not served by this version */
 	SERVICE_CLIENT,   /* smtp, lmtp: a way out, with its own settings */
 	SERVICE_DELIVERY, /* local, virtual, error, retry, discard: built in */
-	SERVICE_PROGRAM,  /* pipe, spawn: a program of somebody else, not run by this version */
+	SERVICE_PROGRAM,  /* pipe, spawn: a program of somebody else */
 	SERVICE_INTERNAL, /* Postfix's own inner services: nothing to do */
 	SERVICE_UNKNOWN,
 };

@@ -14,6 +14,9 @@ static const char *const mail_steps[] = {
 	"UPDATE message SET changed = 1;"
 	"DROP INDEX message_modseq;"
 	"CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1",
+	/* 2 to 3: a hop names its transport; aliases(5) may name a command or a file */
+	"ALTER TABLE queue_recipient ADD COLUMN target BLOB;"
+	"UPDATE queue_recipient SET hop = 'smtp:' || hop",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -120,7 +120,7 @@ CREATE TABLE queue_message (
 	ret INTEGER NOT NULL,
 	message_id TEXT,
 	extra BLOB,
-	held INTEGER NOT NULL,
+	held INTEGER NOT NULL,              -- bits; 1: on hold, 2: expired by the operator
 	next_number INTEGER NOT NULL        -- of the next recipient
 ) WITHOUT ROWID;
 CREATE INDEX queue_arrived ON queue_message (arrived_us, id);
@@ -133,6 +133,7 @@ CREATE TABLE queue_recipient (
 	original TEXT,
 	hop TEXT NOT NULL,                  -- what deliveries are grouped by
 	notify INTEGER NOT NULL,
+	target BLOB,                        -- a command or file instead of the address
 	due_us INTEGER NOT NULL,            -- 2^63-1 while on hold
 	tries INTEGER NOT NULL,
 	warned INTEGER NOT NULL,

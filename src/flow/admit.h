@@ -4,6 +4,8 @@
 #include "filter/rate.h"
 #include "flow/ask.h"
 #include "flow/known.h"
+#include "flow/header.h"
+#include "flow/milting.h"
 #include "flow/submitters.h"
 #include "net/dns.h"
 #include "smtp/server.h"
@@ -23,6 +25,7 @@ struct admit_params {
 	const struct networks *networks; /* mynetworks: may relay without log-in */
 	const struct domains *relay_domains;
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
+	bool show_tls;                   /* smtpd_tls_received_header */
 	struct link *core, *vault;
 	struct known *known;             /* addresses that core just said are ours */
 	struct dns *dns;
@@ -30,6 +33,8 @@ struct admit_params {
 	struct rates *rates;             /* what each client did lately */
 	const struct rate_params *rate_params;
 	const struct networks *rate_exceptions;
+	const struct header_params *header;
+	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
@@ -43,6 +48,7 @@ struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint
 /* peer: the client; session: a number unique among live sessions, for the log. Looks the client's name up (may wait for
  * DNS some seconds). */
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) NONNULL_RESULT;
+void admit_daemon(struct admit *a, const struct addr *own); /* our end of its connection; before its first step */
 void admit_attach(struct admit *a, const struct smtp_server *server); /* the session it serves; before its first step */
 void admit_free(struct admit **a);
 extern const struct smtp_server_ops admit_ops; /* owner: a struct admit */

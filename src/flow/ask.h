@@ -33,15 +33,28 @@ struct route_ask {
 };
 #define ROUTE_ASK_FIELDS(F) F(text, address)
 enum route_verdict {
-	ROUTE_LOCAL,    /* an account or alias of ours */
-	ROUTE_UNKNOWN,  /* our domain, nobody of that name */
+	ROUTE_LOCAL,    /* somebody whom we deliver or pass mail to; with class RELAY as well */
+	ROUTE_UNKNOWN,  /* a domain of ours, nobody of that name, or one who has moved: status and text say it */
 	ROUTE_DISABLED, /* the account is switched off */
-	ROUTE_FOREIGN,  /* not our domain */
+	ROUTE_FOREIGN,  /* class DEFAULT: not our domain */
+	ROUTE_DEFER,    /* a table cannot be asked now: text says which (for the log; strangers hear "Temporary lookup failure") */
 };
+/* The address classes of ADDRESS_CLASS_README. A domain with an account, alias or entry in hato's database is LOCAL. */
+enum route_class {
+	ROUTE_CLASS_NONE, /* not said: the address itself is no address */
+	ROUTE_CLASS_LOCAL,
+	ROUTE_CLASS_VIRTUAL_ALIAS,
+	ROUTE_CLASS_VIRTUAL_MAILBOX,
+	ROUTE_CLASS_RELAY,
+	ROUTE_CLASS_DEFAULT,
+};
+/* status and text belong to ROUTE_UNKNOWN and ROUTE_DISABLED: "5.1.1" and "User unknown in local recipient table", "5.1.6" and
+ * "User has moved to …". The reply code is the door's (unknown_local_recipient_reject_code, …). */
 struct route_answer {
-	uint32_t verdict;
+	uint32_t verdict, class;
+	struct slice status, text;
 };
-#define ROUTE_ANSWER_FIELDS(F) F(u32, verdict)
+#define ROUTE_ANSWER_FIELDS(F) F(u32, verdict) F(u32, class) F(text, status) F(text, text)
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer);
 
 struct account_ask {
@@ -60,9 +73,18 @@ struct accept_recipient {
 	struct slice address; /* local@domain as given in RCPT */
 	struct slice orcpt;   /* RFC 3461 "type;xtext", or empty */
 	uint32_t notify;      /* RFC 3461 bits */
+	struct slice original; /* what it was before somebody changed it; empty: the address */
 };
-#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+#define ACCEPT_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify) F(text, original)
 WIRE_DECLARE(accept_recipient)
+/* Where a message came from, as milters, pipe(8) and XFORWARD name it; empty where nobody knows. */
+struct relay_client {
+	struct slice name, address, port, helo, protocol, sasl_method, sasl_username, sasl_sender;
+};
+#define RELAY_CLIENT_FIELDS(F) \
+	F(text, name) F(text, address) F(text, port) F(text, helo) F(text, protocol) F(text, sasl_method) \
+	F(text, sasl_username) F(text, sasl_sender)
+WIRE_DECLARE(relay_client)
 /* A message at the door. The stored body is head, then either body or, for a large one, size bytes of the descriptor
  * that comes along. The first return_path bytes of head are the Return-Path line, which is not sent on to other
  * servers. */
@@ -77,6 +99,10 @@ struct accept_ask {
 	struct slice summary;          /* packed, of the stored body */
 	struct slice message_id, client; /* for log and history: "name[address]" */
 	bool eight_bit, utf8;
+	uint32_t flags;                /* enum accept_flags */
+	struct slice filter;           /* "transport:nexthop" for all recipients (FILTER, content_filter); empty: none */
+	struct slice redirect;         /* one address instead of all recipients (REDIRECT); empty: none */
+	struct relay_client from;      /* for pipe(8) and XFORWARD */
 	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
 	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
 	bool submitted;
@@ -86,7 +112,14 @@ struct accept_ask {
 	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \
 	F(list, recipients, accept_recipient) F(text, head) F(text, body) F(u64, return_path) \
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
-	F(bool_, utf8) F(bool_, submitted) F(text, refusal_status) F(text, refusal)
+	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
+	F(bool_, submitted) F(text, refusal_status) F(text, refusal)
+enum accept_flags {
+	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
+	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
+	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
+	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
+};
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
 	uint32_t verdict;
@@ -159,34 +192,75 @@ struct secret_answered {
 #define SECRET_ANSWERED_FIELDS(F) F(int_, answer)
 int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer);
 
+/* What a recipient means to the agent process, which delivers with the rights of Unix users. Core expands aliases(5): what is
+ * left are names, commands and files. */
+enum relay_target {
+	RELAY_ADDRESS,  /* the address: for transport local all of local(8) but aliases: .forward, mailbox_transport, … */
+	RELAY_MAILBOX,  /* transport local: the user's mailbox, without looking at ~/.forward (again) */
+	RELAY_COMMAND,  /* transport local: target is the command */
+	RELAY_FILE,     /* transport local: target is the path */
+};
 struct relay_recipient {
 	struct slice address, orcpt;
 	uint32_t notify;
+	struct slice original;     /* as it came to us first, for X-Original-To; empty: the address */
+	uint32_t kind;             /* enum relay_target */
+	struct slice target;
+	struct slice rights;       /* the Unix user whose command or file it is; empty: default_privs */
 };
-#define RELAY_RECIPIENT_FIELDS(F) F(text, address) F(text, orcpt) F(u32, notify)
+#define RELAY_RECIPIENT_FIELDS(F) \
+	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights)
 WIRE_DECLARE(relay_recipient)
-/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. */
+/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. Asked of the
+ * relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
 struct relay_ask {
-	struct slice queue_id, hop, sender, envid, head;
+	struct slice queue_id;
+	struct slice transport;    /* the service in master.cf: "smtp", "relay", "local", "maildrop" */
+	struct slice hop;          /* the next hop: "example.com", "[host]:587, [other]:587", "unix:path", what pipe calls nexthop */
+	struct slice sender, envid, head;
 	uint32_t ret;
 	bool eight_bit, utf8;
 	uint64_t offset, size;
+	int64_t arrived_us;
+	struct relay_client client;
 	struct relay_recipient *recipients;
 	size_t recipients_count;
 };
 #define RELAY_ASK_FIELDS(F) \
-	F(text, queue_id) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
-	F(bool_, eight_bit) F(bool_, utf8) F(u64, offset) F(u64, size) F(list, recipients, relay_recipient)
+	F(text, queue_id) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
+	F(bool_, eight_bit) F(bool_, utf8) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
+	F(list, recipients, relay_recipient)
+/* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport, luser_relay). */
+enum { RELAY_REDIRECTED = 3 };
+enum redirect_kind {
+	REDIRECT_ADDRESS,   /* text: an address, perhaps without domain; goes through all of core's rewriting and routing */
+	REDIRECT_MAILBOX,   /* the user's own mailbox: RELAY_MAILBOX of the same address */
+	REDIRECT_COMMAND,   /* text: the command */
+	REDIRECT_FILE,      /* text: the path */
+	REDIRECT_TRANSPORT, /* text: "transport:nexthop"; the address stays. Stands alone */
+};
+struct relay_redirect {
+	uint32_t kind;
+	struct slice text;
+};
+#define RELAY_REDIRECT_FIELDS(F) F(u32, kind) F(text, text)
+WIRE_DECLARE(relay_redirect)
+enum { REDIRECTS_MAX = 1000 };
 struct relay_outcome {
-	uint32_t fate;             /* enum smtp_fate */
+	uint32_t fate;             /* enum smtp_fate, or RELAY_REDIRECTED */
 	struct slice status, text, diagnostic, host, relay, tls;
 	bool dsn;                  /* the next server takes care of success reports */
 	uint32_t uses;
 	int64_t setup_us, send_us; /* delays c and d */
+	struct relay_redirect *redirects;
+	size_t redirects_count;
+	struct slice rights;       /* of redirected commands and files */
+	bool prepend;              /* redirected addresses get the message with a Delivered-To of this one */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
 	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) \
-	F(text, tls) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us)
+	F(text, tls) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) F(list, redirects, relay_redirect) \
+	F(text, rights) F(bool_, prepend)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

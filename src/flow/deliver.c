@@ -4,14 +4,19 @@
 #include "flow/deliver.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "flow/envelope.h"
+#include "flow/id.h"
 #include "flow/return.h"
 #include "net/file.h"
 #include "queue/history.h"
 #include "smtp/deliver.h"
 #include "store/store.h"
 
-#define QUEUE_EXTRA_FIELDS(F) F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8)
+#define QUEUE_EXTRA_FIELDS(F) \
+	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
+#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased)
+WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 struct delivery {
 	struct arena mem;
@@ -22,6 +27,7 @@ struct delivery {
 	struct queue_message queued;
 	struct delivery *bounce;   /* about recipients that lead nowhere */
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
+	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
 };
 
@@ -38,14 +44,38 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
 	for (size_t i = 0; i < d->post.count; i++) {
+		const struct accept_recipient *to = &d->post.recipients[i];
 		if (d->post.refusal.len != 0) {
-			route_add_nowhere(&d->routes, d->post.recipients[i].address, d->post.refusal_status, d->post.refusal, i);
+			route_add_nowhere(&d->routes, to->address, d->post.refusal_status, d->post.refusal, i);
 			continue;
 		}
-		int r = route_add(&d->routes, c, params->route, d->post.recipients[i].address, i);
-		if (r < 0) return r;
+		const struct post_target *target = d->post.targets != NULL ? &d->post.targets[i] : NULL;
+		if (target != NULL && target->hop.len != 0) {
+			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = to->address,
+								      .original = to->original, .hop = target->hop,
+								      .target_kind = target->kind, .target = target->target,
+								      .rights = target->rights, .source = i });
+			continue;
+		}
+		struct route_from from = { .address = to->address,
+					   .sender = d->post.sender,
+					   .original = to->original,
+					   .source = i,
+					   .no_mappings = (d->post.flags & ACCEPT_NO_MAPPINGS) != 0,
+					   .rewritten = true,
+					   .filter = d->post.filter };
+		int r = route_add(&d->routes, c, params->route, &from);
+		if (r != 0) return r < 0 ? r : DELIVER_LATER;
 	}
 	return 0;
+}
+
+static struct slice pack_target(const struct route_end *e, struct arena *mem) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->aliased };
+	if (e->target_kind == RELAY_ADDRESS && !e->aliased) return SLICE_NONE;
+	queue_target_pack(&packed, &target);
+	return arena_slice(mem, buf_slice(&packed));
 }
 
 /* The rows of the queue, for the ends that are elsewhere. */
@@ -57,15 +87,18 @@ static void plan_queue(struct delivery *d) {
 		if (e->kind != ROUTE_TO_HOP) continue;
 		const struct accept_recipient *from = &d->post.recipients[e->source];
 		list[n++] = (struct queue_recipient){ .address = e->address,
-						      .original = e->aliased ? e->original : SLICE_NONE,
+						      .original = slice_same(e->address, e->original) ? SLICE_NONE : e->original,
 						      .orcpt = from->orcpt,
 						      .hop = e->hop,
-						      .notify = from->notify };
+						      .notify = from->notify,
+						      .target = pack_target(e, &d->mem) };
 	}
 	struct queue_extra extra = { .return_path = d->post.return_path,
 				     .eight_bit = d->post.eight_bit,
-				     .utf8 = d->post.utf8 };
-	AUTO_BUF struct buf packed = BUF(64);
+				     .utf8 = d->post.utf8,
+				     .flags = d->post.flags,
+				     .from = d->post.from };
+	AUTO_BUF struct buf packed = BUF(KIB(16));
 	queue_extra_pack(&packed, &extra);
 	d->queued = (struct queue_message){
 		.id = d->post.queue_id,
@@ -76,6 +109,7 @@ static void plan_queue(struct delivery *d) {
 		.ret = d->post.ret,
 		.message_id = d->post.message_id,
 		.extra = arena_slice(&d->mem, buf_slice(&packed)),
+		.held = (d->post.flags & ACCEPT_HOLD) != 0,
 		.recipients = list,
 		.recipient_count = n,
 	};
@@ -129,20 +163,75 @@ struct arena *delivery_memory(struct delivery *d) {
 	return &d->mem;
 }
 
-int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post) {
-	d->post = *post;
-	int r = route_all(db, params, d);
-	if (r < 0) return r;
+/* What is on hold waits in the queue, whole: those who have a mailbox here, or nowhere to go, are taken up again when it is
+ * let go. */
+static void hold_all(struct delivery *d) {
+	for (size_t i = 0; i < d->routes.count; i++) {
+		struct route_end *e = &d->routes.at[i];
+		if (e->kind == ROUTE_TO_HOP) continue;
+		e->kind = ROUTE_TO_HOP;
+		e->hop = S(TRANSPORT_REQUEUE_NAME ":");
+	}
+}
+
+static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
 	size_t nowhere = 0;
+	int r = 0;
 	count_ends(d, &nowhere);
-	if (nowhere == 1 && d->routes.count == 1 && d->post.count == 1 && !d->post.submitted) return DELIVER_NO_RECIPIENT;
 	if (nowhere != 0) r = plan_notice(db, params, d, ROUTE_TO_NOWHERE, RETURN_FAILURE, &d->bounce);
 	if (r == 0 && d->here != 0) r = plan_notice(db, params, d, ROUTE_TO_ACCOUNT, RETURN_DELIVERED, &d->receipt);
-	if (r < 0) return r;
+	if (r != 0) return r;
 	if (d->here + d->out == 0) return 0;
 	if ((r = blob_prepare(db, &d->post.body, &d->draft)) < 0) return r;
 	if (d->out != 0) plan_queue(d);
 	return 0;
+}
+
+/* Takes the first owner's ends out of d, into a delivery of their own. */
+static struct delivery *split_owner(struct delivery *d, struct slice owner) {
+	struct delivery *list = delivery_new();
+	char id[QUEUE_ID_ROOM];
+	size_t kept = 0;
+	list->routes.at = arena_array(&list->mem, d->routes.count, sizeof *list->routes.at);
+	for (size_t i = 0; i < d->routes.count; i++) {
+		struct route_end *e = &d->routes.at[i];
+		if (slice_eq(e->owner, owner)) list->routes.at[list->routes.count++] = *e;
+		else d->routes.at[kept++] = *e;
+	}
+	d->routes.count = kept;
+	list->post = d->post;
+	queue_id_make(id);
+	list->post.queue_id = arena_slice(&list->mem, slice_of(id));
+	return list;
+}
+
+static int split_owners(struct delivery *d, struct db *db, const struct deliver_params *params) {
+	struct delivery **next = &d->list;
+	for (size_t i = 0; i < d->routes.count;) {
+		struct slice owner = d->routes.at[i].owner;
+		if (owner.len == 0) {
+			i++;
+			continue;
+		}
+		*next = split_owner(d, owner);
+		int r = envelope_sender(&(*next)->post, owner, &(*next)->mem);
+		if (r == 0) r = prepare_routed(*next, db, params);
+		if (r != 0) return r;
+		next = &(*next)->list;
+	}
+	return 0;
+}
+
+int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post) {
+	d->post = *post;
+	int r = envelope_clean(&d->post, params, &d->mem);
+	if (r == 0) r = route_all(db, params, d);
+	if (r != 0) return r;
+	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
+	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
+		return DELIVER_NO_RECIPIENT;
+	if ((r = split_owners(d, db, params)) != 0) return r;
+	return prepare_routed(d, db, params);
 }
 
 void delivery_done(struct delivery **dp) {
@@ -151,14 +240,19 @@ void delivery_done(struct delivery **dp) {
 	*dp = NULL;
 	delivery_done(&d->bounce);
 	delivery_done(&d->receipt);
+	delivery_done(&d->list);
 	blob_draft_done(&d->draft);
 	arena_done(&d->mem);
 	free(d);
 }
 
+struct slice delivery_id(const struct delivery *d) {
+	return d->post.queue_id;
+}
+
 bool delivery_queued(const struct delivery *d) {
 	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) ||
-	       (d->receipt != NULL && delivery_queued(d->receipt));
+	       (d->receipt != NULL && delivery_queued(d->receipt)) || (d->list != NULL && delivery_queued(d->list));
 }
 
 struct route_end delivery_refusal(const struct delivery *d) {
@@ -233,6 +327,7 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_HOP);
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
+	if (r == 0 && d->list != NULL) r = delivery_enter(tx, d->list);
 	if (r > 0 && r != DELIVER_OVER_QUOTA) r = fail("%.*s: cannot be entered (%d)", SLICE_ARG(d->post.queue_id), r);
 	return r;
 }
@@ -275,6 +370,7 @@ static void report(struct delivery *d) {
 		if (d->routes.at[i].kind != ROUTE_TO_HOP) log_recipient(d, id, &d->routes.at[i]);
 	report_notice(id, "sender non-delivery notification: ", d->bounce);
 	report_notice(id, "sender delivery status notification: ", d->receipt);
+	if (d->list != NULL) report(d->list);
 	if (d->out == 0) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
 }
 
@@ -286,6 +382,46 @@ void delivery_report(struct delivery *d) {
 
 static int enter_one(struct db_conn *tx, void *arg) {
 	return delivery_enter(tx, arg);
+}
+
+static void accept_answer_of(int r, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
+			     struct accept_answer *answer) {
+	struct slice broken = S("Error: queue file write error");
+	switch (r) {
+	case 0: *answer = (struct accept_answer){ .verdict = ACCEPT_STORED }; break;
+	case DELIVER_NO_RECIPIENT: {
+		struct route_end end = delivery_refusal(d);
+		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status), arena_slice(mem, end.text) };
+		break;
+	}
+	case DELIVER_OVER_QUOTA:
+		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
+		break;
+	case DELIVER_LATER:
+		say(L_WARN, "cleanup", "%.*s: %s", SLICE_ARG(ask->queue_id), fail_text());
+		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.3.0"), broken };
+		break;
+	default: {
+		bool full = db_cause() == DB_CAUSE_FULL;
+		say(L_ERROR, "cleanup", "%.*s: not accepted: %s", SLICE_ARG(ask->queue_id), fail_text());
+		*answer = (struct accept_answer){ full ? ACCEPT_DISK_FULL : ACCEPT_LATER, S("4.3.0"), broken };
+	}
+	}
+}
+
+static int remember_discarded(struct db_conn *tx, void *arg) {
+	const struct accept_ask *ask = arg;
+	int r = 0;
+	for (size_t i = 0; i < ask->recipients_count && r == 0; i++)
+		r = history_add(tx, &(struct history_row){ .time_us = ask->arrived_us,
+							   .queue_id = ask->queue_id,
+							   .kind = HISTORY_DISCARDED,
+							   .sender = ask->sender,
+							   .recipient = ask->recipients[i].address,
+							   .peer = ask->client,
+							   .status = S("2.0.0"),
+							   .message_id = ask->message_id });
+	return r;
 }
 
 bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd,
@@ -306,29 +442,22 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.summary = ask->summary,
 		.eight_bit = ask->eight_bit,
 		.utf8 = ask->utf8,
+		.flags = ask->flags,
+		.filter = ask->filter,
+		.redirect = ask->redirect,
+		.from = ask->from,
 		.submitted = ask->submitted,
 		.refusal_status = ask->refusal_status,
 		.refusal = ask->refusal,
 	};
 	struct delivery *d = delivery_new();
-	int r = delivery_prepare(d, db, params, &post);
-	if (r == 0) r = db_write(db, enter_one, d);
+	bool discard = (ask->flags & ACCEPT_DISCARD) != 0;
+	int r = ask->head.len < ask->return_path || ask->recipients_count == 0 ? fail("broken question") : 0;
+	if (r == 0) r = discard ? 0 : delivery_prepare(d, db, params, &post);
+	if (r == 0) r = discard ? db_write(db, remember_discarded, (void *)(uintptr_t)ask) : db_write(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
-	*answer = (struct accept_answer){ .verdict = ACCEPT_STORED };
-	if (r == 0) {
-		delivery_report(d);
-	} else if (r == DELIVER_NO_RECIPIENT) {
-		struct route_end end = delivery_refusal(d);
-		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status),
-						  arena_slice(mem, end.text) };
-	} else if (r == DELIVER_OVER_QUOTA) {
-		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
-	} else {
-		bool full = db_cause() == DB_CAUSE_FULL;
-		say(L_ERROR, "cleanup", "%.*s: not accepted: %s", SLICE_ARG(ask->queue_id), fail_text());
-		*answer = (struct accept_answer){ full ? ACCEPT_DISK_FULL : ACCEPT_LATER, S("4.3.0"),
-						  S("Error: queue file write error") };
-	}
+	accept_answer_of(r, d, ask, mem, answer);
+	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);
 	return queued;
 }

@@ -18,8 +18,17 @@ struct deliver_params {
 	const struct route_params *route;
 	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
 	size_t bounce_size;                  /* bounce_size_limit: larger originals return as headers only */
+	struct slice always_bcc;             /* empty: nobody */
+	struct lookup sender_bcc, recipient_bcc;
 };
 
+/* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:
+ * the address is routed. */
+struct post_target {
+	struct slice hop;
+	uint32_t kind;
+	struct slice target, rights;
+};
 struct post { /* what is handed in */
 	struct slice queue_id, sender, envid, message_id, client;
 	uint32_t ret;
@@ -30,21 +39,36 @@ struct post { /* what is handed in */
 	uint64_t return_path;                /* its first bytes, which are not sent on */
 	struct slice summary;                /* packed */
 	bool eight_bit, utf8;
-	bool submitted;                      /* accept_ask: never DELIVER_NO_RECIPIENT */
+	uint32_t flags;                      /* ACCEPT_… */
+	bool rewritten;                      /* canonical_maps and masquerading have been done */
+	struct slice filter, redirect;       /* as in accept_ask */
+	struct relay_client from;
+	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
+	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 
 /* What the queue keeps for flow beside its own columns (queue_message.extra). */
 struct queue_extra {
 	uint64_t return_path;
 	bool eight_bit, utf8;
+	uint32_t flags;                      /* ACCEPT_…, for what is taken up again */
+	struct relay_client from;
 };
 WIRE_DECLARE(queue_extra)
+/* And about a recipient who is more than an address (queue_recipient.target): as in relay_recipient. */
+struct queue_target {
+	uint32_t kind;
+	struct slice target, rights;
+	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
+};
+WIRE_DECLARE(queue_target)
 
 struct delivery;
 enum deliver_answer {
 	DELIVER_OVER_QUOTA = 1, /* delivery_enter: a mailbox is full; nothing was entered */
 	DELIVER_NO_RECIPIENT,   /* delivery_prepare: the only recipient leads nowhere: see delivery_refusal */
+	DELIVER_LATER,          /* delivery_prepare: a table cannot be asked now; fail_text() says which */
 };
 struct delivery *delivery_new(void) NONNULL_RESULT;
 struct arena *
@@ -53,6 +77,7 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 int delivery_enter(struct db_conn *tx, struct delivery *d);
 void delivery_report(struct delivery *d);
 void delivery_done(struct delivery **d); /* takes NULL */
+struct slice delivery_id(const struct delivery *d); /* its queue id */
 bool delivery_queued(const struct delivery *d); /* there is something for the scheduler */
 /* After DELIVER_NO_RECIPIENT. */
 struct route_end delivery_refusal(const struct delivery *d);

@@ -1,16 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "conf/network.h"
+#include "flow/alias.h"
+#include "flow/hop.h"
 #include "user/user.h"
-/* Where an address leads: aliases are followed to their ends, which are accounts here or addresses elsewhere. */
+/* Where an address leads. In Postfix's order, with hato's own accounts before everything (cleanup(8), trivial-rewrite(8),
+ * local(8)):
+ *
+ *   rewriting (canonical_maps, masquerading), once;
+ *   accounts and aliases of the database; then virtual_alias_maps; both again for what they give;
+ *   the class of the domain, and with it transport and next hop; transport_maps and relocated_maps over it;
+ *   aliases(5), for what would go to local(8): its results begin anew.
+ *
+ * The ends are accounts here, hops, and nowhere. */
 struct route_params {
 	struct resolve_params resolve;      /* recipient_delimiter and its exceptions */
-	const struct domains *destinations; /* mydestination: ours, even without an account */
-	struct slice relayhost;             /* empty: by MX */
+	struct rewrite_params rewrite;
+	struct class_params classes;
+	struct hop_params hops;
+	struct lookup virtual_alias;
+	size_t expansion_limit, recursion_limit, length_limit; /* virtual_alias_…; 0: 1000 */
+	/* who there is, for the door; without tables everybody is (trivial: local_recipient_maps =) */
+	struct lookup local_recipients, virtual_mailbox, relay_recipients;
+	const struct alias_params *aliases; /* aliases(5); NULL: none */
 	struct slice host;                  /* myhostname */
+	struct slice empty_recipient;       /* empty_address_recipient: who gets mail for <> */
 };
 
 enum { ROUTE_DEPTH = 50, ROUTE_ENDS = 10000 };
+enum { ROUTE_LATER = 1 }; /* a table cannot be asked now, or its answers have no end: fail_text() */
 
 /* One end of a way. */
 struct route_end {
@@ -20,8 +37,11 @@ struct route_end {
 	bool aliased;             /* they differ by an alias, not by a mere extension */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;
-	struct slice hop;         /* ROUTE_TO_HOP: "example.com", or relayhost */
+	struct slice hop;         /* ROUTE_TO_HOP: "smtp:example.com" */
+	uint32_t target_kind;     /* ROUTE_TO_HOP: enum relay_target, with target and rights as in relay_recipient */
+	struct slice target, rights;
 	struct slice status, text; /* ROUTE_TO_NOWHERE: why: "5.1.1", words */
+	struct slice owner;       /* sender instead of the message's own (owner-list); empty: no other */
 	size_t source;            /* the caller's number of the address it came from */
 };
 struct routes {
@@ -29,11 +49,24 @@ struct routes {
 	size_t count, room;
 	struct arena *mem;        /* set by the caller; ends and their text live there */
 };
+struct route_from {
+	struct slice address;
+	struct slice sender;      /* for sender-dependent tables */
+	struct slice original;    /* as first given, when that was another; empty: the address */
+	size_t source;
+	bool no_mappings;         /* ACCEPT_NO_MAPPINGS */
+	bool rewritten;           /* canonical_maps and masquerading have been done */
+	struct slice filter;      /* "transport:nexthop" for all who would go anywhere; empty: none */
+	const struct route_trace *trace; /* or NULL */
+};
 /* Adds the ends of one address. An end that is there already (same account, or same address elsewhere) is not added
- * again. <0: the database failed. */
-int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params, struct slice address,
-	      size_t source);
-/* An end that leads nowhere, for the reason given. */
-void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text, size_t source);
-/* Only the first step, as the door needs it: enum route_verdict of flow/ask.h, or <0. */
-int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem);
+ * again. 0 or ROUTE_LATER; <0: the database failed. */
+int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params,
+	      const struct route_from *from);
+/* Adds an end whose way is known, or one that leads nowhere. */
+void route_add_end(struct routes *routes, struct route_end end);
+void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text,
+		       size_t source);
+/* Only the first step, as the door needs it. 0, or <0. */
+int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
+		struct route_answer *out);

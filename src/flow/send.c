@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "flow/requeue.h"
 #include "flow/settle.h"
 #include "smtp/client.h"
 
@@ -25,7 +26,7 @@ struct sender {
 	struct pool *pool;
 	struct db *db;
 	struct queue *queue;
-	struct link *relay;
+	struct link *relay, *agent; /* agent: NULL where there is none */
 	struct current *settings;
 	task_ref self;
 	pthread_mutex_t lock;
@@ -44,6 +45,8 @@ struct shipment {
 	size_t from, count; /* the group that is under way */
 	bool reached;       /* a server answered */
 	struct flow_settings *settings;
+	const struct transport *transport; /* NULL: master.cf has none of that name */
+	struct slice next_hop;
 	int channel;
 	int64_t started_us;
 	struct arena mem;
@@ -98,7 +101,7 @@ static void hop_ended(struct sender *s, struct slice hop, const struct send_para
 
 /* Channels to relay. One that just served a destination has a connection there that can be used again. */
 
-static int channel_for(struct sender *s, struct slice hop) {
+static int channel_for(struct sender *s, struct link *link, struct slice hop) {
 	int found = -1;
 	int64_t now = clock_ms();
 	pthread_mutex_lock(&s->lock);
@@ -115,7 +118,7 @@ static int channel_for(struct sender *s, struct slice hop) {
 		*c = s->idle[--s->idle_count];
 	}
 	pthread_mutex_unlock(&s->lock);
-	return found >= 0 ? found : link_channel(s->relay);
+	return found >= 0 ? found : link_channel(link);
 }
 
 static void channel_keep(struct sender *s, int fd, struct slice hop) {
@@ -157,9 +160,10 @@ static bool reached_server(const struct relay_answer *a) {
 
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
+	size_t limit = sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
-	while (sh->from + sh->count < m->recipient_count &&
+	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
 	       slice_eq(m->recipients[sh->from + sh->count].original, m->recipients[sh->from].original))
 		sh->count++;
 }
@@ -208,14 +212,22 @@ static int ship(struct shipment *sh) {
 	queue_extra_unpack(&in, &extra);
 	const struct queue_recipient *group = m->recipients + sh->from;
 	struct relay_recipient *to = arena_array(&sh->mem, sh->count, sizeof *to);
-	for (size_t i = 0; i < sh->count; i++)
-		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify };
+	struct queue_target target = { 0 };
+	for (size_t i = 0; i < sh->count; i++) {
+		struct unwire more = UNWIRE(group[i].target, &sh->mem);
+		target = (struct queue_target){ 0 };
+		if (group[i].target.len != 0) queue_target_unpack(&more, &target);
+		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify, group[i].original,
+						  target.kind,      target.target,  target.rights };
+	}
 	/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
 	struct slice head = SLICE_NONE, alias = group[0].original;
-	if (alias.len != 0) head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
+	if (alias.len != 0 && target.aliased && sh->transport->kind == TRANSPORT_RELAY)
+		head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
 	struct relay_ask ask = {
 		.queue_id = m->id,
-		.hop = sh->job->hop,
+		.transport = sh->transport->name,
+		.hop = sh->next_hop,
 		.sender = m->sender,
 		.envid = m->envid,
 		.head = head,
@@ -224,12 +236,18 @@ static int ship(struct shipment *sh) {
 		.utf8 = extra.utf8,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
+		.arrived_us = m->arrived_us,
+		.client = extra.from,
 		.recipients = to,
 		.recipients_count = sh->count,
 	};
-	sh->channel = channel_for(sh->sender, sh->job->hop);
+	bool to_relay = sh->transport->kind == TRANSPORT_RELAY;
+	struct link *link = to_relay ? sh->sender->relay : sh->sender->agent;
+	if (link == NULL) return fail("mail transport unavailable");
+	sh->channel = channel_for(sh->sender, link, sh->job->hop);
 	if (sh->channel < 0) return -1;
-	return ask_relay_send(sh->channel, &ask, body) == ASK_OK ? 0 : fail("the relay process cannot be reached");
+	if (ask_relay_send(sh->channel, &ask, body) == ASK_OK) return 0;
+	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
 static void receive(struct shipment *sh) {
@@ -245,9 +263,49 @@ static void receive(struct shipment *sh) {
 	settle(sh, &answer);
 }
 
+/* One outcome for the whole group. */
+static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
+	struct slice status = hop_status(&text, usual);
+	struct relay_answer answer = { arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), sh->count };
+	for (size_t i = 0; i < sh->count; i++)
+		answer.outcomes[i] = (struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
+	sh->reached = true; /* nothing is wrong with this destination: others need not wait for it */
+	settle(sh, &answer);
+}
+
+static void take_up_again(struct shipment *sh) {
+	struct queue_job group = *sh->job;
+	group.message.recipients += sh->from;
+	group.message.recipient_count = sh->count;
+	sh->reached = true;
+	if (requeue_job(sh->sender->db, sh->settings, &group) == 0) next_group(sh);
+	else settle_all(sh, SMTP_LATER, S("4.3.0"), arena_slice(&sh->mem, slice_of(fail_text())));
+}
+
+/* Does an operator want mail for a transport in defer_transports to go now? He cleared what was said when it was put off. */
+static bool put_off(const struct shipment *sh) {
+	const struct queue_recipient *first = &sh->job->message.recipients[sh->from];
+	return sh->transport->deferred && (first->tries == 0 || first->status.len != 0);
+}
+
+/* What needs no other process. */
+static bool settled_here(struct shipment *sh) {
+	struct slice text = sh->next_hop;
+	if (sh->transport == NULL) return settle_all(sh, SMTP_LATER, S("4.3.0"), S("mail transport unavailable")), true;
+	if (put_off(sh)) return settle_all(sh, SMTP_LATER, S("4.3.2"), S(QUEUE_PUT_OFF)), true;
+	switch (sh->transport->kind) {
+	case TRANSPORT_ERROR: settle_all(sh, SMTP_NEVER, S("5.0.0"), text); return true;
+	case TRANSPORT_RETRY: settle_all(sh, SMTP_LATER, S("4.3.0"), text); return true;
+	case TRANSPORT_DISCARD: settle_all(sh, SMTP_DELIVERED, S("2.0.0"), text); return true;
+	case TRANSPORT_REQUEUE: take_up_again(sh); return true;
+	default: return false;
+	}
+}
+
 /* Sends the group and parks until its answer comes; groups that cannot be sent are recorded as such. */
 static void go_on(struct shipment *sh) {
 	while (sh->count != 0) {
+		if (settled_here(sh)) continue;
 		if (ship(sh) == 0) {
 			task_watch(&sh->task, sh->channel, -1);
 			task_park(&sh->task, EPOLLIN, 0, deadline_in(RELAY_MS));
@@ -285,6 +343,9 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	};
 	sh->settings = settings;
 	generation_hold(&settings->generation);
+	struct slice name;
+	transport_split(job->hop, &name, &sh->next_hop);
+	sh->transport = transport_find(&settings->deliver.route->hops.transports, name);
 	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
 	next_group(sh);
 	hop_started(s, job->hop, &settings->send);
@@ -331,11 +392,12 @@ static void sender_step(struct task *t, enum wake why) {
 	task_park(t, 0, 0, next);
 }
 
-struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay,
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings) {
 	struct sender *s = mem_get(sizeof *s);
 	*s = (struct sender){
-		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = relay, .settings = settings
+		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = links->relay, .agent = links->agent,
+		.settings = settings
 	};
 	pthread_mutex_init(&s->lock, NULL);
 	pool_add(pool, &s->task, -1, -1);

@@ -14,6 +14,7 @@ struct send_params {
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
+	bool soft_bounce;         /* nothing is returned: all is tried again */
 };
 /* What core's part of flow needs; swapped by a reload. The generation is at the start, so that holding one is holding
  * the other. */
@@ -24,8 +25,12 @@ struct flow_settings {
 };
 
 struct sender;
+/* To the processes that carry mail away. */
+struct send_links {
+	struct link *relay, *agent; /* agent: for the transports local, virtual and pipe; NULL: there is none */
+};
 /* settings: a current of struct flow_settings. All outlive the pool. */
-struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, struct link *relay,
+struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings);
 void sender_wake(struct sender *s); /* from any thread: something was queued, released or flushed */
 void sender_free(struct sender **s); /* after pool_stop */

@@ -2,25 +2,27 @@
 #include "flow/settle.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "flow/requeue.h"
 #include "flow/return.h"
 #include "queue/history.h"
 #include "smtp/deliver.h"
 
 /* What is to be done about a recipient after the first transaction. */
-enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM };
-static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced", "deferred", "sent" };
+enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM, ELSEWHERE };
+static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced", "deferred", "sent", "sent" };
 
 struct settling {
 	struct db *db;
 	struct queue *queue;
 	const struct flow_settings *settings;
 	const struct queue_job *job;
-	const struct relay_outcome *outcomes;
+	struct relay_outcome *outcomes; /* ours to change */
 	enum verdict *verdicts;
 	int64_t started_us, now_us;
 	struct arena mem;
 	struct slice original;    /* the start of the message, without Return-Path */
 	bool original_whole;
+	bool redirected;          /* something else is due now */
 	/* a notice under way */
 	enum verdict about[2];    /* recipients with one of these verdicts */
 	struct delivery *notice;
@@ -46,6 +48,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	const struct relay_outcome *o = &s->outcomes[i];
 	int r;
 	switch (o->fate) {
+	case RELAY_REDIRECTED: s->verdicts[i] = ELSEWHERE; return 0;
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
 		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) != 0 && !o->dsn ? CONFIRM : SETTLED;
@@ -140,6 +143,21 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	return return_prepare(s->db, &s->settings->deliver, &what, &s->notice);
 }
 
+/* In Postfix's order: what the notice is called, then its own way. */
+static void log_notice(const struct settling *s, enum return_kind kind) {
+	static const char *const names[] = { [RETURN_FAILURE] = "sender non-delivery notification: ",
+					     [RETURN_DELAY] = "sender delay notification: ",
+					     [RETURN_DELIVERED] = "sender delivery status notification: ",
+					     [RETURN_RELAYED] = "sender delivery status notification: " };
+	AUTO_FREE char *id = slice_text(s->job->message.id);
+	AUTO_BUF struct buf line = BUF(256);
+	buf_addf(&line, "%s%.*s", names[kind], SLICE_ARG(delivery_id(s->notice)));
+	log_gather();
+	log_line(L_INFO, "bounce", 0, id, buf_text(&line), NULL, 0);
+	log_release();
+	delivery_report(s->notice);
+}
+
 /* A notice about the recipients with one of two verdicts, if there are any. */
 static int notify(struct settling *s, enum return_kind kind, enum verdict one, enum verdict other) {
 	s->about[0] = one;
@@ -149,9 +167,17 @@ static int notify(struct settling *s, enum return_kind kind, enum verdict one, e
 	if (!any) return 0;
 	int r = prepare_notice(s, kind);
 	if (r == 0) r = db_write(s->db, enter_notice, s);
-	if (r == 0 && s->notice != NULL) delivery_report(s->notice);
+	if (r == 0 && s->notice != NULL) log_notice(s, kind);
 	delivery_done(&s->notice);
 	return r <= 0 ? r : fail("the notice could not be entered (%d)", r);
+}
+
+/* Who delivered, as Postfix's processes are called. */
+static const char *tag_of(const struct settling *s) {
+	struct slice name, next_hop;
+	transport_split(s->job->hop, &name, &next_hop);
+	const struct transport *t = transport_find(&s->settings->deliver.route->hops.transports, name);
+	return t != NULL ? t->tag : "error";
 }
 
 static void log_outcome(const struct settling *s, size_t i, const char *id) {
@@ -179,7 +205,7 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 	f[n++] = F("dsn", o->status);
 	f[n++] = F("status", slice_of(statuses[s->verdicts[i]]));
 	f[n++] = FPS(o->text);
-	log_line(L_INFO, "smtp", 0, id, NULL, f, n);
+	log_line(L_INFO, tag_of(s), 0, id, NULL, f, n);
 }
 
 static void report(const struct settling *s) {
@@ -189,7 +215,7 @@ static void report(const struct settling *s) {
 		log_outcome(s, i, id);
 		if (s->verdicts[i] == EXPIRED)
 			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),
-			     F("status", S("expired, returned to sender")));
+			     F("status", m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_READ struct db_conn *c = db_read(s->db);
@@ -198,16 +224,52 @@ static void report(const struct settling *s) {
 		log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
 }
 
+/* What a delivery agent sent elsewhere leaves the queue first; when that cannot be, it is as if it had failed. */
+static void redirect(struct settling *s, size_t i) {
+	struct relay_outcome *o = &s->outcomes[i];
+	int r = requeue_redirected(s->db, s->settings, s->job, i, o);
+	if (r == 0) {
+		s->redirected = true;
+		o->status = S("2.0.0");
+		o->text = S("forwarded");
+	} else if (r == REQUEUE_LOOPS) {
+		o->fate = SMTP_NEVER;
+		o->status = S("5.4.6");
+		o->text = arena_fmt(&s->mem, "mail forwarding loop for %.*s",
+				    SLICE_ARG(s->job->message.recipients[i].address));
+	} else {
+		o->fate = SMTP_LATER;
+		o->status = S("4.3.0");
+		o->text = arena_slice(&s->mem, slice_of(fail_text()));
+	}
+}
+
+/* soft_bounce: nothing is returned, all is tried again. */
+static void soften(struct settling *s, struct relay_outcome *o) {
+	o->fate = SMTP_LATER;
+	if (o->status.len != 0) o->status = arena_fmt(&s->mem, "4%.*s", SLICE_ARG(slice_skip(o->status, 1)));
+}
+
+static void prepare_outcomes(struct settling *s, const struct relay_outcome *outcomes) {
+	size_t n = s->job->message.recipient_count;
+	s->verdicts = arena_array(&s->mem, n, sizeof *s->verdicts);
+	s->outcomes = arena_array(&s->mem, n, sizeof *s->outcomes);
+	for (size_t i = 0; i < n; i++) {
+		s->outcomes[i] = outcomes[i];
+		if (outcomes[i].fate == RELAY_REDIRECTED) redirect(s, i);
+		if (s->outcomes[i].fate == SMTP_NEVER && s->settings->send.soft_bounce) soften(s, &s->outcomes[i]);
+	}
+}
+
 int settle_job(struct db *db, struct queue *queue, const struct flow_settings *settings, const struct queue_job *job,
                const struct relay_outcome *outcomes, int64_t started_us) {
 	struct settling s = { .db = db,
 			      .queue = queue,
 			      .settings = settings,
 			      .job = job,
-			      .outcomes = outcomes,
 			      .started_us = started_us,
 			      .now_us = wall_us() };
-	s.verdicts = arena_array(&s.mem, job->message.recipient_count, sizeof *s.verdicts);
+	prepare_outcomes(&s, outcomes);
 	int r = db_write(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);

@@ -84,3 +84,14 @@ void summary_unpack(struct unwire *w, struct summary *out) {
 	if (!w->bad && !sound(v)) w->bad = true;
 	if (!w->bad) *out = read;
 }
+
+void summary_shift(struct summary *s, int64_t by) {
+	uint64_t add = (uint64_t)by;
+	s->size += add;
+	s->header_size += add;
+	for (size_t i = 0; i < s->parts_count; i++) {
+		if (i != 0) s->parts[i].header_start += add;
+		s->parts[i].body_start += add;
+		s->parts[i].body_end += add;
+	}
+}

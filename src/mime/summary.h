@@ -103,6 +103,9 @@ enum { SUMMARY_VERSION = 1 };
 void summary_pack(struct buf *b, const struct summary *v);
 void summary_unpack(struct unwire *w, struct summary *v);
 
+/* The message's own header got so many bytes more (or less) at its start: where things are moves along. */
+void summary_shift(struct summary *s, int64_t by);
+
 /* IMAP's text forms, RFC 3501 §7.4.2, with their outer parentheses and without the item's name. Text that a quoted
  * string cannot hold is a literal {n}CRLF. */
 void summary_imap_envelope(struct buf *out, const struct summary *s);

@@ -48,6 +48,7 @@ struct link_question {
 	struct buf *answer;       /* packed by the answering function */
 	int answer_fds[LINK_FDS]; /* closed after they were sent */
 	size_t answer_fd_count;
+	int channel;              /* the socket the question came through: who asks, for a socket in the file system */
 	void **kept;              /* what this channel keeps between questions, NULL at first; see link_keeper */
 };
 struct link_rule {

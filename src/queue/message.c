@@ -29,7 +29,7 @@ static int message_insert(struct db_conn *tx, const struct queue_message *m) {
 	db_bind_int(s, m->ret);
 	db_bind_text(s, null_if_empty(m->message_id));
 	db_bind_bytes(s, null_if_empty(m->extra));
-	db_bind_int(s, m->held);
+	db_bind_int(s, m->held ? STATE_HELD : 0);
 	db_bind_int(s, (int64_t)m->recipient_count);
 	return db_run(s);
 }
@@ -37,7 +37,7 @@ static int message_insert(struct db_conn *tx, const struct queue_message *m) {
 static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_recipient *list, size_t count,
                              int first, int64_t due_us) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO queue_recipient (queue_id, " QUEUE_RECIPIENT_COLUMNS ")"
-	                                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, NULL)");
+	                                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, NULL, NULL)");
 	int r = 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
 		list[i].number = first + (int)i;
@@ -48,6 +48,7 @@ static int recipients_insert(struct db_conn *tx, struct slice id, struct queue_r
 		db_bind_text(s, null_if_empty(list[i].original));
 		db_bind_text(s, never_null(list[i].hop));
 		db_bind_int(s, list[i].notify);
+		db_bind_bytes(s, null_if_empty(list[i].target));
 		db_bind_int(s, due_us);
 		r = db_run(s);
 	}
@@ -75,7 +76,7 @@ int queue_add(struct db_conn *tx, struct slice id, struct queue_recipient *recip
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : QUEUE_UNKNOWN;
 	int first = (int)db_int(s, 0) - (int)count;
-	bool held = db_int(s, 1) != 0;
+	bool held = (db_int(s, 1) & STATE_HELD) != 0;
 	r = db_run(s);
 	return r < 0 ? r : recipients_insert(tx, id, recipients, count, first, held ? NEVER : wall_us());
 }
@@ -91,7 +92,8 @@ struct queue_message message_row(struct db_stmt *s, struct arena *mem) {
 		.ret = (uint32_t)db_int(s, 6),
 		.message_id = arena_slice(mem, db_text(s, 7)),
 		.extra = arena_slice(mem, db_bytes(s, 8)),
-		.held = db_int(s, 9) != 0,
+		.held = (db_int(s, 9) & STATE_HELD) != 0,
+		.expired = (db_int(s, 9) & STATE_EXPIRED) != 0,
 	};
 }
 
@@ -103,11 +105,12 @@ struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem) {
 		.original = arena_slice(mem, db_text(s, 3)),
 		.hop = arena_slice(mem, db_text(s, 4)),
 		.notify = (uint32_t)db_int(s, 5),
-		.due_us = db_int(s, 6),
-		.tries = (uint32_t)db_int(s, 7),
-		.warned = db_int(s, 8) != 0,
-		.status = arena_slice(mem, db_text(s, 9)),
-		.text = arena_slice(mem, db_text(s, 10)),
+		.target = arena_slice(mem, db_bytes(s, 6)),
+		.due_us = db_int(s, 7),
+		.tries = (uint32_t)db_int(s, 8),
+		.warned = db_int(s, 9) != 0,
+		.status = arena_slice(mem, db_text(s, 10)),
+		.text = arena_slice(mem, db_text(s, 11)),
 	};
 }
 
@@ -162,7 +165,7 @@ int queue_each(struct db_conn *c, int (*each)(void *ctx, const struct queue_mess
 
 int queue_count(struct db_conn *c, struct queue_counts *out) {
 	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT COUNT(*), SUM(held), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
+		db_sql(c, "SELECT COUNT(*), SUM(held & 1), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
 	              " FROM queue_message");
 	int r = db_step(s);
 	if (r < 0) return r;

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 static int set_held(struct db_conn *tx, struct slice id, bool held, int64_t due_us) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = ? WHERE id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = (held & 2) | ? WHERE id = ?");
 	db_bind_int(s, held);
 	db_bind_text(s, id);
 	int r = db_run(s);
@@ -26,6 +26,13 @@ int queue_release(struct db_conn *tx, struct slice id, int64_t now_us) {
 	return set_held(tx, id, false, now_us);
 }
 
+int queue_expire(struct db_conn *tx, struct slice id) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_message SET held = held | 2 WHERE id = ?");
+	db_bind_text(s, id);
+	int r = db_run(s);
+	return r < 0 ? r : db_changed(tx) == 0 ? QUEUE_UNKNOWN : 0;
+}
+
 int queue_delete(struct db_conn *tx, struct slice id) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM queue_recipient WHERE queue_id = ?");
 	db_bind_text(s, id);
@@ -34,11 +41,14 @@ int queue_delete(struct db_conn *tx, struct slice id) {
 	return message_drop_if_done(tx, id);
 }
 
+#define FLUSH_SET \
+	"UPDATE queue_recipient SET due_us = ?, status = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE status END," \
+	" text = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE text END"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us) {
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, id.len != 0 ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND (? = '' OR hop = ?)"
+		db_sql(tx, id.len != 0 ? FLUSH_SET " WHERE queue_id = ? AND (? = '' OR hop = ?)"
 	                             " AND due_us <> 9223372036854775807"
-	                           : "UPDATE queue_recipient SET due_us = ? WHERE ? = '' AND (? = '' OR hop = ?)"
+	                           : FLUSH_SET " WHERE ? = '' AND (? = '' OR hop = ?)"
 	                             " AND due_us <> 9223372036854775807");
 	struct slice h = hop.at != NULL ? hop : S("");
 	db_bind_int(s, now_us);

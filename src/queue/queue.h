@@ -33,8 +33,9 @@ struct queue_recipient {
 	struct slice address;
 	struct slice orcpt;          /* RFC 3461 "type;xtext", empty: none */
 	struct slice original;       /* as first received, for X-Original-To and reports; empty: the address */
-	struct slice hop;            /* what it is grouped by, chosen by the caller ("smtp:example.com") */
+	struct slice hop;            /* what it is grouped by, chosen by the caller: "transport:nexthop" */
 	uint32_t notify;             /* NOTIFY_… */
+	struct slice target;         /* opaque bytes of the caller (flow): a command or file instead of the address; empty: none */
 	/* state */
 	int64_t due_us;              /* NEVER while the message is on hold */
 	uint32_t tries;
@@ -52,6 +53,7 @@ struct queue_message {
 	struct slice message_id;     /* for history and lists */
 	struct slice extra;          /* opaque bytes of the caller (flow) */
 	bool held;
+	bool expired;                /* by the operator: not tried once more after the next try */
 	struct queue_recipient *recipients;
 	size_t recipient_count;
 };
@@ -92,7 +94,10 @@ int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warni
 int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEUE_UNKNOWN */
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
-/* Due now; id or hop empty: any. QUEUE_UNKNOWN. */
+int queue_expire(struct db_conn *tx, struct slice id);                   /* queue_message.expired; QUEUE_UNKNOWN */
+/* Due now; id or hop empty: any. What was put off (its last text is QUEUE_PUT_OFF) loses status and text, so that it can be told
+ * from what merely fell due. QUEUE_UNKNOWN. */
+#define QUEUE_PUT_OFF "deferred transport"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */
 int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* QUEUE_UNKNOWN */

@@ -37,7 +37,7 @@ void queue_close(struct queue **qp) {
 }
 
 struct owner {
-	bool null_sender, held, warned;
+	bool null_sender, held, expired, warned;
 	int64_t arrived_us;
 	uint32_t notify;
 };
@@ -50,8 +50,8 @@ static int owner_get(struct db_conn *c, struct slice id, int number, struct owne
 	db_bind_int(s, number);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : QUEUE_UNKNOWN;
-	*out = (struct owner){ db_int(s, 0) != 0, db_int(s, 1) != 0, db_int(s, 2) != 0, db_int(s, 3),
-		                   (uint32_t)db_int(s, 4) };
+	*out = (struct owner){ db_int(s, 0) != 0, (db_int(s, 1) & STATE_HELD) != 0, (db_int(s, 1) & STATE_EXPIRED) != 0,
+		                   db_int(s, 2) != 0, db_int(s, 3), (uint32_t)db_int(s, 4) };
 	return 0;
 }
 
@@ -64,7 +64,7 @@ int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int num
 	struct queue_params p = q->params;
 	pthread_mutex_unlock(&q->lock);
 	int64_t age = MAX_OF(now_us - o.arrived_us, INT64_C(0));
-	if (age >= us(o.null_sender ? p.bounce_lifetime : p.lifetime)) return QUEUE_EXPIRED;
+	if (o.expired || age >= us(o.null_sender ? p.bounce_lifetime : p.lifetime)) return QUEUE_EXPIRED;
 	int64_t wait = MIN_OF(MAX_OF(age, us(p.minimal_backoff)), MAX_OF(us(p.maximal_backoff), us(p.minimal_backoff)));
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, "UPDATE queue_recipient SET due_us = ?, tries = tries + 1, status = ?, text = ?"

@@ -13,7 +13,7 @@
 
 enum { MMAP_FROM = 1 << 20, KEPT_FREE = 1 << 20 };
 
-static const struct role *const roles[] = { &role_edge, &role_core, &role_relay, &role_vault };
+static const struct role *const roles[] = { &role_edge, &role_core, &role_relay, &role_vault, &role_agent };
 
 const struct role *role_find(struct slice name) {
 	for (size_t i = 0; i < LEN(roles); i++)

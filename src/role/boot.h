@@ -23,7 +23,7 @@ enum control_kind {
 };
 enum { CONTROL_FD = 3 };
 
-enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_NAMES };
+enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_CORE_AGENT, LINK_NAMES };
 
 /* A page of memory that core writes and edge reads. */
 struct shared {
@@ -32,9 +32,15 @@ struct shared {
 
 struct listener {
 	int fd;
-	size_t service; /* index in conf_services, or LISTENER_CONTROL */
+	size_t service; /* index in conf_services, or one of these */
 };
-enum { LISTENER_CONTROL = 100000, LISTENERS_MAX = 512, IDENTITIES_MAX = 16 };
+enum {
+	LISTENER_CONTROL = 100000, /* core: run/control, for the operator */
+	LISTENER_QUEUE,            /* core: public/queue, for every user of this machine: mailq */
+	LISTENER_SUBMIT,           /* edge: public/submit, for every user of this machine: sendmail */
+	LISTENERS_MAX = 512,
+	IDENTITIES_MAX = 16,
+};
 
 /* What has come with the frames of one round. Taken over by the role piece by piece. */
 struct boot {
@@ -57,7 +63,7 @@ struct role {
 	int (*reload)(void *self, struct boot *b);  /* <0: the old settings stay */
 	void (*stop)(void *self);                   /* finishes replies under way, within some seconds */
 };
-extern const struct role role_edge, role_core, role_relay, role_vault;
+extern const struct role role_edge, role_core, role_relay, role_vault, role_agent;
 const struct role *role_find(struct slice name); /* NULL: no such role */
 
 /* A role's process: receives rounds until the end. Returns the exit code. */

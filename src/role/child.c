@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-static const struct role *const child_roles[CHILDREN] = { &role_vault, &role_relay, &role_core, &role_edge };
+static const struct role *const child_roles[CHILDREN] = { &role_vault, &role_relay, &role_core, &role_edge, &role_agent };
 
 static void send_text(int control, enum control_kind kind, struct slice text) {
 	link_send(control, &(struct link_frame){ .kind = kind, .body = text });
@@ -19,15 +19,39 @@ static void send_fd(int control, enum control_kind kind, uint64_t number, int fd
 	link_send(control, &(struct link_frame){ .kind = kind, .body = buf_slice(&b), .fds = { fd }, .fd_count = 1 });
 }
 
+static bool is_spawn(const struct conf_service *s) {
+	return slice_eq(s->command, S("spawn"));
+}
+
+/* Who accepts there: strangers come to edge, users of a program that is started on demand to who may start it. */
+static size_t listener_child(const struct conf *conf, size_t service) {
+	size_t n;
+	const struct conf_service *services = conf_services(conf, &n);
+	return service < n && is_spawn(&services[service]) ? CHILD_AGENT : CHILD_EDGE;
+}
+
+bool child_wanted(size_t which, const struct conf *conf) {
+	static const struct slice agents[] = { S("local"), S("virtual"), S("pipe") };
+	size_t n;
+	const struct conf_service *services = conf_services(conf, &n);
+	for (size_t i = 0; which == CHILD_AGENT && i < n; i++) {
+		if (is_spawn(&services[i])) return true;
+		for (size_t k = 0; k < LEN(agents); k++)
+			if (slice_eq(services[i].command, agents[k])) return true;
+	}
+	return which != CHILD_AGENT;
+}
+
 static void send_settings(int control, size_t which, const struct round *r) {
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
 	conf_pack(&packed, r->conf);
 	log_target_send(control, r->log);
 	send_text(control, CONTROL_DIR, slice_of(r->dir));
 	send_text(control, CONTROL_CONF, buf_slice(&packed));
-	if (which == CHILD_EDGE)
-		for (size_t i = 0; i < r->listening->count; i++)
+	for (size_t i = 0; i < r->listening->count; i++)
+		if (which == listener_child(r->conf, r->listening->at[i].service))
 			send_fd(control, CONTROL_LISTEN, r->listening->at[i].service, r->listening->at[i].fd);
+	if (which == CHILD_EDGE) send_fd(control, CONTROL_LISTEN, LISTENER_SUBMIT, r->submit_listener);
 	for (size_t i = 0; i < r->identities->count; i++) {
 		if (which == CHILD_EDGE) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].chain));
 		if (which == CHILD_VAULT) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].key));
@@ -41,6 +65,7 @@ static const struct { enum link_name link; size_t asker, answerer; } link_ends[]
 	{ LINK_EDGE_VAULT, CHILD_EDGE, CHILD_VAULT },
 	{ LINK_CORE_VAULT, CHILD_CORE, CHILD_VAULT },
 	{ LINK_CORE_RELAY, CHILD_CORE, CHILD_RELAY },
+	{ LINK_CORE_AGENT, CHILD_CORE, CHILD_AGENT },
 };
 
 static void send_first(int control, size_t which, const struct round *r) {
@@ -53,6 +78,7 @@ static void send_first(int control, size_t which, const struct round *r) {
 			send_fd(control, CONTROL_LINK, link_ends[i].link, r->links[link_ends[i].link][1]);
 	}
 	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_CONTROL, r->control_listener);
+	if (which == CHILD_CORE) send_fd(control, CONTROL_LISTEN, LISTENER_QUEUE, r->queue_listener);
 	if (which == CHILD_CORE) send_fd(control, CONTROL_SHARED, 0, r->shared);
 	if (which == CHILD_EDGE) send_fd(control, CONTROL_SHARED, 0, r->shared_readable);
 	send_text(control, CONTROL_GO, S(""));

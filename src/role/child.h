@@ -4,7 +4,8 @@
 #include "role/boot.h"
 #include "role/identity.h"
 #include "role/listen.h"
-/* The processes that master has started: one for each role. */
+/* The processes that master has started: one for each role; agent only where master.cf asks for it. */
+enum { CHILD_VAULT, CHILD_RELAY, CHILD_CORE, CHILD_EDGE, CHILD_AGENT, CHILDREN };
 struct child {
 	const struct role *role;
 	pid_t pid;            /* 0: not running */
@@ -20,14 +21,13 @@ struct round {
 	const struct listening *listening;
 	const struct identities *identities;
 	const struct log_target *log;
-	int control_listener;
+	int control_listener, queue_listener, submit_listener;
 	int shared, shared_readable; /* the same memory; the second cannot be written */
 	int (*links)[2];      /* by enum link_name: asker's end, answerer's end */
 	const char *logins;
 	bool foreground;      /* children keep our standard output and error */
-	const char *users[4]; /* by child, "" or NULL: stay who we are */
+	const char *users[CHILDREN]; /* by child, "" or NULL: stay who we are */
 };
-enum { CHILD_VAULT, CHILD_RELAY, CHILD_CORE, CHILD_EDGE, CHILDREN };
 /* Forks and executes this binary as the role; sends the first round. <0: cannot. */
 int child_start(struct child *c, size_t which, const struct round *round);
 /* Another round, to a running child: settings, sockets, certificates. */
@@ -35,3 +35,5 @@ void child_reload(struct child *c, size_t which, const struct round *round);
 void child_stop(struct child *c); /* sends STOP */
 /* Reads one frame of a child: CONTROL_READY, CONTROL_FAILED (fail_text() says why), or 0 when it is gone. */
 uint32_t child_answer(struct child *c);
+/* Is this child needed with these settings? */
+bool child_wanted(size_t which, const struct conf *conf);

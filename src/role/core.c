@@ -6,14 +6,19 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/send.h"
+#include "flow/submitters.h"
 #include "mime/decode.h"
 #include "net/seal.h"
 #include "queue/history.h"
 #include "role/boot.h"
+#include "role/routing_settings.h"
+#include "role/settings.h"
 #include "store/change.h"
 #include "store/store.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
+#include <sysexits.h>
 
 enum { STOP_MS = 15000, CHORES_MS = 10000, SWEEP_AGE_S = 3600, PURGE_EVERY_MS = 3600000 };
 
@@ -21,8 +26,9 @@ struct core_settings {
 	struct flow_settings flow; /* first: a hold on it is a hold on all */
 	struct conf *conf;
 	struct arena mem;
-	struct route_params route;
+	struct routing_settings routing;
 	int64_t history_us;
+	const struct submitters *look, *flush; /* authorized_mailq_users, authorized_flush_users */
 };
 
 struct core {
@@ -37,18 +43,19 @@ struct core {
 	struct pool *pool;     /* questions, the queue, chores: short work */
 	struct pool *sessions; /* users who have logged in: one who reads slowly may hold a worker, but never mail that
 				  comes in */
-	struct link *vault, *relay;
+	struct link *vault, *relay, *agent;
 	struct sender *sender;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
 	struct admin admin;
-	struct link_service to_edge, to_operator;
-	int dials[LINK_NAMES], control;
+	struct link_service to_edge, to_operator, to_users;
+	int dials[LINK_NAMES], control, door;
 };
 
 static void destroy(struct generation *g) {
 	struct core_settings *s = (struct core_settings *)g;
+	routing_settings_done(&s->routing);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -72,11 +79,11 @@ static int answer_route(void *ctx, struct link_question *q) {
 	AUTO_READ struct db_conn *conn = db_read(c->db);
 	if (conn == NULL) return -1;
 	struct core_settings *s = hold(c);
-	int r = route_judge(conn, &s->route, ask.address, q->mem);
+	struct route_answer answer;
+	int r = route_judge(conn, &s->routing.route, ask.address, q->mem, &answer);
+	if (r == 0) route_answer_pack(q->answer, &answer);
 	drop(s);
-	if (r < 0) return r;
-	route_answer_pack(q->answer, &(struct route_answer){ .verdict = (uint32_t)r });
-	return 0;
+	return r;
 }
 
 static int answer_account(void *ctx, struct link_question *q) {
@@ -190,26 +197,58 @@ static const struct admin_ops admin_ops = { .secret_set = secret_set_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
 
-static int answer_admin(void *ctx, struct link_question *q) {
-	struct core *c = ctx;
-	struct admin_ask ask;
-	admin_ask_unpack(&q->in, &ask);
-	if (q->in.bad) return fail("broken question");
-	struct slice *args = arena_array(q->mem, ask.args_count, sizeof *args);
-	for (size_t i = 0; i < ask.args_count; i++) args[i] = ask.args[i].text;
+/* Does it; the answer is packed. */
+static int run_admin(struct core *c, struct link_question *q, const struct slice *args, const struct admin_ask *ask) {
 	AUTO_BUF struct buf out = BUF(MIB(32));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	history_flush(c->history);
 	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
 	int code = admin_run(&c->admin,
-			     &(struct admin_request){ .args = args, .count = ask.args_count, .input = ask.input }, &out,
+			     &(struct admin_request){ .args = args, .count = ask->args_count, .input = ask->input }, &out,
 			     &err);
 	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
 	return 0;
 }
 
+static int unpack_admin(struct link_question *q, struct admin_ask *ask, struct slice **args) {
+	admin_ask_unpack(&q->in, ask);
+	if (q->in.bad) return fail("broken question");
+	*args = arena_array(q->mem, ask->args_count, sizeof **args);
+	for (size_t i = 0; i < ask->args_count; i++) (*args)[i] = ask->args[i].text;
+	return 0;
+}
+
+static int answer_admin(void *ctx, struct link_question *q) {
+	struct admin_ask ask;
+	struct slice *args;
+	int r = unpack_admin(q, &ask, &args);
+	return r < 0 ? r : run_admin(ctx, q, args, &ask);
+}
+
 static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_admin } };
+
+/* Questions of every user of this machine: looking at the queue, and flushing it, as far as they are authorized. */
+static int answer_user(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct admin_ask ask;
+	struct slice *args;
+	struct ucred who;
+	socklen_t len = sizeof who;
+	int r = unpack_admin(q, &ask, &args);
+	if (r < 0) return r;
+	if (getsockopt(q->channel, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) return fail_errno("whose question");
+	bool of_queue = ask.args_count >= 2 && slice_eq(args[0], S("queue"));
+	struct core_settings *s = hold(c);
+	bool granted = (of_queue && slice_eq(args[1], S("mailq")) && submitters_allow(s->look, who.uid)) ||
+		       (of_queue && slice_eq(args[1], S("flush")) && submitters_allow(s->flush, who.uid));
+	drop(s);
+	if (granted) return run_admin(c, q, args, &ask);
+	admin_answer_pack(q->answer, &(struct admin_answer){ EX_NOPERM, S(""), S("") });
+	return 0;
+}
+
+static const struct link_rule user_rules[] = { { ASK_ADMIN, "queue", answer_user } };
 
 /* Chores. */
 
@@ -266,25 +305,18 @@ static int reload(void *self, struct boot *b) {
 	s->flow.generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	const struct conf_view *v = conf_main(s->conf);
-	size_t hosts;
-	const struct slice *relayhosts = conf_list(v, SET_relayhost, &hosts);
-	s->route = (struct route_params){
-		.resolve = { .delimiters = conf_text(v, SET_recipient_delimiter),
-			     .owner_request_whole = conf_bool(v, SET_owner_request_special),
-			     .bounce_user = conf_text(v, SET_double_bounce_sender) },
-		.destinations = conf_domains(v, SET_mydestination),
-		.relayhost = hosts != 0 ? relayhosts[0] : SLICE_NONE,
-		.host = conf_text(v, SET_myhostname),
-	};
-	s->flow.deliver = (struct deliver_params){ .route = &s->route, .origin = conf_text(v, SET_myorigin),
-		                                   .bounce_size = (size_t)conf_size(v, SET_bounce_size_limit) };
+	routing_settings_make(&s->routing, s->conf, &s->mem);
+	s->flow.deliver = s->routing.deliver;
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
 		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.soft_bounce = conf_bool(v, SET_soft_bounce),
 	};
+	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
+	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
 	set_imap(c, v);
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
@@ -305,6 +337,12 @@ static int open_data(struct core *c, const struct conf_view *v) {
 	return 0;
 }
 
+static int take_listener(struct boot *b, size_t which) {
+	for (size_t i = 0; i < b->listener_count; i++)
+		if (b->listeners[i].service == which) return TAKE_FD(b->listeners[i].fd);
+	return -1;
+}
+
 static int start(struct boot *b, void **self) {
 	struct core *c = mem_get(sizeof *c);
 	c->settings = CURRENT_NONE;
@@ -315,16 +353,21 @@ static int start(struct boot *b, void **self) {
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
-	c->control = b->listener_count != 0 ? TAKE_FD(b->listeners[0].fd) : -1;
+	c->control = take_listener(b, LISTENER_CONTROL);
+	c->door = take_listener(b, LISTENER_QUEUE);
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
+	c->agent = link_new(c->dials[LINK_CORE_AGENT]);
 	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
 	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
-	c->sender = sender_start(c->pool, c->db, c->queue, c->relay, &c->settings);
+	struct send_links links = { .relay = c->relay, .agent = c->agent };
+	c->sender = sender_start(c->pool, c->db, c->queue, &links, &c->settings);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
 	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);
+	c->to_users = (struct link_service){ .rules = user_rules, .count = LEN(user_rules), .ctx = c };
 	if (c->control >= 0) link_serve_socket(c->pool, c->control, &c->to_operator);
+	if (c->door >= 0) link_serve_socket(c->pool, c->door, &c->to_users);
 	c->chores.step = chores_step;
 	pool_add(c->pool, &c->chores, -1, -1);
 	*self = c;

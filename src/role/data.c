@@ -7,12 +7,13 @@
 #include <pwd.h>
 #include <sys/stat.h>
 
-const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge" };
+const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge",
+					       NULL /* agent stays who it is */ };
 
 bool data_users_apart(const char *dir) {
 	if (geteuid() != 0) return false;
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (getpwnam(data_users[i]) == NULL) return false;
+		if (data_users[i] != NULL && getpwnam(data_users[i]) == NULL) return false;
 	AUTO_FREE char *above = mem_text(dir);
 	for (char *p = strchr(above + 1, '/'); p != NULL; p = strchr(p + 1, '/')) {
 		struct stat st;
@@ -28,6 +29,7 @@ static int make(const char *dir, const char *name, mode_t mode, const char *owne
 	buf_addf(&path, "%s%s%s", dir, name[0] != '\0' ? "/" : "", name);
 	const char *p = buf_text(&path);
 	if (file_make_dir(p, mode) < 0) return -1;
+	if ((mode & 022) != 0 && chmod(p, mode) != 0) return fail_errno("%s", p); /* umask took that away */
 	struct passwd *pw = owner != NULL ? getpwnam(owner) : NULL;
 	if (pw != NULL && chown(p, pw->pw_uid, pw->pw_gid) != 0) return fail_errno("%s", p);
 	return 0;
@@ -66,6 +68,10 @@ int data_make(const char *dir, bool apart) {
 		{ "run", 0755, -1 },
 		{ "vault", 0700, CHILD_VAULT },
 		{ "spool", 0700, CHILD_EDGE },
+		{ "public", 0755, -1 },
+		/* where sendmail leaves mail while edge does not answer: everybody adds, only edge lists, and nobody takes
+		 * what is another's (role/pickup.h) */
+		{ "maildrop", 01733, CHILD_EDGE },
 	};
 	static const char *const of_core[] = { "hato.db", "hato.db-wal", "hato.db-shm", "blobs", NULL };
 	static const char *const of_vault[] = { "vault/vault.db", "vault/vault.db-wal", "vault/vault.db-shm", NULL };

@@ -2,7 +2,7 @@
 #pragma once
 #include "role/child.h"
 /* The data folder: what is in it and whose it is. Started as root, each process has a Unix user of its own. */
-extern const char *const data_users[CHILDREN]; /* "hato-core", …, by child */
+extern const char *const data_users[CHILDREN]; /* "hato-core", …, by child; NULL: none of its own */
 /* Are we root, do these users exist, and can they get at dir? Otherwise everything belongs to whoever calls. */
 bool data_users_apart(const char *dir);
 /* Makes the folder and those in it that processes need, each its user's when they are apart. */

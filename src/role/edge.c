@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "mime/decode.h"
 #include "net/seal.h"
+#include "role/pickup.h"
 #include "role/settings.h"
 #include "role/visitor.h"
 
@@ -28,9 +29,21 @@ struct edge {
 	struct pool *pool;
 	struct visitors visitors;
 	struct listening_task *listening;
+	struct pickup *pickup;
 	char *dir;
 	int dials[LINK_NAMES];
 };
+
+static void welcome_user(struct listening_task *l, int fd) {
+	struct ucred who;
+	socklen_t len = sizeof who;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
+		close(fd);
+		return;
+	}
+	generation_hold(&l->settings->generation);
+	visitor_welcome_user(&l->edge->visitors, fd, who.uid, l->settings);
+}
 
 static void accept_step(struct task *t, enum wake why) {
 	struct listening_task *l = OWNER_OF(t, struct listening_task, task);
@@ -43,7 +56,8 @@ static void accept_step(struct task *t, enum wake why) {
 		return;
 	}
 	int64_t deadline = NEVER;
-	struct service *service = &l->settings->services[l->service];
+	bool submit = l->service == LISTENER_SUBMIT;
+	struct service *service = submit ? &l->settings->submit : &l->settings->services[l->service];
 	for (int i = 0; i < ACCEPTS_A_STEP; i++) {
 		if (service->connection_limit != 0 && service->live >= service->connection_limit) {
 			deadline = deadline_in(SERVICE_FULL_MS); /* they wait in the kernel's queue, as with Postfix */
@@ -58,8 +72,13 @@ static void accept_step(struct task *t, enum wake why) {
 			if (short_of) deadline = deadline_in(SHORT_OF_DESCRIPTORS_MS);
 			break;
 		}
+		if (submit) {
+			welcome_user(l, fd);
+			continue;
+		}
 		struct addr peer = { 0 };
-		addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
+		if (from.ss_family == AF_UNIX) must(addr_parse(S("127.0.0.1"), &peer)); /* as Postfix names them */
+		else addr_from_sockaddr((struct sockaddr *)&from, len, &peer);
 		generation_hold(&l->settings->generation);
 		visitor_welcome(&l->edge->visitors, fd, &peer, l->settings, l->service);
 	}
@@ -96,6 +115,7 @@ static int reload(void *self, struct boot *b) {
 	if (edge_settings_make(b, &e->visitors.outside, &s) < 0) return -1;
 	generation_hold(&s->generation);
 	listen_all(e, b, s);
+	pickup_reload(e->pickup, s);
 	generation_drop(&s->generation);
 	return 0;
 }
@@ -119,6 +139,7 @@ static int start(struct boot *b, void **self) {
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2,
 						  .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;
+	e->pickup = pickup_start(&e->visitors, e->dir);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	*self = e;
 	return reload(e, b);

@@ -2,6 +2,8 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "role/edge_content.h"
+#include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
@@ -106,6 +108,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.networks = conf_networks(v, SET_mynetworks),
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
+		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
 		.core = o->core,
 		.vault = o->vault,
 		.known = o->known,
@@ -178,9 +181,28 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_imap(sv, v);
 	} else {
 		make_smtp(sv, v);
+		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		make_admit(sv, v, s, outside);
+		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
+}
+
+/* Users of this machine: neither TLS nor log-in, and no limits but that of the size. */
+static void make_submit(struct edge_settings *s, const struct edge_outside *outside) {
+	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
+	struct service *sv = &s->submit;
+	const struct conf_view *v = conf_main(s->conf);
+	*sv = (struct service){ .protocol = SERVES_SMTP, .log_name = "pickup", .connection_limit = AT_ONCE };
+	make_smtp(sv, v);
+	make_admit(sv, v, s, outside);
+	sv->smtp.offer = OFFER_USUAL;
+	sv->smtp.tls_required = sv->smtp.helo_required = sv->smtp.strict_pipelining = false;
+	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
+	sv->smtp.junk_command_limit = NO_LIMIT;
+	sv->smtp.error_delay = 0;
+	sv->admit.size_limit = sv->smtp.size_limit;
+	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {
@@ -195,6 +217,7 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 			destroy(&s->generation);
 			return -1;
 		}
+	make_submit(s, outside);
 	*out = s;
 	return 0;
 }

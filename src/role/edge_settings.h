@@ -32,6 +32,7 @@ struct edge_settings {
 	} tls[TLS_VARIANTS_MAX];
 	size_t tls_count;
 	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
+	struct service submit;        /* for users of this machine (pickup) */
 };
 struct edge_outside { /* what services need and settings do not hold */
 	struct link *core, *vault;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/listen.h"
 #include "base/fail.h"
+#include "base/log.h"
+#include "net/file.h"
+#include "role/data.h"
 #include "role/settings.h"
 
 #include <fcntl.h>
 #include <netdb.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,7 +16,10 @@
 enum { BACKLOG = 1024, IN_USE_TRIES = 40, IN_USE_PAUSE_US = 50000 };
 
 void listening_close(struct listening *l) {
-	for (size_t i = 0; i < l->count; i++) auto_fd(&l->at[i].fd);
+	for (size_t i = 0; i < l->count; i++) {
+		auto_fd(&l->at[i].fd);
+		free(l->at[i].path);
+	}
 	l->count = 0;
 }
 
@@ -44,7 +51,7 @@ static int bind_tcp(const struct addr *a) {
 static int take_or_bind(struct listening *old, const struct addr *a) {
 	for (size_t i = 0; old != NULL && i < old->count; i++) {
 		const struct addr *o = &old->at[i].addr;
-		if (old->at[i].fd >= 0 && addr_same_host(o, a) && addr_port(o) == addr_port(a)) {
+		if (old->at[i].fd >= 0 && old->at[i].path == NULL && addr_same_host(o, a) && addr_port(o) == addr_port(a)) {
 			int fd = fcntl(old->at[i].fd, F_DUPFD_CLOEXEC, 0);
 			return fd >= 0 ? fd : fail_errno("listening socket");
 		}
@@ -55,6 +62,7 @@ static int take_or_bind(struct listening *old, const struct addr *a) {
 struct opening {
 	struct listening *out, *old;
 	const struct conf_service *service;
+	struct arena mem;
 	bool ipv4, ipv6;
 };
 
@@ -62,12 +70,12 @@ static int open_one(struct opening *o, struct addr a) {
 	if (addr_family(&a) == AF_INET ? !o->ipv4 : !o->ipv6) return 0;
 	addr_set_port(&a, o->service->port);
 	for (size_t i = 0; i < o->out->count; i++)
-		if (addr_same_host(&o->out->at[i].addr, &a) && addr_port(&o->out->at[i].addr) == addr_port(&a))
+		if (o->out->at[i].path == NULL && addr_same_host(&o->out->at[i].addr, &a) && addr_port(&o->out->at[i].addr) == addr_port(&a))
 			return 0;
 	if (o->out->count == LISTENERS_MAX) return fail("more than %d listening sockets", LISTENERS_MAX);
 	int fd = take_or_bind(o->old, &a);
 	if (fd < 0) return fd;
-	o->out->at[o->out->count++] = (struct listening_socket){ fd, o->service->index, a };
+	o->out->at[o->out->count++] = (struct listening_socket){ fd, o->service->index, a, NULL };
 	return 0;
 }
 
@@ -99,8 +107,47 @@ static bool kernel_has_ipv6(void) {
 	return fd >= 0 && bind(fd, (struct sockaddr *)&loopback, sizeof loopback) == 0;
 }
 
+/* private/NAME or public/NAME below queue_directory, as Postfix has it. Private ones are for our own processes: relay
+ * (LMTP) as owner, edge (policy services) as group. */
+static int open_path(struct opening *o, const struct conf_view *v) {
+	AUTO_BUF struct buf dir = BUF(PATH_MAX);
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	bool private = o->service->private_ != 'n';
+	struct slice queue = conf_text(v, SET_queue_directory), name = o->service->name;
+	if (slice_find(name, '/') < name.len || slice_starts(name, S(".")))
+		return fail("%.*s: not a name for a socket", SLICE_ARG(name));
+	buf_addf(&dir, "%.*s/%s", SLICE_ARG(queue), private ? "private" : "public");
+	buf_addf(&path, "%s/%.*s", buf_text(&dir), SLICE_ARG(name));
+	struct listening_socket s = { .fd = -1, .service = o->service->index, .path = mem_text(buf_text(&path)) };
+	for (size_t i = 0; o->old != NULL && i < o->old->count && s.fd < 0; i++)
+		if (o->old->at[i].path != NULL && strcmp(o->old->at[i].path, s.path) == 0)
+			s.fd = fcntl(o->old->at[i].fd, F_DUPFD_CLOEXEC, 0);
+	int r = 0;
+	if (s.fd < 0 && (r = file_make_dir(buf_text(&dir), 0755)) == 0)
+		r = listening_unix(buf_text(&dir), arena_text(&o->mem, name), private ? 0660 : 0666, &s.fd);
+	if (r < 0 || o->out->count == LISTENERS_MAX) {
+		auto_fd(&s.fd);
+		free(s.path);
+		return r < 0 ? fail_add("service %.*s (queue_directory)", SLICE_ARG(name))
+			     : fail("more than %d listening sockets", LISTENERS_MAX);
+	}
+	const struct passwd *owner = getpwnam(data_users[CHILD_RELAY]), *group = getpwnam(data_users[CHILD_EDGE]);
+	if (private && geteuid() == 0 && owner != NULL && group != NULL && chown(s.path, owner->pw_uid, group->pw_gid) != 0)
+		say(L_WARN, "master", "%s: %s", s.path, strerror(errno));
+	o->out->at[o->out->count++] = s;
+	return 0;
+}
+
+/* Is it a line that somebody of ours listens for? */
+static bool listens(const struct conf_service *s) {
+	if (slice_eq(s->command, S("spawn"))) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
+	if (s->role == SERVICE_SMTPD) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
+	return s->role == SERVICE_IMAPD && s->type == SERVICE_INET;
+}
+
 static int open_service(struct opening *o, const struct conf_view *v) {
 	size_t n;
+	if (o->service->type == SERVICE_UNIX) return open_path(o, v);
 	protocols_of(v, &o->ipv4, &o->ipv6);
 	o->ipv6 = o->ipv6 && kernel_has_ipv6();
 	if (o->service->host.len != 0) return open_host(o, o->service->host);
@@ -125,15 +172,15 @@ int listening_open(const struct conf *c, struct listening *old, struct listening
 	struct opening o = { .out = out, .old = old };
 	out->count = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (services[i].type != SERVICE_INET ||
-		    (services[i].role != SERVICE_SMTPD && services[i].role != SERVICE_IMAPD))
-			continue;
+		if (!listens(&services[i])) continue;
 		o.service = &services[i];
 		if (open_service(&o, conf_service_view(c, &services[i])) < 0) {
 			listening_close(out);
+			arena_done(&o.mem);
 			return -1;
 		}
 	}
+	arena_done(&o.mem);
 	if (out->count != 0) return 0;
 	fail("master.cf: no service listens anywhere (add an inet line with smtpd or imapd)");
 	return LISTENING_NOTHING;
@@ -148,16 +195,16 @@ static int unix_address(const char *dir, const char *name, struct sockaddr_un *a
 	return fd;
 }
 
-int listening_unix(const char *dir, const char *name, int *out) {
+int listening_unix(const char *dir, const char *name, mode_t mode, int *out) {
 	struct sockaddr_un a;
 	AUTO_FD int folder = unix_address(dir, name, &a);
 	if (folder < 0) return folder;
-	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (unlinkat(folder, name, 0) != 0 && errno != ENOENT) return fail_errno("%s/%s", dir, name);
-	mode_t before = umask(0177);
+	mode_t before = umask(0777 & ~mode);
 	int r = bind(fd, (struct sockaddr *)&a, sizeof a);
 	umask(before);
-	if (r != 0 || listen(fd, 64) != 0) return fail_errno("%s/%s", dir, name);
+	if (r != 0 || listen(fd, BACKLOG) != 0) return fail_errno("%s/%s", dir, name);
 	*out = TAKE_FD(fd);
 	return 0;
 }

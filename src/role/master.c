@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "net/file.h"
 #include "role/data.h"
+#include "role/settings.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -13,7 +14,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <sysexits.h>
 
 enum {
@@ -28,7 +28,7 @@ enum {
 struct master {
 	struct conf *conf;
 	char *dir, *conf_dir, *logins;
-	int lock, signals, control_listener, shared, shared_readable;
+	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	struct listening listening;
 	struct identities identities;
@@ -46,6 +46,8 @@ static struct round round_of(const struct master *m) {
 			   .identities = &m->identities,
 			   .log = &m->log,
 			   .control_listener = m->control_listener,
+			   .queue_listener = m->queue_listener,
+			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
 			   .logins = m->logins,
@@ -56,31 +58,8 @@ static struct round round_of(const struct master *m) {
 
 /* Where log lines go. */
 static int open_log(struct master *m) {
-	const struct conf_view *v = conf_main(m->conf);
-	static const int facilities[] = { LOG_MAIL,   LOG_AUTH,   LOG_AUTHPRIV, LOG_CRON,   LOG_DAEMON, LOG_FTP,
-					  LOG_KERN,   LOG_LPR,    LOG_NEWS,     LOG_AUTH,   LOG_SYSLOG, LOG_USER,
-					  LOG_UUCP,   LOG_LOCAL0, LOG_LOCAL1,   LOG_LOCAL2, LOG_LOCAL3, LOG_LOCAL4,
-					  LOG_LOCAL5, LOG_LOCAL6, LOG_LOCAL7 };
-	struct log_target t = { .fd = -1,
-				.form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
-				.least = (enum log_level)conf_enum(v, SET_log_level) };
-	t.facility = facilities[conf_enum(v, SET_syslog_facility)];
-	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(conf_text(v, SET_syslog_name)));
-	snprintf(t.host, sizeof t.host, "%.*s",
-		 SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
-	struct slice file = conf_text(v, SET_maillog_file);
-	AUTO_BUF struct buf fallback = BUF(PATH_MAX);
-	if (file.len == 0 && !m->foreground && access("/dev/log", W_OK) != 0) {
-		buf_addf(&fallback, "%s/mail.log", m->dir); /* nobody listens to syslog here */
-		buf_text(&fallback);
-		file = buf_slice(&fallback);
-	}
-	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
-		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
-	} else if (file.len != 0 || m->foreground) {
-		t.fd = dup(STDOUT_FILENO);
-	}
+	struct log_target t;
+	if (log_target_of(conf_main(m->conf), m->dir, m->foreground, &t) < 0) return -1;
 	log_open(&t);
 	if (m->log.fd > STDERR_FILENO) close(m->log.fd);
 	m->log = t;
@@ -144,6 +123,17 @@ static void choose_users(struct master *m) {
 			data_users[0], data_users[1], data_users[2], data_users[3], m->dir);
 }
 
+/* The sockets of this machine's users. */
+static int open_doors(struct master *m) {
+	AUTO_BUF struct buf run = BUF(PATH_MAX);
+	AUTO_BUF struct buf public = BUF(PATH_MAX);
+	buf_addf(&run, "%s/run", m->dir);
+	buf_addf(&public, "%s/public", m->dir);
+	int r = listening_unix(buf_text(&run), "control", 0600, &m->control_listener);
+	if (r == 0) r = listening_unix(buf_text(&public), "queue", 0666, &m->queue_listener);
+	return r == 0 ? listening_unix(buf_text(&public), "submit", 0666, &m->submit_listener) : r;
+}
+
 static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
@@ -152,9 +142,7 @@ static int open_all(struct master *m) {
 	m->stamp = identities_stamp(&m->identities);
 	int listening = listening_open(m->conf, NULL, &m->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
-	AUTO_BUF struct buf run = BUF(PATH_MAX);
-	buf_addf(&run, "%s/run", m->dir);
-	if (listening_unix(buf_text(&run), "control", &m->control_listener) < 0) return EX_CANTCREAT;
+	if (open_doors(m) < 0) return EX_CANTCREAT;
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
 	if (m->shared < 0 || ftruncate(m->shared, sizeof(struct shared)) != 0)
 		return fail_errno("shared memory"), EX_OSERR;
@@ -176,7 +164,7 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		if (c->pid != pid) continue;
 		auto_fd(&c->control);
 		c->pid = 0;
-		if (m->stopping) return;
+		if (m->stopping || !child_wanted(i, m->conf)) return;
 		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried
 		 * all the time */
 		c->falls = clock_ms() - c->started >= STABLE_MS ? 1 : c->falls + 1;
@@ -198,7 +186,7 @@ static void reap(struct master *m) {
 static void restart_due(struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->children[i];
-		if (c->pid != 0 || clock_ms() < c->restart_at) continue;
+		if (c->pid != 0 || clock_ms() < c->restart_at || !child_wanted(i, m->conf)) continue;
 		struct round r = round_of(m);
 		if (child_start(c, i, &r) < 0) {
 			complain(m, false);
@@ -249,7 +237,10 @@ static void reload(struct master *m) {
 	m->stamp = identities_stamp(&identities);
 	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
 	struct round round = round_of(m);
-	for (size_t i = 0; i < CHILDREN; i++) child_reload(&m->children[i], i, &round);
+	for (size_t i = 0; i < CHILDREN; i++) {
+		if (child_wanted(i, fresh)) child_reload(&m->children[i], i, &round);
+		else child_stop(&m->children[i]);
+	}
 	say(L_INFO, "master", "reload: settings of %s are in use", m->conf_dir);
 }
 
@@ -267,7 +258,8 @@ static void turn(struct master *m, int64_t deadline) {
 	struct pollfd fds[CHILDREN + 1] = { { .fd = m->signals, .events = POLLIN } };
 	for (size_t i = 0; i < CHILDREN; i++) {
 		fds[i + 1] = (struct pollfd){ .fd = m->children[i].control, .events = POLLIN };
-		if (m->children[i].pid == 0 && !m->stopping) deadline = MIN_OF(deadline, m->children[i].restart_at);
+		if (m->children[i].pid == 0 && !m->stopping && child_wanted(i, m->conf))
+			deadline = MIN_OF(deadline, m->children[i].restart_at);
 	}
 	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
 	for (size_t i = 0; i < CHILDREN; i++)
@@ -277,7 +269,7 @@ static void turn(struct master *m, int64_t deadline) {
 
 static bool all_ready(const struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (!m->children[i].ready) return false;
+		if (!m->children[i].ready && child_wanted(i, m->conf)) return false;
 	return true;
 }
 
@@ -285,7 +277,7 @@ static bool all_ready(const struct master *m) {
 static int start_children(struct master *m) {
 	struct round r = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (child_start(&m->children[i], i, &r) < 0) return -1;
+		if (child_wanted(i, m->conf) && child_start(&m->children[i], i, &r) < 0) return -1;
 	int64_t deadline = deadline_in(READY_MS);
 	while (!all_ready(m)) {
 		if (deadline_left(deadline) == 0)
@@ -312,7 +304,7 @@ static bool gone(struct master *m, size_t which, int64_t deadline) {
 
 /* From the outside in: who takes new work ends first, who others ask ends last. */
 static void stop_children(struct master *m) {
-	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_CORE, CHILD_VAULT };
+	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_AGENT, CHILD_CORE, CHILD_VAULT };
 	m->stopping = true;
 	listening_close(&m->listening);
 	for (size_t i = 0; i < LEN(order); i++) {
@@ -412,6 +404,8 @@ int master_start(struct conf *c, bool foreground) {
 			    .lock = -1,
 			    .signals = -1,
 			    .control_listener = -1,
+			    .queue_listener = -1,
+			    .submit_listener = -1,
 			    .foreground = foreground,
 			    .log.fd = -1 };
 	for (size_t i = 0; i < CHILDREN; i++) m.children[i].control = -1;

@@ -24,6 +24,8 @@ struct visitor {
 	struct stream *stream;
 	phase_step phase;
 	bool counted; /* in rates */
+	bool local;   /* a user of this machine */
+	uid_t uid;
 	/* SMTP */
 	struct admit *admit;
 	struct smtp_server *smtp;
@@ -89,7 +91,10 @@ static bool smtp_phase(struct visitor *v, enum wake why) {
 }
 
 static bool start_smtp(struct visitor *v) {
-	v->admit = admit_new(&v->service->admit, &v->peer, v->session);
+	struct addr own;
+	v->admit = v->local ? admit_new_local(&v->service->admit, v->uid, v->session)
+			    : admit_new(&v->service->admit, &v->peer, v->session);
+	if (!v->local && addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
 	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
 	admit_attach(v->admit, v->smtp);
 	v->phase = smtp_phase;
@@ -215,7 +220,7 @@ static void step(struct task *t, enum wake why) {
 		stays = v->phase(v, why);
 	} else if (why == WAKE_STOP) {
 		stays = false;
-	} else if (!within_limits(v)) {
+	} else if (!v->local && !within_limits(v)) {
 		turn_away(v);
 		stays = false;
 	} else {
@@ -224,15 +229,12 @@ static void step(struct task *t, enum wake why) {
 	if (!stays) leave(v);
 }
 
-void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
-		     size_t service) {
+static void welcome(const struct visitor *first, int fd) {
+	struct visitors *all = first->all;
 	struct visitor *v = mem_get(sizeof *v);
-	*v = (struct visitor){ .task.step = step,
-			       .all = all,
-			       .settings = settings,
-			       .service = &settings->services[service],
-			       .peer = *peer,
-			       .inner = -1 };
+	*v = *first;
+	v->task.step = step;
+	v->inner = -1;
 	v->service->live++;
 	v->stream = stream_new(fd, IN_LIMIT, OUT_LIMIT);
 	pthread_mutex_lock(&all->lock);
@@ -240,4 +242,15 @@ void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, stru
 	all->live++;
 	pthread_mutex_unlock(&all->lock);
 	pool_add(all->pool, &v->task, fd, -1);
+}
+
+void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
+		     size_t service) {
+	welcome(&(struct visitor){ .all = all, .settings = settings, .service = &settings->services[service], .peer = *peer },
+		fd);
+}
+
+void visitor_welcome_user(struct visitors *all, int fd, uid_t uid, struct edge_settings *settings) {
+	welcome(&(struct visitor){ .all = all, .settings = settings, .service = &settings->submit, .local = true, .uid = uid },
+		fd);
 }

@@ -15,3 +15,5 @@ struct visitors {
 /* Takes fd and one hold on settings over. */
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
 		     size_t service);
+/* The same for a user of this machine, on settings->submit. */
+void visitor_welcome_user(struct visitors *all, int fd, uid_t uid, struct edge_settings *settings);

@@ -41,6 +41,8 @@ class Instance:
         with open(self.folder + '/main.cf', 'w') as f:
             f.write(f'myhostname = {self.host}\ndata_directory = {self.data}\nmynetworks = {self.networks}\ninet_protocols = ipv4\n'
                     f'maillog_file = {self.folder}/mail.log\n')
+            if 'compatibility_level' not in self.extra_main:
+                f.write('compatibility_level = 3.11\n')
             if 'dns_resolvers' not in self.extra_main:
                 f.write(f'dns_resolvers = {resolver}\n')
             f.write(self.extra_main + '\n')

@@ -13,7 +13,7 @@ ANN, BOB, STRANGER = 'ann@example.test', 'bob@example.test', 'stranger@else.test
 def server(tmp_path_factory):
     """One instance for all the small cases; nobody is in mynetworks."""
     with running(tmp_path_factory.mktemp('smtp'), ANN, BOB,
-                      main='message_size_limit = 200000\nrecipient_delimiter = +', networks='10.255.255.0/24') as instance:
+                      main='message_size_limit = 200000\nrecipient_delimiter = +\nsmtpd_tls_received_header = yes', networks='10.255.255.0/24') as instance:
         yield instance
 
 
@@ -144,7 +144,7 @@ def test_tls_versions_and_second_starttls(server, talk):
     talk.raw(message(STRANGER, ANN, 'under TLS') + '.\r\n')
     assert talk.reply()[0] == 250
     stored = server.wait_message(ANN, 'under TLS')
-    assert 'ESMTPS' in stored['Received'] and 'TLS' in stored['Received']
+    assert 'ESMTPS' in stored['Received'] and '(using TLSv1.' in stored['Received']
 
 
 def test_pipelining(server, talk):

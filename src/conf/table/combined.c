@@ -2,7 +2,7 @@
 /* Tables made of tables: unionmap, pipemap, randmap, proxy and debug (DATABASE_README). The parts are tables of the same
  * process, so a file named in two of them is read once; the registry frees them. */
 #include "conf/table/inside.h"
-#include <sys/random.h>
+#include "base/encode.h"
 
 struct parts {
 	struct arena mem;
@@ -81,10 +81,8 @@ static int open_random(struct table *t) {
 
 static int find_random(struct table *t, struct slice key, struct arena *mem, struct slice *value) {
 	const struct parts *p = t->state;
-	uint32_t n = 0;
 	(void)key;
-	if (getrandom(&n, sizeof n, 0) != sizeof n) return fail_errno("%s: random numbers", t->name), TABLE_LATER;
-	*value = arena_slice(mem, p->results[n % p->count]);
+	*value = arena_slice(mem, p->results[random_below(p->count)]);
 	return TABLE_FOUND;
 }
 

@@ -40,10 +40,11 @@ struct table_type {
 extern const struct table_type
 	table_cidr, table_debug, table_environ, table_fail, table_inline, table_internal, table_pcre, table_pipemap, table_proxy,
 	table_randmap, table_regexp, table_static, table_unionmap, table_unix, table_texthash, table_hash, table_btree, table_dbm,
-	table_sdbm, table_lmdb, table_cdb;
+	table_sdbm, table_lmdb, table_cdb, table_tcp, table_socketmap, table_sqlite, table_memcache, table_pgsql, table_mysql, table_ldap,
+	table_nis, table_nisplus, table_netinfo;
 
 /* table.c. A table that is part of another. */
-int table_open_part(struct table *whole, struct slice name, struct table **out) MUST_USE;
+int table_open_part(const struct table *whole, struct slice name, struct table **out) MUST_USE;
 /* A line about a table in the log, or wherever table_params.tell leads. */
 void table_tell(const struct table *t, enum log_level level, const char *format, ...) PRINTF_LIKE(3, 4);
 const struct table_params *table_params_of(const struct table *t);
@@ -84,6 +85,14 @@ int watched_open(struct table *t, const struct watched_kind *kind, struct watche
 #define TABLE_LINE_MOST MIB(1) /* bytes of a logical line */
 /* The next logical line; one that is too long is told and left out. */
 bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number, struct report *r);
+
+/* text.c: entries from "key LF value LF" each, which is taken over; count is at least how many there are. */
+struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct report *r);
+extern const struct watched_kind cdb_kind, lmdb_kind; /* compiled tables; each in the file of its name */
+/* cdb.c: the pairs of a compiled table. False: fail_text(). */
+bool cdb_read(struct slice file, struct buf *pairs, size_t *count);
+/* One pair of a compiled table: without NUL at the end, and without the marks that postalias leaves. */
+bool compiled_add(struct buf *pairs, size_t *count, struct slice key, struct slice value);
 
 /* Tables of patterns: "if" and "endif" lines. */
 #define TABLE_CONDITIONS 64 /* within each other */

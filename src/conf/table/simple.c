@@ -110,6 +110,17 @@ static int find_fail(struct table *t, struct slice key, struct arena *mem, struc
 	return TABLE_LATER;
 }
 
+/* nis, nisplus, netinfo: directories that are gone. Debian's alias_maps names one. */
+
+static int open_gone(struct table *t) {
+	table_tell(t, L_INFO, "%s: tables of type %s are not supported and have no entries here", t->name, t->type->name);
+	return TABLE_FOUND;
+}
+
+const struct table_type table_nis = { "nis", 0, open_gone, find_internal, NULL, NULL },
+			table_nisplus = { "nisplus", 0, open_gone, find_internal, NULL, NULL },
+			table_netinfo = { "netinfo", 0, open_gone, find_internal, NULL, NULL };
+
 const struct table_type table_static = { "static", TRAIT_PATTERN | TRAIT_FIXED, open_static, find_static, NULL, NULL },
 			table_inline = { "inline", TRAIT_FIXED, open_inline, find_inline, each_inline, close_inline },
 			table_environ = { "environ", 0, open_nothing, find_environ, NULL, NULL },

@@ -12,9 +12,25 @@ struct tables {
 
 static const struct table_type *const types[] = { /* ordered by name */
 	&table_btree, &table_cdb, &table_cidr, &table_dbm, &table_debug, &table_environ, &table_fail, &table_hash, &table_inline,
-	&table_internal, &table_lmdb, &table_pcre, &table_pipemap, &table_proxy, &table_randmap, &table_regexp, &table_sdbm,
-	&table_static, &table_texthash, &table_unionmap, &table_unix,
+	&table_internal,
+#ifdef HATO_LDAP
+	&table_ldap,
+#endif
+	&table_lmdb, &table_memcache,
+#ifdef HATO_MYSQL
+	&table_mysql,
+#endif
+	&table_pcre,
+#ifdef HATO_PGSQL
+	&table_pgsql,
+#endif
+	&table_pipemap, &table_proxy, &table_randmap, &table_regexp, &table_sdbm, &table_socketmap, &table_sqlite, &table_static, &table_tcp,
+	&table_texthash, &table_unionmap, &table_unix,
 };
+/* Accepted where they are named, but not among the types. */
+static const struct table_type *const gone[] = { &table_netinfo, &table_nis, &table_nisplus };
+/* Known, and perhaps not built in. */
+static const char *const optional[] = { "ldap", "mysql", "pgsql" };
 
 const char *const *table_types(void) {
 	static const char *names[LEN(types) + 1];
@@ -48,7 +64,17 @@ void tables_free(struct tables **tp) {
 static const struct table_type *type_find(struct slice name) {
 	for (size_t i = 0; i < LEN(types); i++)
 		if (slice_eq(name, slice_of(types[i]->name))) return types[i];
+	for (size_t i = 0; i < LEN(gone); i++)
+		if (slice_eq(name, slice_of(gone[i]->name))) return gone[i];
 	return NULL;
+}
+
+static int no_such_type(struct slice name) {
+	for (size_t i = 0; i < LEN(optional); i++)
+		if (slice_eq(name, slice_of(optional[i])))
+			return fail("unsupported dictionary type: %s: this build has no %s client (meson setup -D%s=enabled)", optional[i], optional[i],
+			            optional[i]), TABLE_BAD;
+	return fail("unsupported dictionary type: %.*s (postconf -m lists the types)", SLICE_ARG(name)), TABLE_BAD;
 }
 
 static struct slice key_of(struct arena *mem, struct slice name, unsigned flags) {
@@ -62,8 +88,7 @@ static int make(struct tables *all, struct slice name, unsigned flags, unsigned 
 	if (name.len > TABLE_NAME_MOST) return fail("%.*s…: the name of a table is longer than %zu bytes", 40, name.at, TABLE_NAME_MOST), TABLE_BAD;
 	if (depth > TABLE_DEPTH) return fail("%.*s: tables within tables more than %d deep", SLICE_ARG(name), TABLE_DEPTH), TABLE_BAD;
 	const struct table_type *type = colon == 0 ? NULL : type_find(type_name);
-	if (type == NULL)
-		return fail("unsupported dictionary type: %.*s (postconf -m lists the types)", SLICE_ARG(type_name)), TABLE_BAD;
+	if (type == NULL) return no_such_type(type_name);
 	struct table *t = mem_get(sizeof *t);
 	*t = (struct table){ .type = type, .owner = all, .name = slice_text(name), .flags = flags, .depth = depth, .traits = type->traits };
 	t->rest = slice_of(t->name + (colon < name.len ? colon + 1 : 0));
@@ -101,7 +126,7 @@ int table_open(struct tables *all, struct slice name, unsigned flags, struct tab
 	return open_at(all, slice_trim(name), flags, 0, out);
 }
 
-int table_open_part(struct table *whole, struct slice name, struct table **out) {
+int table_open_part(const struct table *whole, struct slice name, struct table **out) {
 	return open_at(whole->owner, slice_trim(name), whole->flags, whole->depth + 1, out);
 }
 

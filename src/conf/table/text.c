@@ -163,10 +163,59 @@ static struct generation *read_entries(const struct table *t, struct buf *text, 
 
 static const struct watched_kind text_kind = { .limit = TEXT_MOST, .read = read_entries };
 
+struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct report *r) {
+	if (pairs->len == 0 && buf_room(pairs, 1) == NULL) return fail("%s: too large", r->path), NULL;
+	struct entries *e = mem_get(sizeof *e);
+	struct slice rest = buf_slice(pairs);
+	e->generation.destroy = entries_destroy;
+	e->text = TAKE(pairs->at);
+	e->room = count + count * 2 / 3 + 1;
+	e->slots = mem_array(e->room, sizeof *e->slots);
+	for (unsigned number = 1; rest.len > 0; number++) {
+		struct slice key = slice_cut(&rest, '\n'), value = slice_cut(&rest, '\n');
+		if (key.len > 0) add_entry(e, key, value, r, number);
+	}
+	return &e->generation;
+}
+
 /* The types. */
 
+/* What postmap made of the text, and who reads it when the text is gone. */
+static const struct {
+	const struct table_type *type;
+	const char *suffix;
+	const struct watched_kind *kind; /* NULL: nobody */
+} compiled[] = {
+	{ &table_hash, "db", NULL }, { &table_btree, "db", NULL }, { &table_dbm, "pag", NULL }, { &table_sdbm, "pag", NULL },
+	{ &table_cdb, "cdb", &cdb_kind },
+#ifdef HATO_LMDB
+	{ &table_lmdb, "lmdb", &lmdb_kind },
+#else
+	{ &table_lmdb, "lmdb", NULL },
+#endif
+};
+
+static bool is_there(const struct table *t, const char *path) {
+	AUTO_FD int fd = table_open_file(t, path);
+	return fd >= 0 || errno != ENOENT;
+}
+
+static struct watched *open_compiled(struct table *t) {
+	AUTO_ARENA struct arena mem = { 0 };
+	if (is_there(t, arena_text(&mem, t->rest))) return NULL;
+	for (size_t i = 0; i < LEN(compiled); i++) {
+		const char *path = arena_fmt(&mem, "%.*s.%s", SLICE_ARG(t->rest), compiled[i].suffix).at;
+		if (t->type != compiled[i].type || !is_there(t, path)) continue;
+		if (compiled[i].kind != NULL) return watched_new(t, compiled[i].kind, path);
+		table_tell(t, L_ERROR, "%s: %.*s is missing, and this build does not read %s (restore the text: postmap -s %s on a Postfix that has it)",
+		           t->name, SLICE_ARG(t->rest), path, t->name);
+	}
+	return NULL;
+}
+
 static int open_text(struct table *t) {
-	t->state = watched_new(t, &text_kind, NULL);
+	t->state = open_compiled(t);
+	if (t->state == NULL) t->state = watched_new(t, &text_kind, NULL);
 	return TABLE_FOUND;
 }
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/arena.h"
+#include "cli/submit.h"
+/* The text of a message as sendmail takes it in. */
+struct reading {
+	struct buf text;          /* CRLF; the header as it came */
+	size_t header_end;        /* where it may be added to: behind the last header line */
+	bool has_from;
+	bool has_resent;          /* a Resent-To, -Cc or -Bcc: then only these name recipients */
+	bool eight_bit_header;
+	bool too_big;
+	struct slice *to;         /* recipients that the header names, in order */
+	size_t to_count;
+	struct arena mem;
+};
+/* Reads standard input to its end, or to a line with only a dot unless dot_is_text. Line ends become CRLF, what SMTP cannot
+ * carry (NUL, stray CR) goes, leading "From " lines of mailbox files too. limit: bytes, 0: none. <0: errno. */
+int reading_take(struct reading *r, int fd, bool dot_is_text, uint64_t limit);
+void reading_header(struct reading *r, bool recipients); /* what is in the header; recipients: also r->to */
+void reading_add_field(struct reading *r, struct slice field); /* "From: x", at the header's end */
+void reading_done(struct reading *r);

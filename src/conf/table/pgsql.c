@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pgsql:, pgsql_table(5). Everything is done without blocking calls of libpq, because only so is there a limit on the time
+ * that a server may take which accepted the connection and says nothing. */
+#include "conf/table/sql.h"
+#include <libpq-fe.h>
+#include <poll.h>
+
+static void disconnect(void *connection) { PQfinish(connection); }
+
+static void fail_pg(PGconn *c) {
+	struct slice text = slice_trim(slice_of(PQerrorMessage(c)));
+	fail("%.*s", SLICE_ARG(text));
+}
+
+/* False: time is over, or fail_text(). */
+static bool wait_for(PGconn *c, short events, int64_t deadline) {
+	struct pollfd p = { .fd = PQsocket(c), .events = events };
+	int ready;
+	do ready = poll(&p, 1, deadline_left(deadline));
+	while (ready < 0 && errno == EINTR);
+	if (ready > 0) return true;
+	if (ready == 0) fail("the server does not answer in time");
+	else fail_errno("waiting for the server");
+	return false;
+}
+
+static PGconn *finish_connecting(PGconn *c, int64_t deadline) {
+	if (c == NULL) return fail("out of memory"), NULL;
+	PostgresPollingStatusType state = PQstatus(c) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+	while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
+		if (!wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) return PQfinish(c), NULL;
+		state = PQconnectPoll(c);
+	}
+	if (state == PGRES_POLLING_OK && PQsetnonblocking(c, 1) == 0) return c;
+	fail_pg(c);
+	PQfinish(c);
+	return NULL;
+}
+
+static PGconn *start(struct database *db, struct slice host) {
+	AUTO_ARENA struct arena mem = { 0 };
+	if (slice_starts(host, S("postgresql://")) || slice_starts(host, S("postgres://"))) {
+		const char *keys[] = { "dbname", "client_encoding", NULL }, *values[] = { arena_text(&mem, host), "UTF8", NULL };
+		return PQconnectStartParams(keys, values, 1);
+	}
+	struct slice port = S("");
+	if (slice_starts(host, S("unix:"))) {
+		host = slice_skip(host, 5);
+		/* libpq wants the folder and the port of ".s.PGSQL.5432" */
+		size_t name = slice_search(host, S("/.s.PGSQL."));
+		port = slice_skip(host, name + 10);
+		host = slice_head(host, name);
+	} else {
+		if (slice_starts(host, S("inet:"))) host = slice_skip(host, 5);
+		size_t colon = slice_find_last(host, ':');
+		port = slice_skip(host, colon + 1);
+		host = slice_head(host, colon);
+	}
+	if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']') host = slice_head(slice_skip(host, 1), host.len - 2);
+	const char *keys[] = { "host", "port", "user", "password", "dbname", "client_encoding", NULL };
+	const char *values[] = { arena_text(&mem, host), arena_text(&mem, port), database_string(db, "user"), database_string(db, "password"),
+		                 database_string(db, "dbname"), database_string(db, "encoding"), NULL };
+	return PQconnectStartParams(keys, values, 0);
+}
+
+static void *connect_pg(struct database *db, struct slice host, int64_t deadline) {
+	PGconn *c = finish_connecting(start(db, host), deadline);
+	if (c == NULL && host.len > 0) fail_add("host %.*s", SLICE_ARG(slice_starts(host, S("postgres")) ? S("postgresql://") : host));
+	return c;
+}
+
+static void quote(void *ctx, struct buf *out, struct slice text) {
+	char *room = buf_room(out, text.len * 2 + 1);
+	int error = 0;
+	if (room == NULL) return;
+	size_t n = PQescapeStringConn(ctx, room, text.at, text.len, &error);
+	if (error == 0) out->len += n;
+	else out->full = true; /* the query is not asked then */
+}
+
+static int send_query(PGconn *c, const char *sql, int64_t deadline) {
+	if (PQsendQuery(c, sql) != 1) return fail_pg(c), -1;
+	int left;
+	while ((left = PQflush(c)) == 1)
+		if (!wait_for(c, POLLOUT, deadline)) return -1;
+	return left == 0 ? 0 : (fail_pg(c), -1);
+}
+
+static int next_result(PGconn *c, int64_t deadline, PGresult **out) {
+	while (PQisBusy(c)) {
+		if (!wait_for(c, POLLIN, deadline)) return -1;
+		if (PQconsumeInput(c) != 1) return fail_pg(c), -1;
+	}
+	*out = PQgetResult(c);
+	return 0;
+}
+
+static int take_values(struct question *q, const PGresult *result) {
+	for (int row = 0; row < PQntuples(result); row++)
+		for (int field = 0; field < PQnfields(result); field++) {
+			if (PQgetisnull(result, row, field)) continue;
+			int r = database_value(q, slice_from(PQgetvalue(result, row, field), (size_t)PQgetlength(result, row, field)));
+			if (r != TABLE_FOUND) return r;
+		}
+	return TABLE_FOUND;
+}
+
+static int ask(struct question *q, void *connection) {
+	PGconn *c = connection;
+	AUTO_BUF struct buf sql = BUF(MIB(1));
+	if (database_expand(q, database_text(q->db, "query"), quote, c, &sql) < 0) return TABLE_LATER;
+	if (send_query(c, buf_text(&sql), q->deadline) < 0) return -1;
+	int r = TABLE_FOUND;
+	for (;;) { /* all results must be taken, or the connection cannot be used again */
+		PGresult *result = NULL;
+		if (next_result(c, q->deadline, &result) < 0) return -1;
+		if (result == NULL) break;
+		ExecStatusType state = PQresultStatus(result);
+		if (state == PGRES_TUPLES_OK) {
+			if (r == TABLE_FOUND) r = take_values(q, result);
+		} else if (state == PGRES_COPY_OUT || state == PGRES_COPY_IN || state == PGRES_COPY_BOTH) {
+			r = fail("the query is a COPY");
+		} else if (state != PGRES_COMMAND_OK) {
+			fail_pg(c);
+			r = PQstatus(c) == CONNECTION_OK ? TABLE_LATER : -1;
+		}
+		PQclear(result);
+		if (r < 0) return -1;
+	}
+	return PQstatus(c) == CONNECTION_OK ? r : (fail_pg(c), -1);
+}
+
+static int prepare(struct database *db) {
+	if (database_text(db, "hosts").len == 0) database_set(db, "hosts", S("localhost"));
+	return sql_prepare(db);
+}
+
+static const struct parameter parameters[] = {
+	{ "hosts", NULL }, { "user", NULL }, { "password", NULL }, { "dbname", NULL }, { "encoding", "UTF8" }, SQL_PARAMETERS, { NULL, NULL },
+};
+static const struct database_kind kind = {
+	.parameters = parameters, .prepare = prepare, .connect = connect_pg, .disconnect = disconnect, .ask = ask, .hosts = "hosts",
+	.templates = { "query" },
+};
+
+static int open_pgsql(struct table *t) { return database_open(t, &kind); }
+
+const struct table_type table_pgsql = { "pgsql", 0, open_pgsql, database_find, NULL, database_close };

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door's question: is this an address we take mail for? It looks one step far, as Postfix's smtpd does (its
+ * check_rcpt_maps): that something in a table matches is enough, whatever it leads to. */
+#include "base/fail.h"
+#include "flow/route.h"
+
+struct judging {
+	struct db_conn *c;
+	const struct route_params *params;
+	struct arena *mem;
+	struct slice address, domain;
+	struct route_answer *out;
+};
+
+static void unknown(struct judging *j, struct slice status, struct slice text, struct slice table) {
+	j->out->verdict = ROUTE_UNKNOWN;
+	j->out->status = status;
+	j->out->text = j->params->hops.hide_table || table.len == 0
+			       ? text
+			       : arena_fmt(j->mem, "%.*s in %.*s", SLICE_ARG(text), SLICE_ARG(table));
+}
+
+static void later(struct judging *j) {
+	j->out->verdict = ROUTE_DEFER;
+	j->out->text = arena_slice(j->mem, slice_of(fail_text()));
+}
+
+/* Rewriting tables: what they know is known. */
+static int mapped(struct judging *j) {
+	const struct route_params *p = j->params;
+	const struct lookup *const maps[] = { &p->rewrite.recipient_canonical.maps, &p->rewrite.canonical.maps,
+					      &p->virtual_alias };
+	for (size_t i = 0; i < LEN(maps); i++) {
+		struct lookup_hit hit;
+		int r = rewrite_find(&p->rewrite, maps[i], j->address, j->mem, &hit);
+		if (r != TABLE_MISSING) return r;
+	}
+	return TABLE_MISSING;
+}
+
+/* Is there somebody of that name in the class's own tables? An empty list knows everybody. */
+static int listed(struct judging *j, enum route_class class, struct slice *table) {
+	const struct route_params *p = j->params;
+	struct lookup_hit hit;
+	const struct lookup *maps;
+	switch (class) {
+	case ROUTE_CLASS_LOCAL: maps = &p->local_recipients, *table = S("local recipient table"); break;
+	case ROUTE_CLASS_VIRTUAL_MAILBOX: maps = &p->virtual_mailbox, *table = S("virtual mailbox table"); break;
+	case ROUTE_CLASS_RELAY: maps = &p->relay_recipients, *table = S("relay recipient table"); break;
+	default: return TABLE_FOUND;
+	}
+	return maps->count == 0 ? TABLE_FOUND : rewrite_find(&p->rewrite, maps, j->address, j->mem, &hit);
+}
+
+static bool is_postmaster(struct judging *j) {
+	struct slice local = slice_head(j->address, j->address.len - j->domain.len - 1);
+	return slice_same(local, S("postmaster")) || slice_same(local, S("abuse"));
+}
+
+static int any_domain(void *ctx, struct slice domain) {
+	(void)ctx, (void)domain;
+	return 1;
+}
+
+/* Not in the database. */
+static int judge_class(struct judging *j, enum route_class class) {
+	const struct route_params *p = j->params;
+	struct hop hop;
+	struct slice table = SLICE_NONE;
+	int r = hop_find(&p->hops, &p->rewrite, class, j->address, SLICE_NONE, NULL, j->mem, &hop);
+	if (r == TABLE_LATER) return later(j), 0;
+	const struct transport *t = transport_find(&p->hops.transports, hop.transport);
+	bool error = t != NULL && t->kind == TRANSPORT_ERROR;
+	if (class != ROUTE_CLASS_DEFAULT && (r = mapped(j)) != TABLE_MISSING) {
+		if (r == TABLE_LATER) later(j);
+		return 0;
+	}
+	if (error) {
+		struct slice text = hop.next_hop, status = hop_status(&text, S("5.0.0"));
+		unknown(j, status, text, SLICE_NONE);
+	}
+	if (class == ROUTE_CLASS_DEFAULT) j->out->verdict = ROUTE_FOREIGN;
+	if (class == ROUTE_CLASS_DEFAULT || error) return 0;
+	r = listed(j, class, &table);
+	if (r == TABLE_LATER) return later(j), 0;
+	if (r == TABLE_FOUND) return 0;
+	if (class == ROUTE_CLASS_LOCAL && is_postmaster(j) && (r = user_domain_each(j->c, any_domain, NULL)) != 0)
+		return r < 0 ? r : 0;
+	unknown(j, S("5.1.1"), S("User unknown"), table);
+	return 0;
+}
+
+int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
+		struct route_answer *out) {
+	struct judging j = { .c = c, .params = params, .mem = mem, .out = out };
+	struct slice local;
+	struct resolved found = { 0 };
+	const struct rewrite_params *rewrite = &params->rewrite;
+	*out = (struct route_answer){ .verdict = ROUTE_LOCAL, .class = ROUTE_CLASS_LOCAL };
+	j.address = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, address, mem);
+	if (!rewrite_parts(j.address, &local, &j.domain) || local.len == 0 || j.domain.len == 0) {
+		out->class = ROUTE_CLASS_NONE;
+		unknown(&j, S("5.1.3"), S("Bad recipient address syntax"), SLICE_NONE);
+		return 0;
+	}
+	int r = user_resolve(c, mem, j.address, &params->resolve, &found);
+	if (r < 0 || r == USER_ACCOUNT || r == USER_ALIAS) return r < 0 ? r : 0;
+	if (r == USER_DISABLED) {
+		out->verdict = ROUTE_DISABLED;
+		out->status = S("5.2.1");
+		out->text = S("Mailbox disabled");
+		return 0;
+	}
+	if (r == USER_UNKNOWN) { /* a domain of the database: only tables can still know the address */
+		r = mapped(&j);
+		if (r == TABLE_LATER) later(&j);
+		else if (r == TABLE_MISSING) unknown(&j, S("5.1.1"), S("User unknown"), S("virtual mailbox table"));
+		return 0;
+	}
+	enum route_class class;
+	if (class_of(&params->classes, rewrite, j.domain, mem, &class) == TABLE_LATER) return later(&j), 0;
+	out->class = (uint32_t)class;
+	return judge_class(&j, class);
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order of the functions is that of a message's way: rewriting, classes, transports, hops. */
+#include "role/routing_settings.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "conf/value.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <pwd.h>
+#include <sys/stat.h>
+
+/* Tables. */
+
+static struct table *open_or_fail(struct tables *tables, struct slice name, unsigned flags, const char *parameter,
+				  struct arena *mem) {
+	struct table *t = NULL;
+	if (table_open(tables, name, flags, &t) == TABLE_FOUND) return t;
+	say(L_ERROR, "core", "%s: %s (mail that needs this table waits)", parameter, fail_text());
+	if (table_open(tables, arena_fmt(mem, "fail:%.*s", SLICE_ARG(name)), 0, &t) != TABLE_FOUND)
+		must(!"the fail: table opens always");
+	return t;
+}
+
+/* Nobody asked for the aliases of a machine that has none. */
+static bool unasked(const struct conf_view *v, struct slice name) {
+	(void)v;
+	return slice_eq(name, S("hash:/etc/aliases")) && access("/etc/aliases", F_OK) != 0 && errno == ENOENT;
+}
+
+struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
+			     struct arena *mem) {
+	size_t n;
+	const struct slice *names = conf_list(v, id, &n);
+	struct lookup l = { .tables = arena_array(mem, MAX_OF(n, (size_t)1), sizeof *l.tables) };
+	for (size_t i = 0; i < n; i++) {
+		if (unasked(v, names[i])) continue;
+		l.tables[l.count++] = open_or_fail(tables, names[i], flags, setting_of(id)->name, mem);
+	}
+	return l;
+}
+
+static struct domain_set domains_of(struct tables *tables, const struct conf_view *v, enum setting_id id,
+				    struct arena *mem) {
+	const struct domains *list = conf_domains(v, id);
+	struct domain_set set = { .list = list };
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->at[i].table.len == 0) continue;
+		if (set.tables == NULL) set.tables = arena_array(mem, list->count, sizeof(struct table *));
+		set.tables[i] = open_or_fail(tables, list->at[i].table, 0, setting_of(id)->name, mem);
+	}
+	return set;
+}
+
+/* Rewriting. */
+
+static bool has_word(const struct conf_view *v, enum setting_id id, const char *word) {
+	size_t n;
+	const struct slice *words = conf_list(v, id, &n);
+	for (size_t i = 0; i < n; i++)
+		if (slice_same(words[i], slice_of(word))) return true;
+	return false;
+}
+
+static unsigned classes_of(const struct conf_view *v, enum setting_id id) {
+	static const char *const words[] = { "envelope_sender", "envelope_recipient", "header_sender",
+					     "header_recipient" };
+	unsigned classes = 0;
+	for (unsigned i = 0; i < LEN(words); i++)
+		if (has_word(v, id, words[i])) classes |= 1u << i;
+	return classes;
+}
+
+static unsigned extended_of(const struct conf_view *v) {
+	static const char *const words[] = { "canonical", "virtual", "alias", "forward", "include", "generic" };
+	unsigned tables = 0;
+	for (unsigned i = 0; i < LEN(words); i++)
+		if (has_word(v, SET_propagate_unmatched_extensions, words[i])) tables |= 1u << i;
+	return tables;
+}
+
+struct own {
+	struct addr *at;
+	size_t count, room;
+	struct arena *mem;
+};
+
+static void own_add(struct own *own, const struct addr *a) {
+	if (own->count == own->room) {
+		own->room = MAX_OF(own->room * 2, (size_t)8);
+		struct addr *more = arena_array(own->mem, own->room, sizeof *more);
+		if (own->count != 0) memcpy(more, own->at, own->count * sizeof *more);
+		own->at = more;
+	}
+	own->at[own->count++] = *a;
+}
+
+static void own_interfaces(struct own *own, bool loopback_only) {
+	struct ifaddrs *list = NULL;
+	struct addr a;
+	if (getifaddrs(&list) != 0) return;
+	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+		if (i->ifa_addr == NULL) continue;
+		socklen_t len = i->ifa_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+		if (!addr_from_sockaddr(i->ifa_addr, len, &a)) continue;
+		addr_set_port(&a, 0);
+		if (!loopback_only || addr_is_loopback(&a)) own_add(own, &a);
+	}
+	freeifaddrs(list);
+}
+
+static void own_list(struct own *own, const struct conf_view *v, enum setting_id id) {
+	size_t n;
+	struct addr a;
+	const struct slice *words = conf_list(v, id, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (slice_same(words[i], S("all"))) own_interfaces(own, false);
+		else if (slice_same(words[i], S("loopback-only")) || slice_same(words[i], S("localhost"))) own_interfaces(own, true);
+		else if (addr_parse(words[i], &a)) own_add(own, &a);
+	}
+}
+
+/* masquerade_exceptions: names and tables in one list. */
+static void exceptions_of(struct rewrite_params *out, struct tables *tables, const struct conf_view *v,
+			  struct arena *mem) {
+	size_t n;
+	const struct slice *words = conf_list(v, SET_masquerade_exceptions, &n);
+	struct slice *names = arena_array(mem, n, sizeof *names);
+	out->exceptions.tables = arena_array(mem, n, sizeof *out->exceptions.tables);
+	for (size_t i = 0; i < n; i++) {
+		if (slice_find(words[i], ':') == words[i].len) names[out->exception_names_count++] = words[i];
+		else
+			out->exceptions.tables[out->exceptions.count++] =
+				open_or_fail(tables, words[i], 0, "masquerade_exceptions", mem);
+	}
+	out->exception_names = names;
+}
+
+static struct slice bare_bounce_user(const struct conf_view *v) {
+	struct slice user = conf_text(v, SET_double_bounce_sender);
+	return slice_head(user, slice_find_last(user, '@'));
+}
+
+void rewrite_settings_make(struct rewrite_params *out, struct tables *tables, const struct conf *conf,
+			   const struct conf_view *v, struct arena *mem) {
+	struct own own = { .mem = mem };
+	(void)conf;
+	own_list(&own, v, SET_inet_interfaces);
+	own_list(&own, v, SET_proxy_interfaces);
+	*out = (struct rewrite_params){
+		.origin = conf_bool(v, SET_append_at_myorigin) ? conf_text(v, SET_myorigin) : SLICE_NONE,
+		.domain = conf_bool(v, SET_append_dot_mydomain) ? conf_text(v, SET_mydomain) : SLICE_NONE,
+		.swap_bangpath = conf_bool(v, SET_swap_bangpath),
+		.percent_hack = conf_bool(v, SET_allow_percent_hack),
+		.delimiters = conf_text(v, SET_recipient_delimiter),
+		.owner_request_whole = conf_bool(v, SET_owner_request_special),
+		.bounce_user = bare_bounce_user(v),
+		.destinations = domains_of(tables, v, SET_mydestination, mem),
+		.own_addresses = own.at,
+		.own_addresses_count = own.count,
+		.extend = extended_of(v),
+		.sender_canonical = { tables_of_list(tables, v, SET_sender_canonical_maps, 0, mem),
+				      classes_of(v, SET_sender_canonical_classes) },
+		.recipient_canonical = { tables_of_list(tables, v, SET_recipient_canonical_maps, 0, mem),
+					 classes_of(v, SET_recipient_canonical_classes) },
+		.canonical = { tables_of_list(tables, v, SET_canonical_maps, 0, mem),
+			       classes_of(v, SET_canonical_classes) },
+		.masquerade_classes = classes_of(v, SET_masquerade_classes),
+	};
+	out->masquerade = conf_list(v, SET_masquerade_domains, &out->masquerade_count);
+	exceptions_of(out, tables, v, mem);
+}
+
+/* Transports. */
+
+static const struct {
+	const char *command;
+	enum transport_kind kind;
+} commands[] = {
+	{ "smtp", TRANSPORT_RELAY },    { "lmtp", TRANSPORT_RELAY }, { "local", TRANSPORT_LOCAL },
+	{ "virtual", TRANSPORT_AGENT }, { "pipe", TRANSPORT_AGENT }, { "error", TRANSPORT_ERROR },
+	{ "discard", TRANSPORT_DISCARD },
+};
+
+/* <transport>_NAME, or what it is without one. */
+static bool named(const struct conf_view *v, struct slice transport, const char *name, struct arena *mem,
+		  struct slice *out) {
+	return conf_text_named(v, arena_fmt(mem, "%.*s_%s", SLICE_ARG(transport), name), out) && out->len != 0;
+}
+
+static size_t named_limit(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual,
+			  struct arena *mem) {
+	struct slice text;
+	uint64_t n;
+	if (!named(v, transport, name, mem, &text) || !slice_number(text, INT_MAX, &n)) n = (uint64_t)conf_number(v, usual);
+	return n != 0 ? (size_t)n : SIZE_MAX / 2;
+}
+
+static struct transport transport_of(const struct conf_view *v, struct slice name, struct slice command,
+				     enum transport_kind kind, struct arena *mem) {
+	bool local = kind == TRANSPORT_LOCAL;
+	struct slice delay;
+	int64_t ms = conf_time_ms(v, SET_default_destination_rate_delay);
+	if (named(v, name, "destination_rate_delay", mem, &delay) && !time_read(delay, 's', &ms))
+		say(L_WARN, "core", "%.*s_destination_rate_delay = %.*s: not a time", SLICE_ARG(name), SLICE_ARG(delay));
+	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
+	struct transport t = {
+		.name = name,
+		.kind = kind,
+		.tag = slice_eq(name, S("relay")) ? arena_fmt(mem, "relay/%.*s", SLICE_ARG(command)).at
+						  : arena_text(mem, command),
+		.recipient_limit = named_limit(v, name, "destination_recipient_limit",
+					       local ? SET_local_destination_recipient_limit
+						     : SET_default_destination_recipient_limit, mem),
+		.concurrency_limit = named_limit(v, name, "destination_concurrency_limit",
+						 local ? SET_local_destination_concurrency_limit
+						       : SET_default_destination_concurrency_limit, mem),
+		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
+						 SET_initial_destination_concurrency, mem),
+		.rate_delay_us = ms * 1000,
+	};
+	size_t n;
+	const struct slice *deferred = conf_list(v, SET_defer_transports, &n);
+	for (size_t i = 0; i < n; i++) t.deferred = t.deferred || slice_eq(deferred[i], name);
+	return t;
+}
+
+/* master.cf's, and those that every Postfix has. */
+static void transports_of(struct transports *out, const struct conf *conf, struct arena *mem) {
+	static const char *const always[][2] = { { "smtp", "smtp" },   { "relay", "smtp" },     { "lmtp", "lmtp" },
+						 { "local", "local" }, { "virtual", "virtual" }, { "error", "error" },
+						 { "retry", "error" }, { "discard", "discard" } };
+	const struct conf_view *v = conf_main(conf);
+	size_t n, count = 0;
+	const struct conf_service *services = conf_services(conf, &n);
+	struct transport *list = arena_array(mem, n + LEN(always) + 1, sizeof *list);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < LEN(commands) && services[i].type == SERVICE_UNIX; k++)
+			if (slice_eq(services[i].command, slice_of(commands[k].command)))
+				list[count++] = transport_of(v, services[i].name, services[i].command, commands[k].kind, mem);
+	*out = (struct transports){ list, count };
+	for (size_t i = 0; i < LEN(always); i++) {
+		if (transport_find(out, slice_of(always[i][0])) != NULL) continue;
+		for (size_t k = 0; k < LEN(commands); k++)
+			if (strcmp(commands[k].command, always[i][1]) == 0)
+				list[out->count++] = transport_of(v, slice_of(always[i][0]), slice_of(always[i][1]), commands[k].kind, mem);
+	}
+	list[out->count++] = transport_of(v, S(TRANSPORT_REQUEUE_NAME), S("requeue"), TRANSPORT_REQUEUE, mem);
+}
+
+/* Routing. */
+
+static void hops_of(struct hop_params *out, struct tables *tables, const struct conf *conf, struct arena *mem) {
+	const struct conf_view *v = conf_main(conf);
+	*out = (struct hop_params){
+		.transport_maps = tables_of_list(tables, v, SET_transport_maps, 0, mem),
+		.transport_dots = !has_word(v, SET_parent_domain_matches_subdomains, "transport_maps"),
+		.relocated = tables_of_list(tables, v, SET_relocated_maps, 0, mem),
+		.sender_relayhost = tables_of_list(tables, v, SET_sender_dependent_relayhost_maps, 0, mem),
+		.sender_transport = tables_of_list(tables, v, SET_sender_dependent_default_transport_maps, 0, mem),
+		.local = conf_text(v, SET_local_transport),
+		.virtual_ = conf_text(v, SET_virtual_transport),
+		.relay = conf_text(v, SET_relay_transport),
+		.other = conf_text(v, SET_default_transport),
+		.relayhost = conf_text(v, SET_relayhost),
+		.hide_table = !conf_bool(v, SET_show_user_unknown_table_name),
+	};
+	transports_of(&out->transports, conf, mem);
+}
+
+/* Aliases. */
+
+/* The user who owns the file of a table, unless it is root. */
+static struct slice owner_of(const struct table *t, struct arena *mem) {
+	struct slice name = slice_of(table_name(t));
+	struct stat st;
+	struct passwd entry, *user = NULL;
+	char room[4096];
+	name = slice_skip(name, slice_find(name, ':') + 1);
+	if (name.len == 0 || name.at[0] != '/' || stat(arena_text(mem, name), &st) != 0 || st.st_uid == 0) return SLICE_NONE;
+	if (getpwuid_r(st.st_uid, &entry, room, sizeof room, &user) != 0 || user == NULL) return SLICE_NONE;
+	return arena_slice(mem, slice_of(user->pw_name));
+}
+
+static struct alias_params *aliases_of(struct tables *tables, const struct conf_view *v, struct arena *mem) {
+	struct alias_params *a = arena_get(mem, sizeof *a);
+	*a = (struct alias_params){
+		.maps = tables_of_list(tables, v, SET_alias_maps, TABLE_ALIASES, mem),
+		.expand_owner = conf_bool(v, SET_expand_owner_alias),
+		.reset_owner = conf_bool(v, SET_reset_owner_alias),
+		.commands = has_word(v, SET_allow_mail_to_commands, "alias"),
+		.files = has_word(v, SET_allow_mail_to_files, "alias"),
+		.include_commands = has_word(v, SET_allow_mail_to_commands, "include"),
+		.include_files = has_word(v, SET_allow_mail_to_files, "include"),
+	};
+	struct slice *rights = arena_array(mem, a->maps.count, sizeof *rights);
+	for (size_t i = 0; i < a->maps.count; i++) rights[i] = owner_of(a->maps.tables[i], mem);
+	a->rights = rights;
+	return a;
+}
+
+void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
+	const struct conf_view *v = conf_main(conf);
+	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "core" };
+	struct tables *t = tables_new(&params);
+	*out = (struct routing_settings){ .tables = t };
+	struct route_params *r = &out->route;
+	rewrite_settings_make(&r->rewrite, t, conf, v, mem);
+	r->resolve = (struct resolve_params){ .delimiters = r->rewrite.delimiters,
+					      .owner_request_whole = r->rewrite.owner_request_whole,
+					      .bounce_user = r->rewrite.bounce_user };
+	r->classes = (struct class_params){
+		.virtual_alias_domains = domains_of(t, v, SET_virtual_alias_domains, mem),
+		.virtual_mailbox_domains = domains_of(t, v, SET_virtual_mailbox_domains, mem),
+		.relay_domains = domains_of(t, v, SET_relay_domains, mem),
+	};
+	hops_of(&r->hops, t, conf, mem);
+	r->virtual_alias = tables_of_list(t, v, SET_virtual_alias_maps, 0, mem);
+	r->expansion_limit = (size_t)conf_number(v, SET_virtual_alias_expansion_limit);
+	r->recursion_limit = (size_t)conf_number(v, SET_virtual_alias_recursion_limit);
+	r->length_limit = (size_t)conf_number(v, SET_virtual_alias_address_length_limit);
+	r->local_recipients = tables_of_list(t, v, SET_local_recipient_maps, TABLE_ALIASES, mem);
+	r->virtual_mailbox = tables_of_list(t, v, SET_virtual_mailbox_maps, 0, mem);
+	r->relay_recipients = tables_of_list(t, v, SET_relay_recipient_maps, 0, mem);
+	r->aliases = aliases_of(t, v, mem);
+	r->host = conf_text(v, SET_myhostname);
+	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
+	out->deliver = (struct deliver_params){
+		.route = r,
+		.origin = conf_text(v, SET_myorigin),
+		.bounce_size = (size_t)conf_size(v, SET_bounce_size_limit),
+		.always_bcc = conf_text(v, SET_always_bcc),
+		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
+		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
+	};
+}
+
+void routing_settings_done(struct routing_settings *s) {
+	tables_free(&s->tables);
+}

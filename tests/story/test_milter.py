@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Milters: what they are told, what they may change, and that none of them can do harm. Postfix with the same milter is
+asked where its words or its order matter."""
+import os, re, smtplib, socket, struct, subprocess, time
+import pytest
+import milter as m
+from around import *
+
+MESSAGE = 'From: ann@example.test\r\nTo: bob@example.test\r\nSubject: hello\r\nX-Old: one\r\n\ttwo\r\nX-Old: three\r\n\r\ntext\r\n'
+
+
+@pytest.fixture
+def milter(folder):
+    made = []
+
+    def make(answers=None, unix=False, **more):
+        made.append(m.Milter(f'{folder}/m{len(made)}.sock' if unix else 0, answers, **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.close()
+
+
+def serve(hosts, *milters, main=''):
+    listed = ', '.join(one if isinstance(one, str) else one.spec for one in milters)
+    return hosts(accounts=['ann@example.test', 'bob@example.test'], main=f'smtpd_milters = {listed}\n{main}')
+
+
+def only(server, user='bob@example.test'):
+    found = server.messages(user)
+    assert len(found) == 1, server.log()[-2000:]
+    return found[0]
+
+
+@pytest.mark.core
+def test_told_everything(hosts, milter):
+    spy = milter(unix=True)
+    server = serve(hosts, spy)
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    wait_until(lambda: spy.of('quit'), 5)
+    kinds = [k for k, _, _ in spy.events]
+    assert kinds == ['offer', 'connect', 'helo', 'mail', 'rcpt', 'data'] + ['header'] * (len(spy.header())) + \
+        ['eoh', 'body', 'eom', 'quit']
+    macros, data = spy.of('connect')[0]
+    assert data.startswith(b'localhost\x004') and data.endswith(b'127.0.0.1\0')
+    assert macros == {'j': server.host, '{daemon_name}': server.host, '{daemon_addr}': '127.0.0.1',
+                      'v': macros['v'], '_': 'localhost [127.0.0.1]'}
+    assert spy.of('mail')[0][1].startswith(b'<ann@example.test>\0')
+    assert spy.of('rcpt')[0][1] == b'<bob@example.test>\0'
+    assert spy.of('mail')[0][0]['{mail_addr}'] == 'ann@example.test'
+    assert (b'X-Old', b'one\n\ttwo') in spy.header() and not [h for h in spy.header() if h[0] == b'Received']
+    assert spy.of('body')[0][1] == b'text\r\n'
+    queue_id = spy.of('eom')[0][0]['i']
+    assert re.search(rf'{queue_id}: client=localhost', server.log())
+
+
+@pytest.mark.core
+def test_all_changes(hosts, milter):
+    eager = milter({'eom': [
+        b'p', m.insert(1, 'X-First', 'a\n b'), m.add('X-Last', 'end'), m.change(2, 'x-old', ''), m.change(1, 'X-Old', 'new'),
+        m.change(1, 'X-None', 'added'), m.del_rcpt('<bob@example.test>'), m.add_rcpt('<ann@example.test>', 'NOTIFY=NEVER'),
+        m.sender('<new@example.test>', 'RET=HDRS'), m.body(b'other '), m.body(b'text\r\n'), m.CONTINUE]})
+    after = milter()
+    server = serve(hosts, eager, after)
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    got = only(server, 'ann@example.test')
+    assert server.messages('bob@example.test') == []
+    names = got.keys()
+    assert names.index('Return-Path') < names.index('Received') < names.index('X-First') < names.index('From')
+    assert got['Return-Path'] == '<new@example.test>' and names[-1] == 'X-None'
+    assert got['X-Last'] == 'end' and got.get_all('X-Old') == ['new'] and got['X-First'] == 'a\r\n b'
+    assert got.get_payload() == 'other text\r\n'
+    assert [h[0] for h in after.header()].index(b'X-First') == 0 and after.of('body')[0][1] == b'other text\r\n'
+
+
+def test_refusals_and_log(hosts, milter):
+    verdicts = {'mail': m.CONTINUE, 'rcpt': m.CONTINUE, 'eom': m.CONTINUE}
+    judge = milter({k: (lambda data, k=k: verdicts[k]) for k in verdicts})
+    server = serve(hosts, judge)
+    with server.dialogue() as d:
+        d.ehlo()
+        verdicts['mail'] = m.REJECT
+        assert d.say('MAIL FROM:<ann@example.test>') == (550, '550 5.7.1 Command rejected')
+        verdicts['mail'] = m.reply('450-4.7.1 one\r\n450 4.7.1 two')
+        assert d.say('MAIL FROM:<ann@example.test>') == (450, '450-4.7.1 one\n450 4.7.1 two')
+        verdicts['mail'] = m.CONTINUE
+        verdicts['rcpt'] = m.TEMPFAIL
+        d.say('MAIL FROM:<ann@example.test>', 250)
+        assert d.say('RCPT TO:<bob@example.test>') == (451, '451 4.7.1 Service unavailable - try again later')
+        verdicts['rcpt'] = m.CONTINUE
+        d.say('RCPT TO:<bob@example.test>', 250)
+        verdicts['eom'] = m.reply('550 5.7.1 rejected by DMARC policy for example.test')
+        d.say('DATA', 354)
+        assert d.say(MESSAGE + '.') == (550, '550 5.7.1 rejected by DMARC policy for example.test')
+    server.wait_log(r'/smtpd\[\d+\]: NOQUEUE: milter-reject: RCPT from localhost\[127.0.0.1\]: 451 4.7.1 Service unavailable - '
+                    r'try again later; from=<ann@example.test> to=<bob@example.test> proto=ESMTP helo=<client.test>')
+    server.wait_log(r'/cleanup\[\d+\]: \w+: milter-reject: END-OF-MESSAGE from localhost\[127.0.0.1\]: 5.7.1 rejected by DMARC '
+                    r'policy for example.test; from=<ann@example.test> to=<bob@example.test> proto=ESMTP helo=<client.test>\n')
+    assert server.log().count('END-OF-MESSAGE') == 1
+    assert server.messages('bob@example.test') == []
+
+
+def test_discard(hosts, milter):
+    server = serve(hosts, milter({'eom': m.DISCARD}))
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    server.wait_log(r'milter-discard: END-OF-MESSAGE from localhost\[127.0.0.1\]: milter triggers DISCARD action;')
+    assert server.messages('bob@example.test') == []
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('what', ['absent', 'hangs', 'hangs up', 'lies', 'long', 'no offer'])
+def test_no_milter_can_stop_mail(hosts, milter, what):
+    bad = {'absent': lambda: f'inet:127.0.0.1:{free_port()}',
+           'hangs': lambda: milter({'eom': m.HANG}).spec,
+           'hangs up': lambda: milter({'rcpt': m.HANG_UP}).spec,
+           'lies': lambda: milter({'mail': b'Zxx'}).spec,
+           'long': lambda: milter({'mail': b'c' * 2000000}).spec,
+           'no offer': lambda: milter(raw_offer=b'220 not a milter\r\n').spec}[what]()
+    server = serve(hosts, f'{{ {bad}, default_action=accept, command_timeout=1s, content_timeout=1s, connect_timeout=1s }}')
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    assert only(server)['Subject'] == 'hello'
+    server.wait_log(r'warning: (connect to M|m)ilter')
+
+
+@pytest.mark.parametrize('action,answer', [('tempfail', (451, '4.7.1')), ('reject', (550, '5.5.0')), ('shutdown', (421, '4.7.0'))])
+def test_default_action(hosts, action, answer):
+    server = serve(hosts, f'inet:127.0.0.1:{free_port()}', main=f'milter_default_action = {action}')
+    with server.dialogue() as d:
+        assert d.banner[0] == answer[0] and d.banner[1].split()[1] == answer[1], d.banner
+
+
+def test_large_message(hosts, milter):
+    """25 MB go through a milter that reads and changes them."""
+    size = [0]
+
+    def count(data):
+        size[0] += len(data)
+        return m.CONTINUE
+    adder = milter({'body': count, 'eom': [m.insert(0, 'X-Seen', 'yes'), m.CONTINUE]})
+    server = serve(hosts, adder, main='message_size_limit = 40000000')
+    line = 'x' * 70 + '\r\n'
+    text = MESSAGE + line * (25000000 // len(line))
+    server.send('ann@example.test', 'bob@example.test', text)
+    got = only(server)
+    assert got['X-Seen'] == 'yes' and len(got.get_payload()) == len(text) - len(MESSAGE) + 6 == size[0]

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The how-to of a Misskey operator (spec ids S26 to S73): Postfix, OpenDKIM and OpenDMARC on one machine, as their files are
+printed there. Only what must differ in a test is mapped: paths, ports, the user ids of the daemons."""
+import os, re, shutil, smtplib, subprocess
+import pytest
+from around import *
+
+HOST, DOMAIN = 'subdomain.domain.tld', 'domain.tld'
+pytestmark = [pytest.mark.root, pytest.mark.skipif(not os.path.exists('/usr/sbin/opendkim') or
+                                                   not os.path.exists('/usr/sbin/opendmarc'), reason='opendkim, opendmarc')]
+MAIN = '''
+mydomain = domain.tld
+myorigin = $myhostname
+mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain
+home_mailbox = Maildir/
+smtpd_banner = $myhostname ESMTP
+message_size_limit = 10485760
+mailbox_size_limit = 1073741824
+syslog_facility = mail
+disable_vrfy_command = yes
+queue_directory = {top}/var/spool/postfix
+smtpd_milters = local:opendkim/opendkim.sock,local:opendmarc/opendmarc.sock
+non_smtpd_milters = $smtpd_milters
+milter_default_action = accept
+'''
+OPENDKIM = '''
+Canonicalization        relaxed/simple
+Mode                    sv
+SubDomains              no
+OversignHeaders         From
+#Domain                 example.com
+Selector                default
+KeyFile         /etc/dkimkeys/default.private
+#Socket local:/run/opendkim/opendkim.sock
+Socket local:/var/spool/postfix/opendkim/opendkim.sock
+SoftwareHeader no
+'''
+OPENDMARC = '''
+AuthservID OpenDMARC
+RejectFailures false
+Socket local:/var/spool/postfix/opendmarc/opendmarc.sock
+TrustedAuthservIDs subdomain.domain.tld
+UserID opendmarc
+IgnoreHosts /etc/opendmarc/ignore.hosts
+IgnoreAuthenticatedClients true
+RequiredHeaders true
+'''
+IGNORE = 'localhost\n127.0.0.1\n::1\n172.16.0.0/12\nfe80::/64\n'
+MESSAGE = f'From: noreply@{HOST}\r\nTo: ann@{HOST}\r\nSubject: hello\r\nDate: Sun, 22 Nov 2026 04:31:39 +0000\r\n' \
+          f'Message-ID: <1@{HOST}>\r\n\r\ntext\r\n'
+
+
+class House:
+    """The machine of the how-to: its /etc and /var/spool/postfix, which the two daemons see in place of the real ones."""
+    def __init__(self, top, dkim='', dmarc=''):
+        self.top, self.running = top, []
+        for sub in ('etc/dkimkeys', 'var/spool/postfix/opendkim', 'var/spool/postfix/opendmarc'):
+            os.makedirs(f'{top}/{sub}', exist_ok=True)
+        subprocess.run(['cp', '-a', '/etc/.', f'{top}/etc'], check=True)
+        subprocess.run(['opendkim-genkey', '-d', HOST, '-b', '2048', '-D', f'{top}/etc/dkimkeys'], check=True)
+        os.chmod(f'{top}/etc/dkimkeys/default.private', 0o600)
+        shutil.chown(f'{top}/etc/dkimkeys/default.private', 'opendkim', 'opendkim')
+        for user in ('opendkim', 'opendmarc'):
+            shutil.chown(f'{top}/var/spool/postfix/{user}', user, user)
+        os.makedirs(f'{top}/etc/opendmarc', exist_ok=True)
+        self.write('etc/opendkim.conf', OPENDKIM + dkim)
+        self.write('etc/opendmarc.conf', OPENDMARC + dmarc)
+        self.write('etc/opendmarc/ignore.hosts', IGNORE)
+
+    def write(self, path, text):
+        if os.path.islink(f'{self.top}/{path}'):
+            os.unlink(f'{self.top}/{path}')
+        with open(f'{self.top}/{path}', 'w') as f:
+            f.write(text)
+
+    def start(self, resolver=None):
+        if resolver:  # they ask whom resolv.conf names, on port 53
+            self.write('etc/resolv.conf', f'nameserver {resolver}\n')
+        for program, letter in (('opendkim', 'x'), ('opendmarc', 'c')):
+            command = f'mount --bind {self.top}/var/spool/postfix /var/spool/postfix && mount --bind {self.top}/etc /etc && ' \
+                      f'exec /usr/sbin/{program} -f -{letter} /etc/{program}.conf -u {program}'
+            self.running.append(subprocess.Popen(['unshare', '-m', 'sh', '-c', command], stdin=subprocess.DEVNULL,
+                                                 stdout=open(f'{self.top}/{program}.out', 'ab'), stderr=subprocess.STDOUT))
+            socket_ = f'{self.top}/var/spool/postfix/{program}/{program}.sock'
+            wait_until(lambda: os.path.exists(socket_), 20,
+                       lambda: f'{program}: ' + open(f'{self.top}/{program}.out').read())
+            os.chmod(socket_, 0o777)
+        return self
+
+    def stop(self):
+        for p in self.running:
+            p.kill()  # they take their time otherwise
+        for p in self.running:
+            p.wait(20)
+
+    def key(self):
+        with open(f'{self.top}/etc/dkimkeys/default.txt') as f:
+            return ''.join(re.findall(r'"(.*?)"', f.read()))
+
+
+@pytest.fixture
+def house(folder):
+    made = []
+
+    def make(**more):
+        made.append(House(f'{folder}/house', **more))
+        return made[-1]
+    yield make
+    for one in made:
+        one.stop()
+
+
+def serve(hosts, house, **more):
+    return hosts(host=HOST, main=MAIN.format(top=house.top), accounts=[f'ann@{HOST}'], **more)
+
+
+def test_as_printed(hosts, house):
+    """No Domain in opendkim.conf: real OpenDKIM signs nothing then; mail goes through both daemons."""
+    at_home = house().start()
+    server = serve(hosts, at_home)
+    server.send(f'noreply@{HOST}', f'ann@{HOST}', MESSAGE)
+    got = server.wait_message(f'ann@{HOST}', 'hello')
+    assert got['DKIM-Signature'] is None
+    assert 'warning' not in server.log(), server.log()
+
+
+def test_signed_and_verified(hosts, house, dns):
+    """With Domain set, what leaves is signed, and the signature holds."""
+    resolver_address = own_address()
+    at_home = house(dkim=f'Domain {HOST}\nNameservers {resolver_address}\n')
+    key = '" "'.join(re.findall('.{1,200}', at_home.key()))
+    resolver = dns(f'''{HOST}. A 127.0.0.1
+        default._domainkey.{HOST}. TXT "{key}"
+        _dmarc.{HOST}. TXT "v=DMARC1; p=reject; adkim=s; aspf=s;"''', address=resolver_address, port=53)
+    at_home.start(resolver.address)
+    server = serve(hosts, at_home)
+    server.send(f'noreply@{HOST}', f'ann@{HOST}', MESSAGE)
+    got = server.wait_message(f'ann@{HOST}', 'hello')
+    assert f'd={HOST}' in got['DKIM-Signature'] and 's=default' in got['DKIM-Signature']
+    names = got.keys()
+    assert names.index('Received') < names.index('DKIM-Signature') < names.index('From')
+    # and back, from a client that is not internal: OpenDKIM verifies, OpenDMARC believes it
+    raw = server.imap(f'ann@{HOST}', select='INBOX').fetch('1', '(BODY.PEEK[])')[1][0][1]
+    text = raw[raw.index(b'DKIM-Signature'):]
+    with smtplib.SMTP(server.address, server.ports['smtp'], source_address=(own_address(), 0)) as s:
+        s.sendmail(f'noreply@{HOST}', [f'ann@{HOST}'], text)
+    second = wait_until(lambda: (server.messages(f'ann@{HOST}') + [None])[1], 20, server.log)
+    results = ' '.join(second.get_all('Authentication-Results', []))
+    assert 'dkim=pass' in results, second.as_string()
+
+
+def test_daemons_gone(hosts, house):
+    """milter_default_action = accept: mail flows without them, and the log says it."""
+    server = serve(hosts, house())
+    server.send(f'noreply@{HOST}', f'ann@{HOST}', MESSAGE)
+    server.wait_message(f'ann@{HOST}', 'hello')
+    server.wait_log(r'warning: connect to Milter service local:opendkim/opendkim.sock: No such file or directory')
