@@ -36,6 +36,8 @@ static const struct admin_verb verbs[] = {
 	{ "queue", "cat", "ID", "postcat -q", 1, 1, ADMIN_HIDDEN, "envelope header body types offsets verbose", verb_queue_cat },
 	{ "why", NULL, "QUEUEID|ADDRESS|MESSAGE-ID [--limit N] [--json]", "where is my mail? what happened to a message, in plain words", 1, 1, 0,
 	  "json limit=", verb_why },
+	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
+	  "json from=", verb_route },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

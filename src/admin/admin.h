@@ -6,6 +6,12 @@
  * which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the `hato`
  * command itself while the server is down. Thread-safe. */
 
+/* Who is told an address's way. All text is the teller's, who may let it go after the call. */
+struct admin_way {
+	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
+	void (*end)(void *ctx, const char *kind, struct slice address, struct slice text);
+	void *ctx;
+};
 /* What the place where it runs provides. */
 struct admin_ops {
 	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
@@ -13,6 +19,9 @@ struct admin_ops {
 	int (*secret_delete)(void *ctx, struct slice account);
 	void (*queue_changed)(void *ctx); /* recipients became due, or left: wake the scheduler. NULL: nobody to wake */
 	void (*mail_freed)(void *ctx);    /* an account was deleted: store_sweep soon. NULL: it is done before the answer */
+	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked now, fail_text().
+	 * NULL: not to be had here. */
+	int (*route)(void *ctx, struct slice address, struct slice sender, const struct admin_way *way);
 };
 struct admin {
 	struct db *db;

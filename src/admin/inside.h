@@ -63,4 +63,5 @@ int verb_queue_mailq(struct admin_call *c);
 int verb_queue_super(struct admin_call *c);
 int verb_queue_cat(struct admin_call *c);
 int verb_why(struct admin_call *c);
+int verb_route(struct admin_call *c);
 int verb_status(struct admin_call *c);

@@ -28,7 +28,17 @@ static bool held(const struct queue_message *m) { return m->held; }
 static bool not_held(const struct queue_message *m) { return !m->held; }
 static bool not_expired(const struct queue_message *m) { return !m->expired; }
 static int release(struct db_conn *tx, struct slice id) { return queue_release(tx, id, wall_us()); }
-static int requeue(struct db_conn *tx, struct slice id) { return queue_release(tx, id, wall_us()); }
+
+/* Recipients whose next hop is this are taken up again from the start (flow/requeue.h). */
+static int requeue(struct db_conn *tx, struct slice id) {
+	struct queue_message m;
+	int r = queue_show(tx, db_memory(tx), id, &m);
+	for (size_t i = 0; i < m.recipient_count && r == 0; i++) r = queue_route(tx, id, m.recipients[i].number, S(QUEUE_AGAIN));
+	if (r != 0) return r;
+	r = queue_release(tx, id, wall_us());
+	return r == 0 ? queue_flush(tx, id, S(""), wall_us()) : r;
+}
+
 static int expire_and_release(struct db_conn *tx, struct slice id) {
 	int r = queue_expire(tx, id);
 	return r == 0 ? queue_release(tx, id, wall_us()) : r;

@@ -2,7 +2,7 @@
 /* Everything that can be known before the server starts, told at once. What is only worth a second look is a warning. */
 #include "base/clock.h"
 #include "base/fail.h"
-#include "cli/inside.h"
+#include "cli/checking.h"
 #include "net/tls.h"
 #include "role/identity.h"
 #include "role/listen.h"
@@ -56,28 +56,33 @@ int find_data(const struct cli *cli, const char **dir, struct conf **keep) {
 	return **dir == '/' ? EX_OK : complain(cli, EX_CONFIG, "data_directory = %s: must be an absolute path", *dir);
 }
 
-/* The checks. Each counts what it finds. */
+/* What is found goes to the standard error as it comes, or into one JSON object. */
 
-struct checking {
-	const struct cli *cli;
-	const struct conf *conf;
-	const char *data;
-	bool running;
-	size_t errors, warnings;
-};
+static void tell(struct checking *c, const struct problem *p) {
+	static const char *const levels[] = { "info", "warning", "error" };
+	c->counts[p->level]++;
+	if (!c->json) {
+		put_problem(c->cli, p);
+		return;
+	}
+	json_open(&c->out, NULL, '{');
+	json_text(&c->out, "level", slice_of(levels[p->level]));
+	json_text(&c->out, "file", p->file.len != 0 ? p->file : SLICE_NONE);
+	if (p->line != 0) json_number(&c->out, "line", p->line);
+	json_text(&c->out, "text", p->text);
+	json_close(&c->out, '}');
+}
 
-static void found(struct checking *c, enum problem_level level, const char *format, ...) PRINTF_LIKE(3, 4);
-static void found(struct checking *c, enum problem_level level, const char *format, ...) {
+void found_at(struct checking *c, enum problem_level level, struct place where, const char *format, ...) {
 	AUTO_BUF struct buf text = BUF(KIB(16));
 	va_list args;
 	va_start(args, format);
 	buf_addv(&text, format, args);
 	va_end(args);
-	struct problem p = { .level = level, .text = buf_slice(&text) };
-	put_problem(c->cli, &p);
-	c->errors += level == PROBLEM_ERROR;
-	c->warnings += level == PROBLEM_WARNING;
+	struct problem p = { .level = level, .file = where.file, .line = where.line, .text = buf_slice(&text) };
+	tell(c, &p);
 }
+#define found(c, level, ...) found_at(c, level, (struct place){ SLICE_NONE, 0 }, __VA_ARGS__)
 
 static void check_data(struct checking *c) {
 	if (c->data[0] != '/') {
@@ -134,20 +139,53 @@ static void check_ports(struct checking *c) {
 	listening_close(&listening);
 }
 
+static void begin_json(struct checking *c, struct buf *text) {
+	c->out = (struct json){ .out = text };
+	json_open(&c->out, NULL, '{');
+	json_text(&c->out, "folder", slice_of(c->cli->conf_dir));
+	json_open(&c->out, "problems", '[');
+}
+
+static void end_json(struct checking *c) {
+	json_close(&c->out, ']');
+	json_number(&c->out, "errors", (int64_t)c->counts[PROBLEM_ERROR]);
+	json_number(&c->out, "warnings", (int64_t)c->counts[PROBLEM_WARNING]);
+	json_bool(&c->out, "good", c->counts[PROBLEM_ERROR] == 0);
+	json_close(&c->out, '}');
+	printf("%s\n", buf_text(c->out.out));
+}
+
+static void check_all(struct checking *c) {
+	size_t n;
+	const struct problem *p = conf_problems(c->conf, &n);
+	for (size_t i = 0; i < n; i++) tell(c, &p[i]);
+	progress_begin("checking");
+	check_tables(c);
+	check_data(c);
+	check_certificates(c);
+	check_ports(c);
+	progress_end();
+}
+
 int run_check(struct cli *cli) {
 	AUTO_CONF struct conf *conf = NULL;
-	if (cli->count != 0) return usage_error(cli, cli->args[0]);
-	int code = load_conf(cli, PROBLEM_INFO, &conf);
+	AUTO_BUF struct buf text = BUF(MIB(16));
+	struct checking c = { .cli = cli };
+	for (size_t i = 0; i < cli->count; i++) {
+		if (!slice_eq(cli->args[i], S("--json"))) return usage_error(cli, cli->args[i]);
+		c.json = true;
+	}
+	int code = load(cli, &conf);
 	if (code != EX_OK && code != EX_CONFIG) return code;
-	struct checking c = { .cli = cli, .conf = conf, .data = conf_text(conf_main(conf), SET_data_directory).at, .errors = code == EX_CONFIG };
+	c.conf = conf;
+	c.data = conf_text(conf_main(conf), SET_data_directory).at;
 	pid_t pid;
 	c.running = c.data[0] == '/' && master_pid(c.data, &pid) != MASTER_NOT_RUNNING;
-	progress_begin("checking");
-	check_data(&c);
-	check_certificates(&c);
-	check_ports(&c);
-	progress_end();
-	if (c.errors != 0) return EX_CONFIG;
-	if (!cli->quiet) printf("%s: the configuration is good%s\n", cli->conf_dir, c.warnings != 0 ? ", but see the warnings" : "");
-	return EX_OK;
+	if (c.json) begin_json(&c, &text);
+	check_all(&c);
+	size_t errors = c.counts[PROBLEM_ERROR];
+	if (c.json) end_json(&c);
+	else if (errors != 0) complain(cli, EX_CONFIG, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
+	else if (!cli->quiet) printf("%s: the configuration is good%s\n", cli->conf_dir, c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
+	return errors != 0 ? EX_CONFIG : EX_OK;
 }

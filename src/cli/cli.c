@@ -21,7 +21,7 @@ static const struct command {
 	{ "stop", "", "stop it, when the replies under way are finished", run_stop },
 	{ "reload", "", "check the configuration and put it into effect", run_reload },
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
-	{ "check", "", "look at configuration, certificates, folders and ports", run_check },
+	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */

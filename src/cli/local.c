@@ -8,6 +8,7 @@
 #include "flow/ask.h"
 #include "net/seal.h"
 #include "role/data.h"
+#include "role/routing_settings.h"
 #include "user/secret.h"
 
 #include <sys/socket.h>
@@ -65,15 +66,35 @@ static int ask_vault(int channel, const struct secret_ask *ask) {
 	return r;
 }
 
+/* What work() has at hand. */
+struct workplace {
+	int channel; /* to the process for passwords */
+	const char *conf_dir;
+	struct db *db;
+};
+
 static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
-	return ask_vault(*(const int *)ctx, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
+	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
 }
 
 static int secret_delete_op(void *ctx, struct slice account) {
-	return ask_vault(*(const int *)ctx, &(struct secret_ask){ .account = account });
+	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account });
 }
 
-static const struct admin_ops ops = { .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+/* The tables are opened for this one question. */
+static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
+	const struct workplace *p = ctx;
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_CONF struct conf *conf = NULL;
+	struct routing_settings routing;
+	if (conf_load(&(struct conf_options){ .dir = p->conf_dir }, &conf) < 0) return -1;
+	routing_settings_make(&routing, conf, &mem);
+	int r = routing_tell(&routing, p->db, address, sender, way);
+	routing_settings_done(&routing);
+	return r;
+}
+
+static const struct admin_ops ops = { .route = route_op, .secret_set = secret_set_op, .secret_delete = secret_delete_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));
@@ -86,9 +107,11 @@ static int run_and_print(const struct cli *cli, struct admin *a, const struct ad
 }
 
 static int work(const struct cli *cli, int channel, const char *data, const char *user, const struct admin_request *req) {
-	struct admin a = { .ops = &ops, .ctx = &channel };
+	struct workplace at = { .channel = channel, .conf_dir = cli->conf_dir };
+	struct admin a = { .ops = &ops, .ctx = &at };
 	if (user != NULL && user_drop(user) < 0) return complain(cli, EX_OSERR, "%s", fail_text());
 	if (db_open(data, NULL, &a.db) < 0) return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
+	at.db = a.db;
 	int code = run_and_print(cli, &a, req);
 	db_close(&a.db);
 	return code;

@@ -143,7 +143,7 @@ static const struct {
 	{ "inet_protocols = ipv5", NULL, "error: /c/main.cf, line 2: invalid inet_protocols value: ipv5 (expected words of: all ipv4 ipv6)\n" },
 	{ "smtpd_tls_protocols = !SSLv2, >=TLSv1.2, TLSv9", NULL, "error: /c/main.cf, line 2: invalid smtpd_tls_protocols value: TLSv9 (expected words of: SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3)\n" },
 	{ "relayhost = [h]:465", NULL, "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
-	{ "smtp_sasl_password_maps = mysql:/x", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
+	{ "smtp_sasl_password_maps = mysql:/x\nsmtp_sasl_auth_enable = yes", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
 	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
 	{ "smtpd_tls_protocols = >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1", NULL,
 	  "error: /c/main.cf, line 2: smtpd_tls_protocols leaves no version: >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1\n" },
@@ -366,6 +366,70 @@ static void test_raw(void **state) {
 	assert_false(conf_raw_find(c, S("nosuch"), &r));
 }
 
+/* What each combination is said to be. The level is set; the listener is port 25 of every interface. */
+static void test_dangers(void **state) {
+	(void)state;
+	static const struct { const char *main_cf, *master_cf; int result; const char *said; } cases[] = {
+		{ "mynetworks = 0.0.0.0/0", NULL, CONF_REFUSED, "error: /c/main.cf, line 2: mynetworks holds every IPv4 address" },
+		{ "mynetworks = 127.0.0.0/8 [::]/0", NULL, CONF_REFUSED, "every IPv6 address" },
+		{ "mynetworks = 64.0.0.0/3", NULL, CONF_GOOD, "warning: /c/main.cf, line 2: mynetworks holds a large part of all IPv4 addresses" },
+		{ "mynetworks = 0.0.0.0/0\ninet_interfaces = loopback-only", NULL, CONF_GOOD, NULL },
+		{ "mynetworks = 0.0.0.0/0", "127.0.0.1:25 inet n - n - - smtpd\n", CONF_GOOD, NULL },
+		{ "mynetworks = 0.0.0.0/0\nsmtpd_relay_restrictions = reject_unauth_destination", NULL, CONF_GOOD, NULL },
+		{ "mynetworks = 10.0.0.0/8", NULL, CONF_GOOD, NULL },
+		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_security_level = none", NULL, CONF_GOOD, "nobody can log in here" },
+		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no", NULL, CONF_GOOD, "for everybody to read" },
+		{ "smtpd_tls_auth_only = no", "smtp inet n - n - - smtpd\n587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes\n", CONF_GOOD, "for everybody to read" },
+		{ "smtpd_sasl_auth_enable = yes", NULL, CONF_GOOD, NULL },
+		{ "smtpd_tls_security_level = encrypt", NULL, CONF_GOOD, "port 25: servers that cannot encrypt" },
+		{ "smtp_sasl_auth_enable = yes", NULL, CONF_GOOD, "hato logs in nowhere" },
+		{ "smtp_sasl_password_maps = hash:/p", NULL, CONF_GOOD, "hato logs in nowhere" },
+		{ "mydestination = a.example, b.example\nvirtual_alias_domains = c.example B.EXAMPLE", NULL, CONF_GOOD,
+		  "do not list domain b.example in BOTH mydestination and virtual_alias_domains" },
+		{ "relay_domains = a.example\nmydestination = a.example", NULL, CONF_GOOD, "do not list domain a.example in BOTH mydestination and relay_domains" },
+		{ "relay_domains = $mydestination", NULL, CONF_GOOD, NULL },
+		{ "virtual_mailbox_domains = a.example\nvirtual_alias_domains = a.example", NULL, CONF_GOOD, "in BOTH virtual_alias_domains and virtual_mailbox_domains" },
+		{ "local_recipient_maps =", NULL, CONF_GOOD, "mail for unknown users is accepted" },
+		{ "virtual_transport = dovecot", NULL, CONF_GOOD, "master.cf has no transport \"dovecot\"" },
+		{ "virtual_transport = lmtp:unix:private/x", NULL, CONF_GOOD, NULL },
+		{ "content_filter = amavis:[127.0.0.1]:10024", "smtp inet n - n - - smtpd\namavis unix - - n - 2 smtp\n", CONF_GOOD, NULL },
+		{ "message_size_limit = 0\nmailbox_size_limit = 1000", NULL, CONF_GOOD, "mailbox_size_limit (1000) is smaller" },
+		{ "soft_bounce = yes", NULL, CONF_GOOD, "meant for trials only" },
+	};
+	static const char *const parts[] = { "mynetworks holds", "for everybody to read", "BOTH", "has no transport", "is smaller", "trials only", "logs in nowhere" };
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_BUF struct buf text = BUF(1000), said = BUF(10000);
+		buf_addf(&text, "compatibility_level = 3.11\n%s\n", cases[i].main_cf);
+		AUTO_CONF struct conf *c = build(buf_text(&text), cases[i].master_cf, cases[i].result);
+		problems_of(c, &said);
+		bool clean = true;
+		for (size_t k = 0; k < LEN(parts); k++) clean = clean && strstr(buf_text(&said), parts[k]) == NULL;
+		if (cases[i].said == NULL ? !clean : strstr(buf_text(&said), cases[i].said) == NULL) fail_msg("%s: %s", cases[i].main_cf, buf_text(&said));
+	}
+}
+
+/* Settings that services of master.cf have for themselves. */
+static void test_transports(void **state) {
+	(void)state;
+	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nslow-x_destination_rate_delay = 2m\ndefault_destination_concurrency_limit = 7\n"
+	                                 "slow-x_destination_concurrency_limit = 3\nprog_time_limit = 1h\nslow-x_initial_destination_concurrency = $slow-x\n",
+	                                 "smtp inet n - n - - smtpd\nslow-x unix - - n - - smtp\nlocal unix - - n - - local\nprog unix - - n - - spawn user=x argv=y\n", CONF_REFUSED);
+	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_DESTINATION_RATE_DELAY), 120000);
+	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_CONCURRENCY_LIMIT), 3);
+	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_DESTINATION_RECIPIENT_LIMIT), 50);
+	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_INITIAL_CONCURRENCY), 5);
+	assert_int_equal(conf_transport(c, S("nosuch"), TRANSPORT_CONCURRENCY_LIMIT), 7);
+	assert_int_equal(conf_transport(c, S("local"), TRANSPORT_CONCURRENCY_LIMIT), 2);
+	assert_int_equal(conf_transport(c, S("prog"), TRANSPORT_TIME_LIMIT), 3600000);
+	assert_true(slice_eq(conf_transport_text(c, S("local"), TRANSPORT_POSITIVE_FEEDBACK), S("1")));
+	struct conf_raw r;
+	assert_true(conf_raw_find(c, S("slow-x_transport_rate_delay"), &r));
+	assert_true(!r.is_set && r.class == CONF_SERVICE && slice_eq(r.fallback, S("$default_transport_rate_delay")));
+	assert_true(conf_raw_find(c, S("local_destination_recipient_limit"), &r));
+	assert_true(r.class == CONF_SERVICE && slice_eq(r.fallback, S("1")));
+	assert_false(conf_raw_find(c, S("prog_destination_rate_delay"), &r));
+}
+
 /* A chain of names costs its length, not two to its length; and has an end. */
 static void test_hostile(void **state) {
 	(void)state;
@@ -410,6 +474,7 @@ int main(void) {
 		cmocka_unit_test(test_relay_rule), cmocka_unit_test(test_service_views), cmocka_unit_test(test_howto),
 		cmocka_unit_test(test_pack),     cmocka_unit_test(test_raw),           cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_manual),
+		cmocka_unit_test(test_dangers),  cmocka_unit_test(test_transports),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

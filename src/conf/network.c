@@ -30,9 +30,9 @@ static void walk_file(struct walk *w, struct slice path, bool except, struct pla
 		return;
 	}
 	int r = source_read(w->files, path, &text);
-	if (r == SOURCE_ABSENT) fail("%.*s: no such file", SLICE_ARG(path));
-	if (r != SOURCE_FOUND) {
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: %s", w->name, fail_text());
+	if (r == SOURCE_ABSENT) fail("%.*s: no such file%s", SLICE_ARG(path), except ? "" : ": what should stand in it is left out");
+	if (r != SOURCE_FOUND) { /* an exception left out would let somebody in */
+		problem_add(w->problems, r == SOURCE_ABSENT && !except ? PROBLEM_WARNING : PROBLEM_ERROR, where, "%s: %s", w->name, fail_text());
 		return;
 	}
 	struct logical_lines lines = { .rest = text };

@@ -89,7 +89,8 @@ static void test_faults(void **state) {
 		{ "hash:/x", "warning: main.cf, line 1: n: a table is understood but not acted on by this version: hash:/x" },
 		{ "!hash:/x", "error: main.cf, line 1: n: a table after \"!\" is not acted on by this version: !hash:/x" },
 		{ "localhost", "warning: main.cf, line 1: n: a host name is understood but not acted on by this version: localhost" },
-		{ "/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
+		{ "/nowhere", "warning: main.cf, line 1: n: /nowhere: no such file: what should stand in it is left out" },
+		{ "!/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
 		{ "/self", "error: /self, line 1: n: files include each other more than 8 deep" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {

@@ -39,6 +39,21 @@ void problem_add_about(struct problems *p, enum problem_about about, enum proble
 	va_end(args);
 }
 
+static bool same(const struct problem *a, const struct problem *b) {
+	return a->level == b->level && a->line == b->line && slice_eq(a->file, b->file) && slice_eq(a->text, b->text);
+}
+
+void problems_once(struct problems *p, size_t from) {
+	size_t kept = MIN_OF(from, p->count);
+	for (size_t i = kept; i < p->count; i++) {
+		size_t k = 0;
+		while (k < kept && !same(&p->at[k], &p->at[i])) k++;
+		if (k == kept) p->at[kept++] = p->at[i];
+		else if (p->at[i].level == PROBLEM_ERROR) p->errors--;
+	}
+	p->count = kept;
+}
+
 void problem_line(struct buf *out, const struct problem *p) {
 	static const char *const words[] = { "info", "warning", "error" };
 	buf_addf(out, "%s: ", words[p->level]);

@@ -39,5 +39,7 @@ void problem_add(struct problems *p, enum problem_level level, struct place wher
 void problem_add_about(struct problems *p, enum problem_about about, enum problem_level level, struct place where,
                        const char *format, ...) PRINTF_LIKE(5, 6);
 #define problem_add_form(p, ...) problem_add_about(p, PROBLEM_FORM, __VA_ARGS__)
+/* Of those from the given one on, what is said word for word before is taken out: services share what main.cf says. */
+void problems_once(struct problems *p, size_t from);
 /* "FILE, line N: TEXT", with "error: ", "warning: " or "info: " before it. */
 void problem_line(struct buf *out, const struct problem *p);

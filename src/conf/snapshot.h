@@ -61,3 +61,4 @@ void evaluate_views(struct conf *c);
 int evaluate(struct conf_view *v, const struct param *p, struct slice *out) MUST_USE;
 void check_names(struct conf *c);  /* before evaluation: unknown, unused, not acted on */
 void check_values(struct conf *c); /* after it: what single values cannot say */
+void check_dangers(struct conf *c); /* after it: what they do together */

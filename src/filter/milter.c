@@ -183,17 +183,15 @@ static void put_macros(struct milters *all, struct milter *m, const struct milte
 	if (what->stage == MILTER_STAGES) return;
 	struct slice names = m->offer.macros[what->stage];
 	if (names.at == NULL) names = all->params->macros[what->stage];
-	size_t start = m->out.len, begun = milter_packet_begin(&m->out, MILTER_C_MACRO);
+	size_t begun = milter_packet_begin(&m->out, MILTER_C_MACRO);
 	buf_byte(&m->out, (char)what->command);
-	size_t empty = m->out.len;
 	for (struct slice name; (name = slice_word(&names, " \t\r\n,")).len != 0;) {
 		struct slice value = all->ops->macro(all->ctx, name, mem);
 		if (value.at == NULL) continue;
 		milter_put_text(&m->out, name);
 		milter_put_text(&m->out, slice_head(value, MILTER_TEXT_MAX));
 	}
-	if (m->out.len == empty) m->out.len = start;
-	else milter_packet_end(&m->out, begun);
+	milter_packet_end(&m->out, begun); /* also when there is none: those of the last message go */
 }
 
 void milter_send(struct milters *all, struct milter *m, const struct milter_send *what, struct slice data,

@@ -206,7 +206,7 @@ static void a_session_with_changes(void **state) {
 	milters_free(&m);
 	pthread_join(s.thread, NULL);
 	SAYS("OCHMRTLLNBBEQ", &s.heard);
-	SAYS("C:j=mx.example.com;M:{mail_addr}=a@b;", &s.macros);
+	SAYS("C:j=mx.example.com;H:M:{mail_addr}=a@b;R:T:N:E:", &s.macros);
 	buf_done(&o.changes);
 	end(&s);
 }

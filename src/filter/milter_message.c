@@ -28,12 +28,11 @@ static enum shown show(struct milters *all, struct milter *m, const struct milte
 	return reply.kind == MILTER_R_SKIP ? SHOWN_SKIP : SHOWN;
 }
 
-/* Folded lines are separated by LF; the blank behind the colon is kept only for those that asked for it. */
+/* Folded lines are separated by LF; the first blank behind the colon is kept only for those that asked for it. */
 static void header_data(const struct milter *m, struct slice name, struct slice value, struct buf *out) {
 	buf_clear(out);
 	milter_put_text(out, name);
-	if ((m->offer.steps & MILTER_LEADING_SPACE) == 0)
-		while (value.len != 0 && ascii_blank(value.at[0])) value = slice_skip(value, 1);
+	if ((m->offer.steps & MILTER_LEADING_SPACE) == 0 && slice_starts(value, S(" "))) value = slice_skip(value, 1);
 	value = slice_head(value, MILTER_TEXT_MAX);
 	for (size_t i = 0; i < value.len; i++)
 		if (value.at[i] != '\0' && (value.at[i] != '\r' || i + 1 == value.len || value.at[i + 1] != '\n'))

@@ -4,34 +4,11 @@
 #include "base/fail.h"
 #include "flow/admit_private.h"
 
-enum { NAME_WAIT_MS = 5000 };
-
-/* The client's name: its PTR, if that name leads back to the address (as Postfix's reject_unknown_client_hostname wants
- * it). */
-static struct slice confirmed_name(struct admit *a) {
-	if (addr_is_loopback(&a->peer)) return S("localhost");
-	struct slice *names;
-	size_t count;
-	int64_t deadline = deadline_in(NAME_WAIT_MS);
-	if (dns_ptr(a->params->dns, &a->peer, deadline, &a->mem, &names, &count, NULL) != DNS_OK) return S("unknown");
-	unsigned family = addr_family(&a->peer) == AF_INET ? DNS_IPV4 : DNS_IPV6;
-	for (size_t i = 0; i < MIN_OF(count, (size_t)4); i++) {
-		struct addr *addresses;
-		size_t n;
-		if (dns_addresses(a->params->dns, names[i], family, deadline, &a->mem, &addresses, &n, NULL) != DNS_OK)
-			continue;
-		for (size_t k = 0; k < n; k++)
-			if (addr_same_host(&addresses[k], &a->peer)) return arena_slice(&a->mem, names[i]);
-	}
-	return S("unknown");
-}
-
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) {
 	struct admit *a = mem_get(sizeof *a);
-	*a = (struct admit){ .params = params, .peer = *peer, .session = session, .intake.spool = -1 };
+	*a = (struct admit){ .params = params, .peer = *peer, .session = session, .fd = -1, .intake.spool = -1 };
 	addr_text(peer, a->ip);
-	a->name = confirmed_name(a);
-	a->client = arena_fmt(&a->mem, "%.*s[%s]", SLICE_ARG(a->name), a->ip);
+	admit_find_names(a);
 	a->inside = networks_match_sockaddr(params->networks, &peer->any);
 	a->unlimited = networks_match_sockaddr(params->rate_exceptions, &peer->any);
 	return a;
@@ -39,11 +16,10 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 
 struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint64_t session) {
 	struct admit *a = mem_get(sizeof *a);
-	*a = (struct admit){ .params = params, .session = session, .intake.spool = -1, .uid = uid };
+	*a = (struct admit){ .params = params, .session = session, .fd = -1, .intake.spool = -1, .uid = uid };
 	must(addr_parse(S("127.0.0.1"), &a->peer));
 	addr_text(&a->peer, a->ip);
-	a->name = S("localhost");
-	a->client = S("localhost[127.0.0.1]");
+	admit_set_names(a, S("localhost"), S("localhost"));
 	a->local = a->inside = a->unlimited = true;
 	return a;
 }
@@ -52,12 +28,17 @@ void admit_daemon(struct admit *a, const struct addr *own) {
 	a->daemon = *own;
 }
 
-void admit_attach(struct admit *a, const struct smtp_server *server) {
+void admit_socket(struct admit *a, int fd) {
+	a->fd = fd;
+}
+
+void admit_attach(struct admit *a, struct smtp_server *server) {
 	a->server = server;
 }
 
 const struct smtp_session *admit_session(const struct admit *a) {
-	return smtp_server_session(a->server);
+	static const struct smtp_session none = { .proto = "SMTP" }; /* handed in by a user here, without a dialogue */
+	return a->server != NULL ? smtp_server_session(a->server) : &none;
 }
 
 bool admit_may_relay(const struct admit *a) {
@@ -69,7 +50,10 @@ void admit_free(struct admit **ap) {
 	if (a == NULL) return;
 	*ap = NULL;
 	milting_free(&a->milting);
+	checks_free(&a->checks);
 	intake_done(&a->intake);
+	arena_done(&a->access.effects);
+	arena_done(&a->access.forward_mem);
 	arena_done(&a->tx);
 	arena_done(&a->mem);
 	free(a);
@@ -79,6 +63,11 @@ void admit_end_transaction(struct admit *a) {
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
 	arena_reset(&a->tx);
+	checks_free(&a->checks);
+	a->content_reply = (struct smtp_reply){ .code = 0 };
+	a->filter = a->redirect = SLICE_NONE;
+	a->pass = false;
+	admit_restrict_reset(a);
 	a->flags = 0;
 	a->by_milter = false;
 	a->open = a->announced = false;
@@ -95,14 +84,17 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 				      a->params->origin, (unsigned long long)a->params->size_limit);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
+	if (said.code == 0) said = admit_restrict_connect(a, mem);
 	return said.code != 0 ? said : smtp_reply(220, NULL, slice_of(a->params->banner));
 }
 
 static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
 	struct admit *a = owner;
-	(void)esmtp, (void)offer;
+	(void)esmtp;
 	a->gateway = a->local && slice_same(name, S("gateway"));
-	struct smtp_reply said = admit_milter_helo(a, name, mem);
+	admit_discard_offers(a, offer);
+	struct smtp_reply said = admit_restrict_helo(a, name, mem);
+	if (said.code == 0) said = admit_milter_helo(a, name, mem);
 	return said.code != 0 ? said : smtp_reply(250, NULL, S(""));
 }
 
@@ -161,35 +153,10 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	a->envid = mail->envid.at != NULL ? arena_slice(&a->tx, mail->envid) : SLICE_NONE;
 	a->ret = (uint32_t)mail->ret;
 	a->utf8 = mail->utf8;
-	struct smtp_reply said = admit_milter_mail(a, mail, mem);
+	struct smtp_reply said = admit_restrict_mail(a, mail, mem);
+	if (said.code == 0) said = admit_milter_mail(a, mail, mem);
 	if (said.code != 0) a->open = false;
 	return said.code != 0 ? said : smtp_reply(250, "2.1.0", S("Ok"));
-}
-
-/* What is told to the client, or 250. */
-static struct smtp_reply judge_recipient(struct admit *a, struct slice address, struct slice domain,
-					 struct arena *mem) {
-	if (a->local) return smtp_reply(250, "2.1.5", S("Ok"));
-	if (known_has(a->params->known, address)) return smtp_reply(250, "2.1.5", S("Ok"));
-	uint64_t version = known_version(a->params->known);
-	struct route_answer route;
-	int r = ask_route(a->params->core, &(struct route_ask){ .address = address }, mem, &route);
-	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
-	if (r != ASK_OK)
-		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
-	switch (route.verdict) {
-	case ROUTE_LOCAL: known_add(a->params->known, address, version); return smtp_reply(250, "2.1.5", S("Ok"));
-	case ROUTE_DEFER:
-		say(L_WARN, a->params->service, "%s: %.*s", a->id, SLICE_ARG(route.text));
-		return smtp_reply_fmt(mem, 451, "4.3.0", "<%.*s>: Temporary lookup failure", SLICE_ARG(address));
-	case ROUTE_UNKNOWN:
-	case ROUTE_DISABLED:
-		return smtp_reply_fmt(mem, 550, arena_text(mem, route.status),
-				      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
-	default: break;
-	}
-	if (admit_may_relay(a) || domains_match(a->params->relay_domains, domain)) return smtp_reply(250, "2.1.5", S("Ok"));
-	return smtp_reply_fmt(mem, 554, "5.7.1", "<%.*s>: Relay access denied", SLICE_ARG(address));
 }
 
 static void announce(struct admit *a) {
@@ -212,9 +179,9 @@ static void announce(struct admit *a) {
 static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
 	struct admit *a = owner;
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
-	struct slice domain = rcpt->to.domain.len != 0 ? rcpt->to.domain : slice_of(a->params->origin);
 	struct smtp_reply reply;
-	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = judge_recipient(a, address, domain, mem);
+	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
+	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
 	if (a->count == a->room) {
@@ -228,6 +195,18 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 		(struct accept_recipient){ address, arena_slice(&a->tx, rcpt->orcpt), rcpt->notify };
 	announce(a);
 	return reply;
+}
+
+static struct smtp_reply op_vrfy(void *owner, struct slice what, struct arena *mem) {
+	struct admit *a = owner;
+	struct mailbox box;
+	struct slice rest;
+	enum address_answer kind = address_parse_path(what, ADDRESS_LONG_LOCAL | ADDRESS_UTF8, mem, &box, &rest);
+	if (kind == ADDRESS_BAD || kind == ADDRESS_EMPTY || slice_trim(rest).len != 0)
+		return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
+	struct slice address = mailbox_text(mem, box);
+	struct smtp_reply reply = admit_restrict_rcpt(a, address, "VRFY", mem);
+	return reply.code != 0 ? reply : smtp_reply_fmt(mem, 252, "2.0.0", "%.*s", SLICE_ARG(address));
 }
 
 static void op_reset(void *owner) {
@@ -256,14 +235,15 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	if (n->event == SMTP_REJECT && noted) return;
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
+	if (n->event == SMTP_REJECT) a->by_milter = false;
 	smtp_note_add(&line, n, a->client);
-	bool of_message = n->event == SMTP_REJECT || n->event == SMTP_LOST || n->event == SMTP_TIMEOUT ||
-			  n->event == SMTP_TOO_MANY_ERRORS;
-	log_line(smtp_note_level(n), a->params->service, a->session,
-		 of_message ? (a->announced ? a->id : "NOQUEUE") : NULL, buf_text(&line), NULL, 0);
+	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
+	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 
 const struct smtp_server_ops admit_ops = {
 	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = admit_data_begin,
-	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .tls = op_tls, .note = op_note,
+	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .unknown = admit_milter_unknown, .tls = op_tls, .note = op_note,
+	.vrfy = op_vrfy, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer,
 };

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/network.h"
+#include "filter/checks.h"
 #include "filter/rate.h"
+#include "filter/restrict.h"
 #include "flow/ask.h"
 #include "flow/known.h"
 #include "flow/header.h"
@@ -33,7 +35,25 @@ struct admit_params {
 	struct rates *rates;             /* what each client did lately */
 	const struct rate_params *rate_params;
 	const struct networks *rate_exceptions;
+	const struct restrictions *restrictions;
+	const struct networks *xclient, *xforward; /* smtpd_authorized_…_hosts */
+	const char *digest;              /* smtpd_tls_fingerprint_digest */
+	bool look_up_names;              /* smtpd_peername_lookup */
+	bool log_port;                   /* smtpd_client_port_logging */
+	struct slice footer;             /* smtpd_reject_footer, unexpanded */
+	struct lookup footer_maps;
+	struct lookup ehlo_maps;         /* smtpd_discard_ehlo_keyword_address_maps */
+	const struct slice *ehlo_discard; /* smtpd_discard_ehlo_keywords */
+	size_t ehlo_discard_count;
 	const struct header_params *header;
+	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
+	const struct checks_params *checks; /* header_checks and the like; NULL: none */
+	struct header_clients {          /* local_header_rewrite_clients */
+		bool interfaces, networks, logged_in, certified;
+		const struct addr *own;  /* our addresses */
+		size_t own_count;
+		struct lookup maps;      /* check_address_map */
+	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
@@ -49,7 +69,8 @@ struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint
  * DNS some seconds). */
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) NONNULL_RESULT;
 void admit_daemon(struct admit *a, const struct addr *own); /* our end of its connection; before its first step */
-void admit_attach(struct admit *a, const struct smtp_server *server); /* the session it serves; before its first step */
+void admit_socket(struct admit *a, int fd); /* the connection itself, borrowed */
+void admit_attach(struct admit *a, struct smtp_server *server); /* the session it serves; before its first step */
 void admit_free(struct admit **a);
 extern const struct smtp_server_ops admit_ops; /* owner: a struct admit */
 

@@ -48,12 +48,29 @@ static void add_return_path(struct admit *a, struct buf *out) {
 	buf_addf(out, "Return-Path: <%.*s>\r\n", SLICE_ARG(a->sender));
 }
 
+/* local_header_rewrite_clients. */
+static bool header_is_ours(struct admit *a) {
+	const struct header_clients *h = &a->params->header_clients;
+	const struct smtp_session *s = admit_session(a);
+	struct lookup_hit hit;
+	if (a->local) return !a->gateway;
+	if ((h->networks && a->inside) || (h->logged_in && s->login.len != 0)) return true;
+	for (size_t i = 0; h->interfaces && i < h->own_count; i++)
+		if (addr_same_host(&h->own[i], &a->peer)) return true;
+	if (h->certified && s->tls != NULL) {
+		struct tls_info info;
+		tls_info(s->tls, &info);
+		if (info.peer_has_cert && info.trusted) return true;
+	}
+	return h->maps.count != 0 && lookup_key(&h->maps, slice_of(a->ip), &a->tx, &hit) == TABLE_FOUND;
+}
+
 /* The header has come: asked by intake. */
 static int take_header(void *ctx, struct slice text, struct buf *out) {
 	struct admit *a = ctx;
 	struct header_facts facts = {
-		.ours = a->local || a->header_ours,
-		.complete = admit_may_relay(a) && !a->gateway, /* RFC 6409 §8: a message of ours must be complete */
+		.ours = header_is_ours(a),
+		.complete = !a->gateway && (admit_may_relay(a) || header_is_ours(a)), /* RFC 6409 §8: ours must be complete */
 		.queue_id = a->id,
 		.arrived_us = a->arrived_us,
 		.sender = a->sender,
@@ -78,6 +95,8 @@ void admit_note_content(struct admit *a, const char *what, const char *where, st
 
 struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 	struct admit *a = owner;
+	struct smtp_reply refused = admit_restrict_data(a, mem);
+	if (refused.code != 0) return refused;
 	if (a->milting != NULL) {
 		struct smtp_reply r = milting_data(a->milting, mem);
 		a->by_milter = r.code != 0;
@@ -92,8 +111,11 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 		.scan_late = a->milting != NULL,
 	};
 	intake_begin(&a->intake, &a->intake_params);
+	admit_checks_begin(a);
 	AUTO_BUF struct buf head = BUF(KIB(32));
 	add_return_path(a, &head);
+	for (size_t i = 0; i < a->access.state.effects.prepend_count; i++)
+		buf_addf(&head, "%.*s\r\n", SLICE_ARG(a->access.state.effects.prepend[i]));
 	add_received(a, &head);
 	intake_head(&a->intake, buf_slice(&head));
 	return smtp_reply(354, NULL, S("End data with <CR><LF>.<CR><LF>"));
@@ -101,7 +123,8 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 
 void admit_data_bytes(void *owner, struct slice bytes) {
 	struct admit *a = owner;
-	intake_bytes(&a->intake, bytes);
+	if (a->checks != NULL) checks_feed(a->checks, bytes);
+	else intake_bytes(&a->intake, bytes);
 }
 
 /* The sender is another one now: so is the first line of what is stored. */
@@ -120,7 +143,8 @@ static void new_return_path(struct admit *a) {
 
 /* Code 0: go on. */
 static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
-	struct milting_message message = { .intake = &a->intake, .sender = a->sender, .envid = a->envid, .ret = a->ret,
+	size_t return_path = slice_find(buf_slice(&a->intake.head), '\n') + 1;
+	struct milting_message message = { .intake = &a->intake, .return_path = return_path, .sender = a->sender, .envid = a->envid, .ret = a->ret,
 					   .recipients = a->recipients, .count = a->count, .mem = &a->tx };
 	struct smtp_reply r = milting_message(a->milting, &message, mem);
 	if (r.code != 0) {
@@ -150,6 +174,18 @@ static bool loops(const struct admit *a, const struct summary *summary, struct s
 	return false;
 }
 
+/* BCC of access tables: more recipients, who tell nobody of their fate. */
+static void add_copies(struct admit *a) {
+	const struct restrict_effects *e = &a->access.state.effects;
+	if (e->bcc_count == 0) return;
+	struct accept_recipient *all = arena_array(&a->tx, a->count + e->bcc_count, sizeof *all);
+	memcpy(all, a->recipients, a->count * sizeof *all);
+	for (size_t i = 0; i < e->bcc_count; i++)
+		all[a->count + i] = (struct accept_recipient){ .address = e->bcc[i], .notify = SMTP_NOTIFY_NEVER };
+	a->recipients = all;
+	a->count += e->bcc_count;
+}
+
 /* Where it came from, as programs and other servers are told. */
 static struct relay_client client_of(const struct admit *a, struct arena *mem) {
 	const struct smtp_session *s = admit_session(a);
@@ -169,6 +205,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	AUTO_BUF struct buf return_path = BUF(KIB(4));
 	summary_pack(&packed, summary);
+	add_copies(a);
 	add_return_path(a, &return_path);
 	struct accept_ask ask = {
 		.queue_id = slice_of(a->id),
@@ -187,7 +224,9 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.flags = a->flags,
+		.flags = a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u),
+		.filter = a->filter.len != 0 ? a->filter : a->access.state.effects.filter,
+		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
 		.submitted = a->local,
 		.from = client_of(a, mem),
 	};
@@ -205,8 +244,10 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	case ACCEPT_REFUSED:
 		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
-	default: return smtp_reply_fmt(mem, 451, "4.3.0", "%.*s", SLICE_ARG(answer.text));
+	default: break;
 	}
+	bool full = slice_eq(answer.status, S("4.2.2"));
+	return smtp_reply_fmt(mem, full ? 452 : 451, full ? "4.2.2" : "4.3.0", "%.*s", SLICE_ARG(answer.text));
 }
 
 /* Code 0: all of it has come and is kept. */
@@ -225,16 +266,22 @@ static struct smtp_reply intake_reply(const struct intake *in) {
 static struct smtp_reply take_message(struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	struct summary summary;
 	struct slice where;
+	if (a->checks != NULL) checks_end(a->checks);
 	intake_end(&a->intake);
 	struct smtp_reply r = intake_reply(&a->intake);
-	if (r.code == 0 && a->milting != NULL) r = ask_milters(a, mem);
+	if (r.code == 0) r = admit_restrict_end(a, content->size, mem);
+	if (r.code == 0 && a->content_reply.code != 0) {
+		a->content_noted = true;
+		return a->content_reply;
+	}
+	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
 	if (r.code != 0) return r;
 	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
-	if ((a->flags & ACCEPT_DISCARD) != 0) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
+	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
 	return hand_over(a, &summary, content, NULL, mem);
 }
 

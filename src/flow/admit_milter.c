@@ -63,3 +63,9 @@ struct smtp_reply admit_milter_rcpt(struct admit *a, const struct smtp_rcpt *rcp
 	struct smtp_reply r = said(a, milting_rcpt(a->milting, rcpt, fine ? NULL : &reply, mem));
 	return r.code != 0 ? r : reply;
 }
+
+struct smtp_reply admit_milter_unknown(void *owner, struct slice line, struct arena *mem) {
+	struct admit *a = owner;
+	if (a->milting == NULL) return (struct smtp_reply){ .code = 0 };
+	return said(a, milting_unknown(a->milting, line, mem));
+}

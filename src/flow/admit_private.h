@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "filter/checks.h"
 #include "flow/admit.h"
 #include "flow/header.h"
 #include "flow/id.h"
@@ -19,7 +20,25 @@ struct admit {
 	bool local;                /* a user of this machine: uid */
 	bool gateway;              /* sendmail -G: the header is somebody else's */
 	uid_t uid;
-	const struct smtp_server *server;
+	int fd;                    /* of the client, to see whether it is still there; -1: not known */
+	struct smtp_server *server;
+	struct admit_access {      /* what restriction lists look at */
+		struct restrict_client client;
+		struct restrict_state state;
+		struct restrict_tls tls;
+		bool tls_known;
+		struct arena effects;  /* of the transaction, and of what came before it */
+		char instance[40];
+		unsigned transactions; /* so far */
+		struct slice place_of; /* whom `place` is about, while a command is under way */
+		struct restrict_place place;
+		const struct restrict_facts *facts; /* of the command under way */
+		uint64_t size;
+		struct slice auth_sender;
+		struct relay_client forward; /* XFORWARD */
+		struct arena forward_mem;
+		bool forwarded;
+	} access;
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
 	bool open, announced;      /* announced: the queue id stands in the log */
@@ -40,6 +59,10 @@ struct admit {
 	struct milting_facts facts;
 	struct milting *milting;   /* NULL: no milters for this client */
 	bool by_milter;            /* the reply being given is a milter's */
+	struct checks *checks;     /* while a message comes in; NULL: no header_checks and the like */
+	struct smtp_reply content_reply; /* of the checks, in tx; code 0: none */
+	bool pass;                 /* PASS: no milters for this message */
+	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
@@ -50,14 +73,43 @@ const struct smtp_session *admit_session(const struct admit *a);
 bool admit_may_relay(const struct admit *a);
 void admit_end_transaction(struct admit *a);
 
+/* admit_name.c: sets name, reverse, client and their states from peer. */
+void admit_find_names(struct admit *a);
+void admit_set_names(struct admit *a, struct slice name, struct slice reverse);
+
+/* admit_restrict.c: the lists at their stages. Code 0: go on. */
+void admit_restrict_reset(struct admit *a); /* a transaction has ended */
+void admit_discard_offers(struct admit *a, unsigned *offer);
+struct slice admit_footer(void *owner, const struct smtp_reply *reply, struct arena *mem);
+struct smtp_reply admit_restrict_connect(struct admit *a, struct arena *mem);
+struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct arena *mem);
+struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
+/* where: "RCPT" or "VRFY" */
+struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem);
+struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem);
+struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem);
+struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem);
+
+/* admit_forward.c */
+bool admit_may_forward(void *owner, bool xforward);
+struct smtp_reply admit_xclient(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+struct smtp_reply admit_xforward(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+
 /* admit_milter.c: the calls at the stages of a session. Code 0: go on. */
 void admit_milter_open(struct admit *a);
 struct smtp_reply admit_milter_connect(struct admit *a, struct arena *mem);
 struct smtp_reply admit_milter_helo(struct admit *a, struct slice name, struct arena *mem);
 struct smtp_reply admit_milter_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
+struct smtp_reply admit_milter_unknown(void *owner, struct slice line, struct arena *mem);
 /* reply: what the recipient gets so far; the answer is what it gets. */
 struct smtp_reply admit_milter_rcpt(struct admit *a, const struct smtp_rcpt *rcpt, struct smtp_reply reply,
 				    struct arena *mem);
+
+/* admit_checks.c */
+void admit_checks_begin(struct admit *a);
+void admit_content_hit(void *owner, const struct checks_hit *hit); /* also of milter_header_checks */
+void admit_log_content(struct admit *a, const char *word, const char *class, struct slice subject, struct slice text);
+void admit_add_recipient(struct admit *a, struct slice address, uint32_t notify);
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

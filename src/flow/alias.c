@@ -25,7 +25,7 @@ struct expansion {
 
 static struct step *add(struct expansion *x, struct slice address) {
 	struct step *s = way_add(x->way, x->up, address);
-	s->aliased = true;
+	s->aliased = s->marked = true;
 	s->alias = x->name;
 	if (x->has_owner) s->owner = x->owner;
 	return s;

@@ -49,7 +49,8 @@ enum route_class {
 	ROUTE_CLASS_DEFAULT,
 };
 /* status and text belong to ROUTE_UNKNOWN and ROUTE_DISABLED: "5.1.1" and "User unknown in local recipient table", "5.1.6" and
- * "User has moved to …". The reply code is the door's (unknown_local_recipient_reject_code, …). */
+ * "User has moved to …". The reply code is the door's (unknown_local_recipient_reject_code, …); 450 for a status "4.…". An
+ * address of class DEFAULT is ROUTE_UNKNOWN too, when it leads to the error or retry transport. */
 struct route_answer {
 	uint32_t verdict, class;
 	struct slice status, text;

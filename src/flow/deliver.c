@@ -72,8 +72,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->aliased };
-	if (e->target_kind == RELAY_ADDRESS && !e->aliased) return SLICE_NONE;
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked };
+	if (e->target_kind == RELAY_ADDRESS && !e->marked) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));
 }
@@ -334,13 +334,16 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 
 static void log_recipient(const struct delivery *d, const char *id, const struct route_end *e) {
 	AUTO_BUF struct buf delay = BUF(32);
+	AUTO_BUF struct buf delays = BUF(64);
 	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
+	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
 	bool stored = e->kind == ROUTE_TO_ACCOUNT;
 	struct log_field fields[] = {
 		FA("to", e->address),
 		FA("orig_to", e->original),
 		F("relay", stored ? S("virtual") : S("none")),
 		F("delay", buf_slice(&delay)),
+		F("delays", buf_slice(&delays)),
 		F("dsn", stored ? S("2.0.0") : e->status),
 		F("status", stored ? S("sent") : S("bounced")),
 		FPS(stored ? S("delivered to mailbox") : e->text),

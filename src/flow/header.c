@@ -200,7 +200,11 @@ static bool next_address(struct value_walk *w, struct span *out) {
 /* Without blanks and comments inside, so that it is one address and no phrase. */
 static bool is_one_word(struct slice s) {
 	for (size_t i = 0; i < s.len; i++) {
-		if (s.at[i] == '"') i = quoted_end(s, i) - 1;
+		if (s.at[i] == '"') {
+			size_t end = quoted_end(s, i);
+			if (end < i + 2 || s.at[end - 1] != '"') return false;
+			i = end - 1;
+		}
 		else if (ascii_space(s.at[i]) || s.at[i] == '(' || s.at[i] == ')' || s.at[i] == '<' || s.at[i] == '>') return false;
 	}
 	return s.len != 0;

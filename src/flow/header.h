@@ -35,6 +35,7 @@ int header_rewrite_value(const struct rewrite_params *p, enum rewrite_class clas
 struct header_item {
 	struct slice name, value;    /* value: all behind the colon, without the last line end */
 	struct slice text;           /* the whole field with its line end */
+	bool ours;                   /* a trace field that milters do not see */
 };
 struct header_list {
 	struct arena *mem;
@@ -45,7 +46,7 @@ void header_list_read(struct header_list *l, struct slice text, struct arena *me
 /* Line ends in value may be CRLF, LF or CR; a line of it that does not start with a blank gets one. What stands behind the
  * colon is value as it is: its first blank is the caller's. at: 0 is before all; count or more: behind all. */
 void header_list_insert(struct header_list *l, size_t at, struct slice name, struct slice value);
-/* The index-th field of that name, from 1: its place, or count. */
+/* The index-th field of that name, from 1, ours not counted: its place, or count. */
 size_t header_list_find(const struct header_list *l, struct slice name, size_t index);
 void header_list_delete(struct header_list *l, size_t at);
 void header_list_change(struct header_list *l, size_t at, struct slice name, struct slice value);

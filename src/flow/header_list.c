@@ -58,7 +58,7 @@ void header_list_insert(struct header_list *l, size_t at, struct slice name, str
 
 size_t header_list_find(const struct header_list *l, struct slice name, size_t index) {
 	for (size_t i = 0; i < l->count; i++)
-		if (slice_same(l->at[i].name, name) && --index == 0) return i;
+		if (!l->at[i].ours && slice_same(l->at[i].name, name) && --index == 0) return i;
 	return l->count;
 }
 

@@ -20,10 +20,6 @@ void transport_split(struct slice hop, struct slice *transport, struct slice *ne
 	*next_hop = slice_skip(hop, colon + 1);
 }
 
-void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table) {
-	if (t != NULL) t->step(t->ctx, what, key, value, table);
-}
-
 int class_of(const struct class_params *p, const struct rewrite_params *rewrite, struct slice domain, struct arena *mem,
 	     enum route_class *out) {
 	const struct {

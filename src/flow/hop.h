@@ -50,11 +50,6 @@ struct hop_params {
 	struct slice relayhost;               /* as written, perhaps several */
 	bool hide_table;                      /* show_user_unknown_table_name = no */
 };
-/* What was asked and found on the way, for `hato route`; NULL where nobody wants to know. */
-struct route_trace {
-	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
-	void *ctx;
-};
 struct hop {
 	struct slice transport, next_hop;
 };
@@ -62,6 +57,5 @@ struct hop {
 int hop_find(const struct hop_params *p, const struct rewrite_params *rewrite, enum route_class class,
 	     struct slice address, struct slice sender, const struct route_trace *trace, struct arena *mem,
 	     struct hop *out) MUST_USE;
-void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table);
 /* "5.1.1 words": the status is taken off the front of *text; usual where there is none, or one of the other class. */
 struct slice hop_status(struct slice *text, struct slice usual);

@@ -70,17 +70,21 @@ static int judge_class(struct judging *j, enum route_class class) {
 	int r = hop_find(&p->hops, &p->rewrite, class, j->address, SLICE_NONE, NULL, j->mem, &hop);
 	if (r == TABLE_LATER) return later(j), 0;
 	const struct transport *t = transport_find(&p->hops.transports, hop.transport);
-	bool error = t != NULL && t->kind == TRANSPORT_ERROR;
+	bool error = t != NULL && (t->kind == TRANSPORT_ERROR || t->kind == TRANSPORT_RETRY);
 	if (class != ROUTE_CLASS_DEFAULT && (r = mapped(j)) != TABLE_MISSING) {
 		if (r == TABLE_LATER) later(j);
 		return 0;
 	}
 	if (error) {
-		struct slice text = hop.next_hop, status = hop_status(&text, S("5.0.0"));
+		struct slice text = hop.next_hop;
+		struct slice status = hop_status(&text, t->kind == TRANSPORT_RETRY ? S("4.3.0") : S("5.0.0"));
 		unknown(j, status, text, SLICE_NONE);
+		return 0;
 	}
-	if (class == ROUTE_CLASS_DEFAULT) j->out->verdict = ROUTE_FOREIGN;
-	if (class == ROUTE_CLASS_DEFAULT || error) return 0;
+	if (class == ROUTE_CLASS_DEFAULT) {
+		j->out->verdict = ROUTE_FOREIGN;
+		return 0;
+	}
 	r = listed(j, class, &table);
 	if (r == TABLE_LATER) return later(j), 0;
 	if (r == TABLE_FOUND) return 0;
@@ -98,6 +102,7 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 	const struct rewrite_params *rewrite = &params->rewrite;
 	*out = (struct route_answer){ .verdict = ROUTE_LOCAL, .class = ROUTE_CLASS_LOCAL };
 	j.address = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, address, mem);
+	if (rewrite_resolve(rewrite, j.address, mem, &j.address) == TABLE_LATER) return later(&j), 0;
 	if (!rewrite_parts(j.address, &local, &j.domain) || local.len == 0 || j.domain.len == 0) {
 		out->class = ROUTE_CLASS_NONE;
 		unknown(&j, S("5.1.3"), S("Bad recipient address syntax"), SLICE_NONE);

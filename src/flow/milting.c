@@ -84,7 +84,8 @@ struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, 
 	if (refusal != NULL) { /* as Sendmail tells it */
 		m->rcpt.mailer = S("error");
 		m->rcpt.place = arena_slice(mem, slice_of(refusal->status));
-		m->rcpt.address = arena_fmt(mem, "%d %s %.*s", refusal->code, refusal->status, SLICE_ARG(refusal->text));
+		size_t why = slice_search(refusal->text, S(">: "));
+		m->rcpt.address = why < refusal->text.len ? slice_skip(refusal->text, why + 3) : refusal->text;
 	}
 	struct slice address = arena_fmt(mem, "<%.*s>", SLICE_ARG(rcpt->text));
 	struct milter_verdict v =
@@ -105,7 +106,9 @@ struct smtp_reply milting_message(struct milting *m, struct milting_message *mes
 	struct intake *in = message->intake;
 	m->message = message;
 	m->changed = m->failed = false;
-	header_list_read(&m->header, slice_skip(buf_slice(&in->head), in->trace), message->mem);
+	header_list_read(&m->header, slice_skip(buf_slice(&in->head), message->return_path), message->mem);
+	const char *others = in->head.at + in->trace; /* where the fields begin that are not ours */
+	for (size_t i = 0; i < m->header.count && m->header.at[i].text.at < others; i++) m->header.at[i].ours = true;
 	struct smtp_reply r = { .code = 0 };
 	if (!m->discard) r = reply_of(m, milters_message(m->milters, mem));
 	m->message = NULL;
@@ -113,11 +116,12 @@ struct smtp_reply milting_message(struct milting *m, struct milting_message *mes
 	message->discard = m->discard;
 	if (r.code != 0 || !m->changed) return r;
 	AUTO_BUF struct buf head = BUF(in->head.limit);
-	buf_add(&head, slice_head(buf_slice(&in->head), in->trace));
+	buf_add(&head, slice_head(buf_slice(&in->head), message->return_path));
 	if (!header_list_write(&m->header, &head)) return smtp_reply(451, "4.3.0", S("Error: message header too large"));
 	intake_changed(in);
 	buf_done(&in->head);
 	in->head = head;
+	in->trace = message->return_path;
 	head = BUF(0);
 	return r;
 }

@@ -46,6 +46,7 @@ struct smtp_reply milting_unknown(struct milting *m, struct slice line, struct a
 /* The message is whole: it is shown to all, and changed. */
 struct milting_message {
 	struct intake *intake;
+	size_t return_path;          /* bytes of its line, the first of intake's trace: not part of the header */
 	struct slice sender, envid;
 	uint32_t ret;
 	struct accept_recipient *recipients; /* replaced by a longer list when some are added; texts in mem */

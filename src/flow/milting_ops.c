@@ -103,9 +103,14 @@ static struct slice op_macro(void *ctx, struct slice name, struct arena *mem) {
 
 static bool op_field(void *ctx, size_t i, struct slice *name, struct slice *value) {
 	struct milting *m = ctx;
-	if (i >= m->header.count) return false;
-	*name = m->header.at[i].name;
-	*value = m->header.at[i].value;
+	if (i == 0) m->shown = m->shown_at = 0;
+	else if (i != m->shown) return false; /* they are asked for in order */
+	while (m->shown_at < m->header.count && m->header.at[m->shown_at].ours) m->shown_at++;
+	if (m->shown_at >= m->header.count) return false;
+	*name = m->header.at[m->shown_at].name;
+	*value = m->header.at[m->shown_at].value;
+	m->shown++;
+	m->shown_at++;
 	return true;
 }
 
@@ -124,7 +129,7 @@ static int op_add_field(void *ctx, struct slice name, struct slice value) {
 static int op_insert_field(void *ctx, uint32_t index, struct slice name, struct slice value) {
 	struct milting *m = ctx;
 	m->changed = true;
-	header_list_insert(&m->header, index == 0 ? 0 : index - 1, name, value);
+	header_list_insert(&m->header, index, name, value); /* our Received counts: 0 is before it, 1 behind it, as with Postfix */
 	return 0;
 }
 

@@ -15,7 +15,8 @@ struct milting {
 	bool hold, discard;
 	/* while a message is shown */
 	struct milting_message *message;
-	struct header_list header;      /* without our trace fields */
+	struct header_list header;
+	size_t shown, shown_at;         /* the field that milters know as number `shown` is at[shown_at] */
 	bool changed, failed;
 };
 extern const struct milter_ops milting_ops; /* ctx: a struct milting */

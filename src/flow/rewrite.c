@@ -6,6 +6,10 @@
 
 enum { RESULT_MAX = 100000 }; /* of one table value */
 
+void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table) {
+	if (t != NULL) t->step(t->ctx, what, key, value, table);
+}
+
 /* The first or last such byte outside of quotes; address.len when there is none. */
 static size_t operator_at(struct slice address, char c, bool last) {
 	if (address.len == 0 || memchr(address.at, '"', address.len) == NULL)
@@ -68,6 +72,35 @@ struct slice rewrite_standard(const struct rewrite_params *p, struct slice origi
 	    address.at[address.len - 2] != '@')
 		address.len--;
 	return address;
+}
+
+/* A quoted local part as it is meant. */
+static struct slice unquoted(struct slice local, struct arena *mem) {
+	if (local.len < 2 || local.at[0] != '"' || local.at[local.len - 1] != '"') return local;
+	char *at = arena_get(mem, local.len);
+	size_t n = 0;
+	for (size_t i = 1; i + 1 < local.len; i++) {
+		if (local.at[i] == '\\' && i + 2 < local.len) i++;
+		at[n++] = local.at[i];
+	}
+	return slice_from(at, n);
+}
+
+int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) {
+	enum { ROUNDS = 50 };
+	struct slice local, domain;
+	for (int i = 0; i < ROUNDS && rewrite_parts(address, &local, &domain); i++) {
+		struct slice inner = unquoted(local, mem);
+		bool routes = slice_find(inner, '@') < inner.len || (p->swap_bangpath && slice_find(inner, '!') < inner.len) ||
+			      (p->percent_hack && slice_find(inner, '%') < inner.len);
+		if (!routes) break;
+		int r = rewrite_destination(p, domain, mem);
+		if (r == TABLE_LATER) return r;
+		if (r != TABLE_FOUND) break;
+		address = rewrite_standard(p, p->origin, p->domain, inner, mem);
+	}
+	*out = address;
+	return TABLE_FOUND;
 }
 
 /* Extensions. */
@@ -190,7 +223,7 @@ size_t rewrite_results(const struct rewrite_params *p, const struct lookup_hit *
 /* Canonical mapping and masquerading. */
 
 static int map_one(const struct rewrite_params *p, const struct rewrite_map *map, enum rewrite_class class,
-		   struct slice *address, struct arena *mem) {
+		   const char *what, const struct route_trace *trace, struct slice *address, struct arena *mem) {
 	struct lookup_hit hit;
 	if ((map->classes & class) == 0 || map->maps.count == 0 || address->len == 0) return REWRITE_DONE;
 	int r = rewrite_find(p, &map->maps, *address, mem, &hit);
@@ -199,6 +232,7 @@ static int map_one(const struct rewrite_params *p, const struct rewrite_map *map
 	struct slice *results;
 	if (rewrite_results(p, &hit, *address, (p->extend & REWRITE_EXTEND_CANONICAL) != 0, 1, mem, &results) != 0)
 		*address = results[0];
+	trace_step(trace, what, hit.key, *address, table_name(hit.table));
 	return REWRITE_DONE;
 }
 
@@ -243,16 +277,26 @@ bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class
 	       (p->masquerade_count != 0 && (p->masquerade_classes & class) != 0);
 }
 
-int rewrite_address(const struct rewrite_params *p, enum rewrite_class class, struct slice address, struct arena *mem,
-		    struct slice *out) {
-	struct slice now = rewrite_standard(p, p->origin, p->domain, address, mem), local, domain;
+int rewrite_traced(const struct rewrite_params *p, enum rewrite_class class, struct slice address,
+		   const struct route_trace *trace, struct arena *mem, struct slice *out) {
+	struct slice now = p->as_is ? address : rewrite_standard(p, p->origin, p->domain, address, mem), local, domain;
+	if (!slice_eq(now, address)) trace_step(trace, "standard form", address, now, NULL);
 	if (class == REWRITE_ENVELOPE_SENDER && slice_starts_same(now, S("MAILER-DAEMON@")) &&
 	    rewrite_parts(now, &local, &domain) && slice_same(domain, p->origin))
 		now = S(""); /* what our own notices say in From: nobody is answered there */
-	int r = map_one(p, own_map(p, class), class, &now, mem);
-	if (r == REWRITE_DONE) r = map_one(p, &p->canonical, class, &now, mem);
+	const struct rewrite_map *own = own_map(p, class);
+	const char *name = own == &p->sender_canonical ? "sender_canonical_maps" : "recipient_canonical_maps";
+	int r = map_one(p, own, class, name, trace, &now, mem);
+	if (r == REWRITE_DONE) r = map_one(p, &p->canonical, class, "canonical_maps", trace, &now, mem);
+	struct slice before = now;
 	if (r == REWRITE_DONE && p->masquerade_count != 0 && (p->masquerade_classes & class) != 0)
 		r = masquerade(p, &now, mem);
+	if (!slice_eq(now, before)) trace_step(trace, "masquerade_domains", before, now, NULL);
 	if (r == REWRITE_DONE) *out = now;
 	return r;
+}
+
+int rewrite_address(const struct rewrite_params *p, enum rewrite_class class, struct slice address, struct arena *mem,
+		    struct slice *out) {
+	return rewrite_traced(p, class, address, NULL, mem, out);
 }

@@ -33,6 +33,7 @@ struct rewrite_params {
 	struct slice origin;          /* myorigin; empty: nothing is added (append_at_myorigin = no) */
 	struct slice domain;          /* mydomain; empty: nothing is added (append_dot_mydomain = no) */
 	bool swap_bangpath, percent_hack;
+	bool as_is;                   /* addresses have their form: only tables change them (smtp_generic_maps) */
 	struct slice delimiters;      /* recipient_delimiter */
 	bool owner_request_whole;     /* owner_request_special */
 	struct slice bounce_user;     /* double_bounce_sender; "double-bounce" when empty */
@@ -49,6 +50,13 @@ struct rewrite_params {
 	size_t exception_names_count;
 };
 
+/* What was asked and found on the way, for `hato route`; NULL where nobody wants to know. */
+struct route_trace {
+	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
+	void *ctx;
+};
+void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table);
+
 enum rewrite_answer {
 	REWRITE_DONE,
 	REWRITE_LATER, /* a table cannot be asked now; fail_text() says which */
@@ -56,12 +64,18 @@ enum rewrite_answer {
 /* Everything. class: exactly one. *out is in mem, or the address itself where nothing changed. */
 int rewrite_address(const struct rewrite_params *p, enum rewrite_class class, struct slice address, struct arena *mem,
 		    struct slice *out) MUST_USE;
+int rewrite_traced(const struct rewrite_params *p, enum rewrite_class class, struct slice address,
+		   const struct route_trace *trace, struct arena *mem, struct slice *out) MUST_USE;
 /* Could rewrite_address change an address of this class by a table or masquerading? When not, rewrite_standard does. */
 bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class);
 /* The standard form alone. origin and domain: what is added; for headers of strangers remote_header_rewrite_domain and
  * nothing (whose headers must not be rewritten at all when that is empty). */
 struct slice rewrite_standard(const struct rewrite_params *p, struct slice origin, struct slice domain,
 			      struct slice address, struct arena *mem);
+
+/* What an address means where mail is routed: in a domain of mydestination, a%b@here, b!a@here and a@b@here (quoted) are a@b, as
+ * trivial-rewrite(8) resolves them: who asks whether mail may be relayed asks about that. TABLE_FOUND or TABLE_LATER. */
+int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) MUST_USE;
 
 /* One table look-up as all of them do it: user+ext@dom, user@dom, user+ext and user where the domain is ours, @dom. The
  * result is the hit's value; TABLE_FOUND, TABLE_MISSING, TABLE_LATER. */

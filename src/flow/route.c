@@ -48,7 +48,7 @@ void way_nowhere(struct way *w, const struct step *s, const char *status, struct
 
 void way_hop(struct way *w, const struct step *s, struct slice hop) {
 	way_trace(w, "hop", s->address, hop, NULL);
-	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased, .hop = hop,
+	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased, .marked = s->marked, .hop = hop,
 				       .target_kind = s->target_kind, .target = s->target, .rights = s->rights,
 				       .owner = s->owner });
 }
@@ -71,6 +71,7 @@ struct step *way_add(struct way *w, struct step *up, struct slice address) {
 	*s = (struct step){ .up = up, .address = address };
 	if (up != NULL) {
 		s->owner = up->owner;
+		s->marked = up->marked;
 		s->depth = up->depth + 1;
 	}
 	struct step **where = w->last != NULL ? &w->last->next : &w->todo;
@@ -108,6 +109,7 @@ static int ask_database(struct way *w, struct step *s) {
 		struct step *next = way_add(w, s, found.targets[i]);
 		next->aliased = true;
 		next->accounts_only = slice_same(found.targets[i], found.address);
+		next->marked = true;
 	}
 	return USER_ACCOUNT;
 }
@@ -219,10 +221,14 @@ static int rewrite(struct way *w, struct step *s) {
 	if (s->address.len == 0 && w->params->empty_recipient.len != 0) s->address = w->params->empty_recipient;
 	if (w->from->no_mappings || w->from->rewritten) {
 		s->address = rewrite_standard(p, p->origin, p->domain, s->address, w->mem);
-	} else if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, s->address, w->mem, &s->address) == REWRITE_LATER) {
+		if (!slice_eq(before, s->address)) way_trace(w, "standard form", before, s->address, NULL);
+	} else if (rewrite_traced(p, REWRITE_ENVELOPE_RECIPIENT, s->address, w->from->trace, w->mem, &s->address) ==
+		   REWRITE_LATER) {
 		return ROUTE_LATER;
 	}
-	if (!slice_eq(before, s->address)) way_trace(w, "rewriting", before, s->address, NULL);
+	before = s->address;
+	if (rewrite_resolve(p, before, w->mem, &s->address) == TABLE_LATER) return ROUTE_LATER;
+	if (!slice_eq(before, s->address)) way_trace(w, "routing operators", before, s->address, NULL);
 	return 0;
 }
 

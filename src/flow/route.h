@@ -35,6 +35,7 @@ struct route_end {
 	struct slice address;     /* the last address of the way; of an account: its own */
 	struct slice original;    /* the first one, as given */
 	bool aliased;             /* they differ by an alias, not by a mere extension */
+	bool marked;              /* by an alias of the database or of aliases(5): what leaves says Delivered-To */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;
 	struct slice hop;         /* ROUTE_TO_HOP: "smtp:example.com" */

@@ -13,6 +13,7 @@ enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS =
 
 struct hop_state {
 	size_t window, under_way;
+	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us */
 };
 
 struct idle_channel {
@@ -54,6 +55,23 @@ struct shipment {
 
 /* Destinations. */
 
+struct hop_limits {
+	size_t first, most;
+	int64_t rate_delay_us;
+};
+
+/* The transport's own limits, or those for all. With a pause between deliveries there is one at a time. */
+static struct hop_limits limits_of(const struct flow_settings *settings, struct slice hop) {
+	struct slice name, next_hop;
+	transport_split(hop, &name, &next_hop);
+	const struct transport *t = transport_find(&settings->deliver.route->hops.transports, name);
+	struct hop_limits l = { settings->send.first_concurrency, settings->send.concurrency_limit, 0 };
+	if (t != NULL && t->concurrency_limit != 0) l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us };
+	l.most = l.rate_delay_us != 0 ? 1 : MAX_OF(l.most, (size_t)1);
+	l.first = MIN_OF(MAX_OF(l.first, (size_t)1), l.most);
+	return l;
+}
+
 static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first) {
 	struct hop_state *h = map_get(&s->hops, hop);
 	if (h == NULL) {
@@ -66,36 +84,64 @@ static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first
 
 struct window_question {
 	struct sender *sender;
-	const struct send_params *params;
+	const struct flow_settings *settings;
+	int64_t resume_us; /* when the first of the pausing destinations may go on, or NEVER */
 };
 
 static size_t window_of(void *ctx, struct slice hop) {
-	const struct window_question *q = ctx;
+	struct window_question *q = ctx;
+	size_t window = limits_of(q->settings, hop).first;
 	pthread_mutex_lock(&q->sender->lock);
 	struct hop_state *h = map_get(&q->sender->hops, hop);
-	size_t window = h != NULL ? h->window : MAX_OF(q->params->first_concurrency, (size_t)1);
+	if (h != NULL) {
+		window = h->window;
+		if (h->not_before > clock_us()) {
+			window = 0;
+			q->resume_us = MIN_OF(q->resume_us, h->not_before);
+		}
+	}
 	pthread_mutex_unlock(&q->sender->lock);
 	return window;
 }
 
-static void hop_started(struct sender *s, struct slice hop, const struct send_params *params) {
+static void hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
+	size_t first = limits_of(settings, hop).first;
 	pthread_mutex_lock(&s->lock);
-	hop_of(s, hop, params->first_concurrency)->under_way++;
+	hop_of(s, hop, first)->under_way++;
 	s->under_way++;
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void hop_ended(struct sender *s, struct slice hop, const struct send_params *params, bool reached) {
+/* Pauses that are over leave no trace. */
+static bool pause_over(void *ctx, struct slice hop, void *value) {
+	struct slice *found = ctx;
+	const struct hop_state *h = value;
+	if (h->under_way == 0 && h->not_before <= clock_us()) *found = hop;
+	return found->at == NULL;
+}
+
+static void forget_pauses(struct sender *s) {
+	for (struct slice hop = SLICE_NONE;; hop = SLICE_NONE) {
+		map_each(&s->hops, pause_over, &hop);
+		if (hop.at == NULL) return;
+		AUTO_FREE char *name = slice_text(hop);
+		free(map_take(&s->hops, slice_of(name)));
+	}
+}
+
+static void hop_ended(struct sender *s, struct slice hop, const struct flow_settings *settings, bool reached) {
+	struct hop_limits limits = limits_of(settings, hop);
 	pthread_mutex_lock(&s->lock);
-	struct hop_state *h = hop_of(s, hop, params->first_concurrency);
-	h->window = reached ? MIN_OF(h->window + 1, MAX_OF(params->concurrency_limit, (size_t)1))
-			    : MAX_OF(h->window / 2, (size_t)1);
+	struct hop_state *h = hop_of(s, hop, limits.first);
+	h->window = reached ? MIN_OF(h->window + 1, limits.most) : MAX_OF(h->window / 2, (size_t)1);
 	s->under_way--;
-	if (--h->under_way == 0) {
-		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work */
+	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
+	if (--h->under_way == 0 && h->not_before == 0) {
+		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work, or pauses */
 		map_take(&s->hops, hop);
 		free(h);
 	}
+	forget_pauses(s);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -133,7 +179,7 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
-	hop_ended(s, sh->job->hop, &sh->settings->send, sh->reached);
+	hop_ended(s, sh->job->hop, sh->settings, sh->reached);
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
@@ -158,13 +204,18 @@ static bool reached_server(const struct relay_answer *a) {
 	return a->outcomes_count == 0;
 }
 
+/* What Delivered-To will say; recipients without are all alike. */
+static struct slice alias_of(const struct queue_recipient *r) {
+	return r->target.len != 0 ? r->original : SLICE_NONE;
+}
+
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
 	size_t limit = sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
 	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
-	       slice_eq(m->recipients[sh->from + sh->count].original, m->recipients[sh->from].original))
+	       slice_eq(alias_of(&m->recipients[sh->from + sh->count]), alias_of(&m->recipients[sh->from])))
 		sh->count++;
 }
 
@@ -330,7 +381,7 @@ static void shipment_step(struct task *t, enum wake why) {
 
 static int by_alias(const void *a, const void *b) {
 	const struct queue_recipient *one = a, *other = b;
-	int order = slice_order(one->original, other->original);
+	int order = slice_order(alias_of(one), alias_of(other));
 	return order != 0 ? order : one->number - other->number;
 }
 
@@ -348,13 +399,13 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	sh->transport = transport_find(&settings->deliver.route->hops.transports, name);
 	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
 	next_group(sh);
-	hop_started(s, job->hop, &settings->send);
+	hop_started(s, job->hop, settings);
 	pool_add(s->pool, &sh->task, -1, -1);
 }
 
 /* Lets out what is due and allowed; returns when to look again. */
 static int64_t schedule(struct sender *s, struct flow_settings *settings) {
-	struct window_question question = { s, &settings->send };
+	struct window_question question = { s, settings, NEVER };
 	for (;;) {
 		pthread_mutex_lock(&s->lock);
 		size_t room =
@@ -364,7 +415,7 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		struct queue_job *jobs[JOBS_AT_ONCE];
 		struct queue_limits limits = { .jobs = MIN_OF(room, (size_t)JOBS_AT_ONCE),
 					       .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
-					       .jobs_per_hop = settings->send.concurrency_limit,
+					       .jobs_per_hop = SIZE_MAX / 2, /* the window of each hop knows */
 					       .per_hop = window_of,
 					       .ctx = &question };
 		int64_t now = wall_us(), next = NEVER;
@@ -375,8 +426,9 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		}
 		for (int i = 0; i < n; i++) start_shipment(s, jobs[i], settings);
 		if ((size_t)n == limits.jobs) continue;
-		if (next == NEVER || next <= now) return NEVER; /* nothing waits, or only behind jobs under way */
-		return deadline_in((next - now) / 1000 + 1);
+		int64_t resume = question.resume_us == NEVER ? NEVER : deadline_in((question.resume_us - clock_us()) / 1000 + 1);
+		if (next == NEVER || next <= now) return resume; /* nothing waits, or only behind jobs under way and pauses */
+		return MIN_OF(deadline_in((next - now) / 1000 + 1), resume);
 	}
 }
 

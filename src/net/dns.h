@@ -64,6 +64,9 @@ int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *m
 int dns_query(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem, struct slice **out,
 	size_t *count, struct dns_facts *facts);
 
+/* Asks without waiting, so that the answer is there, or on its way, when somebody wants it. */
+void dns_hint(struct dns *d, struct slice name, int type);
+
 /* A domain in UTF-8 or ASCII as it stands in DNS: IDNA2008 A-labels (RFC 5891), lower case, no dot at the end. False:
  * cannot be one (empty or overlong labels, bytes that no host name has). */
 bool dns_to_ascii(struct slice domain, struct arena *mem, struct slice *out);

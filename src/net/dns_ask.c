@@ -358,3 +358,19 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	pthread_mutex_unlock(&d->lock);
 	if (better) memcpy(out, again, count * sizeof *out);
 }
+
+static void forget(void *ctx, int error, struct ub_result *result) {
+	(void)ctx, (void)error;
+	ub_resolve_free(result);
+}
+
+void dns_hint(struct dns *d, struct slice name, int type) {
+	struct engine *e = engine_get(d, d->resolvers_count != 0);
+	sigset_t all, old;
+	if (e == NULL || name.len == 0 || name.len > 253) return;
+	AUTO_FREE char *text = slice_text(name);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	(void)ub_resolve_async(e->ctx, text, type, 1, NULL, forget, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}

@@ -73,7 +73,7 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
-	/* the same for a certain hop (slow start); NULL: jobs_per_hop for all */
+	/* the same for a certain hop (slow start; 0: none now); NULL: jobs_per_hop for all */
 	size_t (*per_hop)(void *ctx, struct slice hop);
 	void *ctx;
 };
@@ -99,6 +99,7 @@ int queue_expire(struct db_conn *tx, struct slice id);                   /* queu
  * from what merely fell due. QUEUE_UNKNOWN. */
 #define QUEUE_PUT_OFF "deferred transport"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
+#define QUEUE_AGAIN "requeue:" /* the hop of those that are taken up again from the start (flow/hop.h) */
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop); /* another hop; QUEUE_UNKNOWN */
 int queue_show(struct db_conn *c, struct arena *mem, struct slice id, struct queue_message *out); /* QUEUE_UNKNOWN */
 /* In order of arrival; recipients included. Stops when each returns other than 0 and returns that. */

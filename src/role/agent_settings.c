@@ -182,6 +182,21 @@ static void make_service(struct agent_settings *s, const struct conf_service *cs
 	say(L_ERROR, "agent", "master.cf, line %u: service %s: %s", cs->where.line, sv->name, sv->broken);
 }
 
+/* Those that every Postfix has, where master.cf leaves them out. */
+static const struct agent_service always[] = {
+	{ .name = "local", .log_name = "local", .kind = AGENT_LOCAL },
+	{ .name = "virtual", .log_name = "virtual", .kind = AGENT_VIRTUAL },
+};
+
+static void make_always(struct agent_settings *s, const struct agent_service *which) {
+	struct agent_service *sv = &s->services[s->count++];
+	const struct conf_view *v = conf_main(s->conf);
+	*sv = *which;
+	int r = sv->kind == AGENT_LOCAL ? make_local(s, v, &sv->local) : make_virtual(s, v, &sv->virtual_);
+	if (r < 0) sv->broken = arena_text(&s->mem, slice_of(fail_text()));
+	if (r < 0) say(L_ERROR, "agent", "service %s: %s", sv->name, sv->broken);
+}
+
 struct agent_settings *agent_settings_make(struct boot *b) {
 	struct agent_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
@@ -189,9 +204,11 @@ struct agent_settings *agent_settings_make(struct boot *b) {
 	s->tables = tables_new(&(struct table_params){
 		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at });
 	const struct conf_service *services = conf_services(s->conf, &s->count);
-	s->services = arena_array(&s->mem, s->count, sizeof *s->services);
+	s->services = arena_array(&s->mem, s->count + LEN(always), sizeof *s->services);
 	find_alias_files(s);
 	for (size_t i = 0; i < s->count; i++) make_service(s, &services[i]);
+	for (size_t i = 0; i < LEN(always); i++)
+		if (agent_service_find(s, slice_of(always[i].name)) == NULL) make_always(s, &always[i]);
 	return s;
 }
 

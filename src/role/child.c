@@ -30,16 +30,13 @@ static size_t listener_child(const struct conf *conf, size_t service) {
 	return service < n && is_spawn(&services[service]) ? CHILD_AGENT : CHILD_EDGE;
 }
 
-bool child_wanted(size_t which, const struct conf *conf) {
-	static const struct slice agents[] = { S("local"), S("virtual"), S("pipe") };
+bool child_wanted(size_t which, const struct conf *conf, bool called) {
+	if (which != CHILD_AGENT || called) return true;
 	size_t n;
 	const struct conf_service *services = conf_services(conf, &n);
-	for (size_t i = 0; which == CHILD_AGENT && i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (is_spawn(&services[i])) return true;
-		for (size_t k = 0; k < LEN(agents); k++)
-			if (slice_eq(services[i].command, agents[k])) return true;
-	}
-	return which != CHILD_AGENT;
+	return false;
 }
 
 static void send_settings(int control, size_t which, const struct round *r) {

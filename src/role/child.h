@@ -4,7 +4,8 @@
 #include "role/boot.h"
 #include "role/identity.h"
 #include "role/listen.h"
-/* The processes that master has started: one for each role; agent only where master.cf asks for it. */
+/* The processes that master has started: one for each role; agent only once it is called, or where
+ * master.cf has programs that strangers may start (spawn). */
 enum { CHILD_VAULT, CHILD_RELAY, CHILD_CORE, CHILD_EDGE, CHILD_AGENT, CHILDREN };
 struct child {
 	const struct role *role;
@@ -35,5 +36,5 @@ void child_reload(struct child *c, size_t which, const struct round *round);
 void child_stop(struct child *c); /* sends STOP */
 /* Reads one frame of a child: CONTROL_READY, CONTROL_FAILED (fail_text() says why), or 0 when it is gone. */
 uint32_t child_answer(struct child *c);
-/* Is this child needed with these settings? */
-bool child_wanted(size_t which, const struct conf *conf);
+/* Is this child needed with these settings? called: core has something for agent. */
+bool child_wanted(size_t which, const struct conf *conf, bool called);

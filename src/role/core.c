@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "flow/id.h"
 #include "flow/send.h"
 #include "flow/submitters.h"
 #include "mime/decode.h"
@@ -192,7 +193,16 @@ static void mail_freed_op(void *ctx) {
 	pool_call(c->pool, sweep, c);
 }
 
-static const struct admin_ops admin_ops = { .secret_set = secret_set_op,
+static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = routing_tell(&s->routing, c->db, address, sender, way);
+	drop(s);
+	return r;
+}
+
+static const struct admin_ops admin_ops = { .route = route_op,
+					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
@@ -318,6 +328,7 @@ static int reload(void *self, struct boot *b) {
 	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
 	set_imap(c, v);
+	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
 	if (c->queue != NULL) queue_set_params(c->queue, &q);

@@ -2,6 +2,7 @@
 /* Milters and header settings may differ from service to service (master.cf: -o smtpd_milters=…), so each has its own. */
 #include "role/edge_content.h"
 #include "base/fail.h"
+#include "role/routing_settings.h"
 
 static int milter_defaults(const struct conf_view *v, struct milter_spec *out) {
 	static const enum milter_default actions[] = {
@@ -51,21 +52,78 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 	return 0;
 }
 
-static void make_header(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
+/* local_header_rewrite_clients: words, and "check_address_map type:table". */
+static int make_header_clients(struct edge_settings *s, struct service *sv, const struct conf_view *v,
+			       const struct rewrite_params *rewrite) {
+	struct header_clients *h = &sv->admit.header_clients;
+	size_t n;
+	const struct slice *words = conf_list(v, SET_local_header_rewrite_clients, &n);
+	*h = (struct header_clients){ .own = rewrite->own_addresses, .own_count = rewrite->own_addresses_count };
+	h->maps.tables = arena_array(&s->mem, MAX_OF(n, (size_t)1), sizeof *h->maps.tables);
+	for (size_t i = 0; i < n; i++) {
+		if (slice_same(words[i], S("permit_inet_interfaces"))) h->interfaces = true;
+		else if (slice_same(words[i], S("permit_mynetworks"))) h->networks = true;
+		else if (slice_same(words[i], S("permit_sasl_authenticated"))) h->logged_in = true;
+		else if (slice_same(words[i], S("permit_tls_clientcerts")) || slice_same(words[i], S("permit_tls_all_clientcerts")))
+			h->certified = true;
+		else if (slice_same(words[i], S("check_address_map"))) continue;
+		else if (table_open(s->tables, words[i], 0, &h->maps.tables[h->maps.count]) == TABLE_FOUND) h->maps.count++;
+		else return fail_add("local_header_rewrite_clients");
+	}
+	return 0;
+}
+
+static int make_header(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
 	struct header_params *p = arena_get(&s->mem, sizeof *p);
+	struct rewrite_params *local = arena_get(&s->mem, sizeof *local), *remote = arena_get(&s->mem, sizeof *remote);
+	rewrite_settings_make(local, s->tables, s->conf, v, &s->mem);
+	*remote = *local; /* no domain is completed, and no $myorigin added, in headers of others */
+	remote->origin = conf_text(v, SET_remote_header_rewrite_domain);
+	remote->domain = SLICE_NONE;
 	*p = (struct header_params){
 		.host = arena_text(&s->mem, conf_text(v, SET_myhostname)),
 		.always_complete = conf_bool(v, SET_always_add_missing_headers),
 		.undisclosed = conf_text(v, SET_undisclosed_recipients_header),
-		.token_limit = 10240,
+		.local = local,
+		.remote = remote->origin.len != 0 ? remote : NULL,
+		.token_limit = (size_t)conf_number(v, SET_header_address_token_limit),
 	};
 	p->drop = conf_list(v, SET_message_drop_headers, &p->drop_count);
 	sv->admit.header = p;
+	return make_header_clients(s, sv, v, local);
+}
+
+static void make_checks(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
+	struct checks_params *p = arena_get(&s->mem, sizeof *p);
+	bool flat = conf_bool(v, SET_disable_mime_input_processing);
+	*p = (struct checks_params){
+		.header = tables_of_list(s->tables, v, SET_header_checks, TABLE_PATTERNS_ONLY, &s->mem),
+		.mime = tables_of_list(s->tables, v, SET_mime_header_checks, TABLE_PATTERNS_ONLY, &s->mem),
+		.nested = tables_of_list(s->tables, v, SET_nested_header_checks, TABLE_PATTERNS_ONLY, &s->mem),
+		.body = tables_of_list(s->tables, v, SET_body_checks, TABLE_PATTERNS_ONLY, &s->mem),
+		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
+		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
+		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.nesting_limit = flat ? 0 : (unsigned)conf_number(v, SET_mime_nesting_limit),
+	};
+	if (checks_wanted(p)) sv->admit.checks = p;
+}
+
+/* receive_override_options: no_header_body_checks, no_milters. */
+static bool overridden(const struct conf_view *v, const char *word) {
+	size_t n;
+	const struct slice *words = conf_list(v, SET_receive_override_options, &n);
+	for (size_t i = 0; i < n; i++)
+		if (slice_same(words[i], slice_of(word))) return true;
+	return false;
 }
 
 int edge_content_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		      const struct edge_outside *o) {
-	make_header(s, sv, v);
+	if (make_header(s, sv, v) < 0) return -1;
+	if (!overridden(v, "no_header_body_checks")) make_checks(s, sv, v);
+	if (overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
+	if (overridden(v, "no_milters")) return 0;
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

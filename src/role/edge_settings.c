@@ -2,14 +2,18 @@
 #include "role/edge_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "flow/id.h"
 #include "role/edge_content.h"
+#include "role/edge_restrict.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
 
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
+	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
 	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -77,6 +81,10 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->tls_wrapper = sv->tls_wrapper;
 	p->offer = OFFER_USUAL;
 	if (!conf_bool(v, SET_disable_vrfy_command)) p->offer |= OFFER_VRFY;
+	p->strict_paths = conf_bool(v, SET_strict_rfc821_envelopes);
+	p->offer |= OFFER_ETRN;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xclient_hosts)).len != 0) p->offer |= OFFER_XCLIENT;
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_xforward_hosts)).len != 0) p->offer |= OFFER_XFORWARD;
 	if (!conf_bool(v, SET_smtputf8_enable)) p->offer &= ~(unsigned)OFFER_SMTPUTF8;
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
@@ -183,13 +191,14 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		make_admit(sv, v, s, outside);
+		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
 }
 
 /* Users of this machine: neither TLS nor log-in, and no limits but that of the size. */
-static void make_submit(struct edge_settings *s, const struct edge_outside *outside) {
+static int make_submit(struct edge_settings *s, const struct edge_outside *outside) {
 	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
 	struct service *sv = &s->submit;
 	const struct conf_view *v = conf_main(s->conf);
@@ -203,21 +212,29 @@ static void make_submit(struct edge_settings *s, const struct edge_outside *outs
 	sv->smtp.error_delay = 0;
 	sv->admit.size_limit = sv->smtp.size_limit;
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
+	return edge_content_make(s, sv, v, outside);
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {
 	struct edge_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
+	queue_id_form(conf_bool(conf_main(s->conf), SET_enable_long_queue_ids));
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
+	s->count = n;
+	s->tables = tables_new(&(struct table_params){
+		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at, .service = "smtpd" });
 	for (size_t i = 0; i < n; i++)
 		if (make_service(s, &services[i], b, outside) < 0) {
 			destroy(&s->generation);
 			return -1;
 		}
-	make_submit(s, outside);
+	if (make_submit(s, outside) < 0) {
+		destroy(&s->generation);
+		return -1;
+	}
 	*out = s;
 	return 0;
 }

@@ -18,6 +18,7 @@ struct service {
 	const struct networks *rate_exceptions;
 	struct smtp_server_params smtp;
 	struct admit_params admit;
+	struct restrictions *restrictions;
 	struct imap_login_params imap;
 	int64_t idle_ms;              /* after log-in */
 	unsigned user_limit;          /* connections of one user; 0: no limit */
@@ -26,6 +27,8 @@ struct edge_settings {
 	struct generation generation;
 	struct conf *conf;
 	struct arena mem;
+	struct tables *tables;        /* of all services */
+	size_t count;                 /* of services */
 	struct tls_variant {          /* services that allow the same versions share one */
 		struct tls_common range;
 		struct tls_server *server;

@@ -35,6 +35,7 @@ struct master {
 	uint64_t stamp;
 	struct log_target log;
 	bool own_users, foreground, stopping;
+	bool agent_called; /* core has mail for a Unix user or a program */
 	struct child children[CHILDREN];
 };
 
@@ -158,13 +159,17 @@ static int open_all(struct master *m) {
 
 /* Children. */
 
+static bool wanted(const struct master *m, size_t which) {
+	return child_wanted(which, m->conf, m->agent_called);
+}
+
 static void child_ended(struct master *m, pid_t pid, int status) {
 	for (size_t i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->children[i];
 		if (c->pid != pid) continue;
 		auto_fd(&c->control);
 		c->pid = 0;
-		if (m->stopping || !child_wanted(i, m->conf)) return;
+		if (m->stopping || !wanted(m, i)) return;
 		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried
 		 * all the time */
 		c->falls = clock_ms() - c->started >= STABLE_MS ? 1 : c->falls + 1;
@@ -186,7 +191,7 @@ static void reap(struct master *m) {
 static void restart_due(struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->children[i];
-		if (c->pid != 0 || clock_ms() < c->restart_at || !child_wanted(i, m->conf)) continue;
+		if (c->pid != 0 || clock_ms() < c->restart_at || !wanted(m, i)) continue;
 		struct round r = round_of(m);
 		if (child_start(c, i, &r) < 0) {
 			complain(m, false);
@@ -238,7 +243,7 @@ static void reload(struct master *m) {
 	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
 	struct round round = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++) {
-		if (child_wanted(i, fresh)) child_reload(&m->children[i], i, &round);
+		if (wanted(m, i)) child_reload(&m->children[i], i, &round);
 		else child_stop(&m->children[i]);
 	}
 	say(L_INFO, "master", "reload: settings of %s are in use", m->conf_dir);
@@ -255,21 +260,24 @@ static void take_signals(struct master *m) {
 
 /* One turn: waits for something to happen, at most until the deadline. */
 static void turn(struct master *m, int64_t deadline) {
-	struct pollfd fds[CHILDREN + 1] = { { .fd = m->signals, .events = POLLIN } };
+	struct pollfd fds[CHILDREN + 2] = { { .fd = m->signals, .events = POLLIN } };
+	struct pollfd *call = &fds[CHILDREN + 1];
+	*call = (struct pollfd){ .fd = m->agent_called ? -1 : m->links[LINK_CORE_AGENT][1], .events = POLLIN };
 	for (size_t i = 0; i < CHILDREN; i++) {
 		fds[i + 1] = (struct pollfd){ .fd = m->children[i].control, .events = POLLIN };
-		if (m->children[i].pid == 0 && !m->stopping && child_wanted(i, m->conf))
+		if (m->children[i].pid == 0 && !m->stopping && wanted(m, i))
 			deadline = MIN_OF(deadline, m->children[i].restart_at);
 	}
 	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
 	for (size_t i = 0; i < CHILDREN; i++)
 		if (fds[i + 1].revents != 0 && child_answer(&m->children[i]) == CONTROL_FAILED) complain(m, false);
+	m->agent_called |= (call->revents & POLLIN) != 0;
 	take_signals(m);
 }
 
 static bool all_ready(const struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (!m->children[i].ready && child_wanted(i, m->conf)) return false;
+		if (!m->children[i].ready && wanted(m, i)) return false;
 	return true;
 }
 
@@ -277,7 +285,7 @@ static bool all_ready(const struct master *m) {
 static int start_children(struct master *m) {
 	struct round r = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (child_wanted(i, m->conf) && child_start(&m->children[i], i, &r) < 0) return -1;
+		if (wanted(m, i) && child_start(&m->children[i], i, &r) < 0) return -1;
 	int64_t deadline = deadline_in(READY_MS);
 	while (!all_ready(m)) {
 		if (deadline_left(deadline) == 0)

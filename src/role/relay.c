@@ -5,23 +5,14 @@
 #include "base/generation.h"
 #include "base/log.h"
 #include "flow/ask.h"
+#include "flow/header.h"
 #include "net/dns.h"
 #include "net/seal.h"
 #include "role/boot.h"
+#include "role/relay_settings.h"
 #include "role/settings.h"
-#include "smtp/deliver.h"
 
-enum { STOP_MS = 15000 };
-
-struct relay_settings {
-	struct generation generation;
-	struct arena mem;
-	struct conf *conf;
-	struct tls_client *tls;
-	char *logins;              /* "destination user:password" lines */
-	struct smtp_target target; /* what is the same for all messages */
-	struct slice own_name;
-};
+enum { STOP_MS = 15000, HEADER_MAX = 1 << 20 };
 
 struct relay {
 	struct pool *pool;
@@ -31,36 +22,6 @@ struct relay {
 	struct link_service service;
 	_Atomic uint64_t sessions;
 };
-
-static void destroy(struct generation *g) {
-	struct relay_settings *s = (struct relay_settings *)g;
-	tls_client_unref(&s->tls);
-	conf_drop(&s->conf);
-	if (s->logins != NULL) mem_wipe(s->logins, strlen(s->logins));
-	free(s->logins);
-	arena_done(&s->mem);
-	free(s);
-}
-
-/* user:password for a next hop: the whole text as it stands in relayhost, then the host alone, then "*". */
-static bool find_login(const struct relay_settings *s, struct slice hop, struct slice *user, struct slice *password) {
-	struct smtp_next_hop parts = { 0 };
-	smtp_next_hop_parse(hop, &parts);
-	const struct slice keys[] = { hop, parts.host, S("*") };
-	for (size_t k = 0; k < LEN(keys); k++) {
-		struct slice rest = slice_of(s->logins != NULL ? s->logins : "");
-		while (rest.at != NULL && rest.len != 0) {
-			struct slice line = slice_trim(slice_cut(&rest, '\n'));
-			if (line.len == 0 || line.at[0] == '#') continue;
-			struct slice key = slice_word(&line, " \t"), value = slice_trim(line);
-			if (key.len == 0 || !slice_same(key, keys[k])) continue;
-			*user = slice_cut(&value, ':');
-			*password = value;
-			return true;
-		}
-	}
-	return false;
-}
 
 static void kept_expire(void *kept) {
 	smtp_cache_clear(kept);
@@ -97,117 +58,151 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 	relay_answer_pack(q->answer, &answer);
 }
 
+/* A delivery under way: the recipients that are still open, for one next hop after the other. */
+struct delivering {
+	struct relay *relay;
+	const struct relay_settings *settings;
+	const struct relay_profile *profile;
+	const struct relay_ask *ask;
+	struct arena *mem;
+	struct smtp_cache *cache;
+	struct smtp_message message;     /* with the recipients that are open */
+	struct smtp_recipient *open;
+	size_t *which;                   /* their places among the asked */
+	struct smtp_outcome *outcomes;   /* of the asked */
+};
+
+static void tell_all(struct delivering *d, const char *status, enum smtp_fate fate, struct slice text) {
+	for (size_t i = 0; i < d->message.count; i++) {
+		struct smtp_outcome *o = &d->outcomes[d->which[i]];
+		*o = (struct smtp_outcome){ .fate = fate, .text = text, .relay = S("none") };
+		snprintf(o->status, sizeof o->status, "%s", status);
+	}
+}
+
+/* What depends on the next hop. False: everybody waits. */
+static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target) {
+	*target = d->profile->target;
+	target->next_hop = hop;
+	target->session = 10000 + ++d->relay->sessions % 9990000;
+	int r = relay_tls(d->profile, hop, d->mem, &target->client);
+	if (r == 0)
+		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
+				&target->client.password);
+	if (r != 0) tell_all(d, r == 2 ? "4.7.5" : "4.3.0", SMTP_LATER, arena_slice(d->mem, slice_of(fail_text())));
+	return r == 0;
+}
+
+/* Hands the open ones to one next hop; those whom another one may still take stay open. */
+static void try_hop(struct delivering *d, struct slice hop) {
+	struct smtp_target target;
+	if (!prepare(d, hop, &target)) return;
+	struct smtp_outcome *o = arena_array(d->mem, d->message.count, sizeof *o);
+	smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	size_t kept = 0;
+	for (size_t i = 0; i < d->message.count; i++) {
+		d->outcomes[d->which[i]] = o[i];
+		bool not_found = o[i].fate == SMTP_NEVER && strcmp(o[i].status, "5.4.4") == 0;
+		if ((o[i].fate != SMTP_LATER || o[i].settled) && !not_found) continue;
+		d->open[kept] = d->open[i];
+		d->which[kept++] = d->which[i];
+	}
+	d->message.count = kept;
+}
+
+/* Next hops are separated by commas and blanks; a local socket stands alone. */
+static void try_hops(struct delivering *d) {
+	struct slice hops = d->ask->hop, hop;
+	if (slice_starts(hops, S("unix:"))) {
+		try_hop(d, hops);
+	} else {
+		while (d->message.count != 0 && (hop = slice_word(&hops, ", \t")).len != 0) try_hop(d, hop);
+	}
+	for (size_t i = 0; i < d->profile->fallback_count && d->message.count != 0; i++) try_hop(d, d->profile->fallback[i]);
+}
+
+static void begin(struct delivering *d, const struct link_question *q) {
+	const struct relay_ask *ask = d->ask;
+	d->open = arena_array(d->mem, ask->recipients_count, sizeof *d->open);
+	d->which = arena_array(d->mem, ask->recipients_count, sizeof *d->which);
+	d->outcomes = arena_array(d->mem, ask->recipients_count, sizeof *d->outcomes);
+	for (size_t i = 0; i < ask->recipients_count; i++) {
+		const struct relay_recipient *to = &ask->recipients[i];
+		d->open[i] = (struct smtp_recipient){ to->address, to->orcpt, to->notify };
+		d->which[i] = i;
+	}
+	d->message = (struct smtp_message){
+		.id = arena_text(d->mem, ask->queue_id),
+		.sender = ask->sender,
+		.envid = ask->envid,
+		.ret = (enum smtp_ret)ask->ret,
+		.eight_bit = ask->eight_bit,
+		.utf8 = ask->utf8,
+		.recipients = d->open,
+		.count = ask->recipients_count,
+		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
+	};
+}
+
+/* smtp_generic_maps: envelope and header of what leaves. */
+
+static int generic_header(struct delivering *d, const struct rewrite_params *generic) {
+	struct smtp_body *body = &d->message.body;
+	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_MAX);
+	char *at = arena_get(d->mem, want + 1);
+	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
+	if (n < 0) return fail_errno("the message cannot be read");
+	struct slice text = slice_from(at, (size_t)n);
+	size_t end = slice_search(text, S("\r\n\r\n"));
+	struct slice header = slice_head(text, end < text.len ? end + 2 : text.len);
+	struct header_params params = { .local = generic, .token_limit = 10000 };
+	struct header_facts facts = { .ours = true };
+	AUTO_BUF struct buf out = BUF(HEADER_MAX * 4);
+	buf_add(&out, body->head);
+	if (header_take(&params, &facts, header, &out) != HEADER_DONE) return -1;
+	if (out.full) return 0; /* too large to be rewritten: it goes as it is */
+	body->head = arena_slice(d->mem, buf_slice(&out));
+	body->offset += header.len;
+	body->size -= header.len;
+	return 0;
+}
+
+/* <0: a table cannot be asked now, or the message not be read. */
+static int generic(struct delivering *d) {
+	const struct rewrite_params *p = &d->profile->generic;
+	if (p->canonical.maps.count == 0) return 0;
+	if (rewrite_address(p, REWRITE_ENVELOPE_SENDER, d->message.sender, d->mem, &d->message.sender) != REWRITE_DONE)
+		return -1;
+	for (size_t i = 0; i < d->message.count; i++)
+		if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, d->open[i].address, d->mem, &d->open[i].address) != REWRITE_DONE)
+			return -1;
+	return generic_header(d, p);
+}
+
 static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay *r = ctx;
 	struct relay_ask ask;
 	relay_ask_unpack(&q->in, &ask);
 	if (q->in.bad || q->ask->fd_count != 1 || ask.recipients_count == 0) return fail("broken question");
 	struct relay_settings *s = (struct relay_settings *)current_hold(&r->settings);
-	struct smtp_recipient *to = arena_array(q->mem, ask.recipients_count, sizeof *to);
-	for (size_t i = 0; i < ask.recipients_count; i++)
-		to[i] = (struct smtp_recipient){ ask.recipients[i].address, ask.recipients[i].orcpt,
-						 ask.recipients[i].notify };
-	struct smtp_message message = {
-		.id = arena_text(q->mem, ask.queue_id),
-		.sender = ask.sender,
-		.envid = ask.envid,
-		.ret = (enum smtp_ret)ask.ret,
-		.eight_bit = ask.eight_bit,
-		.utf8 = ask.utf8,
-		.recipients = to,
-		.count = ask.recipients_count,
-		.body = { .head = ask.head, .fd = q->ask->fds[0], .offset = ask.offset, .size = ask.size },
-	};
-	struct smtp_target target = s->target;
-	target.next_hop = ask.hop;
-	target.session = 10000 + ++r->sessions % 9990000;
-	find_login(s, ask.hop, &target.client.user, &target.client.password);
-	if (!conf_bool(conf_main(s->conf), SET_smtp_sasl_auth_enable)) target.client.user = SLICE_NONE;
-	struct smtp_outcome *outcomes = arena_array(q->mem, message.count, sizeof *outcomes);
 	if (*q->kept == NULL) *q->kept = mem_get(sizeof(struct smtp_cache));
-	smtp_deliver(&target, &message, *q->kept, q->mem, outcomes);
-	pack_outcomes(q, outcomes, message.count);
+	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),
+				.ask = &ask, .mem = q->mem, .cache = *q->kept };
+	begin(&d, q);
+	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
+	else if (generic(&d) < 0) tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
+	else try_hops(&d);
+	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);
 	return 0;
 }
 
 static const struct link_rule rules[] = { { ASK_RELAY, "relay", answer_relay } };
 
-static struct addr bind_address(const struct conf_view *v, enum setting_id id) {
-	struct addr a = { 0 };
-	addr_parse(conf_text(v, id), &a);
-	return a;
-}
-
-static void fill_target(struct relay_settings *s, struct relay *r) {
-	const struct conf_view *v = conf_main(s->conf);
-	static const enum smtp_tls_level levels[] = {
-		[CLIENT_TLS_NONE] = SMTP_TLS_NONE,         [CLIENT_TLS_MAY] = SMTP_TLS_MAY,
-		[CLIENT_TLS_ENCRYPT] = SMTP_TLS_ENCRYPT,   [CLIENT_TLS_DANE] = SMTP_TLS_MAY,
-		[CLIENT_TLS_DANE_ONLY] = SMTP_TLS_ENCRYPT, [CLIENT_TLS_FINGERPRINT] = SMTP_TLS_ENCRYPT,
-		[CLIENT_TLS_VERIFY] = SMTP_TLS_ENCRYPT,    [CLIENT_TLS_SECURE] = SMTP_TLS_ENCRYPT,
-	};
-	bool ipv4, ipv6;
-	protocols_of(v, &ipv4, &ipv6);
-	size_t n;
-	bool plain_allowed = true;
-	const struct slice *options = conf_list(v, SET_smtp_sasl_security_options, &n);
-	for (size_t i = 0; i < n; i++) plain_allowed = plain_allowed && !slice_same(options[i], S("noplaintext"));
-	s->own_name = conf_text(v, SET_myhostname);
-	struct smtp_timeouts timeouts = {
-		.connect = conf_time_ms(v, SET_smtp_connect_timeout),
-		.helo = conf_time_ms(v, SET_smtp_helo_timeout),
-		.starttls = conf_time_ms(v, SET_smtp_starttls_timeout),
-		.mail = conf_time_ms(v, SET_smtp_mail_timeout),
-		.rcpt = conf_time_ms(v, SET_smtp_rcpt_timeout),
-		.data_init = conf_time_ms(v, SET_smtp_data_init_timeout),
-		.data_xfer = conf_time_ms(v, SET_smtp_data_xfer_timeout),
-		.data_done = conf_time_ms(v, SET_smtp_data_done_timeout),
-		.quit = conf_time_ms(v, SET_smtp_quit_timeout),
-	};
-	static const enum smtp_address_preference preferences[] = {
-		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY,
-		[ADDRESS_PREFERENCE_IPV4] = SMTP_PREFER_IPV4,
-		[ADDRESS_PREFERENCE_IPV6] = SMTP_PREFER_IPV6,
-	};
-	s->target = (struct smtp_target){
-		.hosts = { .dns = r->dns,
-			   .no_ipv4 = !ipv4,
-			   .no_ipv6 = !ipv6,
-			   .preference = preferences[conf_enum(v, SET_smtp_address_preference)],
-			   .own_names = &s->own_name,
-			   .own_names_count = 1 },
-		.client = { .helo_name = conf_text(v, SET_smtp_helo_name),
-			    .tls = levels[conf_enum(v, SET_smtp_tls_security_level)],
-			    .tls_client = s->tls,
-			    .auth_in_clear = plain_allowed,
-			    .bind4 = bind_address(v, SET_smtp_bind_address),
-			    .bind6 = bind_address(v, SET_smtp_bind_address6),
-			    .timeouts = timeouts },
-		.recipient_limit = (unsigned)conf_number(v, SET_default_destination_recipient_limit),
-		.keep_ms = conf_bool(v, SET_smtp_connection_cache_on_demand) ? 0 : -1,
-		.log_tls = conf_number(v, SET_smtp_tls_loglevel) >= 1,
-	};
-}
-
 static int reload(void *self, struct boot *b) {
 	struct relay *r = self;
-	struct relay_settings *s = mem_get(sizeof *s);
-	s->generation.destroy = destroy;
-	s->conf = TAKE(b->conf);
-	s->logins = TAKE(b->logins);
-	const struct conf_view *v = conf_main(s->conf);
-	int level = conf_enum(v, SET_smtp_tls_security_level);
-	struct slice ca = conf_text(v, SET_smtp_tls_CAfile);
-	struct tls_client_params params = { .ca_file = ca.len != 0 ? ca.at : NULL,
-					    .verify = level == CLIENT_TLS_VERIFY || level == CLIENT_TLS_SECURE
-							      ? TLS_VERIFY_NAME
-							      : TLS_VERIFY_NONE };
-	if (level != CLIENT_TLS_NONE && tls_client_new(&params, &s->tls) < 0) {
-		destroy(&s->generation);
-		return fail_add("TLS");
-	}
-	fill_target(s, r);
+	struct relay_settings *s;
+	if (relay_settings_new(b, r->dns, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
 	return 0;
 }

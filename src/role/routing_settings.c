@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order of the functions is that of a message's way: rewriting, classes, transports, hops. */
 #include "role/routing_settings.h"
+#include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "conf/value.h"
+#include "flow/explain.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -333,6 +335,22 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
 		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
 	};
+}
+
+int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,
+		 const struct admin_way *way) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_READ struct db_conn *c = db_read(db);
+	struct routes routes = { .mem = &mem };
+	struct route_trace trace = { way->step, way->ctx };
+	if (c == NULL) return -1;
+	int r = route_explain(c, &s->deliver, address, sender, &trace, &routes);
+	for (size_t i = 0; i < routes.count && r == 0; i++) {
+		struct slice text;
+		const char *kind = route_end_words(&routes.at[i], &mem, &text);
+		way->end(way->ctx, kind, routes.at[i].address, text);
+	}
+	return r;
 }
 
 void routing_settings_done(struct routing_settings *s) {

@@ -11,6 +11,10 @@ struct routing_settings {
 /* Everything it points to lives in mem or belongs to the configuration. A table that cannot be used is told in the log once, and
  * what asks it waits. */
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem);
+/* admin_ops.route: tells the way of an address. */
+struct admin_way;
+int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,
+		 const struct admin_way *way);
 void routing_settings_done(struct routing_settings *s);
 /* Rewriting alone, for edge's headers. */
 void rewrite_settings_make(struct rewrite_params *out, struct tables *tables, const struct conf *conf,

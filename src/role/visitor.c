@@ -96,6 +96,7 @@ static bool start_smtp(struct visitor *v) {
 			    : admit_new(&v->service->admit, &v->peer, v->session);
 	if (!v->local && addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
 	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
+	admit_socket(v->admit, stream_fd(v->stream));
 	admit_attach(v->admit, v->smtp);
 	v->phase = smtp_phase;
 	return smtp_phase(v, WAKE_CALL);

@@ -59,6 +59,7 @@ static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem,
 static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	const char *name = c->params.tls_name != NULL ? c->params.tls_name : c->host.name.at;
 	int r = stream_start_tls_client(c->stream, c->params.tls_client, name);
+	if (r >= 0 && smtp_client_demand(c, stream_tls(c->stream)) < 0) r = -1;
 	if (r >= 0) r = stream_wait_handshake(c->stream, deadline_in(c->params.timeouts.starttls));
 	if (r != STREAM_OK) {
 		c->over = true;
@@ -205,6 +206,10 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	must(params->tls_client != NULL || (params->tls != SMTP_TLS_ENCRYPT && !params->tls_wrapper));
 	if (params->tls_client != NULL) c->params.tls_client = tls_client_ref(params->tls_client);
 	else c->params.tls = SMTP_TLS_NONE;
+	struct slice *proofs = arena_array(mem, params->proofs_count, sizeof *proofs);
+	for (size_t i = 0; i < params->proofs_count; i++) proofs[i] = arena_slice(mem, params->proofs[i]);
+	c->params.proofs = proofs;
+	if (params->digest != NULL) c->params.digest = arena_text(mem, slice_of(params->digest));
 	struct slice *names = arena_array(mem, params->own_names_count, sizeof *names);
 	for (size_t i = 0; i < params->own_names_count; i++) names[i] = arena_slice(mem, params->own_names[i]);
 	c->params.own_names = names;
@@ -223,7 +228,7 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
 	struct arena *mem, struct smtp_client **out, struct smtp_outcome *why) {
 	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
-		smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
+		smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
 	};
 	struct smtp_client *c = client_new(params, host);
 	for (size_t i = 0; i < LEN(steps); i++) {

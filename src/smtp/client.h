@@ -15,6 +15,17 @@ enum smtp_tls_level {
 	SMTP_TLS_ENCRYPT,  /* TLS or not at all; what the certificate must show is in the tls_client */
 };
 
+/* What the server's certificate must show; more than SMTP_PROOF_NONE only with SMTP_TLS_ENCRYPT, but for DANE, which makes TLS
+ * necessary where there are TLSA records. */
+enum smtp_tls_proof {
+	SMTP_PROOF_NONE,
+	SMTP_PROOF_NAMES,  /* a trusted root, and one of proofs: names, ".example.org" for those below it; empty: the host's name */
+	SMTP_PROOF_DIGEST, /* one of proofs: digests of certificate or public key, as bytes */
+	SMTP_PROOF_DANE,   /* RFC 7672; without TLSA records: nothing */
+	SMTP_PROOF_DANE_ONLY, /* without them the host is not used */
+};
+enum smtp_mechanism { SMTP_MECHANISM_PLAIN = 1, SMTP_MECHANISM_LOGIN = 2 };
+
 /* Milliseconds; 0 in a field: the default, which is Postfix's. */
 struct smtp_timeouts {
 	int64_t connect;    /* 30 s */
@@ -35,7 +46,13 @@ struct smtp_client_params {
 	bool tls_wrapper;              /* TLS from the first byte (port 465) */
 	struct tls_client *tls_client; /* may be NULL with SMTP_TLS_NONE */
 	const char *tls_name;          /* sent as SNI and compared with the certificate; NULL: the host's name */
+	enum smtp_tls_proof proof;
+	const struct slice *proofs;
+	size_t proofs_count;
+	const char *digest;            /* SMTP_PROOF_DIGEST: "sha256" */
+	struct dns *dns;               /* SMTP_PROOF_DANE */
 	struct slice user, password;   /* user empty: no AUTH */
+	unsigned no_mechanisms;        /* enum smtp_mechanism: not to be used */
 	bool auth_in_clear;            /* AUTH without TLS is allowed */
 	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
 	struct smtp_timeouts timeouts;

@@ -54,10 +54,13 @@ enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *
 	if (!stream_is_tls(c->stream) && !c->params.auth_in_clear)
 		return refuse(c, mem, why, "the connection is not encrypted (set smtp_tls_security_level = encrypt)");
 	if (!(c->offers & SMTP_OFFERS_AUTH)) return SMTP_CLIENT_OK; /* it knows us by our address, or will say so */
-	if (!(c->offers & (SMTP_OFFERS_PLAIN | SMTP_OFFERS_LOGIN)))
+	unsigned usable = c->offers;
+	if ((c->params.no_mechanisms & SMTP_MECHANISM_PLAIN) != 0) usable &= ~(unsigned)SMTP_OFFERS_PLAIN;
+	if ((c->params.no_mechanisms & SMTP_MECHANISM_LOGIN) != 0) usable &= ~(unsigned)SMTP_OFFERS_LOGIN;
+	if (!(usable & (SMTP_OFFERS_PLAIN | SMTP_OFFERS_LOGIN)))
 		return refuse(c, mem, why, "no mechanism available");
 	struct smtp_heard heard;
-	if (!(c->offers & SMTP_OFFERS_PLAIN ? plain : login)(c, mem, &heard)) {
+	if (!(usable & SMTP_OFFERS_PLAIN ? plain : login)(c, mem, &heard)) {
 		smtp_outcome_lost(c, mem, why, SMTP_STAGE_AUTH);
 		return SMTP_CLIENT_OVER;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "net/dns.h"
 #include "net/stream.h"
 #include "smtp/client.h"
 #include "smtp/client_reply.h"
@@ -29,6 +30,8 @@ struct smtp_client {
 	bool begun;                    /* a transaction is open: RSET before the next */
 	bool over;                     /* nothing more can be said or heard */
 	struct slice tls;
+	struct dns_tlsa *tlsa;         /* SMTP_PROOF_DANE: what DNS says of this host */
+	size_t tlsa_count;
 	struct slice lost; /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
 };
 
@@ -60,6 +63,8 @@ bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, 
 void smtp_client_lose(struct smtp_client *c, int stream_result); /* what a waiting stream call returned */
 
 /* Steps of the opening that have files of their own. */
+enum smtp_client_result smtp_client_find_tlsa(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
+int smtp_client_demand(struct smtp_client *c, struct tls *t); /* what the certificate must show, before the handshake */
 enum smtp_client_result smtp_client_connect(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 

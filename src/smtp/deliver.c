@@ -41,11 +41,18 @@ static bool same_bind(const struct addr *a, const struct addr *b) {
 	return addr_family(a) == addr_family(b) && (addr_family(a) == AF_UNSPEC || addr_same_host(a, b));
 }
 
+static bool same_proofs(const struct smtp_client_params *a, const struct smtp_client_params *b) {
+	if (a->proof != b->proof || a->proofs_count != b->proofs_count || !same_text(a->digest, b->digest)) return false;
+	for (size_t i = 0; i < a->proofs_count; i++)
+		if (!slice_eq(a->proofs[i], b->proofs[i])) return false;
+	return true;
+}
+
 static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
 	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper &&
 		a->tls_client == b->tls_client && same_text(a->tls_name, b->tls_name) && slice_eq(a->user, b->user) &&
 		slice_eq(a->password, b->password) && a->auth_in_clear == b->auth_in_clear &&
-		a->no_pipelining == b->no_pipelining && same_bind(&a->bind4, &b->bind4) &&
+		a->no_pipelining == b->no_pipelining && a->no_mechanisms == b->no_mechanisms && same_proofs(a, b) && same_bind(&a->bind4, &b->bind4) &&
 		same_bind(&a->bind6, &b->bind6);
 }
 

@@ -77,6 +77,14 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 	return DNS_OK;
 }
 
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
+	struct dns_facts *facts);
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
+	struct dns_facts *facts) {
+	(void)d, (void)deadline, (void)mem, (void)out, (void)count, (void)facts;
+	return fake_absence(name);
+}
+
 bool dns_to_ascii(struct slice domain, struct arena *mem, struct slice *out) {
 	if (domain.len > 253 || slice_find(domain, ' ') < domain.len || slice_search(domain, S("..")) < domain.len)
 		return false;

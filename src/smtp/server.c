@@ -81,14 +81,19 @@ static bool talks_first(struct smtp_server *s) {
 	return server_out_of_turn(s);
 }
 
-static void greet(struct smtp_server *s) {
+struct smtp_reply server_greet(struct smtp_server *s) {
 	s->greeted = true;
 	struct smtp_reply r = s->ops->connect(s->owner, &s->mem);
-	/* who talks before the greeting does not listen to it (RFC 5321 §4.3.1) */
-	if (r.code == 220 && talks_first(s)) return;
 	s->refused = r.code != 220;
 	s->offer = server_offer(s);
 	server_reject(s, &r, S(""));
+	return r;
+}
+
+static void greet(struct smtp_server *s) {
+	struct smtp_reply r = server_greet(s);
+	/* who talks before the greeting does not listen to it (RFC 5321 §4.3.1) */
+	if (r.code == 220 && talks_first(s)) return;
 	server_answer(s, r);
 }
 
@@ -102,6 +107,15 @@ static bool start_tls(struct smtp_server *s) {
 	s->mode = MODE_HANDSHAKE;
 	s->deadline = deadline_in(s->params->starttls_timeout);
 	return true;
+}
+
+bool smtp_server_early(struct smtp_server *s) {
+	if (s->talked_out_of_turn) return true;
+	bool waits = s->command == NO_COMMAND || (server_commands()[s->command].rules & COMMAND_LAST) != 0 ||
+	             strcmp(s->facts.proto, "SMTP") == 0;
+	if (!waits) return false;
+	if (!s->params->tls_wrapper || s->facts.tls != NULL) stream_fill(s->stream);
+	return stream_has_input(s->stream);
 }
 
 /* Readers: each consumes some of the input its mode is about; false when there is not enough of it. */

@@ -26,7 +26,7 @@ enum smtp_offer {
 	OFFER_PIPELINING = 1 << 0,
 	OFFER_SIZE = 1 << 1,
 	OFFER_VRFY = 1 << 2,     /* without it: 502 VRFY command is disabled */
-	OFFER_ETRN = 1 << 3,     /* announced only; ETRN is always 502 */
+	OFFER_ETRN = 1 << 3,     /* without it, or without ops->etrn: 502 */
 	OFFER_STARTTLS = 1 << 4,
 	OFFER_AUTH = 1 << 5,
 	OFFER_STATUS_CODES = 1 << 6,
@@ -34,6 +34,8 @@ enum smtp_offer {
 	OFFER_DSN = 1 << 8,
 	OFFER_SMTPUTF8 = 1 << 9,
 	OFFER_CHUNKING = 1 << 10,
+	OFFER_XCLIENT = 1 << 11, /* for those of whom may_forward says so */
+	OFFER_XFORWARD = 1 << 12,
 	OFFER_USUAL = OFFER_PIPELINING | OFFER_SIZE | OFFER_STATUS_CODES | OFFER_8BITMIME | OFFER_DSN | OFFER_SMTPUTF8 |
 	              OFFER_CHUNKING,
 };
@@ -94,6 +96,11 @@ struct smtp_rcpt {
 struct smtp_login {
 	const char *mechanism;     /* "PLAIN" or "LOGIN" */
 	struct slice authzid, user, password; /* valid UTF-8 without NUL; user is not empty. Wiped when auth returns */
+};
+/* One of XCLIENT's or XFORWARD's. */
+struct smtp_attribute {
+	struct slice name, value;  /* value: at == NULL when it said [UNAVAILABLE] or [TEMPUNAVAIL] */
+	bool later;                /* [TEMPUNAVAIL] */
 };
 /* What the message turned out to be, at its end. */
 struct smtp_content {
@@ -168,8 +175,19 @@ struct smtp_server_ops {
 	void (*data_end)(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
 	                 struct arena *mem);
 	void (*reset)(void *owner); /* the transaction is given up */
+	/* A word that is no command; code 0: the usual 500. NULL: always that. */
+	struct smtp_reply (*unknown)(void *owner, struct slice line, struct arena *mem);
 	/* VRFY with OFFER_VRFY. NULL: 252. */
 	struct smtp_reply (*vrfy)(void *owner, struct slice what, struct arena *mem);
+	/* ETRN with OFFER_ETRN. NULL: 502. */
+	struct smtp_reply (*etrn)(void *owner, struct slice domain, struct arena *mem);
+	/* May this client use XCLIENT (XFORWARD)? */
+	bool (*may_forward)(void *owner, bool xforward);
+	/* Code 0: taken; then the client is greeted anew, with connect. HELO, PROTO and LOGIN are the session's matter. */
+	struct smtp_reply (*xclient)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+	struct smtp_reply (*xforward)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+	/* Every reply of 4xx and 5xx before it is sent: what stands behind it (smtpd_reject_footer). NULL: nothing. */
+	struct slice (*footer)(void *owner, const struct smtp_reply *reply, struct arena *mem);
 	/* For STARTTLS and wrapper mode: a borrowed reference; NULL: none now (454). */
 	struct tls_server *(*tls)(void *owner);
 	void (*note)(void *owner, const struct smtp_note *note);
@@ -192,3 +210,5 @@ uint32_t smtp_server_events(const struct smtp_server *s);
 /* May be in the past: a step reads a bounded amount, so that one busy client does not keep a worker for itself. */
 int64_t smtp_server_deadline(const struct smtp_server *s);
 const struct smtp_session *smtp_server_session(const struct smtp_server *s);
+/* Has the client talked out of turn, or is it talking right now while it should wait? Reads what is there. */
+bool smtp_server_early(struct smtp_server *s);

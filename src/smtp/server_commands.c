@@ -6,7 +6,7 @@
 
 enum command_rule {
 	BEFORE_TLS = 1, /* allowed though TLS is required */
-	LAST = 2,       /* of a pipelined group: the client must wait for its reply (RFC 2920 §3.1) */
+	LAST = COMMAND_LAST,       /* of a pipelined group: the client must wait for its reply (RFC 2920 §3.1) */
 	JUNK = 4,       /* moves no mail: limited */
 	GREETED = 8,    /* needs HELO, EHLO or LHLO where the settings say so */
 	NO_TX = 16,     /* not while a message is under way */
@@ -24,6 +24,9 @@ static struct smtp_reply ok(void) {
 unsigned server_offer(const struct smtp_server *s) {
 	unsigned offer = s->params->offer;
 	if (s->facts.tls != NULL || s->ops->tls == NULL) offer &= ~(unsigned)OFFER_STARTTLS;
+	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, false)) offer &= ~(unsigned)OFFER_XCLIENT;
+	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
+	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
 	if (s->ops->auth == NULL || (s->facts.tls == NULL && !s->params->auth_in_clear)) offer &= ~(unsigned)OFFER_AUTH;
 	return offer;
 }
@@ -38,6 +41,8 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	static const struct { unsigned offer; const char *line; } keywords[] = {
 		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
 		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS },
+		{ OFFER_XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT" },
+		{ OFFER_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT" },
 		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" }, { OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
 		{ OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
 	};
@@ -53,9 +58,18 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	return smtp_reply(250, NULL, arena_slice(&s->mem, buf_slice(&text)));
 }
 
+void server_set_helo(struct smtp_server *s, struct slice name) {
+	set_text(&s->helo, &s->facts.helo, name);
+}
+
+void server_set_login(struct smtp_server *s, struct slice login, struct slice mechanism) {
+	set_text(&s->login, &s->facts.login, login);
+	s->facts.mechanism = login.len != 0 ? mechanism : S("");
+}
+
 /* A new greeting begins everything anew but TLS and log-in (RFC 5321 §4.1.4). */
 static struct smtp_reply hello(struct smtp_server *s, struct slice args, const char *proto, const char *syntax) {
-	struct slice name = command_word(&args);
+	struct slice name = arena_slice(&s->mem, command_word(&args));
 	if (name.len == 0 || name.len > 255) return smtp_reply(501, NULL, slice_of(syntax));
 	bool esmtp = strcmp(proto, "SMTP") != 0;
 	unsigned offer = server_offer(s);
@@ -193,7 +207,7 @@ static struct smtp_reply do_noop(struct smtp_server *s, struct slice args) {
 
 static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 	if ((s->offer & OFFER_VRFY) == 0) return smtp_reply(502, "5.5.1", S("VRFY command is disabled"));
-	args = slice_trim(args);
+	args = arena_slice(&s->mem, slice_trim(args));
 	if (args.len == 0) return smtp_reply(501, "5.5.4", S("Syntax: VRFY address"));
 	if (s->ops->vrfy == NULL) return smtp_reply_fmt(&s->mem, 252, "2.0.0", "%.*s", SLICE_ARG(args));
 	struct smtp_reply r = s->ops->vrfy(s->owner, args, &s->mem);
@@ -202,8 +216,13 @@ static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_etrn(struct smtp_server *s, struct slice args) {
-	(void)s, (void)args;
-	return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if ((s->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL) return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if (s->in_tx) return smtp_reply(503, NULL, S("Error: MAIL transaction in progress"));
+	struct slice domain = arena_slice(&s->mem, command_word(&args));
+	if (domain.len == 0 || command_word(&args).len != 0) return smtp_reply(500, NULL, S("Syntax: ETRN domain"));
+	struct smtp_reply r = s->ops->etrn(s->owner, domain, &s->mem);
+	server_reject(s, &r, S(""));
+	return r;
 }
 
 static struct smtp_reply do_quit(struct smtp_server *s, struct slice args) {
@@ -237,6 +256,8 @@ static const struct smtp_command commands[COMMANDS] = {
 	{ S("NOOP"), BEFORE_TLS | LAST | JUNK, do_noop },
 	{ S("VRFY"), LAST | JUNK, do_vrfy },
 	{ S("ETRN"), JUNK, do_etrn },
+	{ S("XCLIENT"), LAST, server_xclient },
+	{ S("XFORWARD"), LAST, server_xforward },
 	{ S("QUIT"), BEFORE_TLS, do_quit },
 	{ S("HELP"), BEFORE_TLS | JUNK, do_help },
 	{ S("UNKNOWN"), 0, NULL },
@@ -342,6 +363,8 @@ void server_line(struct smtp_server *s, struct slice line) {
 	}
 	struct smtp_reply r = malformed(s, line, word);
 	if (r.code == 550) server_reject(s, &r, S(""));
+	if (r.code == 0 && commands[s->command].run == NULL && s->ops->unknown != NULL)
+		r = s->ops->unknown(s->owner, word, &s->mem);
 	if (r.code == 0) run(s, &commands[s->command], args);
 	else server_answer(s, r);
 	if (r.code == 550) server_last(s); /* a bare CR is no better than a bare LF */

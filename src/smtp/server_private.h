@@ -22,7 +22,8 @@ struct smtp_command {
 	unsigned rules; /* enum command_rule */
 	struct smtp_reply (*run)(struct smtp_server *s, struct slice args); /* code 0: the reply comes later */
 };
-enum { COMMANDS = 16, NO_COMMAND = COMMANDS }; /* the last row of the table counts what is no command */
+enum { COMMAND_LAST = 2 }; /* of rules: the client must wait for its reply */
+enum { COMMANDS = 18, NO_COMMAND = COMMANDS }; /* the last row of the table counts what is no command */
 
 struct smtp_server {
 	struct stream *stream;
@@ -60,6 +61,8 @@ struct smtp_server {
 };
 #define TAKE_REPLY(reply) ({ struct smtp_reply taken_ = (reply); (reply) = (struct smtp_reply){ 0 }; taken_; })
 
+/* server.c */
+struct smtp_reply server_greet(struct smtp_server *s);
 /* server_reply.c */
 void server_queue(struct smtp_server *s, const struct smtp_reply *r);   /* only that */
 void server_answer(struct smtp_server *s, struct smtp_reply r); /* queues, counts, resets mem; code 0: nothing */
@@ -77,6 +80,8 @@ const struct smtp_command *server_commands(void);
 void server_line(struct smtp_server *s, struct slice line); /* runs one command line */
 void server_auth_line(struct smtp_server *s, struct slice line);
 unsigned server_offer(const struct smtp_server *s);
+void server_set_helo(struct smtp_server *s, struct slice name); /* at == NULL: none */
+void server_set_login(struct smtp_server *s, struct slice login, struct slice mechanism);
 bool server_out_of_turn(struct smtp_server *s); /* is input here that should wait? Noted; true: all over */
 /* server_mail.c */
 void server_tx_end(struct smtp_server *s); /* forgets the transaction, with reset if the owner has it open */
@@ -86,3 +91,6 @@ struct smtp_reply server_mail(struct smtp_server *s, struct slice args);
 struct smtp_reply server_rcpt(struct smtp_server *s, struct slice args);
 struct smtp_reply server_data_begin(struct smtp_server *s, struct slice args);
 struct smtp_reply server_bdat(struct smtp_server *s, struct slice args);
+/* server_xclient.c */
+struct smtp_reply server_xclient(struct smtp_server *s, struct slice args);
+struct smtp_reply server_xforward(struct smtp_server *s, struct slice args);

@@ -48,7 +48,7 @@ void server_note_end(struct smtp_server *s) {
 		if (s->counts[i].ok != s->counts[i].all) buf_addf(&text, "/%u", s->counts[i].all);
 		buf_byte(&text, ' ');
 	}
-	buf_addf(&text, ok == all ? "commands=%u" : "commands=%u/%u", ok, all);
+	buf_addf(&text, ok == all && all != 0 ? "commands=%u" : "commands=%u/%u", ok, all);
 	server_note(s, SMTP_DISCONNECT, NULL, S(""), buf_slice(&text));
 	buf_done(&text);
 }
@@ -65,11 +65,16 @@ static void queue_line(struct smtp_server *s, const struct smtp_reply *r, struct
 }
 
 void server_queue(struct smtp_server *s, const struct smtp_reply *r) {
-	struct slice rest = r->text;
+	struct slice rest = r->text, footer = SLICE_NONE;
+	if (r->code >= 400 && s->ops->footer != NULL) footer = s->ops->footer(s->owner, r, &s->mem);
 	do {
 		struct slice line = slice_cut(&rest, '\n');
-		queue_line(s, r, line, rest.at != NULL);
+		queue_line(s, r, line, rest.at != NULL || footer.at != NULL);
 	} while (rest.at != NULL);
+	while (footer.at != NULL) {
+		struct slice line = slice_cut(&footer, '\n');
+		queue_line(s, r, line, footer.at != NULL);
+	}
 }
 
 /* Time for the next request to arrive, and for what is queued to leave. */
@@ -85,6 +90,11 @@ void server_last(struct smtp_server *s) {
 
 void server_answer(struct smtp_server *s, struct smtp_reply r) {
 	if (r.code == 0) return;
+	if (r.code == SMTP_HANG_UP) {
+		server_last(s);
+		arena_reset(&s->mem);
+		return;
+	}
 	server_queue(s, &r);
 	if (r.code < 300 && s->command != NO_COMMAND) s->counts[s->command].ok++;
 	if (r.code >= 400) s->facts.errors++;

@@ -3,6 +3,7 @@
 asked where its words or its order matter."""
 import os, re, smtplib, socket, struct, subprocess, time
 import pytest
+import hato
 import milter as m
 from around import *
 
@@ -143,3 +144,59 @@ def test_large_message(hosts, milter):
     server.send('ann@example.test', 'bob@example.test', text)
     got = only(server)
     assert got['X-Seen'] == 'yes' and len(got.get_payload()) == len(text) - len(MESSAGE) + 6 == size[0]
+
+
+STEPS = {'connect', 'helo', 'mail', 'rcpt', 'data', 'unknown', 'eoh', 'eom'}
+
+
+def told(spy, own):
+    """What a milter heard, without what must differ: queue ids, ports, versions, names of transports."""
+    out = []
+    for kind, macros, data in spy.events:
+        if kind in ('abort', 'quit', 'offer'):
+            continue
+        macros = dict(macros or {}) if kind in STEPS else {}  # Postfix repeats {i} with each header and piece of body
+        for name in ('i', 'v', '{mail_mailer}', '{rcpt_mailer}'):
+            if name in macros:
+                macros[name] = name
+        if kind == 'connect':
+            data = data[:11] + data[13:]
+        data = re.sub(rb'<\d{14}\.\w+@|[+-]\d{4}( \(UTC\))?|\d\d:\d\d:\d\d', b'', data).replace(b'Message-Id', b'Message-ID')
+        out.append((kind, macros, data))
+    return [e for i, e in enumerate(out) if e[0] != 'connect' or out[i + 1][0] != 'connect']
+
+
+@pytest.mark.root
+@pytest.mark.parametrize('steps', [0, 0x800, 0x100000])
+def test_same_as_postfix(hosts, postfix, milter, steps):
+    """The same milter is told the same by Postfix and by us, and what it asks for is done in the same way."""
+    changes = [m.insert(0, 'X-Zero', '0'), m.insert(1, 'X-One', '1'), m.insert(2, 'X-Two', '2'), m.insert(99, 'X-Far', '9'),
+               m.add('X-Add', 'a\n b'), m.change(1, 'X-Sp', 'new'), m.change(1, 'X-None', 'none'), m.change(2, 'X-Twice', ''),
+               m.change(5, 'Subject', 'five'), m.change(1, 'Received', 'mine'), m.CONTINUE]
+    text = ('From: ann@example.test\r\nTo: bob@example.test\r\nReceived: x\r\nSubject: hello\r\nX-Sp:  two\r\nX-Tab:\ttab\r\n'
+            'X-No:none\r\nX-Fold: a\r\n\tb\r\nX-Twice: 1\r\nX-Twice: 2\r\nX-Empty:\r\nX-Trail: x  \r\n\r\ntext\r\n')
+    spies = milter({'eom': changes}, steps=steps), milter({'eom': changes}, steps=steps)
+    theirs = postfix('example.test', users=['ann', 'bob'], port=free_port(), main=f'smtpd_milters = {spies[0].spec}\n', tls=False)
+    ours = hosts(host='mx.example.test', accounts=['ann@example.test', 'bob@example.test'],
+                 main=f'smtpd_milters = {spies[1].spec}\nmyorigin = example.test')
+    for address, port in ((theirs.address, theirs.port), (ours.address, ours.ports['smtp'])):
+        with hato.Dialogue(address, port) as d:
+            d.ehlo('me.test')
+            d.say('MAIL FROM:<ann@example.test> SIZE=100 BODY=8BITMIME', 250)
+            d.say('RCPT TO:<nobody@example.test>', 550)
+            d.say('RCPT TO:<bob@example.test> NOTIFY=NEVER ORCPT=rfc822;x@y', 250)
+            d.say('RCPT TO:<ann@example.test>', 250)
+            d.say('DATA', 354)
+            d.say(text + '.', 250)
+            d.say('MAIL FROM:<>', 250)
+            d.say('RSET', 250)
+            d.say('BOGUS x', 500)
+            d.say('QUIT', 221)
+    wait_until(lambda: spies[0].of('quit') and spies[1].of('quit'), 10)
+    assert told(spies[1], True) == told(spies[0], False)
+    them = wait_until(lambda: theirs.messages('bob'), 10)[0]
+    us = ours.wait_message('bob@example.test', lambda _: True)
+    own = ('return-path', 'x-original-to', 'delivered-to')
+    headers = [[(k.lower(), ' '.join(v.split()) if k != 'Received' or v == 'mine' else '…') for k, v in msg.items()
+                if k.lower() not in own + ('date', 'message-id')] for msg in (us, them)]
+    assert headers[0] == headers[1]

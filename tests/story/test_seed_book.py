@@ -24,7 +24,7 @@ def unix_user(folder):
 
 
 def tool(server, name, *args, input=None, user=None, check=True):
-    command = [os.path.join(os.path.dirname(hato.HATO), name), '-C' if name == 'sendmail' else '-c', server.folder, *args]
+    command = [os.path.join(os.path.dirname(hato.HATO), name), '-C' if name in ('sendmail', 'mailq', 'newaliases') else '-c', server.folder, *args]
     if user:
         command = ['setpriv', f'--reuid={user}', f'--regid={user}', '--clear-groups', *command]
     done = subprocess.run(command, input=input, capture_output=True, text=True, timeout=60 * SLOW,
@@ -117,7 +117,7 @@ def test_aliases(folder, local):
 def test_everything_to_one_server(hosts, dns, sink):
     first, second = sink(address=own_address(), port=25), sink(address=own_address(), port=25)
     names = dns(f'gate.test MX 10 elsewhere.test.\nout.gate.test A {first.address}\nback.gate.test A {second.address}\n')
-    server = hosts('mail.book.test', f'{DEST}relayhost = [out.gate.test]\nsmtp_fallback_relay = [back.gate.test]\n{HASTE}', dns=names)
+    server = hosts('mail.book.test', f'{DEST}relayhost = [out.gate.test]\nsmtp_fallback_relay = [back.gate.test]\nsmtp_connection_cache_on_demand = no\n{HASTE}', dns=names)
     tool(server, 'sendmail', '-f', 'x@book.test', 'someone@anywhere.test', input='Subject: out\n\nx\n')
     wait_until(lambda: first.messages, 20, server.log)
     first.stop()

@@ -212,7 +212,7 @@ def test_queue_listing(server):
     assert [r['address'] for r in queue[0]['recipients']] == ['x@far.test', 'y@far.test'] and queue[1]['sender'] == 'MAILER-DAEMON'
     lines = server.tool('mailq').stdout.splitlines()
     assert lines[0] == '----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------'
-    assert re.match(r'\w{15}   {6}\d{3} \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d bob@example\.test$', lines[1]), lines[1]
+    assert re.match(r'[0-9A-F]{16}  {6}\d{3} \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d bob@example\.test$', lines[1]), lines[1]
     assert lines[2].endswith(')') and '(' in lines[2] and (len(lines[2]) == 78 or not lines[2].startswith(' '))
     assert lines[3:6] == [' ' * 47 + 'x@far.test', ' ' * 47 + 'y@far.test', '']
     assert lines[-2:] == ['', '-- 0 Kbytes in 2 Requests.']
@@ -236,6 +236,8 @@ def test_postsuper(server):
     assert super_('-d', 'ALL', 'nosuch', code=1) == 'postsuper: fatal: invalid directory name: nosuch\n'
     assert super_('-d', '-', input=f'{ids[0]}\nFOO\n') == f'postsuper: {ids[0]}: removed\npostsuper: Deleted: 1 message\n'
     assert super_('-r', ids[1]) == f'postsuper: {ids[1]}: requeued\npostsuper: Requeued: 1 message\n'
+    again = server.waiting(2)  # under another id
+    assert ids[1] not in [m['queue_id'] for m in again] and ids[2] in [m['queue_id'] for m in again]
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 2 messages\n'
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 0 messages\n'
     assert super_('-s') == super_('-p') == super_() == ''

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the checks of `hato check` share. */
+#include "admin/json.h"
+#include "cli/inside.h"
+
+struct checking {
+	const struct cli *cli;
+	const struct conf *conf;
+	const char *data;
+	bool running;
+	size_t counts[PROBLEM_ERROR + 1]; /* by level */
+	bool json;
+	struct json out;
+};
+void found_at(struct checking *c, enum problem_level level, struct place where, const char *format, ...) PRINTF_LIKE(4, 5);
+/* check_tables.c: tables that are not there, or wrong, or readable by those they keep secrets from. */
+void check_tables(struct checking *c);
+/* check_access.c: tables that let relay whoever says the right word. */
+struct tables;
+void check_access(struct checking *c, struct tables *tables, struct arena *mem);

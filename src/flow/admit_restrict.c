@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Restriction lists (filter/restrict.h) at the stages of a session: what is known of it is put together here, and what
+ * lists must ask others is asked of core. */
+#include "base/encode.h"
+#include "base/fail.h"
+#include "flow/admit_private.h"
+#include "conf/expand.h"
+
+#include <poll.h>
+
+enum { SLEEP_MOST_S = 100 };
+
+void admit_restrict_reset(struct admit *a) {
+	restrict_state_reset(&a->access.state);
+	arena_reset(&a->access.effects);
+	a->access.size = 0;
+}
+
+/* Where an address leads. */
+
+static int class_of(uint32_t class) {
+	switch (class) {
+	case ROUTE_CLASS_LOCAL: return PLACE_LOCAL;
+	case ROUTE_CLASS_VIRTUAL_ALIAS: return PLACE_ALIAS;
+	case ROUTE_CLASS_VIRTUAL_MAILBOX: return PLACE_MAILBOX;
+	case ROUTE_CLASS_RELAY: return PLACE_RELAY;
+	default: return PLACE_ELSEWHERE;
+	}
+}
+
+static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
+	struct restrict_place place = { .domain_class = PLACE_LOCAL, .listed = true };
+	*out = place;
+	if (known_has(a->params->known, address)) return true;
+	uint64_t version = known_version(a->params->known);
+	struct route_answer route;
+	int r = ask_route(a->params->core, &(struct route_ask){ .address = address }, mem, &route);
+	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
+	if (r != ASK_OK) return false;
+	if (route.verdict == ROUTE_DEFER) {
+		say(L_WARN, a->params->service, "%.*s: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
+		return false;
+	}
+	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
+	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN;
+	out->status = route.status;
+	out->text = route.text;
+	if (route.verdict == ROUTE_LOCAL && out->domain_class != PLACE_RELAY) known_add(a->params->known, address, version);
+	return true;
+}
+
+static bool op_place(void *ctx, struct slice address, struct arena *mem, struct restrict_place *out) {
+	struct admit *a = ctx;
+	struct admit_access *x = &a->access;
+	if (x->place_of.at == NULL || !slice_eq(x->place_of, address)) {
+		if (!ask_place(a, address, mem, &x->place)) return false;
+		x->place_of = arena_slice(mem, address);
+	}
+	*out = x->place;
+	return true;
+}
+
+/* The log: "NOQUEUE: warn: RCPT from h[1.2.3.4]: text; from=<a@b> to=<c@d> proto=ESMTP helo=<h>". */
+
+static void op_log(void *ctx, const char *what, struct slice text) {
+	struct admit *a = ctx;
+	const struct restrict_facts *f = a->access.facts;
+	AUTO_BUF struct buf line = BUF(KIB(8));
+	buf_addf(&line, "%s: %s from %.*s: %.*s;", what, f->where, SLICE_ARG(a->client), SLICE_ARG(text));
+	if (f->sender.at != NULL) buf_addf(&line, " from=<%.*s>", SLICE_ARG(f->sender));
+	if (f->recipient.at != NULL) buf_addf(&line, " to=<%.*s>", SLICE_ARG(f->recipient));
+	buf_addf(&line, " proto=%s", f->proto);
+	if (f->helo.at != NULL) buf_addf(&line, " helo=<%.*s>", SLICE_ARG(f->helo));
+	if (f->login.len != 0)
+		buf_addf(&line, " sasl_method=%.*s sasl_username=%.*s", SLICE_ARG(f->mechanism), SLICE_ARG(f->login));
+	log_line(L_INFO, a->params->service, a->session, a->announced ? a->id : "NOQUEUE", buf_text(&line), NULL, 0);
+}
+
+static void op_warn(void *ctx, const char *text) {
+	const struct admit *a = ctx;
+	log_line(L_WARN, a->params->service, a->session, NULL, text, NULL, 0);
+}
+
+/* A worker waits here: whoever asks for `sleep` in a list wants clients to wait, and has limited how many come. */
+static void op_sleep(void *ctx, unsigned seconds) {
+	struct admit *a = ctx;
+	if (a->fd < 0) return;
+	struct pollfd gone = { .fd = a->fd, .events = 0 };
+	(void)poll(&gone, 1, (int)MIN_OF(seconds, (unsigned)SLEEP_MOST_S) * 1000);
+}
+
+static bool op_early(void *ctx) {
+	const struct admit *a = ctx;
+	return smtp_server_early(a->server);
+}
+
+static const struct restrict_ops ops = {
+	.place = op_place, .log = op_log, .warn = op_warn, .sleep = op_sleep, .early = op_early,
+};
+
+/* What is known. */
+
+static struct slice or_none(struct slice s) {
+	return s.len != 0 ? s : SLICE_NONE;
+}
+
+static struct slice hex(struct arena *mem, const struct buf *digest) {
+	AUTO_BUF struct buf out = BUF(KIB(1));
+	for (size_t i = 0; i < digest->len; i++) buf_addf(&out, "%s%02X", i > 0 ? ":" : "", (unsigned char)digest->at[i]);
+	return arena_slice(mem, buf_slice(&out));
+}
+
+static const struct restrict_tls *tls_facts(struct admit *a, struct tls *tls) {
+	struct restrict_tls *t = &a->access.tls;
+	if (tls == NULL) return NULL;
+	if (a->access.tls_known) return t;
+	struct tls_info info;
+	tls_info(tls, &info);
+	*t = (struct restrict_tls){ .protocol = arena_slice(&a->mem, slice_of(info.protocol)),
+		                    .cipher = arena_slice(&a->mem, slice_of(info.cipher)),
+		                    .bits = info.bits_used,
+		                    .has_certificate = info.peer_has_cert,
+		                    .trusted = info.trusted };
+	if (info.peer_has_cert) {
+		AUTO_BUF struct buf cert = BUF(KIB(1));
+		AUTO_BUF struct buf key = BUF(KIB(1));
+		AUTO_BUF struct buf subject = BUF(KIB(4));
+		AUTO_BUF struct buf issuer = BUF(KIB(4));
+		if (tls_peer_digest(tls, a->params->digest, false, &cert)) t->certificate = hex(&a->mem, &cert);
+		if (tls_peer_digest(tls, a->params->digest, true, &key)) t->key = hex(&a->mem, &key);
+		if (tls_peer_names(tls, &subject, &issuer)) {
+			t->subject = arena_slice(&a->mem, buf_slice(&subject));
+			t->issuer = arena_slice(&a->mem, buf_slice(&issuer));
+		}
+	}
+	a->access.tls_known = true;
+	return t;
+}
+
+static void own_end(struct admit *a) {
+	struct restrict_client *c = &a->access.client;
+	char text[ADDR_TEXT_ROOM];
+	if (c->server_ip.at != NULL || addr_family(&a->daemon) == AF_UNSPEC) return;
+	c->server_ip = arena_slice(&a->mem, slice_of(addr_text(&a->daemon, text)));
+	c->server_port = arena_fmt(&a->mem, "%u", addr_port(&a->daemon));
+}
+
+static struct restrict_facts facts_of(struct admit *a, const char *where) {
+	const struct smtp_session *s = admit_session(a);
+	struct admit_access *x = &a->access;
+	own_end(a);
+	if (x->instance[0] == '\0') snprintf(x->instance, sizeof x->instance, "%llx.%llx.0", (unsigned long long)a->session,
+		                             (unsigned long long)wall_us());
+	return (struct restrict_facts){ .client = &x->client,
+		                        .where = where,
+		                        .proto = s->proto,
+		                        .helo = or_none(s->helo),
+		                        .sender = s->mail != NULL ? s->mail->text : SLICE_NONE,
+		                        .recipients = (unsigned)a->count,
+		                        .size = x->size,
+		                        .login = s->login,
+		                        .mechanism = s->mechanism,
+		                        .auth_sender = x->auth_sender,
+		                        .utf8 = a->utf8,
+		                        .tls = tls_facts(a, s->tls),
+		                        .queue_id = a->announced ? slice_of(a->id) : S(""),
+		                        .instance = slice_of(x->instance) };
+}
+
+/* The stages. */
+
+typedef bool (*stage)(const struct restrict_run *run, struct restrict_reply *out);
+
+static struct smtp_reply run(struct admit *a, stage s, const struct restrict_facts *facts, struct arena *mem) {
+	if (a->local) return (struct smtp_reply){ .code = 0 }; /* who may hand in here was asked already; the rest is bounced */
+	struct restrict_reply out = { 0 };
+	if (a->local || a->params->restrictions == NULL) return (struct smtp_reply){ 0 };
+	struct restrict_run r = { .rules = a->params->restrictions,
+		                  .state = &a->access.state,
+		                  .facts = facts,
+		                  .ops = &ops,
+		                  .ctx = a,
+		                  .mem = mem,
+		                  .tx = &a->access.effects };
+	a->access.facts = facts;
+	a->access.place_of = SLICE_NONE;
+	bool on = s(&r, &out);
+	a->access.facts = NULL;
+	a->access.place_of = SLICE_NONE;
+	if (on) return (struct smtp_reply){ 0 };
+	if (out.code == 0) return smtp_reply(SMTP_HANG_UP, NULL, S(""));
+	return smtp_reply(out.code, out.status, out.text);
+}
+
+struct smtp_reply admit_restrict_connect(struct admit *a, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, "CONNECT");
+	return run(a, restrict_connect, &f, mem);
+}
+
+struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, "EHLO");
+	f.helo = name;
+	return run(a, restrict_helo, &f, mem);
+}
+
+struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem) {
+	struct admit_access *x = &a->access;
+	if (a->local) return (struct smtp_reply){ 0 };
+	snprintf(x->instance, sizeof x->instance, "%llx.%llx.%u", (unsigned long long)a->session,
+	         (unsigned long long)a->arrived_us, ++x->transactions);
+	x->size = mail->size;
+	x->auth_sender = arena_slice(&a->tx, mail->auth);
+	struct restrict_facts f = facts_of(a, "MAIL");
+	f.sender = mail->text;
+	return run(a, restrict_mail, &f, mem);
+}
+
+struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, where);
+	f.recipient = address;
+	return run(a, restrict_rcpt, &f, mem);
+}
+
+static void only_recipient(const struct admit *a, struct restrict_facts *f) {
+	if (a->count == 1) f->recipient = a->recipients[0].address;
+}
+
+struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, "DATA");
+	only_recipient(a, &f);
+	return run(a, restrict_data, &f, mem);
+}
+
+struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem) {
+	a->access.size = size;
+	struct restrict_facts f = facts_of(a, "END-OF-MESSAGE");
+	only_recipient(a, &f);
+	return run(a, restrict_end, &f, mem);
+}
+
+struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, "ETRN");
+	f.etrn = domain;
+	return run(a, restrict_etrn, &f, mem);
+}
+
+/* What EHLO does not offer. */
+
+static const struct { struct slice word; unsigned offer; } offers[] = {
+	{ S("pipelining"), OFFER_PIPELINING }, { S("size"), OFFER_SIZE }, { S("vrfy"), OFFER_VRFY }, { S("etrn"), OFFER_ETRN },
+	{ S("starttls"), OFFER_STARTTLS }, { S("auth"), OFFER_AUTH }, { S("enhancedstatuscodes"), OFFER_STATUS_CODES },
+	{ S("8bitmime"), OFFER_8BITMIME }, { S("dsn"), OFFER_DSN }, { S("smtputf8"), OFFER_SMTPUTF8 },
+	{ S("chunking"), OFFER_CHUNKING }, { S("xclient"), OFFER_XCLIENT }, { S("xforward"), OFFER_XFORWARD },
+};
+
+static void take_back(unsigned *offer, struct slice word) {
+	for (size_t i = 0; i < LEN(offers); i++)
+		if (slice_same(offers[i].word, word)) *offer &= ~offers[i].offer;
+}
+
+void admit_discard_offers(struct admit *a, unsigned *offer) {
+	struct lookup_hit hit;
+	AUTO_ARENA struct arena mem = { 0 };
+	if (a->params->ehlo_maps.count != 0 && lookup_ip(&a->params->ehlo_maps, slice_of(a->ip), &mem, &hit) == TABLE_FOUND) {
+		struct slice rest = hit.value;
+		for (struct slice w = slice_word(&rest, ", \t\r\n"); w.len != 0; w = slice_word(&rest, ", \t\r\n")) take_back(offer, w);
+		return;
+	}
+	for (size_t i = 0; i < a->params->ehlo_discard_count; i++) take_back(offer, a->params->ehlo_discard[i]);
+}
+
+/* smtpd_reject_footer. */
+
+struct footer_macros {
+	const struct admit *a;
+	unsigned depth;
+};
+
+static int footer_macro(void *ctx, struct slice name, struct buf *out) {
+	const struct footer_macros *m = ctx;
+	const struct smtp_session *s = admit_session(m->a);
+	const struct restrict_client *c = &m->a->access.client;
+	struct slice from = s->mail != NULL ? s->mail->text : S("");
+	const struct { struct slice name, value; } known[] = {
+		{ S("client"), c->shown }, { S("client_address"), c->ip }, { S("client_name"), c->name }, { S("client_port"), c->port },
+		{ S("helo_name"), s->helo }, { S("sender"), from.len != 0 ? from : S("<>") },
+		{ S("sender_name"), slice_head(from, slice_find_last(from, '@')) },
+		{ S("sender_domain"), slice_skip(from, slice_find_last(from, '@') + 1) },
+		{ S("server_name"), slice_of(m->a->params->host) }, { S("myhostname"), slice_of(m->a->params->host) },
+	};
+	if (slice_eq(name, S("localtime"))) {
+		struct tm t;
+		time_t now = (time_t)wall_s();
+		char text[40];
+		strftime(text, sizeof text, "%b %e %T", localtime_r(&now, &t));
+		buf_addf(out, "%s", text);
+		return EXPAND_KNOWN;
+	}
+	for (size_t i = 0; i < LEN(known); i++) {
+		if (!slice_eq(known[i].name, name)) continue;
+		buf_add(out, known[i].value);
+		return EXPAND_KNOWN;
+	}
+	return EXPAND_UNKNOWN;
+}
+
+/* "\c" at its start: the text goes on in the same line; "\n": lines. */
+struct slice admit_footer(void *owner, const struct smtp_reply *reply, struct arena *mem) {
+	const struct admit *a = owner;
+	struct slice template = a->params->footer;
+	struct lookup_hit hit;
+	if (a->local) return SLICE_NONE;
+	if (a->params->footer_maps.count != 0) {
+		struct slice key = arena_fmt(mem, "%d %s%s%.*s", reply->code, reply->status, reply->status[0] != '\0' ? " " : "",
+		                             SLICE_ARG(reply->text));
+		if (lookup_key(&a->params->footer_maps, key, mem, &hit) == TABLE_FOUND) template = hit.value;
+	}
+	if (template.len == 0) return SLICE_NONE;
+	struct footer_macros m = { .a = a };
+	struct expand_ops macros = { .value = footer_macro, .ctx = &m, .depth = &m.depth };
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	if (expand(template, &macros, &text) < 0) return SLICE_NONE;
+	AUTO_BUF struct buf lines = BUF(KIB(4));
+	struct slice rest = buf_slice(&text);
+	while (rest.len != 0) {
+		size_t at = slice_search(rest, S("\\n"));
+		buf_add(&lines, slice_head(rest, at));
+		rest = slice_skip(rest, at + 2);
+		if (rest.len != 0) buf_byte(&lines, '\n');
+	}
+	return arena_slice(mem, buf_slice(&lines));
+}

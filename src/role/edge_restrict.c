@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each service has lists of its own (master.cf: -o smtpd_recipient_restrictions=…), made once for each generation of the
+ * settings. */
+#include "role/edge_restrict.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "role/routing_settings.h"
+
+struct view_ctx {
+	const struct conf_view *view;
+	const char *service;
+};
+
+static bool text_of(void *ctx, struct slice name, struct slice *out) {
+	const struct view_ctx *c = ctx;
+	return conf_text_named(c->view, name, out);
+}
+
+static void tell(void *ctx, bool fatal, const char *text) {
+	const struct view_ctx *c = ctx;
+	say(fatal ? L_ERROR : L_WARN, c->service, "%s%s", text, fatal ? " (mail that gets there waits)" : "");
+}
+
+static int code(const struct conf_view *v, enum setting_id id) {
+	return (int)conf_number(v, id);
+}
+
+static struct restrict_codes codes_of(const struct conf_view *v) {
+	return (struct restrict_codes){
+		.reject = code(v, SET_reject_code),
+		.defer = code(v, SET_defer_code),
+		.relay = code(v, SET_relay_domains_reject_code),
+		.map_reject = code(v, SET_access_map_reject_code),
+		.map_defer = code(v, SET_access_map_defer_code),
+		.rbl = code(v, SET_maps_rbl_reject_code),
+		.bad_name = code(v, SET_invalid_hostname_reject_code),
+		.non_fqdn = code(v, SET_non_fqdn_reject_code),
+		.unknown_client = code(v, SET_unknown_client_reject_code),
+		.unknown_address = code(v, SET_unknown_address_reject_code),
+		.unknown_helo = code(v, SET_unknown_hostname_reject_code),
+		.multi_bounce = code(v, SET_multi_recipient_bounce_reject_code),
+		.plaintext = code(v, SET_plaintext_reject_code),
+		.unverified_sender = code(v, SET_unverified_sender_reject_code),
+		.unverified_recipient = code(v, SET_unverified_recipient_reject_code),
+		.unverified_sender_defer = code(v, SET_unverified_sender_defer_code),
+		.unverified_recipient_defer = code(v, SET_unverified_recipient_defer_code),
+		.unknown_local = code(v, SET_unknown_local_recipient_reject_code),
+		.unknown_relay = code(v, SET_unknown_relay_recipient_reject_code),
+		.unknown_alias = code(v, SET_unknown_virtual_alias_reject_code),
+		.unknown_mailbox = code(v, SET_unknown_virtual_mailbox_reject_code),
+	};
+}
+
+static int tempfail(const struct conf_view *v, enum setting_id id) {
+	return slice_same(conf_text(v, id), S("defer")) ? TEMPFAIL_DEFER : TEMPFAIL_DEFER_IF_PERMIT;
+}
+
+static bool in_list(const struct conf_view *v, enum setting_id id, struct slice word) {
+	size_t n;
+	const struct slice *words = conf_list(v, id, &n);
+	for (size_t i = 0; i < n; i++)
+		if (slice_same(words[i], word)) return true;
+	return false;
+}
+
+static struct policy_params policy_of(const struct conf_view *v, struct edge_settings *s, struct dns *dns) {
+	return (struct policy_params){
+		.timeout = conf_time_ms(v, SET_smtpd_policy_service_timeout),
+		.max_idle = conf_time_ms(v, SET_smtpd_policy_service_max_idle),
+		.max_ttl = conf_time_ms(v, SET_smtpd_policy_service_max_ttl),
+		.retry_delay = conf_time_ms(v, SET_smtpd_policy_service_retry_delay),
+		.request_limit = (unsigned)conf_number(v, SET_smtpd_policy_service_request_limit),
+		.try_limit = (unsigned)conf_number(v, SET_smtpd_policy_service_try_limit),
+		.default_action = conf_text(v, SET_smtpd_policy_service_default_action),
+		.context = conf_text(v, SET_smtpd_policy_service_policy_context),
+		.queue_directory = arena_text(&s->mem, conf_text(v, SET_queue_directory)),
+		.dns = dns,
+	};
+}
+
+static void read_lists(struct restrict_params *p, const struct conf_view *v) {
+	static const enum setting_id ids[RESTRICT_STAGES] = {
+		[RESTRICT_CLIENT] = SET_smtpd_client_restrictions,       [RESTRICT_HELO] = SET_smtpd_helo_restrictions,
+		[RESTRICT_SENDER] = SET_smtpd_sender_restrictions,       [RESTRICT_RELAY] = SET_smtpd_relay_restrictions,
+		[RESTRICT_RECIPIENT] = SET_smtpd_recipient_restrictions, [RESTRICT_DATA] = SET_smtpd_data_restrictions,
+		[RESTRICT_END_OF_DATA] = SET_smtpd_end_of_data_restrictions, [RESTRICT_ETRN] = SET_smtpd_etrn_restrictions,
+	};
+	for (size_t i = 0; i < RESTRICT_STAGES; i++) p->lists[i] = conf_text(v, ids[i]);
+	p->classes = conf_text(v, SET_smtpd_restriction_classes);
+	p->maps_rbl = conf_text(v, SET_maps_rbl_domains);
+}
+
+static void read_tables(struct restrict_params *p, struct edge_settings *s, const struct conf_view *v) {
+	p->tables = s->tables;
+	p->rbl_replies = tables_of_list(s->tables, v, SET_rbl_reply_maps, 0, &s->mem);
+	p->login_maps = tables_of_list(s->tables, v, SET_smtpd_sender_login_maps, 0, &s->mem);
+	p->certificates = tables_of_list(s->tables, v, SET_relay_clientcerts, 0, &s->mem);
+}
+
+static void read_names(struct restrict_params *p, struct edge_settings *s, const struct conf_view *v) {
+	struct rewrite_params rewrite;
+	rewrite_settings_make(&rewrite, s->tables, s->conf, v, &s->mem);
+	p->own = rewrite.own_addresses;
+	p->own_count = rewrite.own_addresses_count;
+	p->origin = conf_text(v, SET_myorigin);
+	p->host = arena_text(&s->mem, conf_text(v, SET_myhostname));
+	p->mail_name = arena_text(&s->mem, conf_text(v, SET_mail_name));
+	p->stress = conf_text(v, SET_stress);
+	p->compatibility_level = conf_text(v, SET_compatibility_level);
+	p->mail_version = conf_text(v, SET_mail_version);
+}
+
+static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o) {
+	struct restrict_params p = {
+		.text = text_of,
+		.problem = tell,
+		.codes = codes_of(v),
+		.delay_reject = conf_bool(v, SET_smtpd_delay_reject),
+		.relay_first = conf_bool(v, SET_smtpd_relay_before_recipient_restrictions),
+		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient),
+		.unlisted_sender = conf_bool(v, SET_smtpd_reject_unlisted_sender),
+		.soft_bounce = conf_bool(v, SET_soft_bounce),
+		.show_table = conf_bool(v, SET_show_user_unknown_table_name),
+		.parents_by_name = in_list(v, SET_parent_domain_matches_subdomains, S("smtpd_access_maps")),
+		.auth_enabled = conf_bool(v, SET_smtpd_sasl_auth_enable),
+		.ask_certificate = conf_bool(v, SET_smtpd_tls_ask_ccert),
+		.delimiters = conf_text(v, SET_recipient_delimiter),
+		.null_key = conf_text(v, SET_smtpd_null_access_lookup_key),
+		.helo_tempfail = tempfail(v, SET_unknown_helo_hostname_tempfail_action),
+		.address_tempfail = tempfail(v, SET_unknown_address_tempfail_action),
+		.sender_tempfail = tempfail(v, SET_unverified_sender_tempfail_action),
+		.recipient_tempfail = tempfail(v, SET_unverified_recipient_tempfail_action),
+		.networks = conf_networks(v, SET_mynetworks),
+		.rbl_reply = conf_text(v, SET_default_rbl_reply),
+		.unverified_sender_reason = conf_text(v, SET_unverified_sender_reject_reason),
+		.unverified_recipient_reason = conf_text(v, SET_unverified_recipient_reject_reason),
+		.dns = o->dns,
+		.policy = policy_of(v, s, o->dns),
+	};
+	if (slice_trim(conf_text(v, SET_permit_mx_backup_networks)).len != 0)
+		p.backup_networks = conf_networks(v, SET_permit_mx_backup_networks);
+	p.log_permits = conf_list(v, SET_smtpd_log_access_permit_actions, &p.log_permits_count);
+	read_lists(&p, v);
+	read_tables(&p, s, v);
+	read_names(&p, s, v);
+	return p;
+}
+
+static void read_session(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
+	a->xclient = conf_networks(v, SET_smtpd_authorized_xclient_hosts);
+	a->xforward = conf_networks(v, SET_smtpd_authorized_xforward_hosts);
+	a->digest = arena_text(&s->mem, conf_text(v, SET_smtpd_tls_fingerprint_digest));
+	a->look_up_names = conf_bool(v, SET_smtpd_peername_lookup);
+	a->log_port = conf_bool(v, SET_smtpd_client_port_logging);
+	a->footer = conf_text(v, SET_smtpd_reject_footer);
+	a->footer_maps = tables_of_list(s->tables, v, SET_smtpd_reject_footer_maps, 0, &s->mem);
+	a->ehlo_maps = tables_of_list(s->tables, v, SET_smtpd_discard_ehlo_keyword_address_maps, 0, &s->mem);
+	a->ehlo_discard = conf_list(v, SET_smtpd_discard_ehlo_keywords, &a->ehlo_discard_count);
+}
+
+int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
+		       const struct edge_outside *o) {
+	struct view_ctx *ctx = arena_get(&s->mem, sizeof *ctx);
+	*ctx = (struct view_ctx){ v, sv->log_name };
+	struct restrict_params p = params_of(s, v, o);
+	p.ctx = ctx;
+	sv->restrictions = restrict_new(&p, &s->mem);
+	/* a low compatibility_level leaves the relay list empty; nobody asked for an open relay */
+	if (!restrict_guards_relay(sv->restrictions) && slice_trim(p.lists[RESTRICT_RELAY]).len == 0) {
+		restrict_free(&sv->restrictions);
+		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination");
+		sv->restrictions = restrict_new(&p, &s->mem);
+	}
+	if (!restrict_guards_relay(sv->restrictions)) return -1;
+	sv->admit.restrictions = sv->restrictions;
+	read_session(&sv->admit, s, v);
+	return 0;
+}

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""hato check tells what is wrong with a whole configuration, before a server runs with it."""
+import json, os, subprocess
+import pytest
+from around import *
+
+MASTER = 'smtp inet n - n - - smtpd\nsmtp unix - - n - - smtp\nlocal unix - - n - - local\n'
+
+
+def check(folder, main, master=MASTER, *options, files={}):
+    for name, text in {'main.cf': 'compatibility_level = 3.11\nmyhostname = mail.example.test\n' + main, 'master.cf': master, **files}.items():
+        with open(f'{folder}/{name}', 'w') as f:
+            f.write(text)
+    port = free_port()
+    settings = open(folder + '/master.cf').read().replace('smtp inet', f'127.0.0.1:{port} inet')
+    with open(folder + '/master.cf', 'w') as f:
+        f.write(settings)
+    with open(folder + '/main.cf', 'a') as f:
+        f.write(f'data_directory = {folder}/data\n')
+    return subprocess.run([HATO, '-c', folder, 'check', *options], capture_output=True, text=True, timeout=60)
+
+
+def test_good(folder):
+    done = check(folder, '')
+    assert done.returncode == 0 and 'the configuration is good' in done.stdout and 'warning' not in done.stderr, done.stderr
+
+
+ACCESS = 'check_helo_access texthash:{folder}/access'
+OPEN = 'specify at least one working instance of: reject_unauth_destination'
+
+
+@pytest.mark.parametrize('main, master, said, code', [
+    # open doors are errors
+    ('smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks\n', MASTER, OPEN, 78),
+    ('', MASTER + 'smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit -o smtpd_recipient_restrictions=\n', OPEN, 78),
+    ('mynetworks = 0.0.0.0/0\n', MASTER.replace('smtp inet', '0.0.0.0:2525 inet'), 'mynetworks holds every IPv4 address', 78),
+    # an OK for what the client says of itself
+    (f'smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = {ACCESS}, reject_unauth_destination\n', MASTER, 'says OK for "friend.example"', 0),
+    # tables
+    ('virtual_alias_maps = hash:{folder}/none\n', MASTER, 'virtual_alias_maps: hash:{folder}/none: open {folder}/none: No such file', 0),
+    ('transport_maps = foo:/x\n', MASTER, 'transport_maps: unsupported dictionary type: foo', 0),
+    ('transport_maps = regexp:{folder}/bad\n', MASTER, '{folder}/bad, line 1: ', 0),
+    ('smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = texthash:{folder}/access\n', MASTER, 'holds passwords and can be read by everybody', 0),
+    # names
+    ('myhostnam = x\n', MASTER, 'unused parameter: myhostnam=x (did you mean myhostname?)', 0),
+    ('smtpd_banner = $nobody\n', MASTER, 'undefined parameter: nobody', 0),
+    ('', MASTER + 'x inet n - n - - smptd\n', 'unknown command "smptd" (did you mean "smtpd"?)', 78),
+    ('default_transport = uucp:x\n', MASTER, 'master.cf has no transport "uucp"', 0),
+    ('fallback_relay = [x.example]\n', MASTER, 'fallback_relay is an old setting: Use smtp_fallback_relay', 0),
+    # what has no effect
+    ('biff = no\n', MASTER, 'info: {folder}/main.cf, line 3: biff has no effect', 0),
+    ('', MASTER + 'old unix - n n - - oqmgr\nsmtp inet n - n - - smtpd\n', 'duplicate', 0),
+    # what do not go together
+    ('mydestination = a.example\nvirtual_alias_domains = a.example\n', MASTER, 'do not list domain a.example in BOTH mydestination and virtual_alias_domains', 0),
+    ('smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no\n', MASTER, 'passwords may cross the network for everybody to read', 0),
+    ('relayhost = [x.example]:465\n', MASTER, 'port 465 needs smtp_tls_wrappermode = yes', 0),
+])
+def test_findings(folder, main, master, said, code):
+    files = {'access': 'friend.example OK\n', 'bad': '/(/ x\n'}
+    done = check(folder, main.replace('{folder}', folder), master, files=files)
+    assert said.replace('{folder}', folder) in done.stderr, done.stderr
+    if 'x inet' not in master:
+        assert done.returncode == code, done.stderr
+
+
+def test_guarded_elsewhere(folder):
+    """The same table does no harm when another list refuses."""
+    done = check(folder, f'smtpd_recipient_restrictions = {ACCESS}, reject_unauth_destination\n'.replace('{folder}', folder), files={'access': 'friend.example OK\n'})
+    assert 'says OK' not in done.stderr
+
+
+def test_json(folder):
+    done = check(folder, 'biff = no\nmyhostnam = x\nsmtpd_helo_required = maybe\n', MASTER, '--json')
+    found = json.loads(done.stdout)
+    assert done.returncode == 78 and found['good'] is False and found['errors'] == 1 and found['warnings'] >= 1
+    assert {'level': 'error', 'file': folder + '/main.cf', 'line': 5,
+            'text': 'bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)'} in found['problems']
+    assert done.stderr == ''
+    assert json.loads(check(folder, '', MASTER, '--json').stdout)['good'] is True
+
+
+def test_a_refused_configuration_does_not_start(folder):
+    check(folder, 'mynetworks = 0.0.0.0/0\n', MASTER.replace('smtp inet', f'0.0.0.0:{free_port()} inet'))
+    done = subprocess.run([HATO, '-c', folder, 'start'], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 78 and 'open relay' in done.stderr
+    assert not os.path.exists(folder + '/data/run')

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to the text of a message at the door: header_checks and body_checks, rewriting of addresses in headers,
+missing and unwanted fields."""
+import os
+import pytest
+from around import *
+
+TEXT = 'From: ann@example.test\r\nTo: bob@example.test\r\nSubject: {}\r\n\r\n{}\r\n'
+
+
+def table(folder, name, text):
+    with open(f'{folder}/{name}', 'w') as f:
+        f.write(text)
+    return f'regexp:{folder}/{name}'
+
+
+@pytest.fixture
+def server(hosts, folder):
+    def make(main):
+        return hosts(accounts=['ann@example.test', 'bob@example.test', 'cat@example.test'], main=main)
+    return make
+
+
+@pytest.mark.core
+def test_checks(server, folder):
+    headers = table(folder, 'header', '''/^X-Originating-IP:/ IGNORE
+/^User-Agent: *(.*)/ REPLACE X-Was: $1
+/^Subject:.*lottery/ REJECT we do not play
+/^Subject:.*plain/ REJECT
+/^Subject:.*quiet/ DISCARD
+/^Subject:.*other/ REDIRECT cat@example.test
+/^Subject:.*copy/ BCC cat@example.test
+/^Subject:.*note/ WARN look at this
+/^Subject:.*before/ PREPEND X-Before: yes
+''')
+    body = table(folder, 'body', '/casino/ REJECT 5.7.9 no gambling\n/secret/ REPLACE ***\n/^ad:/ IGNORE\n')
+    s = server(f'header_checks = {headers}\nbody_checks = {body}')
+
+    def say(subject, text='text', more=''):
+        with s.dialogue() as d:
+            d.ehlo('me.test')
+            d.envelope('ann@example.test', 'bob@example.test')
+            d.say('DATA', 354)
+            return d.say(more + TEXT.format(subject, text) + '.')
+    assert say('you won the lottery') == (550, '550 5.7.1 we do not play')
+    s.wait_log(r'/cleanup\[\d+\]: \w+: reject: header Subject: you won the lottery from localhost\[127.0.0.1\]; '
+               r'from=<ann@example.test> to=<bob@example.test> proto=ESMTP helo=<me.test>: 5.7.1 we do not play\n')
+    assert say('plain') == (550, '550 5.7.1 message content rejected')
+    assert say('x', 'casino') == (550, '550 5.7.9 no gambling')
+    s.wait_log(r'reject: body casino from localhost\[127.0.0.1\]; from=.*: 5.7.9 no gambling\n')
+    assert say('quiet')[0] == 250
+    assert say('other')[0] == 250
+    assert say('copy')[0] == 250
+    assert say('note')[0] == 250
+    s.wait_log(r'warning: header Subject: note from localhost\[127.0.0.1\]; .*: look at this\n')
+    assert say('before', 'a secret\r\nad: buy\r\nend', 'X-Originating-IP: [1.2.3.4]\r\nUser-Agent: mutt\r\n')[0] == 250
+    s.wait_message('bob@example.test', 'before')
+    wait_until(lambda: sorted(s.subjects('cat@example.test')) == ['copy', 'other'], 10, s.log)
+    assert s.subjects('bob@example.test') == ['copy', 'note', 'before']
+    got = s.messages('bob@example.test')[2]
+    assert got['X-Originating-IP'] is None and got['User-Agent'] is None and got['X-Was'] == 'mutt' and got['X-Before'] == 'yes'
+    assert got.get_payload() == '***\r\nend\r\n'
+
+
+def test_hold(server, folder):
+    s = server(f"header_checks = {table(folder, 'header', '/^Subject:/ HOLD wait')}")
+    s.send('ann@example.test', 'bob@example.test', TEXT.format('held', 'x'))
+    s.wait_log(r'hold: header Subject: held')
+    assert s.messages('bob@example.test') == []
+
+
+def test_headers_rewritten(server, folder):
+    with open(f'{folder}/canonical', 'w') as f:
+        f.write('ann@example.test Ann.Smith@example.test\n')
+    s = server(f'myorigin = example.test\nmydomain = test\nappend_dot_mydomain = yes\ncanonical_maps = texthash:{folder}/canonical\n'
+               'masquerade_domains = example.test\nmessage_drop_headers = bcc, x-drop\n'
+               'undisclosed_recipients_header = To: undisclosed-recipients:;')
+    s.send('ann@example.test', 'bob@example.test',
+           'From: "Ann, the one" <ann@example.test> (not x@y)\r\nCc: bob, cat@host.example.test,\r\n\tgroup: joe@example;\r\n'
+           'Bcc: x@y.test\r\nX-Drop: z\r\nReturn-Path: <kept@x>\r\n\r\ntext\r\n')
+    got = s.wait_message('bob@example.test', lambda m: True)
+    assert got['From'] == '"Ann, the one" <Ann.Smith@example.test> (not x@y)'
+    assert got['Cc'] == 'bob@example.test, cat@example.test,\r\n\tgroup: joe@example.test;'
+    assert got['Bcc'] is None and got['X-Drop'] is None and got['Date'] and got['Message-ID'] and got['To'] is None
+
+
+def test_strangers_headers_stay(server, hosts):
+    s = hosts(accounts=['bob@example.test'], networks='127.0.0.2/32',
+              main='myorigin = example.test\nlocal_header_rewrite_clients = permit_mynetworks')
+    s.send('x@y.test', 'bob@example.test', 'From: someone\r\n\r\ntext\r\n')
+    got = s.wait_message('bob@example.test', lambda m: True)
+    assert got['From'] == 'someone' and got['Date'] is None
+    s2 = hosts(accounts=['bob@example.test'], networks='127.0.0.2/32', main='remote_header_rewrite_domain = domain.invalid\n'
+               'local_header_rewrite_clients = permit_mynetworks\nalways_add_missing_headers = yes\n'
+               'undisclosed_recipients_header = To: undisclosed-recipients:;')
+    s2.send('x@y.test', 'bob@example.test', 'From: someone\r\n\r\ntext\r\n')
+    got = s2.wait_message('bob@example.test', lambda m: True)
+    assert got['From'] == 'someone@domain.invalid' and got['Date'] and got['To'] == 'undisclosed-recipients:;'

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where mail goes, as Postfix's tables say: aliases(5), transports, relayhosts, passwords, and what an operator is shown. Rewriting and
+classes stand beside Debian's Postfix in test_differential.py (rewrite, classes, routes)."""
+import base64, json, os, re, socket, threading, time
+import pytest
+from around import *
+import hato
+
+HASTE = 'minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\nsmtp_connect_timeout = 5s\n'
+USUAL = HASTE + 'compatibility_level = 3.11\nsmtp_tls_security_level = none\nsmtp_address_preference = ipv4\n'
+SMTP = {'smtp': 'smtpd', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'}
+
+
+def steps(host, address, *more):
+    return json.loads(host.hato('route', address, '--json', *more).stdout)
+
+
+def ends(host, address, *more):
+    return [(e['kind'], e['address'], e['text'] or '') for e in steps(host, address, *more)['ends']]
+
+
+def taken(sink, n=1, seconds=20):
+    wait_until(lambda: len(sink.messages) >= n, seconds, lambda: f'{n} messages; there are {len(sink.messages)}')
+    return sink.messages
+
+
+def write(folder, name, text):
+    path = f'{folder}/{name}'
+    with open(path + '.new', 'w') as f:
+        f.write(text)
+    os.chmod(path + '.new', 0o644)
+    os.rename(path + '.new', path)
+    return path
+
+
+@pytest.fixture
+def out(hosts, sink, folder):
+    """An instance whose mail for others goes to a sink: (instance, sink)."""
+    def make(main='', accounts=('ann@example.test',), master=None, start=True, **rules):
+        there = sink(**rules)
+        host = hosts(main=f'{USUAL}default_transport = smtp:[127.0.0.1]:{there.port}\n{main}', accounts=accounts, services=SMTP,
+                     start=False)
+        if master:
+            with open(host.folder + '/master.cf', 'a') as f:
+                f.write(master)
+        return (host.start() if start else host), there
+    return make
+
+
+def test_aliases(out, folder):
+    members = write(folder, 'members', 'one@far.test\n# two@far.test is away\nthree@far.test, bob\n')
+    aliases = write(folder, 'aliases', f'''postmaster: root
+root: ann@example.test
+bob: robert@far.test, "|/bin/true", /dev/null
+list: :include:{members}
+owner-list: ann@example.test
+self: self, copy@far.test
+a: b
+b: a
+''')
+    host, there = out(f'alias_maps = hash:{aliases}\nlocal_recipient_maps = $alias_maps\nmydestination = example.org, $myhostname\n'
+                      'myorigin = example.org\nrecipient_delimiter = +\n')
+    host.send('x@far.test', 'root@example.org', message('x@far.test', 'root@example.org', 'to root'))
+    assert host.wait_message('ann@example.test', 'to root')
+    assert ends(host, 'postmaster@example.org') == [('mailbox', 'ann@example.test', '')]
+    assert ('delivered', 'robert@far.test', f'by smtp to [127.0.0.1]:{there.port}') in ends(host, 'bob+x@example.org')
+    assert any('command /bin/true' in t for *_, t in ends(host, 'bob@example.org'))
+    assert any('file /dev/null' in t for *_, t in ends(host, 'bob@example.org'))
+    assert ends(host, 'a@example.org') == [('returned', 'a@example.org', '5.4.6 alias database loop')]
+    assert ('delivered', 'copy@far.test') in [e[:2] for e in ends(host, 'self@example.org')]
+    assert any(a == 'self@example.org' and 'by local' in t for _, a, t in ends(host, 'self@example.org'))
+    host.send('x@far.test', 'list@example.org', message('x@far.test', 'list@example.org', 'to the list'))
+    got = {to[0]: sender for sender, to, text in [(s, [t], x) for s, ts, x in taken(there, 1) for t in ts]}
+    wait_until(lambda: sum(len(t) for _, t, _ in there.messages) >= 3, 20)
+    got = {t: s for s, ts, _ in there.messages for t in ts}
+    assert set(got) == {'one@far.test', 'three@far.test', 'robert@far.test'} and set(got.values()) == {'owner-list@example.org'}
+
+
+def test_transport_tables(out, folder, sink):
+    other = sink()
+    table = write(folder, 'transport', f'''special@far.test smtp:[127.0.0.1]:{other.port}
+gone.test error:5.1.2 that domain is no more
+.sub.test discard:thrown away
+late.test retry:4.2.1 not today
+''')
+    host, there = out(f'transport_maps = texthash:{table}\nrelocated_maps = inline:{{moved@example.test=new@far.test}}\n')
+    host.send('ann@example.test', ['special@far.test', 'x@far.test', 'x@a.sub.test', 'x@sub.test'], message('ann@example.test', 'x@far.test', 'apart'))
+    assert taken(other)[0][1] == ['special@far.test']
+    assert sorted(t for _, ts, _ in taken(there) for t in ts) == ['x@far.test', 'x@sub.test']
+    host.wait_log(r'discard\[.*to=<x@a\.sub\.test>.*status=sent \(thrown away\)')
+    assert ends(host, 'x@gone.test') == [('returned', 'x@gone.test', '5.1.2 that domain is no more')]
+    # a changed table counts at once, for mail that waits as well
+    host.hato('queue', 'flush', check=False)
+    write(folder, 'transport', f'* smtp:[127.0.0.1]:{other.port}\n')
+    wait_until(lambda: ends(host, 'x@gone.test')[0][2] == f'by smtp to [127.0.0.1]:{other.port}', 10)
+
+
+def test_sender_decides(out, sink):
+    by_transport = sink()
+    host, there = out('sender_dependent_default_transport_maps = inline:{{sales@example.test=smtp:[127.0.0.1]:%d}, {@quiet.test=DUNNO}}\n'
+                      % by_transport.port)
+    host.send('sales+x@example.test', 'x@far.test', message('sales@example.test', 'x@far.test', 'one'))
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'two'))
+    host.send('', 'x@far.test', message('ann@example.test', 'x@far.test', 'three'))
+    assert len(taken(there, 3)) == 3
+    assert not by_transport.messages  # no delimiter: sales+x is somebody else
+    host.send('sales@example.test', 'x@far.test', message('sales@example.test', 'x@far.test', 'four'))
+    assert taken(by_transport)[0][0] == 'sales@example.test'
+    assert 'sender_dependent_default_transport_maps' in [s['what'] for s in steps(host, 'x@far.test', '--from', 'sales@example.test')['steps']]
+
+
+def test_several_relayhosts_and_fallback(hosts, sink):
+    good, last = sink(), sink()
+    dead = free_port()
+    host = hosts(main=f'{USUAL}relayhost = [127.0.0.1]:{dead}, [127.0.0.1]:{good.port}\n', services=SMTP)
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'second'))
+    assert taken(good)
+    host = hosts(main=f'{USUAL}relayhost = [127.0.0.1]:{dead}\nsmtp_fallback_relay = [127.0.0.1]:{last.port}\n', services=SMTP)
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'fallback'))
+    assert taken(last)
+
+
+def test_passwords_by_sender(hosts, sink, folder):
+    there = sink(extensions=['AUTH PLAIN LOGIN', '8BITMIME'], replies={'AUTH': '235 2.7.0 ok'})
+    hop = f'[127.0.0.1]:{there.port}'
+    table = write(folder, 'passwords', f'ann@example.test ann:one\n@quiet.test quiet:two\n{hop} usual:three\n')
+    host = hosts(main=f'{USUAL}relayhost = {hop}\nsmtp_sasl_auth_enable = yes\nsmtp_sender_dependent_authentication = yes\n'
+                 f'smtp_sasl_password_maps = hash:{table}\nsmtp_sasl_security_options = noanonymous\n', services=SMTP)
+    for n, (sender, login) in enumerate([('ann@example.test', 'ann\0one'), ('z@quiet.test', 'quiet\0two'), ('b@else.test', 'usual\0three')], 1):
+        host.send(sender, 'x@far.test', message(sender, 'x@far.test', f'letter {n}'))
+        taken(there, n)
+        said = [c.split()[-1] for c in there.commands if c.startswith('AUTH PLAIN')]
+        assert base64.b64decode(said[-1]).decode() == '\0' + login
+
+
+def test_services_of_their_own(out, sink):
+    other = sink()
+    host, there = out(f'transport_maps = inline:{{{{slow.test=slow:[127.0.0.1]:{other.port}}}}}\nslow_destination_rate_delay = 2s\n',
+                      master='slow unix - - n - - smtp -o smtp_helo_name=slow.example.test\n')
+    begin = time.monotonic()
+    for n in range(3):
+        host.send('ann@example.test', 'x@slow.test', message('ann@example.test', 'x@slow.test', f'letter {n}'))
+    taken(other, 3, 30)
+    assert time.monotonic() - begin >= 3.5 and 'EHLO slow.example.test' in other.commands
+    assert other.most == 1
+
+
+def test_lmtp_over_a_local_socket(hosts, folder):
+    """Two recipients, two answers."""
+    path, got = f'{folder}/lmtp', []
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o777)
+    listener.listen()
+
+    def serve():
+        while True:
+            peer, _ = listener.accept()
+            file = peer.makefile('rwb', 0)
+            file.write(b'220 lmtp.test LMTP\r\n')
+            to = []
+            while line := file.readline().decode().strip():
+                got.append(line)
+                if line.startswith('LHLO'):
+                    file.write(b'250-lmtp.test\r\n250 PIPELINING\r\n')
+                elif line.startswith('RCPT'):
+                    to.append(line)
+                    file.write(b'250 2.1.5 ok\r\n')
+                elif line == 'DATA':
+                    file.write(b'354 go\r\n')
+                    while file.readline() != b'.\r\n':
+                        pass
+                    for t in to:
+                        file.write(b'452 4.2.2 full\r\n' if 'full' in t else b'250 2.0.0 saved\r\n')
+                    to = []
+                elif line == 'QUIT':
+                    peer.close()
+                    break
+                else:
+                    file.write(b'250 ok\r\n')
+    threading.Thread(target=serve, daemon=True).start()
+    host = hosts(main=f'{USUAL}virtual_mailbox_domains = box.test\nvirtual_mailbox_maps = inline:{{ann@box.test=x, full@box.test=x}}\n'
+                 f'virtual_transport = lmtp:unix:{path}\n', services=SMTP)
+    host.send('x@far.test', ['ann@box.test', 'full@box.test'], message('x@far.test', 'ann@box.test', 'hello'))
+    host.wait_log(r'lmtp\[.*to=<ann@box\.test>, relay=mail\.example\.test\[.*/lmtp\].*status=sent \(250 2\.0\.0 saved\)')
+    host.wait_log(r'lmtp\[.*to=<full@box\.test>.*dsn=4\.2\.2, status=deferred')
+    assert got[0] == 'LHLO mail.example.test'
+
+
+def test_table_that_vanishes(out, folder):
+    """Nothing is lost and nothing is refused for good: senders are asked to come again."""
+    table = write(folder, 'virtual', 'info@example.org ann@example.test\n')
+    host, there = out(f'virtual_alias_maps = hash:{table}, socketmap:unix:{folder}/nobody:map\nvirtual_alias_domains = example.org\n')
+    with host.dialogue() as d:
+        d.ehlo()
+        d.say('MAIL FROM:<x@far.test>', 250)
+        assert d.say('RCPT TO:<info@example.org>')[0] == 250
+        assert d.say('RCPT TO:<other@example.org>')[0] == 451
+    host.send('x@far.test', 'info@example.org', message('x@far.test', 'info@example.org', 'found'))
+    assert host.wait_message('ann@example.test', 'found')
+
+
+def test_always_bcc(out):
+    host, there = out('always_bcc = archive@far.test\n')
+    host.send('x@else.test', 'ann@example.test', message('x@else.test', 'ann@example.test', 'with a copy'))
+    assert host.wait_message('ann@example.test', 'with a copy') and taken(there)[0][1] == ['archive@far.test']
+
+
+def test_defer_transports(out):
+    host, there = out('defer_transports = smtp\n')
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'later'))
+    host.wait_log(r'status=deferred \(deferred transport\)')
+    time.sleep(3)
+    assert not there.messages
+    host.hato('queue', 'flush')
+    assert taken(there)
+
+
+def test_route_says_it_plainly(out):
+    host, there = out('canonical_maps = inline:{old@example.org=new@example.org}\nmydestination = example.org\n'
+                      'virtual_alias_maps = inline:{new@example.org=ann@example.test}\n')
+    text = host.hato('route', 'old@example.org').stdout
+    assert re.search(r'canonical_maps +old@example\.org -> new@example\.org +\(inline:', text), text
+    assert re.search(r'virtual_alias_maps +new@example\.org -> ann@example\.test', text), text
+    assert text.splitlines()[-1] == 'mailbox: ann@example.test', text
+    host.stop()  # the same without a server
+    assert host.hato('route', 'old@example.org').stdout == text
