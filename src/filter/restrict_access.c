@@ -227,6 +227,7 @@ enum result access_domain(struct walk *w, const struct check *c, struct slice do
 	struct lookup_hit hit;
 	struct addr a;
 	bool numeric = addr_parse(domain, &a); /* no parts of an address */
+	domain = arena_lower(w->run->mem, domain);
 	int r = numeric ? lookup_key(&c->table, domain, w->run->mem, &hit)
 	                : lookup_domain(&c->table, domain, !w->p->parents_by_name, w->run->mem, &hit);
 	return use(w, c, r, &hit, domain, name, item, found);
@@ -243,7 +244,7 @@ static enum result access_mail(struct walk *w, const struct check *c, struct sli
 	unsigned forms = LOOKUP_WHOLE | LOOKUP_DOMAIN | LOOKUP_USER_AT | (w->p->parents_by_name ? 0 : LOOKUP_DOT_PARENTS);
 	struct lookup_hit hit;
 	bool found;
-	int r = lookup_address(&c->table, whole_address(w, address), forms, w->p->delimiters, false, w->run->mem, &hit);
+	int r = lookup_address(&c->table, arena_lower(w->run->mem, whole_address(w, address)), forms, w->p->delimiters, false, w->run->mem, &hit);
 	return use(w, c, r, &hit, address, address, item, &found);
 }
 

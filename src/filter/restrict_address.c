@@ -126,8 +126,10 @@ enum result unlisted(struct walk *w, enum item item) {
 	if (place.listed) return DUNNO;
 	int code = place.code != 0 ? place.code : unlisted_code(w->p, &place);
 	const char *status = place.status.len != 0 ? arena_text(w->run->mem, place.status) : "5.1.1";
+	if (sender && strcmp(status, "5.1.1") == 0 && place.domain_class != PLACE_ALIAS) status = "5.1.0";
+	else status = fix_status(w, status, item);
 	if (place.text.len != 0)
-		return reject(w, code, fix_status(w, status, item), NAMED "%.*s", NAMED_ARG(address, item), SLICE_ARG(place.text));
+		return reject(w, code, status, NAMED "%.*s", NAMED_ARG(address, item), SLICE_ARG(place.text));
 	return reject(w, code, sender ? "5.1.0" : "5.1.1", NAMED "User unknown%s", NAMED_ARG(address, item),
 	              table_text(w->p, &place));
 }
@@ -140,7 +142,6 @@ enum result check_unlisted(struct walk *w, const struct check *c) {
 
 int is_our_destination(struct walk *w, struct slice recipient) {
 	struct restrict_place place;
-	if (domain_of(recipient).len == 0) return 1;
 	if (!place_of(w, recipient, &place)) return -1;
 	return place.domain_class != PLACE_ELSEWHERE && !place.routed;
 }

@@ -9,6 +9,7 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 	*a = (struct admit){ .params = params, .peer = *peer, .session = session, .fd = -1, .intake.spool = -1 };
 	addr_text(peer, a->ip);
 	admit_find_names(a);
+	admit_forward_init(a);
 	a->inside = networks_match_sockaddr(params->networks, &peer->any);
 	a->unlimited = networks_match_sockaddr(params->rate_exceptions, &peer->any);
 	return a;
@@ -206,7 +207,7 @@ static struct smtp_reply op_vrfy(void *owner, struct slice what, struct arena *m
 		return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
 	struct slice address = mailbox_text(mem, box);
 	struct smtp_reply reply = admit_restrict_rcpt(a, address, "VRFY", mem);
-	return reply.code != 0 ? reply : smtp_reply_fmt(mem, 252, "2.0.0", "%.*s", SLICE_ARG(address));
+	return reply.code != 0 ? reply : smtp_reply_fmt(mem, 252, "2.0.0", "%.*s", SLICE_ARG(what));
 }
 
 static void op_reset(void *owner) {
@@ -216,6 +217,11 @@ static void op_reset(void *owner) {
 static struct tls_server *op_tls(void *owner) {
 	const struct admit *a = owner;
 	return a->params->tls;
+}
+
+static struct slice op_client(void *owner) {
+	const struct admit *a = owner;
+	return a->client;
 }
 
 static void remember_refusal(struct admit *a, const struct smtp_note *n) {
@@ -245,5 +251,6 @@ static void op_note(void *owner, const struct smtp_note *n) {
 const struct smtp_server_ops admit_ops = {
 	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = admit_data_begin,
 	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .unknown = admit_milter_unknown, .tls = op_tls, .note = op_note,
-	.vrfy = op_vrfy, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer,
+	.vrfy = op_vrfy, .etrn = admit_etrn, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer, .client = op_client,
+	.command = admit_command, .forbidden = admit_forbidden,
 };

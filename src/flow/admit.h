@@ -8,6 +8,7 @@
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
+#include "flow/rewrite.h"
 #include "flow/submitters.h"
 #include "net/dns.h"
 #include "smtp/server.h"
@@ -43,6 +44,16 @@ struct admit_params {
 	struct slice footer;             /* smtpd_reject_footer, unexpanded */
 	struct lookup footer_maps;
 	struct lookup ehlo_maps;         /* smtpd_discard_ehlo_keyword_address_maps */
+	const struct slice *flush;       /* fast_flush_domains: names; its tables: */
+	size_t flush_count;
+	struct lookup flush_tables;
+	bool flush_parents;              /* parent_domain_matches_subdomains */
+	bool six;                        /* inet_protocols: IPv6 is spoken */
+	struct lookup command_filter;    /* smtpd_command_filter */
+	const struct slice *forbidden;   /* smtpd_forbidden_commands: words; its tables: */
+	size_t forbidden_count;
+	struct lookup forbidden_tables;
+	const struct rewrite_params *rewrite;
 	const struct slice *ehlo_discard; /* smtpd_discard_ehlo_keywords */
 	size_t ehlo_discard_count;
 	const struct header_params *header;

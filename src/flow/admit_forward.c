@@ -5,10 +5,12 @@
 
 bool admit_may_forward(void *owner, bool xforward) {
 	const struct admit *a = owner;
-	const struct networks *allowed = xforward ? a->params->xforward : a->params->xclient;
-	/* who came in as a filter stays one for XFORWARD, whomever it speaks for */
-	if (xforward && a->access.forwarded) return true;
-	return !a->local && allowed != NULL && networks_match_sockaddr(allowed, &a->peer.any);
+	if (xforward) return a->access.may_forward;
+	return !a->local && a->params->xclient != NULL && networks_match_sockaddr(a->params->xclient, &a->peer.any);
+}
+
+void admit_forward_init(struct admit *a) {
+	a->access.may_forward = a->params->xforward != NULL && networks_match_sockaddr(a->params->xforward, &a->peer.any);
 }
 
 static struct smtp_reply bad(struct arena *mem, const struct smtp_attribute *t) {
@@ -24,12 +26,13 @@ static struct smtp_reply bad(struct arena *mem, const struct smtp_attribute *t) 
 	return smtp_reply_fmt(mem, 501, "5.5.4", "Bad %s syntax: %.*s", name, SLICE_ARG(buf_slice(&shown)));
 }
 
-static bool read_address(struct slice text, struct addr *out) {
-	struct addr a;
+static bool read_address(const struct admit *a, struct slice text, struct addr *out) {
+	struct addr found;
 	bool six = slice_starts_same(text, S("IPV6:"));
 	if (six) text = slice_skip(text, 5);
-	if (!addr_parse(text, &a) || addr_port(&a) != 0 || (six && slice_find(text, ':') == text.len)) return false;
-	*out = a;
+	if (!addr_parse(text, &found) || addr_port(&found) != 0 || (six && slice_find(text, ':') == text.len)) return false;
+	if (addr_family(&found) == AF_INET6 && (!six || !a->params->six)) return false;
+	*out = found;
 	return true;
 }
 
@@ -70,14 +73,14 @@ static bool change(struct admit *a, struct client_change *c, const struct smtp_a
 		c->reverse = there ? t->value : S("unknown");
 		c->reverse_said = true;
 	} else if (is(t, "ADDR")) {
-		if (there && !read_address(t->value, &c->peer)) return false;
+		if (there && !read_address(a, t->value, &c->peer)) return false;
 		if (!there) c->peer = (struct addr){ 0 };
 	} else if (is(t, "PORT")) {
 		if (there && !port_number(t->value)) return false;
 		c->client.port = there ? arena_slice(&a->mem, t->value) : S("unknown");
 	} else if (is(t, "DESTADDR")) {
 		struct addr own;
-		if (there && !read_address(t->value, &own)) return false;
+		if (there && !read_address(a, t->value, &own)) return false;
 		c->client.server_ip = there ? arena_slice(&a->mem, t->value) : S("unknown");
 	} else if (is(t, "DESTPORT")) {
 		if (there && !port_number(t->value)) return false;
@@ -91,7 +94,6 @@ struct smtp_reply admit_xclient(void *owner, const struct smtp_attribute *attrib
 	struct client_change c = { .peer = a->peer, .name = a->name, .reverse = a->reverse, .client = a->access.client };
 	for (size_t i = 0; i < count; i++)
 		if (!change(a, &c, &attributes[i])) return bad(mem, &attributes[i]);
-	a->access.forwarded = admit_may_forward(a, true);
 	a->access.client = c.client;
 	a->peer = c.peer;
 	if (!c.reverse_said && !slice_eq(c.name, a->name)) { /* as Postfix: an old client names only what is confirmed */
@@ -116,7 +118,7 @@ struct smtp_reply admit_xforward(void *owner, const struct smtp_attribute *attri
 	for (size_t i = 0; i < count; i++) {
 		const struct smtp_attribute *t = &attributes[i];
 		bool there = t->value.at != NULL;
-		bool good = !there || ((!is(t, "NAME") || host_name(t->value)) && (!is(t, "ADDR") || read_address(t->value, &addr)) &&
+		bool good = !there || ((!is(t, "NAME") || host_name(t->value)) && (!is(t, "ADDR") || read_address(a, t->value, &addr)) &&
 		                       (!is(t, "PORT") || port_number(t->value)) &&
 		                       (!is(t, "SOURCE") || slice_same(t->value, S("LOCAL")) || slice_same(t->value, S("REMOTE"))));
 		if (!good) return bad(mem, t);

@@ -187,12 +187,13 @@ static void add_copies(struct admit *a) {
 }
 
 /* Where it came from, as programs and other servers are told. */
-static struct relay_client client_of(const struct admit *a, struct arena *mem) {
+static struct relay_client client_of(const struct admit *a) {
 	const struct smtp_session *s = admit_session(a);
 	if (a->local) return (struct relay_client){ 0 };
+	if (a->access.forward.address.len != 0 || a->access.forward.name.len != 0) return a->access.forward; /* XFORWARD */
 	return (struct relay_client){ .name = a->name,
 				      .address = slice_of(a->ip),
-				      .port = arena_fmt(mem, "%u", addr_port(&a->peer)),
+				      .port = a->access.client.port,
 				      .helo = s->helo,
 				      .protocol = slice_of(s->proto),
 				      .sasl_method = s->mechanism,
@@ -228,7 +229,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.filter = a->filter.len != 0 ? a->filter : a->access.state.effects.filter,
 		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
 		.submitted = a->local,
-		.from = client_of(a, mem),
+		.from = client_of(a),
 	};
 	a->handed_over = true;
 	if (refusal != NULL) {

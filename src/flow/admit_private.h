@@ -37,7 +37,7 @@ struct admit {
 		struct slice auth_sender;
 		struct relay_client forward; /* XFORWARD */
 		struct arena forward_mem;
-		bool forwarded;
+		bool may_forward;      /* XFORWARD: whoever connected, whomever he speaks for */
 	} access;
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
@@ -90,7 +90,15 @@ struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem);
 struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem);
 struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem);
 
+/* admit_command.c */
+struct slice admit_command(void *owner, struct slice line, struct arena *mem);
+bool admit_forbidden(void *owner, struct slice word);
+
+/* admit_etrn.c */
+struct smtp_reply admit_etrn(void *owner, struct slice domain, struct arena *mem);
+
 /* admit_forward.c */
+void admit_forward_init(struct admit *a);
 bool admit_may_forward(void *owner, bool xforward);
 struct smtp_reply admit_xclient(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
 struct smtp_reply admit_xforward(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);

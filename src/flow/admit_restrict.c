@@ -28,9 +28,17 @@ static int class_of(uint32_t class) {
 	}
 }
 
+/* user%there@here, there!user@here, "user@there"@here: a way around our rules, if it were followed. */
+static bool is_routed(struct slice address) {
+	struct slice local = slice_head(address, slice_find_last(address, '@'));
+	return slice_find(local, '@') < local.len || slice_find(local, '%') < local.len || slice_find(local, '!') < local.len;
+}
+
 static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
-	struct restrict_place place = { .domain_class = PLACE_LOCAL, .listed = true };
-	*out = place;
+	*out = (struct restrict_place){ .domain_class = PLACE_LOCAL, .listed = true };
+	struct slice whole = rewrite_standard(a->params->rewrite, a->params->rewrite->origin, a->params->rewrite->domain, address, mem);
+	out->routed = is_routed(whole);
+	address = whole;
 	if (known_has(a->params->known, address)) return true;
 	uint64_t version = known_version(a->params->known);
 	struct route_answer route;

@@ -15,6 +15,7 @@ WIRE_STRUCT(accept_answer, ACCEPT_ANSWER_FIELDS)
 WIRE_STRUCT(session_ask, SESSION_ASK_FIELDS)
 WIRE_STRUCT(session_answer, SESSION_ANSWER_FIELDS)
 WIRE_STRUCT(refused_ask, REFUSED_ASK_FIELDS)
+WIRE_STRUCT(flush_ask, FLUSH_ASK_FIELDS)
 WIRE_STRUCT(empty_answer, EMPTY_ANSWER_FIELDS)
 WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
@@ -76,6 +77,11 @@ int ask_session(struct link *core, const struct session_ask *ask, int wire, stru
 int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *mem) {
 	struct empty_answer nothing, *answer = &nothing;
 	ASK_BODY(core, ASK_REFUSED, refused_ask, empty_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem) {
+	struct empty_answer nothing, *answer = &nothing;
+	ASK_BODY(core, ASK_FLUSH, flush_ask, empty_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,

@@ -19,6 +19,7 @@ enum ask_kind {
 	ASK_SIGN,      /* edge → vault: sign this with a TLS key */
 	ASK_SECRET,    /* core → vault: set or delete a password */
 	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
+	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
 	ASK_ADMIN,     /* the hato command → core: an operator's request */
 };
 
@@ -160,6 +161,12 @@ struct empty_answer {
 #define EMPTY_ANSWER_FIELDS(F) F(bool_, done)
 int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *mem);
 
+struct flush_ask {
+	struct slice domain;
+};
+#define FLUSH_ASK_FIELDS(F) F(text, domain)
+int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem);
+
 struct password_ask {
 	struct slice login, password;
 };
@@ -288,6 +295,6 @@ int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struc
 
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
-WIRE_DECLARE(refused_ask) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
+WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
 WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
 WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)

@@ -171,7 +171,7 @@ static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 		AUTO_FREE char *line = slice_text(slice_cut(&rest, '\n'));
 		ok = ub_ctx_add_ta(ctx, line) == 0;
 	}
-	ok = ok && (!forward || ub_ctx_zone_remove(ctx, "test.") == 0); /* last: afterwards no option can be set */
+	ok = ok && (!forward || (ub_ctx_zone_remove(ctx, "127.in-addr.arpa.") == 0 && ub_ctx_zone_remove(ctx, "test.") == 0)); /* last: afterwards no option can be set */
 	if (!ok && ctx != NULL) ub_ctx_delete(ctx);
 	return ok ? ctx : NULL;
 }

@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "flow/etrn.h"
 #include "flow/id.h"
 #include "flow/send.h"
 #include "flow/submitters.h"
@@ -153,12 +154,25 @@ static int answer_refused(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static int answer_flush(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct flush_ask ask;
+	size_t flushed;
+	flush_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	if (etrn_flush(c->db, ask.domain, &flushed) < 0) return -1;
+	if (flushed != 0) sender_wake(c->sender);
+	empty_answer_pack(q->answer, &(struct empty_answer){ true });
+	return 0;
+}
+
 static const struct link_rule edge_rules[] = {
 	{ ASK_ROUTE, "route", answer_route },
 	{ ASK_ACCOUNT, "account", answer_account },
 	{ ASK_ACCEPT, "accept", answer_accept },
 	{ ASK_SESSION, "session", answer_session },
 	{ ASK_REFUSED, "refused", answer_refused },
+	{ ASK_FLUSH, "flush", answer_flush },
 };
 
 /* Questions of the operator. */

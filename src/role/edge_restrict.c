@@ -97,11 +97,10 @@ static void read_tables(struct restrict_params *p, struct edge_settings *s, cons
 	p->certificates = tables_of_list(s->tables, v, SET_relay_clientcerts, 0, &s->mem);
 }
 
-static void read_names(struct restrict_params *p, struct edge_settings *s, const struct conf_view *v) {
-	struct rewrite_params rewrite;
-	rewrite_settings_make(&rewrite, s->tables, s->conf, v, &s->mem);
-	p->own = rewrite.own_addresses;
-	p->own_count = rewrite.own_addresses_count;
+static void read_names(struct restrict_params *p, struct edge_settings *s, const struct conf_view *v,
+		       const struct rewrite_params *rewrite) {
+	p->own = rewrite->own_addresses;
+	p->own_count = rewrite->own_addresses_count;
 	p->origin = conf_text(v, SET_myorigin);
 	p->host = arena_text(&s->mem, conf_text(v, SET_myhostname));
 	p->mail_name = arena_text(&s->mem, conf_text(v, SET_mail_name));
@@ -110,7 +109,8 @@ static void read_names(struct restrict_params *p, struct edge_settings *s, const
 	p->mail_version = conf_text(v, SET_mail_version);
 }
 
-static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o) {
+static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o,
+					const struct rewrite_params *rewrite) {
 	struct restrict_params p = {
 		.text = text_of,
 		.problem = tell,
@@ -130,7 +130,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.address_tempfail = tempfail(v, SET_unknown_address_tempfail_action),
 		.sender_tempfail = tempfail(v, SET_unverified_sender_tempfail_action),
 		.recipient_tempfail = tempfail(v, SET_unverified_recipient_tempfail_action),
-		.networks = conf_networks(v, SET_mynetworks),
+		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.rbl_reply = conf_text(v, SET_default_rbl_reply),
 		.unverified_sender_reason = conf_text(v, SET_unverified_sender_reject_reason),
 		.unverified_recipient_reason = conf_text(v, SET_unverified_recipient_reject_reason),
@@ -138,18 +138,39 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.policy = policy_of(v, s, o->dns),
 	};
 	if (slice_trim(conf_text(v, SET_permit_mx_backup_networks)).len != 0)
-		p.backup_networks = conf_networks(v, SET_permit_mx_backup_networks);
+		p.backup_networks = networks_open(conf_networks(v, SET_permit_mx_backup_networks), s->tables, &s->mem);
 	p.log_permits = conf_list(v, SET_smtpd_log_access_permit_actions, &p.log_permits_count);
 	read_lists(&p, v);
 	read_tables(&p, s, v);
-	read_names(&p, s, v);
+	read_names(&p, s, v, rewrite);
 	return p;
 }
 
+/* Names and tables in one list. */
+static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum setting_id id, const struct slice **names,
+		       size_t *names_count, struct lookup *tables) {
+	size_t n, count = 0;
+	const struct slice *words = conf_list(v, id, &n);
+	struct slice *plain = arena_array(&s->mem, n + 1, sizeof *plain), *others = arena_array(&s->mem, n + 1, sizeof *others);
+	*names_count = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (slice_find(words[i], ':') == words[i].len) plain[(*names_count)++] = words[i];
+		else others[count++] = words[i];
+	}
+	*names = plain;
+	if (lookup_open(s->tables, others, count, 0, &s->mem, tables) != TABLE_FOUND)
+		say(L_ERROR, "smtpd", "%s: %s", setting_of(id)->name, fail_text());
+}
+
 static void read_session(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
-	a->xclient = conf_networks(v, SET_smtpd_authorized_xclient_hosts);
-	a->xforward = conf_networks(v, SET_smtpd_authorized_xforward_hosts);
+	a->xclient = networks_open(conf_networks(v, SET_smtpd_authorized_xclient_hosts), s->tables, &s->mem);
+	a->xforward = networks_open(conf_networks(v, SET_smtpd_authorized_xforward_hosts), s->tables, &s->mem);
 	a->digest = arena_text(&s->mem, conf_text(v, SET_smtpd_tls_fingerprint_digest));
+	a->six = !in_list(v, SET_inet_protocols, S("ipv4")) || in_list(v, SET_inet_protocols, S("ipv6"));
+	a->flush_parents = in_list(v, SET_parent_domain_matches_subdomains, S("fast_flush_domains"));
+	read_mixed(s, v, SET_fast_flush_domains, &a->flush, &a->flush_count, &a->flush_tables);
+	read_mixed(s, v, SET_smtpd_forbidden_commands, &a->forbidden, &a->forbidden_count, &a->forbidden_tables);
+	a->command_filter = tables_of_list(s->tables, v, SET_smtpd_command_filter, 0, &s->mem);
 	a->look_up_names = conf_bool(v, SET_smtpd_peername_lookup);
 	a->log_port = conf_bool(v, SET_smtpd_client_port_logging);
 	a->footer = conf_text(v, SET_smtpd_reject_footer);
@@ -158,21 +179,36 @@ static void read_session(struct admit_params *a, struct edge_settings *s, const 
 	a->ehlo_discard = conf_list(v, SET_smtpd_discard_ehlo_keywords, &a->ehlo_discard_count);
 }
 
+static void read_noop(struct smtp_server_params *p, struct edge_settings *s, const struct conf_view *v) {
+	size_t n;
+	const struct slice *words = conf_list(v, SET_smtpd_noop_commands, &n);
+	const char **list = arena_array(&s->mem, n + 1, sizeof *list);
+	for (size_t i = 0; i < n; i++) list[i] = arena_text(&s->mem, words[i]);
+	p->noop = n != 0 ? list : NULL;
+}
+
+/* Postfix puts strangers' mail off by default, so that who upgraded could see his mistake in time. Where nobody wrote the
+ * list, we say no at once. */
+static bool is_default_relay_list(const struct conf *conf, struct slice text) {
+	struct conf_raw raw;
+	return conf_raw_find(conf, S("smtpd_relay_restrictions"), &raw) && !raw.is_set && slice_eq(text, raw.fallback);
+}
+
 int edge_restrict_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		       const struct edge_outside *o) {
 	struct view_ctx *ctx = arena_get(&s->mem, sizeof *ctx);
 	*ctx = (struct view_ctx){ v, sv->log_name };
-	struct restrict_params p = params_of(s, v, o);
+	struct rewrite_params *rewrite = arena_get(&s->mem, sizeof *rewrite);
+	rewrite_settings_make(rewrite, s->tables, s->conf, v, &s->mem);
+	sv->admit.rewrite = rewrite;
+	struct restrict_params p = params_of(s, v, o, rewrite);
 	p.ctx = ctx;
+	if (is_default_relay_list(s->conf, p.lists[RESTRICT_RELAY]))
+		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination");
 	sv->restrictions = restrict_new(&p, &s->mem);
-	/* a low compatibility_level leaves the relay list empty; nobody asked for an open relay */
-	if (!restrict_guards_relay(sv->restrictions) && slice_trim(p.lists[RESTRICT_RELAY]).len == 0) {
-		restrict_free(&sv->restrictions);
-		p.lists[RESTRICT_RELAY] = S("permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination");
-		sv->restrictions = restrict_new(&p, &s->mem);
-	}
 	if (!restrict_guards_relay(sv->restrictions)) return -1;
 	sv->admit.restrictions = sv->restrictions;
 	read_session(&sv->admit, s, v);
+	read_noop(&sv->smtp, s, v);
 	return 0;
 }

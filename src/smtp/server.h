@@ -186,6 +186,12 @@ struct smtp_server_ops {
 	/* Code 0: taken; then the client is greeted anew, with connect. HELO, PROTO and LOGIN are the session's matter. */
 	struct smtp_reply (*xclient)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
 	struct smtp_reply (*xforward)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+	/* The command line as it is to be understood (smtpd_command_filter). NULL: as it came. */
+	struct slice (*command)(void *owner, struct slice line, struct arena *mem);
+	/* Does this word, which is no command, end the session? NULL: see params->forbidden. */
+	bool (*forbidden)(void *owner, struct slice word);
+	/* "name[address]", for replies. NULL: not named. */
+	struct slice (*client)(void *owner);
 	/* Every reply of 4xx and 5xx before it is sent: what stands behind it (smtpd_reject_footer). NULL: nothing. */
 	struct slice (*footer)(void *owner, const struct smtp_reply *reply, struct arena *mem);
 	/* For STARTTLS and wrapper mode: a borrowed reference; NULL: none now (454). */

@@ -160,7 +160,7 @@ static const struct dialogue dialogues[] = {
 
 	{ "hard error limit", PARAMS(.hard_error_limit = 2, .soft_error_limit = 1, .error_delay = 3), PLAIN, { HELLO, "C: FOO", "S: 500 5.5.2 Error: command not recognized", "C: MAIL FROM:<a@", "S: 501 5.1.7 Bad sender address syntax",
 		"S: 421 4.7.0 mx.test Error: too many errors", "X:", "O: too many errors after MAIL from h[192.0.2.7]", "O: disconnect from h[192.0.2.7] ehlo=1 mail=0/1 unknown=0/1 commands=1/3" } },
-	{ "junk commands", PARAMS(.junk_command_limit = 3, .hard_error_limit = 1), PLAIN, { HELLO, "C: NOOP", "S: 250 2.0.0 Ok", "C: RSET", "S: 250 2.0.0 Ok", "C: NOOP", "S: 250 2.0.0 Ok",
+	{ "junk commands", PARAMS(.junk_command_limit = 3, .hard_error_limit = 1), PLAIN, { HELLO, "C: NOOP", "S: 250 2.0.0 Ok", "C: RSET", "S: 250 2.0.0 Ok", "C: NOOP", "S: 250 2.0.0 Ok", "C: NOOP", "S: 250 2.0.0 Ok",
 		"S: 421 4.7.0 mx.test Error: too many errors", "X:" } },
 	{ "web browser", NULL, PLAIN, { "S: 220 mx.test ESMTP", "C: GET / HTTP/1.1", "S: 221 2.7.0 Error: I can break rules, too. Goodbye.", "X:",
 		"O: non-SMTP command from h[192.0.2.7]: GET / HTTP/1.1", "O: disconnect from h[192.0.2.7] unknown=0/1 commands=0/1" } },

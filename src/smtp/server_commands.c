@@ -206,7 +206,7 @@ static struct smtp_reply do_noop(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
-	if ((s->offer & OFFER_VRFY) == 0) return smtp_reply(502, "5.5.1", S("VRFY command is disabled"));
+	if ((s->params->offer & OFFER_VRFY) == 0) return smtp_reply(502, "5.5.1", S("VRFY command is disabled"));
 	args = arena_slice(&s->mem, slice_trim(args));
 	if (args.len == 0) return smtp_reply(501, "5.5.4", S("Syntax: VRFY address"));
 	if (s->ops->vrfy == NULL) return smtp_reply_fmt(&s->mem, 252, "2.0.0", "%.*s", SLICE_ARG(args));
@@ -216,7 +216,8 @@ static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_etrn(struct smtp_server *s, struct slice args) {
-	if ((s->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL) return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if ((s->params->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL) return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if (s->params->helo_required && s->facts.helo.len == 0) return smtp_reply(503, NULL, S("Error: send HELO/EHLO first"));
 	if (s->in_tx) return smtp_reply(503, NULL, S("Error: MAIL transaction in progress"));
 	struct slice domain = arena_slice(&s->mem, command_word(&args));
 	if (domain.len == 0 || command_word(&args).len != 0) return smtp_reply(500, NULL, S("Syntax: ETRN domain"));
@@ -238,7 +239,7 @@ static struct smtp_reply do_help(struct smtp_server *s, struct slice args) {
 	unsigned other = s->params->lmtp ? SMTP_ONLY : LMTP_ONLY;
 	buf_addf(&text, "Commands:");
 	for (size_t i = 0; commands[i].run != NULL; i++)
-		if ((commands[i].rules & other) == 0) buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
+		if ((commands[i].rules & other) == 0 && commands[i].word.at[0] != 'X') buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
 	return smtp_reply(214, "2.0.0", arena_slice(&s->mem, buf_slice(&text)));
 }
 
@@ -285,6 +286,7 @@ static bool is_among(const char *const *list, struct slice word) {
 static bool is_forbidden(const struct smtp_server *s, struct slice word) {
 	static const char *const usual[] = { "CONNECT", "GET", "POST", NULL };
 	if (!ascii_alpha(word.at[0])) return true;
+	if (s->ops->forbidden != NULL) return s->ops->forbidden(s->owner, word) || slice_find(word, ':') < word.len;
 	if (is_among(s->params->forbidden != NULL ? s->params->forbidden : usual, word)) return true;
 	return slice_find(word, ':') < word.len;
 }
@@ -301,6 +303,12 @@ bool server_out_of_turn(struct smtp_server *s) {
 	return true;
 }
 
+static struct smtp_reply access_denied(struct smtp_server *s) {
+	if (s->ops->client == NULL) return smtp_reply(503, "5.7.0", S("Error: access denied"));
+	struct slice who = s->ops->client(s->owner);
+	return smtp_reply_fmt(&s->mem, 503, "5.7.0", "Error: access denied for %.*s", SLICE_ARG(who));
+}
+
 /* Why this command cannot be run now; code 0: it can. */
 static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_command *c, struct slice args) {
 	const struct smtp_server_params *p = s->params;
@@ -310,7 +318,7 @@ static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_comman
 	bool not_greeted = (p->helo_required || p->lmtp) && s->facts.helo.len == 0 && (rules & GREETED) != 0;
 	bool wordy = (rules & NO_WORDS) != 0 && slice_trim(args).len != 0;
 	if (foreign) return smtp_reply(500, "5.5.2", S("Error: command not recognized"));
-	if (s->refused && c->run != do_quit) return smtp_reply(503, "5.7.0", S("Error: access denied"));
+	if (s->refused && c->run != do_quit) return access_denied(s);
 	if (in_clear) return smtp_reply(530, "5.7.0", S("Must issue a STARTTLS command first"));
 	if (not_greeted && p->lmtp) return smtp_reply(503, "5.5.1", S("Error: send LHLO first"));
 	if (not_greeted) return smtp_reply(503, "5.5.1", S("Error: send HELO/EHLO first"));
@@ -326,7 +334,7 @@ static void run(struct smtp_server *s, const struct smtp_command *c, struct slic
 	if (r.code == 0) r = c->run(s, args);
 	if (c->run == do_auth) answer_auth(s, r);
 	else server_answer(s, r);
-	if ((c->rules & JUNK) != 0 && ++s->junk > s->params->junk_command_limit) s->facts.errors++;
+	if ((c->rules & JUNK) != 0 && s->junk++ > s->params->junk_command_limit) s->facts.errors++;
 }
 
 /* What is wrong with the line as such; code 0: nothing. */
@@ -345,9 +353,10 @@ static struct smtp_reply malformed(struct smtp_server *s, struct slice line, str
 }
 
 void server_line(struct smtp_server *s, struct slice line) {
+	if (s->ops->command != NULL) line = s->ops->command(s->owner, line, &s->mem);
 	struct slice args = line, word = command_word(&args);
 	if (word.len != 0 && is_among(s->params->noop, word)) {
-		if (++s->junk > s->params->junk_command_limit) s->facts.errors++;
+		if (s->junk++ > s->params->junk_command_limit) s->facts.errors++;
 		server_answer(s, ok());
 		return;
 	}
