@@ -14,12 +14,13 @@
  *others' rows delivery_report(d);                          log lines delivery_done(&d);
  *
  * Recipients that lead nowhere are answered with a bounce, which is entered in the same transaction. */
-enum notice_class { NOTICE_BOUNCE = 1, NOTICE_DOUBLE_BOUNCE = 2, NOTICE_DELAY = 4 };
 /* The words of a notice (bounce(5)), $names replaced. */
 struct return_words {
 	struct slice from_name, from;        /* "Mail Delivery System", "MAILER-DAEMON": without a domain, origin is added */
 	struct slice subject, text;
+	struct slice copy_subject;           /* of the postmaster's copy */
 };
+enum notice_class { NOTICE_BOUNCE = 1, NOTICE_DOUBLE_BOUNCE = 2, NOTICE_DELAY = 4 };
 struct deliver_params {
 	const struct route_params *route;
 	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
@@ -29,7 +30,7 @@ struct deliver_params {
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
-	struct return_words failed, delayed, succeeded;
+	struct return_words failed, delayed, succeeded, verified;
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:

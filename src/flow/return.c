@@ -8,16 +8,15 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const copies[] = { "Postmaster Copy: Undelivered Mail",
-	"Postmaster Copy: Delayed Mail (still being retried)", "Successful Mail Delivery Report", "Successful Mail Delivery Report" };
-static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
+static const char *const actions[] = { "failed", "delayed", "relayed", "delivered", "deliverable" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
-	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS, ~0u };
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
 static const struct return_words *words_of(const struct deliver_params *params, enum return_kind kind) {
+	if (kind == RETURN_VERIFIED) return &params->verified;
 	return kind == RETURN_FAILURE ? &params->failed : kind == RETURN_DELAY ? &params->delayed : &params->succeeded;
 }
 
@@ -48,7 +47,7 @@ static void status_of_recipient(struct buf *out, const struct returned *what, co
 	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
 	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
 	compose_field(out, "Original-Recipient", buf_slice(&v));
-	compose_field(out, "Action", slice_of(actions[what->kind]));
+	compose_field(out, "Action", r->undeliverable ? S("undeliverable") : slice_of(actions[what->kind]));
 	compose_field(out, "Status", r->status);
 	if (r->host.len != 0) {
 		buf_clear(&v);
@@ -95,7 +94,7 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	buf_addf(&message_id, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(params->route->host));
 	compose_date_field(out, date_local(wall_s()));
 	compose_mailbox_field(out, "From", w->from_name, split_address(w->from, params->origin));
-	compose_text_field(out, "Subject", what->to.len != 0 ? slice_of(copies[what->kind]) : w->subject);
+	compose_text_field(out, "Subject", what->to.len != 0 ? w->copy_subject : w->subject);
 	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
 	compose_field(out, "Auto-Submitted", what->to.len != 0 ? S("auto-generated") : S("auto-replied"));

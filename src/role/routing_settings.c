@@ -342,7 +342,7 @@ static void split_from(struct slice from, struct return_words *out) {
 
 static struct return_words words_of(const struct conf *conf, enum bounce_kind kind, struct arena *mem) {
 	const struct bounce_template *t = conf_bounce(conf, kind);
-	struct return_words w = { .subject = t->subject };
+	struct return_words w = { .subject = t->subject, .copy_subject = t->postmaster_subject };
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	if (bounce_expand(conf_main(conf), t->text, &text) < 0) buf_clear(&text); /* tried when the settings were loaded */
 	w.text = arena_slice(mem, buf_slice(&text));
@@ -386,6 +386,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.failed = words_of(conf, BOUNCE_FAILURE, mem),
 		.delayed = words_of(conf, BOUNCE_DELAY, mem),
 		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
+		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
 	notices_of(&out->deliver, v, mem);
 }
