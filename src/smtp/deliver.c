@@ -175,7 +175,7 @@ static void log_still_open(const struct delivery *d) {
 	struct slice last = SLICE_NONE;
 	for (size_t i = 0; i < d->count; i++) {
 		struct slice text = d->outcomes[d->open[i]].text;
-		if (!slice_eq(text, last)) log_text(d, text);
+		if (!slice_eq(text, last)) log_text(d, d->message->id, text);
 		last = text;
 	}
 }
