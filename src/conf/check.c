@@ -67,10 +67,12 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 
 /* Is a setting of this service's own line looked at? The way out and the certificates have one form for all. */
 static bool acts_in_service(const struct conf_service *s, size_t id) {
-	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file };
+	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file,
+		SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file, SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file };
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
-	return s->role != SERVICE_CLIENT || id == SET_syslog_name;
+	const char *name = setting_of((enum setting_id)id)->name;
+	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 || strncmp(name, "lmtp_", 5) == 0;
 }
 
 static void check_service(struct conf *c, const struct conf_service *s) {
