@@ -292,9 +292,6 @@ def test_no_tls_version_left(hosts):
 # What this version does not do is said.
 
 @pytest.mark.parametrize('line, words', [
-    ('notify_classes = bounce', 'not acted on'),
-    ('smtp_tls_security_level = dane', 'proves no server'),
-    ('relayhost = [a.test] [b.test]', 'first one only'),
     ('resolve_dequoted_address = no', 'not acted on'),
 ])
 def test_what_is_not_done_is_said(hosts, line, words):
