@@ -190,9 +190,14 @@ static int ask_message(struct postmap *p, struct table **tables, size_t count, s
 			buf_clear(&header);
 		}
 		if (more) buf_byte(&header, '\n');
-		buf_add(&header, line);
+		size_t colon = more ? line.len : slice_find(line, ':');
+		if (!more) buf_add(&header, slice_trim(slice_head(line, colon))); /* "Name :" is "Name:" to Postfix */
+		buf_add(&header, slice_skip(line, more ? 0 : colon));
 	}
 	if (header.len > 0 && p->header && r >= 0) r = ask(p, tables, count, buf_slice(&header), true), found |= r > 0;
+	/* a body begins with an empty line, also where the message lacks it */
+	if (p->body && rest.at != NULL && rest.len > 0 && rest.at[0] != '\n' && rest.at[0] != '\r' && r >= 0)
+		r = ask(p, tables, count, S(""), true), found |= r > 0;
 	while (p->body && rest.at != NULL && rest.len > 0 && r >= 0) {
 		struct slice line = slice_cut(&rest, '\n');
 		if (line.len > 0 && line.at[line.len - 1] == '\r') line.len--;

@@ -3,7 +3,8 @@
  *
  * regexp is the C library's own regcomp(3), as in Postfix: PCRE2 finds other substrings for the same expression, so that $1
  * would differ. The library knows no limit, and its time can grow with the square of the key's length: a key is looked at
- * up to REGEXP_KEY_MOST bytes. pcre has limits on steps, depth and memory; reaching one is TABLE_LATER, told in the log. */
+ * up to REGEXP_KEY_MOST bytes, and patterns with back references, where it grows exponentially, are PCRE2's after all. That has
+ * limits on steps, depth and memory; reaching one is TABLE_LATER, told in the log. */
 #include "conf/table/inside.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -112,6 +113,21 @@ static bool compile_pcre(struct rule *rule, struct slice pattern, uint32_t bits,
 	return true;
 }
 
+/* "\\1" in a pattern: what the C library needs exponential time for, without a limit. */
+static bool refers_back(struct slice pattern) {
+	for (size_t i = 0; i + 1 < pattern.len; i++) {
+		if (pattern.at[i] != '\\') continue;
+		if (ascii_digit(pattern.at[++i])) return true;
+	}
+	return false;
+}
+
+static bool compile(struct rules *rs, struct rule *rule, struct slice pattern, uint32_t bits, bool pcre, struct report *r) {
+	if (pcre) return compile_pcre(rule, pattern, bits, r);
+	if (!refers_back(pattern)) return compile_regexp(rs, rule, pattern, bits, r);
+	return compile_pcre(rule, pattern, ((bits & REG_ICASE) != 0 ? PCRE2_CASELESS : 0) | ((bits & REG_NEWLINE) != 0 ? PCRE2_MULTILINE : PCRE2_DOTALL), r);
+}
+
 static unsigned groups_of(const struct rule *rule) {
 	uint32_t n = 0;
 	if (rule->pcre != NULL) pcre2_pattern_info(rule->pcre, PCRE2_INFO_CAPTURECOUNT, &n);
@@ -183,7 +199,7 @@ static bool read_rule(struct rules *rs, struct slice line, struct rule rule, boo
 	rule.result = arena_slice(&rs->mem, line);
 	if (rule.kind == RULE_MATCH && line.len == 0) report_warning(r, rule.line, "no replacement text: using empty string");
 	if (rule.kind == RULE_IF && line.len > 0) report_warning(r, rule.line, "ignoring extra text after \"if\" statement: \"%.*s\"", SLICE_ARG(line));
-	if (pcre ? !compile_pcre(&rule, pattern, bits, r) : !compile_regexp(rs, &rule, pattern, bits, r)) return false;
+	if (!compile(rs, &rule, pattern, bits, pcre, r)) return false;
 	struct rule *kept = add_rule(rs, rule);
 	if (kept->kind == RULE_MATCH && !check_result(kept, r)) kept->kind = RULE_ENDIF; /* does nothing when it is met */
 	return true;

@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include "base/test.h"
 
@@ -119,6 +121,9 @@ static void patterns(void **state) {
 	put("explode", "/^(a+)+$/ found\n");
 	assert_string_equal(find_in("pcre", path_of("explode"), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), "later");
 	assert_true(was_told("/explode, line 1: match limit exceeded"));
+	put("explode", "/^(a|aa)+\\1{5}c$/ found\n/^(.)\\1$/ twice\n");
+	assert_string_equal(find_in("regexp", path_of("explode"), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb"), "later");
+	assert_string_equal(find_in("regexp", path_of("explode"), "xX"), "twice");
 }
 
 static void cidr(void **state) {
@@ -169,6 +174,41 @@ static void changes(void **state) {
 	assert_string_equal(find_later(t, "a", "here"), "here");
 }
 
+struct reader {
+	struct table *table;
+	_Atomic bool stop;
+	bool wrong;
+};
+
+/* Old or new, never a mixture. */
+static void *read_on(void *ctx) {
+	struct reader *r = ctx;
+	AUTO_ARENA struct arena own = { 0 };
+	while (!r->stop) {
+		struct slice a;
+		if (table_find(r->table, S("key"), &own, &a) != TABLE_FOUND || a.len != 1 || a.at[0] < 'a' || a.at[0] > 'e') r->wrong = true;
+		arena_reset(&own);
+	}
+	return NULL;
+}
+
+static void readers(void **state) {
+	(void)state;
+	pthread_t threads[3];
+	put("r", "key a\n");
+	struct reader r = { .table = open_table("texthash", path_of("r"), 0) };
+	for (size_t i = 0; i < LEN(threads); i++) pthread_create(&threads[i], NULL, read_on, &r);
+	for (char c = 'b'; c <= 'e'; c++) {
+		put("r.new", arena_fmt(&mem, "other x\nkey %c\n", c).at);
+		assert_int_equal(rename(path_of("r.new"), path_of("r")), 0);
+		usleep(400000);
+	}
+	r.stop = true;
+	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], NULL);
+	assert_false(r.wrong);
+	assert_string_equal(find_later(r.table, "key", "e"), "e");
+}
+
 static void bounds(void **state) {
 	(void)state;
 	char *big = mem_get(MIB(10) + 32);
@@ -201,13 +241,13 @@ static void lists(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(texts), cmocka_unit_test(tight), cmocka_unit_test(simple), cmocka_unit_test(patterns), cmocka_unit_test(cidr),
-		                            cmocka_unit_test(changes), cmocka_unit_test(bounds), cmocka_unit_test(lists) };
+		                            cmocka_unit_test(changes), cmocka_unit_test(readers), cmocka_unit_test(bounds), cmocka_unit_test(lists) };
 	struct table_params params = { .tell = tell };
 	if (mkdtemp(folder) == NULL) return 1;
 	tables = tables_new(&params);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	tables_free(&tables);
-	static const char *const names[] = { "a", "aliases", "re", "explode", "c", "w", "later", "big", "l", "tight" };
+	static const char *const names[] = { "a", "aliases", "re", "explode", "c", "w", "later", "big", "l", "tight", "r" };
 	for (size_t i = 0; i < LEN(names); i++) unlink(path_of(names[i]));
 	rmdir(folder);
 	buf_done(&told);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of lines "key value", or "name: value" for aliases, files of up to two gigabytes. What is
  * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit offsets into
- * it: about 7 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text itself. */
+ * it: about 10 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text itself. */
 #include "conf/table/inside.h"
 #include "base/map.h"
 
@@ -154,7 +154,7 @@ static struct generation *read_entries(const struct table *t, struct buf *text, 
 	size_t lines = count_entries(buf_slice(text)), size = text->len;
 	e->generation.destroy = entries_destroy;
 	e->text = TAKE(text->at);
-	e->room = lines + lines * 2 / 3 + 1;
+	e->room = lines * 5 / 2 + 1;
 	e->slots = mem_array(e->room, sizeof *e->slots);
 	squeeze(e, slice_from(e->text, size), aliases, r);
 	if (e->len < size) mem_wipe(e->text + e->len, size - e->len); /* it may be longer by the end of the last line */
@@ -170,7 +170,7 @@ struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct re
 	struct slice rest = buf_slice(pairs);
 	e->generation.destroy = entries_destroy;
 	e->text = TAKE(pairs->at);
-	e->room = count + count * 2 / 3 + 1;
+	e->room = count * 5 / 2 + 2;
 	e->slots = mem_array(e->room, sizeof *e->slots);
 	for (unsigned number = 1; rest.len > 0; number++) {
 		struct slice key = slice_cut(&rest, '\n'), value = slice_cut(&rest, '\n');
