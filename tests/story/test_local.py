@@ -522,3 +522,40 @@ def test_services_can_be_disabled(local, users, folder):
     h = local('master_service_disable = !policy.unix, spawn.unix unix-dgram\n',
               f'policy unix - n n - 0 spawn user={ann.name} argv=/bin/cat\nspawn unix - n n - 0 spawn user={ann.name} argv=/bin/cat\n')
     assert os.listdir(f'{folder}/queue/private') == ['policy'], port
+
+
+AMAVIS = next((p for p in ('/usr/sbin/amavisd-new', '/usr/sbin/amavisd') if os.path.exists(p)), None)
+
+
+@pytest.mark.skipif(AMAVIS is None, reason='amavisd-new is not installed')
+def test_content_filter_amavis(hosts, users, folder):
+    """The lines of amavis' README.postfix: out to port 10024 with XFORWARD, back on another."""
+    port, home = free_port(), f'{folder}/amavis'
+    h = filtering(hosts, users, f'amavis:[127.0.0.1]:{port}',
+                  master='amavis unix - - n - 2 smtp -o smtp_data_done_timeout=1200 -o smtp_send_xforward_command=yes '
+                         '-o disable_dns_lookups=yes -o max_use=20\n')
+    for sub in 'tmp', 'var', 'db':
+        os.makedirs(f'{home}/{sub}')
+    subprocess.run(['chown', '-R', 'amavis:amavis', home], check=True)
+    with open(f'{folder}/amavisd.conf', 'w') as f:
+        f.write(f'''use strict;
+$max_servers = 1; $daemon_user = 'amavis'; $daemon_group = 'amavis';
+$MYHOME = '{home}'; $TEMPBASE = '{home}/tmp'; $db_home = '{home}/db'; $helpers_home = '{home}/var'; $QUARANTINEDIR = undef;
+$lock_file = '{home}/var/lock'; $pid_file = '{home}/var/pid'; $enable_db = 0; $do_syslog = 0; $LOGFILE = '{home}/var/log';
+$inet_socket_bind = '127.0.0.1'; $inet_socket_port = {port}; @inet_acl = qw(127.0.0.1); $unix_socketname = undef;
+$forward_method = 'smtp:[127.0.0.1]:{h.ports["back"]}'; $notify_method = $forward_method;
+@bypass_virus_checks_maps = (1); @bypass_spam_checks_maps = (1); $final_bad_header_destiny = D_PASS;
+$mydomain = 'example.test'; $myhostname = 'filter.example.test'; @local_domains_maps = (['.']);
+1;
+''')
+    amavis = subprocess.Popen([AMAVIS, '-c', f'{folder}/amavisd.conf', 'foreground'], stdin=subprocess.DEVNULL,
+                              stdout=open(f'{folder}/amavis.out', 'wb'), stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        wait_port(port, seconds=60)
+        h.send('x@example.org', 'ann@example.test', text('through amavis'))
+        m = h.wait_message('ann@example.test', 'through amavis', 60)
+        assert any('filter.example.test' in r for r in m.get_all('Received')), m.get_all('Received')
+        h.wait_log(r'to=<ann@example\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*status=sent \(250 2\.0\.0 from MTA')
+    finally:
+        kill(descendants([amavis.pid]))
+        amavis.wait(10)
