@@ -118,8 +118,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.codes = codes_of(v),
 		.delay_reject = conf_bool(v, SET_smtpd_delay_reject),
 		.relay_first = conf_bool(v, SET_smtpd_relay_before_recipient_restrictions),
-		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient) &&
-				      !edge_overridden(v, "no_unknown_recipient_checks"),
+		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient) && !edge_overridden(v, "no_unknown_recipient_checks"),
 		.unlisted_sender = conf_bool(v, SET_smtpd_reject_unlisted_sender),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 		.show_table = conf_bool(v, SET_show_user_unknown_table_name),
