@@ -57,6 +57,7 @@ struct admit_params {
 	const struct slice *ehlo_discard; /* smtpd_discard_ehlo_keywords */
 	size_t ehlo_discard_count;
 	const struct header_params *header;
+	struct slice content_filter;     /* "transport:nexthop" for all mail, unless a table says FILTER; empty: none */
 	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
 	const struct checks_params *checks; /* header_checks and the like; NULL: none */
 	struct header_clients {          /* local_header_rewrite_clients */
@@ -67,7 +68,6 @@ struct admit_params {
 	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
-	struct slice content_filter;     /* "transport:nexthop" for all mail that comes in here; empty: none */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };

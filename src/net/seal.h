@@ -9,5 +9,7 @@ enum seal_need {
 };
 /* Becomes the Unix user and its groups for good (only as root; otherwise does nothing). */
 int user_drop(const char *user);
+/* The same, and joins the groups that another user was added to beside its own; nothing more when there is no such user. */
+int user_drop_with(const char *user, const char *groups_of);
 /* Locks the process in: no_new_privs, no core dumps of secrets, not traceable. Landlock and seccomp stand here. */
 int seal(unsigned needs);

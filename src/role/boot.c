@@ -139,7 +139,7 @@ static void answer(int result) {
 }
 
 static int start(const struct role *role, struct boot *b, const char *user, void **self) {
-	if (user != NULL && user[0] != '\0' && user_drop(user) < 0) return -1;
+	if (user != NULL && user[0] != '\0' && user_drop_with(user, role->groups_of) < 0) return -1;
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* after user_drop, which resets it */
 	int r = role->start(b, self);
 	if (r >= 0) r = seal(role->seal_needs);

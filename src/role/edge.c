@@ -152,5 +152,5 @@ static void stop(void *self) {
 }
 
 const struct role role_edge = {
-	.name = "edge", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop
+	.name = "edge", .groups_of = "postfix", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop
 };

@@ -78,22 +78,23 @@ static int make_header_clients(struct edge_settings *s, struct service *sv, cons
 	return 0;
 }
 
-static int make_header(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
+static int make_header(struct edge_settings *s, struct service *sv, const struct conf_view *v,
+		       const struct conf_view *cleanup) {
 	struct header_params *p = arena_get(&s->mem, sizeof *p);
 	struct rewrite_params *local = arena_get(&s->mem, sizeof *local), *remote = arena_get(&s->mem, sizeof *remote);
-	rewrite_settings_make(local, s->tables, s->conf, v, &s->mem);
+	rewrite_settings_make(local, s->tables, s->conf, cleanup, &s->mem);
 	*remote = *local; /* no domain is completed, and no $myorigin added, in headers of others */
 	remote->origin = conf_text(v, SET_remote_header_rewrite_domain);
 	remote->domain = SLICE_NONE;
 	*p = (struct header_params){
 		.host = arena_text(&s->mem, conf_text(v, SET_myhostname)),
-		.always_complete = conf_bool(v, SET_always_add_missing_headers),
-		.undisclosed = conf_text(v, SET_undisclosed_recipients_header),
+		.always_complete = conf_bool(cleanup, SET_always_add_missing_headers),
+		.undisclosed = conf_text(cleanup, SET_undisclosed_recipients_header),
 		.local = local,
 		.remote = remote->origin.len != 0 ? remote : NULL,
-		.token_limit = (size_t)conf_number(v, SET_header_address_token_limit),
+		.token_limit = (size_t)conf_number(cleanup, SET_header_address_token_limit),
 	};
-	p->drop = conf_list(v, SET_message_drop_headers, &p->drop_count);
+	p->drop = conf_list(cleanup, SET_message_drop_headers, &p->drop_count);
 	sv->admit.header = p;
 	return make_header_clients(s, sv, v, local);
 }
@@ -114,8 +115,7 @@ static void make_checks(struct edge_settings *s, struct service *sv, const struc
 	if (checks_wanted(p)) sv->admit.checks = p;
 }
 
-/* receive_override_options: no_header_body_checks, no_milters. */
-static bool overridden(const struct conf_view *v, const char *word) {
+bool edge_overridden(const struct conf_view *v, const char *word) {
 	size_t n;
 	const struct slice *words = conf_list(v, SET_receive_override_options, &n);
 	for (size_t i = 0; i < n; i++)
@@ -123,13 +123,26 @@ static bool overridden(const struct conf_view *v, const char *word) {
 	return false;
 }
 
+/* The cleanup service of master.cf that this service's mail goes through, as cleanup_service_name says: header_checks and the
+ * like are its parameters. Without such an entry the service's own. */
+static const struct conf_view *cleanup_of(struct edge_settings *s, const struct conf_view *v) {
+	size_t n;
+	const struct conf_service *services = conf_services(s->conf, &n);
+	struct slice name = conf_text(v, SET_cleanup_service_name);
+	for (size_t i = 0; i < n; i++)
+		if (slice_eq(services[i].name, name) && slice_eq(services[i].command, S("cleanup")))
+			return conf_service_view(s->conf, &services[i]);
+	return v;
+}
+
 int edge_content_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		      const struct edge_outside *o) {
-	if (make_header(s, sv, v) < 0) return -1;
-	if (!overridden(v, "no_header_body_checks")) make_checks(s, sv, v);
-	if (overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
+	const struct conf_view *cleanup = cleanup_of(s, v);
 	sv->admit.content_filter = conf_text(v, SET_content_filter);
-	if (overridden(v, "no_milters")) return 0;
+	if (make_header(s, sv, v, cleanup) < 0) return -1;
+	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
+	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
+	if (edge_overridden(v, "no_milters")) return 0;
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

@@ -5,3 +5,5 @@
  * be used. */
 int edge_content_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		      const struct edge_outside *outside);
+/* Is this word in receive_override_options? */
+bool edge_overridden(const struct conf_view *v, const char *word);

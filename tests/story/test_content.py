@@ -116,3 +116,63 @@ def test_checks_of_what_leaves(server, folder, sink):
         assert '(left out)' in text and 'internal' not in text
     s.wait_log(r'/smtp\[\d+\]: \w+: strip: header X-Mailer: m: not theirs\n')
     s.wait_log(r'/smtp\[\d+\]: warning: \w+: unsupported command in header_checks map: REJECT\n')
+
+
+def test_content_filter_and_back(hosts, folder, sink):
+    """All mail goes to a filter by SMTP, which hands it back at another port; there, nothing is done to it twice."""
+    there, back = sink(), free_port()
+    headers = table(folder, 'h', '/^Subject: (.*)/ REPLACE Subject: +$1\n')
+    s = hosts(accounts=['ann@example.test', 'bob@example.test'], start=False,
+              main=f'content_filter = smtp:[127.0.0.1]:{there.port}\nheader_checks = {headers}')
+    s.configure(master=f'''{s.address}:{s.ports['smtp']} inet n - n - - smtpd
+{s.address}:{s.ports['imaps']} inet n - n - - imapd -o imapd_tls_wrappermode=yes
+127.0.0.1:{back} inet n - n - - smtpd
+  -o content_filter=
+  -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters,no_address_mappings
+''')
+    s.start()
+    s.send('ann@example.test', 'bob@example.test', TEXT.format('one', 'x'))
+    sender, to, text = wait_until(lambda: there.messages and there.messages[0], 20, s.log)
+    assert s.messages('bob@example.test') == []
+    import smtplib
+    with smtplib.SMTP('127.0.0.1', back) as again:
+        again.sendmail(sender, to, text)
+    assert s.wait_message('bob@example.test', lambda _: True)['Subject'] == '+one'
+
+
+def test_another_cleanup(hosts, folder):
+    """docker-mailserver's submission goes through a cleanup service with header_checks of its own."""
+    own = table(folder, 'own', '/^User-Agent:/ IGNORE\n')
+    s = hosts(accounts=['ann@example.test', 'bob@example.test'], start=False)
+    s.configure(master=f'''{s.address}:{s.ports['smtp']} inet n - n - - smtpd
+{s.address}:{s.ports['submission']} inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes
+  -o cleanup_service_name=sender-cleanup
+{s.address}:{s.ports['imaps']} inet n - n - - imapd -o imapd_tls_wrappermode=yes
+cleanup unix n - - - 0 cleanup
+sender-cleanup unix n - - - 0 cleanup
+  -o syslog_name=postfix/sender-cleanup
+  -o header_checks={own}
+''')
+    s.start()
+    for service, user in (('smtp', None), ('submission', 'ann@example.test')):
+        s.send('ann@example.test', 'bob@example.test', 'User-Agent: x\r\n' + TEXT.format(service, 'x'), service, user)
+        assert (s.wait_message('bob@example.test', service)['User-Agent'] is None) == (service == 'submission')
+
+
+@pytest.mark.root
+def test_sendmail_goes_through_milters(hosts, folder):
+    """non_smtpd_milters = $smtpd_milters: mail that a program here hands to sendmail(1) is shown to them, too."""
+    import milter as m
+    import subprocess
+    spy = m.Milter(0, {'eom': [m.add('X-Seen', 'yes'), m.CONTINUE]})
+    s = hosts(accounts=['ann@example.test', 'bob@example.test'],
+              main=f'smtpd_milters = {spy.spec}\nnon_smtpd_milters = $smtpd_milters\nmyorigin = example.test')
+    sendmail = os.path.join(os.path.dirname(HATO), 'sendmail')
+    subprocess.run([sendmail, '-C', s.folder, '-f', 'ann@example.test', '-t'], input='To: bob@example.test\nSubject: by hand\n\nx\n',
+                   text=True, check=True, timeout=60)
+    got = s.wait_message('bob@example.test', 'by hand')
+    assert got['X-Seen'] == 'yes'
+    assert [k for k, _, _ in spy.events if k not in ('header', 'quit', 'abort')] == \
+        ['offer', 'connect', 'helo', 'mail', 'rcpt', 'data', 'eoh', 'body', 'eom']
+    assert spy.of('connect')[0][1].startswith(b'localhost\x004') and spy.of('connect')[0][1].endswith(b'127.0.0.1\0')
+    spy.close()
