@@ -87,8 +87,9 @@ static int run_version(struct cli *cli) {
 }
 
 static int run_manual(struct cli *cli) {
-	(void)cli;
-	conf_manual(stdout);
+	bool verdicts = cli->count == 1 && slice_eq(cli->args[0], S("--verdicts"));
+	if (cli->count != 0 && !verdicts) return usage_error(cli, cli->args[0]);
+	(verdicts ? conf_verdicts : conf_manual)(stdout);
 	return EX_OK;
 }
 

@@ -136,6 +136,10 @@ static int load(struct postconf *p) {
 }
 
 static int run(struct postconf *p) {
+	if (p->list == 'b' || p->list == 't') {
+		int loaded = load(p);
+		return loaded != POSTCONF_GOOD ? loaded : postconf_list(p);
+	}
 	if (p->list != '\0') return postconf_list(p);
 	bool values = false;
 	for (size_t i = 0; i < p->count; i++) values = values || slice_find(p->args[i], '=') < p->args[i].len;

@@ -79,6 +79,8 @@ int postconf_edit(const struct postconf *p);
 int postconf_edit_master(const struct postconf *p, struct slice old, struct buf *out);
 /* postconf_list.c */
 int postconf_list(const struct postconf *p);
+/* postconf_template.c */
+int postconf_templates(const struct postconf *p);
 
 /* Physical lines, with what each is. Comments and empty lines belong to no logical line, wherever they stand. */
 enum line_kind { LINE_ASIDE, LINE_START, LINE_MORE };

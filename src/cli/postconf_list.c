@@ -30,6 +30,6 @@ int postconf_list(const struct postconf *p) {
 	case 'l': return put_lines(locks);
 	case 'T': return tls(p);
 	case 'm': return put_lines(table_types());
-	default: return postconf_fatal(p, "-%c: later", p->list);
+	default: return postconf_templates(p);
 	}
 }

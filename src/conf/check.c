@@ -60,7 +60,7 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 	} else if (s->state == NOT_YET)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
 	else if (s->state == UNNEEDED)
-		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it", s->name);
+		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it (%s)", s->name, s->doc);
 	else if (s->state == OLD || s->state == GONE)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }

@@ -68,6 +68,7 @@ static int build(struct conf *c) {
 	evaluate_views(c);
 	check_values(c);
 	check_dangers(c);
+	bounces_load(c);
 	c->ordered = arena_array(&c->mem, c->params_count, sizeof(c->ordered[0]));
 	for (size_t i = 0; i < c->params_count; i++) c->ordered[i] = i;
 	qsort_r(c->ordered, c->params_count, sizeof(c->ordered[0]), order_names, c);

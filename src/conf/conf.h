@@ -82,3 +82,5 @@ int conf_unpack(struct slice packed, struct conf **out) MUST_USE; /* CONF_GOOD, 
 
 /* Writes hato.cf(5) in mdoc(7), from the list of settings. */
 void conf_manual(FILE *out);
+/* The verdict on each parameter, as a table in Markdown. */
+void conf_verdicts(FILE *out);

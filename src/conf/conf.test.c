@@ -129,7 +129,7 @@ static const struct {
 	{ "smtpd_helo_required = maybe", NULL, "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
 	{ "strict_8bitmime = maybe", NULL, "warning: /c/main.cf, line 2: strict_8bitmime is understood but not acted on by this version\n"
 	  "warning: /c/main.cf, line 2: bad boolean configuration: strict_8bitmime = maybe (expected yes or no)\n" },
-	{ "biff = no", NULL, "info: /c/main.cf, line 2: biff has no effect: hato does not need it\n" },
+	{ "biff = no", NULL, "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new mail.)\n" },
 	{ "smtp_use_tls = yes", NULL, "warning: /c/main.cf, line 2: smtp_use_tls is an old setting: Use smtp_tls_security_level = may.\n" },
 	{ "message_size_limit = 50M", NULL, "warning: /c/main.cf, line 2: message_size_limit: Postfix takes no suffix in a size: 50M\n" },
 	{ "mail_name = ${stress", NULL, "error: /c/main.cf, line 2: mail_name: truncated macro reference: \"${stress\"\n" },
@@ -464,6 +464,15 @@ static void test_manual(void **state) {
 		if (strstr(text, item) == NULL) fail_msg("%s is not in the manual", setting_of((enum setting_id)i)->name);
 	}
 	assert_non_null(strstr(text, "Understood but not acted on by this version."));
+	free(text);
+	out = open_memstream(&text, &len);
+	conf_verdicts(out);
+	fclose(out);
+	size_t lines = 0;
+	for (size_t i = 0; i < len; i++) lines += text[i] == '\n' && text[i + 1] == '|';
+	assert_true(lines > SETTINGS_COUNT + 17);
+	assert_non_null(strstr(text, "\n| myhostname | works | from the machine | "));
+	assert_non_null(strstr(text, "\n| \\<service\\>\\_destination\\_rate\\_delay | "));
 	free(text);
 }
 

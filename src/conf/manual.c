@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hato.cf(5) is written from the list of settings, so that the page cannot say anything that is not so. */
+/* hato.cf(5) and the table of verdicts are written from the list of settings, so that neither can say anything that is
+ * not so. */
 #include "conf/conf.h"
 
 static const struct row {
@@ -142,4 +143,56 @@ void conf_manual(FILE *out) {
 	}
 	if (open) fputs(".El\n", out);
 	fputs(".Sh SEE ALSO\n.Xr hato 8\n", out);
+}
+
+/* Text in which Markdown sees nothing special. */
+static void put_plain(FILE *out, const char *text) {
+	for (; *text != '\0'; text++) {
+		if (strchr("|\\`*_<>[]", *text) != NULL) fputc('\\', out);
+		fputc(*text, out);
+	}
+}
+
+static void put_row(FILE *out, const char *prefix, const char *name, const char *verdict, const char *fallback, const char *doc) {
+	fputs("| ", out);
+	put_plain(out, prefix);
+	put_plain(out, name);
+	fprintf(out, " | %s | ", verdict);
+	put_plain(out, fallback == NULL ? "from the machine" : fallback);
+	fputs(" | ", out);
+	put_plain(out, doc);
+	fputs(" |\n", out);
+}
+
+void conf_verdicts(FILE *out) {
+	static const char *const verdicts[] = {
+		[ACTED] = "works", [NOT_YET] = "not yet", [UNNEEDED] = "not needed", [OLD] = "old name", [GONE] = "old name",
+	};
+	static const struct {
+		const char *ending;
+		enum setting_id model;
+	} of_transports[] = {
+#define TRANSPORT_ROW(id, ending, fallback) { ending, SET_##fallback },
+		TRANSPORT_SETTINGS(TRANSPORT_ROW)
+#undef TRANSPORT_ROW
+	};
+	size_t counts[GONE + 1] = { 0 };
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) counts[setting_of((enum setting_id)i)->state]++;
+	fprintf(out, "# What hato does with each parameter\n\nWritten by hato from its list of settings. *works*: does what the manual says (%zu). "
+	             "*not yet*: read and checked, and a warning says that nothing comes of it (%zu). *not needed*: accepted, and a line of `hato check` says "
+	             "why nothing comes of it (%zu). *old name*: sets the parameter that took its place (%zu). Any other name may be set and used in "
+	             "values; one that nothing uses gives a warning.\n",
+	        counts[ACTED], counts[NOT_YET], counts[UNNEEDED], counts[OLD] + counts[GONE]);
+	for (size_t i = 0; i < LEN(rows); i++) {
+		const struct setting *s = setting_of(rows[i].id);
+		if (rows[i].group != NULL) fprintf(out, "\n## %s\n\n| parameter | verdict | default | meaning |\n| --- | --- | --- | --- |\n", rows[i].group);
+		else put_row(out, "", s->name, verdicts[s->state], s->fallback, s->doc);
+	}
+	fprintf(out, "\n## Of each transport in master.cf\n\n| parameter | verdict | default | meaning |\n| --- | --- | --- | --- |\n");
+	for (size_t i = 0; i < LEN(of_transports); i++) {
+		const struct setting *s = setting_of(of_transports[i].model);
+		char fallback[128];
+		snprintf(fallback, sizeof fallback, "$%s", s->name);
+		put_row(out, "<service>", of_transports[i].ending, verdicts[s->state], fallback, s->doc);
+	}
 }

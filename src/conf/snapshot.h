@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "conf/bounce.h"
 #include "conf/conf.h"
 #include "conf/value.h"
 #include "base/map.h"
@@ -50,6 +51,7 @@ struct conf {
 	struct services services;
 	struct conf_view **views;           /* of each service */
 	bool main_is_embedded, master_is_embedded;
+	struct bounce_template bounces[BOUNCE_KINDS];
 };
 
 struct param *param_find(const struct conf *c, struct slice name);
@@ -61,4 +63,5 @@ void evaluate_views(struct conf *c);
 int evaluate(struct conf_view *v, const struct param *p, struct slice *out) MUST_USE;
 void check_names(struct conf *c);  /* before evaluation: unknown, unused, not acted on */
 void check_values(struct conf *c); /* after it: what single values cannot say */
+void bounces_load(struct conf *c);  /* after it */
 void check_dangers(struct conf *c); /* after it: what they do together */

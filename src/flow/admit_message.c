@@ -245,8 +245,10 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	case ACCEPT_REFUSED:
 		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
-	default: return smtp_reply_fmt(mem, 451, "4.3.0", "%.*s", SLICE_ARG(answer.text));
+	default: break;
 	}
+	bool full = slice_eq(answer.status, S("4.2.2"));
+	return smtp_reply_fmt(mem, full ? 452 : 451, full ? "4.2.2" : "4.3.0", "%.*s", SLICE_ARG(answer.text));
 }
 
 /* Code 0: all of it has come and is kept. */

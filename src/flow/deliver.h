@@ -14,12 +14,18 @@
  *others' rows delivery_report(d);                          log lines delivery_done(&d);
  *
  * Recipients that lead nowhere are answered with a bounce, which is entered in the same transaction. */
+/* The words of a notice (bounce(5)), $names replaced. */
+struct return_words {
+	struct slice from_name, from;        /* "Mail Delivery System", "MAILER-DAEMON": without a domain, origin is added */
+	struct slice subject, text;
+};
 struct deliver_params {
 	const struct route_params *route;
 	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
 	size_t bounce_size;                  /* bounce_size_limit: larger originals return as headers only */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
+	struct return_words failed, delayed, succeeded;
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:

@@ -67,7 +67,8 @@ static int set_up(void **state) {
 						 .other = S("smtp") },
 				       .host = S("mail.example.test") };
 	settings.deliver =
-		(struct deliver_params){ .route = &route, .origin = S("mail.example.test"), .bounce_size = 50000 };
+		(struct deliver_params){ .route = &route, .origin = S("mail.example.test"), .bounce_size = 50000,
+		                           .failed = { S("Mail Delivery System"), S("MAILER-DAEMON"), S("Undelivered Mail Returned to Sender"), S("Sorry.\n") } };
 	settings.send = (struct send_params){ .lifetime_s = 432000 };
 	return db_write(db, add_users, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words are for a person who has never heard of SMTP; the delivery-status part is for machines; the other server's
- * own answer is quoted in full, since nobody can act on "could not be delivered". */
+/* The words come from bounce(5) templates; the delivery-status part is for machines; the other server's own answer is quoted
+ * in full, since nobody can act on "could not be delivered". */
 #include "flow/return.h"
 #include "base/log.h"
 #include "flow/id.h"
@@ -8,8 +8,6 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const subjects[] = { "Undelivered Mail Returned to Sender", "Delayed Mail (still being retried)",
-	"Successful Mail Delivery Report", "Successful Mail Delivery Report" };
 static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
@@ -17,30 +15,18 @@ bool return_wanted(uint32_t notify, enum return_kind kind) {
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
-static struct mailbox mailer_daemon(const struct deliver_params *params) {
-	return (struct mailbox){ S("MAILER-DAEMON"), params->origin };
+static const struct return_words *words_of(const struct deliver_params *params, enum return_kind kind) {
+	return kind == RETURN_FAILURE ? &params->failed : kind == RETURN_DELAY ? &params->delayed : &params->succeeded;
+}
+
+static struct mailbox split_address(struct slice address, struct slice origin) {
+	size_t at = slice_find_last(address, '@');
+	return (struct mailbox){ slice_head(address, at), at < address.len ? slice_skip(address, at + 1) : origin };
 }
 
 static void words(struct buf *text, const struct deliver_params *params, const struct returned *what) {
-	buf_addf(text, "This is the mail system at host %.*s.\n\n", SLICE_ARG(params->route->host));
-	switch (what->kind) {
-	case RETURN_FAILURE:
-		buf_addf(text, "I'm sorry to have to inform you that your message could not be delivered\n"
-		               "to one or more recipients. The reason stands below each address; the words\n"
-		               "after \"said:\" are those of the other server. Your message is attached.\n\n");
-		break;
-	case RETURN_DELAY:
-		buf_addf(text, "Your message has not reached one or more recipients yet. You need not send\n"
-		               "it again: delivery is tried until ");
-		date_add(text, date_local(what->retry_until_us / 1000000));
-		buf_addf(text, ".\n\n");
-		break;
-	case RETURN_RELAYED:
-		buf_addf(text, "Your message was handed over to the next mail server, which does not send\n"
-		               "reports of its own.\n\n");
-		break;
-	default: buf_addf(text, "Your message is in the mailbox of its recipient.\n\n");
-	}
+	buf_add(text, words_of(params, what->kind)->text);
+	buf_add(text, S("\n"));
 	for (size_t i = 0; i < what->count; i++) {
 		const struct returned_recipient *r = &what->recipients[i];
 		buf_addf(text, "<%.*s>", SLICE_ARG(r->address));
@@ -102,18 +88,13 @@ static struct slice header_of(struct slice message) {
 void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what,
 		    struct slice id) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
-	struct slice local = what->sender, domain = SLICE_NONE;
-	size_t at = slice_find_last(local, '@');
-	if (at < local.len) {
-		domain = slice_skip(local, at + 1);
-		local = slice_head(local, at);
-	}
+	const struct return_words *w = words_of(params, what->kind);
 	AUTO_BUF struct buf message_id = BUF(KIB(1));
 	buf_addf(&message_id, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(params->route->host));
 	compose_date_field(out, date_local(wall_s()));
-	compose_mailbox_field(out, "From", S("Mail Delivery System"), mailer_daemon(params));
-	compose_text_field(out, "Subject", slice_of(subjects[what->kind]));
-	compose_mailbox_field(out, "To", SLICE_NONE, (struct mailbox){ local, domain });
+	compose_mailbox_field(out, "From", w->from_name, split_address(w->from, params->origin));
+	compose_text_field(out, "Subject", w->subject);
+	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
 	compose_field(out, "Auto-Submitted", S("auto-replied"));
 	compose_field(out, "MIME-Version", S("1.0"));

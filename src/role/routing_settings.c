@@ -4,6 +4,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "conf/bounce.h"
 #include "conf/value.h"
 #include "flow/explain.h"
 
@@ -301,6 +302,34 @@ static struct alias_params *aliases_of(struct tables *tables, const struct conf_
 	return a;
 }
 
+/* From: "name <address>", "address (name)" or "address" (bounce(5)). */
+static void split_from(struct slice from, struct return_words *out) {
+	size_t angle = slice_find(from, '<'), round = slice_find(from, '(');
+	out->from = from;
+	if (angle < from.len) {
+		struct slice rest = slice_skip(from, angle + 1);
+		out->from_name = slice_head(from, angle);
+		out->from = slice_cut(&rest, '>');
+	} else if (round < from.len) {
+		struct slice rest = slice_skip(from, round + 1);
+		out->from = slice_head(from, round);
+		out->from_name = slice_cut(&rest, ')');
+	}
+	out->from = slice_trim(out->from);
+	out->from_name = slice_trim(out->from_name);
+	if (out->from_name.len > 1 && out->from_name.at[0] == '"') out->from_name = slice_from(out->from_name.at + 1, out->from_name.len - 2);
+}
+
+static struct return_words words_of(const struct conf *conf, enum bounce_kind kind, struct arena *mem) {
+	const struct bounce_template *t = conf_bounce(conf, kind);
+	struct return_words w = { .subject = t->subject };
+	AUTO_BUF struct buf text = BUF(MIB(1));
+	if (bounce_expand(conf_main(conf), t->text, &text) < 0) buf_clear(&text); /* tried when the settings were loaded */
+	w.text = arena_slice(mem, buf_slice(&text));
+	split_from(t->from, &w);
+	return w;
+}
+
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "core" };
@@ -334,6 +363,9 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.always_bcc = conf_text(v, SET_always_bcc),
 		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
 		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
+		.failed = words_of(conf, BOUNCE_FAILURE, mem),
+		.delayed = words_of(conf, BOUNCE_DELAY, mem),
+		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
 	};
 }
 

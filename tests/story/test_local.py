@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail for users of this machine: mailbox files, Maildirs, programs, .forward; as Postfix's local(8), virtual(8), pipe(8)."""
-import email, os, pwd, re, stat, subprocess
+import email, os, re, smtplib, stat
 import pytest
 from around import *
+from postfix import Postfix
 from unixuser import UnixUser
 
 pytestmark = pytest.mark.root
@@ -178,7 +179,7 @@ def test_virtual_mailboxes(local, users, folder):
     wait_until(lambda: keeper.maildir('v.test/info') and 'for both' in keeper.read('boxes'), 20, lambda: 'both:\n' + h.log())
     m = keeper.maildir('v.test/info')[0]
     assert m.startswith('Return-Path: <x@example.org>\nX-Original-To: info@v.test\nDelivered-To: info@v.test\n')
-    assert re.search(r'hato/virtual\[\d+\]: \w+: to=<info@v\.test>, relay=virtual, .*\(delivered to maildir\)', h.log())
+    h.wait_log(r'hato/virtual\[\d+\]: \w+: to=<info@v\.test>, relay=virtual, .*\(delivered to maildir\)')
 
 
 def test_pipe_transport(local, users, folder):
@@ -218,3 +219,142 @@ def test_spawn_service(local, users, folder):
     h.hato('reload')
     h.wait_log('settings of .* are in use')
     assert os.path.exists(path)
+
+
+# Beside Postfix: the same message into the same kind of place.
+
+def plain(box):
+    """A delivered message without what must differ: times, and who received it by which id."""
+    box = re.sub(r'^From (.*)  \w{3} .*$', r'From \1  TIME', box, flags=re.M)
+    box = re.sub(r'^Received: .*\n(?:[ \t].*\n)+', 'Received: X\n', box, flags=re.M)
+    return re.sub(r'^(Message-ID: ).*$|^(Date: ).*$', r'\1\2X', box, flags=re.M | re.I)
+
+
+PLACES = {
+    'mbox in the spool': ('', None, '{spool}/{user}'),
+    'mbox in the home': ('home_mailbox = Mailbox\n', None, '{home}/Mailbox'),
+    'Maildir': ('home_mailbox = Maildir/\n', None, '{home}/Maildir/new'),
+    'Maildir in the spool': ('mail_spool_directory = {spool}/\n', None, '{spool}/{user}/new'),
+    'command': ('mailbox_command = cat > $HOME/got\n', None, '{home}/got'),
+    'forward to a command': ('', '"|cat > {home}/got"\n', '{home}/got'),
+    'forward to a file': ('', '{home}/file\n', '{home}/file'),
+    'forward to a Maildir': ('', '{home}/dir/\n', '{home}/dir/new'),
+}
+SENDERS = {'x@example.org': '', '': '', '"odd user"@example.org': '+Ext'}
+
+
+def place(path):
+    if os.path.isdir(path):
+        names = [f'{path}/{n}' for n in os.listdir(path)]
+        return read(names[0]) if names else ''
+    return read(path)
+
+
+@pytest.mark.parametrize('kind', PLACES)
+def test_same_as_postfix(local, users, folder, kind):
+    main, forward, where = PLACES[kind]
+    got = {}
+    for who in 'postfix', 'hato':
+        base = f'{folder}/{who}'
+        os.makedirs(base)
+        os.chmod(base, 0o755)
+        user = users('same')
+        names = dict(home=user.home, user=user.name, spool=f'{base}/spool')
+        os.makedirs(names['spool'])
+        os.chmod(names['spool'], 0o1777)
+        settings = ('recipient_delimiter = +\nlocal_recipient_maps =\n' +
+                    ('' if 'Maildir in' in kind else 'mail_spool_directory = {spool}\n'.format(**names)) + main.format(**names))
+        if forward:
+            user.write('.forward', forward.format(**names))
+        if who == 'hato':
+            server = local(settings)
+            port, log = server.ports['smtp'], server.log
+        else:
+            port = free_port()
+            server = Postfix(base, 'mail.example.test', port=port, tls=False,
+                             main='mydestination = example.test\nvirtual_mailbox_domains =\n' + settings)
+            with open(base + '/etc/master.cf', 'a') as f:
+                f.write('local unix - n n - - local\n')
+            server.start()
+            log = server.log
+        path = where.format(**names)
+        for sender, extension in SENDERS.items():
+            with smtplib.SMTP('127.0.0.1', port, timeout=30) as s:
+                s.ehlo('client.test')
+                s.docmd('MAIL', f'FROM:<{sender}>')
+                assert s.docmd('RCPT', f'TO:<{user.name}{extension}@example.test>')[0] == 250
+                assert s.data('From: ann@example.org\r\nDate: now\r\nMessage-ID: <1@x>\r\nSubject: one\r\n\r\n'
+                              'From me\r\n>From\r\n.dot\r\nend')[0] == 250
+            text = wait_until(lambda: '\nend' in place(path) and place(path), 20, lambda: f'{who}: {path}\n' + log())
+            time.sleep(0.1)
+            got[who, sender] = plain(place(path)).replace(user.name, 'USER')
+            if os.path.isdir(path):
+                for n in os.listdir(path):
+                    os.remove(f'{path}/{n}')
+            else:
+                os.remove(path)
+        server.stop()
+    for sender in SENDERS:
+        assert got['hato', sender] == got['postfix', sender]
+
+
+# LMTP in: other servers and filters deliver into our own accounts.
+
+def test_lmtp_server(hosts, folder):
+    h = hosts(accounts=['ann@example.test', 'bob@example.test'], start=False,
+              main=f'queue_directory = {folder}/queue\ncompatibility_level = 3.11\n',
+              services={'smtp': 'smtpd', 'lmtp': 'lmtpd', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'})
+    h.configure(master=read(h.folder + '/master.cf') + 'lmtp unix n - n - - lmtpd\n')
+    h.hato('account', 'quota', 'bob@example.test', '300')
+    h.start()
+    with h.dialogue('lmtp') as d:
+        d.say('EHLO x', 500)
+        assert 'PIPELINING' in d.say('LHLO x', 250)[1]
+        d.say('MAIL FROM:<x@example.org>', 250)
+        d.say('RCPT TO:<ann@example.test>', 250)
+        d.say('RCPT TO:<nobody@example.test>', 550)
+        d.say('RCPT TO:<bob@example.test>', 250)
+        d.say('DATA', 354)
+        d.raw(text('by lmtp', 'X-Pad: ' + 'x' * 400 + '\r\n') + '.\r\n')
+        assert d.reply()[0] == 250
+        assert d.reply() == (452, '452 4.2.2 Mailbox is full')
+        d.say('QUIT', 221)
+    h.wait_message('ann@example.test', 'by lmtp')
+    assert 'with LMTP id' in h.messages('ann@example.test')[0]['Received']
+    assert h.subjects('bob@example.test') == []
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(20)
+        s.connect(f'{folder}/queue/public/lmtp')
+        f = s.makefile('rwb')
+        assert f.readline().startswith(b'220 ')
+        f.write(b'LHLO x\r\n')
+        f.flush()
+        while f.readline()[3:4] == b'-':
+            pass
+        f.write(b'MAIL FROM:<>\r\nRCPT TO:<ann@example.test>\r\nDATA\r\n')
+        f.flush()
+        replies = b''
+        while b'354' not in replies:
+            line = f.readline()
+            assert line, replies
+            replies += line
+        f.write(text('by socket').encode() + b'.\r\nQUIT\r\n')
+        f.flush()
+        assert f.readline().startswith(b'250 2.0.0')
+    h.wait_message('ann@example.test', 'by socket')
+
+
+def test_lmtp_out_and_in(hosts, folder):
+    """One instance hands mail to another over LMTP, as mailbox_transport and transport_maps do."""
+    os.makedirs(f'{folder}/queue', exist_ok=True)
+    inner = hosts(accounts=['ann@inner.test'], start=False, main=f'queue_directory = {folder}/queue\n',
+                  services={'smtp': 'smtpd', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'})
+    inner.configure(master=read(inner.folder + '/master.cf') + 'inlet unix n - n - - lmtpd\n')
+    inner.start()
+    outer = hosts(start=False, host='outer.test', main=f'relay_domains = inner.test\ncompatibility_level = 3.11\n'
+                  f'transport_maps = inline:{{inner.test=lmtp:unix:{folder}/queue/public/inlet}}\n')
+    outer.configure(master=f'{outer.address}:{outer.ports["smtp"]} inet n - n - - smtpd\n{DELIVERY}')
+    outer.start()
+    outer.send('x@example.org', 'ann@inner.test', text('through both'))
+    inner.wait_message('ann@inner.test', 'through both')
+    outer.wait_log(r'hato/lmtp\[\d+\]: \w+: to=<ann@inner\.test>, relay=\S*inlet\S*, .*status=sent \(250 2\.0\.0')

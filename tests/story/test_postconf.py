@@ -208,6 +208,41 @@ def test_table_types():
     assert types == sorted(types) and {'cidr', 'hash', 'inline', 'pcre', 'regexp', 'static', 'texthash', 'unix'} <= set(types)
 
 
+# The words of notices.
+
+TEMPLATES = [None, '', '# c\nfailure_template = <<EOF\nCharset: us-ascii\nFrom: MAILER-DAEMON (Mail Sys)\nSubject: No\n\nHost $myhostname $$ '
+             '${delay_warning_time_minutes} $maximal_queue_lifetime_days $delay_warning_time_hours\n\n  x\nEOF\n'
+             'delay_template = <<END\nSubject: Late\nPostmaster-Subject: P\n\nlate\nEND\nsuccess_template = <<EOF\nPost-X: 1\n\ny\nEOF\nfoo_template = <<EOF\n\nz\nEOF\n']
+
+
+def templates(text):
+    return dict(re.findall(r'^(\w+) = <<EOF\n(.*?)^EOF\n', text, re.M | re.S))
+
+
+@beside
+@pytest.mark.parametrize('text', TEMPLATES, ids=['built-in', 'empty', 'own'])
+def test_templates(folder, text):
+    with open(folder + '/main.cf', 'w') as f:
+        f.write('compatibility_level = 3.6\nmyhostname = mx.example.com\ndelay_warning_time = 4h\n' + (f'bounce_template_file = {folder}/b.cf\n' if text else ''))
+    open(folder + '/master.cf', 'w').close()
+    with open(folder + '/b.cf', 'w') as f:
+        f.write(text or '')
+    for option in ('-b', '-t'):
+        args = ['-c', folder, option] + ([''] if text == '' else [])
+        mine, debians = templates(ours(*args)), templates(run(DEBIANS, *args)[1])
+        assert list(mine) == list(debians) and len(mine) == 4
+        if text:
+            for kind in ('failure', 'delay'):
+                name = [n for n in mine if kind in n][0]
+                assert mine[name] == debians[name]
+        else:  # the words are our own; the forms are theirs
+            for name in mine:
+                assert 'This is the mail system at host ' in mine[name] and re.findall(r'^[A-Z]\S*:', mine[name], re.M) == re.findall(r'^[A-Z]\S*:', debians[name], re.M)
+    if text:
+        warnings = run(POSTCONF, '-c', folder, '-b')[2]
+        assert any('line 19' in w or 'Post-X' in w for w in warnings) and any('unknown template name: foo_template' in w for w in warnings)
+
+
 # Bad input: a clear word, and nothing worse.
 
 @pytest.mark.parametrize('main, said', [

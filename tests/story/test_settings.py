@@ -23,9 +23,10 @@ def test_every_setting_that_counts_is_looked_at():
     tables = re.sub(r'word_lists\[\] = \{.*?\n\};', '', code, flags=re.S)
     used = set(re.findall(r'\bSET_(\w+)', tables))
     acted = {name: rest for state, name, rest in entries if state == 'ACTED'}
+    twins = {'lmtp_' + name[5:] for name in used if name.startswith('smtp_')} | set(re.findall(r'"(lmtp_\w+)"', code))  # relay_settings.c asks by name
     mentioned = {word for rest in acted.values() for word in re.findall(r'\$\{?(\w+)', rest)}
     for_texts = {'mail_version'}  # nothing but a value for other texts: its doc line says so
-    idle = sorted(set(acted) - used - mentioned - for_texts)
+    idle = sorted(set(acted) - used - twins - mentioned - for_texts)
     assert not idle, f'marked ACTED, and nothing looks at them: {idle}'
     unknown = sorted(used - {name for _, name, _ in entries})
     assert not unknown, unknown
@@ -423,3 +424,22 @@ def test_largest_limits(hosts):
     server.send('a@b.test', ANN, message('a@b.test', ANN, 'large'))
     assert server.subjects(ANN) == ['large']
     assert len(server.pids()) == 5 and 'ended' not in server.log()
+
+
+# Words of notices.
+
+def test_bounce_templates(hosts, folder):
+    with open(folder + '/bounce.cf', 'w', encoding='utf-8') as f:
+        f.write('success_template = <<EOF\nCharset: utf-8\nFrom: post@office.test (The Pigeon)\nSubject: It came back\n\n'
+                'Dear sender, $myhostname did it: größer. Costs: $$1\nEOF\n')
+    server = hosts(main=f'bounce_template_file = {folder}/bounce.cf\n', accounts=[ANN])
+    with server.smtp() as s:
+        s.sendmail(ANN, ANN, 'Subject: hello\n\nbody\n', rcpt_options=['NOTIFY=SUCCESS'])
+    message = server.wait_message(ANN, lambda m: 'It came back' in str(m))
+    text = message.get_payload(0).get_payload(decode=True).decode()
+    assert message['From'] == 'The Pigeon <post@office.test>'
+    assert 'Dear sender, mail.example.test did it' in text and 'Costs: $1' in text and 'in the mailbox of' not in text
+    with open(folder + '/bounce.cf', 'w') as f:
+        f.write('failure_template = <<EOF\nSubject: broken\n')
+    done = server.hato('check', check=False)
+    assert 'bounce.cf, line 2: missing end marker: EOF' in done.stderr

@@ -106,7 +106,7 @@ static struct generation *read_nets(const struct table *t, struct buf *text, str
 	for (; table_line_next(&lines, &mem, &line, &number, r); arena_reset(&mem)) {
 		struct net_rule rule = { .kind = rule_kind(slice_trim(line), &rest) };
 		if (rule.kind == RULE_ENDIF) {
-			if (depth == 0) report_error(r, number, "endif without IF");
+			if (depth == 0) report_error(r, number, "ENDIF without matching IF");
 			else n->at[open[--depth]].skip = n->count;
 			continue;
 		}

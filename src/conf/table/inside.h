@@ -86,6 +86,8 @@ int watched_open(struct table *t, const struct watched_kind *kind, struct watche
 /* The next logical line; one that is too long is told and left out. */
 bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number, struct report *r);
 
+/* text.c: the halves of a logical line; *key as it is written but without an alias's quotes, in mem. False: told. */
+bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value, struct report *r, unsigned number);
 /* text.c: entries from "key LF value LF" each, which is taken over; count is at least how many there are. */
 struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct report *r);
 extern const struct watched_kind cdb_kind, lmdb_kind; /* compiled tables; each in the file of its name */

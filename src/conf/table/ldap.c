@@ -263,7 +263,7 @@ static int run(struct search s, const char *base, int scope, const char *filter,
 
 static int ask(struct question *q, void *connection) {
 	unsigned searches = 0;
-	struct search s = { .q = q, .c = connection, .s = *database_own(q->db), .searches = &searches };
+	struct search s = { .q = q, .c = connection, .s = *database_own(q->db), .depth = 1, .searches = &searches };
 	AUTO_BUF struct buf base = BUF(KIB(64)), filter = BUF(KIB(64));
 	if (database_expand(q, database_text(q->db, "search_base"), quote_dn, NULL, &base) < 0 ||
 	    database_expand(q, database_text(q->db, "query_filter"), quote_filter, NULL, &filter) < 0)

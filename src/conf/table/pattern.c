@@ -69,7 +69,7 @@ static bool take_pattern(struct slice *line, const struct flag *flags, uint32_t 
 	struct slice s = *line;
 	for (*not = false; s.len > 0 && (s.at[0] == '!' || ascii_blank(s.at[0])); s = slice_skip(s, 1))
 		if (s.at[0] == '!') *not = !*not;
-	if (s.len == 0) return report_error(r, number, "no regexp: skipping this rule"), false;
+	if (s.len == 0) return report_error(r, number, "no regexp"), false;
 	char delimiter = s.at[0];
 	if (ascii_alpha(delimiter) || ascii_digit(delimiter))
 		return report_error(r, number, "regexp delimiter '%c' must not be a letter or digit", delimiter), false;
@@ -181,7 +181,7 @@ static bool read_rule(struct rules *rs, struct slice line, struct rule rule, boo
 	struct slice pattern;
 	if (!take_pattern(&line, pcre ? pcre_flags : regexp_flags, &bits, &rule.not, &pattern, r, rule.line)) return false;
 	rule.result = arena_slice(&rs->mem, line);
-	if (rule.kind == RULE_MATCH && line.len == 0) return report_error(r, rule.line, "no replacement text: using empty string"), false;
+	if (rule.kind == RULE_MATCH && line.len == 0) report_warning(r, rule.line, "no replacement text: using empty string");
 	if (rule.kind == RULE_IF && line.len > 0) report_warning(r, rule.line, "ignoring extra text after \"if\" statement: \"%.*s\"", SLICE_ARG(line));
 	if (pcre ? !compile_pcre(&rule, pattern, bits, r) : !compile_regexp(rs, &rule, pattern, bits, r)) return false;
 	struct rule *kept = add_rule(rs, rule);
@@ -205,7 +205,7 @@ static struct generation *read_rules(const struct table *t, struct buf *text, st
 	for (; table_line_next(&lines, &mem, &line, &number, r); arena_reset(&mem)) {
 		struct rule rule = { .kind = rule_kind(slice_trim(line), &rest), .line = number };
 		if (rule.kind == RULE_ENDIF) {
-			if (depth == 0) report_error(r, number, "endif without IF");
+			if (depth == 0) report_error(r, number, "ENDIF without matching IF");
 			else rs->at[open[--depth]].skip = rs->count;
 			continue;
 		}

@@ -59,11 +59,9 @@ static int rows(struct question *q, struct file *f, sqlite3_stmt *stmt) {
 		int step = sqlite3_step(stmt);
 		if (step == SQLITE_DONE) return TABLE_FOUND;
 		if (step != SQLITE_ROW) return fail("%s", sqlite3_errmsg(f->sql)), TABLE_LATER;
-		for (int i = 0; i < sqlite3_column_count(stmt); i++) {
-			const void *text = sqlite3_column_text(stmt, i);
-			int r = database_value(q, slice_from(text, (size_t)sqlite3_column_bytes(stmt, i)));
-			if (r != TABLE_FOUND) return r;
-		}
+		const void *text = sqlite3_column_text(stmt, 0); /* Postfix takes the first column only, here */
+		int r = database_value(q, slice_from(text, (size_t)sqlite3_column_bytes(stmt, 0)));
+		if (r != TABLE_FOUND) return r;
 	}
 }
 

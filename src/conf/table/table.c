@@ -154,7 +154,7 @@ const struct table_params *table_params_of(const struct table *t) { return &t->o
 
 static void tell(const struct table *t, enum log_level level, const char *text) {
 	const struct table_params *p = table_params_of(t);
-	if (p->tell != NULL) p->tell(p->ctx, level, text);
+	if (p->tell != NULL) p->tell(p->ctx, (int)level, text);
 	else say(level, p->service != NULL ? p->service : "table", "%s", text);
 }
 
@@ -171,9 +171,10 @@ static void report(struct report *r, unsigned line, bool error, const char *form
 	AUTO_BUF struct buf text = BUF(KIB(4));
 	if (r->told == REPORT_MOST) table_tell(r->table, L_WARN, "%s: more lines are not as they should be", r->path);
 	if (r->told++ >= REPORT_MOST) return;
-	buf_addf(&text, "%s, line %u: ", r->path, line);
+	bool rules = table_is_pattern(r->table); /* Postfix's words, which differ */
+	buf_addf(&text, "%s%s%s, line %u: ", rules ? r->table->type->name : "", rules ? " map " : "", r->path, line);
 	buf_addv(&text, format, args);
-	if (error) buf_add(&text, S(" -- ignoring this line"));
+	if (error) buf_add(&text, rules ? S(": skipping this rule") : S(" -- ignoring this line"));
 	tell(r->table, L_WARN, buf_text(&text));
 }
 

@@ -86,6 +86,15 @@ static bool split_alias(struct slice line, char *room, struct slice *key, struct
 	return true;
 }
 
+bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value, struct report *r, unsigned number) {
+	if (ascii_space(line.at[0])) report_warning(r, number, "logical line must not start with whitespace");
+	line = slice_trim(line);
+	char *room = arena_get(mem, line.len + 1); /* both halves outside of the text, which may be squeezed */
+	memcpy(room, line.at, line.len);
+	line.at = room;
+	return aliases ? split_alias(line, arena_get(mem, line.len + 1), key, value, r, number) : split_pair(line, key, value, r, number);
+}
+
 /* A file named without its kind is one of aliases when its first entry is "name: value". */
 static bool looks_like_aliases(struct slice text) {
 	AUTO_ARENA struct arena mem = { 0 };
@@ -132,16 +141,7 @@ static void squeeze(struct entries *e, struct slice text, bool aliases, struct r
 	struct slice line, key, value;
 	unsigned number = 0;
 	while (table_line_next(&lines, &mem, &line, &number, r)) {
-		if (ascii_space(line.at[0]))
-			report_warning(r, number, "logical line must not start with whitespace");
-		line = slice_trim(line);
-		/* both halves outside of the text that is being squeezed */
-		char *room = arena_get(&mem, line.len + 1);
-		memcpy(room, line.at, line.len);
-		line.at = room;
-		if (aliases ? split_alias(line, arena_get(&mem, line.len + 1), &key, &value, r, number)
-		            : split_pair(line, &key, &value, r, number))
-			add_entry(e, key, value, r, number);
+		if (text_split(line, aliases, &mem, &key, &value, r, number)) add_entry(e, key, value, r, number);
 		arena_reset(&mem);
 	}
 }

@@ -128,7 +128,7 @@ struct watched *watched_new(struct table *t, const struct watched_kind *kind, co
 
 struct watched *watched_fixed(struct table *t, const struct watched_kind *kind, struct slice text) {
 	AUTO_BUF struct buf copy = BUF(KIB(256));
-	struct report r = { .table = t, .path = t->type->name };
+	struct report r = { .table = t, .path = "in its name" };
 	buf_add(&copy, text);
 	struct generation *g = kind->read(t, &copy, &r);
 	if (g == NULL) return NULL;

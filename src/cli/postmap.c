@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* postmap(1) and postalias(1). Tables are read from their text, so there is nothing to compile: without -q and its kin the
+ * file is checked and its faults are told; -i and -d change the text itself. */
+#include "base/arena.h"
+#include "base/encode.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "cli/inside.h"
+#include "cli/tool.h"
+#include "conf/table_text.h"
+#include "net/file.h"
+#include <getopt.h>
+#include <sysexits.h>
+
+#define INPUT_MOST MIB(1024)
+#define FATAL 1 /* Postfix's, where sysexits(3) would have others */
+
+struct postmap {
+	struct tool tool;
+	bool aliases, list, add, header, body, mime, files;
+	enum table_text_clash clash;
+	const char *query, *remove;
+	struct conf *conf;
+};
+
+static int usage(const struct postmap *p) {
+	return tool_fatal(&p->tool, FATAL, "usage: %s [%s] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->tool.name,
+	                  p->aliases ? "-Nfinoprsuvw" : "-bfFhimnNoprsuUvw");
+}
+
+static void tell(void *ctx, int level, const char *text) {
+	const struct postmap *p = ctx;
+	static const char behind[] = " -- ignoring this line";
+	struct slice t = slice_of(text);
+	if (level < L_WARN && p->tool.verbose == 0) return;
+	if (slice_ends(t, slice_of(behind))) t.len -= sizeof behind - 1; /* the log's words, not postmap's */
+	tool_warn(&p->tool, "%.*s", SLICE_ARG(t));
+}
+
+/* The configuration, when something in it is asked for; a broken one has its defaults. */
+static const struct conf_view *settings(struct postmap *p) {
+	struct conf_options options = { .dir = p->tool.conf_dir };
+	if (p->conf == NULL && conf_load(&options, &p->conf) < 0) return NULL;
+	return conf_main(p->conf);
+}
+
+/* "type:file", the type from default_database_type where it is missing. */
+static struct slice full_name(struct postmap *p, const char *arg, struct arena *mem) {
+	struct slice name = slice_of(arg), type = S("hash");
+	if (slice_find(name, ':') < name.len) return name;
+	const struct conf_view *v = settings(p);
+	if (v != NULL) conf_text_named(v, S("default_database_type"), &type);
+	return arena_fmt(mem, "%.*s:%s", SLICE_ARG(type), arg);
+}
+
+/* The file of a table that Postfix would compile; NULL: another type. */
+static const char *source_of(struct slice name, struct arena *mem) {
+	static const char *const types[] = { "hash", "btree", "dbm", "sdbm", "lmdb", "cdb" };
+	size_t colon = slice_find(name, ':');
+	for (size_t i = 0; i < LEN(types); i++)
+		if (slice_eq(slice_head(name, colon), slice_of(types[i]))) return arena_text(mem, slice_skip(name, colon + 1));
+	return NULL;
+}
+
+static const char *source_or_die(const struct postmap *p, struct slice name, struct arena *mem, int *code) {
+	const char *path = source_of(name, mem);
+	struct slice type = slice_head(name, slice_find(name, ':'));
+	if (path == NULL) *code = tool_fatal(&p->tool, FATAL, "unsupported dictionary type: %.*s does not support bulk-mode creation.", SLICE_ARG(type));
+	else if (!p->add && access(path, R_OK) != 0) path = NULL, *code = tool_fatal(&p->tool, FATAL, "open %.*s: %s", SLICE_ARG(slice_skip(name, type.len + 1)), strerror(errno));
+	return path;
+}
+
+/* Making. */
+
+static int check(struct postmap *p, struct tables *tables, struct slice name, struct arena *mem) {
+	int code = 0;
+	struct table *t;
+	if (slice_starts(name, S("fail:"))) return 0;
+	const char *path = source_or_die(p, name, mem, &code);
+	if (path == NULL) return code;
+	/* as this program's own form, whatever the file looks like */
+	struct slice as = arena_fmt(mem, "%s:%s", p->aliases ? "hash" : "texthash", path);
+	if (table_open(tables, as, p->aliases ? TABLE_ALIASES : 0, &t) == TABLE_FOUND) return 0;
+	return tool_fatal(&p->tool, FATAL, "%s", fail_text());
+}
+
+static int read_input(const struct postmap *p, struct buf *out) {
+	char part[KIB(16)];
+	ssize_t n;
+	while ((n = read(STDIN_FILENO, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0 && !buf_add(out, slice_from(part, (size_t)n))) return tool_fatal(&p->tool, FATAL, "standard input: too long");
+	return n < 0 ? tool_fatal(&p->tool, FATAL, "standard input: %s", strerror(errno)) : 0;
+}
+
+/* The keys of "-d KEY" or "-d -". */
+static int keys_of(const struct postmap *p, const char *arg, struct buf *room, struct slice *out) {
+	*out = slice_of(arg);
+	if (strcmp(arg, "-") != 0) return 0;
+	int code = read_input(p, room);
+	*out = buf_slice(room);
+	return code;
+}
+
+static int change(struct postmap *p, struct slice name, struct slice text, bool *found, struct arena *mem) {
+	int code = 0;
+	struct table_text *t;
+	const char *path = source_or_die(p, name, mem, &code);
+	if (path == NULL) return code;
+	if (table_text_read(path, p->aliases ? TABLE_ALIASES : 0, tell, p, &t) < 0) return tool_fatal(&p->tool, FATAL, "%s", fail_text());
+	bool changed = p->add;
+	if (p->add) table_text_add(t, text, p->clash);
+	while (!p->add && text.at != NULL) {
+		struct slice key = slice_cut(&text, '\n');
+		if (key.len > 0 && table_text_remove(t, key)) changed = *found = true;
+	}
+	if (changed && table_text_write(t) < 0) code = tool_fatal(&p->tool, FATAL, "%s", fail_text());
+	table_text_free(&t);
+	return code;
+}
+
+/* Asking. */
+
+static bool take_files(const struct postmap *p, struct slice list, struct buf *out) {
+	struct slice file;
+	bool first = true;
+	while ((file = slice_word(&list, " \t,")).len > 0) {
+		AUTO_ARENA struct arena mem = { 0 };
+		if (!first) buf_byte(out, '\n');
+		first = false;
+		if (file_read(arena_text(&mem, file), out) < 0) return tool_fatal(&p->tool, FATAL, "%s", fail_text()), false;
+	}
+	return true;
+}
+
+/* -F: what the value stands for: files it names where it is read from the text, base64 elsewhere. */
+static bool value_of(const struct postmap *p, const struct table *t, struct slice *value, struct buf *room) {
+	AUTO_ARENA struct arena mem = { 0 };
+	if (!p->files) return true;
+	bool text = source_of(slice_of(table_name(t)), &mem) != NULL || strncmp(table_name(t), "texthash:", 9) == 0;
+	buf_clear(room);
+	if (text && !take_files(p, *value, room)) return false;
+	if (!text && !base64_read(room, *value)) return tool_fatal(&p->tool, FATAL, "table %s: the value is no base64", table_name(t)), false;
+	*value = buf_slice(room);
+	return true;
+}
+
+/* 1: found in one of the tables and printed; 0: in none; <0: told. with_key: "-q -". */
+static int ask(struct postmap *p, struct table **tables, size_t count, struct slice key, bool with_key) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf room = BUF(INPUT_MOST);
+	for (size_t i = 0; i < count; i++) {
+		struct slice value;
+		int r = table_find(tables[i], key, &mem, &value);
+		if (r == TABLE_MISSING) continue;
+		if (r != TABLE_FOUND) return tool_fatal(&p->tool, FATAL, "table %s: query error: %s", table_name(tables[i]), fail_text()), -1;
+		if (value.len == 0) tool_warn(&p->tool, "table %s: key %.*s: empty string result is not allowed", table_name(tables[i]), SLICE_ARG(key));
+		if (!value_of(p, tables[i], &value, &room)) return -1;
+		if (with_key) printf("%.*s\t", SLICE_ARG(key));
+		printf("%.*s\n", SLICE_ARG(value));
+		return 1;
+	}
+	return 0;
+}
+
+/* A line that can be in a message's header: "Name: …" (RFC 5322 §2.2), or one that goes on. */
+static bool is_header(struct slice line, bool first) {
+	size_t n = 0;
+	if (line.len > 0 && ascii_blank(line.at[0])) return !first;
+	while (n < line.len && line.at[n] > 32 && line.at[n] < 127 && line.at[n] != ':') n++;
+	size_t colon = n;
+	while (colon < line.len && ascii_blank(line.at[colon])) colon++;
+	return n > 0 && colon < line.len && line.at[colon] == ':';
+}
+
+/* -h: each header line, its parts joined by LF; -b: each line behind the header. */
+static int ask_message(struct postmap *p, struct table **tables, size_t count, struct slice text) {
+	AUTO_BUF struct buf header = BUF(INPUT_MOST);
+	int found = 0, r = 0;
+	struct slice rest = text;
+	while (rest.len > 0 && r >= 0) {
+		struct slice before = rest, line = slice_cut(&rest, '\n');
+		if (line.len > 0 && line.at[line.len - 1] == '\r') line.len--;
+		if (!is_header(line, header.len == 0)) {
+			rest = before;
+			break;
+		}
+		bool more = header.len > 0 && ascii_blank(line.at[0]);
+		if (header.len > 0 && !more) {
+			if (p->header) r = ask(p, tables, count, buf_slice(&header), true), found |= r > 0;
+			buf_clear(&header);
+		}
+		if (more) buf_byte(&header, '\n');
+		buf_add(&header, line);
+	}
+	if (header.len > 0 && p->header && r >= 0) r = ask(p, tables, count, buf_slice(&header), true), found |= r > 0;
+	while (p->body && rest.at != NULL && rest.len > 0 && r >= 0) {
+		struct slice line = slice_cut(&rest, '\n');
+		if (line.len > 0 && line.at[line.len - 1] == '\r') line.len--;
+		r = ask(p, tables, count, line, true), found |= r > 0;
+	}
+	return r < 0 ? FATAL : found ? 0 : 1;
+}
+
+static int ask_input(struct postmap *p, struct table **tables, size_t count) {
+	AUTO_BUF struct buf text = BUF(INPUT_MOST);
+	int found = 0, r = 0, code = read_input(p, &text);
+	if (code != 0) return code;
+	if (p->header || p->body) return ask_message(p, tables, count, buf_slice(&text));
+	struct slice rest = buf_slice(&text);
+	while (rest.len > 0 && r >= 0) {
+		struct slice key = slice_cut(&rest, '\n');
+		if (key.len > 0) r = ask(p, tables, count, key, true), found |= r > 0;
+	}
+	return r < 0 ? FATAL : found ? 0 : 1;
+}
+
+struct listing {
+	const struct postmap *p;
+	const struct table *table;
+};
+
+static int print_entry(void *ctx, struct slice key, struct slice value) {
+	const struct listing *l = ctx;
+	AUTO_BUF struct buf room = BUF(INPUT_MOST);
+	if (!value_of(l->p, l->table, &value, &room)) return TABLE_LATER;
+	printf("%.*s%s\t%.*s\n", SLICE_ARG(key), l->p->aliases ? ":" : "", SLICE_ARG(value));
+	return 0;
+}
+
+static int list(struct postmap *p, struct table **tables, size_t count) {
+	for (size_t i = 0; i < count; i++) {
+		struct listing l = { p, tables[i] };
+		int r = table_each(tables[i], print_entry, &l);
+		if (r == TABLE_BAD) return tool_fatal(&p->tool, FATAL, "table %s: sequence operation is not supported", table_name(tables[i]));
+		if (r != 0) return tool_fatal(&p->tool, FATAL, "table %s: %s", table_name(tables[i]), fail_text());
+	}
+	return 0;
+}
+
+static int open_all(struct postmap *p, struct tables *tables, const struct slice *names, size_t count, struct arena *mem, struct table ***out) {
+	*out = arena_array(mem, count, sizeof **out);
+	for (size_t i = 0; i < count; i++)
+		if (table_open(tables, names[i], p->aliases ? TABLE_ALIASES : 0, &(*out)[i]) != TABLE_FOUND)
+			return tool_fatal(&p->tool, FATAL, "%s", fail_text());
+	return 0;
+}
+
+/* The work of each option, on the tables named. */
+static int run(struct postmap *p, struct tables *tables, const struct slice *names, size_t count, struct arena *mem) {
+	AUTO_BUF struct buf input = BUF(INPUT_MOST);
+	struct table **opened;
+	int code = 0;
+	if (p->query != NULL || p->list) {
+		code = open_all(p, tables, names, count, mem, &opened);
+		if (code != 0) return code;
+		if (p->list) return list(p, opened, count);
+		if (strcmp(p->query, "-") == 0) return ask_input(p, opened, count);
+		int r = ask(p, opened, count, slice_of(p->query), false);
+		return r < 0 ? FATAL : r > 0 ? 0 : 1;
+	}
+	bool found = false;
+	struct slice text = S("");
+	if (p->remove != NULL) code = keys_of(p, p->remove, &input, &text);
+	else if (p->add) code = keys_of(p, "-", &input, &text);
+	for (size_t i = 0; i < count && code == 0; i++)
+		code = p->remove != NULL || p->add ? change(p, names[i], text, &found, mem) : check(p, tables, names[i], mem);
+	return code != 0 ? code : p->remove != NULL && !found ? 1 : 0;
+}
+
+static int take_options(struct postmap *p, int argc, char **argv) {
+	int o;
+	while ((o = getopt(argc, argv, p->aliases ? "+Nc:d:finopq:rsuUvw" : "+NFbc:d:fhimnopq:rsuUvw")) != -1) switch (o) {
+		case 'c': p->tool.conf_dir = optarg; break;
+		case 'v': p->tool.verbose++; break;
+		case 'd': p->remove = optarg; break;
+		case 'q': p->query = optarg; break;
+		case 's': p->list = true; break;
+		case 'i': p->add = true; break;
+		case 'b': p->body = true; break;
+		case 'h': p->header = true; break;
+		case 'm': p->mime = true; break;
+		case 'F': p->files = true; break;
+		case 'r': p->clash = TEXT_REPLACE; break;
+		case 'w': p->clash = TEXT_SKIP; break;
+		/* about compiled files, and a folding of case that belongs to them: there are none */
+		case 'N': case 'n': case 'o': case 'p': case 'f': case 'u': case 'U': break;
+		default: return usage(p);
+		}
+	int acts = (p->query != NULL) + (p->remove != NULL) + p->list;
+	if (acts > 1) return tool_fatal(&p->tool, FATAL, "specify only one of -s -q or -d");
+	if ((p->header || p->body) && (p->query == NULL || strcmp(p->query, "-") != 0))
+		return tool_fatal(&p->tool, FATAL, "specify -b -h or -m only with \"-q -\"");
+	if (p->mime) return tool_fatal(&p->tool, FATAL, "-m: header lines of attachments cannot be taken out here (use -h and -b)");
+	return optind == argc ? usage(p) : 0;
+}
+
+static int postmap(int argc, char **argv, bool aliases) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct postmap p = { .aliases = aliases };
+	tool_begin(&p.tool, argc, argv);
+	int code = take_options(&p, argc, argv);
+	if (code != 0) return code;
+	size_t count = (size_t)(argc - optind);
+	bool sockets = false;
+	struct slice *names = arena_array(&mem, count, sizeof *names);
+	for (size_t i = 0; i < count; i++) {
+		names[i] = full_name(&p, argv[optind + (int)i], &mem);
+		sockets = sockets || slice_search(names[i], S("unix:")) < names[i].len;
+	}
+	struct table_params params = { .tell = tell, .ctx = &p };
+	struct slice queue;
+	const struct conf_view *v = sockets ? settings(&p) : NULL;
+	if (v != NULL && conf_text_named(v, S("queue_directory"), &queue)) params.queue_directory = queue.at;
+	struct tables *tables = tables_new(&params);
+	code = run(&p, tables, names, count, &mem);
+	tables_free(&tables);
+	conf_drop(&p.conf);
+	return code;
+}
+
+int postmap_program(int argc, char **argv) { return postmap(argc, argv, false); }
+int postalias_program(int argc, char **argv) { return postmap(argc, argv, true); }
