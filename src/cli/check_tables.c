@@ -103,6 +103,7 @@ static void look_at_tables(struct checking *c) {
 		t.view = conf_service_view(c->conf, t.service);
 		if (t.view != conf_main(c->conf)) check_view(&t);
 	}
+	check_restrictions(c, &mem);
 	check_access(c, t.tables, &mem);
 	map_done(&t.seen, NULL);
 	tables_free(&t.tables);

@@ -377,6 +377,7 @@ static void test_dangers(void **state) {
 		{ "mynetworks = 0.0.0.0/0", "127.0.0.1:25 inet n - n - - smtpd\n", CONF_GOOD, NULL },
 		{ "mynetworks = 0.0.0.0/0\nsmtpd_relay_restrictions = reject_unauth_destination", NULL, CONF_GOOD, NULL },
 		{ "mynetworks = 10.0.0.0/8", NULL, CONF_GOOD, NULL },
+		{ "mynetworks = hash:/x", NULL, CONF_GOOD, NULL },
 		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_security_level = none", NULL, CONF_GOOD, "nobody can log in here" },
 		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no", NULL, CONF_GOOD, "for everybody to read" },
 		{ "smtpd_tls_auth_only = no", "smtp inet n - n - - smtpd\n587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes\n", CONF_GOOD, "for everybody to read" },

@@ -46,7 +46,7 @@ static void check_networks(const struct conf_view *v) {
 	for (size_t i = 0; permits && i < n->count; i++) {
 		bool v4 = n->at[i].bits >= 96 && memcmp(n->at[i].address, mapped, sizeof mapped) == 0;
 		unsigned bits = v4 ? n->at[i].bits - 96u : n->at[i].bits, wide = v4 ? 8 : 16;
-		if (n->at[i].except || bits >= wide || !listens_outside(v)) continue;
+		if (n->at[i].except || n->at[i].table.len > 0 || bits >= wide || !listens_outside(v)) continue;
 		SAY(v, bits == 0 ? PROBLEM_ERROR : PROBLEM_WARNING, SET_mynetworks,
 		    bits == 0 ? "mynetworks holds every %s address, and permit_mynetworks lets them send to anywhere: an open relay (name your own networks)"
 		              : "mynetworks holds a large part of all %s addresses, and permit_mynetworks lets them send to anywhere (name your own networks)",

@@ -40,8 +40,19 @@ static void walk_file(struct walk *w, struct slice path, bool except, struct pla
 	while (logical_line_next(&lines, w->problems->mem, &line, &at.line)) walk_words(w, line, except, at, depth + 1);
 }
 
+/* Braces keep blanks and commas together: inline:{a=1, b=2}. */
+static struct slice next_word(struct slice *rest) {
+	struct slice start = *rest, word = slice_word(rest, WORD_BREAKS);
+	size_t level = 0, begin = word.len > 0 ? (size_t)(word.at - start.at) : 0, i = begin;
+	for (; i < start.len && (level > 0 || start.at[i] == '\0' || strchr(WORD_BREAKS, start.at[i]) == NULL); i++)
+		level = start.at[i] == '{' ? level + 1 : start.at[i] == '}' && level > 0 ? level - 1 : level;
+	if (word.len == 0 || i <= begin + word.len) return word;
+	*rest = slice_skip(start, i);
+	return slice_head(slice_skip(start, begin), i - begin);
+}
+
 static void walk_words(struct walk *w, struct slice text, bool except, struct place where, unsigned depth) {
-	for (struct slice word; (word = slice_word(&text, WORD_BREAKS)).len > 0;) {
+	for (struct slice word; (word = next_word(&text)).len > 0;) {
 		bool not = except;
 		for (; word.len > 0 && word.at[0] == '!'; word = slice_skip(word, 1)) not = !not;
 		if (w->count++ == PATTERNS_MOST)
@@ -129,8 +140,10 @@ static void take_network(struct walk *w, struct slice word, bool except, struct 
 	uint64_t length;
 	if (!split_network(word, &address, &bits) || !read_address(address, n.address, &width)) {
 		bool numeric = word.at[0] == '[' || (ascii_digit(word.at[0]) && slice_find(word, '/') < word.len);
-		if (has_table_type(word)) not_yet(w, word, except, where, "a table");
-		else if (numeric)
+		if (has_table_type(word)) {
+			out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
+			out->at[out->count++] = (struct network){ .except = except, .table = arena_slice(w->problems->mem, word) };
+		} else if (numeric)
 			problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected address/bits)",
 			            w->name, SLICE_ARG(word));
 		else not_yet(w, word, except, where, "a host name");
@@ -174,9 +187,33 @@ static bool in_network(const struct network *n, const uint8_t address[16]) {
 	return bits == 0 || ((n->address[bytes] ^ address[bytes]) >> (8 - bits)) == 0;
 }
 
+const struct networks *networks_open(const struct networks *n, struct tables *tables, struct arena *mem) {
+	size_t named = 0;
+	for (size_t i = 0; i < n->count; i++) named += n->at[i].table.len > 0;
+	if (named == 0) return n;
+	struct networks *out = arena_get(mem, sizeof *out);
+	*out = (struct networks){ arena_array(mem, n->count, sizeof(out->at[0])), n->count };
+	for (size_t i = 0; i < n->count; i++) {
+		out->at[i] = n->at[i];
+		if (out->at[i].table.len > 0 && table_open(tables, out->at[i].table, 0, &out->at[i].opened) != TABLE_FOUND) out->at[i].opened = NULL;
+	}
+	return out;
+}
+
+/* Has the table this address? When nobody can say, whatever keeps strangers out. */
+static bool in_table(const struct network *n, const uint8_t address[16]) {
+	AUTO_ARENA struct arena mem = { 0 };
+	char text[INET6_ADDRSTRLEN];
+	struct slice value;
+	if (n->opened == NULL) return n->except;
+	text_of_address(address, memcmp(address, mapped, sizeof(mapped)) == 0 ? 32 : 128, text);
+	int r = table_find(n->opened, slice_of(text), &mem, &value);
+	return r == TABLE_FOUND || (r == TABLE_LATER && n->except);
+}
+
 bool networks_match(const struct networks *n, const uint8_t address[16]) {
 	for (size_t i = 0; i < n->count; i++)
-		if (in_network(&n->at[i], address)) return !n->at[i].except;
+		if (n->at[i].table.len > 0 ? in_table(&n->at[i], address) : in_network(&n->at[i], address)) return !n->at[i].except;
 	return false;
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/source.h"
+#include "conf/table.h"
 #include <sys/socket.h>
 /* Lists of networks (mynetworks) and of domains (mydestination, relay_domains), as compat 2.2 has them: words separated by
  * commas and blanks, `!word` excludes, `/file` stands for the words in that file, and the first word that matches decides.
- * In lists of networks, words of the form type:table are not looked up by this version: they match nothing and give a
- * warning, or, behind `!` where ignoring them would let more in, an error.
+ * A word of the form type:table matches what the table has as a key, whatever its value; for networks that is the address
+ * as text. Host names in lists of networks are not looked up: they match nothing and give a warning, or, behind `!` where
+ * ignoring them would let more in, an error.
  *
  * Lists are immutable once read and live in the arena they were read into. */
 
@@ -15,9 +17,14 @@ struct networks {
 		uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
 		uint8_t bits;        /* of these 16 bytes: 96 more than IPv4's */
 		bool except;
+		struct slice table;  /* "type:name"; empty for a network */
+		struct table *opened;
 	} *at;
 	size_t count;
 };
+/* The same list with its tables opened (those that cannot be match nothing); for processes that may look into them. Without
+ * it a table matches nothing, and behind `!` it ends the list without a match. */
+const struct networks *networks_open(const struct networks *n, struct tables *tables, struct arena *mem) NONNULL_RESULT;
 /* name is the parameter's, for the messages. */
 void networks_read(struct networks *out, struct slice text, const char *name, struct place where, struct sources *files,
                    struct problems *problems);

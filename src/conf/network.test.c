@@ -86,8 +86,6 @@ static void test_faults(void **state) {
 		{ "192.0.2/24", "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2/24\" (expected address/bits)" },
 		{ "[::1", "error: main.cf, line 1: n: bad net/mask pattern: \"[::1\" (expected address/bits)" },
 		{ "!", "error: main.cf, line 1: n: no pattern after \"!\"" },
-		{ "hash:/x", "warning: main.cf, line 1: n: a table is understood but not acted on by this version: hash:/x" },
-		{ "!hash:/x", "error: main.cf, line 1: n: a table after \"!\" is not acted on by this version: !hash:/x" },
 		{ "localhost", "warning: main.cf, line 1: n: a host name is understood but not acted on by this version: localhost" },
 		{ "/nowhere", "warning: main.cf, line 1: n: /nowhere: no such file: what should stand in it is left out" },
 		{ "!/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
@@ -103,6 +101,25 @@ static void test_faults(void **state) {
 		assert_string_equal(buf_text(&line), cases[i].problem);
 		assert_int_equal(n.count, 0);
 	}
+}
+
+static void test_tables(void **state) {
+	(void)state;
+	struct networks n;
+	networks_read(&n, S("!inline:{192.0.2.9=x} 192.0.2.0/24 inline:{10.0.0.1=x,2001:db8::1=}"), "n", (struct place){ S("x"), 1 }, &files, &problems);
+	assert_int_equal(problems.count, 0);
+	static const struct { const char *address; bool opened, closed; } cases[] = {
+		{ "192.0.2.9", false, false }, { "192.0.2.8", true, false }, { "10.0.0.1", true, false }, { "10.0.0.2", false, false },
+	};
+	struct tables *tables = tables_new(&(struct table_params){ .queue_directory = "/" });
+	const struct networks *opened = networks_open(&n, tables, &mem);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct sockaddr_in in = { .sin_family = AF_INET };
+		assert_int_equal(inet_pton(AF_INET, cases[i].address, &in.sin_addr), 1);
+		assert_int_equal(networks_match_sockaddr(opened, (struct sockaddr *)&in), cases[i].opened);
+		assert_int_equal(networks_match_sockaddr(&n, (struct sockaddr *)&in), cases[i].closed);
+	}
+	tables_free(&tables);
 }
 
 static void test_domains(void **state) {
@@ -169,7 +186,7 @@ static void test_machine(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_networks, setup, teardown), cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_domains, setup, teardown), cmocka_unit_test_setup_teardown(test_machine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_domains, setup, teardown), cmocka_unit_test_setup_teardown(test_tables, setup, teardown), cmocka_unit_test_setup_teardown(test_machine, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

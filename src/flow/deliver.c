@@ -15,7 +15,7 @@
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
-#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased)
+#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed)
 WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 struct delivery {
@@ -54,7 +54,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = to->address,
 								      .original = to->original, .hop = target->hop,
 								      .target_kind = target->kind, .target = target->target,
-								      .rights = target->rights, .source = i });
+								      .rights = target->rights, .fixed = true,
+								      .source = i });
 			continue;
 		}
 		struct route_from from = { .address = to->address,
@@ -72,8 +73,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked };
-	if (e->target_kind == RELAY_ADDRESS && !e->marked) return SLICE_NONE;
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked, e->fixed };
+	if (e->target_kind == RELAY_ADDRESS && !e->marked && !e->fixed) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));
 }
@@ -248,6 +249,12 @@ void delivery_done(struct delivery **dp) {
 
 struct slice delivery_id(const struct delivery *d) {
 	return d->post.queue_id;
+}
+
+void delivery_join(struct delivery *d, struct delivery *more) {
+	struct delivery **end = &d->list;
+	while (*end != NULL) end = &(*end)->list;
+	*end = more;
 }
 
 bool delivery_queued(const struct delivery *d) {

@@ -26,9 +26,11 @@ struct returned {
 	bool whole;                            /* it is all there and may be returned in full */
 	const struct returned_recipient *recipients;
 	size_t count;
+	struct slice to;                       /* a postmaster who gets a copy; empty: the sender */
 };
 /* Prepares the notice's delivery to the sender; delivery_enter it in the transaction that settles the recipients.
- * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). */
+ * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). Where notify_classes ask for it, the
+ * postmaster gets a copy, or what the null sender does not get (2bounce). */
 int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
 		   struct delivery **out);
 /* The notice itself, for tests: headers and body. */

@@ -130,7 +130,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.address_tempfail = tempfail(v, SET_unknown_address_tempfail_action),
 		.sender_tempfail = tempfail(v, SET_unverified_sender_tempfail_action),
 		.recipient_tempfail = tempfail(v, SET_unverified_recipient_tempfail_action),
-		.networks = conf_networks(v, SET_mynetworks),
+		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.rbl_reply = conf_text(v, SET_default_rbl_reply),
 		.unverified_sender_reason = conf_text(v, SET_unverified_sender_reject_reason),
 		.unverified_recipient_reason = conf_text(v, SET_unverified_recipient_reject_reason),
@@ -138,7 +138,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.policy = policy_of(v, s, o->dns),
 	};
 	if (slice_trim(conf_text(v, SET_permit_mx_backup_networks)).len != 0)
-		p.backup_networks = conf_networks(v, SET_permit_mx_backup_networks);
+		p.backup_networks = networks_open(conf_networks(v, SET_permit_mx_backup_networks), s->tables, &s->mem);
 	p.log_permits = conf_list(v, SET_smtpd_log_access_permit_actions, &p.log_permits_count);
 	read_lists(&p, v);
 	read_tables(&p, s, v);
@@ -163,8 +163,8 @@ static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum 
 }
 
 static void read_session(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
-	a->xclient = conf_networks(v, SET_smtpd_authorized_xclient_hosts);
-	a->xforward = conf_networks(v, SET_smtpd_authorized_xforward_hosts);
+	a->xclient = networks_open(conf_networks(v, SET_smtpd_authorized_xclient_hosts), s->tables, &s->mem);
+	a->xforward = networks_open(conf_networks(v, SET_smtpd_authorized_xforward_hosts), s->tables, &s->mem);
 	a->digest = arena_text(&s->mem, conf_text(v, SET_smtpd_tls_fingerprint_digest));
 	a->six = !in_list(v, SET_inet_protocols, S("ipv4")) || in_list(v, SET_inet_protocols, S("ipv6"));
 	a->flush_parents = in_list(v, SET_parent_domain_matches_subdomains, S("fast_flush_domains"));

@@ -113,7 +113,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.spool_dir = arena_fmt(&s->mem, "%s/spool", o->data_dir).at,
 		.memory_limit = MEMORY_LIMIT,
 		.hop_limit = number(v, SET_hopcount_limit),
-		.networks = conf_networks(v, SET_mynetworks),
+		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
@@ -140,7 +140,7 @@ static void make_imap(struct service *sv, const struct conf_view *v) {
 	};
 }
 
-static void make_rates(struct service *sv, const struct conf_view *v) {
+static void make_rates(struct service *sv, const struct conf_view *v, struct edge_settings *s) {
 	sv->rates = (struct rate_params){
 		.connections = number(v, SET_smtpd_client_connection_count_limit),
 		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit),
@@ -151,7 +151,7 @@ static void make_rates(struct service *sv, const struct conf_view *v) {
 		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length),
 		.ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
 	};
-	sv->rate_exceptions = conf_networks(v, SET_smtpd_client_event_limit_exceptions);
+	sv->rate_exceptions = networks_open(conf_networks(v, SET_smtpd_client_event_limit_exceptions), s->tables, &s->mem);
 }
 
 /* "smtpd" for port 25; "submission/smtpd" and "smtps/smtpd" as people's log tools know them, unless the service has a
@@ -184,7 +184,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
 	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
-	make_rates(sv, v);
+	make_rates(sv, v, s);
 	if (sv->protocol == SERVES_IMAP) {
 		make_imap(sv, v);
 	} else {

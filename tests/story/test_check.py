@@ -36,6 +36,10 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('mynetworks = 0.0.0.0/0\n', MASTER.replace('smtp inet', '0.0.0.0:2525 inet'), 'mynetworks holds every IPv4 address', 78),
     # an OK for what the client says of itself
     (f'smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = {ACCESS}, reject_unauth_destination\n', MASTER, 'says OK for "friend.example"', 0),
+    # words nobody knows
+    ('smtpd_recipient_restrictions = permit_mynetwork, reject_unauth_destination\n', MASTER, 'line 3: smtpd_recipient_restrictions: unknown smtpd restriction: "permit_mynetwork"', 0),
+    ('smtpd_restriction_classes = mine\nmine = reject_foo\nsmtpd_client_restrictions = mine\n', MASTER, 'line 4: mine: unknown smtpd restriction: "reject_foo"', 0),
+    ('smtpd_sender_restrictions = check_sender_access\n', MASTER, 'must be followed by a lookup table', 0),
     # tables
     ('virtual_alias_maps = hash:{folder}/none\n', MASTER, 'virtual_alias_maps: hash:{folder}/none: open {folder}/none: No such file', 0),
     ('transport_maps = foo:/x\n', MASTER, 'transport_maps: unsupported dictionary type: foo', 0),

@@ -443,3 +443,22 @@ def test_bounce_templates(hosts, folder):
         f.write('failure_template = <<EOF\nSubject: broken\n')
     done = server.hato('check', check=False)
     assert 'bounce.cf, line 2: missing end marker: EOF' in done.stderr
+
+
+def test_networks_from_a_table(hosts, folder):
+    with open(folder + '/nets', 'w') as f:
+        f.write('127.0.0.1 friend\n')
+    server = hosts(main=f'mynetworks = texthash:{folder}/nets\n', accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        d.say('MAIL FROM:<x@far.test>', 250)
+        d.say('RCPT TO:<y@elsewhere.test>', 250)
+    with open(folder + '/nets', 'w') as f:
+        f.write('192.0.2.1 friend\n')
+
+    def refused():
+        with server.dialogue() as d:
+            d.ehlo()
+            d.say('MAIL FROM:<x@far.test>', 250)
+            return d.say('RCPT TO:<y@elsewhere.test>')[0] in (454, 554)
+    wait_until(refused, 15, 'the changed table to count')
