@@ -42,6 +42,19 @@ static struct tls_common protocol_range(const struct conf_view *v, enum setting_
 	return range;
 }
 
+/* A certificate is demanded only where TLS is: postconf(5), smtpd_tls_req_ccert. */
+static void ask_certificates(struct edge_settings *s, const struct conf_view *v, bool required, struct tls_variant *out) {
+	struct slice roots = conf_text(v, SET_smtpd_tls_CAfile);
+	if (conf_bool(v, SET_smtpd_tls_ask_ccert) || conf_bool(v, SET_smtpd_tls_req_ccert)) out->client_cert = TLS_CLIENT_CERT_ASK;
+	if (conf_bool(v, SET_smtpd_tls_req_ccert) && required) out->client_cert = TLS_CLIENT_CERT_REQUIRE;
+	if (out->client_cert != TLS_CLIENT_CERT_NONE && roots.len != 0) out->ca_file = arena_text(&s->mem, roots);
+}
+
+static bool same_variant(const struct tls_variant *a, const struct tls_variant *b) {
+	bool same_roots = a->ca_file == b->ca_file || (a->ca_file != NULL && b->ca_file != NULL && strcmp(a->ca_file, b->ca_file) == 0);
+	return a->range.min == b->range.min && a->range.max == b->range.max && a->client_cert == b->client_cert && same_roots;
+}
+
 /* The TLS of a service: where TLS is required, other versions may be allowed than where it is offered. */
 static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required,
 		      const struct boot *b, const struct edge_outside *outside) {
@@ -49,17 +62,21 @@ static int choose_tls(struct edge_settings *s, struct service *sv, const struct 
 	struct tls_common range =
 		protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
 	if (b->identity_count == 0) return 0;
+	struct tls_variant wanted = { .range = range };
+	if (sv->protocol == SERVES_SMTP) ask_certificates(s, v, required, &wanted);
 	for (size_t i = 0; i < s->tls_count && sv->tls == NULL; i++)
-		if (s->tls[i].range.min == range.min && s->tls[i].range.max == range.max) sv->tls = s->tls[i].server;
+		if (same_variant(&s->tls[i], &wanted)) sv->tls = s->tls[i].server;
 	if (sv->tls != NULL) return 0;
 	for (size_t i = 0; i < b->identity_count; i++) {
 		list[i].chain_pem = slice_of(b->identities[i]);
 		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
 	}
-	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count, .common = range };
-	must(s->tls_count < TLS_VARIANTS_MAX);
+	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count, .common = range,
+				       .client_cert = wanted.client_cert, .ca_file = wanted.ca_file };
+	if (s->tls_count == TLS_VARIANTS_MAX) return fail("more than %d different TLS settings of services", TLS_VARIANTS_MAX);
 	if (tls_server_new(&p, &sv->tls) < 0) return -1;
-	s->tls[s->tls_count++] = (struct tls_variant){ range, sv->tls };
+	wanted.server = sv->tls;
+	s->tls[s->tls_count++] = wanted;
 	return 0;
 }
 

@@ -6,7 +6,7 @@
 #include "flow/admit.h"
 #include "role/boot.h"
 /* What edge needs of the settings, made once for each generation of them. */
-enum { TLS_VARIANTS_MAX = 10 }; /* every possible range of versions */
+enum { TLS_VARIANTS_MAX = 40 }; /* ranges of versions, and what is asked of clients */
 struct service {
 	enum { SERVES_SMTP, SERVES_IMAP } protocol;
 	const char *log_name; /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
@@ -31,6 +31,8 @@ struct edge_settings {
 	size_t count;                 /* of services */
 	struct tls_variant {          /* services that allow the same versions share one */
 		struct tls_common range;
+		enum tls_client_cert client_cert;
+		const char *ca_file;
 		struct tls_server *server;
 	} tls[TLS_VARIANTS_MAX];
 	size_t tls_count;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access control beyond what the twins compare: policy servers, address verification, ETRN, what access tables do to a message,
 and lists of one service only."""
-import re, socket, socketserver, threading, time
+import os, re, smtplib, socket, socketserver, ssl, subprocess, threading, time
 import pytest
 from around import *
 from sink import Sink
@@ -172,3 +172,65 @@ smtpd_sasl_auth_enable = yes
     s.mail('team@a.test')
     assert s.rcpt(BOB)[0] == 250
     s.close()
+
+
+def test_postgrey(hosts, folder):
+    """Debian's postgrey, over its Unix socket, as its own documents say."""
+    server = hosts('mail.a.test', f'queue_directory = {folder}\nsmtpd_recipient_restrictions = check_policy_service unix:postgrey.socket\n', accounts=[ANN], start=False)
+    os.makedirs(folder + '/greylist', exist_ok=True)
+    p = subprocess.Popen(['/usr/sbin/postgrey', f'--unix={folder}/postgrey.socket', f'--dbdir={folder}/greylist', '--delay=2', '--auto-whitelist-clients=0', '--user=root', '--group=root'],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: os.path.exists(folder + '/postgrey.socket'), 20, 'postgrey')
+        os.chmod(folder + '/postgrey.socket', 0o666)
+        server.start()
+        assert ask(server)[1].startswith(f'450 4.2.0 <{ANN}>: Recipient address rejected: Greylisted')
+        wait_until(lambda: ask(server)[0] == 250, 15, server.log, every=1)
+    finally:
+        p.terminate()
+        p.wait()
+
+
+def test_s25r(hosts, dns):
+    names = dns('''4.0.0.127.in-addr.arpa PTR p1234567.dsl.isp.test.
+p1234567.dsl.isp.test A 127.0.0.4
+5.0.0.127.in-addr.arpa PTR mail.company.test.
+mail.company.test A 127.0.0.5
+''')
+    server = hosts('mail.a.test', f'smtpd_client_restrictions = check_reverse_client_hostname_access regexp:{TOP}/packaging/tables/s25r\n', accounts=[ANN], dns=names)
+
+    def from_(address):
+        s = smtplib.SMTP()
+        s.source_address = (address, 0)
+        s.connect(server.address, server.ports['smtp'])
+        s.helo('x')
+        s.mail('x@far.test')
+        return s.rcpt(ANN)
+    assert from_('127.0.0.4')[0] == 450 and b'S25R check, be patient' in from_('127.0.0.6')[1]
+    assert from_('127.0.0.5')[0] == 250
+
+
+def test_client_certificates(hosts, folder):
+    crt, key = make_certificate(folder, 'client', 'client.test')
+    digest = subprocess.run(['openssl', 'x509', '-in', crt, '-noout', '-fingerprint', '-sha256'], capture_output=True, text=True).stdout.split('=')[1].strip()
+    sink = Sink()
+    server = hosts('mail.a.test', f'''relayhost = [127.0.0.1]:{sink.port}
+smtp_tls_security_level = none
+smtpd_tls_security_level = may
+smtpd_tls_ask_ccert = yes
+smtpd_tls_fingerprint_digest = sha256
+relay_clientcerts = inline:{{{{{digest}=client}}}}
+smtpd_relay_restrictions = permit_tls_clientcerts, reject_unauth_destination
+smtpd_client_restrictions = check_ccert_access inline:{{{{{digest}=WARN seen}}}}
+''', accounts=[ANN], networks='10.255.255.0/24')
+    for cert, code in ((None, 554), (crt, 250)):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if cert:
+            context.load_cert_chain(crt, key)
+        s = smtplib.SMTP(server.address, server.ports['smtp'], timeout=30)
+        s.starttls(context=context)
+        s.mail('x@far.test')
+        assert s.rcpt('y@else.test')[0] == code, (cert, server.log())
+        s.quit()
+    server.wait_log('warn: RCPT from localhost.*: seen')
