@@ -30,7 +30,7 @@ struct deliver_params {
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
-	struct return_words failed, delayed, succeeded;
+	struct return_words failed, delayed, succeeded, verified;
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:

@@ -8,14 +8,15 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
+static const char *const actions[] = { "failed", "delayed", "relayed", "delivered", "deliverable" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
-	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS, ~0u };
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
 static const struct return_words *words_of(const struct deliver_params *params, enum return_kind kind) {
+	if (kind == RETURN_VERIFIED) return &params->verified;
 	return kind == RETURN_FAILURE ? &params->failed : kind == RETURN_DELAY ? &params->delayed : &params->succeeded;
 }
 
@@ -46,7 +47,7 @@ static void status_of_recipient(struct buf *out, const struct returned *what, co
 	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
 	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
 	compose_field(out, "Original-Recipient", buf_slice(&v));
-	compose_field(out, "Action", slice_of(actions[what->kind]));
+	compose_field(out, "Action", r->undeliverable ? S("undeliverable") : slice_of(actions[what->kind]));
 	compose_field(out, "Status", r->status);
 	if (r->host.len != 0) {
 		buf_clear(&v);

@@ -386,6 +386,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.failed = words_of(conf, BOUNCE_FAILURE, mem),
 		.delayed = words_of(conf, BOUNCE_DELAY, mem),
 		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
+		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
 	notices_of(&out->deliver, v, mem);
 }

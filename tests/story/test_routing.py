@@ -260,3 +260,16 @@ def test_checks_and_generic_on_the_way_out(out, folder):
     assert 'X-Secret' not in got and 'Subject: a [removed] word\r\n' in got
     assert re.search(r'From: .*ann@public\.test', got) and re.search(r'To: .*x@outer\.test', got)
     assert got.endswith('\r\n\r\npublic\r\nrest\r\n'), got
+
+
+def test_filters_of_replies_and_statuses(out):
+    """smtp_reply_filter makes 550 of one server 450; smtp_delivery_status_filter says it in other words."""
+    host, there = out('smtp_reply_filter = pcre:@replies\nsmtp_delivery_status_filter = pcre:@statuses\n', start=False,
+                      replies={'RCPT TO:<a@': '550 5.7.1 go away', 'RCPT TO:<b@': '550 5.1.1 nobody'})
+    write(host.folder, 'replies', '/^550 5\\.7\\.1/ 450 4.7.1 come again\n')
+    write(host.folder, 'statuses', '/^5\\.1\\.1 (.*)nobody(.*)/ 4.1.1 $1perhaps somebody$2\n')
+    host.configure(main=host.extra_main.replace('@', host.folder + '/'))
+    host.start()
+    host.send('ann@example.test', ['a@far.test', 'b@far.test'], message('ann@example.test', 'a@far.test', 'letter'))
+    host.wait_log(r'to=<a@far\.test>.*dsn=4\.7\.1, status=deferred \(host .* said: 450 4\.7\.1 come again')
+    host.wait_log(r'to=<b@far\.test>.*dsn=4\.1\.1, status=deferred \(host .* said: 550 5\.1\.1 perhaps somebody')
