@@ -204,18 +204,13 @@ enum result check_verified(struct walk *w, const struct check *c) {
 	case VERIFIED_GOOD: return DUNNO;
 	case VERIFIED_BAD:
 		if (bad < 400) return DUNNO;
-		if (reason.len != 0)
-			return reject(w, bad, never, NAMED "%.*s", NAMED_ARG(address, item), SLICE_ARG(reason));
-		return reject(w, bad, never, NAMED "undeliverable address: %.*s", NAMED_ARG(address, item), SLICE_ARG(why));
+		return reject(w, bad, never, NAMED "undeliverable address: %.*s", NAMED_ARG(address, item),
+		              SLICE_ARG(reason.len != 0 ? reason : why));
 	case VERIFIED_LATER:
+	case VERIFIED_UNDER_WAY:
 		if (deferred < 400) return DUNNO;
-		if (reason.len != 0)
-			return defer_if_permit(w, action, deferred, later, NAMED "%.*s", NAMED_ARG(address, item), SLICE_ARG(reason));
 		return defer_if_permit(w, action, deferred, later, NAMED "unverified address: %.*s", NAMED_ARG(address, item),
 		                       SLICE_ARG(slice_head(why, 250)));
-	case VERIFIED_UNDER_WAY:
-		return defer_if_permit(w, action, 450, later, NAMED "unverified address: Address verification in progress",
-		                       NAMED_ARG(address, item));
 	default: break;
 	}
 	return defer_if_permit(w, action, 450, later, NAMED "address verification problem", NAMED_ARG(address, item));

@@ -5,7 +5,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 
-enum { WORDS_MAX = 10000, CLASSES_MAX = 1000 };
+enum { WORDS_MAX = 10000, CLASSES_MAX = 1000, DEPTH_MOST = 20, STEPS_MOST = 100000 };
 
 static bool separator(char c) {
 	return c == ',' || ascii_space(c);
@@ -250,20 +250,23 @@ bool restrict_is_empty(const struct restrictions *r, enum restrict_stage stage) 
 
 /* Does a list, or a class it names, hold a check that keeps strangers from relaying? As smtpd does: the first level only
  * counts, and classes when they are named. */
-static bool guards(const struct check_list *list, unsigned depth) {
-	for (size_t i = 0; i < list->count; i++) {
+static bool guards(const struct check_list *list, unsigned depth, unsigned *steps) {
+	for (size_t i = 0; i < list->count && *steps > 0; i++) {
 		const struct check *c = &list->at[i];
-		if (c->list != NULL && depth < 20 && guards(c->list, depth + 1)) return true;
+		(*steps)--;
+		if (c->list != NULL && depth < DEPTH_MOST && guards(c->list, depth + 1, steps)) return true;
 		if (c->word == NULL || c->broken) continue;
-		if (c->word->run == check_reject || c->word->run == check_defer) return true;
+		if (c->word->run == check_reject || c->word->run == check_defer || c->word->run == check_defer_if_permit) return true;
 		if (c->word->run == check_destination && c->word->how != DESTINATION_PERMIT) return true;
 	}
 	return false;
 }
 
 bool restrict_guards_relay(const struct restrictions *r) {
-	if (guards(&r->stages[RESTRICT_RELAY], 0) || guards(&r->stages[RESTRICT_RECIPIENT], 0)) return true;
+	unsigned steps = STEPS_MOST;
+	if (guards(&r->stages[RESTRICT_RELAY], 0, &steps) || guards(&r->stages[RESTRICT_RECIPIENT], 0, &steps)) return true;
 	(void)fail("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
-	           "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer");
+	           "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+	           "check_relay_domains");
 	return false;
 }

@@ -39,6 +39,8 @@ struct admit_params {
 	const struct restrictions *restrictions;
 	const struct networks *xclient, *xforward; /* smtpd_authorized_…_hosts */
 	const char *digest;              /* smtpd_tls_fingerprint_digest */
+	unsigned verify_polls;           /* address_verify_poll_count */
+	int64_t verify_delay;            /* address_verify_poll_delay, ms */
 	bool look_up_names;              /* smtpd_peername_lookup */
 	bool log_port;                   /* smtpd_client_port_logging */
 	struct slice footer;             /* smtpd_reject_footer, unexpanded */

@@ -112,11 +112,15 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 	};
 	intake_begin(&a->intake, &a->intake_params);
 	admit_checks_begin(a);
-	AUTO_BUF struct buf head = BUF(KIB(32));
+	AUTO_BUF struct buf head = BUF(ADMIT_HEADER_MAX); /* access tables may prepend much */
 	add_return_path(a, &head);
 	for (size_t i = 0; i < a->access.state.effects.prepend_count; i++)
 		buf_addf(&head, "%.*s\r\n", SLICE_ARG(a->access.state.effects.prepend[i]));
 	add_received(a, &head);
+	if (head.full) {
+		intake_done(&a->intake);
+		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	}
 	intake_head(&a->intake, buf_slice(&head));
 	return smtp_reply(354, NULL, S("End data with <CR><LF>.<CR><LF>"));
 }

@@ -103,7 +103,28 @@ static bool op_early(void *ctx) {
 	return smtp_server_early(a->server);
 }
 
+/* The result may be some seconds away: we look again, as often as settings say. */
+static enum restrict_verified op_verify(void *ctx, struct slice address, struct arena *mem, struct slice *why) {
+	static const enum restrict_verified verdicts[] = { [VERIFY_GOOD] = VERIFIED_GOOD, [VERIFY_BAD] = VERIFIED_BAD,
+		                                           [VERIFY_LATER] = VERIFIED_LATER,
+		                                           [VERIFY_UNDER_WAY] = VERIFIED_UNDER_WAY };
+	struct admit *a = ctx;
+	int64_t patience = deadline_in((int64_t)(MAX_OF(a->params->verify_polls, 1u) - 1) * a->params->verify_delay);
+	struct timespec pause = { 0, 20000000 };
+	for (;;) {
+		struct verify_answer answer;
+		int r = ask_verify(a->params->core, &(struct verify_ask){ .address = address }, mem, &answer);
+		if (r < 0) say(L_ERROR, a->params->service, "%s", fail_text());
+		if (r != ASK_OK || answer.verdict >= LEN(verdicts)) return VERIFIED_BROKEN;
+		*why = answer.text;
+		if (answer.verdict != VERIFY_UNDER_WAY || clock_ms() >= patience) return verdicts[answer.verdict];
+		nanosleep(&pause, NULL);
+		pause.tv_nsec = MIN_OF(pause.tv_nsec * 2, 500000000L);
+	}
+}
+
 static const struct restrict_ops ops = {
+	.verify = op_verify,
 	.place = op_place, .log = op_log, .warn = op_warn, .sleep = op_sleep, .early = op_early,
 };
 

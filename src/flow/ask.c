@@ -16,6 +16,8 @@ WIRE_STRUCT(session_ask, SESSION_ASK_FIELDS)
 WIRE_STRUCT(session_answer, SESSION_ANSWER_FIELDS)
 WIRE_STRUCT(refused_ask, REFUSED_ASK_FIELDS)
 WIRE_STRUCT(flush_ask, FLUSH_ASK_FIELDS)
+WIRE_STRUCT(verify_ask, VERIFY_ASK_FIELDS)
+WIRE_STRUCT(verify_answer, VERIFY_ANSWER_FIELDS)
 WIRE_STRUCT(empty_answer, EMPTY_ANSWER_FIELDS)
 WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
@@ -82,6 +84,10 @@ int ask_refused(struct link *core, const struct refused_ask *ask, struct arena *
 int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem) {
 	struct empty_answer nothing, *answer = &nothing;
 	ASK_BODY(core, ASK_FLUSH, flush_ask, empty_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer) {
+	ASK_BODY(core, ASK_VERIFY, verify_ask, verify_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,

@@ -20,6 +20,7 @@ enum ask_kind {
 	ASK_SECRET,    /* core → vault: set or delete a password */
 	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
+	ASK_VERIFY,    /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,     /* the hato command → core: an operator's request */
 };
 
@@ -168,6 +169,18 @@ struct flush_ask {
 #define FLUSH_ASK_FIELDS(F) F(text, domain)
 int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem);
 
+struct verify_ask {
+	struct slice address;
+};
+#define VERIFY_ASK_FIELDS(F) F(text, address)
+enum verify_verdict { VERIFY_GOOD, VERIFY_BAD, VERIFY_LATER, VERIFY_UNDER_WAY };
+struct verify_answer {
+	uint32_t verdict;
+	struct slice text; /* why */
+};
+#define VERIFY_ANSWER_FIELDS(F) F(u32, verdict) F(text, text)
+int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer);
+
 struct password_ask {
 	struct slice login, password;
 };
@@ -229,6 +242,7 @@ struct relay_ask {
 	struct slice sender, envid, head;
 	uint32_t ret;
 	bool eight_bit, utf8;
+	bool probe;                /* only RCPT is asked, nothing is delivered */
 	uint64_t offset, size;
 	int64_t arrived_us;
 	struct relay_client client;
@@ -237,7 +251,7 @@ struct relay_ask {
 };
 #define RELAY_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
-	F(bool_, eight_bit) F(bool_, utf8) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
+	F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
 	F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport, luser_relay). */
 enum { RELAY_REDIRECTED = 3 };
@@ -297,6 +311,6 @@ int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struc
 
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
-WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
+WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
 WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
 WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)

@@ -16,12 +16,18 @@ struct send_params {
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 	bool soft_bounce;         /* nothing is returned: all is tried again */
 };
+struct verify_params {            /* address_verify_… */
+	struct slice sender;      /* of probes; empty: the null sender */
+	int64_t positive_expire_us, positive_refresh_us, negative_expire_us, negative_refresh_us;
+	bool negative_cache;
+};
 /* What core's part of flow needs; swapped by a reload. The generation is at the start, so that holding one is holding
  * the other. */
 struct flow_settings {
 	struct generation generation;
 	struct deliver_params deliver;
 	struct send_params send;
+	struct verify_params verify;
 };
 
 struct sender;

@@ -9,6 +9,7 @@
 #include "flow/id.h"
 #include "flow/send.h"
 #include "flow/submitters.h"
+#include "flow/verify.h"
 #include "mime/decode.h"
 #include "net/seal.h"
 #include "queue/history.h"
@@ -47,6 +48,7 @@ struct core {
 				  comes in */
 	struct link *vault, *relay, *agent;
 	struct sender *sender;
+	struct verifier *verifier;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -166,6 +168,17 @@ static int answer_flush(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static int answer_verify(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct verify_ask ask;
+	struct verify_answer answer;
+	verify_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	verify_address(c->verifier, ask.address, q->mem, &answer);
+	verify_answer_pack(q->answer, &answer);
+	return 0;
+}
+
 static const struct link_rule edge_rules[] = {
 	{ ASK_ROUTE, "route", answer_route },
 	{ ASK_ACCOUNT, "account", answer_account },
@@ -173,6 +186,7 @@ static const struct link_rule edge_rules[] = {
 	{ ASK_SESSION, "session", answer_session },
 	{ ASK_REFUSED, "refused", answer_refused },
 	{ ASK_FLUSH, "flush", answer_flush },
+	{ ASK_VERIFY, "verify", answer_verify },
 };
 
 /* Questions of the operator. */
@@ -306,6 +320,21 @@ static struct queue_params queue_params_of(const struct conf_view *v) {
 	};
 }
 
+static struct verify_params verify_params_of(const struct conf_view *v, struct arena *mem) {
+	struct slice sender = conf_text(v, SET_address_verify_sender);
+	if (slice_eq(sender, S("<>"))) sender = S("");
+	if (sender.len != 0 && slice_find(sender, '@') == sender.len)
+		sender = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(sender), SLICE_ARG(conf_text(v, SET_myorigin)));
+	return (struct verify_params){
+		.sender = sender,
+		.positive_expire_us = conf_time_ms(v, SET_address_verify_positive_expire_time) * 1000,
+		.positive_refresh_us = conf_time_ms(v, SET_address_verify_positive_refresh_time) * 1000,
+		.negative_expire_us = conf_time_ms(v, SET_address_verify_negative_expire_time) * 1000,
+		.negative_refresh_us = conf_time_ms(v, SET_address_verify_negative_refresh_time) * 1000,
+		.negative_cache = conf_bool(v, SET_address_verify_negative_cache),
+	};
+}
+
 static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 	int64_t n = conf_number(v, id);
 	return n > 0 ? (size_t)n : SIZE_MAX / 2;
@@ -331,6 +360,7 @@ static int reload(void *self, struct boot *b) {
 	const struct conf_view *v = conf_main(s->conf);
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
+	s->flow.verify = verify_params_of(v, &s->mem);
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
 		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
@@ -387,6 +417,7 @@ static int start(struct boot *b, void **self) {
 	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	struct send_links links = { .relay = c->relay, .agent = c->agent };
 	c->sender = sender_start(c->pool, c->db, c->queue, &links, &c->settings);
+	c->verifier = verifier_start(c->pool, c->db, c->relay, &c->settings);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
 	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);
@@ -405,6 +436,7 @@ static void stop(void *self) {
 	left += pool_stop(c->pool, deadline_in(STOP_MS));
 	if (left != 0) return; /* the database is safe at any moment */
 	sender_free(&c->sender);
+	verifier_free(&c->verifier);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);

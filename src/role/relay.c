@@ -140,6 +140,7 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		.eight_bit = ask->eight_bit,
 		.utf8 = ask->utf8,
 		.recipients = d->open,
+		.probe = ask->probe,
 		.count = ask->recipients_count,
 		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
 	};

@@ -89,6 +89,7 @@ struct smtp_message {
 	 * rewritten body breaks signatures. */
 	bool eight_bit;
 	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
+	bool probe;                    /* ends behind RCPT: an accepted recipient is SMTP_DELIVERED, nothing is */
 	const struct smtp_recipient *recipients;
 	size_t count;
 	struct smtp_body body;

@@ -68,6 +68,13 @@ void smtp_outcome_said(const struct smtp_client *c, struct arena *mem, struct sm
 	                   SLICE_ARG(heard->said), stages[stage].reply_to);
 }
 
+void smtp_outcome_accepted(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o,
+                           const struct smtp_heard *heard) {
+	smtp_outcome_heard(c, mem, o, SMTP_STAGE_RCPT, heard, false, "%.*s", SLICE_ARG(heard->said));
+	o->fate = SMTP_DELIVERED;
+	o->status[0] = '2';
+}
+
 void smtp_outcome_lost(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage) {
 	smtp_outcome_of(c, mem, o, SMTP_LATER, "4.4.2", "%.*s while %s", SLICE_ARG(c->lost), stages[stage].doing);
 	o->settled = stage == SMTP_STAGE_DOT;

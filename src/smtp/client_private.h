@@ -73,6 +73,9 @@ void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp
                      const char *status, const char *format, ...) PRINTF_LIKE(6, 7);
 /* "host … said: … (in reply to …)", or "250 2.0.0 Ok" for a 2xx after the final dot. The reply's class makes the fate.
  */
+/* RCPT of a probe. */
+void smtp_outcome_accepted(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o,
+                           const struct smtp_heard *heard);
 void smtp_outcome_said(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_stage stage,
                        const struct smtp_heard *heard);
 /* A reply with words of our own; later: whatever the class, it is later. */

@@ -169,6 +169,11 @@ static void answer_mail(struct transaction *t, const struct smtp_heard *heard) {
 
 static void answer_rcpt(struct transaction *t, size_t i, struct smtp_heard *heard) {
 	if (t->standing[i] == TOLD) return; /* MAIL was refused, this had been said already */
+	if (smtp_reply_ok(&heard->reply) && t->m->probe) {
+		smtp_outcome_accepted(t->c, t->mem, outcome(t, i), heard);
+		t->standing[i] = TOLD;
+		return;
+	}
 	if (smtp_reply_ok(&heard->reply)) {
 		t->standing[i] = ACCEPTED;
 		t->accepted++;
@@ -206,6 +211,9 @@ static bool hear_one(struct transaction *t, size_t number) {
 	return !closing;
 }
 
+/* Of the last command of a transaction. */
+static size_t last_number(const struct transaction *t) { return t->m->probe ? t->count : t->count + 1; }
+
 /* Is this command worth a group of its own, after the answers so far? */
 static bool more_to_say(const struct transaction *t, size_t next) {
 	return next == 0 || (t->mail_ok && (next <= t->count || (next == t->count + 1 && t->accepted > 0)));
@@ -219,7 +227,7 @@ static bool say_commands(struct transaction *t) {
 		struct buf *to = stream_out(t->c->stream);
 		size_t count = 0;
 		while (count < group_max && to->len < GROUP_BYTES) {
-			if (count > 0 ? next > t->count + 1 : !more_to_say(t, next)) break;
+			if (count > 0 ? next > last_number(t) : !more_to_say(t, next)) break;
 			if (put_command(t, next, to)) said[count++] = next;
 			next++;
 		}

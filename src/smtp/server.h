@@ -192,7 +192,8 @@ struct smtp_server_ops {
 	bool (*forbidden)(void *owner, struct slice word);
 	/* "name[address]", for replies. NULL: not named. */
 	struct slice (*client)(void *owner);
-	/* Every reply of 4xx and 5xx before it is sent: what stands behind it (smtpd_reject_footer). NULL: nothing. */
+	/* Every reply of 4xx and 5xx before it is sent: what stands behind it (smtpd_reject_footer); \\c in
+	 * front: in its last line. NULL: nothing. */
 	struct slice (*footer)(void *owner, const struct smtp_reply *reply, struct arena *mem);
 	/* For STARTTLS and wrapper mode: a borrowed reference; NULL: none now (454). */
 	struct tls_server *(*tls)(void *owner);

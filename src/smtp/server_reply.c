@@ -67,6 +67,10 @@ static void queue_line(struct smtp_server *s, const struct smtp_reply *r, struct
 void server_queue(struct smtp_server *s, const struct smtp_reply *r) {
 	struct slice rest = r->text, footer = SLICE_NONE;
 	if (r->code >= 400 && s->ops->footer != NULL) footer = s->ops->footer(s->owner, r, &s->mem);
+	if (slice_starts(footer, S("\\c"))) { /* goes on in the last line */
+		rest = arena_fmt(&s->mem, "%.*s%.*s", SLICE_ARG(rest), SLICE_ARG(slice_skip(footer, 2)));
+		footer = SLICE_NONE;
+	}
 	do {
 		struct slice line = slice_cut(&rest, '\n');
 		queue_line(s, r, line, rest.at != NULL || footer.at != NULL);

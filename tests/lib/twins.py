@@ -196,7 +196,7 @@ class Twins:
                     f.write(self.text(text, s.port, files))
         os.chmod(self.folder, 0o755)
         main = self.text(postfix.once(BASE + self.suite.main), self.sinks[0].port, self.folder + '/h')
-        options = ' '.join(shlex.quote(w) if ' ' in w else w for w in [self.text(self.suite.master, self.sinks[0].port, self.folder + '/h')] if w)
+        options = self.text(self.suite.master, self.sinks[0].port, self.folder + '/h')
         self.hato = hato.Instance(self.folder + '/hato', HOST, main=main, networks=f'{INSIDE}/32', dns=self.dns,
                                   services={'smtp': f'smtpd {options}'})
         if hato_too:
