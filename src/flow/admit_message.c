@@ -151,6 +151,10 @@ static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
 		a->by_milter = true;
 		return r;
 	}
+	if (a->content_reply.code != 0) { /* of milter_header_checks */
+		a->content_noted = true;
+		return a->content_reply;
+	}
 	a->sender = message.sender;
 	a->envid = message.envid;
 	a->ret = message.ret;

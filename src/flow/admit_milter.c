@@ -19,8 +19,30 @@ static void route(void *ctx, struct slice address, struct arena *mem, struct sli
 	if (answer.verdict == ROUTE_FOREIGN) *mailer = S("smtp");
 }
 
-void admit_milter_open(struct admit *a) {
+/* smtpd_milter_maps: the list for this client instead of smtpd_milters. NULL: none. */
+static const struct milting_params *params_of(struct admit *a) {
 	const struct milting_params *p = a->local ? a->params->other_milters : a->params->milters;
+	struct lookup_hit hit;
+	if (p == NULL || a->local || p->maps.count == 0) return p;
+	int r = lookup_key(&p->maps, slice_of(a->ip), &a->mem, &hit);
+	if (r == TABLE_LATER) say(L_WARN, a->params->service, "smtpd_milter_maps: %s", fail_text());
+	if (r != TABLE_FOUND) return p;
+	struct milting_params *own = arena_get(&a->mem, sizeof *own);
+	struct milter_set *set = arena_get(&a->mem, sizeof *set);
+	*own = *p;
+	own->set = set;
+	if (slice_same(slice_trim(hit.value), S("DISABLE"))) return own;
+	if (milter_set_parse(hit.value, &p->spec, p->queue_directory, &a->mem, set) == 0) return own;
+	say(L_WARN, a->params->service, "smtpd_milter_maps: %s: smtpd_milters are used", fail_text());
+	return p;
+}
+
+static void content(void *ctx, const struct checks_hit *hit) {
+	admit_content_hit(ctx, hit);
+}
+
+void admit_milter_open(struct admit *a) {
+	const struct milting_params *p = params_of(a);
 	if (p == NULL || p->set->count == 0) return;
 	a->facts = (struct milting_facts){
 		.name = a->name,
@@ -31,6 +53,7 @@ void admit_milter_open(struct admit *a) {
 		.session = admit_session(a),
 		.queue_id = queue_id,
 		.route = route,
+		.content = content,
 		.ctx = a,
 	};
 	a->milting = milting_new(p, &a->facts);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "filter/checks.h"
 #include "filter/milter.h"
 #include "flow/ask.h"
 #include "flow/intake.h"
@@ -14,6 +15,10 @@ struct milting_params {          /* constant */
 	struct slice origin;         /* completes addresses that milters give without a domain */
 	const struct slice *defaults; /* milter_macro_defaults: "name=value" */
 	size_t defaults_count;
+	struct lookup header_checks; /* milter_header_checks */
+	struct lookup maps;          /* smtpd_milter_maps: another list for a client's address, or DISABLE */
+	struct milter_spec spec;     /* what entries of such a list do not say */
+	const char *queue_directory; /* where their relative paths start */
 };
 
 /* What is known of the client; borrowed for as long as the session lasts, read when a macro is asked for. */
@@ -26,6 +31,8 @@ struct milting_facts {
 	const char *(*queue_id)(void *ctx); /* NULL or "" until a message has one */
 	/* Where mail to that address goes ("smtp", "example.com"), for {rcpt_mailer}, {rcpt_host} and those of the sender. */
 	void (*route)(void *ctx, struct slice address, struct arena *mem, struct slice *mailer, struct slice *place);
+	/* milter_header_checks found something that is the message's fate. */
+	void (*content)(void *ctx, const struct checks_hit *hit);
 	void *ctx;
 };
 

@@ -119,8 +119,32 @@ static ssize_t op_body(void *ctx, uint64_t at, char *room, size_t n) {
 	return intake_body(m->message->intake, at, room, n);
 }
 
+/* milter_header_checks on what a milter wants to write: false, it is not written. The field may become another. */
+static bool checked(struct milting *m, struct slice *name, struct slice *value) {
+	const struct lookup *l = &m->params->header_checks;
+	struct arena *mem = m->message->mem;
+	struct checks_hit hit;
+	if (l->count == 0 || value->len == 0) return true;
+	struct slice text = arena_fmt(mem, "%.*s:%.*s", SLICE_ARG(*name), SLICE_ARG(*value));
+	checks_find(l, "milter_header_checks", text, false, mem, &hit);
+	if (hit.action == CHECKS_NOTHING) return true;
+	if (hit.action == CHECKS_DROP) return false;
+	if (hit.action == CHECKS_PREPEND) {
+		hit.action = CHECKS_WRONG;
+		hit.text = S("PREPEND is not available in milter_header_checks");
+	}
+	m->facts->content(m->facts->ctx, &hit);
+	if (hit.action == CHECKS_REPLACE) {
+		struct slice rest = hit.text;
+		*name = slice_cut(&rest, ':');
+		*value = rest.at != NULL ? rest : S("");
+	}
+	return hit.action != CHECKS_STRIP;
+}
+
 static int op_add_field(void *ctx, struct slice name, struct slice value) {
 	struct milting *m = ctx;
+	if (!checked(m, &name, &value)) return 0;
 	m->changed = true;
 	header_list_insert(&m->header, SIZE_MAX, name, value);
 	return 0;
@@ -128,6 +152,7 @@ static int op_add_field(void *ctx, struct slice name, struct slice value) {
 
 static int op_insert_field(void *ctx, uint32_t index, struct slice name, struct slice value) {
 	struct milting *m = ctx;
+	if (!checked(m, &name, &value)) return 0;
 	m->changed = true;
 	header_list_insert(&m->header, index, name, value); /* our Received counts: 0 is before it, 1 behind it, as with Postfix */
 	return 0;
@@ -136,6 +161,7 @@ static int op_insert_field(void *ctx, uint32_t index, struct slice name, struct 
 static int op_change_field(void *ctx, uint32_t index, struct slice name, struct slice value) {
 	struct milting *m = ctx;
 	size_t at = header_list_find(&m->header, name, MAX_OF(index, 1u));
+	if (!checked(m, &name, &value)) return 0;
 	m->changed = true;
 	if (value.len == 0) header_list_delete(&m->header, at);
 	else if (at < m->header.count) header_list_change(&m->header, at, name, value);

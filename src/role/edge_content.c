@@ -33,7 +33,9 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 	struct milting_params *p = arena_get(&s->mem, sizeof *p);
 	struct milter_set *set = arena_get(&s->mem, sizeof *set);
 	*out = NULL;
-	if (slice_trim(conf_text(v, list)).len == 0) return 0;
+	struct lookup maps = { 0 };
+	if (list == SET_smtpd_milters) maps = tables_of_list(s->tables, v, SET_smtpd_milter_maps, 0, &s->mem);
+	if (slice_trim(conf_text(v, list)).len == 0 && maps.count == 0) return 0;
 	if (milter_defaults(v, &defaults) < 0) return -1;
 	const char *folder = arena_text(&s->mem, conf_text(v, SET_queue_directory));
 	if (milter_set_parse(conf_text(v, list), &defaults, folder, &s->mem, set) < 0) return fail_add("%s", setting_of(list)->name);
@@ -44,9 +46,12 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 		.daemon_name = conf_text(v, SET_milter_macro_daemon_name),
 		.version = conf_text(v, SET_milter_macro_v),
 		.origin = conf_text(v, SET_myorigin),
-		.defaults = conf_list(v, SET_milter_macro_defaults, &p->defaults_count),
+		.header_checks = tables_of_list(s->tables, v, SET_milter_header_checks, TABLE_PATTERNS_ONLY, &s->mem),
+		.maps = maps,
+		.spec = defaults,
+		.queue_directory = folder,
 	};
-	conf_list(v, SET_milter_macro_defaults, &p->defaults_count);
+	p->defaults = conf_list(v, SET_milter_macro_defaults, &p->defaults_count);
 	for (size_t i = 0; i < MILTER_STAGES; i++) p->client.macros[i] = conf_text(v, macros[i]);
 	*out = p;
 	return 0;

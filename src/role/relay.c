@@ -160,6 +160,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
 		tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else try_hops(&d);
+	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);
 	return 0;

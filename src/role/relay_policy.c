@@ -2,6 +2,7 @@
 /* What depends on the next hop and the sender: passwords (SASL_README) and TLS (TLS_README, smtp_tls_policy_maps). */
 #include "base/encode.h"
 #include "base/fail.h"
+#include "base/log.h"
 #include "role/relay_settings.h"
 
 /* Passwords. */
@@ -187,4 +188,29 @@ int relay_tls(const struct relay_profile *p, struct slice hop, struct arena *mem
 	case CLIENT_TLS_SECURE: expect_names(p, &policy, hop, mem, client); return 0;
 	default: return 0;
 	}
+}
+
+/* Filters. */
+
+void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem) {
+	struct lookup_hit hit;
+	if (p->status_filter.count == 0) return;
+	struct slice key = arena_fmt(mem, "%s %.*s", o->status, SLICE_ARG(o->text));
+	if (lookup_key(&p->status_filter, key, mem, &hit) != TABLE_FOUND) return;
+	struct slice rest = slice_trim(hit.value), status = slice_word(&rest, " \t");
+	bool good = status.len >= 5 && status.len < sizeof o->status && status.at[1] == '.';
+	if (!good || (status.at[0] == '2') != (o->status[0] == '2') || strchr("245", status.at[0]) == NULL) {
+		say(L_WARN, p->tag, "delivery status filter: \"%.*s\" is no status of the same kind as \"%.*s\"",
+		    SLICE_ARG(hit.value), SLICE_ARG(key));
+		return;
+	}
+	snprintf(o->status, sizeof o->status, "%.*s", SLICE_ARG(status));
+	o->text = slice_trim(rest);
+	if (status.at[0] != '2') o->fate = status.at[0] == '5' ? SMTP_NEVER : SMTP_LATER;
+}
+
+struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem) {
+	const struct relay_profile *p = profile;
+	struct lookup_hit hit;
+	return lookup_key(&p->reply_filter, line, mem, &hit) == TABLE_FOUND ? hit.value : line;
 }

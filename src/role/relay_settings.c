@@ -180,6 +180,17 @@ static struct tls_common range_of(const struct relay_profile *p, enum setting_id
 	return range;
 }
 
+/* One table in a setting that is no list; empty: none. */
+static struct lookup table_of(struct relay_settings *s, const struct relay_profile *p, enum setting_id id) {
+	struct lookup l = { 0 };
+	struct slice name = text(p, id);
+	if (name.len == 0) return l;
+	l.tables = arena_array(&s->mem, 1, sizeof *l.tables);
+	if (table_open(s->tables, name, 0, &l.tables[0]) == TABLE_FOUND) l.count = 1;
+	else say(L_ERROR, p->tag, "%s: %s (it has no effect)", setting_of(of(p, id))->name, fail_text());
+	return l;
+}
+
 /* Contexts cost memory: services with the same wishes share them. */
 static int tls_of(struct relay_settings *s, struct relay_profile *p) {
 	static const enum setting_id versions[] = { SET_smtp_tls_protocols, SET_smtp_tls_mandatory_protocols };
@@ -250,6 +261,12 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->by_sender = flag(p, SET_smtp_sender_dependent_authentication);
 	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
 	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
+	p->status_filter = table_of(s, p, SET_smtp_delivery_status_filter);
+	p->reply_filter = table_of(s, p, SET_smtp_reply_filter);
+	if (p->reply_filter.count != 0) {
+		p->target.client.filter = relay_filter_reply;
+		p->target.client.filter_ctx = p;
+	}
 	generic_of(s, p);
 	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);

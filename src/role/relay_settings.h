@@ -24,6 +24,7 @@ struct relay_profile {
 	bool plain_in_clear, plain_in_tls;   /* whether passwords may be sent as they are */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
+	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };
@@ -46,6 +47,9 @@ const struct relay_profile *relay_profile_find(const struct relay_settings *s, s
  * then its host. 0, or 1: a table cannot be asked now. Nothing found: user stays empty. */
 int relay_login(const struct relay_settings *s, const struct relay_profile *p, struct slice hop, struct slice sender,
 		struct arena *mem, struct slice *user, struct slice *password);
+/* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
+void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
+struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
 /* TLS for a next hop: the profile's level, or what smtp_tls_policy_maps says. 0; 1: a table cannot be asked now; 2: the policy is
  * none that can be kept, fail_text() says why. */
 int relay_tls(const struct relay_profile *p, struct slice hop, struct arena *mem, struct smtp_client_params *client);

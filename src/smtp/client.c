@@ -26,6 +26,7 @@ bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem,
 	while (!c->over && got == SMTP_REPLY_MORE) {
 		struct slice line;
 		int r = stream_wait_line(c->stream, SMTP_REPLY_LINE_MAX, &line, deadline);
+		if (r == STREAM_OK && c->params.filter != NULL) line = c->params.filter(c->params.filter_ctx, line, mem);
 		if (r == STREAM_OK) got = smtp_reply_read(&c->reader, line, mem, out);
 		if (r != STREAM_OK || got == SMTP_REPLY_BROKEN) smtp_client_lose(c, r);
 	}

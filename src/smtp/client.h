@@ -57,6 +57,9 @@ struct smtp_client_params {
 	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
 	struct smtp_timeouts timeouts;
 	bool no_pipelining;            /* smtp_discard_ehlo_keywords = pipelining */
+	/* Each line of a reply before it is read (smtp_reply_filter); NULL: as it comes. The result lives in mem. */
+	struct slice (*filter)(void *ctx, struct slice line, struct arena *mem);
+	void *filter_ctx;
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
 	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */
 	size_t own_names_count;

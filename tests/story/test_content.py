@@ -96,3 +96,23 @@ def test_strangers_headers_stay(server, hosts):
     s2.send('x@y.test', 'bob@example.test', 'From: someone\r\n\r\ntext\r\n')
     got = s2.wait_message('bob@example.test', lambda m: True)
     assert got['From'] == 'someone@domain.invalid' and got['Date'] and got['To'] == 'undisclosed-recipients:;'
+
+
+def test_checks_of_what_leaves(server, folder, sink):
+    there = sink()
+    headers = table(folder, 'out', '/^Received:.*me.test/ IGNORE\n/^X-Mailer:/ STRIP not theirs\n/^Mime-Version:/ REPLACE Mime-Version: 1.0\n'
+                                   '/^X-No:/ REJECT\n')
+    body = table(folder, 'outbody', '/internal/ REPLACE (left out)\n')
+    s = server(f'relayhost = [127.0.0.1]:{there.port}\nsmtp_header_checks = {headers}\nsmtp_body_checks = {body}')
+    for size in (1, 40000):
+        with s.dialogue() as d:
+            d.ehlo('me.test')
+            d.envelope('ann@example.test', f'x{size}@away.test')
+            d.say('DATA', 354)
+            d.say('X-Mailer: m\r\nMime-Version: 2\r\nX-No: no\r\n' + TEXT.format('out', 'an internal thing\r\n' + 'fill the line up\r\n' * size) + '.', 250)
+        got = wait_until(lambda: next((x for x in there.messages if f'x{size}@away.test' in str(x)), None), 20, s.log)
+        text = str(got)
+        assert 'me.test' not in text.split('Subject')[0] and 'X-Mailer' not in text and 'Mime-Version: 1.0' in text, text[:1000]
+        assert '(left out)' in text and 'internal' not in text
+    s.wait_log(r'/smtp\[\d+\]: \w+: strip: header X-Mailer: m: not theirs\n')
+    s.wait_log(r'/smtp\[\d+\]: warning: \w+: unsupported command in header_checks map: REJECT\n')

@@ -200,3 +200,54 @@ def test_same_as_postfix(hosts, postfix, milter, steps):
     headers = [[(k.lower(), ' '.join(v.split()) if k != 'Received' or v == 'mine' else '…') for k, v in msg.items()
                 if k.lower() not in own + ('date', 'message-id')] for msg in (us, them)]
     assert headers[0] == headers[1]
+
+
+def test_milter_header_checks(hosts, folder, milter):
+    with open(f'{folder}/mhc', 'w') as f:
+        f.write('/^X-Gone:/ IGNORE\n/^X-Score: *([0-9]+)/ REPLACE X-Level: $1\n/^X-Virus: yes/ REJECT virus found\n')
+    judge = milter({'eom': lambda data: [m.add('X-Gone', '1'), m.add('X-Score', '7'), m.add('X-Keep', 'k'), *found, m.CONTINUE]})
+    found = []
+    server = serve(hosts, judge, main=f'milter_header_checks = regexp:{folder}/mhc')
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    got = only(server)
+    assert got['X-Gone'] is None and got['X-Level'] == '7' and got['X-Keep'] == 'k' and got['X-Score'] is None
+    found.append(m.add('X-Virus', 'yes'))
+    with pytest.raises(smtplib.SMTPDataError, match='5.7.1 virus found'):
+        server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    server.wait_log(r'/cleanup\[\d+\]: \w+: reject: header X-Virus: yes from localhost')
+
+
+def test_maps_and_defaults(hosts, folder, milter):
+    """smtpd_milter_maps by the client's address; milter_macro_defaults; macros that are asked for; another protocol version."""
+    usual, other = milter(macros={2: 'i {mail_addr} {daemon_port} {colour}'}), milter(version=2)
+    with open(f'{folder}/maps', 'w') as f:
+        f.write(f'127.0.0.1 DISABLE\n127.0.0.3 {{ {other.spec}, protocol=2 }}\n')
+    server = serve(hosts, usual, main=f'smtpd_milter_maps = texthash:{folder}/maps\nmilter_macro_defaults = colour=red')
+    for source, told in (('127.0.0.1', None), ('127.0.0.2', usual), ('127.0.0.3', other)):
+        before = len(usual.events), len(other.events)
+        with smtplib.SMTP(server.address, server.ports['smtp'], source_address=(source, 0)) as s:
+            s.sendmail('ann@example.test', ['bob@example.test'], MESSAGE)
+        wait_until(lambda: told is None or told.of('quit'), 10)
+        assert (len(usual.events) > before[0], len(other.events) > before[1]) == (told is usual, told is other)
+    assert usual.of('mail')[0][0] == {'{mail_addr}': 'ann@example.test', '{daemon_port}': str(server.ports['smtp']), '{colour}': 'red'}
+    assert not other.of('data') and other.of('eom')
+
+
+def test_login_and_tls_macros(hosts, milter):
+    spy = milter()
+    server = serve(hosts, spy)
+    server.send('ann@example.test', 'bob@example.test', MESSAGE, 'submission', 'ann@example.test')
+    macros = spy.of('mail')[0][0]
+    assert macros['{auth_authen}'] == 'ann@example.test' and macros['{auth_type}'] in ('PLAIN', 'LOGIN')
+    assert spy.of('helo')[-1][0]['{tls_version}'].startswith('TLSv1.') and spy.of('helo')[-1][0]['{cipher_bits}'] in ('128', '256')
+
+
+def test_quarantine_and_no_milters(hosts, milter):
+    holder = milter({'eom': [m.quarantine('odd'), m.CONTINUE]})
+    server = serve(hosts, holder)
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    server.wait_log(r'milter-hold: END-OF-MESSAGE from localhost\[127.0.0.1\]: milter triggers HOLD action;')
+    assert server.messages('bob@example.test') == []
+    free = serve(hosts, holder, main='receive_override_options = no_milters')
+    free.send('ann@example.test', 'bob@example.test', MESSAGE)
+    assert only(free)['Subject'] == 'hello'

@@ -382,7 +382,7 @@ def test_imap_settings_after_a_reload(hosts):
     old = server.imap(ANN)
     server.configure('message_size_limit = 20000')
     server.hato('reload')
-    server.wait_log('reload: settings')
+    server.wait_log('reload -- version')
 
     def refused():
         m = server.imap(ANN)
