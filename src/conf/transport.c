@@ -40,10 +40,12 @@ static void add(struct conf *c, struct slice service, enum transport_setting whi
 }
 
 void transports_add(struct conf *c) {
-	for (size_t i = 0; i < c->services.count; i++)
-		for (size_t k = 0; k < LEN(commands); k++)
-			for (int w = commands[k].first; slice_eq(c->services.at[i].command, commands[k].command) && w <= (int)commands[k].last; w++)
-				add(c, c->services.at[i].name, (enum transport_setting)w);
+	for (size_t i = 0; i < c->services.count; i++) {
+		for (size_t k = 0; k < LEN(commands); k++) {
+			if (!slice_eq(c->services.at[i].command, commands[k].command)) continue;
+			for (unsigned w = commands[k].first; w <= commands[k].last; w++) add(c, c->services.at[i].name, (enum transport_setting)w);
+		}
+	}
 }
 
 static const struct value *value_of(const struct conf *c, struct slice service, enum transport_setting which) {
