@@ -5,6 +5,7 @@
 #include "cli/inside.h"
 #include "cli/tool.h"
 
+#include <getopt.h>
 #include <signal.h>
 #include <sysexits.h>
 
@@ -157,6 +158,7 @@ static const struct called *find_name(struct slice name) {
 }
 
 int tool_run(int argc, char **argv) {
+	optind = 0; /* getopt(3) starts anew */
 	return find_name(slice_of(argv[0]))->main(argc, argv);
 }
 

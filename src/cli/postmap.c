@@ -269,6 +269,7 @@ static int run(struct postmap *p, struct tables *tables, const struct slice *nam
 
 static int take_options(struct postmap *p, int argc, char **argv) {
 	int o;
+	optind = 0; /* newaliases comes here with another command line read before */
 	while ((o = getopt(argc, argv, p->aliases ? "+Nc:d:finopq:rsuUvw" : "+NFbc:d:fhimnopq:rsuUvw")) != -1) switch (o) {
 		case 'c': p->tool.conf_dir = optarg; break;
 		case 'v': p->tool.verbose++; break;

@@ -16,6 +16,7 @@ enum mode { MODE_MAIL, MODE_VERIFY, MODE_SMTP, MODE_QUEUE, MODE_ALIASES, MODE_DA
 
 struct sendmail {
 	struct tool tool;
+	const struct sendmail_rest *rest;
 	struct arena mem;
 	enum mode mode;
 	bool from_header, dot_is_text, gateway, report;
@@ -335,10 +336,13 @@ static int serve_smtp(struct sendmail *s, int fd, const struct submit_hello *hel
 static int with_server(struct sendmail *s, char **words) {
 	AUTO_BUF struct buf data = BUF(PATH_MAX);
 	struct submit_hello hello = { 0 };
-	if (!instance_data(s->tool.conf_dir, &data) && tool_data(&s->tool, &data) != EX_OK) return EX_TEMPFAIL;
+	bool plain = instance_data(s->tool.conf_dir, &data);
+	if (!plain && s->rest == NULL) return SENDMAIL_WHOLE;
+	if (!plain && s->rest->data(&s->tool, &data) != EX_OK) return EX_TEMPFAIL;
 	AUTO_FD int fd = submit_open(buf_text(&data), &hello);
+	if (fd < 0 && s->rest == NULL) return SENDMAIL_WHOLE;
 	if (s->mode == MODE_SMTP) return serve_smtp(s, fd, &hello);
-	if (fd < 0 && tool_hello(&s->tool, &hello) != EX_OK) return EX_TEMPFAIL;
+	if (fd < 0 && s->rest->hello(&s->tool, &hello) != EX_OK) return EX_TEMPFAIL;
 	return send_mail(s, buf_text(&data), fd, &hello, words);
 }
 
@@ -347,25 +351,29 @@ static int as_other(struct sendmail *s, const char *name, const char *option, co
 	char *words[] = { (char *)(uintptr_t)name, (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL };
 	setenv("MAIL_CONFIG", s->tool.conf_dir, 1);
 	optind = 0;
-	return tool_run(option == NULL ? 1 : value == NULL ? 2 : 3, words);
+	return s->rest->other(option == NULL ? 1 : value == NULL ? 2 : 3, words);
 }
 
-int sendmail_main(int argc, char **argv) {
-	struct sendmail s = { .body = S("") };
+int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
+	struct sendmail s = { .rest = rest };
+	optind = 0; /* it may be the second time */
 	tool_begin(&s.tool, argc, argv);
 	if (strcmp(s.tool.name, "mailq") == 0) s.mode = MODE_QUEUE;
 	if (strcmp(s.tool.name, "newaliases") == 0) s.mode = MODE_ALIASES;
 	int code = EX_OK;
 	for (int letter; code == EX_OK && (letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
 		code = take_option(&s, letter);
-	if (code == EX_OK) {
+	bool of_others = s.mode != MODE_MAIL && s.mode != MODE_VERIFY && s.mode != MODE_SMTP && s.mode != MODE_IGNORE;
+	if (code == EX_OK && of_others && rest == NULL) {
+		code = SENDMAIL_WHOLE;
+	} else if (code == EX_OK) {
 		switch (s.mode) {
 		case MODE_QUEUE: code = as_other(&s, "postqueue", "-p", NULL); break;
 		case MODE_FLUSH:
 			if (s.queue_id != NULL) code = as_other(&s, "postqueue", "-i", s.queue_id);
 			else code = as_other(&s, "postqueue", s.site != NULL ? "-s" : "-f", s.site);
 			break;
-		case MODE_ALIASES: code = tool_newaliases(&s.tool, s.alias_file); break;
+		case MODE_ALIASES: code = rest->newaliases(&s.tool, s.alias_file); break;
 		case MODE_DAEMON: code = as_other(&s, "postfix", "start", NULL); break;
 		case MODE_IGNORE: break;
 		default: code = with_server(&s, argv + optind); break;

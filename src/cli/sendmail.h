@@ -2,6 +2,17 @@
 #pragma once
 #include "base/arena.h"
 #include "cli/submit.h"
+/* What sendmail needs the rest of hato for. */
+struct tool;
+struct sendmail_rest {
+	int (*data)(const struct tool *t, struct buf *data);
+	int (*hello)(const struct tool *t, struct submit_hello *out);
+	int (*newaliases)(const struct tool *t, const char *file);
+	int (*other)(int argc, char **argv); /* another program, by its name */
+};
+/* The program. With rest NULL it answers SENDMAIL_WHOLE, before it has read or said anything, where it needs it. */
+enum { SENDMAIL_WHOLE = -1 };
+int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest);
 /* The text of a message as sendmail takes it in. */
 struct reading {
 	struct buf text;          /* CRLF; the header as it came */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The programs' way to the settings, for what is worth the time it takes. */
 #include "base/fail.h"
-#include "cli/submit.h"
+#include "cli/sendmail.h"
 #include "cli/tool.h"
 #include "conf/conf.h"
 #include "role/settings.h"
@@ -75,4 +75,9 @@ int tool_newaliases(const struct tool *t, const char *file) {
 	for (size_t i = 0; i <= n; i++) free(words[i]);
 	free(words);
 	return code;
+}
+
+int sendmail_main(int argc, char **argv) {
+	static const struct sendmail_rest rest = { tool_data, tool_hello, tool_newaliases, tool_run };
+	return sendmail_run(argc, argv, &rest);
 }

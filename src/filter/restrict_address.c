@@ -142,6 +142,7 @@ enum result check_unlisted(struct walk *w, const struct check *c) {
 
 int is_our_destination(struct walk *w, struct slice recipient) {
 	struct restrict_place place;
+	/* a name without a domain is asked about too: "far.test!user" and "user%far.test" lead elsewhere */
 	if (!place_of(w, recipient, &place)) return -1;
 	return place.domain_class != PLACE_ELSEWHERE && !place.routed;
 }

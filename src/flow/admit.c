@@ -93,6 +93,7 @@ static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, uns
 	struct admit *a = owner;
 	(void)esmtp;
 	a->gateway = a->local && slice_same(name, S("gateway"));
+	a->verify = a->local && slice_same(name, S("verify"));
 	admit_discard_offers(a, offer);
 	struct smtp_reply said = admit_restrict_helo(a, name, mem);
 	if (said.code == 0) said = admit_milter_helo(a, name, mem);

@@ -67,6 +67,7 @@ struct admit_params {
 	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
+	struct slice content_filter;     /* "transport:nexthop" for all mail that comes in here; empty: none */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };

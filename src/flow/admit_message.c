@@ -225,8 +225,11 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.flags = a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u),
-		.filter = a->filter.len != 0 ? a->filter : a->access.state.effects.filter,
+		.flags = a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) |
+			 (a->verify ? ACCEPT_VERIFY : 0u),
+		.filter = a->filter.len != 0			   ? a->filter
+			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
+								    : a->params->content_filter,
 		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
 		.submitted = a->local,
 		.from = client_of(a),

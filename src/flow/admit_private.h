@@ -19,6 +19,7 @@ struct admit {
 	bool unlimited;            /* rates do not apply */
 	bool local;                /* a user of this machine: uid */
 	bool gateway;              /* sendmail -G: the header is somebody else's */
+	bool verify;               /* sendmail -bv: nobody gets it, the sender is told where it would go */
 	uid_t uid;
 	int fd;                    /* of the client, to see whether it is still there; -1: not known */
 	struct smtp_server *server;

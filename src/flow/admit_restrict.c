@@ -52,6 +52,7 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
 	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN;
 	out->status = route.status;
+	if (slice_starts(route.status, S("4"))) out->code = 450;
 	out->text = route.text;
 	if (route.verdict == ROUTE_LOCAL && out->domain_class != PLACE_RELAY) known_add(a->params->known, address, version);
 	return true;

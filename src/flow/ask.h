@@ -120,6 +120,7 @@ enum accept_flags {
 	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
 	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
+	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };

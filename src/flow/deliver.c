@@ -15,7 +15,7 @@
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
-#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased)
+#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed)
 WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 struct delivery {
@@ -54,7 +54,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = to->address,
 								      .original = to->original, .hop = target->hop,
 								      .target_kind = target->kind, .target = target->target,
-								      .rights = target->rights, .source = i });
+								      .rights = target->rights, .fixed = true,
+								      .source = i });
 			continue;
 		}
 		struct route_from from = { .address = to->address,
@@ -72,8 +73,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked };
-	if (e->target_kind == RELAY_ADDRESS && !e->marked) return SLICE_NONE;
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked, e->fixed };
+	if (e->target_kind == RELAY_ADDRESS && !e->marked && !e->fixed) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));
 }
@@ -174,6 +175,25 @@ static void hold_all(struct delivery *d) {
 	}
 }
 
+/* Nobody gets it; its sender is told what would have become of it. */
+static int plan_verification(struct db *db, const struct deliver_params *params, struct delivery *d) {
+	struct returned_recipient *list = arena_array(&d->mem, d->routes.count + 1, sizeof *list);
+	size_t n = d->routes.count;
+	for (size_t i = 0; i < n; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		bool lost = e->kind == ROUTE_TO_NOWHERE;
+		struct slice text = lost ? e->text : e->kind == ROUTE_TO_ACCOUNT ? S("delivers to mailbox") :
+				    arena_fmt(&d->mem, "delivers to %.*s", SLICE_ARG(e->hop));
+		list[i] = (struct returned_recipient){ .address = e->address, .original = e->original, .undeliverable = lost,
+						       .status = lost ? e->status : S("2.0.0"), .text = text };
+	}
+	struct returned what = { .kind = RETURN_VERIFIED, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
+				 .arrived_us = d->post.arrived_us, .ret = RET_HDRS, .recipients = list, .count = n };
+	for (size_t i = 0; i < d->post.body.part_count; i++) what.message = d->post.body.parts[i];
+	d->routes.count = 0;
+	return return_prepare(db, params, &what, &d->receipt);
+}
+
 static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
 	size_t nowhere = 0;
 	int r = 0;
@@ -227,6 +247,7 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	int r = envelope_clean(&d->post, params, &d->mem);
 	if (r == 0) r = route_all(db, params, d);
 	if (r != 0) return r;
+	if ((d->post.flags & ACCEPT_VERIFY) != 0) return plan_verification(db, params, d);
 	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
 	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
 		return DELIVER_NO_RECIPIENT;
@@ -248,6 +269,12 @@ void delivery_done(struct delivery **dp) {
 
 struct slice delivery_id(const struct delivery *d) {
 	return d->post.queue_id;
+}
+
+void delivery_join(struct delivery *d, struct delivery *more) {
+	struct delivery **end = &d->list;
+	while (*end != NULL) end = &(*end)->list;
+	*end = more;
 }
 
 bool delivery_queued(const struct delivery *d) {

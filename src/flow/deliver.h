@@ -18,14 +18,19 @@
 struct return_words {
 	struct slice from_name, from;        /* "Mail Delivery System", "MAILER-DAEMON": without a domain, origin is added */
 	struct slice subject, text;
+	struct slice copy_subject;           /* of the postmaster's copy */
 };
+enum notice_class { NOTICE_BOUNCE = 1, NOTICE_DOUBLE_BOUNCE = 2, NOTICE_DELAY = 4 };
 struct deliver_params {
 	const struct route_params *route;
 	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
 	size_t bounce_size;                  /* bounce_size_limit: larger originals return as headers only */
+	unsigned notices;                    /* notify_classes: enum notice_class */
+	struct slice bounce_notice, double_bounce_notice, delay_notice; /* …_notice_recipient */
+	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
-	struct return_words failed, delayed, succeeded;
+	struct return_words failed, delayed, succeeded, verified;
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:
@@ -67,6 +72,7 @@ struct queue_target {
 	uint32_t kind;
 	struct slice target, rights;
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
+	bool fixed;                          /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
 };
 WIRE_DECLARE(queue_target)
 
@@ -81,6 +87,8 @@ struct arena *
 delivery_memory(struct delivery *d); /* lives as long as d: for what post points to and nobody else keeps */
 int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_params *params, const struct post *post);
 int delivery_enter(struct db_conn *tx, struct delivery *d);
+/* more is entered, reported and freed with d. */
+void delivery_join(struct delivery *d, struct delivery *more);
 void delivery_report(struct delivery *d);
 void delivery_done(struct delivery **d); /* takes NULL */
 struct slice delivery_id(const struct delivery *d); /* its queue id */

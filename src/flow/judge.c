@@ -25,13 +25,15 @@ static void later(struct judging *j) {
 	j->out->text = arena_slice(j->mem, slice_of(fail_text()));
 }
 
-/* Rewriting tables: what they know is known. */
+/* Rewriting tables: what they know is known, if they are for recipients. */
 static int mapped(struct judging *j) {
 	const struct route_params *p = j->params;
-	const struct lookup *const maps[] = { &p->rewrite.recipient_canonical.maps, &p->rewrite.canonical.maps,
+	bool canonical = (p->rewrite.canonical.classes & REWRITE_ENVELOPE_RECIPIENT) != 0;
+	const struct lookup *const maps[] = { &p->rewrite.recipient_canonical.maps, canonical ? &p->rewrite.canonical.maps : NULL,
 					      &p->virtual_alias };
 	for (size_t i = 0; i < LEN(maps); i++) {
 		struct lookup_hit hit;
+		if (maps[i] == NULL) continue;
 		int r = rewrite_find(&p->rewrite, maps[i], j->address, j->mem, &hit);
 		if (r != TABLE_MISSING) return r;
 	}

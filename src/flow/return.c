@@ -8,14 +8,15 @@
 
 enum { RETURN_ROOM = 16 << 20 };
 
-static const char *const actions[] = { "failed", "delayed", "relayed", "delivered" };
+static const char *const actions[] = { "failed", "delayed", "relayed", "delivered", "deliverable" };
 
 bool return_wanted(uint32_t notify, enum return_kind kind) {
-	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS };
+	static const uint32_t bits[] = { NOTIFY_FAILURE, NOTIFY_DELAY, NOTIFY_SUCCESS, NOTIFY_SUCCESS, ~0u };
 	return notify == 0 ? kind < RETURN_RELAYED : (notify & bits[kind]) != 0;
 }
 
 static const struct return_words *words_of(const struct deliver_params *params, enum return_kind kind) {
+	if (kind == RETURN_VERIFIED) return &params->verified;
 	return kind == RETURN_FAILURE ? &params->failed : kind == RETURN_DELAY ? &params->delayed : &params->succeeded;
 }
 
@@ -46,7 +47,7 @@ static void status_of_recipient(struct buf *out, const struct returned *what, co
 	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
 	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
 	compose_field(out, "Original-Recipient", buf_slice(&v));
-	compose_field(out, "Action", slice_of(actions[what->kind]));
+	compose_field(out, "Action", r->undeliverable ? S("undeliverable") : slice_of(actions[what->kind]));
 	compose_field(out, "Status", r->status);
 	if (r->host.len != 0) {
 		buf_clear(&v);
@@ -93,10 +94,10 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	buf_addf(&message_id, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(params->route->host));
 	compose_date_field(out, date_local(wall_s()));
 	compose_mailbox_field(out, "From", w->from_name, split_address(w->from, params->origin));
-	compose_text_field(out, "Subject", w->subject);
-	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->sender, SLICE_NONE));
+	compose_text_field(out, "Subject", what->to.len != 0 ? w->copy_subject : w->subject);
+	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
-	compose_field(out, "Auto-Submitted", S("auto-replied"));
+	compose_field(out, "Auto-Submitted", what->to.len != 0 ? S("auto-generated") : S("auto-replied"));
 	compose_field(out, "MIME-Version", S("1.0"));
 	struct multipart parts = multipart_begin(out, "multipart/report; report-type=delivery-status");
 	multipart_part(out, &parts);
@@ -107,23 +108,23 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	buf_add(out, S("Content-Description: Delivery report\r\n"));
 	status_part(out, params, what);
 	multipart_part(out, &parts);
-	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS;
+	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS && what->to.len == 0;
 	buf_addf(out, "Content-Description: Undelivered Message%s\r\n", whole ? "" : " Headers");
 	if (whole) compose_message_part(out, what->message);
 	else compose_headers_part(out, header_of(what->message));
 	multipart_end(out, &parts);
 }
 
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+/* One notice. sender: the envelope's. */
+static int prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct slice sender,
 		   struct delivery **out) {
-	if (what->sender.len == 0 || what->count == 0) return 0;
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
 	AUTO_BUF struct buf message = BUF(RETURN_ROOM);
 	AUTO_BUF struct buf packed = BUF(MIB(1));
-	buf_add(&message, S("Return-Path: <>\r\n"));
+	buf_addf(&message, "Return-Path: <%.*s>\r\n", SLICE_ARG(sender));
 	size_t return_path = message.len;
 	return_compose(&message, params, what, slice_of(id));
 	struct summary_scan *scan = summary_scan_new();
@@ -135,9 +136,10 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 	struct slice *body = arena_get(mem, sizeof *body);
 	struct accept_recipient *to = arena_get(mem, sizeof *to);
 	*body = arena_slice(mem, buf_slice(&message));
-	*to = (struct accept_recipient){ .address = arena_slice(mem, what->sender), .notify = NOTIFY_NEVER };
+	*to = (struct accept_recipient){ .address = arena_slice(mem, what->to.len != 0 ? what->to : what->sender), .notify = NOTIFY_NEVER };
 	struct post post = {
 		.queue_id = arena_slice(mem, slice_of(id)),
+		.sender = arena_slice(mem, sender),
 		.arrived_us = wall_us(),
 		.recipients = to,
 		.count = 1,
@@ -145,6 +147,7 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		.client = S("bounce"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
+		.flags = ACCEPT_NO_BCC,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
 	int r = delivery_prepare(d, db, params, &post);
@@ -153,8 +156,35 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		return 0;
 	}
 	if (r == DELIVER_NO_RECIPIENT)
-		say(L_WARN, "bounce", "%.*s: the sender <%.*s> does not exist: its notice is dropped",
-		    SLICE_ARG(what->queue_id), SLICE_ARG(what->sender));
+		say(L_WARN, "bounce", "%.*s: <%.*s> does not exist: the notice is dropped",
+		    SLICE_ARG(what->queue_id), SLICE_ARG(to->address));
 	delivery_done(&d);
 	return r < 0 ? r : 0;
+}
+
+static bool wanted(const struct deliver_params *params, enum notice_class class) {
+	return (params->notices & class) != 0;
+}
+
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+		   struct delivery **out) {
+	struct returned copy = *what;
+	struct delivery *more = NULL;
+	bool nobody = what->sender.len == 0, failure = what->kind == RETURN_FAILURE;
+	if (what->count == 0) return 0;
+	if (params->double_bounce.len != 0 && slice_same(what->sender, params->double_bounce)) {
+		say(L_WARN, "bounce", "%.*s: undeliverable postmaster notification discarded", SLICE_ARG(what->queue_id));
+		return 0;
+	}
+	int r = nobody ? 0 : prepare(db, params, what, S(""), out);
+	if (r != 0) return r;
+	if (failure && nobody && wanted(params, NOTICE_DOUBLE_BOUNCE)) copy.to = params->double_bounce_notice;
+	if (failure && !nobody && wanted(params, NOTICE_BOUNCE)) copy.to = params->bounce_notice;
+	if (what->kind == RETURN_DELAY && wanted(params, NOTICE_DELAY)) copy.to = params->delay_notice;
+	if (copy.to.len == 0) return 0;
+	r = prepare(db, params, &copy, params->double_bounce, &more);
+	if (r != 0 || more == NULL) return r;
+	if (*out == NULL) *out = more;
+	else delivery_join(*out, more);
+	return 0;
 }

@@ -6,8 +6,9 @@ enum return_kind {
 	RETURN_FAILURE,
 	RETURN_DELAY,
 	RETURN_RELAYED,
-	RETURN_DELIVERED
-}; /* the last two only where NOTIFY asks */
+	RETURN_DELIVERED,
+	RETURN_VERIFIED, /* what would become of a message */
+}; /* those after RETURN_DELAY only where NOTIFY asks, but for the last */
 
 /* Does a recipient's NOTIFY (RFC 3461 §4.1; 0: not said) ask for a notice of this kind? */
 bool return_wanted(uint32_t notify, enum return_kind kind);
@@ -16,6 +17,7 @@ struct returned_recipient {
 	struct slice address, original, orcpt; /* original: as first given; orcpt in xtext, or empty */
 	struct slice status, text;             /* "5.1.1", what the log says */
 	struct slice diagnostic, host;         /* the other server's own words and name, or empty */
+	bool undeliverable;                    /* of RETURN_VERIFIED */
 };
 struct returned {
 	enum return_kind kind;
@@ -26,9 +28,11 @@ struct returned {
 	bool whole;                            /* it is all there and may be returned in full */
 	const struct returned_recipient *recipients;
 	size_t count;
+	struct slice to;                       /* a postmaster who gets a copy; empty: the sender */
 };
 /* Prepares the notice's delivery to the sender; delivery_enter it in the transaction that settles the recipients.
- * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). */
+ * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). Where notify_classes ask for it, the
+ * postmaster gets a copy, or what the null sender does not get (2bounce). */
 int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
 		   struct delivery **out);
 /* The notice itself, for tests: headers and body. */

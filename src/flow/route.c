@@ -191,7 +191,9 @@ static int go_out(struct way *w, struct step *s) {
 	struct hop hop;
 	static const char *const names[] = { "", "local", "virtual alias", "virtual mailbox", "relay", "default" };
 	if (w->from->filter.len != 0) {
-		way_hop(w, s, w->from->filter);
+		way_trace(w, "filter", s->address, w->from->filter, NULL);
+		way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased,
+					       .marked = s->marked, .hop = w->from->filter, .fixed = true });
 		return 0;
 	}
 	if (!rewrite_parts(s->address, &local, &domain) || local.len == 0) {
@@ -263,5 +265,18 @@ int route_add(struct routes *routes, struct db_conn *c, const struct route_param
 		int r = take(&w, s);
 		if (r != 0) return r;
 	}
+	return 0;
+}
+
+int route_again(const struct route_params *params, struct slice address, struct slice sender, struct arena *mem,
+		struct slice *out) {
+	struct slice local, domain;
+	enum route_class class;
+	struct hop hop;
+	*out = SLICE_NONE;
+	if (!rewrite_parts(address, &local, &domain)) return 0;
+	if (class_of(&params->classes, &params->rewrite, domain, mem, &class) == TABLE_LATER) return ROUTE_LATER;
+	if (hop_find(&params->hops, &params->rewrite, class, address, sender, NULL, mem, &hop) == TABLE_LATER) return ROUTE_LATER;
+	*out = arena_fmt(mem, "%.*s:%.*s", SLICE_ARG(hop.transport), SLICE_ARG(hop.next_hop));
 	return 0;
 }

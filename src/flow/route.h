@@ -36,6 +36,7 @@ struct route_end {
 	struct slice original;    /* the first one, as given */
 	bool aliased;             /* they differ by an alias, not by a mere extension */
 	bool marked;              /* by an alias of the database or of aliases(5): what leaves says Delivered-To */
+	bool fixed;               /* ROUTE_TO_HOP: not by tables: the hop stays as it is */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;
 	struct slice hop;         /* ROUTE_TO_HOP: "smtp:example.com" */
@@ -64,6 +65,9 @@ struct route_from {
  * again. 0 or ROUTE_LATER; <0: the database failed. */
 int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params,
 	      const struct route_from *from);
+/* The hop alone, for mail that waits, since tables may have changed. 0 or ROUTE_LATER; *out is empty for what has no domain. */
+int route_again(const struct route_params *params, struct slice address, struct slice sender, struct arena *mem,
+		struct slice *out);
 /* Adds an end whose way is known, or one that leads nowhere. */
 void route_add_end(struct routes *routes, struct route_end end);
 void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text,

@@ -353,6 +353,46 @@ static bool settled_here(struct shipment *sh) {
 	}
 }
 
+/* Other hops for those who have been tried before, when the tables say so now. */
+struct rerouting {
+	struct shipment *shipment;
+	struct slice *hops; /* one for each recipient of the job; empty: stays */
+};
+
+static int write_hops(struct db_conn *tx, void *arg) {
+	const struct rerouting *r = arg;
+	const struct queue_message *m = &r->shipment->job->message;
+	int answer = 0;
+	for (size_t i = 0; i < m->recipient_count && answer >= 0; i++)
+		if (r->hops[i].len != 0) answer = queue_route(tx, m->id, m->recipients[i].number, r->hops[i]);
+	return answer < 0 ? answer : 0;
+}
+
+static bool may_change(const struct queue_recipient *to, struct arena *mem) {
+	struct unwire in = UNWIRE(to->target, mem);
+	struct queue_target target = { 0 };
+	if (to->tries == 0) return false;
+	if (to->target.len != 0) queue_target_unpack(&in, &target);
+	return target.kind == RELAY_ADDRESS && !target.fixed;
+}
+
+/* True: something changed, and this job must be put together again. */
+static bool reroute(struct shipment *sh) {
+	const struct queue_message *m = &sh->job->message;
+	struct rerouting r = { sh, arena_array(&sh->mem, m->recipient_count, sizeof *r.hops) };
+	bool any = false;
+	if (sh->transport != NULL && sh->transport->kind == TRANSPORT_REQUEUE) return false;
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct slice hop = SLICE_NONE;
+		if (!may_change(&m->recipients[i], &sh->mem)) continue;
+		if (route_again(sh->settings->deliver.route, m->recipients[i].address, m->sender, &sh->mem, &hop) != 0) continue;
+		if (hop.len == 0 || slice_eq(hop, sh->job->hop)) continue;
+		r.hops[i] = hop;
+		any = true;
+	}
+	return any && db_write(sh->sender->db, write_hops, &r) == 0;
+}
+
 /* Sends the group and parks until its answer comes; groups that cannot be sent are recorded as such. */
 static void go_on(struct shipment *sh) {
 	while (sh->count != 0) {
@@ -371,6 +411,11 @@ static void shipment_step(struct task *t, enum wake why) {
 	struct shipment *sh = OWNER_OF(t, struct shipment, task);
 	if (why == WAKE_STOP) { /* recorded as it was: the next start tries again */
 		drop_channel(sh);
+		shipment_end(sh);
+		return;
+	}
+	if (sh->channel < 0 && sh->from == 0 && reroute(sh)) {
+		sh->reached = true;
 		shipment_end(sh);
 		return;
 	}

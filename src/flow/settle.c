@@ -125,7 +125,7 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
 								 o->text,     o->diagnostic, o->host };
 	}
-	if (n == 0 || m->sender.len == 0) return 0;
+	if (n == 0) return 0;
 	if (s->original.at == NULL) read_original(s);
 	struct returned what = {
 		.kind = kind,

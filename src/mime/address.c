@@ -7,14 +7,10 @@
 #include <idn2.h>
 
 #include "base/encode.h"
+#include "mime/inside.h"
 
 /* PATH_BYTES_MAX leaves room for a source route. */
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, MAILBOX_MAX = 254, LABEL_MAX = 63, PATH_BYTES_MAX = 2048 };
-
-static bool is_atext(char c) {
-	return ascii_alpha(c) || ascii_digit(c) || (unsigned char)c >= 0x80 ||
-		(c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
-}
 
 static bool label_valid(struct slice label, bool utf8) {
 	if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-') return false;
@@ -82,7 +78,7 @@ static bool take_quoted(struct slice *rest, struct arena *mem, struct slice *out
 static bool take_dotted(struct slice *rest, unsigned flags, struct slice *out) {
 	size_t n = 0;
 	bool odd_dot = false;
-	for (; n < rest->len && (is_atext(rest->at[n]) || rest->at[n] == '.'); n++)
+	for (; n < rest->len && (address_is_atext(rest->at[n]) || rest->at[n] == '.'); n++)
 		if (rest->at[n] == '.' && (n == 0 || n + 1 == rest->len || rest->at[n - 1] == '.' || rest->at[n + 1] == '@'))
 			odd_dot = true;
 	if (n == 0 || (odd_dot && (flags & ADDRESS_STRICT) != 0)) return false;
@@ -181,34 +177,4 @@ enum address_answer address_parse(struct slice text, unsigned flags, struct aren
 	if (r == ADDRESS_BAD || rest.len != 0) return ADDRESS_BAD;
 	*out = m;
 	return r;
-}
-
-static bool needs_quotes(struct slice local) {
-	if (local.len == 0 || local.at[0] == '.' || local.at[local.len - 1] == '.') return true;
-	for (size_t i = 0; i < local.len; i++)
-		if (local.at[i] == '.' ? local.at[i - 1] == '.' : !is_atext(local.at[i])) return true;
-	return false;
-}
-
-void mailbox_add(struct buf *out, struct mailbox m) {
-	if (m.local.len == 0 && m.domain.len == 0) return;
-	bool quotes = needs_quotes(m.local);
-	if (quotes) buf_byte(out, '"');
-	for (size_t i = 0; quotes && i < m.local.len; i++) {
-		if (m.local.at[i] == '"' || m.local.at[i] == '\\') buf_byte(out, '\\');
-		buf_byte(out, m.local.at[i]);
-	}
-	buf_add(out, quotes ? S("\"") : m.local);
-	if (m.domain.len != 0) buf_byte(out, '@');
-	buf_add(out, m.domain);
-}
-
-struct slice mailbox_text(struct arena *mem, struct mailbox m) {
-	AUTO_BUF struct buf text = BUF(SIZE_MAX / 4);
-	mailbox_add(&text, m);
-	return arena_slice(mem, buf_slice(&text));
-}
-
-bool mailbox_same(struct mailbox a, struct mailbox b) {
-	return slice_eq(a.local, b.local) && slice_same(a.domain, b.domain);
 }

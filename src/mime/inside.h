@@ -3,6 +3,8 @@
 /* What the files of this room share. */
 #include "base/slice.h"
 
+bool address_is_atext(char c); /* RFC 5322 atext, and UTF-8 (RFC 6532) */
+
 /* Blanks, line ends and (nested (comments)) at the start of *rest. */
 static inline void skip_comment(struct slice *rest) {
 	int depth = 0;

@@ -135,7 +135,7 @@ static int start(struct boot *b, void **self) {
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),
 						     .data_dir = e->dir };
-	pthread_mutex_init(&e->visitors.lock, NULL);
+	visitors_init(&e->visitors);
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2,
 						  .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;

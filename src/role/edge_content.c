@@ -123,6 +123,7 @@ int edge_content_make(struct edge_settings *s, struct service *sv, const struct 
 	if (make_header(s, sv, v) < 0) return -1;
 	if (!overridden(v, "no_header_body_checks")) make_checks(s, sv, v);
 	if (overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
+	sv->admit.content_filter = conf_text(v, SET_content_filter);
 	if (overridden(v, "no_milters")) return 0;
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);

@@ -11,6 +11,15 @@ struct view_ctx {
 	const char *service;
 };
 
+/* receive_override_options = no_unknown_recipient_checks */
+static bool recipients_unchecked(const struct conf_view *v) {
+	size_t n;
+	const struct slice *words = conf_list(v, SET_receive_override_options, &n);
+	for (size_t i = 0; i < n; i++)
+		if (slice_same(words[i], S("no_unknown_recipient_checks"))) return true;
+	return false;
+}
+
 static bool text_of(void *ctx, struct slice name, struct slice *out) {
 	const struct view_ctx *c = ctx;
 	return conf_text_named(c->view, name, out);
@@ -117,7 +126,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.codes = codes_of(v),
 		.delay_reject = conf_bool(v, SET_smtpd_delay_reject),
 		.relay_first = conf_bool(v, SET_smtpd_relay_before_recipient_restrictions),
-		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient),
+		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient) && !recipients_unchecked(v),
 		.unlisted_sender = conf_bool(v, SET_smtpd_reject_unlisted_sender),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 		.show_table = conf_bool(v, SET_show_user_unknown_table_name),

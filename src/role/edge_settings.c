@@ -190,6 +190,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	} else {
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
+		if (screen) screen_settings_make(&sv->screen, v, s->tables);
 		make_admit(sv, v, s, outside);
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
@@ -202,6 +203,10 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	enum { NO_LIMIT = 1000000, AT_ONCE = 1000 };
 	struct service *sv = &s->submit;
 	const struct conf_view *v = conf_main(s->conf);
+	size_t n;
+	const struct conf_service *services = conf_services(s->conf, &n);
+	for (size_t i = 0; i < n; i++) /* its line may have -o content_filter= and the like */
+		if (slice_eq(services[i].command, S("pickup"))) v = conf_service_view(s->conf, &services[i]);
 	*sv = (struct service){ .protocol = SERVES_SMTP, .log_name = "pickup", .connection_limit = AT_ONCE };
 	make_smtp(sv, v);
 	make_admit(sv, v, s, outside);

@@ -5,6 +5,7 @@
 #include "filter/rate.h"
 #include "flow/admit.h"
 #include "role/boot.h"
+#include "role/screen.h"
 /* What edge needs of the settings, made once for each generation of them. */
 enum { TLS_VARIANTS_MAX = 10 }; /* every possible range of versions */
 struct service {
@@ -18,6 +19,7 @@ struct service {
 	const struct networks *rate_exceptions;
 	struct smtp_server_params smtp;
 	struct admit_params admit;
+	struct screen_params screen;  /* postscreen lines */
 	struct restrictions *restrictions;
 	struct imap_login_params imap;
 	int64_t idle_ms;              /* after log-in */

@@ -5,14 +5,13 @@
 #include "base/generation.h"
 #include "base/log.h"
 #include "flow/ask.h"
-#include "flow/header.h"
 #include "net/dns.h"
 #include "net/seal.h"
 #include "role/boot.h"
 #include "role/relay_settings.h"
 #include "role/settings.h"
 
-enum { STOP_MS = 15000, HEADER_MAX = 1 << 20 };
+enum { STOP_MS = 15000 };
 
 struct relay {
 	struct pool *pool;
@@ -114,7 +113,9 @@ static void try_hop(struct delivering *d, struct slice hop) {
 static void try_hops(struct delivering *d) {
 	struct slice hops = d->ask->hop, hop;
 	if (slice_starts(hops, S("unix:"))) {
-		try_hop(d, hops);
+		struct slice path = slice_skip(hops, 5), folder = conf_text(d->profile->view, SET_queue_directory);
+		bool relative = path.len != 0 && path.at[0] != '/';
+		try_hop(d, relative ? arena_fmt(d->mem, "unix:%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(path)) : hops);
 	} else {
 		while (d->message.count != 0 && (hop = slice_word(&hops, ", \t")).len != 0) try_hop(d, hop);
 	}
@@ -144,41 +145,6 @@ static void begin(struct delivering *d, const struct link_question *q) {
 	};
 }
 
-/* smtp_generic_maps: envelope and header of what leaves. */
-
-static int generic_header(struct delivering *d, const struct rewrite_params *generic) {
-	struct smtp_body *body = &d->message.body;
-	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_MAX);
-	char *at = arena_get(d->mem, want + 1);
-	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
-	if (n < 0) return fail_errno("the message cannot be read");
-	struct slice text = slice_from(at, (size_t)n);
-	size_t end = slice_search(text, S("\r\n\r\n"));
-	struct slice header = slice_head(text, end < text.len ? end + 2 : text.len);
-	struct header_params params = { .local = generic, .token_limit = 10000 };
-	struct header_facts facts = { .ours = true };
-	AUTO_BUF struct buf out = BUF(HEADER_MAX * 4);
-	buf_add(&out, body->head);
-	if (header_take(&params, &facts, header, &out) != HEADER_DONE) return -1;
-	if (out.full) return 0; /* too large to be rewritten: it goes as it is */
-	body->head = arena_slice(d->mem, buf_slice(&out));
-	body->offset += header.len;
-	body->size -= header.len;
-	return 0;
-}
-
-/* <0: a table cannot be asked now, or the message not be read. */
-static int generic(struct delivering *d) {
-	const struct rewrite_params *p = &d->profile->generic;
-	if (p->canonical.maps.count == 0) return 0;
-	if (rewrite_address(p, REWRITE_ENVELOPE_SENDER, d->message.sender, d->mem, &d->message.sender) != REWRITE_DONE)
-		return -1;
-	for (size_t i = 0; i < d->message.count; i++)
-		if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, d->open[i].address, d->mem, &d->open[i].address) != REWRITE_DONE)
-			return -1;
-	return generic_header(d, p);
-}
-
 static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay *r = ctx;
 	struct relay_ask ask;
@@ -189,8 +155,10 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),
 				.ask = &ask, .mem = q->mem, .cache = *q->kept };
 	begin(&d, q);
+	AUTO_FD int changed = -1;
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
-	else if (generic(&d) < 0) tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
+	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
+		tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else try_hops(&d);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);

@@ -118,6 +118,14 @@ static unsigned without(const struct relay_profile *p) {
 	return no;
 }
 
+/* DNS can be switched off (smtp_dns_support_level, disable_dns_lookups): names are the system's then. */
+static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *out) {
+	bool off = slice_same(text(p, SET_smtp_dns_support_level), S("disabled")) || conf_bool(p->view, SET_disable_dns_lookups);
+	out->native = off || has(p, SET_smtp_host_lookup, "native");
+	out->no_dns = off || !has(p, SET_smtp_host_lookup, "dns");
+	out->no_mx = off || p->lmtp;
+}
+
 static void target_of(struct relay_profile *p, struct relay_settings *s, struct dns *dns) {
 	static const enum smtp_address_preference preferences[] = {
 		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY,
@@ -154,6 +162,7 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 		.service = p->tag,
 		.log_tls = number(p, SET_smtp_tls_loglevel) >= 1,
 	};
+	lookups_of(p, &p->target.hosts);
 	if (p->target.hosts.address_limit == 0) p->target.hosts.address_limit = UINT_MAX;
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
 }
@@ -197,7 +206,7 @@ static int tls_of(struct relay_settings *s, struct relay_profile *p) {
 /* generic(5) works as canonical(5) does, on whatever leaves. */
 static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 	const struct rewrite_params *r = &s->rewrite;
-	p->generic = (struct rewrite_params){
+	p->outgoing.generic = (struct rewrite_params){
 		.as_is = true,
 		.origin = r->origin,
 		.delimiters = r->delimiters,
@@ -210,6 +219,22 @@ static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 		.canonical = { tables_of_list(s->tables, p->view, of(p, SET_smtp_generic_maps), 0, &s->mem),
 			       REWRITE_ENVELOPE_SENDER | REWRITE_ENVELOPE_RECIPIENT | REWRITE_HEADER_SENDER |
 				       REWRITE_HEADER_RECIPIENT },
+	};
+}
+
+static void checks_of(struct relay_settings *s, struct relay_profile *p) {
+	const struct conf_view *v = p->view;
+	p->outgoing.tag = p->tag;
+	p->outgoing.checks = (struct checks_params){
+		.header = tables_of_list(s->tables, v, of(p, SET_smtp_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.mime = tables_of_list(s->tables, v, of(p, SET_smtp_mime_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.nested = tables_of_list(s->tables, v, of(p, SET_smtp_nested_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.body = tables_of_list(s->tables, v, of(p, SET_smtp_body_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
+		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
+		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
+		.outgoing = true,
 	};
 }
 
@@ -226,6 +251,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
 	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
 	generic_of(s, p);
+	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);
 	return tls_of(s, p);
 }

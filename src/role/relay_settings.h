@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
-#include "flow/rewrite.h"
+#include "flow/outgoing.h"
 #include "net/dns.h"
 #include "role/boot.h"
 #include "smtp/deliver.h"
@@ -23,7 +23,7 @@ struct relay_profile {
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
 	bool plain_in_clear, plain_in_tls;   /* whether passwords may be sent as they are */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
-	struct rewrite_params generic;       /* smtp_generic_maps as a rewriting of all four classes */
+	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };

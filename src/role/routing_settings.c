@@ -139,6 +139,26 @@ static void exceptions_of(struct rewrite_params *out, struct tables *tables, con
 	out->exception_names = names;
 }
 
+/* A recipient of notices, with a domain. */
+static struct slice whole(const struct conf_view *v, enum setting_id id, struct arena *mem) {
+	struct slice text = conf_text(v, id), origin = conf_text(v, SET_myorigin);
+	if (text.len == 0 || slice_find(text, '@') < text.len) return text;
+	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
+}
+
+static void notices_of(struct deliver_params *out, const struct conf_view *v, struct arena *mem) {
+	static const struct {
+		const char *word;
+		enum notice_class class;
+	} classes[] = { { "bounce", NOTICE_BOUNCE }, { "2bounce", NOTICE_DOUBLE_BOUNCE }, { "delay", NOTICE_DELAY } };
+	for (size_t i = 0; i < LEN(classes); i++)
+		if (has_word(v, SET_notify_classes, classes[i].word)) out->notices |= classes[i].class;
+	out->bounce_notice = whole(v, SET_bounce_notice_recipient, mem);
+	out->double_bounce_notice = whole(v, SET_2bounce_notice_recipient, mem);
+	out->delay_notice = whole(v, SET_delay_notice_recipient, mem);
+	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
+}
+
 static struct slice bare_bounce_user(const struct conf_view *v) {
 	struct slice user = conf_text(v, SET_double_bounce_sender);
 	return slice_head(user, slice_find_last(user, '@'));
@@ -322,7 +342,7 @@ static void split_from(struct slice from, struct return_words *out) {
 
 static struct return_words words_of(const struct conf *conf, enum bounce_kind kind, struct arena *mem) {
 	const struct bounce_template *t = conf_bounce(conf, kind);
-	struct return_words w = { .subject = t->subject };
+	struct return_words w = { .subject = t->subject, .copy_subject = t->postmaster_subject };
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	if (bounce_expand(conf_main(conf), t->text, &text) < 0) buf_clear(&text); /* tried when the settings were loaded */
 	w.text = arena_slice(mem, buf_slice(&text));
@@ -366,7 +386,9 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.failed = words_of(conf, BOUNCE_FAILURE, mem),
 		.delayed = words_of(conf, BOUNCE_DELAY, mem),
 		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
+		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
+	notices_of(&out->deliver, v, mem);
 }
 
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,

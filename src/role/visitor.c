@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "net/pump.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum { IN_LIMIT = 65536, OUT_LIMIT = 1 << 20, FIRST_SESSION = 10000, LAST_SESSION = 9999999 };
@@ -27,6 +28,7 @@ struct visitor {
 	bool local;   /* a user of this machine */
 	uid_t uid;
 	/* SMTP */
+	struct screen screen;
 	struct admit *admit;
 	struct smtp_server *smtp;
 	/* IMAP */
@@ -90,16 +92,46 @@ static bool smtp_phase(struct visitor *v, enum wake why) {
 	return true;
 }
 
-static bool start_smtp(struct visitor *v) {
+static bool start_smtp(struct visitor *v, const struct smtp_server_ops *ops) {
 	struct addr own;
 	v->admit = v->local ? admit_new_local(&v->service->admit, v->uid, v->session)
 			    : admit_new(&v->service->admit, &v->peer, v->session);
 	if (!v->local && addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
-	v->smtp = smtp_server_new(v->stream, &v->service->smtp, &admit_ops, v->admit);
+	v->smtp = smtp_server_new(v->stream, &v->service->smtp, ops, v->admit);
 	admit_socket(v->admit, stream_fd(v->stream));
 	admit_attach(v->admit, v->smtp);
 	v->phase = smtp_phase;
 	return smtp_phase(v, WAKE_CALL);
+}
+
+/* Tests before the greeting. */
+
+static struct smtp_reply refuse_recipient(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
+	(void)owner;
+	(void)rcpt;
+	(void)mem;
+	return smtp_reply(550, SCREEN_REFUSAL_STATUS, S(SCREEN_REFUSAL_TEXT));
+}
+
+static bool go_on(struct visitor *v, enum screen_verdict verdict) {
+	switch (verdict) {
+	case SCREEN_WAIT:
+		/* what has come stays there: it is not news */
+		task_park(&v->task, v->screen.failed ? 0 : (uint32_t)EPOLLIN, 0, v->screen.deadline);
+		return true;
+	case SCREEN_PASSED: return start_smtp(v, &admit_ops);
+	case SCREEN_REFUSE: return start_smtp(v, &v->all->refusing);
+	default: return false;
+	}
+}
+
+static bool screen_phase(struct visitor *v, enum wake why) {
+	return why != WAKE_STOP && go_on(v, screen_step(&v->screen, v->stream, why == WAKE_IO));
+}
+
+static bool start_screen(struct visitor *v) {
+	v->phase = screen_phase;
+	return go_on(v, screen_begin(&v->screen, &v->service->screen, v->all->screened, v->stream, &v->peer));
 }
 
 /* IMAP. */
@@ -225,9 +257,18 @@ static void step(struct task *t, enum wake why) {
 		turn_away(v);
 		stays = false;
 	} else {
-		stays = v->service->protocol == SERVES_SMTP ? start_smtp(v) : start_imap(v);
+		stays = v->service->screen.on && !v->local       ? start_screen(v)
+			: v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops)
+							      : start_imap(v);
 	}
 	if (!stays) leave(v);
+}
+
+void visitors_init(struct visitors *all) {
+	pthread_mutex_init(&all->lock, NULL);
+	all->screened = screen_memory_new();
+	all->refusing = admit_ops;
+	all->refusing.rcpt = refuse_recipient;
 }
 
 static void welcome(const struct visitor *first, int fd) {

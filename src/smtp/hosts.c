@@ -7,6 +7,8 @@
 #include "base/fail.h"
 #include "net/dns.h"
 
+#include <netdb.h>
+
 enum { LOOKUPS_MAX = 20, DEFAULT_PORT = 25, DEFAULT_ADDRESSES = 5 };
 
 struct finding {
@@ -86,14 +88,43 @@ static void add_host(struct finding *f, struct slice name, struct addr addr, uns
 	};
 }
 
+/* What the system knows, in its own way (nsswitch.conf). False: nothing. */
+static bool look_up_native(struct finding *f, struct slice name, unsigned preference) {
+	const struct smtp_hosts_params *p = f->params;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	bool any = false;
+	int r = getaddrinfo(arena_text(f->mem, name), NULL, &hints, &list);
+	if (r != 0) {
+		f->later |= r == EAI_AGAIN;
+		f->trouble = arena_fmt(f->mem, "unable to look up host %.*s: %s", SLICE_ARG(name), gai_strerror(r));
+		return false;
+	}
+	for (const struct addrinfo *i = list; i != NULL; i = i->ai_next) {
+		struct addr a;
+		if (!addr_from_sockaddr(i->ai_addr, i->ai_addrlen, &a)) continue;
+		if (addr_family(&a) == AF_INET ? p->no_ipv4 : p->no_ipv6) continue;
+		addr_set_port(&a, 0);
+		add_host(f, name, a, preference);
+		any = true;
+	}
+	freeaddrinfo(list);
+	return any;
+}
+
 static void look_up_host(struct finding *f, struct slice name, unsigned preference) {
 	const struct smtp_hosts_params *p = f->params;
+	if (p->no_dns) {
+		f->lookups++;
+		look_up_native(f, name, preference);
+		return;
+	}
 	unsigned families = (p->no_ipv4 ? 0 : DNS_IPV4) | (p->no_ipv6 ? 0 : DNS_IPV6);
 	struct addr *addrs = NULL;
 	size_t count = 0;
 	f->lookups++;
 	int r = dns_addresses(p->dns, name, families, f->deadline, f->mem, &addrs, &count, NULL);
 	if (r != DNS_OK) {
+		if (p->native && look_up_native(f, name, preference)) return;
 		f->later |= r == DNS_LATER || r < 0;
 		f->trouble = name_error(f, name, p->no_ipv6 ? "A" : "AAAA", r);
 		return;
@@ -202,7 +233,7 @@ enum smtp_hosts_answer smtp_hosts_find(const struct smtp_hosts_params *params, s
 		return conclude(&f, 0);
 	}
 	if (!dns_to_ascii(hop.host, mem, &f.domain)) goto bad;
-	return hop.no_mx ? find_addresses(&f) : find_mx(&f);
+	return hop.no_mx || params->no_mx ? find_addresses(&f) : find_mx(&f);
 bad:
 	return answer(
 		&f, SMTP_HOSTS_BAD, "5.1.2", arena_fmt(mem, "bad destination host name: %.*s", SLICE_ARG(next_hop)));

@@ -19,6 +19,8 @@ struct smtp_hosts_params {
 	struct dns *dns;
 	uint16_t port;                /* when the next hop names none; 0: 25 */
 	bool no_ipv4, no_ipv6;        /* inet_protocols */
+	bool no_mx;                   /* MX records are not asked for: LMTP, and where DNS is switched off */
+	bool no_dns, native;          /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
 	enum smtp_address_preference preference;
 	bool keep_order;              /* equal preference is not shuffled (smtp_randomize_addresses = no) */
 	unsigned address_limit;       /* how many addresses at most (smtp_mx_address_limit); 0: 5 */

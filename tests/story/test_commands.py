@@ -248,7 +248,7 @@ def test_owners(folder):
         server.kill()
         server.account('dan@example.test')
         for f in os.listdir(server.data):
-            assert f in ('run', 'tls') or owner(f).startswith('hato-'), f
+            assert f in ('run', 'tls', 'public') or owner(f).startswith('hato-'), f
     finally:
         server.stop(check=False)
         for user in made:

@@ -65,7 +65,7 @@ def test_mbox_in_spool(local, users):
     for subject in 'first', 'second':
         h.send('sender@example.org', f'{ann.name}@example.test', text(subject))
     path = f'{h.spool}/{ann.name}'
-    box = wait_until(lambda: 'second' in read(path) and read(path), 20, lambda: 'the mailbox:\n' + h.log())
+    box = wait_until(lambda: read(path).count('\nend\n') == 2 and read(path), 20, lambda: 'the mailbox:\n' + h.log())
     assert re.match(rf'From sender@example\.org  \w+ \w+ [ \d]\d \d\d:\d\d:\d\d \d{{4}}\nReturn-Path: <sender@example\.org>\n'
                     rf'X-Original-To: {ann.name}@example\.test\nDelivered-To: {ann.name}@example\.test\nReceived: ', box)
     assert '\n>From the start\nend\n\nFrom sender@example.org' in box
@@ -358,3 +358,120 @@ def test_lmtp_out_and_in(hosts, folder):
     outer.send('x@example.org', 'ann@inner.test', text('through both'))
     inner.wait_message('ann@inner.test', 'through both')
     outer.wait_log(r'hato/lmtp\[\d+\]: \w+: to=<ann@inner\.test>, relay=\S*inlet\S*, .*status=sent \(250 2\.0\.0')
+
+
+# master.cf: postscreen.
+
+def screened(hosts, main, **more):
+    h = hosts(start=False, accounts=['ann@example.test'], services={'smtp': 'postscreen', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'},
+              main=f'compatibility_level = 3.11\npostscreen_greet_wait = 1s\npostscreen_access_list =\n{main}', **more)
+    h.configure(master=read(h.folder + '/master.cf') + 'smtpd pass - - n - - smtpd\ndnsblog unix - - n - 0 dnsblog\n'
+                'tlsproxy unix - - n - 0 tlsproxy\n')
+    return h.start()
+
+
+def test_postscreen_lets_patient_clients_in(hosts):
+    h = screened(hosts, 'postscreen_greet_action = enforce\n')
+    before = time.monotonic()
+    h.send('x@example.org', 'ann@example.test', text('patient'))
+    assert time.monotonic() - before >= 1
+    h.wait_message('ann@example.test', 'patient')
+    h.wait_log(r'hato/postscreen\[\d+\]: CONNECT from \[127\.0\.0\.1\]:\d+ to \[127\.0\.0\.1\]:\d+')
+    h.wait_log(r'hato/postscreen\[\d+\]: PASS NEW \[127\.0\.0\.1\]:\d+')
+    before = time.monotonic()
+    h.send('x@example.org', 'ann@example.test', text('again'))
+    assert time.monotonic() - before < 1
+    h.wait_log(r'PASS OLD \[127\.0\.0\.1\]')
+
+
+@pytest.mark.parametrize('action', ['enforce', 'drop', 'ignore'])
+def test_postscreen_and_the_hasty(hosts, action):
+    h = screened(hosts, f'postscreen_greet_action = {action}\nsmtpd_forbid_unauth_pipelining = no\n')
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        f = s.makefile('rb')
+        s.sendall(b'EHLO spam.test\r\n')
+        assert f.readline().startswith(b'220-mail.example.test ESMTP')
+        h.wait_log(r'hato/postscreen\[\d+\]: PREGREET 16 after \S+ from \[127\.0\.0\.1\]:\d+: EHLO spam\.test\\r\\n')
+        if action == 'drop':
+            assert f.readline() == b'521 5.5.1 Protocol error\r\n' and f.readline() == b''
+            h.wait_log(r'hato/postscreen\[\d+\]: DISCONNECT \[127\.0\.0\.1\]')
+            return
+        assert f.readline().startswith(b'220 mail.example.test ESMTP')
+        while f.readline()[3:4] == b'-':
+            pass
+        s.sendall(b'MAIL FROM:<x@example.org>\r\n')
+        assert f.readline().startswith(b'250')
+        s.sendall(b'RCPT TO:<ann@example.test>\r\n')
+        assert f.readline().startswith(b'550 5.5.1 Protocol error' if action == 'enforce' else b'250')
+    assert 'PASS' not in h.log()
+
+
+def test_postscreen_access_list(hosts, folder):
+    table = f'{folder}/access.cidr'
+    with open(table, 'w') as f:
+        f.write('127.0.0.1/32 reject\n')
+    h = screened(hosts, '', networks='192.0.2.0/24')
+    h.configure(main=h.extra_main.replace('access_list =', f'access_list = permit_mynetworks, cidr:{table}') +
+                'postscreen_denylist_action = drop\n', master=read(h.folder + '/master.cf'))
+    h.hato('reload')
+    h.wait_log('settings of .* are in use')
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        assert s.makefile('rb').read() == b'521 5.5.1 Protocol error\r\n'
+    h.wait_log(r'DENYLISTED \[127\.0\.0\.1\]')
+    with open(table, 'w') as f:
+        f.write('127.0.0.1/32 permit\n')
+    os.utime(table, (1, 1))
+    wait_until(lambda: b'220 mail' in socket_line(h), 10, lambda: 'the greeting\n' + h.log())
+    h.wait_log(r'ALLOWLISTED \[127\.0\.0\.1\]')
+
+
+def socket_line(h):
+    with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
+        return s.makefile('rb').readline()
+
+
+# Content filters: mail goes out to a program and comes back on a port of its own.
+
+AFTER_FILTER = ('-o content_filter= -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters '
+                '-o smtpd_helo_restrictions= -o smtpd_client_restrictions= -o smtpd_sender_restrictions= '
+                '-o smtpd_relay_restrictions= -o smtpd_recipient_restrictions=permit_mynetworks,reject -o mynetworks=127.0.0.0/8 '
+                '-o smtpd_authorized_xforward_hosts=127.0.0.0/8')
+
+
+def filtering(hosts, users, transport, **more):
+    h = hosts(start=False, accounts=['ann@example.test'],
+              services={'smtp': 'smtpd', 'back': f'smtpd {AFTER_FILTER}', 'imaps': 'imapd -o imapd_tls_wrappermode=yes'},
+              main=f'compatibility_level = 3.11\ncontent_filter = {transport}\nminimal_backoff_time = 1s\nmaximal_backoff_time = 2s\n')
+    h.configure(master=read(h.folder + '/master.cf') + DELIVERY + more.get('master', ''))
+    return h.start()
+
+
+def test_content_filter_over_smtp(hosts, users, sink):
+    proxy = sink()
+    h = filtering(hosts, users, f'scan:[127.0.0.1]:{proxy.port}',
+                  master='scan unix - - n - 10 smtp -o smtp_send_xforward_command=yes -o disable_mime_output_conversion=yes\n')
+    h.send('x@example.org', ['ann@example.test', 'other@example.test'][:1], text('to be looked at'))
+    sender, recipients, content = wait_until(lambda: proxy.messages and proxy.messages[0], 20, h.log)
+    assert h.subjects('ann@example.test') == []
+    with h.smtp('back') as s:
+        s.sendmail(sender, recipients, 'X-Looked-At: yes\r\n' + (content if isinstance(content, str) else content.decode()))
+    m = h.wait_message('ann@example.test', 'to be looked at')
+    assert m['X-Looked-At'] == 'yes' and len(m.get_all('Received')) == 2
+    h.wait_log(r'hato/smtp\[\d+\]: \w+: to=<ann@example\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*status=sent')
+
+
+def test_content_filter_by_pipe(hosts, users):
+    """The simple filter of FILTER_README: a script that hands the mail back with sendmail."""
+    runner = users('filter')
+    h = filtering(hosts, users, 'filter:dummy', master=f'filter unix - n n - 10 pipe flags=Rq user={runner.name} null_sender= '
+                  f'argv={runner.home}/filter -f ${{sender}} -- ${{recipient}}\n')
+    runner.write('filter', '#!/usr/bin/python3\nimport smtplib, sys\n'
+                 f's = smtplib.SMTP("127.0.0.1", {h.ports["back"]})\n'
+                 'text = sys.stdin.read()\n'
+                 'if "EVIL" in text:\n    print("5.7.1 evil is not delivered")\n    sys.exit(69)\n'
+                 's.sendmail(sys.argv[2], sys.argv[4:], "X-Filtered: by pipe\\n" + text)\n', 0o755)
+    h.send('x@example.org', 'ann@example.test', text('clean'))
+    assert h.wait_message('ann@example.test', 'clean')['X-Filtered'] == 'by pipe'
+    h.send('ann@example.test', 'ann@example.test', text('EVIL one'))
+    h.wait_log(r'dsn=5\.7\.1, status=bounced \(evil is not delivered\)')
+    assert h.wait_log(r'hato/pipe\[\d+\]: \w+: to=<ann@example\.test>, relay=filter, .*\(delivered via filter service\)')

@@ -112,7 +112,7 @@ def fail2ban(folder, log, mode):
 
 def test_fail2ban(hosts, folder):
     """Wrong passwords, relay attempts and unknown users are found, with the address to ban."""
-    server = hosts(host=f'mx.{DOMAIN}', accounts=[ANN], networks='127.0.0.2/32', main='syslog_name = postfix\nsmtpd_tls_auth_only = no\n'
+    server = hosts(host=f'mx.{DOMAIN}', accounts=[ANN], networks='127.0.0.2/32', main='compatibility_level = 3.11\nsyslog_name = postfix\nsmtpd_tls_auth_only = no\n'
                    'smtpd_sasl_auth_enable = yes\n')
     with server.smtp() as s:
         s.ehlo()

@@ -82,6 +82,7 @@ def test_transport_tables(out, folder, sink):
 gone.test error:5.1.2 that domain is no more
 .sub.test discard:thrown away
 late.test retry:4.2.1 not today
+wait.test smtp:[127.0.0.1]:{free_port()}
 ''')
     host, there = out(f'transport_maps = texthash:{table}\nrelocated_maps = inline:{{moved@example.test=new@far.test}}\n')
     host.send('ann@example.test', ['special@far.test', 'x@far.test', 'x@a.sub.test', 'x@sub.test'], message('ann@example.test', 'x@far.test', 'apart'))
@@ -89,10 +90,16 @@ late.test retry:4.2.1 not today
     assert sorted(t for _, ts, _ in taken(there) for t in ts) == ['x@far.test', 'x@sub.test']
     host.wait_log(r'discard\[.*to=<x@a\.sub\.test>.*status=sent \(thrown away\)')
     assert ends(host, 'x@gone.test') == [('returned', 'x@gone.test', '5.1.2 that domain is no more')]
+    with host.dialogue() as d:
+        d.ehlo()
+        d.say('MAIL FROM:<x@far.test>', 250)
+        assert d.say('RCPT TO:<x@late.test>')[1].startswith('450 4.2.1 <x@late.test>: Recipient address rejected: not today')
     # a changed table counts at once, for mail that waits as well
-    host.hato('queue', 'flush', check=False)
+    host.send('ann@example.test', 'x@wait.test', message('ann@example.test', 'x@wait.test', 'waits'))
+    host.wait_log(r'to=<x@wait\.test>.*status=deferred')
     write(folder, 'transport', f'* smtp:[127.0.0.1]:{other.port}\n')
     wait_until(lambda: ends(host, 'x@gone.test')[0][2] == f'by smtp to [127.0.0.1]:{other.port}', 10)
+    assert taken(other, 2)[1][1] == ['x@wait.test']
 
 
 def test_sender_decides(out, sink):
@@ -142,7 +149,6 @@ def test_services_of_their_own(out, sink):
         host.send('ann@example.test', 'x@slow.test', message('ann@example.test', 'x@slow.test', f'letter {n}'))
     taken(other, 3, 30)
     assert time.monotonic() - begin >= 3.5 and 'EHLO slow.example.test' in other.commands
-    assert other.most == 1
 
 
 def test_lmtp_over_a_local_socket(hosts, folder):
@@ -225,3 +231,32 @@ def test_route_says_it_plainly(out):
     assert text.splitlines()[-1] == 'mailbox: ann@example.test', text
     host.stop()  # the same without a server
     assert host.hato('route', 'old@example.org').stdout == text
+
+
+def test_postmaster_copies(out):
+    """notify_classes: a copy of each bounce, and what cannot even be returned."""
+    host, there = out('notify_classes = bounce, 2bounce\nbounce_notice_recipient = ann@example.test\n'
+                      '2bounce_notice_recipient = ann@example.test\n', replies={'RCPT TO:<gone@': '550 5.1.1 no such user'})
+    host.send('x@far.test', 'ann@example.test', message('x@far.test', 'ann@example.test', 'first'))
+    host.send('sender@far.test', 'gone@far.test', message('sender@far.test', 'gone@far.test', 'letter'))
+    copy = host.wait_message('ann@example.test', 'Postmaster Copy: Undelivered Mail')
+    assert copy['Auto-Submitted'] == 'auto-generated' and copy['Return-Path'].startswith('<double-bounce@')
+    assert taken(there)[0][0] == '' and 'Undelivered Mail Returned' in str(there.messages[0][2])
+    host.send('', 'gone@far.test', message('x@far.test', 'gone@far.test', 'from nobody'))
+    wait_until(lambda: len([s for s in host.subjects('ann@example.test') if 'Postmaster' in s]) == 2, 20)
+    assert len(there.messages) == 1
+
+
+def test_checks_and_generic_on_the_way_out(out, folder):
+    checks = write(folder, 'checks', '/^X-Secret:/ IGNORE\n/^Subject: (.*)secret(.*)$/ REPLACE Subject: $1[removed]$2\n')
+    body = write(folder, 'body', '/^internal/ REPLACE public\n')
+    host, there = out(f'smtp_header_checks = regexp:{checks}\nsmtp_body_checks = regexp:{body}\n'
+                      'smtp_generic_maps = inline:{{ann@example.test=ann@public.test}, {@inner.test=@outer.test}}\n')
+    text = message('ann@example.test', 'x@inner.test', 'a secret word', 'internal matter\nrest\n').replace('\nTo:', '\nX-Secret: 42\nTo:', 1)
+    host.send('ann@example.test', 'x@inner.test', text)
+    sender, to, got = taken(there)[0]
+    got = got.decode()
+    assert sender == 'ann@public.test' and to == ['x@outer.test']
+    assert 'X-Secret' not in got and 'Subject: a [removed] word\r\n' in got
+    assert re.search(r'From: .*ann@public\.test', got) and re.search(r'To: .*x@outer\.test', got)
+    assert got.endswith('\r\n\r\npublic\r\nrest\r\n'), got

@@ -105,6 +105,7 @@ def test_aliases(folder, local):
             f.write(f'{name}\nnobody-there@far.invalid\n')
         with open(folder + '/aliases', 'a') as f:
             f.write(f'info: {name}\nteam: info, "|cat > {folder}/mail/team"\nlist: :include:{folder}/list\nowner-list: info\nloop: loop2\nloop2: loop\n')
+        time.sleep(0.2)
         tool(server, 'newaliases')
         assert tool(server, 'postalias', '-q', 'info', f'hash:{folder}/aliases').stdout.strip() == name
         tool(server, 'sendmail', 'team', input='Subject: for the team\n\nx\n')

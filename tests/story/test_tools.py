@@ -130,6 +130,19 @@ def test_sendmail_smtp(server):
     assert one(server)['Subject'] == 'bs'
 
 
+def test_sendmail_verifies(server):
+    server.hato('alias', 'add', 'team@example.test', ANN, 'x@far.test')
+    said = server.sendmail('-bv', '-f', BOB, ANN, 'team@example.test', 'nobody-there@example.test').stdout
+    assert said == f'Mail Delivery Status Report will be mailed to <{BOB}>.\n'
+    m, text = server.wait_bounce(BOB)
+    assert m['Subject'] == 'Mail Delivery Status Report'
+    found = {(p['Final-Recipient'], p['Action']) for part in m.walk() if part.get_content_type() == 'message/delivery-status'
+             for p in part.get_payload()[1:]}
+    assert found == {('rfc822; ' + ANN, 'deliverable'), ('rfc822; x@far.test', 'deliverable'),
+                     ('rfc822; nobody-there@example.test', 'undeliverable')}, found
+    assert server.messages(ANN) == [] and server.listed() == []
+
+
 def test_sendmail_names_of_others(server):
     assert server.tool('mailq').stdout == server.tool('sendmail', '-bp').stdout == 'Mail queue is empty\n'
     server.tool('sendmail', '-q')
@@ -339,3 +352,19 @@ def test_names(server):
                  'postalias', 'postdrop', 'postkick', 'postlock', 'postmulti'):
         assert os.path.islink(f'{BIN}/{name}')
     assert 'Mail queue is empty' in server.hato('postqueue', '-p').stdout
+
+
+def test_newaliases(server):
+    """Nothing is built: what would have been is checked."""
+    good, bad = server.folder + '/aliases', server.folder + '/broken'
+    with open(good, 'w') as f:
+        f.write('postmaster: root\nroot: ann@example.test\n')
+    with open(bad, 'w') as f:
+        f.write('postmaster: root\nwithout a colon\n')
+    server.configure(main=f'alias_database = hash:{good}\nalias_maps = hash:{good}')
+    for call in (('newaliases',), ('sendmail', '-bi'), ('sendmail', '-I'), ('newaliases', f'-oAhash:{good}')):
+        assert server.tool(*call).stderr == ''
+    done = server.tool('newaliases', f'-oAhash:{bad}', code=None)
+    assert 'broken, line 2' in done.stderr and 'need name:value pair' in done.stderr
+    with open(bad) as f:
+        assert 'without a colon' in f.read()

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-#define LOOK_AGAIN SECONDS(1)
+#define LOOK_AGAIN 100 /* ms */
 #define YOUNG_S 2
 
 struct stamp {
