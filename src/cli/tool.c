@@ -53,8 +53,18 @@ void tool_say(const struct tool *t, const char *format, ...) {
 	va_end(args);
 }
 
-int tool_missing(int argc, char **argv) {
+/* Programs about the inside of Postfix: hato has none of it, and says what to use instead. */
+int tool_unneeded(int argc, char **argv) {
+	static const struct { const char *name, *instead; } all[] = {
+		{ "postdrop", "mail is handed in with sendmail" },
+		{ "postkick", "hato notices changes itself; postqueue -f tries all mail now, postfix reload reads the settings" },
+		{ "postlock", "flock(1) locks a file" },
+		{ "postmulti", "each instance is a folder: hato -c DIR start" },
+	};
 	struct tool t;
+	const char *instead = "hato help lists the commands";
 	tool_begin(&t, argc, argv);
-	return tool_fatal(&t, EX_UNAVAILABLE, "this version of hato has no %s (hato help lists its own commands)", t.name);
+	for (size_t i = 0; i < LEN(all); i++)
+		if (strcmp(t.name, all[i].name) == 0) instead = all[i].instead;
+	return tool_fatal(&t, EX_UNAVAILABLE, "not needed with hato (%s)", instead);
 }

@@ -67,10 +67,12 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 
 /* Is a setting of this service's own line looked at? The way out and the certificates have one form for all. */
 static bool acts_in_service(const struct conf_service *s, size_t id) {
-	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file };
+	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file,
+		SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file, SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file };
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
-	return s->role != SERVICE_CLIENT || id == SET_syslog_name;
+	const char *name = setting_of((enum setting_id)id)->name;
+	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 || strncmp(name, "lmtp_", 5) == 0;
 }
 
 static void check_service(struct conf *c, const struct conf_service *s) {
@@ -174,17 +176,8 @@ static void check_numbers(const struct conf_view *v) {
 	if (conf_time_ms(v, SET_minimal_backoff_time) > conf_time_ms(v, SET_maximal_backoff_time))
 		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_minimal_backoff_time].where,
 		            "minimal_backoff_time is larger than maximal_backoff_time");
-	static const bool weaker[] = { [CLIENT_TLS_DANE] = true, [CLIENT_TLS_DANE_ONLY] = true, [CLIENT_TLS_FINGERPRINT] = true };
-	size_t level = (size_t)conf_enum(v, SET_smtp_tls_security_level);
-	if (level < LEN(weaker) && weaker[level])
-		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_smtp_tls_security_level].where,
-		            "smtp_tls_security_level = %s: this version encrypts, but proves no server that way",
-		            conf_text(v, SET_smtp_tls_security_level).at);
 	size_t count;
 	const struct slice *hops = conf_list(v, SET_relayhost, &count);
-	if (count > 1)
-		problem_add(&c->problems, PROBLEM_WARNING, raws[SET_relayhost].where,
-		            "relayhost: this version uses the first one only: %.*s", SLICE_ARG(hops[0]));
 	for (size_t i = 0; i < count; i++)
 		if ((slice_ends(hops[i], S(":465")) || slice_ends(hops[i], S(":smtps"))) &&
 		    !conf_bool(v, SET_smtp_tls_wrappermode))

@@ -229,10 +229,36 @@ static struct conf_view *service_view(struct conf *c, const struct conf_service 
 	return v;
 }
 
+/* "inet", "smtp.inet", "!smtp.inet": the first word of master_service_disable that means the service decides. */
+static bool is_disabled(const struct conf_service *s, struct slice words) {
+	struct slice type = slice_of(service_type_word(s->type));
+	for (struct slice word; (word = slice_word(&words, ", \t\r\n")).len > 0;) {
+		bool but = word.at[0] == '!';
+		if (but) word = slice_skip(word, 1);
+		size_t dot = slice_find_last(word, '.');
+		struct slice last = dot < word.len ? slice_skip(word, dot + 1) : word;
+		if (slice_same(last, type) && (dot == word.len || slice_eq(slice_head(word, dot), s->name))) return !but;
+	}
+	return false;
+}
+
+static void drop_disabled(struct conf *c) {
+	struct services *all = &c->services;
+	size_t kept = 0;
+	for (size_t i = 0; i < all->count; i++) {
+		if (is_disabled(&all->at[i], conf_text(&c->main, SET_master_service_disable))) continue;
+		all->at[kept] = all->at[i];
+		all->at[kept].index = kept;
+		kept++;
+	}
+	all->count = kept;
+}
+
 void evaluate_views(struct conf *c) {
 	init_view(c, &c->main, NULL);
 	evaluate_all(&c->main);
 	for (size_t i = 0; i < LEN(computed); i++) c->params[computed[i].id]->computed = computed[i].compute(&c->main);
+	drop_disabled(c);
 	c->views = arena_array(&c->mem, c->services.count, sizeof(c->views[0]));
 	for (size_t i = 0; i < c->services.count; i++) c->views[i] = service_view(c, &c->services.at[i]);
 }

@@ -167,11 +167,17 @@ int db_write(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg)
 
 /* The keeper. */
 
+/* Not again until as much has come on top: a reader may hold the log from starting over. Under the keeper's lock. */
+static bool fold_due(const struct db *db) {
+	return db->log_pages >= db->params.checkpoint_pages
+	       && (db->log_pages < db->folded_at || db->log_pages >= db->folded_at + db->params.checkpoint_pages);
+}
+
 int log_grew(void *ctx, sqlite3 *sqlite UNUSED, const char *name UNUSED, int pages) {
 	struct db *db = ctx;
 	pthread_mutex_lock(&db->keeper_lock);
 	db->log_pages = (size_t)pages;
-	if (db->log_pages >= db->params.checkpoint_pages) pthread_cond_signal(&db->keeper_wake);
+	if (fold_due(db)) pthread_cond_signal(&db->keeper_wake);
 	pthread_mutex_unlock(&db->keeper_lock);
 	return SQLITE_OK;
 }
@@ -194,15 +200,12 @@ static void *keeper_main(void *arg) {
 	struct db *db = arg;
 	struct db_conn *c = NULL;
 	pthread_mutex_lock(&db->keeper_lock);
-	for (size_t done_at = 0; !db->closing;) {
-		/* not again until as much has come on top: a reader may hold the log from starting over */
-		bool due = db->log_pages >= db->params.checkpoint_pages
-		           && (db->log_pages < done_at || db->log_pages >= done_at + db->params.checkpoint_pages);
-		if (!due) {
+	while (!db->closing) {
+		if (!fold_due(db)) {
 			pthread_cond_wait(&db->keeper_wake, &db->keeper_lock);
 			continue;
 		}
-		size_t pages = done_at = db->log_pages;
+		size_t pages = db->folded_at = db->log_pages;
 		pthread_mutex_unlock(&db->keeper_lock);
 		if (c != NULL || conn_open(db, true, &c) == 0) keep(db, c, pages);
 		pthread_mutex_lock(&db->keeper_lock);

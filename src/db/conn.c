@@ -92,7 +92,7 @@ int conn_open(struct db *db, bool writer, struct db_conn **out) {
 	c->writer = writer;
 	c->hooks_end = &c->hooks;
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-	int r = sqlite3_open_v2(db->path, &c->sqlite, flags, NULL) == SQLITE_OK ? set_up(c)
+	int r = sqlite3_open_v2(db->path, &c->sqlite, flags, LOG_FILE_VFS) == SQLITE_OK ? set_up(c)
 	        : c->sqlite != NULL ? conn_fail(c, "open") : cause_fail(DB_CAUSE_OTHER, "%s: out of memory", db->path);
 	if (r < 0) {
 		conn_close(&c);

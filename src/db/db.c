@@ -35,6 +35,7 @@ static struct db_params with_defaults(const struct db_params *given) {
 static pthread_once_t sqlite_once = PTHREAD_ONCE_INIT;
 static void sqlite_set_up(void) {
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	log_file_register();
 }
 
 static int make_files(struct db *db) {

@@ -70,6 +70,7 @@ struct db {
 	pthread_t keeper;
 	bool keeper_runs, closing;
 	size_t log_pages;        /* length of the write-ahead log after the last commit */
+	size_t folded_at;        /* its length when it was folded in last */
 };
 
 /* conn.c */
@@ -89,6 +90,10 @@ int schema_bring_up(struct db_conn *c, const struct db_schema *schema);
 int keeper_start(struct db *db);
 void keeper_stop(struct db *db);
 int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3_wal_hook */
+
+/* log_file.c: once per process, before the first connection */
+#define LOG_FILE_VFS "hato-log"
+void log_file_register(void);
 
 /* blob.c */
 int pending_flush(struct db_conn *tx); /* stores the drafts of one write */

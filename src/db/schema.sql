@@ -1,4 +1,4 @@
--- The schema of the mail database, version 2. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 3. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.

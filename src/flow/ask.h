@@ -279,11 +279,12 @@ struct relay_outcome {
 	size_t redirects_count;
 	struct slice rights;       /* of redirected commands and files */
 	bool prepend;              /* redirected addresses get the message with a Delivered-To of this one */
+	bool final;                /* delivered into a mailbox, not passed on (RFC 3464 "delivered", not "relayed") */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
 	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) \
 	F(text, tls) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) F(list, redirects, relay_redirect) \
-	F(text, rights) F(bool_, prepend)
+	F(text, rights) F(bool_, prepend) F(bool_, final)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

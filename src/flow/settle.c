@@ -8,8 +8,9 @@
 #include "smtp/deliver.h"
 
 /* What is to be done about a recipient after the first transaction. */
-enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM, ELSEWHERE };
-static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced", "deferred", "sent", "sent" };
+enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM, ELSEWHERE, CONFIRM_FINAL };
+static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced",
+					"deferred", "sent", "sent", "sent" };
 
 struct settling {
 	struct db *db;
@@ -51,7 +52,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	case RELAY_REDIRECTED: s->verdicts[i] = ELSEWHERE; return 0;
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
-		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) != 0 && !o->dsn ? CONFIRM : SETTLED;
+		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) == 0 || o->dsn ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
 		r = queue_settled(tx, m->id, to->number);
 		return r == 0 ? remember(tx, s, i, HISTORY_SENT) : r < 0 ? r : 0;
 	default: break;
@@ -274,6 +275,7 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);
 	if (r == 0) r = notify(&s, RETURN_RELAYED, CONFIRM, CONFIRM);
+	if (r == 0) r = notify(&s, RETURN_DELIVERED, CONFIRM_FINAL, CONFIRM_FINAL);
 	if (r == 0) report(&s);
 	arena_done(&s.mem);
 	return r;

@@ -3,7 +3,7 @@
  * no nsd; the signed part also wants ldns-keygen and ldns-signzone. */
 #include "base/clock.h"
 #include "base/fail.h"
-#include "net/dns.h"
+#include "net/dns_private.h"
 #include <fcntl.h>
 #include <ftw.h>
 #include <malloc.h>
@@ -429,6 +429,34 @@ static void ascii_names(void **state UNUSED) {
 		slice_eq(dns_reversed(&a, &mem), S("d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.")));
 }
 
+static void answers_are_kept(void **state UNUSED) {
+	static char large[4000];
+	AUTO_ARENA struct arena mem = {0};
+	struct dns_memory *m = dns_memory_new();
+	struct slice data[] = { S("\x7f\x00\x00\x02"), S("") }, much[] = { slice_from(large, sizeof large) };
+	struct dns_answer a = { .result = DNS_OK, .rdata = data, .count = 2 }, got = { .result = -1 };
+	a.facts = (struct dns_facts){ .secure = true, .ttl = 100, .canonical = S("x.example") };
+	dns_memory_keep(m, "A.Example.", DNS_A, &a);
+	assert_true(dns_memory_get(m, "a.example", DNS_A, &mem, &got));
+	assert_int_equal(got.result, DNS_OK);
+	assert_int_equal(got.count, 2);
+	assert_true(slice_eq(got.rdata[0], data[0]) && got.rdata[1].len == 0);
+	assert_true(got.facts.secure && got.facts.ttl == 100 && slice_eq(got.facts.canonical, S("x.example")));
+	assert_false(dns_memory_get(m, "a.example", DNS_TXT, &mem, &got));
+	assert_false(dns_memory_get(m, "b.example", DNS_A, &mem, &got));
+	dns_memory_keep(m, "n.example", DNS_A, &(struct dns_answer){ .result = DNS_NXDOMAIN, .facts.ttl = 5 });
+	assert_true(dns_memory_get(m, "n.example", DNS_A, &mem, &got));
+	assert_true(got.result == DNS_NXDOMAIN && got.count == 0);
+	dns_memory_keep(m, "l.example", DNS_A, &(struct dns_answer){ .result = DNS_LATER, .facts.ttl = 5 });
+	dns_memory_keep(m, "z.example", DNS_A, &(struct dns_answer){ .result = DNS_NODATA });
+	dns_memory_keep(m, "much.example", DNS_A, &(struct dns_answer){ .rdata = much, .count = 1, .facts.ttl = 5 });
+	for (const char *const *name = (const char *const[]){ "l.example", "z.example", "much.example", NULL }; *name != NULL; name++)
+		assert_false(dns_memory_get(m, *name, DNS_A, NULL, NULL));
+	for (int i = 0; i < 5000; i++) dns_memory_keep(m, arena_fmt(&mem, "%d.example", i).at, DNS_A, &a);
+	assert_true(dns_memory_get(m, "4999.example", DNS_A, NULL, NULL));
+	dns_memory_free(&m);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ascii_names),
@@ -440,6 +468,7 @@ int main(void) {
 		cmocka_unit_test(dead_resolver),
 		cmocka_unit_test(signed_zones),
 		cmocka_unit_test(idle_costs_little),
+		cmocka_unit_test(answers_are_kept),
 	};
 	return cmocka_run_group_tests(tests, serve, stop);
 }

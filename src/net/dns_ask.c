@@ -29,6 +29,7 @@ struct dns {
 	bool own_resolvers;      /* not the system's: no fall-back */
 	struct buf anchors;      /* one a line */
 	int timeout_ms;
+	struct dns_memory *memory;
 	pthread_mutex_t lock;    /* of what follows */
 	struct engine *forward, *full;
 	int64_t full_first_until; /* the fall-back knew more than the system's resolvers */
@@ -103,6 +104,7 @@ int dns_open(const struct dns_params *params, struct dns **out) {
 	struct dns *d = mem_get(sizeof *d);
 	d->anchors = BUF(FILE_MOST);
 	d->timeout_ms = params->timeout_ms > 0 ? params->timeout_ms : (int)SECONDS(30);
+	d->memory = dns_memory_new();
 	pthread_mutex_init(&d->lock, NULL);
 	if (read_resolvers(d, params->resolvers) < 0 || read_anchors(d, params->trust_anchor_file) < 0) {
 		dns_close(&d);
@@ -203,6 +205,7 @@ void dns_close(struct dns **dp) {
 	engine_stop(&d->forward);
 	engine_stop(&d->full);
 	buf_done(&d->anchors);
+	dns_memory_free(&d->memory);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }
@@ -337,7 +340,7 @@ static bool all_later(const struct dns_answer *a, size_t count) {
 	return true;
 }
 
-void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
+static void ask_engines(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
 	struct dns_answer *out) {
 	int64_t now = clock_ms();
 	deadline = MIN_OF(deadline, now + d->timeout_ms);
@@ -359,6 +362,15 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	if (better) memcpy(out, again, count * sizeof *out);
 }
 
+void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
+	struct dns_answer *out) {
+	size_t known = 0;
+	while (known < count && dns_memory_get(d->memory, name, types[known], mem, &out[known])) known++;
+	if (known == count) return;
+	ask_engines(d, name, types + known, count - known, deadline, mem, out + known);
+	for (size_t i = known; i < count; i++) dns_memory_keep(d->memory, name, types[i], &out[i]);
+}
+
 static void forget(void *ctx, int error, struct ub_result *result) {
 	(void)ctx, (void)error;
 	ub_resolve_free(result);
@@ -369,6 +381,7 @@ void dns_hint(struct dns *d, struct slice name, int type) {
 	sigset_t all, old;
 	if (e == NULL || name.len == 0 || name.len > 253) return;
 	AUTO_FREE char *text = slice_text(name);
+	if (dns_memory_get(d->memory, text, type, NULL, NULL)) return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	(void)ub_resolve_async(e->ctx, text, type, 1, NULL, forget, NULL);

@@ -5,7 +5,7 @@
 enum seal_need {
 	SEAL_CONNECT = 1, /* opens outgoing connections */
 	SEAL_FILES = 2,   /* opens files in its data folder */
-	SEAL_SPAWN = 4,   /* starts processes */
+	SEAL_SPAWN = 4,   /* starts programs of others, which may gain rights by their set-id bits (sendmail, procmail) */
 };
 /* Becomes the Unix user and its groups for good (only as root; otherwise does nothing). */
 int user_drop(const char *user);

@@ -24,10 +24,12 @@ struct tls_common {
 	const char *ciphers;      /* TLS 1.2 and older, OpenSSL's cipher list syntax */
 	const char *suites;       /* TLS 1.3 */
 	const char *groups;       /* "X25519:P-256:…" */
+	bool server_order;        /* of a server: its order of ciphers counts, not the client's */
 	const char *alpn;         /* "imap" or "h2,http/1.1", in order of preference; NULL: not used */
 };
 
-enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_ASK, TLS_CLIENT_CERT_REQUIRE };
+/* REQUIRE: any; TRUSTED: one that leads to ca_file or ca_path, else the handshake fails. */
+enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_ASK, TLS_CLIENT_CERT_REQUIRE, TLS_CLIENT_CERT_TRUSTED };
 struct tls_server_params {
 	/* Chosen by SNI among the names in the certificates (SAN, wildcards match one label); the first one is used when no
 	 * name fits. Several identities may hold the same names with keys of different kinds (RSA beside ECDSA). */
@@ -35,7 +37,7 @@ struct tls_server_params {
 	size_t identities_count;
 	struct tls_common common;
 	enum tls_client_cert client_cert; /* checked by the caller: tls_info().trusted, tls_peer_digest() */
-	const char *ca_file;      /* whom to trust for client certificates; NULL: nobody */
+	const char *ca_file, *ca_path; /* whom to trust for client certificates; both NULL: nobody */
 	bool no_tickets;          /* default: stateless session tickets with a key made by this process */
 };
 int tls_server_new(const struct tls_server_params *params, struct tls_server **out); /* 0, or <0 fail() */

@@ -54,6 +54,7 @@ static int context_new(const struct tls_common *c, bool is_server, SSL_CTX **out
 		ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_read_ahead(ctx, 0);
+	if (c->server_order) SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
 	if (set_ciphers(ctx, c, is_server) < 0) {
 		SSL_CTX_free(ctx);
 		return -1;
@@ -160,9 +161,11 @@ static int server_context(struct tls_server *s, const struct tls_server_params *
 	SSL_CTX_set_tlsext_servername_arg(ctx, s);
 	if (s->alpn != NULL) SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, s);
 	if (p->client_cert == TLS_CLIENT_CERT_NONE) return 0;
-	int mode = SSL_VERIFY_PEER | (p->client_cert == TLS_CLIENT_CERT_REQUIRE ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-	SSL_CTX_set_verify(ctx, mode, let_in);
-	return use_roots(ctx, p->ca_file, NULL, false);
+	int mode = SSL_VERIFY_PEER | (p->client_cert != TLS_CLIENT_CERT_ASK ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
+	SSL_CTX_set_verify(ctx, mode, p->client_cert == TLS_CLIENT_CERT_TRUSTED ? NULL : let_in);
+	/* many clients show a certificate only to who names its issuer */
+	if (p->ca_file != NULL) SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(p->ca_file));
+	return use_roots(ctx, p->ca_file, p->ca_path, false);
 }
 
 /* Has the context a key of this kind? */

@@ -41,7 +41,8 @@ static struct relay_outcome outcome_of(const struct local_outcome *o, const stru
 				   .send_us = us,
 				   .redirects_count = o->targets_count,
 				   .rights = o->rights,
-				   .prepend = o->prepend };
+				   .prepend = o->prepend,
+				   .final = sv->kind != AGENT_PIPE || sv->pipe.program.final };
 	r.redirects = arena_array(mem, o->targets_count, sizeof *r.redirects);
 	for (size_t i = 0; i < o->targets_count; i++)
 		r.redirects[i] = (struct relay_redirect){ kinds[o->targets[i].kind], o->targets[i].text };

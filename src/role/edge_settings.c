@@ -5,6 +5,7 @@
 #include "flow/id.h"
 #include "role/edge_content.h"
 #include "role/edge_restrict.h"
+#include "role/edge_tls.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
@@ -12,72 +13,11 @@ enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visito
 static void destroy(struct generation *g) {
 	struct edge_settings *s = (struct edge_settings *)g;
 	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
-	for (size_t i = 0; i < s->tls_count; i++) tls_server_unref(&s->tls[i].server);
+	for (struct tls_variant *t = s->tls; t != NULL; t = t->next) tls_server_unref(&t->server);
 	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
-}
-
-/* The private keys are vault's: a handshake asks it for each signature. */
-static int sign_by_vault(void *ctx, uint64_t key, const struct remote_sign_request *request, struct buf *signature) {
-	AUTO_ARENA struct arena mem = { 0 };
-	AUTO_BUF struct buf packed = BUF(REMOTE_TBS_MAX * 2);
-	remote_sign_request_pack(&packed, request);
-	struct sign_answer answer;
-	int r = ask_sign(ctx, &(struct sign_ask){ .key = key, .request = buf_slice(&packed) }, &mem, &answer);
-	if (r != ASK_OK) return r < 0 ? r : fail("vault does not answer");
-	if (answer.signature.len == 0) return fail("vault could not sign");
-	return buf_add(signature, answer.signature) ? 0 : fail("signature too long");
-}
-
-static struct tls_common protocol_range(const struct conf_view *v, enum setting_id id) {
-	unsigned versions = conf_tls_versions(v, id);
-	struct tls_common range = { 0 };
-	for (enum tls_version version = TLS_1_0; version <= TLS_1_3; version++) {
-		if ((versions & 1u << (version - TLS_1_0)) == 0) continue;
-		if (range.min == 0) range.min = version;
-		range.max = version;
-	}
-	return range;
-}
-
-/* A certificate is demanded only where TLS is: postconf(5), smtpd_tls_req_ccert. */
-static void ask_certificates(struct edge_settings *s, const struct conf_view *v, bool required, struct tls_variant *out) {
-	struct slice roots = conf_text(v, SET_smtpd_tls_CAfile);
-	if (conf_bool(v, SET_smtpd_tls_ask_ccert) || conf_bool(v, SET_smtpd_tls_req_ccert)) out->client_cert = TLS_CLIENT_CERT_ASK;
-	if (conf_bool(v, SET_smtpd_tls_req_ccert) && required) out->client_cert = TLS_CLIENT_CERT_REQUIRE;
-	if (out->client_cert != TLS_CLIENT_CERT_NONE && roots.len != 0) out->ca_file = arena_text(&s->mem, roots);
-}
-
-static bool same_variant(const struct tls_variant *a, const struct tls_variant *b) {
-	bool same_roots = a->ca_file == b->ca_file || (a->ca_file != NULL && b->ca_file != NULL && strcmp(a->ca_file, b->ca_file) == 0);
-	return a->range.min == b->range.min && a->range.max == b->range.max && a->client_cert == b->client_cert && same_roots;
-}
-
-/* The TLS of a service: where TLS is required, other versions may be allowed than where it is offered. */
-static int choose_tls(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required,
-		      const struct boot *b, const struct edge_outside *outside) {
-	struct tls_identity list[IDENTITIES_MAX] = { 0 };
-	struct tls_common range =
-		protocol_range(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
-	if (b->identity_count == 0) return 0;
-	struct tls_variant wanted = { .range = range };
-	if (sv->protocol == SERVES_SMTP) ask_certificates(s, v, required, &wanted);
-	for (size_t i = 0; i < s->tls_count && sv->tls == NULL; i++)
-		if (same_variant(&s->tls[i], &wanted)) sv->tls = s->tls[i].server;
-	if (sv->tls != NULL) return 0;
-	for (size_t i = 0; i < b->identity_count; i++) {
-		list[i].chain_pem = slice_of(b->identities[i]);
-		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
-	}
-	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count, .common = range,
-				       .client_cert = wanted.client_cert, .ca_file = wanted.ca_file };
-	if (s->tls_count == TLS_VARIANTS_MAX) return fail("more than %d different TLS settings of services", TLS_VARIANTS_MAX);
-	if (tls_server_new(&p, &sv->tls) < 0) return -1;
-	wanted.server = sv->tls;
-	s->tls[s->tls_count++] = wanted;
-	return 0;
 }
 
 static unsigned number(const struct conf_view *v, enum setting_id id) {
@@ -199,7 +139,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		conf_bool(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_wrappermode : SET_smtpd_tls_wrappermode);
 	int level =
 		conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
-	if (choose_tls(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
+	if (edge_tls_choose(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
 	make_rates(sv, v, s);
 	if (sv->protocol == SERVES_IMAP) {

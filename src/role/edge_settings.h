@@ -7,7 +7,6 @@
 #include "role/boot.h"
 #include "role/screen.h"
 /* What edge needs of the settings, made once for each generation of them. */
-enum { TLS_VARIANTS_MAX = 40 }; /* ranges of versions, and what is asked of clients */
 struct service {
 	enum { SERVES_SMTP, SERVES_IMAP } protocol;
 	const char *log_name; /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
@@ -31,13 +30,11 @@ struct edge_settings {
 	struct arena mem;
 	struct tables *tables;        /* of all services */
 	size_t count;                 /* of services */
-	struct tls_variant {          /* services that allow the same versions share one */
-		struct tls_common range;
-		enum tls_client_cert client_cert;
-		const char *ca_file;
+	struct tls_variant {          /* services that want the same of TLS share one */
+		struct tls_variant *next;
+		struct slice key;
 		struct tls_server *server;
-	} tls[TLS_VARIANTS_MAX];
-	size_t tls_count;
+	} *tls;
 	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
 	struct service submit;        /* for users of this machine (pickup) */
 };

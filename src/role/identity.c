@@ -82,7 +82,13 @@ static int self_signed(struct identities *all, const struct conf *c, const char 
 	return add_pair(all, chain, key);
 }
 
+/* "none" is Postfix's word for no certificate; TLS is never without one here. */
+static bool is_file(struct slice path) { return path.len != 0 && !slice_same(path, S("none")); }
+
 int identities_load(const struct conf *c, const char *dir, struct identities *out) {
+	static const enum setting_id more[][2] = {
+		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file }, { SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
+	};
 	const struct conf_view *v = conf_main(c);
 	struct identities all = { 0 };
 	size_t n;
@@ -93,8 +99,10 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 		r = add_pair(&all, path, path);
 	}
 	struct slice chain = conf_text(v, SET_smtpd_tls_cert_file), key = conf_text(v, SET_smtpd_tls_key_file);
-	if (n == 0 && chain.len != 0) r = add_pair(&all, chain.at, key.at);
-	if (n == 0 && chain.len == 0) r = self_signed(&all, c, dir);
+	if (n == 0 && is_file(chain)) r = add_pair(&all, chain.at, key.at);
+	for (size_t i = 0; i < LEN(more) && n == 0 && r == 0; i++)
+		if (is_file(conf_text(v, more[i][0]))) r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
+	if (n == 0 && all.count == 0 && r == 0) r = self_signed(&all, c, dir);
 	if (r < 0) {
 		identities_done(&all);
 		return r;

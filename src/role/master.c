@@ -246,7 +246,7 @@ static void reload(struct master *m) {
 		if (wanted(m, i)) child_reload(&m->children[i], i, &round);
 		else child_stop(&m->children[i]);
 	}
-	say(L_INFO, "master", "reload: settings of %s are in use", m->conf_dir);
+	say(L_INFO, "master", "reload -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 }
 
 static void take_signals(struct master *m) {
@@ -254,7 +254,10 @@ static void take_signals(struct master *m) {
 	while (read(m->signals, &s, sizeof s) == sizeof s) {
 		if (s.ssi_signo == SIGCHLD) reap(m);
 		else if (s.ssi_signo == SIGHUP) reload(m);
-		else m->stopping = true;
+		else {
+			if (!m->stopping) say(L_INFO, "master", "terminating on signal %u", s.ssi_signo);
+			m->stopping = true;
+		}
 	}
 }
 
@@ -338,7 +341,6 @@ static void run(struct master *m) {
 		say(L_INFO, "master", "certificate or key changed: reading them again");
 		reload(m);
 	}
-	say(L_INFO, "master", "stopping the mail system");
 	stop_children(m);
 }
 

@@ -21,9 +21,10 @@ struct delivery {
 	const struct smtp_host *answered; /* the host of the kept connection, when it has had its say; or NULL */
 };
 
-static void log_text(const struct delivery *d, struct slice text) {
+/* id: the message's, or NULL for what is about the connection, as in Postfix. */
+static void log_text(const struct delivery *d, const char *id, struct slice text) {
 	const char *service = d->target->service != NULL ? d->target->service : "smtp";
-	log_line(L_INFO, service, d->target->session, d->message->id, arena_text(d->mem, text), NULL, 0);
+	log_line(L_INFO, service, d->target->session, id, arena_text(d->mem, text), NULL, 0);
 }
 
 /* The kept connection. */
@@ -156,14 +157,14 @@ static void log_tls(const struct delivery *d, const struct smtp_client *client) 
 	AUTO_BUF struct buf line = BUF(1024);
 	tls_info(tls, &info);
 	tls_info_line(&line, &info, false, smtp_client_relay(client));
-	log_text(d, buf_slice(&line));
+	log_text(d, NULL, buf_slice(&line));
 }
 
 static enum smtp_client_result open_host(struct delivery *d, const struct smtp_host *host, struct smtp_client **client,
                                          struct smtp_outcome *why) {
 	enum smtp_client_result r = smtp_client_open(&d->client, host, d->mem, client, why);
 	if (r != SMTP_CLIENT_TLS_BROKEN) return r;
-	log_text(d, why->text);
+	log_text(d, d->message->id, why->text);
 	struct smtp_client_params in_clear = d->client;
 	in_clear.tls = SMTP_TLS_NONE;
 	return smtp_client_open(&in_clear, host, d->mem, client, why);
@@ -174,7 +175,7 @@ static void log_still_open(const struct delivery *d) {
 	struct slice last = SLICE_NONE;
 	for (size_t i = 0; i < d->count; i++) {
 		struct slice text = d->outcomes[d->open[i]].text;
-		if (!slice_eq(text, last)) log_text(d, text);
+		if (!slice_eq(text, last)) log_text(d, d->message->id, text);
 		last = text;
 	}
 }

@@ -230,8 +230,15 @@ static enum smtp_next over(struct smtp_server *s) {
 	return SMTP_OVER;
 }
 
+/* A STARTTLS whose handshake did not come about counts as one that failed. */
+static void uncount_starttls(struct smtp_server *s) {
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (slice_eq(server_commands()[i].word, S("STARTTLS")) && s->counts[i].ok != 0) s->counts[i].ok--;
+}
+
 static enum smtp_next lost(struct smtp_server *s, bool broken) {
 	if (s->mode == MODE_LAST) return over(s);
+	if (s->mode == MODE_HANDSHAKE) uncount_starttls(s);
 	if (broken && s->mode == MODE_HANDSHAKE) server_note(s, SMTP_TLS_FAILED, NULL, S(""), slice_of(fail_text()));
 	/* to leave after a message without QUIT is rude, and common */
 	if (strcmp(s->where, "END-OF-MESSAGE") != 0) server_note(s, SMTP_LOST, NULL, S(""), server_progress(s));

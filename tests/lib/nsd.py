@@ -5,9 +5,9 @@ from around import *
 
 
 class Nsd:
-    def __init__(self, folder, records, address='127.0.0.1', port=None, zones=None):
+    def __init__(self, folder, records, address='127.0.0.1', port=None, zones=None, ttl=1):
         """zones: {"b.test": records} for domains that shall be zones of their own, with NS records."""
-        self.folder, self.address, self.port = str(folder), address, port or free_port(address)
+        self.folder, self.address, self.port, self.ttl = str(folder), address, port or free_port(address), ttl
         os.makedirs(self.folder, exist_ok=True)
         self.process = None
         self.write(records)
@@ -26,7 +26,7 @@ class Nsd:
 
     def _zone(self, file, records, origin):
         with open(f'{self.folder}/{file}', 'w') as f:
-            f.write(f'$ORIGIN {origin}\n$TTL 1\n@ IN SOA ns.test. root.test. 1 60 60 60 1\n')
+            f.write(f'$ORIGIN {origin}\n$TTL {self.ttl}\n@ IN SOA ns.test. root.test. 1 60 60 60 {self.ttl}\n')
             f.write(re.sub(r'^\s+', '', records, flags=re.M))
 
     def start(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail for users of this machine: mailbox files, Maildirs, programs, .forward; as Postfix's local(8), virtual(8), pipe(8)."""
-import email, os, re, smtplib, stat
+import email, os, re, smtplib, stat, subprocess
 import pytest
 from around import *
 from postfix import Postfix
@@ -475,3 +475,50 @@ def test_content_filter_by_pipe(hosts, users):
     h.send('ann@example.test', 'ann@example.test', text('EVIL one'))
     h.wait_log(r'dsn=5\.7\.1, status=bounced \(evil is not delivered\)')
     assert h.wait_log(r'hato/pipe\[\d+\]: \w+: to=<ann@example\.test>, relay=filter, .*\(delivered via filter service\)')
+
+
+def test_full_disk(local, users, folder):
+    """Nothing of a message is left in the mailbox, and it comes when there is room again."""
+    ann = users('ann')
+    small = f'{folder}/small'
+    os.makedirs(small)
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k,mode=1777', 'tmpfs', small], capture_output=True)
+    if mounted.returncode:
+        pytest.skip('mounts are not allowed here')
+    try:
+        h = local(f'mail_spool_directory = {small}\n')
+        path = f'{small}/{ann.name}'
+        h.send('x@example.org', f'{ann.name}@example.test', text('fits'))
+        wait_until(lambda: 'fits' in read(path), 20, h.log)
+        before = read(path)
+        with open(f'{small}/ballast', 'wb') as f:
+            f.write(b'x' * 40000)
+        h.send('x@example.org', f'{ann.name}@example.test', text('too much') + 'x' * 70 + ('\r\n' + 'y' * 70) * 500)
+        h.wait_log(r'dsn=4\.3\.0, status=deferred \(cannot update mailbox .* error writing message: No space left on device\)')
+        assert read(path) == before
+        os.remove(f'{small}/ballast')
+        wait_until(lambda: 'too much' in read(path), 20, lambda: h.log()[-2000:])
+        assert read(path).count('Subject: too much') == 1
+        h.stop()
+    finally:
+        subprocess.run(['umount', '-l', small])
+
+
+def test_success_notices_say_delivered(local, users):
+    ann, bob = users('ann'), users('bob')
+    h = local()
+    with h.smtp() as s:
+        s.ehlo('client.test')
+        s.docmd('MAIL', f'FROM:<{bob.name}@example.test>')
+        s.docmd('RCPT', f'TO:<{ann.name}@example.test> NOTIFY=SUCCESS')
+        assert s.data(text())[0] == 250
+    report = wait_until(lambda: 'Action: ' in read(f'{h.spool}/{bob.name}') and read(f'{h.spool}/{bob.name}'), 20, h.log)
+    assert 'Action: delivered' in report
+
+
+def test_services_can_be_disabled(local, users, folder):
+    ann = users('ann')
+    port = free_port()
+    h = local('master_service_disable = !policy.unix, spawn.unix unix-dgram\n',
+              f'policy unix - n n - 0 spawn user={ann.name} argv=/bin/cat\nspawn unix - n n - 0 spawn user={ann.name} argv=/bin/cat\n')
+    assert os.listdir(f'{folder}/queue/private') == ['policy'], port

@@ -159,6 +159,34 @@ def test_line_shapes(logs):
     assert not missing and not extra, 'Postfix only:\n' + '\n'.join(sorted(missing)) + '\nhato only:\n' + '\n'.join(sorted(extra))
 
 
+def test_tls_line_shapes(hosts, postfix, sink, folder):
+    """The same for TLS on both sides of the server, with the same certificate."""
+    logs = []
+    for make in ('hato', 'postfix'):
+        far = sink(folder=folder, extensions=['STARTTLS', '8BITMIME'])
+        main = f'transport_maps = inline:{{ far.test=smtp:[127.0.0.1]:{far.port} }}\nsmtp_tls_loglevel = 1\nsmtpd_tls_loglevel = 1\n' \
+               'smtp_tls_security_level = may\nsmtpd_tls_security_level = may\n'
+        if make == 'hato':
+            crt, key = make_certificate(folder, 'mx', f'mx.{DOMAIN}')
+            server = hosts(host=f'mx.{DOMAIN}', accounts=[ANN], main=f'{main}syslog_name = postfix\nmyorigin = {DOMAIN}\n'
+                           f'smtpd_tls_cert_file = {crt}\nsmtpd_tls_key_file = {key}\n')
+            port = server.ports['smtp']
+        else:
+            port = free_port()
+            server = postfix(DOMAIN, users=['ann'], port=port, main=main)
+        with smtplib.SMTP('127.0.0.1', port, timeout=30 * SLOW) as s:
+            s.starttls(context=NO_NAME)
+            s.sendmail(ANN, ['a@far.test'], message(ANN, 'a@far.test', 'out'))
+        with smtplib.SMTP('127.0.0.1', port, timeout=30 * SLOW) as s:
+            s.ehlo()
+            s.docmd('STARTTLS')
+            s.sock.sendall(b'this is no handshake at all, sorry\r\n')
+        wait_until(lambda: 'removed' in server.log() and 'starttls=0/1' in server.log(), 20, server.log)
+        shapes = (re.sub(r'(SSL_accept error from \S+): .*', r'\1', shape(l)) for l in server.log().splitlines())
+        logs.append({l for l in shapes if re.search('TLS connection|SSL_accept|STARTTLS|starttls', l)})
+    assert logs[0] == logs[1], 'hato only:\n' + '\n'.join(sorted(logs[0] - logs[1])) + '\nPostfix only:\n' + '\n'.join(sorted(logs[1] - logs[0]))
+
+
 def test_json(hosts):
     """The same facts, one object a line."""
     server = hosts(accounts=['ann@example.test'], main='log_format = json\n')

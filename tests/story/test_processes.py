@@ -499,6 +499,6 @@ def test_log_file_can_be_moved_away(hosts):
     server = hosts(accounts=[ANN])
     os.rename(server.folder + '/mail.log', server.folder + '/mail.log.1')
     server.hato('reload')
-    server.wait_log('reload: settings')
+    server.wait_log('reload -- version')
     server.send('x@else.test', ANN, message('x@else.test', ANN, 'rotated'))
     server.wait_log('connect from')

@@ -273,3 +273,60 @@ def test_filters_of_replies_and_statuses(out):
     host.send('ann@example.test', ['a@far.test', 'b@far.test'], message('ann@example.test', 'a@far.test', 'letter'))
     host.wait_log(r'to=<a@far\.test>.*dsn=4\.7\.1, status=deferred \(host .* said: 450 4\.7\.1 come again')
     host.wait_log(r'to=<b@far\.test>.*dsn=4\.1\.1, status=deferred \(host .* said: 550 5\.1\.1 perhaps somebody')
+
+
+def test_hold_waits_and_goes_on(out):
+    """HOLD keeps a message in the queue, whoever it is for; released, it goes where it would have gone."""
+    host, there = out('smtpd_recipient_restrictions = check_recipient_access inline:{ann@example.test=HOLD}\n')
+    host.send('x@else.test', 'ann@example.test', message('x@else.test', 'ann@example.test', 'held'))
+    queue = wait_until(lambda: json.loads(host.hato('queue', 'list', '--json').stdout), 10, 'a message in the queue')
+    assert 'held' in json.dumps(queue) and host.subjects('ann@example.test') == []
+    host.hato('queue', 'release', 'ALL')
+    got = host.wait_message('ann@example.test', 'held')
+    assert got['Return-Path'] == '<x@else.test>'
+    wait_until(lambda: '@' not in host.hato('queue', 'list').stdout, 10, 'an empty queue')
+
+
+def test_redirect_and_filter(out, sink):
+    filtered = sink()
+    host, there = out('smtpd_recipient_restrictions = check_recipient_access inline:{{bob@example.test=REDIRECT other@far.test}, '
+                      f'{{ann@example.test=FILTER smtp:[127.0.0.1]:{filtered.port}}}}}\n', accounts=['ann@example.test', 'bob@example.test'])
+    host.send('x@else.test', 'bob@example.test', message('x@else.test', 'bob@example.test', 'redirected'))
+    assert taken(there)[0][1] == ['other@far.test']
+    host.send('x@else.test', 'ann@example.test', message('x@else.test', 'ann@example.test', 'filtered'))
+    assert taken(filtered)[0][1] == ['ann@example.test']
+    assert host.subjects('ann@example.test') == [] == host.subjects('bob@example.test')
+
+
+def test_content_filter(hosts, sink, folder):
+    filtered = sink()
+    host = hosts(main=f'{USUAL}content_filter = smtp:[127.0.0.1]:{filtered.port}\n', accounts=['ann@example.test'],
+                 services={'smtp': 'smtpd', 'back': 'smtpd -o content_filter= -o receive_override_options=no_address_mappings',
+                           'imaps': 'imapd -o imapd_tls_wrappermode=yes'})
+    host.send('x@else.test', 'ann@example.test', message('x@else.test', 'ann@example.test', 'through the filter'))
+    sender, to, text = taken(filtered)[0]
+    assert to == ['ann@example.test'] and host.subjects('ann@example.test') == []
+    host.send(sender, to, text.decode(), 'back')
+    assert host.wait_message('ann@example.test', 'through the filter')
+
+
+def test_tls_policy(hosts, sink, folder):
+    """A self-signed certificate: good for encrypt and its fingerprint, not for verify."""
+    import hashlib, ssl
+    there = sink(folder=folder, extensions=['STARTTLS', '8BITMIME'])
+    with open(f'{folder}/sink.crt') as f:
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(f.read())).hexdigest()
+    table = write(folder, 'policy', f'[127.0.0.1]:{there.port} fingerprint match={digest}\n')
+    host = hosts(main=f'{HASTE}compatibility_level = 3.11\nrelayhost = [127.0.0.1]:{there.port}\nsmtp_tls_policy_maps = hash:{table}\n', services=SMTP)
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'one'))
+    taken(there)
+    assert there.encrypted == 1
+    for level in ['verify', 'secure match=sink.test', f'fingerprint match={"00" * 32}']:
+        write(folder, 'policy', f'[127.0.0.1]:{there.port} {level}\n')
+        time.sleep(1.2)
+        host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', level[:6]))
+        seen = len(re.findall('status=deferred', host.log()))
+        wait_until(lambda: len(re.findall('status=deferred', host.log())) > seen, 20, lambda: host.log()[-2000:])
+    assert len(there.messages) == 1
+    write(folder, 'policy', f'[127.0.0.1]:{there.port} encrypt\n')
+    taken(there, 4)

@@ -292,9 +292,6 @@ def test_no_tls_version_left(hosts):
 # What this version does not do is said.
 
 @pytest.mark.parametrize('line, words', [
-    ('notify_classes = bounce', 'not acted on'),
-    ('smtp_tls_security_level = dane', 'proves no server'),
-    ('relayhost = [a.test] [b.test]', 'first one only'),
     ('resolve_dequoted_address = no', 'not acted on'),
 ])
 def test_what_is_not_done_is_said(hosts, line, words):
@@ -385,7 +382,7 @@ def test_imap_settings_after_a_reload(hosts):
     old = server.imap(ANN)
     server.configure('message_size_limit = 20000')
     server.hato('reload')
-    server.wait_log('reload: settings')
+    server.wait_log('reload -- version')
 
     def refused():
         m = server.imap(ANN)
@@ -462,3 +459,61 @@ def test_networks_from_a_table(hosts, folder):
             d.say('MAIL FROM:<x@far.test>', 250)
             return d.say('RCPT TO:<y@elsewhere.test>')[0] in (454, 554)
     wait_until(refused, 15, 'the changed table to count')
+
+
+# TLS of the server.
+
+def shake(server, service, wrapper=False, **more):
+    """A TLS handshake with these limits; (cipher's name, our certificate was asked for) or what went wrong."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = more.get('most', ssl.TLSVersion.TLSv1_2)
+    if 'ciphers' in more:
+        context.set_ciphers(more['ciphers'])
+    if 'pair' in more:
+        context.load_cert_chain(*more['pair'])
+    s = socket.create_connection(('127.0.0.1', server.ports[service]), 10)
+    try:
+        if not wrapper:
+            s.recv(1000), s.sendall(b'EHLO x.test\r\n'), s.recv(4000), s.sendall(b'STARTTLS\r\n'), s.recv(1000)
+        s = context.wrap_socket(s)
+        s.sendall(b'EHLO x.test\r\n')
+        assert s.recv(4000)
+        return s.cipher()[0]
+    except OSError as e:
+        return e
+    finally:
+        s.close()
+
+
+def test_ciphers_of_the_server(hosts):
+    services = {'smtp': 'smtpd', 'strict': 'smtpd -o smtpd_tls_security_level=encrypt -o smtpd_tls_mandatory_ciphers=high -o smtpd_tls_mandatory_exclude_ciphers=AES256',
+                'order': 'smtpd -o tls_preempt_cipherlist=yes -o smtpd_tls_ciphers=high -o { tls_high_cipherlist = ECDHE+AES256:ECDHE+CHACHA20:ECDHE+AES128 }'}
+    server = hosts(main='smtpd_tls_exclude_ciphers = AES128, SHA1\ntls_ssl_options = NO_COMPRESSION\n', services=services)
+    assert 'AES256' in shake(server, 'smtp', ciphers='ECDHE+AES256')
+    assert isinstance(shake(server, 'smtp', ciphers='ECDHE+AES128'), OSError)
+    assert isinstance(shake(server, 'strict', ciphers='ECDHE+AES256'), OSError)
+    assert 'CHACHA20' in shake(server, 'strict', ciphers='ECDHE+CHACHA20:ECDHE+AES256')
+    assert 'AES256' in shake(server, 'order', ciphers='ECDHE+CHACHA20:ECDHE+AES256')
+    assert 'CHACHA20' in shake(server, 'smtp', ciphers='ECDHE+CHACHA20:ECDHE+AES256')  # the client's order
+
+
+def test_certificates_of_clients(hosts, folder):
+    known, unknown = make_certificate(folder, 'known', 'friend.test'), make_certificate(folder, 'unknown', 'stranger.test')
+    services = {'smtp': 'smtpd -o smtpd_tls_ask_ccert=yes', 'strict': 'smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_req_ccert=yes', 'plain': 'smtpd'}
+    server = hosts(main=f'smtpd_tls_CAfile = {known[0]}\nsmtpd_tls_loglevel = 1\n', services=services)
+    for pair, word in ((known, 'Trusted'), (unknown, 'Untrusted'), (None, 'Anonymous')):
+        more = {'pair': pair} if pair else {}
+        assert isinstance(shake(server, 'smtp', **more), str)
+        server.wait_log(f'{word} TLS connection established from')
+        got = shake(server, 'strict', wrapper=True, **more)
+        assert isinstance(got, str) == (word == 'Trusted'), (word, got)
+    assert isinstance(shake(server, 'plain', pair=unknown), str)
+
+
+def test_keys_of_two_kinds(hosts, folder):
+    ec, rsa = make_certificate(folder, 'ec', 'mail.example.test'), (folder + '/rsa.crt', folder + '/rsa.key')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '9', '-out', rsa[0], '-keyout', rsa[1], '-subj',
+                    '/CN=mail.example.test', '-addext', 'subjectAltName=DNS:mail.example.test'], check=True, capture_output=True)
+    server = hosts(main=f'smtpd_tls_cert_file = {rsa[0]}\nsmtpd_tls_key_file = {rsa[1]}\nsmtpd_tls_eccert_file = {ec[0]}\nsmtpd_tls_eckey_file = {ec[1]}\n')
+    assert 'ECDSA' in shake(server, 'smtp', ciphers='ECDHE+ECDSA') and 'RSA' in shake(server, 'smtp', ciphers='ECDHE+aRSA')

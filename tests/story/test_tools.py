@@ -352,6 +352,8 @@ def test_names(server):
                  'postalias', 'postdrop', 'postkick', 'postlock', 'postmulti'):
         assert os.path.islink(f'{BIN}/{name}')
     assert 'Mail queue is empty' in server.hato('postqueue', '-p').stdout
+    for name in ('postdrop', 'postkick', 'postlock', 'postmulti'):
+        assert re.match(rf'{name}: fatal: not needed with hato \(.+\)$', server.tool(name, code=69).stderr)
 
 
 def test_newaliases(server):

@@ -2,7 +2,23 @@
 /* ldap:, ldap_table(5), with OpenLDAP's library. Entries may lead to others (special_result_attribute), which are searched
  * within the same limits. */
 #include "conf/table/database.h"
+#include "conf/table/library.h"
 #include <ldap.h>
+
+#define CALLS(F) \
+	F(ber_free) F(ldap_err2string) F(ldap_first_attribute) F(ldap_first_entry) F(ldap_free_urldesc) \
+	F(ldap_get_values_len) F(ldap_initialize) F(ldap_is_ldap_url) F(ldap_memfree) F(ldap_msgfree) \
+	F(ldap_next_attribute) F(ldap_next_entry) F(ldap_parse_result) F(ldap_result) F(ldap_sasl_bind) \
+	F(ldap_search_ext_s) F(ldap_set_option) F(ldap_start_tls_s) F(ldap_unbind_ext_s) \
+	F(ldap_url_parse) F(ldap_value_free_len)
+
+static struct {
+	CALLS(LIBRARY_MEMBER)
+} ld;
+#define CALL(function) { #function, (void **)(void *)&ld.function },
+static const struct library_call calls[] = { CALLS(CALL) };
+static const char *const library_names[] = { "libldap-2.5.so.0", "libldap.so.2", NULL };
+static struct library library = { library_names, calls, LEN(calls), PTHREAD_MUTEX_INITIALIZER, false };
 
 #define ATTRIBUTES_MOST 64
 #define SEARCHES_MOST 10000 /* of one look-up, recursion included */
@@ -82,9 +98,9 @@ static int prepare(struct database *db) {
 
 /* Connecting. */
 
-static void disconnect(void *connection) { ldap_unbind_ext_s(connection, NULL, NULL); }
+static void disconnect(void *connection) { ld.ldap_unbind_ext_s(connection, NULL, NULL); }
 
-static int failed(const char *what, int code) { return fail("%s: %s", what, ldap_err2string(code)); }
+static int failed(const char *what, int code) { return fail("%s: %s", what, ld.ldap_err2string(code)); }
 
 static int set_tls(struct database *db, LDAP *c) {
 	static const struct { const char *name; int option; } files[] = {
@@ -93,13 +109,13 @@ static int set_tls(struct database *db, LDAP *c) {
 	};
 	const struct settings *s = *database_own(db);
 	int demand = s->tls_required ? LDAP_OPT_X_TLS_DEMAND : LDAP_OPT_X_TLS_NEVER, server = 0;
-	int r = ldap_set_option(c, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
+	int r = ld.ldap_set_option(c, LDAP_OPT_X_TLS_REQUIRE_CERT, &demand);
 	for (size_t i = 0; i < LEN(files) && r == LDAP_SUCCESS; i++) {
 		struct slice v = database_text(db, files[i].name);
-		if (v.len > 0) r = ldap_set_option(c, files[i].option, v.at);
+		if (v.len > 0) r = ld.ldap_set_option(c, files[i].option, v.at);
 		if (r != LDAP_SUCCESS) return failed(files[i].name, r);
 	}
-	r = r == LDAP_SUCCESS ? ldap_set_option(c, LDAP_OPT_X_TLS_NEWCTX, &server) : r;
+	r = r == LDAP_SUCCESS ? ld.ldap_set_option(c, LDAP_OPT_X_TLS_NEWCTX, &server) : r;
 	return r == LDAP_SUCCESS ? 0 : failed("TLS", r);
 }
 
@@ -107,10 +123,11 @@ static int set_options(struct database *db, LDAP *c) {
 	const struct settings *s = *database_own(db);
 	struct timeval wait = { .tv_sec = (time_t)s->timeout };
 	int version = (int)s->version, deref = (int)s->dereference, size = (int)s->size;
-	bool fine = ldap_set_option(c, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
-	            ldap_set_option(c, LDAP_OPT_NETWORK_TIMEOUT, &wait) == LDAP_SUCCESS && ldap_set_option(c, LDAP_OPT_TIMEOUT, &wait) == LDAP_SUCCESS &&
-	            ldap_set_option(c, LDAP_OPT_DEREF, &deref) == LDAP_SUCCESS && ldap_set_option(c, LDAP_OPT_SIZELIMIT, &size) == LDAP_SUCCESS &&
-	            ldap_set_option(c, LDAP_OPT_REFERRALS, s->referrals != 0 ? LDAP_OPT_ON : LDAP_OPT_OFF) == LDAP_SUCCESS;
+	/* referrals: LDAP_OPT_ON is a variable of the library; what it looks at is whether there is an address */
+	bool fine = ld.ldap_set_option(c, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
+	            ld.ldap_set_option(c, LDAP_OPT_NETWORK_TIMEOUT, &wait) == LDAP_SUCCESS && ld.ldap_set_option(c, LDAP_OPT_TIMEOUT, &wait) == LDAP_SUCCESS &&
+	            ld.ldap_set_option(c, LDAP_OPT_DEREF, &deref) == LDAP_SUCCESS && ld.ldap_set_option(c, LDAP_OPT_SIZELIMIT, &size) == LDAP_SUCCESS &&
+	            ld.ldap_set_option(c, LDAP_OPT_REFERRALS, s->referrals != 0 ? &wait : LDAP_OPT_OFF) == LDAP_SUCCESS;
 	if (!fine) return fail("the LDAP library refuses an option");
 	return s->start_tls || strstr(s->urls, "ldaps://") != NULL ? set_tls(db, c) : 0;
 }
@@ -121,12 +138,12 @@ static int bind_simple(struct database *db, LDAP *c) {
 	struct berval pw = { .bv_len = secret.len, .bv_val = (char *)(uintptr_t)secret.at };
 	struct timeval wait = { .tv_sec = (time_t)s->timeout };
 	LDAPMessage *answer = NULL;
-	int id, code = LDAP_OTHER, r = ldap_sasl_bind(c, database_string(db, "bind_dn"), LDAP_SASL_SIMPLE, &pw, NULL, NULL, &id);
+	int id, code = LDAP_OTHER, r = ld.ldap_sasl_bind(c, database_string(db, "bind_dn"), LDAP_SASL_SIMPLE, &pw, NULL, NULL, &id);
 	if (r != LDAP_SUCCESS) return failed("bind", r);
-	int got = ldap_result(c, id, LDAP_MSG_ALL, &wait, &answer);
+	int got = ld.ldap_result(c, id, LDAP_MSG_ALL, &wait, &answer);
 	if (got == 0) return fail("bind: no answer in time");
 	if (got < 0) return fail("bind: the connection failed");
-	r = ldap_parse_result(c, answer, &code, NULL, NULL, NULL, NULL, 1);
+	r = ld.ldap_parse_result(c, answer, &code, NULL, NULL, NULL, NULL, 1);
 	if (r != LDAP_SUCCESS || code != LDAP_SUCCESS) return failed("bind", r != LDAP_SUCCESS ? r : code);
 	return 0;
 }
@@ -135,10 +152,10 @@ static void *connect_ldap(struct database *db, struct slice host, int64_t deadli
 	const struct settings *s = *database_own(db);
 	LDAP *c = NULL;
 	(void)host, (void)deadline;
-	int r = ldap_initialize(&c, s->urls);
+	int r = ld.ldap_initialize(&c, s->urls);
 	if (r != LDAP_SUCCESS) return failed(s->urls, r), NULL;
 	int ready = set_options(db, c);
-	if (ready == 0 && s->start_tls && (r = ldap_start_tls_s(c, NULL, NULL)) != LDAP_SUCCESS) ready = failed("start_tls", r);
+	if (ready == 0 && s->start_tls && (r = ld.ldap_start_tls_s(c, NULL, NULL)) != LDAP_SUCCESS) ready = failed("start_tls", r);
 	if (ready == 0 && s->bind) ready = bind_simple(db, c);
 	if (ready == 0) return c;
 	fail_add("%s", s->urls);
@@ -188,16 +205,16 @@ static bool is_among(char **list, const char *name) {
 static int follow(struct search s, const char *where) {
 	if (++s.depth > s.s->recursion) return fail("more than recursion_limit = %llu searches within each other", (unsigned long long)s.s->recursion), TABLE_LATER;
 	char **all = (char **)(uintptr_t)s.s->attributes;
-	if (!ldap_is_ldap_url(where)) return run(s, where, LDAP_SCOPE_BASE, NULL, all);
+	if (!ld.ldap_is_ldap_url(where)) return run(s, where, LDAP_SCOPE_BASE, NULL, all);
 	LDAPURLDesc *url = NULL;
-	if (ldap_url_parse(where, &url) != LDAP_URL_SUCCESS) return fail("malformed URL %s", where), TABLE_LATER;
+	if (ld.ldap_url_parse(where, &url) != LDAP_URL_SUCCESS) return fail("malformed URL %s", where), TABLE_LATER;
 	char *some[ATTRIBUTES_MOST + 1] = { NULL };
 	size_t n = 0;
 	for (size_t i = 0; url->lud_attrs != NULL && i < s.s->count; i++)
 		if (is_among(url->lud_attrs, all[i])) some[n++] = all[i];
 	int r = url->lud_attrs != NULL && n == 0 ? TABLE_FOUND
 	                                         : run(s, url->lud_dn, url->lud_scope, url->lud_filter, url->lud_attrs != NULL ? some : all);
-	ldap_free_urldesc(url);
+	ld.ldap_free_urldesc(url);
 	return r;
 }
 
@@ -208,34 +225,34 @@ static int attribute(const struct settings *s, const char *name) {
 }
 
 static int take_values(struct search s, LDAPMessage *entry, const char *name, enum role role) {
-	struct berval **values = ldap_get_values_len(s.c, entry, name);
+	struct berval **values = ld.ldap_get_values_len(s.c, entry, name);
 	int r = TABLE_FOUND;
 	for (struct berval **v = values; v != NULL && *v != NULL && r == TABLE_FOUND; v++) {
 		struct slice value = slice_from((*v)->bv_val, (*v)->bv_len);
 		r = role == ROLE_SPECIAL ? follow(s, arena_text(s.q->mem, value)) : database_value(s.q, value);
 	}
-	ldap_value_free_len(values);
+	ld.ldap_value_free_len(values);
 	return r;
 }
 
 static int take_entry(struct search s, LDAPMessage *entry) {
 	BerElement *walk = NULL;
 	bool terminal = false, special = false;
-	for (char *name = ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ldap_next_attribute(s.c, entry, walk)) {
+	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ld.ldap_next_attribute(s.c, entry, walk)) {
 		int i = attribute(s.s, name);
 		if (i >= 0) terminal = terminal || s.s->roles[i] == ROLE_TERMINAL, special = special || s.s->roles[i] == ROLE_SPECIAL;
-		ldap_memfree(name);
+		ld.ldap_memfree(name);
 	}
-	ber_free(walk, 0);
+	ld.ber_free(walk, 0);
 	int r = TABLE_FOUND;
 	walk = NULL;
-	for (char *name = ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ldap_next_attribute(s.c, entry, walk)) {
+	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ld.ldap_next_attribute(s.c, entry, walk)) {
 		int i = attribute(s.s, name);
 		bool wanted = i >= 0 && (terminal ? s.s->roles[i] == ROLE_TERMINAL : s.s->roles[i] != ROLE_LEAF || !special);
 		if (wanted && r == TABLE_FOUND) r = take_values(s, entry, name, s.s->roles[i]);
-		ldap_memfree(name);
+		ld.ldap_memfree(name);
 	}
-	ber_free(walk, 0);
+	ld.ber_free(walk, 0);
 	return r;
 }
 
@@ -249,15 +266,15 @@ static int run(struct search s, const char *base, int scope, const char *filter,
 	if (left <= 0 || ++*s.searches > SEARCHES_MOST) return fail("the search takes too long"), TABLE_LATER;
 	struct timeval wait = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
 	LDAPMessage *answer = NULL;
-	int code = ldap_search_ext_s(s.c, base, scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : scope, filter, attributes, 0, NULL, NULL, &wait,
+	int code = ld.ldap_search_ext_s(s.c, base, scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : scope, filter, attributes, 0, NULL, NULL, &wait,
 	                             (int)s.s->size, &answer), r = TABLE_FOUND;
 	if (code == LDAP_SUCCESS) {
-		for (LDAPMessage *e = ldap_first_entry(s.c, answer); e != NULL && r == TABLE_FOUND; e = ldap_next_entry(s.c, e)) r = take_entry(s, e);
+		for (LDAPMessage *e = ld.ldap_first_entry(s.c, answer); e != NULL && r == TABLE_FOUND; e = ld.ldap_next_entry(s.c, e)) r = take_entry(s, e);
 	} else if (code != LDAP_NO_SUCH_OBJECT) {
 		r = failed("search", code);
 		if (!connection_lost(code)) r = TABLE_LATER;
 	}
-	ldap_msgfree(answer);
+	ld.ldap_msgfree(answer);
 	return r;
 }
 
@@ -284,6 +301,9 @@ static const struct database_kind kind = {
 	.templates = { "search_base", "query_filter" },
 };
 
-static int open_ldap(struct table *t) { return database_open(t, &kind); }
+static int open_ldap(struct table *t) {
+	if (library_load(&library) < 0) return fail_add("%s", t->name), TABLE_BAD;
+	return database_open(t, &kind);
+}
 
 const struct table_type table_ldap = { "ldap", 0, open_ldap, database_find, NULL, database_close };

@@ -2,13 +2,27 @@
 /* mysql:, mysql_table(5), with MariaDB's client library. */
 #include <mysql.h> /* first: it uses functions that base.h bans */
 #include "conf/table/sql.h"
+#include "conf/table/library.h"
+
+#define CALLS(F) \
+	F(mysql_close) F(mysql_errno) F(mysql_error) F(mysql_fetch_lengths) F(mysql_fetch_row) F(mysql_free_result) \
+	F(mysql_init) F(mysql_next_result) F(mysql_num_fields) F(mysql_options) F(mysql_real_connect) \
+	F(mysql_real_escape_string) F(mysql_real_query) F(mysql_ssl_set) F(mysql_store_result) 
+
+static struct {
+	CALLS(LIBRARY_MEMBER)
+} my;
+#define CALL(function) { #function, (void **)(void *)&my.function },
+static const struct library_call calls[] = { CALLS(CALL) };
+static const char *const library_names[] = { "libmariadb.so.3", NULL };
+static struct library library = { library_names, calls, LEN(calls), PTHREAD_MUTEX_INITIALIZER, false };
 
 struct options {
 	bool tls_verify, need_result;
 };
 
 static void disconnect(void *connection) {
-	mysql_close(connection);
+	my.mysql_close(connection);
 }
 
 static int prepare(struct database *db) {
@@ -27,18 +41,18 @@ static const char *or_null(struct database *db, const char *name) {
 static void set_options(struct database *db, MYSQL *c, int64_t deadline) {
 	const struct options *o = *database_own(db);
 	unsigned seconds = (unsigned)MAX_OF((deadline - clock_ms()) / 1000, 1);
-	mysql_options(c, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-	mysql_options(c, MYSQL_OPT_READ_TIMEOUT, &seconds);
-	mysql_options(c, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
-	mysql_options(c, MYSQL_SET_CHARSET_NAME, database_string(db, "charset"));
-	if (or_null(db, "option_file") != NULL) mysql_options(c, MYSQL_READ_DEFAULT_FILE, database_string(db, "option_file"));
-	if (or_null(db, "option_group") != NULL) mysql_options(c, MYSQL_READ_DEFAULT_GROUP, database_string(db, "option_group"));
+	my.mysql_options(c, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+	my.mysql_options(c, MYSQL_OPT_READ_TIMEOUT, &seconds);
+	my.mysql_options(c, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+	my.mysql_options(c, MYSQL_SET_CHARSET_NAME, database_string(db, "charset"));
+	if (or_null(db, "option_file") != NULL) my.mysql_options(c, MYSQL_READ_DEFAULT_FILE, database_string(db, "option_file"));
+	if (or_null(db, "option_group") != NULL) my.mysql_options(c, MYSQL_READ_DEFAULT_GROUP, database_string(db, "option_group"));
 	if (or_null(db, "tls_cert_file") != NULL || or_null(db, "tls_CAfile") != NULL || or_null(db, "tls_CApath") != NULL ||
 	    or_null(db, "tls_ciphers") != NULL || or_null(db, "tls_key_file") != NULL)
-		mysql_ssl_set(c, or_null(db, "tls_key_file"), or_null(db, "tls_cert_file"), or_null(db, "tls_CAfile"), or_null(db, "tls_CApath"),
+		my.mysql_ssl_set(c, or_null(db, "tls_key_file"), or_null(db, "tls_cert_file"), or_null(db, "tls_CAfile"), or_null(db, "tls_CApath"),
 		              or_null(db, "tls_ciphers"));
 	my_bool verify = o->tls_verify;
-	mysql_options(c, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+	my.mysql_options(c, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 }
 
 static void *connect_mysql(struct database *db, struct slice host, int64_t deadline) {
@@ -55,27 +69,27 @@ static void *connect_mysql(struct database *db, struct slice host, int64_t deadl
 			return fail("host %s: the port is no number", shown), NULL;
 		name = arena_text(&mem, slice_head(host, colon));
 	}
-	MYSQL *c = mysql_init(NULL);
+	MYSQL *c = my.mysql_init(NULL);
 	if (c == NULL) return fail("out of memory"), NULL;
 	set_options(db, c, deadline);
-	if (mysql_real_connect(c, name, or_null(db, "user"), or_null(db, "password"), or_null(db, "dbname"), (unsigned)port, path,
+	if (my.mysql_real_connect(c, name, or_null(db, "user"), or_null(db, "password"), or_null(db, "dbname"), (unsigned)port, path,
 	                       CLIENT_MULTI_RESULTS) != NULL)
 		return c;
-	fail("host %s: %s", shown, mysql_error(c));
+	fail("host %s: %s", shown, my.mysql_error(c));
 	disconnect(c);
 	return NULL;
 }
 
 static void quote(void *ctx, struct buf *out, struct slice text) {
 	char *room = buf_room(out, text.len * 2 + 1);
-	if (room != NULL) out->len += mysql_real_escape_string(ctx, room, text.at, (unsigned long)text.len);
+	if (room != NULL) out->len += my.mysql_real_escape_string(ctx, room, text.at, (unsigned long)text.len);
 }
 
 static int take_values(struct question *q, MYSQL_RES *result) {
 	MYSQL_ROW row;
-	while ((row = mysql_fetch_row(result)) != NULL) {
-		const unsigned long *lengths = mysql_fetch_lengths(result);
-		for (unsigned i = 0; i < mysql_num_fields(result); i++) {
+	while ((row = my.mysql_fetch_row(result)) != NULL) {
+		const unsigned long *lengths = my.mysql_fetch_lengths(result);
+		for (unsigned i = 0; i < my.mysql_num_fields(result); i++) {
 			if (row[i] == NULL) continue;
 			int r = database_value(q, slice_from(row[i], lengths[i]));
 			if (r != TABLE_FOUND) return r;
@@ -86,8 +100,8 @@ static int take_values(struct question *q, MYSQL_RES *result) {
 
 /* Errors of the server leave the connection in order; those of the client library do not. */
 static int failed(MYSQL *c) {
-	unsigned code = mysql_errno(c);
-	fail("%s", mysql_error(c));
+	unsigned code = my.mysql_errno(c);
+	fail("%s", my.mysql_error(c));
 	return code >= 2000 && code < 3000 ? -1 : TABLE_LATER;
 }
 
@@ -98,15 +112,15 @@ static int ask(struct question *q, void *connection) {
 	int r = TABLE_FOUND, more;
 	bool any = false;
 	if (database_expand(q, database_text(q->db, "query"), quote, c, &sql) < 0) return TABLE_LATER;
-	if (mysql_real_query(c, buf_text(&sql), (unsigned long)sql.len) != 0) return failed(c);
+	if (my.mysql_real_query(c, buf_text(&sql), (unsigned long)sql.len) != 0) return failed(c);
 	do { /* a stored procedure sends its state behind its rows */
-		MYSQL_RES *result = mysql_store_result(c);
-		if (result == NULL && mysql_errno(c) != 0) return failed(c);
+		MYSQL_RES *result = my.mysql_store_result(c);
+		if (result == NULL && my.mysql_errno(c) != 0) return failed(c);
 		if (result != NULL && any && r == TABLE_FOUND) r = (fail("the query gives more than one set of results"), TABLE_LATER);
 		if (result != NULL && r == TABLE_FOUND) r = take_values(q, result);
 		any = any || result != NULL;
-		mysql_free_result(result);
-	} while ((more = mysql_next_result(c)) == 0);
+		my.mysql_free_result(result);
+	} while ((more = my.mysql_next_result(c)) == 0);
 	if (more > 0) return failed(c);
 	if (!any && o->need_result) return fail("the query gives no set of results (see require_result_set)"), TABLE_LATER;
 	return r;
@@ -122,6 +136,9 @@ static const struct database_kind kind = {
 	.templates = { "query" },
 };
 
-static int open_mysql(struct table *t) { return database_open(t, &kind); }
+static int open_mysql(struct table *t) {
+	if (library_load(&library) < 0) return fail_add("%s", t->name), TABLE_BAD;
+	return database_open(t, &kind);
+}
 
 const struct table_type table_mysql = { "mysql", 0, open_mysql, database_find, NULL, database_close };

@@ -84,7 +84,7 @@ static struct slice key_of(struct arena *mem, struct slice name, unsigned flags)
 static int make(struct tables *all, struct slice name, unsigned flags, unsigned depth, struct table **out) {
 	size_t colon = slice_find(name, ':');
 	struct slice type_name = colon < name.len ? slice_head(name, colon) : S("texthash");
-	if (name.len == 0 || colon + 1 == name.len) return fail("%.*s: expected type:name", SLICE_ARG(name)), TABLE_BAD;
+	if (name.len == 0 || colon + 1 == name.len || memchr(name.at, '\0', name.len) != NULL) return fail("%.*s: expected type:name", SLICE_ARG(name)), TABLE_BAD;
 	if (name.len > TABLE_NAME_MOST) return fail("%.*s…: the name of a table is longer than %zu bytes", 40, name.at, TABLE_NAME_MOST), TABLE_BAD;
 	if (depth > TABLE_DEPTH) return fail("%.*s: tables within tables more than %d deep", SLICE_ARG(name), TABLE_DEPTH), TABLE_BAD;
 	const struct table_type *type = colon == 0 ? NULL : type_find(type_name);

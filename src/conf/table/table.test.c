@@ -68,6 +68,13 @@ static void texts(void **state) {
 	assert_true(was_told("line 6: need name:value pair"));
 }
 
+/* No room is gained by reading, and the last line lacks its end. */
+static void tight(void **state) {
+	(void)state;
+	put("tight", "k v");
+	assert_string_equal(find_in("texthash", path_of("tight"), "k"), "v");
+}
+
 static void simple(void **state) {
 	(void)state;
 	assert_string_equal(find_in("inline", "{a=1, {B = 2 3}, c=4}", "b"), "2 3");
@@ -193,14 +200,14 @@ static void lists(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(texts), cmocka_unit_test(simple), cmocka_unit_test(patterns), cmocka_unit_test(cidr),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(texts), cmocka_unit_test(tight), cmocka_unit_test(simple), cmocka_unit_test(patterns), cmocka_unit_test(cidr),
 		                            cmocka_unit_test(changes), cmocka_unit_test(bounds), cmocka_unit_test(lists) };
 	struct table_params params = { .tell = tell };
 	if (mkdtemp(folder) == NULL) return 1;
 	tables = tables_new(&params);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	tables_free(&tables);
-	static const char *const names[] = { "a", "aliases", "re", "explode", "c", "w", "later", "big", "l" };
+	static const char *const names[] = { "a", "aliases", "re", "explode", "c", "w", "later", "big", "l", "tight" };
 	for (size_t i = 0; i < LEN(names); i++) unlink(path_of(names[i]));
 	rmdir(folder);
 	buf_done(&told);

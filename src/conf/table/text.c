@@ -111,7 +111,7 @@ static size_t count_entries(struct slice text) {
 	size_t count = 0;
 	while (text.at != NULL && text.len > 0) {
 		struct slice line = slice_cut(&text, '\n');
-		if (line.len > 0 && !ascii_space(line.at[0]) && line.at[0] != '#') count++;
+		if (line.len > 0 && !ascii_blank(line.at[0]) && line.at[0] != '#') count++;
 	}
 	return count + 1; /* the first may begin with a blank */
 }
@@ -123,6 +123,7 @@ static void add_entry(struct entries *e, struct slice key, struct slice value, s
 	memmove(at, key.at, key.len);
 	for (size_t i = 0; i < key.len; i++) at[i] = ascii_lower(at[i]);
 	at[key.len] = '\n';
+	must(e->count + 1 < e->room); /* a free slot ends every search */
 	uint32_t *slot = slot_of(e, slice_from(at, key.len));
 	if (*slot != 0) {
 		report_warning(r, line, "duplicate entry: \"%.*s\"", SLICE_ARG(slice_from(at, key.len)));
@@ -156,7 +157,7 @@ static struct generation *read_entries(const struct table *t, struct buf *text, 
 	e->room = lines + lines * 2 / 3 + 1;
 	e->slots = mem_array(e->room, sizeof *e->slots);
 	squeeze(e, slice_from(e->text, size), aliases, r);
-	mem_wipe(e->text + e->len, size - e->len);
+	if (e->len < size) mem_wipe(e->text + e->len, size - e->len); /* it may be longer by the end of the last line */
 	e->text = mem_resize(e->text, e->len + 1);
 	return &e->generation;
 }
