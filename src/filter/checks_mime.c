@@ -104,6 +104,16 @@ static void note_field(struct checks *c, struct slice field) {
 	}
 }
 
+/* header_checks(5): wherever they stand, these are mime_header_checks' alone. */
+static bool is_mime_field(struct slice field) {
+	static const struct slice names[] = { S("Content-Description"), S("Content-Disposition"), S("Content-ID"),
+		S("Content-Transfer-Encoding"), S("Content-Type"), S("MIME-Version") };
+	struct slice name = slice_trim(slice_cut(&field, ':'));
+	for (size_t i = 0; i < LEN(names); i++)
+		if (slice_same(name, names[i])) return true;
+	return false;
+}
+
 static void field_done(struct checks *c) {
 	static const char *const names[] = { "header_checks", "mime_header_checks", "nested_header_checks" };
 	const struct lookup *tables[] = { &c->params->header, &c->params->mime, &c->params->nested };
@@ -114,7 +124,8 @@ static void field_done(struct checks *c) {
 	struct slice text = without_end(whole);
 	for (size_t i = 0; i < text.len; i++) /* its lines are separated by LF in what patterns see */
 		if (text.at[i] != '\r' || i + 1 == text.len || text.at[i + 1] != '\n') buf_byte(&subject, text.at[i]);
-	look_up(c, tables[c->place], names[c->place], buf_slice(&subject), whole, false);
+	size_t which = is_mime_field(whole) ? IN_PART_HEADER : c->place;
+	look_up(c, tables[which], names[which], buf_slice(&subject), whole, false);
 	buf_clear(&c->field);
 }
 

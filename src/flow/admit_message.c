@@ -208,6 +208,11 @@ static struct relay_client client_of(const struct admit *a) {
 				      .sasl_username = s->login };
 }
 
+static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {
+	if (!content->chunked) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
+	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size, a->id);
+}
+
 /* refusal: NULL, or why it is to be returned to its sender instead. */
 static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
 				   const struct smtp_reply *refusal, struct arena *mem) {
@@ -252,7 +257,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
 	if (r != ASK_OK) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	switch (answer.verdict) {
-	case ACCEPT_STORED: return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
+	case ACCEPT_STORED: return taken(a, content, mem);
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	case ACCEPT_REFUSED:
 		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
@@ -293,7 +298,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
-	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
+	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return taken(a, content, mem);
 	return hand_over(a, &summary, content, NULL, mem);
 }
 

@@ -61,8 +61,9 @@ static void add_missing(const struct header_params *p, const struct header_facts
 		date_add(out, date_local(f->arrived_us / 1000000));
 		buf_add(out, S("\r\n"));
 	}
-	if ((seen & 1u << (resent ? KNOWN_RESENT_FROM : KNOWN_FROM)) == 0)
-		buf_addf(out, "%sFrom: %.*s\r\n", prefix, SLICE_ARG(f->sender.len != 0 ? f->sender : S("MAILER-DAEMON")));
+	bool from = (seen & 1u << (resent ? KNOWN_RESENT_FROM : KNOWN_FROM)) != 0;
+	if (!from && f->sender.len != 0) buf_addf(out, "%sFrom: %.*s\r\n", prefix, SLICE_ARG(f->sender));
+	if (!from && f->sender.len == 0) buf_addf(out, "%sFrom: MAILER-DAEMON@%s (Mail Delivery System)\r\n", prefix, p->host);
 	if ((seen & (1u << KNOWN_VISIBLE | 1u << KNOWN_RESENT_VISIBLE)) == 0 && p->undisclosed.len != 0) {
 		buf_add(out, p->undisclosed);
 		buf_add(out, S("\r\n"));

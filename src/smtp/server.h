@@ -107,6 +107,7 @@ struct smtp_content {
 	uint64_t size;             /* bytes given to data_bytes */
 	size_t longest_line;       /* without CRLF */
 	bool eight_bit;            /* a byte above 127 */
+	bool chunked;              /* came by BDAT */
 };
 
 /* What is known of the session; within an op, and between steps. */

@@ -77,7 +77,7 @@ static const struct dialogue dialogues[] = {
 		"C: MAIL FROM:<a@b> SIZE=x", "S: 501 5.5.4 Bad message size syntax", "C: MAIL FROM:<a@b> SIZE=", "S: 501 5.5.4 Bad message size syntax",
 		"C: MAIL FROM:<a@b> SIZE=1001", "S: 552 5.3.4 Message size exceeds fixed limit",
 		"O: reject: MAIL from h[192.0.2.7]: 552 5.3.4 Message size exceeds fixed limit; from=<a@b> proto=ESMTP helo=<c.test>",
-		"C: MAIL FROM:<a@b> SIZE=99999999999999999999", "S: 552 5.3.4 Message size exceeds fixed limit",
+		"C: MAIL FROM:<a@b> SIZE=99999999999999999999", "S: 552 5.3.4 Message size exceeds file system imposed limit",
 		"C: MAIL FROM:<a@b> BODY=BINARYMIME", "S: 555 5.5.4 Unsupported option: BODY=BINARYMIME", "C: MAIL FROM:<a@b> FOO=1", "S: 555 5.5.4 Unsupported option: FOO=1",
 		"C: MAIL FROM:<a@b> RET=HALF", "S: 501 5.5.4 Bad RET parameter syntax", "C: MAIL FROM:<a@b> RET=FULL RET=FULL", "S: 501 5.5.4 Bad RET parameter syntax",
 		"C: MAIL FROM:<a@b> ENVID=a+0Ab", "S: 501 5.5.4 Bad ENVID parameter syntax", "C: MAIL FROM:<a@b> ENVID=a+2", "S: 501 5.5.4 Bad ENVID parameter syntax",

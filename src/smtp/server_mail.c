@@ -27,7 +27,8 @@ struct smtp_reply server_mail(struct smtp_server *s, struct slice args) {
 	if (r.code != 0) return r;
 	s->facts.mail = &s->mail;
 	bool too_big = p->size_limit != 0 && s->mail.size > p->size_limit;
-	if (too_big) r = smtp_reply(552, "5.3.4", S("Message size exceeds fixed limit"));
+	if (too_big && s->mail.size == UINT64_MAX) r = smtp_reply(552, "5.3.4", S("Message size exceeds file system imposed limit"));
+	else if (too_big) r = smtp_reply(552, "5.3.4", S("Message size exceeds fixed limit"));
 	else r = s->ops->mail(s->owner, &s->mail, &s->mem);
 	server_reject(s, &r, S(""));
 	s->in_tx = smtp_reply_ok(&r);
@@ -129,7 +130,7 @@ static void message_end(struct smtp_server *s) {
 	size_t count = reply_count(s);
 	struct smtp_reply *replies = arena_array(&s->mem, count, sizeof *replies);
 	for (size_t i = 0; i < count; i++) replies[i] = smtp_reply(451, "4.3.0", S("Error: queue file write error"));
-	struct smtp_content content = { s->body.size, s->body.longest, s->body.eight_bit };
+	struct smtp_content content = { s->body.size, s->body.longest, s->body.eight_bit, s->chunked };
 	s->in_tx = false; /* data_end is the end of it for the owner */
 	s->ops->data_end(s->owner, &content, replies, count, &s->mem);
 	bool accepted = false;

@@ -169,10 +169,11 @@ def seen(messages):
     """What a sink took, comparable: {X-Twin: [(sender, recipients, header lines, body)]}. Received and ids are each server's own."""
     all_ = {}
     for sender, to, text in messages:
-        m = email.message_from_string(text if isinstance(text, str) else text.decode('utf-8', 'replace'))
-        fields = [f'{k}: {v}' for k, v in m.items() if k.lower() not in ('received', 'message-id', 'date')]
+        text = text if isinstance(text, str) else text.decode('utf-8', 'replace')
+        m = email.message_from_string(text)
+        fields = [f'{k}: {v}' for k, v in m.items() if k.lower() not in ('received', 'message-id', 'date', 'resent-date', 'resent-message-id')]
         fields.sort()
-        all_.setdefault(m['X-Twin'] or m['Subject'], []).append((sender, tuple(sorted(to)), tuple(fields), str(m.get_payload())))
+        all_.setdefault(m['X-Twin'] or m['Subject'], []).append((sender, tuple(sorted(to)), tuple(fields), text.partition('\r\n\r\n')[2]))
     return {k: sorted(v, key=str) for k, v in all_.items()}
 
 
