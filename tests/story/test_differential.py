@@ -36,6 +36,7 @@ def test_suite(path, tmp_path):
         for title, options, ours, theirs in twins.play_all():
             lines = compare(title, ours, theirs)
             expected += any(said == '(text)' and reply.startswith('250') for said, reply in theirs) and 'lost' not in options
+            expected += int(options.get('count', 0))
             reason = options.get('differs')
             for n in [reason] * (reason is not None) + [m[1] for said, _ in theirs if (m := re.match(r'~(\d+) ', said))]:
                 assert n in known, f'{title}: doc/postfix-differences.md has no number {n}'

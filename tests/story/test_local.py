@@ -95,7 +95,7 @@ def test_unknown_user_bounces_or_goes_elsewhere(local, users):
     h.configure(main=h.extra_main + f'luser_relay = {ann.name}+lost\nrecipient_delimiter = +\n',
                 master=read(h.folder + '/master.cf'))
     h.hato('reload')
-    h.wait_log('settings of .* are in use')
+    h.wait_log('reload -- version')
     h.send('x@example.org', 'nobody-at-all@example.test', text('for the relay'))
     wait_until(lambda: 'for the relay' in read(f'{h.spool}/{ann.name}'), 20, lambda: 'the mail:\n' + h.log())
 
@@ -217,7 +217,7 @@ def test_spawn_service(local, users, folder):
                 got += piece
         assert got == f'action=DUNNO {runner.uid}\n\n'.encode()
     h.hato('reload')
-    h.wait_log('settings of .* are in use')
+    h.wait_log('reload -- version')
     assert os.path.exists(path)
 
 
@@ -414,7 +414,7 @@ def test_postscreen_access_list(hosts, folder):
     h.configure(main=h.extra_main.replace('access_list =', f'access_list = permit_mynetworks, cidr:{table}') +
                 'postscreen_denylist_action = drop\n', master=read(h.folder + '/master.cf'))
     h.hato('reload')
-    h.wait_log('settings of .* are in use')
+    h.wait_log('reload -- version')
     with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
         assert s.makefile('rb').read() == b'521 5.5.1 Protocol error\r\n'
     h.wait_log(r'DENYLISTED \[127\.0\.0\.1\]')
