@@ -9,7 +9,7 @@
 
 enum { MAIN_MAX = 1 << 20 };
 
-static const char setting[] = "data_directory", fallback[] = "/var/lib/hato";
+static const char fallback[] = "/var/lib/hato";
 
 static bool read_main(const char *conf_dir, struct buf *out) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
@@ -26,8 +26,9 @@ static bool read_main(const char *conf_dir, struct buf *out) {
 
 /* Is this line the setting's? Then *value is what stands behind the '='. */
 static bool is_setting(struct slice line, struct slice *value) {
-	if (!slice_starts(line, S("data_directory"))) return false;
-	line = slice_trim(slice_skip(line, sizeof setting - 1));
+	static const struct slice name = S("data_directory");
+	if (!slice_starts(line, name)) return false;
+	line = slice_trim(slice_skip(line, name.len));
 	if (line.len == 0 || line.at[0] != '=') return false;
 	*value = slice_trim(slice_skip(line, 1));
 	return true;

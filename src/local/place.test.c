@@ -189,6 +189,7 @@ static void slow_program(void **state) {
 static void descriptors(void **state) {
 	(void)state;
 	AUTO_FD int leak = open("/etc/passwd", O_RDONLY); /* without close-on-exec */
+	assert_true(leak >= 0);
 	struct local_outcome o = run("ls /proc/self/fd | tr '\\n' ' ' > fds", 10000);
 	assert_int_equal(o.fate, LOCAL_DELIVERED);
 	assert_true(slice_starts(content("fds"), S("0 1 2 ")) && content("fds").len <= 8);

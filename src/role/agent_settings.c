@@ -18,10 +18,10 @@ static void destroy(struct generation *g) {
 	free(s);
 }
 
-static int kind_of(const struct conf_service *cs) {
+static enum agent_kind kind_of(const struct conf_service *cs) {
 	static const struct {
 		struct slice word;
-		int kind;
+		enum agent_kind kind;
 	} commands[] = { { S("local"), AGENT_LOCAL }, { S("virtual"), AGENT_VIRTUAL }, { S("pipe"), AGENT_PIPE },
 			 { S("spawn"), AGENT_SPAWN } };
 	for (size_t i = 0; i < LEN(commands); i++)

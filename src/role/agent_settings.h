@@ -8,7 +8,7 @@
 /* What the agent needs of the settings, made once for each generation of them: one entry for each line of master.cf that
  * it serves. A line that cannot be served (user= names nobody) is kept with the reason: its mail waits. */
 struct agent_service {
-	enum { AGENT_NONE, AGENT_LOCAL, AGENT_VIRTUAL, AGENT_PIPE, AGENT_SPAWN } kind;
+	enum agent_kind { AGENT_NONE, AGENT_LOCAL, AGENT_VIRTUAL, AGENT_PIPE, AGENT_SPAWN } kind;
 	const char *name, *log_name;
 	const char *broken;  /* why not; NULL: all is well */
 	union {
