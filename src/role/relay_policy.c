@@ -73,10 +73,10 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 
 struct policy {
 	int level;
-	struct slice match, servername, protocols;
+	struct slice match, servername;
 };
 
-/* "secure match=.example.com:nexthop protocols=…" */
+/* "secure match=.example.com:nexthop servername=hostname". What would weaken the demand if it were passed over is an error. */
 static int policy_read(struct slice value, struct policy *out) {
 	static const char *const levels[] = {
 		[CLIENT_TLS_NONE] = "none",           [CLIENT_TLS_MAY] = "may",
@@ -93,6 +93,9 @@ static int policy_read(struct slice value, struct policy *out) {
 		struct slice name = slice_cut(&word, '=');
 		if (slice_same(name, S("match"))) p.match = word;
 		else if (slice_same(name, S("servername"))) p.servername = word;
+		else if (slice_same(name, S("ciphers")) || slice_same(name, S("exclude")) || slice_same(name, S("connection_reuse")))
+			say(L_WARN, "smtp", "smtp_tls_policy_maps: %.*s= has no effect in this version", SLICE_ARG(name));
+		else return fail("smtp_tls_policy_maps: %.*s= is nothing that this version does", SLICE_ARG(name));
 	}
 	*out = p;
 	return 0;

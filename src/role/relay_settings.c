@@ -22,7 +22,8 @@ static void destroy(struct generation *g) {
 
 static enum setting_id of(const struct relay_profile *p, enum setting_id smtp) {
 	static const char *const others[][2] = { { "smtp_helo_name", "lmtp_lhlo_name" },
-						 { "smtp_helo_timeout", "lmtp_lhlo_timeout" } };
+						 { "smtp_helo_timeout", "lmtp_lhlo_timeout" },
+						 { "smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords" } };
 	const char *name = setting_of(smtp)->name;
 	AUTO_BUF struct buf own = BUF(256);
 	if (!p->lmtp) return smtp;
