@@ -3,11 +3,18 @@
  * the dozens of libraries it stands on, takes five times as long as handing a message in. */
 #include "base/slice.h"
 #include "cli/sendmail.h"
+#include "cli/whole.h"
 
 #include <dlfcn.h>
 #include <signal.h>
 #include <sysexits.h>
 
+#ifdef HATO_ONE_FILE
+/* A sanitizer must know all libraries when the program starts: there, nothing is left for later. */
+static int whole(int argc, char **argv) {
+	return hato_main(argc, argv);
+}
+#else
 static const char library[] = "libhato.so";
 
 /* The library: beside the program after a build, in its own folder after an installation. */
@@ -39,6 +46,7 @@ static int whole(int argc, char **argv) {
 	fprintf(stderr, "hato: %s is of another version than the program (restart the server after an upgrade)\n", library);
 	return EX_OSFILE;
 }
+#endif
 
 int main(int argc, char **argv) {
 	struct slice name = slice_of(argc > 0 ? argv[0] : "");

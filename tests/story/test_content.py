@@ -103,7 +103,7 @@ def test_checks_of_what_leaves(server, folder, sink):
     headers = table(folder, 'out', '/^Received:.*me.test/ IGNORE\n/^X-Mailer:/ STRIP not theirs\n/^Mime-Version:/ REPLACE Mime-Version: 1.0\n'
                                    '/^X-No:/ REJECT\n')
     body = table(folder, 'outbody', '/internal/ REPLACE (left out)\n')
-    s = server(f'relayhost = [127.0.0.1]:{there.port}\nsmtp_header_checks = {headers}\nsmtp_body_checks = {body}')
+    s = server(f'relayhost = [127.0.0.1]:{there.port}\nsmtp_header_checks = {headers}\nsmtp_mime_header_checks = {headers}\nsmtp_body_checks = {body}')
     for size in (1, 40000):
         with s.dialogue() as d:
             d.ehlo('me.test')
