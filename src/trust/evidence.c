@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of DNS is started as early as it is known, so that it comes in while the message does: the sender's SPF record
+ * at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
+#include "trust/evidence.h"
+#include "base/clock.h"
+#include "mime/header.h"
+#include "trust/canon.h"
+#include "trust/evidence_results.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+WIRE_STRUCT(evidence_spf, EVIDENCE_SPF_FIELDS)
+WIRE_STRUCT(evidence_dkim, EVIDENCE_DKIM_FIELDS)
+WIRE_STRUCT(evidence_dmarc, EVIDENCE_DMARC_FIELDS)
+WIRE_STRUCT(evidence_record, EVIDENCE_RECORD_FIELDS)
+
+struct evidence {
+	const struct evidence_params *params;
+	const struct evidence_client *client;
+	struct slice header;
+	struct arena *mem;
+	struct dkim_verifier *dkim;
+	struct arc_verifier *arc;
+};
+
+static struct slice domain_of(struct slice address) {
+	return slice_skip(address, slice_find_last(address, '@') + 1);
+}
+
+/* Where the author's policy will be asked for, as far as one glance tells: only to ask early. */
+static void hint_policy(struct evidence *e) {
+	struct field from;
+	if (!header_find(e->header, S("From"), &from)) return;
+	size_t at = slice_find_last(from.value, '@') + 1, n = 0;
+	struct slice rest = slice_skip(from.value, at);
+	while (n < rest.len && (ascii_alpha(rest.at[n]) || ascii_digit(rest.at[n]) || rest.at[n] == '-' || rest.at[n] == '.')) n++;
+	if (n == 0) return;
+	dns_hint(e->params->dns, arena_fmt(e->mem, "_dmarc.%.*s", SLICE_ARG(slice_head(rest, MIN_OF(n, (size_t)200)))), DNS_TXT);
+}
+
+void evidence_hint(const struct evidence_params *p, const struct evidence_client *c) {
+	struct slice domain = c->sender.len != 0 ? domain_of(c->sender) : c->helo;
+	if (p->use_spf && domain.len != 0 && slice_is_ascii(domain) && domain.at[0] != '[') dns_hint(p->dns, domain, DNS_TXT);
+}
+
+struct evidence *evidence_begin(const struct evidence_params *p, const struct evidence_client *c, struct slice header,
+				struct arena *mem) {
+	struct evidence *e = arena_get(mem, sizeof *e);
+	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
+	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
+	if (p->use_arc) e->arc = arc_verify_begin(&p->dkim, e->header, mem);
+	if (p->use_dmarc) hint_policy(e);
+	return e;
+}
+
+void evidence_body(struct evidence *e, struct slice bytes) {
+	if (e->dkim != NULL) dkim_verify_body(e->dkim, bytes);
+	if (e->arc != NULL) arc_verify_body(e->arc, bytes);
+}
+
+static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {
+	const struct evidence_client *c = e->client;
+	struct spf_question q = { .client = &c->address, .helo = c->helo, .sender = c->sender };
+	if (c->spf != NULL) v->spf = *c->spf;
+	else spf_check(&e->params->spf, &q, e->mem, &v->spf);
+	if (!e->params->use_helo || c->sender.len == 0) return;
+	q.of_helo = true;
+	if (c->spf_helo != NULL) v->spf_helo = *c->spf_helo;
+	else spf_check(&e->params->spf, &q, e->mem, &v->spf_helo);
+}
+
+static bool is_trusted(const struct evidence_params *p, struct slice domain) {
+	for (size_t i = 0; i < p->trusted_sealers_count; i++)
+		if (slice_same(p->trusted_sealers[i], domain)) return true;
+	return false;
+}
+
+static bool said_pass(struct slice results, struct arena *mem) {
+	struct authres a;
+	if (!authres_parse(results, mem, &a)) return false;
+	for (size_t i = 0; i < a.methods_count; i++)
+		if (slice_same(a.methods[i].method, S("dmarc")) && slice_same(a.methods[i].result, S("pass"))) return true;
+	return false;
+}
+
+/* A sealer is believed as long as everybody behind him is, too: whoever comes later could have written anything. */
+static bool sealer_vouches(const struct evidence *e, const struct arc_verdict *arc) {
+	if (arc->result != TRUST_PASS) return false;
+	for (size_t i = arc->hops_count; i > 0; i--) {
+		const struct arc_hop *hop = &arc->hops[i - 1];
+		if (!is_trusted(e->params, hop->domain)) return false;
+		if (said_pass(hop->results, e->mem)) return true;
+	}
+	return false;
+}
+
+static void make_record(const struct evidence *e, struct evidence_verdict *v) {
+	char ip[ADDR_TEXT_ROOM];
+	struct evidence_record *r = &v->record;
+	*r = (struct evidence_record){
+		.checked = true,
+		.client = arena_slice(e->mem, slice_of(addr_text(&e->client->address, ip))),
+		.arc = v->arc.result,
+		.spf = { v->spf.result, v->spf.domain, v->spf.identity, v->spf.reason },
+		.dkim = arena_array(e->mem, v->dkim_count + 1, sizeof *r->dkim),
+		.dkim_count = v->dkim_count,
+	};
+	for (size_t i = 0; i < v->dkim_count; i++) {
+		const struct dkim_verdict *d = &v->dkim[i];
+		r->dkim[i] = (struct evidence_dkim){ d->result, d->domain, d->selector, slice_of(dkim_algorithm_name(d->algorithm)),
+						     d->reason };
+	}
+	const struct dmarc_verdict *d = &v->dmarc;
+	r->dmarc = (struct evidence_dmarc){
+		.result = d->result, .policy = d->policy, .p = d->record.p, .sp = d->record.sp, .np = d->record.np,
+		.disposition = d->disposition, .percent = d->record.percent, .adkim_strict = d->record.adkim_strict,
+		.aspf_strict = d->record.aspf_strict, .testing = d->record.testing, .spf_aligned = d->spf_aligned,
+		.dkim_aligned = d->dkim_aligned, .from = d->from, .domain = d->domain, .rua = d->record.rua,
+		.ruf = d->record.ruf, .fo = d->record.fo, .reason = d->reason,
+	};
+	if (d->sampled_out) r->dmarc.override = S("sampled_out");
+}
+
+/* The author's domain may say how it signs (RFC 5617): asked only where somebody still wants to know. */
+static struct slice ask_adsp(const struct evidence *e, const struct evidence_verdict *v, int64_t deadline) {
+	struct slice *texts, author = v->dmarc.from;
+	size_t n;
+	for (size_t i = 0; i < v->dkim_count; i++)
+		if (v->dkim[i].result == TRUST_PASS && slice_same(v->dkim[i].domain, author)) return S("pass");
+	int r = dns_query(e->params->dns, author, DNS_MX, deadline, e->mem, &texts, &n, NULL);
+	if (r == DNS_NXDOMAIN) return S("nxdomain");
+	struct slice name = arena_fmt(e->mem, "_adsp._domainkey.%.*s", SLICE_ARG(author));
+	r = dns_txt(e->params->dns, name, deadline, e->mem, &texts, &n, NULL);
+	if (r == DNS_LATER) return S("temperror");
+	if (r != DNS_OK) return S("none");
+	struct tag tags[TAGS_MAX];
+	int count = n == 1 ? tags_parse(texts[0], tags) : -1;
+	const struct tag *says = count > 0 ? tag_find(tags, count, S("dkim")) : NULL;
+	if (says == NULL) return S("permerror");
+	return slice_eq(says->value, S("all")) ? S("fail") : slice_eq(says->value, S("discardable")) ? S("discard") : S("unknown");
+}
+
+void evidence_end(struct evidence *e, struct evidence_verdict *out) {
+	const struct evidence_params *p = e->params;
+	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
+	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
+	if (e->dkim != NULL) dkim_verify_end(e->dkim, deadline, &v.dkim, &v.dkim_count);
+	if (e->arc != NULL) arc_verify_end(e->arc, deadline, &v.arc);
+	if (p->use_spf) ask_spf(e, &v);
+	deadline = deadline_in(wait); /* SPF has one of its own */
+	if (p->use_dmarc) dmarc_check(&p->dmarc, e->header, &v.spf, v.dkim, v.dkim_count, deadline, e->mem, &v.dmarc);
+	v.sealer_trusted = p->trusted_sealers_count != 0 && sealer_vouches(e, &v.arc);
+	make_record(e, &v);
+	struct slice adsp = p->adsp && v.dmarc.from.len != 0 ? ask_adsp(e, &v, deadline) : SLICE_NONE;
+	evidence_results(p, e->client, &v, adsp, e->mem);
+	*out = v;
+}
+
+void evidence_act(struct evidence_verdict *v, enum dmarc_policy done, struct slice override, struct slice comment,
+		  struct arena *mem) {
+	struct evidence_dmarc *d = &v->record.dmarc;
+	d->disposition = done;
+	if (override.len != 0) {
+		d->override = override;
+		d->comment = arena_slice(mem, comment);
+	}
+	evidence_results_dmarc(v, mem);
+}
