@@ -43,6 +43,15 @@ static int remember(struct db_conn *tx, const struct settling *s, size_t i, enum
 						      .message_id = m->message_id });
 }
 
+/* A delay notice that went out is taken back by another one, where the settings say so. */
+static bool delay_cleared(const struct settling *s, const struct queue_recipient *to) {
+	return s->settings->send.confirm_delay_cleared && to->warned;
+}
+
+static bool confirms(const struct settling *s, const struct queue_recipient *to, const struct relay_outcome *o) {
+	return delay_cleared(s, to) || ((to->notify & NOTIFY_SUCCESS) != 0 && !o->dsn);
+}
+
 static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	const struct queue_message *m = &s->job->message;
 	const struct queue_recipient *to = &m->recipients[i];
@@ -52,7 +61,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	case RELAY_REDIRECTED: s->verdicts[i] = ELSEWHERE; return 0;
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
-		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) == 0 || o->dsn ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
+		s->verdicts[i] = !confirms(s, to, o) ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
 		r = queue_settled(tx, m->id, to->number);
 		return r == 0 ? remember(tx, s, i, HISTORY_SENT) : r < 0 ? r : 0;
 	default: break;
@@ -122,7 +131,8 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
-		if (concerned(s, i) && return_wanted(to->notify, kind))
+		bool success = kind == RETURN_RELAYED || kind == RETURN_DELIVERED;
+		if (concerned(s, i) && (return_wanted(to->notify, kind) || (success && delay_cleared(s, to))))
 			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
 								 o->text,     o->diagnostic, o->host };
 	}

@@ -367,6 +367,7 @@ static int reload(void *self, struct boot *b) {
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.confirm_delay_cleared = conf_bool(v, SET_confirm_delay_cleared),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 	};
 	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that goes out: another server is found through DNS and gets it, later when it must be, or the sender is told why not."""
-import re, smtplib, time
+import email, re, smtplib, time
 import pytest
 from around import *
 
@@ -278,6 +278,17 @@ def test_late_and_never(via):
     report = delayed('failed')
     check_report((report, report.as_string()), 'x@far.test', r'[45]\.', 'failed', text='421 4.3.2 too busy')
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
+
+
+def test_a_delay_that_is_over(via):
+    a, there = via('delay_warning_time = 1s\nconfirm_delay_cleared = yes\nenable_threaded_bounces = yes', banner='421 4.3.2 too busy')
+    submit(a, 'x@far.test')
+    a.wait_message(ANN, lambda m: 'Action: delayed' in m.as_string(), 30)
+    there.rules['banner'] = '220 sink.test ESMTP'
+    report = a.wait_message(ANN, lambda m: 'Action: relayed' in m.as_string(), 30)
+    wait_until(lambda: there.messages, 10, a.log)
+    original = email.message_from_bytes(there.messages[0][2])['Message-ID']
+    assert original and report['In-Reply-To'] == original and report['References'] == original
 
 
 def test_dsn_wishes(via):
