@@ -272,6 +272,13 @@ static void prepare_outcomes(struct settling *s, const struct relay_outcome *out
 	}
 }
 
+/* A message leaves the store with its last recipient: who will be told of success needs its header before that. */
+static void keep_original(struct settling *s) {
+	for (size_t i = 0; i < s->job->message.recipient_count && s->original.at == NULL; i++)
+		if (s->outcomes[i].fate == SMTP_DELIVERED && confirms(s, &s->job->message.recipients[i], &s->outcomes[i]))
+			read_original(s);
+}
+
 int settle_job(struct db *db, struct queue *queue, const struct flow_settings *settings, const struct queue_job *job,
                const struct relay_outcome *outcomes, int64_t started_us) {
 	struct settling s = { .db = db,
@@ -281,6 +288,7 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 			      .started_us = started_us,
 			      .now_us = wall_us() };
 	prepare_outcomes(&s, outcomes);
+	keep_original(&s);
 	int r = db_write(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);

@@ -299,5 +299,6 @@ def test_dsn_wishes(via):
         s.sendmail(ANN, ['ann@a.test'], message(ANN, ANN, 'letter told'), rcpt_options=['NOTIFY=SUCCESS'], mail_options=['ENVID=abc', 'RET=HDRS'])
     report = a.wait_message(ANN, lambda m: 'Action: delivered' in m.as_string() or 'Action: relayed' in m.as_string())
     assert 'Original-Envelope-Id: abc' in report.as_string()
+    assert 'Subject: letter told' in report.get_payload()[2].as_string()
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
     assert not any('bad@far.test' in m.as_string() and m.get_content_type() == 'multipart/report' for m in a.messages(ANN))
