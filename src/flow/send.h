@@ -18,6 +18,8 @@ struct send_params {
 	bool soft_bounce;         /* nothing is returned: all is tried again */
 };
 struct verify_params {            /* address_verify_… */
+	const struct route_params *route; /* the ways of probes */
+	bool keep;                /* results outlive a restart */
 	struct slice sender;      /* of probes; empty: the null sender */
 	int64_t positive_expire_us, positive_refresh_us, negative_expire_us, negative_refresh_us;
 	bool negative_cache;
