@@ -173,10 +173,10 @@ static bool negotiate(struct milters *all, struct milter *m, int64_t deadline) {
 bool milter_open(struct milters *all, struct milter *m) {
 	int64_t deadline = deadline_in(m->spec->connect_ms);
 	int fd = connect_any(all, m->spec, deadline);
-	if (fd < 0 && m->spec->stand_in && (errno == ENOENT || errno == ECONNREFUSED)) {
+	if (fd < 0 && m->spec->stand_in && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES)) {
 		int64_t last = 0;
 		if (atomic_compare_exchange_strong(&m->spec->complained, &last, MAX_OF(clock_ms(), 1)))
-			say(L_INFO, all->params->service, "milter %s is not there: its checks are built in", m->spec->name);
+			say(L_INFO, all->params->service, "milter %s cannot be reached (%s): its checks are built in", m->spec->name, strerror(errno));
 		m->state = MILTER_PLEASED;
 		return false;
 	}

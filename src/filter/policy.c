@@ -340,5 +340,5 @@ bool policy_spf_is_absent(const struct policy_server *p) {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	memcpy(to.sun_path, p->path, strlen(p->path));
-	return fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 && (errno == ENOENT || errno == ECONNREFUSED);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES);
 }

@@ -95,9 +95,7 @@ struct slice admit_proof_policy(void *ctx, struct arena *mem) {
 	AUTO_BUF struct buf field = BUF(KIB(8));
 	buf_add(&field, S("PREPEND "));
 	add_received_spf(a, v, false, &field);
-	for (size_t i = 0; i < field.len; i++)
-		if (ascii_space(field.at[i])) field.at[i] = ' ';
-	return arena_slice(mem, slice_trim(buf_slice(&field)));
+	return arena_slice(mem, header_unfold(buf_slice(&field), mem));
 }
 
 /* While the message comes in. */

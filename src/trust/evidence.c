@@ -3,8 +3,7 @@
  * at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
 #include "trust/evidence.h"
 #include "base/clock.h"
-#include "mime/header.h"
-#include "trust/canon.h"
+#include "trust/adsp.h"
 #include "trust/evidence_results.h"
 
 enum { TIMEOUT_MS = 10000 };
@@ -27,17 +26,6 @@ static struct slice domain_of(struct slice address) {
 	return slice_skip(address, slice_find_last(address, '@') + 1);
 }
 
-/* Where the author's policy will be asked for, as far as one glance tells: only to ask early. */
-static void hint_policy(struct evidence *e) {
-	struct field from;
-	if (!header_find(e->header, S("From"), &from)) return;
-	size_t at = slice_find_last(from.value, '@') + 1, n = 0;
-	struct slice rest = slice_skip(from.value, at);
-	while (n < rest.len && (ascii_alpha(rest.at[n]) || ascii_digit(rest.at[n]) || rest.at[n] == '-' || rest.at[n] == '.')) n++;
-	if (n == 0) return;
-	dns_hint(e->params->dns, arena_fmt(e->mem, "_dmarc.%.*s", SLICE_ARG(slice_head(rest, MIN_OF(n, (size_t)200)))), DNS_TXT);
-}
-
 void evidence_hint(const struct evidence_params *p, const struct evidence_client *c) {
 	struct slice domain = c->sender.len != 0 ? domain_of(c->sender) : c->helo;
 	if (p->use_spf && domain.len != 0 && slice_is_ascii(domain) && domain.at[0] != '[') dns_hint(p->dns, domain, DNS_TXT);
@@ -49,7 +37,7 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
 	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
 	if (p->use_arc) e->arc = arc_verify_begin(&p->dkim, e->header, mem);
-	if (p->use_dmarc) hint_policy(e);
+	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
 	return e;
 }
 
@@ -121,23 +109,11 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 	if (d->sampled_out) r->dmarc.override = S("sampled_out");
 }
 
-/* The author's domain may say how it signs (RFC 5617): asked only where somebody still wants to know. */
 static struct slice ask_adsp(const struct evidence *e, const struct evidence_verdict *v, int64_t deadline) {
-	struct slice *texts, author = v->dmarc.from;
-	size_t n;
+	bool by_author = false;
 	for (size_t i = 0; i < v->dkim_count; i++)
-		if (v->dkim[i].result == TRUST_PASS && slice_same(v->dkim[i].domain, author)) return S("pass");
-	int r = dns_query(e->params->dns, author, DNS_MX, deadline, e->mem, &texts, &n, NULL);
-	if (r == DNS_NXDOMAIN) return S("nxdomain");
-	struct slice name = arena_fmt(e->mem, "_adsp._domainkey.%.*s", SLICE_ARG(author));
-	r = dns_txt(e->params->dns, name, deadline, e->mem, &texts, &n, NULL);
-	if (r == DNS_LATER) return S("temperror");
-	if (r != DNS_OK) return S("none");
-	struct tag tags[TAGS_MAX];
-	int count = n == 1 ? tags_parse(texts[0], tags) : -1;
-	const struct tag *says = count > 0 ? tag_find(tags, count, S("dkim")) : NULL;
-	if (says == NULL) return S("permerror");
-	return slice_eq(says->value, S("all")) ? S("fail") : slice_eq(says->value, S("discardable")) ? S("discard") : S("unknown");
+		by_author |= v->dkim[i].result == TRUST_PASS && slice_same(v->dkim[i].domain, v->dmarc.from);
+	return slice_of(adsp_word(adsp_check(e->params->dns, v->dmarc.from, by_author, deadline, e->mem)));
 }
 
 void evidence_end(struct evidence *e, struct evidence_verdict *out) {

@@ -46,7 +46,7 @@ class World:
 def world():
     w = World()
     yield w
-    w.server.close()
+    w.server.stop()
 
 
 @pytest.fixture
@@ -83,6 +83,18 @@ def offer(server, message, sender='eve@good.test', ip=GOOD, to=ANN, name='mx.goo
         talk.say('DATA', 354)
         talk.raw(re.sub(r'(?m)^\.', '..', message))
         return talk.say('.')
+
+
+def change(server, main):
+    """Other settings, and back when they count."""
+    server.changes = getattr(server, 'changes', 0) + 1
+    server.configure(main=re.sub(r'(?m)^smtpd_banner.*\n', '', main) + f'smtpd_banner = generation {server.changes}\n')
+    server.hato('reload')
+
+    def now():
+        with server.dialogue() as talk:
+            return f'generation {server.changes}' in talk.banner[1]
+    wait_until(now, 10, 'the settings to change')
 
 
 def results(server, subject='hello', user=ANN, folder='INBOX'):
@@ -161,17 +173,14 @@ def test_what_is_done_can_be_set(door):
     says(server, r'dmarc=fail \(p=reject dis=none override=local_policy\)')
     assert offer(server, text('eve@soft.test', 'soft'), ip=BAD)[0] == 250
     says(server, r'dis=none', subject='soft')
-    server.configure(main=server.extra_main.replace('quarantine = none', 'quarantine = junk') + 'authserv_id = auth.test\n')
-    server.hato('reload')
+    change(server, server.extra_main.replace('quarantine = none', 'quarantine = junk') + 'authserv_id = auth.test\n')
     assert offer(server, text(subject='junked'), ip=BAD)[0] == 250
     _, fields = results(server, 'junked', folder='Junk')
     assert fields[0].startswith('auth.test;') and 'dis=quarantine override=local_policy' in fields[0]
-    server.configure(main=server.extra_main.replace('quarantine = junk', 'quarantine = hold') + 'dmarc_reject_text = go away from %s, please\n')
-    server.hato('reload')
+    change(server, server.extra_main.replace('quarantine = junk', 'quarantine = hold') + 'dmarc_reject_text = go away from %s, please\n')
     assert offer(server, text(subject='held'), ip=BAD)[0] == 250
     assert 'hold' in server.hato('queue', 'list').stdout
-    server.configure(main=server.extra_main.replace('dmarc_reject = no', ''))
-    server.hato('reload')
+    change(server, server.extra_main.replace('dmarc_reject = no', ''))
     assert offer(server, text(subject='held'), ip=BAD) == (550, '550 5.7.1 go away from good.test, please')
 
 
@@ -207,8 +216,7 @@ def test_spf_before_the_message(door):
     assert offer(server, text())[0] == 250
     found = says(server, 'spf=pass')
     assert found['Received-SPF'].lower().startswith('pass') and 'client-ip=192.0.2.1' in found['Received-SPF']
-    server.configure(main=server.extra_main.replace('reject', 'defer') + 'spf_temperror_action = defer\nspf_timeout = 1s\n')
-    server.hato('reload')
+    change(server, server.extra_main.replace('reject', 'defer') + 'spf_temperror_action = defer\nspf_timeout = 1s\n')
     assert offer(server, text(), ip=BAD)[1].startswith('451 4.7.23')
     server.world.silent.add('slow.test')
     assert offer(server, text(), sender='x@slow.test')[1].startswith('451 4.7.24')
@@ -221,7 +229,7 @@ def test_policyd_spf_is_built_in(door):
     assert code == 550 and f'5.7.23 <{ANN}>: Recipient address rejected: Message rejected due to: SPF fail - not authorized.' in said
     assert offer(server, text(), to=[ANN, BOB])[0] == 250
     found, _ = results(server)
-    assert len(found.get_all('Received-SPF')) == 1 and found['Received-SPF'].startswith('Pass')
+    assert len(found.get_all('Received-SPF')) == 1 and found['Received-SPF'].lower().startswith('pass (')
 
 
 def test_dkim_and_dmarc_milters_are_built_in(door, folder):
@@ -231,9 +239,9 @@ def test_dkim_and_dmarc_milters_are_built_in(door, folder):
     assert offer(server, signed(text()))[0] == 250
     says(server, 'dkim=pass', 'dmarc=pass')
     assert 'warning' not in server.log() and server.log().count('is built in') + server.log().count('are built in') >= 1
-    server.configure(main=server.extra_main.replace('opendkim/opendkim.sock', 'other/other.sock'))
-    server.hato('reload')
-    assert offer(server, text())[0] in (421, 451)
+    other = door('smtpd_milters = local:other/other.sock\nmilter_default_action = tempfail\n')
+    with other.dialogue() as talk:
+        assert talk.say('EHLO x')[0] == 503
 
 
 def test_milters_see_the_results(door, folder):
@@ -286,8 +294,7 @@ def test_exceptions(door):
         says(server, rf'dmarc=fail \(p=reject dis=none override={why.strip()}\)', subject=f'n{n}')
     assert offer(server, text(subject='bob'), ip=BAD, to=BOB)[0] == 250
     assert offer(server, text(subject='both'), ip=BAD, to=[BOB, ANN])[0] == 550
-    server.configure(main=server.extra_main.replace('forwarders = list.test', 'forwarders ='))
-    server.hato('reload')
+    change(server, server.extra_main.replace('forwarders = list.test', 'forwarders ='))
     named = text(more='List-Id: Friends <friends.lists.list.test>\r\n', subject='list')
     assert offer(server, named, sender='x@nowhere.test', ip=BAD)[0] == 550  # anybody can write that
     assert offer(server, signed(named, 'list.test'), sender='x@nowhere.test', ip=BAD)[0] == 250
@@ -307,8 +314,7 @@ def test_trusted_sealer(door):
     says(server, 'dkim=fail', r'arc=pass', r'dmarc=fail \(p=reject dis=none override=local_policy\)', subject='[list] hello')
     broken = sealed(changed).replace(b'a line', b'a lie')
     assert offer(server, broken.decode(), sender='list@list.test')[0] == 550
-    server.configure(main=server.extra_main.replace('= list.test', '= other.test'))
-    server.hato('reload')
+    change(server, server.extra_main.replace('= list.test', '= other.test'))
     assert offer(server, sealed(changed).decode(), sender='list@list.test')[0] == 550
 
 
@@ -318,8 +324,7 @@ def test_required_headers_and_temperror(door):
     assert offer(server, text(more='Subject: twice\r\n'))[1].startswith('550 5.7.1 RFC 5322 requirement error: 2 Subject')
     server.world.silent.add('_dmarc.slow.test')
     assert offer(server, text('eve@slow.test'))[1].startswith('451 4.7.1')
-    server.configure(main=server.extra_main.replace('= defer', '= none'))
-    server.hato('reload')
+    change(server, server.extra_main.replace('= defer', '= none'))
     assert offer(server, text('eve@slow.test'))[0] == 250
     says(server, 'dmarc=temperror')
 
