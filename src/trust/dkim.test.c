@@ -67,7 +67,7 @@ static void both_keys_in_all_forms(void **state UNUSED) {
 		struct dkim_verdict *v = verify_with((struct dkim_params){ 0 }, buf_slice(&mail), S(BODY), &mem, &count);
 		assert_int_equal(count, 2);
 		for (size_t i = 0; i < 2; i++) {
-			if (v[i].result != TRUST_PASS) fail_msg("%d: %.*s", form, SLICE_ARG(v[i].reason));
+			if (v[i].result != TRUST_PASS) FAIL_WITH("%d: %.*s", form, SLICE_ARG(v[i].reason));
 			assert_true(slice_eq(v[i].domain, S("example.org")));
 			assert_true(slice_eq(v[i].identity, form & 4 ? S("joe@mail.example.org") : S("@example.org")));
 			assert_int_equal(v[i].algorithm, keys[i].algorithm);
@@ -131,7 +131,7 @@ static void changes_are_found(void **state UNUSED) {
 		buf_add(&changed, slice_of(cases[i].is));
 		buf_add(&changed, slice_skip(buf_slice(&mail), at + strlen(cases[i].was)));
 		struct dkim_verdict v = verify_one(buf_text(&changed), BODY, &mem);
-		if (v.result != cases[i].want) fail_msg("%s: %s (%.*s)", cases[i].is, trust_word(v.result), SLICE_ARG(v.reason));
+		if (v.result != cases[i].want) FAIL_WITH("%s: %s (%.*s)", cases[i].is, trust_word(v.result), SLICE_ARG(v.reason));
 		assert_true((v.reason.len == 0) == (v.result == TRUST_PASS));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
@@ -170,7 +170,7 @@ static void keys_and_what_they_are_for(void **state UNUSED) {
 		struct dkim_key k = { strcmp(cases[i].selector, "weak") == 0 ? WEAK : BIG, S("example.org"), slice_of(cases[i].selector), DKIM_RSA_SHA256 };
 		sign_mail(&p, &k, 1, HEADER, BODY, &mail);
 		struct dkim_verdict v = verify_one(buf_text(&mail), BODY, &mem);
-		if (v.result != cases[i].want) fail_msg("%s: %s (%.*s)", cases[i].selector, trust_word(v.result), SLICE_ARG(v.reason));
+		if (v.result != cases[i].want) FAIL_WITH("%s: %s (%.*s)", cases[i].selector, trust_word(v.result), SLICE_ARG(v.reason));
 		assert_int_equal(v.testing, cases[i].testing);
 	}
 }
@@ -287,7 +287,7 @@ static void records(void **state UNUSED) {
 	assert_true(dkim_record_parse(S("p="), &mem, &r, &reason) && r.revoked && !r.ed25519 && r.email && r.sha256);
 	static const char *const wrong[] = { "", "v=spf1 -all", "k=rsa", "p=AAAA; v=DKIM1", "v=DKIM2; p=AAAA", "p=*", "k=dsa; p=AAAA", "p=AA AA;;" };
 	for (size_t i = 0; i < LEN(wrong); i++)
-		if (dkim_record_parse(slice_of(wrong[i]), &mem, &r, &reason)) fail_msg("%s", wrong[i]);
+		if (dkim_record_parse(slice_of(wrong[i]), &mem, &r, &reason)) FAIL_WITH("%s", wrong[i]);
 }
 
 static int start(void **state) {

@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include "base/test.h"
 
+#define FAIL_WITH(...) (print_error(__VA_ARGS__), print_error("\n"), _fail(__FILE__, __LINE__))
+
 struct test_record {
 	char name[128], text[1200]; /* text "later": the server fails */
 };
