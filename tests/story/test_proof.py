@@ -246,9 +246,9 @@ def test_dkim_and_dmarc_milters_are_built_in(door, folder):
 
 def test_milters_see_the_results(door, folder):
     spy = m.Milter(0)
-    server = door(f'smtpd_milters = {spy.spec}\nheader_checks = regexp:{folder}/checks\n')
     with open(folder + '/checks', 'w') as f:
         f.write('/^Subject: (.*)$/ REPLACE Subject: [checked] $1\n')
+    server = door(f'smtpd_milters = {spy.spec}\nheader_checks = regexp:{folder}/checks\n')
     try:
         assert offer(server, signed(text()))[0] == 250
         names = [name for name, _ in spy.header()]
