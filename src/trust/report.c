@@ -86,7 +86,7 @@ static void read_file(struct finding *f, struct slice name, struct slice bytes) 
 	struct slice reason;
 	f->name = name;
 	if (report_archive_of(bytes) == REPORT_PLAIN) return read_plain(f, name, bytes);
-	if (!report_unpack(bytes, &f->budget, &(struct report_unpack_ops){ unpacked, f }, &reason)) refuse(f, name, reason);
+	if (!report_archive_each(bytes, &f->budget, &(struct report_archive_ops){ unpacked, f }, &reason)) refuse(f, name, reason);
 }
 
 /* Mail. */

@@ -143,7 +143,7 @@ enum {
 /* Finds out what it is, and reads it: a mail, an archive, XML or JSON. Never fails. */
 void report_read(struct slice bytes, struct arena *mem, struct report_list *out);
 
-/* The pieces, each of one file (report_xml.c, report_json.c, report_arf.c, report_unpack.c). False: *reason is set. */
+/* The pieces, each of one file (report_xml.c, report_json.c, report_arf.c, report_archive.c). False: *reason is set. */
 bool report_read_xml(struct slice text, struct arena *mem, struct report_dmarc *out, struct slice *reason);
 bool report_read_json(struct slice text, struct arena *mem, struct report_tls *out, struct slice *reason);
 /* fields: the part message/feedback-report; original: the message it is about, or empty. */
@@ -151,8 +151,8 @@ bool report_read_arf(struct slice fields, struct slice original, struct arena *m
 /* Unpacks: each file is told. *budget: bytes that may still be unpacked, counted down. */
 enum report_archive { REPORT_PLAIN, REPORT_GZIP, REPORT_ZIP };
 enum report_archive report_archive_of(struct slice bytes);
-struct report_unpack_ops {
+struct report_archive_ops {
 	void (*file)(void *ctx, struct slice name, struct slice bytes); /* borrowed for the call */
 	void *ctx;
 };
-bool report_unpack(struct slice bytes, size_t *budget, const struct report_unpack_ops *ops, struct slice *reason);
+bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason);

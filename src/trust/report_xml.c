@@ -156,7 +156,14 @@ static enum node node_of(struct reading *r, enum node parent, const char *name, 
 	}
 	for (size_t i = 0; i < LEN(branches); i++)
 		if (strcmp(branches[i].name, name) == 0 && (branches[i].parent == parent || branches[i].anywhere)) return branches[i].self;
-	return UNKNOWN;
+	/* a leaf that was not closed, since its tag is broken: what follows it is known by its name, if only one place has it */
+	size_t same = 0;
+	for (size_t i = 0; i < LEN(leaves) && parent == LEAF; i++) {
+		if (strcmp(leaves[i].name, name) != 0) continue;
+		*leaf = &leaves[i];
+		same++;
+	}
+	return same == 1 ? LEAF : UNKNOWN;
 }
 
 static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int ns_count, const xmlChar **ns,

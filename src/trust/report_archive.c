@@ -46,7 +46,7 @@ static bool inflate_all(struct slice packed, int bits, bool many, size_t *budget
 	return good;
 }
 
-static bool unpack_gzip(struct slice bytes, size_t *budget, const struct report_unpack_ops *ops, struct slice *reason) {
+static bool unpack_gzip(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
 	AUTO_BUF struct buf out = BUF(0);
 	if (!inflate_all(bytes, 15 + 16, true, budget, &out, reason)) return false;
 	*budget -= out.len;
@@ -94,7 +94,7 @@ static bool next_entry(struct slice zip, size_t *at, struct entry *e) {
 	return true;
 }
 
-static bool unpack_entry(const struct entry *e, size_t *budget, const struct report_unpack_ops *ops, struct slice *reason) {
+static bool unpack_entry(const struct entry *e, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
 	AUTO_BUF struct buf out = BUF(0);
 	struct slice bytes = e->data;
 	if ((e->flags & 1) != 0) return *reason = S("the zip is encrypted"), false;
@@ -111,7 +111,7 @@ static bool unpack_entry(const struct entry *e, size_t *budget, const struct rep
 	return true;
 }
 
-static bool unpack_zip(struct slice zip, size_t *budget, const struct report_unpack_ops *ops, struct slice *reason) {
+static bool unpack_zip(struct slice zip, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
 	size_t end, files = 0;
 	if (!find_end(zip, &end)) return *reason = S("the zip ends too early"), false;
 	uint32_t count = little(zip, end + 10, 2);
@@ -128,7 +128,7 @@ static bool unpack_zip(struct slice zip, size_t *budget, const struct report_unp
 	return true;
 }
 
-bool report_unpack(struct slice bytes, size_t *budget, const struct report_unpack_ops *ops, struct slice *reason) {
+bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
 	if (bytes.len > REPORT_FILE_MAX) return *reason = S("the archive is larger than any report"), false;
 	return report_archive_of(bytes) == REPORT_GZIP ? unpack_gzip(bytes, budget, ops, reason) : unpack_zip(bytes, budget, ops, reason);
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	size_t seen = 0, budget = MIB(1);
 	struct slice bytes = slice_from(data, size);
 	if (report_archive_of(bytes) == REPORT_PLAIN) return 0;
-	bool good = report_unpack(bytes, &budget, &(struct report_unpack_ops){ count, &seen }, &reason);
+	bool good = report_archive_each(bytes, &budget, &(struct report_archive_ops){ count, &seen }, &reason);
 	must(seen <= MIB(1) && (good || reason.len != 0));
 	return 0;
 }
