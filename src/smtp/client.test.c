@@ -152,19 +152,24 @@ static struct tls_server *tls_server;
 static struct tls_client *tls_client;
 static const struct slice own_names[] = { { "me.example.net", 14 } };
 
+static const struct slice words[] = { { "pipelining", 10 } };
+
 static struct smtp_client_params params_of(unsigned options) {
 	struct smtp_client_params p = { .helo_name = S("me.example.net"),
 		.lmtp = options & LMTP,
-		.no_pipelining = options & NO_PIPELINING,
+		.discard = words,
+		.discard_count = options & NO_PIPELINING ? 1 : 0,
+		.mechanisms_clear = options & AUTH_CLEAR ? SMTP_MECHANISMS_ALL : 0,
+		.mechanisms_tls = SMTP_MECHANISMS_ALL,
+		.mechanisms_verified = SMTP_MECHANISMS_ALL,
 		.tls = options & ENCRYPT ? SMTP_TLS_ENCRYPT
 			: options & MAY  ? SMTP_TLS_MAY
 					 : SMTP_TLS_NONE,
-		.tls_client = tls_client,
-		.auth_in_clear = options & AUTH_CLEAR };
+		.tls_client = tls_client };
 	if (options & OWN) p.own_names = own_names, p.own_names_count = 1;
 	if (options & AUTH) p.user = S("user"), p.password = S("secret");
 	int64_t wait = options & QUICK ? 150 : SECONDS(10);
-	p.timeouts = (struct smtp_timeouts){ wait, wait, wait, wait, wait, wait, wait, wait, wait, wait };
+	p.timeouts = (struct smtp_timeouts){ wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait };
 	return p;
 }
 
