@@ -260,7 +260,7 @@ static int unpack_admin(struct link_question *q, struct admin_ask *ask, struct s
 
 static int answer_admin(void *ctx, struct link_question *q) {
 	struct admin_ask ask;
-	struct slice *args;
+	struct slice *args = NULL;
 	int r = unpack_admin(q, &ask, &args);
 	return r < 0 ? r : run_admin(ctx, q, args, &ask);
 }
@@ -271,7 +271,7 @@ static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_
 static int answer_user(void *ctx, struct link_question *q) {
 	struct core *c = ctx;
 	struct admin_ask ask;
-	struct slice *args;
+	struct slice *args = NULL;
 	struct ucred who;
 	socklen_t len = sizeof who;
 	int r = unpack_admin(q, &ask, &args);
