@@ -112,7 +112,8 @@ static int field_sign(const struct arc_sealer *s, struct buf *before, enum canon
 	int r = key_sign(&s->params.sign, &s->params.key, buf_slice(before), &signature);
 	if (r < 0) return r;
 	buf_add(out, slice_head(field, at));
-	folded_base64_add(out, buf_slice(&signature));
+	if (s->params.unfolded) base64_add(out, buf_slice(&signature));
+	else folded_base64_add(out, buf_slice(&signature));
 	buf_add(out, buf_slice(tail));
 	return 0;
 }
