@@ -168,6 +168,10 @@ static bool negotiate(struct milters *all, struct milter *m, int64_t deadline) {
 bool milter_open(struct milters *all, struct milter *m) {
 	int64_t deadline = deadline_in(m->spec->connect_ms);
 	int fd = connect_any(all, m->spec, deadline);
+	if (fd < 0 && m->spec->replaced) {
+		m->state = MILTER_PLEASED;
+		return false;
+	}
 	if (fd < 0) {
 		milter_fail(all, m, "connect to Milter service %s: %s", m->spec->name, fail_text());
 		return false;
