@@ -15,7 +15,7 @@
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
-#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed)
+#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded)
 WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 struct delivery {
@@ -64,6 +64,7 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 					   .source = i,
 					   .no_mappings = (d->post.flags & ACCEPT_NO_MAPPINGS) != 0,
 					   .rewritten = true,
+					   .redirected = d->post.redirected,
 					   .filter = d->post.filter };
 		int r = route_add(&d->routes, c, params->route, &from);
 		if (r != 0) return r < 0 ? r : DELIVER_LATER;
@@ -73,8 +74,8 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked, e->fixed };
-	if (e->target_kind == RELAY_ADDRESS && !e->marked && !e->fixed) return SLICE_NONE;
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked, e->fixed, e->forwarded };
+	if (e->target_kind == RELAY_ADDRESS && !e->marked && !e->fixed && !e->forwarded) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));
 }
