@@ -301,7 +301,6 @@ def test_exceptions(door):
     says(server, 'override=mailing_list', subject='list')
 
 
-@pytest.mark.skip(reason='ARC comes next')
 def test_trusted_sealer(door):
     """A mailing list breaks the signature and seals what it had found."""
     server = door('arc_trusted_sealers = list.test\n')
