@@ -10,6 +10,7 @@
 #include "role/boot.h"
 #include "role/relay_settings.h"
 #include "role/settings.h"
+#include "trust/spf.h"
 
 enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17 };
 
@@ -98,6 +99,20 @@ static bool tls_waived(void *ctx) {
 	return false;
 }
 
+enum { SPF_MS = 10000 };
+
+/* What the next server will find, if SPF is asked of it: does mail for this sender come from here? Who publishes nothing cannot
+ * fail. */
+static struct slice forwarded_sender(void *ctx, const struct addr *ours, struct arena *mem) {
+	const struct delivering *d = ctx;
+	struct spf_verdict v = { .result = TRUST_NEUTRAL };
+	if (ours == NULL || d->ask->srs_always) return d->ask->srs;
+	struct spf_params p = { .dns = d->relay->dns, .timeout_ms = SPF_MS };
+	struct slice helo = d->profile->target.client.helo_name;
+	spf_check(&p, &(struct spf_question){ .client = ours, .helo = helo, .sender = d->ask->sender }, mem, &v);
+	return v.result == TRUST_PASS || v.result == TRUST_NONE ? d->ask->sender : d->ask->srs;
+}
+
 /* What depends on the next hop. False: everybody waits. */
 static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target, struct relay_tls *tls) {
 	*target = d->profile->target;
@@ -174,6 +189,13 @@ static void begin(struct delivering *d, const struct link_question *q) {
 	};
 }
 
+/* Whoever changes the sender by smtp_generic_maps has chosen one. */
+static void begin_srs(struct delivering *d) {
+	if (d->ask->srs.len == 0 || !slice_eq(d->message.sender, d->ask->sender)) return;
+	d->message.sender_from = forwarded_sender;
+	d->message.sender_ctx = d;
+}
+
 static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay *r = ctx;
 	struct relay_ask ask;
@@ -188,7 +210,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
 	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
 		tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
-	else try_hops(&d);
+	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);

@@ -109,6 +109,10 @@ struct smtp_message {
 	const struct smtp_origin *origin; /* NULL: nothing is known */
 	const char *id;                /* queue id for the log, or NULL */
 	struct slice sender;           /* empty: the null reverse-path */
+	/* Another sender, chosen when there is a connection, by the address that we have on it (NULL: none is known, as on
+	 * local sockets). NULL: the sender. */
+	struct slice (*sender_from)(void *ctx, const struct addr *ours, struct arena *mem);
+	void *sender_ctx;
 	struct slice envid;            /* ENVID as received, in xtext */
 	enum smtp_ret ret;
 	/* 8-bit text goes out as it is even where 8BITMIME is not offered: every server of our day takes it, and a
