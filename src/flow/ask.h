@@ -17,7 +17,7 @@ enum ask_kind {
 	ASK_SESSION,   /* edge → core: go on with this client who has logged in */
 	ASK_REFUSED,   /* edge → core: we refused this (for `hato why`) */
 	ASK_PASSWORD,  /* edge → vault: is this password right? */
-	ASK_SIGN,      /* edge → vault: sign this with a TLS key */
+	ASK_SIGN,      /* edge, relay → vault: sign this with a TLS key */
 	ASK_SECRET,    /* core → vault: set or delete a password */
 	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */

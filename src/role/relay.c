@@ -12,13 +12,14 @@
 #include "role/settings.h"
 #include "trust/spf.h"
 
-enum { STOP_MS = 15000 };
+enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17 };
 
 struct relay {
 	struct pool *pool;
 	struct dns *dns;
 	struct current settings;
 	int dials[LINK_NAMES];
+	struct link *vault;
 	struct link_service service;
 	_Atomic uint64_t sessions;
 };
@@ -61,7 +62,7 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 /* A delivery under way: the recipients that are still open, for one next hop after the other. */
 struct delivering {
 	struct relay *relay;
-	const struct relay_settings *settings;
+	struct relay_settings *settings;
 	const struct relay_profile *profile;
 	const struct relay_ask *ask;
 	struct arena *mem;
@@ -80,6 +81,24 @@ static void tell_all(struct delivering *d, const char *status, enum smtp_fate fa
 	}
 }
 
+/* Does the message say that it may go without TLS (RFC 8689 §5)? */
+static bool tls_waived(void *ctx) {
+	const struct delivering *d = ctx;
+	const struct smtp_body *body = &d->message.body;
+	if (!d->profile->tls_required_header) return false;
+	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_SEEN);
+	char *at = arena_get(d->mem, want + 1);
+	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
+	for (struct slice rest = slice_from(at, n > 0 ? (size_t)n : 0); rest.len != 0;) {
+		struct slice line = slice_cut(&rest, '\n');
+		if (slice_trim(line).len == 0) return false;
+		bool continued = ascii_blank(line.at[0]);
+		struct slice name = slice_cut(&line, ':');
+		if (!continued && slice_same(slice_trim(name), S("TLS-Required")) && slice_same(slice_trim(line), S("no"))) return true;
+	}
+	return false;
+}
+
 enum { SPF_MS = 10000 };
 
 /* What the next server will find, if SPF is asked of it: does mail for this sender come from here? Who publishes nothing cannot
@@ -95,11 +114,13 @@ static struct slice forwarded_sender(void *ctx, const struct addr *ours, struct 
 }
 
 /* What depends on the next hop. False: everybody waits. */
-static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target) {
+static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target, struct relay_tls *tls) {
 	*target = d->profile->target;
 	target->next_hop = hop;
 	target->session = 10000 + ++d->relay->sessions % 9990000;
-	int r = relay_tls(d->profile, hop, d->mem, &target->client);
+	tls->client = &target->client;
+	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
+	target->no_tls_reuse = !tls->reuse;
 	if (r == 0)
 		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
 				&target->client.password);
@@ -110,9 +131,12 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 /* Hands the open ones to one next hop; those whom another one may still take stay open. */
 static void try_hop(struct delivering *d, struct slice hop) {
 	struct smtp_target target;
-	if (!prepare(d, hop, &target)) return;
+	struct relay_tls tls = { 0 };
 	struct smtp_outcome *o = arena_array(d->mem, d->message.count, sizeof *o);
-	smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	bool ready = prepare(d, hop, &target, &tls);
+	if (ready) smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	for (size_t i = 0; i < LEN(tls.held); i++) tls_client_unref(&tls.held[i]);
+	if (!ready) return;
 	size_t kept = 0;
 	for (size_t i = 0; i < d->message.count; i++) {
 		d->outcomes[d->which[i]] = o[i];
@@ -147,7 +171,11 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		d->open[i] = (struct smtp_recipient){ to->address, to->orcpt, to->notify };
 		d->which[i] = i;
 	}
+	struct smtp_origin *origin = arena_get(d->mem, sizeof *origin);
+	*origin = (struct smtp_origin){ ask->client.name, ask->client.address, ask->client.port, ask->client.helo,
+					ask->client.protocol, ask->client.address.len == 0 || ask->client.sasl_username.len != 0 };
 	d->message = (struct smtp_message){
+		.origin = origin,
 		.id = arena_text(d->mem, ask->queue_id),
 		.sender = ask->sender,
 		.envid = ask->envid,
@@ -194,7 +222,7 @@ static const struct link_rule rules[] = { { ASK_RELAY, "relay", answer_relay } }
 static int reload(void *self, struct boot *b) {
 	struct relay *r = self;
 	struct relay_settings *s;
-	if (relay_settings_new(b, r->dns, &s) < 0) return -1;
+	if (relay_settings_new(b, r->dns, r->vault, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
 	return 0;
 }
@@ -208,6 +236,7 @@ static int start(struct boot *b, void **self) {
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
+	r->vault = link_new(r->dials[LINK_RELAY_VAULT]);
 	if (reload(r, b) < 0) return -1;
 	r->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };

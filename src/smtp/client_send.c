@@ -117,6 +117,7 @@ static void put_mail(struct transaction *t, struct buf *to) {
 	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
 	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
 	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
+	if (t->c->logged_in && t->c->params.mail_auth) buf_add(to, S(" AUTH=<>"));
 	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE)
 		buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
 	if ((offers & SMTP_OFFERS_DSN) && is_xtext(m->envid)) buf_addf(to, " ENVID=%.*s", SLICE_ARG(m->envid));
@@ -342,7 +343,9 @@ static void choose_sender(struct transaction *t) {
 static enum smtp_client_result run(struct transaction *t) {
 	choose_sender(t);
 	if (!can_be_sent(t)) return SMTP_CLIENT_OK;
-	if (!reset(t) || !say_commands(t)) return lost(t);
+	if (!reset(t)) return lost(t);
+	t->stage = SMTP_STAGE_XFORWARD;
+	if (!smtp_client_forward(t->c, t->m, t->mem) || !say_commands(t)) return lost(t);
 	if (!t->go_ahead) return SMTP_CLIENT_OK;
 	return t->accepted > 0 ? send_text(t) : send_nothing(t);
 }
