@@ -263,8 +263,12 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	switch (answer.verdict) {
 	case ACCEPT_STORED: return taken(a, content, mem);
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
-	case ACCEPT_REFUSED:
-		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+	case ACCEPT_REFUSED: {
+		bool policy = slice_eq(answer.status, S("5.7.1"));
+		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+		if (policy) admit_proof_refused(a, &no, mem);
+		return no;
+	}
 	default: break;
 	}
 	bool full = slice_eq(answer.status, S("4.2.2"));

@@ -140,6 +140,7 @@ struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, stru
 struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf's place: an action */
 void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
+void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 
 /* admit_message.c */
