@@ -180,7 +180,11 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	} else {
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
-		if (screen) screen_settings_make(&sv->screen, v, s->tables);
+		if (screen) {
+			screen_settings_make(&sv->screen, v, s->tables, &s->mem);
+			sv->screen.dns = outside->dns;
+			sv->screen.tls = sv->tls;
+		}
 		make_admit(sv, v, s, outside);
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
