@@ -7,7 +7,9 @@
 #include "base/fail.h"
 #include "conf/table.h"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
 
 static size_t entries = 1000000;
 
@@ -16,6 +18,9 @@ static void write_file(const char *path) {
 	if (f == NULL) die_now("%s: %s", path, strerror(errno));
 	for (size_t i = 0; i < entries; i++) fprintf(f, "user%zu@dom%zu.example.com\tmailbox%zu@store.example.net\n", i, i % 997, i);
 	if (ftell(f) < 0 || fclose(f) != 0) die_now("%s: %s", path, strerror(errno));
+	/* As if written a minute ago: a file that has just been written is read again, since it may still be changing. */
+	struct timespec past[2] = { { .tv_sec = time(NULL) - 60 }, { .tv_sec = time(NULL) - 60 } };
+	if (utimensat(AT_FDCWD, path, past, 0) != 0) die_now("%s: %s", path, strerror(errno));
 }
 
 static size_t resident(void) {

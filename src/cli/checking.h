@@ -18,5 +18,6 @@ void found_at(struct checking *c, enum problem_level level, struct place where, 
 void check_tables(struct checking *c);
 void check_restrictions(struct checking *c, struct arena *mem); /* check_restrict.c: words in restriction lists */
 /* check_access.c: tables that let relay whoever says the right word. */
+int check_spf(struct cli *cli); /* check_spf.c: `hato check spf …` */
 struct tables;
 void check_access(struct checking *c, struct tables *tables, struct arena *mem);

@@ -23,6 +23,7 @@ static const struct command {
 	{ "reload", "", "check the configuration and put it into effect", run_reload },
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
 	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
+	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]", "may that client send for SENDER's domain, or else for HELO", run_check },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */

@@ -17,6 +17,10 @@ static const char *const mail_steps[] = {
 	/* 2 to 3: a hop names its transport; aliases(5) may name a command or a file */
 	"ALTER TABLE queue_recipient ADD COLUMN target BLOB;"
 	"UPDATE queue_recipient SET hop = 'smtp:' || hop",
+	/* 3 to 4: what may be forgotten */
+	"CREATE TABLE memo (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, until_us INTEGER NOT NULL,"
+	" PRIMARY KEY (kind, key)) WITHOUT ROWID;"
+	"CREATE INDEX memo_until ON memo (until_us)",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -157,3 +157,13 @@ CREATE TABLE history (
 	count INTEGER NOT NULL
 );
 CREATE INDEX history_queue ON history (queue_id) WHERE queue_id IS NOT NULL;
+
+-- Small facts with an end (db/memo.h).
+CREATE TABLE memo (
+	kind INTEGER NOT NULL,
+	key TEXT NOT NULL,
+	value BLOB NOT NULL,
+	until_us INTEGER NOT NULL,
+	PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+CREATE INDEX memo_until ON memo (until_us);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "flow/id.h"
 #include "mime/compose.h"
+#include "mime/header.h"
 
 enum { RETURN_ROOM = 16 << 20 };
 
@@ -86,6 +87,21 @@ static struct slice header_of(struct slice message) {
 	return end < message.len ? slice_head(message, end + 2) : message;
 }
 
+/* enable_threaded_bounces: mail programs show the notice with the message. */
+static void thread_fields(struct buf *out, struct slice message) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf value = BUF(KIB(1));
+	struct field f;
+	struct slice id;
+	if (!header_find(message, S("Message-ID"), &f)) return;
+	struct slice rest = header_unfold(f.value, &mem);
+	if (!msgid_next(&rest, &id)) return;
+	buf_addf(&value, "<%.*s>", SLICE_ARG(id));
+	if (value.full) return;
+	compose_field(out, "In-Reply-To", buf_slice(&value));
+	compose_field(out, "References", buf_slice(&value));
+}
+
 void return_compose(struct buf *out, const struct deliver_params *params, const struct returned *what,
 		    struct slice id) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
@@ -97,6 +113,7 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	compose_text_field(out, "Subject", what->to.len != 0 ? w->copy_subject : w->subject);
 	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
+	if (params->threaded_bounces) thread_fields(out, what->message);
 	compose_field(out, "Auto-Submitted", what->to.len != 0 ? S("auto-generated") : S("auto-replied"));
 	compose_field(out, "MIME-Version", S("1.0"));
 	struct multipart parts = multipart_begin(out, "multipart/report; report-type=delivery-status");

@@ -14,9 +14,12 @@ struct send_params {
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
+	bool confirm_delay_cleared; /* who was told of a delay is told of its end */
 	bool soft_bounce;         /* nothing is returned: all is tried again */
 };
 struct verify_params {            /* address_verify_… */
+	const struct route_params *route; /* the ways of probes */
+	bool keep;                /* results outlive a restart */
 	struct slice sender;      /* of probes; empty: the null sender */
 	int64_t positive_expire_us, positive_refresh_us, negative_expire_us, negative_refresh_us;
 	bool negative_cache;

@@ -43,6 +43,15 @@ static int remember(struct db_conn *tx, const struct settling *s, size_t i, enum
 						      .message_id = m->message_id });
 }
 
+/* A delay notice that went out is taken back by another one, where the settings say so. */
+static bool delay_cleared(const struct settling *s, const struct queue_recipient *to) {
+	return s->settings->send.confirm_delay_cleared && to->warned;
+}
+
+static bool confirms(const struct settling *s, const struct queue_recipient *to, const struct relay_outcome *o) {
+	return delay_cleared(s, to) || ((to->notify & NOTIFY_SUCCESS) != 0 && !o->dsn);
+}
+
 static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	const struct queue_message *m = &s->job->message;
 	const struct queue_recipient *to = &m->recipients[i];
@@ -52,7 +61,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	case RELAY_REDIRECTED: s->verdicts[i] = ELSEWHERE; return 0;
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
-		s->verdicts[i] = (to->notify & NOTIFY_SUCCESS) == 0 || o->dsn ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
+		s->verdicts[i] = !confirms(s, to, o) ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
 		r = queue_settled(tx, m->id, to->number);
 		return r == 0 ? remember(tx, s, i, HISTORY_SENT) : r < 0 ? r : 0;
 	default: break;
@@ -122,7 +131,8 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
-		if (concerned(s, i) && return_wanted(to->notify, kind))
+		bool success = kind == RETURN_RELAYED || kind == RETURN_DELIVERED;
+		if (concerned(s, i) && (return_wanted(to->notify, kind) || (success && delay_cleared(s, to))))
 			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
 								 o->text,     o->diagnostic, o->host };
 	}
@@ -262,6 +272,13 @@ static void prepare_outcomes(struct settling *s, const struct relay_outcome *out
 	}
 }
 
+/* A message leaves the store with its last recipient: who will be told of success needs its header before that. */
+static void keep_original(struct settling *s) {
+	for (size_t i = 0; i < s->job->message.recipient_count && s->original.at == NULL; i++)
+		if (s->outcomes[i].fate == SMTP_DELIVERED && confirms(s, &s->job->message.recipients[i], &s->outcomes[i]))
+			read_original(s);
+}
+
 int settle_job(struct db *db, struct queue *queue, const struct flow_settings *settings, const struct queue_job *job,
                const struct relay_outcome *outcomes, int64_t started_us) {
 	struct settling s = { .db = db,
@@ -271,6 +288,7 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 			      .started_us = started_us,
 			      .now_us = wall_us() };
 	prepare_outcomes(&s, outcomes);
+	keep_original(&s);
 	int r = db_write(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);

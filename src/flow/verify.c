@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A probe is a delivery without a message: relay says MAIL and RCPT and leaves. Results are kept in a map that forgets the
- * oldest half when it is full; a lost result costs one probe. */
+ * oldest half when it is full, and, with address_verify_map, as memos of the database, which outlive a restart; a lost
+ * result costs one probe. */
 #include "flow/verify.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/wire.h"
+#include "db/memo.h"
 #include "flow/id.h"
 #include "smtp/deliver.h"
 
@@ -62,9 +65,55 @@ void verifier_free(struct verifier **vp) {
 	free(v);
 }
 
+/* A result as it is written down. */
+struct kept {
+	uint32_t verdict;
+	int64_t at_us;
+	struct slice text;
+};
+#define KEPT_FIELDS(F) F(u32, verdict) F(i64, at_us) F(text, text)
+WIRE_DECLARE(kept)
+WIRE_STRUCT(kept, KEPT_FIELDS)
+
+struct keeping {
+	const struct verify_params *params;
+	struct slice address;
+	struct kept kept;
+};
+
+static int64_t life_us(const struct verify_params *p, uint32_t verdict) {
+	return verdict == VERIFY_GOOD ? p->positive_expire_us : p->negative_expire_us;
+}
+
+static int keep(struct db_conn *tx, void *arg) {
+	const struct keeping *k = arg;
+	AUTO_BUF struct buf value = BUF(KIB(1));
+	kept_pack(&value, &k->kept);
+	return memo_put(tx, MEMO_PROBE, k->address, buf_slice(&value), k->kept.at_us + life_us(k->params, k->kept.verdict));
+}
+
+static void write_down(struct verifier *v, const struct keeping *k) {
+	if (k->params->keep && k->kept.at_us != 0 && db_write(v->db, keep, (void *)(uintptr_t)k) < 0)
+		say(L_WARN, "verify", "%.*s: the result is not kept: %s", SLICE_ARG(k->address), fail_text());
+}
+
+/* What was found before a restart. */
+static void remember(struct verifier *v, const struct verify_params *p, struct slice address, struct arena *mem,
+		     struct result *r) {
+	struct slice value;
+	struct kept k;
+	AUTO_READ struct db_conn *c = p->keep ? db_read(v->db) : NULL;
+	if (c == NULL || memo_get(c, MEMO_PROBE, address, mem, &value, NULL) != DB_ROW) return;
+	struct unwire in = UNWIRE(value, mem);
+	kept_unpack(&in, &k);
+	if (in.bad || k.verdict > VERIFY_UNDER_WAY) return;
+	*r = (struct result){ .verdict = k.verdict, .at_us = k.at_us, .text = slice_text(k.text) };
+}
+
 /* A result has come, from routing or from another server. */
 static void record(struct verifier *v, const struct verify_params *p, struct slice address, enum verify_verdict verdict,
 		   struct slice text) {
+	struct keeping k = { .params = p, .address = address, .kept = { .verdict = verdict, .text = slice_head(text, TEXT_MOST) } };
 	pthread_mutex_lock(&v->lock);
 	struct result *r = map_get(&v->results, address);
 	if (r != NULL) {
@@ -77,8 +126,10 @@ static void record(struct verifier *v, const struct verify_params *p, struct sli
 		r->at_us = wall_us();
 		r->probing = false;
 		if (verdict != VERIFY_GOOD && !p->negative_cache && !keep_old) r->at_us = 0;
+		k.kept.at_us = keep_old ? 0 : r->at_us;
 	}
 	pthread_mutex_unlock(&v->lock);
+	write_down(v, &k);
 }
 
 /* Probes. */
@@ -119,7 +170,7 @@ static void tell_words(struct probe *pr, uint32_t fate, struct slice status, str
 static bool ask_server(struct probe *pr, const struct route_end *end) {
 	struct slice name, next_hop;
 	transport_split(end->hop, &name, &next_hop);
-	const struct transport *t = transport_find(&pr->settings->deliver.route->hops.transports, name);
+	const struct transport *t = transport_find(&pr->settings->verify.route->hops.transports, name);
 	if (t == NULL) return tell_words(pr, SMTP_LATER, S("4.3.0"), S("mail transport unavailable")), false;
 	struct slice text = next_hop;
 	switch (t->kind) {
@@ -156,7 +207,7 @@ static bool route(struct probe *pr) {
 	AUTO_READ struct db_conn *conn = db_read(pr->verifier->db);
 	struct routes routes = { .mem = &pr->mem };
 	struct route_from from = { .address = pr->address, .sender = pr->settings->verify.sender };
-	int r = conn != NULL ? route_add(&routes, conn, pr->settings->deliver.route, &from) : -1;
+	int r = conn != NULL ? route_add(&routes, conn, pr->settings->verify.route, &from) : -1;
 	if (r != 0 || routes.count == 0) {
 		struct slice why = arena_slice(&pr->mem, slice_of(r != 0 ? fail_text() : "leads nowhere"));
 		return tell_words(pr, SMTP_LATER, S("4.3.0"), why), false;
@@ -232,8 +283,7 @@ static void make_room(struct verifier *v) {
 }
 
 static bool expired(const struct verify_params *p, const struct result *r) {
-	int64_t life = r->verdict == VERIFY_GOOD ? p->positive_expire_us : p->negative_expire_us;
-	return r->verdict != VERIFY_UNDER_WAY && wall_us() - r->at_us >= life;
+	return r->verdict != VERIFY_UNDER_WAY && wall_us() - r->at_us >= life_us(p, r->verdict);
 }
 
 static bool stale(const struct verify_params *p, const struct result *r) {
@@ -252,6 +302,7 @@ void verify_address(struct verifier *v, struct slice address, struct arena *mem,
 		make_room(v);
 		r = mem_get(sizeof *r);
 		r->verdict = VERIFY_UNDER_WAY;
+		remember(v, p, address, mem, r);
 		map_put(&v->results, address, r);
 	}
 	if (expired(p, r)) r->verdict = VERIFY_UNDER_WAY;

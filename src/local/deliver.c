@@ -35,7 +35,7 @@ static void redirect_to(struct at_work *w, enum local_target_kind kind, struct s
 
 /* A table, when there is one: true with the value. *out is set when it cannot be asked. */
 static bool found_in(struct at_work *w, const struct lookup *l, struct slice *value, bool *failed) {
-	struct lookup_hit hit;
+	struct lookup_hit hit = { 0 };
 	if (l->count == 0) return false;
 	int r = lookup_address(l, w->names.local, LOOKUP_NAME, w->p->delimiters, true, w->mem, &hit);
 	if (r == TABLE_FOUND && hit.value.len != 0) {

@@ -6,7 +6,7 @@
 
 static int one(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem,
 	struct dns_answer *answer, struct dns_facts *facts) {
-	char text[DNS_NAME_MAX + 1];
+	char text[DNS_TEXT_ROOM];
 	*answer = (struct dns_answer){ .result = DNS_NXDOMAIN, .facts.canonical = name };
 	if (dns_name_check(name, text)) dns_ask(d, text, &type, 1, deadline, mem, answer);
 	if (answer->result == DNS_LATER) fail("%s", answer->why);
@@ -52,7 +52,7 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 	struct addr **out, size_t *count, struct dns_facts *facts) {
 	static const struct { unsigned flag; int type, family; } kinds[] = {
 		{ DNS_IPV6, DNS_AAAA, AF_INET6 }, { DNS_IPV4, DNS_A, AF_INET } };
-	char text[DNS_NAME_MAX + 1];
+	char text[DNS_TEXT_ROOM];
 	struct dns_answer a[LEN(kinds)] = {0};
 	int types[LEN(kinds)], family[LEN(kinds)], r = DNS_NXDOMAIN;
 	size_t asked = 0, n = 0;

@@ -379,8 +379,8 @@ static void forget(void *ctx, int error, struct ub_result *result) {
 void dns_hint(struct dns *d, struct slice name, int type) {
 	struct engine *e = engine_get(d, d->resolvers_count != 0);
 	sigset_t all, old;
-	if (e == NULL || name.len == 0 || name.len > 253) return;
-	AUTO_FREE char *text = slice_text(name);
+	char text[DNS_TEXT_ROOM];
+	if (e == NULL || !dns_name_check(name, text)) return;
 	if (dns_memory_get(d->memory, text, type, NULL, NULL)) return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

@@ -39,9 +39,9 @@ void dns_memory_free(struct dns_memory **mp) {
 }
 
 /* The name as it is compared, and the type. */
-static struct slice key_make(const char *name, int type, char room[DNS_NAME_MAX + 8]) {
+static struct slice key_make(const char *name, int type, char room[DNS_TEXT_ROOM + 8]) {
 	size_t n = 0;
-	for (; name[n] != '\0' && n < DNS_NAME_MAX; n++) room[n] = ascii_lower(name[n]);
+	for (; name[n] != '\0' && n < DNS_TEXT_ROOM; n++) room[n] = ascii_lower(name[n]);
 	if (n > 1 && room[n - 1] == '.') n--;
 	room[n++] = '\0';
 	room[n++] = (char)(type & 0xff);
@@ -74,7 +74,7 @@ static void answer_unpack(struct unwire *in, uint32_t ttl, struct dns_answer *ou
 }
 
 bool dns_memory_get(struct dns_memory *m, const char *name, int type, struct arena *mem, struct dns_answer *out) {
-	char room[DNS_NAME_MAX + 8];
+	char room[DNS_TEXT_ROOM + 8];
 	struct slice key = key_make(name, type, room), packed = SLICE_NONE;
 	uint64_t hash = hash_bytes(key);
 	int64_t now = clock_ms(), until = 0;
@@ -105,7 +105,7 @@ static struct kept *place_for(struct dns_memory *m, uint64_t hash, struct slice 
 
 void dns_memory_keep(struct dns_memory *m, const char *name, int type, const struct dns_answer *answer) {
 	if (answer->result == DNS_LATER || answer->facts.ttl == 0) return;
-	char room[DNS_NAME_MAX + 8];
+	char room[DNS_TEXT_ROOM + 8];
 	struct slice key = key_make(name, type, room);
 	struct buf packed = BUF(LARGEST);
 	buf_add(&packed, key);

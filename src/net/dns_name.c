@@ -7,21 +7,26 @@ static bool host_byte(char c) {
 	return ascii_alpha(c) || ascii_digit(c) || c == '-' || c == '_' || c == '/'; /* RFC 2317 has the slash */
 }
 
-bool dns_name_check(struct slice name, char to[DNS_NAME_MAX + 1]) {
+/* libunbound reads text, in which a backslash has a meaning. */
+static size_t put_byte(char *to, char c) {
+	if (c > ' ' && c <= '~' && c != '\\') {
+		*to = c;
+		return 1;
+	}
+	return (size_t)snprintf(to, 5, "\\%03u", (unsigned char)c);
+}
+
+bool dns_name_check(struct slice name, char to[DNS_TEXT_ROOM]) {
 	if (slice_ends(name, S(".")) && name.len > 1) name.len--;
 	if (name.len == 0 || name.len > DNS_NAME_MAX - 2) return false;
-	if (!slice_eq(name, S("."))) {
-		struct slice rest = name;
-		while (rest.at != NULL) {
-			struct slice label = slice_cut(&rest, '.');
-			if (label.len == 0 || label.len > 63) return false;
-			/* libunbound reads text, in which a backslash has a meaning */
-			for (size_t i = 0; i < label.len; i++)
-				if (label.at[i] <= ' ' || label.at[i] > '~' || label.at[i] == '\\') return false;
-		}
+	struct slice rest = slice_eq(name, S(".")) ? SLICE_NONE : name;
+	while (rest.at != NULL) {
+		struct slice label = slice_cut(&rest, '.');
+		if (label.len == 0 || label.len > 63) return false;
 	}
-	memcpy(to, name.at, name.len);
-	to[name.len] = '\0';
+	size_t len = 0;
+	for (size_t i = 0; i < name.len; i++) len += put_byte(to + len, name.at[i]);
+	to[len] = '\0';
 	return true;
 }
 
@@ -48,7 +53,7 @@ bool dns_name_take(struct slice *rdata, struct arena *mem, struct slice *out) {
 }
 
 bool dns_to_ascii(struct slice domain, struct arena *mem, struct slice *out) {
-	char text[DNS_NAME_MAX + 1];
+	char text[DNS_TEXT_ROOM];
 	if (domain.len > KIB(1) || memchr(domain.len != 0 ? domain.at : "", '\0', domain.len) != NULL) return false;
 	if (!slice_is_ascii(domain)) {
 		char *made = NULL;

@@ -5,6 +5,7 @@
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "db/memo.h"
 #include "flow/etrn.h"
 #include "flow/id.h"
 #include "flow/send.h"
@@ -259,7 +260,7 @@ static int unpack_admin(struct link_question *q, struct admin_ask *ask, struct s
 
 static int answer_admin(void *ctx, struct link_question *q) {
 	struct admin_ask ask;
-	struct slice *args;
+	struct slice *args = NULL;
 	int r = unpack_admin(q, &ask, &args);
 	return r < 0 ? r : run_admin(ctx, q, args, &ask);
 }
@@ -270,7 +271,7 @@ static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_
 static int answer_user(void *ctx, struct link_question *q) {
 	struct core *c = ctx;
 	struct admin_ask ask;
-	struct slice *args;
+	struct slice *args = NULL;
 	struct ucred who;
 	socklen_t len = sizeof who;
 	int r = unpack_admin(q, &ask, &args);
@@ -300,7 +301,7 @@ static void chores_step(struct task *t, enum wake why) {
 	if (clock_ms() >= c->purge_at) {
 		struct core_settings *s = hold(c);
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
-		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 ||
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
 		drop(s);
@@ -320,12 +321,14 @@ static struct queue_params queue_params_of(const struct conf_view *v) {
 	};
 }
 
-static struct verify_params verify_params_of(const struct conf_view *v, struct arena *mem) {
+static struct verify_params verify_params_of(const struct conf_view *v, const struct route_params *probe_route, struct arena *mem) {
 	struct slice sender = conf_text(v, SET_address_verify_sender);
 	if (slice_eq(sender, S("<>"))) sender = S("");
 	if (sender.len != 0 && slice_find(sender, '@') == sender.len)
 		sender = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(sender), SLICE_ARG(conf_text(v, SET_myorigin)));
 	return (struct verify_params){
+		.route = probe_route,
+		.keep = conf_text(v, SET_address_verify_map).len != 0,
 		.sender = sender,
 		.positive_expire_us = conf_time_ms(v, SET_address_verify_positive_expire_time) * 1000,
 		.positive_refresh_us = conf_time_ms(v, SET_address_verify_positive_refresh_time) * 1000,
@@ -360,13 +363,14 @@ static int reload(void *self, struct boot *b) {
 	const struct conf_view *v = conf_main(s->conf);
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
-	s->flow.verify = verify_params_of(v, &s->mem);
+	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
 		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
+		.confirm_delay_cleared = conf_bool(v, SET_confirm_delay_cleared),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 	};
 	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);

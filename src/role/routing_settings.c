@@ -272,19 +272,35 @@ static void transports_of(struct transports *out, const struct conf *conf, struc
 
 /* Routing. */
 
-static void hops_of(struct hop_params *out, struct tables *tables, const struct conf *conf, struct arena *mem) {
+/* Address probes may go another way than mail does (address_verify_…). */
+struct hop_names {
+	enum setting_id transport_maps, sender_relayhost, sender_transport, local, virtual_, relay, other, relayhost;
+};
+static const struct hop_names hops_of_mail = {
+	SET_transport_maps, SET_sender_dependent_relayhost_maps, SET_sender_dependent_default_transport_maps,
+	SET_local_transport, SET_virtual_transport, SET_relay_transport, SET_default_transport, SET_relayhost,
+};
+static const struct hop_names hops_of_probes = {
+	SET_address_verify_transport_maps, SET_address_verify_sender_dependent_relayhost_maps,
+	SET_address_verify_sender_dependent_default_transport_maps, SET_address_verify_local_transport,
+	SET_address_verify_virtual_transport, SET_address_verify_relay_transport, SET_address_verify_default_transport,
+	SET_address_verify_relayhost,
+};
+
+static void hops_of(struct hop_params *out, const struct hop_names *n, struct tables *tables, const struct conf *conf,
+		    struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
 	*out = (struct hop_params){
-		.transport_maps = tables_of_list(tables, v, SET_transport_maps, 0, mem),
+		.transport_maps = tables_of_list(tables, v, n->transport_maps, 0, mem),
 		.transport_dots = !has_word(v, SET_parent_domain_matches_subdomains, "transport_maps"),
 		.relocated = tables_of_list(tables, v, SET_relocated_maps, 0, mem),
-		.sender_relayhost = tables_of_list(tables, v, SET_sender_dependent_relayhost_maps, 0, mem),
-		.sender_transport = tables_of_list(tables, v, SET_sender_dependent_default_transport_maps, 0, mem),
-		.local = conf_text(v, SET_local_transport),
-		.virtual_ = conf_text(v, SET_virtual_transport),
-		.relay = conf_text(v, SET_relay_transport),
-		.other = conf_text(v, SET_default_transport),
-		.relayhost = conf_text(v, SET_relayhost),
+		.sender_relayhost = tables_of_list(tables, v, n->sender_relayhost, 0, mem),
+		.sender_transport = tables_of_list(tables, v, n->sender_transport, 0, mem),
+		.local = conf_text(v, n->local),
+		.virtual_ = conf_text(v, n->virtual_),
+		.relay = conf_text(v, n->relay),
+		.other = conf_text(v, n->other),
+		.relayhost = conf_text(v, n->relayhost),
 		.hide_table = !conf_bool(v, SET_show_user_unknown_table_name),
 	};
 	transports_of(&out->transports, conf, mem);
@@ -364,7 +380,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.virtual_mailbox_domains = domains_of(t, v, SET_virtual_mailbox_domains, mem),
 		.relay_domains = domains_of(t, v, SET_relay_domains, mem),
 	};
-	hops_of(&r->hops, t, conf, mem);
+	hops_of(&r->hops, &hops_of_mail, t, conf, mem);
 	r->virtual_alias = tables_of_list(t, v, SET_virtual_alias_maps, 0, mem);
 	r->expansion_limit = (size_t)conf_number(v, SET_virtual_alias_expansion_limit);
 	r->recursion_limit = (size_t)conf_number(v, SET_virtual_alias_recursion_limit);
@@ -375,6 +391,8 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->aliases = aliases_of(t, v, mem);
 	r->host = conf_text(v, SET_myhostname);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
+	out->probe_route = *r;
+	hops_of(&out->probe_route.hops, &hops_of_probes, t, conf, mem);
 	out->deliver = (struct deliver_params){
 		.route = r,
 		.origin = conf_text(v, SET_myorigin),
@@ -382,6 +400,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.always_bcc = conf_text(v, SET_always_bcc),
 		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
 		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
+		.threaded_bounces = conf_bool(v, SET_enable_threaded_bounces),
 		.failed = words_of(conf, BOUNCE_FAILURE, mem),
 		.delayed = words_of(conf, BOUNCE_DELAY, mem),
 		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),

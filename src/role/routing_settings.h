@@ -5,7 +5,7 @@
 /* Settings become the parameters of rewriting, routing and delivery: for core, and for `hato route` when the server is down. */
 struct routing_settings {
 	struct tables *tables;        /* opened by and for these settings */
-	struct route_params route;
+	struct route_params route, probe_route; /* probe_route: address_verify_transport_maps and the like */
 	struct deliver_params deliver;
 };
 /* Everything it points to lives in mem or belongs to the configuration. A table that cannot be used is told in the log once, and

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that goes out: another server is found through DNS and gets it, later when it must be, or the sender is told why not."""
-import re, smtplib, time
+import email, re, smtplib, time
 import pytest
 from around import *
 
@@ -280,6 +280,17 @@ def test_late_and_never(via):
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
 
 
+def test_a_delay_that_is_over(via):
+    a, there = via('delay_warning_time = 1s\nconfirm_delay_cleared = yes\nenable_threaded_bounces = yes', banner='421 4.3.2 too busy')
+    submit(a, 'x@far.test')
+    a.wait_message(ANN, lambda m: 'Action: delayed' in m.as_string(), 30)
+    there.rules['banner'] = '220 sink.test ESMTP'
+    report = a.wait_message(ANN, lambda m: 'Action: relayed' in m.as_string(), 30)
+    wait_until(lambda: there.messages, 10, a.log)
+    original = email.message_from_bytes(there.messages[0][2])['Message-ID']
+    assert original and report['In-Reply-To'] == original and report['References'] == original
+
+
 def test_dsn_wishes(via):
     a, there = via(replies={'RCPT TO:<bad@far.test>': '550 5.1.1 no'})
     with a.smtp('submission', ANN) as s:
@@ -288,5 +299,6 @@ def test_dsn_wishes(via):
         s.sendmail(ANN, ['ann@a.test'], message(ANN, ANN, 'letter told'), rcpt_options=['NOTIFY=SUCCESS'], mail_options=['ENVID=abc', 'RET=HDRS'])
     report = a.wait_message(ANN, lambda m: 'Action: delivered' in m.as_string() or 'Action: relayed' in m.as_string())
     assert 'Original-Envelope-Id: abc' in report.as_string()
+    assert 'Subject: letter told' in report.get_payload()[2].as_string()
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
     assert not any('bad@far.test' in m.as_string() and m.get_content_type() == 'multipart/report' for m in a.messages(ANN))

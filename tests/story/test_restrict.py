@@ -128,7 +128,23 @@ address_verify_poll_delay = 2s
     asked = len(sink.commands)
     assert ask(server, sender='bad@far.test')[0] == 550 and len(sink.commands) == asked  # remembered
     assert f'MAIL FROM:<double-bounce@mail.a.test>' in '\n'.join(sink.commands)
+    server.stop()
+    server.start()
+    assert ask(server, sender='bad@far.test')[0] == 550 and len(sink.commands) == asked  # also after a restart
     server.wait_log(r'to=<good@far\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, delay=[\d.]+, dsn=2\.\d\.\d, status=deliverable')
+
+
+def test_probes_go_their_own_way(hosts):
+    sink, other = Sink(), Sink(replies={'RCPT TO:<x@far.test>': '550 5.1.1 nobody here'})
+    server = hosts('mail.a.test', f'''relayhost = [127.0.0.1]:{sink.port}
+address_verify_relayhost = [127.0.0.1]:{other.port}
+smtp_tls_security_level = none
+smtpd_sender_restrictions = reject_unverified_sender
+address_verify_poll_count = 5
+address_verify_poll_delay = 1s
+''', accounts=[ANN])
+    assert ask(server, sender='good@far.test')[0] == 250 and ask(server, sender='x@far.test')[0] == 450
+    assert other.commands and not sink.commands
 
 
 def test_etrn(hosts):

@@ -110,7 +110,7 @@ static int read_netstring(struct stream *s, int64_t deadline, struct slice *out,
 static int read_socketmap(void *ctx, struct stream *s, int64_t deadline) {
 	struct answer *a = ctx;
 	struct slice reply;
-	size_t eat;
+	size_t eat = 0;
 	if (read_netstring(s, deadline, &reply, &eat) < 0) return fail_add("%s", a->table->name);
 	size_t blank = slice_find(reply, ' ');
 	struct slice status = slice_head(reply, blank), text = slice_skip(reply, blank + 1);

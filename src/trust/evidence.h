@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "base/wire.h"
+#include "trust/arc.h"
+#include "trust/authres.h"
+#include "trust/dmarc.h"
+/* All that can be found out about who sent a message, in one piece: SPF, DKIM, ARC, DMARC and the client's name, while it
+ * streams by. Used by the door (flow/admit) and by `hato check-mail`. */
+struct evidence_params {
+	struct dns *dns;
+	const char *host;              /* ours */
+	const char *authserv_id;
+	struct spf_params spf;
+	struct dkim_params dkim;
+	struct dmarc_params dmarc;
+	bool use_spf, use_dkim, use_dmarc, use_arc;
+	bool adsp;                     /* look up and report dkim-adsp (RFC 5617, historic) */
+	const struct slice *trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
+	size_t trusted_sealers_count;
+	int timeout_ms;                /* of what is waited for at the end; 0: 10 s */
+};
+struct evidence_client {
+	struct addr address;
+	struct slice helo, sender;
+	enum trust_result iprev;       /* RFC 8601 §2.7.3 */
+	struct slice name;             /* the client's confirmed name; empty: none */
+	struct slice login, mechanism; /* auth=pass; empty: not logged in */
+};
+/* What is kept of it: for the log, for core's reports, for people. Field lists make it cross between processes. */
+struct evidence_spf { uint32_t result; struct slice domain, identity; };
+struct evidence_dkim { uint32_t result; struct slice domain, selector, algorithm, reason; };
+struct evidence_dmarc {
+	uint32_t result, policy, p, sp, np, disposition; /* disposition: enum dmarc_policy as acted upon; policy: what was asked */
+	uint32_t percent;
+	bool adkim_strict, aspf_strict, testing, spf_aligned, dkim_aligned;
+	struct slice from, domain, rua, ruf, fo;
+	struct slice override, comment; /* RFC 9990: "local_policy", "trusted_forwarder", "mailing_list", … why disposition is another one; empty: it is not */
+};
+#define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity)
+#define EVIDENCE_DKIM_FIELDS(F) F(u32, result) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason)
+#define EVIDENCE_DMARC_FIELDS(F) \
+	F(u32, result) F(u32, policy) F(u32, p) F(u32, sp) F(u32, np) F(u32, disposition) F(u32, percent) F(bool_, adkim_strict) \
+	F(bool_, aspf_strict) F(bool_, testing) F(bool_, spf_aligned) F(bool_, dkim_aligned) F(text, from) F(text, domain) \
+	F(text, rua) F(text, ruf) F(text, fo) F(text, override) F(text, comment)
+WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
+struct evidence_record {
+	bool checked;                  /* false: nothing was looked at (our own users, exempt clients) */
+	struct slice client;           /* the address as text */
+	uint32_t arc;                  /* enum trust_result */
+	struct evidence_spf spf;
+	struct evidence_dkim *dkim;
+	size_t dkim_count;
+	struct evidence_dmarc dmarc;
+};
+#define EVIDENCE_RECORD_FIELDS(F) \
+	F(bool_, checked) F(text, client) F(u32, arc) F(part, spf, evidence_spf) F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
+WIRE_DECLARE(evidence_record)
+
+struct evidence_verdict {              /* everything, as found */
+	struct spf_verdict spf;
+	struct dkim_verdict *dkim;
+	size_t dkim_count;
+	struct arc_verdict arc;
+	struct dmarc_verdict dmarc;
+	bool sealer_trusted;           /* a trusted sealer's chain vouches for it */
+	struct authres results;        /* for Authentication-Results */
+	struct evidence_record record;
+};
+struct evidence;
+/* params and client are borrowed until the end; header is copied where needed. Lives in mem. */
+struct evidence *evidence_begin(const struct evidence_params *p, const struct evidence_client *c, struct slice header,
+				struct arena *mem);
+void evidence_body(struct evidence *e, struct slice bytes);
+void evidence_end(struct evidence *e, struct evidence_verdict *out);
