@@ -38,6 +38,9 @@ struct arena;
 struct admin_answer;
 int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer);
 void print_answer(struct slice out, struct slice err);
+/* reports.c, report_parse.c: what others report of mail in our name. */
+int run_reports(struct cli *cli);
+int run_report_parse(struct cli *cli); /* args: behind "parse" */
 /* local.c: the same without a server. */
 struct admin_request;
 int run_locally(const struct cli *cli, const char *data, const struct admin_request *req);

@@ -53,10 +53,12 @@ struct post { /* what is handed in */
 	bool eight_bit, utf8;
 	uint32_t flags;                      /* ACCEPT_… */
 	bool rewritten;                      /* canonical_maps and masquerading have been done */
+	bool redirected;                     /* by a user's .forward */
 	struct slice filter, redirect;       /* as in accept_ask */
 	struct relay_client from;
 	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
+	const struct evidence_record *evidence; /* NULL: none */
 	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 
@@ -74,6 +76,7 @@ struct queue_target {
 	struct slice target, rights;
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
 	bool fixed;                          /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
+	bool forwarded;                      /* route_end.forwarded */
 };
 WIRE_DECLARE(queue_target)
 

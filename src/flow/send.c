@@ -253,6 +253,25 @@ static int open_body(struct sender *s, int64_t blob_id) {
 	return blob_fd(b);
 }
 
+/* A domain whose mail is ours to send needs no other sender: TABLE_LATER as well, for it is only asked again. */
+static bool is_ours(struct shipment *sh, struct slice domain) {
+	const struct route_params *route = sh->settings->deliver.route;
+	enum route_class class;
+	if (class_of(&route->classes, &route->rewrite, domain, &sh->mem, &class) == TABLE_LATER) return false;
+	if (class != ROUTE_CLASS_DEFAULT) return true;
+	AUTO_READ struct db_conn *c = db_read(sh->sender->db);
+	return c != NULL && user_domain_local(c, domain) == 0;
+}
+
+/* The sender that forwarded mail may leave with; empty: its own. */
+static struct slice srs_sender(struct shipment *sh, bool forwarded) {
+	const struct srs_params *srs = sh->settings->send.srs;
+	struct slice sender = sh->job->message.sender, local, domain, out = SLICE_NONE;
+	if (!forwarded || srs == NULL || sh->transport->kind != TRANSPORT_RELAY || !rewrite_parts(sender, &local, &domain)) return SLICE_NONE;
+	if (is_ours(sh, domain) || srs_forward(srs, sender, &sh->mem, &out) != SRS_DONE) return SLICE_NONE;
+	return out;
+}
+
 /* Everything relay must know. */
 static int ship(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
@@ -277,6 +296,8 @@ static int ship(struct shipment *sh) {
 		head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
 	struct relay_ask ask = {
 		.queue_id = m->id,
+		.srs = srs_sender(sh, target.forwarded),
+		.srs_always = sh->settings->send.srs_always,
 		.transport = sh->transport->name,
 		.hop = sh->next_hop,
 		.sender = m->sender,

@@ -372,6 +372,8 @@ static int reload(void *self, struct boot *b) {
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
 		.confirm_delay_cleared = conf_bool(v, SET_confirm_delay_cleared),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
+		.srs = s->routing.route.srs,
+		.srs_always = conf_enum(v, SET_srs) == SRS_YES,
 	};
 	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);

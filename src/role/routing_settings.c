@@ -7,6 +7,7 @@
 #include "conf/bounce.h"
 #include "conf/value.h"
 #include "flow/explain.h"
+#include "role/srs_settings.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -30,13 +31,28 @@ static bool unasked(const struct conf_view *v, struct slice name) {
 	return slice_eq(name, S("hash:/etc/aliases")) && access("/etc/aliases", F_OK) != 0 && errno == ENOENT;
 }
 
+/* PostSRSd's two tables, where it does not run: SRS is ours then (srs), for forwarded mail only. */
+static bool is_absent_postsrsd(struct slice name) {
+	static const struct slice names[] = { S("tcp:localhost:10001"), S("tcp:127.0.0.1:10001"), S("tcp:[127.0.0.1]:10001"),
+		S("tcp:localhost:10002"), S("tcp:127.0.0.1:10002"), S("tcp:[127.0.0.1]:10002") };
+	bool known = false;
+	for (size_t i = 0; i < LEN(names); i++) known = known || slice_same(name, names[i]);
+	if (!known) return false;
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons(slice_ends(name, S("1")) ? 10001 : 10002) };
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) return false;
+	say(L_INFO, "core", "%.*s: nothing listens there: SRS is done by hato (srs, srs_domain, srs_secrets)", SLICE_ARG(name));
+	return true;
+}
+
 struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
 			     struct arena *mem) {
 	size_t n;
 	const struct slice *names = conf_list(v, id, &n);
 	struct lookup l = { .tables = arena_array(mem, MAX_OF(n, (size_t)1), sizeof *l.tables) };
 	for (size_t i = 0; i < n; i++) {
-		if (unasked(v, names[i])) continue;
+		if (unasked(v, names[i]) || is_absent_postsrsd(names[i])) continue;
 		l.tables[l.count++] = open_or_fail(tables, names[i], flags, setting_of(id)->name, mem);
 	}
 	return l;
@@ -389,6 +405,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->virtual_mailbox = tables_of_list(t, v, SET_virtual_mailbox_maps, 0, mem);
 	r->relay_recipients = tables_of_list(t, v, SET_relay_recipient_maps, 0, mem);
 	r->aliases = aliases_of(t, v, mem);
+	r->srs = srs_settings_make(v, mem);
 	r->host = conf_text(v, SET_myhostname);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
 	out->probe_route = *r;
