@@ -20,9 +20,16 @@ struct authres {
 	struct authres_method *methods; /* none: "id; none" */
 	size_t methods_count;
 };
-/* The value of a field, without its name. Bounded; false: malformed. */
+enum {
+	AUTHRES_LENGTH_MAX = 65536,     /* a longer value is malformed, and so is one with more of these: */
+	AUTHRES_METHODS_MAX = 100, AUTHRES_PROPERTIES_MAX = 50,
+};
+/* The value of a field, without its name. Names of methods, words and properties come in lower case; a method's version
+ * ("dkim/1") is left out, comments other than the first of a method too. False: malformed, or of a version that is not 1. */
 bool authres_parse(struct slice value, struct arena *mem, struct authres *out);
-/* "id; spf=pass smtp.mailfrom=a@b;\r\n\tdkim=…", folded, without name and last line end; values are quoted where they must. */
+/* "id;\r\n\tspf=pass smtp.mailfrom=a@b;\r\n\tdkim=…": folded at 78 where it can be, to stand behind
+ * "Authentication-Results: ", without the last line end. Values are quoted where they must; what can be in no field
+ * (line ends, controls) becomes '?'. */
 void authres_add(struct buf *out, const struct authres *a);
 /* Copies a header without the Authentication-Results fields that claim to be from `id` (RFC 8601 §5), also malformed ones that
  * begin with it. How many were left out. */

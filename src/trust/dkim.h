@@ -25,7 +25,7 @@ struct dkim_verdict {
 	bool partial;              /* l= covers less than the body */
 	bool from_signed;
 	int64_t body_signed;       /* bytes of canonical body, with l=; else -1 */
-	struct slice reason;       /* for people, empty for pass: "the body was changed after signing" */
+	struct slice reason;       /* for people: "the body was changed after signing"; with pass only when it is partial */
 };
 struct dkim_verifier;
 /* header: the whole header as it stands in the message, with or without the empty line; copied where needed. Key look-ups are started,

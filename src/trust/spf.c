@@ -165,13 +165,21 @@ static bool mx_host(struct slice rdata, struct arena *mem, struct slice *out) {
 	return !name.full && name.len != 0;
 }
 
+static int by_preference(const void *a, const void *b) {
+	return memcmp(((const struct slice *)a)->at, ((const struct slice *)b)->at, 2);
+}
+
 static enum match match_mx(struct check *c, const struct spf_term *t, struct slice target) {
 	struct slice *records;
 	size_t n;
 	int r = dns_query(c->p->dns, target, DNS_MX, c->deadline, c->mem, &records, &n, NULL);
 	if (r != DNS_OK) return found_nothing(c, r);
 	if (n > NAMES_MAX) return permerror(c, "%.*s has more than %d MX hosts", SLICE_ARG(target), NAMES_MAX);
-	for (size_t i = 0; i < n; i++) {
+	size_t good = 0;
+	for (size_t i = 0; i < n; i++)
+		if (records[i].len > 2) records[good++] = records[i];
+	qsort(records, good, sizeof *records, by_preference);
+	for (size_t i = 0; i < good; i++) {
 		struct slice host;
 		if (!mx_host(records[i], c->mem, &host)) continue; /* the null MX among them */
 		enum match m = match_host(c, t, host);
