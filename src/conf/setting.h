@@ -87,12 +87,19 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	W(TEMPFAIL_DEFER_IF_PERMIT, "defer_if_permit") W(TEMPFAIL_DEFER, "defer") W(TEMPFAIL_REJECT, "reject") \
 	W(TEMPFAIL_PERMIT, "permit")
 
+#define SPF_ACTION_WORDS(W) W(SPF_ACTION_NONE, "none") W(SPF_ACTION_DEFER, "defer") W(SPF_ACTION_REJECT, "reject")
+#define DMARC_QUARANTINE_WORDS(W) \
+	W(DMARC_QUARANTINE_JUNK, "junk") W(DMARC_QUARANTINE_HOLD, "hold") W(DMARC_QUARANTINE_NONE, "none")
+#define TEMPERROR_ACTION_WORDS(W) W(TEMPERROR_NONE, "none") W(TEMPERROR_DEFER, "defer")
+
 #define ALL_WORDS(SET) \
 	SET(server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
 	SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \
 	SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) SET(log_level_word, LOG_LEVEL_WORDS) \
 	SET(syslog_facility, SYSLOG_FACILITY_WORDS) SET(milter_action, MILTER_ACTION_WORDS) \
-	SET(screen_action, SCREEN_ACTION_WORDS) SET(tempfail_action, TEMPFAIL_ACTION_WORDS)
+	SET(screen_action, SCREEN_ACTION_WORDS) SET(tempfail_action, TEMPFAIL_ACTION_WORDS) \
+	SET(spf_action, SPF_ACTION_WORDS) SET(dmarc_quarantine_word, DMARC_QUARANTINE_WORDS) \
+	SET(temperror_action, TEMPERROR_ACTION_WORDS)
 #define WORD_ID(id, text) id,
 #define WORDS_ENUM(name, list) enum name { list(WORD_ID) };
 ALL_WORDS(WORDS_ENUM)

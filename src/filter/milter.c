@@ -100,13 +100,18 @@ static int connect_any(struct milters *all, const struct milter_spec *spec, int6
 	AUTO_ARENA struct arena mem = { 0 };
 	struct addr list[ADDRESSES_MAX];
 	int fd = -1;
+	errno = 0;
 	if (spec->path != NULL) fd = connect_unix(spec->path, deadline);
 	else {
 		size_t n = addresses_of(all, spec, deadline, &mem, list);
 		if (n == 0) return fail("host name %.*s not found", SLICE_ARG(spec->host));
 		for (size_t i = 0; i < n && fd < 0; i++) fd = connect_to(&list[i].any, list[i].len, deadline);
 	}
-	return fd >= 0 ? fd : fail("%s", strerror(errno));
+	if (fd >= 0) return fd;
+	int error = errno;
+	(void)fail("%s", strerror(error));
+	errno = error;
+	return -1;
 }
 
 /* A packet, or false with the reason told. */
@@ -168,6 +173,13 @@ static bool negotiate(struct milters *all, struct milter *m, int64_t deadline) {
 bool milter_open(struct milters *all, struct milter *m) {
 	int64_t deadline = deadline_in(m->spec->connect_ms);
 	int fd = connect_any(all, m->spec, deadline);
+	if (fd < 0 && m->spec->stand_in && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES)) {
+		int64_t last = 0;
+		if (atomic_compare_exchange_strong(&m->spec->complained, &last, MAX_OF(clock_ms(), 1)))
+			say(L_INFO, all->params->service, "milter %s cannot be reached (%s): its checks are built in", m->spec->name, strerror(errno));
+		m->state = MILTER_PLEASED;
+		return false;
+	}
 	if (fd < 0) {
 		milter_fail(all, m, "connect to Milter service %s: %s", m->spec->name, fail_text());
 		return false;

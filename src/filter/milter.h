@@ -23,6 +23,7 @@ struct milter_spec {
 	unsigned version;              /* 2, 3, 4 or 6 */
 	bool no_header_reply;          /* milter_protocol = 2 no_header_reply */
 	enum milter_default action;
+	bool stand_in;                 /* OpenDKIM or OpenDMARC: when it is not there, we do its work */
 	_Atomic int64_t complained;    /* clock_ms of the last line about its failure */
 };
 /* A list of them, and what is said to all. */

@@ -331,3 +331,14 @@ void policy_add(struct buf *out, const char *name, struct slice value) {
 		buf_byte(out, value.at[i] == '\n' || value.at[i] == '\r' || value.at[i] == '\0' ? '?' : value.at[i]);
 	buf_byte(out, '\n');
 }
+
+bool policy_spf_is_absent(const struct policy_server *p) {
+	if (p->path == NULL) return false;
+	struct slice name = slice_of(p->path);
+	name = slice_skip(name, slice_find_last(name, '/') + 1);
+	if (slice_search(name, S("spf")) == name.len) return false;
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	memcpy(to.sun_path, p->path, strlen(p->path));
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES);
+}

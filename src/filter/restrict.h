@@ -120,6 +120,8 @@ struct restrict_ops {
 	void (*log)(void *ctx, const char *what, struct slice text);
 	void (*warn)(void *ctx, const char *text); /* a plain warning */
 	void (*sleep)(void *ctx, unsigned seconds);
+	/* What policyd-spf would answer, where that is named and nobody listens. NULL: not known. */
+	struct slice (*spf)(void *ctx, struct arena *mem);
 	bool (*early)(void *ctx); /* has the client talked out of turn by now? */
 };
 

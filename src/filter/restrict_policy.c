@@ -58,6 +58,10 @@ static void write_request(struct buf *out, const struct walk *w, struct slice co
 enum result check_policy(struct walk *w, const struct check *c) {
 	AUTO_BUF struct buf request = BUF(REQUEST_MOST);
 	struct slice action;
+	if (w->run->ops->spf != NULL && policy_spf_is_absent(c->server)) {
+		action = w->run->ops->spf(w->run->ctx, w->run->mem);
+		return access_result(w, arena_text(w->run->mem, c->argument), action, S("policy query"), w->reply_name, w->item);
+	}
 	write_request(&request, w, policy_context(c->server));
 	if (request.full) return server_error(w);
 	if (policy_ask(c->server, buf_slice(&request), w->run->mem, &action) < 0) {

@@ -52,6 +52,7 @@ void admit_free(struct admit **ap) {
 	*ap = NULL;
 	milting_free(&a->milting);
 	checks_free(&a->checks);
+	admit_proof_reset(a);
 	intake_done(&a->intake);
 	arena_done(&a->access.effects);
 	arena_done(&a->access.forward_mem);
@@ -63,6 +64,7 @@ void admit_free(struct admit **ap) {
 void admit_end_transaction(struct admit *a) {
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
+	admit_proof_reset(a);
 	arena_reset(&a->tx);
 	checks_free(&a->checks);
 	a->content_reply = (struct smtp_reply){ .code = 0 };
@@ -149,6 +151,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
 	admit_end_transaction(a);
 	a->open = true;
+	a->refusal_told = false;
 	queue_id_make(a->id);
 	a->arrived_us = wall_us();
 	a->sender = whole_address(a, mail->from, &a->tx);
@@ -156,6 +159,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	a->ret = (uint32_t)mail->ret;
 	a->utf8 = mail->utf8;
 	struct smtp_reply said = admit_restrict_mail(a, mail, mem);
+	if (said.code == 0) admit_proof_mail(a);
 	if (said.code == 0) said = admit_milter_mail(a, mail, mem);
 	if (said.code != 0) a->open = false;
 	return said.code != 0 ? said : smtp_reply(250, "2.1.0", S("Ok"));
@@ -183,6 +187,7 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct smtp_reply reply;
 	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
+	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
@@ -236,7 +241,7 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	struct admit *a = owner;
 	if (a->local && n->event != SMTP_REJECT) return;
 	if (n->event == SMTP_TLS_STARTED && !a->params->log_tls) return;
-	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply)) remember_refusal(a, n);
+	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply) && !a->refusal_told) remember_refusal(a, n);
 	bool noted = a->content_noted;
 	a->content_noted = false;
 	if (n->event == SMTP_REJECT && noted) return;

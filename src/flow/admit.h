@@ -8,6 +8,7 @@
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
+#include "flow/proving.h"
 #include "flow/rewrite.h"
 #include "flow/submitters.h"
 #include "net/dns.h"
@@ -69,6 +70,7 @@ struct admit_params {
 		struct lookup maps;      /* check_address_map */
 	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
+	const struct proving_params *proving; /* who sent it: asked of strangers. NULL: never */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */

@@ -75,6 +75,8 @@ static int take_header(void *ctx, struct slice text, struct buf *out) {
 		.arrived_us = a->arrived_us,
 		.sender = a->sender,
 	};
+	AUTO_BUF struct buf stripped = BUF(0);
+	text = admit_proof_strip(a, text, &stripped);
 	if (header_take(a->params->header, &facts, text, out) == HEADER_DONE) return 0;
 	say(L_WARN, "cleanup", "%s: %s", a->id, fail_text());
 	return EAGAIN;
@@ -127,6 +129,7 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 
 void admit_data_bytes(void *owner, struct slice bytes) {
 	struct admit *a = owner;
+	admit_proof_bytes(a, bytes);
 	if (a->checks != NULL) checks_feed(a->checks, bytes);
 	else intake_bytes(&a->intake, bytes);
 }
@@ -246,6 +249,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
 		.submitted = a->local,
 		.from = client_of(a),
+		.evidence = a->proof.verdict.record,
 	};
 	a->handed_over = true;
 	if (refusal != NULL) {
@@ -291,6 +295,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 		a->content_noted = true;
 		return a->content_reply;
 	}
+	if (r.code == 0) r = admit_proof_end(a, mem);
 	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
 	if (r.code != 0) return r;

@@ -65,6 +65,18 @@ struct admit {
 	bool pass;                 /* PASS: no milters for this message */
 	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
+	struct admit_proof {       /* who sent it; of the transaction, in tx */
+		bool wanted, in_body, done;
+		bool prepended;    /* policyd-spf's Received-SPF */
+		struct evidence_client client;
+		struct spf_verdict spf, spf_helo; /* asked for before the message came */
+		struct buf raw;    /* the header as it came, while it is in pieces */
+		size_t line;
+		struct slice header;
+		struct evidence *evidence;
+		struct evidence_verdict verdict; /* once done */
+	} proof;
+	bool refusal_told;         /* core knows already */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
 enum { ADMIT_HEADER_MAX = 1 << 20 };
@@ -119,6 +131,16 @@ void admit_checks_begin(struct admit *a);
 void admit_content_hit(void *owner, const struct checks_hit *hit); /* also of milter_header_checks */
 void admit_log_content(struct admit *a, const char *word, const char *class, struct slice subject, struct slice text);
 void admit_add_recipient(struct admit *a, struct slice address, uint32_t notify);
+
+/* admit_evidence.c: who sent it */
+bool admit_is_stranger(const struct admit *a);
+void admit_proof_reset(struct admit *a);
+void admit_proof_mail(struct admit *a);
+struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, struct arena *mem); /* code 0: go on */
+struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf's place: an action */
+void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
+struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
+struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

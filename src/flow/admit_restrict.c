@@ -125,7 +125,7 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 
 static const struct restrict_ops ops = {
 	.verify = op_verify,
-	.place = op_place, .log = op_log, .warn = op_warn, .sleep = op_sleep, .early = op_early,
+	.place = op_place, .log = op_log, .warn = op_warn, .sleep = op_sleep, .early = op_early, .spf = admit_proof_policy,
 };
 
 /* What is known. */

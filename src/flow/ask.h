@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "net/link.h"
+#include "trust/evidence.h"
 /* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a
  * plain function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c,
  * role/vault.c, role/relay.c).
@@ -110,19 +111,21 @@ struct accept_ask {
 	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
 	bool submitted;
 	struct slice refusal_status, refusal;
+	struct evidence_record evidence; /* who sent it; not checked for our own users */
 };
 #define ACCEPT_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, sender) F(text, envid) F(u32, ret) F(i64, arrived_us) \
 	F(list, recipients, accept_recipient) F(text, head) F(text, body) F(u64, return_path) \
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
 	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
-	F(bool_, submitted) F(text, refusal_status) F(text, refusal)
+	F(bool_, submitted) F(text, refusal_status) F(text, refusal) F(part, evidence, evidence_record)
 enum accept_flags {
 	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
 	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
 	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
+	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
@@ -155,8 +158,10 @@ int ask_session(struct link *core, const struct session_ask *ask, int wire, stru
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;
+	struct evidence_record evidence; /* checked: a message was refused for it, told once for all its recipients */
 };
-#define REFUSED_ASK_FIELDS(F) F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text)
+#define REFUSED_ASK_FIELDS(F) \
+	F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text) F(part, evidence, evidence_record)
 struct empty_answer {
 	bool done;
 };

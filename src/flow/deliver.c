@@ -286,6 +286,15 @@ struct route_end delivery_refusal(const struct delivery *d) {
 	return d->routes.at[0];
 }
 
+/* The account's Junk mailbox, made where it is missing. */
+static int junk_of(struct db_conn *tx, struct delivery *d, int64_t account, struct box *out) {
+	struct mailbox found;
+	int r = store_find_use(tx, &d->mem, account, USE_JUNK, &found);
+	if (r == STORE_NO_MAILBOX) r = store_find(tx, &d->mem, account, S("Junk"), &found);
+	if (r == 0) *out = found.box;
+	return r == STORE_NO_MAILBOX ? store_create(tx, account, S("Junk"), USE_JUNK, out) : r;
+}
+
 static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
 	struct append a = { .box = { .account = e->account },
 			    .blob_id = d->blob,
@@ -294,10 +303,11 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 			    .quota_bytes = e->quota_bytes,
 			    .quota_messages = e->quota_messages };
 	struct appended done;
-	int r = store_append(tx, &a, &done);
+	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box) : 0;
+	if (r == 0) r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
 	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
-	if (r > 0) return fail("%.*s: cannot store into INBOX (%d)", SLICE_ARG(e->address), r);
+	if (r > 0) return fail("%.*s: cannot store the message (%d)", SLICE_ARG(e->address), r);
 	return r;
 }
 
@@ -335,6 +345,9 @@ static int remember_all(struct db_conn *tx, struct delivery *d, enum route_kind 
 	for (size_t i = 0; i < d->routes.count; i++)
 		if (d->routes.at[i].kind == kind) list[n++] = d->routes.at[i].address;
 	struct history_row row = row_of(d, kind == ROUTE_TO_ACCOUNT ? HISTORY_DELIVERED : HISTORY_ACCEPTED);
+	AUTO_BUF struct buf found = BUF(KIB(16));
+	if (d->post.evidence != NULL) evidence_tell(&found, d->post.evidence);
+	row.text = buf_slice(&found);
 	return history_add_all(tx, &row, list, n);
 }
 
@@ -364,7 +377,7 @@ static void log_recipient(const struct delivery *d, const char *id, const struct
 	AUTO_BUF struct buf delays = BUF(64);
 	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
 	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
-	bool stored = e->kind == ROUTE_TO_ACCOUNT;
+	bool stored = e->kind == ROUTE_TO_ACCOUNT, junk = (d->post.flags & ACCEPT_JUNK) != 0;
 	struct log_field fields[] = {
 		FA("to", e->address),
 		FA("orig_to", e->original),
@@ -373,7 +386,7 @@ static void log_recipient(const struct delivery *d, const char *id, const struct
 		F("delays", buf_slice(&delays)),
 		F("dsn", stored ? S("2.0.0") : e->status),
 		F("status", stored ? S("sent") : S("bounced")),
-		FPS(stored ? S("delivered to mailbox") : e->text),
+		FPS(!stored ? e->text : junk ? S("delivered to mailbox Junk") : S("delivered to mailbox")),
 	};
 	bool same = slice_same(e->address, e->original);
 	if (same) memmove(&fields[1], &fields[2], sizeof fields - 2 * sizeof fields[0]);
@@ -477,6 +490,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 		.redirect = ask->redirect,
 		.from = ask->from,
 		.submitted = ask->submitted,
+		.evidence = &ask->evidence,
 		.refusal_status = ask->refusal_status,
 		.refusal = ask->refusal,
 	};

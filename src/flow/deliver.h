@@ -57,6 +57,7 @@ struct post { /* what is handed in */
 	struct relay_client from;
 	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
+	const struct evidence_record *evidence; /* NULL: none */
 	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 

@@ -105,6 +105,13 @@ static bool is_mbox_line(struct slice text) {
 	return slice_starts(slice_skip(text, n), S("From "));
 }
 
+enum intake_cut intake_cut(struct slice text, size_t *line, size_t *end) {
+	enum line kind = LINE_FIELD;
+	*end = find_end(text, *line, line, &kind);
+	if (kind == LINE_FIELD) return INTAKE_MORE;
+	return kind == LINE_OTHER && *end == 0 && is_mbox_line(text) ? INTAKE_MBOX : INTAKE_HEADER;
+}
+
 /* Bytes while the header is not complete; what is behind it is stored. */
 static void gather(struct intake *in, struct slice bytes) {
 	enum line kind = LINE_FIELD;
@@ -126,7 +133,7 @@ static void gather(struct intake *in, struct slice bytes) {
 	}
 	if (kind == LINE_OTHER && end == 0 && is_mbox_line(all)) {
 		struct buf named = BUF(in->raw.limit + all.len + 100);
-		buf_add(&named, S("Mailbox-Line: "));
+		buf_add(&named, intake_mbox_name);
 		buf_add(&named, all);
 		buf_done(&in->raw);
 		in->line = 0;
@@ -158,6 +165,21 @@ void intake_end(struct intake *in) {
 	buf_done(&in->raw);
 }
 
+void intake_insert(struct intake *in, struct slice fields) {
+	struct buf head = BUF(in->head.limit);
+	buf_add(&head, slice_head(buf_slice(&in->head), in->trace));
+	buf_add(&head, fields);
+	buf_add(&head, slice_skip(buf_slice(&in->head), in->trace));
+	if (head.full) {
+		buf_done(&head);
+		keep_error(in, EMSGSIZE);
+		return;
+	}
+	buf_done(&in->head);
+	in->head = head;
+	if (in->scan != NULL) in->inserted += fields.len;
+}
+
 static int scan_all(struct intake *in) {
 	in->scan = summary_scan_new();
 	summary_scan_feed(in->scan, buf_slice(&in->head));
@@ -173,15 +195,20 @@ static int scan_all(struct intake *in) {
 }
 
 int intake_summary(struct intake *in, struct summary *out) {
+	if (in->moved) intake_changed(in); /* not twice */
 	if (in->scan == NULL && scan_all(in) < 0) {
 		summary_scan_free(&in->scan);
 		return -1;
 	}
 	summary_scan_finish(in->scan, out);
+	if (in->inserted != 0) summary_shift(out, (int64_t)in->inserted);
+	in->moved = in->inserted != 0;
 	return 0;
 }
 
 void intake_changed(struct intake *in) {
+	in->inserted = 0;
+	in->moved = false;
 	summary_scan_free(&in->scan);
 }
 

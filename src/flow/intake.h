@@ -26,6 +26,8 @@ struct intake {
 	uint64_t spooled;      /* bytes in it */
 	int error;             /* errno of what failed first, or 0 */
 	struct summary_scan *scan;
+	size_t inserted;       /* bytes of head that the scan has not seen */
+	bool moved;            /* what the scan gave has been moved along by them */
 	bool in_header;
 	struct buf raw;        /* the header, when it comes in pieces */
 	size_t line;           /* where its last line starts */
@@ -36,6 +38,8 @@ void intake_head(struct intake *in, struct slice trace); /* once, before the fir
 /* CRLF text, cut anywhere. */
 void intake_bytes(struct intake *in, struct slice bytes);
 void intake_end(struct intake *in); /* all bytes have come: a header that is still open ends */
+/* Fields found out while the message came in: between our trace fields and its header. After intake_end. */
+void intake_insert(struct intake *in, struct slice fields);
 /* The summary of head and content; valid until intake_done or intake_changed. <0: the spool file cannot be read. */
 int intake_summary(struct intake *in, struct summary *out);
 void intake_changed(struct intake *in); /* head or content are others now: the next summary is made anew */
@@ -45,3 +49,13 @@ uint64_t intake_size(const struct intake *in);
 ssize_t intake_body(const struct intake *in, uint64_t at, char *room, size_t n);
 /* Another body comes in pieces instead of this one; first: with the first of them. Errors are in `error`. */
 void intake_replace_body(struct intake *in, struct slice piece, bool first);
+
+/* For those who read the same bytes beside intake: where the header ends that starts text. *line: 0 at first, then as it was
+ * left; *end: where the empty line is, or the line that is no field. */
+enum intake_cut {
+	INTAKE_MORE,           /* the header goes on */
+	INTAKE_HEADER,
+	INTAKE_MBOX,           /* text starts with an mbox line: ask again with intake_mbox_name before it */
+};
+enum intake_cut intake_cut(struct slice text, size_t *line, size_t *end);
+#define intake_mbox_name S("Mailbox-Line: ")

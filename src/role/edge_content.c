@@ -19,6 +19,20 @@ static int milter_defaults(const struct conf_view *v, struct milter_spec *out) {
 	return milter_protocol_parse(conf_text(v, SET_milter_protocol), &out->version, &out->no_header_reply);
 }
 
+/* The sockets of OpenDKIM and OpenDMARC in Debian, docker-mailserver and the usual how-tos: where nobody listens, we do it. */
+static bool is_built_in(const struct conf_view *v, const struct milter_spec *m) {
+	static const struct { const char *name; uint16_t port; enum setting_id check; } known[] = {
+		{ "opendkim", 8891, SET_dkim_verify }, { "opendkim", 12301, SET_dkim_verify },
+		{ "opendmarc", 8893, SET_dmarc_check }, { "opendmarc", 54321, SET_dmarc_check },
+	};
+	bool here = m->path == NULL && (slice_same(m->host, S("localhost")) || slice_eq(m->host, S("127.0.0.1")) || slice_eq(m->host, S("::1")));
+	for (size_t i = 0; i < LEN(known); i++) {
+		if (!conf_bool(v, known[i].check)) continue;
+		if (m->path != NULL ? strstr(m->path, known[i].name) != NULL : here && m->port == known[i].port) return true;
+	}
+	return false;
+}
+
 /* NULL in *out: no milters. */
 static int make_milters(struct edge_settings *s, const struct conf_view *v, enum setting_id list, const char *service,
 			const struct edge_outside *o, const struct milting_params **out) {
@@ -39,6 +53,7 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 	if (milter_defaults(v, &defaults) < 0) return -1;
 	const char *folder = arena_text(&s->mem, conf_text(v, SET_queue_directory));
 	if (milter_set_parse(conf_text(v, list), &defaults, folder, &s->mem, set) < 0) return fail_add("%s", setting_of(list)->name);
+	for (size_t i = 0; i < set->count; i++) set->specs[i].stand_in = is_built_in(v, &set->specs[i]);
 	*p = (struct milting_params){
 		.set = set,
 		.client = { .dns = o->dns, .service = service },

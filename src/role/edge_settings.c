@@ -4,6 +4,7 @@
 #include "flow/ask.h"
 #include "flow/id.h"
 #include "role/edge_content.h"
+#include "role/edge_proving.h"
 #include "role/edge_restrict.h"
 #include "role/edge_tls.h"
 #include "role/settings.h"
@@ -15,6 +16,7 @@ static void destroy(struct generation *g) {
 	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
 	for (struct tls_variant *t = s->tls; t != NULL; t = t->next) tls_server_unref(&t->server);
 	tables_free(&s->tables);
+	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next) psl_close(&p->psl);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
 	free(s);
@@ -151,6 +153,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_admit(sv, v, s, outside);
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
+		if (edge_proving_make(s, sv, v, outside) < 0) return -1;
 	}
 	return 0;
 }
@@ -174,7 +177,8 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	sv->smtp.error_delay = 0;
 	sv->admit.size_limit = sv->smtp.size_limit;
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
-	return edge_content_make(s, sv, v, outside);
+	if (edge_content_make(s, sv, v, outside) < 0) return -1;
+	return edge_proving_make(s, sv, v, outside);
 }
 
 int edge_settings_make(struct boot *b, const struct edge_outside *outside, struct edge_settings **out) {

@@ -35,6 +35,11 @@ struct edge_settings {
 		struct slice key;
 		struct tls_server *server;
 	} *tls;
+	struct edge_suffixes {        /* public suffix lists, by file */
+		struct edge_suffixes *next;
+		struct slice file;
+		struct psl *psl;
+	} *suffixes;
 	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
 	struct service submit;        /* for users of this machine (pickup) */
 };

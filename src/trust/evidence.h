@@ -14,6 +14,7 @@ struct evidence_params {
 	struct dkim_params dkim;
 	struct dmarc_params dmarc;
 	bool use_spf, use_dkim, use_dmarc, use_arc;
+	bool use_helo;                 /* SPF of the HELO name as well (RFC 7208 §2.3) */
 	bool adsp;                     /* look up and report dkim-adsp (RFC 5617, historic) */
 	const struct slice *trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
 	size_t trusted_sealers_count;
@@ -25,23 +26,25 @@ struct evidence_client {
 	enum trust_result iprev;       /* RFC 8601 §2.7.3 */
 	struct slice name;             /* the client's confirmed name; empty: none */
 	struct slice login, mechanism; /* auth=pass; empty: not logged in */
+	const struct spf_verdict *spf, *spf_helo; /* when they were asked for before; NULL: not yet */
 };
 /* What is kept of it: for the log, for core's reports, for people. Field lists make it cross between processes. */
-struct evidence_spf { uint32_t result; struct slice domain, identity; };
+struct evidence_spf { uint32_t result; struct slice domain, identity, reason; };
 struct evidence_dkim { uint32_t result; struct slice domain, selector, algorithm, reason; };
 struct evidence_dmarc {
 	uint32_t result, policy, p, sp, np, disposition; /* disposition: enum dmarc_policy as acted upon; policy: what was asked */
 	uint32_t percent;
 	bool adkim_strict, aspf_strict, testing, spf_aligned, dkim_aligned;
 	struct slice from, domain, rua, ruf, fo;
+	struct slice reason;           /* for people */
 	struct slice override, comment; /* RFC 9990: "local_policy", "trusted_forwarder", "mailing_list", … why disposition is another one; empty: it is not */
 };
-#define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity)
+#define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity) F(text, reason)
 #define EVIDENCE_DKIM_FIELDS(F) F(u32, result) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason)
 #define EVIDENCE_DMARC_FIELDS(F) \
 	F(u32, result) F(u32, policy) F(u32, p) F(u32, sp) F(u32, np) F(u32, disposition) F(u32, percent) F(bool_, adkim_strict) \
 	F(bool_, aspf_strict) F(bool_, testing) F(bool_, spf_aligned) F(bool_, dkim_aligned) F(text, from) F(text, domain) \
-	F(text, rua) F(text, ruf) F(text, fo) F(text, override) F(text, comment)
+	F(text, rua) F(text, ruf) F(text, fo) F(text, reason) F(text, override) F(text, comment)
 WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
 struct evidence_record {
 	bool checked;                  /* false: nothing was looked at (our own users, exempt clients) */
@@ -57,7 +60,8 @@ struct evidence_record {
 WIRE_DECLARE(evidence_record)
 
 struct evidence_verdict {              /* everything, as found */
-	struct spf_verdict spf;
+	struct spf_verdict spf;        /* of the sender, or of HELO when there is none */
+	struct spf_verdict spf_helo;   /* with use_helo and a sender; else its identity is empty */
 	struct dkim_verdict *dkim;
 	size_t dkim_count;
 	struct arc_verdict arc;
@@ -72,3 +76,12 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 				struct arena *mem);
 void evidence_body(struct evidence *e, struct slice bytes);
 void evidence_end(struct evidence *e, struct evidence_verdict *out);
+
+/* The door has decided: record and results say so. override: as in evidence_dmarc; empty: DMARC's own disposition stands. */
+void evidence_act(struct evidence_verdict *v, enum dmarc_policy done, struct slice override, struct slice comment,
+		  struct arena *mem);
+/* "spf=pass (example.org) dkim=fail (example.org: the body was changed after signing) dmarc=…", for people; nothing when nothing
+ * was checked. */
+void evidence_tell(struct buf *out, const struct evidence_record *r);
+/* Starts what will be asked for a message from this sender, as soon as it is known. Does not wait. */
+void evidence_hint(const struct evidence_params *p, const struct evidence_client *c);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "conf/network.h"
+#include "flow/ask.h"
+#include "smtp/reply.h"
+#include "trust/evidence.h"
+/* What the door makes of the evidence: SPF and DMARC say what a domain wants, the owner of this server says what is done.
+ * Exceptions are told in the record, so that the domain's reports name them (RFC 9990, "override"). */
+enum proving_fail { PROVING_FAIL_NONE, PROVING_FAIL_DEFER, PROVING_FAIL_REJECT };
+struct proving_params {
+	struct evidence_params evidence;
+	const struct networks *exempt;       /* clients of whom nothing is asked: sender_check_exempt_networks */
+	enum proving_fail spf_fail, spf_temperror;
+	bool spf_header;                     /* Received-SPF */
+	bool reject;                         /* dmarc_reject */
+	enum proving_quarantine { PROVING_QUARANTINE_NONE, PROVING_QUARANTINE_JUNK, PROVING_QUARANTINE_HOLD } quarantine;
+	bool temperror_defers;               /* dmarc_temperror_action */
+	bool required_headers;               /* what RFC 5322 §3.6 demands: dmarc_required_headers */
+	struct slice reject_text;            /* %s: the domain */
+	const struct networks *dmarc_exempt; /* dmarc_exempt_networks */
+	const struct domains *exempt_hosts, *exempt_senders, *forwarders, *lists;
+	const struct slice *exempt_recipients; /* addresses, or domains */
+	size_t exempt_recipients_count;
+	const struct slice *ids;             /* whose Authentication-Results are taken out: ours first */
+	size_t ids_count;
+};
+
+struct proving_facts {
+	const struct addr *client;
+	struct slice name;                   /* confirmed; empty: none */
+	struct slice header;                 /* as it came */
+	const struct accept_recipient *recipients;
+	size_t recipients_count;
+};
+enum proving_act { PROVING_TAKE, PROVING_JUNK, PROVING_HOLD, PROVING_REFUSE };
+/* Changes v's record and results to what is done. PROVING_REFUSE: *reply says how. */
+enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f, struct evidence_verdict *v,
+				struct arena *mem, struct smtp_reply *reply);
+
+/* SPF before a recipient is accepted. recipient: as it was given. Code 0: go on. */
+struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, struct slice recipient,
+			      struct arena *mem);
+/* "SPF fail - not authorized. …" */
+struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem);

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Each service may have its own (master.cf: -o dmarc_reject=no). Public suffix lists are large and are read once for each
+ * generation of the settings. */
+#include "role/edge_proving.h"
+#include "base/fail.h"
+
+static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
+	*out = NULL;
+	if (file.len == 0) return 0;
+	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next)
+		if (slice_eq(p->file, file)) return *out = p->psl, 0;
+	struct edge_suffixes *p = arena_get(&s->mem, sizeof *p);
+	p->psl = psl_open(slice_same(file, S("builtin")) ? NULL : arena_text(&s->mem, file));
+	if (p->psl == NULL) return fail_add("dmarc_public_suffix_list");
+	p->file = file;
+	p->next = s->suffixes;
+	s->suffixes = p;
+	*out = p->psl;
+	return 0;
+}
+
+static int make_evidence(struct edge_settings *s, struct evidence_params *e, const struct conf_view *v, struct dns *dns) {
+	*e = (struct evidence_params){
+		.dns = dns,
+		.host = arena_text(&s->mem, conf_text(v, SET_myhostname)),
+		.authserv_id = arena_text(&s->mem, conf_text(v, SET_authserv_id)),
+		.use_spf = conf_bool(v, SET_spf_check),
+		.use_helo = conf_bool(v, SET_spf_helo_check),
+		.use_dkim = conf_bool(v, SET_dkim_verify),
+		.use_arc = conf_bool(v, SET_arc_verify),
+		.use_dmarc = conf_bool(v, SET_dmarc_check),
+		.adsp = conf_bool(v, SET_adsp_check),
+		.timeout_ms = (int)conf_time_ms(v, SET_sender_check_timeout),
+		.dkim = { .dns = dns,
+			  .signatures_max = (unsigned)conf_number(v, SET_dkim_signature_limit),
+			  .key_bits_min = (unsigned)conf_number(v, SET_dkim_key_bits_min),
+			  .clock_drift_s = conf_time_ms(v, SET_dkim_clock_drift) / 1000 },
+		.dmarc = { .dns = dns, .reject_many_from = conf_bool(v, SET_dmarc_reject_many_from) },
+	};
+	e->spf = (struct spf_params){ .dns = dns, .receiver = e->host, .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
+	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
+	return suffixes(s, conf_text(v, SET_dmarc_public_suffix_list), &e->dmarc.psl);
+}
+
+/* Ours first, then those of our other servers. */
+static void make_ids(struct edge_settings *s, struct proving_params *p, const struct conf_view *v) {
+	size_t n;
+	const struct slice *others = conf_list(v, SET_trusted_authserv_ids, &n);
+	struct slice *ids = arena_array(&s->mem, n + 1, sizeof *ids);
+	ids[0] = slice_of(p->evidence.authserv_id);
+	if (n != 0) memcpy(ids + 1, others, n * sizeof *ids);
+	p->ids = ids;
+	p->ids_count = n + 1;
+}
+
+int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
+	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE, [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
+						   [SPF_ACTION_REJECT] = PROVING_FAIL_REJECT };
+	static const enum proving_quarantine quarantines[] = { [DMARC_QUARANTINE_JUNK] = PROVING_QUARANTINE_JUNK,
+							       [DMARC_QUARANTINE_HOLD] = PROVING_QUARANTINE_HOLD,
+							       [DMARC_QUARANTINE_NONE] = PROVING_QUARANTINE_NONE };
+	struct proving_params *p = arena_get(&s->mem, sizeof *p);
+	if (make_evidence(s, &p->evidence, v, o->dns) < 0) return -1;
+	make_ids(s, p, v);
+	p->exempt = networks_open(conf_networks(v, SET_sender_check_exempt_networks), s->tables, &s->mem);
+	p->spf_fail = fails[conf_enum(v, SET_spf_fail_action)];
+	p->spf_temperror = conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
+	p->spf_header = conf_bool(v, SET_spf_header);
+	p->reject = conf_bool(v, SET_dmarc_reject);
+	p->reject_text = conf_text(v, SET_dmarc_reject_text);
+	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
+	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;
+	p->required_headers = conf_bool(v, SET_dmarc_required_headers);
+	p->dmarc_exempt = networks_open(conf_networks(v, SET_dmarc_exempt_networks), s->tables, &s->mem);
+	p->exempt_hosts = conf_domains(v, SET_dmarc_exempt_hosts);
+	p->exempt_senders = conf_domains(v, SET_dmarc_exempt_senders);
+	p->exempt_recipients = conf_list(v, SET_dmarc_exempt_recipients, &p->exempt_recipients_count);
+	p->forwarders = conf_domains(v, SET_dmarc_trusted_forwarders);
+	p->lists = conf_domains(v, SET_dmarc_trusted_lists);
+	sv->admit.proving = p;
+	return 0;
+}

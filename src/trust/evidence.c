@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of DNS is started as early as it is known, so that it comes in while the message does: the sender's SPF record
+ * at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
+#include "trust/evidence.h"
+#include "base/clock.h"
+#include "trust/adsp.h"
+#include "trust/evidence_results.h"
+
+enum { TIMEOUT_MS = 10000 };
+
+WIRE_STRUCT(evidence_spf, EVIDENCE_SPF_FIELDS)
+WIRE_STRUCT(evidence_dkim, EVIDENCE_DKIM_FIELDS)
+WIRE_STRUCT(evidence_dmarc, EVIDENCE_DMARC_FIELDS)
+WIRE_STRUCT(evidence_record, EVIDENCE_RECORD_FIELDS)
+
+struct evidence {
+	const struct evidence_params *params;
+	const struct evidence_client *client;
+	struct slice header;
+	struct arena *mem;
+	struct dkim_verifier *dkim;
+};
+
+static struct slice domain_of(struct slice address) {
+	return slice_skip(address, slice_find_last(address, '@') + 1);
+}
+
+void evidence_hint(const struct evidence_params *p, const struct evidence_client *c) {
+	struct slice domain = c->sender.len != 0 ? domain_of(c->sender) : c->helo;
+	if (p->use_spf && domain.len != 0 && slice_is_ascii(domain) && domain.at[0] != '[') dns_hint(p->dns, domain, DNS_TXT);
+}
+
+struct evidence *evidence_begin(const struct evidence_params *p, const struct evidence_client *c, struct slice header,
+				struct arena *mem) {
+	struct evidence *e = arena_get(mem, sizeof *e);
+	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
+	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
+	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
+	return e;
+}
+
+void evidence_body(struct evidence *e, struct slice bytes) {
+	if (e->dkim != NULL) dkim_verify_body(e->dkim, bytes);
+}
+
+static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {
+	const struct evidence_client *c = e->client;
+	struct spf_question q = { .client = &c->address, .helo = c->helo, .sender = c->sender };
+	if (c->spf != NULL) v->spf = *c->spf;
+	else spf_check(&e->params->spf, &q, e->mem, &v->spf);
+	if (!e->params->use_helo || c->sender.len == 0) return;
+	q.of_helo = true;
+	if (c->spf_helo != NULL) v->spf_helo = *c->spf_helo;
+	else spf_check(&e->params->spf, &q, e->mem, &v->spf_helo);
+}
+
+static bool is_trusted(const struct evidence_params *p, struct slice domain) {
+	for (size_t i = 0; i < p->trusted_sealers_count; i++)
+		if (slice_same(p->trusted_sealers[i], domain)) return true;
+	return false;
+}
+
+static bool said_pass(struct slice results, struct arena *mem) {
+	struct authres a;
+	if (!authres_parse(results, mem, &a)) return false;
+	for (size_t i = 0; i < a.methods_count; i++)
+		if (slice_same(a.methods[i].method, S("dmarc")) && slice_same(a.methods[i].result, S("pass"))) return true;
+	return false;
+}
+
+/* A sealer is believed as long as everybody behind him is, too: whoever comes later could have written anything. */
+static bool sealer_vouches(const struct evidence *e, const struct arc_verdict *arc) {
+	if (arc->result != TRUST_PASS) return false;
+	for (size_t i = arc->hops_count; i > 0; i--) {
+		const struct arc_hop *hop = &arc->hops[i - 1];
+		if (!is_trusted(e->params, hop->domain)) return false;
+		if (said_pass(hop->results, e->mem)) return true;
+	}
+	return false;
+}
+
+static void make_record(const struct evidence *e, struct evidence_verdict *v) {
+	char ip[ADDR_TEXT_ROOM];
+	struct evidence_record *r = &v->record;
+	*r = (struct evidence_record){
+		.checked = true,
+		.client = arena_slice(e->mem, slice_of(addr_text(&e->client->address, ip))),
+		.arc = v->arc.result,
+		.spf = { v->spf.result, v->spf.domain, v->spf.identity, v->spf.reason },
+		.dkim = arena_array(e->mem, v->dkim_count + 1, sizeof *r->dkim),
+		.dkim_count = v->dkim_count,
+	};
+	for (size_t i = 0; i < v->dkim_count; i++) {
+		const struct dkim_verdict *d = &v->dkim[i];
+		r->dkim[i] = (struct evidence_dkim){ d->result, d->domain, d->selector, slice_of(dkim_algorithm_name(d->algorithm)),
+						     d->reason };
+	}
+	const struct dmarc_verdict *d = &v->dmarc;
+	r->dmarc = (struct evidence_dmarc){
+		.result = d->result, .policy = d->policy, .p = d->record.p, .sp = d->record.sp, .np = d->record.np,
+		.disposition = d->disposition, .percent = d->record.percent, .adkim_strict = d->record.adkim_strict,
+		.aspf_strict = d->record.aspf_strict, .testing = d->record.testing, .spf_aligned = d->spf_aligned,
+		.dkim_aligned = d->dkim_aligned, .from = d->from, .domain = d->domain, .rua = d->record.rua,
+		.ruf = d->record.ruf, .fo = d->record.fo, .reason = d->reason,
+	};
+	if (d->sampled_out) r->dmarc.override = S("sampled_out");
+}
+
+static struct slice ask_adsp(const struct evidence *e, const struct evidence_verdict *v, int64_t deadline) {
+	bool by_author = false;
+	for (size_t i = 0; i < v->dkim_count; i++)
+		by_author |= v->dkim[i].result == TRUST_PASS && slice_same(v->dkim[i].domain, v->dmarc.from);
+	return slice_of(adsp_word(adsp_check(e->params->dns, v->dmarc.from, by_author, deadline, e->mem)));
+}
+
+void evidence_end(struct evidence *e, struct evidence_verdict *out) {
+	const struct evidence_params *p = e->params;
+	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
+	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
+	if (e->dkim != NULL) dkim_verify_end(e->dkim, deadline, &v.dkim, &v.dkim_count);
+	if (p->use_spf) ask_spf(e, &v);
+	deadline = deadline_in(wait); /* SPF has one of its own */
+	if (p->use_dmarc) dmarc_check(&p->dmarc, e->header, &v.spf, v.dkim, v.dkim_count, deadline, e->mem, &v.dmarc);
+	v.sealer_trusted = p->trusted_sealers_count != 0 && sealer_vouches(e, &v.arc);
+	make_record(e, &v);
+	struct slice adsp = p->adsp && v.dmarc.from.len != 0 ? ask_adsp(e, &v, deadline) : SLICE_NONE;
+	evidence_results(p, e->client, &v, adsp, e->mem);
+	*out = v;
+}
+
+void evidence_act(struct evidence_verdict *v, enum dmarc_policy done, struct slice override, struct slice comment,
+		  struct arena *mem) {
+	struct evidence_dmarc *d = &v->record.dmarc;
+	d->disposition = done;
+	if (override.len != 0) {
+		d->override = override;
+		d->comment = arena_slice(mem, comment);
+	}
+	evidence_results_dmarc(v, mem);
+}
