@@ -2,11 +2,13 @@
 /* The key of a row is all that makes it another one. Strangers choose most of it (addresses, names in From and MAIL FROM, selectors), so
  * the rows of a domain and day are limited: what comes after is counted, and the report says so. */
 #include "report/outbox.h"
+#include "base/encode.h"
 #include "base/fail.h"
 #include "net/addr.h"
 
 enum { KINDS_MAX = 10000, SIGNATURES_MAX = 10, TEXT_MAX = 255, KEY_ROOM = 16384 };
 #define DAY_US ((int64_t)86400 * 1000000)
+#define SPREAD_US (4 * (uint64_t)3600 * 1000000)
 
 struct feedback_signature { struct slice domain, selector; uint32_t result; };
 #define FEEDBACK_SIGNATURE_FIELDS(F) F(text, domain) F(text, selector) F(u32, result)
@@ -55,7 +57,7 @@ static size_t signatures_of(const struct evidence_record *e, struct feedback_sig
 
 static int add_policy(struct db_conn *tx, int64_t day, const struct evidence_dmarc *policy) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO feedback (day, domain, policy, kinds, lost, due_us) VALUES (?, ?, ?, 0, 0, 0)"
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO feedback (day, domain, policy, kinds, lost, due_us) VALUES (?, ?, ?, 0, 0, ?)"
 						  " ON CONFLICT (day, domain) DO UPDATE SET policy = excluded.policy"
 						  " WHERE policy <> excluded.policy");
 	struct evidence_dmarc kept = *policy; /* what is the message's own goes */
@@ -63,10 +65,11 @@ static int add_policy(struct db_conn *tx, int64_t day, const struct evidence_dma
 	kept.spf_aligned = kept.dkim_aligned = false;
 	kept.from = kept.override = kept.comment = SLICE_NONE;
 	evidence_dmarc_pack(&packed, &kept);
-	if (packed.full) return fail("a DMARC record is too long to be kept");
+	if (packed.full) return OUTBOX_EMPTY; /* a record of that length asks for nothing in earnest: the mail is no less welcome */
 	db_bind_int(s, day);
 	db_bind_text(s, policy->domain);
 	db_bind_bytes(s, buf_slice(&packed));
+	db_bind_int(s, (day + 1) * DAY_US + (int64_t)random_below(SPREAD_US)); /* not everybody's reports at midnight */
 	return db_run(s);
 }
 
@@ -122,7 +125,7 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 	feedback_key_pack(&packed, &key);
 	int64_t day = now_us / DAY_US;
 	int r = add_policy(tx, day, d);
-	return r < 0 ? r : add_row(tx, day, d->domain, buf_slice(&packed));
+	return r < 0 ? r : r == OUTBOX_EMPTY ? 0 : add_row(tx, day, d->domain, buf_slice(&packed));
 }
 
 /* Taking. */

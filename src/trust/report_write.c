@@ -217,7 +217,7 @@ bool report_permitted(const struct slice *records, size_t count, struct slice ho
 
 /* The mail. */
 
-int report_pack(const struct report_mail *m, struct buf *out) {
+int report_gzip(const struct report_mail *m, struct buf *out) {
 	AUTO_BUF struct buf xml = BUF(REPORT_UNPACKED_MAX);
 	z_stream z = { 0 };
 	report_write_xml(&xml, m->report, m->form);

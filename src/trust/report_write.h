@@ -28,6 +28,6 @@ struct report_mail {
 /* Bytes of the attachment as sent, to be compared with report_target's limit. */
 uint64_t report_packed_size(struct slice packed);
 /* gzip of the XML. <0: fail() */
-int report_pack(const struct report_mail *m, struct buf *out);
+int report_gzip(const struct report_mail *m, struct buf *out);
 /* The whole message, header and body. */
 void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem);
