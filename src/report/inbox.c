@@ -64,6 +64,7 @@ int inbox_next(struct db *db, struct inbox_mail *out) {
 /* Storing. */
 
 static struct slice domain_of_address(struct slice address) {
+	if (address.len != 0 && address.at[address.len - 1] == '>') address.len--;
 	size_t at = slice_find_last(address, '@');
 	return at < address.len ? slice_skip(address, at + 1) : S("");
 }
