@@ -53,6 +53,7 @@ const struct networks *conf_networks(const struct conf_view *v, enum setting_id 
 const struct domains *conf_domains(const struct conf_view *v, enum setting_id id) NONNULL_RESULT;
 /* A list of TLS versions (">=TLSv1.2", "<=TLSv1.3", "!TLSv1.3", "TLSv1.2"): bit 0 for TLS 1.0, … bit 3 for 1.3; never 0. */
 unsigned conf_tls_versions(const struct conf_view *v, enum setting_id id);
+unsigned tls_versions_in(struct slice text); /* the same from such a list, which may leave nothing: 0; colons part words, too */
 /* By name, for parameters the file itself defines (restriction classes, smtp-amavis_destination_…). */
 bool conf_text_named(const struct conf_view *v, struct slice name, struct slice *out);
 /* Expands a text as if it stood in the file: for tables and postconf. <0 as expand(). */
@@ -60,6 +61,9 @@ int conf_expand(const struct conf_view *v, struct slice text, struct buf *out) M
 
 /* Whose a parameter's name is: the list's, a service's in master.cf (transport.h), or the file's own. */
 enum conf_class { CONF_BUILTIN, CONF_SERVICE, CONF_USER };
+/* Is this milter ("local:opendmarc/opendmarc.sock") one whose work hato does itself, as the filter's own file says? Then nobody
+ * need listen there (opendmarc_config). */
+bool conf_replaces_milter(const struct conf *c, struct slice endpoint);
 /* As written, for postconf: every known parameter and every one the file defines itself, ordered by name. */
 struct conf_raw {
 	struct slice name;

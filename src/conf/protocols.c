@@ -14,13 +14,15 @@ static int version_of(struct slice word) {
 }
 
 unsigned conf_tls_versions(const struct conf_view *v, enum setting_id id) {
-	size_t n;
-	const struct slice *words = conf_list(v, id, &n);
+	return tls_versions_in(conf_text(v, id));
+}
+
+unsigned tls_versions_in(struct slice text) {
 	int least = TLS1_2, most = TLS1_3; /* who names no lower end gets TLS 1.2 as the lowest */
 	unsigned named = 0, excluded = 0, range = 0;
-	for (size_t i = 0; i < n; i++) {
-		bool lower = slice_starts(words[i], S(">=")), upper = slice_starts(words[i], S("<=")), out = slice_starts(words[i], S("!"));
-		int version = version_of(slice_skip(words[i], lower || upper ? 2 : out));
+	for (struct slice word; (word = slice_word(&text, ", \t\r\n:")).len != 0;) {
+		bool lower = slice_starts(word, S(">=")), upper = slice_starts(word, S("<=")), out = slice_starts(word, S("!"));
+		int version = version_of(slice_skip(word, lower || upper ? 2 : out));
 		if (version < 0) continue;
 		if (lower) least = version;
 		else if (upper) most = version;

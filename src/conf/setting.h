@@ -86,6 +86,9 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define TEMPFAIL_ACTION_WORDS(W) \
 	W(TEMPFAIL_DEFER_IF_PERMIT, "defer_if_permit") W(TEMPFAIL_DEFER, "defer") W(TEMPFAIL_REJECT, "reject") \
 	W(TEMPFAIL_PERMIT, "permit")
+#define SRS_WORDS(W) W(SRS_NO, "no") W(SRS_YES, "yes") W(SRS_AUTO, "auto")
+#define FORWARD_BAD_WORDS(W) W(FORWARD_BAD_REJECT, "reject") W(FORWARD_BAD_KEEP, "keep") W(FORWARD_BAD_SEND, "send")
+#define FORWARD_FAILING_WORDS(W) W(FORWARD_FAILING_SEND, "send") W(FORWARD_FAILING_KEEP, "keep") W(FORWARD_FAILING_WRAP, "wrap")
 
 #define SPF_ACTION_WORDS(W) W(SPF_ACTION_NONE, "none") W(SPF_ACTION_DEFER, "defer") W(SPF_ACTION_REJECT, "reject")
 #define DMARC_QUARANTINE_WORDS(W) \
@@ -95,6 +98,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define REPORT_FORMAT_WORDS(W) W(REPORT_FORMAT_RFC9990, "rfc9990") W(REPORT_FORMAT_RFC7489, "rfc7489")
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
+	SET(srs_word, SRS_WORDS) SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) \
 	SET(server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
 	SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \
 	SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) SET(log_level_word, LOG_LEVEL_WORDS) \

@@ -21,7 +21,9 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE memo (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, until_us INTEGER NOT NULL,"
 	" PRIMARY KEY (kind, key)) WITHOUT ROWID;"
 	"CREATE INDEX memo_until ON memo (until_us)",
-	/* 4 to 5: reports in and out */
+	/* what is to be done with mail that an alias cannot well send on */
+	"CREATE TABLE forward_choice (address TEXT NOT NULL PRIMARY KEY, choice INTEGER NOT NULL) WITHOUT ROWID",
+	/* 5 to 6: reports in and out */
 	"CREATE TABLE report_mail (id INTEGER PRIMARY KEY, blob_id INTEGER NOT NULL, received_us INTEGER NOT NULL, tries INTEGER NOT NULL);"
 	"CREATE TABLE report (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, domain TEXT NOT NULL, org TEXT NOT NULL, name TEXT NOT NULL,"
 	" begin_us INTEGER NOT NULL, end_us INTEGER NOT NULL, received_us INTEGER NOT NULL, policy TEXT);"

@@ -1,4 +1,4 @@
--- The schema of the mail database, version 5. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 6. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -32,6 +32,12 @@ CREATE TABLE alias (
 	PRIMARY KEY (address, target)
 ) WITHOUT ROWID;
 CREATE INDEX alias_domain ON alias (domain);
+
+-- What is to be done with mail that an address, of whatever table, cannot well send on (flow/forward.h).
+CREATE TABLE forward_choice (
+	address TEXT NOT NULL PRIMARY KEY,  -- lower case
+	choice INTEGER NOT NULL
+) WITHOUT ROWID;
 
 -- What the store counts for an account: its change counter and its use of space.
 CREATE TABLE account_state (

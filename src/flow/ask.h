@@ -18,7 +18,7 @@ enum ask_kind {
 	ASK_SESSION,   /* edge → core: go on with this client who has logged in */
 	ASK_REFUSED,   /* edge → core: we refused this (for `hato why`) */
 	ASK_PASSWORD,  /* edge → vault: is this password right? */
-	ASK_SIGN,      /* edge → vault: sign this with a TLS key */
+	ASK_SIGN,      /* edge, relay → vault: sign this with a TLS key */
 	ASK_SECRET,    /* core → vault: set or delete a password */
 	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
@@ -130,6 +130,9 @@ enum accept_flags {
 	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
 	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
+	/* core's own: what forward_look found, kept for users' .forward */
+	ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
+	ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
@@ -246,6 +249,8 @@ WIRE_DECLARE(relay_recipient)
  * relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
 struct relay_ask {
 	struct slice queue_id;
+	struct slice srs;          /* of forwarded mail: the sender instead of `sender`, if that does not pass SPF; empty: none */
+	bool srs_always;           /* whatever SPF says */
 	struct slice transport;    /* the service in master.cf: "smtp", "relay", "local", "maildrop" */
 	struct slice hop;          /* the next hop: "example.com", "[host]:587, [other]:587", "unix:path", what pipe calls nexthop */
 	struct slice sender, envid, head;
@@ -259,7 +264,7 @@ struct relay_ask {
 	size_t recipients_count;
 };
 #define RELAY_ASK_FIELDS(F) \
-	F(text, queue_id) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
+	F(text, queue_id) F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
 	F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
 	F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport, luser_relay). */

@@ -2,6 +2,7 @@
 #pragma once
 #include "db/blob.h"
 #include "flow/ask.h"
+#include "flow/forward.h"
 #include "flow/route.h"
 #include "mime/summary.h"
 #include "queue/queue.h"
@@ -30,6 +31,7 @@ struct deliver_params {
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
+	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
 	bool report_send;                    /* evidence is kept for the reports that others get */
@@ -57,11 +59,13 @@ struct post { /* what is handed in */
 	bool eight_bit, utf8;
 	uint32_t flags;                      /* ACCEPT_… */
 	bool rewritten;                      /* canonical_maps and masquerading have been done */
+	bool redirected;                     /* by a user's .forward */
 	struct slice filter, redirect;       /* as in accept_ask */
 	struct relay_client from;
 	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
 	const struct evidence_record *evidence; /* NULL: none */
+	const struct route_end *mailbox;     /* of redirected mail: the user's own mailbox; NULL: none */
 	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 
@@ -79,6 +83,7 @@ struct queue_target {
 	struct slice target, rights;
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
 	bool fixed;                          /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
+	bool forwarded;                      /* route_end.forwarded */
 };
 WIRE_DECLARE(queue_target)
 

@@ -96,6 +96,22 @@ static int judge_class(struct judging *j, enum route_class class) {
 	return 0;
 }
 
+const char *route_srs_refusal(enum srs_answer answer, struct slice *text) {
+	*text = answer == SRS_EXPIRED ? S("this return address of forwarded mail (SRS) has expired")
+				      : S("this return address of forwarded mail (SRS) was not made here: its signature is wrong");
+	return "5.7.1";
+}
+
+/* False: not a return address of ours. */
+static bool judge_srs(struct judging *j) {
+	struct slice sender, text;
+	enum srs_answer r = j->params->srs != NULL ? srs_reverse(j->params->srs, j->address, j->mem, &sender) : SRS_UNCHANGED;
+	if (r == SRS_UNCHANGED || r == SRS_DONE) return r == SRS_DONE;
+	const char *status = route_srs_refusal(r, &text);
+	unknown(j, slice_of(status), text, SLICE_NONE);
+	return true;
+}
+
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
 		struct route_answer *out) {
 	struct judging j = { .c = c, .params = params, .mem = mem, .out = out };
@@ -110,6 +126,7 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 		unknown(&j, S("5.1.3"), S("Bad recipient address syntax"), SLICE_NONE);
 		return 0;
 	}
+	if (judge_srs(&j)) return 0;
 	int r = user_resolve(c, mem, j.address, &params->resolve, &found);
 	if (r < 0 || r == USER_ACCOUNT || r == USER_ALIAS) return r < 0 ? r : 0;
 	if (r == USER_DISABLED) {

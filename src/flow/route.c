@@ -48,8 +48,8 @@ void way_nowhere(struct way *w, const struct step *s, const char *status, struct
 
 void way_hop(struct way *w, const struct step *s, struct slice hop) {
 	way_trace(w, "hop", s->address, hop, NULL);
-	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased, .marked = s->marked, .hop = hop,
-				       .target_kind = s->target_kind, .target = s->target, .rights = s->rights,
+	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased, .marked = s->marked,
+				       .forwarded = s->forwarded, .hop = hop, .target_kind = s->target_kind, .target = s->target, .rights = s->rights,
 				       .owner = s->owner });
 }
 
@@ -212,6 +212,7 @@ static int go_out(struct way *w, struct step *s) {
 		return 0;
 	}
 	struct slice whole = arena_fmt(w->mem, "%.*s:%.*s", SLICE_ARG(hop.transport), SLICE_ARG(hop.next_hop));
+	s->forwarded = class == ROUTE_CLASS_DEFAULT && (s->aliased || w->from->redirected);
 	if (t != NULL && t->kind == TRANSPORT_LOCAL) return go_local(w, s, whole);
 	way_hop(w, s, whole);
 	return 0;
@@ -234,11 +235,27 @@ static int rewrite(struct way *w, struct step *s) {
 	return 0;
 }
 
+/* A sender that SRS made: who it stands for. False: it is none of ours. */
+static bool way_back(struct way *w, struct step *s) {
+	struct slice sender = SLICE_NONE, text = SLICE_NONE;
+	enum srs_answer r = w->params->srs != NULL ? srs_reverse(w->params->srs, s->address, w->mem, &sender) : SRS_UNCHANGED;
+	if (r == SRS_UNCHANGED) return false;
+	if (r != SRS_DONE) {
+		const char *status = route_srs_refusal(r, &text);
+		way_nowhere(w, s, status, text);
+		return true;
+	}
+	way_trace(w, "srs", s->address, sender, NULL);
+	way_add(w, s, sender)->aliased = true;
+	return true;
+}
+
 static int take(struct way *w, struct step *s) {
 	if (s->target.len != 0) { /* a command, a file */
 		way_hop(w, s, s->hop);
 		return 0;
 	}
+	if (s->depth < ROUTE_DEPTH && way_back(w, s)) return 0;
 	int r = s->rewrite ? rewrite(w, s) : 0;
 	if (r != 0) return r;
 	int known = w->from->filter.len == 0 ? ask_database(w, s) : USER_NOT_LOCAL;

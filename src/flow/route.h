@@ -2,10 +2,12 @@
 #pragma once
 #include "flow/alias.h"
 #include "flow/hop.h"
+#include "trust/srs.h"
 #include "user/user.h"
 /* Where an address leads. In Postfix's order, with hato's own accounts before everything (cleanup(8), trivial-rewrite(8),
  * local(8)):
  *
+ *   addresses that SRS made for bounces: the sender they stand for;
  *   rewriting (canonical_maps, masquerading), once;
  *   accounts and aliases of the database; then virtual_alias_maps; both again for what they give;
  *   the class of the domain, and with it transport and next hop; transport_maps and relocated_maps over it;
@@ -22,6 +24,7 @@ struct route_params {
 	/* who there is, for the door; without tables everybody is (trivial: local_recipient_maps =) */
 	struct lookup local_recipients, virtual_mailbox, relay_recipients;
 	const struct alias_params *aliases; /* aliases(5); NULL: none */
+	const struct srs_params *srs;       /* NULL: its addresses are addresses like others */
 	struct slice host;                  /* myhostname */
 	struct slice empty_recipient;       /* empty_address_recipient: who gets mail for <> */
 };
@@ -36,6 +39,8 @@ struct route_end {
 	struct slice original;    /* the first one, as given */
 	bool aliased;             /* they differ by an alias, not by a mere extension */
 	bool marked;              /* by an alias of the database or of aliases(5): what leaves says Delivered-To */
+	bool forwarded;           /* ROUTE_TO_HOP: an alias or a user of ours sends it on to somebody else's server */
+	bool wrapped;             /* it goes as an attachment of a message of ours (flow/forward.h) */
 	bool fixed;               /* ROUTE_TO_HOP: not by tables: the hop stays as it is */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;
@@ -58,6 +63,7 @@ struct route_from {
 	size_t source;
 	bool no_mappings;         /* ACCEPT_NO_MAPPINGS */
 	bool rewritten;           /* canonical_maps and masquerading have been done */
+	bool redirected;          /* by a user's .forward */
 	struct slice filter;      /* "transport:nexthop" for all who would go anywhere; empty: none */
 	const struct route_trace *trace; /* or NULL */
 };
@@ -72,6 +78,8 @@ int route_again(const struct route_params *params, struct slice address, struct 
 void route_add_end(struct routes *routes, struct route_end end);
 void route_add_nowhere(struct routes *routes, struct slice address, struct slice status, struct slice text,
 		       size_t source);
+/* What is said of an address that SRS did not make or that is too old: a status, and *text. */
+const char *route_srs_refusal(enum srs_answer answer, struct slice *text);
 /* Only the first step, as the door needs it. 0, or <0. */
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
 		struct route_answer *out);

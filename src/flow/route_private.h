@@ -7,7 +7,7 @@ struct step {
 	struct step *up;          /* what it came from; NULL: the address itself */
 	struct step *next;        /* to be taken after this one */
 	struct slice address;
-	bool aliased, marked;
+	bool aliased, marked, forwarded;
 	bool rewrite;             /* canonical_maps and masquerading come first */
 	bool accounts_only;       /* a target equal to its alias: the account of that name */
 	bool no_aliases;          /* "\name", or the name of the alias itself: the user, not the alias */

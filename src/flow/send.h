@@ -16,6 +16,8 @@ struct send_params {
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 	bool confirm_delay_cleared; /* who was told of a delay is told of its end */
 	bool soft_bounce;         /* nothing is returned: all is tried again */
+	const struct srs_params *srs; /* senders of forwarded mail; NULL: they stay as they are */
+	bool srs_always;
 };
 struct verify_params {            /* address_verify_… */
 	const struct route_params *route; /* the ways of probes */

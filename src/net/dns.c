@@ -2,6 +2,7 @@
 /* Record data into structs. A record that does not keep to its form is left out: one broken line in somebody's zone
  * must not hide the others. */
 #include "base/fail.h"
+#include "base/encode.h"
 #include "net/dns_private.h"
 
 static int one(struct dns *d, struct slice name, int type, int64_t deadline, struct arena *mem,
@@ -28,6 +29,10 @@ static int mx_order(const void *a, const void *b) {
 	return ((const struct dns_mx *)a)->preference - ((const struct dns_mx *)b)->preference;
 }
 
+static uint16_t number_at(struct slice data, size_t at) {
+	return (uint16_t)((unsigned char)data.at[at] << 8 | (unsigned char)data.at[at + 1]);
+}
+
 int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *mem, struct dns_mx **out, size_t *count,
            struct dns_facts *facts) {
 	struct dns_answer a;
@@ -38,12 +43,50 @@ int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *m
 	for (size_t i = 0; i < a.count; i++) {
 		struct slice rest = slice_skip(a.rdata[i], 2);
 		if (a.rdata[i].len < 3 || !dns_name_take(&rest, mem, &mx[n].host)) continue;
-		const unsigned char *b = (const unsigned char *)a.rdata[i].at;
-		mx[n++].preference = (uint16_t)(b[0] << 8 | b[1]);
+		mx[n++].preference = number_at(a.rdata[i], 0);
 	}
 	qsort(mx, n, sizeof *mx, mx_order);
 	if (n == 0) return DNS_NODATA;
 	*out = mx;
+	*count = n;
+	return DNS_OK;
+}
+
+static void srv_arrange(struct dns_srv *list, size_t count) {
+	for (size_t i = 0; i < count; i++) {
+		uint16_t best = UINT16_MAX;
+		uint64_t tickets = 0;
+		size_t found = i;
+		for (size_t k = i; k < count; k++) best = MIN_OF(best, list[k].priority);
+		for (size_t k = i; k < count; k++) tickets += list[k].priority == best ? list[k].weight + 1u : 0;
+		uint64_t drawn = random_below(tickets);
+		while (list[found].priority != best || drawn > list[found].weight) {
+			if (list[found].priority == best) drawn -= list[found].weight + 1u;
+			found++;
+		}
+		struct dns_srv keep = list[i];
+		list[i] = list[found];
+		list[found] = keep;
+	}
+}
+
+int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_srv **out, size_t *count,
+            struct dns_facts *facts) {
+	struct dns_answer a;
+	int r = one(d, name, DNS_SRV, deadline, mem, &a, facts);
+	if (r != DNS_OK) return r;
+	struct dns_srv *list = arena_array(mem, a.count, sizeof *list);
+	size_t n = 0;
+	for (size_t i = 0; i < a.count; i++) {
+		struct slice data = a.rdata[i], rest = slice_skip(data, 6);
+		if (data.len < 7 || !dns_name_take(&rest, mem, &list[n].host)) continue;
+		list[n].priority = number_at(data, 0);
+		list[n].weight = number_at(data, 2);
+		list[n++].port = number_at(data, 4);
+	}
+	srv_arrange(list, n);
+	if (n == 0) return DNS_NODATA;
+	*out = list;
 	*count = n;
 	return DNS_OK;
 }

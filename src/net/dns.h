@@ -47,6 +47,12 @@ int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *m
 /* "MX 0 .": the domain takes no mail (RFC 7505). */
 static inline bool dns_mx_is_null(const struct dns_mx *mx, size_t count) { return count == 1 && mx[0].host.len == 0; }
 
+/* Services (RFC 2782), in the order to try: by priority, among equals by lot, in which each has as many chances as its weight says.
+ * name is complete: "_submission._tcp.example.org". A host of no name: the service is not there. */
+struct dns_srv { uint16_t priority, weight, port; struct slice host; };
+int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_srv **out, size_t *count,
+            struct dns_facts *facts);
+
 /* A and AAAA, asked at the same time; IPv6 first. Port 0. When one kind fails and the other has records: DNS_OK. */
 enum { DNS_IPV4 = 1, DNS_IPV6 = 2 };
 int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t deadline, struct arena *mem,

@@ -6,6 +6,7 @@
 #include "net/tls_private.h"
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -158,6 +159,30 @@ int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matc
 	if (r <= 0) return 1;
 	tls_verify(t, TLS_VERIFY_NAME);
 	return 0;
+}
+
+/* One block of PEM as a DANE-TA record of ours: certificate or public key. 1: something else. */
+static int expect_anchor(struct tls *t, const char *title, struct slice der) {
+	int selector = strcmp(title, PEM_STRING_X509) == 0 || strcmp(title, PEM_STRING_X509_TRUSTED) == 0 ? 0
+	             : strcmp(title, PEM_STRING_PUBLIC) == 0 ? 1 : -1;
+	return selector < 0 ? 1 : tls_expect_tlsa(t, 2, (uint8_t)selector, 0, der);
+}
+
+int tls_expect_anchors(struct tls *t, struct slice pem) {
+	BIO *bio = BIO_new_mem_buf(pem.at, (int)MIN_OF(pem.len, MIB(16)));
+	char *title = NULL, *header = NULL;
+	unsigned char *der = NULL;
+	long len = 0;
+	size_t usable = 0;
+	while (PEM_read_bio(bio, &title, &header, &der, &len) == 1) {
+		usable += expect_anchor(t, title, slice_from(der, (size_t)len)) == 0;
+		OPENSSL_free(title);
+		OPENSSL_free(header);
+		OPENSSL_free(der);
+	}
+	BIO_free(bio);
+	ERR_clear_error();
+	return usable != 0 ? 0 : fail("TLS trust anchors: neither a certificate nor a public key among them");
 }
 
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest) {

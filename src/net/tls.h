@@ -53,7 +53,8 @@ struct tls_client_params {
 	struct tls_common common;
 	enum tls_verify verify;
 	const char *ca_file, *ca_path; /* both NULL: the system's roots. "" as ca_file: none */
-	const struct tls_identity *identity; /* our client certificate, or NULL */
+	const struct tls_identity *identities; /* our client certificates, of different kinds: the server chooses */
+	size_t identities_count;
 };
 int tls_client_new(const struct tls_client_params *params, struct tls_client **out);
 struct tls_client *tls_client_ref(struct tls_client *c) NONNULL_RESULT;
@@ -71,6 +72,9 @@ int tls_expect_name(struct tls *t, const char *name);
 /* DANE (RFC 7672): one call for each usable TLSA record. From the first on, only these count, whatever verify says. 1:
  * the record is not usable (unknown parameters) and was passed over. Usages 0 and 1 are not usable for SMTP. */
 int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matching, struct slice data);
+/* Only chains that lead to one of these certificates, or to a certificate with one of these public keys (PEM), are trusted; the
+ * tls_client's roots do not count. Before tls_expect_name. */
+int tls_expect_anchors(struct tls *t, struct slice pem);
 /* A certificate or public key with this digest is trusted, nothing else (Postfix's fingerprint level). */
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest);
 

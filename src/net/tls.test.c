@@ -420,7 +420,7 @@ static void client_certificates(void **state UNUSED) {
 					(struct tls_server_params){
 						.client_cert = TLS_CLIENT_CERT_REQUIRE, .ca_file = known ? pairs[k].file : NULL });
 				struct tls_client *c = client_of((struct tls_client_params){
-					.ca_file = "", .identity = &own, .common.max = (enum tls_version)version });
+					.ca_file = "", .identities = &own, .identities_count = 1, .common.max = (enum tls_version)version });
 				struct talk t = { 0 };
 				struct tls_info i;
 				talk_open(&t, s, c, NULL);

@@ -245,10 +245,12 @@ static int client_context(const struct tls_client_params *p, SSL_CTX *ctx) {
 		if (alpn_wire(p->common.alpn, &alpn, &alpn_len) < 0) return -1;
 		SSL_CTX_set_alpn_protos(ctx, alpn, (unsigned)alpn_len);
 	}
-	if (p->identity == NULL) return 0;
-	STACK_OF(X509) *chain = tls_chain_read(p->identity->chain_pem);
-	int r = chain == NULL ? -1 : use_identity(ctx, p->identity, chain);
-	sk_X509_pop_free(chain, X509_free);
+	int r = 0;
+	for (size_t i = 0; i < p->identities_count && r == 0; i++) {
+		STACK_OF(X509) *chain = tls_chain_read(p->identities[i].chain_pem);
+		r = chain == NULL ? -1 : use_identity(ctx, &p->identities[i], chain);
+		sk_X509_pop_free(chain, X509_free);
+	}
 	return r;
 }
 

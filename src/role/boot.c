@@ -32,6 +32,10 @@ void boot_clear(struct boot *b) {
 	for (size_t i = 0; i < b->listener_count; i++) auto_fd(&b->listeners[i].fd);
 	for (size_t i = 0; i < LINK_NAMES; i++) auto_fd(&b->links[i]);
 	for (size_t i = 0; i < b->identity_count; i++) free_secret(b->identities[i]);
+	for (size_t i = 0; i < b->client_identity_count; i++) {
+		free(b->client_identities[i].name);
+		free_secret(b->client_identities[i].pem);
+	}
 	free_secret(b->logins);
 	*b = (struct boot){ 0 };
 	for (size_t i = 0; i < LINK_NAMES; i++) b->links[i] = -1;
@@ -104,6 +108,29 @@ static int take_identity(struct boot *b, struct link_frame *f) {
 	return 0;
 }
 
+struct packed_identity {
+	struct slice name, pem;
+};
+#define PACKED_IDENTITY_FIELDS(F) F(text, name) F(text, pem)
+WIRE_DECLARE(packed_identity)
+WIRE_STRUCT(packed_identity, PACKED_IDENTITY_FIELDS)
+
+void client_identity_send(int control, const char *name, const char *pem) {
+	AUTO_BUF struct buf b = BUF(LINK_FRAME_MAX);
+	packed_identity_pack(&b, &(struct packed_identity){ slice_of(name), slice_of(pem) });
+	link_send(control, &(struct link_frame){ .kind = CONTROL_CLIENT_IDENTITY, .body = buf_slice(&b) });
+	mem_wipe(b.at, b.len);
+}
+
+static int take_client_identity(struct boot *b, struct link_frame *f) {
+	struct unwire in = UNWIRE(f->body, NULL);
+	struct packed_identity p;
+	packed_identity_unpack(&in, &p);
+	if (in.bad || b->client_identity_count == IDENTITIES_MAX) return fail("broken client certificate");
+	b->client_identities[b->client_identity_count++] = (struct boot_identity){ slice_text(p.name), slice_text(p.pem) };
+	return 0;
+}
+
 /* One frame of a round. Answers 1 for GO and 2 for STOP. */
 enum { GO = 1, STOP };
 static int take_frame(struct boot *b, struct link_frame *f, char **user) {
@@ -113,6 +140,7 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 	case CONTROL_LISTEN: return take_listener(b, f);
 	case CONTROL_LINK: return take_link(b, f);
 	case CONTROL_IDENTITY: return take_identity(b, f);
+	case CONTROL_CLIENT_IDENTITY: return take_client_identity(b, f);
 	case CONTROL_SHARED: return take_shared(b, f);
 	case CONTROL_LOGINS: b->logins = slice_text(f->body); return 0;
 	case CONTROL_LOG: take_log(f); return 0;

@@ -12,6 +12,7 @@ enum control_kind {
 	CONTROL_LISTEN,   /* body: index of the service in conf_services; fd */
 	CONTROL_LINK,     /* body: which (enum link_name); fd: a dial socket */
 	CONTROL_IDENTITY, /* body: PEM, one frame for each TLS identity, in order: chains for edge, keys for vault */
+	CONTROL_CLIENT_IDENTITY, /* body: packed name and PEM, one frame for each certificate of the ways out: chains for relay, keys for vault */
 	CONTROL_SHARED,   /* fd: struct shared, for edge and core; first round only */
 	CONTROL_LOGINS,   /* body: text of smtp_sasl_password_maps, for relay */
 	CONTROL_LOG,      /* body: packed target; fd unless syslog */
@@ -23,7 +24,7 @@ enum control_kind {
 };
 enum { CONTROL_FD = 3 };
 
-enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_CORE_AGENT, LINK_NAMES };
+enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_CORE_AGENT, LINK_RELAY_VAULT, LINK_NAMES };
 
 /* A page of memory that core writes and edge reads. */
 struct shared {
@@ -51,6 +52,10 @@ struct boot {
 	int links[LINK_NAMES]; /* -1: none. They come with the first round only */
 	char *identities[IDENTITIES_MAX];
 	size_t identity_count;
+	struct boot_identity {
+		char *name, *pem; /* name: the file of the certificate */
+	} client_identities[IDENTITIES_MAX];
+	size_t client_identity_count;
 	char *logins;
 	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };
@@ -69,6 +74,8 @@ const struct role *role_find(struct slice name); /* NULL: no such role */
 
 /* A role's process: receives rounds until the end. Returns the exit code. */
 int role_main(const struct role *role);
+/* CONTROL_CLIENT_IDENTITY. */
+void client_identity_send(int control, const char *name, const char *pem);
 /* The log target on the way to a role. */
 struct log_target;
 void log_target_send(int control, const struct log_target *target);

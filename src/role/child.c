@@ -53,6 +53,11 @@ static void send_settings(int control, size_t which, const struct round *r) {
 		if (which == CHILD_EDGE) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].chain));
 		if (which == CHILD_VAULT) send_text(control, CONTROL_IDENTITY, slice_of(r->identities->at[i].key));
 	}
+	for (size_t i = 0; i < r->identities->client_count; i++) {
+		const struct client_identity *id = &r->identities->client[i];
+		if (which == CHILD_RELAY) client_identity_send(control, id->name, id->chain);
+		if (which == CHILD_VAULT) client_identity_send(control, id->name, id->key);
+	}
 	if (which == CHILD_RELAY && r->logins != NULL) send_text(control, CONTROL_LOGINS, slice_of(r->logins));
 }
 
@@ -63,6 +68,7 @@ static const struct { enum link_name link; size_t asker, answerer; } link_ends[]
 	{ LINK_CORE_VAULT, CHILD_CORE, CHILD_VAULT },
 	{ LINK_CORE_RELAY, CHILD_CORE, CHILD_RELAY },
 	{ LINK_CORE_AGENT, CHILD_CORE, CHILD_AGENT },
+	{ LINK_RELAY_VAULT, CHILD_RELAY, CHILD_VAULT },
 };
 
 static void send_first(int control, size_t which, const struct round *r) {

@@ -394,6 +394,8 @@ static int reload(void *self, struct boot *b) {
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
 		.confirm_delay_cleared = conf_bool(v, SET_confirm_delay_cleared),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
+		.srs = s->routing.route.srs,
+		.srs_always = conf_enum(v, SET_srs) == SRS_YES,
 	};
 	reporting_settings_make(s->conf, &s->flow, &s->mem);
 	s->flow.deliver.reporter = c->reporter;

@@ -1,71 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Grades of ciphers are OpenSSL's lists under Postfix's names. As long as nobody asks for anything, net/tls keeps its own list,
- * which leaves out more than Postfix's. */
+/* Services with the same wishes share what was made for the first of them. */
 #include "role/edge_tls.h"
 #include "base/fail.h"
 #include "base/log.h"
-#include "flow/ask.h"
-
-/* The private keys are vault's: a handshake asks it for each signature. */
-static int sign_by_vault(void *ctx, uint64_t key, const struct remote_sign_request *request, struct buf *signature) {
-	AUTO_ARENA struct arena mem = { 0 };
-	AUTO_BUF struct buf packed = BUF(REMOTE_TBS_MAX * 2);
-	remote_sign_request_pack(&packed, request);
-	struct sign_answer answer;
-	int r = ask_sign(ctx, &(struct sign_ask){ .key = key, .request = buf_slice(&packed) }, &mem, &answer);
-	if (r != ASK_OK) return r < 0 ? r : fail("vault does not answer");
-	if (answer.signature.len == 0) return fail("vault could not sign");
-	return buf_add(signature, answer.signature) ? 0 : fail("signature too long");
-}
-
-static void set_versions(struct tls_common *c, const struct conf_view *v, enum setting_id id) {
-	unsigned versions = conf_tls_versions(v, id);
-	for (enum tls_version version = TLS_1_0; version <= TLS_1_3; version++) {
-		if ((versions & 1u << (version - TLS_1_0)) == 0) continue;
-		if (c->min == 0) c->min = version;
-		c->max = version;
-	}
-}
-
-static bool is_default(const struct conf_view *v, enum setting_id id) {
-	return slice_eq(conf_text(v, id), slice_of(setting_of(id)->fallback));
-}
-
-/* ":!X" for each word. */
-static void add_excluded(struct buf *out, const struct conf_view *v, enum setting_id id) {
-	size_t count;
-	const struct slice *words = conf_list(v, id, &count);
-	for (size_t i = 0; i < count; i++) buf_addf(out, ":!%.*s", SLICE_ARG(words[i]));
-}
+#include "role/tls_settings.h"
 
 /* NULL: nobody asks for anything. */
 static const char *ciphers_of(const struct conf_view *v, bool required, struct arena *mem) {
-	static const enum setting_id lists[] = {
-		[TLS_GRADE_MEDIUM] = SET_tls_medium_cipherlist, [TLS_GRADE_HIGH] = SET_tls_high_cipherlist, [TLS_GRADE_LOW] = SET_tls_medium_cipherlist,
-		[TLS_GRADE_EXPORT] = SET_tls_medium_cipherlist, [TLS_GRADE_NULL] = SET_tls_null_cipherlist,
-	};
-	AUTO_BUF struct buf list = BUF(KIB(8));
-	enum setting_id id = lists[conf_enum(v, required ? SET_smtpd_tls_mandatory_ciphers : SET_smtpd_tls_ciphers)];
-	bool own = id == SET_tls_medium_cipherlist && is_default(v, id);
-	if (own) buf_addf(&list, "DEFAULT:!aDSS");
-	else buf_add(&list, conf_text(v, id));
-	size_t base = list.len;
-	add_excluded(&list, v, SET_smtpd_tls_exclude_ciphers);
-	if (required) add_excluded(&list, v, SET_smtpd_tls_mandatory_exclude_ciphers);
-	return own && list.len == base ? NULL : arena_slice(mem, buf_slice(&list)).at;
-}
-
-/* Curves, then groups; NULL when both are as they were. */
-static const char *groups_of(const struct conf_view *v, struct arena *mem) {
-	static const enum setting_id ids[] = { SET_tls_eecdh_auto_curves, SET_tls_ffdhe_auto_groups };
-	AUTO_BUF struct buf list = BUF(KIB(4));
-	bool asked = false;
-	for (size_t i = 0; i < LEN(ids); i++) {
-		asked = asked || !is_default(v, ids[i]);
-		struct slice rest = conf_text(v, ids[i]);
-		for (struct slice word; (word = slice_word(&rest, ", \t\r\n:")).len != 0;) buf_addf(&list, "%s%.*s", list.len != 0 ? ":" : "", SLICE_ARG(word));
-	}
-	return asked && list.len != 0 ? arena_slice(mem, buf_slice(&list)).at : NULL;
+	AUTO_BUF struct buf excluded = BUF(KIB(8));
+	tls_excluded_add(&excluded, conf_text(v, SET_smtpd_tls_exclude_ciphers));
+	if (required) tls_excluded_add(&excluded, conf_text(v, SET_smtpd_tls_mandatory_exclude_ciphers));
+	int grade = conf_enum(v, required ? SET_smtpd_tls_mandatory_ciphers : SET_smtpd_tls_ciphers);
+	return tls_cipher_list(v, grade, buf_slice(&excluded), mem);
 }
 
 /* Compression and renegotiation are never done. */
@@ -85,9 +31,9 @@ static const char *path_of(const struct conf_view *v, enum setting_id id) {
 }
 
 static void wish(struct tls_server_params *p, const struct conf_view *v, bool required, struct arena *mem) {
-	set_versions(&p->common, v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols);
+	tls_versions_set(&p->common, conf_tls_versions(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols));
 	p->common.ciphers = ciphers_of(v, required, mem);
-	p->common.groups = groups_of(v, mem);
+	p->common.groups = tls_group_list(v, mem);
 	p->common.server_order = conf_bool(v, SET_tls_preempt_cipherlist);
 	set_options(p, v);
 	bool demands = conf_bool(v, SET_smtpd_tls_req_ccert), asks = demands || conf_bool(v, SET_smtpd_tls_ask_ccert);

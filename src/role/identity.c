@@ -15,6 +15,12 @@ void identities_done(struct identities *all) {
 		free(all->at[i].key);
 		free(all->at[i].chain);
 	}
+	for (size_t i = 0; i < all->client_count; i++) {
+		mem_wipe(all->client[i].key, strlen(all->client[i].key));
+		free(all->client[i].key);
+		free(all->client[i].chain);
+		free(all->client[i].name);
+	}
 	for (size_t i = 0; i < all->file_count; i++) free(all->files[i]);
 	*all = (struct identities){ 0 };
 }
@@ -43,21 +49,27 @@ static int read_pem(struct identities *all, const char *path, struct buf *out) {
 	return file_read(path, out);
 }
 
-static int add_pair(struct identities *all, const char *chain_path, const char *key_path) {
-	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
+/* setting: names the key's file, for the remedy. */
+static int read_pair(struct identities *all, const char *chain_path, const char *key_path, const char *setting,
+		     struct identity_text *out) {
 	AUTO_BUF struct buf chain = BUF(PEM_MAX);
 	AUTO_BUF struct buf key = BUF(PEM_MAX);
 	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
 	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
-	struct identity_text *id = &all->at[all->count++];
-	*id = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"),
-				      blocks_of(buf_slice(&key), "PRIVATE KEY") };
+	*out = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"), blocks_of(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
-	if (id->key[0] == '\0')
-		return fail("%s: no private key in it (smtpd_tls_key_file names the file that holds it)", key_path);
-	int r = tls_check_identity(slice_of(id->chain), slice_of(id->key), chain_path);
+	if (out->key[0] == '\0') return fail("%s: no private key in it (%s names the file that holds it)", key_path, setting);
+	int r = tls_check_identity(slice_of(out->chain), slice_of(out->key), chain_path);
 	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
 	return r < 0 ? r : 0;
+}
+
+static int add_pair(struct identities *all, const char *chain_path, const char *key_path) {
+	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
+	struct identity_text *id = &all->at[all->count];
+	int r = read_pair(all, chain_path, key_path, "smtpd_tls_key_file", id);
+	if (id->key != NULL) all->count++;
+	return r;
 }
 
 static int self_signed(struct identities *all, const struct conf *c, const char *dir) {
@@ -85,6 +97,65 @@ static int self_signed(struct identities *all, const struct conf *c, const char 
 /* "none" is Postfix's word for no certificate; TLS is never without one here. */
 static bool is_file(struct slice path) { return path.len != 0 && !slice_same(path, S("none")); }
 
+/* The ways out. */
+
+enum { OUT_FILES_MAX = 8 };
+
+size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room) {
+	static const enum setting_id chains[] = { SET_smtp_tls_chain_files, SET_lmtp_tls_chain_files };
+	static const enum setting_id pairs[][3][2] = {
+		{ { SET_smtp_tls_cert_file, SET_smtp_tls_key_file },
+		  { SET_smtp_tls_eccert_file, SET_smtp_tls_eckey_file },
+		  { SET_smtp_tls_dcert_file, SET_smtp_tls_dkey_file } },
+		{ { SET_lmtp_tls_cert_file, SET_lmtp_tls_key_file },
+		  { SET_lmtp_tls_eccert_file, SET_lmtp_tls_eckey_file },
+		  { SET_lmtp_tls_dcert_file, SET_lmtp_tls_dkey_file } },
+	};
+	size_t listed, count = 0;
+	const struct slice *files = conf_list(v, chains[lmtp], &listed);
+	for (size_t i = 0; i < listed && count < room; i++) out[count++] = (struct identity_files){ files[i], files[i] };
+	for (size_t i = 0; i < LEN(pairs[0]) && listed == 0 && count < room; i++) {
+		struct slice chain = conf_text(v, pairs[lmtp][i][0]), key = conf_text(v, pairs[lmtp][i][1]);
+		if (is_file(chain)) out[count++] = (struct identity_files){ chain, key };
+	}
+	return count;
+}
+
+static bool client_known(const struct identities *all, struct slice name) {
+	for (size_t i = 0; i < all->client_count; i++)
+		if (slice_eq(slice_of(all->client[i].name), name)) return true;
+	return false;
+}
+
+static int add_client_files(struct identities *all, const struct conf_view *v, bool lmtp) {
+	struct identity_files files[OUT_FILES_MAX];
+	size_t n = identity_client_files(v, lmtp, files, LEN(files));
+	for (size_t i = 0; i < n; i++) {
+		if (client_known(all, files[i].chain)) continue;
+		if (all->client_count == IDENTITIES_MAX) return fail("more than %d client certificates", IDENTITIES_MAX);
+		AUTO_FREE char *chain = slice_text(files[i].chain);
+		AUTO_FREE char *key = slice_text(files[i].key);
+		struct identity_text text = { 0 };
+		int r = read_pair(all, chain, key, lmtp ? "lmtp_tls_key_file" : "smtp_tls_key_file", &text);
+		if (text.key != NULL)
+			all->client[all->client_count++] = (struct client_identity){ TAKE(chain), text.chain, text.key };
+		if (r < 0) return r;
+	}
+	return 0;
+}
+
+static int load_client(const struct conf *c, struct identities *all) {
+	size_t n;
+	const struct conf_service *services = conf_services(c, &n);
+	int r = add_client_files(all, conf_main(c), false);
+	if (r == 0) r = add_client_files(all, conf_main(c), true);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		bool smtp = slice_eq(services[i].command, S("smtp")), lmtp = slice_eq(services[i].command, S("lmtp"));
+		if (services[i].type == SERVICE_UNIX && (smtp || lmtp)) r = add_client_files(all, conf_service_view(c, &services[i]), lmtp);
+	}
+	return r;
+}
+
 int identities_load(const struct conf *c, const char *dir, struct identities *out) {
 	static const enum setting_id more[][2] = {
 		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file }, { SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
@@ -103,6 +174,7 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 	for (size_t i = 0; i < LEN(more) && n == 0 && r == 0; i++)
 		if (is_file(conf_text(v, more[i][0]))) r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
 	if (n == 0 && all.count == 0 && r == 0) r = self_signed(&all, c, dir);
+	if (r == 0) r = load_client(c, &all);
 	if (r < 0) {
 		identities_done(&all);
 		return r;

@@ -2,17 +2,30 @@
 #pragma once
 #include "conf/conf.h"
 #include "role/boot.h"
-/* The server's certificates and keys, as files on disk and as what edge (chains) and vault (keys) are given. Without
- * any certificate setting a self-signed one is made once, in DATA/tls. Read by master, before anybody else runs. */
+/* Certificates and keys, as files on disk and as what the other processes are given. Read by master, before anybody else runs.
+ *
+ * The server's: chains go to edge, keys to vault. Without any certificate setting a self-signed one is made once, in DATA/tls.
+ * Those that the ways out show to other servers (smtp_tls_chain_files, smtp_tls_cert_file, … and their lmtp_ twins, -o in master.cf
+ * included): chains go to relay, keys to vault. Without a setting there is none. */
 struct identities {
 	struct identity_text {
 		char *chain, *key;
 	} at[IDENTITIES_MAX];
 	size_t count;
-	char *files[2 * IDENTITIES_MAX]; /* to be watched */
+	struct client_identity {
+		char *name, *chain, *key; /* name: the file of the chain */
+	} client[IDENTITIES_MAX];
+	size_t client_count;
+	char *files[4 * IDENTITIES_MAX]; /* to be watched */
 	size_t file_count;
 };
 int identities_load(const struct conf *c, const char *dir, struct identities *out);
 void identities_done(struct identities *i);
 /* A number that changes when one of the files does. */
 uint64_t identities_stamp(const struct identities *i);
+
+/* What one way out shows: the files of its certificates, at most as many as there is room for. */
+struct identity_files {
+	struct slice chain, key;
+};
+size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room);

@@ -11,14 +11,16 @@
 #include "role/relay_report.h"
 #include "role/relay_settings.h"
 #include "role/settings.h"
+#include "trust/spf.h"
 
-enum { STOP_MS = 15000 };
+enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17 };
 
 struct relay {
 	struct pool *pool;
 	struct dns *dns;
 	struct current settings;
 	int dials[LINK_NAMES];
+	struct link *vault;
 	struct link_service service;
 	_Atomic uint64_t sessions;
 };
@@ -61,7 +63,7 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 /* A delivery under way: the recipients that are still open, for one next hop after the other. */
 struct delivering {
 	struct relay *relay;
-	const struct relay_settings *settings;
+	struct relay_settings *settings;
 	const struct relay_profile *profile;
 	const struct relay_ask *ask;
 	struct arena *mem;
@@ -80,12 +82,46 @@ static void tell_all(struct delivering *d, const char *status, enum smtp_fate fa
 	}
 }
 
+/* Does the message say that it may go without TLS (RFC 8689 §5)? */
+static bool tls_waived(void *ctx) {
+	const struct delivering *d = ctx;
+	const struct smtp_body *body = &d->message.body;
+	if (!d->profile->tls_required_header) return false;
+	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_SEEN);
+	char *at = arena_get(d->mem, want + 1);
+	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
+	for (struct slice rest = slice_from(at, n > 0 ? (size_t)n : 0); rest.len != 0;) {
+		struct slice line = slice_cut(&rest, '\n');
+		if (slice_trim(line).len == 0) return false;
+		bool continued = ascii_blank(line.at[0]);
+		struct slice name = slice_cut(&line, ':');
+		if (!continued && slice_same(slice_trim(name), S("TLS-Required")) && slice_same(slice_trim(line), S("no"))) return true;
+	}
+	return false;
+}
+
+enum { SPF_MS = 10000 };
+
+/* What the next server will find, if SPF is asked of it: does mail for this sender come from here? Who publishes nothing cannot
+ * fail. */
+static struct slice forwarded_sender(void *ctx, const struct addr *ours, struct arena *mem) {
+	const struct delivering *d = ctx;
+	struct spf_verdict v = { .result = TRUST_NEUTRAL };
+	if (ours == NULL || d->ask->srs_always) return d->ask->srs;
+	struct spf_params p = { .dns = d->relay->dns, .timeout_ms = SPF_MS };
+	struct slice helo = d->profile->target.client.helo_name;
+	spf_check(&p, &(struct spf_question){ .client = ours, .helo = helo, .sender = d->ask->sender }, mem, &v);
+	return v.result == TRUST_PASS || v.result == TRUST_NONE ? d->ask->sender : d->ask->srs;
+}
+
 /* What depends on the next hop. False: everybody waits. */
-static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target) {
+static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target, struct relay_tls *tls) {
 	*target = d->profile->target;
 	target->next_hop = hop;
 	target->session = 10000 + ++d->relay->sessions % 9990000;
-	int r = relay_tls(d->profile, hop, d->mem, &target->client);
+	tls->client = &target->client;
+	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
+	target->no_tls_reuse = !tls->reuse;
 	if (r == 0)
 		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
 				&target->client.password);
@@ -96,9 +132,12 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 /* Hands the open ones to one next hop; those whom another one may still take stay open. */
 static void try_hop(struct delivering *d, struct slice hop) {
 	struct smtp_target target;
-	if (!prepare(d, hop, &target)) return;
+	struct relay_tls tls = { 0 };
 	struct smtp_outcome *o = arena_array(d->mem, d->message.count, sizeof *o);
-	smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	bool ready = prepare(d, hop, &target, &tls);
+	if (ready) smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	for (size_t i = 0; i < LEN(tls.held); i++) tls_client_unref(&tls.held[i]);
+	if (!ready) return;
 	size_t kept = 0;
 	for (size_t i = 0; i < d->message.count; i++) {
 		d->outcomes[d->which[i]] = o[i];
@@ -133,7 +172,11 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		d->open[i] = (struct smtp_recipient){ to->address, to->orcpt, to->notify };
 		d->which[i] = i;
 	}
+	struct smtp_origin *origin = arena_get(d->mem, sizeof *origin);
+	*origin = (struct smtp_origin){ ask->client.name, ask->client.address, ask->client.port, ask->client.helo,
+					ask->client.protocol, ask->client.address.len == 0 || ask->client.sasl_username.len != 0 };
 	d->message = (struct smtp_message){
+		.origin = origin,
 		.id = arena_text(d->mem, ask->queue_id),
 		.sender = ask->sender,
 		.envid = ask->envid,
@@ -145,6 +188,13 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		.count = ask->recipients_count,
 		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
 	};
+}
+
+/* Whoever changes the sender by smtp_generic_maps has chosen one. */
+static void begin_srs(struct delivering *d) {
+	if (d->ask->srs.len == 0 || !slice_eq(d->message.sender, d->ask->sender)) return;
+	d->message.sender_from = forwarded_sender;
+	d->message.sender_ctx = d;
 }
 
 static int answer_relay(void *ctx, struct link_question *q) {
@@ -161,7 +211,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
 	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
 		tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
-	else try_hops(&d);
+	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
 	generation_drop(&s->generation);
@@ -188,7 +238,7 @@ static const struct link_rule rules[] = {
 static int reload(void *self, struct boot *b) {
 	struct relay *r = self;
 	struct relay_settings *s;
-	if (relay_settings_new(b, r->dns, &s) < 0) return -1;
+	if (relay_settings_new(b, r->dns, r->vault, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
 	return 0;
 }
@@ -202,6 +252,7 @@ static int start(struct boot *b, void **self) {
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
+	r->vault = link_new(r->dials[LINK_RELAY_VAULT]);
 	if (reload(r, b) < 0) return -1;
 	r->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };

@@ -10,8 +10,13 @@
 
 static void destroy(struct generation *g) {
 	struct relay_settings *s = (struct relay_settings *)g;
-	for (size_t i = 0; i < s->profiles_count; i++)
-		for (size_t k = 0; k < TLS_CONTEXTS; k++) tls_client_unref(&s->profiles[i].tls[k]);
+	relay_tls_done(s);
+	for (size_t i = 0; i < s->identities_count; i++) {
+		free(s->identities[i].name);
+		free(s->identities[i].pem);
+	}
+	free(s->identities);
+	pthread_mutex_destroy(&s->contexts_lock);
 	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	if (s->logins != NULL) mem_wipe(s->logins, strlen(s->logins));
@@ -20,7 +25,7 @@ static void destroy(struct generation *g) {
 	free(s);
 }
 
-static enum setting_id of(const struct relay_profile *p, enum setting_id smtp) {
+enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp) {
 	static const char *const others[][2] = { { "smtp_helo_name", "lmtp_lhlo_name" },
 						 { "smtp_helo_timeout", "lmtp_lhlo_timeout" },
 						 { "smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords" } };
@@ -37,8 +42,16 @@ static enum setting_id of(const struct relay_profile *p, enum setting_id smtp) {
 	return s != NULL && s->kind == setting_of(smtp)->kind ? setting_id_of(s) : smtp;
 }
 
+static enum setting_id of(const struct relay_profile *p, enum setting_id smtp) {
+	return relay_setting(p, smtp);
+}
+
+struct slice relay_text(const struct relay_profile *p, enum setting_id smtp) {
+	return conf_text(p->view, relay_setting(p, smtp));
+}
+
 static struct slice text(const struct relay_profile *p, enum setting_id id) {
-	return conf_text(p->view, of(p, id));
+	return relay_text(p, id);
 }
 
 static bool flag(const struct relay_profile *p, enum setting_id id) {
@@ -83,6 +96,7 @@ static struct smtp_timeouts timeouts_of(const struct relay_profile *p) {
 		.data_done = span(p, SET_smtp_data_done_timeout),
 		.rset = span(p, SET_smtp_rset_timeout),
 		.quit = span(p, SET_smtp_quit_timeout),
+		.xforward = span(p, SET_smtp_xforward_timeout),
 	};
 }
 
@@ -98,25 +112,32 @@ static uint16_t port_of(const struct relay_profile *p) {
 	return slice_number(word, 65535, &n) ? (uint16_t)n : p->lmtp ? 24 : 25;
 }
 
-/* Log-in methods that smtp_sasl_mechanism_filter leaves out; an empty filter leaves all. */
-static unsigned without(const struct relay_profile *p) {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} all[] = { { "plain", SMTP_MECHANISM_PLAIN }, { "login", SMTP_MECHANISM_LOGIN } };
-	unsigned no = 0;
+/* Log-in methods that smtp_sasl_mechanism_filter leaves; an empty filter leaves all. The first word that fits counts. */
+static unsigned filtered(const struct relay_profile *p) {
+	unsigned left = 0;
 	size_t n;
 	const struct slice *words = list(p, SET_smtp_sasl_mechanism_filter, &n);
-	for (size_t k = 0; k < LEN(all) && n != 0; k++) {
-		bool named = false, excluded = false;
-		for (size_t i = 0; i < n; i++) {
-			named = named || slice_same(words[i], slice_of(all[k].name)) || slice_starts(words[i], S("static:"));
-			excluded = excluded || (words[i].at[0] == '!' && slice_same(slice_skip(words[i], 1), slice_of(all[k].name)));
-			if (excluded) break;
+	for (unsigned bit = 1; bit <= SMTP_MECHANISMS_ALL; bit <<= 1) {
+		bool in = n == 0, met = false;
+		for (size_t i = 0; i < n && !met; i++) {
+			bool without = words[i].at[0] == '!';
+			struct slice word = slice_skip(words[i], without);
+			met = slice_same(word, slice_of(smtp_mechanism_name((enum smtp_mechanism)bit))) || slice_starts(word, S("static:"));
+			in = met ? !without : in;
 		}
-		if (excluded || !named) no |= all[k].bit;
+		if (in) left |= bit;
 	}
-	return no;
+	return left;
+}
+
+/* What Cyrus SASL's options leave of our methods: none of them lets anybody in without a name, and only SCRAM has what noactive
+ * and mutual_auth ask for; nodictionary and forward_secrecy are beyond all of them. */
+static unsigned secured(const struct relay_profile *p, enum setting_id options) {
+	unsigned plain = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN, scram = SMTP_MECHANISM_SCRAM_SHA_1 | SMTP_MECHANISM_SCRAM_SHA_256;
+	unsigned left = filtered(p);
+	if (has(p, options, "noplaintext")) left &= ~plain;
+	if (has(p, options, "noactive") || has(p, options, "mutual_auth")) left &= scram;
+	return has(p, options, "nodictionary") || has(p, options, "forward_secrecy") ? 0 : left;
 }
 
 /* DNS can be switched off (smtp_dns_support_level, disable_dns_lookups): names are the system's then. */
@@ -125,6 +146,42 @@ static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *
 	out->native = off || has(p, SET_smtp_host_lookup, "native");
 	out->no_dns = off || !has(p, SET_smtp_host_lookup, "dns");
 	out->no_mx = off || p->lmtp;
+	out->ignore_mx_error = conf_bool(p->view, SET_ignore_mx_lookup_error);
+	out->srv_services = off || p->lmtp ? NULL : conf_list(p->view, SET_use_srv_lookup, &out->srv_services_count);
+	out->srv_fallback = conf_bool(p->view, SET_allow_srv_lookup_fallback);
+	out->ignore_srv_error = conf_bool(p->view, SET_ignore_srv_lookup_error);
+	out->no_balance = !flag(p, SET_smtp_balance_inet_protocols);
+}
+
+/* "dane" unless smtp_tls_dane_insecure_mx_policy says less. */
+static enum smtp_insecure_mx insecure_mx_of(const struct relay_profile *p) {
+	struct slice word = text(p, SET_smtp_tls_dane_insecure_mx_policy);
+	return slice_same(word, S("may")) ? SMTP_INSECURE_MX_MAY : slice_same(word, S("encrypt")) ? SMTP_INSECURE_MX_ENCRYPT : SMTP_INSECURE_MX_DANE;
+}
+
+static void client_of(const struct relay_profile *p, struct dns *dns, struct smtp_client_params *out) {
+	*out = (struct smtp_client_params){
+		.lmtp = p->lmtp,
+		.helo_name = text(p, SET_smtp_helo_name),
+		.tls_wrapper = flag(p, SET_smtp_tls_wrappermode),
+		.dns = dns,
+		.insecure_mx = insecure_mx_of(p),
+		.insecure_hosts = flag(p, SET_smtp_tls_force_insecure_host_tlsa_lookup),
+		.bind4 = bind_address(p, SET_smtp_bind_address),
+		.bind6 = bind_address(p, SET_smtp_bind_address6),
+		.timeouts = timeouts_of(p),
+		.ehlo_if_named = !p->lmtp && !conf_bool(p->view, SET_smtp_always_send_ehlo),
+		.never_ehlo = !p->lmtp && conf_bool(p->view, SET_smtp_never_send_ehlo),
+		.greeting_is_final = !flag(p, SET_smtp_skip_5xx_greeting),
+		.xforward = flag(p, SET_smtp_send_xforward_command),
+		.mechanisms_clear = secured(p, SET_smtp_sasl_security_options),
+		.mechanisms_tls = secured(p, SET_smtp_sasl_tls_security_options),
+		.mechanisms_verified = secured(p, SET_smtp_sasl_tls_verified_security_options),
+		.auth_refused_is_final = !flag(p, SET_smtp_sasl_auth_soft_bounce),
+		.mail_auth = flag(p, SET_smtp_send_dummy_mail_auth),
+		.line_limit = (size_t)number(p, SET_smtp_line_length_limit),
+	};
+	out->discard = list(p, SET_smtp_discard_ehlo_keywords, &out->discard_count);
 }
 
 static void target_of(struct relay_profile *p, struct relay_settings *s, struct dns *dns) {
@@ -146,71 +203,25 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 			   .address_limit = (unsigned)number(p, SET_smtp_mx_address_limit),
 			   .own_names = &s->own_name,
 			   .own_names_count = p->lmtp ? 0 : 1 },
-		.client = { .lmtp = p->lmtp,
-			    .helo_name = text(p, SET_smtp_helo_name),
-			    .tls_wrapper = flag(p, SET_smtp_tls_wrappermode),
-			    .dns = dns,
-			    .bind4 = bind_address(p, SET_smtp_bind_address),
-			    .bind6 = bind_address(p, SET_smtp_bind_address6),
-			    .timeouts = timeouts_of(p),
-			    .no_pipelining = has(p, SET_smtp_discard_ehlo_keywords, "pipelining"),
-			    .no_mechanisms = without(p),
-			    .line_limit = (size_t)number(p, SET_smtp_line_length_limit) },
 		.session_limit = (unsigned)number(p, SET_smtp_mx_session_limit),
 		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit), (int64_t)100000),
 		.keep_ms = flag(p, SET_smtp_connection_cache_on_demand) ? span(p, SET_smtp_connection_cache_time_limit) : -1,
 		.keep_uses = (unsigned)reuse,
 		.service = p->tag,
 		.log_tls = number(p, SET_smtp_tls_loglevel) >= 1,
+		.note_starttls = flag(p, SET_smtp_tls_note_starttls_offer),
 	};
+	client_of(p, dns, &p->target.client);
 	lookups_of(p, &p->target.hosts);
 	if (p->target.hosts.address_limit == 0) p->target.hosts.address_limit = UINT_MAX;
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
 }
 
-/* TLS. */
-
-static struct tls_common range_of(const struct relay_profile *p, enum setting_id id) {
-	unsigned versions = conf_tls_versions(p->view, of(p, id));
-	struct tls_common range = { 0 };
-	for (enum tls_version version = TLS_1_0; version <= TLS_1_3; version++) {
-		if ((versions & 1u << (version - TLS_1_0)) == 0) continue;
-		if (range.min == 0) range.min = version;
-		range.max = version;
-	}
-	return range;
-}
-
-/* One table in a setting that is no list; empty: none. */
-static struct lookup table_of(struct relay_settings *s, const struct relay_profile *p, enum setting_id id) {
-	struct lookup l = { 0 };
-	struct slice name = text(p, id);
-	if (name.len == 0) return l;
-	l.tables = arena_array(&s->mem, 1, sizeof *l.tables);
-	if (table_open(s->tables, name, 0, &l.tables[0]) == TABLE_FOUND) l.count = 1;
-	else say(L_ERROR, p->tag, "%s: %s (it has no effect)", setting_of(of(p, id))->name, fail_text());
-	return l;
-}
-
-/* Contexts cost memory: services with the same wishes share them. */
-static int tls_of(struct relay_settings *s, struct relay_profile *p) {
-	static const enum setting_id versions[] = { SET_smtp_tls_protocols, SET_smtp_tls_mandatory_protocols };
-	struct slice file = text(p, SET_smtp_tls_CAfile), path = text(p, SET_smtp_tls_CApath);
-	for (size_t k = 0; k < TLS_CONTEXTS; k++) {
-		struct tls_client_params params = { .common = range_of(p, versions[k]),
-						    .ca_file = file.len != 0 ? file.at : NULL,
-						    .ca_path = path.len != 0 ? path.at : NULL };
-		for (const struct relay_profile *other = s->profiles; other <= p && p->tls[k] == NULL; other++)
-			for (size_t i = 0; i < TLS_CONTEXTS && other->view != NULL && p->tls[k] == NULL; i++) {
-				struct tls_common theirs = range_of(other, versions[i]);
-				if (other->tls[i] != NULL && theirs.min == params.common.min &&
-				    theirs.max == params.common.max && slice_eq(text(other, SET_smtp_tls_CAfile), file) &&
-				    slice_eq(text(other, SET_smtp_tls_CApath), path))
-					p->tls[k] = tls_client_ref(other->tls[i]);
-			}
-		if (p->tls[k] == NULL && tls_client_new(&params, &p->tls[k]) < 0) return fail_add("TLS");
-	}
-	return 0;
+/* Postfix's default is not to use them again, because its ordinary client cannot; ours can, and does unless it is told not to. */
+static bool reuses_tls(const struct relay_settings *s, const struct relay_profile *p) {
+	struct conf_raw raw;
+	bool said = conf_raw_find(s->conf, slice_of(setting_of(of(p, SET_smtp_tls_connection_reuse))->name), &raw) && raw.is_set;
+	return !said || flag(p, SET_smtp_tls_connection_reuse);
 }
 
 /* Profiles. */
@@ -260,18 +271,24 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->digest = text(p, SET_smtp_tls_fingerprint_digest).at;
 	p->log_in = flag(p, SET_smtp_sasl_auth_enable);
 	p->by_sender = flag(p, SET_smtp_sender_dependent_authentication);
-	p->plain_in_clear = !has(p, SET_smtp_sasl_security_options, "noplaintext");
-	p->plain_in_tls = !has(p, SET_smtp_sasl_tls_security_options, "noplaintext");
-	p->status_filter = table_of(s, p, SET_smtp_delivery_status_filter);
-	p->reply_filter = table_of(s, p, SET_smtp_reply_filter);
+	p->login_delimiter = text(p, SET_smtp_sasl_password_result_delimiter);
+	p->tls_reuse = reuses_tls(s, p);
+	p->tls_required_header = conf_bool(p->view, SET_tls_required_enable);
+	p->status_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_delivery_status_filter), 0, &s->mem);
+	p->reply_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_reply_filter), 0, &s->mem);
 	if (p->reply_filter.count != 0) {
 		p->target.client.filter = relay_filter_reply;
 		p->target.client.filter_ctx = p;
 	}
+	p->dns_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_dns_reply_filter), 0, &s->mem);
+	if (p->dns_filter.count != 0) {
+		p->target.hosts.ignore_record = relay_filter_dns;
+		p->target.hosts.ignore_ctx = p;
+	}
 	generic_of(s, p);
 	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);
-	return tls_of(s, p);
+	return relay_tls_prepare(s, p);
 }
 
 static bool is_way_out(const struct conf_service *service) {
@@ -324,8 +341,18 @@ static void open_passwords(struct relay_settings *s) {
 	}
 }
 
-int relay_settings_new(struct boot *b, struct dns *dns, struct relay_settings **out) {
+static void take_identities(struct relay_settings *s, struct boot *b) {
+	s->identities_count = b->client_identity_count;
+	s->identities = mem_array(s->identities_count, sizeof *s->identities);
+	for (size_t i = 0; i < s->identities_count; i++) s->identities[i] = b->client_identities[i];
+	b->client_identity_count = 0;
+}
+
+int relay_settings_new(struct boot *b, struct dns *dns, struct link *vault, struct relay_settings **out) {
 	struct relay_settings *s = mem_get(sizeof *s);
+	pthread_mutex_init(&s->contexts_lock, NULL);
+	s->vault = vault;
+	take_identities(s, b);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	s->logins = TAKE(b->logins);

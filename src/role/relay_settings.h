@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
+#include <pthread.h>
 #include "flow/outgoing.h"
 #include "net/dns.h"
 #include "role/boot.h"
 #include "smtp/deliver.h"
 /* The ways out: one profile for each service of master.cf whose command is smtp or lmtp, with its own -o in effect, and three that
  * are always there: smtp, relay, lmtp. */
-enum { TLS_OFFERED, TLS_REQUIRED, TLS_CONTEXTS };
 struct relay_profile {
 	struct slice name;
 	const char *tag;                     /* in the log: "smtp", "relay/smtp", "lmtp" */
@@ -15,16 +15,18 @@ struct relay_profile {
 	const struct conf_view *view;
 	struct smtp_target target;           /* what is the same for all messages */
 	int level;                           /* enum client_tls */
-	struct tls_client *tls[TLS_CONTEXTS]; /* with the versions and ciphers for TLS that is offered, or required */
+	bool tls_reuse;                      /* connections with TLS are kept for the next message */
+	bool tls_required_header;            /* "TLS-Required: no" in a message counts (tls_required_enable) */
 	struct lookup policies;              /* smtp_tls_policy_maps */
 	const struct slice *verify_match, *secure_match, *fingerprints;
 	size_t verify_match_count, secure_match_count, fingerprints_count;
 	const char *digest;
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
-	bool plain_in_clear, plain_in_tls;   /* whether passwords may be sent as they are */
+	struct slice login_delimiter;        /* between user and password */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
+	struct lookup dns_filter;            /* smtp_dns_reply_filter */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };
@@ -38,9 +40,14 @@ struct relay_settings {
 	struct rewrite_params rewrite;       /* delimiters and the like */
 	struct relay_profile *profiles;
 	size_t profiles_count;
+	struct link *vault;                  /* signs for our certificates */
+	struct boot_identity *identities;    /* the certificates that we can show: file name and chain; the place is vault's number */
+	size_t identities_count;
+	pthread_mutex_t contexts_lock;
+	struct relay_tls_context *contexts;  /* relay_tls.c: what was used last comes first */
 };
-/* Takes conf and logins from b. <0: TLS cannot be set up. */
-int relay_settings_new(struct boot *b, struct dns *dns, struct relay_settings **out);
+/* Takes conf, logins and client identities from b. <0: TLS cannot be set up. */
+int relay_settings_new(struct boot *b, struct dns *dns, struct link *vault, struct relay_settings **out);
 const struct relay_profile *relay_profile_find(const struct relay_settings *s, struct slice transport); /* NULL: none */
 
 /* user:password for a next hop and a sender: as Postfix looks, the sender first where he counts, then the next hop as written,
@@ -50,6 +57,21 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
-/* TLS for a next hop: the profile's level, or what smtp_tls_policy_maps says. 0; 1: a table cannot be asked now; 2: the policy is
- * none that can be kept, fail_text() says why. */
-int relay_tls(const struct relay_profile *p, struct slice hop, struct arena *mem, struct smtp_client_params *client);
+bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
+
+/* A setting by its smtp_ name: in a profile of LMTP its lmtp_ twin. */
+enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp);
+struct slice relay_text(const struct relay_profile *p, enum setting_id smtp);
+
+/* TLS for a next hop: the profile's level, or what smtp_tls_policy_maps says. waived is asked only where more than TLS_MAY is wanted: does
+ * the message say that it may leave without (TLS-Required: no)? 0; 1: a table cannot be asked now; 2: the policy is none that can
+ * be kept, fail_text() says why. */
+struct relay_tls {
+	struct smtp_client_params *client; /* to be filled in */
+	struct tls_client *held[2];        /* to be released when client is of no use any more, whatever the answer was */
+	bool reuse;
+};
+int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx), void *ctx,
+	      struct arena *mem, struct relay_tls *out);
+int relay_tls_prepare(struct relay_settings *s, const struct relay_profile *p); /* <0: the settings of TLS cannot be kept */
+void relay_tls_done(struct relay_settings *s);

@@ -7,6 +7,7 @@
 #include "conf/bounce.h"
 #include "conf/value.h"
 #include "flow/explain.h"
+#include "role/srs_settings.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -30,13 +31,28 @@ static bool unasked(const struct conf_view *v, struct slice name) {
 	return slice_eq(name, S("hash:/etc/aliases")) && access("/etc/aliases", F_OK) != 0 && errno == ENOENT;
 }
 
+/* PostSRSd's two tables, where it does not run: SRS is ours then (srs), for forwarded mail only. */
+static bool is_absent_postsrsd(struct slice name) {
+	static const struct slice names[] = { S("tcp:localhost:10001"), S("tcp:127.0.0.1:10001"), S("tcp:[127.0.0.1]:10001"),
+		S("tcp:localhost:10002"), S("tcp:127.0.0.1:10002"), S("tcp:[127.0.0.1]:10002") };
+	bool known = false;
+	for (size_t i = 0; i < LEN(names); i++) known = known || slice_same(name, names[i]);
+	if (!known) return false;
+	AUTO_FD int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				  .sin_port = htons(slice_ends(name, S("1")) ? 10001 : 10002) };
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) return false;
+	say(L_INFO, "core", "%.*s: nothing listens there: SRS is done by hato (srs, srs_domain, srs_secrets)", SLICE_ARG(name));
+	return true;
+}
+
 struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
 			     struct arena *mem) {
 	size_t n;
 	const struct slice *names = conf_list(v, id, &n);
 	struct lookup l = { .tables = arena_array(mem, MAX_OF(n, (size_t)1), sizeof *l.tables) };
 	for (size_t i = 0; i < n; i++) {
-		if (unasked(v, names[i])) continue;
+		if (unasked(v, names[i]) || is_absent_postsrsd(names[i])) continue;
 		l.tables[l.count++] = open_or_fail(tables, names[i], flags, setting_of(id)->name, mem);
 	}
 	return l;
@@ -158,6 +174,16 @@ static void notices_of(struct deliver_params *out, const struct conf_view *v, st
 	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
 }
 
+static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
+	static const enum forward_door doors[] = { [FORWARD_BAD_REJECT] = FORWARD_DOOR_REJECT, [FORWARD_BAD_KEEP] = FORWARD_DOOR_KEEP,
+						   [FORWARD_BAD_SEND] = FORWARD_DOOR_SEND };
+	static const enum forward_choice choices[] = { [FORWARD_FAILING_SEND] = FORWARD_SEND, [FORWARD_FAILING_KEEP] = FORWARD_KEEP,
+						       [FORWARD_FAILING_WRAP] = FORWARD_WRAP };
+	out->unauthenticated = doors[conf_enum(v, SET_forward_unauthenticated)];
+	out->failing = choices[conf_enum(v, SET_forward_failing)];
+	out->keep = whole(v, SET_forward_keep_recipient, mem);
+}
+
 static struct slice bare_bounce_user(const struct conf_view *v) {
 	struct slice user = conf_text(v, SET_double_bounce_sender);
 	return slice_head(user, slice_find_last(user, '@'));
@@ -218,13 +244,17 @@ static size_t named_limit(const struct conf_view *v, struct slice transport, con
 	return n != 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual, struct arena *mem) {
+	struct slice delay;
+	int64_t ms = conf_time_ms(v, usual);
+	if (named(v, transport, name, mem, &delay) && !time_read(delay, 's', &ms))
+		say(L_WARN, "core", "%.*s_%s = %.*s: not a time", SLICE_ARG(transport), name, SLICE_ARG(delay));
+	return ms * 1000;
+}
+
 static struct transport transport_of(const struct conf_view *v, struct slice name, struct slice command,
 				     enum transport_kind kind, struct arena *mem) {
 	bool local = kind == TRANSPORT_LOCAL;
-	struct slice delay;
-	int64_t ms = conf_time_ms(v, SET_default_destination_rate_delay);
-	if (named(v, name, "destination_rate_delay", mem, &delay) && !time_read(delay, 's', &ms))
-		say(L_WARN, "core", "%.*s_destination_rate_delay = %.*s: not a time", SLICE_ARG(name), SLICE_ARG(delay));
 	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
 	struct transport t = {
 		.name = name,
@@ -239,7 +269,8 @@ static struct transport transport_of(const struct conf_view *v, struct slice nam
 						       : SET_default_destination_concurrency_limit, mem),
 		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
 						 SET_initial_destination_concurrency, mem),
-		.rate_delay_us = ms * 1000,
+		.rate_delay_us = named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
+		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
 	};
 	size_t n;
 	const struct slice *deferred = conf_list(v, SET_defer_transports, &n);
@@ -389,6 +420,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->virtual_mailbox = tables_of_list(t, v, SET_virtual_mailbox_maps, 0, mem);
 	r->relay_recipients = tables_of_list(t, v, SET_relay_recipient_maps, 0, mem);
 	r->aliases = aliases_of(t, v, mem);
+	r->srs = srs_settings_make(v, mem);
 	r->host = conf_text(v, SET_myhostname);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
 	out->probe_route = *r;
@@ -407,6 +439,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
 	notices_of(&out->deliver, v, mem);
+	forwards_of(&out->deliver.forward, v, mem);
 }
 
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,

@@ -13,8 +13,10 @@ enum { STOP_MS = 3000, WORKERS = 8 };
 
 struct keys {
 	struct generation generation;
-	struct private_key *at[IDENTITIES_MAX];
+	struct private_key *at[IDENTITIES_MAX];       /* of the server */
 	size_t count;
+	struct private_key *client[IDENTITIES_MAX];   /* of the ways out */
+	size_t client_count;
 };
 
 struct vault {
@@ -22,12 +24,13 @@ struct vault {
 	struct secrets *secrets;
 	struct current keys;
 	int dials[LINK_NAMES];
-	struct link_service to_edge, to_core;
+	struct link_service to_edge, to_core, to_relay;
 };
 
 static void keys_destroy(struct generation *g) {
 	struct keys *k = (struct keys *)g;
 	for (size_t i = 0; i < k->count; i++) private_key_free(&k->at[i]);
+	for (size_t i = 0; i < k->client_count; i++) private_key_free(&k->client[i]);
 	free(k);
 }
 
@@ -43,8 +46,7 @@ static int answer_password(void *ctx, struct link_question *q) {
 	return 0;
 }
 
-static int answer_sign(void *ctx, struct link_question *q) {
-	struct vault *v = ctx;
+static int sign_with(struct vault *v, struct link_question *q, bool client) {
 	struct sign_ask ask;
 	sign_ask_unpack(&q->in, &ask);
 	struct unwire in = UNWIRE(ask.request, q->mem);
@@ -53,12 +55,22 @@ static int answer_sign(void *ctx, struct link_question *q) {
 	if (q->in.bad || in.bad) return fail("broken question");
 	AUTO_BUF struct buf signature = BUF(REMOTE_SIGNATURE_MAX);
 	struct keys *keys = (struct keys *)current_hold(&v->keys);
-	int r = keys != NULL && ask.key < keys->count ? private_key_sign(keys->at[ask.key], &request, &signature)
-						      : fail("no key %llu", (unsigned long long)ask.key);
+	size_t count = keys == NULL ? 0 : client ? keys->client_count : keys->count;
+	int r = ask.key < count ? private_key_sign((client ? keys->client : keys->at)[ask.key], &request, &signature)
+				: fail("no key %llu", (unsigned long long)ask.key);
 	generation_drop(keys != NULL ? &keys->generation : NULL);
 	if (r < 0) say(L_WARN, "vault", "sign: %s", fail_text());
 	sign_answer_pack(q->answer, &(struct sign_answer){ .signature = r < 0 ? SLICE_NONE : buf_slice(&signature) });
 	return 0;
+}
+
+/* Whoever takes over edge cannot speak as our client to others, and who takes over relay not as this server. */
+static int answer_sign(void *ctx, struct link_question *q) {
+	return sign_with(ctx, q, false);
+}
+
+static int answer_sign_client(void *ctx, struct link_question *q) {
+	return sign_with(ctx, q, true);
 }
 
 static int answer_secret(void *ctx, struct link_question *q) {
@@ -81,6 +93,9 @@ static const struct link_rule edge_rules[] = {
 	{ ASK_PASSWORD, "password", answer_password },
 	{ ASK_SIGN, "sign", answer_sign },
 };
+static const struct link_rule relay_rules[] = {
+	{ ASK_SIGN, "sign", answer_sign_client },
+};
 static const struct link_rule core_rules[] = {
 	{ ASK_SECRET, "secret", answer_secret },
 };
@@ -95,6 +110,13 @@ static int reload(void *self, struct boot *b) {
 			return fail_add("TLS key");
 		}
 		k->count++;
+	}
+	for (size_t i = 0; i < b->client_identity_count; i++) {
+		if (private_key_load(slice_of(b->client_identities[i].pem), &k->client[i]) < 0) {
+			keys_destroy(&k->generation);
+			return fail_add("TLS client key");
+		}
+		k->client_count++;
 	}
 	current_set(&v->keys, &k->generation);
 	return 0;
@@ -111,6 +133,8 @@ static int start(struct boot *b, void **self) {
 	v->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = WORKERS });
 	v->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = v };
 	v->to_core = (struct link_service){ .rules = core_rules, .count = LEN(core_rules), .ctx = v };
+	v->to_relay = (struct link_service){ .rules = relay_rules, .count = LEN(relay_rules), .ctx = v };
+	link_serve(v->pool, v->dials[LINK_RELAY_VAULT], &v->to_relay);
 	link_serve(v->pool, v->dials[LINK_EDGE_VAULT], &v->to_edge);
 	link_serve(v->pool, v->dials[LINK_CORE_VAULT], &v->to_core);
 	*self = v;

@@ -59,7 +59,9 @@ static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem,
 
 static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	const char *name = c->params.tls_name != NULL ? c->params.tls_name : c->host.name.at;
-	int r = stream_start_tls_client(c->stream, c->params.tls_client, name);
+	struct tls_client *client = c->tlsa_found && c->params.tls_dane != NULL ? c->params.tls_dane : c->params.tls_client;
+	if (c->dane_name.len != 0 && c->params.tls_name == NULL) name = arena_text(&c->mem, c->dane_name);
+	int r = stream_start_tls_client(c->stream, client, name);
 	if (r >= 0 && smtp_client_demand(c, stream_tls(c->stream)) < 0) r = -1;
 	if (r >= 0) r = stream_wait_handshake(c->stream, deadline_in(c->params.timeouts.starttls));
 	if (r != STREAM_OK) {
@@ -83,8 +85,11 @@ static enum smtp_client_result wrap(struct smtp_client *c, struct arena *mem, st
 static enum smtp_client_result greet(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	struct smtp_heard heard;
 	if (!smtp_client_hear(c, c->params.timeouts.helo, mem, &heard)) return lost(c, mem, why, SMTP_STAGE_GREETING);
+	struct slice rest = heard.reply.text, word;
+	c->extended = !c->params.ehlo_if_named;
+	while ((word = slice_word(&rest, " \t\n")).len != 0) c->extended = c->extended || slice_same(word, S("ESMTP"));
 	if (smtp_reply_ok(&heard.reply)) return SMTP_CLIENT_OK;
-	return refused(c, mem, why, SMTP_STAGE_GREETING, &heard, true);
+	return refused(c, mem, why, SMTP_STAGE_GREETING, &heard, !c->params.greeting_is_final);
 }
 
 static const struct {
@@ -98,22 +103,41 @@ static const struct {
 	{ { "DSN", 3 }, SMTP_OFFERS_DSN },
 	{ { "STARTTLS", 8 }, SMTP_OFFERS_STARTTLS },
 	{ { "AUTH", 4 }, SMTP_OFFERS_AUTH },
-}, mechanisms[] = {
-	{ { "PLAIN", 5 }, SMTP_OFFERS_PLAIN }, { { "LOGIN", 5 }, SMTP_OFFERS_LOGIN },
+}, forwards[] = {
+	{ { "NAME", 4 }, SMTP_OFFERS_XFORWARD_NAME },
+	{ { "ADDR", 4 }, SMTP_OFFERS_XFORWARD_ADDR },
+	{ { "PORT", 4 }, SMTP_OFFERS_XFORWARD_PORT },
+	{ { "PROTO", 5 }, SMTP_OFFERS_XFORWARD_PROTO },
+	{ { "HELO", 4 }, SMTP_OFFERS_XFORWARD_HELO },
+	{ { "IDENT", 5 }, SMTP_OFFERS_XFORWARD_IDENT },
+	{ { "SOURCE", 6 }, SMTP_OFFERS_XFORWARD_SOURCE },
 };
+
+static bool discarded(const struct smtp_client *c, struct slice word) {
+	for (size_t i = 0; i < c->params.discard_count; i++)
+		if (slice_same(c->params.discard[i], word)) return true;
+	return false;
+}
+
+static void learn_forwards(struct smtp_client *c, struct slice rest) {
+	struct slice word;
+	while ((word = slice_word(&rest, " ")).len > 0)
+		for (size_t i = 0; i < LEN(forwards); i++)
+			if (slice_same(word, forwards[i].word)) c->offers |= forwards[i].offer;
+}
 
 /* One line of the answer to EHLO; "AUTH=LOGIN" is how servers older than RFC 2554 wrote it. */
 static void learn(struct smtp_client *c, struct slice line) {
 	struct slice word = slice_word(&line, " =");
 	unsigned offer = 0;
+	if (discarded(c, word)) return;
+	if (slice_same(word, S("XFORWARD"))) learn_forwards(c, line);
 	for (size_t i = 0; i < LEN(keywords); i++)
 		if (slice_same(word, keywords[i].word)) offer = keywords[i].offer;
 	c->offers |= offer;
 	if (offer == SMTP_OFFERS_SIZE) slice_number(slice_word(&line, " "), UINT64_MAX, &c->size_limit);
 	if (offer != SMTP_OFFERS_AUTH) return;
-	for (word = slice_word(&line, " ="); word.len > 0; word = slice_word(&line, " ="))
-		for (size_t i = 0; i < LEN(mechanisms); i++)
-			if (slice_same(word, mechanisms[i].word)) c->offers |= mechanisms[i].offer;
+	while ((word = slice_word(&line, " =")).len > 0) c->mechanisms |= smtp_mechanism_of(word);
 }
 
 static bool is_ourselves(const struct smtp_client *c, struct slice name) {
@@ -128,12 +152,14 @@ static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, s
 	struct smtp_heard heard;
 	enum smtp_stage stage = p->lmtp ? SMTP_STAGE_LHLO : SMTP_STAGE_EHLO;
 	c->offers = 0;
+	c->mechanisms = 0;
 	c->size_limit = 0;
-	if (!smtp_client_ask(
+	bool asked = p->lmtp || (c->extended && !p->never_ehlo);
+	if (asked && !smtp_client_ask(
 		    c, p->timeouts.helo, mem, &heard, "%s %.*s", p->lmtp ? "LHLO" : "EHLO", SLICE_ARG(p->helo_name)))
 		return lost(c, mem, why, stage);
-	bool extended = smtp_reply_ok(&heard.reply);
-	if (smtp_reply_never(&heard.reply) && !p->lmtp) {
+	bool extended = asked && smtp_reply_ok(&heard.reply);
+	if (!asked || (smtp_reply_never(&heard.reply) && !p->lmtp)) {
 		stage = SMTP_STAGE_HELO;
 		if (!smtp_client_ask(c, p->timeouts.helo, mem, &heard, "HELO %.*s", SLICE_ARG(p->helo_name)))
 			return lost(c, mem, why, stage);
@@ -146,7 +172,6 @@ static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, s
 		return SMTP_CLIENT_OVER;
 	}
 	while (extended && rest.at != NULL) learn(c, slice_cut(&rest, '\n'));
-	if (p->no_pipelining) c->offers &= ~(unsigned)SMTP_OFFERS_PIPELINING;
 	return SMTP_CLIENT_OK;
 }
 
@@ -190,10 +215,17 @@ static void set_timeouts(struct smtp_timeouts *t) {
 		.data_done = SECONDS(600),
 		.rset = SECONDS(20),
 		.quit = SECONDS(5),
+		.xforward = SECONDS(300),
 	};
 #define T(field) if (t->field <= 0) t->field = standard.field;
-	T(connect) T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit)
+	T(connect) T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit) T(xforward)
 #undef T
+}
+
+static const struct slice *copy_list(struct arena *mem, const struct slice *list, size_t count) {
+	struct slice *copy = arena_array(mem, count, sizeof *copy);
+	for (size_t i = 0; i < count; i++) copy[i] = arena_slice(mem, list[i]);
+	return copy;
 }
 
 static struct smtp_client *client_new(const struct smtp_client_params *params, const struct smtp_host *host) {
@@ -207,18 +239,20 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	must(params->tls_client != NULL || (params->tls != SMTP_TLS_ENCRYPT && !params->tls_wrapper));
 	if (params->tls_client != NULL) c->params.tls_client = tls_client_ref(params->tls_client);
 	else c->params.tls = SMTP_TLS_NONE;
-	struct slice *proofs = arena_array(mem, params->proofs_count, sizeof *proofs);
-	for (size_t i = 0; i < params->proofs_count; i++) proofs[i] = arena_slice(mem, params->proofs[i]);
-	c->params.proofs = proofs;
+	if (params->tls_dane != NULL) c->params.tls_dane = tls_client_ref(params->tls_dane);
+	c->params.proofs = copy_list(mem, params->proofs, params->proofs_count);
+	c->params.discard = copy_list(mem, params->discard, params->discard_count);
+	c->params.mx_patterns = copy_list(mem, params->mx_patterns, params->mx_patterns_count);
+	c->params.anchors = arena_slice(mem, params->anchors);
 	if (params->digest != NULL) c->params.digest = arena_text(mem, slice_of(params->digest));
-	struct slice *names = arena_array(mem, params->own_names_count, sizeof *names);
-	for (size_t i = 0; i < params->own_names_count; i++) names[i] = arena_slice(mem, params->own_names[i]);
-	c->params.own_names = names;
+	c->params.own_names = copy_list(mem, params->own_names, params->own_names_count);
 	if (params->line_limit < 100) c->params.line_limit = 998;
 	set_timeouts(&c->params.timeouts);
 	c->host = *host;
 	c->host.name = arena_slice(mem, host->name);
 	c->host.path = arena_slice(mem, host->path);
+	c->host.domain = arena_slice(mem, host->domain);
+	c->host.canonical = arena_slice(mem, host->canonical);
 	char ip[ADDR_TEXT_ROOM];
 	c->who = host->path.len > 0 ? arena_fmt(mem, "%.*s[%.*s]", SLICE_ARG(params->helo_name), SLICE_ARG(host->path))
 	                            : arena_fmt(mem, "%.*s[%s]", SLICE_ARG(host->name), addr_text(&host->addr, ip));
@@ -229,7 +263,7 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
 	struct arena *mem, struct smtp_client **out, struct smtp_outcome *why) {
 	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
-		smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
+		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
 	};
 	struct smtp_client *c = client_new(params, host);
 	for (size_t i = 0; i < LEN(steps); i++) {
@@ -259,7 +293,8 @@ void smtp_client_close(struct smtp_client **cp) {
 	if (c == NULL) return;
 	*cp = NULL;
 	if (c->stream != NULL) stream_close(&c->stream);
-	if (c->params.tls_client != NULL) tls_client_unref(&c->params.tls_client);
+	tls_client_unref(&c->params.tls_client);
+	tls_client_unref(&c->params.tls_dane);
 	smtp_reply_reader_done(&c->reader);
 	mem_wipe((char *)(uintptr_t)c->params.password.at, c->params.password.len);
 	arena_done(&c->mem);
@@ -272,4 +307,8 @@ unsigned smtp_client_uses(const struct smtp_client *c) { return c->uses; }
 struct slice smtp_client_relay(const struct smtp_client *c) { return c->relay; }
 struct tls *smtp_client_tls(const struct smtp_client *c) {
 	return stream_is_tls(c->stream) ? stream_tls(c->stream) : NULL;
+}
+bool smtp_client_half_proved(const struct smtp_client *c) { return c->half_proved; }
+bool smtp_client_offers_tls(const struct smtp_client *c) {
+	return (c->offers & SMTP_OFFERS_STARTTLS) != 0 && !stream_is_tls(c->stream);
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/clock.h"
 #include "net/tls.h"
+#include "smtp/client_sasl.h"
 #include "smtp/dsn.h"
 #include "smtp/hosts.h"
 #include "smtp/reply.h"
@@ -24,8 +25,12 @@ enum smtp_tls_proof {
 	SMTP_PROOF_DANE,   /* RFC 7672; without TLSA records: nothing */
 	SMTP_PROOF_DANE_ONLY, /* without them the host is not used */
 };
-enum smtp_mechanism { SMTP_MECHANISM_PLAIN = 1, SMTP_MECHANISM_LOGIN = 2 };
-
+/* What signed TLSA records of a host are worth whose name came from an MX record that DNSSEC does not prove. */
+enum smtp_insecure_mx {
+	SMTP_INSECURE_MX_DANE,    /* as much as others, but it is not called verified */
+	SMTP_INSECURE_MX_ENCRYPT, /* TLS is required, the certificate is not looked at */
+	SMTP_INSECURE_MX_MAY,     /* nothing */
+};
 /* Milliseconds; 0 in a field: the default, which is Postfix's. */
 struct smtp_timeouts {
 	int64_t connect;    /* 30 s */
@@ -37,6 +42,7 @@ struct smtp_timeouts {
 	int64_t data_done;  /* 600 s: the answer to the final dot */
 	int64_t rset;       /* 20 s */
 	int64_t quit;       /* 5 s: only for sending it, the answer is not waited for */
+	int64_t xforward;   /* 300 s */
 };
 
 struct smtp_client_params {
@@ -45,18 +51,31 @@ struct smtp_client_params {
 	enum smtp_tls_level tls;
 	bool tls_wrapper;              /* TLS from the first byte (port 465) */
 	struct tls_client *tls_client; /* may be NULL with SMTP_TLS_NONE */
+	struct tls_client *tls_dane;   /* SMTP_PROOF_DANE, where there are TLSA records; NULL: tls_client */
 	const char *tls_name;          /* sent as SNI and compared with the certificate; NULL: the host's name */
 	enum smtp_tls_proof proof;
 	const struct slice *proofs;
 	size_t proofs_count;
 	const char *digest;            /* SMTP_PROOF_DIGEST: "sha256" */
 	struct dns *dns;               /* SMTP_PROOF_DANE */
+	enum smtp_insecure_mx insecure_mx;
+	bool insecure_hosts;           /* SMTP_PROOF_DANE: hosts whose address DNSSEC does not prove may have TLSA records, too */
+	struct slice anchors;          /* SMTP_PROOF_NAMES: certificates and public keys (PEM), the only ones to be trusted */
+	const struct slice *mx_patterns; /* MX hosts that none of these names are not used: "mx.example.org", "*.example.org" */
+	size_t mx_patterns_count;
 	struct slice user, password;   /* user empty: no AUTH */
-	unsigned no_mechanisms;        /* enum smtp_mechanism: not to be used */
-	bool auth_in_clear;            /* AUTH without TLS is allowed */
+	/* What is allowed (enum smtp_mechanism): without TLS, with it, and with it and a certificate that was proved. */
+	unsigned mechanisms_clear, mechanisms_tls, mechanisms_verified;
+	bool auth_refused_is_final;    /* a 5xx to AUTH is SMTP_NEVER */
+	bool mail_auth;                /* AUTH=<> with MAIL, after log-in (RFC 4954 §5) */
 	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
 	struct smtp_timeouts timeouts;
-	bool no_pipelining;            /* smtp_discard_ehlo_keywords = pipelining */
+	const struct slice *discard;   /* EHLO keywords that are not believed ("pipelining") */
+	size_t discard_count;
+	bool ehlo_if_named;            /* EHLO only where the greeting says "ESMTP" (smtp_always_send_ehlo = no) */
+	bool never_ehlo;
+	bool greeting_is_final;        /* a 5xx greeting is SMTP_NEVER (smtp_skip_5xx_greeting = no) */
+	bool xforward;                 /* tells a server that offers XFORWARD where messages come from */
 	/* Each line of a reply before it is read (smtp_reply_filter); NULL: as it comes. The result lives in mem. */
 	struct slice (*filter)(void *ctx, struct slice line, struct arena *mem);
 	void *filter_ctx;
@@ -80,9 +99,20 @@ struct smtp_body {
 	uint64_t offset, size;
 };
 
+/* Where a message came from, for XFORWARD (XFORWARD_README); what is empty is not known. */
+struct smtp_origin {
+	struct slice name, address, port, helo, protocol;
+	bool local;                    /* from a user of this machine or one who logged in, not from a stranger */
+};
+
 struct smtp_message {
+	const struct smtp_origin *origin; /* NULL: nothing is known */
 	const char *id;                /* queue id for the log, or NULL */
 	struct slice sender;           /* empty: the null reverse-path */
+	/* Another sender, chosen when there is a connection, by the address that we have on it (NULL: none is known, as on
+	 * local sockets). NULL: the sender. */
+	struct slice (*sender_from)(void *ctx, const struct addr *ours, struct arena *mem);
+	void *sender_ctx;
 	struct slice envid;            /* ENVID as received, in xtext */
 	enum smtp_ret ret;
 	/* 8-bit text goes out as it is even where 8BITMIME is not offered: every server of our day takes it, and a
@@ -140,3 +170,5 @@ const struct smtp_host *smtp_client_host(const struct smtp_client *c);
 unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
 struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
 struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */
+bool smtp_client_half_proved(const struct smtp_client *c); /* by DANE, but the host's name came from an MX that is not proved */
+bool smtp_client_offers_tls(const struct smtp_client *c);  /* and it is not used */

@@ -23,7 +23,11 @@ enum option {
 	UTF8 = 64,
 	QUICK = 128,
 	BIG = 256,
-	OWN = 512
+	OWN = 512,
+	EHLO_IF_NAMED = 1024,
+	FINAL = 2048,
+	FORWARD = 4096,
+	DUMMY_AUTH = 8192
 };
 
 static const struct {
@@ -127,6 +131,25 @@ static const struct {
 	{ "AUTH refused", GREET "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 535 5.7.8 wrong\nC: QUIT", AUTH | AUTH_CLEAR, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.8", NULL,
 	  "SASL authentication failed; server mx.example.org[127.0.0.1] said: 535 5.7.8 wrong", NULL },
 	{ "AUTH without a mechanism", GREET "S: 250-x\nS: 250 AUTH GSSAPI\nC: QUIT", AUTH | AUTH_CLEAR, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.0", NULL, "no mechanism available", NULL },
+	{ "AUTH refused for good", GREET "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 535 5.7.8 wrong\nC: QUIT", AUTH | AUTH_CLEAR | FINAL, SMTP_CLIENT_OVER, -1, SMTP_NEVER, 0,
+	  "5.7.8", NULL, "SASL authentication failed; server mx.example.org[127.0.0.1] said: 535 5.7.8 wrong", NULL },
+	{ "AUTH by the best", GREET "S: 250-x\nS: 250 AUTH LOGIN PLAIN CRAM-MD5\nC: AUTH CRAM-MD5\nS: 334 PDE+\nC: dXNlciBkNjIxNTliMmZjNWJmNTc0MmY5ZTBlOWZiMGZhODEyMg==\nS: 235 2.7.0 ok\nC: QUIT",
+	  AUTH | AUTH_CLEAR, SMTP_CLIENT_OK, -1, 0, 0, NULL, NULL, NULL, NULL },
+	{ "AUTH by somebody who knows no password", GREET "S: 250-x\nS: 250 AUTH SCRAM-SHA-256 LOGIN\nC: AUTH SCRAM-SHA-256 biwsbj11c2VyLHI9\nS: 235 2.7.0 welcome\nC: QUIT",
+	  AUTH | AUTH_CLEAR, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.0", NULL, "did not prove that it knows the password", NULL },
+	{ "AUTH and nonsense", GREET "S: 250-x\nS: 250 AUTH SCRAM-SHA-1\nC: AUTH SCRAM-SHA-1 biwsbj11c2VyLHI9\nS: 334 !\nC: *\nS: 501 cancelled\nC: QUIT",
+	  AUTH | AUTH_CLEAR, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.0", NULL, "not base64", NULL },
+	{ "AUTH not offered", GREET "S: 250 x\nC: QUIT", AUTH | AUTH_CLEAR, SMTP_CLIENT_OK, -1, 0, 0, NULL, NULL, NULL, NULL },
+	{ "AUTH=<>", GREET "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 235 ok\nC: MAIL FROM:<a@b.c> AUTH=<>\nS: 250 ok\n" RCPT1_OK RCPT2_OK DATA_OK "S: 250 ok\nC: QUIT",
+	  AUTH | AUTH_CLEAR | DUMMY_AUTH, SMTP_CLIENT_OK, SMTP_CLIENT_OK, SMTP_DELIVERED, SMTP_DELIVERED, "2.0.0", "2.0.0", NULL, NULL },
+	{ "greeting 554, for good", "S: 554 5.7.1 no service\nC: QUIT", FINAL, SMTP_CLIENT_OVER, -1, SMTP_NEVER, 0, "5.7.1", NULL, "refused to talk to me: 554", NULL },
+	{ "EHLO is not asked for", "S: 220 old MTA\nC: HELO me.example.net\nS: 250 hi\n" BOTH_OK DATA_OK "S: " SENT, EHLO_IF_NAMED, SMTP_CLIENT_OK, SMTP_CLIENT_OK,
+	  SMTP_DELIVERED, SMTP_DELIVERED, "2.0.0", "2.0.0", SENT, SENT },
+	{ "EHLO is asked for", PLAIN_OFFER BOTH_OK DATA_OK "S: " SENT, EHLO_IF_NAMED, SMTP_CLIENT_OK, SMTP_CLIENT_OK, SMTP_DELIVERED, SMTP_DELIVERED, "2.0.0", "2.0.0", SENT, SENT },
+	{ "XFORWARD", GREET "S: 250-x\nS: 250 XFORWARD NAME ADDR PROTO HELO SOURCE\nC: XFORWARD NAME=c+2Bd.test ADDR=192.0.2.9\nS: 250 ok\n"
+	  "C: XFORWARD PROTO=ESMTP HELO=[UNAVAILABLE] SOURCE=REMOTE\nS: 501 no\n" BOTH_OK DATA_OK "S: " SENT, FORWARD, SMTP_CLIENT_OK, SMTP_CLIENT_OK,
+	  SMTP_DELIVERED, SMTP_DELIVERED, "2.0.0", "2.0.0", SENT, SENT },
+	{ "XFORWARD is not offered", PLAIN_OFFER BOTH_OK DATA_OK "S: " SENT, FORWARD, SMTP_CLIENT_OK, SMTP_CLIENT_OK, SMTP_DELIVERED, SMTP_DELIVERED, "2.0.0", "2.0.0", SENT, SENT },
 	{ "TLS not offered", PLAIN_OFFER "C: QUIT", ENCRYPT, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.4", NULL,
 	  "TLS is required, but was not offered by host mx.example.org[127.0.0.1]", NULL },
 	{ "TLS refused", GREET "S: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 not now\nC: QUIT", ENCRYPT, SMTP_CLIENT_OVER, -1, SMTP_LATER, 0, "4.7.4", NULL,
@@ -152,19 +175,29 @@ static struct tls_server *tls_server;
 static struct tls_client *tls_client;
 static const struct slice own_names[] = { { "me.example.net", 14 } };
 
+static const struct slice words[] = { { "pipelining", 10 } };
+
 static struct smtp_client_params params_of(unsigned options) {
 	struct smtp_client_params p = { .helo_name = S("me.example.net"),
 		.lmtp = options & LMTP,
-		.no_pipelining = options & NO_PIPELINING,
+		.ehlo_if_named = options & EHLO_IF_NAMED,
+		.greeting_is_final = options & FINAL,
+		.auth_refused_is_final = options & FINAL,
+		.xforward = options & FORWARD,
+		.mail_auth = options & DUMMY_AUTH,
+		.discard = words,
+		.discard_count = options & NO_PIPELINING ? 1 : 0,
+		.mechanisms_clear = options & AUTH_CLEAR ? SMTP_MECHANISMS_ALL : 0,
+		.mechanisms_tls = SMTP_MECHANISMS_ALL,
+		.mechanisms_verified = SMTP_MECHANISMS_ALL,
 		.tls = options & ENCRYPT ? SMTP_TLS_ENCRYPT
 			: options & MAY  ? SMTP_TLS_MAY
 					 : SMTP_TLS_NONE,
-		.tls_client = tls_client,
-		.auth_in_clear = options & AUTH_CLEAR };
+		.tls_client = tls_client };
 	if (options & OWN) p.own_names = own_names, p.own_names_count = 1;
 	if (options & AUTH) p.user = S("user"), p.password = S("secret");
 	int64_t wait = options & QUICK ? 150 : SECONDS(10);
-	p.timeouts = (struct smtp_timeouts){ wait, wait, wait, wait, wait, wait, wait, wait, wait, wait };
+	p.timeouts = (struct smtp_timeouts){ wait, wait, wait, wait, wait, wait, wait, wait, wait, wait, wait };
 	return p;
 }
 
@@ -189,7 +222,9 @@ static void run_case(size_t i) {
 	if ((int)opened != cases[i].open)
 		FAIL("%s: opened %d: %.*s", cases[i].what, (int)opened, SLICE_ARG(outcomes[0].text));
 	AUTO_FREE char *big = cases[i].options & BIG ? mem_get(16 << 20) : NULL;
+	static const struct smtp_origin origin = { .name = S("c+d.test"), .address = S("192.0.2.9"), .protocol = S("ESMTP") };
 	struct smtp_message m = { .sender = S("a@b.c"),
+		.origin = &origin,
 		.ret = SMTP_RET_HDRS,
 		.envid = S("abc+3D"),
 		.eight_bit = true,

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AUTH (RFC 4954). A refused log-in is never held against the message: a password that was changed must not return a
- * day's mail to its senders. */
+/* AUTH (RFC 4954). A refused log-in is not held against the message unless the operator wants it so: a password that was changed
+ * must not return a day's mail to its senders. */
 #include "base/encode.h"
+#include "base/fail.h"
 #include "smtp/client_private.h"
+#include "smtp/client_sasl.h"
 
-enum { ANSWER_MAX = 2048 };
-
-static struct buf base64_of(struct slice bytes) {
-	struct buf out = BUF(ANSWER_MAX);
-	base64_add(&out, bytes);
-	return out;
-}
+enum { ROUNDS_MAX = 8, CHALLENGE_MAX = 4096 };
 
 static void forget(struct buf *secret) {
 	if (secret->at != NULL) mem_wipe(secret->at, secret->len);
@@ -18,28 +14,37 @@ static void forget(struct buf *secret) {
 }
 #define AUTO_SECRET AUTO(forget)
 
-/* Sends one secret, base64 behind the word that goes before it. */
+/* Says one secret in base64, behind the word that goes before it. An empty one with the command is "=". */
 static bool tell(
 	struct smtp_client *c, const char *before, struct slice bytes, struct arena *mem, struct smtp_heard *heard) {
-	AUTO_SECRET struct buf text = base64_of(bytes);
+	AUTO_SECRET struct buf text = BUF(6 * SASL_SECRET_MAX);
+	base64_add(&text, bytes);
 	return smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "%s%s", before, buf_text(&text));
 }
 
-static bool plain(struct smtp_client *c, struct arena *mem, struct smtp_heard *heard) {
-	AUTO_SECRET struct buf message = BUF(ANSWER_MAX);
-	buf_byte(&message, '\0');
-	buf_add(&message, c->params.user);
-	buf_byte(&message, '\0');
-	buf_add(&message, c->params.password);
-	if (!tell(c, "AUTH PLAIN ", buf_slice(&message), mem, heard)) return false;
-	return heard->reply.code != 334 || tell(c, "", buf_slice(&message), mem, heard);
+static bool begin(struct smtp_client *c, struct sasl_client *sasl, struct arena *mem, struct smtp_heard *heard) {
+	AUTO_SECRET struct buf first = BUF(4 * SASL_SECRET_MAX);
+	const char *name = smtp_mechanism_name(sasl->mechanism);
+	if (!sasl_client_first(sasl, &first)) return smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "AUTH %s", name);
+	struct slice before = arena_fmt(mem, "AUTH %s ", name);
+	return tell(c, before.at, buf_slice(&first), mem, heard);
 }
 
-/* What the two challenges say ("Username:", or something else) has never mattered. */
-static bool login(struct smtp_client *c, struct arena *mem, struct smtp_heard *heard) {
-	if (!smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "AUTH LOGIN")) return false;
-	if (heard->reply.code == 334 && !tell(c, "", c->params.user, mem, heard)) return false;
-	return heard->reply.code != 334 || tell(c, "", c->params.password, mem, heard);
+/* The answer to one challenge. <0: none can be given; 1: the connection is over. */
+static int answer(struct smtp_client *c, struct sasl_client *sasl, struct arena *mem, struct smtp_heard *heard) {
+	AUTO_SECRET struct buf challenge = BUF(CHALLENGE_MAX);
+	AUTO_SECRET struct buf out = BUF(4 * SASL_SECRET_MAX);
+	/* those whose challenge does not matter may say it in plain words */
+	bool read = base64_read(&challenge, slice_trim(heard->reply.text));
+	bool matters = sasl->mechanism > SMTP_MECHANISM_PLAIN;
+	int r = read || !matters ? sasl_client_answer(sasl, buf_slice(&challenge), &out) : fail("a challenge that is not base64");
+	if (r < 0) {
+		/* RFC 4954 §4: "*" gives up; what is said to that does not matter */
+		struct smtp_heard ignored;
+		smtp_client_ask(c, c->params.timeouts.helo, mem, &ignored, "*");
+		return r;
+	}
+	return tell(c, "", buf_slice(&out), mem, heard) ? 0 : 1;
 }
 
 static enum smtp_client_result refuse(
@@ -49,23 +54,46 @@ static enum smtp_client_result refuse(
 	return SMTP_CLIENT_OVER;
 }
 
-enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
-	if (c->params.user.len == 0) return SMTP_CLIENT_OK;
-	if (!stream_is_tls(c->stream) && !c->params.auth_in_clear)
-		return refuse(c, mem, why, "the connection is not encrypted (set smtp_tls_security_level = encrypt)");
-	if (!(c->offers & SMTP_OFFERS_AUTH)) return SMTP_CLIENT_OK; /* it knows us by our address, or will say so */
-	unsigned usable = c->offers;
-	if ((c->params.no_mechanisms & SMTP_MECHANISM_PLAIN) != 0) usable &= ~(unsigned)SMTP_OFFERS_PLAIN;
-	if ((c->params.no_mechanisms & SMTP_MECHANISM_LOGIN) != 0) usable &= ~(unsigned)SMTP_OFFERS_LOGIN;
-	if (!(usable & (SMTP_OFFERS_PLAIN | SMTP_OFFERS_LOGIN)))
-		return refuse(c, mem, why, "no mechanism available");
+static enum smtp_client_result lost(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	smtp_outcome_lost(c, mem, why, SMTP_STAGE_AUTH);
+	return SMTP_CLIENT_OVER;
+}
+
+static enum smtp_client_result run(
+	struct smtp_client *c, struct sasl_client *sasl, struct arena *mem, struct smtp_outcome *why) {
 	struct smtp_heard heard;
-	if (!(usable & SMTP_OFFERS_PLAIN ? plain : login)(c, mem, &heard)) {
-		smtp_outcome_lost(c, mem, why, SMTP_STAGE_AUTH);
-		return SMTP_CLIENT_OVER;
+	if (!begin(c, sasl, mem, &heard)) return lost(c, mem, why);
+	for (unsigned i = 0; heard.reply.code == 334 && i < ROUNDS_MAX; i++) {
+		int r = answer(c, sasl, mem, &heard);
+		if (r < 0) return refuse(c, mem, why, arena_fmt(mem, "%s", fail_text()).at);
+		if (r > 0) return lost(c, mem, why);
 	}
-	if (smtp_reply_ok(&heard.reply)) return SMTP_CLIENT_OK;
-	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, true,
+	if (smtp_reply_ok(&heard.reply) && sasl->proved) return SMTP_CLIENT_OK;
+	if (smtp_reply_ok(&heard.reply)) return refuse(c, mem, why, "the server did not prove that it knows the password");
+	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, !c->params.auth_refused_is_final,
 		"SASL authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard.said));
 	return SMTP_CLIENT_OVER;
+}
+
+static unsigned allowed(struct smtp_client *c) {
+	if (!stream_is_tls(c->stream)) return c->params.mechanisms_clear;
+	struct tls_info info;
+	tls_info(stream_tls(c->stream), &info);
+	return info.verified && !c->half_proved ? c->params.mechanisms_verified : c->params.mechanisms_tls;
+}
+
+enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	if (c->params.user.len == 0) return SMTP_CLIENT_OK;
+	if (c->params.user.len + c->params.password.len > SASL_SECRET_MAX) return refuse(c, mem, why, "user and password are too long");
+	if (!(c->offers & SMTP_OFFERS_AUTH)) return SMTP_CLIENT_OK; /* it knows us by our address, or will say so */
+	enum smtp_mechanism m = smtp_mechanism_best(c->mechanisms & allowed(c));
+	if (m == 0 && !stream_is_tls(c->stream) && (c->mechanisms & c->params.mechanisms_tls) != 0)
+		return refuse(c, mem, why, "the connection is not encrypted (set smtp_tls_security_level = encrypt)");
+	if (m == 0) return refuse(c, mem, why, "no mechanism available");
+	struct sasl_client sasl;
+	sasl_client_init(&sasl, m, c->params.user, c->params.password, SLICE_NONE);
+	enum smtp_client_result r = run(c, &sasl, mem, why);
+	sasl_client_done(&sasl);
+	c->logged_in = r == SMTP_CLIENT_OK;
+	return r;
 }

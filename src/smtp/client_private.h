@@ -13,8 +13,13 @@ enum smtp_offer {
 	SMTP_OFFERS_DSN = 16,
 	SMTP_OFFERS_STARTTLS = 32,
 	SMTP_OFFERS_AUTH = 64,
-	SMTP_OFFERS_PLAIN = 128,
-	SMTP_OFFERS_LOGIN = 256,
+	SMTP_OFFERS_XFORWARD_NAME = 128,
+	SMTP_OFFERS_XFORWARD_ADDR = 256,
+	SMTP_OFFERS_XFORWARD_PORT = 512,
+	SMTP_OFFERS_XFORWARD_PROTO = 1024,
+	SMTP_OFFERS_XFORWARD_HELO = 2048,
+	SMTP_OFFERS_XFORWARD_IDENT = 4096,
+	SMTP_OFFERS_XFORWARD_SOURCE = 8192,
 };
 
 struct smtp_client {
@@ -24,6 +29,9 @@ struct smtp_client {
 	struct stream *stream;         /* NULL: not connected */
 	struct slice who, relay;       /* "mx.example.org[192.0.2.1]", the same with ":25" */
 	unsigned offers;
+	unsigned mechanisms;           /* enum smtp_mechanism, of those that are offered */
+	bool extended;                 /* the greeting asks for EHLO */
+	bool logged_in;
 	uint64_t size_limit;           /* 0: none named */
 	struct smtp_reply_reader reader;
 	unsigned uses;
@@ -32,6 +40,9 @@ struct smtp_client {
 	struct slice tls;
 	struct dns_tlsa *tlsa;         /* SMTP_PROOF_DANE: what DNS says of this host */
 	size_t tlsa_count;
+	bool tlsa_found;               /* TLS is necessary, and params.tls_dane is for it */
+	struct slice dane_name;        /* under which name they were found; empty: the host's */
+	bool half_proved;
 	struct slice lost; /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
 };
 
@@ -44,6 +55,7 @@ enum smtp_stage {
 	SMTP_STAGE_LHLO,
 	SMTP_STAGE_STARTTLS,
 	SMTP_STAGE_AUTH,
+	SMTP_STAGE_XFORWARD,
 	SMTP_STAGE_RSET,
 	SMTP_STAGE_MAIL,
 	SMTP_STAGE_RCPT,
@@ -63,10 +75,14 @@ bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, 
 void smtp_client_lose(struct smtp_client *c, int stream_result); /* what a waiting stream call returned */
 
 /* Steps of the opening that have files of their own. */
+enum smtp_client_result smtp_client_check_host(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 enum smtp_client_result smtp_client_find_tlsa(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 int smtp_client_demand(struct smtp_client *c, struct tls *t); /* what the certificate must show, before the handshake */
 enum smtp_client_result smtp_client_connect(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
+
+/* XFORWARD, before MAIL. False: the connection is over. */
+bool smtp_client_forward(struct smtp_client *c, const struct smtp_message *m, struct arena *mem);
 
 /* Outcomes. Each fills *o but its times. The words of _of and _heard: what stands in brackets in the log. */
 void smtp_outcome_of(const struct smtp_client *c, struct arena *mem, struct smtp_outcome *o, enum smtp_fate fate,

@@ -14,6 +14,7 @@ enum standing { NO_VERDICT, ACCEPTED, TOLD };
 struct transaction {
 	struct smtp_client *c;
 	const struct smtp_message *m;
+	struct slice sender;
 	struct arena *mem;
 	const size_t *which;       /* recipients of this transaction */
 	size_t count;
@@ -76,7 +77,7 @@ static uint64_t message_size(const struct smtp_message *m) {
 }
 
 static bool needs_utf8(const struct transaction *t) {
-	bool ascii = slice_is_ascii(t->m->sender);
+	bool ascii = slice_is_ascii(t->sender);
 	for (size_t i = 0; i < t->count; i++) ascii = ascii && slice_is_ascii(t->m->recipients[t->which[i]].address);
 	return t->m->utf8 || !ascii;
 }
@@ -85,7 +86,7 @@ static bool needs_utf8(const struct transaction *t) {
 static bool can_be_sent(struct transaction *t) {
 	const struct smtp_client *c = t->c;
 	uint64_t size = message_size(t->m);
-	if (!plain_bytes(t->m->sender, ADDRESS_MAX))
+	if (!plain_bytes(t->sender, ADDRESS_MAX))
 		tell_rest_words(t, SMTP_NEVER, "5.1.7", S("bad sender address syntax"), false);
 	for (size_t i = 0; i < t->count; i++) {
 		struct slice address = t->m->recipients[t->which[i]].address;
@@ -112,10 +113,11 @@ static bool can_be_sent(struct transaction *t) {
 static void put_mail(struct transaction *t, struct buf *to) {
 	const struct smtp_message *m = t->m;
 	unsigned offers = t->c->offers;
-	buf_addf(to, "MAIL FROM:<%.*s>", SLICE_ARG(m->sender));
+	buf_addf(to, "MAIL FROM:<%.*s>", SLICE_ARG(t->sender));
 	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
 	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
 	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
+	if (t->c->logged_in && t->c->params.mail_auth) buf_add(to, S(" AUTH=<>"));
 	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE)
 		buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");
 	if ((offers & SMTP_OFFERS_DSN) && is_xtext(m->envid)) buf_addf(to, " ENVID=%.*s", SLICE_ARG(m->envid));
@@ -332,9 +334,18 @@ static bool reset(struct transaction *t) {
 	return !t->c->over;
 }
 
+static void choose_sender(struct transaction *t) {
+	struct addr ours;
+	bool known = t->m->sender_from != NULL && addr_of_socket(stream_fd(t->c->stream), &ours);
+	t->sender = t->m->sender_from != NULL ? t->m->sender_from(t->m->sender_ctx, known ? &ours : NULL, t->mem) : t->m->sender;
+}
+
 static enum smtp_client_result run(struct transaction *t) {
+	choose_sender(t);
 	if (!can_be_sent(t)) return SMTP_CLIENT_OK;
-	if (!reset(t) || !say_commands(t)) return lost(t);
+	if (!reset(t)) return lost(t);
+	t->stage = SMTP_STAGE_XFORWARD;
+	if (!smtp_client_forward(t->c, t->m, t->mem) || !say_commands(t)) return lost(t);
 	if (!t->go_ahead) return SMTP_CLIENT_OK;
 	return t->accepted > 0 ? send_text(t) : send_nothing(t);
 }

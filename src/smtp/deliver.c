@@ -42,19 +42,30 @@ static bool same_bind(const struct addr *a, const struct addr *b) {
 	return addr_family(a) == addr_family(b) && (addr_family(a) == AF_UNSPEC || addr_same_host(a, b));
 }
 
-static bool same_proofs(const struct smtp_client_params *a, const struct smtp_client_params *b) {
-	if (a->proof != b->proof || a->proofs_count != b->proofs_count || !same_text(a->digest, b->digest)) return false;
-	for (size_t i = 0; i < a->proofs_count; i++)
-		if (!slice_eq(a->proofs[i], b->proofs[i])) return false;
+static bool same_list(const struct slice *a, size_t a_count, const struct slice *b, size_t b_count) {
+	if (a_count != b_count) return false;
+	for (size_t i = 0; i < a_count; i++)
+		if (!slice_eq(a[i], b[i])) return false;
 	return true;
+}
+
+static bool same_proofs(const struct smtp_client_params *a, const struct smtp_client_params *b) {
+	return a->proof == b->proof && same_text(a->digest, b->digest) && slice_eq(a->anchors, b->anchors) &&
+		a->insecure_mx == b->insecure_mx && a->insecure_hosts == b->insecure_hosts &&
+		same_list(a->proofs, a->proofs_count, b->proofs, b->proofs_count) &&
+		same_list(a->mx_patterns, a->mx_patterns_count, b->mx_patterns, b->mx_patterns_count);
+}
+
+static bool same_login(const struct smtp_client_params *a, const struct smtp_client_params *b) {
+	return slice_eq(a->user, b->user) && slice_eq(a->password, b->password) && a->mechanisms_clear == b->mechanisms_clear &&
+		a->mechanisms_tls == b->mechanisms_tls && a->mechanisms_verified == b->mechanisms_verified;
 }
 
 static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
 	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper &&
-		a->tls_client == b->tls_client && same_text(a->tls_name, b->tls_name) && slice_eq(a->user, b->user) &&
-		slice_eq(a->password, b->password) && a->auth_in_clear == b->auth_in_clear &&
-		a->no_pipelining == b->no_pipelining && a->no_mechanisms == b->no_mechanisms && same_proofs(a, b) && same_bind(&a->bind4, &b->bind4) &&
-		same_bind(&a->bind6, &b->bind6);
+		a->tls_client == b->tls_client && a->tls_dane == b->tls_dane && same_text(a->tls_name, b->tls_name) &&
+		same_list(a->discard, a->discard_count, b->discard, b->discard_count) && same_login(a, b) && same_proofs(a, b) &&
+		same_bind(&a->bind4, &b->bind4) && same_bind(&a->bind6, &b->bind6);
 }
 
 static bool cache_fits(const struct delivery *d) {
@@ -76,7 +87,8 @@ static struct smtp_client *cache_take(struct delivery *d) {
 static void cache_give(struct delivery *d, struct smtp_client **client) {
 	const struct smtp_target *t = d->target;
 	unsigned uses = t->keep_uses != 0 ? t->keep_uses : DEFAULT_KEEP_USES;
-	if (d->cache == NULL || t->keep_ms < 0 || smtp_client_uses(*client) >= uses) {
+	bool kept = smtp_client_tls(*client) == NULL || !t->no_tls_reuse;
+	if (d->cache == NULL || t->keep_ms < 0 || !kept || smtp_client_uses(*client) >= uses) {
 		smtp_client_quit(client);
 		return;
 	}
@@ -152,10 +164,13 @@ static enum smtp_client_result send_all(struct delivery *d, struct smtp_client *
 
 static void log_tls(const struct delivery *d, const struct smtp_client *client) {
 	struct tls *tls = smtp_client_tls(client);
+	if (d->target->note_starttls && d->client.tls == SMTP_TLS_NONE && smtp_client_offers_tls(client))
+		log_text(d, NULL, arena_fmt(d->mem, "Host offered STARTTLS: [%.*s]", SLICE_ARG(smtp_client_host(client)->name)));
 	if (!d->target->log_tls || tls == NULL) return;
 	struct tls_info info;
 	AUTO_BUF struct buf line = BUF(1024);
 	tls_info(tls, &info);
+	info.verified = info.verified && !smtp_client_half_proved(client);
 	tls_info_line(&line, &info, false, smtp_client_relay(client));
 	log_text(d, NULL, buf_slice(&line));
 }

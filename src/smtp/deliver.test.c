@@ -180,7 +180,9 @@ static void test_no_reuse(void **state) {
 	smtp_deliver(&target, &message, &cache, &mem, o);
 	smtp_deliver(&other, &message, &cache, &mem, o);
 	assert_true(o[0].fate == SMTP_DELIVERED && o[0].uses == 1);
-	target.client.no_pipelining = true;
+	static const struct slice words[] = { { "pipelining", 10 } };
+	target.client.discard = words;
+	target.client.discard_count = 1;
 	smtp_deliver(&target, &message, &cache, &mem, o);
 	assert_true(o[0].fate == SMTP_DELIVERED && o[0].uses == 1);
 	smtp_deliver(&target, &message, &cache, &mem, o);

@@ -22,6 +22,9 @@ struct finding {
 	size_t room, lookups;
 	unsigned self;            /* the best preference at which we met ourselves; UINT_MAX: not met */
 	bool later;               /* some name could not be looked up now */
+	bool filtered;            /* records were there, and all of some kind were left out */
+	struct slice mx_domain;   /* while MX hosts are looked up: whose they are, … */
+	bool mx_secure;           /* … and whether that is proved */
 	struct slice trouble;     /* the last look-up that gave nothing, in words */
 };
 
@@ -73,7 +76,20 @@ static bool family_allowed(const struct smtp_hosts_params *p, int family) {
 	return family == AF_INET ? !p->no_ipv4 : !p->no_ipv6;
 }
 
-static void add_host(struct finding *f, struct slice name, struct addr addr, unsigned preference) {
+/* Shall a record be left out? data: as it stands in a zone file. */
+static bool ignored(struct finding *f, struct slice name, const struct dns_facts *facts, const char *type, struct slice data) {
+	const struct smtp_hosts_params *p = f->params;
+	if (p->ignore_record == NULL) return false;
+	return p->ignore_record(p->ignore_ctx,
+		arena_fmt(f->mem, "%.*s. %u IN %s %.*s", SLICE_ARG(name), facts->ttl, type, SLICE_ARG(data)), f->mem);
+}
+
+static struct slice all_filtered(struct finding *f, struct slice name, const char *type) {
+	f->filtered = true;
+	return arena_fmt(f->mem, "Error looking up name=%.*s type=%s: DNS reply filter drops all results", SLICE_ARG(name), type);
+}
+
+static struct smtp_host *add_host(struct finding *f, struct slice name, struct addr addr, unsigned preference) {
 	if (addr_port(&addr) == 0) addr_set_port(&addr, f->port);
 	if (own_address(f->params, &addr)) f->self = MIN_OF(f->self, preference);
 	if (f->out->count == f->room) {
@@ -83,9 +99,10 @@ static void add_host(struct finding *f, struct slice name, struct addr addr, uns
 		f->out->list = list;
 		f->room = room;
 	}
-	f->out->list[f->out->count++] = (struct smtp_host){
-		.name = arena_slice(f->mem, name), .addr = addr, .preference = preference, .named_port = f->named_port
-	};
+	struct smtp_host *host = &f->out->list[f->out->count++];
+	*host = (struct smtp_host){ .name = arena_slice(f->mem, name), .addr = addr, .preference = preference,
+				    .domain = f->mx_domain, .domain_secure = f->mx_secure, .named_port = f->named_port };
+	return host;
 }
 
 /* What the system knows, in its own way (nsswitch.conf). False: nothing. */
@@ -111,7 +128,22 @@ static bool look_up_native(struct finding *f, struct slice name, unsigned prefer
 	return any;
 }
 
-static void look_up_host(struct finding *f, struct slice name, unsigned preference) {
+static struct slice address_text(struct finding *f, const struct addr *a) {
+	char text[ADDR_TEXT_ROOM];
+	return arena_slice(f->mem, slice_of(addr_text(a, text)));
+}
+
+static void add_found(struct finding *f, struct slice name, const struct dns_facts *facts, struct addr addr, unsigned preference) {
+	bool alias = facts->canonical.len != 0 && !slice_same(facts->canonical, name);
+	const char *type = addr_family(&addr) == AF_INET ? "A" : "AAAA";
+	if (ignored(f, alias ? facts->canonical : name, facts, type, address_text(f, &addr))) return;
+	struct smtp_host *host = add_host(f, name, addr, preference);
+	host->secure = facts->secure;
+	if (alias && facts->secure) host->canonical = facts->canonical;
+}
+
+/* What a name leads to; port 0: the next hop's. */
+static void look_up_host(struct finding *f, struct slice name, unsigned preference, uint16_t port) {
 	const struct smtp_hosts_params *p = f->params;
 	if (p->no_dns) {
 		f->lookups++;
@@ -120,16 +152,21 @@ static void look_up_host(struct finding *f, struct slice name, unsigned preferen
 	}
 	unsigned families = (p->no_ipv4 ? 0 : DNS_IPV4) | (p->no_ipv6 ? 0 : DNS_IPV6);
 	struct addr *addrs = NULL;
-	size_t count = 0;
+	struct dns_facts facts = { 0 };
+	size_t count = 0, before = f->out->count;
 	f->lookups++;
-	int r = dns_addresses(p->dns, name, families, f->deadline, f->mem, &addrs, &count, NULL);
+	int r = dns_addresses(p->dns, name, families, f->deadline, f->mem, &addrs, &count, &facts);
 	if (r != DNS_OK) {
 		if (p->native && look_up_native(f, name, preference)) return;
 		f->later |= r == DNS_LATER || r < 0;
 		f->trouble = name_error(f, name, p->no_ipv6 ? "A" : "AAAA", r);
 		return;
 	}
-	for (size_t i = 0; i < count; i++) add_host(f, name, addrs[i], preference);
+	for (size_t i = 0; i < count; i++) {
+		if (port != 0) addr_set_port(&addrs[i], port);
+		add_found(f, name, &facts, addrs[i], preference);
+	}
+	if (f->out->count == before) f->trouble = all_filtered(f, name, p->no_ipv6 ? "A" : "AAAA");
 }
 
 static void swap_hosts(struct smtp_host *a, struct smtp_host *b) {
@@ -138,10 +175,11 @@ static void swap_hosts(struct smtp_host *a, struct smtp_host *b) {
 	*b = keep;
 }
 
-/* Of addresses that are equally good: any order, but families in turn. */
+/* Of addresses that are equally good: any order, but families in turn, or the preferred one first. */
 static void arrange(const struct smtp_hosts_params *p, struct smtp_host *list, size_t count) {
 	if (!p->keep_order)
 		for (size_t i = count; i > 1; i--) swap_hosts(&list[i - 1], &list[random_below(i)]);
+	if (p->no_balance && p->preference == SMTP_PREFER_ANY) return;
 	int next = p->preference == SMTP_PREFER_IPV4 ? AF_INET
 		: p->preference == SMTP_PREFER_IPV6  ? AF_INET6
 		: count > 0                          ? addr_family(&list[0].addr)
@@ -151,7 +189,7 @@ static void arrange(const struct smtp_hosts_params *p, struct smtp_host *list, s
 		while (found < count && addr_family(&list[found].addr) != next) found++;
 		if (found < count)
 			for (; found > i; found--) swap_hosts(&list[found], &list[found - 1]);
-		next = addr_family(&list[i].addr) == AF_INET ? AF_INET6 : AF_INET;
+		if (!p->no_balance) next = addr_family(&list[i].addr) == AF_INET ? AF_INET6 : AF_INET;
 	}
 }
 
@@ -170,12 +208,13 @@ static enum smtp_hosts_answer conclude(struct finding *f, unsigned best) {
 	if (f->self != UINT_MAX)
 		return answer(f, SMTP_HOSTS_LATER, "4.4.4",
 			arena_fmt(f->mem, "unable to find primary relay for %.*s", SLICE_ARG(f->domain)));
+	if (f->filtered) return answer(f, SMTP_HOSTS_LATER, "4.7.0", f->trouble);
 	if (f->later) return answer(f, SMTP_HOSTS_LATER, "4.4.3", f->trouble);
 	return answer(f, SMTP_HOSTS_NONE, "5.4.4", f->trouble);
 }
 
 static enum smtp_hosts_answer find_addresses(struct finding *f) {
-	look_up_host(f, f->domain, 0);
+	look_up_host(f, f->domain, 0, 0);
 	arrange(f->params, f->out->list, f->out->count);
 	return conclude(f, 0);
 }
@@ -190,23 +229,81 @@ static enum smtp_hosts_answer follow_mx(struct finding *f, const struct dns_mx *
 		size_t group = f->out->count;
 		unsigned preference = mx[i].preference;
 		for (; i < count && mx[i].preference == preference; i++)
-			if (f->lookups < LOOKUPS_MAX) look_up_host(f, mx[i].host, preference);
+			if (f->lookups < LOOKUPS_MAX) look_up_host(f, mx[i].host, preference, 0);
 		arrange(f->params, f->out->list + group, f->out->count - group);
 	}
 	return conclude(f, mx[0].preference);
 }
 
+/* The MX records that the filter leaves; false: none. */
+static bool filter_mx(struct finding *f, const struct dns_facts *facts, struct dns_mx *mx, size_t *count) {
+	size_t kept = 0;
+	for (size_t i = 0; i < *count; i++)
+		if (!ignored(f, f->domain, facts, "MX", arena_fmt(f->mem, "%u %.*s.", mx[i].preference, SLICE_ARG(mx[i].host))))
+			mx[kept++] = mx[i];
+	*count = kept;
+	return kept != 0;
+}
+
 static enum smtp_hosts_answer find_mx(struct finding *f) {
 	struct dns_mx *mx = NULL;
+	struct dns_facts facts = { 0 };
 	size_t count = 0;
-	int r = dns_mx(f->params->dns, f->domain, f->deadline, f->mem, &mx, &count, NULL);
-	if (r == DNS_NODATA || (r == DNS_OK && count == 0)) return find_addresses(f);
+	int r = dns_mx(f->params->dns, f->domain, f->deadline, f->mem, &mx, &count, &facts);
+	bool passed_over = (r == DNS_LATER || r < 0) && f->params->ignore_mx_error;
+	if (r == DNS_NODATA || passed_over || (r == DNS_OK && count == 0)) return find_addresses(f);
 	if (r == DNS_NXDOMAIN) return answer(f, SMTP_HOSTS_NONE, "5.4.4", name_error(f, f->domain, "MX", r));
 	if (r != DNS_OK) return answer(f, SMTP_HOSTS_LATER, "4.4.3", name_error(f, f->domain, "MX", r));
+	if (!filter_mx(f, &facts, mx, &count)) return answer(f, SMTP_HOSTS_LATER, "4.7.0", all_filtered(f, f->domain, "MX"));
 	if (dns_mx_is_null(mx, count))
 		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10",
 			arena_fmt(f->mem, "Domain %.*s does not accept mail (nullMX)", SLICE_ARG(f->domain)));
+	f->mx_domain = arena_slice(f->mem, f->domain);
+	f->mx_secure = facts.secure;
 	return follow_mx(f, mx, count);
+}
+
+/* Services. */
+
+static bool wants_srv(const struct finding *f, const struct smtp_next_hop *hop) {
+	for (size_t i = 0; i < f->params->srv_services_count && !hop->no_mx; i++)
+		if (slice_same(f->params->srv_services[i], hop->service)) return true;
+	return false;
+}
+
+static enum smtp_hosts_answer follow_srv(struct finding *f, const struct smtp_next_hop *hop, const struct dns_srv *list, size_t count) {
+	if (count == 1 && list[0].host.len == 0)
+		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10", arena_fmt(f->mem, "Domain %.*s does not support service %.*s",
+			SLICE_ARG(f->domain), SLICE_ARG(hop->service)));
+	for (size_t i = 0; i < count && f->lookups < LOOKUPS_MAX; i++) {
+		size_t before = f->out->count;
+		look_up_host(f, list[i].host, (unsigned)i, list[i].port);
+		arrange(f->params, f->out->list + before, f->out->count - before);
+	}
+	return conclude(f, 0);
+}
+
+static bool srv_ignored(struct finding *f, struct slice name, const struct dns_facts *facts, const struct dns_srv *s) {
+	return ignored(f, name, facts, "SRV", arena_fmt(f->mem, "%u %u %u %.*s.", s->priority, s->weight, s->port, SLICE_ARG(s->host)));
+}
+
+/* True: *out is the answer; else the domain is looked up as if nobody had asked for SRV. */
+static bool find_srv(struct finding *f, const struct smtp_next_hop *hop, enum smtp_hosts_answer *out) {
+	struct slice name = arena_fmt(f->mem, "_%.*s._tcp.%.*s", SLICE_ARG(hop->service), SLICE_ARG(f->domain));
+	const struct smtp_hosts_params *p = f->params;
+	struct dns_srv *list = NULL;
+	struct dns_facts facts = { 0 };
+	size_t count = 0, kept = 0;
+	int r = dns_srv(p->dns, name, f->deadline, f->mem, &list, &count, &facts);
+	for (size_t i = 0; i < count && r == DNS_OK; i++)
+		if (!srv_ignored(f, name, &facts, &list[i])) list[kept++] = list[i];
+	bool later = r == DNS_LATER || r < 0;
+	if (kept != 0) *out = follow_srv(f, hop, list, kept);
+	else if (p->srv_fallback || (later && p->ignore_srv_error)) return false;
+	else if (r == DNS_OK) *out = answer(f, SMTP_HOSTS_LATER, "4.7.0", all_filtered(f, name, "SRV"));
+	else if (later) *out = answer(f, SMTP_HOSTS_LATER, "4.4.3", name_error(f, name, "SRV", r));
+	else *out = answer(f, SMTP_HOSTS_NONE, "5.4.4", name_error(f, name, "SRV", r));
+	return true;
 }
 
 enum smtp_hosts_answer smtp_hosts_find(const struct smtp_hosts_params *params, struct slice next_hop, struct arena *mem,
@@ -233,6 +330,8 @@ enum smtp_hosts_answer smtp_hosts_find(const struct smtp_hosts_params *params, s
 		return conclude(&f, 0);
 	}
 	if (!dns_to_ascii(hop.host, mem, &f.domain)) goto bad;
+	enum smtp_hosts_answer by_srv;
+	if (wants_srv(&f, &hop) && find_srv(&f, &hop, &by_srv)) return by_srv;
 	return hop.no_mx || params->no_mx ? find_addresses(&f) : find_mx(&f);
 bad:
 	return answer(
@@ -264,6 +363,7 @@ bool smtp_next_hop_parse(struct slice text, struct smtp_next_hop *out) {
 	struct slice port = SLICE_NONE;
 	if (!addr_split_host_port(text, &hop.host, &port) || hop.host.len == 0) return false;
 	if (port.len > 0 && !port_number(port, &hop.port)) return false;
+	hop.service = port;
 	if (slice_starts_same(hop.host, S("IPv6:"))) hop.host = slice_skip(hop.host, 5);
 	hop.no_mx = text.at[0] == '[';
 	if (addr_parse(hop.host, &hop.literal)) {

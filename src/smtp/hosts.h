@@ -5,6 +5,7 @@
 /* Hosts: from a next hop in Postfix's words to the addresses to try, in order (RFC 5321 §5.1).
  *
  *   example.com        example.com:26      its MX hosts, or its own addresses when it has no MX
+ *   example.com:submission                 the hosts of its SRV records, where srv_services says so
  *   [mail.example.com] [mail.example.com]:587   that host's addresses, no MX
  *   [192.0.2.1]:25     [IPv6:2001:db8::1]  192.0.2.1   that address
  *   unix:/run/lmtp     inet:[host]:24      a local socket; inet: is the default and may be left out
@@ -22,6 +23,16 @@ struct smtp_hosts_params {
 	bool no_mx;                   /* MX records are not asked for: LMTP, and where DNS is switched off */
 	bool no_dns, native;          /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
 	enum smtp_address_preference preference;
+	bool no_balance;              /* families do not take turns: the preferred one comes first, or whatever the shuffle gives */
+	bool ignore_mx_error;         /* an MX look-up that fails now counts as one that finds none (ignore_mx_lookup_error) */
+	/* Services ("submission") that are looked up as SRV (RFC 2782) where a next hop names one of them as its port. Without SRV
+	 * records, or when the look-up fails: MX or addresses, where that is allowed. */
+	const struct slice *srv_services;
+	size_t srv_services_count;
+	bool srv_fallback, ignore_srv_error;
+	/* Each record that is found, "example.com. 300 IN MX 10 mx.example.com.": true leaves it out (smtp_dns_reply_filter). */
+	bool (*ignore_record)(void *ctx, struct slice record, struct arena *mem);
+	void *ignore_ctx;
 	bool keep_order;              /* equal preference is not shuffled (smtp_randomize_addresses = no) */
 	unsigned address_limit;       /* how many addresses at most (smtp_mx_address_limit); 0: 5 */
 	/* Who we are. An MX that is ourselves, and all of equal or worse preference, are no way to go. Names count on
@@ -39,6 +50,9 @@ struct smtp_host {
 	struct addr addr;             /* with port; AF_UNSPEC: a local socket */
 	struct slice path;            /* that local socket; NUL behind it */
 	unsigned preference;
+	struct slice domain;          /* whose MX it is, in ASCII; empty: it is none. NUL behind it */
+	struct slice canonical;       /* what the name is an alias of (CNAME), when that is proved; else empty */
+	bool domain_secure, secure;   /* DNSSEC proved the MX records; the addresses */
 	bool named_port;              /* the next hop said which port: talking to ourselves is then on purpose */
 };
 
@@ -48,7 +62,7 @@ enum smtp_hosts_answer {
 	SMTP_HOSTS_NONE,    /* never, 5.4.4: no such domain, or neither it nor its MX hosts have an address */
 	SMTP_HOSTS_BAD,     /* never, 5.1.2: the next hop is not a host name */
 	SMTP_HOSTS_LOOPS,   /* never, 5.4.6: "mail for … loops back to myself" */
-	SMTP_HOSTS_LATER,   /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses */
+	SMTP_HOSTS_LATER,   /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses; 4.7.0: all was filtered out */
 };
 
 struct smtp_hosts {
@@ -68,6 +82,7 @@ struct smtp_next_hop {
 	struct slice path;            /* unix: */
 	struct addr literal;          /* when host is an address */
 	uint16_t port;                /* 0: none named */
+	struct slice service;         /* the port as it was written */
 	bool no_mx;                   /* brackets or an address */
 };
 bool smtp_next_hop_parse(struct slice text, struct smtp_next_hop *out);

@@ -18,6 +18,10 @@ static const struct fake_record fake_zone[] = {
 	{ "byaddr.test", "MX 10 a.test" }, { "byaddr.test", "MX 20 alias.test" }, { "alias.test", "A 192.0.2.99" },
 	{ "deadbetter.test", "MX 10 nowhere.test" }, { "deadbetter.test", "MX 20 mail.me.test" },
 	{ "local.test", "A 127.0.0.1" },
+	{ "_submission._tcp.srv.test", "SRV 0 1 2587 a.test" }, { "_submission._tcp.srv.test", "SRV 1 1 587 b.test" },
+	{ "_submission._tcp.off.test", "SRV 0 0 0 ." },
+	{ "_submission._tcp.srvlater.test", "LATER" }, { "srvlater.test", "MX 10 a.test" },
+	{ "mxfails.test", "LATER" }, { "mxfails.test", "A 192.0.2.5" },
 	{ "both.test", "AAAA 2001:db8::1" }, { "both.test", "AAAA 2001:db8::2" }, { "both.test", "AAAA 2001:db8::3" },
 	{ "both.test", "A 192.0.2.1" }, { "both.test", "A 192.0.2.2" }, { "both.test", "A 192.0.2.3" },
 	{ NULL, NULL },
@@ -135,6 +139,61 @@ static void test_families(void **state) {
 	}
 }
 
+/* Records of a.test and MX hosts at 10 are left out. */
+static bool ignore_some(void *ctx, struct slice record, struct arena *mem UNUSED) {
+	return slice_starts(record, S("a.test. 0 IN A 192.0.2.11")) || (ctx != NULL && slice_search(record, S(" IN MX 10 ")) < record.len);
+}
+
+static const struct slice services[] = { { "submission", 10 } };
+static int more;
+
+static void test_wishes(void **state) {
+	(void)state;
+	static const struct {
+		struct smtp_hosts_params params;
+		const char *next_hop;
+		enum smtp_hosts_answer answer;
+		const char *status, *text;
+	} wishes[] = {
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "srv.test:submission", SMTP_HOSTS_OK, "",
+		  "a.test=192.0.2.11:2587 b.test=192.0.2.12:587" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "off.test:submission", SMTP_HOSTS_NULL_MX, "5.1.10",
+		  "Domain off.test does not support service submission" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "[a.test]:submission", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:587" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "a.test:587", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:587" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "a.test:submission", SMTP_HOSTS_NONE, "5.4.4",
+		  "Host or domain name not found. Name service error for name=_submission._tcp.a.test type=SRV: Host not found" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .srv_fallback = true }, "a.test:submission", SMTP_HOSTS_OK, "",
+		  "a.test=192.0.2.11:587" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "srvlater.test:submission", SMTP_HOSTS_LATER, "4.4.3",
+		  "Host or domain name not found. Name service error for name=_submission._tcp.srvlater.test type=SRV: Host not found, try again" },
+		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .ignore_srv_error = true }, "srvlater.test:submission", SMTP_HOSTS_OK,
+		  "", "a.test=192.0.2.11:587" },
+		{ { .keep_order = true }, "mxfails.test", SMTP_HOSTS_LATER, "4.4.3",
+		  "Host or domain name not found. Name service error for name=mxfails.test type=MX: Host not found, try again" },
+		{ { .keep_order = true, .ignore_mx_error = true }, "mxfails.test", SMTP_HOSTS_OK, "", "mxfails.test=192.0.2.5:25" },
+		{ { .keep_order = true, .ignore_record = ignore_some }, "equal.test", SMTP_HOSTS_OK, "", "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
+		{ { .keep_order = true, .ignore_record = ignore_some }, "[a.test]", SMTP_HOSTS_LATER, "4.7.0",
+		  "Error looking up name=a.test type=AAAA: DNS reply filter drops all results" },
+		{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more }, "order.test", SMTP_HOSTS_OK, "",
+		  "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
+		{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more }, "one.test", SMTP_HOSTS_LATER, "4.7.0",
+		  "Error looking up name=one.test type=MX: DNS reply filter drops all results" },
+		{ { .keep_order = true, .no_balance = true, .preference = SMTP_PREFER_IPV4 }, "both.test", SMTP_HOSTS_OK, "",
+		  "both.test=192.0.2.1:25 both.test=192.0.2.2:25 both.test=192.0.2.3:25 both.test=[2001:db8::1]:25 both.test=[2001:db8::2]:25" },
+		{ { .keep_order = true, .no_balance = true }, "both.test", SMTP_HOSTS_OK, "",
+		  "both.test=[2001:db8::1]:25 both.test=[2001:db8::2]:25 both.test=[2001:db8::3]:25 both.test=192.0.2.1:25 both.test=192.0.2.2:25" },
+	};
+	for (size_t i = 0; i < LEN(wishes); i++) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct smtp_hosts hosts;
+		enum smtp_hosts_answer a = smtp_hosts_find(&wishes[i].params, slice_of(wishes[i].next_hop), &mem, &hosts);
+		struct slice text = a == SMTP_HOSTS_OK ? list_text(&hosts, &mem) : hosts.text;
+		if (a != wishes[i].answer || strcmp(hosts.status, wishes[i].status) != 0 || !slice_eq(text, slice_of(wishes[i].text)))
+			FAIL("case %zu, \"%s\": %d %s %.*s", i, wishes[i].next_hop, (int)a, hosts.status, SLICE_ARG(text));
+	}
+}
+
 /* Each of three equal hosts comes first about as often as the others. */
 static void test_shuffle(void **state) {
 	(void)state;
@@ -154,6 +213,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_shuffle),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,27 @@ int dns_addresses(struct dns *d, struct slice host, unsigned families, int64_t d
 	return DNS_OK;
 }
 
+/* "SRV 0 1 587 host" */
+int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_srv **out, size_t *count,
+	struct dns_facts *facts) {
+	(void)d, (void)deadline, (void)facts;
+	const char *data;
+	struct dns_srv *list = arena_array(mem, 100, sizeof *list);
+	size_t n = 0;
+	fake_lookups++;
+	for (size_t at = 0; (data = fake_next(name, "SRV ", &at)) != NULL && n < 100; n++) {
+		unsigned priority, weight, port;
+		int end = 0;
+		assert_int_equal(sscanf(data, "%u %u %u %n", &priority, &weight, &port, &end), 3);
+		list[n] = (struct dns_srv){ (uint16_t)priority, (uint16_t)weight, (uint16_t)port, slice_of(data + end) };
+		if (slice_eq(list[n].host, S("."))) list[n].host.len = 0;
+	}
+	if (n == 0) return fake_absence(name);
+	*out = list;
+	*count = n;
+	return DNS_OK;
+}
+
 int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
 	struct dns_facts *facts);
 int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,

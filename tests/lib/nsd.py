@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's nsd as the whole domain name system: one root zone, written as text, on an address of loopback."""
-import os, re, subprocess
+import os, re, subprocess, time
 from around import *
 
 
 class Nsd:
-    def __init__(self, folder, records, address='127.0.0.1', port=None, zones=None, ttl=1):
-        """zones: {"b.test": records} for domains that shall be zones of their own, with NS records."""
-        self.folder, self.address, self.port, self.ttl = str(folder), address, port or free_port(address), ttl
+    def __init__(self, folder, records, address='127.0.0.1', port=None, zones=None, ttl=1, signed=False):
+        """zones: {"b.test": records} for domains that shall be zones of their own, with NS records. signed: the root is signed, and
+        .anchor is the file of its key; the zones are not, and the root proves it."""
+        self.folder, self.address, self.port, self.ttl, self.signed = str(folder), address, port or free_port(address), ttl, signed
         os.makedirs(self.folder, exist_ok=True)
         self.process = None
+        if signed:
+            self.key = subprocess.run(['ldns-keygen', '-a', 'ECDSAP256SHA256', '-k', '.'], cwd=self.folder, check=True,
+                                      capture_output=True, text=True).stdout.strip()
+            self.anchor = f'{self.folder}/{self.key}.ds'
         self.write(records)
         with open(self.folder + '/nsd.conf', 'w') as f:
             f.write(f'server:\n ip-address: {address}@{self.port}\n username: ""\n zonesdir: "{self.folder}"\n'
@@ -23,6 +28,11 @@ class Nsd:
     def write(self, records):
         """records: lines as in a zone file, names relative to the root: "b.test MX 10 mx.b.test."."""
         self._zone('root.zone', 'ns.test. IN A 127.0.0.1\n. IN NS ns.test.\n' + records, '.')
+        if self.signed:
+            subprocess.run(['ldns-signzone', '-f', 'root.signed', '-e', time.strftime('%Y%m%d', time.gmtime(time.time() + 864000)),
+                            '-i', time.strftime('%Y%m%d', time.gmtime(time.time() - 864000)), 'root.zone', self.key],
+                           cwd=self.folder, check=True, capture_output=True)
+            os.replace(f'{self.folder}/root.signed', f'{self.folder}/root.zone')
 
     def _zone(self, file, records, origin):
         with open(f'{self.folder}/{file}', 'w') as f:

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mail that goes on to other people's servers: its sender there (SRS), how bounces find back, and what had better not go on."""
+import os, re, subprocess, time
+import pytest
+from around import *
+
+pytestmark = pytest.mark.root
+HASTE = 'minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n'
+VIRTUAL = 'shop@torus.test toru@gmail.test\ntwo@torus.test toru@gmail.test, friend@gmail.test\n'
+
+
+class Site:
+    """torus.test with its forwards to gmail.test; far.test sends, and publishes SPF that does not name us."""
+    def __init__(self, folder, hosts, dns, sink, main='', records='', domain='torus.test'):
+        self.folder = folder
+        self.gmail, self.far = (sink(address=own_address(), port=25) for _ in 'ab')
+        self.names = dns(f'gmail.test MX 10 mx.gmail.test.\nmx.gmail.test A {self.gmail.address}\n'
+                         f'far.test MX 10 mx.far.test.\nmx.far.test A {self.far.address}\n'
+                         f'far.test TXT "v=spf1 ip4:127.0.0.9 -all"\nus.test TXT "v=spf1 ip4:127.0.0.0/8 -all"\n'
+                         f'fwd2.test MX 10 mx.gmail.test.\nfwd2.test TXT "v=spf1 ip4:127.0.0.9 -all"\n{records}')
+        with open(f'{folder}/virtual', 'w') as f:
+            f.write(VIRTUAL)
+        self.server = hosts('mail.torus.test', f'''mydestination =
+virtual_alias_domains = {domain}
+virtual_alias_maps = texthash:{folder}/virtual
+{HASTE}{main}''', dns=self.names, networks='127.0.0.2/32')
+
+    def send(self, sender, to, subject='letter', body='hello\n', expect=250, author=None):
+        with self.server.dialogue(source='127.0.0.9') as talk:  # not where our own mail leaves from
+            talk.ehlo()
+            talk.envelope(sender, *([to] if isinstance(to, str) else to))
+            talk.say('DATA', 354)
+            return talk.say(message(author or sender or 'mailer-daemon@far.test', 'someone@torus.test', subject, body) + '.', expect)
+
+    def rcpt(self, to, sender=''):
+        with self.server.dialogue() as talk:
+            talk.ehlo()
+            talk.say(f'MAIL FROM:<{sender}>', 250)
+            return talk.say(f'RCPT TO:<{to}>')
+
+    def arrived(self, n=1, where=None):
+        where = where or self.gmail
+        wait_until(lambda: len(where.messages) >= n, 20, lambda: f'{n} messages at {where.address}; log:\n{self.server.log()[-3000:]}')
+        return where.messages[n - 1]
+
+    def empty(self):
+        wait_until(lambda: 'is empty' in self.server.hato('queue', 'list').stdout, 20, lambda: self.server.log()[-3000:])
+
+
+@pytest.fixture
+def site(folder, hosts, dns, sink):
+    return lambda *args, **more: Site(folder, hosts, dns, sink, *args, **more)
+
+
+def test_forwarded_mail_leaves_with_a_sender_of_ours(site):
+    s = site()
+    s.send('shop@far.test', 'shop@torus.test')
+    sender, to, text = s.arrived()
+    assert re.fullmatch(r'SRS0=[A-Za-z0-9+/]{4}=[A-Z2-7]{2}=far\.test=shop@torus\.test', sender), sender
+    assert to == ['toru@gmail.test']
+    assert 'From: shop@far.test' in (text if isinstance(text, str) else text.decode())
+    # two recipients of one alias share one transaction
+    s.send('shop@far.test', 'two@torus.test')
+    sender, to, _ = s.arrived(2)
+    assert sender.startswith('SRS0=') and sorted(to) == ['friend@gmail.test', 'toru@gmail.test']
+    secret = f'{s.server.folder}/data/srs.secret'
+    if not os.path.exists(secret):
+        secret = subprocess.run(['find', s.server.folder, '-name', 'srs.secret'], capture_output=True, text=True).stdout.split()[0]
+    assert os.stat(secret).st_mode & 0o777 == 0o600
+
+
+def test_senders_that_need_no_other_stay(site):
+    s = site(records='never.test TXT "v=spf1 -all"\n')
+    for n, sender in enumerate(['ann@us.test', 'ann@nothing.test', 'ann@torus.test', ''], 1):
+        s.send(sender, 'shop@torus.test')
+        assert s.arrived(n)[0] == sender, 'SPF passes from here, there is none, it is ours, it is nobody'
+    s.send('shop@far.test', 'shop@torus.test')
+    assert s.arrived(5)[0].startswith('SRS0=')
+    # not forwarded: a user's own mail
+    s.server.account('bob@home.test')
+    s.server.send('bob@home.test', 'toru@gmail.test', message('bob@home.test', 'toru@gmail.test', 'mine'), service='submission', user='bob@home.test')
+    assert s.arrived(6)[0] == 'bob@home.test'
+
+
+def test_always_never_and_excluded(site):
+    s = site('srs = yes\nsrs_exclude_domains = friend.test, .below.test\nsrs_separator = +\nsrs_domain = bounces.torus.test\nsrs_hash_length = 8\n')
+    for n, (sender, want) in enumerate([('ann@nothing.test', r'SRS0\+.{8}=..=nothing\.test=ann@bounces\.torus\.test'), ('a@friend.test', None),
+                                        ('a@x.below.test', None), ('a@below.test', 'SRS0.*')], 1):
+        s.send(sender, 'shop@torus.test')
+        got = s.arrived(n)[0]
+        assert re.fullmatch(want, got) if want else got == sender, got
+
+
+def test_srs_can_be_switched_off(site):
+    s = site('srs = no\n')
+    s.send('shop@far.test', 'shop@torus.test')
+    assert s.arrived()[0] == 'shop@far.test'
+    code, text = s.rcpt('SRS0=abcd=AA=far.test=shop@torus.test')
+    assert code == 550 and 'User unknown' in text
+
+
+def test_a_bounce_finds_back_and_forged_ones_do_not(site):
+    s = site()
+    s.send('shop@far.test', 'shop@torus.test')
+    sender = s.arrived()[0]
+    s.send('', sender, 'your mail did not arrive')
+    got = s.arrived(1, s.far)
+    assert got[0] == '' and got[1] == ['shop@far.test']
+    s.empty()
+    s.send('', sender.lower(), 'case is lost on the way')
+    assert s.arrived(2, s.far)[1] == ['shop@far.test']
+    code, text = s.rcpt(sender.replace('=shop@', '=other@'))
+    assert code == 550 and '5.7.1' in text and 'signature is wrong' in text
+    code, text = s.rcpt('SRS0=@torus.test')
+    assert code == 550
+    code, text = s.rcpt('SRS1=xxxx=somewhere.test==abcd=AA=x.test=y@torus.test')
+    assert code == 550 and 'signature is wrong' in text
+
+
+def test_secrets_rotate_and_addresses_age(site, folder):
+    with open(f'{folder}/secrets', 'w') as f:
+        f.write('old-secret\n')
+    s = site(f'srs_secrets = {folder}/secrets\n')
+    s.send('shop@far.test', 'shop@torus.test')
+    before = s.arrived()[0]
+    with open(f'{folder}/secrets', 'w') as f:
+        f.write('new-secret\nold-secret\n')
+    s.server.hato('reload')
+    wait_until(lambda: s.send('shop@far.test', 'shop@torus.test') and s.arrived(len(s.gmail.messages) or 1) and s.gmail.messages[-1][0] != before, 10)
+    after = s.gmail.messages[-1][0]
+    assert s.rcpt(before)[0] == 250 and s.rcpt(after)[0] == 250
+    with open(f'{folder}/secrets', 'w') as f:
+        f.write('new-secret\n')
+    s.server.hato('reload')
+    wait_until(lambda: s.rcpt(before)[0] == 550, 10)
+    assert s.rcpt(after)[0] == 250
+    # 1,000 days before the stamps of today come round again: made by a colleague with the same secret, long ago
+    old = subprocess.run(['perl', '-MMail::SRS', '-e', '''my $s = Mail::SRS->new(Secret => ["new-secret"], MaxAge => 21, HashLength => 4);
+        no warnings; *Mail::SRS::timestamp_create = sub { my $t = int((time() / 86400) - 40) & 1023; my @b = ("A".."Z", 2..7); $b[$t >> 5] . $b[$t & 31] };
+        print $s->forward('shop@far.test', 'torus.test')'''], capture_output=True, text=True)
+    if old.returncode == 0:
+        code, text = s.rcpt(old.stdout)
+        assert code == 550 and 'expired' in text, (old.stdout, text)
+
+
+def test_a_second_forwarder(site):
+    """What another forwarder rewrote is rewritten as SRS1, whose bounces go straight back to that one."""
+    s = site()
+    first = 'SRS0=abcd=AA=far.test=shop@fwd2.test'
+    s.send(first, 'shop@torus.test')
+    sender = s.arrived()[0]
+    assert re.fullmatch(r'SRS1=.{4}=fwd2\.test==abcd=AA=far\.test=shop@torus\.test', sender), sender
+    s.send('', sender, 'undeliverable')
+    got = s.arrived(2)
+    assert got[0] == '' and got[1] == [first]
+
+
+def test_what_the_next_server_refuses_goes_back_once(site):
+    s = site('notify_classes = 2bounce\n2bounce_notice_recipient = pm@gmail.test\n')
+    s.gmail.rules['replies'] = {'.': '550 5.7.1 no'}
+    s.send('shop@far.test', 'shop@torus.test')
+    got = s.arrived(1, s.far)
+    assert got[0] == '' and got[1] == ['shop@far.test'], 'a report to the sender that came in, not to the rewritten one'
+    s.empty()
+    # the report about a report: a postmaster hears of it, nothing circles
+    s.gmail.rules['replies'] = {}
+    s.far.rules['replies'] = {'.': '550 5.1.1 nobody here'}
+    s.gmail.messages.clear()
+    s.send('shop@far.test', 'shop@torus.test')
+    sender = s.arrived()[0]
+    s.send('', sender, 'undeliverable')
+    got = s.arrived(2)
+    assert got[1] == ['pm@gmail.test']
+    s.empty()
+    assert len(s.gmail.messages) == 2
+
+
+def test_aliases_of_the_database_and_dot_forward(site):
+    s = site(domain='other.test')
+    s.server.hato('domain', 'add', 'torus.test')
+    s.server.hato('alias', 'add', 'toru-shop@torus.test', 'toru@gmail.test')
+    s.send('shop@far.test', 'toru-shop@torus.test')
+    sender, _, text = s.arrived()
+    assert sender.startswith('SRS0=')
+    assert 'Delivered-To: toru-shop@torus.test' in (text if isinstance(text, str) else text.decode())
+    # and the way is explained
+    assert 'srs' in s.server.hato('route', sender).stdout
+
+
+def test_postsrsd_tables_without_postsrsd(site):
+    """main.cf as PostSRSd's README has it: where nothing listens, hato's own SRS takes its place."""
+    s = site('''sender_canonical_maps = tcp:localhost:10001
+sender_canonical_classes = envelope_sender
+recipient_canonical_maps = tcp:localhost:10002
+recipient_canonical_classes = envelope_recipient, header_recipient
+''')
+    s.send('shop@far.test', 'shop@torus.test')
+    sender = s.arrived()[0]
+    assert sender.startswith('SRS0=')
+    s.send('', sender)
+    assert s.arrived(1, s.far)[1] == ['shop@far.test']
+    s.server.wait_log('tcp:localhost:10001: nothing listens there')
+
+
+@pytest.fixture
+def postsrsd(folder):
+    if not os.path.exists('/usr/sbin/postsrsd'):
+        pytest.skip('no postsrsd')
+    forward, reverse = free_port(), free_port()
+    with open(f'{folder}/postsrsd.secret', 'w') as f:
+        f.write('one and the same secret\nan older one\n')
+    p = subprocess.Popen(['/usr/sbin/postsrsd', f'-s{folder}/postsrsd.secret', '-dtorus.test', f'-f{forward}', f'-r{reverse}', '-4'],
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_port(forward)
+    yield forward, reverse
+    end_process(p)
+
+
+def tcp_table(port, key):
+    import socket, urllib.parse
+    with socket.create_connection(('127.0.0.1', port), 10) as c:
+        c.sendall(f'get {urllib.parse.quote(key, safe="@=+-./")}\n'.encode())
+        code, _, text = c.makefile().readline().strip().partition(' ')
+    return urllib.parse.unquote(text) if code == '200' else None
+
+
+def test_beside_a_real_postsrsd(site, folder, postsrsd):
+    """One secret, two programs: each takes what the other made."""
+    s = site(f'srs_secrets = {folder}/postsrsd.secret\nsrs = yes\n')
+    n = 0
+    for sender in ['shop@far.test', 'Mixed.Case+tag@Sub.Elsewhere.test', 'a=b@far.test', 'x-y_z@far.test', 'SRS0=abcd=AA=x.test=y@far.test',
+                   'SRS1=efgh=first.test==abcd=AA=x.test=y@far.test']:
+        theirs = tcp_table(postsrsd[0], sender)
+        s.send(sender, 'shop@torus.test')
+        n += 1
+        ours = s.arrived(n)[0]
+        assert ours == theirs
+        assert tcp_table(postsrsd[1], ours) == (sender if 'SRS1' not in sender else 'SRS0=abcd=AA=x.test=y@first.test')
+        assert s.rcpt(theirs)[0] == 250
+
+
+# --- the forward check
+
+STRICT = '''strict.test TXT "v=spf1 ip4:127.0.0.9 -all"
+_dmarc.strict.test TXT "v=DMARC1; p=reject"
+quarantine.test TXT "v=spf1 ip4:127.0.0.77 -all"
+_dmarc.quarantine.test TXT "v=DMARC1; p=quarantine"
+forged.test TXT "v=spf1 ip4:127.0.0.77 -all"
+'''
+
+
+def test_what_nobody_proves_is_refused_at_the_door(site):
+    s = site(records=STRICT, main='dmarc_reject = no\n')
+    code, text = s.send('a@forged.test', 'shop@torus.test', expect=(550, 554))
+    assert '5.7.1' in text and 'not forwarded: SPF of forged.test fails' in text, text
+    code, text = s.send('a@quarantine.test', 'shop@torus.test', expect=(550, 554))
+    assert 'DMARC of quarantine.test (p=quarantine)' in text
+    s.send('', 'shop@torus.test', author='a@quarantine.test')  # a report is never refused for that
+    s.arrived()
+    s.empty()
+    assert len(s.gmail.messages) == 1
+    assert s.server.hato('why', 'shop@torus.test').stdout.count('refused') >= 1
+
+
+def test_a_local_recipient_gets_it_while_the_forward_does_not(site):
+    s = site(records=STRICT)
+    s.server.account('bob@home.test')
+    s.send('a@forged.test', ['bob@home.test', 'shop@torus.test'])
+    s.server.wait_message('bob@home.test', 'letter')
+    s.server.wait_log(r'to=<toru@gmail.test>, orig_to=<shop@torus.test>, status=not forwarded')
+    s.empty()
+    assert not s.gmail.messages and not s.far.messages
+
+
+@pytest.mark.parametrize('choice', ['keep', 'send'])
+def test_unauthenticated_mail_kept_or_sent(site, choice):
+    s = site(records=STRICT, main=f'forward_unauthenticated = {choice}\nforward_keep_recipient = bob@home.test\n')
+    s.server.account('bob@home.test')
+    s.send('a@forged.test', 'shop@torus.test')
+    if choice == 'keep':
+        s.server.wait_message('bob@home.test', 'letter')
+        s.empty()
+        assert not s.gmail.messages
+    else:
+        assert s.arrived()[0].startswith('SRS0=')
+
+
+def test_what_only_spf_proves_goes_as_its_owner_chooses(site):
+    s = site(records=STRICT, main='forward_keep_recipient = bob@home.test\n')
+    s.server.account('bob@home.test')
+    s.send('a@strict.test', 'shop@torus.test', 'sent')
+    assert s.arrived()[0].startswith('SRS0=')
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'keep')
+    assert 'keep' in s.server.hato('alias', 'forward').stdout
+    s.send('a@strict.test', 'shop@torus.test', 'kept')
+    s.server.wait_message('bob@home.test', 'kept')
+    s.send('a@strict.test', 'two@torus.test', 'the others are as before')
+    s.arrived(2)
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
+    s.send('a@strict.test', 'shop@torus.test', 'wrapped', body='the text\n')
+    sender, to, text = s.arrived(3)
+    text = text if isinstance(text, str) else text.decode()
+    assert sender == 'postmaster@torus.test' and to == ['toru@gmail.test']
+    import email
+    m = email.message_from_string(text)
+    assert m.get_content_type() == 'message/rfc822' and m['Subject'] == 'Fwd: wrapped' and 'shop@torus.test' in m['From']
+    inside = m.get_payload()[0]
+    assert inside['From'] == 'a@strict.test' and inside['Subject'] == 'wrapped' and 'the text' in inside.get_payload()
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'default')
+    s.send('a@strict.test', 'shop@torus.test', 'sent again')
+    assert s.arrived(4)[0].startswith('SRS0=')
+    code = s.server.hato('alias', 'forward', 'shop@torus.test', 'nonsense', check=False).returncode
+    assert code == 64
