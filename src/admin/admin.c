@@ -41,6 +41,10 @@ static const struct admin_verb verbs[] = {
 	  "json limit=", verb_why },
 	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
 	  "json from=", verb_route },
+	{ "reports", "send", "[DOMAIN] [--now] [--dry-run]", "send the DMARC reports that others are owed", 0, 1, ADMIN_HIDDEN, "now dry-run",
+	  verb_reports_send },
+	{ "reports", NULL, "[DOMAIN] [--days N] [--json]", "what others report of mail in our name", 0, 1, ADMIN_HIDDEN, "json days= html",
+	  verb_reports },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 
