@@ -41,6 +41,9 @@ static const struct admin_verb verbs[] = {
 	  "json limit=", verb_why },
 	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
 	  "json from=", verb_route },
+	{ "forward", "check", "ADDRESS [--client-ip IP] [--helo NAME] [--mail-from SENDER] [--json] < MESSAGE",
+	  "what becomes of a message that ADDRESS sends on, and what the next server will see of it", 1, 1, ADMIN_MESSAGE,
+	  "json client-ip= helo= mail-from=", verb_forward_check },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

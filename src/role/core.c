@@ -15,6 +15,7 @@
 #include "net/seal.h"
 #include "queue/history.h"
 #include "role/boot.h"
+#include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
 #include "store/change.h"
@@ -230,7 +231,16 @@ static int route_op(void *ctx, struct slice address, struct slice sender, const 
 	return r;
 }
 
+static int forward_op(void *ctx, struct slice address, struct slice input, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = forward_tell(&s->routing, s->flow.send.srs_always, c->db, address, input, way);
+	drop(s);
+	return r;
+}
+
 static const struct admin_ops admin_ops = { .route = route_op,
+					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
