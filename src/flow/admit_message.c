@@ -291,8 +291,8 @@ static struct smtp_reply intake_reply(const struct intake *in) {
 static struct smtp_reply take_message(struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	struct summary summary;
 	struct slice where;
-	if (a->checks != NULL) checks_end(a->checks);
-	intake_end(&a->intake);
+	if (a->checks != NULL && !a->pause.again) checks_end(a->checks);
+	if (!a->pause.again) intake_end(&a->intake);
 	struct smtp_reply r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_restrict_end(a, content->size, mem);
 	if (r.code == 0 && a->content_reply.code != 0) {
@@ -342,6 +342,8 @@ void admit_data_end(void *owner, const struct smtp_content *content, struct smtp
 	struct admit *a = owner;
 	a->handed_over = false;
 	struct smtp_reply reply = take_message(a, content, mem);
+	replies[0] = reply;
+	if (reply.code == SMTP_PAUSE) return; /* a list waits */
 	if (a->by_milter && reply.code >= 400)
 		admit_note_content(a, "milter-reject", "END-OF-MESSAGE",
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));

@@ -244,13 +244,17 @@ static size_t named_limit(const struct conf_view *v, struct slice transport, con
 	return n != 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual, struct arena *mem) {
+	struct slice delay;
+	int64_t ms = conf_time_ms(v, usual);
+	if (named(v, transport, name, mem, &delay) && !time_read(delay, 's', &ms))
+		say(L_WARN, "core", "%.*s_%s = %.*s: not a time", SLICE_ARG(transport), name, SLICE_ARG(delay));
+	return ms * 1000;
+}
+
 static struct transport transport_of(const struct conf_view *v, struct slice name, struct slice command,
 				     enum transport_kind kind, struct arena *mem) {
 	bool local = kind == TRANSPORT_LOCAL;
-	struct slice delay;
-	int64_t ms = conf_time_ms(v, SET_default_destination_rate_delay);
-	if (named(v, name, "destination_rate_delay", mem, &delay) && !time_read(delay, 's', &ms))
-		say(L_WARN, "core", "%.*s_destination_rate_delay = %.*s: not a time", SLICE_ARG(name), SLICE_ARG(delay));
 	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
 	struct transport t = {
 		.name = name,
@@ -265,7 +269,8 @@ static struct transport transport_of(const struct conf_view *v, struct slice nam
 						       : SET_default_destination_concurrency_limit, mem),
 		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
 						 SET_initial_destination_concurrency, mem),
-		.rate_delay_us = ms * 1000,
+		.rate_delay_us = named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
+		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
 	};
 	size_t n;
 	const struct slice *deferred = conf_list(v, SET_defer_transports, &n);

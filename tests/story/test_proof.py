@@ -104,7 +104,7 @@ def results(server, subject='hello', user=ANN, folder='INBOX'):
 
 def says(server, *patterns, subject='hello', **more):
     found, fields = results(server, subject, **more)
-    assert len(fields) == 1 and fields[0].startswith('mx.home.test;'), fields
+    assert len([f for f in fields if f.startswith('mx.home.test;')]) == 1 and fields[0].startswith('mx.home.test;'), fields
     for p in patterns:
         assert re.search(p, fields[0]), (p, fields[0])
     return found
@@ -301,7 +301,6 @@ def test_exceptions(door):
     says(server, 'override=mailing_list', subject='list')
 
 
-@pytest.mark.skip(reason='ARC comes next')
 def test_trusted_sealer(door):
     """A mailing list breaks the signature and seals what it had found."""
     server = door('arc_trusted_sealers = list.test\n')
