@@ -7,6 +7,7 @@
 #include "flow/forward.h"
 #include "mime/address.h"
 #include "mime/header.h"
+#include "role/evidence_settings.h"
 #include "role/settings.h"
 
 #include <sysexits.h>
@@ -63,7 +64,7 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 		facts->next_spf_reason = arena_fmt(mem, "%.*s has no address in DNS", SLICE_ARG(host));
 		return;
 	}
-	struct spf_params p = { .dns = dns };
+	struct spf_params p = { .dns = dns, .timeout_ms = (int)SECONDS(10) };
 	struct slice sender = arena_fmt(mem, "srs@%.*s", SLICE_ARG(conf_text(v, SET_srs_domain)));
 	for (size_t i = 0; i < n; i++) { /* the worst of them */
 		struct spf_verdict found;
@@ -90,9 +91,9 @@ int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct 
 	client.sender = given.at != NULL ? given : return_path(text, &mem);
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
-	struct evidence_params p = { .dns = dns, .host = conf_text(v, SET_myhostname).at, .authserv_id = conf_text(v, SET_authserv_id).at,
-		.spf = { .dns = dns }, .dkim = { .dns = dns }, .dmarc = { .dns = dns }, .use_spf = address.len != 0, .use_dkim = true,
-		.use_dmarc = true };
+	struct evidence_params p;
+	evidence_params_of(v, dns, &mem, &p);
+	p.use_spf = p.use_spf && address.len != 0;
 	struct evidence *e = evidence_begin(&p, &client, slice_head(text, header), &mem);
 	evidence_body(e, slice_skip(text, header));
 	evidence_end(e, &verdict);
