@@ -50,6 +50,7 @@ int verb_account_quota(struct admin_call *c);
 int verb_alias_add(struct admin_call *c);
 int verb_alias_delete(struct admin_call *c);
 int verb_alias_list(struct admin_call *c);
+int verb_alias_forward(struct admin_call *c);
 int verb_domain_add(struct admin_call *c);
 int verb_domain_delete(struct admin_call *c);
 int verb_domain_list(struct admin_call *c);

@@ -24,6 +24,7 @@ static const struct command {
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
 	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
 	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]", "may that client send for SENDER's domain, or else for HELO", run_check },
+	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE", "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the standard input", run_check_mail },
 	{ "reports", "parse [--json] FILE", "what a DMARC, TLS or ARF report says: XML, JSON, gzip, zip or a whole mail", run_reports },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },

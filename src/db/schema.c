@@ -21,6 +21,8 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE memo (kind INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, until_us INTEGER NOT NULL,"
 	" PRIMARY KEY (kind, key)) WITHOUT ROWID;"
 	"CREATE INDEX memo_until ON memo (until_us)",
+	/* what is to be done with mail that an alias cannot well send on */
+	"CREATE TABLE forward_choice (address TEXT NOT NULL PRIMARY KEY, choice INTEGER NOT NULL) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -33,6 +33,12 @@ CREATE TABLE alias (
 ) WITHOUT ROWID;
 CREATE INDEX alias_domain ON alias (domain);
 
+-- What is to be done with mail that an address, of whatever table, cannot well send on (flow/forward.h).
+CREATE TABLE forward_choice (
+	address TEXT NOT NULL PRIMARY KEY,  -- lower case
+	choice INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- What the store counts for an account: its change counter and its use of space.
 CREATE TABLE account_state (
 	account_id INTEGER NOT NULL PRIMARY KEY,

@@ -126,6 +126,9 @@ enum accept_flags {
 	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
 	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
+	/* core's own: what forward_look found, kept for users' .forward */
+	ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
+	ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {

@@ -2,6 +2,7 @@
 #pragma once
 #include "db/blob.h"
 #include "flow/ask.h"
+#include "flow/forward.h"
 #include "flow/route.h"
 #include "mime/summary.h"
 #include "queue/queue.h"
@@ -30,6 +31,7 @@ struct deliver_params {
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
+	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
 };
@@ -59,6 +61,7 @@ struct post { /* what is handed in */
 	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
 	const struct evidence_record *evidence; /* NULL: none */
+	const struct route_end *mailbox;     /* of redirected mail: the user's own mailbox; NULL: none */
 	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 

@@ -174,6 +174,16 @@ static void notices_of(struct deliver_params *out, const struct conf_view *v, st
 	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
 }
 
+static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
+	static const enum forward_door doors[] = { [FORWARD_BAD_REJECT] = FORWARD_DOOR_REJECT, [FORWARD_BAD_KEEP] = FORWARD_DOOR_KEEP,
+						   [FORWARD_BAD_SEND] = FORWARD_DOOR_SEND };
+	static const enum forward_choice choices[] = { [FORWARD_FAILING_SEND] = FORWARD_SEND, [FORWARD_FAILING_KEEP] = FORWARD_KEEP,
+						       [FORWARD_FAILING_WRAP] = FORWARD_WRAP };
+	out->unauthenticated = doors[conf_enum(v, SET_forward_unauthenticated)];
+	out->failing = choices[conf_enum(v, SET_forward_failing)];
+	out->keep = whole(v, SET_forward_keep_recipient, mem);
+}
+
 static struct slice bare_bounce_user(const struct conf_view *v) {
 	struct slice user = conf_text(v, SET_double_bounce_sender);
 	return slice_head(user, slice_find_last(user, '@'));
@@ -429,6 +439,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
 	notices_of(&out->deliver, v, mem);
+	forwards_of(&out->deliver.forward, v, mem);
 }
 
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,
