@@ -15,7 +15,7 @@ struct arc_verdict {
 	struct slice reason;
 };
 struct arc_verifier;
-/* As dkim_verify_…; only the newest message signature and all seals are verified. NULL: no chain. */
+/* As dkim_verify_…. The newest message signature and all seals decide; older message signatures only tell oldest_pass. NULL: no chain. */
 struct arc_verifier *arc_verify_begin(const struct dkim_params *p, struct slice header, struct arena *mem);
 void arc_verify_body(struct arc_verifier *v, struct slice bytes);
 void arc_verify_end(struct arc_verifier *v, int64_t deadline, struct arc_verdict *out);
