@@ -32,6 +32,9 @@ struct admin_ops {
 	/* The vault's: all keys or a domain's, in their order, text in mem; a change: 0, an enum keyring_answer. <0 fail(). */
 	int (*dkim_list)(void *ctx, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count);
 	int (*dkim_change)(void *ctx, const struct admin_dkim *what);
+	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail(). NULL: not to be had
+	 * here. */
+	int (*reports_send)(void *ctx, struct slice domain, bool now, bool dry, struct buf *out);
 };
 struct admin {
 	struct db *db;

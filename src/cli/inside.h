@@ -22,6 +22,7 @@ int run_reload(struct cli *cli);
 int run_status(struct cli *cli);
 /* check.c */
 int run_check(struct cli *cli);
+int run_check_mail(struct cli *cli); /* check_mail.c */
 /* Loads the configuration and tells its problems on the standard error, from that level on. EX_OK, EX_CONFIG or EX_NOINPUT. */
 int load_conf(const struct cli *cli, enum problem_level least, struct conf **out);
 /* The data folder of the configuration, for commands that work whatever else is wrong with it. */

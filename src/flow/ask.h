@@ -3,6 +3,7 @@
 #include "net/link.h"
 #include "trust/keyring.h"
 #include "trust/evidence.h"
+#include "trust/report.h"
 /* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a
  * plain function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c,
  * role/vault.c, role/relay.c).
@@ -29,6 +30,9 @@ enum ask_kind {
 	ASK_DKIM_LIST, /* core, relay → vault: the DKIM keys, without what is secret */
 	ASK_DKIM_SEEN, /* relay → vault: the record of a key that waited is in DNS */
 	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */
+	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
+	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
+	ASK_NAME,      /* core → relay: the name of this address */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -133,6 +137,9 @@ enum accept_flags {
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
 	ACCEPT_SIGN = 32,       /* of one of our own: signed with the author's key as it leaves */
 	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
+	/* core's own: what forward_look found, kept for users' .forward */
+	ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
+	ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
@@ -386,6 +393,31 @@ struct relay_answer {
 int ask_relay_send(int channel, const struct relay_ask *ask, int body);
 int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer);
 
+/* body: the mail, from its start. */
+int ask_report(struct link *relay, int body, struct arena *mem, struct report_list *answer);
+
+struct permission_ask {
+	struct slice domain, host; /* of the policy; of the address that wants reports */
+};
+#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host)
+enum permission_verdict { PERMISSION_NO, PERMISSION_YES, PERMISSION_LATER };
+struct permission_answer {
+	uint32_t verdict;
+	struct slice address;      /* instead of the one in the policy; empty: that one */
+};
+#define PERMISSION_ANSWER_FIELDS(F) F(u32, verdict) F(text, address)
+int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem, struct permission_answer *answer);
+
+struct name_ask {
+	struct slice address;
+};
+#define NAME_ASK_FIELDS(F) F(text, address)
+struct name_answer {
+	struct slice name;         /* that leads back to the address; empty: none, or nobody knows now */
+};
+#define NAME_ANSWER_FIELDS(F) F(text, name)
+int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer);
+
 struct admin_ask {
 	struct ask_text *args;
 	size_t args_count;
@@ -408,3 +440,4 @@ WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_
 WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask) WIRE_DECLARE(dkim_sign_answer)
 WIRE_DECLARE(dkim_list_ask) WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask)
 WIRE_DECLARE(dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
+WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)

@@ -217,17 +217,6 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
 }
 
-/* One table in a setting that is no list; empty: none. */
-static struct lookup table_of(struct relay_settings *s, const struct relay_profile *p, enum setting_id id) {
-	struct lookup l = { 0 };
-	struct slice name = text(p, id);
-	if (name.len == 0) return l;
-	l.tables = arena_array(&s->mem, 1, sizeof *l.tables);
-	if (table_open(s->tables, name, 0, &l.tables[0]) == TABLE_FOUND) l.count = 1;
-	else say(L_ERROR, p->tag, "%s: %s (it has no effect)", setting_of(of(p, id))->name, fail_text());
-	return l;
-}
-
 /* Postfix's default is not to use them again, because its ordinary client cannot; ours can, and does unless it is told not to. */
 static bool reuses_tls(const struct relay_settings *s, const struct relay_profile *p) {
 	struct conf_raw raw;
@@ -285,8 +274,8 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	p->login_delimiter = text(p, SET_smtp_sasl_password_result_delimiter);
 	p->tls_reuse = reuses_tls(s, p);
 	p->tls_required_header = conf_bool(p->view, SET_tls_required_enable);
-	p->status_filter = table_of(s, p, SET_smtp_delivery_status_filter);
-	p->reply_filter = table_of(s, p, SET_smtp_reply_filter);
+	p->status_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_delivery_status_filter), 0, &s->mem);
+	p->reply_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_reply_filter), 0, &s->mem);
 	if (p->reply_filter.count != 0) {
 		p->target.client.filter = relay_filter_reply;
 		p->target.client.filter_ctx = p;

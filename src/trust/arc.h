@@ -26,6 +26,7 @@ struct arc_seal_params {
 	struct dkim_key key;           /* RSA (RFC 8617 §4.1.3 knows no other that all verify) */
 	struct slice results;          /* "authserv-id; spf=pass …": what we found */
 	enum trust_result chain;       /* of the chain as it came in: cv= */
+	bool unfolded;                 /* b= on one line, as test suites compare it; others' servers may fold it, and break it */
 };
 /* NULL: not to be sealed (the chain has failed before, or is full). */
 struct arc_sealer *arc_seal_begin(const struct arc_seal_params *p, struct slice header, struct arena *mem);

@@ -82,22 +82,22 @@ static void results_add(struct buf *out, const struct arc_sealer *s) {
 	buf_addf(out, "ARC-Authentication-Results: i=%zu; %.*s\r\n", s->instance, SLICE_ARG(results));
 }
 
-/* The field in two parts, for b= stands near its beginning. */
+/* The field in two parts, for b= stands near its beginning. Folded with a blank, not a tab: dkimpy looks for " i=1;". */
 static void message_parts(struct buf *head, struct buf *tail, const struct arc_sealer *s, const uint8_t digest[32]) {
 	static const char *const forms[] = { [DKIM_SIMPLE] = "simple", [DKIM_RELAXED] = "relaxed" };
 	const struct dkim_sign_params *p = &s->params.sign;
-	buf_addf(head, "ARC-Message-Signature: a=%s;\r\n\tb=", dkim_algorithm_name(s->params.key.algorithm));
-	buf_add(tail, S(";\r\n\tbh="));
+	buf_addf(head, "ARC-Message-Signature: a=%s;\r\n b=", dkim_algorithm_name(s->params.key.algorithm));
+	buf_add(tail, S(";\r\n bh="));
 	base64_add(tail, slice_from(digest, 32));
-	buf_addf(tail, "; c=%s/%s;\r\n\td=%.*s; h=%.*s;\r\n\ti=%zu; s=%.*s; t=%lld", forms[p->header], forms[p->body],
+	buf_addf(tail, "; c=%s/%s;\r\n d=%.*s; h=%.*s;\r\n i=%zu; s=%.*s; t=%lld", forms[p->header], forms[p->body],
 		SLICE_ARG(s->params.key.domain), SLICE_ARG(s->names), s->instance, SLICE_ARG(s->params.key.selector), (long long)now_of(s));
 	if (p->lifetime_s > 0) buf_addf(tail, "; x=%lld", (long long)(now_of(s) + p->lifetime_s));
 	buf_add(tail, S("\r\n"));
 }
 
 static void seal_parts(struct buf *head, struct buf *tail, const struct arc_sealer *s) {
-	buf_addf(head, "ARC-Seal: a=%s;\r\n\tb=", dkim_algorithm_name(s->params.key.algorithm));
-	buf_addf(tail, "; cv=%s;\r\n\td=%.*s; i=%zu; s=%.*s; t=%lld\r\n", s->cv, SLICE_ARG(s->params.key.domain), s->instance,
+	buf_addf(head, "ARC-Seal: a=%s;\r\n b=", dkim_algorithm_name(s->params.key.algorithm));
+	buf_addf(tail, "; cv=%s;\r\n d=%.*s; i=%zu; s=%.*s; t=%lld\r\n", s->cv, SLICE_ARG(s->params.key.domain), s->instance,
 		SLICE_ARG(s->params.key.selector), (long long)now_of(s));
 }
 
@@ -112,7 +112,8 @@ static int field_sign(const struct arc_sealer *s, struct buf *before, enum canon
 	int r = key_sign(&s->params.sign, &s->params.key, buf_slice(before), &signature);
 	if (r < 0) return r;
 	buf_add(out, slice_head(field, at));
-	folded_base64_add(out, buf_slice(&signature));
+	if (s->params.unfolded) base64_add(out, buf_slice(&signature));
+	else folded_base64_add(out, buf_slice(&signature));
 	buf_add(out, buf_slice(tail));
 	return 0;
 }

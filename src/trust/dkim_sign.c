@@ -6,7 +6,7 @@
 #include "base/fail.h"
 #include "trust/dkim_private.h"
 
-enum { LINE = 76, NAMES_MAX = 500 /* h= stays a field that others accept, whatever the message has */ };
+enum { LINE = 76, BASE64 = 72, NAMES_MAX = 500 /* h= stays a field that others accept, whatever the message has */ };
 
 /* RFC 6376 §5.4.1, and what else people and programs act on. */
 const char *const dkim_default_headers[] = {
@@ -146,7 +146,7 @@ void folded_base64_add(struct buf *out, struct slice bytes) {
 	AUTO_BUF struct buf text = BUF(2 * bytes.len + 8);
 	base64_add(&text, bytes);
 	struct slice rest = buf_slice(&text);
-	for (size_t room = LINE - 10; rest.len != 0; room = LINE - 8) {
+	for (size_t room = BASE64 - 2; rest.len != 0; room = BASE64) { /* behind b= */
 		buf_add(out, slice_head(rest, room));
 		rest = slice_skip(rest, room);
 		if (rest.len != 0) buf_add(out, S("\r\n\t"));

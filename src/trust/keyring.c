@@ -184,8 +184,7 @@ void keyring_give(struct keyring *k, const struct keyring_given *g) {
 	k->rules = arena_array(&k->rules_mem, g->rules_count, sizeof *k->rules);
 	k->rules_count = g->rules_count;
 	for (size_t i = 0; i < g->rules_count; i++)
-		k->rules[i] = (struct keyring_rule){ arena_lower(&k->rules_mem, g->rules[i].pattern), arena_slice(&k->rules_mem, g->rules[i].key) };
-	k->patterns = g->patterns;
+		k->rules[i] = (struct keyring_rule){ arena_lower(&k->rules_mem, g->rules[i].pattern), arena_slice(&k->rules_mem, g->rules[i].key), g->rules[i].glob };
 	k->multiple = g->multiple;
 	pthread_rwlock_unlock(&k->lock);
 	free(fresh);
@@ -236,10 +235,10 @@ static void take_named(struct finding *f, struct slice name) {
 }
 
 /* Rules whose pattern is this text. True: that is all. */
-static bool take_rules(struct finding *f, struct slice text, bool patterns) {
+static bool take_rules(struct finding *f, struct slice text, bool glob) {
 	for (size_t i = 0; i < f->k->rules_count; i++) {
 		const struct keyring_rule *rule = &f->k->rules[i];
-		if (patterns ? !matches(rule->pattern, text) : !slice_eq(rule->pattern, text)) continue;
+		if (rule->glob != glob || (glob ? !matches(rule->pattern, text) : !slice_eq(rule->pattern, text))) continue;
 		take_named(f, rule->key);
 		if (f->count != 0 && !f->k->multiple) return true;
 	}
@@ -249,10 +248,7 @@ static bool take_rules(struct finding *f, struct slice text, bool patterns) {
 /* In the order of opendkim.conf(5): user@host, host, user@.parent and .parent for each, user@*, *. */
 static void by_rules(struct finding *f) {
 	if (f->k->rules_count == 0) return;
-	if (f->k->patterns) {
-		take_rules(f, f->author, true);
-		return;
-	}
+	if (take_rules(f, f->author, true)) return;
 	if (take_rules(f, f->author, false) || take_rules(f, f->domain, false)) return;
 	struct slice above = f->domain;
 	for (size_t dot; (dot = slice_find(above, '.')) < above.len; above = slice_skip(above, dot + 1)) {

@@ -38,9 +38,10 @@ struct keyring_file {
 };
 struct keyring_rule {
 	struct slice pattern, key;     /* key: name of the file */
+	bool glob;                     /* "*" stands for any text in user@host (refile:); else user@host, host, user@.parent, … */
 };
 #define KEYRING_FILE_FIELDS(F) F(text, name) F(text, domain) F(text, selector) F(text, pem) F(text, path)
-#define KEYRING_RULE_FIELDS(F) F(text, pattern) F(text, key)
+#define KEYRING_RULE_FIELDS(F) F(text, pattern) F(text, key) F(bool_, glob)
 WIRE_DECLARE(keyring_file)
 WIRE_DECLARE(keyring_rule)
 struct keyring_given {
@@ -48,10 +49,9 @@ struct keyring_given {
 	size_t files_count;
 	struct keyring_rule *rules;    /* SigningTable, in its order */
 	size_t rules_count;
-	bool patterns;                 /* refile: "*" stands for any text in user@host; else user@host, host, user@.parent, … */
 	bool multiple;                 /* MultipleSignatures */
 };
-#define KEYRING_GIVEN_FIELDS(F) F(list, files, keyring_file) F(list, rules, keyring_rule) F(bool_, patterns) F(bool_, multiple)
+#define KEYRING_GIVEN_FIELDS(F) F(list, files, keyring_file) F(list, rules, keyring_rule) F(bool_, multiple)
 WIRE_DECLARE(keyring_given)
 
 struct keyring;

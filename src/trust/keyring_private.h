@@ -20,7 +20,7 @@ struct keyring {
 	struct arena rules_mem;
 	struct keyring_rule *rules;
 	size_t rules_count;
-	bool patterns, multiple;
+	bool multiple;
 };
 EVP_PKEY *key_read(struct slice pem, enum dkim_algorithm *algorithm, unsigned *bits, struct buf *public_key); /* NULL: fail() */
 /* domain, selector, name, source are copied; pkey is taken over. */

@@ -7,7 +7,7 @@
  *   probe-trust speed [OPTION…] FILE        signatures made and verified in a second
  *     --dns ADDRESS:PORT   --now SECONDS   --most SIGNATURES   --key rsa|ed25519:DOMAIN:SELECTOR:PEM-FILE (also several)
  *     --canon relaxed/simple   --headers from:to   --oversign from:from   --lifetime SECONDS   --identity @DOMAIN
- *     --results TEXT --chain none|pass|fail   --step BYTES */
+ *     --results TEXT --chain none|pass|fail   --unfolded 1   --step BYTES */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "net/remote_key.h"
@@ -25,6 +25,7 @@ struct probe {
 	size_t keys_count, step;
 	struct slice headers[NAMES], oversign[NAMES];
 	struct slice results, chain, resolvers;
+	bool unfolded;
 	struct buf mail;
 	struct arena mem;
 };
@@ -82,6 +83,7 @@ static void option(struct probe *p, const char *name, const char *value) {
 	else if (strcmp(name, "--identity") == 0) p->sign.identity = v;
 	else if (strcmp(name, "--results") == 0) p->results = v;
 	else if (strcmp(name, "--chain") == 0) p->chain = v;
+	else if (strcmp(name, "--unfolded") == 0) p->unfolded = number(value) != 0;
 	else if (strcmp(name, "--step") == 0) p->step = (size_t)number(value);
 	else if (strcmp(name, "--canon") == 0) {
 		p->sign.header = slice_eq(slice_cut(&body, '/'), S("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
@@ -132,7 +134,8 @@ static void run_sign(struct probe *p, struct slice header, struct slice body, st
 }
 
 static void run_seal(struct probe *p, struct slice header, struct slice body, struct buf *fields) {
-	struct arc_seal_params params = { .sign = p->sign, .key = p->keys[0], .results = p->results, .chain = TRUST_NONE };
+	struct arc_seal_params params = { .sign = p->sign, .key = p->keys[0], .results = p->results, .chain = TRUST_NONE,
+		.unfolded = p->unfolded };
 	if (p->chain.len != 0 && !trust_result_of(p->chain, &params.chain)) stop("--chain");
 	struct arc_sealer *s = arc_seal_begin(&params, header, &p->mem);
 	if (s == NULL) return;
