@@ -146,7 +146,7 @@ static struct slice key_name(const struct signature *s, struct arena *mem) {
 
 void key_hint(const struct dkim_params *p, const struct signature *s, struct arena *mem) {
 	struct slice name = key_name(s, mem);
-	if (name.len != 0) dns_hint(p->dns, name, DNS_TXT);
+	if (name.len != 0 && p->dns != NULL) dns_hint(p->dns, name, DNS_TXT);
 }
 
 static void found(struct dkim_verdict *v, enum trust_result result, struct slice reason) {
@@ -203,6 +203,10 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		struct arena *mem, struct dkim_verdict *v) {
 	struct slice name = key_name(s, mem), *texts;
 	size_t count;
+	if (p->dns == NULL) {
+		found(v, TRUST_TEMPERROR, S("the key cannot be looked up: no name server is known"));
+		return;
+	}
 	int r = name.len != 0 ? dns_txt(p->dns, name, deadline, mem, &texts, &count, NULL) : DNS_NXDOMAIN;
 	if (r == DNS_NXDOMAIN || r == DNS_NODATA) {
 		found(v, TRUST_PERMERROR, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
