@@ -108,3 +108,10 @@ bool rates_count(struct rates *r, const struct rate_params *params, const struct
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] == 0 || now <= params->most[kind];
 }
+
+bool rates_over(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
+	pthread_mutex_lock(&r->lock);
+	unsigned now = find(r, params, client)->counts[kind];
+	pthread_mutex_unlock(&r->lock);
+	return params->most[kind] != 0 && now > params->most[kind];
+}

@@ -4,7 +4,7 @@
 /* Rates: how many connections a client has, and how many connections, messages, recipients and log-ins it tried within a
  * time (what Postfix's anvil counts). A client is an address, or the network given by a prefix length. Thread-safe; memory
  * follows the clients of the last minute. */
-enum rate_kind { RATE_CONNECTION, RATE_MESSAGE, RATE_RECIPIENT, RATE_AUTH, RATE_KINDS };
+enum rate_kind { RATE_CONNECTION, RATE_MESSAGE, RATE_RECIPIENT, RATE_AUTH, RATE_TLS, RATE_KINDS };
 struct rate_params {
 	unsigned connections;         /* at one time; 0: no limit */
 	unsigned most[RATE_KINDS];    /* within unit_ms; 0: no limit */
@@ -17,5 +17,7 @@ void rates_free(struct rates **r);
 /* Another connection of this client. False: it has too many; then rates_leave must not be called. */
 bool rates_enter(struct rates *r, const struct rate_params *params, const struct addr *client);
 void rates_leave(struct rates *r, const struct rate_params *params, const struct addr *client);
+/* Is it over the limit now? Counts nothing. */
+bool rates_over(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind);
 /* Counts one more. False: over the limit. */
 bool rates_count(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind);

@@ -110,7 +110,9 @@ struct restrict_place {
 	int code;          /* of the refusal; 0: by the class */
 	struct slice status, text; /* of the refusal; empty: "User unknown in … table" */
 };
-enum restrict_verified { VERIFIED_GOOD, VERIFIED_BAD, VERIFIED_LATER, VERIFIED_UNDER_WAY, VERIFIED_BROKEN };
+/* VERIFIED_WAIT: not known yet, the caller wants to be asked again. */
+enum restrict_verified { VERIFIED_GOOD, VERIFIED_BAD, VERIFIED_LATER, VERIFIED_UNDER_WAY, VERIFIED_BROKEN, VERIFIED_WAIT };
+enum { RESTRICT_WAIT = 2 }; /* a code: the stage is to be run again later, from its beginning and with its first state */
 struct restrict_ops {
 	/* False: cannot be said now. */
 	bool (*place)(void *ctx, struct slice address, struct arena *mem, struct restrict_place *out);
@@ -119,7 +121,7 @@ struct restrict_ops {
 	/* "reject_warning", "hold", …: a line in the form of a rejection. */
 	void (*log)(void *ctx, const char *what, struct slice text);
 	void (*warn)(void *ctx, const char *text); /* a plain warning */
-	void (*sleep)(void *ctx, unsigned seconds);
+	bool (*sleep)(void *ctx, unsigned seconds); /* false: it has not been slept yet: RESTRICT_WAIT */
 	/* What policyd-spf would answer, where that is named and nobody listens. NULL: not known. */
 	struct slice (*spf)(void *ctx, struct arena *mem);
 	bool (*early)(void *ctx); /* has the client talked out of turn by now? */

@@ -202,6 +202,7 @@ enum result check_verified(struct walk *w, const struct check *c) {
 	int deferred = sender ? w->p->codes.unverified_sender_defer : w->p->codes.unverified_recipient_defer;
 	switch (v) {
 	case VERIFIED_GOOD: return DUNNO;
+	case VERIFIED_WAIT: return wait_and_return(w);
 	case VERIFIED_BAD:
 		if (bad < 400) return DUNNO;
 		return reject(w, bad, never, NAMED "undeliverable address: %.*s", NAMED_ARG(address, item),

@@ -100,6 +100,7 @@ enum result lookup_trouble(struct walk *w, struct slice about); /* 451 4.3.0 */
 enum result defer_if_permit(struct walk *w, int action, int code, const char *status, const char *format, ...)
 	PRINTF_LIKE(5, 6);
 enum result defer_if_reject(struct walk *w, int code, const char *status, const char *format, ...) PRINTF_LIKE(4, 5);
+enum result wait_and_return(struct walk *w); /* RESTRICT_WAIT */
 enum result permit(struct walk *w, struct slice action, const char *title, struct slice name, const char *table);
 enum result reject_deferral(struct walk *w, const struct restrict_deferral *d);
 /* Cuts "5.7.1 " off *text; `standard` when there is none. In w's arena. */

@@ -77,6 +77,11 @@ enum result reject_trouble(struct walk *w, int code, const char *status, const c
 	return refuse(w, true, code, status, text);
 }
 
+enum result wait_and_return(struct walk *w) {
+	*w->out = (struct restrict_reply){ .code = RESTRICT_WAIT };
+	return REJECT;
+}
+
 enum result server_error(struct walk *w) {
 	return refuse(w, true, 451, "4.3.5", "Server configuration error");
 }

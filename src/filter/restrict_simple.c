@@ -30,8 +30,8 @@ enum result check_defer_if_reject(struct walk *w, const struct check *c) {
 }
 
 enum result check_sleep(struct walk *w, const struct check *c) {
-	if (w->run->ops->sleep != NULL) w->run->ops->sleep(w->run->ctx, c->number);
-	return DUNNO;
+	bool slept = w->run->ops->sleep == NULL || w->run->ops->sleep(w->run->ctx, c->number);
+	return slept ? DUNNO : wait_and_return(w);
 }
 
 enum result check_pipelining(struct walk *w, const struct check *c) {

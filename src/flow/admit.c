@@ -11,6 +11,7 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 	admit_find_names(a);
 	admit_forward_init(a);
 	a->inside = networks_match_sockaddr(params->networks, &peer->any);
+	admit_trace_init(a);
 	a->unlimited = networks_match_sockaddr(params->rate_exceptions, &peer->any);
 	return a;
 }
@@ -68,7 +69,7 @@ void admit_end_transaction(struct admit *a) {
 	arena_reset(&a->tx);
 	checks_free(&a->checks);
 	a->content_reply = (struct smtp_reply){ .code = 0 };
-	a->filter = a->redirect = SLICE_NONE;
+	a->filter = a->redirect = a->check = SLICE_NONE;
 	a->pass = false;
 	admit_restrict_reset(a);
 	a->flags = 0;
@@ -78,8 +79,13 @@ void admit_end_transaction(struct admit *a) {
 	a->count = a->room = 0;
 }
 
+static struct smtp_reply greeting(const struct admit *a, struct smtp_reply said) {
+	return said.code != 0 ? said : smtp_reply(220, NULL, slice_of(a->params->banner));
+}
+
 static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	struct admit *a = owner;
+	if (a->pause.again) return greeting(a, admit_restrict_connect(a, mem));
 	admit_milter_open(a);
 	struct smtp_reply said = admit_milter_connect(a, mem);
 	if (a->local) /* what sendmail wants to know beforehand */
@@ -88,7 +94,7 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	if (said.code == 0) said = admit_restrict_connect(a, mem);
-	return said.code != 0 ? said : smtp_reply(220, NULL, slice_of(a->params->banner));
+	return greeting(a, said);
 }
 
 static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
@@ -97,6 +103,7 @@ static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, uns
 	a->gateway = a->local && slice_same(name, S("gateway"));
 	a->verify = a->local && slice_same(name, S("verify"));
 	admit_discard_offers(a, offer);
+	if (!admit_offers_login(a)) *offer &= ~(unsigned)OFFER_AUTH;
 	struct smtp_reply said = admit_restrict_helo(a, name, mem);
 	if (said.code == 0) said = admit_milter_helo(a, name, mem);
 	return said.code != 0 ? said : smtp_reply(250, NULL, S(""));
@@ -118,7 +125,7 @@ enum login_verdict login_check(struct link *core, struct link *vault, struct sli
 /* Counts one more of a kind; true and a 450 when it is too many. */
 static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem,
 		      struct smtp_reply *reply) {
-	if (a->unlimited || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind)) return false;
+	if (a->unlimited || a->pause.again || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind)) return false;
 	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too many %s from %s", what, a->ip);
 	return true;
 }
@@ -128,7 +135,9 @@ static struct smtp_reply op_auth(void *owner, const struct smtp_login *ask, stru
 	struct account_answer account;
 	struct smtp_reply limited;
 	if (too_often(a, RATE_AUTH, "AUTH commands", mem, &limited)) return limited;
-	switch (login_check(a->params->core, a->params->vault, ask->user, ask->password, mem, &account)) {
+	struct slice user = ask->user, domain = a->params->login_domain;
+	if (domain.len != 0 && slice_find(user, '@') == user.len) user = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(user), SLICE_ARG(domain));
+	switch (login_check(a->params->core, a->params->vault, user, ask->password, mem, &account)) {
 	case LOGIN_GRANTED:
 		*login = account.name;
 		return smtp_reply(235, "2.7.0", S("Authentication successful"));
@@ -159,6 +168,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	a->ret = (uint32_t)mail->ret;
 	a->utf8 = mail->utf8;
 	struct smtp_reply said = admit_restrict_mail(a, mail, mem);
+	if (said.code == 0 && !admit_has_room(a)) said = smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	if (said.code == 0) admit_proof_mail(a);
 	if (said.code == 0) said = admit_milter_mail(a, mail, mem);
 	if (said.code != 0) a->open = false;
@@ -191,6 +201,10 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
+	if (admit_check_takes(a, address)) {
+		announce(a);
+		return reply;
+	}
 	if (a->count == a->room) {
 		size_t room = MAX_OF(a->room * 2, (size_t)8);
 		struct accept_recipient *more = arena_array(&a->tx, room, sizeof *more);
@@ -258,5 +272,6 @@ const struct smtp_server_ops admit_ops = {
 	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = admit_data_begin,
 	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .unknown = admit_milter_unknown, .tls = op_tls, .note = op_note,
 	.vrfy = op_vrfy, .etrn = admit_etrn, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer, .client = op_client,
-	.command = admit_command, .forbidden = admit_forbidden,
+	.command = admit_command, .forbidden = admit_forbidden, .may_verp = admit_may_verp, .refusal = admit_refusal,
+	.tls_session = admit_tls_session, .trace = admit_trace,
 };

@@ -5,6 +5,7 @@
 #include "filter/rate.h"
 #include "filter/restrict.h"
 #include "flow/ask.h"
+#include "flow/check_answer.h"
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
@@ -71,8 +72,19 @@ struct admit_params {
 	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	const struct proving_params *proving; /* who sent it: asked of strangers. NULL: never */
+	const struct check_params *check; /* check@; NULL: there is none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
-	uint64_t size_limit;             /* message_size_limit: told to users of this machine */
+	uint64_t size_limit;             /* message_size_limit */
+	uint64_t min_free;               /* queue_minfree */
+	const struct networks *verp;     /* smtpd_authorized_verp_clients; NULL: nobody */
+	const struct networks *no_login; /* smtpd_sasl_exceptions_networks; NULL: nobody */
+	struct slice login_domain;       /* smtpd_sasl_local_domain */
+	struct lookup refusal_maps;      /* smtpd_reject_filter_maps */
+	const struct slice *peers;       /* debug_peer_list; its tables, in order: */
+	size_t peers_count;
+	struct lookup peer_tables;
+	bool trust_routes;               /* allow_untrusted_routing */
+	bool dequote;                    /* resolve_dequoted_address */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 

@@ -263,8 +263,12 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	switch (answer.verdict) {
 	case ACCEPT_STORED: return taken(a, content, mem);
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
-	case ACCEPT_REFUSED:
-		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+	case ACCEPT_REFUSED: {
+		bool policy = slice_eq(answer.status, S("5.7.1"));
+		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+		if (policy) admit_proof_refused(a, &no, mem);
+		return no;
+	}
 	default: break;
 	}
 	bool full = slice_eq(answer.status, S("4.2.2"));
@@ -287,8 +291,8 @@ static struct smtp_reply intake_reply(const struct intake *in) {
 static struct smtp_reply take_message(struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	struct summary summary;
 	struct slice where;
-	if (a->checks != NULL) checks_end(a->checks);
-	intake_end(&a->intake);
+	if (a->checks != NULL && !a->pause.again) checks_end(a->checks);
+	if (!a->pause.again) intake_end(&a->intake);
 	struct smtp_reply r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_restrict_end(a, content->size, mem);
 	if (r.code == 0 && a->content_reply.code != 0) {
@@ -298,6 +302,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (r.code == 0) r = admit_proof_end(a, mem);
 	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
+	if (r.code == 0) r = admit_check_answer(a, mem);
 	if (r.code != 0) return r;
 	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
@@ -338,6 +343,8 @@ void admit_data_end(void *owner, const struct smtp_content *content, struct smtp
 	struct admit *a = owner;
 	a->handed_over = false;
 	struct smtp_reply reply = take_message(a, content, mem);
+	replies[0] = reply;
+	if (reply.code == SMTP_PAUSE) return; /* a list waits */
 	if (a->by_milter && reply.code >= 400)
 		admit_note_content(a, "milter-reject", "END-OF-MESSAGE",
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));

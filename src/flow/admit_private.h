@@ -40,6 +40,13 @@ struct admit {
 		struct arena forward_mem;
 		bool may_forward;      /* XFORWARD: whoever connected, whomever he speaks for */
 	} access;
+	struct admit_pause {       /* a restriction list waits (sleep, address probes): its stage is asked again from its beginning */
+		bool again;            /* this is such a time */
+		unsigned reached, passed; /* places where a list waits, in this run; those before it that need not be waited at again */
+		unsigned logged, told; /* lines this run would have written; those written by the runs before it */
+		int64_t until;         /* for address probes */
+	} pause;
+	bool traced;               /* in debug_peer_list */
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
 	bool open, announced;      /* announced: the queue id stands in the log */
@@ -76,6 +83,7 @@ struct admit {
 		struct evidence *evidence;
 		struct evidence_verdict verdict; /* once done */
 	} proof;
+	struct slice check;        /* check@, when it is among the recipients; in tx */
 	bool refusal_told;         /* core knows already */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
@@ -102,6 +110,15 @@ struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, con
 struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem);
 struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem);
 struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem);
+
+/* admit_session.c: what else a session asks */
+bool admit_may_verp(void *owner);
+struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem);
+struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem);
+void admit_trace(void *owner, bool leaves, struct slice line);
+void admit_trace_init(struct admit *a);
+bool admit_has_room(const struct admit *a); /* on disk: queue_minfree, and 1.5 times message_size_limit */
+bool admit_offers_login(const struct admit *a); /* smtpd_sasl_exceptions_networks */
 
 /* admit_command.c */
 struct slice admit_command(void *owner, struct slice line, struct arena *mem);
@@ -140,7 +157,14 @@ struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, stru
 struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf's place: an action */
 void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
+void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
+
+/* admit_check.c: check@ */
+bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route); /* then it is a recipient */
+bool admit_check_takes(const struct admit *a, struct slice address);
+/* Code 0: go on with the other recipients. */
+struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem);
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

@@ -6,9 +6,7 @@
 #include "flow/admit_private.h"
 #include "conf/expand.h"
 
-#include <poll.h>
-
-enum { SLEEP_MOST_S = 100 };
+enum { VERIFY_LOOK_MS = 100 };
 
 void admit_restrict_reset(struct admit *a) {
 	restrict_state_reset(&a->access.state);
@@ -29,15 +27,17 @@ static int class_of(uint32_t class) {
 }
 
 /* user%there@here, there!user@here, "user@there"@here: a way around our rules, if it were followed. */
-static bool is_routed(struct slice address) {
+static bool is_routed(const struct admit *a, struct slice address) {
 	struct slice local = slice_head(address, slice_find_last(address, '@'));
+	bool quoted = slice_starts(local, S("\""));
+	if (a->params->trust_routes || (quoted && !a->params->dequote)) return false;
 	return slice_find(local, '@') < local.len || slice_find(local, '%') < local.len || slice_find(local, '!') < local.len;
 }
 
 static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
 	*out = (struct restrict_place){ .domain_class = PLACE_LOCAL, .listed = true };
 	struct slice whole = rewrite_standard(a->params->rewrite, a->params->rewrite->origin, a->params->rewrite->domain, address, mem);
-	out->routed = is_routed(whole);
+	out->routed = is_routed(a, whole);
 	address = whole;
 	if (known_has(a->params->known, address)) return true;
 	uint64_t version = known_version(a->params->known);
@@ -50,7 +50,7 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 		return false;
 	}
 	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
-	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN;
+	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN || admit_check_is(a, address, &route);
 	out->status = route.status;
 	if (slice_starts(route.status, S("4"))) out->code = 450;
 	out->text = route.text;
@@ -74,6 +74,7 @@ static bool op_place(void *ctx, struct slice address, struct arena *mem, struct 
 static void op_log(void *ctx, const char *what, struct slice text) {
 	struct admit *a = ctx;
 	const struct restrict_facts *f = a->access.facts;
+	if (a->pause.logged++ < a->pause.told) return;
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	buf_addf(&line, "%s: %s from %.*s: %.*s;", what, f->where, SLICE_ARG(a->client), SLICE_ARG(text));
 	if (f->sender.at != NULL) buf_addf(&line, " from=<%.*s>", SLICE_ARG(f->sender));
@@ -86,16 +87,19 @@ static void op_log(void *ctx, const char *what, struct slice text) {
 }
 
 static void op_warn(void *ctx, const char *text) {
-	const struct admit *a = ctx;
+	struct admit *a = ctx;
+	if (a->pause.logged++ < a->pause.told) return;
 	log_line(L_WARN, a->params->service, a->session, NULL, text, NULL, 0);
 }
 
-/* A worker waits here: whoever asks for `sleep` in a list wants clients to wait, and has limited how many come. */
-static void op_sleep(void *ctx, unsigned seconds) {
+/* Nobody waits here: the session parks, and when the time is over the list is run again, past this place. */
+static bool op_sleep(void *ctx, unsigned seconds) {
 	struct admit *a = ctx;
-	if (a->fd < 0) return;
-	struct pollfd gone = { .fd = a->fd, .events = 0 };
-	(void)poll(&gone, 1, (int)MIN_OF(seconds, (unsigned)SLEEP_MOST_S) * 1000);
+	unsigned place = a->pause.reached++;
+	if (place < a->pause.passed || a->server == NULL) return true;
+	a->pause.passed = place + 1;
+	smtp_server_pause(a->server, (int64_t)seconds * 1000);
+	return false;
 }
 
 static bool op_early(void *ctx) {
@@ -109,18 +113,22 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 		                                           [VERIFY_LATER] = VERIFIED_LATER,
 		                                           [VERIFY_UNDER_WAY] = VERIFIED_UNDER_WAY };
 	struct admit *a = ctx;
-	int64_t patience = deadline_in((int64_t)(MAX_OF(a->params->verify_polls, 1u) - 1) * a->params->verify_delay);
-	struct timespec pause = { 0, 20000000 };
-	for (;;) {
-		struct verify_answer answer;
-		int r = ask_verify(a->params->core, &(struct verify_ask){ .address = address }, mem, &answer);
-		if (r < 0) say(L_ERROR, a->params->service, "%s", fail_text());
-		if (r != ASK_OK || answer.verdict >= LEN(verdicts)) return VERIFIED_BROKEN;
-		*why = answer.text;
-		if (answer.verdict != VERIFY_UNDER_WAY || clock_ms() >= patience) return verdicts[answer.verdict];
-		nanosleep(&pause, NULL);
-		pause.tv_nsec = MIN_OF(pause.tv_nsec * 2, 500000000L);
+	struct admit_pause *p = &a->pause;
+	struct verify_answer answer;
+	unsigned place = p->reached++;
+	int r = ask_verify(a->params->core, &(struct verify_ask){ .address = address }, mem, &answer);
+	if (r < 0) say(L_ERROR, a->params->service, "%s", fail_text());
+	if (r != ASK_OK || answer.verdict >= LEN(verdicts)) return VERIFIED_BROKEN;
+	*why = answer.text;
+	if (answer.verdict != VERIFY_UNDER_WAY || place < p->passed || a->server == NULL) return verdicts[answer.verdict];
+	if (p->until == 0) p->until = deadline_in((int64_t)(MAX_OF(a->params->verify_polls, 1u) - 1) * a->params->verify_delay);
+	if (clock_ms() >= p->until) {
+		p->passed = place + 1;
+		p->until = 0;
+		return verdicts[answer.verdict];
 	}
+	smtp_server_pause(a->server, VERIFY_LOOK_MS);
+	return VERIFIED_WAIT;
 }
 
 static const struct restrict_ops ops = {
@@ -212,11 +220,20 @@ static struct smtp_reply run(struct admit *a, stage s, const struct restrict_fac
 		                  .ctx = a,
 		                  .mem = mem,
 		                  .tx = &a->access.effects };
+	struct restrict_state before = a->access.state;
 	a->access.facts = facts;
 	a->access.place_of = SLICE_NONE;
+	a->pause.reached = a->pause.logged = 0;
 	bool on = s(&r, &out);
 	a->access.facts = NULL;
 	a->access.place_of = SLICE_NONE;
+	if (!on && out.code == RESTRICT_WAIT) {
+		a->access.state = before;
+		a->pause.again = true;
+		a->pause.told = MAX_OF(a->pause.told, a->pause.logged);
+		return smtp_reply(SMTP_PAUSE, NULL, S(""));
+	}
+	a->pause = (struct admit_pause){ 0 };
 	if (on) return (struct smtp_reply){ 0 };
 	if (out.code == 0) return smtp_reply(SMTP_HANG_UP, NULL, S(""));
 	return smtp_reply(out.code, out.status, out.text);

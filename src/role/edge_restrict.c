@@ -163,9 +163,29 @@ static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum 
 		say(L_ERROR, "smtpd", "%s: %s", setting_of(id)->name, fail_text());
 }
 
+static void read_peers(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
+	size_t tables = 0;
+	a->peers = conf_list(v, SET_debug_peer_list, &a->peers_count);
+	struct slice *names = arena_array(&s->mem, a->peers_count + 1, sizeof *names);
+	for (size_t i = 0; i < a->peers_count; i++) {
+		struct addr net;
+		struct slice word = slice_starts(a->peers[i], S("!")) ? slice_skip(a->peers[i], 1) : a->peers[i];
+		bool plain = slice_starts(word, S("[")) || addr_parse(slice_head(word, slice_find(word, '/')), &net);
+		if (!plain && slice_find(word, ':') < word.len) names[tables++] = word;
+	}
+	if (lookup_open(s->tables, names, tables, 0, &s->mem, &a->peer_tables) == TABLE_FOUND) return;
+	say(L_ERROR, "smtpd", "debug_peer_list: %s", fail_text());
+	a->peers_count = 0;
+}
+
 static void read_session(struct admit_params *a, struct edge_settings *s, const struct conf_view *v) {
 	a->xclient = networks_open(conf_networks(v, SET_smtpd_authorized_xclient_hosts), s->tables, &s->mem);
 	a->xforward = networks_open(conf_networks(v, SET_smtpd_authorized_xforward_hosts), s->tables, &s->mem);
+	a->verp = networks_open(conf_networks(v, SET_smtpd_authorized_verp_clients), s->tables, &s->mem);
+	if (slice_trim(conf_text(v, SET_smtpd_sasl_exceptions_networks)).len != 0)
+		a->no_login = networks_open(conf_networks(v, SET_smtpd_sasl_exceptions_networks), s->tables, &s->mem);
+	a->refusal_maps = tables_of_list(s->tables, v, SET_smtpd_reject_filter_maps, 0, &s->mem);
+	read_peers(a, s, v);
 	a->digest = arena_text(&s->mem, conf_text(v, SET_smtpd_tls_fingerprint_digest));
 	a->six = !in_list(v, SET_inet_protocols, S("ipv4")) || in_list(v, SET_inet_protocols, S("ipv6"));
 	a->flush_parents = in_list(v, SET_parent_domain_matches_subdomains, S("fast_flush_domains"));

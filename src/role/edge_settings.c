@@ -31,6 +31,24 @@ static const char *text(const struct conf_view *v, enum setting_id id) {
 	return t.at != NULL ? t.at : "";
 }
 
+/* All methods there are hand over the password. What else a word forbids it forbids by the properties that Cyrus and Dovecot give
+ * to PLAIN and LOGIN: they are neither proof against active or dictionary attacks nor mutual (Cyrus); Dovecot's only say
+ * "plaintext". */
+static bool plaintext_allowed(const struct conf_view *v, enum setting_id id) {
+	static const struct slice always[] = { S("noplaintext"), S("mutual_auth"), S("forward_secrecy") };
+	static const struct slice cyrus[] = { S("noactive"), S("nodictionary") };
+	bool is_cyrus = slice_same(conf_text(v, SET_smtpd_sasl_type), S("cyrus"));
+	size_t n;
+	const struct slice *words = conf_list(v, id, &n);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < LEN(always); k++)
+			if (slice_same(words[i], always[k])) return false;
+		for (size_t k = 0; k < LEN(cyrus) && is_cyrus; k++)
+			if (slice_same(words[i], cyrus[k])) return false;
+	}
+	return true;
+}
+
 static void make_smtp(struct service *sv, const struct conf_view *v) {
 	int level = conf_enum(v, SET_smtpd_tls_security_level);
 	bool tls = sv->tls != NULL && level != SERVER_TLS_NONE;
@@ -48,7 +66,9 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
 	p->tls_required = level == SERVER_TLS_ENCRYPT && !sv->tls_wrapper;
-	p->auth_in_clear = !conf_bool(v, SET_smtpd_tls_auth_only);
+	p->auth_in_clear = !conf_bool(v, SET_smtpd_tls_auth_only) && plaintext_allowed(v, SET_smtpd_sasl_security_options);
+	p->auth_not_in_tls = !plaintext_allowed(v, SET_smtpd_sasl_tls_security_options);
+	p->auth_equals = conf_bool(v, SET_broken_sasl_auth_clients);
 	p->helo_required = conf_bool(v, SET_smtpd_helo_required);
 	p->strict_pipelining = conf_bool(v, SET_smtpd_forbid_unauth_pipelining);
 	p->line_limit = (size_t)MIN_OF(conf_number(v, SET_line_length_limit), (int64_t)LINE_MOST);
@@ -59,6 +79,13 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->junk_command_limit = number(v, SET_smtpd_junk_command_limit);
 	p->error_delay = conf_time_ms(v, SET_smtpd_error_sleep_time);
 	p->timeout = conf_time_ms(v, SET_smtpd_timeout);
+	p->starttls_timeout = conf_time_ms(v, SET_smtpd_starttls_timeout);
+	p->per_request = conf_bool(v, SET_smtpd_per_request_deadline);
+	p->min_data_rate = (uint64_t)conf_number(v, SET_smtpd_min_data_rate);
+	p->recipient_overshoot = number(v, SET_smtpd_recipient_overshoot_limit);
+	p->verp_delimiters = text(v, SET_default_verp_delimiters);
+	p->verp_filter = text(v, SET_verp_delimiter_filter);
+	if (slice_trim(conf_text(v, SET_smtpd_authorized_verp_clients)).len != 0) p->offer |= OFFER_XVERP;
 }
 
 static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s,
@@ -84,6 +111,11 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.rates = o->rates,
 		.rate_params = &sv->rates,
 		.rate_exceptions = sv->rate_exceptions,
+		.size_limit = sv->smtp.size_limit,
+		.min_free = conf_size(v, SET_queue_minfree),
+		.login_domain = conf_text(v, SET_smtpd_sasl_local_domain),
+		.trust_routes = conf_bool(v, SET_allow_untrusted_routing),
+		.dequote = conf_bool(v, SET_resolve_dequoted_address),
 		.log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }
@@ -105,7 +137,8 @@ static void make_rates(struct service *sv, const struct conf_view *v, struct edg
 		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit),
 			  [RATE_MESSAGE] = number(v, SET_smtpd_client_message_rate_limit),
 			  [RATE_RECIPIENT] = number(v, SET_smtpd_client_recipient_rate_limit),
-			  [RATE_AUTH] = number(v, SET_smtpd_client_auth_rate_limit) },
+			  [RATE_AUTH] = number(v, SET_smtpd_client_auth_rate_limit),
+			  [RATE_TLS] = number(v, SET_smtpd_client_new_tls_session_rate_limit) },
 		.unit_ms = conf_time_ms(v, SET_anvil_rate_time_unit),
 		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length),
 		.ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
@@ -149,7 +182,11 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	} else {
 		make_smtp(sv, v);
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
-		if (screen) screen_settings_make(&sv->screen, v, s->tables);
+		if (screen) {
+			screen_settings_make(&sv->screen, v, s->tables, &s->mem);
+			sv->screen.dns = outside->dns;
+			sv->screen.tls = sv->tls;
+		}
 		make_admit(sv, v, s, outside);
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
@@ -170,12 +207,11 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	*sv = (struct service){ .protocol = SERVES_SMTP, .log_name = "pickup", .connection_limit = AT_ONCE };
 	make_smtp(sv, v);
 	make_admit(sv, v, s, outside);
-	sv->smtp.offer = OFFER_USUAL;
+	sv->smtp.offer = OFFER_USUAL | OFFER_XVERP;
 	sv->smtp.tls_required = sv->smtp.helo_required = sv->smtp.strict_pipelining = false;
 	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
 	sv->smtp.junk_command_limit = NO_LIMIT;
 	sv->smtp.error_delay = 0;
-	sv->admit.size_limit = sv->smtp.size_limit;
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
 	if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	return edge_proving_make(s, sv, v, outside);

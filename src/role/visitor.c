@@ -2,6 +2,7 @@
 /* What a connection is at the moment (its phase) is a small machine that is stepped; this file owns the socket, the
  * limits of the client, and the change from one machine to the next. */
 #include "role/visitor.h"
+#include "role/screen_talk.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "net/pump.h"
@@ -29,6 +30,8 @@ struct visitor {
 	uid_t uid;
 	/* SMTP */
 	struct screen screen;
+	struct screen_talk *talk;
+	struct addr own;         /* our end; AF_UNSPEC: not an internet socket */
 	struct admit *admit;
 	struct smtp_server *smtp;
 	/* IMAP */
@@ -67,6 +70,7 @@ static void uncount(struct visitor *v) {
 }
 
 static void leave(struct visitor *v) {
+	screen_talk_free(&v->talk);
 	smtp_server_free(&v->smtp);
 	admit_free(&v->admit);
 	if (v->login != NULL) imap_login_free(&v->login);
@@ -93,10 +97,9 @@ static bool smtp_phase(struct visitor *v, enum wake why) {
 }
 
 static bool start_smtp(struct visitor *v, const struct smtp_server_ops *ops) {
-	struct addr own;
 	v->admit = v->local ? admit_new_local(&v->service->admit, v->uid, v->session)
 			    : admit_new(&v->service->admit, &v->peer, v->session);
-	if (!v->local && addr_of_socket(stream_fd(v->stream), &own)) admit_daemon(v->admit, &own);
+	if (!v->local && addr_family(&v->own) != AF_UNSPEC) admit_daemon(v->admit, &v->own);
 	v->smtp = smtp_server_new(v->stream, &v->service->smtp, ops, v->admit);
 	admit_socket(v->admit, stream_fd(v->stream));
 	admit_attach(v->admit, v->smtp);
@@ -106,21 +109,26 @@ static bool start_smtp(struct visitor *v, const struct smtp_server_ops *ops) {
 
 /* Tests before the greeting. */
 
-static struct smtp_reply refuse_recipient(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
-	(void)owner;
-	(void)rcpt;
-	(void)mem;
-	return smtp_reply(550, SCREEN_REFUSAL_STATUS, S(SCREEN_REFUSAL_TEXT));
+static bool talk_phase(struct visitor *v, enum wake why) {
+	if (!screen_talk_step(v->talk, why)) return false;
+	task_park(&v->task, screen_talk_events(v->talk), 0, screen_talk_deadline(v->talk));
+	return true;
+}
+
+static bool start_talk(struct visitor *v) {
+	v->talk = screen_talk_new(&v->screen, v->stream);
+	v->phase = talk_phase;
+	return talk_phase(v, WAKE_CALL);
 }
 
 static bool go_on(struct visitor *v, enum screen_verdict verdict) {
 	switch (verdict) {
 	case SCREEN_WAIT:
 		/* what has come stays there: it is not news */
-		task_park(&v->task, v->screen.failed ? 0 : (uint32_t)EPOLLIN, 0, v->screen.deadline);
+		task_park(&v->task, v->screen.spoke ? 0 : (uint32_t)EPOLLIN, 0, v->screen.deadline);
 		return true;
 	case SCREEN_PASSED: return start_smtp(v, &admit_ops);
-	case SCREEN_REFUSE: return start_smtp(v, &v->all->refusing);
+	case SCREEN_TALK: return start_talk(v);
 	default: return false;
 	}
 }
@@ -131,7 +139,7 @@ static bool screen_phase(struct visitor *v, enum wake why) {
 
 static bool start_screen(struct visitor *v) {
 	v->phase = screen_phase;
-	return go_on(v, screen_begin(&v->screen, &v->service->screen, v->all->screened, v->stream, &v->peer));
+	return go_on(v, screen_begin(&v->screen, &v->service->screen, v->all->screened, v->stream, &v->peer, &v->own));
 }
 
 /* IMAP. */
@@ -267,8 +275,6 @@ static void step(struct task *t, enum wake why) {
 void visitors_init(struct visitors *all) {
 	pthread_mutex_init(&all->lock, NULL);
 	all->screened = screen_memory_new();
-	all->refusing = admit_ops;
-	all->refusing.rcpt = refuse_recipient;
 }
 
 static void welcome(const struct visitor *first, int fd) {
@@ -278,6 +284,7 @@ static void welcome(const struct visitor *first, int fd) {
 	v->task.step = step;
 	v->inner = -1;
 	v->service->live++;
+	addr_of_socket(fd, &v->own);
 	v->stream = stream_new(fd, IN_LIMIT, OUT_LIMIT);
 	pthread_mutex_lock(&all->lock);
 	v->session = FIRST_SESSION + all->next_session++ % (LAST_SESSION - FIRST_SESSION);

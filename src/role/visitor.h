@@ -11,10 +11,9 @@ struct visitors {
 	uint64_t next_session;     /* numbers of log lines: unique among live sessions */
 	size_t live;
 	struct screen_memory *screened; /* who passed the tests of postscreen */
-	struct smtp_server_ops refusing; /* admission for those who did not */
 	struct map users;          /* account → how many pumps (imapd_connection_limit_per_user) */
 };
-void visitors_init(struct visitors *all); /* lock, screened and refusing; the rest is zero */
+void visitors_init(struct visitors *all); /* lock and screened; the rest is zero */
 /* Takes fd and one hold on settings over. */
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
 		     size_t service);

@@ -23,11 +23,13 @@ enum reading { READ_OK, READ_BAD, READ_UNSUPPORTED };
 struct parameter {
 	struct slice name;
 	unsigned offer;                                      /* bit of enum smtp_offer; 0: always taken */
-	enum reading (*read)(struct slice value, void *out); /* value.at == NULL: there was no "=" */
+	/* value.at == NULL: there was no "=" */
+	enum reading (*read)(struct slice value, const struct smtp_server_params *params, void *out);
 	struct slice complaint;
 };
 
-static enum reading read_size(struct slice value, void *out) {
+static enum reading read_size(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	uint64_t size = UINT64_MAX; /* what does not fit 64 bits is above every limit */
 	if (value.len == 0) return READ_BAD;
@@ -38,7 +40,8 @@ static enum reading read_size(struct slice value, void *out) {
 	return READ_OK;
 }
 
-static enum reading read_body(struct slice value, void *out) {
+static enum reading read_body(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	if (slice_same(value, S("7BIT"))) m->body = SMTP_BODY_7BIT;
 	else if (slice_same(value, S("8BITMIME"))) m->body = SMTP_BODY_8BITMIME;
@@ -46,14 +49,16 @@ static enum reading read_body(struct slice value, void *out) {
 	return READ_OK;
 }
 
-static enum reading read_utf8(struct slice value, void *out) {
+static enum reading read_utf8(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	if (value.at != NULL) return READ_UNSUPPORTED;
 	m->utf8 = true;
 	return READ_OK;
 }
 
-static enum reading read_ret(struct slice value, void *out) {
+static enum reading read_ret(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	if (m->ret != SMTP_RET_NONE) return READ_BAD;
 	if (slice_same(value, S("FULL"))) m->ret = SMTP_RET_FULL;
@@ -62,21 +67,34 @@ static enum reading read_ret(struct slice value, void *out) {
 	return READ_OK;
 }
 
-static enum reading read_envid(struct slice value, void *out) {
+static enum reading read_envid(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	if (m->envid.at != NULL || !xtext_valid(value)) return READ_BAD;
 	m->envid = value;
 	return READ_OK;
 }
 
-static enum reading read_auth(struct slice value, void *out) {
+static enum reading read_auth(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_mail *m = out;
 	if (m->auth.at != NULL || (!slice_eq(value, S("<>")) && !xtext_valid(value))) return READ_BAD;
 	m->auth = value;
 	return READ_OK;
 }
 
-static enum reading read_notify(struct slice value, void *out) {
+/* XVERP=+= (VERP_README). */
+static enum reading read_verp(struct slice value, const struct smtp_server_params *params, void *out) {
+	struct smtp_mail *m = out;
+	struct slice filter = slice_of(params->verp_filter), both = value.at != NULL ? value : slice_of(params->verp_delimiters);
+	if (value.at != NULL && (both.len != 2 || slice_find(filter, both.at[0]) == filter.len || slice_find(filter, both.at[1]) == filter.len))
+		return READ_BAD;
+	m->verp = both;
+	return READ_OK;
+}
+
+static enum reading read_notify(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	static const struct { struct slice word; unsigned bit; } words[] = {
 		{ S("NEVER"), SMTP_NOTIFY_NEVER }, { S("SUCCESS"), SMTP_NOTIFY_SUCCESS },
 		{ S("FAILURE"), SMTP_NOTIFY_FAILURE }, { S("DELAY"), SMTP_NOTIFY_DELAY },
@@ -98,7 +116,8 @@ static enum reading read_notify(struct slice value, void *out) {
 }
 
 /* type;xtext, where the type utf-8 (RFC 6533 §3) has an encoding of its own that only its reader needs to know. */
-static enum reading read_orcpt(struct slice value, void *out) {
+static enum reading read_orcpt(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
 	struct smtp_rcpt *r = out;
 	struct slice address = value, type = slice_cut(&address, ';');
 	if (r->orcpt.at != NULL || type.len == 0 || address.len == 0) return READ_BAD;
@@ -115,6 +134,7 @@ static const struct parameter mail_parameters[] = {
 	{ S("SMTPUTF8"), OFFER_SMTPUTF8, read_utf8, S("Bad SMTPUTF8 parameter syntax") },
 	{ S("RET"), OFFER_DSN, read_ret, S("Bad RET parameter syntax") },
 	{ S("ENVID"), OFFER_DSN, read_envid, S("Bad ENVID parameter syntax") },
+	{ S("XVERP"), OFFER_XVERP, read_verp, S("Error: XVERP needs two characters from ") },
 	{ S("AUTH"), 0, read_auth, S("Bad AUTH parameter syntax") },
 };
 static const struct parameter rcpt_parameters[] = {
@@ -123,7 +143,7 @@ static const struct parameter rcpt_parameters[] = {
 };
 
 static struct smtp_reply read_parameters(struct slice rest, const struct parameter *known, size_t count, unsigned offer,
-                                         struct arena *mem, void *out) {
+                                         const struct smtp_server_params *params, struct arena *mem, void *out) {
 	for (struct slice word = command_word(&rest); word.len != 0; word = command_word(&rest)) {
 		struct slice value = word, name = slice_cut(&value, '=');
 		const struct parameter *p = NULL;
@@ -132,7 +152,9 @@ static struct smtp_reply read_parameters(struct slice rest, const struct paramet
 		bool offered = p != NULL && (p->offer & ~offer) == 0;
 		bool hidden_dsn = p != NULL && !offered && p->offer == OFFER_DSN;
 		if (hidden_dsn) return smtp_reply(501, "5.7.1", S("DSN support is disabled"));
-		enum reading r = offered ? p->read(value, out) : READ_UNSUPPORTED;
+		enum reading r = offered ? p->read(value, params, out) : READ_UNSUPPORTED;
+		if (r == READ_BAD && p->offer == OFFER_XVERP)
+			return smtp_reply_fmt(mem, 501, "5.5.4", "%.*s%s", SLICE_ARG(p->complaint), params->verp_filter);
 		if (r == READ_BAD) return smtp_reply(501, "5.5.4", p->complaint);
 		if (r == READ_UNSUPPORTED) return smtp_reply_fmt(mem, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(word));
 	}
@@ -161,8 +183,9 @@ struct smtp_reply command_mail(struct slice args, const struct smtp_server_param
 	/* whether UTF-8 is allowed in the path is said behind it */
 	m.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &m.from, &rest);
 	if (m.kind == ADDRESS_BAD) return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
-	struct smtp_reply r = read_parameters(rest, mail_parameters, LEN(mail_parameters), offer, mem, &m);
+	struct smtp_reply r = read_parameters(rest, mail_parameters, LEN(mail_parameters), offer, params, mem, &m);
 	if (r.code != 0) return r;
+	if (m.verp.len != 0 && m.kind == ADDRESS_EMPTY) return smtp_reply(503, "5.5.4", S("Error: XVERP requires non-null sender"));
 	m.text = mailbox_text(mem, m.from);
 	if (!m.utf8 && !slice_is_ascii(m.text)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = m;
@@ -177,7 +200,7 @@ struct smtp_reply command_rcpt(struct slice args, const struct smtp_server_param
 	to.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &to.to, &rest);
 	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY;
 	if (bad) return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
-	struct smtp_reply r = read_parameters(rest, rcpt_parameters, LEN(rcpt_parameters), offer, mem, &to);
+	struct smtp_reply r = read_parameters(rest, rcpt_parameters, LEN(rcpt_parameters), offer, params, mem, &to);
 	if (r.code != 0) return r;
 	to.text = mailbox_text(mem, to.to);
 	if (!utf8 && !slice_is_ascii(args)) return smtp_reply(553, "5.6.7", slice_of(undeclared));

@@ -2,7 +2,8 @@
 #pragma once
 #include "base/arena.h"
 /* An SMTP reply (RFC 5321 §4.2) with its enhanced status code (RFC 3463): what a server says and what a client heard. */
-enum { SMTP_HANG_UP = 1 }; /* a code: close the connection without a word */
+/* Codes that are none: close the connection without a word; ask again when the time given with smtp_server_pause is over. */
+enum { SMTP_HANG_UP = 1, SMTP_PAUSE = 2 };
 struct smtp_reply {
 	int code;              /* 200 to 599; 0: none (connection lost) */
 	char status[12];       /* "5.1.1", "" when there is none */

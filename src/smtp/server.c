@@ -20,6 +20,7 @@ const struct smtp_server_params smtp_server_defaults = {
 	.line_limit = 2048,
 	.size_limit = 10240000,
 	.recipient_limit = 1000,
+	.recipient_overshoot = 1000,
 	.soft_error_limit = 10,
 	.hard_error_limit = 20,
 	.junk_command_limit = 100,
@@ -55,6 +56,7 @@ void smtp_server_free(struct smtp_server **sp) {
 	arena_done(&s->mem);
 	free(s->helo);
 	free(s->login);
+	free(s->again_args);
 	free(s);
 }
 
@@ -92,9 +94,32 @@ struct smtp_reply server_greet(struct smtp_server *s) {
 
 static void greet(struct smtp_server *s) {
 	struct smtp_reply r = server_greet(s);
+	if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_GREET, S(""));
 	/* who talks before the greeting does not listen to it (RFC 5321 §4.3.1) */
 	if (r.code == 220 && talks_first(s)) return;
 	server_answer(s, r);
+}
+
+void smtp_server_pause(struct smtp_server *s, int64_t ms) {
+	s->pause_ms = ms;
+}
+
+void server_pause(struct smtp_server *s, int again, struct slice args) {
+	s->again = (__typeof__(s->again))again;
+	free(s->again_args);
+	s->again_args = again == AGAIN_LINE ? slice_text(args) : NULL;
+	s->held_until = deadline_in(s->pause_ms);
+	arena_reset(&s->mem);
+}
+
+static void go_on(struct smtp_server *s) {
+	int again = s->again;
+	AUTO_FREE char *args = s->again_args;
+	s->again = AGAIN_NOT;
+	s->again_args = NULL;
+	if (again == AGAIN_GREET) greet(s);
+	if (again == AGAIN_LINE) server_line_again(s, slice_of(args));
+	if (again == AGAIN_END) server_message_end(s);
 }
 
 /* Begins the handshake behind what is queued; false: it cannot be. */
@@ -120,6 +145,13 @@ bool smtp_server_early(struct smtp_server *s) {
 
 /* Readers: each consumes some of the input its mode is about; false when there is not enough of it. */
 
+static struct smtp_reply too_many_sessions(struct smtp_server *s) {
+	struct tls_info info;
+	if (s->ops->tls_session == NULL) return (struct smtp_reply){ 0 };
+	tls_info(s->facts.tls, &info);
+	return info.resumed ? (struct smtp_reply){ 0 } : s->ops->tls_session(s->owner, true, &s->mem);
+}
+
 static bool read_handshake(struct smtp_server *s) {
 	/* after STARTTLS: the reply to it is queued by now, and goes out in the clear before the first byte of TLS */
 	if (stream_tls(s->stream) == NULL && !start_tls(s)) {
@@ -131,7 +163,9 @@ static bool read_handshake(struct smtp_server *s) {
 	s->facts.tls = stream_tls(s->stream);
 	s->deadline = deadline_in(s->params->timeout);
 	server_note(s, SMTP_TLS_STARTED, NULL, S(""), S(""));
-	if (!s->greeted) greet(s);
+	struct smtp_reply limited = too_many_sessions(s);
+	if (limited.code != 0) server_answer(s, limited);
+	else if (!s->greeted) greet(s);
 	s->offer = server_offer(s);
 	return true;
 }
@@ -266,6 +300,8 @@ static bool read_more(struct smtp_server *s, bool *again, int *result) {
 	*result = stream_fill(s->stream);
 	size_t got = (size_t)(stream_bytes_in(s->stream) - before);
 	s->budget -= MIN_OF(s->budget, got);
+	bool patient = !s->params->per_request && s->mode != MODE_HANDSHAKE && s->mode != MODE_LAST;
+	if (got != 0 && patient) s->deadline = deadline_in(s->params->timeout);
 	/* less than a full read: the socket is empty, and asking again would be for nothing; TLS gives one record at a time */
 	*again = got >= READ_FULL || (got > 0 && stream_is_tls(s->stream));
 	return *result == STREAM_OK || (s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream));
@@ -318,6 +354,7 @@ enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why) {
 		if (now < s->held_until) return why == WAKE_IO ? lost(s, false) : SMTP_PARK; /* parked for nothing: it hung up */
 		s->held_until = 0;
 		if (s->mode != MODE_LAST) s->deadline = deadline_in(s->params->timeout);
+		if (s->mode != MODE_LAST) go_on(s);
 	} else if (now >= s->deadline) {
 		if (!timed_out(s)) return over(s);
 	} else if (!s->greeted && s->mode == MODE_COMMAND) {

@@ -24,7 +24,7 @@ struct dialogue {
 
 #define DEFAULTS .host = "mx.test", .offer = OFFER_USUAL | OFFER_AUTH, .strict_pipelining = true, .line_limit = 200, .size_limit = 1000, \
 	.recipient_limit = 3, .soft_error_limit = 100, .hard_error_limit = 100, .junk_command_limit = 100, .timeout = 5000, \
-	.starttls_timeout = 5000, .min_data_rate = 500
+	.starttls_timeout = 5000, .min_data_rate = 500, .per_request = true, .verp_delimiters = "+=", .verp_filter = "-=+"
 static const struct smtp_server_params usual = { DEFAULTS };
 #define PARAMS(...) &(const struct smtp_server_params){ DEFAULTS, __VA_ARGS__ }
 
@@ -69,6 +69,16 @@ static const struct dialogue dialogues[] = {
 		"C: FOO bar", "S: 500 5.5.2 Error: command not recognized", "C: ", "S: 500 5.5.2 Error: bad syntax", "C:   noop", "S: 250 2.0.0 Ok",
 		"R: NOOP \xff\r\n", "S: 500 5.5.2 Error: bad UTF-8 syntax", "R: NOOP \x01\r\n", "S: 500 5.5.2 Error: bad syntax", "C: STARTTLS", "S: 502 5.5.1 Error: command not implemented",
 		"C: BDAT 5", "S: 521 5.5.1 Error: command not implemented", "X:" } },
+	{ "too many recipients", PARAMS(.recipient_limit = 1, .recipient_overshoot = 2, .hard_error_limit = 1), PLAIN, { HELLO, MAIL_A, RCPT_C, "C: RCPT TO:<1@d>", "S: 452 4.5.3 Error: too many recipients",
+		"C: RCPT TO:<2@d>", "S: 452 4.5.3 Error: too many recipients", "C: RCPT TO:<3@d>", "S: 452 4.5.3 Error: too many recipients", "S: 421 4.7.0 mx.test Error: too many errors", "X:" } },
+	{ "XVERP", PARAMS(.offer = OFFER_XVERP), PLAIN, { "S: 220 mx.test ESMTP", "C: EHLO c.test", "S: 250-mx.test", "S: 250 XVERP", "C: MAIL FROM:<a@b> XVERP=+x", "S: 501 5.5.4 Error: XVERP needs two characters from -=+",
+		"C: MAIL FROM:<a@b> XVERP=+", "S: 501 5.5.4 Error: XVERP needs two characters from -=+", "C: MAIL FROM:<> XVERP", "S: 503 5.5.4 Error: XVERP requires non-null sender",
+		"C: MAIL FROM:<a@b> XVERP=-=", "S: 250 2.1.0 Ok", "O: mail <a@b> verp=-=", "C: RSET", "S: 250 2.0.0 Ok", "C: MAIL FROM:<a@b> xverp", "S: 250 2.1.0 Ok", "O: mail <a@b> verp=+=", QUIT } },
+	{ "XVERP is not for everybody", NULL, PLAIN, { HELLO, "C: MAIL FROM:<a@b> XVERP", "S: 555 5.5.4 Unsupported option: XVERP", QUIT } },
+	{ "an answer that has to wait", NULL, PLAIN, { HELLO, "C: MAIL FROM:<slow@b>", "S: 250 2.1.0 Ok", "O: wait", "O: mail <slow@b>", "C: RCPT TO:<c@d>", "S: 250 2.1.5 Ok",
+		"C: DATA", "S: 354 End data with <CR><LF>.<CR><LF>", "C: x", "C: .", QUEUED, "O: wait", "O: text 'x\\r\\n' 3 as ESMTP", QUIT,
+		"O: disconnect from h[192.0.2.7] ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5" } },
+	{ "what comes while an answer waits", NULL, PLAIN, { HELLO, "C: MAIL FROM:<slow@b>", "C: RSET", "C: NOOP", "S: 250 2.1.0 Ok", "S: 250 2.0.0 Ok", "S: 250 2.0.0 Ok", QUIT } },
 	{ "VRFY is off", NULL, PLAIN, { HELLO, "C: VRFY x", "S: 502 5.5.1 VRFY command is disabled", QUIT } },
 
 	{ "MAIL's grammar", NULL, PLAIN, { HELLO,
@@ -235,6 +245,19 @@ static void test_slow_client(void **state) {
 	bench_close(&b);
 }
 
+/* Without per_request every byte buys a whole timeout. */
+static void test_patience(void **state) {
+	(void)state;
+	struct bench b;
+	bench_open(&b, "patient", (const char *const[64]){ HELLO, MAIL_A, RCPT_C });
+	b.params.per_request = false;
+	int64_t before = smtp_server_deadline(b.p.owner.server);
+	usleep(30000);
+	play_send(&b.p, S("D"), 1);
+	assert_true(smtp_server_deadline(b.p.owner.server) >= before + 30);
+	bench_close(&b);
+}
+
 /* Who sends much and reads nothing is not read from; who sends much is not the only one. */
 static void test_greedy_client(void **state) {
 	(void)state;
@@ -259,7 +282,7 @@ static void test_greedy_client(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dialogues), cmocka_unit_test(test_slow_client), cmocka_unit_test(test_greedy_client),
+		cmocka_unit_test(test_dialogues), cmocka_unit_test(test_slow_client), cmocka_unit_test(test_patience), cmocka_unit_test(test_greedy_client),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

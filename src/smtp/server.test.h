@@ -14,6 +14,7 @@ struct owner {
 	char from[80], rcpts[8][80];
 	size_t count;
 	struct tls_server *tls;
+	bool waited;
 };
 
 static inline void owner_log(struct owner *o, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -45,8 +46,23 @@ static inline struct smtp_reply on_auth(void *owner, const struct smtp_login *as
 	return smtp_reply(235, "2.7.0", S("Authentication successful"));
 }
 
+/* Every other time: not now. */
+static inline bool on_wait(struct owner *o) {
+	o->waited = !o->waited;
+	if (!o->waited) return false;
+	owner_log(o, "wait");
+	smtp_server_pause(o->server, 3);
+	return true;
+}
+
+static inline bool on_may_verp(void *owner) {
+	(void)owner;
+	return true;
+}
+
 static inline struct smtp_reply on_mail(void *owner, const struct smtp_mail *m, struct arena *mem) {
 	struct owner *o = owner;
+	if (slice_eq(m->from.local, S("slow")) && on_wait(o)) return smtp_reply(SMTP_PAUSE, NULL, S(""));
 	buf_addf(&o->log, "mail <%.*s>", SLICE_ARG(m->text));
 	if (m->size != 0) buf_addf(&o->log, " size=%d", (int)m->size);
 	if (m->body != 0) buf_addf(&o->log, " body=%d", m->body);
@@ -54,6 +70,7 @@ static inline struct smtp_reply on_mail(void *owner, const struct smtp_mail *m, 
 	if (m->ret != 0) buf_addf(&o->log, " ret=%d", m->ret);
 	if (m->envid.at != NULL) buf_addf(&o->log, " envid=%.*s", SLICE_ARG(m->envid));
 	if (m->auth.at != NULL) buf_addf(&o->log, " auth=%.*s", SLICE_ARG(m->auth));
+	if (m->verp.len != 0) buf_addf(&o->log, " verp=%.*s", SLICE_ARG(m->verp));
 	buf_byte(&o->log, '\n');
 	snprintf(o->from, sizeof o->from, "%.*s", SLICE_ARG(m->from.local));
 	o->count = 0;
@@ -89,6 +106,10 @@ static inline void on_data_bytes(void *owner, struct slice bytes) {
 
 static inline void on_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem) {
 	struct owner *o = owner;
+	if (strcmp(o->from, "slow") == 0 && on_wait(o)) {
+		replies[0] = smtp_reply(SMTP_PAUSE, NULL, S(""));
+		return;
+	}
 	buf_addf(&o->log, "text '");
 	for (size_t i = 0; i < o->text.len; i++) {
 		char c = o->text.at[i];
@@ -124,7 +145,7 @@ static inline void on_note(void *owner, const struct smtp_note *n) {
 
 static const struct smtp_server_ops clear_ops = {
 	.connect = on_connect, .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data_begin = on_data_begin,
-	.data_bytes = on_data_bytes, .data_end = on_data_end, .reset = on_reset, .note = on_note,
+	.data_bytes = on_data_bytes, .data_end = on_data_end, .reset = on_reset, .note = on_note, .may_verp = on_may_verp,
 };
 static const struct smtp_server_ops tls_ops = {
 	.connect = on_connect, .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data_begin = on_data_begin,

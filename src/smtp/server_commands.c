@@ -27,7 +27,9 @@ unsigned server_offer(const struct smtp_server *s) {
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, false)) offer &= ~(unsigned)OFFER_XCLIENT;
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
 	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
-	if (s->ops->auth == NULL || (s->facts.tls == NULL && !s->params->auth_in_clear)) offer &= ~(unsigned)OFFER_AUTH;
+	if (s->ops->may_verp == NULL || !s->ops->may_verp(s->owner)) offer &= ~(unsigned)OFFER_XVERP;
+	bool auth = s->facts.tls == NULL ? s->params->auth_in_clear : !s->params->auth_not_in_tls;
+	if (s->ops->auth == NULL || !auth) offer &= ~(unsigned)OFFER_AUTH;
 	return offer;
 }
 
@@ -41,6 +43,7 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	static const struct { unsigned offer; const char *line; } keywords[] = {
 		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
 		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS },
+		{ OFFER_XVERP, "XVERP" },
 		{ OFFER_XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT" },
 		{ OFFER_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT" },
 		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" }, { OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
@@ -108,6 +111,9 @@ static struct smtp_reply do_starttls(struct smtp_server *s, struct slice args) {
 		server_last(s);
 		return smtp_reply(554, "5.5.0", S("Error: SMTP protocol synchronization"));
 	}
+	struct smtp_reply limited = { 0 };
+	if (s->ops->tls_session != NULL) limited = s->ops->tls_session(s->owner, false, &s->mem);
+	if (limited.code != 0) return limited;
 	if (s->ops->tls(s->owner) == NULL) return smtp_reply(454, "4.7.0", S("TLS not available due to local problem"));
 	/* whatever was said in the clear may have been somebody else's words (§4.2) */
 	server_tx_end(s);
@@ -327,11 +333,12 @@ static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_comman
 	return (struct smtp_reply){ 0 };
 }
 
-static void run(struct smtp_server *s, const struct smtp_command *c, struct slice args) {
+static void run(struct smtp_server *s, const struct smtp_command *c, struct slice args, bool again) {
 	bool waits = (c->rules & LAST) != 0 || strcmp(s->facts.proto, "SMTP") == 0 || (s->offer & OFFER_PIPELINING) == 0;
 	struct smtp_reply r = not_now(s, c, args);
-	if (r.code == 0 && waits && c->run != server_bdat && c->run != do_quit && server_out_of_turn(s)) return;
+	if (r.code == 0 && waits && !again && c->run != server_bdat && c->run != do_quit && server_out_of_turn(s)) return;
 	if (r.code == 0) r = c->run(s, args);
+	if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_LINE, args);
 	if (c->run == do_auth) answer_auth(s, r);
 	else server_answer(s, r);
 	if ((c->rules & JUNK) != 0 && s->junk++ > s->params->junk_command_limit) s->facts.errors++;
@@ -352,7 +359,12 @@ static struct smtp_reply malformed(struct smtp_server *s, struct slice line, str
 	return smtp_reply(500, "5.5.2", S("Error: bad syntax"));
 }
 
+void server_line_again(struct smtp_server *s, struct slice args) {
+	run(s, &commands[s->command], args, true);
+}
+
 void server_line(struct smtp_server *s, struct slice line) {
+	if (s->ops->trace != NULL) s->ops->trace(s->owner, false, line);
 	if (s->ops->command != NULL) line = s->ops->command(s->owner, line, &s->mem);
 	struct slice args = line, word = command_word(&args);
 	if (word.len != 0 && is_among(s->params->noop, word)) {
@@ -374,7 +386,7 @@ void server_line(struct smtp_server *s, struct slice line) {
 	if (r.code == 550) server_reject(s, &r, S(""));
 	if (r.code == 0 && commands[s->command].run == NULL && s->ops->unknown != NULL)
 		r = s->ops->unknown(s->owner, word, &s->mem);
-	if (r.code == 0) run(s, &commands[s->command], args);
+	if (r.code == 0) run(s, &commands[s->command], args, false);
 	else server_answer(s, r);
 	if (r.code == 550) server_last(s); /* a bare CR is no better than a bare LF */
 }

@@ -14,6 +14,7 @@ void server_tx_end(struct smtp_server *s) {
 	give_up(s);
 	s->facts.rcpts = 0;
 	s->chunked = s->chunk_failed = false;
+	s->overshoot = 0;
 	s->body = (struct body){ 0 };
 	arena_reset(&s->tx);
 }
@@ -42,7 +43,9 @@ struct smtp_reply server_rcpt(struct smtp_server *s, struct slice args) {
 	struct smtp_rcpt to;
 	struct smtp_reply r = command_rcpt(arena_slice(&s->mem, args), s->params, s->offer, s->mail.utf8, &s->mem, &to);
 	if (r.code != 0) return r;
-	if (s->facts.rcpts >= s->params->recipient_limit) r = smtp_reply(452, "4.5.3", S("Error: too many recipients"));
+	bool enough = s->facts.rcpts >= s->params->recipient_limit;
+	s->forgiven = enough && s->overshoot++ < s->params->recipient_overshoot;
+	if (enough) r = smtp_reply(452, "4.5.3", S("Error: too many recipients"));
 	else r = s->ops->rcpt(s->owner, &to, &s->mem);
 	server_reject(s, &r, to.text);
 	if (smtp_reply_ok(&r)) s->facts.rcpts++;
@@ -78,7 +81,7 @@ static void hand_on(void *ctx, struct slice bytes) {
 /* Who sends slowly must at least send: each byte buys a little time, never more than a whole timeout. */
 static void buy_time(struct smtp_server *s, size_t bytes) {
 	int64_t most = deadline_in(s->params->timeout);
-	uint64_t rate = s->params->min_data_rate;
+	uint64_t rate = s->params->per_request ? s->params->min_data_rate : 0;
 	s->deadline = rate == 0 ? most : MIN_OF(most, s->deadline + (int64_t)(bytes * 1000 / rate));
 }
 
@@ -118,7 +121,7 @@ static void refuse_all(struct smtp_server *s, struct smtp_reply r) {
 	server_answer(s, r);
 }
 
-static void message_end(struct smtp_server *s) {
+void server_message_end(struct smtp_server *s) {
 	s->mode = MODE_COMMAND;
 	s->where = "END-OF-MESSAGE";
 	if (s->body.fault != BODY_FINE) {
@@ -133,6 +136,10 @@ static void message_end(struct smtp_server *s) {
 	struct smtp_content content = { s->body.size, s->body.longest, s->body.eight_bit, s->chunked };
 	s->in_tx = false; /* data_end is the end of it for the owner */
 	s->ops->data_end(s->owner, &content, replies, count, &s->mem);
+	if (replies[0].code == SMTP_PAUSE) {
+		s->in_tx = true;
+		return server_pause(s, AGAIN_END, S(""));
+	}
 	bool accepted = false;
 	for (size_t i = 0; i < count; i++) {
 		server_reject(s, &replies[i], S(""));
@@ -148,7 +155,7 @@ bool server_data(struct smtp_server *s) {
 	size_t n = body_take(&s->body, in, hand_on, s);
 	stream_eat(s->stream, n);
 	buy_time(s, n);
-	if (s->body.state == BODY_ENDED) message_end(s);
+	if (s->body.state == BODY_ENDED) server_message_end(s);
 	else endless(s);
 	return true;
 }
@@ -179,7 +186,7 @@ struct smtp_reply server_bdat(struct smtp_server *s, struct slice args) {
 	if (!clear) return smtp_reply(521, "5.5.4", S("Syntax: BDAT count [LAST]"));
 	s->chunk_size = s->chunk_left;
 	s->late = chunk_refusal(s);
-	if (s->late.code == 421 || s->late.code == 521) return TAKE_REPLY(s->late);
+	if (s->late.code == 421 || s->late.code == 521 || s->late.code == SMTP_PAUSE) return TAKE_REPLY(s->late);
 	if (s->late.code != 0) {
 		give_up(s);
 		s->chunk_failed = true;
@@ -193,7 +200,7 @@ static void chunk_end(struct smtp_server *s) {
 	struct smtp_reply r = TAKE_REPLY(s->late);
 	if (r.code == 0 && s->chunk_last) {
 		body_finish(&s->body, hand_on, s);
-		message_end(s);
+		server_message_end(s);
 		return;
 	}
 	if (r.code != 0 && s->chunk_last) {

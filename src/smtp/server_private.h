@@ -52,9 +52,13 @@ struct smtp_server {
 	struct smtp_reply late;     /* refusal to be given when the chunk was read, text in mem */
 
 	struct arena mem;           /* lives until the reply is queued */
-	unsigned junk, auth_failures;
+	unsigned junk, auth_failures, overshoot;
+	bool forgiven;              /* the refusal being given is no error */
 	int64_t deadline;           /* of the request or reply under way */
 	int64_t held_until;         /* replies are held back; 0: not */
+	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_END } again; /* what is asked again when the hold is over */
+	char *again_args;           /* of the command */
+	int64_t pause_ms;
 	size_t budget;              /* bytes of work left in this step */
 	bool yielding;              /* more input is here, but others wait too */
 	struct { unsigned ok, all; } counts[COMMANDS];
@@ -63,6 +67,7 @@ struct smtp_server {
 
 /* server.c */
 struct smtp_reply server_greet(struct smtp_server *s);
+void server_pause(struct smtp_server *s, int again, struct slice args); /* an op answered SMTP_PAUSE */
 /* server_reply.c */
 void server_queue(struct smtp_server *s, const struct smtp_reply *r);   /* only that */
 void server_answer(struct smtp_server *s, struct smtp_reply r); /* queues, counts, resets mem; code 0: nothing */
@@ -78,6 +83,7 @@ struct slice server_progress(struct smtp_server *s); /* "123 bytes" while a mess
 /* server_commands.c */
 const struct smtp_command *server_commands(void);
 void server_line(struct smtp_server *s, struct slice line); /* runs one command line */
+void server_line_again(struct smtp_server *s, struct slice args);
 void server_auth_line(struct smtp_server *s, struct slice line);
 unsigned server_offer(const struct smtp_server *s);
 void server_set_helo(struct smtp_server *s, struct slice name); /* at == NULL: none */
@@ -85,6 +91,7 @@ void server_set_login(struct smtp_server *s, struct slice login, struct slice me
 bool server_out_of_turn(struct smtp_server *s); /* is input here that should wait? Noted; true: all over */
 /* server_mail.c */
 void server_tx_end(struct smtp_server *s); /* forgets the transaction, with reset if the owner has it open */
+void server_message_end(struct smtp_server *s);
 bool server_data(struct smtp_server *s);   /* consume input; false: there is not enough */
 bool server_chunk(struct smtp_server *s);
 struct smtp_reply server_mail(struct smtp_server *s, struct slice args);

@@ -61,10 +61,11 @@ static void queue_line(struct smtp_server *s, const struct smtp_reply *r, struct
 		room[len++] = ascii_control(line.at[i]) ? '?' : line.at[i];
 	}
 	memcpy(room + len, "\r\n", 2);
+	if (s->ops->trace != NULL) s->ops->trace(s->owner, true, slice_from(room, len));
 	stream_put(s->stream, slice_from(room, len + 2));
 }
 
-void server_queue(struct smtp_server *s, const struct smtp_reply *r) {
+static void put_reply(struct smtp_server *s, const struct smtp_reply *r) {
 	struct slice rest = r->text, footer = SLICE_NONE;
 	if (r->code >= 400 && s->ops->footer != NULL) footer = s->ops->footer(s->owner, r, &s->mem);
 	if (slice_starts(footer, S("\\c"))) { /* goes on in the last line */
@@ -79,6 +80,15 @@ void server_queue(struct smtp_server *s, const struct smtp_reply *r) {
 		struct slice line = slice_cut(&footer, '\n');
 		queue_line(s, r, line, footer.at != NULL);
 	}
+}
+
+static struct smtp_reply as_sent(struct smtp_server *s, struct smtp_reply r) {
+	return r.code >= 400 && s->ops->refusal != NULL ? s->ops->refusal(s->owner, &r, &s->mem) : r;
+}
+
+void server_queue(struct smtp_server *s, const struct smtp_reply *r) {
+	struct smtp_reply sent = as_sent(s, *r);
+	put_reply(s, &sent);
 }
 
 /* Time for the next request to arrive, and for what is queued to leave. */
@@ -99,9 +109,12 @@ void server_answer(struct smtp_server *s, struct smtp_reply r) {
 		arena_reset(&s->mem);
 		return;
 	}
-	server_queue(s, &r);
-	if (r.code < 300 && s->command != NO_COMMAND) s->counts[s->command].ok++;
-	if (r.code >= 400) s->facts.errors++;
+	r = as_sent(s, r);
+	put_reply(s, &r);
+	bool fine = r.code < 300 || s->forgiven;
+	if (fine && s->command != NO_COMMAND) s->counts[s->command].ok++;
+	if (r.code >= 400 && !s->forgiven) s->facts.errors++;
+	s->forgiven = false;
 	if (r.code < 300 || r.code >= 400) s->command = NO_COMMAND;
 	set_deadline(s);
 	bool tiresome = s->facts.errors >= s->params->soft_error_limit && s->params->error_delay > 0;

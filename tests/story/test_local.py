@@ -416,7 +416,7 @@ def test_postscreen_access_list(hosts, folder):
     h.hato('reload')
     h.wait_log('reload -- version')
     with socket.create_connection((h.address, h.ports['smtp']), 20) as s:
-        assert s.makefile('rb').read() == b'521 5.5.1 Protocol error\r\n'
+        assert s.makefile('rb').read() == b'521 5.3.2 Service currently unavailable\r\n'
     h.wait_log(r'DENYLISTED \[127\.0\.0\.1\]')
     with open(table, 'w') as f:
         f.write('127.0.0.1/32 permit\n')

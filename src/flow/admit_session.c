@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a session asks besides commands: who is listened to, who may do what, how refusals are worded, whether there is room. */
+#include "base/fail.h"
+#include "flow/admit_private.h"
+
+#include <sys/statvfs.h>
+
+bool admit_may_verp(void *owner) {
+	const struct admit *a = owner;
+	if (a->local) return true; /* sendmail -V */
+	return a->params->verp != NULL && networks_match_sockaddr(a->params->verp, &a->peer.any);
+}
+
+bool admit_offers_login(const struct admit *a) {
+	return a->params->no_login == NULL || !networks_match_sockaddr(a->params->no_login, &a->peer.any);
+}
+
+/* postconf(5), smtpd_reject_filter_maps: asked for "550 5.7.1 text", answers the same form; lines are separated by LF. */
+struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem) {
+	const struct admit *a = owner;
+	struct lookup_hit hit;
+	if (a->local || a->params->refusal_maps.count == 0) return *reply;
+	const char *gap = reply->status[0] != '\0' ? " " : "";
+	struct slice key = arena_fmt(mem, "%d %s%s%.*s", reply->code, reply->status, gap, SLICE_ARG(reply->text));
+	if (lookup_key(&a->params->refusal_maps, key, mem, &hit) != TABLE_FOUND) return *reply;
+	struct slice rest = slice_trim(hit.value), word = slice_word(&rest, " \t");
+	struct smtp_reply r = { 0 };
+	uint64_t code;
+	bool refuses = word.len == 3 && slice_number(word, 599, &code) && code >= 400;
+	if (refuses) {
+		struct slice after = rest, status = slice_word(&after, " \t");
+		bool has = status.len >= 5 && status.len < sizeof r.status && status.at[0] == word.at[0] && status.at[1] == '.';
+		r.code = (int)code;
+		if (has) {
+			memcpy(r.status, status.at, status.len);
+			rest = after;
+		}
+		r.text = slice_trim(rest);
+		return r;
+	}
+	say(L_WARN, a->params->service, "smtpd_reject_filter_maps: \"%.*s\" is no refusal (wanted: a code of 4xx or 5xx, then text)", SLICE_ARG(hit.value));
+	return *reply;
+}
+
+struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem) {
+	const struct admit *a = owner;
+	const struct admit_params *p = a->params;
+	struct smtp_reply fine = { 0 };
+	if (a->local || a->unlimited || p->rate_params->most[RATE_TLS] == 0) return fine;
+	if (!made) {
+		if (!rates_over(p->rates, p->rate_params, &a->peer, RATE_TLS)) return fine;
+		say(L_WARN, p->service, "Refusing STARTTLS request from %.*s", SLICE_ARG(a->client));
+		return smtp_reply_fmt(mem, 454, "4.7.0", "Error: too many new TLS sessions from %.*s", SLICE_ARG(a->client));
+	}
+	if (rates_count(p->rates, p->rate_params, &a->peer, RATE_TLS)) return fine;
+	say(L_WARN, p->service, "New TLS session rate limit exceeded: %u from %.*s", p->rate_params->most[RATE_TLS], SLICE_ARG(a->client));
+	return smtp_reply_fmt(mem, 421, "4.7.0", "%s Error: too many new TLS sessions from %.*s", p->host, SLICE_ARG(a->client));
+}
+
+/* debug_peer_list: addresses with or without a prefix length, names (and those below them), type:table. */
+static bool is_peer(const struct admit *a, struct slice word, const struct lookup *tables, size_t *table) {
+	struct addr net;
+	struct addr_key want, have;
+	struct lookup_hit hit;
+	AUTO_ARENA struct arena mem = { 0 };
+	if (slice_starts(word, S("["))) word = slice_head(slice_skip(word, 1), slice_find(word, ']') - 1);
+	size_t slash = slice_find(word, '/');
+	if (addr_parse(slice_head(word, slash), &net)) {
+		uint64_t bits = addr_family(&net) == AF_INET6 ? 128 : 32;
+		if (slash < word.len && !slice_number(slice_skip(word, slash + 1), bits, &bits)) return false;
+		want = addr_key(&net, (unsigned)bits);
+		have = addr_key(&a->peer, (unsigned)bits);
+		return addr_family(&net) == addr_family(&a->peer) && memcmp(&want, &have, sizeof want) == 0;
+	}
+	if (slice_find(word, ':') < word.len) {
+		if (*table >= tables->count) return false;
+		struct lookup one = { .tables = tables->tables + (*table)++, .count = 1 };
+		return lookup_key(&one, a->name, &mem, &hit) == TABLE_FOUND || lookup_key(&one, slice_of(a->ip), &mem, &hit) == TABLE_FOUND;
+	}
+	if (slice_same(word, a->name)) return true;
+	size_t below = a->name.len > word.len ? a->name.len - word.len : 0;
+	bool parent = slice_starts(word, S(".")) || (below > 0 && a->name.at[below - 1] == '.');
+	return below != 0 && parent && slice_same(slice_skip(a->name, below), word);
+}
+
+void admit_trace_init(struct admit *a) {
+	size_t table = 0;
+	const struct admit_params *p = a->params;
+	for (size_t i = 0; i < p->peers_count; i++) {
+		bool not = slice_starts(p->peers[i], S("!"));
+		if (!is_peer(a, not ? slice_skip(p->peers[i], 1) : p->peers[i], &p->peer_tables, &table)) continue;
+		a->traced = !not;
+		return;
+	}
+}
+
+/* What follows AUTH is somebody's password. */
+void admit_trace(void *owner, bool leaves, struct slice line) {
+	const struct admit *a = owner;
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	if (!a->traced) return;
+	if (slice_starts_same(line, S("AUTH "))) line = S("AUTH ...");
+	buf_addf(&text, "%c %.*s: ", leaves ? '>' : '<', SLICE_ARG(a->client));
+	for (size_t i = 0; i < MIN_OF(line.len, (size_t)1000); i++) buf_byte(&text, ascii_control(line.at[i]) ? '?' : line.at[i]);
+	log_line(L_INFO, a->params->service, a->session, NULL, buf_text(&text), NULL, 0);
+}
+
+bool admit_has_room(const struct admit *a) {
+	struct statvfs fs;
+	if (statvfs(a->params->spool_dir, &fs) != 0) return true;
+	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, limit = a->params->size_limit;
+	bool room = free_bytes > a->params->min_free && free_bytes / 3 * 2 > limit;
+	if (!room)
+		say(L_WARN, a->params->service, "not enough free space in mail queue: %llu bytes (wanted: queue_minfree, %llu, and 1.5 times message_size_limit, %llu)",
+		    (unsigned long long)free_bytes, (unsigned long long)a->params->min_free, (unsigned long long)limit);
+	return room;
+}
