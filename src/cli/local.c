@@ -9,8 +9,8 @@
 #include "net/seal.h"
 #include "role/core_dkim.h"
 #include "role/data.h"
-#include "role/forward_tell.h"
 #include "role/dkim_files.h"
+#include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/vault_dkim.h"
 #include "user/secret.h"
@@ -188,7 +188,8 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 	return r;
 }
 
-static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .dkim_list = dkim_list_op, .dkim_change = dkim_change_op, .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .dkim_list = dkim_list_op, .dkim_change = dkim_change_op,
+				      .secret_set = secret_set_op, .secret_delete = secret_delete_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));

@@ -21,7 +21,6 @@ struct relay {
 	struct relay_outside outside; /* with that dns */
 	struct current settings;
 	int dials[LINK_NAMES];
-	struct link *vault;
 	struct signing *signing;
 	struct key_watch *watch;
 	struct link_service service;
@@ -258,13 +257,12 @@ static int start(struct boot *b, void **self) {
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
-	r->vault = link_new(r->dials[LINK_RELAY_VAULT]);
-	r->outside = (struct relay_outside){ r->dns, r->vault, smtp_refusals_new() };
-	r->signing = signing_new(r->vault);
+	r->outside = (struct relay_outside){ r->dns, link_new(r->dials[LINK_RELAY_VAULT]), smtp_refusals_new() };
+	r->signing = signing_new(r->outside.vault);
 	int64_t watch_ms = conf_time_ms(v, SET_dkim_rotation_check_interval);
 	if (reload(r, b) < 0) return -1;
 	r->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
-	r->watch = key_watch_start(r->pool, r->dns, r->vault);
+	r->watch = key_watch_start(r->pool, r->dns, r->outside.vault);
 	key_watch_set(r->watch, watch_ms);
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };
 	link_serve(r->pool, r->dials[LINK_CORE_RELAY], &r->service);
