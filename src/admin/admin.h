@@ -22,6 +22,9 @@ struct admin_ops {
 	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked now, fail_text().
 	 * NULL: not to be had here. */
 	int (*route)(void *ctx, struct slice address, struct slice sender, const struct admin_way *way);
+	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail(). NULL: not to be had
+	 * here. */
+	int (*reports_send)(void *ctx, struct slice domain, bool now, bool dry, struct buf *out);
 	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input. */
 	int (*forward)(void *ctx, struct slice address, struct slice input, const struct admin_way *way);
 };
