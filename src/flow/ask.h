@@ -23,6 +23,8 @@ enum ask_kind {
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,    /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,     /* the hato command → core: an operator's request */
+	ASK_RECALL,    /* edge → core: what was kept under this key? */
+	ASK_KEEP,      /* edge → core: keep this over restarts */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -124,6 +126,7 @@ enum accept_flags {
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
 	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
 	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
+	ACCEPT_VERP = 16,       /* shift: from this bit on two bytes, the delimiters of VERP (verp.h); 0: none */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
 	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
 };
@@ -185,6 +188,27 @@ struct verify_answer {
 };
 #define VERIFY_ANSWER_FIELDS(F) F(u32, verdict) F(text, text)
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer);
+
+/* Small facts of edge's that shall outlive it. */
+enum keep_kind { KEEP_SCREEN, KEEP_RATES, KEEP_KINDS };
+struct recall_ask {
+	uint32_t kind;
+	struct slice key;
+};
+#define RECALL_ASK_FIELDS(F) F(u32, kind) F(text, key)
+struct recall_answer {
+	bool found;
+	struct slice value;
+};
+#define RECALL_ANSWER_FIELDS(F) F(bool_, found) F(text, value)
+int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer);
+struct keep_ask {
+	uint32_t kind;
+	struct slice key, value;
+	int64_t until_us;
+};
+#define KEEP_ASK_FIELDS(F) F(u32, kind) F(text, key) F(text, value) F(i64, until_us)
+int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem);
 
 struct password_ask {
 	struct slice login, password;
@@ -316,6 +340,7 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
+WIRE_DECLARE(recall_ask) WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask)
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
 WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
