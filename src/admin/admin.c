@@ -22,6 +22,9 @@ static const struct admin_verb verbs[] = {
 	  verb_alias_add },
 	{ "alias", "del", "ADDRESS [TARGET]", "delete an alias, or one of its targets", 1, 2, 0, "", verb_alias_delete },
 	{ "alias", "list", "[DOMAIN] [--json]", "list aliases with their targets", 0, 1, 0, "json", verb_alias_list },
+	{ "alias", "forward", "[ADDRESS [send|keep|wrap|default]] [--json]",
+	  "what to do with mail that ADDRESS sends on and that must fail DMARC there; without a word: who chose what", 0, 2, 0, "json",
+	  verb_alias_forward },
 	{ "domain", "add", "DOMAIN", "receive mail for a domain that has no account yet", 1, 1, 0, "", verb_domain_add },
 	{ "domain", "del", "DOMAIN", "the domain is not ours any more", 1, 1, 0, "", verb_domain_delete },
 	{ "domain", "list", "[--json]", "list the domains that mail is received for", 0, 0, 0, "json", verb_domain_list },
@@ -38,6 +41,13 @@ static const struct admin_verb verbs[] = {
 	  "json limit=", verb_why },
 	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
 	  "json from=", verb_route },
+	{ "reports", "send", "[DOMAIN] [--now] [--dry-run]", "send the DMARC reports that others are owed", 0, 1, ADMIN_HIDDEN, "now dry-run",
+	  verb_reports_send },
+	{ "reports", NULL, "[DOMAIN] [--days N] [--json]", "what others report of mail in our name", 0, 1, ADMIN_HIDDEN, "json days= html",
+	  verb_reports },
+	{ "forward", "check", "ADDRESS [--client-ip IP] [--helo NAME] [--mail-from SENDER] [--json] < MESSAGE",
+	  "what becomes of a message that ADDRESS sends on, and what the next server will see of it", 1, 1, ADMIN_MESSAGE,
+	  "json client-ip= helo= mail-from=", verb_forward_check },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

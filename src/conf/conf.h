@@ -61,6 +61,9 @@ int conf_expand(const struct conf_view *v, struct slice text, struct buf *out) M
 
 /* Whose a parameter's name is: the list's, a service's in master.cf (transport.h), or the file's own. */
 enum conf_class { CONF_BUILTIN, CONF_SERVICE, CONF_USER };
+/* Is this milter ("local:opendmarc/opendmarc.sock") one whose work hato does itself, as the filter's own file says? Then nobody
+ * need listen there (opendmarc_config). */
+bool conf_replaces_milter(const struct conf *c, struct slice endpoint);
 /* As written, for postconf: every known parameter and every one the file defines itself, ordered by name. */
 struct conf_raw {
 	struct slice name;

@@ -206,6 +206,12 @@ static void tell_refusal(struct admit *a, const struct smtp_reply *r) {
 	a->refusal_told = true;
 }
 
+void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem) {
+	if (!a->proof.done) return;
+	evidence_act(&a->proof.verdict, DMARC_POLICY_REJECT, S("local_policy"), r->text, mem);
+	tell_refusal(a, r);
+}
+
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	struct admit_proof *proof = &a->proof;
 	struct smtp_reply r = { .code = 0 };

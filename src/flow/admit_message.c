@@ -264,8 +264,12 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	switch (answer.verdict) {
 	case ACCEPT_STORED: return taken(a, content, mem);
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
-	case ACCEPT_REFUSED:
-		return smtp_reply_fmt(mem, 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+	case ACCEPT_REFUSED: {
+		bool policy = slice_eq(answer.status, S("5.7.1"));
+		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+		if (policy) admit_proof_refused(a, &no, mem);
+		return no;
+	}
 	default: break;
 	}
 	bool full = slice_eq(answer.status, S("4.2.2"));
@@ -300,6 +304,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (r.code == 0) r = admit_proof_end(a, mem);
 	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
+	if (r.code == 0) r = admit_check_answer(a, mem);
 	if (r.code != 0) return r;
 	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));

@@ -9,7 +9,10 @@
 #include "flow/id.h"
 #include "flow/return.h"
 #include "net/file.h"
+#include "flow/reporting.h"
 #include "queue/history.h"
+#include "report/inbox.h"
+#include "report/outbox.h"
 #include "smtp/deliver.h"
 #include "store/store.h"
 
@@ -30,6 +33,9 @@ struct delivery {
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
+	bool has_report;           /* somebody gets it who reads reports */
+	struct reporter *reporter;
+	bool report_send;
 };
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -71,6 +77,24 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 		if (r != 0) return r < 0 ? r : DELIVER_LATER;
 	}
 	return 0;
+}
+
+/* Forwarded mail is looked at before it goes: what may not go is refused when nobody else gets it, and nobody hears of it
+ * otherwise: a bounce would go to whoever was forged. */
+static int check_forwards(struct db *db, const struct deliver_params *params, struct delivery *d) {
+	struct post *post = &d->post;
+	struct forwarding f = { .params = &params->forward, .route = params->route, .sender = post->sender, .queue_id = post->queue_id,
+				.mailbox = post->mailbox };
+	if (post->sender.len == 0) return 0;
+	if (post->evidence != NULL) post->flags |= forward_look(post->evidence, &d->mem, &f.why);
+	f.flags = post->flags;
+	if ((f.flags & (ACCEPT_FORWARD_BAD | ACCEPT_FORWARD_FAILS)) == 0) return 0;
+	AUTO_READ struct db_conn *c = db_read(db);
+	struct slice first = d->routes.count != 0 ? d->routes.at[0].address : SLICE_NONE;
+	int gone = c != NULL ? forward_apply(&f, c, &d->routes) : -1;
+	if (gone <= 0 || d->routes.count != 0) return MIN_OF(gone, 0);
+	route_add_nowhere(&d->routes, first, S("5.7.1"), arena_fmt(&d->mem, "not forwarded: %.*s", SLICE_ARG(f.why)), 0);
+	return DELIVER_NO_RECIPIENT;
 }
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
@@ -210,15 +234,34 @@ static int prepare_routed(struct delivery *d, struct db *db, const struct delive
 	return 0;
 }
 
-/* Takes the first owner's ends out of d, into a delivery of their own. */
-static struct delivery *split_owner(struct delivery *d, struct slice owner) {
+/* Is it for a report address, and delivered here? What our users send to those of others is not ours to read. */
+static bool for_reports(const struct delivery *d, const struct deliver_params *params) {
+	for (size_t i = 0; i < d->routes.count; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		bool unix_mailbox = e->kind == ROUTE_TO_HOP && (slice_starts(e->hop, S("local:")) || slice_starts(e->hop, S("virtual:")));
+		if (e->kind != ROUTE_TO_ACCOUNT && !unix_mailbox) continue;
+		if (reporting_takes(params, d->post.recipients[e->source].address)) return true;
+	}
+	return false;
+}
+
+static bool has_owner(const struct route_end *e, struct slice owner) {
+	return slice_eq(e->owner, owner);
+}
+
+static bool is_wrapped(const struct route_end *e, struct slice alias) {
+	return e->wrapped && slice_eq(e->original, alias);
+}
+
+/* Takes the ends of one owner, or of one alias that wraps, out of d, into a delivery of their own. */
+static struct delivery *split_off(struct delivery *d, bool (*belongs)(const struct route_end *, struct slice), struct slice of) {
 	struct delivery *list = delivery_new();
 	char id[QUEUE_ID_ROOM];
 	size_t kept = 0;
 	list->routes.at = arena_array(&list->mem, d->routes.count, sizeof *list->routes.at);
 	for (size_t i = 0; i < d->routes.count; i++) {
 		struct route_end *e = &d->routes.at[i];
-		if (slice_eq(e->owner, owner)) list->routes.at[list->routes.count++] = *e;
+		if (belongs(e, of)) list->routes.at[list->routes.count++] = *e;
 		else d->routes.at[kept++] = *e;
 	}
 	d->routes.count = kept;
@@ -228,15 +271,42 @@ static struct delivery *split_owner(struct delivery *d, struct slice owner) {
 	return list;
 }
 
+static struct delivery **list_end(struct delivery *d) {
+	struct delivery **end = &d->list;
+	while (*end != NULL) end = &(*end)->list;
+	return end;
+}
+
+/* What is wrapped is a message of our own, one for each alias. */
+static int split_wrapped(struct delivery *d, struct db *db, const struct deliver_params *params) {
+	for (size_t i = 0; i < d->routes.count;) {
+		struct slice alias = d->routes.at[i].original;
+		if (!d->routes.at[i].wrapped) {
+			i++;
+			continue;
+		}
+		struct delivery *w = *list_end(d) = split_off(d, is_wrapped, alias);
+		for (size_t k = 0; k < w->routes.count; k++) {
+			struct route_end *e = &w->routes.at[k];
+			e->wrapped = e->forwarded = false;
+			e->owner = SLICE_NONE;
+		}
+		int r = forward_wrap(&w->post, params->route, alias, &w->mem);
+		if (r == 0) r = prepare_routed(w, db, params);
+		if (r != 0) return r;
+	}
+	return 0;
+}
+
 static int split_owners(struct delivery *d, struct db *db, const struct deliver_params *params) {
-	struct delivery **next = &d->list;
+	struct delivery **next = list_end(d);
 	for (size_t i = 0; i < d->routes.count;) {
 		struct slice owner = d->routes.at[i].owner;
 		if (owner.len == 0) {
 			i++;
 			continue;
 		}
-		*next = split_owner(d, owner);
+		*next = split_off(d, has_owner, owner);
 		int r = envelope_sender(&(*next)->post, owner, &(*next)->mem);
 		if (r == 0) r = prepare_routed(*next, db, params);
 		if (r != 0) return r;
@@ -249,12 +319,16 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	d->post = *post;
 	int r = envelope_clean(&d->post, params, &d->mem);
 	if (r == 0) r = route_all(db, params, d);
+	if (r == 0) r = check_forwards(db, params, d);
 	if (r != 0) return r;
 	if ((d->post.flags & ACCEPT_VERIFY) != 0) return plan_verification(db, params, d);
 	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
 	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
 		return DELIVER_NO_RECIPIENT;
-	if ((r = split_owners(d, db, params)) != 0) return r;
+	d->has_report = params->report_addresses_count != 0 && for_reports(d, params);
+	d->reporter = params->reporter;
+	d->report_send = params->report_send;
+	if ((r = split_wrapped(d, db, params)) != 0 || (r = split_owners(d, db, params)) != 0) return r;
 	return prepare_routed(d, db, params);
 }
 
@@ -275,9 +349,7 @@ struct slice delivery_id(const struct delivery *d) {
 }
 
 void delivery_join(struct delivery *d, struct delivery *more) {
-	struct delivery **end = &d->list;
-	while (*end != NULL) end = &(*end)->list;
-	*end = more;
+	*list_end(d) = more;
 }
 
 bool delivery_queued(const struct delivery *d) {
@@ -368,6 +440,7 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	}
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_ACCOUNT);
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_HOP);
+	if (r == 0 && d->has_report && d->draft != NULL) r = inbox_put(tx, d->blob, d->post.arrived_us);
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
 	if (r == 0 && d->list != NULL) r = delivery_enter(tx, d->list);
@@ -427,7 +500,9 @@ void delivery_report(struct delivery *d) {
 }
 
 static int enter_one(struct db_conn *tx, void *arg) {
-	return delivery_enter(tx, arg);
+	struct delivery *d = arg;
+	int r = delivery_enter(tx, d);
+	return r == 0 && d->report_send && d->post.evidence != NULL ? outbox_add(tx, d->post.evidence, d->post.arrived_us) : r;
 }
 
 static void accept_answer_of(int r, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
@@ -503,6 +578,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	if (r == 0) r = discard ? 0 : delivery_prepare(d, db, params, &post);
 	if (r == 0) r = discard ? db_write(db, remember_discarded, (void *)(uintptr_t)ask) : db_write(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
+	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	accept_answer_of(r, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);

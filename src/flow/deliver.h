@@ -2,6 +2,7 @@
 #pragma once
 #include "db/blob.h"
 #include "flow/ask.h"
+#include "flow/forward.h"
 #include "flow/route.h"
 #include "mime/summary.h"
 #include "queue/queue.h"
@@ -31,8 +32,13 @@ struct deliver_params {
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
 	bool verp_bounces;                   /* not disable_verp_bounces */
+	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
+	bool report_send;                    /* evidence is kept for the reports that others get */
+	const struct slice *report_addresses; /* whose mail is looked into for reports */
+	size_t report_addresses_count;
+	struct reporter *reporter;           /* woken when some came; NULL: nobody */
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:
@@ -60,6 +66,7 @@ struct post { /* what is handed in */
 	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
 	const struct evidence_record *evidence; /* NULL: none */
+	const struct route_end *mailbox;     /* of redirected mail: the user's own mailbox; NULL: none */
 	const struct post_target *targets;   /* one for each recipient, or NULL */
 };
 

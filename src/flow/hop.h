@@ -22,6 +22,7 @@ struct transport {
 	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
 	int64_t rate_delay_us;       /* <transport>_destination_rate_delay: one delivery at a time, and this long between two */
+	int64_t all_delay_us;        /* <transport>_transport_rate_delay: the same for all its destinations together */
 	bool deferred;               /* in defer_transports: only when an operator flushes */
 };
 struct transports {

@@ -152,6 +152,8 @@ int requeue_redirected(struct db *db, const struct flow_settings *settings, cons
 	q.count = 1;
 	int r = open_post(&q);
 	q.post.redirected = true;
+	struct route_end mailbox = { .kind = ROUTE_TO_HOP, .address = was->address, .hop = was->hop, .target_kind = RELAY_MAILBOX, .fixed = true };
+	q.post.mailbox = &mailbox;
 	if (r == 0 && outcome->prepend) r = envelope_prepend(&q.post, was->address, q.mem);
 	r = r == ENVELOPE_LOOPS ? REQUEUE_LOOPS : r < 0 ? r : replace(&q, to, targets, n);
 	close_post(&q);

@@ -40,6 +40,7 @@ struct route_end {
 	bool aliased;             /* they differ by an alias, not by a mere extension */
 	bool marked;              /* by an alias of the database or of aliases(5): what leaves says Delivered-To */
 	bool forwarded;           /* ROUTE_TO_HOP: an alias or a user of ours sends it on to somebody else's server */
+	bool wrapped;             /* it goes as an attachment of a message of ours (flow/forward.h) */
 	bool fixed;               /* ROUTE_TO_HOP: not by tables: the hop stays as it is */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;

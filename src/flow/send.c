@@ -10,7 +10,7 @@
 
 #include <sys/epoll.h>
 
-enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS = 10000, RELAY_MS = 3600000 };
+enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS = 10000, RELAY_MS = 3600000, PACE_LOOK_US = 1000000 };
 
 struct hop_state {
 	size_t window, under_way;
@@ -33,7 +33,9 @@ struct sender {
 	task_ref self;
 	pthread_mutex_t lock;
 	size_t under_way;
+	size_t rounds;   /* looks into the queue; the scheduler's own */
 	struct map hops; /* name → hop_state; only of hops with jobs under way */
+	struct map paced; /* transport → hop_state; those with a transport_rate_delay */
 	struct idle_channel idle[IDLE_CHANNELS];
 	size_t idle_count;
 };
@@ -86,13 +88,39 @@ static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first
 struct window_question {
 	struct sender *sender;
 	const struct flow_settings *settings;
+	size_t round;      /* a number of this look into the queue */
 	int64_t resume_us; /* when the first of the pausing destinations may go on, or NEVER */
 };
+
+static const struct transport *transport_of_hop(const struct flow_settings *settings, struct slice hop) {
+	struct slice name, next_hop;
+	transport_split(hop, &name, &next_hop);
+	return transport_find(&settings->deliver.route->hops.transports, name);
+}
+
+/* Must this transport wait, whatever the destination? One job at a time, with a pause behind it. With the lock held. */
+static bool paced(struct window_question *q, const struct transport *t) {
+	if (t == NULL || t->all_delay_us == 0) return false;
+	struct hop_state *p = map_get(&q->sender->paced, t->name);
+	if (p == NULL) {
+		p = mem_get(sizeof *p);
+		map_put(&q->sender->paced, t->name, p);
+	}
+	if (p->not_before > clock_us()) q->resume_us = MIN_OF(q->resume_us, p->not_before);
+	bool wait = p->under_way != 0 || p->not_before > clock_us() || p->window == q->round;
+	p->window = q->round; /* the job that is made now is the only one of this round; if none is made, there is another one soon */
+	if (!wait) q->resume_us = MIN_OF(q->resume_us, clock_us() + PACE_LOOK_US);
+	return wait;
+}
 
 static size_t window_of(void *ctx, struct slice hop) {
 	struct window_question *q = ctx;
 	size_t window = limits_of(q->settings, hop).first;
 	pthread_mutex_lock(&q->sender->lock);
+	if (paced(q, transport_of_hop(q->settings, hop))) {
+		pthread_mutex_unlock(&q->sender->lock);
+		return 0;
+	}
 	struct hop_state *h = map_get(&q->sender->hops, hop);
 	if (h != NULL) {
 		window = h->window;
@@ -105,9 +133,17 @@ static size_t window_of(void *ctx, struct slice hop) {
 	return window;
 }
 
+/* With the lock held. */
+static struct hop_state *pace_of(struct sender *s, struct slice hop, const struct flow_settings *settings) {
+	const struct transport *t = transport_of_hop(settings, hop);
+	return t != NULL && t->all_delay_us != 0 ? map_get(&s->paced, t->name) : NULL;
+}
+
 static void hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
 	size_t first = limits_of(settings, hop).first;
 	pthread_mutex_lock(&s->lock);
+	struct hop_state *pace = pace_of(s, hop, settings);
+	if (pace != NULL) pace->under_way++;
 	hop_of(s, hop, first)->under_way++;
 	s->under_way++;
 	pthread_mutex_unlock(&s->lock);
@@ -133,7 +169,11 @@ static void forget_pauses(struct sender *s) {
 static void hop_ended(struct sender *s, struct slice hop, const struct flow_settings *settings, bool reached) {
 	struct hop_limits limits = limits_of(settings, hop);
 	pthread_mutex_lock(&s->lock);
-	struct hop_state *h = hop_of(s, hop, limits.first);
+	struct hop_state *pace = pace_of(s, hop, settings), *h = hop_of(s, hop, limits.first);
+	if (pace != NULL && pace->under_way != 0) {
+		pace->under_way--;
+		pace->not_before = clock_us() + transport_of_hop(settings, hop)->all_delay_us;
+	}
 	h->window = reached ? MIN_OF(h->window + 1, limits.most) : MAX_OF(h->window / 2, (size_t)1);
 	s->under_way--;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
@@ -480,8 +520,9 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 
 /* Lets out what is due and allowed; returns when to look again. */
 static int64_t schedule(struct sender *s, struct flow_settings *settings) {
-	struct window_question question = { s, settings, NEVER };
+	struct window_question question = { s, settings, 0, NEVER };
 	for (;;) {
+		question.round = ++s->rounds;
 		pthread_mutex_lock(&s->lock);
 		size_t room =
 			settings->send.process_limit > s->under_way ? settings->send.process_limit - s->under_way : 0;
@@ -545,6 +586,7 @@ void sender_free(struct sender **sp) {
 		free(s->idle[i].hop);
 	}
 	map_done(&s->hops, free);
+	map_done(&s->paced, free);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }

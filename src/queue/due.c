@@ -86,8 +86,8 @@ static int job_make(struct round *t, struct slice id, struct slice hop) {
 static bool hop_is_full(struct round *t, struct slice hop) {
 	const struct hop_out *out = map_get(&t->q->hops, hop);
 	const struct queue_limits *l = t->limits;
-	size_t jobs = out != NULL ? out->jobs : 0;
-	return jobs >= MIN_OF(l->jobs_per_hop, l->per_hop != NULL ? l->per_hop(l->ctx, hop) : SIZE_MAX);
+	size_t jobs = out != NULL ? out->jobs : 0, window = l->per_hop != NULL ? l->per_hop(l->ctx, hop) : SIZE_MAX; /* asked once */
+	return jobs >= MIN_OF(l->jobs_per_hop, window);
 }
 
 static int hop_serve(struct round *t, struct slice hop) {

@@ -73,7 +73,7 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
-	/* the same for a certain hop (slow start; 0: none now); NULL: jobs_per_hop for all */
+	/* the same for a certain hop (slow start; 0: none now), asked once before each job; NULL: jobs_per_hop for all */
 	size_t (*per_hop)(void *ctx, struct slice hop);
 	void *ctx;
 };

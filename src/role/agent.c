@@ -7,6 +7,7 @@
 #include "flow/ask.h"
 #include "net/seal.h"
 #include "role/agent_settings.h"
+#include "role/status_filter.h"
 #include "smtp/client.h"
 
 #include <signal.h>
@@ -68,6 +69,11 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++) virtual_deliver(&sv->virtual_, m, &to[i], mem, &out[i]);
 }
 
+static void filter(const struct agent_service *sv, struct relay_outcome *o, struct arena *mem) {
+	if (o->fate == RELAY_REDIRECTED || !status_filter_apply(&sv->status_filter, sv->log_name, &o->status, &o->text, mem)) return;
+	if (o->status.at[0] != '2') o->fate = o->status.at[0] == '5' ? SMTP_NEVER : SMTP_LATER;
+}
+
 static int answer_deliver(void *ctx, struct link_question *q) {
 	struct agent *a = ctx;
 	struct relay_ask ask;
@@ -90,8 +96,10 @@ static int answer_deliver(void *ctx, struct link_question *q) {
 	deliver(sv != NULL ? sv : &none, &ask, &m, q->mem, outcomes);
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		answer.outcomes[i] = outcome_of(&outcomes[i], sv != NULL ? sv : &none, clock_us() - before, q->mem);
+		if (sv != NULL) filter(sv, &answer.outcomes[i], q->mem);
+	}
 	relay_answer_pack(q->answer, &answer);
 	generation_drop(&s->generation);
 	return 0;

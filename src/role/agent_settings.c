@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/agent_settings.h"
+#include "role/routing_settings.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "conf/value.h"
@@ -166,6 +167,14 @@ static int make_program(struct agent_settings *s, const struct conf_service *cs,
 	return r < 0 ? r : program_user(&sv->pipe.program, forbidden, &s->mem);
 }
 
+/* local_delivery_status_filter and its like. */
+static void make_filter(struct agent_settings *s, const struct conf_view *v, struct agent_service *sv) {
+	enum setting_id id = sv->kind == AGENT_LOCAL ? SET_local_delivery_status_filter
+		: sv->kind == AGENT_VIRTUAL          ? SET_virtual_delivery_status_filter
+						     : SET_pipe_delivery_status_filter;
+	sv->status_filter = tables_of_list(s->tables, v, id, 0, &s->mem);
+}
+
 static void make_service(struct agent_settings *s, const struct conf_service *cs) {
 	static const char *const words[] = { "", "local", "virtual", "pipe", "spawn" };
 	struct agent_service *sv = &s->services[cs->index];
@@ -174,6 +183,7 @@ static void make_service(struct agent_settings *s, const struct conf_service *cs
 	const struct conf_view *v = conf_service_view(s->conf, cs);
 	sv->name = arena_text(&s->mem, cs->name);
 	sv->log_name = words[sv->kind];
+	make_filter(s, v, sv);
 	int r = sv->kind == AGENT_LOCAL	    ? make_local(s, v, &sv->local)
 		: sv->kind == AGENT_VIRTUAL ? make_virtual(s, v, &sv->virtual_)
 					    : make_program(s, cs, v, sv);
@@ -192,6 +202,7 @@ static void make_always(struct agent_settings *s, const struct agent_service *wh
 	struct agent_service *sv = &s->services[s->count++];
 	const struct conf_view *v = conf_main(s->conf);
 	*sv = *which;
+	make_filter(s, v, sv);
 	int r = sv->kind == AGENT_LOCAL ? make_local(s, v, &sv->local) : make_virtual(s, v, &sv->virtual_);
 	if (r < 0) sv->broken = arena_text(&s->mem, slice_of(fail_text()));
 	if (r < 0) say(L_ERROR, "agent", "service %s: %s", sv->name, sv->broken);

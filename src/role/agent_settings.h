@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
+#include "conf/lookup.h"
 #include "local/deliver.h"
 #include "local/pipe.h"
 #include "local/virtual.h"
@@ -16,6 +17,7 @@ struct agent_service {
 		struct virtual_params virtual_;
 		struct pipe_params pipe; /* spawn too */
 	};
+	struct lookup status_filter;
 	size_t process_limit; /* of spawn: maxproc; 0: none */
 };
 struct agent_settings {

@@ -153,6 +153,7 @@ static int start(struct boot *b, void **self) {
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),
+						     .checks = check_memory_new(),
 						     .data_dir = e->dir };
 	visitors_init(&e->visitors);
 	recall_rates(e);

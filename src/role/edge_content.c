@@ -54,7 +54,7 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 	if (milter_defaults(v, &defaults) < 0) return -1;
 	const char *folder = arena_text(&s->mem, conf_text(v, SET_queue_directory));
 	if (milter_set_parse(conf_text(v, list), &defaults, folder, &s->mem, set) < 0) return fail_add("%s", setting_of(list)->name);
-	for (size_t i = 0; i < set->count; i++) set->specs[i].stand_in = is_built_in(v, &set->specs[i]);
+	for (size_t i = 0; i < set->count; i++) set->specs[i].stand_in = is_built_in(v, &set->specs[i]) || conf_replaces_milter(s->conf, slice_of(set->specs[i].name));
 	*p = (struct milting_params){
 		.set = set,
 		.client = { .dns = o->dns, .service = service },

@@ -3,14 +3,23 @@
  * generation of the settings. */
 #include "role/edge_proving.h"
 #include "base/fail.h"
+#include "base/log.h"
+#include "role/evidence_settings.h"
 
 static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
 	*out = NULL;
 	if (file.len == 0) return 0;
 	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next)
-		if (slice_eq(p->file, file)) return *out = p->psl, 0;
+		if (slice_eq(p->file, file)) {
+			*out = p->psl;
+			return 0;
+		}
 	struct edge_suffixes *p = arena_get(&s->mem, sizeof *p);
 	p->psl = psl_open(slice_same(file, S("builtin")) ? NULL : arena_text(&s->mem, file));
+	if (p->psl == NULL && !slice_same(file, S("builtin"))) {
+		say(L_ERROR, "edge", "dmarc_public_suffix_list: %s: the list that came with the system is used", fail_text());
+		p->psl = psl_open(NULL);
+	}
 	if (p->psl == NULL) return fail_add("dmarc_public_suffix_list");
 	p->file = file;
 	p->next = s->suffixes;
@@ -20,25 +29,7 @@ static int suffixes(struct edge_settings *s, struct slice file, const struct psl
 }
 
 static int make_evidence(struct edge_settings *s, struct evidence_params *e, const struct conf_view *v, struct dns *dns) {
-	*e = (struct evidence_params){
-		.dns = dns,
-		.host = arena_text(&s->mem, conf_text(v, SET_myhostname)),
-		.authserv_id = arena_text(&s->mem, conf_text(v, SET_authserv_id)),
-		.use_spf = conf_bool(v, SET_spf_check),
-		.use_helo = conf_bool(v, SET_spf_helo_check),
-		.use_dkim = conf_bool(v, SET_dkim_verify),
-		.use_arc = conf_bool(v, SET_arc_verify),
-		.use_dmarc = conf_bool(v, SET_dmarc_check),
-		.adsp = conf_bool(v, SET_adsp_check),
-		.timeout_ms = (int)conf_time_ms(v, SET_sender_check_timeout),
-		.dkim = { .dns = dns,
-			  .signatures_max = (unsigned)conf_number(v, SET_dkim_signature_limit),
-			  .key_bits_min = (unsigned)conf_number(v, SET_dkim_key_bits_min),
-			  .clock_drift_s = conf_time_ms(v, SET_dkim_clock_drift) / 1000 },
-		.dmarc = { .dns = dns, .reject_many_from = conf_bool(v, SET_dmarc_reject_many_from) },
-	};
-	e->spf = (struct spf_params){ .dns = dns, .receiver = e->host, .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
-	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
+	evidence_params_of(v, dns, &s->mem, e);
 	return suffixes(s, conf_text(v, SET_dmarc_public_suffix_list), &e->dmarc.psl);
 }
 
@@ -51,6 +42,13 @@ static void make_ids(struct edge_settings *s, struct proving_params *p, const st
 	if (n != 0) memcpy(ids + 1, others, n * sizeof *ids);
 	p->ids = ids;
 	p->ids_count = n + 1;
+}
+
+static void make_check(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
+	struct check_params *p = arena_get(&s->mem, sizeof *p);
+	*p = (struct check_params){ .name = conf_text(v, SET_check_address), .memory = o->checks, .hourly = (unsigned)conf_number(v, SET_check_rate_limit) };
+	p->lists = conf_list(v, SET_check_dnsbl_sites, &p->lists_count);
+	if (p->name.len != 0 && p->hourly != 0) sv->admit.check = p;
 }
 
 int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
@@ -70,7 +68,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);
 	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
 	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;
-	p->required_headers = conf_bool(v, SET_dmarc_required_headers);
+	p->required_headers = p->evidence.use_dmarc && conf_bool(v, SET_dmarc_required_headers);
 	p->dmarc_exempt = networks_open(conf_networks(v, SET_dmarc_exempt_networks), s->tables, &s->mem);
 	p->exempt_hosts = conf_domains(v, SET_dmarc_exempt_hosts);
 	p->exempt_senders = conf_domains(v, SET_dmarc_exempt_senders);
@@ -78,5 +76,6 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->forwarders = conf_domains(v, SET_dmarc_trusted_forwarders);
 	p->lists = conf_domains(v, SET_dmarc_trusted_lists);
 	sv->admit.proving = p;
+	make_check(s, sv, v, o);
 	return 0;
 }

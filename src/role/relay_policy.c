@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "role/relay_settings.h"
+#include "role/status_filter.h"
 
 /* Passwords. */
 
@@ -73,19 +74,10 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 /* Filters. */
 
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem) {
-	struct lookup_hit hit;
-	if (p->status_filter.count == 0) return;
-	struct slice key = arena_fmt(mem, "%s %.*s", o->status, SLICE_ARG(o->text));
-	if (lookup_key(&p->status_filter, key, mem, &hit) != TABLE_FOUND) return;
-	struct slice rest = slice_trim(hit.value), status = slice_word(&rest, " \t");
-	bool good = status.len >= 5 && status.len < sizeof o->status && status.at[1] == '.';
-	if (!good || (status.at[0] == '2') != (o->status[0] == '2') || strchr("245", status.at[0]) == NULL) {
-		say(L_WARN, p->tag, "delivery status filter: \"%.*s\" is no status of the same kind as \"%.*s\"",
-		    SLICE_ARG(hit.value), SLICE_ARG(key));
-		return;
-	}
+	struct slice status = slice_of(o->status), text = o->text;
+	if (!status_filter_apply(&p->status_filter, p->tag, &status, &text, mem)) return;
 	snprintf(o->status, sizeof o->status, "%.*s", SLICE_ARG(status));
-	o->text = slice_trim(rest);
+	o->text = text;
 	if (status.at[0] != '2') o->fate = status.at[0] == '5' ? SMTP_NEVER : SMTP_LATER;
 }
 
@@ -102,4 +94,12 @@ bool relay_filter_dns(void *profile, struct slice record, struct arena *mem) {
 	if (slice_same(slice_trim(hit.value), S("ignore"))) return true;
 	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")", SLICE_ARG(hit.value), SLICE_ARG(record));
 	return false;
+}
+
+bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words) {
+	const struct relay_profile *p = profile;
+	struct lookup_hit hit;
+	if (lookup_key(&p->discard_maps, address, mem, &hit) != TABLE_FOUND) return false;
+	*words = hit.value;
+	return true;
 }

@@ -174,6 +174,16 @@ static void notices_of(struct deliver_params *out, const struct conf_view *v, st
 	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
 }
 
+static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
+	static const enum forward_door doors[] = { [FORWARD_BAD_REJECT] = FORWARD_DOOR_REJECT, [FORWARD_BAD_KEEP] = FORWARD_DOOR_KEEP,
+						   [FORWARD_BAD_SEND] = FORWARD_DOOR_SEND };
+	static const enum forward_choice choices[] = { [FORWARD_FAILING_SEND] = FORWARD_SEND, [FORWARD_FAILING_KEEP] = FORWARD_KEEP,
+						       [FORWARD_FAILING_WRAP] = FORWARD_WRAP };
+	out->unauthenticated = doors[conf_enum(v, SET_forward_unauthenticated)];
+	out->failing = choices[conf_enum(v, SET_forward_failing)];
+	out->keep = whole(v, SET_forward_keep_recipient, mem);
+}
+
 static struct slice bare_bounce_user(const struct conf_view *v) {
 	struct slice user = conf_text(v, SET_double_bounce_sender);
 	return slice_head(user, slice_find_last(user, '@'));
@@ -234,13 +244,17 @@ static size_t named_limit(const struct conf_view *v, struct slice transport, con
 	return n != 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual, struct arena *mem) {
+	struct slice delay;
+	int64_t ms = conf_time_ms(v, usual);
+	if (named(v, transport, name, mem, &delay) && !time_read(delay, 's', &ms))
+		say(L_WARN, "core", "%.*s_%s = %.*s: not a time", SLICE_ARG(transport), name, SLICE_ARG(delay));
+	return ms * 1000;
+}
+
 static struct transport transport_of(const struct conf_view *v, struct slice name, struct slice command,
 				     enum transport_kind kind, struct arena *mem) {
 	bool local = kind == TRANSPORT_LOCAL;
-	struct slice delay;
-	int64_t ms = conf_time_ms(v, SET_default_destination_rate_delay);
-	if (named(v, name, "destination_rate_delay", mem, &delay) && !time_read(delay, 's', &ms))
-		say(L_WARN, "core", "%.*s_destination_rate_delay = %.*s: not a time", SLICE_ARG(name), SLICE_ARG(delay));
 	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
 	struct transport t = {
 		.name = name,
@@ -255,7 +269,8 @@ static struct transport transport_of(const struct conf_view *v, struct slice nam
 						       : SET_default_destination_concurrency_limit, mem),
 		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
 						 SET_initial_destination_concurrency, mem),
-		.rate_delay_us = ms * 1000,
+		.rate_delay_us = named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
+		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
 	};
 	size_t n;
 	const struct slice *deferred = conf_list(v, SET_defer_transports, &n);
@@ -425,6 +440,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
 	notices_of(&out->deliver, v, mem);
+	forwards_of(&out->deliver.forward, v, mem);
 }
 
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,

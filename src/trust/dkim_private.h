@@ -63,4 +63,10 @@ void bodies_end(struct bodies *b);
 /* Is it the body that was signed? *reason, when not. */
 bool body_signed(const struct body *b, const struct signature *s, struct arena *mem, struct slice *reason);
 
+/* Adds h=: names of the fields that are there, and what is oversigned; folded. */
+void signed_names_add(struct buf *text, struct header_index *x, const struct dkim_sign_params *p);
+/* Asks for a signature of tbs: RSA gets all of it, Ed25519 its digest (RFC 8463 §3). 0, or <0 fail(). */
+int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice tbs, struct buf *signature);
+void folded_base64_add(struct buf *out, struct slice bytes);
+
 void sha256(struct slice bytes, uint8_t digest[32]);

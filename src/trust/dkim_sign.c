@@ -6,7 +6,7 @@
 #include "base/fail.h"
 #include "trust/dkim_private.h"
 
-enum { LINE = 76, NAMES_MAX = 500 /* h= stays a field that others accept, whatever the message has */ };
+enum { LINE = 76, BASE64 = 72, NAMES_MAX = 500 /* h= stays a field that others accept, whatever the message has */ };
 
 /* RFC 6376 §5.4.1, and what else people and programs act on. */
 const char *const dkim_default_headers[] = {
@@ -59,7 +59,7 @@ static void sign_all(struct names *n, struct header_index *x, const struct dkim_
 	if (among(p->oversign_headers, p->oversign_headers_count, name)) name_add(n, name);
 }
 
-static void name_fields(struct buf *text, struct header_index *x, const struct dkim_sign_params *p) {
+void signed_names_add(struct buf *text, struct header_index *x, const struct dkim_sign_params *p) {
 	struct names n = { .text = text, .column = 10 };
 	size_t count = p->sign_headers_count;
 	if (count == 0)
@@ -88,7 +88,7 @@ struct dkim_signer *dkim_sign_begin(const struct dkim_sign_params *p, const stru
 	struct dkim_signer *s = arena_get(mem, sizeof *s);
 	struct header_index *x = header_index_new(header, &scratch);
 	struct signature h = { .header = p->header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE };
-	name_fields(&names, x, p);
+	signed_names_add(&names, x, p);
 	h.names = buf_slice(&names);
 	signed_fields_add(&fields, &h, x);
 	s->params = *p;
@@ -120,30 +120,33 @@ static void field_write(struct buf *out, const struct dkim_signer *s, const stru
 	buf_add(out, S(";\r\n\tb="));
 }
 
-/* What the key signs: for RSA all of it, for Ed25519 its digest (RFC 8463 §3). */
-static int key_sign(const struct dkim_signer *s, const struct dkim_key *key, struct slice field, struct buf *signature) {
-	AUTO_BUF struct buf text = BUF(s->fields.len + field.len + KIB(1));
+int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice tbs, struct buf *signature) {
 	uint8_t digest[32];
-	buf_add(&text, s->fields);
-	signed_self_add(&text, s->params.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, field, slice_skip(field, field.len));
-	if (text.full) return fail("DKIM signature: the header is too long");
-	struct slice tbs = buf_slice(&text);
 	if (key->algorithm == DKIM_ED25519_SHA256) {
 		sha256(tbs, digest);
 		tbs = slice_from(digest, sizeof digest);
 	} else if (key->algorithm != DKIM_RSA_SHA256) {
 		return fail("DKIM signature: %s is not for signing", dkim_algorithm_name(key->algorithm));
 	}
-	int r = s->params.sign(s->params.ctx, key->id, key->algorithm, tbs, signature);
+	int r = p->sign(p->ctx, key->id, key->algorithm, tbs, signature);
 	if (r == 0 && signature->len == 0) return fail("DKIM signature: the key gave none");
 	return r;
 }
 
-static void folded_base64_add(struct buf *out, struct slice bytes) {
+/* All that a signature covers: the fields it names, and its own field before b= has its value. */
+static int field_sign(const struct dkim_signer *s, const struct dkim_key *key, struct slice field, struct buf *signature) {
+	AUTO_BUF struct buf text = BUF(s->fields.len + field.len + KIB(1));
+	buf_add(&text, s->fields);
+	signed_self_add(&text, s->params.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, field, slice_skip(field, field.len));
+	if (text.full) return fail("DKIM signature: the header is too long");
+	return key_sign(&s->params, key, buf_slice(&text), signature);
+}
+
+void folded_base64_add(struct buf *out, struct slice bytes) {
 	AUTO_BUF struct buf text = BUF(2 * bytes.len + 8);
 	base64_add(&text, bytes);
 	struct slice rest = buf_slice(&text);
-	for (size_t room = LINE - 10; rest.len != 0; room = LINE - 8) {
+	for (size_t room = BASE64 - 2; rest.len != 0; room = BASE64) { /* behind b= */
 		buf_add(out, slice_head(rest, room));
 		rest = slice_skip(rest, room);
 		if (rest.len != 0) buf_add(out, S("\r\n\t"));
@@ -160,7 +163,7 @@ int dkim_sign_end(struct dkim_signer *s, struct buf *out) {
 		field_write(&field, s, &s->keys[i], digest);
 		if (field.full) return fail("DKIM signature: the field is too long");
 		buf_clear(&signature);
-		int r = key_sign(s, &s->keys[i], buf_slice(&field), &signature);
+		int r = field_sign(s, &s->keys[i], buf_slice(&field), &signature);
 		if (r < 0) return r;
 		buf_add(&all, buf_slice(&field));
 		folded_base64_add(&all, buf_slice(&signature));

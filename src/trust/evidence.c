@@ -19,6 +19,7 @@ struct evidence {
 	struct slice header;
 	struct arena *mem;
 	struct dkim_verifier *dkim;
+	struct arc_verifier *arc;
 };
 
 static struct slice domain_of(struct slice address) {
@@ -35,12 +36,14 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 	struct evidence *e = arena_get(mem, sizeof *e);
 	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
 	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
+	if (p->use_arc) e->arc = arc_verify_begin(&p->dkim, e->header, mem);
 	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
 	return e;
 }
 
 void evidence_body(struct evidence *e, struct slice bytes) {
 	if (e->dkim != NULL) dkim_verify_body(e->dkim, bytes);
+	if (e->arc != NULL) arc_verify_body(e->arc, bytes);
 }
 
 static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {
@@ -118,6 +121,7 @@ void evidence_end(struct evidence *e, struct evidence_verdict *out) {
 	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
 	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
 	if (e->dkim != NULL) dkim_verify_end(e->dkim, deadline, &v.dkim, &v.dkim_count);
+	if (e->arc != NULL) arc_verify_end(e->arc, deadline, &v.arc);
 	if (p->use_spf) ask_spf(e, &v);
 	deadline = deadline_in(wait); /* SPF has one of its own */
 	if (p->use_dmarc) dmarc_check(&p->dmarc, e->header, &v.spf, v.dkim, v.dkim_count, deadline, e->mem, &v.dmarc);

@@ -57,3 +57,36 @@ int user_alias_each(struct db_conn *c, struct slice domain,
 	}
 	return r;
 }
+
+int user_forward_choose(struct db_conn *tx, struct slice address, int choice) {
+	AUTO_ARENA struct arena mem = {0};
+	struct parts p;
+	if (parts_of(&mem, address, true, &p) != 0) return USER_BAD_ADDRESS;
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, choice < 0 ? "DELETE FROM forward_choice WHERE address = ?"
+		                      : "INSERT INTO forward_choice (address, choice) VALUES (?, ?) ON CONFLICT (address) DO UPDATE SET choice = excluded.choice");
+	db_bind_text(s, p.whole);
+	if (choice >= 0) db_bind_int(s, choice);
+	return db_run(s);
+}
+
+int user_forward_choice(struct db_conn *c, struct slice address, int *choice) {
+	AUTO_ARENA struct arena mem = {0};
+	struct parts p;
+	if (parts_of(&mem, address, true, &p) != 0) return USER_UNKNOWN;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT choice FROM forward_choice WHERE address = ?");
+	db_bind_text(s, p.whole);
+	int r = db_step(s);
+	if (r == DB_ROW) *choice = (int)db_int(s, 0);
+	return r < 0 ? r : r == DB_ROW ? 0 : USER_UNKNOWN;
+}
+
+int user_forward_each(struct db_conn *c, int (*each)(void *ctx, struct slice address, int choice), void *ctx) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT address, choice FROM forward_choice ORDER BY address");
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		r = each(ctx, db_text(s, 0), (int)db_int(s, 1));
+		if (r != 0) return r;
+	}
+	return r;
+}

@@ -57,6 +57,12 @@ int user_alias_delete(struct db_conn *tx, struct slice address, struct slice tar
 int user_alias_each(struct db_conn *c, struct slice domain,
                     int (*each)(void *ctx, struct slice address, struct slice target), void *ctx);
 
+/* What its owner wants done with mail that an alias (of whatever table) cannot well send on: flow/forward.h. choice < 0: what is
+ * usual. USER_BAD_ADDRESS. */
+int user_forward_choose(struct db_conn *tx, struct slice address, int choice);
+int user_forward_choice(struct db_conn *c, struct slice address, int *choice); /* 0, or USER_UNKNOWN; exactly this address */
+int user_forward_each(struct db_conn *c, int (*each)(void *ctx, struct slice address, int choice), void *ctx);
+
 struct resolve_params {
 	struct slice delimiters;     /* recipient_delimiter, a set: split at the leftmost of them; empty: never */
 	bool owner_request_whole;    /* owner_request_special: owner-x and x-request are not split */

@@ -139,8 +139,8 @@ class Instance:
         with self.smtp(service, user, password) as s:
             return s.sendmail(sender, [to] if isinstance(to, str) else to, text, mail_options=options)
 
-    def dialogue(self, service='smtp'):
-        return Dialogue(self.address, self.ports[service])
+    def dialogue(self, service='smtp', source=None):
+        return Dialogue(self.address, self.ports[service], source=source)
 
     # IMAP
 
@@ -193,8 +193,8 @@ def running(folder, *accounts, **options):
 
 class Dialogue:
     """SMTP by hand: bytes out, replies in. A reply is (code, text with all its lines)."""
-    def __init__(self, address, port, seconds=20):
-        self.socket = socket.create_connection((address, port), seconds * SLOW)
+    def __init__(self, address, port, seconds=20, source=None):
+        self.socket = socket.create_connection((address, port), seconds * SLOW, (source, 0) if source else None)
         self.file = self.socket.makefile('rb')
         self.banner = self.reply()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mail that goes on to other people's servers: its sender there (SRS), and how bounces find back."""
+"""Mail that goes on to other people's servers: its sender there (SRS), how bounces find back, and what had better not go on."""
 import os, re, subprocess, time
 import pytest
 from around import *
@@ -16,8 +16,8 @@ class Site:
         self.gmail, self.far = (sink(address=own_address(), port=25) for _ in 'ab')
         self.names = dns(f'gmail.test MX 10 mx.gmail.test.\nmx.gmail.test A {self.gmail.address}\n'
                          f'far.test MX 10 mx.far.test.\nmx.far.test A {self.far.address}\n'
-                         f'far.test TXT "v=spf1 a:mx.far.test -all"\nus.test TXT "v=spf1 ip4:127.0.0.0/8 -all"\n'
-                         f'fwd2.test MX 10 mx.gmail.test.\nfwd2.test TXT "v=spf1 -all"\n{records}')
+                         f'far.test TXT "v=spf1 ip4:127.0.0.9 -all"\nus.test TXT "v=spf1 ip4:127.0.0.0/8 -all"\n'
+                         f'fwd2.test MX 10 mx.gmail.test.\nfwd2.test TXT "v=spf1 ip4:127.0.0.9 -all"\n{records}')
         with open(f'{folder}/virtual', 'w') as f:
             f.write(VIRTUAL)
         self.server = hosts('mail.torus.test', f'''mydestination =
@@ -25,12 +25,12 @@ virtual_alias_domains = {domain}
 virtual_alias_maps = texthash:{folder}/virtual
 {HASTE}{main}''', dns=self.names, networks='127.0.0.2/32')
 
-    def send(self, sender, to, subject='letter', body='hello\n', expect=250):
-        with self.server.dialogue() as talk:
+    def send(self, sender, to, subject='letter', body='hello\n', expect=250, author=None):
+        with self.server.dialogue(source='127.0.0.9') as talk:  # not where our own mail leaves from
             talk.ehlo()
-            talk.envelope(sender, to)
+            talk.envelope(sender, *([to] if isinstance(to, str) else to))
             talk.say('DATA', 354)
-            return talk.say(message(sender or 'mailer-daemon@far.test', to, subject, body) + '.', expect)
+            return talk.say(message(author or sender or 'mailer-daemon@far.test', 'someone@torus.test', subject, body) + '.', expect)
 
     def rcpt(self, to, sender=''):
         with self.server.dialogue() as talk:
@@ -228,7 +228,7 @@ def test_beside_a_real_postsrsd(site, folder, postsrsd):
     """One secret, two programs: each takes what the other made."""
     s = site(f'srs_secrets = {folder}/postsrsd.secret\nsrs = yes\n')
     n = 0
-    for sender in ['shop@far.test', 'Mixed.Case+tag@Sub.Far.test', 'a=b@far.test', 'x-y_z@far.test', 'SRS0=abcd=AA=x.test=y@far.test',
+    for sender in ['shop@far.test', 'Mixed.Case+tag@Sub.Elsewhere.test', 'a=b@far.test', 'x-y_z@far.test', 'SRS0=abcd=AA=x.test=y@far.test',
                    'SRS1=efgh=first.test==abcd=AA=x.test=y@far.test']:
         theirs = tcp_table(postsrsd[0], sender)
         s.send(sender, 'shop@torus.test')
@@ -237,3 +237,132 @@ def test_beside_a_real_postsrsd(site, folder, postsrsd):
         assert ours == theirs
         assert tcp_table(postsrsd[1], ours) == (sender if 'SRS1' not in sender else 'SRS0=abcd=AA=x.test=y@first.test')
         assert s.rcpt(theirs)[0] == 250
+
+
+# --- the forward check
+
+STRICT = '''strict.test TXT "v=spf1 ip4:127.0.0.9 -all"
+_dmarc.strict.test TXT "v=DMARC1; p=reject"
+quarantine.test TXT "v=spf1 ip4:127.0.0.77 -all"
+_dmarc.quarantine.test TXT "v=DMARC1; p=quarantine"
+forged.test TXT "v=spf1 ip4:127.0.0.77 -all"
+'''
+
+
+def test_what_nobody_proves_is_refused_at_the_door(site):
+    s = site(records=STRICT, main='dmarc_reject = no\n')
+    code, text = s.send('a@forged.test', 'shop@torus.test', expect=(550, 554))
+    assert '5.7.1' in text and 'not forwarded: SPF of forged.test fails' in text, text
+    code, text = s.send('a@quarantine.test', 'shop@torus.test', expect=(550, 554))
+    assert 'DMARC of quarantine.test (p=quarantine)' in text
+    s.send('', 'shop@torus.test', author='a@quarantine.test')  # a report is never refused for that
+    s.arrived()
+    s.empty()
+    assert len(s.gmail.messages) == 1
+    assert s.server.hato('why', 'shop@torus.test').stdout.count('refused') >= 1
+
+
+def test_a_local_recipient_gets_it_while_the_forward_does_not(site):
+    s = site(records=STRICT)
+    s.server.account('bob@home.test')
+    s.send('a@forged.test', ['bob@home.test', 'shop@torus.test'])
+    s.server.wait_message('bob@home.test', 'letter')
+    s.server.wait_log(r'to=<toru@gmail.test>, orig_to=<shop@torus.test>, status=not forwarded')
+    s.empty()
+    assert not s.gmail.messages and not s.far.messages
+
+
+@pytest.mark.parametrize('choice', ['keep', 'send'])
+def test_unauthenticated_mail_kept_or_sent(site, choice):
+    s = site(records=STRICT, main=f'forward_unauthenticated = {choice}\nforward_keep_recipient = bob@home.test\n')
+    s.server.account('bob@home.test')
+    s.send('a@forged.test', 'shop@torus.test')
+    if choice == 'keep':
+        s.server.wait_message('bob@home.test', 'letter')
+        s.empty()
+        assert not s.gmail.messages
+    else:
+        assert s.arrived()[0].startswith('SRS0=')
+
+
+def test_what_only_spf_proves_goes_as_its_owner_chooses(site):
+    s = site(records=STRICT, main='forward_keep_recipient = bob@home.test\n')
+    s.server.account('bob@home.test')
+    s.send('a@strict.test', 'shop@torus.test', 'sent')
+    assert s.arrived()[0].startswith('SRS0=')
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'keep')
+    assert 'keep' in s.server.hato('alias', 'forward').stdout
+    s.send('a@strict.test', 'shop@torus.test', 'kept')
+    s.server.wait_message('bob@home.test', 'kept')
+    s.send('a@strict.test', 'two@torus.test', 'the others are as before')
+    s.arrived(2)
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
+    s.send('a@strict.test', 'shop@torus.test', 'wrapped', body='the text\n')
+    sender, to, text = s.arrived(3)
+    text = text if isinstance(text, str) else text.decode()
+    assert sender == 'postmaster@torus.test' and to == ['toru@gmail.test']
+    import email
+    m = email.message_from_string(text)
+    assert m.get_content_type() == 'message/rfc822' and m['Subject'] == 'Fwd: wrapped' and 'shop@torus.test' in m['From']
+    inside = m.get_payload()[0]
+    assert inside['From'] == 'a@strict.test' and inside['Subject'] == 'wrapped' and 'the text' in inside.get_payload()
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'default')
+    s.send('a@strict.test', 'shop@torus.test', 'sent again')
+    assert s.arrived(4)[0].startswith('SRS0=')
+    code = s.server.hato('alias', 'forward', 'shop@torus.test', 'nonsense', check=False).returncode
+    assert code == 64
+
+
+SIGNER = {}
+
+
+def signed(text, domain='signed.test', selector='s'):
+    """The message with a DKIM signature of dkimpy's; its key's record is in SIGNER['record']."""
+    import dkim
+    if not SIGNER:
+        pem = subprocess.run(['openssl', 'genrsa', '-traditional', '1024'], capture_output=True, check=True).stdout
+        der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+        import base64
+        SIGNER.update(pem=pem, record=f'v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}')
+    text = text.replace('\r\n', '\n').replace('\n', '\r\n').encode()
+    return (dkim.sign(text, selector.encode(), domain.encode(), SIGNER['pem'], canonicalize=(b'relaxed', b'relaxed')) + text).decode()
+
+
+MAIL = 'From: Shop <shop@signed.test>\nTo: toru-shop@torus.test\nSubject: order\nDate: Sun, 22 Nov 2026 04:31:39 +0000\nMessage-ID: <1@signed.test>\n\nThe order.\n'
+
+
+def signed_records():
+    signed(MAIL)
+    return STRICT + f'''signed.test TXT "v=spf1 ip4:127.0.0.9 -all"
+s._domainkey.signed.test TXT "{SIGNER['record']}"
+_dmarc.signed.test TXT "v=DMARC1; p=reject"
+mail.torus.test A 127.0.0.1
+torus.test TXT "v=spf1 ip4:127.0.0.1 -all"
+torus.test MX 10 mail.torus.test.
+'''
+
+
+@pytest.mark.parametrize('running', [True, False])
+def test_the_forward_check_explains(site, running):
+    s = site(records=signed_records())
+    if not running:
+        s.server.stop()
+
+    def check(text, *more):
+        return s.server.hato('forward', 'check', 'shop@torus.test', *more, input=text).stdout
+    at = ['--client-ip', '127.0.0.9', '--helo', 'mx.far.test']
+    said = check(signed(MAIL), *at, '--mail-from', 'bounce@signed.test')
+    assert 'forwarded: toru@gmail.test' in said and 'pass, by the author' in said, said
+    assert re.search(r'next server: spf +torus.test -> pass', said) and 'SRS0=' in said
+    strict = MAIL.replace('signed.test', 'strict.test')
+    said = check(strict, *at, '--mail-from', 'a@strict.test')
+    assert 'fail (p=reject)' in said and 'forwarded: toru@gmail.test' in said and 'only SPF proves' in said
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
+    assert 'wrapped: toru@gmail.test' in check(strict, *at, '--mail-from', 'a@strict.test')
+    import json
+    j = json.loads(check(MAIL.replace('signed.test', 'forged.test'), *at, '--mail-from', 'a@forged.test', '--json'))
+    assert j['ends'][0]['kind'] == 'refused' and 'SPF of forged.test fails' in j['ends'][0]['text']
+    assert any(x['what'].startswith('the next server') for x in j['steps'])
+    done = s.server.hato('forward', 'check', 'shop@torus.test', input='no message at all', check=False)
+    assert done.returncode == 65
+    assert '--client-ip says' in check(signed(MAIL))

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One place, so that the command says what the door would say. */
+#include "role/evidence_settings.h"
+
+void evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena *mem, struct evidence_params *e) {
+	*e = (struct evidence_params){
+		.dns = dns,
+		.host = arena_text(mem, conf_text(v, SET_myhostname)),
+		.authserv_id = arena_text(mem, conf_text(v, SET_authserv_id)),
+		.use_spf = conf_bool(v, SET_spf_check),
+		.use_helo = conf_bool(v, SET_spf_helo_check),
+		.use_dkim = conf_bool(v, SET_dkim_verify),
+		.use_arc = conf_bool(v, SET_arc_verify),
+		.use_dmarc = conf_bool(v, SET_dmarc_check),
+		.adsp = conf_bool(v, SET_adsp_check),
+		.timeout_ms = (int)conf_time_ms(v, SET_sender_check_timeout),
+		.dkim = { .dns = dns,
+			  .signatures_max = (unsigned)conf_number(v, SET_dkim_signature_limit),
+			  .key_bits_min = (unsigned)conf_number(v, SET_dkim_key_bits_min),
+			  .clock_drift_s = conf_time_ms(v, SET_dkim_clock_drift) / 1000 },
+		.dmarc = { .dns = dns, .reject_many_from = conf_bool(v, SET_dmarc_reject_many_from) },
+	};
+	e->spf = (struct spf_params){ .dns = dns, .receiver = e->host, .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
+	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
+}
