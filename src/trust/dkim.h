@@ -63,6 +63,7 @@ struct dkim_sign_params {
 };
 extern const char *const dkim_default_headers[]; /* NULL at the end */
 struct dkim_signer;
+/* From is signed always. Parameters' lists and the header are used now, keys and identity are borrowed until the end. */
 struct dkim_signer *dkim_sign_begin(const struct dkim_sign_params *p, const struct dkim_key *keys, size_t count,
 				    struct slice header, struct arena *mem);
 void dkim_sign_body(struct dkim_signer *s, struct slice bytes);
