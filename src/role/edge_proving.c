@@ -3,15 +3,23 @@
  * generation of the settings. */
 #include "role/edge_proving.h"
 #include "base/fail.h"
+#include "base/log.h"
 #include "role/evidence_settings.h"
 
 static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
 	*out = NULL;
 	if (file.len == 0) return 0;
 	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next)
-		if (slice_eq(p->file, file)) return *out = p->psl, 0;
+		if (slice_eq(p->file, file)) {
+			*out = p->psl;
+			return 0;
+		}
 	struct edge_suffixes *p = arena_get(&s->mem, sizeof *p);
 	p->psl = psl_open(slice_same(file, S("builtin")) ? NULL : arena_text(&s->mem, file));
+	if (p->psl == NULL && !slice_same(file, S("builtin"))) {
+		say(L_ERROR, "edge", "dmarc_public_suffix_list: %s: the list that came with the system is used", fail_text());
+		p->psl = psl_open(NULL);
+	}
 	if (p->psl == NULL) return fail_add("dmarc_public_suffix_list");
 	p->file = file;
 	p->next = s->suffixes;
@@ -60,7 +68,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);
 	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
 	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;
-	p->required_headers = conf_bool(v, SET_dmarc_required_headers);
+	p->required_headers = p->evidence.use_dmarc && conf_bool(v, SET_dmarc_required_headers);
 	p->dmarc_exempt = networks_open(conf_networks(v, SET_dmarc_exempt_networks), s->tables, &s->mem);
 	p->exempt_hosts = conf_domains(v, SET_dmarc_exempt_hosts);
 	p->exempt_senders = conf_domains(v, SET_dmarc_exempt_senders);
