@@ -4,6 +4,7 @@
 #include "role/edge_proving.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "role/edge_content.h"
 #include "role/evidence_settings.h"
 
 static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
@@ -57,6 +58,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	static const enum proving_quarantine quarantines[] = { [DMARC_QUARANTINE_JUNK] = PROVING_QUARANTINE_JUNK,
 							       [DMARC_QUARANTINE_HOLD] = PROVING_QUARANTINE_HOLD,
 							       [DMARC_QUARANTINE_NONE] = PROVING_QUARANTINE_NONE };
+	if (edge_overridden(v, "no_milters")) return 0; /* a service for what was checked before and comes back from a filter */
 	struct proving_params *p = arena_get(&s->mem, sizeof *p);
 	if (make_evidence(s, &p->evidence, v, o->dns) < 0) return -1;
 	make_ids(s, p, v);
@@ -65,6 +67,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->spf_temperror = conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
 	p->spf_header = conf_bool(v, SET_spf_header);
 	p->reject = conf_bool(v, SET_dmarc_reject);
+	p->copy_failures_to = slice_trim(conf_text(v, SET_dmarc_copy_failures_to));
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);
 	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
 	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;

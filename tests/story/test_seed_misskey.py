@@ -167,6 +167,7 @@ def test_opendmarc_conf_without_opendmarc(hosts, house, dns):
     os.rename(f'{top}/etc/opendmarc/ignore.hosts', f'{top}/etc/ignore.hosts')
     resolver = dns('example.org. TXT "v=spf1 ip4:192.0.2.1 -all"\n_dmarc.example.org. TXT "v=DMARC1; p=reject; adkim=s; aspf=s;"')
     server = serve(hosts, at_home, dns=resolver, networks='127.0.0.2/32', start=False)
+    server.account(f'abuse@{HOST}')
     server.configure(main=server.extra_main + f'opendmarc_config = {top}/etc/opendmarc.conf\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n')
     trap = f'{top}/etc/opendmarc/ignore.hosts: no such file (but there is {top}/etc/ignore.hosts:'
     assert trap in server.hato('check', check=False).stderr
@@ -197,10 +198,12 @@ def test_opendmarc_conf_without_opendmarc(hosts, house, dns):
     r = offer('192.0.2.1', date='')
     assert r[0] == 550 and '5.7.1' in r[1], r  # RequiredHeaders
     with open(f'{top}/etc/opendmarc.conf', 'a') as f:
-        f.write('RejectFailures true\nRejectString not today, %s\n')
+        f.write(f'RejectFailures true\nRejectString not today, %s\nCopyFailuresTo abuse@{HOST}\nHistoryFile /run/opendmarc/opendmarc.dat\n')
     server.hato('reload')
     wait_until(lambda: offer('192.0.2.77')[0] == 550, 10, 'the settings to change')
     assert offer('192.0.2.66') == (550, '550 5.7.1 not today, example.org')
     assert offer('172.16.5.6')[0] == 250  # IgnoreHosts
     assert 'override=local_policy' in field('172.16.5.6')
+    server.wait_message(f'abuse@{HOST}', 'from 172.16.5.6')
+    assert 'HistoryFile: not written' in server.hato('check', check=False).stderr
     assert 'Milter service' not in server.log()
