@@ -104,6 +104,8 @@ def test_the_provider_thinks_well_of_us(town):
     results = ' '.join(v for v in m.get_all('Authentication-Results') if v.startswith('gmail.test'))
     assert re.search(r'dkim=pass .*header\.d=far\.test', results, re.S), m.as_string()
     assert m['From'] == 'shop@far.test' and m['Delivered-To'] is not None
+    assert all(tag in m['ARC-Seal'] for tag in ('i=1;', 'cv=none', 'd=torus.test')), m.as_string()
+    assert re.search(r'i=1;.*dkim=pass.*dmarc=pass', m['ARC-Authentication-Results'], re.S) and m['ARC-Message-Signature']
 
 
 def test_a_bounce_comes_back_and_ends_with_the_postmaster(town):
