@@ -81,6 +81,7 @@ mx.dead.test A {dead.address}
                    address=ours, ports={'smtp': 25}, dns=names, networks='127.0.0.2/32', accounts=['postmaster@torus.test'])
     server.hato('alias', 'add', 'toru@torus.test', 'toru@gmail.test')
     server.hato('alias', 'add', 'full@torus.test', 'full@gmail.test')
+    wait_until(lambda: 'torus.test' in server.hato('dkim', 'list').stdout, 40, 'keys, which are made when there is time')
     server.town = (shop, provider, far, dead)
     yield server
     provider.stop()
