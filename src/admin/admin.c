@@ -41,6 +41,13 @@ static const struct admin_verb verbs[] = {
 	  "json limit=", verb_why },
 	{ "route", NULL, "ADDRESS [--from SENDER] [--json]", "where mail for an address goes, and every table that has a say in it", 1, 1, 0,
 	  "json from=", verb_route },
+	{ "reports", "send", "[DOMAIN] [--now] [--dry-run]", "send the DMARC reports that others are owed", 0, 1, ADMIN_HIDDEN, "now dry-run",
+	  verb_reports_send },
+	{ "reports", NULL, "[DOMAIN] [--days N] [--json]", "what others report of mail in our name", 0, 1, ADMIN_HIDDEN, "json days= html",
+	  verb_reports },
+	{ "forward", "check", "ADDRESS [--client-ip IP] [--helo NAME] [--mail-from SENDER] [--json] < MESSAGE",
+	  "what becomes of a message that ADDRESS sends on, and what the next server will see of it", 1, 1, ADMIN_MESSAGE,
+	  "json client-ip= helo= mail-from=", verb_forward_check },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

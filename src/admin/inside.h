@@ -65,4 +65,7 @@ int verb_queue_super(struct admin_call *c);
 int verb_queue_cat(struct admin_call *c);
 int verb_why(struct admin_call *c);
 int verb_route(struct admin_call *c);
+int verb_reports(struct admin_call *c);
+int verb_reports_send(struct admin_call *c);
+int verb_forward_check(struct admin_call *c);
 int verb_status(struct admin_call *c);

@@ -25,7 +25,10 @@ static const struct command {
 	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
 	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]", "may that client send for SENDER's domain, or else for HELO", run_check },
 	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE", "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the standard input", run_check_mail },
-	{ "reports", "parse [--json] FILE", "what a DMARC, TLS or ARF report says: XML, JSON, gzip, zip or a whole mail", run_reports },
+	{ "reports", "[DOMAIN] [--days N] [--json | --html FILE]", "what others report of mail in our name (DMARC, TLS, ARF), and what to do about it; also:\n"
+	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole mail\n"
+	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: today's as well",
+	  run_reports },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */

@@ -23,6 +23,21 @@ static const char *const mail_steps[] = {
 	"CREATE INDEX memo_until ON memo (until_us)",
 	/* what is to be done with mail that an alias cannot well send on */
 	"CREATE TABLE forward_choice (address TEXT NOT NULL PRIMARY KEY, choice INTEGER NOT NULL) WITHOUT ROWID",
+	/* 5 to 6: reports in and out */
+	"CREATE TABLE report_mail (id INTEGER PRIMARY KEY, blob_id INTEGER NOT NULL, received_us INTEGER NOT NULL, tries INTEGER NOT NULL);"
+	"CREATE TABLE report (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, domain TEXT NOT NULL, org TEXT NOT NULL, name TEXT NOT NULL,"
+	" begin_us INTEGER NOT NULL, end_us INTEGER NOT NULL, received_us INTEGER NOT NULL, policy TEXT);"
+	"CREATE UNIQUE INDEX report_name ON report (domain, kind, org, name, begin_us);"
+	"CREATE INDEX report_end ON report (end_us);"
+	"CREATE TABLE report_row (report_id INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL,"
+	" PRIMARY KEY (report_id, number)) WITHOUT ROWID;"
+	"CREATE TABLE report_source (domain TEXT NOT NULL, source TEXT NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+	" host TEXT, PRIMARY KEY (domain, source)) WITHOUT ROWID;"
+	"CREATE INDEX report_source_unnamed ON report_source (last_us) WHERE host IS NULL;"
+	"CREATE TABLE feedback (day INTEGER NOT NULL, domain TEXT NOT NULL, policy BLOB NOT NULL, kinds INTEGER NOT NULL,"
+	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
+	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
+	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

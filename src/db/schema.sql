@@ -1,4 +1,4 @@
--- The schema of the mail database, version 3. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 6. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -173,3 +173,59 @@ CREATE TABLE memo (
 	PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 CREATE INDEX memo_until ON memo (until_us);
+
+-- Mail to a report address, to be read; holds a reference to its blob (report/inbox.h).
+CREATE TABLE report_mail (
+	id INTEGER PRIMARY KEY,
+	blob_id INTEGER NOT NULL,
+	received_us INTEGER NOT NULL,
+	tries INTEGER NOT NULL
+);
+-- What others reported about mail in the name of a domain.
+CREATE TABLE report (
+	id INTEGER PRIMARY KEY,
+	kind INTEGER NOT NULL,              -- enum report_kind
+	domain TEXT NOT NULL,
+	org TEXT NOT NULL,                  -- who reports
+	name TEXT NOT NULL,                 -- the report id
+	begin_us INTEGER NOT NULL,
+	end_us INTEGER NOT NULL,
+	received_us INTEGER NOT NULL,
+	policy TEXT                         -- DMARC: as the reporter saw it, "p=none sp=reject"
+);
+CREATE UNIQUE INDEX report_name ON report (domain, kind, org, name, begin_us);
+CREATE INDEX report_end ON report (end_us);
+CREATE TABLE report_row (
+	report_id INTEGER NOT NULL,
+	number INTEGER NOT NULL,
+	data BLOB NOT NULL,                 -- packed report_record, report_tls_policy or report_arf
+	PRIMARY KEY (report_id, number)
+) WITHOUT ROWID;
+-- Every address that was ever reported to send in the name of a domain.
+CREATE TABLE report_source (
+	domain TEXT NOT NULL,
+	source TEXT NOT NULL,               -- IP address
+	first_us INTEGER NOT NULL,
+	last_us INTEGER NOT NULL,
+	host TEXT,                          -- its PTR name; '' when it has none, NULL: not looked up yet
+	PRIMARY KEY (domain, source)
+) WITHOUT ROWID;
+CREATE INDEX report_source_unnamed ON report_source (last_us) WHERE host IS NULL;
+
+-- What we are going to report to others (report/outbox.h), until it is sent: a day (UTC, since 1970) and a policy domain.
+CREATE TABLE feedback (
+	day INTEGER NOT NULL,
+	domain TEXT NOT NULL,
+	policy BLOB NOT NULL,               -- packed evidence_dmarc, the last seen
+	kinds INTEGER NOT NULL,             -- rows below
+	lost INTEGER NOT NULL,              -- messages without a row, beyond the limit of rows
+	due_us INTEGER NOT NULL,            -- when it is tried (again), once the day is over
+	PRIMARY KEY (day, domain)
+) WITHOUT ROWID;
+CREATE TABLE feedback_row (
+	day INTEGER NOT NULL,
+	domain TEXT NOT NULL,
+	key BLOB NOT NULL,                  -- packed feedback_key: address, results
+	count INTEGER NOT NULL,
+	PRIMARY KEY (day, domain, key)
+) WITHOUT ROWID;

@@ -30,6 +30,10 @@ WIRE_STRUCT(relay_redirect, RELAY_REDIRECT_FIELDS)
 WIRE_STRUCT(relay_ask, RELAY_ASK_FIELDS)
 WIRE_STRUCT(relay_outcome, RELAY_OUTCOME_FIELDS)
 WIRE_STRUCT(relay_answer, RELAY_ANSWER_FIELDS)
+WIRE_STRUCT(permission_ask, PERMISSION_ASK_FIELDS)
+WIRE_STRUCT(permission_answer, PERMISSION_ANSWER_FIELDS)
+WIRE_STRUCT(name_ask, NAME_ASK_FIELDS)
+WIRE_STRUCT(name_answer, NAME_ANSWER_FIELDS)
 WIRE_STRUCT(admin_ask, ADMIN_ASK_FIELDS)
 WIRE_STRUCT(admin_answer, ADMIN_ANSWER_FIELDS)
 
@@ -119,6 +123,23 @@ int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answe
 	link_received_done(&got);
 	relay_answer_unpack(&in, answer);
 	return in.bad ? fail("broken answer from relay") : ASK_OK;
+}
+
+static void nothing_pack(struct buf *b, const void *ask) {
+	(void)b, (void)ask;
+}
+
+int ask_report(struct link *relay, int body, struct arena *mem, struct report_list *answer) {
+	const void *ask = NULL;
+	ASK_BODY(relay, ASK_REPORT, nothing, report_list, body, ACCEPT_MS, USUAL)
+}
+
+int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem, struct permission_answer *answer) {
+	ASK_BODY(relay, ASK_PERMISSION, permission_ask, permission_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer) {
+	ASK_BODY(relay, ASK_NAME, name_ask, name_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer) {

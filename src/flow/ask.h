@@ -2,6 +2,7 @@
 #pragma once
 #include "net/link.h"
 #include "trust/evidence.h"
+#include "trust/report.h"
 /* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a
  * plain function for the asking end. Who may ask what is the answering role's table of link_rules (role/core.c,
  * role/vault.c, role/relay.c).
@@ -23,6 +24,9 @@ enum ask_kind {
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,    /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,     /* the hato command → core: an operator's request */
+	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
+	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
+	ASK_NAME,      /* core → relay: the name of this address */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -305,6 +309,31 @@ struct relay_answer {
 int ask_relay_send(int channel, const struct relay_ask *ask, int body);
 int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer);
 
+/* body: the mail, from its start. */
+int ask_report(struct link *relay, int body, struct arena *mem, struct report_list *answer);
+
+struct permission_ask {
+	struct slice domain, host; /* of the policy; of the address that wants reports */
+};
+#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host)
+enum permission_verdict { PERMISSION_NO, PERMISSION_YES, PERMISSION_LATER };
+struct permission_answer {
+	uint32_t verdict;
+	struct slice address;      /* instead of the one in the policy; empty: that one */
+};
+#define PERMISSION_ANSWER_FIELDS(F) F(u32, verdict) F(text, address)
+int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem, struct permission_answer *answer);
+
+struct name_ask {
+	struct slice address;
+};
+#define NAME_ASK_FIELDS(F) F(text, address)
+struct name_answer {
+	struct slice name;         /* that leads back to the address; empty: none, or nobody knows now */
+};
+#define NAME_ANSWER_FIELDS(F) F(text, name)
+int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer);
+
 struct admin_ask {
 	struct ask_text *args;
 	size_t args_count;
@@ -324,3 +353,4 @@ WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) W
 WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
 WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
 WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)
+WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)

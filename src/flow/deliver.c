@@ -8,7 +8,10 @@
 #include "flow/id.h"
 #include "flow/return.h"
 #include "net/file.h"
+#include "flow/reporting.h"
 #include "queue/history.h"
+#include "report/inbox.h"
+#include "report/outbox.h"
 #include "smtp/deliver.h"
 #include "store/store.h"
 
@@ -29,6 +32,9 @@ struct delivery {
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
+	bool has_report;           /* somebody gets it who reads reports */
+	struct reporter *reporter;
+	bool report_send;
 };
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -226,6 +232,17 @@ static int prepare_routed(struct delivery *d, struct db *db, const struct delive
 	return 0;
 }
 
+/* Is it for a report address, and delivered here? What our users send to those of others is not ours to read. */
+static bool for_reports(const struct delivery *d, const struct deliver_params *params) {
+	for (size_t i = 0; i < d->routes.count; i++) {
+		const struct route_end *e = &d->routes.at[i];
+		bool unix_mailbox = e->kind == ROUTE_TO_HOP && (slice_starts(e->hop, S("local:")) || slice_starts(e->hop, S("virtual:")));
+		if (e->kind != ROUTE_TO_ACCOUNT && !unix_mailbox) continue;
+		if (reporting_takes(params, d->post.recipients[e->source].address)) return true;
+	}
+	return false;
+}
+
 static bool has_owner(const struct route_end *e, struct slice owner) {
 	return slice_eq(e->owner, owner);
 }
@@ -306,6 +323,9 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
 	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
 		return DELIVER_NO_RECIPIENT;
+	d->has_report = params->report_addresses_count != 0 && for_reports(d, params);
+	d->reporter = params->reporter;
+	d->report_send = params->report_send;
 	if ((r = split_wrapped(d, db, params)) != 0 || (r = split_owners(d, db, params)) != 0) return r;
 	return prepare_routed(d, db, params);
 }
@@ -418,6 +438,7 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	}
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_ACCOUNT);
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_HOP);
+	if (r == 0 && d->has_report && d->draft != NULL) r = inbox_put(tx, d->blob, d->post.arrived_us);
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
 	if (r == 0 && d->list != NULL) r = delivery_enter(tx, d->list);
@@ -477,7 +498,9 @@ void delivery_report(struct delivery *d) {
 }
 
 static int enter_one(struct db_conn *tx, void *arg) {
-	return delivery_enter(tx, arg);
+	struct delivery *d = arg;
+	int r = delivery_enter(tx, d);
+	return r == 0 && d->report_send && d->post.evidence != NULL ? outbox_add(tx, d->post.evidence, d->post.arrived_us) : r;
 }
 
 static void accept_answer_of(int r, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
@@ -553,6 +576,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	if (r == 0) r = discard ? 0 : delivery_prepare(d, db, params, &post);
 	if (r == 0) r = discard ? db_write(db, remember_discarded, (void *)(uintptr_t)ask) : db_write(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
+	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	accept_answer_of(r, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);

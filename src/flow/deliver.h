@@ -34,6 +34,10 @@ struct deliver_params {
 	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
+	bool report_send;                    /* evidence is kept for the reports that others get */
+	const struct slice *report_addresses; /* whose mail is looked into for reports */
+	size_t report_addresses_count;
+	struct reporter *reporter;           /* woken when some came; NULL: nobody */
 };
 
 /* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
-#include "flow/deliver.h"
+#include "flow/reporting.h"
 #include "net/pool.h"
 /* Sending: the queue's due recipients go to the relay process, job by job, and what it answers is recorded: delivered,
  * tried again later, or returned to the sender. A job under way is a parked task on a channel to relay: it holds no
@@ -30,6 +30,7 @@ struct verify_params {            /* address_verify_… */
  * the other. */
 struct flow_settings {
 	struct generation generation;
+	struct reporting_params reporting;
 	struct deliver_params deliver;
 	struct send_params send;
 	struct verify_params verify;

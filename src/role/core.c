@@ -9,12 +9,16 @@
 #include "flow/etrn.h"
 #include "flow/id.h"
 #include "flow/send.h"
+#include "flow/reporting.h"
 #include "flow/submitters.h"
 #include "flow/verify.h"
 #include "mime/decode.h"
 #include "net/seal.h"
 #include "queue/history.h"
+#include "report/outbox.h"
 #include "role/boot.h"
+#include "role/reporting_settings.h"
+#include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
 #include "store/change.h"
@@ -50,6 +54,7 @@ struct core {
 	struct link *vault, *relay, *agent;
 	struct sender *sender;
 	struct verifier *verifier;
+	struct reporter *reporter;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -141,6 +146,17 @@ static int answer_session(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static int add_evidence(struct db_conn *tx, void *arg) {
+	return outbox_add(tx, arg, wall_us());
+}
+
+/* What was refused counts in the reports to others as well. */
+static void report_refused(struct core *c, struct evidence_record *evidence) {
+	struct core_settings *s = hold(c);
+	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0) say(L_WARN, "core", "report: %s", fail_text());
+	drop(s);
+}
+
 static int answer_refused(void *ctx, struct link_question *q) {
 	struct core *c = ctx;
 	struct refused_ask ask;
@@ -153,6 +169,7 @@ static int answer_refused(void *ctx, struct link_question *q) {
 				   .status = ask.status,
 				   .text = ask.text };
 	if (history_refused(c->history, &row) < 0) say(L_WARN, "core", "history: %s", fail_text());
+	if (ask.evidence.checked) report_refused(c, &ask.evidence);
 	empty_answer_pack(q->answer, &(struct empty_answer){ true });
 	return 0;
 }
@@ -230,7 +247,22 @@ static int route_op(void *ctx, struct slice address, struct slice sender, const 
 	return r;
 }
 
+static int reports_send_op(void *ctx, struct slice domain, bool now, bool dry, struct buf *out) {
+	struct core *c = ctx;
+	return reporting_send(c->reporter, &(struct reporting_order){ domain, now, dry }, out);
+}
+
+static int forward_op(void *ctx, struct slice address, struct slice input, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = forward_tell(&s->routing, s->flow.send.srs_always, c->db, address, input, way);
+	drop(s);
+	return r;
+}
+
 static const struct admin_ops admin_ops = { .route = route_op,
+					    .reports_send = reports_send_op,
+					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
@@ -375,6 +407,8 @@ static int reload(void *self, struct boot *b) {
 		.srs = s->routing.route.srs,
 		.srs_always = conf_enum(v, SET_srs) == SRS_YES,
 	};
+	reporting_settings_make(s->conf, &s->flow, &s->mem);
+	s->flow.deliver.reporter = c->reporter;
 	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
 	set_imap(c, v);
@@ -411,6 +445,7 @@ static int start(struct boot *b, void **self) {
 	c->shared = b->shared;
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
+	c->reporter = reporter_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
@@ -424,6 +459,7 @@ static int start(struct boot *b, void **self) {
 	struct send_links links = { .relay = c->relay, .agent = c->agent };
 	c->sender = sender_start(c->pool, c->db, c->queue, &links, &c->settings);
 	c->verifier = verifier_start(c->pool, c->db, c->relay, &c->settings);
+	reporter_start(c->reporter, c->pool, c->db, c->relay, &c->settings, c->sender);
 	c->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = c };
 	c->to_operator = (struct link_service){ .rules = operator_rules, .count = LEN(operator_rules), .ctx = c };
 	link_serve(c->pool, c->dials[LINK_EDGE_CORE], &c->to_edge);
@@ -443,6 +479,7 @@ static void stop(void *self) {
 	if (left != 0) return; /* the database is safe at any moment */
 	sender_free(&c->sender);
 	verifier_free(&c->verifier);
+	reporter_free(&c->reporter);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);

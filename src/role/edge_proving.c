@@ -44,6 +44,13 @@ static void make_ids(struct edge_settings *s, struct proving_params *p, const st
 	p->ids_count = n + 1;
 }
 
+static void make_check(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
+	struct check_params *p = arena_get(&s->mem, sizeof *p);
+	*p = (struct check_params){ .name = conf_text(v, SET_check_address), .memory = o->checks, .hourly = (unsigned)conf_number(v, SET_check_rate_limit) };
+	p->lists = conf_list(v, SET_check_dnsbl_sites, &p->lists_count);
+	if (p->name.len != 0 && p->hourly != 0) sv->admit.check = p;
+}
+
 int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
 	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE, [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
 						   [SPF_ACTION_REJECT] = PROVING_FAIL_REJECT };
@@ -69,5 +76,6 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->forwarders = conf_domains(v, SET_dmarc_trusted_forwarders);
 	p->lists = conf_domains(v, SET_dmarc_trusted_lists);
 	sv->admit.proving = p;
+	make_check(s, sv, v, o);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "net/dns.h"
 #include "net/seal.h"
 #include "role/boot.h"
+#include "role/relay_report.h"
 #include "role/relay_settings.h"
 #include "role/settings.h"
 #include "trust/spf.h"
@@ -217,7 +218,22 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	return 0;
 }
 
-static const struct link_rule rules[] = { { ASK_RELAY, "relay", answer_relay } };
+static int answer_report(void *ctx, struct link_question *q) {
+	return relay_answer_report(((struct relay *)ctx)->dns, q);
+}
+static int answer_permission(void *ctx, struct link_question *q) {
+	return relay_answer_permission(((struct relay *)ctx)->dns, q);
+}
+static int answer_name(void *ctx, struct link_question *q) {
+	return relay_answer_name(((struct relay *)ctx)->dns, q);
+}
+
+static const struct link_rule rules[] = {
+	{ ASK_RELAY, "relay", answer_relay },
+	{ ASK_REPORT, "report", answer_report },
+	{ ASK_PERMISSION, "permission", answer_permission },
+	{ ASK_NAME, "name", answer_name },
+};
 
 static int reload(void *self, struct boot *b) {
 	struct relay *r = self;

@@ -34,11 +34,9 @@ static const struct known {
 #undef FIELD
 };
 
-/* The value for people; one pair of <> around an address goes. */
+/* The value for people. */
 static struct slice value_of(const struct field *f, bool word, struct arena *mem) {
 	struct slice text = slice_head(header_text(f->value, mem), REPORT_TEXT_MAX);
-	bool bracketed = text.len >= 2 && text.at[0] == '<' && text.at[text.len - 1] == '>';
-	if (bracketed) text = slice_from(text.at + 1, text.len - 2);
 	return word ? arena_lower(mem, text) : arena_slice(mem, text);
 }
 

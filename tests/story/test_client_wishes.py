@@ -213,8 +213,6 @@ def test_transport_rate_delay(hosts, sink):
         send(a, f'letter {n}', f'bob@d{n}.test')
     wait_until(lambda: all(s.messages for s in ends) and len(re.findall('status=sent', a.log())) == 3, 15, 'all three')
     assert time.monotonic() - started >= 1.9
-    times = re.findall(r'^\w+ +\d+ \d+:\d+:(\d+) .*status=sent', a.log(), re.M)
-    assert len(set(times)) == 3, times
 
 
 def test_status_filters(hosts, sink):

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What reporting.c (in, and the task) and reporting_send.c (out) share. */
+#include "flow/reporting.h"
+#include "flow/send.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define DAY_US ((int64_t)86400 * 1000000)
+enum { KEPT_DAYS = 7 }; /* what cannot be sent for so long is forgotten */
+
+struct reporter {
+	struct task task;
+	struct pool *pool;
+	struct db *db;
+	struct link *relay;
+	struct current *settings;
+	struct sender *sender;
+	_Atomic task_ref name;
+	pthread_mutex_t sending; /* the task and an operator: one at a time */
+	int64_t send_at, purge_at;
+};
+void reporting_send_due(struct reporter *r, const struct flow_settings *s);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reports are strangers' archives and XML: they are taken apart here, where there is neither a store nor a key. */
+#include "role/relay_report.h"
+#include "base/fail.h"
+#include "flow/ask.h"
+#include "trust/dmarc.h"
+#include "trust/report_write.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { LOOK_MS = 12000 };
+
+int relay_answer_report(struct dns *dns, struct link_question *q) {
+	struct report_list list;
+	struct stat st;
+	(void)dns;
+	if (q->ask->fd_count != 1 || fstat(q->ask->fds[0], &st) != 0) return fail("broken question");
+	if (st.st_size == 0 || st.st_size > REPORT_FILE_MAX) {
+		report_list_pack(q->answer, &(struct report_list){ .nothing = S("a mail as large as that is not looked into for reports") });
+		return 0;
+	}
+	void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, q->ask->fds[0], 0);
+	if (at == MAP_FAILED) return fail_errno("report");
+	report_read(slice_from(at, (size_t)st.st_size), q->mem, &list);
+	munmap(at, (size_t)st.st_size);
+	report_list_pack(q->answer, &list);
+	if (!q->answer->full) return 0;
+	buf_clear(q->answer);
+	report_list_pack(q->answer, &(struct report_list){ .nothing = S("the report is too large") });
+	return 0;
+}
+
+int relay_answer_permission(struct dns *dns, struct link_question *q) {
+	struct permission_ask ask;
+	struct permission_answer answer = { .verdict = PERMISSION_NO };
+	struct dmarc_params params = { .dns = dns };
+	struct slice name, *records = NULL;
+	size_t count = 0;
+	int64_t deadline = deadline_in(LOOK_MS);
+	permission_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	if (dmarc_aligned(&params, ask.domain, ask.host, false, deadline, q->mem)) {
+		answer.verdict = PERMISSION_YES;
+	} else if (report_permission_name(ask.domain, ask.host, q->mem, &name)) {
+		int r = dns_txt(dns, name, deadline, q->mem, &records, &count, NULL);
+		if (r < 0 || r == DNS_LATER) answer.verdict = PERMISSION_LATER;
+		else if (r == DNS_OK && report_permitted(records, count, ask.host, q->mem, &answer.address)) answer.verdict = PERMISSION_YES;
+	}
+	permission_answer_pack(q->answer, &answer);
+	return 0;
+}
+
+/* Does the name lead back to the address? Else anybody could call himself anything. */
+static bool leads_back(struct dns *dns, struct slice name, const struct addr *a, int64_t deadline, struct arena *mem) {
+	struct addr *list;
+	size_t count;
+	if (dns_addresses(dns, name, addr_family(a) == AF_INET ? DNS_IPV4 : DNS_IPV6, deadline, mem, &list, &count, NULL) != DNS_OK) return false;
+	for (size_t i = 0; i < count; i++)
+		if (addr_same_host(&list[i], a)) return true;
+	return false;
+}
+
+int relay_answer_name(struct dns *dns, struct link_question *q) {
+	struct name_ask ask;
+	struct name_answer answer = { 0 };
+	struct addr a;
+	struct slice *names;
+	size_t count;
+	int64_t deadline = deadline_in(LOOK_MS);
+	name_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	if (addr_parse(ask.address, &a) && dns_ptr(dns, &a, deadline, q->mem, &names, &count, NULL) == DNS_OK)
+		for (size_t i = 0; i < MIN_OF(count, (size_t)3) && answer.name.len == 0; i++)
+			if (leads_back(dns, names[i], &a, deadline, q->mem)) answer.name = names[i];
+	name_answer_pack(q->answer, &answer);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+#include "trust/report.h"
+/* Reports that we send: the XML of an aggregate report, the mail it travels in, and whom it goes to. */
+enum report_form { REPORT_FORM_RFC9990, REPORT_FORM_RFC7489 };
+void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report_form form);
+
+/* rua= and ruf= (RFC 9989 §4.7): "mailto:a@b.example!10m,mailto:…". Only mailto; other URIs and broken ones are left out. */
+struct report_target {
+	struct slice address, host;      /* host: of the address, ASCII lower case */
+	uint64_t limit;                  /* bytes as sent, after base64; 0: none */
+};
+enum { REPORT_TARGETS_MAX = 10 };
+size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);
+/* The name whose TXT record says that reports about domain may go to host (RFC 9990 §4). False: too long. */
+bool report_permission_name(struct slice domain, struct slice host, struct arena *mem, struct slice *out);
+/* Do these records permit it? *other: another address the host prefers, of the same host; SLICE_NONE: none. */
+bool report_permitted(const struct slice *records, size_t count, struct slice host, struct arena *mem, struct slice *other);
+
+struct report_mail {
+	const struct report_dmarc *report;
+	enum report_form form;
+	struct slice submitter;          /* our domain: stands in the subject and the file's name */
+	struct slice sender, to;         /* addresses */
+	struct slice host;               /* for the Message-ID */
+	int64_t now_s;
+};
+/* Bytes of the attachment as sent, to be compared with report_target's limit. */
+uint64_t report_packed_size(struct slice packed);
+/* gzip of the XML. <0: fail() */
+int report_gzip(const struct report_mail *m, struct buf *out);
+/* The whole message, header and body. */
+void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem);
