@@ -121,6 +121,25 @@ static void too_many_sets(void **state UNUSED) {
 	assert_true(test_cpu_us() - start < 2000000);
 }
 
+static void results_are_folded(void **state UNUSED) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf mail = BUF(MIB(1));
+	AUTO_BUF struct buf results = BUF(KIB(64));
+	struct arc_seal_params p = seal_params(TRUST_NONE);
+	buf_add(&results, S("mx.example.org"));
+	for (int i = 0; i < 200; i++) buf_addf(&results, "; dkim=pass header.d=d%d.example reason=\"a  b; c\"", i);
+	buf_add(&results, S(";\r\n\tspf=pass ; "));
+	p.results = buf_slice(&results);
+	buf_add(&mail, S(HEADER));
+	assert_true(seal(&p, &mail, BODY));
+	for (struct slice rest = buf_slice(&mail); rest.at != NULL;) {
+		struct slice line = slice_cut(&rest, '\n');
+		assert_true(line.len <= 80 && (rest.at == NULL || slice_trim(line).len != 0));
+	}
+	struct arc_verdict v = verify(buf_slice(&mail), BODY, &mem);
+	if (v.result != TRUST_PASS) FAIL_WITH("%.*s", SLICE_ARG(v.reason));
+}
+
 /* Both verifiers of one message hash its body once, whoever ends first. */
 static void bodies_are_shared(void **state UNUSED) {
 	for (int order = 0; order < 2; order++) {
@@ -163,7 +182,7 @@ static int stop(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chains_grow), cmocka_unit_test(changed_on_the_way), cmocka_unit_test(broken_chains),
-		cmocka_unit_test(too_many_sets), cmocka_unit_test(bodies_are_shared),
+		cmocka_unit_test(too_many_sets), cmocka_unit_test(bodies_are_shared), cmocka_unit_test(results_are_folded),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -76,10 +76,27 @@ static int64_t now_of(const struct arc_sealer *s) {
 	return s->params.sign.now_s != 0 ? s->params.sign.now_s : wall_s();
 }
 
+/* Folded at blanks, where it is not yet: it may come on one line that no server would take. */
 static void results_add(struct buf *out, const struct arc_sealer *s) {
-	struct slice results = slice_trim(s->params.results);
-	while (slice_ends(results, S(";"))) results.len--;
-	buf_addf(out, "ARC-Authentication-Results: i=%zu; %.*s\r\n", s->instance, SLICE_ARG(results));
+	enum { LINE = 76 };
+	struct slice rest = slice_trim(s->params.results);
+	while (slice_ends(rest, S(";"))) rest = slice_trim(slice_head(rest, rest.len - 1));
+	size_t start = out->len;
+	buf_addf(out, "ARC-Authentication-Results: i=%zu; ", s->instance);
+	while (rest.len != 0) {
+		size_t blank = slice_find(rest, ' ');
+		struct slice word = slice_head(rest, blank);
+		size_t line_end = slice_find_last(word, '\n');
+		if (line_end < word.len) start = out->len + line_end + 1;
+		else if (out->len - start + word.len > LINE && out->at[out->len - 1] == ' ') {
+			out->len--;
+			buf_add(out, S("\r\n "));
+			start = out->len - 1;
+		}
+		buf_add(out, slice_head(rest, blank + 1));
+		rest = slice_skip(rest, blank + 1);
+	}
+	buf_add(out, S("\r\n"));
 }
 
 /* The field in two parts, for b= stands near its beginning. Folded with a blank, not a tab: dkimpy looks for " i=1;". */
