@@ -85,7 +85,7 @@ static struct authres_property props[] = {
 static void writes(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_BUF struct buf out = BUF(KIB(16)), again = BUF(KIB(16));
+	AUTO_BUF struct buf out = BUF(KIB(16));
 	struct authres_method methods[] = {
 		{ S("spf"), S("softfail"), S("192.0.2.1 is \"not\" among them"), S("a (b) comment that is long enough to be folded, since it goes on and on"), props, LEN(props) },
 		{ S("dmarc"), S("pass"), SLICE_NONE, S("p=none dis=none"), props + 4, 1 },

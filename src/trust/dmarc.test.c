@@ -169,7 +169,6 @@ static void walks(void **state UNUSED) {
 	assert_true(slice_eq(steps[1], S("c.d.e.f.g.h.i")));
 	assert_int_equal(dmarc_walk(S("com"), steps), 1);
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_BUF struct buf from = BUF(KIB(4));
 	struct dmarc_params p = { .dns = fake.dns };
 	struct dmarc_verdict v;
 	struct slice long_name = S("a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.unseen");
