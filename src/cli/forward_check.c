@@ -9,6 +9,7 @@
 #include "mime/header.h"
 #include "role/evidence_settings.h"
 #include "role/settings.h"
+#include "role/srs_settings.h"
 
 #include <sysexits.h>
 
@@ -65,7 +66,7 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 		return;
 	}
 	struct spf_params p = { .dns = dns, .timeout_ms = (int)SECONDS(10) };
-	struct slice sender = arena_fmt(mem, "srs@%.*s", SLICE_ARG(conf_text(v, SET_srs_domain)));
+	struct slice sender = arena_fmt(mem, "srs@%.*s", SLICE_ARG(srs_domain_of(v)));
 	for (size_t i = 0; i < n; i++) { /* the worst of them */
 		struct spf_verdict found;
 		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = sender }, mem, &found);

@@ -48,11 +48,26 @@ static int read_file(const char *path, struct arena *mem, struct slice **out, si
 	return *count != 0 ? 0 : fail("%s: no secret in it (a line of random characters)", path);
 }
 
+/* myhostname = example.com makes mydomain = com. */
+struct slice srs_domain_of(const struct conf_view *v) {
+	static const enum setting_id names[] = { SET_mydomain, SET_myhostname };
+	struct slice domain = conf_text(v, SET_srs_domain);
+	for (size_t i = 0; i < LEN(names) && slice_find(domain, '.') == domain.len; i++) {
+		if (conf_text(v, SET_srs_domain).len != 0) return domain; /* as its owner wants it */
+		domain = conf_text(v, names[i]);
+	}
+	return slice_find(domain, '.') < domain.len && !slice_ends_same(domain, S(".localdomain")) ? domain : SLICE_NONE;
+}
+
 const struct srs_params *srs_settings_make(const struct conf_view *v, struct arena *mem) {
 	struct slice separator = conf_text(v, SET_srs_separator), file = conf_text(v, SET_srs_secrets);
 	const char *folder = conf_text(v, SET_data_directory).at;
 	struct slice *secrets = NULL;
 	if (conf_enum(v, SET_srs) == SRS_NO) return NULL;
+	if (srs_domain_of(v).len == 0) {
+		say(L_INFO, "core", "srs: neither srs_domain nor myhostname is a domain that others can find: forwarded mail keeps its senders");
+		return NULL;
+	}
 	struct srs_params *p = arena_get(mem, sizeof *p);
 	const char *path = file.len != 0 ? arena_text(mem, file) : arena_fmt(mem, "%s/srs.secret", folder).at;
 	int r = file.len == 0 && access(path, F_OK) != 0 ? make_file(path, folder) : 0;
@@ -63,7 +78,7 @@ const struct srs_params *srs_settings_make(const struct conf_view *v, struct are
 		say(L_ERROR, "core", "srs_secrets: %s (forwarded mail keeps its senders until this is repaired)", fail_text());
 		return NULL;
 	}
-	p->domain = conf_text(v, SET_srs_domain);
+	p->domain = srs_domain_of(v);
 	p->secrets = secrets;
 	p->separator = separator.at[0];
 	p->hash_length = (unsigned)conf_number(v, SET_srs_hash_length);

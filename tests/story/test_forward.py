@@ -388,3 +388,10 @@ def test_a_unix_users_forward(site, folder):
         assert len(s.gmail.messages) == 1
     finally:
         user.gone()
+
+
+def test_a_host_named_as_its_domain(site):
+    """myhostname = torus.test makes mydomain = test, which is nobody's sender."""
+    s = site('myhostname = torus.test\n')
+    s.send('shop@far.test', 'shop@torus.test')
+    assert s.arrived()[0].endswith('=far.test=shop@torus.test')
