@@ -86,6 +86,7 @@ struct admit_params {
 	struct lookup peer_tables;
 	bool trust_routes;               /* allow_untrusted_routing */
 	bool dequote;                    /* resolve_dequoted_address */
+	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 

@@ -19,6 +19,9 @@ WIRE_STRUCT(flush_ask, FLUSH_ASK_FIELDS)
 WIRE_STRUCT(verify_ask, VERIFY_ASK_FIELDS)
 WIRE_STRUCT(verify_answer, VERIFY_ANSWER_FIELDS)
 WIRE_STRUCT(empty_answer, EMPTY_ANSWER_FIELDS)
+WIRE_STRUCT(recall_ask, RECALL_ASK_FIELDS)
+WIRE_STRUCT(recall_answer, RECALL_ANSWER_FIELDS)
+WIRE_STRUCT(keep_ask, KEEP_ASK_FIELDS)
 WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
 WIRE_STRUCT(sign_ask, SIGN_ASK_FIELDS)
@@ -102,6 +105,15 @@ int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem)
 
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer) {
 	ASK_BODY(core, ASK_VERIFY, verify_ask, verify_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer) {
+	ASK_BODY(core, ASK_RECALL, recall_ask, recall_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem) {
+	struct empty_answer nothing, *answer = &nothing;
+	ASK_BODY(core, ASK_KEEP, keep_ask, empty_answer, -1, QUICK_MS, ask->value.len + USUAL)
 }
 
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,

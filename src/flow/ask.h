@@ -33,6 +33,8 @@ enum ask_kind {
 	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
 	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
 	ASK_NAME,      /* core → relay: the name of this address */
+	ASK_RECALL,    /* edge → core: what was kept under this key? */
+	ASK_KEEP,      /* edge → core: keep this over restarts */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -129,7 +131,7 @@ struct accept_ask {
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
 	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
 	F(bool_, submitted) F(text, refusal_status) F(text, refusal) F(part, evidence, evidence_record)
-enum accept_flags {
+enum accept_flags { /* the upper 16 bits: VERP's delimiters (verp.h) */
 	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
 	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
@@ -199,6 +201,27 @@ struct verify_answer {
 };
 #define VERIFY_ANSWER_FIELDS(F) F(u32, verdict) F(text, text)
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer);
+
+/* Small facts of edge's that shall outlive it. */
+enum keep_kind { KEEP_SCREEN, KEEP_RATES, KEEP_KINDS };
+struct recall_ask {
+	uint32_t kind;
+	struct slice key;
+};
+#define RECALL_ASK_FIELDS(F) F(u32, kind) F(text, key)
+struct recall_answer {
+	bool found;
+	struct slice value;
+};
+#define RECALL_ANSWER_FIELDS(F) F(bool_, found) F(text, value)
+int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer);
+struct keep_ask {
+	uint32_t kind;
+	struct slice key, value;
+	int64_t until_us;
+};
+#define KEEP_ASK_FIELDS(F) F(u32, kind) F(text, key) F(text, value) F(i64, until_us)
+int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem);
 
 struct password_ask {
 	struct slice login, password;
@@ -432,6 +455,7 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
+WIRE_DECLARE(recall_ask) WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask)
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
 WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)

@@ -198,7 +198,42 @@ static int answer_verify(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+/* What is edge's to keep. */
+static const enum memo_kind kept[KEEP_KINDS] = { [KEEP_SCREEN] = MEMO_SCREEN, [KEEP_RATES] = MEMO_RATES };
+
+static int answer_recall(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct recall_ask ask;
+	struct recall_answer answer = { .value = S("") };
+	recall_ask_unpack(&q->in, &ask);
+	if (q->in.bad || ask.kind >= LEN(kept)) return fail("broken question");
+	AUTO_READ struct db_conn *conn = db_read(c->db);
+	if (conn == NULL) return -1;
+	int r = memo_get(conn, kept[ask.kind], ask.key, q->mem, &answer.value, NULL);
+	if (r < 0) return r;
+	answer.found = r == DB_ROW;
+	recall_answer_pack(q->answer, &answer);
+	return 0;
+}
+
+static int keep_it(struct db_conn *tx, void *arg) {
+	const struct keep_ask *ask = arg;
+	return memo_put(tx, kept[ask->kind], ask->key, ask->value, ask->until_us);
+}
+
+static int answer_keep(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct keep_ask ask;
+	keep_ask_unpack(&q->in, &ask);
+	if (q->in.bad || ask.kind >= LEN(kept)) return fail("broken question");
+	if (db_write(c->db, keep_it, &ask) < 0) return -1;
+	empty_answer_pack(q->answer, &(struct empty_answer){ true });
+	return 0;
+}
+
 static const struct link_rule edge_rules[] = {
+	{ ASK_RECALL, "recall", answer_recall },
+	{ ASK_KEEP, "keep", answer_keep },
 	{ ASK_ROUTE, "route", answer_route },
 	{ ASK_ACCOUNT, "account", answer_account },
 	{ ASK_ACCEPT, "accept", answer_accept },
@@ -453,8 +488,8 @@ static int reload(void *self, struct boot *b) {
 	};
 	reporting_settings_make(s->conf, &s->flow, &s->mem);
 	s->flow.deliver.reporter = c->reporter;
-	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
-	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
+	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
+	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
 	set_imap(c, v);
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
