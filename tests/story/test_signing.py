@@ -357,3 +357,19 @@ def test_postfix_with_opendkim_says_pass(hosts, postfix, dns, folder):
     finally:
         daemon.terminate()
         daemon.wait()
+
+
+# ---- ARC ----
+
+def test_forwarded_mail_is_sealed(world):
+    server, far, zone = world(networks='127.0.0.0/24', main='spf_check = yes\n')
+    server.hato('alias', 'add', 'away@own.test', 'joe@far.test')
+    zone['else.test'] = 'v=spf1 ip4:127.99.1.1 -all'
+    import smtplib
+    with smtplib.SMTP(server.address, server.ports['smtp'], source_address=('127.99.1.1', 0), timeout=30) as s:
+        s.sendmail('x@else.test', ['away@own.test'], TEXT.replace('ann@own.test', 'x@else.test'))
+    raw = received(far)
+    assert raw.index(b'ARC-Seal:') < raw.index(b'Received:') and b'DKIM-Signature' not in raw
+    assert b'd=own.test' in raw and b'cv=none' in raw
+    cv, results, reason = dkim.arc_verify(raw, dnsfunc=zone.dkimpy)
+    assert cv == b'pass', (reason, raw)
