@@ -194,6 +194,7 @@ int verb_dkim_switch(struct admin_call *c) {
 }
 
 int verb_dkim_import(struct admin_call *c) {
+	if (c->count != 2) return refuse(c, EX_USAGE, "a domain and a selector are needed");
 	struct admin_dkim what = { .what = ADMIN_DKIM_IMPORT, .domain = c->args[0], .selector = c->args[1], .pem = c->input };
 	int code = change(c, &what);
 	if (code == EX_OK) tell(c, "%.*s._domainkey.%.*s signs from now on", SLICE_ARG(what.selector), SLICE_ARG(what.domain));

@@ -27,6 +27,8 @@ int run_check_mail(struct cli *cli); /* check_mail.c */
 int load_conf(const struct cli *cli, enum problem_level least, struct conf **out);
 /* The data folder of the configuration, for commands that work whatever else is wrong with it. */
 int find_data(const struct cli *cli, const char **dir, struct conf **keep);
+/* dkim.c: the parts of `hato dkim` that ask DNS or read files. */
+int run_dkim(struct cli *cli);
 /* operator.c: an operator's verb, done by the server, or here when it is down. */
 int run_operator(struct cli *cli);
 /* What the verb prints, in out and err; only when the server answers: false otherwise. */

@@ -127,6 +127,7 @@ int run_operator(struct cli *cli) {
 	int code;
 	if (settled(&req, &code)) return code;
 	const struct admin_verb *v = admin_find(cli->args, cli->count);
+	if (slice_eq(cli->args[0], S("dkim")) && (slice_eq(cli->args[1], S("check")) || slice_eq(cli->args[1], S("import")))) return run_dkim(cli);
 	buf_addf(&command, "%s%s%s", v->noun, v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "");
 	cli->command = buf_text(&command);
 	code = find_data(cli, &data, &conf);

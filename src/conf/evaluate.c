@@ -4,6 +4,7 @@
  * the file can then be checked in the same run. */
 #include "base/fail.h"
 #include "conf/expand.h"
+#include "conf/opendkim.h"
 #include "conf/opendmarc.h"
 #include "conf/snapshot.h"
 
@@ -257,6 +258,7 @@ static void drop_disabled(struct conf *c) {
 
 void evaluate_views(struct conf *c) {
 	init_view(c, &c->main, NULL);
+	opendkim_adopt(c);
 	opendmarc_adopt(c);
 	evaluate_all(&c->main);
 	for (size_t i = 0; i < LEN(computed); i++) c->params[computed[i].id]->computed = computed[i].compute(&c->main);

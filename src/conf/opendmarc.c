@@ -90,7 +90,7 @@ static void hold_quarantined(struct work *w) {
 }
 
 /* "192.0.2.7/24" in our form "192.0.2.0/24", IPv6 in brackets. False: no address. */
-static bool network_add(struct buf *out, struct slice word) {
+bool adopt_network(struct buf *out, struct slice word) {
 	struct addr a, whole;
 	char room[ADDR_TEXT_ROOM];
 	struct slice mask = word, address = slice_cut(&mask, '/');
@@ -120,7 +120,7 @@ static void ignore_hosts(struct work *w) {
 	for (size_t i = 0; i < set.count; i++) {
 		struct slice word = set.at[i].key;
 		if (slice_same(word, S("localhost"))) buf_add(&networks, S("127.0.0.0/8 [::1]/128 "));
-		if (network_add(&networks, word)) continue;
+		if (adopt_network(&networks, word)) continue;
 		bool name = slice_find(word, '/') == word.len && slice_find(word, ':') == word.len && word.at[0] != '!';
 		if (name) buf_addf(&hosts, "%.*s ", SLICE_ARG(word));
 		else problem_add(&w->c->problems, PROBLEM_WARNING, (struct place){ set.path, set.at[i].line }, "IgnoreHosts: \"%.*s\" is no address, network or host name: left out", SLICE_ARG(word));

@@ -15,6 +15,8 @@ void opendmarc_adopt(struct conf *c);
 bool adopt_setting(struct conf *c, const char *name, struct slice text, struct place where);
 /* Does the list (smtpd_milters …) name this Socket ("local:/path", "inet:port@host")? Relative paths start in queue_directory. */
 bool adopt_names_socket(struct conf *c, struct slice socket);
+/* Adds "192.0.2.7/24" as a word of a list of networks. False: no address or network. */
+bool adopt_network(struct buf *out, struct slice word);
 /* Is there any milter at all? */
 bool adopt_any_milters(struct conf *c);
 /* Remembers that we do ourselves what the filter behind this Socket does (conf_replaces_milter). */

@@ -242,12 +242,31 @@ static void read_rspamd(struct reading *r, struct slice folder) {
 
 /* ---- all ---- */
 
+/* DOMAIN/SELECTOR.private, as opendkim-genkey leaves them. */
+static void read_plain(struct reading *r, struct slice folder) {
+	static const char *const forms[] = { "keys/*/*.private", "*/*.private" };
+	for (size_t i = 0; i < LEN(forms); i++) {
+		glob_t found = { 0 };
+		if (glob(arena_fmt(r->mem, "%.*s/%s", SLICE_ARG(folder), forms[i]).at, 0, NULL, &found) == 0)
+			for (size_t k = 0; k < found.gl_pathc; k++) {
+				struct slice path = slice_of(found.gl_pathv[k]), above = slice_head(path, slice_find_last(path, '/'));
+				struct slice file = slice_skip(path, above.len + 1), domain = slice_skip(above, slice_find_last(above, '/') + 1);
+				struct slice selector = slice_head(file, file.len - strlen(".private"));
+				if (!keyring_name(domain) || !keyring_name(selector)) continue;
+				add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, domain), .selector = arena_slice(r->mem, selector) }, path);
+			}
+		globfree(&found);
+	}
+}
+
 static void read_folder(struct reading *r, struct slice folder) {
 	struct slice table = arena_fmt(r->mem, "%.*s/KeyTable", SLICE_ARG(folder)), rules = arena_fmt(r->mem, "refile:%.*s/SigningTable", SLICE_ARG(folder));
 	r->folder = folder;
 	stamp_file(r, arena_text(r->mem, folder));
+	size_t before = r->given.files_count;
 	if (access(table.at, F_OK) == 0) read_tables(r, table, rules);
 	else read_rspamd(r, folder);
+	if (r->given.files_count == before) read_plain(r, folder);
 	r->folder = SLICE_NONE;
 }
 
@@ -265,6 +284,13 @@ static void read_all(struct reading *r, const struct conf *c) {
 	read_single(r, v);
 	const struct slice *folders = conf_list(v, SET_dkim_key_folders, &n);
 	for (size_t i = 0; i < n; i++) read_folder(r, folders[i]);
+}
+
+void dkim_files_in(struct slice folder, struct arena *mem, struct keyring_given *out) {
+	struct reading r = { .mem = mem };
+	r.sources.mem = r.problems.mem = mem;
+	read_folder(&r, folder);
+	*out = r.given;
 }
 
 void dkim_files_pack(const struct conf *c, struct buf *out) {

@@ -13,9 +13,10 @@ struct slice dkim_public_text(struct slice public_key, enum dkim_algorithm algor
 }
 
 /* All before p=, each tag with its blank. */
-static void tags_add(struct buf *out, const struct dkim_record_text *r) {
+static void tags_add(struct buf *out, const struct dkim_record_text *r, bool zone) {
+	const char *quote = zone ? "\\\"" : "\"";
 	buf_add(out, S("v=DKIM1; "));
-	if (r->note.len != 0) buf_addf(out, "n=\"%.*s\"; ", SLICE_ARG(r->note));
+	if (r->note.len != 0) buf_addf(out, "n=%s%.*s%s; ", quote, SLICE_ARG(r->note), quote);
 	if (r->hashes.len != 0) buf_addf(out, "h=%.*s; ", SLICE_ARG(r->hashes));
 	buf_addf(out, "k=%s; ", r->algorithm == DKIM_ED25519_SHA256 ? "ed25519" : "rsa");
 	if (r->testing || r->no_subdomains)
@@ -25,7 +26,7 @@ static void tags_add(struct buf *out, const struct dkim_record_text *r) {
 
 struct slice dkim_record_line(const struct dkim_record_text *r, struct arena *mem) {
 	AUTO_BUF struct buf text = BUF(RECORD_MAX);
-	tags_add(&text, r);
+	tags_add(&text, r, false);
 	buf_addf(&text, "p=%.*s", SLICE_ARG(dkim_public_text(r->public_key, r->algorithm, mem)));
 	return arena_slice(mem, buf_slice(&text));
 }
@@ -36,10 +37,10 @@ void dkim_record_zone(struct buf *out, const struct dkim_record_text *r) {
 	buf_addf(out, "%.*s._domainkey", SLICE_ARG(r->selector));
 	if (r->full_name) buf_addf(out, ".%.*s.", SLICE_ARG(r->domain));
 	buf_add(out, S("\tIN\tTXT\t( \""));
-	tags_add(out, r);
+	tags_add(out, r, true);
 	buf_add(out, S("\"\n\t  \"p="));
-	for (size_t at = 0; at < key.len; at += PIECE)
-		buf_addf(out, "%s%.*s", at == 0 ? "" : "\"\n\t  \"", SLICE_ARG(slice_head(slice_skip(key, at), PIECE)));
+	for (; key.len >= PIECE; key = slice_skip(key, PIECE)) buf_addf(out, "%.*s\"\n\t  \"", SLICE_ARG(slice_head(key, PIECE)));
+	buf_add(out, key);
 	buf_addf(out, "\" )  ; ----- DKIM key %.*s for %.*s\n", SLICE_ARG(r->selector), SLICE_ARG(r->domain));
 }
 

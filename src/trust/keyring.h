@@ -90,4 +90,6 @@ size_t keyring_tidy(struct keyring *k, int64_t before_s);
 int keyring_generate(bool ed25519, unsigned bits, struct buf *pem, struct buf *public_key);
 /* What a PEM holds. KEYRING_BAD_KEY with fail(): not a key, or of another kind. */
 int keyring_examine(struct slice pem, enum dkim_algorithm *algorithm, unsigned *bits, struct buf *public_key);
+struct evp_pkey_st;
+struct evp_pkey_st *keyring_pkey(struct slice pem); /* for a tool that signs by itself; NULL: fail() */
 bool keyring_name(struct slice name); /* may be a domain or a selector: labels of letters, digits, - and _ */

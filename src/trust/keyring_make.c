@@ -60,6 +60,13 @@ int keyring_examine(struct slice pem, enum dkim_algorithm *algorithm, unsigned *
 	return 0;
 }
 
+EVP_PKEY *keyring_pkey(struct slice pem) {
+	AUTO_BUF struct buf public_key = BUF(KIB(16));
+	enum dkim_algorithm algorithm;
+	unsigned bits;
+	return key_read(pem, &algorithm, &bits, &public_key);
+}
+
 int keyring_generate(bool ed25519, unsigned bits, struct buf *pem, struct buf *public_key) {
 	EVP_PKEY *pkey = ed25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
 	BIO *bio = BIO_new(BIO_s_mem());

@@ -181,3 +181,195 @@ def test_commands_without_a_server(hosts):
     assert '"' not in k['value'] and all(len(s) <= 255 for s in re.findall(r'"([^"]*)"', k['strings']))
     server.hato('dkim', 'del', 'own.test', 'mail', '--yes')
     assert [k['selector'] for k in keys(server)] == ['mail-ed25519']
+
+
+# ---- OpenDKIM's tools, files and settings ----
+
+TOOLS = os.path.join(os.path.dirname(HATO), '')
+needs_opendkim = pytest.mark.skipif(not os.path.exists('/usr/sbin/opendkim-genkey'), reason='opendkim-tools')
+
+
+def public_part(path):
+    der = subprocess.run(['openssl', 'pkey', '-in', path, '-pubout', '-outform', 'DER'], capture_output=True, check=True).stdout
+    return base64.b64encode(der).decode()
+
+
+@needs_opendkim
+@pytest.mark.parametrize('options', [[], ['-b', '1024', '-d', 'ex.test', '-s', 's1', '-r', '-S', '-t', '-n', 'a note', '-v'], ['-a', '-d', 'ex.test'],
+                                     ['--bits=4096', '--domain=ex.test', '--hash-algorithms=sha256:sha1', '--restrict', '--nosubdomains']])
+def test_genkey_writes_what_opendkims_writes(folder, options):
+    texts = []
+    for program in (['/usr/sbin/opendkim-genkey'], [HATO, 'opendkim-genkey']):
+        place = f'{folder}/{len(texts)}'
+        os.mkdir(place)
+        done = subprocess.run([*program, '-D', place, *options], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        name = 's1' if 's1' in options else 'default'
+        for f in ('private', 'txt'):
+            assert oct(os.stat(f'{place}/{name}.{f}').st_mode)[-3:] == '600'
+        text = open(f'{place}/{name}.txt').read()
+        key = public_part(f'{place}/{name}.private')
+        pieces = '"\n\t  "'.join(key[i:i + 250] for i in range(0, len(key), 250))
+        assert pieces in text
+        texts.append((text.replace(pieces, 'KEY'), done.stderr))
+    assert texts[0] == texts[1]
+
+
+def test_testkey_testmsg_check_and_import(world, folder):
+    server, far, zone = world()
+    os.mkdir(folder + '/k')
+    subprocess.run([HATO, 'opendkim-genkey', '-D', folder + '/k', '-d', 'imp.test', '-s', 'old', '--type', 'ed25519'], check=True)
+    env = {**os.environ, 'MAIL_CONFIG': server.folder}
+    testkey = lambda *more: subprocess.run([HATO, 'opendkim-testkey', '-d', 'imp.test', '-s', 'old', '-k', folder + '/k/old.private', *more],
+                                           capture_output=True, text=True, env=env)
+    done = testkey('-v')
+    assert done.returncode == 1 and "'old._domainkey.imp.test' record not found" in done.stderr
+    server.hato('dkim', 'import', 'imp.test', 'old', folder + '/k/old.private')
+    check = server.hato('dkim', 'check', check=False)
+    assert check.returncode == 65 and 'old._domainkey.imp.test (active): missing' in check.stdout and 'hato1r._domainkey.own.test (active): published' in check.stdout
+    zone['old._domainkey.imp.test'] = keys(server, 'imp.test')[0]['value']
+    done = testkey('-v')
+    assert done.returncode == 0 and 'key OK' in done.stderr, done
+    assert testkey().stderr == ''
+    found = json.loads(server.hato('dkim', 'check', 'imp.test', '--json').stdout)
+    assert [(f['selector'], f['record']) for f in found] == [('old', 'published')]
+    zone['old._domainkey.imp.test'] = zone['hato1e._domainkey.own.test']
+    assert 'keys do not match' in testkey().stderr
+    mail = 'From: a@own.test\nSubject: x\n\nhi\n'
+    signed = subprocess.run([HATO, 'opendkim-testmsg', '-d', 'own.test', '-s', 'hato1r', '-k', f'{server.data}/vault/dkim/own.test/hato1r.private'],
+                            input=mail, capture_output=True, text=True, check=True, env=env).stdout
+    assert signed.startswith('DKIM-Signature: ')
+    verify = lambda text: subprocess.run([HATO, 'opendkim-testmsg'], input=text, capture_output=True, text=True, env=env).returncode
+    assert verify(signed) == 0 and verify(signed.replace('hi', 'ho')) != 0
+    assert subprocess.run([HATO, 'opendkim-testmsg', '-d', 'x'], input=mail, text=True, stderr=subprocess.DEVNULL).returncode == 78
+
+
+def make_keys(place, domains, selector='mail'):
+    for d in domains:
+        os.makedirs(f'{place}/keys/{d}')
+        subprocess.run([HATO, 'opendkim-genkey', '-b', '2048', '-D', f'{place}/keys/{d}', '-d', d, '-s', selector], check=True)
+
+
+def record_of(path):
+    return ''.join(re.findall(r'"([^"]*)"', open(path).read()))
+
+
+def send_and_verify(server, far, zone, author, count):
+    server.send('ann@own.test', 'joe@far.test', TEXT.replace('ann@own.test', author), 'submission', 'ann@own.test')
+    return verdicts(received(far, count), zone)
+
+
+def test_opendkim_conf_with_key_table(world, folder):
+    place = folder + '/opendkim'
+    make_keys(place, ['one.test', 'two.test'])
+    with open(place + '/KeyTable', 'w') as f:
+        f.write(f'k1 one.test:mail:{place}/keys/one.test/mail.private\nk2 two.test:mail:{place}/keys/two.test/mail.private\n')
+    with open(place + '/SigningTable', 'w') as f:
+        f.write('*@one.test k1\nboss@*.two.test k2\n*@two.test k2\n')
+    with open(place + '/TrustedHosts', 'w') as f:
+        f.write('127.0.0.1\nlocalhost\n10.0.0.0/8\n')
+    with open(place + '/opendkim.conf', 'w') as f:
+        f.write(f'''# of a server that was
+Syslog yes
+Mode sv
+Canonicalization relaxed/simple
+KeyTable {place}/KeyTable
+SigningTable refile:{place}/SigningTable
+InternalHosts {place}/TrustedHosts
+OversignHeaders From
+Socket local:{place}/opendkim.sock
+UserID opendkim
+Frobnicate yes
+''')
+    server, far, zone = world(main=f'opendkim_config = {place}/opendkim.conf\n')
+    for d in ('one.test', 'two.test'):
+        zone[f'mail._domainkey.{d}'] = record_of(f'{place}/keys/{d}/mail.txt')
+    assert send_and_verify(server, far, zone, 'x@one.test', 1) == {('rsa-sha256', 'one.test', 'mail'): True}
+    assert b'c=relaxed/simple' in received(far, 1)
+    assert send_and_verify(server, far, zone, 'boss@deep.two.test', 2) == {('rsa-sha256', 'two.test', 'mail'): True}
+    assert send_and_verify(server, far, zone, 'x@deep.two.test', 3) == {}
+    assert 'Frobnicate: no such setting of OpenDKIM' in server.hato('check', check=False).stderr + server.hato('check', check=False).stdout
+    assert {k['file'] for k in keys(server, 'one.test')} == {f'{place}/keys/one.test/mail.private'}
+
+
+def test_folders_of_docker_mailserver(world, folder):
+    place = folder + '/opendkim'
+    make_keys(place, ['one.test'])
+    with open(place + '/KeyTable', 'w') as f:
+        f.write('mail._domainkey.one.test one.test:mail:/etc/opendkim/keys/one.test/mail.private\n')
+    with open(place + '/SigningTable', 'w') as f:
+        f.write('*@one.test mail._domainkey.one.test\n')
+    rspamd = folder + '/rspamd'
+    os.makedirs(rspamd + '/dkim')
+    os.makedirs(rspamd + '/override.d')
+    for name, domain, kind in (('rsa-2048-mail-two.test', 'two.test', 'rsa'), ('ed25519-edsel-two.test', 'two.test', 'ed25519')):
+        subprocess.run([HATO, 'opendkim-genkey', '-D', rspamd + '/dkim', '-d', domain, '-s', name, '--type', kind], check=True)
+        os.rename(f'{rspamd}/dkim/{name}.private', f'{rspamd}/dkim/{name}.private.txt')
+    with open(rspamd + '/override.d/dkim_signing.conf', 'w') as f:
+        f.write('''# documentation: https://rspamd.com/doc/modules/dkim_signing.html
+enabled = true;
+sign_authenticated = true;
+domain {
+    two.test {
+        selectors [
+            { path = "/tmp/docker-mailserver/rspamd/dkim/rsa-2048-mail-two.test.private.txt"; selector = "mail"; },
+            { path = "/tmp/docker-mailserver/rspamd/dkim/ed25519-edsel-two.test.private.txt"; selector = "edsel"; }
+        ]
+    }
+}
+''')
+    server, far, zone = world(main=f'dkim_key_folders = {place} {rspamd}\n')
+    zone['mail._domainkey.one.test'] = record_of(f'{place}/keys/one.test/mail.txt')
+    zone['mail._domainkey.two.test'] = record_of(f'{rspamd}/dkim/rsa-2048-mail-two.test.txt')
+    zone['edsel._domainkey.two.test'] = record_of(f'{rspamd}/dkim/ed25519-edsel-two.test.txt')
+    assert send_and_verify(server, far, zone, 'x@one.test', 1) == {('rsa-sha256', 'one.test', 'mail'): True}
+    assert send_and_verify(server, far, zone, 'x@two.test', 2) == {('rsa-sha256', 'two.test', 'mail'): True, ('ed25519-sha256', 'two.test', 'edsel'): True}
+
+
+# ---- real receivers ----
+
+@needs_opendkim
+def test_postfix_with_opendkim_says_pass(hosts, postfix, dns, folder):
+    """The third seed user: only submission, nothing local; the receiver is Postfix with OpenDKIM."""
+    address = own_address()
+    records = f'far.test MX 10 mx.far.test.\nmx.far.test A {address}\n'
+    names = dns(records)
+    server = hosts('relay.own.test', 'mydestination =\nlocal_transport = error:local mail delivery is disabled\nsmtpd_tls_security_level = encrypt\n'
+                   'dkim_key_domains = own.test\ndkim_selector = hato#\n', dns=names,
+                   services={'submission': f'smtpd {__import__("hato").AUTH} -o smtpd_relay_restrictions=permit_sasl_authenticated,reject'},
+                   accounts=['user1@own.test'])
+    wait_until(lambda: len(keys(server, 'own.test')) >= 2, 30)
+    with open(folder + '/dnsdata', 'w') as f:
+        f.writelines(f"{k['name']} {k['value']}\n" for k in keys(server, 'own.test'))
+    os.chmod(folder + '/dnsdata', 0o644)
+    milter_port = free_port()
+    daemon = subprocess.Popen(['/usr/sbin/opendkim', '-f', '-x', '/dev/stdin'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    daemon.stdin.write(f'TestDNSData file:{folder}/dnsdata\nSocket inet:{milter_port}@127.0.0.1\nMode v\nSyslog no\nAuthservID mx.far.test\n'
+                       'MaximumSignaturesToVerify 5\nInternalHosts 10.1.1.1\nAlwaysAddARHeader yes\nBackground no\n'.encode())
+    daemon.stdin.close()
+    try:
+        wait_port(milter_port)
+        far = postfix('far.test', users=['joe'], address=address, dns=names, main=f'smtpd_milters = inet:127.0.0.1:{milter_port}\n')
+        server.send('user1@own.test', 'joe@far.test', message('user1@own.test', 'joe@far.test', 'signed here'), 'submission', 'user1@own.test')
+        mail = wait_until(lambda: far.messages('joe'), 30, lambda: 'delivery; ' + server.log()[-1500:] + far.log()[-1500:])[0]
+        results = ' '.join(mail.get_all('Authentication-Results') or [])
+        assert re.search(r'dkim=pass .*2048-bit key.*header\.d=own\.test', results, re.S), results
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+# ---- ARC ----
+
+def test_forwarded_mail_is_sealed(world):
+    server, far, zone = world(networks='127.0.0.0/24', main='spf_check = yes\n')
+    server.hato('alias', 'add', 'away@own.test', 'joe@far.test')
+    zone['else.test'] = 'v=spf1 ip4:127.99.1.1 -all'
+    import smtplib
+    with smtplib.SMTP(server.address, server.ports['smtp'], source_address=('127.99.1.1', 0), timeout=30) as s:
+        s.sendmail('x@else.test', ['away@own.test'], TEXT.replace('ann@own.test', 'x@else.test'))
+    raw = received(far)
+    assert raw.index(b'ARC-Seal:') < raw.index(b'Received:') and b'DKIM-Signature' not in raw
+    assert b'd=own.test' in raw and b'cv=none' in raw
+    cv, results, reason = dkim.arc_verify(raw, dnsfunc=zone.dkimpy)
+    assert cv == b'pass', (reason, raw)
