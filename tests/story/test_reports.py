@@ -319,6 +319,27 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
             assert m.search(None, 'ALL')[1][0] == b''
 
 
+def test_a_crash_neither_loses_nor_repeats_a_report(hosts, world):
+    owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com'], dns=world.server)
+    receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+                     f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    assert offer(receiver, text('eve@example.org', 'good'), 'eve@example.org', ip='203.0.113.5', to='ann@example.net')[0] == 250
+    owner.stop()
+    receiver.kill()      # what was accepted is still to be reported
+    receiver.start()
+    assert 'sent to dmarc-reports@example.org' in receiver.hato('reports', 'send', '--now').stdout
+    receiver.kill()      # what was handed in is still to be delivered, and no more
+    receiver.start()
+    assert 'nothing is to be reported' in receiver.hato('reports', 'send', '--now').stdout
+    owner.start()
+    receiver.hato('queue', 'flush')
+    assert wait_reports(owner, lambda g: g[0]['passed'] == 1)[0]['reports'] == 1
+    wait_until(lambda: receiver.hato('queue', 'list', '--json').stdout.split() == ['[', ']'] or not json.loads(receiver.hato('queue', 'list', '--json').stdout),
+               20, 'the queue to be empty')
+    with owner.imap('dmarc-reports@example.org', select='INBOX') as m:
+        assert len(m.search(None, 'ALL')[1][0].split()) == 1
+
+
 def test_names_for_tests_send_nothing(hosts, world):
     server = hosts('mx.home.test', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8', networks='127.0.0.2/32', dns=world.server, accounts=['ann@home.test'])
     assert offer(server, text('eve@example.org', 'good'), 'eve@example.org', ip='203.0.113.5', to='ann@home.test', name='mail.example.org')[0] == 250
