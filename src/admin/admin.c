@@ -45,6 +45,9 @@ static const struct admin_verb verbs[] = {
 	  verb_reports_send },
 	{ "reports", NULL, "[DOMAIN] [--days N] [--json]", "what others report of mail in our name", 0, 1, ADMIN_HIDDEN, "json days= html",
 	  verb_reports },
+	{ "forward", "check", "ADDRESS [--client-ip IP] [--helo NAME] [--mail-from SENDER] [--json] < MESSAGE",
+	  "what becomes of a message that ADDRESS sends on, and what the next server will see of it", 1, 1, ADMIN_MESSAGE,
+	  "json client-ip= helo= mail-from=", verb_forward_check },
 	{ "status", NULL, "[--json]", "counts", 0, 0, ADMIN_HIDDEN, "json", verb_status },
 };
 

@@ -25,6 +25,8 @@ struct admin_ops {
 	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail(). NULL: not to be had
 	 * here. */
 	int (*reports_send)(void *ctx, struct slice domain, bool now, bool dry, struct buf *out);
+	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input. */
+	int (*forward)(void *ctx, struct slice address, struct slice input, const struct admin_way *way);
 };
 struct admin {
 	struct db *db;
@@ -51,6 +53,7 @@ enum admin_flag {
 	ADMIN_PASSWORD = 1, /* needs --password-stdin (or --hash): the command reads it, or asks */
 	ADMIN_ASKS = 2,     /* cannot be taken back: the command asks a person without --yes */
 	ADMIN_HIDDEN = 4,   /* not in help */
+	ADMIN_MESSAGE = 8,  /* about a message: the command reads it and asks DNS; input is what it found out (flow/forward.h) */
 };
 struct admin_call;
 struct admin_verb {

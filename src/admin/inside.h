@@ -67,4 +67,5 @@ int verb_why(struct admin_call *c);
 int verb_route(struct admin_call *c);
 int verb_reports(struct admin_call *c);
 int verb_reports_send(struct admin_call *c);
+int verb_forward_check(struct admin_call *c);
 int verb_status(struct admin_call *c);

@@ -61,18 +61,18 @@ static void end(void *ctx, const char *kind, struct slice address, struct slice 
 	put(t->call, "%s: %.*s%s%.*s", kind, SLICE_ARG(address), text.len != 0 ? ", " : "", SLICE_ARG(text));
 }
 
-int verb_route(struct admin_call *c) {
+/* asked: the sender, or what was found about a message. */
+static int explain(struct admin_call *c, struct slice sender,
+		   int (*op)(void *ctx, struct slice address, struct slice asked, const struct admin_way *way), struct slice asked) {
 	struct telling t = { .call = c, .json = { .out = c->out } };
-	struct slice sender = SLICE_NONE;
-	call_option(c, "from", &sender);
-	if (c->a->ops->route == NULL) return refuse(c, EX_UNAVAILABLE, "not to be had here (start the server)");
+	if (op == NULL) return refuse(c, EX_UNAVAILABLE, "not to be had here (start the server)");
 	if (c->json) {
 		json_open(&t.json, NULL, '{');
 		json_text(&t.json, "address", c->args[0]);
 		json_text(&t.json, "from", sender);
 		json_open(&t.json, "steps", '[');
 	}
-	int r = c->a->ops->route(c->a->ctx, c->args[0], sender, &(struct admin_way){ step, end, &t });
+	int r = op(c->a->ctx, c->args[0], asked, &(struct admin_way){ step, end, &t });
 	begin_ends(&t);
 	if (c->json) {
 		json_close(&t.json, ']');
@@ -80,4 +80,16 @@ int verb_route(struct admin_call *c) {
 	}
 	if (r < 0) return broken(c);
 	return r == 0 ? EX_OK : refuse(c, EX_TEMPFAIL, "mail for this address waits: %s", fail_text());
+}
+
+int verb_route(struct admin_call *c) {
+	struct slice sender = SLICE_NONE;
+	call_option(c, "from", &sender);
+	return explain(c, sender, c->a->ops->route, sender);
+}
+
+int verb_forward_check(struct admin_call *c) {
+	struct slice sender = SLICE_NONE;
+	call_option(c, "mail-from", &sender);
+	return explain(c, sender, c->a->ops->forward, c->input);
 }

@@ -38,6 +38,8 @@ int dispatch(const struct cli *cli, const char *data, const struct admin_request
 struct arena;
 struct admin_answer;
 int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer);
+/* forward_check.c: the message on the standard input, as `hato forward check` wants it: packed forward_facts. */
+int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct buf *out);
 void print_answer(struct slice out, struct slice err);
 /* reports.c, report_parse.c: what others report of mail in our name. */
 int run_reports(struct cli *cli);

@@ -8,7 +8,7 @@
 #include "flow/ask.h"
 #include "net/seal.h"
 #include "role/data.h"
-#include "role/routing_settings.h"
+#include "role/forward_tell.h"
 #include "user/secret.h"
 
 #include <sys/socket.h>
@@ -94,7 +94,19 @@ static int route_op(void *ctx, struct slice address, struct slice sender, const 
 	return r;
 }
 
-static const struct admin_ops ops = { .route = route_op, .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+static int forward_op(void *ctx, struct slice address, struct slice input, const struct admin_way *way) {
+	const struct workplace *p = ctx;
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_CONF struct conf *conf = NULL;
+	struct routing_settings routing;
+	if (conf_load(&(struct conf_options){ .dir = p->conf_dir }, &conf) < 0) return -1;
+	routing_settings_make(&routing, conf, &mem);
+	int r = forward_tell(&routing, conf_enum(conf_main(conf), SET_srs) == SRS_YES, p->db, address, input, way);
+	routing_settings_done(&routing);
+	return r;
+}
+
+static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .secret_set = secret_set_op, .secret_delete = secret_delete_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));

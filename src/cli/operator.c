@@ -12,7 +12,7 @@
 
 #include <sysexits.h>
 
-enum { PASSWORD_ROOM = 4096, CHANGING_MS = 10000, PAUSE_US = 30000 };
+enum { INPUT_ROOM = 1 << 20, CHANGING_MS = 10000, PAUSE_US = 30000 };
 
 void print_answer(struct slice out, struct slice err) {
 	if (out.len != 0) fwrite(out.at, 1, out.len, stdout);
@@ -121,7 +121,7 @@ int run_operator(struct cli *cli) {
 	AUTO_ARENA struct arena mem = {0};
 	AUTO_CONF struct conf *conf = NULL;
 	AUTO_BUF struct buf command = BUF(200);
-	AUTO_BUF struct buf input = BUF(PASSWORD_ROOM);
+	AUTO_BUF struct buf input = BUF(INPUT_ROOM);
 	struct admin_request req = { .args = cli->args, .count = cli->count };
 	const char *data;
 	int code;
@@ -139,6 +139,7 @@ int run_operator(struct cli *cli) {
 		if (count == names && terminal_width(STDOUT_FILENO) != 0) words[count++] = arena_fmt(&mem, "--width=%zu", terminal_width(STDOUT_FILENO));
 	}
 	code = take_password(cli, v, words, &count, &input);
+	if ((v->flags & ADMIN_MESSAGE) != 0) code = forward_facts_read(cli, conf_main(conf), &input);
 	req = (struct admin_request){ .args = words, .count = count, .input = buf_slice(&input) };
 	if (code == EX_OK) code = dispatch(cli, data, &req);
 	mem_wipe(input.at, input.len);

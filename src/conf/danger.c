@@ -172,6 +172,30 @@ static void check_soft_bounce(const struct conf_view *v) {
 		SAY(v, PROBLEM_WARNING, SET_soft_bounce, "soft_bounce = yes: nothing is refused for good and nothing bounces; meant for trials only");
 }
 
+/* Who sent it */
+
+static bool was_set(const struct conf_view *v, enum setting_id id) { return v->raws[id].text.at != NULL; }
+
+/* Settings that wait for a check which is switched off. */
+static void check_proofs(const struct conf_view *v) {
+	static const struct { enum setting_id set, needs; } pairs[] = {
+		{ SET_spf_fail_action, SET_spf_check },         { SET_spf_header, SET_spf_check },
+		{ SET_spf_helo_check, SET_spf_check },          { SET_arc_trusted_sealers, SET_arc_verify },
+		{ SET_dmarc_trusted_lists, SET_dmarc_check },   { SET_dmarc_trusted_forwarders, SET_dmarc_check },
+		{ SET_dmarc_quarantine, SET_dmarc_check },      { SET_dmarc_reject, SET_dmarc_check },
+		{ SET_dmarc_required_headers, SET_dmarc_check },
+	};
+	for (size_t i = 0; i < LEN(pairs); i++)
+		if (was_set(v, pairs[i].set) && !conf_bool(v, pairs[i].needs))
+			SAY(v, PROBLEM_WARNING, pairs[i].set, "%s has no effect: %s = no", setting_of(pairs[i].set)->name, setting_of(pairs[i].needs)->name);
+	if (conf_bool(v, SET_dmarc_check) && !conf_bool(v, SET_dkim_verify))
+		SAY(v, PROBLEM_WARNING, SET_dkim_verify, "dmarc_check = yes with dkim_verify = no: forwarded mail of honest senders will be refused for failing DMARC");
+	if (conf_bool(v, SET_dmarc_check) && !conf_bool(v, SET_spf_check))
+		SAY(v, PROBLEM_WARNING, SET_spf_check, "dmarc_check = yes with spf_check = no: mail of domains that do not sign will be refused for failing DMARC");
+	if (slice_search(conf_text(v, SET_dmarc_reject_text), S("%s")) == conf_text(v, SET_dmarc_reject_text).len)
+		SAY(v, PROBLEM_INFO, SET_dmarc_reject_text, "dmarc_reject_text names no domain (%%s): senders will not know whose policy it was");
+}
+
 /* Where each looks: at main.cf, or at every view that takes mail by SMTP. */
 static const struct {
 	void (*check)(const struct conf_view *v);
@@ -179,7 +203,7 @@ static const struct {
 } checks[] = {
 	{ check_networks, true },    { check_login, true },      { check_public_tls, true }, { check_client_login, false },
 	{ check_domains, false },    { check_recipients, false }, { check_transports, false }, { check_sizes, false },
-	{ check_soft_bounce, false },
+	{ check_soft_bounce, false }, { check_proofs, false },
 };
 
 void check_dangers(struct conf *c) {

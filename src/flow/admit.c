@@ -69,7 +69,7 @@ void admit_end_transaction(struct admit *a) {
 	arena_reset(&a->tx);
 	checks_free(&a->checks);
 	a->content_reply = (struct smtp_reply){ .code = 0 };
-	a->filter = a->redirect = SLICE_NONE;
+	a->filter = a->redirect = a->check = SLICE_NONE;
 	a->pass = false;
 	admit_restrict_reset(a);
 	a->flags = 0;
@@ -201,6 +201,10 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
+	if (admit_check_takes(a, address)) {
+		announce(a);
+		return reply;
+	}
 	if (a->count == a->room) {
 		size_t room = MAX_OF(a->room * 2, (size_t)8);
 		struct accept_recipient *more = arena_array(&a->tx, room, sizeof *more);

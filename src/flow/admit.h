@@ -5,6 +5,7 @@
 #include "filter/rate.h"
 #include "filter/restrict.h"
 #include "flow/ask.h"
+#include "flow/check_answer.h"
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
@@ -71,6 +72,7 @@ struct admit_params {
 	} header_clients;
 	const struct milting_params *milters, *other_milters; /* smtpd_milters; non_smtpd_milters. NULL: none */
 	const struct proving_params *proving; /* who sent it: asked of strangers. NULL: never */
+	const struct check_params *check; /* check@; NULL: there is none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit */
 	uint64_t min_free;               /* queue_minfree */

@@ -302,6 +302,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (r.code == 0) r = admit_proof_end(a, mem);
 	if (r.code == 0 && a->milting != NULL && !a->pass) r = ask_milters(a, mem);
 	if (r.code == 0) r = intake_reply(&a->intake);
+	if (r.code == 0) r = admit_check_answer(a, mem);
 	if (r.code != 0) return r;
 	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));

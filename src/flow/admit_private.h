@@ -83,6 +83,7 @@ struct admit {
 		struct evidence *evidence;
 		struct evidence_verdict verdict; /* once done */
 	} proof;
+	struct slice check;        /* check@, when it is among the recipients; in tx */
 	bool refusal_told;         /* core knows already */
 	bool content_noted;        /* the refusal of a message stands in the log */
 };
@@ -158,6 +159,12 @@ void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive *
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
+
+/* admit_check.c: check@ */
+bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route); /* then it is a recipient */
+bool admit_check_takes(const struct admit *a, struct slice address);
+/* Code 0: go on with the other recipients. */
+struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem);
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

@@ -50,7 +50,7 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 		return false;
 	}
 	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
-	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN;
+	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN || admit_check_is(a, address, &route);
 	out->status = route.status;
 	if (slice_starts(route.status, S("4"))) out->code = 450;
 	out->text = route.text;

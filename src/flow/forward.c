@@ -12,6 +12,8 @@
 
 #include <unistd.h>
 
+WIRE_STRUCT(forward_facts, FORWARD_FACTS_FIELDS)
+
 const char *const forward_choice_words[] = { [FORWARD_SEND] = "send", [FORWARD_KEEP] = "keep", [FORWARD_WRAP] = "wrap", NULL };
 
 static bool is_signed(const struct evidence_record *e) {

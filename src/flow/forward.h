@@ -32,6 +32,18 @@ struct forwarding {
  * are refused are gone (told in the log). Returns how many are gone, or <0: the database or a table cannot be asked. */
 int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *routes);
 
+/* For `hato forward check`: what was found out about a message that is only looked at. */
+struct forward_facts {
+	struct evidence_record record;
+	struct slice sender;
+	bool spf_known;                    /* somebody said where it came from */
+	uint32_t next_spf;                 /* enum trust_result: of srs_domain from our own addresses */
+	struct slice next_spf_reason;
+};
+#define FORWARD_FACTS_FIELDS(F) \
+	F(part, record, evidence_record) F(text, sender) F(bool_, spf_known) F(u32, next_spf) F(text, next_spf_reason)
+WIRE_DECLARE(forward_facts)
+
 /* The same message as an attachment of one of ours, from the alias, whose bounces go to its domain's postmaster. 0, or <0. */
 struct post;
 int forward_wrap(struct post *post, const struct route_params *route, struct slice alias, struct arena *mem);

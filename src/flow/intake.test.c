@@ -116,6 +116,51 @@ static void another_header_and_body(void **state) {
 	}
 }
 
+/* A field that comes late moves all the rest along: however it was scanned, the summary is that of what is stored. */
+static void a_field_comes_late(void **state) {
+	(void)state;
+	const char *text = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n";
+	AUTO_BUF struct buf out = BUF(1 << 20);
+	for (size_t limit = 8; limit <= 8192; limit *= 1024)
+		for (int late = 0; late < 2; late++) {
+			struct intake in;
+			struct intake_params p = params("/tmp", limit);
+			p.scan_late = late != 0;
+			take(&in, &p, text, 11);
+			intake_insert(&in, S("Authentication-Results: a; none\r\n"));
+			for (int again = 0; again < 2; again++) {
+				struct summary s;
+				assert_int_equal(intake_summary(&in, &s), 0);
+				struct slice got = stored(&in, &out);
+				assert_true(slice_starts(got, S("Received: by us\r\nAuthentication-Results: a; none\r\nContent-Type:")));
+				assert_int_equal(s.size, got.len);
+				assert_int_equal(s.parts_count, 3);
+				for (size_t i = 1; i < 3; i++) {
+					struct slice part = slice_from(got.at + s.parts[i].body_start, s.parts[i].body_end - s.parts[i].body_start);
+					assert_true(slice_eq(part, i == 1 ? S("one") : S("two")));
+				}
+			}
+			intake_done(&in);
+		}
+}
+
+/* The same header is found beside it, in whatever pieces. */
+static void cutting_beside(void **state) {
+	(void)state;
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct slice text = slice_of(cases[i].in), want = slice_of(cases[i].out);
+		for (size_t step = 1; step <= 64; step += step < 4 ? 1 : 60) {
+			size_t line = 0, end = 0;
+			enum intake_cut cut = INTAKE_MORE;
+			for (size_t n = 0; n < text.len && cut == INTAKE_MORE; n += step) cut = intake_cut(slice_head(text, n + step), &line, &end);
+			if (cut == INTAKE_MBOX) assert_true(slice_starts(want, intake_mbox_name));
+			if (cut != INTAKE_HEADER) continue;
+			assert_true(slice_eq(slice_head(text, end), slice_head(want, end)));
+			assert_true(slice_starts(slice_skip(want, end), S("\r\n")));
+		}
+	}
+}
+
 static void errors_are_kept(void **state) {
 	(void)state;
 	struct intake in;
@@ -142,6 +187,7 @@ static void errors_are_kept(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(filtering), cmocka_unit_test(another_header_and_body),
-					    cmocka_unit_test(errors_are_kept) };
+					    cmocka_unit_test(errors_are_kept), cmocka_unit_test(a_field_comes_late),
+					    cmocka_unit_test(cutting_beside) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

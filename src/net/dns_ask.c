@@ -371,19 +371,35 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	for (size_t i = known; i < count; i++) dns_memory_keep(d->memory, name, types[i], &out[i]);
 }
 
-static void forget(void *ctx, int error, struct ub_result *result) {
-	(void)ctx, (void)error;
+struct hint {
+	struct dns *dns;
+	int type;
+	char name[DNS_TEXT_ROOM];
+};
+
+/* Kept here as well: what is hinted at for each message of a sender need not go through libunbound's thread each time. */
+static void hint_answered(void *ctx, int error, struct ub_result *result) {
+	AUTO_ARENA struct arena mem = {0};
+	struct hint *h = ctx;
+	const struct question q = { .error = error, .result = result };
+	struct dns_answer answer;
+	answer_read(&q, h->name, h->type, &mem, &answer);
+	dns_memory_keep(h->dns->memory, h->name, h->type, &answer);
 	ub_resolve_free(result);
+	free(h);
 }
 
 void dns_hint(struct dns *d, struct slice name, int type) {
 	struct engine *e = engine_get(d, d->resolvers_count != 0);
 	sigset_t all, old;
 	char text[DNS_TEXT_ROOM];
-	if (e == NULL || !dns_name_check(name, text)) return;
-	if (dns_memory_get(d->memory, text, type, NULL, NULL)) return;
+	if (e == NULL || !dns_name_check(name, text) || dns_memory_get(d->memory, text, type, NULL, NULL)) return;
+	struct hint *h = mem_get(sizeof *h);
+	h->dns = d;
+	h->type = type;
+	memcpy(h->name, text, strlen(text) + 1);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	(void)ub_resolve_async(e->ctx, text, type, 1, NULL, forget, NULL);
+	if (ub_resolve_async(e->ctx, h->name, type, 1, h, hint_answered, NULL) != 0) free(h);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }

@@ -18,6 +18,7 @@
 #include "report/outbox.h"
 #include "role/boot.h"
 #include "role/reporting_settings.h"
+#include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
 #include "store/change.h"
@@ -251,8 +252,17 @@ static int reports_send_op(void *ctx, struct slice domain, bool now, bool dry, s
 	return reporting_send(c->reporter, &(struct reporting_order){ domain, now, dry }, out);
 }
 
+static int forward_op(void *ctx, struct slice address, struct slice input, const struct admin_way *way) {
+	struct core *c = ctx;
+	struct core_settings *s = hold(c);
+	int r = forward_tell(&s->routing, s->flow.send.srs_always, c->db, address, input, way);
+	drop(s);
+	return r;
+}
+
 static const struct admin_ops admin_ops = { .route = route_op,
 					    .reports_send = reports_send_op,
+					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,

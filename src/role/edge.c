@@ -134,6 +134,7 @@ static int start(struct boot *b, void **self) {
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),
+						     .checks = check_memory_new(),
 						     .data_dir = e->dir };
 	visitors_init(&e->visitors);
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2,

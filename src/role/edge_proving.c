@@ -3,15 +3,23 @@
  * generation of the settings. */
 #include "role/edge_proving.h"
 #include "base/fail.h"
+#include "base/log.h"
 #include "role/evidence_settings.h"
 
 static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
 	*out = NULL;
 	if (file.len == 0) return 0;
 	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next)
-		if (slice_eq(p->file, file)) return *out = p->psl, 0;
+		if (slice_eq(p->file, file)) {
+			*out = p->psl;
+			return 0;
+		}
 	struct edge_suffixes *p = arena_get(&s->mem, sizeof *p);
 	p->psl = psl_open(slice_same(file, S("builtin")) ? NULL : arena_text(&s->mem, file));
+	if (p->psl == NULL && !slice_same(file, S("builtin"))) {
+		say(L_ERROR, "edge", "dmarc_public_suffix_list: %s: the list that came with the system is used", fail_text());
+		p->psl = psl_open(NULL);
+	}
 	if (p->psl == NULL) return fail_add("dmarc_public_suffix_list");
 	p->file = file;
 	p->next = s->suffixes;
@@ -36,6 +44,13 @@ static void make_ids(struct edge_settings *s, struct proving_params *p, const st
 	p->ids_count = n + 1;
 }
 
+static void make_check(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
+	struct check_params *p = arena_get(&s->mem, sizeof *p);
+	*p = (struct check_params){ .name = conf_text(v, SET_check_address), .memory = o->checks, .hourly = (unsigned)conf_number(v, SET_check_rate_limit) };
+	p->lists = conf_list(v, SET_check_dnsbl_sites, &p->lists_count);
+	if (p->name.len != 0 && p->hourly != 0) sv->admit.check = p;
+}
+
 int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
 	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE, [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
 						   [SPF_ACTION_REJECT] = PROVING_FAIL_REJECT };
@@ -53,7 +68,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);
 	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
 	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;
-	p->required_headers = conf_bool(v, SET_dmarc_required_headers);
+	p->required_headers = p->evidence.use_dmarc && conf_bool(v, SET_dmarc_required_headers);
 	p->dmarc_exempt = networks_open(conf_networks(v, SET_dmarc_exempt_networks), s->tables, &s->mem);
 	p->exempt_hosts = conf_domains(v, SET_dmarc_exempt_hosts);
 	p->exempt_senders = conf_domains(v, SET_dmarc_exempt_senders);
@@ -61,5 +76,6 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->forwarders = conf_domains(v, SET_dmarc_trusted_forwarders);
 	p->lists = conf_domains(v, SET_dmarc_trusted_lists);
 	sv->admit.proving = p;
+	make_check(s, sv, v, o);
 	return 0;
 }

@@ -48,6 +48,7 @@ struct edge_outside { /* what services need and settings do not hold */
 	struct known *known;
 	struct dns *dns;
 	struct rates *rates;
+	struct check_memory *checks;
 	const char *data_dir;
 };
 /* Takes b->conf over. <0: the certificates cannot be used. */

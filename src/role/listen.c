@@ -138,8 +138,20 @@ static int open_path(struct opening *o, const struct conf_view *v) {
 	return 0;
 }
 
+/* policyd-spf, which is not installed (any more): the door does that itself where nobody listens (filter/policy.h). */
+static bool is_absent_spf(const struct conf_service *s) {
+	for (size_t i = 0; i < s->args_count; i++) {
+		if (!slice_starts(s->args[i], S("argv="))) continue;
+		struct slice path = slice_skip(s->args[i], 5), name = slice_skip(path, slice_find_last(path, '/') + 1);
+		AUTO_FREE char *file = slice_text(path);
+		return slice_search(name, S("spf")) < name.len && access(file, X_OK) != 0 && errno == ENOENT;
+	}
+	return false;
+}
+
 /* Is it a line that somebody of ours listens for? */
 static bool listens(const struct conf_service *s) {
+	if (slice_eq(s->command, S("spawn")) && is_absent_spf(s)) return false;
 	if (slice_eq(s->command, S("spawn"))) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
 	if (s->role == SERVICE_SMTPD) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
 	return s->role == SERVICE_IMAPD && s->type == SERVICE_INET;

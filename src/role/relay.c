@@ -18,9 +18,9 @@ enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17 };
 struct relay {
 	struct pool *pool;
 	struct dns *dns;
+	struct relay_outside outside; /* with that dns */
 	struct current settings;
 	int dials[LINK_NAMES];
-	struct link *vault;
 	struct link_service service;
 	_Atomic uint64_t sessions;
 };
@@ -238,7 +238,7 @@ static const struct link_rule rules[] = {
 static int reload(void *self, struct boot *b) {
 	struct relay *r = self;
 	struct relay_settings *s;
-	if (relay_settings_new(b, r->dns, r->vault, &s) < 0) return -1;
+	if (relay_settings_new(b, &r->outside, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
 	return 0;
 }
@@ -252,7 +252,7 @@ static int start(struct boot *b, void **self) {
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
-	r->vault = link_new(r->dials[LINK_RELAY_VAULT]);
+	r->outside = (struct relay_outside){ r->dns, link_new(r->dials[LINK_RELAY_VAULT]), smtp_refusals_new() };
 	if (reload(r, b) < 0) return -1;
 	r->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };

@@ -95,3 +95,11 @@ bool relay_filter_dns(void *profile, struct slice record, struct arena *mem) {
 	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")", SLICE_ARG(hit.value), SLICE_ARG(record));
 	return false;
 }
+
+bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words) {
+	const struct relay_profile *p = profile;
+	struct lookup_hit hit;
+	if (lookup_key(&p->discard_maps, address, mem, &hit) != TABLE_FOUND) return false;
+	*words = hit.value;
+	return true;
+}

@@ -28,7 +28,8 @@ static void destroy(struct generation *g) {
 enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp) {
 	static const char *const others[][2] = { { "smtp_helo_name", "lmtp_lhlo_name" },
 						 { "smtp_helo_timeout", "lmtp_lhlo_timeout" },
-						 { "smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords" } };
+						 { "smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords" },
+						 { "smtp_discard_ehlo_keyword_address_maps", "lmtp_discard_lhlo_keyword_address_maps" } };
 	const char *name = setting_of(smtp)->name;
 	AUTO_BUF struct buf own = BUF(256);
 	if (!p->lmtp) return smtp;
@@ -150,6 +151,7 @@ static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *
 	out->srv_services = off || p->lmtp ? NULL : conf_list(p->view, SET_use_srv_lookup, &out->srv_services_count);
 	out->srv_fallback = conf_bool(p->view, SET_allow_srv_lookup_fallback);
 	out->ignore_srv_error = conf_bool(p->view, SET_ignore_srv_lookup_error);
+	out->defer_no_address = flag(p, SET_smtp_defer_if_no_mx_address_found);
 	out->no_balance = !flag(p, SET_smtp_balance_inet_protocols);
 }
 
@@ -159,16 +161,17 @@ static enum smtp_insecure_mx insecure_mx_of(const struct relay_profile *p) {
 	return slice_same(word, S("may")) ? SMTP_INSECURE_MX_MAY : slice_same(word, S("encrypt")) ? SMTP_INSECURE_MX_ENCRYPT : SMTP_INSECURE_MX_DANE;
 }
 
-static void client_of(const struct relay_profile *p, struct dns *dns, struct smtp_client_params *out) {
+static void client_of(const struct relay_profile *p, const struct relay_outside *outside, struct smtp_client_params *out) {
 	*out = (struct smtp_client_params){
 		.lmtp = p->lmtp,
 		.helo_name = text(p, SET_smtp_helo_name),
 		.tls_wrapper = flag(p, SET_smtp_tls_wrappermode),
-		.dns = dns,
+		.dns = outside->dns,
 		.insecure_mx = insecure_mx_of(p),
 		.insecure_hosts = flag(p, SET_smtp_tls_force_insecure_host_tlsa_lookup),
 		.bind4 = bind_address(p, SET_smtp_bind_address),
 		.bind6 = bind_address(p, SET_smtp_bind_address6),
+		.bind_or_not_at_all = flag(p, SET_smtp_bind_address_enforce),
 		.timeouts = timeouts_of(p),
 		.ehlo_if_named = !p->lmtp && !conf_bool(p->view, SET_smtp_always_send_ehlo),
 		.never_ehlo = !p->lmtp && conf_bool(p->view, SET_smtp_never_send_ehlo),
@@ -181,10 +184,12 @@ static void client_of(const struct relay_profile *p, struct dns *dns, struct smt
 		.mail_auth = flag(p, SET_smtp_send_dummy_mail_auth),
 		.line_limit = (size_t)number(p, SET_smtp_line_length_limit),
 	};
+	if (text(p, SET_smtp_sasl_auth_cache_name).len != 0) out->refusals = outside->refusals;
+	out->refusals_ms = span(p, SET_smtp_sasl_auth_cache_time);
 	out->discard = list(p, SET_smtp_discard_ehlo_keywords, &out->discard_count);
 }
 
-static void target_of(struct relay_profile *p, struct relay_settings *s, struct dns *dns) {
+static void target_of(struct relay_profile *p, struct relay_settings *s) {
 	static const enum smtp_address_preference preferences[] = {
 		[ADDRESS_PREFERENCE_ANY] = SMTP_PREFER_ANY,
 		[ADDRESS_PREFERENCE_IPV4] = SMTP_PREFER_IPV4,
@@ -194,7 +199,7 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 	protocols_of(p->view, &ipv4, &ipv6);
 	size_t reuse = (size_t)number(p, SET_smtp_connection_reuse_count_limit);
 	p->target = (struct smtp_target){
-		.hosts = { .dns = dns,
+		.hosts = { .dns = s->outside->dns,
 			   .port = port_of(p),
 			   .no_ipv4 = !ipv4,
 			   .no_ipv6 = !ipv6,
@@ -207,11 +212,12 @@ static void target_of(struct relay_profile *p, struct relay_settings *s, struct 
 		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit), (int64_t)100000),
 		.keep_ms = flag(p, SET_smtp_connection_cache_on_demand) ? span(p, SET_smtp_connection_cache_time_limit) : -1,
 		.keep_uses = (unsigned)reuse,
+		.reuse_ms = span(p, SET_smtp_connection_reuse_time_limit),
 		.service = p->tag,
 		.log_tls = number(p, SET_smtp_tls_loglevel) >= 1,
 		.note_starttls = flag(p, SET_smtp_tls_note_starttls_offer),
 	};
-	client_of(p, dns, &p->target.client);
+	client_of(p, s->outside, &p->target.client);
 	lookups_of(p, &p->target.hosts);
 	if (p->target.hosts.address_limit == 0) p->target.hosts.address_limit = UINT_MAX;
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
@@ -261,8 +267,8 @@ static void checks_of(struct relay_settings *s, struct relay_profile *p) {
 	};
 }
 
-static int profile_make(struct relay_settings *s, struct relay_profile *p, struct dns *dns) {
-	target_of(p, s, dns);
+static int profile_make(struct relay_settings *s, struct relay_profile *p) {
+	target_of(p, s);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
 	p->policies = tables_of_list(s->tables, p->view, of(p, SET_smtp_tls_policy_maps), 0, &s->mem);
 	p->verify_match = list(p, SET_smtp_tls_verify_cert_match, &p->verify_match_count);
@@ -279,6 +285,11 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p, struc
 	if (p->reply_filter.count != 0) {
 		p->target.client.filter = relay_filter_reply;
 		p->target.client.filter_ctx = p;
+	}
+	p->discard_maps = tables_of_list(s->tables, p->view, of(p, SET_smtp_discard_ehlo_keyword_address_maps), 0, &s->mem);
+	if (p->discard_maps.count != 0) {
+		p->target.client.discard_for = relay_discard;
+		p->target.client.discard_ctx = p;
 	}
 	p->dns_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_dns_reply_filter), 0, &s->mem);
 	if (p->dns_filter.count != 0) {
@@ -301,7 +312,7 @@ static const char *tag_of(struct arena *mem, struct slice name, bool lmtp) {
 	return slice_eq(name, S("relay")) ? arena_fmt(mem, "relay/%s", command).at : command;
 }
 
-static int profiles_make(struct relay_settings *s, struct dns *dns) {
+static int profiles_make(struct relay_settings *s) {
 	static const char *const always[] = { "smtp", "relay", "lmtp" };
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
@@ -321,7 +332,7 @@ static int profiles_make(struct relay_settings *s, struct dns *dns) {
 				.name = name, .tag = tag_of(&s->mem, name, lmtp), .lmtp = lmtp, .view = conf_main(s->conf) };
 	}
 	for (size_t i = 0; i < s->profiles_count; i++)
-		if (profile_make(s, &s->profiles[i], dns) < 0) return -1;
+		if (profile_make(s, &s->profiles[i]) < 0) return -1;
 	return 0;
 }
 
@@ -348,10 +359,10 @@ static void take_identities(struct relay_settings *s, struct boot *b) {
 	b->client_identity_count = 0;
 }
 
-int relay_settings_new(struct boot *b, struct dns *dns, struct link *vault, struct relay_settings **out) {
+int relay_settings_new(struct boot *b, const struct relay_outside *outside, struct relay_settings **out) {
 	struct relay_settings *s = mem_get(sizeof *s);
 	pthread_mutex_init(&s->contexts_lock, NULL);
-	s->vault = vault;
+	s->outside = outside;
 	take_identities(s, b);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
@@ -361,7 +372,7 @@ int relay_settings_new(struct boot *b, struct dns *dns, struct link *vault, stru
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "smtp" };
 	s->tables = tables_new(&params);
 	rewrite_settings_make(&s->rewrite, s->tables, s->conf, v, &s->mem);
-	if (profiles_make(s, dns) < 0) {
+	if (profiles_make(s) < 0) {
 		destroy(&s->generation);
 		return -1;
 	}

@@ -26,10 +26,12 @@ struct relay_profile {
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
+	struct lookup discard_maps;          /* smtp_discard_ehlo_keyword_address_maps */
 	struct lookup dns_filter;            /* smtp_dns_reply_filter */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };
+struct relay_outside;
 struct relay_settings {
 	struct generation generation;
 	struct arena mem;
@@ -40,14 +42,19 @@ struct relay_settings {
 	struct rewrite_params rewrite;       /* delimiters and the like */
 	struct relay_profile *profiles;
 	size_t profiles_count;
-	struct link *vault;                  /* signs for our certificates */
+	const struct relay_outside *outside;
 	struct boot_identity *identities;    /* the certificates that we can show: file name and chain; the place is vault's number */
 	size_t identities_count;
 	pthread_mutex_t contexts_lock;
 	struct relay_tls_context *contexts;  /* relay_tls.c: what was used last comes first */
 };
 /* Takes conf, logins and client identities from b. <0: TLS cannot be set up. */
-int relay_settings_new(struct boot *b, struct dns *dns, struct link *vault, struct relay_settings **out);
+struct relay_outside {
+	struct dns *dns;
+	struct link *vault;                  /* signs for our certificates */
+	struct smtp_refusals *refusals;      /* log-ins that servers refused; kept over reloads */
+};
+int relay_settings_new(struct boot *b, const struct relay_outside *outside, struct relay_settings **out);
 const struct relay_profile *relay_profile_find(const struct relay_settings *s, struct slice transport); /* NULL: none */
 
 /* user:password for a next hop and a sender: as Postfix looks, the sender first where he counts, then the next hop as written,
@@ -57,6 +64,7 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
+bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words); /* smtp_client_params.discard_for */
 bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
 
 /* A setting by its smtp_ name: in a profile of LMTP its lmtp_ twin. */

@@ -62,7 +62,7 @@ static size_t identities_of(const struct relay_settings *s, const struct relay_p
 		for (size_t k = 0; k < s->identities_count; k++) {
 			if (!slice_eq(slice_of(s->identities[k].name), files[i].chain)) continue;
 			out[count++] = (struct tls_identity){ .chain_pem = slice_of(s->identities[k].pem),
-							      .remote = { .sign = sign_by_vault, .ctx = s->vault, .id = k } };
+							      .remote = { .sign = sign_by_vault, .ctx = s->outside->vault, .id = k } };
 			buf_addf(key, " %zu", k);
 		}
 	return count;

@@ -114,6 +114,10 @@ static const struct {
 };
 
 static bool discarded(const struct smtp_client *c, struct slice word) {
+	struct slice rest = c->discard, own;
+	while ((own = slice_word(&rest, ", \t")).len != 0)
+		if (slice_same(own, word)) return true;
+	if (c->discard_own) return false;
 	for (size_t i = 0; i < c->params.discard_count; i++)
 		if (slice_same(c->params.discard[i], word)) return true;
 	return false;
@@ -254,6 +258,9 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	c->host.domain = arena_slice(mem, host->domain);
 	c->host.canonical = arena_slice(mem, host->canonical);
 	char ip[ADDR_TEXT_ROOM];
+	if (params->discard_for != NULL && host->path.len == 0)
+		c->discard_own = params->discard_for(params->discard_ctx, slice_of(addr_text(&host->addr, ip)), mem, &c->discard);
+	c->since = clock_ms();
 	c->who = host->path.len > 0 ? arena_fmt(mem, "%.*s[%.*s]", SLICE_ARG(params->helo_name), SLICE_ARG(host->path))
 	                            : arena_fmt(mem, "%.*s[%s]", SLICE_ARG(host->name), addr_text(&host->addr, ip));
 	c->relay = host->path.len > 0 ? c->who : arena_fmt(mem, "%.*s:%u", SLICE_ARG(c->who), addr_port(&host->addr));
@@ -303,6 +310,7 @@ void smtp_client_close(struct smtp_client **cp) {
 
 const struct smtp_client_params *smtp_client_params(const struct smtp_client *c) { return &c->params; }
 const struct smtp_host *smtp_client_host(const struct smtp_client *c) { return &c->host; }
+int64_t smtp_client_age_ms(const struct smtp_client *c) { return clock_ms() - c->since; }
 unsigned smtp_client_uses(const struct smtp_client *c) { return c->uses; }
 struct slice smtp_client_relay(const struct smtp_client *c) { return c->relay; }
 struct tls *smtp_client_tls(const struct smtp_client *c) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/clock.h"
 #include "net/tls.h"
+#include "smtp/client_refused.h"
 #include "smtp/client_sasl.h"
 #include "smtp/dsn.h"
 #include "smtp/hosts.h"
@@ -67,11 +68,17 @@ struct smtp_client_params {
 	/* What is allowed (enum smtp_mechanism): without TLS, with it, and with it and a certificate that was proved. */
 	unsigned mechanisms_clear, mechanisms_tls, mechanisms_verified;
 	bool auth_refused_is_final;    /* a 5xx to AUTH is SMTP_NEVER */
+	struct smtp_refusals *refusals; /* where log-ins are remembered that a 5xx refused; NULL: nowhere. Outlives all clients */
+	int64_t refusals_ms;           /* for so long */
 	bool mail_auth;                /* AUTH=<> with MAIL, after log-in (RFC 4954 §5) */
 	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
+	bool bind_or_not_at_all;       /* an address that cannot be used is no reason to use another one */
 	struct smtp_timeouts timeouts;
 	const struct slice *discard;   /* EHLO keywords that are not believed ("pipelining") */
 	size_t discard_count;
+	/* The same for one server, by its address: false: nothing special; words part at commas and blanks and live in mem. */
+	bool (*discard_for)(void *ctx, struct slice address, struct arena *mem, struct slice *words);
+	void *discard_ctx;
 	bool ehlo_if_named;            /* EHLO only where the greeting says "ESMTP" (smtp_always_send_ehlo = no) */
 	bool never_ehlo;
 	bool greeting_is_final;        /* a 5xx greeting is SMTP_NEVER (smtp_skip_5xx_greeting = no) */
@@ -167,6 +174,7 @@ void smtp_client_close(struct smtp_client **c); /* without a word */
 /* What is known of the connection. */
 const struct smtp_client_params *smtp_client_params(const struct smtp_client *c);
 const struct smtp_host *smtp_client_host(const struct smtp_client *c);
+int64_t smtp_client_age_ms(const struct smtp_client *c);
 unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
 struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
 struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */

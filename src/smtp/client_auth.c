@@ -59,6 +59,25 @@ static enum smtp_client_result lost(struct smtp_client *c, struct arena *mem, st
 	return SMTP_CLIENT_OVER;
 }
 
+/* A server that said no for good says it again; some lock out who asks too often. */
+static void remember(struct smtp_client *c, const struct smtp_heard *heard) {
+	const struct smtp_client_params *p = &c->params;
+	if (p->refusals == NULL || !smtp_reply_never(&heard->reply)) return;
+	struct smtp_refused r = { .said = heard->said, .code = heard->reply.code };
+	snprintf(r.status, sizeof r.status, "%s", heard->reply.status[0] != '\0' ? heard->reply.status : "5.0.0");
+	smtp_refusals_keep(p->refusals, c->host.name, p->user, p->password, &r, p->refusals_ms);
+}
+
+static bool refused_before(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
+	const struct smtp_client_params *p = &c->params;
+	struct smtp_refused r;
+	if (p->refusals == NULL || !smtp_refusals_find(p->refusals, c->host.name, p->user, p->password, mem, &r)) return false;
+	smtp_outcome_of(c, mem, why, p->auth_refused_is_final ? SMTP_NEVER : SMTP_LATER, r.status,
+		"SASL [CACHED] authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(r.said));
+	why->status[0] = why->fate == SMTP_NEVER ? '5' : '4';
+	return true;
+}
+
 static enum smtp_client_result run(
 	struct smtp_client *c, struct sasl_client *sasl, struct arena *mem, struct smtp_outcome *why) {
 	struct smtp_heard heard;
@@ -70,6 +89,7 @@ static enum smtp_client_result run(
 	}
 	if (smtp_reply_ok(&heard.reply) && sasl->proved) return SMTP_CLIENT_OK;
 	if (smtp_reply_ok(&heard.reply)) return refuse(c, mem, why, "the server did not prove that it knows the password");
+	remember(c, &heard);
 	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, !c->params.auth_refused_is_final,
 		"SASL authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard.said));
 	return SMTP_CLIENT_OVER;
@@ -90,6 +110,7 @@ enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *
 	if (m == 0 && !stream_is_tls(c->stream) && (c->mechanisms & c->params.mechanisms_tls) != 0)
 		return refuse(c, mem, why, "the connection is not encrypted (set smtp_tls_security_level = encrypt)");
 	if (m == 0) return refuse(c, mem, why, "no mechanism available");
+	if (refused_before(c, mem, why)) return SMTP_CLIENT_OVER;
 	struct sasl_client sasl;
 	sasl_client_init(&sasl, m, c->params.user, c->params.password, SLICE_NONE);
 	enum smtp_client_result r = run(c, &sasl, mem, why);

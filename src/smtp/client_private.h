@@ -32,6 +32,9 @@ struct smtp_client {
 	unsigned mechanisms;           /* enum smtp_mechanism, of those that are offered */
 	bool extended;                 /* the greeting asks for EHLO */
 	bool logged_in;
+	int64_t since;                 /* when the connection was begun, on the clock of clock_ms */
+	struct slice discard;          /* EHLO keywords that are not believed of this server */
+	bool discard_own;              /* … instead of params.discard */
 	uint64_t size_limit;           /* 0: none named */
 	struct smtp_reply_reader reader;
 	unsigned uses;

@@ -5,7 +5,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 
-enum { DEFAULT_SESSIONS = 2, DEFAULT_RECIPIENTS = 50, DEFAULT_KEEP_USES = 100, DEFAULT_KEEP_MS = 2000 };
+enum { DEFAULT_SESSIONS = 2, DEFAULT_RECIPIENTS = 50, DEFAULT_KEEP_USES = 100, DEFAULT_KEEP_MS = 2000, DEFAULT_REUSE_MS = 300000 };
 
 struct delivery {
 	const struct smtp_target *target;
@@ -87,7 +87,8 @@ static struct smtp_client *cache_take(struct delivery *d) {
 static void cache_give(struct delivery *d, struct smtp_client **client) {
 	const struct smtp_target *t = d->target;
 	unsigned uses = t->keep_uses != 0 ? t->keep_uses : DEFAULT_KEEP_USES;
-	bool kept = smtp_client_tls(*client) == NULL || !t->no_tls_reuse;
+	bool young = smtp_client_age_ms(*client) < (t->reuse_ms != 0 ? t->reuse_ms : DEFAULT_REUSE_MS);
+	bool kept = young && (smtp_client_tls(*client) == NULL || !t->no_tls_reuse);
 	if (d->cache == NULL || t->keep_ms < 0 || !kept || smtp_client_uses(*client) >= uses) {
 		smtp_client_quit(client);
 		return;

@@ -210,6 +210,7 @@ static enum smtp_hosts_answer conclude(struct finding *f, unsigned best) {
 			arena_fmt(f->mem, "unable to find primary relay for %.*s", SLICE_ARG(f->domain)));
 	if (f->filtered) return answer(f, SMTP_HOSTS_LATER, "4.7.0", f->trouble);
 	if (f->later) return answer(f, SMTP_HOSTS_LATER, "4.4.3", f->trouble);
+	if (f->mx_domain.len != 0 && f->params->defer_no_address) return answer(f, SMTP_HOSTS_LATER, "4.4.4", f->trouble);
 	return answer(f, SMTP_HOSTS_NONE, "5.4.4", f->trouble);
 }
 

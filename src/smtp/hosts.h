@@ -24,6 +24,7 @@ struct smtp_hosts_params {
 	bool no_dns, native;          /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
 	enum smtp_address_preference preference;
 	bool no_balance;              /* families do not take turns: the preferred one comes first, or whatever the shuffle gives */
+	bool defer_no_address;        /* MX hosts none of which has an address: later, 4.4.4, not never */
 	bool ignore_mx_error;         /* an MX look-up that fails now counts as one that finds none (ignore_mx_lookup_error) */
 	/* Services ("submission") that are looked up as SRV (RFC 2782) where a next hop names one of them as its port. Without SRV
 	 * records, or when the look-up fails: MX or addresses, where that is allowed. */

@@ -60,7 +60,9 @@ static struct slice dkim_advice(struct writer *w, const struct dkim_verdict *d) 
 	if (d->result == TRUST_TEMPERROR) return SAY("look at the name servers of %.*s: one of them does not answer", SLICE_ARG(d->domain));
 	if (d->result == TRUST_PASS && d->partial) return S("sign without l=: whatever somebody adds behind that length still passes");
 	if (d->result == TRUST_PASS || d->domain.len == 0) return SLICE_NONE;
-	if (d->result == TRUST_PERMERROR && d->key_bits == 0) return SAY("publish the key in a TXT record at %.*s._domainkey.%.*s", SLICE_ARG(d->selector), SLICE_ARG(d->domain));
+	if (slice_starts(d->reason, S("there is no key"))) return SAY("publish the key in a TXT record at %.*s._domainkey.%.*s", SLICE_ARG(d->selector), SLICE_ARG(d->domain));
+	if (d->algorithm == DKIM_RSA_SHA1) return S("sign with SHA-256");
+	if (d->result != TRUST_FAIL && d->result != TRUST_POLICY) return S("repair the signature, or the record of its key");
 	if (d->result == TRUST_POLICY) return S("sign with RSA of 2048 bits or Ed25519, and SHA-256");
 	return S("let signing be the last step before mail leaves: footers, filters and lists that change it break the signature");
 }

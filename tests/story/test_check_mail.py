@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hato check-mail`: what the door would find out about a message, from a file, for people and for programs; and the
 settings that come from an opendmarc.conf brought along."""
-import base64, json, os, re, subprocess
+import base64, json, os, re, smtplib, subprocess
 import dkim, pytest
 import dns.rdata, dns.rdataclass, dns.rdatatype, dns.reversename
 import dnsd
@@ -207,3 +207,78 @@ def test_opendmarc_conf_is_found(box):
     assert b'hato does itself what OpenDMARC does' in box.hato('check').stderr
     box.settings(f'smtpd_milters = unix:{socket[1]}\nopendmarc_config = none\n')
     assert settings_of(box)['dmarc_reject'] == 'yes'
+
+
+# ---- check@: answers by mail ----
+
+@pytest.fixture
+def door(hosts, world):
+    """Our server, and the sender's own, on another address of loopback, which gets the answers."""
+    def make(main=''):
+        theirs = hosts('mx.good.test', accounts=['ann@good.test', 'bounces@good.test'])
+        ours = hosts('mx.home.test', f'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\ncheck_dnsbl_sites = bad.list.test\n'
+                     f'transport_maps = inline:{{good.test=smtp:[{theirs.address}]:{theirs.ports["smtp"]}}}\n{main}',
+                     networks='127.0.0.2/32', dns=world, accounts=['bob@home.test'])
+        ours.theirs = theirs
+        return ours
+    return make
+
+
+def offer(server, message, *to, sender='ann@good.test', ip=IP):
+    with server.dialogue() as talk:
+        talk.ehlo()
+        talk.say(f'XCLIENT ADDR={ip} NAME=mx.good.test', 220)
+        talk.ehlo('mx.good.test')
+        r = talk.say(f'MAIL FROM:<{sender}>')
+        for one in to or ['check@home.test']:
+            r = talk.say(f'RCPT TO:<{one}>')
+        if r[0] != 250:
+            return r
+        talk.say('DATA', 354)
+        talk.raw(message.decode())
+        return talk.say('.')
+
+
+def test_check_address(door, key):
+    server = door()
+    r = offer(server, signed(PLAIN.replace(b'Subject: hello', b'Subject: <b>hello</b>\r\nMessage-ID: <q1@good.test>'), key))
+    assert r[0] == 250 and 'checked, the answer is' in r[1], r
+    found = server.theirs.wait_message('ann@good.test', lambda m: (m['Subject'] or '').startswith('Mail check:'), seconds=15)
+    assert found['From'] == 'Mail check <check@home.test>' and found['Auto-Submitted'] == 'auto-replied' and found['In-Reply-To'] == '<q1@good.test>'
+    assert found['Return-Path'] == '<>'
+    plain, page = (p.get_payload(decode=True).decode() for p in found.get_payload())
+    for check in ('SPF    pass', 'DKIM   pass', 'DMARC  pass', 'ARC    none', 'PTR    ', 'HELO   pass', 'TLS    no', 'DNSBL  listed'):
+        assert re.search(f'(?m)^[+~!] {check}', plain), (check, plain)
+    assert '<th align="left">DMARC</th>' in page and '&rarr;' in page and 'Authentication-Results: mx.home.test;' in ' '.join(page.split())
+    # beside other recipients, who get it as usual
+    assert offer(server, signed(PLAIN, key), 'bob@home.test', 'check@home.test')[0] == 250
+    server.wait_message('bob@home.test', lambda m: m['Subject'] == 'hello', seconds=10)
+    wait_until(lambda: len(server.theirs.messages('ann@good.test')) == 2, 10, 'the second answer')
+
+
+def test_check_address_answers_nobody_else(door, key):
+    server = door('check_rate_limit = 1\n')
+    proved = signed(PLAIN, key)
+    for message, how, why in [
+        (PLAIN, dict(ip='192.0.2.66'), r'550 5\.7\.1 rejected by DMARC policy'),
+        (PLAIN.replace(b'good.test', b'lax.test'), dict(sender='x@lax.test', ip='192.0.2.66'), r'550 5\.7\.1 .*not answered: neither SPF nor DKIM proves that it comes from lax\.test: spf=none'),
+        (proved, dict(sender=''), '550 5.7.1 .*not answered: it has no sender'),
+        (proved, dict(sender='bounces@good.test'), '550 .*a list or a machine'),
+        (b'Auto-Submitted: auto-replied\r\n' + proved, {}, '550 .*a list or a machine'),
+        (b'List-Id: <x.good.test>\r\n' + proved, {}, '550 .*a list or a machine'),
+    ]:
+        r = offer(server, message, **how)
+        assert re.search(why, f'{r[0]} {r[1]}'), (r, why)
+    assert offer(server, proved)[0] == 250
+    assert offer(server, proved)[0] == 452
+    assert len(server.messages('bob@home.test')) == 0
+    # nobody's mailbox to our own users, and a real one comes first
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        server.send('bob@home.test', 'check@home.test', PLAIN.decode(), service='submission', user='bob@home.test')
+    server.account('check@home.test')
+    assert 'queued as' in offer(server, proved)[1]
+    server.wait_message('check@home.test', lambda m: m['Subject'] == 'hello', seconds=10)
+
+
+def test_check_address_off(door, key):
+    assert offer(door('check_address =\n'), signed(PLAIN, key))[0] == 550

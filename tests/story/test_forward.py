@@ -311,3 +311,58 @@ def test_what_only_spf_proves_goes_as_its_owner_chooses(site):
     assert s.arrived(4)[0].startswith('SRS0=')
     code = s.server.hato('alias', 'forward', 'shop@torus.test', 'nonsense', check=False).returncode
     assert code == 64
+
+
+SIGNER = {}
+
+
+def signed(text, domain='signed.test', selector='s'):
+    """The message with a DKIM signature of dkimpy's; its key's record is in SIGNER['record']."""
+    import dkim
+    if not SIGNER:
+        pem = subprocess.run(['openssl', 'genrsa', '-traditional', '1024'], capture_output=True, check=True).stdout
+        der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+        import base64
+        SIGNER.update(pem=pem, record=f'v=DKIM1; k=rsa; p={base64.b64encode(der).decode()}')
+    text = text.replace('\r\n', '\n').replace('\n', '\r\n').encode()
+    return (dkim.sign(text, selector.encode(), domain.encode(), SIGNER['pem'], canonicalize=(b'relaxed', b'relaxed')) + text).decode()
+
+
+MAIL = 'From: Shop <shop@signed.test>\nTo: toru-shop@torus.test\nSubject: order\nDate: Sun, 22 Nov 2026 04:31:39 +0000\nMessage-ID: <1@signed.test>\n\nThe order.\n'
+
+
+def signed_records():
+    signed(MAIL)
+    return STRICT + f'''signed.test TXT "v=spf1 ip4:127.0.0.9 -all"
+s._domainkey.signed.test TXT "{SIGNER['record']}"
+_dmarc.signed.test TXT "v=DMARC1; p=reject"
+mail.torus.test A 127.0.0.1
+torus.test TXT "v=spf1 ip4:127.0.0.1 -all"
+torus.test MX 10 mail.torus.test.
+'''
+
+
+@pytest.mark.parametrize('running', [True, False])
+def test_the_forward_check_explains(site, running):
+    s = site(records=signed_records())
+    if not running:
+        s.server.stop()
+
+    def check(text, *more):
+        return s.server.hato('forward', 'check', 'shop@torus.test', *more, input=text).stdout
+    at = ['--client-ip', '127.0.0.9', '--helo', 'mx.far.test']
+    said = check(signed(MAIL), *at, '--mail-from', 'bounce@signed.test')
+    assert 'forwarded: toru@gmail.test' in said and 'pass, by the author' in said, said
+    assert re.search(r'next server: spf +torus.test -> pass', said) and 'SRS0=' in said
+    strict = MAIL.replace('signed.test', 'strict.test')
+    said = check(strict, *at, '--mail-from', 'a@strict.test')
+    assert 'fail (p=reject)' in said and 'forwarded: toru@gmail.test' in said and 'only SPF proves' in said
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
+    assert 'wrapped: toru@gmail.test' in check(strict, *at, '--mail-from', 'a@strict.test')
+    import json
+    j = json.loads(check(MAIL.replace('signed.test', 'forged.test'), *at, '--mail-from', 'a@forged.test', '--json'))
+    assert j['ends'][0]['kind'] == 'refused' and 'SPF of forged.test fails' in j['ends'][0]['text']
+    assert any(x['what'].startswith('the next server') for x in j['steps'])
+    done = s.server.hato('forward', 'check', 'shop@torus.test', input='no message at all', check=False)
+    assert done.returncode == 65
+    assert '--client-ip says' in check(signed(MAIL))

@@ -227,6 +227,12 @@ def test_policyd_spf_is_built_in(door):
     server = door('smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service unix:private/policyd-spf\n')
     code, said = offer(server, text(), ip=BAD)
     assert code == 550 and f'5.7.23 <{ANN}>: Recipient address rejected: Message rejected due to: SPF fail - not authorized.' in said
+    # the usual line of master.cf, after the package has gone
+    master = open(server.folder + '/master.cf').read()
+    server.configure(master=master + 'policyd-spf unix - n n - 0 spawn user=nobody argv=/usr/bin/policyd-spf-that-is-gone\n')
+    server.stop()
+    server.start()
+    assert '5.7.23' in offer(server, text(), ip=BAD)[1]
     assert offer(server, text(), to=[ANN, BOB])[0] == 250
     found, _ = results(server)
     assert len(found.get_all('Received-SPF')) == 1 and found['Received-SPF'].lower().startswith('pass (')
@@ -402,3 +408,11 @@ def test_large_message_in_constant_memory(door):
     head = box.fetch('2', '(BODY.PEEK[HEADER])')[1][0][1].decode()
     assert 'dkim=pass' in head and 'dmarc=pass' in head, head
     box.logout()
+
+
+def test_contradictions_are_told(door):
+    server = door('spf_check = no\nspf_fail_action = reject\ndmarc_reject_text = go away\n', start=False)
+    told = server.hato('check', check=False)
+    told = told.stdout + told.stderr
+    assert 'spf_fail_action has no effect: spf_check = no' in told and 'dmarc_check = yes with spf_check = no' in told
+    assert 'dmarc_reject_text names no domain (%s)' in told
