@@ -130,6 +130,7 @@ static void reporter_step(struct task *t, enum wake why) {
 			r->purge_at = deadline_in(3600000);
 		}
 	}
+	reporting_send_failures(r, s, false);
 	generation_drop(&s->generation);
 	task_park(t, 0, 0, deadline_in(more ? 1 : EVERY_MS));
 }
@@ -137,6 +138,7 @@ static void reporter_step(struct task *t, enum wake why) {
 struct reporter *reporter_new(void) {
 	struct reporter *r = mem_get(sizeof *r);
 	pthread_mutex_init(&r->sending, NULL);
+	pthread_mutex_init(&r->waiting, NULL);
 	return r;
 }
 
@@ -161,6 +163,8 @@ void reporter_wake(struct reporter *r) {
 void reporter_free(struct reporter **rp) {
 	struct reporter *r = TAKE(*rp);
 	if (r == NULL) return;
+	reporting_forget_failures(r);
+	pthread_mutex_destroy(&r->waiting);
 	pthread_mutex_destroy(&r->sending);
 	free(r);
 }

@@ -53,7 +53,7 @@ static void targets(void **state) {
 
 static bool permits(struct slice record, struct slice *other) {
 	static struct arena mem;
-	return report_permitted(&record, 1, S("r.example"), &mem, other);
+	return report_permitted(&record, 1, S("r.example"), false, &mem, other);
 }
 
 static void permission(void **state) {

@@ -319,6 +319,27 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
             assert m.search(None, 'ALL')[1][0] == b''
 
 
+def test_failure_reports_are_short_and_few(hosts, world):
+    world.txt['_dmarc.example.org'] += '; ruf=mailto:dmarc-ruf@example.org,mailto:victim@refused.example.com; fo=1:d'
+    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-reports@example.org'], dns=world.server)
+    main = ('smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+            f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_report_limit = 2\n')
+    receiver = hosts('mx.example.net', main + 'dmarc_failure_reports = yes', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    for i in range(3):
+        assert offer(receiver, text('secret@example.org', f'private{i}'), 'private@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
+    for ip in ('198.51.100.67', '198.51.100.68'):
+        assert offer(receiver, text('secret@example.org', 'private'), 'private@evil.example.com', ip=ip, to='ann@example.net')[0] == 550
+    receiver.hato('reports', 'send', '--now')
+    got = pick(wait_reports(owner, lambda g: g and len(g[0]['complaints']) == 2), domain='example.org')
+    assert sorted(c['source'] for c in got['complaints']) == ['198.51.100.66', '198.51.100.67']  # two an hour, the rest is not told
+    assert {c['failure'] for c in got['complaints']} == {'dmarc'}
+    mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
+    said = mail.as_string()
+    assert 'Incidents: 3' in said and 'Identity-Alignment: dkim, spf' in said and 'Delivery-Result: reject' in said
+    assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
+    assert 'victim@refused' not in owner.log() + receiver.log()
+
+
 def test_a_crash_neither_loses_nor_repeats_a_report(hosts, world):
     owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com'], dns=world.server)
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
