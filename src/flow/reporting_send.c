@@ -122,7 +122,7 @@ int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct 
 		.client = S("report"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path.len,
-		.flags = ACCEPT_NO_BCC,
+		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
 		.submitted = true,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
