@@ -284,6 +284,7 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n'
                      f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_report_format = {form}\ndmarc_report_org = Net & Sons\n'
                      'smtp_tls_security_level = none', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    receiver.wait_log(r'key made: .*_domainkey\.example\.net \(RSA')
     for i in range(3):
         assert offer(receiver, text('eve@example.org', f'good{i}'), 'eve@example.org', ip='203.0.113.5', to='ann@example.net')[0] == 250
     assert offer(receiver, text('eve@example.org', 'forged'), 'eve@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
