@@ -22,6 +22,7 @@ static const char style[] =
 	"table{border-collapse:collapse;width:100%;font-size:14px}th{text-align:left;color:var(--soft);font-weight:600;font-size:12px;padding:4px 10px "
 	"8px 0;white-space:nowrap}td{border-top:1px solid var(--line);padding:8px 10px 8px 0;vertical-align:top}td.n,th.n{text-align:right;"
 	"font-variant-numeric:tabular-nums}td.w{overflow-wrap:anywhere;min-width:180px}\n"
+	"td:last-child,th:last-child{padding-right:0}td.d,th.d{padding-left:14px}\n"
 	".bar{display:flex;height:8px;border-radius:4px;overflow:hidden;background:var(--line);min-width:120px;margin-top:7px}.bar i{display:block}"
 	".bar .g{background:var(--good)}.bar .b{background:var(--bad)}\n"
 	".hint{display:flex;gap:12px;padding:10px 0;border-top:1px solid var(--line)}.hint:first-of-type{border-top:0;padding-top:0}.tag{flex:0 0 58px;"
@@ -72,9 +73,9 @@ static void fact(struct buf *out, const char *class, const char *name, uint64_t 
 	buf_addf(out, "</div><div class=soft>%s</div></div>\n", name);
 }
 
-/* The least round number at or above n: 1, 2, 5, 10, 20, … */
+/* The least round number at or above n: 1, 2, 3, 4, 5, 6, 8, 10, 20, … */
 static uint64_t round_up(uint64_t n) {
-	static const uint64_t steps[] = { 1, 2, 5 };
+	static const uint64_t steps[] = { 1, 2, 3, 4, 5, 6, 8 };
 	for (uint64_t scale = 1; scale < UINT64_MAX / 100; scale *= 10)
 		for (size_t i = 0; i < LEN(steps); i++)
 			if (steps[i] * scale >= n) return steps[i] * scale;
@@ -164,13 +165,13 @@ static void source_row(struct buf *out, const struct digest_source *s) {
 		 s->count != 0 ? 100 - good : 0);
 	const uint64_t numbers[] = { s->count, s->pass, s->count - s->pass, s->dkim, s->spf };
 	for (size_t i = 0; i < LEN(numbers); i++) number_cell(out, numbers[i]);
-	buf_addf(out, "<td>%s</td></tr>\n", s->reject != 0 && s->reject >= s->quarantine ? "rejected" : s->quarantine != 0 ? "quarantined" : "delivered");
+	buf_addf(out, "<td class=d>%s</td></tr>\n", s->reject != 0 && s->reject >= s->quarantine ? "rejected" : s->quarantine != 0 ? "quarantined" : "delivered");
 }
 
 static void sources(struct buf *out, const struct digest_domain *d) {
 	if (d->sources_count == 0) return;
 	buf_add(out, S("<div class=card><h3>Who sends in this name</h3>\n<table><thead><tr><th>source<th>share<th class=n>messages<th class=n>passed"
-		       "<th class=n>failed<th class=n>DKIM<th class=n>SPF<th>done</tr></thead><tbody>\n"));
+		       "<th class=n>failed<th class=n>DKIM<th class=n>SPF<th class=d>done</tr></thead><tbody>\n"));
 	for (size_t i = 0; i < d->sources_count && i < SOURCES_SHOWN; i++) source_row(out, &d->sources[i]);
 	buf_add(out, S("</tbody></table>\n"));
 	if (d->sources_count > SOURCES_SHOWN) buf_addf(out, "<p class=soft>and %zu more</p>\n", d->sources_count - SOURCES_SHOWN);

@@ -421,8 +421,9 @@ int ask_report(struct link *relay, int body, struct arena *mem, struct report_li
 
 struct permission_ask {
 	struct slice domain, host; /* of the policy; of the address that wants reports */
+	bool failure;              /* ruf=, not rua= */
 };
-#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host)
+#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host) F(bool_, failure)
 enum permission_verdict { PERMISSION_NO, PERMISSION_YES, PERMISSION_LATER };
 struct permission_answer {
 	uint32_t verdict;

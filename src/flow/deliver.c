@@ -579,6 +579,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	if (r == 0) r = discard ? db_write(db, remember_discarded, (void *)(uintptr_t)ask) : db_write(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
+	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
 	accept_answer_of(r, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);

@@ -27,6 +27,7 @@ bool reporting_takes(const struct deliver_params *p, struct slice address) {
 struct storing {
 	const struct inbox_mail *mail;
 	const struct report_list *list;
+	int64_t *ahead;          /* of each item */
 	size_t stored, known;
 };
 
@@ -35,7 +36,7 @@ static int store_all(struct db_conn *tx, void *arg) {
 	s->stored = s->known = 0;
 	for (size_t i = 0; i < s->list->items_count; i++) {
 		if (s->list->items[i].kind == REPORT_REFUSED) continue;
-		int r = inbox_store(tx, &s->list->items[i], s->mail->received_us);
+		int r = inbox_store(tx, &s->list->items[i], s->mail->received_us, s->ahead[i]);
 		if (r < 0) return r;
 		s->stored += r == 0;
 		s->known += r == INBOX_KNOWN;
@@ -79,7 +80,9 @@ static bool read_one(struct reporter *r) {
 	}
 	done = ask_report(r->relay, fd, &mem, &list);
 	if (done != ASK_OK) return say(L_WARN, "report", "not read now: %s", done < 0 ? fail_text() : "relay does not answer"), false;
-	struct storing s = { .mail = &mail, .list = &list };
+	struct storing s = { .mail = &mail, .list = &list, .ahead = arena_array(&mem, list.items_count + 1, sizeof *s.ahead) };
+	for (size_t i = 0; i < list.items_count; i++)
+		if (inbox_store_ahead(r->db, &list.items[i], &s.ahead[i]) < 0) return say(L_WARN, "report", "%s", fail_text()), false;
 	if (db_write(r->db, store_all, &s) < 0) return say(L_WARN, "report", "%s", fail_text()), false;
 	log_refused(&list);
 	if (s.stored + s.known != 0) say(L_INFO, "report", "received: %zu new, %zu known", s.stored, s.known);
@@ -130,6 +133,7 @@ static void reporter_step(struct task *t, enum wake why) {
 			r->purge_at = deadline_in(3600000);
 		}
 	}
+	reporting_send_failures(r, s, false);
 	generation_drop(&s->generation);
 	task_park(t, 0, 0, deadline_in(more ? 1 : EVERY_MS));
 }
@@ -137,6 +141,7 @@ static void reporter_step(struct task *t, enum wake why) {
 struct reporter *reporter_new(void) {
 	struct reporter *r = mem_get(sizeof *r);
 	pthread_mutex_init(&r->sending, NULL);
+	pthread_mutex_init(&r->waiting, NULL);
 	return r;
 }
 
@@ -161,6 +166,8 @@ void reporter_wake(struct reporter *r) {
 void reporter_free(struct reporter **rp) {
 	struct reporter *r = TAKE(*rp);
 	if (r == NULL) return;
+	reporting_forget_failures(r);
+	pthread_mutex_destroy(&r->waiting);
 	pthread_mutex_destroy(&r->sending);
 	free(r);
 }

@@ -19,6 +19,8 @@ struct reporting_params {
 	struct slice org, contact, sender; /* sender: an address; its domain is the submitter's */
 	struct slice discovery;          /* "treewalk", "psl" */
 	struct slice host;
+	bool failures;                   /* dmarc_failure_reports */
+	size_t failure_limit;            /* of one policy domain in an hour */
 	int64_t keep_us;                 /* report_lifetime */
 };
 
@@ -30,6 +32,9 @@ void reporter_start(struct reporter *r, struct pool *pool, struct db *db, struct
 		    struct sender *sender);
 void reporter_wake(struct reporter *r); /* NULL is fine; from any thread: a report has come */
 void reporter_free(struct reporter **r); /* after pool_stop */
+
+/* A message came that may have failed: a failure report may be wanted (dmarc_failure_reports). */
+void reporting_failed(struct reporter *r, const struct evidence_record *e);
 
 /* A recipient to whom reports are sent: report_addresses, "name" of any domain of ours or "name@domain". */
 bool reporting_takes(const struct deliver_params *p, struct slice address);

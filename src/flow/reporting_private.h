@@ -4,6 +4,9 @@
 #include "flow/reporting.h"
 #include "flow/send.h"
 
+#include "base/map.h"
+#include "report/outbox.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -20,5 +23,14 @@ struct reporter {
 	_Atomic task_ref name;
 	pthread_mutex_t sending; /* the task and an operator: one at a time */
 	int64_t send_at, purge_at;
+	pthread_mutex_t waiting; /* of the failure reports that wait */
+	struct failure **failures;
+	size_t failure_count;
+	struct map told;         /* policy domain: failure reports in this hour */
+	int64_t hour;
 };
+/* A message of ours is made ready for delivery_enter. message: without Return-Path. */
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message, struct delivery **out);
+void reporting_send_failures(struct reporter *r, const struct flow_settings *s, bool all);
+void reporting_forget_failures(struct reporter *r);
 void reporting_send_due(struct reporter *r, const struct flow_settings *s);

@@ -61,7 +61,7 @@ static int load(struct sending *x) {
 /* Does the one whom the policy names want it? What is asked for elsewhere is granted there (RFC 9990 §4). */
 static bool wanted(struct sending *x, struct report_target *t) {
 	struct permission_answer answer = { 0 };
-	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host }, &x->mem, &answer);
+	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host, false }, &x->mem, &answer);
 	if (r != ASK_OK || answer.verdict == PERMISSION_LATER) {
 		tell(x, "cannot find out now whether %.*s wants reports about it", SLICE_ARG(t->host));
 		x->later = true;
@@ -96,25 +96,22 @@ static void summary_of(struct slice message, struct buf *packed) {
 	summary_scan_free(&scan);
 }
 
-/* The mail to one of them. */
-static int prepare(struct sending *x, const struct report_target *t, struct delivery **out) {
-	const struct reporting_params *p = &x->s->reporting;
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to_address, struct slice message, struct delivery **out) {
+	const struct reporting_params *p = &s->reporting;
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
 	char id[QUEUE_ID_ROOM];
-	AUTO_BUF struct buf message = BUF(MAIL_ROOM);
 	AUTO_BUF struct buf packed = BUF(MIB(1));
 	queue_id_make(id);
-	struct report_mail mail = { .report = &x->report, .form = p->form, .submitter = domain_of(p->sender), .sender = p->sender, .to = t->address,
-				    .host = p->host, .now_s = wall_s() };
-	buf_addf(&message, "Return-Path: <%.*s>\r\n", SLICE_ARG(p->sender));
-	size_t return_path = message.len;
-	report_compose(&message, &mail, buf_slice(&x->packed), mem);
-	summary_of(buf_slice(&message), &packed);
 	struct slice *body = arena_get(mem, sizeof *body);
 	struct accept_recipient *to = arena_get(mem, sizeof *to);
-	*body = arena_slice(mem, buf_slice(&message));
-	*to = (struct accept_recipient){ .address = arena_slice(mem, t->address), .notify = NOTIFY_NEVER };
+	struct slice return_path = arena_fmt(mem, "Return-Path: <%.*s>\r\n", SLICE_ARG(p->sender));
+	AUTO_BUF struct buf whole = BUF(MAIL_ROOM);
+	buf_add(&whole, return_path);
+	buf_add(&whole, message);
+	*body = arena_slice(mem, buf_slice(&whole));
+	summary_of(*body, &packed);
+	*to = (struct accept_recipient){ .address = arena_slice(mem, to_address), .notify = NOTIFY_NEVER };
 	struct post post = {
 		.queue_id = arena_slice(mem, slice_of(id)),
 		.sender = p->sender,
@@ -124,15 +121,25 @@ static int prepare(struct sending *x, const struct report_target *t, struct deli
 		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(p->host)),
 		.client = S("report"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
-		.return_path = return_path,
+		.return_path = return_path.len,
 		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
 		.submitted = true,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
-	int r = delivery_prepare(d, x->r->db, &x->s->deliver, &post);
-	if (r == 0) *out = d;
+	int done = delivery_prepare(d, r->db, &s->deliver, &post);
+	if (done == 0) *out = d;
 	else delivery_done(&d);
-	return r > 0 ? fail("%.*s: cannot be routed now", SLICE_ARG(t->address)) : r;
+	return done > 0 ? fail("%.*s: cannot be routed now", SLICE_ARG(to_address)) : done;
+}
+
+/* The mail to one of them. */
+static int prepare(struct sending *x, const struct report_target *t, struct delivery **out) {
+	const struct reporting_params *p = &x->s->reporting;
+	AUTO_BUF struct buf message = BUF(MAIL_ROOM);
+	struct report_mail mail = { .report = &x->report, .form = p->form, .submitter = domain_of(p->sender), .sender = p->sender, .to = t->address,
+				    .host = p->host, .now_s = wall_s() };
+	report_compose(&message, &mail, buf_slice(&x->packed), &x->mem);
+	return reporting_prepare(x->r, x->s, t->address, buf_slice(&message), out);
 }
 
 static int enter(struct db_conn *tx, void *arg) {
@@ -227,6 +234,7 @@ void reporting_send_due(struct reporter *r, const struct flow_settings *s) {
 int reporting_send(struct reporter *r, const struct reporting_order *order, struct buf *out) {
 	struct flow_settings *s = (struct flow_settings *)current_hold(r->settings);
 	int result = 0;
+	if (s->reporting.send && order->now && !order->dry) reporting_send_failures(r, s, true);
 	if (!s->reporting.send) result = fail("no reports are sent: %.*s", SLICE_ARG(s->reporting.why_not));
 	else if (send_all(r, s, order, 10000, out) == 0) buf_add(out, S("nothing is to be reported\n"));
 	generation_drop(&s->generation);

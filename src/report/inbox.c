@@ -6,7 +6,7 @@
 #include "db/blob.h"
 #include "net/addr.h"
 
-enum { TRIES_MAX = 3, PURGE_SLICE = 200, ROW_ROOM = 1 << 20 };
+enum { TRIES_MAX = 3, PURGE_SLICE = 200, ROW_ROOM = 1 << 20, AHEAD_LEAST = 500, AHEAD_SLICE = 500 };
 
 int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us) {
 	int r = blob_ref(tx, blob_id);
@@ -73,7 +73,7 @@ static int put_report(struct db_conn *tx, struct inbox_report *r) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report (id, kind, domain, org, name, begin_us, end_us, received_us, policy)"
 						  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
 	struct slice texts[] = { r->domain, r->org, r->name };
-	r->id = db_new_id();
+	if (r->id == 0) r->id = db_new_id();
 	db_bind_int(s, r->id);
 	db_bind_int(s, r->kind);
 	for (size_t i = 0; i < LEN(texts); i++) db_bind_text(s, texts[i].at != NULL ? texts[i] : S(""));
@@ -114,27 +114,68 @@ static int put_source(struct db_conn *tx, const struct inbox_report *r, struct s
 	return db_run(s);
 }
 
-static int store_dmarc(struct db_conn *tx, struct inbox_report *r, const struct report_dmarc *d) {
+static void head_of(const struct report_dmarc *d, struct inbox_report *r) {
+	r->domain = d->domain.len != 0 ? d->domain : d->records[0].header_from;
+	r->org = d->org.len != 0 ? d->org : d->email;
+	r->name = d->id;
+	r->begin_us = d->begin_s * 1000000;
+	r->end_us = d->end_s * 1000000;
+}
+
+static int put_records(struct db_conn *tx, const struct inbox_report *r, const struct report_dmarc *d, size_t from, size_t to) {
 	AUTO_BUF struct buf packed = BUF(ROW_ROOM);
+	int done = 0;
+	for (size_t i = from; i < to && done == 0; i++) {
+		buf_clear(&packed);
+		report_record_pack(&packed, &d->records[i]);
+		done = put_row(tx, r, (int64_t)i, buf_slice(&packed));
+		if (done == 0) done = put_source(tx, r, d->records[i].source);
+	}
+	return done;
+}
+
+static int store_dmarc(struct db_conn *tx, struct inbox_report *r, const struct report_dmarc *d) {
 	AUTO_BUF struct buf policy = BUF(KIB(16));
 	const struct { const char *key; struct slice text; } tags[] = {
 		{ "p", d->p }, { "sp", d->sp }, { "np", d->np }, { "pct", d->percent }, { "t", d->testing },
 	};
 	for (size_t i = 0; i < LEN(tags); i++)
 		if (tags[i].text.len != 0) buf_addf(&policy, "%s%s=%.*s", policy.len != 0 ? " " : "", tags[i].key, SLICE_ARG(tags[i].text));
-	r->domain = d->domain.len != 0 ? d->domain : d->records[0].header_from;
-	r->org = d->org.len != 0 ? d->org : d->email;
-	r->name = d->id;
-	r->begin_us = d->begin_s * 1000000;
-	r->end_us = d->end_s * 1000000;
+	bool ahead = r->id != 0;
+	head_of(d, r);
 	r->policy = buf_slice(&policy);
 	int done = put_report(tx, r);
-	for (size_t i = 0; i < d->records_count && done == 0; i++) {
-		buf_clear(&packed);
-		report_record_pack(&packed, &d->records[i]);
-		done = put_row(tx, r, (int64_t)i, buf_slice(&packed));
-		if (done == 0) done = put_source(tx, r, d->records[i].source);
-	}
+	return done == 0 && !ahead ? put_records(tx, r, d, 0, d->records_count) : done;
+}
+
+struct ahead { struct inbox_report head; const struct report_dmarc *d; size_t from; };
+static int put_slice(struct db_conn *tx, void *arg) {
+	const struct ahead *a = arg;
+	return put_records(tx, &a->head, a->d, a->from, MIN_OF(a->from + AHEAD_SLICE, a->d->records_count));
+}
+
+static int is_known(struct db *db, const struct inbox_report *r) {
+	AUTO_READ struct db_conn *c = db_read(db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT 1 FROM report WHERE domain = ? AND kind = ? AND org = ? AND name = ? AND begin_us = ?");
+	db_bind_text(s, r->domain.at != NULL ? r->domain : S(""));
+	db_bind_int(s, r->kind);
+	db_bind_text(s, r->org.at != NULL ? r->org : S(""));
+	db_bind_text(s, r->name.at != NULL ? r->name : S(""));
+	db_bind_int(s, r->begin_us);
+	return db_step(s);
+}
+
+int inbox_store_ahead(struct db *db, const struct report *r, int64_t *ahead) {
+	struct ahead a = { .head = { .kind = r->kind }, .d = &r->dmarc };
+	*ahead = 0;
+	if (r->kind != REPORT_DMARC || r->dmarc.records_count < AHEAD_LEAST) return 0;
+	head_of(a.d, &a.head);
+	int done = is_known(db, &a.head);
+	if (done != DB_DONE) return done < 0 ? done : 0;
+	a.head.id = db_new_id();
+	for (; a.from < a.d->records_count && done == 0; a.from += AHEAD_SLICE) done = db_write(db, put_slice, &a);
+	if (done == 0) *ahead = a.head.id;
 	return done;
 }
 
@@ -177,8 +218,8 @@ static int store_arf(struct db_conn *tx, struct inbox_report *r, const struct re
 	return done;
 }
 
-int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us) {
-	struct inbox_report head = { .kind = r->kind, .received_us = received_us };
+int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us, int64_t ahead) {
+	struct inbox_report head = { .id = ahead, .kind = r->kind, .received_us = received_us };
 	switch ((enum report_kind)r->kind) {
 	case REPORT_DMARC: return store_dmarc(tx, &head, &r->dmarc);
 	case REPORT_TLS: return store_tls(tx, &head, &r->tls);
@@ -269,9 +310,17 @@ static int purge_sources(struct db_conn *tx, void *arg) {
 	return db_run(s);
 }
 
+/* Rows written ahead of a report that never came, since the process ended in between. */
+static int purge_orphans(struct db_conn *tx, void *arg) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM report_row WHERE report_id NOT IN (SELECT id FROM report)");
+	(void)arg;
+	return db_run(s);
+}
+
 int inbox_purge(struct db *db, int64_t before_us) {
 	int64_t left = before_us;
 	int r = 0;
 	while (r == 0 && left != 0) r = db_write(db, purge_some, &left);
-	return r == 0 ? db_write(db, purge_sources, &before_us) : r;
+	if (r == 0) r = db_write(db, purge_sources, &before_us);
+	return r == 0 ? db_write(db, purge_orphans, NULL) : r;
 }

@@ -14,9 +14,12 @@ enum { INBOX_EMPTY = 1, INBOX_HOPELESS = 2 };
 int inbox_next(struct db *db, struct inbox_mail *out);
 int inbox_done(struct db_conn *tx, const struct inbox_mail *m);
 
-/* What a report says. INBOX_KNOWN: it was there already. A kind other than REPORT_REFUSED. */
+/* What a report says. INBOX_KNOWN: it was there already. A kind other than REPORT_REFUSED. ahead: from inbox_store_ahead, or 0. */
 enum { INBOX_KNOWN = 1 };
-int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us);
+int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us, int64_t ahead);
+/* Mail must not wait for the rows of a large report: they are written before, in small transactions, and nobody sees them until
+ * inbox_store. *ahead: 0 when there was no need. */
+int inbox_store_ahead(struct db *db, const struct report *r, int64_t *ahead);
 
 /* Addresses whose PTR name nobody has looked up. INBOX_EMPTY: none. */
 int inbox_unnamed(struct db_conn *c, struct arena *mem, struct slice *source);

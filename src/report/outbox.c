@@ -29,7 +29,7 @@ WIRE_DECLARE(feedback_key)
 WIRE_STRUCT(feedback_key, FEEDBACK_KEY_FIELDS)
 
 /* Networks nobody else can reach: loopback, RFC 1918, RFC 6598, link-local, unique local. */
-static bool is_private(struct slice text) {
+bool outbox_is_private(struct slice text) {
 	struct addr a;
 	if (!addr_parse(text, &a)) return true;
 	if (addr_is_loopback(&a) || addr_is_any(&a)) return true;
@@ -106,7 +106,7 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 	AUTO_BUF struct buf packed = BUF(KEY_ROOM);
 	const struct evidence_dmarc *d = &e->dmarc;
 	struct feedback_signature signatures[SIGNATURES_MAX];
-	if (!e->checked || d->domain.len == 0 || d->from.len == 0 || slice_search(d->rua, S("mailto:")) == d->rua.len || is_private(e->client)) return 0;
+	if (!e->checked || d->domain.len == 0 || d->from.len == 0 || slice_search(d->rua, S("mailto:")) == d->rua.len || outbox_is_private(e->client)) return 0;
 	struct feedback_key key = {
 		.source = e->client,
 		.header_from = cut(d->from),

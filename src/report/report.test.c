@@ -113,10 +113,10 @@ static void rows_are_limited(void **state) {
 	assert_int_equal(outbox_purge(db, DAY + 1), 0);
 }
 
-struct storing { const struct report *r; int result; };
+struct storing { const struct report *r; int result; int64_t ahead; };
 static int store(struct db_conn *tx, void *arg) {
 	struct storing *s = arg;
-	s->result = inbox_store(tx, s->r, NOON);
+	s->result = inbox_store(tx, s->r, NOON, s->ahead);
 	return s->result < 0 ? s->result : 0;
 }
 
@@ -164,6 +164,34 @@ static void stored_once(void **state) {
 	assert_int_equal(rows, 0);
 }
 
+static void large_ones_are_written_ahead(void **state) {
+	(void)state;
+	struct report_record *records = mem_array(1201, sizeof *records);
+	char texts[1201][16];
+	for (unsigned i = 0; i < 1201; i++) {
+		snprintf(texts[i], sizeof texts[i], "198.18.%u.%u", i / 256, i % 256);
+		records[i] = (struct report_record){ .source = slice_of(texts[i]), .count = 1 };
+	}
+	struct report r = { .kind = REPORT_DMARC, .dmarc = { .domain = S("big.example"), .id = S("1"), .end_s = 1000000000, .records = records, .records_count = 1201 } };
+	struct storing s = { .r = &r };
+	int rows = 0;
+	assert_int_equal(inbox_store_ahead(db, &r, &s.ahead), 0);
+	assert_true(s.ahead != 0);
+	struct db_conn *c = db_read(db);
+	assert_int_equal(inbox_each(c, &(struct inbox_query){ 0 }, count_rows, &rows), 0);
+	db_release(&c);
+	assert_int_equal(rows, 0); /* not seen yet */
+	assert_int_equal(db_write(db, store, &s), 0);
+	assert_int_equal(inbox_store_ahead(db, &r, &s.ahead), 0);
+	assert_true(s.ahead == 0); /* known */
+	assert_int_equal(inbox_purge(db, 0), 0);
+	c = db_read(db);
+	assert_int_equal(inbox_each(c, &(struct inbox_query){ 0 }, count_rows, &rows), 0);
+	db_release(&c);
+	assert_int_equal(rows, 1201);
+	free(records);
+}
+
 static int put_mail(struct db_conn *tx, void *arg) {
 	int64_t id;
 	int r = blob_insert(tx, arg, S(""), &id);
@@ -188,6 +216,7 @@ static void a_mail_is_not_tried_for_ever(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alike_is_one_row), cmocka_unit_test(rows_are_limited), cmocka_unit_test(stored_once),
+		cmocka_unit_test(large_ones_are_written_ahead),
 		cmocka_unit_test(a_mail_is_not_tried_for_ever),
 	};
 	return cmocka_run_group_tests(tests, open_db, close_db);

@@ -155,6 +155,7 @@ static int add_evidence(struct db_conn *tx, void *arg) {
 static void report_refused(struct core *c, struct evidence_record *evidence) {
 	struct core_settings *s = hold(c);
 	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0) say(L_WARN, "core", "report: %s", fail_text());
+	if (s->flow.deliver.report_failures) reporting_failed(c->reporter, evidence);
 	drop(s);
 }
 

@@ -45,7 +45,7 @@ int relay_answer_permission(struct dns *dns, struct link_question *q) {
 	} else if (report_permission_name(ask.domain, ask.host, q->mem, &name)) {
 		int r = dns_txt(dns, name, deadline, q->mem, &records, &count, NULL);
 		if (r < 0 || r == DNS_LATER) answer.verdict = PERMISSION_LATER;
-		else if (r == DNS_OK && report_permitted(records, count, ask.host, q->mem, &answer.address)) answer.verdict = PERMISSION_YES;
+		else if (r == DNS_OK && report_permitted(records, count, ask.host, ask.failure, q->mem, &answer.address)) answer.verdict = PERMISSION_YES;
 	}
 	permission_answer_pack(q->answer, &answer);
 	return 0;

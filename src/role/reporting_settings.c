@@ -39,8 +39,11 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 		.host = conf_text(v, SET_myhostname),
 		.keep_us = conf_time_ms(v, SET_report_lifetime) * 1000,
 	};
+	p->failures = conf_bool(v, SET_dmarc_failure_reports);
+	p->failure_limit = (size_t)conf_number(v, SET_dmarc_failure_report_limit);
 	p->why_not = why_not(v, p, mem);
 	p->send = p->why_not.at == NULL;
 	s->deliver.report_send = p->send;
+	s->deliver.report_failures = p->send && p->failures;
 	s->deliver.report_addresses = conf_list(v, SET_report_addresses, &s->deliver.report_addresses_count);
 }

@@ -193,7 +193,7 @@ bool report_permission_name(struct slice domain, struct slice host, struct arena
 	return out->len <= 253;
 }
 
-bool report_permitted(const struct slice *records, size_t count, struct slice host, struct arena *mem, struct slice *other) {
+bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem, struct slice *other) {
 	bool permitted = false;
 	*other = SLICE_NONE;
 	for (size_t i = 0; i < count; i++) {
@@ -205,7 +205,7 @@ bool report_permitted(const struct slice *records, size_t count, struct slice ho
 			struct report_target target;
 			tag = slice_trim(slice_cut(&rest, ';'));
 			equals = slice_find(tag, '=');
-			if (!slice_eq(slice_trim(slice_head(tag, equals)), S("rua"))) continue;
+			if (!slice_eq(slice_trim(slice_head(tag, equals)), failure ? S("ruf") : S("rua"))) continue;
 			struct slice list = slice_skip(tag, equals + 1);
 			/* an address elsewhere would be a way around the check: then nobody gets it (RFC 9990 §4) */
 			if (!read_target(slice_cut(&list, ','), mem, &target) || !slice_eq(target.host, host)) return false;

@@ -14,8 +14,8 @@ enum { REPORT_TARGETS_MAX = 10 };
 size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);
 /* The name whose TXT record says that reports about domain may go to host (RFC 9990 §4). False: too long. */
 bool report_permission_name(struct slice domain, struct slice host, struct arena *mem, struct slice *out);
-/* Do these records permit it? *other: another address the host prefers, of the same host; SLICE_NONE: none. */
-bool report_permitted(const struct slice *records, size_t count, struct slice host, struct arena *mem, struct slice *other);
+/* Do these records permit it? failure: ruf= counts, not rua=. *other: another address the host prefers, of the same host; SLICE_NONE: none. */
+bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem, struct slice *other);
 
 struct report_mail {
 	const struct report_dmarc *report;
@@ -31,3 +31,21 @@ uint64_t report_packed_size(struct slice packed);
 int report_gzip(const struct report_mail *m, struct buf *out);
 /* The whole message, header and body. */
 void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem);
+
+/* A failure report (RFC 9991, RFC 6591): one way in which mail failed, told without what is private: no local parts, no text, none of
+ * the message's fields but the author's domain. */
+struct report_failure {
+	struct slice domain, from;       /* of the policy; of the author */
+	struct slice source;             /* IP address */
+	struct slice envelope_domain;    /* of MAIL FROM; may be empty */
+	bool spf_failed, dkim_failed;    /* to prove the author */
+	struct slice spf, dkim;          /* results */
+	struct slice dkim_domain, dkim_selector; /* of a signature that failed; may be empty */
+	struct slice delivery;           /* RFC 6591: "delivered", "reject", "policy" (quarantine) */
+	uint64_t incidents;
+	int64_t arrived_s;
+	struct slice org, sender, to, host;
+};
+/* Does fo= ask for it (RFC 9989 §4.7)? fo empty: "0". */
+bool report_failure_wanted(struct slice fo, bool spf_aligned, bool dkim_aligned, bool spf_passed, bool dkim_broken);
+void report_compose_failure(struct buf *out, const struct report_failure *f, struct arena *mem);

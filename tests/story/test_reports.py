@@ -284,6 +284,7 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n'
                      f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_report_format = {form}\ndmarc_report_org = Net & Sons\n'
                      'smtp_tls_security_level = none', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    receiver.wait_log(r'key made: .*_domainkey\.example\.net \(RSA')
     for i in range(3):
         assert offer(receiver, text('eve@example.org', f'good{i}'), 'eve@example.org', ip='203.0.113.5', to='ann@example.net')[0] == 250
     assert offer(receiver, text('eve@example.org', 'forged'), 'eve@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
@@ -308,6 +309,7 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
     mail = owner.wait_message('dmarc-reports@example.org', lambda m: 'Report Domain' in m['Subject'])
     assert re.fullmatch(r'Report Domain: example\.org Submitter: example\.net Report-ID: <[0-9.]+example\.org@example\.net>', ' '.join(mail['Subject'].split()))
     assert mail['From'] == 'Net & Sons <postmaster@example.net>' and mail['To'] in ('dmarc-reports@example.org', '<dmarc-reports@example.org>')
+    assert 'd=example.net' in str(mail['DKIM-Signature'])
     part = [p for p in mail.walk() if p.get_content_type() == 'application/gzip'][0]
     assert re.fullmatch(r'example\.net!example\.org!\d+!\d+\.xml\.gz', part.get_filename())
     xml = gzip.decompress(part.get_payload(decode=True))
@@ -317,6 +319,48 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
     for nobody in ('big@example.org', 'victim@refused.example.com'):
         with owner.imap(nobody, select='INBOX') as m:
             assert m.search(None, 'ALL')[1][0] == b''
+
+
+def test_failure_reports_are_short_and_few(hosts, world):
+    world.txt['_dmarc.example.org'] += '; ruf=mailto:dmarc-ruf@example.org,mailto:victim@refused.example.com; fo=1:d'
+    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-reports@example.org'], dns=world.server)
+    main = ('smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+            f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_report_limit = 2\n')
+    receiver = hosts('mx.example.net', main + 'dmarc_failure_reports = yes', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    for i in range(3):
+        assert offer(receiver, text('secret@example.org', f'private{i}'), 'private@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
+    for ip in ('198.51.100.67', '198.51.100.68'):
+        assert offer(receiver, text('secret@example.org', 'private'), 'private@evil.example.com', ip=ip, to='ann@example.net')[0] == 550
+    receiver.hato('reports', 'send', '--now')
+    got = pick(wait_reports(owner, lambda g: g and len(g[0]['complaints']) == 2), domain='example.org')
+    assert sorted(c['source'] for c in got['complaints']) == ['198.51.100.66', '198.51.100.67']  # two an hour, the rest is not told
+    assert {c['failure'] for c in got['complaints']} == {'dmarc'}
+    mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
+    said = mail.as_string()
+    assert 'Incidents: 3' in said and 'Identity-Alignment: dkim, spf' in said and 'Delivery-Result: reject' in said
+    assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
+    assert 'to=<victim@refused' not in owner.log() + receiver.log()
+
+
+def test_a_crash_neither_loses_nor_repeats_a_report(hosts, world):
+    owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com'], dns=world.server)
+    receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+                     f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    assert offer(receiver, text('eve@example.org', 'good'), 'eve@example.org', ip='203.0.113.5', to='ann@example.net')[0] == 250
+    owner.stop()
+    receiver.kill()      # what was accepted is still to be reported
+    receiver.start()
+    assert 'sent to dmarc-reports@example.org' in receiver.hato('reports', 'send', '--now').stdout
+    receiver.kill()      # what was handed in is still to be delivered, and no more
+    receiver.start()
+    assert 'nothing is to be reported' in receiver.hato('reports', 'send', '--now').stdout
+    owner.start()
+    receiver.hato('queue', 'flush')
+    assert wait_reports(owner, lambda g: g[0]['passed'] == 1)[0]['reports'] == 1
+    wait_until(lambda: receiver.hato('queue', 'list', '--json').stdout.split() == ['[', ']'] or not json.loads(receiver.hato('queue', 'list', '--json').stdout),
+               20, 'the queue to be empty')
+    with owner.imap('dmarc-reports@example.org', select='INBOX') as m:
+        assert len(m.search(None, 'ALL')[1][0].split()) == 1
 
 
 def test_names_for_tests_send_nothing(hosts, world):

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "trust/report_write.h"
+#include "base/clock.h"
+#include "mime/compose.h"
+
+bool report_failure_wanted(struct slice fo, bool spf_aligned, bool dkim_aligned, bool spf_passed, bool dkim_broken) {
+	struct slice rest = fo.len != 0 ? fo : S("0");
+	bool wanted = false;
+	while (rest.at != NULL) {
+		struct slice word = slice_trim(slice_cut(&rest, ':'));
+		wanted |= (slice_eq(word, S("0")) && !spf_aligned && !dkim_aligned) || (slice_eq(word, S("1")) && (!spf_aligned || !dkim_aligned)) ||
+			  (slice_same(word, S("d")) && dkim_broken) || (slice_same(word, S("s")) && !spf_passed);
+	}
+	return wanted;
+}
+
+static void report_part(struct buf *out, const struct report_failure *f, struct arena *mem) {
+	bool both = f->spf_failed && f->dkim_failed;
+	buf_add(out, S("Content-Type: message/feedback-report\r\n\r\n"));
+	compose_field(out, "Feedback-Type", S("auth-failure"));
+	compose_field(out, "User-Agent", S("hato/" HATO_VERSION));
+	compose_field(out, "Version", S("1"));
+	compose_field(out, "Auth-Failure", S("dmarc"));
+	compose_field(out, "Identity-Alignment", both ? S("dkim, spf") : f->spf_failed ? S("spf") : f->dkim_failed ? S("dkim") : S("none"));
+	compose_field(out, "Authentication-Results",
+		      arena_fmt(mem, "%.*s; dmarc=fail header.from=%.*s; spf=%.*s smtp.mailfrom=%.*s; dkim=%.*s", SLICE_ARG(f->host), SLICE_ARG(f->from),
+				SLICE_ARG(f->spf), SLICE_ARG(f->envelope_domain.len != 0 ? f->envelope_domain : S("unknown")), SLICE_ARG(f->dkim)));
+	if (f->dkim_domain.len != 0) {
+		compose_field(out, "DKIM-Domain", f->dkim_domain);
+		compose_field(out, "DKIM-Identity", arena_fmt(mem, "@%.*s", SLICE_ARG(f->dkim_domain)));
+		compose_field(out, "DKIM-Selector", f->dkim_selector);
+	}
+	compose_field(out, "Original-Mail-From", f->envelope_domain.len != 0 ? arena_fmt(mem, "redacted@%.*s", SLICE_ARG(f->envelope_domain)) : S("<>"));
+	AUTO_BUF struct buf date = BUF(100);
+	date_add(&date, (struct date){ .utc = f->arrived_s });
+	compose_field(out, "Arrival-Date", buf_slice(&date));
+	compose_field(out, "Source-IP", f->source);
+	compose_field(out, "Delivery-Result", f->delivery);
+	compose_field(out, "Reported-Domain", f->domain);
+	if (f->incidents > 1) compose_field(out, "Incidents", arena_fmt(mem, "%llu", (unsigned long long)f->incidents));
+	buf_add(out, S("\r\n"));
+}
+
+void report_compose_failure(struct buf *out, const struct report_failure *f, struct arena *mem) {
+	struct mailbox from = { 0 }, to = { 0 };
+	address_parse(f->sender, 0, mem, &from);
+	address_parse(f->to, 0, mem, &to);
+	compose_mailbox_field(out, "From", f->org, from);
+	compose_mailbox_field(out, "To", S(""), to);
+	compose_text_field(out, "Subject", arena_fmt(mem, "DMARC failure report for %.*s from %.*s", SLICE_ARG(f->from), SLICE_ARG(f->source)));
+	compose_date_field(out, date_local(wall_s()));
+	compose_field(out, "Message-ID", compose_message_id(mem, f->host));
+	compose_field(out, "Auto-Submitted", S("auto-generated"));
+	compose_field(out, "MIME-Version", S("1.0"));
+	struct multipart parts = multipart_begin(out, "multipart/report; report-type=feedback-report");
+	multipart_part(out, &parts);
+	compose_text(out, "plain", arena_fmt(mem, "Mail from %.*s in the name of %.*s failed DMARC here. What is private was left out.\n",
+					     SLICE_ARG(f->source), SLICE_ARG(f->from)), false);
+	multipart_part(out, &parts);
+	report_part(out, f, mem);
+	multipart_part(out, &parts);
+	buf_add(out, S("Content-Type: text/rfc822-headers\r\n\r\n"));
+	compose_field(out, "From", arena_fmt(mem, "<redacted@%.*s>", SLICE_ARG(f->from)));
+	buf_add(out, S("\r\n"));
+	multipart_end(out, &parts);
+}
