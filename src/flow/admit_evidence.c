@@ -144,6 +144,16 @@ void admit_proof_bytes(struct admit *a, struct slice bytes) {
 
 /* At its end. */
 
+/* OpenDMARC's words for the exceptions it has, too; NULL: none. */
+static const char *ignoring(const struct admit *a, const struct evidence_dmarc *d, struct buf *line) {
+	buf_clear(line);
+	if (slice_starts(d->comment, S("dmarc_exempt_networks")) || slice_starts(d->comment, S("dmarc_exempt_hosts")))
+		buf_addf(line, "ignoring connection from %.*s", SLICE_ARG(a->name));
+	else if (slice_eq(d->comment, S("dmarc_exempt_senders"))) buf_addf(line, "ignoring mail from %.*s", SLICE_ARG(d->from));
+	else return NULL;
+	return buf_text(line);
+}
+
 /* OpenDKIM's and OpenDMARC's lines: people's log tools count them. */
 static void log_all(struct admit *a) {
 	const struct evidence_verdict *v = &a->proof.verdict;
@@ -175,8 +185,22 @@ static void log_all(struct admit *a) {
 		buf_addf(&line, "%.*s %s", SLICE_ARG(d->from), trust_word((enum trust_result)d->result));
 		log_line(L_INFO, "/opendmarc", 0, a->id, buf_text(&line), NULL, 0);
 		if (d->override.len != 0)
-			note(L_INFO, "/opendmarc", 0, a->id, NULL, F("from", d->from), F("override", d->override), F("because", d->comment));
+			note(L_INFO, "/opendmarc", 0, a->id, ignoring(a, d, &line), F("from", d->from), F("override", d->override), F("because", d->comment));
 	}
+}
+
+/* Who has logged in is told of where Received tells, too (smtpd_sasl_authenticated_header). */
+static void add_login(struct admit *a) {
+	const struct smtp_session *s = admit_session(a);
+	if (params_of(a) == NULL || s->login.len == 0 || !a->params->show_login) return;
+	struct authres_property who = { S("smtp"), S("auth"), s->login };
+	struct authres_method auth = { .method = S("auth"), .result = S("pass"), .comment = s->mechanism, .properties = &who, .properties_count = 1 };
+	struct authres results = { slice_of(params_of(a)->evidence.authserv_id), &auth, 1 };
+	AUTO_BUF struct buf field = BUF(FIELDS_MAX);
+	buf_add(&field, S("Authentication-Results: "));
+	authres_add(&field, &results);
+	buf_add(&field, S("\r\n"));
+	if (!field.full) intake_insert(&a->intake, buf_slice(&field));
 }
 
 static void add_fields(struct admit *a) {
@@ -196,8 +220,13 @@ static void add_fields(struct admit *a) {
 /* For hato why, and the reports of the domain: what became of it is known before its transaction ends. */
 static void tell_refusal(struct admit *a, const struct smtp_reply *r) {
 	AUTO_ARENA struct arena mem = { 0 };
-	struct refused_ask ask = { .sender = a->sender, .peer = a->client, .status = slice_of(r->status), .text = r->text,
+	struct refused_ask ask = { .sender = a->sender, .peer = a->client, .status = slice_of(r->status),
 				   .evidence = a->proof.verdict.record };
+	AUTO_BUF struct buf text = BUF(KIB(16));
+	buf_addf(&text, "%.*s [", SLICE_ARG(r->text));
+	evidence_tell(&text, &ask.evidence);
+	buf_byte(&text, ']');
+	ask.text = buf_slice(&text);
 	for (size_t i = 0; i < a->count; i++) {
 		ask.recipient = a->recipients[i].address;
 		if (ask_refused(a->params->core, &ask, &mem) < 0) say(L_WARN, a->params->service, "%s", fail_text());
@@ -215,7 +244,10 @@ void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct are
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	struct admit_proof *proof = &a->proof;
 	struct smtp_reply r = { .code = 0 };
-	if (!proof->wanted) return r;
+	if (!proof->wanted) {
+		add_login(a);
+		return r;
+	}
 	if (!proof->in_body) begin(a, buf_slice(&proof->raw));
 	evidence_end(proof->evidence, &proof->verdict);
 	proof->done = true;

@@ -165,7 +165,7 @@ static int prepare(struct db *db, const struct deliver_params *params, const str
 		.client = S("bounce"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
-		.flags = ACCEPT_NO_BCC,
+		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
 	int r = delivery_prepare(d, db, params, &post);

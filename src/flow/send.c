@@ -343,8 +343,11 @@ static int ship(struct shipment *sh) {
 	struct slice head = SLICE_NONE, alias = group[0].original;
 	if (alias.len != 0 && target.aliased && sh->transport->kind == TRANSPORT_RELAY)
 		head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
+	bool ours = (extra.flags & ACCEPT_SIGN) != 0;
 	struct relay_ask ask = {
 		.queue_id = m->id,
+		.sign = ours,
+		.seal = target.forwarded && !ours ? slice_skip(alias, slice_find_last(alias, '@') + 1) : SLICE_NONE,
 		.srs = srs_sender(sh, target.forwarded),
 		.srs_always = sh->settings->send.srs_always,
 		.transport = sh->transport->name,

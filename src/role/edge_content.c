@@ -185,6 +185,7 @@ int edge_content_make(struct edge_settings *s, struct service *sv, const struct 
 	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
 	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
 	if (edge_overridden(v, "no_milters")) return 0;
+	if (conf_bool(v, SET_dkim_sign)) sv->admit.sign_networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

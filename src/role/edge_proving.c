@@ -4,6 +4,7 @@
 #include "role/edge_proving.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "role/edge_content.h"
 #include "role/evidence_settings.h"
 
 static int suffixes(struct edge_settings *s, struct slice file, const struct psl **out) {
@@ -57,6 +58,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	static const enum proving_quarantine quarantines[] = { [DMARC_QUARANTINE_JUNK] = PROVING_QUARANTINE_JUNK,
 							       [DMARC_QUARANTINE_HOLD] = PROVING_QUARANTINE_HOLD,
 							       [DMARC_QUARANTINE_NONE] = PROVING_QUARANTINE_NONE };
+	if (edge_overridden(v, "no_milters")) return 0; /* a service for what was checked before and comes back from a filter */
 	struct proving_params *p = arena_get(&s->mem, sizeof *p);
 	if (make_evidence(s, &p->evidence, v, o->dns) < 0) return -1;
 	make_ids(s, p, v);

@@ -113,7 +113,7 @@ void server_pause(struct smtp_server *s, int again, struct slice args) {
 }
 
 static void go_on(struct smtp_server *s) {
-	int again = s->again;
+	int again = (int)s->again;
 	AUTO_FREE char *args = s->again_args;
 	s->again = AGAIN_NOT;
 	s->again_args = NULL;

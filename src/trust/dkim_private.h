@@ -68,5 +68,3 @@ void signed_names_add(struct buf *text, struct header_index *x, const struct dki
 /* Asks for a signature of tbs: RSA gets all of it, Ed25519 its digest (RFC 8463 §3). 0, or <0 fail(). */
 int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice tbs, struct buf *signature);
 void folded_base64_add(struct buf *out, struct slice bytes);
-
-void sha256(struct slice bytes, uint8_t digest[32]);

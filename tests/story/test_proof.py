@@ -147,6 +147,7 @@ def test_dmarc_rejects(door):
     assert re.search(r'opendmarc\[\d+\]: \w+: good\.test fail', server.log())
     assert server.messages(ANN) == []
     wait_until(lambda: 'rejected by DMARC' in server.hato('why', ANN).stdout, 20, 'the refusal in the history')
+    assert 'spf=none (elsewhere.test' in ' '.join(server.hato('why', ANN).stdout.split())
     # a signature that does not hold, SPF of somebody else
     assert offer(server, signed(text()).replace('a line', 'another'), ip=BAD)[0] == 550
     assert 'bad signature data' in server.log()
@@ -191,6 +192,10 @@ def test_nothing_is_asked_of_our_own(door):
     assert results(server, 'logged-in')[1] == []
     assert offer(server, text(subject='exempt'), ip=BAD)[0] == 250
     assert results(server, 'exempt')[1] == []
+    change(server, server.extra_main + 'smtpd_sasl_authenticated_header = yes\n')
+    with server.smtp('submission', BOB) as s:
+        s.sendmail(BOB, [ANN], text(BOB, 'told'))
+    assert results(server, 'told')[1] == [f'mx.home.test; auth=pass (PLAIN) smtp.auth={BOB}']
     sendmail = os.path.join(os.path.dirname(HATO), 'sendmail')
     subprocess.run([sendmail, '-C', server.folder, '-f', 'eve@good.test', ANN], input=text(subject='local').replace('\r', ''), text=True, check=True)
     assert results(server, 'local')[1] == []
@@ -298,6 +303,8 @@ def test_exceptions(door):
         author = more.pop('author', 'eve@good.test')
         assert offer(server, text(author, f'n{n}'), **{'sender': 'x@nowhere.test', **more})[0] == 250, why
         says(server, rf'dmarc=fail \(p=reject dis=none override={why.strip()}\)', subject=f'n{n}')
+    assert re.search(r'opendmarc\[\d+\]: \w+: ignoring connection from mx\.friend\.test', server.log())
+    assert re.search(r'opendmarc\[\d+\]: \w+: ignoring mail from lenient\.test', server.log())
     assert offer(server, text(subject='bob'), ip=BAD, to=BOB)[0] == 250
     assert offer(server, text(subject='both'), ip=BAD, to=[BOB, ANN])[0] == 550
     change(server, server.extra_main.replace('forwarders = list.test', 'forwarders ='))

@@ -150,8 +150,8 @@ def test_signed_and_verified(hosts, house, dns):
 
 
 def test_daemons_gone(hosts, house):
-    """milter_default_action = accept: mail flows without them, and the log says it."""
+    """Nobody listens at their sockets: mail flows, their work is done by the door itself, and the log says so."""
     server = serve(hosts, house())
     server.send(f'noreply@{HOST}', f'ann@{HOST}', MESSAGE)
     server.wait_message(f'ann@{HOST}', 'hello')
-    server.wait_log(r'warning: connect to Milter service local:opendkim/opendkim.sock: No such file or directory')
+    server.wait_log(r'milter local:opendkim/opendkim.sock cannot be reached \(No such file or directory\): its checks are built in')
