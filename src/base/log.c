@@ -150,9 +150,35 @@ static void format_json(struct buf *out, const struct log_target *t, int64_t now
 	buf_byte(out, '}');
 }
 
+/* In what was added from `start` on: key=<"local part"@domain> loses its quotes and backslashes. Never grows. */
+static void bare_addresses(struct buf *out, size_t start) {
+	size_t to = start;
+	for (size_t i = start; i < out->len;) {
+		struct slice rest = slice_from(out->at + i, out->len - i);
+		if (!slice_starts(rest, S("=<\""))) {
+			out->at[to++] = out->at[i++];
+			continue;
+		}
+		size_t end = 3;
+		while (end < rest.len && rest.at[end] != '"') end += rest.at[end] == '\\' ? 2 : 1;
+		bool address = end + 1 < rest.len && (rest.at[end + 1] == '@' || rest.at[end + 1] == '>');
+		memcpy(out->at + to, "=<", 2);
+		to += 2;
+		if (!address) out->at[to++] = '"';
+		for (size_t k = 3; address && k < end; k++) {
+			if (rest.at[k] == '\\') k++;
+			out->at[to++] = rest.at[k];
+		}
+		i += address ? end + 1 : 3;
+	}
+	out->len = to;
+}
+
 void log_format(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level, const char *service,
                 uint64_t session, const char *id, const char *text, const struct log_field *fields, size_t count) {
+	size_t start = out->len;
 	(t->form == LOG_FORM_JSON ? format_json : format_text)(out, t, now_us, level, service, session, id, text, fields, count);
+	if (t->bare_addresses && t->form == LOG_FORM_TEXT) bare_addresses(out, start);
 }
 
 void log_open(const struct log_target *new_target) {

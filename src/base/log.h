@@ -30,6 +30,7 @@ struct log_target {
 	enum log_form form;
 	enum log_level least;  /* lines below are dropped */
 	int facility;          /* of syslog(3): LOG_MAIL's number */
+	bool bare_addresses;   /* from=<a b@c>, not from=<"a b"@c> (info_log_address_format = internal); text form only */
 	char name[64], host[256];
 };
 void log_open(const struct log_target *target);

@@ -99,12 +99,25 @@ static void long_values_are_cut_lines_stay_whole(void **state) {
 	assert_int_equal(written(room, sizeof room, LOG_FORM_TEXT, act_hidden).len, 0);
 }
 
+static void addresses_lose_their_quotes(void **state) {
+	(void)state;
+	static const struct { const char *in, *out; } cases[] = {
+		{ "from=<\"a b\"@c>, to=<d@e>", "from=<a b@c>, to=<d@e>" }, { "to=<\"a\\\"b\"@c>", "to=<a\"b@c>" }, { "x=<\"open", "x=<\"open" }, { "x=<\"a\" b>", "x=<\"a\" b>" },
+	};
+	struct log_target t = { .form = LOG_FORM_TEXT, .bare_addresses = true, .name = "hato", .host = "h" };
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_BUF struct buf line = BUF(KIB(4));
+		log_format(&line, &t, 0, L_INFO, "smtpd", 1, NULL, cases[i].in, NULL, 0);
+		assert_true(slice_ends(buf_slice(&line), slice_of(cases[i].out)));
+	}
+}
+
 int main(void) {
 	setenv("TZ", "UTC", 1);
 	tzset();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text), cmocka_unit_test(json), cmocka_unit_test(nobody_writes_a_second_line),
-		cmocka_unit_test(long_values_are_cut_lines_stay_whole),
+		cmocka_unit_test(long_values_are_cut_lines_stay_whole), cmocka_unit_test(addresses_lose_their_quotes),
 	};
 	return cmocka_run_group_tests_name("base-log", tests, NULL, NULL);
 }

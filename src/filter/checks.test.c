@@ -123,11 +123,27 @@ static void pass_ends_it_and_outgoing_has_fewer(void **state) {
 	run(rules, out, "X: 1\r\n", "X: 1\r\n", "warning header <X: 1> unsupported command in header_checks map: REJECT\n");
 }
 
+/* Each fault is told once; a message that keeps to the rules has none. */
+static void strict_about_eight_bits(void **state) {
+	(void)state;
+	const char *const rules[4] = { "", "", "", "" };
+	struct checks_params p = usual;
+	p.strict_header = p.strict_body = p.strict_encoding = true;
+	const char *fine = "A: b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xbc\r\n";
+	run(rules, p, fine, fine, "");
+	const char *bad = "A: \xc3\xbc\r\nB: \xc3\xbc\r\n\r\n\xc3\xbc\r\n\xc3\xbc\r\n";
+	run(rules, p, bad, bad, "reject header <A: \xc3\xbc> 5.6.0 improper use of 8-bit data in message header\n"
+				"reject body <\xc3\xbc> 5.6.0 improper use of 8-bit data in message body\n");
+	const char *encoded = "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n";
+	run(rules, p, encoded, encoded, "reject header <Content-Transfer-Encoding> 5.6.0 invalid message/* or multipart/* encoding domain\n");
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(actions_on_header_and_body),
 		cmocka_unit_test(parts_and_attached_messages),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(strict_about_eight_bits),
 		cmocka_unit_test(pass_ends_it_and_outgoing_has_fewer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "filter/rate.h"
+#include "base/buf.h"
 #include "base/test.h"
 
 static struct addr client(unsigned n) {
@@ -48,9 +49,27 @@ static void many_clients_are_forgotten(void **state) {
 	rates_free(&r);
 }
 
+static void known_again_after_a_restart(void **state) {
+	(void)state;
+	struct rates *before = rates_new(), *after = rates_new();
+	struct rate_params p = { .most = { [RATE_MESSAGE] = 2 }, .unit_ms = 60000, .ipv4_bits = 32, .ipv6_bits = 64 };
+	struct addr a = client(1), b = client(2);
+	AUTO_BUF struct buf packed = BUF(KIB(4));
+	assert_true(rates_count(before, &p, &a, RATE_MESSAGE) && rates_count(before, &p, &a, RATE_MESSAGE));
+	assert_false(rates_over(before, &p, &a, RATE_MESSAGE));
+	rates_pack(before, &packed);
+	rates_unpack(after, slice_head(buf_slice(&packed), packed.len - 1)); /* cut short: nothing is taken */
+	assert_true(rates_count(after, &p, &b, RATE_MESSAGE));
+	rates_unpack(after, buf_slice(&packed));
+	assert_false(rates_count(after, &p, &a, RATE_MESSAGE));
+	assert_true(rates_over(after, &p, &a, RATE_MESSAGE) && !rates_over(after, &p, &b, RATE_MESSAGE));
+	rates_free(&before);
+	rates_free(&after);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time),
-					    cmocka_unit_test(events_within_a_time),
+					    cmocka_unit_test(known_again_after_a_restart), cmocka_unit_test(events_within_a_time),
 					    cmocka_unit_test(many_clients_are_forgotten) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

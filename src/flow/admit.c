@@ -200,6 +200,7 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct smtp_reply reply;
 	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
 	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
+	if (reply.code == SMTP_PAUSE) return reply;
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;

@@ -2,7 +2,6 @@
 #include "net/proxy_header.h"
 #include <setjmp.h>
 #include <cmocka.h>
-#include "base/test.h"
 
 #define V2 "\r\n\r\n\0\r\nQUIT\n"
 static const struct {

@@ -16,6 +16,7 @@ struct tls_identity {
 	struct slice chain_pem;
 	struct slice key_pem;     /* empty: remote.sign makes the signatures */
 	struct remote_key remote;
+	struct slice server_name; /* who asks for this name is shown it, whatever names it holds; ".domain": names below; empty: its own */
 };
 
 /* What both sides can set; zero and empty mean the default. Text is copied. */

@@ -114,12 +114,26 @@ static int alpn_wire(const char *list, unsigned char **out, size_t *len) {
 
 /* ---- server ---- */
 
+/* room: a byte, then the name, whose letters are left as they were. */
+static SSL_CTX *given_context(const struct tls_server *s, char *room, struct slice name) {
+	char parent[260];
+	room[0] = '=';
+	SSL_CTX *ctx = map_get(&s->names, slice_from(room, name.len + 1));
+	for (size_t dot = slice_find(name, '.'); ctx == NULL && dot < name.len; dot += 1 + slice_find(slice_skip(name, dot + 1), '.')) {
+		int n = snprintf(parent, sizeof parent, "=*%.*s", SLICE_ARG(slice_skip(name, dot)));
+		ctx = map_get(&s->names, slice_from(parent, (size_t)n));
+	}
+	return ctx;
+}
+
 static SSL_CTX *context_for_name(const struct tls_server *s, struct slice name) {
-	char lower[256];
-	if (name.len == 0 || name.len >= sizeof lower) return NULL;
+	char room[256], *lower = room + 1;
+	if (name.len == 0 || name.len >= sizeof room - 1) return NULL;
 	for (size_t i = 0; i < name.len; i++) lower[i] = ascii_lower(name.at[i]);
 	struct slice key = slice_from(lower, name.len - (lower[name.len - 1] == '.'));
-	SSL_CTX *ctx = map_get(&s->names, key);
+	SSL_CTX *ctx = given_context(s, room, key);
+	if (ctx != NULL) return ctx;
+	ctx = map_get(&s->names, key);
 	size_t dot = slice_find(key, '.');
 	if (ctx != NULL || dot == 0 || dot >= key.len) return ctx;
 	lower[dot - 1] = '*';
@@ -178,7 +192,28 @@ static bool context_has_kind(SSL_CTX *ctx, X509 *leaf) {
 	return found;
 }
 
+/* Names that were given go before those in certificates: "=" marks their own places. */
+static int server_add_named(struct tls_server *s, const struct tls_server_params *p, const struct tls_identity *id) {
+	STACK_OF(X509) *chain = tls_chain_read(id->chain_pem);
+	AUTO_BUF struct buf key = BUF(300);
+	if (chain == NULL) return -1;
+	buf_addf(&key, slice_starts(id->server_name, S(".")) ? "=*" : "=");
+	for (size_t i = 0; i < id->server_name.len; i++) buf_byte(&key, ascii_lower(id->server_name.at[i]));
+	SSL_CTX *ctx = map_get(&s->names, buf_slice(&key));
+	int r = 0;
+	if (ctx == NULL || context_has_kind(ctx, sk_X509_value(chain, 0))) {
+		ctx = NULL;
+		r = server_context(s, p, &ctx);
+		if (ctx != NULL) s->contexts[s->contexts_count++] = ctx;
+	}
+	if (r == 0) r = use_identity(ctx, id, chain);
+	if (r == 0) map_put(&s->names, buf_slice(&key), ctx);
+	sk_X509_pop_free(chain, X509_free);
+	return r;
+}
+
 static int server_add(struct tls_server *s, const struct tls_server_params *p, const struct tls_identity *id) {
+	if (id->server_name.len != 0) return server_add_named(s, p, id);
 	STACK_OF(X509) *chain = tls_chain_read(id->chain_pem);
 	if (chain == NULL) return -1;
 	X509 *leaf = sk_X509_value(chain, 0);

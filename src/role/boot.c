@@ -46,14 +46,15 @@ void boot_clear(struct boot *b) {
 struct packed_target {
 	uint32_t form, least;
 	int facility;
+	bool bare_addresses;
 	struct slice name, host;
 };
-#define PACKED_TARGET_FIELDS(F) F(u32, form) F(u32, least) F(int_, facility) F(text, name) F(text, host)
+#define PACKED_TARGET_FIELDS(F) F(u32, form) F(u32, least) F(int_, facility) F(bool_, bare_addresses) F(text, name) F(text, host)
 WIRE_DECLARE(packed_target)
 WIRE_STRUCT(packed_target, PACKED_TARGET_FIELDS)
 
 void log_target_send(int control, const struct log_target *t) {
-	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility, slice_of(t->name),
+	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility, t->bare_addresses, slice_of(t->name),
 				   slice_of(t->host) };
 	AUTO_BUF struct buf b = BUF(KIB(4));
 	packed_target_pack(&b, &p);
@@ -71,7 +72,8 @@ static void take_log(struct link_frame *f) {
 	struct log_target t = { .fd = link_frame_take_fd(f, 0),
 				.form = (enum log_form)p.form,
 				.least = (enum log_level)p.least,
-				.facility = p.facility };
+				.facility = p.facility,
+				.bare_addresses = p.bare_addresses };
 	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(p.name));
 	snprintf(t.host, sizeof t.host, "%.*s", SLICE_ARG(p.host));
 	log_open(&t);

@@ -41,7 +41,7 @@ enum {
 	LISTENER_QUEUE,            /* core: public/queue, for every user of this machine: mailq */
 	LISTENER_SUBMIT,           /* edge: public/submit, for every user of this machine: sendmail */
 	LISTENERS_MAX = 512,
-	IDENTITIES_MAX = 16,
+	IDENTITIES_MAX = 64,
 };
 
 /* What has come with the frames of one round. Taken over by the role piece by piece. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Services with the same wishes share what was made for the first of them. */
+#include "role/identity.h"
 #include "role/edge_tls.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -61,7 +62,9 @@ int edge_tls_choose(struct edge_settings *s, struct service *sv, const struct co
 		if (slice_eq(t->key, key)) sv->tls = t->server;
 	if (sv->tls != NULL) return 0;
 	for (size_t i = 0; i < b->identity_count; i++) {
-		list[i].chain_pem = slice_of(b->identities[i]);
+		struct slice text = slice_of(b->identities[i]);
+		if (slice_starts(text, S(IDENTITY_NAME))) list[i].server_name = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_NAME - 1);
+		list[i].chain_pem = text;
 		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
 	}
 	struct tls_variant *made = arena_get(&s->mem, sizeof *made);

@@ -26,7 +26,7 @@ void identities_done(struct identities *all) {
 }
 
 /* The PEM blocks whose title ends in `title`: edge must never see the others. */
-static char *blocks_of(struct slice pem, const char *title) {
+char *identity_blocks(struct slice pem, const char *title) {
 	AUTO_BUF struct buf out = BUF(PEM_MAX);
 	bool inside = false;
 	while (pem.at != NULL && pem.len != 0) {
@@ -56,7 +56,7 @@ static int read_pair(struct identities *all, const char *chain_path, const char 
 	AUTO_BUF struct buf key = BUF(PEM_MAX);
 	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
 	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
-	*out = (struct identity_text){ blocks_of(buf_slice(&chain), "CERTIFICATE"), blocks_of(buf_slice(&key), "PRIVATE KEY") };
+	*out = (struct identity_text){ identity_blocks(buf_slice(&chain), "CERTIFICATE"), identity_blocks(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
 	if (out->key[0] == '\0') return fail("%s: no private key in it (%s names the file that holds it)", key_path, setting);
 	int r = tls_check_identity(slice_of(out->chain), slice_of(out->key), chain_path);
@@ -174,6 +174,7 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 	for (size_t i = 0; i < LEN(more) && n == 0 && r == 0; i++)
 		if (is_file(conf_text(v, more[i][0]))) r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
 	if (n == 0 && all.count == 0 && r == 0) r = self_signed(&all, c, dir);
+	if (r == 0) r = identities_load_sni(c, &all);
 	if (r == 0) r = load_client(c, &all);
 	if (r < 0) {
 		identities_done(&all);

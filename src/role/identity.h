@@ -30,3 +30,9 @@ struct identity_files {
 	struct slice chain, key;
 };
 size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room);
+
+/* The PEM blocks whose title ends in `title`; the caller's to free. */
+char *identity_blocks(struct slice pem, const char *title) NONNULL_RESULT;
+/* tls_server_sni_maps: more identities, whose chain begins with a line of the name they are for. */
+#define IDENTITY_NAME "SNI "
+int identities_load_sni(const struct conf *c, struct identities *all);

@@ -25,6 +25,21 @@ void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6) {
 	}
 }
 
+/* maillog_file_prefixes keep a log from being written anywhere by mistake; the default is that of a system's own folders, and hato
+ * runs in any. So only who asks for them has them. */
+static bool is_allowed(const struct conf_view *v, struct slice file) {
+	size_t n;
+	const struct slice *prefixes = conf_list(v, SET_maillog_file_prefixes, &n);
+	if (slice_trim(conf_text(v, SET_maillog_file)).len == 0 || slice_eq(conf_text(v, SET_maillog_file_prefixes), slice_of(setting_of(SET_maillog_file_prefixes)->fallback)))
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		struct slice p = prefixes[i];
+		while (slice_ends(p, S("/")) && p.len > 1) p.len--;
+		if (slice_starts(file, p) && (file.len == p.len || file.at[p.len] == '/')) return true;
+	}
+	return false;
+}
+
 int log_target_of(const struct conf_view *v, const char *dir, bool foreground, struct log_target *out) {
 	static const int facilities[] = { LOG_MAIL,   LOG_AUTH,   LOG_AUTHPRIV, LOG_CRON,   LOG_DAEMON, LOG_FTP,
 					  LOG_KERN,   LOG_LPR,    LOG_NEWS,     LOG_AUTH,   LOG_SYSLOG, LOG_USER,
@@ -33,6 +48,7 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 	struct log_target t = { .fd = -1,
 				.form = conf_enum(v, SET_log_format) == LOG_FORMAT_JSON ? LOG_FORM_JSON : LOG_FORM_TEXT,
 				.least = (enum log_level)conf_enum(v, SET_log_level) };
+	t.bare_addresses = slice_same(conf_text(v, SET_info_log_address_format), S("internal"));
 	t.facility = facilities[conf_enum(v, SET_syslog_facility)];
 	snprintf(t.name, sizeof t.name, "%.*s", SLICE_ARG(conf_text(v, SET_syslog_name)));
 	snprintf(t.host, sizeof t.host, "%.*s",
@@ -44,6 +60,7 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 		buf_text(&fallback);
 		file = buf_slice(&fallback);
 	}
+	if (!is_allowed(v, file)) return fail("maillog_file = %s: must begin with one of maillog_file_prefixes", file.at);
 	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
 		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of the receiving side: proxies in front of us, lists that wait, limits, log-in methods, what is logged."""
-import base64, re, shutil, socket, struct, subprocess, time
+import base64, re, socket, ssl, struct, subprocess, time
 import pytest
 from around import *
 from hato import Dialogue
@@ -293,3 +293,27 @@ def test_verp_from_sendmail_and_back(door):
     wait_until(lambda: len(h.messages(ANN)) == 2, 10, lambda: h.log())
     assert sorted(m['To'] for m in h.messages(ANN)) == ['ann+nobody2=example.test@example.test', 'ann+nobody=example.test@example.test']
     assert sendmail(h, '-XV+', '-f', ANN, ANN, input='x\n').returncode == 75
+
+
+# tls_server_sni_maps.
+
+def shown(h, name):
+    """The name in the certificate that who asks for this name sees."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with h.dialogue() as d:
+        d.ehlo()
+        d.say('STARTTLS', 220)
+        with context.wrap_socket(d.socket, server_hostname=name) as s:
+            pem = ssl.DER_cert_to_PEM_cert(s.getpeercert(True))
+    return subprocess.run(['openssl', 'x509', '-noout', '-subject'], input=pem, capture_output=True, text=True).stdout
+
+
+def test_certificates_by_name(door, folder):
+    files = {n: make_certificate(folder, n, f'{n}.inside.test') for n in ('one', 'two')}
+    with open(f'{folder}/sni', 'w') as f:
+        f.write(f'one.test {files["one"][1]} {files["one"][0]}\n.two.test {files["two"][1]}, {files["two"][0]}\n')
+    h = door(f'smtpd_tls_security_level = may\ntls_server_sni_maps = texthash:{folder}/sni\n')
+    assert 'one.inside.test' in shown(h, 'one.test') and 'one.inside.test' in shown(h, 'ONE.test')
+    assert 'two.inside.test' in shown(h, 'mail.two.test') and 'two.inside.test' in shown(h, 'a.b.two.test')
+    assert 'mail.example.test' in shown(h, 'two.test') and 'mail.example.test' in shown(h, 'other.test')
