@@ -2,6 +2,7 @@
 #pragma once
 #include "base/buf.h"
 #include "db/db.h"
+#include "trust/keyring.h"
 /* What an operator may do: accounts, aliases, domains, the queue, and "where is my mail?". Each is a row of one table, from
  * which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the `hato`
  * command itself while the server is down. Thread-safe. */
@@ -11,6 +12,12 @@ struct admin_way {
 	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
 	void (*end)(void *ctx, const char *kind, struct slice address, struct slice text);
 	void *ctx;
+};
+/* A change of DKIM's keys. */
+struct admin_dkim {
+	enum { ADMIN_DKIM_MAKE, ADMIN_DKIM_ROTATE, ADMIN_DKIM_SWITCH, ADMIN_DKIM_IMPORT, ADMIN_DKIM_REMOVE } what;
+	struct slice domain, selector; /* selector: of MAKE and ROTATE the form (keyring_wish), empty: the setting's */
+	struct slice pem;              /* of IMPORT */
 };
 /* What the place where it runs provides. */
 struct admin_ops {
@@ -22,6 +29,9 @@ struct admin_ops {
 	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked now, fail_text().
 	 * NULL: not to be had here. */
 	int (*route)(void *ctx, struct slice address, struct slice sender, const struct admin_way *way);
+	/* The vault's: all keys or a domain's, in their order, text in mem; a change: 0, an enum keyring_answer. <0 fail(). */
+	int (*dkim_list)(void *ctx, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count);
+	int (*dkim_change)(void *ctx, const struct admin_dkim *what);
 	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail(). NULL: not to be had
 	 * here. */
 	int (*reports_send)(void *ctx, struct slice domain, bool now, bool dry, struct buf *out);

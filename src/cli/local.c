@@ -7,8 +7,12 @@
 #include "cli/inside.h"
 #include "flow/ask.h"
 #include "net/seal.h"
+#include "role/core_dkim.h"
 #include "role/data.h"
+#include "role/dkim_files.h"
 #include "role/forward_tell.h"
+#include "role/routing_settings.h"
+#include "role/vault_dkim.h"
 #include "user/secret.h"
 
 #include <sys/socket.h>
@@ -17,28 +21,67 @@
 
 /* The vault's side: answers until the other end is closed. */
 
+struct vault_place {
+	const char *data;
+	struct conf *conf;     /* NULL: cannot be read */
+	struct buf given;      /* keys of other programs' files, packed */
+};
+
 static int change_secret(struct secrets *s, const struct secret_ask *ask) {
 	if (ask->password.len == 0) return secret_delete(s, ask->account);
 	return ask->is_hash ? secret_set_hash(s, ask->account, ask->password) : secret_set(s, ask->account, ask->password);
 }
 
-static int answer_secrets(int channel, const char *data, const char *user) {
+/* Text after the packed answer: why it failed. */
+static void answer_secret(struct link_received *got, struct secrets **secrets, const char *data, struct buf *packed) {
+	AUTO_ARENA struct arena mem = {0};
 	AUTO_BUF struct buf dir = BUF(PATH_MAX);
-	struct secrets *secrets = NULL;
-	struct link_received got = { 0 };
+	struct unwire in = UNWIRE(got->frame.body, &mem);
+	struct secret_ask ask;
+	secret_ask_unpack(&in, &ask);
 	buf_addf(&dir, "%s/vault", data);
+	int r = in.bad ? fail("broken question") : *secrets == NULL ? secrets_open(buf_text(&dir), secrets) : 0;
+	if (r == 0) r = change_secret(*secrets, &ask);
+	secret_answered_pack(packed, &(struct secret_answered){ .answer = r });
+	wire_put_text(packed, slice_of(r < 0 ? fail_text() : ""));
+}
+
+/* The DKIM keys are opened as the settings want them. */
+static int open_keys(const struct vault_place *place, struct vault_dkim **dkim) {
+	if (*dkim != NULL) return 0;
+	if (vault_dkim_open(place->data, dkim) < 0) return -1;
+	if (place->conf != NULL) vault_dkim_set(*dkim, conf_main(place->conf), buf_slice(&place->given));
+	return 0;
+}
+
+static void answer_dkim(struct link_received *got, const struct vault_place *place, struct vault_dkim **dkim, struct buf *packed) {
+	AUTO_ARENA struct arena mem = {0};
+	struct unwire in = UNWIRE(got->frame.body, &mem);
+	struct dkim_list_ask list;
+	struct dkim_list_answer listed = { 0 };
+	struct dkim_change_ask change;
+	struct dkim_change_answer changed = { 0 };
+	bool lists = got->frame.kind == ASK_DKIM_LIST;
+	if (lists) dkim_list_ask_unpack(&in, &list);
+	else dkim_change_ask_unpack(&in, &change);
+	int r = in.bad ? fail("broken question") : open_keys(place, dkim);
+	if (r < 0) changed = (struct dkim_change_answer){ -1, slice_of(fail_text()) };
+	else if (lists) vault_dkim_list(*dkim, &list, &mem, &listed);
+	else vault_dkim_change(*dkim, &change, &mem, &changed);
+	dkim_change_answer_pack(packed, &changed);
+	dkim_list_answer_pack(packed, &listed);
+}
+
+static int answer_secrets(int channel, const struct vault_place *place, const char *user) {
+	struct secrets *secrets = NULL;
+	struct vault_dkim *dkim = NULL;
+	struct link_received got = { 0 };
 	if (user != NULL && user_drop(user) < 0) return -1;
 	while (link_receive(channel, &got, NEVER) == LINK_OK) {
-		AUTO_ARENA struct arena mem = {0};
-		AUTO_BUF struct buf packed = BUF(KIB(64));
-		struct unwire in = UNWIRE(got.frame.body, &mem);
-		struct secret_ask ask;
-		secret_ask_unpack(&in, &ask);
-		int r = in.bad ? fail("broken question") : secrets == NULL ? secrets_open(buf_text(&dir), &secrets) : 0;
-		if (r == 0) r = change_secret(secrets, &ask);
-		secret_answered_pack(&packed, &(struct secret_answered){ .answer = r });
-		wire_put_text(&packed, slice_of(r < 0 ? fail_text() : ""));
-		link_send(channel, &(struct link_frame){ .kind = ASK_SECRET, .body = buf_slice(&packed) });
+		AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
+		if (got.frame.kind == ASK_SECRET) answer_secret(&got, &secrets, place->data, &packed);
+		else answer_dkim(&got, place, &dkim, &packed);
+		link_send(channel, &(struct link_frame){ .kind = got.frame.kind, .body = buf_slice(&packed) });
 		mem_wipe(got.mem.at, got.mem.len);
 		link_received_done(&got);
 	}
@@ -81,6 +124,45 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account });
 }
 
+static int ask_keys(int channel, uint32_t kind, struct slice question, struct arena *mem, struct dkim_change_answer *changed,
+		    struct dkim_list_answer *listed) {
+	struct link_received got = { 0 };
+	int r = link_send(channel, &(struct link_frame){ .kind = kind, .body = question });
+	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
+	if (r != LINK_OK) return r < 0 ? r : fail("the process for keys ended");
+	struct unwire in = UNWIRE(arena_slice(mem, got.frame.body), mem);
+	link_received_done(&got);
+	dkim_change_answer_unpack(&in, changed);
+	dkim_list_answer_unpack(&in, listed);
+	if (in.bad) return fail("broken answer");
+	return changed->answer < 0 ? fail("%.*s", SLICE_ARG(changed->reason)) : changed->answer;
+}
+
+static int dkim_list_op(void *ctx, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct dkim_change_answer changed;
+	struct dkim_list_answer listed;
+	dkim_list_ask_pack(&packed, &(struct dkim_list_ask){ .domain = domain });
+	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_LIST, buf_slice(&packed), mem, &changed, &listed);
+	if (r < 0) return r;
+	*out = listed.keys;
+	*count = listed.keys_count;
+	return 0;
+}
+
+static int dkim_change_op(void *ctx, const struct admin_dkim *what) {
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_BUF struct buf packed = BUF(KIB(256));
+	struct ask_text domain;
+	struct dkim_change_answer changed;
+	struct dkim_list_answer listed;
+	struct dkim_change_ask ask = dkim_ask_of(what, &domain);
+	dkim_change_ask_pack(&packed, &ask);
+	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_CHANGE, buf_slice(&packed), &mem, &changed, &listed);
+	mem_wipe(packed.at, packed.len);
+	return r;
+}
+
 /* The tables are opened for this one question. */
 static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
 	const struct workplace *p = ctx;
@@ -106,7 +188,8 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 	return r;
 }
 
-static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .dkim_list = dkim_list_op, .dkim_change = dkim_change_op,
+				      .secret_set = secret_set_op, .secret_delete = secret_delete_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));
@@ -140,11 +223,14 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
 	bool apart = data_users_apart(data);
+	struct vault_place place = { .data = data, .given = BUF(LINK_FRAME_MAX) };
+	if (conf_load(&(struct conf_options){ .dir = cli->conf_dir }, &place.conf) < 0) place.conf = NULL;
+	if (place.conf != NULL) dkim_files_pack(place.conf, &place.given);
 	fflush(NULL);
 	pid_t vault = fork();
 	if (vault == 0) {
 		close(pair[0]);
-		_exit(answer_secrets(pair[1], data, apart ? data_users[CHILD_VAULT] : NULL) < 0 ? EX_OSERR : EX_OK);
+		_exit(answer_secrets(pair[1], &place, apart ? data_users[CHILD_VAULT] : NULL) < 0 ? EX_OSERR : EX_OK);
 	}
 	close(pair[1]);
 	pid_t core = vault > 0 ? fork() : -1;
@@ -156,5 +242,8 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 	close(pair[0]);
 	int code = core > 0 ? wait_for(core) : complain(cli, EX_OSERR, "fork: %s", strerror(errno));
 	if (vault > 0) wait_for(vault);
+	conf_drop(&place.conf);
+	mem_wipe(place.given.at, place.given.len);
+	buf_done(&place.given);
 	return code;
 }

@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 
 enum mode { MODE_MAIL, MODE_VERIFY, MODE_SMTP, MODE_QUEUE, MODE_ALIASES, MODE_DAEMON, MODE_FLUSH, MODE_IGNORE };
@@ -22,6 +23,7 @@ struct sendmail {
 	bool from_header, dot_is_text, gateway, report;
 	const char *sender, *full_name; /* NULL: not given */
 	struct slice notify, ret, envid, body;
+	struct slice verp; /* "XVERP" or "XVERP=+=" */
 	const char *queue_id, *site, *alias_file;
 	/* who calls */
 	struct passwd *user; /* NULL until asked for */
@@ -70,6 +72,16 @@ static void take_return(struct sendmail *s, const char *text) {
 	if (slice_same(slice_of(text), S("full"))) s->ret = S("FULL");
 	else if (slice_same(slice_of(text), S("hdrs"))) s->ret = S("HDRS");
 	else tool_warn(&s->tool, "bad -R option value -- ignored");
+}
+
+/* -XV and -XV+=: a sender for each recipient (VERP_README); the server knows which delimiters are allowed. -V without a name is
+ * what old list managers write for the same: Postfix has taken -V for ENVID since 2.3. */
+static int take_verp(struct sendmail *s, const char *text) {
+	if (text[0] != 'V') return tool_fatal(&s->tool, EX_TEMPFAIL, "unsupported: -X%c", text[0]);
+	size_t len = strlen(text + 1);
+	if (len != 0 && len != 2) return tool_fatal(&s->tool, EX_TEMPFAIL, "-XV requires two characters, or none: \"%s\"", text + 1);
+	s->verp = len == 0 ? S("XVERP") : arena_fmt(&s->mem, "XVERP=%s", text + 1);
+	return EX_OK;
 }
 
 /* ENVID= is xtext (RFC 3461 §4). */
@@ -133,7 +145,7 @@ static int take_option(struct sendmail *s, int letter) {
 	case 'N': take_notify(s, optarg); return EX_OK;
 	case 'R': take_return(s, optarg); return EX_OK;
 	case 'V': take_envid(s, optarg); return EX_OK;
-	case 'X': return tool_fatal(&s->tool, EX_TEMPFAIL, optarg[0] == 'V' ? "unsupported: -XV (hato has no VERP)" : "unsupported: -X%c", optarg[0]);
+	case 'X': return take_verp(s, optarg);
 	case 'b': return take_mode(s, optarg);
 	case 'f': case 'r': s->sender = optarg; return EX_OK;
 	case 'i': s->dot_is_text = true; return EX_OK;
@@ -207,7 +219,7 @@ static void add_from(struct sendmail *s, struct reading *r, struct slice sender,
 	struct slice n = slice_trim(buf_slice(&name));
 	bool plain = slice_is_ascii(n);
 	for (size_t i = 0; i < n.len; i++) plain = plain && strchr("()<>@,;:\\\".[]", n.at[i]) == NULL && !ascii_control(n.at[i]);
-	buf_add(&field, S("From: "));
+	buf_add(&field, r->resent ? S("Resent-From: ") : S("From: ")); /* RFC 5322 §3.6.6: who sends it again speaks for himself */
 	if (n.len != 0 && !plain) buf_byte(&field, '"');
 	for (size_t i = 0; i < n.len; i++) {
 		if (ascii_control(n.at[i])) continue;
@@ -270,7 +282,7 @@ static int send_mail(struct sendmail *s, const char *data, int fd, const struct 
 	int code = take_arguments(s, words, &list, &count);
 	if (code == EX_OK && count == 0 && !s->from_header) code = check_addresses(s, &(struct submission){ 0 });
 	if (code == EX_OK) code = read_message(s, &r, hello);
-	struct submission m = { .sender = sender_of(s), .notify = s->notify, .ret = s->ret, .envid = s->envid, .body = s->body };
+	struct submission m = { .sender = sender_of(s), .notify = s->notify, .ret = s->ret, .envid = s->envid, .body = s->body, .verp = s->verp };
 	struct slice *all = arena_array(&s->mem, count + r.to_count, sizeof *all);
 	if (count != 0) memcpy(all, list, count * sizeof *all);
 	if (r.to_count != 0) memcpy(all + count, r.to, r.to_count * sizeof *all);
@@ -280,7 +292,8 @@ static int send_mail(struct sendmail *s, const char *data, int fd, const struct 
 	if (s->report && m.notify.len == 0) m.notify = S("SUCCESS,FAILURE,DELAY");
 	if (code == EX_OK) code = check_addresses(s, &m);
 	if (code == EX_OK) {
-		if (!r.has_from && !s->gateway) add_from(s, &r, m.sender, hello->origin);
+		bool named = r.resent ? r.has_resent_from : r.has_from;
+		if (!named && !s->gateway) add_from(s, &r, m.sender, hello->origin);
 		m.utf8 = any_utf8(&m) || r.eight_bit_header;
 		m.text = buf_slice(&r.text);
 		code = hand_in(s, data, fd, &m);
@@ -309,14 +322,8 @@ static bool pass_in(int fd, char *last) {
 	return true;
 }
 
-static int serve_smtp(struct sendmail *s, int fd, const struct submit_hello *hello) {
+static int serve_smtp(int fd) {
 	char out[8192], last = '\0';
-	if (fd < 0) {
-		printf("421 4.3.2 mail system is down\r\n");
-		return sorry(s, "mail system is down");
-	}
-	printf("220 %s ESMTP\r\n", hello->host);
-	fflush(stdout);
 	for (bool open = true;;) {
 		struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = open ? STDIN_FILENO : -1, .events = POLLIN } };
 		if (poll(fds, LEN(fds), -1) < 0) continue;
@@ -331,6 +338,26 @@ static int serve_smtp(struct sendmail *s, int fd, const struct submit_hello *hel
 	}
 }
 
+/* The server is down: a child of ours plays it. */
+static int serve_alone(struct sendmail *s, const char *data, struct submit_hello *hello) {
+	int pair[2];
+	if (s->rest->hello(&s->tool, hello) != EX_OK) return EX_TEMPFAIL;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return sorry(s, "socket: %s", strerror(errno));
+	fflush(stdout);
+	pid_t child = fork();
+	if (child < 0) return sorry(s, "fork: %s", strerror(errno));
+	if (child == 0) {
+		close(pair[0]);
+		s->rest->serve(pair[1], data, hello);
+		_exit(EX_OK);
+	}
+	close(pair[1]);
+	int code = serve_smtp(pair[0]);
+	close(pair[0]);
+	waitpid(child, NULL, 0);
+	return code;
+}
+
 /* Dispatch. */
 
 static int with_server(struct sendmail *s, char **words) {
@@ -341,7 +368,12 @@ static int with_server(struct sendmail *s, char **words) {
 	if (!plain && s->rest->data(&s->tool, &data) != EX_OK) return EX_TEMPFAIL;
 	AUTO_FD int fd = submit_open(buf_text(&data), &hello);
 	if (fd < 0 && s->rest == NULL) return SENDMAIL_WHOLE;
-	if (s->mode == MODE_SMTP) return serve_smtp(s, fd, &hello);
+	if (s->mode == MODE_SMTP && fd < 0) return serve_alone(s, buf_text(&data), &hello);
+	if (s->mode == MODE_SMTP) {
+		printf("220 %s ESMTP\r\n", hello.host);
+		fflush(stdout);
+		return serve_smtp(fd);
+	}
 	if (fd < 0 && s->rest->hello(&s->tool, &hello) != EX_OK) return EX_TEMPFAIL;
 	return send_mail(s, buf_text(&data), fd, &hello, words);
 }

@@ -7,6 +7,7 @@ struct tool;
 struct sendmail_rest {
 	int (*data)(const struct tool *t, struct buf *data);
 	int (*hello)(const struct tool *t, struct submit_hello *out);
+	void (*serve)(int fd, const char *data, const struct submit_hello *hello); /* standalone.h */
 	int (*newaliases)(const struct tool *t, const char *file);
 	int (*other)(int argc, char **argv); /* another program, by its name */
 };
@@ -17,7 +18,8 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest);
 struct reading {
 	struct buf text;          /* CRLF; the header as it came */
 	size_t header_end;        /* where it may be added to: behind the last header line */
-	bool has_from;
+	bool has_from, has_resent_from;
+	bool resent;              /* a Resent-… field */
 	bool has_resent;          /* a Resent-To, -Cc or -Bcc: then only these name recipients */
 	bool eight_bit_header;
 	bool too_big;

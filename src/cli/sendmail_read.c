@@ -88,6 +88,8 @@ static bool is_any(struct slice name, const char *const *names) {
 static void take_field(struct reading *r, struct slice name, struct slice value, bool recipients) {
 	static const char *const plain[] = { "To", "Cc", "Bcc", NULL }, *const again[] = { "Resent-To", "Resent-Cc", "Resent-Bcc", NULL };
 	if (slice_same(name, S("From"))) r->has_from = true;
+	if (slice_same(name, S("Resent-From"))) r->has_resent_from = true;
+	if (slice_starts_same(name, S("Resent-"))) r->resent = true;
 	if (!slice_is_ascii(value)) r->eight_bit_header = true;
 	if (!recipients) return;
 	bool resent = is_any(name, again);

@@ -80,6 +80,7 @@ static void add_commands(struct buf *out, const struct submission *s) {
 	add_parameter(out, "BODY", s->body);
 	add_parameter(out, "RET", s->ret);
 	add_parameter(out, "ENVID", s->envid);
+	if (s->verp.len != 0) buf_addf(out, " %.*s", SLICE_ARG(s->verp));
 	buf_add(out, s->utf8 ? S(" SMTPUTF8\r\n") : S("\r\n"));
 	for (size_t i = 0; i < s->count; i++) {
 		buf_addf(out, "RCPT TO:<%.*s>", SLICE_ARG(s->recipients[i]));

@@ -7,6 +7,7 @@ struct submission {
 	struct slice sender;              /* empty: null sender */
 	const struct slice *recipients;
 	size_t count;
+	struct slice verp;         /* "XVERP" or "XVERP=+="; empty: none */
 	struct slice notify, ret, envid, body; /* RFC 3461 and 6152, as parameters: "NEVER", "HDRS", xtext, "8BITMIME"; empty: none */
 	bool utf8;                        /* SMTPUTF8 */
 	const char *mode;                 /* "submit", "gateway", "verify": the name given with EHLO */

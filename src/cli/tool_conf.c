@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The programs' way to the settings, for what is worth the time it takes. */
 #include "base/fail.h"
+#include "cli/standalone.h"
 #include "cli/sendmail.h"
 #include "cli/tool.h"
 #include "conf/conf.h"
@@ -78,6 +79,6 @@ int tool_newaliases(const struct tool *t, const char *file) {
 }
 
 int sendmail_main(int argc, char **argv) {
-	static const struct sendmail_rest rest = { tool_data, tool_hello, tool_newaliases, tool_run };
+	static const struct sendmail_rest rest = { tool_data, tool_hello, standalone_serve, tool_newaliases, tool_run };
 	return sendmail_run(argc, argv, &rest);
 }

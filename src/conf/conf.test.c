@@ -127,8 +127,8 @@ static const struct {
 	{ "mail_name = $my_won", NULL, "warning: /c/main.cf, line 2: undefined parameter: my_won\n" },
 	{ "mail_name = $myhostnam", NULL, "warning: /c/main.cf, line 2: undefined parameter: myhostnam (did you mean myhostname?)\n" },
 	{ "smtpd_helo_required = maybe", NULL, "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
-	{ "strict_8bitmime = maybe", NULL, "warning: /c/main.cf, line 2: strict_8bitmime is understood but not acted on by this version\n"
-	  "warning: /c/main.cf, line 2: bad boolean configuration: strict_8bitmime = maybe (expected yes or no)\n" },
+	{ "allow_min_user = maybe", NULL, "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version\n"
+	  "warning: /c/main.cf, line 2: bad boolean configuration: allow_min_user = maybe (expected yes or no)\n" },
 	{ "biff = no", NULL, "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new mail.)\n" },
 	{ "smtp_use_tls = yes", NULL, "warning: /c/main.cf, line 2: smtp_use_tls is an old setting: Use smtp_tls_security_level = may.\n" },
 	{ "message_size_limit = 50M", NULL, "warning: /c/main.cf, line 2: message_size_limit: Postfix takes no suffix in a size: 50M\n" },

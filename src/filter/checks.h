@@ -12,9 +12,12 @@ struct checks_params {
 	size_t line_limit;       /* line_length_limit: longer lines of a body are looked up in pieces */
 	uint64_t body_limit;     /* body_checks_size_limit: of each part of a message */
 	unsigned nesting_limit;  /* mime_nesting_limit; 0: parts are not looked into (disable_mime_input_processing) */
+	bool strict_header;      /* strict_7bit_headers: 8-bit text in a header is refused */
+	bool strict_body;        /* strict_8bitmime_body: and in a body that does not declare it */
+	bool strict_encoding;    /* strict_mime_encoding_domain: and encoded multiparts and messages */
 	bool outgoing;           /* smtp_header_checks …: only what changes text or tells */
 };
-bool checks_wanted(const struct checks_params *p); /* is there any table? */
+bool checks_wanted(const struct checks_params *p); /* is there any table, or anything strict? */
 
 enum checks_action {
 	CHECKS_NOTHING,          /* DUNNO, OK, or nothing found */
@@ -31,6 +34,7 @@ struct checks_hit {
 	struct slice text;       /* what follows the action, may be empty */
 	struct slice subject;    /* what was looked up: a field with LF between its lines, or a line */
 	bool in_body;
+	const char *fault;       /* what is wrong with the message itself; NULL: a table said it */
 };
 /* One look-up. text of out lives in mem. name: of the parameter, for complaints. */
 void checks_find(const struct lookup *l, const char *name, struct slice subject, bool outgoing, struct arena *mem,

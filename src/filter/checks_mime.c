@@ -22,6 +22,8 @@ struct checks {
 	uint64_t seen;             /* bytes of the body of this part */
 	/* the header under way */
 	bool multipart, message, encoded;
+	bool eight;                /* declared: 8bit or binary */
+	unsigned told;             /* faults, each once */
 	struct slice boundary;     /* of the multipart that this header begins; in names */
 	/* boundaries that are open, the innermost last */
 	struct slice open[DEPTH_MAX];
@@ -83,6 +85,22 @@ static void look_up(struct checks *c, const struct lookup *l, const char *name, 
 	else c->ops->put(c->ctx, whole);
 }
 
+/* Faults. */
+
+enum { FAULT_HEADER = 1, FAULT_BODY = 2, FAULT_ENCODING = 4 };
+
+static void tell_fault(struct checks *c, unsigned fault, struct slice where) {
+	if ((c->told & fault) != 0) return;
+	c->told |= fault;
+	const char *text = fault == FAULT_HEADER ? "improper use of 8-bit data in message header"
+			   : fault == FAULT_BODY ? "improper use of 8-bit data in message body"
+						 : "invalid message/* or multipart/* encoding domain";
+	AUTO_BUF struct buf said = BUF(100);
+	buf_addf(&said, "5.6.0 %s", text);
+	struct checks_hit hit = { .action = CHECKS_REJECT, .word = "reject", .text = buf_slice(&said), .subject = where, .in_body = fault == FAULT_BODY, .fault = text };
+	c->ops->act(c->ctx, &hit);
+}
+
 /* Fields. */
 
 static void note_type(struct checks *c, struct slice value) {
@@ -101,6 +119,7 @@ static void note_field(struct checks *c, struct slice field) {
 	if (slice_same(name, S("Content-Transfer-Encoding"))) {
 		value = slice_trim(value);
 		c->encoded = slice_same(value, S("base64")) || slice_same(value, S("quoted-printable"));
+		c->eight = slice_same(value, S("8bit")) || slice_same(value, S("binary"));
 	}
 }
 
@@ -120,6 +139,7 @@ static void field_done(struct checks *c) {
 	struct slice whole = buf_slice(&c->field);
 	if (whole.len == 0) return;
 	note_field(c, whole);
+	if (c->params->strict_header && !slice_is_ascii(whole)) tell_fault(c, FAULT_HEADER, without_end(whole));
 	AUTO_BUF struct buf subject = BUF(FIELD_ROOM);
 	struct slice text = without_end(whole);
 	for (size_t i = 0; i < text.len; i++) /* its lines are separated by LF in what patterns see */
@@ -131,7 +151,7 @@ static void field_done(struct checks *c) {
 
 static void begin_header(struct checks *c, enum place place) {
 	c->place = place;
-	c->multipart = c->message = c->encoded = false;
+	c->multipart = c->message = c->encoded = c->eight = false;
 	c->boundary = SLICE_NONE;
 }
 
@@ -143,6 +163,7 @@ static void begin_body(struct checks *c) {
 /* The header is over: what comes now? */
 static void header_done(struct checks *c) {
 	c->long_field = false;
+	if (c->params->strict_encoding && c->encoded && (c->multipart || c->message)) tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
 	if (c->boundary.len != 0 && c->depth < MIN_OF(c->params->nesting_limit, (unsigned)DEPTH_MAX))
 		c->open[c->depth++] = c->boundary;
 	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);
@@ -177,6 +198,7 @@ static enum boundary boundary_of(struct checks *c, struct slice line) {
 
 static void body_line(struct checks *c, struct slice line) {
 	bool looked_at = c->seen < c->params->body_limit;
+	if (c->params->strict_body && !c->eight && !slice_is_ascii(line)) tell_fault(c, FAULT_BODY, without_end(line));
 	c->seen += line.len;
 	if (!looked_at) c->ops->put(c->ctx, line);
 	else look_up(c, &c->params->body, "body_checks", without_end(line), line, true);

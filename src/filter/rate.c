@@ -2,6 +2,7 @@
 #include "filter/rate.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "base/wire.h"
 
 #include <pthread.h>
 
@@ -114,4 +115,50 @@ bool rates_over(struct rates *r, const struct rate_params *params, const struct 
 	unsigned now = find(r, params, client)->counts[kind];
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] != 0 && now > params->most[kind];
+}
+
+/* Times as of the wall, since the other clock begins anew with the machine. */
+struct packing {
+	struct buf *out;
+	int64_t now, wall;
+};
+
+static bool pack_one(void *ctx, struct slice key, void *value) {
+	struct packing *p = ctx;
+	const struct client *c = value;
+	if (p->now - c->since >= c->unit_ms) return true;
+	wire_put_text(p->out, key);
+	wire_put_i64(p->out, p->wall - (p->now - c->since));
+	wire_put_i64(p->out, c->unit_ms);
+	for (size_t i = 0; i < RATE_KINDS; i++) wire_put_u64(p->out, c->counts[i]);
+	return !p->out->full;
+}
+
+void rates_pack(struct rates *r, struct buf *out) {
+	struct packing p = { out, clock_ms(), wall_us() / 1000 };
+	pthread_mutex_lock(&r->lock);
+	map_each(&r->clients, pack_one, &p);
+	pthread_mutex_unlock(&r->lock);
+}
+
+void rates_unpack(struct rates *r, struct slice packed) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct unwire in = UNWIRE(packed, &mem);
+	int64_t now = clock_ms(), wall = wall_us() / 1000;
+	pthread_mutex_lock(&r->lock);
+	while (in.rest.len != 0) {
+		struct client c = { 0 };
+		struct slice key = wire_get_text(&in);
+		int64_t age = wall - wire_get_i64(&in);
+		c.unit_ms = wire_get_i64(&in);
+		for (size_t i = 0; i < RATE_KINDS; i++) c.counts[i] = (unsigned)wire_get_u64(&in);
+		if (in.bad || key.len != sizeof c.key.bytes) break;
+		if (age < 0 || age >= c.unit_ms || map_get(&r->clients, key) != NULL) continue;
+		memcpy(c.key.bytes, key.at, key.len);
+		c.since = now - age;
+		struct client *kept = mem_get(sizeof *kept);
+		*kept = c;
+		map_put(&r->clients, key, kept);
+	}
+	pthread_mutex_unlock(&r->lock);
 }

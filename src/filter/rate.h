@@ -14,6 +14,11 @@ struct rate_params {
 struct rates;
 struct rates *rates_new(void) NONNULL_RESULT;
 void rates_free(struct rates **r);
+/* What clients did within their time, to be known again after a restart; connections are not in it. unpack adds to what is
+ * there, and takes well-formed entries only. */
+struct buf;
+void rates_pack(struct rates *r, struct buf *out);
+void rates_unpack(struct rates *r, struct slice packed);
 /* Another connection of this client. False: it has too many; then rates_leave must not be called. */
 bool rates_enter(struct rates *r, const struct rate_params *params, const struct addr *client);
 void rates_leave(struct rates *r, const struct rate_params *params, const struct addr *client);

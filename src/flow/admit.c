@@ -165,6 +165,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	a->arrived_us = wall_us();
 	a->sender = whole_address(a, mail->from, &a->tx);
 	a->envid = mail->envid.at != NULL ? arena_slice(&a->tx, mail->envid) : SLICE_NONE;
+	a->verp = arena_slice(&a->tx, mail->verp);
 	a->ret = (uint32_t)mail->ret;
 	a->utf8 = mail->utf8;
 	struct smtp_reply said = admit_restrict_mail(a, mail, mem);
@@ -176,8 +177,9 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 }
 
 static void announce(struct admit *a) {
-	if (a->announced) return;
-	a->announced = true;
+	if (a->announced || (a->params->proxy != NULL && a->count > 1)) return;
+	a->announced = a->params->proxy == NULL; /* else the id is another server's */
+	const char *id = a->announced ? a->id : "NOQUEUE";
 	const struct smtp_session *s = admit_session(a);
 	if (a->local) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -186,9 +188,9 @@ static void announce(struct admit *a) {
 		log_line(L_INFO, a->params->service, a->session, a->id, line.at, NULL, 0);
 		return;
 	}
-	if (s->login.len == 0) note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client));
+	if (s->login.len == 0) note(L_INFO, a->params->service, a->session, id, NULL, F("client", a->client));
 	else
-		note(L_INFO, a->params->service, a->session, a->id, NULL, F("client", a->client),
+		note(L_INFO, a->params->service, a->session, id, NULL, F("client", a->client),
 		     F("sasl_method", s->mechanism), F("sasl_username", s->login));
 }
 

@@ -62,6 +62,7 @@ struct admit_params {
 	size_t ehlo_discard_count;
 	const struct header_params *header;
 	struct slice content_filter;     /* "transport:nexthop" for all mail, unless a table says FILTER; empty: none */
+	const struct networks *sign_networks; /* dkim_sign_networks; NULL: nothing is signed */
 	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
 	const struct checks_params *checks; /* header_checks and the like; NULL: none */
 	struct header_clients {          /* local_header_rewrite_clients */
@@ -85,6 +86,7 @@ struct admit_params {
 	struct lookup peer_tables;
 	bool trust_routes;               /* allow_untrusted_routing */
 	bool dequote;                    /* resolve_dequoted_address */
+	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 

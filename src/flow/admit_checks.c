@@ -70,7 +70,8 @@ void admit_content_hit(void *owner, const struct checks_hit *hit) {
 		struct slice with = arena_fmt(&a->tx, "5.7.1 %.*s", SLICE_ARG(hit->text));
 		said = with;
 	}
-	admit_log_content(a, hit->word, hit->in_body ? "body" : "header", hit->subject, said);
+	if (hit->fault != NULL) admit_log_content(a, hit->word, arena_fmt(&a->tx, "mime-error %s:", hit->fault).at, hit->subject, SLICE_NONE);
+	else admit_log_content(a, hit->word, hit->in_body ? "body" : "header", hit->subject, said);
 }
 
 static void put(void *owner, struct slice bytes) {

@@ -3,6 +3,7 @@
  * Nothing is promised to the client before core has answered that the message is on disk. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
+#include "flow/verp.h"
 #include "mime/date.h"
 
 static void add_received_date(struct admit *a, struct buf *out) {
@@ -108,12 +109,12 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 		.spool_dir = a->params->spool_dir,
 		.memory_limit = a->params->memory_limit,
 		.header_limit = ADMIT_HEADER_MAX,
-		.header = take_header,
+		.header = a->params->proxy == NULL ? take_header : NULL,
 		.ctx = a,
 		.scan_late = a->milting != NULL,
 	};
 	intake_begin(&a->intake, &a->intake_params);
-	admit_checks_begin(a);
+	if (a->params->proxy == NULL) admit_checks_begin(a);
 	AUTO_BUF struct buf head = BUF(ADMIT_HEADER_MAX); /* access tables may prepend much */
 	add_return_path(a, &head);
 	for (size_t i = 0; i < a->access.state.effects.prepend_count; i++)
@@ -211,6 +212,17 @@ static struct relay_client client_of(const struct admit *a) {
 				      .sasl_username = s->login };
 }
 
+/* Of one of ours, to be signed as it leaves? What a gateway hands on (XFORWARD) is his who gave it to the gateway. */
+static bool is_to_be_signed(const struct admit *a) {
+	const struct networks *networks = a->params->sign_networks;
+	struct addr from = a->peer;
+	if (networks == NULL) return false;
+	if (a->local || admit_session(a)->login.len != 0) return true;
+	struct slice forward = a->access.forward.address;
+	if (forward.len != 0 && !addr_parse(forward, &from)) return false;
+	return networks_match_sockaddr(networks, &from.any);
+}
+
 static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	if (!content->chunked) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
 	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size, a->id);
@@ -241,8 +253,8 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.flags = a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) |
-			 (a->verify ? ACCEPT_VERIFY : 0u),
+		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) |
+			 (a->verify ? ACCEPT_VERIFY : 0u) | (is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
 		.filter = a->filter.len != 0			   ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,
@@ -295,6 +307,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (!a->pause.again) intake_end(&a->intake);
 	struct smtp_reply r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_restrict_end(a, content->size, mem);
+	if (r.code == 0 && a->params->proxy != NULL) return admit_proxy(a, mem);
 	if (r.code == 0 && a->content_reply.code != 0) {
 		a->content_noted = true;
 		return a->content_reply;

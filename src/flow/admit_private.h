@@ -51,7 +51,7 @@ struct admit {
 	char id[QUEUE_ID_ROOM];
 	bool open, announced;      /* announced: the queue id stands in the log */
 	struct arena tx;
-	struct slice sender, envid;
+	struct slice sender, envid, verp;
 	uint32_t ret;
 	bool utf8;
 	struct accept_recipient *recipients;
@@ -119,6 +119,9 @@ void admit_trace(void *owner, bool leaves, struct slice line);
 void admit_trace_init(struct admit *a);
 bool admit_has_room(const struct admit *a); /* on disk: queue_minfree, and 1.5 times message_size_limit */
 bool admit_offers_login(const struct admit *a); /* smtpd_sasl_exceptions_networks */
+
+/* admit_proxy.c: the message is whole; the filter's reply */
+struct smtp_reply admit_proxy(struct admit *a, struct arena *mem);
 
 /* admit_command.c */
 struct slice admit_command(void *owner, struct slice line, struct arena *mem);

@@ -19,6 +19,9 @@ WIRE_STRUCT(flush_ask, FLUSH_ASK_FIELDS)
 WIRE_STRUCT(verify_ask, VERIFY_ASK_FIELDS)
 WIRE_STRUCT(verify_answer, VERIFY_ANSWER_FIELDS)
 WIRE_STRUCT(empty_answer, EMPTY_ANSWER_FIELDS)
+WIRE_STRUCT(recall_ask, RECALL_ASK_FIELDS)
+WIRE_STRUCT(recall_answer, RECALL_ANSWER_FIELDS)
+WIRE_STRUCT(keep_ask, KEEP_ASK_FIELDS)
 WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
 WIRE_STRUCT(sign_ask, SIGN_ASK_FIELDS)
@@ -36,6 +39,16 @@ WIRE_STRUCT(name_ask, NAME_ASK_FIELDS)
 WIRE_STRUCT(name_answer, NAME_ANSWER_FIELDS)
 WIRE_STRUCT(admin_ask, ADMIN_ASK_FIELDS)
 WIRE_STRUCT(admin_answer, ADMIN_ANSWER_FIELDS)
+WIRE_STRUCT(dkim_keys_ask, DKIM_KEYS_ASK_FIELDS)
+WIRE_STRUCT(dkim_keys_key, DKIM_KEYS_KEY_FIELDS)
+WIRE_STRUCT(dkim_keys_answer, DKIM_KEYS_ANSWER_FIELDS)
+WIRE_STRUCT(dkim_sign_ask, DKIM_SIGN_ASK_FIELDS)
+WIRE_STRUCT(dkim_sign_answer, DKIM_SIGN_ANSWER_FIELDS)
+WIRE_STRUCT(dkim_list_ask, DKIM_LIST_ASK_FIELDS)
+WIRE_STRUCT(dkim_list_answer, DKIM_LIST_ANSWER_FIELDS)
+WIRE_STRUCT(dkim_seen_ask, DKIM_SEEN_ASK_FIELDS)
+WIRE_STRUCT(dkim_change_ask, DKIM_CHANGE_ASK_FIELDS)
+WIRE_STRUCT(dkim_change_answer, DKIM_CHANGE_ANSWER_FIELDS)
 
 enum { QUICK_MS = 20000, ACCEPT_MS = 120000, USUAL = 512 };
 
@@ -94,6 +107,15 @@ int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *me
 	ASK_BODY(core, ASK_VERIFY, verify_ask, verify_answer, -1, QUICK_MS, USUAL)
 }
 
+int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer) {
+	ASK_BODY(core, ASK_RECALL, recall_ask, recall_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem) {
+	struct empty_answer nothing, *answer = &nothing;
+	ASK_BODY(core, ASK_KEEP, keep_ask, empty_answer, -1, QUICK_MS, ask->value.len + USUAL)
+}
+
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,
 		 struct password_answer *answer) {
 	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
@@ -105,6 +127,27 @@ int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, 
 
 int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer) {
 	ASK_BODY(vault, ASK_SECRET, secret_ask, secret_answered, -1, QUICK_MS, USUAL)
+}
+
+int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem, struct dkim_keys_answer *answer) {
+	ASK_BODY(vault, ASK_DKIM_KEYS, dkim_keys_ask, dkim_keys_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem, struct dkim_sign_answer *answer) {
+	ASK_BODY(vault, ASK_DKIM_SIGN, dkim_sign_ask, dkim_sign_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem, struct dkim_list_answer *answer) {
+	ASK_BODY(vault, ASK_DKIM_LIST, dkim_list_ask, dkim_list_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem) {
+	struct empty_answer nothing, *answer = &nothing;
+	ASK_BODY(vault, ASK_DKIM_SEEN, dkim_seen_ask, empty_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem, struct dkim_change_answer *answer) {
+	ASK_BODY(vault, ASK_DKIM_CHANGE, dkim_change_ask, dkim_change_answer, -1, ACCEPT_MS, USUAL)
 }
 
 int ask_relay_send(int channel, const struct relay_ask *ask, int body) {

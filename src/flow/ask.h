@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "net/link.h"
+#include "trust/keyring.h"
 #include "trust/evidence.h"
 #include "trust/report.h"
 /* The questions that cross between our processes. Each is a struct made from one field list, used by both ends, and a
@@ -24,9 +25,16 @@ enum ask_kind {
 	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,    /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,     /* the hato command → core: an operator's request */
+	ASK_DKIM_KEYS, /* relay → vault: which keys sign for this author? */
+	ASK_DKIM_SIGN, /* relay → vault: sign this digest with a DKIM key */
+	ASK_DKIM_LIST, /* core, relay → vault: the DKIM keys, without what is secret */
+	ASK_DKIM_SEEN, /* relay → vault: the record of a key that waited is in DNS */
+	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */
 	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
 	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
 	ASK_NAME,      /* core → relay: the name of this address */
+	ASK_RECALL,    /* edge → core: what was kept under this key? */
+	ASK_KEEP,      /* edge → core: keep this over restarts */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -123,12 +131,13 @@ struct accept_ask {
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
 	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
 	F(bool_, submitted) F(text, refusal_status) F(text, refusal) F(part, evidence, evidence_record)
-enum accept_flags {
+enum accept_flags { /* the upper 16 bits: VERP's delimiters (verp.h) */
 	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
 	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
 	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
 	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
 	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
+	ACCEPT_SIGN = 32,       /* of one of our own: signed with the author's key as it leaves */
 	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
 	/* core's own: what forward_look found, kept for users' .forward */
 	ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
@@ -193,6 +202,27 @@ struct verify_answer {
 #define VERIFY_ANSWER_FIELDS(F) F(u32, verdict) F(text, text)
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer);
 
+/* Small facts of edge's that shall outlive it. */
+enum keep_kind { KEEP_SCREEN, KEEP_RATES, KEEP_KINDS };
+struct recall_ask {
+	uint32_t kind;
+	struct slice key;
+};
+#define RECALL_ASK_FIELDS(F) F(u32, kind) F(text, key)
+struct recall_answer {
+	bool found;
+	struct slice value;
+};
+#define RECALL_ANSWER_FIELDS(F) F(bool_, found) F(text, value)
+int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer);
+struct keep_ask {
+	uint32_t kind;
+	struct slice key, value;
+	int64_t until_us;
+};
+#define KEEP_ASK_FIELDS(F) F(u32, kind) F(text, key) F(text, value) F(i64, until_us)
+int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem);
+
 struct password_ask {
 	struct slice login, password;
 };
@@ -226,6 +256,81 @@ struct secret_answered {
 #define SECRET_ANSWERED_FIELDS(F) F(int_, answer)
 int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer);
 
+/* DKIM's keys (trust/keyring.h). */
+struct dkim_keys_ask {
+	struct slice author;       /* "user@example.org", or "@example.org"; lower case */
+	bool subdomains;           /* the keys of a domain sign for those below it */
+};
+#define DKIM_KEYS_ASK_FIELDS(F) F(text, author) F(bool_, subdomains)
+struct dkim_keys_key {
+	uint64_t id;
+	struct slice domain, selector;
+	uint32_t algorithm;        /* enum dkim_algorithm */
+};
+#define DKIM_KEYS_KEY_FIELDS(F) F(u64, id) F(text, domain) F(text, selector) F(u32, algorithm)
+WIRE_DECLARE(dkim_keys_key)
+struct dkim_keys_answer {
+	struct dkim_keys_key *keys; /* none: such mail is not signed */
+	size_t keys_count;
+};
+#define DKIM_KEYS_ANSWER_FIELDS(F) F(list, keys, dkim_keys_key)
+int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem, struct dkim_keys_answer *answer);
+
+struct dkim_sign_ask {
+	uint64_t key;
+	struct slice digest;       /* SHA-256 */
+};
+#define DKIM_SIGN_ASK_FIELDS(F) F(u64, key) F(text, digest)
+struct dkim_sign_answer {
+	struct slice signature;    /* empty: it cannot be made */
+	struct slice reason;
+};
+#define DKIM_SIGN_ANSWER_FIELDS(F) F(text, signature) F(text, reason)
+int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem, struct dkim_sign_answer *answer);
+
+struct dkim_list_ask {
+	struct slice domain;       /* empty: all */
+	bool waiting;              /* only those that wait for their record */
+};
+#define DKIM_LIST_ASK_FIELDS(F) F(text, domain) F(bool_, waiting)
+struct dkim_list_answer {
+	struct keyring_key *keys;
+	size_t keys_count;
+};
+#define DKIM_LIST_ANSWER_FIELDS(F) F(list, keys, keyring_key)
+int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem, struct dkim_list_answer *answer);
+struct dkim_seen_ask {
+	uint64_t key;
+};
+#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key)
+int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem);
+
+enum dkim_change {
+	DKIM_MAKE,       /* keys for those of the domains that have none; now: before the answer, else when there is time */
+	DKIM_ROTATE,
+	DKIM_SWITCH,     /* those that wait sign from now on, whatever DNS says */
+	DKIM_IMPORT,
+	DKIM_REMOVE,
+	DKIM_TIDY,       /* what retired before `before_s` is deleted */
+};
+struct dkim_change_ask {
+	uint32_t what;
+	struct ask_text *domains;
+	size_t domains_count;
+	struct slice selector;     /* of MAKE and ROTATE: the form of keyring_wish; empty: the setting's */
+	struct slice pem;
+	bool now;
+	int64_t before_s;
+};
+#define DKIM_CHANGE_ASK_FIELDS(F) \
+	F(u32, what) F(list, domains, ask_text) F(text, selector) F(text, pem) F(bool_, now) F(i64, before_s)
+struct dkim_change_answer {
+	int answer;                /* 0, an enum keyring_answer, or <0: reason */
+	struct slice reason;
+};
+#define DKIM_CHANGE_ANSWER_FIELDS(F) F(int_, answer) F(text, reason)
+int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem, struct dkim_change_answer *answer);
+
 /* What a recipient means to the agent process, which delivers with the rights of Unix users. Core expands aliases(5): what is
  * left are names, commands and files. */
 enum relay_target {
@@ -249,6 +354,8 @@ WIRE_DECLARE(relay_recipient)
  * relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
 struct relay_ask {
 	struct slice queue_id;
+	bool sign;                 /* DKIM: ACCEPT_SIGN */
+	struct slice seal;         /* ARC: the domain of the alias that sends a stranger's mail on; empty: none */
 	struct slice srs;          /* of forwarded mail: the sender instead of `sender`, if that does not pass SPF; empty: none */
 	bool srs_always;           /* whatever SPF says */
 	struct slice transport;    /* the service in master.cf: "smtp", "relay", "local", "maildrop" */
@@ -266,7 +373,7 @@ struct relay_ask {
 #define RELAY_ASK_FIELDS(F) \
 	F(text, queue_id) F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
 	F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
-	F(list, recipients, relay_recipient)
+	F(bool_, sign) F(text, seal) F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport, luser_relay). */
 enum { RELAY_REDIRECTED = 3 };
 enum redirect_kind {
@@ -348,9 +455,13 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
+WIRE_DECLARE(recall_ask) WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask)
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
 WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
 WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
 WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)
+WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask) WIRE_DECLARE(dkim_sign_answer)
+WIRE_DECLARE(dkim_list_ask) WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask)
+WIRE_DECLARE(dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
 WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One durable write for each message, however many recipients it has: there is no queue between the door and a mailbox
  * of ours. */
+#include "flow/verp.h"
 #include "flow/deliver.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -169,6 +170,7 @@ static int plan_notice(struct db *db, const struct deliver_params *params, struc
 	const struct blob_source *body = &d->post.body;
 	struct returned what = {
 		.kind = kind, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
+		.verp = params->verp_bounces ? verp_delimiters(d->post.flags, &d->mem) : SLICE_NONE,
 		.arrived_us = d->post.arrived_us, .ret = d->post.ret, .recipients = list, .count = n,
 	};
 	AUTO_BUF struct buf original = BUF(MIB(8));

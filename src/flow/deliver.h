@@ -31,6 +31,7 @@ struct deliver_params {
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
+	bool verp_bounces;                   /* not disable_verp_bounces */
 	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;

@@ -125,7 +125,7 @@ static int prepare(struct sending *x, const struct report_target *t, struct deli
 		.client = S("report"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
-		.flags = ACCEPT_NO_BCC,
+		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
 		.submitted = true,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The words come from bounce(5) templates; the delivery-status part is for machines; the other server's own answer is quoted
  * in full, since nobody can act on "could not be delivered". */
+#include "flow/verp.h"
 #include "flow/return.h"
 #include "base/log.h"
 #include "flow/id.h"
@@ -164,7 +165,7 @@ static int prepare(struct db *db, const struct deliver_params *params, const str
 		.client = S("bounce"),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
-		.flags = ACCEPT_NO_BCC,
+		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};
 	int r = delivery_prepare(d, db, params, &post);
@@ -183,8 +184,8 @@ static bool wanted(const struct deliver_params *params, enum notice_class class)
 	return (params->notices & class) != 0;
 }
 
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
-		   struct delivery **out) {
+static int one_notice(struct db *db, const struct deliver_params *params, const struct returned *what,
+			      struct delivery **out) {
 	struct returned copy = *what;
 	struct delivery *more = NULL;
 	bool nobody = what->sender.len == 0, failure = what->kind == RETURN_FAILURE;
@@ -203,5 +204,25 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 	if (r != 0 || more == NULL) return r;
 	if (*out == NULL) *out = more;
 	else delivery_join(*out, more);
+	return 0;
+}
+
+/* VERP: each recipient has a sender of his own, and a notice. */
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct delivery **out) {
+	AUTO_ARENA struct arena mem = { 0 };
+	if (what->verp.len == 0 || what->kind != RETURN_FAILURE || what->sender.len == 0) return one_notice(db, params, what, out);
+	for (size_t i = 0; i < what->count; i++) {
+		const struct returned_recipient *r = &what->recipients[i];
+		struct returned one = *what;
+		struct delivery *notice = NULL;
+		one.recipients = r;
+		one.count = 1;
+		one.sender = verp_sender(what->sender, what->verp, r->original.len != 0 ? r->original : r->address, &mem);
+		int done = one_notice(db, params, &one, &notice);
+		if (done != 0) return done;
+		if (notice == NULL) continue;
+		if (*out == NULL) *out = notice;
+		else delivery_join(*out, notice);
+	}
 	return 0;
 }

@@ -22,6 +22,7 @@ struct returned_recipient {
 struct returned {
 	enum return_kind kind;
 	struct slice queue_id, sender, envid;
+	struct slice verp;                     /* delimiters: a failure is told to each recipient's own sender (verp.h); empty: none */
 	int64_t arrived_us, retry_until_us;    /* the second for delays */
 	uint32_t ret;                          /* RET_FULL, RET_HDRS or not said */
 	struct slice message;                  /* the original, or as much of it as is there */

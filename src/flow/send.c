@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/verp.h"
 #include "flow/send.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -249,9 +250,17 @@ static struct slice alias_of(const struct queue_recipient *r) {
 	return r->target.len != 0 ? r->original : SLICE_NONE;
 }
 
+static bool is_verp(const struct queue_message *m) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct unwire in = UNWIRE(m->extra, &mem);
+	struct queue_extra extra = { 0 };
+	queue_extra_unpack(&in, &extra);
+	return extra.flags >> ACCEPT_VERP != 0;
+}
+
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
-	size_t limit = sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
+	size_t limit = is_verp(m) ? 1 : sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
 	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
@@ -334,13 +343,16 @@ static int ship(struct shipment *sh) {
 	struct slice head = SLICE_NONE, alias = group[0].original;
 	if (alias.len != 0 && target.aliased && sh->transport->kind == TRANSPORT_RELAY)
 		head = arena_fmt(&sh->mem, "Delivered-To: %.*s\r\n", SLICE_ARG(alias));
+	bool ours = (extra.flags & ACCEPT_SIGN) != 0;
 	struct relay_ask ask = {
 		.queue_id = m->id,
+		.sign = ours,
+		.seal = target.forwarded && !ours ? slice_skip(alias, slice_find_last(alias, '@') + 1) : SLICE_NONE,
 		.srs = srs_sender(sh, target.forwarded),
 		.srs_always = sh->settings->send.srs_always,
 		.transport = sh->transport->name,
 		.hop = sh->next_hop,
-		.sender = m->sender,
+		.sender = verp_sender(m->sender, verp_delimiters(extra.flags, &sh->mem), group[0].original.len != 0 ? group[0].original : group[0].address, &sh->mem),
 		.envid = m->envid,
 		.head = head,
 		.ret = m->ret,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "flow/verp.h"
 #include "flow/settle.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -138,10 +139,14 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	}
 	if (n == 0) return 0;
 	if (s->original.at == NULL) read_original(s);
+	struct unwire in = UNWIRE(m->extra, &s->mem);
+	struct queue_extra extra = { 0 };
+	queue_extra_unpack(&in, &extra);
 	struct returned what = {
 		.kind = kind,
 		.queue_id = m->id,
 		.sender = m->sender,
+		.verp = s->settings->deliver.verp_bounces ? verp_delimiters(extra.flags, &s->mem) : SLICE_NONE,
 		.envid = m->envid,
 		.arrived_us = m->arrived_us,
 		.ret = m->ret,

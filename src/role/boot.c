@@ -37,6 +37,8 @@ void boot_clear(struct boot *b) {
 		free_secret(b->client_identities[i].pem);
 	}
 	free_secret(b->logins);
+	mem_wipe(b->dkim.at, b->dkim.len);
+	buf_done(&b->dkim);
 	*b = (struct boot){ 0 };
 	for (size_t i = 0; i < LINK_NAMES; i++) b->links[i] = -1;
 }
@@ -142,6 +144,10 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 	case CONTROL_IDENTITY: return take_identity(b, f);
 	case CONTROL_CLIENT_IDENTITY: return take_client_identity(b, f);
 	case CONTROL_SHARED: return take_shared(b, f);
+	case CONTROL_DKIM:
+		b->dkim = BUF(LINK_FRAME_MAX);
+		buf_add(&b->dkim, f->body);
+		return 0;
 	case CONTROL_LOGINS: b->logins = slice_text(f->body); return 0;
 	case CONTROL_LOG: take_log(f); return 0;
 	case CONTROL_USER: *user = slice_text(f->body); return 0;

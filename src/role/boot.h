@@ -14,6 +14,7 @@ enum control_kind {
 	CONTROL_IDENTITY, /* body: PEM, one frame for each TLS identity, in order: chains for edge, keys for vault */
 	CONTROL_CLIENT_IDENTITY, /* body: packed name and PEM, one frame for each certificate of the ways out: chains for relay, keys for vault */
 	CONTROL_SHARED,   /* fd: struct shared, for edge and core; first round only */
+	CONTROL_DKIM,     /* body: packed keyring_given, for vault */
 	CONTROL_LOGINS,   /* body: text of smtp_sasl_password_maps, for relay */
 	CONTROL_LOG,      /* body: packed target; fd unless syslog */
 	CONTROL_USER,     /* body: the Unix user to become, may be empty */
@@ -57,6 +58,7 @@ struct boot {
 	} client_identities[IDENTITIES_MAX];
 	size_t client_identity_count;
 	char *logins;
+	struct buf dkim; /* packed keyring_given */
 	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };
 void boot_clear(struct boot *b); /* frees and closes what was not taken */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/child.h"
 #include "base/fail.h"
+#include "role/dkim_files.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -39,6 +40,14 @@ bool child_wanted(size_t which, const struct conf *conf, bool called) {
 	return false;
 }
 
+static void send_dkim_keys(int control, const struct conf *conf) {
+	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
+	dkim_files_pack(conf, &packed);
+	if (packed.full) say(L_ERROR, "dkim", "the keys of other programs' files are too many");
+	else send_text(control, CONTROL_DKIM, buf_slice(&packed));
+	mem_wipe(packed.at, packed.len);
+}
+
 static void send_settings(int control, size_t which, const struct round *r) {
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
 	conf_pack(&packed, r->conf);
@@ -58,6 +67,7 @@ static void send_settings(int control, size_t which, const struct round *r) {
 		if (which == CHILD_RELAY) client_identity_send(control, id->name, id->chain);
 		if (which == CHILD_VAULT) client_identity_send(control, id->name, id->key);
 	}
+	if (which == CHILD_VAULT) send_dkim_keys(control, r->conf);
 	if (which == CHILD_RELAY && r->logins != NULL) send_text(control, CONTROL_LOGINS, slice_of(r->logins));
 }
 

@@ -17,6 +17,7 @@
 #include "queue/history.h"
 #include "report/outbox.h"
 #include "role/boot.h"
+#include "role/core_dkim.h"
 #include "role/reporting_settings.h"
 #include "role/forward_tell.h"
 #include "role/routing_settings.h"
@@ -197,7 +198,42 @@ static int answer_verify(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+/* What is edge's to keep. */
+static const enum memo_kind kept[KEEP_KINDS] = { [KEEP_SCREEN] = MEMO_SCREEN, [KEEP_RATES] = MEMO_RATES };
+
+static int answer_recall(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct recall_ask ask;
+	struct recall_answer answer = { .value = S("") };
+	recall_ask_unpack(&q->in, &ask);
+	if (q->in.bad || ask.kind >= LEN(kept)) return fail("broken question");
+	AUTO_READ struct db_conn *conn = db_read(c->db);
+	if (conn == NULL) return -1;
+	int r = memo_get(conn, kept[ask.kind], ask.key, q->mem, &answer.value, NULL);
+	if (r < 0) return r;
+	answer.found = r == DB_ROW;
+	recall_answer_pack(q->answer, &answer);
+	return 0;
+}
+
+static int keep_it(struct db_conn *tx, void *arg) {
+	const struct keep_ask *ask = arg;
+	return memo_put(tx, kept[ask->kind], ask->key, ask->value, ask->until_us);
+}
+
+static int answer_keep(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	struct keep_ask ask;
+	keep_ask_unpack(&q->in, &ask);
+	if (q->in.bad || ask.kind >= LEN(kept)) return fail("broken question");
+	if (db_write(c->db, keep_it, &ask) < 0) return -1;
+	empty_answer_pack(q->answer, &(struct empty_answer){ true });
+	return 0;
+}
+
 static const struct link_rule edge_rules[] = {
+	{ ASK_RECALL, "recall", answer_recall },
+	{ ASK_KEEP, "keep", answer_keep },
 	{ ASK_ROUTE, "route", answer_route },
 	{ ASK_ACCOUNT, "account", answer_account },
 	{ ASK_ACCEPT, "accept", answer_accept },
@@ -247,6 +283,14 @@ static int route_op(void *ctx, struct slice address, struct slice sender, const 
 	return r;
 }
 
+static int dkim_list_op(void *ctx, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count) {
+	return dkim_list_by(((struct core *)ctx)->vault, domain, mem, out, count);
+}
+
+static int dkim_change_op(void *ctx, const struct admin_dkim *what) {
+	return dkim_change_by(((struct core *)ctx)->vault, what);
+}
+
 static int reports_send_op(void *ctx, struct slice domain, bool now, bool dry, struct buf *out) {
 	struct core *c = ctx;
 	return reporting_send(c->reporter, &(struct reporting_order){ domain, now, dry }, out);
@@ -261,12 +305,45 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 }
 
 static const struct admin_ops admin_ops = { .route = route_op,
+					    .dkim_list = dkim_list_op,
+					    .dkim_change = dkim_change_op,
 					    .reports_send = reports_send_op,
 					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
+
+/* Every domain of ours has keys: vault makes what is missing when it has time. */
+static void make_dkim_keys(void *arg) {
+	struct core *c = arg;
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_READ struct db_conn *conn = db_read(c->db);
+	struct core_settings *s = hold(c);
+	struct dkim_domains domains;
+	struct dkim_change_answer answer;
+	const struct conf_view *v = conf_main(s->conf);
+	bool wanted = conf_bool(v, SET_dkim_sign) && conn != NULL;
+	if (wanted && dkim_domains_of(conn, v, &mem, &domains) < 0) {
+		say(L_WARN, "core", "DKIM keys: %s", fail_text());
+		wanted = false;
+	}
+	int64_t before = wall_s() - conf_time_ms(v, SET_dkim_retire_time) / 1000;
+	drop(s);
+	if (wanted)
+		ask_dkim_change(c->vault, &(struct dkim_change_ask){ .what = DKIM_MAKE, .domains = domains.at, .domains_count = domains.count }, &mem,
+				&answer);
+	ask_dkim_change(c->vault, &(struct dkim_change_ask){ .what = DKIM_TIDY, .before_s = before }, &mem, &answer);
+}
+
+/* Verbs by which domains come. */
+static bool makes_domains(const struct slice *args, size_t count) {
+	static const char *const nouns[] = { "account", "alias", "domain" };
+	if (count < 2 || !slice_eq(args[1], S("add"))) return false;
+	for (size_t i = 0; i < LEN(nouns); i++)
+		if (slice_eq(args[0], slice_of(nouns[i]))) return true;
+	return false;
+}
 
 /* Does it; the answer is packed. */
 static int run_admin(struct core *c, struct link_question *q, const struct slice *args, const struct admin_ask *ask) {
@@ -279,6 +356,7 @@ static int run_admin(struct core *c, struct link_question *q, const struct slice
 			     &err);
 	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
+	if (code == EX_OK && makes_domains(args, ask->args_count)) pool_call(c->pool, make_dkim_keys, c);
 	return 0;
 }
 
@@ -333,6 +411,7 @@ static void chores_step(struct task *t, enum wake why) {
 	if (clock_ms() >= c->purge_at) {
 		struct core_settings *s = hold(c);
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
+		pool_call(c->pool, make_dkim_keys, c);
 		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
@@ -409,8 +488,8 @@ static int reload(void *self, struct boot *b) {
 	};
 	reporting_settings_make(s->conf, &s->flow, &s->mem);
 	s->flow.deliver.reporter = c->reporter;
-	s->look = submitters_of(v, SET_authorized_mailq_users, &s->mem);
-	s->flush = submitters_of(v, SET_authorized_flush_users, &s->mem);
+	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
+	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
 	set_imap(c, v);
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
@@ -418,6 +497,7 @@ static int reload(void *self, struct boot *b) {
 	if (c->queue != NULL) queue_set_params(c->queue, &q);
 	current_set(&c->settings, &s->flow.generation);
 	if (c->sender != NULL) sender_wake(c->sender);
+	if (c->pool != NULL) pool_call(c->pool, make_dkim_keys, c);
 	return 0;
 }
 

@@ -120,6 +120,25 @@ static int reload(void *self, struct boot *b) {
 	return 0;
 }
 
+/* Who was at his limit before a restart is so behind it. */
+static void recall_rates(struct edge *e) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct recall_answer answer;
+	struct recall_ask ask = { KEEP_RATES, S("edge") };
+	int r = ask_recall(e->visitors.outside.core, &ask, &mem, &answer);
+	if (r < 0) say(L_WARN, "edge", "client rates: %s", fail_text());
+	if (r == ASK_OK && answer.found) rates_unpack(e->visitors.outside.rates, answer.value);
+}
+
+static void keep_rates(struct edge *e) {
+	enum { DAY_US = 86400 };
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf packed = BUF(MIB(4));
+	rates_pack(e->visitors.outside.rates, &packed);
+	struct keep_ask ask = { KEEP_RATES, S("edge"), buf_slice(&packed), wall_us() + DAY_US * 1000000ll };
+	if (packed.len != 0 && ask_keep(e->visitors.outside.core, &ask, &mem) < 0) say(L_WARN, "edge", "client rates: %s", fail_text());
+}
+
 static int start(struct boot *b, void **self) {
 	struct edge *e = mem_get(sizeof *e);
 	AUTO_ARENA struct arena mem = { 0 };
@@ -137,6 +156,7 @@ static int start(struct boot *b, void **self) {
 						     .checks = check_memory_new(),
 						     .data_dir = e->dir };
 	visitors_init(&e->visitors);
+	recall_rates(e);
 	e->pool = pool_new(&(struct pool_params){ .min_workers = 2,
 						  .max_workers = (unsigned)conf_number(v, SET_edge_worker_limit) });
 	e->visitors.pool = e->pool;
@@ -150,6 +170,7 @@ static void stop(void *self) {
 	struct edge *e = self;
 	size_t left = pool_stop(e->pool, deadline_in(STOP_MS));
 	if (left != 0) say(L_WARN, "edge", "%zu connections cut off", left);
+	keep_rates(e);
 }
 
 const struct role role_edge = {

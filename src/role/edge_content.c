@@ -3,6 +3,7 @@
 #include "role/edge_content.h"
 #include "base/fail.h"
 #include "role/routing_settings.h"
+#include "smtp/deliver.h"
 
 static int milter_defaults(const struct conf_view *v, struct milter_spec *out) {
 	static const enum milter_default actions[] = {
@@ -125,6 +126,9 @@ static void make_checks(struct edge_settings *s, struct service *sv, const struc
 		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
 		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
 		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.strict_header = !flat && (conf_bool(v, SET_strict_7bit_headers) || conf_bool(v, SET_strict_8bitmime)),
+		.strict_body = !flat && (conf_bool(v, SET_strict_8bitmime_body) || conf_bool(v, SET_strict_8bitmime)),
+		.strict_encoding = !flat && conf_bool(v, SET_strict_mime_encoding_domain),
 		.nesting_limit = flat ? 0 : (unsigned)conf_number(v, SET_mime_nesting_limit),
 	};
 	if (checks_wanted(p)) sv->admit.checks = p;
@@ -150,14 +154,38 @@ static const struct conf_view *cleanup_of(struct edge_settings *s, const struct 
 	return v;
 }
 
+/* NULL: no filter. "host:port", "inet:host:port" or "unix:path". */
+static const struct smtp_target *make_proxy(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o, const char *service) {
+	struct slice where = slice_trim(conf_text(v, SET_smtpd_proxy_filter));
+	if (where.len == 0) return NULL;
+	struct smtp_target *t = arena_get(&s->mem, sizeof *t);
+	int64_t patience = conf_time_ms(v, SET_smtpd_proxy_timeout);
+	if (slice_starts(where, S("unix:")) && !slice_starts(where, S("unix:/")))
+		where = arena_fmt(&s->mem, "unix:%.*s/%.*s", SLICE_ARG(conf_text(v, SET_queue_directory)), SLICE_ARG(slice_skip(where, 5)));
+	if (slice_find(where, ':') == where.len) where = arena_fmt(&s->mem, "[127.0.0.1]:%.*s", SLICE_ARG(where));
+	*t = (struct smtp_target){
+		.next_hop = where,
+		.hosts = { .dns = o->dns, .no_mx = true, .native = true },
+		.client = { .helo_name = conf_text(v, SET_smtpd_proxy_ehlo),
+			    .xforward = true,
+			    .timeouts = { patience, patience, patience, patience, patience, patience, patience, patience, patience, patience, patience } },
+		.session_limit = 1,
+		.recipient_limit = UINT32_MAX, /* one message, one answer */
+		.service = service,
+	};
+	return t;
+}
+
 int edge_content_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		      const struct edge_outside *o) {
 	const struct conf_view *cleanup = cleanup_of(s, v);
+	sv->admit.proxy = make_proxy(s, v, o, sv->log_name);
 	sv->admit.content_filter = conf_text(v, SET_content_filter);
 	if (make_header(s, sv, v, cleanup) < 0) return -1;
 	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
 	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
 	if (edge_overridden(v, "no_milters")) return 0;
+	if (conf_bool(v, SET_dkim_sign)) sv->admit.sign_networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

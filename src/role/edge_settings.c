@@ -160,6 +160,18 @@ static const char *log_name(const struct conf_service *cs, const struct conf_vie
 	return cs->port == 587 || of_users ? "submission/smtpd" : "smtpd";
 }
 
+/* Only the listener that has it, so that nobody else can claim to be somebody. */
+static int make_proxy(struct service *sv, const struct conf_view *v, bool screen) {
+	enum setting_id id = screen ? SET_postscreen_upstream_proxy_protocol : SET_smtpd_upstream_proxy_protocol;
+	struct slice protocol = slice_trim(conf_text(v, id));
+	if (protocol.len == 0) return 0;
+	if (!slice_same(protocol, S("haproxy")))
+		return fail("%s: unknown protocol \"%.*s\" (haproxy is the only one)", setting_of(id)->name, SLICE_ARG(protocol));
+	sv->proxy = true;
+	sv->proxy_ms = conf_time_ms(v, screen ? SET_postscreen_upstream_proxy_timeout : SET_smtpd_upstream_proxy_timeout);
+	return 0;
+}
+
 static int make_service(struct edge_settings *s, const struct conf_service *cs, const struct boot *b,
 			const struct edge_outside *outside) {
 	const struct conf_view *v = conf_service_view(s->conf, cs);
@@ -181,6 +193,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		make_imap(sv, v);
 	} else {
 		make_smtp(sv, v);
+		if (make_proxy(sv, v, screen) < 0) return -1;
 		sv->smtp.lmtp = slice_eq(cs->command, S("lmtpd"));
 		if (screen) {
 			screen_settings_make(&sv->screen, v, s->tables, &s->mem);
@@ -212,8 +225,9 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
 	sv->smtp.junk_command_limit = NO_LIMIT;
 	sv->smtp.error_delay = 0;
-	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, &s->mem);
+	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, s->tables, &s->mem);
 	if (edge_content_make(s, sv, v, outside) < 0) return -1;
+	sv->admit.proxy = NULL; /* smtpd's alone */
 	return edge_proving_make(s, sv, v, outside);
 }
 

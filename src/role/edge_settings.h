@@ -14,6 +14,8 @@ struct service {
 	struct tls_server *tls;       /* borrowed; NULL: no certificate */
 	unsigned connection_limit;    /* of the whole service, where master.cf names a maxproc; 0: none */
 	_Atomic unsigned live;        /* connections of this generation */
+	bool proxy;                   /* a proxy tells the client's address (smtpd_upstream_proxy_protocol) */
+	int64_t proxy_ms;
 	struct rate_params rates;
 	const struct networks *rate_exceptions;
 	struct smtp_server_params smtp;

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "net/file.h"
 #include "role/data.h"
+#include "role/dkim_files.h"
 #include "role/settings.h"
 
 #include <fcntl.h>
@@ -88,6 +89,11 @@ static int read_logins(struct master *m) {
 	return 0;
 }
 
+/* Of all files with keys. */
+static uint64_t files_stamp(const struct master *m) {
+	return identities_stamp(&m->identities) ^ dkim_files_stamp(m->conf);
+}
+
 /* The data folder. */
 
 static int take_lock(struct master *m) {
@@ -140,7 +146,7 @@ static int open_all(struct master *m) {
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
 	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
-	m->stamp = identities_stamp(&m->identities);
+	m->stamp = files_stamp(m);
 	int listening = listening_open(m->conf, NULL, &m->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
 	if (open_doors(m) < 0) return EX_CANTCREAT;
@@ -239,7 +245,7 @@ static void reload(struct master *m) {
 	m->conf = fresh;
 	m->listening = listening;
 	m->identities = identities;
-	m->stamp = identities_stamp(&identities);
+	m->stamp = files_stamp(m);
 	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
 	struct round round = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++) {
@@ -335,7 +341,7 @@ static void run(struct master *m) {
 		restart_due(m);
 		if (deadline_left(watch) != 0) continue;
 		watch = deadline_in(WATCH_MS);
-		uint64_t stamp = identities_stamp(&m->identities);
+		uint64_t stamp = files_stamp(m);
 		if (stamp == m->stamp) continue;
 		m->stamp = stamp; /* a broken new pair is complained of once */
 		say(L_INFO, "master", "certificate or key changed: reading them again");

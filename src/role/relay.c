@@ -21,6 +21,8 @@ struct relay {
 	struct relay_outside outside; /* with that dns */
 	struct current settings;
 	int dials[LINK_NAMES];
+	struct signing *signing;
+	struct key_watch *watch;
 	struct link_service service;
 	_Atomic uint64_t sessions;
 };
@@ -211,6 +213,8 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
 	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
 		tell_all(&d, "4.3.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
+	else if (signing_apply(r->signing, &d.profile->signing, ask.sign, ask.seal, &d.message, d.mem) < 0)
+		tell_all(&d, "4.7.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
 	pack_outcomes(q, d.outcomes, ask.recipients_count);
@@ -240,6 +244,7 @@ static int reload(void *self, struct boot *b) {
 	struct relay_settings *s;
 	if (relay_settings_new(b, &r->outside, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
+	if (r->watch != NULL) key_watch_set(r->watch, conf_time_ms(conf_main(s->conf), SET_dkim_rotation_check_interval));
 	return 0;
 }
 
@@ -253,8 +258,12 @@ static int start(struct boot *b, void **self) {
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
 	r->outside = (struct relay_outside){ r->dns, link_new(r->dials[LINK_RELAY_VAULT]), smtp_refusals_new() };
+	r->signing = signing_new(r->outside.vault);
+	int64_t watch_ms = conf_time_ms(v, SET_dkim_rotation_check_interval);
 	if (reload(r, b) < 0) return -1;
 	r->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
+	r->watch = key_watch_start(r->pool, r->dns, r->outside.vault);
+	key_watch_set(r->watch, watch_ms);
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };
 	link_serve(r->pool, r->dials[LINK_CORE_RELAY], &r->service);
 	*self = r;

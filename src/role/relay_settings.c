@@ -296,6 +296,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 		p->target.hosts.ignore_record = relay_filter_dns;
 		p->target.hosts.ignore_ctx = p;
 	}
+	signing_settings_make(p->view, p->target.client.line_limit, p->tag, &s->mem, &p->signing);
 	generic_of(s, p);
 	checks_of(s, p);
 	p->fallback = list(p, SET_smtp_fallback_relay, &p->fallback_count);

@@ -5,6 +5,7 @@
 #include "flow/outgoing.h"
 #include "net/dns.h"
 #include "role/boot.h"
+#include "role/relay_sign.h"
 #include "smtp/deliver.h"
 /* The ways out: one profile for each service of master.cf whose command is smtp or lmtp, with its own -o in effect, and three that
  * are always there: smtp, relay, lmtp. */
@@ -24,6 +25,7 @@ struct relay_profile {
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
 	struct slice login_delimiter;        /* between user and password */
 	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
+	struct signing_params signing;       /* dkim_…, arc_seal */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
 	struct lookup discard_maps;          /* smtp_discard_ehlo_keyword_address_maps */

@@ -7,20 +7,21 @@
 
 #include <pthread.h>
 
-enum { REMEMBERED_MAX = 100000, RECORD_LEAST = 17 + SCREEN_TESTS, PACKED_VERSION = 1 };
+enum { REMEMBERED_MAX = 100000 };
 
 struct screen_memory {
 	pthread_mutex_t lock;
 	struct map records; /* address → struct entry */
-	uint64_t changes;
+	struct screen_keep keep;
 };
 struct entry {
 	struct addr_key key;
 	struct screen_record record;
 };
 
-struct screen_memory *screen_memory_new(void) {
+struct screen_memory *screen_memory_new(const struct screen_keep *keep) {
 	struct screen_memory *m = mem_get(sizeof *m);
+	if (keep != NULL) m->keep = *keep;
 	pthread_mutex_init(&m->lock, NULL);
 	return m;
 }
@@ -67,7 +68,7 @@ static void sweep(struct screen_memory *m) {
 	free(d.keys);
 }
 
-static void add(struct screen_memory *m, const struct addr_key *key, const struct screen_record *r) {
+static const struct screen_record *add(struct screen_memory *m, const struct addr_key *key, const struct screen_record *r) {
 	if (m->records.count >= REMEMBERED_MAX) sweep(m);
 	struct entry *e = map_get(&m->records, key_text(key));
 	if (e == NULL) {
@@ -77,7 +78,16 @@ static void add(struct screen_memory *m, const struct addr_key *key, const struc
 	}
 	for (size_t i = 0; i < SCREEN_TESTS; i++)
 		if (r->until[i] > 0) e->record.until[i] = r->until[i];
-	m->changes++;
+	return &e->record;
+}
+
+static bool unpack(struct slice packed, struct screen_record *out) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct unwire in = UNWIRE(packed, &mem);
+	struct screen_record r;
+	for (size_t i = 0; i < SCREEN_TESTS; i++) r.until[i] = wire_get_i64(&in);
+	if (!in.bad) *out = r;
+	return !in.bad;
 }
 
 bool screen_memory_find(struct screen_memory *m, const struct addr *peer, struct screen_record *out) {
@@ -86,58 +96,30 @@ bool screen_memory_find(struct screen_memory *m, const struct addr *peer, struct
 	const struct entry *e = map_get(&m->records, key_text(&key));
 	if (e != NULL) *out = e->record;
 	pthread_mutex_unlock(&m->lock);
-	return e != NULL;
+	if (e != NULL || m->keep.recall == NULL) return e != NULL;
+	AUTO_ARENA struct arena mem = { 0 };
+	char text[ADDR_TEXT_ROOM];
+	struct slice packed;
+	if (!m->keep.recall(m->keep.ctx, slice_of(addr_text(peer, text)), &mem, &packed) || !unpack(packed, out)) return false;
+	pthread_mutex_lock(&m->lock);
+	add(m, &key, out);
+	pthread_mutex_unlock(&m->lock);
+	return true;
 }
 
 void screen_memory_add(struct screen_memory *m, const struct addr *peer, const struct screen_record *r) {
 	struct addr_key key = addr_key(peer, 128);
+	struct screen_record whole;
+	char text[ADDR_TEXT_ROOM];
+	int64_t until = 0;
 	pthread_mutex_lock(&m->lock);
-	add(m, &key, r);
+	whole = *add(m, &key, r);
 	pthread_mutex_unlock(&m->lock);
-}
-
-uint64_t screen_memory_changes(struct screen_memory *m) {
-	pthread_mutex_lock(&m->lock);
-	uint64_t changes = m->changes;
-	pthread_mutex_unlock(&m->lock);
-	return changes;
-}
-
-struct packing {
-	struct buf *out;
-	int64_t now;
-};
-
-static bool pack_one(void *ctx, struct slice key, void *value) {
-	struct packing *p = ctx;
-	const struct entry *e = value;
-	if (!is_alive(&e->record, p->now)) return true;
-	wire_put_text(p->out, key);
-	for (size_t i = 0; i < SCREEN_TESTS; i++) wire_put_i64(p->out, e->record.until[i]);
-	return !p->out->full;
-}
-
-void screen_memory_pack(struct screen_memory *m, struct buf *out) {
-	struct packing p = { out, wall_s() };
-	wire_put_u64(out, PACKED_VERSION);
-	pthread_mutex_lock(&m->lock);
-	map_each(&m->records, pack_one, &p);
-	pthread_mutex_unlock(&m->lock);
-}
-
-void screen_memory_unpack(struct screen_memory *m, struct slice packed) {
-	AUTO_ARENA struct arena mem = { 0 };
-	struct unwire in = UNWIRE(packed, &mem);
-	if (wire_get_u64(&in) != PACKED_VERSION) return;
-	pthread_mutex_lock(&m->lock);
-	while (in.rest.len >= RECORD_LEAST && m->records.count < REMEMBERED_MAX) {
-		struct addr_key key;
-		struct screen_record r;
-		struct slice text = wire_get_text(&in);
-		for (size_t i = 0; i < SCREEN_TESTS; i++) r.until[i] = wire_get_i64(&in);
-		if (in.bad || text.len != sizeof key.bytes) break;
-		memcpy(key.bytes, text.at, sizeof key.bytes);
-		add(m, &key, &r);
+	if (m->keep.keep == NULL) return;
+	AUTO_BUF struct buf packed = BUF(256);
+	for (size_t i = 0; i < SCREEN_TESTS; i++) {
+		wire_put_i64(&packed, whole.until[i]);
+		until = MAX_OF(until, whole.until[i]);
 	}
-	pthread_mutex_unlock(&m->lock);
+	m->keep.keep(m->keep.ctx, slice_of(addr_text(peer, text)), buf_slice(&packed), until);
 }

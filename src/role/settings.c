@@ -54,11 +54,11 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 	return 0;
 }
 
-const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct arena *mem) {
+const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables, struct arena *mem) {
 	size_t n;
 	const struct slice *words = conf_list(v, id, &n);
 	struct slice problem;
-	const struct submitters *s = submitters_make(words, n, mem, &problem);
-	if (problem.at != NULL) say(L_WARN, "master", "%s: %.*s: no such user", setting_of(id)->name, SLICE_ARG(problem));
+	const struct submitters *s = submitters_make(words, n, tables, mem, &problem);
+	if (problem.at != NULL) say(L_WARN, "master", "%s: %.*s: %s (it matches nobody)", setting_of(id)->name, SLICE_ARG(problem), fail_text());
 	return s;
 }

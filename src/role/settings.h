@@ -6,9 +6,10 @@
 /* Settings that several roles turn into parameters in the same way. */
 struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem); /* text in mem */
 void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6);          /* inet_protocols */
-/* authorized_submit_users and its like, in mem; a word that names no user is complained of in the log. */
+/* authorized_submit_users and its like, in mem; a file or table that cannot be used is complained of in the log. */
 struct submitters;
-const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct arena *mem);
+struct tables;
+const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables, struct arena *mem);
 /* Where log lines go: syslog, maillog_file, or standard output; the descriptor is the caller's. dir: data_directory. <0: the file
  * cannot be opened. */
 int log_target_of(const struct conf_view *v, const char *dir, bool foreground, struct log_target *out);

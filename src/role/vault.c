@@ -7,6 +7,7 @@
 #include "net/remote_key.h"
 #include "net/seal.h"
 #include "role/boot.h"
+#include "role/vault_dkim.h"
 #include "user/secret.h"
 
 enum { STOP_MS = 3000, WORKERS = 8 };
@@ -20,6 +21,7 @@ struct keys {
 };
 
 struct vault {
+	struct vault_dkim *dkim; /* first: vault_dkim.h */
 	struct pool *pool;
 	struct secrets *secrets;
 	struct current keys;
@@ -95,9 +97,15 @@ static const struct link_rule edge_rules[] = {
 };
 static const struct link_rule relay_rules[] = {
 	{ ASK_SIGN, "sign", answer_sign_client },
+	{ ASK_DKIM_KEYS, "DKIM keys", answer_dkim_keys },
+	{ ASK_DKIM_SIGN, "DKIM sign", answer_dkim_sign },
+	{ ASK_DKIM_LIST, "DKIM list", answer_dkim_list },
+	{ ASK_DKIM_SEEN, "DKIM seen", answer_dkim_seen },
 };
 static const struct link_rule core_rules[] = {
 	{ ASK_SECRET, "secret", answer_secret },
+	{ ASK_DKIM_LIST, "DKIM list", answer_dkim_list },
+	{ ASK_DKIM_CHANGE, "DKIM change", answer_dkim_change },
 };
 
 static int reload(void *self, struct boot *b) {
@@ -119,6 +127,7 @@ static int reload(void *self, struct boot *b) {
 		k->client_count++;
 	}
 	current_set(&v->keys, &k->generation);
+	vault_dkim_set(v->dkim, conf_main(b->conf), buf_slice(&b->dkim));
 	return 0;
 }
 
@@ -128,7 +137,7 @@ static int start(struct boot *b, void **self) {
 	AUTO_BUF struct buf dir = BUF(PATH_MAX);
 	buf_addf(&dir, "%s/vault", b->dir);
 	if (secrets_open(buf_text(&dir), &v->secrets) < 0) return fail_add("password database");
-	if (reload(v, b) < 0) return -1;
+	if (vault_dkim_open(b->dir, &v->dkim) < 0 || reload(v, b) < 0) return -1;
 	for (size_t i = 0; i < LINK_NAMES; i++) v->dials[i] = TAKE_FD(b->links[i]);
 	v->pool = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = WORKERS });
 	v->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = v };

@@ -5,6 +5,7 @@
 #include "role/screen_talk.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "net/proxy_header.h"
 #include "net/pump.h"
 
 #include <sys/epoll.h>
@@ -29,6 +30,8 @@ struct visitor {
 	bool local;   /* a user of this machine */
 	uid_t uid;
 	/* SMTP */
+	struct buf told;         /* by a proxy */
+	int64_t told_until;
 	struct screen screen;
 	struct screen_talk *talk;
 	struct addr own;         /* our end; AF_UNSPEC: not an internet socket */
@@ -70,6 +73,7 @@ static void uncount(struct visitor *v) {
 }
 
 static void leave(struct visitor *v) {
+	buf_done(&v->told);
 	screen_talk_free(&v->talk);
 	smtp_server_free(&v->smtp);
 	admit_free(&v->admit);
@@ -254,27 +258,80 @@ static void turn_away(struct visitor *v) {
 	(void)stream_flush(v->stream);
 }
 
+static bool arrive(struct visitor *v) {
+	if (!v->local && !within_limits(v)) {
+		turn_away(v);
+		return false;
+	}
+	if (v->service->screen.on && !v->local) return start_screen(v);
+	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_imap(v);
+}
+
+/* A proxy tells first whom it speaks for. Not a byte of what follows may be taken with it: that belongs to TLS or SMTP. */
+static bool proxy_phase(struct visitor *v, enum wake why) {
+	char room[PROXY_HEADER_MAX];
+	struct addr client = v->peer, own = v->own;
+	size_t used = 0, had = v->told.len;
+	int fd = stream_fd(v->stream);
+	if (why == WAKE_STOP) return false;
+	ssize_t n = recv(fd, room, sizeof room, MSG_PEEK | MSG_DONTWAIT);
+	bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+	if (n > 0) buf_add(&v->told, slice_from(room, (size_t)n));
+	enum proxy_header_answer answer = waits ? PROXY_HEADER_MORE : PROXY_HEADER_BAD;
+	if (n > 0) answer = proxy_header_parse(buf_slice(&v->told), &client, &own, &used);
+	if (answer == PROXY_HEADER_BAD || v->told.full || (waits && clock_ms() >= v->told_until)) {
+		char ip[ADDR_TEXT_ROOM];
+		say(L_WARN, v->service->log_name, "haproxy read: %s from [%s]", n == 0 ? "lost connection" : waits ? "timeout error" : "unexpected text",
+		    addr_text(&v->peer, ip));
+		return false;
+	}
+	size_t take = answer == PROXY_HEADER_MORE ? v->told.len - had : used - had;
+	if (take != 0 && recv(fd, room, take, MSG_DONTWAIT) != (ssize_t)take) return false;
+	if (answer == PROXY_HEADER_MORE) {
+		task_park(&v->task, (uint32_t)EPOLLIN, 0, v->told_until);
+		return true;
+	}
+	v->peer = client;
+	v->own = own;
+	v->phase = NULL;
+	return arrive(v);
+}
+
+static bool start_proxy(struct visitor *v) {
+	v->told = BUF(2 * PROXY_HEADER_MAX);
+	v->told_until = deadline_in(v->service->proxy_ms);
+	v->phase = proxy_phase;
+	return proxy_phase(v, WAKE_CALL);
+}
+
 static void step(struct task *t, enum wake why) {
 	struct visitor *v = OWNER_OF(t, struct visitor, task);
 	bool stays;
-	if (v->phase != NULL) {
-		stays = v->phase(v, why);
-	} else if (why == WAKE_STOP) {
-		stays = false;
-	} else if (!v->local && !within_limits(v)) {
-		turn_away(v);
-		stays = false;
-	} else {
-		stays = v->service->screen.on && !v->local       ? start_screen(v)
-			: v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops)
-							      : start_imap(v);
-	}
+	if (v->phase != NULL) stays = v->phase(v, why);
+	else if (why == WAKE_STOP) stays = false;
+	else stays = v->service->proxy && !v->local ? start_proxy(v) : arrive(v);
 	if (!stays) leave(v);
+}
+
+/* What postscreen knows of clients outlives this process in core's database. */
+
+static bool recall(void *ctx, struct slice address, struct arena *mem, struct slice *packed) {
+	struct recall_answer answer;
+	int r = ask_recall(ctx, &(struct recall_ask){ KEEP_SCREEN, address }, mem, &answer);
+	if (r < 0) say(L_WARN, "postscreen", "%s", fail_text());
+	if (r == ASK_OK && answer.found) *packed = answer.value;
+	return r == ASK_OK && answer.found;
+}
+
+static void keep(void *ctx, struct slice address, struct slice packed, int64_t until_s) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct keep_ask ask = { KEEP_SCREEN, address, packed, until_s * 1000000 };
+	if (ask_keep(ctx, &ask, &mem) < 0) say(L_WARN, "postscreen", "%s", fail_text());
 }
 
 void visitors_init(struct visitors *all) {
 	pthread_mutex_init(&all->lock, NULL);
-	all->screened = screen_memory_new();
+	all->screened = screen_memory_new(&(struct screen_keep){ recall, keep, all->outside.core });
 }
 
 static void welcome(const struct visitor *first, int fd) {

@@ -13,7 +13,7 @@ struct visitors {
 	struct screen_memory *screened; /* who passed the tests of postscreen */
 	struct map users;          /* account → how many pumps (imapd_connection_limit_per_user) */
 };
-void visitors_init(struct visitors *all); /* lock and screened; the rest is zero */
+void visitors_init(struct visitors *all); /* lock and screened; outside is set, the rest is zero */
 /* Takes fd and one hold on settings over. */
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
 		     size_t service);

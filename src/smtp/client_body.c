@@ -10,7 +10,7 @@ static size_t fold_at(struct slice s, size_t room) {
 }
 
 static void add_text(struct smtp_body_coder *c, struct slice s, struct buf *out) {
-	if (s.len > 0 && c->column == 0 && s.at[0] == '.') buf_byte(out, '.');
+	if (s.len > 0 && c->column == 0 && s.at[0] == '.' && !c->plain) buf_byte(out, '.');
 	while (s.len > 0) {
 		size_t room = c->line_limit - MIN_OF(c->line_limit, c->column);
 		size_t take = s.len <= room ? s.len : fold_at(s, room);
@@ -48,8 +48,12 @@ bool smtp_body_code(struct smtp_body_coder *c, struct slice piece, struct buf *o
 	return !out->full;
 }
 
-bool smtp_body_end(struct smtp_body_coder *c, struct buf *out) {
+void smtp_body_line_end(struct smtp_body_coder *c, struct buf *out) {
 	if (c->column > 0 || c->cr) end_line(c, out);
+}
+
+bool smtp_body_end(struct smtp_body_coder *c, struct buf *out) {
+	smtp_body_line_end(c, out);
 	buf_add(out, S(".\r\n"));
 	return !out->full;
 }

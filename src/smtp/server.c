@@ -113,7 +113,7 @@ void server_pause(struct smtp_server *s, int again, struct slice args) {
 }
 
 static void go_on(struct smtp_server *s) {
-	int again = s->again;
+	int again = (int)s->again;
 	AUTO_FREE char *args = s->again_args;
 	s->again = AGAIN_NOT;
 	s->again_args = NULL;
@@ -365,7 +365,7 @@ enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why) {
 }
 
 uint32_t smtp_server_events(const struct smtp_server *s) {
-	if (s->held_until != 0) return 0;
+	if (s->held_until != 0) return EPOLLHUP; /* who has gone need not be waited for */
 	bool blocked = stream_out(s->stream)->len != 0 && s->mode != MODE_HANDSHAKE;
 	return blocked ? EPOLLOUT : stream_events(s->stream);
 }

@@ -4,6 +4,7 @@
  * name: what starts with "no" is refused. */
 #include "smtp/server.h"
 #include <setjmp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <cmocka.h>
 
@@ -172,7 +173,7 @@ static inline void play_listen(struct play *p) {
 static inline void play_step(struct play *p, enum wake why) {
 	if (p->next == SMTP_OVER) return;
 	p->next = smtp_server_step(p->owner.server, why);
-	while (p->next == SMTP_PARK && smtp_server_events(p->owner.server) == 0) { /* replies are held back */
+	while (p->next == SMTP_PARK && (smtp_server_events(p->owner.server) & (EPOLLIN | EPOLLOUT)) == 0) { /* replies are held back */
 		usleep((useconds_t)deadline_left(smtp_server_deadline(p->owner.server)) * 1000);
 		p->next = smtp_server_step(p->owner.server, WAKE_DEADLINE);
 	}

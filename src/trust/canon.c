@@ -34,6 +34,10 @@ int64_t canon_body_size(const struct canon_body *b) {
 	return b->size;
 }
 
+void sha256(struct slice bytes, uint8_t digest[32]) {
+	SHA256((const unsigned char *)(bytes.len != 0 ? bytes.at : ""), bytes.len, digest);
+}
+
 /* ---- what comes out ---- */
 
 static void room_flush(struct canon_body *b) {

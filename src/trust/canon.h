@@ -15,6 +15,8 @@ void canon_body_bytes(struct canon_body *b, struct slice bytes);
 void canon_body_end(struct canon_body *b, uint8_t digest[32]);
 int64_t canon_body_size(const struct canon_body *b); /* canonical bytes seen in all, also behind the limit */
 
+void sha256(struct slice bytes, uint8_t digest[32]);
+
 /* tag=value; lists (RFC 6376 §3.2), as DKIM, ARC, DMARC and key records have them. */
 struct tag {
 	struct slice name, value; /* value: without blanks at its ends; folds inside are kept */

@@ -46,8 +46,8 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		struct arena *mem, struct dkim_verdict *v);
 
 /* Bodies hashed once for each (canonical form, l=) that signatures ask for. */
-enum { BODIES_MAX = 10 };
-struct bodies {
+enum { BODIES_MAX = 16 };
+struct dkim_bodies {
 	struct body {
 		enum canon canon;
 		int64_t limit, size;
@@ -55,11 +55,11 @@ struct bodies {
 		uint8_t digest[32];
 	} of[BODIES_MAX];
 	size_t count;
+	bool ended;
 };
 /* NULL: too many different ones. */
-struct body *bodies_want(struct bodies *b, enum canon canon, int64_t limit, struct arena *mem);
-void bodies_bytes(struct bodies *b, struct slice bytes);
-void bodies_end(struct bodies *b);
+struct body *bodies_want(struct dkim_bodies *b, enum canon canon, int64_t limit, struct arena *mem);
+void bodies_end(struct dkim_bodies *b); /* again: nothing happens */
 /* Is it the body that was signed? *reason, when not. */
 bool body_signed(const struct body *b, const struct signature *s, struct arena *mem, struct slice *reason);
 
@@ -68,5 +68,3 @@ void signed_names_add(struct buf *text, struct header_index *x, const struct dki
 /* Asks for a signature of tbs: RSA gets all of it, Ed25519 its digest (RFC 8463 §3). 0, or <0 fail(). */
 int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice tbs, struct buf *signature);
 void folded_base64_add(struct buf *out, struct slice bytes);
-
-void sha256(struct slice bytes, uint8_t digest[32]);

@@ -19,6 +19,7 @@ struct evidence {
 	struct slice header;
 	struct arena *mem;
 	unsigned hints;
+	struct dkim_bodies *bodies;
 	struct dkim_verifier *dkim;
 	struct arc_verifier *arc;
 };
@@ -67,16 +68,17 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 				struct arena *mem) {
 	struct evidence *e = arena_get(mem, sizeof *e);
 	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
-	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
-	if (p->use_arc) e->arc = arc_verify_begin(&p->dkim, e->header, mem);
+	struct dkim_params dkim = p->dkim;
+	dkim.bodies = e->bodies = dkim_bodies_new(mem);
+	if (p->use_dkim) e->dkim = dkim_verify_begin(&dkim, e->header, mem);
+	if (p->use_arc) e->arc = arc_verify_begin(&dkim, e->header, mem);
 	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
 	hint_spf(e, 0);
 	return e;
 }
 
 void evidence_body(struct evidence *e, struct slice bytes) {
-	if (e->dkim != NULL) dkim_verify_body(e->dkim, bytes);
-	if (e->arc != NULL) arc_verify_body(e->arc, bytes);
+	dkim_bodies_bytes(e->bodies, bytes);
 }
 
 static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {

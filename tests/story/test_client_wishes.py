@@ -211,7 +211,7 @@ def test_transport_rate_delay(hosts, sink):
     started = time.monotonic()
     for n in range(3):
         send(a, f'letter {n}', f'bob@d{n}.test')
-    wait_until(lambda: all(s.messages for s in ends), 15, 'all three')
+    wait_until(lambda: all(s.messages for s in ends) and len(re.findall('status=sent', a.log())) == 3, 15, 'all three')
     assert time.monotonic() - started >= 1.9
 
 

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "role/relay_sign.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "trust/dkim_text.h"
+
+enum { FIRST_MS = 2000, LOOKUP_MS = 20000 };
+
+/* ---- settings ---- */
+
+struct name_list {
+	struct slice *at;
+	size_t count;
+};
+
+static void add_name(struct name_list *l, struct slice name) {
+	for (size_t i = 0; i < l->count; i++)
+		if (slice_same(l->at[i], name)) return;
+	l->at[l->count++] = name;
+}
+
+static void drop_name(struct name_list *l, struct slice name) {
+	for (size_t i = 0; i < l->count; i++)
+		if (slice_same(l->at[i], name)) l->at[i--] = l->at[--l->count];
+}
+
+static size_t default_count(void) {
+	size_t n = 0;
+	while (dkim_default_headers[n] != NULL) n++;
+	return n;
+}
+
+/* "*,+Name,-Name" changes the usual list; without signs it is the list; "." is none. */
+static struct name_list names_of(const struct conf_view *v, enum setting_id id, bool defaults, struct arena *mem) {
+	size_t n;
+	const struct slice *words = conf_list(v, id, &n);
+	struct name_list l = { .at = arena_array(mem, n + default_count() + 1, sizeof *l.at) };
+	bool plain = false;
+	for (size_t i = 0; i < n; i++) plain |= strchr("*+-.", words[i].at[0]) == NULL;
+	if (defaults && !plain)
+		for (size_t i = 0; i < default_count(); i++) add_name(&l, slice_of(dkim_default_headers[i]));
+	for (size_t i = 0; i < n; i++) {
+		struct slice word = words[i];
+		if (slice_eq(word, S("*")) || slice_eq(word, S("."))) continue;
+		if (word.at[0] == '-') drop_name(&l, slice_skip(word, 1));
+		else add_name(&l, word.at[0] == '+' ? slice_skip(word, 1) : word);
+	}
+	return l;
+}
+
+static void canonical_forms(const struct conf_view *v, struct dkim_sign_params *form) {
+	struct slice body = conf_text(v, SET_dkim_canonicalization), header = slice_cut(&body, '/');
+	form->header = slice_same(slice_trim(header), S("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
+	form->body = slice_same(slice_trim(body), S("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
+}
+
+void signing_settings_make(const struct conf_view *v, size_t line_limit, const char *tag, struct arena *mem, struct signing_params *out) {
+	*out = (struct signing_params){
+		.sign = conf_bool(v, SET_dkim_sign),
+		.seal = conf_bool(v, SET_arc_seal),
+		.subdomains = conf_bool(v, SET_dkim_subdomains),
+		.unsigned_if_late = conf_enum(v, SET_dkim_on_error) == DKIM_ON_ERROR_ACCEPT,
+		.remove_old = conf_bool(v, SET_dkim_remove_old_signatures),
+		.authserv_id = conf_text(v, SET_authserv_id),
+		.seal_domain = conf_text(v, SET_mydomain),
+		.line_limit = line_limit,
+		.tag = tag,
+	};
+	out->author_fields = conf_list(v, SET_dkim_sender_headers, &out->author_fields_count);
+	struct name_list sign = names_of(v, SET_dkim_sign_headers, true, mem), omit = names_of(v, SET_dkim_omit_headers, false, mem),
+			 over = names_of(v, SET_dkim_oversign_headers, false, mem);
+	for (size_t i = 0; i < omit.count; i++) drop_name(&sign, omit.at[i]);
+	out->form.sign_headers = sign.at;
+	out->form.sign_headers_count = sign.count;
+	out->form.oversign_headers = over.at;
+	out->form.oversign_headers_count = over.count;
+	out->form.lifetime_s = conf_time_ms(v, SET_dkim_signature_lifetime) / 1000;
+	canonical_forms(v, &out->form);
+}
+
+/* ---- rotation ---- */
+
+struct key_watch {
+	struct task task;
+	struct dns *dns;
+	struct link *vault;
+	_Atomic int64_t every_ms;
+};
+
+static void look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
+	struct slice reason;
+	if (dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), mem, &reason) != DKIM_PUBLISHED) return;
+	say(L_INFO, "dkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on", SLICE_ARG(key->selector), SLICE_ARG(key->domain));
+	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id }, mem);
+}
+
+static void look(struct key_watch *w) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct dkim_list_answer waiting;
+	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ .waiting = true }, &mem, &waiting) != ASK_OK) return;
+	for (size_t i = 0; i < waiting.keys_count; i++) look_for(w, &waiting.keys[i], &mem);
+}
+
+static void watch_step(struct task *t, enum wake why) {
+	struct key_watch *w = OWNER_OF(t, struct key_watch, task);
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return;
+	}
+	if (why == WAKE_DEADLINE) look(w);
+	task_park(t, 0, 0, deadline_in(why == WAKE_DEADLINE ? w->every_ms : MIN_OF(w->every_ms, (int64_t)FIRST_MS)));
+}
+
+struct key_watch *key_watch_start(struct pool *pool, struct dns *dns, struct link *vault) {
+	struct key_watch *w = mem_get(sizeof *w);
+	*w = (struct key_watch){ .task.step = watch_step, .dns = dns, .vault = vault, .every_ms = MINUTES(10) };
+	pool_add(pool, &w->task, -1, -1);
+	return w;
+}
+
+void key_watch_set(struct key_watch *w, int64_t every_ms) {
+	w->every_ms = MAX_OF(every_ms, (int64_t)1000);
+}
