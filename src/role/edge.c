@@ -58,7 +58,7 @@ static void accept_step(struct task *t, enum wake why) {
 	int64_t deadline = NEVER;
 	bool submit = l->service == LISTENER_SUBMIT;
 	struct service *service = submit ? &l->settings->submit : &l->settings->services[l->service];
-	for (int i = 0; i < ACCEPTS_A_STEP; i++) {
+	for (int i = 0; i < ACCEPTS_A_STEP && !l->over; i++) {
 		if (service->connection_limit != 0 && service->live >= service->connection_limit) {
 			deadline = deadline_in(SERVICE_FULL_MS); /* they wait in the kernel's queue, as with Postfix */
 			break;

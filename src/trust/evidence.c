@@ -6,7 +6,7 @@
 #include "trust/adsp.h"
 #include "trust/evidence_results.h"
 
-enum { TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 10000, SPF_HINTS_MAX = 10 /* as many look-ups as a check may have */ };
 
 WIRE_STRUCT(evidence_spf, EVIDENCE_SPF_FIELDS)
 WIRE_STRUCT(evidence_dkim, EVIDENCE_DKIM_FIELDS)
@@ -18,6 +18,7 @@ struct evidence {
 	const struct evidence_client *client;
 	struct slice header;
 	struct arena *mem;
+	unsigned hints;
 	struct dkim_bodies *bodies;
 	struct dkim_verifier *dkim;
 	struct arc_verifier *arc;
@@ -27,9 +28,40 @@ static struct slice domain_of(struct slice address) {
 	return slice_skip(address, slice_find_last(address, '@') + 1);
 }
 
-void evidence_hint(const struct evidence_params *p, const struct evidence_client *c) {
+static struct slice spf_domain(const struct evidence_client *c) {
 	struct slice domain = c->sender.len != 0 ? domain_of(c->sender) : c->helo;
-	if (p->use_spf && domain.len != 0 && slice_is_ascii(domain) && domain.at[0] != '[') dns_hint(p->dns, domain, DNS_TXT);
+	return domain.len != 0 && slice_is_ascii(domain) && domain.at[0] != '[' ? domain : SLICE_NONE;
+}
+
+void evidence_hint(const struct evidence_params *p, const struct evidence_client *c) {
+	struct slice domain = spf_domain(c);
+	if (p->use_spf && domain.len != 0) dns_hint(p->dns, domain, DNS_TXT);
+}
+
+/* The records that an SPF record which has come by now leads to: asked for all at once, where the check itself goes from one to
+ * the next. */
+static void hint_includes(struct evidence *e, struct slice domain, unsigned depth) {
+	struct slice *texts, word;
+	size_t n;
+	if (dns_txt(e->params->dns, domain, clock_ms(), e->mem, &texts, &n, NULL) != DNS_OK) return;
+	for (size_t i = 0; i < n; i++) {
+		struct slice rest = texts[i];
+		if (!slice_starts_same(rest, S("v=spf1 "))) continue;
+		while ((word = slice_word(&rest, " ")).len != 0 && e->hints < SPF_HINTS_MAX) {
+			size_t name = slice_starts_same(word, S("include:")) ? 8 : slice_starts_same(word, S("redirect=")) ? 9 : word.len;
+			struct slice target = slice_skip(word, name);
+			if (target.len == 0 || slice_find(target, '%') < target.len) continue;
+			e->hints++;
+			dns_hint(e->params->dns, target, DNS_TXT);
+			if (depth > 0) hint_includes(e, target, depth - 1);
+		}
+	}
+}
+
+static void hint_spf(struct evidence *e, unsigned depth) {
+	struct slice domain = spf_domain(e->client);
+	e->hints = 0;
+	if (e->params->use_spf && e->client->spf == NULL && domain.len != 0) hint_includes(e, domain, depth);
 }
 
 struct evidence *evidence_begin(const struct evidence_params *p, const struct evidence_client *c, struct slice header,
@@ -41,6 +73,7 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 	if (p->use_dkim) e->dkim = dkim_verify_begin(&dkim, e->header, mem);
 	if (p->use_arc) e->arc = arc_verify_begin(&dkim, e->header, mem);
 	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
+	hint_spf(e, 0);
 	return e;
 }
 
@@ -123,6 +156,7 @@ void evidence_end(struct evidence *e, struct evidence_verdict *out) {
 	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
 	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
 	if (e->dkim != NULL) dkim_verify_end(e->dkim, deadline, &v.dkim, &v.dkim_count);
+	hint_spf(e, 1); /* has come while the keys were waited for */
 	if (e->arc != NULL) arc_verify_end(e->arc, deadline, &v.arc);
 	if (p->use_spf) ask_spf(e, &v);
 	deadline = deadline_in(wait); /* SPF has one of its own */

@@ -94,7 +94,7 @@ def change(server, main):
     def now():
         with server.dialogue() as talk:
             return f'generation {server.changes}' in talk.banner[1]
-    wait_until(now, 10, 'the settings to change')
+    wait_until(lambda: all(now() for _ in range(5)), 20, 'the settings to change')  # a last one may still be under way to the old
 
 
 def results(server, subject='hello', user=ANN, folder='INBOX'):
