@@ -115,6 +115,9 @@ static void check_certificates(struct checking *c) {
 	conf_list(v, SET_smtpd_tls_chain_files, &n);
 	if (n == 0 && conf_text(v, SET_smtpd_tls_cert_file).len == 0) {
 		found(c, PROBLEM_INFO, "no certificate is set: hato signs one itself, which mail programs ask about (smtpd_tls_chain_files)");
+		struct identities client;
+		if (identities_load_client(c->conf, &client) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
+		else identities_done(&client);
 		return;
 	}
 	struct identities all;

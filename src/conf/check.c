@@ -71,6 +71,10 @@ static bool acts_in_service(const struct conf_service *s, size_t id) {
 		SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file, SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file };
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
+	static const enum setting_id of_clients[] = { SET_ignore_mx_lookup_error, SET_use_srv_lookup, SET_allow_srv_lookup_fallback,
+		SET_ignore_srv_lookup_error, SET_tls_required_enable };
+	for (size_t i = 0; i < LEN(of_clients) && s->role == SERVICE_CLIENT; i++)
+		if (id == of_clients[i]) return true;
 	const char *name = setting_of((enum setting_id)id)->name;
 	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 || strncmp(name, "lmtp_", 5) == 0;
 }
@@ -186,7 +190,8 @@ static void check_numbers(const struct conf_view *v) {
 }
 
 static void check_versions(const struct conf_view *v) {
-	static const enum setting_id lists[] = { SET_smtpd_tls_protocols, SET_smtpd_tls_mandatory_protocols };
+	static const enum setting_id lists[] = { SET_smtpd_tls_protocols, SET_smtpd_tls_mandatory_protocols, SET_smtp_tls_protocols,
+		SET_smtp_tls_mandatory_protocols, SET_lmtp_tls_protocols, SET_lmtp_tls_mandatory_protocols };
 	for (size_t i = 0; i < LEN(lists); i++)
 		if ((v->service == NULL || is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
 			problem_add(&v->conf->problems, PROBLEM_ERROR, v->raws[lists[i]].where, "%s leaves no version: %s",

@@ -168,18 +168,16 @@ static const struct {
 	{ "IgnoreAuthenticatedClients", accept_silently }, /* who has logged in is never checked */
 	{ "IgnoreHosts", ignore_hosts },
 	{ "IgnoreMailFrom", to_list, "dmarc_exempt_senders" },
-	{ "IgnoreMailTo", to_list, "dmarc_history_exempt" },
+	{ "IgnoreMailTo", accept_silently }, /* about HistoryFile */
 	{ "RequiredHeaders", to_bool, "dmarc_required_headers" },
 	{ "SPFIgnoreResults", accept_silently }, /* SPF is checked here; fields of others are never believed for it */
 	{ "SPFSelfValidate", accept_silently },
 	{ "CopyFailuresTo", to_text, "dmarc_copy_failures_to" },
-	{ "FailureReports", to_bool, "dmarc_failure_reports" },
-	{ "FailureReportsBcc", to_list, "dmarc_failure_reports_bcc" },
-	{ "FailureReportsOnNone", to_bool, "dmarc_failure_reports_on_none" },
-	{ "FailureReportsSentBy", to_text, "dmarc_failure_reports_from" },
+	{ "FailureReports", warn_if_true, "reports about single messages are not sent, only the daily ones (dmarc_report_send)" },
+	{ "FailureReportsBcc", accept_silently }, { "FailureReportsOnNone", accept_silently }, { "FailureReportsSentBy", accept_silently },
 	{ "ReportCommand", accept_silently }, /* reports go the way of all mail of ours */
-	{ "HistoryFile", to_text, "dmarc_history_file" },
-	{ "RecordAllMessages", to_bool, "dmarc_history_all" },
+	{ "HistoryFile", warn_always, "not written: the daily reports that were made of it are sent without it (dmarc_report_send)" },
+	{ "RecordAllMessages", accept_silently }, /* about HistoryFile */
 	{ "PublicSuffixList", suffix_list },
 	{ "DomainWhitelist", whitelist },
 	{ "DomainWhitelistFile", whitelist },

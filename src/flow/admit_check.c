@@ -84,7 +84,7 @@ static bool submit(struct admit *a, const char *id, struct slice message, struct
 		summary_pack(&packed, &summary);
 		struct accept_ask ask = { .queue_id = slice_of(id), .arrived_us = wall_us(), .recipients = &to, .recipients_count = 1, .head = buf_slice(&in.head),
 					  .body = buf_slice(&in.content), .spooled = in.spooled, .return_path = head.len, .summary = buf_slice(&packed),
-					  .message_id = summary.envelopes[0].message_id, .client = S("localhost[127.0.0.1]") };
+					  .message_id = summary.envelopes[0].message_id, .client = S("localhost[127.0.0.1]"), .flags = ACCEPT_NO_BCC | ACCEPT_SIGN };
 		int r = ask_accept(a->params->core, &ask, in.spooled != 0 ? in.spool : -1, mem, &answer);
 		if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
 		good = r == ASK_OK && answer.verdict == ACCEPT_STORED;

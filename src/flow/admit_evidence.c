@@ -268,6 +268,8 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 		admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
 		a->flags |= ACCEPT_HOLD;
 	}
+	struct slice copy = params_of(a)->copy_failures_to;
+	if (proof->verdict.dmarc.result == TRUST_FAIL && copy.len != 0 && a->count != 0) admit_add_recipient(a, copy, SMTP_NOTIFY_NEVER);
 	add_fields(a);
 	return r;
 }

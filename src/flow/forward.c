@@ -182,5 +182,6 @@ int forward_wrap(struct post *post, const struct route_params *route, struct sli
 	post->body.part_count++;
 	post->return_path = return_path;
 	post->envid = SLICE_NONE;
+	post->flags |= ACCEPT_SIGN;
 	return summarize(post, mem);
 }

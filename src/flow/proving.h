@@ -16,6 +16,7 @@ struct proving_params {
 	enum proving_quarantine { PROVING_QUARANTINE_NONE, PROVING_QUARANTINE_JUNK, PROVING_QUARANTINE_HOLD } quarantine;
 	bool temperror_defers;               /* dmarc_temperror_action */
 	bool required_headers;               /* what RFC 5322 §3.6 demands: dmarc_required_headers */
+	struct slice copy_failures_to;       /* an address; empty: nobody */
 	struct slice reject_text;            /* %s: the domain */
 	const struct networks *dmarc_exempt; /* dmarc_exempt_networks */
 	const struct domains *exempt_hosts, *exempt_senders, *forwarders, *lists;

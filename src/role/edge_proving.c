@@ -67,6 +67,7 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->spf_temperror = conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
 	p->spf_header = conf_bool(v, SET_spf_header);
 	p->reject = conf_bool(v, SET_dmarc_reject);
+	p->copy_failures_to = slice_trim(conf_text(v, SET_dmarc_copy_failures_to));
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);
 	p->quarantine = quarantines[conf_enum(v, SET_dmarc_quarantine)];
 	p->temperror_defers = conf_enum(v, SET_dmarc_temperror_action) == TEMPERROR_DEFER;

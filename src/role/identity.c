@@ -183,6 +183,14 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 	return 0;
 }
 
+int identities_load_client(const struct conf *c, struct identities *out) {
+	struct identities all = { 0 };
+	int r = load_client(c, &all);
+	if (r < 0) identities_done(&all);
+	else *out = all;
+	return r;
+}
+
 uint64_t identities_stamp(const struct identities *all) {
 	uint64_t stamp = 0;
 	for (size_t i = 0; i < all->file_count; i++) {

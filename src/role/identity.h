@@ -20,6 +20,7 @@ struct identities {
 	size_t file_count;
 };
 int identities_load(const struct conf *c, const char *dir, struct identities *out);
+int identities_load_client(const struct conf *c, struct identities *out); /* only those of the ways out */
 void identities_done(struct identities *i);
 /* A number that changes when one of the files does. */
 uint64_t identities_stamp(const struct identities *i);

@@ -116,9 +116,38 @@ static void too_many_sets(void **state UNUSED) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf mail = BUF(MIB(1));
 	for (int i = 0; i < 3000; i++) buf_addf(&mail, "ARC-Seal: i=%d; cv=pass; a=rsa-sha256; d=a.example; s=s; b=AAAA\r\n", i % 60);
-	int64_t start = clock_us();
+	int64_t start = test_cpu_us();
 	assert_int_equal(verify(buf_slice(&mail), BODY, &mem).result, TRUST_FAIL);
-	assert_true(clock_us() - start < 500000);
+	assert_true(test_cpu_us() - start < 2000000);
+}
+
+/* Both verifiers of one message hash its body once, whoever ends first. */
+static void bodies_are_shared(void **state UNUSED) {
+	for (int order = 0; order < 2; order++) {
+		AUTO_ARENA struct arena mem = { 0 };
+		AUTO_BUF struct buf mail = BUF(MIB(1));
+		struct arc_seal_params p = seal_params(TRUST_NONE);
+		buf_add(&mail, S(HEADER));
+		struct dkim_signer *s = dkim_sign_begin(&p.sign, &p.key, 1, S(HEADER), &mem);
+		dkim_sign_body(s, S(BODY));
+		buf_clear(&mail);
+		assert_int_equal(dkim_sign_end(s, &mail), 0);
+		buf_add(&mail, S(HEADER));
+		assert_true(seal(&p, &mail, BODY));
+		struct dkim_params params = { .dns = test_dns, .now_s = now, .bodies = dkim_bodies_new(&mem) };
+		struct dkim_verifier *v = dkim_verify_begin(&params, buf_slice(&mail), &mem);
+		struct arc_verifier *a = arc_verify_begin(&params, buf_slice(&mail), &mem);
+		dkim_bodies_bytes(params.bodies, S(BODY));
+		assert_int_equal(params.bodies->count, 1);
+		struct arc_verdict chain;
+		struct dkim_verdict *all;
+		size_t count;
+		if (order == 0) arc_verify_end(a, deadline_in(SECONDS(5)), &chain);
+		dkim_verify_end(v, deadline_in(SECONDS(5)), &all, &count);
+		if (order == 1) arc_verify_end(a, deadline_in(SECONDS(5)), &chain);
+		assert_int_equal(chain.result, TRUST_PASS);
+		assert_true(count == 1 && all[0].result == TRUST_PASS);
+	}
 }
 
 static int start(void **state) {
@@ -134,7 +163,7 @@ static int stop(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(chains_grow), cmocka_unit_test(changed_on_the_way), cmocka_unit_test(broken_chains),
-		cmocka_unit_test(too_many_sets),
+		cmocka_unit_test(too_many_sets), cmocka_unit_test(bodies_are_shared),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -8,7 +8,7 @@ struct arc_verifier {
 	struct dkim_params params;
 	struct arena *mem;
 	struct arc_chain chain;
-	struct bodies bodies;
+	struct dkim_bodies *bodies;
 	struct seen {
 		uint8_t message[32], seal[32]; /* digests of what is signed */
 		struct body *body;             /* NULL: there were too many different ones */
@@ -51,7 +51,7 @@ static void hash_messages(struct arc_verifier *v, struct slice header, struct bu
 	for (size_t i = v->chain.count; i-- > 0;) {
 		const struct signature *s = &v->chain.sets[i].message.signature;
 		if (v->chain.sets[i].message.read != TRUST_PASS) continue;
-		v->seen[i].body = bodies_want(&v->bodies, s->body, s->limit, v->mem);
+		v->seen[i].body = bodies_want(v->bodies, s->body, s->limit, v->mem);
 		if (v->seen[i].body == NULL) continue;
 		buf_clear(text);
 		signed_fields_add(text, s, x);
@@ -65,7 +65,8 @@ struct arc_verifier *arc_verify_begin(const struct dkim_params *p, struct slice 
 	struct arc_chain chain;
 	if (!arc_chain_read(header, mem, &chain)) return NULL;
 	struct arc_verifier *v = arena_get(mem, sizeof *v);
-	*v = (struct arc_verifier){ .params = *p, .mem = mem, .chain = chain };
+	*v = (struct arc_verifier){ .params = *p, .mem = mem, .chain = chain,
+		.bodies = p->bodies != NULL ? p->bodies : dkim_bodies_new(mem) };
 	if (chain.wrong.len != 0) return v;
 	AUTO_BUF struct buf text = BUF(3 * header.len + KIB(64));
 	v->seen = arena_array(mem, chain.count, sizeof *v->seen);
@@ -77,7 +78,7 @@ struct arc_verifier *arc_verify_begin(const struct dkim_params *p, struct slice 
 }
 
 void arc_verify_body(struct arc_verifier *v, struct slice bytes) {
-	bodies_bytes(&v->bodies, bytes);
+	if (v->params.bodies == NULL) dkim_bodies_bytes(v->bodies, bytes);
 }
 
 /* ---- end ---- */
@@ -124,7 +125,7 @@ void arc_verify_end(struct arc_verifier *v, int64_t deadline, struct arc_verdict
 	*out = (struct arc_verdict){ .result = TRUST_FAIL, .reason = v->chain.wrong };
 	tell_hops(v, out);
 	if (out->reason.len != 0) return;
-	bodies_end(&v->bodies);
+	bodies_end(v->bodies);
 	size_t newest = v->chain.count - 1;
 	if (!message_good(v, newest, deadline, &out->reason)) return;
 	for (size_t i = newest + 1; i-- > 0;)

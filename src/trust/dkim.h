@@ -7,9 +7,15 @@
 enum dkim_algorithm { DKIM_RSA_SHA256, DKIM_ED25519_SHA256, DKIM_RSA_SHA1 /* known, never accepted */, DKIM_ALGORITHM_UNKNOWN };
 const char *dkim_algorithm_name(enum dkim_algorithm a); /* "rsa-sha256" */
 
+/* The hashes of one message's body, for verifiers that share them: each canonical form is then made once. */
+struct dkim_bodies;
+struct dkim_bodies *dkim_bodies_new(struct arena *mem);
+void dkim_bodies_bytes(struct dkim_bodies *b, struct slice bytes);
+
 /* Verifying. */
 struct dkim_params {
 	struct dns *dns;
+	struct dkim_bodies *bodies;/* shared with other verifiers: the body is given to it, and not to them. NULL: one's own */
 	unsigned signatures_max;   /* of one message; further ones are not looked at. 0: 10 */
 	unsigned key_bits_min;     /* RSA; 0: 1024 */
 	int64_t clock_drift_s;     /* for t= and x=; 0: 300 */
@@ -57,6 +63,7 @@ struct dkim_sign_params {
 };
 extern const char *const dkim_default_headers[]; /* NULL at the end */
 struct dkim_signer;
+/* From is signed always. Parameters' lists and the header are used now, keys and identity are borrowed until the end. */
 struct dkim_signer *dkim_sign_begin(const struct dkim_sign_params *p, const struct dkim_key *keys, size_t count,
 				    struct slice header, struct arena *mem);
 void dkim_sign_body(struct dkim_signer *s, struct slice bytes);

@@ -225,10 +225,10 @@ static void many_signatures(void **state UNUSED) {
 	for (int i = 0; i < 1000; i++)
 		buf_addf(&mail, "DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=rsa; h=From; bh=; b=AAAA%04d\r\n", i, i);
 	buf_add(&mail, S(HEADER));
-	int64_t start = clock_us();
+	int64_t start = test_cpu_us();
 	v = verify_with((struct dkim_params){ 0 }, buf_slice(&mail), S(BODY), &mem, &count);
 	assert_int_equal(count, 10);
-	assert_true(clock_us() - start < 500000);
+	assert_true(test_cpu_us() - start < 2000000);
 	v = verify_with((struct dkim_params){ .signatures_max = 3 }, buf_slice(&mail), S(BODY), &mem, &count);
 	assert_int_equal(count, 3);
 	assert_int_equal(v[2].start.len, 8);
@@ -242,11 +242,11 @@ static void many_fields(void **state UNUSED) {
 	struct dkim_sign_params p = relaxed();
 	for (int i = 0; i < 100000; i++) buf_addf(&header, "X%d: y\r\nCc: a\r\n", i);
 	buf_add(&header, S(HEADER));
-	int64_t start = clock_us();
+	int64_t start = test_cpu_us();
 	sign_mail(&p, keys, 1, buf_text(&header), BODY, &mail);
 	struct dkim_verdict v = verify_one(buf_text(&mail), BODY, &mem);
 	assert_int_equal(v.result, TRUST_PASS);
-	assert_true(clock_us() - start < 5000000);
+	assert_true(test_cpu_us() - start < 20000000);
 }
 
 static void big_bodies_take_no_memory(void **state UNUSED) {
@@ -290,6 +290,28 @@ static void records(void **state UNUSED) {
 		if (dkim_record_parse(slice_of(wrong[i]), &mem, &r, &reason)) FAIL_WITH("%s", wrong[i]);
 }
 
+static void *verify_often(void *mail) {
+	for (int i = 0; i < 40; i++) {
+		AUTO_ARENA struct arena mem = { 0 };
+		size_t count;
+		struct dkim_verdict *v = verify_with((struct dkim_params){ 0 }, buf_slice(mail), S(BODY), &mem, &count);
+		if (count != 2 || v[0].result != TRUST_PASS || v[1].result != TRUST_PASS) return mail;
+	}
+	return NULL;
+}
+
+/* Keys that were read are shared by all workers. */
+static void many_threads(void **state UNUSED) {
+	AUTO_BUF struct buf mail = BUF(KIB(64));
+	struct dkim_sign_params p = relaxed();
+	pthread_t threads[4];
+	void *bad[4];
+	sign_mail(&p, keys, 2, HEADER, BODY, &mail);
+	for (size_t i = 0; i < LEN(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, verify_often, &mail), 0);
+	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], &bad[i]);
+	for (size_t i = 0; i < LEN(threads); i++) assert_null(bad[i]);
+}
+
 static int start(void **state) {
 	test_key_add(BIG, 2048, "rsa._domainkey.example.org", "v=DKIM1; k=rsa; ");
 	test_key_add(ED, 0, "ed._domainkey.example.org", "v=DKIM1; k=ed25519; ");
@@ -319,7 +341,7 @@ int main(void) {
 		cmocka_unit_test(both_keys_in_all_forms), cmocka_unit_test(lines_stay_short), cmocka_unit_test(changes_are_found),
 		cmocka_unit_test(times), cmocka_unit_test(keys_and_what_they_are_for), cmocka_unit_test(parts_of_bodies),
 		cmocka_unit_test(many_signatures), cmocka_unit_test(many_fields), cmocka_unit_test(big_bodies_take_no_memory),
-		cmocka_unit_test(a_key_that_cannot_sign), cmocka_unit_test(records),
+		cmocka_unit_test(a_key_that_cannot_sign), cmocka_unit_test(records), cmocka_unit_test(many_threads),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

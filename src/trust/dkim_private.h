@@ -46,8 +46,8 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		struct arena *mem, struct dkim_verdict *v);
 
 /* Bodies hashed once for each (canonical form, l=) that signatures ask for. */
-enum { BODIES_MAX = 10 };
-struct bodies {
+enum { BODIES_MAX = 16 };
+struct dkim_bodies {
 	struct body {
 		enum canon canon;
 		int64_t limit, size;
@@ -55,11 +55,11 @@ struct bodies {
 		uint8_t digest[32];
 	} of[BODIES_MAX];
 	size_t count;
+	bool ended;
 };
 /* NULL: too many different ones. */
-struct body *bodies_want(struct bodies *b, enum canon canon, int64_t limit, struct arena *mem);
-void bodies_bytes(struct bodies *b, struct slice bytes);
-void bodies_end(struct bodies *b);
+struct body *bodies_want(struct dkim_bodies *b, enum canon canon, int64_t limit, struct arena *mem);
+void bodies_end(struct dkim_bodies *b); /* again: nothing happens */
 /* Is it the body that was signed? *reason, when not. */
 bool body_signed(const struct body *b, const struct signature *s, struct arena *mem, struct slice *reason);
 

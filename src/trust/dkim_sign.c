@@ -55,22 +55,19 @@ static bool among(const struct slice *list, size_t count, struct slice name) {
 
 /* Every field of that name, and one that is not there when none shall be added. */
 static void sign_all(struct names *n, struct header_index *x, const struct dkim_sign_params *p, struct slice name) {
-	for (size_t left = header_index_left(x, name); left != 0; left--) name_add(n, name);
-	if (among(p->oversign_headers, p->oversign_headers_count, name)) name_add(n, name);
+	size_t left = header_index_left(x, name);
+	bool once_more = among(p->oversign_headers, p->oversign_headers_count, name) || (left == 0 && slice_same(name, S("From")));
+	for (left += once_more; left != 0; left--) name_add(n, name);
 }
 
 void signed_names_add(struct buf *text, struct header_index *x, const struct dkim_sign_params *p) {
 	struct names n = { .text = text, .column = 10 };
-	size_t count = p->sign_headers_count;
-	if (count == 0)
-		while (dkim_default_headers[count] != NULL) count++;
-	struct slice *list = mem_array(count + 1, sizeof *list);
-	bool from = false;
-	for (size_t i = 0; i < count; i++) {
-		list[i] = p->sign_headers_count != 0 ? p->sign_headers[i] : slice_of(dkim_default_headers[i]);
-		from = from || slice_same(list[i], S("From"));
-	}
-	if (!from) list[count++] = S("From"); /* §5.4: must be signed */
+	size_t given = p->sign_headers_count, count = 0;
+	while (given == 0 && dkim_default_headers[count] != NULL) count++;
+	struct slice *list = mem_array(MAX_OF(given, count) + 1, sizeof *list);
+	for (size_t i = 0; i < count; i++) list[i] = slice_of(dkim_default_headers[i]);
+	if (given != 0 && !among(p->sign_headers, given, S("From"))) list[count++] = S("From"); /* §5.4: must be signed */
+	for (size_t i = 0; i < given; i++) list[count++] = p->sign_headers[i];
 	for (size_t i = 0; i < count; i++)
 		if (!among(list, i, list[i])) sign_all(&n, x, p, list[i]);
 	for (size_t i = 0; i < p->oversign_headers_count; i++) {

@@ -15,14 +15,18 @@ struct seen {
 struct dkim_verifier {
 	struct dkim_params params;
 	struct arena *mem;
-	struct bodies bodies;
+	struct dkim_bodies *bodies;
 	size_t count;
 	struct seen seen[];
 };
 
 /* ---- bodies ---- */
 
-struct body *bodies_want(struct bodies *b, enum canon canon, int64_t limit, struct arena *mem) {
+struct dkim_bodies *dkim_bodies_new(struct arena *mem) {
+	return arena_get(mem, sizeof(struct dkim_bodies));
+}
+
+struct body *bodies_want(struct dkim_bodies *b, enum canon canon, int64_t limit, struct arena *mem) {
 	for (size_t i = 0; i < b->count; i++)
 		if (b->of[i].canon == canon && b->of[i].limit == limit) return &b->of[i];
 	if (b->count == BODIES_MAX) return NULL;
@@ -31,15 +35,16 @@ struct body *bodies_want(struct bodies *b, enum canon canon, int64_t limit, stru
 	return one;
 }
 
-void bodies_bytes(struct bodies *b, struct slice bytes) {
+void dkim_bodies_bytes(struct dkim_bodies *b, struct slice bytes) {
 	for (size_t i = 0; i < b->count; i++) canon_body_bytes(b->of[i].hash, bytes);
 }
 
-void bodies_end(struct bodies *b) {
-	for (size_t i = 0; i < b->count; i++) {
+void bodies_end(struct dkim_bodies *b) {
+	for (size_t i = 0; i < b->count && !b->ended; i++) {
 		canon_body_end(b->of[i].hash, b->of[i].digest);
 		b->of[i].size = canon_body_size(b->of[i].hash);
 	}
+	b->ended = true;
 }
 
 bool body_signed(const struct body *b, const struct signature *s, struct arena *mem, struct slice *reason) {
@@ -74,7 +79,7 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	one->verdict = (struct dkim_verdict){ .result = result == TRUST_PASS ? TRUST_NONE : result, .domain = s->domain,
 		.selector = s->selector, .identity = s->identity, .algorithm = s->algorithm, .body_signed = s->limit, .reason = reason };
 	if (result != TRUST_PASS) return;
-	one->body = bodies_want(&v->bodies, s->body, s->limit, v->mem);
+	one->body = bodies_want(v->bodies, s->body, s->limit, v->mem);
 	if (one->body == NULL) {
 		one->verdict.result = TRUST_POLICY;
 		one->verdict.reason = S("too many signatures of different parts of the body (l=)");
@@ -106,6 +111,7 @@ struct dkim_verifier *dkim_verify_begin(const struct dkim_params *p, struct slic
 	struct dkim_verifier *v = arena_get(mem, sizeof *v + most * sizeof v->seen[0]);
 	v->params = *p;
 	v->mem = mem;
+	v->bodies = p->bodies != NULL ? p->bodies : dkim_bodies_new(mem);
 	do {
 		struct slice whole = slice_from(header.at + field.start, field.end - field.start);
 		if (seen_before(v, whole)) continue;
@@ -118,7 +124,7 @@ struct dkim_verifier *dkim_verify_begin(const struct dkim_params *p, struct slic
 }
 
 void dkim_verify_body(struct dkim_verifier *v, struct slice bytes) {
-	bodies_bytes(&v->bodies, bytes);
+	if (v->params.bodies == NULL) dkim_bodies_bytes(v->bodies, bytes);
 }
 
 /* ---- end ---- */
@@ -154,7 +160,7 @@ static struct slice start_of(const struct dkim_verifier *v, size_t which) {
 
 void dkim_verify_end(struct dkim_verifier *v, int64_t deadline, struct dkim_verdict **out, size_t *count) {
 	struct dkim_verdict *all = arena_array(v->mem, v->count, sizeof *all);
-	bodies_end(&v->bodies);
+	bodies_end(v->bodies);
 	for (size_t i = 0; i < v->count; i++) {
 		judge(v, &v->seen[i], deadline);
 		v->seen[i].verdict.start = start_of(v, i);

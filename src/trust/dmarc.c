@@ -76,6 +76,17 @@ static void take_record(struct dmarc_seeker *s, const struct dmarc_found *f, str
 	if (v->nonexistent) v->policy = r->np;
 }
 
+static bool under(struct slice domain, struct slice above) {
+	return slice_eq(domain, above) || (domain.len > above.len && slice_ends(domain, above) && domain.at[domain.len - above.len - 1] == '.');
+}
+
+/* Nobody above has a record that counts; one that cannot be used is worth a word. */
+static const struct dmarc_found *broken_above(const struct dmarc_seeker *s, struct slice domain) {
+	for (const struct dmarc_found *f = s->known; f != NULL; f = f->next)
+		if (f->answer == DMARC_BROKEN && under(domain, f->domain)) return f;
+	return NULL;
+}
+
 /* Policy discovery (§4.10.1): the author's domain, its organisation, its public suffix. False: the verdict is final. */
 static bool find_policy(struct dmarc_seeker *s, struct dmarc_verdict *v) {
 	const struct dmarc_found *f = dmarc_seek(s, v->from), *psd = NULL;
@@ -90,6 +101,8 @@ static bool find_policy(struct dmarc_seeker *s, struct dmarc_verdict *v) {
 		f = dmarc_seek(s, v->organisation);
 		if (f->answer == DMARC_ABSENT && psd != NULL) f = psd;
 		if (f->answer == DMARC_ABSENT && why.len == 0) why = f->reason;
+		const struct dmarc_found *broken = f->answer == DMARC_ABSENT ? broken_above(s, v->from) : NULL;
+		if (broken != NULL) f = broken;
 		if (f->answer == DMARC_ABSENT)
 			v->reason = why.len != 0 ? why : arena_fmt(s->mem, "%.*s publishes no DMARC policy", SLICE_ARG(v->from));
 	}
@@ -110,10 +123,6 @@ static enum dmarc_policy milder(enum dmarc_policy p) {
 /* ---- alignment ---- */
 
 enum alignment { FOREIGN, ALIGNED, ALIGNED_LATER };
-
-static bool under(struct slice domain, struct slice above) {
-	return slice_eq(domain, above) || (domain.len > above.len && slice_ends(domain, above) && domain.at[domain.len - above.len - 1] == '.');
-}
 
 static enum alignment align(struct dmarc_seeker *s, struct slice author, struct slice *organisation, struct slice other, bool strict) {
 	struct slice domain, its;

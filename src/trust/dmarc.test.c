@@ -80,6 +80,7 @@ static const struct check checks[] = {
 	{ "From: a@two.test", NULL, NULL, "none two.test - - -" },
 	{ "From: a@mixed.test", NULL, NULL, "fail mixed.test mixed.test reject reject" },
 	{ "From: a@broken.test", "broken.test", NULL, "permerror broken.test broken.test - -" },
+	{ "From: a@x.broken.test", "broken.test", NULL, "permerror x.broken.test broken.test - -" },
 	{ "From: a@nothing.test", "nothing.test", NULL, "none nothing.test - - -" },
 	{ "From: a@down.test", "down.test", NULL, "temperror down.test - - -" },
 	/* what could not be checked now */

@@ -18,6 +18,7 @@ struct evidence {
 	const struct evidence_client *client;
 	struct slice header;
 	struct arena *mem;
+	struct dkim_bodies *bodies;
 	struct dkim_verifier *dkim;
 	struct arc_verifier *arc;
 };
@@ -35,15 +36,16 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 				struct arena *mem) {
 	struct evidence *e = arena_get(mem, sizeof *e);
 	*e = (struct evidence){ .params = p, .client = c, .mem = mem, .header = arena_slice(mem, header) };
-	if (p->use_dkim) e->dkim = dkim_verify_begin(&p->dkim, e->header, mem);
-	if (p->use_arc) e->arc = arc_verify_begin(&p->dkim, e->header, mem);
+	struct dkim_params dkim = p->dkim;
+	dkim.bodies = e->bodies = dkim_bodies_new(mem);
+	if (p->use_dkim) e->dkim = dkim_verify_begin(&dkim, e->header, mem);
+	if (p->use_arc) e->arc = arc_verify_begin(&dkim, e->header, mem);
 	if (p->use_dmarc) dmarc_hint(&p->dmarc, e->header);
 	return e;
 }
 
 void evidence_body(struct evidence *e, struct slice bytes) {
-	if (e->dkim != NULL) dkim_verify_body(e->dkim, bytes);
-	if (e->arc != NULL) arc_verify_body(e->arc, bytes);
+	dkim_bodies_bytes(e->bodies, bytes);
 }
 
 static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {

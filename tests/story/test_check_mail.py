@@ -241,11 +241,12 @@ def offer(server, message, *to, sender='ann@good.test', ip=IP):
 
 def test_check_address(door, key):
     server = door()
+    wait_until(lambda: len(json.loads(server.hato('dkim', 'show', 'home.test', '--json', check=False).stdout or '[]')) >= 2, 30, 'our keys to be made')
     r = offer(server, signed(PLAIN.replace(b'Subject: hello', b'Subject: <b>hello</b>\r\nMessage-ID: <q1@good.test>'), key))
     assert r[0] == 250 and 'checked, the answer is' in r[1], r
     found = server.theirs.wait_message('ann@good.test', lambda m: (m['Subject'] or '').startswith('Mail check:'), seconds=15)
     assert found['From'] == 'Mail check <check@home.test>' and found['Auto-Submitted'] == 'auto-replied' and found['In-Reply-To'] == '<q1@good.test>'
-    assert found['Return-Path'] == '<>'
+    assert found['Return-Path'] == '<>' and 'd=home.test' in ' '.join(found.get_all('DKIM-Signature', []))
     plain, page = (p.get_payload(decode=True).decode() for p in found.get_payload())
     for check in ('SPF    pass', 'DKIM   pass', 'DMARC  pass', 'ARC    none', 'PTR    ', 'HELO   pass', 'TLS    no', 'DNSBL  listed'):
         assert re.search(f'(?m)^[+~!] {check}', plain), (check, plain)

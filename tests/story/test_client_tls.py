@@ -55,7 +55,7 @@ def memory_holds(pid, needles):
     with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
         for line in maps:
             m = re.match(r'([0-9a-f]+)-([0-9a-f]+) rw', line)
-            if not m:
+            if not m or int(m[2], 16) - int(m[1], 16) > 1 << 30:  # a sanitizer's shadow
                 continue
             try:
                 mem.seek(int(m[1], 16))

@@ -366,3 +366,25 @@ def test_the_forward_check_explains(site, running):
     done = s.server.hato('forward', 'check', 'shop@torus.test', input='no message at all', check=False)
     assert done.returncode == 65
     assert '--client-ip says' in check(signed(MAIL))
+
+
+def test_a_unix_users_forward(site, folder):
+    """~/.forward takes the same way out; what may not be sent on stays in the user's own mailbox."""
+    from unixuser import UnixUser
+    os.makedirs(f'{folder}/spool')
+    os.chmod(f'{folder}/spool', 0o1777)
+    s = site(records=STRICT, main=f'mydestination = unix.test\nalias_maps =\nmail_spool_directory = {folder}/spool\nlocal_recipient_maps =\n')
+    user = UnixUser(folder, 'f')
+    try:
+        user.write('.forward', 'toru@gmail.test\n')
+        s.send('shop@far.test', f'{user.name}@unix.test')
+        sender, to, _ = s.arrived()
+        assert sender.startswith('SRS0=') and to == ['toru@gmail.test']
+        s.send('a@forged.test', f'{user.name}@unix.test', 'stays here')
+        wait_until(lambda: os.path.exists(f'{folder}/spool/{user.name}'), 20, lambda: s.server.log()[-3000:])
+        with open(f'{folder}/spool/{user.name}') as f:
+            assert 'stays here' in f.read()
+        s.empty()
+        assert len(s.gmail.messages) == 1
+    finally:
+        user.gone()

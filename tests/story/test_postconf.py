@@ -34,7 +34,7 @@ BUILD = 'how Debian built Postfix; hato has no such folders'
 OTHER_DEFAULTS = {
     'address_verify_map': NEWER, 'alias_database': NEWER, 'alias_maps': NEWER, 'import_environment': NEWER,
     'milter_default_action': NEWER, 'postscreen_cache_map': NEWER, 'proxy_read_maps': NEWER, 'smtpd_forbid_bare_newline': NEWER,
-    'smtpd_forbid_unauth_pipelining': NEWER, 'smtp_tls_dane_insecure_mx_policy': NEWER, 'tls_eecdh_auto_curves': NEWER,
+    'smtpd_forbid_unauth_pipelining': NEWER, 'tls_eecdh_auto_curves': NEWER,
     'tls_export_cipherlist': NEWER, 'tls_high_cipherlist': NEWER, 'tls_low_cipherlist': NEWER, 'tls_medium_cipherlist': NEWER,
     'tls_null_cipherlist': NEWER, 'tlsproxy_client_policy_maps': NEWER, 'tlsproxy_client_security_level': NEWER,
     'mail_release_date': NEWER, 'mail_version': NEWER,

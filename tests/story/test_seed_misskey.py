@@ -150,8 +150,60 @@ def test_signed_and_verified(hosts, house, dns):
 
 
 def test_daemons_gone(hosts, house):
-    """Nobody listens at their sockets: mail flows, their work is done by the door itself, and the log says so."""
+    """S54: nobody need listen at their sockets, since their work is done here; the log says it."""
     server = serve(hosts, house())
     server.send(f'noreply@{HOST}', f'ann@{HOST}', MESSAGE)
     server.wait_message(f'ann@{HOST}', 'hello')
     server.wait_log(r'milter local:opendkim/opendkim.sock cannot be reached \(No such file or directory\): its checks are built in')
+    assert 'warning' not in server.log()
+
+
+def test_opendmarc_conf_without_opendmarc(hosts, house, dns):
+    """S61 to S71: the file as printed, and no daemon: hato does what it says. S69: ignore.hosts lies in /etc at first."""
+    at_home = house()
+    top = at_home.top
+    for path in (f'{top}/etc/opendmarc.conf',):
+        at_home.write('etc/opendmarc.conf', open(path).read().replace('/etc/', f'{top}/etc/').replace('/var/spool', f'{top}/var/spool'))
+    os.rename(f'{top}/etc/opendmarc/ignore.hosts', f'{top}/etc/ignore.hosts')
+    resolver = dns('example.org. TXT "v=spf1 ip4:192.0.2.1 -all"\n_dmarc.example.org. TXT "v=DMARC1; p=reject; adkim=s; aspf=s;"')
+    server = serve(hosts, at_home, dns=resolver, networks='127.0.0.2/32', start=False)
+    server.account(f'abuse@{HOST}')
+    server.configure(main=server.extra_main + f'opendmarc_config = {top}/etc/opendmarc.conf\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n')
+    trap = f'{top}/etc/opendmarc/ignore.hosts: no such file (but there is {top}/etc/ignore.hosts:'
+    assert trap in server.hato('check', check=False).stderr
+    os.rename(f'{top}/etc/ignore.hosts', f'{top}/etc/opendmarc/ignore.hosts')
+    assert trap not in server.hato('check', check=False).stderr
+    server.start()
+
+    def offer(ip, more='', date='Date: Sun, 22 Nov 2026 04:31:39 +0000\r\n'):
+        with server.dialogue() as talk:
+            talk.ehlo()
+            talk.say(f'XCLIENT ADDR={ip} NAME=[UNAVAILABLE]', 220)
+            talk.ehlo('x.example.org')
+            talk.envelope('eve@example.org', f'ann@{HOST}')
+            talk.say('DATA', 354)
+            talk.raw(f'{more}From: eve@example.org\r\nTo: ann@{HOST}\r\nSubject: from {ip}\r\n{date}\r\ntext\r\n')
+            return talk.say('.')
+
+    def field(ip):
+        found = server.wait_message(f'ann@{HOST}', f'from {ip}')
+        fields = [' '.join(f.split()) for f in found.get_all('Authentication-Results')]
+        assert len(fields) == 1 and fields[0].startswith('OpenDMARC;'), fields
+        return fields[0]
+    forged = 'Authentication-Results: OpenDMARC; dmarc=pass header.from=example.org\r\nAuthentication-Results: subdomain.domain.tld; spf=pass\r\n'
+    assert offer('192.0.2.66', forged)[0] == 250  # RejectFailures false
+    assert re.search(r'dmarc=fail \(p=reject dis=none override=local_policy\) header\.from=example\.org', field('192.0.2.66'))
+    assert offer('192.0.2.1')[0] == 250 and 'dmarc=pass' in field('192.0.2.1')
+    assert offer('172.16.5.5')[0] == 250 and 'dmarc=fail' in field('172.16.5.5')
+    r = offer('192.0.2.1', date='')
+    assert r[0] == 550 and '5.7.1' in r[1], r  # RequiredHeaders
+    with open(f'{top}/etc/opendmarc.conf', 'a') as f:
+        f.write(f'RejectFailures true\nRejectString not today, %s\nCopyFailuresTo abuse@{HOST}\nHistoryFile /run/opendmarc/opendmarc.dat\n')
+    server.hato('reload')
+    wait_until(lambda: offer('192.0.2.77')[0] == 550, 10, 'the settings to change')
+    assert offer('192.0.2.66') == (550, '550 5.7.1 not today, example.org')
+    assert offer('172.16.5.6')[0] == 250  # IgnoreHosts
+    assert 'override=local_policy' in field('172.16.5.6')
+    server.wait_message(f'abuse@{HOST}', 'from 172.16.5.6')
+    assert 'HistoryFile: not written' in server.hato('check', check=False).stderr
+    assert 'Milter service' not in server.log()

@@ -81,6 +81,7 @@ mx.dead.test A {dead.address}
                    address=ours, ports={'smtp': 25}, dns=names, networks='127.0.0.2/32', accounts=['postmaster@torus.test'])
     server.hato('alias', 'add', 'toru@torus.test', 'toru@gmail.test')
     server.hato('alias', 'add', 'full@torus.test', 'full@gmail.test')
+    wait_until(lambda: 'torus.test' in server.hato('dkim', 'list').stdout, 40, 'keys, which are made when there is time')
     server.town = (shop, provider, far, dead)
     yield server
     provider.stop()
@@ -104,6 +105,8 @@ def test_the_provider_thinks_well_of_us(town):
     results = ' '.join(v for v in m.get_all('Authentication-Results') if v.startswith('gmail.test'))
     assert re.search(r'dkim=pass .*header\.d=far\.test', results, re.S), m.as_string()
     assert m['From'] == 'shop@far.test' and m['Delivered-To'] is not None
+    assert all(tag in m['ARC-Seal'] for tag in ('i=1;', 'cv=none', 'd=torus.test')), m.as_string()
+    assert re.search(r'i=1;.*dkim=pass.*dmarc=pass', m['ARC-Authentication-Results'], re.S) and m['ARC-Message-Signature']
 
 
 def test_a_bounce_comes_back_and_ends_with_the_postmaster(town):
