@@ -209,26 +209,38 @@ static void add_full_name(struct sendmail *s, struct buf *out) {
 	}
 }
 
-/* "From: Full Name <user@domain>" (header_from_format = standard). */
-static void add_from(struct sendmail *s, struct reading *r, struct slice sender, const char *origin) {
+/* A name as words, a quoted string, or, with comment, between parentheses. */
+static void add_name(struct buf *out, struct slice name, bool comment) {
+	bool plain = comment || slice_is_ascii(name);
+	const char *special = comment ? "()\\" : "\"\\";
+	for (size_t i = 0; i < name.len && !comment; i++)
+		plain = plain && strchr("()<>@,;:\\\".[]", name.at[i]) == NULL && !ascii_control(name.at[i]);
+	if (!plain) buf_byte(out, '"');
+	for (size_t i = 0; i < name.len; i++) {
+		if (ascii_control(name.at[i])) continue;
+		if ((comment || !plain) && strchr(special, name.at[i]) != NULL) buf_byte(out, '\\');
+		buf_byte(out, name.at[i]);
+	}
+	if (!plain) buf_byte(out, '"');
+}
+
+/* header_from_format: "Full Name <user@domain>", or in the obsolete form "user@domain (Full Name)". */
+static void add_from(struct sendmail *s, struct reading *r, struct slice sender, const struct submit_hello *hello) {
 	AUTO_BUF struct buf name = BUF(KIB(4));
 	AUTO_BUF struct buf field = BUF(KIB(16));
 	bool at = slice_find_last(sender, '@') < sender.len;
 	add_full_name(s, &name);
-	if (sender.len == 0 || (!at && origin[0] == '\0')) return; /* the server adds it */
+	if (sender.len == 0 || (!at && hello->origin[0] == '\0')) return; /* the server adds it */
 	struct slice n = slice_trim(buf_slice(&name));
-	bool plain = slice_is_ascii(n);
-	for (size_t i = 0; i < n.len; i++) plain = plain && strchr("()<>@,;:\\\".[]", n.at[i]) == NULL && !ascii_control(n.at[i]);
+	bool before = n.len != 0 && !hello->obsolete_from, behind = n.len != 0 && hello->obsolete_from;
 	buf_add(&field, r->resent ? S("Resent-From: ") : S("From: ")); /* RFC 5322 §3.6.6: who sends it again speaks for himself */
-	if (n.len != 0 && !plain) buf_byte(&field, '"');
-	for (size_t i = 0; i < n.len; i++) {
-		if (ascii_control(n.at[i])) continue;
-		if (!plain && (n.at[i] == '"' || n.at[i] == '\\')) buf_byte(&field, '\\');
-		buf_byte(&field, n.at[i]);
+	if (before) add_name(&field, n, false);
+	buf_addf(&field, "%s%.*s%s%s%s", before ? " <" : "", SLICE_ARG(sender), at ? "" : "@", at ? "" : hello->origin, before ? ">" : "");
+	if (behind) {
+		buf_add(&field, S(" ("));
+		add_name(&field, n, true);
+		buf_byte(&field, ')');
 	}
-	if (n.len != 0) buf_add(&field, plain ? S(" <") : S("\" <"));
-	buf_addf(&field, "%.*s%s%s", SLICE_ARG(sender), at ? "" : "@", at ? "" : origin);
-	if (n.len != 0) buf_byte(&field, '>');
 	if (!slice_is_ascii(n)) r->eight_bit_header = true;
 	reading_add_field(r, buf_slice(&field));
 }
@@ -264,6 +276,7 @@ static int check_addresses(struct sendmail *s, const struct submission *m) {
 }
 
 static int read_message(struct sendmail *s, struct reading *r, const struct submit_hello *hello) {
+	r->ends = hello->ends;
 	if (s->mode == MODE_VERIFY) { /* nothing is read: what is sent is about the addresses */
 		r->text = BUF(KIB(4));
 		buf_add(&r->text, S("Subject: probe\r\n\r\n"));
@@ -293,7 +306,7 @@ static int send_mail(struct sendmail *s, const char *data, int fd, const struct 
 	if (code == EX_OK) code = check_addresses(s, &m);
 	if (code == EX_OK) {
 		bool named = r.resent ? r.has_resent_from : r.has_from;
-		if (!named && !s->gateway) add_from(s, &r, m.sender, hello->origin);
+		if (!named && !s->gateway) add_from(s, &r, m.sender, hello);
 		m.utf8 = any_utf8(&m) || r.eight_bit_header;
 		m.text = buf_slice(&r.text);
 		code = hand_in(s, data, fd, &m);

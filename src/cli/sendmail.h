@@ -16,6 +16,7 @@ enum { SENDMAIL_WHOLE = -1 };
 int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest);
 /* The text of a message as sendmail takes it in. */
 struct reading {
+	enum submit_ends ends;    /* set by the caller: which CR LF of the input are line ends */
 	struct buf text;          /* CRLF; the header as it came */
 	size_t header_end;        /* where it may be added to: behind the last header line */
 	bool has_from, has_resent_from;

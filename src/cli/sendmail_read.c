@@ -8,7 +8,9 @@ enum { PIECE = 65536 };
 
 /* One line as it came, without its line end. False: this one is the end. */
 static bool take_line(struct reading *r, struct slice line, bool dot_is_text, bool *leading) {
-	if (line.len != 0 && line.at[line.len - 1] == '\r') line.len--;
+	bool dos = line.len != 0 && line.at[line.len - 1] == '\r';
+	if (r->ends == SUBMIT_ENDS_STRICT) r->ends = dos ? SUBMIT_ENDS_ALWAYS : SUBMIT_ENDS_NEVER; /* the first line decides */
+	if (dos && r->ends == SUBMIT_ENDS_ALWAYS) line.len--;
 	if (!dot_is_text && slice_eq(line, S("."))) return false;
 	if (*leading) {
 		struct slice bare = line;

@@ -3,6 +3,7 @@
  * messages waits a thousand times. */
 #include "cli/submit.h"
 #include "cli/instance.h"
+#include "flow/submit_words.h"
 
 #include <fcntl.h>
 #include <sys/random.h>
@@ -42,7 +43,7 @@ static unsigned hear(struct hearing *h, struct slice *line) {
 	}
 }
 
-/* "220 HOST ESMTP hato (origin ORIGIN, size N)" */
+/* "220 HOST ESMTP hato (origin ORIGIN, size N[, from obsolete][, line ends strict|never])" */
 static void read_hello(struct slice line, struct submit_hello *out) {
 	line = slice_skip(line, BANNER_TEXT);
 	struct slice host = slice_head(line, slice_find(line, ' '));
@@ -52,7 +53,12 @@ static void read_hello(struct slice line, struct submit_hello *out) {
 	*out = (struct submit_hello){ 0 };
 	snprintf(out->host, sizeof out->host, "%.*s", SLICE_ARG(host));
 	snprintf(out->origin, sizeof out->origin, "%.*s", SLICE_ARG(slice_head(origin, slice_find(origin, ','))));
+	struct slice wishes = slice_skip(size, slice_find(size, ','));
+	size = slice_head(size, size.len - wishes.len);
 	slice_number(slice_head(size, slice_find(size, ')')), UINT64_MAX, &out->size_limit);
+	out->obsolete_from = slice_search(wishes, S(SUBMIT_SAYS_OBSOLETE)) < wishes.len;
+	if (slice_search(wishes, S(SUBMIT_SAYS_STRICT)) < wishes.len) out->ends = SUBMIT_ENDS_STRICT;
+	if (slice_search(wishes, S(SUBMIT_SAYS_NEVER)) < wishes.len) out->ends = SUBMIT_ENDS_NEVER;
 }
 
 int submit_open(const char *data, struct submit_hello *hello) {

@@ -17,6 +17,8 @@ struct submission {
 struct submit_hello {
 	char host[256], origin[256];      /* myorigin: the domain of addresses without one */
 	uint64_t size_limit;              /* 0: none */
+	bool obsolete_from;               /* header_from_format: "address (name)" */
+	enum submit_ends { SUBMIT_ENDS_ALWAYS, SUBMIT_ENDS_STRICT, SUBMIT_ENDS_NEVER } ends; /* sendmail_fix_line_endings */
 };
 /* A session with the server: the descriptor, or -1 when nobody answers. */
 int submit_open(const char *data, struct submit_hello *hello);

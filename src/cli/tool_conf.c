@@ -29,7 +29,10 @@ int tool_hello(const struct tool *t, struct submit_hello *out) {
 	int code = load(t, &c);
 	if (code != EX_OK) return code;
 	const struct conf_view *v = conf_main(c);
-	*out = (struct submit_hello){ .size_limit = conf_size(v, SET_message_size_limit) };
+	static const enum submit_ends ends[] = { SUBMIT_ENDS_ALWAYS, SUBMIT_ENDS_STRICT, SUBMIT_ENDS_NEVER };
+	*out = (struct submit_hello){ .size_limit = conf_size(v, SET_message_size_limit),
+				      .obsolete_from = conf_enum(v, SET_header_from_format) == FROM_OBSOLETE,
+				      .ends = ends[conf_enum(v, SET_sendmail_fix_line_endings)] };
 	snprintf(out->host, sizeof out->host, "%.*s", SLICE_ARG(conf_text(v, SET_myhostname)));
 	snprintf(out->origin, sizeof out->origin, "%.*s", SLICE_ARG(conf_text(v, SET_myorigin)));
 	return EX_OK;

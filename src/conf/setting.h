@@ -90,6 +90,8 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define FORWARD_BAD_WORDS(W) W(FORWARD_BAD_REJECT, "reject") W(FORWARD_BAD_KEEP, "keep") W(FORWARD_BAD_SEND, "send")
 #define FORWARD_FAILING_WORDS(W) W(FORWARD_FAILING_SEND, "send") W(FORWARD_FAILING_KEEP, "keep") W(FORWARD_FAILING_WRAP, "wrap")
 
+#define FROM_FORMAT_WORDS(W) W(FROM_STANDARD, "standard") W(FROM_OBSOLETE, "obsolete")
+#define LINE_ENDS_WORDS(W) W(LINE_ENDS_ALWAYS, "always") W(LINE_ENDS_STRICT, "strict") W(LINE_ENDS_NEVER, "never")
 #define SPF_ACTION_WORDS(W) W(SPF_ACTION_NONE, "none") W(SPF_ACTION_DEFER, "defer") W(SPF_ACTION_REJECT, "reject")
 #define DMARC_QUARANTINE_WORDS(W) \
 	W(DMARC_QUARANTINE_JUNK, "junk") W(DMARC_QUARANTINE_HOLD, "hold") W(DMARC_QUARANTINE_NONE, "none")
@@ -106,7 +108,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) SET(log_level_word, LOG_LEVEL_WORDS) \
 	SET(syslog_facility, SYSLOG_FACILITY_WORDS) SET(milter_action, MILTER_ACTION_WORDS) \
 	SET(screen_action, SCREEN_ACTION_WORDS) SET(tempfail_action, TEMPFAIL_ACTION_WORDS) \
-	SET(spf_action, SPF_ACTION_WORDS) SET(dmarc_quarantine_word, DMARC_QUARANTINE_WORDS) \
+	SET(from_format, FROM_FORMAT_WORDS) SET(line_ends, LINE_ENDS_WORDS) SET(spf_action, SPF_ACTION_WORDS) SET(dmarc_quarantine_word, DMARC_QUARANTINE_WORDS) \
 	SET(temperror_action, TEMPERROR_ACTION_WORDS)
 #define WORD_ID(id, text) id,
 #define WORDS_ENUM(name, list) enum name { list(WORD_ID) };

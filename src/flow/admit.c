@@ -89,8 +89,8 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	admit_milter_open(a);
 	struct smtp_reply said = admit_milter_connect(a, mem);
 	if (a->local) /* what sendmail wants to know beforehand */
-		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu)", a->params->host, a->params->mail_name,
-				      a->params->origin, (unsigned long long)a->params->size_limit);
+		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu%s)", a->params->host, a->params->mail_name,
+				      a->params->origin, (unsigned long long)a->params->size_limit, a->params->submit_wishes);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	if (said.code == 0) said = admit_restrict_connect(a, mem);

@@ -76,6 +76,7 @@ struct admit_params {
 	const struct check_params *check; /* check@; NULL: there is none */
 	bool log_tls;                    /* smtpd_tls_loglevel >= 1 */
 	uint64_t size_limit;             /* message_size_limit */
+	const char *submit_wishes;       /* flow/submit_words.h */
 	uint64_t min_free;               /* queue_minfree */
 	const struct networks *verp;     /* smtpd_authorized_verp_clients; NULL: nobody */
 	const struct networks *no_login; /* smtpd_sasl_exceptions_networks; NULL: nobody */

@@ -477,8 +477,9 @@ static int reload(void *self, struct boot *b) {
 	s->flow.deliver = s->routing.deliver;
 	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
-		.process_limit = (size_t)conf_number(v, SET_relay_worker_limit),
-		.recipient_limit = limit_or_all(v, SET_default_destination_recipient_limit),
+		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit), conf_number(v, SET_qmgr_message_active_limit)),
+		.recipient_limit = MIN_OF(limit_or_all(v, SET_default_destination_recipient_limit),
+					  (size_t)conf_number(v, SET_qmgr_message_recipient_limit)),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,

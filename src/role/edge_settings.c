@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "flow/ask.h"
 #include "flow/id.h"
+#include "flow/submit_words.h"
 #include "role/edge_content.h"
 #include "role/edge_proving.h"
 #include "role/edge_restrict.h"
@@ -88,6 +89,13 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	if (slice_trim(conf_text(v, SET_smtpd_authorized_verp_clients)).len != 0) p->offer |= OFFER_XVERP;
 }
 
+/* What sendmail is to do otherwise than usual. */
+static const char *submit_wishes(const struct conf_view *v, struct arena *mem) {
+	static const char *const ends[] = { [LINE_ENDS_ALWAYS] = "", [LINE_ENDS_STRICT] = SUBMIT_SAYS_STRICT, [LINE_ENDS_NEVER] = SUBMIT_SAYS_NEVER };
+	const char *from = conf_enum(v, SET_header_from_format) == FROM_OBSOLETE ? SUBMIT_SAYS_OBSOLETE : "";
+	return arena_fmt(mem, "%s%s", from, ends[conf_enum(v, SET_sendmail_fix_line_endings)]).at;
+}
+
 static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s,
 		       const struct edge_outside *o) {
 	sv->admit = (struct admit_params){
@@ -112,6 +120,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.rate_params = &sv->rates,
 		.rate_exceptions = sv->rate_exceptions,
 		.size_limit = sv->smtp.size_limit,
+		.submit_wishes = submit_wishes(v, &s->mem),
 		.min_free = conf_size(v, SET_queue_minfree),
 		.login_domain = conf_text(v, SET_smtpd_sasl_local_domain),
 		.trust_routes = conf_bool(v, SET_allow_untrusted_routing),

@@ -102,6 +102,23 @@ def test_sendmail_names(server):
     server.wait_log(r'uid=65534 from=<nobody>')
 
 
+@pytest.mark.parametrize('down', [False, True])
+def test_sendmail_as_the_settings_say(server, down):
+    """header_from_format, sendmail_fix_line_endings: with the server, and when it is down."""
+    server.stop()
+    with open(f'{server.folder}/main.cf', 'a') as f:
+        f.write('header_from_format = obsolete\nsendmail_fix_line_endings = strict\n')
+    if not down:
+        server.start()
+    server.sendmail('-F', 'Bob (the) Builder', '-f', BOB, ANN, text='Subject: x\n\none\r\ntwo\n')
+    server.sendmail('-f', ANN, BOB, text='Subject: x\r\n\r\none\r\ntwo\n')
+    if down:
+        server.start()
+    m = server.wait_message(ANN, 'x')
+    assert m['From'] == f'{BOB} (Bob \\(the\\) Builder)' and m.get_payload() == 'one \r\ntwo\r\n'
+    assert server.wait_message(BOB, 'x').get_payload() == 'one\r\ntwo\r\n'
+
+
 def test_sendmail_errors(server):
     for args, text, want in [([], '', r'^sendmail: fatal: root\(0\): Recipient addresses must be specified on the command line or via the -t option$'),
                              (['-t'], 'Subject: x\n\nhi', r'^sendmail: fatal: root\(0\): No recipient addresses found in message header$'),
