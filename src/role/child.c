@@ -43,7 +43,7 @@ bool child_wanted(size_t which, const struct conf *conf, bool called) {
 static void send_dkim_keys(int control, const struct conf *conf) {
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
 	dkim_files_pack(conf, &packed);
-	if (packed.full) say(L_ERROR, "dkim", "the keys of other programs' files are too many");
+	if (packed.full) say(L_ERROR, "/opendkim", "the keys of other programs' files are too many");
 	else send_text(control, CONTROL_DKIM, buf_slice(&packed));
 	mem_wipe(packed.at, packed.len);
 }

@@ -67,9 +67,9 @@ static void add_key(struct reading *r, struct keyring_file file, struct slice pa
 	file.path = mapped(r, path);
 	stamp_file(r, file.path.at);
 	if (r->only_stamp) return;
-	if (file_read(file.path.at, &pem) < 0) say(L_ERROR, "dkim", "the key of %.*s cannot be read: %s", SLICE_ARG(file.domain), fail_text());
+	if (file_read(file.path.at, &pem) < 0) say(L_ERROR, "/opendkim", "the key of %.*s cannot be read: %s", SLICE_ARG(file.domain), fail_text());
 	else if (stat(file.path.at, &st) == 0 && (st.st_mode & 077) != 0)
-		say(L_WARN, "dkim", "%.*s: a private key that others may read (chmod 600)", SLICE_ARG(file.path));
+		say(L_WARN, "/opendkim", "%.*s: a private key that others may read (chmod 600)", SLICE_ARG(file.path));
 	file.pem = arena_slice(r->mem, buf_slice(&pem));
 	mem_wipe(pem.at, pem.len);
 	add_file(r, file);
@@ -99,7 +99,7 @@ static void add_key_entry(struct reading *r, struct slice name, struct slice val
 	file.selector = slice_trim(slice_cut(&value, ':'));
 	struct slice where = slice_trim(value);
 	if (where.len == 0 || file.selector.len == 0) {
-		if (!r->only_stamp) say(L_ERROR, "dkim", "KeyTable: %.*s: domain:selector:key is wanted", SLICE_ARG(name));
+		if (!r->only_stamp) say(L_ERROR, "/opendkim", "KeyTable: %.*s: domain:selector:key is wanted", SLICE_ARG(name));
 		return;
 	}
 	bool path = slice_starts(where, S("/")) || slice_starts(where, S("./")) || slice_starts(where, S("../"));
@@ -117,8 +117,8 @@ static void add_key_entry(struct reading *r, struct slice name, struct slice val
 static bool read_set(struct reading *r, const char *key, struct slice value, struct opendkim_set *set) {
 	struct opendkim_line line = { .key = slice_of(key), .value = value };
 	int found = opendkim_set_read(&r->sources, &line, &r->problems, set);
-	if (found < 0 && !r->only_stamp) say(L_ERROR, "dkim", "%s: %s", key, fail_text());
-	if (found == SOURCE_ABSENT && !r->only_stamp) say(L_ERROR, "dkim", "%s %.*s: there is no such file", key, SLICE_ARG(value));
+	if (found < 0 && !r->only_stamp) say(L_ERROR, "/opendkim", "%s: %s", key, fail_text());
+	if (found == SOURCE_ABSENT && !r->only_stamp) say(L_ERROR, "/opendkim", "%s %.*s: there is no such file", key, SLICE_ARG(value));
 	if (found == SOURCE_FOUND && set->path.len != 0) stamp_file(r, arena_text(r->mem, set->path));
 	return found == SOURCE_FOUND;
 }
@@ -226,7 +226,7 @@ static void read_rspamd(struct reading *r, struct slice folder) {
 	stamp_file(r, path.at);
 	size_t before = r->given.files_count;
 	if (access(path.at, F_OK) == 0) {
-		if (file_read(path.at, &text) < 0) say(L_ERROR, "dkim", "%s", fail_text());
+		if (file_read(path.at, &text) < 0) say(L_ERROR, "/opendkim", "%s", fail_text());
 		buf_byte(&text, '\n');
 		read_ucl(r, slice_of(buf_text(&text)));
 		if (r->given.files_count != before || r->only_stamp) return;

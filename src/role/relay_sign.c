@@ -90,7 +90,7 @@ struct key_watch {
 static void look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
 	struct slice reason;
 	if (dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), mem, &reason) != DKIM_PUBLISHED) return;
-	say(L_INFO, "dkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on", SLICE_ARG(key->selector), SLICE_ARG(key->domain));
+	say(L_INFO, "/opendkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on", SLICE_ARG(key->selector), SLICE_ARG(key->domain));
 	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id }, mem);
 }
 

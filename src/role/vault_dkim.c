@@ -49,7 +49,7 @@ void vault_dkim_set(struct vault_dkim *v, const struct conf_view *settings, stru
 	struct keyring_given g = { 0 };
 	struct unwire in = UNWIRE(given, &mem);
 	if (given.len != 0) keyring_given_unpack(&in, &g);
-	if (in.bad) say(L_ERROR, "dkim", "the keys of other programs' files came broken");
+	if (in.bad) say(L_ERROR, "/opendkim", "the keys of other programs' files came broken");
 	else keyring_give(v->ring, &g);
 }
 
@@ -77,7 +77,7 @@ int answer_dkim_sign(void *ctx, struct link_question *q) {
 	if (q->in.bad) return fail("broken question");
 	AUTO_BUF struct buf signature = BUF(KIB(2));
 	int r = keyring_sign(of(ctx)->ring, ask.key, ask.digest, &signature);
-	if (r < 0) say(L_WARN, "dkim", "%s", fail_text());
+	if (r < 0) say(L_WARN, "/opendkim", "%s", fail_text());
 	dkim_sign_answer_pack(q->answer, &(struct dkim_sign_answer){ r < 0 ? SLICE_NONE : buf_slice(&signature),
 								     slice_of(r < 0 ? fail_text() : "") });
 	return 0;
@@ -130,7 +130,7 @@ struct making {
 static void make_each(struct vault_dkim *v, const struct ask_text *domains, size_t count, struct arena *mem) {
 	for (size_t i = 0; i < count; i++) {
 		struct keyring_wish w = wish_of(v, domains[i].text, SLICE_NONE, mem);
-		if (keyring_make(v->ring, &w) < 0) say(L_ERROR, "dkim", "%.*s: %s", SLICE_ARG(domains[i].text), fail_text());
+		if (keyring_make(v->ring, &w) < 0) say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(domains[i].text), fail_text());
 	}
 }
 
@@ -156,7 +156,7 @@ static void make_later(struct vault_dkim *v, const struct dkim_change_ask *ask) 
 	}
 	arena_done(&m->mem);
 	free(m);
-	say(L_ERROR, "dkim", "no thread to make keys with");
+	say(L_ERROR, "/opendkim", "no thread to make keys with");
 }
 
 static int make(struct vault_dkim *v, const struct dkim_change_ask *ask, struct arena *mem) {

@@ -122,7 +122,7 @@ static void load_one(struct keyring *k, struct slice line) {
 		pkey = key_read(buf_slice(&pem), &found, &told.bits, &public_key);
 	mem_wipe(pem.at, pem.len);
 	if (pkey == NULL) {
-		say(L_ERROR, "dkim", "key %.*s of %.*s: %s", SLICE_ARG(selector), SLICE_ARG(domain), fail_text());
+		say(L_ERROR, "/opendkim", "key %.*s of %.*s: %s", SLICE_ARG(selector), SLICE_ARG(domain), fail_text());
 		told.reason = slice_of(fail_text());
 	}
 	told.algorithm = found;
@@ -165,7 +165,7 @@ static struct key *given_key(const struct keyring_file *f) {
 	struct keyring_key told = { .domain = f->domain, .selector = f->selector, .state = KEYRING_GIVEN, .source = f->path };
 	EVP_PKEY *pkey = key_read(f->pem, &algorithm, &told.bits, &public_key);
 	if (pkey == NULL) {
-		say(L_ERROR, "dkim", "%.*s: %s", SLICE_ARG(f->path), fail_text());
+		say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(f->path), fail_text());
 		told.reason = slice_of(fail_text());
 	}
 	told.algorithm = algorithm;

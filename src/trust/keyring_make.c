@@ -147,7 +147,7 @@ static int make_one(struct keyring *k, const struct keyring_wish *w, unsigned ge
 	struct key *one = store_key(k, &told, buf_slice(&pem));
 	mem_wipe(pem.at, pem.len);
 	if (one == NULL) return -1;
-	say(L_INFO, "dkim", "key made: %.*s._domainkey.%.*s (%s, %s)", SLICE_ARG(told.selector), SLICE_ARG(told.domain),
+	say(L_INFO, "/opendkim", "key made: %.*s._domainkey.%.*s (%s, %s)", SLICE_ARG(told.selector), SLICE_ARG(told.domain),
 	    ed25519 ? "Ed25519" : "RSA", keyring_state_word(state));
 	return enter(k, one);
 }
@@ -206,7 +206,7 @@ int keyring_rotate(struct keyring *k, const struct keyring_wish *given) {
 static void change(struct key *one, enum keyring_state state) {
 	one->told.state = state;
 	one->told.since_s = wall_s();
-	say(L_INFO, "dkim", "key %.*s._domainkey.%.*s is %s now", SLICE_ARG(one->told.selector), SLICE_ARG(one->told.domain),
+	say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is %s now", SLICE_ARG(one->told.selector), SLICE_ARG(one->told.domain),
 	    keyring_state_word(state));
 }
 
@@ -251,7 +251,7 @@ static void forget(struct keyring *k, size_t i) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	keyring_path(k, k->at[i]->told.domain, k->at[i]->told.selector, &path);
 	keyring_drop(k, i);
-	if (keyring_save(k) < 0) say(L_ERROR, "dkim", "%s", fail_text());
+	if (keyring_save(k) < 0) say(L_ERROR, "/opendkim", "%s", fail_text());
 	else unlink(buf_text(&path));
 }
 
@@ -274,7 +274,7 @@ size_t keyring_tidy(struct keyring *k, int64_t before_s) {
 	for (size_t i = k->count; i-- > 0;) {
 		const struct keyring_key *t = &k->at[i]->told;
 		if (t->state != KEYRING_RETIRED || t->since_s >= before_s) continue;
-		say(L_INFO, "dkim", "key %.*s._domainkey.%.*s is deleted; its record may go", SLICE_ARG(t->selector), SLICE_ARG(t->domain));
+		say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is deleted; its record may go", SLICE_ARG(t->selector), SLICE_ARG(t->domain));
 		forget(k, i);
 		n++;
 	}

@@ -31,8 +31,13 @@ class Client(Dialogue):
         self.socket = socket.create_connection((side.address, side.port), 20 * SLOW, source_address=(client, 0))
         self.file = self.socket.makefile('rb')
         if early:
+            time.sleep(0.2)  # Postfix's postscreen has taken the connection
             self.socket.sendall(early)
         self.banner = self.reply()
+        if early:  # Postfix may leave out the last line of its greeting then, and go on with the reply to what came early
+            if self.banner[0] == 220:
+                self.reply()
+            self.banner = None
 
 
 class Side:
@@ -95,9 +100,9 @@ def both(sides, client, lines, talk, early=b''):
     return logs[0]
 
 
-def visit(d):
+def visit(d, hello='HELO'):
     """One try to write to ann."""
-    return [d.say(l) for l in ('HELO client.test', 'MAIL FROM:<x@else.test>', 'RCPT TO:<ann@example.test>', 'RSET', 'DATA')]
+    return [d.say(l) for l in (f'{hello} client.test', 'MAIL FROM:<x@else.test>', 'RCPT TO:<ann@example.test>', 'RSET', 'DATA')]
 
 
 def short(d):
@@ -192,7 +197,7 @@ def test_denied(sides):
 
 def test_hasty_and_gone(sides):
     two = sides('postscreen_greet_action = enforce\n')
-    log = both(two, '127.0.0.28', 4, lambda d: [d.reply(), *visit(d)], early=b'EHLO spam.test\r\n')
+    log = both(two, '127.0.0.28', 4, lambda d: visit(d, 'EHLO'), early=b'EHLO spam.test\r\n')
     assert 'PREGREET 16 after T from' in log
     for side in two:
         with socket.create_connection((side.address, side.port), 5, source_address=('127.0.0.29', 0)):

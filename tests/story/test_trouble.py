@@ -183,7 +183,7 @@ def small_disk(hosts):
     """An instance whose data folder is a file system of 12 MB that nobody else sees (a mount namespace of its own)."""
     if os.geteuid() != 0:
         pytest.skip('needs root to mount')
-    server = hosts(start=False)
+    server = hosts(main='message_size_limit = 0', start=False)  # with a limit, mail is refused while there is still room (queue_minfree)
     os.makedirs(server.data)
     holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o size=12m,mode=755 none {server.data} && echo ok && exec sleep 3600'],
                               stdout=subprocess.PIPE, text=True)
