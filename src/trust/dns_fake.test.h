@@ -16,7 +16,7 @@ struct fake_dns {
 	int fd;
 	pthread_t thread;
 	struct dns *dns; /* asks it */
-	unsigned asked;
+	_Atomic unsigned asked;
 };
 
 static inline size_t fake_name(const uint8_t *q, size_t len, char *out) { /* length of the question's name on the wire */
@@ -64,7 +64,7 @@ static inline void *fake_serve(void *ctx) {
 		ssize_t len = recvfrom(f->fd, q, sizeof q, 0, (struct sockaddr *)&from, &from_len);
 		if (len == 1) return NULL;
 		if (len < 17) continue;
-		__atomic_add_fetch(&f->asked, 1, __ATOMIC_RELAXED);
+		f->asked++;
 		AUTO_BUF struct buf out = BUF(KIB(8));
 		fake_answer(f, q, (size_t)len, &out);
 		(void)!sendto(f->fd, out.at, out.len, 0, (struct sockaddr *)&from, from_len);
