@@ -152,6 +152,7 @@ static int start(struct boot *b, void **self) {
 
 static void stop(void *self) {
 	struct vault *v = self;
+	vault_dkim_stop(v->dkim);
 	if (pool_stop(v->pool, deadline_in(STOP_MS)) == 0) secrets_close(&v->secrets);
 }
 

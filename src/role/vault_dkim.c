@@ -17,6 +17,9 @@ struct vault_dkim {
 	bool rsa, ed25519;
 	unsigned bits;
 	char selector[SELECTOR_MAX];
+	unsigned makers;         /* threads that make keys */
+	pthread_cond_t idle;     /* signalled when one of them ends */
+	_Atomic bool stopping;
 };
 
 int vault_dkim_open(const char *data, struct vault_dkim **out) {
@@ -24,6 +27,7 @@ int vault_dkim_open(const char *data, struct vault_dkim **out) {
 	struct vault_dkim *v = mem_get(sizeof *v);
 	*v = (struct vault_dkim){ .rsa = true, .ed25519 = true, .bits = 2048, .selector = "hato#" };
 	pthread_mutex_init(&v->lock, NULL);
+	pthread_cond_init(&v->idle, NULL);
 	buf_addf(&dir, "%s/vault/dkim", data);
 	if (keyring_open(buf_text(&dir), &v->ring) < 0) {
 		free(v);
@@ -55,6 +59,13 @@ void vault_dkim_set(struct vault_dkim *v, const struct conf_view *settings, stru
 
 static struct vault_dkim *of(void *ctx) {
 	return *(struct vault_dkim **)ctx;
+}
+
+void vault_dkim_stop(struct vault_dkim *v) {
+	v->stopping = true;
+	pthread_mutex_lock(&v->lock);
+	while (v->makers != 0) pthread_cond_wait(&v->idle, &v->lock);
+	pthread_mutex_unlock(&v->lock);
 }
 
 int answer_dkim_keys(void *ctx, struct link_question *q) {
@@ -128,7 +139,7 @@ struct making {
 };
 
 static void make_each(struct vault_dkim *v, const struct ask_text *domains, size_t count, struct arena *mem) {
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && !v->stopping; i++) {
 		struct keyring_wish w = wish_of(v, domains[i].text, SLICE_NONE, mem);
 		if (keyring_make(v->ring, &w) < 0) say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(domains[i].text), fail_text());
 	}
@@ -136,10 +147,15 @@ static void make_each(struct vault_dkim *v, const struct ask_text *domains, size
 
 static void *make_quietly(void *arg) {
 	struct making *m = arg;
+	struct vault_dkim *v = m->v;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-	make_each(m->v, m->domains, m->count, &m->mem);
+	make_each(v, m->domains, m->count, &m->mem);
 	arena_done(&m->mem);
 	free(m);
+	pthread_mutex_lock(&v->lock);
+	v->makers--;
+	pthread_cond_signal(&v->idle);
+	pthread_mutex_unlock(&v->lock);
 	return NULL;
 }
 
@@ -150,10 +166,16 @@ static void make_later(struct vault_dkim *v, const struct dkim_change_ask *ask) 
 	m->domains = arena_array(&m->mem, m->count, sizeof *m->domains);
 	for (size_t i = 0; i < m->count; i++) m->domains[i].text = arena_slice(&m->mem, ask->domains[i].text);
 	pthread_t thread;
+	pthread_mutex_lock(&v->lock);
+	v->makers++;
+	pthread_mutex_unlock(&v->lock);
 	if (pthread_create(&thread, NULL, make_quietly, m) == 0) {
 		pthread_detach(thread);
 		return;
 	}
+	pthread_mutex_lock(&v->lock);
+	v->makers--;
+	pthread_mutex_unlock(&v->lock);
 	arena_done(&m->mem);
 	free(m);
 	say(L_ERROR, "/opendkim", "no thread to make keys with");

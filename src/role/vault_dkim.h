@@ -7,6 +7,8 @@ struct vault_dkim;
 int vault_dkim_open(const char *data, struct vault_dkim **out); /* data: the data folder */
 /* After a reload; given: packed keyring_given of other programs' files, or empty. */
 void vault_dkim_set(struct vault_dkim *v, const struct conf_view *settings, struct slice given);
+/* The key being made is finished, no other is begun: OpenSSL must not go while somebody works with it. */
+void vault_dkim_stop(struct vault_dkim *v);
 int answer_dkim_keys(void *ctx, struct link_question *q);
 int answer_dkim_sign(void *ctx, struct link_question *q);
 int answer_dkim_list(void *ctx, struct link_question *q);

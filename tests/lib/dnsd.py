@@ -80,6 +80,8 @@ class Dnsd:
                 break
             r.answer.append(dns.rrset.from_rdata(name, self.ttl, dns.rdata.from_text('IN', 'CNAME', target.to_text())))
             name = target
+        if not r.answer:  # how long nothing is nothing: without it resolvers choose themselves
+            r.authority.append(dns.rrset.from_text('.', self.ttl, 'IN', 'SOA', f'a.test. b.test. 1 1 1 1 {self.ttl}'))
         try:
             return r.to_wire(max_size=room)
         except dns.exception.TooBig:
