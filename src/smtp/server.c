@@ -329,6 +329,11 @@ static enum smtp_next converse(struct smtp_server *s) {
 		}
 	}
 	int r = stream_flush(s->stream);
+	if (r == STREAM_OK && s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream)) {
+		/* its last message came just now: there is nothing left to wake us, for the client waits for our greeting */
+		consume(s);
+		r = stream_flush(s->stream);
+	}
 	return r == STREAM_OK || r == STREAM_AGAIN ? park(s) : lost(s, r < 0);
 }
 
