@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixtures of the stories. Each gives a function that makes as many of its kind as a story needs, and ends them all."""
-import os, shutil, sys, tempfile
+import os, shutil, subprocess, sys, tempfile
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))
@@ -98,3 +98,17 @@ def sink(folder):
     yield make
     for server in made:
         server.stop()
+
+
+@pytest.fixture
+def daemons(folder):
+    """start(ready, *command): other people's programs, until the end of the test."""
+    started = []
+
+    def start(ready, *command):
+        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(f'{folder}/daemons', 'ab'), stderr=subprocess.STDOUT))
+        around.wait_until(ready, 60, lambda: open(f'{folder}/daemons', errors='replace').read()[-3000:])
+    yield start
+    for p in reversed(started):
+        around.kill(around.descendants([p.pid]))
+        p.wait()

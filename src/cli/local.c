@@ -163,28 +163,40 @@ static int dkim_change_op(void *ctx, const struct admin_dkim *what) {
 	return r;
 }
 
-/* The tables are opened for this one question. */
+/* The tables are opened for one question. */
+struct one_question {
+	struct arena mem;
+	struct conf *conf;
+	struct routing_settings routing;
+};
+
+static int open_routing(struct one_question *q, const struct workplace *p) {
+	if (conf_load(&(struct conf_options){ .dir = p->conf_dir }, &q->conf) < 0) return -1;
+	routing_settings_make(&q->routing, q->conf, &q->mem);
+	return 0;
+}
+
+static void close_routing(struct one_question *q) {
+	if (q->conf != NULL) routing_settings_done(&q->routing);
+	conf_drop(&q->conf);
+	arena_done(&q->mem);
+}
+
 static int route_op(void *ctx, struct slice address, struct slice sender, const struct admin_way *way) {
 	const struct workplace *p = ctx;
-	AUTO_ARENA struct arena mem = {0};
-	AUTO_CONF struct conf *conf = NULL;
-	struct routing_settings routing;
-	if (conf_load(&(struct conf_options){ .dir = p->conf_dir }, &conf) < 0) return -1;
-	routing_settings_make(&routing, conf, &mem);
-	int r = routing_tell(&routing, p->db, address, sender, way);
-	routing_settings_done(&routing);
+	struct one_question q = { 0 };
+	int r = open_routing(&q, p);
+	if (r == 0) r = routing_tell(&q.routing, p->db, address, sender, way);
+	close_routing(&q);
 	return r;
 }
 
 static int forward_op(void *ctx, struct slice address, struct slice input, const struct admin_way *way) {
 	const struct workplace *p = ctx;
-	AUTO_ARENA struct arena mem = {0};
-	AUTO_CONF struct conf *conf = NULL;
-	struct routing_settings routing;
-	if (conf_load(&(struct conf_options){ .dir = p->conf_dir }, &conf) < 0) return -1;
-	routing_settings_make(&routing, conf, &mem);
-	int r = forward_tell(&routing, conf_enum(conf_main(conf), SET_srs) == SRS_YES, p->db, address, input, way);
-	routing_settings_done(&routing);
+	struct one_question q = { 0 };
+	int r = open_routing(&q, p);
+	if (r == 0) r = forward_tell(&q.routing, conf_enum(conf_main(q.conf), SET_srs) == SRS_YES, p->db, address, input, way);
+	close_routing(&q);
 	return r;
 }
 

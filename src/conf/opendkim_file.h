@@ -2,7 +2,7 @@
 #pragma once
 #include "conf/source.h"
 /* The syntax of opendkim.conf(5) and opendmarc.conf(5), and of the data sets that their values name (opendkim(8), "DATA
- * SETS"). What the keys mean is for those who ask (opendmarc.h). */
+ * SETS"). What the keys mean is for those who ask (adopt.h). */
 
 /* "Key value" on each line; # begins a comment wherever it stands; keys ignore case. Include takes another file in, five
  * deep. Everything lives in the arena of the sources; broken lines are problems (warnings) and are left out. */

@@ -52,7 +52,7 @@ struct conf {
 	struct conf_view **views;           /* of each service */
 	bool main_is_embedded, master_is_embedded;
 	struct bounce_template bounces[BOUNCE_KINDS];
-	struct slice replaced[4];           /* sockets of filters whose work is done here (opendmarc.h) */
+	struct slice replaced[4];           /* sockets of filters whose work is done here (adopt.h) */
 	size_t replaced_count;
 };
 

@@ -44,6 +44,7 @@ static void tell_dmarc(const struct forward_telling *t) {
 	if (d->domain.len != 0 && d->dkim_aligned) text = arena_fmt(t->mem, "pass, by the author's signature (p=%s)", policy);
 	else if (d->domain.len != 0)
 		text = arena_fmt(t->mem, "fail (p=%s): no signature of the author's domain, and SPF is the forwarder's", policy);
+	else if (d->result == TRUST_TEMPERROR) text = S("not known: the policy cannot be looked up now");
 	step(t, "the next server: dmarc", d->from, text);
 }
 

@@ -19,39 +19,53 @@ struct fake_dns {
 	_Atomic unsigned asked;
 };
 
-static inline size_t fake_name(const uint8_t *q, size_t len, char *out) { /* length of the question's name on the wire */
+/* The question's name; where it ends with its type and class, counted from the start; 0: no question. */
+static inline size_t fake_question(const uint8_t *q, size_t len, char *name, size_t room) {
 	size_t at = 12, n = 0;
-	for (; at < len && q[at] != 0; at += 1 + (size_t)q[at]) {
-		if (n != 0) out[n++] = '.';
-		for (size_t i = 1; i <= q[at] && at + i < len; i++) out[n++] = ascii_lower((char)q[at + i]);
+	while (at < len && q[at] != 0 && at + 1 + q[at] < len && n + q[at] + 2u < room) {
+		if (n != 0) name[n++] = '.';
+		for (size_t i = 1; i <= q[at]; i++) name[n++] = ascii_lower((char)q[at + i]);
+		at += 1u + q[at];
 	}
-	out[n] = 0;
-	return at + 1 - 12;
+	name[n] = 0;
+	return at < len && q[at] == 0 && at + 5 <= len ? at + 5 : 0;
 }
 
-static inline void fake_answer(struct fake_dns *f, uint8_t *q, size_t len, struct buf *out) {
+/* The data of a record, behind its length. */
+static inline void fake_data(struct buf *out, struct slice text) {
+	AUTO_BUF struct buf data = BUF(KIB(8));
+	do {
+		struct slice piece = slice_head(text, 255);
+		buf_byte(&data, (char)piece.len);
+		buf_add(&data, piece);
+		text = slice_skip(text, piece.len);
+	} while (text.len != 0);
+	buf_add(out, slice_from((const uint8_t[]){ (uint8_t)(data.len >> 8), (uint8_t)data.len }, 2));
+	buf_add(out, buf_slice(&data));
+}
+
+static inline void fake_answer(const struct fake_dns *f, const uint8_t *q, size_t len, struct buf *out) {
 	char name[512];
-	size_t name_len = fake_name(q, len, name), answers = 0;
-	int type = q[12 + name_len] << 8 | q[13 + name_len], code = 3;
-	buf_add(out, slice_from(q, 12 + name_len + 4));
+	size_t end = fake_question(q, len, name, sizeof name), answers = 0;
+	if (end == 0) return;
+	int type = q[end - 4] << 8 | q[end - 3], code = 3;
+	buf_add(out, slice_from(q, end));
 	for (size_t i = 0; i < f->count; i++) {
 		const struct fake_record *r = &f->records[i];
 		if (slice_ends_same(slice_of(r->name), slice_of(name))) code = code == 2 ? 2 : 0;
 		if (strcmp(r->name, name) != 0 || type != (r->text != NULL ? DNS_TXT : DNS_A)) continue;
 		if (r->text != NULL && strcmp(r->text, "!") == 0) code = 2;
-		size_t text_len = r->text != NULL ? strlen(r->text) : 0;
-		struct slice text = slice_from(r->text, text_len);
-		const uint8_t head[] = { 0xc0, 12, 0, (uint8_t)type, 0, 1, 0, 0, 0, 60, 0, r->text != NULL ? (uint8_t)(text_len + 1) : 4 };
+		const uint8_t head[] = { 0xc0, 12, 0, (uint8_t)type, 0, 1, 0, 0, 0, 60 };
 		buf_add(out, slice_from(head, sizeof head));
-		buf_add(out, r->text == NULL ? slice_from("\xc0\0\2\1", 4) : slice_from(&(char){ (char)text_len }, 1));
-		buf_add(out, text);
+		if (r->text != NULL) fake_data(out, slice_of(r->text));
+		else buf_add(out, slice_from("\0\4\xc0\0\2\1", 6));
 		answers++;
 	}
 	if (code == 2) {
-		out->len = 12 + name_len + 4;
+		out->len = end;
 		answers = 0;
 	}
-	const uint8_t head[] = { 0x85, (uint8_t)(0x80 | code), 0, 1, 0, (uint8_t)answers, 0, 0, 0, 0 };
+	const uint8_t head[] = { (uint8_t)(0x84 | (q[2] & 1)), (uint8_t)(0x80 | code), 0, 1, 0, (uint8_t)answers, 0, 0, 0, 0 };
 	memcpy(out->at + 2, head, sizeof head);
 }
 
@@ -63,10 +77,10 @@ static inline void *fake_serve(void *ctx) {
 		socklen_t from_len = sizeof from;
 		ssize_t len = recvfrom(f->fd, q, sizeof q, 0, (struct sockaddr *)&from, &from_len);
 		if (len == 1) return NULL;
-		if (len < 17) continue;
+		AUTO_BUF struct buf out = BUF(KIB(16));
+		if (len >= 17) fake_answer(f, q, (size_t)len, &out);
+		if (out.len == 0) continue;
 		f->asked++;
-		AUTO_BUF struct buf out = BUF(KIB(8));
-		fake_answer(f, q, (size_t)len, &out);
 		(void)!sendto(f->fd, out.at, out.len, 0, (struct sockaddr *)&from, from_len);
 	}
 }

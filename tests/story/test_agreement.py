@@ -87,19 +87,6 @@ def world():
     server.stop()
 
 
-@pytest.fixture
-def daemons(folder):
-    started = []
-
-    def start(ready, *command):
-        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(f'{folder}/daemons', 'ab'), stderr=subprocess.STDOUT))
-        wait_until(ready, 60, lambda: open(f'{folder}/daemons', errors='replace').read()[-3000:])
-    yield start
-    for p in reversed(started):
-        kill(descendants([p.pid]))
-        p.wait()
-
-
 @pytest.fixture(scope='module')
 def ours(world, tmp_path_factory):
     """name: verdicts of hato check-mail"""

@@ -13,19 +13,6 @@ def needs(*programs):
     return pytest.mark.skipif(not all(os.path.exists(p) for p in programs), reason=', '.join(programs))
 
 
-@pytest.fixture
-def daemons(folder):
-    started = []
-
-    def start(ready, *command):
-        started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(f'{folder}/daemons', 'ab'), stderr=subprocess.STDOUT))
-        wait_until(ready, 60, lambda: open(f'{folder}/daemons', errors='replace').read()[-3000:])
-    yield start
-    for p in reversed(started):
-        kill(descendants([p.pid]))
-        p.wait()
-
-
 def say(server, text):
     with server.dialogue() as d:
         d.ehlo()
