@@ -109,3 +109,23 @@ int ascii_hex(char c) {
 	char low = ascii_lower(c);
 	return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
 }
+
+bool slice_matches(struct slice pattern, struct slice text) {
+	size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
+	while (t < text.len) {
+		if (p < pattern.len && pattern.at[p] == '*') {
+			star = p++;
+			resume = t;
+		} else if (p < pattern.len && ascii_lower(pattern.at[p]) == ascii_lower(text.at[t])) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++resume;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.at[p] == '*') p++;
+	return p == pattern.len;
+}

@@ -24,6 +24,8 @@ bool slice_starts(struct slice s, struct slice prefix);
 bool slice_starts_same(struct slice s, struct slice prefix); /* ASCII case ignored */
 bool slice_ends(struct slice s, struct slice suffix);
 bool slice_ends_same(struct slice s, struct slice suffix);
+/* A pattern in which * stands for any text, also none; case is ignored. Takes at most the product of both lengths. */
+bool slice_matches(struct slice pattern, struct slice text);
 /* Position of the first (last) such byte, or s.len when there is none. */
 size_t slice_find(struct slice s, char c);
 size_t slice_find_last(struct slice s, char c);

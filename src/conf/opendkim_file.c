@@ -162,32 +162,6 @@ int opendkim_set_read(struct sources *files, const struct opendkim_line *line, s
 	return SOURCE_FOUND;
 }
 
-bool opendkim_match(struct slice pattern, struct slice text) {
-	size_t p = 0, t = 0, star = SIZE_MAX, resume = 0;
-	while (t < text.len) {
-		if (p < pattern.len && pattern.at[p] == '*') {
-			star = p++;
-			resume = t;
-		} else if (p < pattern.len && ascii_lower(pattern.at[p]) == ascii_lower(text.at[t])) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++resume;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.len && pattern.at[p] == '*') p++;
-	return p == pattern.len;
-}
-
-const struct opendkim_entry *opendkim_set_find(const struct opendkim_set *set, struct slice key) {
-	for (size_t i = 0; i < set->count; i++)
-		if (set->kind == OPENDKIM_PATTERNS ? opendkim_match(set->at[i].key, key) : slice_same(set->at[i].key, key)) return &set->at[i];
-	return NULL;
-}
-
 /* ---- a file that is not where it should be ---- */
 
 static bool is_there(struct sources *files, struct slice folder, struct slice name, struct slice *out) {

@@ -37,10 +37,6 @@ struct opendkim_set {
 /* SOURCE_FOUND; SOURCE_ABSENT: the file is not there, which is a problem already told, with the nearest file of the same name;
  * <0: fail(), a kind that cannot be read or a file that is not readable. key: whose value it is, for the messages. */
 int opendkim_set_read(struct sources *files, const struct opendkim_line *line, struct problems *problems, struct opendkim_set *out) MUST_USE;
-/* Case is ignored, * stands for any text also empty; linear in the product of both lengths. */
-bool opendkim_match(struct slice pattern, struct slice text);
-/* The first entry whose key is (PATTERNS: matches) this; NULL: none. */
-const struct opendkim_entry *opendkim_set_find(const struct opendkim_set *set, struct slice key);
 
 /* Tells that a file is not there, and where one of that name is (in a folder above, or beside the file that names it). */
 void opendkim_tell_absent(struct sources *files, const struct opendkim_line *line, struct slice path, struct problems *problems);

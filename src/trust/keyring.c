@@ -192,27 +192,6 @@ void keyring_give(struct keyring *k, const struct keyring_given *g) {
 
 /* ---- finding ---- */
 
-/* * is any text, also none. */
-static bool matches(struct slice pattern, struct slice text) {
-	size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
-	while (t < text.len) {
-		if (p < pattern.len && pattern.at[p] == '*') {
-			star = p++;
-			from = t;
-		} else if (p < pattern.len && ascii_lower(pattern.at[p]) == ascii_lower(text.at[t])) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.len && pattern.at[p] == '*') p++;
-	return p == pattern.len;
-}
-
 struct finding {
 	struct keyring *k;
 	struct slice author, local, domain;
@@ -238,7 +217,7 @@ static void take_named(struct finding *f, struct slice name) {
 static bool take_rules(struct finding *f, struct slice text, bool glob) {
 	for (size_t i = 0; i < f->k->rules_count; i++) {
 		const struct keyring_rule *rule = &f->k->rules[i];
-		if (rule->glob != glob || (glob ? !matches(rule->pattern, text) : !slice_eq(rule->pattern, text))) continue;
+		if (rule->glob != glob || (glob ? !slice_matches(rule->pattern, text) : !slice_eq(rule->pattern, text))) continue;
 		take_named(f, rule->key);
 		if (f->count != 0 && !f->k->multiple) return true;
 	}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a stranger's server, or someone who pretends to be one, may do on port 25, and what a user may do on 587."""
-import base64, re, smtplib, ssl, time
+import base64, concurrent.futures, re, smtplib, socket, ssl, time
 import pytest
 from around import *
 from hato import running
@@ -131,6 +131,17 @@ def test_starttls_then_nothing_from_before(server, talk):
         talk.say(f'RCPT TO:<{ANN}>', 503)
     else:
         assert code in (0, 421) or code >= 500
+
+
+def test_every_handshake_is_followed_by_the_greeting(server):
+    """Also where its last message comes in while the server is still writing: clients at the same time, many times."""
+    def greet_often():
+        for _ in range(100):
+            with NO_NAME.wrap_socket(socket.create_connection(('127.0.0.1', server.ports['smtps']), 10 * SLOW)) as s:
+                assert s.recv(100).startswith(b'220 ')
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(greet_often) for _ in range(4)]:
+            done.result()
 
 
 def test_tls_versions_and_second_starttls(server, talk):
