@@ -153,6 +153,23 @@ static bool complete(struct imap_session *s) {
 
 /* Running. */
 
+static int64_t progress_interval(const struct imap_session *s) {
+	int64_t interval = s->context->params.progress_interval;
+	return interval != 0 ? interval : SECONDS(5);
+}
+
+bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal) {
+	if (progress_interval(s) < 0 || clock_ms() < s->progress_due) return !s->broken;
+	struct buf *out = imap_out(s);
+	s->progress_due = clock_ms() + progress_interval(s);
+	buf_add(out, S("* OK [INPROGRESS ("));
+	imap_put_string(out, s->running);
+	if (goal != 0 && done < goal) buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
+	else buf_addf(out, " %llu NIL)] ", (unsigned long long)done);
+	buf_addf(out, "Still at it.\r\n");
+	return imap_flush(s);
+}
+
 static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
 	if (command == NULL) return "BAD Unknown command.";
 	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
@@ -195,6 +212,8 @@ static void run(struct imap_session *s) {
 		answer_bad(s, S("*"), "Invalid tag.");
 		return;
 	}
+	s->running = call.tag;
+	s->progress_due = clock_ms() + progress_interval(s);
 	call.uid = imap_parse_take_word(&call.p, "UID");
 	if ((call.uid && !imap_parse_space(&call.p)) || !imap_parse_atom(&call.p, &name)) {
 		answer_bad(s, call.tag, "Missing command.");

@@ -4,7 +4,8 @@
 
 static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY";
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
+	"UIDBATCHES INPROGRESS";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
@@ -45,6 +46,7 @@ static const struct imap_command commands[] = {
 	{ "CLOSE", imap_do_close, BOX | QUIET },
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
+	{ "UIDBATCHES", imap_do_uidbatches, BOX },
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
 	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
 	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
