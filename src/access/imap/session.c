@@ -184,10 +184,11 @@ static const char *out_of_place(const struct imap_session *s, const struct imap_
  * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */
 static void put_modseq(struct imap_session *s, struct imap_answer a) {
 	uint64_t safe = imap_safe_modseq(s);
-	if (a.status != IMAP_OK || a.text[0] == '[' || !s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
-	if (safe == s->box.modseq_said && s->box.gone.set.count == 0) return;
+	bool taken = a.status != IMAP_OK || a.text[0] == '[';
+	if (!s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
+	if (s->box.gone.set.count == 0 && (taken || safe == s->box.modseq_said)) return;
 	s->box.modseq_said = safe;
-	buf_addf(imap_out(s), "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
+	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -200,8 +201,10 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	s->bad = 0;
 	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
 	if (s->broken) return;
+	bool news = (command->when & IMAP_NO_NEWS) == 0, code = a.status != IMAP_OK || a.text[0] == '[';
+	if (news && code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%.*s %s ", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO");
-	if ((command->when & IMAP_NO_NEWS) == 0) put_modseq(s, a);
+	if (news && !code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%s\r\n", a.text);
 }
 
