@@ -3,7 +3,7 @@
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
 /* SEARCH (RFC 3501 §6.4.4, RFC 4731): search_parse.c makes a tree of tests, cmd_search.c walks the messages,
- * search_test.c holds the tests, search_text.c finds words in text. Children of a node stand in the order of their
+ * search_test.c holds the tests; what the text of a message is, store/text.h says. Children of a node stand in the order of their
  * cost, so that bodies are only opened for messages that pass all else. */
 struct search_node;
 struct search_run;
@@ -73,18 +73,3 @@ struct search_run {
 	bool uid;
 	size_t tested;
 };
-
-/* Words in text. Both sides are folded: case, width and composition do not matter. */
-void search_fold(struct buf *out, struct slice utf8);
-struct search_finder {
-	struct slice needle;        /* folded */
-	bool found;
-	struct buf pending;         /* decoded text that was not looked at yet */
-	struct buf folded;          /* what the last look left over, and the next */
-};
-enum { SEARCH_WINDOW = 64 * 1024 };
-#define SEARCH_FINDER(needle_) \
-	((struct search_finder){ (needle_), (needle_).len == 0, BUF(SEARCH_WINDOW * 64), BUF(SEARCH_WINDOW * 256) })
-/* Looks at pending when there is enough of it, or at its end. */
-void search_finder_look(struct search_finder *f, bool end);
-void search_finder_done(struct search_finder *f);

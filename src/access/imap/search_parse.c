@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/search.h"
 #include "mime/date.h"
+#include "mime/fold.h"
 
 enum { DEPTH_MAX = 32, NODES_MAX = 4096 };
 
@@ -33,7 +34,7 @@ static bool parse_text(struct parsing *g, struct slice *out) {
 	struct slice said;
 	if (!imap_parse_space(g->p) || !imap_parse_astring(g->p, &said)) return false;
 	AUTO_BUF struct buf folded = BUF(said.len * 20 + 64);
-	search_fold(&folded, said);
+	text_fold(&folded, said);
 	*out = arena_slice(g->p->mem, buf_slice(&folded));
 	return true;
 }
