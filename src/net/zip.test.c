@@ -39,7 +39,7 @@ static void pauses(void **state) {
 	}
 	zip_relax(a);
 	zip_relax(b);
-	assert_true(zip_memory(a) < 200 && zip_memory(b) < 12000);
+	assert_true(zip_memory(a) < 200 && zip_memory(b) < 20000);
 	zip_free(&a);
 	zip_free(&b);
 }

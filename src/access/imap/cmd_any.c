@@ -40,14 +40,28 @@ IMAP_COMMAND(imap_do_namespace) {
 	return imap_ok("Namespace completed.");
 }
 
-/* Nothing needs enabling yet: what is unknown is passed over (RFC 5161 §3.1). */
+/* What is unknown is passed over (RFC 5161 §3.1). */
 IMAP_COMMAND(imap_do_enable) {
 	struct slice name;
+	bool utf8 = false;
 	do {
 		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
+		utf8 |= slice_same(name, S("UTF8=ACCEPT"));
 	} while (call->p.rest.len != 0);
-	buf_add(imap_out(s), S("* ENABLED\r\n"));
+	buf_add(imap_out(s), utf8 ? S("* ENABLED UTF8=ACCEPT\r\n") : S("* ENABLED\r\n"));
+	s->utf8 |= utf8;
 	return imap_ok("Enabled.");
+}
+
+/* RFC 4978: the answer is the last that goes out as it is. */
+IMAP_COMMAND(imap_do_compress) {
+	if (!imap_parse_space(&call->p)) return imap_bad(&call->p);
+	if (!imap_parse_take_word(&call->p, "DEFLATE")) imap_parse_fail(&call->p, "DEFLATE is the only compression here.");
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (stream_is_zipped(s->wire)) return imap_no("[COMPRESSIONACTIVE] DEFLATE is active already.");
+	buf_addf(imap_out(s), "%.*s OK DEFLATE active.\r\n", SLICE_ARG(call->tag));
+	if (imap_flush(s)) stream_start_zip(s->wire);
+	return (struct imap_answer){ IMAP_LATER, NULL };
 }
 
 static void wake_up(void *ctx, const struct change *change) {

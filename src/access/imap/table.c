@@ -4,7 +4,8 @@
 
 const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT "
+	"COMPRESS=DEFLATE";
 
 enum {
 	BOX = IMAP_SELECTED,
@@ -23,6 +24,7 @@ static const struct imap_command commands[] = {
 	{ "NAMESPACE", imap_do_namespace, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
+	{ "COMPRESS", imap_do_compress, QUIET },
 	/* mailboxes */
 	{ "LIST", imap_do_list, 0 },
 	{ "LSUB", imap_do_lsub, 0 },
@@ -41,6 +43,7 @@ static const struct imap_command commands[] = {
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
+	{ "REPLACE", imap_do_replace, WRITES | UID | IMAP_READS },
 	{ "FETCH", imap_do_fetch, BOX | UID | HOLD },
 	{ "STORE", imap_do_store, WRITES | UID | HOLD },
 	{ "SEARCH", imap_do_search, BOX | UID | HOLD },

@@ -2,6 +2,7 @@
 /* The words that many commands share: mailbox names, flags, and what the rooms below say in the client's language. */
 #include "access/imap/name.h"
 #include "access/imap/state.h"
+#include "base/encode.h"
 #include "base/fail.h"
 #include "base/log.h"
 
@@ -11,14 +12,41 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
-	if (!imap_name_read(&name, said)) return imap_parse_fail(p, "Mailbox name is not valid modified UTF-7.");
+	if (s->utf8) {
+		if (!utf8_valid(said) || !buf_add(&name, said)) return imap_parse_fail(p, "Mailbox name is not valid UTF-8.");
+	} else if (!imap_name_read(&name, said)) {
+		return imap_parse_fail(p, "Mailbox name is not valid modified UTF-7.");
+	}
 	size_t first = slice_find(buf_slice(&name), '/');
 	if (slice_same(slice_head(buf_slice(&name), first), S("INBOX"))) memcpy(name.at, "INBOX", 5);
 	*out = arena_slice(&s->mem, buf_slice(&name));
 	return true;
 }
 
+void imap_put_text(struct imap_session *s, struct slice text) {
+	struct buf *out = imap_out(s);
+	bool plain = s->utf8 && text.len <= KIB(1) && utf8_valid(text);
+	for (size_t i = 0; i < text.len && plain; i++) plain = !ascii_control(text.at[i]);
+	if (!plain) {
+		imap_put_string(out, text);
+		return;
+	}
+	buf_byte(out, '"');
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == '"' || text.at[i] == '\\') buf_byte(out, '\\');
+		buf_byte(out, text.at[i]);
+	}
+	buf_byte(out, '"');
+}
+
 void imap_put_mailbox(struct imap_session *s, struct slice name) {
+	bool ascii = true;
+	for (size_t i = 0; i < name.len; i++) ascii = ascii && (unsigned char)name.at[i] < 0x80;
+	if (s->utf8) {
+		if (ascii) imap_put_astring(imap_out(s), name);
+		else imap_put_text(s, name);
+		return;
+	}
 	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
 	imap_name_put(&said, name);
 	imap_put_astring(imap_out(s), buf_slice(&said));
