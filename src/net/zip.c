@@ -13,6 +13,7 @@ enum { PACKER_SIZE = 268 * 1024, UNPACKER_SIZE = 40 * 1024 };
 struct zip {
 	z_stream *packer, *unpacker;       /* NULL while relaxed */
 	bool unflushed;                    /* the packer holds text back */
+	bool at_rest;                      /* the unpacker is between two blocks, at a byte boundary: its history says all */
 	char *history;                     /* of a relaxed unpacker */
 	size_t history_len, history_plain; /* as kept; as it was. Equal: not packed */
 };
@@ -81,6 +82,8 @@ int zip_unpack(struct zip *z, struct slice *packed, char *to, size_t room, size_
 	*packed = slice_skip(*packed, in - u->avail_in);
 	*got = out - u->avail_out;
 	u->next_in = NULL;
+	/* a call without any input tells nothing */
+	if (in != u->avail_in || *got != 0) z->at_rest = (u->data_type & 128) != 0 && (u->data_type & 127) == 0;
 	if (r == Z_OK || r == Z_BUF_ERROR) return 0;
 	if (r == Z_STREAM_END) return *got != 0 ? 0 : fail("the peer has ended its compressed stream");
 	return fail("what the peer sends does not unpack: %s", u->msg != NULL ? u->msg : zError(r));
@@ -111,11 +114,6 @@ bool zip_pack(struct zip *z, struct slice *plain, struct buf *out, size_t most) 
 	return !z->unflushed;
 }
 
-/* Between two blocks and at a byte boundary, the history says all. */
-static bool at_rest(const z_stream *u) {
-	return (u->data_type & 128) != 0 && (u->data_type & 127) == 0;
-}
-
 static void history_keep(struct zip *z) {
 	unsigned char plain[HISTORY], packed[HISTORY];
 	unsigned len = sizeof plain;
@@ -131,7 +129,7 @@ static void history_keep(struct zip *z) {
 
 void zip_relax(struct zip *z) {
 	if (!z->unflushed) packer_free(z);
-	if (z->unpacker != NULL && at_rest(z->unpacker)) history_keep(z);
+	if (z->unpacker != NULL && z->at_rest) history_keep(z);
 }
 
 size_t zip_memory(const struct zip *z) {
