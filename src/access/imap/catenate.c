@@ -150,7 +150,7 @@ static struct imap_answer take_text_part(struct append_reader *in, bool utf8, ui
 	struct imap_literal literal;
 	if (!imap_parse_space(&in->p) || (utf8 && !imap_parse_need(&in->p, '(')) || !append_literal(in, utf8, &literal))
 		return imap_bad(&in->p);
-	if (utf8 && !in->s->utf8) return imap_no("ENABLE UTF8=ACCEPT comes first.");
+	if (utf8 && !imap_enabled(in->s, IMAP_UTF8)) return imap_no("ENABLE UTF8=ACCEPT comes first.");
 	if (literal.size > limit - u->append.size) return imap_no("[TOOBIG] Message too large.");
 	int r = append_receive(in, literal, upload_take, u);
 	if (in->s->broken) return imap_no("");

@@ -40,19 +40,6 @@ IMAP_COMMAND(imap_do_namespace) {
 	return imap_ok("Namespace completed.");
 }
 
-/* What is unknown is passed over (RFC 5161 §3.1). */
-IMAP_COMMAND(imap_do_enable) {
-	struct slice name;
-	bool utf8 = false;
-	do {
-		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
-		utf8 |= slice_same(name, S("UTF8=ACCEPT"));
-	} while (call->p.rest.len != 0);
-	buf_add(imap_out(s), utf8 ? S("* ENABLED UTF8=ACCEPT\r\n") : S("* ENABLED\r\n"));
-	s->utf8 |= utf8;
-	return imap_ok("Enabled.");
-}
-
 /* RFC 4978: the answer is the last that goes out as it is. */
 IMAP_COMMAND(imap_do_compress) {
 	if (!imap_parse_space(&call->p)) return imap_bad(&call->p);

@@ -4,11 +4,11 @@
  * enter with one commit or none does. What makes one impossible is found before the client is asked for its bytes.
  * Raw 8-bit headers are taken as they come, also without UTF8: whoever moves old mail has them. */
 #include "access/imap/catenate.h"
-#include "access/imap/upload.h"
+#include "access/imap/status.h"
 #include "base/fail.h"
 #include "user/user.h"
 
-enum { MESSAGE_LIMIT = 50 * 1024 * 1024, KEPT_LIMIT = 64 * 1024 * 1024, MESSAGES_MAX = 20000, NUMBER_ROOM = 12 };
+enum { KEPT_LIMIT = 64 * 1024 * 1024, MESSAGES_MAX = 20000, NUMBER_ROOM = 12 };
 
 struct appending {
 	struct append_reader in;
@@ -32,7 +32,7 @@ static struct imap_answer pass_over(struct append_reader *in, struct imap_answer
 	struct slice line = in->line;
 	uint64_t total = 0;
 	while (!s->over && imap_literal_at_end(line, &literal) && !literal.waits) {
-		if (literal.size > (uint64_t)MESSAGE_LIMIT * 8 - total) {
+		if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8 - total) {
 			buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
 			imap_end(s, "Message too large");
 			break;
@@ -106,7 +106,7 @@ static struct imap_answer take_whole(struct appending *a, struct upload *u) {
 	bool utf8 = imap_parse_take_word(&in->p, "UTF8");
 	if (utf8 && (!imap_parse_space(&in->p) || !imap_parse_need(&in->p, '('))) return imap_bad(&in->p);
 	if (!append_literal(in, utf8, &literal)) return imap_bad(&in->p);
-	if (utf8 && !in->s->utf8) return imap_no("ENABLE UTF8=ACCEPT comes first.");
+	if (utf8 && !imap_enabled(in->s, IMAP_UTF8)) return imap_no("ENABLE UTF8=ACCEPT comes first.");
 	if (literal.size == 0) return imap_no("A message can't be empty.");
 	if (literal.size > a->limit) return imap_no("[TOOBIG] Message too large.");
 	int r = append_receive(in, literal, upload_take, u);
@@ -190,8 +190,7 @@ static struct imap_answer append(struct appending *a, const char *what) {
 	struct imap_session *s = a->in.s;
 	struct imap_parse *p = &a->in.p;
 	struct slice name;
-	uint64_t limit = s->context->params.message_limit;
-	a->limit = limit != 0 ? limit : MESSAGE_LIMIT;
+	a->limit = imap_append_limit(s);
 	a->end = &a->first;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p)) return imap_bad(p);
 	int r = find_box(s, name, &a->box);

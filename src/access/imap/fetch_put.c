@@ -92,11 +92,8 @@ const size_t fetch_word_count = LEN(fetch_words);
 
 bool fetch_put_row(struct fetch *f, struct fetch_row *row) {
 	struct buf *out = imap_out(f->s);
-	uint32_t number = view_number(&f->s->box.view, row->m.uid);
-	if (number == 0) return true;
-	buf_add(out, S("* "));
-	buf_number(out, number);
-	buf_add(out, S(" FETCH ("));
+	if (view_number(&f->s->box.view, row->m.uid) == 0) return true;
+	imap_put_fetch(f->s, row->m.uid);
 	for (size_t i = 0; i < f->item_count; i++) {
 		if (i != 0) buf_byte(out, ' ');
 		if (!f->items[i].word->put(f, &f->items[i], row)) return false;

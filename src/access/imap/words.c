@@ -12,7 +12,7 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
-	if (s->utf8) {
+	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
 		if (!utf8_valid(said) || !buf_add(&name, said)) return imap_parse_fail(p, "Mailbox name is not valid UTF-8.");
 	} else if (!imap_name_read(&name, said)) {
 		return imap_parse_fail(p, "Mailbox name is not valid modified UTF-7.");
@@ -25,7 +25,7 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 
 void imap_put_text(struct imap_session *s, struct slice text) {
 	struct buf *out = imap_out(s);
-	bool plain = s->utf8 && text.len <= KIB(1) && utf8_valid(text);
+	bool plain = imap_enabled(s, IMAP_UTF8 | IMAP_REV2) && text.len <= KIB(1) && utf8_valid(text);
 	for (size_t i = 0; i < text.len && plain; i++) plain = !ascii_control(text.at[i]);
 	if (!plain) {
 		imap_put_string(out, text);
@@ -42,7 +42,7 @@ void imap_put_text(struct imap_session *s, struct slice text) {
 void imap_put_mailbox(struct imap_session *s, struct slice name) {
 	bool ascii = true;
 	for (size_t i = 0; i < name.len; i++) ascii = ascii && (unsigned char)name.at[i] < 0x80;
-	if (s->utf8) {
+	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
 		if (ascii) imap_put_astring(imap_out(s), name);
 		else imap_put_text(s, name);
 		return;
@@ -50,6 +50,10 @@ void imap_put_mailbox(struct imap_session *s, struct slice name) {
 	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
 	imap_name_put(&said, name);
 	imap_put_astring(imap_out(s), buf_slice(&said));
+}
+
+void imap_put_mailbox_id(struct buf *out, struct box box) {
+	buf_addf(out, "F%llx-%llx", (unsigned long long)box.account, (unsigned long long)box.id);
 }
 
 static const struct { uint32_t bit; const char *name; } system_flags[] = {
