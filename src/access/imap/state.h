@@ -118,6 +118,8 @@ int imap_read_line(struct imap_session *s, struct slice *line); /* 0; 1: too lon
 
 /* Names. False: p->error says why. The name is UTF-8 in s->mem; INBOX is in capitals. */
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out);
+/* A name or pattern as this client writes it, added as UTF-8. False: it is not valid. */
+bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said);
 /* Text for people: quoted, with UTF-8 where the client has said that it reads it, else a literal. */
 void imap_put_text(struct imap_session *s, struct slice text);
 void imap_put_mailbox(struct imap_session *s, struct slice name);

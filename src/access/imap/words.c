@@ -8,15 +8,18 @@
 
 enum { KEYWORD_MAX = 100, KEYWORDS_MAX = 64 };
 
+bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said) {
+	if (!imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) return imap_name_read(out, said);
+	return utf8_valid(said) && buf_add(out, said);
+}
+
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out) {
 	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
-	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
-		if (!utf8_valid(said) || !buf_add(&name, said)) return imap_parse_fail(p, "Mailbox name is not valid UTF-8.");
-	} else if (!imap_name_read(&name, said)) {
-		return imap_parse_fail(p, "Mailbox name is not valid modified UTF-7.");
-	}
+	if (!imap_read_name(s, &name, said))
+		return imap_parse_fail(p, imap_enabled(s, IMAP_UTF8 | IMAP_REV2) ? "Mailbox name is not valid UTF-8."
+		                                                                 : "Mailbox name is not valid modified UTF-7.");
 	size_t first = slice_find(buf_slice(&name), '/');
 	if (slice_same(slice_head(buf_slice(&name), first), S("INBOX"))) memcpy(name.at, "INBOX", 5);
 	*out = arena_slice(&s->mem, buf_slice(&name));
