@@ -3,6 +3,7 @@
  * searched in little memory; what of a window's end could be a match's beginning is kept for the next. */
 #include "access/imap/search.h"
 #include "base/encode.h"
+#include "mime/header.h"
 
 #include <unicase.h>
 #include <uninorm.h>
@@ -36,9 +37,36 @@ void search_finder_look(struct search_finder *f, bool end) {
 	size_t take = end ? f->pending.len : whole_words(buf_slice(&f->pending));
 	search_fold(&f->folded, slice_head(buf_slice(&f->pending), take));
 	buf_eat(&f->pending, take);
-	f->found = slice_search(buf_slice(&f->folded), f->needle) < f->folded.len;
+	if (f->fuzzy != NULL) {
+		search_fuzzy_look(f->fuzzy, buf_slice(&f->folded));
+		f->found = f->fuzzy->whole;
+	} else {
+		f->found = slice_search(buf_slice(&f->folded), f->needle) < f->folded.len;
+	}
 	size_t keep = MIN_OF(f->folded.len, f->needle.len - 1);
 	buf_eat(&f->folded, f->folded.len - keep);
+}
+
+/* Most fields are plain ASCII and need no decoding. */
+bool search_value_holds(struct search_run *run, const struct search_node *node, struct slice raw) {
+	buf_clear(&run->value);
+	buf_clear(&run->folded);
+	if (node->text.len == 0) return true;
+	if (slice_is_ascii(raw) && slice_search(raw, S("=?")) == raw.len && memchr(raw.at, '\n', raw.len) == NULL &&
+	    memchr(raw.at, '\x1b', raw.len) == NULL) {
+		search_fold(&run->folded, raw);
+	} else {
+		header_text_add(&run->value, raw);
+		search_fold(&run->folded, buf_slice(&run->value));
+	}
+	if (!node->fuzzy) return slice_search(buf_slice(&run->folded), node->text) < run->folded.len;
+	struct search_fuzzy fuzzy;
+	search_fuzzy_init(&fuzzy, node->text);
+	search_fuzzy_look(&fuzzy, buf_slice(&run->folded));
+	unsigned score = search_fuzzy_score(&fuzzy);
+	run->relevance += score;
+	run->judged += score != 0;
+	return score != 0;
 }
 
 void search_finder_done(struct search_finder *f) {

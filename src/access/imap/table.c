@@ -4,7 +4,9 @@
 
 const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS "
+	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
+	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
 
 enum {
 	BOX = IMAP_SELECTED,
@@ -44,6 +46,10 @@ static const struct imap_command commands[] = {
 	{ "FETCH", imap_do_fetch, BOX | UID | HOLD },
 	{ "STORE", imap_do_store, WRITES | UID | HOLD },
 	{ "SEARCH", imap_do_search, BOX | UID | HOLD },
+	{ "SORT", imap_do_sort, BOX | UID | HOLD },
+	{ "THREAD", imap_do_thread, BOX | UID | HOLD },
+	{ "ESEARCH", imap_do_esearch, 0 },
+	{ "CANCELUPDATE", imap_do_cancelupdate, BOX },
 	{ "COPY", imap_do_copy, BOX | UID },
 	{ "MOVE", imap_do_move, WRITES | UID },
 };
