@@ -28,6 +28,7 @@ static const struct fetch_word *find_word(struct slice name, bool section) {
 
 static bool add_item(struct imap_parse *p, struct fetch *f, struct fetch_item item) {
 	if (f->item_count == FETCH_ITEMS_MAX) return imap_parse_fail(p, "Too many items.");
+	if (f->item_count != 0 && f->items[0].word == item.word && strcmp(item.word->name, "UID") == 0) return true; /* UID FETCH … UID */
 	f->items[f->item_count++] = item;
 	f->needs |= item.word->needs;
 	f->tells_flags |= strcmp(item.word->name, "FLAGS") == 0;
