@@ -5,7 +5,7 @@
 /* Asking for messages: SEARCH, SORT, THREAD and ESEARCH (RFC 3501 §6.4.4, 4731, 5256, 7377) stand on one machine.
  *   search_parse.c   makes a tree of tests
  *   search_scan.c    tests the messages of a mailbox, on several processors when that pays, and collects what fits
- *   search_test.c    the tests on rows and summaries; search_body.c those on texts; search_text.c finds words in text
+ *   search_test.c    the tests on rows and summaries; search_body.c those on texts (what text is: store/text.h)
  *   search_fuzzy.c   the same with tolerance (RFC 6203)
  *   search_put.c     writes results with RETURN options, and what SAVE keeps
  * Children of a node stand in the order of their cost, so that bodies are only opened for messages that pass all else. */
@@ -153,25 +153,8 @@ struct search_run {
 int search_need_head(struct search_run *run);
 int search_need_body(struct search_run *run);
 
-/* Words in text. Both sides are folded: case, width and composition do not matter. */
-void search_fold(struct buf *out, struct slice utf8);
 /* Does the field's raw value hold the node's text? */
 bool search_value_holds(struct search_run *run, const struct search_node *node, struct slice raw);
-struct search_fuzzy;
-struct search_finder {
-	struct slice needle;        /* folded */
-	bool found;
-	struct search_fuzzy *fuzzy; /* NULL: to the letter */
-	struct buf pending;         /* decoded text that was not looked at yet */
-	struct buf folded;          /* what the last look left over, and the next */
-};
-enum { SEARCH_WINDOW = 64 * 1024 };
-#define SEARCH_FINDER(needle_) \
-	((struct search_finder){ .needle = (needle_), .found = (needle_).len == 0, .pending = BUF(SEARCH_WINDOW * 64), \
-		.folded = BUF(SEARCH_WINDOW * 256) })
-/* Looks at pending when there is enough of it, or at its end. */
-void search_finder_look(struct search_finder *f, bool end);
-void search_finder_done(struct search_finder *f);
 
 /* Fuzzy: all words of the needle must be there, in any order; longer ones of Latin letters with up to two mistakes. */
 enum { FUZZY_WORDS_MAX = 16 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tests that must look into the message itself: header fields that the summary does not keep, and texts. Only what
- * can hold words is decoded: the headers and the parts of type text. */
+/* The tests that must look into the message itself: header fields that the summary does not keep, and texts. What the
+ * text of a message is, store/text.h says, so that the index and we agree. */
 #include "access/imap/search.h"
-#include "mime/decode.h"
+#include "mime/fold.h"
 #include "mime/header.h"
+#include "store/text.h"
 
-enum { HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024 };
+enum { HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024, OVERLAP = 256 };
 
 static int read_range(struct search_run *run, uint64_t start, uint64_t end, struct buf *out) {
 	while (start < end) {
@@ -58,85 +59,66 @@ int search_in_field(struct search_run *run, const struct search_node *node) {
 	return 0;
 }
 
-/* Every field of the header of a message, or of one that is a part of it. */
-static int look_at_header(struct search_run *run, const struct part *part, struct search_finder *f) {
-	AUTO_BUF struct buf header = BUF(HEADER_LIMIT);
-	struct field field;
-	int r = read_range(run, part->header_start, part->body_start, &header);
-	struct fields fields = { .block = buf_slice(&header) };
-	while (r == 0 && !f->found && fields_next(&fields, &field)) {
-		buf_add(&f->pending, field.name);
-		buf_add(&f->pending, S(": "));
-		header_text_add(&f->pending, field.value);
-		buf_byte(&f->pending, '\n');
-		search_finder_look(f, false);
-	}
-	return r;
+/* Words in text; both sides are folded. */
+
+struct fuzzy_reading { struct search_fuzzy fuzzy; struct buf end; };
+
+/* A word that is cut in two by the end of a piece is found in the next, which begins with the end of this one. */
+static int look_fuzzy(void *ctx, struct slice folded) {
+	struct fuzzy_reading *f = ctx;
+	buf_add(&f->end, slice_head(folded, OVERLAP));
+	search_fuzzy_look(&f->fuzzy, buf_slice(&f->end));
+	search_fuzzy_look(&f->fuzzy, folded);
+	buf_clear(&f->end);
+	buf_add(&f->end, slice_skip(folded, folded.len - MIN_OF(folded.len, (size_t)OVERLAP)));
+	return f->fuzzy.whole;
 }
 
-static int look_at_text(struct search_run *run, const struct part *part, struct search_finder *f) {
-	struct slice charset = param_raw(part->params, part->params_count, S("charset"));
-	struct text_decoder *decoder = text_decoder_open(part->encoding, charset, slice_eq(part->subtype, S("html")));
-	AUTO_FREE char *piece = mem_get(PIECE);
-	ssize_t n = 1;
-	for (uint64_t at = part->body_start; at < part->body_end && n > 0 && !f->found; at += (uint64_t)n) {
-		n = blob_read(run->body.blob, at, piece, (size_t)MIN_OF(part->body_end - at, (uint64_t)PIECE));
-		if (n <= 0) break;
-		text_decoder_feed(decoder, slice_from(piece, (size_t)n), &f->pending);
-		search_finder_look(f, false);
-	}
-	text_decoder_finish(&decoder, &f->pending);
-	buf_byte(&f->pending, '\n');
-	search_finder_look(f, true);
-	return n < 0 ? -1 : 0;
+static bool judge(struct search_run *run, unsigned score) {
+	run->relevance += score;
+	run->judged += score != 0;
+	return score != 0;
 }
 
-/* A part's header: for an embedded message all of it, else what says how an attachment is called, decoded. */
-static int look_at_part_header(struct search_run *run, const struct part *part, struct search_finder *f) {
-	const struct { const struct param *params; size_t count; const char *name; } names[] = {
-		{ part->params, part->params_count, "name" },
-		{ part->disposition_params, part->disposition_params_count, "filename" },
-	};
-	for (size_t i = 0; i < LEN(names); i++) {
-		struct slice name = param_text(names[i].params, names[i].count, slice_of(names[i].name), &run->mem);
-		if (name.len == 0) continue;
-		buf_add(&f->pending, name);
-		buf_byte(&f->pending, '\n');
-	}
-	return look_at_header(run, part, f);
-}
-
-static int search_body(struct search_run *run, const struct search_node *node, bool header) {
-	struct search_finder f = SEARCH_FINDER(node->text);
-	struct search_fuzzy fuzzy;
-	const struct summary *s = run->body.summary;
-	int r = 0;
+static int search_text(struct search_run *run, const struct search_node *node, unsigned what) {
+	if (node->text.len == 0) return 1;
+	int r = search_need_body(run);
+	if (r != 0) return MIN_OF(r, 0);
 	if (node->fuzzy) {
-		search_fuzzy_init(&fuzzy, node->text);
-		f.fuzzy = &fuzzy;
+		struct fuzzy_reading f = { .end = BUF(OVERLAP * 2) };
+		search_fuzzy_init(&f.fuzzy, node->text);
+		r = store_text(run->body.blob, run->body.summary, what, look_fuzzy, &f);
+		buf_done(&f.end);
+		return r < 0 ? r : judge(run, search_fuzzy_score(&f.fuzzy));
 	}
-	for (size_t i = 0; i < s->parts_count && r == 0 && !f.found; i++) {
-		const struct part *part = &s->parts[i];
-		if (i == 0 && header) r = look_at_header(run, part, &f);
-		if (i != 0) r = look_at_part_header(run, part, &f);
-		if (r == 0 && slice_eq(part->type, S("text")) && part->child == 0) r = look_at_text(run, part, &f);
-	}
-	if (r == 0) search_finder_look(&f, true);
-	if (r == 0 && node->fuzzy && !f.found) f.found = search_fuzzy_score(&fuzzy) != 0;
-	if (f.found && node->fuzzy) {
-		run->relevance += search_fuzzy_score(&fuzzy);
-		run->judged++;
-	}
-	search_finder_done(&f);
+	AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(node->text);
+	r = store_text(run->body.blob, run->body.summary, what, text_find, &f);
 	return r < 0 ? r : f.found;
 }
 
 int search_in_body(struct search_run *run, const struct search_node *node) {
-	int r = search_need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node, false);
+	return search_text(run, node, STORE_TEXT_BODY);
 }
 
 int search_in_text(struct search_run *run, const struct search_node *node) {
-	int r = search_need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node, true);
+	return search_text(run, node, STORE_TEXT_HEADER | STORE_TEXT_BODY);
+}
+
+/* Most fields are plain ASCII and need no decoding. */
+bool search_value_holds(struct search_run *run, const struct search_node *node, struct slice raw) {
+	buf_clear(&run->value);
+	buf_clear(&run->folded);
+	if (node->text.len == 0) return true;
+	if (slice_is_ascii(raw) && slice_search(raw, S("=?")) == raw.len && memchr(raw.at, '\n', raw.len) == NULL &&
+	    memchr(raw.at, '\x1b', raw.len) == NULL) {
+		text_fold(&run->folded, raw);
+	} else {
+		header_text_add(&run->value, raw);
+		text_fold(&run->folded, buf_slice(&run->value));
+	}
+	if (!node->fuzzy) return slice_search(buf_slice(&run->folded), node->text) < run->folded.len;
+	struct search_fuzzy fuzzy;
+	search_fuzzy_init(&fuzzy, node->text);
+	search_fuzzy_look(&fuzzy, buf_slice(&run->folded));
+	return judge(run, search_fuzzy_score(&fuzzy));
 }

@@ -2,6 +2,7 @@
 #include "access/imap/search.h"
 #include "mime/date.h"
 #include "mime/decode.h"
+#include "mime/fold.h"
 
 enum { DEPTH_MAX = 128, NODES_MAX = 4096 };
 
@@ -40,7 +41,7 @@ static bool parse_text(struct parsing *g, struct search_node *n) {
 		charset_finish(&charset, &text);
 		said = buf_slice(&text);
 	}
-	search_fold(&folded, said);
+	text_fold(&folded, said);
 	n->text = arena_slice(g->p->mem, buf_slice(&folded));
 	n->fuzzy = g->fuzzy;
 	return true;
