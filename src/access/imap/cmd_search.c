@@ -6,7 +6,7 @@
 struct imap_answer imap_search_end(struct imap_session *s, struct imap_call *call, const struct search_ask *ask,
 				   const struct search_result *found, const char *plain) {
 	bool saved = (ask->returns & RETURN_SAVE) == 0 || search_save(s, ask, found);
-	if (!ask->extended) search_put_numbers(s, plain, call->uid, found);
+	if (!ask->extended) search_put_numbers(s, plain, call->uid, ask, found);
 	else if (ask->returns != RETURN_SAVE) search_put_extended(s, call->tag, call->uid, ask, found, SLICE_NONE);
 	if (!saved) return imap_no("[NOTSAVED] Too many messages to keep as $.");
 	return imap_ok("Search completed.");
@@ -20,6 +20,10 @@ IMAP_COMMAND(imap_do_search) {
 	if (!imap_load(s)) return imap_no("");
 	if (!search_parse(s, &call->p, &ask)) return imap_bad(&call->p);
 	if ((ask.returns & RETURN_UPDATE) != 0 && live_find(s, call->tag)) return live_tag_taken();
+	if (!ask.extended && imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.4.4: ESEARCH always */
+		ask.extended = true;
+		ask.returns = RETURN_ALL;
+	}
 	if (ask.bad_charset) {
 		if ((ask.returns & RETURN_SAVE) != 0) search_save_nothing(s);
 		return search_bad_charset();

@@ -73,7 +73,7 @@ struct search_ask {
 	int64_t partial_from, partial_to; /* as written: negative counts from the end */
 	struct slice charset;       /* of the strings; empty: UTF-8 */
 	bool bad_charset;
-	bool fuzzy;                 /* somewhere in it */
+	bool fuzzy, modseq;         /* such keys are somewhere in it */
 	struct search_node *root;   /* an AND */
 };
 /* What follows the command's name: all of it for SEARCH; for others in parts, each with the blank before it. Memory
@@ -88,7 +88,6 @@ struct imap_answer search_bad_charset(void);
 struct search_part {
 	struct imap_range range;
 	struct buf rows, text;
-	uint64_t modseq;            /* the highest of those found */
 };
 /* Tests the messages of a mailbox. Parts are tested by several workers when there is much to do; collect is called for
  * each message that fits, from one worker for one part at a time. */
@@ -109,10 +108,9 @@ void search_scan_selected(struct search_scan *scan, struct imap_session *s, cons
 void search_scan_all(struct search_scan *scan, uint32_t uidnext); /* of a mailbox that need not be selected */
 int search_scan(struct search_scan *scan);   /* 0 or what went wrong; search_scan_done in either case */
 void search_scan_done(struct search_scan *scan);
-uint64_t search_scan_modseq(const struct search_scan *scan);
 
 /* What is found, in the order in which it is told. */
-struct search_found { uint32_t uid; uint32_t relevance; };
+struct search_found { uint32_t uid, relevance; uint64_t modseq; };
 struct search_result {
 	struct search_found *at;
 	size_t count;
@@ -122,11 +120,13 @@ struct search_result {
 #define SEARCH_RESULT ((struct search_result){ .memory = BUF((size_t)1 << 36) })
 void search_result_done(struct search_result *r);
 int search_find(struct search_scan *scan, struct search_result *out); /* by order of mailbox */
+struct search_found search_found_of(const struct search_run *run);
 
 /* Answers. */
 void search_put_extended(struct imap_session *s, struct slice tag, bool uid, const struct search_ask *ask,
 			 const struct search_result *r, struct slice source /* of ESEARCH: "MAILBOX …"; or empty */);
-void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_result *r);
+void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_ask *ask,
+			const struct search_result *r);
 /* The end of SEARCH and of SORT: results as they were asked for. plain: the word of the answer without RETURN. */
 struct imap_answer imap_search_end(struct imap_session *s, struct imap_call *call, const struct search_ask *ask,
 				   const struct search_result *found, const char *plain);

@@ -9,9 +9,41 @@ static uint32_t told_as(struct imap_session *s, bool uid, const struct search_fo
 	return uid ? f->uid : view_number(&s->box.view, f->uid);
 }
 
-void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_result *r) {
+/* The results that PARTIAL asks for: from *low on, so many. */
+static size_t search_window(const struct search_ask *ask, const struct search_result *r, size_t *low) {
+	int64_t from = ask->partial_from, to = ask->partial_to, count = (int64_t)r->count;
+	if (from < 0) {
+		from += count + 1;
+		to += count + 1;
+	}
+	int64_t first = MAX_OF(MIN_OF(from, to), (int64_t)1), last = MIN_OF(MAX_OF(from, to), count);
+	*low = (size_t)(first - 1);
+	return first <= last ? (size_t)(last - first + 1) : 0;
+}
+
+static uint64_t highest(const struct search_found *at, size_t count) {
+	uint64_t modseq = 0;
+	for (size_t i = 0; i < count; i++) modseq = MAX_OF(modseq, at[i].modseq);
+	return modseq;
+}
+
+/* Of those that are told (RFC 7162 §3.1.6, RFC 9394 §3.2). */
+static uint64_t modseq_of(const struct search_ask *ask, const struct search_result *r) {
+	size_t low, count = search_window(ask, r, &low);
+	uint64_t modseq = 0;
+	if ((ask->returns & (RETURN_ALL | RETURN_COUNT)) != 0) return highest(r->at, r->count);
+	if ((ask->returns & RETURN_PARTIAL) != 0) modseq = highest(r->at + low, count);
+	if ((ask->returns & RETURN_MIN) != 0 && r->count != 0) modseq = MAX_OF(modseq, r->at[0].modseq);
+	if ((ask->returns & RETURN_MAX) != 0 && r->count != 0) modseq = MAX_OF(modseq, r->at[r->count - 1].modseq);
+	return modseq;
+}
+
+void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_ask *ask,
+			const struct search_result *r) {
 	buf_addf(imap_out(s), "* %s", name);
 	for (size_t i = 0; i < r->count && imap_drain(s); i++) buf_addf(imap_out(s), " %u", told_as(s, uid, &r->at[i]));
+	if (ask->modseq && r->count != 0)
+		buf_addf(imap_out(s), " (MODSEQ %llu)", (unsigned long long)highest(r->at, r->count));
 	buf_add(imap_out(s), S("\r\n"));
 }
 
@@ -26,15 +58,10 @@ static void put_set(struct imap_session *s, bool uid, const struct search_found 
 }
 
 static void put_partial(struct imap_session *s, bool uid, const struct search_ask *ask, const struct search_result *r) {
-	int64_t from = ask->partial_from, to = ask->partial_to, count = (int64_t)r->count;
-	buf_addf(imap_out(s), " PARTIAL (%lld:%lld ", (long long)from, (long long)to);
-	if (from < 0) {
-		from += count + 1;
-		to += count + 1;
-	}
-	int64_t low = MAX_OF(MIN_OF(from, to), (int64_t)1), high = MIN_OF(MAX_OF(from, to), count);
-	if (low > high) buf_add(imap_out(s), S("NIL"));
-	else put_set(s, uid, r->at + low - 1, (size_t)(high - low + 1));
+	size_t low, count = search_window(ask, r, &low);
+	buf_addf(imap_out(s), " PARTIAL (%lld:%lld ", (long long)ask->partial_from, (long long)ask->partial_to);
+	if (count == 0) buf_add(imap_out(s), S("NIL"));
+	else put_set(s, uid, r->at + low, count);
 	buf_byte(imap_out(s), ')');
 }
 
@@ -60,6 +87,8 @@ void search_put_extended(struct imap_session *s, struct slice tag, bool uid, con
 		buf_add(imap_out(s), S(" ALL "));
 		put_set(s, uid, r->at, r->count);
 	}
+	if (ask->modseq && r->count != 0)
+		buf_addf(imap_out(s), " MODSEQ %llu", (unsigned long long)modseq_of(ask, r));
 	buf_add(imap_out(s), S("\r\n"));
 }
 
@@ -88,13 +117,8 @@ bool search_save(struct imap_session *s, const struct search_ask *ask, const str
 	if (r->count == 0) return true;
 	if (kinds == 0 || (kinds & (RETURN_ALL | RETURN_COUNT)) != 0) return save(s, r->at, r->count);
 	if ((kinds & RETURN_PARTIAL) != 0) {
-		int64_t from = ask->partial_from, to = ask->partial_to, count = (int64_t)r->count;
-		if (from < 0) {
-			from += count + 1;
-			to += count + 1;
-		}
-		int64_t low = MAX_OF(MIN_OF(from, to), (int64_t)1), high = MIN_OF(MAX_OF(from, to), count);
-		if (low <= high && !save(s, r->at + low - 1, (size_t)(high - low + 1))) return false;
+		size_t low, count = search_window(ask, r, &low);
+		if (!save(s, r->at + low, count)) return false;
 	}
 	if ((kinds & RETURN_MIN) != 0 && !save(s, &r->at[0], 1)) return false;
 	return (kinds & RETURN_MAX) == 0 || save(s, &r->at[r->count - 1], 1);

@@ -52,7 +52,6 @@ static int test_row(void *ctx, const struct message *m) {
 	run->relevance = run->judged = 0;
 	int r = scan->root->test(run, scan->root);
 	if (r > 0) {
-		run->part->modseq = MAX_OF(run->part->modseq, m->modseq);
 		r = scan->collect(run);
 		if (r == BLOB_GONE) r = 0; /* expunged meanwhile */
 	}
@@ -200,16 +199,15 @@ void search_scan_done(struct search_scan *scan) {
 	scan->part_count = 0;
 }
 
-uint64_t search_scan_modseq(const struct search_scan *scan) {
-	uint64_t highest = 0;
-	for (size_t i = 0; i < scan->part_count; i++) highest = MAX_OF(highest, scan->parts[i].modseq);
-	return highest;
-}
-
 /* Plain finding. */
 
+struct search_found search_found_of(const struct search_run *run) {
+	uint32_t relevance = run->judged != 0 ? MAX_OF(run->relevance / run->judged, 1U) : 100;
+	return (struct search_found){ run->m->uid, relevance, run->m->modseq };
+}
+
 static int collect_found(struct search_run *run) {
-	struct search_found f = { run->m->uid, run->judged != 0 ? MAX_OF(run->relevance / run->judged, 1U) : 100 };
+	struct search_found f = search_found_of(run);
 	return buf_add(&run->part->rows, slice_from(&f, sizeof f)) ? 0 : fail("too many messages found");
 }
 

@@ -81,7 +81,7 @@ static int collect(struct search_run *run) {
 	struct buf *rows = &run->part->rows, *text = &run->part->text;
 	int r = run->scan->wants_head ? search_need_head(run) : 0;
 	if (r != 0) return r;
-	struct sort_row row = { { run->m->uid, run->judged != 0 ? MAX_OF(run->relevance / run->judged, 1U) : 100 } };
+	struct sort_row row = { search_found_of(run) };
 	buf_add(rows, slice_from(&row, sizeof row));
 	for (size_t i = 0; i < keys->count; i++) {
 		struct sort_field f = { .at = NULL };
