@@ -9,6 +9,7 @@
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
+#include "flow/notice.h"
 #include "flow/proving.h"
 #include "flow/rewrite.h"
 #include "flow/submitters.h"
@@ -88,6 +89,7 @@ struct admit_params {
 	bool trust_routes;               /* allow_untrusted_routing */
 	bool dequote;                    /* resolve_dequoted_address */
 	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
+	const struct notice_params *notices; /* troubles of sessions that the postmaster hears of; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 

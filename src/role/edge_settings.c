@@ -210,6 +210,9 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 			sv->screen.tls = sv->tls;
 		}
 		make_admit(sv, v, s, outside);
+		struct notice_params *notices = arena_get(&s->mem, sizeof *notices);
+		notices_of(notices, v, outside->notices, &s->mem);
+		sv->admit.notices = notices;
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 		if (edge_proving_make(s, sv, v, outside) < 0) return -1;
