@@ -48,6 +48,7 @@ struct admit_params {
 	bool log_port;                   /* smtpd_client_port_logging */
 	struct slice footer;             /* smtpd_reject_footer, unexpanded */
 	struct lookup footer_maps;
+	const struct expand_filter *expansion; /* smtpd_expansion_filter; NULL: all */
 	struct lookup ehlo_maps;         /* smtpd_discard_ehlo_keyword_address_maps */
 	const struct slice *flush;       /* fast_flush_domains: names; its tables: */
 	size_t flush_count;

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-enum { LINE = 78, INDENT = 4, LINE_MOST = 1000 };
+enum { LINE = 78, INDENT = 4, LEAD = 5, LINE_MOST = 1000 }; /* LEAD: "In:  " */
 
 struct notice_memory {
 	pthread_mutex_t lock;
@@ -87,7 +87,7 @@ static void add_wrapped(struct buf *out, struct slice line) {
 		size_t most = LINE - indent, end = line.len;
 		if (end > most) {
 			end = slice_find_last(slice_head(line, most + 1), ' ');
-			if (end > most || end == 0) end = MIN_OF(slice_find(slice_skip(line, 1), ' ') + 1, line.len);
+			if (end > most || end <= LEAD) end = MIN_OF(slice_find(slice_skip(line, LEAD), ' ') + LEAD, line.len);
 		}
 		buf_addf(out, " %*s%.*s\n", (int)indent, "", (int)end, line.at);
 		line = slice_skip(line, end);

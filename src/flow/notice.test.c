@@ -33,7 +33,7 @@ static void test_secrets_are_left_out(void **state) {
 	notice_talk(&talk, false, S("AUTH PLAIN AGFubgBzZWNyZXQ="));
 	notice_talk(&talk, false, S("auth login"));
 	notice_talk(&talk, true, S("535 5.7.8 Error:\tfailed"));
-	assert_string_equal(buf_text(&talk), "In:  AUTH PLAIN \nIn:  auth login\nOut: 535 5.7.8 Error:?failed\n");
+	assert_string_equal(buf_text(&talk), "In:  AUTH PLAIN ...\nIn:  auth login\nOut: 535 5.7.8 Error:?failed\n");
 }
 
 static void test_number_is_limited(void **state) {

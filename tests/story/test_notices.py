@@ -70,7 +70,7 @@ def test_unknown_recipients_are_bounces(hosts):
 
 def test_server_that_does_not_speak_smtp(hosts, sink):
     there = sink(replies={'MAIL FROM:': '500 5.5.2 what do you mean'}, extensions=['8BITMIME'])
-    host = hosts(main=TOLD + f'default_transport = smtp:[127.0.0.1]:{there.port}\nsmtp_tls_security_level = none\n',
+    host = hosts(main=TOLD + f'mynetworks = 127.0.0.0/8\ndefault_transport = smtp:[127.0.0.1]:{there.port}\nsmtp_tls_security_level = none\n',
                  accounts=('ann@example.test',), services=SMTP)
     host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'letter', 'a secret text'))
     mail = host.wait_message('ann@example.test', 'errors from')
