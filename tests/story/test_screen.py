@@ -213,7 +213,7 @@ def test_footer_filter_and_keywords(hosts, folder):
                       'postscreen_reject_footer_maps = regexp:{{/^503/ For you}}\n'
                       'postscreen_expansion_filter = 0123456789abcdefghijklmnopqrstuvwxyz\n'
                       'postscreen_command_filter = regexp:{{/^XNOOP/ NOOP}}\n'
-                      'postscreen_discard_ehlo_keyword_address_maps = inline:{127.0.0.1=chunking,dsn}\n',
+                      'postscreen_discard_ehlo_keyword_address_maps = inline:{{127.0.0.1=chunking, dsn}}\n',
                  services={'smtp': 'postscreen'})
     with host.dialogue() as d:
         said = d.say('EHLO client.test', 250)[1]
