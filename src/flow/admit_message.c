@@ -169,6 +169,7 @@ static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
 	a->recipients = message.recipients;
 	a->count = message.count;
 	if (message.new_sender) new_return_path(a);
+	a->altered = message.changed;
 	if (message.hold) admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
 	if (message.discard) admit_note_content(a, "milter-discard", "END-OF-MESSAGE", S("milter triggers DISCARD action"));
 	if (message.hold) a->flags |= ACCEPT_HOLD;
@@ -322,6 +323,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
 	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return taken(a, content, mem);
+	admit_proof_onward(a);
 	return hand_over(a, &summary, content, NULL, mem);
 }
 

@@ -70,6 +70,7 @@ struct admit {
 	struct checks *checks;     /* while a message comes in; NULL: no header_checks and the like */
 	struct smtp_reply content_reply; /* of the checks, in tx; code 0: none */
 	bool pass;                 /* PASS: no milters for this message */
+	bool altered;              /* milters changed header or body */
 	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
 	struct admit_proof {       /* who sent it; of the transaction, in tx */
@@ -160,6 +161,7 @@ struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, stru
 struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf's place: an action */
 void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
+void admit_proof_onward(struct admit *a); /* it is as it will be stored: what the next server would find */
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 

@@ -22,6 +22,7 @@ struct proving_params {
 	const struct domains *exempt_hosts, *exempt_senders, *forwarders, *lists;
 	const struct slice *exempt_recipients; /* addresses, or domains */
 	size_t exempt_recipients_count;
+	bool senders_stay;                   /* forwarded mail may leave with its own sender (not srs = yes) */
 	const struct slice *ids;             /* whose Authentication-Results are taken out: ours first */
 	size_t ids_count;
 };
