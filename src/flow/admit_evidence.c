@@ -105,7 +105,14 @@ static void begin(struct admit *a, struct slice header) {
 	struct admit_proof *proof = &a->proof;
 	proof->in_body = true;
 	proof->header = arena_slice(&a->tx, header);
-	proof->evidence = evidence_begin(&params_of(a)->evidence, &proof->client, proof->header, &a->tx);
+	const struct evidence_params *p = &params_of(a)->evidence;
+	if (admit_sign_ignores(a->params->sign, a, proof->header)) {
+		struct evidence_params *less = arena_get(&a->tx, sizeof *less);
+		*less = *p;
+		less->use_dkim = false;
+		p = less;
+	}
+	proof->evidence = evidence_begin(p, &proof->client, proof->header, &a->tx);
 }
 
 static void gather(struct admit *a, struct slice bytes) {
@@ -190,13 +197,18 @@ static void log_all(struct admit *a) {
 	}
 }
 
+static struct slice own_id(struct admit *a) {
+	const struct proving_params *p = params_of(a);
+	return p->id_with_queue_id ? arena_fmt(&a->tx, "%s/%s", p->evidence.authserv_id, a->id) : slice_of(p->evidence.authserv_id);
+}
+
 /* Who has logged in is told of where Received tells, too (smtpd_sasl_authenticated_header). */
 static void add_login(struct admit *a) {
 	const struct smtp_session *s = admit_session(a);
 	if (params_of(a) == NULL || s->login.len == 0 || !a->params->show_login) return;
 	struct authres_property who = { S("smtp"), S("auth"), s->login };
 	struct authres_method auth = { .method = S("auth"), .result = S("pass"), .comment = s->mechanism, .properties = &who, .properties_count = 1 };
-	struct authres results = { slice_of(params_of(a)->evidence.authserv_id), &auth, 1 };
+	struct authres results = { own_id(a), &auth, 1 };
 	AUTO_BUF struct buf field = BUF(FIELDS_MAX);
 	buf_add(&field, S("Authentication-Results: "));
 	authres_add(&field, &results);
@@ -204,10 +216,17 @@ static void add_login(struct admit *a) {
 	if (!field.full) intake_insert(&a->intake, buf_slice(&field));
 }
 
+static void add_software(const struct admit *a, bool wanted, const char *name, struct buf *out) {
+	if (wanted) buf_addf(out, "%s: hato v" HATO_VERSION " %s %s\r\n", name, params_of(a)->evidence.host, a->id);
+}
+
 static void add_fields(struct admit *a) {
 	struct admit_proof *proof = &a->proof;
 	const struct proving_params *p = params_of(a);
 	AUTO_BUF struct buf fields = BUF(FIELDS_MAX);
+	add_software(a, p->dkim_software, "DKIM-Filter", &fields);
+	add_software(a, p->dmarc_software, "DMARC-Filter", &fields);
+	proof->verdict.results.id = own_id(a);
 	buf_add(&fields, S("Authentication-Results: "));
 	authres_add(&fields, &proof->verdict.results);
 	buf_add(&fields, S("\r\n"));
@@ -222,7 +241,7 @@ static void add_fields(struct admit *a) {
 static void tell_refusal(struct admit *a, const struct smtp_reply *r) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct refused_ask ask = { .sender = a->sender, .peer = a->client, .status = slice_of(r->status),
-				   .evidence = a->proof.verdict.record };
+				   .queue_id = slice_of(a->id), .evidence = a->proof.verdict.record };
 	AUTO_BUF struct buf text = BUF(KIB(16));
 	buf_addf(&text, "%.*s [", SLICE_ARG(r->text));
 	evidence_tell(&text, &ask.evidence);

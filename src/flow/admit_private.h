@@ -165,6 +165,10 @@ void admit_proof_onward(struct admit *a); /* it is as it will be stored: what th
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 
+/* admit_sign.c */
+bool admit_is_to_be_signed(const struct admit *a);
+bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a, struct slice header); /* PeerList, ExemptDomains */
+
 /* admit_check.c: check@ */
 bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route); /* then it is a recipient */
 bool admit_check_takes(const struct admit *a, struct slice address);

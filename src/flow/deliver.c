@@ -584,6 +584,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
+	if (r == 0) dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count, &ask->evidence);
 	accept_answer_of(r, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);
