@@ -74,6 +74,12 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 		facts->next_spf = (uint32_t)found.result;
 		facts->next_spf_reason = found.reason;
 	}
+	facts->record.spf_here = conf_enum(v, SET_srs) != SRS_YES && facts->sender.len != 0;
+	for (size_t i = 0; i < n && facts->record.spf_here; i++) {
+		struct spf_verdict own;
+		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = facts->sender }, mem, &own);
+		facts->record.spf_here = own.result == TRUST_PASS;
+	}
 }
 
 int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct buf *out) {

@@ -41,31 +41,70 @@ static void to_names(struct adoption *w) {
 	if (words_of(w, w->line->value, &out)) adopt_put(w, w->setting, out.len != 0 ? buf_slice(&out) : S("."));
 }
 
-static void not_done(struct adoption *w) { adopt_warn(w, "this version of hato does not do it"); }
-
-/* Hosts are addresses and networks; names would need the DNS of every client. */
-static void internal_hosts(struct adoption *w) {
+/* Addresses and networks on one side; confirmed host names and ".domains" on the other. */
+static bool hosts_of(struct adoption *w, struct buf *networks, struct buf *names) {
 	AUTO_BUF struct buf words = BUF(MIB(1));
-	AUTO_BUF struct buf out = BUF(MIB(1));
-	if (!words_of(w, w->line->value, &words)) {
-		adopt_put(w, "dkim_sign_networks", S("127.0.0.1/32"));
-		return;
-	}
+	if (!words_of(w, w->line->value, &words)) return false;
 	struct slice rest = buf_slice(&words);
 	for (struct slice word; (word = slice_word(&rest, " ")).len != 0;) {
 		bool not = word.at[0] == '!';
 		struct slice plain = not ? slice_skip(word, 1) : word;
 		if (slice_same(plain, S("localhost"))) {
-			buf_add(&out, S("127.0.0.0/8 [::1]/128 "));
+			buf_add(networks, not ? S("!127.0.0.0/8 ![::1]/128 ") : S("127.0.0.0/8 [::1]/128 "));
 			continue;
 		}
-		size_t before = out.len;
-		if (not) buf_byte(&out, '!');
-		if (adopt_network(&out, plain)) continue;
-		out.len = before;
-		problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where, "%.*s: \"%.*s\" is no address or network: its mail is not signed for that", SLICE_ARG(w->line->key), SLICE_ARG(word));
+		size_t before = networks->len;
+		if (not) buf_byte(networks, '!');
+		if (adopt_network(networks, plain)) continue;
+		networks->len = before;
+		if (slice_find(plain, '/') == plain.len && slice_find(plain, ':') == plain.len) buf_addf(names, "%.*s ", SLICE_ARG(word));
+		else problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where, "%.*s: \"%.*s\" is no address, network or host name: left out", SLICE_ARG(w->line->key), SLICE_ARG(word));
 	}
-	adopt_put(w, "dkim_sign_networks", buf_slice(&out));
+	return true;
+}
+
+static void internal_hosts(struct adoption *w) {
+	AUTO_BUF struct buf networks = BUF(MIB(1));
+	AUTO_BUF struct buf names = BUF(MIB(1));
+	if (!hosts_of(w, &networks, &names)) buf_add(&networks, S("127.0.0.1/32"));
+	adopt_put(w, "dkim_sign_networks", buf_slice(&networks));
+	if (names.len != 0) adopt_put(w, "dkim_sign_hosts", buf_slice(&names));
+}
+
+static void peers(struct adoption *w) {
+	AUTO_BUF struct buf networks = BUF(MIB(1));
+	AUTO_BUF struct buf names = BUF(MIB(1));
+	if (!hosts_of(w, &networks, &names)) return;
+	if (networks.len != 0) adopt_put(w, "dkim_exempt_networks", buf_slice(&networks));
+	if (names.len != 0) adopt_put(w, "dkim_exempt_hosts", buf_slice(&names));
+}
+
+/* Each word is "name" or "name=value|value"; of those that hato does not know nothing can match. */
+static void macros(struct adoption *w) {
+	static const char *const known[] = { "daemon_name", "j", "auth_type", "auth_authen", "client_addr", "client_name" };
+	struct opendkim_set set = { 0 };
+	AUTO_BUF struct buf out = BUF(MIB(1));
+	if (opendkim_set_read(&w->c->files, w->line, &w->c->problems, &set) < 0) adopt_warn(w, fail_text());
+	for (size_t i = 0; i < set.count; i++) {
+		struct slice values = set.at[i].value, key = set.at[i].key, first = slice_cut(&key, '|');
+		if (values.len == 0 && key.at != NULL) values = key; /* "name|value", as many write it */
+		bool found = false;
+		for (size_t k = 0; k < LEN(known); k++) found = found || slice_eq(slice_of(known[k]), first) || slice_eq(arena_fmt(&w->c->mem, "{%s}", known[k]), first);
+		if (!found) problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where, "MacroList: hato has no macro \"%.*s\" when it decides what to sign: left out", SLICE_ARG(first));
+		else if (values.len != 0) buf_addf(&out, "%.*s=%.*s ", SLICE_ARG(first), SLICE_ARG(values));
+		else buf_addf(&out, "%.*s ", SLICE_ARG(first));
+	}
+	if (out.len != 0) adopt_put(w, "dkim_sign_macros", buf_slice(&out));
+}
+
+/* Beside what OpenDMARC's file trusts. */
+static void remove_from(struct adoption *w) {
+	AUTO_BUF struct buf out = BUF(MIB(1));
+	const struct opendkim_line *all = opendkim_find(&w->file, "RemoveARAll");
+	bool every = false;
+	if (all != NULL) (void)opendkim_bool(all->value, &every);
+	if (words_of(w, w->line->value, &out)) adopt_put(w, "trusted_authserv_ids", buf_slice(&out));
+	if (!every) problem_add(&w->c->problems, PROBLEM_INFO, w->line->where, "RemoveARFrom: hato takes out all fields of these hosts, not only those with a DKIM result (as with RemoveARAll)");
 }
 
 static void mode(struct adoption *w) {
@@ -89,7 +128,15 @@ static void on_finding(struct adoption *w) {
 	if (!slice_starts_same(w->line->value, S("a"))) adopt_warn(w, "the results of DKIM alone have no consequence here; dmarc_check acts on them");
 }
 
-static const char socket_of_its_own[] = "a filter's own process needs it; hato signs itself";
+/* Forged answers of a signed zone are no answers here, whatever the file says: temperror. */
+static void bogus_key(struct adoption *w) {
+	if (!slice_starts_same(w->line->value, S("f"))) adopt_warn(w, "a key that DNSSEC shows to be forged is never used: the signature has no result (temperror)");
+}
+
+static void unprotected_key(struct adoption *w) {
+	if (!slice_starts_same(w->line->value, S("no"))) adopt_warn(w, "keys need no DNSSEC here: hardly a domain has it, and all its mail would count as unsigned");
+}
+
 static const struct adopted_key keys[] = {
 	{ "Domain", to_list, "dkim_key_domains" },
 	{ "Selector", adopt_text, "dkim_key_selector" },
@@ -124,20 +171,30 @@ static const struct adopted_key keys[] = {
 	{ "On-DNSError", adopt_silently },
 	{ "On-Security", adopt_silently },
 	{ "RequireSafeKeys", adopt_silently }, /* a key that others may read is told of, and used */
-	{ "SoftwareHeader", adopt_warn_if_true, "no field that names the software is added" },
-	{ "AuthservIDWithJobID", adopt_warn_if_true, "the queue id is not added to the name in Authentication-Results" },
-	{ "AlwaysAddARHeader", adopt_silently },
-	{ "PeerList", not_done }, { "ExemptDomains", not_done }, { "DontSignMailTo", not_done }, { "MacroList", not_done }, { "MTA", not_done },
-	{ "MaximumHeaders", adopt_silently }, { "MaximumSignedBytes", not_done }, { "BodyLengthDB", not_done }, { "Minimum", not_done },
-	{ "KeepAuthResults", not_done }, { "RemoveARAll", not_done }, { "RemoveARFrom", not_done }, { "NoHeaderB", not_done },
-	{ "MustBeSigned", not_done }, { "TrustSignaturesFrom", not_done }, { "RequiredHeaders", not_done }, { "StrictHeaders", not_done },
-	{ "BogusKey", not_done }, { "UnprotectedKey", not_done }, { "Quarantine", not_done }, { "RedirectFailuresTo", not_done },
-	{ "CaptureUnknownErrors", not_done },
-	{ "SendReports", adopt_warn_if_true, "reports about signatures (RFC 6651) are not sent; DMARC's are (dmarc_…)" },
-	{ "ReportAddress", adopt_silently }, { "ReportBccAddress", adopt_silently }, { "RequestReports", adopt_warn_if_true, "r=y is not added" },
-	{ "MTACommand", adopt_silently },
+	{ "SoftwareHeader", adopt_bool, "dkim_software_header" },
+	{ "AuthservIDWithJobID", adopt_bool, "authserv_id_with_queue_id" },
+	{ "AlwaysAddARHeader", adopt_silently }, /* always */
+	{ "PeerList", peers }, { "ExemptDomains", to_list, "dkim_exempt_authors" }, { "DontSignMailTo", to_list, "dkim_exempt_recipients" },
+	{ "MacroList", macros }, { "MTA", to_list, "dkim_sign_daemon_names" }, { "MustBeSigned", to_list, "dkim_must_be_signed" },
+	{ "MaximumHeaders", adopt_silently }, /* a header has a limit of its own, 1 MiB */
+	{ "MaximumSignedBytes", adopt_warn_always, "a signature over a part of a message lets anybody add to it: mail is signed whole" },
+	{ "BodyLengthDB", adopt_warn_always, "a signature over a part of a message lets anybody add to it: mail is signed whole" },
+	{ "Minimum", adopt_warn_always, "what a signature leaves out (l=) is told in Authentication-Results; it does not make the signature fail" },
+	{ "KeepAuthResults", adopt_warn_if_true, "Authentication-Results that strangers write in this server's name are always taken out: others would believe them" },
+	{ "RemoveARAll", adopt_silently }, { "RemoveARFrom", remove_from },
+	{ "NoHeaderB", adopt_warn_if_true, "header.b always tells which signature is meant (RFC 6008)" },
+	{ "TrustSignaturesFrom", adopt_warn_always, "each signature is reported for its own domain, and DMARC counts those of the author's alone" },
+	{ "RequiredHeaders", adopt_bool, "dmarc_required_headers" },
+	{ "StrictHeaders", adopt_bool, "dmarc_required_headers" },
+	{ "BogusKey", bogus_key }, { "UnprotectedKey", unprotected_key },
+	{ "Quarantine", adopt_warn_if_true, "the results of DKIM alone have no consequence here; dmarc_quarantine says what becomes of mail that fails DMARC" },
+	{ "RedirectFailuresTo", adopt_warn_always, "a signature breaks on the way for many harmless reasons; dmarc_copy_failures_to gets what fails DMARC" },
+	{ "CaptureUnknownErrors", adopt_silently }, /* mail that cannot be signed waits in the queue by itself */
+	{ "SendReports", adopt_warn_if_true, "reports about signatures (RFC 6651) are not sent, since hardly a domain asks for them any more; those of DMARC are (dmarc_report_send, dmarc_failure_reports)" },
+	{ "ReportAddress", adopt_silently }, { "ReportBccAddress", adopt_silently }, { "MTACommand", adopt_silently }, /* of SendReports */
+	{ "RequestReports", adopt_warn_if_true, "r=y asks for reports (RFC 6651) that hardly anybody sends; DMARC's come by the rua= and ruf= of its record" },
 	{ "Syslog", adopt_silently }, { "SyslogSuccess", adopt_silently }, { "SyslogFacility", adopt_silently }, { "SyslogName", adopt_silently },
-	{ "LogWhy", adopt_silently }, { "LogResults", adopt_silently }, { "DNSTimeout", adopt_silently },
+	{ "LogWhy", adopt_bool, "dkim_log_why" }, { "LogResults", adopt_silently }, { "DNSTimeout", adopt_silently },
 	{ "ResolverConfiguration", adopt_silently }, { "QueryCache", adopt_silently }, { "Socket", adopt_silently }, { "UMask", adopt_silently },
 	{ "UserID", adopt_silently }, { "PidFile", adopt_silently }, { "AutoRestart", adopt_silently }, { "AutoRestartCount", adopt_silently },
 	{ "AutoRestartRate", adopt_silently }, { "Background", adopt_silently }, { "BaseDirectory", adopt_silently },
@@ -148,20 +205,31 @@ static const struct adopted_key keys[] = {
 	{ "ADSPNoSuchDomain", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
 	{ "LocalADSP", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
 	{ "SendADSPReports", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
-	{ "Diagnostics", not_done }, { "DiagnosticDirectory", not_done }, { "FixCRLF", adopt_silently }, { "IgnoreMalformedMail", adopt_silently },
+	{ "Diagnostics", adopt_warn_if_true, "z= is not added: it doubles the header and tells strangers what Bcc and the like said" },
+	{ "DiagnosticDirectory", adopt_silently }, /* of Diagnostics */
+ { "FixCRLF", adopt_silently }, { "IgnoreMalformedMail", adopt_silently },
 	{ "WeakSyntaxChecks", adopt_silently }, { "SelectCanonicalizationHeader", adopt_silently }, { "ReplaceRules", adopt_silently },
 	{ "ReplaceHeaders", adopt_silently }, { "IdentityHeader", adopt_silently }, { "IdentityHeaderRemove", adopt_silently },
 	{ "SenderMacro", adopt_silently }, { "DomainKeysCompat", adopt_silently }, { "AllowSHA1Only", adopt_silently },
 };
 
-static const char *const others[] = { /* of optional parts of OpenDKIM */
-	"LDAP", "POPDBFile", "Resign", "ATPS", "VBR-", "Statistics", "SetupPolicyScript", "ScreenPolicyScript", "FinalPolicyScript", "SMTPURI",
-	"TestPublicKeys", "TestDNSData", "StrictTestMode", "DNSConnect", "ResolverTracing",
+/* Of optional parts of OpenDKIM, and for its tests. */
+static const struct { const char *start, *why; } others[] = {
+	{ "LDAP", "it is about data sets in LDAP, which hato's tables have settings of their own for" },
+	{ "POPDBFile", "who may send is known by log-in (smtpd_sasl_auth_enable), not by a POP session before" },
+	{ "Resign", "mail of strangers that is sent on is sealed instead (arc_seal): a signature of ours would vouch for them" },
+	{ "ATPS", "authorized third-party signatures (RFC 6541) are asked for by nobody; DMARC counts signatures of the author's domain" },
+	{ "VBR-", "vouch by reference (RFC 5518) has no certifiers any more" },
+	{ "Statistics", "hato keeps its own history (hato why, hato reports)" },
+	{ "SetupPolicyScript", "scripts in Lua are not run" }, { "ScreenPolicyScript", "scripts in Lua are not run" }, { "FinalPolicyScript", "scripts in Lua are not run" },
+	{ "SMTPURI", "reports go the way of all mail of hato's" },
+	{ "TestPublicKeys", "DNS is asked, never a file" }, { "TestDNSData", "DNS is asked, never a file" },
+	{ "StrictTestMode", "it is for tests of OpenDKIM" }, { "DNSConnect", "hato's resolver uses TCP where it must" }, { "ResolverTracing", "it is for tests of OpenDKIM" },
 };
 
 static bool is_of_other_parts(struct adoption *w) {
 	for (size_t i = 0; i < LEN(others); i++)
-		if (slice_starts_same(w->line->key, slice_of(others[i]))) return adopt_warn(w, socket_of_its_own), true;
+		if (slice_starts_same(w->line->key, slice_of(others[i].start))) return adopt_warn(w, others[i].why), true;
 	return false;
 }
 

@@ -102,7 +102,7 @@ static void whitelist(struct adoption *w) {
 
 static const struct adopted_key keys[] = {
 	{ "AuthservID", to_list, "authserv_id" },
-	{ "AuthservIDWithJobID", adopt_warn_if_true, "the queue id is not added to the name in Authentication-Results" },
+	{ "AuthservIDWithJobID", adopt_bool, "authserv_id_with_queue_id" },
 	{ "TrustedAuthservIDs", to_list, "trusted_authserv_ids" },
 	{ "RejectFailures", reject_failures },
 	{ "HoldQuarantinedMessages", hold_quarantined },
@@ -111,22 +111,24 @@ static const struct adopted_key keys[] = {
 	{ "IgnoreAuthenticatedClients", adopt_silently }, /* who has logged in is never checked */
 	{ "IgnoreHosts", ignore_hosts },
 	{ "IgnoreMailFrom", to_list, "dmarc_exempt_senders" },
-	{ "IgnoreMailTo", adopt_silently }, /* about HistoryFile */
+	{ "IgnoreMailTo", to_list, "dmarc_history_exempt_recipients" },
 	{ "RequiredHeaders", adopt_bool, "dmarc_required_headers" },
 	{ "SPFIgnoreResults", adopt_silently }, /* SPF is checked here; fields of others are never believed for it */
 	{ "SPFSelfValidate", adopt_silently },
 	{ "CopyFailuresTo", adopt_text, "dmarc_copy_failures_to" },
 	{ "FailureReports", adopt_bool, "dmarc_failure_reports" },
-	{ "FailureReportsBcc", adopt_silently }, { "FailureReportsOnNone", adopt_silently }, { "FailureReportsSentBy", adopt_silently },
+	{ "FailureReportsBcc", adopt_text, "dmarc_failure_report_bcc" },
+	{ "FailureReportsOnNone", adopt_warn_if_true, "failure reports are sent whatever the policy is, as the domain asks (fo=)" },
+	{ "FailureReportsSentBy", adopt_text, "dmarc_report_sender" },
 	{ "ReportCommand", adopt_silently }, /* reports go the way of all mail of ours */
-	{ "HistoryFile", adopt_warn_always, "not written: the daily reports that were made of it are sent without it (dmarc_report_send)" },
-	{ "RecordAllMessages", adopt_silently }, /* about HistoryFile */
+	{ "HistoryFile", adopt_text, "dmarc_history_file" },
+	{ "RecordAllMessages", adopt_bool, "dmarc_history_all" },
 	{ "PublicSuffixList", suffix_list },
 	{ "DomainWhitelist", whitelist },
 	{ "DomainWhitelistFile", whitelist },
 	{ "DomainWhitelistSize", adopt_silently },
 	{ "DNSTimeout", to_seconds, "sender_check_timeout" },
-	{ "SoftwareHeader", adopt_warn_if_true, "no field that names the software is added" },
+	{ "SoftwareHeader", adopt_bool, "dmarc_software_header" },
 	{ "TestDNSData", adopt_warn_always, "DNS is asked, never a file" },
 	{ "Syslog", adopt_silently }, { "SyslogFacility", adopt_silently }, { "Socket", adopt_silently }, { "UserID", adopt_silently },
 	{ "UMask", adopt_silently }, { "PidFile", adopt_silently }, { "AutoRestart", adopt_silently }, { "AutoRestartCount", adopt_silently },

@@ -64,7 +64,20 @@ struct admit_params {
 	size_t ehlo_discard_count;
 	const struct header_params *header;
 	struct slice content_filter;     /* "transport:nexthop" for all mail, unless a table says FILTER; empty: none */
-	const struct networks *sign_networks; /* dkim_sign_networks; NULL: nothing is signed */
+	const struct sign_clients {      /* whose mail is signed (DKIM), and whose is none of its business */
+		const struct networks *networks;      /* dkim_sign_networks; NULL: nothing is signed */
+		const struct domains *hosts;          /* the same by confirmed name */
+		const struct slice *daemons;          /* services, by the name that milters are told: */
+		size_t daemons_count;
+		struct slice daemon_name;             /* this one's */
+		const struct slice *macros;           /* "name" or "name=value|value", as milters know them */
+		size_t macros_count;
+		const struct slice *exempt_recipients; /* patterns with *: mail to any of them is not signed */
+		size_t exempt_recipients_count;
+		const struct networks *ignored;       /* neither signed nor verified: clients, */
+		const struct domains *ignored_hosts, *ignored_authors; /* their names, and authors */
+		bool log_why;
+	} *sign;                         /* NULL: nothing is signed, nobody ignored */
 	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
 	const struct checks_params *checks; /* header_checks and the like; NULL: none */
 	struct header_clients {          /* local_header_rewrite_clients */

@@ -14,7 +14,7 @@ static struct slice local_part(struct slice address) {
 bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route) {
 	const struct check_params *p = a->params->check;
 	if (p == NULL || !a->open || !a->proof.wanted || route->verdict != ROUTE_UNKNOWN || !slice_starts(route->status, S("5.1.1"))) return false;
-	if (route->class == ROUTE_CLASS_NONE || route->class == ROUTE_CLASS_RELAY || route->class == ROUTE_CLASS_DEFAULT) return false;
+	if (route->class != ROUTE_CLASS_LOCAL) return false; /* the database's domains and mydestination */
 	if (!slice_same(local_part(address), p->name)) return false;
 	a->check = arena_slice(&a->tx, address);
 	return true;

@@ -45,6 +45,7 @@ void admit_proof_mail(struct admit *a) {
 void admit_proof_reset(struct admit *a) {
 	buf_done(&a->proof.raw);
 	a->proof = (struct admit_proof){ .raw = BUF(ADMIT_HEADER_MAX) };
+	a->altered = false;
 }
 
 /* SPF before the message comes: only where somebody wants to refuse by it. */
@@ -104,7 +105,14 @@ static void begin(struct admit *a, struct slice header) {
 	struct admit_proof *proof = &a->proof;
 	proof->in_body = true;
 	proof->header = arena_slice(&a->tx, header);
-	proof->evidence = evidence_begin(&params_of(a)->evidence, &proof->client, proof->header, &a->tx);
+	const struct evidence_params *p = &params_of(a)->evidence;
+	if (admit_sign_ignores(a->params->sign, a, proof->header)) {
+		struct evidence_params *less = arena_get(&a->tx, sizeof *less);
+		*less = *p;
+		less->use_dkim = false;
+		p = less;
+	}
+	proof->evidence = evidence_begin(p, &proof->client, proof->header, &a->tx);
 }
 
 static void gather(struct admit *a, struct slice bytes) {
@@ -189,13 +197,18 @@ static void log_all(struct admit *a) {
 	}
 }
 
+static struct slice own_id(struct admit *a) {
+	const struct proving_params *p = params_of(a);
+	return p->id_with_queue_id ? arena_fmt(&a->tx, "%s/%s", p->evidence.authserv_id, a->id) : slice_of(p->evidence.authserv_id);
+}
+
 /* Who has logged in is told of where Received tells, too (smtpd_sasl_authenticated_header). */
 static void add_login(struct admit *a) {
 	const struct smtp_session *s = admit_session(a);
 	if (params_of(a) == NULL || s->login.len == 0 || !a->params->show_login) return;
 	struct authres_property who = { S("smtp"), S("auth"), s->login };
 	struct authres_method auth = { .method = S("auth"), .result = S("pass"), .comment = s->mechanism, .properties = &who, .properties_count = 1 };
-	struct authres results = { slice_of(params_of(a)->evidence.authserv_id), &auth, 1 };
+	struct authres results = { own_id(a), &auth, 1 };
 	AUTO_BUF struct buf field = BUF(FIELDS_MAX);
 	buf_add(&field, S("Authentication-Results: "));
 	authres_add(&field, &results);
@@ -203,10 +216,17 @@ static void add_login(struct admit *a) {
 	if (!field.full) intake_insert(&a->intake, buf_slice(&field));
 }
 
+static void add_software(const struct admit *a, bool wanted, const char *name, struct buf *out) {
+	if (wanted) buf_addf(out, "%s: hato v" HATO_VERSION " %s %s\r\n", name, params_of(a)->evidence.host, a->id);
+}
+
 static void add_fields(struct admit *a) {
 	struct admit_proof *proof = &a->proof;
 	const struct proving_params *p = params_of(a);
 	AUTO_BUF struct buf fields = BUF(FIELDS_MAX);
+	add_software(a, p->dkim_software, "DKIM-Filter", &fields);
+	add_software(a, p->dmarc_software, "DMARC-Filter", &fields);
+	proof->verdict.results.id = own_id(a);
 	buf_add(&fields, S("Authentication-Results: "));
 	authres_add(&fields, &proof->verdict.results);
 	buf_add(&fields, S("\r\n"));
@@ -221,7 +241,7 @@ static void add_fields(struct admit *a) {
 static void tell_refusal(struct admit *a, const struct smtp_reply *r) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct refused_ask ask = { .sender = a->sender, .peer = a->client, .status = slice_of(r->status),
-				   .evidence = a->proof.verdict.record };
+				   .queue_id = slice_of(a->id), .evidence = a->proof.verdict.record };
 	AUTO_BUF struct buf text = BUF(KIB(16));
 	buf_addf(&text, "%.*s [", SLICE_ARG(r->text));
 	evidence_tell(&text, &ask.evidence);
@@ -272,6 +292,53 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	if (proof->verdict.dmarc.result == TRUST_FAIL && copy.len != 0 && a->count != 0) admit_add_recipient(a, copy, SMTP_NOTIFY_NEVER);
 	add_fields(a);
 	return r;
+}
+
+/* Does the author's signature still stand over the message as it is now? */
+static bool still_signed(struct admit *a) {
+	enum { PIECE = 64 << 10, WAIT_MS = 5000 };
+	const struct evidence_params *p = &params_of(a)->evidence;
+	const struct dmarc_verdict *d = &a->proof.verdict.dmarc;
+	struct dkim_params params = p->dkim;
+	struct dkim_verdict *found = NULL;
+	size_t count = 0;
+	AUTO_FREE char *piece = mem_get(PIECE);
+	struct dkim_verifier *v = dkim_verify_begin(&params, buf_slice(&a->intake.head), &a->tx);
+	ssize_t n = 0;
+	if (v == NULL) return false;
+	for (uint64_t at = 0; (n = intake_body(&a->intake, at, piece, PIECE)) > 0; at += (uint64_t)n) dkim_verify_body(v, slice_from(piece, (size_t)n));
+	if (n < 0) return false;
+	dkim_verify_end(v, deadline_in(WAIT_MS), &found, &count);
+	for (size_t i = 0; i < count; i++)
+		if (found[i].result == TRUST_PASS && dmarc_aligned(&p->dmarc, d->from, found[i].domain, d->record.adkim_strict, deadline_in(WAIT_MS), &a->tx)) return true;
+	return false;
+}
+
+/* Others see us at the addresses of our name in DNS: all must be good for the sender. */
+static bool sender_passes_here(struct admit *a) {
+	enum { WAIT_MS = 5000 };
+	const struct evidence_params *p = &params_of(a)->evidence;
+	struct slice host = slice_of(p->host);
+	struct spf_params params = p->spf;
+	struct spf_question q = { .helo = host, .sender = a->sender };
+	struct addr *ours;
+	size_t n;
+	params.deadline = deadline_in(WAIT_MS);
+	if (!params_of(a)->senders_stay || dns_addresses(p->dns, host, DNS_IPV4 | DNS_IPV6, params.deadline, &a->tx, &ours, &n, NULL) != DNS_OK) return false;
+	for (size_t i = 0; i < n; i++) {
+		struct spf_verdict v;
+		q.client = &ours[i];
+		spf_check(&params, &q, &a->tx, &v);
+		if (v.result != TRUST_PASS) return false;
+	}
+	return n != 0;
+}
+
+void admit_proof_onward(struct admit *a) {
+	struct evidence_record *e = &a->proof.verdict.record;
+	if (!a->proof.done || e->dmarc.policy <= DMARC_POLICY_NONE || e->dmarc.result != TRUST_PASS) return;
+	if (e->dmarc.dkim_aligned && (a->params->checks != NULL || a->altered)) e->changed = !still_signed(a);
+	if (e->dmarc.spf_aligned && (e->changed || !e->dmarc.dkim_aligned)) e->spf_here = sender_passes_here(a);
 }
 
 /* Authentication-Results that claim to be ours: nobody but us writes them. What comes back from our own filters (other

@@ -169,6 +169,7 @@ static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
 	a->recipients = message.recipients;
 	a->count = message.count;
 	if (message.new_sender) new_return_path(a);
+	a->altered = message.changed;
 	if (message.hold) admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
 	if (message.discard) admit_note_content(a, "milter-discard", "END-OF-MESSAGE", S("milter triggers DISCARD action"));
 	if (message.hold) a->flags |= ACCEPT_HOLD;
@@ -212,17 +213,6 @@ static struct relay_client client_of(const struct admit *a) {
 				      .sasl_username = s->login };
 }
 
-/* Of one of ours, to be signed as it leaves? What a gateway hands on (XFORWARD) is his who gave it to the gateway. */
-static bool is_to_be_signed(const struct admit *a) {
-	const struct networks *networks = a->params->sign_networks;
-	struct addr from = a->peer;
-	if (networks == NULL) return false;
-	if (a->local || admit_session(a)->login.len != 0) return true;
-	struct slice forward = a->access.forward.address;
-	if (forward.len != 0 && !addr_parse(forward, &from)) return false;
-	return networks_match_sockaddr(networks, &from.any);
-}
-
 static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	if (!content->chunked) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
 	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size, a->id);
@@ -254,7 +244,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
 		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) |
-			 (a->verify ? ACCEPT_VERIFY : 0u) | (is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
+			 (a->verify ? ACCEPT_VERIFY : 0u) | (admit_is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
 		.filter = a->filter.len != 0			   ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,
@@ -322,6 +312,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
 	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return taken(a, content, mem);
+	admit_proof_onward(a);
 	return hand_over(a, &summary, content, NULL, mem);
 }
 

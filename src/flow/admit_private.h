@@ -76,6 +76,7 @@ struct admit {
 	struct checks *checks;     /* while a message comes in; NULL: no header_checks and the like */
 	struct smtp_reply content_reply; /* of the checks, in tx; code 0: none */
 	bool pass;                 /* PASS: no milters for this message */
+	bool altered;              /* milters changed header or body */
 	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
 	struct admit_proof {       /* who sent it; of the transaction, in tx */
@@ -166,8 +167,13 @@ struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, stru
 struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf's place: an action */
 void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
+void admit_proof_onward(struct admit *a); /* it is as it will be stored: what the next server would find */
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
+
+/* admit_sign.c */
+bool admit_is_to_be_signed(const struct admit *a);
+bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a, struct slice header); /* PeerList, ExemptDomains */
 
 /* admit_check.c: check@ */
 bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route); /* then it is a recipient */

@@ -174,10 +174,11 @@ int ask_session(struct link *core, const struct session_ask *ask, int wire, stru
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;
+	struct slice queue_id;           /* with evidence */
 	struct evidence_record evidence; /* checked: a message was refused for it, told once for all its recipients */
 };
 #define REFUSED_ASK_FIELDS(F) \
-	F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text) F(part, evidence, evidence_record)
+	F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text) F(text, queue_id) F(part, evidence, evidence_record)
 struct empty_answer {
 	bool done;
 };

@@ -81,14 +81,18 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 	return 0;
 }
 
-/* Forwarded mail is looked at before it goes: what may not go is refused when nobody else gets it, and nobody hears of it
- * otherwise: a bounce would go to whoever was forged. */
+/* Forwarded mail is looked at before it goes: what may not go is refused when nobody else gets it. */
 static int check_forwards(struct db *db, const struct deliver_params *params, struct delivery *d) {
 	struct post *post = &d->post;
 	struct forwarding f = { .params = &params->forward, .route = params->route, .sender = post->sender, .queue_id = post->queue_id,
 				.mailbox = post->mailbox };
 	if (post->sender.len == 0) return 0;
 	if (post->evidence != NULL) post->flags |= forward_look(post->evidence, &d->mem, &f.why);
+	if ((post->flags & ACCEPT_JUNK) != 0 && (post->flags & ACCEPT_FORWARD_BAD) == 0) {
+		post->flags |= ACCEPT_FORWARD_BAD;
+		f.why = S("it is spam");
+	}
+	if (post->evidence != NULL) f.sender_doubtful = post->evidence->spf.result == TRUST_FAIL || post->evidence->spf.result == TRUST_SOFTFAIL;
 	f.flags = post->flags;
 	if ((f.flags & (ACCEPT_FORWARD_BAD | ACCEPT_FORWARD_FAILS)) == 0) return 0;
 	AUTO_READ struct db_conn *c = db_read(db);
@@ -596,6 +600,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
+	if (r == 0) dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count, &ask->evidence);
 	accept_answer_of(r, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);

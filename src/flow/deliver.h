@@ -2,6 +2,7 @@
 #pragma once
 #include "db/blob.h"
 #include "flow/ask.h"
+#include "flow/dmarc_history.h"
 #include "flow/forward.h"
 #include "flow/notice.h"
 #include "flow/route.h"
@@ -38,6 +39,7 @@ struct deliver_params {
 	struct return_words failed, delayed, succeeded, verified;
 	bool report_send;                    /* evidence is kept for the reports that others get */
 	bool report_failures;                /* failure reports are sent at once */
+	struct dmarc_history history;        /* for opendmarc-import */
 	const struct slice *report_addresses; /* whose mail is looked into for reports */
 	size_t report_addresses_count;
 	struct reporter *reporter;           /* woken when some came; NULL: nobody */

@@ -27,17 +27,21 @@ uint32_t forward_look(const struct evidence_record *e, struct arena *mem, struct
 	bool strict = d->policy == DMARC_POLICY_REJECT || d->policy == DMARC_POLICY_QUARANTINE;
 	*why = SLICE_NONE;
 	if (!e->checked) return 0;
+	bool signature_stays = d->dkim_aligned && !e->changed;
 	if (d->result == TRUST_FAIL && strict && d->override.len == 0) {
 		*why = arena_fmt(mem, "it fails DMARC of %.*s (p=%s)", SLICE_ARG(d->from), dmarc_policy_word((enum dmarc_policy)d->policy));
 		return ACCEPT_FORWARD_BAD;
 	}
 	if (e->spf.result == TRUST_FAIL && !is_signed(e) && d->result != TRUST_PASS && d->override.len == 0) {
 		*why = arena_fmt(mem, "SPF of %.*s fails and nobody has signed it", SLICE_ARG(e->spf.domain));
-		return ACCEPT_FORWARD_BAD;
+		return ACCEPT_FORWARD_FAILS;
 	}
-	if (!strict || d->dkim_aligned) return 0;
-	*why = arena_fmt(mem, "only SPF proves that it comes from %.*s (p=%s), which it cannot at the next server", SLICE_ARG(d->from),
-			 dmarc_policy_word((enum dmarc_policy)d->policy));
+	if (!strict || signature_stays || (d->spf_aligned && e->spf_here)) return 0;
+	const char *policy = dmarc_policy_word((enum dmarc_policy)d->policy);
+	if (d->dkim_aligned)
+		*why = arena_fmt(mem, "the signature of %.*s (p=%s) is no longer good: the message was changed here", SLICE_ARG(d->from), policy);
+	else
+		*why = arena_fmt(mem, "only SPF proves that it comes from %.*s (p=%s), which it cannot at the next server", SLICE_ARG(d->from), policy);
 	return ACCEPT_FORWARD_FAILS;
 }
 
@@ -87,10 +91,28 @@ static int keep(const struct forwarding *f, struct db_conn *c, struct routes *ro
 	return route_add(routes, c, f->route, &from);
 }
 
+/* The message was taken for others: what is not forwarded must end somewhere. */
+static int beside_others(const struct forwarding *f, struct db_conn *c, struct routes *routes, const struct route_end *refused, size_t count) {
+	struct slice text = arena_fmt(routes->mem, "not forwarded: %.*s", SLICE_ARG(f->why));
+	for (size_t i = 0; i < count; i++) {
+		const struct route_end *e = &refused[i];
+		if (!f->sender_doubtful) {
+			struct route_end end = { .kind = ROUTE_TO_NOWHERE, .address = e->address, .original = e->original, .status = S("5.7.1"), .text = text, .source = e->source };
+			route_add_end(routes, end);
+			continue;
+		}
+		int r = keep(f, c, routes, e);
+		if (r != 0) return r < 0 ? r : fail("%.*s: %s", SLICE_ARG(f->params->keep), fail_text());
+		log_act(f, e, "kept, since its sender may be forged");
+	}
+	return 0;
+}
+
 int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *routes) {
 	size_t count = routes->count, gone = 0;
 	if ((f->flags & (ACCEPT_FORWARD_BAD | ACCEPT_FORWARD_FAILS)) == 0) return 0;
 	struct routes old = *routes;
+	struct route_end *refused = arena_array(routes->mem, count + 1, sizeof *refused);
 	routes->at = NULL;
 	routes->count = routes->room = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -107,10 +129,10 @@ int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *
 			int r = keep(f, c, routes, &e);
 			if (r != 0) return r < 0 ? r : fail("%.*s: %s", SLICE_ARG(f->params->keep), fail_text());
 		}
-		gone += act == FORWARD_REFUSED;
+		if (act == FORWARD_REFUSED) refused[gone++] = e;
 		log_act(f, &e, act == FORWARD_KEPT ? "kept" : "refused");
 	}
-	return (int)gone;
+	return gone != 0 && routes->count != 0 && beside_others(f, c, routes, refused, gone) < 0 ? -1 : (int)gone;
 }
 
 /* ---- wrapping ---- */

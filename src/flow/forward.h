@@ -3,8 +3,8 @@
 #include "flow/ask.h"
 #include "flow/route.h"
 /* Mail that an alias, a table or a user of ours sends on to somebody else's server counts there as ours: what it is worth is
- * decided before it goes. The next server sees SPF of the rewritten sender, which says nothing of the author; the signatures
- * that were good here are good there, since forwarding changes nothing that is signed. */
+ * decided before it goes. The next server sees SPF of the rewritten sender, which says nothing of the author, unless the author's
+ * own record names us; the signatures that were good here are good there, unless header_checks or milters changed what was signed. */
 enum forward_door { FORWARD_DOOR_REJECT, FORWARD_DOOR_KEEP, FORWARD_DOOR_SEND };
 enum forward_choice { FORWARD_SEND, FORWARD_KEEP, FORWARD_WRAP }; /* stored (user_forward_choice): numbers stay */
 struct forward_params {
@@ -27,9 +27,11 @@ struct forwarding {
 	uint32_t flags;
 	struct slice why, sender, queue_id;
 	const struct route_end *mailbox;   /* of mail that a user's .forward sends on: that user's mailbox, where it is kept */
+	bool sender_doubtful;              /* SPF speaks against the envelope's sender: no notice goes there */
 };
-/* Applies it to the ends that are forwarded: those that are kept lead elsewhere now, those to be wrapped say so, and those that
- * are refused are gone (told in the log). Returns how many are gone, or <0: the database or a table cannot be asked. */
+/* Applies it to the ends that are forwarded: those that are kept lead elsewhere now, and those to be wrapped say so. When all are
+ * refused, none is left: the door says so. Beside others, a refused one leads nowhere, of which the sender gets a notice;
+ * where he is doubtful, it is kept instead. Returns how many were refused, or <0: the database or a table cannot be asked. */
 int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *routes);
 
 /* For `hato forward check`: what was found out about a message that is only looked at. */

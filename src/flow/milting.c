@@ -114,6 +114,7 @@ struct smtp_reply milting_message(struct milting *m, struct milting_message *mes
 	m->message = NULL;
 	message->hold = m->hold;
 	message->discard = m->discard;
+	message->changed = m->changed;
 	if (r.code != 0 || !m->changed) return r;
 	AUTO_BUF struct buf head = BUF(in->head.limit);
 	buf_add(&head, slice_head(buf_slice(&in->head), message->return_path));

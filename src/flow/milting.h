@@ -62,6 +62,7 @@ struct milting_message {
 	/* out */
 	bool new_sender;             /* the Return-Path in intake's trace is no longer right */
 	bool hold, discard;
+	bool changed;                /* its header or body */
 };
 struct smtp_reply milting_message(struct milting *m, struct milting_message *message, struct arena *mem);
 void milting_abort(struct milting *m); /* the transaction is over */

@@ -22,6 +22,9 @@ struct proving_params {
 	const struct domains *exempt_hosts, *exempt_senders, *forwarders, *lists;
 	const struct slice *exempt_recipients; /* addresses, or domains */
 	size_t exempt_recipients_count;
+	bool id_with_queue_id;               /* authserv_id_with_queue_id */
+	bool dkim_software, dmarc_software;  /* DKIM-Filter, DMARC-Filter */
+	bool senders_stay;                   /* forwarded mail may leave with its own sender (not srs = yes) */
 	const struct slice *ids;             /* whose Authentication-Results are taken out: ours first */
 	size_t ids_count;
 };

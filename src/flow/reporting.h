@@ -20,6 +20,7 @@ struct reporting_params {
 	struct slice discovery;          /* "treewalk", "psl" */
 	struct slice host;
 	bool failures;                   /* dmarc_failure_reports */
+	struct slice failure_bcc;        /* gets each failure report, too; empty: nobody */
 	size_t failure_limit;            /* of one policy domain in an hour */
 	int64_t keep_us;                 /* report_lifetime */
 };

@@ -102,13 +102,14 @@ static int enter(struct db_conn *tx, void *arg) {
 	return delivery_enter(tx, arg);
 }
 
+/* t without a host: of our own choice. */
 static void send_to(struct reporter *r, const struct flow_settings *s, struct failure *f, struct report_target *t) {
 	struct permission_answer answer = { 0 };
 	AUTO_BUF struct buf message = BUF(ROOM);
 	struct delivery *mail = NULL;
-	int done = ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true }, &f->mem, &answer);
-	if (done != ASK_OK || answer.verdict != PERMISSION_YES) return;
 	const struct reporting_params *p = &s->reporting;
+	int done = t->host.len == 0 ? ASK_OK : ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true }, &f->mem, &answer);
+	if (done != ASK_OK || (t->host.len != 0 && answer.verdict != PERMISSION_YES)) return;
 	f->report.to = answer.address.len != 0 ? answer.address : t->address;
 	f->report.org = p->org;
 	f->report.sender = p->sender;
@@ -134,6 +135,7 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 		struct report_target targets[REPORT_TARGETS_MAX];
 		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit) ? report_targets(f->ruf, &f->mem, targets) : 0;
 		for (size_t i = 0; i < n; i++) send_to(r, s, f, &targets[i]);
+		if (n != 0 && s->reporting.failure_bcc.len != 0) send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
 		failure_free(&f);
 	}
 	pthread_mutex_unlock(&r->sending);

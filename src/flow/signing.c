@@ -260,7 +260,10 @@ static int begin_dkim(struct reading *r) {
 	r->leave = true;
 	if (author.len == 0) return 0;
 	if (ask_keys(r->s, author, r->params->subdomains, r->mem, &found) < 0) return -1;
-	if (found.keys_count == 0) return 0;
+	if (found.keys_count == 0) {
+		if (r->params->log_why) say(L_INFO, "/opendkim", "%s: no signing table match for '%.*s'", r->m->id, SLICE_ARG(author));
+		return 0;
+	}
 	struct dkim_sign_params form = form_of(r);
 	r->signer = dkim_sign_begin(&form, keys_of(&found, r->mem), found.keys_count, r->header, r->mem);
 	for (size_t i = 0; i < found.keys_count; i++)
@@ -317,7 +320,7 @@ static bool results_of(const struct reading *r, struct slice *value, enum trust_
 	for (struct field one; header_find_from(&f, S("Authentication-Results"), &one);) {
 		struct authres a;
 		struct slice text = header_unfold(one.value, r->mem);
-		if (!authres_parse(text, r->mem, &a) || !slice_same(a.id, r->params->authserv_id)) continue;
+		if (!authres_parse(text, r->mem, &a) || !authres_is_id(a.id, r->params->authserv_id)) continue;
 		*value = text;
 		*chain = TRUST_NONE;
 		for (size_t i = 0; i < a.methods_count; i++)

@@ -19,6 +19,7 @@ struct signing_params {
 	bool remove_old;                     /* DKIM-Signature fields it came with are left out */
 	struct slice authserv_id;            /* whose Authentication-Results is sealed */
 	struct slice seal_domain;            /* whose key seals when the forwarding domain has none */
+	bool log_why;                        /* dkim_log_why */
 	size_t line_limit;                   /* longer lines are folded on the wire (smtp_line_length_limit) */
 	const char *tag;                     /* in the log */
 };

@@ -34,6 +34,15 @@ struct dns {
 	struct engine *forward, *full;
 	int64_t full_first_until; /* the fall-back knew more than the system's resolvers */
 	int64_t full_never_until; /* the fall-back cannot reach anybody */
+	struct hint *hints;      /* under way */
+};
+
+/* A question that nobody waits for. */
+struct hint {
+	struct dns *dns;
+	struct hint *before, *after;
+	int type;
+	char name[DNS_TEXT_ROOM];
 };
 
 struct question {
@@ -199,11 +208,29 @@ static void engine_stop(struct engine **ep) {
 	free(e);
 }
 
+static void hint_enter(struct hint *h) {
+	pthread_mutex_lock(&h->dns->lock);
+	h->after = h->dns->hints;
+	if (h->after != NULL) h->after->before = h;
+	h->dns->hints = h;
+	pthread_mutex_unlock(&h->dns->lock);
+}
+
+static void hint_free(struct hint *h) {
+	pthread_mutex_lock(&h->dns->lock);
+	if (h->before != NULL) h->before->after = h->after;
+	else h->dns->hints = h->after;
+	if (h->after != NULL) h->after->before = h->before;
+	pthread_mutex_unlock(&h->dns->lock);
+	free(h);
+}
+
 void dns_close(struct dns **dp) {
 	struct dns *d = TAKE(*dp);
 	if (d == NULL) return;
 	engine_stop(&d->forward);
 	engine_stop(&d->full);
+	while (d->hints != NULL) hint_free(d->hints); /* libunbound does not call back any more */
 	buf_done(&d->anchors);
 	dns_memory_free(&d->memory);
 	pthread_mutex_destroy(&d->lock);
@@ -371,11 +398,6 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	for (size_t i = known; i < count; i++) dns_memory_keep(d->memory, name, types[i], &out[i]);
 }
 
-struct hint {
-	struct dns *dns;
-	int type;
-	char name[DNS_TEXT_ROOM];
-};
 
 /* Kept here as well: what is hinted at for each message of a sender need not go through libunbound's thread each time. */
 static void hint_answered(void *ctx, int error, struct ub_result *result) {
@@ -386,7 +408,7 @@ static void hint_answered(void *ctx, int error, struct ub_result *result) {
 	answer_read(&q, h->name, h->type, &mem, &answer);
 	dns_memory_keep(h->dns->memory, h->name, h->type, &answer);
 	ub_resolve_free(result);
-	free(h);
+	hint_free(h);
 }
 
 void dns_hint(struct dns *d, struct slice name, int type) {
@@ -398,8 +420,9 @@ void dns_hint(struct dns *d, struct slice name, int type) {
 	h->dns = d;
 	h->type = type;
 	memcpy(h->name, text, strlen(text) + 1);
+	hint_enter(h);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (ub_resolve_async(e->ctx, h->name, type, 1, h, hint_answered, NULL) != 0) free(h);
+	if (ub_resolve_async(e->ctx, h->name, type, 1, h, hint_answered, NULL) != 0) hint_free(h);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }

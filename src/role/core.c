@@ -153,10 +153,13 @@ static int add_evidence(struct db_conn *tx, void *arg) {
 }
 
 /* What was refused counts in the reports to others as well. */
-static void report_refused(struct core *c, struct evidence_record *evidence) {
+static void report_refused(struct core *c, struct refused_ask *ask) {
+	struct evidence_record *evidence = &ask->evidence;
+	struct accept_recipient to = { .address = ask->recipient };
 	struct core_settings *s = hold(c);
 	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0) say(L_WARN, "core", "report: %s", fail_text());
 	if (s->flow.deliver.report_failures) reporting_failed(c->reporter, evidence);
+	dmarc_history_add(&s->flow.deliver.history, ask->queue_id, ask->sender, &to, 1, evidence);
 	drop(s);
 }
 
@@ -172,7 +175,7 @@ static int answer_refused(void *ctx, struct link_question *q) {
 				   .status = ask.status,
 				   .text = ask.text };
 	if (history_refused(c->history, &row) < 0) say(L_WARN, "core", "history: %s", fail_text());
-	if (ask.evidence.checked) report_refused(c, &ask.evidence);
+	if (ask.evidence.checked) report_refused(c, &ask);
 	empty_answer_pack(q->answer, &(struct empty_answer){ true });
 	return 0;
 }

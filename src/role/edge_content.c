@@ -176,6 +176,23 @@ static const struct smtp_target *make_proxy(struct edge_settings *s, const struc
 	return t;
 }
 
+static void make_sign(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
+	struct sign_clients *p = arena_get(&s->mem, sizeof *p);
+	*p = (struct sign_clients){
+		.hosts = conf_domains(v, SET_dkim_sign_hosts),
+		.daemon_name = conf_text(v, SET_milter_macro_daemon_name),
+		.ignored = networks_open(conf_networks(v, SET_dkim_exempt_networks), s->tables, &s->mem),
+		.ignored_hosts = conf_domains(v, SET_dkim_exempt_hosts),
+		.ignored_authors = conf_domains(v, SET_dkim_exempt_authors),
+		.log_why = conf_bool(v, SET_dkim_log_why),
+	};
+	p->daemons = conf_list(v, SET_dkim_sign_daemon_names, &p->daemons_count);
+	p->macros = conf_list(v, SET_dkim_sign_macros, &p->macros_count);
+	p->exempt_recipients = conf_list(v, SET_dkim_exempt_recipients, &p->exempt_recipients_count);
+	if (conf_bool(v, SET_dkim_sign)) p->networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
+	sv->admit.sign = p;
+}
+
 int edge_content_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
 		      const struct edge_outside *o) {
 	const struct conf_view *cleanup = cleanup_of(s, v);
@@ -185,7 +202,7 @@ int edge_content_make(struct edge_settings *s, struct service *sv, const struct 
 	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
 	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
 	if (edge_overridden(v, "no_milters")) return 0;
-	if (conf_bool(v, SET_dkim_sign)) sv->admit.sign_networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
+	make_sign(s, sv, v);
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

@@ -78,6 +78,10 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->exempt_recipients = conf_list(v, SET_dmarc_exempt_recipients, &p->exempt_recipients_count);
 	p->forwarders = conf_domains(v, SET_dmarc_trusted_forwarders);
 	p->lists = conf_domains(v, SET_dmarc_trusted_lists);
+	p->id_with_queue_id = conf_bool(v, SET_authserv_id_with_queue_id);
+	p->dkim_software = conf_bool(v, SET_dkim_software_header) && p->evidence.use_dkim;
+	p->dmarc_software = conf_bool(v, SET_dmarc_software_header) && p->evidence.use_dmarc;
+	p->senders_stay = conf_enum(v, SET_srs) != SRS_YES;
 	sv->admit.proving = p;
 	make_check(s, sv, v, o);
 	return 0;

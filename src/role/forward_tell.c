@@ -42,6 +42,8 @@ static void tell_dmarc(const struct forward_telling *t) {
 	const char *policy = dmarc_policy_word((enum dmarc_policy)d->policy);
 	struct slice text = S("no policy: nothing can fail");
 	if (d->domain.len != 0 && d->dkim_aligned) text = arena_fmt(t->mem, "pass, by the author's signature (p=%s)", policy);
+	else if (d->domain.len != 0 && d->spf_aligned && t->facts->record.spf_here)
+		text = arena_fmt(t->mem, "pass, by SPF of the author's domain, which names this server, too (p=%s)", policy);
 	else if (d->domain.len != 0)
 		text = arena_fmt(t->mem, "fail (p=%s): no signature of the author's domain, and SPF is the forwarder's", policy);
 	else if (d->result == TRUST_TEMPERROR) text = S("not known: the policy cannot be looked up now");
@@ -75,7 +77,7 @@ static int tell_end(const struct forward_telling *t, const struct route_end *e) 
 		kind = words[act];
 	}
 	if (act == FORWARD_KEPT) text = arena_fmt(t->mem, "for %.*s", SLICE_ARG(p->keep));
-	if (act == FORWARD_REFUSED) text = S("550 5.7.1 at the door (forward_unauthenticated)");
+	if (act == FORWARD_REFUSED) text = S("550 5.7.1 at the door, or a bounce where others get it (forward_unauthenticated)");
 	if (act == FORWARD_WRAPPED) text = arena_fmt(t->mem, "as an attachment of a message from %.*s", SLICE_ARG(e->original));
 	if (e->forwarded && t->why.len != 0) text = arena_fmt(t->mem, "%.*s: %.*s", SLICE_ARG(text), SLICE_ARG(t->why));
 	t->way->end(t->way->ctx, kind, e->address, text);

@@ -60,6 +60,7 @@ void signing_settings_make(const struct conf_view *v, size_t line_limit, const c
 		.seal = conf_bool(v, SET_arc_seal),
 		.subdomains = conf_bool(v, SET_dkim_subdomains),
 		.unsigned_if_late = conf_enum(v, SET_dkim_on_error) == DKIM_ON_ERROR_ACCEPT,
+		.log_why = conf_bool(v, SET_dkim_log_why),
 		.remove_old = conf_bool(v, SET_dkim_remove_old_signatures),
 		.authserv_id = conf_text(v, SET_authserv_id),
 		.seal_domain = conf_text(v, SET_mydomain),

@@ -45,5 +45,8 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 	p->send = p->why_not.at == NULL;
 	s->deliver.report_send = p->send;
 	s->deliver.report_failures = p->send && p->failures;
+	s->deliver.history = (struct dmarc_history){ .file = conf_text(v, SET_dmarc_history_file), .all = conf_bool(v, SET_dmarc_history_all), .reporter = conf_text(v, SET_authserv_id) };
+	s->deliver.history.exempt = conf_list(v, SET_dmarc_history_exempt_recipients, &s->deliver.history.exempt_count);
+	p->failure_bcc = conf_text(v, SET_dmarc_failure_report_bcc);
 	s->deliver.report_addresses = conf_list(v, SET_report_addresses, &s->deliver.report_addresses_count);
 }

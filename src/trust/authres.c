@@ -292,9 +292,11 @@ static bool contains_same(struct slice s, struct slice needle) {
 	return false;
 }
 
-static bool is_id(struct slice text, struct slice id) {
+bool authres_is_id(struct slice text, struct slice id) {
+	text = slice_head(text, slice_find(text, '/')); /* a queue id behind it */
 	if (text.len != 0 && text.at[text.len - 1] == '.') text.len--;
-	return slice_same(text, id);
+	if (slice_starts(id, S("."))) return slice_ends_same(text, id);
+	return slice_eq(id, S("*")) || slice_same(text, id);
 }
 
 static bool all_digits(struct slice s) {
@@ -306,6 +308,7 @@ static bool all_digits(struct slice s) {
  * blanks out before they look (a version number behind does not count). */
 static bool claims(struct slice value, struct slice id) {
 	AUTO_ARENA struct arena mem = {0};
+	if (slice_eq(id, S("*"))) return true;
 	if (value.len > AUTHRES_LENGTH_MAX) return contains_same(slice_head(value, AUTHRES_LENGTH_MAX), id);
 	struct reader r = reader_of(value, &mem);
 	AUTO_BUF struct buf joined = BUF(AUTHRES_LENGTH_MAX);
@@ -321,10 +324,10 @@ static bool claims(struct slice value, struct slice id) {
 			word = slice_head(r.rest, n);
 			r.rest = slice_skip(r.rest, n != 0 ? n : 1); /* any other byte only separates */
 		}
-		if (words == 0 && is_id(word, id)) return true;
+		if (words == 0 && authres_is_id(word, id)) return true;
 		if (words == 0 || !all_digits(word)) buf_add(&joined, word);
 	}
-	return is_id(buf_slice(&joined), id) || (r.bad && contains_same(value, id));
+	return authres_is_id(buf_slice(&joined), id) || (r.bad && contains_same(value, id));
 }
 
 size_t authres_strip(struct slice header, struct slice id, struct buf *out) {

@@ -32,5 +32,6 @@ bool authres_parse(struct slice value, struct arena *mem, struct authres *out);
  * (line ends, controls) becomes '?'. */
 void authres_add(struct buf *out, const struct authres *a);
 /* Copies a header without the Authentication-Results fields that claim to be from `id` (RFC 8601 §5), also malformed ones that
- * begin with it. How many were left out. */
+ * begin with it. id: also ".example.org", a name below it, and "*", any. How many were left out. */
+bool authres_is_id(struct slice text, struct slice id); /* text: as written, a queue id may stand behind it */
 size_t authres_strip(struct slice header, struct slice id, struct buf *out);

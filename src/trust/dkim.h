@@ -20,6 +20,8 @@ struct dkim_params {
 	unsigned key_bits_min;     /* RSA; 0: 1024 */
 	int64_t clock_drift_s;     /* for t= and x=; 0: 300 */
 	int64_t now_s;             /* 0: the clock */
+	const struct slice *must_sign; /* fields that a signature must cover where they are; else its result is policy */
+	size_t must_sign_count;
 };
 struct dkim_verdict {
 	enum trust_result result;

@@ -60,15 +60,15 @@ bool body_signed(const struct body *b, const struct signature *s, struct arena *
 
 /* ---- begin ---- */
 
-/* Are all From fields signed that are there? */
-static bool from_signed(const struct signature *s, struct header_index *x) {
+/* Are all fields of that name signed that are there? */
+static bool all_signed(const struct signature *s, struct header_index *x, struct slice wanted) {
 	struct slice field;
 	header_index_restart(x);
 	for (struct slice names = s->names; names.at != NULL;) {
 		struct slice name = slice_trim(slice_cut(&names, ':'));
-		if (slice_same(name, S("From"))) header_index_take(x, name, &field);
+		if (slice_same(name, wanted)) header_index_take(x, name, &field);
 	}
-	return header_index_left(x, S("From")) == 0;
+	return header_index_left(x, wanted) == 0;
 }
 
 static void look(struct dkim_verifier *v, struct seen *one, struct header_index *x, struct buf *text) {
@@ -90,7 +90,12 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	signed_fields_add(text, s, x);
 	signed_self_add(text, s->header, s->field, s->b_text);
 	sha256(buf_slice(text), one->digest);
-	one->verdict.from_signed = from_signed(s, x);
+	one->verdict.from_signed = all_signed(s, x, S("From"));
+	for (size_t i = 0; i < v->params.must_sign_count && one->verdict.result == TRUST_NONE; i++) {
+		if (all_signed(s, x, v->params.must_sign[i])) continue;
+		one->verdict.result = TRUST_POLICY;
+		one->verdict.reason = arena_fmt(v->mem, "the field %.*s is not signed", SLICE_ARG(v->params.must_sign[i]));
+	}
 }
 
 /* The same field again says nothing new. */

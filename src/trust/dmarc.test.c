@@ -35,12 +35,12 @@ static const struct { const char *text, *wanted; /* NULL: no record */ } parsed[
 	{ "v=DMARC1;p=reject;sp=none;np=quarantine;pct=20;t=y;psd=y;fo=1:d;ri=3600;rua=mailto:a@b;ruf=mailto:c@d",
 		"reject,none,quarantine,r,r,20,y,y,1:d,3600,mailto:a@b,mailto:c@d" },
 	{ "v = DMARC1 ; P = Reject ; ADKIM = S", "reject,,,s,r,100,n,u,0,86400,," },
-	{ "v=DMARC1", "none,,,r,r,100,n,u,0,86400,," },
+	{ "v=DMARC1", "none,,,r,r,100,n,u,0,86400,," }, { "V=DMARC1; p=none", "none,,,r,r,100,n,u,0,86400,," },
 	{ "v=DMARC1; rua=mailto:a@b", "none,,,r,r,100,n,u,0,86400,mailto:a@b," },
 	{ "v=DMARC1; p=junk; sp=reject; rua=x, mailto:a@b", "none,,,r,r,100,n,u,0,86400,x, mailto:a@b," },
 	{ "v=DMARC1; p=reject; p=none; pct=101; ri=-1; t=yes; psd=x; unknown; x=y; =;;", "reject,,,r,r,100,n,u,0,86400,," },
 	{ "v=DMARC1; p=junk", NULL }, { "v=DMARC1; p=none; sp=junk", NULL }, { "v=DMARC1; p=junk; rua=nowhere", NULL }, { "v=DMARC1; p=", NULL },
-	{ "V=DMARC1; p=none", NULL }, { "v=dmarc1; p=none", NULL }, { " v=DMARC1; p=none", NULL }, { "v=DMARC12; p=none", NULL }, { "p=none; v=DMARC1", NULL }, { "", NULL },
+	{ " v=DMARC1", NULL }, { "v=dmarc1; p=none", NULL }, { " v=DMARC1; p=none", NULL }, { "v=DMARC12; p=none", NULL }, { "p=none; v=DMARC1", NULL }, { "", NULL },
 };
 
 static void parses(void **state UNUSED) {

@@ -23,7 +23,7 @@ static bool next_tag(struct slice *rest, struct slice *name, struct slice *value
 
 bool dmarc_record_is(struct slice text) {
 	struct slice name, value;
-	return text.len != 0 && text.at[0] == 'v' && next_tag(&text, &name, &value) && slice_eq(name, S("v")) && slice_eq(value, S("DMARC1"));
+	return text.len != 0 && !ascii_space(text.at[0]) && next_tag(&text, &name, &value) && slice_same(name, S("v")) && slice_eq(value, S("DMARC1"));
 }
 
 static bool policy_of(struct slice word, enum dmarc_policy *out) {

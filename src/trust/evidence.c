@@ -6,7 +6,7 @@
 #include "trust/adsp.h"
 #include "trust/evidence_results.h"
 
-enum { TIMEOUT_MS = 10000, SPF_HINTS_MAX = 10 /* as many look-ups as a check may have */ };
+enum { TIMEOUT_MS = 20000, SPF_HINTS_MAX = 10 /* as many look-ups as a check may have */ };
 
 WIRE_STRUCT(evidence_spf, EVIDENCE_SPF_FIELDS)
 WIRE_STRUCT(evidence_dkim, EVIDENCE_DKIM_FIELDS)
@@ -81,15 +81,17 @@ void evidence_body(struct evidence *e, struct slice bytes) {
 	dkim_bodies_bytes(e->bodies, bytes);
 }
 
-static void ask_spf(const struct evidence *e, struct evidence_verdict *v) {
+static void ask_spf(const struct evidence *e, int64_t deadline, struct evidence_verdict *v) {
 	const struct evidence_client *c = e->client;
 	struct spf_question q = { .client = &c->address, .helo = c->helo, .sender = c->sender };
+	struct spf_params p = e->params->spf;
+	p.deadline = deadline;
 	if (c->spf != NULL) v->spf = *c->spf;
-	else spf_check(&e->params->spf, &q, e->mem, &v->spf);
+	else spf_check(&p, &q, e->mem, &v->spf);
 	if (!e->params->use_helo || c->sender.len == 0) return;
 	q.of_helo = true;
 	if (c->spf_helo != NULL) v->spf_helo = *c->spf_helo;
-	else spf_check(&e->params->spf, &q, e->mem, &v->spf_helo);
+	else spf_check(&p, &q, e->mem, &v->spf_helo);
 }
 
 static bool is_trusted(const struct evidence_params *p, struct slice domain) {
@@ -155,11 +157,11 @@ void evidence_end(struct evidence *e, struct evidence_verdict *out) {
 	const struct evidence_params *p = e->params;
 	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
 	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
-	if (e->dkim != NULL) dkim_verify_end(e->dkim, deadline, &v.dkim, &v.dkim_count);
+	int64_t keys = deadline - wait / 2, senders = deadline - wait / 4; /* a dead server of keys leaves time for the others */
+	if (e->dkim != NULL) dkim_verify_end(e->dkim, keys, &v.dkim, &v.dkim_count);
 	hint_spf(e, 1); /* has come while the keys were waited for */
-	if (e->arc != NULL) arc_verify_end(e->arc, deadline, &v.arc);
-	if (p->use_spf) ask_spf(e, &v);
-	deadline = deadline_in(wait); /* SPF has one of its own */
+	if (e->arc != NULL) arc_verify_end(e->arc, keys, &v.arc);
+	if (p->use_spf) ask_spf(e, senders, &v);
 	if (p->use_dmarc) dmarc_check(&p->dmarc, e->header, &v.spf, v.dkim, v.dkim_count, deadline, e->mem, &v.dmarc);
 	v.sealer_trusted = p->trusted_sealers_count != 0 && sealer_vouches(e, &v.arc);
 	make_record(e, &v);

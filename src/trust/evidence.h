@@ -18,7 +18,7 @@ struct evidence_params {
 	bool adsp;                     /* look up and report dkim-adsp (RFC 5617, historic) */
 	const struct slice *trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
 	size_t trusted_sealers_count;
-	int timeout_ms;                /* of what is waited for at the end; 0: 10 s */
+	int timeout_ms;                /* of all that is waited for at the end, together; 0: 20 s */
 };
 struct evidence_client {
 	struct addr address;
@@ -48,6 +48,8 @@ struct evidence_dmarc {
 WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
 struct evidence_record {
 	bool checked;                  /* false: nothing was looked at (our own users, exempt clients) */
+	bool changed;                  /* afterwards we changed what the author's domain had signed (header_checks, milters) */
+	bool spf_here;                 /* SPF of the sender passes for our own addresses, too */
 	struct slice client;           /* the address as text */
 	uint32_t arc;                  /* enum trust_result */
 	struct evidence_spf spf;
@@ -56,7 +58,7 @@ struct evidence_record {
 	struct evidence_dmarc dmarc;
 };
 #define EVIDENCE_RECORD_FIELDS(F) \
-	F(bool_, checked) F(text, client) F(u32, arc) F(part, spf, evidence_spf) F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
+	F(bool_, checked) F(bool_, changed) F(bool_, spf_here) F(text, client) F(u32, arc) F(part, spf, evidence_spf) F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
 WIRE_DECLARE(evidence_record)
 
 struct evidence_verdict {              /* everything, as found */

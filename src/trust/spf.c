@@ -40,7 +40,7 @@ static enum match temperror(struct check *c) {
 
 static enum match spend(struct check *c) {
 	if (clock_ms() >= c->deadline) {
-		fail("DNS took too long (%d ms in all)", c->p->timeout_ms > 0 ? c->p->timeout_ms : (int)SECONDS(20));
+		fail("DNS took too long");
 		return temperror(c);
 	}
 	if (c->out->lookups == LOOKUPS_MAX) return permerror(c, "the record asks for more than %d look-ups", LOOKUPS_MAX);
@@ -323,6 +323,7 @@ void spf_check(const struct spf_params *p, const struct spf_question *q, struct 
 	out->domain = domain;
 	struct check c = { .p = p, .q = q, .mem = mem, .out = out };
 	c.deadline = deadline_in(p->timeout_ms > 0 ? p->timeout_ms : SECONDS(20));
+	if (p->deadline != 0) c.deadline = MIN_OF(c.deadline, p->deadline);
 	c.macros = (struct spf_macros){ .client = q->client, .local = local, .sender_domain = domain, .domain = domain, .helo = q->helo,
 		.receiver = slice_of(p->receiver != NULL ? p->receiver : "unknown"), .validated = confirmed_name, .ctx = &c };
 	out->result = check_host(&c, false);

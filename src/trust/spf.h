@@ -7,6 +7,7 @@ struct spf_params {
 	struct dns *dns;
 	const char *receiver;  /* our host name, for the macro r; NULL: "unknown" */
 	int timeout_ms;        /* of one check, all look-ups together (§4.6.4); 0: 20 s. Over it: temperror */
+	int64_t deadline;      /* and never later; 0: only the time-out counts */
 };
 struct spf_question {
 	const struct addr *client;

@@ -251,10 +251,8 @@ forged.test TXT "v=spf1 ip4:127.0.0.77 -all"
 
 def test_what_nobody_proves_is_refused_at_the_door(site):
     s = site(records=STRICT, main='dmarc_reject = no\n')
-    code, text = s.send('a@forged.test', 'shop@torus.test', expect=(550, 554))
-    assert '5.7.1' in text and 'not forwarded: SPF of forged.test fails' in text, text
     code, text = s.send('a@quarantine.test', 'shop@torus.test', expect=(550, 554))
-    assert 'DMARC of quarantine.test (p=quarantine)' in text
+    assert '5.7.1' in text and 'not forwarded' in text and 'DMARC of quarantine.test (p=quarantine)' in text
     s.send('', 'shop@torus.test', author='a@quarantine.test')  # a report is never refused for that
     s.arrived()
     s.empty()
@@ -262,23 +260,77 @@ def test_what_nobody_proves_is_refused_at_the_door(site):
     assert s.server.hato('why', 'shop@torus.test').stdout.count('refused') >= 1
 
 
-def test_a_local_recipient_gets_it_while_the_forward_does_not(site):
-    s = site(records=STRICT)
+def test_what_only_fails_spf_goes_as_its_owner_chooses(site):
+    """Its domain asks nobody to refuse it (no DMARC): by default it is sent on, with a sender of ours."""
+    s = site(records=STRICT, main='forward_keep_recipient = bob@home.test\n')
     s.server.account('bob@home.test')
-    s.send('a@forged.test', ['bob@home.test', 'shop@torus.test'])
-    s.server.wait_message('bob@home.test', 'letter')
-    s.server.wait_log(r'to=<toru@gmail.test>, orig_to=<shop@torus.test>, status=not forwarded')
+    s.send('a@forged.test', 'shop@torus.test')
+    assert s.arrived()[0].startswith('SRS0=')
+    s.server.hato('alias', 'forward', 'shop@torus.test', 'keep')
+    s.send('a@forged.test', 'shop@torus.test', 'kept')
+    s.server.wait_message('bob@home.test', 'kept')
+    s.server.wait_log('SPF of forged.test fails and nobody has signed it')
     s.empty()
-    assert not s.gmail.messages and not s.far.messages
+    assert len(s.gmail.messages) == 1
+
+
+def test_a_local_recipient_gets_it_while_the_forward_does_not(site):
+    """Taken for one and not forwarded for the other: the sender hears of it, once; a doubtful one does not."""
+    s = site(records=STRICT, main='dmarc_reject = no\nforward_keep_recipient = carol@home.test\n')
+    for who in ['bob@home.test', 'carol@home.test']:
+        s.server.account(who)
+    s.send('a@far.test', ['bob@home.test', 'shop@torus.test'], author='a@quarantine.test')
+    s.server.wait_log(r'to=<toru@gmail.test>, orig_to=<shop@torus.test>, status=not forwarded')
+    sender, to, text = s.arrived(1, s.far)
+    assert sender == '' and to == ['a@far.test']
+    text = text if isinstance(text, str) else text.decode()
+    assert '5.7.1' in text and 'not forwarded: it fails DMARC of quarantine.test' in text
+    s.send('a@quarantine.test', ['bob@home.test', 'shop@torus.test'], 'forged')
+    s.server.wait_message('carol@home.test', 'forged', folder='Junk')
+    s.empty()
+    assert not s.gmail.messages and len(s.far.messages) == 1
+
+
+def test_an_author_whose_record_names_us_needs_no_signature(site):
+    """SPF passes at the next server, too, since his own envelope is kept: nothing is lost."""
+    s = site(records=STRICT + '_dmarc.us.test TXT "v=DMARC1; p=reject"\nmail.torus.test A 127.0.0.1\n', main='forward_failing = keep\nforward_keep_recipient = bob@home.test\n')
+    s.server.account('bob@home.test')
+    s.send('a@us.test', 'shop@torus.test')
+    assert s.arrived()[0] == 'a@us.test'
+    s.send('a@strict.test', 'shop@torus.test', 'kept')
+    s.server.wait_message('bob@home.test', 'kept')
+
+
+def test_a_signature_that_we_break_does_not_count(site, folder):
+    with open(f'{folder}/checks', 'w') as f:
+        f.write('/^Subject: change/ REPLACE Subject: changed\n/^Subject: add/ PREPEND X-Seen: yes\n')
+    s = site(records=signed_records(), main=f'forward_failing = keep\nforward_keep_recipient = bob@home.test\nheader_checks = regexp:{folder}/checks\n')
+    s.server.account('bob@home.test')
+
+    def send(subject):
+        with s.server.dialogue(source='127.0.0.9') as talk:
+            talk.ehlo()
+            talk.envelope('bounce@far.test', 'shop@torus.test')
+            talk.say('DATA', 354)
+            talk.say(signed(MAIL.replace('Subject: order', f'Subject: {subject}')) + '.', 250)
+    send('order')
+    s.arrived()
+    send('add a field')
+    s.arrived(2)
+    send('change it')
+    s.server.wait_message('bob@home.test', 'changed')
+    s.server.wait_log('the signature of signed.test .p=reject. is no longer good')
+    s.empty()
+    assert len(s.gmail.messages) == 2
 
 
 @pytest.mark.parametrize('choice', ['keep', 'send'])
 def test_unauthenticated_mail_kept_or_sent(site, choice):
-    s = site(records=STRICT, main=f'forward_unauthenticated = {choice}\nforward_keep_recipient = bob@home.test\n')
+    s = site(records=STRICT, main=f'dmarc_reject = no\nforward_unauthenticated = {choice}\nforward_keep_recipient = bob@home.test\n')
     s.server.account('bob@home.test')
-    s.send('a@forged.test', 'shop@torus.test')
+    s.send('a@quarantine.test', 'shop@torus.test')
     if choice == 'keep':
-        s.server.wait_message('bob@home.test', 'letter')
+        s.server.wait_message('bob@home.test', 'letter', folder='Junk')
         s.empty()
         assert not s.gmail.messages
     else:
@@ -360,8 +412,10 @@ def test_the_forward_check_explains(site, running):
     s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
     assert 'wrapped: toru@gmail.test' in check(strict, *at, '--mail-from', 'a@strict.test')
     import json
-    j = json.loads(check(MAIL.replace('signed.test', 'forged.test'), *at, '--mail-from', 'a@forged.test', '--json'))
-    assert j['ends'][0]['kind'] == 'refused' and 'SPF of forged.test fails' in j['ends'][0]['text']
+    j = json.loads(check(MAIL.replace('signed.test', 'quarantine.test'), *at, '--mail-from', 'a@quarantine.test', '--json'))
+    assert j['ends'][0]['kind'] == 'refused' and 'fails DMARC of quarantine.test' in j['ends'][0]['text']
+    said = check(MAIL.replace('signed.test', 'forged.test'), *at, '--mail-from', 'a@forged.test')
+    assert 'SPF of forged.test fails and nobody has signed it' in said and 'wrapped: toru@gmail.test' in said
     assert any(x['what'].startswith('the next server') for x in j['steps'])
     done = s.server.hato('forward', 'check', 'shop@torus.test', input='no message at all', check=False)
     assert done.returncode == 65
@@ -373,14 +427,14 @@ def test_a_unix_users_forward(site, folder):
     from unixuser import UnixUser
     os.makedirs(f'{folder}/spool')
     os.chmod(f'{folder}/spool', 0o1777)
-    s = site(records=STRICT, main=f'mydestination = unix.test\nalias_maps =\nmail_spool_directory = {folder}/spool\nlocal_recipient_maps =\n')
+    s = site(records=STRICT, main=f'dmarc_reject = no\nmydestination = unix.test\nalias_maps =\nmail_spool_directory = {folder}/spool\nlocal_recipient_maps =\n')
     user = UnixUser(folder, 'f')
     try:
         user.write('.forward', 'toru@gmail.test\n')
         s.send('shop@far.test', f'{user.name}@unix.test')
         sender, to, _ = s.arrived()
         assert sender.startswith('SRS0=') and to == ['toru@gmail.test']
-        s.send('a@forged.test', f'{user.name}@unix.test', 'stays here')
+        s.send('a@quarantine.test', f'{user.name}@unix.test', 'stays here')
         wait_until(lambda: os.path.exists(f'{folder}/spool/{user.name}'), 20, lambda: s.server.log()[-3000:])
         with open(f'{folder}/spool/{user.name}') as f:
             assert 'stays here' in f.read()
