@@ -1,4 +1,4 @@
--- The schema of the mail database, version 6. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 7. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -46,8 +46,28 @@ CREATE TABLE account_state (
 	bytes INTEGER NOT NULL,
 	messages INTEGER NOT NULL,
 	next_mailbox INTEGER NOT NULL,
-	last_uidvalidity INTEGER NOT NULL
+	last_uidvalidity INTEGER NOT NULL,
+	pool TEXT                           -- of quota_pool; NULL: none
 );
+CREATE INDEX account_state_pool ON account_state (pool) WHERE pool IS NOT NULL;
+
+-- What several accounts may keep together (store/quota.h): a domain that has a limit, counted as its accounts are.
+CREATE TABLE quota_pool (
+	name TEXT PRIMARY KEY,
+	limit_bytes INTEGER NOT NULL,       -- 0: none
+	limit_messages INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	messages INTEGER NOT NULL
+) WITHOUT ROWID;
+-- An account came across a level of its limits; the row stays when its owner was told, so that it is not said too often.
+CREATE TABLE quota_warning (
+	account_id INTEGER NOT NULL,
+	level INTEGER NOT NULL,             -- percent
+	crossed_us INTEGER NOT NULL,
+	told INTEGER NOT NULL,              -- 1: the mail was sent
+	PRIMARY KEY (account_id, level)
+) WITHOUT ROWID;
+CREATE INDEX quota_warning_due ON quota_warning (crossed_us) WHERE told = 0;
 
 CREATE TABLE mailbox (
 	account_id INTEGER NOT NULL,
@@ -73,6 +93,39 @@ CREATE TABLE subscription (
 	name TEXT NOT NULL,                 -- of a mailbox that need not exist
 	PRIMARY KEY (account_id, name)
 ) WITHOUT ROWID;
+
+-- What others may do with a mailbox (store/acl.h); its owner may do everything.
+CREATE TABLE acl (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	identifier TEXT NOT NULL,           -- an account's address, 'anyone', 'authenticated', '$group'; with '-' before it: taken away
+	rights INTEGER NOT NULL,            -- enum acl_right
+	PRIMARY KEY (account_id, mailbox_id, identifier)
+) WITHOUT ROWID;
+CREATE INDEX acl_identifier ON acl (identifier);
+CREATE TABLE acl_group (
+	name TEXT NOT NULL,                 -- with its '$'
+	member TEXT NOT NULL,               -- an account's address
+	PRIMARY KEY (name, member)
+) WITHOUT ROWID;
+CREATE INDEX acl_group_member ON acl_group (member);
+
+-- METADATA (store/annotation.h).
+CREATE TABLE annotation (
+	account_id INTEGER NOT NULL,        -- the mailbox's owner; 0: the server's
+	mailbox_id INTEGER NOT NULL,        -- 0: of the account or server
+	entry TEXT NOT NULL,                -- lower case
+	reader_id INTEGER NOT NULL,         -- whose private one it is; 0: /shared
+	value TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, entry, reader_id)
+) WITHOUT ROWID;
+
+CREATE TABLE last_login (
+	account_id INTEGER NOT NULL PRIMARY KEY,
+	time_us INTEGER NOT NULL,
+	protocol TEXT NOT NULL,
+	remote TEXT NOT NULL
+);
 
 CREATE TABLE message (
 	account_id INTEGER NOT NULL,

@@ -120,8 +120,9 @@ int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint3
 	r = db_run(s);
 	if (r < 0) return r;
 	*out = (struct box){ account, id };
+	r = acl_inherit(tx, *out, name);
 	announce(tx, (struct box){ account, 0 }, (uint64_t)modseq);
-	return 0;
+	return r;
 }
 
 /* The levels above name, those that do not exist yet, the highest first. */

@@ -3,7 +3,7 @@
  * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
-#include "access/imap/state.h"
+#include "access/imap/place.h"
 #include "base/fail.h"
 #include "base/log.h"
 
@@ -104,12 +104,18 @@ static void tell_keywords(struct imap_session *s, struct slice keywords) {
 	imap_put_flags(out, FLAG_ALL, keywords, false);
 	buf_add(out, S("\r\n* OK [PERMANENTFLAGS ("));
 	if (!s->box.read_only) {
-		buf_add(out, S("\\Answered \\Flagged \\Deleted \\Seen \\Draft "));
-		if (keywords.len != 0) {
+		uint32_t may = s->box.rights;
+		bool write = (may & ACL_WRITE) != 0;
+		buf_add(out, write ? S("\\Answered \\Flagged ") : S(""));
+		buf_add(out, (may & ACL_DELETE) != 0 ? S("\\Deleted ") : S(""));
+		buf_add(out, (may & ACL_SEEN) != 0 ? S("\\Seen ") : S(""));
+		buf_add(out, write ? S("\\Draft ") : S(""));
+		if (keywords.len != 0 && write) {
 			buf_add(out, keywords);
 			buf_byte(out, ' ');
 		}
-		buf_add(out, S("\\*"));
+		if (write) buf_add(out, S("\\*"));
+		else if (slice_ends(buf_slice(out), S(" "))) out->len--;
 	}
 	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
 	s->box.keywords_told = keywords.len;
@@ -199,13 +205,18 @@ static int count_recent(struct db_conn *c, const struct mailbox *m, uint32_t fro
 
 static int find(struct imap_session *s, struct slice name, struct mailbox *m) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	return c == NULL ? -1 : store_find(c, &s->mem, s->account, name, m);
+	struct imap_found found;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_READ, &found);
+	if (r != 0) return r;
+	*m = found.m;
+	s->box.rights = found.rights;
+	s->box.read_only |= (found.rights & ACL_CHANGES) == 0;
+	return 0;
 }
 
 static int open_box(struct imap_session *s, struct slice name, struct mailbox *m) {
 	struct imap_selected *box = &s->box;
 	int r = find(s, name, m);
-	if (r == 0 && m->nonexistent) r = STORE_NO_MAILBOX;
 	if (r != 0) return r;
 	box->box = m->box;
 	box->recent_from = m->recent_from;
@@ -228,6 +239,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, bool r
 	tell_keywords(s, m.keywords);
 	buf_addf(imap_out(s), "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, s->box.view.recent);
 	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n", m.uidvalidity, m.uidnext);
+	if (s->box.read_only && !read_only) return imap_ok("[READ-ONLY] Select completed.");
 	return imap_ok(read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
 }
 

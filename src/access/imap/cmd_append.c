@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* APPEND takes a message in: it is summarised while it arrives, small ones in memory, large ones in a spool file, and
  * stored with one commit. What makes it impossible is found before the client is asked for the bytes. */
-#include "access/imap/state.h"
+#include "access/imap/place.h"
 #include "base/fail.h"
 #include "db/blob.h"
 #include "mime/summary.h"
 #include "net/file.h"
-#include "user/user.h"
+#include "store/quota.h"
 
 enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024, MESSAGE_LIMIT = 50 * 1024 * 1024 };
 
@@ -50,13 +50,12 @@ static int take(void *ctx, struct slice piece) {
 
 static int store(struct db_conn *tx, void *arg) {
 	struct upload *u = arg;
-	struct account account;
-	int r = user_account_by_id(tx, db_memory(tx), u->append.box.account, &account);
+	struct quota q;
+	int r = imap_quota(u->s, tx, u->append.box.account, &q);
 	if (r < 0) return r;
-	if (r == 0) {
-		u->append.quota_bytes = account.quota_bytes;
-		u->append.quota_messages = account.quota_messages;
-	}
+	u->append.quota_bytes = q.bytes;
+	u->append.quota_messages = q.messages;
+	memcpy(u->append.quota_levels, q.levels, sizeof q.levels);
 	r = blob_insert(tx, u->draft, buf_slice(&u->summary), &u->append.blob_id);
 	return r != 0 ? r : store_append(tx, &u->append, &u->done);
 }
@@ -116,13 +115,14 @@ static struct imap_answer target_refused(struct imap_session *s, int r, const ch
 	return r == STORE_NO_MAILBOX ? imap_no("[TRYCREATE] Mailbox doesn't exist.") : imap_refused(s, r, what);
 }
 
-static int find_box(struct imap_session *s, struct slice name, struct box *out) {
+static int find_box(struct imap_session *s, struct slice name, struct append *a) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c == NULL ? -1 : store_find(c, &s->mem, s->account, name, &m);
-	if (r == 0 && m.nonexistent) r = STORE_NO_MAILBOX;
-	if (r == 0) *out = m.box;
-	return r;
+	struct imap_found f;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_INSERT, &f);
+	if (r != 0) return r;
+	a->box = f.m.box;
+	imap_limit_new(f.rights, &a->flags, &a->keywords);
+	return 0;
 }
 
 static struct imap_answer receive(struct imap_session *s, struct upload *u, bool waits) {
@@ -149,7 +149,7 @@ IMAP_COMMAND(imap_do_append) {
 	if (literal.size == 0) return pass_over(s, text, imap_no("A message can't be empty."));
 	if (literal.size > (limit != 0 ? limit : MESSAGE_LIMIT))
 		return pass_over(s, text, imap_no("[TOOBIG] Message too large."));
-	int r = find_box(s, name, &u.append.box);
+	int r = find_box(s, name, &u.append);
 	if (r != 0) return pass_over(s, text, target_refused(s, r, "append"));
 	return receive(s, &u, literal.waits);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FETCH by pages: rows are copied and bodies opened inside a snapshot, then written to the client outside of it. */
 #include "access/imap/fetch.h"
+#include "store/acl.h"
 
 enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024 };
 
@@ -69,7 +70,7 @@ static int mark_seen(struct fetch *f) {
 
 static int put_page(void *ctx) {
 	struct fetch *f = ctx;
-	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only ? mark_seen(f) : 0;
+	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only && (f->s->box.rights & ACL_SEEN) != 0 ? mark_seen(f) : 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
 		struct fetch_row *row = &f->rows[i];
 		if ((f->needs & FETCH_SUMMARY) != 0) r = imap_body_summary(&row->body, f->s->context->db, NULL, &f->mem);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening and leaving a mailbox, and asking about one that is not open: all of it from the mailbox's row. */
+#include "access/imap/place.h"
 #include "access/imap/status.h"
+#include "store/quota.h"
 
 static uint64_t count_messages(struct db_conn *c, const struct mailbox *m) { (void)c; return m->exists; }
 static uint64_t count_unseen(struct db_conn *c, const struct mailbox *m) { (void)c; return m->unseen; }
@@ -14,6 +16,12 @@ static uint64_t count_recent(struct db_conn *c, const struct mailbox *m) {
 	return uids.len / sizeof(uint32_t);
 }
 
+static uint64_t deleted_bytes(struct db_conn *c, const struct mailbox *m) {
+	uint64_t bytes = 0;
+	if (m->deleted != 0) (void)store_deleted_bytes(c, m->box, &bytes);
+	return bytes;
+}
+
 static const struct { const char *name; uint64_t (*of)(struct db_conn *c, const struct mailbox *m); } items[] = {
 	{ "MESSAGES", count_messages },
 	{ "RECENT", count_recent },
@@ -22,6 +30,7 @@ static const struct { const char *name; uint64_t (*of)(struct db_conn *c, const 
 	{ "UNSEEN", count_unseen },
 	{ "SIZE", count_bytes },
 	{ "DELETED", count_deleted },
+	{ "DELETED-STORAGE", deleted_bytes },
 };
 
 bool imap_parse_status_items(struct imap_parse *p, unsigned *out) {
@@ -54,15 +63,14 @@ IMAP_COMMAND(imap_do_status) {
 	struct imap_parse *p = &call->p;
 	struct slice name;
 	unsigned asked;
-	struct mailbox m;
+	struct imap_found f;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) ||
 	    !imap_parse_status_items(p, &asked) || !imap_parse_end(p))
 		return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	int r = c == NULL ? -1 : store_find(c, &s->mem, s->account, name, &m);
-	if (r == 0 && m.nonexistent) r = STORE_NO_MAILBOX;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_READ, &f);
 	if (r != 0) return imap_refused(s, r, "status");
-	imap_put_status(s, c, &m, asked);
+	imap_put_status(s, c, &f.m, asked);
 	return imap_ok("Status completed.");
 }
 

@@ -283,12 +283,20 @@ static void step(struct task *task, enum wake why) {
 	task_park(task, EPOLLIN, 0, s->heard + patience(s));
 }
 
+static bool is_master(const struct imap_context *context, struct slice login) {
+	struct slice rest = context->params.masters;
+	for (struct slice word; (word = slice_word(&rest, " ,\t")).len != 0;)
+		if (slice_same(word, login)) return true;
+	return false;
+}
+
 void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant) {
 	struct imap_session *s = mem_get(sizeof(*s));
 	*s = (struct imap_session){ .task.step = step, .pool = pool, .context = context, .account = grant->account,
 		.log_session = grant->session, .tls = grant->tls, .heard = clock_ms(), .login = BUF(KIB(1)), .remote = BUF(256),
 		.text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT), .tag = BUF(TAG_LIMIT) };
 	buf_add(&s->login, grant->login);
+	s->master = grant->master.len != 0 || is_master(context, grant->login);
 	buf_add(&s->remote, grant->remote);
 	buf_add(&s->tag, grant->tag);
 	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);

@@ -17,6 +17,11 @@ struct imap_session_params {
 	int64_t idle_limit;         /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
 	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
 	int64_t notice_interval;    /* milliseconds between two "* OK Still here" in IDLE; 0: 2 minutes */
+	struct slice shared_prefix; /* "Shared/": mailboxes of others stand below it; empty: they are not shown */
+	struct slice public_prefix, public_account; /* "Public/" and whose mailboxes stand there; no account: there are none */
+	bool acl_anyone;            /* users may give rights to everybody */
+	struct slice masters;       /* addresses of administrators, divided by blanks or commas */
+	uint8_t quota_levels[2];    /* percent of a limit at which its owner is warned */
 };
 /* What all sessions share; outlives them. */
 struct imap_context {
@@ -31,6 +36,7 @@ struct imap_grant {
 	struct slice login;         /* the account's name, for log lines */
 	struct slice tag;           /* of the LOGIN or AUTHENTICATE that this session completes */
 	struct slice remote;        /* the peer's address, for log lines */
+	struct slice master;        /* who acts as the account; empty: itself */
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
 };

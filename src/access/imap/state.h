@@ -14,6 +14,7 @@ struct imap_session;
 struct imap_selected {
 	bool open, read_only;
 	struct box box;
+	uint32_t rights;         /* enum acl_right, at the time of SELECT */
 	struct view view;        /* which messages the client knows */
 	uint64_t modseq;         /* everything up to here has been told */
 	uint32_t recent_from;    /* uids from here on are \Recent in this session */
@@ -31,6 +32,7 @@ struct imap_session {
 	struct buf login, remote;
 	uint64_t log_session;
 	bool tls;
+	bool master;             /* an administrator, or he acts as this user */
 	struct buf text;         /* the command under way, literals included */
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
@@ -148,4 +150,14 @@ IMAP_COMMAND(imap_do_copy);
 IMAP_COMMAND(imap_do_move);
 IMAP_COMMAND(imap_do_search);
 IMAP_COMMAND(imap_do_idle);
+IMAP_COMMAND(imap_do_setacl);
+IMAP_COMMAND(imap_do_deleteacl);
+IMAP_COMMAND(imap_do_getacl);
+IMAP_COMMAND(imap_do_listrights);
+IMAP_COMMAND(imap_do_myrights);
+IMAP_COMMAND(imap_do_getmetadata);
+IMAP_COMMAND(imap_do_setmetadata);
+IMAP_COMMAND(imap_do_getquota);
+IMAP_COMMAND(imap_do_getquotaroot);
+IMAP_COMMAND(imap_do_setquota);
 void imap_idle_done(struct imap_session *s, struct slice line); /* the line that ends IDLE */

@@ -4,7 +4,8 @@
 
 const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS LIST-MYRIGHTS LIST-METADATA ACL RIGHTS=kxte METADATA METADATA-SERVER "
+	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTASET STATUS=SIZE";
 
 enum {
 	BOX = IMAP_SELECTED,
@@ -33,6 +34,16 @@ static const struct imap_command commands[] = {
 	{ "DELETE", imap_do_delete, 0 },
 	{ "RENAME", imap_do_rename, 0 },
 	{ "APPEND", imap_do_append, IMAP_READS },
+	{ "SETACL", imap_do_setacl, 0 },
+	{ "DELETEACL", imap_do_deleteacl, 0 },
+	{ "GETACL", imap_do_getacl, 0 },
+	{ "LISTRIGHTS", imap_do_listrights, 0 },
+	{ "MYRIGHTS", imap_do_myrights, 0 },
+	{ "GETMETADATA", imap_do_getmetadata, 0 },
+	{ "SETMETADATA", imap_do_setmetadata, 0 },
+	{ "GETQUOTA", imap_do_getquota, 0 },
+	{ "GETQUOTAROOT", imap_do_getquotaroot, 0 },
+	{ "SETQUOTA", imap_do_setquota, 0 },
 	/* one mailbox */
 	{ "SELECT", imap_do_select, QUIET },
 	{ "EXAMINE", imap_do_examine, QUIET },
