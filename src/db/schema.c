@@ -54,7 +54,8 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE annotation (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, entry TEXT NOT NULL,"
 	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
 	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
-	" remote TEXT NOT NULL)",
+	" remote TEXT NOT NULL);"
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -114,11 +114,15 @@ enum login_verdict login_check(struct link *core, struct link *vault, struct sli
 	int r = ask_account(core, &(struct account_ask){ .login = user }, mem, account);
 	/* vault is asked in any case, so that an unknown name takes as long as a wrong password; it knows accounts by
 	 * their stored names, which users may write in other ways */
-	struct password_ask ask = { .login = r == ASK_OK && account->granted ? account->name : user, .password = password };
+	struct slice whose = account->master.len != 0 ? account->master : account->name;
+	struct password_ask ask = { .login = r == ASK_OK && account->granted ? whose : user, .password = password };
 	struct password_answer verdict = { 0 };
 	if (r == ASK_OK) r = ask_password(vault, &ask, mem, &verdict);
 	if (r < 0) say(L_ERROR, "auth", "%s", fail_text());
 	if (r != ASK_OK) return LOGIN_LATER;
+	if (account->granted && account->master.len != 0) /* for whoever has to account for it */
+		note(verdict.right ? L_INFO : L_WARN, "auth", 0, NULL, verdict.right ? "Master log-in: " : "Master log-in refused: ",
+		     FA("user", account->name), FA("master_user", account->master));
 	return account->granted && verdict.right ? LOGIN_GRANTED : LOGIN_REFUSED;
 }
 
@@ -199,6 +203,7 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct smtp_reply reply;
 	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
+	if (reply.code == 0) reply = admit_room(a, rcpt->text, mem);
 	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == SMTP_PAUSE) return reply;
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));

@@ -52,6 +52,7 @@ enum route_verdict {
 	ROUTE_UNKNOWN,  /* a domain of ours, nobody of that name, or one who has moved: status and text say it */
 	ROUTE_DISABLED, /* the account is switched off */
 	ROUTE_FOREIGN,  /* class DEFAULT: not our domain */
+	ROUTE_FULL,     /* the account has no room: status and text say it, and whether for now ("4.2.2") */
 	ROUTE_DEFER,    /* a table cannot be asked now: text says which (for the log; strangers hear "Temporary lookup failure") */
 };
 /* The address classes of ADDRESS_CLASS_README. A domain with an account, alias or entry in hato's database is LOCAL. */
@@ -74,15 +75,17 @@ struct route_answer {
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer);
 
 struct account_ask {
-	struct slice login;
+	struct slice login;        /* "ann@example.com", or "ann@example.com*admin@example.com" (auth_master_user_separator) */
+	struct slice acting;       /* who has an authorization identity: login is whose mail he wants, this is who he is */
 };
-#define ACCOUNT_ASK_FIELDS(F) F(text, login)
+#define ACCOUNT_ASK_FIELDS(F) F(text, login) F(text, acting)
 struct account_answer {
 	bool granted;
 	int64_t account;
 	struct slice name; /* the account's address */
+	struct slice master; /* whose password it has to be, when it is an administrator who acts as the account; empty: its own */
 };
-#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(i64, account) F(text, name)
+#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(i64, account) F(text, name) F(text, master)
 int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer);
 
 struct accept_recipient {
@@ -160,10 +163,11 @@ struct session_ask {
 	uint64_t session;
 	struct slice login, tag, remote;
 	bool tls;
+	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls)
+	F(bool_, tls) F(text, master)
 struct session_answer {
 	bool open;
 };

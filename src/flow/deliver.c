@@ -36,6 +36,8 @@ struct delivery {
 	bool has_report;           /* somebody gets it who reads reports */
 	struct reporter *reporter;
 	bool report_send;
+	uint32_t quota_grace;
+	uint8_t quota_levels[2];
 };
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -328,6 +330,8 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	d->has_report = params->report_addresses_count != 0 && for_reports(d, params);
 	d->reporter = params->reporter;
 	d->report_send = params->report_send;
+	d->quota_grace = params->quota_grace;
+	memcpy(d->quota_levels, params->quota_levels, sizeof d->quota_levels);
 	if ((r = split_wrapped(d, db, params)) != 0 || (r = split_owners(d, db, params)) != 0) return r;
 	return prepare_routed(d, db, params);
 }
@@ -376,7 +380,9 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 			    .size = blob_draft_size(d->draft),
 			    .received_us = d->post.arrived_us,
 			    .quota_bytes = e->quota_bytes,
-			    .quota_messages = e->quota_messages };
+			    .quota_messages = e->quota_messages,
+			    .quota_grace = e->quota_bytes / 100 * d->quota_grace,
+			    .quota_levels = { d->quota_levels[0], d->quota_levels[1] } };
 	struct appended done;
 	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box) : 0;
 	if (r == 0) r = store_append(tx, &a, &done);
@@ -505,7 +511,7 @@ static int enter_one(struct db_conn *tx, void *arg) {
 	return r == 0 && d->report_send && d->post.evidence != NULL ? outbox_add(tx, d->post.evidence, d->post.arrived_us) : r;
 }
 
-static void accept_answer_of(int r, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
+static void accept_answer_of(int r, bool full_reject, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
 			     struct accept_answer *answer) {
 	struct slice broken = S("Error: queue file write error");
 	switch (r) {
@@ -516,7 +522,8 @@ static void accept_answer_of(int r, struct delivery *d, const struct accept_ask 
 		break;
 	}
 	case DELIVER_OVER_QUOTA:
-		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
+		*answer = full_reject ? (struct accept_answer){ ACCEPT_REFUSED, S("5.2.2"), S("Mailbox is full") }
+				      : (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
 		break;
 	case DELIVER_LATER:
 		say(L_WARN, "cleanup", "%.*s: %s", SLICE_ARG(ask->queue_id), fail_text());
@@ -580,7 +587,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
-	accept_answer_of(r, d, ask, mem, answer);
+	accept_answer_of(r, params->full_reject, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);
 	return queued;

@@ -26,6 +26,7 @@ struct route_params {
 	const struct alias_params *aliases; /* aliases(5); NULL: none */
 	const struct srs_params *srs;       /* NULL: its addresses are addresses like others */
 	struct slice host;                  /* myhostname */
+	bool full_reject;                   /* quota_full_reject */
 	struct slice empty_recipient;       /* empty_address_recipient: who gets mail for <> */
 };
 

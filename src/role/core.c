@@ -17,6 +17,7 @@
 #include "queue/history.h"
 #include "report/outbox.h"
 #include "role/boot.h"
+#include "role/core_care.h"
 #include "role/core_dkim.h"
 #include "role/reporting_settings.h"
 #include "role/forward_tell.h"
@@ -37,6 +38,7 @@ struct core_settings {
 	struct arena mem;
 	struct routing_settings routing;
 	int64_t history_us;
+	struct care_settings care;
 	const struct submitters *look, *flush; /* authorized_mailq_users, authorized_flush_users */
 };
 
@@ -56,6 +58,7 @@ struct core {
 	struct sender *sender;
 	struct verifier *verifier;
 	struct reporter *reporter;
+	struct logins *logins;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -103,13 +106,20 @@ static int answer_account(void *ctx, struct link_question *q) {
 	account_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
 	AUTO_READ struct db_conn *conn = db_read(c->db);
-	struct account account;
-	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &account) : -1;
+	struct account account, master = { 0 };
+	struct core_settings *s = hold(c);
+	struct slice user = ask.login, acting = ask.acting;
+	bool as_other = acting.len != 0 && !slice_same(acting, user), may = !as_other || care_is_master(&s->care, acting);
+	if (!as_other) as_other = care_master(&s->care, ask.login, &user, &acting);
+	drop(s);
+	int r = conn != NULL ? user_account_find(conn, q->mem, user, &account) : -1;
+	if (r == 0 && as_other) r = user_account_find(conn, q->mem, acting, &master);
 	if (r < 0) return r;
-	bool granted = r == 0 && !account.disabled;
+	bool granted = r == 0 && may && !account.disabled && !master.disabled;
 	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted,
 								 .account = granted ? account.id : 0,
-								 .name = granted ? account.address : SLICE_NONE });
+								 .name = granted ? account.address : SLICE_NONE,
+								 .master = granted && as_other ? master.address : SLICE_NONE });
 	return 0;
 }
 
@@ -141,7 +151,12 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .tag = ask.tag,
 				    .remote = ask.remote,
 				    .session = ask.session,
-				    .tls = ask.tls };
+				    .tls = ask.tls,
+				    .master = ask.master };
+	if (ask.master.len != 0)
+		note(L_INFO, "imap", ask.session, NULL, "Master session: ", FA("user", ask.login), FA("master_user", ask.master),
+		     F("rip", ask.remote));
+	else logins_note(c->logins, ask.account, "imap", ask.remote);
 	imap_session_start(c->sessions, c->imap, fd, &grant);
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
@@ -409,15 +424,18 @@ static void chores_step(struct task *t, enum wake why) {
 		return;
 	}
 	if (history_flush(c->history) < 0) say(L_WARN, "core", "history: %s", fail_text());
-	if (clock_ms() >= c->purge_at) {
-		struct core_settings *s = hold(c);
+	if (logins_flush(c->logins, c->db) < 0) say(L_WARN, "core", "log-ins: %s", fail_text());
+	bool hourly = clock_ms() >= c->purge_at;
+	struct core_settings *s = hold(c);
+	care_step(&s->care, &s->flow.deliver, c->db, hourly);
+	if (hourly) {
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
 		pool_call(c->pool, make_dkim_keys, c);
 		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
-		drop(s);
 	}
+	drop(s);
 	task_park(t, 0, 0, deadline_in(CHORES_MS));
 }
 
@@ -455,16 +473,39 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 	return n > 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+/* A prefix ends with the delimiter. */
+static struct slice prefix_of(struct slice said, struct arena *mem) {
+	return said.len == 0 || slice_ends(said, S("/")) ? arena_slice(mem, said) : arena_fmt(mem, "%.*s/", SLICE_ARG(said));
+}
+
+static bool same_imap(const struct imap_session_params *a, const struct imap_session_params *b) {
+	return a->message_limit == b->message_limit && a->idle_limit == b->idle_limit && slice_eq(a->shared_prefix, b->shared_prefix) &&
+	       slice_eq(a->public_prefix, b->public_prefix) && slice_eq(a->public_account, b->public_account) &&
+	       a->acl_anyone == b->acl_anyone && slice_eq(a->masters, b->masters) &&
+	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
+}
+
 static void set_imap(struct core *c, const struct conf_view *v) {
-	uint64_t message = conf_size(v, SET_message_size_limit);
-	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
-	if (c->imap != NULL && c->imap->params.message_limit == message && c->imap->params.idle_limit == idle) return;
-	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
-	*fresh = (struct imap_context){ .db = c->db,
-					.hub = c->hub,
-					.params = {
-						.spool_dir = c->dir, .message_limit = message, .idle_limit = idle } };
-	c->imap = fresh;
+	struct arena mem = { 0 };
+	struct imap_session_params p = {
+		.spool_dir = c->dir,
+		.message_limit = conf_size(v, SET_message_size_limit),
+		.idle_limit = conf_time_ms(v, SET_imapd_idle_timeout),
+		.shared_prefix = prefix_of(conf_text(v, SET_imapd_shared_prefix), &mem),
+		.public_prefix = prefix_of(conf_text(v, SET_imapd_public_prefix), &mem),
+		.public_account = conf_text(v, SET_imapd_public_account),
+		.acl_anyone = conf_bool(v, SET_imapd_acl_anyone),
+		.masters = conf_text(v, SET_auth_master_users),
+	};
+	care_levels(v, p.quota_levels);
+	if (c->imap == NULL || !same_imap(&c->imap->params, &p)) {
+		struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
+		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters };
+		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
+		*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .params = p };
+		c->imap = fresh;
+	}
+	arena_done(&mem);
 }
 
 static int reload(void *self, struct boot *b) {
@@ -492,6 +533,7 @@ static int reload(void *self, struct boot *b) {
 	s->flow.deliver.reporter = c->reporter;
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
+	care_settings_make(&s->care, v, &s->flow.deliver);
 	set_imap(c, v);
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
@@ -528,6 +570,7 @@ static int start(struct boot *b, void **self) {
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	c->reporter = reporter_new();
+	c->logins = logins_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
@@ -562,6 +605,8 @@ static void stop(void *self) {
 	sender_free(&c->sender);
 	verifier_free(&c->verifier);
 	reporter_free(&c->reporter);
+	(void)logins_flush(c->logins, c->db);
+	logins_free(&c->logins);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);

@@ -39,6 +39,7 @@ struct visitor {
 	struct smtp_server *smtp;
 	/* IMAP */
 	struct imap_login *login;
+	struct buf master;  /* who acts as the user */
 	struct pump *pump;
 	int inner;
 	struct slice user; /* counted in users; owned */
@@ -74,6 +75,7 @@ static void uncount(struct visitor *v) {
 
 static void leave(struct visitor *v) {
 	buf_done(&v->told);
+	buf_done(&v->master);
 	screen_talk_free(&v->talk);
 	smtp_server_free(&v->smtp);
 	admit_free(&v->admit);
@@ -165,7 +167,8 @@ static bool hand_over(struct visitor *v) {
 				   .login = who.login,
 				   .tag = who.tag,
 				   .remote = slice_of(addr_text(&v->peer, ip)),
-				   .tls = who.tls };
+				   .tls = who.tls,
+				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
 	if (user_enter(v, who.login)) {
@@ -217,6 +220,8 @@ static int authenticate(void *owner, const char *method, struct slice user, stru
 	default: return IMAP_AUTH_LATER;
 	}
 	*account = found.account;
+	buf_clear(&v->master);
+	buf_add(&v->master, found.master);
 	buf_add(login, found.name);
 	return IMAP_AUTH_GRANTED;
 }
@@ -231,6 +236,7 @@ static bool start_imap(struct visitor *v) {
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
 	struct imap_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session };
+	v->master = BUF(KIB(1));
 	v->login = imap_login_new(v->stream, &v->service->imap, &imap_ops, v, &peer);
 	v->phase = login_phase;
 	return login_phase(v, WAKE_CALL);

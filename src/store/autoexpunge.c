@@ -75,7 +75,7 @@ static int expunge_page(struct db_conn *tx, void *arg) {
 	struct uid_range range = { 0, 0 };
 	uint64_t count = 0;
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT uid, saved_us FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
+		db_sql(tx, "SELECT uid, CASE saved_us WHEN 0 THEN received_us ELSE saved_us END FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
 	bind_box(s, p->box);
 	db_bind_int(s, PAGE);
 	int r;

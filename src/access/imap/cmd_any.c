@@ -59,16 +59,6 @@ IMAP_COMMAND(imap_do_namespace) {
 	return imap_ok("Namespace completed.");
 }
 
-/* Nothing needs enabling yet: what is unknown is passed over (RFC 5161 §3.1). */
-IMAP_COMMAND(imap_do_enable) {
-	struct slice name;
-	do {
-		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
-	} while (call->p.rest.len != 0);
-	buf_add(imap_out(s), S("* ENABLED\r\n"));
-	return imap_ok("Enabled.");
-}
-
 static void wake_up(void *ctx, const struct change *change) {
 	struct imap_session *s = ctx;
 	(void)change;

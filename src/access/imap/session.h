@@ -36,9 +36,9 @@ struct imap_grant {
 	struct slice login;         /* the account's name, for log lines */
 	struct slice tag;           /* of the LOGIN or AUTHENTICATE that this session completes */
 	struct slice remote;        /* the peer's address, for log lines */
-	struct slice master;        /* who acts as the account; empty: itself */
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
+	struct slice master;        /* who acts as the account; empty: itself */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first
  * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or

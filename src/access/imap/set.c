@@ -83,6 +83,16 @@ void imap_set_append(struct imap_set_builder *b, uint32_t first, uint32_t last) 
 	s->ranges[s->count++] = (struct imap_range){ first, last };
 }
 
+void imap_set_common(struct imap_set_builder *out, const struct imap_set *a, const struct imap_set *b) {
+	for (size_t i = 0, j = 0; i < a->count && j < b->count;) {
+		struct imap_range x = a->ranges[i], y = b->ranges[j];
+		uint32_t first = MAX_OF(x.first, y.first), last = MIN_OF(x.last, y.last);
+		if (first <= last) imap_set_append(out, first, last);
+		if (x.last < y.last) i++;
+		else j++;
+	}
+}
+
 void imap_set_builder_done(struct imap_set_builder *b) {
 	free(b->set.ranges);
 	*b = (struct imap_set_builder){ 0 };

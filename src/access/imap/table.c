@@ -10,6 +10,7 @@ const char imap_capabilities[] =
 enum {
 	BOX = IMAP_SELECTED,
 	UID = IMAP_UID,
+	SETS = IMAP_UID | IMAP_NUMBERS,
 	HOLD = IMAP_NO_EXPUNGE,
 	QUIET = IMAP_NO_NEWS,
 	WRITES = IMAP_SELECTED | IMAP_WRITES
@@ -52,11 +53,11 @@ static const struct imap_command commands[] = {
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
-	{ "FETCH", imap_do_fetch, BOX | UID | HOLD },
-	{ "STORE", imap_do_store, WRITES | UID | HOLD },
-	{ "SEARCH", imap_do_search, BOX | UID | HOLD },
-	{ "COPY", imap_do_copy, BOX | UID },
-	{ "MOVE", imap_do_move, WRITES | UID },
+	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
+	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
+	{ "SEARCH", imap_do_search, BOX | SETS | HOLD },
+	{ "COPY", imap_do_copy, BOX | SETS },
+	{ "MOVE", imap_do_move, WRITES | SETS },
 };
 
 const struct imap_command *imap_command_find(struct slice name) {
