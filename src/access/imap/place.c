@@ -50,9 +50,10 @@ int imap_find(struct imap_session *s, struct db_conn *c, struct slice said, stru
 	if (r == 0 && out->place.name.len == 0) r = STORE_NO_MAILBOX;
 	if (r == 0) r = store_find(c, &s->mem, out->place.account, out->place.name, &out->m);
 	if (r == 0 && out->m.nonexistent) r = STORE_NO_MAILBOX;
-	if (r != 0 || out->place.own) return r;
-	out->m.name = arena_fmt(&s->mem, "%.*s%.*s", SLICE_ARG(imap_prefix_of(s, &s->mem, out->place.account, out->place.owner)),
-				SLICE_ARG(out->m.name));
+	if (r != 0) return r;
+	size_t prefix = (size_t)(out->place.name.at - said.at); /* as the user wrote it */
+	if (prefix != 0) out->m.name = arena_fmt(&s->mem, "%.*s%.*s", SLICE_ARG(slice_head(said, prefix)), SLICE_ARG(out->m.name));
+	if (out->place.own) return 0;
 	out->m.special_use = 0;
 	r = store_acl_rights(c, out->m.box, buf_slice(&s->login), &out->rights);
 	return r < 0 ? r : out->rights == 0 ? STORE_NO_MAILBOX : 0;
