@@ -7,7 +7,9 @@ enum { ID_PAIRS = 30 };
 
 IMAP_COMMAND(imap_do_capability) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	buf_addf(imap_out(s), "* CAPABILITY %s\r\n", imap_capabilities);
+	buf_add(imap_out(s), S("* "));
+	imap_put_capabilities(s);
+	buf_add(imap_out(s), S("\r\n"));
 	return imap_ok("Capability completed.");
 }
 

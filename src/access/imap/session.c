@@ -272,7 +272,9 @@ static void step(struct task *task, enum wake why) {
 	struct imap_session *s = OWNER_OF(task, struct imap_session, task);
 	if (!s->greeted) {
 		s->self = task_name(task);
-		buf_addf(imap_out(s), "%s OK [CAPABILITY %s] Logged in\r\n", buf_text(&s->tag), imap_capabilities);
+		buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
+		imap_put_capabilities(s);
+		buf_add(imap_out(s), S("] Logged in\r\n"));
 		s->greeted = true;
 	}
 	if (why == WAKE_STOP) {

@@ -99,7 +99,7 @@ struct imap_command {
 	unsigned when;
 };
 const struct imap_command *imap_command_find(struct slice name);
-extern const char imap_capabilities[];
+void imap_put_capabilities(struct imap_session *s); /* "CAPABILITY IMAP4rev1 …" */
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */
 struct buf *imap_out(struct imap_session *s);

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
-#include "access/imap/state.h"
+#include "access/imap/status.h"
 
-const char imap_capabilities[] =
+static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
 	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS LIST-MYRIGHTS LIST-METADATA ACL RIGHTS=kxte METADATA METADATA-SERVER "
-	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTASET STATUS=SIZE";
+	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTASET "
+	"CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY";
+
+void imap_put_capabilities(struct imap_session *s) {
+	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
+}
 
 enum {
 	BOX = IMAP_SELECTED,
