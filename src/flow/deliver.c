@@ -14,7 +14,7 @@
 #include "report/inbox.h"
 #include "report/outbox.h"
 #include "smtp/deliver.h"
-#include "store/store.h"
+#include "store/acl.h"
 
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
@@ -38,6 +38,8 @@ struct delivery {
 	bool report_send;
 	uint32_t quota_grace;
 	uint8_t quota_levels[2];
+	bool autocreate, autosubscribe;
+	struct slice public_account;
 };
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -331,6 +333,9 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	d->reporter = params->reporter;
 	d->report_send = params->report_send;
 	d->quota_grace = params->quota_grace;
+	d->autocreate = params->autocreate;
+	d->autosubscribe = params->autosubscribe;
+	d->public_account = arena_slice(&d->mem, params->public_account);
 	memcpy(d->quota_levels, params->quota_levels, sizeof d->quota_levels);
 	if ((r = split_wrapped(d, db, params)) != 0 || (r = split_owners(d, db, params)) != 0) return r;
 	return prepare_routed(d, db, params);
@@ -374,6 +379,30 @@ static int junk_of(struct db_conn *tx, struct delivery *d, int64_t account, stru
 	return r == STORE_NO_MAILBOX ? store_create(tx, account, S("Junk"), USE_JUNK, out) : r;
 }
 
+static int may_post(struct db_conn *tx, const struct delivery *d, const struct route_end *e, struct box box, bool *may) {
+	uint32_t rights = 0;
+	*may = d->public_account.len == 0 || !slice_same(e->address, d->public_account);
+	int r = *may ? 0 : store_acl_rights(tx, box, d->post.from.sasl_username, &rights);
+	*may |= (rights & ACL_POST) != 0;
+	return r;
+}
+
+/* The mailbox a detail names, as the account's owner would find it; INBOX where there is none, or none for this sender. */
+static int detail_of(struct db_conn *tx, struct delivery *d, const struct route_end *e, struct box *out) {
+	struct mailbox found;
+	bool may = false;
+	int r = store_find(tx, &d->mem, e->account, e->detail, &found);
+	bool public = d->public_account.len != 0 && slice_same(e->address, d->public_account);
+	if (r == STORE_NO_MAILBOX && d->autocreate && !public) {
+		r = store_create(tx, e->account, e->detail, 0, out);
+		if (r == 0 && d->autosubscribe) r = store_subscribe(tx, e->account, e->detail, true);
+		return r > 0 ? 0 : r; /* no name for a mailbox, or too many of them */
+	}
+	if (r == 0) r = may_post(tx, d, e, found.box, &may);
+	if (r == 0 && may) *out = found.box;
+	return r < 0 ? r : 0;
+}
+
 static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
 	struct append a = { .box = { .account = e->account },
 			    .blob_id = d->blob,
@@ -384,7 +413,8 @@ static int enter_here(struct db_conn *tx, struct delivery *d, const struct route
 			    .quota_grace = e->quota_bytes / 100 * d->quota_grace,
 			    .quota_levels = { d->quota_levels[0], d->quota_levels[1] } };
 	struct appended done;
-	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box) : 0;
+	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box)
+						   : e->detail.len != 0 ? detail_of(tx, d, e, &a.box) : 0;
 	if (r == 0) r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
 	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));

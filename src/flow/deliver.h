@@ -39,6 +39,8 @@ struct deliver_params {
 	bool report_failures;                /* failure reports are sent at once */
 	const struct slice *report_addresses; /* whose mail is looked into for reports */
 	size_t report_addresses_count;
+	bool autocreate, autosubscribe;      /* deliver_mailbox_…: the mailbox of a detail */
+	struct slice public_account;         /* whose mailboxes take mail only with the right p */
 	uint32_t quota_grace;                /* percent */
 	uint8_t quota_levels[2];             /* store/quota.h */
 	bool full_reject;                    /* quota_full_reject */

@@ -44,6 +44,9 @@ void care_settings_make(struct care_settings *out, const struct conf_view *v, st
 		.masters = conf_text(v, SET_auth_master_users),
 		.separator = conf_text(v, SET_auth_master_user_separator),
 	};
+	deliver->autocreate = conf_bool(v, SET_deliver_mailbox_autocreate);
+	deliver->autosubscribe = conf_bool(v, SET_deliver_mailbox_autosubscribe);
+	deliver->public_account = conf_text(v, SET_imapd_public_account);
 	deliver->quota_grace = (uint32_t)conf_number(v, SET_quota_grace);
 	deliver->full_reject = conf_bool(v, SET_quota_full_reject);
 	care_levels(v, deliver->quota_levels);

@@ -86,7 +86,7 @@ static int warn(struct db_conn *tx, int64_t account, uint8_t level) {
 
 static bool crossed(uint64_t limit, uint64_t before, uint64_t after, uint8_t level) {
 	if (limit == 0 || level == 0) return false;
-	uint64_t mark = limit / 100 * level + limit % 100 * level / 100;
+	uint64_t mark = limit / 100 * level + (limit % 100 * level + 99) / 100;
 	return before < mark && after >= mark;
 }
 
