@@ -3,6 +3,7 @@
  * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
+#include "access/imap/notify.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -66,7 +67,7 @@ bool imap_load(struct imap_session *s) {
 }
 
 void imap_sync(struct imap_session *s, bool may_expunge) {
-	if (!s->box.open || s->over) return;
+	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES)) return;
 	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
 	struct mailbox m = { 0 };
@@ -87,9 +88,10 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	if (may_expunge) tell_gone(s);
 	if (m.keywords.len > s->box.keywords_told) tell_keywords(s, m.keywords);
 	tell_fresh(s, &n.fresh);
-	tell_rows(s, &n.rows);
+	if (imap_notify_wants(s, NOTIFY_FLAGS)) tell_rows(s, &n.rows);
 	s->box.view.uidnext = MAX_OF(s->box.view.uidnext, m.uidnext);
 	s->box.modseq = MAX_OF(s->box.modseq, m.highestmodseq);
+	if (n.fresh.len != 0) imap_notify_fetch(s, &n.fresh);
 }
 
 /* Opening and closing. */

@@ -86,6 +86,15 @@ static int put_page(void *ctx) {
 	return r;
 }
 
+void imap_fetch_quietly(struct imap_session *s, struct slice items, const struct imap_set *uids) {
+	AUTO(fetch_done) struct fetch f = { .s = s, .set = imap_set_copy(&s->mem, uids) };
+	struct imap_parse p = IMAP_PARSE(items, &s->mem);
+	if (!imap_load(s) || !fetch_parse(&p, &f, true)) return;
+	f.needs &= ~(unsigned)FETCH_SEEN;
+	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
+	if (imap_walk(s, &f.set, &walk) < 0) imap_refused(s, -1, "notify");
+}
+
 IMAP_COMMAND(imap_do_fetch) {
 	AUTO(fetch_done) struct fetch f = { .s = s };
 	struct imap_set said = { 0 };

@@ -2,6 +2,7 @@
 /* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it
  * waits in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
 #include "access/imap/line.h"
+#include "access/imap/notify.h"
 #include "access/imap/state.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -303,13 +304,15 @@ static void step(struct task *task, enum wake why) {
 		buf_add(imap_out(s), S("* BYE Server shutting down.\r\n"));
 		imap_end(s, "Server shutting down");
 	} else {
-		if (why == WAKE_CALL && s->idling) imap_sync(s, true);
+		if (why == WAKE_CALL && s->notify != NULL) imap_notify_tell(s);
+		else if (why == WAKE_CALL && s->idling) imap_sync(s, true);
 		take_input(s);
 		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
 	}
 	if (!s->broken) imap_flush(s);
 	if (s->over) {
 		if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
+		imap_notify_free(s);
 		task_end(task);
 		session_free(s);
 		return;

@@ -54,6 +54,7 @@ struct imap_session {
 	struct slice running;    /* the tag of the command under way */
 	int64_t progress_due;    /* when its progress is told next */
 	struct change_watch *watch;
+	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
 	struct imap_selected box;
@@ -182,6 +183,7 @@ IMAP_COMMAND(imap_do_close);
 IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
 IMAP_COMMAND(imap_do_uidbatches);
+IMAP_COMMAND(imap_do_notify);
 IMAP_COMMAND(imap_do_expunge);
 IMAP_COMMAND(imap_do_fetch);
 IMAP_COMMAND(imap_do_store);

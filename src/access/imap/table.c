@@ -5,7 +5,7 @@
 static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
 	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
-	"UIDBATCHES INPROGRESS";
+	"UIDBATCHES INPROGRESS NOTIFY";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
@@ -29,6 +29,7 @@ static const struct imap_command commands[] = {
 	{ "NAMESPACE", imap_do_namespace, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
+	{ "NOTIFY", imap_do_notify, 0 },
 	/* mailboxes */
 	{ "LIST", imap_do_list, 0 },
 	{ "LSUB", imap_do_lsub, 0 },
