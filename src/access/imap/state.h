@@ -20,6 +20,8 @@ struct imap_selected {
 	uint32_t recent_from;    /* uids from here on are \Recent in this session */
 	bool recent_taken;       /* new messages were shown that the store still calls recent */
 	struct imap_set_builder gone; /* vanished, but EXPUNGE was not allowed yet; unsettled */
+	struct imap_set_builder saved; /* "$" of RFC 5182: UIDs, some may have been expunged since */
+	struct live *live;       /* searches that tell their changes (live.h) */
 	uint64_t gone_since;     /* while there is something in gone: the modseq before the first of it */
 	uint64_t modseq_said;    /* the last HIGHESTMODSEQ response */
 	size_t keywords_told;    /* length of the keyword list at the last FLAGS response: it only grows */
@@ -124,6 +126,7 @@ int imap_read_line(struct imap_session *s, struct slice *line); /* 0; 1: too lon
 /* Names. False: p->error says why. The name is UTF-8 in s->mem; INBOX is in capitals. */
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
+void imap_add_mailbox(struct buf *out, struct slice name);
 void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
@@ -190,5 +193,9 @@ IMAP_COMMAND(imap_do_store);
 IMAP_COMMAND(imap_do_copy);
 IMAP_COMMAND(imap_do_move);
 IMAP_COMMAND(imap_do_search);
+IMAP_COMMAND(imap_do_sort);
+IMAP_COMMAND(imap_do_thread);
+IMAP_COMMAND(imap_do_esearch);
+IMAP_COMMAND(imap_do_cancelupdate);
 IMAP_COMMAND(imap_do_idle);
 void imap_idle_done(struct imap_session *s, struct slice line); /* the line that ends IDLE */

@@ -5,7 +5,8 @@
 static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
 	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
-	"UIDBATCHES INPROGRESS NOTIFY";
+	"UIDBATCHES INPROGRESS NOTIFY SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT "
+	"SORT=DISPLAY THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
@@ -52,6 +53,10 @@ static const struct imap_command commands[] = {
 	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
 	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
 	{ "SEARCH", imap_do_search, BOX | SETS | HOLD },
+	{ "SORT", imap_do_sort, BOX | SETS | HOLD },
+	{ "THREAD", imap_do_thread, BOX | SETS | HOLD },
+	{ "ESEARCH", imap_do_esearch, 0 },
+	{ "CANCELUPDATE", imap_do_cancelupdate, BOX },
 	{ "COPY", imap_do_copy, BOX | SETS },
 	{ "MOVE", imap_do_move, WRITES | SETS },
 };

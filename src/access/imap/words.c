@@ -18,10 +18,14 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	return true;
 }
 
-void imap_put_mailbox(struct imap_session *s, struct slice name) {
+void imap_add_mailbox(struct buf *out, struct slice name) {
 	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
 	imap_name_put(&said, name);
-	imap_put_astring(imap_out(s), buf_slice(&said));
+	imap_put_astring(out, buf_slice(&said));
+}
+
+void imap_put_mailbox(struct imap_session *s, struct slice name) {
+	imap_add_mailbox(imap_out(s), name);
 }
 
 void imap_put_mailbox_id(struct buf *out, struct box box) {
