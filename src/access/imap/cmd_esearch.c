@@ -141,7 +141,7 @@ static int search_one(struct imap_session *s, struct imap_call *call, const stru
 	if ((ask->returns & RETURN_SAVE) != 0 && !search_save(s, ask, &found)) return STORE_LIMIT;
 	if (found.count == 0 || ask->returns == RETURN_SAVE) return 0;
 	buf_add(&source, S(" MAILBOX "));
-	imap_add_mailbox(&source, m->name);
+	imap_add_mailbox(s, &source, m->name);
 	buf_addf(&source, " UIDVALIDITY %u", m->uidvalidity);
 	search_put_extended(s, call->tag, true, ask, &found, buf_slice(&source));
 	return imap_drain(s) ? 0 : -1;
