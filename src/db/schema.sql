@@ -1,4 +1,4 @@
--- The schema of the mail database, version 6. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 7. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -90,6 +90,15 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 -- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.
 CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1;
+
+-- Ids that POP3 clients knew messages by on another server.
+CREATE TABLE pop3_uidl (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	uid INTEGER NOT NULL,
+	uidl TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
 
 CREATE TABLE expunged (
 	account_id INTEGER NOT NULL,
