@@ -38,8 +38,10 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
-	/* 6 to 7: when a message came into its mailbox */
-	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
+	/* 6 to 7: when a message came into its mailbox; the ids of POP3 clients of other servers */
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
+	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

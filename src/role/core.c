@@ -2,6 +2,7 @@
 /* core: the store. Answers edge's questions, holds the sessions of users who have logged in, sends what is queued by
  * way of relay, and does what the operator asks over the control socket. */
 #include "access/imap/session.h"
+#include "access/pop3/session.h"
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -59,6 +60,8 @@ struct core {
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
+	const struct pop3_context *_Atomic pop3;
+	struct pop3_drops *drops;
 	struct admin admin;
 	struct link_service to_edge, to_operator, to_users;
 	int dials[LINK_NAMES], control, door;
@@ -97,19 +100,31 @@ static int answer_route(void *ctx, struct link_question *q) {
 	return r;
 }
 
+/* May one see another's mail by logging in with his own password? */
+static int may_act(struct db_conn *conn, const struct account *who, const struct account *as) {
+	(void)conn;
+	return who->id == as->id;
+}
+
 static int answer_account(void *ctx, struct link_question *q) {
 	struct core *c = ctx;
 	struct account_ask ask;
 	account_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
 	AUTO_READ struct db_conn *conn = db_read(c->db);
-	struct account account;
-	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &account) : -1;
+	struct account who, as;
+	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &who) : -1;
+	bool known = r == 0, granted = known && !who.disabled;
+	as = who;
+	if (granted && ask.act_as.len != 0) {
+		r = user_account_find(conn, q->mem, ask.act_as, &as);
+		granted = r == 0 && !as.disabled && (r = may_act(conn, &who, &as)) > 0;
+	}
 	if (r < 0) return r;
-	bool granted = r == 0 && !account.disabled;
 	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted,
-								 .account = granted ? account.id : 0,
-								 .name = granted ? account.address : SLICE_NONE });
+								 .name = known ? who.address : SLICE_NONE,
+								 .account = granted ? as.id : 0,
+								 .as = granted ? as.address : SLICE_NONE });
 	return 0;
 }
 
@@ -132,7 +147,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 	struct session_ask ask;
 	session_ask_unpack(&q->in, &ask);
 	int fd = link_frame_take_fd((struct link_frame *)(uintptr_t)q->ask, 0);
-	if (q->in.bad || fd < 0 || ask.protocol != SESSION_IMAP) {
+	if (q->in.bad || fd < 0 || (ask.protocol != SESSION_IMAP && ask.protocol != SESSION_POP3)) {
 		auto_fd(&fd);
 		return fail("broken question");
 	}
@@ -142,7 +157,8 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .remote = ask.remote,
 				    .session = ask.session,
 				    .tls = ask.tls };
-	imap_session_start(c->sessions, c->imap, fd, &grant);
+	if (ask.protocol == SESSION_IMAP) imap_session_start(c->sessions, c->imap, fd, &grant);
+	else pop3_session_start(c->sessions, c->pop3, fd, &(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
@@ -477,6 +493,22 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 	c->imap = fresh;
 }
 
+static void set_pop3(struct core *c, const struct conf_view *v) {
+	const struct pop3_session_params fresh = {
+		.idle_limit = conf_time_ms(v, SET_pop3d_idle_timeout),
+		.login_delay_s = (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000),
+		.no_flag_updates = conf_bool(v, SET_pop3d_no_flag_updates),
+		.uidl_format = arena_slice(&c->contexts, conf_text(v, SET_pop3d_uidl_format)).at,
+	};
+	struct pop3_context *x = arena_get(&c->contexts, sizeof *x);
+	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = fresh };
+	if (fresh.uidl_format == NULL || !pop3_uidl_good(fresh.uidl_format)) {
+		say(L_WARN, "core", "pop3d_uidl_format: not understood, the usual form is taken (%%u must be in it; %%v, %%Xu, %%08Xv may be)");
+		x->params.uidl_format = NULL;
+	}
+	c->pop3 = x;
+}
+
 static int reload(void *self, struct boot *b) {
 	struct core *c = self;
 	struct core_settings *s = mem_get(sizeof *s);
@@ -503,6 +535,7 @@ static int reload(void *self, struct boot *b) {
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
 	set_imap(c, v);
+	set_pop3(c, v);
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
@@ -538,6 +571,7 @@ static int start(struct boot *b, void **self) {
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	c->reporter = reporter_new();
+	c->drops = pop3_drops_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
@@ -576,6 +610,7 @@ static void stop(void *self) {
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);
 	db_close(&c->db);
+	pop3_drops_free(&c->drops);
 	arena_done(&c->contexts);
 }
 

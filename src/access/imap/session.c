@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it
  * waits in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
-#include "access/imap/line.h"
 #include "access/imap/notify.h"
 #include "access/imap/state.h"
+#include "access/line.h"
 #include "base/fail.h"
 #include "base/log.h"
 
@@ -243,7 +243,7 @@ static void run(struct imap_session *s) {
 
 static bool take_line(struct imap_session *s) {
 	struct slice line;
-	int r = imap_line(s->wire, LINE_LIMIT, &s->dropping, &line);
+	int r = access_line(s->wire, LINE_LIMIT, &s->dropping, &line);
 	if (r == STREAM_LONG) answer_bad(s, S("*"), "Line too long.");
 	if (r != STREAM_OK) return r == STREAM_LONG;
 	s->heard = clock_ms();
