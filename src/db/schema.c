@@ -55,7 +55,9 @@ static const char *const mail_steps[] = {
 	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
 	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
 	" remote TEXT NOT NULL);"
-	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
+	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

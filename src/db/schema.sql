@@ -145,6 +145,15 @@ CREATE TABLE message (
 -- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.
 CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1;
 
+-- Ids that POP3 clients knew messages by on another server.
+CREATE TABLE pop3_uidl (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	uid INTEGER NOT NULL,
+	uidl TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
+
 CREATE TABLE expunged (
 	account_id INTEGER NOT NULL,
 	mailbox_id INTEGER NOT NULL,

@@ -275,7 +275,9 @@ int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool
 	                  : "DELETE FROM subscription WHERE account_id = ? AND name = ?");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
-	return db_run(s);
+	r = db_run(s);
+	if (r == 0 && db_changed(tx) != 0) announce(tx, (struct box){ account, 0 }, 0);
+	return r;
 }
 
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from) {

@@ -136,3 +136,9 @@ int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool o
 /* What happened since a modseq: rows that are new or changed (rising modseq), and ranges of uids that vanished. */
 int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m),
                   int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx);
+
+/* Ids that POP3 clients knew messages by elsewhere; messages without one get their usual form. */
+int store_uidl_put(struct db_conn *tx, struct box box, uint32_t uid, struct slice uidl);
+int store_uidl_each(struct db_conn *c, struct box box, struct uid_range range,
+                    int (*each)(void *ctx, uint32_t uid, struct slice uidl), void *ctx);
+int store_uidl_tidy(struct db_conn *tx, struct box box); /* forgets those of messages that are gone */

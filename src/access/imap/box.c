@@ -3,6 +3,8 @@
  * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
+#include "access/imap/live.h"
+#include "access/imap/notify.h"
 #include "access/imap/place.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
@@ -67,7 +69,7 @@ bool imap_load(struct imap_session *s) {
 }
 
 void imap_sync(struct imap_session *s, bool may_expunge) {
-	if (!s->box.open || s->over) return;
+	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES)) return;
 	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
 	struct mailbox m = { 0 };
@@ -88,9 +90,11 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	if (may_expunge) tell_gone(s);
 	if (m.keywords.len > s->box.keywords_told) tell_keywords(s, m.keywords);
 	tell_fresh(s, &n.fresh);
-	tell_rows(s, &n.rows);
+	if (imap_notify_wants(s, NOTIFY_FLAGS)) tell_rows(s, &n.rows);
 	s->box.view.uidnext = MAX_OF(s->box.view.uidnext, m.uidnext);
 	s->box.modseq = MAX_OF(s->box.modseq, m.highestmodseq);
+	live_news(s);
+	if (n.fresh.len != 0) imap_notify_fetch(s, &n.fresh);
 }
 
 /* Opening and closing. */
@@ -203,16 +207,33 @@ void imap_deselect(struct imap_session *s) {
 	if (box->open && box->recent_taken && !box->read_only) (void)db_write(s->context->db, take_recent, box);
 	view_done(&box->view);
 	imap_set_builder_done(&box->gone);
+	imap_set_builder_done(&box->saved);
+	live_end_all(s);
 	*box = (struct imap_selected){ 0 };
 }
 
 /* Sets. */
+
+/* What "$" means now: of the saved messages those the client still knows; ends of ranges are known UIDs. */
+static void recall(struct imap_session *s, struct imap_set *set) {
+	struct imap_set_builder known = { 0 };
+	for (size_t i = 0; i < s->box.saved.set.count; i++)
+		view_known(&s->box.view, s->box.saved.set.ranges[i], &known);
+	*set = (struct imap_set){ .ranges = arena_array(&s->mem, known.set.count + 1, sizeof(*set->ranges)),
+		.count = known.set.count };
+	if (set->count != 0) memcpy(set->ranges, known.set.ranges, set->count * sizeof(*set->ranges));
+	imap_set_builder_done(&known);
+}
 
 bool imap_messages_of(struct imap_session *s, bool uid, struct imap_set *set) {
 	const struct view *v = &s->box.view;
 	size_t kept = 0;
 	if (!imap_load(s)) return false;
 	uint32_t last = view_last_uid(v);
+	if (set->saved) {
+		recall(s, set);
+		return true;
+	}
 	imap_set_settle(set, uid ? last : v->count);
 	for (size_t i = 0; i < set->count; i++) {
 		struct imap_range r = set->ranges[i];
