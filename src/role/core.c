@@ -60,6 +60,7 @@ struct core {
 	struct verifier *verifier;
 	struct reporter *reporter;
 	struct logins *logins;
+	struct notice_memory *notices;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -546,6 +547,7 @@ static int reload(void *self, struct boot *b) {
 	const struct conf_view *v = conf_main(s->conf);
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
+	s->flow.deliver.trouble.memory = c->notices;
 	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit), conf_number(v, SET_qmgr_message_active_limit)),
@@ -603,6 +605,7 @@ static int start(struct boot *b, void **self) {
 	c->reporter = reporter_new();
 	c->logins = logins_new();
 	c->drops = pop3_drops_new();
+	c->notices = notice_memory_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
