@@ -6,7 +6,8 @@
 #include "admin/text.h"
 #include "base/fail.h"
 #include "base/log.h"
-#include "store/store.h"
+#include "store/acl.h"
+#include "store/quota.h"
 #include "user/secret.h"
 #include "user/user.h"
 
@@ -30,7 +31,7 @@ static int take_name(struct admin_call *c, struct slice *name) {
 }
 
 /* The account of the first argument. EX_OK or refused. */
-static int take_account(struct admin_call *c, struct account *account) {
+int call_account(struct admin_call *c, struct account *account) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
 	int r = user_account_find(conn, c->mem, c->args[0], account);
@@ -68,7 +69,7 @@ int verb_account_password(struct admin_call *c) {
 	struct slice secret;
 	bool is_hash;
 	int code = take_secret(c, &secret, &is_hash);
-	if (code == EX_OK) code = take_account(c, &account);
+	if (code == EX_OK) code = call_account(c, &account);
 	if (code != EX_OK) return code;
 	pthread_mutex_lock(&changing);
 	code = set_secret(c, account.address, secret, is_hash);
@@ -85,6 +86,7 @@ static int enter(struct db_conn *tx, void *arg) {
 	int r = user_account_add(tx, *name, &id);
 	if (r != 0) return r;
 	r = store_account_create(tx, id);
+	if (r == 0) r = store_pool_join(tx, slice_skip(*name, slice_find_last(*name, '@') + 1), id);
 	return r > 0 ? fail("%.*s: its mailboxes exist already (%d)", SLICE_ARG(*name), r) : r;
 }
 
@@ -100,7 +102,9 @@ static int add(struct admin_call *c, struct slice name, struct slice secret, boo
 	int r = user_account_find(conn, c->mem, name, &old);
 	db_release(&conn);
 	if (r != USER_UNKNOWN) return r < 0 ? broken(c) : exists(c, name);
-	int code = set_secret(c, name, secret, is_hash);
+	/* without one: nor one that an account of that name has left behind */
+	int code = secret.len != 0 ? set_secret(c, name, secret, is_hash)
+	           : c->a->ops->secret_delete(c->a->ctx, name) < 0 ? refuse(c, EX_TEMPFAIL, "%.*s: %s", SLICE_ARG(name), fail_text()) : EX_OK;
 	if (code != EX_OK) return code;
 	r = db_write(c->a->db, enter, &name);
 	if (r == 0) return EX_OK;
@@ -133,10 +137,10 @@ static void remark_alias(struct admin_call *c, struct slice name) {
 }
 
 int verb_account_add(struct admin_call *c) {
-	struct slice name, secret;
-	bool is_hash;
+	struct slice name, secret = S("");
+	bool is_hash = false;
 	int code = take_name(c, &name);
-	if (code == EX_OK) code = take_secret(c, &secret, &is_hash);
+	if (code == EX_OK && !call_option(c, "no-login", NULL)) code = take_secret(c, &secret, &is_hash);
 	if (code != EX_OK) return code;
 	pthread_mutex_lock(&changing);
 	code = add(c, name, secret, is_hash);
@@ -155,7 +159,8 @@ static int leave(struct db_conn *tx, void *arg) {
 	int r = user_account_delete(tx, *name, &id);
 	if (r != 0) return r;
 	r = store_account_delete(tx, id);
-	return r == STORE_NO_ACCOUNT ? 0 : r;
+	if (r == 0 || r == STORE_NO_ACCOUNT) r = store_acl_forget(tx, *name);
+	return r;
 }
 
 static int remark_target(void *ctx, struct slice address, struct slice target) {
@@ -177,7 +182,7 @@ static void remark_leftovers(struct admin_call *c, struct slice name) {
 
 int verb_account_delete(struct admin_call *c) {
 	struct account account;
-	int code = take_account(c, &account);
+	int code = call_account(c, &account);
 	if (code != EX_OK) return code;
 	pthread_mutex_lock(&changing);
 	int r = db_write(c->a->db, leave, &account.address);
@@ -197,17 +202,11 @@ int verb_account_delete(struct admin_call *c) {
 struct change {
 	struct slice name;
 	bool disabled;
-	uint64_t bytes, messages;
 };
 
 static int set_disabled(struct db_conn *tx, void *arg) {
 	const struct change *w = arg;
 	return user_account_disable(tx, w->name, w->disabled);
-}
-
-static int set_quota(struct db_conn *tx, void *arg) {
-	const struct change *w = arg;
-	return user_account_quota(tx, w->name, w->bytes, w->messages);
 }
 
 static int change(struct admin_call *c, int (*fn)(struct db_conn *tx, void *arg), struct change w, const char *done) {
@@ -224,18 +223,4 @@ int verb_account_disable(struct admin_call *c) {
 
 int verb_account_enable(struct admin_call *c) {
 	return change(c, set_disabled, (struct change){ .disabled = false }, "enabled");
-}
-
-int verb_account_quota(struct admin_call *c) {
-	struct change w = { 0 };
-	if (!text_read_size(c->args[1], &w.bytes))
-		return refuse(c, EX_DATAERR, "%.*s: not a size (bytes, or 500M, 2G, none)", SLICE_ARG(c->args[1]));
-	if (c->count == 3 && !slice_same(c->args[2], S("none")) && !slice_number(c->args[2], INT64_MAX, &w.messages))
-		return refuse(c, EX_DATAERR, "%.*s: not a number of messages", SLICE_ARG(c->args[2]));
-	AUTO_BUF struct buf done = BUF(100);
-	buf_add(&done, S("may keep "));
-	if (w.bytes != 0) text_size(&done, w.bytes);
-	else buf_add(&done, S("any amount"));
-	if (w.messages != 0) buf_addf(&done, ", %llu messages", (unsigned long long)w.messages);
-	return change(c, set_quota, w, buf_text(&done));
 }

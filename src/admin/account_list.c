@@ -9,7 +9,8 @@
 
 static const struct column columns[] = {
 	{ "ADDRESS", "address", COLUMN_TEXT },   { "MESSAGES", "messages", COLUMN_COUNT }, { "SIZE", "bytes", COLUMN_SIZE },
-	{ "CREATED", "created", COLUMN_TIME }, { "DISABLED", "disabled", COLUMN_YES },
+	{ "CREATED", "created", COLUMN_TIME }, { "LAST LOG-IN", "last_login", COLUMN_TIME },
+	{ "DISABLED", "disabled", COLUMN_YES },
 };
 
 struct listing {
@@ -25,7 +26,10 @@ static int list_one(void *ctx, const struct account *a) {
 	table_text(&l->table, a->address);
 	table_number(&l->table, (int64_t)usage.messages);
 	table_number(&l->table, (int64_t)usage.bytes);
+	struct login_note last = { 0 };
+	if (user_login_last(l->conn, l->table.mem, a->id, &last) < 0) return -1;
 	table_number(&l->table, a->created_us);
+	table_number(&l->table, last.time_us);
 	table_number(&l->table, a->disabled);
 	return 0;
 }
@@ -44,6 +48,7 @@ struct showing {
 	struct admin_call *c;
 	struct account account;
 	struct store_usage usage;
+	struct login_note last;
 	struct table mailboxes, aliases;
 };
 
@@ -72,6 +77,7 @@ static int gather(struct showing *s, struct db_conn *conn) {
 	int r = user_account_find(conn, s->c->mem, s->c->args[0], &s->account);
 	if (r == 0) r = store_usage(conn, s->account.id, &s->usage);
 	if (r == STORE_NO_ACCOUNT && s->account.id != 0) r = 0;
+	if (r == 0 && (r = user_login_last(conn, s->c->mem, s->account.id, &s->last)) == USER_UNKNOWN) r = 0;
 	if (r == 0) r = store_list(conn, s->account.id, add_mailbox, s);
 	if (r == 0) r = user_alias_each(conn, S(""), add_alias, s);
 	return r;
@@ -84,6 +90,11 @@ static void show_json(struct showing *s) {
 	json_text(&j, "address", a->address);
 	json_bool(&j, "disabled", a->disabled);
 	json_time(&j, "created", a->created_us);
+	if (s->last.time_us != 0) {
+		json_time(&j, "last_login", s->last.time_us);
+		json_text(&j, "last_login_protocol", s->last.protocol);
+		json_text(&j, "last_login_from", s->last.remote);
+	}
 	json_number(&j, "messages", (int64_t)s->usage.messages);
 	json_number(&j, "bytes", (int64_t)s->usage.bytes);
 	json_number(&j, "quota_messages", (int64_t)a->quota_messages);
@@ -111,6 +122,16 @@ static void show_text(struct showing *s) {
 	text_clean(out, a->address);
 	buf_addf(out, "%s\n  created   ", a->disabled ? " (disabled)" : "");
 	text_time(out, a->created_us);
+	buf_add(out, S("\n  log-in    "));
+	if (s->last.time_us == 0) buf_add(out, S("never"));
+	else {
+		text_time(out, s->last.time_us);
+		buf_add(out, S(" ("));
+		text_clean(out, s->last.protocol);
+		buf_add(out, S(" from "));
+		text_clean(out, s->last.remote);
+		buf_byte(out, ')');
+	}
 	buf_addf(out, "\n  messages  %llu", (unsigned long long)s->usage.messages);
 	if (a->quota_messages != 0) buf_addf(out, " of %llu", (unsigned long long)a->quota_messages);
 	buf_add(out, S("\n  size      "));

@@ -31,6 +31,10 @@ void tell(struct admin_call *c, const char *format, ...) PRINTF_LIKE(2, 3);   /*
 /* Prints the table, as text or JSON; empty is what to remark when there is nothing. */
 int show_table(struct admin_call *c, const struct table *t, const char *empty);
 
+/* account.c: the account of the first argument. EX_OK, or refused. */
+struct account;
+int call_account(struct admin_call *c, struct account *account);
+int no_folder(struct admin_call *c, struct slice account, struct slice name); /* acl.c: refuses */
 /* name.c: the stored form of what a person wrote. catch_all: "@example.com" is fine. False: not a mail address. */
 bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out);
 /* postfix_list.c: the queue Postfix would have a message in: "incoming", "active", "deferred", "hold". */
@@ -47,6 +51,18 @@ int verb_account_password(struct admin_call *c);
 int verb_account_disable(struct admin_call *c);
 int verb_account_enable(struct admin_call *c);
 int verb_account_quota(struct admin_call *c);
+int verb_acl_list(struct admin_call *c);
+int verb_acl_set(struct admin_call *c);
+int verb_acl_delete(struct admin_call *c);
+int verb_group_add(struct admin_call *c);
+int verb_group_delete(struct admin_call *c);
+int verb_group_list(struct admin_call *c);
+int verb_folder_list(struct admin_call *c);
+int verb_folder_add(struct admin_call *c);
+int verb_folder_delete(struct admin_call *c);
+int verb_folder_rename(struct admin_call *c);
+int verb_folder_autoexpunge(struct admin_call *c);
+int verb_domain_quota(struct admin_call *c);
 int verb_alias_add(struct admin_call *c);
 int verb_alias_delete(struct admin_call *c);
 int verb_alias_list(struct admin_call *c);

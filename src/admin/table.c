@@ -32,7 +32,10 @@ static void cell_text(struct buf *out, const struct column *column, const struct
 	case COLUMN_TEXT: text_clean(out, cell->text); break;
 	case COLUMN_COUNT: buf_addf(out, "%lld", (long long)cell->number); break;
 	case COLUMN_SIZE: text_size(out, (uint64_t)cell->number); break;
-	case COLUMN_TIME: text_time(out, cell->number); break;
+	case COLUMN_TIME:
+		if (cell->number != 0) text_time(out, cell->number);
+		else buf_byte(out, '-');
+		break;
 	case COLUMN_YES: buf_add(out, cell->number != 0 ? S("yes") : S("no")); break;
 	}
 }

@@ -165,7 +165,7 @@ static const struct {
 	{ "", "smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit", ""
 	  "error: /c/master.cf, line 1: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
 	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains\n" },
-	{ "", "smtp inet n - n - - smtpd\npop3 inet n - n - - pop3d", "warning: /c/master.cf, line 2: the command pop3d of pop3/inet is understood but not acted on by this version\n" },
+	{ "", "smtp inet n - n - - smtpd\nsieve inet n - n - - sieved", "warning: /c/master.cf, line 2: the command sieved of sieve/inet is understood but not acted on by this version\n" },
 	{ "", "imap inet n - n - - imapd", "info: /c/master.cf: no service takes mail by SMTP\n" },
 };
 

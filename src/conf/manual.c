@@ -83,7 +83,7 @@ static const char *const head[] = {
 	".Ar port , host : Ns Ar port",
 	"or",
 	".Ar [address] : Ns Ar port .",
-	"Commands that listen are smtpd and imapd.",
+	"Commands that listen are smtpd, imapd and pop3d.",
 	"Names of inner services of Postfix are accepted and mean nothing here;",
 	"columns other than type, maxproc and command have no effect.",
 };

@@ -16,7 +16,7 @@ static const struct command {
 	enum service_role role;
 } commands[] = {
 	{ "smtpd", SERVICE_SMTPD },        { "postscreen", SERVICE_SMTPD },  { "imapd", SERVICE_IMAPD },
-	{ "pop3d", SERVICE_LISTENER },     { "sieved", SERVICE_LISTENER },   { "httpd", SERVICE_LISTENER },
+	{ "pop3d", SERVICE_POP3D },        { "sieved", SERVICE_LISTENER },   { "httpd", SERVICE_LISTENER },
 	{ "lmtpd", SERVICE_SMTPD },        { "qmqpd", SERVICE_LISTENER },    { "smtp", SERVICE_CLIENT },
 	{ "lmtp", SERVICE_CLIENT },        { "local", SERVICE_DELIVERY },    { "virtual", SERVICE_DELIVERY },
 	{ "error", SERVICE_DELIVERY },     { "discard", SERVICE_DELIVERY },  { "pipe", SERVICE_PROGRAM },

@@ -11,6 +11,7 @@ enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERV
 enum service_role {
 	SERVICE_SMTPD,    /* accepts SMTP, lmtpd LMTP; postscreen too, with the -o of the `smtpd pass` line behind its own */
 	SERVICE_IMAPD,
+	SERVICE_POP3D,
 	SERVICE_LISTENER, /* other listeners of ours, not served by this version */
 	SERVICE_CLIENT,   /* smtp, lmtp: a way out, with its own settings */
 	SERVICE_DELIVERY, /* local, virtual, error, retry, discard: built in */

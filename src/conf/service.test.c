@@ -29,7 +29,7 @@ static void test_good(void **state) {
 		{ "smtp inet n - y - 1 postscreen", "", 25, SERVICE_SMTPD, 1 },
 		{ "qmgr fifo n - n 300 1 qmgr", "", 0, SERVICE_INTERNAL, 1 },
 		{ "postlog unix-dgram n - n - 1 postlogd", "", 0, SERVICE_INTERNAL, 1 },
-		{ "pop3 inet n - n - 1 pop3d", "", 110, SERVICE_LISTENER, 1 },
+		{ "pop3 inet n - n - 1 pop3d", "", 110, SERVICE_POP3D, 1 },
 		{ "filter unix - n n - 10 pipe flags=Rq user=filter argv=/f -o x=y", "", 0, SERVICE_PROGRAM, 10 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {

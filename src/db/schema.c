@@ -38,8 +38,26 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
-	/* 6 to 7: when a message came into its mailbox */
-	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
+	/* 6 to 7: sharing, quotas, log-ins */
+	"ALTER TABLE account_state ADD COLUMN pool TEXT;"
+	"CREATE INDEX account_state_pool ON account_state (pool) WHERE pool IS NOT NULL;"
+	"CREATE TABLE quota_pool (name TEXT PRIMARY KEY, limit_bytes INTEGER NOT NULL, limit_messages INTEGER NOT NULL,"
+	" bytes INTEGER NOT NULL, messages INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE quota_warning (account_id INTEGER NOT NULL, level INTEGER NOT NULL, crossed_us INTEGER NOT NULL,"
+	" told INTEGER NOT NULL, PRIMARY KEY (account_id, level)) WITHOUT ROWID;"
+	"CREATE INDEX quota_warning_due ON quota_warning (crossed_us) WHERE told = 0;"
+	"CREATE TABLE acl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, identifier TEXT NOT NULL,"
+	" rights INTEGER NOT NULL, PRIMARY KEY (account_id, mailbox_id, identifier)) WITHOUT ROWID;"
+	"CREATE INDEX acl_identifier ON acl (identifier);"
+	"CREATE TABLE acl_group (name TEXT NOT NULL, member TEXT NOT NULL, PRIMARY KEY (name, member)) WITHOUT ROWID;"
+	"CREATE INDEX acl_group_member ON acl_group (member);"
+	"CREATE TABLE annotation (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, entry TEXT NOT NULL,"
+	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
+	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
+	" remote TEXT NOT NULL);"
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
+	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -46,8 +46,28 @@ CREATE TABLE account_state (
 	bytes INTEGER NOT NULL,
 	messages INTEGER NOT NULL,
 	next_mailbox INTEGER NOT NULL,
-	last_uidvalidity INTEGER NOT NULL
+	last_uidvalidity INTEGER NOT NULL,
+	pool TEXT                           -- of quota_pool; NULL: none
 );
+CREATE INDEX account_state_pool ON account_state (pool) WHERE pool IS NOT NULL;
+
+-- What several accounts may keep together (store/quota.h): a domain that has a limit, counted as its accounts are.
+CREATE TABLE quota_pool (
+	name TEXT PRIMARY KEY,
+	limit_bytes INTEGER NOT NULL,       -- 0: none
+	limit_messages INTEGER NOT NULL,
+	bytes INTEGER NOT NULL,
+	messages INTEGER NOT NULL
+) WITHOUT ROWID;
+-- An account came across a level of its limits; the row stays when its owner was told, so that it is not said too often.
+CREATE TABLE quota_warning (
+	account_id INTEGER NOT NULL,
+	level INTEGER NOT NULL,             -- percent
+	crossed_us INTEGER NOT NULL,
+	told INTEGER NOT NULL,              -- 1: the mail was sent
+	PRIMARY KEY (account_id, level)
+) WITHOUT ROWID;
+CREATE INDEX quota_warning_due ON quota_warning (crossed_us) WHERE told = 0;
 
 CREATE TABLE mailbox (
 	account_id INTEGER NOT NULL,
@@ -74,6 +94,39 @@ CREATE TABLE subscription (
 	PRIMARY KEY (account_id, name)
 ) WITHOUT ROWID;
 
+-- What others may do with a mailbox (store/acl.h); its owner may do everything.
+CREATE TABLE acl (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	identifier TEXT NOT NULL,           -- an account's address, 'anyone', 'authenticated', '$group'; with '-' before it: taken away
+	rights INTEGER NOT NULL,            -- enum acl_right
+	PRIMARY KEY (account_id, mailbox_id, identifier)
+) WITHOUT ROWID;
+CREATE INDEX acl_identifier ON acl (identifier);
+CREATE TABLE acl_group (
+	name TEXT NOT NULL,                 -- with its '$'
+	member TEXT NOT NULL,               -- an account's address
+	PRIMARY KEY (name, member)
+) WITHOUT ROWID;
+CREATE INDEX acl_group_member ON acl_group (member);
+
+-- METADATA (store/annotation.h).
+CREATE TABLE annotation (
+	account_id INTEGER NOT NULL,        -- the mailbox's owner; 0: the server's
+	mailbox_id INTEGER NOT NULL,        -- 0: of the account or server
+	entry TEXT NOT NULL,                -- lower case
+	reader_id INTEGER NOT NULL,         -- whose private one it is; 0: /shared
+	value TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, entry, reader_id)
+) WITHOUT ROWID;
+
+CREATE TABLE last_login (
+	account_id INTEGER NOT NULL PRIMARY KEY,
+	time_us INTEGER NOT NULL,
+	protocol TEXT NOT NULL,
+	remote TEXT NOT NULL
+);
+
 CREATE TABLE message (
 	account_id INTEGER NOT NULL,
 	mailbox_id INTEGER NOT NULL,
@@ -91,6 +144,15 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 -- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.
 CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1;
+
+-- Ids that POP3 clients knew messages by on another server.
+CREATE TABLE pop3_uidl (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	uid INTEGER NOT NULL,
+	uidl TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, uid)
+) WITHOUT ROWID;
 
 CREATE TABLE expunged (
 	account_id INTEGER NOT NULL,

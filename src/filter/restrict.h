@@ -108,6 +108,7 @@ struct restrict_place {
 	enum { PLACE_ELSEWHERE, PLACE_LOCAL, PLACE_ALIAS, PLACE_MAILBOX, PLACE_RELAY } domain_class;
 	bool listed;       /* somebody, or as much as is known */
 	bool routed;       /* has a route in it (user@there@here): not to be trusted */
+	bool full;         /* listed, but there is no room: for who accepts mail, not for restrictions */
 	int code;          /* of the refusal; 0: by the class */
 	struct slice status, text; /* of the refusal; empty: "User unknown in … table" */
 };

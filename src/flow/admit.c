@@ -3,6 +3,7 @@
  * parsers know them. Nothing is promised to the client before core has answered that the message is on disk. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
+#include "flow/login.h"
 
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) {
 	struct admit *a = mem_get(sizeof *a);
@@ -110,19 +111,6 @@ static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, uns
 	return said.code != 0 ? said : smtp_reply(250, NULL, S(""));
 }
 
-enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
-			       struct arena *mem, struct account_answer *account) {
-	int r = ask_account(core, &(struct account_ask){ .login = user }, mem, account);
-	/* vault is asked in any case, so that an unknown name takes as long as a wrong password; it knows accounts by
-	 * their stored names, which users may write in other ways */
-	struct password_ask ask = { .login = r == ASK_OK && account->granted ? account->name : user, .password = password };
-	struct password_answer verdict = { 0 };
-	if (r == ASK_OK) r = ask_password(vault, &ask, mem, &verdict);
-	if (r < 0) say(L_ERROR, "auth", "%s", fail_text());
-	if (r != ASK_OK) return LOGIN_LATER;
-	return account->granted && verdict.right ? LOGIN_GRANTED : LOGIN_REFUSED;
-}
-
 /* Counts one more of a kind; true and a 450 when it is too many. */
 static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem,
 		      struct smtp_reply *reply) {
@@ -131,21 +119,12 @@ static bool too_often(struct admit *a, enum rate_kind kind, const char *what, st
 	return true;
 }
 
-static struct smtp_reply op_auth(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem) {
+static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	struct admit *a = owner;
-	struct account_answer account;
 	struct smtp_reply limited;
-	if (too_often(a, RATE_AUTH, "AUTH commands", mem, &limited)) return limited;
-	struct slice user = ask->user, domain = a->params->login_domain;
-	if (domain.len != 0 && slice_find(user, '@') == user.len) user = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(user), SLICE_ARG(domain));
-	switch (login_check(a->params->core, a->params->vault, user, ask->password, mem, &account)) {
-	case LOGIN_GRANTED:
-		*login = account.name;
-		return smtp_reply(235, "2.7.0", S("Authentication successful"));
-	case LOGIN_REFUSED:
-		return smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password"));
-	default: return smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment"));
-	}
+	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited)) return SASL_TOO_OFTEN;
+	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain, admit_session(a)->tls };
+	return login_prove(&way, ask, mem, found);
 }
 
 static struct slice whole_address(struct admit *a, struct mailbox m, struct arena *mem) {
@@ -200,6 +179,7 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct smtp_reply reply;
 	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
+	if (reply.code == 0) reply = admit_room(a, rcpt->text, mem);
 	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == SMTP_PAUSE) return reply;
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));

@@ -120,8 +120,3 @@ void admit_socket(struct admit *a, int fd); /* the connection itself, borrowed *
 void admit_attach(struct admit *a, struct smtp_server *server); /* the session it serves; before its first step */
 void admit_free(struct admit **a);
 extern const struct smtp_server_ops admit_ops; /* owner: a struct admit */
-
-/* A log-in of whatever protocol: asks vault for the password and core for the account. */
-enum login_verdict { LOGIN_GRANTED, LOGIN_REFUSED, LOGIN_LATER };
-enum login_verdict login_check(struct link *core, struct link *vault, struct slice user, struct slice password,
-			       struct arena *mem, struct account_answer *account);

@@ -114,6 +114,7 @@ struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct
 struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
 /* where: "RCPT" or "VRFY" */
 struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem);
+struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem); /* code 0: the account has room */
 struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem);
 struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem);
 struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem);

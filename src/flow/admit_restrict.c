@@ -50,7 +50,9 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 		return false;
 	}
 	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
-	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN || admit_check_is(a, address, &route);
+	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN || route.verdict == ROUTE_FULL ||
+		      admit_check_is(a, address, &route);
+	out->full = route.verdict == ROUTE_FULL;
 	out->status = route.status;
 	if (slice_starts(route.status, S("4"))) out->code = 450;
 	out->text = route.text;
@@ -67,6 +69,14 @@ static bool op_place(void *ctx, struct slice address, struct arena *mem, struct 
 	}
 	*out = x->place;
 	return true;
+}
+
+struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem) {
+	struct restrict_place place;
+	if (a->local || !op_place(a, address, mem, &place) || !place.full) return (struct smtp_reply){ 0 };
+	bool later = slice_starts(place.status, S("4"));
+	return smtp_reply_fmt(mem, later ? 452 : 552, later ? "4.2.2" : "5.2.2", "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address),
+			      SLICE_ARG(place.text));
 }
 
 /* The log: "NOQUEUE: warn: RCPT from h[1.2.3.4]: text; from=<a@b> to=<c@d> proto=ESMTP helo=<h>". */

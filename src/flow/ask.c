@@ -24,6 +24,11 @@ WIRE_STRUCT(recall_answer, RECALL_ANSWER_FIELDS)
 WIRE_STRUCT(keep_ask, KEEP_ASK_FIELDS)
 WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
+WIRE_STRUCT(scram_ask, SCRAM_ASK_FIELDS)
+WIRE_STRUCT(scram_answer, SCRAM_ANSWER_FIELDS)
+WIRE_STRUCT(app_ask, APP_ASK_FIELDS)
+WIRE_STRUCT(app_row, APP_ROW_FIELDS)
+WIRE_STRUCT(app_answer, APP_ANSWER_FIELDS)
 WIRE_STRUCT(sign_ask, SIGN_ASK_FIELDS)
 WIRE_STRUCT(sign_answer, SIGN_ANSWER_FIELDS)
 WIRE_STRUCT(secret_ask, SECRET_ASK_FIELDS)
@@ -119,6 +124,14 @@ int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem) {
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,
 		 struct password_answer *answer) {
 	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_scram(struct link *vault, const struct scram_ask *ask, struct arena *mem, struct scram_answer *answer) {
+	ASK_BODY(vault, ASK_SCRAM, scram_ask, scram_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_app(struct link *vault, const struct app_ask *ask, struct arena *mem, struct app_answer *answer) {
+	ASK_BODY(vault, ASK_APP, app_ask, app_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, struct sign_answer *answer) {

@@ -35,6 +35,8 @@ enum ask_kind {
 	ASK_NAME,      /* core → relay: the name of this address */
 	ASK_RECALL,    /* edge → core: what was kept under this key? */
 	ASK_KEEP,      /* edge → core: keep this over restarts */
+	ASK_SCRAM,     /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
+	ASK_APP,       /* core → vault: add, delete, list app passwords */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -52,6 +54,7 @@ enum route_verdict {
 	ROUTE_UNKNOWN,  /* a domain of ours, nobody of that name, or one who has moved: status and text say it */
 	ROUTE_DISABLED, /* the account is switched off */
 	ROUTE_FOREIGN,  /* class DEFAULT: not our domain */
+	ROUTE_FULL,     /* the account has no room: status and text say it, and whether for now ("4.2.2") */
 	ROUTE_DEFER,    /* a table cannot be asked now: text says which (for the log; strangers hear "Temporary lookup failure") */
 };
 /* The address classes of ADDRESS_CLASS_README. A domain with an account, alias or entry in hato's database is LOCAL. */
@@ -74,15 +77,17 @@ struct route_answer {
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer);
 
 struct account_ask {
-	struct slice login;
+	struct slice login;  /* "ann@example.com", or "ann@example.com*admin@example.com" (auth_master_user_separator): he acts as ann */
+	struct slice act_as; /* whose mail it shall be, when not his own; empty: his own */
 };
-#define ACCOUNT_ASK_FIELDS(F) F(text, login)
+#define ACCOUNT_ASK_FIELDS(F) F(text, login) F(text, act_as)
 struct account_answer {
-	bool granted;
-	int64_t account;
-	struct slice name; /* the account's address */
+	bool granted;      /* and he may act as that one */
+	struct slice name; /* the account's address: whose password counts; also when not granted, if there is such an account */
+	int64_t account;   /* whose mail it will be */
+	struct slice as;   /* its address */
 };
-#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(i64, account) F(text, name)
+#define ACCOUNT_ANSWER_FIELDS(F) F(bool_, granted) F(text, name) F(i64, account) F(text, as)
 int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer);
 
 struct accept_recipient {
@@ -153,17 +158,19 @@ struct accept_answer {
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer);
 
-enum session_protocol { SESSION_IMAP };
+enum session_protocol { SESSION_IMAP, SESSION_POP3 };
 struct session_ask {
 	uint32_t protocol;
 	int64_t account;
 	uint64_t session;
 	struct slice login, tag, remote;
 	bool tls;
+	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
+	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls)
+	F(bool_, tls) F(bool_, utf8) F(text, master)
 struct session_answer {
 	bool open;
 };
@@ -233,6 +240,41 @@ struct password_answer {
 };
 #define PASSWORD_ANSWER_FIELDS(F) F(bool_, right)
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem, struct password_answer *answer);
+
+struct scram_ask {
+	struct slice account, proof, message; /* proof empty: the salt is asked for */
+	bool sha256;
+};
+#define SCRAM_ASK_FIELDS(F) F(text, account) F(text, proof) F(text, message) F(bool_, sha256)
+struct scram_answer {
+	bool right;
+	struct slice salt, signature;
+	uint64_t rounds;
+};
+#define SCRAM_ANSWER_FIELDS(F) F(bool_, right) F(text, salt) F(text, signature) F(u64, rounds)
+int ask_scram(struct link *vault, const struct scram_ask *ask, struct arena *mem, struct scram_answer *answer);
+
+/* App passwords (user/secret.h). */
+enum app_want { APP_ADD, APP_DELETE, APP_LIST };
+struct app_ask {
+	uint32_t want;
+	struct slice account, name;
+};
+#define APP_ASK_FIELDS(F) F(u32, want) F(text, account) F(text, name)
+struct app_row {
+	struct slice name;
+	int64_t created_us, used_us;
+};
+#define APP_ROW_FIELDS(F) F(text, name) F(i64, created_us) F(i64, used_us)
+WIRE_DECLARE(app_row)
+struct app_answer {
+	int answer;            /* enum secret_answer and its like, 0: done */
+	struct slice password; /* APP_ADD */
+	struct app_row *rows;  /* APP_LIST */
+	size_t rows_count;
+};
+#define APP_ANSWER_FIELDS(F) F(int_, answer) F(text, password) F(list, rows, app_row)
+int ask_app(struct link *vault, const struct app_ask *ask, struct arena *mem, struct app_answer *answer);
 
 struct sign_ask {
 	uint64_t key;
@@ -465,6 +507,7 @@ WIRE_DECLARE(recall_ask) WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask)
 WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
 WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
 WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
+WIRE_DECLARE(scram_ask) WIRE_DECLARE(scram_answer) WIRE_DECLARE(app_ask) WIRE_DECLARE(app_answer)
 WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
 WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)
 WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask) WIRE_DECLARE(dkim_sign_answer)

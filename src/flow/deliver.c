@@ -15,7 +15,7 @@
 #include "report/inbox.h"
 #include "report/outbox.h"
 #include "smtp/deliver.h"
-#include "store/store.h"
+#include "store/acl.h"
 
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
@@ -38,6 +38,10 @@ struct delivery {
 	bool has_report;           /* somebody gets it who reads reports */
 	struct reporter *reporter;
 	bool report_send;
+	uint32_t quota_grace;
+	uint8_t quota_levels[2];
+	bool autocreate, autosubscribe;
+	struct slice public_account;
 };
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -348,6 +352,11 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	d->has_report = params->report_addresses_count != 0 && for_reports(d, params);
 	d->reporter = params->reporter;
 	d->report_send = params->report_send;
+	d->quota_grace = params->quota_grace;
+	d->autocreate = params->autocreate;
+	d->autosubscribe = params->autosubscribe;
+	d->public_account = arena_slice(&d->mem, params->public_account);
+	memcpy(d->quota_levels, params->quota_levels, sizeof d->quota_levels);
 	if ((r = split_wrapped(d, db, params)) != 0 || (r = split_owners(d, db, params)) != 0) return r;
 	return prepare_routed(d, db, params);
 }
@@ -390,15 +399,42 @@ static int junk_of(struct db_conn *tx, struct delivery *d, int64_t account, stru
 	return r == STORE_NO_MAILBOX ? store_create(tx, account, S("Junk"), USE_JUNK, out) : r;
 }
 
+static int may_post(struct db_conn *tx, const struct delivery *d, const struct route_end *e, struct box box, bool *may) {
+	uint32_t rights = 0;
+	*may = d->public_account.len == 0 || !slice_same(e->address, d->public_account);
+	int r = *may ? 0 : store_acl_rights(tx, box, d->post.from.sasl_username, &rights);
+	*may |= (rights & ACL_POST) != 0;
+	return r;
+}
+
+/* The mailbox a detail names, as the account's owner would find it; INBOX where there is none, or none for this sender. */
+static int detail_of(struct db_conn *tx, struct delivery *d, const struct route_end *e, struct box *out) {
+	struct mailbox found;
+	bool may = false;
+	int r = store_find(tx, &d->mem, e->account, e->detail, &found);
+	bool public = d->public_account.len != 0 && slice_same(e->address, d->public_account);
+	if (r == STORE_NO_MAILBOX && d->autocreate && !public) {
+		r = store_create(tx, e->account, e->detail, 0, out);
+		if (r == 0 && d->autosubscribe) r = store_subscribe(tx, e->account, e->detail, true);
+		return r > 0 ? 0 : r; /* no name for a mailbox, or too many of them */
+	}
+	if (r == 0) r = may_post(tx, d, e, found.box, &may);
+	if (r == 0 && may) *out = found.box;
+	return r < 0 ? r : 0;
+}
+
 static int enter_here(struct db_conn *tx, struct delivery *d, const struct route_end *e) {
 	struct append a = { .box = { .account = e->account },
 			    .blob_id = d->blob,
 			    .size = blob_draft_size(d->draft),
 			    .received_us = d->post.arrived_us,
 			    .quota_bytes = e->quota_bytes,
-			    .quota_messages = e->quota_messages };
+			    .quota_messages = e->quota_messages,
+			    .quota_grace = e->quota_bytes / 100 * d->quota_grace,
+			    .quota_levels = { d->quota_levels[0], d->quota_levels[1] } };
 	struct appended done;
-	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box) : 0;
+	int r = (d->post.flags & ACCEPT_JUNK) != 0 ? junk_of(tx, d, e->account, &a.box)
+						   : e->detail.len != 0 ? detail_of(tx, d, e, &a.box) : 0;
 	if (r == 0) r = store_append(tx, &a, &done);
 	if (r == STORE_OVER_QUOTA) return DELIVER_OVER_QUOTA;
 	if (r == STORE_NO_MAILBOX) return fail("%.*s: the account has no INBOX (hato verify)", SLICE_ARG(e->address));
@@ -525,7 +561,7 @@ static int enter_one(struct db_conn *tx, void *arg) {
 	return r == 0 && d->report_send && d->post.evidence != NULL ? outbox_add(tx, d->post.evidence, d->post.arrived_us) : r;
 }
 
-static void accept_answer_of(int r, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
+static void accept_answer_of(int r, bool full_reject, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
 			     struct accept_answer *answer) {
 	struct slice broken = S("Error: queue file write error");
 	switch (r) {
@@ -536,7 +572,8 @@ static void accept_answer_of(int r, struct delivery *d, const struct accept_ask 
 		break;
 	}
 	case DELIVER_OVER_QUOTA:
-		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
+		*answer = full_reject ? (struct accept_answer){ ACCEPT_REFUSED, S("5.2.2"), S("Mailbox is full") }
+				      : (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
 		break;
 	case DELIVER_LATER:
 		say(L_WARN, "cleanup", "%.*s: %s", SLICE_ARG(ask->queue_id), fail_text());
@@ -601,7 +638,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
 	if (r == 0) dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count, &ask->evidence);
-	accept_answer_of(r, d, ask, mem, answer);
+	accept_answer_of(r, params->full_reject, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);
 	return queued;

@@ -42,6 +42,11 @@ struct deliver_params {
 	struct dmarc_history history;        /* for opendmarc-import */
 	const struct slice *report_addresses; /* whose mail is looked into for reports */
 	size_t report_addresses_count;
+	bool autocreate, autosubscribe;      /* deliver_mailbox_…: the mailbox of a detail */
+	struct slice public_account;         /* whose mailboxes take mail only with the right p */
+	uint32_t quota_grace;                /* percent */
+	uint8_t quota_levels[2];             /* store/quota.h */
+	bool full_reject;                    /* quota_full_reject */
 	struct reporter *reporter;           /* woken when some came; NULL: nobody */
 };
 

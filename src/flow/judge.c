@@ -3,6 +3,7 @@
  * check_rcpt_maps): that something in a table matches is enough, whatever it leads to. */
 #include "base/fail.h"
 #include "flow/route.h"
+#include "store/quota.h"
 
 struct judging {
 	struct db_conn *c;
@@ -112,6 +113,17 @@ static bool judge_srs(struct judging *j) {
 	return true;
 }
 
+/* An account that is full says so before the message is sent. */
+static int judge_room(struct judging *j, const struct resolved *found) {
+	struct quota q = { .bytes = found->quota_bytes, .messages = found->quota_messages };
+	int r = store_quota_fits(j->c, found->account_id, &q, 1, 1);
+	if (r != STORE_OVER_QUOTA) return r < 0 ? r : 0;
+	j->out->verdict = ROUTE_FULL;
+	j->out->status = j->params->full_reject ? S("5.2.2") : S("4.2.2");
+	j->out->text = S("Mailbox is full");
+	return 0;
+}
+
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
 		struct route_answer *out) {
 	struct judging j = { .c = c, .params = params, .mem = mem, .out = out };
@@ -128,7 +140,8 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 	}
 	if (judge_srs(&j)) return 0;
 	int r = user_resolve(c, mem, j.address, &params->resolve, &found);
-	if (r < 0 || r == USER_ACCOUNT || r == USER_ALIAS) return r < 0 ? r : 0;
+	if (r == USER_ACCOUNT) return judge_room(&j, &found);
+	if (r < 0 || r == USER_ALIAS) return r < 0 ? r : 0;
 	if (r == USER_DISABLED) {
 		out->verdict = ROUTE_DISABLED;
 		out->status = S("5.2.1");

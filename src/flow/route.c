@@ -9,7 +9,7 @@
 
 static bool same_end(const struct route_end *a, const struct route_end *b) {
 	if (a->kind != b->kind || !slice_same(a->owner, b->owner)) return false;
-	if (a->kind == ROUTE_TO_ACCOUNT) return a->account == b->account;
+	if (a->kind == ROUTE_TO_ACCOUNT) return a->account == b->account && slice_eq(a->detail, b->detail);
 	if (!slice_same(a->address, b->address) && a->target.len == 0) return false;
 	return a->target_kind == b->target_kind && slice_eq(a->target, b->target) && slice_eq(a->hop, b->hop);
 }
@@ -57,7 +57,8 @@ static void to_account(struct way *w, const struct step *s, const struct resolve
 	way_trace(w, "account", s->address, found->address, NULL);
 	way_end(w, (struct route_end){ .kind = ROUTE_TO_ACCOUNT, .address = found->address, .aliased = s->aliased,
 				       .account = found->account_id, .quota_bytes = found->quota_bytes,
-				       .quota_messages = found->quota_messages, .owner = s->owner });
+				       .quota_messages = found->quota_messages, .owner = s->owner,
+				       .detail = w->params->to_detail ? found->detail : SLICE_NONE });
 }
 
 /* Steps. */

@@ -26,6 +26,8 @@ struct route_params {
 	const struct alias_params *aliases; /* aliases(5); NULL: none */
 	const struct srs_params *srs;       /* NULL: its addresses are addresses like others */
 	struct slice host;                  /* myhostname */
+	bool full_reject;                   /* quota_full_reject */
+	bool to_detail;                     /* deliver_to_detail_mailbox */
 	struct slice empty_recipient;       /* empty_address_recipient: who gets mail for <> */
 };
 
@@ -44,6 +46,7 @@ struct route_end {
 	bool fixed;               /* ROUTE_TO_HOP: not by tables: the hop stays as it is */
 	int64_t account;          /* ROUTE_TO_ACCOUNT */
 	uint64_t quota_bytes, quota_messages;
+	struct slice detail;      /* ROUTE_TO_ACCOUNT: "Lists" of ann+Lists, where that names a mailbox; empty: INBOX */
 	struct slice hop;         /* ROUTE_TO_HOP: "smtp:example.com" */
 	uint32_t target_kind;     /* ROUTE_TO_HOP: enum relay_target, with target and rights as in relay_recipient */
 	struct slice target, rights;

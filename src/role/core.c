@@ -2,6 +2,7 @@
 /* core: the store. Answers edge's questions, holds the sessions of users who have logged in, sends what is queued by
  * way of relay, and does what the operator asks over the control socket. */
 #include "access/imap/session.h"
+#include "access/pop3/session.h"
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -17,6 +18,7 @@
 #include "queue/history.h"
 #include "report/outbox.h"
 #include "role/boot.h"
+#include "role/core_care.h"
 #include "role/core_dkim.h"
 #include "role/reporting_settings.h"
 #include "role/forward_tell.h"
@@ -37,6 +39,7 @@ struct core_settings {
 	struct arena mem;
 	struct routing_settings routing;
 	int64_t history_us;
+	struct care_settings care;
 	const struct submitters *look, *flush; /* authorized_mailq_users, authorized_flush_users */
 };
 
@@ -56,10 +59,13 @@ struct core {
 	struct sender *sender;
 	struct verifier *verifier;
 	struct reporter *reporter;
+	struct logins *logins;
 	struct notice_memory *notices;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
+	const struct pop3_context *_Atomic pop3;
+	struct pop3_drops *drops;
 	struct admin admin;
 	struct link_service to_edge, to_operator, to_users;
 	int dials[LINK_NAMES], control, door;
@@ -104,13 +110,23 @@ static int answer_account(void *ctx, struct link_question *q) {
 	account_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
 	AUTO_READ struct db_conn *conn = db_read(c->db);
-	struct account account;
-	int r = conn != NULL ? user_account_find(conn, q->mem, ask.login, &account) : -1;
+	struct account who, as;
+	struct core_settings *s = hold(c);
+	struct slice user = ask.login, wanted = ask.act_as;
+	if (wanted.len == 0) care_master(&s->care, ask.login, &wanted, &user);
+	int r = conn != NULL ? user_account_find(conn, q->mem, user, &who) : -1;
+	bool known = r == 0, granted = known && !who.disabled;
+	as = who;
+	if (granted && wanted.len != 0) {
+		r = user_account_find(conn, q->mem, wanted, &as);
+		granted = r == 0 && !as.disabled && (who.id == as.id || care_is_master(&s->care, who.address));
+	}
+	drop(s);
 	if (r < 0) return r;
-	bool granted = r == 0 && !account.disabled;
 	account_answer_pack(q->answer, &(struct account_answer){ .granted = granted,
-								 .account = granted ? account.id : 0,
-								 .name = granted ? account.address : SLICE_NONE });
+								 .name = known ? who.address : SLICE_NONE,
+								 .account = granted ? as.id : 0,
+								 .as = granted ? as.address : SLICE_NONE });
 	return 0;
 }
 
@@ -133,7 +149,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 	struct session_ask ask;
 	session_ask_unpack(&q->in, &ask);
 	int fd = link_frame_take_fd((struct link_frame *)(uintptr_t)q->ask, 0);
-	if (q->in.bad || fd < 0 || ask.protocol != SESSION_IMAP) {
+	if (q->in.bad || fd < 0 || (ask.protocol != SESSION_IMAP && ask.protocol != SESSION_POP3)) {
 		auto_fd(&fd);
 		return fail("broken question");
 	}
@@ -142,8 +158,15 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .tag = ask.tag,
 				    .remote = ask.remote,
 				    .session = ask.session,
-				    .tls = ask.tls };
-	imap_session_start(c->sessions, c->imap, fd, &grant);
+				    .tls = ask.tls,
+				    .master = ask.master };
+	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
+	if (ask.master.len != 0) /* for whoever has to account for it */
+		note(L_INFO, protocol, ask.session, NULL, "Master session: ", FA("user", ask.login), FA("master_user", ask.master),
+		     F("rip", ask.remote));
+	else logins_note(c->logins, ask.account, protocol, ask.remote);
+	if (ask.protocol == SESSION_IMAP) imap_session_start(c->sessions, c->imap, fd, &grant);
+	else pop3_session_start(c->sessions, c->pop3, fd, &(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
@@ -413,15 +436,18 @@ static void chores_step(struct task *t, enum wake why) {
 		return;
 	}
 	if (history_flush(c->history) < 0) say(L_WARN, "core", "history: %s", fail_text());
-	if (clock_ms() >= c->purge_at) {
-		struct core_settings *s = hold(c);
+	if (logins_flush(c->logins, c->db) < 0) say(L_WARN, "core", "log-ins: %s", fail_text());
+	bool hourly = clock_ms() >= c->purge_at;
+	struct core_settings *s = hold(c);
+	care_step(&s->care, &s->flow.deliver, c->db, hourly);
+	if (hourly) {
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
 		pool_call(c->pool, make_dkim_keys, c);
 		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
-		drop(s);
 	}
+	drop(s);
 	task_park(t, 0, 0, deadline_in(CHORES_MS));
 }
 
@@ -459,26 +485,61 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 	return n > 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
+/* A prefix ends with the delimiter. */
+static struct slice prefix_of(struct slice said, struct arena *mem) {
+	return said.len == 0 || slice_ends(said, S("/")) ? arena_slice(mem, said) : arena_fmt(mem, "%.*s/", SLICE_ARG(said));
+}
+
+static bool same_imap(const struct imap_session_params *a, const struct imap_session_params *b) {
+	return a->message_limit == b->message_limit && a->idle_limit == b->idle_limit && a->progress_interval == b->progress_interval &&
+	       strcmp(a->host, b->host) == 0 && slice_eq(a->shared_prefix, b->shared_prefix) &&
+	       slice_eq(a->public_prefix, b->public_prefix) && slice_eq(a->public_account, b->public_account) &&
+	       a->acl_anyone == b->acl_anyone && slice_eq(a->masters, b->masters) &&
+	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
+}
+
 static void set_imap(struct core *c, const struct conf_view *v) {
-	uint64_t message = conf_size(v, SET_message_size_limit);
-	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
+	struct arena mem = { 0 };
+	const char *host = arena_text(&mem, conf_text(v, SET_myhostname));
 	int64_t progress = conf_time_ms(v, SET_imapd_progress_interval);
-	struct slice host = conf_text(v, SET_myhostname);
-	if (progress == 0) progress = -1;
-	if (c->imap != NULL && c->imap->params.progress_interval == progress && c->imap->params.message_limit == message &&
-	    c->imap->params.idle_limit == idle && slice_eq(slice_of(c->imap->params.host), host))
-		return;
-	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
-	*fresh = (struct imap_context){ .db = c->db,
-					.hub = c->hub,
-					.params = {
-						.spool_dir = c->dir,
-						.host = arena_text(&c->contexts, host),
-						.message_limit = message,
-						.idle_limit = idle,
-						.progress_interval = progress,
-					} };
-	c->imap = fresh;
+	struct imap_session_params p = {
+		.spool_dir = c->dir,
+		.host = host,
+		.message_limit = conf_size(v, SET_message_size_limit),
+		.idle_limit = conf_time_ms(v, SET_imapd_idle_timeout),
+		.shared_prefix = prefix_of(conf_text(v, SET_imapd_shared_prefix), &mem),
+		.public_prefix = prefix_of(conf_text(v, SET_imapd_public_prefix), &mem),
+		.public_account = conf_text(v, SET_imapd_public_account),
+		.acl_anyone = conf_bool(v, SET_imapd_acl_anyone),
+		.progress_interval = progress != 0 ? progress : -1,
+		.masters = conf_text(v, SET_auth_master_users),
+	};
+	care_levels(v, p.quota_levels);
+	if (c->imap == NULL || !same_imap(&c->imap->params, &p)) {
+		struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
+		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters };
+		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
+		p.host = arena_text(&c->contexts, slice_of(p.host));
+		*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .params = p };
+		c->imap = fresh;
+	}
+	arena_done(&mem);
+}
+
+static void set_pop3(struct core *c, const struct conf_view *v) {
+	const struct pop3_session_params fresh = {
+		.idle_limit = conf_time_ms(v, SET_pop3d_idle_timeout),
+		.login_delay_s = (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000),
+		.no_flag_updates = conf_bool(v, SET_pop3d_no_flag_updates),
+		.uidl_format = arena_slice(&c->contexts, conf_text(v, SET_pop3d_uidl_format)).at,
+	};
+	struct pop3_context *x = arena_get(&c->contexts, sizeof *x);
+	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = fresh };
+	if (fresh.uidl_format == NULL || !pop3_uidl_good(fresh.uidl_format)) {
+		say(L_WARN, "core", "pop3d_uidl_format: not understood, the usual form is taken (%%u must be in it; %%v, %%Xu, %%08Xv may be)");
+		x->params.uidl_format = NULL;
+	}
+	c->pop3 = x;
 }
 
 static int reload(void *self, struct boot *b) {
@@ -507,7 +568,9 @@ static int reload(void *self, struct boot *b) {
 	s->flow.deliver.reporter = c->reporter;
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
+	care_settings_make(&s->care, v, &s->flow.deliver);
 	set_imap(c, v);
+	set_pop3(c, v);
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
@@ -543,6 +606,8 @@ static int start(struct boot *b, void **self) {
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	c->reporter = reporter_new();
+	c->logins = logins_new();
+	c->drops = pop3_drops_new();
 	c->notices = notice_memory_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
@@ -578,10 +643,13 @@ static void stop(void *self) {
 	sender_free(&c->sender);
 	verifier_free(&c->verifier);
 	reporter_free(&c->reporter);
+	(void)logins_flush(c->logins, c->db);
+	logins_free(&c->logins);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
 	change_hub_close(&c->hub);
 	db_close(&c->db);
+	pop3_drops_free(&c->drops);
 	arena_done(&c->contexts);
 }
 

@@ -7,6 +7,7 @@
 #include "role/edge_content.h"
 #include "role/edge_proving.h"
 #include "role/edge_restrict.h"
+#include "role/edge_sasl.h"
 #include "role/edge_tls.h"
 #include "role/settings.h"
 
@@ -32,24 +33,6 @@ static const char *text(const struct conf_view *v, enum setting_id id) {
 	return t.at != NULL ? t.at : "";
 }
 
-/* All methods there are hand over the password. What else a word forbids it forbids by the properties that Cyrus and Dovecot give
- * to PLAIN and LOGIN: they are neither proof against active or dictionary attacks nor mutual (Cyrus); Dovecot's only say
- * "plaintext". */
-static bool plaintext_allowed(const struct conf_view *v, enum setting_id id) {
-	static const struct slice always[] = { S("noplaintext"), S("mutual_auth"), S("forward_secrecy") };
-	static const struct slice cyrus[] = { S("noactive"), S("nodictionary") };
-	bool is_cyrus = slice_same(conf_text(v, SET_smtpd_sasl_type), S("cyrus"));
-	size_t n;
-	const struct slice *words = conf_list(v, id, &n);
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < LEN(always); k++)
-			if (slice_same(words[i], always[k])) return false;
-		for (size_t k = 0; k < LEN(cyrus) && is_cyrus; k++)
-			if (slice_same(words[i], cyrus[k])) return false;
-	}
-	return true;
-}
-
 static void make_smtp(struct service *sv, const struct conf_view *v) {
 	int level = conf_enum(v, SET_smtpd_tls_security_level);
 	bool tls = sv->tls != NULL && level != SERVER_TLS_NONE;
@@ -67,8 +50,9 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
 	p->tls_required = level == SERVER_TLS_ENCRYPT && !sv->tls_wrapper;
-	p->auth_in_clear = !conf_bool(v, SET_smtpd_tls_auth_only) && plaintext_allowed(v, SET_smtpd_sasl_security_options);
-	p->auth_not_in_tls = !plaintext_allowed(v, SET_smtpd_sasl_tls_security_options);
+	p->auth_clear = conf_bool(v, SET_smtpd_tls_auth_only) ? 0 : sasl_mechanisms(v, SET_smtpd_sasl_mechanism_filter, SET_smtpd_sasl_security_options);
+	p->auth_tls = sasl_mechanisms(v, SET_smtpd_sasl_mechanism_filter, SET_smtpd_sasl_tls_security_options);
+	p->auth_line_limit = (size_t)MIN_OF(conf_number(v, SET_smtpd_sasl_response_limit), (int64_t)SASL_LINE_MAX);
 	p->auth_equals = conf_bool(v, SET_broken_sasl_auth_clients);
 	p->helo_required = conf_bool(v, SET_smtpd_helo_required);
 	p->strict_pipelining = conf_bool(v, SET_smtpd_forbid_unauth_pipelining);
@@ -129,14 +113,27 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 	};
 }
 
-static void make_imap(struct service *sv, const struct conf_view *v) {
-	bool clear_text = conf_enum(v, SET_imapd_tls_security_level) == SERVER_TLS_NONE;
-	sv->idle_ms = conf_time_ms(v, SET_imapd_idle_timeout);
-	sv->user_limit = number(v, SET_imapd_connection_limit_per_user);
-	sv->imap = (struct imap_login_params){
-		.tls = sv->tls_wrapper || clear_text ? NULL : sv->tls,
-		.clear_text = clear_text,
-		.time_limit = conf_time_ms(v, SET_imapd_login_timeout),
+/* What differs between IMAP and POP3 is only the names of the settings. */
+static const struct gate_settings {
+	enum setting_id level, wrapper, auth_only, mechanisms, idle, user_limit, login_timeout;
+} gate_settings[] = {
+	[SERVES_IMAP] = { SET_imapd_tls_security_level, SET_imapd_tls_wrappermode, SET_imapd_tls_auth_only, SET_imapd_sasl_mechanism_filter,
+			  SET_imapd_idle_timeout, SET_imapd_connection_limit_per_user, SET_imapd_login_timeout },
+	[SERVES_POP3] = { SET_pop3d_tls_security_level, SET_pop3d_tls_wrappermode, SET_pop3d_tls_auth_only, SET_pop3d_sasl_mechanism_filter,
+			  SET_pop3d_idle_timeout, SET_pop3d_connection_limit_per_user, SET_pop3d_login_timeout },
+};
+
+static void make_gate(struct service *sv, const struct conf_view *v) {
+	const struct gate_settings *g = &gate_settings[sv->protocol];
+	bool no_tls = conf_enum(v, g->level) == SERVER_TLS_NONE;
+	sv->idle_ms = conf_time_ms(v, g->idle);
+	sv->user_limit = number(v, g->user_limit);
+	sv->gate = (struct gate_params){
+		.tls = sv->tls_wrapper || no_tls ? NULL : sv->tls,
+		.clear_text = no_tls || !conf_bool(v, g->auth_only),
+		.mechanisms = sasl_mechanisms(v, g->mechanisms, SETTINGS_COUNT),
+		.time_limit = conf_time_ms(v, g->login_timeout),
+		.login_delay_s = sv->protocol == SERVES_POP3 ? (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000) : 0,
 	};
 }
 
@@ -159,11 +156,11 @@ static void make_rates(struct service *sv, const struct conf_view *v, struct edg
  * syslog_name of its own (Debian's master.cf: -o syslog_name=postfix/submission). */
 static const char *log_name(const struct conf_service *cs, const struct conf_view *v, struct edge_settings *s) {
 	const struct conf_view *all = conf_main(s->conf);
-	const char *plain = cs->role == SERVICE_IMAPD ? "imap-login" : "smtpd";
+	const char *plain = cs->role == SERVICE_IMAPD ? "imap-login" : cs->role == SERVICE_POP3D ? "pop3-login" : "smtpd";
 	struct slice own = conf_text(v, SET_syslog_name);
 	if (!slice_eq(own, conf_text(all, SET_syslog_name)))
 		return arena_fmt(&s->mem, "/%.*s/%s", SLICE_ARG(own), plain).at;
-	if (cs->role == SERVICE_IMAPD) return plain;
+	if (cs->role != SERVICE_SMTPD) return plain;
 	if (conf_bool(v, SET_smtpd_tls_wrappermode)) return "smtps/smtpd";
 	bool of_users = conf_bool(v, SET_smtpd_sasl_auth_enable) && !conf_bool(all, SET_smtpd_sasl_auth_enable);
 	return cs->port == 587 || of_users ? "submission/smtpd" : "smtpd";
@@ -185,16 +182,15 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 			const struct edge_outside *outside) {
 	const struct conf_view *v = conf_service_view(s->conf, cs);
 	struct service *sv = &s->services[cs->index];
-	if (cs->role != SERVICE_IMAPD && cs->role != SERVICE_SMTPD) return 0;
-	sv->protocol = cs->role == SERVICE_IMAPD ? SERVES_IMAP : SERVES_SMTP;
+	if (cs->role != SERVICE_IMAPD && cs->role != SERVICE_POP3D && cs->role != SERVICE_SMTPD) return 0;
+	sv->protocol = cs->role == SERVICE_IMAPD ? SERVES_IMAP : cs->role == SERVICE_POP3D ? SERVES_POP3 : SERVES_SMTP;
+	bool smtp = sv->protocol == SERVES_SMTP;
 	sv->log_name = log_name(cs, v, s);
 	bool screen =
 		slice_eq(cs->command, S("postscreen")); /* its maxproc is that of a process that serves everybody */
 	sv->connection_limit = screen ? 0 : (unsigned)MAX_OF(cs->maxproc, 0);
-	sv->tls_wrapper =
-		conf_bool(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_wrappermode : SET_smtpd_tls_wrappermode);
-	int level =
-		conf_enum(v, sv->protocol == SERVES_IMAP ? SET_imapd_tls_security_level : SET_smtpd_tls_security_level);
+	sv->tls_wrapper = conf_bool(v, smtp ? SET_smtpd_tls_wrappermode : gate_settings[sv->protocol].wrapper);
+	int level = conf_enum(v, smtp ? SET_smtpd_tls_security_level : gate_settings[sv->protocol].level);
 	if (edge_tls_choose(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
 	make_rates(sv, v, s);
@@ -203,8 +199,8 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	if (screen && !slice_number(limit, UINT32_MAX, &most))
 		return fail("postscreen_client_connection_count_limit: \"%.*s\" is no number", SLICE_ARG(limit));
 	if (screen && most != 0 && (sv->rates.connections == 0 || most < sv->rates.connections)) sv->rates.connections = (unsigned)most;
-	if (sv->protocol == SERVES_IMAP) {
-		make_imap(sv, v);
+	if (!smtp) {
+		make_gate(sv, v);
 	} else {
 		make_smtp(sv, v);
 		if (make_proxy(sv, v, screen) < 0) return -1;

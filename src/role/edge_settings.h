@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "access/imap/login.h"
+#include "access/gate.h"
 #include "base/generation.h"
 #include "filter/rate.h"
 #include "flow/admit.h"
@@ -8,7 +8,7 @@
 #include "role/screen.h"
 /* What edge needs of the settings, made once for each generation of them. */
 struct service {
-	enum { SERVES_SMTP, SERVES_IMAP } protocol;
+	enum { SERVES_SMTP, SERVES_IMAP, SERVES_POP3 } protocol;
 	const char *log_name; /* "smtpd", "submission/smtpd", "imap-login"; a whole tag behind a / (base/log.h) */
 	bool tls_wrapper;
 	struct tls_server *tls;       /* borrowed; NULL: no certificate */
@@ -22,7 +22,7 @@ struct service {
 	struct admit_params admit;
 	struct screen_params screen;  /* postscreen lines */
 	struct restrictions *restrictions;
-	struct imap_login_params imap;
+	struct gate_params gate;      /* IMAP, POP3 */
 	int64_t idle_ms;              /* after log-in */
 	unsigned user_limit;          /* connections of one user; 0: no limit */
 };

@@ -154,7 +154,7 @@ static bool listens(const struct conf_service *s) {
 	if (slice_eq(s->command, S("spawn")) && is_absent_spf(s)) return false;
 	if (slice_eq(s->command, S("spawn"))) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
 	if (s->role == SERVICE_SMTPD) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
-	return s->role == SERVICE_IMAPD && s->type == SERVICE_INET;
+	return (s->role == SERVICE_IMAPD || s->role == SERVICE_POP3D) && s->type == SERVICE_INET;
 }
 
 static int open_service(struct opening *o, const struct conf_view *v) {
@@ -194,7 +194,7 @@ int listening_open(const struct conf *c, struct listening *old, struct listening
 	}
 	arena_done(&o.mem);
 	if (out->count != 0) return 0;
-	fail("master.cf: no service listens anywhere (add an inet line with smtpd or imapd)");
+	fail("master.cf: no service listens anywhere (add an inet line with smtpd, imapd or pop3d)");
 	return LISTENING_NOTHING;
 }
 

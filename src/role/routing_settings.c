@@ -412,6 +412,8 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->aliases = aliases_of(t, v, mem);
 	r->srs = srs_settings_make(v, mem);
 	r->host = conf_text(v, SET_myhostname);
+	r->to_detail = conf_bool(v, SET_deliver_to_detail_mailbox);
+	r->full_reject = conf_bool(v, SET_quota_full_reject);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
 	out->probe_route = *r;
 	hops_of(&out->probe_route.hops, &hops_of_probes, t, conf, mem);

@@ -48,6 +48,29 @@ static int answer_password(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static int answer_scram(void *ctx, struct link_question *q) {
+	struct vault *v = ctx;
+	struct scram_ask ask;
+	struct scram_answer answer = { 0 };
+	unsigned char salt[SCRAM_SALT];
+	AUTO_BUF struct buf signature = BUF(SCRAM_SIGNATURE_MAX);
+	scram_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	struct slice account = arena_lower(q->mem, ask.account);
+	int r;
+	if (ask.proof.len == 0) {
+		r = secret_scram_salt(v->secrets, account, ask.sha256, salt, &answer.rounds);
+		answer.salt = slice_from(salt, sizeof salt);
+	} else {
+		r = secret_scram_prove(v->secrets, account, ask.sha256, ask.proof, ask.message, &signature);
+		answer.right = r == 0;
+		answer.signature = buf_slice(&signature);
+	}
+	if (r < 0) return r;
+	scram_answer_pack(q->answer, &answer);
+	return 0;
+}
+
 static int sign_with(struct vault *v, struct link_question *q, bool client) {
 	struct sign_ask ask;
 	sign_ask_unpack(&q->in, &ask);
@@ -90,9 +113,38 @@ static int answer_secret(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+struct app_list {
+	struct arena *mem;
+	struct app_row rows[APP_PASSWORDS_MAX];
+	size_t count;
+};
+
+static int add_app(void *ctx, const struct secret_app *app) {
+	struct app_list *l = ctx;
+	if (l->count < LEN(l->rows)) l->rows[l->count++] = (struct app_row){ arena_slice(l->mem, app->name), app->created_us, app->used_us };
+	return 0;
+}
+
+static int answer_app(void *ctx, struct link_question *q) {
+	struct vault *v = ctx;
+	struct app_ask ask;
+	struct app_list list = { .mem = q->mem };
+	AUTO_BUF struct buf password = BUF(64);
+	app_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	int r = ask.want == APP_ADD      ? secret_app_add(v->secrets, ask.account, ask.name, &password)
+		: ask.want == APP_DELETE ? secret_app_delete(v->secrets, ask.account, ask.name)
+					 : secret_app_each(v->secrets, ask.account, add_app, &list);
+	if (r < 0) return r;
+	app_answer_pack(q->answer, &(struct app_answer){ r, buf_slice(&password), list.rows, list.count });
+	if (password.len != 0) mem_wipe(password.at, password.len);
+	return 0;
+}
+
 /* edge may have checked and signed; only core, where operators ask, may change. */
 static const struct link_rule edge_rules[] = {
 	{ ASK_PASSWORD, "password", answer_password },
+	{ ASK_SCRAM, "SCRAM", answer_scram },
 	{ ASK_SIGN, "sign", answer_sign },
 };
 static const struct link_rule relay_rules[] = {
@@ -104,6 +156,7 @@ static const struct link_rule relay_rules[] = {
 };
 static const struct link_rule core_rules[] = {
 	{ ASK_SECRET, "secret", answer_secret },
+	{ ASK_APP, "app passwords", answer_app },
 	{ ASK_DKIM_LIST, "DKIM list", answer_dkim_list },
 	{ ASK_DKIM_CHANGE, "DKIM change", answer_dkim_change },
 };
@@ -127,6 +180,7 @@ static int reload(void *self, struct boot *b) {
 		k->client_count++;
 	}
 	current_set(&v->keys, &k->generation);
+	secrets_app_only(v->secrets, conf_bool(conf_main(b->conf), SET_app_passwords_required));
 	vault_dkim_set(v->dkim, conf_main(b->conf), buf_slice(&b->dkim));
 	return 0;
 }

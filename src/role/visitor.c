@@ -2,6 +2,9 @@
 /* What a connection is at the moment (its phase) is a small machine that is stepped; this file owns the socket, the
  * limits of the client, and the change from one machine to the next. */
 #include "role/visitor.h"
+#include "access/imap/login.h"
+#include "access/pop3/login.h"
+#include "flow/login.h"
 #include "role/screen_talk.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -37,8 +40,9 @@ struct visitor {
 	struct addr own;         /* our end; AF_UNSPEC: not an internet socket */
 	struct admit *admit;
 	struct smtp_server *smtp;
-	/* IMAP */
-	struct imap_login *login;
+	/* IMAP, POP3 */
+	struct gate *login;
+	struct buf master;       /* who acts as the user */
 	struct pump *pump;
 	int inner;
 	struct slice user; /* counted in users; owned */
@@ -74,10 +78,11 @@ static void uncount(struct visitor *v) {
 
 static void leave(struct visitor *v) {
 	buf_done(&v->told);
+	buf_done(&v->master);
 	screen_talk_free(&v->talk);
 	smtp_server_free(&v->smtp);
 	admit_free(&v->admit);
-	if (v->login != NULL) imap_login_free(&v->login);
+	gate_free(&v->login);
 	pump_free(&v->pump);
 	user_leave(v);
 	task_end(&v->task);
@@ -146,7 +151,7 @@ static bool start_screen(struct visitor *v) {
 	return go_on(v, screen_begin(&v->screen, &v->service->screen, v->all->screened, v->stream, &v->peer, &v->own));
 }
 
-/* IMAP. */
+/* IMAP and POP3. */
 
 static bool pump_phase(struct visitor *v, enum wake why) {
 	if (why == WAKE_STOP || pump_step(v->pump) == PUMP_OVER) return false;
@@ -156,16 +161,18 @@ static bool pump_phase(struct visitor *v, enum wake why) {
 
 /* The client has proved who he is: core takes over, and this end becomes a pump. */
 static bool hand_over(struct visitor *v) {
-	struct imap_login_result who = imap_login_result(v->login);
+	struct gate_result who = gate_result(v->login);
 	AUTO_ARENA struct arena mem = { 0 };
 	char ip[ADDR_TEXT_ROOM];
-	struct session_ask ask = { .protocol = SESSION_IMAP,
+	struct session_ask ask = { .protocol = v->service->protocol == SERVES_POP3 ? SESSION_POP3 : SESSION_IMAP,
 				   .account = who.account,
 				   .session = v->session,
 				   .login = who.login,
 				   .tag = who.tag,
 				   .remote = slice_of(addr_text(&v->peer, ip)),
-				   .tls = who.tls };
+				   .tls = who.tls,
+				   .utf8 = who.utf8,
+				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
 	if (user_enter(v, who.login)) {
@@ -182,11 +189,11 @@ static bool hand_over(struct visitor *v) {
 	if (v->inner < 0) {
 		user_leave(v);
 		v->user = SLICE_NONE;
-		imap_login_sorry(v->login);
-		task_park(&v->task, imap_login_events(v->login), 0, imap_login_deadline(v->login));
+		gate_sorry(v->login);
+		task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login));
 		return true;
 	}
-	imap_login_free(&v->login);
+	gate_free(&v->login);
 	uncount(v); /* no stranger any more: users have a limit of their own */
 	task_watch(&v->task, stream_fd(v->stream), v->inner);
 	v->pump = pump_new(v->stream, v->inner, v->service->idle_ms + MINUTES(1));
@@ -195,43 +202,36 @@ static bool hand_over(struct visitor *v) {
 }
 
 static bool login_phase(struct visitor *v, enum wake why) {
-	switch (imap_login_step(v->login, why)) {
-	case IMAP_LOGIN_DONE: return hand_over(v);
-	case IMAP_LOGIN_OVER: return false;
-	default: task_park(&v->task, imap_login_events(v->login), 0, imap_login_deadline(v->login)); return true;
+	switch (gate_step(v->login, why)) {
+	case GATE_DONE: return hand_over(v);
+	case GATE_OVER: return false;
+	default: task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login)); return true;
 	}
 }
 
-static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account,
-			struct buf *login) {
+static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	struct visitor *v = owner;
-	(void)method;
-	struct addr *peer = &v->peer;
-	if (!networks_match_sockaddr(v->service->rate_exceptions, &peer->any) &&
-	    !rates_count(v->all->outside.rates, &v->service->rates, peer, RATE_AUTH)) return IMAP_AUTH_LATER;
-	AUTO_ARENA struct arena mem = { 0 };
-	struct account_answer found;
-	switch (login_check(v->all->outside.core, v->all->outside.vault, user, password, &mem, &found)) {
-	case LOGIN_GRANTED: break;
-	case LOGIN_REFUSED: return IMAP_AUTH_REFUSED;
-	default: return IMAP_AUTH_LATER;
-	}
-	*account = found.account;
-	buf_add(login, found.name);
-	return IMAP_AUTH_GRANTED;
+	bool limited = ask->means != SASL_BY_PROOF && !networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any);
+	if (limited && !rates_count(v->all->outside.rates, &v->service->rates, &v->peer, RATE_AUTH)) return SASL_TOO_OFTEN;
+	const struct login_way way = { .core = v->all->outside.core, .vault = v->all->outside.vault, .tls = stream_tls(v->stream) };
+	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
+	buf_done(&v->master);
+	v->master = BUF(KIB(1));
+	buf_add(&v->master, found->master);
+	return verdict;
 }
 
-static const struct imap_login_ops imap_ops = { .authenticate = authenticate };
+static const struct sasl_ops sasl_ops = { .prove = prove };
 
-static bool start_imap(struct visitor *v) {
+static bool start_gate(struct visitor *v) {
 	if (v->service->tls_wrapper &&
 	    (v->service->tls == NULL || stream_start_tls_server(v->stream, v->service->tls) < 0))
 		return false;
 	char here[ADDR_TEXT_ROOM] = "", there[ADDR_TEXT_ROOM];
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
-	struct imap_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session };
-	v->login = imap_login_new(v->stream, &v->service->imap, &imap_ops, v, &peer);
+	struct gate_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session };
+	v->login = (v->service->protocol == SERVES_POP3 ? pop3_login_new : imap_login_new)(v->stream, &v->service->gate, &sasl_ops, v, &peer);
 	v->phase = login_phase;
 	return login_phase(v, WAKE_CALL);
 }
@@ -242,7 +242,7 @@ static bool within_limits(struct visitor *v) {
 	struct rates *rates = v->all->outside.rates;
 	if (networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any)) return true;
 	v->counted = rates_enter(rates, &v->service->rates, &v->peer);
-	return v->counted && (v->service->protocol == SERVES_IMAP ||
+	return v->counted && (v->service->protocol != SERVES_SMTP ||
 			      rates_count(rates, &v->service->rates, &v->peer, RATE_CONNECTION));
 }
 
@@ -254,7 +254,7 @@ static void turn_away(struct visitor *v) {
 	if (v->service->protocol == SERVES_SMTP)
 		stream_putf(v->stream, "421 4.7.0 %s Error: too many connections from %s\r\n", v->service->smtp.host,
 			    ip);
-	else stream_putf(v->stream, "* BYE too many connections from your address\r\n");
+	else stream_putf(v->stream, v->service->protocol == SERVES_POP3 ? "-ERR [SYS/TEMP] too many connections from your address\r\n" : "* BYE too many connections from your address\r\n");
 	(void)stream_flush(v->stream);
 }
 
@@ -264,7 +264,7 @@ static bool arrive(struct visitor *v) {
 		return false;
 	}
 	if (v->service->screen.on && !v->local) return start_screen(v);
-	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_imap(v);
+	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_gate(v);
 }
 
 /* A proxy tells first whom it speaks for. Not a byte of what follows may be taken with it: that belongs to TLS or SMTP. */

@@ -2,7 +2,7 @@
 #pragma once
 #include "base/map.h"
 #include "role/edge_settings.h"
-/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP log-in that becomes a
+/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP or POP3 log-in that becomes a
  * pump to core. What all of them share: */
 struct visitors {
 	struct pool *pool;

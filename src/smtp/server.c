@@ -226,7 +226,8 @@ static bool read_command(struct smtp_server *s) {
 static bool read_auth(struct smtp_server *s) {
 	struct slice line;
 	bool bare = false;
-	int r = stream_line(s->stream, MAX_OF(s->params->line_limit, (size_t)SASL_LINE_MAX) + 1, &line, &bare);
+	size_t limit = s->params->auth_line_limit != 0 ? s->params->auth_line_limit : (size_t)SASL_LINE_MAX;
+	int r = stream_line(s->stream, limit + 1, &line, &bare);
 	if (r == STREAM_AGAIN) return false;
 	if (r == STREAM_OK && !bare) {
 		server_auth_line(s, line);

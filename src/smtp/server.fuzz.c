@@ -20,11 +20,15 @@ static struct smtp_reply on_connect(void *owner, struct arena *mem) {
 	return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP", "fuzz");
 }
 
-static struct smtp_reply on_auth(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem) {
+static enum sasl_verdict on_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	(void)owner, (void)mem;
-	must(ask->user.len != 0 && ask->password.len != 0);
-	*login = ask->user;
-	return ask->password.at[0] == 's' ? smtp_reply(235, "2.7.0", S("yes")) : smtp_reply(535, "5.7.8", S("no"));
+	if (ask->means == SASL_BY_SALT) {
+		*found = (struct sasl_found){ .salt = S("salt"), .rounds = 4096 };
+		return SASL_YES;
+	}
+	must(ask->user.len != 0 && ask->secret.len != 0);
+	found->name = ask->user;
+	return ask->secret.at[0] == 's' ? SASL_YES : SASL_NO;
 }
 
 static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
@@ -100,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
 	struct smtp_server_params params = smtp_server_defaults;
 	params.lmtp = data[0] & 1;
-	params.auth_in_clear = data[0] & 2;
+	params.auth_clear = data[0] & 2 ? SASL_USUAL | SASL_OAUTHBEARER : 0;
 	params.strict_pipelining = data[0] & 4;
 	params.helo_required = data[0] & 8;
 	params.strict_paths = data[0] & 16;

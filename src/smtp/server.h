@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "mime/address.h"
 #include "net/pool.h"
+#include "net/sasl.h"
 #include "net/stream.h"
 #include "smtp/dsn.h"
 #include "smtp/reply.h"
@@ -48,8 +49,9 @@ struct smtp_server_params {
 	bool tls_wrapper;             /* TLS before the greeting (port 465) */
 	unsigned offer;               /* enum smtp_offer */
 	bool tls_required;            /* level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
-	bool auth_in_clear;           /* smtpd_tls_auth_only = no, and smtpd_sasl_security_options allow it */
-	bool auth_not_in_tls;         /* smtpd_sasl_tls_security_options forbid all we know */
+	unsigned auth_clear;          /* enum sasl_word: mechanisms without TLS; 0 with smtpd_tls_auth_only */
+	unsigned auth_tls;            /* and with it */
+	size_t auth_line_limit;       /* smtpd_sasl_response_limit; 0: 12288 */
 	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
 	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
 	bool strict_paths;            /* strict_rfc821_envelopes */
@@ -99,10 +101,6 @@ struct smtp_rcpt {
 	struct slice text;         /* mailbox_text(to) */
 	unsigned notify;           /* enum smtp_notify; 0: unsaid */
 	struct slice orcpt;        /* checked, in xtext: "rfc822;user+2Btag@example.com"; at == NULL: unsaid */
-};
-struct smtp_login {
-	const char *mechanism;     /* "PLAIN" or "LOGIN" */
-	struct slice authzid, user, password; /* valid UTF-8 without NUL; user is not empty. Wiped when auth returns */
 };
 /* One of XCLIENT's or XFORWARD's. */
 struct smtp_attribute {
@@ -166,8 +164,8 @@ struct smtp_server_ops {
 	/* Any code from 200 to 299 accepts (the text of the reply is the session's own). offer: what will be announced
 	 * to this client, set from params and the session's state; may be made less. NULL: all accepted. */
 	struct smtp_reply (*helo)(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem);
-	/* 235: *login (in mem) is who it is. 454: cannot say now. 535: wrong. NULL: no AUTH. */
-	struct smtp_reply (*auth)(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem);
+	/* net/sasl.h. NULL: no AUTH. */
+	enum sasl_verdict (*auth)(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found);
 	/* 2xx begins a transaction. From then on exactly one of data_end and reset follows, whatever happens. */
 	struct smtp_reply (*mail)(void *owner, const struct smtp_mail *mail, struct arena *mem);
 	/* 2xx accepts the recipient. */

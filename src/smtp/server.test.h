@@ -40,11 +40,11 @@ static inline struct smtp_reply on_helo(void *owner, struct slice name, bool esm
 	return smtp_reply(250, NULL, esmtp ? S("") : S("hello"));
 }
 
-static inline struct smtp_reply on_auth(void *owner, const struct smtp_login *ask, struct slice *login, struct arena *mem) {
-	owner_log(owner, "auth %s %.*s %.*s", ask->mechanism, SLICE_ARG(ask->user), SLICE_ARG(ask->password));
-	if (!slice_eq(ask->password, S("secret"))) return smtp_reply(535, "5.7.8", S("Error: authentication failed: (reason unavailable)"));
-	*login = arena_slice(mem, ask->user);
-	return smtp_reply(235, "2.7.0", S("Authentication successful"));
+static inline enum sasl_verdict on_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
+	owner_log(owner, "auth %s %.*s %.*s", ask->mechanism, SLICE_ARG(ask->user), SLICE_ARG(ask->secret));
+	if (!slice_eq(ask->secret, S("secret"))) return SASL_NO;
+	found->name = arena_slice(mem, ask->user);
+	return SASL_YES;
 }
 
 /* Every other time: not now. */

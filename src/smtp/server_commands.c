@@ -21,6 +21,10 @@ static struct smtp_reply ok(void) {
 
 /* HELO, EHLO, LHLO. */
 
+static unsigned mechanisms(const struct smtp_server *s) {
+	return s->facts.tls == NULL ? sasl_offer(s->params->auth_clear, false, true) : s->params->auth_tls;
+}
+
 unsigned server_offer(const struct smtp_server *s) {
 	unsigned offer = s->params->offer;
 	if (s->facts.tls != NULL || s->ops->tls == NULL) offer &= ~(unsigned)OFFER_STARTTLS;
@@ -28,8 +32,7 @@ unsigned server_offer(const struct smtp_server *s) {
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
 	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
 	if (s->ops->may_verp == NULL || !s->ops->may_verp(s->owner)) offer &= ~(unsigned)OFFER_XVERP;
-	bool auth = s->facts.tls == NULL ? s->params->auth_in_clear : !s->params->auth_not_in_tls;
-	if (s->ops->auth == NULL || !auth) offer &= ~(unsigned)OFFER_AUTH;
+	if (s->ops->auth == NULL || mechanisms(s) == 0) offer &= ~(unsigned)OFFER_AUTH;
 	return offer;
 }
 
@@ -42,7 +45,7 @@ static void set_text(char **at, struct slice *view, struct slice text) {
 static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	static const struct { unsigned offer; const char *line; } keywords[] = {
 		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
-		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH " SASL_MECHANISMS },
+		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH" },
 		{ OFFER_XVERP, "XVERP" },
 		{ OFFER_XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT" },
 		{ OFFER_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT" },
@@ -56,7 +59,12 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 		buf_addf(&text, "\n%s", keywords[i].line);
 		bool is_size = keywords[i].offer == OFFER_SIZE, is_auth = keywords[i].offer == OFFER_AUTH;
 		if (is_size && s->params->size_limit != 0) buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
-		if (is_auth && s->params->auth_equals) buf_addf(&text, "\nAUTH=" SASL_MECHANISMS);
+		if (is_auth) sasl_list(&text, mechanisms(s), " ");
+		if (is_auth && s->params->auth_equals) {
+			AUTO_BUF struct buf list = BUF(512);
+			sasl_list(&list, mechanisms(s), " ");
+			buf_addf(&text, "\nAUTH=%.*s", SLICE_ARG(slice_skip(buf_slice(&list), 1)));
+		}
 	}
 	return smtp_reply(250, NULL, arena_slice(&s->mem, buf_slice(&text)));
 }
@@ -128,24 +136,9 @@ static struct smtp_reply do_starttls(struct smtp_server *s, struct slice args) {
 /* AUTH (RFC 4954). */
 
 static struct smtp_reply auth_failed(struct smtp_server *s, struct smtp_reply r) {
-	struct slice user = server_printable(s, buf_slice(&s->sasl.user));
+	struct slice user = server_printable(s, s->sasl.user);
 	server_note(s, SMTP_AUTH_FAILED, &r, user, slice_of(sasl_name(&s->sasl)));
 	if (r.code >= 500) s->auth_failures++;
-	return r;
-}
-
-static struct smtp_reply auth_verdict(struct smtp_server *s) {
-	struct smtp_login ask = {
-		.mechanism = sasl_name(&s->sasl),
-		.authzid = buf_slice(&s->sasl.authzid),
-		.user = buf_slice(&s->sasl.user),
-		.password = buf_slice(&s->sasl.password),
-	};
-	struct slice login = ask.user;
-	struct smtp_reply r = s->ops->auth(s->owner, &ask, &login, &s->mem);
-	if (r.code < 200 || r.code > 299) return auth_failed(s, r);
-	set_text(&s->login, &s->facts.login, login);
-	s->facts.mechanism = slice_of(ask.mechanism);
 	return r;
 }
 
@@ -155,9 +148,16 @@ static struct smtp_reply auth_step(struct smtp_server *s, struct slice response)
 	switch (sasl_take(&s->sasl, response, &challenge)) {
 	case SASL_MORE:
 		s->mode = MODE_AUTH;
-		return smtp_reply(334, NULL, challenge);
+		return smtp_reply(334, NULL, arena_slice(&s->mem, challenge));
 	case SASL_DONE:
-		return auth_verdict(s);
+		set_text(&s->login, &s->facts.login, s->sasl.found.name);
+		s->facts.mechanism = slice_of(sasl_name(&s->sasl));
+		return smtp_reply(235, "2.7.0", S("Authentication successful"));
+	case SASL_REFUSED:
+		return auth_failed(s, smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password")));
+	case SASL_DEFERRED:
+		return auth_failed(s, smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment")));
+	case SASL_LIMITED: return auth_failed(s, smtp_reply(450, "4.7.1", S("Error: too many AUTH commands from your address")));
 	case SASL_CANCELLED:
 		return smtp_reply(501, "5.7.0", S("Authentication aborted"));
 	case SASL_NOT_BASE64:
@@ -182,7 +182,8 @@ static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	if (s->facts.login.len != 0) return smtp_reply(503, "5.5.1", S("Error: already authenticated"));
 	struct slice mechanism = command_word(&args), initial = command_word(&args);
 	if (mechanism.len == 0 || command_word(&args).len != 0) return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
-	if (!sasl_begin(&s->sasl, mechanism)) return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
+	s->sasl_ops.prove = s->ops->auth;
+	if (!sasl_begin(&s->sasl, mechanism, mechanisms(s), s->facts.tls, &s->sasl_ops, s->owner)) return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
 	return auth_go(s, initial.len != 0 ? initial : SLICE_NONE);
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "smtp/body.h"
-#include "smtp/sasl.h"
 #include "smtp/server.h"
 /* The inside of a session, shared by server.c (stepping, limits), server_commands.c (the table of commands) and
  * server_mail.c (a transaction). */
@@ -41,6 +40,7 @@ struct smtp_server {
 	char *helo, *login;
 	const char *mechanism;
 	struct sasl sasl;
+	struct sasl_ops sasl_ops;   /* our ops->auth */
 
 	bool in_tx;                 /* the owner has a transaction open */
 	struct arena tx;            /* lives with the transaction: */

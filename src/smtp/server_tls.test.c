@@ -10,7 +10,7 @@ struct ends {
 
 static const struct smtp_server_params usual = {
 	.host = "mx.test", .offer = OFFER_STARTTLS | OFFER_AUTH | OFFER_PIPELINING, .tls_required = true, .helo_required = true, .strict_pipelining = true,
-	.line_limit = 200, .recipient_limit = 3, .soft_error_limit = 100, .hard_error_limit = 100, .junk_command_limit = 100,
+	.auth_tls = SASL_PLAIN | SASL_LOGIN, .line_limit = 200, .recipient_limit = 3, .soft_error_limit = 100, .hard_error_limit = 100, .junk_command_limit = 100,
 	.timeout = 5000, .starttls_timeout = 2000, .min_data_rate = 500,
 };
 

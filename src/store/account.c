@@ -21,7 +21,8 @@ int count_account(struct db_conn *tx, int64_t account, int64_t messages, int64_t
 	db_bind_int(s, messages);
 	db_bind_int(s, bytes);
 	db_bind_int(s, account);
-	return db_run(s);
+	int r = db_run(s);
+	return r == 0 ? pool_count(tx, account, messages, bytes) : r;
 }
 
 void announce(struct db_conn *tx, struct box box, uint64_t modseq) {
@@ -86,10 +87,15 @@ static int run_for(struct db_conn *tx, const char *sql, int64_t account) {
 }
 
 int store_account_delete(struct db_conn *tx, int64_t account) {
-	int r = run_for(tx, "DELETE FROM account_state WHERE account_id = ?", account);
-	if (r == 0 && db_changed(tx) == 0) return STORE_NO_ACCOUNT;
+	struct store_usage had;
+	int r = store_usage(tx, account, &had);
+	if (r == 0) r = pool_count(tx, account, -(int64_t)had.messages, -(int64_t)had.bytes);
+	if (r == 0) r = run_for(tx, "DELETE FROM account_state WHERE account_id = ?", account);
 	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ?", account);
-	if (r == 0) r = run_for(tx, "DELETE FROM subscription WHERE account_id = ?", account);
+	static const char *const also[] = { "DELETE FROM subscription WHERE account_id = ?", "DELETE FROM acl WHERE account_id = ?",
+		                            "DELETE FROM annotation WHERE account_id = ?", "DELETE FROM annotation WHERE reader_id = ?",
+		                            "DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?" };
+	for (size_t i = 0; i < LEN(also) && r == 0; i++) r = run_for(tx, also[i], account);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;
 }

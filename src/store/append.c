@@ -3,16 +3,22 @@
  * anything is changed, because the caller may go on with the other recipients. What was looked at cannot change before
  * the end of the transaction, so nothing is read back (RETURNING costs SQLite a table of its own each time). */
 #include "store/inside.h"
+#include "store/quota.h"
 #include "base/clock.h"
 
 struct place { /* where the message goes, before it is there */
 	struct box box;
 	uint64_t modseq;
 	int64_t bytes, messages, uidnext, uidvalidity;
+	bool pooled; /* in a quota_pool, which has room for: */
+	int64_t pool_bytes, pool_messages;
 };
 
 #define PLACE_SQL(which) \
-	"SELECT m.id, a.modseq, a.bytes, a.messages, m.uidnext, m.uidvalidity FROM account_state AS a, mailbox AS m" \
+	"SELECT m.id, a.modseq, a.bytes, a.messages, m.uidnext, m.uidvalidity, q.name IS NOT NULL," \
+	" CASE q.limit_bytes WHEN 0 THEN 9223372036854775807 ELSE q.limit_bytes - q.bytes END," \
+	" CASE q.limit_messages WHEN 0 THEN 9223372036854775807 ELSE q.limit_messages - q.messages END" \
+	" FROM account_state AS a LEFT JOIN quota_pool AS q ON q.name = a.pool, mailbox AS m" \
 	" WHERE a.account_id = ? AND m.account_id = ? AND " which
 
 static int place_read(struct db_conn *tx, struct box box, struct place *out) {
@@ -27,20 +33,24 @@ static int place_read(struct db_conn *tx, struct box box, struct place *out) {
 			                   .bytes = db_int(s, 2),
 			                   .messages = db_int(s, 3),
 			                   .uidnext = db_int(s, 4),
-			                   .uidvalidity = db_int(s, 5) };
+			                   .uidvalidity = db_int(s, 5),
+			                   .pooled = db_int(s, 6) != 0,
+			                   .pool_bytes = db_int(s, 7),
+			                   .pool_messages = db_int(s, 8) };
 	if (r != DB_DONE) return r < 0 ? r : 0;
 	struct store_usage usage;
 	r = store_usage(tx, box.account, &usage);
 	return r != 0 ? r : STORE_NO_MAILBOX;
 }
 
-static bool over(uint64_t quota, int64_t have, uint64_t more) {
-	return quota != 0 && ((uint64_t)have > quota || more > quota - (uint64_t)have);
+static bool over(uint64_t quota, uint64_t grace, int64_t have, uint64_t more) {
+	return quota != 0 && ((uint64_t)have > quota || more > quota - (uint64_t)have + grace);
 }
 
 static int place_judge(const struct place *p, const struct append *a) {
 	if (p->uidnext >= UINT32_MAX - 1) return STORE_LIMIT;
-	bool full = over(a->quota_bytes, p->bytes, a->size) || over(a->quota_messages, p->messages, 1);
+	bool full = over(a->quota_bytes, a->quota_grace, p->bytes, a->size) || over(a->quota_messages, 0, p->messages, 1) ||
+	            (p->pooled && (p->pool_bytes < (int64_t)a->size || p->pool_messages < 1));
 	return full ? STORE_OVER_QUOTA : 0;
 }
 
@@ -64,6 +74,13 @@ static int mailbox_count(struct db_conn *tx, const struct append *a, const struc
 	return db_run(s);
 }
 
+static int quota_count(struct db_conn *tx, const struct append *a, const struct place *p) {
+	struct quota q = { a->quota_bytes, a->quota_messages, { a->quota_levels[0], a->quota_levels[1] } };
+	struct store_usage before = { (uint64_t)p->bytes, (uint64_t)p->messages, 0 };
+	int r = p->pooled ? pool_count(tx, p->box.account, 1, (int64_t)a->size) : 0;
+	return r == 0 ? quota_crossed(tx, p->box.account, &q, &before, a->size, 1) : r;
+}
+
 static int enter(struct db_conn *tx, const struct append *a, const struct place *p, struct slice keywords,
                  struct appended *out) {
 	struct message m = {
@@ -80,6 +97,7 @@ static int enter(struct db_conn *tx, const struct append *a, const struct place 
 	int r = account_count(tx, a);
 	if (r == 0) r = mailbox_count(tx, a, p);
 	if (r == 0) r = message_insert(tx, p->box, &m);
+	if (r == 0) r = quota_count(tx, a, p);
 	if (r != 0) return r;
 	announce(tx, p->box, m.modseq);
 	*out = (struct appended){ m.uid, (uint32_t)p->uidvalidity, m.modseq, m.email_id };

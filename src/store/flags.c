@@ -34,7 +34,7 @@ static int sums(struct flagging *f, struct uid_range range, int64_t sign) {
 }
 
 static int change_range(struct flagging *f, struct uid_range range) {
-	bool set_words = f->change->how == FLAGS_REPLACE || (f->change->how == FLAGS_ADD && f->keywords.len != 0);
+	bool set_words = (f->change->how == FLAGS_REPLACE && !f->change->words_fixed) || (f->change->how == FLAGS_ADD && f->keywords.len != 0);
 	AUTO_STMT struct db_stmt *s = db_sql(
 		f->tx,
 		"UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?, changed = 1"
@@ -134,7 +134,7 @@ int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const st
                 int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,
                 uint64_t *modseq) {
 	AUTO_ARENA struct arena mem = {0};
-	int64_t bits = change->flags & FLAG_ALL;
+	int64_t bits = change->flags & FLAG_ALL & ~change->fixed;
 	struct flagging f = {
 		.tx = tx,
 		.box = box,
@@ -143,11 +143,11 @@ int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const st
 			change->conditional && change->unchanged_since < INT64_MAX ? (int64_t)change->unchanged_since : INT64_MAX,
 		.keep = change->how == FLAGS_ADD      ? -1
 		        : change->how == FLAGS_REMOVE ? ~bits
-		                                      : 0,
+		                                      : (int64_t)change->fixed,
 		.add = change->how == FLAGS_REMOVE ? 0 : bits,
 	};
 	uint64_t count = 0;
-	int r = keywords_normal(&mem, change->keywords, &f.keywords);
+	int r = keywords_normal(&mem, change->words_fixed ? SLICE_NONE : change->keywords, &f.keywords);
 	if (r == 0)
 		r = f.keywords.len != 0 && change->how != FLAGS_REMOVE ? mailbox_keywords_add(tx, box, f.keywords)
 		                                                       : mailbox_exists(tx, box);

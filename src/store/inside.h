@@ -36,6 +36,12 @@ static inline void delta_count(struct delta *d, int64_t sign, uint32_t flags, ui
 int modseq_next(struct db_conn *tx, int64_t account, uint64_t *modseq);
 /* Adds to the counters of mailbox and account, sets highestmodseq, announces. STORE_NO_MAILBOX. */
 int count_change(struct db_conn *tx, struct box box, const struct delta *d, uint64_t modseq);
+/* quota.c: counts for the account's pool, if it is in one; what was added is compared with the levels of q. */
+struct quota;
+int pool_count(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes);
+int quota_crossed(struct db_conn *tx, int64_t account, const struct quota *q, const struct store_usage *before, uint64_t bytes,
+                  uint64_t messages);
+int acl_inherit(struct db_conn *tx, struct box box, struct slice name); /* acl.c: the new mailbox gets the rights of the one above */
 int count_account(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes);
 void announce(struct db_conn *tx, struct box box, uint64_t modseq);
 

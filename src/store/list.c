@@ -56,25 +56,25 @@ static int listing_order(const void *a, const void *b) {
 	return x->nonexistent - y->nonexistent;
 }
 
-static void merge_names(struct listing *l) {
+size_t store_list_merge(struct mailbox *at, size_t count) {
 	size_t kept = 0;
-	if (l->count != 0) qsort(l->at, l->count, sizeof l->at[0], listing_order);
-	for (size_t i = 0; i < l->count; i++) {
-		if (kept == 0 || !slice_eq(l->at[kept - 1].name, l->at[i].name)) {
-			l->at[kept++] = l->at[i];
+	if (count != 0) qsort(at, count, sizeof *at, listing_order);
+	for (size_t i = 0; i < count; i++) {
+		if (kept == 0 || !slice_eq(at[kept - 1].name, at[i].name)) {
+			at[kept++] = at[i];
 			continue;
 		}
-		l->at[kept - 1].subscribed |= l->at[i].subscribed;
-		l->at[kept - 1].has_children |= l->at[i].has_children;
+		at[kept - 1].subscribed |= at[i].subscribed;
+		at[kept - 1].has_children |= at[i].has_children;
 	}
-	l->count = kept;
+	return kept;
 }
 
 int store_list(struct db_conn *c, int64_t account, int (*each)(void *ctx, const struct mailbox *m), void *ctx) {
 	struct listing l = { .account = account };
 	int r = add_existing(&l, c);
 	if (r == 0) r = add_subscribed(&l, c);
-	if (r == 0) merge_names(&l);
+	if (r == 0) l.count = store_list_merge(l.at, l.count);
 	for (size_t i = 0; i < l.count && r == 0; i++) r = each(ctx, &l.at[i]);
 	arena_done(&l.mem);
 	return r;

@@ -120,8 +120,9 @@ int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint3
 	r = db_run(s);
 	if (r < 0) return r;
 	*out = (struct box){ account, id };
+	r = acl_inherit(tx, *out, name);
 	announce(tx, (struct box){ account, 0 }, (uint64_t)modseq);
-	return 0;
+	return r;
 }
 
 /* The levels above name, those that do not exist yet, the highest first. */
@@ -274,7 +275,9 @@ int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool
 	                  : "DELETE FROM subscription WHERE account_id = ? AND name = ?");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
-	return db_run(s);
+	r = db_run(s);
+	if (r == 0 && db_changed(tx) != 0) announce(tx, (struct box){ account, 0 }, 0);
+	return r;
 }
 
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from) {

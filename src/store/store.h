@@ -16,6 +16,7 @@ enum store_answer {
 	STORE_NO_ACCOUNT,
 	STORE_LIMIT, /* too many mailboxes, keywords or uids */
 	STORE_NO_BLOB,
+	STORE_NO_RIGHT = 20, /* said by who asks store/acl.h */
 };
 
 struct box { int64_t account, id; }; /* which mailbox */
@@ -63,6 +64,8 @@ int store_find_use(struct db_conn *c, struct arena *mem, int64_t account, uint32
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out);
 /* All mailboxes in the order of their names; nonexistent ones as well. Matching patterns is the caller's. */
 int store_list(struct db_conn *c, int64_t account, int (*each)(void *ctx, const struct mailbox *m), void *ctx);
+/* Brings mailboxes of several lists into that order, each name once; how many are left. */
+size_t store_list_merge(struct mailbox *at, size_t count);
 /* Sets recent_from to uidnext and gives the value before: messages from there on are \Recent in the caller's
  * session. */
 int store_take_recent(struct db_conn *tx, struct box box, uint32_t *from);
@@ -90,7 +93,9 @@ struct append {
 	int64_t email_id;            /* 0: a new one */
 	uint32_t flags;
 	struct slice keywords;       /* blank-separated */
-	uint64_t quota_bytes, quota_messages; /* refuse with STORE_OVER_QUOTA beyond; 0: no limit */
+	uint64_t quota_bytes, quota_messages; /* refuse with STORE_OVER_QUOTA beyond; 0: no limit. Its pool's limits hold as well */
+	uint64_t quota_grace;        /* bytes by which the message that reaches quota_bytes may go beyond it */
+	uint8_t quota_levels[2];     /* store/quota.h */
 };
 struct appended { uint32_t uid, uidvalidity; uint64_t modseq; int64_t email_id; };
 int store_append(struct db_conn *tx, const struct append *a, struct appended *out);
@@ -108,6 +113,8 @@ struct flag_change {
 	struct slice keywords;       /* blank-separated */
 	bool conditional;            /* UNCHANGEDSINCE: rows with a modseq above unchanged_since are left alone */
 	uint64_t unchanged_since;
+	uint32_t fixed;              /* flags that stay as they are, whatever is said above (RFC 4314 rights) */
+	bool words_fixed;            /* the same for keywords */
 };
 /* changed: rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
  * one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
@@ -129,3 +136,9 @@ int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool o
 /* What happened since a modseq: rows that are new or changed (rising modseq), and ranges of uids that vanished. */
 int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m),
                   int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx);
+
+/* Ids that POP3 clients knew messages by elsewhere; messages without one get their usual form. */
+int store_uidl_put(struct db_conn *tx, struct box box, uint32_t uid, struct slice uidl);
+int store_uidl_each(struct db_conn *c, struct box box, struct uid_range range,
+                    int (*each)(void *ctx, uint32_t uid, struct slice uidl), void *ctx);
+int store_uidl_tidy(struct db_conn *tx, struct box box); /* forgets those of messages that are gone */

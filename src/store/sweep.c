@@ -40,7 +40,10 @@ static int sweep_some(struct db_conn *tx, void *arg) {
 	r = free_bodies(tx, box, &last);
 	if (r < 0) return r;
 	if (last == 0) {
-		r = run_for(tx, "DELETE FROM expunged WHERE account_id = ? AND mailbox_id = ?", box);
+		static const char *const also[] = { "DELETE FROM expunged WHERE account_id = ? AND mailbox_id = ?",
+			                            "DELETE FROM acl WHERE account_id = ? AND mailbox_id = ?",
+			                            "DELETE FROM annotation WHERE account_id = ? AND mailbox_id = ?" };
+		for (size_t i = 0; i < LEN(also) && r == 0; i++) r = run_for(tx, also[i], box);
 		return r < 0 ? r : run_for(tx, "DELETE FROM mailbox WHERE account_id = ? AND id = ?", box);
 	}
 	AUTO_STMT struct db_stmt *s =

@@ -92,6 +92,10 @@ int user_account_delete(struct db_conn *tx, struct slice address, int64_t *id) {
 	db_bind_int(s, a.id);
 	r = db_run(s);
 	db_epoch_end(tx);
+	if (r < 0) return r;
+	AUTO_STMT struct db_stmt *l = db_sql(tx, "DELETE FROM last_login WHERE account_id = ?");
+	db_bind_int(l, a.id);
+	r = db_run(l);
 	if (r == 0 && id != NULL) *id = a.id;
 	return r;
 }
@@ -117,4 +121,24 @@ int user_account_disable(struct db_conn *tx, struct slice address, bool disabled
 int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes, uint64_t messages) {
 	return change(tx, "UPDATE account SET quota_bytes = ?, quota_messages = ? WHERE address = ?",
 	              (int64_t)MIN_OF(bytes, (uint64_t)INT64_MAX), (int64_t)MIN_OF(messages, (uint64_t)INT64_MAX), address);
+}
+
+int user_login_note(struct db_conn *tx, int64_t account, const struct login_note *note) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO last_login (account_id, time_us, protocol, remote) SELECT id, ?, ?, ? FROM account WHERE id = ?"
+	               " ON CONFLICT (account_id) DO UPDATE SET time_us = excluded.time_us, protocol = excluded.protocol, remote = excluded.remote");
+	db_bind_int(s, note->time_us);
+	db_bind_text(s, note->protocol);
+	db_bind_text(s, note->remote);
+	db_bind_int(s, account);
+	return db_run(s);
+}
+
+int user_login_last(struct db_conn *c, struct arena *mem, int64_t account, struct login_note *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT time_us, protocol, remote FROM last_login WHERE account_id = ?");
+	db_bind_int(s, account);
+	int r = db_step(s);
+	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
+	*out = (struct login_note){ db_int(s, 0), arena_slice(mem, db_text(s, 1)), arena_slice(mem, db_text(s, 2)) };
+	return 0;
 }

@@ -2,6 +2,7 @@
 /* Hashing is slow on purpose, so what was just proved right is remembered: not the password, but an HMAC of it under
  * a key that dies with the process. Changing a password forgets its entry first. */
 #include "user/scheme.h"
+#include "user/secret_inside.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -12,25 +13,12 @@
 #include <openssl/hmac.h>
 #include <pthread.h>
 
-enum { MAC_LEN = 32, REMEMBERED_MAX = 4096, REMEMBERED_MS = 60000 };
-
-struct proof {
-	unsigned char mac[MAC_LEN];
-	int64_t until; /* ms */
-};
-
-struct secrets {
-	struct db *db;
-	unsigned char key[MAC_LEN];
-	struct buf nobody; /* a hash nobody has the password of, so that unknown users take as long */
-	pthread_mutex_t lock;
-	struct map proofs; /* account → struct proof */
-	uint64_t changes;  /* counts changed passwords: what was read before one is not remembered after it */
-};
-
+static const char *const steps[] = { SCRAM_TABLES APP_TABLES };
 static const struct db_schema secret_schema = {
-	.sql =
-		"CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;",
+	.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;"
+		SCRAM_TABLES APP_TABLES,
+	.steps = steps,
+	.step_count = LEN(steps),
 };
 
 int secrets_open(const char *dir, struct secrets **out) {
@@ -45,6 +33,7 @@ int secrets_open(const char *dir, struct secrets **out) {
 	for (size_t i = 0; i < sizeof password - 1; i++) password[i] = (char)('a' + random_below(26));
 	int r = scheme_hash(slice_from(password, sizeof password - 1), &s->nobody);
 	if (r == 0) r = db_open(dir, &params, &s->db);
+	if (r == 0) r = scram_open(s);
 	if (r < 0) {
 		secrets_close(&s);
 		return r;
@@ -79,26 +68,32 @@ static bool mac_of(struct secrets *s, struct slice account, struct slice passwor
 static bool is_proved(struct secrets *s, struct slice account, const unsigned char *mac, uint64_t *changes) {
 	pthread_mutex_lock(&s->lock);
 	const struct proof *p = map_get(&s->proofs, account);
-	bool proved = p != NULL && p->until > clock_ms() && CRYPTO_memcmp(p->mac, mac, MAC_LEN) == 0;
+	bool proved = false;
+	int64_t now = clock_ms();
+	for (size_t i = 0; i < PROOFS && p != NULL; i++)
+		proved |= p->until[i] > now && CRYPTO_memcmp(p->mac[i], mac, MAC_LEN) == 0;
 	*changes = s->changes;
 	pthread_mutex_unlock(&s->lock);
 	return proved;
 }
 
 static void remember(struct secrets *s, struct slice account, const unsigned char *mac, uint64_t changes) {
-	struct proof *p = mem_get(sizeof *p);
-	memcpy(p->mac, mac, MAC_LEN);
-	p->until = deadline_in(REMEMBERED_MS);
 	pthread_mutex_lock(&s->lock);
 	if (s->changes == changes) {
-		if (s->proofs.count >= REMEMBERED_MAX) map_done(&s->proofs, free);
-		p = map_put(&s->proofs, account, p);
+		struct proof *p = map_get(&s->proofs, account);
+		if (p == NULL) {
+			if (s->proofs.count >= REMEMBERED_MAX) map_done(&s->proofs, free);
+			p = mem_get(sizeof *p);
+			map_put(&s->proofs, account, p);
+		}
+		unsigned at = p->next++ % PROOFS;
+		memcpy(p->mac[at], mac, MAC_LEN);
+		p->until[at] = deadline_in(REMEMBERED_MS);
 	}
 	pthread_mutex_unlock(&s->lock);
-	free(p);
 }
 
-static void forget(struct secrets *s, struct slice account) {
+void secrets_forget(struct secrets *s, struct slice account) {
 	pthread_mutex_lock(&s->lock);
 	free(map_take(&s->proofs, account));
 	s->changes++;
@@ -126,22 +121,27 @@ int secret_verify(struct secrets *s, struct slice account, struct slice password
 	if (!mac_of(s, account, password, mac)) return SECRET_WRONG; /* longer than any password */
 	if (is_proved(s, account, mac, &changes)) return 0;
 	AUTO_BUF struct buf hash = BUF(KIB(4));
-	int r = secret_hash(s, account, &hash);
+	int r = secret_hash(s, account, &hash), app;
+	if (r < 0 || (app = app_verify(s, account, password)) < 0) return r < 0 ? r : app;
+	bool known = r == 0, own = known && !(s->app_only && app != SECRET_UNKNOWN);
+	r = app == 0 ? 0 : secret_check(buf_slice(own ? &hash : &s->nobody), password);
 	if (r < 0) return r;
-	bool known = r == 0;
-	r = secret_check(buf_slice(known ? &hash : &s->nobody), password);
-	if (r < 0) return r;
-	if (!known || r != 0) return SECRET_WRONG;
+	if (!known || r != 0 || (app != 0 && !own)) return SECRET_WRONG;
 	remember(s, account, mac, changes);
+	/* who came with an imported hash can use SCRAM from now on */
+	if (app != 0 && scram_learn(s, account, password, buf_slice(&hash)) < 0) return -1;
 	return 0;
 }
 
 struct entry {
 	struct slice account, hash;
+	const struct scram_keys *keys; /* NULL: the password itself is not known */
 };
 
 static int entry_put(struct db_conn *tx, void *arg) {
 	const struct entry *e = arg;
+	int r = scram_put(tx, e->account, e->keys);
+	if (r < 0) return r;
 	AUTO_STMT struct db_stmt *q =
 		db_sql(tx, "INSERT INTO secret (account, hash, changed_us) VALUES (?, ?, ?)"
 	               " ON CONFLICT (account) DO UPDATE SET hash = excluded.hash, changed_us = excluded.changed_us");
@@ -153,29 +153,48 @@ static int entry_put(struct db_conn *tx, void *arg) {
 
 static int entry_delete(struct db_conn *tx, void *arg) {
 	const struct entry *e = arg;
+	int r = scram_put(tx, e->account, NULL);
+	if (r == 0) r = app_forget(tx, e->account);
+	if (r < 0) return r;
 	AUTO_STMT struct db_stmt *q = db_sql(tx, "DELETE FROM secret WHERE account = ?");
 	db_bind_text(q, e->account);
-	int r = db_run(q);
+	r = db_run(q);
 	return r < 0 ? r : db_changed(tx) == 0 ? SECRET_UNKNOWN : 0;
 }
 
-int secret_set_hash(struct secrets *s, struct slice account, struct slice hash) {
-	if (!scheme_known(hash)) return SECRET_BAD_HASH;
-	struct entry e = { account, hash };
+static int set(struct secrets *s, struct slice account, struct slice hash, const struct scram_keys *keys) {
+	struct entry e = { account, hash, keys };
 	int r = db_write(s->db, entry_put, &e);
-	forget(s, account);
+	secrets_forget(s, account);
 	return r;
+}
+
+int secret_set_hash(struct secrets *s, struct slice account, struct slice hash) {
+	return scheme_known(hash) ? set(s, account, hash, NULL) : SECRET_BAD_HASH;
 }
 
 int secret_set(struct secrets *s, struct slice account, struct slice password) {
 	AUTO_BUF struct buf hash = BUF(512);
+	struct scram_keys keys;
 	int r = scheme_hash(password, &hash);
-	return r < 0 ? r : secret_set_hash(s, account, buf_slice(&hash));
+	if (r == 0) r = scram_make(password, &keys);
+	if (r == 0) r = set(s, account, buf_slice(&hash), &keys);
+	mem_wipe(&keys, sizeof keys);
+	return r;
 }
 
 int secret_delete(struct secrets *s, struct slice account) {
 	struct entry e = { .account = account };
 	int r = db_write(s->db, entry_delete, &e);
-	forget(s, account);
+	secrets_forget(s, account);
 	return r;
+}
+
+void secrets_app_only(struct secrets *s, bool on) {
+	if (s->app_only == on) return;
+	s->app_only = on;
+	pthread_mutex_lock(&s->lock);
+	map_done(&s->proofs, free);
+	s->changes++;
+	pthread_mutex_unlock(&s->lock);
 }

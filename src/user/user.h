@@ -44,6 +44,10 @@ int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes,
 /* Text in mem. 0 or USER_UNKNOWN. Exactly this address: no aliases, no extension. */
 int user_account_find(struct db_conn *c, struct arena *mem, struct slice address, struct account *out);
 int user_account_by_id(struct db_conn *c, struct arena *mem, int64_t id, struct account *out);
+/* When and how somebody logged in last; one row an account, which is written now and then. */
+struct login_note { int64_t time_us; struct slice protocol, remote; };
+int user_login_note(struct db_conn *tx, int64_t account, const struct login_note *note);
+int user_login_last(struct db_conn *c, struct arena *mem, int64_t account, struct login_note *out); /* USER_UNKNOWN: never */
 /* In the order of their addresses; domain empty: all. Stops when each returns other than 0 and returns that. */
 int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a),
                       void *ctx);

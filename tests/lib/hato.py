@@ -11,6 +11,8 @@ SERVICES = {
     'smtps': f'smtpd -o smtpd_tls_wrappermode=yes {AUTH}',
     'imap': 'imapd',
     'imaps': 'imapd -o imapd_tls_wrappermode=yes',
+    'pop3': 'pop3d',
+    'pop3s': 'pop3d -o pop3d_tls_wrappermode=yes',
 }
 
 

@@ -94,8 +94,10 @@ def read(path):
 
 
 class Client:
+    PORT = 'imap'
+
     def __init__(self, server, drip):
-        self.socket = socket.create_connection((server.address, server.ports['imap']), QUIET * SLOW)
+        self.socket = socket.create_connection((server.address, server.ports[self.PORT]), QUIET * SLOW)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.file, self.drip = self.socket.makefile('rb'), drip
 
@@ -136,6 +138,7 @@ class Client:
 
 class Play:
     counter = 0
+    CLIENT = Client  # what the clients of a script speak
 
     def __init__(self, server, path, case, drip):
         self.server, self.path, self.case, self.drip = server, path, case, drip
@@ -151,7 +154,7 @@ class Play:
 
     def client(self, n):
         if n not in self.clients:
-            c = self.clients[n] = Client(self.server, self.drip)
+            c = self.clients[n] = self.CLIENT(self.server, self.drip)
             if self.who.get(n) != '':
                 c.login(self.account(self.who.get(n, 'ann')), 'secret')
         return self.clients[n]

@@ -4,6 +4,8 @@
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
 #include "access/imap/live.h"
+#include "access/imap/notify.h"
+#include "access/imap/place.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -67,7 +69,7 @@ bool imap_load(struct imap_session *s) {
 }
 
 void imap_sync(struct imap_session *s, bool may_expunge) {
-	if (!s->box.open || s->over) return;
+	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES)) return;
 	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
 	struct mailbox m = { 0 };
@@ -88,10 +90,11 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	if (may_expunge) tell_gone(s);
 	if (m.keywords.len > s->box.keywords_told) tell_keywords(s, m.keywords);
 	tell_fresh(s, &n.fresh);
-	tell_rows(s, &n.rows);
+	if (imap_notify_wants(s, NOTIFY_FLAGS)) tell_rows(s, &n.rows);
 	s->box.view.uidnext = MAX_OF(s->box.view.uidnext, m.uidnext);
 	s->box.modseq = MAX_OF(s->box.modseq, m.highestmodseq);
 	live_news(s);
+	if (n.fresh.len != 0) imap_notify_fetch(s, &n.fresh);
 }
 
 /* Opening and closing. */
@@ -112,7 +115,13 @@ static int count_recent(struct db_conn *c, const struct mailbox *m, uint32_t fro
 
 static int find(struct imap_session *s, struct slice name, struct mailbox *m) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	return c == NULL ? -1 : store_find(c, &s->mem, s->account, name, m);
+	struct imap_found found;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_READ, &found);
+	if (r != 0) return r;
+	*m = found.m;
+	s->box.rights = found.rights;
+	s->box.read_only |= (found.rights & ACL_CHANGES) == 0;
+	return 0;
 }
 
 /* What QRESYNC asks for, in the snapshot that the mailbox is opened in. */
@@ -126,14 +135,15 @@ static int open_box(struct imap_session *s, struct slice name, const struct imap
                     struct news *n) {
 	struct imap_selected *box = &s->box;
 	int r = find(s, name, m);
-	if (r == 0 && m->nonexistent) r = STORE_NO_MAILBOX;
 	if (r != 0) return r;
 	box->box = m->box;
 	box->recent_from = m->recent_from;
 	if (!box->read_only && m->recent_from < m->uidnext && (r = db_write(s->context->db, take_recent, box)) != 0) return r;
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	if (c == NULL) return -1;
+	struct slice said = m->name;
 	if ((r = store_mailbox(c, &s->mem, box->box, m)) != 0) return r;
+	m->name = said; /* with its prefix, when it is somebody else's */
 	box->view = (struct view){ .count = (uint32_t)m->exists, .uidnext = m->uidnext };
 	box->modseq = m->highestmodseq;
 	r = count_recent(c, m, box->recent_from, &box->view.recent);
@@ -187,6 +197,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 		buf_add(imap_out(s), S("\r\n"));
 	}
 	tell_since(s, how, &n);
+	if (s->box.read_only && !how->read_only) return imap_ok("[READ-ONLY] Select completed.");
 	return imap_ok(how->read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
 }
 

@@ -3,6 +3,7 @@
  * as they lie in the store. */
 #include "access/imap/catenate.h"
 #include "access/imap/body.h"
+#include "access/imap/place.h"
 #include "access/imap/url.h"
 #include "base/fail.h"
 
@@ -47,7 +48,10 @@ static int find_source_box(struct imap_session *s, struct db_conn *c, const stru
 		name = arena_slice(&s->mem, name);
 		memcpy((char *)(uintptr_t)name.at, "INBOX", 5);
 	}
-	return store_find(c, &s->mem, s->account, name, m);
+	struct imap_found found;
+	int r = imap_find_with(s, c, name, ACL_READ, &found);
+	if (r == 0) *m = found.m;
+	return r;
 }
 
 static int open_source(struct imap_session *s, const struct imap_url *url, struct source *src) {

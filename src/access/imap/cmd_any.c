@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that need no mailbox, and IDLE, which waits for news of one. */
+#include "access/imap/name.h"
 #include "access/imap/state.h"
 
 enum { ID_PAIRS = 30 };
@@ -36,9 +37,27 @@ IMAP_COMMAND(imap_do_id) {
 	return imap_ok("ID completed.");
 }
 
+static void put_namespace(struct imap_session *s, struct slice prefix) {
+	struct buf *out = imap_out(s);
+	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
+	if (prefix.len == 0) {
+		buf_add(out, S("NIL"));
+		return;
+	}
+	imap_name_put(&said, prefix);
+	buf_add(out, S("(("));
+	imap_put_string(out, buf_slice(&said));
+	buf_add(out, S(" \"/\"))"));
+}
+
 IMAP_COMMAND(imap_do_namespace) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	buf_add(imap_out(s), S("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
+	const struct imap_session_params *p = &s->context->params;
+	buf_add(imap_out(s), S("* NAMESPACE ((\"\" \"/\")) "));
+	put_namespace(s, p->shared_prefix);
+	buf_byte(imap_out(s), ' ');
+	put_namespace(s, p->public_account.len != 0 ? p->public_prefix : SLICE_NONE);
+	buf_add(imap_out(s), S("\r\n"));
 	return imap_ok("Namespace completed.");
 }
 
@@ -66,7 +85,7 @@ IMAP_COMMAND(imap_do_idle) {
 	s->idling = true;
 	buf_add(imap_out(s), S("+ idling\r\n"));
 	/* watch first, then look: nothing can fall in between */
-	if (s->box.open) s->watch = change_watch(s->context->hub, s->account, s->box.box.id, wake_up, s);
+	if (s->box.open) s->watch = change_watch(s->context->hub, s->box.box.account, s->box.box.id, wake_up, s);
 	imap_sync(s, true);
 	return (struct imap_answer){ IMAP_LATER, NULL };
 }

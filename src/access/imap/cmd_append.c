@@ -4,15 +4,17 @@
  * enter with one commit or none does. What makes one impossible is found before the client is asked for its bytes.
  * Raw 8-bit headers are taken as they come, also without UTF8: whoever moves old mail has them. */
 #include "access/imap/catenate.h"
+#include "access/imap/place.h"
 #include "access/imap/status.h"
 #include "base/fail.h"
-#include "user/user.h"
+#include "store/quota.h"
 
 enum { KEPT_LIMIT = 64 * 1024 * 1024, MESSAGES_MAX = 20000, NUMBER_ROOM = 12 };
 
 struct appending {
 	struct append_reader in;
 	struct box box;
+	uint32_t rights;            /* in it */
 	struct upload *first, **end;
 	size_t count, kept;         /* messages; memory they take until the commit */
 	uint64_t limit;             /* bytes of one message */
@@ -143,12 +145,11 @@ static int count_gone(void *ctx, uint32_t uid) {
 
 static int store(struct db_conn *tx, void *arg) {
 	struct appending *a = arg;
-	struct account account;
+	struct quota q;
 	struct imap_session *s = a->in.s;
 	a->gone = 0;
-	int r = user_account_by_id(tx, db_memory(tx), a->box.account, &account);
+	int r = imap_quota(s, tx, a->box.account, &q);
 	if (r < 0) return r;
-	if (r > 0) account.quota_bytes = account.quota_messages = 0;
 	/* first, so that a full mailbox can still be written to in its own place */
 	if (a->replaced.first != 0) {
 		r = store_expunge(tx, s->box.box, (struct uid_set){ &a->replaced, 1 }, false, count_gone, a);
@@ -158,8 +159,10 @@ static int store(struct db_conn *tx, void *arg) {
 		r = 0;
 	}
 	for (struct upload *u = a->first; u != NULL && r == 0; u = u->next) {
-		u->append.quota_bytes = account.quota_bytes;
-		u->append.quota_messages = account.quota_messages;
+		u->append.quota_bytes = q.bytes;
+		u->append.quota_messages = q.messages;
+		memcpy(u->append.quota_levels, q.levels, sizeof q.levels);
+		imap_limit_new(a->rights, &u->append.flags, &u->append.keywords);
 		r = upload_store(tx, u);
 	}
 	return r;
@@ -176,13 +179,14 @@ static const char *appended_code(struct appending *a) {
 	return arena_text(&a->in.s->mem, buf_slice(&text));
 }
 
-static int find_box(struct imap_session *s, struct slice name, struct box *out) {
+static int find_box(struct imap_session *s, struct slice name, struct appending *a) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c == NULL ? -1 : store_find(c, &s->mem, s->account, name, &m);
-	if (r == 0 && m.nonexistent) r = STORE_NO_MAILBOX;
-	if (r == 0) *out = m.box;
-	return r;
+	struct imap_found f;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_INSERT, &f);
+	if (r != 0) return r;
+	a->box = f.m.box;
+	a->rights = f.rights;
+	return 0;
 }
 
 /* From the mailbox's name on. */
@@ -193,7 +197,7 @@ static struct imap_answer append(struct appending *a, const char *what) {
 	a->limit = imap_append_limit(s);
 	a->end = &a->first;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p)) return imap_bad(p);
-	int r = find_box(s, name, &a->box);
+	int r = find_box(s, name, a);
 	if (r != 0) return target_refused(s, r, what);
 	do {
 		struct imap_answer answer = take_message(a);
@@ -213,6 +217,8 @@ IMAP_COMMAND(imap_do_append) {
 
 IMAP_COMMAND(imap_do_replace) {
 	AUTO(appending_done) struct appending a = { .in = { s, call->p, s->unread ? call->p.rest : SLICE_NONE } };
+	enum { REMOVES = ACL_DELETE | ACL_EXPUNGE };
+	if ((s->box.rights & REMOVES) != REMOVES) return pass_over(&a.in, imap_refused(s, STORE_NO_RIGHT, "replace"));
 	struct imap_call own = { call->tag, call->uid, call->p };
 	struct imap_set set;
 	if (!imap_parse_messages(s, &own, &set)) return pass_over(&a.in, imap_bad(&own.p));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ESEARCH: one search of many mailboxes (RFC 7377). Each is searched as it is in the store, not as a view, so that all
  * answers are UIDs; a mailbox in which nothing is found is not mentioned. */
+#include "access/imap/place.h"
 #include "access/imap/search.h"
 
 enum { SOURCES_MAX = 10000, TREES_MAX = 100 };
@@ -46,10 +47,10 @@ static int list_all(struct sources *w) {
 }
 
 static int find_one(struct sources *w, struct slice name) {
-	struct mailbox m;
+	struct imap_found f;
 	AUTO_READ struct db_conn *c = db_read(w->s->context->db);
-	int r = c == NULL ? -1 : store_find(c, &w->s->mem, w->s->account, name, &m);
-	if (r == 0 && !m.nonexistent) add_box(w, &m);
+	int r = c == NULL ? -1 : imap_find_with(w->s, c, name, ACL_READ, &f);
+	if (r == 0) add_box(w, &f.m);
 	return MIN_OF(r, 0); /* what does not exist is passed over */
 }
 

@@ -2,6 +2,7 @@
 /* FETCH by pages. What rows and summaries answer is formatted inside the snapshot, straight from the database's own
  * memory, and sent outside of it. For bodies, rows are copied and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
+#include "store/acl.h"
 
 enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024, OUT_PAGE = 256 * 1024 };
 
@@ -103,13 +104,22 @@ static int mark_seen(struct fetch *f) {
 
 static int put_page(void *ctx) {
 	struct fetch *f = ctx;
-	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only ? mark_seen(f) : 0;
+	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only && (f->s->box.rights & ACL_SEEN) != 0 ? mark_seen(f) : 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
 		struct fetch_row *row = &f->rows[i];
 		if (!fetch_put_row(f, row) || !imap_drain(f->s)) r = stopped(f);
 	}
 	clear_page(f);
 	return r;
+}
+
+void imap_fetch_quietly(struct imap_session *s, struct slice items, const struct imap_set *uids) {
+	AUTO(fetch_done) struct fetch f = { .s = s, .set = imap_set_copy(&s->mem, uids) };
+	struct imap_parse p = IMAP_PARSE(items, &s->mem);
+	if (!imap_load(s) || !fetch_parse(&p, &f, true)) return;
+	f.needs &= ~(unsigned)FETCH_SEEN;
+	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
+	if (imap_walk(s, &f.set, &walk) < 0) imap_refused(s, -1, "notify");
 }
 
 IMAP_COMMAND(imap_do_fetch) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that make, change and remove mailboxes, and the subscriptions (RFC 3501 §6.3.3 to §6.3.7, RFC 6154). */
+#include "access/imap/place.h"
 #include "access/imap/status.h"
 
 struct names { struct imap_session *s; struct slice name, other; uint32_t use; bool on; struct box box; };
@@ -23,19 +24,35 @@ static struct imap_answer write_names(struct imap_session *s, int (*fn)(struct d
 
 static int create(struct db_conn *tx, void *arg) {
 	struct names *n = arg;
-	return store_create(tx, n->s->account, n->name, n->use, &n->box);
+	struct imap_place place;
+	int r = imap_place(n->s, tx, n->name, &place);
+	if (r == 0 && place.name.len == 0) r = STORE_EXISTS; /* the root of a namespace */
+	if (r == 0) r = imap_may_create(n->s, tx, &place);
+	if (r == 0 && n->use != 0 && !place.own) r = STORE_NO_RIGHT;
+	return r == 0 ? store_create(tx, place.account, place.name, n->use, &n->box) : r;
 }
 
 static int delete(struct db_conn *tx, void *arg) {
 	struct names *n = arg;
-	struct mailbox m = { 0 };
-	if (store_find(tx, db_memory(tx), n->s->account, n->name, &m) == 0) n->box = m.box;
-	return store_delete(tx, n->s->account, n->name);
+	struct imap_found f;
+	int r = imap_find_with(n->s, tx, n->name, ACL_REMOVE, &f);
+	if (r != 0) return r;
+	n->box = f.m.box;
+	return store_delete(tx, f.place.account, f.place.name);
 }
 
+/* Mail stays with its owner: a mailbox cannot be renamed into somebody else's. */
 static int rename_it(struct db_conn *tx, void *arg) {
 	struct names *n = arg;
-	return store_rename(tx, n->s->account, n->name, n->other);
+	struct imap_found f;
+	struct imap_place to;
+	int r = imap_find_with(n->s, tx, n->name, ACL_REMOVE, &f);
+	if (r == 0) r = imap_place(n->s, tx, n->other, &to);
+	if (r == 0 && to.name.len == 0) r = STORE_EXISTS;
+	if (r == 0) r = imap_may_create(n->s, tx, &to);
+	if (r != 0) return r;
+	if (to.account != f.place.account || (!to.own && slice_same(f.place.name, S("INBOX")))) return STORE_BAD_NAME;
+	return store_rename(tx, to.account, f.place.name, to.name);
 }
 
 static int subscribe(struct db_conn *tx, void *arg) {
@@ -43,17 +60,33 @@ static int subscribe(struct db_conn *tx, void *arg) {
 	return store_subscribe(tx, n->s->account, n->name, n->on);
 }
 
-/* (USE (\Sent …)) */
-static bool parse_uses(struct imap_parse *p, uint32_t *out) {
+bool imap_read_special_use(struct slice words, uint32_t *out) {
 	uint32_t use = 0;
+	for (struct slice word; (word = slice_word(&words, " ")).len != 0;) {
+		size_t i = 0;
+		while (i < LEN(uses) && !slice_same(word, slice_of(uses[i].name))) i++;
+		if (i == LEN(uses)) return false;
+		use |= uses[i].use;
+	}
+	*out = use;
+	return true;
+}
+
+/* (USE (\Sent …)) */
+static bool parse_uses(struct imap_parse *p, uint32_t *out, bool *unknown) {
+	uint32_t use = 0;
+	bool first = true;
 	if (!imap_parse_need(p, '(') || !imap_parse_take_word(p, "USE") || !imap_parse_space(p) || !imap_parse_need(p, '('))
 		return imap_parse_fail(p, "Expected (USE (...)).");
 	while (!imap_parse_take(p, ')')) {
 		size_t i = 0;
-		if (use != 0 && !imap_parse_space(p)) return false;
+		struct slice word;
+		if (!first && !imap_parse_space(p)) return false;
+		first = false;
 		while (i < LEN(uses) && !imap_parse_take_word(p, uses[i].name)) i++;
-		if (i == LEN(uses)) return imap_parse_fail(p, "[USEATTR] Unknown special use.");
-		use |= uses[i].use;
+		if (i < LEN(uses)) use |= uses[i].use;
+		else if (!imap_parse_take(p, '\\') || !imap_parse_atom(p, &word)) return imap_parse_fail(p, "Expected a special use.");
+		else *unknown = true;
 	}
 	*out = use;
 	return imap_parse_need(p, ')');
@@ -62,9 +95,11 @@ static bool parse_uses(struct imap_parse *p, uint32_t *out) {
 IMAP_COMMAND(imap_do_create) {
 	struct imap_parse *p = &call->p;
 	struct names n = { 0 };
+	bool unknown = false;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) ||
-	    (imap_parse_take(p, ' ') && !parse_uses(p, &n.use)) || !imap_parse_end(p))
+	    (imap_parse_take(p, ' ') && !parse_uses(p, &n.use, &unknown)) || !imap_parse_end(p))
 		return imap_bad(p);
+	if (unknown) return imap_no("[USEATTR] Unknown special use.");
 	struct imap_answer a = write_names(s, create, &n, "Create completed.");
 	if (a.status != IMAP_OK) return a;
 	AUTO_BUF struct buf id = BUF(256);
@@ -77,7 +112,7 @@ IMAP_COMMAND(imap_do_delete) {
 	struct names n = { 0 };
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_end(p)) return imap_bad(p);
 	struct imap_answer a = write_names(s, delete, &n, "Delete completed.");
-	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id) imap_deselect(s);
+	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id && s->box.box.account == n.box.account) imap_deselect(s);
 	return a;
 }
 

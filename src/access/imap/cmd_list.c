@@ -2,7 +2,9 @@
 /* LIST with its extensions (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB, which is LIST (SUBSCRIBED) with
  * other words. All names are read in one walk; they come sorted, so what is below a name stands right behind it. */
 #include "access/imap/name.h"
+#include "access/imap/place.h"
 #include "access/imap/status.h"
+#include "user/user.h"
 
 enum {
 	PATTERNS_MAX = 64,
@@ -13,7 +15,9 @@ enum {
 	TELL_SUBSCRIBED = 16,
 	TELL_CHILDREN = 32,
 	TELL_USE = 64,
-	TELL_STATUS = 128
+	TELL_STATUS = 128,
+	TELL_RIGHTS = 256,
+	TELL_METADATA = 512
 };
 
 struct list {
@@ -25,6 +29,10 @@ struct list {
 	bool lsub, extended;
 	struct mailbox *all;
 	size_t count, room;
+	struct metadata *metadata;
+	struct db_conn *c;
+	int64_t owner;          /* of the shared mailboxes read last, whose names begin with: */
+	struct slice prefix;
 };
 
 struct option { const char *name; unsigned bit; };
@@ -39,6 +47,8 @@ static const struct option returns[] = {
 	{ "CHILDREN", TELL_CHILDREN },
 	{ "SPECIAL-USE", TELL_USE },
 	{ "STATUS", TELL_STATUS },
+	{ "MYRIGHTS", TELL_RIGHTS },
+	{ "METADATA", TELL_METADATA },
 };
 
 static bool parse_options(struct imap_parse *p, const struct option *known, size_t count, struct list *l) {
@@ -50,6 +60,7 @@ static bool parse_options(struct imap_parse *p, const struct option *known, size
 		if (i == count) return imap_parse_fail(p, "Unknown LIST option.");
 		l->how |= known[i].bit;
 		if (known[i].bit == TELL_STATUS && (!imap_parse_space(p) || !imap_parse_status_items(p, &l->status))) return false;
+		if (known[i].bit == TELL_METADATA && (!imap_parse_space(p) || !imap_parse_metadata_names(l->s, p, &l->metadata))) return false;
 	}
 	l->extended = true;
 	return true;
@@ -102,6 +113,47 @@ static int collect(void *ctx, const struct mailbox *m) {
 	return 0;
 }
 
+/* What others share with this user, and the levels above, which are there to be opened only. */
+
+static int collect_name(struct list *l, struct slice name) {
+	return collect(l, &(struct mailbox){ .name = name, .nonexistent = true, .has_children = true });
+}
+
+static int prefix_of(struct list *l, int64_t owner) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct account account;
+	int r = user_account_by_id(l->c, &mem, owner, &account);
+	l->owner = owner;
+	l->prefix = r == 0 ? imap_prefix_of(l->s, &l->s->mem, owner, account.address) : SLICE_NONE;
+	return r < 0 ? r : 0;
+}
+
+static int collect_shared(void *ctx, struct box box, uint32_t rights) {
+	struct list *l = ctx;
+	struct mailbox m;
+	if ((rights & ACL_LOOKUP) == 0) return 0;
+	int r = l->owner != box.account ? prefix_of(l, box.account) : 0;
+	if (r == 0 && l->prefix.len != 0) r = store_mailbox(l->c, &l->s->mem, box, &m);
+	if (r != 0 || l->prefix.len == 0) return r == STORE_NO_MAILBOX ? 0 : r;
+	m.name = arena_fmt(&l->s->mem, "%.*s%.*s", SLICE_ARG(l->prefix), SLICE_ARG(m.name));
+	m.special_use = 0; /* it is the owner's Trash, not this user's */
+	m.has_children = m.subscribed = false; /* as far as this user sees */
+	collect(l, &m);
+	for (size_t i = m.name.len; i-- > 0;)
+		if (m.name.at[i] == '/') collect_name(l, slice_head(m.name, i));
+	return 0;
+}
+
+static int collect_all(struct list *l) {
+	const struct imap_session_params *p = &l->s->context->params;
+	int r = store_list(l->c, l->s->account, collect, l);
+	size_t own = l->count;
+	if (r == 0 && (p->shared_prefix.len != 0 || p->public_account.len != 0))
+		r = store_acl_shared(l->c, l->s->account, buf_slice(&l->s->login), collect_shared, l);
+	if (r == 0 && l->count != own) l->count = store_list_merge(l->all, l->count);
+	return r;
+}
+
 static bool matches(const struct list *l, struct slice name) {
 	for (size_t i = 0; i < l->pattern_count; i++)
 		if (imap_name_match(l->patterns[i], name)) return true;
@@ -139,7 +191,12 @@ static void put_one(const struct list *l, struct db_conn *c, const struct mailbo
 	if (by_child && (l->how & RECURSIVE) != 0)
 		buf_addf(out, " (\"CHILDINFO\" (\"%s\"))", (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
 	buf_add(out, S("\r\n"));
-	if (l->status != 0 && !m->nonexistent) imap_put_status(l->s, c, m, l->status);
+	if (m->nonexistent || (l->status == 0 && (l->how & (TELL_RIGHTS | TELL_METADATA)) == 0)) return;
+	uint32_t rights = ACL_ALL;
+	if (m->box.account != l->s->account && store_acl_rights(c, m->box, buf_slice(&l->s->login), &rights) < 0) return;
+	if ((l->how & TELL_RIGHTS) != 0) imap_put_myrights(l->s, m->name, rights);
+	if (l->status != 0 && (rights & ACL_READ) != 0) imap_put_status(l->s, c, m, l->status);
+	if (l->metadata != NULL) (void)imap_put_metadata(l->metadata, c, m, rights);
 }
 
 static void put_all(const struct list *l, struct db_conn *c) {
@@ -162,7 +219,8 @@ static struct imap_answer list(struct imap_session *s, struct imap_call *call, s
 		return imap_ok(done);
 	}
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	int r = c == NULL ? -1 : store_list(c, s->account, collect, l);
+	l->c = c;
+	int r = c == NULL ? -1 : collect_all(l);
 	if (r == 0) put_all(l, c);
 	free(l->all);
 	return r == 0 ? imap_ok(done) : imap_refused(s, r, "list");

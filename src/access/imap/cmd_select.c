@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening and leaving a mailbox, and asking about one that is not open: all of it from the mailbox's row. */
+#include "access/imap/place.h"
 #include "access/imap/status.h"
+#include "store/quota.h"
 
 struct asking { struct imap_session *s; struct db_conn *c; const struct mailbox *m; struct buf *out; };
 
@@ -20,6 +22,12 @@ static void recent(const struct asking *a) {
 	put_number(a, uids.len / sizeof(uint32_t));
 }
 
+static void deleted_bytes(const struct asking *a) {
+	uint64_t bytes = 0;
+	if (a->m->deleted != 0) (void)store_deleted_bytes(a->c, a->m->box, &bytes);
+	buf_addf(a->out, "%llu", (unsigned long long)bytes);
+}
+
 static void mailbox_id(const struct asking *a) {
 	buf_byte(a->out, '(');
 	imap_put_mailbox_id(a->out, a->m->box);
@@ -34,6 +42,7 @@ static const struct { const char *name; void (*put)(const struct asking *a); uns
 	{ "UNSEEN", unseen, 0 },
 	{ "SIZE", bytes, 0 },                                 /* RFC 8438 */
 	{ "DELETED", deleted, 0 },                            /* RFC 9051 */
+	{ "DELETED-STORAGE", deleted_bytes, 0 },              /* RFC 9208 */
 	{ "HIGHESTMODSEQ", modseq, IMAP_CONDSTORE },          /* RFC 7162 */
 	{ "MAILBOXID", mailbox_id, 0 },                       /* RFC 8474 */
 	{ "APPENDLIMIT", append_limit, 0 },                   /* RFC 7889 */
@@ -77,15 +86,14 @@ IMAP_COMMAND(imap_do_status) {
 	struct imap_parse *p = &call->p;
 	struct slice name;
 	unsigned asked;
-	struct mailbox m;
+	struct imap_found f;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) ||
 	    !imap_parse_status_items(p, &asked) || !imap_parse_end(p))
 		return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	int r = c == NULL ? -1 : store_find(c, &s->mem, s->account, name, &m);
-	if (r == 0 && m.nonexistent) r = STORE_NO_MAILBOX;
+	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_READ, &f);
 	if (r != 0) return imap_refused(s, r, "status");
-	imap_put_status(s, c, &m, asked);
+	imap_put_status(s, c, &f.m, asked);
 	return imap_ok("Status completed.");
 }
 

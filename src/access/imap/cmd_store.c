@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. */
+#include "access/imap/place.h"
 #include "access/imap/walk.h"
 
 enum { FLAG_PAGE = 64 * 1024, EXPUNGE_SLICE = 10000 };
@@ -97,6 +98,7 @@ IMAP_COMMAND(imap_do_store) {
 	AUTO(flagging_done) struct flagging f = { .s = s, .uid = call->uid };
 	if (!parse_store(s, call, &f)) return imap_bad(&call->p);
 	if (f.change.conditional) imap_enable(s, IMAP_CONDSTORE);
+	if (!imap_limit_flags(s->box.rights, &f.change)) return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
 	int r = db_write(s->context->db, change_flags, &f);
 	if (r != 0) return imap_refused(s, r, "store");
@@ -163,6 +165,7 @@ static int expunge_all(struct imap_session *s) {
 IMAP_COMMAND(imap_do_expunge) {
 	struct imap_set set;
 	int r;
+	if ((s->box.rights & ACL_EXPUNGE) == 0) return imap_refused(s, STORE_NO_RIGHT, "expunge");
 	if (call->uid) {
 		if (!imap_parse_messages(s, call, &set) || !imap_parse_end(&call->p)) return imap_bad(&call->p);
 		r = expunge_set(s, &set);
@@ -175,7 +178,7 @@ IMAP_COMMAND(imap_do_expunge) {
 
 IMAP_COMMAND(imap_do_close) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	int r = s->box.read_only ? 0 : expunge_all(s);
+	int r = s->box.read_only || (s->box.rights & ACL_EXPUNGE) == 0 ? 0 : expunge_all(s);
 	if (r != 0) return imap_refused(s, r, "close");
 	imap_deselect(s);
 	return imap_ok("Close completed.");

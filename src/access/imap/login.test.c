@@ -3,42 +3,40 @@
 #include "access/imap/play.h"
 #include "base/log.h"
 
-struct one { struct imap_login *login; struct stream *wire; int state; };
+struct one { struct gate *login; struct stream *wire; int state; };
 
-static int authenticate(void *owner, const char *method, struct slice user, struct slice password, int64_t *account,
-			struct buf *login) {
+static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	(void)owner;
-	(void)method;
-	if (slice_eq(user, S("later"))) return IMAP_AUTH_LATER;
-	if (!slice_eq(user, S("user")) || !slice_eq(password, S("se\"cret"))) return IMAP_AUTH_REFUSED;
-	*account = 7;
-	buf_add(login, S("user@example.test"));
-	return IMAP_AUTH_GRANTED;
+	if (slice_eq(ask->user, S("later"))) return SASL_LATER;
+	if (ask->authzid.len != 0 || !slice_eq(ask->user, S("user")) || !slice_eq(ask->secret, S("se\"cret"))) return SASL_NO;
+	found->account = 7;
+	found->name = arena_slice(mem, S("user@example.test"));
+	return SASL_YES;
 }
 
-static const struct imap_login_ops ops = { authenticate };
+static const struct sasl_ops ops = { prove };
 
 static void turn(struct play *p) {
 	struct one *o = p->ctx;
 	struct pollfd poll_for = { stream_fd(o->wire), POLLIN, 0 };
-	while (o->state == IMAP_LOGIN_PARK && (poll(&poll_for, 1, 0) > 0 || imap_login_events(o->login) == 0))
-		o->state = imap_login_step(o->login, WAKE_IO);
-	if (o->state == IMAP_LOGIN_PARK) o->state = imap_login_step(o->login, WAKE_DEADLINE);
-	if (o->state == IMAP_LOGIN_OVER) shutdown(stream_fd(o->wire), SHUT_WR);
-	if (o->state != IMAP_LOGIN_DONE) return;
-	struct imap_login_result r = imap_login_result(o->login);
+	while (o->state == GATE_PARK && (poll(&poll_for, 1, 0) > 0 || gate_events(o->login) == 0))
+		o->state = gate_step(o->login, WAKE_IO);
+	if (o->state == GATE_PARK) o->state = gate_step(o->login, WAKE_DEADLINE);
+	if (o->state == GATE_OVER) shutdown(stream_fd(o->wire), SHUT_WR);
+	if (o->state != GATE_DONE) return;
+	struct gate_result r = gate_result(o->login);
 	assert_int_equal(r.account, 7);
 	stream_putf(o->wire, "%.*s OK %.*s\r\n", SLICE_ARG(r.tag), SLICE_ARG(r.login));
 	stream_flush(o->wire);
-	o->state = IMAP_LOGIN_OVER;
+	o->state = GATE_OVER;
 }
 
-static const struct imap_login_params clear_params = {
-	.clear_text = true, .failure_delay = -1, .failure_limit = 3, .bad_limit = 5
+static const struct gate_params clear_params = {
+	.clear_text = true, .mechanisms = SASL_PLAIN | SASL_LOGIN, .failure_delay = -1, .failure_limit = 3, .bad_limit = 5
 };
-static const struct imap_login_params safe_params = { .failure_delay = -1 };
+static const struct gate_params safe_params = { .failure_delay = -1 };
 
-static const struct { const char *file; const struct imap_login_params *params; } scripts[] = {
+static const struct { const char *file; const struct gate_params *params; } scripts[] = {
 	{ "login-commands.txt", &clear_params },   { "login-plain.txt", &clear_params },
 	{ "login-literal.txt", &clear_params },    { "login-sasl.txt", &clear_params },
 	{ "login-sasl-login.txt", &clear_params }, { "login-refused.txt", &clear_params },
@@ -57,12 +55,12 @@ static void play_one(size_t i, bool dripped) {
 	char folder[512];
 	struct one o = { 0 };
 	struct play p = { .dripped = dripped, .turn = turn, .ctx = &o };
-	const struct imap_peer peer = { S("192.0.2.1"), S("192.0.2.2"), 4711 };
+	const struct gate_peer peer = { S("192.0.2.1"), S("192.0.2.2"), 4711 };
 	PLAY_FOLDER(folder);
 	p.first = make(&o);
 	o.login = imap_login_new(o.wire, scripts[i].params, &ops, NULL, &peer);
 	play(&p, folder, scripts[i].file);
-	imap_login_free(&o.login);
+	gate_free(&o.login);
 	stream_close(&o.wire);
 }
 
@@ -75,19 +73,19 @@ static void test_scripts(void **state) {
 }
 
 static void test_time_limit(void **state) {
-	const struct imap_login_params params = { .clear_text = true, .time_limit = 1 };
-	const struct imap_peer peer = { S("192.0.2.1"), S("192.0.2.2"), 4711 };
+	const struct gate_params params = { .clear_text = true, .time_limit = 1 };
+	const struct gate_peer peer = { S("192.0.2.1"), S("192.0.2.2"), 4711 };
 	int fds[2];
 	char text[2000];
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	struct stream *wire = stream_new(fds[1], 32768, 32768);
-	struct imap_login *l = imap_login_new(wire, &params, &ops, NULL, &peer);
+	struct gate *l = imap_login_new(wire, &params, &ops, NULL, &peer);
 	usleep(5000);
-	assert_int_equal(imap_login_step(l, WAKE_DEADLINE), IMAP_LOGIN_OVER);
+	assert_int_equal(gate_step(l, WAKE_DEADLINE), GATE_OVER);
 	ssize_t n = recv(fds[0], text, sizeof(text), 0);
 	assert_true(n > 0 && slice_search(slice_from(text, (size_t)n), S("* BYE Disconnected for inactivity")) < (size_t)n);
-	imap_login_free(&l);
+	gate_free(&l);
 	stream_close(&wire);
 	close(fds[0]);
 }

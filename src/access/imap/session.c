@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session reads like the RFC: a command, its answer, the next. Only whole lines wake it into work; for a literal it
  * waits in place, because the one who sends it has logged in. Answers to pipelined commands leave together. */
-#include "access/imap/line.h"
+#include "access/imap/notify.h"
 #include "access/imap/state.h"
+#include "access/line.h"
 #include "base/fail.h"
 #include "base/log.h"
 
@@ -242,7 +243,7 @@ static void run(struct imap_session *s) {
 
 static bool take_line(struct imap_session *s) {
 	struct slice line;
-	int r = imap_line(s->wire, LINE_LIMIT, &s->dropping, &line);
+	int r = access_line(s->wire, LINE_LIMIT, &s->dropping, &line);
 	if (r == STREAM_LONG) answer_bad(s, S("*"), "Line too long.");
 	if (r != STREAM_OK) return r == STREAM_LONG;
 	s->heard = clock_ms();
@@ -310,13 +311,15 @@ static void step(struct task *task, enum wake why) {
 		buf_add(imap_out(s), S("* BYE Server shutting down.\r\n"));
 		imap_end(s, "Server shutting down");
 	} else {
-		if (why == WAKE_CALL && s->idling) imap_sync(s, true);
+		if (why == WAKE_CALL && s->notify != NULL) imap_notify_tell(s);
+		else if (why == WAKE_CALL && s->idling) imap_sync(s, true);
 		take_input(s);
 		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
 	}
 	if (!s->broken) imap_flush(s);
 	if (s->over) {
 		if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
+		imap_notify_free(s);
 		task_end(task);
 		session_free(s);
 		return;
@@ -327,12 +330,20 @@ static void step(struct task *task, enum wake why) {
 	task_park(task, EPOLLIN, 0, s->heard + patience(s));
 }
 
+static bool is_master(const struct imap_context *context, struct slice login) {
+	struct slice rest = context->params.masters;
+	for (struct slice word; (word = slice_word(&rest, " ,\t")).len != 0;)
+		if (slice_same(word, login)) return true;
+	return false;
+}
+
 void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant) {
 	struct imap_session *s = mem_get(sizeof(*s));
 	*s = (struct imap_session){ .task.step = step, .pool = pool, .context = context, .account = grant->account,
 		.log_session = grant->session, .tls = grant->tls, .heard = clock_ms(), .login = BUF(KIB(1)), .remote = BUF(256),
 		.text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT), .tag = BUF(TAG_LIMIT) };
 	buf_add(&s->login, grant->login);
+	s->master = grant->master.len != 0 || is_master(context, grant->login);
 	buf_add(&s->remote, grant->remote);
 	buf_add(&s->tag, grant->tag);
 	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);

@@ -19,6 +19,11 @@ struct imap_session_params {
 	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
 	int64_t progress_interval;  /* milliseconds between two INPROGRESS responses; 0: 5 seconds; below 0: none */
 	int64_t notice_interval;    /* milliseconds between two "* OK Still here" in IDLE; 0: 2 minutes */
+	struct slice shared_prefix; /* "Shared/": mailboxes of others stand below it; empty: they are not shown */
+	struct slice public_prefix, public_account; /* "Public/" and whose mailboxes stand there; no account: there are none */
+	bool acl_anyone;            /* users may give rights to everybody */
+	struct slice masters;       /* addresses of administrators, divided by blanks or commas */
+	uint8_t quota_levels[2];    /* percent of a limit at which its owner is warned */
 };
 /* What all sessions share; outlives them. */
 struct imap_context {
@@ -35,6 +40,7 @@ struct imap_grant {
 	struct slice remote;        /* the peer's address, for log lines */
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
+	struct slice master;        /* who acts as the account; empty: itself */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first
  * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or

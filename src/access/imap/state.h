@@ -15,6 +15,7 @@ enum { IMAP_MESSAGE_LIMIT = 50 * 1024 * 1024 }; /* APPEND, when the settings say
 struct imap_selected {
 	bool open, read_only;
 	struct box box;
+	uint32_t rights;         /* enum acl_right, at the time of SELECT */
 	struct view view;        /* which messages the client knows */
 	uint64_t modseq;         /* everything up to here has been told */
 	uint32_t recent_from;    /* uids from here on are \Recent in this session */
@@ -45,6 +46,7 @@ struct imap_session {
 	struct buf login, remote;
 	uint64_t log_session;
 	bool tls;
+	bool master;             /* an administrator, or he acts as this user */
 	struct buf text;         /* the command under way, literals included */
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
@@ -57,6 +59,7 @@ struct imap_session {
 	struct slice running;    /* the tag of the command under way */
 	int64_t progress_due;    /* when its progress is told next */
 	struct change_watch *watch;
+	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
 	struct imap_selected box;
@@ -190,6 +193,7 @@ IMAP_COMMAND(imap_do_close);
 IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
 IMAP_COMMAND(imap_do_uidbatches);
+IMAP_COMMAND(imap_do_notify);
 IMAP_COMMAND(imap_do_replace);
 IMAP_COMMAND(imap_do_compress);
 IMAP_COMMAND(imap_do_expunge);
@@ -203,4 +207,14 @@ IMAP_COMMAND(imap_do_thread);
 IMAP_COMMAND(imap_do_esearch);
 IMAP_COMMAND(imap_do_cancelupdate);
 IMAP_COMMAND(imap_do_idle);
+IMAP_COMMAND(imap_do_setacl);
+IMAP_COMMAND(imap_do_deleteacl);
+IMAP_COMMAND(imap_do_getacl);
+IMAP_COMMAND(imap_do_listrights);
+IMAP_COMMAND(imap_do_myrights);
+IMAP_COMMAND(imap_do_getmetadata);
+IMAP_COMMAND(imap_do_setmetadata);
+IMAP_COMMAND(imap_do_getquota);
+IMAP_COMMAND(imap_do_getquotaroot);
+IMAP_COMMAND(imap_do_setquota);
 void imap_idle_done(struct imap_session *s, struct slice line); /* the line that ends IDLE */

@@ -3,9 +3,11 @@
 #include "access/imap/status.h"
 
 static const char imap_capabilities[] =
-	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
-	"UIDBATCHES INPROGRESS "
+	"IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS LIST-MYRIGHTS LIST-METADATA ACL RIGHTS=kxte METADATA METADATA-SERVER "
+	"QUOTA QUOTA=RES-STORAGE QUOTA=RES-MESSAGE QUOTASET "
+	"CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
+	"UIDBATCHES INPROGRESS NOTIFY "
 	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE "
 	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
 	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
@@ -32,6 +34,7 @@ static const struct imap_command commands[] = {
 	{ "NAMESPACE", imap_do_namespace, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
+	{ "NOTIFY", imap_do_notify, 0 },
 	{ "COMPRESS", imap_do_compress, QUIET },
 	/* mailboxes */
 	{ "LIST", imap_do_list, 0 },
@@ -43,6 +46,16 @@ static const struct imap_command commands[] = {
 	{ "DELETE", imap_do_delete, 0 },
 	{ "RENAME", imap_do_rename, 0 },
 	{ "APPEND", imap_do_append, IMAP_READS },
+	{ "SETACL", imap_do_setacl, 0 },
+	{ "DELETEACL", imap_do_deleteacl, 0 },
+	{ "GETACL", imap_do_getacl, 0 },
+	{ "LISTRIGHTS", imap_do_listrights, 0 },
+	{ "MYRIGHTS", imap_do_myrights, 0 },
+	{ "GETMETADATA", imap_do_getmetadata, 0 },
+	{ "SETMETADATA", imap_do_setmetadata, 0 },
+	{ "GETQUOTA", imap_do_getquota, 0 },
+	{ "GETQUOTAROOT", imap_do_getquotaroot, 0 },
+	{ "SETQUOTA", imap_do_setquota, 0 },
 	/* one mailbox */
 	{ "SELECT", imap_do_select, QUIET },
 	{ "EXAMINE", imap_do_examine, QUIET },

@@ -4,6 +4,7 @@
 #include "access/imap/tell.h"
 #include "access/imap/live.h"
 #include "base/fail.h"
+#include "store/acl.h"
 
 enum { RANGES_IN_A_LINE = 500 };
 
@@ -75,12 +76,18 @@ void tell_keywords(struct imap_session *s, struct slice keywords) {
 	imap_put_flags(out, FLAG_ALL, keywords, false);
 	buf_add(out, S("\r\n* OK [PERMANENTFLAGS ("));
 	if (!s->box.read_only) {
-		buf_add(out, S("\\Answered \\Flagged \\Deleted \\Seen \\Draft "));
-		if (keywords.len != 0) {
+		uint32_t may = s->box.rights;
+		bool write = (may & ACL_WRITE) != 0;
+		buf_add(out, write ? S("\\Answered \\Flagged ") : S(""));
+		buf_add(out, (may & ACL_DELETE) != 0 ? S("\\Deleted ") : S(""));
+		buf_add(out, (may & ACL_SEEN) != 0 ? S("\\Seen ") : S(""));
+		buf_add(out, write ? S("\\Draft ") : S(""));
+		if (keywords.len != 0 && write) {
 			buf_add(out, keywords);
 			buf_byte(out, ' ');
 		}
-		buf_add(out, S("\\*"));
+		if (write) buf_add(out, S("\\*"));
+		else if (slice_ends(buf_slice(out), S(" "))) out->len--;
 	}
 	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
 	s->box.keywords_told = keywords.len;

@@ -128,11 +128,12 @@ static const char *const refusals[] = {
 	[STORE_OVER_QUOTA] = "[OVERQUOTA] Quota exceeded (mailbox for user is full).",
 	[STORE_NO_ACCOUNT] = "[NONEXISTENT] The account doesn't exist any more.",
 	[STORE_LIMIT] = "[LIMIT] Too many mailboxes, keywords or messages.",
+	[STORE_NO_RIGHT] = "[NOPERM] Permission denied.",
 	[STORE_NO_BLOB] = "[EXPUNGEISSUED] The message doesn't exist any more.",
 };
 
 struct imap_answer imap_refused(struct imap_session *s, int result, const char *what) {
-	if (result > 0 && (size_t)result < LEN(refusals)) return imap_no(refusals[result]);
+	if (result > 0 && (size_t)result < LEN(refusals) && refusals[result] != NULL) return imap_no(refusals[result]);
 	bool full = db_cause() == DB_CAUSE_FULL;
 	AUTO_BUF struct buf text = BUF(256);
 	buf_addf(&text, "%s: ", what);

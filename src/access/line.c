@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "access/imap/line.h"
+#include "access/line.h"
 
 /* True when the line's end was among what is buffered. */
 static bool drop(struct stream *wire) {
@@ -9,7 +9,7 @@ static bool drop(struct stream *wire) {
 	return end < have.len;
 }
 
-int imap_line(struct stream *wire, size_t max, bool *dropping, struct slice *line) {
+int access_line(struct stream *wire, size_t max, bool *dropping, struct slice *line) {
 	if (*dropping && !drop(wire)) return STREAM_AGAIN;
 	*dropping = false;
 	int r = stream_line(wire, max, line, NULL);
