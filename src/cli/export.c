@@ -168,7 +168,6 @@ static int write_keywords(struct box_export *b) {
 	struct slice words = b->mailbox->keywords;
 	size_t n = 0;
 	for (struct slice word; n < MAILDIR_KEYWORDS && (word = slice_word(&words, " ")).len != 0;) {
-		if (slice_same(word, S("$Forwarded"))) continue;
 		buf_addf(&text, "%zu %.*s\n", n, SLICE_ARG(word));
 		b->keywords[n++] = word;
 	}

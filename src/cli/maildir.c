@@ -121,22 +121,16 @@ uint32_t maildir_flags(struct slice name, const struct slice names[static MAILDI
 }
 
 size_t maildir_flags_put(struct buf *out, uint32_t flags, struct slice keywords, const struct slice names[static MAILDIR_KEYWORDS]) {
-	bool forwarded = false, has[MAILDIR_KEYWORDS] = { 0 };
+	bool has[MAILDIR_KEYWORDS] = { 0 };
 	size_t lost = 0;
 	for (struct slice word; (word = slice_word(&keywords, " ")).len != 0;) {
 		size_t i = 0;
-		if (slice_same(word, S("$Forwarded"))) {
-			forwarded = true;
-			continue;
-		}
 		while (i < MAILDIR_KEYWORDS && !slice_same(names[i], word)) i++;
 		if (i < MAILDIR_KEYWORDS) has[i] = true;
 		else lost++;
 	}
-	for (size_t i = 0; i < LEN(letters); i++) {
-		if (forwarded && letters[i].letter == 'R') buf_byte(out, 'P');
+	for (size_t i = 0; i < LEN(letters); i++)
 		if ((flags & letters[i].flag) != 0) buf_byte(out, letters[i].letter);
-	}
 	for (size_t i = 0; i < MAILDIR_KEYWORDS; i++)
 		if (has[i]) buf_byte(out, (char)('a' + i));
 	return lost;
