@@ -268,12 +268,13 @@ struct app_row {
 #define APP_ROW_FIELDS(F) F(text, name) F(i64, created_us) F(i64, used_us)
 WIRE_DECLARE(app_row)
 struct app_answer {
-	int answer;            /* enum secret_answer and its like, 0: done */
+	int answer;            /* enum secret_answer and its like, 0: done; below zero: */
+	struct slice why;
 	struct slice password; /* APP_ADD */
 	struct app_row *rows;  /* APP_LIST */
 	size_t rows_count;
 };
-#define APP_ANSWER_FIELDS(F) F(int_, answer) F(text, password) F(list, rows, app_row)
+#define APP_ANSWER_FIELDS(F) F(int_, answer) F(text, why) F(text, password) F(list, rows, app_row)
 int ask_app(struct link *vault, const struct app_ask *ask, struct arena *mem, struct app_answer *answer);
 
 struct sign_ask {

@@ -289,6 +289,19 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return vault_secret(ctx, &(struct secret_ask){ .account = account });
 }
 
+static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
+			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx) {
+	static const uint32_t wants[] = { [ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST };
+	struct app_ask ask = { wants[what->what], what->account, what->name };
+	struct app_answer answer;
+	int r = ask_app(((struct core *)ctx)->vault, &ask, mem, &answer);
+	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
+	if (r < 0 || answer.answer < 0) return r < 0 ? r : fail("%.*s", SLICE_ARG(answer.why));
+	*password = answer.password;
+	for (size_t i = 0; i < answer.rows_count; i++) row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
+	return answer.answer;
+}
+
 static void queue_changed_op(void *ctx) {
 	sender_wake(((struct core *)ctx)->sender);
 }
@@ -339,6 +352,7 @@ static const struct admin_ops admin_ops = { .route = route_op,
 					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
+					    .app_password = app_password_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
 

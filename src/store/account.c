@@ -94,7 +94,8 @@ int store_account_delete(struct db_conn *tx, int64_t account) {
 	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ?", account);
 	static const char *const also[] = { "DELETE FROM subscription WHERE account_id = ?", "DELETE FROM acl WHERE account_id = ?",
 		                            "DELETE FROM annotation WHERE account_id = ?", "DELETE FROM annotation WHERE reader_id = ?",
-		                            "DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?" };
+		                            "DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?",
+		                            "DELETE FROM imported WHERE account_id = ?" };
 	for (size_t i = 0; i < LEN(also) && r == 0; i++) r = run_for(tx, also[i], account);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;
