@@ -49,6 +49,7 @@ struct imap_session {
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
 	bool greeted, over, broken, idling;
+	bool given_back;         /* by UNAUTHENTICATE: edge has the client again and closes its end */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	bool dropping;           /* the rest of a line that was too long */
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
@@ -192,6 +193,7 @@ IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
 IMAP_COMMAND(imap_do_uidbatches);
 IMAP_COMMAND(imap_do_notify);
+IMAP_COMMAND(imap_do_unauthenticate);
 IMAP_COMMAND(imap_do_replace);
 IMAP_COMMAND(imap_do_compress);
 IMAP_COMMAND(imap_do_expunge);
