@@ -133,7 +133,7 @@ bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice 
 void imap_add_text(struct imap_session *s, struct buf *out, struct slice text);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
 void imap_add_mailbox(struct imap_session *s, struct buf *out, struct slice name);
-void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
+void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
