@@ -15,6 +15,8 @@ static const struct admin_verb verbs[] = {
 	{ "account", "show", "NAME [--json]", "everything about one account", 1, 1, 0, "json", verb_account_show },
 	{ "account", "password", "NAME --password-stdin | --hash HASH", "set another password", 1, 1, ADMIN_PASSWORD, SECRET_OPTIONS,
 	  verb_account_password },
+	{ "account", "app-password", "add|delete ACCOUNT NAME | list ACCOUNT [--json]",
+	  "passwords for single programs, made here and shown once; good for mail, not for changing anything", 2, 3, 0, "json", verb_account_app_password },
 	{ "account", "disable", "NAME", "no log-in and no new mail, until enabled again", 1, 1, 0, "", verb_account_disable },
 	{ "account", "enable", "NAME", "the opposite of disable", 1, 1, 0, "", verb_account_enable },
 	{ "account", "quota", "NAME SIZE|none [MESSAGES]", "limit what an account may keep", 2, 3, 0, "", verb_account_quota },

@@ -19,11 +19,18 @@ struct admin_dkim {
 	struct slice domain, selector; /* selector: of MAKE and ROTATE the form (keyring_wish), empty: the setting's */
 	struct slice pem;              /* of IMPORT */
 };
+struct admin_app {
+	enum { ADMIN_APP_ADD, ADMIN_APP_DELETE, ADMIN_APP_LIST } what;
+	struct slice account, name;
+};
 /* What the place where it runs provides. */
 struct admin_ops {
 	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
 	int (*secret_set)(void *ctx, struct slice account, struct slice password, bool is_hash);
 	int (*secret_delete)(void *ctx, struct slice account);
+	/* App passwords: the one made is in mem. Results as of secret_app_add and its like. */
+	int (*app_password)(void *ctx, const struct admin_app *ask, struct arena *mem, struct slice *password,
+			    void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx);
 	void (*queue_changed)(void *ctx); /* recipients became due, or left: wake the scheduler. NULL: nobody to wake */
 	void (*mail_freed)(void *ctx);    /* an account was deleted: store_sweep soon. NULL: it is done before the answer */
 	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked now, fail_text().

@@ -41,6 +41,7 @@ const char *hint_for(struct slice status, struct slice text, bool here);
 
 int verb_account_add(struct admin_call *c);
 int verb_account_delete(struct admin_call *c);
+int verb_account_app_password(struct admin_call *c);
 int verb_account_list(struct admin_call *c);
 int verb_account_show(struct admin_call *c);
 int verb_account_password(struct admin_call *c);

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "cli/inside.h"
 #include "cli/tool.h"
+#include "cli/transfer.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -29,6 +30,8 @@ static const struct command {
 	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole mail\n"
 	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: today's as well",
 	  run_reports },
+	{ "import", "maildir DIR --account NAME [--json]", "take in a Maildir++ (Dovecot's, Courier's) with folders, flags, uids and dates; may be made again to go on", run_import },
+	{ "export", "maildir DIR --account NAME [--json]", "write an account as a Maildir++ that Dovecot and hato import understand", run_export },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */

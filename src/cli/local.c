@@ -12,6 +12,7 @@
 #include "role/dkim_files.h"
 #include "role/forward_tell.h"
 #include "role/routing_settings.h"
+#include "role/vault_app.h"
 #include "role/vault_dkim.h"
 #include "user/secret.h"
 
@@ -44,6 +45,20 @@ static void answer_secret(struct link_received *got, struct secrets **secrets, c
 	if (r == 0) r = change_secret(*secrets, &ask);
 	secret_answered_pack(packed, &(struct secret_answered){ .answer = r });
 	wire_put_text(packed, slice_of(r < 0 ? fail_text() : ""));
+}
+
+static void answer_app(struct link_received *got, struct secrets **secrets, const char *data, struct buf *packed) {
+	AUTO_ARENA struct arena mem = {0};
+	AUTO_BUF struct buf dir = BUF(PATH_MAX);
+	struct unwire in = UNWIRE(got->frame.body, &mem);
+	struct app_ask ask;
+	struct app_answer answer;
+	app_ask_unpack(&in, &ask);
+	buf_addf(&dir, "%s/vault", data);
+	int r = in.bad ? fail("broken question") : *secrets == NULL ? secrets_open(buf_text(&dir), secrets) : 0;
+	if (r == 0) r = vault_app(*secrets, &ask, &mem, &answer);
+	if (r < 0) answer = (struct app_answer){ .answer = -1, .why = slice_of(fail_text()) };
+	app_answer_pack(packed, &answer);
 }
 
 /* The DKIM keys are opened as the settings want them. */
@@ -80,6 +95,7 @@ static int answer_secrets(int channel, const struct vault_place *place, const ch
 	while (link_receive(channel, &got, NEVER) == LINK_OK) {
 		AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
 		if (got.frame.kind == ASK_SECRET) answer_secret(&got, &secrets, place->data, &packed);
+		else if (got.frame.kind == ASK_APP) answer_app(&got, &secrets, place->data, &packed);
 		else answer_dkim(&got, place, &dkim, &packed);
 		link_send(channel, &(struct link_frame){ .kind = got.frame.kind, .body = buf_slice(&packed) });
 		mem_wipe(got.mem.at, got.mem.len);
@@ -118,6 +134,26 @@ struct workplace {
 
 static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
 	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
+}
+
+static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
+			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx) {
+	static const uint32_t wants[] = { [ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST };
+	int channel = ((const struct workplace *)ctx)->channel;
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct link_received got = { 0 };
+	struct app_answer answer;
+	app_ask_pack(&packed, &(struct app_ask){ wants[what->what], what->account, what->name });
+	int r = link_send(channel, &(struct link_frame){ .kind = ASK_APP, .body = buf_slice(&packed) });
+	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
+	if (r != LINK_OK) return r < 0 ? r : fail("the process for passwords ended");
+	struct unwire in = UNWIRE(arena_slice(mem, got.frame.body), mem);
+	link_received_done(&got);
+	app_answer_unpack(&in, &answer);
+	if (in.bad || answer.answer < 0) return in.bad ? fail("broken answer") : fail("%.*s", SLICE_ARG(answer.why));
+	*password = answer.password;
+	for (size_t i = 0; i < answer.rows_count; i++) row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
+	return answer.answer;
 }
 
 static int secret_delete_op(void *ctx, struct slice account) {
@@ -201,7 +237,8 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 }
 
 static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .dkim_list = dkim_list_op, .dkim_change = dkim_change_op,
-				      .secret_set = secret_set_op, .secret_delete = secret_delete_op };
+				      .secret_set = secret_set_op, .secret_delete = secret_delete_op,
+				      .app_password = app_password_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));

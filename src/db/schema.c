@@ -42,7 +42,9 @@ static const char *const mail_steps[] = {
 	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
-	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID",
+	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID;"
+	"CREATE TABLE imported (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, name TEXT NOT NULL,"
+	" PRIMARY KEY (account_id, mailbox_id, name)) WITHOUT ROWID",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

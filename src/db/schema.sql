@@ -102,6 +102,14 @@ CREATE TABLE pop3_uidl (
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
 
+-- Files that were imported and had no uid, so that a second import leaves them out.
+CREATE TABLE imported (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	name TEXT NOT NULL,
+	PRIMARY KEY (account_id, mailbox_id, name)
+) WITHOUT ROWID;
+
 CREATE TABLE expunged (
 	account_id INTEGER NOT NULL,
 	mailbox_id INTEGER NOT NULL,

@@ -58,7 +58,7 @@ static enum sasl_answer read_first(struct sasl *s, struct slice bytes, struct bu
 	if (user.at == NULL || nonce.at == NULL || !printable(nonce)) return SASL_MALFORMED; /* also "m=", which nobody knows */
 	s->user = sasl_unescape(&s->mem, user);
 	s->authzid = sasl_unescape(&s->mem, slice_skip(authzid, 2));
-	if (!sasl_clean(s->user) || (authzid.len != 0 && !sasl_clean(s->authzid))) return SASL_MALFORMED;
+	if (!sasl_clean(s->user) || (authzid.len > 2 && !sasl_clean(s->authzid))) return SASL_MALFORMED; /* GNU SASL sends an empty a= */
 	if (slice_same(s->authzid, s->user)) s->authzid = SLICE_NONE;
 	if (!binding_fits(s, flag)) return SASL_REFUSED;
 	struct sasl_found found = { 0 };

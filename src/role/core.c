@@ -57,6 +57,7 @@ struct core {
 	struct sender *sender;
 	struct verifier *verifier;
 	struct reporter *reporter;
+	struct notice_memory *notices;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -278,6 +279,19 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return vault_secret(ctx, &(struct secret_ask){ .account = account });
 }
 
+static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
+			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx) {
+	static const uint32_t wants[] = { [ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST };
+	struct app_ask ask = { wants[what->what], what->account, what->name };
+	struct app_answer answer;
+	int r = ask_app(((struct core *)ctx)->vault, &ask, mem, &answer);
+	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
+	if (r < 0 || answer.answer < 0) return r < 0 ? r : fail("%.*s", SLICE_ARG(answer.why));
+	*password = answer.password;
+	for (size_t i = 0; i < answer.rows_count; i++) row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
+	return answer.answer;
+}
+
 static void queue_changed_op(void *ctx) {
 	sender_wake(((struct core *)ctx)->sender);
 }
@@ -328,6 +342,7 @@ static const struct admin_ops admin_ops = { .route = route_op,
 					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
+					    .app_password = app_password_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
 
@@ -517,6 +532,7 @@ static int reload(void *self, struct boot *b) {
 	const struct conf_view *v = conf_main(s->conf);
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
+	s->flow.deliver.trouble.memory = c->notices;
 	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit), conf_number(v, SET_qmgr_message_active_limit)),
@@ -572,6 +588,7 @@ static int start(struct boot *b, void **self) {
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	c->reporter = reporter_new();
 	c->drops = pop3_drops_new();
+	c->notices = notice_memory_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);

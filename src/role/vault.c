@@ -7,6 +7,7 @@
 #include "net/remote_key.h"
 #include "net/seal.h"
 #include "role/boot.h"
+#include "role/vault_app.h"
 #include "role/vault_dkim.h"
 #include "user/secret.h"
 
@@ -113,31 +114,14 @@ static int answer_secret(void *ctx, struct link_question *q) {
 	return 0;
 }
 
-struct app_list {
-	struct arena *mem;
-	struct app_row rows[APP_PASSWORDS_MAX];
-	size_t count;
-};
-
-static int add_app(void *ctx, const struct secret_app *app) {
-	struct app_list *l = ctx;
-	if (l->count < LEN(l->rows)) l->rows[l->count++] = (struct app_row){ arena_slice(l->mem, app->name), app->created_us, app->used_us };
-	return 0;
-}
-
 static int answer_app(void *ctx, struct link_question *q) {
 	struct vault *v = ctx;
 	struct app_ask ask;
-	struct app_list list = { .mem = q->mem };
-	AUTO_BUF struct buf password = BUF(64);
+	struct app_answer answer;
 	app_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
-	int r = ask.want == APP_ADD      ? secret_app_add(v->secrets, ask.account, ask.name, &password)
-		: ask.want == APP_DELETE ? secret_app_delete(v->secrets, ask.account, ask.name)
-					 : secret_app_each(v->secrets, ask.account, add_app, &list);
-	if (r < 0) return r;
-	app_answer_pack(q->answer, &(struct app_answer){ r, buf_slice(&password), list.rows, list.count });
-	if (password.len != 0) mem_wipe(password.at, password.len);
+	if (vault_app(v->secrets, &ask, q->mem, &answer) < 0) answer = (struct app_answer){ .answer = -1, .why = slice_of(fail_text()) };
+	app_answer_pack(q->answer, &answer);
 	return 0;
 }
 

@@ -91,6 +91,7 @@ int store_account_delete(struct db_conn *tx, int64_t account) {
 	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ?", account);
 	if (r == 0) r = run_for(tx, "DELETE FROM subscription WHERE account_id = ?", account);
 	if (r == 0) r = run_for(tx, "DELETE FROM pop3_uidl WHERE account_id = ?", account);
+	if (r == 0) r = run_for(tx, "DELETE FROM imported WHERE account_id = ?", account);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;
 }

@@ -54,8 +54,9 @@ static int account_count(struct db_conn *tx, const struct append *a) {
 
 static int mailbox_count(struct db_conn *tx, const struct append *a, const struct place *p) {
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + 1, highestmodseq = ?, messages = messages + 1,"
+		db_sql(tx, "UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = messages + 1,"
 	               " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?");
+	db_bind_int(s, MAX_OF(p->uidnext, (int64_t)a->uid) + (a->uid == 0 || a->uid >= p->uidnext));
 	db_bind_int(s, (int64_t)p->modseq + 1);
 	db_bind_int(s, (a->flags & FLAG_SEEN) == 0);
 	db_bind_int(s, (a->flags & FLAG_DELETED) != 0);
@@ -67,7 +68,7 @@ static int mailbox_count(struct db_conn *tx, const struct append *a, const struc
 static int enter(struct db_conn *tx, const struct append *a, const struct place *p, struct slice keywords,
                  struct appended *out) {
 	struct message m = {
-		.uid = (uint32_t)p->uidnext,
+		.uid = a->uid != 0 ? a->uid : (uint32_t)p->uidnext,
 		.flags = a->flags & FLAG_ALL,
 		.modseq = p->modseq + 1,
 		.size = a->size,
@@ -80,6 +81,7 @@ static int enter(struct db_conn *tx, const struct append *a, const struct place 
 	int r = account_count(tx, a);
 	if (r == 0) r = mailbox_count(tx, a, p);
 	if (r == 0) r = message_insert(tx, p->box, &m);
+	if (r == 0 && m.uid < p->uidnext) r = import_mark(tx, p->box, m.uid);
 	if (r != 0) return r;
 	announce(tx, p->box, m.modseq);
 	*out = (struct appended){ m.uid, (uint32_t)p->uidvalidity, m.modseq, m.email_id };
@@ -92,6 +94,7 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 	struct place p = {0};
 	int r = place_read(tx, a->box, &p);
 	if (r == 0) r = place_judge(&p, a);
+	if (r == 0 && a->uid != 0) r = import_is_free(tx, p.box, a->uid);
 	if (r == 0 && a->keywords.len != 0) r = keywords_normal(&mem, a->keywords, &keywords);
 	if (r != 0) return r;
 	r = blob_ref(tx, a->blob_id);

@@ -57,6 +57,10 @@ int message_insert(struct db_conn *tx, struct box box, const struct message *m);
 void bind_box(struct db_stmt *s, struct box box);
 void bind_range(struct db_stmt *s, struct box box, struct uid_range range);
 
+/* import.c: STORE_EXISTS; what came below the highest uid is found among the changed. */
+int import_is_free(struct db_conn *tx, struct box box, uint32_t uid);
+int import_mark(struct db_conn *tx, struct box box, uint32_t uid);
+
 /* expunge.c: the rows of a range are gone (moved or removed): writes the record for QRESYNC. */
 struct gone_list { struct arena *mem; struct uid_range *ranges; size_t count, room; };
 void gone_add(struct gone_list *g, uint32_t uid);

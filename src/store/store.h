@@ -92,6 +92,7 @@ struct append {
 	uint32_t flags;
 	struct slice keywords;       /* blank-separated */
 	uint64_t quota_bytes, quota_messages; /* refuse with STORE_OVER_QUOTA beyond; 0: no limit */
+	uint32_t uid;                /* 0: the next one; else this one, as it was elsewhere (store_import_begin); STORE_EXISTS */
 };
 struct appended { uint32_t uid, uidvalidity; uint64_t modseq; int64_t email_id; };
 int store_append(struct db_conn *tx, const struct append *a, struct appended *out);
@@ -130,6 +131,12 @@ int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool o
 /* What happened since a modseq: rows that are new or changed (rising modseq), and ranges of uids that vanished. */
 int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m),
                   int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx);
+
+/* Mail from another server keeps its uids. An empty mailbox takes over uidvalidity and uidnext, whatever uids it had given away;
+ * one that has this uidvalidity already takes the higher uidnext: an import goes on. STORE_EXISTS: it holds other mail. */
+int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity, uint32_t uidnext);
+/* What has no uid of its own is known by its name: STORE_EXISTS when it came before. */
+int store_import_name(struct db_conn *tx, struct box box, struct slice name);
 
 /* Ids that POP3 clients knew messages by elsewhere; messages without one get their usual form. */
 int store_uidl_put(struct db_conn *tx, struct box box, uint32_t uid, struct slice uidl);
