@@ -28,6 +28,7 @@ struct gate_params {
 struct gate_peer {
 	struct slice remote, local; /* addresses as text, "192.0.2.7" */
 	uint64_t session;           /* the number log lines carry */
+	bool again;                 /* it was here before and has left its account (UNAUTHENTICATE): no greeting */
 };
 
 struct gate;

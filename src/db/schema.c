@@ -55,6 +55,8 @@ static const char *const mail_steps[] = {
 	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
 	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
 	" remote TEXT NOT NULL);"
+	/* 6 to 7: when a message came into its mailbox; the ids of POP3 clients of other servers */
+	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
 	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID;"

@@ -83,6 +83,7 @@ CREATE TABLE mailbox (
 	bytes INTEGER NOT NULL,
 	special_use INTEGER NOT NULL,
 	keywords TEXT,                      -- every keyword ever used here, blank-separated
+	object_id INTEGER NOT NULL DEFAULT 0, -- what RFC 8474 calls MAILBOXID, when it is not id: INBOX was renamed
 	PRIMARY KEY (account_id, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX mailbox_name ON mailbox (account_id, name);

@@ -4,6 +4,7 @@
  * loads his whole archive does not keep a worker for himself. */
 #include "net/pump.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -75,6 +76,11 @@ enum pump_next pump_step(struct pump *p) {
 	}
 	stream_relax(p->client);
 	return clock_ms() - p->last >= p->idle ? PUMP_OVER : PUMP_PARK;
+}
+
+bool pump_given_back(const struct pump *p) {
+	struct pollfd far = { .fd = p->inner };
+	return p->inner_ended && !p->client_ended && poll(&far, 1, 0) == 0; /* POLLHUP: it has closed */
 }
 
 uint32_t pump_client_events(const struct pump *p) {

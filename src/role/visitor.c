@@ -153,8 +153,21 @@ static bool start_screen(struct visitor *v) {
 
 /* IMAP and POP3. */
 
+static bool start_gate(struct visitor *v, bool again);
+
+/* UNAUTHENTICATE (RFC 8437): core has ended the session and gives its client back, who is a stranger again. */
+static bool take_back(struct visitor *v) {
+	pump_free(&v->pump);
+	user_leave(v);
+	v->user = SLICE_NONE;
+	task_watch(&v->task, stream_fd(v->stream), -1);
+	close(TAKE_FD(v->inner));
+	return start_gate(v, true);
+}
+
 static bool pump_phase(struct visitor *v, enum wake why) {
-	if (why == WAKE_STOP || pump_step(v->pump) == PUMP_OVER) return false;
+	if (why == WAKE_STOP) return false;
+	if (pump_step(v->pump) == PUMP_OVER) return v->service->protocol == SERVES_IMAP && pump_given_back(v->pump) && take_back(v);
 	task_park(&v->task, pump_client_events(v->pump), pump_inner_events(v->pump), pump_deadline(v->pump));
 	return true;
 }
@@ -223,14 +236,14 @@ static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct a
 
 static const struct sasl_ops sasl_ops = { .prove = prove };
 
-static bool start_gate(struct visitor *v) {
-	if (v->service->tls_wrapper &&
+static bool start_gate(struct visitor *v, bool again) {
+	if (v->service->tls_wrapper && !again &&
 	    (v->service->tls == NULL || stream_start_tls_server(v->stream, v->service->tls) < 0))
 		return false;
 	char here[ADDR_TEXT_ROOM] = "", there[ADDR_TEXT_ROOM];
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
-	struct gate_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session };
+	struct gate_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session, again };
 	v->login = (v->service->protocol == SERVES_POP3 ? pop3_login_new : imap_login_new)(v->stream, &v->service->gate, &sasl_ops, v, &peer);
 	v->phase = login_phase;
 	return login_phase(v, WAKE_CALL);
@@ -264,7 +277,7 @@ static bool arrive(struct visitor *v) {
 		return false;
 	}
 	if (v->service->screen.on && !v->local) return start_screen(v);
-	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_gate(v);
+	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_gate(v, false);
 }
 
 /* A proxy tells first whom it speaks for. Not a byte of what follows may be taken with it: that belongs to TLS or SMTP. */

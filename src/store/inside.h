@@ -47,7 +47,8 @@ void announce(struct db_conn *tx, struct box box, uint64_t modseq);
 
 /* mailbox.c: the columns of MAILBOX_ROW_COLUMNS; text in mem. */
 #define MAILBOX_ROW_COLUMNS \
-	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, keywords"
+	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, keywords," \
+	" object_id"
 struct mailbox mailbox_of(struct db_stmt *s, struct arena *mem, int64_t account);
 int mailbox_exists(struct db_conn *c, struct box box); /* 0 or STORE_NO_MAILBOX */
 int mailbox_keywords_add(struct db_conn *tx, struct box box, struct slice words); /* STORE_LIMIT */

@@ -24,6 +24,7 @@ struct mailbox mailbox_of(struct db_stmt *s, struct arena *mem, int64_t account)
 		.bytes = (uint64_t)db_int(s, 9),
 		.special_use = (uint32_t)db_int(s, 10),
 		.keywords = arena_slice(mem, db_text(s, 11)),
+		.object_id = db_int(s, 12) != 0 ? db_int(s, 12) : db_int(s, 0),
 	};
 }
 
@@ -31,8 +32,8 @@ static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, s
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
 	*out = mailbox_of(s, mem, account);
-	out->subscribed = db_int(s, 12) != 0;
-	out->has_children = db_int(s, 13) != 0;
+	out->subscribed = db_int(s, 13) != 0;
+	out->has_children = db_int(s, 14) != 0;
 	return 0;
 }
 
@@ -222,14 +223,23 @@ static int collect_below(struct db_conn *tx, struct arena *mem, int64_t account,
 
 /* INBOX keeps what is below it and its name, and loses its messages. The row with the messages takes the new name and
  * a new, empty row becomes INBOX: nothing is copied, however full it is. */
-static int rename_inbox(struct db_conn *tx, struct box inbox, struct slice to) {
+static int set_object_id(struct db_conn *tx, struct box box, int64_t id) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET object_id = ? WHERE account_id = ? AND id = ?");
+	db_bind_int(s, id);
+	bind_box(s, box);
+	return db_run(s);
+}
+
+static int rename_inbox(struct db_conn *tx, const struct mailbox *inbox, struct slice to) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, "UPDATE mailbox SET name = ?, special_use = 0 WHERE account_id = ? AND id = ?");
 	struct box box;
 	db_bind_text(s, to);
-	bind_box(s, inbox);
+	bind_box(s, inbox->box);
 	int r = db_run(s);
-	return r != 0 ? r : mailbox_insert(tx, inbox.account, name_inbox, 0, &box);
+	if (r == 0) r = mailbox_insert(tx, inbox->box.account, name_inbox, 0, &box);
+	if (r == 0) r = set_object_id(tx, inbox->box, box.id); /* RFC 8474 §4: as if the messages had moved to a new mailbox */
+	return r != 0 ? r : set_object_id(tx, box, inbox->object_id);
 }
 
 int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct slice to) {
@@ -249,7 +259,7 @@ int store_rename(struct db_conn *tx, int64_t account, struct slice from, struct 
 	if (r == 0) r = modseq_next(tx, account, &modseq);
 	if (r == 0) r = create_above(tx, account, target);
 	if (r != 0) return r;
-	r = inbox ? rename_inbox(tx, m.box, target) : set_name(tx, m.box, m.name, target);
+	r = inbox ? rename_inbox(tx, &m, target) : set_name(tx, m.box, m.name, target);
 	for (; list != NULL && r == 0; list = list->next) r = set_name(tx, list->box, list->from, list->to);
 	if (r == 0) announce(tx, m.box, modseq);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, modseq);

@@ -31,6 +31,7 @@ enum {
 struct mailbox {
 	struct box box;
 	struct slice name;           /* UTF-8, levels divided by '/', INBOX in capitals */
+	int64_t object_id;           /* MAILBOXID (RFC 8474): of one account, never given twice; stays with INBOX when that is renamed */
 	uint32_t uidvalidity, uidnext;
 	uint32_t recent_from;        /* uids from here on were not yet \Recent in a session */
 	uint64_t highestmodseq;

@@ -57,6 +57,9 @@ class Client:
             self.command('ENABLE QRESYNC')
         if self.kind == 'uidonly':
             self.command('ENABLE UIDONLY CONDSTORE')
+        if self.kind == 'notify':
+            events = '(MessageNew MessageExpunge FlagChange)'
+            self.command(f'NOTIFY SET (selected-delayed {events}) (personal {events})')
 
     def line(self):
         line = self.file.readline()
@@ -257,8 +260,6 @@ class Client:
         elif what == 'store':
             self.command(f'{uid}STORE {sets} {r.choice(["+", "-", ""])}FLAGS ({flags})', quiet, ('OK', 'NO'))
         elif what == 'condition':
-            if self.kind == 'plain':
-                self.kind = 'condstore'
             self.command(f'{uid}STORE {sets} (UNCHANGEDSINCE {max(self.modseq, 1)}) +FLAGS ({flags})', quiet, ('OK', 'NO'))
         elif what == 'delete':
             self.command(f'{uid}STORE {sets} +FLAGS (\\Deleted)', quiet, ('OK', 'NO'))
@@ -267,7 +268,7 @@ class Client:
         elif what == 'fetch':
             items = r.choice(['(UID FLAGS)', '(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])', '(FLAGS BODY[HEADER.FIELDS (SUBJECT)])', '(UID FLAGS BODY.PEEK[] INTERNALDATE)'])
             self.command(f'{uid}FETCH {sets} {items}', quiet, ('OK', 'NO'))
-        elif what == 'since' and self.kind != 'plain':
+        elif what == 'since' and self.kind not in ('plain', 'notify'):
             more = ' VANISHED' if self.kind == 'qresync' else ''
             self.command(f'UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE {max(self.modseq, 1)}{more})')
         elif what == 'pipeline':
@@ -325,7 +326,7 @@ def test_thirty_clients_and_the_truth(tmp_path):
     with running(tmp_path, ANN, main='imapd_tls_security_level = none') as server:
         world, errors = World(), []
         Client.selecting = None
-        kinds = ['plain', 'qresync', 'condstore', 'qresync', 'uidonly']
+        kinds = ['plain', 'qresync', 'condstore', 'qresync', 'uidonly', 'notify']
         clients = [Client(server, world, kinds[i % len(kinds)], f'{seed}/{i}') for i in range(CLIENTS)]
         until = time.monotonic() + SECONDS
         threads = [threading.Thread(target=c.run, args=(until, errors)) for c in clients]

@@ -189,7 +189,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	tell_exists(s);
 	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n", m.uidvalidity, m.uidnext);
 	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n* OK [MAILBOXID (", (unsigned long long)m.highestmodseq);
-	imap_put_mailbox_id(imap_out(s), m.box);
+	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
 	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */
 		buf_add(imap_out(s), S("* LIST () \"/\" "));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that need no mailbox, and IDLE, which waits for news of one. */
 #include "access/imap/name.h"
+#include "access/imap/notify.h"
 #include "access/imap/state.h"
 
 enum { ID_PAIRS = 30 };
@@ -70,6 +71,19 @@ IMAP_COMMAND(imap_do_compress) {
 	buf_addf(imap_out(s), "%.*s OK DEFLATE active.\r\n", SLICE_ARG(call->tag));
 	if (imap_flush(s)) stream_start_zip(s->wire);
 	return (struct imap_answer){ IMAP_LATER, NULL };
+}
+
+/* RFC 8437: the answer is the session's last word. Half of the socket is shut, which tells edge to take the client back as a
+ * stranger; compression, and all that was enabled, ends with the session. */
+IMAP_COMMAND(imap_do_unauthenticate) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (stream_has_input(s->wire)) /* it would be lost on the way back */
+		return (struct imap_answer){ IMAP_BAD, "Commands behind UNAUTHENTICATE." };
+	imap_notify_free(s);
+	imap_deselect(s);
+	s->given_back = true;
+	imap_end(s, "Unauthenticated");
+	return imap_ok("Unauthenticated, log in again.");
 }
 
 static void wake_up(void *ctx, const struct change *change) {

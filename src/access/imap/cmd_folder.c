@@ -103,7 +103,7 @@ IMAP_COMMAND(imap_do_create) {
 	struct imap_answer a = write_names(s, create, &n, "Create completed.");
 	if (a.status != IMAP_OK) return a;
 	AUTO_BUF struct buf id = BUF(256);
-	imap_put_mailbox_id(&id, n.box);
+	imap_put_mailbox_id(&id, n.box.account, n.box.id);
 	return imap_ok(arena_fmt(&s->mem, "[MAILBOXID (%s)] Create completed.", buf_text(&id)).at); /* RFC 8474 §4.1 */
 }
 

@@ -30,7 +30,7 @@ static void deleted_bytes(const struct asking *a) {
 
 static void mailbox_id(const struct asking *a) {
 	buf_byte(a->out, '(');
-	imap_put_mailbox_id(a->out, a->m->box);
+	imap_put_mailbox_id(a->out, a->m->box.account, a->m->object_id);
 	buf_byte(a->out, ')');
 }
 

@@ -18,7 +18,7 @@ struct imap_login {
 
 static void put_capabilities(struct imap_login *l) {
 	struct gate *g = &l->gate;
-	stream_put(g->wire, S("CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE"));
+	stream_put(g->wire, S("CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE"));
 	if (g->params->tls != NULL && !gate_secured(g)) stream_put(g->wire, S(" STARTTLS"));
 	if (!gate_may_login(g)) stream_put(g->wire, S(" LOGINDISABLED"));
 	sasl_list(stream_out(g->wire), gate_offer(g), " AUTH=");
@@ -249,6 +249,7 @@ struct gate *imap_login_new(struct stream *wire, const struct gate_params *param
 	struct imap_login *l = mem_get(sizeof(*l));
 	gate_init(&l->gate, &imap_gate, wire, params, ops, owner, peer);
 	l->text = BUF(MAX_OF((int)SASL_LINE_MAX, LINE_LIMIT) + LITERALS_MAX * (LITERAL_MAX + 2));
+	if (peer->again) return &l->gate;
 	stream_put(wire, S("* OK ["));
 	put_capabilities(l);
 	stream_putf(wire, "] %s\r\n", params->banner != NULL ? params->banner : "hato ready.");

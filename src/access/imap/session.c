@@ -8,6 +8,7 @@
 #include "base/log.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 enum {
 	LINE_LIMIT = 64 * 1024,
@@ -298,8 +299,19 @@ static void session_free(struct imap_session *s) {
 	free(s);
 }
 
+static void finish(struct task *task, struct imap_session *s) {
+	if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
+	imap_notify_free(s);
+	task_end(task);
+	session_free(s);
+}
+
 static void step(struct task *task, enum wake why) {
 	struct imap_session *s = OWNER_OF(task, struct imap_session, task);
+	if (s->over) { /* given back, and taken */
+		finish(task, s);
+		return;
+	}
 	if (!s->greeted) {
 		s->self = task_name(task);
 		buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
@@ -317,11 +329,13 @@ static void step(struct task *task, enum wake why) {
 		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
 	}
 	if (!s->broken) imap_flush(s);
+	if (s->over && s->given_back && !s->broken && why != WAKE_STOP) {
+		shutdown(stream_fd(s->wire), SHUT_WR); /* closing both halves would end the connection */
+		task_park(task, EPOLLIN, 0, deadline_in(MINUTES(1)));
+		return;
+	}
 	if (s->over) {
-		if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
-		imap_notify_free(s);
-		task_end(task);
-		session_free(s);
+		finish(task, s);
 		return;
 	}
 	stream_relax(s->wire);

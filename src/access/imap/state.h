@@ -51,6 +51,7 @@ struct imap_session {
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
 	bool greeted, over, broken, idling;
+	bool given_back;         /* by UNAUTHENTICATE: edge has the client again and closes its end */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	bool dropping;           /* the rest of a line that was too long */
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
@@ -134,7 +135,7 @@ bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice 
 void imap_add_text(struct imap_session *s, struct buf *out, struct slice text);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
 void imap_add_mailbox(struct imap_session *s, struct buf *out, struct slice name);
-void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
+void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
@@ -194,6 +195,7 @@ IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
 IMAP_COMMAND(imap_do_uidbatches);
 IMAP_COMMAND(imap_do_notify);
+IMAP_COMMAND(imap_do_unauthenticate);
 IMAP_COMMAND(imap_do_replace);
 IMAP_COMMAND(imap_do_compress);
 IMAP_COMMAND(imap_do_expunge);

@@ -18,6 +18,7 @@ static void check(const struct view *v, const struct model *m) {
 	for (uint32_t uid = 1, at = 0; uid <= UIDS; uid++) {
 		while (at < m->count && m->uids[at] < uid) at++;
 		if (at == m->count || m->uids[at] != uid) assert_int_equal(view_number(v, uid), 0);
+		assert_int_equal(view_number_from(v, uid), at + 1);
 	}
 	assert_int_equal(view_last_uid(v), m->count != 0 ? m->uids[m->count - 1] : 0);
 }
@@ -63,7 +64,24 @@ static void test_runs_are_few(void **state) {
 	view_done(&v);
 }
 
+/* What two sets share, against one bit a number. */
+static void test_common(void **state) {
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		struct imap_set_builder b[2] = { 0 }, both = { 0 };
+		bool in[2][200] = { 0 };
+		for (int k = 0; k < 2; k++)
+			for (uint32_t n = 1; n < 200; n++)
+				if ((in[k][n] = random_below(3) != 0)) imap_set_append(&b[k], n, n);
+		imap_set_common(&both, &b[0].set, &b[1].set);
+		for (uint32_t n = 1; n < 200; n++) assert_int_equal(imap_set_has(&both.set, n), in[0][n] && in[1][n]);
+		for (int k = 0; k < 2; k++) imap_set_builder_done(&b[k]);
+		imap_set_builder_done(&both);
+	}
+}
+
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_model), cmocka_unit_test(test_runs_are_few) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_model), cmocka_unit_test(test_runs_are_few),
+		cmocka_unit_test(test_common) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

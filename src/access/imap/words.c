@@ -58,8 +58,8 @@ void imap_put_mailbox(struct imap_session *s, struct slice name) {
 	imap_add_mailbox(s, imap_out(s), name);
 }
 
-void imap_put_mailbox_id(struct buf *out, struct box box) {
-	buf_addf(out, "F%llx-%llx", (unsigned long long)box.account, (unsigned long long)box.id);
+void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id) {
+	buf_addf(out, "F%llx-%llx", (unsigned long long)account, (unsigned long long)object_id);
 }
 
 static const struct { uint32_t bit; const char *name; } system_flags[] = {
