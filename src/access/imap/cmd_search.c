@@ -68,7 +68,8 @@ IMAP_COMMAND(imap_do_search) {
 	run.root = ask.root;
 	struct imap_set set = candidates(s, ask.root);
 	const struct imap_walk walk = { ask.root->cost > COST_ROW ? WANT_SUMMARY : 0, test_row, NULL, &run };
-	int r = imap_walk(s, &set, &walk);
+	int r = search_narrow(s, s->box.box, ask.root, &set);
+	if (r == 0) r = imap_walk(s, &set, &walk);
 	if (r != 0) return imap_refused(s, r, "search");
 	if (ask.extended) put_extended(s, call, &ask, &run.found.set);
 	else put_numbers(s, &run.found.set);

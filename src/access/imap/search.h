@@ -66,3 +66,6 @@ struct search_run {
 	bool uid;
 	size_t tested;
 };
+
+/* search_narrow.c: takes out of set (of UIDs of box) the messages that the search index knows not to fit. 0, <0. */
+int search_narrow(struct imap_session *s, struct box box, const struct search_node *root, struct imap_set *set);
