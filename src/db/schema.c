@@ -38,7 +38,8 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
-	/* 6 to 7: what was expunged can be brought back */
+	/* 6 to 7: when a message came into its mailbox; what was expunged can be brought back */
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE mailbox ADD COLUMN old_name TEXT;"
 	"CREATE TABLE bin (account_id INTEGER NOT NULL, expunged_us INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL,"
 	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT NULL,"

@@ -87,6 +87,7 @@ CREATE TABLE message (
 	blob_id INTEGER NOT NULL,
 	email_id INTEGER NOT NULL,          -- the same for all copies in an account
 	changed INTEGER NOT NULL DEFAULT 0, -- 1: modseq is that of a change after it came
+	saved_us INTEGER NOT NULL DEFAULT 0, -- when it came into this mailbox (RFC 8514); 0: not known
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
 -- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.

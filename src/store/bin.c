@@ -170,12 +170,13 @@ static int put_back(struct db_conn *tx, struct restoring *t, struct row *row, ui
 	struct delta delta = { 0 };
 	uint32_t uid = 0, uidvalidity;
 	uint64_t modseq = 0;
+	int64_t now = wall_us();
 	int r = box_of(tx, &t->mem, t->wish->account, row->b.mailbox, &box);
 	if (r == 0) r = mailbox_uids_take(tx, box, count, &uid, &uidvalidity);
 	if (r == 0) r = modseq_next(tx, box.account, &modseq);
 	for (; count > 0 && r == 0; count--, row = row->next) {
 		const struct message m = { .uid = uid++, .flags = row->b.flags & ~(uint32_t)FLAG_DELETED, .modseq = modseq, .size = row->b.size,
-			.received_us = row->b.received_us, .blob_id = row->b.blob_id, .email_id = row->b.email_id, .keywords = row->b.keywords };
+			.received_us = row->b.received_us, .blob_id = row->b.blob_id, .email_id = row->b.email_id, .keywords = row->b.keywords, .saved_us = now };
 		if (m.keywords.len != 0) r = mailbox_keywords_add(tx, box, m.keywords);
 		if (r == 0) r = message_insert(tx, box, &m);
 		if (r == 0) r = remove_row(tx, box.account, row);

@@ -203,8 +203,8 @@ class Play:
             passed.append(line)
             for p in never:
                 assert not self.fits(p, line), f'{p!r} must not come, got {line!r}'
-            tag = re.match(r'(\S+) (?:OK|NO|BAD)', self.known(pattern))
-            assert not (tag and line.startswith(tag[1] + ' ')), f'wanted {self.known(pattern)!r}, got {line!r}'
+            assert not re.match(r'[^*+ ]\S* (OK|NO|BAD) ', line) or re.match(r'[^*+ ]', pattern) and \
+                not line.startswith(pattern.split(' ')[0] + ' '), f'wanted {self.known(pattern)!r}, got {line!r} after {passed[-9:-1]}'
         raise AssertionError(f'wanted {pattern!r}, but the server closed after {passed[-5:]}')
 
     def any_order(self):

@@ -18,7 +18,9 @@ enum search_argument {
 	ARG_UIDS,
 	ARG_FIELD,
 	ARG_KEY,
-	ARG_TWO_KEYS
+	ARG_TWO_KEYS,
+	ARG_MODSEQ,
+	ARG_OBJECT_ID
 };
 /* 1: fits, 0: does not, <0: failed; BLOB_GONE is told as 0. */
 typedef int search_test(struct search_run *run, const struct search_node *node);
@@ -33,6 +35,11 @@ struct search_word {
 extern const struct search_word search_words[];
 extern const size_t search_word_count;
 search_test search_all, search_any, search_in_set; /* nodes that have no word of their own */
+
+/* search_more.c */
+search_test search_modseq, search_email_id, search_thread_id, search_saved;
+bool search_parse_modseq(struct imap_parse *p, int64_t *out);
+bool search_parse_object_id(struct imap_parse *p, int64_t *out); /* -1: none of ours */
 
 struct search_node {
 	search_test *test;
