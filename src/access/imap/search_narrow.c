@@ -6,7 +6,8 @@
 
 /* What is known of a node's text; NULL: nothing. */
 static const struct text_found *known_of(struct imap_session *s, const struct search_node *node) {
-	if (node->count != 0 || node->cost < COST_SUMMARY || node->text.len == 0) return NULL;
+	bool of_text = node->test == search_in_text || node->test == search_in_body || node->test == search_in_field || node->test == search_in_envelope;
+	if (!of_text || node->fuzzy || node->text.len == 0) return NULL;
 	struct text_found *f = arena_get(&s->mem, sizeof *f);
 	return search_index_find(s->context->index, node->text, &s->mem, f) == 0 ? f : NULL;
 }
