@@ -38,7 +38,7 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
-	/* 6 to 7: sharing, quotas, log-ins */
+	/* 6 to 7: sharing, quotas, log-ins, POP3, imports, undelete, search, sorting, reports */
 	"ALTER TABLE account_state ADD COLUMN pool TEXT;"
 	"CREATE INDEX account_state_pool ON account_state (pool) WHERE pool IS NOT NULL;"
 	"CREATE TABLE quota_pool (name TEXT PRIMARY KEY, limit_bytes INTEGER NOT NULL, limit_messages INTEGER NOT NULL,"
@@ -55,13 +55,17 @@ static const char *const mail_steps[] = {
 	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
 	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
 	" remote TEXT NOT NULL);"
-	/* 6 to 7: when a message came into its mailbox; the ids of POP3 clients of other servers */
 	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
 	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID;"
 	"CREATE TABLE imported (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, name TEXT NOT NULL,"
-	" PRIMARY KEY (account_id, mailbox_id, name)) WITHOUT ROWID",
+	" PRIMARY KEY (account_id, mailbox_id, name)) WITHOUT ROWID;"
+	"ALTER TABLE mailbox ADD COLUMN old_name TEXT;"
+	"CREATE TABLE bin (account_id INTEGER NOT NULL, expunged_us INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL,"
+	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" blob_id INTEGER NOT NULL, email_id INTEGER NOT NULL, PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)) WITHOUT ROWID;"
+	"CREATE TABLE bin_keep (keep_us INTEGER NOT NULL)",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -24,7 +24,9 @@
 #include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
+#include "store/bin.h"
 #include "store/change.h"
+#include "store/search_index.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -50,6 +52,8 @@ struct core {
 	struct shared *shared;
 	struct db *db;
 	struct change_hub *hub;
+	struct search_index *index; /* NULL: its file cannot be made */
+	bool indexing;
 	struct queue *queue;
 	struct history_log *history;
 	struct pool *pool;     /* questions, the queue, chores: short work */
@@ -443,6 +447,14 @@ static const struct link_rule user_rules[] = { { ASK_ADMIN, "queue", answer_user
 
 /* Chores. */
 
+static int purge_bin(struct core *c) {
+	struct bin_sum freed;
+	int r = store_bin_purge(c->db, &freed);
+	if (r == 0 && freed.messages != 0)
+		say(L_INFO, "core", "undelete: freed %llu messages, %llu bytes", (unsigned long long)freed.messages, (unsigned long long)freed.bytes);
+	return r;
+}
+
 static void chores_step(struct task *t, enum wake why) {
 	struct core *c = OWNER_OF(t, struct core, chores);
 	if (why == WAKE_STOP) {
@@ -457,7 +469,7 @@ static void chores_step(struct task *t, enum wake why) {
 	if (hourly) {
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
 		pool_call(c->pool, make_dkim_keys, c);
-		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || purge_bin(c) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
 	}
@@ -515,6 +527,7 @@ static bool same_imap(const struct imap_session_params *a, const struct imap_ses
 static void set_imap(struct core *c, const struct conf_view *v) {
 	struct arena mem = { 0 };
 	const char *host = arena_text(&mem, conf_text(v, SET_myhostname));
+	struct search_index *index = c->indexing ? c->index : NULL;
 	int64_t progress = conf_time_ms(v, SET_imapd_progress_interval);
 	struct imap_session_params p = {
 		.spool_dir = c->dir,
@@ -529,12 +542,12 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 		.masters = conf_text(v, SET_auth_master_users),
 	};
 	care_levels(v, p.quota_levels);
-	if (c->imap == NULL || !same_imap(&c->imap->params, &p)) {
+	if (c->imap == NULL || c->imap->index != index || !same_imap(&c->imap->params, &p)) {
 		struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
 		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters };
 		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
 		p.host = arena_text(&c->contexts, slice_of(p.host));
-		*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .params = p };
+		*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .index = index, .params = p };
 		c->imap = fresh;
 	}
 	arena_done(&mem);
@@ -554,6 +567,14 @@ static void set_pop3(struct core *c, const struct conf_view *v) {
 		x->params.uidl_format = NULL;
 	}
 	c->pop3 = x;
+}
+
+static void set_index(struct core *c, const struct conf_view *v) {
+	bool wanted = conf_bool(v, SET_search_index) && c->index != NULL;
+	if (wanted && !c->indexing && search_index_start(c->index) < 0) say(L_WARN, "core", "%s", fail_text());
+	if (!wanted && c->indexing) search_index_stop(c->index);
+	c->indexing = wanted;
+	c->admin.index = wanted ? c->index : NULL;
 }
 
 static int reload(void *self, struct boot *b) {
@@ -583,8 +604,10 @@ static int reload(void *self, struct boot *b) {
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
 	care_settings_make(&s->care, v, &s->flow.deliver);
+	set_index(c, v);
 	set_imap(c, v);
 	set_pop3(c, v);
+	if (store_bin_keep(c->db, conf_time_ms(v, SET_undelete_keep_time) * 1000) < 0) say(L_WARN, "core", "undelete: %s", fail_text());
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
@@ -600,6 +623,7 @@ static int open_data(struct core *c, const struct conf_view *v) {
 	struct queue_params q = queue_params_of(v);
 	if (db_open(c->dir, &params, &c->db) < 0) return -1;
 	c->hub = change_hub_open(c->db);
+	if (search_index_open(c->db, &c->index) < 0) say(L_WARN, "core", "no search index: %s", fail_text());
 	c->queue = queue_open(c->db, &q);
 	c->history = history_log_open(c->db);
 	c->admin = (struct admin){ .db = c->db, .ops = &admin_ops, .ctx = c };
@@ -653,6 +677,7 @@ static void stop(void *self) {
 	struct core *c = self;
 	size_t left = pool_stop(c->sessions, deadline_in(STOP_MS));
 	left += pool_stop(c->pool, deadline_in(STOP_MS));
+	if (c->index != NULL) search_index_stop(c->index);
 	if (left != 0) return; /* the database is safe at any moment */
 	sender_free(&c->sender);
 	verifier_free(&c->verifier);
@@ -661,6 +686,7 @@ static void stop(void *self) {
 	logins_free(&c->logins);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
+	search_index_close(&c->index);
 	change_hub_close(&c->hub);
 	db_close(&c->db);
 	pop3_drops_free(&c->drops);

@@ -91,7 +91,7 @@ int store_account_delete(struct db_conn *tx, int64_t account) {
 	int r = store_usage(tx, account, &had);
 	if (r == 0) r = pool_count(tx, account, -(int64_t)had.messages, -(int64_t)had.bytes);
 	if (r == 0) r = run_for(tx, "DELETE FROM account_state WHERE account_id = ?", account);
-	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ?", account);
+	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL, old_name = NULL WHERE account_id = ?", account);
 	static const char *const also[] = { "DELETE FROM subscription WHERE account_id = ?", "DELETE FROM acl WHERE account_id = ?",
 		                            "DELETE FROM annotation WHERE account_id = ?", "DELETE FROM annotation WHERE reader_id = ?",
 		                            "DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?",
