@@ -97,9 +97,20 @@ void summary_scan_feed(struct summary_scan *scan, struct slice piece);
 void summary_scan_finish(struct summary_scan *scan, struct summary *out);
 void summary_scan_free(struct summary_scan **scan); /* NULL is fine */
 
+/* As it is stored: what FETCH answers most, ready to be sent, stands before the packed fields, so that listing a mailbox
+ * formats nothing. Only who stores a summary makes this form (the text is believed); summary_unpack reads both. */
+struct summary_ready {
+	struct slice envelope, structure; /* as summary_imap_envelope and summary_imap_bodystructure (extended) make them */
+	struct slice preview;
+	uint32_t flags;
+	uint64_t header_size;
+};
+void summary_pack_ready(struct buf *b, const struct summary *v);
+bool summary_ready_get(struct slice stored, struct summary_ready *out); /* false: stored without, or broken */
+
 /* A version byte and the fields. Reading copies nothing but arrays: text points into the packed bytes. Broken or newer
  * packing sets w->bad; indices are checked, so that what was read can be walked safely. */
-enum { SUMMARY_VERSION = 1 };
+enum { SUMMARY_VERSION = 1, SUMMARY_VERSION_READY = 2 };
 void summary_pack(struct buf *b, const struct summary *v);
 void summary_unpack(struct unwire *w, struct summary *v);
 

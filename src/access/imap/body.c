@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/body.h"
 #include "store/text.h"
+#include "mime/header.h"
 
 void imap_body_close(struct imap_body *b) {
 	blob_close(&b->blob);
@@ -9,6 +10,30 @@ void imap_body_close(struct imap_body *b) {
 
 int imap_body_open(struct imap_body *b, struct db_conn *c) {
 	return b->blob != NULL ? 0 : blob_open(c, b->m->blob_id, &b->blob);
+}
+
+static bool named(const struct slice *names, size_t count, struct slice name) {
+	for (size_t i = 0; i < count; i++)
+		if (slice_same(names[i], name)) return true;
+	return false;
+}
+
+void imap_body_fields(struct imap_body *b, const struct section *section, const struct slice *names, size_t count,
+		      struct buf *out) {
+	AUTO_BUF struct buf raw = BUF(IMAP_HEADER_LIMIT);
+	size_t len = (size_t)MIN_OF(section->end - section->start, (uint64_t)IMAP_HEADER_LIMIT);
+	struct slice piece;
+	struct field field;
+	while (raw.len < len && blob_piece(b->blob, section->start + raw.len, &piece) == 0 && piece.len != 0)
+		buf_add(&raw, slice_head(piece, len - raw.len));
+	struct fields fields = { .block = buf_slice(&raw) };
+	bool negative = section->kind == SECTION_HEADER_FIELDS_NOT;
+	while (fields_next(&fields, &field))
+		if (named(names, count, field.name) != negative) {
+			buf_add(out, slice_from(raw.at + field.start, field.end - field.start));
+			if (raw.at[field.end - 1] != '\n') buf_add(out, S("\r\n")); /* the message ends in its header */
+		}
+	buf_add(out, S("\r\n"));
 }
 
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem) {

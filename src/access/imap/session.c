@@ -90,14 +90,28 @@ static int add_to_text(void *ctx, struct slice piece) {
 	return buf_add(&s->text, piece) ? 0 : 1;
 }
 
-/* The message of an APPEND goes past `text`: it may be large. Its announcement is the first literal behind the name. */
+static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
+	if (command == NULL) return "BAD Unknown command.";
+	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
+	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
+	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
+		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
+	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
+	return NULL;
+}
+
+/* The messages of an APPEND go past `text`: they may be large. They are announced behind the mailbox's name. */
 static bool reads_itself(struct imap_session *s) {
 	struct imap_parse p = IMAP_PARSE(buf_slice(&s->text), &s->mem);
 	struct slice tag, name, mailbox;
-	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p) || !imap_parse_atom(&p, &name)) return false;
+	struct imap_set set;
+	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p)) return false;
+	bool uid = imap_parse_take_word(&p, "UID");
+	if ((uid && !imap_parse_space(&p)) || !imap_parse_atom(&p, &name)) return false;
 	const struct imap_command *command = imap_command_find(name);
-	return command != NULL && (command->when & IMAP_READS) != 0 && imap_parse_space(&p) &&
-	       imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
+	if (out_of_place(s, command, uid) != NULL || (command->when & IMAP_READS) == 0 || !imap_parse_space(&p)) return false;
+	if ((command->when & IMAP_SELECTED) != 0 && (!imap_parse_set(&p, &set) || !imap_parse_space(&p))) return false;
+	return imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
 }
 
 static void answer_bad(struct imap_session *s, struct slice tag, const char *why) {
@@ -118,7 +132,10 @@ static bool complete(struct imap_session *s) {
 	struct imap_literal literal;
 	struct slice line = buf_slice(&s->text);
 	uint64_t total = 0;
-	while (imap_literal_at_end(line, &literal) && !reads_itself(s)) {
+	s->unread = false;
+	while (imap_literal_at_end(line, &literal)) {
+		s->unread = reads_itself(s);
+		if (s->unread) break;
 		bool fits = literal.size <= LITERALS_LIMIT - total;
 		if (!fits && literal.waits) {
 			answer_bad(s, tag_of_text(s), "[TOOBIG] Literal too large.");
@@ -152,16 +169,6 @@ static bool complete(struct imap_session *s) {
 }
 
 /* Running. */
-
-static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
-	if (command == NULL) return "BAD Unknown command.";
-	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
-	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
-	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
-		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
-	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
-	return NULL;
-}
 
 /* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it think too
  * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */

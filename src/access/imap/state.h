@@ -51,6 +51,7 @@ struct imap_session {
 	bool greeted, over, broken, idling;
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	bool dropping;           /* the rest of a line that was too long */
+	bool unread;             /* the literal that ends `text` has not been read: the command does that */
 	unsigned bad;            /* bad commands in a row */
 	int64_t heard;           /* when the last command came */
 	struct change_watch *watch;
@@ -87,7 +88,7 @@ enum imap_when {
 	IMAP_SELECTED = 1,       /* wants an open mailbox */
 	IMAP_UID = 2,            /* has a UID form */
 	IMAP_UID_ONLY = 4,
-	IMAP_READS = 8,          /* reads its last literals itself (APPEND) */
+	IMAP_READS = 8,          /* reads the literals behind its mailbox's name itself (APPEND) */
 	IMAP_NO_EXPUNGE = 16,    /* RFC 3501 §7.4.1: no EXPUNGE response while it runs, unless in its UID form */
 	IMAP_NO_NEWS = 32,       /* leaves or changes the mailbox: nothing is told after it */
 	IMAP_WRITES = 64,        /* wants a mailbox opened by SELECT */
@@ -119,8 +120,11 @@ int imap_read_line(struct imap_session *s, struct slice *line); /* 0; 1: too lon
 
 /* Names. False: p->error says why. The name is UTF-8 in s->mem; INBOX is in capitals. */
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out);
+/* A name or pattern as this client writes it, added as UTF-8. False: it is not valid. */
+bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said);
+/* Text for people: quoted, with UTF-8 where the client has said that it reads it, else a literal. */
+void imap_put_text(struct imap_session *s, struct slice text);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
-void imap_add_mailbox(struct buf *out, struct slice name);
 void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
@@ -179,6 +183,8 @@ IMAP_COMMAND(imap_do_check);
 IMAP_COMMAND(imap_do_close);
 IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
+IMAP_COMMAND(imap_do_replace);
+IMAP_COMMAND(imap_do_compress);
 IMAP_COMMAND(imap_do_expunge);
 IMAP_COMMAND(imap_do_fetch);
 IMAP_COMMAND(imap_do_store);

@@ -6,7 +6,8 @@ static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
 	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
 	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
-	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
+	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1 "
+	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
@@ -30,6 +31,7 @@ static const struct imap_command commands[] = {
 	{ "NAMESPACE", imap_do_namespace, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
+	{ "COMPRESS", imap_do_compress, QUIET },
 	/* mailboxes */
 	{ "LIST", imap_do_list, 0 },
 	{ "LSUB", imap_do_lsub, 0 },
@@ -48,6 +50,7 @@ static const struct imap_command commands[] = {
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
+	{ "REPLACE", imap_do_replace, WRITES | SETS | IMAP_READS },
 	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
 	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
 	{ "SEARCH", imap_do_search, BOX | SETS | HOLD },

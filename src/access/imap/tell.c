@@ -38,8 +38,10 @@ int news_gather(struct news *n, struct db_conn *c, struct box box, uint64_t sinc
 /* One row. */
 
 void imap_put_fetch(struct imap_session *s, uint32_t uid) {
-	if (imap_enabled(s, IMAP_UIDONLY)) buf_addf(imap_out(s), "* %u UIDFETCH (", uid);
-	else buf_addf(imap_out(s), "* %u FETCH (", view_number(&s->box.view, uid));
+	bool by_uid = imap_enabled(s, IMAP_UIDONLY);
+	buf_add(imap_out(s), S("* "));
+	buf_number(imap_out(s), by_uid ? uid : view_number(&s->box.view, uid));
+	buf_add(imap_out(s), by_uid ? S(" UIDFETCH (") : S(" FETCH ("));
 }
 
 void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits, struct slice keywords) {
@@ -52,7 +54,11 @@ void imap_put_change(struct imap_session *s, const struct message *m, bool flags
 	bool modseq = imap_enabled(s, IMAP_CONDSTORE);
 	if (!flags && !modseq) return;
 	imap_put_fetch(s, m->uid);
-	if (!imap_enabled(s, IMAP_UIDONLY)) buf_addf(out, "UID %u ", m->uid);
+	if (!imap_enabled(s, IMAP_UIDONLY)) {
+		buf_add(out, S("UID "));
+		buf_number(out, m->uid);
+		buf_byte(out, ' ');
+	}
 	if (flags) {
 		buf_add(out, S("FLAGS "));
 		imap_put_message_flags(s, m->uid, m->flags, m->keywords);

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same 2,000 messages and the same 300 questions to Debian's Dovecot and to hato. What differs on purpose has its reason in
+REASONS; anything else is a mistake of ours."""
+import shutil, socket, sys, time
+import pytest
+from around import TOP
+from hato import Instance
+import searchmail
+
+sys.path.append(TOP + '/bench')
+pytestmark = [pytest.mark.root, pytest.mark.skipif(shutil.which('dovecot') is None, reason='Dovecot is not installed')]
+MESSAGES, COMMANDS, DOMAIN = 2000, 300, 'agree.test'
+
+
+class Client:
+    def __init__(self, port):
+        self.socket = socket.create_connection(('127.0.0.1', port))
+        self.socket.settimeout(60)
+        self.file = self.socket.makefile('rb')
+        self.file.readline()
+        self.ask(f'LOGIN user@{DOMAIN} secret'.encode())
+
+    def ask(self, command):
+        """The untagged answers that begin with the command's word, and the tagged one."""
+        self.socket.sendall(b'x ' + command + b'\r\n')
+        lines = []
+        while True:
+            line = self.file.readline()
+            assert line, f'{command!r}: hung up'
+            if line.startswith(b'x '):
+                return lines, line
+            lines.append(line.rstrip().decode('utf-8', 'replace'))
+
+    def fill(self, messages):
+        for text, when, flags in messages:
+            date = time.strftime('%d-%b-%Y %H:%M:%S +0000', time.gmtime(when))
+            lines, end = self.ask(f'APPEND INBOX ({flags}) "{date}" {{{len(text)}+}}\r\n'.encode() + text)
+            assert end.startswith(b'x OK'), end
+        assert self.ask(b'SELECT INBOX')[1].startswith(b'x OK')
+
+
+@pytest.fixture(scope='module')
+def both(tmp_path_factory):
+    import dovecot
+    ours = Instance(tmp_path_factory.mktemp('ours'), main='imapd_tls_security_level = none\n')
+    ours.account(f'user@{DOMAIN}')
+    folder = tmp_path_factory.mktemp('theirs')
+    for above in (folder, *list(folder.parents)[:2]):
+        above.chmod(0o755)
+    theirs = dovecot.Dovecot(folder, DOMAIN, ['user'], 'secret')
+    all_ = list(searchmail.messages(MESSAGES))
+    try:
+        ours.start()
+        theirs.start()
+        clients = Client(ours.ports['imap']), Client(theirs.imap)
+        for client in clients:
+            client.fill(all_)
+        yield clients, all_
+    finally:
+        theirs.stop()
+        problems = ours.finish()
+    assert not problems, '\n'.join(problems)
+
+
+def answers(client, command):
+    word = next(w for w in ('SEARCH', 'SORT', 'THREAD') if f' {w} ' in f' {command[:12].decode()} ')
+    lines, end = client.ask(command)
+    found = [line for line in lines if line.startswith(f'* {word}')]
+    return end.split()[1].decode(), found
+
+
+def test_agreement(both):
+    (ours, theirs), _ = both
+    different = []
+    for command in searchmail.commands(COMMANDS):
+        a, b = answers(ours, command), answers(theirs, command)
+        if a != b:
+            different.append(f'{command!r}\n  hato:    {a}\n  Dovecot: {b}')
+    assert not different, f'{len(different)} of {COMMANDS}:\n' + '\n'.join(different)
