@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same 2,000 messages and the same 300 questions to Debian's Dovecot and to hato. What differs on purpose has its reason in
 REASONS; anything else is a mistake of ours."""
-import shutil, socket, sys, time
+import os, shutil, socket, sys, tempfile, time
 import pytest
 from around import TOP
 from hato import Instance
@@ -18,7 +18,7 @@ class Client:
         self.socket.settimeout(60)
         self.file = self.socket.makefile('rb')
         self.file.readline()
-        self.ask(f'LOGIN user@{DOMAIN} secret'.encode())
+        assert self.ask(f'LOGIN user@{DOMAIN} secret'.encode())[1].startswith(b'x OK')
 
     def ask(self, command):
         """The untagged answers that begin with the command's word, and the tagged one."""
@@ -44,9 +44,8 @@ def both(tmp_path_factory):
     import dovecot
     ours = Instance(tmp_path_factory.mktemp('ours'), main='imapd_tls_security_level = none\n')
     ours.account(f'user@{DOMAIN}')
-    folder = tmp_path_factory.mktemp('theirs')
-    for above in (folder, *list(folder.parents)[:2]):
-        above.chmod(0o755)
+    folder = tempfile.mkdtemp(prefix='hato-dovecot-')  # readable on the way for Dovecot's own users
+    os.chmod(folder, 0o755)
     theirs = dovecot.Dovecot(folder, DOMAIN, ['user'], 'secret')
     all_ = list(searchmail.messages(MESSAGES))
     try:
@@ -59,6 +58,7 @@ def both(tmp_path_factory):
     finally:
         theirs.stop()
         problems = ours.finish()
+        shutil.rmtree(folder, ignore_errors=True)
     assert not problems, '\n'.join(problems)
 
 
