@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/body.h"
-#include "store/text.h"
 #include "mime/header.h"
+#include "store/text.h"
 
 void imap_body_close(struct imap_body *b) {
 	blob_close(&b->blob);

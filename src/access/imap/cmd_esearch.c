@@ -133,13 +133,17 @@ static int search_one(struct imap_session *s, struct imap_call *call, const stru
 	AUTO(search_scan_done) struct search_scan scan = { .s = s, .box = m->box, .recent_from = m->recent_from,
 		.root = ask->root };
 	AUTO(search_result_done) struct search_result found = SEARCH_RESULT;
+	AUTO_BUF struct buf source = BUF(KIB(8));
 	if (m->exists == 0) return 0;
 	search_scan_all(&scan, m->uidnext);
 	int r = search_find(&scan, &found);
 	if (r != 0) return r;
 	if ((ask->returns & RETURN_SAVE) != 0 && !search_save(s, ask, &found)) return STORE_LIMIT;
 	if (found.count == 0 || ask->returns == RETURN_SAVE) return 0;
-	search_put_extended(s, call->tag, true, ask, &found, m);
+	buf_add(&source, S(" MAILBOX "));
+	imap_add_mailbox(s, &source, m->name);
+	buf_addf(&source, " UIDVALIDITY %u", m->uidvalidity);
+	search_put_extended(s, call->tag, true, ask, &found, buf_slice(&source));
 	return imap_drain(s) ? 0 : -1;
 }
 

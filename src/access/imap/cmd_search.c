@@ -7,7 +7,7 @@ struct imap_answer imap_search_end(struct imap_session *s, struct imap_call *cal
 				   const struct search_result *found, const char *plain) {
 	bool saved = (ask->returns & RETURN_SAVE) == 0 || search_save(s, ask, found);
 	if (!ask->extended) search_put_numbers(s, plain, call->uid, ask, found);
-	else if (ask->returns != RETURN_SAVE) search_put_extended(s, call->tag, call->uid, ask, found, NULL);
+	else if (ask->returns != RETURN_SAVE) search_put_extended(s, call->tag, call->uid, ask, found, SLICE_NONE);
 	if (!saved) return imap_no("[NOTSAVED] Too many messages to keep as $.");
 	return imap_ok("Search completed.");
 }

@@ -124,7 +124,7 @@ struct search_found search_found_of(const struct search_run *run);
 
 /* Answers. */
 void search_put_extended(struct imap_session *s, struct slice tag, bool uid, const struct search_ask *ask,
-			 const struct search_result *r, const struct mailbox *of /* of ESEARCH; or NULL */);
+			 const struct search_result *r, struct slice source /* of ESEARCH: "MAILBOX …"; or empty */);
 void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_ask *ask,
 			const struct search_result *r);
 /* The end of SEARCH and of SORT: results as they were asked for. plain: the word of the answer without RETURN. */

@@ -66,15 +66,11 @@ static void put_partial(struct imap_session *s, bool uid, const struct search_as
 }
 
 void search_put_extended(struct imap_session *s, struct slice tag, bool uid, const struct search_ask *ask,
-			 const struct search_result *r, const struct mailbox *of) {
+			 const struct search_result *r, struct slice source) {
 	struct buf *out = imap_out(s);
 	buf_add(out, S("* ESEARCH (TAG "));
 	imap_put_string(out, tag);
-	if (of != NULL) {
-		buf_add(out, S(" MAILBOX "));
-		imap_put_mailbox(s, of->name);
-		buf_addf(out, " UIDVALIDITY %u", of->uidvalidity);
-	}
+	buf_add(out, source);
 	buf_add(out, uid ? S(") UID") : S(")"));
 	if (r->count != 0) {
 		if ((ask->returns & RETURN_MIN) != 0) buf_addf(out, " MIN %u", told_as(s, uid, &r->at[0]));
