@@ -33,6 +33,11 @@ static int insert_bytes(struct db_conn *tx, const char *sql, int64_t id, struct 
 	return db_run(s);
 }
 
+static int digest_put(struct db_conn *tx, int64_t id, struct slice digest) {
+	return insert_bytes(tx, "INSERT INTO digest (blob_id, data) VALUES (?, ?)"
+	                        " ON CONFLICT (blob_id) DO UPDATE SET data = excluded.data", id, digest);
+}
+
 static int pending_store(struct db_conn *tx, const struct pending *p) {
 	const struct blob_draft *d = p->draft;
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO blob (id, refs, size, form) VALUES (?, ?, ?, ?)");
@@ -45,8 +50,21 @@ static int pending_store(struct db_conn *tx, const struct pending *p) {
 		r = insert_bytes(tx, "INSERT INTO blob_data (id, data) VALUES (?, ?)", d->id, buf_slice(&d->data));
 	if (r == 0 && p->summary.len != 0)
 		r = insert_bytes(tx, "INSERT INTO summary (blob_id, data) VALUES (?, ?)", d->id, p->summary);
+	if (r == 0 && p->digest.len != 0) r = digest_put(tx, d->id, p->digest);
 	if (r == 0) db_after_commit(tx, draft_keep, p->draft);
 	return r;
+}
+
+int blob_digest(struct db_conn *tx, int64_t id, struct slice digest) {
+	struct pending *p = pending_find(tx, id);
+	if (p != NULL) {
+		p->digest = digest;
+		return 0;
+	}
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT 1 FROM blob WHERE id = ?");
+	db_bind_int(s, id);
+	int r = db_step(s);
+	return r == DB_ROW ? digest_put(tx, id, digest) : r;
 }
 
 int pending_flush(struct db_conn *tx) {
@@ -100,6 +118,7 @@ static int delete_by_id(struct db_conn *tx, const char *sql, int64_t id) {
 static int row_remove(struct db_conn *tx, int64_t id, int64_t form) {
 	int r = delete_by_id(tx, "DELETE FROM blob WHERE id = ?", id);
 	if (r == 0) r = delete_by_id(tx, "DELETE FROM summary WHERE blob_id = ?", id);
+	if (r == 0) r = delete_by_id(tx, "DELETE FROM digest WHERE blob_id = ?", id);
 	if (r == 0 && form != FORM_FILE) r = delete_by_id(tx, "DELETE FROM blob_data WHERE id = ?", id);
 	if (r == 0 && form == FORM_FILE) {
 		struct unlinking *u = arena_get(&tx->memory, sizeof *u);

@@ -33,6 +33,9 @@ int64_t blob_floor(struct db *db);
  * before the commit. A draft may be inserted again after its transaction was taken back, but only once per
  * transaction. */
 int blob_insert(struct db_conn *tx, struct blob_draft *draft, struct slice summary, int64_t *id);
+/* Stores a digest (opaque bytes, read by message) beside a blob: right behind blob_insert, when they must live as long as
+ * the summary; or for any stored blob, in the place of one that is there. One that is gone is no error. */
+int blob_digest(struct db_conn *tx, int64_t id, struct slice digest);
 int blob_ref(struct db_conn *tx, int64_t id);   /* BLOB_GONE when there is none */
 int blob_unref(struct db_conn *tx, int64_t id);
 

@@ -29,7 +29,7 @@ struct hook {
 struct pending {
 	struct pending *next;
 	struct blob_draft *draft;
-	struct slice summary;
+	struct slice summary, digest;
 	int64_t refs;
 };
 

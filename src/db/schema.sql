@@ -205,6 +205,11 @@ CREATE TABLE summary (
 	blob_id INTEGER PRIMARY KEY,
 	data BLOB NOT NULL
 );
+-- What sorting and threading look at (mime/digest.h): small and close together. Made again where it is missing.
+CREATE TABLE digest (
+	blob_id INTEGER PRIMARY KEY,
+	data BLOB NOT NULL
+);
 
 CREATE TABLE queue_message (
 	id TEXT PRIMARY KEY,                -- queue id; rises with time

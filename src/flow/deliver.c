@@ -3,6 +3,7 @@
  * of ours. */
 #include "flow/verp.h"
 #include "flow/deliver.h"
+#include "mime/digest.h"
 #include "mime/summary.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -28,7 +29,7 @@ struct delivery {
 	struct post post;          /* what it points to is borrowed until the report */
 	struct routes routes;
 	struct blob_draft *draft;
-	struct slice summary;      /* as it is stored */
+	struct slice summary, digest; /* as they are stored */
 	size_t here, out;          /* ends of each kind */
 	struct queue_message queued;
 	struct delivery *bounce;   /* about recipients that lead nowhere */
@@ -238,8 +239,13 @@ static struct slice stored_summary(struct delivery *d) {
 	struct summary_ready ready;
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	summary_unpack(&in, &summary);
-	if (!in.bad && d->here != 0) summary_pack_ready(&packed, &summary);
-	else if (!in.bad) summary_pack(&packed, &summary);
+	if (!in.bad && d->here != 0) {
+		AUTO_BUF struct buf digest = BUF(KIB(64));
+		digest_of_summary(&digest, &summary);
+		d->digest = arena_slice(&d->mem, buf_slice(&digest));
+		summary_pack_ready(&packed, &summary);
+	}
+	if (!in.bad && d->here == 0) summary_pack(&packed, &summary);
 	if (!in.bad && !packed.full) return arena_slice(&d->mem, buf_slice(&packed));
 	return summary_ready_get(d->post.summary, &ready) ? SLICE_NONE : d->post.summary;
 }
@@ -485,6 +491,7 @@ static int remember_all(struct db_conn *tx, struct delivery *d, enum route_kind 
 int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	int r = 0;
 	if (d->draft != NULL) r = blob_insert(tx, d->draft, d->summary, &d->blob);
+	if (r == 0 && d->draft != NULL && d->digest.len != 0) r = blob_digest(tx, d->blob, d->digest);
 	if (r == 0 && d->out != 0) {
 		d->queued.blob_id = d->blob;
 		r = queue_put(tx, &d->queued);

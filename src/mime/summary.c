@@ -138,7 +138,8 @@ void summary_shift(struct summary *s, int64_t by) {
 bool summary_head(struct slice packed, struct summary_head *out) {
 	struct unwire u = UNWIRE(packed, NULL), *w = &u;
 	struct summary_head h;
-	if (wire_get_u64(w) != SUMMARY_VERSION) return false;
+	struct summary_ready ready;
+	if (summary_ready_read(w, &ready) != SUMMARY_VERSION) return false;
 	wire_get_u64(w); /* size */
 	h.header_size = wire_get_u64(w);
 	wire_get_u64(w); /* body_lines, longest_line */

@@ -141,7 +141,7 @@ enum section_answer {
 /* text: what stands in the brackets: "", "TEXT", "1.2.MIME", "2.HEADER.FIELDS (From)". */
 enum section_answer summary_section(const struct summary *s, struct slice text, struct section *out);
 
-/* What sorting, threading and searching in fields want of a packed summary, read without unpacking the rest: a tenth of
+/* What digests (digest.h) and searching in fields want of a packed summary, read without unpacking the rest: a tenth of
  * the cost. Text points into `packed`. False: no summary that we know. */
 struct summary_head {
 	uint64_t header_size;

@@ -66,9 +66,24 @@ static const char summary_sql[] =
 	" LEFT JOIN summary ON summary.blob_id = message.blob_id"
 	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
+static const char digest_sql[] =
+	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, digest.data FROM message"
+	" LEFT JOIN digest ON digest.blob_id = message.blob_id"
+	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char both_sql[] =
+	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, summary.data, digest.data"
+	" FROM message LEFT JOIN summary ON summary.blob_id = message.blob_id"
+	" LEFT JOIN digest ON digest.blob_id = message.blob_id"
+	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+
+static const char *sql_for(unsigned want) {
+	static const char *const all[] = { plain_sql, summary_sql, digest_sql, both_sql };
+	return all[want & (WANT_SUMMARY | WANT_DIGEST)];
+}
+
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, (want & WANT_SUMMARY) != 0 ? summary_sql : plain_sql);
+	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {
 		db_again(s);
@@ -76,6 +91,7 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 		while ((r = db_step(s)) == DB_ROW) {
 			struct message m = message_of(s);
 			if ((want & WANT_SUMMARY) != 0) m.summary = db_bytes(s, 9);
+			if ((want & WANT_DIGEST) != 0) m.digest = db_bytes(s, (want & WANT_SUMMARY) != 0 ? 10 : 9);
 			r = each(ctx, &m);
 			if (r != 0) return r;
 		}

@@ -84,7 +84,7 @@ struct message {
 	int64_t saved_us;            /* SAVEDATE (RFC 8514); 0: not known */
 	int64_t blob_id, email_id;   /* email_id: the same for all copies in an account (RFC 8474 EMAILID) */
 	struct slice keywords;       /* blank-separated, sorted; at == NULL: none */
-	struct slice summary;        /* only when wanted */
+	struct slice summary, digest; /* only when wanted; empty: there is none */
 };
 struct append {
 	struct box box;              /* id 0: the account's INBOX */
@@ -104,7 +104,7 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 
 /* The uids from since on, rising, added to out (uint32_t each): the caller's map of sequence numbers. */
 int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *out);
-enum { WANT_SUMMARY = 1 };
+enum { WANT_SUMMARY = 1, WANT_DIGEST = 2 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
 

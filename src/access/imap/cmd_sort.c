@@ -27,5 +27,6 @@ IMAP_COMMAND(imap_do_sort) {
 	}
 	struct imap_answer a = imap_search_end(s, call, &ask, &found, "SORT");
 	if ((ask.returns & RETURN_UPDATE) != 0) live_start(s, call, LIVE_SORT, words, &found);
+	search_digests_store(&scan);
 	return a;
 }

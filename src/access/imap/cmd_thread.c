@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/sort.h"
 #include "access/imap/thread.h"
-#include "base/collate.h"
 #include "base/fail.h"
-#include "mime/header.h"
-#include "mime/subject.h"
 
 static const struct { const char *name; enum thread_kind kind; } kinds[] = {
 	{ "ORDEREDSUBJECT", THREAD_ORDEREDSUBJECT }, { "REFERENCES", THREAD_REFERENCES }, { "REFS", THREAD_REFS },
 };
-
-static uint64_t own_id(const struct summary_head *h) {
-	struct slice rest = h->envelope.message_id, id;
-	if (!msgid_next(&rest, &id)) return 0;
-	uint64_t hash = msgid_hash(id);
-	return hash != 0 ? hash : 1;
-}
 
 /* While collecting, a slice's `at` is the offset in the part's text. */
 static struct slice keep(struct search_part *part, size_t from) {
@@ -23,21 +13,16 @@ static struct slice keep(struct search_part *part, size_t from) {
 }
 
 static int collect(struct search_run *run) {
-	const enum thread_kind *kind = run->scan->ctx;
 	struct search_part *part = run->part;
-	int r = search_need_head(run);
+	int r = search_need_digest(run);
 	if (r != 0) return r;
-	struct thread_message t = { .number = run->m->uid, .id = own_id(&run->head) };
-	t.date = *kind == THREAD_REFS ? run->m->received_us / 1000000 : sort_sent_date(run);
+	struct thread_message t = { .number = run->m->uid, .id = run->digest.id, .reply = run->digest.reply,
+		.date = sort_sent_date(run) };
 	size_t from = part->text.len;
-	if (*kind != THREAD_ORDEREDSUBJECT) buf_add(&part->text, run->head.references);
+	buf_add(&part->text, run->digest.references);
 	t.references = keep(part, from);
 	from = part->text.len;
-	if (*kind != THREAD_REFS) {
-		buf_clear(&run->value);
-		subject_add_base(&run->value, run->head.envelope.subject, &t.reply);
-		collate_casemap(&part->text, buf_slice(&run->value));
-	}
+	buf_add(&part->text, run->digest.subject);
 	t.subject = keep(part, from);
 	buf_add(&part->rows, slice_from(&t, sizeof t));
 	return part->rows.full || part->text.full ? fail("too many messages to thread") : 0;
@@ -49,7 +34,8 @@ static struct slice settle(const struct search_part *part, struct slice s) {
 
 static void put_number(struct imap_session *s, uint32_t number, bool *first) {
 	if (number == 0) return;
-	buf_addf(imap_out(s), "%s%u", *first ? "" : " ", number);
+	if (!*first) buf_byte(imap_out(s), ' ');
+	buf_number(imap_out(s), number);
 	*first = false;
 }
 
@@ -86,8 +72,7 @@ static int thread(struct imap_session *s, struct search_scan *scan, enum thread_
 	AUTO_BUF struct buf messages = BUF((size_t)1 << 36);
 	struct thread_forest forest;
 	scan->collect = collect;
-	scan->wants_head = true;
-	scan->ctx = &kind;
+	scan->wants_digest = true;
 	int r = search_scan(scan);
 	if (r != 0) return r;
 	for (size_t i = 0; i < scan->part_count; i++) {
@@ -123,5 +108,7 @@ IMAP_COMMAND(imap_do_thread) {
 	if (ask.bad_charset) return search_bad_charset();
 	search_scan_selected(&scan, s, ask.root);
 	int r = thread(s, &scan, kinds[i].kind, call->uid);
-	return r == 0 ? imap_ok("Thread completed.") : imap_refused(s, r, "thread");
+	if (r != 0) return imap_refused(s, r, "thread");
+	search_digests_store(&scan);
+	return imap_ok("Thread completed.");
 }

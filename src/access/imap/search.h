@@ -2,6 +2,7 @@
 #pragma once
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
+#include "mime/digest.h"
 /* Asking for messages: SEARCH, SORT, THREAD and ESEARCH (RFC 3501 §6.4.4, 4731, 5256, 7377) stand on one machine.
  *   search_parse.c   makes a tree of tests
  *   search_scan.c    tests the messages of a mailbox, on several processors when that pays, and collects what fits
@@ -88,6 +89,7 @@ struct imap_answer search_bad_charset(void);
 struct search_part {
 	struct imap_range range;
 	struct buf rows, text;
+	struct buf digests;         /* made anew, to be stored: struct search_digest and the bytes */
 };
 /* Tests the messages of a mailbox. Parts are tested by several workers when there is much to do; collect is called for
  * each message that fits, from one worker for one part at a time. */
@@ -99,7 +101,7 @@ struct search_scan {
 	const struct search_node *root;
 	struct imap_set set;        /* where to look */
 	int (*collect)(struct search_run *run);
-	bool wants_head;            /* collect reads the summary */
+	bool wants_digest;          /* collect reads run->digest */
 	const void *ctx;            /* of collect */
 	struct search_part *parts;
 	size_t part_count;
@@ -144,14 +146,19 @@ struct search_run {
 	struct imap_body body;
 	struct summary_head head;
 	bool head_read;
+	struct digest digest;       /* when the scan wants it */
 	struct buf references;      /* behind head, when the summary had to be made again */
 	struct arena mem;           /* of one message */
 	struct buf value, folded;   /* of one field, used again and again */
+	struct buf stored, packed;  /* behind digest, when it had to be made again */
 	uint32_t relevance, judged; /* sum and number of the fuzzy texts that fit */
 };
 /* Reads run->head. 0, BLOB_GONE, <0. */
 int search_need_head(struct search_run *run);
 int search_need_body(struct search_run *run);
+/* search_digest.c: reads run->digest, or makes it. 0, BLOB_GONE, <0. */
+int search_need_digest(struct search_run *run);
+void search_digests_store(struct search_scan *scan); /* those that were made; failing at that is no harm */
 
 /* Does the field's raw value hold the node's text? */
 bool search_value_holds(struct search_run *run, const struct search_node *node, struct slice raw);

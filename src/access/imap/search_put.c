@@ -41,7 +41,10 @@ static uint64_t modseq_of(const struct search_ask *ask, const struct search_resu
 void search_put_numbers(struct imap_session *s, const char *name, bool uid, const struct search_ask *ask,
 			const struct search_result *r) {
 	buf_addf(imap_out(s), "* %s", name);
-	for (size_t i = 0; i < r->count && imap_drain(s); i++) buf_addf(imap_out(s), " %u", told_as(s, uid, &r->at[i]));
+	for (size_t i = 0; i < r->count && imap_drain(s); i++) {
+		buf_byte(imap_out(s), ' ');
+		buf_number(imap_out(s), told_as(s, uid, &r->at[i]));
+	}
 	if (ask->modseq && r->count != 0)
 		buf_addf(imap_out(s), " (MODSEQ %llu)", (unsigned long long)highest(r->at, r->count));
 	buf_add(imap_out(s), S("\r\n"));

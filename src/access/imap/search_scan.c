@@ -31,7 +31,7 @@ struct party {
 
 static void run_init(struct search_run *run, const struct search_scan *scan, struct search_part *part) {
 	*run = (struct search_run){ .s = scan->s, .scan = scan, .part = part, .references = BUF(KIB(4)), .value = BUF(MIB(1)),
-		.folded = BUF(MIB(4)) };
+		.folded = BUF(MIB(4)), .stored = BUF(MIB(8)), .packed = BUF(KIB(64)) };
 }
 
 static void run_done(struct search_run *run) {
@@ -39,6 +39,8 @@ static void run_done(struct search_run *run) {
 	buf_done(&run->references);
 	buf_done(&run->value);
 	buf_done(&run->folded);
+	buf_done(&run->stored);
+	buf_done(&run->packed);
 	arena_done(&run->mem);
 }
 
@@ -140,7 +142,7 @@ static void cut(struct search_scan *scan, bool heads) {
 	for (size_t i = 0; i < scan->part_count; i++) {
 		uint64_t from = first + i * size, to = MIN_OF(from + size - 1, last);
 		scan->parts[i] = (struct search_part){ .range = { (uint32_t)from, (uint32_t)to }, .rows = BUF(ROWS_TEXT_MAX),
-			.text = BUF(ROWS_TEXT_MAX) };
+			.text = BUF(ROWS_TEXT_MAX), .digests = BUF(ROWS_TEXT_MAX) };
 	}
 }
 
@@ -172,12 +174,13 @@ void search_scan_all(struct search_scan *scan, uint32_t uidnext) {
 }
 
 int search_scan(struct search_scan *scan) {
-	bool heads = scan->root->cost > COST_ROW || scan->wants_head;
+	bool heads = scan->root->cost > COST_ROW;
 	int r = search_narrow(scan->s, scan->box, scan->root, &scan->set);
 	if (r != 0) return r;
-	cut(scan, heads);
+	cut(scan, heads || scan->wants_digest);
 	struct party *p = mem_get(sizeof *p);
-	*p = (struct party){ .scan = scan, .want = heads ? WANT_SUMMARY : 0, .holders = 1 };
+	*p = (struct party){ .scan = scan, .holders = 1,
+		.want = (heads ? WANT_SUMMARY : 0U) | (scan->wants_digest ? WANT_DIGEST : 0U) };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->left, NULL);
 	pthread_mutex_lock(&p->lock);
@@ -195,6 +198,7 @@ void search_scan_done(struct search_scan *scan) {
 	for (size_t i = 0; i < scan->part_count; i++) {
 		buf_done(&scan->parts[i].rows);
 		buf_done(&scan->parts[i].text);
+		buf_done(&scan->parts[i].digests);
 	}
 	free(scan->parts);
 	scan->parts = NULL;

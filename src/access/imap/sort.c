@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/sort.h"
 #include "access/imap/order.h"
-#include "base/collate.h"
 #include "base/fail.h"
-#include "mime/first_address.h"
-#include "mime/subject.h"
 
-static const struct { const char *name; enum sort_by by; bool head; } words[] = {
+static const struct { const char *name; enum sort_by by; bool digest; } words[] = {
 	{ "ARRIVAL", SORT_ARRIVAL, false }, { "DATE", SORT_DATE, true }, { "SIZE", SORT_SIZE, false },
 	{ "SUBJECT", SORT_SUBJECT, true }, { "FROM", SORT_FROM, true }, { "TO", SORT_TO, true }, { "CC", SORT_CC, true },
 	{ "DISPLAYFROM", SORT_DISPLAYFROM, true }, { "DISPLAYTO", SORT_DISPLAYTO, true },
@@ -40,46 +37,34 @@ bool sort_parse(struct imap_parse *p, struct sort_keys *out) {
 	return imap_parse_need(p, ')');
 }
 
-static bool wants_head(const struct sort_keys *keys) {
+static bool wants_digest(const struct sort_keys *keys) {
 	for (size_t i = 0; i < keys->count; i++)
 		for (size_t j = 0; j < LEN(words); j++)
-			if (words[j].by == keys->at[i].by && words[j].head) return true;
+			if (words[j].by == keys->at[i].by && words[j].digest) return true;
 	return false;
 }
 
 /* Collecting. */
 
 int64_t sort_sent_date(const struct search_run *run) {
-	return run->head.sent != 0 ? run->head.sent : run->m->received_us / 1000000;
+	return run->digest.sent != 0 ? run->digest.sent : run->m->received_us / 1000000;
 }
 
-static void add_address(struct search_run *run, struct slice field, bool display, struct buf *out) {
-	buf_clear(&run->value);
-	first_address_add(&run->value, field, display, &run->mem);
-	collate_casemap(out, buf_slice(&run->value));
-}
-
-static void add_text(struct search_run *run, enum sort_by by, struct buf *out) {
-	const struct envelope *e = &run->head.envelope;
-	bool reply;
+static struct slice text_of(const struct digest *d, enum sort_by by) {
 	switch (by) {
-	case SORT_SUBJECT:
-		buf_clear(&run->value);
-		subject_add_base(&run->value, e->subject, &reply);
-		collate_casemap(out, buf_slice(&run->value));
-		break;
-	case SORT_FROM: add_address(run, e->from, false, out); break;
-	case SORT_TO: add_address(run, e->to, false, out); break;
-	case SORT_CC: add_address(run, e->cc, false, out); break;
-	case SORT_DISPLAYFROM: add_address(run, e->from, true, out); break;
-	default: add_address(run, e->to, true, out); break;
+	case SORT_SUBJECT: return d->subject;
+	case SORT_FROM: return d->from;
+	case SORT_TO: return d->to;
+	case SORT_CC: return d->cc;
+	case SORT_DISPLAYFROM: return d->display_from;
+	default: return d->display_to;
 	}
 }
 
 static int collect(struct search_run *run) {
 	const struct sort_keys *keys = run->scan->ctx;
 	struct buf *rows = &run->part->rows, *text = &run->part->text;
-	int r = run->scan->wants_head ? search_need_head(run) : 0;
+	int r = run->scan->wants_digest ? search_need_digest(run) : 0;
 	if (r != 0) return r;
 	struct sort_row row = { search_found_of(run) };
 	buf_add(rows, slice_from(&row, sizeof row));
@@ -92,7 +77,7 @@ static int collect(struct search_run *run) {
 		case SORT_RELEVANCY: f.first = ~(uint64_t)row.found.relevance; break; /* the best first */
 		default:
 			f.at = (const char *)text->len;
-			add_text(run, keys->at[i].by, text);
+			buf_add(text, text_of(&run->digest, keys->at[i].by));
 			f.len = text->len - (size_t)f.at;
 			f.first = order_of_text(slice_from(text->at + (size_t)f.at, f.len));
 		}
@@ -118,7 +103,7 @@ static int compare(const void *ctx, const void *a, const void *b) {
 int sort_find(struct search_scan *scan, const struct sort_keys *keys, struct search_result *out) {
 	scan->collect = collect;
 	scan->ctx = keys;
-	scan->wants_head = wants_head(keys);
+	scan->wants_digest = wants_digest(keys);
 	int r = search_scan(scan);
 	if (r != 0) return r;
 	size_t size = sizeof(struct sort_row) + keys->count * sizeof(struct sort_field), count = 0;

@@ -7,7 +7,7 @@ enum thread_kind { THREAD_ORDEREDSUBJECT, THREAD_REFERENCES, THREAD_REFS };
 struct thread_message {
 	uint32_t number;         /* what stands in the answer; messages are given in rising order */
 	bool reply;              /* its subject says that it answers or forwards */
-	int64_t date;            /* sent (REFS: arrived), seconds */
+	int64_t date;            /* sent, seconds */
 	uint64_t id;             /* msgid_hash of its Message-ID; 0: none */
 	struct slice references; /* for summary_reference_next */
 	struct slice subject;    /* the base subject's key */

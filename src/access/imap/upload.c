@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/upload.h"
 #include "base/fail.h"
+#include "mime/digest.h"
 #include "net/file.h"
 
 enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024 };
 
 void upload_begin(struct upload *u, struct imap_session *s) {
-	*u = (struct upload){ .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
+	*u = (struct upload){ .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT),
+		.digest = BUF(KIB(64)) };
 	u->scan = summary_scan_new();
 }
 
@@ -14,6 +16,7 @@ void upload_done(struct upload *u) {
 	summary_scan_free(&u->scan);
 	buf_done(&u->memory);
 	buf_done(&u->summary);
+	buf_done(&u->digest);
 	auto_fd(&u->fd);
 	blob_draft_done(&u->draft);
 }
@@ -44,6 +47,7 @@ int upload_finish(struct upload *u) {
 	if (u->fd >= 0) source.part_count = 0;
 	summary_scan_finish(u->scan, &summary);
 	summary_pack_ready(&u->summary, &summary);
+	digest_of_summary(&u->digest, &summary);
 	summary_scan_free(&u->scan);
 	if (u->summary.full) return fail("the message's summary is larger than %d bytes", SUMMARY_LIMIT);
 	int r = blob_prepare(u->s->context->db, &source, &u->draft);
@@ -54,5 +58,6 @@ int upload_finish(struct upload *u) {
 
 int upload_store(struct db_conn *tx, struct upload *u) {
 	int r = blob_insert(tx, u->draft, buf_slice(&u->summary), &u->append.blob_id);
+	if (r == 0) r = blob_digest(tx, u->append.blob_id, buf_slice(&u->digest));
 	return r != 0 ? r : store_append(tx, &u->append, &u->done);
 }

@@ -11,7 +11,7 @@ struct upload {
 	struct summary_scan *scan;
 	struct buf memory;
 	int fd;                 /* the spool file once memory is full; -1 before */
-	struct buf summary;
+	struct buf summary, digest;
 	struct blob_draft *draft;
 	struct appended done;
 	struct upload *next;

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mime/digest.h"
+#include "base/collate.h"
+#include "mime/first_address.h"
+#include "mime/subject.h"
+
+enum { TEXT_MAX = 1000 /* bytes of a key that count: subjects of kilobytes need not be told apart */ };
+
+static uint64_t own_id(struct slice message_id) {
+	struct slice id;
+	if (!msgid_next(&message_id, &id)) return 0;
+	uint64_t hash = msgid_hash(id);
+	return hash != 0 ? hash : 1;
+}
+
+static void put_key(struct buf *out, struct buf *text) {
+	AUTO_BUF struct buf key = BUF(MIB(4));
+	collate_casemap(&key, buf_slice(text));
+	wire_put_text(out, slice_head(buf_slice(&key), TEXT_MAX));
+	buf_clear(text);
+}
+
+static void put_address(struct buf *out, struct slice raw, bool display, struct buf *text) {
+	AUTO_ARENA struct arena mem = { 0 };
+	first_address_add(text, raw, display, &mem);
+	put_key(out, text);
+}
+
+void digest_add(struct buf *out, const struct summary_head *h) {
+	AUTO_BUF struct buf text = BUF(MIB(1));
+	const struct envelope *e = &h->envelope;
+	bool reply = false;
+	subject_add_base(&text, e->subject, &reply);
+	wire_put_u64(out, DIGEST_VERSION);
+	wire_put_i64(out, h->sent);
+	wire_put_u64(out, own_id(e->message_id));
+	wire_put_u64(out, reply);
+	wire_put_text(out, h->references);
+	put_key(out, &text);
+	put_address(out, e->from, false, &text);
+	put_address(out, e->to, false, &text);
+	put_address(out, e->cc, false, &text);
+	put_address(out, e->from, true, &text);
+	put_address(out, e->to, true, &text);
+}
+
+void digest_of_summary(struct buf *out, const struct summary *s) {
+	AUTO_BUF struct buf references = BUF(KIB(4));
+	struct summary_head head;
+	summary_head_of(s, &references, &head);
+	digest_add(out, &head);
+}
+
+bool digest_read(struct slice packed, struct digest *out) {
+	struct unwire w = UNWIRE(packed, NULL);
+	if (wire_get_u64(&w) != DIGEST_VERSION) return false;
+	struct digest d = { .sent = wire_get_i64(&w) };
+	d.id = wire_get_u64(&w);
+	d.reply = wire_get_u64(&w) != 0;
+	struct slice *texts[] = { &d.references, &d.subject, &d.from, &d.to, &d.cc, &d.display_from, &d.display_to };
+	for (size_t i = 0; i < LEN(texts); i++) *texts[i] = wire_get_text(&w);
+	if (!w.bad) *out = d;
+	return !w.bad;
+}
