@@ -3,7 +3,7 @@
  * memory, and sent outside of it. For bodies, rows are copied and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
 
-enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024, OUT_PAGE = 256 * 1024 };
+enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 256 * 1024 };
 
 static void clear_page(struct fetch *f) {
 	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
@@ -50,19 +50,23 @@ static int drain(void *ctx) {
 
 static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 	struct fetch *f = ctx;
-	size_t limit = (f->needs & FETCH_BODY) != 0 ? BODIES_MAX : ROWS_MAX;
-	if (f->rows == NULL) f->rows = arena_array(&f->mem, limit, sizeof(*f->rows));
+	if (f->rows == NULL) f->rows = arena_array(&f->mem, BODIES_MAX, sizeof(*f->rows));
 	struct fetch_row *row = &f->rows[f->row_count];
-	row->m = *m;
+	*row = (struct fetch_row){ .m = *m, .body.m = &row->m };
 	row->m.keywords = arena_slice(&f->mem, m->keywords);
-	row->m.summary = arena_slice(&f->mem, m->summary);
-	row->body = (struct imap_body){ .m = &row->m };
-	int r = (f->needs & FETCH_BODY) != 0 ? imap_body_open(&row->body, c) : 0;
+	/* of the summary only numbers, where they are enough */
+	if ((f->needs & FETCH_PARTS) == 0 && fetch_ready(row) != NULL) {
+		row->ready.envelope = row->ready.structure = row->ready.preview = row->m.summary = SLICE_NONE;
+	} else {
+		row->ready_looked = row->ready_there = false;
+		row->m.summary = arena_slice(&f->mem, m->summary);
+	}
+	int r = imap_body_open(&row->body, c);
 	if (r != 0) return r == BLOB_GONE ? 0 : r;
 	f->seen++;
 	f->row_count++;
-	f->page_bytes += m->summary.len;
-	return f->row_count < limit && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
+	f->page_bytes += row->m.summary.len + (size_t)MIN_OF(m->size, (uint64_t)KIB(256));
+	return f->row_count < BODIES_MAX && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
 }
 
 /* \Seen. */
