@@ -109,7 +109,7 @@ struct flag_change {
 	bool conditional;            /* UNCHANGEDSINCE: rows with a modseq above unchanged_since are left alone */
 	uint64_t unchanged_since;
 };
-/* changed: rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
+/* changed (may be NULL): rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
  * one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,
                 int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,

@@ -73,18 +73,12 @@ static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 
 struct seeing { struct fetch *f; struct imap_set set; struct imap_own_change own; };
 
-static int changed(void *ctx, const struct message *m) {
-	(void)ctx;
-	(void)m;
-	return 0;
-}
-
 static int set_seen(struct db_conn *tx, void *arg) {
 	struct seeing *see = arg;
 	const struct flag_change change = { .how = FLAGS_ADD, .flags = FLAG_SEEN };
 	struct box box = see->f->s->box.box;
 	int r = imap_own_begin(tx, box, &see->own);
-	return r != 0 ? r : store_flags(tx, box, imap_uid_set(&see->set), &change, changed, NULL, NULL, &see->own.after);
+	return r != 0 ? r : store_flags(tx, box, imap_uid_set(&see->set), &change, NULL, NULL, NULL, &see->own.after);
 }
 
 static int mark_seen(struct fetch *f) {
