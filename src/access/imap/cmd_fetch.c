@@ -121,7 +121,8 @@ IMAP_COMMAND(imap_do_fetch) {
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
 	bool bodies = (f.needs & FETCH_BODY) != 0;
-	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, bodies ? gather : put_at_once,
+	unsigned want = (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : bodies || (f.needs & FETCH_ROW) != 0 ? 0 : WANT_BRIEF;
+	const struct imap_walk walk = { want, bodies ? gather : put_at_once,
 		bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");

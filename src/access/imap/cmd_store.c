@@ -96,7 +96,7 @@ IMAP_COMMAND(imap_do_store) {
 	if (r != 0) return imap_refused(s, r, "store");
 	imap_own_end(s, &f.own);
 	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
-	const struct imap_walk walk = { .each = put_row, .page = drain, .ctx = &f };
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = &f };
 	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
 		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
