@@ -115,7 +115,7 @@ static int delete_by_id(struct db_conn *tx, const char *sql, int64_t id) {
 	return db_run(s);
 }
 
-static int row_remove(struct db_conn *tx, int64_t id, int64_t form) {
+int blob_remove(struct db_conn *tx, int64_t id, int64_t form) {
 	int r = delete_by_id(tx, "DELETE FROM blob WHERE id = ?", id);
 	if (r == 0) r = delete_by_id(tx, "DELETE FROM summary WHERE blob_id = ?", id);
 	if (r == 0) r = delete_by_id(tx, "DELETE FROM digest WHERE blob_id = ?", id);
@@ -140,7 +140,7 @@ int blob_unref(struct db_conn *tx, int64_t id) {
 	if (r != DB_ROW) return r < 0 ? r : BLOB_GONE;
 	int64_t refs = db_int(s, 0), form = db_int(s, 1);
 	r = db_run(s);
-	return r < 0 || refs > 0 ? r : row_remove(tx, id, form);
+	return r < 0 || refs > 0 ? r : blob_remove(tx, id, form);
 }
 
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out) {

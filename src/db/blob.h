@@ -38,6 +38,9 @@ int blob_insert(struct db_conn *tx, struct blob_draft *draft, struct slice summa
 int blob_digest(struct db_conn *tx, int64_t id, struct slice digest);
 int blob_ref(struct db_conn *tx, int64_t id);   /* BLOB_GONE when there is none */
 int blob_unref(struct db_conn *tx, int64_t id);
+/* Removes a stored blob whose references were counted down in its row (blob.refs, for many at once) and that has none
+ * left; form as in the row. */
+int blob_remove(struct db_conn *tx, int64_t id, int64_t form);
 
 /* Reading. An open blob is independent of the connection: a slow reader holds no snapshot, and a blob that is deleted
  * meanwhile can be read to its end. For one thread at a time. */

@@ -78,13 +78,9 @@ static int open_file(struct blob *b) {
 	return table_read(b);
 }
 
-static int open_row(struct db_conn *c, struct blob *b, int form) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT data FROM blob_data WHERE id = ?");
-	db_bind_int(s, b->id);
-	int r = db_step(s);
-	if (r != DB_ROW) return r < 0 ? r : damaged(b, "no data");
-	struct slice data = db_bytes(s, 0);
-	b->plain = mem_get((size_t)b->size + 1);
+static int open_row(struct blob *b, int form, struct slice data) {
+	if (data.at == NULL && b->size != 0) return damaged(b, "no data");
+	b->plain = mem_resize(NULL, (size_t)b->size + 1); /* not zeroed */
 	if (form == FORM_ZSTD)
 		return unpack(b->db->packs, data, b->plain, (size_t)b->size) < 0 ? damaged(b, fail_text()) : 0;
 	if (data.len != b->size) return damaged(b, "wrong length");
@@ -93,14 +89,15 @@ static int open_row(struct db_conn *c, struct blob *b, int form) {
 }
 
 int blob_open(struct db_conn *c, int64_t id, struct blob **out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT size, form FROM blob WHERE id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT size, form, data FROM blob LEFT JOIN blob_data ON blob_data.id = blob.id WHERE blob.id = ?");
 	db_bind_int(s, id);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : BLOB_GONE;
 	AUTO_BLOB struct blob *b = mem_get(sizeof *b);
 	int form = (int)db_int(s, 1);
 	*b = (struct blob){ .db = c->db, .id = id, .fd = -1, .size = (uint64_t)db_int(s, 0), .held = SIZE_MAX };
-	r = form == FORM_FILE ? open_file(b) : open_row(c, b, form);
+	r = form == FORM_FILE ? open_file(b) : open_row(b, form, db_bytes(s, 2));
 	if (r == 0) *out = TAKE(b);
 	return r;
 }

@@ -74,7 +74,7 @@ static int pack_inline(struct blob_draft *d, const struct blob_source *source) {
 	if (r < 0) return r;
 	plain.len = len;
 	AUTO_BUF struct buf small = BUF(room);
-	r = pack(d->db->packs, buf_slice(&plain), buf_room(&small, room), room, &packed);
+	r = pack(d->db->packs, buf_slice(&plain), true, buf_room(&small, room), room, &packed);
 	if (r < 0) return r;
 	small.len = packed;
 	bool worth = packed + packed / 16 < len;
@@ -112,7 +112,7 @@ static int write_frames(struct blob_draft *d, int fd, const struct blob_source *
 		int r = read_source(&c, plain, BLOB_FRAME, &len);
 		if (r < 0) return r;
 		if (len == 0) return 0;
-		r = pack(d->db->packs, slice_from(plain, len), packed, room, &n);
+		r = pack(d->db->packs, slice_from(plain, len), false, packed, room, &n);
 		if (r == 0) r = write_all(fd, slice_from(packed, n));
 		if (r < 0) return r;
 		put_le32(table, n);

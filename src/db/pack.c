@@ -5,7 +5,7 @@
 
 #include <zstd.h>
 
-enum { IDLE_CONTEXTS = 8, LEVEL = 1 };
+enum { IDLE_CONTEXTS = 8, LEVEL = 1, QUICK_LEVEL = -1 /* no entropy tables to be built for a few KB */ };
 
 struct pack_pool {
 	pthread_mutex_t lock;
@@ -52,14 +52,14 @@ size_t pack_bound(size_t plain) {
 	return ZSTD_compressBound(plain);
 }
 
-int pack(struct pack_pool *pool, struct slice plain, char *at, size_t room, size_t *len) {
+int pack(struct pack_pool *pool, struct slice plain, bool quick, char *at, size_t room, size_t *len) {
 	ZSTD_CCtx *c = borrow(pool, (void **)pool->packers);
 	if (c == NULL) {
 		c = ZSTD_createCCtx();
 		if (c == NULL) die_now("out of memory for a zstd context");
-		ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL);
 		ZSTD_CCtx_setParameter(c, ZSTD_c_checksumFlag, 1);
 	}
+	ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, quick ? QUICK_LEVEL : LEVEL);
 	size_t n = ZSTD_compress2(c, at, room, plain.at != NULL ? plain.at : "", plain.len);
 	ZSTD_freeCCtx(give_back(pool, (void **)pool->packers, c));
 	if (ZSTD_isError(n)) return fail("zstd: %s", ZSTD_getErrorName(n));

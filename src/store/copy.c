@@ -40,18 +40,36 @@ static int note_keywords(struct copying *c, struct slice keywords) {
 	return mailbox_keywords_add(c->tx, c->to, keywords);
 }
 
-static int copy_row(struct copying *c, struct message m) {
-	uint32_t from_uid = m.uid;
-	m.uid = c->next_uid++;
-	m.modseq = c->to_modseq;
-	m.saved_us = c->now;
-	int r = note_keywords(c, m.keywords);
-	if (r == 0) r = message_insert(c->tx, c->to, &m);
-	if (r == 0 && !c->move) r = blob_ref(c->tx, m.blob_id) < 0 ? -1 : 0;
+static int count_row(struct copying *c, const struct message *m) {
+	uint32_t to_uid = c->next_uid++;
+	int r = note_keywords(c, m->keywords);
 	if (r != 0) return r;
-	delta_count(&c->delta, 1, m.flags, m.size);
-	if (c->move) gone_add(&c->gone, from_uid);
-	return c->each != NULL ? c->each(c->ctx, from_uid, m.uid) : 0;
+	delta_count(&c->delta, 1, m->flags, m->size);
+	if (c->move) gone_add(&c->gone, m->uid);
+	return c->each != NULL ? c->each(c->ctx, m->uid, to_uid) : 0;
+}
+
+/* All rows of the range at once, numbered in their order. */
+static int insert_range(struct copying *c, struct uid_range range, uint32_t first) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ")"
+	           " SELECT ?, ?, ? + ROW_NUMBER() OVER (ORDER BY uid) - 1, ?, flags, keywords, received_us, size, blob_id,"
+	           " email_id, ? FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+	bind_box(s, c->to);
+	db_bind_int(s, first);
+	db_bind_int(s, (int64_t)c->to_modseq);
+	db_bind_int(s, c->now);
+	bind_range(s, c->from, range);
+	return db_run(s);
+}
+
+static int ref_range(struct copying *c, struct uid_range range) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c->tx, "UPDATE blob SET refs = refs + used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message"
+	           " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? GROUP BY blob_id) AS used"
+	           " WHERE blob.id = used.blob_id");
+	bind_range(s, c->from, range);
+	return db_run(s);
 }
 
 static int delete_range(struct copying *c, struct uid_range range) {
@@ -66,13 +84,17 @@ static int copy_range(struct copying *c, struct uid_range range) {
 		db_sql(c->tx, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ?"
 	                  " AND uid BETWEEN ? AND ? ORDER BY uid");
 	bind_range(s, c->from, range);
+	uint32_t first = c->next_uid;
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
-		r = copy_row(c, message_of(s));
+		struct message m = message_of(s);
+		r = count_row(c, &m);
 		if (r != 0) return r;
 	}
 	db_again(s);
-	return r == 0 && c->move ? delete_range(c, range) : r;
+	if (r == 0 && c->next_uid != first) r = insert_range(c, range, first);
+	if (r != 0) return r;
+	return c->move ? delete_range(c, range) : ref_range(c, range);
 }
 
 static bool box_same(struct box a, struct box b) {

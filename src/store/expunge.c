@@ -43,32 +43,57 @@ struct expunging {
 	void *ctx;
 };
 
-static int expunge_range(struct expunging *e, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(e->tx, "SELECT uid, flags, size, blob_id FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                  " AND uid BETWEEN ? AND ? AND (flags & ?) = ? ORDER BY uid");
+static void bind_those(struct db_stmt *s, const struct expunging *e, struct uid_range range) {
 	bind_range(s, e->box, range);
 	db_bind_int(s, e->flag);
 	db_bind_int(s, e->flag);
+}
+#define THOSE "account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND (flags & ?) = ?"
+
+/* All bodies of the range lose their references at once; those that have none left go. */
+static int unref_range(struct expunging *e, struct uid_range range) {
+	AUTO_STMT struct db_stmt *less = db_sql(
+		e->tx, "UPDATE blob SET refs = refs - used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message WHERE " THOSE
+	           " GROUP BY blob_id) AS used WHERE blob.id = used.blob_id");
+	bind_those(less, e, range);
+	int r = db_run(less);
+	if (r < 0) return r;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		e->tx, "SELECT id, form FROM blob WHERE refs <= 0 AND id IN (SELECT blob_id FROM message WHERE " THOSE ")");
+	bind_those(s, e, range);
+	AUTO_BUF struct buf free_ones = BUF(SIZE_MAX / 2);
+	while ((r = db_step(s)) == DB_ROW) {
+		int64_t one[2] = { db_int(s, 0), db_int(s, 1) };
+		buf_add(&free_ones, slice_from(one, sizeof one));
+	}
+	for (size_t at = 0; at < free_ones.len && r == 0; at += 2 * sizeof(int64_t)) {
+		int64_t one[2];
+		memcpy(one, free_ones.at + at, sizeof one);
+		r = blob_remove(e->tx, one[0], one[1]);
+	}
+	return r;
+}
+
+static int expunge_range(struct expunging *e, struct uid_range range) {
+	AUTO_STMT struct db_stmt *s = db_sql(e->tx, "SELECT uid, flags, size FROM message WHERE " THOSE " ORDER BY uid");
+	bind_those(s, e, range);
 	int r;
+	bool any = false;
 	while ((r = db_step(s)) == DB_ROW) {
 		uint32_t uid = (uint32_t)db_int(s, 0);
+		any = true;
 		delta_count(&e->delta, -1, (uint32_t)db_int(s, 1), (uint64_t)db_int(s, 2));
 		gone_add(&e->list, uid);
-		/* a body that is missing already must not keep its message here */
-		r = e->bin.len == 0 && blob_unref(e->tx, db_int(s, 3)) < 0 ? -1 : 0;
-		if (r == 0 && e->gone != NULL) r = e->gone(e->ctx, uid);
+		r = e->gone != NULL ? e->gone(e->ctx, uid) : 0;
 		if (r != 0) return r;
 	}
 	db_again(s);
-	if (r == 0 && e->bin.len != 0) r = bin_take(e->tx, e->box, e->bin, range, e->flag);
-	if (r < 0) return r;
-	AUTO_STMT struct db_stmt *d =
-		db_sql(e->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
-	                  " AND (flags & ?) = ?");
-	bind_range(d, e->box, range);
-	db_bind_int(d, e->flag);
-	db_bind_int(d, e->flag);
+	if (r != 0 || !any) return r;
+	/* a body that is missing already does not keep its message here */
+	r = e->bin.len != 0 ? bin_take(e->tx, e->box, e->bin, range, e->flag) : unref_range(e, range);
+	if (r != 0) return r;
+	AUTO_STMT struct db_stmt *d = db_sql(e->tx, "DELETE FROM message WHERE " THOSE);
+	bind_those(d, e, range);
 	return db_run(d);
 }
 

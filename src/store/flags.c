@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flags are bits, so a range of any length is one UPDATE: new = (old & keep) | add. Keywords are text; rows without
- * any (nearly all) are done by the same statement, the others one by one. What changed is found again by its modseq,
- * which is new. The counters are mended with the sums over the ranges before and after. */
+ * any (nearly all) are done by the same statement, the others by one for each set of words there is; where there are
+ * many such sets, row by row. What changed is found again by its modseq, which is new. */
 #include "store/inside.h"
 
 struct flagging {
@@ -12,24 +12,39 @@ struct flagging {
 	int64_t keep, add, newest; /* newest: rows with a higher modseq are left alone */
 	uint64_t modseq;
 	struct delta delta;
+	uint64_t count;          /* rows changed */
 };
+enum { WORD_SETS_MAX = 16 };
+
+static int run_counted(struct flagging *f, struct db_stmt *s) {
+	int r = db_run(s);
+	if (r == 0) f->count += (uint64_t)db_changed(f->tx);
+	return r;
+}
 
 /* Whether the keywords of a row with some have to be worked out one by one. */
 static bool word_by_word(const struct flagging *f) {
 	return f->change->how != FLAGS_REPLACE && f->keywords.len != 0;
 }
 
-static int sums(struct flagging *f, struct uid_range range, int64_t sign) {
+/* What the change will do to the counters, found in one look ahead: rows it does not alter count the same before and
+ * after. */
+static int foresee(struct flagging *f, struct uid_range range) {
 	if (((~f->keep | f->add) & (FLAG_SEEN | FLAG_DELETED)) == 0) return 0;
 	AUTO_STMT struct db_stmt *s = db_sql(
 		f->tx,
-		"SELECT SUM(CASE WHEN (flags & 1) = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN (flags & 8) <> 0 THEN 1 ELSE 0 END)"
-		" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
+		"SELECT SUM((((flags & ?) | ?) & 1) - (flags & 1)), SUM((((flags & ?) | ?) & 8) - (flags & 8))"
+		" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?");
+	for (int i = 0; i < 2; i++) {
+		db_bind_int(s, f->keep);
+		db_bind_int(s, f->add);
+	}
 	bind_range(s, f->box, range);
+	db_bind_int(s, f->newest);
 	int r = db_step(s);
 	if (r < 0) return r;
-	f->delta.unseen += sign * db_int(s, 0);
-	f->delta.deleted += sign * db_int(s, 1);
+	f->delta.unseen -= db_int(s, 0) / FLAG_SEEN;
+	f->delta.deleted += db_int(s, 1) / FLAG_DELETED;
 	return 0;
 }
 
@@ -53,7 +68,7 @@ static int change_range(struct flagging *f, struct uid_range range) {
 	db_bind_int(s, f->add);
 	db_bind_int(s, set_words);
 	db_bind_text(s, f->keywords);
-	return db_run(s);
+	return run_counted(f, s);
 }
 
 static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64_t old, struct slice have) {
@@ -71,11 +86,59 @@ static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64
 	db_bind_int(s, (int64_t)f->modseq);
 	bind_box(s, f->box);
 	db_bind_int(s, uid);
-	return db_run(s);
+	return run_counted(f, s);
+}
+
+/* All rows of the range that have just these words. */
+static int change_word_set(struct flagging *f, struct arena *mem, struct uid_range range, struct slice have) {
+	struct slice words =
+		f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords) : keywords_remove(mem, have, f->keywords);
+	if (words.len > KEYWORDS_MAX) return STORE_LIMIT;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx,
+		"UPDATE message SET flags = (flags & ?) | ?, keywords = ?, modseq = ?, changed = 1"
+		" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ? AND modseq <> ? AND keywords = ?"
+		" AND (((flags & ?) | ?) <> flags OR ? = 1)");
+	db_bind_int(s, f->keep);
+	db_bind_int(s, f->add);
+	db_bind_text(s, words);
+	db_bind_int(s, (int64_t)f->modseq);
+	bind_range(s, f->box, range);
+	db_bind_int(s, f->newest);
+	db_bind_int(s, (int64_t)f->modseq);
+	db_bind_text(s, have);
+	db_bind_int(s, f->keep);
+	db_bind_int(s, f->add);
+	db_bind_int(s, !slice_eq(words, have));
+	return run_counted(f, s);
+}
+
+/* The sets of words in the range, when they are few; else *count is WORD_SETS_MAX + 1. */
+static int word_sets(struct flagging *f, struct arena *mem, struct uid_range range, struct slice *sets, size_t *count) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		f->tx, "SELECT DISTINCT keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
+			   " AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? LIMIT 17");
+	_Static_assert(WORD_SETS_MAX == 16, "LIMIT is one more");
+	bind_range(s, f->box, range);
+	db_bind_int(s, f->newest);
+	db_bind_int(s, (int64_t)f->modseq); /* those the statement for the range has just done */
+	int r;
+	for (*count = 0; (r = db_step(s)) == DB_ROW; ++*count)
+		if (*count < WORD_SETS_MAX) sets[*count] = arena_slice(mem, db_text(s, 0));
+	return r;
 }
 
 static int change_worded_rows(struct flagging *f, struct uid_range range) {
-	AUTO_ARENA struct arena mem = {0};
+	AUTO_ARENA struct arena mem = {0}, kept = {0};
+	struct slice sets[WORD_SETS_MAX];
+	size_t count;
+	int found = word_sets(f, &kept, range, sets, &count);
+	if (found != 0) return found;
+	for (size_t i = 0; i < count && count <= WORD_SETS_MAX; i++) {
+		int r = change_word_set(f, &mem, range, sets[i]);
+		if (r != 0) return r;
+	}
+	if (count <= WORD_SETS_MAX) return 0;
 	AUTO_STMT struct db_stmt *s = db_sql(
 		f->tx, "SELECT uid, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ?"
 			   " AND uid BETWEEN ? AND ? AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? ORDER BY uid");
@@ -108,6 +171,8 @@ static int tell_stale(struct flagging *f, struct uid_range range, int (*stale)(v
 
 static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const struct message *m), void *ctx,
                         uint64_t *count) {
+	*count = f->count;
+	if (changed == NULL) return 0;
 	AUTO_STMT struct db_stmt *s =
 		db_sql(f->tx, "SELECT " MESSAGE_COLUMNS
 	                  " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq >= ?"
@@ -117,17 +182,16 @@ static int tell_changed(struct flagging *f, int (*changed)(void *ctx, const stru
 	int r;
 	for (*count = 0; (r = db_step(s)) == DB_ROW; ++*count) {
 		struct message m = message_of(s);
-		r = changed != NULL ? changed(ctx, &m) : 0;
+		r = changed(ctx, &m);
 		if (r != 0) return r;
 	}
 	return r;
 }
 
 static int flag_range(struct flagging *f, struct uid_range range) {
-	int r = sums(f, range, -1);
+	int r = foresee(f, range);
 	if (r == 0) r = change_range(f, range);
-	if (r == 0 && word_by_word(f)) r = change_worded_rows(f, range);
-	return r == 0 ? sums(f, range, 1) : r;
+	return r == 0 && word_by_word(f) ? change_worded_rows(f, range) : r;
 }
 
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,

@@ -15,7 +15,7 @@ void bind_range(struct db_stmt *s, struct box box, struct uid_range range) {
 	db_bind_int(s, range.last);
 }
 
-struct message message_of(struct db_stmt *s) {
+static struct message brief_of(struct db_stmt *s) {
 	return (struct message){
 		.uid = (uint32_t)db_int(s, 0),
 		.modseq = (uint64_t)db_int(s, 1),
@@ -23,10 +23,15 @@ struct message message_of(struct db_stmt *s) {
 		.keywords = db_text(s, 3),
 		.received_us = db_int(s, 4),
 		.size = (uint64_t)db_int(s, 5),
-		.blob_id = db_int(s, 6),
-		.email_id = db_int(s, 7),
-		.saved_us = db_int(s, 8),
 	};
+}
+
+struct message message_of(struct db_stmt *s) {
+	struct message m = brief_of(s);
+	m.blob_id = db_int(s, 6);
+	m.email_id = db_int(s, 7);
+	m.saved_us = db_int(s, 8);
+	return m;
 }
 
 int message_insert(struct db_conn *tx, struct box box, const struct message *m) {
@@ -61,6 +66,9 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 static const char plain_sql[] =
 	"SELECT " MESSAGE_COLUMNS
 	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char brief_sql[] =
+	"SELECT uid, modseq, flags, keywords, received_us, size"
+	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 static const char summary_sql[] =
 	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, summary.data FROM message"
 	" LEFT JOIN summary ON summary.blob_id = message.blob_id"
@@ -83,13 +91,14 @@ static const char *sql_for(unsigned want) {
 
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
+	bool brief = want == WANT_BRIEF;
+	AUTO_STMT struct db_stmt *s = db_sql(c, brief ? brief_sql : sql_for(want));
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {
 		db_again(s);
 		bind_range(s, box, set.at[i]);
 		while ((r = db_step(s)) == DB_ROW) {
-			struct message m = message_of(s);
+			struct message m = brief ? brief_of(s) : message_of(s);
 			if ((want & WANT_SUMMARY) != 0) m.summary = db_bytes(s, 9);
 			if ((want & WANT_DIGEST) != 0) m.digest = db_bytes(s, (want & WANT_SUMMARY) != 0 ? 10 : 9);
 			r = each(ctx, &m);

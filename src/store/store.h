@@ -104,7 +104,11 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 
 /* The uids from since on, rising, added to out (uint32_t each): the caller's map of sequence numbers. */
 int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *out);
-enum { WANT_SUMMARY = 1, WANT_DIGEST = 2 };
+enum {
+	WANT_SUMMARY = 1,
+	WANT_DIGEST = 2,
+	WANT_BRIEF = 4, /* alone: blob_id, email_id and saved_us may stay 0: a third faster */
+};
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
 
@@ -121,7 +125,7 @@ struct flag_change {
 	uint32_t fixed;              /* flags that stay as they are, whatever is said above (RFC 4314 rights) */
 	bool words_fixed;            /* the same for keywords */
 };
-/* changed: rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
+/* changed (may be NULL): rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
  * one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,
                 int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,

@@ -4,7 +4,7 @@
 #include "access/imap/fetch.h"
 #include "store/acl.h"
 
-enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024, OUT_PAGE = 256 * 1024 };
+enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 256 * 1024 };
 
 static void clear_page(struct fetch *f) {
 	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
@@ -51,37 +51,35 @@ static int drain(void *ctx) {
 
 static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 	struct fetch *f = ctx;
-	size_t limit = (f->needs & FETCH_BODY) != 0 ? BODIES_MAX : ROWS_MAX;
-	if (f->rows == NULL) f->rows = arena_array(&f->mem, limit, sizeof(*f->rows));
+	if (f->rows == NULL) f->rows = arena_array(&f->mem, BODIES_MAX, sizeof(*f->rows));
 	struct fetch_row *row = &f->rows[f->row_count];
-	row->m = *m;
+	*row = (struct fetch_row){ .m = *m, .body.m = &row->m };
 	row->m.keywords = arena_slice(&f->mem, m->keywords);
-	row->m.summary = arena_slice(&f->mem, m->summary);
-	row->body = (struct imap_body){ .m = &row->m };
-	int r = (f->needs & FETCH_BODY) != 0 ? imap_body_open(&row->body, c) : 0;
+	/* of the summary only numbers, where they are enough */
+	if ((f->needs & FETCH_PARTS) == 0 && fetch_ready(row) != NULL) {
+		row->ready.envelope = row->ready.structure = row->ready.preview = row->m.summary = SLICE_NONE;
+	} else {
+		row->ready_looked = row->ready_there = false;
+		row->m.summary = arena_slice(&f->mem, m->summary);
+	}
+	int r = imap_body_open(&row->body, c);
 	if (r != 0) return r == BLOB_GONE ? 0 : r;
 	f->seen++;
 	f->row_count++;
-	f->page_bytes += m->summary.len;
-	return f->row_count < limit && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
+	f->page_bytes += row->m.summary.len + (size_t)MIN_OF(m->size, (uint64_t)KIB(256));
+	return f->row_count < BODIES_MAX && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
 }
 
 /* \Seen. */
 
 struct seeing { struct fetch *f; struct imap_set set; struct imap_own_change own; };
 
-static int changed(void *ctx, const struct message *m) {
-	(void)ctx;
-	(void)m;
-	return 0;
-}
-
 static int set_seen(struct db_conn *tx, void *arg) {
 	struct seeing *see = arg;
 	const struct flag_change change = { .how = FLAGS_ADD, .flags = FLAG_SEEN };
 	struct box box = see->f->s->box.box;
 	int r = imap_own_begin(tx, box, &see->own);
-	return r != 0 ? r : store_flags(tx, box, imap_uid_set(&see->set), &change, changed, NULL, NULL, &see->own.after);
+	return r != 0 ? r : store_flags(tx, box, imap_uid_set(&see->set), &change, NULL, NULL, NULL, &see->own.after);
 }
 
 static int mark_seen(struct fetch *f) {
@@ -133,7 +131,8 @@ IMAP_COMMAND(imap_do_fetch) {
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
 	bool bodies = (f.needs & FETCH_BODY) != 0;
-	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, bodies ? gather : put_at_once,
+	unsigned want = (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : bodies || (f.needs & FETCH_ROW) != 0 ? 0 : WANT_BRIEF;
+	const struct imap_walk walk = { want, bodies ? gather : put_at_once,
 		bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");

@@ -25,12 +25,6 @@ static const struct { const char *word; enum flag_how how; bool silent; } ways[]
 	{ "+FLAGS.SILENT", FLAGS_ADD, true }, { "-FLAGS.SILENT", FLAGS_REMOVE, true },
 };
 
-static int changed(void *ctx, const struct message *m) {
-	(void)ctx;
-	(void)m;
-	return 0;
-}
-
 static int add_stale(void *ctx, uint32_t uid) {
 	struct flagging *f = ctx;
 	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale, uid, uid);
@@ -41,7 +35,7 @@ static int change_flags(struct db_conn *tx, void *arg) {
 	struct flagging *f = arg;
 	imap_set_builder_done(&f->stale); /* the transaction may be run again */
 	int r = imap_own_begin(tx, f->s->box.box, &f->own);
-	return r != 0 ? r : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, changed, add_stale, f, &f->own.after);
+	return r != 0 ? r : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, NULL, add_stale, f, &f->own.after);
 }
 
 static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
@@ -104,7 +98,7 @@ IMAP_COMMAND(imap_do_store) {
 	if (r != 0) return imap_refused(s, r, "store");
 	imap_own_end(s, &f.own);
 	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
-	const struct imap_walk walk = { .each = put_row, .page = drain, .ctx = &f };
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = &f };
 	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
 		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
@@ -115,15 +109,9 @@ IMAP_COMMAND(imap_do_store) {
 
 struct expunging { struct imap_session *s; struct imap_set set; };
 
-static int expunged(void *ctx, uint32_t uid) {
-	(void)ctx;
-	(void)uid;
-	return 0;
-}
-
 static int expunge(struct db_conn *tx, void *arg) {
 	struct expunging *e = arg;
-	return store_expunge(tx, e->s->box.box, imap_uid_set(&e->set), true, expunged, e);
+	return store_expunge(tx, e->s->box.box, imap_uid_set(&e->set), true, NULL, NULL);
 }
 
 /* In slices, so that others can write in between. */

@@ -23,7 +23,9 @@ enum fetch_need {
 	FETCH_SECTION = 8, /* a [section] follows the word */
 	FETCH_NUMBERS = 16, /* of numbers only */
 	FETCH_WHOLE = 32,  /* no <partial> */
-	FETCH_LAZY = 64    /* (LAZY) may follow */
+	FETCH_LAZY = 64,   /* (LAZY) may follow */
+	FETCH_ROW = 256,   /* all columns of the row */
+	FETCH_PARTS = 128  /* more than where the header ends */
 };
 struct fetch_word {
 	const char *name;

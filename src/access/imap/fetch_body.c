@@ -35,14 +35,14 @@ static void put_size(struct fetch *f, uint64_t size) {
 	buf_add(imap_out(f->s), S("}\r\n"));
 }
 
-static bool put_range(struct fetch *f, struct fetch_row *row, uint64_t start, uint64_t end, bool nul) {
+static bool put_range(struct fetch *f, struct fetch_row *row, uint64_t start, uint64_t end) {
 	put_size(f, end - start);
 	while (start < end) {
 		struct slice piece;
 		int r = blob_piece(row->body.blob, start, &piece);
 		piece = slice_head(piece, end - start);
 		if (r < 0 || piece.len == 0) return fetch_unreadable(f, r);
-		if (nul) {
+		if (memchr(piece.at, '\0', piece.len) != NULL) {
 			char copy[4096];
 			piece = slice_head(piece, sizeof copy);
 			memcpy(copy, piece.at, piece.len);
@@ -70,12 +70,12 @@ static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fe
 
 /* The sections of the message itself: where its header ends is all one has to know. */
 static bool find_simply(const struct fetch_item *item, struct fetch_row *row, struct section *out) {
-	const struct summary_ready *ready = fetch_ready(row);
 	struct slice text = item->section;
 	uint64_t size = blob_size(row->body.blob);
-	if (ready == NULL || ready->header_size > size) return false;
 	*out = (struct section){ .kind = SECTION_BODY, .end = size };
 	if (text.len == 0) return true;
+	const struct summary_ready *ready = fetch_ready(row);
+	if (ready == NULL || ready->header_size > size) return false;
 	if (slice_eq(text, S("TEXT"))) out->start = ready->header_size;
 	else out->end = ready->header_size;
 	if (slice_eq(text, S("TEXT")) || slice_eq(text, S("HEADER"))) return true;
@@ -99,6 +99,5 @@ bool fetch_put_section(struct fetch *f, const struct fetch_item *item, struct fe
 		start += MIN_OF(item->from, end - start);
 		end = start + MIN_OF(item->count, end - start);
 	}
-	uint32_t flags = simple ? row->ready.flags : row->body.summary->flags;
-	return put_range(f, row, start, end, (flags & SUMMARY_NUL) != 0);
+	return put_range(f, row, start, end);
 }

@@ -31,6 +31,12 @@ static bool add_item(struct imap_parse *p, struct fetch *f, struct fetch_item it
 	if (f->item_count != 0 && f->items[0].word == item.word && strcmp(item.word->name, "UID") == 0) return true; /* UID FETCH … UID */
 	f->items[f->item_count++] = item;
 	f->needs |= item.word->needs;
+	if (item.word->put == fetch_put_section) {
+		f->needs |= item.section.len == 0 ? 0 : FETCH_SUMMARY; /* of a whole message not even that */
+		if (item.section.len != 0 && ascii_digit(item.section.at[0])) f->needs |= FETCH_PARTS;
+	} else if ((item.word->needs & FETCH_SUMMARY) != 0) {
+		f->needs |= FETCH_PARTS;
+	}
 	f->tells_modseq |= item.word->put == fetch_put_modseq;
 	f->tells_flags |= strcmp(item.word->name, "FLAGS") == 0;
 	return true;
