@@ -112,6 +112,8 @@ static const struct word_list {
 } word_lists[] = {
 	{ SET_inet_protocols, "", "all ipv4 ipv6" },
 	{ SET_notify_classes, "", "bounce 2bounce data delay policy protocol resource software" },
+	{ SET_smtp_address_verify_target, "", "rcpt data" },
+	{ SET_lmtp_address_verify_target, "", "rcpt data" },
 	{ SET_smtp_sasl_security_options, "", "noplaintext noactive nodictionary noanonymous forward_secrecy mutual_auth" },
 	{ SET_smtpd_tls_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
