@@ -72,7 +72,7 @@ static bool acts_in_service(const struct conf_service *s, size_t id) {
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
 	static const enum setting_id of_clients[] = { SET_ignore_mx_lookup_error, SET_use_srv_lookup, SET_allow_srv_lookup_fallback,
-		SET_ignore_srv_lookup_error, SET_tls_required_enable };
+		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups, SET_inet_protocols, SET_myhostname };
 	for (size_t i = 0; i < LEN(of_clients) && s->role == SERVICE_CLIENT; i++)
 		if (id == of_clients[i]) return true;
 	const char *name = setting_of((enum setting_id)id)->name;
