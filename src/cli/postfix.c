@@ -3,12 +3,16 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "cli/inside.h"
+#include "cli/postfix_tls.h"
 #include "cli/tool.h"
 #include "conf/conf.h"
 #include "role/master.h"
 
 #include <getopt.h>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 
 enum { EX_FATAL = 1, LINE_MAX_ = 1 << 16 };
 
@@ -16,6 +20,8 @@ struct postfix {
 	struct tool tool;
 	struct cli cli;
 	struct buf data;
+	char **words; /* behind the command */
+	int count;
 };
 
 static void tell(const struct postfix *p, enum log_level level, const char *text) {
@@ -99,13 +105,50 @@ static int do_nothing(struct postfix *p) {
 	return EX_OK;
 }
 
+/* maillog_file gets a name with the time; the server takes up a new file when it reloads; then the old one is compressed. */
+static int rotate(struct postfix *p, const char *file, const char *suffix, const char *compressor) {
+	AUTO_BUF struct buf old = BUF(PATH_MAX);
+	char stamp[100];
+	struct tm t;
+	time_t now = time(NULL);
+	pid_t pid, child;
+	if (strftime(stamp, sizeof stamp, suffix, localtime_r(&now, &t)) == 0) return fail("maillog_file_rotate_suffix = %s: gives nothing", suffix);
+	buf_addf(&old, "%s.%s", file, stamp);
+	if (rename(file, buf_text(&old)) != 0) return fail_errno("%s", buf_text(&old));
+	if (runs(p, &pid) && master_reload(buf_text(&p->data)) < 0) return -1;
+	for (int i = 0; runs(p, &pid) && access(file, F_OK) != 0 && i < 100; i++) usleep(100000); /* until nobody writes to the old one */
+	char *const words[] = { (char *)(uintptr_t)compressor, (char *)(uintptr_t)buf_text(&old), NULL };
+	int status = 0, r = posix_spawnp(&child, compressor, NULL, NULL, words, environ);
+	if (r != 0) return fail("maillog_file_compressor = %s: %s", compressor, strerror(r));
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+	return status == 0 ? 0 : fail("%s %s: it failed", compressor, buf_text(&old));
+}
+
+static int do_logrotate(struct postfix *p) {
+	static const enum setting_id settings[] = { SET_maillog_file, SET_maillog_file_rotate_suffix, SET_maillog_file_compressor };
+	AUTO_CONF struct conf *c = NULL;
+	struct slice value[LEN(settings)];
+	if (p->count != 0) return tool_fatal(&p->tool, EX_FATAL, "usage postfix logrotate (no arguments)");
+	if (conf_load(&(struct conf_options){ .dir = p->tool.conf_dir }, &c) < 0) return tool_fatal(&p->tool, EX_FATAL, "%s", fail_text());
+	for (size_t i = 0; i < LEN(settings); i++) {
+		value[i] = conf_text(conf_main(c), settings[i]);
+		if (value[i].len == 0)
+			return tool_fatal(&p->tool, EX_FATAL, "empty '%s' parameter value - logfile rotation failed", setting_of(settings[i])->name);
+	}
+	if (slice_starts(value[0], S("/dev/"))) return tool_fatal(&p->tool, EX_FATAL, "not rotating '%s'", value[0].at);
+	if (rotate(p, value[0].at, value[1].at, value[2].at) == 0) return EX_OK;
+	return tool_fatal(&p->tool, EX_FATAL, "logfile '%s' rotation failed: %s", value[0].at, fail_text());
+}
+
+static int do_tls(struct postfix *p) { return postfix_tls(&p->tool, p->count, p->words); }
+
 static const struct {
 	const char *name;
 	int (*run)(struct postfix *p);
 } commands[] = {
 	{ "start", do_start }, { "start-fg", do_start_fg }, { "stop", do_stop }, { "reload", do_reload }, { "abort", do_abort },
 	{ "flush", do_flush }, { "check", do_check }, { "status", do_status }, { "set-permissions", do_nothing },
-	{ "upgrade-configuration", do_nothing },
+	{ "upgrade-configuration", do_nothing }, { "logrotate", do_logrotate }, { "tls", do_tls },
 };
 
 static int run(struct postfix *p, const char *name) {
@@ -113,7 +156,7 @@ static int run(struct postfix *p, const char *name) {
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (strcmp(name, commands[i].name) == 0) return commands[i].run(p);
 	buf_addf(&text, "unknown command: '%s'. Usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, "
-			"upgrade-configuration)", name);
+			"upgrade-configuration, logrotate, tls)", name);
 	tell(p, L_FATAL, buf_text(&text));
 	fprintf(stderr, "postfix: fatal: %s\n", buf_text(&text));
 	return EX_FATAL;
@@ -132,6 +175,8 @@ int postfix_main(int argc, char **argv) {
 	if (tool_log(&p.tool) != EX_OK) return EX_FATAL;
 	const char *name = optind < argc ? argv[optind] : "";
 	p.cli.command = name;
+	p.words = argv + MIN_OF(optind + 1, argc);
+	p.count = MAX_OF(argc - optind - 1, 0);
 	int code = run(&p, name);
 	buf_done(&p.data);
 	return code;

@@ -72,7 +72,7 @@ static bool acts_in_service(const struct conf_service *s, size_t id) {
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
 	static const enum setting_id of_clients[] = { SET_ignore_mx_lookup_error, SET_use_srv_lookup, SET_allow_srv_lookup_fallback,
-		SET_ignore_srv_lookup_error, SET_tls_required_enable };
+		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups, SET_inet_protocols, SET_myhostname };
 	for (size_t i = 0; i < LEN(of_clients) && s->role == SERVICE_CLIENT; i++)
 		if (id == of_clients[i]) return true;
 	const char *name = setting_of((enum setting_id)id)->name;
@@ -112,6 +112,8 @@ static const struct word_list {
 } word_lists[] = {
 	{ SET_inet_protocols, "", "all ipv4 ipv6" },
 	{ SET_notify_classes, "", "bounce 2bounce data delay policy protocol resource software" },
+	{ SET_smtp_address_verify_target, "", "rcpt data" },
+	{ SET_lmtp_address_verify_target, "", "rcpt data" },
 	{ SET_smtp_sasl_security_options, "", "noplaintext noactive nodictionary noanonymous forward_secrecy mutual_auth" },
 	{ SET_smtpd_tls_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },

@@ -3,6 +3,7 @@
 #include "flow/ask.h"
 #include "flow/domain_set.h"
 #include "flow/rewrite.h"
+#include "flow/window.h"
 /* Classes and hops: what kind of domain an address is in, and which transport carries it to which next hop
  * (ADDRESS_CLASS_README, trivial-rewrite(8), transport(5)). */
 
@@ -21,6 +22,7 @@ struct transport {
 	enum transport_kind kind;
 	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
+	struct feedback gain, loss;  /* <transport>_destination_concurrency_…_feedback */
 	int64_t rate_delay_us;       /* <transport>_destination_rate_delay: one delivery at a time, and this long between two */
 	int64_t all_delay_us;        /* <transport>_transport_rate_delay: the same for all its destinations together */
 	bool deferred;               /* in defer_transports: only when an operator flushes */

@@ -14,7 +14,9 @@
 enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS = 10000, RELAY_MS = 3600000, PACE_LOOK_US = 1000000 };
 
 struct hop_state {
-	size_t window, under_way;
+	struct window window;
+	size_t under_way;
+	size_t round;       /* of a paced transport: the last look into the queue that made a job */
 	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us */
 };
 
@@ -62,6 +64,7 @@ struct shipment {
 struct hop_limits {
 	size_t first, most;
 	int64_t rate_delay_us;
+	struct feedback gain, loss;
 };
 
 /* The transport's own limits, or those for all. With a pause between deliveries there is one at a time. */
@@ -69,8 +72,10 @@ static struct hop_limits limits_of(const struct flow_settings *settings, struct 
 	struct slice name, next_hop;
 	transport_split(hop, &name, &next_hop);
 	const struct transport *t = transport_find(&settings->deliver.route->hops.transports, name);
-	struct hop_limits l = { settings->send.first_concurrency, settings->send.concurrency_limit, 0 };
-	if (t != NULL && t->concurrency_limit != 0) l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us };
+	const struct send_params *p = &settings->send;
+	struct hop_limits l = { p->first_concurrency, p->concurrency_limit, 0, p->gain, p->loss };
+	if (t != NULL && t->concurrency_limit != 0)
+		l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us, t->gain, t->loss };
 	l.most = l.rate_delay_us != 0 ? 1 : MAX_OF(l.most, (size_t)1);
 	l.first = MIN_OF(MAX_OF(l.first, (size_t)1), l.most);
 	return l;
@@ -80,7 +85,7 @@ static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first
 	struct hop_state *h = map_get(&s->hops, hop);
 	if (h == NULL) {
 		h = mem_get(sizeof *h);
-		h->window = MAX_OF(first, (size_t)1);
+		h->window.open = MAX_OF(first, (size_t)1);
 		map_put(&s->hops, hop, h);
 	}
 	return h;
@@ -108,8 +113,8 @@ static bool paced(struct window_question *q, const struct transport *t) {
 		map_put(&q->sender->paced, t->name, p);
 	}
 	if (p->not_before > clock_us()) q->resume_us = MIN_OF(q->resume_us, p->not_before);
-	bool wait = p->under_way != 0 || p->not_before > clock_us() || p->window == q->round;
-	p->window = q->round; /* the job that is made now is the only one of this round; if none is made, there is another one soon */
+	bool wait = p->under_way != 0 || p->not_before > clock_us() || p->round == q->round;
+	p->round = q->round; /* the job that is made now is the only one of this round; if none is made, there is another one soon */
 	if (!wait) q->resume_us = MIN_OF(q->resume_us, clock_us() + PACE_LOOK_US);
 	return wait;
 }
@@ -124,7 +129,7 @@ static size_t window_of(void *ctx, struct slice hop) {
 	}
 	struct hop_state *h = map_get(&q->sender->hops, hop);
 	if (h != NULL) {
-		window = h->window;
+		window = h->window.open;
 		if (h->not_before > clock_us()) {
 			window = 0;
 			q->resume_us = MIN_OF(q->resume_us, h->not_before);
@@ -175,7 +180,8 @@ static void hop_ended(struct sender *s, struct slice hop, const struct flow_sett
 		pace->under_way--;
 		pace->not_before = clock_us() + transport_of_hop(settings, hop)->all_delay_us;
 	}
-	h->window = reached ? MIN_OF(h->window + 1, limits.most) : MAX_OF(h->window / 2, (size_t)1);
+	if (reached) window_gain(&h->window, &limits.gain, limits.most);
+	else window_lose(&h->window, &limits.loss);
 	s->under_way--;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
 	if (--h->under_way == 0 && h->not_before == 0) {

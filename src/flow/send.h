@@ -7,12 +7,13 @@
  * tried again later, or returned to the sender. A job under way is a parked task on a channel to relay: it holds no
  * thread.
  *
- * Each destination opens slowly: initial_destination_concurrency jobs at once, one more for each that gets through,
- * half as many after one that did not reach a server, up to default_destination_concurrency_limit. */
+ * Each destination opens slowly: initial_destination_concurrency jobs at once, more after those that get through, up to
+ * default_destination_concurrency_limit, fewer after one that did not reach a server (flow/window.h). */
 struct send_params {
 	size_t process_limit;     /* default_process_limit: jobs under way in all */
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
+	struct feedback gain, loss; /* default_destination_concurrency_…_feedback */
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 	bool confirm_delay_cleared; /* who was told of a delay is told of its end */
 	bool soft_bounce;         /* nothing is returned: all is tried again */

@@ -593,12 +593,16 @@ static int reload(void *self, struct boot *b) {
 					  (size_t)conf_number(v, SET_qmgr_message_recipient_limit)),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
+		.gain = { 1, FEEDBACK_FIXED },
+		.loss = { 1, FEEDBACK_FIXED },
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
 		.confirm_delay_cleared = conf_bool(v, SET_confirm_delay_cleared),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 		.srs = s->routing.route.srs,
 		.srs_always = conf_enum(v, SET_srs) == SRS_YES,
 	};
+	feedback_parse(conf_text(v, SET_default_destination_concurrency_positive_feedback), &s->flow.send.gain);
+	feedback_parse(conf_text(v, SET_default_destination_concurrency_negative_feedback), &s->flow.send.loss);
 	reporting_settings_make(s->conf, &s->flow, &s->mem);
 	s->flow.deliver.reporter = c->reporter;
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);

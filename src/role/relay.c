@@ -195,6 +195,7 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		.utf8 = ask->utf8,
 		.recipients = d->open,
 		.probe = ask->probe,
+		.probe_data = d->profile != NULL && d->profile->probe_data,
 		.count = ask->recipients_count,
 		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
 	};

@@ -289,6 +289,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	p->digest = text(p, SET_smtp_tls_fingerprint_digest).at;
 	p->log_in = flag(p, SET_smtp_sasl_auth_enable);
 	warn_of_filter_tables(p);
+	p->probe_data = slice_same(text(p, SET_smtp_address_verify_target), S("data"));
 	p->by_sender = flag(p, SET_smtp_sender_dependent_authentication);
 	p->login_delimiter = text(p, SET_smtp_sasl_password_result_delimiter);
 	p->tls_reuse = reuses_tls(s, p);

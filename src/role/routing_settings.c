@@ -242,8 +242,18 @@ static int64_t named_delay_us(const struct conf_view *v, struct slice transport,
 	return ms * 1000;
 }
 
-static struct transport transport_of(const struct conf_view *v, struct slice name, struct slice command,
+static struct feedback feedback_of(const struct conf *c, struct slice transport, enum transport_setting which, enum setting_id usual) {
+	struct feedback f = { 1, FEEDBACK_FIXED };
+	struct slice own = conf_transport_text(c, transport, which);
+	if (!feedback_parse(own, &f) && !feedback_parse(conf_text(conf_main(c), usual), &f))
+		say(L_WARN, "core", "%s = %.*s: expected a number, number/number, number/concurrency or number/sqrt_concurrency (1 is used)",
+		    setting_of(usual)->name, SLICE_ARG(own));
+	return f;
+}
+
+static struct transport transport_of(const struct conf *conf, struct slice name, struct slice command,
 				     enum transport_kind kind, struct arena *mem) {
+	const struct conf_view *v = conf_main(conf);
 	bool local = kind == TRANSPORT_LOCAL;
 	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
 	struct transport t = {
@@ -259,6 +269,8 @@ static struct transport transport_of(const struct conf_view *v, struct slice nam
 						       : SET_default_destination_concurrency_limit, mem),
 		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
 						 SET_initial_destination_concurrency, mem),
+		.gain = feedback_of(conf, name, TRANSPORT_POSITIVE_FEEDBACK, SET_default_destination_concurrency_positive_feedback),
+		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK, SET_default_destination_concurrency_negative_feedback),
 		.rate_delay_us = named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
 		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
 	};
@@ -273,22 +285,21 @@ static void transports_of(struct transports *out, const struct conf *conf, struc
 	static const char *const always[][2] = { { "smtp", "smtp" },   { "relay", "smtp" },     { "lmtp", "lmtp" },
 						 { "local", "local" }, { "virtual", "virtual" }, { "error", "error" },
 						 { "retry", "error" }, { "discard", "discard" } };
-	const struct conf_view *v = conf_main(conf);
 	size_t n, count = 0;
 	const struct conf_service *services = conf_services(conf, &n);
 	struct transport *list = arena_array(mem, n + LEN(always) + 1, sizeof *list);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < LEN(commands) && services[i].type == SERVICE_UNIX; k++)
 			if (slice_eq(services[i].command, slice_of(commands[k].command)))
-				list[count++] = transport_of(v, services[i].name, services[i].command, commands[k].kind, mem);
+				list[count++] = transport_of(conf, services[i].name, services[i].command, commands[k].kind, mem);
 	*out = (struct transports){ list, count };
 	for (size_t i = 0; i < LEN(always); i++) {
 		if (transport_find(out, slice_of(always[i][0])) != NULL) continue;
 		for (size_t k = 0; k < LEN(commands); k++)
 			if (strcmp(commands[k].command, always[i][1]) == 0)
-				list[out->count++] = transport_of(v, slice_of(always[i][0]), slice_of(always[i][1]), commands[k].kind, mem);
+				list[out->count++] = transport_of(conf, slice_of(always[i][0]), slice_of(always[i][1]), commands[k].kind, mem);
 	}
-	list[out->count++] = transport_of(v, S(TRANSPORT_REQUEUE_NAME), S("requeue"), TRANSPORT_REQUEUE, mem);
+	list[out->count++] = transport_of(conf, S(TRANSPORT_REQUEUE_NAME), S("requeue"), TRANSPORT_REQUEUE, mem);
 }
 
 /* Routing. */

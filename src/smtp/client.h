@@ -142,6 +142,7 @@ struct smtp_message {
 	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
 	struct smtp_talk *talk;        /* NULL: nobody wants it */
 	bool probe;                    /* ends behind RCPT: an accepted recipient is SMTP_DELIVERED, nothing is */
+	bool probe_data;               /* … behind DATA, for servers that refuse recipients there; its connection is cut */
 	const struct smtp_recipient *recipients;
 	size_t count;
 	struct smtp_body body;

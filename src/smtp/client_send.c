@@ -171,7 +171,7 @@ static void answer_mail(struct transaction *t, const struct smtp_heard *heard) {
 
 static void answer_rcpt(struct transaction *t, size_t i, struct smtp_heard *heard) {
 	if (t->standing[i] == TOLD) return; /* MAIL was refused, this had been said already */
-	if (smtp_reply_ok(&heard->reply) && t->m->probe) {
+	if (smtp_reply_ok(&heard->reply) && t->m->probe && !t->m->probe_data) {
 		smtp_outcome_accepted(t->c, t->mem, outcome(t, i), heard);
 		t->standing[i] = TOLD;
 		return;
@@ -187,8 +187,15 @@ static void answer_rcpt(struct transaction *t, size_t i, struct smtp_heard *hear
 
 static void answer_data(struct transaction *t, const struct smtp_heard *heard) {
 	t->go_ahead = heard->reply.code == 354;
-	if (t->go_ahead) return;
-	tell_rest(t, SMTP_STAGE_DATA, heard);
+	if (!t->go_ahead) {
+		tell_rest(t, SMTP_STAGE_DATA, heard);
+		return;
+	}
+	for (size_t i = 0; i < t->count && t->m->probe; i++) {
+		if (t->standing[i] == TOLD) continue;
+		smtp_outcome_accepted(t->c, t->mem, outcome(t, i), heard);
+		t->standing[i] = TOLD;
+	}
 }
 
 static enum smtp_stage stage_of(const struct transaction *t, size_t number) {
@@ -214,7 +221,7 @@ static bool hear_one(struct transaction *t, size_t number) {
 }
 
 /* Of the last command of a transaction. */
-static size_t last_number(const struct transaction *t) { return t->m->probe ? t->count : t->count + 1; }
+static size_t last_number(const struct transaction *t) { return t->m->probe && !t->m->probe_data ? t->count : t->count + 1; }
 
 /* Is this command worth a group of its own, after the answers so far? */
 static bool more_to_say(const struct transaction *t, size_t next) {
@@ -349,6 +356,10 @@ static enum smtp_client_result run(struct transaction *t) {
 	t->stage = SMTP_STAGE_XFORWARD;
 	if (!smtp_client_forward(t->c, t->m, t->mem) || !say_commands(t)) return lost(t);
 	if (!t->go_ahead) return SMTP_CLIENT_OK;
+	if (t->m->probe) { /* whatever was said now would be text: there is no way back but this */
+		smtp_client_lose(t->c, STREAM_CLOSED);
+		return SMTP_CLIENT_OVER;
+	}
 	return t->accepted > 0 ? send_text(t) : send_nothing(t);
 }
 

@@ -134,6 +134,23 @@ address_verify_poll_delay = 2s
     server.wait_log(r'to=<good@far\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, delay=[\d.]+, dsn=2\.\d\.\d, status=deliverable')
 
 
+def test_probes_may_go_on_to_data(hosts):
+    """smtp_address_verify_target = data: for servers that refuse recipients only there; no text is ever sent."""
+    open_, strict = Sink(), Sink(replies={'DATA': '550 5.1.1 nobody of that name'})
+    server = hosts('mail.a.test', f'''transport_maps = inline:{{{{open.test=smtp:[127.0.0.1]:{open_.port}}}, {{strict.test=smtp:[127.0.0.1]:{strict.port}}}}}
+smtp_tls_security_level = none
+smtp_address_verify_target = data
+smtpd_sender_restrictions = reject_unverified_sender
+unverified_sender_reject_code = 550
+address_verify_poll_count = 5
+address_verify_poll_delay = 2s
+''', accounts=[ANN])
+    assert ask(server, sender='x@open.test')[0] == 250
+    code, text = ask(server, sender='x@strict.test')
+    assert code == 550 and '550 5.1.1 nobody of that name (in reply to DATA command)' in text, text
+    assert 'DATA' in open_.commands and open_.commands[-1] == 'DATA' and not open_.messages and not strict.messages
+
+
 def test_probes_go_their_own_way(hosts):
     sink, other = Sink(), Sink(replies={'RCPT TO:<x@far.test>': '550 5.1.1 nobody here'})
     server = hosts('mail.a.test', f'''relayhost = [127.0.0.1]:{sink.port}

@@ -223,3 +223,16 @@ def test_footer_filter_and_keywords(hosts, folder):
         d.say('MAIL FROM:<a@far.test>', 250)
         lines = d.say('RCPT TO:<x@example.test>', 450)[1].splitlines()
         assert lines == ['450-4.3.2 Service currently unavailable. Ask help.test, say 127_0_0_1', '450 4.3.2 and come again to mail_example_test'], lines
+
+
+def test_who_passed_is_known_after_a_restart(hosts):
+    host = hosts(main='postscreen_greet_wait = 1s\npostscreen_access_list =\n', services={'smtp': 'postscreen'})
+    with host.dialogue() as d:
+        d.say('QUIT', 221)
+    host.wait_log(r'PASS NEW \[127\.0\.0\.1\]')
+    host.stop()
+    host.start()
+    with host.dialogue() as d:
+        d.say('QUIT', 221)
+    host.wait_log(r'PASS OLD \[127\.0\.0\.1\]')
+    assert host.log().count('PASS NEW') == 1

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs with Postfix's names: sendmail, mailq, postqueue, postsuper, postcat, postlog, postfix; as root, and as
 somebody who is nobody here."""
-import email, json, os, pwd, re, shutil, signal, subprocess, tempfile
+import email, glob, gzip, json, os, pwd, re, shutil, signal, subprocess, tempfile, time
 import pytest
 from around import *
 from hato import Instance
@@ -387,3 +387,47 @@ def test_newaliases(server):
     assert 'broken, line 2' in done.stderr and 'need name:value pair' in done.stderr
     with open(bad) as f:
         assert 'without a colon' in f.read()
+
+
+def test_postfix_logrotate(server):
+    """postfix logrotate: the old log is compressed, the server writes into a new one."""
+    file = f'{server.folder}/mail.log'
+    server.tool('postfix', 'logrotate')
+    packed = glob.glob(f'{file}.2*.gz')
+    assert len(packed) == 1, os.listdir(server.folder)
+    assert b'daemon started' in gzip.open(packed[0]).read() and 'daemon started' not in open(file).read()
+    server.send('x@far.test', 'ann@example.test', message('x@far.test', 'ann@example.test', 'afterwards'))
+    wait_until(lambda: 'status=sent' in open(file).read(), 20)
+    assert 'usage postfix logrotate' in server.tool('postfix', 'logrotate', 'x', code=1).stderr
+
+
+def test_postfix_tls(server):
+    tool = lambda *words, code=0: server.tool('postfix', 'tls', *words, code=code)
+    main = lambda: open(f'{server.folder}/main.cf').read()
+    with open(f'{server.folder}/main.cf') as f:
+        lines = [line for line in f if 'tls' not in line]
+    with open(f'{server.folder}/main.cf', 'w') as f:
+        f.writelines(lines)
+    tool('all-default-client'), tool('all-default-server')
+    assert 'Enabled opportunistic TLS in the Postfix SMTP client.' in tool('enable-client').stdout
+    assert 'smtp_tls_security_level = may\n' in main()
+    tool('all-default-client', code=1)
+    before = main()
+    assert 'no changes made' in tool('enable-client').stdout and main() == before
+    said = tool('enable-server', 'mx.example.test').stdout
+    assert said.startswith('Enabled opportunistic TLS in the Postfix SMTP server\nNew TLS private key and certificate deployed.\n')
+    key, certificate = (re.search(rf'^smtpd_tls_{kind}_file = (.*)$', main(), re.M).group(1) for kind in ('key', 'cert'))
+    assert os.stat(key).st_mode & 0o777 == 0o600
+    assert 'DNS:mx.example.test' in subprocess.run(['openssl', 'x509', '-in', certificate, '-noout', '-text'], capture_output=True, text=True).stdout
+    record = tool('output-server-tlsa', '-h', 'mx.example.test').stdout.splitlines()
+    spki = subprocess.run(f'openssl pkey -in {key} -pubout -outform DER | sha256sum', shell=True, capture_output=True, text=True).stdout[:64]
+    assert record == [f'; {key}', f'_25._tcp.mx.example.test. IN TLSA 3 1 1 {spki}']
+    time.sleep(1.1)  # files are named by the second
+    words = tool('new-server-key', 'other.example.test').stdout.split()
+    other, other_key = words[-2:]
+    assert 'does not match' in tool('deploy-server-cert', other, key, code=1).stderr
+    tool('deploy-server-cert', other, other_key)
+    assert f'smtpd_tls_cert_file = {other}\n' in main()
+    assert 'openssl req' in tool('output-server-csr', code=1).stderr
+    assert 'keys made here are ecdsa' in tool('new-server-key', '-a', 'rsa', code=1).stderr
+    assert "unknown tls command: 'foo'" in tool('foo', code=1).stderr
