@@ -38,6 +38,8 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
+	/* 6 to 7: when a message came into its mailbox */
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -1,4 +1,4 @@
--- The schema of the mail database, version 6. Later versions change this text AND add a step in schema.c.
+-- The schema of the mail database, version 7. Later versions change this text AND add a step in schema.c.
 -- What grows with users has account_id first in its key, so that the data can be spread over machines by account. Bodies and
 -- their summaries are shared between accounts and keyed by blob; queue and history belong to the server and are keyed by time.
 -- Times are microseconds since 1970 (UTC). Text compares byte by byte.
@@ -86,6 +86,7 @@ CREATE TABLE message (
 	blob_id INTEGER NOT NULL,
 	email_id INTEGER NOT NULL,          -- the same for all copies in an account
 	changed INTEGER NOT NULL DEFAULT 0, -- 1: modseq is that of a change after it came
+	saved_us INTEGER NOT NULL DEFAULT 0, -- when it came into this mailbox (RFC 8514); 0: not known
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
 -- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.

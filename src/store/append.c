@@ -73,9 +73,10 @@ static int enter(struct db_conn *tx, const struct append *a, const struct place 
 		.size = a->size,
 		.blob_id = a->blob_id,
 		.email_id = a->email_id != 0 ? a->email_id : db_new_id(),
-		.received_us = a->received_us != 0 ? a->received_us : wall_us(),
+		.saved_us = wall_us(),
 		.keywords = keywords,
 	};
+	m.received_us = a->received_us != 0 ? a->received_us : m.saved_us;
 	int r = account_count(tx, a);
 	if (r == 0) r = mailbox_count(tx, a, p);
 	if (r == 0) r = message_insert(tx, p->box, &m);

@@ -2,6 +2,7 @@
 /* Copying writes rows that point to the same bodies; moving does the same and takes the old rows away, so that the
  * references to bodies stay as many as they were. */
 #include "store/inside.h"
+#include "base/clock.h"
 
 struct copying {
 	struct db_conn *tx;
@@ -9,6 +10,7 @@ struct copying {
 	bool move;
 	uint32_t next_uid;
 	uint64_t from_modseq, to_modseq;
+	int64_t now;
 	struct delta delta;
 	struct gone_list gone;
 	struct arena *mem;
@@ -42,6 +44,7 @@ static int copy_row(struct copying *c, struct message m) {
 	uint32_t from_uid = m.uid;
 	m.uid = c->next_uid++;
 	m.modseq = c->to_modseq;
+	m.saved_us = c->now;
 	int r = note_keywords(c, m.keywords);
 	if (r == 0) r = message_insert(c->tx, c->to, &m);
 	if (r == 0 && !c->move) r = blob_ref(c->tx, m.blob_id) < 0 ? -1 : 0;
@@ -99,6 +102,7 @@ static int copy(struct copying *c, struct uid_set set, struct copied *out) {
 	if (r == 0) r = mailbox_uids_take(c->tx, c->to, done.count, &first, &done.uidvalidity);
 	if (r == 0 && done.count != 0) r = modseqs_take(c);
 	c->next_uid = first;
+	c->now = wall_us();
 	for (size_t i = 0; i < set.count && r == 0 && done.count != 0; i++) {
 		struct uid_range range = set.at[i];
 		if (box_same(c->from, c->to)) range.last = MIN_OF(range.last, first - 1); /* not what is being written */

@@ -50,7 +50,7 @@ int mailbox_uids_take(struct db_conn *tx, struct box box, uint64_t count, uint32
 int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
 
 /* message.c: the columns of MESSAGE_COLUMNS. */
-#define MESSAGE_COLUMNS "uid, modseq, flags, keywords, received_us, size, blob_id, email_id"
+#define MESSAGE_COLUMNS "uid, modseq, flags, keywords, received_us, size, blob_id, email_id, saved_us"
 struct message message_of(struct db_stmt *s);
 int message_insert(struct db_conn *tx, struct box box, const struct message *m);
 void bind_box(struct db_stmt *s, struct box box);

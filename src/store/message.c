@@ -25,12 +25,13 @@ struct message message_of(struct db_stmt *s) {
 		.size = (uint64_t)db_int(s, 5),
 		.blob_id = db_int(s, 6),
 		.email_id = db_int(s, 7),
+		.saved_us = db_int(s, 8),
 	};
 }
 
 int message_insert(struct db_conn *tx, struct box box, const struct message *m) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS
-	                                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	                                         ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	bind_box(s, box);
 	db_bind_int(s, m->uid);
 	db_bind_int(s, (int64_t)m->modseq);
@@ -40,6 +41,7 @@ int message_insert(struct db_conn *tx, struct box box, const struct message *m) 
 	db_bind_int(s, (int64_t)m->size);
 	db_bind_int(s, m->blob_id);
 	db_bind_int(s, m->email_id);
+	db_bind_int(s, m->saved_us);
 	return db_run(s);
 }
 
@@ -60,7 +62,7 @@ static const char plain_sql[] =
 	"SELECT " MESSAGE_COLUMNS
 	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 static const char summary_sql[] =
-	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, summary.data FROM message"
+	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, summary.data FROM message"
 	" LEFT JOIN summary ON summary.blob_id = message.blob_id"
 	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
@@ -73,7 +75,7 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 		bind_range(s, box, set.at[i]);
 		while ((r = db_step(s)) == DB_ROW) {
 			struct message m = message_of(s);
-			if ((want & WANT_SUMMARY) != 0) m.summary = db_bytes(s, 8);
+			if ((want & WANT_SUMMARY) != 0) m.summary = db_bytes(s, 9);
 			r = each(ctx, &m);
 			if (r != 0) return r;
 		}

@@ -77,6 +77,7 @@ struct message {
 	uint32_t uid, flags;
 	uint64_t modseq, size;       /* size: RFC822.SIZE */
 	int64_t received_us;         /* INTERNALDATE */
+	int64_t saved_us;            /* SAVEDATE (RFC 8514); 0: not known */
 	int64_t blob_id, email_id;   /* email_id: the same for all copies in an account (RFC 8474 EMAILID) */
 	struct slice keywords;       /* blank-separated, sorted; at == NULL: none */
 	struct slice summary;        /* only when wanted */

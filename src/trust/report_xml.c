@@ -4,9 +4,20 @@
  * character: without it there are no entities but the five of XML. */
 #include "trust/report.h"
 #include "base/encode.h"
+#include "base/fail.h"
+#include "base/library.h"
 
 #include <libxml/parser.h>
 #include <libxml/parserInternals.h>
+
+#define CALLS(F) F(xmlCtxtReadMemory) F(xmlFreeDoc) F(xmlFreeParserCtxt) F(xmlNewParserCtxt) F(xmlStopParser)
+static struct {
+	CALLS(LIBRARY_MEMBER)
+} xml;
+#define CALL(function) { #function, (void **)(void *)&xml.function },
+static const struct library_call calls[] = { CALLS(CALL) };
+static const char *const library_names[] = { "libxml2.so.2", "libxml2.so.16", NULL };
+static struct library library = { library_names, calls, LEN(calls), PTHREAD_MUTEX_INITIALIZER, false };
 
 enum node { OUTSIDE, FEEDBACK, METADATA, RANGE, POLICY, RECORD, ROW, EVALUATED, REASON, IDENTIFIERS, AUTH, DKIM, SPF, LEAF, UNKNOWN };
 
@@ -98,7 +109,7 @@ struct reading {
 
 static void refuse(struct reading *r, struct slice why) {
 	if (r->reason.len == 0) r->reason = why;
-	xmlStopParser(r->parser);
+	xml.xmlStopParser(r->parser);
 }
 
 /* One more item of a list in the arena; NULL: enough of them. */
@@ -256,17 +267,17 @@ static void parse(struct reading *r, struct slice text) {
 	}
 	xmlSAXHandler told = { .initialized = XML_SAX2_MAGIC, .startElementNs = on_start, .endElementNs = on_end, .characters = on_text,
 			       .cdataBlock = on_text, .internalSubset = on_doctype };
-	r->parser = xmlNewParserCtxt();
+	r->parser = xml.xmlNewParserCtxt();
 	if (r->parser == NULL) die_now("out of memory");
 	*r->parser->sax = told;
 	r->parser->userData = r;
-	xmlDocPtr tree = xmlCtxtReadMemory(r->parser, text.at, (int)text.len, NULL, charset,
+	xmlDocPtr tree = xml.xmlCtxtReadMemory(r->parser, text.at, (int)text.len, NULL, charset,
 					   XML_PARSE_RECOVER | XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	r->out->repaired = !r->parser->wellFormed;
-	if (tree != NULL) xmlFreeDoc(tree);
-	if (r->parser->myDoc != NULL) xmlFreeDoc(r->parser->myDoc);
+	if (tree != NULL) xml.xmlFreeDoc(tree);
+	if (r->parser->myDoc != NULL) xml.xmlFreeDoc(r->parser->myDoc);
 	r->parser->myDoc = NULL;
-	xmlFreeParserCtxt(r->parser);
+	xml.xmlFreeParserCtxt(r->parser);
 }
 
 bool report_read_xml(struct slice text, struct arena *mem, struct report_dmarc *out, struct slice *reason) {
@@ -276,6 +287,7 @@ bool report_read_xml(struct slice text, struct arena *mem, struct report_dmarc *
 	text = slice_trim(text);
 	if (text.len == 0) return *reason = S("the file is empty"), false;
 	if (text.len > REPORT_FILE_MAX) return *reason = S("the XML is larger than any report"), false;
+	if (library_load(&library) < 0) return *reason = arena_slice(mem, slice_of(fail_text())), false;
 	parse(&r, text);
 	record_end(&r);
 	buf_done(&r.text);

@@ -3,35 +3,9 @@
  * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
-#include "access/imap/state.h"
+#include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
-
-struct row { uint32_t uid, flags; struct slice keywords; };
-struct news {
-	struct imap_session *s;
-	struct buf rows;                /* of struct row: messages the client knows */
-	struct buf fresh;               /* of uint32_t: those it does not */
-	struct imap_set_builder gone;   /* unsettled */
-};
-enum { NEWS_LIMIT = 1 << 30 };
-
-static struct slice of_bytes(const void *at, size_t len) { return slice_from(at, len); }
-
-static int add_changed(void *ctx, const struct message *m) {
-	struct news *n = ctx;
-	if (m->uid >= n->s->box.view.uidnext)
-		return buf_add(&n->fresh, of_bytes(&m->uid, sizeof(m->uid))) ? 0 : fail("too many new messages");
-	struct row row = { m->uid, m->flags, arena_slice(&n->s->mem, m->keywords) };
-	return buf_add(&n->rows, of_bytes(&row, sizeof(row))) ? 0 : fail("too many changes");
-}
-
-static int add_vanished(void *ctx, uint32_t first, uint32_t last) {
-	struct news *n = ctx;
-	uint32_t uidnext = n->s->box.view.uidnext;
-	if (first < uidnext) imap_set_append(&n->gone, first, MIN_OF(last, uidnext - 1));
-	return 0;
-}
 
 static int uid_order(const void *a, const void *b) {
 	const uint32_t *x = a, *y = b;
@@ -42,7 +16,7 @@ static int uid_order(const void *a, const void *b) {
 static void put_back(struct buf *uids, struct imap_set_builder *gone) {
 	for (size_t i = 0; i < gone->set.count; i++)
 		for (uint32_t uid = gone->set.ranges[i].first; uid <= gone->set.ranges[i].last; uid++)
-			if (!buf_add(uids, of_bytes(&uid, sizeof(uid)))) return;
+			if (!buf_add(uids, slice_from(&uid, sizeof(uid)))) return;
 	qsort(uids->at, uids->len / sizeof(uint32_t), sizeof(uint32_t), uid_order);
 }
 
@@ -75,22 +49,15 @@ static bool load(struct imap_session *s, struct db_conn *c, struct imap_set_buil
 	return true;
 }
 
-static void news_done(struct news *n) {
-	buf_done(&n->rows);
-	buf_done(&n->fresh);
-	imap_set_builder_done(&n->gone);
-}
-#define AUTO_NEWS AUTO(news_done)
-
 static bool gather(struct news *n, struct db_conn *c) {
 	struct imap_session *s = n->s;
-	if (store_changes(c, s->box.box, s->box.modseq, add_changed, add_vanished, n) == 0) return true;
+	if (news_gather(n, c, s->box.box, s->box.modseq, s->box.view.uidnext) == 0) return true;
 	return lost(s, fail_text());
 }
 
 bool imap_load(struct imap_session *s) {
 	if (s->box.view.loaded) return true;
-	AUTO_NEWS struct news n = { .s = s, .rows = BUF(NEWS_LIMIT), .fresh = BUF(NEWS_LIMIT) };
+	AUTO_NEWS struct news n = NEWS(s);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	struct mailbox m;
 	if (c == NULL || store_mailbox(c, &s->mem, s->box.box, &m) != 0) return lost(s, "mailbox is gone");
@@ -98,66 +65,9 @@ bool imap_load(struct imap_session *s) {
 	return load(s, c, &n.gone);
 }
 
-static void tell_keywords(struct imap_session *s, struct slice keywords) {
-	struct buf *out = imap_out(s);
-	buf_add(out, S("* FLAGS "));
-	imap_put_flags(out, FLAG_ALL, keywords, false);
-	buf_add(out, S("\r\n* OK [PERMANENTFLAGS ("));
-	if (!s->box.read_only) {
-		buf_add(out, S("\\Answered \\Flagged \\Deleted \\Seen \\Draft "));
-		if (keywords.len != 0) {
-			buf_add(out, keywords);
-			buf_byte(out, ' ');
-		}
-		buf_add(out, S("\\*"));
-	}
-	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
-	s->box.keywords_told = keywords.len;
-}
-
-static void tell_expunge(void *ctx, uint32_t number) {
-	struct imap_session *s = ctx;
-	if (imap_drain(s)) buf_addf(imap_out(s), "* %u EXPUNGE\r\n", number);
-}
-
-static void tell_fresh(struct imap_session *s, struct buf *fresh) {
-	struct view *v = &s->box.view;
-	size_t count = fresh->len / sizeof(uint32_t);
-	if (count == 0) return;
-	qsort(fresh->at, count, sizeof(uint32_t), uid_order);
-	for (size_t i = 0; i < count; i++) {
-		uint32_t uid;
-		memcpy(&uid, fresh->at + i * sizeof(uid), sizeof(uid));
-		view_append(v, uid);
-		v->recent += uid >= s->box.recent_from;
-	}
-	s->box.recent_taken = true;
-	buf_addf(imap_out(s), "* %u EXISTS\r\n* %u RECENT\r\n", v->count, v->recent);
-}
-
-static void tell_rows(struct imap_session *s, const struct buf *rows) {
-	for (size_t i = 0; i < rows->len / sizeof(struct row) && imap_drain(s); i++) {
-		struct row row;
-		memcpy(&row, rows->at + i * sizeof(row), sizeof(row));
-		uint32_t number = view_number(&s->box.view, row.uid);
-		if (number == 0) continue;
-		buf_addf(imap_out(s), "* %u FETCH (UID %u FLAGS ", number, row.uid);
-		imap_put_flags(imap_out(s), row.flags, row.keywords, row.uid >= s->box.recent_from);
-		buf_add(imap_out(s), S(")\r\n"));
-	}
-}
-
-static void tell_gone(struct imap_session *s) {
-	struct imap_set_builder *gone = &s->box.gone;
-	if (gone->set.count == 0) return;
-	imap_set_settle(&gone->set, 0);
-	view_remove(&s->box.view, &gone->set, s->box.recent_from, tell_expunge, s);
-	imap_set_builder_done(gone);
-}
-
 void imap_sync(struct imap_session *s, bool may_expunge) {
 	if (!s->box.open || s->over) return;
-	AUTO_NEWS struct news n = { .s = s, .rows = BUF(NEWS_LIMIT), .fresh = BUF(NEWS_LIMIT) };
+	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
 	struct mailbox m = { 0 };
 	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
@@ -171,6 +81,7 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 		imap_end(s, "Selected mailbox was deleted");
 	}
 	if (!good) return;
+	if (s->box.gone.set.count == 0) s->box.gone_since = s->box.modseq;
 	for (size_t i = 0; i < n.gone.set.count; i++)
 		imap_set_append(&s->box.gone, n.gone.set.ranges[i].first, n.gone.set.ranges[i].last);
 	if (may_expunge) tell_gone(s);
@@ -202,7 +113,15 @@ static int find(struct imap_session *s, struct slice name, struct mailbox *m) {
 	return c == NULL ? -1 : store_find(c, &s->mem, s->account, name, m);
 }
 
-static int open_box(struct imap_session *s, struct slice name, struct mailbox *m) {
+/* What QRESYNC asks for, in the snapshot that the mailbox is opened in. */
+static int resync(struct imap_session *s, struct db_conn *c, const struct imap_select_params *how, struct news *n) {
+	struct imap_set_builder none = { 0 };
+	int r = news_gather(n, c, s->box.box, how->modseq, s->box.view.uidnext);
+	return r == 0 && n->rows.len != 0 && !load(s, c, &none) ? -1 : r;
+}
+
+static int open_box(struct imap_session *s, struct slice name, const struct imap_select_params *how, struct mailbox *m,
+                    struct news *n) {
 	struct imap_selected *box = &s->box;
 	int r = find(s, name, m);
 	if (r == 0 && m->nonexistent) r = STORE_NO_MAILBOX;
@@ -215,20 +134,58 @@ static int open_box(struct imap_session *s, struct slice name, struct mailbox *m
 	if ((r = store_mailbox(c, &s->mem, box->box, m)) != 0) return r;
 	box->view = (struct view){ .count = (uint32_t)m->exists, .uidnext = m->uidnext };
 	box->modseq = m->highestmodseq;
-	return count_recent(c, m, box->recent_from, &box->view.recent);
+	r = count_recent(c, m, box->recent_from, &box->view.recent);
+	bool known = how->qresync && how->uidvalidity == m->uidvalidity && how->modseq < m->highestmodseq;
+	return r == 0 && known ? resync(s, c, how, n) : r;
 }
 
-struct imap_answer imap_select(struct imap_session *s, struct slice name, bool read_only) {
+static void tell_since(struct imap_session *s, const struct imap_select_params *how, struct news *n) {
+	AUTO(imap_set_builder_done) struct imap_set_builder gone = { 0 };
+	struct buf rows = BUF(NEWS_LIMIT);
+	imap_set_settle(&n->gone.set, 0);
+	if (how->known == NULL) {
+		tell_vanished(s, &n->gone.set, true);
+		tell_rows(s, &n->rows);
+		return;
+	}
+	imap_set_common(&gone, &n->gone.set, how->known);
+	tell_vanished(s, &gone.set, true);
+	for (size_t i = 0; i < n->rows.len; i += sizeof(struct news_row)) {
+		struct news_row row;
+		memcpy(&row, n->rows.at + i, sizeof(row));
+		if (imap_set_has(how->known, row.uid)) buf_add(&rows, slice_from(&row, sizeof(row)));
+	}
+	tell_rows(s, &rows);
+	buf_done(&rows);
+}
+
+struct imap_answer imap_select(struct imap_session *s, struct slice name, const struct imap_select_params *how) {
+	AUTO_NEWS struct news n = NEWS(s);
 	struct mailbox m;
+	if (s->box.open) buf_add(imap_out(s), S("* OK [CLOSED] Previous mailbox closed.\r\n")); /* RFC 7162 §3.2.11 */
 	imap_deselect(s);
-	s->box.read_only = read_only;
-	int r = open_box(s, name, &m);
-	if (r != 0) return imap_refused(s, r, "select");
+	s->box.read_only = how->read_only;
+	if (how->condstore || how->qresync) imap_enable(s, IMAP_CONDSTORE);
+	int r = open_box(s, name, how, &m, &n);
+	if (r != 0) {
+		imap_deselect(s);
+		return imap_refused(s, r, "select");
+	}
 	s->box.open = true;
+	s->box.modseq_said = m.highestmodseq;
 	tell_keywords(s, m.keywords);
-	buf_addf(imap_out(s), "* %u EXISTS\r\n* %u RECENT\r\n", s->box.view.count, s->box.view.recent);
+	tell_exists(s);
 	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n", m.uidvalidity, m.uidnext);
-	return imap_ok(read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
+	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n* OK [MAILBOXID (", (unsigned long long)m.highestmodseq);
+	imap_put_mailbox_id(imap_out(s), m.box);
+	buf_add(imap_out(s), S(")] Ok\r\n"));
+	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */
+		buf_add(imap_out(s), S("* LIST () \"/\" "));
+		imap_put_mailbox(s, m.name);
+		buf_add(imap_out(s), S("\r\n"));
+	}
+	tell_since(s, how, &n);
+	return imap_ok(how->read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
 }
 
 void imap_deselect(struct imap_session *s) {

@@ -6,7 +6,9 @@ enum { ID_PAIRS = 30 };
 
 IMAP_COMMAND(imap_do_capability) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	buf_addf(imap_out(s), "* CAPABILITY %s\r\n", imap_capabilities);
+	buf_add(imap_out(s), S("* "));
+	imap_put_capabilities(s);
+	buf_add(imap_out(s), S("\r\n"));
 	return imap_ok("Capability completed.");
 }
 
@@ -38,16 +40,6 @@ IMAP_COMMAND(imap_do_namespace) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
 	buf_add(imap_out(s), S("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n"));
 	return imap_ok("Namespace completed.");
-}
-
-/* Nothing needs enabling yet: what is unknown is passed over (RFC 5161 §3.1). */
-IMAP_COMMAND(imap_do_enable) {
-	struct slice name;
-	do {
-		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
-	} while (call->p.rest.len != 0);
-	buf_add(imap_out(s), S("* ENABLED\r\n"));
-	return imap_ok("Enabled.");
 }
 
 static void wake_up(void *ctx, const struct change *change) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* APPEND takes a message in: it is summarised while it arrives, small ones in memory, large ones in a spool file, and
  * stored with one commit. What makes it impossible is found before the client is asked for the bytes. */
-#include "access/imap/state.h"
+#include "access/imap/status.h"
 #include "base/fail.h"
 #include "db/blob.h"
 #include "mime/summary.h"
 #include "net/file.h"
 #include "user/user.h"
 
-enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024, MESSAGE_LIMIT = 50 * 1024 * 1024 };
+enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024 };
 
 struct upload {
 	struct imap_session *s;
@@ -102,7 +102,7 @@ static struct imap_answer pass_over(struct imap_session *s, struct slice text, s
 	struct imap_literal literal;
 	struct slice line;
 	if (!imap_literal_at_end(text, &literal) || literal.waits) return a;
-	if (literal.size > (uint64_t)MESSAGE_LIMIT * 8) {
+	if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8) {
 		buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
 		imap_end(s, "Message too large");
 	} else {
@@ -144,10 +144,9 @@ IMAP_COMMAND(imap_do_append) {
 	AUTO_UPLOAD struct upload u = { .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
 	struct imap_literal literal = { 0 };
 	struct slice name, text = call->p.rest;
-	uint64_t limit = s->context->params.message_limit;
 	if (!parse(s, &call->p, &name, &u.append, &literal)) return pass_over(s, text, imap_bad(&call->p));
 	if (literal.size == 0) return pass_over(s, text, imap_no("A message can't be empty."));
-	if (literal.size > (limit != 0 ? limit : MESSAGE_LIMIT))
+	if (literal.size > imap_append_limit(s))
 		return pass_over(s, text, imap_no("[TOOBIG] Message too large."));
 	int r = find_box(s, name, &u.append.box);
 	if (r != 0) return pass_over(s, text, target_refused(s, r, "append"));

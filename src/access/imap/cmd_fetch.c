@@ -63,6 +63,8 @@ static int mark_seen(struct fetch *f) {
 	struct seeing see = { .f = f, .set = unseen.set };
 	int r = unseen.set.count != 0 ? db_write(f->s->context->db, set_seen, &see) : 0;
 	if (r == 0) imap_own_end(f->s, &see.own);
+	for (size_t i = 0; i < f->row_count && see.own.after != 0; i++)
+		if (f->rows[i].now_seen) f->rows[i].m.modseq = see.own.after;
 	imap_set_builder_done(&unseen);
 	return r;
 }
@@ -86,11 +88,16 @@ static int put_page(void *ctx) {
 
 IMAP_COMMAND(imap_do_fetch) {
 	AUTO(fetch_done) struct fetch f = { .s = s };
+	struct imap_set said = { 0 };
+	struct imap_parse ahead = call->p;
 	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(&call->p) ||
 	    !fetch_parse(&call->p, &f, call->uid))
 		return imap_bad(&call->p);
+	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said)) imap_set_settle(&said, s->box.view.uidnext);
+	int r = fetch_narrow(&f, &said);
+	if (r != 0) return imap_refused(s, r, "fetch");
 	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
-	int r = imap_walk(s, &f.set, &walk);
+	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");
 	if (!call->uid && f.seen < imap_view_count(s, &f.set))

@@ -65,7 +65,11 @@ IMAP_COMMAND(imap_do_create) {
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) ||
 	    (imap_parse_take(p, ' ') && !parse_uses(p, &n.use)) || !imap_parse_end(p))
 		return imap_bad(p);
-	return write_names(s, create, &n, "Create completed.");
+	struct imap_answer a = write_names(s, create, &n, "Create completed.");
+	if (a.status != IMAP_OK) return a;
+	AUTO_BUF struct buf id = BUF(256);
+	imap_put_mailbox_id(&id, n.box);
+	return imap_ok(arena_fmt(&s->mem, "[MAILBOXID (%s)] Create completed.", buf_text(&id)).at); /* RFC 8474 §4.1 */
 }
 
 IMAP_COMMAND(imap_do_delete) {

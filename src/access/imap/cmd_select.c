@@ -2,27 +2,47 @@
 /* Opening and leaving a mailbox, and asking about one that is not open: all of it from the mailbox's row. */
 #include "access/imap/status.h"
 
-static uint64_t count_messages(struct db_conn *c, const struct mailbox *m) { (void)c; return m->exists; }
-static uint64_t count_unseen(struct db_conn *c, const struct mailbox *m) { (void)c; return m->unseen; }
-static uint64_t count_deleted(struct db_conn *c, const struct mailbox *m) { (void)c; return m->deleted; }
-static uint64_t count_bytes(struct db_conn *c, const struct mailbox *m) { (void)c; return m->bytes; }
-static uint64_t next_uid(struct db_conn *c, const struct mailbox *m) { (void)c; return m->uidnext; }
-static uint64_t validity(struct db_conn *c, const struct mailbox *m) { (void)c; return m->uidvalidity; }
-static uint64_t count_recent(struct db_conn *c, const struct mailbox *m) {
+struct asking { struct imap_session *s; struct db_conn *c; const struct mailbox *m; struct buf *out; };
+
+static void put_number(const struct asking *a, uint64_t n) { buf_addf(a->out, "%llu", (unsigned long long)n); }
+static void messages(const struct asking *a) { put_number(a, a->m->exists); }
+static void unseen(const struct asking *a) { put_number(a, a->m->unseen); }
+static void deleted(const struct asking *a) { put_number(a, a->m->deleted); }
+static void bytes(const struct asking *a) { put_number(a, a->m->bytes); }
+static void next_uid(const struct asking *a) { put_number(a, a->m->uidnext); }
+static void validity(const struct asking *a) { put_number(a, a->m->uidvalidity); }
+static void modseq(const struct asking *a) { put_number(a, a->m->highestmodseq); }
+static void append_limit(const struct asking *a) { put_number(a, imap_append_limit(a->s)); }
+
+static void recent(const struct asking *a) {
 	AUTO_BUF struct buf uids = BUF((size_t)1 << 30);
-	if (m->recent_from < m->uidnext) (void)store_uids(c, m->box, m->recent_from, &uids);
-	return uids.len / sizeof(uint32_t);
+	if (a->m->recent_from < a->m->uidnext) (void)store_uids(a->c, a->m->box, a->m->recent_from, &uids);
+	put_number(a, uids.len / sizeof(uint32_t));
 }
 
-static const struct { const char *name; uint64_t (*of)(struct db_conn *c, const struct mailbox *m); } items[] = {
-	{ "MESSAGES", count_messages },
-	{ "RECENT", count_recent },
-	{ "UIDNEXT", next_uid },
-	{ "UIDVALIDITY", validity },
-	{ "UNSEEN", count_unseen },
-	{ "SIZE", count_bytes },
-	{ "DELETED", count_deleted },
+static void mailbox_id(const struct asking *a) {
+	buf_byte(a->out, '(');
+	imap_put_mailbox_id(a->out, a->m->box);
+	buf_byte(a->out, ')');
+}
+
+static const struct { const char *name; void (*put)(const struct asking *a); unsigned enables; } items[] = {
+	{ "MESSAGES", messages, 0 },
+	{ "RECENT", recent, 0 },
+	{ "UIDNEXT", next_uid, 0 },
+	{ "UIDVALIDITY", validity, 0 },
+	{ "UNSEEN", unseen, 0 },
+	{ "SIZE", bytes, 0 },                                 /* RFC 8438 */
+	{ "DELETED", deleted, 0 },                            /* RFC 9051 */
+	{ "HIGHESTMODSEQ", modseq, IMAP_CONDSTORE },          /* RFC 7162 */
+	{ "MAILBOXID", mailbox_id, 0 },                       /* RFC 8474 */
+	{ "APPENDLIMIT", append_limit, 0 },                   /* RFC 7889 */
 };
+
+uint64_t imap_append_limit(const struct imap_session *s) {
+	uint64_t limit = s->context->params.message_limit;
+	return limit != 0 ? limit : IMAP_MESSAGE_LIMIT;
+}
 
 bool imap_parse_status_items(struct imap_parse *p, unsigned *out) {
 	unsigned asked = 0;
@@ -39,12 +59,15 @@ bool imap_parse_status_items(struct imap_parse *p, unsigned *out) {
 }
 
 void imap_put_status(struct imap_session *s, struct db_conn *c, const struct mailbox *m, unsigned asked) {
+	const struct asking a = { s, c, m, imap_out(s) };
 	const char *before = " (";
 	buf_add(imap_out(s), S("* STATUS "));
 	imap_put_mailbox(s, m->name);
 	for (size_t i = 0; i < LEN(items); i++) {
 		if ((asked & 1U << i) == 0) continue;
-		buf_addf(imap_out(s), "%s%s %llu", before, items[i].name, (unsigned long long)items[i].of(c, m));
+		if (items[i].enables != 0) imap_enable(s, items[i].enables);
+		buf_addf(imap_out(s), "%s%s ", before, items[i].name);
+		items[i].put(&a);
 		before = " ";
 	}
 	buf_add(imap_out(s), S(")\r\n"));
@@ -66,10 +89,50 @@ IMAP_COMMAND(imap_do_status) {
 	return imap_ok("Status completed.");
 }
 
+/* "(1:5 11:15)" behind the known UIDs helps servers that forget expunges; ours forget none: read and left. */
+static bool parse_match(struct imap_parse *p) {
+	struct imap_set numbers, uids;
+	return imap_parse_need(p, '(') && imap_parse_set(p, &numbers) && imap_parse_space(p) && imap_parse_set(p, &uids) &&
+	       imap_parse_need(p, ')');
+}
+
+/* "(67890007 90060115194045000 41:211,214:541 (…))", RFC 7162 §3.2.5 */
+static bool parse_qresync(struct imap_session *s, struct imap_parse *p, struct imap_select_params *out) {
+	uint64_t validity = 0;
+	if (!imap_enabled(s, IMAP_QRESYNC)) return imap_parse_fail(p, "QRESYNC is not enabled.");
+	if (!imap_parse_space(p) || !imap_parse_need(p, '(') || !imap_parse_number(p, UINT32_MAX, &validity) ||
+	    !imap_parse_space(p) || !imap_parse_number(p, INT64_MAX, &out->modseq))
+		return false;
+	if (validity == 0 || out->modseq == 0) return imap_parse_fail(p, "QRESYNC wants numbers above 0.");
+	out->qresync = true;
+	out->uidvalidity = (uint32_t)validity;
+	if (!imap_parse_take(p, ' ')) return imap_parse_need(p, ')');
+	if (!imap_parse_next_is(p, '(')) {
+		struct imap_set *known = arena_get(&s->mem, sizeof(*known));
+		if (!imap_parse_set(p, known)) return false;
+		imap_set_settle(known, UINT32_MAX);
+		out->known = known;
+		if (!imap_parse_take(p, ' ')) return imap_parse_need(p, ')');
+	}
+	return parse_match(p) && imap_parse_need(p, ')');
+}
+
+static bool parse_params(struct imap_session *s, struct imap_parse *p, struct imap_select_params *out) {
+	if (!imap_parse_take(p, ' ')) return imap_parse_end(p);
+	if (!imap_parse_need(p, '(')) return false;
+	do {
+		if (imap_parse_take_word(p, "CONDSTORE")) out->condstore = true;
+		else if (!imap_parse_take_word(p, "QRESYNC")) return imap_parse_fail(p, "Unknown SELECT parameter.");
+		else if (!parse_qresync(s, p, out)) return false;
+	} while (imap_parse_take(p, ' '));
+	return imap_parse_need(p, ')') && imap_parse_end(p);
+}
+
 static struct imap_answer open_named(struct imap_session *s, struct imap_parse *p, bool read_only) {
+	struct imap_select_params how = { .read_only = read_only };
 	struct slice name;
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_end(p)) return imap_bad(p);
-	return imap_select(s, name, read_only);
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !parse_params(s, p, &how)) return imap_bad(p);
+	return imap_select(s, name, &how);
 }
 
 IMAP_COMMAND(imap_do_select) {

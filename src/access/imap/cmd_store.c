@@ -10,7 +10,13 @@ struct flagging {
 	struct flag_change change;
 	struct imap_own_change own;
 	uint32_t seen;              /* rows walked */
+	bool silent, uid;
+	struct imap_set_builder stale; /* UIDs that UNCHANGEDSINCE left alone */
 };
+
+static void flagging_done(struct flagging *f) {
+	imap_set_builder_done(&f->stale);
+}
 
 static const struct { const char *word; enum flag_how how; bool silent; } ways[] = {
 	{ "FLAGS", FLAGS_REPLACE, false },    { "+FLAGS", FLAGS_ADD, false },
@@ -24,23 +30,27 @@ static int changed(void *ctx, const struct message *m) {
 	return 0;
 }
 
+static int add_stale(void *ctx, uint32_t uid) {
+	struct flagging *f = ctx;
+	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale, uid, uid);
+	return 0;
+}
+
 static int change_flags(struct db_conn *tx, void *arg) {
 	struct flagging *f = arg;
+	imap_set_builder_done(&f->stale); /* the transaction may be run again */
 	int r = imap_own_begin(tx, f->s->box.box, &f->own);
-	return r != 0 ? r : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, changed, NULL, f, &f->own.after);
+	return r != 0 ? r : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, changed, add_stale, f, &f->own.after);
 }
 
 static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
 	struct flagging *f = ctx;
-	struct buf *out = imap_out(f->s);
-	uint32_t number = view_number(&f->s->box.view, m->uid);
 	(void)c;
-	if (number == 0) return 0;
+	if (view_number(&f->s->box.view, m->uid) == 0) return 0;
 	f->seen++;
-	buf_addf(out, "* %u FETCH (UID %u FLAGS ", number, m->uid);
-	imap_put_flags(out, m->flags, m->keywords, m->uid >= f->s->box.recent_from);
-	buf_add(out, S(")\r\n"));
-	return out->len < FLAG_PAGE ? 0 : WALK_PAGE_FULL;
+	if (imap_set_has(&f->stale.set, m->uid)) return 0;
+	imap_put_change(f->s, m, !f->silent);
+	return imap_out(f->s)->len < FLAG_PAGE ? 0 : WALK_PAGE_FULL;
 }
 
 static int drain(void *ctx) {
@@ -48,26 +58,55 @@ static int drain(void *ctx) {
 	return imap_drain(f->s) ? 0 : WALK_PAGE_FULL;
 }
 
-IMAP_COMMAND(imap_do_store) {
+/* "(UNCHANGEDSINCE 12) ", RFC 7162 §3.1.3 */
+static bool parse_condition(struct imap_parse *p, struct flag_change *out) {
+	if (!imap_parse_take(p, '(')) return true;
+	if (!imap_parse_take_word(p, "UNCHANGEDSINCE")) return imap_parse_fail(p, "Unknown STORE modifier.");
+	out->conditional = true;
+	if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX, &out->unchanged_since) || !imap_parse_need(p, ')')) return false;
+	return imap_parse_space(p);
+}
+
+static bool parse_store(struct imap_session *s, struct imap_call *call, struct flagging *f) {
 	struct imap_parse *p = &call->p;
-	struct flagging f = { .s = s };
 	struct imap_flags flags;
 	size_t way = 0;
-	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(p)) return imap_bad(p);
+	if (!imap_parse_messages(s, call, &f->set) || !imap_parse_space(p) || !parse_condition(p, &f->change)) return false;
 	while (way < LEN(ways) && !imap_parse_take_word(p, ways[way].word)) way++;
-	if (way == LEN(ways)) imap_parse_fail(p, "Expected FLAGS, +FLAGS or -FLAGS.");
-	if (!imap_parse_space(p) || !imap_parse_flags(s, p, &flags) || !imap_parse_end(p)) return imap_bad(p);
-	f.change = (struct flag_change){ .how = ways[way].how, .flags = flags.bits, .keywords = flags.keywords };
+	if (way == LEN(ways)) return imap_parse_fail(p, "Expected FLAGS, +FLAGS or -FLAGS.");
+	if (!imap_parse_space(p) || !imap_parse_flags(s, p, &flags) || !imap_parse_end(p)) return false;
+	f->change.how = ways[way].how;
+	f->change.flags = flags.bits;
+	f->change.keywords = flags.keywords;
+	f->silent = ways[way].silent;
+	return true;
+}
+
+static struct imap_answer stored(struct flagging *f) {
+	if (f->stale.set.count == 0) return imap_ok("Store completed.");
+	AUTO(imap_set_builder_done) struct imap_set_builder numbers = { 0 };
+	AUTO_BUF struct buf text = BUF(MIB(16));
+	if (!f->uid) imap_view_numbers(f->s, &f->stale.set, &numbers);
+	buf_add(&text, S("[MODIFIED "));
+	imap_put_set(&text, f->uid ? &f->stale.set : &numbers.set);
+	buf_add(&text, S("] Conditional STORE failed for some."));
+	return imap_ok(arena_text(&f->s->mem, buf_slice(&text)));
+}
+
+IMAP_COMMAND(imap_do_store) {
+	AUTO(flagging_done) struct flagging f = { .s = s, .uid = call->uid };
+	if (!parse_store(s, call, &f)) return imap_bad(&call->p);
+	if (f.change.conditional) imap_enable(s, IMAP_CONDSTORE);
 	if (f.set.count == 0) return imap_ok("Store completed.");
 	int r = db_write(s->context->db, change_flags, &f);
 	if (r != 0) return imap_refused(s, r, "store");
 	imap_own_end(s, &f.own);
-	if (ways[way].silent) return imap_ok("Store completed.");
+	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
 	const struct imap_walk walk = { .each = put_row, .page = drain, .ctx = &f };
 	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
-	if (!call->uid && f.seen < imap_view_count(s, &f.set))
+	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
 		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
-	return imap_ok("Store completed.");
+	return stored(&f);
 }
 
 /* Expunging. */

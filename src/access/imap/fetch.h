@@ -45,11 +45,22 @@ struct fetch {
 	struct fetch_item items[FETCH_ITEMS_MAX];
 	size_t item_count;
 	unsigned needs;
-	bool tells_flags;
+	bool tells_flags, tells_modseq;
+	bool since, vanished, paged; /* modifiers */
+	uint64_t changed_since;
+	int64_t page_first, page_last; /* negative: from the end */
 	struct arena mem;           /* of the page */
 	struct fetch_row *rows;
 	size_t row_count, page_bytes;
 	uint32_t seen;              /* rows found */
 };
 bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid);
+/* fetch_more.c: what follows the items, if anything; and what that leaves of the set. said: the set as the client gave it,
+ * settled, for VANISHED. */
+bool fetch_modifiers(struct imap_parse *p, struct fetch *f, bool uid);
+int fetch_narrow(struct fetch *f, const struct imap_set *said);
+bool fetch_put_modseq(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_put_email_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_put_thread_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_put_save_date(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
 bool fetch_put_row(struct fetch *f, struct fetch_row *row);

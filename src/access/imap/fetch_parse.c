@@ -28,8 +28,10 @@ static const struct fetch_word *find_word(struct slice name, bool section) {
 
 static bool add_item(struct imap_parse *p, struct fetch *f, struct fetch_item item) {
 	if (f->item_count == FETCH_ITEMS_MAX) return imap_parse_fail(p, "Too many items.");
+	if (f->item_count != 0 && f->items[0].word == item.word && strcmp(item.word->name, "UID") == 0) return true; /* UID FETCH … UID */
 	f->items[f->item_count++] = item;
 	f->needs |= item.word->needs;
+	f->tells_modseq |= item.word->put == fetch_put_modseq;
 	f->tells_flags |= strcmp(item.word->name, "FLAGS") == 0;
 	return true;
 }
@@ -91,7 +93,7 @@ static bool parse_macro(struct imap_parse *p, struct fetch *f) {
 }
 
 bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid) {
-	if (uid) add_item(p, f, (struct fetch_item){ .word = find_word(S("UID"), false) });
+	if (uid && !imap_enabled(f->s, IMAP_UIDONLY)) add_item(p, f, (struct fetch_item){ .word = find_word(S("UID"), false) });
 	if (imap_parse_take(p, '(')) {
 		do {
 			if (!parse_item(p, f)) return false;
@@ -100,5 +102,5 @@ bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid) {
 	} else if (!parse_macro(p, f) && !parse_item(p, f)) {
 		return false;
 	}
-	return imap_parse_end(p);
+	return fetch_modifiers(p, f, uid) && imap_parse_end(p);
 }

@@ -10,7 +10,7 @@ enum { HEADER_LIMIT = 1024 * 1024, PIECE = 64 * 1024 };
 static bool put_flags(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	(void)item;
 	buf_add(imap_out(f->s), S("FLAGS "));
-	imap_put_flags(imap_out(f->s), row->m.flags, row->m.keywords, row->m.uid >= f->s->box.recent_from);
+	imap_put_message_flags(f->s, row->m.uid, row->m.flags, row->m.keywords);
 	return true;
 }
 
@@ -135,6 +135,10 @@ const struct fetch_word fetch_words[] = {
 	{ "UID", 0, put_uid, NULL },
 	{ "INTERNALDATE", 0, put_date, NULL },
 	{ "RFC822.SIZE", 0, put_size, NULL },
+	{ "MODSEQ", 0, fetch_put_modseq, NULL },
+	{ "EMAILID", 0, fetch_put_email_id, NULL },
+	{ "THREADID", 0, fetch_put_thread_id, NULL },
+	{ "SAVEDATE", 0, fetch_put_save_date, NULL },
 	{ "ENVELOPE", STRUCTURE, put_envelope, NULL },
 	{ "BODYSTRUCTURE", STRUCTURE, put_structure, NULL },
 	{ "BODY", STRUCTURE, put_structure, NULL },
@@ -148,9 +152,8 @@ const size_t fetch_word_count = LEN(fetch_words);
 
 bool fetch_put_row(struct fetch *f, struct fetch_row *row) {
 	struct buf *out = imap_out(f->s);
-	uint32_t number = view_number(&f->s->box.view, row->m.uid);
-	if (number == 0) return true;
-	buf_addf(out, "* %u FETCH (", number);
+	if (view_number(&f->s->box.view, row->m.uid) == 0) return true;
+	imap_put_fetch(f->s, row->m.uid);
 	for (size_t i = 0; i < f->item_count; i++) {
 		if (i != 0) buf_byte(out, ' ');
 		if (!f->items[i].word->put(f, &f->items[i], row)) return false;
@@ -158,6 +161,10 @@ bool fetch_put_row(struct fetch *f, struct fetch_row *row) {
 	if (row->now_seen && !f->tells_flags) {
 		buf_byte(out, ' ');
 		put_flags(f, NULL, row);
+	}
+	if ((row->now_seen || f->since) && !f->tells_modseq && imap_enabled(f->s, IMAP_CONDSTORE)) {
+		buf_byte(out, ' ');
+		fetch_put_modseq(f, NULL, row);
 	}
 	buf_add(out, S(")\r\n"));
 	return imap_drain(f->s);

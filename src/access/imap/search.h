@@ -3,7 +3,7 @@
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
 /* SEARCH (RFC 3501 §6.4.4, RFC 4731): search_parse.c makes a tree of tests, cmd_search.c walks the messages,
- * search_test.c holds the tests, search_text.c finds words in text. Children of a node stand in the order of their
+ * search_test.c holds the tests; what the text of a message is, store/text.h says. Children of a node stand in the order of their
  * cost, so that bodies are only opened for messages that pass all else. */
 struct search_node;
 struct search_run;
@@ -18,7 +18,9 @@ enum search_argument {
 	ARG_UIDS,
 	ARG_FIELD,
 	ARG_KEY,
-	ARG_TWO_KEYS
+	ARG_TWO_KEYS,
+	ARG_MODSEQ,
+	ARG_OBJECT_ID
 };
 /* 1: fits, 0: does not, <0: failed; BLOB_GONE is told as 0. */
 typedef int search_test(struct search_run *run, const struct search_node *node);
@@ -33,6 +35,11 @@ struct search_word {
 extern const struct search_word search_words[];
 extern const size_t search_word_count;
 search_test search_all, search_any, search_in_set; /* nodes that have no word of their own */
+
+/* search_more.c */
+search_test search_modseq, search_email_id, search_thread_id, search_saved;
+bool search_parse_modseq(struct imap_parse *p, int64_t *out);
+bool search_parse_object_id(struct imap_parse *p, int64_t *out); /* -1: none of ours */
 
 struct search_node {
 	search_test *test;
@@ -66,18 +73,3 @@ struct search_run {
 	bool uid;
 	size_t tested;
 };
-
-/* Words in text. Both sides are folded: case, width and composition do not matter. */
-void search_fold(struct buf *out, struct slice utf8);
-struct search_finder {
-	struct slice needle;        /* folded */
-	bool found;
-	struct buf pending;         /* decoded text that was not looked at yet */
-	struct buf folded;          /* what the last look left over, and the next */
-};
-enum { SEARCH_WINDOW = 64 * 1024 };
-#define SEARCH_FINDER(needle_) \
-	((struct search_finder){ (needle_), (needle_).len == 0, BUF(SEARCH_WINDOW * 64), BUF(SEARCH_WINDOW * 256) })
-/* Looks at pending when there is enough of it, or at its end. */
-void search_finder_look(struct search_finder *f, bool end);
-void search_finder_done(struct search_finder *f);

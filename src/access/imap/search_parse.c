@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/search.h"
 #include "mime/date.h"
+#include "mime/fold.h"
 
 enum { DEPTH_MAX = 32, NODES_MAX = 4096 };
 
@@ -33,7 +34,7 @@ static bool parse_text(struct parsing *g, struct slice *out) {
 	struct slice said;
 	if (!imap_parse_space(g->p) || !imap_parse_astring(g->p, &said)) return false;
 	AUTO_BUF struct buf folded = BUF(said.len * 20 + 64);
-	search_fold(&folded, said);
+	text_fold(&folded, said);
 	*out = arena_slice(g->p->mem, buf_slice(&folded));
 	return true;
 }
@@ -74,6 +75,10 @@ static bool parse_argument(struct parsing *g, enum search_argument what, struct 
 	case ARG_UIDS: return imap_parse_space(p) && parse_set(g, true, n);
 	case ARG_FIELD: return imap_parse_space(p) && imap_parse_astring(p, &n->field) && parse_text(g, &n->text);
 	case ARG_KEY: return parse_child(g, n);
+	case ARG_MODSEQ:
+		imap_enable(g->s, IMAP_CONDSTORE);
+		return imap_parse_space(p) && search_parse_modseq(p, &n->number);
+	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, &n->number);
 	case ARG_TWO_KEYS: return parse_child(g, n) && parse_child(g, n);
 	}
 	return false;
@@ -109,6 +114,7 @@ static bool parse_key(struct parsing *g, struct search_node **out) {
 	if (imap_parse_take(p, '(')) {
 		good = parse_keys(g, n, ')');
 	} else if (p->rest.len != 0 && (ascii_digit(p->rest.at[0]) || p->rest.at[0] == '*')) {
+		if (imap_enabled(g->s, IMAP_UIDONLY)) return imap_parse_fail(p, "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY.");
 		n->test = search_in_set;
 		good = parse_set(g, false, n);
 	} else {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tests of SEARCH, cheapest first: what the row knows, what the summary knows, the header, the text. */
 #include "access/imap/search.h"
-#include "mime/decode.h"
 #include "mime/header.h"
+#include "store/text.h"
 
-enum { FIELD_LIMIT = 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024 };
+enum { FIELD_LIMIT = 4 * 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024 };
 
 /* Nodes. */
 
@@ -107,10 +107,9 @@ static int test_sent(struct search_run *run, const struct search_node *node) {
 }
 
 static bool value_holds(struct slice value, struct slice needle) {
-	AUTO_BUF struct buf text = BUF(FIELD_LIMIT), folded = BUF(FIELD_LIMIT * 4);
+	AUTO_BUF struct buf folded = BUF(FIELD_LIMIT);
 	if (needle.len == 0) return true;
-	header_text_add(&text, value);
-	search_fold(&folded, buf_slice(&text));
+	store_text_value(&folded, value);
 	return slice_search(buf_slice(&folded), needle) < folded.len;
 }
 
@@ -155,61 +154,20 @@ static int test_field(struct search_run *run, const struct search_node *node) {
 	return 0;
 }
 
-/* Every field of the header of a message, or of one that is a part of it. */
-static int look_at_header(struct search_run *run, const struct part *part, struct search_finder *f) {
-	AUTO_BUF struct buf header = BUF(HEADER_LIMIT);
-	struct field field;
-	int r = read_range(run, part->header_start, part->body_start, &header);
-	struct fields fields = { .block = buf_slice(&header) };
-	while (r == 0 && !f->found && fields_next(&fields, &field)) {
-		buf_add(&f->pending, field.name);
-		buf_add(&f->pending, S(": "));
-		header_text_add(&f->pending, field.value);
-		buf_byte(&f->pending, '\n');
-		search_finder_look(f, false);
-	}
-	return r;
-}
-
-static int look_at_text(struct search_run *run, const struct part *part, struct search_finder *f) {
-	struct slice charset = param_raw(part->params, part->params_count, S("charset"));
-	struct text_decoder *decoder = text_decoder_open(part->encoding, charset, slice_eq(part->subtype, S("html")));
-	AUTO_FREE char *piece = mem_get(PIECE);
-	ssize_t n = 1;
-	for (uint64_t at = part->body_start; at < part->body_end && n > 0 && !f->found; at += (uint64_t)n) {
-		n = blob_read(run->body.blob, at, piece, (size_t)MIN_OF(part->body_end - at, (uint64_t)PIECE));
-		if (n <= 0) break;
-		text_decoder_feed(decoder, slice_from(piece, (size_t)n), &f->pending);
-		search_finder_look(f, false);
-	}
-	text_decoder_finish(&decoder, &f->pending);
-	buf_byte(&f->pending, '\n');
-	search_finder_look(f, true);
-	return n < 0 ? -1 : 0;
-}
-
-static int search_body(struct search_run *run, struct slice needle, bool header) {
-	struct search_finder f = SEARCH_FINDER(needle);
-	const struct summary *s = run->body.summary;
-	int r = 0;
-	for (size_t i = 0; i < s->parts_count && r == 0 && !f.found; i++) {
-		const struct part *part = &s->parts[i];
-		if (part->envelope != 0 && (header || i != 0)) r = look_at_header(run, part, &f);
-		if (r == 0 && slice_eq(part->type, S("text")) && part->child == 0) r = look_at_text(run, part, &f);
-	}
-	if (r == 0) search_finder_look(&f, true);
-	search_finder_done(&f);
+static int search_body(struct search_run *run, struct slice needle, unsigned what) {
+	AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(needle);
+	int r = f.found ? 0 : store_text(run->body.blob, run->body.summary, what, text_find, &f);
 	return r < 0 ? r : f.found;
 }
 
 static int test_body(struct search_run *run, const struct search_node *node) {
 	int r = need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, false);
+	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, STORE_TEXT_BODY);
 }
 
 static int test_text(struct search_run *run, const struct search_node *node) {
 	int r = need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, true);
+	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, STORE_TEXT_HEADER | STORE_TEXT_BODY);
 }
 
 #define FIELD_OF(name) offsetof(struct envelope, name)
@@ -236,6 +194,13 @@ const struct search_word search_words[] = {
 	{ "BEFORE", ARG_DATE, COST_ROW, test_date, BEFORE },
 	{ "ON", ARG_DATE, COST_ROW, test_date, ON },
 	{ "SINCE", ARG_DATE, COST_ROW, test_date, SINCE },
+	{ "MODSEQ", ARG_MODSEQ, COST_ROW, search_modseq, 0 },
+	{ "EMAILID", ARG_OBJECT_ID, COST_ROW, search_email_id, 0 },
+	{ "THREADID", ARG_OBJECT_ID, COST_ROW, search_thread_id, 0 },
+	{ "SAVEDBEFORE", ARG_DATE, COST_ROW, search_saved, BEFORE },
+	{ "SAVEDON", ARG_DATE, COST_ROW, search_saved, ON },
+	{ "SAVEDSINCE", ARG_DATE, COST_ROW, search_saved, SINCE },
+	{ "SAVEDATESUPPORTED", ARG_NONE, COST_ROW, search_all, 0 },
 	{ "SENTBEFORE", ARG_DATE, COST_SUMMARY, test_sent, BEFORE },
 	{ "SENTON", ARG_DATE, COST_SUMMARY, test_sent, ON },
 	{ "SENTSINCE", ARG_DATE, COST_SUMMARY, test_sent, SINCE },

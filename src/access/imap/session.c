@@ -157,8 +157,20 @@ static const char *out_of_place(const struct imap_session *s, const struct imap_
 	if (command == NULL) return "BAD Unknown command.";
 	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
 	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
+	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
+		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
 	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
 	return NULL;
+}
+
+/* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it think too
+ * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */
+static void put_modseq(struct imap_session *s, struct imap_answer a) {
+	uint64_t safe = imap_safe_modseq(s);
+	if (a.status != IMAP_OK || a.text[0] == '[' || !s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
+	if (safe == s->box.modseq_said && s->box.gone.set.count == 0) return;
+	s->box.modseq_said = safe;
+	buf_addf(imap_out(s), "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -170,9 +182,10 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	}
 	s->bad = 0;
 	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
-	if (!s->broken)
-		buf_addf(imap_out(s), "%.*s %s %s\r\n", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO",
-			 a.text);
+	if (s->broken) return;
+	buf_addf(imap_out(s), "%.*s %s ", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO");
+	if ((command->when & IMAP_NO_NEWS) == 0) put_modseq(s, a);
+	buf_addf(imap_out(s), "%s\r\n", a.text);
 }
 
 static void run(struct imap_session *s) {
@@ -259,7 +272,9 @@ static void step(struct task *task, enum wake why) {
 	struct imap_session *s = OWNER_OF(task, struct imap_session, task);
 	if (!s->greeted) {
 		s->self = task_name(task);
-		buf_addf(imap_out(s), "%s OK [CAPABILITY %s] Logged in\r\n", buf_text(&s->tag), imap_capabilities);
+		buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
+		imap_put_capabilities(s);
+		buf_add(imap_out(s), S("] Logged in\r\n"));
 		s->greeted = true;
 	}
 	if (why == WAKE_STOP) {

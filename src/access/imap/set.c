@@ -83,6 +83,22 @@ void imap_set_append(struct imap_set_builder *b, uint32_t first, uint32_t last) 
 	s->ranges[s->count++] = (struct imap_range){ first, last };
 }
 
+struct imap_set imap_set_copy(struct arena *mem, const struct imap_set *set) {
+	struct imap_set copy = { arena_array(mem, set->count + 1, sizeof(*copy.ranges)), set->count };
+	if (set->count != 0) memcpy(copy.ranges, set->ranges, set->count * sizeof(*copy.ranges));
+	return copy;
+}
+
+void imap_set_common(struct imap_set_builder *out, const struct imap_set *a, const struct imap_set *b) {
+	for (size_t i = 0, j = 0; i < a->count && j < b->count;) {
+		struct imap_range x = a->ranges[i], y = b->ranges[j];
+		uint32_t first = MAX_OF(x.first, y.first), last = MIN_OF(x.last, y.last);
+		if (first <= last) imap_set_append(out, first, last);
+		if (x.last < y.last) i++;
+		else j++;
+	}
+}
+
 void imap_set_builder_done(struct imap_set_builder *b) {
 	free(b->set.ranges);
 	*b = (struct imap_set_builder){ 0 };

@@ -9,6 +9,7 @@
 #include "store/store.h"
 /* What the files of a session share: its state, the shape of a command, and the words it is answered with. */
 struct imap_session;
+enum { IMAP_MESSAGE_LIMIT = 50 * 1024 * 1024 }; /* APPEND, when the settings say nothing */
 
 /* The mailbox of SELECT or EXAMINE, as this client has been told of it. */
 struct imap_selected {
@@ -19,7 +20,18 @@ struct imap_selected {
 	uint32_t recent_from;    /* uids from here on are \Recent in this session */
 	bool recent_taken;       /* new messages were shown that the store still calls recent */
 	struct imap_set_builder gone; /* vanished, but EXPUNGE was not allowed yet; unsettled */
+	uint64_t gone_since;     /* while there is something in gone: the modseq before the first of it */
+	uint64_t modseq_said;    /* the last HIGHESTMODSEQ response */
 	size_t keywords_told;    /* length of the keyword list at the last FLAGS response: it only grows */
+};
+
+/* What a client has enabled (RFC 5161), for the rest of its session. */
+enum {
+	IMAP_CONDSTORE = 1,      /* MODSEQ in FETCH responses (RFC 7162); also by commands that use modseqs */
+	IMAP_QRESYNC = 2,        /* VANISHED in the place of EXPUNGE (RFC 7162) */
+	IMAP_REV2 = 4,           /* RFC 9051: ESEARCH in the place of SEARCH, no \Recent, names in UTF-8 */
+	IMAP_UIDONLY = 8,        /* RFC 9586: no message numbers */
+	IMAP_UTF8 = 16           /* RFC 6855 */
 };
 
 struct imap_session {
@@ -35,6 +47,7 @@ struct imap_session {
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
 	bool greeted, over, broken, idling;
+	unsigned enabled;        /* IMAP_CONDSTORE … */
 	bool dropping;           /* the rest of a line that was too long */
 	unsigned bad;            /* bad commands in a row */
 	int64_t heard;           /* when the last command came */
@@ -43,6 +56,9 @@ struct imap_session {
 	const char *ending;      /* for the log */
 	struct imap_selected box;
 };
+
+static inline bool imap_enabled(const struct imap_session *s, unsigned any_of) { return (s->enabled & any_of) != 0; }
+void imap_enable(struct imap_session *s, unsigned bits); /* may put an untagged OK */
 
 /* A command's answer is a value: check, act, answer. The text may begin with a [CODE]; it lives in s->mem or for ever.
  */
@@ -73,6 +89,7 @@ enum imap_when {
 	IMAP_NO_EXPUNGE = 16,    /* RFC 3501 §7.4.1: no EXPUNGE response while it runs, unless in its UID form */
 	IMAP_NO_NEWS = 32,       /* leaves or changes the mailbox: nothing is told after it */
 	IMAP_WRITES = 64,        /* wants a mailbox opened by SELECT */
+	IMAP_NUMBERS = 128,      /* without UID its arguments or answers are message numbers */
 };
 struct imap_command {
 	const char *name;
@@ -80,12 +97,18 @@ struct imap_command {
 	unsigned when;
 };
 const struct imap_command *imap_command_find(struct slice name);
-extern const char imap_capabilities[];
+void imap_put_capabilities(struct imap_session *s); /* "CAPABILITY IMAP4rev1 …" */
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */
 struct buf *imap_out(struct imap_session *s);
 bool imap_flush(struct imap_session *s);                      /* writes all; may wait for the client */
 bool imap_drain(struct imap_session *s);                      /* writes if there is much; may wait for the client */
+/* The begin of a message's response, "* 7 FETCH (" or with UIDONLY "* 12 UIDFETCH ("; uid is in the view. */
+void imap_put_fetch(struct imap_session *s, uint32_t uid);
+void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits, struct slice keywords); /* with \Recent where due */
+/* The whole response for a change of flags, with its MODSEQ where that is enabled. flags: false for .SILENT, then nothing but
+ * the MODSEQ is said, if anything. */
+void imap_put_change(struct imap_session *s, const struct message *m, bool flags);
 bool imap_put_large(struct imap_session *s, struct slice bytes);
 void imap_end(struct imap_session *s, const char *why);       /* after what is queued has been written */
 /* The rest of a command behind an announced literal, waiting for the client. Each piece goes to take. <0: gone. */
@@ -95,13 +118,25 @@ int imap_read_line(struct imap_session *s, struct slice *line); /* 0; 1: too lon
 /* Names. False: p->error says why. The name is UTF-8 in s->mem; INBOX is in capitals. */
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
+void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
 void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent);
 
 /* The selected mailbox. */
-struct imap_answer imap_select(struct imap_session *s, struct slice name, bool read_only);
+struct imap_select_params {
+	bool read_only, condstore;
+	bool qresync;
+	uint32_t uidvalidity;    /* what the client remembers (RFC 7162 §3.2.5) */
+	uint64_t modseq;
+	const struct imap_set *known; /* of UIDs, settled; NULL: all */
+};
+struct imap_answer imap_select(struct imap_session *s, struct slice name, const struct imap_select_params *how);
+/* A client that has been told everything up to this modseq has missed nothing. */
+static inline uint64_t imap_safe_modseq(const struct imap_session *s) {
+	return s->box.gone.set.count != 0 ? s->box.gone_since : s->box.modseq;
+}
 void imap_deselect(struct imap_session *s);
 bool imap_load(struct imap_session *s);                       /* the view's uids; false: lost, the session ends */
 /* Tells what happened since the last time: EXISTS, FETCH, and EXPUNGE where that is allowed. */

@@ -3,6 +3,7 @@
 #include "access/imap/state.h"
 /* The items of STATUS (RFC 3501 §6.3.10, RFC 9051), also as asked for in LIST's RETURN (STATUS (…)) (RFC 5819). */
 bool imap_parse_status_items(struct imap_parse *p, unsigned *items); /* "(MESSAGES UNSEEN)" as a bit set */
+uint64_t imap_append_limit(const struct imap_session *s); /* the largest message APPEND takes (RFC 7889) */
 /* The whole untagged response. c may be borrowed for reading. */
 void imap_put_status(struct imap_session *s, struct db_conn *c, const struct mailbox *m, unsigned items);
 void imap_put_special_use(struct buf *out, uint32_t use); /* each with a blank before it */

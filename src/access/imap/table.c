@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
-#include "access/imap/state.h"
+#include "access/imap/status.h"
 
-const char imap_capabilities[] =
+static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
-	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS";
+	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY";
+
+void imap_put_capabilities(struct imap_session *s) {
+	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
+}
 
 enum {
 	BOX = IMAP_SELECTED,
 	UID = IMAP_UID,
+	SETS = IMAP_UID | IMAP_NUMBERS,
 	HOLD = IMAP_NO_EXPUNGE,
 	QUIET = IMAP_NO_NEWS,
 	WRITES = IMAP_SELECTED | IMAP_WRITES
@@ -41,11 +46,11 @@ static const struct imap_command commands[] = {
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
-	{ "FETCH", imap_do_fetch, BOX | UID | HOLD },
-	{ "STORE", imap_do_store, WRITES | UID | HOLD },
-	{ "SEARCH", imap_do_search, BOX | UID | HOLD },
-	{ "COPY", imap_do_copy, BOX | UID },
-	{ "MOVE", imap_do_move, WRITES | UID },
+	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
+	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
+	{ "SEARCH", imap_do_search, BOX | SETS | HOLD },
+	{ "COPY", imap_do_copy, BOX | SETS },
+	{ "MOVE", imap_do_move, WRITES | SETS },
 };
 
 const struct imap_command *imap_command_find(struct slice name) {

@@ -49,6 +49,18 @@ uint32_t view_number(const struct view *v, uint32_t uid) {
 	return number < run_end(v, low) ? number : 0;
 }
 
+uint32_t view_number_from(const struct view *v, uint32_t uid) {
+	size_t low = 0, high = v->run_count;
+	if (high == 0) return v->count + 1;
+	if (uid <= v->runs[0].uid) return 1;
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+		if (v->runs[middle].uid <= uid) low = middle;
+		else high = middle;
+	}
+	return MIN_OF(v->runs[low].number + (uid - v->runs[low].uid), run_end(v, low));
+}
+
 uint32_t view_last_uid(const struct view *v) {
 	return v->count != 0 ? view_uid(v, v->count) : 0;
 }

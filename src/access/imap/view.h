@@ -16,6 +16,7 @@ void view_done(struct view *v);                        /* frees and empties */
 void view_append(struct view *v, uint32_t uid);        /* uids rising; counts it, also when not loaded */
 uint32_t view_uid(const struct view *v, uint32_t number);  /* 1 <= number <= count; loaded */
 uint32_t view_number(const struct view *v, uint32_t uid);  /* 0: not in it */
+uint32_t view_number_from(const struct view *v, uint32_t uid); /* of the first message with that UID or a larger one; count + 1: none */
 /* The message with the largest UID; 0 when it is empty. */
 uint32_t view_last_uid(const struct view *v);
 /* Takes out the UIDs of the settled set. Each removal is told with the number the message had at that moment (RFC 3501

@@ -32,6 +32,11 @@ int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct 
 	}
 }
 
+void imap_view_numbers(const struct imap_session *s, const struct imap_set *uids, struct imap_set_builder *out) {
+	for (size_t i = 0; i < uids->count; i++)
+		imap_set_append(out, view_number(&s->box.view, uids->ranges[i].first), view_number(&s->box.view, uids->ranges[i].last));
+}
+
 uint32_t imap_view_count(const struct imap_session *s, const struct imap_set *uids) {
 	uint32_t n = 0;
 	for (size_t i = 0; i < uids->count; i++)

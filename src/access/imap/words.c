@@ -24,6 +24,10 @@ void imap_put_mailbox(struct imap_session *s, struct slice name) {
 	imap_put_astring(imap_out(s), buf_slice(&said));
 }
 
+void imap_put_mailbox_id(struct buf *out, struct box box) {
+	buf_addf(out, "F%llx-%llx", (unsigned long long)box.account, (unsigned long long)box.id);
+}
+
 static const struct { uint32_t bit; const char *name; } system_flags[] = {
 	{ FLAG_ANSWERED, "\\Answered" }, { FLAG_FLAGGED, "\\Flagged" }, { FLAG_DELETED, "\\Deleted" },
 	{ FLAG_SEEN, "\\Seen" },         { FLAG_DRAFT, "\\Draft" },

@@ -2,7 +2,7 @@
 /* ldap:, ldap_table(5), with OpenLDAP's library. Entries may lead to others (special_result_attribute), which are searched
  * within the same limits. */
 #include "conf/table/database.h"
-#include "conf/table/library.h"
+#include "base/library.h"
 #include <ldap.h>
 
 #define CALLS(F) \

@@ -2,7 +2,7 @@
 /* mysql:, mysql_table(5), with MariaDB's client library. */
 #include <mysql.h> /* first: it uses functions that base.h bans */
 #include "conf/table/sql.h"
-#include "conf/table/library.h"
+#include "base/library.h"
 
 #define CALLS(F) \
 	F(mysql_close) F(mysql_errno) F(mysql_error) F(mysql_fetch_lengths) F(mysql_fetch_row) F(mysql_free_result) \

@@ -2,7 +2,7 @@
 /* pgsql:, pgsql_table(5). Everything is done without blocking calls of libpq, because only so is there a limit on the time
  * that a server may take which accepted the connection and says nothing. */
 #include "conf/table/sql.h"
-#include "conf/table/library.h"
+#include "base/library.h"
 #include <libpq-fe.h>
 #include <poll.h>
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conf/table/library.h"
+#include "base/library.h"
+#include "base/fail.h"
 #include <dlfcn.h>
 
 static int load(struct library *l) {

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The same change is told in several languages; which one is decided here and nowhere else, so that no command can say
+ * EXPUNGE to a client that counts on VANISHED. */
+#include "access/imap/tell.h"
+#include "base/fail.h"
+
+enum { RANGES_IN_A_LINE = 500 };
+
+void news_done(struct news *n) {
+	buf_done(&n->rows);
+	buf_done(&n->fresh);
+	imap_set_builder_done(&n->gone);
+}
+
+struct gathering { struct news *n; uint32_t uidnext; };
+
+static int add_changed(void *ctx, const struct message *m) {
+	struct gathering *g = ctx;
+	struct news *n = g->n;
+	if (m->uid >= g->uidnext)
+		return buf_add(&n->fresh, slice_from(&m->uid, sizeof(m->uid))) ? 0 : fail("too many new messages");
+	struct news_row row = { m->uid, m->flags, m->modseq, arena_slice(&n->s->mem, m->keywords) };
+	return buf_add(&n->rows, slice_from(&row, sizeof(row))) ? 0 : fail("too many changes");
+}
+
+static int add_vanished(void *ctx, uint32_t first, uint32_t last) {
+	struct gathering *g = ctx;
+	if (first < g->uidnext) imap_set_append(&g->n->gone, first, MIN_OF(last, g->uidnext - 1));
+	return 0;
+}
+
+int news_gather(struct news *n, struct db_conn *c, struct box box, uint64_t since, uint32_t uidnext) {
+	struct gathering g = { n, uidnext };
+	return store_changes(c, box, since, add_changed, add_vanished, &g);
+}
+
+/* One row. */
+
+void imap_put_fetch(struct imap_session *s, uint32_t uid) {
+	if (imap_enabled(s, IMAP_UIDONLY)) buf_addf(imap_out(s), "* %u UIDFETCH (", uid);
+	else buf_addf(imap_out(s), "* %u FETCH (", view_number(&s->box.view, uid));
+}
+
+void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits, struct slice keywords) {
+	bool recent = uid >= s->box.recent_from && !imap_enabled(s, IMAP_REV2);
+	imap_put_flags(imap_out(s), bits, keywords, recent);
+}
+
+void imap_put_change(struct imap_session *s, const struct message *m, bool flags) {
+	struct buf *out = imap_out(s);
+	bool modseq = imap_enabled(s, IMAP_CONDSTORE);
+	if (!flags && !modseq) return;
+	imap_put_fetch(s, m->uid);
+	if (!imap_enabled(s, IMAP_UIDONLY)) buf_addf(out, "UID %u ", m->uid);
+	if (flags) {
+		buf_add(out, S("FLAGS "));
+		imap_put_message_flags(s, m->uid, m->flags, m->keywords);
+	}
+	if (modseq) buf_addf(out, flags ? " MODSEQ (%llu)" : "MODSEQ (%llu)", (unsigned long long)m->modseq);
+	buf_add(out, S(")\r\n"));
+}
+
+/* The whole mailbox. */
+
+void tell_keywords(struct imap_session *s, struct slice keywords) {
+	struct buf *out = imap_out(s);
+	buf_add(out, S("* FLAGS "));
+	imap_put_flags(out, FLAG_ALL, keywords, false);
+	buf_add(out, S("\r\n* OK [PERMANENTFLAGS ("));
+	if (!s->box.read_only) {
+		buf_add(out, S("\\Answered \\Flagged \\Deleted \\Seen \\Draft "));
+		if (keywords.len != 0) {
+			buf_add(out, keywords);
+			buf_byte(out, ' ');
+		}
+		buf_add(out, S("\\*"));
+	}
+	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
+	s->box.keywords_told = keywords.len;
+}
+
+void tell_exists(struct imap_session *s) {
+	buf_addf(imap_out(s), "* %u EXISTS\r\n", s->box.view.count);
+	if (!imap_enabled(s, IMAP_REV2)) buf_addf(imap_out(s), "* %u RECENT\r\n", s->box.view.recent);
+}
+
+static int uid_order(const void *a, const void *b) {
+	const uint32_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+void tell_fresh(struct imap_session *s, struct buf *fresh) {
+	struct view *v = &s->box.view;
+	size_t count = fresh->len / sizeof(uint32_t);
+	if (count == 0) return;
+	qsort(fresh->at, count, sizeof(uint32_t), uid_order);
+	for (size_t i = 0; i < count; i++) {
+		uint32_t uid;
+		memcpy(&uid, fresh->at + i * sizeof(uid), sizeof(uid));
+		view_append(v, uid);
+		v->recent += uid >= s->box.recent_from;
+	}
+	s->box.recent_taken = true;
+	tell_exists(s);
+}
+
+void tell_rows(struct imap_session *s, const struct buf *rows) {
+	for (size_t i = 0; i < rows->len / sizeof(struct news_row) && imap_drain(s); i++) {
+		struct news_row row;
+		memcpy(&row, rows->at + i * sizeof(row), sizeof(row));
+		const struct message m = { .uid = row.uid, .flags = row.flags, .modseq = row.modseq, .keywords = row.keywords };
+		if (view_number(&s->box.view, row.uid) != 0) imap_put_change(s, &m, true);
+	}
+}
+
+void tell_vanished(struct imap_session *s, const struct imap_set *set, bool earlier) {
+	for (size_t i = 0; i < set->count && imap_drain(s); i += RANGES_IN_A_LINE) {
+		struct imap_set part = { set->ranges + i, MIN_OF(set->count - i, (size_t)RANGES_IN_A_LINE) };
+		buf_add(imap_out(s), earlier ? S("* VANISHED (EARLIER) ") : S("* VANISHED "));
+		imap_put_set(imap_out(s), &part);
+		buf_add(imap_out(s), S("\r\n"));
+	}
+}
+
+static void tell_expunge(void *ctx, uint32_t number) {
+	struct imap_session *s = ctx;
+	if (imap_drain(s)) buf_addf(imap_out(s), "* %u EXPUNGE\r\n", number);
+}
+
+static void tell_nothing(void *ctx, uint32_t number) {
+	(void)ctx;
+	(void)number;
+}
+
+void tell_gone(struct imap_session *s) {
+	struct imap_set_builder *gone = &s->box.gone;
+	if (gone->set.count == 0) return;
+	bool vanished = imap_enabled(s, IMAP_QRESYNC | IMAP_UIDONLY);
+	imap_set_settle(&gone->set, 0);
+	if (vanished) tell_vanished(s, &gone->set, false);
+	view_remove(&s->box.view, &gone->set, s->box.recent_from, vanished ? tell_nothing : tell_expunge, s);
+	imap_set_builder_done(gone);
+}
