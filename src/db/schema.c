@@ -39,7 +39,10 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
 	/* 6 to 7: when a message came into its mailbox */
-	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0",
+	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE report_mail ADD COLUMN proof TEXT;"
+	"ALTER TABLE report ADD COLUMN proved INTEGER NOT NULL DEFAULT 1;"
+	"CREATE TABLE failure_waiting (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail signed as it leaves (DKIM), forwarded mail sealed (ARC), and the life of the keys. Verified by dkimpy and by Debian's
 Postfix + OpenDKIM."""
-import base64, json, os, re, subprocess
+import base64, json, os, re, subprocess, time
 import pytest
 from around import *
 import dnsd
@@ -168,6 +168,21 @@ def test_keys_change_when_the_new_ones_are_in_dns(world):
     server.send('ann@own.test', 'joe@far.test', TEXT)
     found = verdicts(received(far, 2), zone)
     assert {s for _, _, s in found} == {'hato2r', 'hato2e'} and all(found.values())
+
+
+def test_a_key_that_nobody_can_find_is_told_of(world):
+    """Mail is signed at once; that the record is missing stands in the log, with the record, and in the commands."""
+    server, far, zone = world(main='dkim_rotation_check_interval = 1s\n', accounts=('ann@own.test', 'bob@other.test'))
+    wait_until(lambda: len(keys(server, 'other.test')) == 2, 30, 'keys')
+    zone[keys(server, 'own.test')[0]['name']] = 'v=DKIM1; p='
+    found = server.wait_log(r'hato1r\._domainkey\.other\.test: there is no such record in DNS: mail of other\.test is signed, and nobody can verify it\. Publish this TXT record .*: (v=DKIM1; .*)')
+    assert any(found[1].strip() == k['value'] for k in keys(server, 'other.test'))
+    server.wait_log(r'hato1e\._domainkey\.other\.test')
+    assert 'hato1r._domainkey.own.test: there is no' not in server.log()
+    time.sleep(2)  # several rounds: once a day is enough
+    assert server.log().count('hato1r._domainkey.other.test: there is') == 1
+    done = server.hato('dkim', 'check', 'other.test', check=False)
+    assert done.returncode != 0 and 'other.test' in done.stdout + done.stderr
 
 
 def test_commands_without_a_server(hosts):
