@@ -38,7 +38,19 @@ bool buf_add(struct buf *b, struct slice s) {
 }
 
 bool buf_byte(struct buf *b, char c) {
-	return buf_add(b, slice_from(&c, 1));
+	char *at = buf_room(b, 1);
+	if (at == NULL) return false;
+	*at = c;
+	b->len++;
+	return true;
+}
+
+bool buf_number(struct buf *b, uint64_t n) {
+	char digits[20];
+	size_t at = sizeof digits;
+	do digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	return buf_add(b, slice_from(digits + at, sizeof digits - at));
 }
 
 bool buf_addv(struct buf *b, const char *format, va_list args) {

@@ -15,6 +15,7 @@ void buf_done(struct buf *b);    /* frees the bytes; the limit stays, the buffer
 void buf_clear(struct buf *b);   /* empty, memory kept */
 bool buf_add(struct buf *b, struct slice s);
 bool buf_byte(struct buf *b, char c);
+bool buf_number(struct buf *b, uint64_t n);  /* decimal digits, many times faster than buf_addf */
 bool buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 bool buf_addv(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
 /* Room for n more bytes at b->at + b->len, which the caller fills and then counts with b->len += …; NULL: over the limit. */

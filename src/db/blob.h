@@ -25,6 +25,9 @@ uint64_t blob_draft_size(const struct blob_draft *draft);
 /* Removes the file again when no transaction with the draft was committed. Takes NULL. */
 void blob_draft_done(struct blob_draft **draft);
 #define AUTO_BLOB_DRAFT AUTO(blob_draft_done)
+/* Every blob of this database with a smaller id is stored by now, or never will be (ids are given before the commit). As long as
+ * no other process writes. */
+int64_t blob_floor(struct db *db);
 
 /* Enters the draft; draft and summary (opaque bytes, may be empty) must live until db_write returns. Not readable
  * before the commit. A draft may be inserted again after its transaction was taken back, but only once per
@@ -42,6 +45,8 @@ void blob_close(struct blob **b);
 uint64_t blob_size(const struct blob *b); /* plain bytes */
 /* Bytes read: len, less only at the end; 0 behind it; <0 damaged. At most one frame (256 KiB) is unpacked at a time. */
 ssize_t blob_read(struct blob *b, uint64_t offset, char *at, size_t len);
+/* What there is from offset on without another unpacking, borrowed until the next call; empty at the end. */
+int blob_piece(struct blob *b, uint64_t offset, struct slice *piece);
 /* All of it, piece by piece; stops when write returns other than 0 and returns that. */
 int blob_each(struct blob *b, int (*write)(void *ctx, struct slice piece), void *ctx);
 /* A new descriptor of the plain body, positioned at its start: a memfd, or an unlinked file when it is large.

@@ -132,8 +132,7 @@ static int hold_frame(struct blob *b, size_t frame) {
 	return 0;
 }
 
-/* What there is from offset on without another unpacking; empty at the end. */
-static int piece_at(struct blob *b, uint64_t offset, struct slice *piece) {
+int blob_piece(struct blob *b, uint64_t offset, struct slice *piece) {
 	*piece = SLICE_NONE;
 	if (offset >= b->size) return 0;
 	uint64_t start = 0, len = b->size;
@@ -152,7 +151,7 @@ ssize_t blob_read(struct blob *b, uint64_t offset, char *at, size_t len) {
 	size_t got = 0;
 	while (got < len) {
 		struct slice piece;
-		int r = piece_at(b, offset + got, &piece);
+		int r = blob_piece(b, offset + got, &piece);
 		if (r < 0) return r;
 		if (piece.len == 0) break;
 		piece = slice_head(piece, len - got);
@@ -165,7 +164,7 @@ ssize_t blob_read(struct blob *b, uint64_t offset, char *at, size_t len) {
 int blob_each(struct blob *b, int (*write)(void *ctx, struct slice piece), void *ctx) {
 	struct slice piece;
 	for (uint64_t at = 0; at < b->size; at += piece.len) {
-		int r = piece_at(b, at, &piece);
+		int r = blob_piece(b, at, &piece);
 		if (r == 0) r = write(ctx, piece);
 		if (r != 0) return r;
 	}

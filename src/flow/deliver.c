@@ -3,6 +3,7 @@
  * of ours. */
 #include "flow/verp.h"
 #include "flow/deliver.h"
+#include "mime/summary.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/envelope.h"
@@ -27,6 +28,7 @@ struct delivery {
 	struct post post;          /* what it points to is borrowed until the report */
 	struct routes routes;
 	struct blob_draft *draft;
+	struct slice summary;      /* as it is stored */
 	size_t here, out;          /* ends of each kind */
 	struct queue_message queued;
 	struct delivery *bounce;   /* about recipients that lead nowhere */
@@ -225,6 +227,19 @@ static int plan_verification(struct db *db, const struct deliver_params *params,
 	return return_prepare(db, params, &what, &d->receipt);
 }
 
+/* What people read is kept ready for them. It is made here and not taken from edge, which talks to strangers. */
+static struct slice stored_summary(struct delivery *d) {
+	struct unwire in = UNWIRE(d->post.summary, &d->mem);
+	struct summary summary;
+	struct summary_ready ready;
+	AUTO_BUF struct buf packed = BUF(MIB(8));
+	summary_unpack(&in, &summary);
+	if (!in.bad && d->here != 0) summary_pack_ready(&packed, &summary);
+	else if (!in.bad) summary_pack(&packed, &summary);
+	if (!in.bad && !packed.full) return arena_slice(&d->mem, buf_slice(&packed));
+	return summary_ready_get(d->post.summary, &ready) ? SLICE_NONE : d->post.summary;
+}
+
 static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
 	size_t nowhere = 0;
 	int r = 0;
@@ -234,6 +249,7 @@ static int prepare_routed(struct delivery *d, struct db *db, const struct delive
 	if (r != 0) return r;
 	if (d->here + d->out == 0) return 0;
 	if ((r = blob_prepare(db, &d->post.body, &d->draft)) < 0) return r;
+	d->summary = stored_summary(d);
 	if (d->out != 0) plan_queue(d);
 	return 0;
 }
@@ -444,7 +460,7 @@ static int remember_all(struct db_conn *tx, struct delivery *d, enum route_kind 
 
 int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	int r = 0;
-	if (d->draft != NULL) r = blob_insert(tx, d->draft, d->post.summary, &d->blob);
+	if (d->draft != NULL) r = blob_insert(tx, d->draft, d->summary, &d->blob);
 	if (r == 0 && d->out != 0) {
 		d->queued.blob_id = d->blob;
 		r = queue_put(tx, &d->queued);

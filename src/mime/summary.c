@@ -76,9 +76,47 @@ static bool sound(const struct summary *s) {
 	return true;
 }
 
+void summary_pack_ready(struct buf *b, const struct summary *v) {
+	AUTO_BUF struct buf text = BUF(b->limit);
+	wire_put_u64(b, SUMMARY_VERSION_READY);
+	wire_put_u64(b, v->flags);
+	wire_put_u64(b, v->header_size);
+	summary_imap_envelope(&text, v);
+	wire_put_text(b, buf_slice(&text));
+	b->full |= text.full;
+	buf_clear(&text);
+	summary_imap_bodystructure(&text, v, true);
+	wire_put_text(b, buf_slice(&text));
+	b->full |= text.full;
+	wire_put_text(b, v->preview);
+	summary_pack(b, v);
+}
+
+/* Returns the version of what follows. */
+static uint64_t summary_ready_read(struct unwire *w, struct summary_ready *out) {
+	uint64_t version = wire_get_u64(w);
+	if (version != SUMMARY_VERSION_READY) return version;
+	wire_get_u32_to(w, &out->flags);
+	out->header_size = wire_get_u64(w);
+	out->envelope = wire_get_text(w);
+	out->structure = wire_get_text(w);
+	out->preview = wire_get_text(w);
+	return wire_get_u64(w);
+}
+
+bool summary_ready_get(struct slice stored, struct summary_ready *out) {
+	struct unwire w = UNWIRE(stored, NULL);
+	struct summary_ready read = { .flags = 0 };
+	if (stored.len == 0 || stored.at[0] != SUMMARY_VERSION_READY) return false;
+	if (summary_ready_read(&w, &read) != SUMMARY_VERSION || w.bad) return false;
+	*out = read;
+	return true;
+}
+
 void summary_unpack(struct unwire *w, struct summary *out) {
 	struct summary read = { .size = 0 }, *v = &read;
-	if (wire_get_u64(w) != SUMMARY_VERSION) w->bad = true;
+	struct summary_ready ready;
+	if (summary_ready_read(w, &ready) != SUMMARY_VERSION) w->bad = true;
 	if (w->bad) return;
 	SUMMARY_FIELDS(WIRE_GET_)
 	if (!w->bad && !sound(v)) w->bad = true;
@@ -94,4 +132,46 @@ void summary_shift(struct summary *s, int64_t by) {
 		s->parts[i].body_start += add;
 		s->parts[i].body_end += add;
 	}
+}
+
+/* The fields stand in the order of SUMMARY_FIELDS; what is not wanted is passed over. */
+bool summary_head(struct slice packed, struct summary_head *out) {
+	struct unwire u = UNWIRE(packed, NULL), *w = &u;
+	struct summary_head h;
+	if (wire_get_u64(w) != SUMMARY_VERSION) return false;
+	wire_get_u64(w); /* size */
+	h.header_size = wire_get_u64(w);
+	wire_get_u64(w); /* body_lines, longest_line */
+	wire_get_u64(w);
+	wire_get_u32_to(w, &h.flags);
+	wire_get_u64(w); /* received_count */
+	h.sent = wire_get_i64(w);
+	wire_get_int_to(w, &h.zone);
+	size_t count = wire_get_count(w, 1);
+	h.references = w->rest;
+	for (size_t i = 0; i < count; i++) wire_get_u64(w);
+	h.references.len -= w->rest.len;
+	wire_get_text(w); /* list_id */
+	count = wire_get_count(w, 1);
+	for (size_t i = 0; i < count; i++) wire_get_text(w); /* delivered_to */
+	wire_get_text(w); /* preview */
+	if (wire_get_count(w, 11) == 0 || w->bad) return false;
+	envelope_unpack(w, &h.envelope);
+	if (!w->bad) *out = h;
+	return !w->bad;
+}
+
+void summary_head_of(const struct summary *s, struct buf *references, struct summary_head *out) {
+	*out = (struct summary_head){ .header_size = s->header_size, .flags = s->flags, .sent = s->sent, .zone = s->zone };
+	for (size_t i = 0; i < s->references_count; i++) wire_put_u64(references, s->references[i].hash);
+	out->references = buf_slice(references);
+	if (s->envelopes_count != 0) out->envelope = s->envelopes[0];
+}
+
+bool summary_reference_next(struct slice *references, uint64_t *hash) {
+	struct unwire w = UNWIRE(*references, NULL);
+	if (references->len == 0) return false;
+	*hash = wire_get_u64(&w);
+	*references = w.rest;
+	return !w.bad;
 }

@@ -3,6 +3,7 @@
  * bytes: it is, since they stay at the front of the out-buffer until they are gone. */
 #include "net/stream.h"
 #include "base/fail.h"
+#include "net/zip.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,7 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { READ_STEP = 16384 };
+enum { READ_STEP = 16384, ZIP_STEP = 65536 };
 
 struct stream {
 	int fd;
@@ -23,6 +24,10 @@ struct stream {
 	size_t clear;          /* bytes of out that were queued before TLS was started: they still go in clear text */
 	size_t scanned;        /* bytes of in (after eaten) known to hold no line end */
 	uint64_t bytes_in, bytes_out;
+	struct zip *zip;       /* NULL: not compressed */
+	struct buf zip_in, zip_out;
+	size_t zip_eaten, zip_written; /* like eaten and written */
+	bool zip_more;         /* plain text is ready inside of zip */
 };
 
 struct stream *stream_new(int fd, size_t in_limit, size_t out_limit) {
@@ -47,6 +52,9 @@ void stream_close(struct stream **sp) {
 	mem_wipe(s->in.at, s->in.room); /* it may have held a password */
 	buf_done(&s->in);
 	buf_done(&s->out);
+	zip_free(&s->zip);
+	buf_done(&s->zip_in);
+	buf_done(&s->zip_out);
 	free(s);
 }
 
@@ -55,7 +63,7 @@ int stream_fd(const struct stream *s) {
 }
 
 int stream_take_fd(struct stream **sp) {
-	must((*sp)->tls == NULL && stream_peek(*sp).len == 0 && (*sp)->out.len == (*sp)->written);
+	must((*sp)->tls == NULL && (*sp)->zip == NULL && stream_peek(*sp).len == 0 && (*sp)->out.len == (*sp)->written);
 	int fd = TAKE_FD((*sp)->fd);
 	stream_close(sp);
 	return fd;
@@ -132,6 +140,42 @@ static int read_some(struct stream *s, char *to, size_t room, size_t *got) {
 	return n == 0 ? STREAM_CLOSED : STREAM_OK;
 }
 
+void stream_start_zip(struct stream *s) {
+	must(s->zip == NULL && s->written == s->out.len);
+	s->zip = zip_new();
+	s->zip_in = BUF(s->in.limit + READ_STEP);
+	s->zip_out = BUF(ZIP_STEP * 2);
+	buf_add(&s->zip_in, stream_peek(s));
+	s->zip_more = s->zip_in.len != 0;
+	buf_clear(&s->in);
+	s->eaten = s->scanned = 0;
+}
+
+bool stream_is_zipped(const struct stream *s) {
+	return s->zip != NULL;
+}
+
+/* Plain text of what has arrived; nothing is read while some of that is left. */
+static int read_zipped(struct stream *s, char *to, size_t room, size_t *got) {
+	for (;;) {
+		struct slice packed = slice_skip(buf_slice(&s->zip_in), s->zip_eaten);
+		if (packed.len != 0 || s->zip_more) {
+			if (zip_unpack(s->zip, &packed, to, room, got) < 0) return -1;
+			s->zip_eaten = s->zip_in.len - packed.len;
+			s->zip_more = *got == room;
+			if (*got != 0) return STREAM_OK;
+			if (packed.len != 0) continue;
+		}
+		s->zip_in.len = s->zip_eaten = 0;
+		char *into = buf_room(&s->zip_in, READ_STEP);
+		size_t n = 0;
+		must(into != NULL);
+		int r = read_some(s, into, READ_STEP, &n);
+		if (r != STREAM_OK) return r;
+		s->zip_in.len = n;
+	}
+}
+
 int stream_fill(struct stream *s) {
 	if (s->peer_ended) return STREAM_CLOSED;
 	int r = handshake(s);
@@ -145,7 +189,7 @@ int stream_fill(struct stream *s) {
 	size_t room = MIN_OF((size_t)READ_STEP, s->in.limit - s->in.len), got = 0;
 	char *to = buf_room(&s->in, room);
 	must(to != NULL);
-	r = read_some(s, to, room, &got);
+	r = s->zip != NULL ? read_zipped(s, to, room, &got) : read_some(s, to, room, &got);
 	if (r == STREAM_CLOSED) s->peer_ended = true;
 	if (r != STREAM_OK) return r;
 	s->in.len += got;
@@ -202,10 +246,35 @@ static int write_some(struct stream *s, struct slice bytes, size_t *put) {
 	return STREAM_OK;
 }
 
+/* Packs a piece, sends it, packs the next. */
+static int flush_zipped(struct stream *s) {
+	for (bool whole = false;;) {
+		while (s->zip_written < s->zip_out.len) {
+			size_t put = 0;
+			int r = write_some(s, slice_skip(buf_slice(&s->zip_out), s->zip_written), &put);
+			if (r != STREAM_OK) return r;
+			s->zip_written += put;
+		}
+		buf_clear(&s->zip_out);
+		s->zip_written = 0;
+		struct slice plain = slice_skip(buf_slice(&s->out), s->written);
+		if (whole) break;
+		size_t before = plain.len;
+		whole = zip_pack(s->zip, &plain, &s->zip_out, ZIP_STEP);
+		s->written += before - plain.len;
+		s->bytes_out += before - plain.len;
+		if (whole && s->zip_out.len == 0) break;
+	}
+	s->written = 0;
+	buf_clear(&s->out);
+	return STREAM_OK;
+}
+
 int stream_flush(struct stream *s) {
 	if (s->out.full) return fail("a reply is longer than %zu bytes", s->out.limit);
 	int ready = handshake(s);
 	if (ready != STREAM_OK) return ready;
+	if (s->zip != NULL) return flush_zipped(s);
 	while (s->written < s->out.len) {
 		size_t put = 0;
 		int r = write_some(s, slice_skip(buf_slice(&s->out), s->written), &put);
@@ -225,12 +294,12 @@ static bool shaking(const struct stream *s) {
 
 uint32_t stream_events(const struct stream *s) {
 	if (shaking(s)) return s->tls_wants_write ? EPOLLOUT : EPOLLIN;
-	bool blocked = s->written < s->out.len || s->tls_wants_write;
+	bool blocked = s->written < s->out.len || s->zip_written < s->zip_out.len || s->tls_wants_write;
 	return blocked ? EPOLLOUT | (s->tls != NULL && !s->tls_wants_write ? EPOLLIN : 0u) : EPOLLIN;
 }
 
 bool stream_has_input(const struct stream *s) {
-	return s->eaten < s->in.len || (s->tls_ready && tls_pending(s->tls));
+	return s->eaten < s->in.len || s->zip_eaten < s->zip_in.len || s->zip_more || (s->tls_ready && tls_pending(s->tls));
 }
 
 void stream_relax(struct stream *s) {
@@ -243,6 +312,13 @@ void stream_relax(struct stream *s) {
 		buf_done(&s->out);
 		s->written = s->clear = 0;
 	}
+	if (s->zip == NULL || s->out.len != 0 || s->zip_written < s->zip_out.len) return;
+	buf_done(&s->zip_out);
+	s->zip_written = 0;
+	if (s->zip_eaten < s->zip_in.len || s->zip_more) return;
+	buf_done(&s->zip_in);
+	s->zip_eaten = 0;
+	zip_relax(s->zip);
 }
 
 /* Waits for the descriptor. */

@@ -28,6 +28,11 @@ int stream_start_tls_client(struct stream *s, struct tls_client *client, const c
 bool stream_is_tls(const struct stream *s); /* handshake finished */
 struct tls *stream_tls(const struct stream *s); /* NULL before stream_start_tls_… */
 
+/* From here on both directions are compressed (net/zip.h, RFC 4978): inside of TLS where there is TLS. What was queued must
+ * have been flushed; input that has come already counts as compressed. The limits hold for the plain text. */
+void stream_start_zip(struct stream *s);
+bool stream_is_zipped(const struct stream *s);
+
 /* Stepped. stream_fill: goes on with a handshake under way, then reads what has arrived: STREAM_OK (something new is in
  * the in-buffer), STREAM_AGAIN (nothing now), STREAM_CLOSED (the peer ended; buffered bytes can still be consumed). */
 int stream_fill(struct stream *s);

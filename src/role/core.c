@@ -461,12 +461,22 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 static void set_imap(struct core *c, const struct conf_view *v) {
 	uint64_t message = conf_size(v, SET_message_size_limit);
 	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
-	if (c->imap != NULL && c->imap->params.message_limit == message && c->imap->params.idle_limit == idle) return;
+	int64_t progress = conf_time_ms(v, SET_imapd_progress_interval);
+	struct slice host = conf_text(v, SET_myhostname);
+	if (progress == 0) progress = -1;
+	if (c->imap != NULL && c->imap->params.progress_interval == progress && c->imap->params.message_limit == message &&
+	    c->imap->params.idle_limit == idle && slice_eq(slice_of(c->imap->params.host), host))
+		return;
 	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
 	*fresh = (struct imap_context){ .db = c->db,
 					.hub = c->hub,
 					.params = {
-						.spool_dir = c->dir, .message_limit = message, .idle_limit = idle } };
+						.spool_dir = c->dir,
+						.host = arena_text(&c->contexts, host),
+						.message_limit = message,
+						.idle_limit = idle,
+						.progress_interval = progress,
+					} };
 	c->imap = fresh;
 }
 

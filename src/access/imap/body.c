@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/body.h"
-#include "base/fail.h"
-
-enum { SUMMARY_LIMIT = 8 * 1024 * 1024 };
+#include "mime/header.h"
+#include "store/text.h"
 
 void imap_body_close(struct imap_body *b) {
 	blob_close(&b->blob);
@@ -13,25 +12,28 @@ int imap_body_open(struct imap_body *b, struct db_conn *c) {
 	return b->blob != NULL ? 0 : blob_open(c, b->m->blob_id, &b->blob);
 }
 
-static int feed(void *ctx, struct slice piece) {
-	summary_scan_feed(ctx, piece);
-	return 0;
+static bool named(const struct slice *names, size_t count, struct slice name) {
+	for (size_t i = 0; i < count; i++)
+		if (slice_same(names[i], name)) return true;
+	return false;
 }
 
-static int scan_again(struct imap_body *b, struct arena *mem) {
-	AUTO_BUF struct buf packed = BUF(SUMMARY_LIMIT);
-	struct summary scanned;
-	struct summary_scan *scan = summary_scan_new();
-	int r = blob_each(b->blob, feed, scan);
-	if (r == 0) {
-		summary_scan_finish(scan, &scanned);
-		summary_pack(&packed, &scanned);
-	}
-	summary_scan_free(&scan);
-	if (r != 0 || packed.full) return r != 0 ? r : fail("summary is too large");
-	struct unwire w = UNWIRE(arena_slice(mem, buf_slice(&packed)), mem);
-	summary_unpack(&w, b->summary);
-	return w.bad ? fail("summary does not unpack") : 0;
+void imap_body_fields(struct imap_body *b, const struct section *section, const struct slice *names, size_t count,
+		      struct buf *out) {
+	AUTO_BUF struct buf raw = BUF(IMAP_HEADER_LIMIT);
+	size_t len = (size_t)MIN_OF(section->end - section->start, (uint64_t)IMAP_HEADER_LIMIT);
+	struct slice piece;
+	struct field field;
+	while (raw.len < len && blob_piece(b->blob, section->start + raw.len, &piece) == 0 && piece.len != 0)
+		buf_add(&raw, slice_head(piece, len - raw.len));
+	struct fields fields = { .block = buf_slice(&raw) };
+	bool negative = section->kind == SECTION_HEADER_FIELDS_NOT;
+	while (fields_next(&fields, &field))
+		if (named(names, count, field.name) != negative) {
+			buf_add(out, slice_from(raw.at + field.start, field.end - field.start));
+			if (raw.at[field.end - 1] != '\n') buf_add(out, S("\r\n")); /* the message ends in its header */
+		}
+	buf_add(out, S("\r\n"));
 }
 
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem) {
@@ -44,5 +46,5 @@ int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, str
 	AUTO_READ struct db_conn *borrowed = c == NULL ? db_read(db) : NULL;
 	if (c == NULL && borrowed == NULL) return -1;
 	int r = imap_body_open(b, c != NULL ? c : borrowed);
-	return r != 0 ? r : scan_again(b, mem);
+	return r != 0 ? r : store_summary_scan(b->blob, mem, b->summary);
 }

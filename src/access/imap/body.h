@@ -11,6 +11,11 @@ struct imap_body {
 };
 void imap_body_close(struct imap_body *b);
 int imap_body_open(struct imap_body *b, struct db_conn *c); /* BLOB_GONE */
+/* The fields of a HEADER.FIELDS (.NOT) section with an empty line behind them; at most IMAP_HEADER_LIMIT bytes are looked
+ * at. The body is open. */
+enum { IMAP_HEADER_LIMIT = 1024 * 1024 };
+void imap_body_fields(struct imap_body *b, const struct section *section, const struct slice *names, size_t count,
+		      struct buf *out);
 /* The summary, unpacked into mem. One that we do not understand (older or newer than this program) is made again from
  * the body. m->summary must have been wanted. c: NULL borrows a connection from db when one is needed. BLOB_GONE. */
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem);

@@ -42,6 +42,17 @@ IMAP_COMMAND(imap_do_namespace) {
 	return imap_ok("Namespace completed.");
 }
 
+/* RFC 4978: the answer is the last that goes out as it is. */
+IMAP_COMMAND(imap_do_compress) {
+	if (!imap_parse_space(&call->p)) return imap_bad(&call->p);
+	if (!imap_parse_take_word(&call->p, "DEFLATE")) imap_parse_fail(&call->p, "DEFLATE is the only compression here.");
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (stream_is_zipped(s->wire)) return imap_no("[COMPRESSIONACTIVE] DEFLATE is active already.");
+	buf_addf(imap_out(s), "%.*s OK DEFLATE active.\r\n", SLICE_ARG(call->tag));
+	if (imap_flush(s)) stream_start_zip(s->wire);
+	return (struct imap_answer){ IMAP_LATER, NULL };
+}
+
 static void wake_up(void *ctx, const struct change *change) {
 	struct imap_session *s = ctx;
 	(void)change;

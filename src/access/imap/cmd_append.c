@@ -1,76 +1,83 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* APPEND takes a message in: it is summarised while it arrives, small ones in memory, large ones in a spool file, and
- * stored with one commit. What makes it impossible is found before the client is asked for the bytes. */
+/* APPEND of one or many messages (RFC 3501 §6.3.11, RFC 3502), given whole (literals, binary ones too: RFC 3516; with
+ * UTF-8 headers: RFC 6855) or put together here (CATENATE, RFC 4469), and REPLACE (RFC 8508). All messages of a command
+ * enter with one commit or none does. What makes one impossible is found before the client is asked for its bytes.
+ * Raw 8-bit headers are taken as they come, also without UTF8: whoever moves old mail has them. */
+#include "access/imap/catenate.h"
 #include "access/imap/status.h"
 #include "base/fail.h"
-#include "db/blob.h"
-#include "mime/summary.h"
-#include "net/file.h"
 #include "user/user.h"
 
-enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024 };
+enum { KEPT_LIMIT = 64 * 1024 * 1024, MESSAGES_MAX = 20000, NUMBER_ROOM = 12 };
 
-struct upload {
-	struct imap_session *s;
-	struct append append;
-	struct summary_scan *scan;
-	struct buf memory;
-	int fd;                 /* the spool file once memory is full; -1 before */
-	struct buf summary;
-	struct blob_draft *draft;
-	struct appended done;
+struct appending {
+	struct append_reader in;
+	struct box box;
+	struct upload *first, **end;
+	size_t count, kept;         /* messages; memory they take until the commit */
+	uint64_t limit;             /* bytes of one message */
+	struct uid_range replaced;  /* REPLACE: the one that goes; else 0 */
+	uint32_t gone;
 };
 
-static void upload_done(struct upload *u) {
-	summary_scan_free(&u->scan);
-	buf_done(&u->memory);
-	buf_done(&u->summary);
-	auto_fd(&u->fd);
-	blob_draft_done(&u->draft);
-}
-#define AUTO_UPLOAD AUTO(upload_done)
-
-static int spill(struct upload *u) {
-	const char *dir = u->s->context->params.spool_dir;
-	u->fd = file_spool(dir != NULL ? dir : "/tmp");
-	if (u->fd < 0) return -1;
-	int r = file_write_all(u->fd, buf_slice(&u->memory));
-	buf_done(&u->memory);
-	return r;
+static void appending_done(struct appending *a) {
+	for (struct upload *u = a->first; u != NULL; u = u->next) upload_done(u);
 }
 
-static int take(void *ctx, struct slice piece) {
-	struct upload *u = ctx;
-	summary_scan_feed(u->scan, piece);
-	if (u->fd < 0 && u->memory.len + piece.len <= IN_MEMORY)
-		return buf_add(&u->memory, piece) ? 0 : fail("message buffer is full");
-	if (u->fd < 0 && spill(u) < 0) return -1;
-	return file_write_all(u->fd, piece);
-}
+/* Refusing: literals that nobody asked for but that come anyway have to be read, to the end of the command. */
 
-static int store(struct db_conn *tx, void *arg) {
-	struct upload *u = arg;
-	struct account account;
-	int r = user_account_by_id(tx, db_memory(tx), u->append.box.account, &account);
-	if (r < 0) return r;
-	if (r == 0) {
-		u->append.quota_bytes = account.quota_bytes;
-		u->append.quota_messages = account.quota_messages;
+static struct imap_answer pass_over(struct append_reader *in, struct imap_answer a) {
+	struct imap_session *s = in->s;
+	struct imap_literal literal;
+	struct slice line = in->line;
+	uint64_t total = 0;
+	while (!s->over && imap_literal_at_end(line, &literal) && !literal.waits) {
+		if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8 - total) {
+			buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
+			imap_end(s, "Message too large");
+			break;
+		}
+		total += literal.size;
+		if (imap_read_literal(s, literal.size, NULL, NULL) < 0) break;
+		int r = imap_read_line(s, &line);
+		s->dropping = r > 0;
+		if (r != 0) break;
 	}
-	r = blob_insert(tx, u->draft, buf_slice(&u->summary), &u->append.blob_id);
-	return r != 0 ? r : store_append(tx, &u->append, &u->done);
+	in->line = SLICE_NONE;
+	return a;
 }
 
-static int commit(struct upload *u) {
-	struct summary summary;
-	struct slice part = buf_slice(&u->memory);
-	struct blob_source source = { &part, 1, u->fd, 0, u->fd >= 0 ? u->append.size : 0 };
-	if (u->fd >= 0) source.part_count = 0;
-	summary_scan_finish(u->scan, &summary);
-	summary_pack(&u->summary, &summary);
-	if (u->summary.full) return fail("the message's summary is larger than %d bytes", SUMMARY_LIMIT);
-	int r = blob_prepare(u->s->context->db, &source, &u->draft);
-	return r != 0 ? r : db_write(u->s->context->db, store, u);
+static struct imap_answer target_refused(struct imap_session *s, int r, const char *what) {
+	return r == STORE_NO_MAILBOX ? imap_no("[TRYCREATE] Mailbox doesn't exist.") : imap_refused(s, r, what);
+}
+
+/* Reading. */
+
+bool append_literal(struct append_reader *in, bool eight, struct imap_literal *out) {
+	struct imap_parse *p = &in->p;
+	bool tilde = imap_parse_take(p, '~');
+	if (tilde < eight || !imap_parse_next_is(p, '{') || !imap_literal_at_end(p->rest, out) ||
+	    slice_find_last(p->rest, '{') != 0)
+		return imap_parse_fail(p, eight ? "Expected a literal8." : "Expected a literal.");
+	return true;
+}
+
+int append_receive(struct append_reader *in, struct imap_literal literal, int (*take)(void *ctx, struct slice piece),
+		   void *ctx) {
+	struct imap_session *s = in->s;
+	struct slice line;
+	in->line = SLICE_NONE;
+	if (literal.waits) {
+		buf_add(imap_out(s), S("+ OK\r\n"));
+		if (!imap_flush(s)) return -1;
+	}
+	int r = imap_read_literal(s, literal.size, take, ctx);
+	int end = s->broken ? -1 : imap_read_line(s, &line);
+	if (end < 0) return -1;
+	s->dropping = end > 0;
+	if (end > 0) imap_parse_fail(&in->p, "Line too long.");
+	in->line = in->p.rest = end == 0 ? arena_slice(&s->mem, line) : SLICE_NONE;
+	return r;
 }
 
 static bool parse_date(struct imap_parse *p, int64_t *us) {
@@ -82,38 +89,91 @@ static bool parse_date(struct imap_parse *p, int64_t *us) {
 	return true;
 }
 
-/* Everything before the message, which must come as a literal. */
-static bool parse(struct imap_session *s, struct imap_parse *p, struct slice *name, struct append *a,
-		  struct imap_literal *literal) {
+static bool parse_options(struct appending *a, struct append *to) {
+	struct imap_parse *p = &a->in.p;
 	struct imap_flags flags = { 0 };
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, name) || !imap_parse_space(p)) return false;
-	if (imap_parse_next_is(p, '(') && (!imap_parse_flags(s, p, &flags) || !imap_parse_space(p))) return false;
-	if (imap_parse_next_is(p, '"') && !parse_date(p, &a->received_us)) return false;
-	if (!imap_parse_next_is(p, '{') || !imap_literal_at_end(p->rest, literal) || slice_find_last(p->rest, '{') != 0)
-		return imap_parse_fail(p, "Expected the message as a literal.");
-	a->flags = flags.bits;
-	a->keywords = flags.keywords;
-	a->size = literal->size;
+	if (imap_parse_next_is(p, '(') && (!imap_parse_flags(a->in.s, p, &flags) || !imap_parse_space(p))) return false;
+	if (imap_parse_next_is(p, '"') && !parse_date(p, &to->received_us)) return false;
+	to->flags = flags.bits;
+	to->keywords = flags.keywords;
 	return true;
 }
 
-/* A literal that nobody asked for but that comes anyway, and the end of its line. */
-static struct imap_answer pass_over(struct imap_session *s, struct slice text, struct imap_answer a) {
+/* One literal whole. IMAP_OK when it is in u. */
+static struct imap_answer take_whole(struct appending *a, struct upload *u) {
 	struct imap_literal literal;
-	struct slice line;
-	if (!imap_literal_at_end(text, &literal) || literal.waits) return a;
-	if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8) {
-		buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
-		imap_end(s, "Message too large");
-	} else {
-		imap_read_literal(s, literal.size, NULL, NULL);
-		if (!s->broken) imap_read_line(s, &line);
-	}
-	return a;
+	struct append_reader *in = &a->in;
+	bool utf8 = imap_parse_take_word(&in->p, "UTF8");
+	if (utf8 && (!imap_parse_space(&in->p) || !imap_parse_need(&in->p, '('))) return imap_bad(&in->p);
+	if (!append_literal(in, utf8, &literal)) return imap_bad(&in->p);
+	if (utf8 && !imap_enabled(in->s, IMAP_UTF8)) return imap_no("ENABLE UTF8=ACCEPT comes first.");
+	if (literal.size == 0) return imap_no("A message can't be empty.");
+	if (literal.size > a->limit) return imap_no("[TOOBIG] Message too large.");
+	int r = append_receive(in, literal, upload_take, u);
+	if (in->s->broken) return imap_no("");
+	if (r != 0) return imap_refused(in->s, r, "append");
+	if (utf8 && !imap_parse_need(&in->p, ')')) return imap_bad(&in->p);
+	return imap_ok("");
 }
 
-static struct imap_answer target_refused(struct imap_session *s, int r, const char *what) {
-	return r == STORE_NO_MAILBOX ? imap_no("[TRYCREATE] Mailbox doesn't exist.") : imap_refused(s, r, what);
+static struct imap_answer take_message(struct appending *a) {
+	struct upload *u = arena_get(&a->in.s->mem, sizeof(*u));
+	struct imap_parse *p = &a->in.p;
+	if (a->count++ == MESSAGES_MAX || a->kept > KEPT_LIMIT) return imap_no("[LIMIT] Too many messages in one command.");
+	upload_begin(u, a->in.s);
+	*a->end = u;
+	a->end = &u->next;
+	if (!parse_options(a, &u->append)) return imap_bad(p);
+	struct imap_answer answer = imap_parse_take_word(p, "CATENATE") ? catenate(&a->in, a->limit, u) : take_whole(a, u);
+	if (answer.status != IMAP_OK) return answer;
+	u->append.box = a->box;
+	int r = upload_finish(u);
+	a->kept += u->summary.room + KIB(8);
+	return r != 0 ? imap_refused(a->in.s, r, "append") : answer;
+}
+
+/* Storing. */
+
+static int count_gone(void *ctx, uint32_t uid) {
+	struct appending *a = ctx;
+	(void)uid;
+	a->gone++;
+	return 0;
+}
+
+static int store(struct db_conn *tx, void *arg) {
+	struct appending *a = arg;
+	struct account account;
+	struct imap_session *s = a->in.s;
+	a->gone = 0;
+	int r = user_account_by_id(tx, db_memory(tx), a->box.account, &account);
+	if (r < 0) return r;
+	if (r > 0) account.quota_bytes = account.quota_messages = 0;
+	/* first, so that a full mailbox can still be written to in its own place */
+	if (a->replaced.first != 0) {
+		r = store_expunge(tx, s->box.box, (struct uid_set){ &a->replaced, 1 }, false, count_gone, a);
+		if (r == 0 && a->gone == 0) r = STORE_NO_BLOB;
+		if (r != 0) return r;
+	} else {
+		r = 0;
+	}
+	for (struct upload *u = a->first; u != NULL && r == 0; u = u->next) {
+		u->append.quota_bytes = account.quota_bytes;
+		u->append.quota_messages = account.quota_messages;
+		r = upload_store(tx, u);
+	}
+	return r;
+}
+
+static const char *appended_code(struct appending *a) {
+	AUTO_BUF struct buf text = BUF(a->count * NUMBER_ROOM + KIB(1));
+	struct imap_set_builder uids = { 0 };
+	for (struct upload *u = a->first; u != NULL; u = u->next) imap_set_append(&uids, u->done.uid, u->done.uid);
+	buf_addf(&text, "[APPENDUID %u ", a->first->done.uidvalidity);
+	imap_put_set(&text, &uids.set);
+	buf_byte(&text, ']');
+	imap_set_builder_done(&uids);
+	return arena_text(&a->in.s->mem, buf_slice(&text));
 }
 
 static int find_box(struct imap_session *s, struct slice name, struct box *out) {
@@ -125,30 +185,44 @@ static int find_box(struct imap_session *s, struct slice name, struct box *out) 
 	return r;
 }
 
-static struct imap_answer receive(struct imap_session *s, struct upload *u, bool waits) {
-	struct slice line;
-	if (waits) {
-		buf_add(imap_out(s), S("+ OK\r\n"));
-		if (!imap_flush(s)) return imap_no("");
-	}
-	u->scan = summary_scan_new();
-	int r = imap_read_literal(s, u->append.size, take, u);
-	int end = s->broken ? -1 : imap_read_line(s, &line);
-	if (end < 0) return imap_no("");
-	if (end > 0 || line.len != 0) return (struct imap_answer){ IMAP_BAD, "Only one message may be appended at a time." };
-	if (r != 0 || (r = commit(u)) != 0) return target_refused(s, r, "append");
-	return imap_ok(arena_fmt(&s->mem, "[APPENDUID %u %u] Append completed.", u->done.uidvalidity, u->done.uid).at);
+/* From the mailbox's name on. */
+static struct imap_answer append(struct appending *a, const char *what) {
+	struct imap_session *s = a->in.s;
+	struct imap_parse *p = &a->in.p;
+	struct slice name;
+	a->limit = imap_append_limit(s);
+	a->end = &a->first;
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p)) return imap_bad(p);
+	int r = find_box(s, name, &a->box);
+	if (r != 0) return target_refused(s, r, what);
+	do {
+		struct imap_answer answer = take_message(a);
+		if (answer.status != IMAP_OK) return answer;
+	} while (a->replaced.first == 0 && imap_parse_take(p, ' '));
+	if (!imap_parse_end(p)) return imap_bad(p);
+	r = db_write(s->context->db, store, a);
+	return r == 0 ? imap_ok("") : target_refused(s, r, what);
 }
 
 IMAP_COMMAND(imap_do_append) {
-	AUTO_UPLOAD struct upload u = { .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
-	struct imap_literal literal = { 0 };
-	struct slice name, text = call->p.rest;
-	if (!parse(s, &call->p, &name, &u.append, &literal)) return pass_over(s, text, imap_bad(&call->p));
-	if (literal.size == 0) return pass_over(s, text, imap_no("A message can't be empty."));
-	if (literal.size > imap_append_limit(s))
-		return pass_over(s, text, imap_no("[TOOBIG] Message too large."));
-	int r = find_box(s, name, &u.append.box);
-	if (r != 0) return pass_over(s, text, target_refused(s, r, "append"));
-	return receive(s, &u, literal.waits);
+	AUTO(appending_done) struct appending a = { .in = { s, call->p, s->unread ? call->p.rest : SLICE_NONE } };
+	struct imap_answer answer = append(&a, "append");
+	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
+	return imap_ok(arena_fmt(&s->mem, "%s Append completed.", appended_code(&a)).at);
+}
+
+IMAP_COMMAND(imap_do_replace) {
+	AUTO(appending_done) struct appending a = { .in = { s, call->p, s->unread ? call->p.rest : SLICE_NONE } };
+	struct imap_call own = { call->tag, call->uid, call->p };
+	struct imap_set set;
+	if (!imap_parse_messages(s, &own, &set)) return pass_over(&a.in, imap_bad(&own.p));
+	if (imap_set_size(&set) > 1) return pass_over(&a.in, (struct imap_answer){ IMAP_BAD, "REPLACE takes one message." });
+	if (set.count == 0 || view_number(&s->box.view, set.ranges[0].first) == 0)
+		return pass_over(&a.in, imap_no("[NONEXISTENT] No such message."));
+	a.replaced = (struct uid_range){ set.ranges[0].first, set.ranges[0].first };
+	a.in.p = own.p;
+	struct imap_answer answer = append(&a, "replace");
+	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
+	buf_addf(imap_out(s), "* OK %s Replacement message ready.\r\n", appended_code(&a));
+	return imap_ok("Replace completed.");
 }

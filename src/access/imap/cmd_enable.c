@@ -7,6 +7,7 @@ static const struct { const char *name; unsigned bits; } enablings[] = {
 	{ "QRESYNC", IMAP_QRESYNC | IMAP_CONDSTORE }, /* RFC 7162 §3.2.3 */
 	{ "IMAP4rev2", IMAP_REV2 },
 	{ "UIDONLY", IMAP_UIDONLY },
+	{ "UTF8=ACCEPT", IMAP_UTF8 },
 };
 
 /* RFC 7162 §3.1: whoever begins to follow modseqs in the middle is told where it stands. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FETCH by pages: rows are copied and bodies opened inside a snapshot, then written to the client outside of it. */
+/* FETCH by pages. What rows and summaries answer is formatted inside the snapshot, straight from the database's own
+ * memory, and sent outside of it. For bodies, rows are copied and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
 
-enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024 };
+enum { ROWS_MAX = 512, BODIES_MAX = 32, PAGE_BYTES = 512 * 1024, OUT_PAGE = 256 * 1024 };
 
 static void clear_page(struct fetch *f) {
 	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
@@ -14,6 +15,37 @@ static void clear_page(struct fetch *f) {
 static void fetch_done(struct fetch *f) {
 	clear_page(f);
 	arena_done(&f->mem);
+}
+
+/* Why a row was not written. */
+static int stopped(struct fetch *f) {
+	return f->failed != 0 ? f->failed : WALK_PAGE_FULL;
+}
+
+static int put_at_once(void *ctx, struct db_conn *c, const struct message *m) {
+	struct fetch *f = ctx;
+	struct fetch_row row = { .m = *m };
+	row.body.m = &row.m;
+	f->c = c;
+	f->seen++;
+	size_t before = imap_out(f->s)->len;
+	bool put = fetch_put_row(f, &row);
+	f->c = NULL;
+	imap_body_close(&row.body);
+	if (row.body.m->summary.len != 0) arena_reset(&f->mem);
+	if (!put && f->failed == BLOB_GONE) { /* without a body there is no summary to be made again */
+		imap_out(f->s)->len = before;
+		f->failed = 0;
+		f->seen--;
+		return 0;
+	}
+	if (!put) return stopped(f);
+	return imap_out(f->s)->len < OUT_PAGE ? 0 : WALK_PAGE_FULL;
+}
+
+static int drain(void *ctx) {
+	struct fetch *f = ctx;
+	return imap_drain(f->s) ? 0 : WALK_PAGE_FULL;
 }
 
 static int gather(void *ctx, struct db_conn *c, const struct message *m) {
@@ -74,13 +106,7 @@ static int put_page(void *ctx) {
 	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only ? mark_seen(f) : 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
 		struct fetch_row *row = &f->rows[i];
-		if ((f->needs & FETCH_SUMMARY) != 0) r = imap_body_summary(&row->body, f->s->context->db, NULL, &f->mem);
-		if (r == BLOB_GONE) { /* expunged between the page and now */
-			f->seen--;
-			r = 0;
-			continue;
-		}
-		if (r == 0 && !fetch_put_row(f, row)) r = WALK_PAGE_FULL;
+		if (!fetch_put_row(f, row) || !imap_drain(f->s)) r = stopped(f);
 	}
 	clear_page(f);
 	return r;
@@ -96,10 +122,13 @@ IMAP_COMMAND(imap_do_fetch) {
 	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said)) imap_set_settle(&said, s->box.view.uidnext);
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
-	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
+	bool bodies = (f.needs & FETCH_BODY) != 0;
+	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, bodies ? gather : put_at_once,
+		bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");
+	if (f.unknown_encoding) return imap_no("[UNKNOWN-CTE] A part has a transfer encoding that is not known.");
 	if (!call->uid && f.seen < imap_view_count(s, &f.set))
 		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
 	return imap_ok("Fetch completed.");

@@ -60,8 +60,8 @@ static bool parse_pattern(struct imap_parse *p, struct list *l) {
 	struct slice said;
 	if (!imap_parse_pattern(p, &said)) return false;
 	if (l->pattern_count == PATTERNS_MAX) return imap_parse_fail(p, "Too many patterns.");
-	if (!imap_name_read(&name, l->reference) || !imap_name_read(&name, said))
-		return imap_parse_fail(p, "Pattern is not valid modified UTF-7.");
+	if (!imap_read_name(l->s, &name, l->reference) || !imap_read_name(l->s, &name, said))
+		return imap_parse_fail(p, "Pattern is not a valid mailbox name.");
 	l->patterns[l->pattern_count++] = arena_slice(p->mem, buf_slice(&name));
 	return true;
 }

@@ -2,8 +2,8 @@
 #pragma once
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
-/* FETCH (RFC 3501 §6.4.5) in three files: fetch_parse.c reads what is wanted, cmd_fetch.c walks the messages,
- * fetch_put.c writes one message's items. */
+/* FETCH (RFC 3501 §6.4.5, BINARY: RFC 3516, PREVIEW: RFC 8970): fetch_parse.c reads what is wanted, cmd_fetch.c walks the
+ * messages, fetch_put.c writes one message's items, fetch_body.c those that are bytes of it, fetch_binary.c decoded ones. */
 struct fetch;
 struct fetch_item;
 
@@ -11,6 +11,8 @@ struct fetch_item;
 struct fetch_row {
 	struct message m;           /* text in the page's memory */
 	struct imap_body body;      /* opened when something wants it */
+	bool ready_looked, ready_there;
+	struct summary_ready ready; /* of m.summary, once fetch_ready has looked */
 	bool now_seen;              /* this FETCH has set \Seen */
 };
 
@@ -18,7 +20,10 @@ enum fetch_need {
 	FETCH_SUMMARY = 1,
 	FETCH_BODY = 2,
 	FETCH_SEEN = 4,
-	FETCH_SECTION = 8 /* a [section] follows the word */
+	FETCH_SECTION = 8, /* a [section] follows the word */
+	FETCH_NUMBERS = 16, /* of numbers only */
+	FETCH_WHOLE = 32,  /* no <partial> */
+	FETCH_LAZY = 64    /* (LAZY) may follow */
 };
 struct fetch_word {
 	const char *name;
@@ -53,7 +58,18 @@ struct fetch {
 	struct fetch_row *rows;
 	size_t row_count, page_bytes;
 	uint32_t seen;              /* rows found */
+	struct db_conn *c;          /* the snapshot, while rows are written in it */
+	int failed;                 /* why a row could not be written: of the rooms below; 0: the client is lost */
+	bool unknown_encoding;      /* BINARY met a transfer encoding that it cannot take away */
 };
+/* The parts of a summary: ready forms if the message was stored with them, else it is unpacked. False: f->failed. */
+const struct summary_ready *fetch_ready(struct fetch_row *row); /* NULL: there are none */
+bool fetch_summary(struct fetch *f, struct fetch_row *row);
+bool fetch_put_section(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_put_binary(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_put_binary_size(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+bool fetch_unreadable(struct fetch *f, int why); /* in the middle of a literal: ends the session; returns false */
+void fetch_hide_nul(char *at, size_t len);
 bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid);
 /* fetch_more.c: what follows the items, if anything; and what that leaves of the set. said: the set as the client gave it,
  * settled, for VANISHED. */

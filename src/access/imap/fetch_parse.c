@@ -72,12 +72,23 @@ static bool parse_partial(struct imap_parse *p, struct fetch_item *item) {
 	return item->count == 0 ? imap_parse_fail(p, "A partial of nothing.") : imap_parse_need(p, '>');
 }
 
+/* The modifiers of PREVIEW; LAZY is the only one there is. */
+static bool parse_lazy(struct imap_parse *p) {
+	p->rest = slice_skip(p->rest, 2);
+	if (!imap_parse_take_word(p, "LAZY")) return imap_parse_fail(p, "Unknown PREVIEW modifier.");
+	return imap_parse_need(p, ')');
+}
+
 static bool parse_item(struct imap_parse *p, struct fetch *f) {
 	struct slice name = take_letters(p);
 	bool section = imap_parse_take(p, '[');
 	struct fetch_item item = { .word = find_word(name, section) };
 	if (item.word == NULL) return imap_parse_fail(p, "Unknown FETCH item.");
+	if ((item.word->needs & FETCH_LAZY) != 0 && slice_starts(p->rest, S(" (")) && !parse_lazy(p)) return false;
 	if (section && (!parse_section(p, &item) || (imap_parse_take(p, '<') && !parse_partial(p, &item)))) return false;
+	if ((item.word->needs & FETCH_WHOLE) != 0 && item.partial) return imap_parse_fail(p, "A size is not partial.");
+	if ((item.word->needs & FETCH_NUMBERS) != 0 && item.section.len != 0 && !ascii_digit(item.section.at[item.section.len - 1]))
+		return imap_parse_fail(p, "BINARY takes part numbers only.");
 	if (item.word->section != NULL) item.section = slice_of(item.word->section);
 	return add_item(p, f, item);
 }

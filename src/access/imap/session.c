@@ -90,14 +90,28 @@ static int add_to_text(void *ctx, struct slice piece) {
 	return buf_add(&s->text, piece) ? 0 : 1;
 }
 
-/* The message of an APPEND goes past `text`: it may be large. Its announcement is the first literal behind the name. */
+static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
+	if (command == NULL) return "BAD Unknown command.";
+	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
+	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
+	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
+		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
+	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
+	return NULL;
+}
+
+/* The messages of an APPEND go past `text`: they may be large. They are announced behind the mailbox's name. */
 static bool reads_itself(struct imap_session *s) {
 	struct imap_parse p = IMAP_PARSE(buf_slice(&s->text), &s->mem);
 	struct slice tag, name, mailbox;
-	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p) || !imap_parse_atom(&p, &name)) return false;
+	struct imap_set set;
+	if (!imap_parse_tag(&p, &tag) || !imap_parse_space(&p)) return false;
+	bool uid = imap_parse_take_word(&p, "UID");
+	if ((uid && !imap_parse_space(&p)) || !imap_parse_atom(&p, &name)) return false;
 	const struct imap_command *command = imap_command_find(name);
-	return command != NULL && (command->when & IMAP_READS) != 0 && imap_parse_space(&p) &&
-	       imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
+	if (out_of_place(s, command, uid) != NULL || (command->when & IMAP_READS) == 0 || !imap_parse_space(&p)) return false;
+	if ((command->when & IMAP_SELECTED) != 0 && (!imap_parse_set(&p, &set) || !imap_parse_space(&p))) return false;
+	return imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
 }
 
 static void answer_bad(struct imap_session *s, struct slice tag, const char *why) {
@@ -118,7 +132,10 @@ static bool complete(struct imap_session *s) {
 	struct imap_literal literal;
 	struct slice line = buf_slice(&s->text);
 	uint64_t total = 0;
-	while (imap_literal_at_end(line, &literal) && !reads_itself(s)) {
+	s->unread = false;
+	while (imap_literal_at_end(line, &literal)) {
+		s->unread = reads_itself(s);
+		if (s->unread) break;
 		bool fits = literal.size <= LITERALS_LIMIT - total;
 		if (!fits && literal.waits) {
 			answer_bad(s, tag_of_text(s), "[TOOBIG] Literal too large.");
@@ -153,24 +170,32 @@ static bool complete(struct imap_session *s) {
 
 /* Running. */
 
-static const char *out_of_place(const struct imap_session *s, const struct imap_command *command, bool uid) {
-	if (command == NULL) return "BAD Unknown command.";
-	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
-	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
-	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
-		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
-	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
-	return NULL;
+static int64_t progress_interval(const struct imap_session *s) {
+	int64_t interval = s->context->params.progress_interval;
+	return interval != 0 ? interval : SECONDS(5);
+}
+
+bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal) {
+	if (progress_interval(s) < 0 || clock_ms() < s->progress_due) return !s->broken;
+	struct buf *out = imap_out(s);
+	s->progress_due = clock_ms() + progress_interval(s);
+	buf_add(out, S("* OK [INPROGRESS ("));
+	imap_put_string(out, s->running);
+	if (goal != 0 && done < goal) buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
+	else buf_addf(out, " %llu NIL)] ", (unsigned long long)done);
+	buf_addf(out, "Still at it.\r\n");
+	return imap_flush(s);
 }
 
 /* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it think too
  * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */
 static void put_modseq(struct imap_session *s, struct imap_answer a) {
 	uint64_t safe = imap_safe_modseq(s);
-	if (a.status != IMAP_OK || a.text[0] == '[' || !s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
-	if (safe == s->box.modseq_said && s->box.gone.set.count == 0) return;
+	bool taken = a.status != IMAP_OK || a.text[0] == '[';
+	if (!s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
+	if (s->box.gone.set.count == 0 && (taken || safe == s->box.modseq_said)) return;
 	s->box.modseq_said = safe;
-	buf_addf(imap_out(s), "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
+	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -183,8 +208,10 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	s->bad = 0;
 	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
 	if (s->broken) return;
+	bool news = (command->when & IMAP_NO_NEWS) == 0, code = a.status != IMAP_OK || a.text[0] == '[';
+	if (news && code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%.*s %s ", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO");
-	if ((command->when & IMAP_NO_NEWS) == 0) put_modseq(s, a);
+	if (news && !code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%s\r\n", a.text);
 }
 
@@ -195,6 +222,8 @@ static void run(struct imap_session *s) {
 		answer_bad(s, S("*"), "Invalid tag.");
 		return;
 	}
+	s->running = call.tag;
+	s->progress_due = clock_ms() + progress_interval(s);
 	call.uid = imap_parse_take_word(&call.p, "UID");
 	if ((call.uid && !imap_parse_space(&call.p)) || !imap_parse_atom(&call.p, &name)) {
 		answer_bad(s, call.tag, "Missing command.");

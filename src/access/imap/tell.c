@@ -2,6 +2,7 @@
 /* The same change is told in several languages; which one is decided here and nowhere else, so that no command can say
  * EXPUNGE to a client that counts on VANISHED. */
 #include "access/imap/tell.h"
+#include "access/imap/live.h"
 #include "base/fail.h"
 
 enum { RANGES_IN_A_LINE = 500 };
@@ -37,8 +38,10 @@ int news_gather(struct news *n, struct db_conn *c, struct box box, uint64_t sinc
 /* One row. */
 
 void imap_put_fetch(struct imap_session *s, uint32_t uid) {
-	if (imap_enabled(s, IMAP_UIDONLY)) buf_addf(imap_out(s), "* %u UIDFETCH (", uid);
-	else buf_addf(imap_out(s), "* %u FETCH (", view_number(&s->box.view, uid));
+	bool by_uid = imap_enabled(s, IMAP_UIDONLY);
+	buf_add(imap_out(s), S("* "));
+	buf_number(imap_out(s), by_uid ? uid : view_number(&s->box.view, uid));
+	buf_add(imap_out(s), by_uid ? S(" UIDFETCH (") : S(" FETCH ("));
 }
 
 void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits, struct slice keywords) {
@@ -51,7 +54,11 @@ void imap_put_change(struct imap_session *s, const struct message *m, bool flags
 	bool modseq = imap_enabled(s, IMAP_CONDSTORE);
 	if (!flags && !modseq) return;
 	imap_put_fetch(s, m->uid);
-	if (!imap_enabled(s, IMAP_UIDONLY)) buf_addf(out, "UID %u ", m->uid);
+	if (!imap_enabled(s, IMAP_UIDONLY)) {
+		buf_add(out, S("UID "));
+		buf_number(out, m->uid);
+		buf_byte(out, ' ');
+	}
 	if (flags) {
 		buf_add(out, S("FLAGS "));
 		imap_put_message_flags(s, m->uid, m->flags, m->keywords);
@@ -137,6 +144,7 @@ void tell_gone(struct imap_session *s) {
 	if (gone->set.count == 0) return;
 	bool vanished = imap_enabled(s, IMAP_QRESYNC | IMAP_UIDONLY);
 	imap_set_settle(&gone->set, 0);
+	live_gone(s, &gone->set);
 	if (vanished) tell_vanished(s, &gone->set, false);
 	view_remove(&s->box.view, &gone->set, s->box.recent_from, vanished ? tell_nothing : tell_expunge, s);
 	imap_set_builder_done(gone);

@@ -2,26 +2,60 @@
 /* The words that many commands share: mailbox names, flags, and what the rooms below say in the client's language. */
 #include "access/imap/name.h"
 #include "access/imap/state.h"
+#include "base/encode.h"
 #include "base/fail.h"
 #include "base/log.h"
 
 enum { KEYWORD_MAX = 100, KEYWORDS_MAX = 64 };
 
+bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said) {
+	if (!imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) return imap_name_read(out, said);
+	return utf8_valid(said) && buf_add(out, said);
+}
+
 bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct slice *out) {
 	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
-	if (!imap_name_read(&name, said)) return imap_parse_fail(p, "Mailbox name is not valid modified UTF-7.");
+	if (!imap_read_name(s, &name, said))
+		return imap_parse_fail(p, imap_enabled(s, IMAP_UTF8 | IMAP_REV2) ? "Mailbox name is not valid UTF-8."
+		                                                                 : "Mailbox name is not valid modified UTF-7.");
 	size_t first = slice_find(buf_slice(&name), '/');
 	if (slice_same(slice_head(buf_slice(&name), first), S("INBOX"))) memcpy(name.at, "INBOX", 5);
 	*out = arena_slice(&s->mem, buf_slice(&name));
 	return true;
 }
 
-void imap_put_mailbox(struct imap_session *s, struct slice name) {
+void imap_add_text(struct imap_session *s, struct buf *out, struct slice text) {
+	bool plain = imap_enabled(s, IMAP_UTF8 | IMAP_REV2) && text.len <= KIB(1) && utf8_valid(text);
+	for (size_t i = 0; i < text.len && plain; i++) plain = !ascii_control(text.at[i]);
+	if (!plain) {
+		imap_put_string(out, text);
+		return;
+	}
+	buf_byte(out, '"');
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.at[i] == '"' || text.at[i] == '\\') buf_byte(out, '\\');
+		buf_byte(out, text.at[i]);
+	}
+	buf_byte(out, '"');
+}
+
+void imap_add_mailbox(struct imap_session *s, struct buf *out, struct slice name) {
+	bool ascii = true;
+	for (size_t i = 0; i < name.len; i++) ascii = ascii && (unsigned char)name.at[i] < 0x80;
+	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
+		if (ascii) imap_put_astring(out, name);
+		else imap_add_text(s, out, name);
+		return;
+	}
 	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
 	imap_name_put(&said, name);
-	imap_put_astring(imap_out(s), buf_slice(&said));
+	imap_put_astring(out, buf_slice(&said));
+}
+
+void imap_put_mailbox(struct imap_session *s, struct slice name) {
+	imap_add_mailbox(s, imap_out(s), name);
 }
 
 void imap_put_mailbox_id(struct buf *out, struct box box) {

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "access/imap/upload.h"
+#include "base/fail.h"
+#include "net/file.h"
+
+enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024 };
+
+void upload_begin(struct upload *u, struct imap_session *s) {
+	*u = (struct upload){ .s = s, .fd = -1, .memory = BUF(IN_MEMORY), .summary = BUF(SUMMARY_LIMIT) };
+	u->scan = summary_scan_new();
+}
+
+void upload_done(struct upload *u) {
+	summary_scan_free(&u->scan);
+	buf_done(&u->memory);
+	buf_done(&u->summary);
+	auto_fd(&u->fd);
+	blob_draft_done(&u->draft);
+}
+
+static int spill(struct upload *u) {
+	const char *dir = u->s->context->params.spool_dir;
+	u->fd = file_spool(dir != NULL ? dir : "/tmp");
+	if (u->fd < 0) return -1;
+	int r = file_write_all(u->fd, buf_slice(&u->memory));
+	buf_done(&u->memory);
+	return r;
+}
+
+int upload_take(void *upload, struct slice piece) {
+	struct upload *u = upload;
+	summary_scan_feed(u->scan, piece);
+	u->append.size += piece.len;
+	if (u->fd < 0 && u->memory.len + piece.len <= IN_MEMORY)
+		return buf_add(&u->memory, piece) ? 0 : fail("message buffer is full");
+	if (u->fd < 0 && spill(u) < 0) return -1;
+	return file_write_all(u->fd, piece);
+}
+
+int upload_finish(struct upload *u) {
+	struct summary summary;
+	struct slice part = buf_slice(&u->memory);
+	struct blob_source source = { &part, 1, u->fd, 0, u->fd >= 0 ? u->append.size : 0 };
+	if (u->fd >= 0) source.part_count = 0;
+	summary_scan_finish(u->scan, &summary);
+	summary_pack_ready(&u->summary, &summary);
+	summary_scan_free(&u->scan);
+	if (u->summary.full) return fail("the message's summary is larger than %d bytes", SUMMARY_LIMIT);
+	int r = blob_prepare(u->s->context->db, &source, &u->draft);
+	buf_done(&u->memory);
+	auto_fd(&u->fd);
+	return r;
+}
+
+int upload_store(struct db_conn *tx, struct upload *u) {
+	int r = blob_insert(tx, u->draft, buf_slice(&u->summary), &u->append.blob_id);
+	return r != 0 ? r : store_append(tx, &u->append, &u->done);
+}
