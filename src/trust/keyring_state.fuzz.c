@@ -4,7 +4,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-	AUTO_ARENA struct arena mem = {0};
 	for (struct slice rest = slice_from(data, size); rest.at != NULL && rest.len != 0;) {
 		struct keyring_key told, again;
 		AUTO_BUF struct buf line = BUF(KIB(4));
