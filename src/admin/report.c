@@ -22,6 +22,7 @@ static void put_head(struct admin_call *c, const struct digest_domain *d) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	buf_addf(&line, "%.*s", SLICE_ARG(d->domain.len != 0 ? d->domain : S("(no domain)")));
 	buf_addf(&line, "  %zu report%s from %zu receiver%s", d->reports, d->reports == 1 ? "" : "s", d->orgs, d->orgs == 1 ? "" : "s");
+	if (d->unproved != 0) buf_addf(&line, " (%zu unproved)", d->unproved);
 	if (d->policy.len != 0) buf_addf(&line, ", policy %.*s", SLICE_ARG(d->policy));
 	text_clean(c->out, buf_slice(&line));
 	buf_byte(c->out, '\n');
@@ -194,6 +195,7 @@ static void put_json(struct admin_call *c, const struct digest *g) {
 		json_text(&j, "domain", d->domain);
 		json_text(&j, "policy", d->policy.len != 0 ? d->policy : SLICE_NONE);
 		json_number(&j, "reports", (int64_t)d->reports);
+		json_number(&j, "unproved", (int64_t)d->unproved);
 		json_number(&j, "receivers", (int64_t)d->orgs);
 		json_number(&j, "passed", (int64_t)d->pass);
 		json_number(&j, "failed", (int64_t)d->fail);

@@ -151,8 +151,8 @@ static bool read_lines(struct adoption *a, const struct adopted_program *p, stru
 	struct conf *c = a->c;
 	bool told = path.len != 0;
 	struct problems later = { .mem = &c->mem }, *problems = told ? &c->problems : &later;
-	if (!told && !any_milters(c)) return false;
-	int found = opendkim_file_read(&c->files, told ? path : slice_of(p->usual), problems, &a->file);
+	if (!told && (p->usual == NULL || !any_milters(c))) return false;
+	int found = (p->read != NULL ? p->read : opendkim_file_read)(&c->files, told ? path : slice_of(p->usual), problems, &a->file);
 	struct place where = c->main_raws[p->id].where;
 	if (found < 0 && told) problem_add(&c->problems, PROBLEM_ERROR, where, "%s: %s", p->setting, fail_text());
 	if (found == SOURCE_ABSENT && told) problem_add(&c->problems, PROBLEM_ERROR, where, "%s: %.*s: no such file", p->setting, SLICE_ARG(path));

@@ -18,10 +18,11 @@ struct adopted_key {
 };
 struct adopted_program {
 	const char *name;                 /* "OpenDKIM" */
-	const char *setting, *usual;      /* "opendkim_config", and the file where that is empty */
+	const char *setting, *usual;      /* "opendkim_config", and the file where that is empty; NULL: none then */
 	enum setting_id id;
 	const struct adopted_key *keys;
 	size_t keys_count;
+	int (*read)(struct sources *files, struct slice path, struct problems *problems, struct opendkim_file *out); /* NULL: as OpenDKIM's */
 	bool (*other)(struct adoption *a); /* a line with none of these keys: true when it was told of; NULL */
 	void (*defaults)(struct adoption *a, struct slice path); /* what the program does without a line */
 };

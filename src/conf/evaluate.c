@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "conf/expand.h"
 #include "conf/opendkim.h"
+#include "conf/equal_file.h"
 #include "conf/opendmarc.h"
 #include "conf/snapshot.h"
 
@@ -260,6 +261,8 @@ void evaluate_views(struct conf *c) {
 	init_view(c, &c->main, NULL);
 	opendkim_adopt(c);
 	opendmarc_adopt(c);
+	policyd_spf_adopt(c);
+	postsrsd_adopt(c);
 	evaluate_all(&c->main);
 	for (size_t i = 0; i < LEN(computed); i++) c->params[computed[i].id]->computed = computed[i].compute(&c->main);
 	drop_disabled(c);

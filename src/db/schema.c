@@ -66,7 +66,10 @@ static const char *const mail_steps[] = {
 	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT NULL,"
 	" blob_id INTEGER NOT NULL, email_id INTEGER NOT NULL, PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)) WITHOUT ROWID;"
 	"CREATE TABLE bin_keep (keep_us INTEGER NOT NULL);"
-	"CREATE TABLE digest (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+	"CREATE TABLE digest (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+	"ALTER TABLE report_mail ADD COLUMN proof TEXT;"
+	"ALTER TABLE report ADD COLUMN proved INTEGER NOT NULL DEFAULT 1;"
+	"CREATE TABLE failure_waiting (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -274,7 +274,8 @@ CREATE TABLE report_mail (
 	id INTEGER PRIMARY KEY,
 	blob_id INTEGER NOT NULL,
 	received_us INTEGER NOT NULL,
-	tries INTEGER NOT NULL
+	tries INTEGER NOT NULL,
+	proof TEXT                          -- domains that SPF, DKIM or DMARC proved it to come from; "*": our own
 );
 -- What others reported about mail in the name of a domain.
 CREATE TABLE report (
@@ -286,7 +287,13 @@ CREATE TABLE report (
 	begin_us INTEGER NOT NULL,
 	end_us INTEGER NOT NULL,
 	received_us INTEGER NOT NULL,
-	policy TEXT                         -- DMARC: as the reporter saw it, "p=none sp=reject"
+	policy TEXT,                        -- DMARC: as the reporter saw it, "p=none sp=reject"
+	proved INTEGER NOT NULL DEFAULT 1   -- the mail was from the reporter's own domain
+);
+-- Failure reports that wait to be sent (flow/reporting_failure.c).
+CREATE TABLE failure_waiting (
+	id INTEGER PRIMARY KEY,
+	data BLOB NOT NULL                  -- packed evidence_record
 );
 CREATE UNIQUE INDEX report_name ON report (domain, kind, org, name, begin_us);
 CREATE INDEX report_end ON report (end_us);

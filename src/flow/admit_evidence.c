@@ -64,15 +64,30 @@ static void ask_spf(struct admit *a, bool helo) {
 	proof->client.spf_helo = &proof->spf_helo;
 }
 
+/* By its address, its confirmed name, or a trusted forwarder's own record. */
+static bool is_spared(struct admit *a) {
+	const struct proving_params *p = params_of(a);
+	if (p->spf_exempt != NULL && networks_match_sockaddr(p->spf_exempt, &a->peer.any)) return true;
+	if (p->spf_exempt_hosts != NULL && a->access.client.name_state == NAME_KNOWN && domains_match(p->spf_exempt_hosts, a->name)) return true;
+	for (size_t i = 0; i < p->spf_exempt_domains_count; i++) {
+		struct spf_verdict v;
+		struct slice sender = arena_fmt(&a->tx, "postmaster@%.*s", SLICE_ARG(p->spf_exempt_domains[i]));
+		spf_check(&p->evidence.spf, &(struct spf_question){ .client = &a->peer, .helo = a->proof.client.helo, .sender = sender }, &a->tx, &v);
+		if (v.result == TRUST_PASS) return true;
+	}
+	return false;
+}
+
 struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, struct arena *mem) {
 	const struct proving_params *p = params_of(a);
 	struct smtp_reply none = { .code = 0 };
 	if (!a->proof.wanted || !p->evidence.use_spf) return none;
 	if (p->spf_fail == PROVING_FAIL_NONE && p->spf_temperror == PROVING_FAIL_NONE) return none;
 	ask_spf(a, p->evidence.use_helo);
-	struct smtp_reply r = proving_spf(p, &a->proof.spf, recipient, mem);
-	if (r.code == 0 && a->proof.client.spf_helo != NULL) r = proving_spf(p, &a->proof.spf_helo, recipient, mem);
-	return r;
+	bool no_sender = a->sender.len == 0;
+	struct smtp_reply r = proving_spf(p, &a->proof.spf, no_sender, recipient, mem);
+	if (r.code == 0 && a->proof.client.spf_helo != NULL) r = proving_spf(p, &a->proof.spf_helo, no_sender, recipient, mem);
+	return r.code != 0 && is_spared(a) ? none : r;
 }
 
 static void add_received_spf(struct admit *a, const struct spf_verdict *v, bool helo, struct buf *out) {
@@ -88,8 +103,10 @@ struct slice admit_proof_policy(void *ctx, struct arena *mem) {
 	a->proof.client.helo = arena_slice(&a->tx, admit_session(a)->helo);
 	ask_spf(a, true);
 	const struct spf_verdict *helo = a->proof.client.spf_helo, *v = a->proof.client.spf;
-	if (helo != NULL && helo->result == TRUST_FAIL) v = helo;
-	if (v->result == TRUST_FAIL)
+	const struct proving_params *p = params_of(a);
+	bool no_sender = a->sender.len == 0;
+	if (helo != NULL && proving_spf_fails(p, helo, no_sender)) v = helo;
+	if (proving_spf_fails(p, v, no_sender) && !is_spared(a))
 		return arena_fmt(mem, "550 5.7.23 Message rejected due to: %.*s", SLICE_ARG(proving_spf_text(v, mem)));
 	if (a->proof.prepended) return S("DUNNO");
 	a->proof.prepended = true;

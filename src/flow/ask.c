@@ -42,6 +42,8 @@ WIRE_STRUCT(permission_ask, PERMISSION_ASK_FIELDS)
 WIRE_STRUCT(permission_answer, PERMISSION_ANSWER_FIELDS)
 WIRE_STRUCT(name_ask, NAME_ASK_FIELDS)
 WIRE_STRUCT(name_answer, NAME_ANSWER_FIELDS)
+WIRE_STRUCT(targets_ask, TARGETS_ASK_FIELDS)
+WIRE_STRUCT(targets_answer, TARGETS_ANSWER_FIELDS)
 WIRE_STRUCT(admin_ask, ADMIN_ASK_FIELDS)
 WIRE_STRUCT(admin_answer, ADMIN_ANSWER_FIELDS)
 WIRE_STRUCT(dkim_keys_ask, DKIM_KEYS_ASK_FIELDS)
@@ -196,6 +198,10 @@ int ask_permission(struct link *relay, const struct permission_ask *ask, struct 
 
 int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer) {
 	ASK_BODY(relay, ASK_NAME, name_ask, name_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_targets(struct link *relay, const struct targets_ask *ask, struct arena *mem, struct targets_answer *answer) {
+	ASK_BODY(relay, ASK_TARGETS, targets_ask, targets_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer) {

@@ -33,6 +33,7 @@ enum ask_kind {
 	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
 	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
 	ASK_NAME,      /* core → relay: the name of this address */
+	ASK_TARGETS,   /* core → relay: where does this domain of ours want its reports? */
 	ASK_RECALL,    /* edge → core: what was kept under this key? */
 	ASK_KEEP,      /* edge → core: keep this over restarts */
 	ASK_SCRAM,     /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
@@ -490,6 +491,17 @@ struct name_answer {
 #define NAME_ANSWER_FIELDS(F) F(text, name)
 int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer);
 
+struct targets_ask {
+	struct slice domain;
+};
+#define TARGETS_ASK_FIELDS(F) F(text, domain)
+struct targets_answer {
+	struct ask_text *addresses; /* of rua and ruf of its DMARC record, and rua of its TLSRPT record */
+	size_t addresses_count;
+};
+#define TARGETS_ANSWER_FIELDS(F) F(list, addresses, ask_text)
+int ask_targets(struct link *relay, const struct targets_ask *ask, struct arena *mem, struct targets_answer *answer);
+
 struct admin_ask {
 	struct ask_text *args;
 	size_t args_count;
@@ -514,4 +526,4 @@ WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_
 WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask) WIRE_DECLARE(dkim_sign_answer)
 WIRE_DECLARE(dkim_list_ask) WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask)
 WIRE_DECLARE(dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
-WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)
+WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer) WIRE_DECLARE(targets_ask) WIRE_DECLARE(targets_answer)

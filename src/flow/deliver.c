@@ -265,6 +265,18 @@ static int prepare_routed(struct delivery *d, struct db *db, const struct delive
 }
 
 /* Is it for a report address, and delivered here? What our users send to those of others is not ours to read. */
+/* Whose mail it is, for those who read reports in it. What comes from our own users and networks needs no proof. */
+static struct slice proof_of(struct delivery *d) {
+	const struct evidence_record *e = d->post.evidence;
+	AUTO_BUF struct buf out = BUF(KIB(4));
+	if (e == NULL || !e->checked) return S("*");
+	if (e->dmarc.result == TRUST_PASS) buf_addf(&out, "%.*s ", SLICE_ARG(e->dmarc.from));
+	if (e->spf.result == TRUST_PASS) buf_addf(&out, "%.*s ", SLICE_ARG(e->spf.domain));
+	for (size_t i = 0; i < e->dkim_count; i++)
+		if (e->dkim[i].result == TRUST_PASS) buf_addf(&out, "%.*s ", SLICE_ARG(e->dkim[i].domain));
+	return arena_lower(&d->mem, slice_trim(buf_slice(&out)));
+}
+
 static bool for_reports(const struct delivery *d, const struct deliver_params *params) {
 	for (size_t i = 0; i < d->routes.count; i++) {
 		const struct route_end *e = &d->routes.at[i];
@@ -355,7 +367,7 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
 	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
 		return DELIVER_NO_RECIPIENT;
-	d->has_report = params->report_addresses_count != 0 && for_reports(d, params);
+	d->has_report = for_reports(d, params);
 	d->reporter = params->reporter;
 	d->report_send = params->report_send;
 	d->quota_grace = params->quota_grace;
@@ -503,7 +515,7 @@ int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	}
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_ACCOUNT);
 	if (r == 0) r = remember_all(tx, d, ROUTE_TO_HOP);
-	if (r == 0 && d->has_report && d->draft != NULL) r = inbox_put(tx, d->blob, d->post.arrived_us);
+	if (r == 0 && d->has_report && d->draft != NULL) r = inbox_put(tx, d->blob, d->post.arrived_us, proof_of(d));
 	if (r == 0 && d->bounce != NULL) r = delivery_enter(tx, d->bounce);
 	if (r == 0 && d->receipt != NULL) r = delivery_enter(tx, d->receipt);
 	if (r == 0 && d->list != NULL) r = delivery_enter(tx, d->list);

@@ -152,7 +152,7 @@ enum proving_act proving_decide(const struct proving_params *p, const struct pro
 
 struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem) {
 	AUTO_BUF struct buf text = BUF(400); /* a reply line has 512 */
-	buf_addf(&text, "SPF fail - not authorized. %.*s", SLICE_ARG(spf->reason));
+	buf_addf(&text, "SPF %s - not authorized. %.*s", trust_word(spf->result), SLICE_ARG(spf->reason));
 	if (spf->explanation.len != 0) {
 		buf_addf(&text, "; %.*s explains: ", SLICE_ARG(spf->domain));
 		for (size_t i = 0; i < spf->explanation.len; i++) {
@@ -163,11 +163,17 @@ struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem) 
 	return arena_slice(mem, buf_slice(&text));
 }
 
-struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, struct slice recipient,
+bool proving_spf_fails(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender) {
+	bool helo = slice_eq(spf->identity, S("helo")), weak = spf->result == TRUST_SOFTFAIL || spf->result == TRUST_NEUTRAL;
+	unsigned results = !helo || no_sender || !p->helo_null_only ? helo ? p->helo_fails : p->spf_fails : 0;
+	return (results >> spf->result & 1) != 0 || (weak && !helo && in_domains(p->spf_strict, spf->domain));
+}
+
+struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender, struct slice recipient,
 			      struct arena *mem) {
 	const char *form = "<%.*s>: Recipient address rejected: Message rejected due to: %.*s";
 	bool broken = spf->result == TRUST_TEMPERROR;
-	enum proving_fail action = broken ? p->spf_temperror : spf->result == TRUST_FAIL ? p->spf_fail : PROVING_FAIL_NONE;
+	enum proving_fail action = broken ? p->spf_temperror : proving_spf_fails(p, spf, no_sender) ? p->spf_fail : PROVING_FAIL_NONE;
 	if (action == PROVING_FAIL_NONE) return (struct smtp_reply){ .code = 0 };
 	struct slice text = broken ? arena_fmt(mem, "SPF temporary error. %.*s", SLICE_ARG(spf->reason)) : proving_spf_text(spf, mem);
 	bool later = action == PROVING_FAIL_DEFER;

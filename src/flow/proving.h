@@ -11,6 +11,13 @@ struct proving_params {
 	struct evidence_params evidence;
 	const struct networks *exempt;       /* clients of whom nothing is asked: sender_check_exempt_networks */
 	enum proving_fail spf_fail, spf_temperror;
+	unsigned spf_fails, helo_fails;      /* results that spf_fail is about: a bit 1 << enum trust_result each */
+	bool helo_null_only;                 /* of HELO: only without a sender */
+	const struct domains *spf_strict;    /* senders of whom softfail and neutral count as fail */
+	const struct networks *spf_exempt;   /* clients that are not refused for SPF, their names, and domains that let them pass */
+	const struct domains *spf_exempt_hosts;
+	const struct slice *spf_exempt_domains;
+	size_t spf_exempt_domains_count;
 	bool spf_header;                     /* Received-SPF */
 	bool reject;                         /* dmarc_reject */
 	enum proving_quarantine { PROVING_QUARANTINE_NONE, PROVING_QUARANTINE_JUNK, PROVING_QUARANTINE_HOLD } quarantine;
@@ -41,8 +48,10 @@ enum proving_act { PROVING_TAKE, PROVING_JUNK, PROVING_HOLD, PROVING_REFUSE };
 enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f, struct evidence_verdict *v,
 				struct arena *mem, struct smtp_reply *reply);
 
+/* Is that result one that spf_fail is about? no_sender: MAIL FROM:<>. */
+bool proving_spf_fails(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender);
 /* SPF before a recipient is accepted. recipient: as it was given. Code 0: go on. */
-struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, struct slice recipient,
+struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender, struct slice recipient,
 			      struct arena *mem);
 /* "SPF fail - not authorized. …" */
 struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem);

@@ -154,21 +154,22 @@ static void spf_at_rcpt(void **state) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct proving_params p = usual();
 	struct spf_verdict v = { .result = TRUST_FAIL, .domain = S("author.test"), .reason = S("192.0.2.1 is not among them (-all)"), .explanation = S("see\r\nhere") };
-	assert_int_equal(proving_spf(&p, &v, S("ann@home.test"), &mem).code, 0);
+	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 0);
+	p.spf_fails = p.helo_fails = 1U << TRUST_FAIL;
 	p.spf_fail = PROVING_FAIL_REJECT;
-	struct smtp_reply r = proving_spf(&p, &v, S("ann@home.test"), &mem);
+	struct smtp_reply r = proving_spf(&p, &v, false, S("ann@home.test"), &mem);
 	assert_int_equal(r.code, 550);
 	assert_string_equal(r.status, "5.7.23");
 	assert_true(slice_eq(r.text, S("<ann@home.test>: Recipient address rejected: Message rejected due to: SPF fail - not authorized. "
 				       "192.0.2.1 is not among them (-all); author.test explains: see??here")));
 	p.spf_fail = PROVING_FAIL_DEFER;
-	assert_int_equal(proving_spf(&p, &v, S("ann@home.test"), &mem).code, 451);
+	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 451);
 	v.result = TRUST_TEMPERROR;
-	assert_int_equal(proving_spf(&p, &v, S("ann@home.test"), &mem).code, 0);
+	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 0);
 	p.spf_temperror = PROVING_FAIL_DEFER;
-	assert_string_equal(proving_spf(&p, &v, S("ann@home.test"), &mem).status, "4.7.24");
+	assert_string_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).status, "4.7.24");
 	v.result = TRUST_SOFTFAIL;
-	assert_int_equal(proving_spf(&p, &v, S("ann@home.test"), &mem).code, 0);
+	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 0);
 }
 
 int main(void) {

@@ -19,7 +19,7 @@ bool reporting_takes(const struct deliver_params *p, struct slice address) {
 		bool whole = slice_find(name, '@') < name.len;
 		if (slice_same(name, whole ? address : local) || (!whole && slice_same(name, slice_head(local, extension)))) return true;
 	}
-	return false;
+	return reporting_is_named(p->reporter, address);
 }
 
 /* In. */
@@ -36,7 +36,7 @@ static int store_all(struct db_conn *tx, void *arg) {
 	s->stored = s->known = 0;
 	for (size_t i = 0; i < s->list->items_count; i++) {
 		if (s->list->items[i].kind == REPORT_REFUSED) continue;
-		int r = inbox_store(tx, &s->list->items[i], s->mail->received_us, s->ahead[i]);
+		int r = inbox_store(tx, &s->list->items[i], s->mail, s->ahead[i]);
 		if (r < 0) return r;
 		s->stored += r == 0;
 		s->known += r == INBOX_KNOWN;
@@ -133,6 +133,7 @@ static void reporter_step(struct task *t, enum wake why) {
 			r->purge_at = deadline_in(3600000);
 		}
 	}
+	if (!more) reporting_look_named(r, s);
 	reporting_send_failures(r, s, false);
 	generation_drop(&s->generation);
 	task_park(t, 0, 0, deadline_in(more ? 1 : EVERY_MS));
@@ -154,6 +155,7 @@ void reporter_start(struct reporter *r, struct pool *pool, struct db *db, struct
 	r->settings = settings;
 	r->sender = sender;
 	r->send_at = deadline_in(SEND_EVERY_MS);
+	reporting_load_failures(r);
 	pool_add(pool, &r->task, -1, -1);
 	atomic_store(&r->name, task_name(&r->task));
 }
@@ -167,6 +169,7 @@ void reporter_free(struct reporter **rp) {
 	struct reporter *r = TAKE(*rp);
 	if (r == NULL) return;
 	reporting_forget_failures(r);
+	arena_done(&r->named_mem);
 	pthread_mutex_destroy(&r->waiting);
 	pthread_mutex_destroy(&r->sending);
 	free(r);

@@ -22,6 +22,8 @@ struct reporting_params {
 	bool failures;                   /* dmarc_failure_reports */
 	struct slice failure_bcc;        /* gets each failure report, too; empty: nobody */
 	size_t failure_limit;            /* of one policy domain in an hour */
+	bool look_named;                 /* report_addresses_from_dns: our own records name addresses that take reports */
+	struct slice domains[4];         /* lists of our domains beside the database's; words that are no names are passed over */
 	int64_t keep_us;                 /* report_lifetime */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Failure reports (RFC 9991), for who wants to send them: not counted, but ways to fail told. They wait in memory for a minute, so that
- * what is alike becomes one with a number; a restart forgets them, which nobody will notice. */
+/* Failure reports (RFC 9991), for who wants to send them: not counted, but ways to fail told. They wait for a minute, so that what is
+ * alike becomes one with a number; their rows in the database bring them back after a restart. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/reporting_private.h"
@@ -12,6 +12,7 @@ struct failure {
 	struct report_failure report;
 	struct slice ruf;
 	int64_t due;
+	int64_t id;            /* its row */
 };
 
 static struct slice keep(struct failure *f, struct slice s) {
@@ -52,6 +53,49 @@ static struct failure *make(const struct evidence_record *e) {
 	return f;
 }
 
+struct keeping { int64_t id; struct slice data; };
+static int put_row(struct db_conn *tx, void *arg) {
+	const struct keeping *k = arg;
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO failure_waiting (id, data) VALUES (?, ?)");
+	db_bind_int(s, k->id);
+	db_bind_bytes(s, k->data);
+	return db_run(s);
+}
+
+static int delete_row(struct db_conn *tx, void *arg) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM failure_waiting WHERE id = ?");
+	db_bind_int(s, *(const int64_t *)arg);
+	return db_run(s);
+}
+
+static void keep_row(struct reporter *r, int64_t id, const struct evidence_record *e) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	evidence_record_pack(&packed, e);
+	struct keeping k = { id, buf_slice(&packed) };
+	if (r->db == NULL || packed.full || db_write(r->db, put_row, &k) < 0) say(L_WARN, "report", "a failure report would not survive a restart: %s", packed.full ? "too long" : fail_text());
+}
+
+static void add(struct reporter *r, struct failure *f) {
+	if (r->failures == NULL) r->failures = mem_array(WAITING_MAX, sizeof *r->failures);
+	r->failures[r->failure_count++] = f;
+}
+
+void reporting_load_failures(struct reporter *r) {
+	AUTO_READ struct db_conn *c = db_read(r->db);
+	if (c == NULL) return;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id, data FROM failure_waiting ORDER BY id");
+	while (r->failure_count < WAITING_MAX && db_step(s) == DB_ROW) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct unwire in = UNWIRE(db_bytes(s, 1), &mem);
+		struct evidence_record e;
+		evidence_record_unpack(&in, &e);
+		if (in.bad) continue;
+		struct failure *f = make(&e);
+		f->id = db_int(s, 0);
+		add(r, f);
+	}
+}
+
 void reporting_failed(struct reporter *r, const struct evidence_record *e) {
 	const struct evidence_dmarc *d = &e->dmarc;
 	if (r == NULL || !e->checked || slice_search(d->ruf, S("mailto:")) == d->ruf.len || outbox_is_private(e->client)) return;
@@ -63,9 +107,12 @@ void reporting_failed(struct reporter *r, const struct evidence_record *e) {
 		pthread_mutex_unlock(&r->waiting);
 		return;
 	}
-	if (r->failures == NULL) r->failures = mem_array(WAITING_MAX, sizeof *r->failures);
-	if (r->failure_count < WAITING_MAX) r->failures[r->failure_count++] = make(e);
+	struct failure *f = r->failure_count < WAITING_MAX ? make(e) : NULL;
+	int64_t id = db_new_id();
+	if (f != NULL) f->id = id;
+	if (f != NULL) add(r, f);
 	pthread_mutex_unlock(&r->waiting);
+	if (f != NULL) keep_row(r, id, e); /* f may be gone by now */
 }
 
 static void failure_free(struct failure **fp) {
@@ -136,6 +183,7 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit) ? report_targets(f->ruf, &f->mem, targets) : 0;
 		for (size_t i = 0; i < n; i++) send_to(r, s, f, &targets[i]);
 		if (n != 0 && s->reporting.failure_bcc.len != 0) send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
+		if (db_write(r->db, delete_row, &f->id) < 0) say(L_WARN, "report", "%s", fail_text());
 		failure_free(&f);
 	}
 	pthread_mutex_unlock(&r->sending);

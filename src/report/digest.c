@@ -162,6 +162,7 @@ static void sum_head(struct summing *x, const struct inbox_report *r) {
 	if (x->report == r->id) return;
 	x->report = r->id;
 	x->d->reports++;
+	x->d->unproved += !r->proved;
 	if (r->policy.len != 0) x->d->policy = arena_slice(x->mem, r->policy);
 	if (x->d->orgs == ORGS_MAX || map_get(&x->orgs, r->org) != NULL) return;
 	map_put(&x->orgs, r->org, x);

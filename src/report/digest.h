@@ -22,6 +22,7 @@ struct digest_hint { enum digest_weight weight; struct slice text; uint64_t coun
 struct digest_domain {
 	struct slice domain, policy;     /* policy: as last reported */
 	size_t reports, orgs;
+	size_t unproved;                 /* of the reports: their mail was not shown to come from who reports */
 	uint64_t pass, fail;
 	struct digest_source *sources;   /* those with the most failures first */
 	size_t sources_count;

@@ -118,7 +118,13 @@ static int by_weight(const void *a, const void *b) {
 	return x->count < y->count ? 1 : x->count > y->count ? -1 : slice_order(x->text, y->text);
 }
 
+static void of_proof(struct digest_domain *d, struct arena *mem) {
+	if (d->unproved == 0) return;
+	add(d, mem, HINT_NOTE, d->unproved, arena_fmt(mem, "%zu of %zu reports came in mail that neither SPF nor DKIM shows to be from who reports: anybody may have made them up", d->unproved, d->reports));
+}
+
 void digest_hints(struct digest_domain *d, struct arena *mem) {
+	of_proof(d, mem);
 	of_sources(d, mem);
 	of_policy(d, mem);
 	of_tls(d, mem);

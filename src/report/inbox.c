@@ -8,13 +8,14 @@
 
 enum { TRIES_MAX = 3, PURGE_SLICE = 200, ROW_ROOM = 1 << 20, AHEAD_LEAST = 500, AHEAD_SLICE = 500 };
 
-int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us) {
+int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us, struct slice proof) {
 	int r = blob_ref(tx, blob_id);
 	if (r != 0) return r < 0 ? r : fail("report: the mail is gone");
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report_mail (id, blob_id, received_us, tries) VALUES (?, ?, ?, 0)");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report_mail (id, blob_id, received_us, tries, proof) VALUES (?, ?, ?, 0, ?)");
 	db_bind_int(s, db_new_id());
 	db_bind_int(s, blob_id);
 	db_bind_int(s, received_us);
+	db_bind_text(s, slice_head(proof, sizeof ((struct inbox_mail *)NULL)->proof - 1));
 	return db_run(s);
 }
 
@@ -30,10 +31,12 @@ int inbox_done(struct db_conn *tx, const struct inbox_mail *m) {
 static int find_next(struct db *db, struct inbox_mail *out) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id, blob_id, received_us FROM report_mail ORDER BY tries, id LIMIT 1");
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id, blob_id, received_us, proof FROM report_mail ORDER BY tries, id LIMIT 1");
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : INBOX_EMPTY;
 	*out = (struct inbox_mail){ .id = db_int(s, 0), .blob_id = db_int(s, 1), .received_us = db_int(s, 2) };
+	struct slice proof = db_text(s, 3);
+	snprintf(out->proof, sizeof out->proof, "%.*s", SLICE_ARG(proof));
 	return 0;
 }
 
@@ -70,8 +73,8 @@ static struct slice domain_of_address(struct slice address) {
 }
 
 static int put_report(struct db_conn *tx, struct inbox_report *r) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report (id, kind, domain, org, name, begin_us, end_us, received_us, policy)"
-						  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report (id, kind, domain, org, name, begin_us, end_us, received_us, policy, proved)"
+						  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
 	struct slice texts[] = { r->domain, r->org, r->name };
 	if (r->id == 0) r->id = db_new_id();
 	db_bind_int(s, r->id);
@@ -81,6 +84,7 @@ static int put_report(struct db_conn *tx, struct inbox_report *r) {
 	db_bind_int(s, r->end_us);
 	db_bind_int(s, r->received_us);
 	db_bind_text(s, r->policy);
+	db_bind_int(s, r->proved);
 	int done = db_run(s);
 	if (done < 0) return done;
 	return db_changed(tx) == 0 ? INBOX_KNOWN : 0;
@@ -218,8 +222,33 @@ static int store_arf(struct db_conn *tx, struct inbox_report *r, const struct re
 	return done;
 }
 
-int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us, int64_t ahead) {
-	struct inbox_report head = { .id = ahead, .kind = r->kind, .received_us = received_us };
+/* One of them is the other, or below it. */
+static bool related(struct slice a, struct slice b) {
+	struct slice shorter = a.len < b.len ? a : b, longer = a.len < b.len ? b : a;
+	if (slice_find(shorter, '.') == shorter.len || !slice_ends_same(longer, shorter)) return false;
+	return longer.len == shorter.len || longer.at[longer.len - shorter.len - 1] == '.';
+}
+
+static bool proves(struct slice proof, struct slice reporter) {
+	struct slice domain = slice_find(reporter, '@') < reporter.len ? domain_of_address(reporter) : reporter;
+	for (struct slice one; (one = slice_word(&proof, " ")).len != 0;)
+		if (related(one, slice_trim(domain))) return true;
+	return false;
+}
+
+/* Does the mail come from where the report says it does? ARF often comes from whoever got the message: any proof will do. */
+static bool is_proved(const struct report *r, const struct inbox_mail *mail) {
+	struct slice proof = slice_of(mail->proof);
+	if (slice_eq(proof, S("*"))) return true;
+	switch ((enum report_kind)r->kind) {
+	case REPORT_DMARC: return proves(proof, r->dmarc.email) || proves(proof, r->dmarc.org) || proves(proof, r->dmarc.contact);
+	case REPORT_TLS: return proves(proof, r->tls.contact) || proves(proof, r->tls.org);
+	default: return proof.len != 0;
+	}
+}
+
+int inbox_store(struct db_conn *tx, const struct report *r, const struct inbox_mail *mail, int64_t ahead) {
+	struct inbox_report head = { .id = ahead, .kind = r->kind, .received_us = mail->received_us, .proved = is_proved(r, mail) };
 	switch ((enum report_kind)r->kind) {
 	case REPORT_DMARC: return store_dmarc(tx, &head, &r->dmarc);
 	case REPORT_TLS: return store_tls(tx, &head, &r->tls);
@@ -253,13 +282,13 @@ static int each_of(struct db_stmt *s, int (*each)(void *ctx, const struct inbox_
 	while ((r = db_step(s)) == DB_ROW) {
 		struct inbox_report report = { .id = db_int(s, 0), .kind = (uint32_t)db_int(s, 1), .domain = db_text(s, 2), .org = db_text(s, 3),
 					       .name = db_text(s, 4), .policy = db_text(s, 5), .begin_us = db_int(s, 6),
-					       .end_us = db_int(s, 7), .received_us = db_int(s, 8) };
+					       .end_us = db_int(s, 7), .received_us = db_int(s, 8), .proved = db_int(s, 10) != 0 };
 		if ((r = each(ctx, &report, db_bytes(s, 9))) != 0) return r;
 	}
 	return r;
 }
 
-#define EACH_COLUMNS "r.id, r.kind, r.domain, r.org, r.name, r.policy, r.begin_us, r.end_us, r.received_us, w.data"
+#define EACH_COLUMNS "r.id, r.kind, r.domain, r.org, r.name, r.policy, r.begin_us, r.end_us, r.received_us, w.data, r.proved"
 int inbox_each(struct db_conn *c, const struct inbox_query *q,
 	       int (*each)(void *ctx, const struct inbox_report *r, struct slice data), void *ctx) {
 	if (q->domain.len != 0) {

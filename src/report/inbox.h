@@ -6,8 +6,9 @@
  * from there, and stores what it says in the transaction that takes it off: nothing is lost and nothing counted twice. */
 
 /* The list. */
-int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us); /* takes a reference to the blob */
-struct inbox_mail { int64_t id, blob_id, received_us; };
+/* Takes a reference to the blob. proof: the domains that are proved to have sent it, with blanks between; "*": ourselves. */
+int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us, struct slice proof);
+struct inbox_mail { int64_t id, blob_id, received_us; char proof[1024]; };
 enum { INBOX_EMPTY = 1, INBOX_HOPELESS = 2 };
 /* The oldest one, and counts the try, so that a mail that ends the process which reads it is not tried for ever: after three it
  * is taken off (INBOX_HOPELESS, *out is set). INBOX_EMPTY: nothing waits. */
@@ -16,7 +17,7 @@ int inbox_done(struct db_conn *tx, const struct inbox_mail *m);
 
 /* What a report says. INBOX_KNOWN: it was there already. A kind other than REPORT_REFUSED. ahead: from inbox_store_ahead, or 0. */
 enum { INBOX_KNOWN = 1 };
-int inbox_store(struct db_conn *tx, const struct report *r, int64_t received_us, int64_t ahead);
+int inbox_store(struct db_conn *tx, const struct report *r, const struct inbox_mail *mail, int64_t ahead);
 /* Mail must not wait for the rows of a large report: they are written before, in small transactions, and nobody sees them until
  * inbox_store. *ahead: 0 when there was no need. */
 int inbox_store_ahead(struct db *db, const struct report *r, int64_t *ahead);
@@ -30,6 +31,7 @@ struct inbox_report {
 	uint32_t kind;
 	struct slice domain, org, name, policy;
 	int64_t begin_us, end_us, received_us;
+	bool proved;                     /* SPF, DKIM or DMARC proved its mail to come from the domain that reports */
 };
 struct inbox_query {
 	struct slice domain;             /* empty: all */

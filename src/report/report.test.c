@@ -116,7 +116,7 @@ static void rows_are_limited(void **state) {
 struct storing { const struct report *r; int result; int64_t ahead; };
 static int store(struct db_conn *tx, void *arg) {
 	struct storing *s = arg;
-	s->result = inbox_store(tx, s->r, NOON, s->ahead);
+	s->result = inbox_store(tx, s->r, &(struct inbox_mail){ .received_us = NOON, .proof = "*" }, s->ahead);
 	return s->result < 0 ? s->result : 0;
 }
 
@@ -195,7 +195,7 @@ static void large_ones_are_written_ahead(void **state) {
 static int put_mail(struct db_conn *tx, void *arg) {
 	int64_t id;
 	int r = blob_insert(tx, arg, S(""), &id);
-	return r == 0 ? inbox_put(tx, id, NOON) : r;
+	return r == 0 ? inbox_put(tx, id, NOON, S("*")) : r;
 }
 
 static void a_mail_is_not_tried_for_ever(void **state) {

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "conf/opendkim_file.h"
+#include "conf/ucl.h"
 #include "net/file.h"
 #include "trust/keyring.h"
 
@@ -164,60 +165,10 @@ static void add_rspamd_file(struct reading *r, const char *path) {
 		add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, rest), .selector = arena_slice(r->mem, selector) }, whole);
 }
 
-/* UCL, as far as dkim_signing.conf has it: words, quoted or not, with = { } [ ] ; , between them. */
-struct ucl {
-	struct slice rest;
-	struct slice word;         /* of the token; a mark is one byte */
-	bool quoted;
-};
-
-static bool ucl_next(struct ucl *u) {
-	for (;;) {
-		while (u->rest.len != 0 && ascii_space(u->rest.at[0])) u->rest = slice_skip(u->rest, 1);
-		if (!slice_starts(u->rest, S("#"))) break;
-		slice_cut(&u->rest, '\n');
-	}
-	if (u->rest.at == NULL || u->rest.len == 0) return false;
-	u->quoted = u->rest.at[0] == '"' || u->rest.at[0] == '\'';
-	if (u->quoted) {
-		char mark = u->rest.at[0];
-		u->rest = slice_skip(u->rest, 1);
-		u->word = slice_cut(&u->rest, mark);
-		return true;
-	}
-	size_t n = strchr("={}[];,:", u->rest.at[0]) != NULL ? 1 : strcspn(u->rest.at, " \t\r\n={}[];,\"'#");
-	u->word = slice_head(u->rest, MAX_OF(n, (size_t)1));
-	u->rest = slice_skip(u->rest, u->word.len);
-	return true;
-}
-
-static bool ucl_is(const struct ucl *u, char mark) {
-	return !u->quoted && u->word.len == 1 && u->word.at[0] == mark;
-}
-
-/* Whatever block has a path and a selector is a key; the block's name before it, outside of lists, is its domain. */
-static void read_ucl(struct reading *r, struct slice text) {
-	struct ucl u = { .rest = text };
-	struct slice domain = SLICE_NONE, path = SLICE_NONE, selector = SLICE_NONE, last = SLICE_NONE, key = SLICE_NONE;
-	while (ucl_next(&u)) {
-		if (ucl_is(&u, '{')) {
-			if (last.len != 0 && slice_find(last, '.') < last.len) domain = last;
-			path = selector = last = SLICE_NONE;
-		} else if (ucl_is(&u, '}')) {
-			if (path.len != 0 && selector.len != 0 && domain.len != 0)
-				add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, domain), .selector = arena_slice(r->mem, selector) },
-					arena_slice(r->mem, path));
-			path = selector = last = SLICE_NONE;
-		} else if (ucl_is(&u, '=') || ucl_is(&u, ':')) {
-			key = last;
-			last = SLICE_NONE;
-			if (!ucl_next(&u) || ucl_is(&u, '{') || ucl_is(&u, '[')) continue;
-			if (slice_same(key, S("path"))) path = u.word;
-			else if (slice_same(key, S("selector"))) selector = u.word;
-		} else if (u.quoted || strchr("[];,", u.word.at[0]) == NULL) {
-			last = u.word;
-		}
-	}
+static void add_ucl_key(void *ctx, const struct ucl_key *key) {
+	struct reading *r = ctx;
+	add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, key->domain), .selector = arena_slice(r->mem, key->selector) },
+		arena_slice(r->mem, key->path));
 }
 
 static void read_rspamd(struct reading *r, struct slice folder) {
@@ -228,7 +179,7 @@ static void read_rspamd(struct reading *r, struct slice folder) {
 	if (access(path.at, F_OK) == 0) {
 		if (file_read(path.at, &text) < 0) say(L_ERROR, "/opendkim", "%s", fail_text());
 		buf_byte(&text, '\n');
-		read_ucl(r, slice_of(buf_text(&text)));
+		ucl_keys_each(slice_of(buf_text(&text)), add_ucl_key, r);
 		if (r->given.files_count != before || r->only_stamp) return;
 	}
 	static const char *const places[] = { "dkim/", "" };

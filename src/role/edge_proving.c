@@ -52,6 +52,20 @@ static void make_check(struct edge_settings *s, struct service *sv, const struct
 	if (p->name.len != 0 && p->hourly != 0) sv->admit.check = p;
 }
 
+/* "." and what is no result mean none. */
+static unsigned results_of(const struct conf_view *v, enum setting_id id, bool *null_only) {
+	size_t n;
+	const struct slice *words = conf_list(v, id, &n);
+	unsigned bits = 0;
+	for (size_t i = 0; i < n; i++) {
+		enum trust_result r;
+		if (null_only != NULL && slice_same(words[i], S("null"))) *null_only = true;
+		else if (trust_result_of(words[i], &r) && r != TRUST_PASS && r != TRUST_TEMPERROR) bits |= 1U << r;
+		else if (!slice_eq(words[i], S("."))) say(L_WARN, "edge", "%s: \"%.*s\" is no result that can be refused", setting_of(id)->name, SLICE_ARG(words[i]));
+	}
+	return bits;
+}
+
 int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
 	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE, [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
 						   [SPF_ACTION_REJECT] = PROVING_FAIL_REJECT };
@@ -64,6 +78,12 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	make_ids(s, p, v);
 	p->exempt = networks_open(conf_networks(v, SET_sender_check_exempt_networks), s->tables, &s->mem);
 	p->spf_fail = fails[conf_enum(v, SET_spf_fail_action)];
+	p->spf_fails = results_of(v, SET_spf_fail_results, NULL);
+	p->helo_fails = results_of(v, SET_spf_helo_fail_results, &p->helo_null_only);
+	p->spf_strict = conf_domains(v, SET_spf_strict_domains);
+	p->spf_exempt = networks_open(conf_networks(v, SET_spf_exempt_networks), s->tables, &s->mem);
+	p->spf_exempt_hosts = conf_domains(v, SET_spf_exempt_hosts);
+	p->spf_exempt_domains = conf_list(v, SET_spf_exempt_domains, &p->spf_exempt_domains_count);
 	p->spf_temperror = conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
 	p->spf_header = conf_bool(v, SET_spf_header);
 	p->reject = conf_bool(v, SET_dmarc_reject);

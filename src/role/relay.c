@@ -244,11 +244,16 @@ static int answer_name(void *ctx, struct link_question *q) {
 	return relay_answer_name(((struct relay *)ctx)->dns, q);
 }
 
+static int answer_targets(void *ctx, struct link_question *q) {
+	return relay_answer_targets(((struct relay *)ctx)->dns, q);
+}
+
 static const struct link_rule rules[] = {
 	{ ASK_RELAY, "relay", answer_relay },
 	{ ASK_REPORT, "report", answer_report },
 	{ ASK_PERMISSION, "permission", answer_permission },
 	{ ASK_NAME, "name", answer_name },
+	{ ASK_TARGETS, "report addresses", answer_targets },
 };
 
 static int reload(void *self, struct boot *b) {

@@ -76,3 +76,47 @@ int relay_answer_name(struct dns *dns, struct link_question *q) {
 	name_answer_pack(q->answer, &answer);
 	return 0;
 }
+
+/* "mailto:a@b, https://…": the addresses. */
+static void add_targets(struct slice uris, struct targets_answer *answer, struct arena *mem) {
+	struct report_target found[REPORT_TARGETS_MAX];
+	size_t n = report_targets(uris, mem, found);
+	struct ask_text *all = arena_array(mem, answer->addresses_count + n + 1, sizeof *all);
+	for (size_t i = 0; i < answer->addresses_count; i++) all[i] = answer->addresses[i];
+	for (size_t i = 0; i < n; i++) all[answer->addresses_count++].text = found[i].address;
+	answer->addresses = all;
+}
+
+/* "v=TLSRPTv1; rua=mailto:…" (RFC 8460 §3). */
+static struct slice tls_targets(struct dns *dns, struct slice domain, int64_t deadline, struct arena *mem) {
+	struct slice *records;
+	size_t count;
+	if (dns_txt(dns, arena_fmt(mem, "_smtp._tls.%.*s", SLICE_ARG(domain)), deadline, mem, &records, &count, NULL) != DNS_OK) return SLICE_NONE;
+	for (size_t i = 0; i < count; i++) {
+		struct slice rest = records[i];
+		if (!slice_starts_same(rest, S("v=TLSRPTv1"))) continue;
+		while (rest.at != NULL) {
+			struct slice value = slice_cut(&rest, ';'), name = slice_trim(slice_cut(&value, '='));
+			if (slice_same(name, S("rua"))) return slice_trim(value);
+		}
+	}
+	return SLICE_NONE;
+}
+
+int relay_answer_targets(struct dns *dns, struct link_question *q) {
+	struct targets_ask ask;
+	struct targets_answer answer = { 0 };
+	struct dmarc_params params = { .dns = dns };
+	struct dmarc_verdict v;
+	int64_t deadline = deadline_in(LOOK_MS);
+	targets_ask_unpack(&q->in, &ask);
+	if (q->in.bad) return fail("broken question");
+	dmarc_look(&params, ask.domain, deadline, q->mem, &v);
+	if (v.domain.len != 0) {
+		add_targets(v.record.rua, &answer, q->mem);
+		add_targets(v.record.ruf, &answer, q->mem);
+	}
+	add_targets(tls_targets(dns, ask.domain, deadline, q->mem), &answer, q->mem);
+	targets_answer_pack(q->answer, &answer);
+	return 0;
+}

@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "trust/dkim_text.h"
 
-enum { FIRST_MS = 2000, LOOKUP_MS = 20000 };
+enum { FIRST_MS = 2000, LOOKUP_MS = 20000, DAY_MS = 86400000, KEYS_LOOKED = 2000 };
 
 /* ---- settings ---- */
 
@@ -86,6 +86,8 @@ struct key_watch {
 	struct dns *dns;
 	struct link *vault;
 	_Atomic int64_t every_ms;
+	struct looked { uint64_t id; int64_t next; } looked[KEYS_LOOKED];
+	size_t looked_count;
 };
 
 static void look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
@@ -102,6 +104,41 @@ static void look(struct key_watch *w) {
 	for (size_t i = 0; i < waiting.keys_count; i++) look_for(w, &waiting.keys[i], &mem);
 }
 
+/* A signature whose key nobody finds in DNS is of no use: its owner hears of it once a day, with the record to publish. */
+static void tell_missing(const struct keyring_key *key, enum dkim_publication found, struct slice reason, struct arena *mem) {
+	struct dkim_record_text r = { .domain = key->domain, .selector = key->selector, .algorithm = (enum dkim_algorithm)key->algorithm,
+				      .public_key = key->public_key, .hashes = S("sha256") };
+	struct slice line = dkim_record_line(&r, mem), shown = slice_head(line, 900);
+	say(L_WARN, "/opendkim", "%.*s._domainkey.%.*s: %s%s%.*s: mail of %.*s is signed, and nobody can verify it. Publish this TXT record (hato dkim show %.*s): %.*s%s",
+	    SLICE_ARG(key->selector), SLICE_ARG(key->domain), found == DKIM_NOT_PUBLISHED ? "there is no such record in DNS" : "the record in DNS is another one",
+	    reason.len != 0 ? ": " : "", SLICE_ARG(reason), SLICE_ARG(key->domain), SLICE_ARG(key->domain), SLICE_ARG(shown), shown.len < line.len ? "..." : "");
+}
+
+/* When a key is to be looked for: first when there was time to publish its record, then once a day. */
+static bool is_due(struct key_watch *w, uint64_t id) {
+	size_t i = 0;
+	while (i < w->looked_count && w->looked[i].id != id) i++;
+	if (i == KEYS_LOOKED) return false;
+	if (i == w->looked_count) w->looked[w->looked_count++] = (struct looked){ id, deadline_in(w->every_ms / 2) };
+	if (clock_ms() < w->looked[i].next) return false;
+	w->looked[i].next = deadline_in(DAY_MS);
+	return true;
+}
+
+static void look_for_missing(struct key_watch *w) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct dkim_list_answer all;
+	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ 0 }, &mem, &all) != ASK_OK) return;
+	for (size_t i = 0; i < all.keys_count; i++) {
+		const struct keyring_key *key = &all.keys[i];
+		struct slice reason = SLICE_NONE;
+		if ((key->state != KEYRING_ACTIVE && key->state != KEYRING_GIVEN) || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
+		if (!is_due(w, key->id)) continue;
+		enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), &mem, &reason);
+		if (found == DKIM_NOT_PUBLISHED || found == DKIM_DIFFERENT) tell_missing(key, found, reason, &mem);
+	}
+}
+
 static void watch_step(struct task *t, enum wake why) {
 	struct key_watch *w = OWNER_OF(t, struct key_watch, task);
 	if (why == WAKE_STOP) {
@@ -109,6 +146,7 @@ static void watch_step(struct task *t, enum wake why) {
 		return;
 	}
 	if (why == WAKE_DEADLINE) look(w);
+	if (why == WAKE_DEADLINE) look_for_missing(w);
 	task_park(t, 0, 0, deadline_in(why == WAKE_DEADLINE ? w->every_ms : MIN_OF(w->every_ms, (int64_t)FIRST_MS)));
 }
 

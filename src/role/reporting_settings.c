@@ -47,6 +47,9 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 	s->deliver.report_failures = p->send && p->failures;
 	s->deliver.history = (struct dmarc_history){ .file = conf_text(v, SET_dmarc_history_file), .all = conf_bool(v, SET_dmarc_history_all), .reporter = conf_text(v, SET_authserv_id) };
 	s->deliver.history.exempt = conf_list(v, SET_dmarc_history_exempt_recipients, &s->deliver.history.exempt_count);
+	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains, SET_virtual_mailbox_domains, SET_mydomain };
+	for (size_t i = 0; i < LEN(lists); i++) p->domains[i] = conf_text(v, lists[i]);
+	p->look_named = conf_bool(v, SET_report_addresses_from_dns);
 	p->failure_bcc = conf_text(v, SET_dmarc_failure_report_bcc);
 	s->deliver.report_addresses = conf_list(v, SET_report_addresses, &s->deliver.report_addresses_count);
 }

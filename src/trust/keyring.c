@@ -89,30 +89,42 @@ const char *keyring_path(struct keyring *k, struct slice domain, struct slice se
 	return buf_text(out);
 }
 
+void keyring_line_add(struct buf *out, const struct keyring_key *t) {
+	buf_addf(out, "%.*s %.*s %s %s %lld\n", SLICE_ARG(t->domain), SLICE_ARG(t->selector), dkim_algorithm_name((enum dkim_algorithm)t->algorithm),
+		 keyring_state_word(t->state), (long long)t->since_s);
+}
+
 int keyring_save(struct keyring *k) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	AUTO_BUF struct buf text = BUF(KEYS_FILE_MAX);
 	for (size_t i = 0; i < k->count; i++) {
 		const struct keyring_key *t = &k->at[i]->told;
 		if (t->state == KEYRING_GIVEN) continue;
-		buf_addf(&text, "%.*s %.*s %s %s %lld\n", SLICE_ARG(t->domain), SLICE_ARG(t->selector),
-			 dkim_algorithm_name((enum dkim_algorithm)t->algorithm), keyring_state_word(t->state), (long long)t->since_s);
+		keyring_line_add(&text, t);
 	}
 	buf_addf(&path, "%s/keys", k->dir);
 	return text.full ? fail("too many DKIM keys") : file_write(buf_text(&path), buf_slice(&text), 0600);
 }
 
-static void load_one(struct keyring *k, struct slice line) {
+bool keyring_line_read(struct slice line, struct keyring_key *out) {
 	struct slice domain = slice_word(&line, " "), selector = slice_word(&line, " "), algorithm = slice_word(&line, " "),
 		     state = slice_word(&line, " ");
 	struct keyring_key told = { .domain = domain, .selector = selector };
 	uint64_t since = 0;
-	if (!keyring_name(domain) || !keyring_name(selector)) return;
+	if (!keyring_name(domain) || !keyring_name(selector)) return false;
 	slice_number(slice_trim(line), INT64_MAX, &since);
 	told.since_s = (int64_t)since;
 	for (uint32_t i = 0; i < LEN(state_words); i++)
 		if (slice_eq(state, slice_of(state_words[i]))) told.state = i;
 	told.algorithm = slice_eq(algorithm, S("ed25519-sha256")) ? DKIM_ED25519_SHA256 : DKIM_RSA_SHA256;
+	*out = told;
+	return true;
+}
+
+static void load_one(struct keyring *k, struct slice line) {
+	struct keyring_key told;
+	if (!keyring_line_read(line, &told)) return;
+	struct slice domain = told.domain, selector = told.selector;
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	AUTO_BUF struct buf pem = BUF(PEM_MAX);
 	AUTO_BUF struct buf public_key = BUF(KIB(8));

@@ -28,5 +28,8 @@ struct key *key_new(const struct keyring_key *told, struct slice name, EVP_PKEY 
 void key_free(struct key *k);
 void keyring_add(struct keyring *k, struct key *one);      /* under the lock */
 void keyring_drop(struct keyring *k, size_t i);            /* under the lock */
+/* A line of that file, without its end: domain, selector, algorithm, state, since when. False: no such line. Slices are of the line. */
+bool keyring_line_read(struct slice line, struct keyring_key *out);
+void keyring_line_add(struct buf *out, const struct keyring_key *t);
 int keyring_save(struct keyring *k);                       /* the file `keys`; under the lock */
 const char *keyring_path(struct keyring *k, struct slice domain, struct slice selector, struct buf *out);

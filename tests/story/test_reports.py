@@ -342,6 +342,58 @@ def test_failure_reports_are_short_and_few(hosts, world):
     assert 'to=<victim@refused' not in owner.log() + receiver.log()
 
 
+def test_failure_reports_survive_a_restart(hosts, world):
+    world.txt['_dmarc.example.org'] = 'v=DMARC1; p=reject; ruf=mailto:dmarc-ruf@example.org; fo=1'
+    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'copy@example.org'], dns=world.server)
+    receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+                     f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_reports = yes\ndmarc_failure_report_bcc = copy@example.org\n',
+                     networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    assert offer(receiver, text('secret@example.org', 'private'), 'private@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
+    receiver.stop()
+    receiver.start()
+    receiver.hato('reports', 'send', '--now')
+    for who in ('dmarc-ruf@example.org', 'copy@example.org'):
+        owner.wait_message(who, '198.51.100.66')
+    receiver.stop()
+    receiver.start()
+    receiver.hato('reports', 'send', '--now')
+    time.sleep(1)
+    assert len(owner.messages('dmarc-ruf@example.org')) == 1  # not again
+
+
+def test_addresses_that_our_own_records_name(hosts, dns):
+    """Whatever the address is called; and whose report is no proof of who sent it is marked."""
+    names = dns('_dmarc.home.test TXT "v=DMARC1; p=none; rua=mailto:odd+name@home.test,https://x.test/; ruf=mailto:other@home.test"\n'
+                '_smtp._tls.home.test TXT "v=TLSRPTv1; rua=mailto:tls-odd@home.test"\nr.test TXT "v=spf1 ip4:127.0.0.9 -all"\n')
+    accounts = ['odd+name@home.test', 'other@home.test', 'tls-odd@home.test', 'ann@home.test']
+    server = hosts('mail.home.test', 'recipient_delimiter =\n', accounts=accounts, dns=names, networks='127.0.0.2/32')
+
+    def send(to, data, sender, source):
+        with server.dialogue(source=source) as talk:
+            talk.ehlo()
+            talk.envelope(sender, to)
+            talk.say('DATA', 354)
+            talk.say(data + '\r\n.', 250)
+    n = 0
+
+    def until_read():
+        nonlocal n
+        n += 1
+        send('odd+name@home.test', attached(feedback(report_id=str(n)), 'r.xml', 'xml'), 'bounce@r.test', '127.0.0.9')
+        return wait_until(lambda: True, 1) and reports(server)
+    got = wait_until(until_read, 30, 'a report', every=1)
+    assert got[0]['unproved'] == 0
+    before = got[0]['reports']
+    send('other@home.test', attached(feedback(report_id='forged'), 'r.xml', 'xml'), 'bounce@r.test', '127.0.0.66')
+    got = wait_reports(server, lambda g: g[0]['unproved'] == 1)
+    assert any('anybody may have made them up' in h['text'] for h in got[0]['hints'])
+    assert '(1 unproved)' in server.hato('reports').stdout
+    send('tls-odd@home.test', attached(open(DATA + '/tlsrpt/parsedmarc/smtp_tls.json', 'rb').read(), 'r.json', 'tlsrpt+json'), 'bounce@r.test', '127.0.0.9')
+    wait_reports(server, lambda g: len(g) == 2, '--days', '2000')
+    send('ann@home.test', attached(feedback('elsewhere.test'), 'r.xml', 'xml'), 'bounce@r.test', '127.0.0.9')
+    assert len(reports(server, '--days', '2000')) == 2
+
+
 def test_a_crash_neither_loses_nor_repeats_a_report(hosts, world):
     owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com'], dns=world.server)
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail signed as it leaves (DKIM), forwarded mail sealed (ARC), and the life of the keys. Verified by dkimpy and by Debian's
 Postfix + OpenDKIM."""
-import base64, json, os, re, subprocess
+import base64, json, os, re, subprocess, time
 import pytest
 from around import *
 import dnsd
@@ -170,6 +170,21 @@ def test_keys_change_when_the_new_ones_are_in_dns(world):
     assert {s for _, _, s in found} == {'hato2r', 'hato2e'} and all(found.values())
 
 
+def test_a_key_that_nobody_can_find_is_told_of(world):
+    """Mail is signed at once; that the record is missing stands in the log, with the record, and in the commands."""
+    server, far, zone = world(main='dkim_rotation_check_interval = 1s\n', accounts=('ann@own.test', 'bob@other.test'))
+    wait_until(lambda: len(keys(server, 'other.test')) == 2, 30, 'keys')
+    zone[keys(server, 'own.test')[0]['name']] = 'v=DKIM1; p='
+    found = server.wait_log(r'hato1r\._domainkey\.other\.test: there is no such record in DNS: mail of other\.test is signed, and nobody can verify it\. Publish this TXT record .*: (v=DKIM1; .*)')
+    assert any(found[1].strip() == k['value'] for k in keys(server, 'other.test'))
+    server.wait_log(r'hato1e\._domainkey\.other\.test')
+    assert 'hato1r._domainkey.own.test: there is no' not in server.log()
+    time.sleep(2)  # several rounds: once a day is enough
+    assert server.log().count('hato1r._domainkey.other.test: there is') == 1
+    done = server.hato('dkim', 'check', 'other.test', check=False)
+    assert done.returncode != 0 and 'other.test' in done.stdout + done.stderr
+
+
 def test_commands_without_a_server(hosts):
     server = hosts('mail.own.test', start=False)
     server.hato('dkim', 'add', 'own.test', '--selector', 'mail')
@@ -326,6 +341,32 @@ domain {
     assert send_and_verify(server, far, zone, 'x@two.test', 2) == {('rsa-sha256', 'two.test', 'mail'): True, ('ed25519-sha256', 'two.test', 'edsel'): True}
 
 
+def test_a_folder_of_keys_is_imported(world, folder):
+    """hato dkim import FOLDER: OpenDKIM's tables and rspamd's folder become keys of hato's own, which sign without those files."""
+    place, rspamd = folder + '/opendkim', folder + '/rspamd'
+    make_keys(place, ['one.test', 'two.test'])
+    with open(place + '/KeyTable', 'w') as f:
+        f.writelines(f'mail._domainkey.{d} {d}:mail:/etc/opendkim/keys/{d}/mail.private\n' for d in ('one.test', 'two.test'))
+    with open(place + '/SigningTable', 'w') as f:
+        f.writelines(f'*@{d} mail._domainkey.{d}\n' for d in ('one.test', 'two.test'))
+    os.makedirs(rspamd + '/dkim')
+    name = 'rsa-2048-mail-three.test'
+    subprocess.run([HATO, 'opendkim-genkey', '-D', rspamd + '/dkim', '-d', 'three.test', '-s', name], check=True)
+    os.rename(f'{rspamd}/dkim/{name}.private', f'{rspamd}/dkim/{name}.private.txt')
+    server, far, zone = world()
+    for f in (place, rspamd):
+        server.hato('dkim', 'import', f)
+    for d in ('one.test', 'two.test'):
+        zone[f'mail._domainkey.{d}'] = record_of(f'{place}/keys/{d}/mail.txt')
+    zone['mail._domainkey.three.test'] = record_of(f'{rspamd}/dkim/{name}.txt')
+    for f in (place, rspamd):
+        os.rename(f, f + '.gone')
+    for n, d in enumerate(('one.test', 'two.test', 'three.test'), 1):
+        assert send_and_verify(server, far, zone, f'x@{d}', n) == {('rsa-sha256', d, 'mail'): True}
+        assert [k['state'] for k in keys(server, d)] == ['active'] or keys(server, d)
+    assert server.hato('dkim', 'import', folder + '/nothing', check=False).returncode != 0
+
+
 # ---- real receivers ----
 
 @needs_opendkim
@@ -350,7 +391,13 @@ def test_postfix_with_opendkim_says_pass(hosts, postfix, dns, folder):
     try:
         wait_port(milter_port)
         far = postfix('far.test', users=['joe'], address=address, dns=names, main=f'smtpd_milters = inet:127.0.0.1:{milter_port}\n')
-        server.send('user1@own.test', 'joe@far.test', message('user1@own.test', 'joe@far.test', 'signed here'), 'submission', 'user1@own.test')
+        with server.smtp('submission') as s:  # as Gmail does it
+            s.starttls(context=NO_NAME)
+            s.ehlo()
+            s.user, s.password = 'user1@own.test', 'secret'
+            assert s.auth('LOGIN', s.auth_login)[0] == 235
+            s.sendmail('user1@own.test', ['joe@far.test'], message('user1@own.test', 'joe@far.test', 'signed here'))
+        server.wait_log('sasl_method=LOGIN, sasl_username=user1@own.test')
         mail = wait_until(lambda: far.messages('joe'), 30, lambda: 'delivery; ' + server.log()[-1500:] + far.log()[-1500:])[0]
         results = ' '.join(mail.get_all('Authentication-Results') or [])
         assert re.search(r'dkim=pass .*2048-bit key.*header\.d=own\.test', results, re.S), results
@@ -360,6 +407,33 @@ def test_postfix_with_opendkim_says_pass(hosts, postfix, dns, folder):
 
 
 # ---- ARC ----
+
+def test_signed_by_its_author_and_sealed_by_us(world, hosts):
+    """Both seals of a letter are good at the next server: the author's signature, and our chain over it."""
+    server, far, zone = world(networks='127.0.0.0/24')
+    pem = subprocess.run(['openssl', 'genrsa', '-traditional', '1024'], capture_output=True, check=True).stdout
+    der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+    zone.update({'s._domainkey.else.test': f'v=DKIM1; p={base64.b64encode(der).decode()}', '_dmarc.else.test': 'v=DMARC1; p=reject',
+                 'else.test': 'v=spf1 ip4:127.99.1.1 -all', 'own.test': 'v=spf1 ip4:127.0.0.0/8 -all'})
+    zone.address = own_address()
+    names = dnsd.Dnsd(zone)
+    try:
+        receiver = hosts('mx.far.test', '', dns=names, address=zone.address, ports={'smtp': 25}, networks='127.0.0.250/32', accounts=['joe@far.test'])
+        server.hato('alias', 'add', 'away@own.test', 'joe@far.test')
+        text = TEXT.replace('ann@own.test', 'x@else.test').replace('x' * 2500, 'x').encode()
+        with server.dialogue(source='127.99.1.1') as talk:
+            talk.ehlo()
+            talk.envelope('x@else.test', 'away@own.test')
+            talk.say('DATA', 354)
+            talk.say((dkim.sign(text, b's', b'else.test', pem, canonicalize=(b'relaxed', b'relaxed')) + text).decode().replace('\r\n.', '\r\n..') + '.', 250)
+        mail = receiver.wait_message('joe@far.test', 'dinner')
+        found = ' '.join(mail['Authentication-Results'].split())
+        for what in (r'dkim=pass header\.d=else\.test', r'arc=pass', r'dmarc=pass .* header\.from=else\.test', r'spf=pass smtp\.mailfrom="?SRS0='):
+            assert re.search(what, found), found
+        assert 'd=own.test' in mail['ARC-Seal'] and 'd=own.test' not in mail['DKIM-Signature']
+    finally:
+        names.stop()
+
 
 def test_forwarded_mail_is_sealed(world):
     server, far, zone = world(networks='127.0.0.0/24', main='spf_check = yes\n')

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings files of OpenDKIM, OpenDMARC, policyd-spf and PostSRSd that were brought along: each key acts, or says why not."""
+import os, re, subprocess
+import pytest
+from around import *
+
+pytestmark = pytest.mark.root
+RECORDS = '''own.test TXT "v=spf1 ip4:127.0.0.2 -all"
+soft.test TXT "v=spf1 ~all"
+hard.test TXT "v=spf1 -all"
+trusted.test TXT "v=spf1 ip4:127.0.0.44 -all"
+broken.test TXT "v=spf1 wrong"
+policy.test TXT "v=spf1 ip4:127.0.0.9 -all"
+_dmarc.policy.test TXT "v=DMARC1; p=quarantine; sp=reject; pct=100; aspf=s; rua=mailto:r@policy.test"
+far.test MX 10 mx.far.test.
+'''
+
+
+def settings_of(server):
+    out = subprocess.run([os.path.join(os.path.dirname(HATO), 'postconf'), '-c', server.folder], capture_output=True, text=True).stdout
+    return dict(line.split(' = ', 1) if ' = ' in line else (line.rstrip(' ='), '') for line in out.splitlines())
+
+
+@pytest.fixture
+def site(hosts, dns, sink, folder):
+    def make(text, setting, main='', records='', **more):
+        path = f'{folder}/brought.conf'
+        with open(path, 'w') as f:
+            f.write(text)
+        far = sink(address=own_address(), port=25)
+        names = dns(f'mx.far.test A {far.address}\n{RECORDS}{records}')
+        server = hosts('mail.own.test', f'{setting} = {path}\nsmtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n{main}', dns=names,
+                       accounts=['ann@own.test'], **more)
+        wait_until(lambda: 'hato1e' in server.hato('dkim', 'show', 'own.test', check=False).stdout, 30, 'keys')
+        return server, far
+    return make
+
+
+def send(server, sender='ann@own.test', to='joe@far.test', client='127.0.0.2', name='[UNAVAILABLE]', helo='client.test', author=None, extra='', expect=250):
+    with server.dialogue() as talk:
+        talk.ehlo()
+        talk.say(f'XCLIENT ADDR={client} NAME={name}', 220)
+        talk.ehlo(helo)
+        talk.say(f'MAIL FROM:<{sender}>', 250)
+        code, text = talk.say(f'RCPT TO:<{to}>')
+        if code != 250:
+            assert code == expect, text
+            return text
+        talk.say('DATA', 354)
+        return talk.say(extra.replace('\n', '\r\n') + message(author or sender, to, 'letter') + '.', expect)[1]
+
+
+def sent(far, n):
+    wait_until(lambda: len(far.messages) >= n, 20, lambda: f'{n} messages')
+    text = far.messages[n - 1][2]
+    return text if isinstance(text, str) else text.decode('latin-1')
+
+
+OPENDKIM = '''Mode sv
+InternalHosts 127.0.0.2, client.friend.test, .branch.test
+PeerList 127.0.0.66, .peer.test
+ExemptDomains exempt.test
+DontSignMailTo quiet@far.test, *@never.far.test
+MTA ORIGINATING
+MacroList client_name|macro.test|other.test, {auth_type}, if_name
+MustBeSigned Subject, X-Important
+LogWhy yes
+AuthservIDWithJobID yes
+SoftwareHeader yes
+'''
+
+
+def test_who_is_signed(site):
+    server, far = site(OPENDKIM, 'opendkim_config', 'spf_check = no\ndmarc_check = no\n', networks='127.0.0.0/8')
+    n = 0
+    for what, signed, why in [
+            (dict(), True, None),
+            (dict(client='127.0.0.9'), False, r'unknown \[127.0.0.9\] not internal'),
+            (dict(client='127.0.0.9', name='client.friend.test'), True, None), (dict(client='127.0.0.9', name='x.branch.test'), True, None),
+            (dict(client='127.0.0.9', name='branch.test'), False, r'branch.test \[127.0.0.9\] not internal'),
+            (dict(client='127.0.0.9', name='macro.test'), True, None),
+            (dict(client='127.0.0.66', name='macro.test'), False, None), (dict(client='127.0.0.2', name='a.peer.test'), False, None),
+            (dict(author='a@exempt.test'), False, None), (dict(to='quiet@far.test'), False, None),
+            (dict(author='a@else.test'), False, "no signing table match for 'a@else.test'")]:
+        before = len(server.log())
+        send(server, **what)
+        n += 1
+        text = sent(far, n)
+        assert ('DKIM-Signature' in text) == signed, (what, server.log()[before:])
+        if why:
+            wait_until(lambda: re.search(why, server.log()[before:]), 10, lambda: why + server.log()[before:])
+    assert 'not authenticated' in server.log() and 'no macros match' in server.log() and 'no MTA name match' in server.log()
+    said = server.hato('check', check=False)
+    assert 'no macro "if_name"' in said.stdout + said.stderr
+
+
+def test_a_service_by_its_milter_name(site):
+    server, far = site('MTA ORIGINATING\nInternalHosts 127.0.0.77\n', 'opendkim_config',
+                       'milter_macro_daemon_name = ORIGINATING\n', networks='127.0.0.0/8')
+    send(server, client='127.0.0.9')
+    assert 'DKIM-Signature' in sent(far, 1)
+
+
+def test_what_must_be_signed_ids_and_software(site):
+    import base64, dkim
+    pem = subprocess.run(['openssl', 'genrsa', '-traditional', '1024'], capture_output=True, check=True).stdout
+    der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+    server, far = site(OPENDKIM, 'opendkim_config', 'dmarc_software_header = yes\n', networks='127.0.0.2/32',
+                       records=f'k._domainkey.signer.test TXT "v=DKIM1; p={base64.b64encode(der).decode()}"\n')
+
+    def results(fields, extra=''):
+        text = (extra + 'From: a@signer.test\nTo: ann@own.test\nSubject: x\n\nhello\n').replace('\n', '\r\n').encode()
+        field = dkim.sign(text, b'k', b'signer.test', pem, include_headers=fields).decode()
+        with server.dialogue() as talk:
+            talk.ehlo()
+            talk.say('XCLIENT ADDR=127.0.0.9 NAME=[UNAVAILABLE]', 220)
+            talk.ehlo()
+            talk.envelope('a@signer.test', 'ann@own.test')
+            talk.say('DATA', 354)
+            talk.say(field + text.decode() + '.', 250)
+    results([b'from', b'subject'])
+    results([b'from'])
+    results([b'from', b'subject'], 'X-Important: yes\n')
+    wait_until(lambda: len(server.messages('ann@own.test')) == 3, 20, 'three messages')
+    fields = [' '.join(m['Authentication-Results'].split()) for m in server.messages('ann@own.test')]
+    assert 'dkim=pass' in fields[0] and 'dkim=policy' in fields[1] and 'the field Subject is not signed' in fields[1] and 'the field X-Important' in fields[2]
+    m = server.messages('ann@own.test')[0]
+    queue_id = re.search(r'with E?SMTP id (\w+)', m['Received'])[1]
+    assert fields[0].startswith(f'"mail.own.test/{queue_id}";')
+    assert re.fullmatch(rf'hato v\S+ mail\.own\.test {queue_id}', m['DKIM-Filter']) and m['DMARC-Filter'] == m['DKIM-Filter']
+    # nobody else can write such a field
+    send(server, sender='a@signer.test', to='ann@own.test', client='127.0.0.9', extra='Authentication-Results: mail.own.test/abc; spf=pass smtp.mailfrom=x\n')
+    m = server.wait_message('ann@own.test', 'letter')
+    assert 'abc' not in str(m.get_all('Authentication-Results'))
+
+
+@pytest.mark.parametrize('setting, manual', [('opendkim_config', 'opendkim.conf'), ('opendmarc_config', 'opendmarc.conf')])
+def test_every_key_of_the_manual_is_known(tmp_path, setting, manual):
+    """opendkim.conf(5) and opendmarc.conf(5) of this system: no key is unknown, and what is not acted on says why."""
+    text = subprocess.run(['man', '-P', 'cat', manual], capture_output=True, text=True, env={**os.environ, 'MANWIDTH': '200'}).stdout
+    keys = [k for k in re.findall(r'(?m)^ {7}([A-Z][A-Za-z0-9-]+) \(', text) if k not in ('Include', 'Copyright')]
+    if len(keys) < 30:
+        pytest.skip(f'no {manual}(5)')
+    (tmp_path / 'brought.conf').write_text(''.join(f'{k} yes\n' for k in keys))
+    (tmp_path / 'main.cf').write_text(f'compatibility_level = 3.6\nmyhostname = mx.home.test\ndata_directory = {tmp_path}/data\n{setting} = {tmp_path}/brought.conf\n')
+    done = subprocess.run([HATO, '-c', str(tmp_path), 'check'], capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert 'brought.conf, line' in said
+    assert 'no such setting' not in said, re.findall('.*no such setting.*', said)
+    assert 'this version of hato does not do it' not in said, re.findall('.*does not do it.*', said)
+
+
+def test_opendmarcs_history(site, folder):
+    history = f'{folder}/history'
+    server, _ = site(f'HistoryFile {history}\nIgnoreMailTo quiet@own.test\nRejectFailures true\n', 'opendmarc_config', networks='127.0.0.2/32')
+    server.account('quiet@own.test')
+    os.chmod(folder, 0o777)
+    for sender, to in [('a@policy.test', 'ann@own.test'), ('a@x.policy.test', 'ann@own.test'), ('a@policy.test', 'quiet@own.test'), ('a@none.test', 'ann@own.test')]:
+        send(server, sender, to, client='127.0.0.9', expect=550 if sender == 'a@x.policy.test' else 250)
+    wait_until(lambda: os.path.exists(history) and open(history).read().count('action') == 2, 20, lambda: server.log()[-2000:])
+    blocks = [dict(line.split(' ', 1) for line in block.splitlines()) for block in re.split(r'(?m)^(?=job )', open(history).read()) if block]
+    assert [b['from'] for b in blocks] == ['policy.test', 'x.policy.test'] and blocks[0]['mfrom'] == 'policy.test'
+    assert blocks[0]['policy'] == '15' and blocks[0]['action'] == '2' and blocks[0]['align_spf'] == '4' and blocks[0]['spf'] == '0'
+    assert blocks[1]['policy'] == '16' and blocks[1]['action'] == '0' and blocks[1]['align_spf'] == '5' and blocks[1]['spf'] == '6'
+    for b in blocks:
+        assert (b['pdomain'], b['rua'], b['pct'], b['adkim'], b['aspf'], b['p'], b['sp']) == \
+            ('policy.test', 'mailto:r@policy.test', '100', '114', '115', '113', '114')
+
+
+POLICYD = '''debugLevel = 1
+TestOnly = 1
+HELO_reject = Null
+Mail_From_reject = Softfail   # as strict as it gets
+PermError_reject = True
+TempError_Defer = True
+skip_addresses = 127.0.0.0/31,::ffff:127.0.0.0/104,::1
+Whitelist = 127.0.0.50
+HELO_Whitelist = helper.test
+Domain_Whitelist = trusted.test
+Domain_Whitelist_PTR = ptr.test
+Reject_Not_Pass_Domains = neutral.test
+Header_Type = SPF
+Lookup_Time = 12
+No_Mail = True
+Wrong_Key = 1
+'''
+
+
+def test_policyd_spf_conf(site):
+    server, _ = site(POLICYD, 'policyd_spf_config', 'dmarc_check = no\n', records='neutral.test TXT "v=spf1 ?all"\n', networks='127.0.0.2/32')
+    said = server.hato('check', check=False)
+    said = said.stdout + said.stderr
+    assert 'Wrong_Key: no such setting of policyd-spf' in said and 'No_Mail: what is refused depends on the result' in said
+    s = settings_of(server)
+    assert (s['spf_fail_results'], s['spf_helo_fail_results'], s['spf_temperror_action'], s['spf_timeout']) == ('fail softfail permerror', 'fail null permerror', 'defer', '12s')
+
+    def try_(sender, client='127.0.0.9', **more):
+        text = send(server, sender, 'ann@own.test', client, **more)
+        return text
+    assert 'SPF softfail - not authorized' in try_('a@soft.test', expect=550)
+    assert '5.7.23' in try_('a@hard.test', expect=550)
+    assert 'neutral' in try_('a@neutral.test', expect=550) and 'permerror' in try_('a@broken.test', expect=550)
+    for client, name in [('127.0.0.1', '[UNAVAILABLE]'), ('127.0.0.50', '[UNAVAILABLE]'), ('127.0.0.9', 'helper.test'), ('127.0.0.9', 'x.ptr.test'), ('127.0.0.44', '[UNAVAILABLE]')]:
+        try_('a@hard.test', client, name=name)
+    try_('a@nothing.test', helo='hard.test')  # HELO counts for mail without a sender only
+    assert 'hard.test' in send(server, '', 'ann@own.test', '127.0.0.9', helo='hard.test', author='x@nothing.test', expect=550)
+    assert 'Received-SPF' in str(server.wait_message('ann@own.test', lambda m: 'nothing.test' in m['From']).items())
+
+
+def test_policyd_spf_only_tests(site):
+    server, _ = site('TestOnly = 0\nHeader_Type = None\n', 'policyd_spf_config', 'dmarc_check = no\n', networks='127.0.0.2/32')
+    send(server, 'a@hard.test', 'ann@own.test', '127.0.0.9')
+    assert 'Received-SPF' not in server.wait_message('ann@own.test', 'letter')
+
+
+@pytest.mark.parametrize('text', ['''# PostSRSd 2
+domains = { "friend.test",
+   "other.test" } # ours
+domains-file = "{folder}/more"
+srs-domain = "bounces.own.test"
+separator = "+"
+hash-length = 6
+hash-minimum = 5
+secrets-file = "{folder}/secret"
+original-envelope = database
+envelope-database = "sqlite:/x"
+socketmap = unix:srs
+always-rewrite = on
+''', '''SRS_DOMAIN=bounces.own.test
+SRS_EXCLUDE_DOMAINS="friend.test,other.test third.test"
+SRS_SEPARATOR=+
+SRS_HASHLENGTH=6
+SRS_HASHMIN='5'
+SRS_SECRET={folder}/secret
+SRS_FORWARD_PORT=10001
+SRS_SENDER_CLASSES=envelope_sender,header_sender
+RUN_AS=postsrsd
+'''], ids=['2', '1'])
+def test_postsrsds_settings(site, folder, text):
+    for name, content in [('more', 'third.test # a comment\n'), ('secret', 'a secret\n')]:
+        with open(f'{folder}/{name}', 'w') as f:
+            f.write(content)
+    two = 'PostSRSd 2' in text
+    server, far = site(text.replace('{folder}', folder), 'postsrsd_config', f'virtual_alias_domains = fwd.test\nvirtual_alias_maps = inline:{{shop@fwd.test=joe@far.test}}\n')
+    said = server.hato('check', check=False)
+    said = said.stdout + said.stderr
+    assert ('database' in said) if two else ('header_sender: only the envelope' in said), said
+    s = settings_of(server)
+    assert s['srs_exclude_domains'].split() == ['friend.test', 'other.test', 'third.test']
+    assert (s['srs_domain'], s['srs_separator'], s['srs_hash_length'], s['srs_hash_min'], s['srs']) == ('bounces.own.test', '+', '6', '5', 'yes' if two else 'auto')
+    send(server, 'a@hard.test', 'shop@fwd.test', '127.0.0.9', author='a@nothing.test')
+    sent(far, 1)
+    assert re.fullmatch(r'SRS0\+.{6}=..=hard\.test=a@bounces\.own\.test', far.messages[0][0]), far.messages[0][0]
+    send(server, 'a@third.test', 'shop@fwd.test', '127.0.0.9')
+    sent(far, 2)
+    assert far.messages[1][0] == 'a@third.test'
