@@ -119,11 +119,17 @@ static void tell_names(const struct postconf *p, const struct conf_raw *r) {
 
 static bool is_in_main(const struct conf_raw *r) { return r->is_set && r->where.file.len != 0; }
 
-void postconf_tell_undefined(const struct postconf *p) {
-	for (size_t i = 0; i < conf_raw_count(p->conf); i++) {
+/* Everything that is set: in main.cf, and on the services' own lines. */
+struct set_value {
+	const struct conf_service *service; /* NULL: in main.cf */
+	struct slice file, name, value;
+	const struct conf_raw *known;       /* NULL: nobody knows that name */
+};
+
+static void each_set(const struct postconf *p, bool main_too, void (*visit)(const struct postconf *p, const struct set_value *v)) {
+	for (size_t i = 0; main_too && i < conf_raw_count(p->conf); i++) {
 		struct conf_raw r = conf_raw_at(p->conf, i);
-		struct mentions m = { p, r.where.file, NULL };
-		if (is_in_main(&r) && !is_foreign(&r)) expand_names(r.value, tell_undefined, &m);
+		if (is_in_main(&r)) visit(p, &(struct set_value){ NULL, r.where.file, r.name, r.value, &r });
 	}
 	size_t count;
 	const struct conf_service *services = conf_services(p->conf, &count);
@@ -131,27 +137,24 @@ void postconf_tell_undefined(const struct postconf *p) {
 		for (size_t k = 0; k < services[i].overrides_count; k++) {
 			struct conf_raw r;
 			const struct conf_override *o = &services[i].overrides[k];
-			struct mentions m = { p, services[i].where.file, &services[i] };
-			if (!conf_raw_find(p->conf, o->name, &r) || !is_foreign(&r)) expand_names(o->value, tell_undefined, &m);
+			bool found = conf_raw_find(p->conf, o->name, &r);
+			visit(p, &(struct set_value){ &services[i], services[i].where.file, o->name, o->value, found ? &r : NULL });
 		}
 	}
 }
 
-void postconf_tell_unused(const struct postconf *p) {
-	for (size_t i = 0; p->view == VIEW_MAIN && i < conf_raw_count(p->conf); i++) {
-		struct conf_raw r = conf_raw_at(p->conf, i);
-		if (is_in_main(&r)) tell_names(p, &r);
-	}
-	size_t count;
-	const struct conf_service *services = conf_services(p->conf, &count);
-	for (size_t i = 0; i < count; i++) {
-		for (size_t k = 0; k < services[i].overrides_count; k++) {
-			struct conf_raw r;
-			const struct conf_override *o = &services[i].overrides[k];
-			if (conf_raw_find(p->conf, o->name, &r) && (r.setting != NULL || r.used)) continue;
-			postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(services[i].where.file), SLICE_ARG(o->name), SLICE_ARG(o->value));
-		}
-	}
+static void look_for_undefined(const struct postconf *p, const struct set_value *v) {
+	struct mentions m = { p, v->file, v->service };
+	if (v->known == NULL || !is_foreign(v->known)) expand_names(v->value, tell_undefined, &m);
 }
+
+static void look_for_unused(const struct postconf *p, const struct set_value *v) {
+	if (v->service == NULL) tell_names(p, v->known);
+	else if (v->known == NULL || (v->known->setting == NULL && !v->known->used))
+		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(v->file), SLICE_ARG(v->name), SLICE_ARG(v->value));
+}
+
+void postconf_tell_undefined(const struct postconf *p) { each_set(p, true, look_for_undefined); }
+void postconf_tell_unused(const struct postconf *p) { each_set(p, p->view == VIEW_MAIN, look_for_unused); }
 
 int postconf_main(const struct postconf *p) { return p->count == 0 ? show_all(p) : show_named(p); }

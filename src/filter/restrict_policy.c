@@ -6,52 +6,28 @@
 
 enum { REQUEST_MOST = 65536 };
 
-static void add_number(struct buf *out, const char *name, uint64_t n) {
-	char text[24];
-	snprintf(text, sizeof text, "%llu", (unsigned long long)n);
-	policy_add(out, name, slice_of(text));
-}
-
-static void add_session(struct buf *out, const struct restrict_facts *f) {
-	const struct restrict_tls none = { 0 }, *t = f->tls != NULL ? f->tls : &none;
-	policy_add(out, "sasl_method", f->mechanism);
-	policy_add(out, "sasl_username", f->login);
-	policy_add(out, "sasl_sender", f->auth_sender);
-	policy_add(out, "ccert_subject", t->subject);
-	policy_add(out, "ccert_issuer", t->issuer);
-	policy_add(out, "ccert_fingerprint", t->certificate);
-	policy_add(out, "ccert_pubkey_fingerprint", t->key);
-	policy_add(out, "encryption_protocol", t->protocol);
-	policy_add(out, "encryption_cipher", t->cipher);
-	add_number(out, "encryption_keysize", (uint64_t)t->bits);
-}
-
 static void write_request(struct buf *out, const struct walk *w, struct slice context) {
 	const struct restrict_facts *f = w->f;
 	const struct restrict_client *c = f->client;
+	const struct restrict_tls none = { 0 }, *t = f->tls != NULL ? f->tls : &none;
 	bool data = w->stage == ITEM_DATA || w->stage == ITEM_END;
-	policy_add(out, "request", S("smtpd_access_policy"));
-	policy_add(out, "protocol_state", slice_of(f->where));
-	policy_add(out, "protocol_name", slice_of(f->proto));
-	policy_add(out, "client_address", c->ip);
-	policy_add(out, "client_name", c->name);
-	policy_add(out, "client_port", c->port);
-	policy_add(out, "reverse_client_name", c->reverse);
-	policy_add(out, "server_address", c->server_ip);
-	policy_add(out, "server_port", c->server_port);
-	policy_add(out, "helo_name", f->helo);
-	policy_add(out, "sender", f->sender);
-	policy_add(out, "recipient", f->recipient);
-	add_number(out, "recipient_count", data ? f->recipients : 0);
-	policy_add(out, "queue_id", f->queue_id);
-	policy_add(out, "instance", f->instance);
-	add_number(out, "size", f->size);
-	policy_add(out, "etrn_domain", f->etrn);
-	policy_add(out, "stress", w->p->stress);
-	add_session(out, f);
-	policy_add(out, "policy_context", context);
-	policy_add(out, "compatibility_level", w->p->compatibility_level);
-	policy_add(out, "mail_version", w->p->mail_version);
+	char recipients[24], size[24], bits[24];
+	snprintf(recipients, sizeof recipients, "%llu", data ? (unsigned long long)f->recipients : 0);
+	snprintf(size, sizeof size, "%llu", (unsigned long long)f->size);
+	snprintf(bits, sizeof bits, "%d", (int)t->bits);
+	const struct { const char *name; struct slice value; } all[] = {
+		{ "request", S("smtpd_access_policy") }, { "protocol_state", slice_of(f->where) }, { "protocol_name", slice_of(f->proto) },
+		{ "client_address", c->ip }, { "client_name", c->name }, { "client_port", c->port }, { "reverse_client_name", c->reverse },
+		{ "server_address", c->server_ip }, { "server_port", c->server_port }, { "helo_name", f->helo }, { "sender", f->sender },
+		{ "recipient", f->recipient }, { "recipient_count", slice_of(recipients) }, { "queue_id", f->queue_id },
+		{ "instance", f->instance }, { "size", slice_of(size) }, { "etrn_domain", f->etrn }, { "stress", w->p->stress },
+		{ "sasl_method", f->mechanism }, { "sasl_username", f->login }, { "sasl_sender", f->auth_sender },
+		{ "ccert_subject", t->subject }, { "ccert_issuer", t->issuer }, { "ccert_fingerprint", t->certificate },
+		{ "ccert_pubkey_fingerprint", t->key }, { "encryption_protocol", t->protocol }, { "encryption_cipher", t->cipher },
+		{ "encryption_keysize", slice_of(bits) }, { "policy_context", context },
+		{ "compatibility_level", w->p->compatibility_level }, { "mail_version", w->p->mail_version },
+	};
+	for (size_t i = 0; i < LEN(all); i++) policy_add(out, all[i].name, all[i].value);
 	buf_byte(out, '\n');
 }
 

@@ -59,16 +59,10 @@ static void *connect_mysql(struct database *db, struct slice host, int64_t deadl
 	AUTO_ARENA struct arena mem = { 0 };
 	const char *path = NULL, *name = NULL, *shown = arena_text(&mem, host);
 	uint64_t port = 0;
-	if (slice_starts(host, S("unix:"))) {
-		path = arena_text(&mem, slice_skip(host, 5));
-		name = "localhost"; /* or the library does not look at the path */
-	} else {
-		if (slice_starts(host, S("inet:"))) host = slice_skip(host, 5);
-		size_t colon = slice_find_last(host, ':');
-		if (colon < host.len && !slice_number(slice_skip(host, colon + 1), 65535, &port))
-			return fail("host %s: the port is no number", shown), NULL;
-		name = arena_text(&mem, slice_head(host, colon));
-	}
+	struct sql_host h = sql_host_of(host);
+	if (h.local) path = arena_text(&mem, h.name);
+	name = h.local ? "localhost" : arena_text(&mem, h.name); /* or the library does not look at the path */
+	if (h.port.len != 0 && !slice_number(h.port, 65535, &port)) return fail("host %s: the port is no number", shown), NULL;
 	MYSQL *c = my.mysql_init(NULL);
 	if (c == NULL) return fail("out of memory"), NULL;
 	set_options(db, c, deadline);

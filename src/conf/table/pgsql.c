@@ -58,19 +58,11 @@ static PGconn *start(struct database *db, struct slice host) {
 		const char *keys[] = { "dbname", "client_encoding", NULL }, *values[] = { arena_text(&mem, host), "UTF8", NULL };
 		return pq.PQconnectStartParams(keys, values, 1);
 	}
-	struct slice port = S("");
-	if (slice_starts(host, S("unix:"))) {
-		host = slice_skip(host, 5);
-		/* libpq wants the folder and the port of ".s.PGSQL.5432" */
-		size_t name = slice_search(host, S("/.s.PGSQL."));
-		port = slice_skip(host, name + 10);
-		host = slice_head(host, name);
-	} else {
-		if (slice_starts(host, S("inet:"))) host = slice_skip(host, 5);
-		size_t colon = slice_find_last(host, ':');
-		port = slice_skip(host, colon + 1);
-		host = slice_head(host, colon);
-	}
+	struct sql_host h = sql_host_of(host);
+	struct slice port = h.port;
+	size_t name = h.local ? slice_search(h.name, S("/.s.PGSQL.")) : h.name.len;
+	host = slice_head(h.name, name);
+	if (h.local) port = slice_skip(h.name, name + 10); /* libpq wants the folder and the port of ".s.PGSQL.5432" */
 	if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']') host = slice_head(slice_skip(host, 1), host.len - 2);
 	const char *keys[] = { "host", "port", "user", "password", "dbname", "client_encoding", NULL };
 	const char *values[] = { arena_text(&mem, host), arena_text(&mem, port), database_string(db, "user"), database_string(db, "password"),

@@ -14,3 +14,10 @@ int sql_prepare(struct database *db) {
 	                                    SLICE_ARG(where), database_string(db, "additional_conditions")));
 	return 0;
 }
+
+struct sql_host sql_host_of(struct slice host) {
+	if (slice_starts(host, S("unix:"))) return (struct sql_host){ .local = true, .name = slice_skip(host, 5), .port = S("") };
+	if (slice_starts(host, S("inet:"))) host = slice_skip(host, 5);
+	size_t colon = slice_find_last(host, ':');
+	return (struct sql_host){ .name = slice_head(host, colon), .port = slice_skip(host, colon + 1) };
+}
