@@ -26,7 +26,10 @@ static bool ucl_next(struct ucl *u) {
 		u->word = slice_cut(&u->rest, mark);
 		return true;
 	}
-	size_t n = strchr("={}[];,:", u->rest.at[0]) != NULL ? 1 : strcspn(u->rest.at, " \t\r\n={}[];,\"'#");
+	size_t n = 0;
+	while (n < u->rest.len && memchr(" \t\r\n={}[];,\"'#", u->rest.at[n], 14) == NULL) n++;
+	if (u->rest.at[0] == ':') n = 1;
+	else if (n > 1 && u->rest.at[n - 1] == ':') n--; /* path: "x" */
 	u->word = slice_head(u->rest, MAX_OF(n, (size_t)1));
 	u->rest = slice_skip(u->rest, u->word.len);
 	return true;

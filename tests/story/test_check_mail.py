@@ -209,6 +209,25 @@ def test_opendmarc_conf_is_found(box):
     assert settings_of(box)['dmarc_reject'] == 'yes'
 
 
+def test_dead_dns_costs_one_deadline_for_all(box, key):
+    """Keys, SPF and the policy share sender_check_timeout: what does not come is temperror, and nobody waits three times."""
+    import socket, time
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(('127.0.0.1', 0))
+        (box.top / 'main.cf').write_text(f'compatibility_level = 3.6\nmyhostname = mx.home.test\ndata_directory = {box.top}/data\n'
+                                         f'dns_resolvers = 127.0.0.1:{silent.getsockname()[1]}\nsender_check_timeout = 4s\ncheck_dnsbl_sites =\n')
+        began = time.time()
+        (box.top / 'm').write_bytes(signed(PLAIN, key))
+        r = box.hato('check-mail', '--json', '--client-ip', IP, '--helo', '[192.0.2.1]', '--mail-from', 'ann@good.test', box.top / 'm')
+        took = time.time() - began
+    assert r.returncode == 0, r.stderr
+    said = json.loads(r.stdout)
+    assert (said['spf']['result'], said['dkim'][0]['result'], said['dmarc']['result']) == ('temperror',) * 3
+    whole = took - 0.5  # names of the address are asked for as well, with a time of their own
+    assert 3 < whole < 25 * SLOW, took
+    print(f'dead DNS: {took:.1f} s')
+
+
 # ---- check@: answers by mail ----
 
 @pytest.fixture
