@@ -7,6 +7,8 @@
  * which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the `hato`
  * command itself while the server is down. Thread-safe. */
 
+struct search_index;
+
 /* Who is told an address's way. All text is the teller's, who may let it go after the call. */
 struct admin_way {
 	void (*step)(void *ctx, const char *what, struct slice key, struct slice value, const char *table);
@@ -42,6 +44,7 @@ struct admin {
 	struct db *db;
 	const struct admin_ops *ops;
 	void *ctx;
+	struct search_index *index; /* the one that the server fills; NULL: it has none, or there is no server */
 };
 struct admin_request {
 	const struct slice *args; /* from the noun on: "account", "add", "ann@example.com", "--password-stdin" */

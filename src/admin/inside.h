@@ -39,10 +39,14 @@ const char *postfix_queue_of(const struct queue_message *m, int64_t now_us);
 /* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it. */
 const char *hint_for(struct slice status, struct slice text, bool here);
 
+/* search_index.c: the server's index, or one opened for this request into *own (to be closed); NULL: there is none. */
+struct search_index *index_of(struct admin_call *c, struct search_index **own);
+
 int verb_account_add(struct admin_call *c);
 int verb_account_delete(struct admin_call *c);
 int verb_account_list(struct admin_call *c);
 int verb_account_show(struct admin_call *c);
+int verb_account_stats(struct admin_call *c);
 int verb_account_password(struct admin_call *c);
 int verb_account_disable(struct admin_call *c);
 int verb_account_enable(struct admin_call *c);
@@ -71,6 +75,9 @@ int verb_queue_release(struct admin_call *c);
 int verb_queue_mailq(struct admin_call *c);
 int verb_queue_super(struct admin_call *c);
 int verb_queue_cat(struct admin_call *c);
+int verb_index(struct admin_call *c);
+int verb_undelete(struct admin_call *c);
+int verb_verify(struct admin_call *c);
 int verb_why(struct admin_call *c);
 int verb_route(struct admin_call *c);
 int verb_reports(struct admin_call *c);

@@ -38,8 +38,13 @@ static const char *const mail_steps[] = {
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
 	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
-	/* 6 to 7: when a message came into its mailbox */
+	/* 6 to 7: when a message came into its mailbox; what was expunged can be brought back */
 	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE mailbox ADD COLUMN old_name TEXT;"
+	"CREATE TABLE bin (account_id INTEGER NOT NULL, expunged_us INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL,"
+	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" blob_id INTEGER NOT NULL, email_id INTEGER NOT NULL, PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)) WITHOUT ROWID;"
+	"CREATE TABLE bin_keep (keep_us INTEGER NOT NULL);"
 	"CREATE TABLE digest (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 };
 

@@ -63,6 +63,7 @@ CREATE TABLE mailbox (
 	bytes INTEGER NOT NULL,
 	special_use INTEGER NOT NULL,
 	keywords TEXT,                      -- every keyword ever used here, blank-separated
+	old_name TEXT,                      -- of a deleted one whose messages are to go into the bin
 	PRIMARY KEY (account_id, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX mailbox_name ON mailbox (account_id, name);
@@ -101,9 +102,26 @@ CREATE TABLE expunged (
 	PRIMARY KEY (account_id, mailbox_id, modseq, first_uid)
 ) WITHOUT ROWID;
 
+-- What was expunged and can be brought back (store/bin.h); each row holds a reference to its blob.
+CREATE TABLE bin (
+	account_id INTEGER NOT NULL,
+	expunged_us INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	uid INTEGER NOT NULL,
+	mailbox TEXT NOT NULL,              -- its name at that time
+	flags INTEGER NOT NULL,
+	keywords TEXT,
+	received_us INTEGER NOT NULL,
+	size INTEGER NOT NULL,
+	blob_id INTEGER NOT NULL,
+	email_id INTEGER NOT NULL,
+	PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)
+) WITHOUT ROWID;
+CREATE TABLE bin_keep (keep_us INTEGER NOT NULL); -- one row, or none: 0
+
 CREATE TABLE blob (
 	id INTEGER PRIMARY KEY,             -- rises with time
-	refs INTEGER NOT NULL,              -- message and queue rows that use it
+	refs INTEGER NOT NULL,              -- rows of message, bin, queue_message and report_mail that use it
 	size INTEGER NOT NULL,              -- plain bytes
 	form INTEGER NOT NULL               -- 0 plain in blob_data, 1 zstd in blob_data, 2 file of zstd frames
 );

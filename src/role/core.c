@@ -22,7 +22,9 @@
 #include "role/forward_tell.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
+#include "store/bin.h"
 #include "store/change.h"
+#include "store/search_index.h"
 #include "store/store.h"
 
 #include <pthread.h>
@@ -47,6 +49,8 @@ struct core {
 	struct shared *shared;
 	struct db *db;
 	struct change_hub *hub;
+	struct search_index *index; /* NULL: its file cannot be made */
+	bool indexing;
 	struct queue *queue;
 	struct history_log *history;
 	struct pool *pool;     /* questions, the queue, chores: short work */
@@ -403,6 +407,14 @@ static const struct link_rule user_rules[] = { { ASK_ADMIN, "queue", answer_user
 
 /* Chores. */
 
+static int purge_bin(struct core *c) {
+	struct bin_sum freed;
+	int r = store_bin_purge(c->db, &freed);
+	if (r == 0 && freed.messages != 0)
+		say(L_INFO, "core", "undelete: freed %llu messages, %llu bytes", (unsigned long long)freed.messages, (unsigned long long)freed.bytes);
+	return r;
+}
+
 static void chores_step(struct task *t, enum wake why) {
 	struct core *c = OWNER_OF(t, struct core, chores);
 	if (why == WAKE_STOP) {
@@ -414,7 +426,7 @@ static void chores_step(struct task *t, enum wake why) {
 		struct core_settings *s = hold(c);
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
 		pool_call(c->pool, make_dkim_keys, c);
-		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || memo_sweep(c->db) < 0 ||
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || purge_bin(c) < 0 || memo_sweep(c->db) < 0 ||
 		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
 		drop(s);
@@ -459,15 +471,17 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 static void set_imap(struct core *c, const struct conf_view *v) {
 	uint64_t message = conf_size(v, SET_message_size_limit);
 	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
+	struct search_index *index = c->indexing ? c->index : NULL;
 	int64_t progress = conf_time_ms(v, SET_imapd_progress_interval);
 	struct slice host = conf_text(v, SET_myhostname);
 	if (progress == 0) progress = -1;
 	if (c->imap != NULL && c->imap->params.progress_interval == progress && c->imap->params.message_limit == message &&
-	    c->imap->params.idle_limit == idle && slice_eq(slice_of(c->imap->params.host), host))
+	    c->imap->params.idle_limit == idle && c->imap->index == index && slice_eq(slice_of(c->imap->params.host), host))
 		return;
 	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
 	*fresh = (struct imap_context){ .db = c->db,
 					.hub = c->hub,
+					.index = index,
 					.params = {
 						.spool_dir = c->dir,
 						.host = arena_text(&c->contexts, host),
@@ -476,6 +490,14 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 						.progress_interval = progress,
 					} };
 	c->imap = fresh;
+}
+
+static void set_index(struct core *c, const struct conf_view *v) {
+	bool wanted = conf_bool(v, SET_search_index) && c->index != NULL;
+	if (wanted && !c->indexing && search_index_start(c->index) < 0) say(L_WARN, "core", "%s", fail_text());
+	if (!wanted && c->indexing) search_index_stop(c->index);
+	c->indexing = wanted;
+	c->admin.index = wanted ? c->index : NULL;
 }
 
 static int reload(void *self, struct boot *b) {
@@ -504,7 +526,9 @@ static int reload(void *self, struct boot *b) {
 	s->flow.deliver.reporter = c->reporter;
 	s->look = submitters_of(v, SET_authorized_mailq_users, s->routing.tables, &s->mem);
 	s->flush = submitters_of(v, SET_authorized_flush_users, s->routing.tables, &s->mem);
+	set_index(c, v);
 	set_imap(c, v);
+	if (store_bin_keep(c->db, conf_time_ms(v, SET_undelete_keep_time) * 1000) < 0) say(L_WARN, "core", "undelete: %s", fail_text());
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);
@@ -520,6 +544,7 @@ static int open_data(struct core *c, const struct conf_view *v) {
 	struct queue_params q = queue_params_of(v);
 	if (db_open(c->dir, &params, &c->db) < 0) return -1;
 	c->hub = change_hub_open(c->db);
+	if (search_index_open(c->db, &c->index) < 0) say(L_WARN, "core", "no search index: %s", fail_text());
 	c->queue = queue_open(c->db, &q);
 	c->history = history_log_open(c->db);
 	c->admin = (struct admin){ .db = c->db, .ops = &admin_ops, .ctx = c };
@@ -571,12 +596,14 @@ static void stop(void *self) {
 	struct core *c = self;
 	size_t left = pool_stop(c->sessions, deadline_in(STOP_MS));
 	left += pool_stop(c->pool, deadline_in(STOP_MS));
+	if (c->index != NULL) search_index_stop(c->index);
 	if (left != 0) return; /* the database is safe at any moment */
 	sender_free(&c->sender);
 	verifier_free(&c->verifier);
 	reporter_free(&c->reporter);
 	history_log_close(&c->history);
 	queue_close(&c->queue);
+	search_index_close(&c->index);
 	change_hub_close(&c->hub);
 	db_close(&c->db);
 	arena_done(&c->contexts);

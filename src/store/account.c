@@ -88,7 +88,7 @@ static int run_for(struct db_conn *tx, const char *sql, int64_t account) {
 int store_account_delete(struct db_conn *tx, int64_t account) {
 	int r = run_for(tx, "DELETE FROM account_state WHERE account_id = ?", account);
 	if (r == 0 && db_changed(tx) == 0) return STORE_NO_ACCOUNT;
-	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ?", account);
+	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL, old_name = NULL WHERE account_id = ?", account);
 	if (r == 0) r = run_for(tx, "DELETE FROM subscription WHERE account_id = ?", account);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;

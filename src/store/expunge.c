@@ -35,6 +35,7 @@ int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, u
 struct expunging {
 	struct db_conn *tx;
 	struct box box;
+	struct slice bin; /* the mailbox's name, under which the messages go into the bin; empty: they are freed */
 	int64_t flag; /* only rows with this flag; 0: all */
 	struct delta delta;
 	struct gone_list list;
@@ -54,13 +55,13 @@ static int expunge_range(struct expunging *e, struct uid_range range) {
 		uint32_t uid = (uint32_t)db_int(s, 0);
 		delta_count(&e->delta, -1, (uint32_t)db_int(s, 1), (uint64_t)db_int(s, 2));
 		gone_add(&e->list, uid);
-		r = blob_unref(e->tx, db_int(s, 3)) < 0
-		        ? -1
-		        : 0; /* a body that is missing already must not keep its message here */
+		/* a body that is missing already must not keep its message here */
+		r = e->bin.len == 0 && blob_unref(e->tx, db_int(s, 3)) < 0 ? -1 : 0;
 		if (r == 0 && e->gone != NULL) r = e->gone(e->ctx, uid);
 		if (r != 0) return r;
 	}
 	db_again(s);
+	if (r == 0 && e->bin.len != 0) r = bin_take(e->tx, e->box, e->bin, range, e->flag);
 	if (r < 0) return r;
 	AUTO_STMT struct db_stmt *d =
 		db_sql(e->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
@@ -69,6 +70,18 @@ static int expunge_range(struct expunging *e, struct uid_range range) {
 	db_bind_int(d, e->flag);
 	db_bind_int(d, e->flag);
 	return db_run(d);
+}
+
+/* STORE_NO_MAILBOX. */
+static int expunge_begin(struct expunging *e, struct arena *mem) {
+	int64_t keep_us;
+	struct mailbox m;
+	int r = bin_keeps(e->tx, &keep_us);
+	if (r < 0) return r;
+	if (keep_us == 0) return mailbox_exists(e->tx, e->box);
+	r = store_mailbox(e->tx, mem, e->box, &m);
+	e->bin = r == 0 ? m.name : SLICE_NONE;
+	return r;
 }
 
 int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted,
@@ -81,7 +94,7 @@ int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool o
 		                   .gone = gone,
 		                   .ctx = ctx };
 	uint64_t modseq = 0;
-	int r = mailbox_exists(tx, box);
+	int r = expunge_begin(&e, &mem);
 	for (size_t i = 0; i < set.count && r == 0; i++) r = expunge_range(&e, set.at[i]);
 	if (r != 0 || e.list.count == 0) return r;
 	r = modseq_next(tx, box.account, &modseq);

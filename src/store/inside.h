@@ -60,3 +60,8 @@ void bind_range(struct db_stmt *s, struct box box, struct uid_range range);
 struct gone_list { struct arena *mem; struct uid_range *ranges; size_t count, room; };
 void gone_add(struct gone_list *g, uint32_t uid);
 int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, uint64_t modseq);
+
+/* bin.c: how long the bin keeps; 0: there is none. */
+int bin_keeps(struct db_conn *c, int64_t *keep_us);
+/* Copies rows of a range (with the flag; 0: all) into the bin, which takes over their references: the rows must go now. */
+int bin_take(struct db_conn *tx, struct box box, struct slice mailbox, struct uid_range range, int64_t flag);

@@ -168,7 +168,7 @@ int store_delete(struct db_conn *tx, int64_t account, struct slice name) {
 	if (slice_eq(m.name, name_inbox)) return STORE_IS_INBOX;
 	r = modseq_next(tx, account, &modseq);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET name = NULL WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET old_name = name, name = NULL WHERE account_id = ? AND id = ?");
 	bind_box(s, m.box);
 	r = db_run(s);
 	if (r == 0) r = count_account(tx, account, -(int64_t)m.exists, -(int64_t)m.bytes);

@@ -99,3 +99,16 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 	}
 	return 0;
 }
+
+int store_bodies(struct db_conn *c, struct box box, struct uid_set set, int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+	int r = 0;
+	for (size_t i = 0; i < set.count && r == 0; i++) {
+		db_again(s);
+		bind_range(s, box, set.at[i]);
+		while ((r = db_step(s)) == DB_ROW)
+			if ((r = each(ctx, (uint32_t)db_int(s, 0), db_int(s, 1))) != 0) break;
+	}
+	return r;
+}

@@ -47,7 +47,7 @@ int store_account_create(struct db_conn *tx, int64_t account); /* STORE_EXISTS *
 int store_account_delete(struct db_conn *tx, int64_t account); /* STORE_NO_ACCOUNT */
 struct store_usage { uint64_t bytes, messages; uint64_t modseq; };
 int store_usage(struct db_conn *c, int64_t account, struct store_usage *out); /* STORE_NO_ACCOUNT */
-/* Frees what deleted mailboxes left, in small transactions. Call it after deletions and at start. <0 or 0. */
+/* Frees what deleted mailboxes left, or moves it into the bin, in small transactions. Call it after deletions and at start. <0 or 0. */
 int store_sweep(struct db *db);
 
 /* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above. */
@@ -101,6 +101,9 @@ enum { WANT_SUMMARY = 1, WANT_DIGEST = 2 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
 
+/* Only which body each message has. */
+int store_bodies(struct db_conn *c, struct box box, struct uid_set set, int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx);
+
 enum flag_how { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 struct flag_change {
 	enum flag_how how;
@@ -121,7 +124,7 @@ int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct b
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
 int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
-/* Removes for ever. only_deleted: of the set, those with \Deleted (EXPUNGE, UID EXPUNGE); else all of the set.
+/* Removes; the bin (store/bin.h) keeps it for a time, where there is one. only_deleted: of the set, those with \Deleted (EXPUNGE, UID EXPUNGE); else all of the set.
  * Callers slice very large sets, so that others can write in between (some 10 µs a message). */
 int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted,
                   int (*gone)(void *ctx, uint32_t uid), void *ctx);

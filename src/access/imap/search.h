@@ -174,3 +174,6 @@ struct search_fuzzy {
 void search_fuzzy_init(struct search_fuzzy *f, struct slice needle);
 void search_fuzzy_look(struct search_fuzzy *f, struct slice folded);
 unsigned search_fuzzy_score(const struct search_fuzzy *f); /* 0: does not fit; to 100 */
+
+/* search_narrow.c: takes out of set (of UIDs of box) the messages that the search index knows not to fit. 0, <0. */
+int search_narrow(struct imap_session *s, struct box box, const struct search_node *root, struct imap_set *set);

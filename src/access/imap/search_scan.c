@@ -127,7 +127,7 @@ static void call_helpers(struct party *p) {
 	}
 }
 
-/* Cuts by UIDs. In a mailbox with large holes some parts hold little, which does no harm. */
+/* Cuts by UIDs, wider where the set is thin. In a mailbox with large holes some parts hold little, which does no harm. */
 static void cut(struct search_scan *scan, bool heads) {
 	uint64_t span = 0;
 	const struct imap_set *set = &scan->set;
@@ -136,7 +136,7 @@ static void cut(struct search_scan *scan, bool heads) {
 	if (set->count == 0) return;
 	uint64_t first = set->ranges[0].first, last = set->ranges[set->count - 1].last;
 	span = last - first + 1;
-	size = MAX_OF(size, span / PARTS_MAX + 1);
+	size = MAX_OF(size * (span / MAX_OF(imap_set_size(set), UINT64_C(1))), span / PARTS_MAX + 1);
 	scan->part_count = (size_t)((span + size - 1) / size);
 	scan->parts = mem_array(scan->part_count, sizeof *scan->parts);
 	for (size_t i = 0; i < scan->part_count; i++) {
@@ -175,6 +175,8 @@ void search_scan_all(struct search_scan *scan, uint32_t uidnext) {
 
 int search_scan(struct search_scan *scan) {
 	bool heads = scan->root->cost > COST_ROW;
+	int r = search_narrow(scan->s, scan->box, scan->root, &scan->set);
+	if (r != 0) return r;
 	cut(scan, heads || scan->wants_digest);
 	struct party *p = mem_get(sizeof *p);
 	*p = (struct party){ .scan = scan, .holders = 1,
@@ -186,7 +188,7 @@ int search_scan(struct search_scan *scan) {
 	work(p);
 	p->over = true;
 	while (p->inside != 0) pthread_cond_wait(&p->left, &p->lock);
-	int r = p->result;
+	r = p->result;
 	if (r < 0) fail("%s", p->why);
 	leave(p);
 	return r;

@@ -10,6 +10,7 @@
  * its own snapshot, brought up to date only where RFC 3501 §5.2 and §7.4.1 allow it. */
 struct db;
 struct change_hub;
+struct search_index;
 
 struct imap_session_params {
 	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
@@ -24,6 +25,7 @@ struct imap_session_params {
 struct imap_context {
 	struct db *db;
 	struct change_hub *hub;
+	struct search_index *index; /* NULL: searches look at every message */
 	struct imap_session_params params;
 };
 

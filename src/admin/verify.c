@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Database, bodies, counters and index against each other. */
+#include "admin/inside.h"
+#include "admin/json.h"
+#include "admin/text.h"
+#include "base/fail.h"
+#include "store/check.h"
+
+#include <sysexits.h>
+
+enum { LINES_MAX = 200 };
+
+struct verifying {
+	struct admin_call *c;
+	struct search_index *index;
+	struct table found; /* lines */
+	uint64_t more;      /* lines that were too many */
+};
+
+static int engine(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return check_engine(k, n); }
+static int references(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return check_references(k, n); }
+static int mailboxes(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return store_check_mailboxes(k, n); }
+static int accounts(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return store_check_accounts(k, n); }
+static int index_mark(struct verifying *v, const struct check *k, struct check_count *n) { return store_check_index(k, v->index, n); }
+static int bodies(struct verifying *v, const struct check *k, struct check_count *n) {
+	return call_option(v->c, "quick", NULL) ? 0 : check_bodies(k, n);
+}
+
+static const struct { const char *name; int (*run)(struct verifying *v, const struct check *k, struct check_count *n); } checks[] = {
+	{ "database", engine }, { "bodies", bodies }, { "references", references }, { "mailboxes", mailboxes }, { "accounts", accounts },
+	{ "search index", index_mark },
+};
+
+static const struct column columns[] = {
+	{ "CHECK", "check", COLUMN_TEXT }, { "CHECKED", "checked", COLUMN_COUNT }, { "WRONG", "wrong", COLUMN_COUNT }, { "MENDED", "mended", COLUMN_COUNT },
+};
+static const struct column line_columns[] = { { "FOUND", "found", COLUMN_TEXT } };
+
+static void take_line(void *ctx, const char *text) {
+	struct verifying *v = ctx;
+	if (table_rows(&v->found) < LINES_MAX) table_text(&v->found, slice_of(text));
+	else v->more++;
+}
+
+static void show(struct verifying *v, const struct table *t) {
+	struct admin_call *c = v->c;
+	if (c->json) {
+		table_json(t, c->out);
+		table_json(&v->found, c->err);
+		return;
+	}
+	table_print(t, c->width, c->out);
+	for (size_t i = 0; i < table_rows(&v->found); i++) remark(c, "%.*s", SLICE_ARG(v->found.cells[i].text));
+	if (v->more != 0) remark(c, "and %llu more", (unsigned long long)v->more);
+}
+
+int verb_verify(struct admin_call *c) {
+	struct search_index *own = NULL;
+	struct verifying v = { .c = c, .index = index_of(c, &own), .found = { .mem = c->mem, .columns = line_columns, .width = LEN(line_columns) } };
+	const struct check k = { .db = c->a->db, .mend = call_option(c, "repair", NULL), .tell = take_line, .ctx = &v };
+	struct table t = { .mem = c->mem, .columns = columns, .width = LEN(columns) };
+	uint64_t left = 0;
+	int r = 0;
+	for (size_t i = 0; i < LEN(checks) && r >= 0; i++) {
+		struct check_count n = { 0 };
+		r = checks[i].run(&v, &k, &n);
+		table_text(&t, slice_of(checks[i].name));
+		table_number(&t, (int64_t)n.checked);
+		table_number(&t, (int64_t)n.wrong);
+		table_number(&t, (int64_t)n.mended);
+		left += n.wrong - MIN_OF(n.mended, n.wrong);
+	}
+	/* without a server nobody works off what was begun anew */
+	while (r >= 0 && own != NULL && k.mend && (r = search_index_work(own)) == 1) {}
+	search_index_close(&own);
+	if (r < 0) return broken(c);
+	show(&v, &t);
+	return left == 0 ? EX_OK : EX_DATAERR;
+}
