@@ -5,6 +5,8 @@
 #include "flow/route.h"
 #include "store/quota.h"
 
+enum { ALIASES_FOLLOWED = 10 };
+
 struct judging {
 	struct db_conn *c;
 	const struct route_params *params;
@@ -124,6 +126,19 @@ static int judge_room(struct judging *j, const struct resolved *found) {
 	return 0;
 }
 
+/* An alias of one account is as full as that; with several targets the message goes to those that have room. */
+static int judge_alias(struct judging *j, struct resolved *found) {
+	int r = USER_ALIAS;
+	for (unsigned depth = 0; r == USER_ALIAS && found->target_count == 1 && depth < ALIASES_FOLLOWED; depth++) {
+		struct resolve_params params = j->params->resolve;
+		struct slice target = found->targets[0];
+		params.accounts_only = slice_same(target, found->address);
+		*found = (struct resolved){ 0 };
+		r = user_resolve(j->c, j->mem, target, &params, found);
+	}
+	return r == USER_ACCOUNT ? judge_room(j, found) : MIN_OF(r, 0);
+}
+
 int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
 		struct route_answer *out) {
 	struct judging j = { .c = c, .params = params, .mem = mem, .out = out };
@@ -141,7 +156,8 @@ int route_judge(struct db_conn *c, const struct route_params *params, struct sli
 	if (judge_srs(&j)) return 0;
 	int r = user_resolve(c, mem, j.address, &params->resolve, &found);
 	if (r == USER_ACCOUNT) return judge_room(&j, &found);
-	if (r < 0 || r == USER_ALIAS) return r < 0 ? r : 0;
+	if (r == USER_ALIAS) return judge_alias(&j, &found);
+	if (r < 0) return r;
 	if (r == USER_DISABLED) {
 		out->verdict = ROUTE_DISABLED;
 		out->status = S("5.2.1");

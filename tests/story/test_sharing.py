@@ -167,6 +167,8 @@ def test_a_full_account_refuses_at_rcpt_and_its_owner_was_warned(server):
     mail = server.wait_message(name, lambda m: warning in subject(m), 60)
     code, text = refused(server, name)
     assert code == 452 and b'4.2.2' in text and b'Mailbox is full' in text
+    server.hato('alias', 'add', 'also-eve@example.test', name)
+    assert refused(server, 'also-eve@example.test')[0] == 452
     body = mail.get_payload(decode=True).decode()
     assert mail['auto-submitted'] == 'auto-generated' and f'The mailbox of {name} is 80 % full' in body and '不要なメールを削除し' in body
     i = imap(server, name)
