@@ -3,6 +3,7 @@
  * back means being parked without reading: it costs the guesser time and us nothing. */
 #include "access/gate_private.h"
 #include "base/log.h"
+#include "net/tls_peer.h"
 
 #include <sys/epoll.h>
 
@@ -16,6 +17,7 @@ bool gate_may_login(const struct gate *g) {
 
 unsigned gate_offer(const struct gate *g) {
 	unsigned all = g->params->mechanisms != 0 ? g->params->mechanisms : SASL_USUAL;
+	if (!tls_peer_trusted(stream_tls(g->wire))) all &= ~(unsigned)SASL_EXTERNAL;
 	return gate_may_login(g) ? sasl_offer(all, gate_secured(g), true) : 0;
 }
 

@@ -316,7 +316,6 @@ static int subscribe(struct db_conn *tx, void *arg) {
 }
 
 static void import_subscriptions(struct transfer *t) {
-	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	if (!transfer_read(t, S("subscriptions"), &text)) return;
 	for (struct slice rest = buf_slice(&text); rest.at != NULL;) {

@@ -114,7 +114,6 @@ static int read_words(struct transfer *t, struct cli *cli) {
 
 int transfer_run(struct cli *cli, const char *verb, int (*work_)(struct transfer *t)) {
 	AUTO_CONF struct conf *conf = NULL;
-	AUTO_BUF struct buf folder = BUF(PATH_MAX);
 	struct job job = { .t = { .cli = cli, .verb = verb }, .work = work_ };
 	int code = read_words(&job.t, cli);
 	if (code == EX_OK) code = find_data(cli, &job.t.data, &conf);

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/ask.h"
+#include "net/tls_peer.h"
 
 static enum sasl_verdict later(int r) {
 	if (r < 0) say(L_ERROR, "auth", "%s", fail_text());
@@ -33,7 +34,22 @@ static int prove_scram(const struct login_way *way, struct slice name, const str
 	return r;
 }
 
-enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
+/* The address in the certificate: the one he asks for if it is there, else the first. False: no trusted certificate with one. */
+static bool certified_user(const struct login_way *way, struct sasl_ask *ask, struct arena *mem) {
+	AUTO_BUF struct buf emails = BUF(KIB(8));
+	if (way->tls == NULL || !tls_peer_emails(way->tls, &emails)) return false;
+	struct slice rest = buf_slice(&emails);
+	for (struct slice one; (one = slice_word(&rest, " ")).len != 0;) {
+		bool asked = slice_same(one, ask->authzid);
+		if (asked || ask->user.len == 0) ask->user = arena_slice(mem, one);
+		if (asked) ask->authzid = SLICE_NONE;
+	}
+	return ask->user.len != 0;
+}
+
+enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask *asked, struct arena *mem, struct sasl_found *found) {
+	struct sasl_ask copy = *asked, *ask = &copy;
+	if (ask->means == SASL_BY_CERTIFICATE && !certified_user(way, ask, mem)) return SASL_NO;
 	struct slice user = with_domain(way, ask->user, mem);
 	struct account_answer account = { 0 };
 	bool right = false;
@@ -43,6 +59,7 @@ enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask
 	struct slice name = account.name.len != 0 ? account.name : user;
 	if (ask->means == SASL_BY_PASSWORD) r = prove_password(way, name, ask, mem, &right);
 	else if (ask->means == SASL_BY_SALT || ask->means == SASL_BY_PROOF) r = prove_scram(way, name, ask, mem, &right, found);
+	else if (ask->means == SASL_BY_CERTIFICATE) right = true;
 	else return SASL_NO;
 	if (r != ASK_OK) return later(r);
 	if (ask->means == SASL_BY_SALT) return SASL_YES;

@@ -43,7 +43,7 @@ static enum sasl_answer read_login(struct sasl *s, struct slice bytes, struct bu
 
 static enum sasl_answer read_external(struct sasl *s, struct slice bytes, struct buf *challenge UNUSED) {
 	if (bytes.len != 0 && !sasl_clean(bytes)) return SASL_MALFORMED;
-	s->user = s->authzid = arena_slice(&s->mem, bytes);
+	s->authzid = arena_slice(&s->mem, bytes);
 	return sasl_prove(s, &(struct sasl_ask){ .means = SASL_BY_CERTIFICATE, .mechanism = sasl_name(s), .authzid = s->authzid });
 }
 

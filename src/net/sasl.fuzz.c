@@ -17,7 +17,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct slice rest = slice_from(data + 1, size - 1), challenge;
 	if (sasl_begin(&s, slice_of(names[data[0] % LEN(names)]), ~0u, NULL, &ops, NULL))
 		for (int turn = 0; turn < 10 && rest.at != NULL; turn++) {
-			AUTO_BUF struct buf line = BUF(SASL_LINE_MAX * 2);
 			struct slice part = slice_cut(&rest, '\n');
 			challenge = S("");
 			if (sasl_take(&s, slice_from(part.at != NULL ? part.at : "", part.len), &challenge) != SASL_MORE) break;

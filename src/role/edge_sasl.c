@@ -35,10 +35,10 @@ unsigned sasl_mechanisms(const struct conf_view *v, enum setting_id filter, enum
 		decided |= these;
 		if (!not) in |= these;
 	}
-	if (n == 0) in = ALL;
+	if (n == 0) in = ALL & ~(unsigned)SASL_EXTERNAL;
 	if (options != SETTINGS_COUNT) {
 		words = conf_list(v, options, &n);
 		for (size_t i = 0; i < n; i++) in &= ~forbidden(v, words[i]);
 	}
-	return in & ALL & ~(unsigned)(SASL_EXTERNAL | SASL_OAUTHBEARER | SASL_XOAUTH2);
+	return in & ~(unsigned)(SASL_OAUTHBEARER | SASL_XOAUTH2); /* nobody here can judge a token */
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table of commands is the whole truth about when each is allowed; handlers check what only they know, act, and
  * answer with a value. */
+#include "net/tls_peer.h"
 #include "smtp/command.h"
 #include "smtp/server_private.h"
 
@@ -22,7 +23,9 @@ static struct smtp_reply ok(void) {
 /* HELO, EHLO, LHLO. */
 
 static unsigned mechanisms(const struct smtp_server *s) {
-	return s->facts.tls == NULL ? sasl_offer(s->params->auth_clear, false, true) : s->params->auth_tls;
+	unsigned tls = s->params->auth_tls;
+	if (!tls_peer_trusted(s->facts.tls)) tls &= ~(unsigned)SASL_EXTERNAL;
+	return s->facts.tls == NULL ? sasl_offer(s->params->auth_clear, false, true) : tls;
 }
 
 unsigned server_offer(const struct smtp_server *s) {

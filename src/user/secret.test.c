@@ -85,7 +85,7 @@ static void test_store(void **state UNUSED) {
 
 static int64_t time_of(struct secrets *s, struct slice account, struct slice password) {
 	int64_t best = INT64_MAX;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 25; i++) {
 		int64_t start = clock_us();
 		secret_verify(s, account, password);
 		best = MIN_OF(best, clock_us() - start);
@@ -107,12 +107,79 @@ static void test_times(void **state UNUSED) {
 	secrets_close(&s);
 }
 
+static int first_app(void *ctx, const struct secret_app *app) {
+	buf_addf(ctx, "%.*s%s ", SLICE_ARG(app->name), app->used_us != 0 ? " used" : "");
+	return 0;
+}
+
+static void test_app_passwords(void **state UNUSED) {
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	AUTO_BUF struct buf phone = BUF(64), laptop = BUF(64), list = BUF(256);
+	struct secrets *s = NULL;
+	const struct slice ann = S("a@b.example");
+	assert_done(secrets_open(dir, &s));
+	assert_int_equal(secret_app_add(s, ann, S("phone"), &phone), SECRET_UNKNOWN);
+	assert_done(secret_set(s, ann, S("right")));
+	assert_done(secret_app_add(s, ann, S("Phone"), &phone));
+	assert_done(secret_app_add(s, ann, S("laptop"), &laptop));
+	assert_int_equal(secret_app_add(s, ann, S("PHONE"), &list), SECRET_EXISTS);
+	assert_true(secret_app_add(s, ann, S(""), &list) < 0);
+	assert_int_equal(secret_verify(s, S("z@b.example"), buf_slice(&phone)), SECRET_WRONG);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(secret_verify(s, ann, buf_slice(&phone)), 0);
+		assert_int_equal(secret_verify(s, ann, S("right")), 0);
+	}
+	secrets_app_only(s, true);
+	assert_int_equal(secret_verify(s, ann, S("right")), SECRET_WRONG);
+	assert_int_equal(secret_verify(s, ann, buf_slice(&phone)), 0);
+	assert_done(secret_app_each(s, ann, first_app, &list));
+	assert_string_equal(buf_text(&list), "laptop Phone used ");
+	assert_done(secret_app_delete(s, ann, S("phone")));
+	assert_int_equal(secret_verify(s, ann, buf_slice(&phone)), SECRET_WRONG);
+	assert_int_equal(secret_app_delete(s, ann, S("phone")), SECRET_UNKNOWN);
+	assert_done(secret_app_delete(s, ann, S("laptop")));
+	assert_int_equal(secret_verify(s, ann, S("right")), 0); /* there are none any more */
+	secrets_close(&s);
+}
+
+/* A database of the first version gets the tables of SCRAM, and verifiers at the first log-in. */
+static void test_older_database(void **state UNUSED) {
+	static const struct db_schema first = {
+		.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;"
+		       "INSERT INTO secret VALUES ('a@b.example', '{PLAIN}right', 1);"
+	};
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	AUTO_BUF struct buf signature = BUF(SCRAM_SIGNATURE_MAX);
+	unsigned char before[SCRAM_SALT], again[SCRAM_SALT], after[SCRAM_SALT];
+	uint64_t rounds;
+	struct db *db = NULL;
+	struct secrets *s = NULL;
+	assert_done(db_open(dir, &(struct db_params){ .file = "vault.db", .schema = &first }, &db));
+	db_close(&db);
+	assert_done(secrets_open(dir, &s));
+	assert_done(secret_scram_salt(s, S("a@b.example"), true, before, &rounds));
+	assert_done(secret_scram_salt(s, S("a@b.example"), true, again, &rounds));
+	assert_memory_equal(before, again, sizeof before);
+	assert_int_equal(rounds, SCRAM_ROUNDS);
+	assert_int_equal(secret_verify(s, S("a@b.example"), S("right")), 0);
+	assert_done(secret_scram_salt(s, S("a@b.example"), true, after, &rounds));
+	assert_memory_not_equal(before, after, sizeof before);
+	char proof[32] = { 0 };
+	assert_int_equal(secret_scram_prove(s, S("a@b.example"), true, slice_from(proof, 32), S("x"), &signature), SECRET_WRONG);
+	assert_int_equal(secret_scram_prove(s, S("z@b.example"), false, slice_from(proof, 20), S("x"), &signature), SECRET_WRONG);
+	assert_int_equal(secret_scram_prove(s, S("a@b.example"), true, S("short"), S("x"), &signature), SECRET_WRONG);
+	assert_int_equal(signature.len, 0);
+	secrets_close(&s);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_schemes),
 		cmocka_unit_test(test_crypt),
 		cmocka_unit_test(test_store),
 		cmocka_unit_test(test_times),
+		cmocka_unit_test(test_app_passwords),
+		cmocka_unit_test(test_older_database),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,3 +178,41 @@ def test_clear_text_where_it_is_allowed(tmp_path):
             assert 'SCRAM-SHA-256' in words and '-PLUS' not in words and ('STARTTLS' in words or 'STLS' in words)
             assert scram(Wire(server, protocol, tls=False), ANN, 'secret', flag='y') is None
             assert plain(Wire(server, protocol, tls=False), ANN, 'secret') is None
+
+
+def openssl(*words):
+    subprocess.run(['openssl', *map(str, words)], check=True, capture_output=True, timeout=60)
+
+
+def test_external_with_a_client_certificate(tmp_path):
+    """Who shows a certificate of our CA is whoever it names; others, and others' CAs, are nobody."""
+    for ca in ('ours', 'theirs'):
+        openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', f'/CN={ca}', '-days', '30',
+                '-keyout', tmp_path / f'{ca}.key', '-out', tmp_path / f'{ca}.pem')
+        openssl('req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=client', '-keyout', tmp_path / f'{ca}-c.key', '-out', tmp_path / 'csr')
+        (tmp_path / 'ext').write_text(f'subjectAltName=email:{ANN},email:second@example.test\n')
+        openssl('x509', '-req', '-in', tmp_path / 'csr', '-CA', tmp_path / f'{ca}.pem', '-CAkey', tmp_path / f'{ca}.key', '-CAcreateserial', '-days', '30',
+                '-extfile', tmp_path / 'ext', '-out', tmp_path / f'{ca}-c.pem')
+
+    def context(ca):
+        c = ssl.create_default_context()
+        c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+        c.load_cert_chain(tmp_path / f'{ca}-c.pem', tmp_path / f'{ca}-c.key')
+        return c
+    main = f'smtpd_tls_ask_ccert = yes\nsmtpd_tls_CAfile = {tmp_path}/ours.pem\nsmtpd_sasl_mechanism_filter = external, static:rest\n'
+    (tmp_path / 'h').mkdir()
+    with running(tmp_path / 'h', ANN, BOB, main=main) as server:
+        for protocol in PROTOCOLS:
+            w = Wire(server, protocol, tls=context('ours'))
+            assert 'EXTERNAL' in w.capabilities()
+            assert w.begin('EXTERNAL', '') is None
+            if protocol == 'pop3':  # one session at a time
+                w.send('QUIT')
+                w.line()
+            assert Wire(server, protocol, tls=context('ours')).begin('EXTERNAL', ANN) is None
+            refused(Wire(server, protocol, tls=context('ours')).begin, 'EXTERNAL', BOB)
+            refused(Wire(server, protocol, tls=context('ours')).begin, 'EXTERNAL', 'second@example.test')
+            for other in (context('theirs'), True):
+                w = Wire(server, protocol, tls=other)
+                assert 'EXTERNAL' not in w.capabilities()
+                refused(w.begin, 'EXTERNAL', '')
