@@ -57,6 +57,16 @@ int pending_flush(struct db_conn *tx) {
 	return r;
 }
 
+int blob_ids_seen(struct db *db) {
+	if (db->params.schema != &db_schema_mail) return 0;
+	AUTO_READ struct db_conn *c = db_read(db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MAX(id) FROM blob");
+	int r = db_step(s);
+	if (r == DB_ROW) db_ids_after(db_int(s, 0));
+	return r < 0 ? r : 0;
+}
+
 int blob_ref(struct db_conn *tx, int64_t id) {
 	struct pending *p = pending_find(tx, id);
 	if (p != NULL) {

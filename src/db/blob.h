@@ -25,6 +25,9 @@ uint64_t blob_draft_size(const struct blob_draft *draft);
 /* Removes the file again when no transaction with the draft was committed. Takes NULL. */
 void blob_draft_done(struct blob_draft **draft);
 #define AUTO_BLOB_DRAFT AUTO(blob_draft_done)
+/* Every blob of this database with a smaller id is stored by now, or never will be (ids are given before the commit). As long as
+ * no other process writes. */
+int64_t blob_floor(struct db *db);
 
 /* Enters the draft; draft and summary (opaque bytes, may be empty) must live until db_write returns. Not readable
  * before the commit. A draft may be inserted again after its transaction was taken back, but only once per

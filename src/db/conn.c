@@ -82,6 +82,7 @@ static int set_up(struct db_conn *c) {
 		snprintf(sql, sizeof sql, "PRAGMA max_page_count = %zu", p->page_limit);
 		r = conn_exec(c, sql);
 	}
+	if (r == 0 && p->set_up != NULL) r = p->set_up(c);
 	if (c->writer) sqlite3_wal_hook(c->sqlite, log_grew, c->db); /* also ends SQLite's own checkpoints */
 	return r;
 }

@@ -61,12 +61,15 @@ int db_open(const char *dir, const struct db_params *params, struct db **out) {
 	pthread_mutex_init(&db->readers_lock, NULL);
 	pthread_mutex_init(&db->writes_lock, NULL);
 	pthread_mutex_init(&db->keeper_lock, NULL);
+	pthread_mutex_init(&db->drafts_lock, NULL);
+	db->drafts_end = &db->drafts;
 	pthread_cond_init(&db->keeper_wake, NULL);
 	db->waiting_end = &db->waiting;
 	db->packs = pack_pool_new();
 	int r = make_files(db);
 	if (r == 0) r = conn_open(db, true, &db->writer);
 	if (r == 0) r = schema_bring_up(db->writer, db->params.schema);
+	if (r == 0) r = blob_ids_seen(db);
 	if (r == 0) r = keeper_start(db);
 	if (r < 0) {
 		db_close(&db);
@@ -90,6 +93,7 @@ void db_close(struct db **dbp) {
 	pthread_mutex_destroy(&db->readers_lock);
 	pthread_mutex_destroy(&db->writes_lock);
 	pthread_mutex_destroy(&db->keeper_lock);
+	pthread_mutex_destroy(&db->drafts_lock);
 	pthread_cond_destroy(&db->keeper_wake);
 	auto_fd(&db->dir_fd);
 	free(db->path);
@@ -107,8 +111,14 @@ void db_attach(struct db *db, void *thing) {
 
 /* 52 bits of microseconds (until 2112) and 11 bits that differ between processes; two ids of one process never share
  * a microsecond. */
+static _Atomic int64_t last; /* of the microseconds; lock-free: the loops below */
+
+void db_ids_after(int64_t id) {
+	int64_t before = atomic_load(&last), at = id >> 11;
+	while (before < at && !atomic_compare_exchange_weak(&last, &before, at)) {}
+}
+
 int64_t db_new_id(void) {
-	static _Atomic int64_t last; /* lock-free: the loop below */
 	static _Atomic int64_t tag = -1;
 	int64_t mine = atomic_load(&tag);
 	if (mine < 0) {

@@ -37,6 +37,7 @@ struct db_params {
 	size_t busy_ms;                 /* wait for another process that writes; 0: 10000 */
 	size_t inline_limit;            /* stored bytes of a blob that stay in the row; 0: 16 KiB */
 	size_t checkpoint_pages;        /* log length that starts a checkpoint; 0: 4096 (16 MiB) */
+	int (*set_up)(struct db_conn *c); /* run on each new connection; NULL: nothing. This room's own */
 	size_t page_limit;              /* most pages of the database, for tests of a full disk; 0: none */
 };
 /* Opens dir/file, makes both when they are missing (0700, 0600), brings the schema up to date. params may be NULL. */
@@ -72,6 +73,7 @@ void *db_attached(const struct db_conn *c);
 
 /* A new id: positive, rising with time, unique across processes. */
 int64_t db_new_id(void);
+void db_ids_after(int64_t id); /* all new ids will be higher: a clock that was set back does not bring old ones again */
 
 /* Statements: db_sql never returns NULL; whatever goes wrong is kept and comes out of db_step. Prepared once per
  * connection; sql is a literal, found again by its address.

@@ -175,9 +175,36 @@ static int make_file(struct blob_draft *d, const struct blob_source *source) {
 	return r < 0 ? r : sync_folder(dir, folder);
 }
 
+static void draft_enter(struct blob_draft *d) {
+	struct db *db = d->db;
+	pthread_mutex_lock(&db->drafts_lock);
+	d->id = db_new_id(); /* here, so that the list is in order */
+	d->before = db->drafts_end;
+	*db->drafts_end = d;
+	db->drafts_end = &d->next;
+	pthread_mutex_unlock(&db->drafts_lock);
+}
+
+static void draft_leave(struct blob_draft *d) {
+	struct db *db = d->db;
+	pthread_mutex_lock(&db->drafts_lock);
+	*d->before = d->next;
+	if (d->next != NULL) d->next->before = d->before;
+	else db->drafts_end = d->before;
+	pthread_mutex_unlock(&db->drafts_lock);
+}
+
+int64_t blob_floor(struct db *db) {
+	pthread_mutex_lock(&db->drafts_lock);
+	int64_t floor = db->drafts != NULL ? db->drafts->id : db_new_id();
+	pthread_mutex_unlock(&db->drafts_lock);
+	return floor;
+}
+
 int blob_prepare(struct db *db, const struct blob_source *source, struct blob_draft **out) {
 	AUTO_BLOB_DRAFT struct blob_draft *d = mem_get(sizeof *d);
-	*d = (struct blob_draft){ .db = db, .id = db_new_id(), .size = source_size(source) };
+	*d = (struct blob_draft){ .db = db, .size = source_size(source) };
+	draft_enter(d);
 	int r = 0;
 	cause_set(DB_CAUSE_OTHER);
 	if (d->size <= PLAIN_INLINE) r = pack_inline(d, source);
@@ -194,6 +221,7 @@ uint64_t blob_draft_size(const struct blob_draft *d) {
 void blob_draft_done(struct blob_draft **dp) {
 	struct blob_draft *d = TAKE(*dp);
 	if (d == NULL) return;
+	draft_leave(d);
 	char path[64];
 	blob_path(d->id, path);
 	if (d->form == FORM_FILE && !d->kept) unlinkat(d->db->dir_fd, path, 0); /* else blob_sweep finds it */

@@ -47,6 +47,7 @@ struct db_conn {
 
 struct pack_pool;
 struct write;
+struct blob_draft;
 
 struct db {
 	char *dir, *path;
@@ -55,6 +56,9 @@ struct db {
 	void *attached;
 	_Atomic uint64_t epoch;
 	struct pack_pool *packs;
+
+	pthread_mutex_t drafts_lock;
+	struct blob_draft *drafts, **drafts_end; /* in the order of their ids */
 
 	pthread_mutex_t readers_lock;
 	struct db_conn *readers; /* idle */
@@ -83,6 +87,9 @@ int cause_fail_errno(const char *format, ...) PRINTF_LIKE(1, 2); /* cause from e
 void cause_set(enum db_cause cause);
 void snapshot_begin(struct db_conn *c);
 
+/* text_fts.c: our tokenizer, for text_index.c */
+int text_fts_register(struct db_conn *c);
+
 /* schema.c */
 int schema_bring_up(struct db_conn *c, const struct db_schema *schema);
 
@@ -98,6 +105,7 @@ void log_file_register(void);
 /* blob.c */
 int pending_flush(struct db_conn *tx); /* stores the drafts of one write */
 void blob_path(int64_t id, char path[static 64]);
+int blob_ids_seen(struct db *db);      /* new ids come after those that are there */
 
 /* draft.c */
 struct blob_draft {
@@ -107,6 +115,7 @@ struct blob_draft {
 	enum { FORM_PLAIN, FORM_ZSTD, FORM_FILE } form;
 	struct buf data; /* of the first two forms */
 	bool kept;       /* committed */
+	struct blob_draft *next, **before; /* of those that are out; before: what points here */
 };
 
 /* pack.c: zstd with contexts that are reused, at most a few idle ones kept. Frames carry a checksum. */

@@ -51,6 +51,7 @@ struct restrict_params {
 	const struct addr *own;                  /* addresses of ours: inet_interfaces, proxy_interfaces */
 	size_t own_count;
 	struct slice rbl_reply;                  /* default_rbl_reply */
+	const struct expand_filter *expansion;   /* smtpd_expansion_filter; NULL: all */
 	struct lookup rbl_replies, login_maps, certificates; /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
 	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */
 	size_t log_permits_count;

@@ -3,7 +3,7 @@
  * asked, all others that this client will meet are asked as well, so that their answers are there when they are wanted. */
 #include "filter/restrict_private.h"
 #include "base/fail.h"
-#include "conf/expand.h"
+#include "conf/footer.h"
 
 /* Asking ahead. */
 
@@ -69,7 +69,7 @@ static int macro(void *ctx, struct slice name, struct buf *out) {
 	};
 	for (size_t i = 0; i < LEN(known); i++) {
 		if (!slice_eq(known[i].name, name)) continue;
-		buf_add(out, known[i].value);
+		expand_filtered(out, m->w->p->expansion, known[i].value);
 		return EXPAND_KNOWN;
 	}
 	return EXPAND_UNKNOWN;

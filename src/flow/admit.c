@@ -55,6 +55,7 @@ void admit_free(struct admit **ap) {
 	checks_free(&a->checks);
 	admit_proof_reset(a);
 	intake_done(&a->intake);
+	buf_done(&a->talk.text);
 	arena_done(&a->access.effects);
 	arena_done(&a->access.forward_mem);
 	arena_done(&a->tx);
@@ -256,6 +257,7 @@ static void remember_refusal(struct admit *a, const struct smtp_note *n) {
 
 static void op_note(void *owner, const struct smtp_note *n) {
 	struct admit *a = owner;
+	admit_talk_note(a, n->event);
 	if (a->local && n->event != SMTP_REJECT) return;
 	if (n->event == SMTP_TLS_STARTED && !a->params->log_tls) return;
 	if (n->event == SMTP_REJECT && smtp_reply_never(n->reply) && !a->refusal_told) remember_refusal(a, n);

@@ -9,6 +9,7 @@
 #include "flow/known.h"
 #include "flow/header.h"
 #include "flow/milting.h"
+#include "flow/notice.h"
 #include "flow/proving.h"
 #include "flow/rewrite.h"
 #include "flow/submitters.h"
@@ -47,6 +48,7 @@ struct admit_params {
 	bool log_port;                   /* smtpd_client_port_logging */
 	struct slice footer;             /* smtpd_reject_footer, unexpanded */
 	struct lookup footer_maps;
+	const struct expand_filter *expansion; /* smtpd_expansion_filter; NULL: all */
 	struct lookup ehlo_maps;         /* smtpd_discard_ehlo_keyword_address_maps */
 	const struct slice *flush;       /* fast_flush_domains: names; its tables: */
 	size_t flush_count;
@@ -88,6 +90,7 @@ struct admit_params {
 	bool trust_routes;               /* allow_untrusted_routing */
 	bool dequote;                    /* resolve_dequoted_address */
 	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
+	const struct notice_params *notices; /* troubles of sessions that the postmaster hears of; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
 };
 

@@ -66,33 +66,6 @@ static void compose(struct admit *a, struct slice id, struct buf *out) {
 	check_answer_compose(out, &answer);
 }
 
-/* Core takes the answer as it takes all mail. False: not now. */
-static bool submit(struct admit *a, const char *id, struct slice message, struct arena *mem) {
-	struct intake_params params = { .spool_dir = a->params->spool_dir, .memory_limit = MIB(4), .header_limit = ADMIT_HEADER_MAX };
-	struct intake in = { .spool = -1 };
-	struct summary summary;
-	struct accept_recipient to = { .address = a->sender, .notify = SMTP_NOTIFY_NEVER };
-	struct slice head = S("Return-Path: <>\r\n");
-	AUTO_BUF struct buf packed = BUF(MIB(8));
-	struct accept_answer answer = {0};
-	intake_begin(&in, &params);
-	intake_head(&in, head);
-	intake_bytes(&in, message);
-	intake_end(&in);
-	bool good = in.error == 0 && intake_summary(&in, &summary) == 0;
-	if (good) {
-		summary_pack(&packed, &summary);
-		struct accept_ask ask = { .queue_id = slice_of(id), .arrived_us = wall_us(), .recipients = &to, .recipients_count = 1, .head = buf_slice(&in.head),
-					  .body = buf_slice(&in.content), .spooled = in.spooled, .return_path = head.len, .summary = buf_slice(&packed),
-					  .message_id = summary.envelopes[0].message_id, .client = S("localhost[127.0.0.1]"), .flags = ACCEPT_NO_BCC | ACCEPT_SIGN };
-		int r = ask_accept(a->params->core, &ask, in.spooled != 0 ? in.spool : -1, mem, &answer);
-		if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
-		good = r == ASK_OK && answer.verdict == ACCEPT_STORED;
-	}
-	intake_done(&in);
-	return good;
-}
-
 struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem) {
 	const struct check_params *p = a->params->check;
 	struct smtp_reply none = { .code = 0 };
@@ -110,7 +83,8 @@ struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem) {
 	AUTO_BUF struct buf message = BUF(MIB(4));
 	queue_id_make(id);
 	compose(a, slice_of(id), &message);
-	bool done = !message.full && submit(a, id, buf_slice(&message), mem);
+	struct admit_own own = { .id = id, .to = a->sender, .message = buf_slice(&message), .flags = ACCEPT_NO_BCC | ACCEPT_SIGN };
+	bool done = !message.full && admit_own(a, &own, mem);
 	note(L_INFO, a->params->service, a->session, a->id, NULL, F("check", done ? S("answered") : S("answer failed")), F("from", a->sender), F("answer", slice_of(id)));
 	if (a->count != 0) return none;
 	return done ? smtp_reply_fmt(mem, 250, "2.0.0", "Ok: checked, the answer is %s", id) : smtp_reply(451, "4.3.0", S("Error: the answer cannot be stored now"));

@@ -47,6 +47,12 @@ struct admit {
 		int64_t until;         /* for address probes */
 	} pause;
 	bool traced;               /* in debug_peer_list */
+	struct admit_talk {        /* what was said, for the postmaster */
+		struct buf text;
+		size_t lines;
+		unsigned troubles; /* enum notice_class */
+		const char *reason; /* why the session ended; NULL: as it should */
+	} talk;
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
 	bool open, announced;      /* announced: the queue id stands in the log */
@@ -168,6 +174,18 @@ bool admit_check_is(struct admit *a, struct slice address, const struct route_an
 bool admit_check_takes(const struct admit *a, struct slice address);
 /* Code 0: go on with the other recipients. */
 struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem);
+
+/* admit_own.c: a message of ours to one address. False: not taken, and logged why. */
+struct admit_own {
+	const char *id;
+	struct slice sender, to, message;
+	uint32_t flags;            /* enum accept_flags */
+};
+bool admit_own(struct admit *a, const struct admit_own *own, struct arena *mem);
+
+/* admit_notice.c */
+void admit_talk(struct admit *a, bool leaves, struct slice line);
+void admit_talk_note(struct admit *a, enum smtp_event event);
 
 /* admit_message.c */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text);

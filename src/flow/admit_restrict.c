@@ -4,7 +4,7 @@
 #include "base/encode.h"
 #include "base/fail.h"
 #include "flow/admit_private.h"
-#include "conf/expand.h"
+#include "conf/footer.h"
 
 enum { VERIFY_LOOK_MS = 100 };
 
@@ -336,16 +336,12 @@ static int footer_macro(void *ctx, struct slice name, struct buf *out) {
 		{ S("server_name"), slice_of(m->a->params->host) }, { S("myhostname"), slice_of(m->a->params->host) },
 	};
 	if (slice_eq(name, S("localtime"))) {
-		struct tm t;
-		time_t now = (time_t)wall_s();
-		char text[40];
-		strftime(text, sizeof text, "%b %e %T", localtime_r(&now, &t));
-		buf_addf(out, "%s", text);
+		expand_local_time(out);
 		return EXPAND_KNOWN;
 	}
 	for (size_t i = 0; i < LEN(known); i++) {
 		if (!slice_eq(known[i].name, name)) continue;
-		buf_add(out, known[i].value);
+		expand_filtered(out, m->a->params->expansion, known[i].value);
 		return EXPAND_KNOWN;
 	}
 	return EXPAND_UNKNOWN;
@@ -362,18 +358,7 @@ struct slice admit_footer(void *owner, const struct smtp_reply *reply, struct ar
 		                             SLICE_ARG(reply->text));
 		if (lookup_key(&a->params->footer_maps, key, mem, &hit) == TABLE_FOUND) template = hit.value;
 	}
-	if (template.len == 0) return SLICE_NONE;
 	struct footer_macros m = { .a = a };
 	struct expand_ops macros = { .value = footer_macro, .ctx = &m, .depth = &m.depth };
-	AUTO_BUF struct buf text = BUF(KIB(4));
-	if (expand(template, &macros, &text) < 0) return SLICE_NONE;
-	AUTO_BUF struct buf lines = BUF(KIB(4));
-	struct slice rest = buf_slice(&text);
-	while (rest.len != 0) {
-		size_t at = slice_search(rest, S("\\n"));
-		buf_add(&lines, slice_head(rest, at));
-		rest = slice_skip(rest, at + 2);
-		if (rest.len != 0) buf_byte(&lines, '\n');
-	}
-	return arena_slice(mem, buf_slice(&lines));
+	return expand_footer(template, &macros, mem);
 }

@@ -96,8 +96,9 @@ void admit_trace_init(struct admit *a) {
 
 /* What follows AUTH is somebody's password. */
 void admit_trace(void *owner, bool leaves, struct slice line) {
-	const struct admit *a = owner;
+	struct admit *a = owner;
 	AUTO_BUF struct buf text = BUF(KIB(4));
+	admit_talk(a, leaves, line);
 	if (!a->traced) return;
 	if (slice_starts_same(line, S("AUTH "))) line = S("AUTH ...");
 	buf_addf(&text, "%c %.*s: ", leaves ? '>' : '<', SLICE_ARG(a->client));

@@ -410,8 +410,12 @@ WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */
 	size_t outcomes_count;
+	uint32_t troubles;         /* enum smtp_trouble, with whom, and what was said (flow/notice.h) */
+	struct slice trouble_with, talk;
+	bool lmtp, cut;            /* cut: the end of talk is missing */
 };
-#define RELAY_ANSWER_FIELDS(F) F(list, outcomes, relay_outcome)
+#define RELAY_ANSWER_FIELDS(F) \
+	F(list, outcomes, relay_outcome) F(u32, troubles) F(text, trouble_with) F(text, talk) F(bool_, lmtp) F(bool_, cut)
 /* Asked by a task that parks on its channel until the answer can be read: two halves instead of one call. */
 int ask_relay_send(int channel, const struct relay_ask *ask, int body);
 int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer);

@@ -3,6 +3,7 @@
 #include "db/blob.h"
 #include "flow/ask.h"
 #include "flow/forward.h"
+#include "flow/notice.h"
 #include "flow/route.h"
 #include "mime/summary.h"
 #include "queue/queue.h"
@@ -21,13 +22,13 @@ struct return_words {
 	struct slice subject, text;
 	struct slice copy_subject;           /* of the postmaster's copy */
 };
-enum notice_class { NOTICE_BOUNCE = 1, NOTICE_DOUBLE_BOUNCE = 2, NOTICE_DELAY = 4 };
 struct deliver_params {
 	const struct route_params *route;
 	struct slice origin;                 /* myorigin: MAILER-DAEMON's domain */
 	size_t bounce_size;                  /* bounce_size_limit: larger originals return as headers only */
 	unsigned notices;                    /* notify_classes: enum notice_class */
 	struct slice bounce_notice, double_bounce_notice, delay_notice; /* …_notice_recipient */
+	struct notice_params trouble;        /* what relay tells of servers */
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;

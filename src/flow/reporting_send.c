@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/id.h"
+#include "flow/own_mail.h"
 #include "flow/reporting_private.h"
 #include "report/outbox.h"
 
@@ -87,49 +88,12 @@ static void choose_targets(struct sending *x) {
 	if (n == 0) tell(x, "nobody to send to: rua=%.*s", SLICE_ARG(x->due.policy.rua));
 }
 
-static void summary_of(struct slice message, struct buf *packed) {
-	struct summary_scan *scan = summary_scan_new();
-	struct summary summary;
-	summary_scan_feed(scan, message);
-	summary_scan_finish(scan, &summary);
-	summary_pack(packed, &summary);
-	summary_scan_free(&scan);
-}
-
-int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to_address, struct slice message, struct delivery **out) {
-	const struct reporting_params *p = &s->reporting;
-	struct delivery *d = delivery_new();
-	struct arena *mem = delivery_memory(d);
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message, struct delivery **out) {
 	char id[QUEUE_ID_ROOM];
-	AUTO_BUF struct buf packed = BUF(MIB(1));
 	queue_id_make(id);
-	struct slice *body = arena_get(mem, sizeof *body);
-	struct accept_recipient *to = arena_get(mem, sizeof *to);
-	struct slice return_path = arena_fmt(mem, "Return-Path: <%.*s>\r\n", SLICE_ARG(p->sender));
-	AUTO_BUF struct buf whole = BUF(MAIL_ROOM);
-	buf_add(&whole, return_path);
-	buf_add(&whole, message);
-	*body = arena_slice(mem, buf_slice(&whole));
-	summary_of(*body, &packed);
-	*to = (struct accept_recipient){ .address = arena_slice(mem, to_address), .notify = NOTIFY_NEVER };
-	struct post post = {
-		.queue_id = arena_slice(mem, slice_of(id)),
-		.sender = p->sender,
-		.arrived_us = wall_us(),
-		.recipients = to,
-		.count = 1,
-		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(p->host)),
-		.client = S("report"),
-		.body = { .parts = body, .part_count = 1, .fd = -1 },
-		.return_path = return_path.len,
-		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
-		.submitted = true,
-		.summary = arena_slice(mem, buf_slice(&packed)),
-	};
-	int done = delivery_prepare(d, r->db, &s->deliver, &post);
-	if (done == 0) *out = d;
-	else delivery_done(&d);
-	return done > 0 ? fail("%.*s: cannot be routed now", SLICE_ARG(to_address)) : done;
+	struct own_mail mail = { .id = id, .sender = s->reporting.sender, .to = to, .message = message, .client = S("report"), .submitted = true };
+	int done = own_mail_prepare(r->db, &s->deliver, &mail, out);
+	return done > 0 ? fail("%.*s: cannot be routed now", SLICE_ARG(to)) : done;
 }
 
 /* The mail to one of them. */

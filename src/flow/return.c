@@ -3,6 +3,7 @@
  * in full, since nobody can act on "could not be delivered". */
 #include "flow/verp.h"
 #include "flow/return.h"
+#include "flow/own_mail.h"
 #include "base/log.h"
 #include "flow/id.h"
 #include "mime/compose.h"
@@ -136,47 +137,16 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 /* One notice. sender: the envelope's. */
 static int prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct slice sender,
 		   struct delivery **out) {
-	struct delivery *d = delivery_new();
-	struct arena *mem = delivery_memory(d);
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
 	AUTO_BUF struct buf message = BUF(RETURN_ROOM);
-	AUTO_BUF struct buf packed = BUF(MIB(1));
-	buf_addf(&message, "Return-Path: <%.*s>\r\n", SLICE_ARG(sender));
-	size_t return_path = message.len;
 	return_compose(&message, params, what, slice_of(id));
-	struct summary_scan *scan = summary_scan_new();
-	struct summary summary;
-	summary_scan_feed(scan, buf_slice(&message));
-	summary_scan_finish(scan, &summary);
-	summary_pack(&packed, &summary);
-	summary_scan_free(&scan);
-	struct slice *body = arena_get(mem, sizeof *body);
-	struct accept_recipient *to = arena_get(mem, sizeof *to);
-	*body = arena_slice(mem, buf_slice(&message));
-	*to = (struct accept_recipient){ .address = arena_slice(mem, what->to.len != 0 ? what->to : what->sender), .notify = NOTIFY_NEVER };
-	struct post post = {
-		.queue_id = arena_slice(mem, slice_of(id)),
-		.sender = arena_slice(mem, sender),
-		.arrived_us = wall_us(),
-		.recipients = to,
-		.count = 1,
-		.message_id = arena_fmt(mem, "<%s@%.*s>", id, SLICE_ARG(params->route->host)),
-		.client = S("bounce"),
-		.body = { .parts = body, .part_count = 1, .fd = -1 },
-		.return_path = return_path,
-		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
-		.summary = arena_slice(mem, buf_slice(&packed)),
-	};
-	int r = delivery_prepare(d, db, params, &post);
-	if (r == 0) {
-		*out = d;
-		return 0;
-	}
+	struct own_mail mail = { .id = id, .sender = sender, .to = what->to.len != 0 ? what->to : what->sender,
+				 .message = buf_slice(&message), .client = S("bounce") };
+	int r = own_mail_prepare(db, params, &mail, out);
 	if (r == DELIVER_NO_RECIPIENT)
 		say(L_WARN, "bounce", "%.*s: <%.*s> does not exist: the notice is dropped",
-		    SLICE_ARG(what->queue_id), SLICE_ARG(to->address));
-	delivery_done(&d);
+		    SLICE_ARG(what->queue_id), SLICE_ARG(mail.to));
 	return r < 0 ? r : 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "flow/own_mail.h"
 #include "flow/requeue.h"
 #include "flow/settle.h"
 #include "smtp/client.h"
@@ -231,7 +232,7 @@ static void shipment_end(struct shipment *sh) {
 
 /* Nobody answered: all recipients wait. */
 static void fail_all(struct shipment *sh, struct relay_answer *answer, const char *text) {
-	*answer = (struct relay_answer){ arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), sh->count };
+	*answer = (struct relay_answer){ .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)
 		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER,
 							      .status = S("4.3.0"),
@@ -385,12 +386,15 @@ static void receive(struct shipment *sh) {
 	task_watch(&sh->task, -1, -1);
 	channel_keep(sh->sender, channel, sh->job->hop);
 	settle(sh, &answer);
+	const struct deliver_params *p = &sh->settings->deliver;
+	bool own = slice_same(sh->job->message.sender, p->trouble.from); /* a notice about how a notice went would not end */
+	if (answer.troubles != 0 && !own && own_mail_tell_postmaster(sh->sender->db, p, &answer)) sender_wake(sh->sender);
 }
 
 /* One outcome for the whole group. */
 static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
 	struct slice status = hop_status(&text, usual);
-	struct relay_answer answer = { arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), sh->count };
+	struct relay_answer answer = { .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)
 		answer.outcomes[i] = (struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
 	sh->reached = true; /* nothing is wrong with this destination: others need not wait for it */

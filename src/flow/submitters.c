@@ -33,7 +33,7 @@ struct making {
 	struct slice problem;
 };
 
-static void add_words(struct making *m, struct slice text, unsigned depth);
+static void add_words(struct making *m, struct slice text, bool allow, unsigned depth);
 
 /* One word, without its !. */
 static bool add_word(struct making *m, struct slice word, bool allow, unsigned depth) {
@@ -43,7 +43,7 @@ static bool add_word(struct making *m, struct slice word, bool allow, unsigned d
 		struct slice lines = arena_slice(m->mem, buf_slice(&text));
 		for (struct slice line; lines.at != NULL;) {
 			line = slice_trim(slice_cut(&lines, '\n'));
-			if (!slice_starts(line, S("#"))) add_words(m, line, depth + 1);
+			if (!slice_starts(line, S("#"))) add_words(m, line, allow, depth + 1);
 		}
 		return true;
 	}
@@ -55,9 +55,10 @@ static bool add_word(struct making *m, struct slice word, bool allow, unsigned d
 	return true;
 }
 
-static void add_words(struct making *m, struct slice text, unsigned depth) {
+/* first: what a word without ! says; !/file turns all of the file's around. */
+static void add_words(struct making *m, struct slice text, bool first, unsigned depth) {
 	for (struct slice word; (word = slice_word(&text, ", \t\r\n")).len != 0;) {
-		bool allow = true;
+		bool allow = first;
 		struct slice whole = word;
 		while (slice_starts(word, S("!"))) {
 			allow = !allow;
@@ -92,7 +93,7 @@ const struct submitters *submitters_make(const struct slice *words, size_t count
 	struct submitters *s = arena_get(mem, sizeof *s);
 	struct making m = { .end = &s->rules, .tables = tables, .mem = mem };
 	*s = (struct submitters){ 0 };
-	for (size_t i = 0; i < count; i++) add_words(&m, words[i], 0);
+	for (size_t i = 0; i < count; i++) add_words(&m, words[i], true, 0);
 	*problem = m.problem;
 	bool by_name = false;
 	for (const struct rule *r = s->rules; r != NULL; r = r->next) by_name |= r->table == NULL || !table_is_fixed(r->table);

@@ -88,6 +88,16 @@ struct charset *charset_open(struct slice name) {
 	return c;
 }
 
+bool charset_known(struct slice name) {
+	AUTO_BUF struct buf none = BUF(64);
+	name = bare_name(name);
+	if (slice_same(name, S("us-ascii")) || slice_same(name, S("ascii"))) return true;
+	struct charset *c = charset_open(name);
+	bool known = c->kind != GUESSED;
+	charset_finish(&c, &none);
+	return known;
+}
+
 static void add_1252(struct buf *out, unsigned char byte) {
 	utf8_add(out, byte >= 0x80 && byte < 0xa0 ? windows_1252[byte - 0x80] : byte);
 }

@@ -24,6 +24,7 @@ void transfer_finish(struct transfer *t, struct buf *out); /* writes what is lef
  * converted becomes U+FFFD. No name, us-ascii or an unknown name: read as UTF-8, bytes that are not as Windows-1252. */
 struct charset;
 struct charset *charset_open(struct slice name) NONNULL_RESULT;
+bool charset_known(struct slice name); /* us-ascii is; an empty or unknown name is not */
 void charset_feed(struct charset *c, struct slice in, struct buf *out);
 void charset_finish(struct charset **c, struct buf *out); /* writes what is left, frees, clears; NULL is fine */
 /* Loads the tables of the common charsets for good, so that they work after chroot(2). Called once, before threads. */

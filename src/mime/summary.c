@@ -133,3 +133,45 @@ void summary_shift(struct summary *s, int64_t by) {
 		s->parts[i].body_end += add;
 	}
 }
+
+/* The fields stand in the order of SUMMARY_FIELDS; what is not wanted is passed over. */
+bool summary_head(struct slice packed, struct summary_head *out) {
+	struct unwire u = UNWIRE(packed, NULL), *w = &u;
+	struct summary_head h;
+	if (wire_get_u64(w) != SUMMARY_VERSION) return false;
+	wire_get_u64(w); /* size */
+	h.header_size = wire_get_u64(w);
+	wire_get_u64(w); /* body_lines, longest_line */
+	wire_get_u64(w);
+	wire_get_u32_to(w, &h.flags);
+	wire_get_u64(w); /* received_count */
+	h.sent = wire_get_i64(w);
+	wire_get_int_to(w, &h.zone);
+	size_t count = wire_get_count(w, 1);
+	h.references = w->rest;
+	for (size_t i = 0; i < count; i++) wire_get_u64(w);
+	h.references.len -= w->rest.len;
+	wire_get_text(w); /* list_id */
+	count = wire_get_count(w, 1);
+	for (size_t i = 0; i < count; i++) wire_get_text(w); /* delivered_to */
+	wire_get_text(w); /* preview */
+	if (wire_get_count(w, 11) == 0 || w->bad) return false;
+	envelope_unpack(w, &h.envelope);
+	if (!w->bad) *out = h;
+	return !w->bad;
+}
+
+void summary_head_of(const struct summary *s, struct buf *references, struct summary_head *out) {
+	*out = (struct summary_head){ .header_size = s->header_size, .flags = s->flags, .sent = s->sent, .zone = s->zone };
+	for (size_t i = 0; i < s->references_count; i++) wire_put_u64(references, s->references[i].hash);
+	out->references = buf_slice(references);
+	if (s->envelopes_count != 0) out->envelope = s->envelopes[0];
+}
+
+bool summary_reference_next(struct slice *references, uint64_t *hash) {
+	struct unwire w = UNWIRE(*references, NULL);
+	if (references->len == 0) return false;
+	*hash = wire_get_u64(&w);
+	*references = w.rest;
+	return !w.bad;
+}

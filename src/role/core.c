@@ -56,6 +56,7 @@ struct core {
 	struct sender *sender;
 	struct verifier *verifier;
 	struct reporter *reporter;
+	struct notice_memory *notices;
 	struct current settings;
 	struct arena contexts; /* of IMAP sessions: a reload that changes them makes another, sessions keep theirs */
 	const struct imap_context *_Atomic imap;
@@ -458,15 +459,22 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 static void set_imap(struct core *c, const struct conf_view *v) {
 	uint64_t message = conf_size(v, SET_message_size_limit);
 	int64_t idle = conf_time_ms(v, SET_imapd_idle_timeout);
+	int64_t progress = conf_time_ms(v, SET_imapd_progress_interval);
 	struct slice host = conf_text(v, SET_myhostname);
-	if (c->imap != NULL && c->imap->params.message_limit == message && c->imap->params.idle_limit == idle &&
-	    slice_eq(slice_of(c->imap->params.host), host))
+	if (progress == 0) progress = -1;
+	if (c->imap != NULL && c->imap->params.progress_interval == progress && c->imap->params.message_limit == message &&
+	    c->imap->params.idle_limit == idle && slice_eq(slice_of(c->imap->params.host), host))
 		return;
 	struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
 	*fresh = (struct imap_context){ .db = c->db,
 					.hub = c->hub,
 					.params = {
-						.spool_dir = c->dir, .host = arena_text(&c->contexts, host), .message_limit = message, .idle_limit = idle } };
+						.spool_dir = c->dir,
+						.host = arena_text(&c->contexts, host),
+						.message_limit = message,
+						.idle_limit = idle,
+						.progress_interval = progress,
+					} };
 	c->imap = fresh;
 }
 
@@ -478,6 +486,7 @@ static int reload(void *self, struct boot *b) {
 	const struct conf_view *v = conf_main(s->conf);
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
+	s->flow.deliver.trouble.memory = c->notices;
 	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
 		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit), conf_number(v, SET_qmgr_message_active_limit)),
@@ -531,6 +540,7 @@ static int start(struct boot *b, void **self) {
 	if (open_data(c, conf_main(b->conf)) < 0) return -1;
 	unsigned workers = (unsigned)conf_number(conf_main(b->conf), SET_core_worker_limit);
 	c->reporter = reporter_new();
+	c->notices = notice_memory_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);

@@ -154,6 +154,7 @@ static int start(struct boot *b, void **self) {
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),
 						     .checks = check_memory_new(),
+						     .notices = notice_memory_new(),
 						     .data_dir = e->dir };
 	visitors_init(&e->visitors);
 	recall_rates(e);

@@ -3,6 +3,7 @@
  * settings. */
 #include "role/edge_restrict.h"
 #include "base/fail.h"
+#include "conf/footer.h"
 #include "base/log.h"
 #include "role/edge_content.h"
 #include "role/routing_settings.h"
@@ -110,6 +111,12 @@ static void read_names(struct restrict_params *p, struct edge_settings *s, const
 	p->mail_version = conf_text(v, SET_mail_version);
 }
 
+static const struct expand_filter *expansion_of(struct edge_settings *s, const struct conf_view *v) {
+	struct expand_filter *filter = arena_get(&s->mem, sizeof *filter);
+	expand_filter_parse(filter, conf_text(v, SET_smtpd_expansion_filter));
+	return filter;
+}
+
 static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o,
 					const struct rewrite_params *rewrite) {
 	struct restrict_params p = {
@@ -133,6 +140,7 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 		.recipient_tempfail = tempfail(v, SET_unverified_recipient_tempfail_action),
 		.networks = networks_open(conf_networks(v, SET_mynetworks), s->tables, &s->mem),
 		.rbl_reply = conf_text(v, SET_default_rbl_reply),
+		.expansion = expansion_of(s, v),
 		.unverified_sender_reason = conf_text(v, SET_unverified_sender_reject_reason),
 		.unverified_recipient_reason = conf_text(v, SET_unverified_recipient_reject_reason),
 		.dns = o->dns,
@@ -197,6 +205,7 @@ static void read_session(struct admit_params *a, struct edge_settings *s, const 
 	a->look_up_names = conf_bool(v, SET_smtpd_peername_lookup);
 	a->log_port = conf_bool(v, SET_smtpd_client_port_logging);
 	a->footer = conf_text(v, SET_smtpd_reject_footer);
+	a->expansion = expansion_of(s, v);
 	a->footer_maps = tables_of_list(s->tables, v, SET_smtpd_reject_footer_maps, 0, &s->mem);
 	a->ehlo_maps = tables_of_list(s->tables, v, SET_smtpd_discard_ehlo_keyword_address_maps, 0, &s->mem);
 	a->ehlo_discard = conf_list(v, SET_smtpd_discard_ehlo_keywords, &a->ehlo_discard_count);

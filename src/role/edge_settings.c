@@ -198,6 +198,11 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	if (edge_tls_choose(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
 	make_rates(sv, v, s);
+	uint64_t most;
+	struct slice limit = slice_trim(conf_text(v, SET_postscreen_client_connection_count_limit));
+	if (screen && !slice_number(limit, UINT32_MAX, &most))
+		return fail("postscreen_client_connection_count_limit: \"%.*s\" is no number", SLICE_ARG(limit));
+	if (screen && most != 0 && (sv->rates.connections == 0 || most < sv->rates.connections)) sv->rates.connections = (unsigned)most;
 	if (sv->protocol == SERVES_IMAP) {
 		make_imap(sv, v);
 	} else {
@@ -210,6 +215,9 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 			sv->screen.tls = sv->tls;
 		}
 		make_admit(sv, v, s, outside);
+		struct notice_params *notices = arena_get(&s->mem, sizeof *notices);
+		notices_of(notices, v, outside->notices, &s->mem);
+		sv->admit.notices = notices;
 		if (edge_restrict_make(s, sv, v, outside) < 0) return -1;
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 		if (edge_proving_make(s, sv, v, outside) < 0) return -1;

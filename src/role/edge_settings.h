@@ -51,6 +51,7 @@ struct edge_outside { /* what services need and settings do not hold */
 	struct dns *dns;
 	struct rates *rates;
 	struct check_memory *checks;
+	struct notice_memory *notices;
 	const char *data_dir;
 };
 /* Takes b->conf over. <0: the certificates cannot be used. */

@@ -5,6 +5,7 @@
 #include "base/generation.h"
 #include "base/log.h"
 #include "flow/ask.h"
+#include "flow/notice.h"
 #include "net/dns.h"
 #include "net/seal.h"
 #include "role/boot.h"
@@ -42,9 +43,16 @@ static void kept_done(void *kept) {
 
 static const struct link_keeper keeper = { .deadline = kept_deadline, .expire = kept_expire, .done = kept_done };
 
-static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n) {
+static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk, bool lmtp) {
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
+	if (talk->troubles != 0) {
+		answer.troubles = talk->troubles;
+		answer.trouble_with = slice_of(talk->with);
+		answer.talk = buf_slice(&talk->text);
+		answer.lmtp = lmtp;
+		answer.cut = talk->text.full;
+	}
 	for (size_t i = 0; i < n; i++)
 		answer.outcomes[i] = (struct relay_outcome){
 			.fate = (uint32_t)o[i].fate,
@@ -208,7 +216,9 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	if (*q->kept == NULL) *q->kept = mem_get(sizeof(struct smtp_cache));
 	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),
 				.ask = &ask, .mem = q->mem, .cache = *q->kept };
+	struct smtp_talk talk = { .text = BUF(NOTICE_TALK_MAX) };
 	begin(&d, q);
+	if (d.profile != NULL && d.profile->tell_postmaster) d.message.talk = &talk;
 	AUTO_FD int changed = -1;
 	if (d.profile == NULL) tell_all(&d, "4.3.0", SMTP_LATER, S("mail transport unavailable"));
 	else if (outgoing_change(&d.profile->outgoing, &d.message, d.open, d.mem, &changed) < 0)
@@ -217,7 +227,8 @@ static int answer_relay(void *ctx, struct link_question *q) {
 		tell_all(&d, "4.7.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
-	pack_outcomes(q, d.outcomes, ask.recipients_count);
+	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile != NULL && d.profile->target.client.lmtp);
+	buf_done(&talk.text);
 	generation_drop(&s->generation);
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* lmtp(8) is smtp(8) with parameters of its own: smtp_connect_timeout is lmtp_connect_timeout there. So every setting is asked for
  * by its smtp name, and `of` finds the other one. */
 #include "role/relay_settings.h"
+#include "flow/notice.h"
 #include "base/encode.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -344,8 +345,12 @@ static int profiles_make(struct relay_settings *s) {
 			s->profiles[s->profiles_count++] = (struct relay_profile){
 				.name = name, .tag = tag_of(&s->mem, name, lmtp), .lmtp = lmtp, .view = conf_main(s->conf) };
 	}
-	for (size_t i = 0; i < s->profiles_count; i++)
+	struct notice_params notices;
+	notices_of(&notices, conf_main(s->conf), NULL, &s->mem);
+	for (size_t i = 0; i < s->profiles_count; i++) {
+		s->profiles[i].tell_postmaster = (notices.classes & (NOTICE_PROTOCOL | NOTICE_DATA)) != 0;
 		if (profile_make(s, &s->profiles[i]) < 0) return -1;
+	}
 	return 0;
 }
 

@@ -30,6 +30,7 @@ struct relay_profile {
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
 	struct lookup discard_maps;          /* smtp_discard_ehlo_keyword_address_maps */
 	struct lookup dns_filter;            /* smtp_dns_reply_filter */
+	bool tell_postmaster;                /* notify_classes has protocol or data */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order of the functions is that of a message's way: rewriting, classes, transports, hops. */
 #include "role/routing_settings.h"
+#include "role/settings.h"
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -154,24 +155,13 @@ static void exceptions_of(struct rewrite_params *out, struct tables *tables, con
 	out->exception_names = names;
 }
 
-/* A recipient of notices, with a domain. */
-static struct slice whole(const struct conf_view *v, enum setting_id id, struct arena *mem) {
-	struct slice text = conf_text(v, id), origin = conf_text(v, SET_myorigin);
-	if (text.len == 0 || slice_find(text, '@') < text.len) return text;
-	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
-}
-
-static void notices_of(struct deliver_params *out, const struct conf_view *v, struct arena *mem) {
-	static const struct {
-		const char *word;
-		enum notice_class class;
-	} classes[] = { { "bounce", NOTICE_BOUNCE }, { "2bounce", NOTICE_DOUBLE_BOUNCE }, { "delay", NOTICE_DELAY } };
-	for (size_t i = 0; i < LEN(classes); i++)
-		if (has_word(v, SET_notify_classes, classes[i].word)) out->notices |= classes[i].class;
-	out->bounce_notice = whole(v, SET_bounce_notice_recipient, mem);
-	out->double_bounce_notice = whole(v, SET_2bounce_notice_recipient, mem);
-	out->delay_notice = whole(v, SET_delay_notice_recipient, mem);
-	out->double_bounce = whole(v, SET_double_bounce_sender, mem);
+static void make_notices(struct deliver_params *out, const struct conf_view *v, struct arena *mem) {
+	notices_of(&out->trouble, v, NULL, mem);
+	out->notices = out->trouble.classes;
+	out->bounce_notice = out->trouble.bounce_to;
+	out->double_bounce_notice = whole_address_of(v, SET_2bounce_notice_recipient, mem);
+	out->delay_notice = whole_address_of(v, SET_delay_notice_recipient, mem);
+	out->double_bounce = out->trouble.from;
 }
 
 static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
@@ -181,7 +171,7 @@ static void forwards_of(struct forward_params *out, const struct conf_view *v, s
 						       [FORWARD_FAILING_WRAP] = FORWARD_WRAP };
 	out->unauthenticated = doors[conf_enum(v, SET_forward_unauthenticated)];
 	out->failing = choices[conf_enum(v, SET_forward_failing)];
-	out->keep = whole(v, SET_forward_keep_recipient, mem);
+	out->keep = whole_address_of(v, SET_forward_keep_recipient, mem);
 }
 
 static struct slice bare_bounce_user(const struct conf_view *v) {
@@ -439,7 +429,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.succeeded = words_of(conf, BOUNCE_SUCCESS, mem),
 		.verified = words_of(conf, BOUNCE_VERIFY, mem),
 	};
-	notices_of(&out->deliver, v, mem);
+	make_notices(&out->deliver, v, mem);
 	forwards_of(&out->deliver.forward, v, mem);
 }
 

@@ -15,8 +15,64 @@ void screen_tell(const struct screen *s, const char *word) {
 	log_line(L_INFO, s->params->log_name, 0, NULL, buf_text(&line), NULL, 0);
 }
 
+struct footer_names {
+	const struct screen *s;
+	unsigned depth;
+};
+
+static int footer_name(void *ctx, struct slice name, struct buf *out) {
+	const struct footer_names *f = ctx;
+	char port[8];
+	snprintf(port, sizeof port, "%u", addr_port(&f->s->peer));
+	const struct { struct slice name, value; } known[] = {
+		{ S("server_name"), slice_of(f->s->params->host) }, { S("client_address"), slice_of(f->s->ip) }, { S("client_port"), slice_of(port) },
+	};
+	for (size_t i = 0; i < LEN(known); i++) {
+		if (!slice_eq(known[i].name, name)) continue;
+		expand_filtered(out, &f->s->params->expansion, known[i].value);
+		return EXPAND_KNOWN;
+	}
+	if (!slice_eq(name, S("localtime"))) return EXPAND_UNKNOWN;
+	expand_local_time(out);
+	return EXPAND_KNOWN;
+}
+
+/* Empty: none. */
+static struct slice footer_of(const struct screen *s, struct slice reply, struct arena *mem) {
+	const struct screen_params *p = s->params;
+	struct footer_names names = { .s = s };
+	struct expand_ops ops = { .value = footer_name, .ctx = &names, .depth = &names.depth };
+	struct lookup_hit hit;
+	struct slice template = p->footer;
+	if (p->footer_maps.count != 0 && lookup_key(&p->footer_maps, reply, mem, &hit) == TABLE_FOUND) template = hit.value;
+	return expand_footer(template, &ops, mem);
+}
+
+void screen_reply(const struct screen *s, struct stream *stream, struct slice reply) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct slice rest = reply, code = slice_word(&rest, " "), status = slice_word(&rest, " "), footer = SLICE_NONE;
+	if (slice_starts(reply, S("4")) || slice_starts(reply, S("5"))) footer = footer_of(s, reply, &mem);
+	if (footer.len == 0) {
+		stream_putf(stream, "%.*s\r\n", SLICE_ARG(reply));
+		return;
+	}
+	bool goes_on = slice_starts(footer, S("\\c"));
+	bool has = status.len >= 5 && status.at[1] == '.' && status.at[0] == code.at[0];
+	struct slice first = goes_on ? slice_skip(footer, 2) : SLICE_NONE, more = footer;
+	if (goes_on) slice_cut(&more, '\n');
+	first = slice_head(first, slice_find(first, '\n'));
+	bool lines = more.at != NULL && more.len != 0;
+	stream_putf(stream, "%.*s%c%.*s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ', SLICE_ARG(slice_skip(reply, code.len + 1)), SLICE_ARG(first));
+	while (lines) {
+		struct slice line = slice_cut(&more, '\n');
+		lines = more.at != NULL;
+		stream_putf(stream, "%.*s%c%.*s%s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ', SLICE_ARG(has ? status : SLICE_NONE), has ? " " : "",
+			    SLICE_ARG(line));
+	}
+}
+
 void screen_drop(struct screen *s, struct stream *stream, const char *reply) {
-	stream_putf(stream, "%s\r\n", reply);
+	screen_reply(s, stream, slice_of(reply));
 	(void)stream_flush(stream);
 	char unread[4096]; /* what is left unread would make of the end a reset, which may overtake our words */
 	while (recv(stream_fd(stream), unread, sizeof unread, MSG_DONTWAIT) == (ssize_t)sizeof unread) continue;

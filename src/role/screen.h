@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/conf.h"
+#include "conf/footer.h"
 #include "conf/lookup.h"
 #include "filter/dnsbl.h"
 #include "net/stream.h"
@@ -43,6 +44,11 @@ struct screen_params {
 	unsigned command_limit;
 	int64_t command_ms;
 	struct tls_server *tls;
+	struct lookup command_filter;  /* postscreen_command_filter */
+	struct lookup ehlo_maps;       /* postscreen_discard_ehlo_keyword_address_maps */
+	struct slice footer;           /* postscreen_reject_footer */
+	struct lookup footer_maps;
+	struct expand_filter expansion;
 };
 /* dns and tls are the caller's to set. */
 void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables, struct arena *mem);
@@ -86,6 +92,9 @@ enum screen_verdict screen_step(struct screen *s, struct stream *stream, bool io
 void screen_tell(const struct screen *s, const char *word);  /* "PASS NEW [1.2.3.4]:56789" */
 void screen_drop(struct screen *s, struct stream *stream, const char *reply); /* says it, whatever is unread, and tells */
 void screen_remember(struct screen *s);                      /* the tests that were passed */
+/* Sends a reply, with the footer where it refuses. */
+void screen_reply(const struct screen *s, struct stream *stream, struct slice reply);
+unsigned screen_offer_of(struct slice word); /* an EHLO keyword in any case; 0: none */
 void screen_show(struct buf *out, struct slice bytes);       /* printable, shortened */
 /* A test was failed: true when the client is to be dropped; then reply + 521 was said. text: "5.5.1 Protocol error". */
 bool screen_fail(struct screen *s, struct stream *stream, enum screen_test_id test, const char *text);

@@ -44,20 +44,24 @@ static void read_tests(struct screen_params *p, const struct conf_view *v) {
 	p->tests[SCREEN_BARE_NEWLINE] = test_of(v, SET_postscreen_bare_newline_enable, SET_postscreen_bare_newline_action, SET_postscreen_bare_newline_ttl);
 }
 
-static bool in_list(const struct conf_view *v, enum setting_id id, const char *word) {
-	size_t n;
-	const struct slice *words = conf_list(v, id, &n);
-	for (size_t i = 0; i < n; i++)
-		if (slice_same(words[i], slice_of(word))) return true;
-	return false;
-}
-
-static void read_talk(struct screen_params *p, const struct conf_view *v) {
+unsigned screen_offer_of(struct slice word) {
 	static const struct { const char *word; unsigned offer; } words[] = {
 		{ "size", OFFER_SIZE }, { "vrfy", OFFER_VRFY }, { "etrn", OFFER_ETRN }, { "starttls", OFFER_STARTTLS },
 		{ "enhancedstatuscodes", OFFER_STATUS_CODES }, { "8bitmime", OFFER_8BITMIME }, { "dsn", OFFER_DSN },
 		{ "smtputf8", OFFER_SMTPUTF8 }, { "chunking", OFFER_CHUNKING },
 	};
+	for (size_t i = 0; i < LEN(words); i++)
+		if (slice_same(word, slice_of(words[i].word))) return words[i].offer;
+	return 0;
+}
+
+/* What is not expanded at load ($names of its own stand in it) may still be "the same as smtpd's". */
+static struct slice raw_of(const struct conf_view *v, enum setting_id id, enum setting_id smtpd) {
+	struct slice text = conf_text(v, id), name = slice_of(setting_of(smtpd)->name);
+	return slice_starts(text, S("$")) && slice_eq(slice_skip(text, 1), name) ? conf_text(v, smtpd) : text;
+}
+
+static void read_talk(struct screen_params *p, const struct conf_view *v) {
 	struct slice level = conf_text(v, SET_postscreen_tls_security_level);
 	bool must = slice_same(level, S("encrypt")) || conf_bool(v, SET_postscreen_enforce_tls);
 	bool may = must || slice_same(level, S("may")) || conf_bool(v, SET_postscreen_use_tls);
@@ -68,8 +72,11 @@ static void read_talk(struct screen_params *p, const struct conf_view *v) {
 	if (!conf_bool(v, SET_postscreen_disable_vrfy_command)) p->offer |= OFFER_VRFY;
 	if (conf_bool(v, SET_smtputf8_enable)) p->offer |= OFFER_SMTPUTF8;
 	if (may) p->offer |= OFFER_STARTTLS;
-	for (size_t i = 0; i < LEN(words); i++)
-		if (in_list(v, SET_postscreen_discard_ehlo_keywords, words[i].word)) p->offer &= ~words[i].offer;
+	size_t n;
+	const struct slice *discard = conf_list(v, SET_postscreen_discard_ehlo_keywords, &n);
+	for (size_t i = 0; i < n; i++) p->offer &= ~screen_offer_of(discard[i]);
+	p->footer = raw_of(v, SET_postscreen_reject_footer, SET_smtpd_reject_footer);
+	expand_filter_parse(&p->expansion, raw_of(v, SET_postscreen_expansion_filter, SET_smtpd_expansion_filter));
 	p->tls_required = must;
 	p->helo_required = conf_bool(v, SET_postscreen_helo_required);
 	p->forbidden = conf_list(v, SET_postscreen_forbidden_commands, &p->forbidden_count);
@@ -101,4 +108,7 @@ void screen_settings_make(struct screen_params *out, const struct conf_view *v, 
 	read_tests(out, v);
 	read_talk(out, v);
 	out->replies = tables_of_list(tables, v, SET_postscreen_dnsbl_reply_map, 0, mem);
+	out->command_filter = tables_of_list(tables, v, SET_postscreen_command_filter, 0, mem);
+	out->ehlo_maps = tables_of_list(tables, v, SET_postscreen_discard_ehlo_keyword_address_maps, 0, mem);
+	out->footer_maps = tables_of_list(tables, v, SET_postscreen_reject_footer_maps, 0, mem);
 }

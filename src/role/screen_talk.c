@@ -35,7 +35,7 @@ void screen_talk_free(struct screen_talk **tp) {
 }
 
 static void answer(struct screen_talk *t, const char *reply) {
-	stream_putf(t->stream, "%s\r\n", reply);
+	screen_reply(t->s, t->stream, slice_of(reply));
 }
 
 static void answerf(struct screen_talk *t, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -76,6 +76,17 @@ static void failed(struct screen_talk *t, enum screen_test_id test, const char *
 
 /* Commands. */
 
+/* EHLO keywords that a table takes from this client. */
+static unsigned taken_back(const struct screen_talk *t) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct lookup_hit hit;
+	unsigned offer = 0;
+	const struct lookup *maps = &t->s->params->ehlo_maps;
+	if (maps->count == 0 || lookup_ip(maps, slice_of(t->s->ip), &mem, &hit) != TABLE_FOUND) return 0;
+	for (struct slice w; (w = slice_word(&hit.value, ", \t\r\n")).len != 0;) offer |= screen_offer_of(w);
+	return offer;
+}
+
 static void do_hello(struct screen_talk *t, struct slice args, bool esmtp) {
 	const struct screen_params *p = t->s->params;
 	static const struct { unsigned offer; const char *word; } words[] = {
@@ -89,7 +100,7 @@ static void do_hello(struct screen_talk *t, struct slice args, bool esmtp) {
 	t->in_mail = false;
 	if (!esmtp) return answerf(t, "250 %s", p->host);
 	AUTO_BUF struct buf text = BUF(KIB(2));
-	unsigned offer = p->offer;
+	unsigned offer = p->offer & ~taken_back(t);
 	if (p->tls == NULL || stream_tls(t->stream) != NULL) offer &= ~(unsigned)OFFER_STARTTLS;
 	buf_addf(&text, "%s", p->host);
 	if ((offer & OFFER_SIZE) != 0 && p->size_limit != 0) buf_addf(&text, "\nSIZE %llu", (unsigned long long)p->size_limit);
@@ -213,8 +224,22 @@ static bool is_forbidden(const struct screen_talk *t, struct slice word) {
 	return slice_find(word, ':') < word.len;
 }
 
+/* postscreen_command_filter. */
+static struct slice filtered(const struct screen_talk *t, struct slice line, struct arena *mem) {
+	const struct screen_params *p = t->s->params;
+	struct lookup_hit hit;
+	if (p->command_filter.count == 0) return line;
+	int r = lookup_key(&p->command_filter, line, mem, &hit);
+	if (r == TABLE_LATER) say(L_WARN, p->log_name, "postscreen_command_filter: %s", fail_text());
+	if (r != TABLE_FOUND) return line;
+	say(L_INFO, p->log_name, "%s: replacing command \"%.*s\" with \"%.*s\"", t->s->name, SLICE_ARG(slice_head(line, 100)), SLICE_ARG(slice_head(hit.value, 100)));
+	return hit.value;
+}
+
 static void line_taken(struct screen_talk *t, struct slice line, bool bare) {
 	struct screen *s = t->s;
+	AUTO_ARENA struct arena mem = { 0 };
+	line = filtered(t, line, &mem);
 	struct slice args = line, word = slice_word(&args, " \t");
 	size_t i = 0;
 	while (i < LEN(commands) && !slice_same(commands[i].word, word)) i++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/settings.h"
 #include "base/fail.h"
+#include "flow/notice.h"
 #include "flow/submitters.h"
 
 #include <fcntl.h>
@@ -23,6 +24,37 @@ void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6) {
 		*ipv4 = *ipv4 || all || slice_same(words[i], S("ipv4"));
 		*ipv6 = *ipv6 || all || slice_same(words[i], S("ipv6"));
 	}
+}
+
+struct slice whole_address_of(const struct conf_view *v, enum setting_id id, struct arena *mem) {
+	struct slice text = conf_text(v, id), origin = conf_text(v, SET_myorigin);
+	if (text.len == 0 || slice_find(text, '@') < text.len) return text;
+	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
+}
+
+void notices_of(struct notice_params *out, const struct conf_view *v, struct notice_memory *memory, struct arena *mem) {
+	static const struct {
+		const char *word;
+		enum notice_class class;
+	} classes[] = { { "bounce", NOTICE_BOUNCE },     { "2bounce", NOTICE_DOUBLE_BOUNCE }, { "delay", NOTICE_DELAY },
+			{ "data", NOTICE_DATA },         { "policy", NOTICE_POLICY },         { "protocol", NOTICE_PROTOCOL },
+			{ "resource", NOTICE_RESOURCE }, { "software", NOTICE_SOFTWARE } };
+	size_t n;
+	const struct slice *words = conf_list(v, SET_notify_classes, &n);
+	*out = (struct notice_params){
+		.to = whole_address_of(v, SET_error_notice_recipient, mem),
+		.bounce_to = whole_address_of(v, SET_bounce_notice_recipient, mem),
+		.from = whole_address_of(v, SET_double_bounce_sender, mem),
+		.origin = conf_text(v, SET_myorigin),
+		.host = conf_text(v, SET_myhostname),
+		.mail_name = conf_text(v, SET_mail_name),
+		.hourly = (unsigned)conf_number(v, SET_error_notice_hourly_limit),
+		.flush_lines = (size_t)conf_number(v, SET_smtpd_history_flush_threshold),
+		.memory = memory,
+	};
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < LEN(classes); k++)
+			if (slice_same(words[i], slice_of(classes[k].word))) out->classes |= classes[k].class;
 }
 
 /* maillog_file_prefixes keep a log from being written anywhere by mistake; the default is that of a system's own folders, and hato

@@ -15,6 +15,7 @@ void smtp_client_lose(struct smtp_client *c, int stream_result) {
 
 bool smtp_client_flush(struct smtp_client *c, int64_t timeout) {
 	if (c->over) return false;
+	smtp_talk_said(c, buf_slice(stream_out(c->stream)));
 	int r = stream_wait_flush(c->stream, deadline_in(timeout));
 	if (r != STREAM_OK) smtp_client_lose(c, r);
 	return r == STREAM_OK;
@@ -26,8 +27,10 @@ bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem,
 	while (!c->over && got == SMTP_REPLY_MORE) {
 		struct slice line;
 		int r = stream_wait_line(c->stream, SMTP_REPLY_LINE_MAX, &line, deadline);
+		if (r == STREAM_OK) smtp_talk_heard(c, line);
 		if (r == STREAM_OK && c->params.filter != NULL) line = c->params.filter(c->params.filter_ctx, line, mem);
 		if (r == STREAM_OK) got = smtp_reply_read(&c->reader, line, mem, out);
+		if (r == STREAM_OK && got == SMTP_REPLY_BROKEN) smtp_talk_trouble(c, SMTP_TROUBLE_PROTOCOL);
 		if (r != STREAM_OK || got == SMTP_REPLY_BROKEN) smtp_client_lose(c, r);
 	}
 	return !c->over;
@@ -273,13 +276,18 @@ enum smtp_client_result smtp_client_open(const struct smtp_client_params *params
 		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
 	};
 	struct smtp_client *c = client_new(params, host);
+	c->params.talk = NULL; /* the caller's, for now */
+	smtp_talk_begin(c, params->talk);
 	for (size_t i = 0; i < LEN(steps); i++) {
 		enum smtp_client_result r = steps[i](c, mem, why);
 		if (r == SMTP_CLIENT_OK) continue;
+		smtp_talk_code(c, why->code);
+		smtp_talk_end(c);
 		if (r == SMTP_CLIENT_TLS_BROKEN) smtp_client_close(&c);
 		else smtp_client_quit(&c);
 		return r;
 	}
+	smtp_talk_end(c);
 	*out = c;
 	return SMTP_CLIENT_OK;
 }

@@ -46,7 +46,21 @@ struct smtp_timeouts {
 	int64_t xforward;   /* 300 s */
 };
 
+/* What was said, for the postmaster: of one message's deliveries, until something goes wrong in one of them and to its end. The
+ * text of messages and what log-in says are left out. */
+enum smtp_trouble {
+	SMTP_TROUBLE_PROTOCOL = 1,     /* what the server says is no SMTP, or that what we say is none: 500 to 509 and 555 */
+	SMTP_TROUBLE_DATA = 2,         /* our own file could not be read */
+};
+struct smtp_talk {
+	struct buf text;               /* lines "Out: …" and "In:  …", LF behind each; BUF(limit) to begin with */
+	unsigned troubles;             /* enum smtp_trouble */
+	bool over;                     /* nothing more is wanted */
+	char with[400];                /* "mx.example.org[192.0.2.1]:25": where the trouble was */
+};
+
 struct smtp_client_params {
+	struct smtp_talk *talk;        /* while the session is opened; NULL: nobody wants it */
 	bool lmtp;
 	struct slice helo_name;
 	enum smtp_tls_level tls;
@@ -126,6 +140,7 @@ struct smtp_message {
 	 * rewritten body breaks signatures. */
 	bool eight_bit;
 	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
+	struct smtp_talk *talk;        /* NULL: nobody wants it */
 	bool probe;                    /* ends behind RCPT: an accepted recipient is SMTP_DELIVERED, nothing is */
 	const struct smtp_recipient *recipients;
 	size_t count;

@@ -113,7 +113,9 @@ enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *
 	if (refused_before(c, mem, why)) return SMTP_CLIENT_OVER;
 	struct sasl_client sasl;
 	sasl_client_init(&sasl, m, c->params.user, c->params.password, SLICE_NONE);
+	c->hushed = true;
 	enum smtp_client_result r = run(c, &sasl, mem, why);
+	c->hushed = false;
 	sasl_client_done(&sasl);
 	c->logged_in = r == SMTP_CLIENT_OK;
 	return r;

@@ -46,6 +46,8 @@ struct smtp_client {
 	bool tlsa_found;               /* TLS is necessary, and params.tls_dane is for it */
 	struct slice dane_name;        /* under which name they were found; empty: the host's */
 	bool half_proved;
+	struct smtp_talk *talk;        /* of the message under way; NULL: nobody listens */
+	bool hushed;                   /* what is said now is not for the postmaster: a message, a password */
 	struct slice lost; /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
 };
 
@@ -76,6 +78,14 @@ bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem,
 bool smtp_client_ask(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out,
 	const char *format, ...) PRINTF_LIKE(5, 6);
 void smtp_client_lose(struct smtp_client *c, int stream_result); /* what a waiting stream call returned */
+
+/* client_talk.c: what the postmaster will read. */
+void smtp_talk_begin(struct smtp_client *c, struct smtp_talk *talk); /* a session is opened, or a message sent */
+void smtp_talk_end(struct smtp_client *c);
+void smtp_talk_said(struct smtp_client *c, struct slice lines);
+void smtp_talk_heard(struct smtp_client *c, struct slice line);
+void smtp_talk_trouble(struct smtp_client *c, enum smtp_trouble trouble);
+void smtp_talk_code(struct smtp_client *c, int code); /* of a refusal that counts */
 
 /* Steps of the opening that have files of their own. */
 enum smtp_client_result smtp_client_check_host(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);

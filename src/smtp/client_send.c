@@ -302,8 +302,10 @@ static enum smtp_client_result hear_verdicts(struct transaction *t) {
 static enum smtp_client_result send_text(struct transaction *t) {
 	struct smtp_body_coder coder = { .line_limit = t->c->params.line_limit };
 	t->stage = SMTP_STAGE_BODY;
+	t->c->hushed = true;
 	int r = put_body(t, &coder);
 	if (r < 0) {
+		smtp_talk_trouble(t->c, SMTP_TROUBLE_DATA);
 		smtp_client_lose(t->c, STREAM_CLOSED);
 		tell_rest_words(t, SMTP_LATER, "4.3.0", arena_fmt(t->mem, "%s", fail_text()), true);
 		return SMTP_CLIENT_OVER;
@@ -356,7 +358,14 @@ enum smtp_client_result smtp_client_send(struct smtp_client *c, const struct smt
 	struct transaction t = { .c = c, .m = m, .mem = mem, .which = which, .count = count, .outcomes = outcomes };
 	t.standing = arena_array(mem, count, sizeof *t.standing);
 	c->uses++;
+	if (m->talk != NULL && c->uses > 1) smtp_talk_begin(c, m->talk);
+	else c->talk = m->talk != NULL && !m->talk->over ? m->talk : NULL; /* with what was said while it was opened */
+	c->hushed = false;
 	enum smtp_client_result r = c->over ? lost(&t) : run(&t);
-	for (size_t i = 0; i < count; i++) outcomes[which[i]].send_us = clock_us() - started;
+	for (size_t i = 0; i < count; i++) {
+		outcomes[which[i]].send_us = clock_us() - started;
+		if (outcomes[which[i]].fate != SMTP_DELIVERED) smtp_talk_code(c, outcomes[which[i]].code);
+	}
+	smtp_talk_end(c);
 	return r;
 }

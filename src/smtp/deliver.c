@@ -272,6 +272,7 @@ void smtp_deliver(const struct smtp_target *target, const struct smtp_message *m
 		d.client.own_names = target->hosts.own_names;
 		d.client.own_names_count = target->hosts.own_names_count;
 	}
+	d.client.talk = message->talk;
 	if (d.client.tls_client == NULL && d.client.tls == SMTP_TLS_MAY) d.client.tls = SMTP_TLS_NONE;
 	d.open = arena_array(mem, message->count, sizeof *d.open);
 	for (size_t i = 0; i < d.count; i++) d.open[i] = i;

@@ -2,11 +2,12 @@
 /* Text is folded in windows that end between two words where that is possible, so that a message of any size needs little
  * memory. */
 #include "store/text.h"
+#include "base/fail.h"
 #include "mime/decode.h"
 #include "mime/fold.h"
 #include "mime/header.h"
 
-enum { FIELD_LIMIT = 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024, WINDOW = 64 * 1024 };
+enum { SUMMARY_LIMIT = 8 * 1024 * 1024, FIELD_LIMIT = 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024, WINDOW = 64 * 1024 };
 
 struct reading {
 	struct blob *blob;
@@ -102,6 +103,33 @@ int store_text(struct blob *b, const struct summary *s, unsigned what, int (*tak
 	buf_done(&t.pending);
 	buf_done(&t.folded);
 	return r;
+}
+
+static int feed(void *scan, struct slice piece) {
+	summary_scan_feed(scan, piece);
+	return 0;
+}
+
+int store_summary_scan(struct blob *b, struct arena *mem, struct summary *out) {
+	AUTO_BUF struct buf packed = BUF(SUMMARY_LIMIT);
+	struct summary scanned;
+	struct summary_scan *scan = summary_scan_new();
+	int r = blob_each(b, feed, scan);
+	if (r == 0) {
+		summary_scan_finish(scan, &scanned);
+		summary_pack(&packed, &scanned);
+	}
+	summary_scan_free(&scan);
+	if (r != 0 || packed.full) return r != 0 ? r : fail("summary is too large");
+	struct unwire w = UNWIRE(arena_slice(mem, buf_slice(&packed)), mem);
+	summary_unpack(&w, out);
+	return w.bad ? fail("summary does not unpack") : 0;
+}
+
+int store_summary(struct slice packed, struct blob *b, struct arena *mem, struct summary *out) {
+	struct unwire w = UNWIRE(packed, mem);
+	if (packed.len != 0) summary_unpack(&w, out);
+	return packed.len != 0 && !w.bad ? 0 : store_summary_scan(b, mem, out);
 }
 
 void store_text_value(struct buf *out, struct slice raw) {

@@ -12,6 +12,10 @@ enum store_text { STORE_TEXT_HEADER = 1, STORE_TEXT_BODY = 2 };
 /* The text, folded (mime/fold.h), in pieces: together they are one text, a word may go over the end of a piece. take: 0 goes on,
  * anything else ends with that result. Memory is bounded, whatever the message. <0: failed. */
 int store_text(struct blob *b, const struct summary *s, unsigned what, int (*take)(void *ctx, struct slice folded), void *ctx);
+/* The summary of a body, from its packed form, into mem. One that we do not understand (older or newer than this program, or none) is
+ * made again from the body. */
+int store_summary(struct slice packed, struct blob *b, struct arena *mem, struct summary *out);
+int store_summary_scan(struct blob *b, struct arena *mem, struct summary *out); /* from the body, always */
 /* The decoded value of a header field, folded, added to out. */
 void store_text_value(struct buf *out, struct slice raw);
 

@@ -101,21 +101,23 @@ class Slapd(Server):
     def missing():
         return '' if _find('slapd', '/usr/sbin') else 'no LDAP server (apt-get install slapd)'
 
-    def __init__(self, folder, ldif):
+    def __init__(self, folder, ldif, before='', after=''):
+        """before, after: lines for slapd.conf, for all and for the database."""
         self.folder = folder
         os.makedirs(f'{folder}/db', exist_ok=True)
         self.port = free_port()
         with open(f'{folder}/slapd.conf', 'w') as f:
             f.write(''.join(f'include /etc/ldap/schema/{s}.schema\n' for s in ('core', 'cosine', 'inetorgperson')))
-            f.write(f'pidfile {folder}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\ndatabase mdb\nmaxsize 10485760\n'
-                    f'suffix "dc=example,dc=test"\nrootdn "cn=admin,dc=example,dc=test"\nrootpw secret\ndirectory {folder}/db\n')
+            f.write(f'pidfile {folder}/pid\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n{before}database mdb\nmaxsize 10485760\n'
+                    f'suffix "dc=example,dc=test"\nrootdn "cn=admin,dc=example,dc=test"\nrootpw secret\ndirectory {folder}/db\n{after}')
         with open(f'{folder}/data.ldif', 'w') as f:
             f.write(ldif)
         _run([_find('slapadd', '/usr/sbin'), '-q', '-f', f'{folder}/slapd.conf', '-l', f'{folder}/data.ldif'])
         self.start()
 
     def start(self):
-        self.start_process([_find('slapd', '/usr/sbin'), '-d', '0', '-f', f'{self.folder}/slapd.conf', '-h', f'ldap://127.0.0.1:{self.port}'])
+        self.start_process([_find('slapd', '/usr/sbin'), '-d', '0', '-f', f'{self.folder}/slapd.conf', '-h',
+                            f'ldap://127.0.0.1:{self.port} ldapi://{self.folder.replace("/", "%2F")}%2Fldapi'])
         wait_port(self.port)
 
 

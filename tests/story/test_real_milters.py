@@ -56,10 +56,11 @@ milter_mail_macros = i {{mail_addr}} {{client_addr}} {{client_name}} {{auth_auth
 @pytest.mark.root
 @needs('/usr/sbin/clamd', '/usr/sbin/clamav-milter')
 def test_clamav(hosts, folder, daemons):
-    """With a database of one signature: the text "a harmless test virus"."""
+    """With a database of one signature: the EICAR test file's text, which scanners agree to call a virus."""
+    eicar = 'X5O!P%@AP[4\\PZX54(P^)7CC)7}$' + 'EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*'  # in two pieces: this file is not to be found
     os.makedirs(f'{folder}/db')
     with open(f'{folder}/db/own.ndb', 'w') as f:
-        f.write(f"Own.Test.Signature:0:*:{b'a harmless test virus'.hex()}\n")
+        f.write(f"Eicar.Test:0:*:{eicar.encode().hex()}\n")
     with open(f'{folder}/clamd.conf', 'w') as f:
         f.write(f'LocalSocket {folder}/clamd.sock\nDatabaseDirectory {folder}/db\nForeground yes\nUser root\n')
     with open(f'{folder}/milter.conf', 'w') as f:
@@ -72,4 +73,6 @@ smtpd_milters = {{ unix:{folder}/clamav-milter.sock, connect_timeout=10s, defaul
     assert say(server, TEXT.format('plain'))[0] == 250
     clean = server.wait_message('bob@example.test', 'hello')
     assert clean['X-Virus-Scanned'] and clean['X-Virus-Status'] == 'Clean'
-    assert say(server, TEXT.format('this is a harmless test virus')) == (550, '550 5.7.1 found Own.Test.Signature.UNOFFICIAL')
+    assert say(server, TEXT.format(eicar)) == (550, '550 5.7.1 found Eicar.Test.UNOFFICIAL')
+    server.wait_log(r'milter-reject: END-OF-MESSAGE from localhost\[127\.0\.0\.1\]: 5\.7\.1 found Eicar\.Test')
+    assert server.subjects('bob@example.test') == ['hello']

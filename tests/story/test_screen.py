@@ -204,3 +204,22 @@ def test_hasty_and_gone(sides):
             pass
     logs = [side.wait('127.0.0.29', 3) for side in two]
     assert logs[0] == logs[1] and 'HANGUP' in logs[0]
+
+
+def test_footer_filter_and_keywords(hosts, folder):
+    """postscreen_reject_footer, _expansion_filter, _command_filter, _discard_ehlo_keyword_address_maps: in the conversation that takes no mail."""
+    host = hosts(main='postscreen_greet_wait = 1s\npostscreen_access_list =\npostscreen_bare_newline_enable = yes\n'
+                      'postscreen_reject_footer = \\c. Ask help.test, say ${client_address}\\nand come again to $server_name\n'
+                      'postscreen_reject_footer_maps = regexp:{{/^503/ For you}}\n'
+                      'postscreen_expansion_filter = 0123456789abcdefghijklmnopqrstuvwxyz\n'
+                      'postscreen_command_filter = regexp:{{/^XNOOP/ NOOP}}\n'
+                      'postscreen_discard_ehlo_keyword_address_maps = inline:{{127.0.0.1=chunking, dsn}}\n',
+                 services={'smtp': 'postscreen'})
+    with host.dialogue() as d:
+        said = d.say('EHLO client.test', 250)[1]
+        assert 'CHUNKING' not in said and 'DSN' not in said and '8BITMIME' in said, said
+        d.say('XNOOP', 250)
+        assert d.say('RCPT TO:<x@example.test>', 503)[1].splitlines()[-1] == '503 5.5.1 For you'
+        d.say('MAIL FROM:<a@far.test>', 250)
+        lines = d.say('RCPT TO:<x@example.test>', 450)[1].splitlines()
+        assert lines == ['450-4.3.2 Service currently unavailable. Ask help.test, say 127_0_0_1', '450 4.3.2 and come again to mail_example_test'], lines

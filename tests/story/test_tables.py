@@ -338,10 +338,10 @@ def compare_sql(tables, kind, server_lines, keys=KEYS):
 def database(folder):
     made = []
 
-    def make(kind, *args):
+    def make(kind, *args, **more):
         if kind.missing():
             pytest.skip(kind.missing())
-        made.append(kind(f'{folder}/{kind.__name__}', *args))
+        made.append(kind(f'{folder}/{kind.__name__}', *args, **more))
         return made[-1]
     yield make
     for server in made:
@@ -475,6 +475,34 @@ def test_ldap(tables, database):
         away(tables, 'ldap', f'{tables.folder}/ldap0.cf', server)
     finally:
         KEYS[0] = saved
+
+
+def test_ldap_by_sasl(tables, database):
+    """bind = sasl: PLAIN, SCRAM and DIGEST-MD5 with a name and a password, EXTERNAL over the local socket. Strangers see nothing there."""
+    need_peer('ldap')
+    people = ''.join(f'authz-regexp "{who}" "{dn}"\n' for who, dn in (
+        (r'^uid=([^,]*),.*cn=auth$', 'uid=$1,dc=example,dc=test'),
+        (r'^gidNumber=[0-9]+\\+uidNumber=[0-9]+,cn=peercred,cn=external,cn=auth$', 'uid=ann,dc=example,dc=test')))
+    ldif = LDIF.replace('uid: ann\n', 'uid: ann\nuserPassword: hunter2\n', 1)
+    server = database(databases.Slapd, ldif, before='sasl-secprops none\npassword-hash {CLEARTEXT}\n' + people,
+                      after='access to attrs=userPassword by anonymous auth\naccess to * by dn.exact="uid=ann,dc=example,dc=test" read by anonymous auth\n')
+    common = 'search_base = dc=example,dc=test\nversion = 3\nquery_filter = (mail=%s)\nresult_attribute = description\nbind = sasl\n'
+    tcp, local = f'server_host = ldap://127.0.0.1:{server.port}\n', f'server_host = ldapi://{server.folder.replace("/", "%2F")}%2Fldapi\n'
+    keys = ['ann@example.com', 'bob@example.com', 'nobody@example.com']
+    password = 'bind_dn = ann\nbind_pw = hunter2\n'
+    forms = [tcp + password + f'sasl_mechs = {m}\n' for m in ('PLAIN', 'DIGEST-MD5', 'SCRAM-SHA-256')] + [local + 'sasl_mechs = EXTERNAL\n']
+    for n, form in enumerate(forms):
+        path = tables.write(f'sasl{n}.cf', common + form)
+        done = tables.ask(f'ldap:{path}', *keys)
+        assert done.stdout == 'ann@example.com\tann@inside.test\nbob@example.com\tbob@inside.test,bob2@inside.test\n', (form, done)
+    tables.write('sasl0.cf', common + forms[1].replace('hunter2', 'wrong'))
+    done = tables.ask(f'ldap:{tables.folder}/sasl0.cf', keys[0])
+    assert done.returncode == 1 and 'Invalid credentials' in done.stderr, done
+    tables.write('sasl0.cf', common + forms[0].replace('PLAIN', 'NO-SUCH'))
+    done = tables.ask(f'ldap:{tables.folder}/sasl0.cf', keys[0])
+    assert done.returncode == 1 and 'libsasl2 has none of these' in done.stderr, done
+    nobody = tables.write('nobody.cf', (common + tcp).replace('= sasl', '= no'))
+    assert tables.ask(f'ldap:{nobody}', *keys).stdout == ''
 
 
 def test_memcache(tables, database):

@@ -3,6 +3,7 @@
  * it asks for what changed since the modseq it has told, in one snapshot, and tells that at a moment the RFC allows.
  * The list of UIDs is loaded when a number is first needed; then it is rebuilt as of the told modseq (what vanished
  * since is put back), so that it makes no difference when that was. */
+#include "access/imap/live.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -90,6 +91,7 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	tell_rows(s, &n.rows);
 	s->box.view.uidnext = MAX_OF(s->box.view.uidnext, m.uidnext);
 	s->box.modseq = MAX_OF(s->box.modseq, m.highestmodseq);
+	live_news(s);
 }
 
 /* Opening and closing. */
@@ -194,16 +196,33 @@ void imap_deselect(struct imap_session *s) {
 	if (box->open && box->recent_taken && !box->read_only) (void)db_write(s->context->db, take_recent, box);
 	view_done(&box->view);
 	imap_set_builder_done(&box->gone);
+	imap_set_builder_done(&box->saved);
+	live_end_all(s);
 	*box = (struct imap_selected){ 0 };
 }
 
 /* Sets. */
+
+/* What "$" means now: of the saved messages those the client still knows; ends of ranges are known UIDs. */
+static void recall(struct imap_session *s, struct imap_set *set) {
+	struct imap_set_builder known = { 0 };
+	for (size_t i = 0; i < s->box.saved.set.count; i++)
+		view_known(&s->box.view, s->box.saved.set.ranges[i], &known);
+	*set = (struct imap_set){ .ranges = arena_array(&s->mem, known.set.count + 1, sizeof(*set->ranges)),
+		.count = known.set.count };
+	if (set->count != 0) memcpy(set->ranges, known.set.ranges, set->count * sizeof(*set->ranges));
+	imap_set_builder_done(&known);
+}
 
 bool imap_messages_of(struct imap_session *s, bool uid, struct imap_set *set) {
 	const struct view *v = &s->box.view;
 	size_t kept = 0;
 	if (!imap_load(s)) return false;
 	uint32_t last = view_last_uid(v);
+	if (set->saved) {
+		recall(s, set);
+		return true;
+	}
 	imap_set_settle(set, uid ? last : v->count);
 	for (size_t i = 0; i < set->count; i++) {
 		struct imap_range r = set->ranges[i];

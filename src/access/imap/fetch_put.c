@@ -65,7 +65,7 @@ static bool put_preview(struct fetch *f, const struct fetch_item *item, struct f
 	(void)item;
 	if (ready == NULL && !fetch_summary(f, row)) return false;
 	buf_add(imap_out(f->s), S("PREVIEW "));
-	imap_put_text(f->s, ready != NULL ? ready->preview : row->body.summary->preview);
+	imap_add_text(f->s, imap_out(f->s), ready != NULL ? ready->preview : row->body.summary->preview);
 	return true;
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/search.h"
 #include "mime/date.h"
+#include "mime/decode.h"
 #include "mime/fold.h"
 
-enum { DEPTH_MAX = 32, NODES_MAX = 4096 };
+enum { DEPTH_MAX = 128, NODES_MAX = 4096 };
 
-struct parsing { struct imap_session *s; struct imap_parse *p; unsigned depth, nodes; };
+struct parsing { struct imap_session *s; struct imap_parse *p; struct search_ask *ask; unsigned depth, nodes; bool fuzzy; };
 
 static bool parse_key(struct parsing *g, struct search_node **out);
 
@@ -30,12 +31,19 @@ static void add_child(struct parsing *g, struct search_node *parent, struct sear
 	parent->cost = MAX_OF(parent->cost, child->cost);
 }
 
-static bool parse_text(struct parsing *g, struct slice *out) {
+static bool parse_text(struct parsing *g, struct search_node *n) {
 	struct slice said;
 	if (!imap_parse_space(g->p) || !imap_parse_astring(g->p, &said)) return false;
-	AUTO_BUF struct buf folded = BUF(said.len * 20 + 64);
+	AUTO_BUF struct buf text = BUF(said.len * 8 + 64), folded = BUF(said.len * 160 + 64);
+	if (g->ask->charset.len != 0) {
+		struct charset *charset = charset_open(g->ask->charset);
+		charset_feed(charset, said, &text);
+		charset_finish(&charset, &text);
+		said = buf_slice(&text);
+	}
 	text_fold(&folded, said);
-	*out = arena_slice(g->p->mem, buf_slice(&folded));
+	n->text = arena_slice(g->p->mem, buf_slice(&folded));
+	n->fuzzy = g->fuzzy;
 	return true;
 }
 
@@ -50,7 +58,20 @@ static bool parse_date(struct parsing *g, int64_t *day) {
 
 static bool parse_set(struct parsing *g, bool uid, struct search_node *n) {
 	if (!imap_parse_set(g->p, &n->set)) return false;
-	return imap_messages_of(g->s, uid, &n->set) || imap_parse_fail(g->p, "Message number is not in the mailbox.");
+	if (g->ask->mailboxes && (!uid || n->set.saved))
+		return imap_parse_fail(g->p, "Message numbers mean nothing in a search of mailboxes.");
+	if (g->ask->mailboxes) {
+		imap_set_settle(&n->set, UINT32_MAX);
+		return true;
+	}
+	bool saved = n->set.saved;
+	if (!imap_messages_of(g->s, uid, &n->set)) return imap_parse_fail(g->p, "Message number is not in the mailbox.");
+	if (saved) { /* their memory is the session's, ours may live longer */
+		struct imap_range *ranges = arena_array(g->p->mem, n->set.count + 1, sizeof *ranges);
+		if (n->set.count != 0) memcpy(ranges, n->set.ranges, n->set.count * sizeof *ranges);
+		n->set.ranges = ranges;
+	}
+	return true;
 }
 
 static bool parse_child(struct parsing *g, struct search_node *parent) {
@@ -60,23 +81,43 @@ static bool parse_child(struct parsing *g, struct search_node *parent) {
 	return true;
 }
 
+static bool parse_fuzzy(struct parsing *g, struct search_node *parent) {
+	bool before = g->fuzzy;
+	g->fuzzy = g->ask->fuzzy = true;
+	bool good = parse_child(g, parent);
+	g->fuzzy = before;
+	return good;
+}
+
+/* RFC 5032: so many seconds back from now. */
+static bool parse_seconds(struct imap_parse *p, int64_t *moment) {
+	uint64_t seconds = 0;
+	if (!imap_parse_space(p) || !imap_parse_number(p, UINT32_MAX, &seconds)) return false;
+	if (seconds == 0) return imap_parse_fail(p, "0 seconds are no interval.");
+	*moment = wall_s() - (int64_t)seconds;
+	return true;
+}
+
 static bool parse_argument(struct parsing *g, enum search_argument what, struct search_node *n) {
 	struct imap_parse *p = g->p;
 	uint64_t number;
 	switch (what) {
 	case ARG_NONE: return true;
-	case ARG_TEXT: return parse_text(g, &n->text);
+	case ARG_TEXT: return parse_text(g, n);
 	case ARG_DATE: return parse_date(g, &n->number);
 	case ARG_KEYWORD: return imap_parse_space(p) && imap_parse_atom(p, &n->text);
 	case ARG_NUMBER:
 		if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX, &number)) return false;
 		n->number = (int64_t)number;
 		return true;
+	case ARG_SECONDS: return parse_seconds(p, &n->number);
 	case ARG_UIDS: return imap_parse_space(p) && parse_set(g, true, n);
-	case ARG_FIELD: return imap_parse_space(p) && imap_parse_astring(p, &n->field) && parse_text(g, &n->text);
+	case ARG_FIELD: return imap_parse_space(p) && imap_parse_astring(p, &n->field) && parse_text(g, n);
 	case ARG_KEY: return parse_child(g, n);
+	case ARG_FUZZY_KEY: return parse_fuzzy(g, n);
 	case ARG_MODSEQ:
 		imap_enable(g->s, IMAP_CONDSTORE);
+		g->ask->modseq = true;
 		return imap_parse_space(p) && search_parse_modseq(p, &n->number);
 	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, &n->number);
 	case ARG_TWO_KEYS: return parse_child(g, n) && parse_child(g, n);
@@ -113,7 +154,7 @@ static bool parse_key(struct parsing *g, struct search_node **out) {
 	g->depth++;
 	if (imap_parse_take(p, '(')) {
 		good = parse_keys(g, n, ')');
-	} else if (p->rest.len != 0 && (ascii_digit(p->rest.at[0]) || p->rest.at[0] == '*')) {
+	} else if (p->rest.len != 0 && (ascii_digit(p->rest.at[0]) || p->rest.at[0] == '*' || p->rest.at[0] == '$')) {
 		if (imap_enabled(g->s, IMAP_UIDONLY)) return imap_parse_fail(p, "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY.");
 		n->test = search_in_set;
 		good = parse_set(g, false, n);
@@ -125,9 +166,27 @@ static bool parse_key(struct parsing *g, struct search_node **out) {
 	return good;
 }
 
+/* RETURN */
+
+/* "1:100", or "-1:-100" from the end (RFC 9394). */
+static bool parse_partial(struct imap_parse *p, struct search_ask *ask) {
+	uint64_t from = 0, to = 0;
+	if (!imap_parse_space(p)) return false;
+	bool back = imap_parse_take(p, '-');
+	if (!imap_parse_number(p, UINT32_MAX, &from) || !imap_parse_need(p, ':') || (back && !imap_parse_need(p, '-')) ||
+	    !imap_parse_number(p, UINT32_MAX, &to))
+		return false;
+	if (from == 0 || to == 0) return imap_parse_fail(p, "PARTIAL counts from 1.");
+	ask->partial_from = back ? -(int64_t)from : (int64_t)from;
+	ask->partial_to = back ? -(int64_t)to : (int64_t)to;
+	return true;
+}
+
 static bool parse_returns(struct imap_parse *p, struct search_ask *ask) {
 	static const struct { const char *name; unsigned bit; } options[] = {
 		{ "MIN", RETURN_MIN }, { "MAX", RETURN_MAX }, { "ALL", RETURN_ALL }, { "COUNT", RETURN_COUNT },
+		{ "SAVE", RETURN_SAVE }, { "UPDATE", RETURN_UPDATE }, { "CONTEXT", RETURN_CONTEXT },
+		{ "PARTIAL", RETURN_PARTIAL }, { "RELEVANCY", RETURN_RELEVANCY },
 	};
 	ask->extended = true;
 	if (!imap_parse_space(p) || !imap_parse_need(p, '(')) return false;
@@ -136,25 +195,48 @@ static bool parse_returns(struct imap_parse *p, struct search_ask *ask) {
 		if (ask->returns != 0 && !imap_parse_space(p)) return false;
 		while (i < LEN(options) && !imap_parse_take_word(p, options[i].name)) i++;
 		if (i == LEN(options)) return imap_parse_fail(p, "Unknown SEARCH return option.");
+		if (options[i].bit == RETURN_PARTIAL && !parse_partial(p, ask)) return false;
 		ask->returns |= options[i].bit;
 	}
-	if (ask->returns == 0) ask->returns = RETURN_ALL;
-	return imap_parse_space(p);
-}
-
-static bool parse_charset(struct imap_parse *p, struct search_ask *ask) {
-	struct slice name;
-	if (!imap_parse_space(p) || !imap_parse_astring(p, &name) || !imap_parse_space(p)) return false;
-	ask->bad_charset = !slice_same(name, S("UTF-8")) && !slice_same(name, S("US-ASCII"));
+	const unsigned both = RETURN_ALL | RETURN_PARTIAL;
+	if ((ask->returns & both) == both) return imap_parse_fail(p, "ALL and PARTIAL exclude each other.");
+	if ((ask->returns & (RETURN_RESULTS | RETURN_SAVE)) == 0) ask->returns |= RETURN_ALL;
 	return true;
 }
 
-bool search_parse(struct imap_session *s, struct imap_parse *p, struct search_ask *out) {
-	struct parsing g = { .s = s, .p = p };
+bool search_parse_return(struct imap_parse *p, struct search_ask *out) {
+	struct imap_parse before = *p;
 	if (!imap_parse_space(p)) return false;
-	if (imap_parse_take_word(p, "RETURN") && !parse_returns(p, out)) return false;
-	if (imap_parse_take_word(p, "CHARSET") && !parse_charset(p, out)) return false;
+	if (imap_parse_take_word(p, "RETURN")) return parse_returns(p, out);
+	*p = before;
+	return true;
+}
+
+bool search_parse_charset(struct imap_parse *p, struct search_ask *ask) {
+	struct slice name;
+	if (!imap_parse_space(p) || !imap_parse_astring(p, &name)) return false;
+	ask->bad_charset = !charset_known(name);
+	if (!slice_same(name, S("UTF-8")) && !slice_same(name, S("US-ASCII"))) ask->charset = name;
+	return true;
+}
+
+bool search_parse_keys(struct imap_session *s, struct imap_parse *p, struct search_ask *out) {
+	struct parsing g = { .s = s, .p = p, .ask = out };
 	if (out->bad_charset) return true;
 	out->root = new_node(&g, search_all);
-	return parse_keys(&g, out->root, '\0');
+	return imap_parse_space(p) && parse_keys(&g, out->root, '\0');
+}
+
+bool search_parse(struct imap_session *s, struct imap_parse *p, struct search_ask *out) {
+	if (!search_parse_return(p, out)) return false;
+	struct imap_parse before = *p;
+	if (!imap_parse_space(p)) return false;
+	if (!imap_parse_take_word(p, "CHARSET")) *p = before;
+	else if (!search_parse_charset(p, out)) return false;
+	return search_parse_keys(s, p, out);
+}
+
+struct imap_answer search_bad_charset(void) {
+	return imap_no("[BADCHARSET (UTF-8 US-ASCII ISO-2022-JP SHIFT_JIS EUC-JP GB18030 BIG5 EUC-KR KOI8-R ISO-8859-1 "
+		       "WINDOWS-1252)] Unknown charset.");
 }

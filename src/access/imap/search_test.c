@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tests of SEARCH, cheapest first: what the row knows, what the summary knows, the header, the text. */
+/* The tests of SEARCH, cheapest first: what the row knows, then what the summary knows. */
 #include "access/imap/search.h"
 #include "mime/header.h"
-#include "store/text.h"
-
-enum { FIELD_LIMIT = 4 * 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024 };
 
 /* Nodes. */
 
@@ -55,7 +52,7 @@ static int test_no_keyword(struct search_run *run, const struct search_node *nod
 }
 
 static bool is_recent(const struct search_run *run) {
-	return run->m->uid >= run->s->box.recent_from;
+	return run->m->uid >= run->scan->recent_from;
 }
 
 static int test_recent(struct search_run *run, const struct search_node *node) {
@@ -92,82 +89,42 @@ static int test_date(struct search_run *run, const struct search_node *node) {
 	return compare_day(node->detail, run->m->received_us / 1000000, node->number);
 }
 
+static int test_older(struct search_run *run, const struct search_node *node) {
+	return run->m->received_us / 1000000 <= node->number;
+}
+
+static int test_younger(struct search_run *run, const struct search_node *node) {
+	return run->m->received_us / 1000000 >= node->number;
+}
+
 /* Summaries. BLOB_GONE means expunged meanwhile: such a message fits nothing. */
 
-static int need_summary(struct search_run *run) {
-	return imap_body_summary(&run->body, run->s->context->db, run->c, &run->mem);
+int search_need_head(struct search_run *run) {
+	if (run->head_read) return 0;
+	run->head_read = summary_head(run->m->summary, &run->head);
+	if (run->head_read) return 0;
+	int r = imap_body_summary(&run->body, run->s->context->db, run->c, &run->mem);
+	if (r != 0) return r;
+	buf_clear(&run->references);
+	summary_head_of(run->body.summary, &run->references, &run->head);
+	run->head_read = true;
+	return 0;
 }
 
 static int test_sent(struct search_run *run, const struct search_node *node) {
-	int r = need_summary(run);
+	int r = search_need_head(run);
 	if (r != 0) return MIN_OF(r, 0);
-	const struct summary *s = run->body.summary;
+	const struct summary_head *h = &run->head;
 	/* RFC 3501: the day as it is written there, whatever the zone */
-	return (s->flags & SUMMARY_HAS_DATE) != 0 && compare_day(node->detail, s->sent + (int64_t)s->zone * 60, node->number);
+	return (h->flags & SUMMARY_HAS_DATE) != 0 && compare_day(node->detail, h->sent + (int64_t)h->zone * 60, node->number);
 }
 
-static bool value_holds(struct slice value, struct slice needle) {
-	AUTO_BUF struct buf folded = BUF(FIELD_LIMIT);
-	if (needle.len == 0) return true;
-	store_text_value(&folded, value);
-	return slice_search(buf_slice(&folded), needle) < folded.len;
-}
-
-static int test_envelope(struct search_run *run, const struct search_node *node) {
-	struct slice value = SLICE_NONE;
-	int r = need_summary(run);
+int search_in_envelope(struct search_run *run, const struct search_node *node) {
+	struct slice value;
+	int r = search_need_head(run);
 	if (r != 0) return MIN_OF(r, 0);
-	if (run->body.summary->envelopes_count != 0)
-		memcpy(&value, (const char *)&run->body.summary->envelopes[0] + node->detail, sizeof(value));
-	return value_holds(value, node->text);
-}
-
-/* Headers and bodies. */
-
-static int read_range(struct search_run *run, uint64_t start, uint64_t end, struct buf *out) {
-	while (start < end) {
-		size_t want = (size_t)MIN_OF(end - start, (uint64_t)PIECE);
-		char *at = buf_room(out, want);
-		if (at == NULL) return 0; /* a header beyond all measure: what fits of it */
-		ssize_t n = blob_read(run->body.blob, start, at, want);
-		if (n <= 0) return (int)n;
-		out->len += (size_t)n;
-		start += (uint64_t)n;
-	}
-	return 0;
-}
-
-static int need_body(struct search_run *run) {
-	int r = need_summary(run);
-	return r != 0 ? r : imap_body_open(&run->body, run->c);
-}
-
-static int test_field(struct search_run *run, const struct search_node *node) {
-	AUTO_BUF struct buf header = BUF(HEADER_LIMIT);
-	struct field field;
-	int r = need_body(run);
-	if (r != 0) return MIN_OF(r, 0);
-	if ((r = read_range(run, 0, run->body.summary->header_size, &header)) < 0) return r;
-	struct fields fields = { .block = buf_slice(&header) };
-	while (header_find_from(&fields, node->field, &field))
-		if (value_holds(field.value, node->text)) return 1;
-	return 0;
-}
-
-static int search_body(struct search_run *run, struct slice needle, unsigned what) {
-	AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(needle);
-	int r = f.found ? 0 : store_text(run->body.blob, run->body.summary, what, text_find, &f);
-	return r < 0 ? r : f.found;
-}
-
-static int test_body(struct search_run *run, const struct search_node *node) {
-	int r = need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, STORE_TEXT_BODY);
-}
-
-static int test_text(struct search_run *run, const struct search_node *node) {
-	int r = need_body(run);
-	return r != 0 ? MIN_OF(r, 0) : search_body(run, node->text, STORE_TEXT_HEADER | STORE_TEXT_BODY);
+	memcpy(&value, (const char *)&run->head.envelope + node->detail, sizeof value);
+	return value.at != NULL && search_value_holds(run, node, value);
 }
 
 #define FIELD_OF(name) offsetof(struct envelope, name)
@@ -194,6 +151,8 @@ const struct search_word search_words[] = {
 	{ "BEFORE", ARG_DATE, COST_ROW, test_date, BEFORE },
 	{ "ON", ARG_DATE, COST_ROW, test_date, ON },
 	{ "SINCE", ARG_DATE, COST_ROW, test_date, SINCE },
+	{ "OLDER", ARG_SECONDS, COST_ROW, test_older, 0 },
+	{ "YOUNGER", ARG_SECONDS, COST_ROW, test_younger, 0 },
 	{ "MODSEQ", ARG_MODSEQ, COST_ROW, search_modseq, 0 },
 	{ "EMAILID", ARG_OBJECT_ID, COST_ROW, search_email_id, 0 },
 	{ "THREADID", ARG_OBJECT_ID, COST_ROW, search_thread_id, 0 },
@@ -204,15 +163,16 @@ const struct search_word search_words[] = {
 	{ "SENTBEFORE", ARG_DATE, COST_SUMMARY, test_sent, BEFORE },
 	{ "SENTON", ARG_DATE, COST_SUMMARY, test_sent, ON },
 	{ "SENTSINCE", ARG_DATE, COST_SUMMARY, test_sent, SINCE },
-	{ "BCC", ARG_TEXT, COST_SUMMARY, test_envelope, FIELD_OF(bcc) },
-	{ "CC", ARG_TEXT, COST_SUMMARY, test_envelope, FIELD_OF(cc) },
-	{ "FROM", ARG_TEXT, COST_SUMMARY, test_envelope, FIELD_OF(from) },
-	{ "SUBJECT", ARG_TEXT, COST_SUMMARY, test_envelope, FIELD_OF(subject) },
-	{ "TO", ARG_TEXT, COST_SUMMARY, test_envelope, FIELD_OF(to) },
-	{ "HEADER", ARG_FIELD, COST_HEADER, test_field, 0 },
-	{ "BODY", ARG_TEXT, COST_BODY, test_body, 0 },
-	{ "TEXT", ARG_TEXT, COST_BODY, test_text, 0 },
+	{ "BCC", ARG_TEXT, COST_SUMMARY, search_in_envelope, FIELD_OF(bcc) },
+	{ "CC", ARG_TEXT, COST_SUMMARY, search_in_envelope, FIELD_OF(cc) },
+	{ "FROM", ARG_TEXT, COST_SUMMARY, search_in_envelope, FIELD_OF(from) },
+	{ "SUBJECT", ARG_TEXT, COST_SUMMARY, search_in_envelope, FIELD_OF(subject) },
+	{ "TO", ARG_TEXT, COST_SUMMARY, search_in_envelope, FIELD_OF(to) },
+	{ "HEADER", ARG_FIELD, COST_HEADER, search_in_field, 0 },
+	{ "BODY", ARG_TEXT, COST_BODY, search_in_body, 0 },
+	{ "TEXT", ARG_TEXT, COST_BODY, search_in_text, 0 },
 	{ "NOT", ARG_KEY, COST_ROW, search_not, 0 },
+	{ "FUZZY", ARG_FUZZY_KEY, COST_ROW, search_all, 0 },
 	{ "OR", ARG_TWO_KEYS, COST_ROW, search_any, 0 },
 };
 const size_t search_word_count = LEN(search_words);

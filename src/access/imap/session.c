@@ -170,14 +170,32 @@ static bool complete(struct imap_session *s) {
 
 /* Running. */
 
+static int64_t progress_interval(const struct imap_session *s) {
+	int64_t interval = s->context->params.progress_interval;
+	return interval != 0 ? interval : SECONDS(5);
+}
+
+bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal) {
+	if (progress_interval(s) < 0 || clock_ms() < s->progress_due) return !s->broken;
+	struct buf *out = imap_out(s);
+	s->progress_due = clock_ms() + progress_interval(s);
+	buf_add(out, S("* OK [INPROGRESS ("));
+	imap_put_string(out, s->running);
+	if (goal != 0 && done < goal) buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
+	else buf_addf(out, " %llu NIL)] ", (unsigned long long)done);
+	buf_addf(out, "Still at it.\r\n");
+	return imap_flush(s);
+}
+
 /* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it think too
  * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */
 static void put_modseq(struct imap_session *s, struct imap_answer a) {
 	uint64_t safe = imap_safe_modseq(s);
-	if (a.status != IMAP_OK || a.text[0] == '[' || !s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
-	if (safe == s->box.modseq_said && s->box.gone.set.count == 0) return;
+	bool taken = a.status != IMAP_OK || a.text[0] == '[';
+	if (!s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
+	if (s->box.gone.set.count == 0 && (taken || safe == s->box.modseq_said)) return;
 	s->box.modseq_said = safe;
-	buf_addf(imap_out(s), "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
+	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -190,8 +208,10 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	s->bad = 0;
 	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
 	if (s->broken) return;
+	bool news = (command->when & IMAP_NO_NEWS) == 0, code = a.status != IMAP_OK || a.text[0] == '[';
+	if (news && code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%.*s %s ", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO");
-	if ((command->when & IMAP_NO_NEWS) == 0) put_modseq(s, a);
+	if (news && !code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%s\r\n", a.text);
 }
 
@@ -202,6 +222,8 @@ static void run(struct imap_session *s) {
 		answer_bad(s, S("*"), "Invalid tag.");
 		return;
 	}
+	s->running = call.tag;
+	s->progress_due = clock_ms() + progress_interval(s);
 	call.uid = imap_parse_take_word(&call.p, "UID");
 	if ((call.uid && !imap_parse_space(&call.p)) || !imap_parse_atom(&call.p, &name)) {
 		answer_bad(s, call.tag, "Missing command.");

@@ -17,6 +17,7 @@ struct imap_session_params {
 	uint64_t message_limit;     /* largest APPEND; 0: 50 MB */
 	int64_t idle_limit;         /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
 	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
+	int64_t progress_interval;  /* milliseconds between two INPROGRESS responses; 0: 5 seconds; below 0: none */
 	int64_t notice_interval;    /* milliseconds between two "* OK Still here" in IDLE; 0: 2 minutes */
 };
 /* What all sessions share; outlives them. */

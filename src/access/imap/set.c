@@ -19,6 +19,10 @@ bool imap_parse_set(struct imap_parse *p, struct imap_set *out) {
 	size_t room = 1;
 	struct imap_set set = { 0 };
 	if (p->error != NULL) return false;
+	if (imap_parse_take(p, '$')) {
+		*out = (struct imap_set){ .saved = true };
+		return true;
+	}
 	for (size_t i = 0; i < p->rest.len && p->rest.at[i] != ' ' && p->rest.at[i] != ')'; i++) room += p->rest.at[i] == ',';
 	set.ranges = arena_array(p->mem, room, sizeof(*set.ranges));
 	do {

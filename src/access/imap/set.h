@@ -7,8 +7,9 @@ struct imap_range { uint32_t first, last; };
 struct imap_set {
 	struct imap_range *ranges;
 	size_t count;
+	bool saved;              /* "$": no ranges yet, those of the last SEARCH RETURN (SAVE) (RFC 5182) */
 };
-/* As written: unsorted, "*" is 0, either end may be the larger. Memory from p->mem. "$" is not known yet. */
+/* As written: unsorted, "*" is 0, either end may be the larger; or "$". Memory from p->mem. */
 bool imap_parse_set(struct imap_parse *p, struct imap_set *out);
 /* Puts star in the place of "*", sorts, and merges what overlaps or touches. In place. */
 void imap_set_settle(struct imap_set *set, uint32_t star);

@@ -20,6 +20,8 @@ struct imap_selected {
 	uint32_t recent_from;    /* uids from here on are \Recent in this session */
 	bool recent_taken;       /* new messages were shown that the store still calls recent */
 	struct imap_set_builder gone; /* vanished, but EXPUNGE was not allowed yet; unsettled */
+	struct imap_set_builder saved; /* "$" of RFC 5182: UIDs, some may have been expunged since */
+	struct live *live;       /* searches that tell their changes (live.h) */
 	uint64_t gone_since;     /* while there is something in gone: the modseq before the first of it */
 	uint64_t modseq_said;    /* the last HIGHESTMODSEQ response */
 	size_t keywords_told;    /* length of the keyword list at the last FLAGS response: it only grows */
@@ -52,6 +54,8 @@ struct imap_session {
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
 	unsigned bad;            /* bad commands in a row */
 	int64_t heard;           /* when the last command came */
+	struct slice running;    /* the tag of the command under way */
+	int64_t progress_due;    /* when its progress is told next */
 	struct change_watch *watch;
 	task_ref self;
 	const char *ending;      /* for the log */
@@ -110,6 +114,9 @@ void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits,
 /* The whole response for a change of flags, with its MODSEQ where that is enabled. flags: false for .SILENT, then nothing but
  * the MODSEQ is said, if anything. */
 void imap_put_change(struct imap_session *s, const struct message *m, bool flags);
+/* For commands that take long: tells how far it is when that is due (RFC 9585), and writes. goal 0: not known. imap_walk does
+ * it between its pages. False: the client is gone. */
+bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal);
 bool imap_put_large(struct imap_session *s, struct slice bytes);
 void imap_end(struct imap_session *s, const char *why);       /* after what is queued has been written */
 /* The rest of a command behind an announced literal, waiting for the client. Each piece goes to take. <0: gone. */
@@ -121,8 +128,9 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 /* A name or pattern as this client writes it, added as UTF-8. False: it is not valid. */
 bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said);
 /* Text for people: quoted, with UTF-8 where the client has said that it reads it, else a literal. */
-void imap_put_text(struct imap_session *s, struct slice text);
+void imap_add_text(struct imap_session *s, struct buf *out, struct slice text);
 void imap_put_mailbox(struct imap_session *s, struct slice name);
+void imap_add_mailbox(struct imap_session *s, struct buf *out, struct slice name);
 void imap_put_mailbox_id(struct buf *out, struct box box); /* RFC 8474 MAILBOXID */
 /* "(\Seen $Junk)", or without parentheses (STORE) */
 struct imap_flags { uint32_t bits; struct slice keywords; };
@@ -181,6 +189,7 @@ IMAP_COMMAND(imap_do_check);
 IMAP_COMMAND(imap_do_close);
 IMAP_COMMAND(imap_do_unselect);
 IMAP_COMMAND(imap_do_append);
+IMAP_COMMAND(imap_do_uidbatches);
 IMAP_COMMAND(imap_do_replace);
 IMAP_COMMAND(imap_do_compress);
 IMAP_COMMAND(imap_do_expunge);
@@ -189,5 +198,9 @@ IMAP_COMMAND(imap_do_store);
 IMAP_COMMAND(imap_do_copy);
 IMAP_COMMAND(imap_do_move);
 IMAP_COMMAND(imap_do_search);
+IMAP_COMMAND(imap_do_sort);
+IMAP_COMMAND(imap_do_thread);
+IMAP_COMMAND(imap_do_esearch);
+IMAP_COMMAND(imap_do_cancelupdate);
 IMAP_COMMAND(imap_do_idle);
 void imap_idle_done(struct imap_session *s, struct slice line); /* the line that ends IDLE */

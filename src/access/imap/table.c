@@ -5,7 +5,10 @@
 static const char imap_capabilities[] =
 	"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE NAMESPACE UIDPLUS UNSELECT MOVE IDLE CHILDREN ESEARCH SPECIAL-USE "
 	"CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS CONDSTORE QRESYNC OBJECTID SAVEDATE STATUS=SIZE STATUS=DELETED UIDONLY "
-	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE";
+	"UIDBATCHES INPROGRESS "
+	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE "
+	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
+	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities, (unsigned long long)imap_append_limit(s));
@@ -47,11 +50,16 @@ static const struct imap_command commands[] = {
 	{ "CLOSE", imap_do_close, BOX | QUIET },
 	{ "UNSELECT", imap_do_unselect, BOX | QUIET },
 	/* its messages */
+	{ "UIDBATCHES", imap_do_uidbatches, BOX },
 	{ "EXPUNGE", imap_do_expunge, WRITES | UID },
 	{ "REPLACE", imap_do_replace, WRITES | SETS | IMAP_READS },
 	{ "FETCH", imap_do_fetch, BOX | SETS | HOLD },
 	{ "STORE", imap_do_store, WRITES | SETS | HOLD },
 	{ "SEARCH", imap_do_search, BOX | SETS | HOLD },
+	{ "SORT", imap_do_sort, BOX | SETS | HOLD },
+	{ "THREAD", imap_do_thread, BOX | SETS | HOLD },
+	{ "ESEARCH", imap_do_esearch, 0 },
+	{ "CANCELUPDATE", imap_do_cancelupdate, BOX },
 	{ "COPY", imap_do_copy, BOX | SETS },
 	{ "MOVE", imap_do_move, WRITES | SETS },
 };

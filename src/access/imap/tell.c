@@ -2,6 +2,7 @@
 /* The same change is told in several languages; which one is decided here and nowhere else, so that no command can say
  * EXPUNGE to a client that counts on VANISHED. */
 #include "access/imap/tell.h"
+#include "access/imap/live.h"
 #include "base/fail.h"
 
 enum { RANGES_IN_A_LINE = 500 };
@@ -143,6 +144,7 @@ void tell_gone(struct imap_session *s) {
 	if (gone->set.count == 0) return;
 	bool vanished = imap_enabled(s, IMAP_QRESYNC | IMAP_UIDONLY);
 	imap_set_settle(&gone->set, 0);
+	live_gone(s, &gone->set);
 	if (vanished) tell_vanished(s, &gone->set, false);
 	view_remove(&s->box.view, &gone->set, s->box.recent_from, vanished ? tell_nothing : tell_expunge, s);
 	imap_set_builder_done(gone);

@@ -65,6 +65,19 @@ uint32_t view_last_uid(const struct view *v) {
 	return v->count != 0 ? view_uid(v, v->count) : 0;
 }
 
+void view_known(const struct view *v, struct imap_range range, struct imap_set_builder *out) {
+	size_t low = 0, high = v->run_count;
+	while (low < high) { /* the first run that ends behind the range's start */
+		size_t middle = (low + high) / 2;
+		if (v->runs[middle].uid + (run_end(v, middle) - v->runs[middle].number) <= range.first) low = middle + 1;
+		else high = middle;
+	}
+	for (; low < v->run_count && v->runs[low].uid <= range.last; low++) {
+		uint32_t last = v->runs[low].uid + (run_end(v, low) - v->runs[low].number) - 1;
+		imap_set_append(out, MAX_OF(v->runs[low].uid, range.first), MIN_OF(last, range.last));
+	}
+}
+
 void view_remove(struct view *v, const struct imap_set *uids, uint32_t recent_from,
 		 void (*told)(void *ctx, uint32_t number), void *ctx) {
 	struct view kept = { .loaded = true, .recent = v->recent };

@@ -19,6 +19,8 @@ uint32_t view_number(const struct view *v, uint32_t uid);  /* 0: not in it */
 uint32_t view_number_from(const struct view *v, uint32_t uid); /* of the first message with that UID or a larger one; count + 1: none */
 /* The message with the largest UID; 0 when it is empty. */
 uint32_t view_last_uid(const struct view *v);
+/* Adds to out what of the range is in the view, as ranges whose ends are known UIDs. */
+void view_known(const struct view *v, struct imap_range range, struct imap_set_builder *out);
 /* Takes out the UIDs of the settled set. Each removal is told with the number the message had at that moment (RFC 3501
  * §7.4.1), in rising order. */
 void view_remove(struct view *v, const struct imap_set *uids, uint32_t recent_from,

@@ -15,6 +15,15 @@ static int one_page(struct imap_session *s, struct walking *w, struct uid_set re
 	return c == NULL ? -1 : store_each(c, s->box.box, rest, w->walk->want, step, w);
 }
 
+/* How many of the set's messages have been walked over. */
+static uint64_t done_of(const struct imap_session *s, const struct imap_set *uids, uint32_t last) {
+	const struct view *v = &s->box.view;
+	uint64_t n = 0;
+	for (size_t i = 0; i < uids->count && uids->ranges[i].first <= last; i++)
+		n += view_number_from(v, MIN_OF(uids->ranges[i].last, last) + 1) - view_number_from(v, uids->ranges[i].first);
+	return n;
+}
+
 int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct imap_walk *walk) {
 	struct walking w = { .walk = walk };
 	struct imap_range *ranges = arena_array(&s->mem, uids->count + 1, sizeof(*ranges));
@@ -26,6 +35,7 @@ int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct 
 		int r = one_page(s, &w, imap_uid_set(&rest));
 		int paged = r == 0 || r == WALK_PAGE_FULL ? (walk->page != NULL ? walk->page(walk->ctx) : 0) : 0;
 		if (r != WALK_PAGE_FULL || paged != 0) return paged != 0 ? paged : r;
+		if (clock_ms() >= s->progress_due && !imap_progress(s, done_of(s, uids, w.last), imap_view_count(s, uids))) return 0;
 		while (at < uids->count && ranges[at].last <= w.last) at++;
 		if (at == uids->count) return 0;
 		ranges[at].first = MAX_OF(ranges[at].first, w.last + 1);
@@ -38,8 +48,5 @@ void imap_view_numbers(const struct imap_session *s, const struct imap_set *uids
 }
 
 uint32_t imap_view_count(const struct imap_session *s, const struct imap_set *uids) {
-	uint32_t n = 0;
-	for (size_t i = 0; i < uids->count; i++)
-		n += view_number(&s->box.view, uids->ranges[i].last) - view_number(&s->box.view, uids->ranges[i].first) + 1;
-	return n;
+	return (uint32_t)done_of(s, uids, UINT32_MAX - 1);
 }

@@ -15,5 +15,5 @@ struct imap_walk {
 int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct imap_walk *walk);
 /* The message numbers of UIDs that are all in the view. */
 void imap_view_numbers(const struct imap_session *s, const struct imap_set *uids, struct imap_set_builder *out);
-/* How many messages of the client's view a set of UIDs holds whose ranges begin and end with known UIDs. */
+/* How many messages of the client's view a set of UIDs holds. */
 uint32_t imap_view_count(const struct imap_session *s, const struct imap_set *uids);

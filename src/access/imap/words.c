@@ -26,8 +26,7 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	return true;
 }
 
-void imap_put_text(struct imap_session *s, struct slice text) {
-	struct buf *out = imap_out(s);
+void imap_add_text(struct imap_session *s, struct buf *out, struct slice text) {
 	bool plain = imap_enabled(s, IMAP_UTF8 | IMAP_REV2) && text.len <= KIB(1) && utf8_valid(text);
 	for (size_t i = 0; i < text.len && plain; i++) plain = !ascii_control(text.at[i]);
 	if (!plain) {
@@ -42,17 +41,21 @@ void imap_put_text(struct imap_session *s, struct slice text) {
 	buf_byte(out, '"');
 }
 
-void imap_put_mailbox(struct imap_session *s, struct slice name) {
+void imap_add_mailbox(struct imap_session *s, struct buf *out, struct slice name) {
 	bool ascii = true;
 	for (size_t i = 0; i < name.len; i++) ascii = ascii && (unsigned char)name.at[i] < 0x80;
 	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
-		if (ascii) imap_put_astring(imap_out(s), name);
-		else imap_put_text(s, name);
+		if (ascii) imap_put_astring(out, name);
+		else imap_add_text(s, out, name);
 		return;
 	}
 	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
 	imap_name_put(&said, name);
-	imap_put_astring(imap_out(s), buf_slice(&said));
+	imap_put_astring(out, buf_slice(&said));
+}
+
+void imap_put_mailbox(struct imap_session *s, struct slice name) {
+	imap_add_mailbox(s, imap_out(s), name);
 }
 
 void imap_put_mailbox_id(struct buf *out, struct box box) {

@@ -6,9 +6,9 @@
 #include <ldap.h>
 
 #define CALLS(F) \
-	F(ber_free) F(ldap_err2string) F(ldap_first_attribute) F(ldap_first_entry) F(ldap_free_urldesc) \
+	F(ber_free) F(ldap_err2string) F(ldap_first_attribute) F(ldap_first_entry) F(ldap_free_urldesc) F(ldap_get_option) \
 	F(ldap_get_values_len) F(ldap_initialize) F(ldap_is_ldap_url) F(ldap_memfree) F(ldap_msgfree) \
-	F(ldap_next_attribute) F(ldap_next_entry) F(ldap_parse_result) F(ldap_result) F(ldap_sasl_bind) \
+	F(ldap_next_attribute) F(ldap_next_entry) F(ldap_parse_result) F(ldap_result) F(ldap_sasl_bind) F(ldap_sasl_interactive_bind) \
 	F(ldap_search_ext_s) F(ldap_set_option) F(ldap_start_tls_s) F(ldap_unbind_ext_s) \
 	F(ldap_url_parse) F(ldap_value_free_len)
 
@@ -21,6 +21,7 @@ static const char *const library_names[] = { "libldap-2.5.so.0", "libldap.so.2",
 static struct library library = { library_names, calls, LEN(calls), PTHREAD_MUTEX_INITIALIZER, false };
 
 #define ATTRIBUTES_MOST 64
+#define SASL_ROUNDS 20
 #define SEARCHES_MOST 10000 /* of one look-up, recursion included */
 
 enum role { ROLE_RESULT, ROLE_TERMINAL, ROLE_LEAF, ROLE_SPECIAL };
@@ -31,7 +32,9 @@ struct settings {
 	char *urls;
 	uint64_t port, timeout, recursion, size, dereference, referrals, version;
 	int scope;
-	bool bind, start_tls, tls_required;
+	uint64_t min_ssf;
+	enum { BIND_NONE, BIND_SIMPLE, BIND_SASL } bind;
+	bool start_tls, tls_required;
 };
 
 static int take_attributes(struct database *db, struct settings *s, const char *name, enum role role) {
@@ -58,6 +61,19 @@ static int take_urls(struct database *db, struct settings *s) {
 	return 0;
 }
 
+/* SASL by libldap's own means, which are libsasl2's. Its plug-ins are loaded when they are first asked for: while the table is opened,
+ * since a sealed process may not find them later. */
+static int ldap_sasl_mechanisms_check(const struct database *db) {
+	char **all = NULL;
+	if (ld.ldap_get_option(NULL, LDAP_OPT_X_SASL_MECHLIST, &all) != LDAP_SUCCESS || all == NULL)
+		return fail("bind = sasl: the LDAP library was built without SASL");
+	struct slice wanted = database_text(db, "sasl_mechs"), rest = wanted, word;
+	bool found = slice_trim(wanted).len == 0;
+	while ((word = slice_word(&rest, " \t,")).len > 0)
+		for (char **m = all; *m != NULL; m++) found = found || slice_same(word, slice_of(*m));
+	return found ? 0 : fail("sasl_mechs = %.*s: libsasl2 has none of these (install libsasl2-modules)", SLICE_ARG(wanted));
+}
+
 static int take_scope(const struct database *db, int *out) {
 	struct slice scope = database_text(db, "scope");
 	if (slice_same(scope, S("sub"))) *out = LDAP_SCOPE_SUBTREE;
@@ -67,11 +83,18 @@ static int take_scope(const struct database *db, int *out) {
 	return 0;
 }
 
-static int take_bind(const struct database *db, bool *out) {
+static int take_bind(struct settings *s, const struct database *db) {
+	static const struct { const char *word; int bind; } words[] = {
+		{ "yes", BIND_SIMPLE }, { "simple", BIND_SIMPLE }, { "no", BIND_NONE }, { "none", BIND_NONE }, { "sasl", BIND_SASL },
+	};
 	struct slice bind = database_text(db, "bind");
-	*out = slice_same(bind, S("yes")) || slice_same(bind, S("simple"));
-	if (*out || slice_same(bind, S("no")) || slice_same(bind, S("none"))) return 0;
-	return fail("bind = %.*s: expected yes or no (binding by SASL is not supported)", SLICE_ARG(bind));
+	for (size_t i = 0; i < LEN(words); i++) {
+		if (!slice_same(bind, slice_of(words[i].word))) continue;
+		s->bind = words[i].bind;
+		if (s->bind == BIND_SASL && s->version != 3) return fail("bind = sasl needs version = 3");
+		return s->bind == BIND_SASL ? ldap_sasl_mechanisms_check(db) : 0;
+	}
+	return fail("bind = %.*s: expected yes, no, simple, none or sasl", SLICE_ARG(bind));
 }
 
 static int prepare(struct database *db) {
@@ -89,7 +112,8 @@ static int prepare(struct database *db) {
 		return -1;
 	s->size = expansion;
 	if (database_text(db, "size_limit").len > 0 && !database_number(db, "size_limit", 0, INT_MAX, &s->size)) return -1;
-	if (take_bind(db, &s->bind) < 0 || take_scope(db, &s->scope) < 0 || take_urls(db, s) < 0) return -1;
+	if (!database_number(db, "sasl_minssf", 0, INT_MAX, &s->min_ssf)) return -1;
+	if (take_bind(s, db) < 0 || take_scope(db, &s->scope) < 0 || take_urls(db, s) < 0) return -1;
 	if (take_attributes(db, s, "result_attribute", ROLE_RESULT) < 0 || take_attributes(db, s, "terminal_result_attribute", ROLE_TERMINAL) < 0 ||
 	    take_attributes(db, s, "leaf_result_attribute", ROLE_LEAF) < 0 || take_attributes(db, s, "special_result_attribute", ROLE_SPECIAL) < 0)
 		return -1;
@@ -148,6 +172,63 @@ static int bind_simple(struct database *db, LDAP *c) {
 	return 0;
 }
 
+/* What libsasl2 wants to know: sasl_interact_t of <sasl/sasl.h>, whose shape is part of its interface. */
+struct sasl_question {
+	unsigned long id;
+	const char *challenge, *prompt, *usual;
+	const void *result;
+	unsigned len;
+};
+enum { SASL_QUESTIONS_END, SASL_AUTHORIZATION = 0x4001, SASL_USER = 0x4002, SASL_PASSWORD = 0x4004, SASL_REALM = 0x4008 };
+
+static int answer_sasl(LDAP *c, unsigned flags, void *ctx, void *questions) {
+	static const struct { unsigned long id; const char *parameter; } parameters[] = {
+		{ SASL_AUTHORIZATION, "sasl_authz_id" }, { SASL_USER, "bind_dn" }, { SASL_PASSWORD, "bind_pw" }, { SASL_REALM, "sasl_realm" },
+	};
+	(void)c, (void)flags;
+	for (struct sasl_question *q = questions; q->id != SASL_QUESTIONS_END; q++) {
+		struct slice text = S("");
+		for (size_t i = 0; i < LEN(parameters); i++)
+			if (parameters[i].id == q->id) text = database_text(ctx, parameters[i].parameter);
+		if (text.len == 0 && q->usual != NULL) text = slice_of(q->usual);
+		q->result = text.len != 0 ? text.at : "";
+		q->len = (unsigned)text.len;
+	}
+	return LDAP_SUCCESS;
+}
+
+static bool names_plain(struct slice mechanisms) {
+	bool found = false;
+	for (struct slice word; (word = slice_word(&mechanisms, " \t,")).len > 0;) found |= slice_same(word, S("PLAIN")) || slice_same(word, S("LOGIN"));
+	return found;
+}
+
+static int bind_sasl(struct database *db, LDAP *c) {
+	const struct settings *s = *database_own(db);
+	struct slice wanted = slice_trim(database_text(db, "sasl_mechs"));
+	struct timeval wait = { .tv_sec = (time_t)s->timeout };
+	const char *mechanism = NULL;
+	LDAPMessage *answer = NULL;
+	unsigned long min_ssf = (unsigned long)s->min_ssf;
+	/* the library does not send passwords as they are, unless it is told to: whoever names such a mechanism does */
+	int id = 0, r = names_plain(wanted) ? ld.ldap_set_option(c, LDAP_OPT_X_SASL_SECPROPS, "none") : LDAP_SUCCESS;
+	if (r == LDAP_SUCCESS) r = ld.ldap_set_option(c, LDAP_OPT_X_SASL_SSF_MIN, &min_ssf);
+	if (r != LDAP_SUCCESS) return failed("sasl_minssf", r);
+	for (int round = 0; round < SASL_ROUNDS; round++) {
+		r = ld.ldap_sasl_interactive_bind(c, NULL, wanted.len != 0 ? database_string(db, "sasl_mechs") : NULL, NULL, NULL, LDAP_SASL_QUIET,
+						  answer_sasl, db, answer, &mechanism, &id);
+		ld.ldap_msgfree(answer);
+		answer = NULL;
+		if (r == LDAP_SUCCESS) return 0;
+		if (r != LDAP_SASL_BIND_IN_PROGRESS) return failed("SASL bind", r);
+		int got = ld.ldap_result(c, id, LDAP_MSG_ALL, &wait, &answer);
+		if (got == 0) return fail("SASL bind: no answer in time");
+		if (got < 0) return fail("SASL bind: the connection failed");
+	}
+	ld.ldap_msgfree(answer);
+	return fail("SASL bind: it does not end");
+}
+
 static void *connect_ldap(struct database *db, struct slice host, int64_t deadline) {
 	const struct settings *s = *database_own(db);
 	LDAP *c = NULL;
@@ -156,7 +237,8 @@ static void *connect_ldap(struct database *db, struct slice host, int64_t deadli
 	if (r != LDAP_SUCCESS) return failed(s->urls, r), NULL;
 	int ready = set_options(db, c);
 	if (ready == 0 && s->start_tls && (r = ld.ldap_start_tls_s(c, NULL, NULL)) != LDAP_SUCCESS) ready = failed("start_tls", r);
-	if (ready == 0 && s->bind) ready = bind_simple(db, c);
+	if (ready == 0 && s->bind == BIND_SIMPLE) ready = bind_simple(db, c);
+	if (ready == 0 && s->bind == BIND_SASL) ready = bind_sasl(db, c);
 	if (ready == 0) return c;
 	fail_add("%s", s->urls);
 	disconnect(c);
@@ -292,7 +374,8 @@ static const struct parameter parameters[] = {
 	{ "server_host", "localhost" }, { "server_port", "389" }, { "timeout", "10" }, { "search_base", NULL },
 	{ "query_filter", "mailacceptinggeneralid=%s" }, { "result_filter", NULL }, { "result_attribute", "maildrop" },
 	{ "special_result_attribute", NULL }, { "terminal_result_attribute", NULL }, { "leaf_result_attribute", NULL }, { "scope", "sub" },
-	{ "bind", "yes" }, { "bind_dn", NULL }, { "bind_pw", NULL }, { "recursion_limit", "1000" }, { "size_limit", NULL }, { "dereference", "0" },
+	{ "bind", "yes" }, { "bind_dn", NULL }, { "bind_pw", NULL }, { "sasl_mechs", NULL }, { "sasl_realm", NULL }, { "sasl_authz_id", NULL },
+	{ "sasl_minssf", "0" }, { "recursion_limit", "1000" }, { "size_limit", NULL }, { "dereference", "0" },
 	{ "chase_referrals", "0" }, { "version", "3" }, { "start_tls", "no" }, { "tls_ca_cert_dir", NULL }, { "tls_ca_cert_file", NULL },
 	{ "tls_cert", NULL }, { "tls_key", NULL }, { "tls_require_cert", "no" }, { "tls_cipher_suite", NULL }, { NULL, NULL },
 };

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The indexer goes over the bodies in the order of their ids, and its mark moves up to the floor below which none can come any
+ * more (blob_floor), so that nothing is missed that is committed late. */
+#include "store/search_index.h"
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "db/blob.h"
+#include "store/text.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+enum { SLICE = 300, SLICE_BYTES = 32 * 1024 * 1024, IDLE_MS = 2000, DEAD_EVERY_MS = 3600000, DEAD_LEAST = 5000, NICE = 10 };
+
+struct search_index {
+	struct db *db;
+	struct text_index *text;
+	struct text_index *fresh; /* being filled beside it; NULL: none. The worker's */
+	_Atomic bool rebuild, rebuilding, stopping;
+	_Atomic int64_t fresh_to;
+	bool failing;             /* said so already */
+	int64_t dead_at;          /* when to count the dead again */
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	pthread_t thread;
+	bool runs;
+};
+
+/* When the first schema was laid down: another database has another time. */
+static int origin_of(struct db *db, int64_t *origin) {
+	AUTO_READ struct db_conn *c = db_read(db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MIN(applied_us) FROM schema_version");
+	int r = db_step(s);
+	if (r == DB_ROW) *origin = db_int(s, 0);
+	return r < 0 ? r : 0;
+}
+
+int search_index_open(struct db *db, struct search_index **out) {
+	int64_t origin = 0;
+	struct text_index *text = NULL;
+	int r = origin_of(db, &origin);
+	if (r == 0) r = text_index_open(db_dir(db), origin, &text);
+	if (r < 0) return r;
+	struct search_index *x = mem_get(sizeof *x);
+	x->db = db;
+	x->text = text;
+	pthread_mutex_init(&x->lock, NULL);
+	pthread_cond_init(&x->wake, NULL);
+	*out = x;
+	return 0;
+}
+
+void search_index_close(struct search_index **xp) {
+	struct search_index *x = TAKE(*xp);
+	if (x == NULL) return;
+	search_index_stop(x);
+	text_index_close(&x->fresh);
+	text_index_close(&x->text);
+	pthread_mutex_destroy(&x->lock);
+	pthread_cond_destroy(&x->wake);
+	free(x);
+}
+
+int search_index_find(struct search_index *x, struct slice needle, struct arena *mem, struct text_found *out) {
+	return x == NULL ? TEXT_CANNOT : text_index_find(x->text, needle, mem, out);
+}
+
+bool search_index_excludes(const struct text_found *f, int64_t blob_id) {
+	if (blob_id > f->known_to) return false;
+	size_t low = 0, high = f->count;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (f->ids[mid] < blob_id) low = mid + 1;
+		else high = mid;
+	}
+	return low == f->count || f->ids[low] != blob_id;
+}
+
+/* Indexing. */
+
+struct slice_of_work {
+	struct search_index *x;
+	struct db_conn *c;
+	struct text_batch *batch;
+	int64_t after, floor, id; /* ids in between; the one being read */
+	uint64_t bytes, bodies;
+	bool more;
+	int index_result;   /* of the index: other failures are the body's */
+};
+
+static int take(void *ctx, struct slice folded) {
+	struct slice_of_work *w = ctx;
+	w->bytes += folded.len;
+	w->index_result = text_index_add(w->batch, w->id, folded);
+	return w->index_result < 0 ? -1 : w->x->stopping ? 1 : 0;
+}
+
+/* 1: stopped in the middle. A body that cannot be read has no text: SEARCH cannot read it either. */
+static int index_one(struct slice_of_work *w, struct arena *mem, struct slice packed) {
+	AUTO_BLOB struct blob *blob = NULL;
+	struct summary summary;
+	w->index_result = text_index_add(w->batch, w->id, SLICE_NONE);
+	if (w->index_result < 0) return w->index_result;
+	int r = blob_open(w->c, w->id, &blob);
+	if (r == 0) r = store_summary(packed, blob, mem, &summary);
+	if (r == 0) r = store_text(blob, &summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, take, w);
+	if (w->index_result < 0) return w->index_result;
+	if (r < 0) say(L_WARN, "search", "not indexed: %s", fail_text());
+	return r > 0 && w->x->stopping ? 1 : 0;
+}
+
+static int index_slice(struct text_batch *batch, void *ctx) {
+	struct slice_of_work *w = ctx;
+	AUTO_ARENA struct arena mem = { 0 };
+	w->batch = batch;
+	AUTO_STMT struct db_stmt *s = db_sql(w->c, "SELECT blob.id, summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id"
+	                                           " WHERE blob.id > ? AND blob.id < ? ORDER BY blob.id");
+	db_bind_int(s, w->after);
+	db_bind_int(s, w->floor);
+	int64_t done = w->after;
+	int r, q = DB_DONE;
+	for (r = 0; r == 0 && (q = db_step(s)) == DB_ROW; arena_reset(&mem)) {
+		w->more = w->bodies == SLICE || w->bytes > SLICE_BYTES || w->x->stopping;
+		if (w->more) break;
+		w->id = db_int(s, 0);
+		r = index_one(w, &mem, db_bytes(s, 1));
+		if (r == 0) done = w->id;
+		if (r == 0) w->bodies++;
+	}
+	if (q < 0) {
+		say(L_WARN, "search", "%s", fail_text());
+		w->more = false;
+	}
+	if (r < 0) return r;
+	return text_index_mark(batch, w->more || r > 0 || q < 0 ? done : w->floor - 1);
+}
+
+/* What waits below the floor? Looked at before the index is written to, which costs a sync. */
+static int any_waiting(struct db_conn *c, int64_t after, int64_t floor) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT 1 FROM blob WHERE id > ? AND id < ? LIMIT 1");
+	db_bind_int(s, after);
+	db_bind_int(s, floor);
+	return db_step(s);
+}
+
+/* 1: there is more. */
+static int work_on(struct search_index *x, struct text_index *text) {
+	struct text_index_state state;
+	int r = text_index_state(text, &state);
+	if (r < 0) return r;
+	struct slice_of_work w = { .x = x, .after = state.known_to, .floor = blob_floor(x->db) };
+	AUTO_READ struct db_conn *c = db_read(x->db); /* after the floor was taken */
+	w.c = c;
+	r = c == NULL ? -1 : any_waiting(c, w.after, w.floor);
+	if (r != DB_ROW) return r;
+	r = text_index_write(text, index_slice, &w);
+	if (text == x->fresh) x->fresh_to = w.id;
+	return r < 0 ? r : w.more;
+}
+
+/* Rebuilding. */
+
+static int count(struct db *db, const char *sql, int64_t from, uint64_t *out) {
+	AUTO_READ struct db_conn *c = db_read(db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(c, sql);
+	db_bind_int(s, from);
+	int r = db_step(s);
+	if (r == DB_ROW) *out = (uint64_t)db_int(s, 0);
+	return r < 0 ? r : 0;
+}
+
+static const char bodies_after[] = "SELECT COUNT(*) FROM blob WHERE id > ?", bodies_to[] = "SELECT COUNT(*) FROM blob WHERE id <= ?";
+
+static bool much_is_dead(struct search_index *x) {
+	struct text_index_state s;
+	uint64_t alive = 0;
+	if (clock_ms() < x->dead_at) return false;
+	x->dead_at = deadline_in(DEAD_EVERY_MS);
+	if (text_index_state(x->text, &s) < 0 || count(x->db, bodies_to, s.known_to, &alive) < 0) return false;
+	return s.documents > DEAD_LEAST && alive < s.documents / 3 * 2;
+}
+
+static int rebuild_begin(struct search_index *x) {
+	x->rebuild = false;
+	text_index_close(&x->fresh);
+	if (text_index_beside(x->text, &x->fresh) < 0) return -1;
+	x->fresh_to = 0;
+	x->rebuilding = true;
+	say(L_INFO, "search", "the search index is being made anew");
+	return 0;
+}
+
+static int rebuild_end(struct search_index *x) {
+	struct text_index_state s = { 0 };
+	int r = text_index_replace(x->text, &x->fresh);
+	x->rebuilding = false;
+	if (r == 0) r = text_index_state(x->text, &s);
+	if (r == 0) say(L_INFO, "search", "the search index is new: %llu documents", (unsigned long long)s.documents);
+	return r;
+}
+
+int search_index_work(struct search_index *x) {
+	text_index_look(x->text);
+	if ((x->rebuild || (x->fresh == NULL && much_is_dead(x))) && rebuild_begin(x) < 0) return -1;
+	int r = work_on(x, x->fresh != NULL ? x->fresh : x->text);
+	return r == 0 && x->fresh != NULL && !x->stopping ? rebuild_end(x) : r;
+}
+
+/* The background. */
+
+static void sleep_until(struct search_index *x, int64_t ms) {
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += ms % 1000 * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	pthread_mutex_lock(&x->lock);
+	if (!x->stopping && !x->rebuild) pthread_cond_timedwait(&x->wake, &x->lock, &t);
+	pthread_mutex_unlock(&x->lock);
+}
+
+static void *background(void *arg) {
+	struct search_index *x = arg;
+	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); /* of this thread alone, on Linux */
+	while (!x->stopping) {
+		int r = search_index_work(x);
+		if (r < 0 && !x->failing) say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
+		x->failing = r < 0;
+		if (r != 1) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
+	}
+	return NULL;
+}
+
+int search_index_start(struct search_index *x) {
+	must(!x->runs);
+	x->stopping = false;
+	x->dead_at = deadline_in(DEAD_EVERY_MS / 60);
+	if (pthread_create(&x->thread, NULL, background, x) != 0) return fail("search index: no thread");
+	x->runs = true;
+	return 0;
+}
+
+static void wake(struct search_index *x) {
+	pthread_mutex_lock(&x->lock);
+	pthread_cond_signal(&x->wake);
+	pthread_mutex_unlock(&x->lock);
+}
+
+void search_index_stop(struct search_index *x) {
+	if (!x->runs) return;
+	x->stopping = true;
+	wake(x);
+	pthread_join(x->thread, NULL);
+	x->stopping = false;
+	x->runs = false;
+}
+
+void search_index_rebuild(struct search_index *x) {
+	x->rebuild = true;
+	wake(x);
+}
+
+/* Looking. */
+
+int search_index_status(struct search_index *x, struct search_index_status *out) {
+	struct search_index_status s = { .rebuilding = x->rebuilding || x->rebuild };
+	int r = text_index_state(x->text, &s.index);
+	if (r == 0) r = count(x->db, bodies_after, 0, &s.bodies);
+	if (r == 0) r = count(x->db, bodies_after, s.rebuilding ? x->fresh_to : s.index.known_to, &s.waiting);
+	if (r == 0) *out = s;
+	return r;
+}
+
+int search_index_account(struct search_index *x, int64_t account, uint64_t *messages, uint64_t *waiting) {
+	struct text_index_state state;
+	if (text_index_state(x->text, &state) < 0) return -1;
+	AUTO_READ struct db_conn *c = db_read(x->db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT COUNT(*), COALESCE(SUM(CASE WHEN message.blob_id > ? THEN 1 ELSE 0 END), 0) FROM message JOIN mailbox"
+	       " ON mailbox.account_id = message.account_id AND mailbox.id = message.mailbox_id AND mailbox.name IS NOT NULL"
+	       " WHERE message.account_id = ?");
+	db_bind_int(s, state.known_to);
+	db_bind_int(s, account);
+	int r = db_step(s);
+	if (r != DB_ROW) return r;
+	*messages = (uint64_t)db_int(s, 0);
+	*waiting = (uint64_t)db_int(s, 1);
+	return 0;
+}
+
+struct comparing { struct db_stmt *s; int64_t next, known_to; uint64_t missing; int result; };
+
+static void next_body(struct comparing *m) {
+	m->result = db_step(m->s);
+	m->next = m->result == DB_ROW ? db_int(m->s, 0) : INT64_MAX;
+	if (m->next > m->known_to) m->next = INT64_MAX;
+}
+
+static int compare(void *ctx, int64_t id) {
+	struct comparing *m = ctx;
+	for (; m->next < id; next_body(m)) m->missing++;
+	if (m->next == id) next_body(m);
+	return 0;
+}
+
+int search_index_missing(struct search_index *x, uint64_t *missing) {
+	struct text_index_state state;
+	if (text_index_state(x->text, &state) < 0) return -1;
+	AUTO_READ struct db_conn *c = db_read(x->db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id FROM blob ORDER BY id");
+	struct comparing m = { .s = s, .known_to = state.known_to };
+	next_body(&m);
+	int r = text_index_each(x->text, compare, &m);
+	for (; r == 0 && m.next != INT64_MAX; next_body(&m)) m.missing++;
+	if (r < 0 || m.result < 0) return -1;
+	*missing = m.missing;
+	return 0;
+}
