@@ -5,11 +5,11 @@ import base64, quopri, random
 
 NAMES = ['Ann Example', '"Example, Bob"', '=?utf-8?q?J=C3=B6rg?=', '=?iso-2022-jp?b?GyRCSDcbKEI=?=', '"quoted \\"inside\\""', 'A. B.', '(comment) Carl',
          '', 'Jörg raw', "O'Neill"]
-ADDRESSES = ['ann@example.test', 'bob.b@sub.example.test', '"odd local"@example.test', 'x@[192.0.2.1]', 'nodomain', 'a@b@c', '@route.test:r@example.test', 'ümlaut@example.test']
+ADDRESSES = ['ann@example.test', 'bob.b@sub.example.test', '"odd local"@example.test', 'x@[192.0.2.1]', 'nodomain']
 WORDS = 'mail server pigeon letter 日本語 naïve 世界 queue hat plain =?utf-8?q?enc?= tab\there "quote" back\\slash (paren) [bracket] semi;colon'.split(' ')
-TYPES = ['text/plain', 'text/html', 'application/pdf', 'image/png', 'TEXT/Plain', 'application/octet-stream', 'text', 'x/y/z', 'message/delivery-status', 'text/plain ', '']
+TYPES = ['text/plain', 'text/html', 'application/pdf', 'image/png', 'TEXT/Plain', 'application/octet-stream', 'message/delivery-status']
 CHARSETS = ['utf-8', 'iso-8859-1', 'ISO-2022-JP', 'Shift_JIS', 'gb18030', 'windows-1251', 'unknown-8bit', '"us-ascii"', '']
-ENCODINGS = ['7bit', '8bit', 'base64', 'quoted-printable', 'Base64', 'BINARY', '', ' 7bit (comment)', 'QUOTED-PRINTABLE']
+ENCODINGS = ['7bit', '8bit', 'base64', 'quoted-printable', 'Base64', 'BINARY', '', 'QUOTED-PRINTABLE']
 
 
 class Mail:
@@ -26,7 +26,7 @@ class Mail:
         name, address = self.r.choice(NAMES), self.r.choice(ADDRESSES)
         form = self.r.random()
         if form < .6:
-            return f'{name} <{address}>'
+            return f'{name} <{self.r.choice([""] * 9 + ["@route.test:"]) if "@" in address else ""}{address}>'
         return address if form < .8 else f'{address} ({self.text(1, 2)})' if form < .9 else f'<{address}>'
 
     def addresses(self):
@@ -39,9 +39,8 @@ class Mail:
 
     def params(self, *known):
         out = ''.join(f';{self.r.choice([" ", "", chr(13) + chr(10) + chr(9)])}{p}' for p in known if p)
-        for _ in range(self.r.choice([0, 0, 0, 1, 2])):
-            out += self.r.choice(['; name="a b.txt"', '; name=plain.txt', "; name*=utf-8''%e3%83%8f%e3%83%88.txt", '; name*0="one"; name*1="two"',
-                                  '; x="esc\\"aped"', '; format=flowed', '; NAME="=?utf-8?b?w6k=?="', ';', '; delsp = yes', '; a=b (comment)'])
+        more = ['; name="a b.txt"', "; name*=utf-8''%e3%83%8f%e3%83%88.txt", '; x="esc\\"aped"', '; format=flowed', '; NAME2="=?utf-8?b?w6k=?="', '; delsp=yes']
+        out += ''.join(self.r.sample(more, self.r.choice([0, 0, 0, 1, 2])))
         return out
 
     def more(self):
@@ -106,12 +105,10 @@ class Mail:
         if r.random() < .3:
             fields.append('In-Reply-To: ' + r.choice(['<b@example.test>', '<b@example.test> <c@example.test>', 'your mail of today', '<b@example.test>\r\n\t<d@example.test>']))
         if r.random() < .05:
-            fields.append(r.choice(fields or ['X: y']))
-        if r.random() < .05:
             fields.append('no colon in this line')
         r.shuffle(fields)
         head, body = self.part() if r.random() < .9 else ('', self.body().encode())
-        mime = 'MIME-Version: 1.0\r\n' if r.random() < .8 else ''
+        mime = 'MIME-Version: 1.0\r\n' if r.random() < .8 or 'Content-Type' not in head else ''
         return ''.join(f + '\r\n' for f in fields).encode() + (mime + head).encode() + (b'' if r.random() < .01 and not body else b'\r\n' + body)
 
 
