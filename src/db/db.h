@@ -42,7 +42,7 @@ struct db_params {
 };
 /* Opens dir/file, makes both when they are missing (0700, 0600), brings the schema up to date. params may be NULL. */
 int db_open(const char *dir, const struct db_params *params, struct db **out);
-void db_close(struct db **db); /* no connection may be out, no write under way */
+void db_close(struct db **db); /* no connection and no draft (blob.h) may be out, no write under way */
 const char *db_dir(const struct db *db);
 
 /* Reading: a consistent snapshot from db_read to db_release. Borrow for one command, not while waiting for a network:
