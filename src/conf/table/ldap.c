@@ -33,7 +33,7 @@ struct settings {
 	uint64_t port, timeout, recursion, size, dereference, referrals, version;
 	int scope;
 	uint64_t min_ssf;
-	enum { BIND_NONE, BIND_SIMPLE, BIND_SASL } bind;
+	enum bind { BIND_NONE, BIND_SIMPLE, BIND_SASL } bind;
 	bool start_tls, tls_required;
 };
 
@@ -84,7 +84,7 @@ static int take_scope(const struct database *db, int *out) {
 }
 
 static int take_bind(struct settings *s, const struct database *db) {
-	static const struct { const char *word; int bind; } words[] = {
+	static const struct { const char *word; enum bind bind; } words[] = {
 		{ "yes", BIND_SIMPLE }, { "simple", BIND_SIMPLE }, { "no", BIND_NONE }, { "none", BIND_NONE }, { "sasl", BIND_SASL },
 	};
 	struct slice bind = database_text(db, "bind");
