@@ -11,8 +11,8 @@ static unsigned forbidden(const struct conf_view *v, struct slice word) {
 	if (slice_same(word, S("noplaintext"))) return SECRET_GIVEN;
 	if (slice_same(word, S("mutual_auth"))) return ALL & ~(unsigned)SASL_SCRAM;
 	if (slice_same(word, S("forward_secrecy"))) return ALL;
-	if (slice_same(word, S("noactive"))) return cyrus ? ALL & ~(unsigned)SASL_SCRAM : SECRET_GIVEN;
-	if (slice_same(word, S("nodictionary"))) return cyrus ? SECRET_GIVEN | SASL_SCRAM : SECRET_GIVEN;
+	if (slice_same(word, S("noactive"))) return cyrus ? ALL & ~(unsigned)SASL_SCRAM : 0;
+	if (slice_same(word, S("nodictionary"))) return cyrus ? SECRET_GIVEN | SASL_SCRAM : 0;
 	return 0;
 }
 
@@ -40,5 +40,6 @@ unsigned sasl_mechanisms(const struct conf_view *v, enum setting_id filter, enum
 		words = conf_list(v, options, &n);
 		for (size_t i = 0; i < n; i++) in &= ~forbidden(v, words[i]);
 	}
+	if (!conf_bool(v, SET_sasl_channel_binding)) in &= ~(unsigned)SASL_BINDING;
 	return in & ~(unsigned)(SASL_OAUTHBEARER | SASL_XOAUTH2); /* nobody here can judge a token */
 }

@@ -185,6 +185,8 @@ static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	if (s->facts.login.len != 0) return smtp_reply(503, "5.5.1", S("Error: already authenticated"));
 	struct slice mechanism = command_word(&args), initial = command_word(&args);
 	if (mechanism.len == 0 || command_word(&args).len != 0) return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
+	if (!s->facts.tls && (sasl_word(mechanism) & s->params->auth_tls & ~mechanisms(s)) != 0)
+		return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
 	s->sasl_ops.prove = s->ops->auth;
 	if (!sasl_begin(&s->sasl, mechanism, mechanisms(s), s->facts.tls, &s->sasl_ops, s->owner)) return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
 	return auth_go(s, initial.len != 0 ? initial : SLICE_NONE);

@@ -128,7 +128,7 @@ def test_who_hangs_up_in_his_sleep(door):
 
 @pytest.mark.parametrize('main, offered', [
     ('', True), ('smtpd_sasl_exceptions_networks = 127.0.0.0/8\n', False), ('smtpd_sasl_exceptions_networks = !127.0.0.1, 127.0.0.0/8\n', True),
-    ('smtpd_sasl_security_options = noanonymous, noplaintext\n', False), ('smtpd_sasl_security_options = noanonymous, noactive\n', False),
+    ('smtpd_sasl_security_options = noanonymous, noplaintext\n', 'scram'), ('smtpd_sasl_security_options = noanonymous, noactive\n', 'scram'),
     ('smtpd_sasl_type = dovecot\nsmtpd_sasl_security_options = noanonymous, noactive\n', True), ('smtpd_tls_auth_only = yes\n', False),
     ('broken_sasl_auth_clients = yes\n', 'both'),
 ])
@@ -138,17 +138,18 @@ def test_log_in_is_offered(door, main, offered):
         text = d.ehlo()
         assert ('250-AUTH ' in text) == bool(offered), text
         assert ('250-AUTH=' in text) == (offered == 'both'), text
+        assert (' PLAIN' in text) == (offered in (True, 'both')), text
 
 
 def test_log_in_without_plaintext_but_under_tls(door):
     h = door('smtpd_sasl_security_options = noanonymous, noplaintext\nsmtpd_sasl_tls_security_options = noanonymous\nsmtpd_tls_security_level = may\n', '-o smtpd_sasl_auth_enable=yes')
     with h.dialogue() as d:
-        assert 'AUTH' not in d.ehlo()
+        assert ' PLAIN' not in d.ehlo()
         d.say(f'AUTH PLAIN {login(ANN)}', 538)
         d.say('STARTTLS', 220)
         d.socket = NO_NAME.wrap_socket(d.socket)
         d.file = d.socket.makefile('rb')
-        assert 'AUTH' in d.ehlo()
+        assert ' PLAIN' in d.ehlo()
         d.say(f'AUTH PLAIN {login(ANN)}', 235)
 
 

@@ -8,7 +8,7 @@ from hato import running
 import mailgen
 
 sys.path.append(TOP + '/bench')
-import dovecot
+import mailstack
 
 ANN, GENERATED = 'ann@example.test', int(os.environ.get('HATO_MAILS') or 5000)
 
@@ -213,7 +213,7 @@ def both():
         pytest.skip('Dovecot needs root')
     folder = pathlib.Path(tempfile.mkdtemp(prefix='hato-agreement-'))  # Dovecot's own users must get there
     os.chmod(folder, 0o755)
-    peer = dovecot.Dovecot(folder / 'dovecot', 'example.test', ['ann'], 'secret').start()
+    peer = mailstack.Dovecot(folder / 'dovecot', 'example.test', ['ann'], 'secret').start()
     try:
         with running(folder / 'hato', ANN, main='imapd_tls_security_level = none\n') as instance:
             all_ = messages()

@@ -14,7 +14,7 @@ SCRAMS = ('SCRAM-SHA-1', 'SCRAM-SHA-256')
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp('sasl'), BOB) as instance:
+    with running(tmp_path_factory.mktemp('sasl'), BOB, main='sasl_channel_binding = yes\n') as instance:
         instance.account(ANN, PASSWORD)
         instance.hato('account', 'add', OLD, '--hash', '{SHA256}' + base64.b64encode(hashlib.sha256(b'imported').digest()).decode())
         yield instance

@@ -50,12 +50,12 @@ class Client:
 
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
-    import dovecot
+    import mailstack
     ours = Instance(tmp_path_factory.mktemp('ours'), main='imapd_tls_security_level = none\n')
     ours.account(f'user@{DOMAIN}')
     folder = tempfile.mkdtemp(prefix='hato-dovecot-')  # readable on the way for Dovecot's own users
     os.chmod(folder, 0o755)
-    theirs = dovecot.Dovecot(folder, DOMAIN, ['user'], 'secret')
+    theirs = mailstack.Dovecot(folder, DOMAIN, ['user'], 'secret')
     all_ = list(searchmail.messages(MESSAGES))
     try:
         ours.start()

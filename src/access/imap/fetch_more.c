@@ -100,7 +100,7 @@ static int uid_order(const void *a, const void *b) {
 static struct imap_set set_of(struct arena *mem, struct buf *uids) {
 	AUTO(imap_set_builder_done) struct imap_set_builder b = { 0 };
 	size_t count = uids->len / sizeof(uint32_t);
-	qsort(uids->at, count, sizeof(uint32_t), uid_order);
+	if (count != 0) qsort(uids->at, count, sizeof(uint32_t), uid_order); /* NULL is none of its arguments */
 	for (size_t i = 0; i < count; i++) {
 		uint32_t uid;
 		memcpy(&uid, uids->at + i * sizeof(uid), sizeof(uid));

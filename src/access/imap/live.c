@@ -180,7 +180,7 @@ static void join(struct search_result *r, const struct search_result *added) {
 	buf_add(&r->memory, slice_from(added->at, added->count * sizeof *added->at));
 	r->at = (struct search_found *)(void *)r->memory.at;
 	r->count += added->count;
-	qsort(r->at, r->count, sizeof *r->at, found_order);
+	if (r->count != 0) qsort(r->at, r->count, sizeof *r->at, found_order);
 }
 
 static bool is_among(const struct search_result *sorted, uint32_t uid) {

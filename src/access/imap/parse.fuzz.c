@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 			if (imap_parse_astring(&p, &out)) imap_put_astring(&said, out);
 	p = IMAP_PARSE(text, &mem);
 	imap_parse_strings(&p, 10, &all, &count);
-	struct fetch fetch = { 0 };
+	struct imap_session session = { 0 };
+	struct fetch fetch = { .s = &session };
 	p = IMAP_PARSE(text, &mem);
 	fetch_parse(&p, &fetch, size % 2 == 0);
 	arena_done(&fetch.mem);

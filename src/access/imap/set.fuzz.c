@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct imap_parse p = IMAP_PARSE(slice_from(data, size), &mem);
 	struct imap_set set, again;
-	if (!imap_parse_set(&p, &set)) return 0;
+	if (!imap_parse_set(&p, &set) || set.saved) return 0;
 	imap_set_settle(&set, 1000);
 	for (size_t i = 1; i < set.count; i++) must(set.ranges[i].first > set.ranges[i - 1].last + 1);
 	AUTO_BUF struct buf out = BUF(MIB(8));
