@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -182,7 +183,9 @@ static void test_killed(void **state UNUSED) {
 		pid_t child = fork();
 		if (child == 0) write_until_killed(dir, fds[1], round);
 		close(fds[1]);
-		usleep(100000 + (useconds_t)random_below(150000));
+		struct pollfd first = { .fd = fds[0], .events = POLLIN };
+		assert_int_equal(poll(&first, 1, 60000), 1); /* it writes now, however slow the machine */
+		usleep((useconds_t)random_below(150000));
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 		int64_t count = read_acks(fds[0], seen);
