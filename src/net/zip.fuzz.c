@@ -30,7 +30,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	int one = unpack_all(in, size + 1, false, &whole), many = unpack_all(in, 7, true, &pieces);
 	if (whole.full || pieces.full) return 0;
 	must((one == 0) == (many == 0));
-	/* what a call found out before it came to the broken bytes is not given */
-	must(one == 0 ? slice_eq(buf_slice(&whole), buf_slice(&pieces)) : slice_starts(buf_slice(&pieces), buf_slice(&whole)));
+	if (one == 0) {
+		must(slice_eq(buf_slice(&whole), buf_slice(&pieces)));
+		return 0;
+	}
+	/* what a call found out before it came to the broken bytes is not given, and calls end elsewhere */
+	struct slice a = buf_slice(&whole), b = buf_slice(&pieces);
+	must(slice_starts(a, b) || slice_starts(b, a));
 	return 0;
 }
