@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 
 enum { SLICE = 300, SLICE_BYTES = 32 * 1024 * 1024, IDLE_MS = 2000, DEAD_EVERY_MS = 3600000, DEAD_LEAST = 5000, NICE = 10 };
+/* Others go first, but not for ever. */
+enum { BUSY_PERCENT = 25, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
 
 struct search_index {
 	struct db *db;
@@ -227,10 +229,40 @@ static void sleep_until(struct search_index *x, int64_t ms) {
 	pthread_mutex_unlock(&x->lock);
 }
 
+static int64_t cpu_us(clockid_t clock) {
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* How busy this process was since the last look, apart from this thread: taking mail in, answering clients. */
+struct calm { int64_t wall_us, others_us, put_off_until; };
+
+static bool others_are_busy(struct calm *c) {
+	int64_t wall = cpu_us(CLOCK_MONOTONIC), others = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us(CLOCK_THREAD_CPUTIME_ID);
+	bool busy = (others - c->others_us) * 100 > (wall - c->wall_us) * BUSY_PERCENT;
+	c->wall_us = wall;
+	c->others_us = others;
+	return busy;
+}
+
+/* True: let them go first. After a minute of that there is a turn of ten seconds. */
+static bool gives_way(struct calm *c) {
+	bool busy = others_are_busy(c);
+	if (!busy || clock_ms() > c->put_off_until + TURN_MS) c->put_off_until = deadline_in(PUT_OFF_MS);
+	return busy && clock_ms() < c->put_off_until;
+}
+
 static void *background(void *arg) {
 	struct search_index *x = arg;
+	struct calm calm = { .put_off_until = deadline_in(PUT_OFF_MS) };
+	others_are_busy(&calm);
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); /* of this thread alone, on Linux */
 	while (!x->stopping) {
+		if (!x->rebuild && gives_way(&calm)) {
+			sleep_until(x, LOOK_MS);
+			continue;
+		}
 		int r = search_index_work(x);
 		if (r < 0 && !x->failing) say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
 		x->failing = r < 0;

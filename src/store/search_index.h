@@ -17,7 +17,7 @@ int search_index_find(struct search_index *x, struct slice needle, struct arena 
 bool search_index_excludes(const struct text_found *f, int64_t blob_id);
 
 /* The background: a thread of low priority that looks for new bodies every few seconds and indexes them in transactions of some
- * hundred. When more than a third of what is indexed is gone a new file is made beside the old one. */
+ * hundred; while the rest of the process is busy it waits (for up to a minute). When more than a third of what is indexed is gone a new file is made beside the old one. */
 int search_index_start(struct search_index *x);
 void search_index_stop(struct search_index *x);   /* at the next message; may be started again */
 /* Throw away what is there and begin again, in the background, or in the next search_index_work. */
