@@ -237,16 +237,14 @@ static struct slice stored_summary(struct delivery *d) {
 	struct unwire in = UNWIRE(d->post.summary, &d->mem);
 	struct summary summary;
 	struct summary_ready ready;
-	AUTO_BUF struct buf packed = BUF(MIB(8));
-	summary_unpack(&in, &summary);
-	if (!in.bad && d->here != 0) {
-		AUTO_BUF struct buf digest = BUF(KIB(64));
+	if (d->here != 0) summary_unpack(&in, &summary);
+	if (d->here != 0 && !in.bad) {
+		AUTO_BUF struct buf digest = BUF(KIB(64)), packed = BUF(MIB(8));
 		digest_of_summary(&digest, &summary);
 		d->digest = arena_slice(&d->mem, buf_slice(&digest));
 		summary_pack_ready(&packed, &summary);
+		if (!packed.full) return arena_slice(&d->mem, buf_slice(&packed));
 	}
-	if (!in.bad && d->here == 0) summary_pack(&packed, &summary);
-	if (!in.bad && !packed.full) return arena_slice(&d->mem, buf_slice(&packed));
 	return summary_ready_get(d->post.summary, &ready) ? SLICE_NONE : d->post.summary;
 }
 
@@ -264,7 +262,6 @@ static int prepare_routed(struct delivery *d, struct db *db, const struct delive
 	return 0;
 }
 
-/* Is it for a report address, and delivered here? What our users send to those of others is not ours to read. */
 /* Whose mail it is, for those who read reports in it. What comes from our own users and networks needs no proof. */
 static struct slice proof_of(struct delivery *d) {
 	const struct evidence_record *e = d->post.evidence;
@@ -277,6 +274,7 @@ static struct slice proof_of(struct delivery *d) {
 	return arena_lower(&d->mem, slice_trim(buf_slice(&out)));
 }
 
+/* Is it for a report address, and delivered here? What our users send to those of others is not ours to read. */
 static bool for_reports(const struct delivery *d, const struct deliver_params *params) {
 	for (size_t i = 0; i < d->routes.count; i++) {
 		const struct route_end *e = &d->routes.at[i];

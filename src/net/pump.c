@@ -3,6 +3,7 @@
  * slow reader slows its sender and nothing else. A step carries a bounded number of pieces, so that one client who
  * loads his whole archive does not keep a worker for himself. */
 #include "net/pump.h"
+#include "base/fail.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -13,7 +14,7 @@ enum { PIECE = 16384, PIECES_A_STEP = 16 };
 struct pump {
 	struct stream *client;
 	int inner;
-	bool client_ended, inner_ended, inner_full, client_full;
+	bool client_ended, inner_ended, inner_full, client_full, given_back;
 	int64_t idle, last;
 };
 
@@ -32,6 +33,7 @@ void pump_free(struct pump **p) {
 enum carried { CARRIED, WAITS, OVER };
 
 static enum carried client_to_inner(struct pump *p) {
+	if (p->given_back) return WAITS;
 	struct slice have = stream_peek(p->client);
 	if (have.len == 0 && !p->client_ended) {
 		int r = stream_fill(p->client);
@@ -51,6 +53,41 @@ static enum carried client_to_inner(struct pump *p) {
 	return p->inner_full ? WAITS : CARRIED;
 }
 
+union mark {
+	struct cmsghdr head;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+/* Like recv, and looks for the mark. */
+static ssize_t receive(struct pump *p, char *at, size_t room) {
+	union mark mark;
+	struct iovec piece = { at, room };
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room };
+	ssize_t n = recvmsg(p->inner, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return n;
+	int fd;
+	memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	close(fd);
+	p->given_back = true;
+	return n;
+}
+
+int pump_give_back(int served, char last, int64_t deadline) {
+	union mark mark = { .room = { 0 } };
+	struct iovec piece = { &last, 1 };
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room };
+	mark.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof served), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&mark.head), &served, sizeof served);
+	for (int64_t left; (left = deadline - clock_ms()) > 0;) {
+		if (sendmsg(served, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) return 0;
+		if (errno != EAGAIN && errno != EINTR) return fail_errno("giving a client back");
+		struct pollfd room = { .fd = served, .events = POLLOUT };
+		(void)poll(&room, 1, (int)MIN_OF(left, (int64_t)INT32_MAX));
+	}
+	return fail("giving a client back: he does not read");
+}
+
 static enum carried inner_to_client(struct pump *p) {
 	int r = stream_flush(p->client);
 	p->client_full = r == STREAM_AGAIN;
@@ -59,9 +96,9 @@ static enum carried inner_to_client(struct pump *p) {
 	struct buf *out = stream_out(p->client);
 	char *at = buf_room(out, PIECE);
 	must(at != NULL);
-	ssize_t n = recv(p->inner, at, PIECE, MSG_DONTWAIT);
+	ssize_t n = receive(p, at, PIECE);
 	if (n < 0) return errno == EAGAIN || errno == EINTR ? WAITS : OVER;
-	p->inner_ended = n == 0;
+	p->inner_ended = n == 0 || p->given_back;
 	out->len += (size_t)n;
 	return CARRIED;
 }
@@ -79,8 +116,7 @@ enum pump_next pump_step(struct pump *p) {
 }
 
 bool pump_given_back(const struct pump *p) {
-	struct pollfd far = { .fd = p->inner };
-	return p->inner_ended && !p->client_ended && poll(&far, 1, 0) == 0; /* POLLHUP: it has closed */
+	return p->given_back && !p->client_ended;
 }
 
 uint32_t pump_client_events(const struct pump *p) {

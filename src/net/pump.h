@@ -12,8 +12,10 @@ struct pump *pump_new(struct stream *client, int inner, int64_t idle) NONNULL_RE
 void pump_free(struct pump **p);
 enum pump_next { PUMP_PARK, PUMP_OVER };
 enum pump_next pump_step(struct pump *p);
-/* After PUMP_OVER: the serving end has said that it will write no more, but has kept its end open: it gives the client back. */
-bool pump_given_back(const struct pump *p);
+/* The serving end gives its client back: with the last byte of what it says there comes a descriptor (any), so that both are seen at
+ * once, and not a byte of what the client answers goes there any more. <0: failed, or the deadline came first. */
+int pump_give_back(int served, char last, int64_t deadline);
+bool pump_given_back(const struct pump *p); /* after PUMP_OVER; what the client has said since is in his stream */
 uint32_t pump_client_events(const struct pump *p);
 uint32_t pump_inner_events(const struct pump *p);
 int64_t pump_deadline(const struct pump *p); /* the present when there is more to do at once */

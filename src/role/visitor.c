@@ -154,6 +154,7 @@ static bool start_screen(struct visitor *v) {
 /* IMAP and POP3. */
 
 static bool start_gate(struct visitor *v, bool again);
+static bool within_limits(struct visitor *v);
 
 /* UNAUTHENTICATE (RFC 8437): core has ended the session and gives its client back, who is a stranger again. */
 static bool take_back(struct visitor *v) {
@@ -162,7 +163,7 @@ static bool take_back(struct visitor *v) {
 	v->user = SLICE_NONE;
 	task_watch(&v->task, stream_fd(v->stream), -1);
 	close(TAKE_FD(v->inner));
-	return start_gate(v, true);
+	return within_limits(v) && start_gate(v, true);
 }
 
 static bool pump_phase(struct visitor *v, enum wake why) {

@@ -73,10 +73,11 @@ IMAP_COMMAND(imap_do_compress) {
 	return (struct imap_answer){ IMAP_LATER, NULL };
 }
 
-/* RFC 8437: the answer is the session's last word. Half of the socket is shut, which tells edge to take the client back as a
- * stranger; compression, and all that was enabled, ends with the session. */
+/* RFC 8437: the answer is the session's last word, and with it edge has the client again, as a stranger; all that was enabled ends
+ * with the session. */
 IMAP_COMMAND(imap_do_unauthenticate) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (stream_is_zipped(s->wire)) return imap_no("[CANNOT] Not while the connection is compressed: log out instead.");
 	if (stream_has_input(s->wire)) /* it would be lost on the way back */
 		return (struct imap_answer){ IMAP_BAD, "Commands behind UNAUTHENTICATE." };
 	imap_notify_free(s);

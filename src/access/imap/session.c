@@ -6,9 +6,9 @@
 #include "access/line.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "net/pump.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 enum {
 	LINE_LIMIT = 64 * 1024,
@@ -306,6 +306,15 @@ static void finish(struct task *task, struct imap_session *s) {
 	session_free(s);
 }
 
+/* All but the last byte, and that together with the mark. */
+static void give_back(struct imap_session *s) {
+	struct buf *out = imap_out(s);
+	if (s->broken || out->len == 0) return;
+	char last = out->at[--out->len];
+	if (imap_flush(s) && pump_give_back(stream_fd(s->wire), last, write_deadline(s)) < 0)
+		say(L_WARN, "imap", "%.*s: %s", SLICE_ARG(buf_slice(&s->login)), fail_text());
+}
+
 static void step(struct task *task, enum wake why) {
 	struct imap_session *s = OWNER_OF(task, struct imap_session, task);
 	if (s->over) { /* given back, and taken */
@@ -328,12 +337,8 @@ static void step(struct task *task, enum wake why) {
 		take_input(s);
 		if (!s->over && clock_ms() >= s->heard + patience(s)) tired(s);
 	}
-	if (!s->broken) imap_flush(s);
-	if (s->over && s->given_back && !s->broken && why != WAKE_STOP) {
-		shutdown(stream_fd(s->wire), SHUT_WR); /* closing both halves would end the connection */
-		task_park(task, EPOLLIN, 0, deadline_in(MINUTES(1)));
-		return;
-	}
+	if (s->given_back && why != WAKE_STOP) give_back(s);
+	else if (!s->broken) imap_flush(s);
 	if (s->over) {
 		finish(task, s);
 		return;

@@ -51,7 +51,7 @@ struct imap_session {
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
 	bool greeted, over, broken, idling;
-	bool given_back;         /* by UNAUTHENTICATE: edge has the client again and closes its end */
+	bool given_back;         /* by UNAUTHENTICATE: the client goes back to edge with the answer */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	bool dropping;           /* the rest of a line that was too long */
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
