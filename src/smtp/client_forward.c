@@ -2,19 +2,14 @@
 /* XFORWARD (XFORWARD_README): a filter behind us logs the client that the message came from, not us. A server that refuses it
  * gets the message all the same. */
 #include "smtp/client_private.h"
+#include "smtp/dsn.h"
 
 enum { VALUE_MAX = 255 };
 
-/* xtext (RFC 3461 §4). */
 static void add_value(struct buf *to, const char *name, struct slice value) {
 	buf_addf(to, " %s=", name);
 	if (value.len == 0) value = S("[UNAVAILABLE]");
-	value = slice_head(value, VALUE_MAX);
-	for (size_t i = 0; i < value.len; i++) {
-		unsigned char c = (unsigned char)value.at[i];
-		if (c > ' ' && c < 127 && c != '+' && c != '=') buf_byte(to, (char)c);
-		else buf_addf(to, "+%02X", c);
-	}
+	xtext_add(to, slice_head(value, VALUE_MAX));
 }
 
 static bool say_line(struct smtp_client *c, struct buf *line, struct arena *mem) {

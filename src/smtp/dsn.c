@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parameters stay in xtext from the door to the next server; only a report needs them decoded. */
+/* Parameters stay in xtext from the door to the next server; nobody here needs them decoded. */
 #include "smtp/dsn.h"
 
 static bool is_plain(char c) {
@@ -27,14 +27,6 @@ bool xtext_add(struct buf *out, struct slice bytes) {
 		else buf_addf(out, "+%02X", (unsigned char)bytes.at[i]);
 	}
 	return !out->full;
-}
-
-bool xtext_read(struct buf *out, struct slice text) {
-	for (struct slice check = text; check.len != 0;)
-		if (next_byte(&check) < 0) return false;
-	if (buf_room(out, text.len) == NULL) return false;
-	while (text.len != 0) out->at[out->len++] = (char)next_byte(&text);
-	return true;
 }
 
 bool xtext_valid(struct slice text) {

@@ -2,6 +2,7 @@
 /* Copying writes rows that point to the same bodies; moving does the same and takes the old rows away, so that the
  * references to bodies stay as many as they were. */
 #include "store/inside.h"
+#include "store/quota.h"
 #include "base/clock.h"
 
 struct copying {
@@ -18,20 +19,6 @@ struct copying {
 	int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid);
 	void *ctx;
 };
-
-static int count_rows(struct db_conn *tx, struct box box, struct uid_set set, uint64_t *count) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
-	*count = 0;
-	for (size_t i = 0; i < set.count; i++) {
-		bind_range(s, box, set.at[i]);
-		int r = db_step(s);
-		if (r < 0) return r;
-		*count += (uint64_t)db_int(s, 0);
-		db_again(s);
-	}
-	return 0;
-}
 
 /* The keywords of the target mailbox are brought up to date when they differ from those of the row before. */
 static int note_keywords(struct copying *c, struct slice keywords) {
@@ -118,9 +105,10 @@ static int modseqs_take(struct copying *c) {
 
 static int copy(struct copying *c, struct uid_set set, struct copied *out) {
 	struct copied done = {0};
+	uint64_t bytes;
 	uint32_t first = 0;
 	int r = mailbox_exists(c->tx, c->from);
-	if (r == 0) r = count_rows(c->tx, c->from, set, &done.count);
+	if (r == 0) r = store_quota_of(c->tx, c->from, set, &bytes, &done.count);
 	if (r == 0) r = mailbox_uids_take(c->tx, c->to, done.count, &first, &done.uidvalidity);
 	if (r == 0 && done.count != 0) r = modseqs_take(c);
 	c->next_uid = first;

@@ -132,12 +132,6 @@ int store_summary(struct slice packed, struct blob *b, struct arena *mem, struct
 	return packed.len != 0 && !w.bad ? 0 : store_summary_scan(b, mem, out);
 }
 
-void store_text_value(struct buf *out, struct slice raw) {
-	AUTO_BUF struct buf text = BUF(FIELD_LIMIT);
-	header_text_add(&text, raw);
-	text_fold(out, buf_slice(&text));
-}
-
 int text_find(void *finder, struct slice folded) {
 	struct text_finder *f = finder;
 	if (f->found) return 1;

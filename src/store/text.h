@@ -16,8 +16,6 @@ int store_text(struct blob *b, const struct summary *s, unsigned what, int (*tak
  * made again from the body. */
 int store_summary(struct slice packed, struct blob *b, struct arena *mem, struct summary *out);
 int store_summary_scan(struct blob *b, struct arena *mem, struct summary *out); /* from the body, always */
-/* The decoded value of a header field, folded, added to out. */
-void store_text_value(struct buf *out, struct slice raw);
 
 /* Finds a folded needle in the pieces of store_text: struct text_finder f = TEXT_FINDER(needle); store_text(…, text_find, &f). */
 struct text_finder {

@@ -136,12 +136,6 @@ bool imap_parse_pattern(struct imap_parse *p, struct slice *out) {
 	return take_string_or(p, IS_PATTERN, out);
 }
 
-bool imap_parse_nstring(struct imap_parse *p, struct slice *out) {
-	if (!imap_parse_take_word(p, "NIL")) return imap_parse_string(p, out);
-	*out = SLICE_NONE;
-	return true;
-}
-
 bool imap_parse_number(struct imap_parse *p, uint64_t max, uint64_t *out) {
 	size_t n = 0;
 	if (p->error != NULL) return false;

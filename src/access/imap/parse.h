@@ -24,7 +24,6 @@ bool imap_parse_tag(struct imap_parse *p, struct slice *out);
 bool imap_parse_atom(struct imap_parse *p, struct slice *out);
 bool imap_parse_string(struct imap_parse *p, struct slice *out);   /* quoted or literal */
 bool imap_parse_astring(struct imap_parse *p, struct slice *out);
-bool imap_parse_nstring(struct imap_parse *p, struct slice *out);  /* NIL: out->at == NULL */
 bool imap_parse_pattern(struct imap_parse *p, struct slice *out);  /* list-mailbox: an astring with % and * */
 bool imap_parse_number(struct imap_parse *p, uint64_t max, uint64_t *out);
 /* A parenthesised list of astrings and nstrings, at most limit of them (ID's parameters). */
