@@ -554,18 +554,22 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 }
 
 static void set_pop3(struct core *c, const struct conf_view *v) {
-	const struct pop3_session_params fresh = {
+	const char *format = conf_text(v, SET_pop3d_uidl_format).at;
+	struct pop3_session_params p = {
 		.idle_limit = conf_time_ms(v, SET_pop3d_idle_timeout),
 		.login_delay_s = (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000),
 		.no_flag_updates = conf_bool(v, SET_pop3d_no_flag_updates),
-		.uidl_format = arena_slice(&c->contexts, conf_text(v, SET_pop3d_uidl_format)).at,
+		.uidl_format = format != NULL && pop3_uidl_good(format) ? format : NULL,
 	};
-	struct pop3_context *x = arena_get(&c->contexts, sizeof *x);
-	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = fresh };
-	if (fresh.uidl_format == NULL || !pop3_uidl_good(fresh.uidl_format)) {
+	if (p.uidl_format == NULL)
 		say(L_WARN, "core", "pop3d_uidl_format: not understood, the usual form is taken (%%u must be in it; %%v, %%Xu, %%08Xv may be)");
-		x->params.uidl_format = NULL;
-	}
+	const struct pop3_session_params *old = c->pop3 != NULL ? &c->pop3->params : NULL;
+	if (old != NULL && old->idle_limit == p.idle_limit && old->login_delay_s == p.login_delay_s &&
+	    old->no_flag_updates == p.no_flag_updates && slice_eq(slice_of(old->uidl_format), slice_of(p.uidl_format)))
+		return;
+	struct pop3_context *x = arena_get(&c->contexts, sizeof *x);
+	if (p.uidl_format != NULL) p.uidl_format = arena_text(&c->contexts, slice_of(p.uidl_format));
+	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = p };
 	c->pop3 = x;
 }
 
