@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The search index on mail from standard input (bench/search writes it): messages as "LENGTH\n" and so many bytes.
- *   searchbench DIR ACCOUNT WORD…
+/* The search index on mail from standard input, each message as "LENGTH\n" and so many bytes:
+ *   for f in MAIL/*; do stat -c %s $f; cat $f; done | build/src/queue/searchbench DIR 1 WORD…
  * Stores them into the account's INBOX (unless there is nothing to read), indexes them, and looks the words up. */
 #include "base/clock.h"
 #include "base/fail.h"
