@@ -123,7 +123,7 @@ int child_start(struct child *c, size_t which, const struct round *round) {
 		return fail_errno("fork");
 	}
 	*c = (struct child){
-		.role = c->role, .pid = pid, .control = pair[0], .started = clock_ms(), .falls = c->falls
+		.role = c->role, .pid = pid, .control = pair[0], .started = clock_ms(), .falls = c->falls, .owed = 1
 	};
 	send_first(c->control, which, round);
 	return 0;
@@ -133,6 +133,7 @@ void child_reload(struct child *c, size_t which, const struct round *round) {
 	if (c->control < 0) return;
 	send_settings(c->control, which, round);
 	send_text(c->control, CONTROL_GO, S(""));
+	c->owed++;
 }
 
 void child_stop(struct child *c) {
@@ -143,11 +144,13 @@ uint32_t child_answer(struct child *c) {
 	struct link_received got;
 	if (link_receive(c->control, &got, deadline_in(SECONDS(5))) != LINK_OK) {
 		auto_fd(&c->control);
+		c->owed = 0;
 		return 0;
 	}
 	uint32_t kind = got.frame.kind;
 	if (kind == CONTROL_FAILED) fail("%s: %.*s", c->role->name, SLICE_ARG(got.frame.body));
 	if (kind == CONTROL_READY) c->ready = true;
+	if (c->owed > 0 && (kind == CONTROL_READY || kind == CONTROL_FAILED)) c->owed--;
 	link_received_done(&got);
 	return kind;
 }

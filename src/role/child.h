@@ -12,6 +12,7 @@ struct child {
 	pid_t pid;            /* 0: not running */
 	int control;          /* -1: none */
 	bool ready;
+	unsigned owed;        /* rounds it has not answered yet */
 	int64_t started, restart_at; /* of the steady clock */
 	unsigned falls;       /* ended soon after the start, in a row */
 };

@@ -36,6 +36,7 @@ struct master {
 	uint64_t stamp;
 	struct log_target log;
 	bool own_users, foreground, stopping;
+	bool reloading; /* somebody may not have the new settings yet */
 	bool agent_called; /* core has mail for a Unix user or a program */
 	struct child children[CHILDREN];
 };
@@ -175,6 +176,7 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		if (c->pid != pid) continue;
 		auto_fd(&c->control);
 		c->pid = 0;
+		c->owed = 0;
 		if (m->stopping || !wanted(m, i)) return;
 		/* who served for a while and then died is wanted back at once; who cannot even start need not be tried
 		 * all the time */
@@ -252,6 +254,15 @@ static void reload(struct master *m) {
 		if (wanted(m, i)) child_reload(&m->children[i], i, &round);
 		else child_stop(&m->children[i]);
 	}
+	m->reloading = true;
+}
+
+/* Said when every process has taken the settings (or refused them, and said so), so that who waits for the line meets the new
+ * ones. */
+static void tell_reloaded(struct master *m) {
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (m->children[i].owed != 0) return;
+	m->reloading = false;
 	say(L_INFO, "master", "reload -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 }
 
@@ -282,6 +293,7 @@ static void turn(struct master *m, int64_t deadline) {
 		if (fds[i + 1].revents != 0 && child_answer(&m->children[i]) == CONTROL_FAILED) complain(m, false);
 	m->agent_called |= (call->revents & POLLIN) != 0;
 	take_signals(m);
+	if (m->reloading) tell_reloaded(m);
 }
 
 static bool all_ready(const struct master *m) {

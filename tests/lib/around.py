@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every story needs around a server: free ports, waiting, TLS without a name, processes, sample messages."""
-import os, random, re, signal, socket, ssl, subprocess, time
+import os, pty, random, re, select, signal, socket, ssl, subprocess, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATO = os.environ.get('HATO_BINARY') or os.path.join(TOP, 'build', 'hato')
@@ -130,3 +130,23 @@ def noise(size, seed=None):
     import base64
     raw = random.Random(seed).randbytes(size * 3 // 4)
     return base64.encodebytes(raw).decode().replace('\n', '\r\n')
+
+
+def on_terminal(command, home, seconds=60):
+    """Runs a program that insists on a terminal; returns what it showed."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvpe(command[0], command, home)
+    shown, end = b'', time.monotonic() + seconds * SLOW
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 0.5)[0]:
+            try:
+                shown += os.read(terminal, 65536)
+            except OSError:
+                break
+    else:
+        kill([pid])
+    os.close(terminal)
+    status = os.waitpid(pid, 0)[1]
+    assert status == 0, f'{command[0]}: status {status}\n{shown.decode("utf-8", "replace")[-3000:]}'
+    return shown.decode('utf-8', 'replace')

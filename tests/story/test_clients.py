@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that people use, as Debian ships them: each sends, or reads, the way its manual says."""
-import imaplib, os, pty, re, select, ssl, subprocess, time, mailbox
+import imaplib, os, re, ssl, subprocess, mailbox
 import pytest
 from around import *
 from hato import running
@@ -85,26 +85,6 @@ def test_curl(server, home, tmp_path):
     assert server.subjects(ANN, 'Drafts') == ['by curl']
     plain = run(['curl', '-sS', '-k', '--ssl-reqd', '--user', f'{ANN}:secret', f'imap://localhost:{server.ports["imap"]}/'], home)
     assert 'INBOX' in plain and 'Drafts' in plain
-
-
-def on_terminal(command, home, seconds=60):
-    """Runs a program that insists on a terminal; returns what it showed."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(command[0], command, home)
-    shown, end = b'', time.monotonic() + seconds * SLOW
-    while time.monotonic() < end:
-        if select.select([terminal], [], [], 0.5)[0]:
-            try:
-                shown += os.read(terminal, 65536)
-            except OSError:
-                break
-    else:
-        kill([pid])
-    os.close(terminal)
-    status = os.waitpid(pid, 0)[1]
-    assert status == 0, f'{command[0]}: status {status}\n{shown.decode("utf-8", "replace")[-3000:]}'
-    return shown.decode('utf-8', 'replace')
 
 
 def test_mutt(server, home, tmp_path):

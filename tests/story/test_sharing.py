@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mailboxes of others, public ones, administrators who act as users, limits and what is said about them: with Python's imaplib and
 smtplib as the clients, and mutt."""
-import email.header, imaplib, json, os, smtplib, subprocess, time
+import email.header, imaplib, json, os, smtplib, time
 import pytest
 from around import *
 from hato import Instance
@@ -95,9 +95,8 @@ def test_mutt_reads_a_shared_mailbox(server, tmp_path):
     rc.write_text(f'set imap_user={BOB}\nset imap_pass=secret\nset ssl_force_tls=no\nset ssl_starttls=no\nset imap_delim_chars="/"\nset folder={tmp_path}\n'
                   f'set copy=no\nset quit=yes\nset wait_key=no\npush "<copy-message>{tmp_path}/got<enter>y<quit>"\n')
     url = f'imap://{server.address}:{server.ports["imap"]}/Shared/{ANN.replace("@", "%40")}/Letters'
-    seen = subprocess.run(['script', '-qec', f'timeout 60 mutt -F {rc} -f "{url}"', '/dev/null'], stdin=subprocess.DEVNULL,
-                   env={**os.environ, 'TERM': 'xterm', 'HOME': str(tmp_path)}, timeout=90, capture_output=True, text=True)
-    assert (tmp_path / 'got').exists() and 'for mutt' in (tmp_path / 'got').read_text(), seen.stdout[-1500:]
+    seen = on_terminal(['mutt', '-n', '-F', str(rc), '-f', url], {**os.environ, 'TERM': 'xterm', 'HOME': str(tmp_path)})
+    assert (tmp_path / 'got').exists() and 'for mutt' in (tmp_path / 'got').read_text(), seen[-1500:]
 
 
 def test_public_mailboxes_take_mail_with_the_right_p(server):
