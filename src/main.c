@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hato is one program, and most of it is a library that is loaded when it is needed. sendmail does not need it: loading it, with
- * the dozens of libraries it stands on, takes five times as long as handing a message in. */
+/* hato is one program, and most of it is a library that is loaded when it is needed. sendmail does not need it: loading
+ * it, with the dozens of libraries it stands on, takes five times as long as handing a message in. */
 #include "base/slice.h"
 #include "cli/sendmail.h"
 #include "cli/whole.h"
@@ -33,7 +33,8 @@ static void *load(void) {
 		if (found != NULL) return found;
 		why = dlerror();
 	}
-	fprintf(stderr, "hato: %s, the larger part of the program, cannot be loaded%s%s (install it again)\n", library, why[0] != '\0' ? ": " : "", why);
+	fprintf(stderr, "hato: %s, the larger part of the program, cannot be loaded%s%s (install it again)\n", library,
+		why[0] != '\0' ? ": " : "", why);
 	return NULL;
 }
 
@@ -43,7 +44,8 @@ static int whole(int argc, char **argv) {
 	const char *version = dlsym(found, "hato_library_version");
 	int (*run)(int, char **) = (int (*)(int, char **))(uintptr_t)dlsym(found, "hato_main");
 	if (version != NULL && run != NULL && strcmp(version, HATO_VERSION) == 0) return run(argc, argv);
-	fprintf(stderr, "hato: %s is of another version than the program (restart the server after an upgrade)\n", library);
+	fprintf(stderr, "hato: %s is of another version than the program (restart the server after an upgrade)\n",
+		library);
 	return EX_OSFILE;
 }
 #endif

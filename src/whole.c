@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything but the start of sendmail: what main.c loads. Master starts the same binary again as each of the other processes. */
+/* Everything but the start of sendmail: what main.c loads. Master starts the same binary again as each of the other
+ * processes. */
 #include "cli/cli.h"
 #include "role/boot.h"
 #include "cli/whole.h"

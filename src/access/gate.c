@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A gate's only states are: gathering a command, waiting for a line of a log-in, and holding back the "no" to a wrong one. Holding
- * back means being parked without reading: it costs the guesser time and us nothing. */
+/* A gate's only states are: gathering a command, waiting for a line of a log-in, and holding back the "no" to a wrong
+ * one. Holding back means being parked without reading: it costs the guesser time and us nothing. */
 #include "access/gate_private.h"
 #include "base/log.h"
 #include "net/tls_peer.h"
@@ -35,7 +35,8 @@ void gate_bad(struct gate *g) {
 
 static void log_login(struct gate *g, enum log_level level, const char *text) {
 	note(level, g->kind->service, g->session, NULL, text, FA("user", buf_slice(&g->user)),
-	     F("method", slice_of(sasl_name(&g->sasl))), F("rip", buf_slice(&g->remote)), F("lip", buf_slice(&g->local)),
+	     F("method", slice_of(sasl_name(&g->sasl))), F("rip", buf_slice(&g->remote)),
+	     F("lip", buf_slice(&g->local)),
 	     F(gate_secured(g) ? "TLS" : "secured", gate_secured(g) ? S("yes") : S("no")));
 }
 
@@ -71,7 +72,9 @@ static void settle(struct gate *g, enum sasl_answer answer, struct slice challen
 	if (answer == SASL_DONE) {
 		g->account = g->sasl.found.account;
 		g->granted = true;
-		if (g->sasl.authzid.len != 0) note(L_INFO, g->kind->service, g->session, NULL, "acting for another:", FA("user", g->sasl.user), FA("as", buf_slice(&g->user)));
+		if (g->sasl.authzid.len != 0)
+			note(L_INFO, g->kind->service, g->session, NULL,
+			     "acting for another:", FA("user", g->sasl.user), FA("as", buf_slice(&g->user)));
 		log_login(g, L_INFO, "Login: ");
 	} else if (answer == SASL_REFUSED) {
 		refuse_later(g);
@@ -162,8 +165,17 @@ int gate_sorry(struct gate *g) {
 
 void gate_init(struct gate *g, const struct gate_kind *kind, struct stream *wire, const struct gate_params *params,
 	       const struct sasl_ops *ops, void *owner, const struct gate_peer *peer) {
-	*g = (struct gate){ .kind = kind, .wire = wire, .params = params, .ops = ops, .owner = owner, .session = peer->session,
-		.user = BUF(GATE_NAME_MAX), .tag = BUF(GATE_NAME_MAX), .remote = BUF(GATE_NAME_MAX), .local = BUF(GATE_NAME_MAX), .started = clock_ms() };
+	*g = (struct gate){ .kind = kind,
+			    .wire = wire,
+			    .params = params,
+			    .ops = ops,
+			    .owner = owner,
+			    .session = peer->session,
+			    .user = BUF(GATE_NAME_MAX),
+			    .tag = BUF(GATE_NAME_MAX),
+			    .remote = BUF(GATE_NAME_MAX),
+			    .local = BUF(GATE_NAME_MAX),
+			    .started = clock_ms() };
 	g->over_at = deadline_in(params->time_limit != 0 ? params->time_limit : MINUTES(3));
 	keep(&g->remote, peer->remote);
 	keep(&g->local, peer->local);

@@ -3,12 +3,13 @@
 #include "net/pool.h"
 #include "net/sasl.h"
 #include "net/stream.h"
-/* A gate is the dialogue before log-in of a protocol in which people read their mail, as process edge holds it with strangers:
- * imap/login.h, pop3/login.h. It is stepped: it takes what has arrived, answers, and wants to be parked again; it never waits for
- * the peer. Lines, bad commands, failed log-ins and time are bounded, and the "no" to a wrong password is held back.
+/* A gate is the dialogue before log-in of a protocol in which people read their mail, as process edge holds it with
+ * strangers: imap/login.h, pop3/login.h. It is stepped: it takes what has arrived, answers, and wants to be parked
+ * again; it never waits for the peer. Lines, bad commands, failed log-ins and time are bounded, and the "no" to a wrong
+ * password is held back.
  *
- * After GATE_DONE the caller hands gate_result() to a session in process core, which completes the answer to the log-in; what
- * the stream still holds as input belongs to that session. */
+ * After GATE_DONE the caller hands gate_result() to a session in process core, which completes the answer to the
+ * log-in; what the stream still holds as input belongs to that session. */
 struct tls_server;
 struct gate_params {
 	struct tls_server *tls;   /* for STARTTLS; NULL: not offered. Borrowed while the dialogue lives */
@@ -34,8 +35,8 @@ struct gate_peer {
 struct gate;
 void gate_free(struct gate **g); /* logs an abandoned dialogue; leaves the stream alone */
 
-/* The step of the connection's task. PARK: task_park(gate_events(), gate_deadline()). OVER: everything has been said, close.
- * DONE: logged in, see below; nothing of the answer to that has been sent. */
+/* The step of the connection's task. PARK: task_park(gate_events(), gate_deadline()). OVER: everything has been said,
+ * close. DONE: logged in, see below; nothing of the answer to that has been sent. */
 enum gate_state { GATE_PARK, GATE_OVER, GATE_DONE };
 int gate_step(struct gate *g, enum wake why);
 uint32_t gate_events(const struct gate *g);

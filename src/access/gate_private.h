@@ -5,7 +5,7 @@
 enum gate_bye { GATE_BYE_STOP, GATE_BYE_TIME, GATE_BYE_BAD, GATE_BYE_FAILURES };
 struct gate_kind {
 	const char *service;                   /* for the log: "imap-login" */
-	bool (*take)(struct gate *g);          /* one thing from what has arrived; false when there is not enough of it */
+	bool (*take)(struct gate *g); /* one thing from what has arrived; false when there is not enough of it */
 	/* The answer to a log-in that did not succeed: any but MORE and DONE. */
 	void (*refused)(struct gate *g, enum sasl_answer why);
 	void (*challenge)(struct gate *g, struct slice base64);
@@ -42,7 +42,8 @@ unsigned gate_offer(const struct gate *g); /* enum sasl_word */
 void gate_end(struct gate *g, const char *why);
 void gate_bad(struct gate *g);             /* counts a bad command that was answered; says bye at the limit */
 /* Begins and goes on with a log-in. Whatever comes of it is said through the kind, now or later. */
-bool gate_sasl(struct gate *g, struct slice mechanism, struct slice initial); /* initial.at NULL: none; false: not offered */
+bool gate_sasl(struct gate *g, struct slice mechanism,
+	       struct slice initial); /* initial.at NULL: none; false: not offered */
 void gate_response(struct gate *g, struct slice line);
 void gate_password(struct gate *g, const char *mechanism, struct slice user, struct slice password);
 /* STARTTLS, after its answer was put. */

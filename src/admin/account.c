@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An account is rows in the database and a password in the vault, and no transaction spans the two. The password is set first
- * and taken back when the rows cannot be written: whatever happens in between, what may be left over is a password without
- * an account, which lets nobody in and is replaced by the next attempt. Deleting goes the other way round. */
+/* An account is rows in the database and a password in the vault, and no transaction spans the two. The password is set
+ * first and taken back when the rows cannot be written: whatever happens in between, what may be left over is a
+ * password without an account, which lets nobody in and is replaced by the next attempt. Deleting goes the other way
+ * round. */
 #include "admin/inside.h"
 #include "admin/text.h"
 #include "base/fail.h"
@@ -43,16 +44,20 @@ int call_account(struct admin_call *c, struct account *account) {
 static int take_secret(struct admin_call *c, struct slice *secret, bool *is_hash) {
 	bool from_input = call_option(c, "password-stdin", NULL);
 	*is_hash = call_option(c, "hash", secret);
-	if (from_input == *is_hash) return refuse(c, EX_USAGE, "%.*s: %s", SLICE_ARG(c->args[0]), from_input ? "--password-stdin or --hash, not both"
-		                                                            : "with which password? (--password-stdin reads it from the standard input)");
+	if (from_input == *is_hash)
+		return refuse(c, EX_USAGE, "%.*s: %s", SLICE_ARG(c->args[0]),
+			      from_input ? "--password-stdin or --hash, not both"
+					 : "with which password? (--password-stdin reads it from the standard input)");
 	if (from_input) {
 		struct slice rest = c->input;
 		*secret = slice_cut(&rest, '\n');
 		if (secret->len != 0 && secret->at[secret->len - 1] == '\r') secret->len--;
 	}
 	if (secret->len == 0) return refuse(c, EX_DATAERR, "%.*s: the password is empty", SLICE_ARG(c->args[0]));
-	if (secret->len > 1024) return refuse(c, EX_DATAERR, "%.*s: a password has at most 1024 bytes", SLICE_ARG(c->args[0]));
-	if (memchr(secret->at, '\0', secret->len) != NULL) return refuse(c, EX_DATAERR, "%.*s: a password holds no NUL bytes", SLICE_ARG(c->args[0]));
+	if (secret->len > 1024)
+		return refuse(c, EX_DATAERR, "%.*s: a password has at most 1024 bytes", SLICE_ARG(c->args[0]));
+	if (memchr(secret->at, '\0', secret->len) != NULL)
+		return refuse(c, EX_DATAERR, "%.*s: a password holds no NUL bytes", SLICE_ARG(c->args[0]));
 	return EX_OK;
 }
 
@@ -60,8 +65,11 @@ static int set_secret(struct admin_call *c, struct slice account, struct slice s
 	int r = c->a->ops->secret_set(c->a->ctx, account, secret, is_hash);
 	if (r == 0) return EX_OK;
 	if (r == SECRET_BAD_HASH)
-		return refuse(c, EX_DATAERR, "%.*s: no password hash that hato knows ({SCHEME}… or crypt(5); see hato(1))", SLICE_ARG(account));
-	return refuse(c, EX_TEMPFAIL, "%.*s: the password cannot be set: %s", SLICE_ARG(account), r < 0 ? fail_text() : "refused");
+		return refuse(c, EX_DATAERR,
+			      "%.*s: no password hash that hato knows ({SCHEME}… or crypt(5); see hato(1))",
+			      SLICE_ARG(account));
+	return refuse(c, EX_TEMPFAIL, "%.*s: the password cannot be set: %s", SLICE_ARG(account),
+		      r < 0 ? fail_text() : "refused");
 }
 
 int verb_account_password(struct admin_call *c) {
@@ -91,7 +99,8 @@ static int enter(struct db_conn *tx, void *arg) {
 }
 
 static int exists(struct admin_call *c, struct slice name) {
-	return refuse(c, EX_DATAERR, "%.*s: the account exists (hato account password changes its password)", SLICE_ARG(name));
+	return refuse(c, EX_DATAERR, "%.*s: the account exists (hato account password changes its password)",
+		      SLICE_ARG(name));
 }
 
 /* With the lock held. */
@@ -104,7 +113,9 @@ static int add(struct admin_call *c, struct slice name, struct slice secret, boo
 	if (r != USER_UNKNOWN) return r < 0 ? broken(c) : exists(c, name);
 	/* without one: nor one that an account of that name has left behind */
 	int code = secret.len != 0 ? set_secret(c, name, secret, is_hash)
-	           : c->a->ops->secret_delete(c->a->ctx, name) < 0 ? refuse(c, EX_TEMPFAIL, "%.*s: %s", SLICE_ARG(name), fail_text()) : EX_OK;
+		   : c->a->ops->secret_delete(c->a->ctx, name) < 0
+			   ? refuse(c, EX_TEMPFAIL, "%.*s: %s", SLICE_ARG(name), fail_text())
+			   : EX_OK;
 	if (code != EX_OK) return code;
 	r = db_write(c->a->db, enter, &name);
 	if (r == 0) return EX_OK;
@@ -131,8 +142,13 @@ static int look_at_alias(void *ctx, struct slice address, struct slice target) {
 static void remark_alias(struct admin_call *c, struct slice name) {
 	struct alias_look l = { .c = c, .name = name };
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
-	if (conn == NULL || user_alias_each(conn, slice_skip(name, slice_find_last(name, '@') + 1), look_at_alias, &l) < 0 || !l.hides || l.keeps) return;
-	remark(c, "%.*s is also an alias, which goes first: its mail is not stored in this account (hato alias add %.*s %.*s keeps a copy)",
+	if (conn == NULL ||
+	    user_alias_each(conn, slice_skip(name, slice_find_last(name, '@') + 1), look_at_alias, &l) < 0 ||
+	    !l.hides || l.keeps)
+		return;
+	remark(c,
+	       "%.*s is also an alias, which goes first: its mail is not stored in this account (hato alias add %.*s "
+	       "%.*s keeps a copy)",
 	       SLICE_ARG(name), SLICE_ARG(name), SLICE_ARG(name));
 }
 
@@ -166,7 +182,8 @@ static int leave(struct db_conn *tx, void *arg) {
 static int remark_target(void *ctx, struct slice address, struct slice target) {
 	struct alias_look *l = ctx;
 	if (slice_same(target, l->name))
-		remark(l->c, "the alias %.*s still leads here (hato alias del %.*s %.*s)", SLICE_ARG(address), SLICE_ARG(address), SLICE_ARG(target));
+		remark(l->c, "the alias %.*s still leads here (hato alias del %.*s %.*s)", SLICE_ARG(address),
+		       SLICE_ARG(address), SLICE_ARG(target));
 	return 0;
 }
 
@@ -177,7 +194,9 @@ static void remark_leftovers(struct admin_call *c, struct slice name) {
 	if (conn == NULL) return;
 	user_alias_each(conn, S(""), remark_target, &w);
 	if (user_domain_local(conn, domain) == USER_NOT_LOCAL)
-		remark(c, "this was the last account of %.*s: mail for it is not accepted any more (hato domain add %.*s)", SLICE_ARG(domain), SLICE_ARG(domain));
+		remark(c,
+		       "this was the last account of %.*s: mail for it is not accepted any more (hato domain add %.*s)",
+		       SLICE_ARG(domain), SLICE_ARG(domain));
 }
 
 int verb_account_delete(struct admin_call *c) {

@@ -8,8 +8,11 @@
 #include <sysexits.h>
 
 static const struct column columns[] = {
-	{ "ADDRESS", "address", COLUMN_TEXT },   { "MESSAGES", "messages", COLUMN_COUNT }, { "SIZE", "bytes", COLUMN_SIZE },
-	{ "CREATED", "created", COLUMN_TIME }, { "LAST LOG-IN", "last_login", COLUMN_TIME },
+	{ "ADDRESS", "address", COLUMN_TEXT },
+	{ "MESSAGES", "messages", COLUMN_COUNT },
+	{ "SIZE", "bytes", COLUMN_SIZE },
+	{ "CREATED", "created", COLUMN_TIME },
+	{ "LAST LOG-IN", "last_login", COLUMN_TIME },
 	{ "DISABLED", "disabled", COLUMN_YES },
 };
 
@@ -39,7 +42,9 @@ int verb_account_list(struct admin_call *c) {
 	if (conn == NULL) return broken(c);
 	struct listing l = { .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .conn = conn };
 	if (user_account_each(conn, c->count != 0 ? c->args[0] : S(""), list_one, &l) < 0) return broken(c);
-	return show_table(c, &l.table, c->count != 0 ? "no account in that domain" : "no accounts yet (hato account add NAME --password-stdin)");
+	return show_table(c, &l.table,
+			  c->count != 0 ? "no account in that domain"
+					: "no accounts yet (hato account add NAME --password-stdin)");
 }
 
 /* One account. */
@@ -53,7 +58,10 @@ struct showing {
 };
 
 static const struct column mailbox_columns[] = {
-	{ "MAILBOX", "name", COLUMN_TEXT }, { "MESSAGES", "messages", COLUMN_COUNT }, { "UNSEEN", "unseen", COLUMN_COUNT }, { "SIZE", "bytes", COLUMN_SIZE },
+	{ "MAILBOX", "name", COLUMN_TEXT },
+	{ "MESSAGES", "messages", COLUMN_COUNT },
+	{ "UNSEEN", "unseen", COLUMN_COUNT },
+	{ "SIZE", "bytes", COLUMN_SIZE },
 };
 static const struct column alias_columns[] = { { "ALIASES", "address", COLUMN_TEXT } };
 
@@ -149,8 +157,9 @@ static void show_text(struct showing *s) {
 int verb_account_show(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
-	struct showing s = { .c = c, .mailboxes = { .mem = c->mem, .columns = mailbox_columns, .width = LEN(mailbox_columns) },
-		             .aliases = { .mem = c->mem, .columns = alias_columns, .width = LEN(alias_columns) } };
+	struct showing s = { .c = c,
+			     .mailboxes = { .mem = c->mem, .columns = mailbox_columns, .width = LEN(mailbox_columns) },
+			     .aliases = { .mem = c->mem, .columns = alias_columns, .width = LEN(alias_columns) } };
 	int r = gather(&s, conn);
 	if (r < 0) return broken(c);
 	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: no such account (hato account list)", SLICE_ARG(c->args[0]));

@@ -6,8 +6,10 @@
 #include <sysexits.h>
 
 static const struct column columns[] = {
-	{ "ADDRESS", "address", COLUMN_TEXT }, { "MAILBOXES", "mailboxes", COLUMN_COUNT }, { "MESSAGES", "messages", COLUMN_COUNT },
-	{ "UNSEEN", "unseen", COLUMN_COUNT }, { "SIZE", "bytes", COLUMN_SIZE }, { "BIN", "bin_messages", COLUMN_COUNT }, { "BIN SIZE", "bin_bytes", COLUMN_SIZE },
+	{ "ADDRESS", "address", COLUMN_TEXT },    { "MAILBOXES", "mailboxes", COLUMN_COUNT },
+	{ "MESSAGES", "messages", COLUMN_COUNT }, { "UNSEEN", "unseen", COLUMN_COUNT },
+	{ "SIZE", "bytes", COLUMN_SIZE },         { "BIN", "bin_messages", COLUMN_COUNT },
+	{ "BIN SIZE", "bin_bytes", COLUMN_SIZE },
 };
 
 struct counting {

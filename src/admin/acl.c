@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rights in mailboxes, and groups of people who have them. An operator may give anybody anything; what users may give is IMAP's. */
+/* Rights in mailboxes, and groups of people who have them. An operator may give anybody anything; what users may give
+ * is IMAP's. */
 #include "admin/inside.h"
 #include "store/acl.h"
 #include "user/user.h"
@@ -7,11 +8,14 @@
 #include <sysexits.h>
 
 int no_folder(struct admin_call *c, struct slice account, struct slice name) {
-	return refuse(c, EX_DATAERR, "%.*s: %.*s has no such mailbox (hato folder list %.*s)", SLICE_ARG(name), SLICE_ARG(account), SLICE_ARG(account));
+	return refuse(c, EX_DATAERR, "%.*s: %.*s has no such mailbox (hato folder list %.*s)", SLICE_ARG(name),
+		      SLICE_ARG(account), SLICE_ARG(account));
 }
 
 static const struct column columns[] = {
-	{ "MAILBOX", "mailbox", COLUMN_TEXT }, { "WHO", "identifier", COLUMN_TEXT }, { "RIGHTS", "rights", COLUMN_TEXT },
+	{ "MAILBOX", "mailbox", COLUMN_TEXT },
+	{ "WHO", "identifier", COLUMN_TEXT },
+	{ "RIGHTS", "rights", COLUMN_TEXT },
 };
 
 struct listing {
@@ -45,7 +49,8 @@ int verb_acl_list(struct admin_call *c) {
 	if (conn == NULL) return broken(c);
 	struct listing l = { .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .conn = conn };
 	struct mailbox m;
-	int r = c->count == 1 ? store_list(conn, account.id, add_mailbox, &l) : store_find(conn, c->mem, account.id, c->args[1], &m);
+	int r = c->count == 1 ? store_list(conn, account.id, add_mailbox, &l)
+			      : store_find(conn, c->mem, account.id, c->args[1], &m);
 	if (r == STORE_NO_MAILBOX) return no_folder(c, account.address, c->args[1]);
 	if (r == 0 && c->count == 2) r = add_mailbox(&l, &m);
 	if (r < 0) return broken(c);
@@ -75,15 +80,21 @@ static int run(struct admin_call *c, const struct account *account, struct chang
 	int r = db_write(c->a->db, set, w);
 	if (r < 0) return broken(c);
 	if (r == STORE_NO_MAILBOX) return no_folder(c, account->address, w->name);
-	if (r != 0) return refuse(c, EX_DATAERR, "%.*s: not an address, a $group, anyone or authenticated", SLICE_ARG(w->identifier));
+	if (r != 0)
+		return refuse(c, EX_DATAERR, "%.*s: not an address, a $group, anyone or authenticated",
+			      SLICE_ARG(w->identifier));
 	return EX_OK;
 }
 
 /* Words for those who do not know the letters. */
 static bool read_rights(struct slice said, uint32_t *out) {
-	static const struct { const char *word; uint32_t rights; } words[] = {
-		{ "all", ACL_ALL }, { "none", 0 }, { "read", ACL_LOOKUP | ACL_READ | ACL_SEEN },
-		{ "write", ACL_LOOKUP | ACL_READ | ACL_SEEN | ACL_WRITE | ACL_INSERT | ACL_POST | ACL_DELETE | ACL_EXPUNGE },
+	static const struct { const char *word; uint32_t rights;
+	} words[] = {
+		{ "all", ACL_ALL },
+		{ "none", 0 },
+		{ "read", ACL_LOOKUP | ACL_READ | ACL_SEEN },
+		{ "write",
+		  ACL_LOOKUP | ACL_READ | ACL_SEEN | ACL_WRITE | ACL_INSERT | ACL_POST | ACL_DELETE | ACL_EXPUNGE },
 	};
 	for (size_t i = 0; i < LEN(words); i++) {
 		if (!slice_eq(said, slice_of(words[i].word))) continue;
@@ -100,7 +111,9 @@ int verb_acl_set(struct admin_call *c) {
 	if (slice_starts(said, S("+"))) w.how = ACL_ADD;
 	if (slice_starts(said, S("~"))) w.how = ACL_TAKE;
 	if (!read_rights(slice_skip(said, w.how != ACL_REPLACE), &w.rights))
-		return refuse(c, EX_DATAERR, "%.*s: not rights (letters of lrswipkxtea, or read, write, all, none; + before them adds, ~ takes away)",
+		return refuse(c, EX_DATAERR,
+			      "%.*s: not rights (letters of lrswipkxtea, or read, write, all, none; + before them "
+			      "adds, ~ takes away)",
 			      SLICE_ARG(said));
 	int code = call_account(c, &account);
 	if (code == EX_OK) code = run(c, &account, &w);
@@ -135,7 +148,9 @@ static int change_group(struct admin_call *c, int (*fn)(struct db_conn *tx, void
 	int r = db_write(c->a->db, fn, words);
 	if (r < 0) return broken(c);
 	if (r == STORE_BAD_NAME) return refuse(c, EX_DATAERR, "%.*s: not a name for a group", SLICE_ARG(c->args[0]));
-	if (r != 0) return refuse(c, EX_DATAERR, "%.*s: %s %.*s", SLICE_ARG(c->args[1]), r == STORE_EXISTS ? "is already in" : "is not in", SLICE_ARG(words[0]));
+	if (r != 0)
+		return refuse(c, EX_DATAERR, "%.*s: %s %.*s", SLICE_ARG(c->args[1]),
+			      r == STORE_EXISTS ? "is already in" : "is not in", SLICE_ARG(words[0]));
 	tell(c, "%.*s %s %.*s", SLICE_ARG(c->args[1]), done, SLICE_ARG(words[0]));
 	return EX_OK;
 }

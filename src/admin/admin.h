@@ -3,9 +3,9 @@
 #include "base/buf.h"
 #include "db/db.h"
 #include "trust/keyring.h"
-/* What an operator may do: accounts, aliases, domains, the queue, and "where is my mail?". Each is a row of one table, from
- * which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the `hato`
- * command itself while the server is down. Thread-safe. */
+/* What an operator may do: accounts, aliases, domains, the queue, and "where is my mail?". Each is a row of one table,
+ * from which dispatch, usage errors and help are made. Runs in core, for requests from the control socket, and in the
+ * `hato` command itself while the server is down. Thread-safe. */
 
 struct search_index;
 
@@ -32,19 +32,23 @@ struct admin_ops {
 	int (*secret_delete)(void *ctx, struct slice account);
 	/* App passwords: the one made is in mem. Results as of secret_app_add and its like. */
 	int (*app_password)(void *ctx, const struct admin_app *ask, struct arena *mem, struct slice *password,
-			    void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx);
+			    void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
+			    void *row_ctx);
 	void (*queue_changed)(void *ctx); /* recipients became due, or left: wake the scheduler. NULL: nobody to wake */
-	void (*mail_freed)(void *ctx);    /* an account was deleted: store_sweep soon. NULL: it is done before the answer */
-	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked now, fail_text().
-	 * NULL: not to be had here. */
+	void (*mail_freed)(
+		void *ctx); /* an account was deleted: store_sweep soon. NULL: it is done before the answer */
+	/* `hato route`: the way of an address, told step by step and end by end. <0 fail(); 1: a table cannot be asked
+	 * now, fail_text(). NULL: not to be had here. */
 	int (*route)(void *ctx, struct slice address, struct slice sender, const struct admin_way *way);
-	/* The vault's: all keys or a domain's, in their order, text in mem; a change: 0, an enum keyring_answer. <0 fail(). */
+	/* The vault's: all keys or a domain's, in their order, text in mem; a change: 0, an enum keyring_answer. <0
+	 * fail(). */
 	int (*dkim_list)(void *ctx, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count);
 	int (*dkim_change)(void *ctx, const struct admin_dkim *what);
-	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail(). NULL: not to be had
-	 * here. */
+	/* `hato reports send`: reports to others, now or as a trial (dry); what is done is told in out. <0 fail().
+	 * NULL: not to be had here. */
 	int (*reports_send)(void *ctx, struct slice domain, bool now, bool dry, struct buf *out);
-	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input. */
+	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input.
+	 */
 	int (*forward)(void *ctx, struct slice address, struct slice input, const struct admin_way *way);
 };
 struct admin {
@@ -58,14 +62,15 @@ struct admin_request {
 	size_t count;
 	struct slice input;       /* what stood on standard input: the password, in its first line */
 };
-/* Does it. out and err (texts for standard output and standard error) are added to; nothing in them can drive a terminal.
- * Returns a sysexits(3) code: EX_OK, EX_USAGE, EX_DATAERR (bad or taken names), EX_NOUSER (no such account, alias, domain or
- * message), EX_TEMPFAIL (vault away, disk full), EX_SOFTWARE.
+/* Does it. out and err (texts for standard output and standard error) are added to; nothing in them can drive a
+ * terminal. Returns a sysexits(3) code: EX_OK, EX_USAGE, EX_DATAERR (bad or taken names), EX_NOUSER (no such account,
+ * alias, domain or message), EX_TEMPFAIL (vault away, disk full), EX_SOFTWARE.
  *
- * Every verb knows --help, -q (nothing on success), and --width=N (columns to fit into; the command adds it on a terminal). */
+ * Every verb knows --help, -q (nothing on success), and --width=N (columns to fit into; the command adds it on a
+ * terminal). */
 int admin_run(const struct admin *a, const struct admin_request *req, struct buf *out, struct buf *err);
-/* Only reads the words: true when they settle it (wrong usage, --help) and nothing is left to do; out, err and *code are then
- * what admin_run would give. Needs no database. */
+/* Only reads the words: true when they settle it (wrong usage, --help) and nothing is left to do; out, err and *code
+ * are then what admin_run would give. Needs no database. */
 bool admin_settled(const struct admin_request *req, struct buf *out, struct buf *err, int *code);
 
 /* The table, for help and for what the command does before it asks. */
@@ -73,7 +78,8 @@ enum admin_flag {
 	ADMIN_PASSWORD = 1, /* needs --password-stdin (or --hash): the command reads it, or asks */
 	ADMIN_ASKS = 2,     /* cannot be taken back: the command asks a person without --yes */
 	ADMIN_HIDDEN = 4,   /* not in help */
-	ADMIN_MESSAGE = 8,  /* about a message: the command reads it and asks DNS; input is what it found out (flow/forward.h) */
+	ADMIN_MESSAGE =
+		8, /* about a message: the command reads it and asks DNS; input is what it found out (flow/forward.h) */
 };
 struct admin_call;
 struct admin_verb {

@@ -46,7 +46,9 @@ static void fake_wake(void *ctx) {
 	((struct world *)ctx)->woken++;
 }
 
-static const struct admin_ops ops = { .secret_set = fake_set, .secret_delete = fake_delete, .queue_changed = fake_wake };
+static const struct admin_ops ops = { .secret_set = fake_set,
+				      .secret_delete = fake_delete,
+				      .queue_changed = fake_wake };
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
 	(void)st, (void)kind, (void)at;
@@ -81,7 +83,8 @@ static int run_with(struct world *w, const char *input, const char *line) {
 	for (struct slice word; (word = slice_word(&rest, " ")).len != 0;) words[n++] = word;
 	buf_clear(&w->out);
 	buf_clear(&w->err);
-	return admin_run(&w->admin, &(struct admin_request){ .args = words, .count = n, .input = slice_of(input) }, &w->out, &w->err);
+	return admin_run(&w->admin, &(struct admin_request){ .args = words, .count = n, .input = slice_of(input) },
+			 &w->out, &w->err);
 }
 
 static int run(struct world *w, const char *line) {
@@ -100,15 +103,24 @@ static void add_ann(struct world *w) {
 
 static void usage(void **state) {
 	struct world *w = *state;
-	static const struct { const char *line; int code; const char *err; } cases[] = {
-		{ "", EX_USAGE, "no such command" }, { "nonsense", EX_USAGE, "hato: nonsense: no such command" }, { "account", EX_USAGE, "what about it? (add, del," },
-		{ "account fly", EX_USAGE, "account fly: no such command (add," }, { "account add", EX_USAGE, "hato account add: something is missing (usage: " },
-		{ "account list a b", EX_USAGE, "too many words" }, { "account list --yes", EX_USAGE, "--yes: no such option" },
-		{ "account list -x", EX_USAGE, "no such option" }, { "account list --json=5", EX_USAGE, "takes no value" },
-		{ "why --limit", EX_USAGE, "--limit needs a value" }, { "why --limit 0 x", EX_USAGE, "--limit needs a number" },
-		{ "account add x@y.test", EX_USAGE, "with which password?" }, { "account list --width=x", EX_USAGE, "--width" },
+	static const struct { const char *line; int code; const char *err;
+	} cases[] = {
+		{ "", EX_USAGE, "no such command" },
+		{ "nonsense", EX_USAGE, "hato: nonsense: no such command" },
+		{ "account", EX_USAGE, "what about it? (add, del," },
+		{ "account fly", EX_USAGE, "account fly: no such command (add," },
+		{ "account add", EX_USAGE, "hato account add: something is missing (usage: " },
+		{ "account list a b", EX_USAGE, "too many words" },
+		{ "account list --yes", EX_USAGE, "--yes: no such option" },
+		{ "account list -x", EX_USAGE, "no such option" },
+		{ "account list --json=5", EX_USAGE, "takes no value" },
+		{ "why --limit", EX_USAGE, "--limit needs a value" },
+		{ "why --limit 0 x", EX_USAGE, "--limit needs a number" },
+		{ "account add x@y.test", EX_USAGE, "with which password?" },
+		{ "account list --width=x", EX_USAGE, "--width" },
 		{ "account add x@y.test --password-stdin --hash {PLAIN}x", EX_USAGE, "not both" },
-		{ "alias add a@b.test", EX_USAGE, "something is missing" }, { "account del x\x1b[31m", EX_NOUSER, "x?[31m: no such account" },
+		{ "alias add a@b.test", EX_USAGE, "something is missing" },
+		{ "account del x\x1b[31m", EX_NOUSER, "x?[31m: no such account" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		assert_int_equal(run(w, cases[i].line), cases[i].code);
@@ -141,15 +153,19 @@ static void accounts(void **state) {
 	assert_int_equal(run(w, "account list elsewhere.test --json"), EX_OK);
 	assert_string_equal(buf_text(&w->out), "[]\n");
 	assert_int_equal(run(w, "account list example.test --json"), EX_OK);
-	assert_true(has(&w->out, "{\"address\":\"ann@example.test\",\"messages\":0,\"bytes\":0,\"created\":\"20") && has(&w->out, "\"disabled\":false"));
+	assert_true(has(&w->out, "{\"address\":\"ann@example.test\",\"messages\":0,\"bytes\":0,\"created\":\"20") &&
+		    has(&w->out, "\"disabled\":false"));
 	assert_int_equal(run(w, "account disable ann@example.test"), EX_OK);
 	assert_int_equal(run(w, "account quota ann@example.test 1.5G 1000"), EX_OK);
 	assert_true(has(&w->out, "may keep 1.5G, 1000 messages"));
 	assert_int_equal(run(w, "account show ann@example.test"), EX_OK);
-	assert_true(has(&w->out, "ann@example.test (disabled)") && has(&w->out, "0 of 1000") && has(&w->out, "0 of 1.5G") && has(&w->out, "\nINBOX"));
+	assert_true(has(&w->out, "ann@example.test (disabled)") && has(&w->out, "0 of 1000") &&
+		    has(&w->out, "0 of 1.5G") && has(&w->out, "\nINBOX"));
 	assert_int_equal(run(w, "account enable ann@example.test"), EX_OK);
 	assert_int_equal(run(w, "account show ann@example.test --json"), EX_OK);
-	assert_true(has(&w->out, "\"disabled\":false") && has(&w->out, "\"mailboxes\":[{\"name\":\"Archive\",\"messages\":0") && has(&w->out, "\"aliases\":[]}"));
+	assert_true(has(&w->out, "\"disabled\":false") &&
+		    has(&w->out, "\"mailboxes\":[{\"name\":\"Archive\",\"messages\":0") &&
+		    has(&w->out, "\"aliases\":[]}"));
 	assert_int_equal(run_with(w, "new\r\n", "account password ann@example.test --password-stdin"), EX_OK);
 	assert_string_equal(w->password, "new");
 	assert_int_equal(run(w, "account del ann@example.test"), EX_OK);
@@ -161,17 +177,27 @@ static void accounts(void **state) {
 
 static void account_errors(void **state) {
 	struct world *w = *state;
-	static const struct { const char *input, *line; int code; } cases[] = {
-		{ "x\n", "account add ann --password-stdin", EX_DATAERR }, { "x\n", "account add @example.test --password-stdin", EX_DATAERR },
-		{ "x\n", "account add a,b@example.test --password-stdin", EX_DATAERR }, { "x\n", "account add a@-bad-.test --password-stdin", EX_DATAERR },
-		{ "x\n", "account add a@[192.0.2.1] --password-stdin", EX_DATAERR }, { "\n", "account add a@example.test --password-stdin", EX_DATAERR },
-		{ "", "account add a@example.test --password-stdin", EX_DATAERR }, { "", "account add a@example.test --hash rubbish", EX_DATAERR },
-		{ "x\n", "account password no@example.test --password-stdin", EX_NOUSER }, { "", "account disable no@example.test", EX_NOUSER },
-		{ "", "account quota no@example.test 5M", EX_NOUSER }, { "", "account quota no@example.test five", EX_DATAERR },
-		{ "", "account quota no@example.test 5M -- -1", EX_DATAERR }, { "", "account show nobody", EX_NOUSER }, { "", "account del no@example.test", EX_NOUSER },
+	static const struct { const char *input, *line; int code;
+	} cases[] = {
+		{ "x\n", "account add ann --password-stdin", EX_DATAERR },
+		{ "x\n", "account add @example.test --password-stdin", EX_DATAERR },
+		{ "x\n", "account add a,b@example.test --password-stdin", EX_DATAERR },
+		{ "x\n", "account add a@-bad-.test --password-stdin", EX_DATAERR },
+		{ "x\n", "account add a@[192.0.2.1] --password-stdin", EX_DATAERR },
+		{ "\n", "account add a@example.test --password-stdin", EX_DATAERR },
+		{ "", "account add a@example.test --password-stdin", EX_DATAERR },
+		{ "", "account add a@example.test --hash rubbish", EX_DATAERR },
+		{ "x\n", "account password no@example.test --password-stdin", EX_NOUSER },
+		{ "", "account disable no@example.test", EX_NOUSER },
+		{ "", "account quota no@example.test 5M", EX_NOUSER },
+		{ "", "account quota no@example.test five", EX_DATAERR },
+		{ "", "account quota no@example.test 5M -- -1", EX_DATAERR },
+		{ "", "account show nobody", EX_NOUSER },
+		{ "", "account del no@example.test", EX_NOUSER },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
-		if (run_with(w, cases[i].input, cases[i].line) != cases[i].code) print_message("%s: %s\n", cases[i].line, buf_text(&w->err));
+		if (run_with(w, cases[i].input, cases[i].line) != cases[i].code)
+			print_message("%s: %s\n", cases[i].line, buf_text(&w->err));
 		assert_int_equal(run_with(w, cases[i].input, cases[i].line), cases[i].code);
 		assert_true(w->err.len > 0 && w->out.len == 0);
 	}
@@ -201,7 +227,8 @@ static void aliases_and_domains(void **state) {
 	assert_true(has(&w->out, "sales@example.test  X@far.test, ann@example.test\n"));
 	assert_int_equal(run(w, "alias list --json"), EX_OK);
 	assert_true(has(&w->out, "{\"address\":\"@second.test\",\"targets\":[\"@example.test\"]}"));
-	assert_true(has(&w->out, "{\"address\":\"sales@example.test\",\"targets\":[\"X@far.test\",\"ann@example.test\"]}"));
+	assert_true(
+		has(&w->out, "{\"address\":\"sales@example.test\",\"targets\":[\"X@far.test\",\"ann@example.test\"]}"));
 	assert_int_equal(run(w, "alias del sales@example.test x@FAR.test"), EX_OK);
 	assert_int_equal(run(w, "alias del sales@example.test x@far.test"), EX_NOUSER);
 	assert_int_equal(run(w, "domain add third.test"), EX_OK);
@@ -231,25 +258,47 @@ struct letter {
 
 static int put_letter(struct db_conn *tx, void *arg) {
 	struct letter *l = arg;
-	struct queue_recipient to[] = { { .address = S("x@far.test"), .original = S("list@here.test"), .hop = S("[relay.test]") }, { .address = S("y@near.test"), .hop = S("near.test") } };
-	struct queue_message m = { .id = slice_of(l->id), .sender = S("ann@example.test"), .size = 100, .arrived_us = wall_us() - 5 * INT64_C(60000000),
-		                   .message_id = S("<1@example.test>"), .recipients = to, .recipient_count = 2 };
+	struct queue_recipient to[] = {
+		{ .address = S("x@far.test"), .original = S("list@here.test"), .hop = S("[relay.test]") },
+		{ .address = S("y@near.test"), .hop = S("near.test") }
+	};
+	struct queue_message m = { .id = slice_of(l->id),
+				   .sender = S("ann@example.test"),
+				   .size = 100,
+				   .arrived_us = wall_us() - 5 * INT64_C(60000000),
+				   .message_id = S("<1@example.test>"),
+				   .recipients = to,
+				   .recipient_count = 2 };
 	int r = blob_insert(tx, l->draft, S(""), &m.blob_id);
 	if (r == 0) r = queue_put(tx, &m);
-	if (r == 0) r = history_add(tx, &(struct history_row){ .queue_id = m.id, .kind = HISTORY_ACCEPTED, .sender = m.sender, .recipient = to[0].address,
-		                        .peer = S("home[192.0.2.9]"), .message_id = m.message_id });
+	if (r == 0)
+		r = history_add(tx, &(struct history_row){ .queue_id = m.id,
+							   .kind = HISTORY_ACCEPTED,
+							   .sender = m.sender,
+							   .recipient = to[0].address,
+							   .peer = S("home[192.0.2.9]"),
+							   .message_id = m.message_id });
 	if (r != 0 || !l->deferred) return r;
 	struct slice why = S("host mx.far.test[192.0.2.1] said: 450 4.7.1 \x1b[2JGreylisted, come back");
 	r = queue_deferred(l->queue, tx, m.id, 0, wall_us(), S("4.7.1"), why);
-	return r != 0 ? r : history_add(tx, &(struct history_row){ .queue_id = m.id, .kind = HISTORY_DEFERRED, .sender = m.sender, .recipient = to[0].address,
-		                        .peer = S("mx.far.test[192.0.2.1]:25"), .status = S("4.7.1"), .text = why, .message_id = m.message_id });
+	return r != 0 ? r
+		      : history_add(tx, &(struct history_row){ .queue_id = m.id,
+							       .kind = HISTORY_DEFERRED,
+							       .sender = m.sender,
+							       .recipient = to[0].address,
+							       .peer = S("mx.far.test[192.0.2.1]:25"),
+							       .status = S("4.7.1"),
+							       .text = why,
+							       .message_id = m.message_id });
 }
 
 static void put(struct world *w, const char *id, bool deferred) {
 	AUTO_BLOB_DRAFT struct blob_draft *draft = NULL;
 	struct slice body = S("Subject: \x1b[31mhi\r\n\r\nhello\r\n");
-	assert_int_equal(blob_prepare(w->db, &(struct blob_source){ .parts = &body, .part_count = 1, .fd = -1 }, &draft), 0);
-	struct letter l = { draft, queue_open(w->db, &(struct queue_params){ 300, 4000, 432000, 432000, 0 }), id, deferred };
+	assert_int_equal(
+		blob_prepare(w->db, &(struct blob_source){ .parts = &body, .part_count = 1, .fd = -1 }, &draft), 0);
+	struct letter l = { draft, queue_open(w->db, &(struct queue_params){ 300, 4000, 432000, 432000, 0 }), id,
+			    deferred };
 	assert_int_equal(db_write(w->db, put_letter, &l), 0);
 	queue_close(&l.queue);
 }
@@ -263,12 +312,16 @@ static void queue(void **state) {
 	put(w, "AAAAAAAAAAz1", true);
 	put(w, "BBBBBBBBBBz2", false);
 	assert_int_equal(run(w, "queue list --width=60"), EX_OK);
-	assert_true(has(&w->out, "AAAAAAAAAAz1        100    5m  ann@example.test\n    x@far.test (sent to list@here.test): tried 1 time, again in "));
-	assert_true(has(&w->out, "        host mx.far.test[192.0.2.1] said: 450 4.7.1\n        ?[2JGreylisted, come back\n"));
-	assert_true(has(&w->out, "    y@near.test: not tried yet, now due\n") && has(&w->out, "2 messages for 4 recipients, 200\n"));
+	assert_true(has(&w->out, "AAAAAAAAAAz1        100    5m  ann@example.test\n    x@far.test (sent to "
+				 "list@here.test): tried 1 time, again in "));
+	assert_true(has(&w->out,
+			"        host mx.far.test[192.0.2.1] said: 450 4.7.1\n        ?[2JGreylisted, come back\n"));
+	assert_true(has(&w->out, "    y@near.test: not tried yet, now due\n") &&
+		    has(&w->out, "2 messages for 4 recipients, 200\n"));
 	assert_null(strchr(buf_text(&w->out), '\x1b'));
 	assert_int_equal(run(w, "queue list --json"), EX_OK);
-	assert_true(has(&w->out, "\"next_hop\":\"[relay.test]\",\"tries\":1,\"next_try\":\"20") && has(&w->out, "4.7.1 \\u001b[2JGreylisted"));
+	assert_true(has(&w->out, "\"next_hop\":\"[relay.test]\",\"tries\":1,\"next_try\":\"20") &&
+		    has(&w->out, "4.7.1 \\u001b[2JGreylisted"));
 	assert_int_equal(run(w, "queue show BBBBBBBBBBz2"), EX_OK);
 	assert_true(has(&w->out, "x@far.test") && has(&w->out, "\nSubject: ?[31mhi\n\nhello\n"));
 	assert_int_equal(run(w, "queue show BBBBBBBBBBz2 --raw"), EX_OK);
@@ -299,7 +352,8 @@ static void queue(void **state) {
 	assert_int_equal(run(w, "status --json"), EX_OK);
 	assert_true(has(&w->out, "\"queue_messages\":0,") && has(&w->out, "\"queue_oldest\":null"));
 	assert_int_equal(run(w, "why BBBBBBBBBBz2"), EX_OK);
-	assert_true(has(&w->out, "put on hold for y@near.test") && has(&w->out, "deleted from the queue for y@near.test"));
+	assert_true(has(&w->out, "put on hold for y@near.test") &&
+		    has(&w->out, "deleted from the queue for y@near.test"));
 }
 
 static void why(void **state) {
@@ -307,11 +361,14 @@ static void why(void **state) {
 	put(w, "AAAAAAAAAAz1", true);
 	assert_int_equal(run(w, "why AAAAAAAAAAz1 --width=80"), EX_OK);
 	assert_true(has(&w->out, "AAAAAAAAAAz1  from ann@example.test  <1@example.test>\n  20"));
-	assert_true(has(&w->out, "  accepted (from home[192.0.2.9])\n") && has(&w->out, "not delivered yet to x@far.test (at mx.far.test[192.0.2.1]:25)\n"));
-	assert_true(has(&w->out, "?[2JGreylisted") && has(&w->out, "Nothing to do:") && has(&w->out, "  now                  in the queue for x@far.test, next try in "));
+	assert_true(has(&w->out, "  accepted (from home[192.0.2.9])\n") &&
+		    has(&w->out, "not delivered yet to x@far.test (at mx.far.test[192.0.2.1]:25)\n"));
+	assert_true(has(&w->out, "?[2JGreylisted") && has(&w->out, "Nothing to do:") &&
+		    has(&w->out, "  now                  in the queue for x@far.test, next try in "));
 	assert_null(strchr(buf_text(&w->out), '\x1b'));
 	AUTO_FREE char *whole = slice_text(buf_slice(&w->out));
-	static const char *const same[] = { "why ann@example.test --width=80", "why ANN@example.test --width=80", "why <1@example.test> --width=80", "why 1@example.test --width=80" };
+	static const char *const same[] = { "why ann@example.test --width=80", "why ANN@example.test --width=80",
+					    "why <1@example.test> --width=80", "why 1@example.test --width=80" };
 	for (size_t i = 0; i < LEN(same); i++) {
 		assert_int_equal(run(w, same[i]), EX_OK);
 		assert_string_equal(buf_text(&w->out), whole);
@@ -321,16 +378,22 @@ static void why(void **state) {
 	assert_int_equal(run(w, "why list@here.test"), EX_OK);
 	assert_true(has(&w->out, "in the queue for x@far.test"));
 	assert_int_equal(run(w, "why x@far.test --json"), EX_OK);
-	assert_true(has(&w->out, "\"event\":\"deferred\"") && has(&w->out, "\"status\":\"4.7.1\"") && has(&w->out, "\"hint\":\"The other server lets"));
+	assert_true(has(&w->out, "\"event\":\"deferred\"") && has(&w->out, "\"status\":\"4.7.1\"") &&
+		    has(&w->out, "\"hint\":\"The other server lets"));
 	assert_int_equal(run(w, "why nope@nowhere.test"), EX_NOUSER);
 	assert_int_equal(w->out.len, 0);
 	struct history_log *log = history_log_open(w->db);
 	for (int i = 0; i < 3; i++)
-		assert_true(history_refused(log, &(struct history_row){ .kind = HISTORY_REJECTED, .sender = S("s@spam.test"), .recipient = S("no@example.test"),
-			                       .peer = S("unknown[192.0.2.66]"), .status = S("5.1.1"), .text = S("User unknown") }) >= 0);
+		assert_true(history_refused(log, &(struct history_row){ .kind = HISTORY_REJECTED,
+									.sender = S("s@spam.test"),
+									.recipient = S("no@example.test"),
+									.peer = S("unknown[192.0.2.66]"),
+									.status = S("5.1.1"),
+									.text = S("User unknown") }) >= 0);
 	history_log_close(&log);
 	assert_int_equal(run(w, "why s@spam.test"), EX_OK);
-	assert_true(has(&w->out, "refused at the door, for no@example.test, from <s@spam.test> (client unknown[192.0.2.66]), 3 times\n"));
+	assert_true(has(&w->out, "refused at the door, for no@example.test, from <s@spam.test> (client "
+				 "unknown[192.0.2.66]), 3 times\n"));
 	assert_true(has(&w->out, "No account, alias or catch-all has that address"));
 	put(w, "CCCCCCCCCCz1", false);
 	assert_int_equal(run(w, "why ann@example.test --limit 1"), EX_OK);
@@ -340,9 +403,12 @@ static void why(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(usage, setup, teardown), cmocka_unit_test_setup_teardown(accounts, setup, teardown),
-		cmocka_unit_test_setup_teardown(account_errors, setup, teardown), cmocka_unit_test_setup_teardown(aliases_and_domains, setup, teardown),
-		cmocka_unit_test_setup_teardown(queue, setup, teardown), cmocka_unit_test_setup_teardown(why, setup, teardown),
+		cmocka_unit_test_setup_teardown(usage, setup, teardown),
+		cmocka_unit_test_setup_teardown(accounts, setup, teardown),
+		cmocka_unit_test_setup_teardown(account_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(aliases_and_domains, setup, teardown),
+		cmocka_unit_test_setup_teardown(queue, setup, teardown),
+		cmocka_unit_test_setup_teardown(why, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

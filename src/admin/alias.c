@@ -19,7 +19,8 @@ static int check_names(struct admin_call *c) {
 		struct slice stored;
 		if (!name_address(c->mem, c->args[i], i == 0 || catch_all, &stored))
 			return refuse(c, EX_DATAERR, "%.*s: not a mail address (%s)", SLICE_ARG(c->args[i]),
-			              i == 0 ? "write it as sales@example.com, or @example.com for everyone else there" : "write it as ann@example.com");
+				      i == 0 ? "write it as sales@example.com, or @example.com for everyone else there"
+					     : "write it as ann@example.com");
 	}
 	return EX_OK;
 }
@@ -50,11 +51,14 @@ int verb_alias_add(struct admin_call *c) {
 	if (code != EX_OK) return code;
 	int r = db_write(c->a->db, enter, &w);
 	if (r < 0) return broken(c);
-	if (r == USER_EXISTS) return refuse(c, EX_DATAERR, "%.*s: leads there already (hato alias list)", SLICE_ARG(w.address));
+	if (r == USER_EXISTS)
+		return refuse(c, EX_DATAERR, "%.*s: leads there already (hato alias list)", SLICE_ARG(w.address));
 	if (r != 0) return refuse(c, EX_DATAERR, "%.*s: not possible as an alias", SLICE_ARG(w.address));
 	tell(c, "%.*s added", SLICE_ARG(w.address));
 	if (w.hides_account)
-		remark(c, "the account %.*s gets no more mail: the alias goes first (hato alias add %.*s %.*s keeps a copy there)",
+		remark(c,
+		       "the account %.*s gets no more mail: the alias goes first (hato alias add %.*s %.*s keeps a "
+		       "copy there)",
 		       SLICE_ARG(w.address), SLICE_ARG(w.address), SLICE_ARG(w.address));
 	return EX_OK;
 }
@@ -69,7 +73,8 @@ int verb_alias_delete(struct admin_call *c) {
 	int r = db_write(c->a->db, leave, &w);
 	if (r < 0) return broken(c);
 	if (r != 0 && w.count != 0)
-		return refuse(c, EX_NOUSER, "%.*s: does not lead to %.*s (hato alias list)", SLICE_ARG(w.address), SLICE_ARG(w.targets[0]));
+		return refuse(c, EX_NOUSER, "%.*s: does not lead to %.*s (hato alias list)", SLICE_ARG(w.address),
+			      SLICE_ARG(w.targets[0]));
 	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: no such alias (hato alias list)", SLICE_ARG(w.address));
 	tell(c, "%.*s deleted", SLICE_ARG(w.address));
 	return EX_OK;
@@ -122,7 +127,10 @@ static int list_one(void *ctx, struct slice address, struct slice target) {
 int verb_alias_list(struct admin_call *c) {
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	if (conn == NULL) return broken(c);
-	struct listing l = { .c = c, .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) }, .json = { .out = c->out }, .targets = BUF(MIB(16)) };
+	struct listing l = { .c = c,
+			     .table = { .mem = c->mem, .columns = columns, .width = LEN(columns) },
+			     .json = { .out = c->out },
+			     .targets = BUF(MIB(16)) };
 	if (c->json) json_open(&l.json, NULL, '[');
 	int r = user_alias_each(conn, c->count != 0 ? c->args[0] : S(""), list_one, &l);
 	end_alias(&l);

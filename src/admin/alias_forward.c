@@ -38,7 +38,8 @@ static int list(struct admin_call *c, struct slice address) {
 int verb_alias_forward(struct admin_call *c) {
 	struct choosing w = { .choice = -1 };
 	if (c->count != 0 && !name_address(c->mem, c->args[0], false, &w.address))
-		return refuse(c, EX_DATAERR, "%.*s: not a mail address (write it as shop@example.com)", SLICE_ARG(c->args[0]));
+		return refuse(c, EX_DATAERR, "%.*s: not a mail address (write it as shop@example.com)",
+			      SLICE_ARG(c->args[0]));
 	if (c->count < 2) return list(c, w.address);
 	for (size_t i = 0; i < LEN(words); i++)
 		if (slice_eq(c->args[1], slice_of(words[i]))) w.choice = (int)i;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DKIM's keys for an operator. What must go into DNS is printed in every form that somebody's DNS wants: a zone file's, one
- * line for a web form, and strings of 255 bytes. */
+/* DKIM's keys for an operator. What must go into DNS is printed in every form that somebody's DNS wants: a zone file's,
+ * one line for a web form, and strings of 255 bytes. */
 #include "admin/inside.h"
 #include "admin/json.h"
 #include "admin/text.h"
@@ -22,15 +22,23 @@ static int change(struct admin_call *c, const struct admin_dkim *what) {
 	switch (r) {
 	case 0: return EX_OK;
 	case KEYRING_EXISTS:
-		if (what->what == ADMIN_DKIM_IMPORT) return refuse(c, EX_DATAERR, "%.*s: the domain has a key of the name %.*s", SLICE_ARG(d), SLICE_ARG(s));
-		return refuse(c, EX_DATAERR, "%.*s: has keys already (hato dkim show %.*s; hato dkim rotate %.*s makes new ones)", SLICE_ARG(d), SLICE_ARG(d),
-			      SLICE_ARG(d));
-	case KEYRING_BAD_NAME: return refuse(c, EX_DATAERR, "%.*s %.*s: not a domain and a selector", SLICE_ARG(d), SLICE_ARG(s));
-	case KEYRING_BAD_KEY: return refuse(c, EX_DATAERR, "no private key for DKIM in it (PEM of an RSA or Ed25519 key without a pass phrase)");
+		if (what->what == ADMIN_DKIM_IMPORT)
+			return refuse(c, EX_DATAERR, "%.*s: the domain has a key of the name %.*s", SLICE_ARG(d),
+				      SLICE_ARG(s));
+		return refuse(c, EX_DATAERR,
+			      "%.*s: has keys already (hato dkim show %.*s; hato dkim rotate %.*s makes new ones)",
+			      SLICE_ARG(d), SLICE_ARG(d), SLICE_ARG(d));
+	case KEYRING_BAD_NAME:
+		return refuse(c, EX_DATAERR, "%.*s %.*s: not a domain and a selector", SLICE_ARG(d), SLICE_ARG(s));
+	case KEYRING_BAD_KEY:
+		return refuse(c, EX_DATAERR,
+			      "no private key for DKIM in it (PEM of an RSA or Ed25519 key without a pass phrase)");
 	case KEYRING_HAS_WAITING:
-		return refuse(c, EX_DATAERR, "%.*s: new keys wait for their records already (hato dkim list %.*s)", SLICE_ARG(d), SLICE_ARG(d));
+		return refuse(c, EX_DATAERR, "%.*s: new keys wait for their records already (hato dkim list %.*s)",
+			      SLICE_ARG(d), SLICE_ARG(d));
 	default:
-		if (what->what == ADMIN_DKIM_SWITCH) return refuse(c, EX_NOUSER, "%.*s: no key waits for its record", SLICE_ARG(d));
+		if (what->what == ADMIN_DKIM_SWITCH)
+			return refuse(c, EX_NOUSER, "%.*s: no key waits for its record", SLICE_ARG(d));
 		return refuse(c, EX_NOUSER, "%.*s: no such key of ours (hato dkim list)", SLICE_ARG(d));
 	}
 }
@@ -38,8 +46,9 @@ static int change(struct admin_call *c, const struct admin_dkim *what) {
 /* ---- list ---- */
 
 static const struct column columns[] = {
-	{ "DOMAIN", "domain", COLUMN_TEXT }, { "SELECTOR", "selector", COLUMN_TEXT }, { "ALGORITHM", "algorithm", COLUMN_TEXT },
-	{ "BITS", "bits", COLUMN_COUNT },    { "STATE", "state", COLUMN_TEXT },	      { "SINCE", "since", COLUMN_TIME },
+	{ "DOMAIN", "domain", COLUMN_TEXT },       { "SELECTOR", "selector", COLUMN_TEXT },
+	{ "ALGORITHM", "algorithm", COLUMN_TEXT }, { "BITS", "bits", COLUMN_COUNT },
+	{ "STATE", "state", COLUMN_TEXT },         { "SINCE", "since", COLUMN_TIME },
 	{ "FILE", "file", COLUMN_TEXT },
 };
 
@@ -67,9 +76,10 @@ int verb_dkim_keys(struct admin_call *c) {
 	size_t count;
 	int code = keys_of(c, c->count != 0 ? c->args[0] : SLICE_NONE, &keys, &count);
 	for (size_t i = 0; i < count && code == EX_OK; i++) {
-		buf_addf(c->out, "%.*s %.*s %u %s ", SLICE_ARG(keys[i].domain), SLICE_ARG(keys[i].selector), keys[i].algorithm,
-			 keyring_state_word(keys[i].state));
-		for (size_t k = 0; k < keys[i].public_key.len; k++) buf_addf(c->out, "%02x", (unsigned char)keys[i].public_key.at[k]);
+		buf_addf(c->out, "%.*s %.*s %u %s ", SLICE_ARG(keys[i].domain), SLICE_ARG(keys[i].selector),
+			 keys[i].algorithm, keyring_state_word(keys[i].state));
+		for (size_t k = 0; k < keys[i].public_key.len; k++)
+			buf_addf(c->out, "%02x", (unsigned char)keys[i].public_key.at[k]);
 		buf_byte(c->out, '\n');
 	}
 	return code;
@@ -83,8 +93,11 @@ struct texts {
 
 static struct texts texts_of(struct admin_call *c, const struct keyring_key *k) {
 	AUTO_BUF struct buf zone = BUF(KIB(32));
-	struct dkim_record_text r = { .domain = k->domain, .selector = k->selector, .algorithm = (enum dkim_algorithm)k->algorithm,
-				      .public_key = k->public_key, .hashes = S("sha256") };
+	struct dkim_record_text r = { .domain = k->domain,
+				      .selector = k->selector,
+				      .algorithm = (enum dkim_algorithm)k->algorithm,
+				      .public_key = k->public_key,
+				      .hashes = S("sha256") };
 	struct texts t = { .host = arena_fmt(c->mem, "%.*s._domainkey", SLICE_ARG(k->selector)) };
 	t.name = arena_fmt(c->mem, "%.*s.%.*s", SLICE_ARG(t.host), SLICE_ARG(k->domain));
 	t.line = dkim_record_line(&r, c->mem);
@@ -106,9 +119,10 @@ static void show_one(struct admin_call *c, const struct keyring_key *k) {
 	struct texts t = texts_of(c, k);
 	const char *kind = k->algorithm == DKIM_ED25519_SHA256 ? "Ed25519" : "RSA";
 	buf_addf(c->out, "%.*s, %s key of %u bits: %s\n\n", SLICE_ARG(k->domain), kind, k->bits, advice_of(k));
-	buf_addf(c->out, "TXT record for a web form. Host (with the domain: %.*s):\n%.*s\nValue:\n%.*s\n\n", SLICE_ARG(t.name), SLICE_ARG(t.host),
-		 SLICE_ARG(t.line));
-	buf_addf(c->out, "In strings of at most 255 bytes:\n%.*s\n\nFor a zone file:\n%.*s\n", SLICE_ARG(t.strings), SLICE_ARG(t.zone));
+	buf_addf(c->out, "TXT record for a web form. Host (with the domain: %.*s):\n%.*s\nValue:\n%.*s\n\n",
+		 SLICE_ARG(t.name), SLICE_ARG(t.host), SLICE_ARG(t.line));
+	buf_addf(c->out, "In strings of at most 255 bytes:\n%.*s\n\nFor a zone file:\n%.*s\n", SLICE_ARG(t.strings),
+		 SLICE_ARG(t.zone));
 }
 
 static void show_json(struct json *j, struct admin_call *c, const struct keyring_key *k) {
@@ -139,7 +153,8 @@ int verb_dkim_show(struct admin_call *c) {
 	struct json j = { .out = c->out };
 	if (c->json) json_open(&j, NULL, '[');
 	for (size_t i = 0; i < count; i++) {
-		if (keys[i].public_key.len == 0 || (selector.len != 0 && !slice_same(selector, keys[i].selector))) continue;
+		if (keys[i].public_key.len == 0 || (selector.len != 0 && !slice_same(selector, keys[i].selector)))
+			continue;
 		if (c->json) show_json(&j, c, &keys[i]);
 		else show_one(c, &keys[i]);
 		shown++;
@@ -147,8 +162,8 @@ int verb_dkim_show(struct admin_call *c) {
 	if (c->json) json_close(&j, ']');
 	if (c->json) buf_byte(c->out, '\n');
 	if (shown == 0 && c->count != 0)
-		return refuse(c, EX_NOUSER, "%.*s: no key%s (hato dkim add %.*s makes some)", SLICE_ARG(c->args[0]), selector.len != 0 ? " of that selector" : "",
-			      SLICE_ARG(c->args[0]));
+		return refuse(c, EX_NOUSER, "%.*s: no key%s (hato dkim add %.*s makes some)", SLICE_ARG(c->args[0]),
+			      selector.len != 0 ? " of that selector" : "", SLICE_ARG(c->args[0]));
 	if (shown == 0) remark(c, "no keys (hato dkim add DOMAIN)");
 	return EX_OK;
 }
@@ -159,7 +174,9 @@ int verb_dkim_add(struct admin_call *c) {
 	struct admin_dkim what = { .what = ADMIN_DKIM_MAKE, .domain = c->args[0] };
 	call_option(c, "selector", &what.selector);
 	int code = change(c, &what);
-	if (code == EX_OK) tell(c, "%.*s has keys now; publish their records: hato dkim show %.*s", SLICE_ARG(what.domain), SLICE_ARG(what.domain));
+	if (code == EX_OK)
+		tell(c, "%.*s has keys now; publish their records: hato dkim show %.*s", SLICE_ARG(what.domain),
+		     SLICE_ARG(what.domain));
 	return code;
 }
 
@@ -168,7 +185,8 @@ static int rotate_one(struct admin_call *c, struct slice domain) {
 	call_option(c, "selector", &what.selector);
 	int code = change(c, &what);
 	if (code == EX_OK)
-		tell(c, "%.*s has new keys, which sign when their records are in DNS: hato dkim show %.*s", SLICE_ARG(domain), SLICE_ARG(domain));
+		tell(c, "%.*s has new keys, which sign when their records are in DNS: hato dkim show %.*s",
+		     SLICE_ARG(domain), SLICE_ARG(domain));
 	return code;
 }
 
@@ -195,9 +213,12 @@ int verb_dkim_switch(struct admin_call *c) {
 
 int verb_dkim_import(struct admin_call *c) {
 	if (c->count != 2) return refuse(c, EX_USAGE, "a domain and a selector are needed");
-	struct admin_dkim what = { .what = ADMIN_DKIM_IMPORT, .domain = c->args[0], .selector = c->args[1], .pem = c->input };
+	struct admin_dkim what = {
+		.what = ADMIN_DKIM_IMPORT, .domain = c->args[0], .selector = c->args[1], .pem = c->input
+	};
 	int code = change(c, &what);
-	if (code == EX_OK) tell(c, "%.*s._domainkey.%.*s signs from now on", SLICE_ARG(what.selector), SLICE_ARG(what.domain));
+	if (code == EX_OK)
+		tell(c, "%.*s._domainkey.%.*s signs from now on", SLICE_ARG(what.selector), SLICE_ARG(what.domain));
 	return code;
 }
 

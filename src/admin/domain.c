@@ -27,15 +27,18 @@ int verb_domain_delete(struct admin_call *c) {
 	int r = db_write(c->a->db, leave, &name);
 	if (r < 0) return broken(c);
 	if (r == USER_IN_USE)
-		return refuse(c, EX_DATAERR, "%.*s: still has accounts or aliases (hato account list %.*s, hato alias list %.*s)", SLICE_ARG(name),
-		              SLICE_ARG(name), SLICE_ARG(name));
+		return refuse(c, EX_DATAERR,
+			      "%.*s: still has accounts or aliases (hato account list %.*s, hato alias list %.*s)",
+			      SLICE_ARG(name), SLICE_ARG(name), SLICE_ARG(name));
 	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: not a domain of ours (hato domain list)", SLICE_ARG(name));
 	tell(c, "%.*s deleted", SLICE_ARG(name));
 	return EX_OK;
 }
 
 static const struct column columns[] = {
-	{ "DOMAIN", "domain", COLUMN_TEXT }, { "ACCOUNTS", "accounts", COLUMN_COUNT }, { "ALIASES", "aliases", COLUMN_COUNT },
+	{ "DOMAIN", "domain", COLUMN_TEXT },
+	{ "ACCOUNTS", "accounts", COLUMN_COUNT },
+	{ "ALIASES", "aliases", COLUMN_COUNT },
 };
 
 struct listing {

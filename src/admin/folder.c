@@ -15,8 +15,9 @@ static const struct { const char *name; uint32_t use; } uses[] = {
 };
 
 static const struct column columns[] = {
-	{ "MAILBOX", "name", COLUMN_TEXT },    { "MESSAGES", "messages", COLUMN_COUNT }, { "UNSEEN", "unseen", COLUMN_COUNT },
-	{ "SIZE", "bytes", COLUMN_SIZE },      { "USE", "special_use", COLUMN_TEXT },    { "AUTOEXPUNGE", "autoexpunge", COLUMN_TEXT },
+	{ "MAILBOX", "name", COLUMN_TEXT },    { "MESSAGES", "messages", COLUMN_COUNT },
+	{ "UNSEEN", "unseen", COLUMN_COUNT },  { "SIZE", "bytes", COLUMN_SIZE },
+	{ "USE", "special_use", COLUMN_TEXT }, { "AUTOEXPUNGE", "autoexpunge", COLUMN_TEXT },
 };
 
 struct listing {
@@ -74,8 +75,11 @@ static int answer(struct admin_call *c, const struct account *account, int r, co
 	case STORE_NO_MAILBOX: return no_folder(c, account->address, name);
 	case STORE_EXISTS: return refuse(c, EX_DATAERR, "%.*s: exists already", SLICE_ARG(c->args[c->count - 1]));
 	case STORE_IS_INBOX: return refuse(c, EX_DATAERR, "INBOX cannot be deleted");
-	case STORE_BAD_NAME: return refuse(c, EX_DATAERR, "%.*s: not a name for a mailbox (levels are divided by /)", SLICE_ARG(c->args[c->count - 1]));
-	case STORE_LIMIT: return refuse(c, EX_DATAERR, "%.*s has too many mailboxes or notes", SLICE_ARG(account->address));
+	case STORE_BAD_NAME:
+		return refuse(c, EX_DATAERR, "%.*s: not a name for a mailbox (levels are divided by /)",
+			      SLICE_ARG(c->args[c->count - 1]));
+	case STORE_LIMIT:
+		return refuse(c, EX_DATAERR, "%.*s has too many mailboxes or notes", SLICE_ARG(account->address));
 	default: return broken(c);
 	}
 }
@@ -102,7 +106,10 @@ int verb_folder_add(struct admin_call *c) {
 	if (call_option(c, "use", &use)) {
 		for (size_t i = 0; i < LEN(uses); i++)
 			if (slice_same(use, slice_of(uses[i].name))) w.use = uses[i].use;
-		if (w.use == 0) return refuse(c, EX_DATAERR, "%.*s: no special use (All Archive Drafts Flagged Important Junk Sent Trash)", SLICE_ARG(use));
+		if (w.use == 0)
+			return refuse(c, EX_DATAERR,
+				      "%.*s: no special use (All Archive Drafts Flagged Important Junk Sent Trash)",
+				      SLICE_ARG(use));
 	}
 	return run(c, create, &w, "made");
 }
@@ -140,6 +147,9 @@ int verb_folder_autoexpunge(struct admin_call *c) {
 	int64_t age_us;
 	struct change w = { .other = c->args[2], .again = slice_eq(c->args[2], S("default")) };
 	if (!w.again && !autoexpunge_read(w.other, &age_us))
-		return refuse(c, EX_DATAERR, "%.*s: not a time (30d, 12h, never; default: as autoexpunge_trash and autoexpunge_junk say)", SLICE_ARG(w.other));
+		return refuse(
+			c, EX_DATAERR,
+			"%.*s: not a time (30d, 12h, never; default: as autoexpunge_trash and autoexpunge_junk say)",
+			SLICE_ARG(w.other));
 	return run(c, age, &w, w.again ? "follows its special use" : "has its own time now");
 }

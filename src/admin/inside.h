@@ -25,9 +25,10 @@ struct admin_call {
 bool call_option(const struct admin_call *c, const char *name, struct slice *value);
 /* "hato account add: TEXT" on the standard error, TEXT cleaned; returns code. */
 int refuse(struct admin_call *c, int code, const char *format, ...) PRINTF_LIKE(3, 4);
-int broken(struct admin_call *c);                                      /* after <0 from db, user, store, queue: fail_text() */
+int broken(struct admin_call *c); /* after <0 from db, user, store, queue: fail_text() */
 void remark(struct admin_call *c, const char *format, ...) PRINTF_LIKE(2, 3); /* on the standard error, not with -q */
-void tell(struct admin_call *c, const char *format, ...) PRINTF_LIKE(2, 3);   /* a line on the standard output, not with -q */
+void tell(struct admin_call *c, const char *format, ...)
+	PRINTF_LIKE(2, 3); /* a line on the standard output, not with -q */
 /* Prints the table, as text or JSON; empty is what to remark when there is nothing. */
 int show_table(struct admin_call *c, const struct table *t, const char *empty);
 
@@ -40,7 +41,8 @@ bool name_address(struct arena *mem, struct slice text, bool catch_all, struct s
 /* postfix_list.c: the queue Postfix would have a message in: "incoming", "active", "deferred", "hold". */
 struct queue_message;
 const char *postfix_queue_of(const struct queue_message *m, int64_t now_us);
-/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it. */
+/* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it.
+ */
 const char *hint_for(struct slice status, struct slice text, bool here);
 
 /* search_index.c: the server's index, or one opened for this request into *own (to be closed); NULL: there is none. */

@@ -8,7 +8,8 @@ static void put_escaped(struct buf *out, struct slice s) {
 	while (s.len != 0) {
 		uint32_t c = utf8_next(&s);
 		if (c == '"' || c == '\\') buf_addf(out, "\\%c", (char)c);
-		else if (c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x206F)) buf_addf(out, "\\u%04x", c);
+		else if (c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x206F))
+			buf_addf(out, "\\u%04x", c);
 		else utf8_add(out, c);
 	}
 	buf_byte(out, '"');

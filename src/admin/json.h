@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* Writes JSON (RFC 8259), one line for each value of the outermost list. Keys are ours; texts may hold anything: what is no
- * UTF-8 becomes U+FFFD, and what could drive a terminal is escaped. key NULL: inside a list. */
+/* Writes JSON (RFC 8259), one line for each value of the outermost list. Keys are ours; texts may hold anything: what
+ * is no UTF-8 becomes U+FFFD, and what could drive a terminal is escaped. key NULL: inside a list. */
 struct json {
 	struct buf *out;
 	unsigned depth;

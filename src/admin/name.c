@@ -7,5 +7,6 @@
 bool name_address(struct arena *mem, struct slice text, bool catch_all, struct slice *out) {
 	struct mailbox m;
 	if (catch_all && text.len > 1 && text.at[0] == '@') return user_address(mem, text, out) == 0;
-	return address_parse(text, ADDRESS_STRICT | ADDRESS_UTF8, mem, &m) == ADDRESS_OK && user_address(mem, text, out) == 0;
+	return address_parse(text, ADDRESS_STRICT | ADDRESS_UTF8, mem, &m) == ADDRESS_OK &&
+	       user_address(mem, text, out) == 0;
 }

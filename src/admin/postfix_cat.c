@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A queued message as postcat(1) prints it: records of the envelope, then lines of the text. The numbers of -d are the letters
- * of Postfix's record types; offsets are those of the text. */
+/* A queued message as postcat(1) prints it: records of the envelope, then lines of the text. The numbers of -d are the
+ * letters of Postfix's record types; offsets are those of the text. */
 #include "admin/inside.h"
 #include "admin/text.h"
 #include "base/clock.h"
@@ -54,7 +54,8 @@ static void put_envelope(struct cat *k, const struct queue_message *m, uint64_t 
 	AUTO_BUF struct buf sizes = BUF(200);
 	if (!k->envelope) return;
 	put_mark(k, 'C', "ENVELOPE RECORDS", m);
-	buf_addf(&sizes, "%15llu %15u %15zu %15d %15llu %15d", (unsigned long long)size, 0, m->recipient_count, 0, (unsigned long long)size, 0);
+	buf_addf(&sizes, "%15llu %15u %15zu %15d %15llu %15d", (unsigned long long)size, 0, m->recipient_count, 0,
+		 (unsigned long long)size, 0);
 	put_field(k, 'C', "message_size", buf_slice(&sizes));
 	put_when(k, 'T', "message_arrival_time", m->arrived_us);
 	put_when(k, 'A', "create_time", m->arrived_us);
@@ -113,8 +114,13 @@ static bool wants(const struct admin_call *c, const char *option) {
 }
 
 int verb_queue_cat(struct admin_call *c) {
-	struct cat k = { .c = c, .envelope = wants(c, "envelope"), .header = wants(c, "header"), .body = wants(c, "body"),
-			 .types = wants(c, "types"), .offsets = wants(c, "offsets"), .verbose = wants(c, "verbose") };
+	struct cat k = { .c = c,
+			 .envelope = wants(c, "envelope"),
+			 .header = wants(c, "header"),
+			 .body = wants(c, "body"),
+			 .types = wants(c, "types"),
+			 .offsets = wants(c, "offsets"),
+			 .verbose = wants(c, "verbose") };
 	if (!k.envelope && !k.header && !k.body) k.envelope = k.header = k.body = true;
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	AUTO_BLOB struct blob *text = NULL;

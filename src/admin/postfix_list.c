@@ -49,8 +49,13 @@ static void put_message(struct report *r, const struct queue_message *m) {
 	struct buf *out = r->out;
 	const char *queue = postfix_queue_of(m, r->now_us);
 	AUTO_BUF struct buf id = BUF(64);
-	buf_addf(&id, "%.*s%s", SLICE_ARG(m->id), queue[0] == 'h' ? "!" : m->expired ? "#" : queue[0] == 'a' ? "*" : "");
-	if (r->messages == 0) buf_add(out, S("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"));
+	buf_addf(&id, "%.*s%s", SLICE_ARG(m->id),
+		 queue[0] == 'h'   ? "!"
+		 : m->expired      ? "#"
+		 : queue[0] == 'a' ? "*"
+				   : "");
+	if (r->messages == 0)
+		buf_add(out, S("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"));
 	else buf_byte(out, '\n');
 	buf_addf(out, "%-17s %8llu ", buf_text(&id), (unsigned long long)m->size);
 	put_time(out, m->arrived_us);
@@ -79,8 +84,8 @@ static void put_json(struct report *r, const struct queue_message *m) {
 	put_text(out, "queue_name", slice_of(postfix_queue_of(m, r->now_us)));
 	buf_add(out, S(", "));
 	put_text(out, "queue_id", m->id);
-	buf_addf(out, ", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, ", (long long)(m->arrived_us / 1000000),
-		 (unsigned long long)m->size, m->expired ? "true" : "false");
+	buf_addf(out, ", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, ",
+		 (long long)(m->arrived_us / 1000000), (unsigned long long)m->size, m->expired ? "true" : "false");
 	put_text(out, "sender", sender_of(m));
 	buf_add(out, S(", \"recipients\": ["));
 	for (size_t i = 0; i < m->recipient_count; i++) {

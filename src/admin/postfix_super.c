@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* postsuper(1): what is done to messages is named in its words, one line each for those that were named, and a count. */
+/* postsuper(1): what is done to messages is named in its words, one line each for those that were named, and a count.
+ */
 #include "admin/inside.h"
 #include "base/clock.h"
 #include "queue/history.h"
@@ -33,7 +34,8 @@ static int release(struct db_conn *tx, struct slice id) { return queue_release(t
 static int requeue(struct db_conn *tx, struct slice id) {
 	struct queue_message m;
 	int r = queue_show(tx, db_memory(tx), id, &m);
-	for (size_t i = 0; i < m.recipient_count && r == 0; i++) r = queue_route(tx, id, m.recipients[i].number, S(QUEUE_AGAIN));
+	for (size_t i = 0; i < m.recipient_count && r == 0; i++)
+		r = queue_route(tx, id, m.recipients[i].number, S(QUEUE_AGAIN));
 	if (r != 0) return r;
 	r = queue_release(tx, id, wall_us());
 	return r == 0 ? queue_flush(tx, id, S(""), wall_us()) : r;
@@ -85,8 +87,11 @@ static int change(struct db_conn *tx, struct super *s, size_t i) {
 	r = s->action->change(tx, s->ids[i]);
 	s->changed[i] = r == 0;
 	for (size_t k = 0; k < m.recipient_count && r == 0 && s->action->history >= 0; k++)
-		r = history_add(tx, &(struct history_row){ .queue_id = m.id, .kind = (enum history_kind)s->action->history, .sender = m.sender,
-							   .recipient = m.recipients[k].address, .message_id = m.message_id,
+		r = history_add(tx, &(struct history_row){ .queue_id = m.id,
+							   .kind = (enum history_kind)s->action->history,
+							   .sender = m.sender,
+							   .recipient = m.recipients[k].address,
+							   .message_id = m.message_id,
 							   .text = S("by the operator") });
 	return r < 0 ? r : 0;
 }

@@ -40,8 +40,12 @@ struct batch {
 static int write_history(struct db_conn *tx, const struct queue_message *m, enum history_kind kind) {
 	int r = 0;
 	for (size_t i = 0; i < m->recipient_count && r == 0; i++)
-		r = history_add(tx, &(struct history_row){ .queue_id = m->id, .kind = kind, .sender = m->sender, .recipient = m->recipients[i].address,
-		                                           .message_id = m->message_id, .text = S("by the operator") });
+		r = history_add(tx, &(struct history_row){ .queue_id = m->id,
+							   .kind = kind,
+							   .sender = m->sender,
+							   .recipient = m->recipients[i].address,
+							   .message_id = m->message_id,
+							   .text = S("by the operator") });
 	return r;
 }
 
@@ -106,7 +110,8 @@ static int act(struct admin_call *c, const struct action *action) {
 	if (changed != 0) wake(c);
 	if (changed != 0 || all) tell(c, "%zu message%s %s", changed, changed == 1 ? "" : "s", action->done);
 	if (unknown.at == NULL) return EX_OK;
-	return refuse(c, EX_NOUSER, "%.*s: not in the queue (hato queue list; hato why tells what became of it)", SLICE_ARG(unknown));
+	return refuse(c, EX_NOUSER, "%.*s: not in the queue (hato queue list; hato why tells what became of it)",
+		      SLICE_ARG(unknown));
 }
 
 int verb_queue_delete(struct admin_call *c) {
@@ -130,7 +135,8 @@ struct flush {
 };
 
 static bool of_domain(const struct queue_recipient *r, struct slice domain) {
-	return slice_same(r->hop, domain) || slice_same(slice_skip(r->address, slice_find_last(r->address, '@') + 1), domain);
+	return slice_same(r->hop, domain) ||
+	       slice_same(slice_skip(r->address, slice_find_last(r->address, '@') + 1), domain);
 }
 
 static int flush_domain(void *ctx, const struct queue_message *m) {
@@ -168,5 +174,7 @@ int verb_queue_flush(struct admin_call *c) {
 	if (flushed != 0) tell(c, "being tried now");
 	else if (c->count == 0) tell(c, "nothing waits in the queue");
 	if (unknown.at == NULL) return EX_OK;
-	return refuse(c, EX_NOUSER, "%.*s: nothing in the queue waits for that (hato queue list; what is on hold must be released)", SLICE_ARG(unknown));
+	return refuse(c, EX_NOUSER,
+		      "%.*s: nothing in the queue waits for that (hato queue list; what is on hold must be released)",
+		      SLICE_ARG(unknown));
 }

@@ -57,7 +57,8 @@ static void put_message(struct listing *l, const struct queue_message *m) {
 	text_span(&age, l->now_us - m->arrived_us);
 	if (l->messages == 0) buf_add(out, S("ID                 SIZE   AGE  SENDER AND RECIPIENTS\n"));
 	text_clean(out, m->id);
-	buf_addf(out, "%*s  %6s  %4s  ", (int)(ID_WIDTH - MIN_OF((size_t)ID_WIDTH, m->id.len)), "", buf_text(&size), buf_text(&age));
+	buf_addf(out, "%*s  %6s  %4s  ", (int)(ID_WIDTH - MIN_OF((size_t)ID_WIDTH, m->id.len)), "", buf_text(&size),
+		 buf_text(&age));
 	if (m->sender.len != 0) text_clean(out, m->sender);
 	else buf_add(out, S("<> (a report of the mail system)"));
 	buf_byte(out, '\n');
@@ -113,8 +114,9 @@ int verb_queue_list(struct admin_call *c) {
 	} else {
 		AUTO_BUF struct buf size = BUF(32);
 		text_size(&size, l.bytes);
-		tell(c, "%llu message%s for %llu recipient%s, %s", (unsigned long long)l.messages, l.messages == 1 ? "" : "s",
-		     (unsigned long long)l.recipients, l.recipients == 1 ? "" : "s", buf_text(&size));
+		tell(c, "%llu message%s for %llu recipient%s, %s", (unsigned long long)l.messages,
+		     l.messages == 1 ? "" : "s", (unsigned long long)l.recipients, l.recipients == 1 ? "" : "s",
+		     buf_text(&size));
 	}
 	return EX_OK;
 }
@@ -129,7 +131,8 @@ static int put_piece(void *ctx, struct slice piece) {
 static int put_body(struct admin_call *c, struct db_conn *conn, const struct queue_message *m) {
 	AUTO_BLOB struct blob *body = NULL;
 	int r = blob_open(conn, m->blob_id, &body);
-	if (r == BLOB_GONE) return refuse(c, EX_SOFTWARE, "%.*s: its text is not in the store (hato verify)", SLICE_ARG(m->id));
+	if (r == BLOB_GONE)
+		return refuse(c, EX_SOFTWARE, "%.*s: its text is not in the store (hato verify)", SLICE_ARG(m->id));
 	if (r < 0) return broken(c);
 	if (call_option(c, "raw", NULL)) return blob_each(body, put_piece, c->out) < 0 ? broken(c) : EX_OK;
 	AUTO_BUF struct buf text = BUF(SHOW_MAX);
@@ -138,7 +141,8 @@ static int put_body(struct admin_call *c, struct db_conn *conn, const struct que
 	if (n < 0) return broken(c);
 	buf_byte(c->out, '\n');
 	text_clean_lines(c->out, slice_from(at, (size_t)n));
-	if ((uint64_t)n < blob_size(body)) remark(c, "%.*s: only the first megabyte is shown (--raw shows all)", SLICE_ARG(m->id));
+	if ((uint64_t)n < blob_size(body))
+		remark(c, "%.*s: only the first megabyte is shown (--raw shows all)", SLICE_ARG(m->id));
 	return EX_OK;
 }
 
@@ -148,7 +152,10 @@ int verb_queue_show(struct admin_call *c) {
 	struct queue_message m;
 	int r = queue_show(conn, c->mem, c->args[0], &m);
 	if (r < 0) return broken(c);
-	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: not in the queue (hato queue list; hato why tells what became of it)", SLICE_ARG(c->args[0]));
+	if (r != 0)
+		return refuse(c, EX_NOUSER,
+			      "%.*s: not in the queue (hato queue list; hato why tells what became of it)",
+			      SLICE_ARG(c->args[0]));
 	struct listing l = { .c = c, .now_us = wall_us() };
 	if (!call_option(c, "raw", NULL)) put_message(&l, &m);
 	return put_body(c, conn, &m);
@@ -191,8 +198,10 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 		if (q->held != 0) buf_addf(&more, ", %llu on hold", (unsigned long long)q->held);
 		buf_byte(&more, ')');
 	}
-	tell(c, "  accounts  %llu in %llu domain%s", (unsigned long long)accounts, (unsigned long long)domains, domains == 1 ? "" : "s");
-	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s", buf_text(&more));
+	tell(c, "  accounts  %llu in %llu domain%s", (unsigned long long)accounts, (unsigned long long)domains,
+	     domains == 1 ? "" : "s");
+	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s",
+	     buf_text(&more));
 }
 
 int verb_status(struct admin_call *c) {

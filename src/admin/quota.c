@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits of accounts and domains. A domain's is kept as a pool that its accounts belong to; it is asked for here only, so that
- * nothing has to be walked later. */
+/* Limits of accounts and domains. A domain's is kept as a pool that its accounts belong to; it is asked for here only,
+ * so that nothing has to be walked later. */
 #include "admin/inside.h"
 #include "admin/json.h"
 #include "admin/text.h"
@@ -86,7 +86,8 @@ static int show_domain(struct admin_call *c, struct slice name) {
 	} else {
 		AUTO_BUF struct buf used = BUF(32);
 		text_size(&used, p.bytes);
-		tell(c, "%.*s keeps %s, %llu messages", SLICE_ARG(name), buf_text(&used), (unsigned long long)p.messages);
+		tell(c, "%.*s keeps %s, %llu messages", SLICE_ARG(name), buf_text(&used),
+		     (unsigned long long)p.messages);
 		tell_limits(c, &(struct limits){ name, p.limit_bytes, p.limit_messages });
 	}
 	return EX_OK;

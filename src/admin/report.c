@@ -21,20 +21,25 @@ static void percent(struct buf *out, uint64_t part, uint64_t all) {
 static void put_head(struct admin_call *c, const struct digest_domain *d) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	buf_addf(&line, "%.*s", SLICE_ARG(d->domain.len != 0 ? d->domain : S("(no domain)")));
-	buf_addf(&line, "  %zu report%s from %zu receiver%s", d->reports, d->reports == 1 ? "" : "s", d->orgs, d->orgs == 1 ? "" : "s");
+	buf_addf(&line, "  %zu report%s from %zu receiver%s", d->reports, d->reports == 1 ? "" : "s", d->orgs,
+		 d->orgs == 1 ? "" : "s");
 	if (d->unproved != 0) buf_addf(&line, " (%zu unproved)", d->unproved);
 	if (d->policy.len != 0) buf_addf(&line, ", policy %.*s", SLICE_ARG(d->policy));
 	text_clean(c->out, buf_slice(&line));
 	buf_byte(c->out, '\n');
 	uint64_t all = d->pass + d->fail;
 	if (all != 0) {
-		buf_addf(c->out, "  DMARC: %llu messages, %llu passed (", (unsigned long long)all, (unsigned long long)d->pass);
+		buf_addf(c->out, "  DMARC: %llu messages, %llu passed (", (unsigned long long)all,
+			 (unsigned long long)d->pass);
 		percent(c->out, d->pass, all);
 		buf_addf(c->out, "), %llu failed\n", (unsigned long long)d->fail);
 	}
 	if (d->tls_reports != 0)
-		buf_addf(c->out, "  TLS: %llu sessions encrypted, %llu failed\n", (unsigned long long)d->tls_good, (unsigned long long)d->tls_bad);
-	if (d->complaints_count != 0) buf_addf(c->out, "  %zu message%s reported one by one\n", d->complaints_count, d->complaints_count == 1 ? "" : "s");
+		buf_addf(c->out, "  TLS: %llu sessions encrypted, %llu failed\n", (unsigned long long)d->tls_good,
+			 (unsigned long long)d->tls_bad);
+	if (d->complaints_count != 0)
+		buf_addf(c->out, "  %zu message%s reported one by one\n", d->complaints_count,
+			 d->complaints_count == 1 ? "" : "s");
 }
 
 /* Eighths of a block for each day; '.' where nothing was reported. */
@@ -60,16 +65,24 @@ static void put_trend(struct admin_call *c, const struct digest_domain *d) {
 
 static void put_sources(struct admin_call *c, const struct digest_domain *d) {
 	static const struct column columns[] = {
-		{ "MESSAGES", "messages", COLUMN_COUNT }, { "PASSED", "passed", COLUMN_COUNT }, { "FAILED", "failed", COLUMN_COUNT },
-		{ "DKIM", "dkim_aligned", COLUMN_COUNT }, { "SPF", "spf_aligned", COLUMN_COUNT }, { "DONE", "disposition", COLUMN_TEXT },
-		{ "NEW", "new", COLUMN_TEXT }, { "SOURCE", "source", COLUMN_TEXT }, { "NAME", "name", COLUMN_TEXT },
+		{ "MESSAGES", "messages", COLUMN_COUNT },
+		{ "PASSED", "passed", COLUMN_COUNT },
+		{ "FAILED", "failed", COLUMN_COUNT },
+		{ "DKIM", "dkim_aligned", COLUMN_COUNT },
+		{ "SPF", "spf_aligned", COLUMN_COUNT },
+		{ "DONE", "disposition", COLUMN_TEXT },
+		{ "NEW", "new", COLUMN_TEXT },
+		{ "SOURCE", "source", COLUMN_TEXT },
+		{ "NAME", "name", COLUMN_TEXT },
 	};
 	struct table t = { .mem = c->mem, .columns = columns, .width = LEN(columns) };
 	for (size_t i = 0; i < d->sources_count && i < SOURCES_SHOWN; i++) {
 		const struct digest_source *s = &d->sources[i];
 		const uint64_t numbers[] = { s->count, s->pass, s->count - s->pass, s->dkim, s->spf };
 		for (size_t k = 0; k < LEN(numbers); k++) table_number(&t, (int64_t)numbers[k]);
-		table_text(&t, s->reject >= s->quarantine && s->reject != 0 ? S("reject") : s->quarantine != 0 ? S("quarantine") : S("none"));
+		table_text(&t, s->reject >= s->quarantine && s->reject != 0 ? S("reject")
+			       : s->quarantine != 0                         ? S("quarantine")
+									    : S("none"));
 		table_text(&t, s->fresh ? S("new") : S(""));
 		table_text(&t, s->source);
 		table_text(&t, s->host);
@@ -77,7 +90,8 @@ static void put_sources(struct admin_call *c, const struct digest_domain *d) {
 	if (table_rows(&t) == 0) return;
 	buf_byte(c->out, '\n');
 	table_print(&t, c->width, c->out);
-	if (d->sources_count > SOURCES_SHOWN) buf_addf(c->out, "  and %zu more (--json has all)\n", d->sources_count - SOURCES_SHOWN);
+	if (d->sources_count > SOURCES_SHOWN)
+		buf_addf(c->out, "  and %zu more (--json has all)\n", d->sources_count - SOURCES_SHOWN);
 }
 
 static void put_complaints(struct admin_call *c, const struct digest_domain *d) {
@@ -87,14 +101,16 @@ static void put_complaints(struct admin_call *c, const struct digest_domain *d) 
 		const struct digest_complaint *x = &d->complaints[i];
 		AUTO_BUF struct buf line = BUF(KIB(8));
 		text_time(&line, x->time_us);
-		buf_addf(&line, "  %.*s %.*s  from %.*s  %.*s  %.*s", SLICE_ARG(x->type), SLICE_ARG(x->failure), SLICE_ARG(x->source), SLICE_ARG(x->from),
-			 SLICE_ARG(x->subject));
+		buf_addf(&line, "  %.*s %.*s  from %.*s  %.*s  %.*s", SLICE_ARG(x->type), SLICE_ARG(x->failure),
+			 SLICE_ARG(x->source), SLICE_ARG(x->from), SLICE_ARG(x->subject));
 		text_wrap(c->out, buf_slice(&line), 2, c->width);
 	}
 }
 
 static void put_hints(struct admin_call *c, const struct digest_domain *d) {
-	static const char *const marks[] = { [HINT_GOOD] = "ok:   ", [HINT_NOTE] = "note: ", [HINT_PROBLEM] = "todo: " };
+	static const char *const marks[] = {
+		[HINT_GOOD] = "ok:   ", [HINT_NOTE] = "note: ", [HINT_PROBLEM] = "todo: "
+	};
 	if (d->hints_count != 0) buf_byte(c->out, '\n');
 	for (size_t i = 0; i < d->hints_count; i++) {
 		struct slice text = arena_fmt(c->mem, "%s%.*s", marks[d->hints[i].weight], SLICE_ARG(d->hints[i].text));
@@ -218,12 +234,15 @@ int verb_reports(struct admin_call *c) {
 		return refuse(c, EX_USAGE, "--days needs a number from 1 to %d", DAYS_MOST);
 	if (c->count == 1) domain = arena_lower(c->mem, c->args[0]);
 	int64_t now = wall_us(), since = now - (int64_t)days * DAY_US;
-	if (conn == NULL || digest_make(conn, &(struct digest_query){ domain, since }, c->mem, &g) < 0) return broken(c);
+	if (conn == NULL || digest_make(conn, &(struct digest_query){ domain, since }, c->mem, &g) < 0)
+		return broken(c);
 	if (call_option(c, "html", NULL)) report_page(c->out, &g, since, now);
 	else if (c->json) put_json(c, &g);
 	else put_words(c, &g);
 	if (g.domains_count == 0 && !c->json)
-		remark(c, "no reports%s%.*s in %llu days (others send them to the address in rua= of a domain's DMARC record: see report_addresses)",
+		remark(c,
+		       "no reports%s%.*s in %llu days (others send them to the address in rua= of a domain's DMARC "
+		       "record: see report_addresses)",
 		       domain.len != 0 ? " about " : "", SLICE_ARG(domain), (unsigned long long)days);
 	return EX_OK;
 }
@@ -231,7 +250,8 @@ int verb_reports(struct admin_call *c) {
 int verb_reports_send(struct admin_call *c) {
 	bool now = call_option(c, "now", NULL), dry = call_option(c, "dry-run", NULL);
 	AUTO_BUF struct buf words = BUF(MIB(4));
-	if (c->a->ops->reports_send == NULL) return refuse(c, EX_UNAVAILABLE, "the server must run for that (hato start)");
+	if (c->a->ops->reports_send == NULL)
+		return refuse(c, EX_UNAVAILABLE, "the server must run for that (hato start)");
 	struct slice domain = c->count == 1 ? arena_lower(c->mem, c->args[0]) : S("");
 	int r = c->a->ops->reports_send(c->a->ctx, domain, now, dry, &words);
 	if (r < 0) return refuse(c, EX_UNAVAILABLE, "%s", fail_text());

@@ -63,7 +63,8 @@ static void end(void *ctx, const char *kind, struct slice address, struct slice 
 
 /* asked: the sender, or what was found about a message. */
 static int explain(struct admin_call *c, struct slice sender,
-		   int (*op)(void *ctx, struct slice address, struct slice asked, const struct admin_way *way), struct slice asked) {
+		   int (*op)(void *ctx, struct slice address, struct slice asked, const struct admin_way *way),
+		   struct slice asked) {
 	struct telling t = { .call = c, .json = { .out = c->out } };
 	if (op == NULL) return refuse(c, EX_UNAVAILABLE, "not to be had here (start the server)");
 	if (c->json) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The search index: how far it is, and making it anew. Without a server there is no background: then it is done here, before the
- * answer. */
+/* The search index: how far it is, and making it anew. Without a server there is no background: then it is done here,
+ * before the answer. */
 #include "admin/inside.h"
 #include "admin/json.h"
 #include "admin/text.h"
@@ -25,7 +25,8 @@ static void show_text(struct admin_call *c, const struct search_index_status *s)
 	uint64_t done = s->bodies - MIN_OF(s->waiting, s->bodies);
 	buf_addf(out, "indexed   %llu of %llu messages", (unsigned long long)done, (unsigned long long)s->bodies);
 	put_percent(out, done, s->bodies);
-	buf_add(out, s->rebuilding ? S(", being made anew; until then the old one answers\ntext      ") : S("\ntext      "));
+	buf_add(out,
+		s->rebuilding ? S(", being made anew; until then the old one answers\ntext      ") : S("\ntext      "));
 	text_size(out, s->index.text_bytes);
 	buf_add(out, S("\nfile      "));
 	text_size(out, s->index.file_bytes);
@@ -63,7 +64,8 @@ static int account_status(struct admin_call *c, struct search_index *x, struct s
 	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: no such account (hato account list)", SLICE_ARG(name));
 	struct json j = { .out = c->out };
 	if (!c->json) {
-		tell(c, "indexed   %llu of %llu messages", (unsigned long long)(messages - waiting), (unsigned long long)messages);
+		tell(c, "indexed   %llu of %llu messages", (unsigned long long)(messages - waiting),
+		     (unsigned long long)messages);
 		return EX_OK;
 	}
 	json_open(&j, NULL, '{');
@@ -91,16 +93,23 @@ static int rebuild(struct admin_call *c, struct search_index *x, bool here) {
 int verb_index(struct admin_call *c) {
 	struct search_index *own = NULL, *x = index_of(c, &own);
 	struct slice what = c->count != 0 ? c->args[0] : S("status"), account = c->count > 1 ? c->args[1] : SLICE_NONE;
-	if (!slice_eq(what, S("status")) && !slice_eq(what, S("rebuild")) && c->count == 1 && slice_find(what, '@') < what.len) {
+	if (!slice_eq(what, S("status")) && !slice_eq(what, S("rebuild")) && c->count == 1 &&
+	    slice_find(what, '@') < what.len) {
 		account = what;
 		what = S("status");
 	}
 	int code;
-	if (x == NULL && c->a->ops->mail_freed != NULL) code = refuse(c, EX_CONFIG, "there is no search index (search_index = no in main.cf, or its file cannot be made: see the log)");
+	if (x == NULL && c->a->ops->mail_freed != NULL)
+		code = refuse(c, EX_CONFIG,
+			      "there is no search index (search_index = no in main.cf, or its file cannot be made: see "
+			      "the log)");
 	else if (x == NULL) code = refuse(c, EX_IOERR, "%s", fail_text());
 	else if (slice_eq(what, S("status"))) code = account.len != 0 ? account_status(c, x, account) : status(c, x);
-	else if (!slice_eq(what, S("rebuild"))) code = refuse(c, EX_USAGE, "%.*s: must be status or rebuild", SLICE_ARG(what));
-	else if (account.len != 0) code = refuse(c, EX_USAGE, "the index is one for all accounts, which share their mail's bodies: hato index rebuild");
+	else if (!slice_eq(what, S("rebuild")))
+		code = refuse(c, EX_USAGE, "%.*s: must be status or rebuild", SLICE_ARG(what));
+	else if (account.len != 0)
+		code = refuse(c, EX_USAGE,
+			      "the index is one for all accounts, which share their mail's bodies: hato index rebuild");
 	else code = rebuild(c, x, own != NULL);
 	search_index_close(&own);
 	return code;

@@ -86,9 +86,11 @@ void table_print(const struct table *t, size_t columns, struct buf *out) {
 		return;
 	}
 	for (size_t k = 0; k < t->width; k++)
-		put_padded(out, slice_of(t->columns[k].title), widths[k], flush_right(&t->columns[k]), k == t->width - 1);
+		put_padded(out, slice_of(t->columns[k].title), widths[k], flush_right(&t->columns[k]),
+			   k == t->width - 1);
 	for (size_t i = 0; i < rows * t->width; i++)
-		put_padded(out, texts[i], widths[i % t->width], flush_right(&t->columns[i % t->width]), i % t->width == t->width - 1);
+		put_padded(out, texts[i], widths[i % t->width], flush_right(&t->columns[i % t->width]),
+			   i % t->width == t->width - 1);
 }
 
 void table_json(const struct table *t, struct buf *out) {

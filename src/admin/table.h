@@ -2,8 +2,8 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* A list to be printed: rows of cells, as aligned columns for a person or as JSON for a program. When the columns do not
- * fit the width, each row becomes a small paragraph: nothing is ever cut. */
+/* A list to be printed: rows of cells, as aligned columns for a person or as JSON for a program. When the columns do
+ * not fit the width, each row becomes a small paragraph: nothing is ever cut. */
 struct column {
 	const char *title, *key; /* "SIZE", "bytes" */
 	enum { COLUMN_TEXT, COLUMN_COUNT, COLUMN_SIZE, COLUMN_TIME, COLUMN_YES } kind;

@@ -5,8 +5,9 @@
 enum { REPLACEMENT = 0xFFFD };
 
 static bool drives_terminal(uint32_t c) {
-	return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == REPLACEMENT || c == 0x061C || c == 0xFEFF || (c >= 0x200B && c <= 0x200F) ||
-	       (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c >= 0xE0000;
+	return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == REPLACEMENT || c == 0x061C || c == 0xFEFF ||
+	       (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) ||
+	       c >= 0xE0000;
 }
 
 static void clean(struct buf *out, struct slice s, bool lines) {
@@ -27,9 +28,11 @@ void text_clean_lines(struct buf *out, struct slice s) {
 }
 
 static bool is_wide(uint32_t c) {
-	static const struct { uint32_t first, last; } wide[] = {
-		{ 0x1100, 0x115F }, { 0x2E80, 0x303E }, { 0x3041, 0xA4CF }, { 0xAC00, 0xD7A3 }, { 0xF900, 0xFAFF }, { 0xFE30, 0xFE6F },
-		{ 0xFF00, 0xFF60 }, { 0xFFE0, 0xFFE6 }, { 0x1F300, 0x1F64F }, { 0x1F900, 0x1F9FF }, { 0x20000, 0x3FFFD },
+	static const struct { uint32_t first, last;
+	} wide[] = {
+		{ 0x1100, 0x115F },   { 0x2E80, 0x303E },   { 0x3041, 0xA4CF },   { 0xAC00, 0xD7A3 },
+		{ 0xF900, 0xFAFF },   { 0xFE30, 0xFE6F },   { 0xFF00, 0xFF60 },   { 0xFFE0, 0xFFE6 },
+		{ 0x1F300, 0x1F64F }, { 0x1F900, 0x1F9FF }, { 0x20000, 0x3FFFD },
 	};
 	for (size_t i = 0; i < LEN(wide) && c >= wide[i].first; i++)
 		if (c <= wide[i].last) return true;
@@ -74,7 +77,10 @@ void text_size(struct buf *out, uint64_t bytes) {
 }
 
 void text_span(struct buf *out, int64_t us) {
-	static const struct { int64_t seconds; char unit; } steps[] = { { 2 * 86400, 'd' }, { 2 * 3600, 'h' }, { 2 * 60, 'm' }, { 0, 's' } };
+	static const struct {
+		int64_t seconds;
+		char unit;
+	} steps[] = { { 2 * 86400, 'd' }, { 2 * 3600, 'h' }, { 2 * 60, 'm' }, { 0, 's' } };
 	static const int64_t units[] = { 86400, 3600, 60, 1 };
 	int64_t s = us > 0 ? us / 1000000 : 0;
 	size_t i = 0;
@@ -82,7 +88,8 @@ void text_span(struct buf *out, int64_t us) {
 	buf_addf(out, "%lld%c", (long long)(s / units[i]), steps[i].unit);
 }
 
-static void put_time(struct buf *out, int64_t us, const char *format, struct tm *(*split)(const time_t *, struct tm *)) {
+static void put_time(struct buf *out, int64_t us, const char *format,
+		     struct tm *(*split)(const time_t *, struct tm *)) {
 	time_t seconds = (time_t)(us / 1000000);
 	struct tm t;
 	char text[40];
@@ -103,13 +110,15 @@ bool text_read_size(struct slice s, uint64_t *out) {
 	if (slice_same(s, S("none")) || slice_same(s, S("unlimited"))) return *out = 0, true;
 	uint64_t scale = 1, whole, tenths = 0;
 	if (s.len > 1 && ascii_upper(s.at[s.len - 1]) == 'B' && !ascii_digit(s.at[s.len - 2])) s.len--;
-	const char *unit = s.len != 0 && ascii_alpha(s.at[s.len - 1]) ? strchr(units, ascii_upper(s.at[s.len - 1])) : NULL;
+	const char *unit =
+		s.len != 0 && ascii_alpha(s.at[s.len - 1]) ? strchr(units, ascii_upper(s.at[s.len - 1])) : NULL;
 	if (unit != NULL) {
 		scale = UINT64_C(1) << (10 * (unit - units + 1));
 		s.len--;
 	}
 	size_t dot = slice_find(s, '.');
-	if (dot != s.len && (s.len != dot + 2 || scale == 1 || !slice_number(slice_skip(s, dot + 1), 9, &tenths))) return false;
+	if (dot != s.len && (s.len != dot + 2 || scale == 1 || !slice_number(slice_skip(s, dot + 1), 9, &tenths)))
+		return false;
 	if (!slice_number(slice_head(s, dot), (UINT64_C(1) << 50) / scale, &whole)) return false;
 	*out = whole * scale + tenths * scale / 10;
 	return true;

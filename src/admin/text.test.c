@@ -44,17 +44,27 @@ static void wraps(void **state) {
 
 static void sizes_and_spans(void **state) {
 	(void)state;
-	static const struct { uint64_t bytes; const char *out; } sizes[] = {
-		{ 0, "0" }, { 1023, "1023" }, { 1024, "1.0K" }, { 1500, "1.5K" }, { 10239, "10K" }, { 1048576, "1.0M" }, { 1023 * 1024, "1.0M" },
-		{ UINT64_C(5) << 30, "5.0G" }, { UINT64_MAX, "16E" },
+	static const struct { uint64_t bytes; const char *out;
+	} sizes[] = {
+		{ 0, "0" },
+		{ 1023, "1023" },
+		{ 1024, "1.0K" },
+		{ 1500, "1.5K" },
+		{ 10239, "10K" },
+		{ 1048576, "1.0M" },
+		{ 1023 * 1024, "1.0M" },
+		{ UINT64_C(5) << 30, "5.0G" },
+		{ UINT64_MAX, "16E" },
 	};
 	for (size_t i = 0; i < LEN(sizes); i++) {
 		AUTO_BUF struct buf out = BUF(100);
 		text_size(&out, sizes[i].bytes);
 		assert_string_equal(buf_text(&out), sizes[i].out);
 	}
-	static const struct { int64_t s; const char *out; } spans[] = {
-		{ -5, "0s" }, { 0, "0s" }, { 119, "119s" }, { 120, "2m" }, { 7199, "119m" }, { 7200, "2h" }, { 172799, "47h" }, { 172800, "2d" },
+	static const struct { int64_t s; const char *out;
+	} spans[] = {
+		{ -5, "0s" },     { 0, "0s" },    { 119, "119s" },   { 120, "2m" },
+		{ 7199, "119m" }, { 7200, "2h" }, { 172799, "47h" }, { 172800, "2d" },
 	};
 	for (size_t i = 0; i < LEN(spans); i++) {
 		AUTO_BUF struct buf out = BUF(100);
@@ -68,10 +78,23 @@ static void sizes_and_spans(void **state) {
 
 static void reads_sizes(void **state) {
 	(void)state;
-	static const struct { struct slice in; bool good; uint64_t out; } cases[] = {
-		{ S("none"), true, 0 }, { S("0"), true, 0 }, { S("1000"), true, 1000 }, { S("10k"), true, 10240 }, { S("500M"), true, UINT64_C(500) << 20 },
-		{ S("2GB"), true, UINT64_C(2) << 30 }, { S("1.5G"), true, (UINT64_C(3) << 30) / 2 }, { S(""), false, 0 }, { S("M"), false, 0 }, { S("-1"), false, 0 },
-		{ S("1.5"), false, 0 }, { S("1.55G"), false, 0 }, { S("99999999999T"), false, 0 }, { S("5x"), false, 0 }, { S("1 G"), false, 0 },
+	static const struct { struct slice in; bool good; uint64_t out;
+	} cases[] = {
+		{ S("none"), true, 0 },
+		{ S("0"), true, 0 },
+		{ S("1000"), true, 1000 },
+		{ S("10k"), true, 10240 },
+		{ S("500M"), true, UINT64_C(500) << 20 },
+		{ S("2GB"), true, UINT64_C(2) << 30 },
+		{ S("1.5G"), true, (UINT64_C(3) << 30) / 2 },
+		{ S(""), false, 0 },
+		{ S("M"), false, 0 },
+		{ S("-1"), false, 0 },
+		{ S("1.5"), false, 0 },
+		{ S("1.55G"), false, 0 },
+		{ S("99999999999T"), false, 0 },
+		{ S("5x"), false, 0 },
+		{ S("1 G"), false, 0 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		uint64_t out = 77;
@@ -96,7 +119,8 @@ static void writes_json(void **state) {
 	json_close(&j, '}');
 	json_text(&j, NULL, S(""));
 	json_close(&j, ']');
-	assert_string_equal(buf_text(&out), "[\n{\"a\":\"q\\\"\\\\\\u001b\\u000a\xef\xbf\xbd\\u009b\",\"b\":null,\"c\":[-1,true],\"d\":null},\n\"\"\n]\n");
+	assert_string_equal(buf_text(&out), "[\n{\"a\":\"q\\\"\\\\\\u001b\\u000a\xef\xbf\xbd\\u009b\",\"b\":null,\"c\":"
+					    "[-1,true],\"d\":null},\n\"\"\n]\n");
 	buf_clear(&out);
 	j = (struct json){ .out = &out };
 	json_open(&j, NULL, '[');
@@ -107,7 +131,9 @@ static void writes_json(void **state) {
 static void prints_tables(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = {0};
-	static const struct column columns[] = { { "NAME", "name", COLUMN_TEXT }, { "SIZE", "bytes", COLUMN_SIZE }, { "OFF", "off", COLUMN_YES } };
+	static const struct column columns[] = { { "NAME", "name", COLUMN_TEXT },
+						 { "SIZE", "bytes", COLUMN_SIZE },
+						 { "OFF", "off", COLUMN_YES } };
 	struct table t = { .mem = &mem, .columns = columns, .width = LEN(columns) };
 	AUTO_BUF struct buf out = BUF(10000);
 	table_print(&t, 0, &out);
@@ -125,13 +151,14 @@ static void prints_tables(void **state) {
 	assert_string_equal(buf_text(&out), "a?\n    size 2.0K, off yes\nlonger\n    size 5, off no\n");
 	buf_clear(&out);
 	table_json(&t, &out);
-	assert_string_equal(buf_text(&out), "[\n{\"name\":\"a\\u001b\",\"bytes\":2048,\"off\":true},\n{\"name\":\"longer\",\"bytes\":5,\"off\":false}\n]\n");
+	assert_string_equal(buf_text(&out), "[\n{\"name\":\"a\\u001b\",\"bytes\":2048,\"off\":true},\n{\"name\":"
+					    "\"longer\",\"bytes\":5,\"off\":false}\n]\n");
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cleans), cmocka_unit_test(wraps), cmocka_unit_test(sizes_and_spans), cmocka_unit_test(reads_sizes),
-		cmocka_unit_test(writes_json), cmocka_unit_test(prints_tables),
+		cmocka_unit_test(cleans),      cmocka_unit_test(wraps),       cmocka_unit_test(sizes_and_spans),
+		cmocka_unit_test(reads_sizes), cmocka_unit_test(writes_json), cmocka_unit_test(prints_tables),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,8 +11,9 @@
 #include <time.h>
 
 static const struct column columns[] = {
-	{ "EXPUNGED", "expunged", COLUMN_TIME }, { "MAILBOX", "mailbox", COLUMN_TEXT }, { "UID", "uid", COLUMN_COUNT }, { "SIZE", "bytes", COLUMN_SIZE },
-	{ "FROM", "from", COLUMN_TEXT }, { "SUBJECT", "subject", COLUMN_TEXT },
+	{ "EXPUNGED", "expunged", COLUMN_TIME }, { "MAILBOX", "mailbox", COLUMN_TEXT },
+	{ "UID", "uid", COLUMN_COUNT },          { "SIZE", "bytes", COLUMN_SIZE },
+	{ "FROM", "from", COLUMN_TEXT },         { "SUBJECT", "subject", COLUMN_TEXT },
 };
 
 /* "90s", "15m", "3h", "2d", "1w" ago; "2026-11-22", "2026-11-22 13:30", where this machine is. */
@@ -25,7 +26,8 @@ static bool read_time(struct admin_call *c, struct slice text, int64_t *us) {
 		*us = wall_us() - (int64_t)n * seconds[unit - units] * 1000000;
 		return true;
 	}
-	static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S" };
+	static const char *const forms[] = { "%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S",
+					     "%Y-%m-%dT%H:%M:%S" };
 	const char *whole = arena_text(c->mem, text);
 	for (size_t i = 0; i < LEN(forms); i++) {
 		struct tm tm = { .tm_isdst = -1 };
@@ -53,7 +55,9 @@ static bool read_uids(struct admin_call *c, struct uid_set *out) {
 		while (rest.at != NULL) {
 			struct slice last = slice_cut(&rest, ','), first = slice_cut(&last, ':');
 			uint64_t a, b;
-			if (!slice_number(first, UINT32_MAX, &a) || !slice_number(last.at != NULL ? last : first, UINT32_MAX, &b)) return false;
+			if (!slice_number(first, UINT32_MAX, &a) ||
+			    !slice_number(last.at != NULL ? last : first, UINT32_MAX, &b))
+				return false;
 			ranges[count++] = (struct uid_range){ (uint32_t)MIN_OF(a, b), (uint32_t)MAX_OF(a, b) };
 		}
 	}
@@ -94,7 +98,10 @@ static int restore(struct admin_call *c, const struct bin_wish *wish) {
 	struct bin_sum sum;
 	int r = store_bin_restore(c->a->db, wish, &sum);
 	if (r < 0) return broken(c);
-	if (r > 0) return refuse(c, EX_DATAERR, "%llu messages were brought back, then a mailbox could take no more of them", (unsigned long long)sum.messages);
+	if (r > 0)
+		return refuse(c, EX_DATAERR,
+			      "%llu messages were brought back, then a mailbox could take no more of them",
+			      (unsigned long long)sum.messages);
 	AUTO_BUF struct buf size = BUF(64);
 	text_size(&size, sum.bytes);
 	if (sum.messages == 0) remark(c, "nothing that could be brought back");
@@ -115,9 +122,11 @@ int verb_undelete(struct admin_call *c) {
 	call_option(c, "mailbox", &wish.mailbox);
 	if (slice_same(wish.mailbox, S("INBOX"))) wish.mailbox = S("INBOX");
 	if (call_option(c, "since", &since) && !read_time(c, since, &wish.since_us))
-		return refuse(c, EX_USAGE, "--since %.*s: must be like 3h, 2d, 2026-11-22 or \"2026-11-22 13:30\"", SLICE_ARG(since));
+		return refuse(c, EX_USAGE, "--since %.*s: must be like 3h, 2d, 2026-11-22 or \"2026-11-22 13:30\"",
+			      SLICE_ARG(since));
 	if (!read_uids(c, &wish.uids)) return refuse(c, EX_USAGE, "UIDs are numbers: 7, or 3:9,12");
-	if (wish.uids.count != 0 && wish.mailbox.len == 0) return refuse(c, EX_USAGE, "UIDs are those of a mailbox: --mailbox says of which");
+	if (wish.uids.count != 0 && wish.mailbox.len == 0)
+		return refuse(c, EX_USAGE, "UIDs are those of a mailbox: --mailbox says of which");
 	if (store_sweep(c->a->db) < 0) return broken(c); /* what deleted mailboxes left goes into the bin now */
 	return call_option(c, "list", NULL) ? list(c, &wish) : restore(c, &wish);
 }

@@ -17,22 +17,42 @@ struct verifying {
 	uint64_t more;      /* lines that were too many */
 };
 
-static int engine(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return check_engine(k, n); }
-static int references(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return check_references(k, n); }
-static int mailboxes(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return store_check_mailboxes(k, n); }
-static int accounts(struct verifying *v, const struct check *k, struct check_count *n) { (void)v; return store_check_accounts(k, n); }
-static int index_mark(struct verifying *v, const struct check *k, struct check_count *n) { return store_check_index(k, v->index, n); }
+static int engine(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return check_engine(k, n);
+}
+static int references(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return check_references(k, n);
+}
+static int mailboxes(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return store_check_mailboxes(k, n);
+}
+static int accounts(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return store_check_accounts(k, n);
+}
+static int index_mark(struct verifying *v, const struct check *k, struct check_count *n) {
+	return store_check_index(k, v->index, n);
+}
 static int bodies(struct verifying *v, const struct check *k, struct check_count *n) {
 	return call_option(v->c, "quick", NULL) ? 0 : check_bodies(k, n);
 }
 
-static const struct { const char *name; int (*run)(struct verifying *v, const struct check *k, struct check_count *n); } checks[] = {
-	{ "database", engine }, { "bodies", bodies }, { "references", references }, { "mailboxes", mailboxes }, { "accounts", accounts },
-	{ "search index", index_mark },
+static const struct {
+	const char *name;
+	int (*run)(struct verifying *v, const struct check *k, struct check_count *n);
+} checks[] = {
+	{ "database", engine },     { "bodies", bodies },     { "references", references },
+	{ "mailboxes", mailboxes }, { "accounts", accounts }, { "search index", index_mark },
 };
 
 static const struct column columns[] = {
-	{ "CHECK", "check", COLUMN_TEXT }, { "CHECKED", "checked", COLUMN_COUNT }, { "WRONG", "wrong", COLUMN_COUNT }, { "MENDED", "mended", COLUMN_COUNT },
+	{ "CHECK", "check", COLUMN_TEXT },
+	{ "CHECKED", "checked", COLUMN_COUNT },
+	{ "WRONG", "wrong", COLUMN_COUNT },
+	{ "MENDED", "mended", COLUMN_COUNT },
 };
 static const struct column line_columns[] = { { "FOUND", "found", COLUMN_TEXT } };
 
@@ -56,7 +76,9 @@ static void show(struct verifying *v, const struct table *t) {
 
 int verb_verify(struct admin_call *c) {
 	struct search_index *own = NULL;
-	struct verifying v = { .c = c, .index = index_of(c, &own), .found = { .mem = c->mem, .columns = line_columns, .width = LEN(line_columns) } };
+	struct verifying v = { .c = c,
+			       .index = index_of(c, &own),
+			       .found = { .mem = c->mem, .columns = line_columns, .width = LEN(line_columns) } };
 	const struct check k = { .db = c->a->db, .mend = call_option(c, "repair", NULL), .tell = take_line, .ctx = &v };
 	struct table t = { .mem = c->mem, .columns = columns, .width = LEN(columns) };
 	uint64_t left = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The history as a time line. An address or Message-ID is first looked up backwards through time for the messages it had to do
- * with; then each of them is told from its beginning, the latest last, where the eye is. */
+/* The history as a time line. An address or Message-ID is first looked up backwards through time for the messages it
+ * had to do with; then each of them is told from its beginning, the latest last, where the eye is. */
 #include "admin/inside.h"
 #include "admin/json.h"
 #include "admin/text.h"
@@ -81,7 +81,9 @@ static bool known_kind(const struct history_row *row) {
 }
 
 static const char *hint_of(const struct history_row *row) {
-	return known_kind(row) && tales[row->kind].advise ? hint_for(row->status, row->text, row->kind == HISTORY_REJECTED) : NULL;
+	return known_kind(row) && tales[row->kind].advise
+		       ? hint_for(row->status, row->text, row->kind == HISTORY_REJECTED)
+		       : NULL;
 }
 
 static void put_event(struct telling *t, const struct history_row *row) {
@@ -91,7 +93,8 @@ static void put_event(struct telling *t, const struct history_row *row) {
 	text_time(out, row->time_us);
 	buf_add(out, S("  "));
 	buf_addf(&line, "%s", known_kind(row) ? tales[row->kind].words : history_kind_name(row->kind));
-	if (row->kind != HISTORY_ACCEPTED) buf_addf(&line, " %.*s", SLICE_ARG(row->recipient.len != 0 ? row->recipient : S("all recipients")));
+	if (row->kind != HISTORY_ACCEPTED)
+		buf_addf(&line, " %.*s", SLICE_ARG(row->recipient.len != 0 ? row->recipient : S("all recipients")));
 	if (row->kind == HISTORY_REJECTED) buf_addf(&line, ", from <%.*s>", SLICE_ARG(row->sender));
 	if (known_kind(row)) put_peer(&line, row);
 	if (row->count > 1) buf_addf(&line, ", %llu times", (unsigned long long)row->count);
@@ -105,15 +108,18 @@ static void put_event(struct telling *t, const struct history_row *row) {
 static void put_json(struct telling *t, const struct history_row *row) {
 	struct json *j = &t->json;
 	const char *hint = hint_of(row);
-	const struct { const char *key; struct slice text; } texts[] = {
-		{ "id", row->queue_id }, { "recipient", row->recipient }, { "peer", row->peer }, { "status", row->status }, { "text", row->text },
-		{ "message_id", row->message_id }, { "hint", slice_of(hint) },
+	const struct { const char *key; struct slice text;
+	} texts[] = {
+		{ "id", row->queue_id },    { "recipient", row->recipient }, { "peer", row->peer },
+		{ "status", row->status },  { "text", row->text },           { "message_id", row->message_id },
+		{ "hint", slice_of(hint) },
 	};
 	json_open(j, NULL, '{');
 	json_time(j, "time", row->time_us);
 	json_text(j, "event", slice_of(history_kind_name(row->kind)));
 	json_text(j, "sender", row->sender);
-	for (size_t i = 0; i < LEN(texts); i++) json_text(j, texts[i].key, texts[i].text.len != 0 ? texts[i].text : SLICE_NONE);
+	for (size_t i = 0; i < LEN(texts); i++)
+		json_text(j, texts[i].key, texts[i].text.len != 0 ? texts[i].text : SLICE_NONE);
 	json_number(j, "count", (int64_t)row->count);
 	json_close(j, '}');
 }
@@ -134,8 +140,8 @@ static void put_head(struct telling *t, struct slice id, struct slice sender, st
 
 /* Of a message to many, only what concerns the address; everything when that is the sender's. */
 static bool concerns(const struct telling *t, const struct history_row *row) {
-	return t->address.len == 0 || row->recipient.len == 0 || row->kind == HISTORY_ACCEPTED || slice_same(row->recipient, t->address) ||
-	       slice_same(row->sender, t->address);
+	return t->address.len == 0 || row->recipient.len == 0 || row->kind == HISTORY_ACCEPTED ||
+	       slice_same(row->recipient, t->address) || slice_same(row->sender, t->address);
 }
 
 static int tell_event(void *ctx, const struct history_row *row) {
@@ -145,7 +151,8 @@ static int tell_event(void *ctx, const struct history_row *row) {
 		put_json(t, row);
 		t->any = true;
 	} else {
-		if (t->told.at == NULL || !slice_eq(t->told, row->queue_id)) put_head(t, row->queue_id, row->sender, row->message_id);
+		if (t->told.at == NULL || !slice_eq(t->told, row->queue_id))
+			put_head(t, row->queue_id, row->sender, row->message_id);
 		put_event(t, row);
 	}
 	return t->c->out->full;
@@ -181,14 +188,16 @@ static int tell_waiting(struct telling *t, struct slice id) {
 
 static int tell_story(struct telling *t, const struct story *s) {
 	if (s->queue_id.len == 0) {
-		if (!t->c->json && t->any && t->told.at != NULL) buf_byte(t->c->out, '\n'); /* refusals stand together, without a head */
+		if (!t->c->json && t->any && t->told.at != NULL)
+			buf_byte(t->c->out, '\n'); /* refusals stand together, without a head */
 		t->told = SLICE_NONE;
 		t->any = true;
 		if (t->c->json) put_json(t, &s->event);
 		else put_event(t, &s->event);
 		return 0;
 	}
-	int r = history_find(t->conn, &(struct history_query){ .queue_id = s->queue_id, .limit = ROWS_MOST }, tell_event, t);
+	int r = history_find(t->conn, &(struct history_query){ .queue_id = s->queue_id, .limit = ROWS_MOST },
+			     tell_event, t);
 	return r < 0 || t->c->json ? r : tell_waiting(t, s->queue_id);
 }
 
@@ -198,7 +207,9 @@ static int find_waiting(void *ctx, const struct queue_message *m) {
 	if (t->count == t->limit) return 1;
 	if (map_get(&t->seen, m->id) != NULL) return 0;
 	for (size_t i = 0; i < m->recipient_count; i++) {
-		if (!slice_same(m->recipients[i].address, t->address) && !slice_same(m->recipients[i].original, t->address)) continue;
+		if (!slice_same(m->recipients[i].address, t->address) &&
+		    !slice_same(m->recipients[i].original, t->address))
+			continue;
 		t->stories[t->count++] = (struct story){ .queue_id = arena_slice(t->c->mem, m->id) };
 		return 0;
 	}
@@ -262,8 +273,11 @@ int verb_why(struct admin_call *c) {
 	map_done(&t.seen, NULL);
 	if (r < 0) return broken(c);
 	if (!t.any && word_is_alias(conn, word))
-		return refuse(c, EX_NOUSER, "%.*s: an alias; the history knows its targets (hato alias list)", SLICE_ARG(word));
-	if (!t.any) return refuse(c, EX_NOUSER, "%.*s: nothing is known about that (as far back as the history is kept)", SLICE_ARG(word));
+		return refuse(c, EX_NOUSER, "%.*s: an alias; the history knows its targets (hato alias list)",
+			      SLICE_ARG(word));
+	if (!t.any)
+		return refuse(c, EX_NOUSER, "%.*s: nothing is known about that (as far back as the history is kept)",
+			      SLICE_ARG(word));
 	if (t.count == t.limit && t.limit > 1) remark(c, "the latest %zu messages (--limit N shows more)", t.limit);
 	return EX_OK;
 }

@@ -33,8 +33,8 @@
 /* The struct that holds a member, from a pointer to the member. */
 #define OWNER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 
-/* Memory. A call returns zeroed memory or ends the process: its parent starts it again and nothing acknowledged lives in
- * memory only. Sizes that come from outside are bounded before they get here. */
+/* Memory. A call returns zeroed memory or ends the process: its parent starts it again and nothing acknowledged lives
+ * in memory only. Sizes that come from outside are bounded before they get here. */
 void *mem_get(size_t size) NONNULL_RESULT;
 void *mem_array(size_t count, size_t size) NONNULL_RESULT; /* ends the process when count * size overflows */
 void *mem_resize(void *at, size_t size) NONNULL_RESULT;    /* new bytes are not zeroed */

@@ -18,7 +18,8 @@ bool buf_byte(struct buf *b, char c);
 bool buf_number(struct buf *b, uint64_t n);  /* decimal digits, many times faster than buf_addf */
 bool buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 bool buf_addv(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
-/* Room for n more bytes at b->at + b->len, which the caller fills and then counts with b->len += …; NULL: over the limit. */
+/* Room for n more bytes at b->at + b->len, which the caller fills and then counts with b->len += …; NULL: over the
+ * limit. */
 char *buf_room(struct buf *b, size_t n);
 void buf_eat(struct buf *b, size_t n); /* drops n bytes from the front */
 static inline struct slice buf_slice(const struct buf *b) { return (struct slice){ b->at, b->len }; }

@@ -67,7 +67,9 @@ static void room_and_eat(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grows_and_keeps_its_bytes), cmocka_unit_test(never_passes_its_limit), cmocka_unit_test(formats),
+		cmocka_unit_test(grows_and_keeps_its_bytes),
+		cmocka_unit_test(never_passes_its_limit),
+		cmocka_unit_test(formats),
 		cmocka_unit_test(room_and_eat),
 	};
 	return cmocka_run_group_tests_name("base-buf", tests, NULL, NULL);

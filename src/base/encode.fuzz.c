@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* base64, hex and UTF-8: what is read comes out again, what is written is read again, broken text becomes valid text. */
+/* base64, hex and UTF-8: what is read comes out again, what is written is read again, broken text becomes valid text.
+ */
 #include "base/encode.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,12 +6,22 @@
 
 static void base64_vectors(void **state) {
 	(void)state;
-	static const struct { struct slice plain, coded; } cases[] = { /* RFC 4648 §10 and the two odd letters */
-		{ S(""), S("") }, { S("f"), S("Zg==") }, { S("fo"), S("Zm8=") }, { S("foo"), S("Zm9v") }, { S("foob"), S("Zm9vYg==") },
-		{ S("fooba"), S("Zm9vYmE=") }, { S("foobar"), S("Zm9vYmFy") }, { S("\xfb\xff\xbf"), S("+/+/") }, { S("\0u\0p"), S("AHUAcA==") },
+	static const struct { struct slice plain, coded;
+	} cases[] = {
+		/* RFC 4648 §10 and the two odd letters */
+		{ S(""), S("") },
+		{ S("f"), S("Zg==") },
+		{ S("fo"), S("Zm8=") },
+		{ S("foo"), S("Zm9v") },
+		{ S("foob"), S("Zm9vYg==") },
+		{ S("fooba"), S("Zm9vYmE=") },
+		{ S("foobar"), S("Zm9vYmFy") },
+		{ S("\xfb\xff\xbf"), S("+/+/") },
+		{ S("\0u\0p"), S("AHUAcA==") },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
-		AUTO_BUF struct buf coded = BUF(cases[i].coded.len), plain = BUF(cases[i].plain.len); /* no byte to spare */
+		AUTO_BUF struct buf coded = BUF(cases[i].coded.len),
+				    plain = BUF(cases[i].plain.len); /* no byte to spare */
 		assert_true(base64_add(&coded, cases[i].plain));
 		assert_true(slice_eq(buf_slice(&coded), cases[i].coded));
 		assert_true(base64_read(&plain, cases[i].coded));
@@ -21,8 +31,10 @@ static void base64_vectors(void **state) {
 
 static void base64_is_strict(void **state) {
 	(void)state;
-	static const char *const bad[] = { "Z", "Zg", "Zg=", "Zg===", "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm9-", "Zm=v",
-		"Zh==" /* bits behind the end */, "Zm9=" };
+	static const char *const bad[] = { "Z",     "Zg",   "Zg=",      "Zg===",
+					   "====",  "Z===", "Zg==Zg==", "Zm 9",
+					   "Zm9\n", "Zm9-", "Zm=v",     "Zh==" /* bits behind the end */,
+					   "Zm9=" };
 	for (size_t i = 0; i < LEN(bad); i++) {
 		AUTO_BUF struct buf out = BUF(100);
 		buf_add(&out, S("kept"));
@@ -47,11 +59,24 @@ static void hex(void **state) {
 
 static void utf8(void **state) {
 	(void)state;
-	static const struct { struct slice text; bool valid; } cases[] = {
-		{ S(""), true }, { S("a\x7f"), true }, { S("\xc3\xa4"), true }, { S("\xe9\xb3\xa9"), true }, { S("\xf0\x9f\x95\x8a"), true },
-		{ S("\xf4\x8f\xbf\xbf"), true }, { S("\xf4\x90\x80\x80"), false }, { S("\xc0\x80"), false }, { S("\xc1\xbf"), false },
-		{ S("\xe0\x9f\xbf"), false }, { S("\xed\xa0\x80"), false }, { S("\xf0\x8f\xbf\xbf"), false }, { S("\xff"), false },
-		{ S("\x80"), false }, { S("\xe9\xb3"), false }, { S("\xc3("), false },
+	static const struct { struct slice text; bool valid;
+	} cases[] = {
+		{ S(""), true },
+		{ S("a\x7f"), true },
+		{ S("\xc3\xa4"), true },
+		{ S("\xe9\xb3\xa9"), true },
+		{ S("\xf0\x9f\x95\x8a"), true },
+		{ S("\xf4\x8f\xbf\xbf"), true },
+		{ S("\xf4\x90\x80\x80"), false },
+		{ S("\xc0\x80"), false },
+		{ S("\xc1\xbf"), false },
+		{ S("\xe0\x9f\xbf"), false },
+		{ S("\xed\xa0\x80"), false },
+		{ S("\xf0\x8f\xbf\xbf"), false },
+		{ S("\xff"), false },
+		{ S("\x80"), false },
+		{ S("\xe9\xb3"), false },
+		{ S("\xc3("), false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		assert_int_equal(utf8_valid(cases[i].text), cases[i].valid);
@@ -90,8 +115,8 @@ static void chance(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(base64_vectors), cmocka_unit_test(base64_is_strict), cmocka_unit_test(hex), cmocka_unit_test(utf8),
-		cmocka_unit_test(utf8_there_and_back), cmocka_unit_test(chance),
+		cmocka_unit_test(base64_vectors), cmocka_unit_test(base64_is_strict),    cmocka_unit_test(hex),
+		cmocka_unit_test(utf8),           cmocka_unit_test(utf8_there_and_back), cmocka_unit_test(chance),
 	};
 	return cmocka_run_group_tests_name("base-encode", tests, NULL, NULL);
 }

@@ -6,4 +6,4 @@
 int fail(const char *format, ...) PRINTF_LIKE(1, 2);       /* keeps the text, returns -1 */
 int fail_errno(const char *format, ...) PRINTF_LIKE(1, 2); /* the same with ": strerror" behind it; errno stays */
 int fail_add(const char *format, ...) PRINTF_LIKE(1, 2);   /* puts "format: " before the kept text, returns -1 */
-const char *fail_text(void);                               /* "" when nothing failed yet; valid until the next failure */
+const char *fail_text(void); /* "" when nothing failed yet; valid until the next failure */

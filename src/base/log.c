@@ -19,7 +19,8 @@ static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ER
 
 /* What could steer a terminal or turn a line around: C0, DEL, C1, separators and directions of Unicode. */
 static bool steers(uint32_t c) {
-	return c < 32 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+	return c < 32 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
+	       (c >= 0x2066 && c <= 0x2069);
 }
 
 /* How many plain bytes stand at the front: nearly always all of them. */
@@ -75,7 +76,8 @@ static void add_text_fields(struct buf *out, const struct log_field *f, size_t c
 
 /* "Nov 22 04:31:39 ": made once a second in each thread, because localtime_r takes a lock. */
 static void add_time(struct buf *out, int64_t now_us) {
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+					    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 	static _Thread_local int64_t made_at = -1;
 	static _Thread_local char made[32];
 	int64_t second = now_us / 1000000;
@@ -83,7 +85,8 @@ static void add_time(struct buf *out, int64_t now_us) {
 		time_t seconds = (time_t)second;
 		struct tm tm;
 		localtime_r(&seconds, &tm);
-		snprintf(made, sizeof made, "%s %2d %02d:%02d:%02d ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+		snprintf(made, sizeof made, "%s %2d %02d:%02d:%02d ", months[tm.tm_mon], tm.tm_mday, tm.tm_hour,
+			 tm.tm_min, tm.tm_sec);
 		made_at = second;
 	}
 	buf_add(out, slice_of(made));
@@ -132,10 +135,11 @@ static void format_json(struct buf *out, const struct log_target *t, int64_t now
 	time_t seconds = (time_t)(now_us / 1000000);
 	struct tm tm;
 	gmtime_r(&seconds, &tm);
-	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-	         tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
+	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
 	add_json(out, slice_of(t->host));
-	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service + (service[0] == '/'), (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
+	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service + (service[0] == '/'),
+		 (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (id != NULL && id[0] != '\0') buf_addf(out, ",\"id\":\"%s\"", id);
 	buf_addf(out, ",\"level\":\"%s\"", level_names[level]);
 	if (text != NULL) {
@@ -177,7 +181,8 @@ static void bare_addresses(struct buf *out, size_t start) {
 void log_format(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level, const char *service,
                 uint64_t session, const char *id, const char *text, const struct log_field *fields, size_t count) {
 	size_t start = out->len;
-	(t->form == LOG_FORM_JSON ? format_json : format_text)(out, t, now_us, level, service, session, id, text, fields, count);
+	(t->form == LOG_FORM_JSON ? format_json : format_text)(out, t, now_us, level, service, session, id, text,
+							       fields, count);
 	if (t->bare_addresses && t->form == LOG_FORM_TEXT) bare_addresses(out, start);
 }
 
@@ -188,8 +193,8 @@ void log_open(const struct log_target *new_target) {
 	pthread_rwlock_unlock(&target_lock);
 }
 
-/* syslog(3) writes its own tag and ": " in front. Ours is another one for each line, so it is handed over as that: under a
- * lock, since the tag is the whole process's. */
+/* syslog(3) writes its own tag and ": " in front. Ours is another one for each line, so it is handed over as that:
+ * under a lock, since the tag is the whole process's. */
 static void to_syslog(enum log_level level, struct buf *out) {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	buf_text(out);

@@ -17,8 +17,8 @@ static void text(void **state) {
 	const struct log_field fields[] = SAMPLE;
 	AUTO_BUF struct buf out = BUF(KIB(4));
 	log_format(&out, &text_form, at, L_INFO, "smtpd", 10234, "4MkL9z2bQxzJ3d", NULL, fields, LEN(fields));
-	assert_string_equal(buf_text(&out),
-		"Nov 22 04:31:39 mail hato/smtpd[10234]: 4MkL9z2bQxzJ3d: from=<a@b>, size=1432, relay=local (queue active)");
+	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail hato/smtpd[10234]: 4MkL9z2bQxzJ3d: from=<a@b>, "
+					    "size=1432, relay=local (queue active)");
 	buf_clear(&out);
 	log_format(&out, &text_form, at, L_WARN, "core", 7, NULL, "disk is nearly full", NULL, 0);
 	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail hato/core[7]: warning: disk is nearly full");
@@ -37,8 +37,11 @@ static void json(void **state) {
 	const struct log_field fields[] = SAMPLE;
 	AUTO_BUF struct buf out = BUF(KIB(4));
 	log_format(&out, &json_form, at, L_INFO, "smtpd", 10234, "4MkL9z2bQxzJ3d", NULL, fields, LEN(fields));
-	assert_string_equal(buf_text(&out), "{\"time\":\"2025-11-22T04:31:39.123456Z\",\"host\":\"mail\",\"service\":\"smtpd\",\"session\":10234,"
-		"\"id\":\"4MkL9z2bQxzJ3d\",\"level\":\"info\",\"from\":\"a@b\",\"size\":1432,\"relay\":\"local\",\"remark\":\"queue active\"}");
+	assert_string_equal(
+		buf_text(&out),
+		"{\"time\":\"2025-11-22T04:31:39.123456Z\",\"host\":\"mail\",\"service\":\"smtpd\",\"session\":10234,"
+		"\"id\":\"4MkL9z2bQxzJ3d\",\"level\":\"info\",\"from\":\"a@b\",\"size\":1432,\"relay\":\"local\","
+		"\"remark\":\"queue active\"}");
 	buf_clear(&out);
 	struct log_field odd = F("helo", S("a\"\\\n\x01\xff"));
 	log_format(&out, &json_form, at, L_ERROR, "smtpd", 1, NULL, "x", &odd, 1);
@@ -48,7 +51,8 @@ static void json(void **state) {
 static void nobody_writes_a_second_line(void **state) {
 	(void)state;
 	AUTO_BUF struct buf out = BUF(KIB(4));
-	struct log_field evil[] = { F("helo", S("x\nNov 22 04:31:39 mail hato/core[1]: all is well\r\x1b[2J")), FP("a\nb") };
+	struct log_field evil[] = { F("helo", S("x\nNov 22 04:31:39 mail hato/core[1]: all is well\r\x1b[2J")),
+				    FP("a\nb") };
 	log_format(&out, &text_form, at, L_INFO, "smtpd", 1, NULL, "c\nd ", evil, LEN(evil));
 	for (size_t i = 0; i < out.len; i++) assert_false(ascii_control(out.at[i]));
 }
@@ -75,7 +79,8 @@ static char long_text[200000];
 
 static void act_long(void) {
 	memset(long_text, '"', sizeof long_text - 1);
-	note(L_INFO, "smtpd", 1, "ID", NULL, F("a", slice_of(long_text)), F("b", slice_of(long_text)), F("c", slice_of(long_text)));
+	note(L_INFO, "smtpd", 1, "ID", NULL, F("a", slice_of(long_text)), F("b", slice_of(long_text)),
+	     F("c", slice_of(long_text)));
 }
 
 static void act_say_long(void) {
@@ -101,8 +106,12 @@ static void long_values_are_cut_lines_stay_whole(void **state) {
 
 static void addresses_lose_their_quotes(void **state) {
 	(void)state;
-	static const struct { const char *in, *out; } cases[] = {
-		{ "from=<\"a b\"@c>, to=<d@e>", "from=<a b@c>, to=<d@e>" }, { "to=<\"a\\\"b\"@c>", "to=<a\"b@c>" }, { "x=<\"open", "x=<\"open" }, { "x=<\"a\" b>", "x=<\"a\" b>" },
+	static const struct { const char *in, *out;
+	} cases[] = {
+		{ "from=<\"a b\"@c>, to=<d@e>", "from=<a b@c>, to=<d@e>" },
+		{ "to=<\"a\\\"b\"@c>", "to=<a\"b@c>" },
+		{ "x=<\"open", "x=<\"open" },
+		{ "x=<\"a\" b>", "x=<\"a\" b>" },
 	};
 	struct log_target t = { .form = LOG_FORM_TEXT, .bare_addresses = true, .name = "hato", .host = "h" };
 	for (size_t i = 0; i < LEN(cases); i++) {

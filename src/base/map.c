@@ -55,7 +55,8 @@ uint64_t hash_bytes(struct slice s) {
 
 static struct map_entry **find(const struct map *m, uint64_t hash, struct slice key) {
 	struct map_entry **at = &m->slots[hash & (m->room - 1)];
-	while (*at != NULL && !((*at)->hash == hash && slice_eq(slice_from((*at)->key, (*at)->len), key))) at = &(*at)->next;
+	while (*at != NULL && !((*at)->hash == hash && slice_eq(slice_from((*at)->key, (*at)->len), key)))
+		at = &(*at)->next;
 	return at;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/slice.h"
-/* A hash table from text to pointers. Keys are copied; the hash is keyed with a random secret, so that nobody can choose
- * colliding keys. Values are the caller's. `struct map m = {0};` is an empty map. */
+/* A hash table from text to pointers. Keys are copied; the hash is keyed with a random secret, so that nobody can
+ * choose colliding keys. Values are the caller's. `struct map m = {0};` is an empty map. */
 struct map_entry;
 struct map {
 	struct map_entry **slots;

@@ -37,7 +37,8 @@ static void put_get_take(void **state) {
 	map_each(&m, only_one, &visits);
 	assert_int_equal(visits, 1);
 	for (size_t i = 1; i <= MANY; i += 2) assert_int_equal((uintptr_t)map_take(&m, key_of(text, i)), i);
-	for (size_t i = 1; i <= MANY; i++) assert_int_equal((uintptr_t)map_get(&m, key_of(text, i)), i % 2 == 0 ? i : 0);
+	for (size_t i = 1; i <= MANY; i++)
+		assert_int_equal((uintptr_t)map_get(&m, key_of(text, i)), i % 2 == 0 ? i : 0);
 	map_done(&m, NULL);
 	assert_int_equal(m.count, 0);
 }
@@ -60,13 +61,17 @@ static void the_hash_is_stable_in_a_process(void **state) {
 	for (size_t len = 0; len < 40; len++) {
 		struct slice s = slice_head(S("abcdefghijklmnopqrstuvwxyz0123456789ABCD"), len);
 		assert_true(hash_bytes(s) == hash_bytes(s));
-		assert_true(hash_bytes(s) != hash_bytes(slice_head(S("abcdefghijklmnopqrstuvwxyz0123456789ABCD"), len + 1)) || len == 40);
+		assert_true(hash_bytes(s) !=
+				    hash_bytes(slice_head(S("abcdefghijklmnopqrstuvwxyz0123456789ABCD"), len + 1)) ||
+			    len == 40);
 	}
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(put_get_take), cmocka_unit_test(replacing_keeps_one), cmocka_unit_test(the_hash_is_stable_in_a_process),
+		cmocka_unit_test(put_get_take),
+		cmocka_unit_test(replacing_keeps_one),
+		cmocka_unit_test(the_hash_is_stable_in_a_process),
 	};
 	return cmocka_run_group_tests_name("base-map", tests, NULL, NULL);
 }

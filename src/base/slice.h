@@ -11,10 +11,15 @@ struct slice {
 /* for printf's %.*s */
 #define SLICE_ARG(s) (int)MIN_OF((s).len, (size_t)INT_MAX), (s).at != NULL ? (s).at : ""
 
-static inline struct slice slice_of(const char *text) { return (struct slice){ text, text != NULL ? strlen(text) : 0 }; }
+static inline struct slice slice_of(const char *text) {
+	return (struct slice){ text, text != NULL ? strlen(text) : 0 };
+}
 static inline struct slice slice_from(const void *at, size_t len) { return (struct slice){ at, len }; }
 /* Both clamp: never leave the slice. */
-static inline struct slice slice_skip(struct slice s, size_t n) { n = MIN_OF(n, s.len); return (struct slice){ s.len ? s.at + n : s.at, s.len - n }; }
+static inline struct slice slice_skip(struct slice s, size_t n) {
+	n = MIN_OF(n, s.len);
+	return (struct slice){ s.len ? s.at + n : s.at, s.len - n };
+}
 static inline struct slice slice_head(struct slice s, size_t n) { return (struct slice){ s.at, MIN_OF(n, s.len) }; }
 
 bool slice_eq(struct slice a, struct slice b);

@@ -67,7 +67,10 @@ static void clamping(void **state) {
 
 static void cutting(void **state) {
 	(void)state;
-	static const struct { const char *text; size_t parts; } cases[] = { { "a,b,c", 3 }, { ",", 2 }, { "", 1 }, { "a,", 2 }, { "a", 1 } };
+	static const struct {
+		const char *text;
+		size_t parts;
+	} cases[] = { { "a,b,c", 3 }, { ",", 2 }, { "", 1 }, { "a,", 2 }, { "a", 1 } };
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct slice rest = slice_of(cases[i].text);
 		size_t parts = 0;
@@ -96,12 +99,24 @@ static void words(void **state) {
 
 static void numbers(void **state) {
 	(void)state;
-	static const struct { const char *text; uint64_t max; bool ok; uint64_t value; } cases[] = {
-		{ "0", 0, true, 0 }, { "1", 0, false, 0 }, { "007", 10, true, 7 }, { "10", 9, false, 0 }, { "9", 9, true, 9 },
-		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX }, { "18446744073709551616", UINT64_MAX, false, 0 },
-		{ "99999999999999999999", UINT64_MAX, false, 0 }, { "4294967296", UINT32_MAX, false, 0 },
-		{ "", 9, false, 0 }, { "+1", 9, false, 0 }, { "-1", 9, false, 0 }, { " 1", 9, false, 0 }, { "1x", 99, false, 0 },
-		{ "6", 5, false, 0 }, { "16", 5, false, 0 },
+	static const struct { const char *text; uint64_t max; bool ok; uint64_t value;
+	} cases[] = {
+		{ "0", 0, true, 0 },
+		{ "1", 0, false, 0 },
+		{ "007", 10, true, 7 },
+		{ "10", 9, false, 0 },
+		{ "9", 9, true, 9 },
+		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX },
+		{ "18446744073709551616", UINT64_MAX, false, 0 },
+		{ "99999999999999999999", UINT64_MAX, false, 0 },
+		{ "4294967296", UINT32_MAX, false, 0 },
+		{ "", 9, false, 0 },
+		{ "+1", 9, false, 0 },
+		{ "-1", 9, false, 0 },
+		{ " 1", 9, false, 0 },
+		{ "1x", 99, false, 0 },
+		{ "6", 5, false, 0 },
+		{ "16", 5, false, 0 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		uint64_t value = 4711;
@@ -124,8 +139,9 @@ static void small_things(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(comparing), cmocka_unit_test(ends_and_starts), cmocka_unit_test(searching), cmocka_unit_test(clamping),
-		cmocka_unit_test(cutting), cmocka_unit_test(words), cmocka_unit_test(numbers), cmocka_unit_test(small_things),
+		cmocka_unit_test(comparing), cmocka_unit_test(ends_and_starts), cmocka_unit_test(searching),
+		cmocka_unit_test(clamping),  cmocka_unit_test(cutting),         cmocka_unit_test(words),
+		cmocka_unit_test(numbers),   cmocka_unit_test(small_things),
 	};
 	return cmocka_run_group_tests_name("base-slice", tests, NULL, NULL);
 }

@@ -20,7 +20,8 @@ struct figure {
 	struct point origin, *points;
 	size_t points_count;
 };
-#define FIGURE_FIELDS(F) F(text, name) F(u64, id) F(u32, colour) F(bool_, closed) F(part, origin, point) F(list, points, point)
+#define FIGURE_FIELDS(F) \
+	F(text, name) F(u64, id) F(u32, colour) F(bool_, closed) F(part, origin, point) F(list, points, point)
 WIRE_DECLARE(figure)
 WIRE_STRUCT(figure, FIGURE_FIELDS)
 
@@ -42,7 +43,8 @@ static void there_and_back(void **state) {
 	assert_true(f.id == sample.id && f.colour == sample.colour && f.closed);
 	assert_int_equal(f.origin.x, -5);
 	assert_int_equal(f.points_count, LEN(corners));
-	for (size_t i = 0; i < LEN(corners); i++) assert_true(f.points[i].x == corners[i].x && f.points[i].y == corners[i].y);
+	for (size_t i = 0; i < LEN(corners); i++)
+		assert_true(f.points[i].x == corners[i].x && f.points[i].y == corners[i].y);
 }
 
 static void every_cut_is_an_error(void **state) {
@@ -51,7 +53,8 @@ static void every_cut_is_an_error(void **state) {
 	AUTO_ARENA struct arena mem = { 0 };
 	figure_pack(&b, &sample);
 	for (size_t len = 0; len < b.len; len++) {
-		AUTO_FREE char *copy = slice_text(slice_head(buf_slice(&b), len)); /* its own block: reading behind it shows */
+		AUTO_FREE char *copy =
+			slice_text(slice_head(buf_slice(&b), len)); /* its own block: reading behind it shows */
 		struct unwire w = UNWIRE(slice_from(copy, len), &mem);
 		struct figure f = { 0 };
 		figure_unpack(&w, &f);
@@ -63,8 +66,13 @@ static void every_cut_is_an_error(void **state) {
 
 static void numbers(void **state) {
 	(void)state;
-	static const struct { struct slice bytes; bool ok; uint64_t value; } cases[] = {
-		{ S("\0"), true, 0 }, { S("\x7f"), true, 127 }, { S("\x80\x01"), true, 128 }, { S("\x80"), false, 0 }, { S(""), false, 0 },
+	static const struct { struct slice bytes; bool ok; uint64_t value;
+	} cases[] = {
+		{ S("\0"), true, 0 },
+		{ S("\x7f"), true, 127 },
+		{ S("\x80\x01"), true, 128 },
+		{ S("\x80"), false, 0 },
+		{ S(""), false, 0 },
 		{ S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), true, UINT64_MAX },
 		{ S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), false, 0 },
 		{ S("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), false, 0 },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that can be known before the server starts, told at once. What is only worth a second look is a warning. */
+/* Everything that can be known before the server starts, told at once. What is only worth a second look is a warning.
+ */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/checking.h"
@@ -19,7 +20,8 @@ static void put_problem(const struct cli *cli, const struct problem *p) {
 	struct slice text = buf_slice(&line);
 	size_t word = slice_find(text, ':');
 	bool colour = terminal_colours(STDERR_FILENO) && p->level != PROBLEM_INFO;
-	fprintf(stderr, "hato %s: %s%.*s%s%.*s\n", cli->command, colour ? colours[p->level] : "", (int)word, text.at, colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
+	fprintf(stderr, "hato %s: %s%.*s%s%.*s\n", cli->command, colour ? colours[p->level] : "", (int)word, text.at,
+		colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
 }
 
 /* Nobody means the defaults when they name a folder without settings. */
@@ -31,7 +33,8 @@ static bool settings_missing(const struct cli *cli) {
 
 static int load(const struct cli *cli, struct conf **out) {
 	if (settings_missing(cli))
-		return complain(cli, EX_NOINPUT, "%s/main.cf: %s (-c names the folder with main.cf and master.cf)", cli->conf_dir, strerror(errno));
+		return complain(cli, EX_NOINPUT, "%s/main.cf: %s (-c names the folder with main.cf and master.cf)",
+				cli->conf_dir, strerror(errno));
 	int r = conf_load(&(struct conf_options){ .dir = cli->conf_dir }, out);
 	return r < 0 ? complain(cli, EX_NOINPUT, "%s", fail_text()) : r == CONF_REFUSED ? EX_CONFIG : EX_OK;
 }
@@ -45,7 +48,9 @@ int load_conf(const struct cli *cli, enum problem_level least, struct conf **out
 		errors += p[i].level == PROBLEM_ERROR;
 		if (p[i].level >= least) put_problem(cli, &p[i]);
 	}
-	if (code == EX_CONFIG) complain(cli, code, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
+	if (code == EX_CONFIG)
+		complain(cli, code, "%s: %zu error%s in the configuration", cli->conf_dir, errors,
+			 errors == 1 ? "" : "s");
 	return code;
 }
 
@@ -91,21 +96,29 @@ static void check_data(struct checking *c) {
 	}
 	AUTO_FREE char *above = mem_text(c->data);
 	char *slash = above;
-	while (access(above, F_OK) != 0 && errno == ENOENT && (slash = strrchr(above, '/')) != NULL && slash != above) *slash = '\0';
+	while (access(above, F_OK) != 0 && errno == ENOENT && (slash = strrchr(above, '/')) != NULL && slash != above)
+		*slash = '\0';
 	if (access(slash == above && above[0] != '/' ? "/" : above, W_OK | X_OK) == 0) return;
-	if (c->running && geteuid() != 0) found(c, PROBLEM_INFO, "data_directory = %s: belongs to the server's users (run this as root to see all)", c->data);
+	if (c->running && geteuid() != 0)
+		found(c, PROBLEM_INFO,
+		      "data_directory = %s: belongs to the server's users (run this as root to see all)", c->data);
 	else found(c, PROBLEM_ERROR, "data_directory: %s: %s", above, strerror(errno));
 }
 
 static void check_names(struct checking *c, struct slice names, int64_t ends) {
-	struct slice host = conf_text(conf_main(c->conf), SET_myhostname), rest = names, parent = slice_skip(host, slice_find(host, '.'));
+	struct slice host = conf_text(conf_main(c->conf), SET_myhostname), rest = names,
+		     parent = slice_skip(host, slice_find(host, '.'));
 	bool fits = false;
 	for (struct slice name; (name = slice_word(&rest, " ")).len != 0;)
-		fits = fits || slice_same(name, host) || (slice_starts(name, S("*.")) && slice_same(slice_skip(name, 1), parent));
+		fits = fits || slice_same(name, host) ||
+		       (slice_starts(name, S("*.")) && slice_same(slice_skip(name, 1), parent));
 	if (!fits)
-		found(c, PROBLEM_WARNING, "the certificate is for %.*s, and not for myhostname = %.*s: mail programs will complain", SLICE_ARG(names), SLICE_ARG(host));
+		found(c, PROBLEM_WARNING,
+		      "the certificate is for %.*s, and not for myhostname = %.*s: mail programs will complain",
+		      SLICE_ARG(names), SLICE_ARG(host));
 	if (ends - wall_s() < EXPIRY_WARNING_S)
-		found(c, PROBLEM_WARNING, "the certificate for %.*s ends in %lld days", SLICE_ARG(names), (long long)((ends - wall_s()) / 86400));
+		found(c, PROBLEM_WARNING, "the certificate for %.*s ends in %lld days", SLICE_ARG(names),
+		      (long long)((ends - wall_s()) / 86400));
 }
 
 /* Only certificates that are set: looking for the self-signed one would make it. */
@@ -114,7 +127,9 @@ static void check_certificates(struct checking *c) {
 	size_t n;
 	conf_list(v, SET_smtpd_tls_chain_files, &n);
 	if (n == 0 && conf_text(v, SET_smtpd_tls_cert_file).len == 0) {
-		found(c, PROBLEM_INFO, "no certificate is set: hato signs one itself, which mail programs ask about (smtpd_tls_chain_files)");
+		found(c, PROBLEM_INFO,
+		      "no certificate is set: hato signs one itself, which mail programs ask about "
+		      "(smtpd_tls_chain_files)");
 		struct identities client;
 		if (identities_load_client(c->conf, &client) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
 		else identities_done(&client);
@@ -128,7 +143,8 @@ static void check_certificates(struct checking *c) {
 	for (size_t i = 0; i < all.count; i++) {
 		AUTO_BUF struct buf names = BUF(KIB(64));
 		int64_t ends;
-		if (tls_cert_facts(slice_of(all.at[i].chain), &ends, &names) == 0 && i == 0) check_names(c, buf_slice(&names), ends);
+		if (tls_cert_facts(slice_of(all.at[i].chain), &ends, &names) == 0 && i == 0)
+			check_names(c, buf_slice(&names), ends);
 	}
 	identities_done(&all);
 }
@@ -189,7 +205,11 @@ int run_check(struct cli *cli) {
 	check_all(&c);
 	size_t errors = c.counts[PROBLEM_ERROR];
 	if (c.json) end_json(&c);
-	else if (errors != 0) complain(cli, EX_CONFIG, "%s: %zu error%s in the configuration", cli->conf_dir, errors, errors == 1 ? "" : "s");
-	else if (!cli->quiet) printf("%s: the configuration is good%s\n", cli->conf_dir, c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
+	else if (errors != 0)
+		complain(cli, EX_CONFIG, "%s: %zu error%s in the configuration", cli->conf_dir, errors,
+			 errors == 1 ? "" : "s");
+	else if (!cli->quiet)
+		printf("%s: the configuration is good%s\n", cli->conf_dir,
+		       c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
 	return errors != 0 ? EX_CONFIG : EX_OK;
 }

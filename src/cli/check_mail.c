@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door's own checks, over a file and with DNS only: what it says is what the server would have said to that client. The
- * message streams through, however large. */
+/* The door's own checks, over a file and with DNS only: what it says is what the server would have said to that client.
+ * The message streams through, however large. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/check_mail.h"
@@ -32,18 +32,23 @@ static bool read_words(const struct cli *cli, struct mail_asked *a) {
 		else if (slice_eq(word, S("--helo"))) value = &a->client.helo;
 		else if (slice_eq(word, S("--mail-from"))) value = &a->client.sender;
 		if (value != NULL) {
-			if (++i == cli->count) return complain(cli, EX_USAGE, "%.*s: a value is missing", SLICE_ARG(word)), false;
+			if (++i == cli->count)
+				return complain(cli, EX_USAGE, "%.*s: a value is missing", SLICE_ARG(word)), false;
 			*value = cli->args[i];
 			if (value == &a->client.sender) a->has_sender = true;
 			if (value != &ip) continue;
 			a->has_client = addr_parse(ip, &a->client.address);
-			if (!a->has_client) return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(ip)), false;
+			if (!a->has_client)
+				return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(ip)), false;
 			continue;
 		}
 		if (slice_starts(word, S("--")) || a->file.len != 0) return usage_error(cli, word), false;
 		a->file = word;
 	}
-	if (!a->has_client) return complain(cli, EX_USAGE, "--client-ip is missing: the address of the client that handed the message in"), false;
+	if (!a->has_client)
+		return complain(cli, EX_USAGE,
+				"--client-ip is missing: the address of the client that handed the message in"),
+		       false;
 	if (a->file.len == 0) return complain(cli, EX_USAGE, "a message file is missing"), false;
 	struct slice *s = &a->client.sender;
 	if (slice_starts(*s, S("<")) && slice_ends(*s, S(">"))) *s = slice_from(s->at + 1, s->len - 2);
@@ -79,7 +84,8 @@ static void take_sender(struct message *m, struct slice header) {
 
 static int begin_body(struct message *m, size_t header_len) {
 	struct slice all = buf_slice(&m->header), header = slice_head(all, header_len);
-	if (slice_starts(header, S("From "))) header = slice_skip(header, slice_find(header, '\n') + 1); /* of an mbox */
+	if (slice_starts(header, S("From ")))
+		header = slice_skip(header, slice_find(header, '\n') + 1); /* of an mbox */
 	if (!is_header(header)) return EX_DATAERR;
 	take_sender(m, header);
 	m->evidence = evidence_begin(m->params, &m->asked->client, header, m->mem);
@@ -128,12 +134,17 @@ static int read_message(const struct cli *cli, struct message *m) {
 	if (code == EX_OK && !ends) code = take(m, S("\r\n"));
 	if (code == EX_OK && m->evidence == NULL) code = begin_body(m, m->header.len);
 	if (failed) return complain(cli, code, "%s: %s", name, strerror(errno));
-	return code == EX_OK ? EX_OK : complain(cli, code, "%s: this is no message (it does not begin with a header, or that is larger than 1 MiB)", name);
+	return code == EX_OK ? EX_OK
+			     : complain(cli, code,
+					"%s: this is no message (it does not begin with a header, or that is larger "
+					"than 1 MiB)",
+					name);
 }
 
 /* ---- the rest ---- */
 
-static size_t ask_lists(const struct conf_view *v, struct dns *dns, const struct addr *client, struct arena *mem, struct finding_list *out) {
+static size_t ask_lists(const struct conf_view *v, struct dns *dns, const struct addr *client, struct arena *mem,
+			struct finding_list *out) {
 	size_t words, count = 0;
 	const struct slice *list = conf_list(v, SET_check_dnsbl_sites, &words);
 	int64_t deadline = deadline_in(WAIT_MS);
@@ -141,13 +152,18 @@ static size_t ask_lists(const struct conf_view *v, struct dns *dns, const struct
 		struct dnsbl_zone zone;
 		struct dnsbl_hit hit = {0};
 		if (!dnsbl_zone_parse(list[i], true, &zone)) continue;
-		enum dnsbl_result r = dnsbl_ask(dns, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
-		out[count++] = (struct finding_list){ zone.domain, hit.text, r == DNSBL_LISTED ? FINDING_LISTED : r == DNSBL_CLEAN ? FINDING_CLEAN : FINDING_UNKNOWN };
+		enum dnsbl_result r =
+			dnsbl_ask(dns, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
+		out[count++] = (struct finding_list){ zone.domain, hit.text,
+						      r == DNSBL_LISTED  ? FINDING_LISTED
+						      : r == DNSBL_CLEAN ? FINDING_CLEAN
+									 : FINDING_UNKNOWN };
 	}
 	return count;
 }
 
-static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *v, struct dns *dns, struct psl *psl, struct arena *mem) {
+static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *v, struct dns *dns, struct psl *psl,
+		 struct arena *mem) {
 	struct evidence_params p;
 	struct evidence_verdict verdict;
 	struct finding_list lists[LISTS_MAX];

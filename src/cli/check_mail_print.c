@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For programs one object whose keys stay as they are; for people a line for each check, coloured on a terminal only. */
+/* For programs one object whose keys stay as they are; for people a line for each check, coloured on a terminal only.
+ */
 #include "cli/check_mail.h"
 #include "admin/json.h"
 #include "cli/inside.h"
@@ -29,7 +30,8 @@ static void put_dmarc(struct json *j, const struct dmarc_verdict *d) {
 	json_open(j, "dmarc", '{');
 	json_text(j, "result", slice_of(trust_word(d->result)));
 	json_text(j, "policy", policy ? slice_of(dmarc_policy_word(d->policy)) : SLICE_NONE);
-	json_text(j, "disposition", d->disposition > DMARC_POLICY_NONE ? slice_of(dmarc_policy_word(d->disposition)) : S("none"));
+	json_text(j, "disposition",
+		  d->disposition > DMARC_POLICY_NONE ? slice_of(dmarc_policy_word(d->disposition)) : S("none"));
 	put_text_or_null(j, "domain", d->from);
 	put_text_or_null(j, "record", d->domain);
 	put_text_or_null(j, "organization", d->organisation);
@@ -66,7 +68,9 @@ static void put_client(struct json *j, const struct findings_facts *f) {
 	json_text(j, "result", slice_of(trust_word(f->names.helo)));
 	put_text_or_null(j, "name", f->client->helo);
 	json_close(j, '}');
-	static const char *const words[] = { [FINDING_LISTED] = "listed", [FINDING_CLEAN] = "clean", [FINDING_UNKNOWN] = "unknown" };
+	static const char *const words[] = {
+		[FINDING_LISTED] = "listed", [FINDING_CLEAN] = "clean", [FINDING_UNKNOWN] = "unknown"
+	};
 	json_open(j, "dnsbl", '[');
 	for (size_t i = 0; i < f->lists_count; i++) {
 		json_open(j, NULL, '{');
@@ -100,13 +104,16 @@ void check_mail_json(const struct evidence_verdict *v, const struct findings_fac
 }
 
 void check_mail_text(const struct evidence_verdict *v, const struct findings_facts *f, struct arena *mem) {
-	static const char *const colours[] = { [FINDING_GOOD] = "\033[32m", [FINDING_NOTE] = "\033[33m", [FINDING_BAD] = "\033[31m" };
+	static const char *const colours[] = {
+		[FINDING_GOOD] = "\033[32m", [FINDING_NOTE] = "\033[33m", [FINDING_BAD] = "\033[31m"
+	};
 	bool colour = terminal_colours(STDOUT_FILENO);
 	size_t count, todo = 0;
 	const struct finding *all = findings_of(v, f, mem, &count);
 	for (size_t i = 0; i < count; i++) {
 		const struct finding *one = &all[i];
-		printf("%-6s %s%-9.*s%s  %.*s\n", one->check, colour ? colours[one->mood] : "", SLICE_ARG(one->word), colour ? "\033[0m" : "", SLICE_ARG(one->text));
+		printf("%-6s %s%-9.*s%s  %.*s\n", one->check, colour ? colours[one->mood] : "", SLICE_ARG(one->word),
+		       colour ? "\033[0m" : "", SLICE_ARG(one->text));
 		if (one->advice.len != 0) printf("%18s-> %.*s\n", "", SLICE_ARG(one->advice));
 		todo += one->advice.len != 0;
 	}

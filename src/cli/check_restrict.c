@@ -26,12 +26,16 @@ static void tell(void *ctx, bool fatal, const char *text) {
 	if (map_get(r->told, slice_of(text)) != NULL) return;
 	map_put(r->told, arena_slice(r->mem, slice_of(text)), r);
 	if (r->view == conf_main(r->c->conf) && conf_raw_find(r->c->conf, name, &raw) && raw.is_set) where = raw.where;
-	found_at(r->c, PROBLEM_WARNING, where, "%s%s", text, fatal ? " (mail that gets there is answered \"451 4.3.5 Server configuration error\")" : "");
+	found_at(r->c, PROBLEM_WARNING, where, "%s%s", text,
+		 fatal ? " (mail that gets there is answered \"451 4.3.5 Server configuration error\")" : "");
 }
 
 static void read_list(struct reading *r, enum restrict_stage stage, struct arena *mem) {
-	struct restrict_params p = { .classes = conf_text(r->view, SET_smtpd_restriction_classes), .text = text_of, .problem = tell, .ctx = r,
-		.policy = { .queue_directory = conf_text(r->view, SET_queue_directory).at } };
+	struct restrict_params p = { .classes = conf_text(r->view, SET_smtpd_restriction_classes),
+				     .text = text_of,
+				     .problem = tell,
+				     .ctx = r,
+				     .policy = { .queue_directory = conf_text(r->view, SET_queue_directory).at } };
 	p.lists[stage] = conf_text(r->view, setting_id_of(setting_find(slice_of(restrict_parameter(stage)))));
 	struct restrictions *read = restrict_new(&p, mem);
 	restrict_free(&read);
@@ -46,7 +50,11 @@ void check_restrictions(struct checking *c, struct arena *mem) {
 		enum setting_id id = setting_id_of(setting_find(slice_of(restrict_parameter(stage))));
 		bool main_done = false;
 		for (size_t i = 0; i < count; i++) {
-			struct reading r = { .c = c, .view = conf_service_view(c->conf, &services[i]), .service = &services[i], .told = &told, .mem = mem };
+			struct reading r = { .c = c,
+					     .view = conf_service_view(c->conf, &services[i]),
+					     .service = &services[i],
+					     .told = &told,
+					     .mem = mem };
 			if (services[i].role != SERVICE_SMTPD) continue;
 			bool same = slice_eq(conf_text(r.view, id), conf_text(main_view, id));
 			if (same && main_done) continue;

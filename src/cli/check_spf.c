@@ -18,11 +18,14 @@ static bool read_words(const struct cli *cli, struct spf_asked *a) {
 	for (size_t i = 1; i < cli->count; i++) {
 		struct slice word = cli->args[i];
 		if (slice_eq(word, S("--json"))) a->json = true;
-		else if (slice_eq(word, S("--timeout")) && i + 1 < cli->count && slice_number(cli->args[i + 1], 600000, &a->timeout_ms)) i++;
+		else if (slice_eq(word, S("--timeout")) && i + 1 < cli->count &&
+			 slice_number(cli->args[i + 1], 600000, &a->timeout_ms))
+			i++;
 		else if (slice_starts(word, S("--")) || a->count == LEN(a->words)) return usage_error(cli, word), false;
 		else a->words[a->count++] = word;
 	}
-	return a->count >= 2 || (complain(cli, EX_USAGE, "a client address and a HELO name are needed (hato help check)"), false);
+	return a->count >= 2 ||
+	       (complain(cli, EX_USAGE, "a client address and a HELO name are needed (hato help check)"), false);
 }
 
 static void print_json(const struct spf_verdict *v) {
@@ -57,14 +60,17 @@ int check_spf(struct cli *cli) {
 	struct addr client;
 	cli->command = "check spf";
 	if (!read_words(cli, &a)) return EX_USAGE;
-	if (!addr_parse(a.words[0], &client)) return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(a.words[0]));
+	if (!addr_parse(a.words[0], &client))
+		return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(a.words[0]));
 	int code = load_conf(cli, PROBLEM_ERROR, &conf);
 	if (code != EX_OK) return code;
 	const struct conf_view *v = conf_main(conf);
 	struct dns_params params = dns_params_of(v, &mem);
 	struct dns *dns;
 	if (dns_open(&params, &dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
-	struct spf_params p = { .dns = dns, .receiver = conf_text(v, SET_myhostname).at, .timeout_ms = (int)a.timeout_ms };
+	struct spf_params p = { .dns = dns,
+				.receiver = conf_text(v, SET_myhostname).at,
+				.timeout_ms = (int)a.timeout_ms };
 	struct spf_question q = { .client = &client, .helo = a.words[1], .sender = a.words[2] };
 	struct spf_verdict verdict;
 	spf_check(&p, &q, &mem, &verdict);

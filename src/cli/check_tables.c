@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables are looked for as the server would, but only those made from files of this machine: a server that is asked for a
- * table is not asked just to see whether it is there. */
+/* Tables are looked for as the server would, but only those made from files of this machine: a server that is asked for
+ * a table is not asked just to see whether it is there. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -11,12 +11,15 @@
 #include <sys/stat.h>
 
 static const struct slice file_types[] = {
-	S("hash"), S("btree"), S("dbm"), S("sdbm"), S("lmdb"), S("cdb"), S("texthash"), S("regexp"), S("pcre"), S("cidr"),
+	S("hash"), S("btree"),    S("dbm"),    S("sdbm"), S("lmdb"),
+	S("cdb"),  S("texthash"), S("regexp"), S("pcre"), S("cidr"),
 };
 /* Types whose names hold more tables, or what is no file; and those that Postfix has, whatever this build has. */
 static const struct slice other_types[] = {
-	S("proxy"), S("static"), S("inline"), S("unionmap"), S("pipemap"), S("randmap"), S("environ"), S("internal"), S("fail"), S("debug"),
-	S("unix"), S("tcp"), S("socketmap"), S("ldap"), S("mysql"), S("pgsql"), S("sqlite"), S("mongodb"), S("memcache"), S("nis"), S("nisplus"), S("netinfo"),
+	S("proxy"),     S("static"),   S("inline"),  S("unionmap"), S("pipemap"), S("randmap"),
+	S("environ"),   S("internal"), S("fail"),    S("debug"),    S("unix"),    S("tcp"),
+	S("socketmap"), S("ldap"),     S("mysql"),   S("pgsql"),    S("sqlite"),  S("mongodb"),
+	S("memcache"),  S("nis"),      S("nisplus"), S("netinfo"),
 };
 
 struct tables_check {
@@ -43,8 +46,9 @@ static void check_secret(struct tables_check *t, const struct conf_raw *r, struc
 	struct stat st;
 	AUTO_FREE char *name = slice_text(path);
 	if (stat(name, &st) == 0 && (st.st_mode & 0004) != 0)
-		found_at(t->c, PROBLEM_WARNING, where_set(t, r), "%.*s: %s holds passwords and can be read by everybody on this machine (chmod 600 %s)",
-		         SLICE_ARG(r->name), name, name);
+		found_at(t->c, PROBLEM_WARNING, where_set(t, r),
+			 "%.*s: %s holds passwords and can be read by everybody on this machine (chmod 600 %s)",
+			 SLICE_ARG(r->name), name, name);
 }
 
 static bool is_secret(struct slice name) { return slice_ends(name, S("_sasl_password_maps")); }
@@ -52,10 +56,12 @@ static bool is_secret(struct slice name) { return slice_ends(name, S("_sasl_pass
 static void check_file(struct tables_check *t, const struct conf_raw *r, struct slice word, struct slice path) {
 	struct table *table;
 	struct slice value;
-	unsigned flags = slice_eq(r->name, S("alias_maps")) || slice_eq(r->name, S("alias_database")) ? TABLE_ALIASES : 0;
+	unsigned flags =
+		slice_eq(r->name, S("alias_maps")) || slice_eq(r->name, S("alias_database")) ? TABLE_ALIASES : 0;
 	if (is_secret(r->name)) check_secret(t, r, path);
 	enum problem_level level = r->is_set ? PROBLEM_WARNING : PROBLEM_INFO;
-	if (table_open(t->tables, word, flags, &table) == TABLE_BAD || table_find(table, S("hato-check"), t->mem, &value) == TABLE_LATER)
+	if (table_open(t->tables, word, flags, &table) == TABLE_BAD ||
+	    table_find(table, S("hato-check"), t->mem, &value) == TABLE_LATER)
 		found_at(t->c, level, where_set(t, r), "%.*s: %s", SLICE_ARG(r->name), fail_text());
 }
 
@@ -67,18 +73,25 @@ static void check_word(struct tables_check *t, const struct conf_raw *r, struct 
 	map_put(&t->seen, arena_slice(t->mem, word), t);
 	if (is_one_of(type, file_types, LEN(file_types))) check_file(t, r, word, path);
 	else if (tables_only && !is_one_of(type, other_types, LEN(other_types)))
-		found_at(t->c, PROBLEM_WARNING, where_set(t, r), "%.*s: unsupported dictionary type: %.*s: what needs this table will answer \"try later\"",
-		         SLICE_ARG(r->name), SLICE_ARG(type));
+		found_at(t->c, PROBLEM_WARNING, where_set(t, r),
+			 "%.*s: unsupported dictionary type: %.*s: what needs this table will answer \"try later\"",
+			 SLICE_ARG(r->name), SLICE_ARG(type));
 }
 
 /* Settings that hold nothing but tables. */
-static bool holds_tables(struct slice name) { return slice_ends(name, S("_maps")) || slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database")); }
+static bool holds_tables(struct slice name) {
+	return slice_ends(name, S("_maps")) || slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database"));
+}
 
 static void check_setting(struct tables_check *t, const struct conf_raw *r) {
-	static const struct slice not_looked_at[] = { S("proxy_read_maps"), S("proxy_write_maps"), S("postscreen_cache_map"), S("address_verify_map") };
-	if (r->setting == NULL || is_one_of(r->name, not_looked_at, LEN(not_looked_at)) || r->setting->state == UNNEEDED) return;
+	static const struct slice not_looked_at[] = { S("proxy_read_maps"), S("proxy_write_maps"),
+						      S("postscreen_cache_map"), S("address_verify_map") };
+	if (r->setting == NULL || is_one_of(r->name, not_looked_at, LEN(not_looked_at)) ||
+	    r->setting->state == UNNEEDED)
+		return;
 	struct slice text = conf_text(t->view, setting_id_of(r->setting));
-	for (struct slice word; (word = slice_word(&text, ", \t\r\n{}")).len != 0;) check_word(t, r, word, holds_tables(r->name));
+	for (struct slice word; (word = slice_word(&text, ", \t\r\n{}")).len != 0;)
+		check_word(t, r, word, holds_tables(r->name));
 }
 
 /* Those that are set come first: defaults often name the same tables. */
@@ -87,7 +100,8 @@ static void check_view(struct tables_check *t) {
 	for (size_t i = 0; i < 2 * count; i++) {
 		struct conf_raw r = conf_raw_at(t->c->conf, i % count);
 		if (r.is_set != (i < count)) continue;
-		if (r.class == CONF_BUILTIN || (r.setting != NULL && setting_find(r.name) == r.setting)) check_setting(t, &r);
+		if (r.class == CONF_BUILTIN || (r.setting != NULL && setting_find(r.name) == r.setting))
+			check_setting(t, &r);
 	}
 }
 
@@ -118,7 +132,9 @@ static void tell_log(struct checking *c, int fd) {
 	while (rest.at != NULL && rest.len != 0) {
 		struct slice line = slice_cut(&rest, '\n'), mark = S("]: warning: ");
 		size_t at = slice_search(line, mark);
-		if (at < line.len) found_at(c, PROBLEM_WARNING, (struct place){ SLICE_NONE, 0 }, "%.*s", SLICE_ARG(slice_skip(line, at + mark.len)));
+		if (at < line.len)
+			found_at(c, PROBLEM_WARNING, (struct place){ SLICE_NONE, 0 }, "%.*s",
+				 SLICE_ARG(slice_skip(line, at + mark.len)));
 	}
 }
 

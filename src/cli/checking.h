@@ -13,7 +13,8 @@ struct checking {
 	bool json;
 	struct json out;
 };
-void found_at(struct checking *c, enum problem_level level, struct place where, const char *format, ...) PRINTF_LIKE(4, 5);
+void found_at(struct checking *c, enum problem_level level, struct place where, const char *format, ...)
+	PRINTF_LIKE(4, 5);
 /* check_tables.c: tables that are not there, or wrong, or readable by those they keep secrets from. */
 void check_tables(struct checking *c);
 void check_restrictions(struct checking *c, struct arena *mem); /* check_restrict.c: words in restriction lists */

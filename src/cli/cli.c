@@ -24,14 +24,24 @@ static const struct command {
 	{ "reload", "", "check the configuration and put it into effect", run_reload },
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
 	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
-	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]", "may that client send for SENDER's domain, or else for HELO", run_check },
-	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE", "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the standard input", run_check_mail },
-	{ "reports", "[DOMAIN] [--days N] [--json | --html FILE]", "what others report of mail in our name (DMARC, TLS, ARF), and what to do about it; also:\n"
-	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole mail\n"
-	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: today's as well",
+	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]",
+	  "may that client send for SENDER's domain, or else for HELO", run_check },
+	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE",
+	  "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the "
+	  "standard input",
+	  run_check_mail },
+	{ "reports", "[DOMAIN] [--days N] [--json | --html FILE]",
+	  "what others report of mail in our name (DMARC, TLS, ARF), and what to do about it; also:\n"
+	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole "
+	  "mail\n"
+	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: "
+	  "today's as well",
 	  run_reports },
-	{ "import", "maildir DIR --account NAME [--json]", "take in a Maildir++ (Dovecot's, Courier's) with folders, flags, uids and dates; may be made again to go on", run_import },
-	{ "export", "maildir DIR --account NAME [--json]", "write an account as a Maildir++ that Dovecot and hato import understand", run_export },
+	{ "import", "maildir DIR --account NAME [--json]",
+	  "take in a Maildir++ (Dovecot's, Courier's) with folders, flags, uids and dates; may be made again to go on",
+	  run_import },
+	{ "export", "maildir DIR --account NAME [--json]",
+	  "write an account as a Maildir++ that Dovecot and hato import understand", run_export },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
@@ -52,8 +62,8 @@ int complain(const struct cli *cli, int code, const char *format, ...) {
 	for (size_t i = 0; i < text.len; i++)
 		if (ascii_control(text.at[i])) text.at[i] = '?';
 	bool colour = terminal_colours(STDERR_FILENO);
-	fprintf(stderr, "%shato%s%s:%s %s\n", colour ? "\033[31m" : "", cli->command[0] != '\0' ? " " : "", cli->command, colour ? "\033[0m" : "",
-	        buf_text(&text));
+	fprintf(stderr, "%shato%s%s:%s %s\n", colour ? "\033[31m" : "", cli->command[0] != '\0' ? " " : "",
+		cli->command, colour ? "\033[0m" : "", buf_text(&text));
 	return code;
 }
 
@@ -69,8 +79,9 @@ static bool help_command(struct buf *out, const struct command *c) {
 }
 
 static void help_all(struct buf *out) {
-	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with main.cf and master.cf"
-	               " (default: $HATO_CONFIG, or /etc/hato)\n\nThe server:\n"));
+	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with "
+		       "main.cf and master.cf"
+		       " (default: $HATO_CONFIG, or /etc/hato)\n\nThe server:\n"));
 	for (size_t i = 0; i < LEN(commands); i++) help_command(out, &commands[i]);
 	buf_add(out, S("\nAccounts, mail on its way, and where it went (with or without a running server):\n"));
 	admin_help(out, S(""), S(""));
@@ -83,8 +94,11 @@ static int run_help(struct cli *cli) {
 		help_all(&out);
 	} else {
 		const struct command *c = find_command(cli->args[0]);
-		bool found = c != NULL ? help_command(&out, c) : admin_help(&out, cli->args[0], cli->count > 1 ? cli->args[1] : S(""));
-		if (!found) return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them)", SLICE_ARG(cli->args[0]));
+		bool found = c != NULL ? help_command(&out, c)
+				       : admin_help(&out, cli->args[0], cli->count > 1 ? cli->args[1] : S(""));
+		if (!found)
+			return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them)",
+					SLICE_ARG(cli->args[0]));
 	}
 	fputs(buf_text(&out), stdout);
 	return EX_OK;
@@ -117,8 +131,8 @@ static int no_such_command(const struct cli *cli, struct slice name) {
 			near = known;
 		}
 	}
-	return complain(cli, EX_USAGE, "%.*s: no such command (%s%s)", SLICE_ARG(name), near != NULL ? "did you mean: hato " : "hato help lists them",
-	                near != NULL ? near : "");
+	return complain(cli, EX_USAGE, "%.*s: no such command (%s%s)", SLICE_ARG(name),
+			near != NULL ? "did you mean: hato " : "hato help lists them", near != NULL ? near : "");
 }
 
 static bool is_operators(struct slice noun) {
@@ -174,7 +188,9 @@ int tool_run(int argc, char **argv) {
 static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
 	const char *from_environment = getenv("HATO_CONFIG");
-	struct cli cli = { .conf_dir = from_environment != NULL && from_environment[0] != '\0' ? from_environment : "/etc/hato", .command = "" };
+	struct cli cli = { .conf_dir = from_environment != NULL && from_environment[0] != '\0' ? from_environment
+											       : "/etc/hato",
+			   .command = "" };
 	int i = 1;
 	for (; i < argc && strncmp(argv[i], "-c", 2) == 0; i++) {
 		if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `hato dkim check` and `hato dkim import`: what asks DNS or reads the caller's files is done here, with the caller's rights; the
- * server (or its data, when it is down) only says which keys there are, and takes new ones. */
+/* `hato dkim check` and `hato dkim import`: what asks DNS or reads the caller's files is done here, with the caller's
+ * rights; the server (or its data, when it is down) only says which keys there are, and takes new ones. */
 #include "admin/admin.h"
 #include "admin/json.h"
 #include "base/clock.h"
@@ -51,7 +51,8 @@ static void look(struct dns *dns, struct slice line, struct arena *mem, struct l
 	slice_word(&line, " ");
 	out->state = slice_word(&line, " ");
 	hex_read(&public_key, slice_trim(line));
-	out->publication = dkim_published(dns, out->selector, out->domain, buf_slice(&public_key), deadline_in(LOOKUP_MS), mem, &out->reason);
+	out->publication = dkim_published(dns, out->selector, out->domain, buf_slice(&public_key),
+					  deadline_in(LOOKUP_MS), mem, &out->reason);
 }
 
 /* A retired key needs its record no more once it is gone; one that waits is missing it rightly. */
@@ -61,8 +62,9 @@ static bool is_bad(const struct looked *l) {
 }
 
 static void print_looked(const struct looked *l) {
-	printf("%.*s._domainkey.%.*s (%.*s): %s%s%.*s\n", SLICE_ARG(l->selector), SLICE_ARG(l->domain), SLICE_ARG(l->state), publication_words[l->publication],
-	       l->reason.len != 0 ? ": " : "", SLICE_ARG(l->reason));
+	printf("%.*s._domainkey.%.*s (%.*s): %s%s%.*s\n", SLICE_ARG(l->selector), SLICE_ARG(l->domain),
+	       SLICE_ARG(l->state), publication_words[l->publication], l->reason.len != 0 ? ": " : "",
+	       SLICE_ARG(l->reason));
 }
 
 static void json_looked(struct json *j, const struct looked *l) {
@@ -123,7 +125,10 @@ static int import_folder(struct cli *cli, const char *data, struct slice folder)
 	struct keyring_given given;
 	int code = EX_OK;
 	dkim_files_in(folder, &mem, &given);
-	if (given.files_count == 0) return complain(cli, EX_NOINPUT, "%.*s: neither a KeyTable, nor keys/DOMAIN/SELECTOR.private, nor rspamd's files", SLICE_ARG(folder));
+	if (given.files_count == 0)
+		return complain(cli, EX_NOINPUT,
+				"%.*s: neither a KeyTable, nor keys/DOMAIN/SELECTOR.private, nor rspamd's files",
+				SLICE_ARG(folder));
 	for (size_t i = 0; i < given.files_count; i++) {
 		const struct keyring_file *f = &given.files[i];
 		int r = f->pem.len != 0 ? import_one(cli, data, f->domain, f->selector, f->pem)
@@ -133,7 +138,8 @@ static int import_folder(struct cli *cli, const char *data, struct slice folder)
 	return code;
 }
 
-static int import_file(struct cli *cli, const char *data, struct slice domain, struct slice selector, struct slice path) {
+static int import_file(struct cli *cli, const char *data, struct slice domain, struct slice selector,
+		       struct slice path) {
 	AUTO_BUF struct buf pem = BUF(PEM_MAX);
 	AUTO_FREE char *name = slice_text(path);
 	if (file_read(name, &pem) < 0) return complain(cli, EX_NOINPUT, "%s", fail_text());
@@ -152,5 +158,6 @@ int run_dkim(struct cli *cli) {
 	if (checks) return run_check_dkim(cli, data, conf);
 	struct slice first = plain_word(cli, 0), selector = plain_word(cli, 1), path = plain_word(cli, 2);
 	if (path.len != 0) return import_file(cli, data, first, selector, path);
-	return selector.len == 0 ? import_folder(cli, data, first) : complain(cli, EX_USAGE, "DOMAIN SELECTOR FILE, or a FOLDER (hato help dkim)");
+	return selector.len == 0 ? import_folder(cli, data, first)
+				 : complain(cli, EX_USAGE, "DOMAIN SELECTOR FILE, or a FOLDER (hato help dkim)");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An account goes out as a Maildir++ that Dovecot serves with the same uids, and that `hato import` reads. A file's name comes from
- * the message alone, so an export can be made again: what is there is only renamed where flags have changed. */
+/* An account goes out as a Maildir++ that Dovecot serves with the same uids, and that `hato import` reads. A file's
+ * name comes from the message alone, so an export can be made again: what is there is only renamed where flags have
+ * changed. */
 #include "base/fail.h"
 #include "base/map.h"
 #include "cli/hands.h"
@@ -82,8 +83,9 @@ static int write_body(struct transfer *t, const struct message *m, struct slice 
 static int export_message(struct box_export *b, const struct message *m) {
 	struct transfer *t = b->t;
 	AUTO_BUF struct buf base = BUF(256), name = BUF(512), from = BUF(1024), to = BUF(1024);
-	buf_addf(&base, "%lld.M%lluP%uQ%lld.hato,W=%llu", (long long)(m->received_us / 1000000), (unsigned long long)(m->received_us % 1000000),
-		 m->uid, (long long)b->mailbox->box.id, (unsigned long long)m->size);
+	buf_addf(&base, "%lld.M%lluP%uQ%lld.hato,W=%llu", (long long)(m->received_us / 1000000),
+		 (unsigned long long)(m->received_us % 1000000), m->uid, (long long)b->mailbox->box.id,
+		 (unsigned long long)m->size);
 	buf_addf(&b->list, "%u :%s\n", m->uid, buf_text(&base));
 	buf_addf(&name, "%s:2,", buf_text(&base));
 	b->lost += maildir_flags_put(&name, m->flags, m->keywords, b->keywords);
@@ -93,12 +95,15 @@ static int export_message(struct box_export *b, const struct message *m) {
 		t->there++;
 		if (slice_eq(slice_of(old), buf_slice(&name))) return 0;
 		put_path(&from, b, "cur", slice_of(old));
-		return hands_place(t->hands, buf_slice(&from), buf_slice(&to), 0) == 0 ? 0 : fail_errno("%s", buf_text(&to));
+		return hands_place(t->hands, buf_slice(&from), buf_slice(&to), 0) == 0
+			       ? 0
+			       : fail_errno("%s", buf_text(&to));
 	}
 	put_path(&from, b, "tmp", buf_slice(&base));
 	int r = write_body(t, m, buf_slice(&from));
 	if (r == BLOB_GONE) return 0; /* expunged a moment ago */
-	if (r == 0 && hands_place(t->hands, buf_slice(&from), buf_slice(&to), m->received_us != 0 ? m->received_us : 1) != 0)
+	if (r == 0 &&
+	    hands_place(t->hands, buf_slice(&from), buf_slice(&to), m->received_us != 0 ? m->received_us : 1) != 0)
 		r = fail_errno("%s", buf_text(&to));
 	if (r == 0) t->messages++, t->bytes += m->size;
 	return r;
@@ -112,7 +117,8 @@ static int export_messages(struct box_export *b) {
 		b->page = arena_array(&b->mem, PAGE, sizeof *b->page);
 		const struct uid_range range = { from, UINT32_MAX };
 		struct db_conn *c AUTO_READ = db_read(b->t->db);
-		int r = c != NULL ? store_each(c, b->mailbox->box, (struct uid_set){ &range, 1 }, 0, add_message, b) : -1;
+		int r = c != NULL ? store_each(c, b->mailbox->box, (struct uid_set){ &range, 1 }, 0, add_message, b)
+				  : -1;
 		db_release(&c);
 		if (r < 0) return r;
 		for (size_t i = 0; i < b->count; i++)
@@ -147,7 +153,8 @@ static int look_around(struct box_export *b) {
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	if (d == NULL) return fail_errno("%s", buf_text(&path));
 	for (struct dirent *e; (e = readdir(d)) != NULL;)
-		if (e->d_name[0] != '.') free(map_put(&b->there, maildir_base(slice_of(e->d_name)), slice_text(slice_of(e->d_name))));
+		if (e->d_name[0] != '.')
+			free(map_put(&b->there, maildir_base(slice_of(e->d_name)), slice_text(slice_of(e->d_name))));
 	closedir(d);
 	return 0;
 }
@@ -184,7 +191,9 @@ static int export_box(struct transfer *t, const struct mailbox *m, struct slice 
 	buf_addf(&list, "3 V%u N%u\n", m->uidvalidity, m->uidnext);
 	if (r == 0 && !buf_add(&list, buf_slice(&b.list))) r = fail("%.*s: too many messages", SLICE_ARG(m->name));
 	if (r == 0) r = write_file(&b, "dovecot-uidlist", buf_slice(&list));
-	if (b.lost != 0) transfer_failed(t, "%.*s: %zu keywords have no letter in a Maildir (it knows %d) and were left out", SLICE_ARG(m->name), b.lost, MAILDIR_KEYWORDS);
+	if (b.lost != 0)
+		transfer_failed(t, "%.*s: %zu keywords have no letter in a Maildir (it knows %d) and were left out",
+				SLICE_ARG(m->name), b.lost, MAILDIR_KEYWORDS);
 	if (r == 0) t->mailboxes++;
 	buf_done(&b.list);
 	map_done(&b.there, free);
@@ -219,7 +228,9 @@ static int export_listed(struct transfer *t, const struct listing *l) {
 			transfer_failed(t, "%.*s: its name is too long for a Maildir", SLICE_ARG(m->name));
 			continue;
 		}
-		if (changed) complain(t->cli, 0, "%.*s: a dot has no place in a Maildir's name: it is now %s", SLICE_ARG(m->name), buf_text(&folder));
+		if (changed)
+			complain(t->cli, 0, "%.*s: a dot has no place in a Maildir's name: it is now %s",
+				 SLICE_ARG(m->name), buf_text(&folder));
 		if (m->subscribed)
 			for (size_t k = inbox ? 0 : 1; k <= (inbox ? m->name.len : folder.len); k++) {
 				struct slice said = inbox ? m->name : buf_slice(&folder);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The door's questions about a message, asked of a file: DNS is asked here, since core has none; what was found goes along with the
- * operator's request. */
+/* The door's questions about a message, asked of a file: DNS is asked here, since core has none; what was found goes
+ * along with the operator's request. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/inside.h"
@@ -28,11 +28,14 @@ static struct slice option(const struct cli *cli, const char *name) {
 /* Files have line ends of their own; signatures are about CRLF. */
 static int read_message(const struct cli *cli, struct buf *out) {
 	AUTO_BUF struct buf raw = BUF(MESSAGE_MAX);
-	if (isatty(STDIN_FILENO)) return complain(cli, EX_USAGE, "the message is read from the standard input (hato forward check ADDRESS < message)");
+	if (isatty(STDIN_FILENO))
+		return complain(cli, EX_USAGE,
+				"the message is read from the standard input (hato forward check ADDRESS < message)");
 	for (;;) {
 		char *room = buf_room(&raw, PIECE);
 		ssize_t n = room != NULL ? read(STDIN_FILENO, room, PIECE) : -1;
-		if (room == NULL) return complain(cli, EX_DATAERR, "the message is larger than %d MiB", MESSAGE_MAX >> 20);
+		if (room == NULL)
+			return complain(cli, EX_DATAERR, "the message is larger than %d MiB", MESSAGE_MAX >> 20);
 		if (n < 0) return complain(cli, EX_IOERR, "standard input: %s", strerror(errno));
 		if (n == 0) break;
 		raw.len += (size_t)n;
@@ -43,7 +46,8 @@ static int read_message(const struct cli *cli, struct buf *out) {
 	}
 	struct fields walk = { .block = buf_slice(out) };
 	struct field first;
-	if (!fields_next(&walk, &first)) return complain(cli, EX_DATAERR, "what stands on the standard input is no message: it has no header");
+	if (!fields_next(&walk, &first))
+		return complain(cli, EX_DATAERR, "what stands on the standard input is no message: it has no header");
 	return out->full ? complain(cli, EX_DATAERR, "the message is too large") : EX_OK;
 }
 
@@ -69,7 +73,8 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 	struct slice sender = arena_fmt(mem, "srs@%.*s", SLICE_ARG(srs_domain_of(v)));
 	for (size_t i = 0; i < n; i++) { /* the worst of them */
 		struct spf_verdict found;
-		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = sender }, mem, &found);
+		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = sender }, mem,
+			  &found);
 		if (i != 0 && found.result == TRUST_PASS) continue;
 		facts->next_spf = (uint32_t)found.result;
 		facts->next_spf_reason = found.reason;
@@ -77,7 +82,8 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 	facts->record.spf_here = conf_enum(v, SET_srs) != SRS_YES && facts->sender.len != 0;
 	for (size_t i = 0; i < n && facts->record.spf_here; i++) {
 		struct spf_verdict own;
-		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = facts->sender }, mem, &own);
+		spf_check(&p, &(struct spf_question){ .client = &ours[i], .helo = host, .sender = facts->sender }, mem,
+			  &own);
 		facts->record.spf_here = own.result == TRUST_PASS;
 	}
 }
@@ -104,7 +110,9 @@ int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct 
 	struct evidence *e = evidence_begin(&p, &client, slice_head(text, header), &mem);
 	evidence_body(e, slice_skip(text, header));
 	evidence_end(e, &verdict);
-	struct forward_facts facts = { .record = verdict.record, .sender = client.sender, .spf_known = address.len != 0 };
+	struct forward_facts facts = { .record = verdict.record,
+				       .sender = client.sender,
+				       .spf_known = address.len != 0 };
 	ask_next(dns, v, &facts, &mem);
 	forward_facts_pack(out, &facts);
 	dns_close(&dns);

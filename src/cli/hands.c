@@ -28,7 +28,9 @@ WIRE_STRUCT(hand_ask, HAND_ASK_FIELDS)
 
 static int open_below(int folder, const char *path, int flags, mode_t mode) {
 	unsigned all = (unsigned)flags | (unsigned)O_CLOEXEC | (unsigned)O_NOFOLLOW;
-	struct open_how how = { .flags = all, .mode = mode, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = { .flags = all,
+				.mode = mode,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
 	return (int)syscall(SYS_openat2, folder, path, &how, sizeof how);
 }
 
@@ -52,7 +54,8 @@ static int open_parent(int folder, struct slice path, char **last) {
 /* What root makes in somebody's folder is his. */
 static void give(int folder, int fd) {
 	struct stat st;
-	if (geteuid() == 0 && fstat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0) say(L_WARN, "hato", "fchown: %s", strerror(errno));
+	if (geteuid() == 0 && fstat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0)
+		say(L_WARN, "hato", "fchown: %s", strerror(errno));
 }
 
 static int make_dir(int folder, struct slice path) {
@@ -102,7 +105,8 @@ static void serve(int folder, int channel) {
 		struct hand_ask ask;
 		hand_ask_unpack(&in, &ask);
 		errno = EINVAL;
-		int r = in.bad || memchr(ask.path.at, '\0', ask.path.len) != NULL ? -1 : act(folder, got.frame.kind, &ask);
+		int r = in.bad || memchr(ask.path.at, '\0', ask.path.len) != NULL ? -1
+										  : act(folder, got.frame.kind, &ask);
 		bool opens = got.frame.kind <= HAND_CREATE;
 		AUTO_FD int fd = opens ? r : -1;
 		struct link_frame answer = { .kind = r < 0 ? (uint32_t)errno : 0, .fds = { fd }, .fd_count = fd >= 0 };
@@ -111,17 +115,20 @@ static void serve(int folder, int channel) {
 	}
 }
 
-int hands_run(const struct cli *cli, const char *folder, const char *user, int (*work)(int hands, void *ctx), void *ctx) {
+int hands_run(const struct cli *cli, const char *folder, const char *user, int (*work)(int hands, void *ctx),
+	      void *ctx) {
 	int pair[2], status = 0;
 	AUTO_FD int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0) return complain(cli, EX_NOINPUT, "%s: %s", folder, strerror(errno));
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
 	fflush(NULL);
 	pid_t worker = fork();
 	if (worker == 0) {
 		close(pair[0]);
 		close(TAKE_FD(dir));
-		int code = user != NULL && user_drop(user) < 0 ? complain(cli, EX_OSERR, "%s", fail_text()) : work(pair[1], ctx);
+		int code = user != NULL && user_drop(user) < 0 ? complain(cli, EX_OSERR, "%s", fail_text())
+							       : work(pair[1], ctx);
 		fflush(NULL);
 		_exit(code);
 	}
@@ -152,10 +159,18 @@ static int ask_hand(int hands, enum hand what, const struct hand_ask *ask, bool 
 	return error != 0 ? -1 : opens ? fd : 0;
 }
 
-int hands_list(int hands, struct slice path) { return ask_hand(hands, HAND_LIST, &(struct hand_ask){ .path = path }, true); }
-int hands_open(int hands, struct slice path) { return ask_hand(hands, HAND_OPEN, &(struct hand_ask){ .path = path }, true); }
-int hands_create(int hands, struct slice path) { return ask_hand(hands, HAND_CREATE, &(struct hand_ask){ .path = path }, true); }
-int hands_make_dir(int hands, struct slice path) { return ask_hand(hands, HAND_MAKE_DIR, &(struct hand_ask){ .path = path }, false); }
+int hands_list(int hands, struct slice path) {
+	return ask_hand(hands, HAND_LIST, &(struct hand_ask){ .path = path }, true);
+}
+int hands_open(int hands, struct slice path) {
+	return ask_hand(hands, HAND_OPEN, &(struct hand_ask){ .path = path }, true);
+}
+int hands_create(int hands, struct slice path) {
+	return ask_hand(hands, HAND_CREATE, &(struct hand_ask){ .path = path }, true);
+}
+int hands_make_dir(int hands, struct slice path) {
+	return ask_hand(hands, HAND_MAKE_DIR, &(struct hand_ask){ .path = path }, false);
+}
 int hands_place(int hands, struct slice from, struct slice to, int64_t time_us) {
 	return ask_hand(hands, HAND_PLACE, &(struct hand_ask){ from, to, time_us }, false);
 }

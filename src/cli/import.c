@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Maildir++ comes in as Dovecot would have served it: uids, flags, keywords, dates, POP3's ids. What is there already is left
- * alone, so that an import that was interrupted, or made while the old server still ran, is simply made again. */
+/* A Maildir++ comes in as Dovecot would have served it: uids, flags, keywords, dates, POP3's ids. What is there already
+ * is left alone, so that an import that was interrupted, or made while the old server still ran, is simply made again.
+ */
 #include "base/encode.h"
 #include "base/fail.h"
 #include "cli/hands.h"
@@ -14,7 +15,16 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-enum { LIST_MAX = 1 << 30, FILES_MAX = 10000000, BATCH = 100, BATCH_BYTES = 4 << 20, IN_MEMORY = 1 << 20, SUMMARY_LIMIT = 8 << 20, MESSAGE_MAX = 1 << 30, PATH_ROOM = 1024 };
+enum {
+	LIST_MAX = 1 << 30,
+	FILES_MAX = 10000000,
+	BATCH = 100,
+	BATCH_BYTES = 4 << 20,
+	IN_MEMORY = 1 << 20,
+	SUMMARY_LIMIT = 8 << 20,
+	MESSAGE_MAX = 1 << 30,
+	PATH_ROOM = 1024
+};
 
 struct file {
 	struct slice dir, name; /* "cur", "1275660208.M1P2.host:2,S" */
@@ -96,7 +106,8 @@ static int take(struct transfer *t, struct intake *in, struct slice piece) {
 	summary_scan_feed(in->scan, piece);
 	in->size += piece.len;
 	if (in->size > MESSAGE_MAX) return fail("larger than %d bytes", MESSAGE_MAX);
-	if (in->spool < 0 && in->memory.len + piece.len <= IN_MEMORY) return buf_add(&in->memory, piece) ? 0 : fail("memory is full");
+	if (in->spool < 0 && in->memory.len + piece.len <= IN_MEMORY)
+		return buf_add(&in->memory, piece) ? 0 : fail("memory is full");
 	if (in->spool < 0) {
 		in->spool = file_spool(t->data);
 		if (in->spool < 0 || file_write_all(in->spool, buf_slice(&in->memory)) < 0) return -1;
@@ -122,8 +133,8 @@ static int take_lines(struct transfer *t, struct intake *in, struct slice piece)
 }
 
 static bool is_packed(struct slice head) {
-	return slice_starts(head, S("\x1f\x8b")) || slice_starts(head, S("\x28\xb5\x2f\xfd")) || slice_starts(head, S("BZh")) ||
-	       slice_starts(head, S("\x04\x22\x4d\x18"));
+	return slice_starts(head, S("\x1f\x8b")) || slice_starts(head, S("\x28\xb5\x2f\xfd")) ||
+	       slice_starts(head, S("BZh")) || slice_starts(head, S("\x04\x22\x4d\x18"));
 }
 
 static int read_file(struct transfer *t, int fd, struct intake *in) {
@@ -133,7 +144,8 @@ static int read_file(struct transfer *t, int fd, struct intake *in) {
 		ssize_t n = read(fd, room, KIB(64));
 		if (n < 0) return fail_errno("read");
 		if (n == 0) break;
-		if (in->size == 0 && is_packed(slice_from(room, (size_t)n))) return fail("compressed (Dovecot's zlib plugin): unpack it first");
+		if (in->size == 0 && is_packed(slice_from(room, (size_t)n)))
+			return fail("compressed (Dovecot's zlib plugin): unpack it first");
 		int r = take_lines(t, in, slice_from(room, (size_t)n));
 		if (r < 0) return r;
 	}
@@ -185,7 +197,10 @@ static int enter_batch(struct db_conn *tx, void *arg) {
 static int flush_batch(struct box_import *b) {
 	struct transfer *t = b->t;
 	int r = b->drafts != 0 ? db_write(t->db, enter_batch, b) : 0;
-	if (r > 0) r = fail("the store refuses this (%d: too many keywords or messages, or the mailbox was deleted meanwhile)", r);
+	if (r > 0)
+		r = fail("the store refuses this (%d: too many keywords or messages, or the mailbox was deleted "
+			 "meanwhile)",
+			 r);
 	for (size_t i = 0; i < b->drafts; i++) {
 		struct draft *d = &b->batch[i];
 		if (r == 0 && d->there) t->there++;
@@ -223,12 +238,15 @@ static int import_file(struct box_import *b, const struct file *f) {
 	buf_addf(&path, "%.*s/%.*s", SLICE_ARG(f->dir), SLICE_ARG(f->name));
 	AUTO_FD int fd = hands_open(t->hands, buf_slice(&path));
 	if (fd < 0 || fstat(fd, &st) != 0) {
-		transfer_failed(t, "%s: %s%s", buf_text(&path), strerror(errno), errno == ENOENT ? " any more (import again to find it under its new name)" : "");
+		transfer_failed(t, "%s: %s%s", buf_text(&path), strerror(errno),
+				errno == ENOENT ? " any more (import again to find it under its new name)" : "");
 		return 0;
 	}
 	struct draft *d = &b->batch[b->drafts];
 	*d = (struct draft){ .uidl = f->uidl, .name = maildir_base(f->name) };
-	d->append = (struct append){ .box = b->mailbox.box, .uid = uid, .received_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 };
+	d->append = (struct append){ .box = b->mailbox.box,
+				     .uid = uid,
+				     .received_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 };
 	d->append.flags = maildir_flags(f->name, b->keywords, &words);
 	d->append.keywords = arena_slice(&b->mem, buf_slice(&words));
 	if (!utf8_valid(d->name)) d->name = arena_fmt(&b->mem, "%08llx", (unsigned long long)st.st_ino);
@@ -271,11 +289,14 @@ static int begin(struct box_import *b, struct slice name) {
 	if (r > 0) transfer_failed(t, "%.*s: not a name for a mailbox here", SLICE_ARG(name));
 	if (r != 0) return r;
 	if (o.renumber)
-		complain(t->cli, 0, "%.*s: holds other mail already, so its messages get new numbers: clients will fetch them again (import into a new account to avoid that)",
+		complain(t->cli, 0,
+			 "%.*s: holds other mail already, so its messages get new numbers: clients will fetch them "
+			 "again (import into a new account to avoid that)",
 			 SLICE_ARG(name));
 	b->keeps_uids = b->list.uidvalidity != 0 && !o.renumber;
 	AUTO_READ struct db_conn *c = db_read(t->db);
-	if (c == NULL || store_mailbox(c, &b->mem, o.box, &b->mailbox) != 0) return fail("%.*s: the mailbox is gone", SLICE_ARG(name));
+	if (c == NULL || store_mailbox(c, &b->mem, o.box, &b->mailbox) != 0)
+		return fail("%.*s: the mailbox is gone", SLICE_ARG(name));
 	return b->keeps_uids ? store_uids(c, o.box, 1, &b->have) : 0;
 }
 
@@ -283,7 +304,8 @@ static int import_box(struct transfer *t, struct slice folder, struct slice name
 	AUTO_BUF struct buf list = BUF(LIST_MAX), keywords = BUF(MIB(1));
 	struct box_import *b = mem_get(sizeof *b);
 	*b = (struct box_import){ .t = t, .folder = folder, .have = BUF(LIST_MAX) };
-	if (transfer_read(t, path_of(&b->mem, folder, "dovecot-uidlist"), &list) && !maildir_list_read(buf_slice(&list), &b->mem, &b->list))
+	if (transfer_read(t, path_of(&b->mem, folder, "dovecot-uidlist"), &list) &&
+	    !maildir_list_read(buf_slice(&list), &b->mem, &b->list))
 		transfer_failed(t, "%.*s/dovecot-uidlist: not understood: messages get new numbers", SLICE_ARG(folder));
 	transfer_read(t, path_of(&b->mem, folder, "dovecot-keywords"), &keywords);
 	maildir_keywords_read(buf_slice(&keywords), b->keywords);
@@ -323,7 +345,8 @@ static void import_subscriptions(struct transfer *t) {
 		AUTO_BUF struct buf folder = BUF(KIB(4)), name = BUF(KIB(4));
 		if (line.len == 0 || slice_starts(line, S("V\t"))) continue;
 		buf_byte(&folder, '.');
-		for (size_t i = 0; i < line.len; i++) buf_byte(&folder, line.at[i] == '\t' || line.at[i] == '/' ? '.' : line.at[i]);
+		for (size_t i = 0; i < line.len; i++)
+			buf_byte(&folder, line.at[i] == '\t' || line.at[i] == '/' ? '.' : line.at[i]);
 		if (!maildir_folder_read(buf_slice(&folder), &name)) continue;
 		db_write(t->db, subscribe, &(struct subscribing){ t->account, buf_slice(&name) });
 	}
@@ -350,7 +373,9 @@ static int import_all(struct transfer *t) {
 	}
 	closedir(d);
 	if (r == 0) import_subscriptions(t);
-	return r < 0 ? complain(t->cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_SOFTWARE, "%s (what is in stays; import again to go on)", fail_text()) : EX_OK;
+	return r < 0 ? complain(t->cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_SOFTWARE,
+				"%s (what is in stays; import again to go on)", fail_text())
+		     : EX_OK;
 }
 
 int run_import(struct cli *cli) {

@@ -12,7 +12,8 @@ struct cli {
 	bool quiet;              /* says only what is wrong */
 	void (*print)(struct slice out, struct slice err); /* what a verb answers; NULL: print_answer */
 };
-int complain(const struct cli *cli, int code, const char *format, ...) PRINTF_LIKE(3, 4); /* "hato COMMAND: TEXT"; returns code */
+int complain(const struct cli *cli, int code, const char *format, ...)
+	PRINTF_LIKE(3, 4); /* "hato COMMAND: TEXT"; returns code */
 int usage_error(const struct cli *cli, struct slice word);
 
 /* server.c */
@@ -23,7 +24,8 @@ int run_status(struct cli *cli);
 /* check.c */
 int run_check(struct cli *cli);
 int run_check_mail(struct cli *cli); /* check_mail.c */
-/* Loads the configuration and tells its problems on the standard error, from that level on. EX_OK, EX_CONFIG or EX_NOINPUT. */
+/* Loads the configuration and tells its problems on the standard error, from that level on. EX_OK, EX_CONFIG or
+ * EX_NOINPUT. */
 int load_conf(const struct cli *cli, enum problem_level least, struct conf **out);
 /* The data folder of the configuration, for commands that work whatever else is wrong with it. */
 int find_data(const struct cli *cli, const char **dir, struct conf **keep);
@@ -53,8 +55,8 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 /* terminal.c */
 bool terminal_colours(int fd);   /* a terminal, and neither NO_COLOR nor TERM=dumb */
 size_t terminal_width(int fd);   /* 0: not a terminal */
-/* The first line of the standard input, without its end. From a terminal: asked for with a prompt, twice, and not shown.
- * EX_OK, EX_DATAERR (differ), EX_NOINPUT. */
+/* The first line of the standard input, without its end. From a terminal: asked for with a prompt, twice, and not
+ * shown. EX_OK, EX_DATAERR (differ), EX_NOINPUT. */
 int terminal_password(const struct cli *cli, struct slice whom, struct buf *out);
 bool terminal_agrees(const char *question); /* true also when there is nobody to ask */
 /* After two seconds, and only on a terminal: "hato: what …" and a dot each second, until the end. One at a time. */

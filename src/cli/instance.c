@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the settings takes longer than everything else sendmail does. One line of main.cf is enough for it, and where that
- * line is not plain the caller loads them after all. */
+/* Reading the settings takes longer than everything else sendmail does. One line of main.cf is enough for it, and where
+ * that line is not plain the caller loads them after all. */
 #include "cli/instance.h"
 
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An operator's verb while the server is down. The work is divided as it is then: one process opens the mail database and becomes
- * core's user, another the passwords and becomes vault's, so that what they make belongs to the right user whoever calls, and
- * root never opens a file in a folder that somebody else may write to. */
+/* An operator's verb while the server is down. The work is divided as it is then: one process opens the mail database
+ * and becomes core's user, another the passwords and becomes vault's, so that what they make belongs to the right user
+ * whoever calls, and root never opens a file in a folder that somebody else may write to. */
 #include "admin/admin.h"
 #include "base/fail.h"
 #include "cli/inside.h"
@@ -30,7 +30,8 @@ struct vault_place {
 
 static int change_secret(struct secrets *s, const struct secret_ask *ask) {
 	if (ask->password.len == 0) return secret_delete(s, ask->account);
-	return ask->is_hash ? secret_set_hash(s, ask->account, ask->password) : secret_set(s, ask->account, ask->password);
+	return ask->is_hash ? secret_set_hash(s, ask->account, ask->password)
+			    : secret_set(s, ask->account, ask->password);
 }
 
 /* Text after the packed answer: why it failed. */
@@ -69,7 +70,8 @@ static int open_keys(const struct vault_place *place, struct vault_dkim **dkim) 
 	return 0;
 }
 
-static void answer_dkim(struct link_received *got, const struct vault_place *place, struct vault_dkim **dkim, struct buf *packed) {
+static void answer_dkim(struct link_received *got, const struct vault_place *place, struct vault_dkim **dkim,
+			struct buf *packed) {
 	AUTO_ARENA struct arena mem = {0};
 	struct unwire in = UNWIRE(got->frame.body, &mem);
 	struct dkim_list_ask list;
@@ -133,12 +135,16 @@ struct workplace {
 };
 
 static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
-	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
+	return ask_vault(((const struct workplace *)ctx)->channel,
+			 &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
 }
 
 static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
-			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx) {
-	static const uint32_t wants[] = { [ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST };
+			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
+			   void *row_ctx) {
+	static const uint32_t wants[] = {
+		[ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST
+	};
 	int channel = ((const struct workplace *)ctx)->channel;
 	AUTO_BUF struct buf packed = BUF(KIB(64));
 	struct link_received got = { 0 };
@@ -152,7 +158,8 @@ static int app_password_op(void *ctx, const struct admin_app *what, struct arena
 	app_answer_unpack(&in, &answer);
 	if (in.bad || answer.answer < 0) return in.bad ? fail("broken answer") : fail("%.*s", SLICE_ARG(answer.why));
 	*password = answer.password;
-	for (size_t i = 0; i < answer.rows_count; i++) row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
+	for (size_t i = 0; i < answer.rows_count; i++)
+		row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
 	return answer.answer;
 }
 
@@ -160,8 +167,8 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account });
 }
 
-static int ask_keys(int channel, uint32_t kind, struct slice question, struct arena *mem, struct dkim_change_answer *changed,
-		    struct dkim_list_answer *listed) {
+static int ask_keys(int channel, uint32_t kind, struct slice question, struct arena *mem,
+		    struct dkim_change_answer *changed, struct dkim_list_answer *listed) {
 	struct link_received got = { 0 };
 	int r = link_send(channel, &(struct link_frame){ .kind = kind, .body = question });
 	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
@@ -179,7 +186,8 @@ static int dkim_list_op(void *ctx, struct slice domain, struct arena *mem, struc
 	struct dkim_change_answer changed;
 	struct dkim_list_answer listed;
 	dkim_list_ask_pack(&packed, &(struct dkim_list_ask){ .domain = domain });
-	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_LIST, buf_slice(&packed), mem, &changed, &listed);
+	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_LIST, buf_slice(&packed), mem, &changed,
+			 &listed);
 	if (r < 0) return r;
 	*out = listed.keys;
 	*count = listed.keys_count;
@@ -194,7 +202,8 @@ static int dkim_change_op(void *ctx, const struct admin_dkim *what) {
 	struct dkim_list_answer listed;
 	struct dkim_change_ask ask = dkim_ask_of(what, &domain);
 	dkim_change_ask_pack(&packed, &ask);
-	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_CHANGE, buf_slice(&packed), &mem, &changed, &listed);
+	int r = ask_keys(((const struct workplace *)ctx)->channel, ASK_DKIM_CHANGE, buf_slice(&packed), &mem, &changed,
+			 &listed);
 	mem_wipe(packed.at, packed.len);
 	return r;
 }
@@ -231,13 +240,19 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 	const struct workplace *p = ctx;
 	struct one_question q = { 0 };
 	int r = open_routing(&q, p);
-	if (r == 0) r = forward_tell(&q.routing, conf_enum(conf_main(q.conf), SET_srs) == SRS_YES, p->db, address, input, way);
+	if (r == 0)
+		r = forward_tell(&q.routing, conf_enum(conf_main(q.conf), SET_srs) == SRS_YES, p->db, address, input,
+				 way);
 	close_routing(&q);
 	return r;
 }
 
-static const struct admin_ops ops = { .route = route_op, .forward = forward_op, .dkim_list = dkim_list_op, .dkim_change = dkim_change_op,
-				      .secret_set = secret_set_op, .secret_delete = secret_delete_op,
+static const struct admin_ops ops = { .route = route_op,
+				      .forward = forward_op,
+				      .dkim_list = dkim_list_op,
+				      .dkim_change = dkim_change_op,
+				      .secret_set = secret_set_op,
+				      .secret_delete = secret_delete_op,
 				      .app_password = app_password_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
@@ -250,11 +265,13 @@ static int run_and_print(const struct cli *cli, struct admin *a, const struct ad
 	return code;
 }
 
-static int work(const struct cli *cli, int channel, const char *data, const char *user, const struct admin_request *req) {
+static int work(const struct cli *cli, int channel, const char *data, const char *user,
+		const struct admin_request *req) {
 	struct workplace at = { .channel = channel, .conf_dir = cli->conf_dir };
 	struct admin a = { .ops = &ops, .ctx = &at };
 	if (user != NULL && user_drop(user) < 0) return complain(cli, EX_OSERR, "%s", fail_text());
-	if (db_open(data, NULL, &a.db) < 0) return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
+	if (db_open(data, NULL, &a.db) < 0)
+		return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
 	at.db = a.db;
 	int code = run_and_print(cli, &a, req);
 	db_close(&a.db);
@@ -270,7 +287,8 @@ static int wait_for(pid_t pid) {
 
 int run_locally(const struct cli *cli, const char *data, const struct admin_request *req) {
 	int pair[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return complain(cli, EX_OSERR, "socket pair: %s", strerror(errno));
 	bool apart = data_users_apart(data);
 	struct vault_place place = { .data = data, .given = BUF(LINK_FRAME_MAX) };
 	if (conf_load(&(struct conf_options){ .dir = cli->conf_dir }, &place.conf) < 0) place.conf = NULL;

@@ -25,7 +25,9 @@ static bool read_number(struct slice text, uint32_t *out) {
 static bool read_head(struct slice line, struct maildir_list *l, bool *old) {
 	struct slice version = slice_word(&line, " ");
 	*old = slice_eq(version, S("1"));
-	if (*old) return read_number(slice_word(&line, " "), &l->uidvalidity) && read_number(slice_word(&line, " "), &l->uidnext);
+	if (*old)
+		return read_number(slice_word(&line, " "), &l->uidvalidity) &&
+		       read_number(slice_word(&line, " "), &l->uidnext);
 	if (!slice_eq(version, S("3"))) return false;
 	for (struct slice word; (word = slice_word(&line, " ")).len != 0;) {
 		if (word.at[0] == 'V' && !read_number(slice_skip(word, 1), &l->uidvalidity)) return false;
@@ -98,7 +100,8 @@ void maildir_keywords_read(struct slice text, struct slice names[static MAILDIR_
 	while (text.at != NULL) {
 		struct slice line = slice_cut(&text, '\n'), word = slice_word(&line, " ");
 		uint64_t n;
-		if (slice_number(word, MAILDIR_KEYWORDS - 1, &n) && is_keyword(slice_trim(line))) names[n] = slice_trim(line);
+		if (slice_number(word, MAILDIR_KEYWORDS - 1, &n) && is_keyword(slice_trim(line)))
+			names[n] = slice_trim(line);
 	}
 }
 
@@ -120,7 +123,8 @@ uint32_t maildir_flags(struct slice name, const struct slice names[static MAILDI
 	return flags;
 }
 
-size_t maildir_flags_put(struct buf *out, uint32_t flags, struct slice keywords, const struct slice names[static MAILDIR_KEYWORDS]) {
+size_t maildir_flags_put(struct buf *out, uint32_t flags, struct slice keywords,
+			 const struct slice names[static MAILDIR_KEYWORDS]) {
 	bool has[MAILDIR_KEYWORDS] = { 0 };
 	size_t lost = 0;
 	for (struct slice word; (word = slice_word(&keywords, " ")).len != 0;) {

@@ -5,11 +5,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf words = BUF(KIB(8)), name = BUF(KIB(8)), folder = BUF(KIB(8)), letters = BUF(KIB(1));
-	struct slice text = slice_from(data, size), names[MAILDIR_KEYWORDS], first = slice_head(text, slice_find(text, '\n'));
+	struct slice text = slice_from(data, size), names[MAILDIR_KEYWORDS],
+		     first = slice_head(text, slice_find(text, '\n'));
 	struct maildir_list list;
 	bool changed;
 	if (maildir_list_read(text, &mem, &list)) {
-		for (size_t i = 0; i < list.count; i++) must(maildir_find(&list, list.records[i].base) == &list.records[i]);
+		for (size_t i = 0; i < list.count; i++)
+			must(maildir_find(&list, list.records[i].base) == &list.records[i]);
 		must(list.uidvalidity != 0 && list.uidnext != 0);
 	}
 	maildir_keywords_read(text, names);

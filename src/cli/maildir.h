@@ -2,8 +2,8 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* What Dovecot keeps beside the messages of a Maildir++ (compat.md of the design; Dovecot's MailboxFormat/Maildir). Text is borrowed
- * from what was read. */
+/* What Dovecot keeps beside the messages of a Maildir++ (compat.md of the design; Dovecot's MailboxFormat/Maildir).
+ * Text is borrowed from what was read. */
 struct maildir_record {
 	uint32_t uid;
 	struct slice base; /* the file's name up to ":2," */
@@ -25,8 +25,10 @@ void maildir_keywords_read(struct slice text, struct slice names[static MAILDIR_
 /* A file's name: its base and flags (FLAG_…); keywords, blank-separated, are added to words. */
 struct slice maildir_base(struct slice name);
 uint32_t maildir_flags(struct slice name, const struct slice names[static MAILDIR_KEYWORDS], struct buf *words);
-/* The letters behind ":2,", in order; $Forwarded is a keyword here, as Dovecot does not know P. Keywords without a letter are left out: their number is the result. */
-size_t maildir_flags_put(struct buf *out, uint32_t flags, struct slice keywords, const struct slice names[static MAILDIR_KEYWORDS]);
+/* The letters behind ":2,", in order; $Forwarded is a keyword here, as Dovecot does not know P. Keywords without a
+ * letter are left out: their number is the result. */
+size_t maildir_flags_put(struct buf *out, uint32_t flags, struct slice keywords,
+			 const struct slice names[static MAILDIR_KEYWORDS]);
 
 /* ".Sent.2024" ↔ "Sent/2024". False: no such name. put: a '.' in a name becomes '_', and *changed. */
 bool maildir_folder_read(struct slice folder, struct buf *name);

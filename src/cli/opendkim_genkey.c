@@ -93,7 +93,8 @@ static int make(struct genkey *g) {
 	AUTO_BUF struct buf name = BUF(PATH_MAX);
 	struct slice selector = g->record.selector;
 	tell(g, "generating private key");
-	if (g->bits < 1024 && !g->ed25519) fprintf(stderr, "%s: WARNING: RFC6376 advises minimum 1024-bit keys\n", program);
+	if (g->bits < 1024 && !g->ed25519)
+		fprintf(stderr, "%s: WARNING: RFC6376 advises minimum 1024-bit keys\n", program);
 	if (keyring_generate(g->ed25519, (unsigned)g->bits, &pem, &public_key) < 0) return failed();
 	buf_addf(&name, "%.*s.private", SLICE_ARG(selector));
 	if (file_write(buf_text(&name), buf_slice(&pem), 0600) < 0) return failed();
@@ -112,9 +113,11 @@ static int make(struct genkey *g) {
 
 int opendkim_genkey_main(int argc, char **argv) {
 	struct genkey g = { .folder = ".", .bits = 2048 };
-	g.record = (struct dkim_record_text){ .domain = S("localhost"), .selector = S("default"), .hashes = S("sha256") };
+	g.record =
+		(struct dkim_record_text){ .domain = S("localhost"), .selector = S("default"), .hashes = S("sha256") };
 	optind = 0;
-	for (int letter; (letter = getopt_long(argc, argv, "ab:D:d:h:n:rs:StvV", options, NULL)) >= 0;) read_option(&g, letter);
+	for (int letter; (letter = getopt_long(argc, argv, "ab:D:d:h:n:rs:StvV", options, NULL)) >= 0;)
+		read_option(&g, letter);
 	if (g.wrong || g.help) {
 		fputs(usage_text, stderr);
 		return g.help && !g.wrong ? 0 : 1;

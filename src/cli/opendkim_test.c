@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* opendkim-testkey(8): is the record of a key in DNS, and is it this key's? opendkim-testmsg(8): signs, or verifies, the message
- * on the standard input. DNS is asked as this configuration (MAIL_CONFIG) says, or the system. */
+/* opendkim-testkey(8): is the record of a key in DNS, and is it this key's? opendkim-testmsg(8): signs, or verifies,
+ * the message on the standard input. DNS is asked as this configuration (MAIL_CONFIG) says, or the system. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/tool.h"
@@ -50,7 +50,8 @@ static void remark(const struct testkey *t, unsigned level, FILE *to, const char
 
 static int testkey_usage(const char *program) {
 	fprintf(stderr,
-		"%s: usage: %s [options]\n\t-d domain  \tdomain name\n\t-k keypath \tpath to private key\n\t-s selector\tselector name\n"
+		"%s: usage: %s [options]\n\t-d domain  \tdomain name\n\t-k keypath \tpath to private key\n\t-s "
+		"selector\tselector name\n"
 		"\t-v         \tincrease verbose output\n\t-x conffile\tconfiguration file\n",
 		program, program);
 	return EX_USAGE;
@@ -65,15 +66,18 @@ static int test_one(const struct testkey *t, struct slice domain, struct slice s
 	enum dkim_algorithm algorithm;
 	unsigned bits;
 	if (path != NULL) {
-		if (file_read(path, &pem) < 0 || keyring_examine(buf_slice(&pem), &algorithm, &bits, &public_key) != 0) {
+		if (file_read(path, &pem) < 0 ||
+		    keyring_examine(buf_slice(&pem), &algorithm, &bits, &public_key) != 0) {
 			remark(t, 0, stderr, "%s: %s", path, fail_text());
 			return 1;
 		}
 		mem_wipe(pem.at, pem.len);
 		remark(t, 1, stderr, "key loaded from %s", path);
-		if (stat(path, &st) == 0 && (st.st_mode & 077) != 0) remark(t, 0, stderr, "%s: WARNING: unsafe permissions", path);
+		if (stat(path, &st) == 0 && (st.st_mode & 077) != 0)
+			remark(t, 0, stderr, "%s: WARNING: unsafe permissions", path);
 	}
-	struct slice name = arena_fmt(t->mem, "%.*s._domainkey.%.*s", SLICE_ARG(selector), SLICE_ARG(domain)), *texts, reason;
+	struct slice name = arena_fmt(t->mem, "%.*s._domainkey.%.*s", SLICE_ARG(selector), SLICE_ARG(domain)), *texts,
+		     reason;
 	size_t count = 0;
 	remark(t, 1, stderr, "checking key '%s'", name.at);
 	int r = dns_txt(t->dns, name, deadline_in(LOOKUP_MS), t->mem, &texts, &count, &facts);
@@ -86,8 +90,9 @@ static int test_one(const struct testkey *t, struct slice domain, struct slice s
 		remark(t, 0, stderr, "'%s' %.*s", name.at, SLICE_ARG(reason));
 		return 1;
 	}
-	if (record.revoked || (path != NULL && dkim_published(t->dns, selector, domain, buf_slice(&public_key), deadline_in(LOOKUP_MS), t->mem, &reason) !=
-							DKIM_PUBLISHED)) {
+	if (record.revoked ||
+	    (path != NULL && dkim_published(t->dns, selector, domain, buf_slice(&public_key), deadline_in(LOOKUP_MS),
+					    t->mem, &reason) != DKIM_PUBLISHED)) {
 		remark(t, 0, stderr, record.revoked ? "key is revoked" : "keys do not match");
 		return 1;
 	}
@@ -95,7 +100,8 @@ static int test_one(const struct testkey *t, struct slice domain, struct slice s
 	return 0;
 }
 
-static int test_table(const struct testkey *t, struct sources *files, struct problems *problems, const struct opendkim_line *table) {
+static int test_table(const struct testkey *t, struct sources *files, struct problems *problems,
+		      const struct opendkim_line *table) {
 	struct opendkim_set keys = { 0 };
 	unsigned passed = 0, wrong = 0;
 	if (opendkim_set_read(files, table, problems, &keys) != SOURCE_FOUND) {
@@ -108,7 +114,8 @@ static int test_table(const struct testkey *t, struct sources *files, struct pro
 		if (test_one(t, domain, selector, path[0] != '\0' ? path : NULL) == 0) passed++;
 		else wrong++;
 	}
-	printf("%s: %u key%s checked; %u pass, %u fail\n", t->program, passed + wrong, passed + wrong == 1 ? "" : "s", passed, wrong);
+	printf("%s: %u key%s checked; %u pass, %u fail\n", t->program, passed + wrong, passed + wrong == 1 ? "" : "s",
+	       passed, wrong);
 	return wrong == 0 ? 0 : 1;
 }
 
@@ -170,8 +177,10 @@ struct testmsg {
 
 static int testmsg_usage(const char *program) {
 	fprintf(stderr,
-		"%s: usage: %s [options]\nValid options:\n\t-C         \tpreserve CRLFs\n\t-d domain  \tset signing domain\n"
-		"\t-K         \tkeep temporary files\n\t-k keyfile \tprivate key file\n\t-s selector\tset signing selector\n"
+		"%s: usage: %s [options]\nValid options:\n\t-C         \tpreserve CRLFs\n\t-d domain  \tset signing "
+		"domain\n"
+		"\t-K         \tkeep temporary files\n\t-k keyfile \tprivate key file\n\t-s selector\tset signing "
+		"selector\n"
 		"\t-t path    \tdirectory for temporary files\n",
 		program, program);
 	return EX_CONFIG;
@@ -202,7 +211,8 @@ static int read_message(struct testmsg *t, struct buf *out) {
 	return 0;
 }
 
-static int sign_with_key(void *ctx, uint64_t key UNUSED, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature) {
+static int sign_with_key(void *ctx, uint64_t key UNUSED, enum dkim_algorithm algorithm, struct slice tbs,
+			 struct buf *signature) {
 	EVP_PKEY *pkey = ctx;
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	size_t len = (size_t)EVP_PKEY_get_size(pkey);
@@ -228,10 +238,13 @@ static int sign_message(const struct testmsg *t) {
 	struct dkim_key key = { .domain = slice_of(t->domain), .selector = slice_of(t->selector) };
 	unsigned bits;
 	if (file_read(t->path, &pem) < 0) return complain_of(t, EX_OSERR);
-	if (keyring_examine(buf_slice(&pem), &key.algorithm, &bits, &public_key) != 0) return complain_of(t, EX_DATAERR);
+	if (keyring_examine(buf_slice(&pem), &key.algorithm, &bits, &public_key) != 0)
+		return complain_of(t, EX_DATAERR);
 	EVP_PKEY *pkey = keyring_pkey(buf_slice(&pem));
 	mem_wipe(pem.at, pem.len);
-	struct dkim_sign_params p = { .header = DKIM_RELAXED, .body = DKIM_RELAXED, .sign = sign_with_key, .ctx = pkey };
+	struct dkim_sign_params p = {
+		.header = DKIM_RELAXED, .body = DKIM_RELAXED, .sign = sign_with_key, .ctx = pkey
+	};
 	size_t header = header_length(t->message);
 	struct dkim_signer *s = dkim_sign_begin(&p, &key, 1, slice_head(t->message, header), t->mem);
 	dkim_sign_body(s, slice_skip(t->message, header));
@@ -256,7 +269,9 @@ static int verify_message(const struct testmsg *t, char **argv) {
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (verdicts[i].result == TRUST_PASS) good++;
-		else fprintf(stderr, "%s: %.*s: %.*s\n", t->program, SLICE_ARG(verdicts[i].domain), SLICE_ARG(verdicts[i].reason));
+		else
+			fprintf(stderr, "%s: %.*s: %.*s\n", t->program, SLICE_ARG(verdicts[i].domain),
+				SLICE_ARG(verdicts[i].reason));
 	}
 	if (count == 0) fprintf(stderr, "%s: No signature\n", t->program);
 	dns_close(&dns);
@@ -279,7 +294,8 @@ int opendkim_testmsg_main(int argc, char **argv) {
 		default: return testmsg_usage(t.program);
 		}
 	}
-	bool all = t.domain != NULL && t.selector != NULL && t.path != NULL, none = t.domain == NULL && t.selector == NULL && t.path == NULL;
+	bool all = t.domain != NULL && t.selector != NULL && t.path != NULL,
+	     none = t.domain == NULL && t.selector == NULL && t.path == NULL;
 	if (!all && !none) return testmsg_usage(t.program);
 	if (read_message(&t, &message) < 0) return complain_of(&t, EX_IOERR);
 	return all ? sign_message(&t) : verify_message(&t, argv);

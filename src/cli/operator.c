@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An operator's verb. The one who holds the data does it: core, when the server runs; otherwise we take the server's lock, so
- * that it cannot start meanwhile, and do it ourselves. */
+/* An operator's verb. The one who holds the data does it: core, when the server runs; otherwise we take the server's
+ * lock, so that it cannot start meanwhile, and do it ourselves. */
 #include "admin/admin.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -28,7 +28,9 @@ static int connect_server(const char *data) {
 
 /* ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
 int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer) {
-	struct admin_ask a = { .args = arena_array(mem, req->count, sizeof *a.args), .args_count = req->count, .input = req->input };
+	struct admin_ask a = { .args = arena_array(mem, req->count, sizeof *a.args),
+			       .args_count = req->count,
+			       .input = req->input };
 	for (size_t i = 0; i < req->count; i++) a.args[i].text = req->args[i];
 	return ask_admin(channel, &a, mem, answer);
 }
@@ -37,7 +39,9 @@ bool ask_server(const char *data, const struct slice *args, size_t count, struct
 	AUTO_ARENA struct arena mem = {0};
 	AUTO_FD int channel = connect_server(data);
 	struct admin_answer answer;
-	if (channel < 0 || ask_channel(channel, &(struct admin_request){ .args = args, .count = count }, &mem, &answer) != ASK_OK) return false;
+	if (channel < 0 ||
+	    ask_channel(channel, &(struct admin_request){ .args = args, .count = count }, &mem, &answer) != ASK_OK)
+		return false;
 	buf_add(out, answer.out);
 	buf_add(err, answer.err);
 	return true;
@@ -50,7 +54,10 @@ static int ask_and_print(const struct cli *cli, int channel, const struct admin_
 	int r = ask_channel(channel, req, &mem, &answer);
 	progress_end();
 	if (r < 0) return complain(cli, EX_PROTOCOL, "%s", fail_text());
-	if (r == ASK_LATER) return complain(cli, EX_TEMPFAIL, "the server ended before it answered: whether this was done is not known (look, and try again)");
+	if (r == ASK_LATER)
+		return complain(cli, EX_TEMPFAIL,
+				"the server ended before it answered: whether this was done is not known (look, and "
+				"try again)");
 	(cli->print != NULL ? cli->print : print_answer)(answer.out, answer.err);
 	return answer.code;
 }
@@ -64,7 +71,8 @@ static bool has_option(const struct cli *cli, const char *name) {
 	return false;
 }
 
-/* The request may be sent to the server, or carried out under its lock; while it starts or stops neither is possible. */
+/* The request may be sent to the server, or carried out under its lock; while it starts or stops neither is possible.
+ */
 int dispatch(const struct cli *cli, const char *data, const struct admin_request *req) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/run/lock", data);
@@ -72,24 +80,30 @@ int dispatch(const struct cli *cli, const char *data, const struct admin_request
 	for (;;) {
 		AUTO_FD int channel = connect_server(data);
 		if (channel >= 0) return ask_and_print(cli, channel, req);
-		if (errno == EACCES) return complain(cli, EX_NOPERM, "%s (run this as the user who runs the server, or as root)", fail_text());
+		if (errno == EACCES)
+			return complain(cli, EX_NOPERM, "%s (run this as the user who runs the server, or as root)",
+					fail_text());
 		if (data_make(data, data_users_apart(data)) < 0) return complain(cli, EX_CANTCREAT, "%s", fail_text());
 		AUTO_FD int lock = -1;
 		int r = file_lock(buf_text(&path), &lock);
 		if (r == 0) {
-			if (ftruncate(lock, 0) != 0) return complain(cli, EX_IOERR, "%s: %s", buf_text(&path), strerror(errno)); /* the pid is nobody's now */
+			if (ftruncate(lock, 0) != 0)
+				return complain(cli, EX_IOERR, "%s: %s", buf_text(&path),
+						strerror(errno)); /* the pid is nobody's now */
 			return run_locally(cli, data, req);
 		}
 		if (r < 0) return complain(cli, EX_NOPERM, "%s", fail_text());
 		if (deadline_left(deadline) == 0)
-			return complain(cli, EX_UNAVAILABLE, "the server runs but does not answer (hato status; its log tells why)");
+			return complain(cli, EX_UNAVAILABLE,
+					"the server runs but does not answer (hato status; its log tells why)");
 		usleep(PAUSE_US);
 	}
 }
 
 /* What has to be asked of the person, before anything is done. */
 
-static int take_password(const struct cli *cli, const struct admin_verb *v, struct slice *words, size_t *count, struct buf *input) {
+static int take_password(const struct cli *cli, const struct admin_verb *v, struct slice *words, size_t *count,
+			 struct buf *input) {
 	bool given = has_option(cli, "--password-stdin");
 	if (has_option(cli, "--no-login")) return EX_OK;
 	if ((v->flags & ADMIN_PASSWORD) == 0 || has_option(cli, "--hash")) return EX_OK;
@@ -128,7 +142,9 @@ int run_operator(struct cli *cli) {
 	int code;
 	if (settled(&req, &code)) return code;
 	const struct admin_verb *v = admin_find(cli->args, cli->count);
-	if (slice_eq(cli->args[0], S("dkim")) && (slice_eq(cli->args[1], S("check")) || slice_eq(cli->args[1], S("import")))) return run_dkim(cli);
+	if (slice_eq(cli->args[0], S("dkim")) &&
+	    (slice_eq(cli->args[1], S("check")) || slice_eq(cli->args[1], S("import"))))
+		return run_dkim(cli);
 	buf_addf(&command, "%s%s%s", v->noun, v->verb != NULL ? " " : "", v->verb != NULL ? v->verb : "");
 	cli->command = buf_text(&command);
 	code = find_data(cli, &data, &conf);
@@ -138,7 +154,8 @@ int run_operator(struct cli *cli) {
 	size_t count = 0, names = v->verb != NULL ? 2 : 1;
 	for (size_t i = 0; i < cli->count; i++) {
 		words[count++] = cli->args[i];
-		if (count == names && terminal_width(STDOUT_FILENO) != 0) words[count++] = arena_fmt(&mem, "--width=%zu", terminal_width(STDOUT_FILENO));
+		if (count == names && terminal_width(STDOUT_FILENO) != 0)
+			words[count++] = arena_fmt(&mem, "--width=%zu", terminal_width(STDOUT_FILENO));
 	}
 	code = take_password(cli, v, words, &count, &input);
 	if ((v->flags & ADMIN_MESSAGE) != 0) code = forward_facts_read(cli, conf_main(conf), &input);

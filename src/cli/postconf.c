@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options of postconf(1). Options end at the first word that is none, as in Postfix: "-x name -o a=b" shows two names. */
+/* The options of postconf(1). Options end at the first word that is none, as in Postfix: "-x name -o a=b" shows two
+ * names. */
 #include "cli/postconf.h"
 #include "base/fail.h"
 #include "net/file.h"
@@ -7,24 +8,33 @@
 #include <getopt.h>
 
 static int usage(const struct postconf *p) {
-	return postconf_fatal(p, "usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] [-c config_dir] "
-	                      "[-C param_class] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf fields)] "
-	                      "[-h (no names)] [-H (no values)] [-j (JSON output)] [-l (lock types)] [-m (map types)] [-M (master.cf)] "
-	                      "[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
-	                      "[-P (master.cf parameters)] [-q (no warnings)] [-t (bounce templates)] "
-	                      "[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
-	                      "[-X (exclude)] [-# (comment-out)] [name...]");
+	return postconf_fatal(
+		p,
+		"usage: postconf [-a (server SASL types)] [-A (client SASL types)] [-b (bounce templates)] [-c "
+		"config_dir] "
+		"[-C param_class] [-d (parameter defaults)] [-e (edit configuration)] [-f (fold lines)] [-F (master.cf "
+		"fields)] "
+		"[-h (no names)] [-H (no values)] [-j (JSON output)] [-l (lock types)] [-m (map types)] [-M "
+		"(master.cf)] "
+		"[-n (non-default parameters)] [-o name=value (override parameter value)] [-p (main.cf, default)] "
+		"[-P (master.cf parameters)] [-q (no warnings)] [-t (bounce templates)] "
+		"[-T compile-version|run-version|public-key-algorithms] [-v (verbose)] [-x (expand parameter values)] "
+		"[-X (exclude)] [-# (comment-out)] [name...]");
 }
 
 static int take_classes(struct postconf *p, const char *text) {
-	static const char *const words[] = { [CONF_BUILTIN] = "builtin", [CONF_SERVICE] = "service", [CONF_USER] = "user" };
+	static const char *const words[] = {
+		[CONF_BUILTIN] = "builtin", [CONF_SERVICE] = "service", [CONF_USER] = "user"
+	};
 	struct slice rest = slice_of(text);
 	memset(p->classes, 0, sizeof p->classes);
 	for (struct slice word; (word = slice_word(&rest, ", \t\r\n")).len != 0;) {
 		bool known = false;
 		for (size_t i = 0; i < LEN(words); i++)
-			if (slice_eq(word, slice_of(words[i])) || slice_eq(word, S("all"))) known = p->classes[i] = true;
-		if (!known) return postconf_fatal(p, "unknown -C option value \"%.*s\" in \"%s\"", SLICE_ARG(word), text);
+			if (slice_eq(word, slice_of(words[i])) || slice_eq(word, S("all")))
+				known = p->classes[i] = true;
+		if (!known)
+			return postconf_fatal(p, "unknown -C option value \"%.*s\" in \"%s\"", SLICE_ARG(word), text);
 	}
 	return POSTCONF_GOOD;
 }
@@ -113,7 +123,9 @@ static int tell_expansion(const struct postconf *p) {
 
 static int load(struct postconf *p) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
-	struct conf_options o = { .dir = p->tool.conf_dir, .settings = p->settings, .settings_count = p->settings_count };
+	struct conf_options o = { .dir = p->tool.conf_dir,
+				  .settings = p->settings,
+				  .settings_count = p->settings_count };
 	AUTO_BUF struct buf master = BUF(SOURCE_LIMIT);
 	static const char *const files[] = { "main.cf", "master.cf" };
 	for (size_t i = 0; i < LEN(files); i++) {
@@ -121,7 +133,8 @@ static int load(struct postconf *p) {
 		buf_clear(&path);
 		buf_addf(&path, "%s/%s", p->tool.conf_dir, files[i]);
 		if (access(buf_text(&path), R_OK) == 0) continue;
-		if (i == 0 || p->view != VIEW_MAIN) return postconf_fatal(p, "open %s: %s", buf_text(&path), strerror(errno));
+		if (i == 0 || p->view != VIEW_MAIN)
+			return postconf_fatal(p, "open %s: %s", buf_text(&path), strerror(errno));
 		if (!p->quiet) postconf_warn(p, "open %s: %s", buf_text(&path), strerror(errno));
 	}
 	int r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* postconf(1) as Postfix 3.11 has it: what its files share. Everything is told as "postconf: warning: …" or, before an exit
- * with status 1, as "postconf: fatal: …". */
+/* postconf(1) as Postfix 3.11 has it: what its files share. Everything is told as "postconf: warning: …" or, before an
+ * exit with status 1, as "postconf: fatal: …". */
 #include "base/buf.h"
 #include "cli/tool.h"
 #include "conf/conf.h"
@@ -33,7 +33,8 @@ struct postconf {
 int postconf_main(const struct postconf *p);
 void postconf_tell_undefined(const struct postconf *p); /* names in main.cf's values that nobody knows */
 void postconf_tell_unused(const struct postconf *p);    /* settings that nobody knows; old names */
-/* One setting as a line: "label = value", or as the options ask. view: where $names are looked up with -x; NULL: nowhere. */
+/* One setting as a line: "label = value", or as the options ask. view: where $names are looked up with -x; NULL:
+ * nowhere. */
 int postconf_put(const struct postconf *p, struct slice label, struct slice value, const struct conf_view *view);
 /* Words with one blank between; folded at 80 columns with -f. */
 void postconf_words(struct buf *out, struct slice text, bool fold);

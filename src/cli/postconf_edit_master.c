@@ -12,28 +12,39 @@ struct editing {
 
 static int read_request(const struct postconf *p, struct slice arg, struct request *r) {
 	static const char *const forms[] = { [VIEW_ENTRIES] = "-Me, -MX or -M# requires service_name/type",
-		[VIEW_FIELDS] = "-Fe or -FX requires service_name/type/field_name", [VIEW_PARAMETERS] = "-Pe or -PX requires service_name/type/parameter" };
+					     [VIEW_FIELDS] = "-Fe or -FX requires service_name/type/field_name",
+					     [VIEW_PARAMETERS] = "-Pe or -PX requires service_name/type/parameter" };
 	struct slice text = slice_trim(arg), name = text, value = SLICE_NONE;
 	size_t parts = p->view == VIEW_ENTRIES ? 2 : 3, field;
 	struct entry e;
-	if (slice_find(arg, '\n') < arg.len) return postconf_fatal(p, "-Me, -Fe, -Pe, -X, or -# accept no multi-line input");
-	if (text.len != 0 && text.at[0] == '#') return postconf_fatal(p, "-Me, -Fe, -Pe, -X, or -# accept no comment input");
+	if (slice_find(arg, '\n') < arg.len)
+		return postconf_fatal(p, "-Me, -Fe, -Pe, -X, or -# accept no multi-line input");
+	if (text.len != 0 && text.at[0] == '#')
+		return postconf_fatal(p, "-Me, -Fe, -Pe, -X, or -# accept no comment input");
 	const char *wrong = p->act == ACT_EDIT ? request_cut(text, &name, &value) : NULL;
 	if (wrong != NULL) return postconf_fatal(p, "%s: \"%.*s\"", wrong, SLICE_ARG(text));
-	if (p->act != ACT_EDIT && slice_find(text, '=') < text.len) return postconf_fatal(p, "-X or -# requires names without value");
+	if (p->act != ACT_EDIT && slice_find(text, '=') < text.len)
+		return postconf_fatal(p, "-X or -# requires names without value");
 	if (!request_read(r, name, parts, parts)) return postconf_fatal(p, "%s", forms[p->view]);
 	r->text = text;
 	r->value = value;
 	bool blanks = false;
 	for (size_t i = 0; i < value.len; i++) blanks = blanks || ascii_space(value.at[i]);
-	if (p->view == VIEW_ENTRIES && p->act == ACT_EDIT && entry_read(&e, value, p->mem) < 0) return postconf_fatal(p, "%s: \"%.*s\"", fail_text(), SLICE_ARG(text));
+	if (p->view == VIEW_ENTRIES && p->act == ACT_EDIT && entry_read(&e, value, p->mem) < 0)
+		return postconf_fatal(p, "%s: \"%.*s\"", fail_text(), SLICE_ARG(text));
 	if (p->view == VIEW_ENTRIES) return POSTCONF_GOOD;
-	if (slice_eq(r->parts[2], S("*"))) return postconf_fatal(p, "-%ce does not accept wild-card %s name", p->view == VIEW_FIELDS ? 'F' : 'P', p->view == VIEW_FIELDS ? "field" : "parameter");
-	if (p->view == VIEW_PARAMETERS) return blanks ? postconf_fatal(p, "-Pe does not accept whitespace in parameter value") : POSTCONF_GOOD;
+	if (slice_eq(r->parts[2], S("*")))
+		return postconf_fatal(p, "-%ce does not accept wild-card %s name", p->view == VIEW_FIELDS ? 'F' : 'P',
+				      p->view == VIEW_FIELDS ? "field" : "parameter");
+	if (p->view == VIEW_PARAMETERS)
+		return blanks ? postconf_fatal(p, "-Pe does not accept whitespace in parameter value") : POSTCONF_GOOD;
 	field = entry_field(r->parts[2]);
-	if (field == ENTRY_FIELDS) return postconf_fatal(p, "invalid service attribute name: \"%.*s\"", SLICE_ARG(r->parts[2]));
-	if (p->act == ACT_EDIT && value.len == 0) return postconf_fatal(p, "-Fe does not accept an empty value: \"%.*s\"", SLICE_ARG(text));
-	if (p->act == ACT_EDIT && blanks && field != ENTRY_COMMAND) return postconf_fatal(p, "-Fe does not accept whitespace in non-command field");
+	if (field == ENTRY_FIELDS)
+		return postconf_fatal(p, "invalid service attribute name: \"%.*s\"", SLICE_ARG(r->parts[2]));
+	if (p->act == ACT_EDIT && value.len == 0)
+		return postconf_fatal(p, "-Fe does not accept an empty value: \"%.*s\"", SLICE_ARG(text));
+	if (p->act == ACT_EDIT && blanks && field != ENTRY_COMMAND)
+		return postconf_fatal(p, "-Fe does not accept whitespace in non-command field");
 	return POSTCONF_GOOD;
 }
 
@@ -82,13 +93,16 @@ static int edit_entry(struct editing *ed, struct slice logical, struct slice phy
 	const struct postconf *p = ed->p;
 	struct entry e, new;
 	bool matched = false, changed = false;
-	if (entry_read(&e, logical, p->mem) < 0) return postconf_fatal(p, "file %s/master.cf: %s", p->tool.conf_dir, fail_text());
+	if (entry_read(&e, logical, p->mem) < 0)
+		return postconf_fatal(p, "file %s/master.cf: %s", p->tool.conf_dir, fail_text());
 	for (size_t i = 0; i < ed->count; i++) {
 		struct request *r = &ed->requests[i];
-		bool whole = p->view == VIEW_ENTRIES, same = request_matches(r, e.fields[ENTRY_SERVICE], e.fields[ENTRY_TYPE]);
+		bool whole = p->view == VIEW_ENTRIES,
+		     same = request_matches(r, e.fields[ENTRY_SERVICE], e.fields[ENTRY_TYPE]);
 		if (whole && p->act == ACT_EDIT) {
 			if (entry_read(&new, r->value, p->mem) < 0) return postconf_fatal(p, "%s", fail_text());
-			same = same || (slice_eq(new.fields[ENTRY_SERVICE], e.fields[ENTRY_SERVICE]) && slice_eq(new.fields[ENTRY_TYPE], e.fields[ENTRY_TYPE]));
+			same = same || (slice_eq(new.fields[ENTRY_SERVICE], e.fields[ENTRY_SERVICE]) &&
+					slice_eq(new.fields[ENTRY_TYPE], e.fields[ENTRY_TYPE]));
 		}
 		if (!same) continue;
 		matched = true;
@@ -122,7 +136,8 @@ static int edit_all(struct editing *ed, struct slice rest) {
 		struct slice physical = line, ahead = rest;
 		buf_add(&logical, slice_trim(line));
 		while (line_next(&ahead, &line, &kind) && kind != LINE_START) {
-			if (kind == LINE_ASIDE) continue; /* behind the last line of this entry it belongs to the next */
+			if (kind == LINE_ASIDE)
+				continue; /* behind the last line of this entry it belongs to the next */
 			rest = ahead;
 			physical.len = (size_t)(line.at + line.len - physical.at);
 			buf_addf(&logical, " %.*s", SLICE_ARG(slice_trim(line)));
@@ -135,9 +150,12 @@ static int edit_all(struct editing *ed, struct slice rest) {
 int postconf_edit_master(const struct postconf *p, struct slice old, struct buf *out) {
 	struct editing ed = { .p = p, .requests = arena_array(p->mem, p->count, sizeof(struct request)), .out = out };
 	int code = POSTCONF_GOOD;
-	if (p->view == VIEW_FIELDS && p->act != ACT_EDIT) return postconf_fatal(p, "with option -F, do not specify -%c", p->act == ACT_COMMENT ? '#' : 'X');
-	if (p->view == VIEW_PARAMETERS && p->act == ACT_COMMENT) return postconf_fatal(p, "with option -P, do not specify -#");
-	for (; code == POSTCONF_GOOD && ed.count < p->count; ed.count++) code = read_request(p, p->args[ed.count], &ed.requests[ed.count]);
+	if (p->view == VIEW_FIELDS && p->act != ACT_EDIT)
+		return postconf_fatal(p, "with option -F, do not specify -%c", p->act == ACT_COMMENT ? '#' : 'X');
+	if (p->view == VIEW_PARAMETERS && p->act == ACT_COMMENT)
+		return postconf_fatal(p, "with option -P, do not specify -#");
+	for (; code == POSTCONF_GOOD && ed.count < p->count; ed.count++)
+		code = read_request(p, p->args[ed.count], &ed.requests[ed.count]);
 	if (code == POSTCONF_GOOD) code = edit_all(&ed, old);
 	for (size_t i = 0; code == POSTCONF_GOOD && i < ed.count; i++) {
 		struct entry e;
@@ -147,7 +165,8 @@ int postconf_edit_master(const struct postconf *p, struct slice old, struct buf 
 		if (p->view == VIEW_ENTRIES && p->act == ACT_EDIT) {
 			if (entry_read(&e, r->value, p->mem) < 0) return postconf_fatal(p, "%s", fail_text());
 			entry_put(out, &e, true);
-		} else if (p->view != VIEW_ENTRIES) postconf_warn(p, "unmatched service_name/type: \"%.*s\"", SLICE_ARG(r->text));
+		} else if (p->view != VIEW_ENTRIES)
+			postconf_warn(p, "unmatched service_name/type: \"%.*s\"", SLICE_ARG(r->text));
 	}
 	return code;
 }

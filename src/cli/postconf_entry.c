@@ -5,7 +5,8 @@
 
 #define BLANKS " \t\r\n"
 
-static const char *const field_words[] = { "service", "type", "private", "unprivileged", "chroot", "wakeup", "process_limit", "command" };
+static const char *const field_words[] = { "service", "type",   "private",       "unprivileged",
+					   "chroot",  "wakeup", "process_limit", "command" };
 
 const char *entry_field_word(size_t field) { return field_words[field]; }
 
@@ -72,7 +73,8 @@ static int take_arguments(struct entry *e, struct slice rest, struct arena *mem)
 			struct slice text = slice_skip(word, 2);
 			if (text.len == 0 && next_word(&rest, &text, &braced) < 0) return -1;
 			if (take_option(e, text, mem) < 0) return -1;
-		} else if (braced && memchr(word.at, ' ', word.len) != NULL) e->args[e->count++] = arena_fmt(mem, "{%.*s}", SLICE_ARG(word));
+		} else if (braced && memchr(word.at, ' ', word.len) != NULL)
+			e->args[e->count++] = arena_fmt(mem, "{%.*s}", SLICE_ARG(word));
 		else e->args[e->count++] = arena_slice(mem, word);
 		if (options) e->options = e->count;
 	}
@@ -86,7 +88,8 @@ int entry_read(struct entry *e, struct slice line, struct arena *mem) {
 		if (e->fields[i].len == 0) return fail("bad field count");
 	}
 	size_t most = 3; /* a word ends at a blank or a brace, and "-oa=b" becomes two */
-	for (size_t i = 0; i < line.len; i++) most += 2 * (size_t)(ascii_space(line.at[i]) || strchr("{}", line.at[i]) != NULL);
+	for (size_t i = 0; i < line.len; i++)
+		most += 2 * (size_t)(ascii_space(line.at[i]) || strchr("{}", line.at[i]) != NULL);
 	e->args = arena_array(mem, most, sizeof e->args[0]);
 	int r = take_arguments(e, line, mem);
 	must(e->count <= most);
@@ -103,7 +106,8 @@ bool entry_option(const struct entry *e, size_t i, struct slice *name, struct sl
 void entry_put_arguments(struct buf *out, const struct entry *e, size_t column, bool fold) {
 	for (size_t i = 0; i < e->count; i++) {
 		struct slice name, value;
-		bool option = i + 1 < e->count && entry_option(e, i + 1, &name, &value), behind = i > 0 && entry_option(e, i - 1, &name, &value);
+		bool option = i + 1 < e->count && entry_option(e, i + 1, &name, &value),
+		     behind = i > 0 && entry_option(e, i - 1, &name, &value);
 		size_t len = e->args[i].len + (option ? 1 + e->args[i + 1].len : 0);
 		bool breaks = fold && (option || behind || column + 1 + len >= 80);
 		buf_addf(out, breaks ? "\n    " : " ");

@@ -61,7 +61,10 @@ static int show_fields(struct showing *s) {
 		if (s->request->parts_count == 3 && !slice_eq(wanted, S("*")) && !slice_eq(wanted, word)) continue;
 		s->request->matches++;
 		if (i == ENTRY_COMMAND && s->p->fold && !s->p->no_values) put_folded_command(s, label(s, word));
-		else code = postconf_put(s->p, label(s, word), i == ENTRY_COMMAND ? entry_command(&s->entry, s->p->mem) : s->entry.fields[i], NULL);
+		else
+			code = postconf_put(
+				s->p, label(s, word),
+				i == ENTRY_COMMAND ? entry_command(&s->entry, s->p->mem) : s->entry.fields[i], NULL);
 	}
 	return code;
 }
@@ -80,7 +83,9 @@ static int show_options(struct showing *s) {
 	size_t count = 0;
 	for (size_t i = 0; i < s->entry.count; i++) {
 		if (!entry_option(&s->entry, i, &o.name, &o.value)) continue;
-		if (s->request->parts_count == 3 && !slice_eq(s->request->parts[2], S("*")) && !slice_eq(s->request->parts[2], o.name)) continue;
+		if (s->request->parts_count == 3 && !slice_eq(s->request->parts[2], S("*")) &&
+		    !slice_eq(s->request->parts[2], o.name))
+			continue;
 		size_t k = 0;
 		while (k < count && !slice_eq(all[k].name, o.name)) k++;
 		all[k] = o; /* the last counts */
@@ -88,12 +93,15 @@ static int show_options(struct showing *s) {
 	}
 	qsort(all, count, sizeof *all, by_name);
 	s->request->matches += count;
-	for (size_t i = 0; code == POSTCONF_GOOD && i < count; i++) code = postconf_put(s->p, label(s, all[i].name), all[i].value, NULL);
+	for (size_t i = 0; code == POSTCONF_GOOD && i < count; i++)
+		code = postconf_put(s->p, label(s, all[i].name), all[i].value, NULL);
 	return code;
 }
 
 static int show_request(const struct postconf *p, struct request *r) {
-	static int (*const shows[])(struct showing *) = { [VIEW_ENTRIES] = show_entry, [VIEW_FIELDS] = show_fields, [VIEW_PARAMETERS] = show_options };
+	static int (*const shows[])(struct showing *) = {
+		[VIEW_ENTRIES] = show_entry, [VIEW_FIELDS] = show_fields, [VIEW_PARAMETERS] = show_options
+	};
 	size_t count;
 	const struct conf_service *services = conf_services(p->conf, &count);
 	int code = POSTCONF_GOOD;
@@ -109,9 +117,11 @@ static int show_request(const struct postconf *p, struct request *r) {
 
 static int read_request(const struct postconf *p, struct slice text, struct request *r) {
 	static const char *const forms[] = { [VIEW_ENTRIES] = "-M option requires service_name[/type]",
-		[VIEW_FIELDS] = "-F option requires service_name[/type[/field]]", [VIEW_PARAMETERS] = "-P option requires service_name[/type[/parameter]]" };
+					     [VIEW_FIELDS] = "-F option requires service_name[/type[/field]]",
+					     [VIEW_PARAMETERS] = "-P option requires service_name[/type[/parameter]]" };
 	if (!request_read(r, text, 1, p->view == VIEW_ENTRIES ? 2 : 3)) return postconf_fatal(p, "%s", forms[p->view]);
-	if (p->view == VIEW_FIELDS && r->parts_count == 3 && !slice_eq(r->parts[2], S("*")) && entry_field(r->parts[2]) == ENTRY_FIELDS)
+	if (p->view == VIEW_FIELDS && r->parts_count == 3 && !slice_eq(r->parts[2], S("*")) &&
+	    entry_field(r->parts[2]) == ENTRY_FIELDS)
 		return postconf_fatal(p, "invalid service attribute name: \"%.*s\"", SLICE_ARG(r->parts[2]));
 	return POSTCONF_GOOD;
 }
@@ -124,7 +134,8 @@ int postconf_master(const struct postconf *p) {
 		struct request r;
 		code = read_request(p, p->args[i], &r);
 		if (code == POSTCONF_GOOD) code = show_request(p, &r);
-		if (code == POSTCONF_GOOD && r.matches == 0 && !p->quiet) postconf_warn(p, "unmatched request: \"%.*s\"", SLICE_ARG(p->args[i]));
+		if (code == POSTCONF_GOOD && r.matches == 0 && !p->quiet)
+			postconf_warn(p, "unmatched request: \"%.*s\"", SLICE_ARG(p->args[i]));
 	}
 	return code;
 }

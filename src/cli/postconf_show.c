@@ -55,7 +55,8 @@ static bool is_known(const struct conf_raw *r) { return r->class == CONF_USER ? 
 static bool is_foreign(const struct conf_raw *r) { return r->setting != NULL && r->setting->kind == KIND_RAW; }
 
 static int put_parameter(const struct postconf *p, const struct conf_raw *r) {
-	return postconf_put(p, r->name, p->defaults ? r->fallback : r->value, is_foreign(r) ? NULL : conf_main(p->conf));
+	return postconf_put(p, r->name, p->defaults ? r->fallback : r->value,
+			    is_foreign(r) ? NULL : conf_main(p->conf));
 }
 
 /* The folder that -c names stands among what is set. */
@@ -111,10 +112,11 @@ static struct slice successor(const struct setting *s) {
 static void tell_names(const struct postconf *p, const struct conf_raw *r) {
 	struct slice instead;
 	if (!is_known(r))
-		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(r->where.file), SLICE_ARG(r->name), SLICE_ARG(r->value));
+		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(r->where.file), SLICE_ARG(r->name),
+			      SLICE_ARG(r->value));
 	else if (r->setting != NULL && r->setting->state >= OLD && (instead = successor(r->setting)).len != 0)
-		postconf_warn(p, "%.*s: support for parameter \"%.*s\" will be removed; instead, specify \"%.*s\"", SLICE_ARG(r->where.file),
-		              SLICE_ARG(r->name), SLICE_ARG(instead));
+		postconf_warn(p, "%.*s: support for parameter \"%.*s\" will be removed; instead, specify \"%.*s\"",
+			      SLICE_ARG(r->where.file), SLICE_ARG(r->name), SLICE_ARG(instead));
 }
 
 static bool is_in_main(const struct conf_raw *r) { return r->is_set && r->where.file.len != 0; }
@@ -126,7 +128,8 @@ struct set_value {
 	const struct conf_raw *known;       /* NULL: nobody knows that name */
 };
 
-static void each_set(const struct postconf *p, bool main_too, void (*visit)(const struct postconf *p, const struct set_value *v)) {
+static void each_set(const struct postconf *p, bool main_too,
+		     void (*visit)(const struct postconf *p, const struct set_value *v)) {
 	for (size_t i = 0; main_too && i < conf_raw_count(p->conf); i++) {
 		struct conf_raw r = conf_raw_at(p->conf, i);
 		if (is_in_main(&r)) visit(p, &(struct set_value){ NULL, r.where.file, r.name, r.value, &r });
@@ -138,7 +141,8 @@ static void each_set(const struct postconf *p, bool main_too, void (*visit)(cons
 			struct conf_raw r;
 			const struct conf_override *o = &services[i].overrides[k];
 			bool found = conf_raw_find(p->conf, o->name, &r);
-			visit(p, &(struct set_value){ &services[i], services[i].where.file, o->name, o->value, found ? &r : NULL });
+			visit(p, &(struct set_value){ &services[i], services[i].where.file, o->name, o->value,
+						      found ? &r : NULL });
 		}
 	}
 }
@@ -151,7 +155,8 @@ static void look_for_undefined(const struct postconf *p, const struct set_value 
 static void look_for_unused(const struct postconf *p, const struct set_value *v) {
 	if (v->service == NULL) tell_names(p, v->known);
 	else if (v->known == NULL || (v->known->setting == NULL && !v->known->used))
-		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(v->file), SLICE_ARG(v->name), SLICE_ARG(v->value));
+		postconf_warn(p, "%.*s: unused parameter: %.*s=%.*s", SLICE_ARG(v->file), SLICE_ARG(v->name),
+			      SLICE_ARG(v->value));
 }
 
 void postconf_tell_undefined(const struct postconf *p) { each_set(p, true, look_for_undefined); }

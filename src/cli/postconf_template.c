@@ -5,17 +5,23 @@
 #include "conf/bounce.h"
 #include "net/file.h"
 
-static int put_expanded(const struct postconf *p, enum bounce_kind kind, const struct bounce_template *t, const char *path) {
+static int put_expanded(const struct postconf *p, enum bounce_kind kind, const struct bounce_template *t,
+			const char *path) {
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	if (bounce_expand(conf_main(p->conf), t->text, &text) < 0)
-		return postconf_fatal(p, "%s: bad $name syntax in %s template: %s", path, bounce_kind_word(kind), fail_text());
+		return postconf_fatal(p, "%s: bad $name syntax in %s template: %s", path, bounce_kind_word(kind),
+				      fail_text());
 	printf("expanded_%s_text = <<EOF\n%sEOF\n", bounce_kind_word(kind), buf_text(&text));
 	return POSTCONF_GOOD;
 }
 
 static void put_written(enum bounce_kind kind, const struct bounce_template *t) {
-	const struct { const char *name; struct slice value; } fields[] = {
-		{ "Charset", t->charset }, { "From", t->from }, { "Subject", t->subject }, { "Postmaster-Subject", t->postmaster_subject },
+	const struct { const char *name; struct slice value;
+	} fields[] = {
+		{ "Charset", t->charset },
+		{ "From", t->from },
+		{ "Subject", t->subject },
+		{ "Postmaster-Subject", t->postmaster_subject },
 	};
 	printf("%s_template = <<EOF\n", bounce_kind_word(kind));
 	for (size_t i = 0; i < LEN(fields); i++)

@@ -26,7 +26,8 @@ struct postfix {
 
 static void tell(const struct postfix *p, enum log_level level, const char *text) {
 	say(level, "postfix-script", "%s", text);
-	if (isatty(STDERR_FILENO)) fprintf(stderr, "postfix/postfix-script: %s%s\n", level == L_FATAL ? "fatal: " : "", text);
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "postfix/postfix-script: %s%s\n", level == L_FATAL ? "fatal: " : "", text);
 	(void)p;
 }
 
@@ -105,18 +106,21 @@ static int do_nothing(struct postfix *p) {
 	return EX_OK;
 }
 
-/* maillog_file gets a name with the time; the server takes up a new file when it reloads; then the old one is compressed. */
+/* maillog_file gets a name with the time; the server takes up a new file when it reloads; then the old one is
+ * compressed. */
 static int rotate(struct postfix *p, const char *file, const char *suffix, const char *compressor) {
 	AUTO_BUF struct buf old = BUF(PATH_MAX);
 	char stamp[100];
 	struct tm t;
 	time_t now = time(NULL);
 	pid_t pid, child;
-	if (strftime(stamp, sizeof stamp, suffix, localtime_r(&now, &t)) == 0) return fail("maillog_file_rotate_suffix = %s: gives nothing", suffix);
+	if (strftime(stamp, sizeof stamp, suffix, localtime_r(&now, &t)) == 0)
+		return fail("maillog_file_rotate_suffix = %s: gives nothing", suffix);
 	buf_addf(&old, "%s.%s", file, stamp);
 	if (rename(file, buf_text(&old)) != 0) return fail_errno("%s", buf_text(&old));
 	if (runs(p, &pid) && master_reload(buf_text(&p->data)) < 0) return -1;
-	for (int i = 0; runs(p, &pid) && access(file, F_OK) != 0 && i < 100; i++) usleep(100000); /* until nobody writes to the old one */
+	for (int i = 0; runs(p, &pid) && access(file, F_OK) != 0 && i < 100; i++)
+		usleep(100000); /* until nobody writes to the old one */
 	char *const words[] = { (char *)(uintptr_t)compressor, (char *)(uintptr_t)buf_text(&old), NULL };
 	int status = 0, r = posix_spawnp(&child, compressor, NULL, NULL, words, environ);
 	if (r != 0) return fail("maillog_file_compressor = %s: %s", compressor, strerror(r));
@@ -125,15 +129,18 @@ static int rotate(struct postfix *p, const char *file, const char *suffix, const
 }
 
 static int do_logrotate(struct postfix *p) {
-	static const enum setting_id settings[] = { SET_maillog_file, SET_maillog_file_rotate_suffix, SET_maillog_file_compressor };
+	static const enum setting_id settings[] = { SET_maillog_file, SET_maillog_file_rotate_suffix,
+						    SET_maillog_file_compressor };
 	AUTO_CONF struct conf *c = NULL;
 	struct slice value[LEN(settings)];
 	if (p->count != 0) return tool_fatal(&p->tool, EX_FATAL, "usage postfix logrotate (no arguments)");
-	if (conf_load(&(struct conf_options){ .dir = p->tool.conf_dir }, &c) < 0) return tool_fatal(&p->tool, EX_FATAL, "%s", fail_text());
+	if (conf_load(&(struct conf_options){ .dir = p->tool.conf_dir }, &c) < 0)
+		return tool_fatal(&p->tool, EX_FATAL, "%s", fail_text());
 	for (size_t i = 0; i < LEN(settings); i++) {
 		value[i] = conf_text(conf_main(c), settings[i]);
 		if (value[i].len == 0)
-			return tool_fatal(&p->tool, EX_FATAL, "empty '%s' parameter value - logfile rotation failed", setting_of(settings[i])->name);
+			return tool_fatal(&p->tool, EX_FATAL, "empty '%s' parameter value - logfile rotation failed",
+					  setting_of(settings[i])->name);
 	}
 	if (slice_starts(value[0], S("/dev/"))) return tool_fatal(&p->tool, EX_FATAL, "not rotating '%s'", value[0].at);
 	if (rotate(p, value[0].at, value[1].at, value[2].at) == 0) return EX_OK;
@@ -146,17 +153,29 @@ static const struct {
 	const char *name;
 	int (*run)(struct postfix *p);
 } commands[] = {
-	{ "start", do_start }, { "start-fg", do_start_fg }, { "stop", do_stop }, { "reload", do_reload }, { "abort", do_abort },
-	{ "flush", do_flush }, { "check", do_check }, { "status", do_status }, { "set-permissions", do_nothing },
-	{ "upgrade-configuration", do_nothing }, { "logrotate", do_logrotate }, { "tls", do_tls },
+	{ "start", do_start },
+	{ "start-fg", do_start_fg },
+	{ "stop", do_stop },
+	{ "reload", do_reload },
+	{ "abort", do_abort },
+	{ "flush", do_flush },
+	{ "check", do_check },
+	{ "status", do_status },
+	{ "set-permissions", do_nothing },
+	{ "upgrade-configuration", do_nothing },
+	{ "logrotate", do_logrotate },
+	{ "tls", do_tls },
 };
 
 static int run(struct postfix *p, const char *name) {
 	AUTO_BUF struct buf text = BUF(KIB(4));
 	for (size_t i = 0; i < LEN(commands); i++)
 		if (strcmp(name, commands[i].name) == 0) return commands[i].run(p);
-	buf_addf(&text, "unknown command: '%s'. Usage: postfix start (or stop, reload, abort, flush, check, status, set-permissions, "
-			"upgrade-configuration, logrotate, tls)", name);
+	buf_addf(&text,
+		 "unknown command: '%s'. Usage: postfix start (or stop, reload, abort, flush, check, status, "
+		 "set-permissions, "
+		 "upgrade-configuration, logrotate, tls)",
+		 name);
 	tell(p, L_FATAL, buf_text(&text));
 	fprintf(stderr, "postfix: fatal: %s\n", buf_text(&text));
 	return EX_FATAL;
@@ -196,9 +215,11 @@ static void log_text(const struct line *l, const char *text) {
 }
 
 static bool take_priority(const char *name, struct line *out) {
-	static const struct { const char *name; enum log_level level; const char *word; } all[] = {
-		{ "info", L_INFO, "" }, { "warn", L_WARN, "warning: " }, { "warning", L_WARN, "warning: " }, { "error", L_ERROR, "error: " },
-		{ "err", L_ERROR, "error: " }, { "fatal", L_FATAL, "fatal: " }, { "crit", L_FATAL, "fatal: " }, { "panic", L_FATAL, "panic: " },
+	static const struct { const char *name; enum log_level level; const char *word;
+	} all[] = {
+		{ "info", L_INFO, "" },          { "warn", L_WARN, "warning: " }, { "warning", L_WARN, "warning: " },
+		{ "error", L_ERROR, "error: " }, { "err", L_ERROR, "error: " },   { "fatal", L_FATAL, "fatal: " },
+		{ "crit", L_FATAL, "fatal: " },  { "panic", L_FATAL, "panic: " },
 	};
 	for (size_t i = 0; i < LEN(all); i++) {
 		if (strcmp(name, all[i].name) != 0) continue;
@@ -219,8 +240,11 @@ int postlog_main(int argc, char **argv) {
 		if (letter == 'c') t.conf_dir = optarg;
 		if (letter == 't') buf_addf(&tag, "/%s", optarg);
 		if (letter == 'v') t.verbose++;
-		if (letter == 'p' && !take_priority(optarg, &line)) return tool_fatal(&t, EX_FATAL, "invalid priority name: %s", optarg);
-		if (letter == '?') return tool_fatal(&t, EX_FATAL, "usage: postlog [-iv] [-c config_dir] [-p priority] [-t tag] [text...]");
+		if (letter == 'p' && !take_priority(optarg, &line))
+			return tool_fatal(&t, EX_FATAL, "invalid priority name: %s", optarg);
+		if (letter == '?')
+			return tool_fatal(&t, EX_FATAL,
+					  "usage: postlog [-iv] [-c config_dir] [-p priority] [-t tag] [text...]");
 	}
 	if (tag.len != 0) line.tag = buf_text(&tag);
 	if (tool_log(&t) != EX_OK) return EX_FATAL;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* postfix tls: the small steps of postfix-tls(1) from no TLS to some. Keys made here are P-256, which every client of our day
- * knows; requests for certificates are OpenSSL's work, and who has hato make certificates needs neither. */
+/* postfix tls: the small steps of postfix-tls(1) from no TLS to some. Keys made here are P-256, which every client of
+ * our day knows; requests for certificates are OpenSSL's work, and who has hato make certificates needs neither. */
 #include "base/encode.h"
 #include "base/fail.h"
 #include "cli/postfix_tls.h"
@@ -31,7 +31,8 @@ static int fatal(const struct tls_work *w, const char *text) {
 
 /* postconf -e: one call for all, so that main.cf changes once. */
 static int set(const struct tls_work *w, const char *const *assignments, size_t count) {
-	char *words[16] = { (char *)(uintptr_t)"postconf", (char *)(uintptr_t)"-c", (char *)(uintptr_t)w->tool->conf_dir, (char *)(uintptr_t)"-e" };
+	char *words[16] = { (char *)(uintptr_t) "postconf", (char *)(uintptr_t) "-c",
+			    (char *)(uintptr_t)w->tool->conf_dir, (char *)(uintptr_t) "-e" };
 	int n = 4;
 	for (size_t i = 0; i < count; i++) words[n++] = (char *)(uintptr_t)assignments[i];
 	optind = 0;
@@ -39,8 +40,10 @@ static int set(const struct tls_work *w, const char *const *assignments, size_t 
 }
 
 static bool any_set(const struct tls_work *w, const char *side) {
-	static const char *const names[] = { "use_tls", "enforce_tls", "tls_enforce_peername", "tls_security_level", "tls_cert_file",
-					     "tls_dcert_file", "tls_eccert_file", "tls_chain_files" };
+	static const char *const names[] = {
+		"use_tls",       "enforce_tls",    "tls_enforce_peername", "tls_security_level",
+		"tls_cert_file", "tls_dcert_file", "tls_eccert_file",      "tls_chain_files"
+	};
 	struct conf_raw raw;
 	for (size_t i = 0; i < LEN(names); i++) {
 		char name[64];
@@ -78,19 +81,24 @@ static const char *host_of(struct tls_work *w, const char *command) {
 	for (int letter; (letter = getopt(n, words, "+:a:b:r:")) != -1;) {
 		if (letter == 'a') algorithm = optarg;
 		if (letter == '?' || letter == ':') {
-			tool_fatal(w->tool, EX_FATAL, "usage: postfix tls %s [-a algorithm] [-b bits] [hostname]", command);
+			tool_fatal(w->tool, EX_FATAL, "usage: postfix tls %s [-a algorithm] [-b bits] [hostname]",
+				   command);
 			return NULL;
 		}
 	}
 	if (strcmp(algorithm, "ecdsa") != 0) {
-		tool_fatal(w->tool, EX_FATAL, "-a %s: keys made here are ecdsa (make others with: openssl req -x509 -newkey rsa:2048, then postfix tls deploy-server-cert)", algorithm);
+		tool_fatal(w->tool, EX_FATAL,
+			   "-a %s: keys made here are ecdsa (make others with: openssl req -x509 -newkey rsa:2048, "
+			   "then postfix tls deploy-server-cert)",
+			   algorithm);
 		return NULL;
 	}
 	if (n - optind > 1) {
 		fatal(w, "a certificate made here has one name (hato's own ACME, or certbot, make those with several)");
 		return NULL;
 	}
-	return n > optind ? arena_text(&w->mem, slice_of(words[optind])) : conf_text(conf_main(w->conf), SET_myhostname).at;
+	return n > optind ? arena_text(&w->mem, slice_of(words[optind]))
+			  : conf_text(conf_main(w->conf), SET_myhostname).at;
 }
 
 static int make_pair(struct tls_work *w, const char *host, const char **cert, const char **key) {
@@ -113,9 +121,13 @@ static int deploy(struct tls_work *w, const char *cert, const char *key, bool en
 	if (file_read(cert, &cert_pem) < 0 || file_read(key, &key_pem) < 0) return fatal(w, fail_text());
 	int r = tls_check_identity(buf_slice(&cert_pem), buf_slice(&key_pem), cert);
 	mem_wipe(key_pem.at, key_pem.len);
-	if (r < 0) return tool_fatal(w->tool, EX_FATAL, "Certificate in %s does not match key in %s: %s", cert, key, fail_text());
-	const char *wanted[] = { arena_fmt(&w->mem, "smtpd_tls_key_file = %s", key).at, arena_fmt(&w->mem, "smtpd_tls_cert_file = %s", cert).at,
-				 "smtpd_tls_security_level = may", "smtpd_tls_received_header = yes", "smtpd_tls_loglevel = 1" };
+	if (r < 0)
+		return tool_fatal(w->tool, EX_FATAL, "Certificate in %s does not match key in %s: %s", cert, key,
+				  fail_text());
+	const char *wanted[] = { arena_fmt(&w->mem, "smtpd_tls_key_file = %s", key).at,
+				 arena_fmt(&w->mem, "smtpd_tls_cert_file = %s", cert).at,
+				 "smtpd_tls_security_level = may", "smtpd_tls_received_header = yes",
+				 "smtpd_tls_loglevel = 1" };
 	int code = set(w, wanted, enable ? LEN(wanted) : 2);
 	if (code != EX_OK) return code;
 	if (enable) puts("Enabled opportunistic TLS in the Postfix SMTP server");
@@ -141,7 +153,10 @@ static int enable_server(struct tls_work *w) {
 static int new_server_key(struct tls_work *w) {
 	const char *cert, *key, *host = host_of(w, "new-server-key");
 	int code = host != NULL ? make_pair(w, host, &cert, &key) : EX_FATAL;
-	if (code == EX_OK) printf("New private key and self-signed certificate created. To deploy run:\n  # postfix tls deploy-server-cert %s %s\n", cert, key);
+	if (code == EX_OK)
+		printf("New private key and self-signed certificate created. To deploy run:\n  # postfix tls "
+		       "deploy-server-cert %s %s\n",
+		       cert, key);
 	return code;
 }
 
@@ -154,7 +169,8 @@ static int deploy_server_cert(struct tls_work *w) {
 	return deploy(w, below_conf(w, w->words[0]), below_conf(w, w->words[1]), false);
 }
 
-/* "3 1 1": the digest of the public key, which stays when a certificate is renewed with the same key (RFC 7671 §5.1). */
+/* "3 1 1": the digest of the public key, which stays when a certificate is renewed with the same key (RFC 7671 §5.1).
+ */
 static int put_tlsa(struct tls_work *w, const char *host, const char *path) {
 	AUTO_BUF struct buf pem = BUF(PEM_MOST), der = BUF(PEM_MOST), text = BUF(100);
 	struct private_key *key = NULL;
@@ -196,20 +212,24 @@ static int output_server_tlsa(struct tls_work *w) {
 }
 
 static int new_server_cert(struct tls_work *w) {
-	return fatal(w, "new-server-cert: not here (a new certificate for the key you have: openssl req -x509 -key FILE -days 3650; for a new key: postfix tls new-server-key)");
+	return fatal(w, "new-server-cert: not here (a new certificate for the key you have: openssl req -x509 -key "
+			"FILE -days 3650; for a new key: postfix tls new-server-key)");
 }
 
 static int output_server_csr(struct tls_work *w) {
-	return fatal(w, "output-server-csr: not here (openssl req -new -key FILE makes a request from the key of smtpd_tls_key_file)");
+	return fatal(w, "output-server-csr: not here (openssl req -new -key FILE makes a request from the key of "
+			"smtpd_tls_key_file)");
 }
 
 static const struct {
 	const char *name;
 	int (*run)(struct tls_work *w);
 } commands[] = {
-	{ "enable-client", enable_client }, { "enable-server", enable_server }, { "new-server-key", new_server_key },
-	{ "new-server-cert", new_server_cert }, { "deploy-server-cert", deploy_server_cert }, { "output-server-csr", output_server_csr },
-	{ "output-server-tlsa", output_server_tlsa }, { "all-default-client", all_default_client }, { "all-default-server", all_default_server },
+	{ "enable-client", enable_client },           { "enable-server", enable_server },
+	{ "new-server-key", new_server_key },         { "new-server-cert", new_server_cert },
+	{ "deploy-server-cert", deploy_server_cert }, { "output-server-csr", output_server_csr },
+	{ "output-server-tlsa", output_server_tlsa }, { "all-default-client", all_default_client },
+	{ "all-default-server", all_default_server },
 };
 
 int postfix_tls(const struct tool *tool, int count, char **words) {
@@ -220,8 +240,11 @@ int postfix_tls(const struct tool *tool, int count, char **words) {
 	while (i < LEN(commands) && strcmp(name, commands[i].name) != 0) i++;
 	if (i == LEN(commands)) {
 		tool_warn(tool, "unknown tls command: '%s'", name);
-		return tool_fatal(tool, EX_FATAL, "usage: postfix tls enable-client (or enable-server, new-server-key, new-server-cert, "
-				  "deploy-server-cert, output-server-csr, output-server-tlsa, all-default-client, all-default-server)");
+		return tool_fatal(
+			tool, EX_FATAL,
+			"usage: postfix tls enable-client (or enable-server, new-server-key, new-server-cert, "
+			"deploy-server-cert, output-server-csr, output-server-tlsa, all-default-client, "
+			"all-default-server)");
 	}
 	if (conf_load(&(struct conf_options){ .dir = tool->conf_dir }, &c) < 0) return fatal(&w, fail_text());
 	w.conf = c;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* postmap(1) and postalias(1). Tables are read from their text, so there is nothing to compile: without -q and its kin the
- * file is checked and its faults are told; -i and -d change the text itself. */
+/* postmap(1) and postalias(1). Tables are read from their text, so there is nothing to compile: without -q and its kin
+ * the file is checked and its faults are told; -i and -d change the text itself. */
 #include "base/arena.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -24,8 +24,8 @@ struct postmap {
 };
 
 static int usage(const struct postmap *p) {
-	return tool_fatal(&p->tool, FATAL, "usage: %s [%s] [-c config_dir] [-d key] [-q key] [map_type:]file...", p->tool.name,
-	                  p->aliases ? "-Nfinoprsuvw" : "-bfFhimnNoprsuUvw");
+	return tool_fatal(&p->tool, FATAL, "usage: %s [%s] [-c config_dir] [-d key] [-q key] [map_type:]file...",
+			  p->tool.name, p->aliases ? "-Nfinoprsuvw" : "-bfFhimnNoprsuUvw");
 }
 
 static void tell(void *ctx, int level, const char *text) {
@@ -58,15 +58,21 @@ static const char *source_of(struct slice name, struct arena *mem) {
 	static const char *const types[] = { "hash", "btree", "dbm", "sdbm", "lmdb", "cdb" };
 	size_t colon = slice_find(name, ':');
 	for (size_t i = 0; i < LEN(types); i++)
-		if (slice_eq(slice_head(name, colon), slice_of(types[i]))) return arena_text(mem, slice_skip(name, colon + 1));
+		if (slice_eq(slice_head(name, colon), slice_of(types[i])))
+			return arena_text(mem, slice_skip(name, colon + 1));
 	return NULL;
 }
 
 static const char *source_or_die(const struct postmap *p, struct slice name, struct arena *mem, int *code) {
 	const char *path = source_of(name, mem);
 	struct slice type = slice_head(name, slice_find(name, ':'));
-	if (path == NULL) *code = tool_fatal(&p->tool, FATAL, "unsupported dictionary type: %.*s does not support bulk-mode creation.", SLICE_ARG(type));
-	else if (!p->add && access(path, R_OK) != 0) path = NULL, *code = tool_fatal(&p->tool, FATAL, "open %.*s: %s", SLICE_ARG(slice_skip(name, type.len + 1)), strerror(errno));
+	if (path == NULL)
+		*code = tool_fatal(&p->tool, FATAL,
+				   "unsupported dictionary type: %.*s does not support bulk-mode creation.",
+				   SLICE_ARG(type));
+	else if (!p->add && access(path, R_OK) != 0)
+		path = NULL, *code = tool_fatal(&p->tool, FATAL, "open %.*s: %s",
+						SLICE_ARG(slice_skip(name, type.len + 1)), strerror(errno));
 	return path;
 }
 
@@ -88,7 +94,8 @@ static int read_input(const struct postmap *p, struct buf *out) {
 	char part[KIB(16)];
 	ssize_t n;
 	while ((n = read(STDIN_FILENO, part, sizeof part)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0 && !buf_add(out, slice_from(part, (size_t)n))) return tool_fatal(&p->tool, FATAL, "standard input: too long");
+		if (n > 0 && !buf_add(out, slice_from(part, (size_t)n)))
+			return tool_fatal(&p->tool, FATAL, "standard input: too long");
 	return n < 0 ? tool_fatal(&p->tool, FATAL, "standard input: %s", strerror(errno)) : 0;
 }
 
@@ -106,7 +113,8 @@ static int change(struct postmap *p, struct slice name, struct slice text, bool 
 	struct table_text *t;
 	const char *path = source_or_die(p, name, mem, &code);
 	if (path == NULL) return code;
-	if (table_text_read(path, p->aliases ? TABLE_ALIASES : 0, tell, p, &t) < 0) return tool_fatal(&p->tool, FATAL, "%s", fail_text());
+	if (table_text_read(path, p->aliases ? TABLE_ALIASES : 0, tell, p, &t) < 0)
+		return tool_fatal(&p->tool, FATAL, "%s", fail_text());
 	bool changed = p->add;
 	if (p->add) table_text_add(t, text, p->clash);
 	while (!p->add && text.at != NULL) {
@@ -127,7 +135,8 @@ static bool take_files(const struct postmap *p, struct slice list, struct buf *o
 		AUTO_ARENA struct arena mem = { 0 };
 		if (!first) buf_byte(out, '\n');
 		first = false;
-		if (file_read(arena_text(&mem, file), out) < 0) return tool_fatal(&p->tool, FATAL, "%s", fail_text()), false;
+		if (file_read(arena_text(&mem, file), out) < 0)
+			return tool_fatal(&p->tool, FATAL, "%s", fail_text()), false;
 	}
 	return true;
 }
@@ -139,7 +148,8 @@ static bool value_of(const struct postmap *p, const struct table *t, struct slic
 	bool text = source_of(slice_of(table_name(t)), &mem) != NULL || strncmp(table_name(t), "texthash:", 9) == 0;
 	buf_clear(room);
 	if (text && !take_files(p, *value, room)) return false;
-	if (!text && !base64_read(room, *value)) return tool_fatal(&p->tool, FATAL, "table %s: the value is no base64", table_name(t)), false;
+	if (!text && !base64_read(room, *value))
+		return tool_fatal(&p->tool, FATAL, "table %s: the value is no base64", table_name(t)), false;
 	*value = buf_slice(room);
 	return true;
 }
@@ -152,8 +162,13 @@ static int ask(struct postmap *p, struct table **tables, size_t count, struct sl
 		struct slice value;
 		int r = table_find(tables[i], key, &mem, &value);
 		if (r == TABLE_MISSING) continue;
-		if (r != TABLE_FOUND) return tool_fatal(&p->tool, FATAL, "table %s: query error: %s", table_name(tables[i]), fail_text()), -1;
-		if (value.len == 0) tool_warn(&p->tool, "table %s: key %.*s: empty string result is not allowed", table_name(tables[i]), SLICE_ARG(key));
+		if (r != TABLE_FOUND)
+			return tool_fatal(&p->tool, FATAL, "table %s: query error: %s", table_name(tables[i]),
+					  fail_text()),
+			       -1;
+		if (value.len == 0)
+			tool_warn(&p->tool, "table %s: key %.*s: empty string result is not allowed",
+				  table_name(tables[i]), SLICE_ARG(key));
 		if (!value_of(p, tables[i], &value, &room)) return -1;
 		if (with_key) printf("%.*s\t", SLICE_ARG(key));
 		printf("%.*s\n", SLICE_ARG(value));
@@ -236,13 +251,16 @@ static int list(struct postmap *p, struct table **tables, size_t count) {
 	for (size_t i = 0; i < count; i++) {
 		struct listing l = { p, tables[i] };
 		int r = table_each(tables[i], print_entry, &l);
-		if (r == TABLE_BAD) return tool_fatal(&p->tool, FATAL, "table %s: sequence operation is not supported", table_name(tables[i]));
+		if (r == TABLE_BAD)
+			return tool_fatal(&p->tool, FATAL, "table %s: sequence operation is not supported",
+					  table_name(tables[i]));
 		if (r != 0) return tool_fatal(&p->tool, FATAL, "table %s: %s", table_name(tables[i]), fail_text());
 	}
 	return 0;
 }
 
-static int open_all(struct postmap *p, struct tables *tables, const struct slice *names, size_t count, struct arena *mem, struct table ***out) {
+static int open_all(struct postmap *p, struct tables *tables, const struct slice *names, size_t count,
+		    struct arena *mem, struct table ***out) {
 	*out = arena_array(mem, count, sizeof **out);
 	for (size_t i = 0; i < count; i++)
 		if (table_open(tables, names[i], p->aliases ? TABLE_ALIASES : 0, &(*out)[i]) != TABLE_FOUND)
@@ -268,14 +286,16 @@ static int run(struct postmap *p, struct tables *tables, const struct slice *nam
 	if (p->remove != NULL) code = keys_of(p, p->remove, &input, &text);
 	else if (p->add) code = keys_of(p, "-", &input, &text);
 	for (size_t i = 0; i < count && code == 0; i++)
-		code = p->remove != NULL || p->add ? change(p, names[i], text, &found, mem) : check(p, tables, names[i], mem);
+		code = p->remove != NULL || p->add ? change(p, names[i], text, &found, mem)
+						   : check(p, tables, names[i], mem);
 	return code != 0 ? code : p->remove != NULL && !found ? 1 : 0;
 }
 
 static int take_options(struct postmap *p, int argc, char **argv) {
 	int o;
 	optind = 0; /* newaliases comes here with another command line read before */
-	while ((o = getopt(argc, argv, p->aliases ? "+Nc:d:finopq:rsuUvw" : "+NFbc:d:fhimnopq:rsuUvw")) != -1) switch (o) {
+	while ((o = getopt(argc, argv, p->aliases ? "+Nc:d:finopq:rsuUvw" : "+NFbc:d:fhimnopq:rsuUvw")) != -1)
+		switch (o) {
 		case 'c': p->tool.conf_dir = optarg; break;
 		case 'v': p->tool.verbose++; break;
 		case 'd': p->remove = optarg; break;
@@ -296,7 +316,9 @@ static int take_options(struct postmap *p, int argc, char **argv) {
 	if (acts > 1) return tool_fatal(&p->tool, FATAL, "specify only one of -s -q or -d");
 	if ((p->header || p->body) && (p->query == NULL || strcmp(p->query, "-") != 0))
 		return tool_fatal(&p->tool, FATAL, "specify -b -h or -m only with \"-q -\"");
-	if (p->mime) return tool_fatal(&p->tool, FATAL, "-m: header lines of attachments cannot be taken out here (use -h and -b)");
+	if (p->mime)
+		return tool_fatal(&p->tool, FATAL,
+				  "-m: header lines of attachments cannot be taken out here (use -h and -b)");
 	return optind == argc ? usage(p) : 0;
 }
 

@@ -15,7 +15,9 @@
 enum { MODE_NONE, MODE_LIST = 'p', MODE_JSON = 'j', MODE_FLUSH = 'f', MODE_ID = 'i', MODE_SITE = 's' };
 
 static int usage(const struct tool *t) {
-	return tool_fatal(t, EX_UNAVAILABLE, "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site");
+	return tool_fatal(
+		t, EX_UNAVAILABLE,
+		"usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site");
 }
 
 static const char *user_name(void) {
@@ -29,7 +31,8 @@ static int without_server(const struct tool *t, const char *data, bool look, con
 	bool ours = stat(data, &st) == 0 && (geteuid() == 0 || geteuid() == st.st_uid);
 	if (!look) return tool_fatal(t, EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
 	if (!ours) return tool_fatal(t, EX_UNAVAILABLE, "Queue report unavailable - mail system is down");
-	tool_warn(t, "Mail system is down -- accessing queue directly (Connect to the hato queue service: %s)", strerror(errno));
+	tool_warn(t, "Mail system is down -- accessing queue directly (Connect to the hato queue service: %s)",
+		  strerror(errno));
 	return dispatch(&(struct cli){ .conf_dir = t->conf_dir, .command = t->name }, data, req);
 }
 
@@ -42,10 +45,12 @@ static int ask(const struct tool *t, const struct slice *args, size_t count, boo
 	AUTO_FD int channel = instance_connect(buf_text(&data), "queue");
 	if (channel < 0) return without_server(t, buf_text(&data), look, &req);
 	int r = ask_channel(channel, &req, &mem, &answer);
-	if (r != ASK_OK) return tool_fatal(t, EX_UNAVAILABLE, "%s", r < 0 ? fail_text() : "the mail system does not answer (its log tells why)");
+	if (r != ASK_OK)
+		return tool_fatal(t, EX_UNAVAILABLE, "%s",
+				  r < 0 ? fail_text() : "the mail system does not answer (its log tells why)");
 	if (answer.code == EX_NOPERM)
-		return tool_fatal(t, EX_UNAVAILABLE, "User %s(%u) is not allowed to %s the mail queue", user_name(), (unsigned)getuid(),
-				  look ? "view" : "flush");
+		return tool_fatal(t, EX_UNAVAILABLE, "User %s(%u) is not allowed to %s the mail queue", user_name(),
+				  (unsigned)getuid(), look ? "view" : "flush");
 	if (!look) return EX_OK; /* nothing that waits is no error */
 	print_answer(answer.out, answer.err);
 	return answer.code;
@@ -57,12 +62,15 @@ static int flush_site(const struct tool *t, const char *site) {
 	bool bracketed = name.len > 2 && name.at[0] == '[' && name.at[name.len - 1] == ']';
 	struct slice bare = bracketed ? slice_head(slice_skip(name, 1), name.len - 2) : name;
 	bool fine = bare.len != 0;
-	for (size_t i = 0; i < bare.len; i++) fine = fine && (ascii_alpha(bare.at[i]) || ascii_digit(bare.at[i]) || strchr(".-_:", bare.at[i]) != NULL);
+	for (size_t i = 0; i < bare.len; i++)
+		fine = fine &&
+		       (ascii_alpha(bare.at[i]) || ascii_digit(bare.at[i]) || strchr(".-_:", bare.at[i]) != NULL);
 	if (!fine) return tool_fatal(t, EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%s\"", site);
 	bool allowed = false;
 	int code = tool_fast_flush(t, bare, &allowed);
 	if (code != EX_OK) return code;
-	if (!allowed) return tool_fatal(t, EX_UNAVAILABLE, "Flush service is not configured for destination \"%s\"", site);
+	if (!allowed)
+		return tool_fatal(t, EX_UNAVAILABLE, "Flush service is not configured for destination \"%s\"", site);
 	return ask(t, (struct slice[]){ S("queue"), S("flush"), bare }, 3, false);
 }
 

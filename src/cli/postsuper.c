@@ -29,8 +29,10 @@ static void print_super(struct slice out, struct slice err) {
 	}
 }
 
-static const struct { char letter; const char *action; } actions[] = {
-	{ 'd', "delete" }, { 'e', "expire" }, { 'f', "expire-release" }, { 'h', "hold" }, { 'H', "release" }, { 'r', "requeue" },
+static const struct { char letter; const char *action;
+} actions[] = {
+	{ 'd', "delete" }, { 'e', "expire" },  { 'f', "expire-release" },
+	{ 'h', "hold" },   { 'H', "release" }, { 'r', "requeue" },
 };
 enum { ACTIONS = LEN(actions) };
 
@@ -41,9 +43,12 @@ struct super {
 };
 
 static int usage(const struct tool *t) {
-	return tool_fatal(t, EX_FATAL, "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id (expire and/or un-hold)] "
-				       "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id (requeue)] [-s (structure fix)] "
-				       "[-S (redundant structure fix)][-v (verbose)] [queue...]");
+	return tool_fatal(t, EX_FATAL,
+			  "usage: postsuper [-c config_dir] [-d queue_id (delete)] [-e queue_id (expire)] [-f queue_id "
+			  "(expire and/or un-hold)] "
+			  "[-h queue_id (hold)] [-H queue_id (un-hold)] [-p (purge temporary files)] [-r queue_id "
+			  "(requeue)] [-s (structure fix)] "
+			  "[-S (redundant structure fix)][-v (verbose)] [queue...]");
 }
 
 static int take_option(struct super *s, int letter) {
@@ -96,7 +101,9 @@ static int act(struct super *s, const char *data, char **queues, size_t count) {
 		if (s->from_input[i]) read_input(&s->ids[i]);
 		if (s->ids[i].len == 0) continue;
 		args[2] = slice_of(actions[i].action);
-		code = dispatch(&cli, data, &(struct admin_request){ .args = args, .count = count + 3, .input = buf_slice(&s->ids[i]) });
+		code = dispatch(
+			&cli, data,
+			&(struct admin_request){ .args = args, .count = count + 3, .input = buf_slice(&s->ids[i]) });
 	}
 	free(args);
 	return code == EX_OK ? EX_OK : EX_FATAL;
@@ -108,11 +115,14 @@ int postsuper_main(int argc, char **argv) {
 	int code = EX_OK;
 	tool_begin(&s.tool, argc, argv);
 	for (size_t i = 0; i < ACTIONS; i++) s.ids[i] = BUF(IDS_MAX);
-	for (int letter; code == EX_OK && (letter = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1;) code = take_option(&s, letter);
+	for (int letter; code == EX_OK && (letter = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1;)
+		code = take_option(&s, letter);
 	for (int i = optind; i < argc && code == EX_OK; i++)
 		if (!known_queue(argv[i])) code = tool_fatal(&s.tool, EX_FATAL, "invalid directory name: %s", argv[i]);
-	if (code == EX_OK && !instance_data(s.tool.conf_dir, &data) && tool_data(&s.tool, &data) != EX_OK) code = EX_FATAL;
-	if (code == EX_OK && !may(buf_text(&data))) code = tool_fatal(&s.tool, EX_FATAL, "use of this command is reserved for the superuser");
+	if (code == EX_OK && !instance_data(s.tool.conf_dir, &data) && tool_data(&s.tool, &data) != EX_OK)
+		code = EX_FATAL;
+	if (code == EX_OK && !may(buf_text(&data)))
+		code = tool_fatal(&s.tool, EX_FATAL, "use of this command is reserved for the superuser");
 	if (code == EX_OK) code = tool_log(&s.tool) == EX_OK ? EX_OK : EX_FATAL;
 	if (code == EX_OK) code = act(&s, buf_text(&data), argv + optind, (size_t)(argc - optind));
 	for (size_t i = 0; i < ACTIONS; i++) buf_done(&s.ids[i]);
@@ -122,20 +132,25 @@ int postsuper_main(int argc, char **argv) {
 /* postcat. */
 
 static int cat_usage(const struct tool *t) {
-	return tool_fatal(t, EX_FATAL, "usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] "
-				       "[-h (header text)] [-q (access queue)] [-v] [file(s)...]");
+	return tool_fatal(
+		t, EX_FATAL,
+		"usage: postcat [-b (body text)] [-c config_dir] [-d (decimal record type)] [-e (envelope records)] "
+		"[-h (header text)] [-q (access queue)] [-v] [file(s)...]");
 }
 
 static int cat_one(const struct tool *t, const char *data, struct slice *args, size_t count) {
 	struct cli cli = { .conf_dir = t->conf_dir, .command = t->name };
 	int code = dispatch(&cli, data, &(struct admin_request){ .args = args, .count = count });
-	if (code == EX_NOINPUT) return tool_fatal(t, EX_FATAL, "open queue file %.*s: No such file or directory", SLICE_ARG(args[2]));
+	if (code == EX_NOINPUT)
+		return tool_fatal(t, EX_FATAL, "open queue file %.*s: No such file or directory", SLICE_ARG(args[2]));
 	return code == EX_OK ? EX_OK : EX_FATAL;
 }
 
 int postcat_main(int argc, char **argv) {
-	static const struct { char letter; struct slice option; } options[] = {
-		{ 'b', S("--body") }, { 'd', S("--types") }, { 'e', S("--envelope") }, { 'h', S("--header") }, { 'o', S("--offsets") }, { 'v', S("--verbose") },
+	static const struct { char letter; struct slice option;
+	} options[] = {
+		{ 'b', S("--body") },   { 'd', S("--types") },   { 'e', S("--envelope") },
+		{ 'h', S("--header") }, { 'o', S("--offsets") }, { 'v', S("--verbose") },
 	};
 	struct tool t;
 	struct slice args[3 + LEN(options)] = { S("queue"), S("cat") };
@@ -151,10 +166,13 @@ int postcat_main(int argc, char **argv) {
 			if (letter == options[i].letter && count < LEN(args)) args[count++] = options[i].option;
 	}
 	if (!of_queue)
-		return tool_fatal(&t, EX_FATAL, "the queue of hato is a database: there are no queue files to read (postcat -q QUEUEID)");
+		return tool_fatal(
+			&t, EX_FATAL,
+			"the queue of hato is a database: there are no queue files to read (postcat -q QUEUEID)");
 	if (!instance_data(t.conf_dir, &data) && tool_data(&t, &data) != EX_OK) return EX_FATAL;
 	if (!may(buf_text(&data)))
-		return tool_fatal(&t, EX_FATAL, "open queue file %s: Permission denied", optind < argc ? argv[optind] : "");
+		return tool_fatal(&t, EX_FATAL, "open queue file %s: Permission denied",
+				  optind < argc ? argv[optind] : "");
 	int code = EX_OK;
 	for (int i = optind; i < argc && code == EX_OK; i++) {
 		args[2] = slice_of(argv[i]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hato reports parse: what a report file says. Needs no server and no configuration: a file that somebody sent is read with the
- * rights of whoever asks. */
+/* hato reports parse: what a report file says. Needs no server and no configuration: a file that somebody sent is read
+ * with the rights of whoever asks. */
 #include "admin/json.h"
 #include "admin/text.h"
 #include "cli/inside.h"
@@ -85,9 +85,13 @@ static void put_dmarc(struct json *j, const struct report_dmarc *d) {
 	maybe(j, "generator", d->generator);
 	json_close(j, '}');
 	json_open(j, "policy_published", '{');
-	const struct { const char *key; struct slice text; } policy[] = {
-		{ "domain", d->domain }, { "adkim", d->adkim }, { "aspf", d->aspf }, { "p", d->p }, { "sp", d->sp }, { "np", d->np },
-		{ "pct", d->percent }, { "fo", d->fo }, { "testing", d->testing }, { "discovery_method", d->discovery },
+	const struct { const char *key; struct slice text;
+	} policy[] = {
+		{ "domain", d->domain },   { "adkim", d->adkim },
+		{ "aspf", d->aspf },       { "p", d->p },
+		{ "sp", d->sp },           { "np", d->np },
+		{ "pct", d->percent },     { "fo", d->fo },
+		{ "testing", d->testing }, { "discovery_method", d->discovery },
 	};
 	for (size_t i = 0; i < LEN(policy); i++) maybe(j, policy[i].key, policy[i].text);
 	json_close(j, '}');
@@ -140,14 +144,29 @@ static void put_tls(struct json *j, const struct report_tls *t) {
 }
 
 static void put_arf(struct json *j, const struct report_arf *a) {
-	const struct { const char *key; struct slice text; } fields[] = {
-		{ "feedback_type", a->feedback_type }, { "user_agent", a->user_agent }, { "version", a->version },
-		{ "original_envelope_id", a->envelope_id }, { "original_mail_from", a->mail_from }, { "original_rcpt_to", a->rcpt_to },
-		{ "reporting_mta", a->reporting_mta }, { "source_ip", a->source_ip }, { "source_port", a->source_port },
-		{ "auth_failure", a->auth_failure }, { "delivery_result", a->delivery_result }, { "identity_alignment", a->alignment },
-		{ "dkim_domain", a->dkim_domain }, { "dkim_identity", a->dkim_identity }, { "dkim_selector", a->dkim_selector },
-		{ "dkim_selector_dns", a->dkim_selector_dns }, { "spf_dns", a->spf_dns }, { "original_subject", a->subject },
-		{ "original_from", a->from }, { "original_message_id", a->message_id }, { "headers", a->headers },
+	const struct { const char *key; struct slice text;
+	} fields[] = {
+		{ "feedback_type", a->feedback_type },
+		{ "user_agent", a->user_agent },
+		{ "version", a->version },
+		{ "original_envelope_id", a->envelope_id },
+		{ "original_mail_from", a->mail_from },
+		{ "original_rcpt_to", a->rcpt_to },
+		{ "reporting_mta", a->reporting_mta },
+		{ "source_ip", a->source_ip },
+		{ "source_port", a->source_port },
+		{ "auth_failure", a->auth_failure },
+		{ "delivery_result", a->delivery_result },
+		{ "identity_alignment", a->alignment },
+		{ "dkim_domain", a->dkim_domain },
+		{ "dkim_identity", a->dkim_identity },
+		{ "dkim_selector", a->dkim_selector },
+		{ "dkim_selector_dns", a->dkim_selector_dns },
+		{ "spf_dns", a->spf_dns },
+		{ "original_subject", a->subject },
+		{ "original_from", a->from },
+		{ "original_message_id", a->message_id },
+		{ "headers", a->headers },
 	};
 	for (size_t i = 0; i < LEN(fields); i++) maybe(j, fields[i].key, fields[i].text);
 	json_time(j, "arrival_date", a->arrived_s * 1000000);
@@ -201,8 +220,9 @@ static void put_words(struct buf *out, const struct report *r) {
 		for (size_t i = 0; i < d->records_count; i++) {
 			const struct report_record *x = &d->records[i];
 			buf_clear(&row);
-			buf_addf(&row, "%8llu  %-39.*s dkim=%.*s spf=%.*s %.*s  %.*s", (unsigned long long)x->count, SLICE_ARG(x->source),
-				 SLICE_ARG(x->dkim), SLICE_ARG(x->spf), SLICE_ARG(x->disposition), SLICE_ARG(x->header_from));
+			buf_addf(&row, "%8llu  %-39.*s dkim=%.*s spf=%.*s %.*s  %.*s", (unsigned long long)x->count,
+				 SLICE_ARG(x->source), SLICE_ARG(x->dkim), SLICE_ARG(x->spf), SLICE_ARG(x->disposition),
+				 SLICE_ARG(x->header_from));
 			text_clean(out, buf_slice(&row));
 			buf_byte(out, '\n');
 		}
@@ -210,9 +230,11 @@ static void put_words(struct buf *out, const struct report *r) {
 	}
 	if (r->kind == REPORT_ARF) {
 		const struct report_arf *a = &r->arf;
-		const struct { const char *what; struct slice text; } lines[] = {
-			{ "ARF", a->feedback_type }, { "failure", a->auth_failure }, { "arrived", a->arrival }, { "source", a->source_ip },
-			{ "sender", a->mail_from }, { "recipient", a->rcpt_to }, { "from", a->from }, { "subject", a->subject },
+		const struct { const char *what; struct slice text;
+		} lines[] = {
+			{ "ARF", a->feedback_type }, { "failure", a->auth_failure }, { "arrived", a->arrival },
+			{ "source", a->source_ip },  { "sender", a->mail_from },     { "recipient", a->rcpt_to },
+			{ "from", a->from },         { "subject", a->subject },
 		};
 		for (size_t i = 0; i < LEN(lines); i++) line(out, lines[i].what, lines[i].text);
 		for (size_t i = 0; i < a->domains_count; i++) line(out, "domain", a->domains[i].text);
@@ -225,11 +247,12 @@ static void put_words(struct buf *out, const struct report *r) {
 	for (size_t i = 0; i < r->tls.policies_count; i++) {
 		const struct report_tls_policy *p = &r->tls.policies[i];
 		line(out, "domain", p->domain);
-		buf_addf(out, "%8llu  sessions with TLS\n%8llu  failures\n", (unsigned long long)p->successes, (unsigned long long)p->failures);
+		buf_addf(out, "%8llu  sessions with TLS\n%8llu  failures\n", (unsigned long long)p->successes,
+			 (unsigned long long)p->failures);
 		for (size_t k = 0; k < p->details_count; k++) {
 			buf_clear(&row);
-			buf_addf(&row, "%8llu  %.*s at %.*s", (unsigned long long)p->details[k].count, SLICE_ARG(p->details[k].type),
-				 SLICE_ARG(p->details[k].receiving_host));
+			buf_addf(&row, "%8llu  %.*s at %.*s", (unsigned long long)p->details[k].count,
+				 SLICE_ARG(p->details[k].type), SLICE_ARG(p->details[k].receiving_host));
 			text_clean(out, buf_slice(&row));
 			buf_byte(out, '\n');
 		}
@@ -259,10 +282,13 @@ int run_report_parse(struct cli *cli) {
 	bool json = false, good = false;
 	for (size_t i = 0; i < cli->count; i++) {
 		if (slice_eq(cli->args[i], S("--json"))) json = true;
-		else if ((slice_starts(cli->args[i], S("-")) && cli->args[i].len > 1) || name.at != NULL) return usage_error(cli, cli->args[i]);
+		else if ((slice_starts(cli->args[i], S("-")) && cli->args[i].len > 1) || name.at != NULL)
+			return usage_error(cli, cli->args[i]);
 		else name = cli->args[i];
 	}
-	if (name.at == NULL) return complain(cli, EX_USAGE, "which file? (hato reports parse [--json] FILE; - is the standard input)");
+	if (name.at == NULL)
+		return complain(cli, EX_USAGE,
+				"which file? (hato reports parse [--json] FILE; - is the standard input)");
 	int code = read_whole(cli, name.at, &bytes);
 	if (code != EX_OK) return code;
 	report_read(buf_slice(&bytes), &mem, &list);
@@ -270,7 +296,8 @@ int run_report_parse(struct cli *cli) {
 		const struct report *r = &list.items[i];
 		good |= r->kind != REPORT_REFUSED;
 		if (r->kind == REPORT_REFUSED)
-			complain(cli, EX_DATAERR, "%.*s%s%.*s: %.*s", SLICE_ARG(name), r->file.len != 0 ? ": " : "", SLICE_ARG(r->file), SLICE_ARG(r->reason));
+			complain(cli, EX_DATAERR, "%.*s%s%.*s: %.*s", SLICE_ARG(name), r->file.len != 0 ? ": " : "",
+				 SLICE_ARG(r->file), SLICE_ARG(r->reason));
 		if (json) put_json(&out, r);
 		else if (r->kind != REPORT_REFUSED) put_words(&out, r);
 	}

@@ -57,7 +57,8 @@ int run_reports(struct cli *cli) {
 	words[0] = S("reports");
 	for (size_t i = 0; i < cli->count; i++) words[i + 1] = cli->args[i];
 	for (size_t i = 1; i <= cli->count; i++)
-		if (slice_eq(words[i], S("--html")) || slice_starts(words[i], S("--html="))) return run_page(cli, words, cli->count + 1, i);
+		if (slice_eq(words[i], S("--html")) || slice_starts(words[i], S("--html=")))
+			return run_page(cli, words, cli->count + 1, i);
 	cli->args = words;
 	cli->count++;
 	return run_operator(cli);

@@ -59,11 +59,13 @@ static void take_notify(struct sendmail *s, const char *text) {
 		size_t i = 0;
 		while (i < LEN(words) && !slice_same(word, slice_of(words[i]))) i++;
 		if (i == LEN(words)) {
-			tool_warn(&s->tool, "unknown DSN NOTIFY command value \"%.*s\" in \"%s\"", SLICE_ARG(word), text);
+			tool_warn(&s->tool, "unknown DSN NOTIFY command value \"%.*s\" in \"%s\"", SLICE_ARG(word),
+				  text);
 			tool_warn(&s->tool, "bad -N option value -- ignored");
 			return;
 		}
-		if (slice_search(buf_slice(&out), slice_of(words[i])) == out.len) buf_addf(&out, "%s%s", out.len != 0 ? "," : "", words[i]);
+		if (slice_search(buf_slice(&out), slice_of(words[i])) == out.len)
+			buf_addf(&out, "%s%s", out.len != 0 ? "," : "", words[i]);
 	}
 	s->notify = arena_slice(&s->mem, buf_slice(&out));
 }
@@ -74,12 +76,13 @@ static void take_return(struct sendmail *s, const char *text) {
 	else tool_warn(&s->tool, "bad -R option value -- ignored");
 }
 
-/* -XV and -XV+=: a sender for each recipient (VERP_README); the server knows which delimiters are allowed. -V without a name is
- * what old list managers write for the same: Postfix has taken -V for ENVID since 2.3. */
+/* -XV and -XV+=: a sender for each recipient (VERP_README); the server knows which delimiters are allowed. -V without a
+ * name is what old list managers write for the same: Postfix has taken -V for ENVID since 2.3. */
 static int take_verp(struct sendmail *s, const char *text) {
 	if (text[0] != 'V') return tool_fatal(&s->tool, EX_TEMPFAIL, "unsupported: -X%c", text[0]);
 	size_t len = strlen(text + 1);
-	if (len != 0 && len != 2) return tool_fatal(&s->tool, EX_TEMPFAIL, "-XV requires two characters, or none: \"%s\"", text + 1);
+	if (len != 0 && len != 2)
+		return tool_fatal(&s->tool, EX_TEMPFAIL, "-XV requires two characters, or none: \"%s\"", text + 1);
 	s->verp = len == 0 ? S("XVERP") : arena_fmt(&s->mem, "XVERP=%s", text + 1);
 	return EX_OK;
 }
@@ -115,9 +118,11 @@ static void take_configuration(struct sendmail *s, const char *name) {
 }
 
 static int take_mode(struct sendmail *s, const char *text) {
-	static const struct { char letter; enum mode mode; } modes[] = {
-		{ 'm', MODE_MAIL }, { 'v', MODE_VERIFY }, { 's', MODE_SMTP }, { 'p', MODE_QUEUE }, { 'i', MODE_ALIASES },
-		{ 'd', MODE_DAEMON }, { 'l', MODE_DAEMON }, { 'h', MODE_IGNORE }, { 'H', MODE_IGNORE },
+	static const struct { char letter; enum mode mode;
+	} modes[] = {
+		{ 'm', MODE_MAIL },   { 'v', MODE_VERIFY },  { 's', MODE_SMTP },
+		{ 'p', MODE_QUEUE },  { 'i', MODE_ALIASES }, { 'd', MODE_DAEMON },
+		{ 'l', MODE_DAEMON }, { 'h', MODE_IGNORE },  { 'H', MODE_IGNORE },
 	};
 	for (size_t i = 0; i < LEN(modes); i++)
 		if (text[0] == modes[i].letter) return s->mode = modes[i].mode, EX_OK;
@@ -129,7 +134,8 @@ static int take_queue(struct sendmail *s, const char *text) {
 	s->mode = MODE_FLUSH;
 	if (kind == 'I' && text[1] != '\0') s->queue_id = text + 1;
 	else if (kind == 'R' && text[1] != '\0') s->site = text + 1;
-	else if (kind == 'I' || kind == 'R') return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c requires an argument", kind);
+	else if (kind == 'I' || kind == 'R')
+		return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c requires an argument", kind);
 	else if (kind == 'S') return tool_fatal(&s->tool, EX_TEMPFAIL, "-qS%s is not implemented", text + 1);
 	else if (kind != '\0') s->mode = MODE_MAIL; /* -q30m: how often is not the caller's business */
 	return EX_OK;
@@ -172,7 +178,8 @@ static int take_arguments(struct sendmail *s, char **words, struct slice **list,
 		if (before != 0) memcpy(more, *list, before * sizeof *more);
 		for (size_t i = 0; i < found.count; i++)
 			if (found.at[i].kind == ADDRESS_MAILBOX && found.at[i].local.len != 0)
-				more[(*count)++] = mailbox_text(&s->mem, (struct mailbox){ found.at[i].local, found.at[i].domain });
+				more[(*count)++] = mailbox_text(
+					&s->mem, (struct mailbox){ found.at[i].local, found.at[i].domain });
 		*list = more;
 		if (*count == before) return sorry(s, "%s: not a mail address", *words);
 	}
@@ -203,7 +210,8 @@ static void add_full_name(struct sendmail *s, struct buf *out) {
 		return;
 	}
 	const char *login = user_name(s);
-	for (const char *p = s->user != NULL && s->user->pw_gecos != NULL ? s->user->pw_gecos : ""; *p != '\0' && strchr(",;%", *p) == NULL; p++) {
+	for (const char *p = s->user != NULL && s->user->pw_gecos != NULL ? s->user->pw_gecos : "";
+	     *p != '\0' && strchr(",;%", *p) == NULL; p++) {
 		if (*p != '&') buf_byte(out, *p);
 		else buf_addf(out, "%c%s", ascii_upper(login[0]), login + 1);
 	}
@@ -233,9 +241,11 @@ static void add_from(struct sendmail *s, struct reading *r, struct slice sender,
 	if (sender.len == 0 || (!at && hello->origin[0] == '\0')) return; /* the server adds it */
 	struct slice n = slice_trim(buf_slice(&name));
 	bool before = n.len != 0 && !hello->obsolete_from, behind = n.len != 0 && hello->obsolete_from;
-	buf_add(&field, r->resent ? S("Resent-From: ") : S("From: ")); /* RFC 5322 §3.6.6: who sends it again speaks for himself */
+	buf_add(&field, r->resent ? S("Resent-From: ")
+				  : S("From: ")); /* RFC 5322 §3.6.6: who sends it again speaks for himself */
 	if (before) add_name(&field, n, false);
-	buf_addf(&field, "%s%.*s%s%s%s", before ? " <" : "", SLICE_ARG(sender), at ? "" : "@", at ? "" : hello->origin, before ? ">" : "");
+	buf_addf(&field, "%s%.*s%s%s%s", before ? " <" : "", SLICE_ARG(sender), at ? "" : "@", at ? "" : hello->origin,
+		 before ? ">" : "");
 	if (behind) {
 		buf_add(&field, S(" ("));
 		add_name(&field, n, true);
@@ -253,7 +263,9 @@ static int hand_in(struct sendmail *s, const char *data, int fd, const struct su
 		buf_clear(&said);
 		r = submit_drop(data, m, &said);
 	}
-	if (r == SUBMIT_DENIED) return tool_fatal(&s->tool, EX_TEMPFAIL, "User %s(%u) is not allowed to submit mail", user_name(s), (unsigned)getuid());
+	if (r == SUBMIT_DENIED)
+		return tool_fatal(&s->tool, EX_TEMPFAIL, "User %s(%u) is not allowed to submit mail", user_name(s),
+				  (unsigned)getuid());
 	if (r != SUBMIT_DONE) return sorry(s, "%s", buf_text(&said));
 	if (s->report || s->mode == MODE_VERIFY)
 		printf("Mail Delivery Status Report will be mailed to <%.*s>.\n", SLICE_ARG(m->sender));
@@ -268,8 +280,10 @@ static bool any_utf8(const struct submission *m) {
 
 static int check_addresses(struct sendmail *s, const struct submission *m) {
 	if (m->count == 0)
-		return sorry(s, s->from_header ? "No recipient addresses found in message header"
-					       : "Recipient addresses must be specified on the command line or via the -t option");
+		return sorry(
+			s, s->from_header
+				   ? "No recipient addresses found in message header"
+				   : "Recipient addresses must be specified on the command line or via the -t option");
 	bool fine = clean(m->sender);
 	for (size_t i = 0; i < m->count; i++) fine = fine && clean(m->recipients[i]);
 	return fine ? EX_OK : sorry(s, "control characters in a mail address");
@@ -284,7 +298,8 @@ static int read_message(struct sendmail *s, struct reading *r, const struct subm
 		return sorry(s, "error reading input: %s", strerror(errno));
 	}
 	reading_header(r, s->from_header);
-	if (r->too_big || (hello->size_limit != 0 && r->text.len > hello->size_limit)) return sorry(s, "message file too big");
+	if (r->too_big || (hello->size_limit != 0 && r->text.len > hello->size_limit))
+		return sorry(s, "message file too big");
 	return EX_OK;
 }
 
@@ -295,7 +310,12 @@ static int send_mail(struct sendmail *s, const char *data, int fd, const struct 
 	int code = take_arguments(s, words, &list, &count);
 	if (code == EX_OK && count == 0 && !s->from_header) code = check_addresses(s, &(struct submission){ 0 });
 	if (code == EX_OK) code = read_message(s, &r, hello);
-	struct submission m = { .sender = sender_of(s), .notify = s->notify, .ret = s->ret, .envid = s->envid, .body = s->body, .verp = s->verp };
+	struct submission m = { .sender = sender_of(s),
+				.notify = s->notify,
+				.ret = s->ret,
+				.envid = s->envid,
+				.body = s->body,
+				.verp = s->verp };
 	struct slice *all = arena_array(&s->mem, count + r.to_count, sizeof *all);
 	if (count != 0) memcpy(all, list, count * sizeof *all);
 	if (r.to_count != 0) memcpy(all + count, r.to, r.to_count * sizeof *all);
@@ -338,7 +358,8 @@ static bool pass_in(int fd, char *last) {
 static int serve_smtp(int fd) {
 	char out[8192], last = '\0';
 	for (bool open = true;;) {
-		struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = open ? STDIN_FILENO : -1, .events = POLLIN } };
+		struct pollfd fds[] = { { .fd = fd, .events = POLLIN },
+					{ .fd = open ? STDIN_FILENO : -1, .events = POLLIN } };
 		if (poll(fds, LEN(fds), -1) < 0) continue;
 		if (fds[1].revents != 0 && !pass_in(fd, &last)) {
 			open = false;
@@ -355,7 +376,8 @@ static int serve_smtp(int fd) {
 static int serve_alone(struct sendmail *s, const char *data, struct submit_hello *hello) {
 	int pair[2];
 	if (s->rest->hello(&s->tool, hello) != EX_OK) return EX_TEMPFAIL;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return sorry(s, "socket: %s", strerror(errno));
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+		return sorry(s, "socket: %s", strerror(errno));
 	fflush(stdout);
 	pid_t child = fork();
 	if (child < 0) return sorry(s, "fork: %s", strerror(errno));
@@ -406,7 +428,8 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 	if (strcmp(s.tool.name, "mailq") == 0) s.mode = MODE_QUEUE;
 	if (strcmp(s.tool.name, "newaliases") == 0) s.mode = MODE_ALIASES;
 	int code = EX_OK;
-	for (int letter; code == EX_OK && (letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
+	for (int letter;
+	     code == EX_OK && (letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
 		code = take_option(&s, letter);
 	bool of_others = s.mode != MODE_MAIL && s.mode != MODE_VERIFY && s.mode != MODE_SMTP && s.mode != MODE_IGNORE;
 	if (code == EX_OK && of_others && rest == NULL) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a program writes becomes lines that SMTP can carry, with an empty line before the text; and a field that is added
- * stands in the header. */
+/* Whatever a program writes becomes lines that SMTP can carry, with an empty line before the text; and a field that is
+ * added stands in the header. */
 #include "cli/sendmail.h"
 
 #include <sys/mman.h>

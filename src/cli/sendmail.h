@@ -28,8 +28,8 @@ struct reading {
 	size_t to_count;
 	struct arena mem;
 };
-/* Reads standard input to its end, or to a line with only a dot unless dot_is_text. Line ends become CRLF, what SMTP cannot
- * carry (NUL, stray CR) goes, leading "From " lines of mailbox files too. limit: bytes, 0: none. <0: errno. */
+/* Reads standard input to its end, or to a line with only a dot unless dot_is_text. Line ends become CRLF, what SMTP
+ * cannot carry (NUL, stray CR) goes, leading "From " lines of mailbox files too. limit: bytes, 0: none. <0: errno. */
 int reading_take(struct reading *r, int fd, bool dot_is_text, uint64_t limit);
 void reading_header(struct reading *r, bool recipients); /* what is in the header; recipients: also r->to */
 void reading_add_field(struct reading *r, struct slice field); /* "From: x", at the header's end */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs that call sendmail write what they like: text without a header, Unix or DOS line ends, a mailbox file's first line.
- * What leaves here is a message. */
+/* Programs that call sendmail write what they like: text without a header, Unix or DOS line ends, a mailbox file's
+ * first line. What leaves here is a message. */
 #include "cli/sendmail.h"
 #include "mime/address.h"
 
@@ -9,7 +9,8 @@ enum { PIECE = 65536 };
 /* One line as it came, without its line end. False: this one is the end. */
 static bool take_line(struct reading *r, struct slice line, bool dot_is_text, bool *leading) {
 	bool dos = line.len != 0 && line.at[line.len - 1] == '\r';
-	if (r->ends == SUBMIT_ENDS_STRICT) r->ends = dos ? SUBMIT_ENDS_ALWAYS : SUBMIT_ENDS_NEVER; /* the first line decides */
+	if (r->ends == SUBMIT_ENDS_STRICT)
+		r->ends = dos ? SUBMIT_ENDS_ALWAYS : SUBMIT_ENDS_NEVER; /* the first line decides */
 	if (dos && r->ends == SUBMIT_ENDS_ALWAYS) line.len--;
 	if (!dot_is_text && slice_eq(line, S("."))) return false;
 	if (*leading) {
@@ -88,7 +89,8 @@ static bool is_any(struct slice name, const char *const *names) {
 }
 
 static void take_field(struct reading *r, struct slice name, struct slice value, bool recipients) {
-	static const char *const plain[] = { "To", "Cc", "Bcc", NULL }, *const again[] = { "Resent-To", "Resent-Cc", "Resent-Bcc", NULL };
+	static const char *const plain[] = { "To", "Cc", "Bcc", NULL }, *const again[] = { "Resent-To", "Resent-Cc",
+											   "Resent-Bcc", NULL };
 	if (slice_same(name, S("From"))) r->has_from = true;
 	if (slice_same(name, S("Resent-From"))) r->has_resent_from = true;
 	if (slice_starts_same(name, S("Resent-"))) r->resent = true;
@@ -117,7 +119,8 @@ static void end_header(struct reading *r, size_t at) {
 void reading_header(struct reading *r, bool recipients) {
 	size_t at = 0;
 	while (at < r->text.len) {
-		struct slice rest = slice_skip(buf_slice(&r->text), at), name = field_name(slice_head(rest, slice_find(rest, '\n')));
+		struct slice rest = slice_skip(buf_slice(&r->text), at),
+			     name = field_name(slice_head(rest, slice_find(rest, '\n')));
 		if (name.len == 0) break;
 		size_t end = slice_find(rest, '\n') + 1;
 		while (end < rest.len && ascii_blank(rest.at[end])) end += slice_find(slice_skip(rest, end), '\n') + 1;

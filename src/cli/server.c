@@ -27,7 +27,8 @@ int run_start(struct cli *cli) {
 	code = master_start(c, foreground);
 	progress_end();
 	pid_t pid;
-	if (code == EX_OK && !foreground && !cli->quiet && master_pid(conf_text(conf_main(c), SET_data_directory).at, &pid) == 0)
+	if (code == EX_OK && !foreground && !cli->quiet &&
+	    master_pid(conf_text(conf_main(c), SET_data_directory).at, &pid) == 0)
 		printf("the mail system is running: PID %d\n", (int)pid);
 	return code;
 }
@@ -63,13 +64,20 @@ int run_reload(struct cli *cli) {
 static void put_service(const struct conf *c, const struct conf_service *s) {
 	const struct conf_view *v = conf_service_view(c, s);
 	bool smtp = s->role == SERVICE_SMTPD;
-	bool tls = conf_bool(v, smtp ? SET_smtpd_tls_wrappermode : s->role == SERVICE_IMAPD ? SET_imapd_tls_wrappermode : SET_pop3d_tls_wrappermode);
+	bool tls = conf_bool(v, smtp                       ? SET_smtpd_tls_wrappermode
+				: s->role == SERVICE_IMAPD ? SET_imapd_tls_wrappermode
+							   : SET_pop3d_tls_wrappermode);
 	AUTO_BUF struct buf where = BUF(KIB(4));
 	size_t n = 0;
 	const struct slice *all = conf_list(v, SET_inet_interfaces, &n);
 	if (s->host.len != 0) buf_addf(&where, "%.*s", SLICE_ARG(s->host));
-	for (size_t i = 0; i < n && s->host.len == 0; i++) buf_addf(&where, "%s%.*s", i == 0 ? "" : ", ", SLICE_ARG(all[i]));
-	printf("  %-8s  %s port %u%s%s\n", smtp ? "smtpd" : s->role == SERVICE_IMAPD ? "imapd" : "pop3d", buf_text(&where), s->port, tls ? ", TLS" : "",
+	for (size_t i = 0; i < n && s->host.len == 0; i++)
+		buf_addf(&where, "%s%.*s", i == 0 ? "" : ", ", SLICE_ARG(all[i]));
+	printf("  %-8s  %s port %u%s%s\n",
+	       smtp                       ? "smtpd"
+	       : s->role == SERVICE_IMAPD ? "imapd"
+					  : "pop3d",
+	       buf_text(&where), s->port, tls ? ", TLS" : "",
 	       smtp && conf_bool(v, SET_smtpd_sasl_auth_enable) ? ", log-in" : "");
 }
 
@@ -102,10 +110,14 @@ int run_status(struct cli *cli) {
 	size_t n;
 	const struct conf_service *services = conf_services(c, &n);
 	for (size_t i = 0; i < n; i++)
-		if (services[i].type == SERVICE_INET && (services[i].role == SERVICE_SMTPD || services[i].role == SERVICE_IMAPD || services[i].role == SERVICE_POP3D)) put_service(c, &services[i]);
+		if (services[i].type == SERVICE_INET &&
+		    (services[i].role == SERVICE_SMTPD || services[i].role == SERVICE_IMAPD ||
+		     services[i].role == SERVICE_POP3D))
+			put_service(c, &services[i]);
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	AUTO_BUF struct buf err = BUF(MIB(1));
-	if (!ask_server(data, &S("status"), 1, &out, &err)) return complain(cli, EX_OK, "accounts and queue: no answer: %s", fail_text());
+	if (!ask_server(data, &S("status"), 1, &out, &err))
+		return complain(cli, EX_OK, "accounts and queue: no answer: %s", fail_text());
 	print_answer(buf_slice(&out), buf_slice(&err));
 	return EX_OK;
 }

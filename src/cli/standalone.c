@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The same session as the server's (smtp/server.h), played here: no policy, and what comes in goes to the maildrop folder, from
- * where the server takes it when it is back. */
+/* The same session as the server's (smtp/server.h), played here: no policy, and what comes in goes to the maildrop
+ * folder, from where the server takes it when it is back. */
 #include "cli/standalone.h"
 #include "cli/submit.h"
 #include "base/fail.h"
@@ -47,9 +47,13 @@ static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, stru
 	s->m = (struct submission){ .mode = "submit",
 				    .sender = arena_slice(&s->mem, mail->text),
 				    .envid = arena_slice(&s->mem, mail->envid),
-				    .ret = mail->ret == SMTP_RET_FULL ? S("FULL") : mail->ret == SMTP_RET_HDRS ? S("HDRS") : S(""),
+				    .ret = mail->ret == SMTP_RET_FULL   ? S("FULL")
+					   : mail->ret == SMTP_RET_HDRS ? S("HDRS")
+									: S(""),
 				    .body = mail->body == SMTP_BODY_8BITMIME ? S("8BITMIME") : S(""),
-				    .verp = mail->verp.len != 0 ? arena_fmt(&s->mem, "XVERP=%.*s", SLICE_ARG(mail->verp)) : S(""),
+				    .verp = mail->verp.len != 0
+						    ? arena_fmt(&s->mem, "XVERP=%.*s", SLICE_ARG(mail->verp))
+						    : S(""),
 				    .utf8 = mail->utf8,
 				    .recipients = s->recipients };
 	return smtp_reply(250, "2.1.0", S("Ok"));
@@ -74,7 +78,8 @@ static void on_bytes(void *owner, struct slice bytes) {
 	buf_add(&s->text, bytes);
 }
 
-static void on_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem) {
+static void on_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
+		   struct arena *mem) {
 	struct standalone *s = owner;
 	AUTO_BUF struct buf said = BUF(KIB(4));
 	(void)content, (void)count;
@@ -90,8 +95,15 @@ static void on_note(void *owner, const struct smtp_note *n) {
 }
 
 void standalone_serve(int fd, const char *data, const struct submit_hello *hello) {
-	static const struct smtp_server_ops ops = { .connect = on_connect, .mail = on_mail, .rcpt = on_rcpt, .data_begin = on_data, .data_bytes = on_bytes,
-						    .data_end = on_end, .reset = on_reset, .note = on_note, .may_verp = on_verp };
+	static const struct smtp_server_ops ops = { .connect = on_connect,
+						    .mail = on_mail,
+						    .rcpt = on_rcpt,
+						    .data_begin = on_data,
+						    .data_bytes = on_bytes,
+						    .data_end = on_end,
+						    .reset = on_reset,
+						    .note = on_note,
+						    .may_verp = on_verp };
 	struct standalone owner = { .data = data, .hello = hello };
 	struct smtp_server_params p = smtp_server_defaults;
 	p.host = hello->host;
@@ -107,7 +119,9 @@ void standalone_serve(int fd, const char *data, const struct submit_hello *hello
 	enum wake why = WAKE_CALL;
 	while (smtp_server_step(server, why) == SMTP_PARK) {
 		uint32_t events = smtp_server_events(server);
-		struct pollfd f = { .fd = fd, .events = (short)(((events & EPOLLIN) != 0 ? POLLIN : 0) | ((events & EPOLLOUT) != 0 ? POLLOUT : 0)) };
+		struct pollfd f = { .fd = fd,
+				    .events = (short)(((events & EPOLLIN) != 0 ? POLLIN : 0) |
+						      ((events & EPOLLOUT) != 0 ? POLLOUT : 0)) };
 		why = poll(&f, 1, deadline_left(smtp_server_deadline(server))) == 0 ? WAKE_DEADLINE : WAKE_IO;
 	}
 	smtp_server_free(&server);

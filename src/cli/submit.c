@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything is said in one write and heard in one reading: the server's answers are few and small, and who hands in a thousand
- * messages waits a thousand times. */
+/* Everything is said in one write and heard in one reading: the server's answers are few and small, and who hands in a
+ * thousand messages waits a thousand times. */
 #include "cli/submit.h"
 #include "cli/instance.h"
 #include "flow/submit_words.h"
@@ -103,7 +103,8 @@ static bool write_parts(int fd, bool socket, struct slice commands, struct slice
 	size_t first = 0;
 	while (first < LEN(parts)) {
 		struct msghdr m = { .msg_iov = parts + first, .msg_iovlen = LEN(parts) - first };
-		ssize_t n = socket ? sendmsg(fd, &m, MSG_NOSIGNAL) : writev(fd, parts + first, (int)(LEN(parts) - first));
+		ssize_t n =
+			socket ? sendmsg(fd, &m, MSG_NOSIGNAL) : writev(fd, parts + first, (int)(LEN(parts) - first));
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0) return false;
 		for (size_t done = (size_t)n; first < LEN(parts); first++) {
@@ -159,7 +160,8 @@ enum submit_result submit_drop(const char *data, const struct submission *s, str
 	add_commands(&commands, s);
 	AUTO_FD int fd = create_in(data, &path);
 	/* the mode says "complete": it must not reach the disk before what it speaks of */
-	if (fd >= 0 && write_parts(fd, false, buf_slice(&commands), s->text) && fsync(fd) == 0 && fchmod(fd, COMPLETE) == 0 && fsync(fd) == 0)
+	if (fd >= 0 && write_parts(fd, false, buf_slice(&commands), s->text) && fsync(fd) == 0 &&
+	    fchmod(fd, COMPLETE) == 0 && fsync(fd) == 0)
 		return SUBMIT_DONE;
 	buf_addf(said, "%s/maildrop: %s", data, strerror(errno));
 	if (fd >= 0) unlink(buf_text(&path));

@@ -2,13 +2,15 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* Handing a message to the server, or to its maildrop folder while it does not answer (role/pickup.h has the other end). */
+/* Handing a message to the server, or to its maildrop folder while it does not answer (role/pickup.h has the other
+ * end). */
 struct submission {
 	struct slice sender;              /* empty: null sender */
 	const struct slice *recipients;
 	size_t count;
 	struct slice verp;         /* "XVERP" or "XVERP=+="; empty: none */
-	struct slice notify, ret, envid, body; /* RFC 3461 and 6152, as parameters: "NEVER", "HDRS", xtext, "8BITMIME"; empty: none */
+	struct slice notify, ret, envid,
+		body; /* RFC 3461 and 6152, as parameters: "NEVER", "HDRS", xtext, "8BITMIME"; empty: none */
 	bool utf8;                        /* SMTPUTF8 */
 	const char *mode;                 /* "submit", "gateway", "verify": the name given with EHLO */
 	struct slice text;                /* CRLF */
@@ -18,7 +20,11 @@ struct submit_hello {
 	char host[256], origin[256];      /* myorigin: the domain of addresses without one */
 	uint64_t size_limit;              /* 0: none */
 	bool obsolete_from;               /* header_from_format: "address (name)" */
-	enum submit_ends { SUBMIT_ENDS_ALWAYS, SUBMIT_ENDS_STRICT, SUBMIT_ENDS_NEVER } ends; /* sendmail_fix_line_endings */
+	enum submit_ends {
+		SUBMIT_ENDS_ALWAYS,
+		SUBMIT_ENDS_STRICT,
+		SUBMIT_ENDS_NEVER
+	} ends; /* sendmail_fix_line_endings */
 };
 /* A session with the server: the descriptor, or -1 when nobody answers. */
 int submit_open(const char *data, struct submit_hello *hello);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Progress is written by a thread of its own, so that nothing that takes long needs to know of it. It uses write(2) only: the
- * server forks while it may be running. */
+/* Progress is written by a thread of its own, so that nothing that takes long needs to know of it. It uses write(2)
+ * only: the server forks while it may be running. */
 #include "cli/inside.h"
 #include "base/fail.h"
 

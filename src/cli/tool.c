@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scripts read what Postfix's programs say and how they end: the words before the text and the exit codes are theirs. */
+/* Scripts read what Postfix's programs say and how they end: the words before the text and the exit codes are theirs.
+ */
 #include "cli/tool.h"
 
 #include <stdarg.h>
@@ -55,9 +56,11 @@ void tool_say(const struct tool *t, const char *format, ...) {
 
 /* Programs about the inside of Postfix: hato has none of it, and says what to use instead. */
 int tool_unneeded(int argc, char **argv) {
-	static const struct { const char *name, *instead; } all[] = {
+	static const struct { const char *name, *instead;
+	} all[] = {
 		{ "postdrop", "mail is handed in with sendmail" },
-		{ "postkick", "hato notices changes itself; postqueue -f tries all mail now, postfix reload reads the settings" },
+		{ "postkick",
+		  "hato notices changes itself; postqueue -f tries all mail now, postfix reload reads the settings" },
 		{ "postlock", "flock(1) locks a file" },
 		{ "postmulti", "each instance is a folder: hato -c DIR start" },
 	};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* What the programs with Postfix's names share: their options, and how they complain. Each is a function like main(), named in
- * names.def. */
+/* What the programs with Postfix's names share: their options, and how they complain. Each is a function like main(),
+ * named in names.def. */
 struct tool {
 	const char *name;      /* "postqueue": for errors and the log */
 	const char *conf_dir;  /* -c DIR, or the environment's MAIL_CONFIG or HATO_CONFIG, or /etc/hato */
@@ -22,7 +22,7 @@ int tool_data(const struct tool *t, struct buf *data);                  /* data_
 int tool_hello(const struct tool *t, struct submit_hello *out);         /* what the server would say */
 int tool_fast_flush(const struct tool *t, struct slice domain, bool *allowed); /* is it in fast_flush_domains? */
 int tool_log(const struct tool *t);                                     /* opens the log, where the server's lines go */
-int tool_newaliases(const struct tool *t, const char *file);            /* file: instead of alias_database; may be NULL */
+int tool_newaliases(const struct tool *t, const char *file); /* file: instead of alias_database; may be NULL */
 
 /* Runs the program argv[0] names, as if it had been called by that name. */
 int tool_run(int argc, char **argv);

@@ -12,7 +12,8 @@
 static int load(const struct tool *t, struct conf **out) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/main.cf", t->conf_dir);
-	if (access(buf_text(&path), R_OK) != 0) return tool_fatal(t, EX_UNAVAILABLE, "open %s: %s", buf_text(&path), strerror(errno));
+	if (access(buf_text(&path), R_OK) != 0)
+		return tool_fatal(t, EX_UNAVAILABLE, "open %s: %s", buf_text(&path), strerror(errno));
 	int r = conf_load(&(struct conf_options){ .dir = t->conf_dir }, out);
 	return r < 0 ? tool_fatal(t, EX_CONFIG, "%s", fail_text()) : EX_OK;
 }
@@ -45,7 +46,8 @@ int tool_fast_flush(const struct tool *t, struct slice domain, bool *allowed) {
 	const struct slice *list = code == EX_OK ? conf_list(conf_main(c), SET_fast_flush_domains, &n) : NULL;
 	for (size_t i = 0; list != NULL && i < n; i++) {
 		struct slice parent = slice_skip(domain, domain.len > list[i].len ? domain.len - list[i].len : 0);
-		bool below = domain.len > list[i].len && domain.at[domain.len - list[i].len - 1] == '.' && slice_same(parent, list[i]);
+		bool below = domain.len > list[i].len && domain.at[domain.len - list[i].len - 1] == '.' &&
+			     slice_same(parent, list[i]);
 		*allowed = *allowed || below || slice_same(domain, list[i]);
 	}
 	return code;
@@ -58,7 +60,8 @@ int tool_log(const struct tool *t) {
 	if (code != EX_OK) return code;
 	const struct conf_view *v = conf_main(c);
 	if (log_target_of(v, conf_text(v, SET_data_directory).at, false, &target) < 0)
-		return tool_fatal(t, EX_CANTCREAT, "%s (run this as the user who runs the server, or as root)", fail_text());
+		return tool_fatal(t, EX_CANTCREAT, "%s (run this as the user who runs the server, or as root)",
+				  fail_text());
 	log_open(&target);
 	return EX_OK;
 }
@@ -69,7 +72,8 @@ int tool_newaliases(const struct tool *t, const char *file) {
 	int code = load(t, &c);
 	if (code != EX_OK) return code;
 	size_t n;
-	const struct slice own = slice_of(file), *list = file != NULL ? &own : conf_list(conf_main(c), SET_alias_database, &n);
+	const struct slice own = slice_of(file),
+			   *list = file != NULL ? &own : conf_list(conf_main(c), SET_alias_database, &n);
 	if (file != NULL) n = 1;
 	char **words = mem_array(n + 2, sizeof *words);
 	words[0] = mem_text("postalias");

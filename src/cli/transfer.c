@@ -51,7 +51,9 @@ static int find_account(struct transfer *t) {
 	struct account account;
 	int r = c != NULL ? user_account_find(c, &mem, t->account_name, &account) : -1;
 	if (r < 0) return complain(t->cli, EX_SOFTWARE, "%s", fail_text());
-	if (r == USER_UNKNOWN) return complain(t->cli, EX_NOUSER, "%.*s: no such account (hato account add)", SLICE_ARG(t->account_name));
+	if (r == USER_UNKNOWN)
+		return complain(t->cli, EX_NOUSER, "%.*s: no such account (hato account add)",
+				SLICE_ARG(t->account_name));
 	t->account = account.id;
 	return EX_OK;
 }
@@ -69,7 +71,8 @@ static void report(const struct transfer *t) {
 		json_close(&j, '}');
 		buf_byte(&out, '\n');
 	} else if (!t->cli->quiet) {
-		buf_addf(&out, "%llu messages in %llu mailboxes %sed", (unsigned long long)t->messages, (unsigned long long)t->mailboxes, t->verb);
+		buf_addf(&out, "%llu messages in %llu mailboxes %sed", (unsigned long long)t->messages,
+			 (unsigned long long)t->mailboxes, t->verb);
 		if (t->there != 0) buf_addf(&out, ", %llu were there already", (unsigned long long)t->there);
 		if (t->failed != 0) buf_addf(&out, ", %llu problems (see above)", (unsigned long long)t->failed);
 		buf_byte(&out, '\n');
@@ -118,6 +121,7 @@ int transfer_run(struct cli *cli, const char *verb, int (*work_)(struct transfer
 	int code = read_words(&job.t, cli);
 	if (code == EX_OK) code = find_data(cli, &job.t.data, &conf);
 	if (code != EX_OK) return code;
-	if (verb[0] == 'e' && file_make_dir(job.t.folder, 0700) < 0) return complain(cli, EX_CANTCREAT, "%s", fail_text());
+	if (verb[0] == 'e' && file_make_dir(job.t.folder, 0700) < 0)
+		return complain(cli, EX_CANTCREAT, "%s", fail_text());
 	return hands_run(cli, job.t.folder, data_users_apart(job.t.data) ? data_users[CHILD_CORE] : NULL, work, &job);
 }

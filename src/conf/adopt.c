@@ -27,14 +27,15 @@ static struct slice text_of(struct conf *c, enum setting_id id) {
 	return evaluate(&c->main, c->params[id], &text) < 0 ? SLICE_NONE : text;
 }
 
-/* "unix:/path" or "inet:port" for hosts that are this one, "inet:port@host" else: one text for each socket, however it is
- * written by Postfix (inet:host:port) or libmilter (inet:port@host). */
+/* "unix:/path" or "inet:port" for hosts that are this one, "inet:port@host" else: one text for each socket, however it
+ * is written by Postfix (inet:host:port) or libmilter (inet:port@host). */
 static struct slice plain_socket(struct slice socket, struct slice folder, struct arena *mem) {
 	struct slice where = socket, type = slice_cut(&where, ':'), host, port;
 	if (slice_same(type, S("local")) || slice_same(type, S("unix")) || slice_starts(socket, S("/"))) {
 		if (slice_starts(socket, S("/"))) where = socket;
 		bool whole = slice_starts(where, S("/"));
-		return whole ? arena_fmt(mem, "unix:%.*s", SLICE_ARG(where)) : arena_fmt(mem, "unix:%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(where));
+		return whole ? arena_fmt(mem, "unix:%.*s", SLICE_ARG(where))
+			     : arena_fmt(mem, "unix:%.*s/%.*s", SLICE_ARG(folder), SLICE_ARG(where));
 	}
 	size_t at = slice_find_last(where, '@'), colon = slice_find_last(where, ':');
 	if (at < where.len) {
@@ -44,7 +45,8 @@ static struct slice plain_socket(struct slice socket, struct slice folder, struc
 		port = colon < where.len ? slice_skip(where, colon + 1) : where;
 		host = colon < where.len ? slice_head(where, colon) : SLICE_NONE;
 	}
-	static const char *const here[] = { "", "localhost", "127.0.0.1", "[127.0.0.1]", "::1", "[::1]", "0.0.0.0", "[::]" };
+	static const char *const here[] = { "",    "localhost", "127.0.0.1", "[127.0.0.1]",
+					    "::1", "[::1]",     "0.0.0.0",   "[::]" };
 	for (size_t i = 0; i < LEN(here); i++)
 		if (slice_same(host, slice_of(here[i]))) return arena_fmt(mem, "inet:%.*s", SLICE_ARG(port));
 	return arena_fmt(mem, "inet:%.*s@%.*s", SLICE_ARG(port), SLICE_ARG(host));
@@ -53,7 +55,8 @@ static struct slice plain_socket(struct slice socket, struct slice folder, struc
 static bool list_names(struct conf *c, struct slice list, struct slice wanted) {
 	struct slice folder = text_of(c, SET_queue_directory);
 	for (struct slice word; (word = slice_word(&list, " \t\r\n,{}")).len != 0;)
-		if (slice_find(word, ':') < word.len && slice_eq(plain_socket(word, folder, &c->mem), wanted)) return true;
+		if (slice_find(word, ':') < word.len && slice_eq(plain_socket(word, folder, &c->mem), wanted))
+			return true;
 	return false;
 }
 
@@ -63,17 +66,21 @@ static bool is_milters(struct slice name) {
 
 static bool names_socket(struct conf *c, struct slice socket) {
 	struct slice wanted = plain_socket(socket, text_of(c, SET_queue_directory), &c->mem);
-	bool found = list_names(c, text_of(c, SET_smtpd_milters), wanted) || list_names(c, text_of(c, SET_non_smtpd_milters), wanted);
+	bool found = list_names(c, text_of(c, SET_smtpd_milters), wanted) ||
+		     list_names(c, text_of(c, SET_non_smtpd_milters), wanted);
 	for (size_t i = 0; i < c->services.count && !found; i++)
 		for (size_t k = 0; k < c->services.at[i].overrides_count && !found; k++)
-			found = is_milters(c->services.at[i].overrides[k].name) && list_names(c, c->services.at[i].overrides[k].value, wanted);
+			found = is_milters(c->services.at[i].overrides[k].name) &&
+				list_names(c, c->services.at[i].overrides[k].value, wanted);
 	return found;
 }
 
 static bool any_milters(struct conf *c) {
-	bool found = slice_trim(c->main_raws[SET_smtpd_milters].text).len != 0 || slice_trim(c->main_raws[SET_non_smtpd_milters].text).len != 0;
+	bool found = slice_trim(c->main_raws[SET_smtpd_milters].text).len != 0 ||
+		     slice_trim(c->main_raws[SET_non_smtpd_milters].text).len != 0;
 	for (size_t i = 0; i < c->services.count && !found; i++)
-		for (size_t k = 0; k < c->services.at[i].overrides_count && !found; k++) found = is_milters(c->services.at[i].overrides[k].name);
+		for (size_t k = 0; k < c->services.at[i].overrides_count && !found; k++)
+			found = is_milters(c->services.at[i].overrides[k].name);
 	return found;
 }
 
@@ -123,7 +130,9 @@ bool adopt_network(struct buf *out, struct slice word) {
 	struct addr a, whole;
 	char room[ADDR_TEXT_ROOM];
 	struct slice mask = word, address = slice_cut(&mask, '/');
-	if (address.len == 0 || slice_find(address, '%') < address.len || !addr_parse(address, &a) || addr_port(&a) != 0) return false;
+	if (address.len == 0 || slice_find(address, '%') < address.len || !addr_parse(address, &a) ||
+	    addr_port(&a) != 0)
+		return false;
 	bool v6 = addr_family(&a) == AF_INET6;
 	uint64_t bits = v6 ? 128 : 32;
 	if (mask.at != NULL && !slice_number(mask, bits, &bits)) return false;
@@ -139,11 +148,13 @@ static void take_line(struct adoption *a, const struct adopted_program *p, const
 	for (size_t i = 0; i < p->keys_count; i++) {
 		if (!slice_same(l->key, slice_of(p->keys[i].key))) continue;
 		a->setting = p->keys[i].setting;
-		if (opendkim_find(&a->file, p->keys[i].key) == l) p->keys[i].take(a); /* an earlier line does not count */
+		if (opendkim_find(&a->file, p->keys[i].key) == l)
+			p->keys[i].take(a); /* an earlier line does not count */
 		return;
 	}
 	if (p->other != NULL && p->other(a)) return;
-	problem_add(&a->c->problems, PROBLEM_WARNING, l->where, "%.*s: no such setting of %s: left out", SLICE_ARG(l->key), p->name);
+	problem_add(&a->c->problems, PROBLEM_WARNING, l->where, "%.*s: no such setting of %s: left out",
+		    SLICE_ARG(l->key), p->name);
 }
 
 /* The file's lines; false: it is not to be used. */
@@ -152,16 +163,21 @@ static bool read_lines(struct adoption *a, const struct adopted_program *p, stru
 	bool told = path.len != 0;
 	struct problems later = { .mem = &c->mem }, *problems = told ? &c->problems : &later;
 	if (!told && (p->usual == NULL || !any_milters(c))) return false;
-	int found = (p->read != NULL ? p->read : opendkim_file_read)(&c->files, told ? path : slice_of(p->usual), problems, &a->file);
+	int found = (p->read != NULL ? p->read : opendkim_file_read)(&c->files, told ? path : slice_of(p->usual),
+								     problems, &a->file);
 	struct place where = c->main_raws[p->id].where;
 	if (found < 0 && told) problem_add(&c->problems, PROBLEM_ERROR, where, "%s: %s", p->setting, fail_text());
-	if (found == SOURCE_ABSENT && told) problem_add(&c->problems, PROBLEM_ERROR, where, "%s: %.*s: no such file", p->setting, SLICE_ARG(path));
+	if (found == SOURCE_ABSENT && told)
+		problem_add(&c->problems, PROBLEM_ERROR, where, "%s: %.*s: no such file", p->setting, SLICE_ARG(path));
 	if (found != SOURCE_FOUND) return false;
 	const struct opendkim_line *socket = opendkim_find(&a->file, "Socket");
 	if (!told && (socket == NULL || !names_socket(c, socket->value))) return false;
-	if (!told) problem_add(&c->problems, PROBLEM_INFO, socket->where, "hato does itself what %s does, as this file says (%s = none: not)", p->name, p->setting);
+	if (!told)
+		problem_add(&c->problems, PROBLEM_INFO, socket->where,
+			    "hato does itself what %s does, as this file says (%s = none: not)", p->name, p->setting);
 	for (size_t i = 0; i < later.count; i++)
-		problem_add(&c->problems, later.at[i].level, (struct place){ later.at[i].file, later.at[i].line }, "%.*s", SLICE_ARG(later.at[i].text));
+		problem_add(&c->problems, later.at[i].level, (struct place){ later.at[i].file, later.at[i].line },
+			    "%.*s", SLICE_ARG(later.at[i].text));
 	if (socket != NULL) replace_socket(c, socket->value);
 	return true;
 }

@@ -2,9 +2,9 @@
 #pragma once
 #include "conf/opendkim_file.h"
 #include "conf/snapshot.h"
-/* Settings files of other programs, brought along: each of their keys becomes the setting of ours that does the same, with the
- * file and line as the place where it was set; main.cf is stronger. One table for each program says what becomes of its keys
- * (opendkim.c, opendmarc.c). */
+/* Settings files of other programs, brought along: each of their keys becomes the setting of ours that does the same,
+ * with the file and line as the place where it was set; main.cf is stronger. One table for each program says what
+ * becomes of its keys (opendkim.c, opendmarc.c). */
 struct adoption {                         /* a file under work */
 	struct conf *c;
 	struct opendkim_file file;
@@ -22,16 +22,18 @@ struct adopted_program {
 	enum setting_id id;
 	const struct adopted_key *keys;
 	size_t keys_count;
-	int (*read)(struct sources *files, struct slice path, struct problems *problems, struct opendkim_file *out); /* NULL: as OpenDKIM's */
+	int (*read)(struct sources *files, struct slice path, struct problems *problems,
+		    struct opendkim_file *out); /* NULL: as OpenDKIM's */
 	bool (*other)(struct adoption *a); /* a line with none of these keys: true when it was told of; NULL */
 	void (*defaults)(struct adoption *a, struct slice path); /* what the program does without a line */
 };
-/* The file that the setting names; where that is empty, the usual one if smtpd_milters or non_smtpd_milters name its Socket;
- * "none": none. Called when the main view can be evaluated. */
+/* The file that the setting names; where that is empty, the usual one if smtpd_milters or non_smtpd_milters name its
+ * Socket; "none": none. Called when the main view can be evaluated. */
 void adopt_file(struct conf *c, const struct adopted_program *p);
 
 void adopt_warn(struct adoption *a, const char *text);
-/* As if it were set there, unless main.cf sets it; taken as it stands, without $names. Warns of what this version does not act on. */
+/* As if it were set there, unless main.cf sets it; taken as it stands, without $names. Warns of what this version does
+ * not act on. */
 void adopt_put(struct adoption *a, const char *setting, struct slice text);
 bool adopt_truth(struct adoption *a, bool *out); /* false: neither; warned */
 /* For the tables. */

@@ -11,17 +11,20 @@
 static const char *const kind_words[BOUNCE_KINDS] = { "failure", "delay", "success", "verify" };
 
 static const struct bounce_template built_in[BOUNCE_KINDS] = {
-	[BOUNCE_FAILURE] = { S("us-ascii"), FROM, S("Undelivered Mail Returned to Sender"), S("Postmaster Copy: Undelivered Mail"),
-		S(HOST "I'm sorry to have to inform you that your message could not be delivered\n"
-		       "to one or more recipients. The reason stands below each address; the words\n"
-		       "after \"said:\" are those of the other server. Your message is attached.\n") },
-	[BOUNCE_DELAY] = { S("us-ascii"), FROM, S("Delayed Mail (still being retried)"), S("Postmaster Warning: Delayed Mail"),
-		S(HOST "Your message has not reached one or more recipients yet. You need not send\n"
-		       "it again: delivery is tried for $maximal_queue_lifetime_days day(s).\n") },
+	[BOUNCE_FAILURE] = { S("us-ascii"), FROM, S("Undelivered Mail Returned to Sender"),
+			     S("Postmaster Copy: Undelivered Mail"),
+			     S(HOST "I'm sorry to have to inform you that your message could not be delivered\n"
+				    "to one or more recipients. The reason stands below each address; the words\n"
+				    "after \"said:\" are those of the other server. Your message is attached.\n") },
+	[BOUNCE_DELAY] = { S("us-ascii"), FROM, S("Delayed Mail (still being retried)"),
+			   S("Postmaster Warning: Delayed Mail"),
+			   S(HOST "Your message has not reached one or more recipients yet. You need not send\n"
+				  "it again: delivery is tried for $maximal_queue_lifetime_days day(s).\n") },
 	[BOUNCE_SUCCESS] = { S("us-ascii"), FROM, S("Successful Mail Delivery Report"), S(""),
-		S(HOST "Your message is in the mailbox of its recipient, or was handed over to the\n"
-		       "next mail server, which does not send reports of its own.\n") },
-	[BOUNCE_VERIFY] = { S("us-ascii"), FROM, S("Mail Delivery Status Report"), S(""), S(HOST "This is the report about a delivery that you asked for.\n") },
+			     S(HOST "Your message is in the mailbox of its recipient, or was handed over to the\n"
+				    "next mail server, which does not send reports of its own.\n") },
+	[BOUNCE_VERIFY] = { S("us-ascii"), FROM, S("Mail Delivery Status Report"), S(""),
+			    S(HOST "This is the report about a delivery that you asked for.\n") },
 };
 
 const char *bounce_kind_word(enum bounce_kind kind) { return kind_words[kind]; }
@@ -33,7 +36,8 @@ struct reader {
 };
 
 static void tell(const struct reader *r, const char *what, struct slice detail) {
-	problem_add(r->p, PROBLEM_WARNING, (struct place){ r->path, r->line }, "%s%.*s -- ignoring this template", what, SLICE_ARG(detail));
+	problem_add(r->p, PROBLEM_WARNING, (struct place){ r->path, r->line }, "%s%.*s -- ignoring this template", what,
+		    SLICE_ARG(detail));
 }
 
 static bool next_line(struct reader *r, struct slice *line) {
@@ -59,8 +63,12 @@ static bool read_here_text(struct reader *r, struct slice mark, struct slice *ou
 static bool read_header(const struct reader *r, struct bounce_template *t, struct slice line) {
 	size_t colon = slice_find(line, ':');
 	struct slice name = slice_trim(slice_head(line, colon)), value = slice_trim(slice_skip(line, colon + 1));
-	const struct { struct slice name, *value; } fields[] = {
-		{ S("Charset"), &t->charset }, { S("From"), &t->from }, { S("Subject"), &t->subject }, { S("Postmaster-Subject"), &t->postmaster_subject },
+	const struct { struct slice name, *value;
+	} fields[] = {
+		{ S("Charset"), &t->charset },
+		{ S("From"), &t->from },
+		{ S("Subject"), &t->subject },
+		{ S("Postmaster-Subject"), &t->postmaster_subject },
 	};
 	for (size_t i = 0; colon < line.len && i < LEN(fields); i++)
 		if (slice_same(name, fields[i].name) && slice_is_ascii(value)) return *fields[i].value = value, true;
@@ -86,7 +94,11 @@ static bool read_template(const struct reader *r, struct slice text, struct boun
 	if (!headers && text.len > 0 && text.at[0] == '\n') text = slice_skip(text, 1);
 	if (slice_trim(text).len == 0) return tell(r, "missing message text", SLICE_NONE), false;
 	if (!slice_is_ascii(text) && !slice_same(t->charset, S("utf-8")))
-		return tell(r, "text beyond ASCII is taken as utf-8 only (save the file as UTF-8, with \"Charset: utf-8\"), not as ", t->charset), false;
+		return tell(r,
+			    "text beyond ASCII is taken as utf-8 only (save the file as UTF-8, with \"Charset: "
+			    "utf-8\"), not as ",
+			    t->charset),
+		       false;
 	t->text = text;
 	return true;
 }
@@ -105,7 +117,9 @@ void bounces_read(struct bounce_template out[BOUNCE_KINDS], struct slice text, s
 		}
 		if (!read_here_text(&r, slice_trim(slice_skip(mark, 2)), &body)) return;
 		size_t k = 0;
-		while (k < BOUNCE_KINDS && !(slice_starts(name, slice_of(kind_words[k])) && slice_eq(slice_skip(name, strlen(kind_words[k])), S("_template")))) k++;
+		while (k < BOUNCE_KINDS && !(slice_starts(name, slice_of(kind_words[k])) &&
+					     slice_eq(slice_skip(name, strlen(kind_words[k])), S("_template"))))
+			k++;
 		struct bounce_template made = k < BOUNCE_KINDS ? built_in[k] : (struct bounce_template){ 0 };
 		if (k == BOUNCE_KINDS) tell(&r, "unknown template name: ", name);
 		else if (read_template(&r, body, &made)) out[k] = made;
@@ -116,8 +130,10 @@ const struct bounce_template *conf_bounce(const struct conf *c, enum bounce_kind
 
 /* "delay_warning_time_hours": a time in that unit. */
 static bool add_time(const struct conf_view *v, struct slice name, struct buf *out) {
-	static const struct { struct slice ending; int64_t ms; } units[] = {
-		{ S("_seconds"), 1000 }, { S("_minutes"), 60000 }, { S("_hours"), 3600000 }, { S("_days"), 86400000 }, { S("_weeks"), 604800000 },
+	static const struct { struct slice ending; int64_t ms;
+	} units[] = {
+		{ S("_seconds"), 1000 },  { S("_minutes"), 60000 },   { S("_hours"), 3600000 },
+		{ S("_days"), 86400000 }, { S("_weeks"), 604800000 },
 	};
 	static const enum setting_id times[] = { SET_delay_warning_time, SET_maximal_queue_lifetime };
 	for (size_t i = 0; i < LEN(units); i++)
@@ -149,14 +165,21 @@ void bounces_load(struct conf *c) {
 	struct place where = c->main_raws[SET_bounce_template_file].where;
 	if (path.len > 0) {
 		int r = source_read(&c->files, path, &text);
-		if (r == SOURCE_ABSENT) problem_add(&c->problems, PROBLEM_WARNING, where, "bounce_template_file: %.*s: no such file: the built-in words are used", SLICE_ARG(path));
-		else if (r < 0) problem_add(&c->problems, PROBLEM_WARNING, where, "bounce_template_file: %s: the built-in words are used", fail_text());
+		if (r == SOURCE_ABSENT)
+			problem_add(&c->problems, PROBLEM_WARNING, where,
+				    "bounce_template_file: %.*s: no such file: the built-in words are used",
+				    SLICE_ARG(path));
+		else if (r < 0)
+			problem_add(&c->problems, PROBLEM_WARNING, where,
+				    "bounce_template_file: %s: the built-in words are used", fail_text());
 	}
 	bounces_read(c->bounces, text, path, &c->problems);
 	for (size_t i = 0; i < BOUNCE_KINDS; i++) {
 		AUTO_BUF struct buf out = BUF(EXPAND_LIMIT);
 		if (bounce_expand(&c->main, c->bounces[i].text, &out) == 0) continue;
-		problem_add(&c->problems, PROBLEM_WARNING, (struct place){ path, 0 }, "bad $name syntax in %s template: %s: the built-in words are used", kind_words[i], fail_text());
+		problem_add(&c->problems, PROBLEM_WARNING, (struct place){ path, 0 },
+			    "bad $name syntax in %s template: %s: the built-in words are used", kind_words[i],
+			    fail_text());
 		c->bounces[i] = built_in[i];
 	}
 }

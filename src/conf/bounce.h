@@ -2,7 +2,8 @@
 #pragma once
 #include "base/buf.h"
 #include "conf/problem.h"
-/* The words of notices about mail (bounce(5)): built in, or from bounce_template_file. A file may hold some of the templates:
+/* The words of notices about mail (bounce(5)): built in, or from bounce_template_file. A file may hold some of the
+ * templates:
  *
  *   failure_template = <<EOF
  *   Charset: us-ascii
@@ -25,6 +26,6 @@ void bounces_read(struct bounce_template out[BOUNCE_KINDS], struct slice text, s
 struct conf;
 struct conf_view;
 const struct bounce_template *conf_bounce(const struct conf *c, enum bounce_kind kind) NONNULL_RESULT;
-/* The text with its $names replaced, also delay_warning_time_hours and the like (seconds, minutes, hours, days, weeks; and of
- * maximal_queue_lifetime). <0 as expand(). */
+/* The text with its $names replaced, also delay_warning_time_hours and the like (seconds, minutes, hours, days, weeks;
+ * and of maximal_queue_lifetime). <0 as expand(). */
 int bounce_expand(const struct conf_view *v, struct slice text, struct buf *out) MUST_USE;

@@ -22,7 +22,8 @@ static void mention_name(void *ctx, struct slice name) {
 	if (p != NULL) p->mentioned = true;
 	if (p != NULL || m->where.file.len == 0) return;
 	struct slice near = did_you_mean(m->c, name);
-	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%.*s", SLICE_ARG(name), SLICE_ARG(near));
+	problem_add(&m->c->problems, PROBLEM_WARNING, m->where, "undefined parameter: %.*s%.*s", SLICE_ARG(name),
+		    SLICE_ARG(near));
 }
 
 /* Texts of other programs have $names of their own: unknown ones are no fault there. */
@@ -34,7 +35,8 @@ static bool is_expanded(const struct conf *c, struct slice name) {
 static void mention_all(struct conf *c) {
 	for (size_t i = 0; i < c->params_count; i++) {
 		const struct raw *raw = &c->main_raws[i];
-		struct mention m = { c, is_expanded(c, c->params[i]->name) ? raw->where : (struct place){ SLICE_NONE, 0 } };
+		struct mention m = { c, is_expanded(c, c->params[i]->name) ? raw->where
+									   : (struct place){ SLICE_NONE, 0 } };
 		expand_names(raw->text, mention_name, &m);
 		if (i != SET_smtpd_restriction_classes) continue;
 		struct slice rest = raw->text;
@@ -45,7 +47,8 @@ static void mention_all(struct conf *c) {
 		const struct conf_service *s = &c->services.at[i];
 		struct mention m = { c, s->where }, quiet = { c, { SLICE_NONE, 0 } };
 		for (size_t k = 0; k < s->overrides_count; k++)
-			expand_names(s->overrides[k].value, mention_name, is_expanded(c, s->overrides[k].name) ? &m : &quiet);
+			expand_names(s->overrides[k].value, mention_name,
+				     is_expanded(c, s->overrides[k].name) ? &m : &quiet);
 		for (size_t k = 0; k < s->args_count; k++) expand_names(s->args[k], mention_name, &quiet);
 	}
 }
@@ -58,25 +61,33 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%.*s", SLICE_ARG(p->name),
 		            SLICE_ARG(slice_head(value, 200)), SLICE_ARG(did_you_mean(c, p->name)));
 	} else if (s->state == NOT_YET)
-		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version", s->name);
+		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version",
+			    s->name);
 	else if (s->state == UNNEEDED)
-		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it (%s)", s->name, s->doc);
+		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it (%s)", s->name,
+			    s->doc);
 	else if (s->state == OLD || s->state == GONE)
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }
 
 /* Is a setting of this service's own line looked at? The way out and the certificates have one form for all. */
 static bool acts_in_service(const struct conf_service *s, size_t id) {
-	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file,
-		SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file, SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file };
+	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file,
+						  SET_smtpd_tls_key_file,    SET_smtpd_tls_eccert_file,
+						  SET_smtpd_tls_eckey_file,  SET_smtpd_tls_dcert_file,
+						  SET_smtpd_tls_dkey_file };
 	for (size_t i = 0; i < LEN(of_all); i++)
 		if (id == of_all[i]) return false;
-	static const enum setting_id of_clients[] = { SET_ignore_mx_lookup_error, SET_use_srv_lookup, SET_allow_srv_lookup_fallback,
-		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups, SET_inet_protocols, SET_myhostname };
+	static const enum setting_id of_clients[] = {
+		SET_ignore_mx_lookup_error,  SET_use_srv_lookup,      SET_allow_srv_lookup_fallback,
+		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups,
+		SET_inet_protocols,          SET_myhostname
+	};
 	for (size_t i = 0; i < LEN(of_clients) && s->role == SERVICE_CLIENT; i++)
 		if (id == of_clients[i]) return true;
 	const char *name = setting_of((enum setting_id)id)->name;
-	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 || strncmp(name, "lmtp_", 5) == 0;
+	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 ||
+	       strncmp(name, "lmtp_", 5) == 0;
 }
 
 static void check_service(struct conf *c, const struct conf_service *s) {
@@ -84,24 +95,26 @@ static void check_service(struct conf *c, const struct conf_service *s) {
 		const struct param *p = param_find(c, s->overrides[i].name);
 		check_name(c, p, s->overrides[i].value, s->where);
 		if (p->setting != NULL && p->setting->state == ACTED && !acts_in_service(s, p->id))
-			problem_add(&c->problems, PROBLEM_WARNING, s->where, "-o %s: only its value in main.cf is acted on by this version",
-			            p->setting->name);
+			problem_add(&c->problems, PROBLEM_WARNING, s->where,
+				    "-o %s: only its value in main.cf is acted on by this version", p->setting->name);
 	}
 	if (s->role == SERVICE_LISTENER)
 		problem_add(&c->problems, PROBLEM_WARNING, s->where,
-		            "the command %.*s of %.*s/%s is understood but not acted on by this version", SLICE_ARG(s->command),
-		            SLICE_ARG(s->name), service_type_word(s->type));
+			    "the command %.*s of %.*s/%s is understood but not acted on by this version",
+			    SLICE_ARG(s->command), SLICE_ARG(s->name), service_type_word(s->type));
 }
 
 void check_names(struct conf *c) {
 	if (!c->main_is_embedded && c->main_raws[SET_compatibility_level].text.at == NULL)
-		problem_add(&c->problems, c->main_raws[SET_data_directory].text.at != NULL ? PROBLEM_INFO : PROBLEM_WARNING,
-		            (struct place){ c->main_path, 0 }, /* a file made for Postfix has no data_directory of ours */
-		            "compatibility_level is not set: the defaults of level 0 apply "
-		            "(for those of today: compatibility_level = 3.11)");
+		problem_add(
+			&c->problems, c->main_raws[SET_data_directory].text.at != NULL ? PROBLEM_INFO : PROBLEM_WARNING,
+			(struct place){ c->main_path, 0 }, /* a file made for Postfix has no data_directory of ours */
+			"compatibility_level is not set: the defaults of level 0 apply "
+			"(for those of today: compatibility_level = 3.11)");
 	mention_all(c);
 	for (size_t i = 0; i < c->params_count; i++)
-		if (c->main_raws[i].text.at != NULL) check_name(c, c->params[i], c->main_raws[i].text, c->main_raws[i].where);
+		if (c->main_raws[i].text.at != NULL)
+			check_name(c, c->params[i], c->main_raws[i].text, c->main_raws[i].where);
 	for (size_t i = 0; i < c->services.count; i++) check_service(c, &c->services.at[i]);
 }
 
@@ -114,7 +127,8 @@ static const struct word_list {
 	{ SET_notify_classes, "", "bounce 2bounce data delay policy protocol resource software" },
 	{ SET_smtp_address_verify_target, "", "rcpt data" },
 	{ SET_lmtp_address_verify_target, "", "rcpt data" },
-	{ SET_smtp_sasl_security_options, "", "noplaintext noactive nodictionary noanonymous forward_secrecy mutual_auth" },
+	{ SET_smtp_sasl_security_options, "",
+	  "noplaintext noactive nodictionary noanonymous forward_secrecy mutual_auth" },
 	{ SET_smtpd_tls_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 };
@@ -131,19 +145,22 @@ static void check_words(const struct conf_view *v, const struct word_list *l) {
 	struct slice text = conf_text(v, l->id);
 	for (struct slice given; (given = slice_word(&text, ", \t\r\n:")).len > 0;) {
 		struct slice word = given, rest = slice_of(l->words);
-		while (word.len > 0 && l->prefixes[0] != '\0' && strchr(l->prefixes, word.at[0]) != NULL && word.at[0] != '\0')
+		while (word.len > 0 && l->prefixes[0] != '\0' && strchr(l->prefixes, word.at[0]) != NULL &&
+		       word.at[0] != '\0')
 			word = slice_skip(word, 1);
 		bool known = false;
 		for (struct slice one; !known && (one = slice_word(&rest, " ")).len > 0;) known = slice_same(one, word);
 		if (!known)
-			problem_add(&c->problems, PROBLEM_ERROR, raw->where, "invalid %s value: %.*s (expected words of: %s)",
-			            setting_of(l->id)->name, SLICE_ARG(given), l->words);
+			problem_add(&c->problems, PROBLEM_ERROR, raw->where,
+				    "invalid %s value: %.*s (expected words of: %s)", setting_of(l->id)->name,
+				    SLICE_ARG(given), l->words);
 	}
 }
 
 #define CLASS_DEPTH 10
 
-/* Does a list of restrictions refuse strangers for certain? (Postfix's rule: one of these words before any `permit`.) */
+/* Does a list of restrictions refuse strangers for certain? (Postfix's rule: one of these words before any `permit`.)
+ */
 static bool refuses(const struct conf_view *v, struct slice list, unsigned depth) {
 	static const char *const refusals[] = {
 		"reject_unauth_destination", "defer_unauth_destination", "reject", "defer",
@@ -168,12 +185,14 @@ static void check_relay(const struct conf_view *v, struct place where) {
 	static const enum setting_id lists[] = { SET_smtpd_relay_restrictions, SET_smtpd_recipient_restrictions };
 	for (size_t i = 0; i < LEN(lists); i++) {
 		if (refuses(v, conf_text(v, lists[i]), 0)) return;
-		if (v->raws[lists[i]].text.at != NULL && v->raws[lists[i]].where.line > 0) where = v->raws[lists[i]].where;
+		if (v->raws[lists[i]].text.at != NULL && v->raws[lists[i]].where.line > 0)
+			where = v->raws[lists[i]].where;
 	}
-	problem_add(&v->conf->problems, PROBLEM_ERROR, where,
-	            "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
-	            "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
-	            "check_relay_domains");
+	problem_add(
+		&v->conf->problems, PROBLEM_ERROR, where,
+		"in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+		"instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+		"check_relay_domains");
 }
 
 static void check_numbers(const struct conf_view *v) {
@@ -192,12 +211,13 @@ static void check_numbers(const struct conf_view *v) {
 }
 
 static void check_versions(const struct conf_view *v) {
-	static const enum setting_id lists[] = { SET_smtpd_tls_protocols, SET_smtpd_tls_mandatory_protocols, SET_smtp_tls_protocols,
-		SET_smtp_tls_mandatory_protocols, SET_lmtp_tls_protocols, SET_lmtp_tls_mandatory_protocols };
+	static const enum setting_id lists[] = { SET_smtpd_tls_protocols, SET_smtpd_tls_mandatory_protocols,
+						 SET_smtp_tls_protocols,  SET_smtp_tls_mandatory_protocols,
+						 SET_lmtp_tls_protocols,  SET_lmtp_tls_mandatory_protocols };
 	for (size_t i = 0; i < LEN(lists); i++)
 		if ((v->service == NULL || is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
-			problem_add(&v->conf->problems, PROBLEM_ERROR, v->raws[lists[i]].where, "%s leaves no version: %s",
-			            setting_of(lists[i])->name, conf_text(v, lists[i]).at);
+			problem_add(&v->conf->problems, PROBLEM_ERROR, v->raws[lists[i]].where,
+				    "%s leaves no version: %s", setting_of(lists[i])->name, conf_text(v, lists[i]).at);
 }
 
 /* Which tables of passwords master can read. */
@@ -208,8 +228,9 @@ static void check_logins(const struct conf_view *v) {
 	for (size_t i = 0; i < LEN(kinds); i++) known = known || slice_starts(maps, slice_of(kinds[i]));
 	if (!known || slice_find(maps, ',') < maps.len)
 		problem_add(&v->conf->problems, PROBLEM_WARNING, v->raws[SET_smtp_sasl_password_maps].where,
-		            "smtp_sasl_password_maps: this version reads one table of type hash, texthash, lmdb, btree or static, not: %.*s",
-		            SLICE_ARG(maps));
+			    "smtp_sasl_password_maps: this version reads one table of type hash, texthash, lmdb, btree "
+			    "or static, not: %.*s",
+			    SLICE_ARG(maps));
 }
 
 void check_values(struct conf *c) {
@@ -232,5 +253,6 @@ void check_values(struct conf *c) {
 		else if (!main_checked) check_relay(&c->main, (struct place){ c->main_path, 0 }), main_checked = true;
 	}
 	if (!any)
-		problem_add(&c->problems, PROBLEM_INFO, (struct place){ c->master_path, 0 }, "no service takes mail by SMTP");
+		problem_add(&c->problems, PROBLEM_INFO, (struct place){ c->master_path, 0 },
+			    "no service takes mail by SMTP");
 }

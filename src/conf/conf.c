@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A configuration travels between processes as the texts it was made from, not as a dump of values: what arrives is then
- * built by the same code, and nothing has to be kept in step. */
+/* A configuration travels between processes as the texts it was made from, not as a dump of values: what arrives is
+ * then built by the same code, and nothing has to be kept in step. */
 #include "base/fail.h"
 #include "conf/expand.h"
 #include "conf/snapshot.h"
@@ -244,10 +244,15 @@ size_t conf_raw_count(const struct conf *c) { return c->params_count; }
 
 static struct conf_raw raw_of(const struct conf *c, const struct param *p) {
 	const struct raw *raw = &c->main_raws[p->id];
-	struct conf_raw r = { .name = p->name, .setting = p->setting, .is_set = raw->text.at != NULL, .where = raw->where };
-	r.class = p->of_service ? CONF_SERVICE : p->setting == NULL || p->setting->state == GONE ? CONF_USER : CONF_BUILTIN;
+	struct conf_raw r = {
+		.name = p->name, .setting = p->setting, .is_set = raw->text.at != NULL, .where = raw->where
+	};
+	r.class = p->of_service                                     ? CONF_SERVICE
+		  : p->setting == NULL || p->setting->state == GONE ? CONF_USER
+								    : CONF_BUILTIN;
 	r.used = p->mentioned || p->setting != NULL;
-	if (p->setting != NULL) r.fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : p->computed;
+	if (p->setting != NULL)
+		r.fallback = p->setting->fallback != NULL ? slice_of(p->setting->fallback) : p->computed;
 	r.value = r.is_set ? raw->text : r.fallback;
 	return r;
 }

@@ -40,8 +40,8 @@ const struct conf_view *conf_main(const struct conf *c) NONNULL_RESULT;
 const struct conf_service *conf_services(const struct conf *c, size_t *count); /* in the order of master.cf */
 const struct conf_view *conf_service_view(const struct conf *c, const struct conf_service *s) NONNULL_RESULT;
 
-/* The value, by the kind of the setting; asking for another kind ends the process. conf_text is allowed for all kinds and
- * gives the expanded text, with a NUL behind it. */
+/* The value, by the kind of the setting; asking for another kind ends the process. conf_text is allowed for all kinds
+ * and gives the expanded text, with a NUL behind it. */
 struct slice conf_text(const struct conf_view *v, enum setting_id id);
 bool conf_bool(const struct conf_view *v, enum setting_id id);
 int64_t conf_number(const struct conf_view *v, enum setting_id id);
@@ -51,9 +51,11 @@ int conf_enum(const struct conf_view *v, enum setting_id id);        /* of the e
 const struct slice *conf_list(const struct conf_view *v, enum setting_id id, size_t *count);
 const struct networks *conf_networks(const struct conf_view *v, enum setting_id id) NONNULL_RESULT;
 const struct domains *conf_domains(const struct conf_view *v, enum setting_id id) NONNULL_RESULT;
-/* A list of TLS versions (">=TLSv1.2", "<=TLSv1.3", "!TLSv1.3", "TLSv1.2"): bit 0 for TLS 1.0, … bit 3 for 1.3; never 0. */
+/* A list of TLS versions (">=TLSv1.2", "<=TLSv1.3", "!TLSv1.3", "TLSv1.2"): bit 0 for TLS 1.0, … bit 3 for 1.3; never
+ * 0. */
 unsigned conf_tls_versions(const struct conf_view *v, enum setting_id id);
-unsigned tls_versions_in(struct slice text); /* the same from such a list, which may leave nothing: 0; colons part words, too */
+unsigned
+tls_versions_in(struct slice text); /* the same from such a list, which may leave nothing: 0; colons part words, too */
 /* By name, for parameters the file itself defines (restriction classes, smtp-amavis_destination_…). */
 bool conf_text_named(const struct conf_view *v, struct slice name, struct slice *out);
 /* Expands a text as if it stood in the file: for tables and postconf. <0 as expand(). */
@@ -61,8 +63,8 @@ int conf_expand(const struct conf_view *v, struct slice text, struct buf *out) M
 
 /* Whose a parameter's name is: the list's, a service's in master.cf (transport.h), or the file's own. */
 enum conf_class { CONF_BUILTIN, CONF_SERVICE, CONF_USER };
-/* Is this milter ("local:opendmarc/opendmarc.sock") one whose work hato does itself, as the filter's own file says? Then nobody
- * need listen there (opendmarc_config). */
+/* Is this milter ("local:opendmarc/opendmarc.sock") one whose work hato does itself, as the filter's own file says?
+ * Then nobody need listen there (opendmarc_config). */
 bool conf_replaces_milter(const struct conf *c, struct slice endpoint);
 /* As written, for postconf: every known parameter and every one the file defines itself, ordered by name. */
 struct conf_raw {
@@ -79,8 +81,8 @@ size_t conf_raw_count(const struct conf *c);
 struct conf_raw conf_raw_at(const struct conf *c, size_t i);
 bool conf_raw_find(const struct conf *c, struct slice name, struct conf_raw *out);
 
-/* To another process of ours and back: the files' texts and the machine's facts travel, and are built again there without
- * touching files or the machine. */
+/* To another process of ours and back: the files' texts and the machine's facts travel, and are built again there
+ * without touching files or the machine. */
 void conf_pack(struct buf *b, const struct conf *c);
 int conf_unpack(struct slice packed, struct conf **out) MUST_USE; /* CONF_GOOD, CONF_REFUSED; <0: not a packed conf */
 

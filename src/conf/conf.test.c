@@ -111,61 +111,98 @@ static void test_values(void **state) {
 	}
 }
 
-/* Each text, and all that is said about it. The level is set, and a listener is there, unless the case is about that. */
+/* Each text, and all that is said about it. The level is set, and a listener is there, unless the case is about that.
+ */
 static const struct {
 	const char *main_cf, *master_cf, *problems;
 } faults[] = {
 	{ "foo bar", NULL, "error: /c/main.cf, line 2: missing '=' after attribute name: \"foo bar\"\n" },
 	{ "foo bar = x", NULL, "error: /c/main.cf, line 2: missing '=' after attribute name: \"foo bar = x\"\n" },
 	{ "= x", NULL, "error: /c/main.cf, line 2: missing attribute name: \"= x\"\n" },
-	{ "mail_name = a\nmail_name = b", NULL, "warning: /c/main.cf, line 3: overriding earlier entry: mail_name=a\n" },
-	{ "myhostnam = x", NULL, "warning: /c/main.cf, line 2: unused parameter: myhostnam=x (did you mean myhostname?)\n" },
+	{ "mail_name = a\nmail_name = b", NULL,
+	  "warning: /c/main.cf, line 3: overriding earlier entry: mail_name=a\n" },
+	{ "myhostnam = x", NULL,
+	  "warning: /c/main.cf, line 2: unused parameter: myhostnam=x (did you mean myhostname?)\n" },
 	{ "my_own = x", NULL, "warning: /c/main.cf, line 2: unused parameter: my_own=x\n" },
 	{ "my_own = x\nmail_name = $my_own", NULL, "" },
 	{ "relay_destination_concurrency_limit = 2", NULL, "" },
-	{ "nosuch_destination_concurrency_limit = 2", NULL, "warning: /c/main.cf, line 2: unused parameter: nosuch_destination_concurrency_limit=2\n" },
+	{ "nosuch_destination_concurrency_limit = 2", NULL,
+	  "warning: /c/main.cf, line 2: unused parameter: nosuch_destination_concurrency_limit=2\n" },
 	{ "mail_name = $my_won", NULL, "warning: /c/main.cf, line 2: undefined parameter: my_won\n" },
-	{ "mail_name = $myhostnam", NULL, "warning: /c/main.cf, line 2: undefined parameter: myhostnam (did you mean myhostname?)\n" },
-	{ "smtpd_helo_required = maybe", NULL, "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
-	{ "allow_min_user = maybe", NULL, "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version\n"
+	{ "mail_name = $myhostnam", NULL,
+	  "warning: /c/main.cf, line 2: undefined parameter: myhostnam (did you mean myhostname?)\n" },
+	{ "smtpd_helo_required = maybe", NULL,
+	  "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
+	{ "allow_min_user = maybe", NULL,
+	  "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version\n"
 	  "warning: /c/main.cf, line 2: bad boolean configuration: allow_min_user = maybe (expected yes or no)\n" },
-	{ "biff = no", NULL, "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new mail.)\n" },
-	{ "smtp_use_tls = yes", NULL, "warning: /c/main.cf, line 2: smtp_use_tls is an old setting: Use smtp_tls_security_level = may.\n" },
-	{ "message_size_limit = 50M", NULL, "warning: /c/main.cf, line 2: message_size_limit: Postfix takes no suffix in a size: 50M\n" },
-	{ "mail_name = ${stress", NULL, "error: /c/main.cf, line 2: mail_name: truncated macro reference: \"${stress\"\n" },
-	{ "mail_name = $mail_name", NULL, "error: /c/main.cf, line 2: mail_name: unreasonable macro call nesting: \"mail_name\" refers to itself\n" },
-	{ "x = $y\ny = $x\nmail_name = $x", NULL, "error: /c/main.cf, line 3: y: unreasonable macro call nesting: \"x\" refers to itself\n" },
-	{ "compatibility_level = 3.x", NULL, "warning: /c/main.cf, line 2: overriding earlier entry: compatibility_level=3.11\n"
-	  "error: /c/main.cf, line 2: malformed compatibility level syntax: \"3.x\" in compatibility_level (expected a release such as 3.11)\n" },
-	{ "mynetworks = 10.0.0.1/8", NULL, "error: /c/main.cf, line 2: mynetworks: non-null host address bits in \"10.0.0.1/8\", perhaps you should use \"10.0.0.0/8\" instead\n" },
+	{ "biff = no", NULL,
+	  "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new "
+	  "mail.)\n" },
+	{ "smtp_use_tls = yes", NULL,
+	  "warning: /c/main.cf, line 2: smtp_use_tls is an old setting: Use smtp_tls_security_level = may.\n" },
+	{ "message_size_limit = 50M", NULL,
+	  "warning: /c/main.cf, line 2: message_size_limit: Postfix takes no suffix in a size: 50M\n" },
+	{ "mail_name = ${stress", NULL,
+	  "error: /c/main.cf, line 2: mail_name: truncated macro reference: \"${stress\"\n" },
+	{ "mail_name = $mail_name", NULL,
+	  "error: /c/main.cf, line 2: mail_name: unreasonable macro call nesting: \"mail_name\" refers to itself\n" },
+	{ "x = $y\ny = $x\nmail_name = $x", NULL,
+	  "error: /c/main.cf, line 3: y: unreasonable macro call nesting: \"x\" refers to itself\n" },
+	{ "compatibility_level = 3.x", NULL,
+	  "warning: /c/main.cf, line 2: overriding earlier entry: compatibility_level=3.11\n"
+	  "error: /c/main.cf, line 2: malformed compatibility level syntax: \"3.x\" in compatibility_level (expected a "
+	  "release such as 3.11)\n" },
+	{ "mynetworks = 10.0.0.1/8", NULL,
+	  "error: /c/main.cf, line 2: mynetworks: non-null host address bits in \"10.0.0.1/8\", perhaps you should use "
+	  "\"10.0.0.0/8\" instead\n" },
 	{ "mydestination = hash:/x", NULL, "" },
 	{ "myorigin = /no/such/file", NULL, "error: /c/main.cf, line 2: myorigin: /no/such/file: no such file\n" },
-	{ "inet_protocols = ipv5", NULL, "error: /c/main.cf, line 2: invalid inet_protocols value: ipv5 (expected words of: all ipv4 ipv6)\n" },
-	{ "smtpd_tls_protocols = !SSLv2, >=TLSv1.2, TLSv9", NULL, "error: /c/main.cf, line 2: invalid smtpd_tls_protocols value: TLSv9 (expected words of: SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3)\n" },
-	{ "relayhost = [h]:465", NULL, "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
-	{ "smtp_sasl_password_maps = mysql:/x\nsmtp_sasl_auth_enable = yes", NULL, "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
+	{ "inet_protocols = ipv5", NULL,
+	  "error: /c/main.cf, line 2: invalid inet_protocols value: ipv5 (expected words of: all ipv4 ipv6)\n" },
+	{ "smtpd_tls_protocols = !SSLv2, >=TLSv1.2, TLSv9", NULL,
+	  "error: /c/main.cf, line 2: invalid smtpd_tls_protocols value: TLSv9 (expected words of: SSLv2 SSLv3 TLSv1 "
+	  "TLSv1.1 TLSv1.2 TLSv1.3)\n" },
+	{ "relayhost = [h]:465", NULL,
+	  "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
+	{ "smtp_sasl_password_maps = mysql:/x\nsmtp_sasl_auth_enable = yes", NULL,
+	  "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
 	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
 	{ "smtpd_tls_protocols = >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1", NULL,
-	  "error: /c/main.cf, line 2: smtpd_tls_protocols leaves no version: >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1\n" },
+	  "error: /c/main.cf, line 2: smtpd_tls_protocols leaves no version: >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 "
+	  "!TLSv1.1\n" },
 	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_mandatory_protocols=SSLv3",
 	  "error: /c/master.cf, line 1: smtpd_tls_mandatory_protocols leaves no version: SSLv3\n" },
 	{ "relayhost = [a] [b]", NULL, "" },
 	{ "smtp_tls_security_level = dane", NULL, "" },
-	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b", "" },
+	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b",
+	  "" },
 	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
-	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this version\n" },
-	{ "minimal_backoff_time = 2h", NULL, "warning: /c/main.cf, line 2: minimal_backoff_time is larger than maximal_backoff_time\n" },
-	{ "smtpd_relay_restrictions =", NULL, ""
-	  "error: /c/main.cf, line 2: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
-	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains\n" },
-	{ "", "smtp inet n - n - - smtpd -o smtpd_helo_required=x", "error: /c/master.cf, line 1: bad boolean configuration: smtpd_helo_required = x (expected yes or no)\n" },
+	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this "
+	  "version\n" },
+	{ "minimal_backoff_time = 2h", NULL,
+	  "warning: /c/main.cf, line 2: minimal_backoff_time is larger than maximal_backoff_time\n" },
+	{ "smtpd_relay_restrictions =", NULL,
+	  ""
+	  "error: /c/main.cf, line 2: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify "
+	  "at least one working instance of: "
+	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+	  "check_relay_domains\n" },
+	{ "", "smtp inet n - n - - smtpd -o smtpd_helo_required=x",
+	  "error: /c/master.cf, line 1: bad boolean configuration: smtpd_helo_required = x (expected yes or no)\n" },
 	{ "", "smtp inet n - n - - smtpd -o nosuch=x", "warning: /c/master.cf, line 1: unused parameter: nosuch=x\n" },
 	{ "mine = yes", "smtp inet n - n - - smtpd -o smtpd_helo_required=$mine", "" },
-	{ "", "smtp inet n - n - - smtpd -o mail_name=$mine", "warning: /c/master.cf, line 1: undefined parameter: mine\n" },
-	{ "", "smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit", ""
-	  "error: /c/master.cf, line 1: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
-	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or check_relay_domains\n" },
-	{ "", "smtp inet n - n - - smtpd\nsieve inet n - n - - sieved", "warning: /c/master.cf, line 2: the command sieved of sieve/inet is understood but not acted on by this version\n" },
+	{ "", "smtp inet n - n - - smtpd -o mail_name=$mine",
+	  "warning: /c/master.cf, line 1: undefined parameter: mine\n" },
+	{ "", "smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit",
+	  ""
+	  "error: /c/master.cf, line 1: in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify "
+	  "at least one working instance of: "
+	  "reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+	  "check_relay_domains\n" },
+	{ "", "smtp inet n - n - - smtpd\nsieve inet n - n - - sieved",
+	  "warning: /c/master.cf, line 2: the command sieved of sieve/inet is understood but not acted on by this "
+	  "version\n" },
 	{ "", "imap inet n - n - - imapd", "info: /c/master.cf: no service takes mail by SMTP\n" },
 };
 
@@ -183,7 +220,8 @@ static void test_faults(void **state) {
 	AUTO_CONF struct conf *old = build("mail_name = x", NULL, CONF_GOOD);
 	AUTO_BUF struct buf said = BUF(10000);
 	problems_of(old, &said);
-	assert_string_equal(buf_text(&said), "warning: /c/main.cf: compatibility_level is not set: the defaults of level 0 apply (for those of today: compatibility_level = 3.11)\n");
+	assert_string_equal(buf_text(&said), "warning: /c/main.cf: compatibility_level is not set: the defaults of "
+					     "level 0 apply (for those of today: compatibility_level = 3.11)\n");
 	assert_text(conf_main(old), SET_mynetworks_style, "host"); /* neighbours relay only where that was asked for */
 	AUTO_CONF struct conf *ours = build("data_directory = /d", NULL, CONF_GOOD);
 	buf_clear(&said);
@@ -193,9 +231,14 @@ static void test_faults(void **state) {
 
 static void test_tls_versions(void **state) {
 	(void)state;
-	static const struct { const char *list; unsigned want; } cases[] = {
-		{ ">=TLSv1.2", 12 }, { "", 12 }, { "!SSLv2, !SSLv3", 12 }, { "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1", 12 }, { ">=TLSv1", 15 }, { ">=SSLv3", 15 },
-		{ ">=TLSv1.3", 8 }, { "!TLSv1.3", 4 }, { "<=TLSv1.2", 4 }, { "TLSv1.2", 4 }, { "TLSv1.1 TLSv1.3", 10 }, { ">=TLSv1 <=TLSv1.1", 3 },
+	static const struct { const char *list; unsigned want;
+	} cases[] = {
+		{ ">=TLSv1.2", 12 },       { "", 12 },
+		{ "!SSLv2, !SSLv3", 12 },  { "!SSLv2,!SSLv3,!TLSv1,!TLSv1.1", 12 },
+		{ ">=TLSv1", 15 },         { ">=SSLv3", 15 },
+		{ ">=TLSv1.3", 8 },        { "!TLSv1.3", 4 },
+		{ "<=TLSv1.2", 4 },        { "TLSv1.2", 4 },
+		{ "TLSv1.1 TLSv1.3", 10 }, { ">=TLSv1 <=TLSv1.1", 3 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_CONF struct conf *c = NULL;
@@ -208,14 +251,17 @@ static void test_tls_versions(void **state) {
 
 static void test_relay_rule(void **state) {
 	(void)state;
-	static const struct { const char *main_cf; bool good; } cases[] = {
+	static const struct { const char *main_cf; bool good;
+	} cases[] = {
 		{ "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination", true },
 		{ "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks reject", true },
 		{ "smtpd_relay_restrictions = permit_mynetworks, permit, reject", false },
 		{ "smtpd_relay_restrictions = warn_if_reject reject", false },
 		{ "smtpd_relay_restrictions = warn_if_reject reject_unknown_client, defer", true },
-		{ "smtpd_restriction_classes = ours\nours = permit_mynetworks reject\nsmtpd_relay_restrictions = ours", true },
-		{ "smtpd_restriction_classes = ours\nours = permit_mynetworks ours\nsmtpd_relay_restrictions = ours", false },
+		{ "smtpd_restriction_classes = ours\nours = permit_mynetworks reject\nsmtpd_relay_restrictions = ours",
+		  true },
+		{ "smtpd_restriction_classes = ours\nours = permit_mynetworks ours\nsmtpd_relay_restrictions = ours",
+		  false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf text = BUF(1000);
@@ -227,11 +273,12 @@ static void test_relay_rule(void **state) {
 
 static void test_service_views(void **state) {
 	(void)state;
-	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nmyhostname = a.example\nlog = hato/$service_name\n",
-	                                 "smtp inet n - n - 1 postscreen -o smtpd_timeout=7\n"
-	                                 "smtpd pass - - n - - smtpd -o smtpd_recipient_limit=3 -o smtpd_timeout=8\n"
-	                                 "2525 inet n - n - - smtpd -o myhostname=b.example -o syslog_name=$log\n",
-	                                 CONF_GOOD);
+	AUTO_CONF struct conf *c =
+		build("compatibility_level = 3.11\nmyhostname = a.example\nlog = hato/$service_name\n",
+		      "smtp inet n - n - 1 postscreen -o smtpd_timeout=7\n"
+		      "smtpd pass - - n - - smtpd -o smtpd_recipient_limit=3 -o smtpd_timeout=8\n"
+		      "2525 inet n - n - - smtpd -o myhostname=b.example -o syslog_name=$log\n",
+		      CONF_GOOD);
 	size_t count;
 	const struct conf_service *s = conf_services(c, &count);
 	assert_int_equal(count, 3);
@@ -301,7 +348,9 @@ static void test_pack(void **state) {
 	(void)state;
 	char dir[] = "/tmp/hato-conf-XXXXXX";
 	assert_non_null(mkdtemp(dir));
-	write_file(dir, "main.cf", "compatibility_level = 3.11\nmyorigin = $config_directory/mailname\nmynetworks = $config_directory/nets\nbogus = 1\n");
+	write_file(dir, "main.cf",
+		   "compatibility_level = 3.11\nmyorigin = $config_directory/mailname\nmynetworks = "
+		   "$config_directory/nets\nbogus = 1\n");
 	write_file(dir, "master.cf", "smtp inet n - n - - smtpd -o smtpd_timeout=1m\nimap inet n - n - - imapd\n");
 	write_file(dir, "mailname", "origin.example\nmore\n");
 	write_file(dir, "nets", "192.0.2.0/24\n");
@@ -345,7 +394,9 @@ static void test_pack(void **state) {
 
 static void test_raw(void **state) {
 	(void)state;
-	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nmyorigin = $mydomain\nmine = ${myorigin}\nmyhostname = x.example\n", NULL, CONF_GOOD);
+	AUTO_CONF struct conf *c =
+		build("compatibility_level = 3.11\nmyorigin = $mydomain\nmine = ${myorigin}\nmyhostname = x.example\n",
+		      NULL, CONF_GOOD);
 	size_t count = conf_raw_count(c);
 	struct slice last = S("");
 	for (size_t i = 0; i < count; i++) {
@@ -355,7 +406,8 @@ static void test_raw(void **state) {
 	}
 	struct conf_raw r;
 	assert_true(conf_raw_find(c, S("myorigin"), &r));
-	assert_true(r.is_set && slice_eq(r.value, S("$mydomain")) && slice_eq(r.fallback, S("$myhostname")) && r.where.line == 2);
+	assert_true(r.is_set && slice_eq(r.value, S("$mydomain")) && slice_eq(r.fallback, S("$myhostname")) &&
+		    r.where.line == 2);
 	assert_true(conf_raw_find(c, S("mine"), &r));
 	assert_true(r.is_set && r.setting == NULL && slice_eq(r.value, S("${myorigin}")));
 	assert_true(conf_raw_find(c, S("myhostname"), &r));
@@ -368,35 +420,49 @@ static void test_raw(void **state) {
 /* What each combination is said to be. The level is set; the listener is port 25 of every interface. */
 static void test_dangers(void **state) {
 	(void)state;
-	static const struct { const char *main_cf, *master_cf; int result; const char *said; } cases[] = {
-		{ "mynetworks = 0.0.0.0/0", NULL, CONF_REFUSED, "error: /c/main.cf, line 2: mynetworks holds every IPv4 address" },
+	static const struct { const char *main_cf, *master_cf; int result; const char *said;
+	} cases[] = {
+		{ "mynetworks = 0.0.0.0/0", NULL, CONF_REFUSED,
+		  "error: /c/main.cf, line 2: mynetworks holds every IPv4 address" },
 		{ "mynetworks = 127.0.0.0/8 [::]/0", NULL, CONF_REFUSED, "every IPv6 address" },
-		{ "mynetworks = 64.0.0.0/3", NULL, CONF_GOOD, "warning: /c/main.cf, line 2: mynetworks holds a large part of all IPv4 addresses" },
+		{ "mynetworks = 64.0.0.0/3", NULL, CONF_GOOD,
+		  "warning: /c/main.cf, line 2: mynetworks holds a large part of all IPv4 addresses" },
 		{ "mynetworks = 0.0.0.0/0\ninet_interfaces = loopback-only", NULL, CONF_GOOD, NULL },
 		{ "mynetworks = 0.0.0.0/0", "127.0.0.1:25 inet n - n - - smtpd\n", CONF_GOOD, NULL },
-		{ "mynetworks = 0.0.0.0/0\nsmtpd_relay_restrictions = reject_unauth_destination", NULL, CONF_GOOD, NULL },
+		{ "mynetworks = 0.0.0.0/0\nsmtpd_relay_restrictions = reject_unauth_destination", NULL, CONF_GOOD,
+		  NULL },
 		{ "mynetworks = 10.0.0.0/8", NULL, CONF_GOOD, NULL },
 		{ "mynetworks = hash:/x", NULL, CONF_GOOD, NULL },
-		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_security_level = none", NULL, CONF_GOOD, "nobody can log in here" },
+		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_security_level = none", NULL, CONF_GOOD,
+		  "nobody can log in here" },
 		{ "smtpd_sasl_auth_enable = yes\nsmtpd_tls_auth_only = no", NULL, CONF_GOOD, "for everybody to read" },
-		{ "smtpd_tls_auth_only = no", "smtp inet n - n - - smtpd\n587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes\n", CONF_GOOD, "for everybody to read" },
+		{ "smtpd_tls_auth_only = no",
+		  "smtp inet n - n - - smtpd\n587 inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes\n", CONF_GOOD,
+		  "for everybody to read" },
 		{ "smtpd_sasl_auth_enable = yes", NULL, CONF_GOOD, NULL },
 		{ "smtpd_tls_security_level = encrypt", NULL, CONF_GOOD, "port 25: servers that cannot encrypt" },
 		{ "smtp_sasl_auth_enable = yes", NULL, CONF_GOOD, "hato logs in nowhere" },
 		{ "smtp_sasl_password_maps = hash:/p", NULL, CONF_GOOD, "hato logs in nowhere" },
 		{ "mydestination = a.example, b.example\nvirtual_alias_domains = c.example B.EXAMPLE", NULL, CONF_GOOD,
 		  "do not list domain b.example in BOTH mydestination and virtual_alias_domains" },
-		{ "relay_domains = a.example\nmydestination = a.example", NULL, CONF_GOOD, "do not list domain a.example in BOTH mydestination and relay_domains" },
+		{ "relay_domains = a.example\nmydestination = a.example", NULL, CONF_GOOD,
+		  "do not list domain a.example in BOTH mydestination and relay_domains" },
 		{ "relay_domains = $mydestination", NULL, CONF_GOOD, NULL },
-		{ "virtual_mailbox_domains = a.example\nvirtual_alias_domains = a.example", NULL, CONF_GOOD, "in BOTH virtual_alias_domains and virtual_mailbox_domains" },
+		{ "virtual_mailbox_domains = a.example\nvirtual_alias_domains = a.example", NULL, CONF_GOOD,
+		  "in BOTH virtual_alias_domains and virtual_mailbox_domains" },
 		{ "local_recipient_maps =", NULL, CONF_GOOD, "mail for unknown users is accepted" },
 		{ "virtual_transport = dovecot", NULL, CONF_GOOD, "master.cf has no transport \"dovecot\"" },
 		{ "virtual_transport = lmtp:unix:private/x", NULL, CONF_GOOD, NULL },
-		{ "content_filter = amavis:[127.0.0.1]:10024", "smtp inet n - n - - smtpd\namavis unix - - n - 2 smtp\n", CONF_GOOD, NULL },
-		{ "message_size_limit = 0\nmailbox_size_limit = 1000", NULL, CONF_GOOD, "mailbox_size_limit (1000) is smaller" },
+		{ "content_filter = amavis:[127.0.0.1]:10024",
+		  "smtp inet n - n - - smtpd\namavis unix - - n - 2 smtp\n", CONF_GOOD, NULL },
+		{ "message_size_limit = 0\nmailbox_size_limit = 1000", NULL, CONF_GOOD,
+		  "mailbox_size_limit (1000) is smaller" },
 		{ "soft_bounce = yes", NULL, CONF_GOOD, "meant for trials only" },
 	};
-	static const char *const parts[] = { "mynetworks holds", "for everybody to read", "BOTH", "has no transport", "is smaller", "trials only", "logs in nowhere" };
+	static const char *const parts[] = {
+		"mynetworks holds", "for everybody to read", "BOTH",           "has no transport",
+		"is smaller",       "trials only",           "logs in nowhere"
+	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf text = BUF(1000), said = BUF(10000);
 		buf_addf(&text, "compatibility_level = 3.11\n%s\n", cases[i].main_cf);
@@ -404,16 +470,21 @@ static void test_dangers(void **state) {
 		problems_of(c, &said);
 		bool clean = true;
 		for (size_t k = 0; k < LEN(parts); k++) clean = clean && strstr(buf_text(&said), parts[k]) == NULL;
-		if (cases[i].said == NULL ? !clean : strstr(buf_text(&said), cases[i].said) == NULL) fail_msg("%s: %s", cases[i].main_cf, buf_text(&said));
+		if (cases[i].said == NULL ? !clean : strstr(buf_text(&said), cases[i].said) == NULL)
+			fail_msg("%s: %s", cases[i].main_cf, buf_text(&said));
 	}
 }
 
 /* Settings that services of master.cf have for themselves. */
 static void test_transports(void **state) {
 	(void)state;
-	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nslow-x_destination_rate_delay = 2m\ndefault_destination_concurrency_limit = 7\n"
-	                                 "slow-x_destination_concurrency_limit = 3\nprog_time_limit = 1h\nslow-x_initial_destination_concurrency = $slow-x\n",
-	                                 "smtp inet n - n - - smtpd\nslow-x unix - - n - - smtp\nlocal unix - - n - - local\nprog unix - - n - - spawn user=x argv=y\n", CONF_REFUSED);
+	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nslow-x_destination_rate_delay = "
+					 "2m\ndefault_destination_concurrency_limit = 7\n"
+					 "slow-x_destination_concurrency_limit = 3\nprog_time_limit = "
+					 "1h\nslow-x_initial_destination_concurrency = $slow-x\n",
+					 "smtp inet n - n - - smtpd\nslow-x unix - - n - - smtp\nlocal unix - - n - - "
+					 "local\nprog unix - - n - - spawn user=x argv=y\n",
+					 CONF_REFUSED);
 	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_DESTINATION_RATE_DELAY), 120000);
 	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_CONCURRENCY_LIMIT), 3);
 	assert_int_equal(conf_transport(c, S("slow-x"), TRANSPORT_DESTINATION_RECIPIENT_LIMIT), 50);
@@ -461,7 +532,8 @@ static void test_manual(void **state) {
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
 		char item[128];
 		snprintf(item, sizeof(item), "\n.It Sy %s\n(", setting_of((enum setting_id)i)->name);
-		if (strstr(text, item) == NULL) fail_msg("%s is not in the manual", setting_of((enum setting_id)i)->name);
+		if (strstr(text, item) == NULL)
+			fail_msg("%s is not in the manual", setting_of((enum setting_id)i)->name);
 	}
 	assert_non_null(strstr(text, "Understood but not acted on by this version."));
 	free(text);

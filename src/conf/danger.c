@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Settings that are each in order and together are not: who gets in, where mail for a domain goes, what stays readable on
- * its way. One table of checks; each looks at one view and says at most one thing about it. */
+/* Settings that are each in order and together are not: who gets in, where mail for a domain goes, what stays readable
+ * on its way. One table of checks; each looks at one view and says at most one thing about it. */
 #include "base/fail.h"
 #include "conf/snapshot.h"
 
@@ -28,11 +28,12 @@ static bool has_word(struct slice list, struct slice word) {
 
 static bool listens_outside(const struct conf_view *v) {
 	if (v->service != NULL && v->service->type == SERVICE_INET && v->service->host.len > 0)
-		return !slice_eq(v->service->host, S("localhost")) && !slice_starts(v->service->host, S("127.")) && !slice_eq(v->service->host, S("::1"));
+		return !slice_eq(v->service->host, S("localhost")) && !slice_starts(v->service->host, S("127.")) &&
+		       !slice_eq(v->service->host, S("::1"));
 	struct slice list = conf_text(v, SET_inet_interfaces);
 	for (struct slice word; (word = slice_word(&list, ", \t\r\n")).len > 0;)
-		if (!slice_same(word, S("loopback-only")) && !slice_same(word, S("localhost")) && !slice_starts(word, S("127.")) &&
-		    !slice_eq(word, S("::1")) && !slice_eq(word, S("[::1]")))
+		if (!slice_same(word, S("loopback-only")) && !slice_same(word, S("localhost")) &&
+		    !slice_starts(word, S("127.")) && !slice_eq(word, S("::1")) && !slice_eq(word, S("[::1]")))
 			return true;
 	return false;
 }
@@ -48,8 +49,10 @@ static void check_networks(const struct conf_view *v) {
 		unsigned bits = v4 ? n->at[i].bits - 96u : n->at[i].bits, wide = v4 ? 8 : 16;
 		if (n->at[i].except || n->at[i].table.len > 0 || bits >= wide || !listens_outside(v)) continue;
 		SAY(v, bits == 0 ? PROBLEM_ERROR : PROBLEM_WARNING, SET_mynetworks,
-		    bits == 0 ? "mynetworks holds every %s address, and permit_mynetworks lets them send to anywhere: an open relay (name your own networks)"
-		              : "mynetworks holds a large part of all %s addresses, and permit_mynetworks lets them send to anywhere (name your own networks)",
+		    bits == 0 ? "mynetworks holds every %s address, and permit_mynetworks lets them send to anywhere: "
+				"an open relay (name your own networks)"
+			      : "mynetworks holds a large part of all %s addresses, and permit_mynetworks lets them "
+				"send to anywhere (name your own networks)",
 		    v4 ? "IPv4" : "IPv6");
 		return;
 	}
@@ -64,32 +67,39 @@ static void check_login(const struct conf_view *v) {
 	if (!login || wrapper || level == SERVER_TLS_ENCRYPT) return;
 	if (level == SERVER_TLS_NONE && only)
 		SAY(v, PROBLEM_WARNING, SET_smtpd_tls_security_level,
-		    "smtpd_sasl_auth_enable = yes without TLS: nobody can log in here, for smtpd_tls_auth_only = yes offers log-in over TLS only "
+		    "smtpd_sasl_auth_enable = yes without TLS: nobody can log in here, for smtpd_tls_auth_only = yes "
+		    "offers log-in over TLS only "
 		    "(smtpd_tls_security_level = may)");
 	else if (!only)
 		SAY(v, PROBLEM_WARNING, SET_smtpd_tls_auth_only,
-		    "smtpd_sasl_auth_enable = yes with smtpd_tls_auth_only = no: passwords may cross the network for everybody to read");
+		    "smtpd_sasl_auth_enable = yes with smtpd_tls_auth_only = no: passwords may cross the network for "
+		    "everybody to read");
 }
 
 static void check_client_login(const struct conf_view *v) {
 	bool login = conf_bool(v, SET_smtp_sasl_auth_enable), maps = is_set(v, SET_smtp_sasl_password_maps);
 	int level = conf_enum(v, SET_smtp_tls_security_level);
 	if (login && !maps)
-		SAY(v, PROBLEM_WARNING, SET_smtp_sasl_auth_enable, "smtp_sasl_auth_enable = yes, but smtp_sasl_password_maps is empty: hato logs in nowhere");
+		SAY(v, PROBLEM_WARNING, SET_smtp_sasl_auth_enable,
+		    "smtp_sasl_auth_enable = yes, but smtp_sasl_password_maps is empty: hato logs in nowhere");
 	else if (!login && maps)
-		SAY(v, PROBLEM_WARNING, SET_smtp_sasl_password_maps, "smtp_sasl_password_maps is set, but smtp_sasl_auth_enable is not yes: hato logs in nowhere");
-	else if (login && level <= CLIENT_TLS_MAY && !conf_bool(v, SET_smtp_tls_wrappermode) && is_set(v, SET_relayhost) &&
-	         !has_word(conf_text(v, SET_smtp_sasl_security_options), S("noplaintext")))
+		SAY(v, PROBLEM_WARNING, SET_smtp_sasl_password_maps,
+		    "smtp_sasl_password_maps is set, but smtp_sasl_auth_enable is not yes: hato logs in nowhere");
+	else if (login && level <= CLIENT_TLS_MAY && !conf_bool(v, SET_smtp_tls_wrappermode) &&
+		 is_set(v, SET_relayhost) && !has_word(conf_text(v, SET_smtp_sasl_security_options), S("noplaintext")))
 		SAY(v, PROBLEM_WARNING, SET_smtp_sasl_security_options,
-		    "smtp_sasl_security_options without noplaintext, and smtp_tls_security_level = %s: the password may go to relayhost unencrypted "
-		    "(smtp_tls_security_level = encrypt)", level == CLIENT_TLS_MAY ? "may" : "none");
+		    "smtp_sasl_security_options without noplaintext, and smtp_tls_security_level = %s: the password "
+		    "may go to relayhost unencrypted "
+		    "(smtp_tls_security_level = encrypt)",
+		    level == CLIENT_TLS_MAY ? "may" : "none");
 }
 
 static void check_public_tls(const struct conf_view *v) {
 	if (v->service != NULL && v->service->type == SERVICE_INET && v->service->port == 25 &&
 	    conf_enum(v, SET_smtpd_tls_security_level) == SERVER_TLS_ENCRYPT && listens_outside(v))
 		SAY(v, PROBLEM_WARNING, SET_smtpd_tls_security_level,
-		    "smtpd_tls_security_level = encrypt on port 25: servers that cannot encrypt can send no mail here (RFC 3207 asks public servers not to demand it)");
+		    "smtpd_tls_security_level = encrypt on port 25: servers that cannot encrypt can send no mail here "
+		    "(RFC 3207 asks public servers not to demand it)");
 }
 
 /* Domains */
@@ -99,7 +109,8 @@ static void one_class(const struct conf_view *v, enum setting_id a, enum setting
 	while ((word = slice_word(&left, ", \t\r\n")).len > 0) {
 		if (slice_find(word, ':') < word.len || word.at[0] == '/' || word.at[0] == '!') continue;
 		if (!has_word(conf_text(v, b), word)) continue;
-		SAY(v, PROBLEM_WARNING, b, "do not list domain %.*s in BOTH %s and %s", SLICE_ARG(word), setting_of(a)->name, setting_of(b)->name);
+		SAY(v, PROBLEM_WARNING, b, "do not list domain %.*s in BOTH %s and %s", SLICE_ARG(word),
+		    setting_of(a)->name, setting_of(b)->name);
 		return;
 	}
 }
@@ -111,28 +122,36 @@ static void check_domains(const struct conf_view *v) {
 		{ SET_virtual_alias_domains, SET_virtual_mailbox_domains },
 	};
 	for (size_t i = 0; i < LEN(pairs); i++) one_class(v, pairs[i][0], pairs[i][1]);
-	if (v->raws[SET_relay_domains].text.at != NULL && slice_find(v->raws[SET_relay_domains].text, '$') == v->raws[SET_relay_domains].text.len)
+	if (v->raws[SET_relay_domains].text.at != NULL &&
+	    slice_find(v->raws[SET_relay_domains].text, '$') == v->raws[SET_relay_domains].text.len)
 		one_class(v, SET_mydestination, SET_relay_domains);
 }
 
 static void check_recipients(const struct conf_view *v) {
-	if (v->raws[SET_local_recipient_maps].text.at != NULL && !is_set(v, SET_local_recipient_maps) && is_set(v, SET_mydestination) &&
-	    slice_starts(conf_text(v, SET_local_transport), S("local")))
+	if (v->raws[SET_local_recipient_maps].text.at != NULL && !is_set(v, SET_local_recipient_maps) &&
+	    is_set(v, SET_mydestination) && slice_starts(conf_text(v, SET_local_transport), S("local")))
 		SAY(v, PROBLEM_WARNING, SET_local_recipient_maps,
-		    "local_recipient_maps is empty: mail for unknown users is accepted and bounces to senders who are often forged");
-	if (v->raws[SET_relay_domains].text.at != NULL && is_set(v, SET_relay_domains) && !is_set(v, SET_relay_recipient_maps))
+		    "local_recipient_maps is empty: mail for unknown users is accepted and bounces to senders who are "
+		    "often forged");
+	if (v->raws[SET_relay_domains].text.at != NULL && is_set(v, SET_relay_domains) &&
+	    !is_set(v, SET_relay_recipient_maps))
 		SAY(v, PROBLEM_INFO, SET_relay_domains,
-		    "relay_recipient_maps is empty: mail for unknown users of relay_domains is accepted and may bounce to forged senders");
+		    "relay_recipient_maps is empty: mail for unknown users of relay_domains is accepted and may bounce "
+		    "to forged senders");
 }
 
 /* Transports: "name:nexthop", where name is a line of master.cf */
 
 static bool is_transport(const struct conf *c, struct slice name) {
-	static const char *const built_in[] = { "local", "virtual", "smtp", "lmtp", "relay", "error", "retry", "discard" };
+	static const char *const built_in[] = {
+		"local", "virtual", "smtp", "lmtp", "relay", "error", "retry", "discard"
+	};
 	for (size_t i = 0; i < LEN(built_in); i++)
 		if (slice_eq(name, slice_of(built_in[i]))) return true;
 	for (size_t i = 0; i < c->services.count; i++)
-		if (c->services.at[i].type != SERVICE_INET && c->services.at[i].type != SERVICE_PASS && slice_eq(c->services.at[i].name, name)) return true;
+		if (c->services.at[i].type != SERVICE_INET && c->services.at[i].type != SERVICE_PASS &&
+		    slice_eq(c->services.at[i].name, name))
+			return true;
 	return false;
 }
 
@@ -143,14 +162,16 @@ static void check_transports(const struct conf_view *v) {
 	};
 	for (size_t i = 0; i < LEN(ids); i++) {
 		struct slice text = conf_text(v, ids[i]), name = slice_cut(&text, ':');
-		if (name.len == 0 || is_transport(v->conf, name) || (v->service != NULL && !is_own(v, ids[i]))) continue;
-		SAY(v, PROBLEM_WARNING, ids[i], "%s = %.*s: master.cf has no transport \"%.*s\": its mail will wait", setting_of(ids[i])->name,
-		    SLICE_ARG(conf_text(v, ids[i])), SLICE_ARG(name));
+		if (name.len == 0 || is_transport(v->conf, name) || (v->service != NULL && !is_own(v, ids[i])))
+			continue;
+		SAY(v, PROBLEM_WARNING, ids[i], "%s = %.*s: master.cf has no transport \"%.*s\": its mail will wait",
+		    setting_of(ids[i])->name, SLICE_ARG(conf_text(v, ids[i])), SLICE_ARG(name));
 	}
 	struct slice list = conf_text(v, SET_defer_transports);
 	for (struct slice word; (word = slice_word(&list, ", \t\r\n")).len > 0;)
 		if (!is_transport(v->conf, word))
-			SAY(v, PROBLEM_WARNING, SET_defer_transports, "defer_transports: master.cf has no transport \"%.*s\"", SLICE_ARG(word));
+			SAY(v, PROBLEM_WARNING, SET_defer_transports,
+			    "defer_transports: master.cf has no transport \"%.*s\"", SLICE_ARG(word));
 }
 
 /* Sizes */
@@ -162,14 +183,16 @@ static void check_sizes(const struct conf_view *v) {
 		uint64_t limit = conf_size(v, limits[i]);
 		if (v->raws[limits[i]].text.at != NULL && limit > 0 && (message == 0 || message > limit))
 			SAY(v, PROBLEM_WARNING, limits[i],
-			    "%s (%llu) is smaller than message_size_limit (%llu): large messages are accepted and cannot be delivered", setting_of(limits[i])->name,
-			    (unsigned long long)limit, (unsigned long long)message);
+			    "%s (%llu) is smaller than message_size_limit (%llu): large messages are accepted and "
+			    "cannot be delivered",
+			    setting_of(limits[i])->name, (unsigned long long)limit, (unsigned long long)message);
 	}
 }
 
 static void check_soft_bounce(const struct conf_view *v) {
 	if (conf_bool(v, SET_soft_bounce))
-		SAY(v, PROBLEM_WARNING, SET_soft_bounce, "soft_bounce = yes: nothing is refused for good and nothing bounces; meant for trials only");
+		SAY(v, PROBLEM_WARNING, SET_soft_bounce,
+		    "soft_bounce = yes: nothing is refused for good and nothing bounces; meant for trials only");
 }
 
 /* Who sent it */
@@ -187,13 +210,19 @@ static void check_proofs(const struct conf_view *v) {
 	};
 	for (size_t i = 0; i < LEN(pairs); i++)
 		if (was_set(v, pairs[i].set) && !conf_bool(v, pairs[i].needs))
-			SAY(v, PROBLEM_WARNING, pairs[i].set, "%s has no effect: %s = no", setting_of(pairs[i].set)->name, setting_of(pairs[i].needs)->name);
+			SAY(v, PROBLEM_WARNING, pairs[i].set, "%s has no effect: %s = no",
+			    setting_of(pairs[i].set)->name, setting_of(pairs[i].needs)->name);
 	if (conf_bool(v, SET_dmarc_check) && !conf_bool(v, SET_dkim_verify))
-		SAY(v, PROBLEM_WARNING, SET_dkim_verify, "dmarc_check = yes with dkim_verify = no: forwarded mail of honest senders will be refused for failing DMARC");
+		SAY(v, PROBLEM_WARNING, SET_dkim_verify,
+		    "dmarc_check = yes with dkim_verify = no: forwarded mail of honest senders will be refused for "
+		    "failing DMARC");
 	if (conf_bool(v, SET_dmarc_check) && !conf_bool(v, SET_spf_check))
-		SAY(v, PROBLEM_WARNING, SET_spf_check, "dmarc_check = yes with spf_check = no: mail of domains that do not sign will be refused for failing DMARC");
+		SAY(v, PROBLEM_WARNING, SET_spf_check,
+		    "dmarc_check = yes with spf_check = no: mail of domains that do not sign will be refused for "
+		    "failing DMARC");
 	if (slice_search(conf_text(v, SET_dmarc_reject_text), S("%s")) == conf_text(v, SET_dmarc_reject_text).len)
-		SAY(v, PROBLEM_INFO, SET_dmarc_reject_text, "dmarc_reject_text names no domain (%%s): senders will not know whose policy it was");
+		SAY(v, PROBLEM_INFO, SET_dmarc_reject_text,
+		    "dmarc_reject_text names no domain (%%s): senders will not know whose policy it was");
 }
 
 /* Where each looks: at main.cf, or at every view that takes mail by SMTP. */
@@ -201,9 +230,10 @@ static const struct {
 	void (*check)(const struct conf_view *v);
 	bool of_servers;
 } checks[] = {
-	{ check_networks, true },    { check_login, true },      { check_public_tls, true }, { check_client_login, false },
-	{ check_domains, false },    { check_recipients, false }, { check_transports, false }, { check_sizes, false },
-	{ check_soft_bounce, false }, { check_proofs, false },
+	{ check_networks, true },      { check_login, true },    { check_public_tls, true },
+	{ check_client_login, false }, { check_domains, false }, { check_recipients, false },
+	{ check_transports, false },   { check_sizes, false },   { check_soft_bounce, false },
+	{ check_proofs, false },
 };
 
 void check_dangers(struct conf *c) {
@@ -213,7 +243,8 @@ void check_dangers(struct conf *c) {
 		for (size_t k = 0; checks[i].of_servers && k < c->services.count; k++) {
 			struct conf_view seen = *c->views[k]; /* a view that is main.cf's own has no service */
 			seen.service = &c->services.at[k];
-			if (c->services.at[k].role == SERVICE_SMTPD && c->services.at[k].type != SERVICE_PASS) checks[i].check(&seen);
+			if (c->services.at[k].role == SERVICE_SMTPD && c->services.at[k].type != SERVICE_PASS)
+				checks[i].check(&seen);
 		}
 	}
 	problems_once(&c->problems, before);

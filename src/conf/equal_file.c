@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three programs with nearly one syntax. Nothing is executed: a value with $ or ` in it is told of and taken as it stands. */
+/* Three programs with nearly one syntax. Nothing is executed: a value with $ or ` in it is told of and taken as it
+ * stands. */
 #include "conf/equal_file.h"
 #include "base/fail.h"
 
@@ -58,7 +59,8 @@ int equal_file_read(struct sources *files, struct slice path, struct problems *p
 		if (line.len == 0) continue;
 		struct opendkim_line l = { .where = where };
 		if (slice_find(line, '=') == line.len) {
-			problem_add(problems, PROBLEM_WARNING, where, "\"%.*s\" is no setting (key = value): left out", SLICE_ARG(slice_head(line, 60)));
+			problem_add(problems, PROBLEM_WARNING, where, "\"%.*s\" is no setting (key = value): left out",
+				    SLICE_ARG(slice_head(line, 60)));
 			continue;
 		}
 		l.key = slice_trim(slice_cut(&line, '='));
@@ -71,7 +73,8 @@ int equal_file_read(struct sources *files, struct slice path, struct problems *p
 		}
 		l.value = value_of(line, files->mem);
 		if (slice_find(l.value, '$') < l.value.len || slice_find(l.value, '`') < l.value.len)
-			problem_add(problems, PROBLEM_WARNING, l.where, "%.*s: nothing is put in for $ and `", SLICE_ARG(slice_head(l.key, 60)));
+			problem_add(problems, PROBLEM_WARNING, l.where, "%.*s: nothing is put in for $ and `",
+				    SLICE_ARG(slice_head(l.key, 60)));
 		add(&f, &room, files->mem, l);
 	}
 	*out = f;

@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct opendkim_file f = {0};
 	source_put(&files, S("/f/c"), slice_from(data, size), false);
 	must(equal_file_read(&files, S("/f/c"), &problems, &f) == SOURCE_FOUND);
-	for (size_t i = 0; i < f.count; i++) must(slice_find(f.lines[i].key, '\n') == f.lines[i].key.len && f.lines[i].where.line != 0);
+	for (size_t i = 0; i < f.count; i++)
+		must(slice_find(f.lines[i].key, '\n') == f.lines[i].key.len && f.lines[i].where.line != 0);
 	return 0;
 }

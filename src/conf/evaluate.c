@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Each parameter of a view is evaluated once and remembered, so that a value which mentions another twice costs nothing
- * more, and one that leads back to itself is noticed. A faulty value is reported and replaced by its default: the rest of
- * the file can then be checked in the same run. */
+ * more, and one that leads back to itself is noticed. A faulty value is reported and replaced by its default: the rest
+ * of the file can then be checked in the same run. */
 #include "base/fail.h"
 #include "conf/expand.h"
 #include "conf/opendkim.h"
@@ -80,7 +80,8 @@ static struct slice compute(struct conf_view *v, size_t id) {
 
 static int expand_raw(struct conf_view *v, const struct param *p, struct slice raw, struct buf *out) {
 	struct expand_ops ops = { value_for_expand, v, &v->depth };
-	if (p->setting != NULL && p->setting->kind == KIND_RAW) return buf_add(out, raw) ? 0 : fail("value is too long");
+	if (p->setting != NULL && p->setting->kind == KIND_RAW)
+		return buf_add(out, raw) ? 0 : fail("value is too long");
 	return expand(raw, &ops, out);
 }
 
@@ -104,7 +105,8 @@ static bool names_parents(struct conf_view *v, const struct setting *s) {
 	return false;
 }
 
-/* Faults of a list are reported where they stand; what is left out of a default was told for the setting it comes from. */
+/* Faults of a list are reported where they stand; what is left out of a default was told for the setting it comes from.
+ */
 static void read_patterns(struct conf_view *v, const struct setting *s, struct place where, bool given,
                           struct value *out) {
 	struct problems unheard = { .mem = &v->conf->mem };
@@ -139,8 +141,8 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	int r = value_read(out, s, text, &c->mem);
 	if (r < 0) return -1;
 	if (r == VALUE_EXTENSION)
-		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where, "%s: Postfix takes no suffix in a size: %.*s",
-		            s->name, SLICE_ARG(text));
+		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where,
+			    "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
 	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS) read_patterns(v, s, v->raws[p->id].where, given, out);
 	return 0;
 }
@@ -150,7 +152,8 @@ static void report(struct conf_view *v, const struct param *p, bool given, int f
 	struct place where = v->raws[p->id].where;
 	if (!given) where = (struct place){ v->conf->main_path, 0 };
 	if (is_new(v, p->id))
-		problem_add_about(&v->conf->problems, failure == EXPANSION_FAILED ? PROBLEM_EXPANSION : PROBLEM_OTHER, acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
+		problem_add_about(&v->conf->problems, failure == EXPANSION_FAILED ? PROBLEM_EXPANSION : PROBLEM_OTHER,
+				  acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
 }
 
 /* A service shares what main.cf says with it, unless a $name in there may lead to one of its own settings. */
@@ -204,7 +207,8 @@ static void init_view(struct conf *c, struct conf_view *v, const struct conf_ser
 static void evaluate_all(struct conf_view *v) {
 	struct slice text;
 	for (size_t i = 0; i < v->conf->params_count; i++)
-		if (evaluate(v, v->conf->params[i], &text) < 0) must_failed("evaluation ended in itself", __FILE__, __LINE__);
+		if (evaluate(v, v->conf->params[i], &text) < 0)
+			must_failed("evaluation ended in itself", __FILE__, __LINE__);
 }
 
 static void apply_overrides(struct conf_view *v, const struct conf_service *s) {
@@ -240,7 +244,8 @@ static bool is_disabled(const struct conf_service *s, struct slice words) {
 		if (but) word = slice_skip(word, 1);
 		size_t dot = slice_find_last(word, '.');
 		struct slice last = dot < word.len ? slice_skip(word, dot + 1) : word;
-		if (slice_same(last, type) && (dot == word.len || slice_eq(slice_head(word, dot), s->name))) return !but;
+		if (slice_same(last, type) && (dot == word.len || slice_eq(slice_head(word, dot), s->name)))
+			return !but;
 	}
 	return false;
 }

@@ -15,7 +15,8 @@ static struct slice skip_blanks(struct slice s) {
 }
 
 static int syntax(const char *what, struct slice before, struct slice at) {
-	return fail("%s at: \"...%.*s>>>%.*s\"", what, SLICE_ARG(slice_head(before, 40)), SLICE_ARG(slice_head(at, 20)));
+	return fail("%s at: \"...%.*s>>>%.*s\"", what, SLICE_ARG(slice_head(before, 40)),
+		    SLICE_ARG(slice_head(at, 20)));
 }
 
 /* s begins with `open`. Finds its partner; false when there is none. */

@@ -17,7 +17,8 @@ struct expand_ops {
 	/* Adds the value, fully expanded, and says whether there is such a parameter. <0 ends the expansion. */
 	int (*value)(void *ctx, struct slice name, struct buf *out);
 	void *ctx;
-	unsigned *depth; /* shared by expansions that value() starts: names within names count like braces within braces */
+	unsigned *depth; /* shared by expansions that value() starts: names within names count like braces within braces
+			  */
 };
 enum { EXPAND_KNOWN, EXPAND_UNKNOWN };
 #define EXPAND_DEPTH 100            /* references within references, as in Postfix */

@@ -72,7 +72,9 @@ static const struct {
 	/* Postfix gives up on numbers of any size */
 	{ "${{99999999999999999999999} > {1} ? {t} : {f}}", "t", NULL },
 
-	{ "${domain_to_ascii{b\xc3\xbc" "cher.example}}", "xn--bcher-kva.example", NULL },
+	{ "${domain_to_ascii{b\xc3\xbc"
+	  "cher.example}}",
+	  "xn--bcher-kva.example", NULL },
 	{ "${domain_to_ascii{$a.example}}", "1.example", NULL },
 	{ "${domain_to_ascii{not a domain}}", "not a domain", NULL },
 
@@ -86,7 +88,8 @@ static const struct {
 	{ "${a!b}", NULL, "attribute name syntax error at: \"...a>>>!b\"" },
 	{ "${a?{t}x}", NULL, "\":\" expected at: \"...?{t}x>>>x\"" },
 	{ "${e:{t}x}", NULL, "unexpected input at: \"...:{t}x>>>x\"" },
-	{ "${{x} = {y} ? {t} : {f}}", NULL, "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected at: \"...{x} >>>= {y} ? {t} : {f}\"" },
+	{ "${{x} = {y} ? {t} : {f}}", NULL,
+	  "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected at: \"...{x} >>>= {y} ? {t} : {f}\"" },
 	{ "${{a}}", NULL, "\"==\" or \"!=\" or \"<\" or \"<=\" or \">=\" or \">\" expected at: \"...{a}>>>\"" },
 	{ "${{a} == b}", NULL, "\"{\" expected at: \"... b>>>b\"" },
 	{ "${{a} == {b} x}", NULL, "\"?\" expected at: \"...{a} == {b} >>>x\"" },
@@ -137,6 +140,7 @@ static void test_names(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases), cmocka_unit_test(test_deep), cmocka_unit_test(test_names) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_cases), cmocka_unit_test(test_deep),
+					    cmocka_unit_test(test_names) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client calls itself comes back to it in replies and stands in logs: whoever writes a template says which bytes may. */
+/* What a client calls itself comes back to it in replies and stands in logs: whoever writes a template says which bytes
+ * may. */
 #include "conf/footer.h"
 #include "base/clock.h"
 
@@ -16,7 +17,9 @@ static unsigned char escaped(struct slice *rest) {
 		return (unsigned char)value;
 	}
 	const char *letter = rest->len != 0 && rest->at[0] != '\0' ? strchr(letters, rest->at[0]) : NULL;
-	unsigned char c = rest->len == 0 ? '\\' : letter != NULL ? (unsigned char)bytes[letter - letters] : (unsigned char)rest->at[0];
+	unsigned char c = rest->len == 0   ? '\\'
+			  : letter != NULL ? (unsigned char)bytes[letter - letters]
+					   : (unsigned char)rest->at[0];
 	*rest = slice_skip(*rest, 1);
 	return c;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One way to walk from the whole of an address, domain or IP to its parts, so that access, transport, virtual and all the
- * others differ in the forms they name only. Forms are built one at a time: the first usually decides. */
+/* One way to walk from the whole of an address, domain or IP to its parts, so that access, transport, virtual and all
+ * the others differ in the forms they name only. Forms are built one at a time: the first usually decides. */
 #include "conf/lookup.h"
 #include "base/fail.h"
 
-int lookup_open(struct tables *tables, const struct slice *names, size_t count, unsigned flags, struct arena *mem, struct lookup *out) {
+int lookup_open(struct tables *tables, const struct slice *names, size_t count, unsigned flags, struct arena *mem,
+		struct lookup *out) {
 	struct lookup l = { .tables = arena_array(mem, MAX_OF(count, (size_t)1), sizeof *l.tables), .count = count };
 	for (size_t i = 0; i < count; i++)
 		if (table_open(tables, names[i], flags, &l.tables[i]) != TABLE_FOUND) return TABLE_BAD;
@@ -13,7 +14,8 @@ int lookup_open(struct tables *tables, const struct slice *names, size_t count, 
 }
 
 /* One form in all tables; in those of patterns only when it is the whole. */
-static int ask(const struct lookup *l, struct slice form, bool whole, struct slice extension, struct arena *mem, struct lookup_hit *hit) {
+static int ask(const struct lookup *l, struct slice form, bool whole, struct slice extension, struct arena *mem,
+	       struct lookup_hit *hit) {
 	if (form.len == 0) return TABLE_MISSING;
 	for (size_t i = 0; i < l->count; i++) {
 		struct slice value;
@@ -33,7 +35,8 @@ int lookup_key(const struct lookup *l, struct slice key, struct arena *mem, stru
 }
 
 /* The name and its parents, "." or nothing before each of these. */
-static int ask_domains(const struct lookup *l, struct slice domain, bool dots, bool whole, struct arena *mem, struct lookup_hit *hit) {
+static int ask_domains(const struct lookup *l, struct slice domain, bool dots, bool whole, struct arena *mem,
+		       struct lookup_hit *hit) {
 	for (struct slice name = domain;;) {
 		int r = ask(l, name, whole, S(""), mem, hit);
 		if (r != TABLE_MISSING) return r;
@@ -80,7 +83,9 @@ struct parts {
 
 static struct parts split(struct slice address, struct slice delimiters) {
 	size_t at = slice_find_last(address, '@');
-	struct parts p = { .local = slice_head(address, at), .at_domain = slice_skip(address, at), .qualified = at < address.len };
+	struct parts p = { .local = slice_head(address, at),
+			   .at_domain = slice_skip(address, at),
+			   .qualified = at < address.len };
 	size_t ext = extension_at(p.local, delimiters);
 	p.base = slice_head(p.local, ext);
 	p.ext = slice_skip(p.local, ext);
@@ -88,20 +93,23 @@ static struct parts split(struct slice address, struct slice delimiters) {
 }
 
 /* "local+ext" and "local", with something behind. */
-static int ask_both(const struct lookup *l, const struct parts *p, struct slice behind, bool whole, struct arena *mem, struct lookup_hit *hit) {
+static int ask_both(const struct lookup *l, const struct parts *p, struct slice behind, bool whole, struct arena *mem,
+		    struct lookup_hit *hit) {
 	int r = ask(l, arena_fmt(mem, "%.*s%.*s", SLICE_ARG(p->local), SLICE_ARG(behind)), whole, S(""), mem, hit);
 	if (r != TABLE_MISSING || p->ext.len == 0) return r;
 	return ask(l, arena_fmt(mem, "%.*s%.*s", SLICE_ARG(p->base), SLICE_ARG(behind)), false, p->ext, mem, hit);
 }
 
-int lookup_address(const struct lookup *l, struct slice address, unsigned forms, struct slice delimiters, bool domain_is_local,
-                   struct arena *mem, struct lookup_hit *hit) {
+int lookup_address(const struct lookup *l, struct slice address, unsigned forms, struct slice delimiters,
+		   bool domain_is_local, struct arena *mem, struct lookup_hit *hit) {
 	const struct parts p = split(address, delimiters);
 	int r = TABLE_MISSING;
 	if (l->count == 0 || address.len == 0) return r;
-	if ((forms & LOOKUP_WHOLE) != 0 || (!p.qualified && (forms & LOOKUP_NAME) != 0)) r = ask_both(l, &p, p.at_domain, true, mem, hit);
+	if ((forms & LOOKUP_WHOLE) != 0 || (!p.qualified && (forms & LOOKUP_NAME) != 0))
+		r = ask_both(l, &p, p.at_domain, true, mem, hit);
 	if (r != TABLE_MISSING || !p.qualified) return r;
-	bool user = (forms & LOOKUP_USER_ALWAYS) != 0 || ((forms & LOOKUP_LOCAL) != 0 && domain_is_local) || (forms & LOOKUP_NAME) != 0;
+	bool user = (forms & LOOKUP_USER_ALWAYS) != 0 || ((forms & LOOKUP_LOCAL) != 0 && domain_is_local) ||
+		    (forms & LOOKUP_NAME) != 0;
 	if (user) r = ask_both(l, &p, S(""), false, mem, hit);
 	if (r == TABLE_MISSING && (forms & LOOKUP_AT_DOMAIN) != 0)
 		r = ask(l, p.at_domain, false, S(""), mem, hit);

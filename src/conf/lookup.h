@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/table.h"
-/* How a thing is looked up in a list of tables: an address, a domain or a client is tried in several forms, from the whole
- * to its parts (compat.md §2.4). Each form is tried in all tables before the next one; pattern tables are asked for the
- * first, whole form only. */
+/* How a thing is looked up in a list of tables: an address, a domain or a client is tried in several forms, from the
+ * whole to its parts (compat.md §2.4). Each form is tried in all tables before the next one; pattern tables are asked
+ * for the first, whole form only. */
 struct lookup {
 	struct table **tables;
 	size_t count;

@@ -33,12 +33,15 @@ static void orders(void **state) {
 	static const char *const whole[] = { "u+e@d.org=1", "u@d.org=2", "u+e=3", "u=4", "@d.org=5" };
 	for (size_t first = 0; first < LEN(whole); first++) {
 		struct slice text = S("inline:{x=y");
-		for (size_t i = first; i < LEN(whole); i++) text = arena_fmt(&mem, "%.*s, %s", SLICE_ARG(text), whole[i]);
+		for (size_t i = first; i < LEN(whole); i++)
+			text = arena_fmt(&mem, "%.*s, %s", SLICE_ARG(text), whole[i]);
 		struct lookup l = open_list(arena_fmt(&mem, "%.*s}", SLICE_ARG(text)).at, NULL);
 		assert_string_equal(address(&l, "U+E@D.org", VIRTUAL, true), arena_fmt(&mem, "%zu", first + 1).at);
-		assert_string_equal(address(&l, "u+e@d.org", VIRTUAL, false), first < 2 ? arena_fmt(&mem, "%zu", first + 1).at : "5");
+		assert_string_equal(address(&l, "u+e@d.org", VIRTUAL, false),
+				    first < 2 ? arena_fmt(&mem, "%zu", first + 1).at : "5");
 	}
-	struct lookup l = open_list("inline:{d.org=dom, .org=parent, u+e@=ext, u@=user, name=n, name+x=nx, org=plain}", NULL);
+	struct lookup l =
+		open_list("inline:{d.org=dom, .org=parent, u+e@=ext, u@=user, name=n, name+x=nx, org=plain}", NULL);
 	assert_string_equal(address(&l, "u+e@d.org", ACCESS, false), "dom");
 	assert_string_equal(address(&l, "u+e@x.org", ACCESS, false), "parent");
 	assert_string_equal(address(&l, "u+e@x.org", ACCESS & ~(unsigned)LOOKUP_DOT_PARENTS, false), "plain");
@@ -54,7 +57,8 @@ static void forms_before_tables(void **state) {
 	(void)state;
 	struct lookup l = open_list("inline:{@d.org=low}", "inline:{u@d.org=high}", NULL);
 	assert_string_equal(address(&l, "u@d.org", VIRTUAL, true), "high");
-	l = open_list("regexp:{{/^@d.org$/ never}, {/^u\\+e@d.org$/ whole}, {/^d.org$/ never}}", "inline:{u@d.org=without}", NULL);
+	l = open_list("regexp:{{/^@d.org$/ never}, {/^u\\+e@d.org$/ whole}, {/^d.org$/ never}}",
+		      "inline:{u@d.org=without}", NULL);
 	assert_string_equal(address(&l, "u+e@d.org", VIRTUAL | LOOKUP_DOMAIN, true), "whole");
 	assert_string_equal(address(&l, "u+f@d.org", VIRTUAL, true), "without");
 	assert_null(address(&l, "x@d.org", VIRTUAL | LOOKUP_DOMAIN, true));
@@ -65,7 +69,8 @@ static void forms_before_tables(void **state) {
 
 static void extensions(void **state) {
 	(void)state;
-	struct lookup l = open_list("inline:{u@d=1, owner-l@d=2, -x@d=3, mailer-daemon@d=4, owner@d=bad, mailer@d=bad}", NULL);
+	struct lookup l =
+		open_list("inline:{u@d=1, owner-l@d=2, -x@d=3, mailer-daemon@d=4, owner@d=bad, mailer@d=bad}", NULL);
 	struct lookup_hit hit;
 	assert_int_equal(lookup_address(&l, S("u-a+b@d"), VIRTUAL, S("+-"), false, &mem, &hit), TABLE_FOUND);
 	assert_true(slice_eq(hit.extension, S("-a+b")) && slice_eq(hit.key, S("u@d")));
@@ -109,8 +114,8 @@ static void hosts(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(orders), cmocka_unit_test(forms_before_tables), cmocka_unit_test(extensions),
-		                            cmocka_unit_test(hosts) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(orders), cmocka_unit_test(forms_before_tables),
+					    cmocka_unit_test(extensions), cmocka_unit_test(hosts) };
 	struct table_params params = { 0 };
 	tables = tables_new(&params);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

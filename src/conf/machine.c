@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking the DNS for our own name could hang a start for a minute on a machine without network, so only /etc/hosts is asked. */
+/* Asking the DNS for our own name could hang a start for a minute on a machine without network, so only /etc/hosts is
+ * asked. */
 #include "conf/machine.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -75,7 +76,8 @@ static bool is_loopback(struct slice address) {
 static bool is_same_address(struct slice address, struct slice word) {
 	uint8_t bytes[16];
 	char text[INET6_ADDRSTRLEN];
-	if (word.len > 2 && word.at[0] == '[' && word.at[word.len - 1] == ']') word = slice_from(word.at + 1, word.len - 2);
+	if (word.len > 2 && word.at[0] == '[' && word.at[word.len - 1] == ']')
+		word = slice_from(word.at + 1, word.len - 2);
 	if (word.len >= sizeof(text)) return false;
 	memcpy(text, word.at, word.len);
 	text[word.len] = '\0';
@@ -117,7 +119,8 @@ struct slice machine_networks(const struct machine *m, struct slice style, struc
 	for (size_t i = 0; i < m->addresses_count; i++) {
 		const struct machine_address *a = &m->addresses[i];
 		size_t len = a->address.len;
-		if ((len != 4 && len != 16) || a->bits > len * 8 || !is_wanted(a->address, interfaces, protocols)) continue;
+		if ((len != 4 && len != 16) || a->bits > len * 8 || !is_wanted(a->address, interfaces, protocols))
+			continue;
 		uint32_t bits = style_bits(a, style);
 		uint8_t bytes[16];
 		char text[INET6_ADDRSTRLEN], item[INET6_ADDRSTRLEN + 8];

@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	int r = conf_unpack(buf_slice(&packed), &d);
 	must(r >= 0);
 	for (size_t i = 0; i < SETTINGS_COUNT; i++)
-		must(slice_eq(conf_text(conf_main(c), (enum setting_id)i), conf_text(conf_main(d), (enum setting_id)i)));
+		must(slice_eq(conf_text(conf_main(c), (enum setting_id)i),
+			      conf_text(conf_main(d), (enum setting_id)i)));
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* main.cf, line by line, into what each parameter is set to. Nothing is expanded yet: a value may refer to a line below. */
+/* main.cf, line by line, into what each parameter is set to. Nothing is expanded yet: a value may refer to a line
+ * below. */
 #include "conf/snapshot.h"
 
 #define PARAMS_MOST 20000
@@ -35,11 +36,13 @@ static void read_assignment(struct conf *c, struct slice line, struct place wher
 	bool one_word = true;
 	for (size_t i = 0; i < name.len; i++) one_word &= !ascii_space(name.at[i]);
 	if (equals == line.len || !one_word) {
-		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing '=' after attribute name: \"%.*s\"", SLICE_ARG(shown));
+		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing '=' after attribute name: \"%.*s\"",
+				 SLICE_ARG(shown));
 		return;
 	}
 	if (name.len == 0) {
-		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing attribute name: \"%.*s\"", SLICE_ARG(shown));
+		problem_add_form(&c->problems, PROBLEM_ERROR, where, "missing attribute name: \"%.*s\"",
+				 SLICE_ARG(shown));
 		return;
 	}
 	if (c->params_count >= PARAMS_MOST && param_find(c, name) == NULL) {
@@ -49,8 +52,8 @@ static void read_assignment(struct conf *c, struct slice line, struct place wher
 	struct param *p = param_get(c, name);
 	struct raw *raw = &c->main_raws[p->id];
 	if (raw->text.at != NULL && where.file.len > 0)
-		problem_add_form(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s", SLICE_ARG(name),
-		            SLICE_ARG(slice_head(raw->text, 1000)));
+		problem_add_form(&c->problems, PROBLEM_WARNING, where, "overriding earlier entry: %.*s=%.*s",
+				 SLICE_ARG(name), SLICE_ARG(slice_head(raw->text, 1000)));
 	*raw = (struct raw){ arena_slice(&c->mem, slice_trim(slice_skip(line, equals + 1))), where };
 }
 
@@ -59,11 +62,16 @@ void mainfile_read(struct conf *c, struct slice text) {
 	struct place where = { .file = c->main_path };
 	for (struct slice line; logical_line_next(&lines, &c->mem, &line, &where.line);) {
 		if (line.len > LOGICAL_LINE_MOST)
-			problem_add_form(&c->problems, PROBLEM_ERROR, where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken; put long lists into a table)",
-			            line.len, SLICE_ARG(slice_head(line, 40)), LOGICAL_LINE_MOST);
+			problem_add_form(&c->problems, PROBLEM_ERROR, where,
+					 "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken; put long lists "
+					 "into a table)",
+					 line.len, SLICE_ARG(slice_head(line, 40)), LOGICAL_LINE_MOST);
 		else if (!ascii_blank(line.at[0])) read_assignment(c, line, where);
-		else problem_add_form(&c->problems, PROBLEM_WARNING, where, "logical line must not start with whitespace: \"%.*s\"",
-		                 SLICE_ARG(slice_head(line, 80)));
+		else
+			problem_add_form(&c->problems, PROBLEM_WARNING, where,
+					 "logical line must not start with whitespace: \"%.*s\"",
+					 SLICE_ARG(slice_head(line, 80)));
 	}
-	for (size_t i = 0; i < c->settings_count; i++) read_assignment(c, c->settings[i], (struct place){ SLICE_NONE, 0 });
+	for (size_t i = 0; i < c->settings_count; i++)
+		read_assignment(c, c->settings[i], (struct place){ SLICE_NONE, 0 });
 }

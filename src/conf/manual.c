@@ -100,9 +100,18 @@ static void put_text(FILE *out, const char *text) {
 
 static void put_kind(FILE *out, const struct setting *s) {
 	static const char *const kinds[] = {
-		[KIND_TEXT] = "text", [KIND_RAW] = "text, expanded at use", [KIND_LEVEL] = "release", [KIND_ORIGIN] = "text or file",
-		[KIND_BOOL] = "yes or no", [KIND_NUMBER] = "number", [KIND_TIME] = "time", [KIND_SIZE] = "bytes", [KIND_WORDS] = "",
-		[KIND_LIST] = "list", [KIND_NETWORKS] = "list of networks", [KIND_DOMAINS] = "list of domains",
+		[KIND_TEXT] = "text",
+		[KIND_RAW] = "text, expanded at use",
+		[KIND_LEVEL] = "release",
+		[KIND_ORIGIN] = "text or file",
+		[KIND_BOOL] = "yes or no",
+		[KIND_NUMBER] = "number",
+		[KIND_TIME] = "time",
+		[KIND_SIZE] = "bytes",
+		[KIND_WORDS] = "",
+		[KIND_LIST] = "list",
+		[KIND_NETWORKS] = "list of networks",
+		[KIND_DOMAINS] = "list of domains",
 	};
 	fputs(kinds[s->kind], out);
 	if (s->kind == KIND_TIME) fprintf(out, ", in %c without a unit", s->unit);
@@ -153,7 +162,8 @@ static void put_plain(FILE *out, const char *text) {
 	}
 }
 
-static void put_row(FILE *out, const char *prefix, const char *name, const char *verdict, const char *fallback, const char *doc) {
+static void put_row(FILE *out, const char *prefix, const char *name, const char *verdict, const char *fallback,
+		    const char *doc) {
 	fputs("| ", out);
 	put_plain(out, prefix);
 	put_plain(out, name);
@@ -166,7 +176,8 @@ static void put_row(FILE *out, const char *prefix, const char *name, const char 
 
 void conf_verdicts(FILE *out) {
 	static const char *const verdicts[] = {
-		[ACTED] = "works", [NOT_YET] = "not yet", [UNNEEDED] = "not needed", [OLD] = "old name", [GONE] = "old name",
+		[ACTED] = "works",  [NOT_YET] = "not yet", [UNNEEDED] = "not needed",
+		[OLD] = "old name", [GONE] = "old name",
 	};
 	static const struct {
 		const char *ending;
@@ -178,17 +189,25 @@ void conf_verdicts(FILE *out) {
 	};
 	size_t counts[GONE + 1] = { 0 };
 	for (size_t i = 0; i < SETTINGS_COUNT; i++) counts[setting_of((enum setting_id)i)->state]++;
-	fprintf(out, "# What hato does with each parameter\n\nWritten by hato from its list of settings. *works*: does what the manual says (%zu). "
-	             "*not yet*: read and checked, and a warning says that nothing comes of it (%zu). *not needed*: accepted, and a line of `hato check` says "
-	             "why nothing comes of it (%zu). *old name*: sets the parameter that took its place (%zu). Any other name may be set and used in "
-	             "values; one that nothing uses gives a warning.\n",
-	        counts[ACTED], counts[NOT_YET], counts[UNNEEDED], counts[OLD] + counts[GONE]);
+	fprintf(out,
+		"# What hato does with each parameter\n\nWritten by hato from its list of settings. *works*: does what "
+		"the manual says (%zu). "
+		"*not yet*: read and checked, and a warning says that nothing comes of it (%zu). *not needed*: "
+		"accepted, and a line of `hato check` says "
+		"why nothing comes of it (%zu). *old name*: sets the parameter that took its place (%zu). Any other "
+		"name may be set and used in "
+		"values; one that nothing uses gives a warning.\n",
+		counts[ACTED], counts[NOT_YET], counts[UNNEEDED], counts[OLD] + counts[GONE]);
 	for (size_t i = 0; i < LEN(rows); i++) {
 		const struct setting *s = setting_of(rows[i].id);
-		if (rows[i].group != NULL) fprintf(out, "\n## %s\n\n| parameter | verdict | default | meaning |\n| --- | --- | --- | --- |\n", rows[i].group);
+		if (rows[i].group != NULL)
+			fprintf(out,
+				"\n## %s\n\n| parameter | verdict | default | meaning |\n| --- | --- | --- | --- |\n",
+				rows[i].group);
 		else put_row(out, "", s->name, verdicts[s->state], s->fallback, s->doc);
 	}
-	fprintf(out, "\n## Of each transport in master.cf\n\n| parameter | verdict | default | meaning |\n| --- | --- | --- | --- |\n");
+	fprintf(out, "\n## Of each transport in master.cf\n\n| parameter | verdict | default | meaning |\n| --- | --- "
+		     "| --- | --- |\n");
 	for (size_t i = 0; i < LEN(of_transports); i++) {
 		const struct setting *s = setting_of(of_transports[i].model);
 		char fallback[128];

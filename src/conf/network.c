@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Both lists share one walk over words, `!` and included files; they differ in what a word means. Lists are short, so they
- * are searched from the front, which also gives "the first match decides" for free. */
+/* Both lists share one walk over words, `!` and included files; they differ in what a word means. Lists are short, so
+ * they are searched from the front, which also gives "the first match decides" for free. */
 #include "conf/network.h"
 #include "base/fail.h"
 #include <arpa/inet.h>
@@ -25,14 +25,16 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 static void walk_file(struct walk *w, struct slice path, bool except, struct place where, unsigned depth) {
 	struct slice text = SLICE_NONE, line;
 	if (depth == INCLUDE_DEPTH) {
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: files include each other more than %d deep", w->name,
-		            INCLUDE_DEPTH);
+		problem_add(w->problems, PROBLEM_ERROR, where, "%s: files include each other more than %d deep",
+			    w->name, INCLUDE_DEPTH);
 		return;
 	}
 	int r = source_read(w->files, path, &text);
-	if (r == SOURCE_ABSENT) fail("%.*s: no such file%s", SLICE_ARG(path), except ? "" : ": what should stand in it is left out");
+	if (r == SOURCE_ABSENT)
+		fail("%.*s: no such file%s", SLICE_ARG(path), except ? "" : ": what should stand in it is left out");
 	if (r != SOURCE_FOUND) { /* an exception left out would let somebody in */
-		problem_add(w->problems, r == SOURCE_ABSENT && !except ? PROBLEM_WARNING : PROBLEM_ERROR, where, "%s: %s", w->name, fail_text());
+		problem_add(w->problems, r == SOURCE_ABSENT && !except ? PROBLEM_WARNING : PROBLEM_ERROR, where,
+			    "%s: %s", w->name, fail_text());
 		return;
 	}
 	struct logical_lines lines = { .rest = text };
@@ -56,9 +58,11 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 		bool not = except;
 		for (; word.len > 0 && word.at[0] == '!'; word = slice_skip(word, 1)) not = !not;
 		if (w->count++ == PATTERNS_MOST)
-			problem_add(w->problems, PROBLEM_ERROR, where, "%s: more than %d words", w->name, PATTERNS_MOST);
+			problem_add(w->problems, PROBLEM_ERROR, where, "%s: more than %d words", w->name,
+				    PATTERNS_MOST);
 		if (w->count > PATTERNS_MOST) return;
-		if (word.len == 0) problem_add(w->problems, PROBLEM_ERROR, where, "%s: no pattern after \"!\"", w->name);
+		if (word.len == 0)
+			problem_add(w->problems, PROBLEM_ERROR, where, "%s: no pattern after \"!\"", w->name);
 		else if (word.at[0] == '/') walk_file(w, word, not, where, depth);
 		else w->take(w, word, not, where);
 	}
@@ -67,11 +71,13 @@ static void walk_words(struct walk *w, struct slice text, bool except, struct pl
 /* Left out safely when it would let somebody in; leaving out an exception would let in more than was asked for. */
 static void not_yet(struct walk *w, struct slice word, bool except, struct place where, const char *what) {
 	if (except)
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: %s after \"!\" is not acted on by this version: !%.*s",
-		            w->name, what, SLICE_ARG(word));
+		problem_add(w->problems, PROBLEM_ERROR, where,
+			    "%s: %s after \"!\" is not acted on by this version: !%.*s", w->name, what,
+			    SLICE_ARG(word));
 	else
-		problem_add(w->problems, PROBLEM_WARNING, where, "%s: %s is understood but not acted on by this version: %.*s",
-		            w->name, what, SLICE_ARG(word));
+		problem_add(w->problems, PROBLEM_WARNING, where,
+			    "%s: %s is understood but not acted on by this version: %.*s", w->name, what,
+			    SLICE_ARG(word));
 }
 
 /* Grows the array at *at, doubling at powers of two. */
@@ -142,17 +148,20 @@ static void take_network(struct walk *w, struct slice word, bool except, struct 
 		bool numeric = word.at[0] == '[' || (ascii_digit(word.at[0]) && slice_find(word, '/') < word.len);
 		if (has_table_type(word)) {
 			out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
-			out->at[out->count++] = (struct network){ .except = except, .table = arena_slice(w->problems->mem, word) };
+			out->at[out->count++] =
+				(struct network){ .except = except, .table = arena_slice(w->problems->mem, word) };
 		} else if (numeric)
-			problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected address/bits)",
-			            w->name, SLICE_ARG(word));
+			problem_add(w->problems, PROBLEM_ERROR, where,
+				    "%s: bad net/mask pattern: \"%.*s\" (expected address/bits)", w->name,
+				    SLICE_ARG(word));
 		else not_yet(w, word, except, where, "a host name");
 		return;
 	}
 	length = width;
 	if (bits.at != NULL && !slice_number(bits, width, &length)) {
-		problem_add(w->problems, PROBLEM_ERROR, where, "%s: bad net/mask pattern: \"%.*s\" (expected 0 to %u bits)",
-		            w->name, SLICE_ARG(word), width);
+		problem_add(w->problems, PROBLEM_ERROR, where,
+			    "%s: bad net/mask pattern: \"%.*s\" (expected 0 to %u bits)", w->name, SLICE_ARG(word),
+			    width);
 		return;
 	}
 	n.bits = (uint8_t)(length + (128 - width));
@@ -166,8 +175,9 @@ static void take_network(struct walk *w, struct slice word, bool except, struct 
 		char better[INET6_ADDRSTRLEN];
 		text_of_address(n.address, width, better);
 		problem_add(w->problems, PROBLEM_ERROR, where,
-		            "%s: non-null host address bits in \"%.*s\", perhaps you should use \"%s%s%s/%u\" instead", w->name,
-		            SLICE_ARG(word), width == 128 ? "[" : "", better, width == 128 ? "]" : "", (unsigned)length);
+			    "%s: non-null host address bits in \"%.*s\", perhaps you should use \"%s%s%s/%u\" instead",
+			    w->name, SLICE_ARG(word), width == 128 ? "[" : "", better, width == 128 ? "]" : "",
+			    (unsigned)length);
 		return;
 	}
 	out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
@@ -195,7 +205,9 @@ const struct networks *networks_open(const struct networks *n, struct tables *ta
 	*out = (struct networks){ arena_array(mem, n->count, sizeof(out->at[0])), n->count };
 	for (size_t i = 0; i < n->count; i++) {
 		out->at[i] = n->at[i];
-		if (out->at[i].table.len > 0 && table_open(tables, out->at[i].table, 0, &out->at[i].opened) != TABLE_FOUND) out->at[i].opened = NULL;
+		if (out->at[i].table.len > 0 &&
+		    table_open(tables, out->at[i].table, 0, &out->at[i].opened) != TABLE_FOUND)
+			out->at[i].opened = NULL;
 	}
 	return out;
 }
@@ -213,7 +225,8 @@ static bool in_table(const struct network *n, const uint8_t address[16]) {
 
 bool networks_match(const struct networks *n, const uint8_t address[16]) {
 	for (size_t i = 0; i < n->count; i++)
-		if (n->at[i].table.len > 0 ? in_table(&n->at[i], address) : in_network(&n->at[i], address)) return !n->at[i].except;
+		if (n->at[i].table.len > 0 ? in_table(&n->at[i], address) : in_network(&n->at[i], address))
+			return !n->at[i].except;
 	return false;
 }
 

@@ -3,11 +3,11 @@
 #include "conf/source.h"
 #include "conf/table.h"
 #include <sys/socket.h>
-/* Lists of networks (mynetworks) and of domains (mydestination, relay_domains), as compat 2.2 has them: words separated by
- * commas and blanks, `!word` excludes, `/file` stands for the words in that file, and the first word that matches decides.
- * A word of the form type:table matches what the table has as a key, whatever its value; for networks that is the address
- * as text. Host names in lists of networks are not looked up: they match nothing and give a warning, or, behind `!` where
- * ignoring them would let more in, an error.
+/* Lists of networks (mynetworks) and of domains (mydestination, relay_domains), as compat 2.2 has them: words separated
+ * by commas and blanks, `!word` excludes, `/file` stands for the words in that file, and the first word that matches
+ * decides. A word of the form type:table matches what the table has as a key, whatever its value; for networks that is
+ * the address as text. Host names in lists of networks are not looked up: they match nothing and give a warning, or,
+ * behind `!` where ignoring them would let more in, an error.
  *
  * Lists are immutable once read and live in the arena they were read into. */
 
@@ -22,8 +22,8 @@ struct networks {
 	} *at;
 	size_t count;
 };
-/* The same list with its tables opened (those that cannot be match nothing); for processes that may look into them. Without
- * it a table matches nothing, and behind `!` it ends the list without a match. */
+/* The same list with its tables opened (those that cannot be match nothing); for processes that may look into them.
+ * Without it a table matches nothing, and behind `!` it ends the list without a match. */
 const struct networks *networks_open(const struct networks *n, struct tables *tables, struct arena *mem) NONNULL_RESULT;
 /* name is the parameter's, for the messages. */
 void networks_read(struct networks *out, struct slice text, const char *name, struct place where, struct sources *files,

@@ -66,7 +66,8 @@ static void test_networks(void **state) {
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct networks n;
-		networks_read(&n, slice_of(cases[i].list), "mynetworks", (struct place){ S("main.cf"), 1 }, &files, &problems);
+		networks_read(&n, slice_of(cases[i].list), "mynetworks", (struct place){ S("main.cf"), 1 }, &files,
+			      &problems);
 		if (match(&n, cases[i].address) != cases[i].want) fail_msg("%s: %s", cases[i].list, cases[i].address);
 	}
 	assert_int_equal(problems.count, 0);
@@ -78,16 +79,24 @@ static void test_networks(void **state) {
 
 static void test_faults(void **state) {
 	(void)state;
-	static const struct { const char *list, *problem; } cases[] = {
-		{ "192.0.2.1/24", "error: main.cf, line 1: n: non-null host address bits in \"192.0.2.1/24\", perhaps you should use \"192.0.2.0/24\" instead" },
-		{ "[2001:db8::1]/32", "error: main.cf, line 1: n: non-null host address bits in \"[2001:db8::1]/32\", perhaps you should use \"[2001:db8::]/32\" instead" },
-		{ "192.0.2.0/33", "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2.0/33\" (expected 0 to 32 bits)" },
-		{ "192.0.2.0/", "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2.0/\" (expected 0 to 32 bits)" },
-		{ "192.0.2/24", "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2/24\" (expected address/bits)" },
+	static const struct { const char *list, *problem;
+	} cases[] = {
+		{ "192.0.2.1/24", "error: main.cf, line 1: n: non-null host address bits in \"192.0.2.1/24\", perhaps "
+				  "you should use \"192.0.2.0/24\" instead" },
+		{ "[2001:db8::1]/32", "error: main.cf, line 1: n: non-null host address bits in \"[2001:db8::1]/32\", "
+				      "perhaps you should use \"[2001:db8::]/32\" instead" },
+		{ "192.0.2.0/33",
+		  "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2.0/33\" (expected 0 to 32 bits)" },
+		{ "192.0.2.0/",
+		  "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2.0/\" (expected 0 to 32 bits)" },
+		{ "192.0.2/24",
+		  "error: main.cf, line 1: n: bad net/mask pattern: \"192.0.2/24\" (expected address/bits)" },
 		{ "[::1", "error: main.cf, line 1: n: bad net/mask pattern: \"[::1\" (expected address/bits)" },
 		{ "!", "error: main.cf, line 1: n: no pattern after \"!\"" },
-		{ "localhost", "warning: main.cf, line 1: n: a host name is understood but not acted on by this version: localhost" },
-		{ "/nowhere", "warning: main.cf, line 1: n: /nowhere: no such file: what should stand in it is left out" },
+		{ "localhost", "warning: main.cf, line 1: n: a host name is understood but not acted on by this "
+			       "version: localhost" },
+		{ "/nowhere",
+		  "warning: main.cf, line 1: n: /nowhere: no such file: what should stand in it is left out" },
 		{ "!/nowhere", "error: main.cf, line 1: n: /nowhere: no such file" },
 		{ "/self", "error: /self, line 1: n: files include each other more than 8 deep" },
 	};
@@ -106,10 +115,15 @@ static void test_faults(void **state) {
 static void test_tables(void **state) {
 	(void)state;
 	struct networks n;
-	networks_read(&n, S("!inline:{192.0.2.9=x} 192.0.2.0/24 inline:{10.0.0.1=x,2001:db8::1=}"), "n", (struct place){ S("x"), 1 }, &files, &problems);
+	networks_read(&n, S("!inline:{192.0.2.9=x} 192.0.2.0/24 inline:{10.0.0.1=x,2001:db8::1=}"), "n",
+		      (struct place){ S("x"), 1 }, &files, &problems);
 	assert_int_equal(problems.count, 0);
-	static const struct { const char *address; bool opened, closed; } cases[] = {
-		{ "192.0.2.9", false, false }, { "192.0.2.8", true, false }, { "10.0.0.1", true, false }, { "10.0.0.2", false, false },
+	static const struct { const char *address; bool opened, closed;
+	} cases[] = {
+		{ "192.0.2.9", false, false },
+		{ "192.0.2.8", true, false },
+		{ "10.0.0.1", true, false },
+		{ "10.0.0.2", false, false },
 	};
 	struct tables *tables = tables_new(&(struct table_params){ .queue_directory = "/" });
 	const struct networks *opened = networks_open(&n, tables, &mem);
@@ -142,9 +156,11 @@ static void test_domains(void **state) {
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct domains d;
 		domains_read(&d, slice_of(cases[i].list), false, "d", (struct place){ S("x"), 1 }, &files, &problems);
-		if (domains_match(&d, slice_of(cases[i].domain)) != cases[i].want) fail_msg("%s: %s", cases[i].list, cases[i].domain);
+		if (domains_match(&d, slice_of(cases[i].domain)) != cases[i].want)
+			fail_msg("%s: %s", cases[i].list, cases[i].domain);
 		d.parents = true;
-		if (domains_match(&d, slice_of(cases[i].domain)) != cases[i].want_parents) fail_msg("%s: %s", cases[i].list, cases[i].domain);
+		if (domains_match(&d, slice_of(cases[i].domain)) != cases[i].want_parents)
+			fail_msg("%s: %s", cases[i].list, cases[i].domain);
 	}
 	assert_int_equal(problems.count, 0);
 	struct domains d;
@@ -158,7 +174,8 @@ static void test_domains(void **state) {
 
 static void test_machine(void **state) {
 	(void)state;
-	static const uint8_t six[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5 }, one[16] = { [15] = 1 };
+	static const uint8_t six[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5 },
+			     one[16] = { [15] = 1 };
 	struct machine_address addresses[] = {
 		{ slice_from("\x7f\0\0\1", 4), 8 },
 		{ slice_from("\xac\x10\5\4", 4), 22 },
@@ -175,7 +192,8 @@ static void test_machine(void **state) {
 		{ "host", "mail.example.com, localhost", "ipv6", "[::1]/128" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
-		struct slice got = machine_networks(&m, slice_of(cases[i].style), slice_of(cases[i].interfaces), slice_of(cases[i].protocols), &mem);
+		struct slice got = machine_networks(&m, slice_of(cases[i].style), slice_of(cases[i].interfaces),
+						    slice_of(cases[i].protocols), &mem);
 		assert_string_equal(got.at, cases[i].want);
 	}
 	struct machine real;
@@ -185,8 +203,11 @@ static void test_machine(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_networks, setup, teardown), cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_domains, setup, teardown), cmocka_unit_test_setup_teardown(test_tables, setup, teardown), cmocka_unit_test_setup_teardown(test_machine, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_domains, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_tables, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_machine, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

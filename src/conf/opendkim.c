@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table says what becomes of each key (compat.md 5.1). OpenDKIM's defaults count where its file is used, since that is what
- * the machine did yesterday. */
+/* One table says what becomes of each key (compat.md 5.1). OpenDKIM's defaults count where its file is used, since that
+ * is what the machine did yesterday. */
 #include "conf/opendkim.h"
 #include "base/fail.h"
 #include "conf/adopt.h"
@@ -15,7 +15,8 @@ static void to_number(struct adoption *w) {
 
 static void to_seconds(struct adoption *w) {
 	uint64_t n;
-	if (slice_number(w->line->value, INT32_MAX, &n)) adopt_put(w, w->setting, arena_fmt(&w->c->mem, "%llus", (unsigned long long)n));
+	if (slice_number(w->line->value, INT32_MAX, &n))
+		adopt_put(w, w->setting, arena_fmt(&w->c->mem, "%llus", (unsigned long long)n));
 	else adopt_warn(w, "no number of seconds: left out");
 }
 
@@ -57,8 +58,12 @@ static bool hosts_of(struct adoption *w, struct buf *networks, struct buf *names
 		if (not) buf_byte(networks, '!');
 		if (adopt_network(networks, plain)) continue;
 		networks->len = before;
-		if (slice_find(plain, '/') == plain.len && slice_find(plain, ':') == plain.len) buf_addf(names, "%.*s ", SLICE_ARG(word));
-		else problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where, "%.*s: \"%.*s\" is no address, network or host name: left out", SLICE_ARG(w->line->key), SLICE_ARG(word));
+		if (slice_find(plain, '/') == plain.len && slice_find(plain, ':') == plain.len)
+			buf_addf(names, "%.*s ", SLICE_ARG(word));
+		else
+			problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where,
+				    "%.*s: \"%.*s\" is no address, network or host name: left out",
+				    SLICE_ARG(w->line->key), SLICE_ARG(word));
 	}
 	return true;
 }
@@ -81,7 +86,8 @@ static void peers(struct adoption *w) {
 
 /* Each word is "name" or "name=value|value"; of those that hato does not know nothing can match. */
 static void macros(struct adoption *w) {
-	static const char *const known[] = { "daemon_name", "j", "auth_type", "auth_authen", "client_addr", "client_name" };
+	static const char *const known[] = { "daemon_name", "j",           "auth_type",
+					     "auth_authen", "client_addr", "client_name" };
 	struct opendkim_set set = { 0 };
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	if (opendkim_set_read(&w->c->files, w->line, &w->c->problems, &set) < 0) adopt_warn(w, fail_text());
@@ -89,8 +95,13 @@ static void macros(struct adoption *w) {
 		struct slice values = set.at[i].value, key = set.at[i].key, first = slice_cut(&key, '|');
 		if (values.len == 0 && key.at != NULL) values = key; /* "name|value", as many write it */
 		bool found = false;
-		for (size_t k = 0; k < LEN(known); k++) found = found || slice_eq(slice_of(known[k]), first) || slice_eq(arena_fmt(&w->c->mem, "{%s}", known[k]), first);
-		if (!found) problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where, "MacroList: hato has no macro \"%.*s\" when it decides what to sign: left out", SLICE_ARG(first));
+		for (size_t k = 0; k < LEN(known); k++)
+			found = found || slice_eq(slice_of(known[k]), first) ||
+				slice_eq(arena_fmt(&w->c->mem, "{%s}", known[k]), first);
+		if (!found)
+			problem_add(&w->c->problems, PROBLEM_WARNING, w->line->where,
+				    "MacroList: hato has no macro \"%.*s\" when it decides what to sign: left out",
+				    SLICE_ARG(first));
 		else if (values.len != 0) buf_addf(&out, "%.*s=%.*s ", SLICE_ARG(first), SLICE_ARG(values));
 		else buf_addf(&out, "%.*s ", SLICE_ARG(first));
 	}
@@ -104,7 +115,10 @@ static void remove_from(struct adoption *w) {
 	bool every = false;
 	if (all != NULL) (void)opendkim_bool(all->value, &every);
 	if (words_of(w, w->line->value, &out)) adopt_put(w, "trusted_authserv_ids", buf_slice(&out));
-	if (!every) problem_add(&w->c->problems, PROBLEM_INFO, w->line->where, "RemoveARFrom: hato takes out all fields of these hosts, not only those with a DKIM result (as with RemoveARAll)");
+	if (!every)
+		problem_add(&w->c->problems, PROBLEM_INFO, w->line->where,
+			    "RemoveARFrom: hato takes out all fields of these hosts, not only those with a DKIM result "
+			    "(as with RemoveARAll)");
 }
 
 static void mode(struct adoption *w) {
@@ -114,27 +128,36 @@ static void mode(struct adoption *w) {
 }
 
 static void algorithm(struct adoption *w) {
-	if (slice_same(w->line->value, S("rsa-sha1"))) adopt_warn(w, "rsa-sha1 proves nothing any more (RFC 8301): mail is signed with rsa-sha256");
+	if (slice_same(w->line->value, S("rsa-sha1")))
+		adopt_warn(w, "rsa-sha1 proves nothing any more (RFC 8301): mail is signed with rsa-sha256");
 }
 
 static void on_error(struct adoption *w) {
 	bool wait = slice_starts_same(w->line->value, S("t"));
-	if (wait || slice_starts_same(w->line->value, S("a"))) adopt_put(w, "dkim_on_error", wait ? S("tempfail") : S("accept"));
+	if (wait || slice_starts_same(w->line->value, S("a")))
+		adopt_put(w, "dkim_on_error", wait ? S("tempfail") : S("accept"));
 	else adopt_warn(w, "mail that cannot be signed now waits (tempfail)");
 }
 
 /* What a bad signature means is DMARC's business; others' actions are told. */
 static void on_finding(struct adoption *w) {
-	if (!slice_starts_same(w->line->value, S("a"))) adopt_warn(w, "the results of DKIM alone have no consequence here; dmarc_check acts on them");
+	if (!slice_starts_same(w->line->value, S("a")))
+		adopt_warn(w, "the results of DKIM alone have no consequence here; dmarc_check acts on them");
 }
 
 /* Forged answers of a signed zone are no answers here, whatever the file says: temperror. */
 static void bogus_key(struct adoption *w) {
-	if (!slice_starts_same(w->line->value, S("f"))) adopt_warn(w, "a key that DNSSEC shows to be forged is never used: the signature has no result (temperror)");
+	if (!slice_starts_same(w->line->value, S("f")))
+		adopt_warn(
+			w,
+			"a key that DNSSEC shows to be forged is never used: the signature has no result (temperror)");
 }
 
 static void unprotected_key(struct adoption *w) {
-	if (!slice_starts_same(w->line->value, S("no"))) adopt_warn(w, "keys need no DNSSEC here: hardly a domain has it, and all its mail would count as unsigned");
+	if (!slice_starts_same(w->line->value, S("no")))
+		adopt_warn(
+			w,
+			"keys need no DNSSEC here: hardly a domain has it, and all its mail would count as unsigned");
 }
 
 static const struct adopted_key keys[] = {
@@ -174,62 +197,117 @@ static const struct adopted_key keys[] = {
 	{ "SoftwareHeader", adopt_bool, "dkim_software_header" },
 	{ "AuthservIDWithJobID", adopt_bool, "authserv_id_with_queue_id" },
 	{ "AlwaysAddARHeader", adopt_silently }, /* always */
-	{ "PeerList", peers }, { "ExemptDomains", to_list, "dkim_exempt_authors" }, { "DontSignMailTo", to_list, "dkim_exempt_recipients" },
-	{ "MacroList", macros }, { "MTA", to_list, "dkim_sign_daemon_names" }, { "MustBeSigned", to_list, "dkim_must_be_signed" },
+	{ "PeerList", peers },
+	{ "ExemptDomains", to_list, "dkim_exempt_authors" },
+	{ "DontSignMailTo", to_list, "dkim_exempt_recipients" },
+	{ "MacroList", macros },
+	{ "MTA", to_list, "dkim_sign_daemon_names" },
+	{ "MustBeSigned", to_list, "dkim_must_be_signed" },
 	{ "MaximumHeaders", adopt_silently }, /* a header has a limit of its own, 1 MiB */
-	{ "MaximumSignedBytes", adopt_warn_always, "a signature over a part of a message lets anybody add to it: mail is signed whole" },
-	{ "BodyLengthDB", adopt_warn_always, "a signature over a part of a message lets anybody add to it: mail is signed whole" },
-	{ "Minimum", adopt_warn_always, "what a signature leaves out (l=) is told in Authentication-Results; it does not make the signature fail" },
-	{ "KeepAuthResults", adopt_warn_if_true, "Authentication-Results that strangers write in this server's name are always taken out: others would believe them" },
-	{ "RemoveARAll", adopt_silently }, { "RemoveARFrom", remove_from },
+	{ "MaximumSignedBytes", adopt_warn_always,
+	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
+	{ "BodyLengthDB", adopt_warn_always,
+	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
+	{ "Minimum", adopt_warn_always,
+	  "what a signature leaves out (l=) is told in Authentication-Results; it does not make the signature fail" },
+	{ "KeepAuthResults", adopt_warn_if_true,
+	  "Authentication-Results that strangers write in this server's name are always taken out: others would "
+	  "believe them" },
+	{ "RemoveARAll", adopt_silently },
+	{ "RemoveARFrom", remove_from },
 	{ "NoHeaderB", adopt_warn_if_true, "header.b always tells which signature is meant (RFC 6008)" },
-	{ "TrustSignaturesFrom", adopt_warn_always, "each signature is reported for its own domain, and DMARC counts those of the author's alone" },
+	{ "TrustSignaturesFrom", adopt_warn_always,
+	  "each signature is reported for its own domain, and DMARC counts those of the author's alone" },
 	{ "RequiredHeaders", adopt_bool, "dmarc_required_headers" },
 	{ "StrictHeaders", adopt_bool, "dmarc_required_headers" },
-	{ "BogusKey", bogus_key }, { "UnprotectedKey", unprotected_key },
-	{ "Quarantine", adopt_warn_if_true, "the results of DKIM alone have no consequence here; dmarc_quarantine says what becomes of mail that fails DMARC" },
-	{ "RedirectFailuresTo", adopt_warn_always, "a signature breaks on the way for many harmless reasons; dmarc_copy_failures_to gets what fails DMARC" },
+	{ "BogusKey", bogus_key },
+	{ "UnprotectedKey", unprotected_key },
+	{ "Quarantine", adopt_warn_if_true,
+	  "the results of DKIM alone have no consequence here; dmarc_quarantine says what becomes of mail that fails "
+	  "DMARC" },
+	{ "RedirectFailuresTo", adopt_warn_always,
+	  "a signature breaks on the way for many harmless reasons; dmarc_copy_failures_to gets what fails DMARC" },
 	{ "CaptureUnknownErrors", adopt_silently }, /* mail that cannot be signed waits in the queue by itself */
-	{ "SendReports", adopt_warn_if_true, "reports about signatures (RFC 6651) are not sent, since hardly a domain asks for them any more; those of DMARC are (dmarc_report_send, dmarc_failure_reports)" },
-	{ "ReportAddress", adopt_silently }, { "ReportBccAddress", adopt_silently }, { "MTACommand", adopt_silently }, /* of SendReports */
-	{ "RequestReports", adopt_warn_if_true, "r=y asks for reports (RFC 6651) that hardly anybody sends; DMARC's come by the rua= and ruf= of its record" },
-	{ "Syslog", adopt_silently }, { "SyslogSuccess", adopt_silently }, { "SyslogFacility", adopt_silently }, { "SyslogName", adopt_silently },
-	{ "LogWhy", adopt_bool, "dkim_log_why" }, { "LogResults", adopt_silently }, { "DNSTimeout", adopt_silently },
-	{ "ResolverConfiguration", adopt_silently }, { "QueryCache", adopt_silently }, { "Socket", adopt_silently }, { "UMask", adopt_silently },
-	{ "UserID", adopt_silently }, { "PidFile", adopt_silently }, { "AutoRestart", adopt_silently }, { "AutoRestartCount", adopt_silently },
-	{ "AutoRestartRate", adopt_silently }, { "Background", adopt_silently }, { "BaseDirectory", adopt_silently },
-	{ "ChangeRootDirectory", adopt_silently }, { "EnableCoredumps", adopt_silently }, { "MilterDebug", adopt_silently },
-	{ "SoftStart", adopt_silently }, { "TemporaryDirectory", adopt_silently }, { "KeepTemporaryFiles", adopt_silently },
+	{ "SendReports", adopt_warn_if_true,
+	  "reports about signatures (RFC 6651) are not sent, since hardly a domain asks for them any more; those of "
+	  "DMARC are (dmarc_report_send, dmarc_failure_reports)" },
+	{ "ReportAddress", adopt_silently },
+	{ "ReportBccAddress", adopt_silently },
+	{ "MTACommand", adopt_silently }, /* of SendReports */
+	{ "RequestReports", adopt_warn_if_true,
+	  "r=y asks for reports (RFC 6651) that hardly anybody sends; DMARC's come by the rua= and ruf= of its "
+	  "record" },
+	{ "Syslog", adopt_silently },
+	{ "SyslogSuccess", adopt_silently },
+	{ "SyslogFacility", adopt_silently },
+	{ "SyslogName", adopt_silently },
+	{ "LogWhy", adopt_bool, "dkim_log_why" },
+	{ "LogResults", adopt_silently },
+	{ "DNSTimeout", adopt_silently },
+	{ "ResolverConfiguration", adopt_silently },
+	{ "QueryCache", adopt_silently },
+	{ "Socket", adopt_silently },
+	{ "UMask", adopt_silently },
+	{ "UserID", adopt_silently },
+	{ "PidFile", adopt_silently },
+	{ "AutoRestart", adopt_silently },
+	{ "AutoRestartCount", adopt_silently },
+	{ "AutoRestartRate", adopt_silently },
+	{ "Background", adopt_silently },
+	{ "BaseDirectory", adopt_silently },
+	{ "ChangeRootDirectory", adopt_silently },
+	{ "EnableCoredumps", adopt_silently },
+	{ "MilterDebug", adopt_silently },
+	{ "SoftStart", adopt_silently },
+	{ "TemporaryDirectory", adopt_silently },
+	{ "KeepTemporaryFiles", adopt_silently },
 	{ "DisableCryptoInit", adopt_silently },
 	{ "ADSPAction", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
 	{ "ADSPNoSuchDomain", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
 	{ "LocalADSP", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
 	{ "SendADSPReports", adopt_warn_always, "ADSP is history (RFC 5617): DMARC took its place" },
-	{ "Diagnostics", adopt_warn_if_true, "z= is not added: it doubles the header and tells strangers what Bcc and the like said" },
+	{ "Diagnostics", adopt_warn_if_true,
+	  "z= is not added: it doubles the header and tells strangers what Bcc and the like said" },
 	{ "DiagnosticDirectory", adopt_silently }, /* of Diagnostics */
- { "FixCRLF", adopt_silently }, { "IgnoreMalformedMail", adopt_silently },
-	{ "WeakSyntaxChecks", adopt_silently }, { "SelectCanonicalizationHeader", adopt_silently }, { "ReplaceRules", adopt_silently },
-	{ "ReplaceHeaders", adopt_silently }, { "IdentityHeader", adopt_silently }, { "IdentityHeaderRemove", adopt_silently },
-	{ "SenderMacro", adopt_silently }, { "DomainKeysCompat", adopt_silently }, { "AllowSHA1Only", adopt_silently },
+	{ "FixCRLF", adopt_silently },
+	{ "IgnoreMalformedMail", adopt_silently },
+	{ "WeakSyntaxChecks", adopt_silently },
+	{ "SelectCanonicalizationHeader", adopt_silently },
+	{ "ReplaceRules", adopt_silently },
+	{ "ReplaceHeaders", adopt_silently },
+	{ "IdentityHeader", adopt_silently },
+	{ "IdentityHeaderRemove", adopt_silently },
+	{ "SenderMacro", adopt_silently },
+	{ "DomainKeysCompat", adopt_silently },
+	{ "AllowSHA1Only", adopt_silently },
 };
 
 /* Of optional parts of OpenDKIM, and for its tests. */
-static const struct { const char *start, *why; } others[] = {
+static const struct { const char *start, *why;
+} others[] = {
 	{ "LDAP", "it is about data sets in LDAP, which hato's tables have settings of their own for" },
 	{ "POPDBFile", "who may send is known by log-in (smtpd_sasl_auth_enable), not by a POP session before" },
-	{ "Resign", "mail of strangers that is sent on is sealed instead (arc_seal): a signature of ours would vouch for them" },
-	{ "ATPS", "authorized third-party signatures (RFC 6541) are asked for by nobody; DMARC counts signatures of the author's domain" },
+	{ "Resign",
+	  "mail of strangers that is sent on is sealed instead (arc_seal): a signature of ours would vouch for them" },
+	{ "ATPS", "authorized third-party signatures (RFC 6541) are asked for by nobody; DMARC counts signatures of "
+		  "the author's domain" },
 	{ "VBR-", "vouch by reference (RFC 5518) has no certifiers any more" },
 	{ "Statistics", "hato keeps its own history (hato why, hato reports)" },
-	{ "SetupPolicyScript", "scripts in Lua are not run" }, { "ScreenPolicyScript", "scripts in Lua are not run" }, { "FinalPolicyScript", "scripts in Lua are not run" },
+	{ "SetupPolicyScript", "scripts in Lua are not run" },
+	{ "ScreenPolicyScript", "scripts in Lua are not run" },
+	{ "FinalPolicyScript", "scripts in Lua are not run" },
 	{ "SMTPURI", "reports go the way of all mail of hato's" },
-	{ "TestPublicKeys", "DNS is asked, never a file" }, { "TestDNSData", "DNS is asked, never a file" },
-	{ "StrictTestMode", "it is for tests of OpenDKIM" }, { "DNSConnect", "hato's resolver uses TCP where it must" }, { "ResolverTracing", "it is for tests of OpenDKIM" },
+	{ "TestPublicKeys", "DNS is asked, never a file" },
+	{ "TestDNSData", "DNS is asked, never a file" },
+	{ "StrictTestMode", "it is for tests of OpenDKIM" },
+	{ "DNSConnect", "hato's resolver uses TCP where it must" },
+	{ "ResolverTracing", "it is for tests of OpenDKIM" },
 };
 
 static bool is_of_other_parts(struct adoption *w) {
 	for (size_t i = 0; i < LEN(others); i++)
-		if (slice_starts_same(w->line->key, slice_of(others[i].start))) return adopt_warn(w, others[i].why), true;
+		if (slice_starts_same(w->line->key, slice_of(others[i].start)))
+			return adopt_warn(w, others[i].why), true;
 	return false;
 }
 
@@ -244,11 +322,14 @@ static void take_defaults(struct adoption *w, struct slice path) {
 	for (size_t i = 0; i < LEN(defaults); i++) {
 		struct opendkim_line none = { slice_of(defaults[i].key), SLICE_NONE, { path, 0 } };
 		w->line = &none;
-		if (opendkim_find(&w->file, defaults[i].key) == NULL) adopt_put(w, defaults[i].setting, slice_of(defaults[i].value));
+		if (opendkim_find(&w->file, defaults[i].key) == NULL)
+			adopt_put(w, defaults[i].setting, slice_of(defaults[i].value));
 	}
 	const struct opendkim_line *file = opendkim_find(&w->file, "KeyFile");
 	if (file != NULL && opendkim_find(&w->file, "Domain") == NULL && opendkim_find(&w->file, "KeyTable") == NULL)
-		problem_add(&w->c->problems, PROBLEM_INFO, file->where, "KeyFile without Domain: OpenDKIM signs nothing so; hato signs for $mydomain and $myhostname");
+		problem_add(
+			&w->c->problems, PROBLEM_INFO, file->where,
+			"KeyFile without Domain: OpenDKIM signs nothing so; hato signs for $mydomain and $myhostname");
 }
 
 void opendkim_adopt(struct conf *c) {

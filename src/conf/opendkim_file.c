@@ -17,7 +17,8 @@ static int read_file(struct reader *r, struct slice path);
 static void include(struct reader *r, const struct opendkim_line *l) {
 	int found = 0;
 	if (r->depth == OPENDKIM_INCLUDE_MAX)
-		problem_add(r->problems, PROBLEM_WARNING, l->where, "Include: more than %d files deep: left out", OPENDKIM_INCLUDE_MAX);
+		problem_add(r->problems, PROBLEM_WARNING, l->where, "Include: more than %d files deep: left out",
+			    OPENDKIM_INCLUDE_MAX);
 	else found = read_file(r, l->value);
 	if (found < 0) problem_add(r->problems, PROBLEM_WARNING, l->where, "Include: %s", fail_text());
 	if (found == SOURCE_ABSENT) opendkim_tell_absent(r->files, l, l->value, r->problems);
@@ -30,7 +31,8 @@ static void add_line(struct reader *r, struct slice text, struct place where) {
 	while (n < text.len && !ascii_blank(text.at[n])) n++;
 	struct opendkim_line l = { slice_head(text, n), slice_trim(slice_skip(text, n)), where };
 	if (l.value.len == 0) {
-		problem_add(r->problems, PROBLEM_WARNING, where, "%.*s has no value: left out", SLICE_ARG(slice_head(l.key, 80)));
+		problem_add(r->problems, PROBLEM_WARNING, where, "%.*s has no value: left out",
+			    SLICE_ARG(slice_head(l.key, 80)));
 		return;
 	}
 	if (slice_same(l.key, S("Include"))) {
@@ -55,7 +57,8 @@ static int read_file(struct reader *r, struct slice path) {
 		struct slice line = slice_cut(&text, '\n');
 		where.line++;
 		if (r->out.count == OPENDKIM_LINES_MAX) {
-			problem_add(r->problems, PROBLEM_WARNING, where, "more than %d settings: the rest is left out", OPENDKIM_LINES_MAX);
+			problem_add(r->problems, PROBLEM_WARNING, where, "more than %d settings: the rest is left out",
+				    OPENDKIM_LINES_MAX);
 			break;
 		}
 		add_line(r, line, where);
@@ -114,7 +117,8 @@ static void read_lines(struct slice text, struct arena *mem, struct problems *pr
 		rest = slice_trim(slice_head(rest, slice_find(rest, '#')));
 		if (rest.len == 0) continue;
 		if (set->count == OPENDKIM_ENTRIES_MAX) {
-			problem_add(problems, PROBLEM_WARNING, (struct place){ set->path, line }, "more than %d lines: the rest is left out", OPENDKIM_ENTRIES_MAX);
+			problem_add(problems, PROBLEM_WARNING, (struct place){ set->path, line },
+				    "more than %d lines: the rest is left out", OPENDKIM_ENTRIES_MAX);
 			return;
 		}
 		struct slice key = slice_word(&rest, " \t");
@@ -129,20 +133,23 @@ static bool take_kind(struct slice *value, struct slice kind) {
 }
 
 static bool foreign_kind(struct slice value) {
-	static const char *const kinds[] = { "db:", "bdb:", "dsn:", "ldap:", "ldaps:", "ldapi:", "lua:", "mdb:", "memcache:", "erlang:", "repute:", "socket:" };
+	static const char *const kinds[] = { "db:",  "bdb:", "dsn:",      "ldap:",   "ldaps:",  "ldapi:",
+					     "lua:", "mdb:", "memcache:", "erlang:", "repute:", "socket:" };
 	for (size_t i = 0; i < LEN(kinds); i++)
 		if (slice_starts_same(value, slice_of(kinds[i]))) return true;
 	return false;
 }
 
-int opendkim_set_read(struct sources *files, const struct opendkim_line *line, struct problems *problems, struct opendkim_set *out) {
+int opendkim_set_read(struct sources *files, const struct opendkim_line *line, struct problems *problems,
+		      struct opendkim_set *out) {
 	struct opendkim_set set = { .kind = OPENDKIM_LIST };
 	struct slice value = line->value, text;
 	if (take_kind(&value, S("refile:"))) set.kind = OPENDKIM_PATTERNS;
 	else if (take_kind(&value, S("file:")) || value.at[0] == '/') set.kind = OPENDKIM_FILE;
 	else if (foreign_kind(value)) {
 		struct slice kind = slice_cut(&value, ':');
-		return fail("%.*s: data sets of the kind %.*s: cannot be read (put them into a file)", SLICE_ARG(line->key), SLICE_ARG(kind));
+		return fail("%.*s: data sets of the kind %.*s: cannot be read (put them into a file)",
+			    SLICE_ARG(line->key), SLICE_ARG(kind));
 	}
 	if (set.kind == OPENDKIM_LIST) {
 		take_kind(&value, S("csl:"));
@@ -175,7 +182,8 @@ static struct slice folder_of(struct slice path) {
 	return slash == path.len ? SLICE_NONE : slice_head(path, slash);
 }
 
-void opendkim_tell_absent(struct sources *files, const struct opendkim_line *line, struct slice path, struct problems *problems) {
+void opendkim_tell_absent(struct sources *files, const struct opendkim_line *line, struct slice path,
+			  struct problems *problems) {
 	struct slice name = slice_skip(path, folder_of(path).len + 1), found, folder = folder_of(path);
 	bool there = is_there(files, folder_of(line->where.file), name, &found);
 	while (!there && folder.len != 0) {
@@ -183,7 +191,10 @@ void opendkim_tell_absent(struct sources *files, const struct opendkim_line *lin
 		there = folder.len != 0 && is_there(files, folder, name, &found);
 	}
 	if (there)
-		problem_add(problems, PROBLEM_WARNING, line->where, "%.*s: %.*s: no such file (but there is %.*s: move it, or change this line)",
-			SLICE_ARG(line->key), SLICE_ARG(path), SLICE_ARG(found));
-	else problem_add(problems, PROBLEM_WARNING, line->where, "%.*s: %.*s: no such file", SLICE_ARG(line->key), SLICE_ARG(path));
+		problem_add(problems, PROBLEM_WARNING, line->where,
+			    "%.*s: %.*s: no such file (but there is %.*s: move it, or change this line)",
+			    SLICE_ARG(line->key), SLICE_ARG(path), SLICE_ARG(found));
+	else
+		problem_add(problems, PROBLEM_WARNING, line->where, "%.*s: %.*s: no such file", SLICE_ARG(line->key),
+			    SLICE_ARG(path));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files of OpenDKIM and OpenDMARC: read without harm; behind a NUL stands what IgnoreHosts and others name. What was adopted is
- * the same in the process that it is packed for. */
+/* Files of OpenDKIM and OpenDMARC: read without harm; behind a NUL stands what IgnoreHosts and others name. What was
+ * adopted is the same in the process that it is packed for. */
 #include "conf/conf.h"
 #include "conf/opendkim_file.h"
 #include "conf/snapshot.h"

@@ -13,7 +13,9 @@ struct bench {
 /* The first entry whose key this is, or whose pattern it matches. */
 static const struct opendkim_entry *set_find(const struct opendkim_set *set, struct slice key) {
 	for (size_t i = 0; i < set->count; i++)
-		if (set->kind == OPENDKIM_PATTERNS ? slice_matches(set->at[i].key, key) : slice_same(set->at[i].key, key)) return &set->at[i];
+		if (set->kind == OPENDKIM_PATTERNS ? slice_matches(set->at[i].key, key)
+						   : slice_same(set->at[i].key, key))
+			return &set->at[i];
 	return NULL;
 }
 
@@ -35,7 +37,10 @@ static void lines(void **state) {
 	struct bench b;
 	struct opendkim_file f;
 	begin(&b);
-	source_put(&b.files, S("/etc/opendkim.conf"), S("# a comment\n\nMode\tsv # both\r\nSubDomains no\nAlone\nInclude /etc/more\nMODE s\nInclude /gone\n"), false);
+	source_put(
+		&b.files, S("/etc/opendkim.conf"),
+		S("# a comment\n\nMode\tsv # both\r\nSubDomains no\nAlone\nInclude /etc/more\nMODE s\nInclude /gone\n"),
+		false);
 	source_put(&b.files, S("/etc/more"), S("Selector  default  \nInclude /etc/more\n"), false);
 	assert_int_equal(opendkim_file_read(&b.files, S("/etc/opendkim.conf"), &b.problems, &f), SOURCE_FOUND);
 	assert_int_equal(f.count, 3 + OPENDKIM_INCLUDE_MAX - 1);
@@ -49,7 +54,8 @@ static void lines(void **state) {
 	assert_true(told(b.problems.at, b.problems.count, "Include: /gone: no such file"));
 	assert_int_equal(opendkim_file_read(&b.files, S("/nothing"), &b.problems, &f), SOURCE_ABSENT);
 	bool yes = false;
-	assert_true(opendkim_bool(S("True"), &yes) && yes && opendkim_bool(S("0"), &yes) && !yes && !opendkim_bool(S("maybe"), &yes));
+	assert_true(opendkim_bool(S("True"), &yes) && yes && opendkim_bool(S("0"), &yes) && !yes &&
+		    !opendkim_bool(S("maybe"), &yes));
 	arena_done(&b.mem);
 }
 
@@ -65,7 +71,8 @@ static void sets(void **state) {
 	begin(&b);
 	source_put(&b.files, S("/t"), S("*@mail.example\tkey1 extra # no\n*@*.example key2\n\nlast"), false);
 	assert_int_equal(set_of(&b, "a, b=c d ,,e", &s), SOURCE_FOUND);
-	assert_true(s.kind == OPENDKIM_LIST && s.count == 3 && slice_eq(s.at[1].key, S("b")) && slice_eq(s.at[1].value, S("c d")));
+	assert_true(s.kind == OPENDKIM_LIST && s.count == 3 && slice_eq(s.at[1].key, S("b")) &&
+		    slice_eq(s.at[1].value, S("c d")));
 	assert_int_equal(set_of(&b, "csl:x", &s), SOURCE_FOUND);
 	assert_true(s.count == 1 && slice_eq(set_find(&s, S("X"))->key, S("x")));
 	assert_int_equal(set_of(&b, "refile:/t", &s), SOURCE_FOUND);
@@ -73,11 +80,13 @@ static void sets(void **state) {
 	assert_true(slice_eq(set_find(&s, S("joe@x.example"))->value, S("key2")));
 	assert_null(set_find(&s, S("joe@example")));
 	assert_int_equal(set_of(&b, "/t", &s), SOURCE_FOUND);
-	assert_true(s.kind == OPENDKIM_FILE && set_find(&s, S("last"))->line == 4 && set_find(&s, S("joe@x.example")) == NULL);
+	assert_true(s.kind == OPENDKIM_FILE && set_find(&s, S("last"))->line == 4 &&
+		    set_find(&s, S("joe@x.example")) == NULL);
 	assert_int_equal(set_of(&b, "file:/gone", &s), SOURCE_ABSENT);
 	assert_true(set_of(&b, "ldap://x", &s) < 0);
 	assert_true(slice_starts(slice_of(fail_text()), S("KeyTable: data sets of the kind ldap: ")));
-	assert_true(slice_matches(S("*"), S("")) && slice_matches(S("a*b*c"), S("aXbbYc")) && !slice_matches(S("a*b"), S("abc")) && !slice_matches(S(""), S("a")));
+	assert_true(slice_matches(S("*"), S("")) && slice_matches(S("a*b*c"), S("aXbbYc")) &&
+		    !slice_matches(S("a*b"), S("abc")) && !slice_matches(S(""), S("a")));
 	arena_done(&b.mem);
 }
 
@@ -89,11 +98,13 @@ static void nearest(void **state) {
 	begin(&b);
 	source_put(&b.files, S("/etc/ignore.hosts"), S("localhost"), false);
 	assert_int_equal(set_of(&b, "/etc/opendmarc/deep/ignore.hosts", &s), SOURCE_ABSENT);
-	assert_true(told(b.problems.at, b.problems.count, "KeyTable: /etc/opendmarc/deep/ignore.hosts: no such file (but there is /etc/ignore.hosts:"));
+	assert_true(told(b.problems.at, b.problems.count,
+			 "KeyTable: /etc/opendmarc/deep/ignore.hosts: no such file (but there is /etc/ignore.hosts:"));
 	arena_done(&b.mem);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(lines), cmocka_unit_test(sets), cmocka_unit_test(nearest) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(lines), cmocka_unit_test(sets),
+					    cmocka_unit_test(nearest) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

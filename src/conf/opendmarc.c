@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table says what becomes of each key (compat.md 5.3). OpenDMARC's defaults count where its file is used, since that is
- * what the machine did yesterday: without RejectFailures nothing is refused. */
+/* One table says what becomes of each key (compat.md 5.3). OpenDMARC's defaults count where its file is used, since
+ * that is what the machine did yesterday: without RejectFailures nothing is refused. */
 #include "conf/opendmarc.h"
 #include "base/fail.h"
 #include "conf/adopt.h"
@@ -44,12 +44,15 @@ static void reject_failures(struct adoption *w) {
 	if (yes) adopt_put(w, "dmarc_temperror_action", S("defer"));
 	if (!yes) adopt_put(w, "dmarc_quarantine", S("none"));
 	else if (is_true(w, "HoldQuarantinedMessages")) adopt_put(w, "dmarc_quarantine", S("hold"));
-	if (!yes) problem_add(&w->c->problems, PROBLEM_INFO, w->line->where, "RejectFailures is false: mail that fails DMARC is marked and not refused");
+	if (!yes)
+		problem_add(&w->c->problems, PROBLEM_INFO, w->line->where,
+			    "RejectFailures is false: mail that fails DMARC is marked and not refused");
 }
 
 static void hold_quarantined(struct adoption *w) {
 	bool yes;
-	if (adopt_truth(w, &yes) && yes && !is_true(w, "RejectFailures")) adopt_warn(w, "has no effect without RejectFailures true, as in OpenDMARC");
+	if (adopt_truth(w, &yes) && yes && !is_true(w, "RejectFailures"))
+		adopt_warn(w, "has no effect without RejectFailures true, as in OpenDMARC");
 }
 
 static void ignore_hosts(struct adoption *w) {
@@ -70,7 +73,10 @@ static void ignore_hosts(struct adoption *w) {
 		if (adopt_network(&networks, word)) continue;
 		bool name = slice_find(word, '/') == word.len && slice_find(word, ':') == word.len && word.at[0] != '!';
 		if (name) buf_addf(&hosts, "%.*s ", SLICE_ARG(word));
-		else problem_add(&w->c->problems, PROBLEM_WARNING, (struct place){ set.path, set.at[i].line }, "IgnoreHosts: \"%.*s\" is no address, network or host name: left out", SLICE_ARG(word));
+		else
+			problem_add(&w->c->problems, PROBLEM_WARNING, (struct place){ set.path, set.at[i].line },
+				    "IgnoreHosts: \"%.*s\" is no address, network or host name: left out",
+				    SLICE_ARG(word));
 	}
 	adopt_put(w, "dmarc_exempt_networks", buf_slice(&networks));
 	if (hosts.len != 0) adopt_put(w, "dmarc_exempt_hosts", buf_slice(&hosts));
@@ -90,12 +96,14 @@ static void suffix_list(struct adoption *w) {
 
 /* DomainWhitelist and DomainWhitelistFile are one list; whichever comes first brings both. */
 static void whitelist(struct adoption *w) {
-	const struct opendkim_line *direct = opendkim_find(&w->file, "DomainWhitelist"), *file = opendkim_find(&w->file, "DomainWhitelistFile");
+	const struct opendkim_line *direct = opendkim_find(&w->file, "DomainWhitelist"),
+				   *file = opendkim_find(&w->file, "DomainWhitelistFile");
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	struct opendkim_set set = {0};
 	if (direct != NULL && file != NULL && w->line != direct) return;
 	if (direct != NULL) names(w, direct->value, &out);
-	if (file != NULL && opendkim_set_read(&w->c->files, file, &w->c->problems, &set) < 0) adopt_warn(w, fail_text());
+	if (file != NULL && opendkim_set_read(&w->c->files, file, &w->c->problems, &set) < 0)
+		adopt_warn(w, fail_text());
 	for (size_t i = 0; i < set.count; i++) buf_addf(&out, " %.*s", SLICE_ARG(set.at[i].key));
 	adopt_put(w, "arc_trusted_sealers", slice_trim(buf_slice(&out)));
 }
@@ -118,7 +126,8 @@ static const struct adopted_key keys[] = {
 	{ "CopyFailuresTo", adopt_text, "dmarc_copy_failures_to" },
 	{ "FailureReports", adopt_bool, "dmarc_failure_reports" },
 	{ "FailureReportsBcc", adopt_text, "dmarc_failure_report_bcc" },
-	{ "FailureReportsOnNone", adopt_warn_if_true, "failure reports are sent whatever the policy is, as the domain asks (fo=)" },
+	{ "FailureReportsOnNone", adopt_warn_if_true,
+	  "failure reports are sent whatever the policy is, as the domain asks (fo=)" },
 	{ "FailureReportsSentBy", adopt_text, "dmarc_report_sender" },
 	{ "ReportCommand", adopt_silently }, /* reports go the way of all mail of ours */
 	{ "HistoryFile", adopt_text, "dmarc_history_file" },
@@ -130,10 +139,20 @@ static const struct adopted_key keys[] = {
 	{ "DNSTimeout", to_seconds, "sender_check_timeout" },
 	{ "SoftwareHeader", adopt_bool, "dmarc_software_header" },
 	{ "TestDNSData", adopt_warn_always, "DNS is asked, never a file" },
-	{ "Syslog", adopt_silently }, { "SyslogFacility", adopt_silently }, { "Socket", adopt_silently }, { "UserID", adopt_silently },
-	{ "UMask", adopt_silently }, { "PidFile", adopt_silently }, { "AutoRestart", adopt_silently }, { "AutoRestartCount", adopt_silently },
-	{ "AutoRestartRate", adopt_silently }, { "Background", adopt_silently }, { "BaseDirectory", adopt_silently },
-	{ "ChangeRootDirectory", adopt_silently }, { "EnableCoredumps", adopt_silently }, { "MilterDebug", adopt_silently },
+	{ "Syslog", adopt_silently },
+	{ "SyslogFacility", adopt_silently },
+	{ "Socket", adopt_silently },
+	{ "UserID", adopt_silently },
+	{ "UMask", adopt_silently },
+	{ "PidFile", adopt_silently },
+	{ "AutoRestart", adopt_silently },
+	{ "AutoRestartCount", adopt_silently },
+	{ "AutoRestartRate", adopt_silently },
+	{ "Background", adopt_silently },
+	{ "BaseDirectory", adopt_silently },
+	{ "ChangeRootDirectory", adopt_silently },
+	{ "EnableCoredumps", adopt_silently },
+	{ "MilterDebug", adopt_silently },
 };
 
 /* What OpenDMARC does without a line in its file. */
@@ -147,8 +166,13 @@ static void take_defaults(struct adoption *w, struct slice path) {
 
 void opendmarc_adopt(struct conf *c) {
 	static const struct adopted_program program = {
-		.name = "OpenDMARC", .setting = "opendmarc_config", .id = SET_opendmarc_config, .usual = OPENDMARC_USUAL,
-		.keys = keys, .keys_count = LEN(keys), .defaults = take_defaults,
+		.name = "OpenDMARC",
+		.setting = "opendmarc_config",
+		.id = SET_opendmarc_config,
+		.usual = OPENDMARC_USUAL,
+		.keys = keys,
+		.keys_count = LEN(keys),
+		.defaults = take_defaults,
 	};
 	adopt_file(c, &program);
 }

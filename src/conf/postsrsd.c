@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PostSRSd's own settings: postsrsd.conf of version 2, and the SRS_… of version 1 (/etc/default/postsrsd, and what containers are
- * given). */
+/* PostSRSd's own settings: postsrsd.conf of version 2, and the SRS_… of version 1 (/etc/default/postsrsd, and what
+ * containers are given). */
 #include "base/fail.h"
 #include "conf/adopt.h"
 #include "conf/equal_file.h"
@@ -19,9 +19,11 @@ static void excluded(struct adoption *w) {
 	}
 	const struct opendkim_line *file = opendkim_find(&w->file, "domains-file");
 	struct slice text;
-	int found = file != NULL && file->value.len != 0 ? source_read(&w->c->files, file->value, &text) : SOURCE_ABSENT;
+	int found =
+		file != NULL && file->value.len != 0 ? source_read(&w->c->files, file->value, &text) : SOURCE_ABSENT;
 	if (found < 0) adopt_warn(w, fail_text());
-	if (found == SOURCE_ABSENT && file != NULL && file->value.len != 0) opendkim_tell_absent(&w->c->files, file, file->value, &w->c->problems);
+	if (found == SOURCE_ABSENT && file != NULL && file->value.len != 0)
+		opendkim_tell_absent(&w->c->files, file, file->value, &w->c->problems);
 	while (found == SOURCE_FOUND && text.at != NULL) {
 		struct slice line = slice_cut(&text, '\n');
 		names_add(slice_head(line, slice_find(line, '#')), &out);
@@ -49,35 +51,64 @@ static void always(struct adoption *w) {
 
 static void envelope(struct adoption *w) {
 	if (!slice_same(w->line->value, S("embedded")))
-		adopt_warn(w, "the original sender always stands in the address itself (embedded); addresses that PostSRSd made of its database find no way back");
+		adopt_warn(w, "the original sender always stands in the address itself (embedded); addresses that "
+			      "PostSRSd made of its database find no way back");
 }
 
 static void classes(struct adoption *w) {
 	if (slice_search(w->line->value, S("header_sender")) < w->line->value.len)
-		adopt_warn(w, "header_sender: only the envelope gets another sender; a rewritten From would break the author's signature and DMARC");
+		adopt_warn(w, "header_sender: only the envelope gets another sender; a rewritten From would break the "
+			      "author's signature and DMARC");
 }
 
 static const struct adopted_key keys[] = {
-	{ "domains", excluded }, { "domains-file", excluded }, { "SRS_EXCLUDE_DOMAINS", excluded },
-	{ "srs-domain", text, "srs_domain" }, { "SRS_DOMAIN", text, "srs_domain" }, { "SRS_DOMAINNAME", text, "srs_domain" },
-	{ "separator", text, "srs_separator" }, { "SRS_SEPARATOR", text, "srs_separator" },
-	{ "hash-length", text, "srs_hash_length" }, { "SRS_HASHLENGTH", text, "srs_hash_length" },
-	{ "hash-minimum", text, "srs_hash_min" }, { "SRS_HASHMIN", text, "srs_hash_min" },
-	{ "secrets-file", text, "srs_secrets" }, { "SRS_SECRET", secret, "srs_secrets" },
-	{ "always-rewrite", always }, { "original-envelope", envelope }, { "SRS_SENDER_CLASSES", classes },
+	{ "domains", excluded },
+	{ "domains-file", excluded },
+	{ "SRS_EXCLUDE_DOMAINS", excluded },
+	{ "srs-domain", text, "srs_domain" },
+	{ "SRS_DOMAIN", text, "srs_domain" },
+	{ "SRS_DOMAINNAME", text, "srs_domain" },
+	{ "separator", text, "srs_separator" },
+	{ "SRS_SEPARATOR", text, "srs_separator" },
+	{ "hash-length", text, "srs_hash_length" },
+	{ "SRS_HASHLENGTH", text, "srs_hash_length" },
+	{ "hash-minimum", text, "srs_hash_min" },
+	{ "SRS_HASHMIN", text, "srs_hash_min" },
+	{ "secrets-file", text, "srs_secrets" },
+	{ "SRS_SECRET", secret, "srs_secrets" },
+	{ "always-rewrite", always },
+	{ "original-envelope", envelope },
+	{ "SRS_SENDER_CLASSES", classes },
 	{ "envelope-database", adopt_silently }, /* of original-envelope = database */
-	{ "socketmap", adopt_silently }, { "milter", adopt_silently }, { "keep-alive", adopt_silently }, { "unprivileged-user", adopt_silently },
-	{ "chroot-dir", adopt_silently }, { "daemonize", adopt_silently }, { "pid-file", adopt_silently }, { "syslog", adopt_silently }, { "debug", adopt_silently },
-	{ "SRS_FORWARD_PORT", adopt_silently }, { "SRS_REVERSE_PORT", adopt_silently }, { "SRS_LISTEN_ADDR", adopt_silently }, { "RUN_AS", adopt_silently },
-	{ "CHROOT", adopt_silently }, { "SRS_LISTEN_ADDRESS", adopt_silently }, { "SRS_EXTRA_OPTIONS", adopt_silently },
+	{ "socketmap", adopt_silently },
+	{ "milter", adopt_silently },
+	{ "keep-alive", adopt_silently },
+	{ "unprivileged-user", adopt_silently },
+	{ "chroot-dir", adopt_silently },
+	{ "daemonize", adopt_silently },
+	{ "pid-file", adopt_silently },
+	{ "syslog", adopt_silently },
+	{ "debug", adopt_silently },
+	{ "SRS_FORWARD_PORT", adopt_silently },
+	{ "SRS_REVERSE_PORT", adopt_silently },
+	{ "SRS_LISTEN_ADDR", adopt_silently },
+	{ "RUN_AS", adopt_silently },
+	{ "CHROOT", adopt_silently },
+	{ "SRS_LISTEN_ADDRESS", adopt_silently },
+	{ "SRS_EXTRA_OPTIONS", adopt_silently },
 };
 
 static void nothing(struct adoption *w UNUSED, struct slice path UNUSED) {}
 
 void postsrsd_adopt(struct conf *c) {
 	static const struct adopted_program program = {
-		.name = "PostSRSd", .setting = "postsrsd_config", .id = SET_postsrsd_config, .keys = keys, .keys_count = LEN(keys),
-		.read = equal_file_read, .defaults = nothing,
+		.name = "PostSRSd",
+		.setting = "postsrsd_config",
+		.id = SET_postsrsd_config,
+		.keys = keys,
+		.keys_count = LEN(keys),
+		.read = equal_file_read,
+		.defaults = nothing,
 	};
 	adopt_file(c, &program);
 }

@@ -35,7 +35,8 @@ void problem_add_about(struct problems *p, enum problem_about about, enum proble
                        const char *format, ...) {
 	va_list args;
 	va_start(args, format);
-	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .about = about }, format, args);
+	add(p, (struct problem){ .level = level, .file = where.file, .line = where.line, .about = about }, format,
+	    args);
 	va_end(args);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists of TLS versions are read here, not where TLS is made: a list that leaves nothing must be found before a server that
- * runs takes it over. */
+/* Lists of TLS versions are read here, not where TLS is made: a list that leaves nothing must be found before a server
+ * that runs takes it over. */
 #include "conf/conf.h"
 
 enum { SSL2, SSL3, TLS1, TLS1_1, TLS1_2, TLS1_3 };
@@ -21,7 +21,8 @@ unsigned tls_versions_in(struct slice text) {
 	int least = TLS1_2, most = TLS1_3; /* who names no lower end gets TLS 1.2 as the lowest */
 	unsigned named = 0, excluded = 0, range = 0;
 	for (struct slice word; (word = slice_word(&text, ", \t\r\n:")).len != 0;) {
-		bool lower = slice_starts(word, S(">=")), upper = slice_starts(word, S("<=")), out = slice_starts(word, S("!"));
+		bool lower = slice_starts(word, S(">=")), upper = slice_starts(word, S("<=")),
+		     out = slice_starts(word, S("!"));
 		int version = version_of(slice_skip(word, lower || upper ? 2 : out));
 		if (version < 0) continue;
 		if (lower) least = version;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A faulty line is reported and left out, so that one slip does not close every port while the rest is looked at; since the
- * report is an error, hato does not start with it all the same. */
+/* A faulty line is reported and left out, so that one slip does not close every port while the rest is looked at; since
+ * the report is an error, hato does not start with it all the same. */
 #include "conf/service.h"
 #include "base/fail.h"
 #include "conf/setting.h"
@@ -92,7 +92,8 @@ static bool read_endpoint(struct reader *r) {
 	r->s.host = host;
 	if (read_port(r, port, &r->s.port)) return true;
 	problem_add(r->p, PROBLEM_ERROR, r->where,
-	            "bad hostname or network address: %.*s (expected port, host:port or [address]:port)", SLICE_ARG(name));
+		    "bad hostname or network address: %.*s (expected port, host:port or [address]:port)",
+		    SLICE_ARG(name));
 	return false;
 }
 
@@ -143,9 +144,10 @@ static bool read_command(struct reader *r) {
 		if (distance == 0) r->s.role = commands[i].role;
 	}
 	if (r->s.role == SERVICE_UNKNOWN)
-		problem_add(r->p, PROBLEM_WARNING, r->where, "unknown command \"%.*s\"%s%s%s: the service %.*s/%s is left out",
-		            SLICE_ARG(word), near != NULL ? " (did you mean \"" : "", near != NULL ? near : "",
-		            near != NULL ? "\"?)" : "", SLICE_ARG(r->s.name), type_words[r->s.type]);
+		problem_add(r->p, PROBLEM_WARNING, r->where,
+			    "unknown command \"%.*s\"%s%s%s: the service %.*s/%s is left out", SLICE_ARG(word),
+			    near != NULL ? " (did you mean \"" : "", near != NULL ? near : "",
+			    near != NULL ? "\"?)" : "", SLICE_ARG(r->s.name), type_words[r->s.type]);
 	return true;
 }
 
@@ -170,7 +172,8 @@ static void read_override(struct reader *r, struct slice text, struct conf_overr
 	size_t equals = slice_find(text, '=');
 	struct slice name = slice_trim(slice_head(text, equals));
 	if (name.len == 0)
-		problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"", SLICE_ARG(slice_head(text, 80)));
+		problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing attribute name: \"%.*s\"",
+				 SLICE_ARG(slice_head(text, 80)));
 	else if (equals == text.len)
 		problem_add_form(r->p, PROBLEM_ERROR, r->where, "missing '=' after attribute name: \"%.*s\"",
 		            SLICE_ARG(slice_head(text, 80)));
@@ -179,7 +182,8 @@ static void read_override(struct reader *r, struct slice text, struct conf_overr
 
 static void read_arguments(struct reader *r) {
 	size_t most = 1; /* arguments end at a blank or a brace */
-	for (size_t i = 0; i < r->rest.len; i++) most += ascii_space(r->rest.at[i]) || strchr("{}", r->rest.at[i]) != NULL;
+	for (size_t i = 0; i < r->rest.len; i++)
+		most += ascii_space(r->rest.at[i]) || strchr("{}", r->rest.at[i]) != NULL;
 	struct conf_override *overrides = arena_array(r->p->mem, most, sizeof(*overrides));
 	struct slice *args = arena_array(r->p->mem, most, sizeof(*args));
 	bool options = true; /* behind the first word that is none, -o belongs to the command */
@@ -187,7 +191,8 @@ static void read_arguments(struct reader *r) {
 		if (word.len == 0 && r->rest.len == 0) break;
 		must(r->s.args_count + r->s.overrides_count < most);
 		options = options && word.len > 1 && word.at[0] == '-';
-		if (options && slice_eq(word, S("-o"))) read_override(r, next_argument(r), overrides, &r->s.overrides_count);
+		if (options && slice_eq(word, S("-o")))
+			read_override(r, next_argument(r), overrides, &r->s.overrides_count);
 		else if (options && slice_starts(word, S("-o")))
 			read_override(r, slice_skip(word, 2), overrides, &r->s.overrides_count);
 		else args[r->s.args_count++] = word;
@@ -201,10 +206,10 @@ static bool read_service(struct reader *r) {
 	size_t fields = 0;
 	while (fields < 8 && slice_word(&probe, BLANKS).len > 0) fields++;
 	if (fields < 8) {
-		problem_add_form(
-			r->p, PROBLEM_ERROR, r->where,
-			"bad field count: %zu instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command",
-			fields);
+		problem_add_form(r->p, PROBLEM_ERROR, r->where,
+				 "bad field count: %zu instead of service, type, private, unprivileged, chroot, "
+				 "wakeup, maxproc, command",
+				 fields);
 		return false;
 	}
 	r->rest = r->s.text;
@@ -223,8 +228,8 @@ static bool add_service(struct services *out, const struct conf_service *s, stru
 	for (size_t i = 0; i < out->count; i++) {
 		if (out->at[i].type != s->type || !slice_eq(out->at[i].name, s->name)) continue;
 		problem_add_form(p, PROBLEM_WARNING, s->where,
-		            "duplicate master.cf entry for service \"%.*s\" (%s) -- using the last entry", SLICE_ARG(s->name),
-		            type_words[s->type]);
+				 "duplicate master.cf entry for service \"%.*s\" (%s) -- using the last entry",
+				 SLICE_ARG(s->name), type_words[s->type]);
 		out->at[i] = *s;
 		out->at[i].index = i;
 		return true;
@@ -244,13 +249,15 @@ void services_read(struct services *out, struct slice text, struct slice path, s
 	while (logical_line_next(&lines, p->mem, &r.s.text, &r.where.line)) {
 		r.s = (struct conf_service){ .text = r.s.text, .where = r.where };
 		if (ascii_blank(r.s.text.at[0])) {
-			problem_add_form(p, PROBLEM_WARNING, r.where, "logical line must not start with whitespace: \"%.*s\"",
-			            SLICE_ARG(slice_head(r.s.text, 80)));
+			problem_add_form(p, PROBLEM_WARNING, r.where,
+					 "logical line must not start with whitespace: \"%.*s\"",
+					 SLICE_ARG(slice_head(r.s.text, 80)));
 			continue;
 		}
 		if (r.s.text.len > LOGICAL_LINE_MOST) {
-			problem_add_form(p, PROBLEM_ERROR, r.where, "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken)", r.s.text.len,
-			                 SLICE_ARG(slice_head(r.s.text, 40)), LOGICAL_LINE_MOST);
+			problem_add_form(p, PROBLEM_ERROR, r.where,
+					 "logical line of %zu bytes: \"%.*s…\" (at most %zu are taken)", r.s.text.len,
+					 SLICE_ARG(slice_head(r.s.text, 40)), LOGICAL_LINE_MOST);
 			continue;
 		}
 		if (!read_service(&r) || add_service(out, &r.s, p)) continue;

@@ -9,7 +9,8 @@
 enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM };
 /* What the command is to hato. */
 enum service_role {
-	SERVICE_SMTPD,    /* accepts SMTP, lmtpd LMTP; postscreen too, with the -o of the `smtpd pass` line behind its own */
+	SERVICE_SMTPD, /* accepts SMTP, lmtpd LMTP; postscreen too, with the -o of the `smtpd pass` line behind its own
+			*/
 	SERVICE_IMAPD,
 	SERVICE_POP3D,
 	SERVICE_LISTENER, /* other listeners of ours, not served by this version */

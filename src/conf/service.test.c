@@ -74,25 +74,59 @@ static void test_options(void **state) {
 
 static void test_faults(void **state) {
 	(void)state;
-	static const struct { const char *text, *problem; size_t left; } cases[] = {
-		{ "smtp inet n", "error: master.cf, line 1: bad field count: 3 instead of service, type, private, unprivileged, chroot, wakeup, maxproc, command", 0 },
-		{ "smtp bla n - n - - smtpd", "error: master.cf, line 1: field \"type\": bad value: \"bla\" (expected inet, unix, fifo, pass or unix-dgram)", 0 },
-		{ "smtp inet q - n - - smtpd", "error: master.cf, line 1: field \"private\": bad value: \"q\" (expected y, n or -)", 0 },
-		{ "smtp inet n yes n - - smtpd", "error: master.cf, line 1: field \"unprivileged\": bad value: \"yes\" (expected y, n or -)", 0 },
-		{ "smtp inet n - x - - smtpd", "error: master.cf, line 1: field \"chroot\": bad value: \"x\" (expected y, n or -)", 0 },
-		{ "smtp inet n - n x - smtpd", "error: master.cf, line 1: field \"wakeup\": bad value: \"x\" (expected seconds, with or without ?, or -)", 0 },
-		{ "smtp inet n - n - -1 smtpd", "error: master.cf, line 1: field \"maxproc\": bad value: \"-1\" (expected a number or -)", 0 },
-		{ "nosuch inet n - n - - smtpd", "error: master.cf, line 1: bad hostname or network address: nosuch (expected port, host:port or [address]:port)", 0 },
-		{ "[::1:25 inet n - n - - smtpd", "error: master.cf, line 1: bad hostname or network address: [::1:25 (expected port, host:port or [address]:port)", 0 },
-		{ "99999 inet n - n - - smtpd", "error: master.cf, line 1: bad hostname or network address: 99999 (expected port, host:port or [address]:port)", 0 },
-		{ "smtp inet n - n - - smtpq", "warning: master.cf, line 1: unknown command \"smtpq\" (did you mean \"smtpd\"?): the service smtp/inet is left out", 1 },
-		{ "smtp inet n - n - - frobnicate", "warning: master.cf, line 1: unknown command \"frobnicate\": the service smtp/inet is left out", 1 },
-		{ "smtp inet n - n - - smtpd -o a", "error: master.cf, line 1: missing '=' after attribute name: \"a\"", 1 },
+	static const struct { const char *text, *problem; size_t left;
+	} cases[] = {
+		{ "smtp inet n",
+		  "error: master.cf, line 1: bad field count: 3 instead of service, type, private, unprivileged, "
+		  "chroot, wakeup, maxproc, command",
+		  0 },
+		{ "smtp bla n - n - - smtpd",
+		  "error: master.cf, line 1: field \"type\": bad value: \"bla\" (expected inet, unix, fifo, pass or "
+		  "unix-dgram)",
+		  0 },
+		{ "smtp inet q - n - - smtpd",
+		  "error: master.cf, line 1: field \"private\": bad value: \"q\" (expected y, n or -)", 0 },
+		{ "smtp inet n yes n - - smtpd",
+		  "error: master.cf, line 1: field \"unprivileged\": bad value: \"yes\" (expected y, n or -)", 0 },
+		{ "smtp inet n - x - - smtpd",
+		  "error: master.cf, line 1: field \"chroot\": bad value: \"x\" (expected y, n or -)", 0 },
+		{ "smtp inet n - n x - smtpd",
+		  "error: master.cf, line 1: field \"wakeup\": bad value: \"x\" (expected seconds, with or without ?, "
+		  "or -)",
+		  0 },
+		{ "smtp inet n - n - -1 smtpd",
+		  "error: master.cf, line 1: field \"maxproc\": bad value: \"-1\" (expected a number or -)", 0 },
+		{ "nosuch inet n - n - - smtpd",
+		  "error: master.cf, line 1: bad hostname or network address: nosuch (expected port, host:port or "
+		  "[address]:port)",
+		  0 },
+		{ "[::1:25 inet n - n - - smtpd",
+		  "error: master.cf, line 1: bad hostname or network address: [::1:25 (expected port, host:port or "
+		  "[address]:port)",
+		  0 },
+		{ "99999 inet n - n - - smtpd",
+		  "error: master.cf, line 1: bad hostname or network address: 99999 (expected port, host:port or "
+		  "[address]:port)",
+		  0 },
+		{ "smtp inet n - n - - smtpq",
+		  "warning: master.cf, line 1: unknown command \"smtpq\" (did you mean \"smtpd\"?): the service "
+		  "smtp/inet is left out",
+		  1 },
+		{ "smtp inet n - n - - frobnicate",
+		  "warning: master.cf, line 1: unknown command \"frobnicate\": the service smtp/inet is left out", 1 },
+		{ "smtp inet n - n - - smtpd -o a", "error: master.cf, line 1: missing '=' after attribute name: \"a\"",
+		  1 },
 		{ "smtp inet n - n - - smtpd -o =b", "error: master.cf, line 1: missing attribute name: \"=b\"", 1 },
 		{ "smtp inet n - n - - smtpd -o", "error: master.cf, line 1: missing attribute name: \"\"", 1 },
 		{ "smtp inet n - n - - smtpd { a b", "error: master.cf, line 1: missing '}' in \"{ a b\"", 1 },
-		{ "  smtp inet n - n - - smtpd\n", "warning: master.cf, line 1: logical line must not start with whitespace: \"  smtp inet n - n - - smtpd\"", 0 },
-		{ "smtp inet n - n - - smtpd\nsmtp unix n - n - - smtp\nsmtp inet n - n - 5 smtpd", "warning: master.cf, line 3: duplicate master.cf entry for service \"smtp\" (inet) -- using the last entry", 2 },
+		{ "  smtp inet n - n - - smtpd\n",
+		  "warning: master.cf, line 1: logical line must not start with whitespace: \"  smtp inet n - n - - "
+		  "smtpd\"",
+		  0 },
+		{ "smtp inet n - n - - smtpd\nsmtp unix n - n - - smtp\nsmtp inet n - n - 5 smtpd",
+		  "warning: master.cf, line 3: duplicate master.cf entry for service \"smtp\" (inet) -- using the last "
+		  "entry",
+		  2 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -122,7 +156,10 @@ static void test_many(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good), cmocka_unit_test(test_options), cmocka_unit_test(test_faults), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_options),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_many),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

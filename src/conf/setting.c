@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table is made from settings.def. It stays in the order of the manual, so a second, sorted index serves look-ups. */
+/* The table is made from settings.def. It stays in the order of the manual, so a second, sorted index serves look-ups.
+ */
 #include "conf/setting.h"
 #include <pthread.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/slice.h"
-/* The list of all settings. Each is declared once, in settings.def; parser, postconf and manual page are made from there.
- * One entry is SETTING(state, name, kind, default, "what it means"), in groups opened by GROUP("title"). */
+/* The list of all settings. Each is declared once, in settings.def; parser, postconf and manual page are made from
+ * there. One entry is SETTING(state, name, kind, default, "what it means"), in groups opened by GROUP("title"). */
 enum setting_id {
 #define GROUP(title)
 #define SETTING(state, name, kind, fallback, doc) SET_##name,
@@ -11,10 +11,10 @@ enum setting_id {
 #undef GROUP
 	SETTINGS_COUNT
 };
-/* ACTED: does what the manual says. NOT_YET: understood and checked, but not acted on by this version: setting it gives a
- * warning. UNNEEDED: Postfix needs it and hato does not: setting it gives an info line. OLD: an old spelling, which sets
- * the default of the setting that took its place, with a warning that names it. GONE: the same, of a name that Postfix
- * itself no longer has: postconf shows it only when the file sets it. */
+/* ACTED: does what the manual says. NOT_YET: understood and checked, but not acted on by this version: setting it gives
+ * a warning. UNNEEDED: Postfix needs it and hato does not: setting it gives an info line. OLD: an old spelling, which
+ * sets the default of the setting that took its place, with a warning that names it. GONE: the same, of a name that
+ * Postfix itself no longer has: postconf shows it only when the file sets it. */
 enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD, GONE };
 
 /* What a value may be, and how it is read from C:
@@ -31,8 +31,18 @@ enum setting_state { ACTED, NOT_YET, UNNEEDED, OLD, GONE };
  *   LIST      words separated by commas and blanks; { } groups    conf_list
  *   NETWORKS, DOMAINS                                             conf_networks, conf_domains (network.h) */
 enum setting_kind {
-	KIND_TEXT, KIND_RAW, KIND_LEVEL, KIND_ORIGIN, KIND_BOOL, KIND_NUMBER, KIND_TIME, KIND_SIZE, KIND_WORDS, KIND_LIST,
-	KIND_NETWORKS, KIND_DOMAINS,
+	KIND_TEXT,
+	KIND_RAW,
+	KIND_LEVEL,
+	KIND_ORIGIN,
+	KIND_BOOL,
+	KIND_NUMBER,
+	KIND_TIME,
+	KIND_SIZE,
+	KIND_WORDS,
+	KIND_LIST,
+	KIND_NETWORKS,
+	KIND_DOMAINS,
 };
 struct setting {
 	const char *name;
@@ -50,15 +60,17 @@ const struct setting *setting_find(struct slice name);
 enum setting_id setting_id_of(const struct setting *s);
 /* The known name that is closest to a mistyped one, at most 2 slips away (1 for short names); NULL when none is. */
 const struct setting *setting_nearest(struct slice name);
-/* Slips (insertion, deletion, substitution, swap of neighbours) between two words, or limit + 1 when more than limit. */
+/* Slips (insertion, deletion, substitution, swap of neighbours) between two words, or limit + 1 when more than limit.
+ */
 size_t word_distance(struct slice a, struct slice b, size_t limit);
 
 /* The words of each WORDS kind, and the enum that conf_enum's result is of. */
 #define SERVER_TLS_WORDS(W) W(SERVER_TLS_NONE, "none") W(SERVER_TLS_MAY, "may") W(SERVER_TLS_ENCRYPT, "encrypt")
 #define CLIENT_TLS_WORDS(W) \
-	W(CLIENT_TLS_NONE, "none") W(CLIENT_TLS_MAY, "may") W(CLIENT_TLS_ENCRYPT, "encrypt") W(CLIENT_TLS_DANE, "dane") \
-	W(CLIENT_TLS_DANE_ONLY, "dane-only") W(CLIENT_TLS_FINGERPRINT, "fingerprint") W(CLIENT_TLS_VERIFY, "verify") \
-	W(CLIENT_TLS_SECURE, "secure")
+	W(CLIENT_TLS_NONE, "none") \
+	W(CLIENT_TLS_MAY, "may") W(CLIENT_TLS_ENCRYPT, "encrypt") W(CLIENT_TLS_DANE, "dane") \
+		W(CLIENT_TLS_DANE_ONLY, "dane-only") W(CLIENT_TLS_FINGERPRINT, "fingerprint") \
+			W(CLIENT_TLS_VERIFY, "verify") W(CLIENT_TLS_SECURE, "secure")
 #define TLS_GRADE_WORDS(W) \
 	W(TLS_GRADE_MEDIUM, "medium") W(TLS_GRADE_HIGH, "high") W(TLS_GRADE_LOW, "low") W(TLS_GRADE_EXPORT, "export") \
 	W(TLS_GRADE_NULL, "null")
@@ -71,14 +83,18 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	W(BARE_NEWLINE_REJECT, "reject") W(BARE_NEWLINE_NOTE, "note")
 #define LOG_FORMAT_WORDS(W) W(LOG_FORMAT_TEXT, "text") W(LOG_FORMAT_JSON, "json")
 #define LOG_LEVEL_WORDS(W) \
-	W(LOG_LEVEL_DEBUG, "debug") W(LOG_LEVEL_INFO, "info") W(LOG_LEVEL_WARNING, "warning") W(LOG_LEVEL_ERROR, "error") \
-	W(LOG_LEVEL_FATAL, "fatal")
+	W(LOG_LEVEL_DEBUG, "debug") \
+	W(LOG_LEVEL_INFO, "info") W(LOG_LEVEL_WARNING, "warning") W(LOG_LEVEL_ERROR, "error") \
+		W(LOG_LEVEL_FATAL, "fatal")
 #define SYSLOG_FACILITY_WORDS(W) \
-	W(SYSLOG_MAIL, "mail") W(SYSLOG_AUTH, "auth") W(SYSLOG_AUTHPRIV, "authpriv") W(SYSLOG_CRON, "cron") \
-	W(SYSLOG_DAEMON, "daemon") W(SYSLOG_FTP, "ftp") W(SYSLOG_KERN, "kern") W(SYSLOG_LPR, "lpr") W(SYSLOG_NEWS, "news") \
-	W(SYSLOG_SECURITY, "security") W(SYSLOG_SYSLOG, "syslog") W(SYSLOG_USER, "user") W(SYSLOG_UUCP, "uucp") \
-	W(SYSLOG_LOCAL0, "local0") W(SYSLOG_LOCAL1, "local1") W(SYSLOG_LOCAL2, "local2") W(SYSLOG_LOCAL3, "local3") \
-	W(SYSLOG_LOCAL4, "local4") W(SYSLOG_LOCAL5, "local5") W(SYSLOG_LOCAL6, "local6") W(SYSLOG_LOCAL7, "local7")
+	W(SYSLOG_MAIL, "mail") \
+	W(SYSLOG_AUTH, "auth") W(SYSLOG_AUTHPRIV, "authpriv") W(SYSLOG_CRON, "cron") W(SYSLOG_DAEMON, "daemon") \
+		W(SYSLOG_FTP, "ftp") W(SYSLOG_KERN, "kern") W(SYSLOG_LPR, "lpr") W(SYSLOG_NEWS, "news") \
+			W(SYSLOG_SECURITY, "security") W(SYSLOG_SYSLOG, "syslog") W(SYSLOG_USER, "user") \
+				W(SYSLOG_UUCP, "uucp") W(SYSLOG_LOCAL0, "local0") W(SYSLOG_LOCAL1, "local1") \
+					W(SYSLOG_LOCAL2, "local2") W(SYSLOG_LOCAL3, "local3") \
+						W(SYSLOG_LOCAL4, "local4") W(SYSLOG_LOCAL5, "local5") \
+							W(SYSLOG_LOCAL6, "local6") W(SYSLOG_LOCAL7, "local7")
 #define MILTER_ACTION_WORDS(W) \
 	W(MILTER_TEMPFAIL, "tempfail") W(MILTER_ACCEPT, "accept") W(MILTER_REJECT, "reject") \
 	W(MILTER_QUARANTINE, "quarantine") W(MILTER_SHUTDOWN, "shutdown")
@@ -88,7 +104,8 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	W(TEMPFAIL_PERMIT, "permit")
 #define SRS_WORDS(W) W(SRS_NO, "no") W(SRS_YES, "yes") W(SRS_AUTO, "auto")
 #define FORWARD_BAD_WORDS(W) W(FORWARD_BAD_REJECT, "reject") W(FORWARD_BAD_KEEP, "keep") W(FORWARD_BAD_SEND, "send")
-#define FORWARD_FAILING_WORDS(W) W(FORWARD_FAILING_SEND, "send") W(FORWARD_FAILING_KEEP, "keep") W(FORWARD_FAILING_WRAP, "wrap")
+#define FORWARD_FAILING_WORDS(W) \
+	W(FORWARD_FAILING_SEND, "send") W(FORWARD_FAILING_KEEP, "keep") W(FORWARD_FAILING_WRAP, "wrap")
 
 #define FROM_FORMAT_WORDS(W) W(FROM_STANDARD, "standard") W(FROM_OBSOLETE, "obsolete")
 #define LINE_ENDS_WORDS(W) W(LINE_ENDS_ALWAYS, "always") W(LINE_ENDS_STRICT, "strict") W(LINE_ENDS_NEVER, "never")
@@ -102,14 +119,18 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
 	SET(dkim_on_error_word, DKIM_ON_ERROR_WORDS) \
-	SET(srs_word, SRS_WORDS) SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) \
-	SET(server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
-	SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \
-	SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) SET(log_level_word, LOG_LEVEL_WORDS) \
-	SET(syslog_facility, SYSLOG_FACILITY_WORDS) SET(milter_action, MILTER_ACTION_WORDS) \
-	SET(screen_action, SCREEN_ACTION_WORDS) SET(tempfail_action, TEMPFAIL_ACTION_WORDS) \
-	SET(from_format, FROM_FORMAT_WORDS) SET(line_ends, LINE_ENDS_WORDS) SET(spf_action, SPF_ACTION_WORDS) SET(dmarc_quarantine_word, DMARC_QUARANTINE_WORDS) \
-	SET(temperror_action, TEMPERROR_ACTION_WORDS)
+	SET(srs_word, SRS_WORDS) \
+	SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) SET( \
+		server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
+		SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \
+			SET(bare_newline, BARE_NEWLINE_WORDS) SET(log_format, LOG_FORMAT_WORDS) \
+				SET(log_level_word, LOG_LEVEL_WORDS) SET(syslog_facility, SYSLOG_FACILITY_WORDS) SET( \
+					milter_action, MILTER_ACTION_WORDS) SET(screen_action, SCREEN_ACTION_WORDS) \
+					SET(tempfail_action, TEMPFAIL_ACTION_WORDS) \
+						SET(from_format, FROM_FORMAT_WORDS) SET(line_ends, LINE_ENDS_WORDS) \
+							SET(spf_action, SPF_ACTION_WORDS) \
+								SET(dmarc_quarantine_word, DMARC_QUARANTINE_WORDS) \
+									SET(temperror_action, TEMPERROR_ACTION_WORDS)
 #define WORD_ID(id, text) id,
 #define WORDS_ENUM(name, list) enum name { list(WORD_ID) };
 ALL_WORDS(WORDS_ENUM)

@@ -9,7 +9,8 @@ static void test_list(void **state) {
 		const struct setting *s = setting_of((enum setting_id)i);
 		assert_ptr_equal(setting_find(slice_of(s->name)), s);
 		assert_int_equal(setting_id_of(s), i);
-		if (strlen(s->doc) == 0 || s->doc[strlen(s->doc) - 1] != '.') fail_msg("%s: its line of text is no sentence", s->name);
+		if (strlen(s->doc) == 0 || s->doc[strlen(s->doc) - 1] != '.')
+			fail_msg("%s: its line of text is no sentence", s->name);
 		if (s->kind == KIND_WORDS) assert_non_null(s->words);
 	}
 	assert_string_equal(setting_of(SET_2bounce_notice_recipient)->name, "2bounce_notice_recipient");
@@ -20,13 +21,18 @@ static void test_list(void **state) {
 
 static void test_distance(void **state) {
 	(void)state;
-	static const struct { const char *a, *b; size_t limit, want; } cases[] = {
-		{ "", "", 3, 0 },        { "abc", "abc", 3, 0 }, { "abc", "ab", 3, 1 },   { "abc", "acb", 3, 1 },
-		{ "abc", "xbc", 3, 1 },  { "abc", "abxc", 3, 1 }, { "abcd", "badc", 3, 2 }, { "kitten", "sitting", 3, 3 },
-		{ "abcdef", "", 3, 4 },  { "abcdef", "uvwxyz", 2, 3 }, { "ca", "abc", 3, 3 },
+	static const struct { const char *a, *b; size_t limit, want;
+	} cases[] = {
+		{ "", "", 3, 0 },         { "abc", "abc", 3, 0 },
+		{ "abc", "ab", 3, 1 },    { "abc", "acb", 3, 1 },
+		{ "abc", "xbc", 3, 1 },   { "abc", "abxc", 3, 1 },
+		{ "abcd", "badc", 3, 2 }, { "kitten", "sitting", 3, 3 },
+		{ "abcdef", "", 3, 4 },   { "abcdef", "uvwxyz", 2, 3 },
+		{ "ca", "abc", 3, 3 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++)
-		assert_int_equal(word_distance(slice_of(cases[i].a), slice_of(cases[i].b), cases[i].limit), cases[i].want);
+		assert_int_equal(word_distance(slice_of(cases[i].a), slice_of(cases[i].b), cases[i].limit),
+				 cases[i].want);
 }
 
 static void test_nearest(void **state) {
@@ -48,6 +54,7 @@ static void test_nearest(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_list), cmocka_unit_test(test_distance), cmocka_unit_test(test_nearest) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_list), cmocka_unit_test(test_distance),
+					    cmocka_unit_test(test_nearest) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

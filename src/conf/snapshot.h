@@ -8,7 +8,8 @@
 /* The inside of a configuration: for the files of this room only.
  *
  * Building goes in steps: main.cf is parsed (mainfile.c) and master.cf (service.c); every name found gets a number, the
- * settings of the list having the first SETTINGS_COUNT; each view is evaluated (evaluate.c); all is checked (check.c). */
+ * settings of the list having the first SETTINGS_COUNT; each view is evaluated (evaluate.c); all is checked (check.c).
+ */
 
 /* A name that has a value somewhere, or is in the list. */
 struct param {
@@ -61,7 +62,8 @@ struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* ma
 
 void mainfile_read(struct conf *c, struct slice text);
 void evaluate_views(struct conf *c);
-/* The evaluated text of a parameter; evaluates it when that is still to be done. <0: it refers to itself, or too deep. */
+/* The evaluated text of a parameter; evaluates it when that is still to be done. <0: it refers to itself, or too deep.
+ */
 int evaluate(struct conf_view *v, const struct param *p, struct slice *out) MUST_USE;
 void check_names(struct conf *c);  /* before evaluation: unknown, unused, not acted on */
 void check_values(struct conf *c); /* after it: what single values cannot say */

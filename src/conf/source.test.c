@@ -27,7 +27,8 @@ static void test_lines(void **state) {
 		AUTO_BUF struct buf out = BUF(1000);
 		struct logical_lines lines = { .rest = slice_of(cases[i].text) };
 		unsigned number;
-		for (struct slice line; logical_line_next(&lines, &mem, &line, &number);) buf_addf(&out, "%u:%.*s|", number, SLICE_ARG(line));
+		for (struct slice line; logical_line_next(&lines, &mem, &line, &number);)
+			buf_addf(&out, "%u:%.*s|", number, SLICE_ARG(line));
 		assert_string_equal(buf_text(&out), cases[i].lines);
 	}
 }
@@ -63,7 +64,8 @@ static void test_problems(void **state) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf out = BUF(1000);
 	struct problems p = { .mem = &mem };
-	for (int i = 0; i < 2000; i++) problem_add(&p, PROBLEM_ERROR, (struct place){ S("/etc/x"), 7 }, "bad\nthing %d", i);
+	for (int i = 0; i < 2000; i++)
+		problem_add(&p, PROBLEM_ERROR, (struct place){ S("/etc/x"), 7 }, "bad\nthing %d", i);
 	assert_int_equal(p.count, 1000);
 	assert_int_equal(p.errors, 2000);
 	problem_line(&out, &p.at[3]);
@@ -71,6 +73,7 @@ static void test_problems(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_files), cmocka_unit_test(test_problems) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_lines), cmocka_unit_test(test_files),
+					    cmocka_unit_test(test_problems) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "conf/table.h"
-/* The source text of a table, for changing it: postmap -i and -d, which in Postfix change the compiled table. Comments and
- * the order of lines stay. Keys are compared without ASCII case. */
+/* The source text of a table, for changing it: postmap -i and -d, which in Postfix change the compiled table. Comments
+ * and the order of lines stay. Keys are compared without ASCII case. */
 struct table_text;
-/* flags: TABLE_ALIASES. A file that is not there is an empty one. tell: where broken lines are told, as in table_params.
- * <0: cannot be read. */
-int table_text_read(const char *path, unsigned flags, void (*tell)(void *ctx, int level, const char *text), void *ctx, struct table_text **out) MUST_USE;
+/* flags: TABLE_ALIASES. A file that is not there is an empty one. tell: where broken lines are told, as in
+ * table_params. <0: cannot be read. */
+int table_text_read(const char *path, unsigned flags, void (*tell)(void *ctx, int level, const char *text), void *ctx,
+		    struct table_text **out) MUST_USE;
 void table_text_free(struct table_text **t);
 bool table_text_remove(struct table_text *t, struct slice key); /* false: there was none */
 /* Entries of a text in the same form, behind the others. What stands there already is kept and told (TEXT_KEEP), kept

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The settings of a transport are entries made while loading: from there on they are read, checked and shown like those of
- * the list. */
+/* The settings of a transport are entries made while loading: from there on they are read, checked and shown like those
+ * of the list. */
 #include "conf/snapshot.h"
 
 static const struct {
@@ -43,7 +43,8 @@ void transports_add(struct conf *c) {
 	for (size_t i = 0; i < c->services.count; i++) {
 		for (size_t k = 0; k < LEN(commands); k++) {
 			if (!slice_eq(c->services.at[i].command, commands[k].command)) continue;
-			for (unsigned w = commands[k].first; w <= commands[k].last; w++) add(c, c->services.at[i].name, (enum transport_setting)w);
+			for (unsigned w = commands[k].first; w <= commands[k].last; w++)
+				add(c, c->services.at[i].name, (enum transport_setting)w);
 		}
 	}
 }

@@ -37,7 +37,8 @@ static int read_number(struct value *out, const struct setting *s, struct slice 
 	(void)mem;
 	uint64_t number;
 	if (!slice_number(text, INT_MAX, &number))
-		return fail("bad numerical configuration: %s = %.*s (expected a whole number)", s->name, SLICE_ARG(text));
+		return fail("bad numerical configuration: %s = %.*s (expected a whole number)", s->name,
+			    SLICE_ARG(text));
 	if ((int64_t)number < s->least)
 		return fail("invalid %s parameter value %.*s < %lld", s->name, SLICE_ARG(text), (long long)s->least);
 	if ((int64_t)number > s->most)
@@ -65,9 +66,9 @@ bool time_read(struct slice text, char unit, int64_t *ms) {
 static int read_time(struct value *out, const struct setting *s, struct slice text, struct arena *mem) {
 	(void)mem;
 	if (!time_read(text, s->unit, &out->number))
-		return fail(
-			"parameter %s: bad time value or unit: %.*s (expected a number with s, m, h, d or w; without, %c is meant)",
-			s->name, SLICE_ARG(text), s->unit);
+		return fail("parameter %s: bad time value or unit: %.*s (expected a number with s, m, h, d or w; "
+			    "without, %c is meant)",
+			    s->name, SLICE_ARG(text), s->unit);
 	return VALUE_GOOD;
 }
 
@@ -83,7 +84,8 @@ static int read_size(struct value *out, const struct setting *s, struct slice te
 	}
 	uint64_t number;
 	if (!slice_number(digits, (uint64_t)INT64_MAX >> shift, &number))
-		return fail("bad numerical configuration: %s = %.*s (expected a number of bytes)", s->name, SLICE_ARG(text));
+		return fail("bad numerical configuration: %s = %.*s (expected a number of bytes)", s->name,
+			    SLICE_ARG(text));
 	out->number = (int64_t)(number << shift);
 	return shift > 0 ? VALUE_EXTENSION : VALUE_GOOD;
 }

@@ -15,13 +15,15 @@ static const struct {
 	{ SET_smtpd_helo_required, "yes", 1, NULL },
 	{ SET_smtpd_helo_required, "No", 0, NULL },
 	{ SET_smtpd_helo_required, "YES", 1, NULL },
-	{ SET_smtpd_helo_required, "maybe", 0, "bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)" },
+	{ SET_smtpd_helo_required, "maybe", 0,
+	  "bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)" },
 	{ SET_smtpd_helo_required, "", 0, "bad boolean configuration: smtpd_helo_required =  (expected yes or no)" },
 	{ SET_hopcount_limit, "50", 50, NULL },
 	{ SET_hopcount_limit, "0", 0, "invalid hopcount_limit parameter value 0 < 1" },
 	{ SET_hopcount_limit, "-1", 0, "bad numerical configuration: hopcount_limit = -1 (expected a whole number)" },
 	{ SET_hopcount_limit, "5x", 0, "bad numerical configuration: hopcount_limit = 5x (expected a whole number)" },
-	{ SET_hopcount_limit, "99999999999", 0, "bad numerical configuration: hopcount_limit = 99999999999 (expected a whole number)" },
+	{ SET_hopcount_limit, "99999999999", 0,
+	  "bad numerical configuration: hopcount_limit = 99999999999 (expected a whole number)" },
 	{ SET_smtpd_tls_loglevel, "5", 0, "invalid smtpd_tls_loglevel parameter value 5 > 4" },
 	{ SET_queue_run_delay, "300", 300000, NULL },
 	{ SET_queue_run_delay, "5m", 300000, NULL },
@@ -29,25 +31,41 @@ static const struct {
 	{ SET_maximal_queue_lifetime, "1w", 7 * D, NULL },
 	{ SET_delay_warning_time, "4", 4 * 3600000LL, NULL },
 	{ SET_delay_warning_time, "0h", 0, NULL },
-	{ SET_queue_run_delay, "h", 0, "parameter queue_run_delay: bad time value or unit: h (expected a number with s, m, h, d or w; without, s is meant)" },
-	{ SET_queue_run_delay, "5y", 0, "parameter queue_run_delay: bad time value or unit: 5y (expected a number with s, m, h, d or w; without, s is meant)" },
-	{ SET_queue_run_delay, "5 m", 0, "parameter queue_run_delay: bad time value or unit: 5 m (expected a number with s, m, h, d or w; without, s is meant)" },
-	{ SET_queue_run_delay, "9999999w", 0, "parameter queue_run_delay: bad time value or unit: 9999999w (expected a number with s, m, h, d or w; without, s is meant)" },
+	{ SET_queue_run_delay, "h", 0,
+	  "parameter queue_run_delay: bad time value or unit: h (expected a number with s, m, h, d or w; without, s is "
+	  "meant)" },
+	{ SET_queue_run_delay, "5y", 0,
+	  "parameter queue_run_delay: bad time value or unit: 5y (expected a number with s, m, h, d or w; without, s "
+	  "is meant)" },
+	{ SET_queue_run_delay, "5 m", 0,
+	  "parameter queue_run_delay: bad time value or unit: 5 m (expected a number with s, m, h, d or w; without, s "
+	  "is meant)" },
+	{ SET_queue_run_delay, "9999999w", 0,
+	  "parameter queue_run_delay: bad time value or unit: 9999999w (expected a number with s, m, h, d or w; "
+	  "without, s is meant)" },
 	{ SET_message_size_limit, "10240000", 10240000, NULL },
 	{ SET_message_size_limit, "50M", 50LL << 20, NULL },
 	{ SET_message_size_limit, "2g", 2LL << 30, NULL },
 	{ SET_message_size_limit, "9223372036854775807", INT64_MAX, NULL },
-	{ SET_message_size_limit, "9223372036854775807k", 0, "bad numerical configuration: message_size_limit = 9223372036854775807k (expected a number of bytes)" },
-	{ SET_message_size_limit, "M", 0, "bad numerical configuration: message_size_limit = M (expected a number of bytes)" },
-	{ SET_message_size_limit, "5T", 0, "bad numerical configuration: message_size_limit = 5T (expected a number of bytes)" },
+	{ SET_message_size_limit, "9223372036854775807k", 0,
+	  "bad numerical configuration: message_size_limit = 9223372036854775807k (expected a number of bytes)" },
+	{ SET_message_size_limit, "M", 0,
+	  "bad numerical configuration: message_size_limit = M (expected a number of bytes)" },
+	{ SET_message_size_limit, "5T", 0,
+	  "bad numerical configuration: message_size_limit = 5T (expected a number of bytes)" },
 	{ SET_smtpd_tls_security_level, "may", SERVER_TLS_MAY, NULL },
 	{ SET_smtpd_tls_security_level, "Encrypt", SERVER_TLS_ENCRYPT, NULL },
-	{ SET_smtpd_tls_security_level, "dane", 0, "invalid smtpd_tls_security_level value: dane (expected none, may or encrypt)" },
+	{ SET_smtpd_tls_security_level, "dane", 0,
+	  "invalid smtpd_tls_security_level value: dane (expected none, may or encrypt)" },
 	{ SET_smtp_tls_security_level, "dane-only", CLIENT_TLS_DANE_ONLY, NULL },
 	{ SET_compatibility_level, "3.11.6", 0, NULL },
-	{ SET_compatibility_level, "3.x", 0, "malformed compatibility level syntax: \"3.x\" in compatibility_level (expected a release such as 3.11)" },
-	{ SET_compatibility_level, "1.2.3.4", 0, "malformed compatibility level syntax: \"1.2.3.4\" in compatibility_level (expected a release such as 3.11)" },
-	{ SET_compatibility_level, "", 0, "malformed compatibility level syntax: \"\" in compatibility_level (expected a release such as 3.11)" },
+	{ SET_compatibility_level, "3.x", 0,
+	  "malformed compatibility level syntax: \"3.x\" in compatibility_level (expected a release such as 3.11)" },
+	{ SET_compatibility_level, "1.2.3.4", 0,
+	  "malformed compatibility level syntax: \"1.2.3.4\" in compatibility_level (expected a release such as "
+	  "3.11)" },
+	{ SET_compatibility_level, "", 0,
+	  "malformed compatibility level syntax: \"\" in compatibility_level (expected a release such as 3.11)" },
 };
 
 static void test_numbers(void **state) {
@@ -71,12 +89,14 @@ static void test_numbers(void **state) {
 
 static void test_lists(void **state) {
 	(void)state;
-	static const struct { const char *text, *joined; } cases[] = {
+	static const struct { const char *text, *joined;
+	} cases[] = {
 		{ "", "" },
 		{ " , ,\t", "" },
 		{ "a", "a" },
 		{ "a, b c,d", "a|b|c|d" },
-		{ "inet:h:1, { unix:/x y, default_action = accept } z", "inet:h:1|unix:/x y, default_action = accept|z" },
+		{ "inet:h:1, { unix:/x y, default_action = accept } z",
+		  "inet:h:1|unix:/x y, default_action = accept|z" },
 		{ "x{a b}y", "x{a b}y" },
 		{ "{a} {{b c}} }", "a|{b c}|}" },
 		{ "{a {b}", NULL },
@@ -92,7 +112,8 @@ static void test_lists(void **state) {
 			continue;
 		}
 		assert_int_equal(r, VALUE_GOOD);
-		for (size_t k = 0; k < v.list.count; k++) buf_addf(&joined, "%s%.*s", k > 0 ? "|" : "", SLICE_ARG(v.list.words[k]));
+		for (size_t k = 0; k < v.list.count; k++)
+			buf_addf(&joined, "%s%.*s", k > 0 ? "|" : "", SLICE_ARG(v.list.words[k]));
 		assert_string_equal(buf_text(&joined), cases[i].joined);
 	}
 }

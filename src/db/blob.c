@@ -144,8 +144,8 @@ int blob_unref(struct db_conn *tx, int64_t id) {
 }
 
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id WHERE blob.id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id WHERE blob.id = ?");
 	db_bind_int(s, id);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : BLOB_GONE;
@@ -186,7 +186,8 @@ static int sweep_folder(struct db *db, int parent, const char *name, int depth, 
 	for (struct dirent *e; r >= 0 && (e = readdir(dir)) != NULL; removed += r) {
 		r = 0;
 		if (e->d_name[0] == '.') continue;
-		r = depth < 2 ? sweep_folder(db, fd, e->d_name, depth + 1, before_s) : sweep_file(db, fd, e->d_name, before_s);
+		r = depth < 2 ? sweep_folder(db, fd, e->d_name, depth + 1, before_s)
+			      : sweep_file(db, fd, e->d_name, before_s);
 		if (r < 0) break;
 	}
 	closedir(dir);

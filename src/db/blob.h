@@ -25,16 +25,16 @@ uint64_t blob_draft_size(const struct blob_draft *draft);
 /* Removes the file again when no transaction with the draft was committed. Takes NULL. */
 void blob_draft_done(struct blob_draft **draft);
 #define AUTO_BLOB_DRAFT AUTO(blob_draft_done)
-/* Every blob of this database with a smaller id is stored by now, or never will be (ids are given before the commit). As long as
- * no other process writes. */
+/* Every blob of this database with a smaller id is stored by now, or never will be (ids are given before the commit).
+ * As long as no other process writes. */
 int64_t blob_floor(struct db *db);
 
 /* Enters the draft; draft and summary (opaque bytes, may be empty) must live until db_write returns. Not readable
  * before the commit. A draft may be inserted again after its transaction was taken back, but only once per
  * transaction. */
 int blob_insert(struct db_conn *tx, struct blob_draft *draft, struct slice summary, int64_t *id);
-/* Stores a digest (opaque bytes, read by message) beside a blob: right behind blob_insert, when they must live as long as
- * the summary; or for any stored blob, in the place of one that is there. One that is gone is no error. */
+/* Stores a digest (opaque bytes, read by message) beside a blob: right behind blob_insert, when they must live as long
+ * as the summary; or for any stored blob, in the place of one that is there. One that is gone is no error. */
 int blob_digest(struct db_conn *tx, int64_t id, struct slice digest);
 int blob_ref(struct db_conn *tx, int64_t id);   /* BLOB_GONE when there is none */
 int blob_unref(struct db_conn *tx, int64_t id);

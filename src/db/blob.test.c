@@ -85,10 +85,12 @@ static void check_content(struct db *db, int64_t id, struct slice want) {
 }
 
 static void test_sizes(void **state UNUSED) {
-	static const struct { size_t len; bool packs; int files; } cases[] = {
-		{ 0, true, 0 },       { 1, true, 0 },       { 300, true, 0 },      { 4000, false, 0 },  { 30000, false, 0 },
-		{ 40000, false, 1 },  { 100000, true, 0 },  { 131072, true, 0 },   { 131073, true, 1 }, { 262144, false, 1 },
-		{ 262145, false, 1 }, { 1000000, true, 1 }, { 3000000, false, 1 },
+	static const struct { size_t len; bool packs; int files;
+	} cases[] = {
+		{ 0, true, 0 },        { 1, true, 0 },       { 300, true, 0 },     { 4000, false, 0 },
+		{ 30000, false, 0 },   { 40000, false, 1 },  { 100000, true, 0 },  { 131072, true, 0 },
+		{ 131073, true, 1 },   { 262144, false, 1 }, { 262145, false, 1 }, { 1000000, true, 1 },
+		{ 3000000, false, 1 },
 	};
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
@@ -112,7 +114,9 @@ static void test_parts_and_descriptor(void **state UNUSED) {
 		AUTO_FD int fd = memfd_create("in", 0);
 		assert_int_equal(write(fd, text, lens[i] + 5), lens[i] + 5);
 		struct slice parts[] = { S("Received: a\r\n"), S(""), S("Received: b\r\n") };
-		struct blob_source source = { .parts = parts, .part_count = 3, .fd = fd, .fd_from = 5, .fd_size = lens[i] };
+		struct blob_source source = {
+			.parts = parts, .part_count = 3, .fd = fd, .fd_from = 5, .fd_size = lens[i]
+		};
 		AUTO_BLOB_DRAFT struct blob_draft *draft = NULL;
 		assert_done(blob_prepare(db, &source, &draft));
 		struct put p = { .draft = draft, .refs = 1 };
@@ -238,8 +242,9 @@ static void test_damage_is_seen(void **state UNUSED) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes), cmocka_unit_test(test_parts_and_descriptor), cmocka_unit_test(test_references),
-		cmocka_unit_test(test_taken_back), cmocka_unit_test(test_sweep), cmocka_unit_test(test_damage_is_seen),
+		cmocka_unit_test(test_sizes),      cmocka_unit_test(test_parts_and_descriptor),
+		cmocka_unit_test(test_references), cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_sweep),      cmocka_unit_test(test_damage_is_seen),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

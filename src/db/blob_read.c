@@ -47,7 +47,8 @@ static int table_take(struct blob *b, const char *table, uint64_t packed_end) {
 	for (size_t i = 0; i < b->frames; i++) {
 		uint64_t plain = MIN_OF(b->size - (uint64_t)i * BLOB_FRAME, (uint64_t)BLOB_FRAME);
 		uint32_t packed = le32(table + i * 8);
-		if (le32(table + i * 8 + 4) != plain || packed > pack_bound(BLOB_FRAME)) return damaged(b, "wrong frame size");
+		if (le32(table + i * 8 + 4) != plain || packed > pack_bound(BLOB_FRAME))
+			return damaged(b, "wrong frame size");
 		b->starts[i] = at;
 		at += packed;
 	}
@@ -89,8 +90,8 @@ static int open_row(struct blob *b, int form, struct slice data) {
 }
 
 int blob_open(struct db_conn *c, int64_t id, struct blob **out) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT size, form, data FROM blob LEFT JOIN blob_data ON blob_data.id = blob.id WHERE blob.id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT size, form, data FROM blob LEFT JOIN blob_data ON blob_data.id = blob.id WHERE blob.id = ?");
 	db_bind_int(s, id);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : BLOB_GONE;

@@ -28,7 +28,8 @@ int check_engine(const struct check *k, struct check_count *out) {
 /* Who holds references, and how many of each body. */
 #define HOLDERS \
 	"(SELECT blob_id, COUNT(*) AS n FROM (SELECT blob_id FROM message UNION ALL SELECT blob_id FROM bin" \
-	" UNION ALL SELECT blob_id FROM queue_message UNION ALL SELECT blob_id FROM report_mail) AS holder GROUP BY blob_id)"
+	" UNION ALL SELECT blob_id FROM queue_message UNION ALL SELECT blob_id FROM report_mail) AS holder GROUP BY " \
+	"blob_id)"
 
 static int count_bodies(struct db_conn *c, uint64_t *count) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT COUNT(*) FROM blob");
@@ -38,11 +39,14 @@ static int count_bodies(struct db_conn *c, uint64_t *count) {
 }
 
 static int bodies_gone(struct db_conn *c, const struct check *k, struct check_count *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT used.blob_id, used.n FROM " HOLDERS " AS used LEFT JOIN blob ON blob.id = used.blob_id WHERE blob.id IS NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT used.blob_id, used.n FROM " HOLDERS
+			  " AS used LEFT JOIN blob ON blob.id = used.blob_id WHERE blob.id IS NULL");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		out->wrong++;
-		check_tell(k, "body %016llx: is not there, %lld messages are without it (restore a backup)", (unsigned long long)db_int(s, 0), (long long)db_int(s, 1));
+		check_tell(k, "body %016llx: is not there, %lld messages are without it (restore a backup)",
+			   (unsigned long long)db_int(s, 0), (long long)db_int(s, 1));
 	}
 	return r;
 }
@@ -50,8 +54,9 @@ static int bodies_gone(struct db_conn *c, const struct check *k, struct check_co
 struct reference { int64_t id, refs, used; struct reference *next; };
 
 static int wrong_references(struct db_conn *c, struct arena *mem, struct reference **list) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT blob.id, blob.refs, COALESCE(used.n, 0) FROM blob LEFT JOIN " HOLDERS
-	                                        " AS used ON used.blob_id = blob.id WHERE blob.refs <> COALESCE(used.n, 0)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT blob.id, blob.refs, COALESCE(used.n, 0) FROM blob LEFT JOIN " HOLDERS
+			  " AS used ON used.blob_id = blob.id WHERE blob.refs <> COALESCE(used.n, 0)");
 	struct reference **end = list;
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -95,7 +100,8 @@ int check_references(const struct check *k, struct check_count *out) {
 	bool any = list != NULL;
 	for (; list != NULL; list = list->next) {
 		out->wrong++;
-		check_tell(k, "body %016llx: counted as used by %lld messages, used by %lld", (unsigned long long)list->id, (long long)list->refs, (long long)list->used);
+		check_tell(k, "body %016llx: counted as used by %lld messages, used by %lld",
+			   (unsigned long long)list->id, (long long)list->refs, (long long)list->used);
 	}
 	return r == 0 && any && k->mend ? db_write(k->db, mend_references, out) : r;
 }
@@ -119,7 +125,8 @@ static int check_next(const struct check *k, int64_t *id, struct check_count *ou
 	out->checked++;
 	if (r == 0) return DB_ROW;
 	out->wrong++;
-	if (r == BLOB_GONE) check_tell(k, "body %016llx: its file is gone (restore it from a backup)", (unsigned long long)*id);
+	if (r == BLOB_GONE)
+		check_tell(k, "body %016llx: its file is gone (restore it from a backup)", (unsigned long long)*id);
 	else check_tell(k, "%s", fail_text());
 	return DB_ROW;
 }

@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 
 static const struct db_schema schema = {
-	.sql = "CREATE TABLE item (thread INTEGER, number INTEGER, data BLOB, PRIMARY KEY (thread, number)) WITHOUT ROWID;",
+	.sql = "CREATE TABLE item (thread INTEGER, number INTEGER, data BLOB, PRIMARY KEY (thread, number)) WITHOUT "
+	       "ROWID;",
 };
 
 static int64_t ask(struct db *db, const char *sql) {
@@ -194,7 +195,8 @@ static void test_killed(void **state UNUSED) {
 		struct db *db = testing_db(dir, &(struct db_params){ .schema = &schema });
 		struct db_conn *c = db_read(db);
 		for (int64_t i = 0; i < count; i++) {
-			AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT LENGTH(data) FROM item WHERE thread = ? AND number = ?");
+			AUTO_STMT struct db_stmt *s =
+				db_sql(c, "SELECT LENGTH(data) FROM item WHERE thread = ? AND number = ?");
 			db_bind_int(s, seen[i] / 1000000);
 			db_bind_int(s, seen[i] % 1000000);
 			assert_int_equal(db_step(s), DB_ROW);
@@ -261,8 +263,9 @@ static void test_two_processes(void **state UNUSED) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_many_threads), cmocka_unit_test(test_disk_full), cmocka_unit_test(test_commit_fails),
-		cmocka_unit_test(test_killed), cmocka_unit_test(test_log_stays_bounded), cmocka_unit_test(test_two_processes),
+		cmocka_unit_test(test_many_threads),      cmocka_unit_test(test_disk_full),
+		cmocka_unit_test(test_commit_fails),      cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_log_stays_bounded), cmocka_unit_test(test_two_processes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

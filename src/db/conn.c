@@ -56,7 +56,8 @@ int conn_fail(struct db_conn *c, const char *what) {
 	enum db_cause cause =
 		cause_of(code, sqlite3_system_errno(c->sqlite) != 0 ? sqlite3_system_errno(c->sqlite) : error);
 	if (cause == DB_CAUSE_BUSY)
-		return cause_fail(cause, "%s: another process keeps it locked (end long-running hato commands)", c->db->path);
+		return cause_fail(cause, "%s: another process keeps it locked (end long-running hato commands)",
+				  c->db->path);
 	if (cause == DB_CAUSE_FULL) return cause_fail(cause, "%s: disk full (make room)", c->db->path);
 	return cause_fail(cause, "%s: %s (%d): %s", c->db->path, sqlite3_errmsg(c->sqlite), code, what);
 }
@@ -71,11 +72,12 @@ static int set_up(struct db_conn *c) {
 	sqlite3_extended_result_codes(c->sqlite, 1);
 	sqlite3_busy_timeout(c->sqlite, (int)p->busy_ms);
 	/* secure_delete costs a third of every deletion and protects nobody who can read the disk */
-	snprintf(
-		sql, sizeof sql,
-		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store = MEMORY;"
-		"PRAGMA cache_size = -%zu; PRAGMA mmap_size = %zu; PRAGMA journal_size_limit = %zu; PRAGMA trusted_schema = OFF;",
-		p->cache_kib, MIB(p->mmap_mib), p->checkpoint_pages * 4096 * 4);
+	snprintf(sql, sizeof sql,
+		 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = OFF; PRAGMA temp_store "
+		 "= MEMORY;"
+		 "PRAGMA cache_size = -%zu; PRAGMA mmap_size = %zu; PRAGMA journal_size_limit = %zu; PRAGMA "
+		 "trusted_schema = OFF;",
+		 p->cache_kib, MIB(p->mmap_mib), p->checkpoint_pages * 4096 * 4);
 	int r = conn_exec(c, sql);
 	if (r == 0 && !c->writer) r = conn_exec(c, "PRAGMA query_only = ON");
 	if (r == 0 && p->page_limit != 0) {
@@ -136,7 +138,8 @@ void snapshot_begin(struct db_conn *c) {
 	c->begun = true;
 	c->epoch = c->db->epoch;
 	AUTO_STMT struct db_stmt *begin = db_sql(c, "BEGIN");
-	if (db_run(begin) < 0) c->begun = false; /* each statement is its own snapshot then, and says itself what is wrong */
+	if (db_run(begin) < 0)
+		c->begun = false; /* each statement is its own snapshot then, and says itself what is wrong */
 }
 
 void db_release(struct db_conn **cp) {

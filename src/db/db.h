@@ -64,7 +64,8 @@ void db_after_commit(struct db_conn *tx, void (*fn)(void *arg), void *arg);
  * never are the same number. */
 void db_epoch_end(struct db_conn *tx);
 uint64_t db_epoch_now(const struct db_conn *c);
-uint64_t db_epoch_read(const struct db_conn *c); /* the one this snapshot is of, or older; 0: may not be kept (in a write) */
+uint64_t
+db_epoch_read(const struct db_conn *c); /* the one this snapshot is of, or older; 0: may not be kept (in a write) */
 struct arena *db_memory(struct db_conn *tx); /* lives until the hooks of the batch have run (db_write) or db_release */
 struct db *db_of(struct db_conn *c);
 /* One thing of a higher room that has to be found from any connection (the change hub). */

@@ -140,8 +140,9 @@ static void test_ids_rise(void **state UNUSED) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files_are_private), cmocka_unit_test(test_migration), cmocka_unit_test(test_statements),
-		cmocka_unit_test(test_snapshot), cmocka_unit_test(test_ids_rise),
+		cmocka_unit_test(test_files_are_private), cmocka_unit_test(test_migration),
+		cmocka_unit_test(test_statements),        cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_ids_rise),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,11 @@
 #include <semaphore.h>
 #include <sqlite3.h>
 
-enum { IDLE_READERS = 32 /* opening one costs as much as twenty deliveries */, STMT_SLOTS = 128, BLOB_FRAME = 256 * 1024 };
+enum {
+	IDLE_READERS = 32 /* opening one costs as much as twenty deliveries */,
+	STMT_SLOTS = 128,
+	BLOB_FRAME = 256 * 1024
+};
 
 struct db_stmt {
 	struct db_conn *c;

@@ -6,8 +6,9 @@
 enum { SWEEP_SLICE = 1000 };
 
 int memo_put(struct db_conn *tx, enum memo_kind kind, struct slice key, struct slice value, int64_t until_us) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO memo (kind, key, value, until_us) VALUES (?, ?, ?, ?)"
-						 " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, until_us = excluded.until_us");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO memo (kind, key, value, until_us) VALUES (?, ?, ?, ?)"
+		    " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, until_us = excluded.until_us");
 	db_bind_int(s, kind);
 	db_bind_text(s, key);
 	db_bind_bytes(s, value);
@@ -17,7 +18,8 @@ int memo_put(struct db_conn *tx, enum memo_kind kind, struct slice key, struct s
 
 int memo_get(struct db_conn *c, enum memo_kind kind, struct slice key, struct arena *mem, struct slice *value,
 	     int64_t *until_us) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT value, until_us FROM memo WHERE kind = ? AND key = ? AND until_us > ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT value, until_us FROM memo WHERE kind = ? AND key = ? AND until_us > ?");
 	db_bind_int(s, kind);
 	db_bind_text(s, key);
 	db_bind_int(s, wall_us());
@@ -29,8 +31,9 @@ int memo_get(struct db_conn *c, enum memo_kind kind, struct slice key, struct ar
 }
 
 static int sweep_some(struct db_conn *tx, void *arg) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM memo WHERE (kind, key) IN"
-						 " (SELECT kind, key FROM memo WHERE until_us <= ? ORDER BY until_us LIMIT ?)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "DELETE FROM memo WHERE (kind, key) IN"
+			   " (SELECT kind, key FROM memo WHERE until_us <= ? ORDER BY until_us LIMIT ?)");
 	db_bind_int(s, wall_us());
 	db_bind_int(s, SWEEP_SLICE);
 	int r = db_run(s);

@@ -24,19 +24,24 @@ static const char *const mail_steps[] = {
 	/* what is to be done with mail that an alias cannot well send on */
 	"CREATE TABLE forward_choice (address TEXT NOT NULL PRIMARY KEY, choice INTEGER NOT NULL) WITHOUT ROWID",
 	/* 5 to 6: reports in and out */
-	"CREATE TABLE report_mail (id INTEGER PRIMARY KEY, blob_id INTEGER NOT NULL, received_us INTEGER NOT NULL, tries INTEGER NOT NULL);"
-	"CREATE TABLE report (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, domain TEXT NOT NULL, org TEXT NOT NULL, name TEXT NOT NULL,"
+	"CREATE TABLE report_mail (id INTEGER PRIMARY KEY, blob_id INTEGER NOT NULL, received_us INTEGER NOT NULL, "
+	"tries INTEGER NOT NULL);"
+	"CREATE TABLE report (id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, domain TEXT NOT NULL, org TEXT NOT NULL, "
+	"name TEXT NOT NULL,"
 	" begin_us INTEGER NOT NULL, end_us INTEGER NOT NULL, received_us INTEGER NOT NULL, policy TEXT);"
 	"CREATE UNIQUE INDEX report_name ON report (domain, kind, org, name, begin_us);"
 	"CREATE INDEX report_end ON report (end_us);"
 	"CREATE TABLE report_row (report_id INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL,"
 	" PRIMARY KEY (report_id, number)) WITHOUT ROWID;"
-	"CREATE TABLE report_source (domain TEXT NOT NULL, source TEXT NOT NULL, first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+	"CREATE TABLE report_source (domain TEXT NOT NULL, source TEXT NOT NULL, first_us INTEGER NOT NULL, last_us "
+	"INTEGER NOT NULL,"
 	" host TEXT, PRIMARY KEY (domain, source)) WITHOUT ROWID;"
 	"CREATE INDEX report_source_unnamed ON report_source (last_us) WHERE host IS NULL;"
-	"CREATE TABLE feedback (day INTEGER NOT NULL, domain TEXT NOT NULL, policy BLOB NOT NULL, kinds INTEGER NOT NULL,"
+	"CREATE TABLE feedback (day INTEGER NOT NULL, domain TEXT NOT NULL, policy BLOB NOT NULL, kinds INTEGER NOT "
+	"NULL,"
 	" lost INTEGER NOT NULL, due_us INTEGER NOT NULL, PRIMARY KEY (day, domain)) WITHOUT ROWID;"
-	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,"
+	"CREATE TABLE feedback_row (day INTEGER NOT NULL, domain TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT "
+	"NULL,"
 	" PRIMARY KEY (day, domain, key)) WITHOUT ROWID",
 	/* 6 to 7: sharing, quotas, log-ins, POP3, imports, undelete, search, sorting, reports */
 	"ALTER TABLE account_state ADD COLUMN pool TEXT;"
@@ -52,19 +57,25 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE acl_group (name TEXT NOT NULL, member TEXT NOT NULL, PRIMARY KEY (name, member)) WITHOUT ROWID;"
 	"CREATE INDEX acl_group_member ON acl_group (member);"
 	"CREATE TABLE annotation (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, entry TEXT NOT NULL,"
-	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) WITHOUT ROWID;"
-	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT NULL,"
+	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) "
+	"WITHOUT ROWID;"
+	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT "
+	"NULL,"
 	" remote TEXT NOT NULL);"
 	"ALTER TABLE mailbox ADD COLUMN object_id INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE message ADD COLUMN saved_us INTEGER NOT NULL DEFAULT 0;"
-	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl TEXT NOT NULL,"
+	"CREATE TABLE pop3_uidl (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL, uidl "
+	"TEXT NOT NULL,"
 	" PRIMARY KEY (account_id, mailbox_id, uid)) WITHOUT ROWID;"
 	"CREATE TABLE imported (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, name TEXT NOT NULL,"
 	" PRIMARY KEY (account_id, mailbox_id, name)) WITHOUT ROWID;"
 	"ALTER TABLE mailbox ADD COLUMN old_name TEXT;"
-	"CREATE TABLE bin (account_id INTEGER NOT NULL, expunged_us INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid INTEGER NOT NULL,"
-	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT NULL,"
-	" blob_id INTEGER NOT NULL, email_id INTEGER NOT NULL, PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)) WITHOUT ROWID;"
+	"CREATE TABLE bin (account_id INTEGER NOT NULL, expunged_us INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, uid "
+	"INTEGER NOT NULL,"
+	" mailbox TEXT NOT NULL, flags INTEGER NOT NULL, keywords TEXT, received_us INTEGER NOT NULL, size INTEGER NOT "
+	"NULL,"
+	" blob_id INTEGER NOT NULL, email_id INTEGER NOT NULL, PRIMARY KEY (account_id, expunged_us, mailbox_id, uid)) "
+	"WITHOUT ROWID;"
 	"CREATE TABLE bin_keep (keep_us INTEGER NOT NULL);"
 	"CREATE TABLE digest (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 	"ALTER TABLE report_mail ADD COLUMN proof TEXT;"
@@ -92,7 +103,8 @@ static int version_write(struct db_conn *c, int64_t version) {
 static int bring_up(struct db_conn *c, const struct db_schema *schema) {
 	int64_t want = (int64_t)schema->step_count + 1, have = 0;
 	int r = conn_exec(
-		c, "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)");
+		c,
+		"CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, applied_us INTEGER NOT NULL)");
 	if (r == 0) r = version_read(c, &have);
 	if (r < 0) return r;
 	if (have > want)

@@ -15,12 +15,13 @@ static void unmake(Fts5Tokenizer *t) {
 	free(t);
 }
 
-/* FTS5's hash table mixes little: three letters leave most of it empty and its lists long. A byte of ours behind each token, made
- * of all of it, spreads them; it costs a byte a term, not a document. */
+/* FTS5's hash table mixes little: three letters leave most of it empty and its lists long. A byte of ours behind each
+ * token, made of all of it, spreads them; it costs a byte a term, not a document. */
 static int tell_token(const struct text_token *t, void *ctx, token_fn *tell) {
 	char token[16];
 	memcpy(token, t->text.at, t->text.len);
-	token[t->text.len] = (char)((t->key * UINT64_C(0x9E3779B97F4A7C15) >> 40) % 255 + 1); /* it is told a length, but believes in NUL */
+	token[t->text.len] = (char)((t->key * UINT64_C(0x9E3779B97F4A7C15) >> 40) % 255 +
+				    1); /* it is told a length, but believes in NUL */
 	return tell(ctx, 0, token, (int)t->text.len + 1, 0, 0);
 }
 
@@ -57,6 +58,7 @@ int text_fts_register(struct db_conn *c) {
 		sqlite3_step(s);
 	}
 	sqlite3_finalize(s);
-	if (api == NULL) return cause_fail(DB_CAUSE_OTHER, "full-text search: this SQLite has no FTS5 (install one that has)");
+	if (api == NULL)
+		return cause_fail(DB_CAUSE_OTHER, "full-text search: this SQLite has no FTS5 (install one that has)");
 	return api->xCreateTokenizer(api, "hato", NULL, &tokenizer, NULL) == SQLITE_OK ? 0 : conn_fail(c, "tokenizer");
 }

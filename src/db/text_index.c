@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FTS5 without contents and without positions. Its rows have numbers of their own, counted from 1, because lists of rising
- * small numbers pack into a byte each; the table doc says which document a row is of. A long text becomes several rows
- * that overlap by more than what is looked up of a needle. */
+/* FTS5 without contents and without positions. Its rows have numbers of their own, counted from 1, because lists of
+ * rising small numbers pack into a byte each; the table doc says which document a row is of. A long text becomes
+ * several rows that overlap by more than what is looked up of a needle. */
 #include "db/text_index.h"
 #include "db/inside.h"
 #include "db/text_token.h"
@@ -67,7 +67,9 @@ static int origin_check(struct db *db, int64_t origin, int64_t *known_to) {
 }
 
 static int open_file(struct text_index *x, struct db **out) {
-	struct db_params params = { .file = x->name, .schema = &text_schema, .cache_kib = 4096, .set_up = text_fts_register };
+	struct db_params params = {
+		.file = x->name, .schema = &text_schema, .cache_kib = 4096, .set_up = text_fts_register
+	};
 	struct db *db = NULL;
 	int64_t known_to = 0;
 	char path[PATH_MAX];
@@ -157,7 +159,8 @@ static void tokens_of(struct slice needle, struct tokens *out) {
 	struct slice rest = slice_head(needle, NEEDLE_MAX);
 	struct text_token t;
 	/* a character cut in two there must not become a token */
-	while (rest.len < needle.len && rest.len != 0 && ((unsigned char)needle.at[rest.len] & 0xc0) == 0x80) rest.len--;
+	while (rest.len < needle.len && rest.len != 0 && ((unsigned char)needle.at[rest.len] & 0xc0) == 0x80)
+		rest.len--;
 	out->count = 0;
 	while (out->count < NEEDLE_MAX && text_token_next(&rest, &t)) {
 		size_t i = 0;
@@ -213,7 +216,8 @@ static int find_in(struct db *db, const struct tokens *tokens, struct arena *mem
 	int r = known(c, &f.known_to, &rows);
 	if (r < 0) return r;
 	put_query(&query, tokens);
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT doc.id FROM words JOIN doc ON doc.row = words.rowid WHERE words MATCH ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT doc.id FROM words JOIN doc ON doc.row = words.rowid WHERE words MATCH ?");
 	db_bind_text(s, buf_slice(&query));
 	while ((r = db_step(s)) == DB_ROW) {
 		int64_t id = db_int(s, 0);
@@ -328,7 +332,9 @@ static int state_of(struct db *db, struct text_index_state *out) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT known_to, text_bytes, (SELECT COUNT(*) FROM doc) FROM fact");
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : cause_fail(DB_CAUSE_BROKEN, "search index: no facts");
-	*out = (struct text_index_state){ .known_to = db_int(s, 0), .text_bytes = (uint64_t)db_int(s, 1), .documents = (uint64_t)db_int(s, 2) };
+	*out = (struct text_index_state){ .known_to = db_int(s, 0),
+					  .text_bytes = (uint64_t)db_int(s, 1),
+					  .documents = (uint64_t)db_int(s, 2) };
 	return 0;
 }
 

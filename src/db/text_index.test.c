@@ -6,10 +6,18 @@
 
 static void tokens(void **state) {
 	(void)state;
-	static const struct { const char *in, *want; } cases[] = {
-		{ "", "" }, { "ab", "" }, { "abc", "abc|" }, { "abcd", "abc|bcd|" }, { "ab cde f", "cde|" },
-		{ "\xe9\xb3\xa9", "" }, { "\xe9\xb3\xa9\xe3\x81\xae\xe5\xb7\xa3", "\xe9\xb3\xa9\xe3\x81\xae|\xe3\x81\xae\xe5\xb7\xa3|" },
-		{ "a\xe9\xb3\xa9z", "a\xe9\xb3\xa9z|\xe9\xb3\xa9z|" }, { "\xc3\xa9t\xc3\xa9", "\xc3\xa9t\xc3\xa9|" }, { "a\tbcd", "bcd|" },
+	static const struct { const char *in, *want;
+	} cases[] = {
+		{ "", "" },
+		{ "ab", "" },
+		{ "abc", "abc|" },
+		{ "abcd", "abc|bcd|" },
+		{ "ab cde f", "cde|" },
+		{ "\xe9\xb3\xa9", "" },
+		{ "\xe9\xb3\xa9\xe3\x81\xae\xe5\xb7\xa3", "\xe9\xb3\xa9\xe3\x81\xae|\xe3\x81\xae\xe5\xb7\xa3|" },
+		{ "a\xe9\xb3\xa9z", "a\xe9\xb3\xa9z|\xe9\xb3\xa9z|" },
+		{ "\xc3\xa9t\xc3\xa9", "\xc3\xa9t\xc3\xa9|" },
+		{ "a\tbcd", "bcd|" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf out = BUF(1000);
@@ -26,8 +34,23 @@ static void tokens(void **state) {
 enum { DOCS = 300 };
 static struct buf texts[DOCS];
 
-static const char *const bits[] = { "a", "b", "ca", "the ", " ", "\n", "\xe9\xb3\xa9", "\xe3\x81\xae", "\xe5\xb7\xa3", "\xed\x8e\xb8", "\xc3\xa9", "\xd0\xb6", "\xf0\x9f\x98\x80",
-	"\"", "and", "\xe6\x97\xa5\xe6\x9c\xac", "x1" };
+static const char *const bits[] = { "a",
+				    "b",
+				    "ca",
+				    "the ",
+				    " ",
+				    "\n",
+				    "\xe9\xb3\xa9",
+				    "\xe3\x81\xae",
+				    "\xe5\xb7\xa3",
+				    "\xed\x8e\xb8",
+				    "\xc3\xa9",
+				    "\xd0\xb6",
+				    "\xf0\x9f\x98\x80",
+				    "\"",
+				    "and",
+				    "\xe6\x97\xa5\xe6\x9c\xac",
+				    "x1" };
 
 static int add_all(struct text_batch *b, void *ctx) {
 	const int *from = ctx;
@@ -72,7 +95,8 @@ static size_t check_needles(struct text_index *x, int rounds) {
 		assert_int_equal(found.known_to, DOCS * 1000);
 		for (size_t i = 1; i < found.count; i++) assert_true(found.ids[i - 1] < found.ids[i]);
 		for (int i = 0; i < DOCS; i++)
-			if (slice_search(buf_slice(&texts[i]), needle) < texts[i].len) assert_true(named(&found, (int64_t)(i + 1) * 1000));
+			if (slice_search(buf_slice(&texts[i]), needle) < texts[i].len)
+				assert_true(named(&found, (int64_t)(i + 1) * 1000));
 	}
 	return looked_up;
 }
@@ -83,7 +107,8 @@ static void names_all_that_hold(void **state) {
 	struct text_index *x = NULL;
 	for (int i = 0; i < DOCS; i++) {
 		texts[i] = BUF(KIB(2));
-		for (uint64_t n = 1 + random_below(80); n > 0; n--) buf_add(&texts[i], slice_of(bits[random_below(LEN(bits))]));
+		for (uint64_t n = 1 + random_below(80); n > 0; n--)
+			buf_add(&texts[i], slice_of(bits[random_below(LEN(bits))]));
 	}
 	assert_done(text_index_open(dir, 7, &x));
 	fill(x);
@@ -178,7 +203,7 @@ static void damaged_is_made_anew(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(tokens), cmocka_unit_test(names_all_that_hold), cmocka_unit_test(long_documents),
-		cmocka_unit_test(damaged_is_made_anew) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(tokens), cmocka_unit_test(names_all_that_hold),
+					    cmocka_unit_test(long_documents), cmocka_unit_test(damaged_is_made_anew) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,8 @@
 #include "base/fail.h"
 
 bool checks_wanted(const struct checks_params *p) {
-	return p->strict_header || p->strict_body || p->strict_encoding || p->header.count + p->mime.count + p->nested.count + p->body.count != 0;
+	return p->strict_header || p->strict_body || p->strict_encoding ||
+	       p->header.count + p->mime.count + p->nested.count + p->body.count != 0;
 }
 
 static const struct {
@@ -13,13 +14,20 @@ static const struct {
 	const char *word;
 	bool outgoing, needs_text;
 } actions[] = {
-	{ S("REJECT"), CHECKS_REJECT, "reject", false, false },     { S("IGNORE"), CHECKS_DROP, "ignore", true, false },
-	{ S("WARN"), CHECKS_WARN, "warning", true, false },         { S("INFO"), CHECKS_INFO, "info", true, false },
-	{ S("STRIP"), CHECKS_STRIP, "strip", true, false },         { S("REPLACE"), CHECKS_REPLACE, "replace", true, true },
-	{ S("PREPEND"), CHECKS_PREPEND, "prepend", true, true },    { S("HOLD"), CHECKS_HOLD, "hold", false, false },
-	{ S("DISCARD"), CHECKS_DISCARD, "discard", false, false },  { S("FILTER"), CHECKS_FILTER, "filter", false, true },
-	{ S("REDIRECT"), CHECKS_REDIRECT, "redirect", false, true }, { S("BCC"), CHECKS_BCC, "bcc", false, true },
-	{ S("PASS"), CHECKS_PASS, "pass", false, false },           { S("DUNNO"), CHECKS_NOTHING, "", true, false },
+	{ S("REJECT"), CHECKS_REJECT, "reject", false, false },
+	{ S("IGNORE"), CHECKS_DROP, "ignore", true, false },
+	{ S("WARN"), CHECKS_WARN, "warning", true, false },
+	{ S("INFO"), CHECKS_INFO, "info", true, false },
+	{ S("STRIP"), CHECKS_STRIP, "strip", true, false },
+	{ S("REPLACE"), CHECKS_REPLACE, "replace", true, true },
+	{ S("PREPEND"), CHECKS_PREPEND, "prepend", true, true },
+	{ S("HOLD"), CHECKS_HOLD, "hold", false, false },
+	{ S("DISCARD"), CHECKS_DISCARD, "discard", false, false },
+	{ S("FILTER"), CHECKS_FILTER, "filter", false, true },
+	{ S("REDIRECT"), CHECKS_REDIRECT, "redirect", false, true },
+	{ S("BCC"), CHECKS_BCC, "bcc", false, true },
+	{ S("PASS"), CHECKS_PASS, "pass", false, false },
+	{ S("DUNNO"), CHECKS_NOTHING, "", true, false },
 	{ S("OK"), CHECKS_NOTHING, "", true, false },
 };
 
@@ -36,8 +44,10 @@ static struct checks_hit parse(struct slice value, const char *name, bool outgoi
 		if (!slice_same(word, actions[i].name)) continue;
 		enum checks_action a = actions[i].action;
 		if (outgoing && !actions[i].outgoing) return wrong("unsupported command", name, value, mem);
-		if (actions[i].needs_text && text.len == 0) return wrong("missing argument of the command", name, value, mem);
-		if (a == CHECKS_FILTER && slice_find(text, ':') == text.len) return wrong("bad FILTER command", name, value, mem);
+		if (actions[i].needs_text && text.len == 0)
+			return wrong("missing argument of the command", name, value, mem);
+		if (a == CHECKS_FILTER && slice_find(text, ':') == text.len)
+			return wrong("bad FILTER command", name, value, mem);
 		if ((a == CHECKS_REDIRECT || a == CHECKS_BCC) && slice_find(text, '@') == text.len)
 			return wrong("bad address of the command", name, value, mem);
 		return (struct checks_hit){ .action = a, .word = actions[i].word, .text = text };

@@ -2,10 +2,10 @@
 #pragma once
 #include "base/buf.h"
 #include "conf/lookup.h"
-/* header_checks, mime_header_checks, nested_header_checks, body_checks (header_checks(5), body_checks(5)) and their likes for
- * mail that leaves: a message goes through line by line, each header field and each line of the body is looked up, and what
- * the table says is done or told to the owner. Memory is bounded; lines and fields longer than the limits are looked at to
- * the limit. */
+/* header_checks, mime_header_checks, nested_header_checks, body_checks (header_checks(5), body_checks(5)) and their
+ * likes for mail that leaves: a message goes through line by line, each header field and each line of the body is
+ * looked up, and what the table says is done or told to the owner. Memory is bounded; lines and fields longer than the
+ * limits are looked at to the limit. */
 struct checks_params {
 	struct lookup header, mime, nested, body; /* count 0: not looked at */
 	size_t header_limit;     /* header_size_limit: more of a field is not looked at, nor changed */
@@ -20,13 +20,22 @@ struct checks_params {
 bool checks_wanted(const struct checks_params *p); /* is there any table, or anything strict? */
 
 enum checks_action {
-	CHECKS_NOTHING,          /* DUNNO, OK, or nothing found */
-	CHECKS_DROP,             /* IGNORE: the owner is not told */
-	CHECKS_STRIP, CHECKS_PREPEND, CHECKS_REPLACE, /* done here, and told */
-	CHECKS_INFO, CHECKS_WARN, CHECKS_PASS, /* told only; after PASS the rest of the message is not looked at */
-	CHECKS_REJECT, CHECKS_HOLD, CHECKS_DISCARD, CHECKS_FILTER, CHECKS_REDIRECT, CHECKS_BCC, /* the owner does them */
-	CHECKS_LATER,            /* a table cannot be asked now: text says which */
-	CHECKS_WRONG,            /* text: what is wrong with the table's entry; nothing is done */
+	CHECKS_NOTHING, /* DUNNO, OK, or nothing found */
+	CHECKS_DROP,    /* IGNORE: the owner is not told */
+	CHECKS_STRIP,
+	CHECKS_PREPEND,
+	CHECKS_REPLACE, /* done here, and told */
+	CHECKS_INFO,
+	CHECKS_WARN,
+	CHECKS_PASS, /* told only; after PASS the rest of the message is not looked at */
+	CHECKS_REJECT,
+	CHECKS_HOLD,
+	CHECKS_DISCARD,
+	CHECKS_FILTER,
+	CHECKS_REDIRECT,
+	CHECKS_BCC,   /* the owner does them */
+	CHECKS_LATER, /* a table cannot be asked now: text says which */
+	CHECKS_WRONG, /* text: what is wrong with the table's entry; nothing is done */
 };
 struct checks_hit {
 	enum checks_action action;

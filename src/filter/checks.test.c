@@ -68,17 +68,27 @@ static void run(const char *const rules[4], struct checks_params p, const char *
 	}
 }
 
-static const struct checks_params usual = { .header_limit = 1000, .line_limit = 2048, .body_limit = 51200, .nesting_limit = 100 };
+static const struct checks_params usual = {
+	.header_limit = 1000, .line_limit = 2048, .body_limit = 51200, .nesting_limit = 100
+};
 
 static void actions_on_header_and_body(void **state) {
 	(void)state;
-	const char *const rules[4] = { "/^X-Gone:/ IGNORE\n/^X-Strip:/ STRIP why\n/^Subject: (.*)/ REPLACE Subject: [$1]\n"
-		"/^X-A:/ PREPEND X-Before: yes\n/^X-R:/ REJECT no such mail\n/^X-W:/ WARN hm\n/^X-O:/ OK\n/^X-Bad:/ EAT it\n"
-		"/^X-F:/ FILTER smtp:[127.0.0.1]:10025\n/^X-B:/ BCC nobody\n", "", "", "/secret/ REPLACE ******\n/^PS/ DISCARD\n" };
-	run(rules, usual, "X-Gone: a\r\n b\r\nSubject: one\r\nX-Strip: x\r\nX-A: 1\r\nX-R: y\r\nX-W: z\r\nX-O: o\r\nX-Bad: q\r\nX-F: f\r\n"
-		"X-B: b\r\n\r\na secret\r\nX-R: y\r\nPS\r\n",
-	    "Subject: [one]\r\nX-Before: yes\r\nX-A: 1\r\nX-R: y\r\nX-W: z\r\nX-O: o\r\nX-Bad: q\r\nX-F: f\r\nX-B: b\r\n\r\n******\r\nX-R: y\r\nPS\r\n",
-	    "replace header <Subject: one> Subject: [one]\nstrip header <X-Strip: x> why\nprepend header <X-A: 1> X-Before: yes\n"
+	const char *const rules[4] = {
+		"/^X-Gone:/ IGNORE\n/^X-Strip:/ STRIP why\n/^Subject: (.*)/ REPLACE Subject: [$1]\n"
+		"/^X-A:/ PREPEND X-Before: yes\n/^X-R:/ REJECT no such mail\n/^X-W:/ WARN hm\n/^X-O:/ OK\n/^X-Bad:/ "
+		"EAT it\n"
+		"/^X-F:/ FILTER smtp:[127.0.0.1]:10025\n/^X-B:/ BCC nobody\n",
+		"", "", "/secret/ REPLACE ******\n/^PS/ DISCARD\n"
+	};
+	run(rules, usual,
+	    "X-Gone: a\r\n b\r\nSubject: one\r\nX-Strip: x\r\nX-A: 1\r\nX-R: y\r\nX-W: z\r\nX-O: o\r\nX-Bad: q\r\nX-F: "
+	    "f\r\n"
+	    "X-B: b\r\n\r\na secret\r\nX-R: y\r\nPS\r\n",
+	    "Subject: [one]\r\nX-Before: yes\r\nX-A: 1\r\nX-R: y\r\nX-W: z\r\nX-O: o\r\nX-Bad: q\r\nX-F: f\r\nX-B: "
+	    "b\r\n\r\n******\r\nX-R: y\r\nPS\r\n",
+	    "replace header <Subject: one> Subject: [one]\nstrip header <X-Strip: x> why\nprepend header <X-A: 1> "
+	    "X-Before: yes\n"
 	    "reject header <X-R: y> no such mail\nwarning header <X-W: z> hm\n"
 	    "warning header <X-Bad: q> unknown command in header_checks map: EAT it\n"
 	    "filter header <X-F: f> smtp:[127.0.0.1]:10025\n"
@@ -89,16 +99,21 @@ static void actions_on_header_and_body(void **state) {
 static void parts_and_attached_messages(void **state) {
 	(void)state;
 	const char *const rules[4] = { "/^X:/ INFO h\n", "/^X:/ INFO m\n", "/^X:/ INFO n\n", "/^X:/ INFO b\n" };
-	const char *text = "X: 1\r\nContent-Type: multipart/mixed;\r\n\tboundary=\"a b\"\r\n\r\nX: 2\r\n--a b\r\nX: 3\r\n\r\nX: 4\r\n"
-		"--a b  \r\nContent-Type: message/rfc822\r\nX: 5\r\n\r\nX: 6\r\nContent-Type: multipart/x; boundary=in\r\n\r\n"
-		"--in\r\nX: 7\r\n--a b\r\nX: 8\r\n\r\n--in\r\nX: 9\r\n--a b--\r\nX: 10\r\n";
-	run(rules, usual, text, text, "info header <X: 1> h\ninfo body <X: 2> b\ninfo header <X: 3> m\ninfo body <X: 4> b\n"
-		"info header <X: 5> m\ninfo header <X: 6> n\ninfo header <X: 7> m\ninfo header <X: 8> m\ninfo body <X: 9> b\n"
-		"info body <X: 10> b\n");
+	const char *text = "X: 1\r\nContent-Type: multipart/mixed;\r\n\tboundary=\"a b\"\r\n\r\nX: 2\r\n--a b\r\nX: "
+			   "3\r\n\r\nX: 4\r\n"
+			   "--a b  \r\nContent-Type: message/rfc822\r\nX: 5\r\n\r\nX: 6\r\nContent-Type: multipart/x; "
+			   "boundary=in\r\n\r\n"
+			   "--in\r\nX: 7\r\n--a b\r\nX: 8\r\n\r\n--in\r\nX: 9\r\n--a b--\r\nX: 10\r\n";
+	run(rules, usual, text, text,
+	    "info header <X: 1> h\ninfo body <X: 2> b\ninfo header <X: 3> m\ninfo body <X: 4> b\n"
+	    "info header <X: 5> m\ninfo header <X: 6> n\ninfo header <X: 7> m\ninfo header <X: 8> m\ninfo body <X: 9> "
+	    "b\n"
+	    "info body <X: 10> b\n");
 	struct checks_params flat = usual;
 	flat.nesting_limit = 0;
-	run(rules, flat, text, text, "info header <X: 1> h\ninfo body <X: 2> b\ninfo body <X: 3> b\ninfo body <X: 4> b\ninfo body <X: 5> b\n"
-		"info body <X: 6> b\ninfo body <X: 7> b\ninfo body <X: 8> b\ninfo body <X: 9> b\ninfo body <X: 10> b\n");
+	run(rules, flat, text, text,
+	    "info header <X: 1> h\ninfo body <X: 2> b\ninfo body <X: 3> b\ninfo body <X: 4> b\ninfo body <X: 5> b\n"
+	    "info body <X: 6> b\ninfo body <X: 7> b\ninfo body <X: 8> b\ninfo body <X: 9> b\ninfo body <X: 10> b\n");
 }
 
 static void limits(void **state) {
@@ -108,8 +123,11 @@ static void limits(void **state) {
 	p.header_limit = 20;
 	p.line_limit = 10;
 	p.body_limit = 30;
-	run(rules, p, "X: 1\r\n 23456789012345\r\n 6\r\nY: 2\r\nZ: 4567890123456789012345\r\n\r\n0123456789012\r\nabc\r\nd\r\nef\r\ng\r\nno more\r\n",
-	    "X: 1\r\n 23456789012345\r\n 6\r\nY: 2\r\nZ: 4567890123456789012345\r\n\r\n0123456789012\r\nabc\r\nd\r\nef\r\ng\r\nno more\r\n",
+	run(rules, p,
+	    "X: 1\r\n 23456789012345\r\n 6\r\nY: 2\r\nZ: "
+	    "4567890123456789012345\r\n\r\n0123456789012\r\nabc\r\nd\r\nef\r\ng\r\nno more\r\n",
+	    "X: 1\r\n 23456789012345\r\n 6\r\nY: 2\r\nZ: "
+	    "4567890123456789012345\r\n\r\n0123456789012\r\nabc\r\nd\r\nef\r\ng\r\nno more\r\n",
 	    "info header <X: 1> \ninfo header <Y: 2> \ninfo header <Z: 45678901234567890> \ninfo body <0123456789> \n"
 	    "info body <012> \ninfo body <abc> \ninfo body <d> \ninfo body <ef> \ninfo body <g> \n");
 }
@@ -117,10 +135,12 @@ static void limits(void **state) {
 static void pass_ends_it_and_outgoing_has_fewer(void **state) {
 	(void)state;
 	const char *const rules[4] = { "/^P:/ PASS fine\n/^X:/ REJECT\n", "", "", "/X/ DISCARD\n" };
-	run(rules, usual, "X: 1\r\nP: 1\r\nX: 2\r\n\r\nX\r\n", "X: 1\r\nP: 1\r\nX: 2\r\n\r\nX\r\n", "reject header <X: 1> \npass header <P: 1> fine\n");
+	run(rules, usual, "X: 1\r\nP: 1\r\nX: 2\r\n\r\nX\r\n", "X: 1\r\nP: 1\r\nX: 2\r\n\r\nX\r\n",
+	    "reject header <X: 1> \npass header <P: 1> fine\n");
 	struct checks_params out = usual;
 	out.outgoing = true;
-	run(rules, out, "X: 1\r\n", "X: 1\r\n", "warning header <X: 1> unsupported command in header_checks map: REJECT\n");
+	run(rules, out, "X: 1\r\n", "X: 1\r\n",
+	    "warning header <X: 1> unsupported command in header_checks map: REJECT\n");
 }
 
 /* Each fault is told once; a message that keeps to the rules has none. */
@@ -134,8 +154,10 @@ static void strict_about_eight_bits(void **state) {
 	const char *bad = "A: \xc3\xbc\r\nB: \xc3\xbc\r\n\r\n\xc3\xbc\r\n\xc3\xbc\r\n";
 	run(rules, p, bad, bad, "reject header <A: \xc3\xbc> 5.6.0 improper use of 8-bit data in message header\n"
 				"reject body <\xc3\xbc> 5.6.0 improper use of 8-bit data in message body\n");
-	const char *encoded = "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n";
-	run(rules, p, encoded, encoded, "reject header <Content-Transfer-Encoding> 5.6.0 invalid message/* or multipart/* encoding domain\n");
+	const char *encoded =
+		"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\nx\r\n";
+	run(rules, p, encoded, encoded,
+	    "reject header <Content-Transfer-Encoding> 5.6.0 invalid message/* or multipart/* encoding domain\n");
 }
 
 int main(void) {

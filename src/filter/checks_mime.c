@@ -69,8 +69,8 @@ static struct slice without_end(struct slice line) {
 }
 
 /* whole: what is looked up, as it stands in the message. */
-static void look_up(struct checks *c, const struct lookup *l, const char *name, struct slice subject, struct slice whole,
-		    bool in_body) {
+static void look_up(struct checks *c, const struct lookup *l, const char *name, struct slice subject,
+		    struct slice whole, bool in_body) {
 	struct checks_hit hit = { .action = CHECKS_NOTHING };
 	if (l->count != 0 && !c->pass) {
 		arena_reset(&c->mem);
@@ -97,7 +97,12 @@ static void tell_fault(struct checks *c, unsigned fault, struct slice where) {
 						 : "invalid message/* or multipart/* encoding domain";
 	AUTO_BUF struct buf said = BUF(100);
 	buf_addf(&said, "5.6.0 %s", text);
-	struct checks_hit hit = { .action = CHECKS_REJECT, .word = "reject", .text = buf_slice(&said), .subject = where, .in_body = fault == FAULT_BODY, .fault = text };
+	struct checks_hit hit = { .action = CHECKS_REJECT,
+				  .word = "reject",
+				  .text = buf_slice(&said),
+				  .subject = where,
+				  .in_body = fault == FAULT_BODY,
+				  .fault = text };
 	c->ops->act(c->ctx, &hit);
 }
 
@@ -109,7 +114,8 @@ static void note_type(struct checks *c, struct slice value) {
 	c->multipart = slice_starts(s.value, S("multipart/"));
 	c->message = slice_eq(s.value, S("message/rfc822")) || slice_eq(s.value, S("message/partial")) ||
 		     slice_eq(s.value, S("message/external-body"));
-	c->boundary = c->multipart ? slice_head(param_raw(s.params, s.params_count, S("boundary")), BOUNDARY_MAX) : SLICE_NONE;
+	c->boundary = c->multipart ? slice_head(param_raw(s.params, s.params_count, S("boundary")), BOUNDARY_MAX)
+				   : SLICE_NONE;
 }
 
 static void note_field(struct checks *c, struct slice field) {
@@ -163,7 +169,8 @@ static void begin_body(struct checks *c) {
 /* The header is over: what comes now? */
 static void header_done(struct checks *c) {
 	c->long_field = false;
-	if (c->params->strict_encoding && c->encoded && (c->multipart || c->message)) tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
+	if (c->params->strict_encoding && c->encoded && (c->multipart || c->message))
+		tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
 	if (c->boundary.len != 0 && c->depth < MIN_OF(c->params->nesting_limit, (unsigned)DEPTH_MAX))
 		c->open[c->depth++] = c->boundary;
 	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);

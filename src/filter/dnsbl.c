@@ -15,7 +15,8 @@ static bool parse_range(struct slice text, uint8_t *from, uint8_t *to) {
 		*from = *to = (uint8_t)a;
 		return true;
 	}
-	if (!slice_number(slice_head(text, dots), 255, &a) || !slice_number(slice_skip(text, dots + 2), 255, &b) || a > b)
+	if (!slice_number(slice_head(text, dots), 255, &a) || !slice_number(slice_skip(text, dots + 2), 255, &b) ||
+	    a > b)
 		return false;
 	*from = (uint8_t)a;
 	*to = (uint8_t)b;
@@ -23,7 +24,8 @@ static bool parse_range(struct slice text, uint8_t *from, uint8_t *to) {
 }
 
 static bool add_range(struct dnsbl_pattern *p, size_t *count, struct slice text) {
-	if (*count == LEN(p->ranges) || !parse_range(text, &p->ranges[*count].from, &p->ranges[*count].to)) return false;
+	if (*count == LEN(p->ranges) || !parse_range(text, &p->ranges[*count].from, &p->ranges[*count].to))
+		return false;
 	(*count)++;
 	return true;
 }
@@ -84,7 +86,8 @@ bool dnsbl_zone_parse(struct slice spec, bool weighted, struct dnsbl_zone *out) 
 	z.domain = slice_head(rest, equals);
 	z.filtered = equals < rest.len;
 	if (z.filtered && !parse_pattern(slice_skip(rest, equals + 1), &z.pattern)) {
-		(void)fail("\"%.*s\": behind = must be an answer such as 127.0.0.2 or 127.0.0.[2..11;14]", SLICE_ARG(spec));
+		(void)fail("\"%.*s\": behind = must be an answer such as 127.0.0.2 or 127.0.0.[2..11;14]",
+			   SLICE_ARG(spec));
 		return false;
 	}
 	if (slice_ends(z.domain, S("."))) z.domain.len--;
@@ -119,14 +122,16 @@ struct slice dnsbl_domain_name(const struct dnsbl_zone *zone, struct slice domai
 	                                                      : slice_find_last(domain, '.') + 1);
 	uint64_t number;
 	bool asked = domain.len != 0 && domain.at[0] != '[' && !slice_number(last, UINT64_MAX, &number);
-	if (!asked || !dns_to_ascii(domain, mem, &ascii) || ascii.len + 1 + zone->domain.len > NAME_MOST) return SLICE_NONE;
+	if (!asked || !dns_to_ascii(domain, mem, &ascii) || ascii.len + 1 + zone->domain.len > NAME_MOST)
+		return SLICE_NONE;
 	return arena_fmt(mem, "%.*s.%.*s", SLICE_ARG(ascii), SLICE_ARG(zone->domain));
 }
 
 static void find_text(struct dns *dns, struct slice name, int64_t deadline, struct arena *mem, struct dnsbl_hit *hit) {
 	struct slice *texts;
 	size_t n;
-	if (dns_txt(dns, name, deadline, mem, &texts, &n, NULL) == DNS_OK && n != 0) hit->text = slice_head(texts[0], TEXT_MOST);
+	if (dns_txt(dns, name, deadline, mem, &texts, &n, NULL) == DNS_OK && n != 0)
+		hit->text = slice_head(texts[0], TEXT_MOST);
 }
 
 enum dnsbl_result dnsbl_ask(struct dns *dns, const struct dnsbl_zone *zone, struct slice name, int64_t deadline,
@@ -147,7 +152,9 @@ enum dnsbl_result dnsbl_ask(struct dns *dns, const struct dnsbl_zone *zone, stru
 		const uint8_t *o = (const uint8_t *)records[i].at;
 		matched = zone->filtered ? dnsbl_pattern_match(&zone->pattern, o) : true;
 		if (!zone->filtered && o[0] == 127 && o[1] == 255 && o[2] == 255) {
-			say(L_WARN, "dnsbl", "%.*s: the list answered 127.255.255.%u: it refuses to serve us (use a resolver of your own)",
+			say(L_WARN, "dnsbl",
+			    "%.*s: the list answered 127.255.255.%u: it refuses to serve us (use a resolver of your "
+			    "own)",
 			    SLICE_ARG(name), o[3]);
 			return DNSBL_LATER;
 		}

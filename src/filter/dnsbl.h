@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "net/dns.h"
-/* DNS block and allow lists (RFC 5782), as reject_rbl_client, permit_dnswl_client and postscreen_dnsbl_sites use them. */
+/* DNS block and allow lists (RFC 5782), as reject_rbl_client, permit_dnswl_client and postscreen_dnsbl_sites use them.
+ */
 
 /* "zen.spamhaus.org=127.0.0.[2..11;14]": which answers count. Without "=" all do. */
 struct dnsbl_pattern {
@@ -25,8 +26,8 @@ enum dnsbl_result { DNSBL_LISTED, DNSBL_CLEAN, DNSBL_LATER };
 struct dnsbl_hit {
 	struct slice text; /* the first TXT record; only when asked for */
 };
-/* What is asked: "7.2.0.192.zen.example". Of a domain, which may be an address: what stands behind its @; SLICE_NONE for
- * literals and names that end in a number, which are not asked. */
+/* What is asked: "7.2.0.192.zen.example". Of a domain, which may be an address: what stands behind its @; SLICE_NONE
+ * for literals and names that end in a number, which are not asked. */
 struct slice dnsbl_address_name(const struct dnsbl_zone *zone, const struct addr *client, struct arena *mem);
 struct slice dnsbl_domain_name(const struct dnsbl_zone *zone, struct slice domain, struct arena *mem);
 /* An empty name is DNSBL_CLEAN. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The conversation with one milter. All trouble ends in milter_fail: one warning, the connection closed, and from then on
- * the default action, so that nothing a milter does can stop the session. */
+/* The conversation with one milter. All trouble ends in milter_fail: one warning, the connection closed, and from then
+ * on the default action, so that nothing a milter does can stop the session. */
 #include "filter/milter_private.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -125,8 +125,8 @@ static bool read_packet(struct milters *all, struct milter *m, const char *of, i
 			uint32_t len = 0;
 			for (size_t i = 0; i < 4; i++) len = len << 8 | (unsigned char)in.at[i];
 			if (len == 0 || len > MILTER_PACKET_MAX) {
-				milter_fail(all, m, "milter %s: unreasonable packet length: %u in reply to %s", m->spec->name,
-					    len, of);
+				milter_fail(all, m, "milter %s: unreasonable packet length: %u in reply to %s",
+					    m->spec->name, len, of);
 				return false;
 			}
 			if (in.len >= 4 + (size_t)len) {
@@ -166,7 +166,8 @@ static bool negotiate(struct milters *all, struct milter *m, int64_t deadline) {
 	m->offer.steps &= ours.steps;
 	if (m->spec->no_header_reply) m->offer.steps |= MILTER_NR_HEADER;
 	for (size_t i = 0; i < MILTER_STAGES; i++)
-		m->offer.macros[i] = theirs.macros[i].at != NULL ? arena_slice(&all->mem, theirs.macros[i]) : SLICE_NONE;
+		m->offer.macros[i] =
+			theirs.macros[i].at != NULL ? arena_slice(&all->mem, theirs.macros[i]) : SLICE_NONE;
 	return true;
 }
 
@@ -176,7 +177,8 @@ bool milter_open(struct milters *all, struct milter *m) {
 	if (fd < 0 && m->spec->stand_in && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES)) {
 		int64_t last = 0;
 		if (atomic_compare_exchange_strong(&m->spec->complained, &last, MAX_OF(clock_ms(), 1)))
-			say(L_INFO, all->params->service, "milter %s cannot be reached (%s): its checks are built in", m->spec->name, strerror(errno));
+			say(L_INFO, all->params->service, "milter %s cannot be reached (%s): its checks are built in",
+			    m->spec->name, strerror(errno));
 		m->state = MILTER_PLEASED;
 		return false;
 	}
@@ -247,7 +249,8 @@ static bool of_session(const struct milter_send *what) {
 
 static struct milter_verdict refusal(const struct milter_reply *r) {
 	struct milter_verdict v = { MILTER_REFUSE, 451, "4.7.1", S("Service unavailable - try again later"), false };
-	if (r->kind == MILTER_R_REJECT) v = (struct milter_verdict){ MILTER_REFUSE, 550, "5.7.1", S("Command rejected"), false };
+	if (r->kind == MILTER_R_REJECT)
+		v = (struct milter_verdict){ MILTER_REFUSE, 550, "5.7.1", S("Command rejected"), false };
 	if (r->kind == MILTER_R_REPLY_CODE) {
 		v.code = r->code;
 		memcpy(v.status, r->status, sizeof v.status);

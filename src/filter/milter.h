@@ -67,8 +67,8 @@ struct milter_ops {
 	bool (*field)(void *ctx, size_t i, struct slice *name, struct slice *value);
 	/* Bytes of the body from `at` on: how many, 0 at the end, <0 fail(). */
 	ssize_t (*body)(void *ctx, uint64_t at, char *room, size_t n);
-	/* What a milter changes. <0 with fail(): cannot be done, the message is not accepted now. Values are as in the wire:
-	 * line ends in them are LF. A value is all that stands behind the colon. */
+	/* What a milter changes. <0 with fail(): cannot be done, the message is not accepted now. Values are as in the
+	 * wire: line ends in them are LF. A value is all that stands behind the colon. */
 	int (*add_field)(void *ctx, struct slice name, struct slice value);
 	int (*insert_field)(void *ctx, uint32_t index, struct slice name, struct slice value);
 	int (*change_field)(void *ctx, uint32_t index, struct slice name, struct slice value); /* empty value: delete */

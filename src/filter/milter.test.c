@@ -215,8 +215,10 @@ static void silent_and_unwanted_steps(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
 	static const char *const answers[] = { "", "", "", "", "", "c", NULL };
-	struct script s = { .answers = answers, .actions = 0, .steps = MILTER_NO_CONNECT | MILTER_NO_HELO | MILTER_NO_BODY |
-		MILTER_NR_MAIL | MILTER_NR_RCPT | MILTER_NR_DATA | MILTER_NR_HEADER | MILTER_NO_END_HEADER };
+	struct script s = { .answers = answers,
+			    .actions = 0,
+			    .steps = MILTER_NO_CONNECT | MILTER_NO_HELO | MILTER_NO_BODY | MILTER_NR_MAIL |
+				     MILTER_NR_RCPT | MILTER_NR_DATA | MILTER_NR_HEADER | MILTER_NO_END_HEADER };
 	struct owner o;
 	struct addr peer = loopback();
 	struct milters *m = meet(&s, &o, &mem);
@@ -259,8 +261,9 @@ static void a_reply_of_its_own(void **state) {
 
 static void who_hangs_or_lies_gets_the_default_action(void **state) {
 	(void)state;
-	static const char *const hang_up[] = { NULL }, *const nonsense[] = { "Z", NULL }, *const silent[] = { "", NULL },
-		*const change_early[] = { "hX\0y", NULL }, *const bad_code[] = { "y250 2.0.0 fine", NULL };
+	static const char *const hang_up[] = { NULL }, *const nonsense[] = { "Z", NULL },
+				 *const silent[] = { "", NULL }, *const change_early[] = { "hX\0y", NULL },
+				 *const bad_code[] = { "y250 2.0.0 fine", NULL };
 	const char *const *scripts[] = { hang_up, nonsense, silent, change_early, bad_code };
 	for (size_t i = 0; i < LEN(scripts); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -286,8 +289,9 @@ static void nobody_there(void **state) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct milter_set set;
 	struct addr peer = loopback();
-	assert_int_equal(milter_set_parse(S("{ unix:nowhere/milter.sock, default_action=quarantine }"), &defaults, "/tmp",
-					  &mem, &set), 0);
+	assert_int_equal(milter_set_parse(S("{ unix:nowhere/milter.sock, default_action=quarantine }"), &defaults,
+					  "/tmp", &mem, &set),
+			 0);
 	struct milters *m = milters_new(&set, &params, &ops, NULL);
 	struct milter_verdict v = milters_connect(m, S("localhost"), &peer, &mem);
 	assert_int_equal(v.kind, MILTER_GO_ON);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A message shown to one milter, and the changes it asks for at the end. Commands that are not answered are gathered, so
- * that header and body leave in few writes. */
+/* A message shown to one milter, and the changes it asks for at the end. Commands that are not answered are gathered,
+ * so that header and body leave in few writes. */
 #include "filter/milter_private.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -66,7 +66,8 @@ static enum shown show_body(struct milters *all, struct milter *m, struct arena 
 		if (n == 0) break;
 		if (n < 0) {
 			say(L_ERROR, all->params->service, "%s", fail_text());
-			*v = (struct milter_verdict){ MILTER_REFUSE, 451, "4.3.0", S("Error: queue file read error"), false };
+			*v = (struct milter_verdict){ MILTER_REFUSE, 451, "4.3.0", S("Error: queue file read error"),
+						      false };
 			return SHOWN_OVER;
 		}
 		at += (uint64_t)n;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands in smtpd_milters: MILTER_README, "Plumbing" and "Different settings for different Milter applications". */
+/* What stands in smtpd_milters: MILTER_README, "Plumbing" and "Different settings for different Milter applications".
+ */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "filter/milter.h"
@@ -63,12 +64,14 @@ static int parse_inet(struct slice where, struct milter_spec *s, struct arena *m
 	if (at < where.len) { /* Sendmail's inet:port@host */
 		port = slice_head(where, at);
 		host = slice_skip(where, at + 1);
-		if (slice_starts(host, S("[")) && slice_ends(host, S("]"))) host = slice_from(host.at + 1, host.len - 2);
+		if (slice_starts(host, S("[")) && slice_ends(host, S("]")))
+			host = slice_from(host.at + 1, host.len - 2);
 	} else if (!addr_split_host_port(where, &host, &port)) return fail("milter %s: no host and port", s->name);
 	if (!slice_number(port, 65535, &number)) {
 		struct servent entry, *found = NULL;
 		char room[1024];
-		if (port.len == 0 || getservbyname_r(arena_text(mem, port), "tcp", &entry, room, sizeof room, &found) != 0 ||
+		if (port.len == 0 ||
+		    getservbyname_r(arena_text(mem, port), "tcp", &entry, room, sizeof room, &found) != 0 ||
 		    found == NULL)
 			return fail("milter %s: no port \"%.*s\" (write inet:host:port)", s->name, SLICE_ARG(port));
 		number = ntohs((uint16_t)found->s_port);

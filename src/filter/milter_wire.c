@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A milter may be as wrong as any stranger: every length is checked here, so that the conversation (milter.c) can rely on
- * whole, sensible answers. */
+/* A milter may be as wrong as any stranger: every length is checked here, so that the conversation (milter.c) can rely
+ * on whole, sensible answers. */
 #include "filter/milter_wire.h"
 
 struct milter_offer milter_offer_of(unsigned version) {
@@ -69,7 +69,8 @@ bool milter_offer_parse(struct slice data, struct milter_offer *out) {
 		uint32_t stage;
 		struct slice names;
 		if (!take_number(&data, &stage) || !take_text(&data, &names)) return false;
-		if (stage < MILTER_AT_UNKNOWN) o.macros[stage] = names; /* a stage that we do not know has no use for us */
+		if (stage < MILTER_AT_UNKNOWN)
+			o.macros[stage] = names; /* a stage that we do not know has no use for us */
 	}
 	*out = o;
 	return true;
@@ -112,7 +113,8 @@ static bool parse_code(struct slice data, struct arena *mem, struct milter_reply
 			buf_byte(&text, ascii_control(line.at[i]) ? '?' : line.at[i]);
 		}
 	}
-	if (out->status[0] != '\0' && out->status[0] != '0' + out->code / 100) out->status[0] = (char)('0' + out->code / 100);
+	if (out->status[0] != '\0' && out->status[0] != '0' + out->code / 100)
+		out->status[0] = (char)('0' + out->code / 100);
 	out->value = arena_slice(mem, buf_slice(&text));
 	return true;
 }
@@ -158,10 +160,12 @@ const char *milter_command_name(char command) {
 		char command;
 		const char *name;
 	} names[] = {
-		{ MILTER_C_CONNECT, "SMFIC_CONNECT" }, { MILTER_C_HELO, "SMFIC_HELO" },   { MILTER_C_MAIL, "SMFIC_MAIL" },
-		{ MILTER_C_RCPT, "SMFIC_RCPT" },       { MILTER_C_DATA, "SMFIC_DATA" },   { MILTER_C_HEADER, "SMFIC_HEADER" },
-		{ MILTER_C_END_HEADER, "SMFIC_EOH" },  { MILTER_C_BODY, "SMFIC_BODY" },   { MILTER_C_END, "SMFIC_BODYEOB" },
-		{ MILTER_C_OFFER, "SMFIC_OPTNEG" },    { MILTER_C_UNKNOWN, "SMFIC_UNKNOWN" },
+		{ MILTER_C_CONNECT, "SMFIC_CONNECT" }, { MILTER_C_HELO, "SMFIC_HELO" },
+		{ MILTER_C_MAIL, "SMFIC_MAIL" },       { MILTER_C_RCPT, "SMFIC_RCPT" },
+		{ MILTER_C_DATA, "SMFIC_DATA" },       { MILTER_C_HEADER, "SMFIC_HEADER" },
+		{ MILTER_C_END_HEADER, "SMFIC_EOH" },  { MILTER_C_BODY, "SMFIC_BODY" },
+		{ MILTER_C_END, "SMFIC_BODYEOB" },     { MILTER_C_OFFER, "SMFIC_OPTNEG" },
+		{ MILTER_C_UNKNOWN, "SMFIC_UNKNOWN" },
 	};
 	for (size_t i = 0; i < LEN(names); i++)
 		if (names[i].command == command) return names[i].name;

@@ -58,7 +58,8 @@ static struct milter_verdict step_all(struct milters *all, const struct milter_s
 
 struct milter_verdict milters_connect(struct milters *all, struct slice host, const struct addr *peer,
 				      struct arena *mem) {
-	const struct milter_send what = { MILTER_C_CONNECT, MILTER_AT_CONNECT, MILTER_NO_CONNECT, MILTER_NR_CONNECT, 0 };
+	const struct milter_send what = { MILTER_C_CONNECT, MILTER_AT_CONNECT, MILTER_NO_CONNECT, MILTER_NR_CONNECT,
+					  0 };
 	AUTO_BUF struct buf data = BUF(LINE_MAX_);
 	int family = addr_family(peer);
 	milter_put_text(&data, slice_head(host, 1000));
@@ -86,7 +87,8 @@ struct milter_verdict milters_helo(struct milters *all, struct slice name, struc
 
 static void put_path(struct buf *data, struct slice address, struct slice parameters) {
 	milter_put_text(data, slice_head(address, 10000));
-	for (struct slice word; (word = slice_word(&parameters, " ")).len != 0;) milter_put_text(data, slice_head(word, 10000));
+	for (struct slice word; (word = slice_word(&parameters, " ")).len != 0;)
+		milter_put_text(data, slice_head(word, 10000));
 }
 
 struct milter_verdict milters_mail(struct milters *all, struct slice address, struct slice parameters,
@@ -135,7 +137,8 @@ struct milter_verdict milters_data(struct milters *all, struct arena *mem) {
 }
 
 struct milter_verdict milters_unknown(struct milters *all, struct slice line, struct arena *mem) {
-	const struct milter_send what = { MILTER_C_UNKNOWN, MILTER_AT_UNKNOWN, MILTER_NO_UNKNOWN, MILTER_NR_UNKNOWN, 0 };
+	const struct milter_send what = { MILTER_C_UNKNOWN, MILTER_AT_UNKNOWN, MILTER_NO_UNKNOWN, MILTER_NR_UNKNOWN,
+					  0 };
 	AUTO_BUF struct buf data = BUF(LINE_MAX_);
 	struct milter_verdict v = { .kind = MILTER_GO_ON };
 	milter_put_text(&data, slice_head(line, 10000));
@@ -162,7 +165,8 @@ void milters_abort(struct milters *all) {
 	AUTO_ARENA struct arena mem = { 0 };
 	for (size_t i = 0; i < all->count; i++) {
 		struct milter *m = &all->milters[i];
-		if (m->in_message && m->wire != NULL) milter_send(all, m, &abort_, SLICE_NONE, &mem); /* leaves with the next */
+		if (m->in_message && m->wire != NULL)
+			milter_send(all, m, &abort_, SLICE_NONE, &mem); /* leaves with the next */
 		m->in_message = false;
 		if (m->state == MILTER_PLEASED_MESSAGE) m->state = MILTER_ON;
 	}

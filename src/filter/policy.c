@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A policy server is asked over connections that are kept: each is used by one thread at a time, and goes back to the
- * shelf when its answer has come. A kept connection may have been closed meanwhile by the other side: that does not count
- * as an attempt. */
+ * shelf when its answer has come. A kept connection may have been closed meanwhile by the other side: that does not
+ * count as an attempt. */
 #include "filter/policy.h"
 #include "base/fail.h"
 #include "net/stream.h"
@@ -81,11 +81,16 @@ static int read_option(struct policy_server *p, struct slice word) {
 	struct slice name = slice_trim(slice_head(word, equals));
 	struct slice value = without_braces(slice_skip(word, equals + 1));
 	struct policy_params *q = &p->params;
-	const struct { struct slice name; int64_t *time; unsigned *count; struct slice *text; } options[] = {
-		{ S("timeout"), &q->timeout, NULL, NULL }, { S("max_idle"), &q->max_idle, NULL, NULL },
-		{ S("max_ttl"), &q->max_ttl, NULL, NULL }, { S("retry_delay"), &q->retry_delay, NULL, NULL },
-		{ S("request_limit"), NULL, &q->request_limit, NULL }, { S("try_limit"), NULL, &q->try_limit, NULL },
-		{ S("default_action"), NULL, NULL, &q->default_action }, { S("policy_context"), NULL, NULL, &q->context },
+	const struct { struct slice name; int64_t *time; unsigned *count; struct slice *text;
+	} options[] = {
+		{ S("timeout"), &q->timeout, NULL, NULL },
+		{ S("max_idle"), &q->max_idle, NULL, NULL },
+		{ S("max_ttl"), &q->max_ttl, NULL, NULL },
+		{ S("retry_delay"), &q->retry_delay, NULL, NULL },
+		{ S("request_limit"), NULL, &q->request_limit, NULL },
+		{ S("try_limit"), NULL, &q->try_limit, NULL },
+		{ S("default_action"), NULL, NULL, &q->default_action },
+		{ S("policy_context"), NULL, NULL, &q->context },
 	};
 	for (size_t i = 0; i < LEN(options) && equals < word.len; i++) {
 		if (!slice_eq(options[i].name, name)) continue;
@@ -95,8 +100,10 @@ static int read_option(struct policy_server *p, struct slice word) {
 		if (options[i].text != NULL) *options[i].text = value;
 		return good ? 0 : fail("\"%.*s\": not a number or time", SLICE_ARG(word));
 	}
-	return fail("\"%.*s\": no option of a policy server (timeout, max_idle, max_ttl, request_limit, retry_delay, try_limit, "
-	            "default_action, policy_context)", SLICE_ARG(word));
+	return fail("\"%.*s\": no option of a policy server (timeout, max_idle, max_ttl, request_limit, retry_delay, "
+		    "try_limit, "
+		    "default_action, policy_context)",
+		    SLICE_ARG(word));
 }
 
 static int read_place(struct policy_server *p, struct slice where) {
@@ -106,7 +113,9 @@ static int read_place(struct policy_server *p, struct slice where) {
 		p->path = absolute ? arena_text(&p->mem, path)
 		                   : arena_fmt(&p->mem, "%s/%.*s", p->params.queue_directory, SLICE_ARG(path)).at;
 		struct sockaddr_un room;
-		return path.len != 0 && strlen(p->path) < sizeof room.sun_path ? 0 : fail("the name of the socket is too long or empty");
+		return path.len != 0 && strlen(p->path) < sizeof room.sun_path
+			       ? 0
+			       : fail("the name of the socket is too long or empty");
 	}
 	if (!slice_starts(where, S("inet:"))) return fail("must begin with inet: or unix:");
 	struct slice rest = slice_skip(where, 5), host, port;
@@ -222,7 +231,9 @@ static int find_address(const struct policy_server *p, int64_t deadline, struct 
 	AUTO_ARENA struct arena mem = { 0 };
 	struct addr *addresses;
 	size_t n;
-	if (dns_addresses(p->params.dns, p->host, DNS_IPV4 | DNS_IPV6, deadline, &mem, &addresses, &n, NULL) != DNS_OK || n == 0)
+	if (dns_addresses(p->params.dns, p->host, DNS_IPV4 | DNS_IPV6, deadline, &mem, &addresses, &n, NULL) !=
+		    DNS_OK ||
+	    n == 0)
 		return fail("%.*s: the host has no address", SLICE_ARG(p->host));
 	uint16_t port = ntohs(p->addr.v4.sin_port);
 	*out = addresses[0];
@@ -273,7 +284,8 @@ static int exchange(const struct policy_server *p, struct line *l, struct slice 
                     struct arena *mem, struct slice *action) {
 	int r = stream_wait_put(l->stream, request, deadline);
 	if (r == STREAM_OK) r = stream_wait_flush(l->stream, deadline);
-	if (r != STREAM_OK) return fail("%.*s: %s", SLICE_ARG(p->spec), r == STREAM_LATE ? "no answer in time" : "connection lost");
+	if (r != STREAM_OK)
+		return fail("%.*s: %s", SLICE_ARG(p->spec), r == STREAM_LATE ? "no answer in time" : "connection lost");
 	for (;;) {
 		struct slice answer;
 		int used = policy_parse_reply(stream_peek(l->stream), &answer);
@@ -285,7 +297,8 @@ static int exchange(const struct policy_server *p, struct line *l, struct slice 
 		}
 		r = stream_wait_fill(l->stream, deadline);
 		if (r != STREAM_OK)
-			return fail("%.*s: %s", SLICE_ARG(p->spec), r == STREAM_LATE ? "no answer in time" : "connection lost");
+			return fail("%.*s: %s", SLICE_ARG(p->spec),
+				    r == STREAM_LATE ? "no answer in time" : "connection lost");
 	}
 }
 
@@ -340,5 +353,6 @@ bool policy_spf_is_absent(const struct policy_server *p) {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	memcpy(to.sun_path, p->path, strlen(p->path));
-	return fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 && (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES);
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) < 0 &&
+	       (errno == ENOENT || errno == ECONNREFUSED || errno == EACCES);
 }

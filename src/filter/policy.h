@@ -19,10 +19,11 @@ struct policy_server;
 int policy_open(struct slice spec, const struct policy_params *params, struct policy_server **out) MUST_USE;
 void policy_close(struct policy_server **p);
 
-/* Asks; `request` ends with an empty line. *action in mem. <0: no answer within all attempts, fail_text() says why. May be
- * called from many threads. */
+/* Asks; `request` ends with an empty line. *action in mem. <0: no answer within all attempts, fail_text() says why. May
+ * be called from many threads. */
 int policy_ask(struct policy_server *p, struct slice request, struct arena *mem, struct slice *action) MUST_USE;
-/* A policy server for SPF that is not there, or not for us (a unix socket with "spf" in its name): we can do that ourselves. */
+/* A policy server for SPF that is not there, or not for us (a unix socket with "spf" in its name): we can do that
+ * ourselves. */
 bool policy_spf_is_absent(const struct policy_server *p);
 struct slice policy_default_action(const struct policy_server *p);
 struct slice policy_context(const struct policy_server *p);

@@ -26,13 +26,15 @@ static void test_replies(void **state) {
 }
 
 static void test_specs(void **state) {
-	static const struct { const char *spec; bool good; } cases[] = {
+	static const struct { const char *spec; bool good;
+	} cases[] = {
 		{ "inet:127.0.0.1:10023", true },
 		{ "inet:localhost:10023", true },
 		{ "inet:[::1]:10023", true },
 		{ "inet:10023", true },
 		{ "unix:private/policy", true },
-		{ "{ inet:127.0.0.1:1, timeout=10s, default_action=DUNNO, policy_context=x, try_limit=1, max_idle=1m }", true },
+		{ "{ inet:127.0.0.1:1, timeout=10s, default_action=DUNNO, policy_context=x, try_limit=1, max_idle=1m }",
+		  true },
 		{ "{ unix:/run/p, { default_action = 451 4.3.5 later, please } }", true },
 		{ "{ inet:127.0.0.1:1, timeout=soon }", false },
 		{ "{ inet:127.0.0.1:1, nosuch=1 }", false },
@@ -51,7 +53,8 @@ static void test_specs(void **state) {
 		policy_close(&server);
 	}
 	struct policy_server *server;
-	assert_int_equal(policy_open(S("{ unix:/run/p, { default_action = 451 4.3.5 later, please } }"), &p, &server), 0);
+	assert_int_equal(policy_open(S("{ unix:/run/p, { default_action = 451 4.3.5 later, please } }"), &p, &server),
+			 0);
 	assert_true(slice_eq(policy_default_action(server), S("451 4.3.5 later, please")));
 	policy_close(&server);
 }

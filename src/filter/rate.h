@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "net/addr.h"
-/* Rates: how many connections a client has, and how many connections, messages, recipients and log-ins it tried within a
- * time (what Postfix's anvil counts). A client is an address, or the network given by a prefix length. Thread-safe; memory
- * follows the clients of the last minute. */
+/* Rates: how many connections a client has, and how many connections, messages, recipients and log-ins it tried within
+ * a time (what Postfix's anvil counts). A client is an address, or the network given by a prefix length. Thread-safe;
+ * memory follows the clients of the last minute. */
 enum rate_kind { RATE_CONNECTION, RATE_MESSAGE, RATE_RECIPIENT, RATE_AUTH, RATE_TLS, RATE_KINDS };
 struct rate_params {
 	unsigned connections;         /* at one time; 0: no limit */
@@ -14,8 +14,8 @@ struct rate_params {
 struct rates;
 struct rates *rates_new(void) NONNULL_RESULT;
 void rates_free(struct rates **r);
-/* What clients did within their time, to be known again after a restart; connections are not in it. unpack adds to what is
- * there, and takes well-formed entries only. */
+/* What clients did within their time, to be known again after a restart; connections are not in it. unpack adds to what
+ * is there, and takes well-formed entries only. */
 struct buf;
 void rates_pack(struct rates *r, struct buf *out);
 void rates_unpack(struct rates *r, struct slice packed);

@@ -69,7 +69,8 @@ static void known_again_after_a_restart(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time),
-					    cmocka_unit_test(known_again_after_a_restart), cmocka_unit_test(events_within_a_time),
+					    cmocka_unit_test(known_again_after_a_restart),
+					    cmocka_unit_test(events_within_a_time),
 					    cmocka_unit_test(many_clients_are_forgotten) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,9 @@ static enum result run_check(struct walk *w, const struct check *c) {
 	if (c->broken) return server_error(w);
 	if (c->list != NULL) return walk_list(w, c->list);
 	if (c->bare && (w->stage == ITEM_DATA || w->stage == ITEM_END)) {
-		warn(w, "specify one of (check_client_access, check_reverse_client_hostname_access, check_helo_access, "
-		        "check_sender_access, check_recipient_access, check_etrn_access) before %s restriction \"%.*s\"",
+		warn(w,
+		     "specify one of (check_client_access, check_reverse_client_hostname_access, check_helo_access, "
+		     "check_sender_access, check_recipient_access, check_etrn_access) before %s restriction \"%.*s\"",
 		     item_titles[w->stage], SLICE_ARG(c->text));
 		return server_error(w);
 	}

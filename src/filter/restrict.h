@@ -52,7 +52,8 @@ struct restrict_params {
 	size_t own_count;
 	struct slice rbl_reply;                  /* default_rbl_reply */
 	const struct expand_filter *expansion;   /* smtpd_expansion_filter; NULL: all */
-	struct lookup rbl_replies, login_maps, certificates; /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
+	struct lookup rbl_replies, login_maps,
+		certificates;                    /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
 	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */
 	size_t log_permits_count;
 	struct slice unverified_sender_reason, unverified_recipient_reason;
@@ -113,8 +114,17 @@ struct restrict_place {
 	struct slice status, text; /* of the refusal; empty: "User unknown in … table" */
 };
 /* VERIFIED_WAIT: not known yet, the caller wants to be asked again. */
-enum restrict_verified { VERIFIED_GOOD, VERIFIED_BAD, VERIFIED_LATER, VERIFIED_UNDER_WAY, VERIFIED_BROKEN, VERIFIED_WAIT };
-enum { RESTRICT_WAIT = 2 }; /* a code: the stage is to be run again later, from its beginning and with its first state */
+enum restrict_verified {
+	VERIFIED_GOOD,
+	VERIFIED_BAD,
+	VERIFIED_LATER,
+	VERIFIED_UNDER_WAY,
+	VERIFIED_BROKEN,
+	VERIFIED_WAIT
+};
+enum {
+	RESTRICT_WAIT = 2
+}; /* a code: the stage is to be run again later, from its beginning and with its first state */
 struct restrict_ops {
 	/* False: cannot be said now. */
 	bool (*place)(void *ctx, struct slice address, struct arena *mem, struct restrict_place *out);
@@ -160,8 +170,8 @@ struct restrict_run {
 	struct arena *mem;      /* for replies */
 	struct arena *tx;       /* for effects: lives as long as the transaction */
 };
-/* One stage of the dialogue, with whatever is delayed to it. True: go on; else *out is the refusal; code 0 there: hang up
- * without a word (HANGUP). */
+/* One stage of the dialogue, with whatever is delayed to it. True: go on; else *out is the refusal; code 0 there: hang
+ * up without a word (HANGUP). */
 bool restrict_connect(const struct restrict_run *run, struct restrict_reply *out);
 bool restrict_helo(const struct restrict_run *run, struct restrict_reply *out);
 bool restrict_mail(const struct restrict_run *run, struct restrict_reply *out);

@@ -49,8 +49,8 @@ static enum result do_defer_if_permit(const struct deed *d) {
 	struct slice text = d->text;
 	const char *status = fix_status(d->w, split_status(d->w, &text, "4.7.1"), d->item);
 	text = text_or(text, S("Service unavailable"));
-	return defer_if_permit(d->w, TEMPFAIL_DEFER_IF_PERMIT, d->w->p->codes.map_defer, status, NAMED "%.*s", NAMED_ARG(d),
-	                       SLICE_ARG(text));
+	return defer_if_permit(d->w, TEMPFAIL_DEFER_IF_PERMIT, d->w->p->codes.map_defer, status, NAMED "%.*s",
+			       NAMED_ARG(d), SLICE_ARG(text));
 }
 
 static enum result do_defer_if_reject(const struct deed *d) {
@@ -161,11 +161,23 @@ static const struct {
 	struct slice word;
 	enum result (*run)(const struct deed *d);
 } deeds[] = {
-	{ S("DUNNO"), do_dunno }, { S("OK"), do_ok }, { S("RELAY"), do_ok }, { S("REJECT"), do_reject },
-	{ S("DEFER"), do_defer }, { S("DEFER_IF_PERMIT"), do_defer_if_permit }, { S("DEFER_IF_REJECT"), do_defer_if_reject },
-	{ S("HANGUP"), do_hangup }, { S("INFO"), do_info }, { S("WARN"), do_warn }, { S("FILTER"), do_filter },
-	{ S("HOLD"), do_hold }, { S("DELAY"), do_dunno }, { S("DISCARD"), do_discard }, { S("REDIRECT"), do_redirect },
-	{ S("BCC"), do_bcc }, { S("PREPEND"), do_prepend },
+	{ S("DUNNO"), do_dunno },
+	{ S("OK"), do_ok },
+	{ S("RELAY"), do_ok },
+	{ S("REJECT"), do_reject },
+	{ S("DEFER"), do_defer },
+	{ S("DEFER_IF_PERMIT"), do_defer_if_permit },
+	{ S("DEFER_IF_REJECT"), do_defer_if_reject },
+	{ S("HANGUP"), do_hangup },
+	{ S("INFO"), do_info },
+	{ S("WARN"), do_warn },
+	{ S("FILTER"), do_filter },
+	{ S("HOLD"), do_hold },
+	{ S("DELAY"), do_dunno },
+	{ S("DISCARD"), do_discard },
+	{ S("REDIRECT"), do_redirect },
+	{ S("BCC"), do_bcc },
+	{ S("PREPEND"), do_prepend },
 };
 
 static bool all_digits(struct slice s) {
@@ -212,8 +224,8 @@ enum result access_result(struct walk *w, const char *table, struct slice value,
 /* How a table is asked. */
 
 /* found: did the table say anything? */
-static enum result use(struct walk *w, const struct check *c, int answer, const struct lookup_hit *hit, struct slice key,
-                       struct slice name, enum item item, bool *found) {
+static enum result use(struct walk *w, const struct check *c, int answer, const struct lookup_hit *hit,
+		       struct slice key, struct slice name, enum item item, bool *found) {
 	*found = answer != TABLE_MISSING;
 	if (answer == TABLE_MISSING) return DUNNO;
 	const char *table = table_name(c->one);
@@ -241,14 +253,17 @@ enum result access_ip(struct walk *w, const struct check *c, struct slice ip, st
 }
 
 static enum result access_mail(struct walk *w, const struct check *c, struct slice address, enum item item) {
-	unsigned forms = LOOKUP_WHOLE | LOOKUP_DOMAIN | LOOKUP_USER_AT | (w->p->parents_by_name ? 0 : LOOKUP_DOT_PARENTS);
+	unsigned forms =
+		LOOKUP_WHOLE | LOOKUP_DOMAIN | LOOKUP_USER_AT | (w->p->parents_by_name ? 0 : LOOKUP_DOT_PARENTS);
 	struct lookup_hit hit;
 	bool found;
-	int r = lookup_address(&c->table, arena_lower(w->run->mem, whole_address(w, address)), forms, w->p->delimiters, false, w->run->mem, &hit);
+	int r = lookup_address(&c->table, arena_lower(w->run->mem, whole_address(w, address)), forms, w->p->delimiters,
+			       false, w->run->mem, &hit);
 	return use(w, c, r, &hit, address, address, item, &found);
 }
 
-static enum result access_key(struct walk *w, const struct check *c, struct slice key, struct slice name, enum item item) {
+static enum result access_key(struct walk *w, const struct check *c, struct slice key, struct slice name,
+			      enum item item) {
 	struct lookup_hit hit;
 	bool found;
 	int r = lookup_key(&c->table, key, w->run->mem, &hit);
@@ -290,8 +305,10 @@ enum result check_table(struct walk *w, const struct check *c) {
 	case ITEM_RECIPIENT: return f->recipient.len != 0 ? access_mail(w, c, f->recipient, item) : DUNNO;
 	case ITEM_SENDER:
 		if (f->sender.at == NULL) return DUNNO;
-		return f->sender.len != 0 ? access_mail(w, c, f->sender, item) : access_key(w, c, w->p->null_key, S(""), item);
-	case ITEM_SASL: return w->p->auth_enabled && f->login.len != 0 ? access_key(w, c, f->login, f->login, item) : DUNNO;
+		return f->sender.len != 0 ? access_mail(w, c, f->sender, item)
+					  : access_key(w, c, w->p->null_key, S(""), item);
+	case ITEM_SASL:
+		return w->p->auth_enabled && f->login.len != 0 ? access_key(w, c, f->login, f->login, item) : DUNNO;
 	case ITEM_CCERT: return access_certificate(w, c);
 	default: return server_error(w);
 	}

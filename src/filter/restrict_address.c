@@ -54,17 +54,20 @@ enum result check_address_fqdn(struct walk *w, const struct check *c) {
 }
 
 static bool place_of(struct walk *w, struct slice address, struct restrict_place *out) {
-	return w->run->ops->place != NULL && w->run->ops->place(w->run->ctx, whole_address(w, address), w->run->mem, out);
+	return w->run->ops->place != NULL &&
+	       w->run->ops->place(w->run->ctx, whole_address(w, address), w->run->mem, out);
 }
 
 static enum result unknown_domain(struct walk *w, int dns, struct slice address, struct slice domain, enum item item) {
 	bool sender = item == ITEM_SENDER;
 	const char *status = sender ? "4.1.8" : "4.1.2";
 	if (dns == DNS_LATER)
-		return defer_if_permit(w, w->p->address_tempfail, 450, status, NAMED "Domain not found", NAMED_ARG(address, item));
+		return defer_if_permit(w, w->p->address_tempfail, 450, status, NAMED "Domain not found",
+				       NAMED_ARG(address, item));
 	if (dns == DNS_OK)
 		return reject(w, sender ? 550 : 556, sender ? "4.7.27" : "4.1.10",
-		              NAMED "Domain %.*s does not accept mail (nullMX)", NAMED_ARG(address, item), SLICE_ARG(domain));
+			      NAMED "Domain %.*s does not accept mail (nullMX)", NAMED_ARG(address, item),
+			      SLICE_ARG(domain));
 	return reject(w, w->p->codes.unknown_address, status, NAMED "Domain not found", NAMED_ARG(address, item));
 }
 
@@ -74,7 +77,8 @@ enum result check_address_known(struct walk *w, const struct check *c) {
 	struct restrict_place place;
 	if (address.at == NULL || domain.len == 0 || is_literal(domain)) return DUNNO;
 	if (!place_of(w, address, &place)) return lookup_trouble(w, address);
-	if (place.domain_class == PLACE_LOCAL || place.domain_class == PLACE_ALIAS || place.domain_class == PLACE_MAILBOX)
+	if (place.domain_class == PLACE_LOCAL || place.domain_class == PLACE_ALIAS ||
+	    place.domain_class == PLACE_MAILBOX)
 		return DUNNO;
 	if (w->p->dns == NULL) return unknown_domain(w, DNS_LATER, address, domain, item);
 	struct slice name = domain_for_dns(domain, w->run->mem);
@@ -85,7 +89,8 @@ enum result check_address_known(struct walk *w, const struct check *c) {
 	int r = dns_mx(w->p->dns, name, deadline, w->run->mem, &mx, &n, NULL);
 	if (r == DNS_OK) return dns_mx_is_null(mx, n) ? unknown_domain(w, DNS_OK, address, domain, item) : DUNNO;
 	if (r == DNS_NODATA || r == DNS_LATER) {
-		int a = dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n, NULL);
+		int a = dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n,
+				      NULL);
 		if (a == DNS_OK) return DUNNO;
 		if (r == DNS_NODATA || a == DNS_NXDOMAIN) r = a;
 	}
@@ -175,12 +180,14 @@ enum result check_login(struct walk *w, const struct check *c) {
 	bool user = w->f->login.len != 0;
 	if ((c->word->how & (user ? LOGIN_OF_USERS : LOGIN_OF_STRANGERS)) == 0) return DUNNO;
 	struct lookup_hit hit;
-	int r = lookup_address(&w->p->login_maps, whole_address(w, from), LOOKUP_WHOLE | LOOKUP_USER_ALWAYS | LOOKUP_AT_DOMAIN, w->p->delimiters,
-	                       false, w->run->mem, &hit);
+	int r = lookup_address(&w->p->login_maps, whole_address(w, from),
+			       LOOKUP_WHOLE | LOOKUP_USER_ALWAYS | LOOKUP_AT_DOMAIN, w->p->delimiters, false,
+			       w->run->mem, &hit);
 	if (r == TABLE_LATER) return lookup_trouble(w, from);
 	if (!user)
 		return r != TABLE_FOUND ? DUNNO
-		                        : reject(w, 553, "5.7.1", "<%.*s>: Sender address rejected: not logged in", SLICE_ARG(from));
+					: reject(w, 553, "5.7.1", "<%.*s>: Sender address rejected: not logged in",
+						 SLICE_ARG(from));
 	if (r == TABLE_FOUND ? owns(hit.value, w->f->login) : (c->word->how & LOGIN_KNOWN_ONLY) != 0) return DUNNO;
 	return reject(w, 553, "5.7.1", "<%.*s>: Sender address rejected: not owned by user %.*s", SLICE_ARG(from),
 	              SLICE_ARG(w->f->login));
@@ -196,7 +203,8 @@ enum result check_verified(struct walk *w, const struct check *c) {
 	int action = sender ? w->p->sender_tempfail : w->p->recipient_tempfail;
 	const char *later = sender ? "4.1.7" : "4.1.1", *never = sender ? "5.1.7" : "5.1.1";
 	enum restrict_verified v = VERIFIED_BROKEN;
-	if (w->run->ops->verify != NULL) v = w->run->ops->verify(w->run->ctx, whole_address(w, address), w->run->mem, &why);
+	if (w->run->ops->verify != NULL)
+		v = w->run->ops->verify(w->run->ctx, whole_address(w, address), w->run->mem, &why);
 	struct slice reason = sender ? w->p->unverified_sender_reason : w->p->unverified_recipient_reason;
 	int bad = sender ? w->p->codes.unverified_sender : w->p->codes.unverified_recipient;
 	int deferred = sender ? w->p->codes.unverified_sender_defer : w->p->codes.unverified_recipient_defer;
@@ -210,8 +218,8 @@ enum result check_verified(struct walk *w, const struct check *c) {
 	case VERIFIED_LATER:
 	case VERIFIED_UNDER_WAY:
 		if (deferred < 400) return DUNNO;
-		return defer_if_permit(w, action, deferred, later, NAMED "unverified address: %.*s", NAMED_ARG(address, item),
-		                       SLICE_ARG(slice_head(why, 250)));
+		return defer_if_permit(w, action, deferred, later, NAMED "unverified address: %.*s",
+				       NAMED_ARG(address, item), SLICE_ARG(slice_head(why, 250)));
 	default: break;
 	}
 	return defer_if_permit(w, action, 450, later, NAMED "address verification problem", NAMED_ARG(address, item));

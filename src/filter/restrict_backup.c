@@ -20,7 +20,8 @@ static size_t addresses_of(struct backup *b, struct slice host, struct addr **ou
 	if (r == DNS_LATER && !b->failed) {
 		b->failed = true;
 		b->result = defer_if_permit(b->w, b->w->p->address_tempfail, 450, "4.4.4",
-		                            NAMED "Unable to look up host %.*s as mail exchanger", NAMED_ARG(b->to), SLICE_ARG(host));
+					    NAMED "Unable to look up host %.*s as mail exchanger", NAMED_ARG(b->to),
+					    SLICE_ARG(host));
 	}
 	return 0;
 }

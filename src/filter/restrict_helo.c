@@ -15,7 +15,8 @@ static struct slice without_dot(struct slice name) {
 /* A host name as smtpd wants it: labels of letters, digits, - and _, or an address. */
 static bool host_valid(struct slice name) {
 	struct addr a;
-	return domain_valid(name, true) || (slice_find(name, '[') == name.len && addr_parse(name, &a) && addr_port(&a) == 0);
+	return domain_valid(name, true) ||
+	       (slice_find(name, '[') == name.len && addr_parse(name, &a) && addr_port(&a) == 0);
 }
 
 static bool literal_valid(struct slice name) {
@@ -62,8 +63,9 @@ enum result check_helo_known(struct walk *w, const struct check *c) {
 	struct dns_mx *mx;
 	size_t n;
 	int64_t deadline = deadline_in(DNS_WAIT_MS);
-	int r = w->p->dns == NULL ? DNS_LATER : dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem,
-	                                                     &addresses, &n, NULL);
+	int r = w->p->dns == NULL ? DNS_LATER
+				  : dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem,
+						  &addresses, &n, NULL);
 	if (r == DNS_NODATA || r == DNS_LATER)
 		r = w->p->dns == NULL ? DNS_LATER : dns_mx(w->p->dns, name, deadline, w->run->mem, &mx, &n, NULL);
 	if (r == DNS_OK) return DUNNO;

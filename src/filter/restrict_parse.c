@@ -93,9 +93,10 @@ static void open_server(const struct parse *p, struct check *c, struct slice spe
 
 /* The word behind a check that wants one. */
 static void take_argument(const struct parse *p, struct check *c, struct slice *rest) {
-	static const char *const wanted[] = { [ARG_TABLE] = "a lookup table (type:name)", [ARG_DOMAIN] = "a domain name",
-		                              [ARG_NUMBER] = "a number of seconds",
-		                              [ARG_SERVER] = "inet:host:port or unix:path" };
+	static const char *const wanted[] = { [ARG_TABLE] = "a lookup table (type:name)",
+					      [ARG_DOMAIN] = "a domain name",
+					      [ARG_NUMBER] = "a number of seconds",
+					      [ARG_SERVER] = "inet:host:port or unix:path" };
 	enum argument kind = c->word->argument;
 	if (kind == ARG_NONE) return;
 	struct slice before = *rest, word = list_word(rest);
@@ -163,7 +164,8 @@ static void parse_all(const struct parse *p, struct slice text, struct check_lis
 		bool last = w != NULL && (w->run == check_permit || w->run == check_reject || w->run == check_defer);
 		bool warned = i > 0 && out->at[i - 1].word != NULL && out->at[i - 1].word->run == NULL;
 		if (!last || warned) continue;
-		problem(p, false, "restriction `%.*s' after `%.*s' is ignored", SLICE_ARG(out->at[i + 1].text), SLICE_ARG(w->name));
+		problem(p, false, "restriction `%.*s' after `%.*s' is ignored", SLICE_ARG(out->at[i + 1].text),
+			SLICE_ARG(w->name));
 		break;
 	}
 }
@@ -233,7 +235,8 @@ struct restrictions *restrict_new(const struct restrict_params *p, struct arena 
 	r->p = *p;
 	r->mem = mem;
 	parse_classes(r);
-	for (enum restrict_stage i = 0; i < RESTRICT_STAGES; i++) list_parse(r, parameters[i], p->lists[i], &r->stages[i]);
+	for (enum restrict_stage i = 0; i < RESTRICT_STAGES; i++)
+		list_parse(r, parameters[i], p->lists[i], &r->stages[i]);
 	parse_maps_rbl(r);
 	return r;
 }
@@ -248,15 +251,17 @@ bool restrict_is_empty(const struct restrictions *r, enum restrict_stage stage) 
 	return r->stages[stage].count == 0;
 }
 
-/* Does a list, or a class it names, hold a check that keeps strangers from relaying? As smtpd does: the first level only
- * counts, and classes when they are named. */
+/* Does a list, or a class it names, hold a check that keeps strangers from relaying? As smtpd does: the first level
+ * only counts, and classes when they are named. */
 static bool guards(const struct check_list *list, unsigned depth, unsigned *steps) {
 	for (size_t i = 0; i < list->count && *steps > 0; i++) {
 		const struct check *c = &list->at[i];
 		(*steps)--;
 		if (c->list != NULL && depth < DEPTH_MOST && guards(c->list, depth + 1, steps)) return true;
 		if (c->word == NULL || c->broken) continue;
-		if (c->word->run == check_reject || c->word->run == check_defer || c->word->run == check_defer_if_permit) return true;
+		if (c->word->run == check_reject || c->word->run == check_defer ||
+		    c->word->run == check_defer_if_permit)
+			return true;
 		if (c->word->run == check_destination && c->word->how != DESTINATION_PERMIT) return true;
 	}
 	return false;
@@ -264,9 +269,11 @@ static bool guards(const struct check_list *list, unsigned depth, unsigned *step
 
 bool restrict_guards_relay(const struct restrictions *r) {
 	unsigned steps = STEPS_MOST;
-	if (guards(&r->stages[RESTRICT_RELAY], 0, &steps) || guards(&r->stages[RESTRICT_RECIPIENT], 0, &steps)) return true;
-	(void)fail("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
-	           "instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
-	           "check_relay_domains");
+	if (guards(&r->stages[RESTRICT_RELAY], 0, &steps) || guards(&r->stages[RESTRICT_RECIPIENT], 0, &steps))
+		return true;
+	(void)fail(
+		"in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working "
+		"instance of: reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit or "
+		"check_relay_domains");
 	return false;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* check_policy_service: all that is known goes to the policy server (SMTPD_POLICY_README), and what it answers counts as
- * the result of an access table. */
+/* check_policy_service: all that is known goes to the policy server (SMTPD_POLICY_README), and what it answers counts
+ * as the result of an access table. */
 #include "filter/restrict_private.h"
 #include "base/fail.h"
 
@@ -15,17 +15,39 @@ static void write_request(struct buf *out, const struct walk *w, struct slice co
 	snprintf(recipients, sizeof recipients, "%llu", data ? (unsigned long long)f->recipients : 0);
 	snprintf(size, sizeof size, "%llu", (unsigned long long)f->size);
 	snprintf(bits, sizeof bits, "%d", (int)t->bits);
-	const struct { const char *name; struct slice value; } all[] = {
-		{ "request", S("smtpd_access_policy") }, { "protocol_state", slice_of(f->where) }, { "protocol_name", slice_of(f->proto) },
-		{ "client_address", c->ip }, { "client_name", c->name }, { "client_port", c->port }, { "reverse_client_name", c->reverse },
-		{ "server_address", c->server_ip }, { "server_port", c->server_port }, { "helo_name", f->helo }, { "sender", f->sender },
-		{ "recipient", f->recipient }, { "recipient_count", slice_of(recipients) }, { "queue_id", f->queue_id },
-		{ "instance", f->instance }, { "size", slice_of(size) }, { "etrn_domain", f->etrn }, { "stress", w->p->stress },
-		{ "sasl_method", f->mechanism }, { "sasl_username", f->login }, { "sasl_sender", f->auth_sender },
-		{ "ccert_subject", t->subject }, { "ccert_issuer", t->issuer }, { "ccert_fingerprint", t->certificate },
-		{ "ccert_pubkey_fingerprint", t->key }, { "encryption_protocol", t->protocol }, { "encryption_cipher", t->cipher },
-		{ "encryption_keysize", slice_of(bits) }, { "policy_context", context },
-		{ "compatibility_level", w->p->compatibility_level }, { "mail_version", w->p->mail_version },
+	const struct { const char *name; struct slice value;
+	} all[] = {
+		{ "request", S("smtpd_access_policy") },
+		{ "protocol_state", slice_of(f->where) },
+		{ "protocol_name", slice_of(f->proto) },
+		{ "client_address", c->ip },
+		{ "client_name", c->name },
+		{ "client_port", c->port },
+		{ "reverse_client_name", c->reverse },
+		{ "server_address", c->server_ip },
+		{ "server_port", c->server_port },
+		{ "helo_name", f->helo },
+		{ "sender", f->sender },
+		{ "recipient", f->recipient },
+		{ "recipient_count", slice_of(recipients) },
+		{ "queue_id", f->queue_id },
+		{ "instance", f->instance },
+		{ "size", slice_of(size) },
+		{ "etrn_domain", f->etrn },
+		{ "stress", w->p->stress },
+		{ "sasl_method", f->mechanism },
+		{ "sasl_username", f->login },
+		{ "sasl_sender", f->auth_sender },
+		{ "ccert_subject", t->subject },
+		{ "ccert_issuer", t->issuer },
+		{ "ccert_fingerprint", t->certificate },
+		{ "ccert_pubkey_fingerprint", t->key },
+		{ "encryption_protocol", t->protocol },
+		{ "encryption_cipher", t->cipher },
+		{ "encryption_keysize", slice_of(bits) },
+		{ "policy_context", context },
+		{ "compatibility_level", w->p->compatibility_level },
+		{ "mail_version", w->p->mail_version },
 	};
 	for (size_t i = 0; i < LEN(all); i++) policy_add(out, all[i].name, all[i].value);
 	buf_byte(out, '\n');
@@ -36,7 +58,8 @@ enum result check_policy(struct walk *w, const struct check *c) {
 	struct slice action;
 	if (w->run->ops->spf != NULL && policy_spf_is_absent(c->server)) {
 		action = w->run->ops->spf(w->run->ctx, w->run->mem);
-		return access_result(w, arena_text(w->run->mem, c->argument), action, S("policy query"), w->reply_name, w->item);
+		return access_result(w, arena_text(w->run->mem, c->argument), action, S("policy query"), w->reply_name,
+				     w->item);
 	}
 	write_request(&request, w, policy_context(c->server));
 	if (request.full) return server_error(w);
@@ -44,5 +67,6 @@ enum result check_policy(struct walk *w, const struct check *c) {
 		warn(w, "problem talking to server %.*s: %s", SLICE_ARG(c->argument), fail_text());
 		action = policy_default_action(c->server);
 	}
-	return access_result(w, arena_text(w->run->mem, c->argument), action, S("policy query"), w->reply_name, w->item);
+	return access_result(w, arena_text(w->run->mem, c->argument), action, S("policy query"), w->reply_name,
+			     w->item);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Block and allow lists in DNS. Waiting for one list after the other would add their delays up: when the first one is
- * asked, all others that this client will meet are asked as well, so that their answers are there when they are wanted. */
+ * asked, all others that this client will meet are asked as well, so that their answers are there when they are wanted.
+ */
 #include "filter/restrict_private.h"
 #include "base/fail.h"
 #include "conf/footer.h"
@@ -56,16 +57,29 @@ static int macro(void *ctx, struct slice name, struct buf *out) {
 	const struct restrict_facts *f = m->w->f;
 	char code[12];
 	snprintf(code, sizeof code, "%d", m->w->p->codes.rbl);
-	const struct { struct slice name, value; } known[] = {
-		{ S("rbl_code"), slice_of(code) }, { S("rbl_domain"), m->zone->domain }, { S("rbl_reason"), m->reason },
-		{ S("rbl_txt"), m->reason }, { S("rbl_what"), m->what }, { S("rbl_class"), slice_of(item_titles[m->item]) },
-		{ S("client"), f->client->shown }, { S("client_address"), f->client->ip }, { S("client_name"), f->client->name },
-		{ S("client_port"), f->client->port }, { S("reverse_client_name"), f->client->reverse },
-		{ S("helo_name"), f->helo }, { S("sender"), f->sender.len != 0 ? f->sender : S("<>") },
-		{ S("sender_name"), f->sender.len != 0 ? local_of(f->sender) : S("<>") }, { S("sender_domain"), domain_of(f->sender) },
-		{ S("recipient"), f->recipient }, { S("recipient_name"), local_of(f->recipient) },
-		{ S("recipient_domain"), domain_of(f->recipient) }, { S("mail_name"), slice_of(m->w->p->mail_name) },
-		{ S("myhostname"), slice_of(m->w->p->host) }, { S("server_name"), slice_of(m->w->p->host) },
+	const struct { struct slice name, value;
+	} known[] = {
+		{ S("rbl_code"), slice_of(code) },
+		{ S("rbl_domain"), m->zone->domain },
+		{ S("rbl_reason"), m->reason },
+		{ S("rbl_txt"), m->reason },
+		{ S("rbl_what"), m->what },
+		{ S("rbl_class"), slice_of(item_titles[m->item]) },
+		{ S("client"), f->client->shown },
+		{ S("client_address"), f->client->ip },
+		{ S("client_name"), f->client->name },
+		{ S("client_port"), f->client->port },
+		{ S("reverse_client_name"), f->client->reverse },
+		{ S("helo_name"), f->helo },
+		{ S("sender"), f->sender.len != 0 ? f->sender : S("<>") },
+		{ S("sender_name"), f->sender.len != 0 ? local_of(f->sender) : S("<>") },
+		{ S("sender_domain"), domain_of(f->sender) },
+		{ S("recipient"), f->recipient },
+		{ S("recipient_name"), local_of(f->recipient) },
+		{ S("recipient_domain"), domain_of(f->recipient) },
+		{ S("mail_name"), slice_of(m->w->p->mail_name) },
+		{ S("myhostname"), slice_of(m->w->p->host) },
+		{ S("server_name"), slice_of(m->w->p->host) },
 	};
 	for (size_t i = 0; i < LEN(known); i++) {
 		if (!slice_eq(known[i].name, name)) continue;
@@ -78,7 +92,8 @@ static int macro(void *ctx, struct slice name, struct buf *out) {
 /* "554 5.7.1 text" or "554 text". */
 static bool reply_from(struct walk *w, struct slice text, enum result *result) {
 	uint64_t code = 0;
-	if (text.len < 4 || text.at[3] != ' ' || !slice_number(slice_head(text, 3), 599, &code) || code < 400) return false;
+	if (text.len < 4 || text.at[3] != ' ' || !slice_number(slice_head(text, 3), 599, &code) || code < 400)
+		return false;
 	struct slice rest = slice_trim(slice_skip(text, 4));
 	const char *status = split_status(w, &rest, code < 500 ? "4.7.1" : "5.7.1");
 	if (rest.len == 0) rest = S("Service unavailable");
@@ -86,8 +101,8 @@ static bool reply_from(struct walk *w, struct slice text, enum result *result) {
 	return true;
 }
 
-static enum result blocked(struct walk *w, const struct dnsbl_zone *zone, struct slice what, const struct dnsbl_hit *hit,
-                           enum item item) {
+static enum result blocked(struct walk *w, const struct dnsbl_zone *zone, struct slice what,
+			   const struct dnsbl_hit *hit, enum item item) {
 	struct lookup_hit own;
 	int r = lookup_key(&w->p->rbl_replies, zone->spec, w->run->mem, &own);
 	if (r == TABLE_MISSING && zone->spec.len != zone->domain.len)
@@ -100,8 +115,10 @@ static enum result blocked(struct walk *w, const struct dnsbl_zone *zone, struct
 		AUTO_BUF struct buf text = BUF(KIB(16));
 		enum result result;
 		if (templates[i].len == 0) continue;
-		if (expand(templates[i], &ops, &text) >= 0 && reply_from(w, slice_trim(buf_slice(&text)), &result)) return result;
-		warn(w, "bad rbl reply template for domain %.*s: %.*s", SLICE_ARG(zone->domain), SLICE_ARG(templates[i]));
+		if (expand(templates[i], &ops, &text) >= 0 && reply_from(w, slice_trim(buf_slice(&text)), &result))
+			return result;
+		warn(w, "bad rbl reply template for domain %.*s: %.*s", SLICE_ARG(zone->domain),
+		     SLICE_ARG(templates[i]));
 	}
 	return reject(w, w->p->codes.rbl, w->p->codes.rbl < 500 ? "4.7.1" : "5.7.1",
 	              "Service unavailable; %s [%.*s] blocked using %.*s", item_titles[item], SLICE_ARG(what),
@@ -127,7 +144,8 @@ enum result check_maps_rbl(struct walk *w, const struct check *c) {
 	for (size_t i = 0; i < w->rules->maps_rbl_count; i++) {
 		const struct dnsbl_zone *zone = &w->rules->maps_rbl[i];
 		struct dnsbl_hit hit;
-		if (ask(w, zone, dnsbl_address_name(zone, &w->f->client->addr, w->run->mem), &hit) != DNSBL_LISTED) continue;
+		if (ask(w, zone, dnsbl_address_name(zone, &w->f->client->addr, w->run->mem), &hit) != DNSBL_LISTED)
+			continue;
 		enum result r = blocked(w, zone, w->f->client->ip, &hit, ITEM_CLIENT);
 		if (r != DUNNO) return r;
 	}

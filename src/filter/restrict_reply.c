@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a check ends: refusals with their codes and texts, deferrals that wait for how the list ends, and permits that are
- * to be logged. Everything that has to be alike for all refusals is done here, in the order in which smtpd does it. */
+/* How a check ends: refusals with their codes and texts, deferrals that wait for how the list ends, and permits that
+ * are to be logged. Everything that has to be alike for all refusals is done here, in the order in which smtpd does it.
+ */
 #include "filter/restrict_private.h"
 #include "base/log.h"
 
@@ -119,7 +120,8 @@ enum result permit(struct walk *w, struct slice action, const char *title, struc
 	for (size_t i = 0; i < w->p->log_permits_count; i++) {
 		struct slice pattern = w->p->log_permits[i];
 		bool except = slice_starts(pattern, S("!"));
-		if (!slice_same(slice_skip(pattern, except), action) && !slice_eq(slice_skip(pattern, except), S("static:all")))
+		if (!slice_same(slice_skip(pattern, except), action) &&
+		    !slice_eq(slice_skip(pattern, except), S("static:all")))
 			continue;
 		if (except) break;
 		AUTO_BUF struct buf text = BUF(KIB(2));

@@ -71,8 +71,8 @@ static enum result no_permit(struct walk *w, const struct check *c, enum result 
 	return server_error(w);
 }
 
-static enum result check_host(struct walk *w, const struct check *c, struct slice host, struct slice name, int64_t deadline,
-                              bool *found) {
+static enum result check_host(struct walk *w, const struct check *c, struct slice host, struct slice name,
+			      int64_t deadline, bool *found) {
 	enum item item = c->word->item;
 	enum result r = access_domain(w, c, host, name, item, found);
 	if (*found) return r;
@@ -80,9 +80,10 @@ static enum result check_host(struct walk *w, const struct check *c, struct slic
 	size_t n = 1;
 	if (addr_parse(host, &one)) {
 		addresses = &one;
-	} else if (dns_addresses(w->p->dns, host, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n, NULL) != DNS_OK) {
-		warn(w, "Unable to look up %s host %.*s for %s %.*s", type_name(c->word->how), SLICE_ARG(host), item_titles[item],
-		     SLICE_ARG(name));
+	} else if (dns_addresses(w->p->dns, host, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n, NULL) !=
+		   DNS_OK) {
+		warn(w, "Unable to look up %s host %.*s for %s %.*s", type_name(c->word->how), SLICE_ARG(host),
+		     item_titles[item], SLICE_ARG(name));
 		return DUNNO;
 	}
 	for (size_t i = 0; i < n && !*found; i++) {
@@ -111,7 +112,8 @@ enum result check_servers(struct walk *w, const struct check *c) {
 	struct hosts hosts = { .count = 0 };
 	bool found = false;
 	if (literal(domain, &inside))
-		return c->word->how == DNS_NS ? DUNNO : no_permit(w, c, check_host(w, c, inside, name, deadline, &found), text);
+		return c->word->how == DNS_NS ? DUNNO
+					      : no_permit(w, c, check_host(w, c, inside, name, deadline, &found), text);
 	domain = domain_for_dns(domain, w->run->mem);
 	int r = DNS_OK;
 	if (c->word->how == DNS_MX) r = find_mx(w, domain, deadline, &hosts);

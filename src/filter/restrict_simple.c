@@ -21,7 +21,8 @@ enum result check_defer(struct walk *w, const struct check *c) {
 
 enum result check_defer_if_permit(struct walk *w, const struct check *c) {
 	(void)c;
-	return defer_if_permit(w, TEMPFAIL_DEFER_IF_PERMIT, 450, "4.7.0", NAMED "defer_if_permit requested", NAMED_ARG(w));
+	return defer_if_permit(w, TEMPFAIL_DEFER_IF_PERMIT, 450, "4.7.0", NAMED "defer_if_permit requested",
+			       NAMED_ARG(w));
 }
 
 enum result check_defer_if_reject(struct walk *w, const struct check *c) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of words is the whole truth about what may stand in a restriction list (SMTPD_ACCESS_README, postconf(5)). */
+/* The table of words is the whole truth about what may stand in a restriction list (SMTPD_ACCESS_README, postconf(5)).
+ */
 #include "filter/restrict_private.h"
 
 const char *const item_titles[ITEMS] = {
@@ -96,7 +97,8 @@ static const struct word words[] = {
 	OLD_NAME("reject_non_fqdn_hostname", check_helo_fqdn, ITEM_HELO, 0, "reject_non_fqdn_helo_hostname"),
 	OLD_NAME("reject_unknown_address", check_address_known, ITEM_SENDER, 0, "reject_unknown_sender_domain"),
 	OLD_NAME("check_recipient_maps", check_unlisted, ITEM_RECIPIENT, 0, "reject_unlisted_recipient"),
-	OLD_NAME("check_relay_domains", check_destination, ITEM_RECIPIENT, DESTINATION_REJECT, "reject_unauth_destination"),
+	OLD_NAME("check_relay_domains", check_destination, ITEM_RECIPIENT, DESTINATION_REJECT,
+		 "reject_unauth_destination"),
 	{ S("reject_rbl"), ARG_DOMAIN, check_rbl_client, ITEM_CLIENT, 0, "reject_rbl_client" },
 	{ S("check_address_map"), ARG_TABLE, check_table, ITEM_RECIPIENT, 0, "check_recipient_access" },
 	PLAIN("reject_maps_rbl", check_maps_rbl, ITEM_CLIENT, 0),

@@ -91,8 +91,9 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 	admit_milter_open(a);
 	struct smtp_reply said = admit_milter_connect(a, mem);
 	if (a->local) /* what sendmail wants to know beforehand */
-		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu%s)", a->params->host, a->params->mail_name,
-				      a->params->origin, (unsigned long long)a->params->size_limit, a->params->submit_wishes);
+		return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP %s (origin %s, size %llu%s)", a->params->host,
+				      a->params->mail_name, a->params->origin,
+				      (unsigned long long)a->params->size_limit, a->params->submit_wishes);
 	struct slice line = arena_fmt(mem, "connect from %.*s", SLICE_ARG(a->client));
 	log_line(L_INFO, a->params->service, a->session, NULL, line.at, NULL, 0);
 	if (said.code == 0) said = admit_restrict_connect(a, mem);
@@ -114,7 +115,8 @@ static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, uns
 /* Counts one more of a kind; true and a 450 when it is too many. */
 static bool too_often(struct admit *a, enum rate_kind kind, const char *what, struct arena *mem,
 		      struct smtp_reply *reply) {
-	if (a->unlimited || a->pause.again || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind)) return false;
+	if (a->unlimited || a->pause.again || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind))
+		return false;
 	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too many %s from %s", what, a->ip);
 	return true;
 }
@@ -122,8 +124,10 @@ static bool too_often(struct admit *a, enum rate_kind kind, const char *what, st
 static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
-	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited)) return SASL_TOO_OFTEN;
-	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain, admit_session(a)->tls };
+	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited))
+		return SASL_TOO_OFTEN;
+	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain,
+				       admit_session(a)->tls };
 	return login_prove(&way, ask, mem, found);
 }
 
@@ -178,7 +182,8 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct admit *a = owner;
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct smtp_reply reply;
-	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply)) reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
+	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply))
+		reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
 	if (reply.code == 0) reply = admit_room(a, rcpt->text, mem);
 	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == SMTP_PAUSE) return reply;
@@ -254,9 +259,29 @@ static void op_note(void *owner, const struct smtp_note *n) {
 }
 
 const struct smtp_server_ops admit_ops = {
-	.connect = op_connect, .helo = op_helo, .auth = op_auth, .mail = op_mail, .rcpt = op_rcpt, .data_begin = admit_data_begin,
-	.data_bytes = admit_data_bytes, .data_end = admit_data_end, .reset = op_reset, .unknown = admit_milter_unknown, .tls = op_tls, .note = op_note,
-	.vrfy = op_vrfy, .etrn = admit_etrn, .may_forward = admit_may_forward, .xclient = admit_xclient, .xforward = admit_xforward, .footer = admit_footer, .client = op_client,
-	.command = admit_command, .forbidden = admit_forbidden, .may_verp = admit_may_verp, .refusal = admit_refusal,
-	.tls_session = admit_tls_session, .trace = admit_trace,
+	.connect = op_connect,
+	.helo = op_helo,
+	.auth = op_auth,
+	.mail = op_mail,
+	.rcpt = op_rcpt,
+	.data_begin = admit_data_begin,
+	.data_bytes = admit_data_bytes,
+	.data_end = admit_data_end,
+	.reset = op_reset,
+	.unknown = admit_milter_unknown,
+	.tls = op_tls,
+	.note = op_note,
+	.vrfy = op_vrfy,
+	.etrn = admit_etrn,
+	.may_forward = admit_may_forward,
+	.xclient = admit_xclient,
+	.xforward = admit_xforward,
+	.footer = admit_footer,
+	.client = op_client,
+	.command = admit_command,
+	.forbidden = admit_forbidden,
+	.may_verp = admit_may_verp,
+	.refusal = admit_refusal,
+	.tls_session = admit_tls_session,
+	.trace = admit_trace,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* header_checks and their likes while a message comes in: what a table says is noted here and answered at the end, so that
- * the client hears it when the whole message has come, as with Postfix. */
+/* header_checks and their likes while a message comes in: what a table says is noted here and answered at the end, so
+ * that the client hears it when the whole message has come, as with Postfix. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
 
@@ -23,7 +23,8 @@ static void refuse(struct admit *a, struct slice text) {
 	struct slice rest = text, word = slice_word(&rest, " \t");
 	struct smtp_reply r = { .code = 550, .status = "5.7.1" };
 	unsigned dots = 0;
-	bool status = word.len >= 5 && word.len < sizeof r.status && (word.at[0] == '5' || word.at[0] == '4') && word.at[1] == '.';
+	bool status = word.len >= 5 && word.len < sizeof r.status && (word.at[0] == '5' || word.at[0] == '4') &&
+		      word.at[1] == '.';
 	for (size_t i = 0; i < word.len; i++) {
 		dots += word.at[i] == '.';
 		status &= ascii_digit(word.at[i]) || word.at[i] == '.';
@@ -53,8 +54,10 @@ void admit_content_hit(void *owner, const struct checks_hit *hit) {
 	case CHECKS_WRONG: say(L_WARN, "cleanup", "%s: %.*s", a->id, SLICE_ARG(hit->text)); return;
 	case CHECKS_LATER:
 		if (a->content_reply.code == 0)
-			say(L_WARN, "cleanup", "%s: %.*s -- message not accepted, try again later", a->id, SLICE_ARG(hit->text));
-		if (a->content_reply.code == 0) a->content_reply = smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+			say(L_WARN, "cleanup", "%s: %.*s -- message not accepted, try again later", a->id,
+			    SLICE_ARG(hit->text));
+		if (a->content_reply.code == 0)
+			a->content_reply = smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 		return;
 	case CHECKS_REJECT: refuse(a, hit->text); break;
 	case CHECKS_HOLD: a->flags |= ACCEPT_HOLD; break;
@@ -65,12 +68,15 @@ void admit_content_hit(void *owner, const struct checks_hit *hit) {
 	case CHECKS_PASS: a->pass = true; break;
 	default: break;
 	}
-	struct slice said = hit->action == CHECKS_REJECT && hit->text.len == 0 ? S("5.7.1 message content rejected") : hit->text;
+	struct slice said =
+		hit->action == CHECKS_REJECT && hit->text.len == 0 ? S("5.7.1 message content rejected") : hit->text;
 	if (hit->action == CHECKS_REJECT && hit->text.len != 0 && !ascii_digit(hit->text.at[0])) {
 		struct slice with = arena_fmt(&a->tx, "5.7.1 %.*s", SLICE_ARG(hit->text));
 		said = with;
 	}
-	if (hit->fault != NULL) admit_log_content(a, hit->word, arena_fmt(&a->tx, "mime-error %s:", hit->fault).at, hit->subject, SLICE_NONE);
+	if (hit->fault != NULL)
+		admit_log_content(a, hit->word, arena_fmt(&a->tx, "mime-error %s:", hit->fault).at, hit->subject,
+				  SLICE_NONE);
 	else admit_log_content(a, hit->word, hit->in_body ? "body" : "header", hit->subject, said);
 }
 

@@ -21,5 +21,6 @@ bool admit_forbidden(void *owner, struct slice word) {
 		if (slice_same(a->params->forbidden[i], word)) return true;
 	AUTO_ARENA struct arena mem = { 0 };
 	struct lookup_hit hit;
-	return a->params->forbidden_tables.count != 0 && lookup_key(&a->params->forbidden_tables, word, &mem, &hit) == TABLE_FOUND;
+	return a->params->forbidden_tables.count != 0 &&
+	       lookup_key(&a->params->forbidden_tables, word, &mem, &hit) == TABLE_FOUND;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who sent it (trust/evidence.h), asked of every message that a stranger hands in: over the bytes as they arrive, before
- * header_checks, milters and our own rewriting change any of them, for signatures are about those. Our own users, this host's
- * and other exempt clients are not asked. */
+/* Who sent it (trust/evidence.h), asked of every message that a stranger hands in: over the bytes as they arrive,
+ * before header_checks, milters and our own rewriting change any of them, for signatures are about those. Our own
+ * users, this host's and other exempt clients are not asked. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
 #include "mime/header.h"
@@ -14,7 +14,8 @@ static const struct proving_params *params_of(const struct admit *a) {
 
 bool admit_is_stranger(const struct admit *a) {
 	const struct proving_params *p = params_of(a);
-	if (p == NULL || a->local || admit_session(a)->login.len != 0 || addr_family(&a->peer) == AF_UNSPEC) return false;
+	if (p == NULL || a->local || admit_session(a)->login.len != 0 || addr_family(&a->peer) == AF_UNSPEC)
+		return false;
 	return p->exempt == NULL || !networks_match_sockaddr(p->exempt, &a->peer.any);
 }
 
@@ -68,11 +69,15 @@ static void ask_spf(struct admit *a, bool helo) {
 static bool is_spared(struct admit *a) {
 	const struct proving_params *p = params_of(a);
 	if (p->spf_exempt != NULL && networks_match_sockaddr(p->spf_exempt, &a->peer.any)) return true;
-	if (p->spf_exempt_hosts != NULL && a->access.client.name_state == NAME_KNOWN && domains_match(p->spf_exempt_hosts, a->name)) return true;
+	if (p->spf_exempt_hosts != NULL && a->access.client.name_state == NAME_KNOWN &&
+	    domains_match(p->spf_exempt_hosts, a->name))
+		return true;
 	for (size_t i = 0; i < p->spf_exempt_domains_count; i++) {
 		struct spf_verdict v;
 		struct slice sender = arena_fmt(&a->tx, "postmaster@%.*s", SLICE_ARG(p->spf_exempt_domains[i]));
-		spf_check(&p->evidence.spf, &(struct spf_question){ .client = &a->peer, .helo = a->proof.client.helo, .sender = sender }, &a->tx, &v);
+		spf_check(&p->evidence.spf,
+			  &(struct spf_question){ .client = &a->peer, .helo = a->proof.client.helo, .sender = sender },
+			  &a->tx, &v);
 		if (v.result == TRUST_PASS) return true;
 	}
 	return false;
@@ -86,19 +91,23 @@ struct smtp_reply admit_proof_rcpt(struct admit *a, struct slice recipient, stru
 	ask_spf(a, p->evidence.use_helo);
 	bool no_sender = a->sender.len == 0;
 	struct smtp_reply r = proving_spf(p, &a->proof.spf, no_sender, recipient, mem);
-	if (r.code == 0 && a->proof.client.spf_helo != NULL) r = proving_spf(p, &a->proof.spf_helo, no_sender, recipient, mem);
+	if (r.code == 0 && a->proof.client.spf_helo != NULL)
+		r = proving_spf(p, &a->proof.spf_helo, no_sender, recipient, mem);
 	return r.code != 0 && is_spared(a) ? none : r;
 }
 
 static void add_received_spf(struct admit *a, const struct spf_verdict *v, bool helo, struct buf *out) {
-	struct spf_question q = { .client = &a->peer, .helo = a->proof.client.helo, .sender = a->sender, .of_helo = helo };
+	struct spf_question q = {
+		.client = &a->peer, .helo = a->proof.client.helo, .sender = a->sender, .of_helo = helo
+	};
 	spf_received_add(out, &params_of(a)->evidence.spf, &q, v);
 }
 
 /* What policyd-spf would answer with the settings it comes with: HELO_reject = Fail, Mail_From_reject = Fail. */
 struct slice admit_proof_policy(void *ctx, struct arena *mem) {
 	struct admit *a = ctx;
-	if (params_of(a) == NULL || a->local || addr_is_loopback(&a->peer) || addr_family(&a->peer) == AF_UNSPEC) return S("DUNNO");
+	if (params_of(a) == NULL || a->local || addr_is_loopback(&a->peer) || addr_family(&a->peer) == AF_UNSPEC)
+		return S("DUNNO");
 	if (admit_session(a)->login.len != 0) return S("DUNNO");
 	a->proof.client.helo = arena_slice(&a->tx, admit_session(a)->helo);
 	ask_spf(a, true);
@@ -174,7 +183,8 @@ static const char *ignoring(const struct admit *a, const struct evidence_dmarc *
 	buf_clear(line);
 	if (slice_starts(d->comment, S("dmarc_exempt_networks")) || slice_starts(d->comment, S("dmarc_exempt_hosts")))
 		buf_addf(line, "ignoring connection from %.*s", SLICE_ARG(a->name));
-	else if (slice_eq(d->comment, S("dmarc_exempt_senders"))) buf_addf(line, "ignoring mail from %.*s", SLICE_ARG(d->from));
+	else if (slice_eq(d->comment, S("dmarc_exempt_senders")))
+		buf_addf(line, "ignoring mail from %.*s", SLICE_ARG(d->from));
 	else return NULL;
 	return buf_text(line);
 }
@@ -191,17 +201,23 @@ static void log_all(struct admit *a) {
 		bool no_key = d->key_bits == 0 && (d->result == TRUST_TEMPERROR || d->result == TRUST_PERMERROR);
 		any |= d->result == TRUST_PASS;
 		if (d->result == TRUST_PASS)
-			buf_addf(&line, "s=%.*s d=%.*s a=%s SSL ", SLICE_ARG(d->selector), SLICE_ARG(d->domain), dkim_algorithm_name(d->algorithm));
+			buf_addf(&line, "s=%.*s d=%.*s a=%s SSL ", SLICE_ARG(d->selector), SLICE_ARG(d->domain),
+				 dkim_algorithm_name(d->algorithm));
 		else if (no_key)
-			buf_addf(&line, "key retrieval failed (s=%.*s, d=%.*s): %.*s", SLICE_ARG(d->selector), SLICE_ARG(d->domain), SLICE_ARG(d->reason));
-		else buf_addf(&line, "bad signature data (s=%.*s, d=%.*s): %.*s", SLICE_ARG(d->selector), SLICE_ARG(d->domain), SLICE_ARG(d->reason));
+			buf_addf(&line, "key retrieval failed (s=%.*s, d=%.*s): %.*s", SLICE_ARG(d->selector),
+				 SLICE_ARG(d->domain), SLICE_ARG(d->reason));
+		else
+			buf_addf(&line, "bad signature data (s=%.*s, d=%.*s): %.*s", SLICE_ARG(d->selector),
+				 SLICE_ARG(d->domain), SLICE_ARG(d->reason));
 		log_line(L_INFO, "/opendkim", 0, a->id, buf_text(&line), NULL, 0);
 	}
 	if (any) log_line(L_INFO, "/opendkim", 0, a->id, "DKIM verification successful", NULL, 0);
-	else if (p->evidence.use_dkim && v->dkim_count == 0) log_line(L_INFO, "/opendkim", 0, a->id, "no signature data", NULL, 0);
+	else if (p->evidence.use_dkim && v->dkim_count == 0)
+		log_line(L_INFO, "/opendkim", 0, a->id, "no signature data", NULL, 0);
 	if (p->evidence.use_spf) {
 		buf_clear(&line);
-		buf_addf(&line, "SPF(%.*s): %.*s %s", SLICE_ARG(v->spf.identity), SLICE_ARG(v->spf.domain), trust_word(v->spf.result));
+		buf_addf(&line, "SPF(%.*s): %.*s %s", SLICE_ARG(v->spf.identity), SLICE_ARG(v->spf.domain),
+			 trust_word(v->spf.result));
 		log_line(L_INFO, "/opendmarc", 0, a->id, buf_text(&line), NULL, 0);
 	}
 	if (p->evidence.use_dmarc) {
@@ -210,13 +226,15 @@ static void log_all(struct admit *a) {
 		buf_addf(&line, "%.*s %s", SLICE_ARG(d->from), trust_word((enum trust_result)d->result));
 		log_line(L_INFO, "/opendmarc", 0, a->id, buf_text(&line), NULL, 0);
 		if (d->override.len != 0)
-			note(L_INFO, "/opendmarc", 0, a->id, ignoring(a, d, &line), F("from", d->from), F("override", d->override), F("because", d->comment));
+			note(L_INFO, "/opendmarc", 0, a->id, ignoring(a, d, &line), F("from", d->from),
+			     F("override", d->override), F("because", d->comment));
 	}
 }
 
 static struct slice own_id(struct admit *a) {
 	const struct proving_params *p = params_of(a);
-	return p->id_with_queue_id ? arena_fmt(&a->tx, "%s/%s", p->evidence.authserv_id, a->id) : slice_of(p->evidence.authserv_id);
+	return p->id_with_queue_id ? arena_fmt(&a->tx, "%s/%s", p->evidence.authserv_id, a->id)
+				   : slice_of(p->evidence.authserv_id);
 }
 
 /* Who has logged in is told of where Received tells, too (smtpd_sasl_authenticated_header). */
@@ -224,7 +242,11 @@ static void add_login(struct admit *a) {
 	const struct smtp_session *s = admit_session(a);
 	if (params_of(a) == NULL || s->login.len == 0 || !a->params->show_login) return;
 	struct authres_property who = { S("smtp"), S("auth"), s->login };
-	struct authres_method auth = { .method = S("auth"), .result = S("pass"), .comment = s->mechanism, .properties = &who, .properties_count = 1 };
+	struct authres_method auth = { .method = S("auth"),
+				       .result = S("pass"),
+				       .comment = s->mechanism,
+				       .properties = &who,
+				       .properties_count = 1 };
 	struct authres results = { own_id(a), &auth, 1 };
 	AUTO_BUF struct buf field = BUF(FIELDS_MAX);
 	buf_add(&field, S("Authentication-Results: "));
@@ -249,7 +271,8 @@ static void add_fields(struct admit *a) {
 	buf_add(&fields, S("\r\n"));
 	if (p->spf_header && p->evidence.use_spf && !proof->prepended) {
 		add_received_spf(a, &proof->verdict.spf, false, &fields);
-		if (proof->verdict.spf_helo.identity.len != 0) add_received_spf(a, &proof->verdict.spf_helo, true, &fields);
+		if (proof->verdict.spf_helo.identity.len != 0)
+			add_received_spf(a, &proof->verdict.spf_helo, true, &fields);
 	}
 	if (!fields.full) intake_insert(&a->intake, buf_slice(&fields));
 }
@@ -306,7 +329,8 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 		a->flags |= ACCEPT_HOLD;
 	}
 	struct slice copy = params_of(a)->copy_failures_to;
-	if (proof->verdict.dmarc.result == TRUST_FAIL && copy.len != 0 && a->count != 0) admit_add_recipient(a, copy, SMTP_NOTIFY_NEVER);
+	if (proof->verdict.dmarc.result == TRUST_FAIL && copy.len != 0 && a->count != 0)
+		admit_add_recipient(a, copy, SMTP_NOTIFY_NEVER);
 	add_fields(a);
 	return r;
 }
@@ -323,11 +347,15 @@ static bool still_signed(struct admit *a) {
 	struct dkim_verifier *v = dkim_verify_begin(&params, buf_slice(&a->intake.head), &a->tx);
 	ssize_t n = 0;
 	if (v == NULL) return false;
-	for (uint64_t at = 0; (n = intake_body(&a->intake, at, piece, PIECE)) > 0; at += (uint64_t)n) dkim_verify_body(v, slice_from(piece, (size_t)n));
+	for (uint64_t at = 0; (n = intake_body(&a->intake, at, piece, PIECE)) > 0; at += (uint64_t)n)
+		dkim_verify_body(v, slice_from(piece, (size_t)n));
 	if (n < 0) return false;
 	dkim_verify_end(v, deadline_in(WAIT_MS), &found, &count);
 	for (size_t i = 0; i < count; i++)
-		if (found[i].result == TRUST_PASS && dmarc_aligned(&p->dmarc, d->from, found[i].domain, d->record.adkim_strict, deadline_in(WAIT_MS), &a->tx)) return true;
+		if (found[i].result == TRUST_PASS &&
+		    dmarc_aligned(&p->dmarc, d->from, found[i].domain, d->record.adkim_strict, deadline_in(WAIT_MS),
+				  &a->tx))
+			return true;
 	return false;
 }
 
@@ -341,7 +369,9 @@ static bool sender_passes_here(struct admit *a) {
 	struct addr *ours;
 	size_t n;
 	params.deadline = deadline_in(WAIT_MS);
-	if (!params_of(a)->senders_stay || dns_addresses(p->dns, host, DNS_IPV4 | DNS_IPV6, params.deadline, &a->tx, &ours, &n, NULL) != DNS_OK) return false;
+	if (!params_of(a)->senders_stay ||
+	    dns_addresses(p->dns, host, DNS_IPV4 | DNS_IPV6, params.deadline, &a->tx, &ours, &n, NULL) != DNS_OK)
+		return false;
 	for (size_t i = 0; i < n; i++) {
 		struct spf_verdict v;
 		q.client = &ours[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* XCLIENT makes the session somebody else's; XFORWARD only tells whose message this is, for the log and for those who get
- * it after us. */
+/* XCLIENT makes the session somebody else's; XFORWARD only tells whose message this is, for the log and for those who
+ * get it after us. */
 #include "flow/admit_private.h"
 
 bool admit_may_forward(void *owner, bool xforward) {
@@ -10,7 +10,8 @@ bool admit_may_forward(void *owner, bool xforward) {
 }
 
 void admit_forward_init(struct admit *a) {
-	a->access.may_forward = a->params->xforward != NULL && networks_match_sockaddr(a->params->xforward, &a->peer.any);
+	a->access.may_forward =
+		a->params->xforward != NULL && networks_match_sockaddr(a->params->xforward, &a->peer.any);
 }
 
 static struct smtp_reply bad(struct arena *mem, const struct smtp_attribute *t) {
@@ -30,7 +31,8 @@ static bool read_address(const struct admit *a, struct slice text, struct addr *
 	struct addr found;
 	bool six = slice_starts_same(text, S("IPV6:"));
 	if (six) text = slice_skip(text, 5);
-	if (!addr_parse(text, &found) || addr_port(&found) != 0 || (six && slice_find(text, ':') == text.len)) return false;
+	if (!addr_parse(text, &found) || addr_port(&found) != 0 || (six && slice_find(text, ':') == text.len))
+		return false;
 	if (addr_family(&found) == AF_INET6 && (!six || !a->params->six)) return false;
 	*out = found;
 	return true;
@@ -91,12 +93,15 @@ static bool change(struct admit *a, struct client_change *c, const struct smtp_a
 
 struct smtp_reply admit_xclient(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem) {
 	struct admit *a = owner;
-	struct client_change c = { .peer = a->peer, .name = a->name, .reverse = a->reverse, .client = a->access.client };
+	struct client_change c = {
+		.peer = a->peer, .name = a->name, .reverse = a->reverse, .client = a->access.client
+	};
 	for (size_t i = 0; i < count; i++)
 		if (!change(a, &c, &attributes[i])) return bad(mem, &attributes[i]);
 	a->access.client = c.client;
 	a->peer = c.peer;
-	if (!c.reverse_said && !slice_eq(c.name, a->name)) { /* as Postfix: an old client names only what is confirmed */
+	if (!c.reverse_said &&
+	    !slice_eq(c.name, a->name)) { /* as Postfix: an old client names only what is confirmed */
 		c.reverse = c.name;
 		a->access.client.reverse_state = c.client.name_state;
 	}
@@ -111,16 +116,20 @@ static void set(struct admit *a, struct slice *field, struct slice value) {
 	*field = value.at != NULL ? arena_slice(&a->access.forward_mem, value) : S("");
 }
 
-struct smtp_reply admit_xforward(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem) {
+struct smtp_reply admit_xforward(void *owner, const struct smtp_attribute *attributes, size_t count,
+				 struct arena *mem) {
 	struct admit *a = owner;
 	struct relay_client *f = &a->access.forward;
 	struct addr addr;
 	for (size_t i = 0; i < count; i++) {
 		const struct smtp_attribute *t = &attributes[i];
 		bool there = t->value.at != NULL;
-		bool good = !there || ((!is(t, "NAME") || host_name(t->value)) && (!is(t, "ADDR") || read_address(a, t->value, &addr)) &&
-		                       (!is(t, "PORT") || port_number(t->value)) &&
-		                       (!is(t, "SOURCE") || slice_same(t->value, S("LOCAL")) || slice_same(t->value, S("REMOTE"))));
+		bool good =
+			!there ||
+			((!is(t, "NAME") || host_name(t->value)) &&
+			 (!is(t, "ADDR") || read_address(a, t->value, &addr)) &&
+			 (!is(t, "PORT") || port_number(t->value)) &&
+			 (!is(t, "SOURCE") || slice_same(t->value, S("LOCAL")) || slice_same(t->value, S("REMOTE"))));
 		if (!good) return bad(mem, t);
 	}
 	for (size_t i = 0; i < count; i++) {

@@ -16,7 +16,8 @@ static void add_received_date(struct admit *a, struct buf *out) {
 static void add_received_tls(struct admit *a, struct buf *out) {
 	struct tls_info info;
 	tls_info(admit_session(a)->tls, &info);
-	buf_addf(out, "\t(using %s with cipher %s (%d/%d bits)", info.protocol, info.cipher, info.bits_used, info.bits_all);
+	buf_addf(out, "\t(using %s with cipher %s (%d/%d bits)", info.protocol, info.cipher, info.bits_used,
+		 info.bits_all);
 	if (info.key_exchange[0] != '\0') buf_addf(out, "\r\n\t key-exchange %s", info.key_exchange);
 	if (info.server_signature[0] != '\0') buf_addf(out, " server-signature %s", info.server_signature);
 	if (info.server_digest[0] != '\0') buf_addf(out, " server-digest %s", info.server_digest);
@@ -28,7 +29,8 @@ static void add_received_tls(struct admit *a, struct buf *out) {
 
 static void add_received(struct admit *a, struct buf *out) {
 	if (a->local) {
-		buf_addf(out, "Received: by %s (%s, from userid %u)\r\n\tid %s", a->params->host, a->params->mail_name, (unsigned)a->uid, a->id);
+		buf_addf(out, "Received: by %s (%s, from userid %u)\r\n\tid %s", a->params->host, a->params->mail_name,
+			 (unsigned)a->uid, a->id);
 		add_received_date(a, out);
 		return;
 	}
@@ -71,7 +73,8 @@ static int take_header(void *ctx, struct slice text, struct buf *out) {
 	struct admit *a = ctx;
 	struct header_facts facts = {
 		.ours = header_is_ours(a),
-		.complete = !a->gateway && (admit_may_relay(a) || header_is_ours(a)), /* RFC 6409 §8: ours must be complete */
+		.complete = !a->gateway &&
+			    (admit_may_relay(a) || header_is_ours(a)), /* RFC 6409 §8: ours must be complete */
 		.queue_id = a->id,
 		.arrived_us = a->arrived_us,
 		.sender = a->sender,
@@ -83,7 +86,8 @@ static int take_header(void *ctx, struct slice text, struct buf *out) {
 	return EAGAIN;
 }
 
-/* cleanup's lines: "ID: milter-reject: END-OF-MESSAGE from h[1.2.3.4]: 5.7.1 text; from=<a@b> to=<c@d> proto=ESMTP helo=<h>" */
+/* cleanup's lines: "ID: milter-reject: END-OF-MESSAGE from h[1.2.3.4]: 5.7.1 text; from=<a@b> to=<c@d> proto=ESMTP
+ * helo=<h>" */
 void admit_note_content(struct admit *a, const char *what, const char *where, struct slice text) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	const struct smtp_session *s = admit_session(a);
@@ -152,8 +156,14 @@ static void new_return_path(struct admit *a) {
 /* Code 0: go on. */
 static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
 	size_t return_path = slice_find(buf_slice(&a->intake.head), '\n') + 1;
-	struct milting_message message = { .intake = &a->intake, .return_path = return_path, .sender = a->sender, .envid = a->envid, .ret = a->ret,
-					   .recipients = a->recipients, .count = a->count, .mem = &a->tx };
+	struct milting_message message = { .intake = &a->intake,
+					   .return_path = return_path,
+					   .sender = a->sender,
+					   .envid = a->envid,
+					   .ret = a->ret,
+					   .recipients = a->recipients,
+					   .count = a->count,
+					   .mem = &a->tx };
 	struct smtp_reply r = milting_message(a->milting, &message, mem);
 	if (r.code != 0) {
 		a->by_milter = true;
@@ -171,7 +181,8 @@ static struct smtp_reply ask_milters(struct admit *a, struct arena *mem) {
 	if (message.new_sender) new_return_path(a);
 	a->altered = message.changed;
 	if (message.hold) admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
-	if (message.discard) admit_note_content(a, "milter-discard", "END-OF-MESSAGE", S("milter triggers DISCARD action"));
+	if (message.discard)
+		admit_note_content(a, "milter-discard", "END-OF-MESSAGE", S("milter triggers DISCARD action"));
 	if (message.hold) a->flags |= ACCEPT_HOLD;
 	if (message.discard || a->count == 0) a->flags |= ACCEPT_DISCARD;
 	return r;
@@ -203,7 +214,8 @@ static void add_copies(struct admit *a) {
 static struct relay_client client_of(const struct admit *a) {
 	const struct smtp_session *s = admit_session(a);
 	if (a->local) return (struct relay_client){ 0 };
-	if (a->access.forward.address.len != 0 || a->access.forward.name.len != 0) return a->access.forward; /* XFORWARD */
+	if (a->access.forward.address.len != 0 || a->access.forward.name.len != 0)
+		return a->access.forward; /* XFORWARD */
 	return (struct relay_client){ .name = a->name,
 				      .address = slice_of(a->ip),
 				      .port = a->access.client.port,
@@ -215,7 +227,8 @@ static struct relay_client client_of(const struct admit *a) {
 
 static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	if (!content->chunked) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
-	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size, a->id);
+	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size,
+			      a->id);
 }
 
 /* refusal: NULL, or why it is to be returned to its sender instead. */
@@ -243,9 +256,10 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.client = a->client,
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
-		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags | (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) |
-			 (a->verify ? ACCEPT_VERIFY : 0u) | (admit_is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
-		.filter = a->filter.len != 0			   ? a->filter
+		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags |
+			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u) |
+			 (admit_is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
+		.filter = a->filter.len != 0                        ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,
 		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
@@ -267,7 +281,8 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	case ACCEPT_REFUSED: {
 		bool policy = slice_eq(answer.status, S("5.7.1"));
-		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s", SLICE_ARG(answer.text));
+		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s",
+						      SLICE_ARG(answer.text));
 		if (policy) admit_proof_refused(a, &no, mem);
 		return no;
 	}
@@ -307,7 +322,8 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (r.code == 0) r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_check_answer(a, mem);
 	if (r.code != 0) return r;
-	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	if (intake_summary(&a->intake, &summary) < 0)
+		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
@@ -324,7 +340,8 @@ static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_con
 	buf_addf(&line, "reject: END-OF-MESSAGE from %.*s: %s %.*s; from=<%.*s>", SLICE_ARG(a->client), refusal->status,
 		 SLICE_ARG(refusal->text), SLICE_ARG(a->sender));
 	log_line(L_INFO, "cleanup", 0, a->id, buf_text(&line), NULL, 0);
-	if (intake_summary(&a->intake, &summary) < 0) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	if (intake_summary(&a->intake, &summary) < 0)
+		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	return hand_over(a, &summary, content, refusal, mem);
 }
 
@@ -354,6 +371,7 @@ void admit_data_end(void *owner, const struct smtp_content *content, struct smtp
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));
 	if (a->local && reply.code >= 500) reply = return_to_sender(a, content, &reply, mem);
 	for (size_t i = 0; i < count; i++) replies[i] = reply; /* LMTP: all recipients share one commit */
-	if (count > 1 && a->count == count && reply.code >= 400 && a->handed_over) one_by_one(a, content, replies, count, mem);
+	if (count > 1 && a->count == count && reply.code >= 400 && a->handed_over)
+		one_by_one(a, content, replies, count, mem);
 	admit_end_transaction(a);
 }

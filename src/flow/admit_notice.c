@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was said in a session is kept for the postmaster while it lasts, where notify_classes may want it: who made errors is
- * known only afterwards. */
+/* What was said in a session is kept for the postmaster while it lasts, where notify_classes may want it: who made
+ * errors is known only afterwards. */
 #include "flow/admit_private.h"
 
 static bool kept(const struct admit *a) {
@@ -13,15 +13,22 @@ static void send_notice(struct admit *a) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf message = BUF(8 * NOTICE_TALK_MAX);
 	char id[QUEUE_ID_ROOM];
-	struct notice n = { .troubles = a->talk.troubles & p->classes, .peer = a->client, .talk = buf_slice(&a->talk.text),
-			    .cut = a->talk.text.full, .reason = slice_of(a->talk.reason != NULL ? a->talk.reason : "") };
+	struct notice n = { .troubles = a->talk.troubles & p->classes,
+			    .peer = a->client,
+			    .talk = buf_slice(&a->talk.text),
+			    .cut = a->talk.text.full,
+			    .reason = slice_of(a->talk.reason != NULL ? a->talk.reason : "") };
 	if (!notice_memory_may(p->memory, p->hourly, &n.left_out)) {
-		say(L_WARN, a->params->service, "postmaster notify: more than %u within an hour (error_notice_hourly_limit)", p->hourly);
+		say(L_WARN, a->params->service,
+		    "postmaster notify: more than %u within an hour (error_notice_hourly_limit)", p->hourly);
 		return;
 	}
 	queue_id_make(id);
 	notice_compose(&message, p, &n, slice_of(id));
-	struct admit_own own = { .id = id, .sender = p->from, .to = notice_recipient(p, &n), .message = buf_slice(&message),
+	struct admit_own own = { .id = id,
+				 .sender = p->from,
+				 .to = notice_recipient(p, &n),
+				 .message = buf_slice(&message),
 				 .flags = ACCEPT_NO_BCC | ACCEPT_SIGN };
 	if (!admit_own(a, &own, &mem)) say(L_WARN, a->params->service, "postmaster notify: %s: not sent", id);
 }
@@ -36,8 +43,8 @@ static void begin_anew(struct admit *a) {
 /* Where Postfix looks whether it has gathered enough. */
 static bool is_break(struct slice line) {
 	struct slice word = slice_word(&line, " :");
-	return slice_same(word, S("HELO")) || slice_same(word, S("EHLO")) || slice_same(word, S("LHLO")) || slice_same(word, S("MAIL")) ||
-	       slice_same(word, S("RSET"));
+	return slice_same(word, S("HELO")) || slice_same(word, S("EHLO")) || slice_same(word, S("LHLO")) ||
+	       slice_same(word, S("MAIL")) || slice_same(word, S("RSET"));
 }
 
 void admit_talk(struct admit *a, bool leaves, struct slice line) {

@@ -40,9 +40,11 @@ struct admit {
 		struct arena forward_mem;
 		bool may_forward;      /* XFORWARD: whoever connected, whomever he speaks for */
 	} access;
-	struct admit_pause {       /* a restriction list waits (sleep, address probes): its stage is asked again from its beginning */
+	struct admit_pause { /* a restriction list waits (sleep, address probes): its stage is asked again from its
+				beginning */
 		bool again;            /* this is such a time */
-		unsigned reached, passed; /* places where a list waits, in this run; those before it that need not be waited at again */
+		unsigned reached, passed; /* places where a list waits, in this run; those before it that need not be
+					     waited at again */
 		unsigned logged, told; /* lines this run would have written; those written by the runs before it */
 		int64_t until;         /* for address probes */
 	} pause;
@@ -114,7 +116,8 @@ struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct
 struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
 /* where: "RCPT" or "VRFY" */
 struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem);
-struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem); /* code 0: the account has room */
+struct smtp_reply admit_room(struct admit *a, struct slice address,
+			     struct arena *mem); /* code 0: the account has room */
 struct smtp_reply admit_restrict_data(struct admit *a, struct arena *mem);
 struct smtp_reply admit_restrict_end(struct admit *a, uint64_t size, struct arena *mem);
 struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, struct arena *mem);
@@ -169,15 +172,18 @@ struct slice admit_proof_policy(void *ctx, struct arena *mem); /* in policyd-spf
 void admit_proof_bytes(struct admit *a, struct slice bytes); /* as they arrive */
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
 void admit_proof_onward(struct admit *a); /* it is as it will be stored: what the next server would find */
-void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem); /* by core, who would have to forward it */
+void admit_proof_refused(struct admit *a, const struct smtp_reply *r,
+			 struct arena *mem); /* by core, who would have to forward it */
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 
 /* admit_sign.c */
 bool admit_is_to_be_signed(const struct admit *a);
-bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a, struct slice header); /* PeerList, ExemptDomains */
+bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a,
+			struct slice header); /* PeerList, ExemptDomains */
 
 /* admit_check.c: check@ */
-bool admit_check_is(struct admit *a, struct slice address, const struct route_answer *route); /* then it is a recipient */
+bool admit_check_is(struct admit *a, struct slice address,
+		    const struct route_answer *route); /* then it is a recipient */
 bool admit_check_takes(const struct admit *a, struct slice address);
 /* Code 0: go on with the other recipients. */
 struct smtp_reply admit_check_answer(struct admit *a, struct arena *mem);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* smtpd_proxy_filter: a filter that speaks SMTP sees the message before its sender hears an answer, and its answer is the one he
- * hears (SMTPD_PROXY_README). What it lets pass it hands in again, on a listener of ours without a filter. The message has
- * come whole before the filter is called (speed_adjust): it does not wait for slow clients. Header rewriting, content checks and
- * milters are that listener's. */
+/* smtpd_proxy_filter: a filter that speaks SMTP sees the message before its sender hears an answer, and its answer is
+ * the one he hears (SMTPD_PROXY_README). What it lets pass it hands in again, on a listener of ours without a filter.
+ * The message has come whole before the filter is called (speed_adjust): it does not wait for slow clients. Header
+ * rewriting, content checks and milters are that listener's. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
 #include "smtp/deliver.h"
@@ -13,7 +13,8 @@ static void log_proxy(struct admit *a, const char *what, const struct smtp_reply
 	const struct smtp_session *s = admit_session(a);
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	buf_addf(&line, "%s: END-OF-MESSAGE%s%.*s: %d %s %.*s; from=<%.*s>", what, r->code >= 400 ? " from " : "",
-		 SLICE_ARG(r->code >= 400 ? a->client : S("")), r->code, r->status, SLICE_ARG(slice_head(r->text, slice_find(r->text, '\n'))), SLICE_ARG(a->sender));
+		 SLICE_ARG(r->code >= 400 ? a->client : S("")), r->code, r->status,
+		 SLICE_ARG(slice_head(r->text, slice_find(r->text, '\n'))), SLICE_ARG(a->sender));
 	if (a->count != 0) buf_addf(&line, " to=<%.*s>", SLICE_ARG(a->recipients[a->count - 1].address));
 	buf_addf(&line, " proto=%s", s->proto);
 	if (s->helo.len != 0) buf_addf(&line, " helo=<%.*s>", SLICE_ARG(s->helo));
@@ -27,9 +28,12 @@ static struct smtp_reply reply_of(struct slice said, struct arena *mem) {
 	for (struct slice rest = said; rest.at != NULL && rest.len != 0;) {
 		struct slice line = slice_trim(slice_cut(&rest, '\n'));
 		uint64_t code;
-		if (line.len < 3 || !slice_number(slice_head(line, 3), 599, &code) || code < 200) return (struct smtp_reply){ 0 };
-		struct slice words = slice_skip(line, MIN_OF(line.len, (size_t)4)), after = words, status = slice_word(&after, " ");
-		bool has = status.len >= 5 && status.len < sizeof r.status && status.at[1] == '.' && ascii_digit(status.at[0]);
+		if (line.len < 3 || !slice_number(slice_head(line, 3), 599, &code) || code < 200)
+			return (struct smtp_reply){ 0 };
+		struct slice words = slice_skip(line, MIN_OF(line.len, (size_t)4)), after = words,
+			     status = slice_word(&after, " ");
+		bool has = status.len >= 5 && status.len < sizeof r.status && status.at[1] == '.' &&
+			   ascii_digit(status.at[0]);
 		if (has) {
 			memcpy(r.status, status.at, status.len);
 			r.status[status.len] = '\0';
@@ -49,7 +53,8 @@ static struct smtp_reply refusal_of(struct admit *a, const struct smtp_outcome *
 		struct smtp_reply r = reply_of(outcomes[i].diagnostic, mem);
 		bool of_all = a->count == 1 || outcomes[i].stage == NULL || strncmp(outcomes[i].stage, "RCPT", 4) != 0;
 		if (r.code >= 400 && of_all) return r;
-		say(L_WARN, a->params->service, "proxy %.*s: %.*s", SLICE_ARG(a->params->proxy->next_hop), SLICE_ARG(outcomes[i].text));
+		say(L_WARN, a->params->service, "proxy %.*s: %.*s", SLICE_ARG(a->params->proxy->next_hop),
+		    SLICE_ARG(outcomes[i].text));
 		return smtp_reply(451, "4.3.0", slice_of(trouble));
 	}
 	return (struct smtp_reply){ 0 };
@@ -58,8 +63,11 @@ static struct smtp_reply refusal_of(struct admit *a, const struct smtp_outcome *
 static bool is_written(struct admit *a, struct smtp_body *body, struct arena *mem) {
 	struct intake *in = &a->intake;
 	size_t return_path = slice_find(buf_slice(&in->head), '\n') + 1;
-	*body = (struct smtp_body){ .head = slice_skip(buf_slice(&in->head), return_path), .fd = in->spooled != 0 ? in->spool : -1, .size = in->spooled };
-	if (in->spooled == 0) body->head = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(body->head), SLICE_ARG(buf_slice(&in->content)));
+	*body = (struct smtp_body){ .head = slice_skip(buf_slice(&in->head), return_path),
+				    .fd = in->spooled != 0 ? in->spool : -1,
+				    .size = in->spooled };
+	if (in->spooled == 0)
+		body->head = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(body->head), SLICE_ARG(buf_slice(&in->content)));
 	return in->error == 0;
 }
 
@@ -67,12 +75,27 @@ struct smtp_reply admit_proxy(struct admit *a, struct arena *mem) {
 	const struct smtp_session *s = admit_session(a);
 	char port[8];
 	snprintf(port, sizeof port, "%u", addr_port(&a->peer));
-	struct smtp_origin from = { .name = a->name, .address = slice_of(a->ip), .port = slice_of(port), .helo = s->helo, .protocol = slice_of(s->proto), .local = a->local };
+	struct smtp_origin from = { .name = a->name,
+				    .address = slice_of(a->ip),
+				    .port = slice_of(port),
+				    .helo = s->helo,
+				    .protocol = slice_of(s->proto),
+				    .local = a->local };
 	struct smtp_recipient *to = arena_array(mem, a->count, sizeof *to);
 	struct smtp_outcome *outcomes = arena_array(mem, a->count, sizeof *outcomes);
-	for (size_t i = 0; i < a->count; i++) to[i] = (struct smtp_recipient){ a->recipients[i].address, a->recipients[i].orcpt, a->recipients[i].notify };
-	struct smtp_message m = { .origin = &from, .id = "NOQUEUE", .sender = a->sender, .envid = a->envid, .ret = (enum smtp_ret)a->ret, .eight_bit = true,
-				  .utf8 = a->utf8, .probe = true, .recipients = to, .count = a->count };
+	for (size_t i = 0; i < a->count; i++)
+		to[i] = (struct smtp_recipient){ a->recipients[i].address, a->recipients[i].orcpt,
+						 a->recipients[i].notify };
+	struct smtp_message m = { .origin = &from,
+				  .id = "NOQUEUE",
+				  .sender = a->sender,
+				  .envid = a->envid,
+				  .ret = (enum smtp_ret)a->ret,
+				  .eight_bit = true,
+				  .utf8 = a->utf8,
+				  .probe = true,
+				  .recipients = to,
+				  .count = a->count };
 	if (!is_written(a, &m.body, mem)) return smtp_reply(451, "4.3.0", slice_of(trouble));
 	struct smtp_cache cache = { 0 };
 	/* it must want it for all of them, before it has it for any */

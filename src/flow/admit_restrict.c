@@ -31,12 +31,14 @@ static bool is_routed(const struct admit *a, struct slice address) {
 	struct slice local = slice_head(address, slice_find_last(address, '@'));
 	bool quoted = slice_starts(local, S("\""));
 	if (a->params->trust_routes || (quoted && !a->params->dequote)) return false;
-	return slice_find(local, '@') < local.len || slice_find(local, '%') < local.len || slice_find(local, '!') < local.len;
+	return slice_find(local, '@') < local.len || slice_find(local, '%') < local.len ||
+	       slice_find(local, '!') < local.len;
 }
 
 static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
 	*out = (struct restrict_place){ .domain_class = PLACE_LOCAL, .listed = true };
-	struct slice whole = rewrite_standard(a->params->rewrite, a->params->rewrite->origin, a->params->rewrite->domain, address, mem);
+	struct slice whole = rewrite_standard(a->params->rewrite, a->params->rewrite->origin,
+					      a->params->rewrite->domain, address, mem);
 	out->routed = is_routed(a, whole);
 	address = whole;
 	if (known_has(a->params->known, address)) return true;
@@ -49,14 +51,16 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 		say(L_WARN, a->params->service, "%.*s: %.*s", SLICE_ARG(address), SLICE_ARG(route.text));
 		return false;
 	}
-	out->domain_class = route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
+	out->domain_class =
+		route.verdict == ROUTE_FOREIGN ? PLACE_ELSEWHERE : (__typeof__(out->domain_class))class_of(route.class);
 	out->listed = route.verdict == ROUTE_LOCAL || route.verdict == ROUTE_FOREIGN || route.verdict == ROUTE_FULL ||
 		      admit_check_is(a, address, &route);
 	out->full = route.verdict == ROUTE_FULL;
 	out->status = route.status;
 	if (slice_starts(route.status, S("4"))) out->code = 450;
 	out->text = route.text;
-	if (route.verdict == ROUTE_LOCAL && out->domain_class != PLACE_RELAY) known_add(a->params->known, address, version);
+	if (route.verdict == ROUTE_LOCAL && out->domain_class != PLACE_RELAY)
+		known_add(a->params->known, address, version);
 	return true;
 }
 
@@ -75,8 +79,8 @@ struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena
 	struct restrict_place place;
 	if (a->local || !op_place(a, address, mem, &place) || !place.full) return (struct smtp_reply){ 0 };
 	bool later = slice_starts(place.status, S("4"));
-	return smtp_reply_fmt(mem, later ? 452 : 552, later ? "4.2.2" : "5.2.2", "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address),
-			      SLICE_ARG(place.text));
+	return smtp_reply_fmt(mem, later ? 452 : 552, later ? "4.2.2" : "5.2.2",
+			      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(place.text));
 }
 
 /* The log: "NOQUEUE: warn: RCPT from h[1.2.3.4]: text; from=<a@b> to=<c@d> proto=ESMTP helo=<h>". */
@@ -130,8 +134,10 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 	if (r < 0) say(L_ERROR, a->params->service, "%s", fail_text());
 	if (r != ASK_OK || answer.verdict >= LEN(verdicts)) return VERIFIED_BROKEN;
 	*why = answer.text;
-	if (answer.verdict != VERIFY_UNDER_WAY || place < p->passed || a->server == NULL) return verdicts[answer.verdict];
-	if (p->until == 0) p->until = deadline_in((int64_t)(MAX_OF(a->params->verify_polls, 1u) - 1) * a->params->verify_delay);
+	if (answer.verdict != VERIFY_UNDER_WAY || place < p->passed || a->server == NULL)
+		return verdicts[answer.verdict];
+	if (p->until == 0)
+		p->until = deadline_in((int64_t)(MAX_OF(a->params->verify_polls, 1u) - 1) * a->params->verify_delay);
 	if (clock_ms() >= p->until) {
 		p->passed = place + 1;
 		p->until = 0;
@@ -143,7 +149,12 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 
 static const struct restrict_ops ops = {
 	.verify = op_verify,
-	.place = op_place, .log = op_log, .warn = op_warn, .sleep = op_sleep, .early = op_early, .spf = admit_proof_policy,
+	.place = op_place,
+	.log = op_log,
+	.warn = op_warn,
+	.sleep = op_sleep,
+	.early = op_early,
+	.spf = admit_proof_policy,
 };
 
 /* What is known. */
@@ -154,7 +165,8 @@ static struct slice or_none(struct slice s) {
 
 static struct slice hex(struct arena *mem, const struct buf *digest) {
 	AUTO_BUF struct buf out = BUF(KIB(1));
-	for (size_t i = 0; i < digest->len; i++) buf_addf(&out, "%s%02X", i > 0 ? ":" : "", (unsigned char)digest->at[i]);
+	for (size_t i = 0; i < digest->len; i++)
+		buf_addf(&out, "%s%02X", i > 0 ? ":" : "", (unsigned char)digest->at[i]);
 	return arena_slice(mem, buf_slice(&out));
 }
 
@@ -197,8 +209,9 @@ static struct restrict_facts facts_of(struct admit *a, const char *where) {
 	const struct smtp_session *s = admit_session(a);
 	struct admit_access *x = &a->access;
 	own_end(a);
-	if (x->instance[0] == '\0') snprintf(x->instance, sizeof x->instance, "%llx.%llx.0", (unsigned long long)a->session,
-		                             (unsigned long long)wall_us());
+	if (x->instance[0] == '\0')
+		snprintf(x->instance, sizeof x->instance, "%llx.%llx.0", (unsigned long long)a->session,
+			 (unsigned long long)wall_us());
 	return (struct restrict_facts){ .client = &x->client,
 		                        .where = where,
 		                        .proto = s->proto,
@@ -220,7 +233,10 @@ static struct restrict_facts facts_of(struct admit *a, const char *where) {
 typedef bool (*stage)(const struct restrict_run *run, struct restrict_reply *out);
 
 static struct smtp_reply run(struct admit *a, stage s, const struct restrict_facts *facts, struct arena *mem) {
-	if (a->local) return (struct smtp_reply){ .code = 0 }; /* who may hand in here was asked already; the rest is bounced */
+	if (a->local)
+		return (struct smtp_reply){
+			.code = 0
+		}; /* who may hand in here was asked already; the rest is bounced */
 	struct restrict_reply out = { 0 };
 	if (a->local || a->params->restrictions == NULL) return (struct smtp_reply){ 0 };
 	struct restrict_run r = { .rules = a->params->restrictions,
@@ -303,11 +319,21 @@ struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, stru
 
 /* What EHLO does not offer. */
 
-static const struct { struct slice word; unsigned offer; } offers[] = {
-	{ S("pipelining"), OFFER_PIPELINING }, { S("size"), OFFER_SIZE }, { S("vrfy"), OFFER_VRFY }, { S("etrn"), OFFER_ETRN },
-	{ S("starttls"), OFFER_STARTTLS }, { S("auth"), OFFER_AUTH }, { S("enhancedstatuscodes"), OFFER_STATUS_CODES },
-	{ S("8bitmime"), OFFER_8BITMIME }, { S("dsn"), OFFER_DSN }, { S("smtputf8"), OFFER_SMTPUTF8 },
-	{ S("chunking"), OFFER_CHUNKING }, { S("xclient"), OFFER_XCLIENT }, { S("xforward"), OFFER_XFORWARD },
+static const struct { struct slice word; unsigned offer;
+} offers[] = {
+	{ S("pipelining"), OFFER_PIPELINING },
+	{ S("size"), OFFER_SIZE },
+	{ S("vrfy"), OFFER_VRFY },
+	{ S("etrn"), OFFER_ETRN },
+	{ S("starttls"), OFFER_STARTTLS },
+	{ S("auth"), OFFER_AUTH },
+	{ S("enhancedstatuscodes"), OFFER_STATUS_CODES },
+	{ S("8bitmime"), OFFER_8BITMIME },
+	{ S("dsn"), OFFER_DSN },
+	{ S("smtputf8"), OFFER_SMTPUTF8 },
+	{ S("chunking"), OFFER_CHUNKING },
+	{ S("xclient"), OFFER_XCLIENT },
+	{ S("xforward"), OFFER_XFORWARD },
 };
 
 static void take_back(unsigned *offer, struct slice word) {
@@ -318,9 +344,11 @@ static void take_back(unsigned *offer, struct slice word) {
 void admit_discard_offers(struct admit *a, unsigned *offer) {
 	struct lookup_hit hit;
 	AUTO_ARENA struct arena mem = { 0 };
-	if (a->params->ehlo_maps.count != 0 && lookup_ip(&a->params->ehlo_maps, slice_of(a->ip), &mem, &hit) == TABLE_FOUND) {
+	if (a->params->ehlo_maps.count != 0 &&
+	    lookup_ip(&a->params->ehlo_maps, slice_of(a->ip), &mem, &hit) == TABLE_FOUND) {
 		struct slice rest = hit.value;
-		for (struct slice w = slice_word(&rest, ", \t\r\n"); w.len != 0; w = slice_word(&rest, ", \t\r\n")) take_back(offer, w);
+		for (struct slice w = slice_word(&rest, ", \t\r\n"); w.len != 0; w = slice_word(&rest, ", \t\r\n"))
+			take_back(offer, w);
 		return;
 	}
 	for (size_t i = 0; i < a->params->ehlo_discard_count; i++) take_back(offer, a->params->ehlo_discard[i]);
@@ -338,12 +366,18 @@ static int footer_macro(void *ctx, struct slice name, struct buf *out) {
 	const struct smtp_session *s = admit_session(m->a);
 	const struct restrict_client *c = &m->a->access.client;
 	struct slice from = s->mail != NULL ? s->mail->text : S("");
-	const struct { struct slice name, value; } known[] = {
-		{ S("client"), c->shown }, { S("client_address"), c->ip }, { S("client_name"), c->name }, { S("client_port"), c->port },
-		{ S("helo_name"), s->helo }, { S("sender"), from.len != 0 ? from : S("<>") },
+	const struct { struct slice name, value;
+	} known[] = {
+		{ S("client"), c->shown },
+		{ S("client_address"), c->ip },
+		{ S("client_name"), c->name },
+		{ S("client_port"), c->port },
+		{ S("helo_name"), s->helo },
+		{ S("sender"), from.len != 0 ? from : S("<>") },
 		{ S("sender_name"), slice_head(from, slice_find_last(from, '@')) },
 		{ S("sender_domain"), slice_skip(from, slice_find_last(from, '@') + 1) },
-		{ S("server_name"), slice_of(m->a->params->host) }, { S("myhostname"), slice_of(m->a->params->host) },
+		{ S("server_name"), slice_of(m->a->params->host) },
+		{ S("myhostname"), slice_of(m->a->params->host) },
 	};
 	if (slice_eq(name, S("localtime"))) {
 		expand_local_time(out);
@@ -364,8 +398,8 @@ struct slice admit_footer(void *owner, const struct smtp_reply *reply, struct ar
 	struct lookup_hit hit;
 	if (a->local) return SLICE_NONE;
 	if (a->params->footer_maps.count != 0) {
-		struct slice key = arena_fmt(mem, "%d %s%s%.*s", reply->code, reply->status, reply->status[0] != '\0' ? " " : "",
-		                             SLICE_ARG(reply->text));
+		struct slice key = arena_fmt(mem, "%d %s%s%.*s", reply->code, reply->status,
+					     reply->status[0] != '\0' ? " " : "", SLICE_ARG(reply->text));
 		if (lookup_key(&a->params->footer_maps, key, mem, &hit) == TABLE_FOUND) template = hit.value;
 	}
 	struct footer_macros m = { .a = a };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a session asks besides commands: who is listened to, who may do what, how refusals are worded, whether there is room. */
+/* What a session asks besides commands: who is listened to, who may do what, how refusals are worded, whether there is
+ * room. */
 #include "base/fail.h"
 #include "flow/admit_private.h"
 
@@ -15,7 +16,8 @@ bool admit_offers_login(const struct admit *a) {
 	return a->params->no_login == NULL || !networks_match_sockaddr(a->params->no_login, &a->peer.any);
 }
 
-/* postconf(5), smtpd_reject_filter_maps: asked for "550 5.7.1 text", answers the same form; lines are separated by LF. */
+/* postconf(5), smtpd_reject_filter_maps: asked for "550 5.7.1 text", answers the same form; lines are separated by LF.
+ */
 struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem) {
 	const struct admit *a = owner;
 	struct lookup_hit hit;
@@ -29,7 +31,8 @@ struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, str
 	bool refuses = word.len == 3 && slice_number(word, 599, &code) && code >= 400;
 	if (refuses) {
 		struct slice after = rest, status = slice_word(&after, " \t");
-		bool has = status.len >= 5 && status.len < sizeof r.status && status.at[0] == word.at[0] && status.at[1] == '.';
+		bool has = status.len >= 5 && status.len < sizeof r.status && status.at[0] == word.at[0] &&
+			   status.at[1] == '.';
 		r.code = (int)code;
 		if (has) {
 			memcpy(r.status, status.at, status.len);
@@ -38,7 +41,9 @@ struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, str
 		r.text = slice_trim(rest);
 		return r;
 	}
-	say(L_WARN, a->params->service, "smtpd_reject_filter_maps: \"%.*s\" is no refusal (wanted: a code of 4xx or 5xx, then text)", SLICE_ARG(hit.value));
+	say(L_WARN, a->params->service,
+	    "smtpd_reject_filter_maps: \"%.*s\" is no refusal (wanted: a code of 4xx or 5xx, then text)",
+	    SLICE_ARG(hit.value));
 	return *reply;
 }
 
@@ -50,11 +55,14 @@ struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem) {
 	if (!made) {
 		if (!rates_over(p->rates, p->rate_params, &a->peer, RATE_TLS)) return fine;
 		say(L_WARN, p->service, "Refusing STARTTLS request from %.*s", SLICE_ARG(a->client));
-		return smtp_reply_fmt(mem, 454, "4.7.0", "Error: too many new TLS sessions from %.*s", SLICE_ARG(a->client));
+		return smtp_reply_fmt(mem, 454, "4.7.0", "Error: too many new TLS sessions from %.*s",
+				      SLICE_ARG(a->client));
 	}
 	if (rates_count(p->rates, p->rate_params, &a->peer, RATE_TLS)) return fine;
-	say(L_WARN, p->service, "New TLS session rate limit exceeded: %u from %.*s", p->rate_params->most[RATE_TLS], SLICE_ARG(a->client));
-	return smtp_reply_fmt(mem, 421, "4.7.0", "%s Error: too many new TLS sessions from %.*s", p->host, SLICE_ARG(a->client));
+	say(L_WARN, p->service, "New TLS session rate limit exceeded: %u from %.*s", p->rate_params->most[RATE_TLS],
+	    SLICE_ARG(a->client));
+	return smtp_reply_fmt(mem, 421, "4.7.0", "%s Error: too many new TLS sessions from %.*s", p->host,
+			      SLICE_ARG(a->client));
 }
 
 /* debug_peer_list: addresses with or without a prefix length, names (and those below them), type:table. */
@@ -75,7 +83,8 @@ static bool is_peer(const struct admit *a, struct slice word, const struct looku
 	if (slice_find(word, ':') < word.len) {
 		if (*table >= tables->count) return false;
 		struct lookup one = { .tables = tables->tables + (*table)++, .count = 1 };
-		return lookup_key(&one, a->name, &mem, &hit) == TABLE_FOUND || lookup_key(&one, slice_of(a->ip), &mem, &hit) == TABLE_FOUND;
+		return lookup_key(&one, a->name, &mem, &hit) == TABLE_FOUND ||
+		       lookup_key(&one, slice_of(a->ip), &mem, &hit) == TABLE_FOUND;
 	}
 	if (slice_same(word, a->name)) return true;
 	size_t below = a->name.len > word.len ? a->name.len - word.len : 0;
@@ -102,7 +111,8 @@ void admit_trace(void *owner, bool leaves, struct slice line) {
 	if (!a->traced) return;
 	if (slice_starts_same(line, S("AUTH "))) line = S("AUTH ...");
 	buf_addf(&text, "%c %.*s: ", leaves ? '>' : '<', SLICE_ARG(a->client));
-	for (size_t i = 0; i < MIN_OF(line.len, (size_t)1000); i++) buf_byte(&text, ascii_control(line.at[i]) ? '?' : line.at[i]);
+	for (size_t i = 0; i < MIN_OF(line.len, (size_t)1000); i++)
+		buf_byte(&text, ascii_control(line.at[i]) ? '?' : line.at[i]);
 	log_line(L_INFO, a->params->service, a->session, NULL, buf_text(&text), NULL, 0);
 }
 
@@ -112,7 +122,9 @@ bool admit_has_room(const struct admit *a) {
 	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, limit = a->params->size_limit;
 	bool room = free_bytes > a->params->min_free && free_bytes / 3 * 2 > limit;
 	if (!room)
-		say(L_WARN, a->params->service, "not enough free space in mail queue: %llu bytes (wanted: queue_minfree, %llu, and 1.5 times message_size_limit, %llu)",
+		say(L_WARN, a->params->service,
+		    "not enough free space in mail queue: %llu bytes (wanted: queue_minfree, %llu, and 1.5 times "
+		    "message_size_limit, %llu)",
 		    (unsigned long long)free_bytes, (unsigned long long)a->params->min_free, (unsigned long long)limit);
 	return room;
 }

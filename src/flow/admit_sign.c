@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose mail is signed as it leaves is decided where it is known who hands it in. OpenDKIM's lines about that decision stand in
- * the log when they are asked for (LogWhy). */
+/* Whose mail is signed as it leaves is decided where it is known who hands it in. OpenDKIM's lines about that decision
+ * stand in the log when they are asked for (LogWhy). */
 #include "flow/admit_private.h"
 #include "mime/header.h"
 #include "trust/dmarc.h"
@@ -45,9 +45,12 @@ static bool is_ours(const struct admit *a) {
 	for (size_t i = 0; i < p->macros_count; i++)
 		if (macro_matches(a, p->macros[i])) return true;
 	if (p->macros_count != 0) say_why(a, "no macros match", false);
-	struct slice forward = a->access.forward.address; /* what a gateway hands on (XFORWARD) is his who gave it to the gateway */
+	struct slice forward =
+		a->access.forward.address; /* what a gateway hands on (XFORWARD) is his who gave it to the gateway */
 	bool known = forward.len == 0 || addr_parse(forward, &from);
-	if (known && forward.len == 0 && p->hosts != NULL && a->access.client.name_state == NAME_KNOWN && domains_match(p->hosts, a->name)) return true;
+	if (known && forward.len == 0 && p->hosts != NULL && a->access.client.name_state == NAME_KNOWN &&
+	    domains_match(p->hosts, a->name))
+		return true;
 	if (known && networks_match_sockaddr(p->networks, &from.any)) return true;
 	say_why(a, "not internal", true);
 	say_why(a, "not authenticated", false);
@@ -66,14 +69,17 @@ bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a, str
 	bool broken;
 	if (p == NULL) return false;
 	if (p->ignored != NULL && networks_match_sockaddr(p->ignored, &a->peer.any)) return true;
-	if (p->ignored_hosts != NULL && a->access.client.name_state == NAME_KNOWN && domains_match(p->ignored_hosts, a->name)) return true;
+	if (p->ignored_hosts != NULL && a->access.client.name_state == NAME_KNOWN &&
+	    domains_match(p->ignored_hosts, a->name))
+		return true;
 	if (p->ignored_authors == NULL || p->ignored_authors->count == 0) return false;
 	return dmarc_authors(header, &mem, &author, 1, &broken) == 1 && domains_match(p->ignored_authors, author);
 }
 
 bool admit_is_to_be_signed(const struct admit *a) {
 	const struct sign_clients *p = a->params->sign;
-	if (p == NULL || p->networks == NULL || admit_sign_ignores(p, a, buf_slice(&a->intake.head)) || !is_ours(a)) return false;
+	if (p == NULL || p->networks == NULL || admit_sign_ignores(p, a, buf_slice(&a->intake.head)) || !is_ours(a))
+		return false;
 	for (size_t i = 0; i < a->count; i++)
 		if (is_exempt_recipient(p, a->recipients[i].address)) return false;
 	return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Expansion happens when the message comes in, and not in a delivery agent: all that an alias leads to is entered in one
- * transaction, and a table that cannot be asked keeps the message where it is. */
+/* Expansion happens when the message comes in, and not in a delivery agent: all that an alias leads to is entered in
+ * one transaction, and a table that cannot be asked keeps the message where it is. */
 #include "flow/alias.h"
 #include "base/fail.h"
 #include "flow/route_private.h"
@@ -35,7 +35,8 @@ static void add_address(struct expansion *x, struct slice text) {
 	struct slice local = text, domain;
 	if (x->extension.len != 0) {
 		text = rewrite_parts(text, &local, &domain)
-			       ? arena_fmt(x->way->mem, "%.*s%.*s@%.*s", SLICE_ARG(local), SLICE_ARG(x->extension), SLICE_ARG(domain))
+			       ? arena_fmt(x->way->mem, "%.*s%.*s@%.*s", SLICE_ARG(local), SLICE_ARG(x->extension),
+					   SLICE_ARG(domain))
 			       : arena_fmt(x->way->mem, "%.*s%.*s", SLICE_ARG(text), SLICE_ARG(x->extension));
 	}
 	add(x, text)->rewrite = true;
@@ -62,7 +63,8 @@ static int read_include(struct expansion *x, const char *path, struct slice *tex
 	char room[4096];
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) != 0) return fail_errno("cannot open include file %s", path);
-	if (!S_ISREG(st.st_mode) || st.st_size > ALIAS_INCLUDE_MAX) return fail("include file %s: not a file, or too large", path);
+	if (!S_ISREG(st.st_mode) || st.st_size > ALIAS_INCLUDE_MAX)
+		return fail("include file %s: not a file, or too large", path);
 	char *at = arena_get(x->way->mem, (size_t)st.st_size + 1);
 	ssize_t n = pread(fd, at, (size_t)st.st_size, 0);
 	if (n < 0) return fail_errno("cannot read include file %s", path);
@@ -155,7 +157,8 @@ int alias_follow(struct way *w, struct step *s, struct slice hop) {
 	struct lookup_hit hit;
 	rewrite_parts(s->address, &local, &x.domain);
 	if (p->maps.count == 0) return ALIAS_NONE;
-	int r = lookup_address(&p->maps, local, LOOKUP_NAME, rewrite_delimiters(&w->params->rewrite, local), true, w->mem, &hit);
+	int r = lookup_address(&p->maps, local, LOOKUP_NAME, rewrite_delimiters(&w->params->rewrite, local), true,
+			       w->mem, &hit);
 	if (r != TABLE_FOUND) return r == TABLE_LATER ? ALIAS_LATER : ALIAS_NONE;
 	x.name = hit.key;
 	x.rights = rights_of(p, hit.table);

@@ -144,15 +144,18 @@ int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *m
 	ASK_BODY(vault, ASK_SECRET, secret_ask, secret_answered, -1, QUICK_MS, USUAL)
 }
 
-int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem, struct dkim_keys_answer *answer) {
+int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem,
+		  struct dkim_keys_answer *answer) {
 	ASK_BODY(vault, ASK_DKIM_KEYS, dkim_keys_ask, dkim_keys_answer, -1, QUICK_MS, USUAL)
 }
 
-int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem, struct dkim_sign_answer *answer) {
+int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem,
+		  struct dkim_sign_answer *answer) {
 	ASK_BODY(vault, ASK_DKIM_SIGN, dkim_sign_ask, dkim_sign_answer, -1, QUICK_MS, USUAL)
 }
 
-int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem, struct dkim_list_answer *answer) {
+int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem,
+		  struct dkim_list_answer *answer) {
 	ASK_BODY(vault, ASK_DKIM_LIST, dkim_list_ask, dkim_list_answer, -1, QUICK_MS, USUAL)
 }
 
@@ -161,7 +164,8 @@ int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct ar
 	ASK_BODY(vault, ASK_DKIM_SEEN, dkim_seen_ask, empty_answer, -1, QUICK_MS, USUAL)
 }
 
-int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem, struct dkim_change_answer *answer) {
+int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem,
+		    struct dkim_change_answer *answer) {
 	ASK_BODY(vault, ASK_DKIM_CHANGE, dkim_change_ask, dkim_change_answer, -1, ACCEPT_MS, USUAL)
 }
 
@@ -192,7 +196,8 @@ int ask_report(struct link *relay, int body, struct arena *mem, struct report_li
 	ASK_BODY(relay, ASK_REPORT, nothing, report_list, body, ACCEPT_MS, USUAL)
 }
 
-int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem, struct permission_answer *answer) {
+int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,
+		   struct permission_answer *answer) {
 	ASK_BODY(relay, ASK_PERMISSION, permission_ask, permission_answer, -1, QUICK_MS, USUAL)
 }
 

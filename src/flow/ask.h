@@ -13,31 +13,32 @@
 enum ask_result { ASK_OK, ASK_LATER };
 
 enum ask_kind {
-	ASK_ROUTE = 1, /* edge → core: where does this address lead? */
-	ASK_ACCOUNT,   /* edge → core: may this login come in, and which account is it? */
-	ASK_ACCEPT,    /* edge → core: take this message */
-	ASK_SESSION,   /* edge → core: go on with this client who has logged in */
-	ASK_REFUSED,   /* edge → core: we refused this (for `hato why`) */
-	ASK_PASSWORD,  /* edge → vault: is this password right? */
-	ASK_SIGN,      /* edge, relay → vault: sign this with a TLS key */
-	ASK_SECRET,    /* core → vault: set or delete a password */
-	ASK_RELAY,     /* core → relay: deliver this message to this next hop */
-	ASK_FLUSH,     /* edge → core: try what waits for this domain (ETRN) */
-	ASK_VERIFY,    /* edge → core: would mail for this address be taken? */
-	ASK_ADMIN,     /* the hato command → core: an operator's request */
-	ASK_DKIM_KEYS, /* relay → vault: which keys sign for this author? */
-	ASK_DKIM_SIGN, /* relay → vault: sign this digest with a DKIM key */
-	ASK_DKIM_LIST, /* core, relay → vault: the DKIM keys, without what is secret */
-	ASK_DKIM_SEEN, /* relay → vault: the record of a key that waited is in DNS */
+	ASK_ROUTE = 1,   /* edge → core: where does this address lead? */
+	ASK_ACCOUNT,     /* edge → core: may this login come in, and which account is it? */
+	ASK_ACCEPT,      /* edge → core: take this message */
+	ASK_SESSION,     /* edge → core: go on with this client who has logged in */
+	ASK_REFUSED,     /* edge → core: we refused this (for `hato why`) */
+	ASK_PASSWORD,    /* edge → vault: is this password right? */
+	ASK_SIGN,        /* edge, relay → vault: sign this with a TLS key */
+	ASK_SECRET,      /* core → vault: set or delete a password */
+	ASK_RELAY,       /* core → relay: deliver this message to this next hop */
+	ASK_FLUSH,       /* edge → core: try what waits for this domain (ETRN) */
+	ASK_VERIFY,      /* edge → core: would mail for this address be taken? */
+	ASK_ADMIN,       /* the hato command → core: an operator's request */
+	ASK_DKIM_KEYS,   /* relay → vault: which keys sign for this author? */
+	ASK_DKIM_SIGN,   /* relay → vault: sign this digest with a DKIM key */
+	ASK_DKIM_LIST,   /* core, relay → vault: the DKIM keys, without what is secret */
+	ASK_DKIM_SEEN,   /* relay → vault: the record of a key that waited is in DNS */
 	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */
-	ASK_REPORT,    /* core → relay: what does this report mail say? (a stranger's text is not read where the store is) */
+	ASK_REPORT, /* core → relay: what does this report mail say? (a stranger's text is not read where the store is)
+		     */
 	ASK_PERMISSION, /* core → relay: may reports about one domain go to another? */
-	ASK_NAME,      /* core → relay: the name of this address */
-	ASK_TARGETS,   /* core → relay: where does this domain of ours want its reports? */
-	ASK_RECALL,    /* edge → core: what was kept under this key? */
-	ASK_KEEP,      /* edge → core: keep this over restarts */
-	ASK_SCRAM,     /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
-	ASK_APP,       /* core → vault: add, delete, list app passwords */
+	ASK_NAME,       /* core → relay: the name of this address */
+	ASK_TARGETS,    /* core → relay: where does this domain of ours want its reports? */
+	ASK_RECALL,     /* edge → core: what was kept under this key? */
+	ASK_KEEP,       /* edge → core: keep this over restarts */
+	ASK_SCRAM,      /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
+	ASK_APP,        /* core → vault: add, delete, list app passwords */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -56,7 +57,8 @@ enum route_verdict {
 	ROUTE_DISABLED, /* the account is switched off */
 	ROUTE_FOREIGN,  /* class DEFAULT: not our domain */
 	ROUTE_FULL,     /* the account has no room: status and text say it, and whether for now ("4.2.2") */
-	ROUTE_DEFER,    /* a table cannot be asked now: text says which (for the log; strangers hear "Temporary lookup failure") */
+	ROUTE_DEFER,    /* a table cannot be asked now: text says which (for the log; strangers hear "Temporary lookup
+			   failure") */
 };
 /* The address classes of ADDRESS_CLASS_README. A domain with an account, alias or entry in hato's database is LOCAL. */
 enum route_class {
@@ -67,9 +69,9 @@ enum route_class {
 	ROUTE_CLASS_RELAY,
 	ROUTE_CLASS_DEFAULT,
 };
-/* status and text belong to ROUTE_UNKNOWN and ROUTE_DISABLED: "5.1.1" and "User unknown in local recipient table", "5.1.6" and
- * "User has moved to …". The reply code is the door's (unknown_local_recipient_reject_code, …); 450 for a status "4.…". An
- * address of class DEFAULT is ROUTE_UNKNOWN too, when it leads to the error or retry transport. */
+/* status and text belong to ROUTE_UNKNOWN and ROUTE_DISABLED: "5.1.1" and "User unknown in local recipient table",
+ * "5.1.6" and "User has moved to …". The reply code is the door's (unknown_local_recipient_reject_code, …); 450 for a
+ * status "4.…". An address of class DEFAULT is ROUTE_UNKNOWN too, when it leads to the error or retry transport. */
 struct route_answer {
 	uint32_t verdict, class;
 	struct slice status, text;
@@ -78,13 +80,15 @@ struct route_answer {
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer);
 
 struct account_ask {
-	struct slice login;  /* "ann@example.com", or "ann@example.com*admin@example.com" (auth_master_user_separator): he acts as ann */
+	struct slice login;  /* "ann@example.com", or "ann@example.com*admin@example.com" (auth_master_user_separator):
+				he acts as ann */
 	struct slice act_as; /* whose mail it shall be, when not his own; empty: his own */
 };
 #define ACCOUNT_ASK_FIELDS(F) F(text, login) F(text, act_as)
 struct account_answer {
 	bool granted;      /* and he may act as that one */
-	struct slice name; /* the account's address: whose password counts; also when not granted, if there is such an account */
+	struct slice name; /* the account's address: whose password counts; also when not granted, if there is such an
+			      account */
 	int64_t account;   /* whose mail it will be */
 	struct slice as;   /* its address */
 };
@@ -122,11 +126,11 @@ struct accept_ask {
 	struct slice message_id, client; /* for log and history: "name[address]" */
 	bool eight_bit, utf8;
 	uint32_t flags;                /* enum accept_flags */
-	struct slice filter;           /* "transport:nexthop" for all recipients (FILTER, content_filter); empty: none */
+	struct slice filter; /* "transport:nexthop" for all recipients (FILTER, content_filter); empty: none */
 	struct slice redirect;         /* one address instead of all recipients (REDIRECT); empty: none */
 	struct relay_client from;      /* for pipe(8) and XFORWARD */
-	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer. With
-	 * refusal set, nobody gets it: it is returned to its sender with this reason. */
+	/* A user here handed it in and may be gone: who cannot be reached is told of in a bounce, never in the answer.
+	 * With refusal set, nobody gets it: it is returned to its sender with this reason. */
 	bool submitted;
 	struct slice refusal_status, refusal;
 	struct evidence_record evidence; /* who sent it; not checked for our own users */
@@ -137,17 +141,20 @@ struct accept_ask {
 	F(u64, spooled) F(text, summary) F(text, message_id) F(text, client) F(bool_, eight_bit) \
 	F(bool_, utf8) F(u32, flags) F(text, filter) F(text, redirect) F(part, from, relay_client) \
 	F(bool_, submitted) F(text, refusal_status) F(text, refusal) F(part, evidence, evidence_record)
-enum accept_flags { /* the upper 16 bits: VERP's delimiters (verp.h) */
-	ACCEPT_HOLD = 1,        /* queued and stored nowhere until an operator lets it go (HOLD) */
-	ACCEPT_DISCARD = 2,     /* thrown away, and logged (DISCARD) */
-	ACCEPT_NO_MAPPINGS = 4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
-	ACCEPT_VERIFY = 16,     /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
-	ACCEPT_NO_BCC = 8,      /* no always_bcc and bcc maps: they were applied before (a message that comes back from a filter) */
-	ACCEPT_SIGN = 32,       /* of one of our own: signed with the author's key as it leaves */
-	ACCEPT_JUNK = 64,       /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
-	/* core's own: what forward_look found, kept for users' .forward */
-	ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
-	ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
+enum accept_flags {                     /* the upper 16 bits: VERP's delimiters (verp.h) */
+		    ACCEPT_HOLD = 1,    /* queued and stored nowhere until an operator lets it go (HOLD) */
+		    ACCEPT_DISCARD = 2, /* thrown away, and logged (DISCARD) */
+		    ACCEPT_NO_MAPPINGS =
+			    4, /* no canonical, virtual alias, masquerade or bcc maps (no_address_mappings) */
+		    ACCEPT_VERIFY =
+			    16, /* nobody gets it: the sender is told where each recipient leads (sendmail -bv) */
+		    ACCEPT_NO_BCC = 8, /* no always_bcc and bcc maps: they were applied before (a message that comes
+					  back from a filter) */
+		    ACCEPT_SIGN = 32,  /* of one of our own: signed with the author's key as it leaves */
+		    ACCEPT_JUNK = 64,  /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
+		    /* core's own: what forward_look found, kept for users' .forward */
+		    ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
+		    ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
 };
 enum accept_verdict { ACCEPT_STORED, ACCEPT_LATER, ACCEPT_DISK_FULL, ACCEPT_REFUSED };
 struct accept_answer {
@@ -186,7 +193,9 @@ struct refused_ask {
 	struct evidence_record evidence; /* checked: a message was refused for it, told once for all its recipients */
 };
 #define REFUSED_ASK_FIELDS(F) \
-	F(text, sender) F(text, recipient) F(text, peer) F(text, status) F(text, text) F(text, queue_id) F(part, evidence, evidence_record)
+	F(text, sender) \
+	F(text, recipient) F(text, peer) F(text, status) F(text, text) F(text, queue_id) \
+		F(part, evidence, evidence_record)
 struct empty_answer {
 	bool done;
 };
@@ -319,7 +328,8 @@ struct dkim_keys_answer {
 	size_t keys_count;
 };
 #define DKIM_KEYS_ANSWER_FIELDS(F) F(list, keys, dkim_keys_key)
-int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem, struct dkim_keys_answer *answer);
+int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem,
+		  struct dkim_keys_answer *answer);
 
 struct dkim_sign_ask {
 	uint64_t key;
@@ -331,7 +341,8 @@ struct dkim_sign_answer {
 	struct slice reason;
 };
 #define DKIM_SIGN_ANSWER_FIELDS(F) F(text, signature) F(text, reason)
-int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem, struct dkim_sign_answer *answer);
+int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem,
+		  struct dkim_sign_answer *answer);
 
 struct dkim_list_ask {
 	struct slice domain;       /* empty: all */
@@ -343,7 +354,8 @@ struct dkim_list_answer {
 	size_t keys_count;
 };
 #define DKIM_LIST_ANSWER_FIELDS(F) F(list, keys, keyring_key)
-int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem, struct dkim_list_answer *answer);
+int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem,
+		  struct dkim_list_answer *answer);
 struct dkim_seen_ask {
 	uint64_t key;
 };
@@ -351,12 +363,12 @@ struct dkim_seen_ask {
 int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem);
 
 enum dkim_change {
-	DKIM_MAKE,       /* keys for those of the domains that have none; now: before the answer, else when there is time */
+	DKIM_MAKE, /* keys for those of the domains that have none; now: before the answer, else when there is time */
 	DKIM_ROTATE,
-	DKIM_SWITCH,     /* those that wait sign from now on, whatever DNS says */
+	DKIM_SWITCH, /* those that wait sign from now on, whatever DNS says */
 	DKIM_IMPORT,
 	DKIM_REMOVE,
-	DKIM_TIDY,       /* what retired before `before_s` is deleted */
+	DKIM_TIDY, /* what retired before `before_s` is deleted */
 };
 struct dkim_change_ask {
 	uint32_t what;
@@ -374,15 +386,17 @@ struct dkim_change_answer {
 	struct slice reason;
 };
 #define DKIM_CHANGE_ANSWER_FIELDS(F) F(int_, answer) F(text, reason)
-int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem, struct dkim_change_answer *answer);
+int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struct arena *mem,
+		    struct dkim_change_answer *answer);
 
-/* What a recipient means to the agent process, which delivers with the rights of Unix users. Core expands aliases(5): what is
- * left are names, commands and files. */
+/* What a recipient means to the agent process, which delivers with the rights of Unix users. Core expands aliases(5):
+ * what is left are names, commands and files. */
 enum relay_target {
-	RELAY_ADDRESS,  /* the address: for transport local all of local(8) but aliases: .forward, mailbox_transport, … */
-	RELAY_MAILBOX,  /* transport local: the user's mailbox, without looking at ~/.forward (again) */
-	RELAY_COMMAND,  /* transport local: target is the command */
-	RELAY_FILE,     /* transport local: target is the path */
+	RELAY_ADDRESS, /* the address: for transport local all of local(8) but aliases: .forward, mailbox_transport, …
+			*/
+	RELAY_MAILBOX, /* transport local: the user's mailbox, without looking at ~/.forward (again) */
+	RELAY_COMMAND, /* transport local: target is the command */
+	RELAY_FILE,    /* transport local: target is the path */
 };
 struct relay_recipient {
 	struct slice address, orcpt;
@@ -395,16 +409,18 @@ struct relay_recipient {
 #define RELAY_RECIPIENT_FIELDS(F) \
 	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights)
 WIRE_DECLARE(relay_recipient)
-/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. Asked of the
- * relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
+/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. Asked of
+ * the relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
 struct relay_ask {
 	struct slice queue_id;
 	bool sign;                 /* DKIM: ACCEPT_SIGN */
 	struct slice seal;         /* ARC: the domain of the alias that sends a stranger's mail on; empty: none */
-	struct slice srs;          /* of forwarded mail: the sender instead of `sender`, if that does not pass SPF; empty: none */
+	struct slice
+		srs; /* of forwarded mail: the sender instead of `sender`, if that does not pass SPF; empty: none */
 	bool srs_always;           /* whatever SPF says */
 	struct slice transport;    /* the service in master.cf: "smtp", "relay", "local", "maildrop" */
-	struct slice hop;          /* the next hop: "example.com", "[host]:587, [other]:587", "unix:path", what pipe calls nexthop */
+	struct slice
+		hop; /* the next hop: "example.com", "[host]:587, [other]:587", "unix:path", what pipe calls nexthop */
 	struct slice sender, envid, head;
 	uint32_t ret;
 	bool eight_bit, utf8;
@@ -416,16 +432,20 @@ struct relay_ask {
 	size_t recipients_count;
 };
 #define RELAY_ASK_FIELDS(F) \
-	F(text, queue_id) F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
-	F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) F(i64, arrived_us) F(part, client, relay_client) \
-	F(bool_, sign) F(text, seal) F(list, recipients, relay_recipient)
-/* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport, luser_relay). */
+	F(text, queue_id) \
+	F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) \
+		F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) \
+			F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
+				F(list, recipients, relay_recipient)
+/* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
+ * luser_relay). */
 enum { RELAY_REDIRECTED = 3 };
 enum redirect_kind {
-	REDIRECT_ADDRESS,   /* text: an address, perhaps without domain; goes through all of core's rewriting and routing */
-	REDIRECT_MAILBOX,   /* the user's own mailbox: RELAY_MAILBOX of the same address */
-	REDIRECT_COMMAND,   /* text: the command */
-	REDIRECT_FILE,      /* text: the path */
+	REDIRECT_ADDRESS, /* text: an address, perhaps without domain; goes through all of core's rewriting and routing
+			   */
+	REDIRECT_MAILBOX, /* the user's own mailbox: RELAY_MAILBOX of the same address */
+	REDIRECT_COMMAND, /* text: the command */
+	REDIRECT_FILE,    /* text: the path */
 	REDIRECT_TRANSPORT, /* text: "transport:nexthop"; the address stays. Stands alone */
 };
 struct relay_redirect {
@@ -460,7 +480,8 @@ struct relay_answer {
 	bool lmtp, cut;            /* cut: the end of talk is missing */
 };
 #define RELAY_ANSWER_FIELDS(F) \
-	F(list, outcomes, relay_outcome) F(u32, troubles) F(text, trouble_with) F(text, talk) F(bool_, lmtp) F(bool_, cut)
+	F(list, outcomes, relay_outcome) \
+	F(u32, troubles) F(text, trouble_with) F(text, talk) F(bool_, lmtp) F(bool_, cut)
 /* Asked by a task that parks on its channel until the answer can be read: two halves instead of one call. */
 int ask_relay_send(int channel, const struct relay_ask *ask, int body);
 int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer);
@@ -479,7 +500,8 @@ struct permission_answer {
 	struct slice address;      /* instead of the one in the policy; empty: that one */
 };
 #define PERMISSION_ANSWER_FIELDS(F) F(u32, verdict) F(text, address)
-int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem, struct permission_answer *answer);
+int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,
+		   struct permission_answer *answer);
 
 struct name_ask {
 	struct slice address;
@@ -516,14 +538,20 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
-WIRE_DECLARE(recall_ask) WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask)
-WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(account_ask) WIRE_DECLARE(account_answer)
-WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer) WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer)
-WIRE_DECLARE(refused_ask) WIRE_DECLARE(flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer) WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer)
-WIRE_DECLARE(scram_ask) WIRE_DECLARE(scram_answer) WIRE_DECLARE(app_ask) WIRE_DECLARE(app_answer)
-WIRE_DECLARE(sign_ask) WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered)
-WIRE_DECLARE(relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)
-WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask) WIRE_DECLARE(dkim_sign_answer)
-WIRE_DECLARE(dkim_list_ask) WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask)
-WIRE_DECLARE(dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
-WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer) WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer) WIRE_DECLARE(targets_ask) WIRE_DECLARE(targets_answer)
+WIRE_DECLARE(recall_ask)
+WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask) WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(
+	account_ask) WIRE_DECLARE(account_answer) WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer)
+	WIRE_DECLARE(session_ask) WIRE_DECLARE(session_answer) WIRE_DECLARE(refused_ask) WIRE_DECLARE(
+		flush_ask) WIRE_DECLARE(verify_ask) WIRE_DECLARE(verify_answer) WIRE_DECLARE(empty_answer)
+		WIRE_DECLARE(password_ask) WIRE_DECLARE(password_answer) WIRE_DECLARE(scram_ask) WIRE_DECLARE(
+			scram_answer) WIRE_DECLARE(app_ask) WIRE_DECLARE(app_answer) WIRE_DECLARE(sign_ask)
+			WIRE_DECLARE(sign_answer) WIRE_DECLARE(secret_ask) WIRE_DECLARE(secret_answered) WIRE_DECLARE(
+				relay_ask) WIRE_DECLARE(relay_answer) WIRE_DECLARE(admin_ask) WIRE_DECLARE(admin_answer)
+				WIRE_DECLARE(dkim_keys_ask) WIRE_DECLARE(dkim_keys_answer) WIRE_DECLARE(dkim_sign_ask)
+					WIRE_DECLARE(dkim_sign_answer) WIRE_DECLARE(dkim_list_ask)
+						WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask) WIRE_DECLARE(
+							dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
+							WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer)
+								WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)
+									WIRE_DECLARE(targets_ask)
+										WIRE_DECLARE(targets_answer)

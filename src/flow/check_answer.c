@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An answering machine can be turned against others by a forged sender. So what is answered has been proved, and everything
- * that might be a machine is left alone: two of these must never talk to each other. */
+/* An answering machine can be turned against others by a forged sender. So what is answered has been proved, and
+ * everything that might be a machine is left alone: two of these must never talk to each other. */
 #include "flow/check_answer.h"
 #include "base/clock.h"
 #include "mime/compose.h"
@@ -30,10 +30,12 @@ void check_memory_free(struct check_memory **m) {
 bool check_memory_may(struct check_memory *m, struct slice domain, unsigned hourly) {
 	int64_t now = clock_ms(), since = now - MINUTES(60);
 	uint64_t hash = 14695981039346656037u; /* FNV-1a: who makes two names collide shares their limit */
-	for (size_t i = 0; i < domain.len; i++) hash = (hash ^ (unsigned char)ascii_lower(domain.at[i])) * 1099511628211u;
+	for (size_t i = 0; i < domain.len; i++)
+		hash = (hash ^ (unsigned char)ascii_lower(domain.at[i])) * 1099511628211u;
 	unsigned seen = 0;
 	pthread_mutex_lock(&m->lock);
-	for (size_t i = 0; i < LEN(m->last); i++) seen += m->last[i].at > since && m->last[i].at != 0 && m->last[i].domain == hash;
+	for (size_t i = 0; i < LEN(m->last); i++)
+		seen += m->last[i].at > since && m->last[i].at != 0 && m->last[i].domain == hash;
 	bool full = m->last[m->next].at != 0 && m->last[m->next].at > since;
 	bool may = seen < hourly && !full;
 	if (may) {
@@ -48,12 +50,14 @@ bool check_memory_may(struct check_memory *m, struct slice domain, unsigned hour
 /* ---- whether ---- */
 
 static bool is_machine(struct slice sender) {
-	static const char *const names[] = { "mailer-daemon", "postmaster", "noreply", "no-reply", "bounce", "bounces", "listserv", "majordomo" };
+	static const char *const names[] = { "mailer-daemon", "postmaster", "noreply",  "no-reply",
+					     "bounce",        "bounces",    "listserv", "majordomo" };
 	struct slice local = slice_head(sender, slice_find_last(sender, '@'));
 	for (size_t i = 0; i < LEN(names); i++)
 		if (slice_same(local, slice_of(names[i]))) return true;
-	return slice_starts_same(local, S("owner-")) || slice_starts_same(local, S("srs0")) || slice_starts_same(local, S("srs1")) ||
-	       slice_ends_same(local, S("-request")) || slice_ends_same(local, S("-bounces")) || slice_find(local, '=') < local.len;
+	return slice_starts_same(local, S("owner-")) || slice_starts_same(local, S("srs0")) ||
+	       slice_starts_same(local, S("srs1")) || slice_ends_same(local, S("-request")) ||
+	       slice_ends_same(local, S("-bounces")) || slice_find(local, '=') < local.len;
 }
 
 static bool says_machine(struct slice header, struct arena *mem) {
@@ -61,22 +65,29 @@ static bool says_machine(struct slice header, struct arena *mem) {
 	for (struct field one; fields_next(&f, &one);) {
 		struct slice value = header_unfold(one.value, mem);
 		if (slice_same(one.name, S("Auto-Submitted")) && !slice_starts_same(value, S("no"))) return true;
-		if (slice_same(one.name, S("Precedence")) && (slice_same(value, S("bulk")) || slice_same(value, S("list")) || slice_same(value, S("junk")))) return true;
-		if (slice_starts_same(one.name, S("List-")) || slice_same(one.name, S("X-Auto-Response-Suppress")) || slice_same(one.name, S("X-Loop"))) return true;
+		if (slice_same(one.name, S("Precedence")) &&
+		    (slice_same(value, S("bulk")) || slice_same(value, S("list")) || slice_same(value, S("junk"))))
+			return true;
+		if (slice_starts_same(one.name, S("List-")) || slice_same(one.name, S("X-Auto-Response-Suppress")) ||
+		    slice_same(one.name, S("X-Loop")))
+			return true;
 	}
 	return false;
 }
 
-static bool is_proved(const struct evidence_params *p, struct slice domain, const struct evidence_verdict *v, struct arena *mem) {
+static bool is_proved(const struct evidence_params *p, struct slice domain, const struct evidence_verdict *v,
+		      struct arena *mem) {
 	int64_t deadline = deadline_in(SECONDS(10));
 	if (v->spf.result == TRUST_PASS && slice_same(v->spf.domain, domain)) return true;
 	for (size_t i = 0; i < v->dkim_count; i++)
-		if (v->dkim[i].result == TRUST_PASS && dmarc_aligned(&p->dmarc, domain, v->dkim[i].domain, false, deadline, mem)) return true;
+		if (v->dkim[i].result == TRUST_PASS &&
+		    dmarc_aligned(&p->dmarc, domain, v->dkim[i].domain, false, deadline, mem))
+			return true;
 	return false;
 }
 
-struct slice check_unwanted(const struct evidence_params *p, struct slice sender, struct slice header, const struct evidence_verdict *v,
-			    struct arena *mem) {
+struct slice check_unwanted(const struct evidence_params *p, struct slice sender, struct slice header,
+			    const struct evidence_verdict *v, struct arena *mem) {
 	struct slice domain = slice_skip(sender, slice_find_last(sender, '@') + 1);
 	if (sender.len == 0 || domain.len == 0) return S("it has no sender");
 	if (is_machine(sender) || says_machine(header, mem)) return S("it comes from a list or a machine");
@@ -84,7 +95,8 @@ struct slice check_unwanted(const struct evidence_params *p, struct slice sender
 	if (!is_proved(p, domain, v, mem)) {
 		AUTO_BUF struct buf found = BUF(KIB(1));
 		evidence_tell(&found, &v->record);
-		return arena_fmt(mem, "neither SPF nor DKIM proves that it comes from %.*s: %.*s", SLICE_ARG(domain), SLICE_ARG(buf_slice(&found)));
+		return arena_fmt(mem, "neither SPF nor DKIM proves that it comes from %.*s: %.*s", SLICE_ARG(domain),
+				 SLICE_ARG(buf_slice(&found)));
 	}
 	return SLICE_NONE;
 }
@@ -106,7 +118,8 @@ static void plain(struct buf *out, const struct check_answer *a) {
 	buf_addf(out, "This is what %.*s found out about your message.\n\n", SLICE_ARG(a->host));
 	for (size_t i = 0; i < a->count; i++) {
 		const struct finding *f = &a->findings[i];
-		buf_addf(out, "%s %-6s %.*s: %.*s.\n", looks[f->mood].sign, f->check, SLICE_ARG(f->word), SLICE_ARG(f->text));
+		buf_addf(out, "%s %-6s %.*s: %.*s.\n", looks[f->mood].sign, f->check, SLICE_ARG(f->word),
+			 SLICE_ARG(f->text));
 		if (f->advice.len != 0) buf_addf(out, "         -> %.*s.\n", SLICE_ARG(f->advice));
 	}
 	if (n == 0) buf_add(out, S("\nNothing needs to be done.\n"));
@@ -127,13 +140,18 @@ static void escaped(struct buf *out, struct slice text) {
 
 static void html(struct buf *out, const struct check_answer *a) {
 	size_t n = to_do(a);
-	buf_add(out, S("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Mail check</title></head>\n"
-		       "<body style=\"font-family:sans-serif;max-width:50em\">\n<p>This is what "));
+	buf_add(out,
+		S("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Mail check</title></head>\n"
+		  "<body style=\"font-family:sans-serif;max-width:50em\">\n<p>This is what "));
 	escaped(out, a->host);
-	buf_add(out, S(" found out about your message.</p>\n<table cellpadding=\"6\" style=\"border-collapse:collapse\">\n"));
+	buf_add(out, S(" found out about your message.</p>\n<table cellpadding=\"6\" "
+		       "style=\"border-collapse:collapse\">\n"));
 	for (size_t i = 0; i < a->count; i++) {
 		const struct finding *f = &a->findings[i];
-		buf_addf(out, "<tr style=\"border-top:1px solid #ddd;vertical-align:top\"><th align=\"left\">%s</th><td style=\"color:%s\"><b>", f->check, looks[f->mood].colour);
+		buf_addf(out,
+			 "<tr style=\"border-top:1px solid #ddd;vertical-align:top\"><th align=\"left\">%s</th><td "
+			 "style=\"color:%s\"><b>",
+			 f->check, looks[f->mood].colour);
 		escaped(out, f->word);
 		buf_add(out, S("</b></td>\n<td>"));
 		escaped(out, f->text);
@@ -147,7 +165,8 @@ static void html(struct buf *out, const struct check_answer *a) {
 	}
 	if (n == 0) buf_add(out, S("</table>\n<p>Nothing needs to be done.</p>\n"));
 	else buf_addf(out, "</table>\n<p>%zu thing%s can be done better: see the arrows.</p>\n", n, n == 1 ? "" : "s");
-	buf_add(out, S("<p>As mail programs read it:</p>\n<pre style=\"white-space:pre-wrap\">Authentication-Results: "));
+	buf_add(out,
+		S("<p>As mail programs read it:</p>\n<pre style=\"white-space:pre-wrap\">Authentication-Results: "));
 	escaped(out, a->results);
 	buf_add(out, S("</pre>\n</body></html>\n"));
 }

@@ -2,8 +2,8 @@
 #pragma once
 #include "mime/address.h"
 #include "trust/findings.h"
-/* check@: a message to it is answered with what was found out about it (setting check_address). An answer goes only to where
- * SPF or DKIM proves that the message comes from, never to machines, and not often (RFC 3834). */
+/* check@: a message to it is answered with what was found out about it (setting check_address). An answer goes only to
+ * where SPF or DKIM proves that the message comes from, never to machines, and not often (RFC 3834). */
 struct check_memory; /* who got answers lately; of one process, for all its threads */
 struct check_memory *check_memory_new(void) NONNULL_RESULT;
 void check_memory_free(struct check_memory **m);
@@ -19,8 +19,8 @@ struct check_params {
 	unsigned hourly;
 };
 /* Why this message is not to be answered; empty: it is. sender: of the envelope. */
-struct slice check_unwanted(const struct evidence_params *p, struct slice sender, struct slice header, const struct evidence_verdict *v,
-			    struct arena *mem);
+struct slice check_unwanted(const struct evidence_params *p, struct slice sender, struct slice header,
+			    const struct evidence_verdict *v, struct arena *mem);
 
 struct check_answer {
 	struct mailbox from, to;

@@ -39,7 +39,8 @@ static void wanted(void **state UNUSED) {
 	struct evidence_params p = {0};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = {0};
-		struct evidence_verdict v = { .spf = { .result = cases[i].spf, .domain = S("a.test") }, .dmarc = { .result = cases[i].dmarc } };
+		struct evidence_verdict v = { .spf = { .result = cases[i].spf, .domain = S("a.test") },
+					      .dmarc = { .result = cases[i].dmarc } };
 		struct slice why = check_unwanted(&p, slice_of(cases[i].sender), slice_of(cases[i].header), &v, &mem);
 		if ((why.len == 0) != cases[i].answered) print_error("at %zu: %.*s\n", i, SLICE_ARG(why));
 		assert_int_equal(why.len == 0, cases[i].answered);
@@ -50,8 +51,14 @@ static void wanted(void **state UNUSED) {
 static void composed(void **state UNUSED) {
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	struct finding f = { "SPF", FINDING_BAD, S("fail"), S("<script>alert(1)</script> & more"), S("do \"this\"") };
-	struct check_answer a = { .from = { S("check"), S("home.test") }, .to = { S("ann"), S("a.test") }, .message_id = S("<1@home.test>"), .host = S("mx.home.test"),
-		.header = S("Subject: a\r\n\tBcc: x@y\r\nMessage-ID: <q@a.test>\r\n"), .findings = &f, .count = 1, .results = S("mx.home.test; spf=fail") };
+	struct check_answer a = { .from = { S("check"), S("home.test") },
+				  .to = { S("ann"), S("a.test") },
+				  .message_id = S("<1@home.test>"),
+				  .host = S("mx.home.test"),
+				  .header = S("Subject: a\r\n\tBcc: x@y\r\nMessage-ID: <q@a.test>\r\n"),
+				  .findings = &f,
+				  .count = 1,
+				  .results = S("mx.home.test; spf=fail") };
 	struct field found;
 	check_answer_compose(&out, &a);
 	struct slice text = buf_slice(&out);
@@ -64,6 +71,7 @@ static void composed(void **state UNUSED) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(often), cmocka_unit_test(wanted), cmocka_unit_test(composed) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(often), cmocka_unit_test(wanted),
+					    cmocka_unit_test(composed) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

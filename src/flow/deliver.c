@@ -21,7 +21,8 @@
 #define QUEUE_EXTRA_FIELDS(F) \
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
-#define QUEUE_TARGET_FIELDS(F) F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded)
+#define QUEUE_TARGET_FIELDS(F) \
+	F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded)
 WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 struct delivery {
@@ -65,10 +66,14 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 		}
 		const struct post_target *target = d->post.targets != NULL ? &d->post.targets[i] : NULL;
 		if (target != NULL && target->hop.len != 0) {
-			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP, .address = to->address,
-								      .original = to->original, .hop = target->hop,
-								      .target_kind = target->kind, .target = target->target,
-								      .rights = target->rights, .fixed = true,
+			route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_HOP,
+								      .address = to->address,
+								      .original = to->original,
+								      .hop = target->hop,
+								      .target_kind = target->kind,
+								      .target = target->target,
+								      .rights = target->rights,
+								      .fixed = true,
 								      .source = i });
 			continue;
 		}
@@ -89,7 +94,10 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 /* Forwarded mail is looked at before it goes: what may not go is refused when nobody else gets it. */
 static int check_forwards(struct db *db, const struct deliver_params *params, struct delivery *d) {
 	struct post *post = &d->post;
-	struct forwarding f = { .params = &params->forward, .route = params->route, .sender = post->sender, .queue_id = post->queue_id,
+	struct forwarding f = { .params = &params->forward,
+				.route = params->route,
+				.sender = post->sender,
+				.queue_id = post->queue_id,
 				.mailbox = post->mailbox };
 	if (post->sender.len == 0) return 0;
 	if (post->evidence != NULL) post->flags |= forward_look(post->evidence, &d->mem, &f.why);
@@ -97,14 +105,17 @@ static int check_forwards(struct db *db, const struct deliver_params *params, st
 		post->flags |= ACCEPT_FORWARD_BAD;
 		f.why = S("it is spam");
 	}
-	if (post->evidence != NULL) f.sender_doubtful = post->evidence->spf.result == TRUST_FAIL || post->evidence->spf.result == TRUST_SOFTFAIL;
+	if (post->evidence != NULL)
+		f.sender_doubtful =
+			post->evidence->spf.result == TRUST_FAIL || post->evidence->spf.result == TRUST_SOFTFAIL;
 	f.flags = post->flags;
 	if ((f.flags & (ACCEPT_FORWARD_BAD | ACCEPT_FORWARD_FAILS)) == 0) return 0;
 	AUTO_READ struct db_conn *c = db_read(db);
 	struct slice first = d->routes.count != 0 ? d->routes.at[0].address : SLICE_NONE;
 	int gone = c != NULL ? forward_apply(&f, c, &d->routes) : -1;
 	if (gone <= 0 || d->routes.count != 0) return MIN_OF(gone, 0);
-	route_add_nowhere(&d->routes, first, S("5.7.1"), arena_fmt(&d->mem, "not forwarded: %.*s", SLICE_ARG(f.why)), 0);
+	route_add_nowhere(&d->routes, first, S("5.7.1"), arena_fmt(&d->mem, "not forwarded: %.*s", SLICE_ARG(f.why)),
+			  0);
 	return DELIVER_NO_RECIPIENT;
 }
 
@@ -125,7 +136,8 @@ static void plan_queue(struct delivery *d) {
 		if (e->kind != ROUTE_TO_HOP) continue;
 		const struct accept_recipient *from = &d->post.recipients[e->source];
 		list[n++] = (struct queue_recipient){ .address = e->address,
-						      .original = slice_same(e->address, e->original) ? SLICE_NONE : e->original,
+						      .original = slice_same(e->address, e->original) ? SLICE_NONE
+												      : e->original,
 						      .orcpt = from->orcpt,
 						      .hop = e->hop,
 						      .notify = from->notify,
@@ -202,8 +214,8 @@ struct arena *delivery_memory(struct delivery *d) {
 	return &d->mem;
 }
 
-/* What is on hold waits in the queue, whole: those who have a mailbox here, or nowhere to go, are taken up again when it is
- * let go. */
+/* What is on hold waits in the queue, whole: those who have a mailbox here, or nowhere to go, are taken up again when
+ * it is let go. */
 static void hold_all(struct delivery *d) {
 	for (size_t i = 0; i < d->routes.count; i++) {
 		struct route_end *e = &d->routes.at[i];
@@ -222,11 +234,20 @@ static int plan_verification(struct db *db, const struct deliver_params *params,
 		bool lost = e->kind == ROUTE_TO_NOWHERE;
 		struct slice text = lost ? e->text : e->kind == ROUTE_TO_ACCOUNT ? S("delivers to mailbox") :
 				    arena_fmt(&d->mem, "delivers to %.*s", SLICE_ARG(e->hop));
-		list[i] = (struct returned_recipient){ .address = e->address, .original = e->original, .undeliverable = lost,
-						       .status = lost ? e->status : S("2.0.0"), .text = text };
+		list[i] = (struct returned_recipient){ .address = e->address,
+						       .original = e->original,
+						       .undeliverable = lost,
+						       .status = lost ? e->status : S("2.0.0"),
+						       .text = text };
 	}
-	struct returned what = { .kind = RETURN_VERIFIED, .queue_id = d->post.queue_id, .sender = d->post.sender, .envid = d->post.envid,
-				 .arrived_us = d->post.arrived_us, .ret = RET_HDRS, .recipients = list, .count = n };
+	struct returned what = { .kind = RETURN_VERIFIED,
+				 .queue_id = d->post.queue_id,
+				 .sender = d->post.sender,
+				 .envid = d->post.envid,
+				 .arrived_us = d->post.arrived_us,
+				 .ret = RET_HDRS,
+				 .recipients = list,
+				 .count = n };
 	for (size_t i = 0; i < d->post.body.part_count; i++) what.message = d->post.body.parts[i];
 	d->routes.count = 0;
 	return return_prepare(db, params, &what, &d->receipt);
@@ -278,7 +299,8 @@ static struct slice proof_of(struct delivery *d) {
 static bool for_reports(const struct delivery *d, const struct deliver_params *params) {
 	for (size_t i = 0; i < d->routes.count; i++) {
 		const struct route_end *e = &d->routes.at[i];
-		bool unix_mailbox = e->kind == ROUTE_TO_HOP && (slice_starts(e->hop, S("local:")) || slice_starts(e->hop, S("virtual:")));
+		bool unix_mailbox = e->kind == ROUTE_TO_HOP &&
+				    (slice_starts(e->hop, S("local:")) || slice_starts(e->hop, S("virtual:")));
 		if (e->kind != ROUTE_TO_ACCOUNT && !unix_mailbox) continue;
 		if (reporting_takes(params, d->post.recipients[e->source].address)) return true;
 	}
@@ -294,7 +316,8 @@ static bool is_wrapped(const struct route_end *e, struct slice alias) {
 }
 
 /* Takes the ends of one owner, or of one alias that wraps, out of d, into a delivery of their own. */
-static struct delivery *split_off(struct delivery *d, bool (*belongs)(const struct route_end *, struct slice), struct slice of) {
+static struct delivery *split_off(struct delivery *d, bool (*belongs)(const struct route_end *, struct slice),
+				  struct slice of) {
 	struct delivery *list = delivery_new();
 	char id[QUEUE_ID_ROOM];
 	size_t kept = 0;
@@ -363,7 +386,8 @@ int delivery_prepare(struct delivery *d, struct db *db, const struct deliver_par
 	if (r != 0) return r;
 	if ((d->post.flags & ACCEPT_VERIFY) != 0) return plan_verification(db, params, d);
 	if ((d->post.flags & ACCEPT_HOLD) != 0) hold_all(d);
-	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE && !d->post.submitted)
+	if (d->routes.count == 1 && d->post.count == 1 && d->routes.at[0].kind == ROUTE_TO_NOWHERE &&
+	    !d->post.submitted)
 		return DELIVER_NO_RECIPIENT;
 	d->has_report = for_reports(d, params);
 	d->reporter = params->reporter;
@@ -415,7 +439,8 @@ static int junk_of(struct db_conn *tx, struct delivery *d, int64_t account, stru
 	return r == STORE_NO_MAILBOX ? store_create(tx, account, S("Junk"), USE_JUNK, out) : r;
 }
 
-static int may_post(struct db_conn *tx, const struct delivery *d, const struct route_end *e, struct box box, bool *may) {
+static int may_post(struct db_conn *tx, const struct delivery *d, const struct route_end *e, struct box box,
+		    bool *may) {
 	uint32_t rights = 0;
 	*may = d->public_account.len == 0 || !slice_same(e->address, d->public_account);
 	int r = *may ? 0 : store_acl_rights(tx, box, d->post.from.sasl_username, &rights);
@@ -423,7 +448,8 @@ static int may_post(struct db_conn *tx, const struct delivery *d, const struct r
 	return r;
 }
 
-/* The mailbox a detail names, as the account's owner would find it; INBOX where there is none, or none for this sender. */
+/* The mailbox a detail names, as the account's owner would find it; INBOX where there is none, or none for this sender.
+ */
 static int detail_of(struct db_conn *tx, struct delivery *d, const struct route_end *e, struct box *out) {
 	struct mailbox found;
 	bool may = false;
@@ -575,17 +601,20 @@ void delivery_report(struct delivery *d) {
 static int enter_one(struct db_conn *tx, void *arg) {
 	struct delivery *d = arg;
 	int r = delivery_enter(tx, d);
-	return r == 0 && d->report_send && d->post.evidence != NULL ? outbox_add(tx, d->post.evidence, d->post.arrived_us) : r;
+	return r == 0 && d->report_send && d->post.evidence != NULL
+		       ? outbox_add(tx, d->post.evidence, d->post.arrived_us)
+		       : r;
 }
 
-static void accept_answer_of(int r, bool full_reject, struct delivery *d, const struct accept_ask *ask, struct arena *mem,
-			     struct accept_answer *answer) {
+static void accept_answer_of(int r, bool full_reject, struct delivery *d, const struct accept_ask *ask,
+			     struct arena *mem, struct accept_answer *answer) {
 	struct slice broken = S("Error: queue file write error");
 	switch (r) {
 	case 0: *answer = (struct accept_answer){ .verdict = ACCEPT_STORED }; break;
 	case DELIVER_NO_RECIPIENT: {
 		struct route_end end = delivery_refusal(d);
-		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status), arena_slice(mem, end.text) };
+		*answer = (struct accept_answer){ ACCEPT_REFUSED, arena_slice(mem, end.status),
+						  arena_slice(mem, end.text) };
 		break;
 	}
 	case DELIVER_OVER_QUOTA:
@@ -654,7 +683,9 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
-	if (r == 0) dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count, &ask->evidence);
+	if (r == 0)
+		dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count,
+				  &ask->evidence);
 	accept_answer_of(r, params->full_reject, d, ask, mem, answer);
 	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);

@@ -19,7 +19,7 @@
  * Recipients that lead nowhere are answered with a bounce, which is entered in the same transaction. */
 /* The words of a notice (bounce(5)), $names replaced. */
 struct return_words {
-	struct slice from_name, from;        /* "Mail Delivery System", "MAILER-DAEMON": without a domain, origin is added */
+	struct slice from_name, from; /* "Mail Delivery System", "MAILER-DAEMON": without a domain, origin is added */
 	struct slice subject, text;
 	struct slice copy_subject;           /* of the postmaster's copy */
 };
@@ -50,8 +50,8 @@ struct deliver_params {
 	struct reporter *reporter;           /* woken when some came; NULL: nobody */
 };
 
-/* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop empty:
- * the address is routed. */
+/* A recipient whose end is known already: "transport:nexthop", and what relay_recipient says of commands and files. hop
+ * empty: the address is routed. */
 struct post_target {
 	struct slice hop;
 	uint32_t kind;
@@ -72,7 +72,7 @@ struct post { /* what is handed in */
 	bool redirected;                     /* by a user's .forward */
 	struct slice filter, redirect;       /* as in accept_ask */
 	struct relay_client from;
-	bool submitted;                      /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
+	bool submitted; /* whoever handed it in is gone: never DELIVER_NO_RECIPIENT, but a bounce */
 	struct slice refusal_status, refusal; /* accept_ask */
 	const struct evidence_record *evidence; /* NULL: none */
 	const struct route_end *mailbox;     /* of redirected mail: the user's own mailbox; NULL: none */
@@ -92,7 +92,7 @@ struct queue_target {
 	uint32_t kind;
 	struct slice target, rights;
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
-	bool fixed;                          /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
+	bool fixed; /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
 	bool forwarded;                      /* route_end.forwarded */
 };
 WIRE_DECLARE(queue_target)

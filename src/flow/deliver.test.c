@@ -60,15 +60,19 @@ static int set_up(void **state) {
 	assert_int_equal(db_open(dir, NULL, &db), 0);
 	queue = queue_open(db, &q);
 	route = (struct route_params){ .resolve = { .delimiters = S("+") },
-				       .rewrite = { .origin = S("mail.example.test"), .destinations = { .list = &destinations } },
+				       .rewrite = { .origin = S("mail.example.test"),
+						    .destinations = { .list = &destinations } },
 				       .hops = { .transports = { transports, LEN(transports) },
 						 .local = S("local:mail.example.test"),
 						 .relay = S("relay"),
 						 .other = S("smtp") },
 				       .host = S("mail.example.test") };
 	settings.deliver =
-		(struct deliver_params){ .route = &route, .origin = S("mail.example.test"), .bounce_size = 50000,
-		                           .failed = { S("Mail Delivery System"), S("MAILER-DAEMON"), S("Undelivered Mail Returned to Sender"), S("Sorry.\n") } };
+		(struct deliver_params){ .route = &route,
+					 .origin = S("mail.example.test"),
+					 .bounce_size = 50000,
+					 .failed = { S("Mail Delivery System"), S("MAILER-DAEMON"),
+						     S("Undelivered Mail Returned to Sender"), S("Sorry.\n") } };
 	settings.send = (struct send_params){ .lifetime_s = 432000 };
 	return db_write(db, add_users, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table in a list of domains answers by having the key: virtual_alias_domains = $virtual_alias_maps is how most people
- * never have to write the list at all. */
+/* A table in a list of domains answers by having the key: virtual_alias_domains = $virtual_alias_maps is how most
+ * people never have to write the list at all. */
 #include "flow/domain_set.h"
 
 int domain_set_open(struct tables *tables, const struct domains *list, struct arena *mem, struct domain_set *out) {
@@ -22,7 +22,8 @@ int domain_set_match(const struct domain_set *set, struct slice domain, struct a
 		bool here;
 		if (p->table.len != 0) {
 			struct slice value;
-			int r = set->tables[i] != NULL ? table_find(set->tables[i], domain, mem, &value) : TABLE_MISSING;
+			int r = set->tables[i] != NULL ? table_find(set->tables[i], domain, mem, &value)
+						       : TABLE_MISSING;
 			if (r == TABLE_LATER) return r;
 			here = r == TABLE_FOUND;
 		} else {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bcc recipients are recipients like all others, but for two things: nobody is told about them (NOTIFY=NEVER), and one who is
- * there already is not added. */
+/* Bcc recipients are recipients like all others, but for two things: nobody is told about them (NOTIFY=NEVER), and one
+ * who is there already is not added. */
 #include "flow/envelope.h"
 #include "base/fail.h"
 
-/* The first part's Return-Path line is replaced by these lines, of which the first return_path bytes are the new one. */
+/* The first part's Return-Path line is replaced by these lines, of which the first return_path bytes are the new one.
+ */
 static int begin_with(struct post *post, struct slice lines, uint64_t return_path, struct summary *summary,
 		      struct arena *mem) {
 	struct blob_source *body = &post->body;

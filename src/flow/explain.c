@@ -16,8 +16,11 @@ int route_explain(struct db_conn *c, const struct deliver_params *params, struct
 	if (sender.len != 0 &&
 	    rewrite_traced(rewrite, REWRITE_ENVELOPE_SENDER, sender, trace, out->mem, &sender) == REWRITE_LATER)
 		return ROUTE_LATER;
-	struct route_from from = { .address = address, .sender = sender, .original = address, .rewritten = true, .trace = trace };
-	if (rewrite_traced(rewrite, REWRITE_ENVELOPE_RECIPIENT, address, trace, out->mem, &from.address) == REWRITE_LATER)
+	struct route_from from = {
+		.address = address, .sender = sender, .original = address, .rewritten = true, .trace = trace
+	};
+	if (rewrite_traced(rewrite, REWRITE_ENVELOPE_RECIPIENT, address, trace, out->mem, &from.address) ==
+	    REWRITE_LATER)
 		return ROUTE_LATER;
 	if (params->always_bcc.len != 0) trace_step(trace, "always_bcc", SLICE_NONE, params->always_bcc, NULL);
 	int r = copies(params, &params->sender_bcc, sender, "sender_bcc_maps", trace, out->mem);

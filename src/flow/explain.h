@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "flow/deliver.h"
-/* The way of an address, told: what each table says of the sender and of the recipient, and where all ends. 0 or ROUTE_LATER (the
- * steps so far were told), <0. The ends are in `out`, whose mem the caller sets. */
+/* The way of an address, told: what each table says of the sender and of the recipient, and where all ends. 0 or
+ * ROUTE_LATER (the steps so far were told), <0. The ends are in `out`, whose mem the caller sets. */
 int route_explain(struct db_conn *c, const struct deliver_params *params, struct slice address, struct slice sender,
 		  const struct route_trace *trace, struct routes *out);
 /* "mailbox", "nowhere", or how it leaves, with the words for a person in *text. */

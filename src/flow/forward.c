@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large receivers blame whoever hands them the mail: a forwarder that passes on what is forged loses its own good name. So what
- * fails here is refused here, where its sender hears of it. */
+/* Large receivers blame whoever hands them the mail: a forwarder that passes on what is forged loses its own good name.
+ * So what fails here is refused here, where its sender hears of it. */
 #include "flow/forward.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -14,7 +14,9 @@
 
 WIRE_STRUCT(forward_facts, FORWARD_FACTS_FIELDS)
 
-const char *const forward_choice_words[] = { [FORWARD_SEND] = "send", [FORWARD_KEEP] = "keep", [FORWARD_WRAP] = "wrap", NULL };
+const char *const forward_choice_words[] = {
+	[FORWARD_SEND] = "send", [FORWARD_KEEP] = "keep", [FORWARD_WRAP] = "wrap", NULL
+};
 
 static bool is_signed(const struct evidence_record *e) {
 	for (size_t i = 0; i < e->dkim_count; i++)
@@ -29,7 +31,8 @@ uint32_t forward_look(const struct evidence_record *e, struct arena *mem, struct
 	if (!e->checked) return 0;
 	bool signature_stays = d->dkim_aligned && !e->changed;
 	if (d->result == TRUST_FAIL && strict && d->override.len == 0) {
-		*why = arena_fmt(mem, "it fails DMARC of %.*s (p=%s)", SLICE_ARG(d->from), dmarc_policy_word((enum dmarc_policy)d->policy));
+		*why = arena_fmt(mem, "it fails DMARC of %.*s (p=%s)", SLICE_ARG(d->from),
+				 dmarc_policy_word((enum dmarc_policy)d->policy));
 		return ACCEPT_FORWARD_BAD;
 	}
 	if (e->spf.result == TRUST_FAIL && !is_signed(e) && d->result != TRUST_PASS && d->override.len == 0) {
@@ -39,14 +42,18 @@ uint32_t forward_look(const struct evidence_record *e, struct arena *mem, struct
 	if (!strict || signature_stays || (d->spf_aligned && e->spf_here)) return 0;
 	const char *policy = dmarc_policy_word((enum dmarc_policy)d->policy);
 	if (d->dkim_aligned)
-		*why = arena_fmt(mem, "the signature of %.*s (p=%s) is no longer good: the message was changed here", SLICE_ARG(d->from), policy);
+		*why = arena_fmt(mem, "the signature of %.*s (p=%s) is no longer good: the message was changed here",
+				 SLICE_ARG(d->from), policy);
 	else
-		*why = arena_fmt(mem, "only SPF proves that it comes from %.*s (p=%s), which it cannot at the next server", SLICE_ARG(d->from), policy);
+		*why = arena_fmt(mem,
+				 "only SPF proves that it comes from %.*s (p=%s), which it cannot at the next server",
+				 SLICE_ARG(d->from), policy);
 	return ACCEPT_FORWARD_FAILS;
 }
 
 /* The alias's own choice: of the address as it is, or without its extension. */
-static int chosen(struct db_conn *c, const struct rewrite_params *rewrite, struct slice address, struct arena *mem, int *choice) {
+static int chosen(struct db_conn *c, const struct rewrite_params *rewrite, struct slice address, struct arena *mem,
+		  int *choice) {
 	struct slice local, domain;
 	int r = user_forward_choice(c, address, choice);
 	if (r != USER_UNKNOWN || !rewrite_parts(address, &local, &domain)) return r;
@@ -55,10 +62,13 @@ static int chosen(struct db_conn *c, const struct rewrite_params *rewrite, struc
 	return user_forward_choice(c, arena_fmt(mem, "%.*s@%.*s", (int)at, local.at, SLICE_ARG(domain)), choice);
 }
 
-int forward_decide(struct db_conn *c, const struct forward_params *p, const struct rewrite_params *rewrite, uint32_t flags,
-		   struct slice original, struct arena *mem, enum forward_act *out) {
-	static const enum forward_act acts[] = { [FORWARD_SEND] = FORWARD_GOES, [FORWARD_KEEP] = FORWARD_KEPT, [FORWARD_WRAP] = FORWARD_WRAPPED };
-	static const enum forward_act doors[] = { [FORWARD_DOOR_REJECT] = FORWARD_REFUSED, [FORWARD_DOOR_KEEP] = FORWARD_KEPT,
+int forward_decide(struct db_conn *c, const struct forward_params *p, const struct rewrite_params *rewrite,
+		   uint32_t flags, struct slice original, struct arena *mem, enum forward_act *out) {
+	static const enum forward_act acts[] = {
+		[FORWARD_SEND] = FORWARD_GOES, [FORWARD_KEEP] = FORWARD_KEPT, [FORWARD_WRAP] = FORWARD_WRAPPED
+	};
+	static const enum forward_act doors[] = { [FORWARD_DOOR_REJECT] = FORWARD_REFUSED,
+						  [FORWARD_DOOR_KEEP] = FORWARD_KEPT,
 						  [FORWARD_DOOR_SEND] = FORWARD_GOES };
 	int choice = (int)p->failing;
 	*out = FORWARD_GOES;
@@ -74,9 +84,10 @@ int forward_decide(struct db_conn *c, const struct forward_params *p, const stru
 static void log_act(const struct forwarding *f, const struct route_end *e, const char *what) {
 	AUTO_FREE char *id = slice_text(f->queue_id);
 	AUTO_BUF struct buf text = BUF(KIB(2));
-	buf_addf(&text, "%s: %.*s", what, SLICE_ARG(f->why.len != 0 ? f->why : S("nothing proves its author at the next server")));
-	note(L_INFO, "cleanup", 0, id, NULL, FA("to", e->address), FA("orig_to", e->original), F("status", S("not forwarded")),
-	     FPS(buf_slice(&text)));
+	buf_addf(&text, "%s: %.*s", what,
+		 SLICE_ARG(f->why.len != 0 ? f->why : S("nothing proves its author at the next server")));
+	note(L_INFO, "cleanup", 0, id, NULL, FA("to", e->address), FA("orig_to", e->original),
+	     F("status", S("not forwarded")), FPS(buf_slice(&text)));
 }
 
 static int keep(const struct forwarding *f, struct db_conn *c, struct routes *routes, const struct route_end *e) {
@@ -87,17 +98,25 @@ static int keep(const struct forwarding *f, struct db_conn *c, struct routes *ro
 		route_add_end(routes, end);
 		return 0;
 	}
-	struct route_from from = { .address = f->params->keep, .sender = f->sender, .original = e->original, .source = e->source };
+	struct route_from from = {
+		.address = f->params->keep, .sender = f->sender, .original = e->original, .source = e->source
+	};
 	return route_add(routes, c, f->route, &from);
 }
 
 /* The message was taken for others: what is not forwarded must end somewhere. */
-static int beside_others(const struct forwarding *f, struct db_conn *c, struct routes *routes, const struct route_end *refused, size_t count) {
+static int beside_others(const struct forwarding *f, struct db_conn *c, struct routes *routes,
+			 const struct route_end *refused, size_t count) {
 	struct slice text = arena_fmt(routes->mem, "not forwarded: %.*s", SLICE_ARG(f->why));
 	for (size_t i = 0; i < count; i++) {
 		const struct route_end *e = &refused[i];
 		if (!f->sender_doubtful) {
-			struct route_end end = { .kind = ROUTE_TO_NOWHERE, .address = e->address, .original = e->original, .status = S("5.7.1"), .text = text, .source = e->source };
+			struct route_end end = { .kind = ROUTE_TO_NOWHERE,
+						 .address = e->address,
+						 .original = e->original,
+						 .status = S("5.7.1"),
+						 .text = text,
+						 .source = e->source };
 			route_add_end(routes, end);
 			continue;
 		}
@@ -118,7 +137,9 @@ int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *
 	for (size_t i = 0; i < count; i++) {
 		struct route_end e = old.at[i];
 		enum forward_act act = FORWARD_GOES;
-		if (e.forwarded && forward_decide(c, f->params, &f->route->rewrite, f->flags, e.original, routes->mem, &act) < 0) return -1;
+		if (e.forwarded &&
+		    forward_decide(c, f->params, &f->route->rewrite, f->flags, e.original, routes->mem, &act) < 0)
+			return -1;
 		if (act == FORWARD_REFUSED && f->mailbox != NULL) act = FORWARD_KEPT; /* the door is behind us */
 		e.wrapped = act == FORWARD_WRAPPED;
 		if (act == FORWARD_GOES || act == FORWARD_WRAPPED) {
@@ -164,8 +185,8 @@ static int summarize(struct post *post, struct arena *mem) {
 	return r;
 }
 
-static void compose_wrapper(struct buf *out, const struct post *post, const struct envelope *inside, const struct route_params *route,
-			    struct slice alias, struct arena *mem) {
+static void compose_wrapper(struct buf *out, const struct post *post, const struct envelope *inside,
+			    const struct route_params *route, struct slice alias, struct arena *mem) {
 	AUTO_BUF struct buf subject = BUF(KIB(4));
 	struct slice local, domain;
 	(void)rewrite_parts(alias, &local, &domain);
@@ -175,7 +196,8 @@ static void compose_wrapper(struct buf *out, const struct post *post, const stru
 	compose_mailbox_field(out, "From", S("forwarded mail"), (struct mailbox){ local, domain });
 	compose_text_field(out, "Subject", buf_slice(&subject));
 	compose_field(out, "To", alias);
-	if (inside->from.len != 0) compose_field(out, "Reply-To", inside->reply_to.len != 0 ? inside->reply_to : inside->from);
+	if (inside->from.len != 0)
+		compose_field(out, "Reply-To", inside->reply_to.len != 0 ? inside->reply_to : inside->from);
 	compose_field(out, "Message-ID", compose_message_id(mem, route->host));
 	compose_field(out, "Auto-Submitted", S("auto-forwarded"));
 	compose_field(out, "MIME-Version", S("1.0"));
@@ -191,7 +213,8 @@ int forward_wrap(struct post *post, const struct route_params *route, struct sli
 	AUTO_BUF struct buf head = BUF(KIB(64));
 	struct slice local, domain;
 	summary_unpack(&in, &summary);
-	if (in.bad || summary.envelopes_count == 0 || !rewrite_parts(alias, &local, &domain)) return fail("broken summary");
+	if (in.bad || summary.envelopes_count == 0 || !rewrite_parts(alias, &local, &domain))
+		return fail("broken summary");
 	post->sender = arena_fmt(mem, "postmaster@%.*s", SLICE_ARG(domain));
 	buf_addf(&head, "Return-Path: <%.*s>\r\n", SLICE_ARG(post->sender));
 	size_t return_path = head.len;

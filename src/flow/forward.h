@@ -2,9 +2,10 @@
 #pragma once
 #include "flow/ask.h"
 #include "flow/route.h"
-/* Mail that an alias, a table or a user of ours sends on to somebody else's server counts there as ours: what it is worth is
- * decided before it goes. The next server sees SPF of the rewritten sender, which says nothing of the author, unless the author's
- * own record names us; the signatures that were good here are good there, unless header_checks or milters changed what was signed. */
+/* Mail that an alias, a table or a user of ours sends on to somebody else's server counts there as ours: what it is
+ * worth is decided before it goes. The next server sees SPF of the rewritten sender, which says nothing of the author,
+ * unless the author's own record names us; the signatures that were good here are good there, unless header_checks or
+ * milters changed what was signed. */
 enum forward_door { FORWARD_DOOR_REJECT, FORWARD_DOOR_KEEP, FORWARD_DOOR_SEND };
 enum forward_choice { FORWARD_SEND, FORWARD_KEEP, FORWARD_WRAP }; /* stored (user_forward_choice): numbers stay */
 struct forward_params {
@@ -17,8 +18,8 @@ uint32_t forward_look(const struct evidence_record *e, struct arena *mem, struct
 
 enum forward_act { FORWARD_GOES, FORWARD_REFUSED, FORWARD_KEPT, FORWARD_WRAPPED };
 /* What becomes of a message with these flags that came for `original`. <0: the database failed. */
-int forward_decide(struct db_conn *c, const struct forward_params *p, const struct rewrite_params *rewrite, uint32_t flags,
-		   struct slice original, struct arena *mem, enum forward_act *out);
+int forward_decide(struct db_conn *c, const struct forward_params *p, const struct rewrite_params *rewrite,
+		   uint32_t flags, struct slice original, struct arena *mem, enum forward_act *out);
 extern const char *const forward_choice_words[]; /* "send", "keep", "wrap", NULL */
 
 struct forwarding {
@@ -26,12 +27,14 @@ struct forwarding {
 	const struct route_params *route;
 	uint32_t flags;
 	struct slice why, sender, queue_id;
-	const struct route_end *mailbox;   /* of mail that a user's .forward sends on: that user's mailbox, where it is kept */
+	const struct route_end
+		*mailbox; /* of mail that a user's .forward sends on: that user's mailbox, where it is kept */
 	bool sender_doubtful;              /* SPF speaks against the envelope's sender: no notice goes there */
 };
-/* Applies it to the ends that are forwarded: those that are kept lead elsewhere now, and those to be wrapped say so. When all are
- * refused, none is left: the door says so. Beside others, a refused one leads nowhere, of which the sender gets a notice;
- * where he is doubtful, it is kept instead. Returns how many were refused, or <0: the database or a table cannot be asked. */
+/* Applies it to the ends that are forwarded: those that are kept lead elsewhere now, and those to be wrapped say so.
+ * When all are refused, none is left: the door says so. Beside others, a refused one leads nowhere, of which the sender
+ * gets a notice; where he is doubtful, it is kept instead. Returns how many were refused, or <0: the database or a
+ * table cannot be asked. */
 int forward_apply(const struct forwarding *f, struct db_conn *c, struct routes *routes);
 
 /* For `hato forward check`: what was found out about a message that is only looked at. */
@@ -46,6 +49,7 @@ struct forward_facts {
 	F(part, record, evidence_record) F(text, sender) F(bool_, spf_known) F(u32, next_spf) F(text, next_spf_reason)
 WIRE_DECLARE(forward_facts)
 
-/* The same message as an attachment of one of ours, from the alias, whose bounces go to its domain's postmaster. 0, or <0. */
+/* The same message as an attachment of one of ours, from the alias, whose bounces go to its domain's postmaster. 0, or
+ * <0. */
 struct post;
 int forward_wrap(struct post *post, const struct route_params *route, struct slice alias, struct arena *mem);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Most headers leave as they came: they are copied in whole runs, and only address fields are looked at more closely. */
+/* Most headers leave as they came: they are copied in whole runs, and only address fields are looked at more closely.
+ */
 #include "flow/header.h"
 #include "base/fail.h"
 #include "mime/date.h"
@@ -63,7 +64,8 @@ static void add_missing(const struct header_params *p, const struct header_facts
 	}
 	bool from = (seen & 1u << (resent ? KNOWN_RESENT_FROM : KNOWN_FROM)) != 0;
 	if (!from && f->sender.len != 0) buf_addf(out, "%sFrom: %.*s\r\n", prefix, SLICE_ARG(f->sender));
-	if (!from && f->sender.len == 0) buf_addf(out, "%sFrom: MAILER-DAEMON@%s (Mail Delivery System)\r\n", prefix, p->host);
+	if (!from && f->sender.len == 0)
+		buf_addf(out, "%sFrom: MAILER-DAEMON@%s (Mail Delivery System)\r\n", prefix, p->host);
 	if ((seen & (1u << KNOWN_VISIBLE | 1u << KNOWN_RESENT_VISIBLE)) == 0 && p->undisclosed.len != 0) {
 		buf_add(out, p->undisclosed);
 		buf_add(out, S("\r\n"));
@@ -205,14 +207,14 @@ static bool is_one_word(struct slice s) {
 			size_t end = quoted_end(s, i);
 			if (end < i + 2 || s.at[end - 1] != '"') return false;
 			i = end - 1;
-		}
-		else if (ascii_space(s.at[i]) || s.at[i] == '(' || s.at[i] == ')' || s.at[i] == '<' || s.at[i] == '>') return false;
+		} else if (ascii_space(s.at[i]) || s.at[i] == '(' || s.at[i] == ')' || s.at[i] == '<' || s.at[i] == '>')
+			return false;
 	}
 	return s.len != 0;
 }
 
-int header_rewrite_value(const struct rewrite_params *p, enum rewrite_class class, size_t token_limit, struct slice value,
-			 struct arena *mem, struct slice *out) {
+int header_rewrite_value(const struct rewrite_params *p, enum rewrite_class class, size_t token_limit,
+			 struct slice value, struct arena *mem, struct slice *out) {
 	struct value_walk w = { .text = value };
 	AUTO_BUF struct buf made = BUF(value.len * 4 + KIB(64));
 	struct span span;

@@ -7,10 +7,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	static const struct domains none = { 0 };
-	static const struct rewrite_params rewrite = { .origin = S("example.com"), .domain = S("example.org"), .percent_hack = true,
-		.swap_bangpath = true, .destinations = { .list = &none } };
+	static const struct rewrite_params rewrite = { .origin = S("example.com"),
+						       .domain = S("example.org"),
+						       .percent_hack = true,
+						       .swap_bangpath = true,
+						       .destinations = { .list = &none } };
 	static const struct slice drop[] = { S("Bcc") };
-	static const struct header_params params = { .host = "h", .drop = drop, .drop_count = 1, .token_limit = 50, .local = &rewrite };
+	static const struct header_params params = {
+		.host = "h", .drop = drop, .drop_count = 1, .token_limit = 50, .local = &rewrite
+	};
 	struct header_facts facts = { .ours = true, .complete = size % 2 != 0, .queue_id = "I", .sender = S("a@b") };
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf out = BUF(1 << 22), again = BUF(1 << 22);

@@ -5,8 +5,11 @@
 #include "base/test.h"
 
 static const struct domains no_domains = { 0 };
-static const struct rewrite_params complete = { .origin = S("example.com"), .domain = S("example.org"), .percent_hack = true,
-	.swap_bangpath = true, .destinations = { .list = &no_domains } };
+static const struct rewrite_params complete = { .origin = S("example.com"),
+						.domain = S("example.org"),
+						.percent_hack = true,
+						.swap_bangpath = true,
+						.destinations = { .list = &no_domains } };
 
 static void values(void **state) {
 	(void)state;
@@ -28,7 +31,8 @@ static void values(void **state) {
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		struct slice out;
-		assert_int_equal(header_rewrite_value(&complete, REWRITE_HEADER_RECIPIENT, 100, slice_of(cases[i].in), &mem, &out),
+		assert_int_equal(header_rewrite_value(&complete, REWRITE_HEADER_RECIPIENT, 100, slice_of(cases[i].in),
+						      &mem, &out),
 				 HEADER_DONE);
 		if (cases[i].out == NULL) continue;
 		if (!slice_eq(out, slice_of(cases[i].out))) print_error("%s: %.*s\n", cases[i].in, SLICE_ARG(out));
@@ -40,11 +44,13 @@ static void token_limit(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
 	struct slice out;
-	assert_int_equal(header_rewrite_value(&complete, REWRITE_HEADER_SENDER, 2, S("a, b, c"), &mem, &out), HEADER_DONE);
+	assert_int_equal(header_rewrite_value(&complete, REWRITE_HEADER_SENDER, 2, S("a, b, c"), &mem, &out),
+			 HEADER_DONE);
 	assert_true(slice_eq(out, S("a@example.com, b@example.com, c")));
 }
 
-static struct slice take(const struct header_params *p, const struct header_facts *f, const char *text, struct buf *out) {
+static struct slice take(const struct header_params *p, const struct header_facts *f, const char *text,
+			 struct buf *out) {
 	buf_clear(out);
 	assert_int_equal(header_take(p, f, slice_of(text), out), HEADER_DONE);
 	return buf_slice(out);
@@ -57,7 +63,8 @@ static void whole_headers(void **state) {
 	struct header_params p = { .host = "mx.example.com", .drop = drop, .drop_count = 2, .token_limit = 100,
 				   .undisclosed = S("To: undisclosed-recipients:;") };
 	struct header_facts f = { .queue_id = "ID", .sender = S("s@t"), .arrived_us = 86400000000 };
-	assert_true(slice_eq(take(&p, &f, "A: b\r\nbcc: x,\r\n y\r\nFrom: c\r\nReturn-Path : z\r\n", &out), S("A: b\r\nFrom: c\r\n")));
+	assert_true(slice_eq(take(&p, &f, "A: b\r\nbcc: x,\r\n y\r\nFrom: c\r\nReturn-Path : z\r\n", &out),
+			     S("A: b\r\nFrom: c\r\n")));
 	assert_true(slice_eq(take(&p, &f, "", &out), S("")));
 	p.local = &complete;
 	f.ours = f.complete = true;
@@ -92,7 +99,7 @@ static void lists(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(values), cmocka_unit_test(token_limit), cmocka_unit_test(whole_headers),
-					    cmocka_unit_test(lists) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(values), cmocka_unit_test(token_limit),
+					    cmocka_unit_test(whole_headers), cmocka_unit_test(lists) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

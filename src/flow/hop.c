@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Postfix resolves an address in one long function; here the class, what its class says, and what transport_maps make of it
- * are three steps, so that each can be shown to people. */
+/* Postfix resolves an address in one long function; here the class, what its class says, and what transport_maps make
+ * of it are three steps, so that each can be shown to people. */
 #include "flow/hop.h"
 
 const struct transport *transport_find(const struct transports *t, struct slice name) {
@@ -39,7 +39,8 @@ int class_of(const struct class_params *p, const struct rewrite_params *rewrite,
 	return TABLE_FOUND;
 }
 
-/* Tables by sender: the whole address, without its extension, the domain; "<>" for nobody. A hit that says DUNNO is none. */
+/* Tables by sender: the whole address, without its extension, the domain; "<>" for nobody. A hit that says DUNNO is
+ * none. */
 static int by_sender(const struct lookup *maps, const struct rewrite_params *rewrite, struct slice sender,
 		     struct arena *mem, struct lookup_hit *hit) {
 	struct slice local = sender, domain;
@@ -49,8 +50,8 @@ static int by_sender(const struct lookup *maps, const struct rewrite_params *rew
 		r = lookup_key(maps, S("<>"), mem, hit);
 	} else {
 		rewrite_parts(sender, &local, &domain);
-		r = lookup_address(maps, sender, LOOKUP_WHOLE | LOOKUP_AT_DOMAIN, rewrite_delimiters(rewrite, local), false,
-				   mem, hit);
+		r = lookup_address(maps, sender, LOOKUP_WHOLE | LOOKUP_AT_DOMAIN, rewrite_delimiters(rewrite, local),
+				   false, mem, hit);
 	}
 	return r == TABLE_FOUND && slice_same(hit->value, S("DUNNO")) ? TABLE_MISSING : r;
 }
@@ -97,7 +98,8 @@ static int by_transport_maps(const struct hop_params *p, const struct rewrite_pa
 	if (p->transport_maps.count == 0) return TABLE_FOUND;
 	rewrite_parts(address, &local, &rest);
 	unsigned forms = LOOKUP_WHOLE | LOOKUP_DOMAIN | (p->transport_dots ? (unsigned)LOOKUP_DOT_PARENTS : 0u);
-	int r = lookup_address(&p->transport_maps, address, forms, rewrite_delimiters(rewrite, local), false, mem, &hit);
+	int r = lookup_address(&p->transport_maps, address, forms, rewrite_delimiters(rewrite, local), false, mem,
+			       &hit);
 	if (r == TABLE_MISSING) r = lookup_key(&p->transport_maps, S("*"), mem, &hit);
 	if (r == TABLE_LATER) return r;
 	if (r != TABLE_FOUND) return TABLE_FOUND;

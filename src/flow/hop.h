@@ -23,7 +23,8 @@ struct transport {
 	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
 	struct feedback gain, loss;  /* <transport>_destination_concurrency_…_feedback */
-	int64_t rate_delay_us;       /* <transport>_destination_rate_delay: one delivery at a time, and this long between two */
+	int64_t rate_delay_us; /* <transport>_destination_rate_delay: one delivery at a time, and this long between two
+				*/
 	int64_t all_delay_us;        /* <transport>_transport_rate_delay: the same for all its destinations together */
 	bool deferred;               /* in defer_transports: only when an operator flushes */
 };
@@ -32,13 +33,14 @@ struct transports {
 	size_t count;
 };
 const struct transport *transport_find(const struct transports *t, struct slice name); /* NULL: no such service */
-/* "smtp:[host]:25" taken apart at the first colon. Queued by a hato that knew no transports: "example.com", "[host]:25" mean
- * smtp. */
+/* "smtp:[host]:25" taken apart at the first colon. Queued by a hato that knew no transports: "example.com", "[host]:25"
+ * mean smtp. */
 void transport_split(struct slice hop, struct slice *transport, struct slice *next_hop);
 #define TRANSPORT_REQUEUE_NAME "requeue"
 
 struct class_params {
-	struct domain_set virtual_alias_domains, virtual_mailbox_domains, relay_domains; /* mydestination: rewrite_params */
+	struct domain_set virtual_alias_domains, virtual_mailbox_domains,
+		relay_domains; /* mydestination: rewrite_params */
 };
 /* The class of a domain. TABLE_FOUND, or TABLE_LATER with fail_text(). */
 int class_of(const struct class_params *p, const struct rewrite_params *rewrite, struct slice domain, struct arena *mem,
@@ -47,7 +49,7 @@ int class_of(const struct class_params *p, const struct rewrite_params *rewrite,
 struct hop_params {
 	struct transports transports;
 	struct lookup transport_maps;
-	bool transport_dots;                  /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
+	bool transport_dots; /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
 	struct lookup relocated, sender_relayhost, sender_transport;
 	struct slice local, virtual_, relay, other; /* local_transport, …, default_transport */
 	struct slice relayhost;               /* as written, perhaps several */

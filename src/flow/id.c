@@ -33,7 +33,8 @@ void queue_id_form(bool long_ids) {
 void queue_id_make(char out[QUEUE_ID_ROOM]) {
 	uint64_t now = own_moment();
 	if (!long_form) {
-		snprintf(out, QUEUE_ID_ROOM, "%013llX%03X", (unsigned long long)(now & 0xFFFFFFFFFFFFF), (unsigned)random_below(0x1000));
+		snprintf(out, QUEUE_ID_ROOM, "%013llX%03X", (unsigned long long)(now & 0xFFFFFFFFFFFFF),
+			 (unsigned)random_below(0x1000));
 		return;
 	}
 	put(out, 6, now / 1000000, 52);

@@ -84,8 +84,8 @@ static void end_header(struct intake *in, struct slice header) {
 	scan(in, slice_skip(buf_slice(&in->head), in->trace));
 }
 
-/* Lines from `from` on in text: where the header ends, or text.len when it has not ended; *line: where the line that is not
- * complete starts. */
+/* Lines from `from` on in text: where the header ends, or text.len when it has not ended; *line: where the line that is
+ * not complete starts. */
 static size_t find_end(struct slice text, size_t from, size_t *line, enum line *kind) {
 	for (size_t at = from, end; at < text.len; at = end) {
 		end = at + slice_find(slice_skip(text, at), '\n') + 1;

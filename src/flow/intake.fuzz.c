@@ -5,7 +5,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void take(struct intake *in, struct slice text, size_t step) {
-	static const struct intake_params params = { .spool_dir = "/tmp", .memory_limit = 1 << 20, .header_limit = 1 << 20 };
+	static const struct intake_params params = { .spool_dir = "/tmp",
+						     .memory_limit = 1 << 20,
+						     .header_limit = 1 << 20 };
 	intake_begin(in, &params);
 	intake_head(in, S("Received: x\r\n"));
 	for (; text.len != 0; text = slice_skip(text, step)) intake_bytes(in, slice_head(text, step));

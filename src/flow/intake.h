@@ -11,8 +11,8 @@ struct intake_params {
 	const char *spool_dir;
 	size_t memory_limit;   /* longer contents go to the spool file */
 	size_t header_limit;   /* of the header; a longer one is error EMSGSIZE */
-	/* The header as it came, whole lines, without the empty line behind it: adds to out what is to be stored. Returns 0
-	 * or an errno, which becomes `error`. NULL: stored as it is. */
+	/* The header as it came, whole lines, without the empty line behind it: adds to out what is to be stored.
+	 * Returns 0 or an errno, which becomes `error`. NULL: stored as it is. */
 	int (*header)(void *ctx, struct slice header, struct buf *out);
 	void *ctx;
 	bool scan_late;        /* the message will be changed when it is complete: the summary is made after that */
@@ -50,8 +50,8 @@ ssize_t intake_body(const struct intake *in, uint64_t at, char *room, size_t n);
 /* Another body comes in pieces instead of this one; first: with the first of them. Errors are in `error`. */
 void intake_replace_body(struct intake *in, struct slice piece, bool first);
 
-/* For those who read the same bytes beside intake: where the header ends that starts text. *line: 0 at first, then as it was
- * left; *end: where the empty line is, or the line that is no field. */
+/* For those who read the same bytes beside intake: where the header ends that starts text. *line: 0 at first, then as
+ * it was left; *end: where the empty line is, or the line that is no field. */
 enum intake_cut {
 	INTAKE_MORE,           /* the header goes on */
 	INTAKE_HEADER,

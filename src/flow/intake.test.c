@@ -23,7 +23,8 @@ static struct slice stored(struct intake *in, struct buf *out) {
 static const struct { const char *in, *out;
 } cases[] = {
 	{ "Subject: x\r\n\r\nbody\r\n", "Subject: x\r\n\r\nbody\r\n" },
-	{ "To: a\r\n b\r\n\tc\r\nSubject : x\r\n\r\nBcc: stays\r\n", "To: a\r\n b\r\n\tc\r\nSubject : x\r\n\r\nBcc: stays\r\n" },
+	{ "To: a\r\n b\r\n\tc\r\nSubject : x\r\n\r\nBcc: stays\r\n",
+	  "To: a\r\n b\r\n\tc\r\nSubject : x\r\n\r\nBcc: stays\r\n" },
 	{ "Bcc", "\r\nBcc" },
 	{ "Bcca: x\r\n", "Bcca: x\r\n" },
 	{ "Bcca: x", "Bcca: x" },
@@ -119,7 +120,8 @@ static void another_header_and_body(void **state) {
 /* A field that comes late moves all the rest along: however it was scanned, the summary is that of what is stored. */
 static void a_field_comes_late(void **state) {
 	(void)state;
-	const char *text = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n";
+	const char *text =
+		"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n";
 	AUTO_BUF struct buf out = BUF(1 << 20);
 	for (size_t limit = 8; limit <= 8192; limit *= 1024)
 		for (int late = 0; late < 2; late++) {
@@ -132,11 +134,13 @@ static void a_field_comes_late(void **state) {
 				struct summary s;
 				assert_int_equal(intake_summary(&in, &s), 0);
 				struct slice got = stored(&in, &out);
-				assert_true(slice_starts(got, S("Received: by us\r\nAuthentication-Results: a; none\r\nContent-Type:")));
+				assert_true(slice_starts(
+					got, S("Received: by us\r\nAuthentication-Results: a; none\r\nContent-Type:")));
 				assert_int_equal(s.size, got.len);
 				assert_int_equal(s.parts_count, 3);
 				for (size_t i = 1; i < 3; i++) {
-					struct slice part = slice_from(got.at + s.parts[i].body_start, s.parts[i].body_end - s.parts[i].body_start);
+					struct slice part = slice_from(got.at + s.parts[i].body_start,
+								       s.parts[i].body_end - s.parts[i].body_start);
 					assert_true(slice_eq(part, i == 1 ? S("one") : S("two")));
 				}
 			}
@@ -152,7 +156,8 @@ static void cutting_beside(void **state) {
 		for (size_t step = 1; step <= 64; step += step < 4 ? 1 : 60) {
 			size_t line = 0, end = 0;
 			enum intake_cut cut = INTAKE_MORE;
-			for (size_t n = 0; n < text.len && cut == INTAKE_MORE; n += step) cut = intake_cut(slice_head(text, n + step), &line, &end);
+			for (size_t n = 0; n < text.len && cut == INTAKE_MORE; n += step)
+				cut = intake_cut(slice_head(text, n + step), &line, &end);
 			if (cut == INTAKE_MBOX) assert_true(slice_starts(want, intake_mbox_name));
 			if (cut != INTAKE_HEADER) continue;
 			assert_true(slice_eq(slice_head(text, end), slice_head(want, end)));

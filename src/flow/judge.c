@@ -32,8 +32,8 @@ static void later(struct judging *j) {
 static int mapped(struct judging *j) {
 	const struct route_params *p = j->params;
 	bool canonical = (p->rewrite.canonical.classes & REWRITE_ENVELOPE_RECIPIENT) != 0;
-	const struct lookup *const maps[] = { &p->rewrite.recipient_canonical.maps, canonical ? &p->rewrite.canonical.maps : NULL,
-					      &p->virtual_alias };
+	const struct lookup *const maps[] = { &p->rewrite.recipient_canonical.maps,
+					      canonical ? &p->rewrite.canonical.maps : NULL, &p->virtual_alias };
 	for (size_t i = 0; i < LEN(maps); i++) {
 		struct lookup_hit hit;
 		if (maps[i] == NULL) continue;
@@ -100,15 +100,17 @@ static int judge_class(struct judging *j, enum route_class class) {
 }
 
 const char *route_srs_refusal(enum srs_answer answer, struct slice *text) {
-	*text = answer == SRS_EXPIRED ? S("this return address of forwarded mail (SRS) has expired")
-				      : S("this return address of forwarded mail (SRS) was not made here: its signature is wrong");
+	*text = answer == SRS_EXPIRED
+			? S("this return address of forwarded mail (SRS) has expired")
+			: S("this return address of forwarded mail (SRS) was not made here: its signature is wrong");
 	return "5.7.1";
 }
 
 /* False: not a return address of ours. */
 static bool judge_srs(struct judging *j) {
 	struct slice sender, text;
-	enum srs_answer r = j->params->srs != NULL ? srs_reverse(j->params->srs, j->address, j->mem, &sender) : SRS_UNCHANGED;
+	enum srs_answer r =
+		j->params->srs != NULL ? srs_reverse(j->params->srs, j->address, j->mem, &sender) : SRS_UNCHANGED;
 	if (r == SRS_UNCHANGED || r == SRS_DONE) return r == SRS_DONE;
 	const char *status = route_srs_refusal(r, &text);
 	unknown(j, slice_of(status), text, SLICE_NONE);

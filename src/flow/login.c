@@ -15,17 +15,21 @@ static struct slice with_domain(const struct login_way *way, struct slice user, 
 	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(user), SLICE_ARG(way->domain));
 }
 
-static int prove_password(const struct login_way *way, struct slice name, const struct sasl_ask *ask, struct arena *mem, bool *right) {
+static int prove_password(const struct login_way *way, struct slice name, const struct sasl_ask *ask, struct arena *mem,
+			  bool *right) {
 	struct password_answer answer = { 0 };
-	int r = ask_password(way->vault, &(struct password_ask){ .login = name, .password = ask->secret }, mem, &answer);
+	int r = ask_password(way->vault, &(struct password_ask){ .login = name, .password = ask->secret }, mem,
+			     &answer);
 	*right = r == ASK_OK && answer.right;
 	return r;
 }
 
-static int prove_scram(const struct login_way *way, struct slice name, const struct sasl_ask *ask, struct arena *mem, bool *right,
-		       struct sasl_found *found) {
+static int prove_scram(const struct login_way *way, struct slice name, const struct sasl_ask *ask, struct arena *mem,
+		       bool *right, struct sasl_found *found) {
 	struct scram_answer answer = { 0 };
-	struct scram_ask question = { .account = name, .proof = ask->secret, .message = ask->message, .sha256 = ask->sha256 };
+	struct scram_ask question = {
+		.account = name, .proof = ask->secret, .message = ask->message, .sha256 = ask->sha256
+	};
 	int r = ask_scram(way->vault, &question, mem, &answer);
 	*right = r == ASK_OK && (answer.right || ask->means == SASL_BY_SALT);
 	found->salt = answer.salt;
@@ -34,7 +38,8 @@ static int prove_scram(const struct login_way *way, struct slice name, const str
 	return r;
 }
 
-/* The address in the certificate: the one he asks for if it is there, else the first. False: no trusted certificate with one. */
+/* The address in the certificate: the one he asks for if it is there, else the first. False: no trusted certificate
+ * with one. */
 static bool certified_user(const struct login_way *way, struct sasl_ask *ask, struct arena *mem) {
 	AUTO_BUF struct buf emails = BUF(KIB(8));
 	if (way->tls == NULL || !tls_peer_emails(way->tls, &emails)) return false;
@@ -47,18 +52,22 @@ static bool certified_user(const struct login_way *way, struct sasl_ask *ask, st
 	return ask->user.len != 0;
 }
 
-enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask *asked, struct arena *mem, struct sasl_found *found) {
+enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask *asked, struct arena *mem,
+			      struct sasl_found *found) {
 	struct sasl_ask copy = *asked, *ask = &copy;
 	if (ask->means == SASL_BY_CERTIFICATE && !certified_user(way, ask, mem)) return SASL_NO;
 	struct slice user = with_domain(way, ask->user, mem);
 	struct account_answer account = { 0 };
 	bool right = false;
-	int r = ask_account(way->core, &(struct account_ask){ .login = user, .act_as = with_domain(way, ask->authzid, mem) }, mem, &account);
+	int r = ask_account(way->core,
+			    &(struct account_ask){ .login = user, .act_as = with_domain(way, ask->authzid, mem) }, mem,
+			    &account);
 	if (r != ASK_OK) return later(r);
 	/* vault knows accounts by their stored names, which users may write in other ways */
 	struct slice name = account.name.len != 0 ? account.name : user;
 	if (ask->means == SASL_BY_PASSWORD) r = prove_password(way, name, ask, mem, &right);
-	else if (ask->means == SASL_BY_SALT || ask->means == SASL_BY_PROOF) r = prove_scram(way, name, ask, mem, &right, found);
+	else if (ask->means == SASL_BY_SALT || ask->means == SASL_BY_PROOF)
+		r = prove_scram(way, name, ask, mem, &right, found);
 	else if (ask->means == SASL_BY_CERTIFICATE) right = true;
 	else return SASL_NO;
 	if (r != ASK_OK) return later(r);
@@ -67,7 +76,8 @@ enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask
 	found->name = account.as;
 	if (account.granted && !slice_eq(account.name, account.as)) { /* for whoever has to account for it */
 		found->master = account.name;
-		note(right ? L_INFO : L_WARN, "auth", 0, NULL, right ? "Master log-in: " : "Master log-in refused: ", FA("user", account.as),
+		note(right ? L_INFO : L_WARN, "auth", 0, NULL,
+		     right ? "Master log-in: " : "Master log-in refused: ", FA("user", account.as),
 		     FA("master_user", account.name));
 	}
 	return right && account.granted ? SASL_YES : SASL_NO;

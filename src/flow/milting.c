@@ -43,7 +43,8 @@ struct smtp_reply milting_helo(struct milting *m, struct slice name, struct aren
 static struct slice mail_parameters(const struct smtp_mail *mail, struct arena *mem) {
 	AUTO_BUF struct buf out = BUF(KIB(4));
 	if (mail->size != 0) buf_addf(&out, " SIZE=%llu", (unsigned long long)mail->size);
-	if (mail->body != SMTP_BODY_UNSAID) buf_add(&out, mail->body == SMTP_BODY_7BIT ? S(" BODY=7BIT") : S(" BODY=8BITMIME"));
+	if (mail->body != SMTP_BODY_UNSAID)
+		buf_add(&out, mail->body == SMTP_BODY_7BIT ? S(" BODY=7BIT") : S(" BODY=8BITMIME"));
 	if (mail->utf8) buf_add(&out, S(" SMTPUTF8"));
 	if (mail->ret != SMTP_RET_NONE) buf_add(&out, mail->ret == SMTP_RET_FULL ? S(" RET=FULL") : S(" RET=HDRS"));
 	if (mail->envid.at != NULL) buf_addf(&out, " ENVID=%.*s", SLICE_ARG(mail->envid));
@@ -52,8 +53,11 @@ static struct slice mail_parameters(const struct smtp_mail *mail, struct arena *
 }
 
 static struct slice rcpt_parameters(const struct smtp_rcpt *rcpt, struct arena *mem) {
-	static const struct { unsigned bit; const char *name; } names[] = { { SMTP_NOTIFY_NEVER, "NEVER" },
-		{ SMTP_NOTIFY_SUCCESS, "SUCCESS" }, { SMTP_NOTIFY_FAILURE, "FAILURE" }, { SMTP_NOTIFY_DELAY, "DELAY" } };
+	static const struct { unsigned bit; const char *name;
+	} names[] = { { SMTP_NOTIFY_NEVER, "NEVER" },
+		      { SMTP_NOTIFY_SUCCESS, "SUCCESS" },
+		      { SMTP_NOTIFY_FAILURE, "FAILURE" },
+		      { SMTP_NOTIFY_DELAY, "DELAY" } };
 	AUTO_BUF struct buf out = BUF(KIB(4));
 	const char *before = " NOTIFY=";
 	for (size_t i = 0; i < LEN(names); i++) {
@@ -118,7 +122,8 @@ struct smtp_reply milting_message(struct milting *m, struct milting_message *mes
 	if (r.code != 0 || !m->changed) return r;
 	AUTO_BUF struct buf head = BUF(in->head.limit);
 	buf_add(&head, slice_head(buf_slice(&in->head), message->return_path));
-	if (!header_list_write(&m->header, &head)) return smtp_reply(451, "4.3.0", S("Error: message header too large"));
+	if (!header_list_write(&m->header, &head))
+		return smtp_reply(451, "4.3.0", S("Error: message header too large"));
 	intake_changed(in);
 	buf_done(&in->head);
 	in->head = head;

@@ -5,8 +5,9 @@
 #include "flow/ask.h"
 #include "flow/intake.h"
 #include "smtp/server.h"
-/* The milters of one SMTP session, and what they do to its messages: SMTP's words and replies on one side, filter/milter.h on
- * the other. Mail that does not come by SMTP is shown to them as by a client localhost[127.0.0.1], as Postfix does. */
+/* The milters of one SMTP session, and what they do to its messages: SMTP's words and replies on one side,
+ * filter/milter.h on the other. Mail that does not come by SMTP is shown to them as by a client localhost[127.0.0.1],
+ * as Postfix does. */
 
 struct milting_params {          /* constant */
 	struct milter_set *set;
@@ -29,7 +30,8 @@ struct milting_facts {
 	const struct addr *daemon;   /* our end of the connection; NULL: not known */
 	const struct smtp_session *session; /* NULL: no SMTP */
 	const char *(*queue_id)(void *ctx); /* NULL or "" until a message has one */
-	/* Where mail to that address goes ("smtp", "example.com"), for {rcpt_mailer}, {rcpt_host} and those of the sender. */
+	/* Where mail to that address goes ("smtp", "example.com"), for {rcpt_mailer}, {rcpt_host} and those of the
+	 * sender. */
 	void (*route)(void *ctx, struct slice address, struct arena *mem, struct slice *mailer, struct slice *place);
 	/* milter_header_checks found something that is the message's fate. */
 	void (*content)(void *ctx, const struct checks_hit *hit);

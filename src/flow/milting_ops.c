@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Macros as MILTER_README of Postfix lists them ("Sendmail macro emulation"), and the changes to header and envelope. */
+/* Macros as MILTER_README of Postfix lists them ("Sendmail macro emulation"), and the changes to header and envelope.
+ */
 #include "base/fail.h"
 #include "flow/milting_private.h"
 #include "smtp/command.h"
@@ -18,7 +19,8 @@ static struct slice client_macro(struct milting *m, struct slice name, struct ar
 	if (slice_eq(name, S("{client_ptr}"))) return f->reverse;
 	if (slice_eq(name, S("{client_port}"))) return no_address ? SLICE_NONE : number_text(mem, addr_port(f->peer));
 	if (slice_eq(name, S("{client_resolve}")))
-		return slice_same(f->name, f->reverse) ? (slice_eq(f->name, S("unknown")) ? S("FAIL") : S("OK")) : S("FORGED");
+		return slice_same(f->name, f->reverse) ? (slice_eq(f->name, S("unknown")) ? S("FAIL") : S("OK"))
+						       : S("FORGED");
 	if (slice_eq(name, S("_"))) {
 		bool forged = !slice_same(f->name, f->reverse);
 		return arena_fmt(mem, "%.*s [%s]%s", SLICE_ARG(f->reverse), f->ip, forged ? " (may be forged)" : "");
@@ -32,7 +34,8 @@ static struct slice session_macro(struct milting *m, struct slice name, struct a
 	bool logged_in = s->login.len != 0;
 	if (slice_eq(name, S("{auth_type}"))) return logged_in ? s->mechanism : SLICE_NONE;
 	if (slice_eq(name, S("{auth_authen}"))) return logged_in ? s->login : SLICE_NONE;
-	if (slice_eq(name, S("{auth_author}"))) return logged_in && m->auth_author.len != 0 ? m->auth_author : SLICE_NONE;
+	if (slice_eq(name, S("{auth_author}")))
+		return logged_in && m->auth_author.len != 0 ? m->auth_author : SLICE_NONE;
 	if (s->tls == NULL) return SLICE_NONE;
 	struct tls_info info;
 	AUTO_BUF struct buf subject = BUF(KIB(4)), issuer = BUF(KIB(4));
@@ -46,7 +49,10 @@ static struct slice session_macro(struct milting *m, struct slice name, struct a
 }
 
 static struct slice path_macro(struct milting *m, struct slice name, struct arena *mem) {
-	static const struct { struct slice prefix; bool is_rcpt; } kinds[] = { { S("{mail_"), false }, { S("{rcpt_"), true } };
+	static const struct {
+		struct slice prefix;
+		bool is_rcpt;
+	} kinds[] = { { S("{mail_"), false }, { S("{rcpt_"), true } };
 	for (size_t i = 0; i < LEN(kinds); i++) {
 		struct milting_path *p = kinds[i].is_rcpt ? &m->rcpt : &m->mail;
 		struct slice rest = slice_skip(name, kinds[i].prefix.len);
@@ -154,7 +160,8 @@ static int op_insert_field(void *ctx, uint32_t index, struct slice name, struct 
 	struct milting *m = ctx;
 	if (!checked(m, &name, &value)) return 0;
 	m->changed = true;
-	header_list_insert(&m->header, index, name, value); /* our Received counts: 0 is before it, 1 behind it, as with Postfix */
+	header_list_insert(&m->header, index, name,
+			   value); /* our Received counts: 0 is before it, 1 behind it, as with Postfix */
 	return 0;
 }
 
@@ -201,8 +208,8 @@ static int op_add_recipient(void *ctx, struct slice address, struct slice parame
 	struct milting *m = ctx;
 	struct milting_message *msg = m->message;
 	struct smtp_rcpt rcpt;
-	struct smtp_reply r =
-		command_rcpt(bracketed("TO", address, parameters, msg->mem), &lenient, OFFER_USUAL, true, msg->mem, &rcpt);
+	struct smtp_reply r = command_rcpt(bracketed("TO", address, parameters, msg->mem), &lenient, OFFER_USUAL, true,
+					   msg->mem, &rcpt);
 	if (r.code != 0) return fail("cannot add the recipient \"%.*s\": %.*s", SLICE_ARG(address), SLICE_ARG(r.text));
 	if (msg->count >= RECIPIENTS_MOST) return fail("too many recipients were added");
 	struct accept_recipient *more = arena_array(msg->mem, msg->count + 1, sizeof *more);
@@ -217,9 +224,10 @@ static int op_delete_recipient(void *ctx, struct slice address) {
 	struct milting *m = ctx;
 	struct milting_message *msg = m->message;
 	struct smtp_rcpt rcpt;
-	struct smtp_reply r = command_rcpt(bracketed("TO", address, S(""), msg->mem), &lenient, OFFER_USUAL, true, msg->mem,
-					   &rcpt);
-	if (r.code != 0) return fail("cannot delete the recipient \"%.*s\": %.*s", SLICE_ARG(address), SLICE_ARG(r.text));
+	struct smtp_reply r =
+		command_rcpt(bracketed("TO", address, S(""), msg->mem), &lenient, OFFER_USUAL, true, msg->mem, &rcpt);
+	if (r.code != 0)
+		return fail("cannot delete the recipient \"%.*s\": %.*s", SLICE_ARG(address), SLICE_ARG(r.text));
 	struct slice gone = address_of(m, rcpt.text, &rcpt.to, msg->mem);
 	size_t kept = 0;
 	for (size_t i = 0; i < msg->count; i++)
@@ -234,7 +242,8 @@ static int op_change_sender(void *ctx, struct slice address, struct slice parame
 	struct smtp_mail mail;
 	struct smtp_reply r = command_mail(bracketed("FROM", address, parameters, msg->mem), &lenient,
 					   OFFER_USUAL | OFFER_AUTH, msg->mem, &mail);
-	if (r.code != 0) return fail("cannot change the sender to \"%.*s\": %.*s", SLICE_ARG(address), SLICE_ARG(r.text));
+	if (r.code != 0)
+		return fail("cannot change the sender to \"%.*s\": %.*s", SLICE_ARG(address), SLICE_ARG(r.text));
 	msg->sender = address_of(m, mail.text, &mail.from, msg->mem);
 	msg->new_sender = true;
 	if (mail.envid.at != NULL) msg->envid = arena_slice(msg->mem, mail.envid);
@@ -243,7 +252,14 @@ static int op_change_sender(void *ctx, struct slice address, struct slice parame
 }
 
 const struct milter_ops milting_ops = {
-	.macro = op_macro, .field = op_field, .body = op_body, .add_field = op_add_field, .insert_field = op_insert_field,
-	.change_field = op_change_field, .replace_body = op_replace_body, .add_recipient = op_add_recipient,
-	.delete_recipient = op_delete_recipient, .change_sender = op_change_sender,
+	.macro = op_macro,
+	.field = op_field,
+	.body = op_body,
+	.add_field = op_add_field,
+	.insert_field = op_insert_field,
+	.change_field = op_change_field,
+	.replace_body = op_replace_body,
+	.add_recipient = op_add_recipient,
+	.delete_recipient = op_delete_recipient,
+	.change_sender = op_change_sender,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A stranger who makes errors decides what stands in this mail and how often it is sent. So every line of his gets a blank in
- * front, length and number are limited, and it is sent from an address that is never answered. */
+/* A stranger who makes errors decides what stands in this mail and how often it is sent. So every line of his gets a
+ * blank in front, length and number are limited, and it is sent from an address that is never answered. */
 #include "flow/notice.h"
 #include "base/clock.h"
 #include "mime/compose.h"
@@ -51,11 +51,13 @@ unsigned notice_class_of(struct slice reply) {
 	if (word.len != 3 || !slice_number(word, 599, &code) || code < 400) return 0;
 	rest = slice_skip(reply, 4);
 	status = slice_word(&rest, " ");
-	struct slice kind = status.len >= 5 && status.at[1] == '.' ? slice_skip(status, 2) : SLICE_NONE; /* "7.1" of "5.7.1" */
+	struct slice kind =
+		status.len >= 5 && status.at[1] == '.' ? slice_skip(status, 2) : SLICE_NONE; /* "7.1" of "5.7.1" */
 	if (slice_eq(kind, S("1.1")) || slice_eq(kind, S("1.6"))) return NOTICE_BOUNCE;
 	if (slice_eq(kind, S("3.1"))) return NOTICE_RESOURCE;
 	if (slice_eq(kind, S("3.0")) || slice_eq(kind, S("3.5"))) return NOTICE_SOFTWARE;
-	if (slice_starts(kind, S("5.")) && !slice_eq(kind, S("5.3"))) return NOTICE_PROTOCOL; /* 4.5.3: too many recipients */
+	if (slice_starts(kind, S("5.")) && !slice_eq(kind, S("5.3")))
+		return NOTICE_PROTOCOL; /* 4.5.3: too many recipients */
 	if (kind.len == 0 && code >= 500 && code < 510) return NOTICE_PROTOCOL;
 	if (slice_eq(kind, S("1.3")) || slice_eq(kind, S("1.7"))) return NOTICE_PROTOCOL;
 	return NOTICE_POLICY;
@@ -87,7 +89,8 @@ static void add_wrapped(struct buf *out, struct slice line) {
 		size_t most = LINE - indent, end = line.len;
 		if (end > most) {
 			end = slice_find_last(slice_head(line, most + 1), ' ');
-			if (end > most || end <= LEAD) end = MIN_OF(slice_find(slice_skip(line, LEAD), ' ') + LEAD, line.len);
+			if (end > most || end <= LEAD)
+				end = MIN_OF(slice_find(slice_skip(line, LEAD), ' ') + LEAD, line.len);
 		}
 		buf_addf(out, " %*s%.*s\n", (int)indent, "", (int)end, line.at);
 		line = slice_skip(line, end);
@@ -101,7 +104,8 @@ static void words(struct buf *out, const struct notice *n) {
 	for (struct slice rest = n->talk; rest.len != 0;) add_wrapped(out, slice_cut(&rest, '\n'));
 	if (n->cut) buf_add(out, S("\n(The session went on; the rest is left out.)\n"));
 	if (n->reason.len != 0) buf_addf(out, "\nSession aborted, reason: %.*s\n", SLICE_ARG(n->reason));
-	if (n->left_out != 0) buf_addf(out, "\n%u notices were left out before this one (error_notice_hourly_limit).\n", n->left_out);
+	if (n->left_out != 0)
+		buf_addf(out, "\n%u notices were left out before this one (error_notice_hourly_limit).\n", n->left_out);
 	buf_add(out, S("\nFor other details, see the local mail logfile\n"));
 }
 
@@ -116,10 +120,12 @@ void notice_compose(struct buf *out, const struct notice_params *p, const struct
 	const char *protocol = n->lmtp ? "LMTP" : "SMTP", *side = n->client ? "client" : "server";
 	struct slice name = p->mail_name, peer = slice_head(n->peer, 400);
 	compose_date_field(out, date_local(wall_s()));
-	compose_mailbox_field(out, "From", S("Mail Delivery System"), (struct mailbox){ S("MAILER-DAEMON"), p->origin });
+	compose_mailbox_field(out, "From", S("Mail Delivery System"),
+			      (struct mailbox){ S("MAILER-DAEMON"), p->origin });
 	compose_mailbox_field(out, "To", S("Postmaster"), mailbox_of(notice_recipient(p, n)));
-	compose_text_field(out, "Subject",
-			   arena_fmt(&mem, "%.*s %s %s: errors from %.*s", SLICE_ARG(name), protocol, side, SLICE_ARG(peer)));
+	compose_text_field(
+		out, "Subject",
+		arena_fmt(&mem, "%.*s %s %s: errors from %.*s", SLICE_ARG(name), protocol, side, SLICE_ARG(peer)));
 	compose_field(out, "Message-ID", arena_fmt(&mem, "<%.*s@%.*s>", SLICE_ARG(id), SLICE_ARG(p->host)));
 	compose_field(out, "Auto-Submitted", S("auto-generated"));
 	compose_field(out, "MIME-Version", S("1.0"));

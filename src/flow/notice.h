@@ -2,18 +2,19 @@
 #pragma once
 #include "base/base.h"
 #include "base/buf.h"
-/* What the postmaster is told (postconf(5), notify_classes). Bounces and delays are flow/return's notices; the others are told
- * with a transcript of the session in which they happened, as smtpd(8) and smtp(8) do: this. */
+/* What the postmaster is told (postconf(5), notify_classes). Bounces and delays are flow/return's notices; the others
+ * are told with a transcript of the session in which they happened, as smtpd(8) and smtp(8) do: this. */
 enum notice_class {
 	NOTICE_BOUNCE = 1,
 	NOTICE_DOUBLE_BOUNCE = 2,
 	NOTICE_DELAY = 4,
-	NOTICE_DATA = 8,      /* our own files or log-in secrets could not be used */
-	NOTICE_POLICY = 16,   /* a client was refused for what it is or wants */
-	NOTICE_PROTOCOL = 32, /* bad syntax, commands out of order; a server that does not speak SMTP */
-	NOTICE_RESOURCE = 64, /* no room */
+	NOTICE_DATA = 8,       /* our own files or log-in secrets could not be used */
+	NOTICE_POLICY = 16,    /* a client was refused for what it is or wants */
+	NOTICE_PROTOCOL = 32,  /* bad syntax, commands out of order; a server that does not speak SMTP */
+	NOTICE_RESOURCE = 64,  /* no room */
 	NOTICE_SOFTWARE = 128, /* mail could not be taken for a trouble of ours */
-	NOTICE_OF_SESSIONS = NOTICE_BOUNCE | NOTICE_DATA | NOTICE_POLICY | NOTICE_PROTOCOL | NOTICE_RESOURCE | NOTICE_SOFTWARE,
+	NOTICE_OF_SESSIONS =
+		NOTICE_BOUNCE | NOTICE_DATA | NOTICE_POLICY | NOTICE_PROTOCOL | NOTICE_RESOURCE | NOTICE_SOFTWARE,
 };
 enum { NOTICE_TALK_MAX = 64 << 10 }; /* bytes of a transcript; what follows is left out */
 
@@ -36,8 +37,8 @@ struct notice_params {
 	struct notice_memory *memory;
 };
 
-/* The class of one of our own refusals, "554 5.7.1 …"; 0: it is none. By its codes, for each list and command has its own;
- * the exceptions are few: "user unknown" is a bounce, as in Postfix. */
+/* The class of one of our own refusals, "554 5.7.1 …"; 0: it is none. By its codes, for each list and command has its
+ * own; the exceptions are few: "user unknown" is a bounce, as in Postfix. */
 unsigned notice_class_of(struct slice reply);
 
 struct notice {
@@ -51,7 +52,8 @@ struct notice {
 	unsigned left_out;
 };
 struct slice notice_recipient(const struct notice_params *p, const struct notice *n);
-/* One line of a transcript: control bytes and what no log should show (what follows AUTH and its method) are replaced. */
+/* One line of a transcript: control bytes and what no log should show (what follows AUTH and its method) are replaced.
+ */
 void notice_talk(struct buf *talk, bool leaves, struct slice line);
 /* The message, without Return-Path. id: its queue id. */
 void notice_compose(struct buf *out, const struct notice_params *p, const struct notice *n, struct slice id);

@@ -24,7 +24,8 @@ static void test_classes(void **state) {
 		{ "451 4.3.0 Error: queue file write error", NOTICE_SOFTWARE },
 		{ "451 4.3.5 Server configuration error", NOTICE_SOFTWARE },
 	};
-	for (size_t i = 0; i < LEN(cases); i++) assert_int_equal(notice_class_of(slice_of(cases[i].reply)), cases[i].class);
+	for (size_t i = 0; i < LEN(cases); i++)
+		assert_int_equal(notice_class_of(slice_of(cases[i].reply)), cases[i].class);
 }
 
 static void test_secrets_are_left_out(void **state) {
@@ -52,10 +53,17 @@ static void test_number_is_limited(void **state) {
 
 static void test_message(void **state) {
 	(void)state;
-	struct notice_params p = { .to = S("postmaster@here.test"), .bounce_to = S("bounces@here.test"), .origin = S("here.test"),
-				   .host = S("mail.here.test"), .mail_name = S("Postfix") };
-	struct notice n = { .troubles = NOTICE_POLICY, .peer = S("unknown[192.0.2.1]"), .reason = S("lost connection"), .left_out = 3 };
-	n.talk = S("Out: 220 mail.here.test ESMTP\nIn:  EHLO a.long.name.in.the.greeting.of.a.client and.some.more.words.here to.be.broken\n"
+	struct notice_params p = { .to = S("postmaster@here.test"),
+				   .bounce_to = S("bounces@here.test"),
+				   .origin = S("here.test"),
+				   .host = S("mail.here.test"),
+				   .mail_name = S("Postfix") };
+	struct notice n = { .troubles = NOTICE_POLICY,
+			    .peer = S("unknown[192.0.2.1]"),
+			    .reason = S("lost connection"),
+			    .left_out = 3 };
+	n.talk = S("Out: 220 mail.here.test ESMTP\nIn:  EHLO a.long.name.in.the.greeting.of.a.client "
+		   "and.some.more.words.here to.be.broken\n"
 		   "In:  averyveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryveryverylongword\n");
 	AUTO_BUF struct buf out = BUF(KIB(16));
 	notice_compose(&out, &p, &n, S("ID1"));
@@ -63,11 +71,14 @@ static void test_message(void **state) {
 	assert_non_null(strstr(text, "From: Mail Delivery System <MAILER-DAEMON@here.test>\r\n"));
 	assert_non_null(strstr(text, "To: Postmaster <postmaster@here.test>\r\n"));
 	assert_non_null(strstr(text, "Subject: Postfix SMTP server: errors from unknown[192.0.2.1]\r\n"));
-	assert_non_null(strstr(text, "\r\n\r\nTranscript of session follows.\r\n\r\n Out: 220 mail.here.test ESMTP\r\n In:  EHLO"));
+	assert_non_null(strstr(
+		text, "\r\n\r\nTranscript of session follows.\r\n\r\n Out: 220 mail.here.test ESMTP\r\n In:  EHLO"));
 	assert_non_null(strstr(text, " and.some.more.words.here\r\n     to.be.broken\r\n In:  "));
 	assert_non_null(strstr(text, "\r\nSession aborted, reason: lost connection\r\n"));
 	assert_non_null(strstr(text, "3 notices were left out"));
-	n = (struct notice){ .troubles = NOTICE_BOUNCE, .client = true, .lmtp = true, .peer = S("mx[192.0.2.1]:24"), .cut = true };
+	n = (struct notice){
+		.troubles = NOTICE_BOUNCE, .client = true, .lmtp = true, .peer = S("mx[192.0.2.1]:24"), .cut = true
+	};
 	buf_clear(&out);
 	notice_compose(&out, &p, &n, S("ID2"));
 	text = buf_text(&out);

@@ -57,8 +57,10 @@ static int feed(struct checks *checks, const struct smtp_body *body) {
 	AUTO_FREE char *piece = mem_get(PIECE);
 	checks_feed(checks, body->head);
 	for (uint64_t at = 0; at < body->size;) {
-		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
-		if (n <= 0) return n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
+		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE),
+				  (off_t)(body->offset + at));
+		if (n <= 0)
+			return n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
 		checks_feed(checks, slice_from(piece, (size_t)n));
 		at += (uint64_t)n;
 	}
@@ -107,8 +109,8 @@ static int generic(const struct rewrite_params *p, struct smtp_message *m, struc
 		   struct arena *mem) {
 	if (rewrite_address(p, REWRITE_ENVELOPE_SENDER, m->sender, mem, &m->sender) != REWRITE_DONE) return -1;
 	for (size_t i = 0; i < m->count; i++)
-		if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, recipients[i].address, mem, &recipients[i].address) !=
-		    REWRITE_DONE)
+		if (rewrite_address(p, REWRITE_ENVELOPE_RECIPIENT, recipients[i].address, mem,
+				    &recipients[i].address) != REWRITE_DONE)
 			return -1;
 	return generic_header(p, &m->body, mem);
 }

@@ -15,7 +15,8 @@ static void summary_of(struct slice message, struct buf *packed) {
 	summary_scan_free(&scan);
 }
 
-int own_mail_prepare(struct db *db, const struct deliver_params *params, const struct own_mail *mail, struct delivery **out) {
+int own_mail_prepare(struct db *db, const struct deliver_params *params, const struct own_mail *mail,
+		     struct delivery **out) {
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
 	AUTO_BUF struct buf packed = BUF(MIB(1));
@@ -59,9 +60,12 @@ static int send_notice(struct db *db, const struct deliver_params *params, const
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
 	notice_compose(&message, p, n, slice_of(id));
-	struct own_mail mail = { .id = id, .sender = p->from, .to = p->to, .message = buf_slice(&message), .client = S("smtp") };
+	struct own_mail mail = {
+		.id = id, .sender = p->from, .to = p->to, .message = buf_slice(&message), .client = S("smtp")
+	};
 	int r = own_mail_prepare(db, params, &mail, &d);
-	if (r == DELIVER_NO_RECIPIENT) return fail("<%.*s> does not exist (set error_notice_recipient)", SLICE_ARG(p->to));
+	if (r == DELIVER_NO_RECIPIENT)
+		return fail("<%.*s> does not exist (set error_notice_recipient)", SLICE_ARG(p->to));
 	if (r == 0) r = db_write(db, enter, d);
 	if (r == 0) delivery_report(d);
 	*queued = r == 0 && delivery_queued(d);
@@ -77,7 +81,8 @@ bool own_mail_tell_postmaster(struct db *db, const struct deliver_params *params
 	if ((a->troubles & SMTP_TROUBLE_DATA) != 0) n.troubles |= NOTICE_DATA;
 	if ((n.troubles & p->classes) == 0 || p->memory == NULL) return false;
 	if (!notice_memory_may(p->memory, p->hourly, &n.left_out))
-		say(L_WARN, "smtp", "postmaster notify: more than %u within an hour (error_notice_hourly_limit)", p->hourly);
+		say(L_WARN, "smtp", "postmaster notify: more than %u within an hour (error_notice_hourly_limit)",
+		    p->hourly);
 	else if (send_notice(db, params, &n, &queued) < 0) say(L_WARN, "smtp", "postmaster notify: %s", fail_text());
 	return queued;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exceptions are made one by one, each by a proof of its own: an address, a name that leads back, a domain that SPF or DKIM
- * has shown. What anybody can write (a List-Id) never lets mail through by itself. */
+/* Exceptions are made one by one, each by a proof of its own: an address, a name that leads back, a domain that SPF or
+ * DKIM has shown. What anybody can write (a List-Id) never lets mail through by itself. */
 #include "flow/proving.h"
 #include "mime/header.h"
 
@@ -20,7 +20,8 @@ static struct slice wrong_header(const struct proving_facts *f, const struct evi
 		for (size_t i = 0; i < LEN(fields); i++) seen[i] += slice_same(one.name, fields[i].name);
 	for (size_t i = 0; i < LEN(fields); i++) {
 		if (seen[i] > 1) return arena_fmt(mem, "%u %.*s header fields", seen[i], SLICE_ARG(fields[i].name));
-		if (seen[i] == 0 && fields[i].must) return arena_fmt(mem, "no %.*s header field", SLICE_ARG(fields[i].name));
+		if (seen[i] == 0 && fields[i].must)
+			return arena_fmt(mem, "no %.*s header field", SLICE_ARG(fields[i].name));
 	}
 	return v->dmarc.from.len == 0 ? S("no domain in the From header field") : SLICE_NONE;
 }
@@ -56,10 +57,11 @@ static struct slice proved_in(const struct domains *d, const struct evidence_ver
 }
 
 /* One of our lists, whose own domain is proved: by the signature or SPF of the list's domain or one above it. */
-static struct slice list_of(const struct proving_params *p, const struct proving_facts *f, const struct evidence_verdict *v,
-			    struct arena *mem) {
+static struct slice list_of(const struct proving_params *p, const struct proving_facts *f,
+			    const struct evidence_verdict *v, struct arena *mem) {
 	struct field field;
-	if (p->lists == NULL || p->lists->count == 0 || !header_find(f->header, S("List-Id"), &field)) return SLICE_NONE;
+	if (p->lists == NULL || p->lists->count == 0 || !header_find(f->header, S("List-Id"), &field))
+		return SLICE_NONE;
 	struct slice value = header_unfold(field.value, mem);
 	struct slice id = slice_skip(value, slice_find_last(value, '<') + 1);
 	id = slice_trim(slice_head(id, slice_find(id, '>')));
@@ -83,14 +85,17 @@ static bool excepted(const struct proving_params *p, const struct proving_facts 
 	struct slice found;
 	*override = S("local_policy");
 	*why = SLICE_NONE;
-	if (p->dmarc_exempt != NULL && networks_match_sockaddr(p->dmarc_exempt, &f->client->any)) *why = S("dmarc_exempt_networks");
-	else if (in_domains(p->exempt_hosts, f->name)) *why = arena_fmt(mem, "dmarc_exempt_hosts: %.*s", SLICE_ARG(f->name));
+	if (p->dmarc_exempt != NULL && networks_match_sockaddr(p->dmarc_exempt, &f->client->any))
+		*why = S("dmarc_exempt_networks");
+	else if (in_domains(p->exempt_hosts, f->name))
+		*why = arena_fmt(mem, "dmarc_exempt_hosts: %.*s", SLICE_ARG(f->name));
 	else if (in_domains(p->exempt_senders, v->dmarc.from)) *why = S("dmarc_exempt_senders");
 	else if (all_recipients_exempt(p, f)) *why = S("dmarc_exempt_recipients");
 	else if (v->sealer_trusted) {
 		const struct arc_hop *last = &v->arc.hops[v->arc.hops_count - 1]; /* RFC 8617 §7.2.2 */
-		*why = arena_fmt(mem, "arc=pass as[%zu].d=%.*s as[%zu].s=%.*s remote-ip[1]=%.*s", v->arc.hops_count, SLICE_ARG(last->domain),
-				 v->arc.hops_count, SLICE_ARG(last->selector), SLICE_ARG(v->record.client));
+		*why = arena_fmt(mem, "arc=pass as[%zu].d=%.*s as[%zu].s=%.*s remote-ip[1]=%.*s", v->arc.hops_count,
+				 SLICE_ARG(last->domain), v->arc.hops_count, SLICE_ARG(last->selector),
+				 SLICE_ARG(v->record.client));
 	} else if (in_domains(p->forwarders, f->name) || (found = proved_in(p->forwarders, v)).len != 0) {
 		*override = S("trusted_forwarder");
 		*why = in_domains(p->forwarders, f->name) ? f->name : found;
@@ -113,17 +118,20 @@ static struct smtp_reply refusal(const struct proving_params *p, const struct ev
 	return smtp_reply(550, "5.7.1", arena_slice(mem, buf_slice(&text)));
 }
 
-static enum proving_act quarantine(const struct proving_params *p, struct evidence_verdict *v, bool softened, struct arena *mem) {
+static enum proving_act quarantine(const struct proving_params *p, struct evidence_verdict *v, bool softened,
+				   struct arena *mem) {
 	if (p->quarantine == PROVING_QUARANTINE_NONE) {
-		evidence_act(v, DMARC_POLICY_NONE, S("local_policy"), softened ? S("dmarc_reject = no") : S("dmarc_quarantine = none"), mem);
+		evidence_act(v, DMARC_POLICY_NONE, S("local_policy"),
+			     softened ? S("dmarc_reject = no") : S("dmarc_quarantine = none"), mem);
 		return PROVING_TAKE;
 	}
-	evidence_act(v, DMARC_POLICY_QUARANTINE, softened ? S("local_policy") : SLICE_NONE, S("dmarc_reject = no"), mem);
+	evidence_act(v, DMARC_POLICY_QUARANTINE, softened ? S("local_policy") : SLICE_NONE, S("dmarc_reject = no"),
+		     mem);
 	return p->quarantine == PROVING_QUARANTINE_JUNK ? PROVING_JUNK : PROVING_HOLD;
 }
 
-enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f, struct evidence_verdict *v,
-				struct arena *mem, struct smtp_reply *reply) {
+enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f,
+				struct evidence_verdict *v, struct arena *mem, struct smtp_reply *reply) {
 	struct slice override, why;
 	if (p->required_headers && (why = wrong_header(f, v, mem)).len != 0) {
 		*reply = smtp_reply_fmt(mem, 550, "5.7.1", "RFC 5322 requirement error: %.*s", SLICE_ARG(why));
@@ -131,7 +139,9 @@ enum proving_act proving_decide(const struct proving_params *p, const struct pro
 	}
 	const struct dmarc_verdict *d = &v->dmarc;
 	if (d->result == TRUST_TEMPERROR && p->temperror_defers) {
-		*reply = smtp_reply_fmt(mem, 451, "4.7.1", "The DMARC policy of %.*s cannot be looked up now, try again later", SLICE_ARG(d->from));
+		*reply = smtp_reply_fmt(mem, 451, "4.7.1",
+					"The DMARC policy of %.*s cannot be looked up now, try again later",
+					SLICE_ARG(d->from));
 		return PROVING_REFUSE;
 	}
 	if (d->disposition != DMARC_POLICY_REJECT && d->disposition != DMARC_POLICY_QUARANTINE) {
@@ -164,18 +174,26 @@ struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem) 
 }
 
 bool proving_spf_fails(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender) {
-	bool helo = slice_eq(spf->identity, S("helo")), weak = spf->result == TRUST_SOFTFAIL || spf->result == TRUST_NEUTRAL;
+	bool helo = slice_eq(spf->identity, S("helo")),
+	     weak = spf->result == TRUST_SOFTFAIL || spf->result == TRUST_NEUTRAL;
 	unsigned results = !helo || no_sender || !p->helo_null_only ? helo ? p->helo_fails : p->spf_fails : 0;
 	return (results >> spf->result & 1) != 0 || (weak && !helo && in_domains(p->spf_strict, spf->domain));
 }
 
-struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender, struct slice recipient,
-			      struct arena *mem) {
+struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender,
+			      struct slice recipient, struct arena *mem) {
 	const char *form = "<%.*s>: Recipient address rejected: Message rejected due to: %.*s";
 	bool broken = spf->result == TRUST_TEMPERROR;
-	enum proving_fail action = broken ? p->spf_temperror : proving_spf_fails(p, spf, no_sender) ? p->spf_fail : PROVING_FAIL_NONE;
+	enum proving_fail action = broken                                 ? p->spf_temperror
+				   : proving_spf_fails(p, spf, no_sender) ? p->spf_fail
+									  : PROVING_FAIL_NONE;
 	if (action == PROVING_FAIL_NONE) return (struct smtp_reply){ .code = 0 };
-	struct slice text = broken ? arena_fmt(mem, "SPF temporary error. %.*s", SLICE_ARG(spf->reason)) : proving_spf_text(spf, mem);
+	struct slice text = broken ? arena_fmt(mem, "SPF temporary error. %.*s", SLICE_ARG(spf->reason))
+				   : proving_spf_text(spf, mem);
 	bool later = action == PROVING_FAIL_DEFER;
-	return smtp_reply_fmt(mem, later ? 451 : 550, broken ? "4.7.24" : later ? "4.7.23" : "5.7.23", form, SLICE_ARG(recipient), SLICE_ARG(text));
+	return smtp_reply_fmt(mem, later ? 451 : 550,
+			      broken  ? "4.7.24"
+			      : later ? "4.7.23"
+				      : "5.7.23",
+			      form, SLICE_ARG(recipient), SLICE_ARG(text));
 }

@@ -4,8 +4,8 @@
 #include "flow/ask.h"
 #include "smtp/reply.h"
 #include "trust/evidence.h"
-/* What the door makes of the evidence: SPF and DMARC say what a domain wants, the owner of this server says what is done.
- * Exceptions are told in the record, so that the domain's reports name them (RFC 9990, "override"). */
+/* What the door makes of the evidence: SPF and DMARC say what a domain wants, the owner of this server says what is
+ * done. Exceptions are told in the record, so that the domain's reports name them (RFC 9990, "override"). */
 enum proving_fail { PROVING_FAIL_NONE, PROVING_FAIL_DEFER, PROVING_FAIL_REJECT };
 struct proving_params {
 	struct evidence_params evidence;
@@ -14,13 +14,18 @@ struct proving_params {
 	unsigned spf_fails, helo_fails;      /* results that spf_fail is about: a bit 1 << enum trust_result each */
 	bool helo_null_only;                 /* of HELO: only without a sender */
 	const struct domains *spf_strict;    /* senders of whom softfail and neutral count as fail */
-	const struct networks *spf_exempt;   /* clients that are not refused for SPF, their names, and domains that let them pass */
+	const struct networks
+		*spf_exempt; /* clients that are not refused for SPF, their names, and domains that let them pass */
 	const struct domains *spf_exempt_hosts;
 	const struct slice *spf_exempt_domains;
 	size_t spf_exempt_domains_count;
 	bool spf_header;                     /* Received-SPF */
 	bool reject;                         /* dmarc_reject */
-	enum proving_quarantine { PROVING_QUARANTINE_NONE, PROVING_QUARANTINE_JUNK, PROVING_QUARANTINE_HOLD } quarantine;
+	enum proving_quarantine {
+		PROVING_QUARANTINE_NONE,
+		PROVING_QUARANTINE_JUNK,
+		PROVING_QUARANTINE_HOLD
+	} quarantine;
 	bool temperror_defers;               /* dmarc_temperror_action */
 	bool required_headers;               /* what RFC 5322 §3.6 demands: dmarc_required_headers */
 	struct slice copy_failures_to;       /* an address; empty: nobody */
@@ -45,13 +50,13 @@ struct proving_facts {
 };
 enum proving_act { PROVING_TAKE, PROVING_JUNK, PROVING_HOLD, PROVING_REFUSE };
 /* Changes v's record and results to what is done. PROVING_REFUSE: *reply says how. */
-enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f, struct evidence_verdict *v,
-				struct arena *mem, struct smtp_reply *reply);
+enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f,
+				struct evidence_verdict *v, struct arena *mem, struct smtp_reply *reply);
 
 /* Is that result one that spf_fail is about? no_sender: MAIL FROM:<>. */
 bool proving_spf_fails(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender);
 /* SPF before a recipient is accepted. recipient: as it was given. Code 0: go on. */
-struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender, struct slice recipient,
-			      struct arena *mem);
+struct smtp_reply proving_spf(const struct proving_params *p, const struct spf_verdict *spf, bool no_sender,
+			      struct slice recipient, struct arena *mem);
 /* "SPF fail - not authorized. …" */
 struct slice proving_spf_text(const struct spf_verdict *spf, struct arena *mem);

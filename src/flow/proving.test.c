@@ -4,14 +4,17 @@
 
 #include "base/test.h"
 
-static struct domain_pattern list_pattern = { .name = S("list.test") }, host_pattern = { .name = S("friend.test"), .below = true },
+static struct domain_pattern list_pattern = { .name = S("list.test") },
+			     host_pattern = { .name = S("friend.test"), .below = true },
 			     sender_pattern = { .name = S("lenient.test") };
-static struct domains lists = { .at = &list_pattern, .count = 1, .parents = true }, hosts = { .at = &host_pattern, .count = 1 },
-		      senders = { .at = &sender_pattern, .count = 1 };
+static struct domains lists = { .at = &list_pattern, .count = 1, .parents = true },
+		      hosts = { .at = &host_pattern, .count = 1 }, senders = { .at = &sender_pattern, .count = 1 };
 static const struct slice recipients[] = { S("bob@home.test"), S("free.test") };
 
 static struct proving_params usual(void) {
-	return (struct proving_params){ .reject = true, .quarantine = PROVING_QUARANTINE_JUNK, .reject_text = S("rejected by DMARC policy for %s: why") };
+	return (struct proving_params){ .reject = true,
+					.quarantine = PROVING_QUARANTINE_JUNK,
+					.reject_text = S("rejected by DMARC policy for %s: why") };
 }
 
 struct mail {
@@ -26,8 +29,12 @@ struct mail {
 /* A failure of author.test, with policy p. */
 static void make(struct mail *m, enum dmarc_policy p) {
 	*m = (struct mail){ 0 };
-	m->v.dmarc = (struct dmarc_verdict){ .result = TRUST_FAIL, .from = S("author.test"), .policy = p, .disposition = p, .record.p = p };
-	m->v.record.dmarc = (struct evidence_dmarc){ .result = TRUST_FAIL, .policy = p, .p = p, .disposition = p, .from = S("author.test") };
+	m->v.dmarc = (struct dmarc_verdict){
+		.result = TRUST_FAIL, .from = S("author.test"), .policy = p, .disposition = p, .record.p = p
+	};
+	m->v.record.dmarc = (struct evidence_dmarc){
+		.result = TRUST_FAIL, .policy = p, .p = p, .disposition = p, .from = S("author.test")
+	};
 	m->v.record.client = S("192.0.2.1");
 	m->dkim = (struct dkim_verdict){ .result = TRUST_FAIL, .domain = S("list.test") };
 	m->v.dkim = &m->dkim;
@@ -36,10 +43,14 @@ static void make(struct mail *m, enum dmarc_policy p) {
 	m->v.results = (struct authres){ S("us"), &m->method, 1 };
 	assert_true(addr_parse(S("192.0.2.1"), &m->client));
 	m->to[0].address = S("ann@home.test");
-	m->f = (struct proving_facts){ .client = &m->client, .header = S("From: a@author.test\r\nDate: x\r\n"), .recipients = m->to, .recipients_count = 1 };
+	m->f = (struct proving_facts){ .client = &m->client,
+				       .header = S("From: a@author.test\r\nDate: x\r\n"),
+				       .recipients = m->to,
+				       .recipients_count = 1 };
 }
 
-static enum proving_act decide(const struct proving_params *p, struct mail *m, struct arena *mem, struct smtp_reply *reply) {
+static enum proving_act decide(const struct proving_params *p, struct mail *m, struct arena *mem,
+			       struct smtp_reply *reply) {
 	*reply = (struct smtp_reply){ .code = 0 };
 	enum proving_act act = proving_decide(p, &m->f, &m->v, mem, reply);
 	assert_int_equal(act == PROVING_REFUSE, reply->code != 0);
@@ -111,19 +122,23 @@ static void exceptions(void **state) {
 	p.exempt_recipients_count = LEN(recipients);
 	make(&m, DMARC_POLICY_REJECT), m.to[0].address = S("Bob@home.test"), expect(&p, &m, "local_policy");
 	make(&m, DMARC_POLICY_REJECT), m.to[0].address = S("x@free.test"), expect(&p, &m, "local_policy");
-	make(&m, DMARC_POLICY_REJECT), m.to[1].address = S("bob@home.test"), m.f.recipients_count = 2, expect(&p, &m, "");
+	make(&m, DMARC_POLICY_REJECT), m.to[1].address = S("bob@home.test"), m.f.recipients_count = 2,
+				       expect(&p, &m, "");
 	p = usual();
-	make(&m, DMARC_POLICY_REJECT), m.v.sealer_trusted = true, m.v.arc.hops = hops, m.v.arc.hops_count = 2, expect(&p, &m, "local_policy");
+	make(&m, DMARC_POLICY_REJECT), m.v.sealer_trusted = true, m.v.arc.hops = hops, m.v.arc.hops_count = 2,
+				       expect(&p, &m, "local_policy");
 	p.forwarders = &lists;
 	make(&m, DMARC_POLICY_REJECT), expect(&p, &m, "");
 	make(&m, DMARC_POLICY_REJECT), m.dkim.result = TRUST_PASS, expect(&p, &m, "trusted_forwarder");
-	make(&m, DMARC_POLICY_REJECT), m.v.spf.result = TRUST_PASS, m.v.spf.domain = S("list.test"), expect(&p, &m, "trusted_forwarder");
+	make(&m, DMARC_POLICY_REJECT), m.v.spf.result = TRUST_PASS, m.v.spf.domain = S("list.test"),
+				       expect(&p, &m, "trusted_forwarder");
 	p = usual();
 	p.lists = &lists;
 	struct slice named = S("From: a@author.test\r\nList-Id: The \"<x>\" list\r\n <friends.list.test>\r\n");
 	make(&m, DMARC_POLICY_REJECT), m.f.header = named, expect(&p, &m, "");
 	make(&m, DMARC_POLICY_REJECT), m.f.header = named, m.dkim.result = TRUST_PASS, expect(&p, &m, "mailing_list");
-	make(&m, DMARC_POLICY_REJECT), m.f.header = named, m.dkim.result = TRUST_PASS, m.dkim.domain = S("eve.test"), expect(&p, &m, "");
+	make(&m, DMARC_POLICY_REJECT), m.f.header = named, m.dkim.result = TRUST_PASS, m.dkim.domain = S("eve.test"),
+				       expect(&p, &m, "");
 	make(&m, DMARC_POLICY_REJECT), m.dkim.result = TRUST_PASS, expect(&p, &m, "");
 }
 
@@ -153,15 +168,20 @@ static void spf_at_rcpt(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
 	struct proving_params p = usual();
-	struct spf_verdict v = { .result = TRUST_FAIL, .domain = S("author.test"), .reason = S("192.0.2.1 is not among them (-all)"), .explanation = S("see\r\nhere") };
+	struct spf_verdict v = { .result = TRUST_FAIL,
+				 .domain = S("author.test"),
+				 .reason = S("192.0.2.1 is not among them (-all)"),
+				 .explanation = S("see\r\nhere") };
 	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 0);
 	p.spf_fails = p.helo_fails = 1U << TRUST_FAIL;
 	p.spf_fail = PROVING_FAIL_REJECT;
 	struct smtp_reply r = proving_spf(&p, &v, false, S("ann@home.test"), &mem);
 	assert_int_equal(r.code, 550);
 	assert_string_equal(r.status, "5.7.23");
-	assert_true(slice_eq(r.text, S("<ann@home.test>: Recipient address rejected: Message rejected due to: SPF fail - not authorized. "
-				       "192.0.2.1 is not among them (-all); author.test explains: see??here")));
+	assert_true(slice_eq(
+		r.text,
+		S("<ann@home.test>: Recipient address rejected: Message rejected due to: SPF fail - not authorized. "
+		  "192.0.2.1 is not among them (-all); author.test explains: see??here")));
 	p.spf_fail = PROVING_FAIL_DEFER;
 	assert_int_equal(proving_spf(&p, &v, false, S("ann@home.test"), &mem).code, 451);
 	v.result = TRUST_TEMPERROR;

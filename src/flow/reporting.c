@@ -13,11 +13,14 @@ enum { EVERY_MS = 10000, MAILS_A_STEP = 5, NAMES_A_STEP = 3, SEND_EVERY_MS = 600
 bool reporting_takes(const struct deliver_params *p, struct slice address) {
 	size_t at = slice_find_last(address, '@');
 	struct slice local = slice_head(address, at);
-	size_t extension = p->route->resolve.delimiters.len != 0 ? slice_find(local, p->route->resolve.delimiters.at[0]) : local.len;
+	size_t extension = p->route->resolve.delimiters.len != 0 ? slice_find(local, p->route->resolve.delimiters.at[0])
+								 : local.len;
 	for (size_t i = 0; i < p->report_addresses_count; i++) {
 		struct slice name = p->report_addresses[i];
 		bool whole = slice_find(name, '@') < name.len;
-		if (slice_same(name, whole ? address : local) || (!whole && slice_same(name, slice_head(local, extension)))) return true;
+		if (slice_same(name, whole ? address : local) ||
+		    (!whole && slice_same(name, slice_head(local, extension))))
+			return true;
 	}
 	return reporting_is_named(p->reporter, address);
 }
@@ -48,7 +51,9 @@ static void log_refused(const struct report_list *list) {
 	if (list->items_count == 0) say(L_INFO, "report", "%.*s", SLICE_ARG(list->nothing));
 	for (size_t i = 0; i < list->items_count; i++) {
 		const struct report *r = &list->items[i];
-		if (r->kind == REPORT_REFUSED) say(L_WARN, "report", "not read: %.*s%s%.*s", SLICE_ARG(r->file), r->file.len != 0 ? ": " : "", SLICE_ARG(r->reason));
+		if (r->kind == REPORT_REFUSED)
+			say(L_WARN, "report", "not read: %.*s%s%.*s", SLICE_ARG(r->file), r->file.len != 0 ? ": " : "",
+			    SLICE_ARG(r->reason));
 	}
 }
 
@@ -71,7 +76,9 @@ static bool read_one(struct reporter *r) {
 	struct inbox_mail mail;
 	struct report_list list;
 	int done = inbox_next(r->db, &mail);
-	if (done == INBOX_HOPELESS) return say(L_WARN, "report", "a mail to a report address could not be read, three times: given up"), true;
+	if (done == INBOX_HOPELESS)
+		return say(L_WARN, "report", "a mail to a report address could not be read, three times: given up"),
+		       true;
 	if (done != 0) return done < 0 ? say(L_WARN, "report", "%s", fail_text()), false : false;
 	AUTO_FD int fd = open_mail(r, &mail);
 	if (fd < 0) {
@@ -79,10 +86,15 @@ static bool read_one(struct reporter *r) {
 		return db_write(r->db, forget, &mail) == 0;
 	}
 	done = ask_report(r->relay, fd, &mem, &list);
-	if (done != ASK_OK) return say(L_WARN, "report", "not read now: %s", done < 0 ? fail_text() : "relay does not answer"), false;
-	struct storing s = { .mail = &mail, .list = &list, .ahead = arena_array(&mem, list.items_count + 1, sizeof *s.ahead) };
+	if (done != ASK_OK)
+		return say(L_WARN, "report", "not read now: %s", done < 0 ? fail_text() : "relay does not answer"),
+		       false;
+	struct storing s = { .mail = &mail,
+			     .list = &list,
+			     .ahead = arena_array(&mem, list.items_count + 1, sizeof *s.ahead) };
 	for (size_t i = 0; i < list.items_count; i++)
-		if (inbox_store_ahead(r->db, &list.items[i], &s.ahead[i]) < 0) return say(L_WARN, "report", "%s", fail_text()), false;
+		if (inbox_store_ahead(r->db, &list.items[i], &s.ahead[i]) < 0)
+			return say(L_WARN, "report", "%s", fail_text()), false;
 	if (db_write(r->db, store_all, &s) < 0) return say(L_WARN, "report", "%s", fail_text()), false;
 	log_refused(&list);
 	if (s.stored + s.known != 0) say(L_INFO, "report", "received: %zu new, %zu known", s.stored, s.known);

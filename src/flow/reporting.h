@@ -6,10 +6,11 @@
 #include "trust/report_write.h"
 /* Reports, in and out, done by a task of core's beside everything else:
  *
- *   in    a mail to a report address was delivered as any other, and stands on a list (report/inbox.h). The relay process, which
- *         has no access to the store, reads it; what it found is stored in the transaction that takes the mail off the list.
- *   out   when a day (UTC) is over, what was found out about the mail of each policy domain becomes an aggregate report. The mail is
- *         entered in the transaction that deletes the rows: never lost, never sent twice. From then on it is a mail in the queue.
+ *   in    a mail to a report address was delivered as any other, and stands on a list (report/inbox.h). The relay
+ * process, which has no access to the store, reads it; what it found is stored in the transaction that takes the mail
+ * off the list. out   when a day (UTC) is over, what was found out about the mail of each policy domain becomes an
+ * aggregate report. The mail is entered in the transaction that deletes the rows: never lost, never sent twice. From
+ * then on it is a mail in the queue.
  *
  * What needs DNS is asked of relay: names of addresses, and whether a stranger wants reports about another's domain. */
 struct reporting_params {
@@ -22,8 +23,9 @@ struct reporting_params {
 	bool failures;                   /* dmarc_failure_reports */
 	struct slice failure_bcc;        /* gets each failure report, too; empty: nobody */
 	size_t failure_limit;            /* of one policy domain in an hour */
-	bool look_named;                 /* report_addresses_from_dns: our own records name addresses that take reports */
-	struct slice domains[4];         /* lists of our domains beside the database's; words that are no names are passed over */
+	bool look_named; /* report_addresses_from_dns: our own records name addresses that take reports */
+	struct slice
+		domains[4]; /* lists of our domains beside the database's; words that are no names are passed over */
 	int64_t keep_us;                 /* report_lifetime */
 };
 
@@ -42,6 +44,7 @@ void reporting_failed(struct reporter *r, const struct evidence_record *e);
 /* A recipient to whom reports are sent: report_addresses, "name" of any domain of ours or "name@domain". */
 bool reporting_takes(const struct deliver_params *p, struct slice address);
 
-/* `hato reports send`: what is due is told in words. now: also what is not due yet, today's too. dry: nothing is sent. */
+/* `hato reports send`: what is due is told in words. now: also what is not due yet, today's too. dry: nothing is sent.
+ */
 struct reporting_order { struct slice domain; bool now, dry; };
 int reporting_send(struct reporter *r, const struct reporting_order *order, struct buf *out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Failure reports (RFC 9991), for who wants to send them: not counted, but ways to fail told. They wait for a minute, so that what is
- * alike becomes one with a number; their rows in the database bring them back after a restart. */
+/* Failure reports (RFC 9991), for who wants to send them: not counted, but ways to fail told. They wait for a minute,
+ * so that what is alike becomes one with a number; their rows in the database bring them back after a restart. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/reporting_private.h"
@@ -21,8 +21,9 @@ static struct slice keep(struct failure *f, struct slice s) {
 
 static bool alike(const struct failure *f, const struct evidence_record *e) {
 	const struct report_failure *r = &f->report;
-	return slice_same(r->domain, e->dmarc.domain) && slice_same(r->from, e->dmarc.from) && slice_eq(r->source, e->client) &&
-	       r->spf_failed == !e->dmarc.spf_aligned && r->dkim_failed == !e->dmarc.dkim_aligned;
+	return slice_same(r->domain, e->dmarc.domain) && slice_same(r->from, e->dmarc.from) &&
+	       slice_eq(r->source, e->client) && r->spf_failed == !e->dmarc.spf_aligned &&
+	       r->dkim_failed == !e->dmarc.dkim_aligned;
 }
 
 /* The first signature that did not verify. */
@@ -39,12 +40,21 @@ static struct failure *make(const struct evidence_record *e) {
 	f->ruf = keep(f, d->ruf);
 	f->due = deadline_in(WAIT_MS);
 	f->report = (struct report_failure){
-		.domain = keep(f, d->domain), .from = keep(f, d->from), .source = keep(f, e->client), .envelope_domain = keep(f, e->spf.domain),
-		.spf_failed = !d->spf_aligned, .dkim_failed = !d->dkim_aligned,
+		.domain = keep(f, d->domain),
+		.from = keep(f, d->from),
+		.source = keep(f, e->client),
+		.envelope_domain = keep(f, e->spf.domain),
+		.spf_failed = !d->spf_aligned,
+		.dkim_failed = !d->dkim_aligned,
 		.spf = slice_of(trust_word((enum trust_result)e->spf.result)),
-		.dkim = slice_of(trust_word(dkim != NULL ? (enum trust_result)dkim->result : e->dkim_count != 0 ? TRUST_PASS : TRUST_NONE)),
-		.delivery = d->disposition == DMARC_POLICY_REJECT ? S("reject") : d->disposition == DMARC_POLICY_QUARANTINE ? S("policy") : S("delivered"),
-		.incidents = 1, .arrived_s = wall_s(),
+		.dkim = slice_of(trust_word(dkim != NULL         ? (enum trust_result)dkim->result
+					    : e->dkim_count != 0 ? TRUST_PASS
+								 : TRUST_NONE)),
+		.delivery = d->disposition == DMARC_POLICY_REJECT       ? S("reject")
+			    : d->disposition == DMARC_POLICY_QUARANTINE ? S("policy")
+									: S("delivered"),
+		.incidents = 1,
+		.arrived_s = wall_s(),
 	};
 	if (dkim != NULL) {
 		f->report.dkim_domain = keep(f, dkim->domain);
@@ -72,7 +82,9 @@ static void keep_row(struct reporter *r, int64_t id, const struct evidence_recor
 	AUTO_BUF struct buf packed = BUF(KIB(64));
 	evidence_record_pack(&packed, e);
 	struct keeping k = { id, buf_slice(&packed) };
-	if (r->db == NULL || packed.full || db_write(r->db, put_row, &k) < 0) say(L_WARN, "report", "a failure report would not survive a restart: %s", packed.full ? "too long" : fail_text());
+	if (r->db == NULL || packed.full || db_write(r->db, put_row, &k) < 0)
+		say(L_WARN, "report", "a failure report would not survive a restart: %s",
+		    packed.full ? "too long" : fail_text());
 }
 
 static void add(struct reporter *r, struct failure *f) {
@@ -98,8 +110,12 @@ void reporting_load_failures(struct reporter *r) {
 
 void reporting_failed(struct reporter *r, const struct evidence_record *e) {
 	const struct evidence_dmarc *d = &e->dmarc;
-	if (r == NULL || !e->checked || slice_search(d->ruf, S("mailto:")) == d->ruf.len || outbox_is_private(e->client)) return;
-	if (!report_failure_wanted(d->fo, d->spf_aligned, d->dkim_aligned, e->spf.result == TRUST_PASS, broken(e) != NULL)) return;
+	if (r == NULL || !e->checked || slice_search(d->ruf, S("mailto:")) == d->ruf.len ||
+	    outbox_is_private(e->client))
+		return;
+	if (!report_failure_wanted(d->fo, d->spf_aligned, d->dkim_aligned, e->spf.result == TRUST_PASS,
+				   broken(e) != NULL))
+		return;
 	pthread_mutex_lock(&r->waiting);
 	for (size_t i = 0; i < r->failure_count; i++) {
 		if (!alike(r->failures[i], e)) continue;
@@ -155,7 +171,10 @@ static void send_to(struct reporter *r, const struct flow_settings *s, struct fa
 	AUTO_BUF struct buf message = BUF(ROOM);
 	struct delivery *mail = NULL;
 	const struct reporting_params *p = &s->reporting;
-	int done = t->host.len == 0 ? ASK_OK : ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true }, &f->mem, &answer);
+	int done = t->host.len == 0
+			   ? ASK_OK
+			   : ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true },
+					    &f->mem, &answer);
 	if (done != ASK_OK || (t->host.len != 0 && answer.verdict != PERMISSION_YES)) return;
 	f->report.to = answer.address.len != 0 ? answer.address : t->address;
 	f->report.org = p->org;
@@ -165,12 +184,13 @@ static void send_to(struct reporter *r, const struct flow_settings *s, struct fa
 	done = reporting_prepare(r, s, f->report.to, buf_slice(&message), &mail);
 	if (done == 0) done = db_write(r->db, enter, mail);
 	if (done == 0) {
-		say(L_INFO, "report", "%.*s: failure report about %.*s sent to %.*s", SLICE_ARG(f->report.domain), SLICE_ARG(f->report.source),
-		    SLICE_ARG(f->report.to));
+		say(L_INFO, "report", "%.*s: failure report about %.*s sent to %.*s", SLICE_ARG(f->report.domain),
+		    SLICE_ARG(f->report.source), SLICE_ARG(f->report.to));
 		delivery_report(mail);
 		if (delivery_queued(mail)) sender_wake(r->sender);
 	} else {
-		say(L_WARN, "report", "%.*s: %s", SLICE_ARG(f->report.domain), done < 0 ? fail_text() : "a mailbox is full");
+		say(L_WARN, "report", "%.*s: %s", SLICE_ARG(f->report.domain),
+		    done < 0 ? fail_text() : "a mailbox is full");
 	}
 	delivery_done(&mail);
 }
@@ -180,9 +200,12 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 	pthread_mutex_lock(&r->sending);
 	while ((f = take_due(r, all)) != NULL) {
 		struct report_target targets[REPORT_TARGETS_MAX];
-		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit) ? report_targets(f->ruf, &f->mem, targets) : 0;
+		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit)
+				   ? report_targets(f->ruf, &f->mem, targets)
+				   : 0;
 		for (size_t i = 0; i < n; i++) send_to(r, s, f, &targets[i]);
-		if (n != 0 && s->reporting.failure_bcc.len != 0) send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
+		if (n != 0 && s->reporting.failure_bcc.len != 0)
+			send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
 		if (db_write(r->db, delete_row, &f->id) < 0) say(L_WARN, "report", "%s", fail_text());
 		failure_free(&f);
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our own domains say in DNS where reports about them go (rua, ruf). Addresses named there take reports, whatever they are called. */
+/* Our own domains say in DNS where reports about them go (rua, ruf). Addresses named there take reports, whatever they
+ * are called. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/reporting_private.h"
@@ -57,8 +58,11 @@ void reporting_look_named(struct reporter *r, const struct flow_settings *s) {
 	l.at = arena_array(&l.mem, ADDRESSES_MAX, sizeof *l.at);
 	if (stored_domains(r, &domains) < 0) say(L_WARN, "report", "%s", fail_text());
 	for (size_t i = 0; i < LEN(s->reporting.domains); i++)
-		for (struct slice rest = s->reporting.domains[i], word; (word = slice_word(&rest, " \t\r\n,")).len != 0;)
-			if (slice_find(word, ':') == word.len && slice_find(word, '/') == word.len && slice_find(word, '$') == word.len) note_domain(&domains, word);
+		for (struct slice rest = s->reporting.domains[i], word;
+		     (word = slice_word(&rest, " \t\r\n,")).len != 0;)
+			if (slice_find(word, ':') == word.len && slice_find(word, '/') == word.len &&
+			    slice_find(word, '$') == word.len)
+				note_domain(&domains, word);
 	for (size_t i = 0; i < domains.count; i++) (void)look(&l, domains.at[i]);
 	r->named_at = deadline_in(l.later ? FIRST_MS : EVERY_MS);
 	if (l.later) {

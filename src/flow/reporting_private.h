@@ -28,7 +28,7 @@ struct reporter {
 	size_t failure_count;
 	struct map told;         /* policy domain: failure reports in this hour */
 	int64_t hour;
-	int64_t named_at;        /* when our own records are asked again; the addresses that they name, under `waiting`: */
+	int64_t named_at; /* when our own records are asked again; the addresses that they name, under `waiting`: */
 	struct arena named_mem;
 	struct slice *named;
 	size_t named_count;
@@ -37,7 +37,8 @@ void reporting_look_named(struct reporter *r, const struct flow_settings *s);
 bool reporting_is_named(struct reporter *r, struct slice address);
 void reporting_load_failures(struct reporter *r);
 /* A message of ours is made ready for delivery_enter. message: without Return-Path. */
-int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message, struct delivery **out);
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message,
+		      struct delivery **out);
 void reporting_send_failures(struct reporter *r, const struct flow_settings *s, bool all);
 void reporting_forget_failures(struct reporter *r);
 void reporting_send_due(struct reporter *r, const struct flow_settings *s);

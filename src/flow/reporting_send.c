@@ -55,21 +55,24 @@ static int load(struct sending *x) {
 	d->discovery = p->discovery;
 	d->generator = S("hato " HATO_VERSION);
 	d->end_s = MIN_OF(d->end_s, now_s); /* the day is not over: an operator wants it now */
-	d->id = arena_fmt(&x->mem, "%lld.%lld.%.*s@%.*s", (long long)d->begin_s, (long long)now_s, SLICE_ARG(d->domain), SLICE_ARG(domain_of(p->sender)));
+	d->id = arena_fmt(&x->mem, "%lld.%lld.%.*s@%.*s", (long long)d->begin_s, (long long)now_s, SLICE_ARG(d->domain),
+			  SLICE_ARG(domain_of(p->sender)));
 	return 0;
 }
 
 /* Does the one whom the policy names want it? What is asked for elsewhere is granted there (RFC 9990 §4). */
 static bool wanted(struct sending *x, struct report_target *t) {
 	struct permission_answer answer = { 0 };
-	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host, false }, &x->mem, &answer);
+	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host, false }, &x->mem,
+			       &answer);
 	if (r != ASK_OK || answer.verdict == PERMISSION_LATER) {
 		tell(x, "cannot find out now whether %.*s wants reports about it", SLICE_ARG(t->host));
 		x->later = true;
 		return false;
 	}
 	if (answer.verdict == PERMISSION_NO) {
-		tell(x, "nothing is sent to %.*s: %.*s does not say that it wants reports about this domain", SLICE_ARG(t->address), SLICE_ARG(t->host));
+		tell(x, "nothing is sent to %.*s: %.*s does not say that it wants reports about this domain",
+		     SLICE_ARG(t->address), SLICE_ARG(t->host));
 		return false;
 	}
 	if (answer.address.len != 0) t->address = answer.address;
@@ -82,16 +85,23 @@ static void choose_targets(struct sending *x) {
 	uint64_t size = report_packed_size(buf_slice(&x->packed));
 	for (size_t i = 0; i < n; i++) {
 		if (all[i].limit != 0 && size > all[i].limit)
-			tell(x, "nothing is sent to %.*s: the report is larger than it wants", SLICE_ARG(all[i].address));
+			tell(x, "nothing is sent to %.*s: the report is larger than it wants",
+			     SLICE_ARG(all[i].address));
 		else if (wanted(x, &all[i])) x->targets[x->count++] = all[i];
 	}
 	if (n == 0) tell(x, "nobody to send to: rua=%.*s", SLICE_ARG(x->due.policy.rua));
 }
 
-int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message, struct delivery **out) {
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message,
+		      struct delivery **out) {
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
-	struct own_mail mail = { .id = id, .sender = s->reporting.sender, .to = to, .message = message, .client = S("report"), .submitted = true };
+	struct own_mail mail = { .id = id,
+				 .sender = s->reporting.sender,
+				 .to = to,
+				 .message = message,
+				 .client = S("report"),
+				 .submitted = true };
 	int done = own_mail_prepare(r->db, &s->deliver, &mail, out);
 	return done > 0 ? fail("%.*s: cannot be routed now", SLICE_ARG(to)) : done;
 }
@@ -100,8 +110,13 @@ int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct 
 static int prepare(struct sending *x, const struct report_target *t, struct delivery **out) {
 	const struct reporting_params *p = &x->s->reporting;
 	AUTO_BUF struct buf message = BUF(MAIL_ROOM);
-	struct report_mail mail = { .report = &x->report, .form = p->form, .submitter = domain_of(p->sender), .sender = p->sender, .to = t->address,
-				    .host = p->host, .now_s = wall_s() };
+	struct report_mail mail = { .report = &x->report,
+				    .form = p->form,
+				    .submitter = domain_of(p->sender),
+				    .sender = p->sender,
+				    .to = t->address,
+				    .host = p->host,
+				    .now_s = wall_s() };
 	report_compose(&message, &mail, buf_slice(&x->packed), &x->mem);
 	return reporting_prepare(x->r, x->s, t->address, buf_slice(&message), out);
 }
@@ -143,8 +158,10 @@ static int send_one(struct sending *x) {
 	if (r == 0) choose_targets(x);
 	if (r == 0 && x->dry)
 		for (size_t i = 0; i < x->count; i++)
-			tell(x, "would send %zu rows, %zu bytes, to %.*s", x->report.records_count, x->packed.len, SLICE_ARG(x->targets[i].address));
-	else if (r == 0 && x->later && x->count == 0) r = db_write(x->r->db, postpone, x); /* all or nothing would tell some twice */
+			tell(x, "would send %zu rows, %zu bytes, to %.*s", x->report.records_count, x->packed.len,
+			     SLICE_ARG(x->targets[i].address));
+	else if (r == 0 && x->later && x->count == 0)
+		r = db_write(x->r->db, postpone, x); /* all or nothing would tell some twice */
 	else if (r == 0) r = finish(x);
 	if (r != 0) {
 		tell(x, "not sent now: %s", r < 0 ? fail_text() : "a mailbox is full");
@@ -173,10 +190,12 @@ static bool find_next(struct sending *x, const struct reporting_order *order, si
 		return outbox_each(c, order->domain, &x->mem, nth, &w) == 1;
 	}
 	int64_t now = wall_us(), today = now / DAY_US;
-	return outbox_next(c, order->now ? today + 1 : today, order->now ? now + KEPT_DAYS * DAY_US : now, order->domain, &x->mem, &x->due) == 0;
+	return outbox_next(c, order->now ? today + 1 : today, order->now ? now + KEPT_DAYS * DAY_US : now,
+			   order->domain, &x->mem, &x->due) == 0;
 }
 
-static size_t send_all(struct reporter *r, const struct flow_settings *s, const struct reporting_order *order, size_t most, struct buf *words) {
+static size_t send_all(struct reporter *r, const struct flow_settings *s, const struct reporting_order *order,
+		       size_t most, struct buf *words) {
 	size_t n = 0;
 	pthread_mutex_lock(&r->sending);
 	for (; n < most; n++) {

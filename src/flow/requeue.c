@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The body is stored once more rather than shared: its first line may differ (Return-Path, Delivered-To), and mail that takes
- * this way is rare. */
+/* The body is stored once more rather than shared: its first line may differ (Return-Path, Delivered-To), and mail that
+ * takes this way is rare. */
 #include "flow/requeue.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -42,7 +42,8 @@ static int open_post(struct requeueing *q) {
 	q->fd = blob_fd(q->body);
 	if (q->fd < 0) return -1;
 	char *line = arena_get(q->mem, (size_t)extra.return_path + 1);
-	if (extra.return_path > KIB(64) || pread(q->fd, line, (size_t)extra.return_path, 0) != (ssize_t)extra.return_path)
+	if (extra.return_path > KIB(64) ||
+	    pread(q->fd, line, (size_t)extra.return_path, 0) != (ssize_t)extra.return_path)
 		return fail("its body cannot be read");
 	struct slice *parts = arena_get(q->mem, sizeof *parts);
 	char id[QUEUE_ID_ROOM];
@@ -152,7 +153,11 @@ int requeue_redirected(struct db *db, const struct flow_settings *settings, cons
 	q.count = 1;
 	int r = open_post(&q);
 	q.post.redirected = true;
-	struct route_end mailbox = { .kind = ROUTE_TO_HOP, .address = was->address, .hop = was->hop, .target_kind = RELAY_MAILBOX, .fixed = true };
+	struct route_end mailbox = { .kind = ROUTE_TO_HOP,
+				     .address = was->address,
+				     .hop = was->hop,
+				     .target_kind = RELAY_MAILBOX,
+				     .fixed = true };
 	q.post.mailbox = &mailbox;
 	if (r == 0 && outcome->prepend) r = envelope_prepend(&q.post, was->address, q.mem);
 	r = r == ENVELOPE_LOOPS ? REQUEUE_LOOPS : r < 0 ? r : replace(&q, to, targets, n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The words come from bounce(5) templates; the delivery-status part is for machines; the other server's own answer is quoted
- * in full, since nobody can act on "could not be delivered". */
+/* The words come from bounce(5) templates; the delivery-status part is for machines; the other server's own answer is
+ * quoted in full, since nobody can act on "could not be delivered". */
 #include "flow/verp.h"
 #include "flow/return.h"
 #include "flow/own_mail.h"
@@ -113,7 +113,8 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	compose_date_field(out, date_local(wall_s()));
 	compose_mailbox_field(out, "From", w->from_name, split_address(w->from, params->origin));
 	compose_text_field(out, "Subject", what->to.len != 0 ? w->copy_subject : w->subject);
-	compose_mailbox_field(out, "To", SLICE_NONE, split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
+	compose_mailbox_field(out, "To", SLICE_NONE,
+			      split_address(what->to.len != 0 ? what->to : what->sender, SLICE_NONE));
 	compose_field(out, "Message-ID", buf_slice(&message_id));
 	if (params->threaded_bounces) thread_fields(out, what->message);
 	compose_field(out, "Auto-Submitted", what->to.len != 0 ? S("auto-generated") : S("auto-replied"));
@@ -161,7 +162,8 @@ static int one_notice(struct db *db, const struct deliver_params *params, const 
 	bool nobody = what->sender.len == 0, failure = what->kind == RETURN_FAILURE;
 	if (what->count == 0) return 0;
 	if (params->double_bounce.len != 0 && slice_same(what->sender, params->double_bounce)) {
-		say(L_WARN, "bounce", "%.*s: undeliverable postmaster notification discarded", SLICE_ARG(what->queue_id));
+		say(L_WARN, "bounce", "%.*s: undeliverable postmaster notification discarded",
+		    SLICE_ARG(what->queue_id));
 		return 0;
 	}
 	int r = nobody ? 0 : prepare(db, params, what, S(""), out);
@@ -178,16 +180,19 @@ static int one_notice(struct db *db, const struct deliver_params *params, const 
 }
 
 /* VERP: each recipient has a sender of his own, and a notice. */
-int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what, struct delivery **out) {
+int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
+		   struct delivery **out) {
 	AUTO_ARENA struct arena mem = { 0 };
-	if (what->verp.len == 0 || what->kind != RETURN_FAILURE || what->sender.len == 0) return one_notice(db, params, what, out);
+	if (what->verp.len == 0 || what->kind != RETURN_FAILURE || what->sender.len == 0)
+		return one_notice(db, params, what, out);
 	for (size_t i = 0; i < what->count; i++) {
 		const struct returned_recipient *r = &what->recipients[i];
 		struct returned one = *what;
 		struct delivery *notice = NULL;
 		one.recipients = r;
 		one.count = 1;
-		one.sender = verp_sender(what->sender, what->verp, r->original.len != 0 ? r->original : r->address, &mem);
+		one.sender =
+			verp_sender(what->sender, what->verp, r->original.len != 0 ? r->original : r->address, &mem);
 		int done = one_notice(db, params, &one, &notice);
 		if (done != 0) return done;
 		if (notice == NULL) continue;

@@ -22,7 +22,7 @@ struct returned_recipient {
 struct returned {
 	enum return_kind kind;
 	struct slice queue_id, sender, envid;
-	struct slice verp;                     /* delimiters: a failure is told to each recipient's own sender (verp.h); empty: none */
+	struct slice verp; /* delimiters: a failure is told to each recipient's own sender (verp.h); empty: none */
 	int64_t arrived_us, retry_until_us;    /* the second for delays */
 	uint32_t ret;                          /* RET_FULL, RET_HDRS or not said */
 	struct slice message;                  /* the original, or as much of it as is there */
@@ -32,8 +32,8 @@ struct returned {
 	struct slice to;                       /* a postmaster who gets a copy; empty: the sender */
 };
 /* Prepares the notice's delivery to the sender; delivery_enter it in the transaction that settles the recipients.
- * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). Where notify_classes ask for it, the
- * postmaster gets a copy, or what the null sender does not get (2bounce). */
+ * *out stays NULL when there must be none: the null sender is never answered (RFC 5321 §6.1). Where notify_classes ask
+ * for it, the postmaster gets a copy, or what the null sender does not get (2bounce). */
 int return_prepare(struct db *db, const struct deliver_params *params, const struct returned *what,
 		   struct delivery **out);
 /* The notice itself, for tests: headers and body. */

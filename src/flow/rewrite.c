@@ -6,7 +6,8 @@
 
 enum { RESULT_MAX = 100000 }; /* of one table value */
 
-void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value, const char *table) {
+void trace_step(const struct route_trace *t, const char *what, struct slice key, struct slice value,
+		const char *table) {
 	if (t != NULL) t->step(t->ctx, what, key, value, table);
 }
 
@@ -91,7 +92,8 @@ int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct
 	struct slice local, domain;
 	for (int i = 0; i < ROUNDS && rewrite_parts(address, &local, &domain); i++) {
 		struct slice inner = unquoted(local, mem);
-		bool routes = slice_find(inner, '@') < inner.len || (p->swap_bangpath && slice_find(inner, '!') < inner.len) ||
+		bool routes = slice_find(inner, '@') < inner.len ||
+			      (p->swap_bangpath && slice_find(inner, '!') < inner.len) ||
 			      (p->percent_hack && slice_find(inner, '%') < inner.len);
 		if (!routes) break;
 		int r = rewrite_destination(p, domain, mem);
@@ -190,7 +192,8 @@ static struct slice result(const struct rewrite_params *p, struct slice word, st
 	}
 	word = rewrite_standard(p, p->origin, p->domain, word, mem);
 	if (extension.len == 0) return arena_slice(mem, word);
-	if (!rewrite_parts(word, &local, &domain)) return arena_fmt(mem, "%.*s%.*s", SLICE_ARG(word), SLICE_ARG(extension));
+	if (!rewrite_parts(word, &local, &domain))
+		return arena_fmt(mem, "%.*s%.*s", SLICE_ARG(word), SLICE_ARG(extension));
 	if (local.len > 1 && local.at[local.len - 1] == '"')
 		return arena_fmt(mem, "%.*s%.*s\"@%.*s", (int)local.len - 1, local.at, SLICE_ARG(extension),
 				 SLICE_ARG(domain));

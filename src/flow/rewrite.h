@@ -2,12 +2,12 @@
 #pragma once
 #include "flow/domain_set.h"
 #include "net/addr.h"
-/* Rewriting: one address in, one out (ADDRESS_REWRITING_README, canonical(5), trivial-rewrite(8), cleanup(8)). In this order:
+/* Rewriting: one address in, one out (ADDRESS_REWRITING_README, canonical(5), trivial-rewrite(8), cleanup(8)). In this
+ * order:
  *
- *   the standard form: source routes go, site!user and user%domain become user@site and user@domain, a missing domain is
- *   added, as is a missing parent domain, a final dot goes;
- *   sender_canonical_maps or recipient_canonical_maps, then canonical_maps, each where its classes say so;
- *   masquerade_domains.
+ *   the standard form: source routes go, site!user and user%domain become user@site and user@domain, a missing domain
+ * is added, as is a missing parent domain, a final dot goes; sender_canonical_maps or recipient_canonical_maps, then
+ * canonical_maps, each where its classes say so; masquerade_domains.
  *
  * Core rewrites envelopes with it, edge headers. Addresses are local@domain, quoted where the wire needs it; the null
  * sender stays what it is. Without tables and domains it costs a scan of the address. */
@@ -73,25 +73,28 @@ bool rewrite_has_tables(const struct rewrite_params *p, enum rewrite_class class
 struct slice rewrite_standard(const struct rewrite_params *p, struct slice origin, struct slice domain,
 			      struct slice address, struct arena *mem);
 
-/* What an address means where mail is routed: in a domain of mydestination, a%b@here, b!a@here and a@b@here (quoted) are a@b, as
- * trivial-rewrite(8) resolves them: who asks whether mail may be relayed asks about that. TABLE_FOUND or TABLE_LATER. */
-int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) MUST_USE;
+/* What an address means where mail is routed: in a domain of mydestination, a%b@here, b!a@here and a@b@here (quoted)
+ * are a@b, as trivial-rewrite(8) resolves them: who asks whether mail may be relayed asks about that. TABLE_FOUND or
+ * TABLE_LATER. */
+int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem,
+		    struct slice *out) MUST_USE;
 
 /* One table look-up as all of them do it: user+ext@dom, user@dom, user+ext and user where the domain is ours, @dom. The
  * result is the hit's value; TABLE_FOUND, TABLE_MISSING, TABLE_LATER. */
 int rewrite_find(const struct rewrite_params *p, const struct lookup *maps, struct slice address, struct arena *mem,
 		 struct lookup_hit *hit) MUST_USE;
-/* The addresses that a table's value stands for, in standard form: a list separated by commas, "@other" with the local part
- * of the address asked for, and with the extension that did not match, if `extend`. At most `limit` are given. */
+/* The addresses that a table's value stands for, in standard form: a list separated by commas, "@other" with the local
+ * part of the address asked for, and with the extension that did not match, if `extend`. At most `limit` are given. */
 size_t rewrite_results(const struct rewrite_params *p, const struct lookup_hit *hit, struct slice address, bool extend,
 		       size_t limit, struct arena *mem, struct slice **out);
 
-/* The delimiters that may split this local part: none for postmaster, mailer-daemon, the double-bounce sender, owner-x and
- * x-request, and where the local part starts with one. */
+/* The delimiters that may split this local part: none for postmaster, mailer-daemon, the double-bounce sender, owner-x
+ * and x-request, and where the local part starts with one. */
 struct slice rewrite_delimiters(const struct rewrite_params *p, struct slice local);
 /* Where the extension starts (at its delimiter); the length of local when there is none. */
 size_t rewrite_split(const struct rewrite_params *p, struct slice local);
-/* Is this domain myorigin, in mydestination, or an address of ours in brackets? TABLE_FOUND, TABLE_MISSING, TABLE_LATER. */
+/* Is this domain myorigin, in mydestination, or an address of ours in brackets? TABLE_FOUND, TABLE_MISSING,
+ * TABLE_LATER. */
 int rewrite_local_domain(const struct rewrite_params *p, struct slice domain, struct arena *mem);
 /* The same without myorigin: what mail is delivered here for (trivial-rewrite(8)). */
 int rewrite_destination(const struct rewrite_params *p, struct slice domain, struct arena *mem);

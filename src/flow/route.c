@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What one address becomes may branch and nest a thousand times (virtual_alias_recursion_limit), so the steps still to be
- * taken are a list, and not calls within calls. */
+/* What one address becomes may branch and nest a thousand times (virtual_alias_recursion_limit), so the steps still to
+ * be taken are a list, and not calls within calls. */
 #include "base/fail.h"
 #include "flow/route_private.h"
 #include "mime/address.h"
@@ -48,8 +48,15 @@ void way_nowhere(struct way *w, const struct step *s, const char *status, struct
 
 void way_hop(struct way *w, const struct step *s, struct slice hop) {
 	way_trace(w, "hop", s->address, hop, NULL);
-	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased, .marked = s->marked,
-				       .forwarded = s->forwarded, .hop = hop, .target_kind = s->target_kind, .target = s->target, .rights = s->rights,
+	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP,
+				       .address = s->address,
+				       .aliased = s->aliased,
+				       .marked = s->marked,
+				       .forwarded = s->forwarded,
+				       .hop = hop,
+				       .target_kind = s->target_kind,
+				       .target = s->target,
+				       .rights = s->rights,
 				       .owner = s->owner });
 }
 
@@ -159,8 +166,8 @@ static int first_domain(void *ctx, struct slice domain) {
 	return 1; /* one is enough */
 }
 
-/* postmaster of this host itself must be reachable (RFC 5321 §4.5.1): without an alias it is the postmaster of a domain we
- * have accounts in. Gives that address, or nothing. */
+/* postmaster of this host itself must be reachable (RFC 5321 §4.5.1): without an alias it is the postmaster of a domain
+ * we have accounts in. Gives that address, or nothing. */
 static int own_postmaster(struct db_conn *c, struct slice address, struct arena *mem, struct slice *out) {
 	struct slice local = address, domain;
 	*out = SLICE_NONE;
@@ -239,7 +246,8 @@ static int rewrite(struct way *w, struct step *s) {
 /* A sender that SRS made: who it stands for. False: it is none of ours. */
 static bool way_back(struct way *w, struct step *s) {
 	struct slice sender = SLICE_NONE, text = SLICE_NONE;
-	enum srs_answer r = w->params->srs != NULL ? srs_reverse(w->params->srs, s->address, w->mem, &sender) : SRS_UNCHANGED;
+	enum srs_answer r =
+		w->params->srs != NULL ? srs_reverse(w->params->srs, s->address, w->mem, &sender) : SRS_UNCHANGED;
 	if (r == SRS_UNCHANGED) return false;
 	if (r != SRS_DONE) {
 		const char *status = route_srs_refusal(r, &text);
@@ -294,7 +302,8 @@ int route_again(const struct route_params *params, struct slice address, struct 
 	*out = SLICE_NONE;
 	if (!rewrite_parts(address, &local, &domain)) return 0;
 	if (class_of(&params->classes, &params->rewrite, domain, mem, &class) == TABLE_LATER) return ROUTE_LATER;
-	if (hop_find(&params->hops, &params->rewrite, class, address, sender, NULL, mem, &hop) == TABLE_LATER) return ROUTE_LATER;
+	if (hop_find(&params->hops, &params->rewrite, class, address, sender, NULL, mem, &hop) == TABLE_LATER)
+		return ROUTE_LATER;
 	*out = arena_fmt(mem, "%.*s:%.*s", SLICE_ARG(hop.transport), SLICE_ARG(hop.next_hop));
 	return 0;
 }

@@ -4,8 +4,8 @@
 #include "flow/hop.h"
 #include "trust/srs.h"
 #include "user/user.h"
-/* Where an address leads. In Postfix's order, with hato's own accounts before everything (cleanup(8), trivial-rewrite(8),
- * local(8)):
+/* Where an address leads. In Postfix's order, with hato's own accounts before everything (cleanup(8),
+ * trivial-rewrite(8), local(8)):
  *
  *   addresses that SRS made for bounces: the sender they stand for;
  *   rewriting (canonical_maps, masquerading), once;
@@ -74,7 +74,8 @@ struct route_from {
  * again. 0 or ROUTE_LATER; <0: the database failed. */
 int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params,
 	      const struct route_from *from);
-/* The hop alone, for mail that waits, since tables may have changed. 0 or ROUTE_LATER; *out is empty for what has no domain. */
+/* The hop alone, for mail that waits, since tables may have changed. 0 or ROUTE_LATER; *out is empty for what has no
+ * domain. */
 int route_again(const struct route_params *params, struct slice address, struct slice sender, struct arena *mem,
 		struct slice *out);
 /* Adds an end whose way is known, or one that leads nowhere. */

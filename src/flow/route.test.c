@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where addresses lead, by tables in this file: rewriting, classes, transports, aliases. What Postfix makes of the same tables is
- * compared in tests/story/test_differential.py. */
+/* Where addresses lead, by tables in this file: rewriting, classes, transports, aliases. What Postfix makes of the same
+ * tables is compared in tests/story/test_differential.py. */
 #include "flow/route.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -50,29 +50,43 @@ static int add_user(struct db_conn *tx, void *arg) {
 static void set_params(void) {
 	const unsigned all = 15;
 	aliases = (struct alias_params){
-		.maps = maps("inline:{{root=\\ann}, {staff=one, two+x, far@far.test}, {owner-staff=boss}, {cmd=|/bin/cmd -a},"
-			     " {file=/tmp/box}, {ring=gnir}, {gnir=ring}, {me=me, copy@far.test}, {gone=:include:/nowhere/list}}"),
+		.maps = maps("inline:{{root=\\ann}, {staff=one, two+x, far@far.test}, {owner-staff=boss}, "
+			     "{cmd=|/bin/cmd -a},"
+			     " {file=/tmp/box}, {ring=gnir}, {gnir=ring}, {me=me, copy@far.test}, "
+			     "{gone=:include:/nowhere/list}}"),
 		.commands = true,
 	};
 	params = (struct route_params){
 		.resolve = { .delimiters = S("+") },
-		.rewrite = { .origin = S("here.test"), .domain = S("test"), .swap_bangpath = true, .percent_hack = true,
-			     .delimiters = S("+"), .destinations = domains(0, "here.test"),
+		.rewrite = { .origin = S("here.test"),
+			     .domain = S("test"),
+			     .swap_bangpath = true,
+			     .percent_hack = true,
+			     .delimiters = S("+"),
+			     .destinations = domains(0, "here.test"),
 			     .extend = REWRITE_EXTEND_CANONICAL | REWRITE_EXTEND_VIRTUAL,
-			     .recipient_canonical = { maps("inline:{{typo@here.test=right@here.test}}"), REWRITE_ENVELOPE_RECIPIENT },
+			     .recipient_canonical = { maps("inline:{{typo@here.test=right@here.test}}"),
+						      REWRITE_ENVELOPE_RECIPIENT },
 			     .canonical = { maps("inline:{{@old.test=@here.test}}"), all } },
-		.classes = { .virtual_alias_domains = domains(1, "alias.test"), .virtual_mailbox_domains = domains(2, "box.test"),
+		.classes = { .virtual_alias_domains = domains(1, "alias.test"),
+			     .virtual_mailbox_domains = domains(2, "box.test"),
 			     .relay_domains = domains(3, "relay.test") },
 		.hops = { .transports = { transports, LEN(transports) },
-			  .transport_maps = maps("inline:{{special@far.test=smtp:[a.test]}, {closed.test=error:5.1.2 closed},"
-						 " {slow.test=retry:}, {.sub.test=relay:}, {keep.test=:}}"),
+			  .transport_maps =
+				  maps("inline:{{special@far.test=smtp:[a.test]}, {closed.test=error:5.1.2 closed},"
+				       " {slow.test=retry:}, {.sub.test=relay:}, {keep.test=:}}"),
 			  .transport_dots = true,
 			  .relocated = maps("inline:{{left@here.test=new@far.test}}"),
 			  .sender_relayhost = maps("inline:{{by@here.test=[out.test]:587}, {<>=[null.test]}}"),
-			  .local = S("local:here.test"), .virtual_ = S("virtual"), .relay = S("relay"), .other = S("smtp") },
-		.virtual_alias = maps("inline:{{list@alias.test=ann@mine.test, x@far.test}, {self@here.test=self@here.test, y@far.test},"
-				      " {a@alias.test=b@alias.test}, {b@alias.test=a@alias.test}, {@all.alias.test=@here.test},"
-				      " {ext@here.test=new@here.test}}"),
+			  .local = S("local:here.test"),
+			  .virtual_ = S("virtual"),
+			  .relay = S("relay"),
+			  .other = S("smtp") },
+		.virtual_alias =
+			maps("inline:{{list@alias.test=ann@mine.test, x@far.test}, {self@here.test=self@here.test, "
+			     "y@far.test},"
+			     " {a@alias.test=b@alias.test}, {b@alias.test=a@alias.test}, {@all.alias.test=@here.test},"
+			     " {ext@here.test=new@here.test}}"),
 		.local_recipients = maps("inline:{{known=x}}"),
 		.virtual_mailbox = maps("inline:{{cat@box.test=x}}"),
 		.relay_recipients = maps("inline:{{ok@relay.test=x}}"),
@@ -157,8 +171,9 @@ static void ways(void **state) {
 		{ "\"user@far.test\"@here.test", "smtp:far.test user@far.test" },
 		{ "@here.test:user@far.test", "smtp:far.test user@far.test" },
 		{ "root@here.test", "local:here.test ann@here.test mailbox" },
-		{ "staff@here.test", "local:here.test one@here.test from owner-staff@here.test; local:here.test two+x@here.test from "
-				     "owner-staff@here.test; smtp:far.test far@far.test from owner-staff@here.test" },
+		{ "staff@here.test",
+		  "local:here.test one@here.test from owner-staff@here.test; local:here.test two+x@here.test from "
+		  "owner-staff@here.test; smtp:far.test far@far.test from owner-staff@here.test" },
 		{ "cmd@here.test", "local:here.test cmd@here.test (/bin/cmd -a)" },
 		{ "file@here.test", "5.7.1 mail to file is restricted" },
 		{ "ring@here.test", "5.4.6 alias database loop" },
@@ -170,7 +185,8 @@ static void ways(void **state) {
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		const char *got = way(cases[i].address, "s@far.test");
-		if (strcmp(got, cases[i].want) != 0) print_error("%s: \"%s\", not \"%s\"\n", cases[i].address, got, cases[i].want);
+		if (strcmp(got, cases[i].want) != 0)
+			print_error("%s: \"%s\", not \"%s\"\n", cases[i].address, got, cases[i].want);
 		assert_string_equal(got, cases[i].want);
 	}
 }
@@ -186,7 +202,8 @@ static void sender_decides(void **state) {
 static void endless_expansion_is_put_off(void **state) {
 	(void)state;
 	struct lookup was = params.virtual_alias;
-	params.virtual_alias = maps("inline:{{@grow.test=x+y@grow.test}, {many@here.test=a@f.test b@f.test c@f.test d@f.test}}");
+	params.virtual_alias =
+		maps("inline:{{@grow.test=x+y@grow.test}, {many@here.test=a@f.test b@f.test c@f.test d@f.test}}");
 	params.expansion_limit = 3;
 	assert_string_equal(way("many@here.test", "s@far.test"), "later");
 	assert_non_null(strstr(fail_text(), "unreasonable virtual_alias_maps map expansion size for many@here.test"));
@@ -229,7 +246,8 @@ static void the_door(void **state) {
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct route_answer a;
 		assert_int_equal(route_judge(c, &params, slice_of(cases[i].address), &mem, &a), 0);
-		bool same = a.verdict == cases[i].verdict && a.class == cases[i].class && slice_eq(a.text, slice_of(cases[i].text));
+		bool same = a.verdict == cases[i].verdict && a.class == cases[i].class &&
+			    slice_eq(a.text, slice_of(cases[i].text));
 		if (!same) print_error("%s: %u %u \"%.*s\"\n", cases[i].address, a.verdict, a.class, SLICE_ARG(a.text));
 		assert_true(same);
 	}

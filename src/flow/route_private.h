@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "flow/route.h"
-/* What the files of routing share: a way, which is one address with all that comes of it, as a list of steps to be taken. */
+/* What the files of routing share: a way, which is one address with all that comes of it, as a list of steps to be
+ * taken. */
 
 struct step {
 	struct step *up;          /* what it came from; NULL: the address itself */

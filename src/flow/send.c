@@ -11,13 +11,21 @@
 
 #include <sys/epoll.h>
 
-enum { JOBS_AT_ONCE = 16, IDLE_CHANNELS = 32, IDLE_CHANNEL_MS = 5000, RETRY_MS = 10000, RELAY_MS = 3600000, PACE_LOOK_US = 1000000 };
+enum {
+	JOBS_AT_ONCE = 16,
+	IDLE_CHANNELS = 32,
+	IDLE_CHANNEL_MS = 5000,
+	RETRY_MS = 10000,
+	RELAY_MS = 3600000,
+	PACE_LOOK_US = 1000000
+};
 
 struct hop_state {
 	struct window window;
 	size_t under_way;
 	size_t round;       /* of a paced transport: the last look into the queue that made a job */
-	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us */
+	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us
+			     */
 };
 
 struct idle_channel {
@@ -43,8 +51,8 @@ struct sender {
 	size_t idle_count;
 };
 
-/* One job on its way. Recipients who came by different aliases are handed to relay one group after the other: a copy says
- * Delivered-To for its own alias only, and for nobody else's. */
+/* One job on its way. Recipients who came by different aliases are handed to relay one group after the other: a copy
+ * says Delivered-To for its own alias only, and for nobody else's. */
 struct shipment {
 	struct task task;
 	struct sender *sender;
@@ -75,7 +83,8 @@ static struct hop_limits limits_of(const struct flow_settings *settings, struct 
 	const struct send_params *p = &settings->send;
 	struct hop_limits l = { p->first_concurrency, p->concurrency_limit, 0, p->gain, p->loss };
 	if (t != NULL && t->concurrency_limit != 0)
-		l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us, t->gain, t->loss };
+		l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us, t->gain,
+					 t->loss };
 	l.most = l.rate_delay_us != 0 ? 1 : MAX_OF(l.most, (size_t)1);
 	l.first = MIN_OF(MAX_OF(l.first, (size_t)1), l.most);
 	return l;
@@ -114,7 +123,8 @@ static bool paced(struct window_question *q, const struct transport *t) {
 	}
 	if (p->not_before > clock_us()) q->resume_us = MIN_OF(q->resume_us, p->not_before);
 	bool wait = p->under_way != 0 || p->not_before > clock_us() || p->round == q->round;
-	p->round = q->round; /* the job that is made now is the only one of this round; if none is made, there is another one soon */
+	p->round = q->round; /* the job that is made now is the only one of this round; if none is made, there is
+				another one soon */
 	if (!wait) q->resume_us = MIN_OF(q->resume_us, clock_us() + PACE_LOOK_US);
 	return wait;
 }
@@ -185,7 +195,8 @@ static void hop_ended(struct sender *s, struct slice hop, const struct flow_sett
 	s->under_way--;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
 	if (--h->under_way == 0 && h->not_before == 0) {
-		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work, or pauses */
+		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work,
+		 * or pauses */
 		map_take(&s->hops, hop);
 		free(h);
 	}
@@ -238,7 +249,8 @@ static void shipment_end(struct shipment *sh) {
 
 /* Nobody answered: all recipients wait. */
 static void fail_all(struct shipment *sh, struct relay_answer *answer, const char *text) {
-	*answer = (struct relay_answer){ .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), .outcomes_count = sh->count };
+	*answer = (struct relay_answer){ .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)),
+					 .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)
 		answer->outcomes[i] = (struct relay_outcome){ .fate = SMTP_LATER,
 							      .status = S("4.3.0"),
@@ -267,7 +279,9 @@ static bool is_verp(const struct queue_message *m) {
 
 static void next_group(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
-	size_t limit = is_verp(m) ? 1 : sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1) : SIZE_MAX;
+	size_t limit = is_verp(m)              ? 1
+		       : sh->transport != NULL ? MAX_OF(sh->transport->recipient_limit, (size_t)1)
+					       : SIZE_MAX;
 	sh->from += sh->count;
 	sh->count = 0;
 	while (sh->from + sh->count < m->recipient_count && sh->count < limit &&
@@ -323,7 +337,9 @@ static bool is_ours(struct shipment *sh, struct slice domain) {
 static struct slice srs_sender(struct shipment *sh, bool forwarded) {
 	const struct srs_params *srs = sh->settings->send.srs;
 	struct slice sender = sh->job->message.sender, local, domain, out = SLICE_NONE;
-	if (!forwarded || srs == NULL || sh->transport->kind != TRANSPORT_RELAY || !rewrite_parts(sender, &local, &domain)) return SLICE_NONE;
+	if (!forwarded || srs == NULL || sh->transport->kind != TRANSPORT_RELAY ||
+	    !rewrite_parts(sender, &local, &domain))
+		return SLICE_NONE;
 	if (is_ours(sh, domain) || srs_forward(srs, sender, &sh->mem, &out) != SRS_DONE) return SLICE_NONE;
 	return out;
 }
@@ -359,7 +375,8 @@ static int ship(struct shipment *sh) {
 		.srs_always = sh->settings->send.srs_always,
 		.transport = sh->transport->name,
 		.hop = sh->next_hop,
-		.sender = verp_sender(m->sender, verp_delimiters(extra.flags, &sh->mem), group[0].original.len != 0 ? group[0].original : group[0].address, &sh->mem),
+		.sender = verp_sender(m->sender, verp_delimiters(extra.flags, &sh->mem),
+				      group[0].original.len != 0 ? group[0].original : group[0].address, &sh->mem),
 		.envid = m->envid,
 		.head = head,
 		.ret = m->ret,
@@ -393,16 +410,20 @@ static void receive(struct shipment *sh) {
 	channel_keep(sh->sender, channel, sh->job->hop);
 	settle(sh, &answer);
 	const struct deliver_params *p = &sh->settings->deliver;
-	bool own = slice_same(sh->job->message.sender, p->trouble.from); /* a notice about how a notice went would not end */
-	if (answer.troubles != 0 && !own && own_mail_tell_postmaster(sh->sender->db, p, &answer)) sender_wake(sh->sender);
+	bool own = slice_same(sh->job->message.sender,
+			      p->trouble.from); /* a notice about how a notice went would not end */
+	if (answer.troubles != 0 && !own && own_mail_tell_postmaster(sh->sender->db, p, &answer))
+		sender_wake(sh->sender);
 }
 
 /* One outcome for the whole group. */
 static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
 	struct slice status = hop_status(&text, usual);
-	struct relay_answer answer = { .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)), .outcomes_count = sh->count };
+	struct relay_answer answer = { .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)),
+				       .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)
-		answer.outcomes[i] = (struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
+		answer.outcomes[i] =
+			(struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
 	sh->reached = true; /* nothing is wrong with this destination: others need not wait for it */
 	settle(sh, &answer);
 }
@@ -416,7 +437,8 @@ static void take_up_again(struct shipment *sh) {
 	else settle_all(sh, SMTP_LATER, S("4.3.0"), arena_slice(&sh->mem, slice_of(fail_text())));
 }
 
-/* Does an operator want mail for a transport in defer_transports to go now? He cleared what was said when it was put off. */
+/* Does an operator want mail for a transport in defer_transports to go now? He cleared what was said when it was put
+ * off. */
 static bool put_off(const struct shipment *sh) {
 	const struct queue_recipient *first = &sh->job->message.recipients[sh->from];
 	return sh->transport->deferred && (first->tries == 0 || first->status.len != 0);
@@ -468,7 +490,8 @@ static bool reroute(struct shipment *sh) {
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		struct slice hop = SLICE_NONE;
 		if (!may_change(&m->recipients[i], &sh->mem)) continue;
-		if (route_again(sh->settings->deliver.route, m->recipients[i].address, m->sender, &sh->mem, &hop) != 0) continue;
+		if (route_again(sh->settings->deliver.route, m->recipients[i].address, m->sender, &sh->mem, &hop) != 0)
+			continue;
 		if (hop.len == 0 || slice_eq(hop, sh->job->hop)) continue;
 		r.hops[i] = hop;
 		any = true;
@@ -555,8 +578,10 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		}
 		for (int i = 0; i < n; i++) start_shipment(s, jobs[i], settings);
 		if ((size_t)n == limits.jobs) continue;
-		int64_t resume = question.resume_us == NEVER ? NEVER : deadline_in((question.resume_us - clock_us()) / 1000 + 1);
-		if (next == NEVER || next <= now) return resume; /* nothing waits, or only behind jobs under way and pauses */
+		int64_t resume =
+			question.resume_us == NEVER ? NEVER : deadline_in((question.resume_us - clock_us()) / 1000 + 1);
+		if (next == NEVER || next <= now)
+			return resume; /* nothing waits, or only behind jobs under way and pauses */
 		return MIN_OF(deadline_in((next - now) / 1000 + 1), resume);
 	}
 }
@@ -576,10 +601,13 @@ static void sender_step(struct task *t, enum wake why) {
 struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings) {
 	struct sender *s = mem_get(sizeof *s);
-	*s = (struct sender){
-		.task.step = sender_step, .pool = pool, .db = db, .queue = queue, .relay = links->relay, .agent = links->agent,
-		.settings = settings
-	};
+	*s = (struct sender){ .task.step = sender_step,
+			      .pool = pool,
+			      .db = db,
+			      .queue = queue,
+			      .relay = links->relay,
+			      .agent = links->agent,
+			      .settings = settings };
 	pthread_mutex_init(&s->lock, NULL);
 	pool_add(pool, &s->task, -1, -1);
 	s->self = task_name(&s->task);

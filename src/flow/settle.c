@@ -231,7 +231,8 @@ static void report(const struct settling *s) {
 		log_outcome(s, i, id);
 		if (s->verdicts[i] == EXPIRED)
 			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),
-			     F("status", m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
+			     F("status",
+			       m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_READ struct db_conn *c = db_read(s->db);
@@ -280,7 +281,8 @@ static void prepare_outcomes(struct settling *s, const struct relay_outcome *out
 /* A message leaves the store with its last recipient: who will be told of success needs its header before that. */
 static void keep_original(struct settling *s) {
 	for (size_t i = 0; i < s->job->message.recipient_count && s->original.at == NULL; i++)
-		if (s->outcomes[i].fate == SMTP_DELIVERED && confirms(s, &s->job->message.recipients[i], &s->outcomes[i]))
+		if (s->outcomes[i].fate == SMTP_DELIVERED &&
+		    confirms(s, &s->job->message.recipients[i], &s->outcomes[i]))
 			read_original(s);
 }
 

@@ -13,7 +13,15 @@
 
 #include <openssl/evp.h>
 
-enum { HEADER_MAX = 1 << 20, PIECE = 64 << 10, KEYS_KEPT = 256, MADE_KEPT = 256, KEYS_MS = 3000, BEGUN_S = 300, SIGNATURE_MAX = 1024 };
+enum {
+	HEADER_MAX = 1 << 20,
+	PIECE = 64 << 10,
+	KEYS_KEPT = 256,
+	MADE_KEPT = 256,
+	KEYS_MS = 3000,
+	BEGUN_S = 300,
+	SIGNATURE_MAX = 1024
+};
 
 /* What vault said about an author. */
 struct known_keys {
@@ -78,7 +86,8 @@ static void remember_keys(struct signing *s, struct slice author, const struct d
 	pthread_mutex_unlock(&s->lock);
 }
 
-static int ask_keys(struct signing *s, struct slice author, bool subdomains, struct arena *mem, struct dkim_keys_answer *answer) {
+static int ask_keys(struct signing *s, struct slice author, bool subdomains, struct arena *mem,
+		    struct dkim_keys_answer *answer) {
 	if (recall_keys(s, author, mem, answer)) return 0;
 	int r = ask_dkim_keys(s->vault, &(struct dkim_keys_ask){ author, subdomains }, mem, answer);
 	if (r == ASK_LATER) return fail("DKIM: the vault process does not answer");
@@ -89,7 +98,8 @@ static int ask_keys(struct signing *s, struct slice author, bool subdomains, str
 static struct dkim_key *keys_of(const struct dkim_keys_answer *a, struct arena *mem) {
 	struct dkim_key *keys = arena_array(mem, a->keys_count + 1, sizeof *keys);
 	for (size_t i = 0; i < a->keys_count; i++)
-		keys[i] = (struct dkim_key){ a->keys[i].id, a->keys[i].domain, a->keys[i].selector, (enum dkim_algorithm)a->keys[i].algorithm };
+		keys[i] = (struct dkim_key){ a->keys[i].id, a->keys[i].domain, a->keys[i].selector,
+					     (enum dkim_algorithm)a->keys[i].algorithm };
 	return keys;
 }
 
@@ -142,9 +152,11 @@ static int sign_op(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struc
 	unsigned char digest[32];
 	struct dkim_sign_answer answer;
 	if (algorithm == DKIM_ED25519_SHA256 && tbs.len == sizeof digest) memcpy(digest, tbs.at, sizeof digest);
-	else if (EVP_Digest(tbs.at, tbs.len, digest, NULL, EVP_sha256(), NULL) != 1) return fail("SHA-256 is not to be had");
+	else if (EVP_Digest(tbs.at, tbs.len, digest, NULL, EVP_sha256(), NULL) != 1)
+		return fail("SHA-256 is not to be had");
 	if (recall_made(s, key, digest, signature)) return 0;
-	int r = ask_dkim_sign(s->vault, &(struct dkim_sign_ask){ key, slice_from(digest, sizeof digest) }, &mem, &answer);
+	int r = ask_dkim_sign(s->vault, &(struct dkim_sign_ask){ key, slice_from(digest, sizeof digest) }, &mem,
+			      &answer);
 	if (r == ASK_LATER) return fail("DKIM: the vault process does not answer");
 	if (r < 0) return r;
 	if (answer.signature.len == 0) return fail("%.*s", SLICE_ARG(answer.reason));
@@ -208,9 +220,11 @@ static int read_all(struct reading *r) {
 	for (struct slice rest = body->head; rest.len != 0 && answer == 0 && !r->leave; rest = slice_skip(rest, PIECE))
 		answer = take_piece(r, slice_head(rest, PIECE), false);
 	for (uint64_t at = 0; at < body->size && body->fd >= 0 && answer == 0 && !r->leave;) {
-		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
+		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE),
+				  (off_t)(body->offset + at));
 		if (n < 0 && errno == EINTR) continue;
-		if (n <= 0) answer = n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
+		if (n <= 0)
+			answer = n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
 		else answer = take_piece(r, slice_from(piece, (size_t)n), false);
 		at += n > 0 ? (uint64_t)n : 0;
 	}
@@ -238,7 +252,8 @@ static struct slice author_of(const struct reading *r) {
 		struct address_list list = address_list_parse(field.value, r->mem);
 		for (size_t k = 0; k < list.count; k++) {
 			struct slice domain;
-			if (list.at[k].kind != ADDRESS_MAILBOX || !domain_ascii(list.at[k].domain, r->mem, &domain)) continue;
+			if (list.at[k].kind != ADDRESS_MAILBOX || !domain_ascii(list.at[k].domain, r->mem, &domain))
+				continue;
 			struct slice local = arena_lower(r->mem, list.at[k].local);
 			return arena_fmt(r->mem, "%.*s@%.*s", SLICE_ARG(local), SLICE_ARG(domain));
 		}
@@ -261,14 +276,15 @@ static int begin_dkim(struct reading *r) {
 	if (author.len == 0) return 0;
 	if (ask_keys(r->s, author, r->params->subdomains, r->mem, &found) < 0) return -1;
 	if (found.keys_count == 0) {
-		if (r->params->log_why) say(L_INFO, "/opendkim", "%s: no signing table match for '%.*s'", r->m->id, SLICE_ARG(author));
+		if (r->params->log_why)
+			say(L_INFO, "/opendkim", "%s: no signing table match for '%.*s'", r->m->id, SLICE_ARG(author));
 		return 0;
 	}
 	struct dkim_sign_params form = form_of(r);
 	r->signer = dkim_sign_begin(&form, keys_of(&found, r->mem), found.keys_count, r->header, r->mem);
 	for (size_t i = 0; i < found.keys_count; i++)
-		say(L_DEBUG, r->params->tag, "%s: DKIM-Signature field to be added (s=%.*s, d=%.*s)", r->m->id, SLICE_ARG(found.keys[i].selector),
-		    SLICE_ARG(found.keys[i].domain));
+		say(L_DEBUG, r->params->tag, "%s: DKIM-Signature field to be added (s=%.*s, d=%.*s)", r->m->id,
+		    SLICE_ARG(found.keys[i].selector), SLICE_ARG(found.keys[i].domain));
 	r->leave = false;
 	return 0;
 }
@@ -280,7 +296,8 @@ static int drop_old(struct reading *r) {
 	AUTO_FREE char *at = mem_get(want + 1);
 	ssize_t n = want != 0 ? pread(body->fd, at, want, (off_t)body->offset) : 0;
 	if (n < 0) return fail_errno("the message cannot be read");
-	struct slice text = slice_from(at, (size_t)n), blocks[2] = { body->head, slice_head(text, header_length(text)) };
+	struct slice text = slice_from(at, (size_t)n),
+		     blocks[2] = { body->head, slice_head(text, header_length(text)) };
 	AUTO_BUF struct buf kept = BUF(body->head.len + text.len + 1);
 	bool any = false;
 	for (size_t i = 0; i < LEN(blocks); i++) {
@@ -335,7 +352,8 @@ static int seal_key(struct reading *r, struct dkim_key *out) {
 	for (size_t i = 0; i < LEN(domains); i++) {
 		struct dkim_keys_answer found;
 		if (domains[i].len == 0) continue;
-		struct slice lower = arena_lower(r->mem, domains[i]), author = arena_fmt(r->mem, "@%.*s", SLICE_ARG(lower));
+		struct slice lower = arena_lower(r->mem, domains[i]),
+			     author = arena_fmt(r->mem, "@%.*s", SLICE_ARG(lower));
 		if (ask_keys(r->s, author, true, r->mem, &found) < 0) return -1;
 		struct dkim_key *keys = keys_of(&found, r->mem);
 		for (size_t k = 0; k < found.keys_count; k++) {
@@ -369,8 +387,8 @@ static int seal(struct reading *r) {
 	return 0;
 }
 
-int signing_apply(struct signing *s, const struct signing_params *p, bool ours, struct slice forwarder, struct smtp_message *m,
-		  struct arena *mem) {
+int signing_apply(struct signing *s, const struct signing_params *p, bool ours, struct slice forwarder,
+		  struct smtp_message *m, struct arena *mem) {
 	struct reading base = { .s = s, .params = p, .m = m, .mem = mem, .ours = ours, .forwarder = forwarder };
 	base.coder.line_limit = p->line_limit;
 	struct reading r = base;
@@ -381,7 +399,8 @@ int signing_apply(struct signing *s, const struct signing_params *p, bool ours, 
 		answer = 0;
 	}
 	r = base;
-	if (answer == 0 && p->seal && forwarder.len != 0 && seal(&r) < 0) /* a seal helps, but nobody refuses mail for want of one */
+	if (answer == 0 && p->seal && forwarder.len != 0 &&
+	    seal(&r) < 0) /* a seal helps, but nobody refuses mail for want of one */
 		say(L_WARN, p->tag, "%s: goes without an ARC seal: %s", m->id, fail_text());
 	return answer;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asked for each message, so names of users are looked for in memory; who came to be after the list was made is asked of the
- * system, where that can be asked. */
+/* Asked for each message, so names of users are looked for in memory; who came to be after the list was made is asked
+ * of the system, where that can be asked. */
 #include "flow/submitters.h"
 #include "base/buf.h"
 #include "base/fail.h"
@@ -88,15 +88,16 @@ static void read_users(struct submitters *s, struct arena *mem) {
 	if (s->user_count != 0) qsort(s->users, s->user_count, sizeof *s->users, by_uid);
 }
 
-const struct submitters *submitters_make(const struct slice *words, size_t count, struct tables *tables, struct arena *mem,
-					 struct slice *problem) {
+const struct submitters *submitters_make(const struct slice *words, size_t count, struct tables *tables,
+					 struct arena *mem, struct slice *problem) {
 	struct submitters *s = arena_get(mem, sizeof *s);
 	struct making m = { .end = &s->rules, .tables = tables, .mem = mem };
 	*s = (struct submitters){ 0 };
 	for (size_t i = 0; i < count; i++) add_words(&m, words[i], true, 0);
 	*problem = m.problem;
 	bool by_name = false;
-	for (const struct rule *r = s->rules; r != NULL; r = r->next) by_name |= r->table == NULL || !table_is_fixed(r->table);
+	for (const struct rule *r = s->rules; r != NULL; r = r->next)
+		by_name |= r->table == NULL || !table_is_fixed(r->table);
 	if (by_name) read_users(s, mem); /* static:anyone, as by default, needs nobody's name */
 	return s;
 }
@@ -120,7 +121,8 @@ bool submitters_allow(const struct submitters *s, uid_t uid) {
 	AUTO_ARENA struct arena mem = { 0 };
 	for (const struct rule *r = s->rules; r != NULL; r = r->next) {
 		struct slice value;
-		bool match = r->table != NULL ? table_find(r->table, name, &mem, &value) == TABLE_FOUND : slice_eq(r->name, name);
+		bool match = r->table != NULL ? table_find(r->table, name, &mem, &value) == TABLE_FOUND
+					      : slice_eq(r->name, name);
 		if (match) return r->allow;
 	}
 	return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A probe is a delivery without a message: relay says MAIL and RCPT and leaves. Results are kept in a map that forgets the
- * oldest half when it is full, and, with address_verify_map, as memos of the database, which outlive a restart; a lost
- * result costs one probe. */
+/* A probe is a delivery without a message: relay says MAIL and RCPT and leaves. Results are kept in a map that forgets
+ * the oldest half when it is full, and, with address_verify_map, as memos of the database, which outlive a restart; a
+ * lost result costs one probe. */
 #include "flow/verify.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -89,7 +89,8 @@ static int keep(struct db_conn *tx, void *arg) {
 	const struct keeping *k = arg;
 	AUTO_BUF struct buf value = BUF(KIB(1));
 	kept_pack(&value, &k->kept);
-	return memo_put(tx, MEMO_PROBE, k->address, buf_slice(&value), k->kept.at_us + life_us(k->params, k->kept.verdict));
+	return memo_put(tx, MEMO_PROBE, k->address, buf_slice(&value),
+			k->kept.at_us + life_us(k->params, k->kept.verdict));
 }
 
 static void write_down(struct verifier *v, const struct keeping *k) {
@@ -113,11 +114,14 @@ static void remember(struct verifier *v, const struct verify_params *p, struct s
 /* A result has come, from routing or from another server. */
 static void record(struct verifier *v, const struct verify_params *p, struct slice address, enum verify_verdict verdict,
 		   struct slice text) {
-	struct keeping k = { .params = p, .address = address, .kept = { .verdict = verdict, .text = slice_head(text, TEXT_MOST) } };
+	struct keeping k = { .params = p,
+			     .address = address,
+			     .kept = { .verdict = verdict, .text = slice_head(text, TEXT_MOST) } };
 	pthread_mutex_lock(&v->lock);
 	struct result *r = map_get(&v->results, address);
 	if (r != NULL) {
-		bool keep_old = r->verdict == VERIFY_GOOD && verdict == VERIFY_LATER; /* a known good one stays good meanwhile */
+		bool keep_old = r->verdict == VERIFY_GOOD &&
+				verdict == VERIFY_LATER; /* a known good one stays good meanwhile */
 		if (!keep_old) {
 			free(r->text);
 			r->text = slice_text(slice_head(text, TEXT_MOST));
@@ -151,13 +155,15 @@ static void probe_end(struct probe *pr) {
 static void log_probe(struct probe *pr, const struct relay_outcome *o, enum verify_verdict verdict) {
 	AUTO_BUF struct buf delay = BUF(64);
 	smtp_delay_add(&delay, wall_us() - pr->started_us);
-	note(L_INFO, pr->tag, 0, pr->id, NULL, FA("to", pr->address), F("relay", o->relay.len != 0 ? o->relay : S("none")),
-	     F("delay", buf_slice(&delay)), F("dsn", o->status),
+	note(L_INFO, pr->tag, 0, pr->id, NULL, FA("to", pr->address),
+	     F("relay", o->relay.len != 0 ? o->relay : S("none")), F("delay", buf_slice(&delay)), F("dsn", o->status),
 	     F("status", verdict == VERIFY_GOOD ? S("deliverable") : S("undeliverable")), FPS(o->text));
 }
 
 static void tell(struct probe *pr, const struct relay_outcome *o) {
-	enum verify_verdict verdict = o->fate == SMTP_DELIVERED ? VERIFY_GOOD : o->fate == SMTP_NEVER ? VERIFY_BAD : VERIFY_LATER;
+	enum verify_verdict verdict = o->fate == SMTP_DELIVERED ? VERIFY_GOOD
+				      : o->fate == SMTP_NEVER   ? VERIFY_BAD
+								: VERIFY_LATER;
 	log_probe(pr, o, verdict);
 	record(pr->verifier, &pr->settings->verify, pr->address, verdict, o->text);
 }
@@ -243,7 +249,11 @@ static void probe_step(struct task *t, enum wake why) {
 
 static void probe_start(struct verifier *v, struct slice address, struct flow_settings *settings) {
 	struct probe *pr = mem_get(sizeof *pr);
-	*pr = (struct probe){ .task.step = probe_step, .verifier = v, .settings = settings, .tag = "verify", .channel = -1,
+	*pr = (struct probe){ .task.step = probe_step,
+			      .verifier = v,
+			      .settings = settings,
+			      .tag = "verify",
+			      .channel = -1,
 			      .started_us = wall_us() };
 	generation_hold(&settings->generation);
 	pr->address = arena_slice(&pr->mem, address);
@@ -271,7 +281,8 @@ static void make_room(struct verifier *v) {
 	if (v->results.count < RESULTS_MOST) return;
 	const int64_t day = 86400000000;
 	for (int64_t age = day; age >= 0 && v->results.count >= RESULTS_MOST / 2; age -= day) {
-		struct old o = { .keys = mem_array(v->results.count, sizeof(struct slice)), .before_us = wall_us() - age };
+		struct old o = { .keys = mem_array(v->results.count, sizeof(struct slice)),
+				 .before_us = wall_us() - age };
 		map_each(&v->results, collect_old, &o);
 		for (size_t i = 0; i < o.count; i++) {
 			void *gone = map_take(&v->results, o.keys[i]);
@@ -312,7 +323,8 @@ void verify_address(struct verifier *v, struct slice address, struct arena *mem,
 		v->probes++;
 	}
 	out->verdict = (uint32_t)r->verdict;
-	out->text = r->verdict == VERIFY_UNDER_WAY ? S("Address verification in progress") : arena_slice(mem, slice_of(r->text));
+	out->text = r->verdict == VERIFY_UNDER_WAY ? S("Address verification in progress")
+						   : arena_slice(mem, slice_of(r->text));
 	pthread_mutex_unlock(&v->lock);
 	if (start) probe_start(v, address, settings);
 	generation_drop(&settings->generation);

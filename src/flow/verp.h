@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/arena.h"
-/* Variable envelope return paths (VERP_README): the sender list@origin, seen by user@domain, is list+user=domain@origin with the
- * delimiters "+=". Whoever gets a bounce then knows of whom it speaks. */
+/* Variable envelope return paths (VERP_README): the sender list@origin, seen by user@domain, is list+user=domain@origin
+ * with the delimiters "+=". Whoever gets a bounce then knows of whom it speaks. */
 struct slice verp_sender(struct slice sender, struct slice delimiters, struct slice recipient, struct arena *mem);
 enum { ACCEPT_VERP = 16 }; /* from this bit of accept_flags on */
 /* The delimiters as they travel in accept_flags, and back: empty when there are none. */

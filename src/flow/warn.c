@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A warning goes the way of every mail, so that a person reads it where he reads his mail, wherever that is forwarded to. If there
- * is no room left even for it, it is let go: he will see why. */
+/* A warning goes the way of every mail, so that a person reads it where he reads his mail, wherever that is forwarded
+ * to. If there is no room left even for it, it is let go: he will see why. */
 #include "flow/warn.h"
 #include "flow/id.h"
 #include "base/clock.h"
@@ -18,7 +18,8 @@ struct warning {
 	struct delivery *mail;
 };
 
-static int prepare(struct warning *w, struct db *db, const struct deliver_params *deliver, const struct warn_params *params) {
+static int prepare(struct warning *w, struct db *db, const struct deliver_params *deliver,
+		   const struct warn_params *params) {
 	struct delivery *d = delivery_new();
 	struct arena *mem = delivery_memory(d);
 	char id[QUEUE_ID_ROOM];
@@ -27,8 +28,9 @@ static int prepare(struct warning *w, struct db *db, const struct deliver_params
 	queue_id_make(id);
 	struct slice return_path = S("Return-Path: <>\r\n"), message_id = SLICE_NONE;
 	buf_add(&whole, return_path);
-	const struct warn_facts facts = { w->account.address, w->due.level, w->usage.bytes, w->account.quota_bytes, w->usage.messages,
-					  w->account.quota_messages, deliver->route->host };
+	const struct warn_facts facts = { w->account.address,     w->due.level,      w->usage.bytes,
+					  w->account.quota_bytes, w->usage.messages, w->account.quota_messages,
+					  deliver->route->host };
 	warn_compose(&whole, params, &facts, mem, &message_id);
 	struct slice *body = arena_get(mem, sizeof *body);
 	struct accept_recipient *to = arena_get(mem, sizeof *to);
@@ -40,10 +42,18 @@ static int prepare(struct warning *w, struct db *db, const struct deliver_params
 	summary_pack(&packed, &summary);
 	summary_scan_free(&scan);
 	*to = (struct accept_recipient){ .address = arena_slice(mem, w->account.address) };
-	struct post post = { .queue_id = arena_slice(mem, slice_of(id)), .sender = S(""), .arrived_us = wall_us(), .recipients = to,
-			     .count = 1, .message_id = message_id, .client = S("quota"),
-			     .body = { .parts = body, .part_count = 1, .fd = -1 }, .return_path = return_path.len,
-			     .flags = ACCEPT_NO_BCC, .submitted = true, .summary = arena_slice(mem, buf_slice(&packed)) };
+	struct post post = { .queue_id = arena_slice(mem, slice_of(id)),
+			     .sender = S(""),
+			     .arrived_us = wall_us(),
+			     .recipients = to,
+			     .count = 1,
+			     .message_id = message_id,
+			     .client = S("quota"),
+			     .body = { .parts = body, .part_count = 1, .fd = -1 },
+			     .return_path = return_path.len,
+			     .flags = ACCEPT_NO_BCC,
+			     .submitted = true,
+			     .summary = arena_slice(mem, buf_slice(&packed)) };
 	int r = delivery_prepare(d, db, deliver, &post);
 	if (r == 0) w->mail = d;
 	else delivery_done(&d);
@@ -56,7 +66,8 @@ static int enter(struct db_conn *tx, void *arg) {
 	return r == 0 ? store_quota_told(tx, &w->due) : r;
 }
 
-static int tell(struct warning *w, struct db *db, const struct deliver_params *deliver, const struct warn_params *params) {
+static int tell(struct warning *w, struct db *db, const struct deliver_params *deliver,
+		const struct warn_params *params) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct db_conn *c AUTO_READ = db_read(db);
 	if (c == NULL) return -1;

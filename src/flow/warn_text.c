@@ -54,7 +54,8 @@ static struct mailbox mailbox_of(struct slice address) {
 	return (struct mailbox){ .local = slice_head(address, at), .domain = slice_skip(address, at + 1) };
 }
 
-void warn_compose(struct buf *out, const struct warn_params *params, const struct warn_facts *w, struct arena *mem, struct slice *id) {
+void warn_compose(struct buf *out, const struct warn_params *params, const struct warn_facts *w, struct arena *mem,
+		  struct slice *id) {
 	*id = compose_message_id(mem, w->host);
 	AUTO_BUF struct buf text = BUF(TEXT_ROOM);
 	AUTO_BUF struct buf line = BUF(KIB(2));

@@ -14,4 +14,5 @@ struct warn_facts {
 	struct slice host;
 };
 /* Header and body; *id: its Message-ID, in mem. */
-void warn_compose(struct buf *out, const struct warn_params *params, const struct warn_facts *w, struct arena *mem, struct slice *id);
+void warn_compose(struct buf *out, const struct warn_params *params, const struct warn_facts *w, struct arena *mem,
+		  struct slice *id);

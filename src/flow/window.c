@@ -17,7 +17,8 @@ static bool number(struct slice text, double *out) {
 }
 
 bool feedback_parse(struct slice text, struct feedback *out) {
-	struct slice above = slice_head(text, slice_find(text, '/')), below = slice_trim(slice_skip(text, above.len + 1));
+	struct slice above = slice_head(text, slice_find(text, '/')),
+		     below = slice_trim(slice_skip(text, above.len + 1));
 	struct feedback f = { .by = FEEDBACK_FIXED };
 	double by;
 	if (!number(above, &f.amount)) return false;

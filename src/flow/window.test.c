@@ -17,7 +17,8 @@ static void test_parse(void **state) {
 
 static void test_window(void **state) {
 	(void)state;
-	struct feedback one = { 1, FEEDBACK_FIXED }, by_window = { 1, FEEDBACK_BY_WINDOW }, by_root = { 1, FEEDBACK_BY_ROOT }, none = { 0, FEEDBACK_FIXED };
+	struct feedback one = { 1, FEEDBACK_FIXED }, by_window = { 1, FEEDBACK_BY_WINDOW },
+			by_root = { 1, FEEDBACK_BY_ROOT }, none = { 0, FEEDBACK_FIXED };
 	struct window w = { .open = 5 };
 	for (int i = 0; i < 9; i++) window_gain(&w, &one, 10);
 	assert_int_equal(w.open, 10);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "local/copy.h"
-/* A program that takes a message on its standard input. What it prints is kept for the notice; its exit status says what
- * became of the message, in the words of sysexits(3): 0 delivered, 75 later, 67 no such user, … as pipe_command of Postfix.
- * A line of output that begins with an enhanced status code ("4.2.2 over quota") counts more than the exit status. */
+/* A program that takes a message on its standard input. What it prints is kept for the notice; its exit status says
+ * what became of the message, in the words of sysexits(3): 0 delivered, 75 later, 67 no such user, … as pipe_command of
+ * Postfix. A line of output that begins with an enhanced status code ("4.2.2 over quota") counts more than the exit
+ * status. */
 struct command {
 	const char *text;          /* for the shell when it needs one; else the words are run as they are */
 	const char *const *args;   /* instead of text: run as it is; NULL at the end */

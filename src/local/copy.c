@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A message is stored with CRLF and read from many places at once: it is turned into what a reader on Unix wants while it
- * is written, in pieces, whatever its size. */
+/* A message is stored with CRLF and read from many places at once: it is turned into what a reader on Unix wants while
+ * it is written, in pieces, whatever its size. */
 #include "local/copy.h"
 #include "base/fail.h"
 
@@ -10,7 +10,8 @@ static struct slice eol_of(const struct copy *c) {
 	return c->eol.len != 0 ? c->eol : S("\n");
 }
 
-static void header(struct copy_reader *r, const char *name, struct slice before, struct slice value, struct slice after) {
+static void header(struct copy_reader *r, const char *name, struct slice before, struct slice value,
+		   struct slice after) {
 	buf_addf(&r->out, "%s%.*s%.*s%.*s", name, SLICE_ARG(before), SLICE_ARG(value), SLICE_ARG(after));
 	buf_add(&r->out, eol_of(r->copy));
 }

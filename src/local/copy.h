@@ -18,8 +18,8 @@ struct copy {
 	struct slice original, delivered; /* of the headers */
 	unsigned flags;
 	struct slice eol;                 /* empty: "\n" */
-	struct slice date;                /* of the From_ line: copy_date(), made before a process is forked: the clock's tables
-	                                   * have a lock */
+	struct slice date; /* of the From_ line: copy_date(), made before a process is forked: the clock's tables
+			    * have a lock */
 };
 struct slice copy_date(struct arena *mem, int64_t now_s);
 /* A stream of it, so that the end that writes may wait for who reads. */
@@ -30,7 +30,8 @@ struct copy_reader {
 	bool line_begins, cr, over;
 };
 void copy_begin(struct copy_reader *r, const struct copy *c);
-/* Makes more ready, when nothing is left: some ten KiB. 1: there is something; 0: all has been given; <0: errno of reading. */
+/* Makes more ready, when nothing is left: some ten KiB. 1: there is something; 0: all has been given; <0: errno of
+ * reading. */
 int copy_more(struct copy_reader *r);
 void copy_end(struct copy_reader *r);
 

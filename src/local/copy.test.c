@@ -23,8 +23,9 @@ static void forms(void **state) {
 	(void)state;
 	struct slice text = S(BODY);
 	struct slice s = copied(text, (struct copy){ 0 });
-	assert_true(slice_eq(s, S("Received: x\nSubject: hi\nDelivered-To: Ann@Example.test\n\nFrom here\n>From there\n.dot\n"
-				  "last without end\n")));
+	assert_true(slice_eq(
+		s, S("Received: x\nSubject: hi\nDelivered-To: Ann@Example.test\n\nFrom here\n>From there\n.dot\n"
+		     "last without end\n")));
 	s = copied(text, (struct copy){ .flags = COPY_QUOTE | COPY_DOT | COPY_BLANK, .eol = S("\r\n") });
 	assert_true(slice_ends(s, S("\r\n\r\n>From here\r\n>From there\r\n..dot\r\nlast without end\r\n\r\n")));
 	setenv("TZ", "UTC", 1);

@@ -153,12 +153,14 @@ static void to_file(struct at_work *w, const struct rights *who, struct slice pa
 		return;
 	}
 	bool maildir = slice_ends(path, S("/"));
-	struct placing place = place_of(w, who, maildir ? COPY_RETURN_PATH : COPY_FROM | COPY_RETURN_PATH | COPY_QUOTE | COPY_BLANK,
-				      w->p->delivered_file);
+	struct placing place =
+		place_of(w, who, maildir ? COPY_RETURN_PATH : COPY_FROM | COPY_RETURN_PATH | COPY_QUOTE | COPY_BLANK,
+			 w->p->delivered_file);
 	place.done = arena_fmt(mem, "delivered to file: %s", text);
 	place.trouble = arena_fmt(mem, "cannot append message to file %s: ", text);
 	if (maildir) {
-		place_maildir(&place, &(struct maildir){ .path = text, .host = arena_text(mem, w->p->host) }, mem, w->out);
+		place_maildir(&place, &(struct maildir){ .path = text, .host = arena_text(mem, w->p->host) }, mem,
+			      w->out);
 		return;
 	}
 	struct mbox box = { .path = text, .locks = w->p->locks, .dotlock_may_fail = true, .may_be_special = true,
@@ -183,21 +185,24 @@ static void to_mbox(struct at_work *w, struct slice path, struct slice spool) {
 	struct rights who = w->who;
 	struct mbox box = { .path = path.at, .locks = w->p->locks, .uid = who.uid, .gid = who.gid,
 			    .strict = w->p->owner_needed };
-	if (spool.len != 0 && geteuid() == 0 && stat(arena_text(w->mem, spool), &st) == 0 && (st.st_mode & S_IWOTH) == 0) {
+	if (spool.len != 0 && geteuid() == 0 && stat(arena_text(w->mem, spool), &st) == 0 &&
+	    (st.st_mode & S_IWOTH) == 0) {
 		box.chown = (st.st_mode & S_IWGRP) == 0;
 		who.gid = box.chown ? 0 : st.st_gid;
 		if (box.chown) who.uid = 0;
 	}
 	struct placing place = place_of(w, &who, COPY_FROM | COPY_RETURN_PATH | COPY_QUOTE | COPY_BLANK, true);
 	place.done = S("delivered to mailbox");
-	place.trouble = arena_fmt(w->mem, "cannot update mailbox %s for user %.*s. ", path.at, SLICE_ARG(w->names.user));
+	place.trouble =
+		arena_fmt(w->mem, "cannot update mailbox %s for user %.*s. ", path.at, SLICE_ARG(w->names.user));
 	place_mbox(&place, &box, w->mem, w->out);
 }
 
 static void to_own_mailbox(struct at_work *w) {
 	struct slice box = w->p->home_mailbox, spool = w->p->spool, path;
 	if (box.len != 0) path = arena_fmt(w->mem, "%.*s/%.*s", SLICE_ARG(w->who.home), SLICE_ARG(box));
-	else if (slice_ends(spool, S("/"))) path = arena_fmt(w->mem, "%.*s%.*s/", SLICE_ARG(spool), SLICE_ARG(w->who.name));
+	else if (slice_ends(spool, S("/")))
+		path = arena_fmt(w->mem, "%.*s%.*s/", SLICE_ARG(spool), SLICE_ARG(w->who.name));
 	else path = arena_fmt(w->mem, "%.*s/%.*s", SLICE_ARG(spool), SLICE_ARG(w->who.name));
 	if (slice_ends(path, S("/"))) to_maildir(w, path);
 	else to_mbox(w, path, box.len != 0 ? SLICE_NONE : spool);
@@ -239,7 +244,8 @@ static bool by_forward(struct at_work *w) {
 	struct local_outcome found;
 	own_forward(w->p, &w->names, &w->who, w->mem, &found);
 	if (found.fate == LOCAL_DELIVERED) {
-		if (found.text.len != 0) say(L_WARN, "local", "%.*s: %.*s", SLICE_ARG(w->m->queue_id), SLICE_ARG(found.text));
+		if (found.text.len != 0)
+			say(L_WARN, "local", "%.*s: %.*s", SLICE_ARG(w->m->queue_id), SLICE_ARG(found.text));
 		return false;
 	}
 	const struct local_target *first = found.targets;
@@ -257,7 +263,8 @@ static bool by_forward(struct at_work *w) {
 
 /* A target that was found earlier, by core in aliases(5) or by us in a ~/.forward. */
 
-static bool still_wanted(struct at_work *w, const struct rights *owner, enum local_target_kind kind, struct slice text) {
+static bool still_wanted(struct at_work *w, const struct rights *owner, enum local_target_kind kind,
+			 struct slice text) {
 	struct local_outcome found;
 	if (w->p->owns_aliases != NULL && w->p->owns_aliases(w->p->ctx, owner->uid)) return true;
 	if (!w->known || owner->uid != w->who.uid) return false;

@@ -3,11 +3,12 @@
 #include "conf/lookup.h"
 #include "conf/network.h"
 #include "local/place.h"
-/* local(8): mail for users of this machine. In this order, as in Postfix: ~/.forward; mailbox_transport; mailbox_command;
- * the mailbox in the user's home or in the spool. aliases(5) came before, in core (flow/route.h). Who is no user:
- * fallback_transport, luser_relay, or unknown.
+/* local(8): mail for users of this machine. In this order, as in Postfix: ~/.forward; mailbox_transport;
+ * mailbox_command; the mailbox in the user's home or in the spool. aliases(5) came before, in core (flow/route.h). Who
+ * is no user: fallback_transport, luser_relay, or unknown.
  *
- * A command or file of somebody (local_recipient.rights) is refused unless he owns a file of alias_maps or it stands in his
+ * A command or file of somebody (local_recipient.rights) is refused unless he owns a file of alias_maps or it stands in
+ * his
  * ~/.forward still: core, which talks with users, must not be able to run what it likes. */
 struct local_params {
 	struct slice host, delimiters; /* myhostname, recipient_delimiter */

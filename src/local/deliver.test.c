@@ -34,12 +34,25 @@ static void reset(void) {
 	static const char *const gone[] = { ".forward", ".forward+lists", "spool/box", "got", "file" };
 	for (size_t i = 0; i < LEN(gone); i++) unlink(path_of(gone[i]).at);
 	params = (struct local_params){
-		.host = S("mx"), .delimiters = S("+"), .queue_directory = slice_of(folder), .conf_dir = S("/etc/x"),
-		.forward_path = arena_fmt(&mem, "%s/.forward${recipient_delimiter}${extension}, %s/.forward", folder, folder),
-		.forward_commands = true, .forward_files = true, .delivered_command = true, .delivered_file = true,
+		.host = S("mx"),
+		.delimiters = S("+"),
+		.queue_directory = slice_of(folder),
+		.conf_dir = S("/etc/x"),
+		.forward_path =
+			arena_fmt(&mem, "%s/.forward${recipient_delimiter}${extension}, %s/.forward", folder, folder),
+		.forward_commands = true,
+		.forward_files = true,
+		.delivered_command = true,
+		.delivered_file = true,
 		.delivered_forward = true,
-		.command_filter = S("1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), .original_header = true, .owner_needed = true, .command_ms = 10000,
-		.spool = path_of("spool"), .locks = { true, false, true, 2, 20, 500 }, .size_limit = 1 << 20, .others = user,
+		.command_filter = S("1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+		.original_header = true,
+		.owner_needed = true,
+		.command_ms = 10000,
+		.spool = path_of("spool"),
+		.locks = { true, false, true, 2, 20, 500 },
+		.size_limit = 1 << 20,
+		.others = user,
 	};
 }
 
@@ -57,8 +70,10 @@ static void spool(void **state) {
 	(void)state;
 	reset();
 	assert_true(is(deliver(""), "2.0.0", "delivered to mailbox"));
-	struct slice head = arena_fmt(&mem, "Return-Path: <a@b>\nX-Original-To: %.*s@example.test\nDelivered-To: "
-				      "%.*s@example.test\nDelivered-To: looped@x\n", SLICE_ARG(user.name), SLICE_ARG(user.name));
+	struct slice head = arena_fmt(&mem,
+				      "Return-Path: <a@b>\nX-Original-To: %.*s@example.test\nDelivered-To: "
+				      "%.*s@example.test\nDelivered-To: looped@x\n",
+				      SLICE_ARG(user.name), SLICE_ARG(user.name));
 	assert_true(slice_starts(box(), S("From a@b  ")));
 	assert_true(slice_search(box(), head) < box().len);
 	if (geteuid() != 0) return;
@@ -95,7 +110,8 @@ static void unknown(void **state) {
 	params.fallback_maps = maps("inline:{no.such.user=smtp:[mx]}");
 	o = deliver_kind(nobody, LOCAL_ADDRESS, "", SLICE_NONE);
 	assert_true(slice_eq(o.targets[0].text, S("smtp:[mx]")));
-	assert_true(is(deliver_kind(S("looped@X"), LOCAL_ADDRESS, "", SLICE_NONE), "5.4.6", "mail forwarding loop for looped@X"));
+	assert_true(is(deliver_kind(S("looped@X"), LOCAL_ADDRESS, "", SLICE_NONE), "5.4.6",
+		       "mail forwarding loop for looped@X"));
 }
 
 static void forwards(void **state) {
@@ -133,8 +149,9 @@ static void forwards(void **state) {
 	put("list", arena_fmt(&mem, ":include:%s/list\n", folder).at, 0644);
 	assert_int_equal(deliver("").fate, LOCAL_NEVER);
 	put(".forward", "bob@example.org\n", 0600);
-	assert_true(is(deliver_kind(arena_fmt(&mem, "%.*s@example.test", SLICE_ARG(user.name)), LOCAL_MAILBOX, "", SLICE_NONE),
-		       "2.0.0", "delivered to mailbox"));
+	assert_true(is(
+		deliver_kind(arena_fmt(&mem, "%.*s@example.test", SLICE_ARG(user.name)), LOCAL_MAILBOX, "", SLICE_NONE),
+		"2.0.0", "delivered to mailbox"));
 }
 
 static void forward_to_one(void **state) {
@@ -168,15 +185,18 @@ static void targets(void **state) {
 	(void)state;
 	reset();
 	struct slice address = arena_fmt(&mem, "%.*s@example.test", SLICE_ARG(user.name));
-	assert_true(is(deliver_kind(address, LOCAL_COMMAND, "cat > got", SLICE_NONE), "2.0.0", "delivered to command: cat > got"));
+	assert_true(is(deliver_kind(address, LOCAL_COMMAND, "cat > got", SLICE_NONE), "2.0.0",
+		       "delivered to command: cat > got"));
 	assert_true(is(deliver_kind(address, LOCAL_COMMAND, "true", user.name), "5.7.1",
 		       "no longer a target of this user: true"));
 	put(".forward", "x@y, |true\n", 0600);
 	assert_true(is(deliver_kind(address, LOCAL_COMMAND, "true", user.name), "2.0.0", "delivered to command: true"));
 	assert_int_equal(deliver_kind(address, LOCAL_COMMAND, "false", user.name).fate, LOCAL_NEVER);
 	params.owns_aliases = everybody;
-	assert_true(is(deliver_kind(address, LOCAL_COMMAND, "exit 0", user.name), "2.0.0", "delivered to command: exit 0"));
-	assert_true(is(deliver_kind(S("list@example.test"), LOCAL_FILE, "relative", SLICE_NONE), "5.3.5", "broken target: relative"));
+	assert_true(
+		is(deliver_kind(address, LOCAL_COMMAND, "exit 0", user.name), "2.0.0", "delivered to command: exit 0"));
+	assert_true(is(deliver_kind(S("list@example.test"), LOCAL_FILE, "relative", SLICE_NONE), "5.3.5",
+		       "broken target: relative"));
 	if (geteuid() == 0) { /* root's commands are nobody's */
 		assert_true(is(deliver_kind(address, LOCAL_COMMAND, "test `id -u` != 0", S("root")), "2.0.0", NULL));
 		params.others.uid = 0;
@@ -209,8 +229,13 @@ static struct local_outcome virtually(const struct virtual_params *p, const char
 static void virtual(void **state) {
 	(void)state;
 	struct virtual_params p = {
-		.host = S("mx"), .delimiters = S("+"), .base = path_of("vhosts"), .least_uid = 1, .original_header = true,
-		.mailboxes = maps("inline:{ann@v.test=v.test/ann/ ,bob@v.test=box, @all.test=all.test/ , up@v.test=../up}"),
+		.host = S("mx"),
+		.delimiters = S("+"),
+		.base = path_of("vhosts"),
+		.least_uid = 1,
+		.original_header = true,
+		.mailboxes =
+			maps("inline:{ann@v.test=v.test/ann/ ,bob@v.test=box, @all.test=all.test/ , up@v.test=../up}"),
 		.uids = maps(arena_fmt(&mem, "static:%u", (unsigned)user.uid).at),
 		.gids = maps(arena_fmt(&mem, "static:%u", (unsigned)user.gid).at),
 		.locks = { true, false, true, 2, 20, 500 },

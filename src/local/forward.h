@@ -14,6 +14,6 @@ struct forward_list {
 	size_t count;
 	bool too_many; /* more than LOCAL_TARGETS_MAX: the rest is left out */
 };
-/* FORWARD_SELF: written with a backslash, or one of the names the user goes by. Nothing is refused: what cannot be read is
- * left out. Linear. */
+/* FORWARD_SELF: written with a backslash, or one of the names the user goes by. Nothing is refused: what cannot be read
+ * is left out. Linear. */
 struct forward_list forward_parse(struct slice text, struct arena *mem);

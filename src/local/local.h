@@ -10,7 +10,7 @@ struct local_client {
 };
 struct local_message {
 	struct slice queue_id, sender; /* sender empty: the null sender */
-	int fd;                        /* of the body, read with pread from offset on, size bytes; lines end with CRLF */
+	int fd; /* of the body, read with pread from offset on, size bytes; lines end with CRLF */
 	uint64_t offset, size;
 	struct local_client client;
 };
@@ -26,8 +26,8 @@ struct local_recipient {
 	struct slice original;         /* as given to us first; empty: the address */
 	uint32_t kind;                 /* enum local_kind */
 	struct slice target;
-	struct slice rights;           /* login name of whose command or file it is: the owner of the alias file, or the user in
-	                                * whose ~/.forward it stands; empty: default_privs */
+	struct slice rights; /* login name of whose command or file it is: the owner of the alias file, or the user in
+			      * whose ~/.forward it stands; empty: default_privs */
 };
 
 enum local_fate { LOCAL_LATER, LOCAL_DELIVERED, LOCAL_NEVER, LOCAL_REDIRECTED };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "local/copy.h"
-/* A mailbox file: one message after the other, each begun by a From_ line. It is locked, the message appended and synced;
- * when something fails the file is cut back to what it was. */
+/* A mailbox file: one message after the other, each begun by a From_ line. It is locked, the message appended and
+ * synced; when something fails the file is cut back to what it was. */
 struct mbox_locks { /* mailbox_delivery_lock, deliver_lock_attempts, deliver_lock_delay, stale_lock_time */
 	bool fcntl, flock, dotlock;
 	unsigned attempts;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values come from addresses, which strangers choose: what could mean something to a shell or a folder is taken away. */
+/* Values come from addresses, which strangers choose: what could mean something to a shell or a folder is taken away.
+ */
 #include "local/names.h"
 #include "conf/expand.h"
 

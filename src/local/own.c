@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a user writes into ~/.forward is read, and its files opened, with his rights only: a link to somebody else's file
- * gives him nothing. */
+/* What a user writes into ~/.forward is read, and its files opened, with his rights only: a link to somebody else's
+ * file gives him nothing. */
 #include "local/own.h"
 #include "base/fail.h"
 #include "local/forward.h"
@@ -53,10 +53,13 @@ static bool refuse(struct reading *r, const char *status, const char *what, stru
 
 static bool include(struct reading *r, struct slice path) {
 	if (path.at[0] != '/') return refuse(r, "5.3.5", ":include:", path, " uses a relative path");
-	if (r->depth == INCLUDE_DEPTH) return refuse(r, "5.3.5", ":include: files within each other too deep: ", path, "");
+	if (r->depth == INCLUDE_DEPTH)
+		return refuse(r, "5.3.5", ":include: files within each other too deep: ", path, "");
 	AUTO_FD int fd = open(arena_text(r->mem, path), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
-	if (fd < 0) return refuse(r, "4.2.0", "cannot open include file ", path, arena_fmt(r->mem, ": %s", strerror(errno)).at);
+	if (fd < 0)
+		return refuse(r, "4.2.0", "cannot open include file ", path,
+			      arena_fmt(r->mem, ": %s", strerror(errno)).at);
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return refuse(r, "5.2.0", ":include: file ", path, " is not a regular file");
 	if ((st.st_mode & S_IWOTH) != 0) return refuse(r, "5.2.0", ":include: file ", path, " is world writable");
@@ -122,7 +125,8 @@ static void read_file(struct reading *r, const char *path) {
 		return;
 	}
 	*r->out = (struct local_outcome){ .fate = LOCAL_REDIRECTED,
-					  .targets = arena_array(r->mem, LOCAL_TARGETS_MAX, sizeof(struct local_target)) };
+					  .targets =
+						  arena_array(r->mem, LOCAL_TARGETS_MAX, sizeof(struct local_target)) };
 	if (list(r, slice_from(text, (size_t)n), false) && r->out->targets_count == 0)
 		*r->out = local_said(r->mem, "2.0.0", "%s", ""); /* an empty file: no forwarding */
 }

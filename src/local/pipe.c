@@ -48,7 +48,9 @@ static struct slice unescaped(struct slice s, struct arena *mem) {
 			digits++;
 		}
 		if (digits != 0) i--;
-		buf_byte(&out, digits != 0 ? (char)octal : known != NULL && s.at[i] != '\0' ? to[known - from] : s.at[i]);
+		buf_byte(&out, digits != 0                        ? (char)octal
+			       : known != NULL && s.at[i] != '\0' ? to[known - from]
+								  : s.at[i]);
 	}
 	return arena_slice(mem, buf_slice(&out));
 }
@@ -68,7 +70,9 @@ static int read_attribute(struct slice name, struct slice value, struct arena *m
 	if (slice_eq(name, S("eol"))) return out->eol = unescaped(value, mem), 0;
 	if (slice_eq(name, S("null_sender"))) return out->null_sender = arena_slice(mem, value), 0;
 	if (slice_eq(name, S("size")))
-		return slice_number(value, INT64_MAX, &out->size_limit) ? 0 : fail("bad size= value: %.*s", SLICE_ARG(value));
+		return slice_number(value, INT64_MAX, &out->size_limit)
+			       ? 0
+			       : fail("bad size= value: %.*s", SLICE_ARG(value));
 	return fail("unknown attribute name: %.*s", SLICE_ARG(name));
 }
 
@@ -183,13 +187,15 @@ static int macro(void *ctx, struct slice name, struct buf *out) {
 }
 
 static void notice_recipient(void *ctx, struct slice name) {
-	static const struct slice names[] = { S("recipient"), S("original_recipient"), S("mailbox"), S("user"), S("extension") };
+	static const struct slice names[] = { S("recipient"), S("original_recipient"), S("mailbox"), S("user"),
+					      S("extension") };
 	for (size_t i = 0; i < LEN(names); i++)
 		if (slice_eq(name, names[i])) ((struct macros *)ctx)->by_recipient = true;
 }
 
 const char *const *pipe_arguments(const struct pipe_params *p, const struct local_message *m,
-				  const struct local_recipient *to, size_t count, struct slice nexthop, struct arena *mem) {
+				  const struct local_recipient *to, size_t count, struct slice nexthop,
+				  struct arena *mem) {
 	const struct program *program = &p->program;
 	must(count != 0);
 	size_t most = program->argc * count + 1, n = 0;
@@ -255,7 +261,8 @@ void pipe_deliver(const struct pipe_params *p, const struct local_message *m, co
 			outcomes[i] = local_said(mem, "5.2.3", "message too large");
 		else if (looped < 0) outcomes[i] = local_said(mem, "4.3.0", "%s", fail_text());
 		else if (looped > 0)
-			outcomes[i] = local_said(mem, "5.4.6", "mail forwarding loop for %.*s", SLICE_ARG(to[i].address));
+			outcomes[i] =
+				local_said(mem, "5.4.6", "mail forwarding loop for %.*s", SLICE_ARG(to[i].address));
 		else if (apart || i == 0) run_once(p, m, &to[i], apart ? 1 : count, nexthop, mem, &outcomes[i]);
 		else outcomes[i] = outcomes[0];
 	}

@@ -154,8 +154,8 @@ int main(void) {
 	AUTO_FD int fd = message_fd(S(BODY));
 	message = (struct local_message){ .queue_id = S("Q1"), .sender = S("s@t"), .fd = fd, .size = sizeof BODY - 1,
 					  .client = { .name = S("host"), .address = S("192.0.2.1") } };
-	const struct CMUnitTest tests[] = { cmocka_unit_test(lines), cmocka_unit_test(macros), cmocka_unit_test(deliveries),
-					    cmocka_unit_test(spawned) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(lines), cmocka_unit_test(macros),
+					    cmocka_unit_test(deliveries), cmocka_unit_test(spawned) };
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 	end();
 	return r;

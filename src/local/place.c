@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The three ways in which a message leaves us for good differ in what the child does only; becoming somebody and telling
- * what happened are the same. */
+/* The three ways in which a message leaves us for good differ in what the child does only; becoming somebody and
+ * telling what happened are the same. */
 #include "local/place.h"
 #include "base/fail.h"
 

@@ -4,8 +4,8 @@
 #include "local/maildir.h"
 #include "local/mbox.h"
 #include "local/rights.h"
-/* One message into one place, with somebody's rights. Each runs in a process of its own (rights_run); what becomes of the
- * message is *out, in the words of Postfix. */
+/* One message into one place, with somebody's rights. Each runs in a process of its own (rights_run); what becomes of
+ * the message is *out, in the words of Postfix. */
 struct placing {
 	const struct rights *who;
 	struct copy copy;

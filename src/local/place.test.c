@@ -14,8 +14,12 @@ static const struct mbox_locks all_locks = { true, true, true, 2, 20, 500 };
 
 static struct placing as_user(unsigned flags) {
 	return (struct placing){ .who = &user,
-				 .copy = { .message = &message, .sender = S("a@b"), .original = S("o@x"), .delivered = S("d@x"),
-					   .flags = flags, .date = copy_date(&mem, 1700000000) },
+				 .copy = { .message = &message,
+					   .sender = S("a@b"),
+					   .original = S("o@x"),
+					   .delivered = S("d@x"),
+					   .flags = flags,
+					   .date = copy_date(&mem, 1700000000) },
 				 .trouble = S("trouble: "),
 				 .done = S("done") };
 }
@@ -37,7 +41,8 @@ static void mbox_twice(void **state) {
 		assert_int_equal(o.fate, LOCAL_DELIVERED);
 		assert_true(slice_eq(o.text, S("done")));
 	}
-	struct slice one = S("From a@b  Tue Nov 14 22:13:20 2023\nReturn-Path: <a@b>\nSubject: one\n\n>From me\ntext\n\n");
+	struct slice one =
+		S("From a@b  Tue Nov 14 22:13:20 2023\nReturn-Path: <a@b>\nSubject: one\n\n>From me\ntext\n\n");
 	struct slice got = content("box");
 	assert_int_equal(got.len, 2 * one.len);
 	assert_true(slice_starts(got, one) && slice_ends(got, one));
@@ -119,8 +124,9 @@ static void maildir(void **state) {
 	assert_int_equal(files_in("deep/er/Maildir/new", last, sizeof last), 3);
 	assert_int_equal(files_in("deep/er/Maildir/tmp", last, sizeof last), 0);
 	files_in("deep/er/Maildir/new", last, sizeof last);
-	assert_true(slice_eq(content(last), S("Return-Path: <a@b>\nX-Original-To: o@x\nDelivered-To: d@x\nSubject: one\n\n"
-					      "From me\ntext\n")));
+	assert_true(
+		slice_eq(content(last), S("Return-Path: <a@b>\nX-Original-To: o@x\nDelivered-To: d@x\nSubject: one\n\n"
+					  "From me\ntext\n")));
 	dir.path = path_of("no/parents/").at;
 	dir.make_parents = false;
 	place_maildir(&p, &dir, &mem, &o);
@@ -153,7 +159,8 @@ static const struct {
 	{ "echo 4.2.2 over quota; exit 1", "4.2.2", "over quota" },
 	{ "exit 3", "5.3.0", "Command died with status 3: \"exit 3\"" },
 	{ "kill -9 $$", "4.3.0", "Command died with signal 9: \"kill -9 $$\"" },
-	{ "/no/such/program", "4.3.0", "system resource problem. Command output: /no/such/program: No such file or directory" },
+	{ "/no/such/program", "4.3.0",
+	  "system resource problem. Command output: /no/such/program: No such file or directory" },
 	{ "echo line one; echo two", "2.0.0", "done (line one two)" },
 	{ "head -c 100000 /dev/zero | tr '\\0' x; exit 70", "5.3.0", NULL },
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The step from root to a user is taken in a fresh process each time, and never back: whatever happens in a user's folder
- * happens with his rights only. */
+/* The step from root to a user is taken in a fresh process each time, and never back: whatever happens in a user's
+ * folder happens with his rights only. */
 #include "local/rights.h"
 #include "base/fail.h"
 
@@ -112,7 +112,8 @@ NO_RETURN static void run(const struct rights_task *t, int answer, pid_t parent)
 	for (size_t i = 0; i < t->keep_count; i++) keep[i] = t->keep[i];
 	keep[t->keep_count] = answer;
 	int r = 0;
-	if (t->root != NULL && (chdir(t->root) != 0 || chroot(t->root) != 0)) r = fail_errno("cannot chroot to %s", t->root);
+	if (t->root != NULL && (chdir(t->root) != 0 || chroot(t->root) != 0))
+		r = fail_errno("cannot chroot to %s", t->root);
 	if (r == 0) r = rights_become(t->who, keep, t->keep_count + 1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent) _exit(1);

@@ -14,12 +14,12 @@ int rights_find_uid(uid_t uid, struct arena *mem, struct rights *out);
 int rights_find_group(struct slice name, struct arena *mem, gid_t *out); /* the same results */
 /* Could this process become him? Only root can become somebody else. */
 bool rights_within_reach(const struct rights *who);
-/* For good: groups (none but gid, as in Postfix), gid, uid; in a process group of its own, with a small umask, the usual
- * signals and no descriptor but those in keep. <0: still who we were; the process should end. */
+/* For good: groups (none but gid, as in Postfix), gid, uid; in a process group of its own, with a small umask, the
+ * usual signals and no descriptor but those in keep. <0: still who we were; the process should end. */
 int rights_become(const struct rights *who, const int *keep, size_t count);
 
-/* Work that is done by a child process which has become somebody. What it writes to *out it has given to us; what is not
- * to be believed (a huge answer, none at all, a fate that does not exist) becomes LOCAL_LATER. */
+/* Work that is done by a child process which has become somebody. What it writes to *out it has given to us; what is
+ * not to be believed (a huge answer, none at all, a fate that does not exist) becomes LOCAL_LATER. */
 struct rights_task {
 	const struct rights *who;
 	const char *root;        /* chroot there first; NULL: no */

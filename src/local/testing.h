@@ -5,8 +5,8 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-/* What the tests of this room share: a folder of one's own, a message, and a user who is not root: nobody when root runs
- * the tests, else who runs them. */
+/* What the tests of this room share: a folder of one's own, a message, and a user who is not root: nobody when root
+ * runs the tests, else who runs them. */
 static char folder[64];
 static struct rights user;
 static struct arena mem;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nobody needs to exist on this machine for mail to be kept for him: a table says where, two more say as whom. What they
- * say is the administrator's word; all the same it never means root. */
+/* Nobody needs to exist on this machine for mail to be kept for him: a table says where, two more say as whom. What
+ * they say is the administrator's word; all the same it never means root. */
 #include "local/virtual.h"
 #include "base/fail.h"
 
@@ -25,12 +25,12 @@ static bool number(struct at_work *w, const struct lookup *l, const char *what, 
 	struct slice value = SLICE_NONE;
 	int r = ask(w, l, &value);
 	if (r == TABLE_MISSING)
-		*w->out = local_said(w->mem, "4.3.5", "recipient %.*s: not found in virtual_%s_maps", SLICE_ARG(w->address),
-				     what);
+		*w->out = local_said(w->mem, "4.3.5", "recipient %.*s: not found in virtual_%s_maps",
+				     SLICE_ARG(w->address), what);
 	if (r != TABLE_FOUND) return false;
 	if (slice_number(value, INT_MAX, out) && *out >= least && *out != 0) return true;
-	*w->out = local_said(w->mem, "4.3.5", "recipient %.*s: bad %s %.*s in virtual_%s_maps", SLICE_ARG(w->address), what,
-			     SLICE_ARG(value), what);
+	*w->out = local_said(w->mem, "4.3.5", "recipient %.*s: bad %s %.*s in virtual_%s_maps", SLICE_ARG(w->address),
+			     what, SLICE_ARG(value), what);
 	return false;
 }
 
@@ -80,6 +80,8 @@ void virtual_deliver(const struct virtual_params *p, const struct local_message 
 		place_maildir(&place, &dir, mem, out);
 		return;
 	}
-	struct mbox file = { .path = path.at, .locks = p->locks, .uid = who.uid, .gid = who.gid, .strict = p->owner_needed };
+	struct mbox file = {
+		.path = path.at, .locks = p->locks, .uid = who.uid, .gid = who.gid, .strict = p->owner_needed
+	};
 	place_mbox(&place, &file, mem, out);
 }

@@ -2,8 +2,8 @@
 #pragma once
 #include "conf/lookup.h"
 #include "local/place.h"
-/* virtual(8): the mailbox that a table names, with the numbers of a user that tables give. Tables are asked for the whole
- * address, the address without extension, and @domain. */
+/* virtual(8): the mailbox that a table names, with the numbers of a user that tables give. Tables are asked for the
+ * whole address, the address without extension, and @domain. */
 struct virtual_params {
 	struct slice host, delimiters; /* myhostname, recipient_delimiter */
 	struct slice base;             /* virtual_mailbox_base */

@@ -13,10 +13,12 @@
 enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, MAILBOX_MAX = 254, LABEL_MAX = 63, PATH_BYTES_MAX = 2048 };
 
 static bool label_valid(struct slice label, bool utf8) {
-	if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-') return false;
+	if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-')
+		return false;
 	for (size_t i = 0; i < label.len; i++) {
 		char c = label.at[i];
-		bool good = ascii_alpha(c) || ascii_digit(c) || c == '-' || c == '_' || (utf8 && (unsigned char)c >= 0x80);
+		bool good =
+			ascii_alpha(c) || ascii_digit(c) || c == '-' || c == '_' || (utf8 && (unsigned char)c >= 0x80);
 		if (!good) return false;
 	}
 	return true;
@@ -79,7 +81,8 @@ static bool take_dotted(struct slice *rest, unsigned flags, struct slice *out) {
 	size_t n = 0;
 	bool odd_dot = false;
 	for (; n < rest->len && (address_is_atext(rest->at[n]) || rest->at[n] == '.'); n++)
-		if (rest->at[n] == '.' && (n == 0 || n + 1 == rest->len || rest->at[n - 1] == '.' || rest->at[n + 1] == '@'))
+		if (rest->at[n] == '.' &&
+		    (n == 0 || n + 1 == rest->len || rest->at[n - 1] == '.' || rest->at[n + 1] == '@'))
 			odd_dot = true;
 	if (n == 0 || (odd_dot && (flags & ADDRESS_STRICT) != 0)) return false;
 	*out = slice_head(*rest, n);
@@ -126,11 +129,13 @@ static enum address_answer take_mailbox(struct slice *rest, unsigned flags, stru
 	if (quoted ? !take_quoted(rest, mem, &m.local) : !take_dotted(rest, flags, &m.local)) return ADDRESS_BAD;
 	bool utf8 = (flags & ADDRESS_UTF8) != 0;
 	if (utf8 ? !utf8_valid(m.local) : !slice_is_ascii(m.local)) return ADDRESS_BAD;
-	if (m.local.len > ((flags & ADDRESS_LONG_LOCAL) != 0 ? (size_t)MAILBOX_MAX : (size_t)LOCAL_MAX)) return ADDRESS_BAD;
+	if (m.local.len > ((flags & ADDRESS_LONG_LOCAL) != 0 ? (size_t)MAILBOX_MAX : (size_t)LOCAL_MAX))
+		return ADDRESS_BAD;
 	bool with_domain = rest->len != 0 && rest->at[0] == '@';
 	if (with_domain) {
 		*rest = slice_skip(*rest, 1);
-		if (!take_domain(rest, flags, &m.domain) || m.local.len + 1 + m.domain.len > MAILBOX_MAX) return ADDRESS_BAD;
+		if (!take_domain(rest, flags, &m.domain) || m.local.len + 1 + m.domain.len > MAILBOX_MAX)
+			return ADDRESS_BAD;
 	}
 	if (!with_domain && m.local.len == 0) return ADDRESS_BAD; /* <""> must not look like <> */
 	*out = m;

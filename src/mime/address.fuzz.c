@@ -11,10 +11,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	enum address_answer r = address_parse_path(text, flags, &mem, &m, &rest);
 	if (r != ADDRESS_BAD && r != ADDRESS_EMPTY) {
 		struct slice canonical = mailbox_text(&mem, m);
-		must(address_parse(canonical, flags & ~(unsigned)ADDRESS_STRICT, &mem, &again) == r && mailbox_same(m, again));
+		must(address_parse(canonical, flags & ~(unsigned)ADDRESS_STRICT, &mem, &again) == r &&
+		     mailbox_same(m, again));
 		domain_ascii(m.domain, &mem, &ascii);
 	}
 	struct address_list l = address_list_parse(text, &mem);
-	for (size_t i = 0; i < l.count; i++) must(l.at[i].local.len + l.at[i].domain.len + l.at[i].name.len <= 4 * size);
+	for (size_t i = 0; i < l.count; i++)
+		must(l.at[i].local.len + l.at[i].domain.len + l.at[i].name.len <= 4 * size);
 	return 0;
 }

@@ -147,8 +147,9 @@ static struct slice written(struct slice text, struct arena *mem) {
 	AUTO_BUF struct buf out = BUF(MIB(8));
 	for (size_t i = 0; i < l.count; i++) {
 		const struct address *a = &l.at[i];
-		if (a->kind == ADDRESS_MAILBOX) buf_addf(&out, "%.*s|%.*s|%.*s|%.*s;", SLICE_ARG(a->name), SLICE_ARG(a->route),
-			SLICE_ARG(a->local), SLICE_ARG(a->domain));
+		if (a->kind == ADDRESS_MAILBOX)
+			buf_addf(&out, "%.*s|%.*s|%.*s|%.*s;", SLICE_ARG(a->name), SLICE_ARG(a->route),
+				 SLICE_ARG(a->local), SLICE_ARG(a->domain));
 		else buf_addf(&out, "%c%.*s;", a->kind == ADDRESS_GROUP ? '{' : '}', SLICE_ARG(a->name));
 	}
 	return arena_slice(mem, buf_slice(&out));
@@ -165,8 +166,8 @@ static void header_lists(void **state) {
 /* 256 KiB of anything nasty must not take noticeable time or memory. */
 static void long_lists(void **state) {
 	(void)state;
-	static const char *const seeds[] = { "(", "\"", "<", "a,", "()", "<(", "=?a?q?", "a:", "@", "[", "\\", " a", "<@:",
-		"a@b (c), ", "\"a\" " };
+	static const char *const seeds[] = { "(", "\"", "<",  "a,", "()",  "<(",        "=?a?q?", "a:",
+					     "@", "[",  "\\", " a", "<@:", "a@b (c), ", "\"a\" " };
 	for (size_t i = 0; i < LEN(seeds); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		AUTO_BUF struct buf text = BUF(MIB(1));

@@ -89,7 +89,8 @@ static void read_comment(struct reader *r) {
 		char c = r->rest.at[i++];
 		bool outer = (c == '(' && depth++ == 0) || (c == ')' && --depth == 0);
 		if (c == '\\' && i < r->rest.len) c = r->rest.at[i++];
-		if (!outer && c != '\r' && c != '\n' && r->comment_len < sizeof r->comment) r->comment[r->comment_len++] = c;
+		if (!outer && c != '\r' && c != '\n' && r->comment_len < sizeof r->comment)
+			r->comment[r->comment_len++] = c;
 	} while (depth > 0 && i < r->rest.len);
 	r->rest = slice_skip(r->rest, i);
 }

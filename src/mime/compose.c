@@ -71,7 +71,8 @@ static bool needs_encoding(struct slice text) {
 static void set_words(struct line *l, struct slice text) {
 	struct slice piece;
 	while ((piece = slice_word(&text, " \t\r\n")).len != 0) {
-		for (; piece.len > PIECE_MAX; piece = slice_skip(piece, PIECE_MAX)) set_piece(l, slice_head(piece, PIECE_MAX));
+		for (; piece.len > PIECE_MAX; piece = slice_skip(piece, PIECE_MAX))
+			set_piece(l, slice_head(piece, PIECE_MAX));
 		set_piece(l, piece);
 	}
 }

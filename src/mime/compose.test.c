@@ -4,10 +4,11 @@
 #include "mime/summary.h"
 #include "mime/test.h"
 
-static const char long_ascii[] =
-	"A subject that is quite a bit longer than one line of a message header may be, so that it must be folded somewhere";
+static const char long_ascii[] = "A subject that is quite a bit longer than one line of a message header may be, so "
+				 "that it must be folded somewhere";
 static const char japanese[] =
-	"\xe4\xbc\x9d\xe6\x9b\xb8\xe9\xb3\xa9\xe3\x81\xaf\xe3\x82\xb5\xe3\x83\xbc\xe3\x83\x90\xe3\x81\xa7\xe3\x81\x99\xe3\x80\x82"
+	"\xe4\xbc\x9d\xe6\x9b\xb8\xe9\xb3\xa9\xe3\x81\xaf\xe3\x82\xb5\xe3\x83\xbc\xe3\x83\x90\xe3\x81\xa7\xe3\x81\x99"
+	"\xe3\x80\x82"
 	"\xe4\xbc\x9d\xe6\x9b\xb8\xe9\xb3\xa9\xe3\x81\xaf\xe3\x82\xb5\xe3\x83\xbc\xe3\x83\x90\xe3\x81\xa7\xe3\x81\x99";
 
 static void fold_and_encode(void **state) {
@@ -19,7 +20,8 @@ static void fold_and_encode(void **state) {
 		AUTO_BUF struct buf out = BUF(KIB(64));
 		struct field f;
 		compose_text_field(&out, "Subject", slice_of(texts[i]));
-		for (struct slice rest = buf_slice(&out); rest.at != NULL;) assert_true(slice_cut(&rest, '\n').len <= 79);
+		for (struct slice rest = buf_slice(&out); rest.at != NULL;)
+			assert_true(slice_cut(&rest, '\n').len <= 79);
 		assert_true(slice_is_ascii(buf_slice(&out)) && header_find(buf_slice(&out), S("subject"), &f));
 		same_text(header_text(f.value, &mem), i == LEN(texts) - 1 ? "a b" : texts[i]);
 	}
@@ -32,8 +34,8 @@ static void fold_and_encode(void **state) {
 
 static void addresses(void **state) {
 	(void)state;
-	static const char text[] =
-		"John <j@x.test>, \"Doe, \\\"J\\\"\" <d@x.test>, \"a b\"@x.test, team: =?utf-8?q?=C3=A9?= <e@x.test>, f@x.test;, g@x.test";
+	static const char text[] = "John <j@x.test>, \"Doe, \\\"J\\\"\" <d@x.test>, \"a b\"@x.test, team: "
+				   "=?utf-8?q?=C3=A9?= <e@x.test>, f@x.test;, g@x.test";
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf out = BUF(KIB(64));
 	struct address_list l = address_list_parse(slice_of(text), &mem);
@@ -62,7 +64,8 @@ static const struct {
 	{ "\xc3\xa9\n", true,
 	  "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xc3\xa9\r\n" },
 	{ "\xc3\xa9 = \n.\nFrom", false,
-	  "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9 =3D=20\r\n=2E\r\n=46rom\r\n" },
+	  "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A9 "
+	  "=3D=20\r\n=2E\r\n=46rom\r\n" },
 };
 
 static void text_parts(void **state) {
@@ -81,7 +84,8 @@ static void text_parts(void **state) {
 	transfer_feed(&t, buf_slice(&out), &back);
 	transfer_finish(&t, &back);
 	buf_eat(&back, 0);
-	assert_true(back.len == line.len + 1 && slice_starts(buf_slice(&back), slice_head(buf_slice(&line), line.len - 1)));
+	assert_true(back.len == line.len + 1 &&
+		    slice_starts(buf_slice(&back), slice_head(buf_slice(&line), line.len - 1)));
 	buf_clear(&out);
 	compose_base64(&out, S("hello"));
 	same_text(buf_slice(&out), "aGVsbG8=\r\n");
@@ -113,9 +117,11 @@ static void bounce(void **state) {
 	summary_scan_finish(scan, &s);
 	summary_imap_bodystructure(&body, &s, false);
 	same_text(buf_slice(&body),
-		"((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 8 1)(\"message\" \"delivery-status\" NIL NIL NIL \"7bit\" 88)"
-		"(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 20 (NIL \"x\" NIL NIL NIL NIL NIL NIL NIL NIL) (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1) 3)"
-		"(\"text\" \"rfc822-headers\" (\"charset\" \"us-ascii\") NIL NIL \"8bit\" 16 1) \"report\")");
+		  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 8 1)(\"message\" "
+		  "\"delivery-status\" NIL NIL NIL \"7bit\" 88)"
+		  "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 20 (NIL \"x\" NIL NIL NIL NIL NIL NIL NIL NIL) "
+		  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1) 3)"
+		  "(\"text\" \"rfc822-headers\" (\"charset\" \"us-ascii\") NIL NIL \"8bit\" 16 1) \"report\")");
 	same_text(s.preview, "Sorry.");
 	assert_true((s.flags & SUMMARY_HAS_ATTACHMENT) == 0);
 	summary_scan_free(&scan);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Own calendar: the C library's knows only the zone of the process and needs a lock for it. The parser takes the words
- * of a date by what they look like, not by where they stand, because real mail orders and separates them in odd ways. */
+ * of a date by what they look like, not by where they stand, because real mail orders and separates them in odd ways.
+ */
 #include "mime/date.h"
 #include "mime/inside.h"
 
@@ -148,7 +149,8 @@ enum date_answer date_parse(struct slice value, struct date *out) {
 		if (c == '(') skip_comment(&r.rest);
 		else if (ascii_digit(c)) read_number(&r);
 		else if (ascii_alpha(c)) read_word(&r);
-		else if (sign && r.hour >= 0 && !r.zoned && r.rest.len > 1 && ascii_digit(r.rest.at[1])) read_offset(&r);
+		else if (sign && r.hour >= 0 && !r.zoned && r.rest.len > 1 && ascii_digit(r.rest.at[1]))
+			read_offset(&r);
 		else r.rest = slice_skip(r.rest, 1);
 	}
 	return reading_done(&r, out);
@@ -228,7 +230,8 @@ void date_add_utc(struct buf *out, int64_t utc) {
 
 void date_add_internal(struct buf *out, struct date d) {
 	struct broken_down t = break_down(d.utc, d.zone);
-	buf_addf(out, "%2d-%s-%04d %02d:%02d:%02d", t.day, month_names[t.month - 1], t.year, t.hour, t.minute, t.second);
+	buf_addf(out, "%2d-%s-%04d %02d:%02d:%02d", t.day, month_names[t.month - 1], t.year, t.hour, t.minute,
+		 t.second);
 	add_zone(out, d.zone);
 }
 

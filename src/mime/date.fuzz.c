@@ -15,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	buf_clear(&text);
 	if (date_parse_internal(in, &d) == DATE_OK) {
 		date_add_internal(&text, d);
-		must(date_parse_internal(buf_slice(&text), &again) == DATE_OK && again.utc == d.utc && again.zone == d.zone);
+		must(date_parse_internal(buf_slice(&text), &again) == DATE_OK && again.utc == d.utc &&
+		     again.zone == d.zone);
 	}
 	date_parse_day(in, &day);
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* Dates of mail. Times are seconds since 1970, UTC; zones are minutes east of Greenwich (+0900: 540). Years 1 to 9999. */
+/* Dates of mail. Times are seconds since 1970, UTC; zones are minutes east of Greenwich (+0900: 540). Years 1 to 9999.
+ */
 struct date {
 	int64_t utc;
 	int zone;

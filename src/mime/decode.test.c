@@ -29,7 +29,8 @@ static const struct {
 	{ "base64", "utf-16le", false, "YQBiAA==", "ab" },
 	{ "8bit", "utf-8", true, "<p>a &amp; b&nbsp;c</p><br>d &#233; &#x9ce9; &unknown; &",
 	  "\na & b c\n\nd \xc3\xa9 \xe9\xb3\xa9 &unknown; &" },
-	{ "8bit", "utf-8", true, "a<script>if (a<b) { \"</p>\" }</script>b<!-- x > -- y -->c<STYLE>p{}</sTyle >d", "abcd" },
+	{ "8bit", "utf-8", true, "a<script>if (a<b) { \"</p>\" }</script>b<!-- x > -- y -->c<STYLE>p{}</sTyle >d",
+	  "abcd" },
 	{ "8bit", "utf-8", true, "<a title=\"x>y\" href='z>'>t</a> 1 < 2 <3", "t 1 < 2 <3" },
 	{ "8bit", "utf-8", true, "<title>no</title>yes<img alt=it's>!&zwnj;&#847;", "\nyes!" },
 	{ "8bit", "utf-8", true, "&amp", "&" },
@@ -37,7 +38,8 @@ static const struct {
 };
 
 static void decode(size_t i, size_t step, struct buf *out) {
-	struct text_decoder *d = text_decoder_open(slice_of(cases[i].encoding), slice_of(cases[i].charset), cases[i].html);
+	struct text_decoder *d =
+		text_decoder_open(slice_of(cases[i].encoding), slice_of(cases[i].charset), cases[i].html);
 	struct slice rest = slice_of(cases[i].in);
 	for (; rest.len != 0; rest = slice_skip(rest, step)) text_decoder_feed(d, slice_head(rest, step), out);
 	text_decoder_finish(&d, out);

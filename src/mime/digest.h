@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "mime/summary.h"
-/* A digest is what sorting and threading look at of a message, and nothing else, in some hundred bytes: stored beside the
- * summary, it makes the first SORT of a large mailbox a matter of milliseconds. It can always be made again. Texts are
- * collated (base/collate.h): they compare byte by byte. */
+/* A digest is what sorting and threading look at of a message, and nothing else, in some hundred bytes: stored beside
+ * the summary, it makes the first SORT of a large mailbox a matter of milliseconds. It can always be made again. Texts
+ * are collated (base/collate.h): they compare byte by byte. */
 struct digest {
 	int64_t sent;                  /* as in the summary: seconds, 0: none that can be read */
 	uint64_t id;                   /* msgid_hash of the Message-ID; 0: none */

@@ -27,8 +27,10 @@ static void test_digest(void **state) {
 	struct digest d;
 	uint64_t hash;
 	(void)state;
-	make("Date: Mon, 2 Feb 2026 10:00:00 +0000\r\nFrom: =?utf-8?q?=C3=89mile?= <emile@x.test>\r\nTo: Team: a@b, c@d;\r\n"
-	     "Message-ID: <1@x>\r\nReferences: <2@x> <3@x>\r\nSubject: Re: [list] gr\xc3\xbc\xc3\x9f\r\n\r\nx\r\n", &out);
+	make("Date: Mon, 2 Feb 2026 10:00:00 +0000\r\nFrom: =?utf-8?q?=C3=89mile?= <emile@x.test>\r\nTo: Team: a@b, "
+	     "c@d;\r\n"
+	     "Message-ID: <1@x>\r\nReferences: <2@x> <3@x>\r\nSubject: Re: [list] gr\xc3\xbc\xc3\x9f\r\n\r\nx\r\n",
+	     &out);
 	assert_true(digest_read(buf_slice(&out), &d));
 	assert_int_equal(d.sent, 1770026400);
 	assert_true(d.id == msgid_hash(S("1@x")) && d.reply);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unicode's tables are slow and most text does not need them: ASCII, kana, Han and Hangul syllables stay as they are but
- * for A to Z. Such a plain character never joins with the one before it, so text may be cut before it. One that is
+/* Unicode's tables are slow and most text does not need them: ASCII, kana, Han and Hangul syllables stay as they are
+ * but for A to Z. Such a plain character never joins with the one before it, so text may be cut before it. One that is
  * followed by anything else goes to the tables with it: an accent may join. */
 #include "mime/fold.h"
 #include "base/encode.h"

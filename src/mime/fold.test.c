@@ -31,19 +31,43 @@ static void known(void **state) {
 /* Whatever way it is cut, it is what the tables make of the whole. */
 static void as_the_tables_say(void **state) {
 	(void)state;
-	static const char *const bits[] = { "a", "Z", " ", "\n", "\xcc\x81", "\xcc\xa3", "\xc3\x89", "\xe3\x81\xaf", "\xe3\x82\x99", "\xe3\x83\x8f",
-		"\xe9\xb3\xa9", "\xea\xb0\x80", "\xe1\x86\xa8", "\xe1\x84\x80", "\xe1\x85\xa1", "\xef\xbd\x81", "\xef\xbe\x9e", "\xe3\x80\x81", "\xe3\x80\x80", "\xff",
-		"\xe9", "\xf0\x9f\x98\x80", "\xc4\xb0", "\xe3\x83\xbc", "\xef\xac\x81" };
+	static const char *const bits[] = { "a",
+					    "Z",
+					    " ",
+					    "\n",
+					    "\xcc\x81",
+					    "\xcc\xa3",
+					    "\xc3\x89",
+					    "\xe3\x81\xaf",
+					    "\xe3\x82\x99",
+					    "\xe3\x83\x8f",
+					    "\xe9\xb3\xa9",
+					    "\xea\xb0\x80",
+					    "\xe1\x86\xa8",
+					    "\xe1\x84\x80",
+					    "\xe1\x85\xa1",
+					    "\xef\xbd\x81",
+					    "\xef\xbe\x9e",
+					    "\xe3\x80\x81",
+					    "\xe3\x80\x80",
+					    "\xff",
+					    "\xe9",
+					    "\xf0\x9f\x98\x80",
+					    "\xc4\xb0",
+					    "\xe3\x83\xbc",
+					    "\xef\xac\x81" };
 	for (int round = 0; round < 20000; round++) {
 		AUTO_BUF struct buf in = BUF(1000), clean = BUF(4000), out = BUF(8000);
 		for (uint64_t n = random_below(12); n > 0; n--) buf_add(&in, slice_of(bits[random_below(LEN(bits))]));
 		if (in.len == 0) continue;
 		utf8_add_clean(&clean, buf_slice(&in));
 		size_t len = 0;
-		AUTO_FREE uint8_t *want = u8_casefold((const uint8_t *)clean.at, clean.len, NULL, UNINORM_NFKC, NULL, &len);
+		AUTO_FREE uint8_t *want =
+			u8_casefold((const uint8_t *)clean.at, clean.len, NULL, UNINORM_NFKC, NULL, &len);
 		text_fold(&out, buf_slice(&in));
 		if (!slice_eq(buf_slice(&out), slice_from(want, len)))
-			fail_msg("<%.*s>: <%.*s> is not <%.*s>", SLICE_ARG(buf_slice(&in)), SLICE_ARG(buf_slice(&out)), (int)len, (const char *)want);
+			fail_msg("<%.*s>: <%.*s> is not <%.*s>", SLICE_ARG(buf_slice(&in)), SLICE_ARG(buf_slice(&out)),
+				 (int)len, (const char *)want);
 	}
 }
 
@@ -55,6 +79,7 @@ static void whole_words(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(known), cmocka_unit_test(as_the_tables_say), cmocka_unit_test(whole_words) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(known), cmocka_unit_test(as_the_tables_say),
+					    cmocka_unit_test(whole_words) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

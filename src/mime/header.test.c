@@ -3,13 +3,14 @@
 #include "mime/header.h"
 #include "mime/test.h"
 
-static const char block[] =
-	"Received: one\r\n\tfolded\r\nSubject : Hi\nno field here\r\n goes with it\r\nreceived:two\r\nFrom me Mon: x\r\nEmpty:\r\nLast: end\r\n\r\nBody: no\r\n";
+static const char block[] = "Received: one\r\n\tfolded\r\nSubject : Hi\nno field here\r\n goes with "
+			    "it\r\nreceived:two\r\nFrom me Mon: x\r\nEmpty:\r\nLast: end\r\n\r\nBody: no\r\n";
 
 static void fields(void **state) {
 	(void)state;
-	static const char *const wanted[] = { "Received", " one\r\n\tfolded", "Subject", " Hi", "received", "two", "Empty",
-		"", "Last", " end" };
+	static const char *const wanted[] = {
+		"Received", " one\r\n\tfolded", "Subject", " Hi", "received", "two", "Empty", "", "Last", " end"
+	};
 	struct fields f = { .block = slice_of(block) };
 	struct field field;
 	size_t n = 0;
@@ -109,7 +110,9 @@ static void parameters(void **state) {
 	}
 	AUTO_ARENA struct arena mem = { 0 };
 	struct structured s;
-	structured_parse(S("a; filename*=utf-8''%e2%82%ac%20rates; name=\"=?utf-8?q?=C3=A9?=\"; raw=\"\xe9\"; bad*=%41%zz%4"), &mem, &s);
+	structured_parse(
+		S("a; filename*=utf-8''%e2%82%ac%20rates; name=\"=?utf-8?q?=C3=A9?=\"; raw=\"\xe9\"; bad*=%41%zz%4"),
+		&mem, &s);
 	same_text(param_text(s.params, s.params_count, S("filename"), &mem), "\xe2\x82\xac rates");
 	same_text(param_text(s.params, s.params_count, S("name"), &mem), "\xc3\xa9");
 	same_text(param_text(s.params, s.params_count, S("raw"), &mem), "\xc3\xa9");
@@ -132,7 +135,7 @@ static void message_ids(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(fields), cmocka_unit_test(words), cmocka_unit_test(parameters),
-		cmocka_unit_test(message_ids) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(fields), cmocka_unit_test(words),
+					    cmocka_unit_test(parameters), cmocka_unit_test(message_ids) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

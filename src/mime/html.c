@@ -14,20 +14,22 @@ static const struct entity {
 	char name[8];
 	unsigned short character;
 } entities[] = {
-	{ "amp", '&' }, { "lt", '<' }, { "gt", '>' }, { "quot", '"' }, { "apos", '\'' }, { "nbsp", ' ' }, { "ensp", ' ' },
-	{ "emsp", ' ' }, { "thinsp", ' ' }, { "zwnj", 0 }, { "zwj", 0 }, { "shy", 0 }, { "lrm", 0 }, { "rlm", 0 },
-	{ "copy", 0xa9 }, { "reg", 0xae }, { "trade", 0x2122 }, { "hellip", 0x2026 }, { "mdash", 0x2014 },
-	{ "ndash", 0x2013 }, { "lsquo", 0x2018 }, { "rsquo", 0x2019 }, { "ldquo", 0x201c }, { "rdquo", 0x201d },
-	{ "sbquo", 0x201a }, { "bdquo", 0x201e }, { "bull", 0x2022 }, { "middot", 0xb7 }, { "laquo", 0xab },
-	{ "raquo", 0xbb }, { "euro", 0x20ac }, { "pound", 0xa3 }, { "yen", 0xa5 }, { "cent", 0xa2 }, { "sect", 0xa7 },
-	{ "deg", 0xb0 }, { "times", 0xd7 }, { "rarr", 0x2192 }, { "larr", 0x2190 }, { "plusmn", 0xb1 }, { "frac12", 0xbd },
-	{ "auml", 0xe4 }, { "ouml", 0xf6 }, { "uuml", 0xfc }, { "Auml", 0xc4 }, { "Ouml", 0xd6 }, { "Uuml", 0xdc },
-	{ "szlig", 0xdf }, { "agrave", 0xe0 }, { "aacute", 0xe1 }, { "acirc", 0xe2 }, { "atilde", 0xe3 }, { "aring", 0xe5 },
-	{ "aelig", 0xe6 }, { "ccedil", 0xe7 }, { "egrave", 0xe8 }, { "eacute", 0xe9 }, { "ecirc", 0xea }, { "euml", 0xeb },
-	{ "igrave", 0xec }, { "iacute", 0xed }, { "icirc", 0xee }, { "iuml", 0xef }, { "ntilde", 0xf1 }, { "ograve", 0xf2 },
-	{ "oacute", 0xf3 }, { "ocirc", 0xf4 }, { "otilde", 0xf5 }, { "oslash", 0xf8 }, { "ugrave", 0xf9 },
-	{ "uacute", 0xfa }, { "ucirc", 0xfb }, { "Eacute", 0xc9 }, { "Aring", 0xc5 }, { "Oslash", 0xd8 },
-	{ "Ccedil", 0xc7 }, { "Agrave", 0xc0 }, { "Egrave", 0xc8 },
+	{ "amp", '&' },      { "lt", '<' },       { "gt", '>' },        { "quot", '"' },     { "apos", '\'' },
+	{ "nbsp", ' ' },     { "ensp", ' ' },     { "emsp", ' ' },      { "thinsp", ' ' },   { "zwnj", 0 },
+	{ "zwj", 0 },        { "shy", 0 },        { "lrm", 0 },         { "rlm", 0 },        { "copy", 0xa9 },
+	{ "reg", 0xae },     { "trade", 0x2122 }, { "hellip", 0x2026 }, { "mdash", 0x2014 }, { "ndash", 0x2013 },
+	{ "lsquo", 0x2018 }, { "rsquo", 0x2019 }, { "ldquo", 0x201c },  { "rdquo", 0x201d }, { "sbquo", 0x201a },
+	{ "bdquo", 0x201e }, { "bull", 0x2022 },  { "middot", 0xb7 },   { "laquo", 0xab },   { "raquo", 0xbb },
+	{ "euro", 0x20ac },  { "pound", 0xa3 },   { "yen", 0xa5 },      { "cent", 0xa2 },    { "sect", 0xa7 },
+	{ "deg", 0xb0 },     { "times", 0xd7 },   { "rarr", 0x2192 },   { "larr", 0x2190 },  { "plusmn", 0xb1 },
+	{ "frac12", 0xbd },  { "auml", 0xe4 },    { "ouml", 0xf6 },     { "uuml", 0xfc },    { "Auml", 0xc4 },
+	{ "Ouml", 0xd6 },    { "Uuml", 0xdc },    { "szlig", 0xdf },    { "agrave", 0xe0 },  { "aacute", 0xe1 },
+	{ "acirc", 0xe2 },   { "atilde", 0xe3 },  { "aring", 0xe5 },    { "aelig", 0xe6 },   { "ccedil", 0xe7 },
+	{ "egrave", 0xe8 },  { "eacute", 0xe9 },  { "ecirc", 0xea },    { "euml", 0xeb },    { "igrave", 0xec },
+	{ "iacute", 0xed },  { "icirc", 0xee },   { "iuml", 0xef },     { "ntilde", 0xf1 },  { "ograve", 0xf2 },
+	{ "oacute", 0xf3 },  { "ocirc", 0xf4 },   { "otilde", 0xf5 },   { "oslash", 0xf8 },  { "ugrave", 0xf9 },
+	{ "uacute", 0xfa },  { "ucirc", 0xfb },   { "Eacute", 0xc9 },   { "Aring", 0xc5 },   { "Oslash", 0xd8 },
+	{ "Ccedil", 0xc7 },  { "Agrave", 0xc0 },  { "Egrave", 0xc8 },
 };
 
 static struct slice word_of(const struct html *h) {

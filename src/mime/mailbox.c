@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The written form of a mailbox: apart from the reading, which needs a library for names in other scripts, because sendmail starts
- * without any. */
+/* The written form of a mailbox: apart from the reading, which needs a library for names in other scripts, because
+ * sendmail starts without any. */
 #include "mime/address.h"
 #include "mime/inside.h"
 

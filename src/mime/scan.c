@@ -176,7 +176,8 @@ static void delimiter_end(struct summary_scan *s) {
 	while (s->open_count > s->matched + 1) {
 		const struct part *p = top_part(s);
 		bool own_line_end = s->line_start > (s->in_header ? p->header_start : p->body_start);
-		close_top(s, s->line_start - (own_line_end ? s->line_end_len : 0), s->line_number - (own_line_end ? 1 : 0));
+		close_top(s, s->line_start - (own_line_end ? s->line_end_len : 0),
+			  s->line_number - (own_line_end ? 1 : 0));
 	}
 	struct level *l = &s->open[s->matched];
 	if (s->closing) {

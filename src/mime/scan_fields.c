@@ -22,7 +22,8 @@ static const struct slot {
 	{ "message-id", offsetof(struct envelope, message_id), 8 },
 }, part_slots[] = {
 	{ "content-id", offsetof(struct part, id) }, { "content-description", offsetof(struct part, description) },
-	{ "content-language", offsetof(struct part, language) }, { "content-location", offsetof(struct part, location) },
+	{ "content-language", offsetof(struct part, language) },
+	{ "content-location", offsetof(struct part, location) },
 	{ "content-md5", offsetof(struct part, md5) },
 };
 

@@ -11,7 +11,8 @@ struct place {
 };
 
 static bool step(const struct summary *s, uint64_t number, struct place *at) {
-	if (!at->as_message && part_is_message(&s->parts[at->part])) *at = (struct place){ s->parts[at->part].child, true };
+	if (!at->as_message && part_is_message(&s->parts[at->part]))
+		*at = (struct place){ s->parts[at->part].child, true };
 	const struct part *p = &s->parts[at->part];
 	if (!part_is_multipart(p)) {
 		bool first = at->as_message && number == 1;
@@ -38,7 +39,8 @@ static bool read_word(struct slice text, struct section *out) {
 	struct slice word = slice_head(text, text.len - fields.len);
 	for (size_t i = 0; i < LEN(words); i++) {
 		if (!slice_same(word, slice_of(words[i].text))) continue;
-		bool wants_fields = words[i].kind == SECTION_HEADER_FIELDS || words[i].kind == SECTION_HEADER_FIELDS_NOT;
+		bool wants_fields =
+			words[i].kind == SECTION_HEADER_FIELDS || words[i].kind == SECTION_HEADER_FIELDS_NOT;
 		out->kind = words[i].kind;
 		out->fields = slice_trim(fields);
 		return wants_fields == (out->fields.len != 0);

@@ -78,7 +78,8 @@ static bool take_param(struct slice *rest, struct arena *mem, struct param *out)
 	out->value = rest->len != 0 && rest->at[0] == '"' ? take_quoted(rest, mem) : take_bare(rest, mem);
 	if (out->value.at == NULL) out->value = S("");
 	size_t end = slice_find(*rest, ';');
-	if (slice_find(slice_head(*rest, end), '=') == end) *rest = slice_skip(*rest, end); /* else the ; was forgotten */
+	if (slice_find(slice_head(*rest, end), '=') == end)
+		*rest = slice_skip(*rest, end); /* else the ; was forgotten */
 	return true;
 }
 

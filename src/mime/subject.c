@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The grammar of RFC 5256 §5 peeled from both ends until nothing more comes off. Each round takes at least one byte, and
- * looks at a "[blob]" once, so that a subject made of brackets costs no more than another. */
+/* The grammar of RFC 5256 §5 peeled from both ends until nothing more comes off. Each round takes at least one byte,
+ * and looks at a "[blob]" once, so that a subject made of brackets costs no more than another. */
 #include "mime/subject.h"
 #include "mime/header.h"
 
@@ -85,7 +85,8 @@ struct slice subject_base(struct slice text, bool *reply) {
 /* Nothing in it has to be decoded: true of most. */
 static bool is_plain(struct slice raw) {
 	for (size_t i = 0; i < raw.len; i++)
-		if ((unsigned char)raw.at[i] >= 127 || ((unsigned char)raw.at[i] < 32 && raw.at[i] != '\t')) return false;
+		if ((unsigned char)raw.at[i] >= 127 || ((unsigned char)raw.at[i] < 32 && raw.at[i] != '\t'))
+			return false;
 	return slice_search(raw, S("=?")) == raw.len;
 }
 

@@ -35,8 +35,11 @@ static void fill(struct buf *b, const char *header, size_t size, const char *end
 	buf_addf(b, "%s", end);
 }
 
-#define FIELDS "Received: from a.example (a.example [192.0.2.1]) by mx.example with ESMTPS id 1\r\n\tfor <b@example>; Sun, 22 Nov 2026 04:31:39 +0000\r\n" \
-	"From: A <a@example>\r\nTo: B <b@example>\r\nSubject: hello\r\nDate: Sun, 22 Nov 2026 04:31:39 +0000\r\nMessage-ID: <1@a.example>\r\nMIME-Version: 1.0\r\n"
+#define FIELDS \
+	"Received: from a.example (a.example [192.0.2.1]) by mx.example with ESMTPS id 1\r\n\tfor <b@example>; Sun, " \
+	"22 Nov 2026 04:31:39 +0000\r\n" \
+	"From: A <a@example>\r\nTo: B <b@example>\r\nSubject: hello\r\nDate: Sun, 22 Nov 2026 04:31:39 " \
+	"+0000\r\nMessage-ID: <1@a.example>\r\nMIME-Version: 1.0\r\n"
 int main(int argc, char **argv) {
 	AUTO_BUF struct buf text = BUF(MIB(256));
 	fill(&text, FIELDS "\r\n", KIB(4), "");
@@ -44,7 +47,9 @@ int main(int argc, char **argv) {
 	fill(&text, FIELDS "\r\n", MIB(10), "");
 	measure("plain, 10 MiB", buf_slice(&text));
 	fill(&text,
-		FIELDS "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>x</p>\r\n--b\r\nContent-Type: a/b\r\n\r\n", MIB(10), "--b--\r\n");
+	     FIELDS "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: "
+		    "text/html\r\n\r\n<p>x</p>\r\n--b\r\nContent-Type: a/b\r\n\r\n",
+	     MIB(10), "--b--\r\n");
 	measure("multipart, 10 MiB", buf_slice(&text));
 	for (int i = 1; i < argc; i++) {
 		AUTO_FD int fd = open(argv[i], O_RDONLY | O_CLOEXEC);

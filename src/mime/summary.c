@@ -18,8 +18,9 @@ enum { DELIVERED_TO_MAX = 100 };
 #define TEXT_FIELDS(F) F(text, text)
 #define ID_FIELDS(F) F(u64, hash)
 #define ENVELOPE_FIELDS(F) \
-	F(text, date) F(text, subject) F(text, from) F(text, sender) F(text, reply_to) F(text, to) F(text, cc) F(text, bcc) \
-	F(text, in_reply_to) F(text, message_id) F(u32, blank)
+	F(text, date) \
+	F(text, subject) F(text, from) F(text, sender) F(text, reply_to) F(text, to) F(text, cc) F(text, bcc) \
+		F(text, in_reply_to) F(text, message_id) F(u32, blank)
 #define PART_FIELDS(F) \
 	F(u32, parent) F(u32, envelope) F(u64, header_start) F(u64, body_start) F(u64, body_end) F(u64, lines) \
 	F(text, type) F(text, subtype) F(text, encoding) F(text, id) F(text, description) F(text, disposition) \
@@ -163,7 +164,9 @@ bool summary_head(struct slice packed, struct summary_head *out) {
 }
 
 void summary_head_of(const struct summary *s, struct buf *references, struct summary_head *out) {
-	*out = (struct summary_head){ .header_size = s->header_size, .flags = s->flags, .sent = s->sent, .zone = s->zone };
+	*out = (struct summary_head){
+		.header_size = s->header_size, .flags = s->flags, .sent = s->sent, .zone = s->zone
+	};
 	for (size_t i = 0; i < s->references_count; i++) wire_put_u64(references, s->references[i].hash);
 	out->references = buf_slice(references);
 	if (s->envelopes_count != 0) out->envelope = s->envelopes[0];

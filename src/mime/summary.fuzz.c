@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fed whole and in pieces a message has one summary, which unpacks to itself; anything else that unpacks can be walked. */
+/* Fed whole and in pieces a message has one summary, which unpacks to itself; anything else that unpacks can be walked.
+ */
 #include "base/encode.h"
 #include "mime/summary.h"
 

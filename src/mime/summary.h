@@ -45,8 +45,8 @@ struct part {
 	struct slice type, subtype, encoding, id, description, disposition, language, location, md5;
 	struct param *params, *disposition_params;
 	size_t params_count, disposition_params_count;
-	/* From the start of the message. The header runs from header_start to body_start, empty line included; the line end
-	 * before a boundary belongs to the boundary, not to the body. */
+	/* From the start of the message. The header runs from header_start to body_start, empty line included; the line
+	 * end before a boundary belongs to the boundary, not to the body. */
 	uint64_t header_start, body_start, body_end;
 	uint64_t lines;        /* line ends in the body */
 };
@@ -97,10 +97,12 @@ void summary_scan_feed(struct summary_scan *scan, struct slice piece);
 void summary_scan_finish(struct summary_scan *scan, struct summary *out);
 void summary_scan_free(struct summary_scan **scan); /* NULL is fine */
 
-/* As it is stored: what FETCH answers most, ready to be sent, stands before the packed fields, so that listing a mailbox
- * formats nothing. Only who stores a summary makes this form (the text is believed); summary_unpack reads both. */
+/* As it is stored: what FETCH answers most, ready to be sent, stands before the packed fields, so that listing a
+ * mailbox formats nothing. Only who stores a summary makes this form (the text is believed); summary_unpack reads both.
+ */
 struct summary_ready {
-	struct slice envelope, structure; /* as summary_imap_envelope and summary_imap_bodystructure (extended) make them */
+	struct slice envelope,
+		structure; /* as summary_imap_envelope and summary_imap_bodystructure (extended) make them */
 	struct slice preview;
 	uint32_t flags;
 	uint64_t header_size;

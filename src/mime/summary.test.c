@@ -47,60 +47,97 @@ static const struct {
 	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 11 1 NIL NIL NIL NIL)", "only body" },
 	{ "Subject:\r\nDate: \r\nMessage-ID:\r\nIn-Reply-To: <x@y>\r\n\r\n",
 	  "(\"\" \"\" NIL NIL NIL NIL NIL NIL \"<x@y>\" \"\")", NULL, "" },
-	{ "Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\nFrom: Terry Gray <gray@cac.example>\r\nSubject: IMAP4rev1 WG mtg summary\r\n and minutes\r\n"
-	  "To: imap@cac.example, \"J \\\"K\\\"\" <jk@x>\r\ncc: g: a@b;, minutes\r\nReply-To: ,\r\nMessage-ID: <B27397@cac.example>\r\n\r\n a\r\n\r\n  b ",
-	  "(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" ((\"Terry Gray\" NIL \"gray\" \"cac.example\")) "
+	{ "Date: Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\r\nFrom: Terry Gray <gray@cac.example>\r\nSubject: IMAP4rev1 WG "
+	  "mtg summary\r\n and minutes\r\n"
+	  "To: imap@cac.example, \"J \\\"K\\\"\" <jk@x>\r\ncc: g: a@b;, minutes\r\nReply-To: ,\r\nMessage-ID: "
+	  "<B27397@cac.example>\r\n\r\n a\r\n\r\n  b ",
+	  "(\"Wed, 17 Jul 1996 02:23:25 -0700 (PDT)\" \"IMAP4rev1 WG mtg summary and minutes\" ((\"Terry Gray\" NIL "
+	  "\"gray\" \"cac.example\")) "
 	  "((\"Terry Gray\" NIL \"gray\" \"cac.example\")) ((\"Terry Gray\" NIL \"gray\" \"cac.example\")) "
 	  "((NIL NIL \"imap\" \"cac.example\")(\"J \\\"K\\\"\" NIL \"jk\" \"x\")) "
-	  "((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"b\")(NIL NIL NIL NIL)(NIL NIL \"minutes\" \"MISSING_DOMAIN\")) NIL NIL \"<B27397@cac.example>\")",
+	  "((NIL NIL \"g\" NIL)(NIL NIL \"a\" \"b\")(NIL NIL NIL NIL)(NIL NIL \"minutes\" \"MISSING_DOMAIN\")) NIL NIL "
+	  "\"<B27397@cac.example>\")",
 	  NULL, "a b" },
 	{ "Subject: caf\xc3\xa9\r\nFrom: <>\r\n\r\n",
-	  "(NIL {5}\r\ncaf\xc3\xa9 ((NIL NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")) ((NIL NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")) "
-	  "((NIL NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")) NIL NIL NIL NIL NIL)", NULL, "" },
+	  "(NIL {5}\r\ncaf\xc3\xa9 ((NIL NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")) ((NIL NIL \"MISSING_MAILBOX\" "
+	  "\"MISSING_DOMAIN\")) "
+	  "((NIL NIL \"MISSING_MAILBOX\" \"MISSING_DOMAIN\")) NIL NIL NIL NIL NIL)",
+	  NULL, "" },
 	/* a multipart as it should be, with extension data */
-	{ "Content-Type: Multipart/Mixed; boundary=b\r\nContent-Language: en, ja\r\n\r\npreamble\r\n--b\r\n\r\none\r\ntwo\r\n--b \r\n"
-	  "Content-Type: IMAGE/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: BASE64\r\nContent-ID: <i@d>\r\nContent-Description: pic\r\n"
-	  "Content-MD5: abc==\r\nContent-Disposition: Attachment; filename=x.png\r\nContent-Location: here\r\n\r\nAAAA\r\n\r\n--b--\r\nepilogue\r\n--b\r\n",
+	{ "Content-Type: Multipart/Mixed; boundary=b\r\nContent-Language: en, "
+	  "ja\r\n\r\npreamble\r\n--b\r\n\r\none\r\ntwo\r\n--b \r\n"
+	  "Content-Type: IMAGE/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: BASE64\r\nContent-ID: "
+	  "<i@d>\r\nContent-Description: pic\r\n"
+	  "Content-MD5: abc==\r\nContent-Disposition: Attachment; filename=x.png\r\nContent-Location: "
+	  "here\r\n\r\nAAAA\r\n\r\n--b--\r\nepilogue\r\n--b\r\n",
 	  NULL,
 	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 8 1 NIL NIL NIL NIL)"
-	  "(\"image\" \"png\" (\"name\" \"a b.png\") \"<i@d>\" \"pic\" \"base64\" 6 \"abc==\" (\"attachment\" (\"filename\" \"x.png\")) NIL \"here\") "
-	  "\"mixed\" (\"boundary\" \"b\") NIL (\"en\" \"ja\") NIL)", "one two" },
+	  "(\"image\" \"png\" (\"name\" \"a b.png\") \"<i@d>\" \"pic\" \"base64\" 6 \"abc==\" (\"attachment\" "
+	  "(\"filename\" \"x.png\")) NIL \"here\") "
+	  "\"mixed\" (\"boundary\" \"b\") NIL (\"en\" \"ja\") NIL)",
+	  "one two" },
 	/* no closing delimiter; an outer delimiter ends inner parts */
-	{ "Content-Type: multipart/mixed; boundary=\"o\"\r\n\r\n--o\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\n\r\nA\r\n--i\r\nContent-Type: text/html\r\n\r\n<p>B\r\n--o\r\n\r\nC\r\n",
+	{ "Content-Type: multipart/mixed; boundary=\"o\"\r\n\r\n--o\r\nContent-Type: multipart/alternative; "
+	  "boundary=i\r\n\r\n--i\r\n\r\nA\r\n--i\r\nContent-Type: text/html\r\n\r\n<p>B\r\n--o\r\n\r\nC\r\n",
 	  NULL,
-	  "(((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL)(\"text\" \"html\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 0 NIL NIL NIL NIL)"
-	  " \"alternative\" (\"boundary\" \"i\") NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 1 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"o\") NIL NIL NIL)", "A" },
+	  "(((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL)(\"text\" \"html\" "
+	  "(\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 0 NIL NIL NIL NIL)"
+	  " \"alternative\" (\"boundary\" \"i\") NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL "
+	  "\"7bit\" 3 1 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"o\") NIL NIL NIL)",
+	  "A" },
 	/* delimiters never come: one empty part */
 	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\nno parts\r\n", NULL,
-	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)", "" },
+	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" "
+	  "(\"boundary\" \"x\") NIL NIL NIL)",
+	  "" },
 	/* no boundary said: text/plain */
 	{ "Content-Type: multipart/mixed\r\n\r\ntext\r\n", NULL,
 	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
 	{ "Content-Type: rubbish\r\n\r\ntext\r\n", NULL,
 	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 6 1 NIL NIL NIL NIL)", "text" },
 	/* parts without header, without body, without both; the one without empty line keeps its header */
-	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\n\r\n\r\n--x\r\nContent-Type: a/b\r\n--x\r\n--x", NULL,
-	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
-	  "(\"a\" \"b\" NIL NIL NIL \"7bit\" 0 NIL NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
-	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"x\") NIL NIL NIL)", "" },
-	/* digest: parts without type are messages */
-	{ "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: in\r\nFrom: a@b\r\n\r\nhello\r\n--d--\r\n",
+	{ "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\n\r\n\r\n--x\r\nContent-Type: "
+	  "a/b\r\n--x\r\n--x",
 	  NULL,
-	  "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 31 (NIL \"in\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
-	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \"digest\" (\"boundary\" \"d\") NIL NIL NIL)", "hello" },
+	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)(\"text\" \"plain\" "
+	  "(\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)"
+	  "(\"a\" \"b\" NIL NIL NIL \"7bit\" 0 NIL NIL NIL NIL)(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL "
+	  "\"7bit\" 0 0 NIL NIL NIL NIL)"
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL) \"mixed\" "
+	  "(\"boundary\" \"x\") NIL NIL NIL)",
+	  "" },
+	/* digest: parts without type are messages */
+	{ "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: in\r\nFrom: "
+	  "a@b\r\n\r\nhello\r\n--d--\r\n",
+	  NULL,
+	  "((\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 31 (NIL \"in\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" "
+	  "\"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) "
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 5 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) "
+	  "\"digest\" (\"boundary\" \"d\") NIL NIL NIL)",
+	  "hello" },
 	/* one boundary starts with the other */
-	{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\n\r\n1\r\n--bb--\r\n--b\r\n\r\n2\r\n--b--", NULL,
-	  "(((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"bb\") NIL NIL NIL)"
-	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)", "1" },
+	{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: multipart/mixed; "
+	  "boundary=bb\r\n\r\n--bb\r\n\r\n1\r\n--bb--\r\n--b\r\n\r\n2\r\n--b--",
+	  NULL,
+	  "(((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) \"mixed\" "
+	  "(\"boundary\" \"bb\") NIL NIL NIL)"
+	  "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 1 0 NIL NIL NIL NIL) \"mixed\" "
+	  "(\"boundary\" \"b\") NIL NIL NIL)",
+	  "1" },
 	/* lone LF */
 	{ "Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b--\n", NULL,
-	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0 NIL NIL NIL NIL) \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)", "one" },
+	  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 0 NIL NIL NIL NIL) \"mixed\" "
+	  "(\"boundary\" \"b\") NIL NIL NIL)",
+	  "one" },
 	/* the preview passes over an empty plain part and over attachments */
-	{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n \r\n--b\r\nContent-Disposition: attachment\r\n\r\nnot me\r\n--b\r\nContent-Type: text/html; charset=iso-8859-1\r\n"
-	  "Content-Transfer-Encoding: quoted-printable\r\n\r\n<style>x</style>\r\n<p>caf=E9 &amp; <b>more</b></p>\r\n--b--",
+	{ "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n \r\n--b\r\nContent-Disposition: "
+	  "attachment\r\n\r\nnot me\r\n--b\r\nContent-Type: text/html; charset=iso-8859-1\r\n"
+	  "Content-Transfer-Encoding: quoted-printable\r\n\r\n<style>x</style>\r\n<p>caf=E9 &amp; "
+	  "<b>more</b></p>\r\n--b--",
 	  NULL, NULL, "caf\xc3\xa9 & more" },
-	{ "Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\nGyRCRnxLXBso\r\nQg==\r\n", NULL,
-	  "(\"text\" \"plain\" (\"charset\" \"iso-2022-jp\") NIL NIL \"base64\" 20 2 NIL NIL NIL NIL)",
+	{ "Content-Transfer-Encoding: base64\r\nContent-Type: text/plain; "
+	  "charset=iso-2022-jp\r\n\r\nGyRCRnxLXBso\r\nQg==\r\n",
+	  NULL, "(\"text\" \"plain\" (\"charset\" \"iso-2022-jp\") NIL NIL \"base64\" 20 2 NIL NIL NIL NIL)",
 	  "\xe6\x97\xa5\xe6\x9c\xac" },
 };
 
@@ -122,13 +159,13 @@ static void odd_mails(void **state) {
 	}
 }
 
-static const char nested[] =
-	"From: me\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
-	"--b\r\nX: 1\r\n\r\nfirst\r\n"
-	"--b\r\nX: 2\r\nContent-Type: message/rfc822\r\n\r\n"
-	"Subject: inner\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nX: 21\r\n\r\nA\r\n--i\r\nX: 22\r\n\r\nB\r\n--i--\r\n\r\n"
-	"--b\r\nX: 3\r\nContent-Type: message/rfc822\r\n\r\nSubject: plain\r\n\r\nP\r\n"
-	"--b--\r\n";
+static const char nested[] = "From: me\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+			     "--b\r\nX: 1\r\n\r\nfirst\r\n"
+			     "--b\r\nX: 2\r\nContent-Type: message/rfc822\r\n\r\n"
+			     "Subject: inner\r\nContent-Type: multipart/alternative; boundary=i\r\n\r\n--i\r\nX: "
+			     "21\r\n\r\nA\r\n--i\r\nX: 22\r\n\r\nB\r\n--i--\r\n\r\n"
+			     "--b\r\nX: 3\r\nContent-Type: message/rfc822\r\n\r\nSubject: plain\r\n\r\nP\r\n"
+			     "--b--\r\n";
 
 static const struct {
 	const char *section,
@@ -185,13 +222,16 @@ static void section_numbers(void **state) {
 static void hints(void **state) {
 	(void)state;
 	struct summary s;
-	struct summary_scan *scan =
-		scanned(S("Received: a\r\nReceived: b\r\nDelivered-To: x@y\r\nDelivered-To: z@y\r\nFrom: a\r\nFrom: b\r\nDate: 22 Nov 2026 04:31:39 +0900\r\n"
-		"Message-ID: <1@x>\r\nReferences: <a@x> <b@x>\r\n <c@x>\r\nIn-Reply-To: <d@x>\r\nList-Id: News <news.x>\r\nPrecedence: bulk\r\n"
-		"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nX: \xff\r\n\r\nlong line\r\nnul \0\r\nlf\n\xe9 the end is the longest"), 5, &s);
-	assert_int_equal(s.flags,
-		SUMMARY_HAS_DATE | SUMMARY_HAS_MESSAGE_ID | SUMMARY_HAS_FROM | SUMMARY_8BIT_HEADER | SUMMARY_8BIT_BODY | SUMMARY_NUL |
-		SUMMARY_BARE_LF | SUMMARY_MIME | SUMMARY_BULK | SUMMARY_AUTO_SUBMITTED | SUMMARY_LIST | SUMMARY_MANY_FROM);
+	struct summary_scan *scan = scanned(S("Received: a\r\nReceived: b\r\nDelivered-To: x@y\r\nDelivered-To: "
+					      "z@y\r\nFrom: a\r\nFrom: b\r\nDate: 22 Nov 2026 04:31:39 +0900\r\n"
+					      "Message-ID: <1@x>\r\nReferences: <a@x> <b@x>\r\n <c@x>\r\nIn-Reply-To: "
+					      "<d@x>\r\nList-Id: News <news.x>\r\nPrecedence: bulk\r\n"
+					      "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nX: "
+					      "\xff\r\n\r\nlong line\r\nnul \0\r\nlf\n\xe9 the end is the longest"),
+					    5, &s);
+	assert_int_equal(s.flags, SUMMARY_HAS_DATE | SUMMARY_HAS_MESSAGE_ID | SUMMARY_HAS_FROM | SUMMARY_8BIT_HEADER |
+					  SUMMARY_8BIT_BODY | SUMMARY_NUL | SUMMARY_BARE_LF | SUMMARY_MIME |
+					  SUMMARY_BULK | SUMMARY_AUTO_SUBMITTED | SUMMARY_LIST | SUMMARY_MANY_FROM);
 	assert_true(s.received_count == 2 && s.delivered_to_count == 2 && s.references_count == 3 && s.zone == 540 &&
 		s.sent == 1795289499);
 	same_text(s.delivered_to[1].text, "z@y");
@@ -211,7 +251,8 @@ static void hints(void **state) {
 static void limits(void **state) {
 	(void)state;
 	AUTO_BUF struct buf text = BUF(MIB(16)), packed = BUF(MIB(16));
-	for (int i = 0; i < 200; i++) buf_addf(&text, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i);
+	for (int i = 0; i < 200; i++)
+		buf_addf(&text, "Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", i, i);
 	scan_all_ways("deep multiparts", buf_slice(&text), &packed);
 	buf_clear(&text);
 	buf_clear(&packed);

@@ -128,7 +128,8 @@ const char *addr_text(const struct addr *a, char room[ADDR_TEXT_ROOM]) {
 	} else if (addr_family(a) == AF_INET6 && a->v6.sin6_scope_id != 0) {
 		size_t len = strlen(room);
 		char name[IF_NAMESIZE];
-		if (if_indextoname(a->v6.sin6_scope_id, name) != NULL) snprintf(room + len, ADDR_TEXT_ROOM - len, "%%%s", name);
+		if (if_indextoname(a->v6.sin6_scope_id, name) != NULL)
+			snprintf(room + len, ADDR_TEXT_ROOM - len, "%%%s", name);
 		else snprintf(room + len, ADDR_TEXT_ROOM - len, "%%%u", a->v6.sin6_scope_id);
 	}
 	return room;

@@ -27,9 +27,29 @@ static void parses(void **state UNUSED) {
 		assert_string_equal(addr_text(&a, room), cases[i].text);
 		assert_string_equal(addr_text_with_port(&a, room), cases[i].with_port);
 	}
-	static const char *const bad[] = { "", ":", ":25", "[", "[]", "[]:25", "[::1", "[::1]25", "1.2.3", "1.2.3.4:65536",
-		"1.2.3.4:x", "1.2.3.4:-1", "1.2.3.256", "host", "host:25", "::g", "1::2::3", "fe80::1%", "fe80::1%nosuchif",
-		"1.2.3.4 ", "11111111111111111111111111111111111111111111111111111111111111111111111111111111111111" };
+	static const char *const bad[] = {
+		"",
+		":",
+		":25",
+		"[",
+		"[]",
+		"[]:25",
+		"[::1",
+		"[::1]25",
+		"1.2.3",
+		"1.2.3.4:65536",
+		"1.2.3.4:x",
+		"1.2.3.4:-1",
+		"1.2.3.256",
+		"host",
+		"host:25",
+		"::g",
+		"1::2::3",
+		"fe80::1%",
+		"fe80::1%nosuchif",
+		"1.2.3.4 ",
+		"11111111111111111111111111111111111111111111111111111111111111111111111111111111111111"
+	};
 	for (size_t i = 0; i < LEN(bad); i++) {
 		struct addr a = { .len = 77 };
 		if (addr_parse(slice_of(bad[i]), &a)) fail_msg("taken: %s", bad[i]);
@@ -84,7 +104,8 @@ static void knows(void **state UNUSED) {
 		assert_int_equal(addr_is_loopback(&a), cases[i].loopback);
 		assert_int_equal(addr_is_any(&a), cases[i].any);
 	}
-	struct addr none = {0}, a = parsed("10.1.2.3:7"), b = parsed("::ffff:10.1.2.3"), c = parsed("2001:db8:1:2:3:4:5:6");
+	struct addr none = { 0 }, a = parsed("10.1.2.3:7"), b = parsed("::ffff:10.1.2.3"),
+		    c = parsed("2001:db8:1:2:3:4:5:6");
 	char room[ADDR_TEXT_ROOM];
 	assert_string_equal(addr_text(&none, room), "unknown");
 	assert_int_equal(addr_family(&none), AF_UNSPEC);

@@ -10,7 +10,8 @@ struct dns_params {
 	/* "192.0.2.1 [2001:db8::1]:53", separated by blanks or commas; empty: the system's (/etc/resolv.conf). When the
 	 * system's fail or strip DNSSEC, the root servers are asked directly. */
 	const char *resolvers;
-	/* DS or DNSKEY records, one a line; empty: the system's for the root if it is there; with own resolvers none. */
+	/* DS or DNSKEY records, one a line; empty: the system's for the root if it is there; with own resolvers none.
+	 */
 	const char *trust_anchor_file;
 	int timeout_ms; /* the longest that one question may take, whatever the deadline; 0: 30 s */
 };
@@ -47,8 +48,8 @@ int dns_mx(struct dns *d, struct slice domain, int64_t deadline, struct arena *m
 /* "MX 0 .": the domain takes no mail (RFC 7505). */
 static inline bool dns_mx_is_null(const struct dns_mx *mx, size_t count) { return count == 1 && mx[0].host.len == 0; }
 
-/* Services (RFC 2782), in the order to try: by priority, among equals by lot, in which each has as many chances as its weight says.
- * name is complete: "_submission._tcp.example.org". A host of no name: the service is not there. */
+/* Services (RFC 2782), in the order to try: by priority, among equals by lot, in which each has as many chances as its
+ * weight says. name is complete: "_submission._tcp.example.org". A host of no name: the service is not there. */
 struct dns_srv { uint16_t priority, weight, port; struct slice host; };
 int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_srv **out, size_t *count,
             struct dns_facts *facts);

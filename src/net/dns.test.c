@@ -39,21 +39,24 @@ static void put_zones(void) {
 	AUTO_BUF struct buf many = BUF(KIB(64));
 	for (int i = 0; i < 200; i++) buf_addf(&many, "many A 10.0.%d.1\n", i);
 	put("plain.zone",
-		HEAD
-		"@ MX 20 mx2\n@ MX 10 MX1\n@ MX 30 elsewhere.example.net.\nnull MX 0 .\nbadmx MX 5 a\\.b\nbadmx MX 6 good\n"
-		"mx1 A 192.0.2.1\nmx1 A 192.0.2.2\nmx1 AAAA 2001:db8::1\nv6 AAAA 2001:db8::2\nonlytxt TXT \"v=spf1 -all\"\na\\032b\\\\c\\196 A 192.0.2.3\n"
-		"alias CNAME alias2\nalias2 CNAME alias3\nalias3 CNAME mx1\nloop CNAME loop2\nloop2 CNAME loop\ndangling CNAME "
+	    HEAD
+	    "@ MX 20 mx2\n@ MX 10 MX1\n@ MX 30 elsewhere.example.net.\nnull MX 0 .\nbadmx MX 5 a\\.b\nbadmx MX 6 good\n"
+	    "mx1 A 192.0.2.1\nmx1 A 192.0.2.2\nmx1 AAAA 2001:db8::1\nv6 AAAA 2001:db8::2\nonlytxt TXT \"v=spf1 "
+	    "-all\"\na\\032b\\\\c\\196 A 192.0.2.3\n"
+	    "alias CNAME alias2\nalias2 CNAME alias3\nalias3 CNAME mx1\nloop CNAME loop2\nloop2 CNAME loop\ndangling "
+	    "CNAME "
 	    "nothere\n"
-		"long TXT \"%0255d\" \"%0200d\"\nlong TXT \"second\"\nempty TXT \"\"\n"
-		"_25._tcp.mx1 TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n%s",
-		1, 2, buf_text(&many));
+	    "long TXT \"%0255d\" \"%0200d\"\nlong TXT \"second\"\nempty TXT \"\"\n"
+	    "_25._tcp.mx1 TLSA 3 1 1 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n%s",
+	    1, 2, buf_text(&many));
 	put("arpa.zone", HEAD "1.2.0 PTR Mail.Hato.example.\n2.2.0 PTR a.example.\n2.2.0 PTR b.example.\n");
 	put("ip6.zone", HEAD "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 PTR six.example.\n");
 	put("house.zone", HEAD "mail A 10.9.9.9\n");
 	for (int i = 0; i < 2; i++)
 		put(i ? "broken.zone" : "signed.zone",
-			"$ORIGIN %s.example.\n" HEAD "@ MX 10 mx\nmx A 192.0.2.9\nmx TXT \"original\"\nother A 192.0.2.10\n",
-			i ? "broken" : "signed");
+		    "$ORIGIN %s.example.\n" HEAD
+		    "@ MX 10 mx\nmx A 192.0.2.9\nmx TXT \"original\"\nother A 192.0.2.10\n",
+		    i ? "broken" : "signed");
 }
 
 /* Signs both zones, and then changes a record of one behind the signer's back. */
@@ -88,15 +91,17 @@ static pid_t run(const char *const *argv) {
 }
 
 static void put_config(int port) {
-	static const struct { const char *zone, *file; } zones[] = {
-		{ "hato.example", "plain.zone" }, { "192.in-addr.arpa", "arpa.zone" },
-		{ "8.b.d.0.1.0.0.2.ip6.arpa", "ip6.zone" }, { "house.test", "house.zone" }, { "signed.example", "signed.zone" },
-		{ "broken.example", "broken.zone" } };
+	static const struct { const char *zone, *file;
+	} zones[] = { { "hato.example", "plain.zone" },           { "192.in-addr.arpa", "arpa.zone" },
+		      { "8.b.d.0.1.0.0.2.ip6.arpa", "ip6.zone" }, { "house.test", "house.zone" },
+		      { "signed.example", "signed.zone" },        { "broken.example", "broken.zone" } };
 	AUTO_BUF struct buf text = BUF(KIB(4));
-	buf_addf(&text,
+	buf_addf(
+		&text,
 		"server:\n ip-address: 127.0.0.1@%d\n zonesdir: \"%s\"\n pidfile: \"%s/pid\"\n xfrdfile: \"%s/xfrd\"\n "
-	    "zonelistfile: \"%s/list\"\n"
-		" database: \"\"\n username: \"\"\n server-count: 1\n rrl-ratelimit: 0\nremote-control:\n control-enable: no\n",
+		"zonelistfile: \"%s/list\"\n"
+		" database: \"\"\n username: \"\"\n server-count: 1\n rrl-ratelimit: 0\nremote-control:\n "
+		"control-enable: no\n",
 		port, folder, folder, folder, folder);
 	for (size_t i = 0; i < LEN(zones); i++)
 		buf_addf(&text, "zone:\n name: %s\n zonefile: %s\n", zones[i].zone, zones[i].file);
@@ -203,7 +208,8 @@ static void names_that_cannot_be(void **state UNUSED) {
 	size_t n;
 	for (size_t i = 0; i < LEN(names); i++) {
 		assert_int_equal(dns_txt(d, slice_of(names[i]), NEVER, &mem, &out, &n, NULL), DNS_NXDOMAIN);
-		assert_int_equal(dns_addresses(d, slice_of(names[i]), DNS_IPV4, NEVER, &mem, &addrs, &n, NULL), DNS_NXDOMAIN);
+		assert_int_equal(dns_addresses(d, slice_of(names[i]), DNS_IPV4, NEVER, &mem, &addrs, &n, NULL),
+				 DNS_NXDOMAIN);
 	}
 	dns_close(&d);
 	params.resolvers = "nonsense";
@@ -214,7 +220,13 @@ static void names_that_cannot_be(void **state UNUSED) {
 
 static void addresses(void **state UNUSED) {
 	NEEDS(nsd > 0, "nsd");
-	static const struct { const char *name; unsigned families; int want; size_t count; const char *first; } cases[] = {
+	static const struct {
+		const char *name;
+		unsigned families;
+		int want;
+		size_t count;
+		const char *first;
+	} cases[] = {
 		{ "mx1.hato.example", DNS_IPV4 | DNS_IPV6, DNS_OK, 3, "2001:db8::1" },
 		{ "mx1.hato.example", DNS_IPV4, DNS_OK, 2, NULL },
 		{ "mx1.hato.example", DNS_IPV6, DNS_OK, 1, "2001:db8::1" },
@@ -265,8 +277,8 @@ static void other_records(void **state UNUSED) {
 	assert_int_equal(dns_txt(plain, S("empty.hato.example"), soon(), &mem, &out, &n, NULL), DNS_OK);
 	assert_true(n == 1 && out[0].len == 0);
 	assert_int_equal(dns_tlsa(plain, S("_25._tcp.mx1.hato.example"), soon(), &mem, &tlsa, &n, NULL), DNS_OK);
-	assert_true(
-		n == 1 && tlsa[0].usage == 3 && tlsa[0].selector == 1 && tlsa[0].matching == 1 && tlsa[0].data.len == 32);
+	assert_true(n == 1 && tlsa[0].usage == 3 && tlsa[0].selector == 1 && tlsa[0].matching == 1 &&
+		    tlsa[0].data.len == 32);
 	addr_parse(S("192.0.2.1"), &a);
 	assert_int_equal(dns_ptr(plain, &a, soon(), &mem, &out, &n, NULL), DNS_OK);
 	assert_true(n == 1 && slice_eq(out[0], S("mail.hato.example")));
@@ -383,8 +395,8 @@ static void idle_costs_little(void **state UNUSED) {
 	assert_int_equal(dns_open(&params, &d), 0);
 	size_t opened = mallinfo2().uordblks - before;
 	assert_int_equal(dns_mx(d, S("hato.example"), soon(), &mem, &mx, &n, NULL), DNS_OK);
-	print_message(
-		"opened: %zu bytes; after the first question: %zu KB\n", opened, (mallinfo2().uordblks - before) / 1024);
+	print_message("opened: %zu bytes; after the first question: %zu KB\n", opened,
+		      (mallinfo2().uordblks - before) / 1024);
 #if !defined(__SANITIZE_ADDRESS__)
 	assert_true(opened < KIB(4));
 #endif
@@ -427,8 +439,8 @@ static void ascii_names(void **state UNUSED) {
 	addr_parse(S("127.0.0.2"), &a);
 	assert_true(slice_eq(dns_reversed(&a, &mem), S("2.0.0.127.")));
 	addr_parse(S("2001:db8::abcd"), &a);
-	assert_true(
-		slice_eq(dns_reversed(&a, &mem), S("d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.")));
+	assert_true(slice_eq(dns_reversed(&a, &mem),
+			     S("d.c.b.a.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.")));
 }
 
 static void answers_are_kept(void **state UNUSED) {
@@ -452,7 +464,8 @@ static void answers_are_kept(void **state UNUSED) {
 	dns_memory_keep(m, "l.example", DNS_A, &(struct dns_answer){ .result = DNS_LATER, .facts.ttl = 5 });
 	dns_memory_keep(m, "z.example", DNS_A, &(struct dns_answer){ .result = DNS_NODATA });
 	dns_memory_keep(m, "much.example", DNS_A, &(struct dns_answer){ .rdata = much, .count = 1, .facts.ttl = 5 });
-	for (const char *const *name = (const char *const[]){ "l.example", "z.example", "much.example", NULL }; *name != NULL; name++)
+	for (const char *const *name = (const char *const[]){ "l.example", "z.example", "much.example", NULL };
+	     *name != NULL; name++)
 		assert_false(dns_memory_get(m, *name, DNS_A, NULL, NULL));
 	for (int i = 0; i < 5000; i++) dns_memory_keep(m, arena_fmt(&mem, "%d.example", i).at, DNS_A, &a);
 	assert_true(dns_memory_get(m, "4999.example", DNS_A, NULL, NULL));

@@ -87,7 +87,8 @@ static int read_resolvers(struct dns *d, const char *list) {
 	rest = buf_slice(&file);
 	while (rest.at != NULL) {
 		struct slice line = slice_cut(&rest, '\n');
-		if (slice_eq(slice_word(&line, " \t"), S("nameserver"))) (void)add_resolver(d, slice_word(&line, " \t\r"));
+		if (slice_eq(slice_word(&line, " \t"), S("nameserver")))
+			(void)add_resolver(d, slice_word(&line, " \t\r"));
 	}
 	return 0;
 }
@@ -105,8 +106,9 @@ static int read_anchors(struct dns *d, const char *path) {
 		buf_add(&d->anchors, line);
 		buf_byte(&d->anchors, '\n');
 	}
-	return d->anchors.len != 0 ? 0
-	                           : fail("%s: no trust anchor in it (DS or DNSKEY records)", given ? path : SYSTEM_ANCHOR);
+	return d->anchors.len != 0
+		       ? 0
+		       : fail("%s: no trust anchor in it (DS or DNSKEY records)", given ? path : SYSTEM_ANCHOR);
 }
 
 int dns_open(const struct dns_params *params, struct dns **out) {
@@ -165,7 +167,8 @@ static bool engine_forwards(struct dns *d, struct ub_ctx *ctx) {
 		local = local || addr_is_loopback(&d->resolvers[i]);
 	}
 	if (local) ok = ok && ub_ctx_set_option(ctx, "do-not-query-localhost:", "no") == 0;
-	/* The resolvers may know names of the house, 10.in-addr.arpa or mail.test, which libunbound would answer itself. */
+	/* The resolvers may know names of the house, 10.in-addr.arpa or mail.test, which libunbound would answer
+	 * itself. */
 	return ok && ub_ctx_set_option(ctx, "unblock-lan-zones:", "yes") == 0 &&
 	       ub_ctx_set_option(ctx, "insecure-lan-zones:", "yes") == 0 &&
 	       ub_ctx_set_option(ctx, "domain-insecure:", "test.") == 0;
@@ -174,7 +177,8 @@ static bool engine_forwards(struct dns *d, struct ub_ctx *ctx) {
 static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 	struct ub_ctx *ctx = ub_ctx_create();
 	bool ok = ctx != NULL && ub_ctx_async(ctx, 1) == 0 && ub_ctx_debugout(ctx, NULL) == 0;
-	for (size_t i = 0; ok && i < LEN(options); i++) ok = ub_ctx_set_option(ctx, options[i].name, options[i].value) == 0;
+	for (size_t i = 0; ok && i < LEN(options); i++)
+		ok = ub_ctx_set_option(ctx, options[i].name, options[i].value) == 0;
 	ok = ok && (!forward || engine_forwards(d, ctx));
 	if (ok && d->anchors.len == 0) ok = ub_ctx_set_option(ctx, "module-config:", "iterator") == 0;
 	struct slice rest = buf_slice(&d->anchors);
@@ -182,7 +186,8 @@ static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 		AUTO_FREE char *line = slice_text(slice_cut(&rest, '\n'));
 		ok = ub_ctx_add_ta(ctx, line) == 0;
 	}
-	ok = ok && (!forward || (ub_ctx_zone_remove(ctx, "127.in-addr.arpa.") == 0 && ub_ctx_zone_remove(ctx, "test.") == 0)); /* last: afterwards no option can be set */
+	ok = ok && (!forward || (ub_ctx_zone_remove(ctx, "127.in-addr.arpa.") == 0 &&
+				 ub_ctx_zone_remove(ctx, "test.") == 0)); /* last: afterwards no option can be set */
 	if (!ok && ctx != NULL) ub_ctx_delete(ctx);
 	return ok ? ctx : NULL;
 }
@@ -288,9 +293,11 @@ static void question_done(struct question *q) {
 }
 
 static const char *type_name(int type, char room[16]) {
-	static const struct { int type; const char *name; } names[] = {
-		{ DNS_A, "A" }, { DNS_NS, "NS" }, { DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" }, { DNS_PTR, "PTR" },
-		{ DNS_MX, "MX" }, { DNS_TXT, "TXT" }, { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" }, { DNS_TLSA, "TLSA" }, { DNS_CAA, "CAA" },
+	static const struct { int type; const char *name;
+	} names[] = {
+		{ DNS_A, "A" },     { DNS_NS, "NS" },     { DNS_CNAME, "CNAME" }, { DNS_SOA, "SOA" },
+		{ DNS_PTR, "PTR" }, { DNS_MX, "MX" },     { DNS_TXT, "TXT" },     { DNS_AAAA, "AAAA" },
+		{ DNS_SRV, "SRV" }, { DNS_TLSA, "TLSA" }, { DNS_CAA, "CAA" },
 	};
 	for (size_t i = 0; i < LEN(names); i++)
 		if (names[i].type == type) return names[i].name;
@@ -308,8 +315,9 @@ static void answer_later(
 	else if (r != NULL && r->bogus) why = r->why_bogus != NULL ? r->why_bogus : "DNSSEC signatures are bogus";
 	else if (r != NULL) why = (size_t)r->rcode < LEN(rcodes) ? rcodes[r->rcode] : "server failure";
 	*out = (struct dns_answer){ .result = DNS_LATER };
-	out->why =
-		arena_fmt(mem, "DNS %s %s: %s%s", name, type_name(type, room), r != NULL && r->bogus ? "DNSSEC: " : "", why).at;
+	out->why = arena_fmt(mem, "DNS %s %s: %s%s", name, type_name(type, room),
+			     r != NULL && r->bogus ? "DNSSEC: " : "", why)
+			   .at;
 }
 
 static void answer_read(
@@ -320,7 +328,9 @@ static void answer_read(
 		answer_later(q, name, type, mem, out);
 		return;
 	}
-	struct dns_answer a = { .result = r->havedata ? DNS_OK : r->nxdomain || r->rcode == 3 ? DNS_NXDOMAIN : DNS_NODATA };
+	struct dns_answer a = { .result = r->havedata                    ? DNS_OK
+					  : r->nxdomain || r->rcode == 3 ? DNS_NXDOMAIN
+									 : DNS_NODATA };
 	a.facts = (struct dns_facts){ .secure = r->secure, .ttl = r->ttl > 0 ? (uint32_t)r->ttl : 0 };
 	struct slice canonical = slice_of(r->canonname != NULL ? r->canonname : name);
 	if (slice_ends(canonical, S("."))) canonical.len--;
@@ -367,8 +377,8 @@ static bool all_later(const struct dns_answer *a, size_t count) {
 	return true;
 }
 
-static void ask_engines(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
-	struct dns_answer *out) {
+static void ask_engines(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline,
+			struct arena *mem, struct dns_answer *out) {
 	int64_t now = clock_ms();
 	deadline = MIN_OF(deadline, now + d->timeout_ms);
 	pthread_mutex_lock(&d->lock);
@@ -376,8 +386,8 @@ static void ask_engines(struct dns *d, const char *name, const int *types, size_
 	bool may_fall_back = !d->own_resolvers && !full_first && now >= d->full_never_until;
 	pthread_mutex_unlock(&d->lock);
 	/* a third of the time for the system's resolvers, so that some is left */
-	ask_engine(engine_get(d, !full_first), name, types, count, may_fall_back ? now + (deadline - now) / 3 : deadline,
-		mem, out);
+	ask_engine(engine_get(d, !full_first), name, types, count,
+		   may_fall_back ? now + (deadline - now) / 3 : deadline, mem, out);
 	if (!may_fall_back || !all_later(out, count)) return;
 	struct dns_answer again[2];
 	bool timed_out = ask_engine(engine_get(d, false), name, types, count, deadline, mem, again);
@@ -398,8 +408,8 @@ void dns_ask(struct dns *d, const char *name, const int *types, size_t count, in
 	for (size_t i = known; i < count; i++) dns_memory_keep(d->memory, name, types[i], &out[i]);
 }
 
-
-/* Kept here as well: what is hinted at for each message of a sender need not go through libunbound's thread each time. */
+/* Kept here as well: what is hinted at for each message of a sender need not go through libunbound's thread each time.
+ */
 static void hint_answered(void *ctx, int error, struct ub_result *result) {
 	AUTO_ARENA struct arena mem = {0};
 	struct hint *h = ctx;

@@ -16,14 +16,16 @@ struct dns_answer {
 void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
 	struct dns_answer *out);
 
-/* dns_memory.c: answers of a moment ago. mem NULL: only whether there is one. What could not be answered is not kept. */
+/* dns_memory.c: answers of a moment ago. mem NULL: only whether there is one. What could not be answered is not kept.
+ */
 struct dns_memory;
 struct dns_memory *dns_memory_new(void);
 void dns_memory_free(struct dns_memory **m);
 bool dns_memory_get(struct dns_memory *m, const char *name, int type, struct arena *mem, struct dns_answer *out);
 void dns_memory_keep(struct dns_memory *m, const char *name, int type, const struct dns_answer *answer);
 
-/* Checks a name to be asked for; its text with a NUL goes to `to`. Bytes that are no visible ones are escaped there as \DDD. */
+/* Checks a name to be asked for; its text with a NUL goes to `to`. Bytes that are no visible ones are escaped there as
+ * \DDD. */
 bool dns_name_check(struct slice name, char to[DNS_TEXT_ROOM]);
 /* Takes a name off the front of record data. False: broken, or no host name. The root's text is empty. */
 bool dns_name_take(struct slice *rdata, struct arena *mem, struct slice *out);

@@ -38,7 +38,8 @@ int file_write_all(int fd, struct slice bytes) {
 static int sync_folder_of(const char *path) {
 	struct slice whole = slice_of(path);
 	size_t slash = slice_find_last(whole, '/');
-	AUTO_FREE char *folder = slash == whole.len ? mem_text(".") : slice_text(slice_head(whole, MAX_OF(slash, (size_t)1)));
+	AUTO_FREE char *folder =
+		slash == whole.len ? mem_text(".") : slice_text(slice_head(whole, MAX_OF(slash, (size_t)1)));
 	AUTO_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd >= 0 && fsync(fd) == 0 ? 0 : fail_errno("%s", folder);
 }

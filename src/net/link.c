@@ -276,7 +276,9 @@ static void channel_close(struct channel *c) {
 
 static int answer(struct channel *c, const struct link_rule *rule, struct link_received *asked) {
 	AUTO_BUF struct buf out = BUF(LINK_FRAME_MAX);
-	struct link_question q = { .ask = &asked->frame, .mem = &c->mem, .answer = &out, .kept = &c->kept, .channel = c->fd };
+	struct link_question q = {
+		.ask = &asked->frame, .mem = &c->mem, .answer = &out, .kept = &c->kept, .channel = c->fd
+	};
 	q.in = UNWIRE(asked->frame.body, &c->mem);
 	int r = rule->answer(c->service->ctx, &q);
 	if (r >= 0 && out.full) r = fail("answer too long");

@@ -4,10 +4,10 @@
 #include "net/pool.h"
 /* Links between our processes: a question goes over, an answer comes back, descriptors alongside.
  *
- * Master makes one "dial" socket pair for each (asker, answerer) and keeps both ends, so that they outlive either process.
- * A worker that wants to ask opens a channel: a fresh socket pair whose far end is sent through the dial socket. Each
- * worker has a channel of its own while it asks, so that link_call looks like a function: write, then read. When the
- * answerer has died, the channel ends, and the next one waits in the dial socket for its successor.
+ * Master makes one "dial" socket pair for each (asker, answerer) and keeps both ends, so that they outlive either
+ * process. A worker that wants to ask opens a channel: a fresh socket pair whose far end is sent through the dial
+ * socket. Each worker has a channel of its own while it asks, so that link_call looks like a function: write, then
+ * read. When the answerer has died, the channel ends, and the next one waits in the dial socket for its successor.
  *
  * A frame on a channel: kind, length, packed body (base/wire); up to 4 descriptors. */
 enum { LINK_FDS = 4, LINK_FRAME_MAX = 64 << 20 };
@@ -18,7 +18,8 @@ struct link_frame {
 	int fds[LINK_FDS];
 	size_t fd_count;
 };
-/* A received frame: its own memory and descriptors. link_received_done frees the one and closes what is left of the other. */
+/* A received frame: its own memory and descriptors. link_received_done frees the one and closes what is left of the
+ * other. */
 struct link_received {
 	struct link_frame frame;
 	struct buf mem;
@@ -34,7 +35,8 @@ enum link_result { LINK_OK, LINK_LATE };
 /* One question, one answer. LINK_LATE: no answer in time, or the other process ended before it gave one; whether the
  * question was acted on is then not known. Below zero: fail(). */
 int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline);
-/* A channel for oneself, for a task that parks on it until the answer comes (descriptor, to be closed by the caller). */
+/* A channel for oneself, for a task that parks on it until the answer comes (descriptor, to be closed by the caller).
+ */
 int link_channel(struct link *l);
 int link_send(int channel, const struct link_frame *f);
 /* LINK_OK; LINK_LATE when the other side is gone (or the deadline passed). */
@@ -54,7 +56,8 @@ struct link_question {
 struct link_rule {
 	uint32_t kind;
 	const char *name;
-	/* 0: answer is sent. Below zero: the fail() text is logged and the channel is closed, which the asker sees as LINK_LATE. */
+	/* 0: answer is sent. Below zero: the fail() text is logged and the channel is closed, which the asker sees as
+	 * LINK_LATE. */
 	int (*answer)(void *ctx, struct link_question *q);
 };
 /* For answerers that keep something for a channel (relay: an open connection). */
@@ -69,7 +72,8 @@ struct link_service {
 	void *ctx;
 	const struct link_keeper *keeper; /* NULL: nothing is kept */
 };
-/* Serves every channel that comes in through dial_fd, in tasks of the pool, until pool_stop. service must outlive the pool. */
+/* Serves every channel that comes in through dial_fd, in tasks of the pool, until pool_stop. service must outlive the
+ * pool. */
 void link_serve(struct pool *p, int dial_fd, const struct link_service *service);
 /* The same for a listening Unix socket: each connection is a channel. */
 void link_serve_socket(struct pool *p, int listen_fd, const struct link_service *service);

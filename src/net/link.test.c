@@ -44,7 +44,8 @@ static uint64_t twice(struct link *l, uint64_t v, int *result) {
 	AUTO_BUF struct buf b = BUF(64);
 	wire_put_u64(&b, v);
 	struct link_received got = { 0 };
-	*result = link_call(l, &(struct link_frame){ .kind = ASK_TWICE, .body = buf_slice(&b) }, &got, deadline_in(SECONDS(5)));
+	*result = link_call(l, &(struct link_frame){ .kind = ASK_TWICE, .body = buf_slice(&b) }, &got,
+			    deadline_in(SECONDS(5)));
 	struct unwire w = UNWIRE(got.frame.body, NULL);
 	uint64_t answer = *result == LINK_OK ? wire_get_u64(&w) : 0;
 	link_received_done(&got);
@@ -95,7 +96,9 @@ static void files_travel(void **state) {
 	unlink(name);
 	assert_int_equal(write(fd, "body", 4), 4);
 	struct link_received got = { 0 };
-	assert_int_equal(link_call(l, &(struct link_frame){ .kind = ASK_FILE, .fds = { fd }, .fd_count = 1 }, &got, deadline_in(SECONDS(5))), LINK_OK);
+	assert_int_equal(link_call(l, &(struct link_frame){ .kind = ASK_FILE, .fds = { fd }, .fd_count = 1 }, &got,
+				   deadline_in(SECONDS(5))),
+			 LINK_OK);
 	struct unwire w = UNWIRE(got.frame.body, NULL);
 	assert_true(slice_eq(wire_get_text(&w), S("body")));
 	int back = link_frame_take_fd(&got.frame, 0);
@@ -104,7 +107,8 @@ static void files_travel(void **state) {
 	link_received_done(&got);
 	close(fd);
 	/* a refused question ends the channel; the next one gets a new channel */
-	assert_int_equal(link_call(l, &(struct link_frame){ .kind = ASK_BREAK }, &got, deadline_in(SECONDS(5))), LINK_LATE);
+	assert_int_equal(link_call(l, &(struct link_frame){ .kind = ASK_BREAK }, &got, deadline_in(SECONDS(5))),
+			 LINK_LATE);
 	assert_int_equal(link_call(l, &(struct link_frame){ .kind = 99 }, &got, deadline_in(SECONDS(5))), LINK_LATE);
 	int r;
 	assert_int_equal(twice(l, 21, &r), 42);
@@ -136,6 +140,7 @@ static void answerer_is_replaced(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(many_askers), cmocka_unit_test(files_travel), cmocka_unit_test(answerer_is_replaced) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(many_askers), cmocka_unit_test(files_travel),
+					    cmocka_unit_test(answerer_is_replaced) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

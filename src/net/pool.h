@@ -3,10 +3,10 @@
 #include "base/clock.h"
 /* How work runs: connections are parked or stepped.
  *
- * A pool is one poller and a few worker threads that all wait on it. A task (a connection, a channel, a timer) is either
- * parked: in the poller, with a deadline, holding no thread; or being stepped by exactly one worker. A step consumes what
- * has arrived, runs whole commands in straight-line code, and ends with exactly one of task_park and task_end, after which
- * it must not touch the task again (another worker may already have it).
+ * A pool is one poller and a few worker threads that all wait on it. A task (a connection, a channel, a timer) is
+ * either parked: in the poller, with a deadline, holding no thread; or being stepped by exactly one worker. A step
+ * consumes what has arrived, runs whole commands in straight-line code, and ends with exactly one of task_park and
+ * task_end, after which it must not touch the task again (another worker may already have it).
  *
  * A step may wait for us (DNS, another of our processes, the disk); never for a stranger who has not logged in.
  * The pool starts another worker when all are busy, up to max_workers, and lets idle ones go after some seconds. */
@@ -34,18 +34,20 @@ struct task {
 	void (*step)(struct task *t, enum wake why);
 	struct task_slot *slot;
 };
-/* Takes the task in and steps it once with WAKE_CALL, from a worker. fd2 may be -1: most tasks watch one descriptor, a pump
- * watches two; both may be -1 for a timer. Descriptors stay the owner's: they must stay open until task_end.
+/* Takes the task in and steps it once with WAKE_CALL, from a worker. fd2 may be -1: most tasks watch one descriptor, a
+ * pump watches two; both may be -1 for a timer. Descriptors stay the owner's: they must stay open until task_end.
  * Descriptors are watched only while the task is parked. */
 void pool_add(struct pool *p, struct task *t, int fd, int fd2);
 /* events of poll(2)/epoll: EPOLLIN, EPOLLOUT or 0 for either descriptor. */
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline);
-/* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it. */
+/* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it.
+ */
 void task_end(struct task *t);
 /* Changes what is watched. Only from within the task's step. */
 void task_watch(struct task *t, int fd, int fd2);
 
-/* A name for a task that may outlive it. task_wake of a task that has ended does nothing, so that a notice may be late. */
+/* A name for a task that may outlive it. task_wake of a task that has ended does nothing, so that a notice may be late.
+ */
 typedef uint64_t task_ref;
 task_ref task_name(const struct task *t);
 /* From any thread: steps the task with WAKE_CALL now, or once more right after the step that is under way. */

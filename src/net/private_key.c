@@ -56,13 +56,15 @@ int private_key_sign(const struct private_key *key, const struct remote_sign_req
 	EVP_PKEY_CTX *ctx = NULL;
 	size_t len = (size_t)EVP_PKEY_get_size(key->pkey);
 	char *room = buf_room(signature, len);
-	bool ok =
-		md != NULL && room != NULL &&
-		EVP_DigestSignInit_ex(md, &ctx, digest[0] ? digest : NULL, NULL, NULL, key->pkey, NULL) == 1 &&
-		(!key->is_rsa || set_padding(ctx, request)) &&
-		EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)request->tbs.at, request->tbs.len) == 1;
+	bool ok = md != NULL && room != NULL &&
+		  EVP_DigestSignInit_ex(md, &ctx, digest[0] ? digest : NULL, NULL, NULL, key->pkey, NULL) == 1 &&
+		  (!key->is_rsa || set_padding(ctx, request)) &&
+		  EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)request->tbs.at,
+				 request->tbs.len) == 1;
 	if (ok) signature->len += len;
-	else fail("signature: %s", ERR_peek_last_error() != 0 ? ERR_reason_error_string(ERR_peek_last_error()) : "refused");
+	else
+		fail("signature: %s",
+		     ERR_peek_last_error() != 0 ? ERR_reason_error_string(ERR_peek_last_error()) : "refused");
 	ERR_clear_error();
 	EVP_MD_CTX_free(md);
 	return ok ? 0 : -1;

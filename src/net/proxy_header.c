@@ -76,6 +76,7 @@ enum proxy_header_answer proxy_header_parse(struct slice in, struct addr *client
 	size_t b = MIN_OF(in.len, binary.len), t = MIN_OF(in.len, text.len);
 	if (b != 0 && memcmp(in.at, binary.at, b) == 0)
 		return b < binary.len ? PROXY_HEADER_MORE : binary_form(in, client, own, used);
-	if (t != 0 && memcmp(in.at, text.at, t) == 0) return t < text.len ? PROXY_HEADER_MORE : text_form(in, client, own, used);
+	if (t != 0 && memcmp(in.at, text.at, t) == 0)
+		return t < text.len ? PROXY_HEADER_MORE : text_form(in, client, own, used);
 	return in.len == 0 ? PROXY_HEADER_MORE : PROXY_HEADER_BAD;
 }

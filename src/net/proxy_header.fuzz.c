@@ -11,6 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	enum proxy_header_answer r = proxy_header_parse(in, &client, &own, &used);
 	if (r != PROXY_HEADER_OK && r != PROXY_HEADER_LOCAL) return 0;
 	must(used <= size && used <= PROXY_HEADER_MAX);
-	for (size_t n = 0; n < used; n++) must(proxy_header_parse(slice_head(in, n), &client, &own, &cut) == PROXY_HEADER_MORE);
+	for (size_t n = 0; n < used; n++)
+		must(proxy_header_parse(slice_head(in, n), &client, &own, &cut) == PROXY_HEADER_MORE);
 	return 0;
 }

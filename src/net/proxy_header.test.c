@@ -10,8 +10,10 @@ static const struct {
 	const char *client, *own; /* with ports */
 	size_t used;
 } cases[] = {
-	{ S("PROXY TCP4 192.0.2.1 192.0.2.2 40000 25\r\nEHLO"), PROXY_HEADER_OK, "192.0.2.1:40000", "192.0.2.2:25", 41 },
-	{ S("PROXY TCP6 2001:db8::1 2001:db8::2 40000 25\r\n"), PROXY_HEADER_OK, "[2001:db8::1]:40000", "[2001:db8::2]:25", 45 },
+	{ S("PROXY TCP4 192.0.2.1 192.0.2.2 40000 25\r\nEHLO"), PROXY_HEADER_OK, "192.0.2.1:40000", "192.0.2.2:25",
+	  41 },
+	{ S("PROXY TCP6 2001:db8::1 2001:db8::2 40000 25\r\n"), PROXY_HEADER_OK, "[2001:db8::1]:40000",
+	  "[2001:db8::2]:25", 45 },
 	{ S("PROXY UNKNOWN\r\n"), PROXY_HEADER_LOCAL, "", "", 15 },
 	{ S("PROXY UNKNOWN ffff::1 ffff::1 65535 65535\r\n"), PROXY_HEADER_LOCAL, "", "", 43 },
 	{ S(""), PROXY_HEADER_MORE, "", "", 0 },
@@ -24,11 +26,17 @@ static const struct {
 	{ S("PROXY TCP4 2001:db8::1 192.0.2.2 40000 25\r\n"), PROXY_HEADER_BAD, "", "", 0 },
 	{ S("PROXY TCP4 192.0.2.1 192.0.2.2 40000 25 x\r\n"), PROXY_HEADER_BAD, "", "", 0 },
 	{ S("PROXY TCP4 [192.0.2.1] 192.0.2.2 40000 25\r\n"), PROXY_HEADER_BAD, "", "", 0 },
-	{ S("PROXY TCP4 0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"), PROXY_HEADER_BAD, "", "", 0 },
-	{ S(V2 "\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x19" "EHLO"), PROXY_HEADER_OK, "192.0.2.1:40000", "192.0.2.2:25", 28 },
-	{ S(V2 "\x21\x11\0\x0f\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x19\x04\0\0"), PROXY_HEADER_OK, "192.0.2.1:40000", "192.0.2.2:25", 31 },
-	{ S(V2 "\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2\x9c\x40\0\x19"), PROXY_HEADER_OK,
-	  "[2001:db8::1]:40000", "[2001:db8::2]:25", 52 },
+	{ S("PROXY TCP4 "
+	    "0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"),
+	  PROXY_HEADER_BAD, "", "", 0 },
+	{ S(V2 "\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x19"
+	       "EHLO"),
+	  PROXY_HEADER_OK, "192.0.2.1:40000", "192.0.2.2:25", 28 },
+	{ S(V2 "\x21\x11\0\x0f\xc0\0\x02\x01\xc0\0\x02\x02\x9c\x40\0\x19\x04\0\0"), PROXY_HEADER_OK, "192.0.2.1:40000",
+	  "192.0.2.2:25", 31 },
+	{ S(V2 "\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2\x9c\x40"
+	       "\0\x19"),
+	  PROXY_HEADER_OK, "[2001:db8::1]:40000", "[2001:db8::2]:25", 52 },
 	{ S(V2 "\x20\0\0\0"), PROXY_HEADER_LOCAL, "", "", 16 },
 	{ S(V2 "\x21\0\0\0"), PROXY_HEADER_LOCAL, "", "", 16 },
 	{ S(V2 "\x21\x11\0\x0c\xc0\0"), PROXY_HEADER_MORE, "", "", 0 },

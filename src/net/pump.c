@@ -62,7 +62,9 @@ union mark {
 static ssize_t receive(struct pump *p, char *at, size_t room) {
 	union mark mark;
 	struct iovec piece = { at, room };
-	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room };
+	struct msghdr m = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room
+	};
 	ssize_t n = recvmsg(p->inner, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
 	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return n;
@@ -76,8 +78,12 @@ static ssize_t receive(struct pump *p, char *at, size_t room) {
 int pump_give_back(int served, char last, int64_t deadline) {
 	union mark mark = { .room = { 0 } };
 	struct iovec piece = { &last, 1 };
-	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room };
-	mark.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof served), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	struct msghdr m = {
+		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room
+	};
+	mark.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof served),
+				      .cmsg_level = SOL_SOCKET,
+				      .cmsg_type = SCM_RIGHTS };
 	memcpy(CMSG_DATA(&mark.head), &served, sizeof served);
 	for (int64_t left; (left = deadline - clock_ms()) > 0;) {
 		if (sendmsg(served, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) return 0;

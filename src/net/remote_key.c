@@ -102,8 +102,9 @@ static const OSSL_PARAM *key_import_types(int selection UNUSED) {
 
 static const OSSL_PARAM *key_export_types(int selection UNUSED) {
 	static const OSSL_PARAM types[] = { OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0),
-		OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0), OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
-		OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0), OSSL_PARAM_END };
+					    OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+					    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, NULL, 0),
+					    OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, NULL, 0), OSSL_PARAM_END };
 	return types;
 }
 
@@ -129,8 +130,10 @@ static const char *ec_operation_name(int operation) {
 #define KEY_FUNCTIONS(new) \
 	FUNCTION(OSSL_FUNC_KEYMGMT_NEW, new), FUNCTION(OSSL_FUNC_KEYMGMT_FREE, key_free), \
 		FUNCTION(OSSL_FUNC_KEYMGMT_HAS, key_has), FUNCTION(OSSL_FUNC_KEYMGMT_MATCH, key_match), \
-		FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT, key_import), FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types), \
-		FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT, key_export), FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_export_types), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT, key_import), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT, key_export), \
+		FUNCTION(OSSL_FUNC_KEYMGMT_EXPORT_TYPES, key_export_types), \
 		FUNCTION(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), \
 		FUNCTION(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params)
 static const OSSL_DISPATCH rsa_key[] = { KEY_FUNCTIONS(key_new_rsa), { 0, NULL } };
@@ -253,10 +256,14 @@ static int signing_sign(
 }
 
 static const OSSL_DISPATCH signature_functions[] = {
-	FUNCTION(OSSL_FUNC_SIGNATURE_NEWCTX, signing_new), FUNCTION(OSSL_FUNC_SIGNATURE_FREECTX, signing_free),
-	FUNCTION(OSSL_FUNC_SIGNATURE_DUPCTX, signing_dup), FUNCTION(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, signing_init),
-	FUNCTION(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, signing_sign), FUNCTION(OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, signing_set),
-	FUNCTION(OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, signing_settable), { 0, NULL },
+	FUNCTION(OSSL_FUNC_SIGNATURE_NEWCTX, signing_new),
+	FUNCTION(OSSL_FUNC_SIGNATURE_FREECTX, signing_free),
+	FUNCTION(OSSL_FUNC_SIGNATURE_DUPCTX, signing_dup),
+	FUNCTION(OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT, signing_init),
+	FUNCTION(OSSL_FUNC_SIGNATURE_DIGEST_SIGN, signing_sign),
+	FUNCTION(OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS, signing_set),
+	FUNCTION(OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS, signing_settable),
+	{ 0, NULL },
 };
 
 /* ---- provider ---- */
@@ -288,7 +295,8 @@ static int provider_start(
 }
 
 static void library_open(void) {
-	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL); /* no atexit: threads may still run */
+	OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT,
+			 NULL); /* no atexit: threads may still run */
 	OSSL_LIB_CTX *l = OSSL_LIB_CTX_new();
 	/* the default provider first: of two that fit, OpenSSL takes the older */
 	if (l != NULL && OSSL_PROVIDER_load(l, "default") != NULL &&
@@ -317,7 +325,8 @@ EVP_PKEY *remote_key_new(const struct remote_key *key, EVP_PKEY *public_key) {
 		OSSL_PARAM_construct_end() };
 	EVP_PKEY *made = NULL;
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(library, type, "provider=" PROVIDER);
-	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 || EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEYPAIR, params) != 1)
+	if (ctx == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+	    EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEYPAIR, params) != 1)
 		fail("remote key: %s", ERR_reason_error_string(ERR_peek_last_error()));
 	ERR_clear_error();
 	EVP_PKEY_CTX_free(ctx);

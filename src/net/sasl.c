@@ -19,7 +19,11 @@ enum sasl_answer sasl_prove(struct sasl *s, const struct sasl_ask *ask) {
 }
 
 static enum sasl_answer prove_password(struct sasl *s, struct slice password) {
-	struct sasl_ask ask = { .means = SASL_BY_PASSWORD, .mechanism = sasl_name(s), .authzid = s->authzid, .user = s->user, .secret = password };
+	struct sasl_ask ask = { .means = SASL_BY_PASSWORD,
+				.mechanism = sasl_name(s),
+				.authzid = s->authzid,
+				.user = s->user,
+				.secret = password };
 	return sasl_clean(password) ? sasl_prove(s, &ask) : SASL_MALFORMED;
 }
 
@@ -44,7 +48,8 @@ static enum sasl_answer read_login(struct sasl *s, struct slice bytes, struct bu
 static enum sasl_answer read_external(struct sasl *s, struct slice bytes, struct buf *challenge UNUSED) {
 	if (bytes.len != 0 && !sasl_clean(bytes)) return SASL_MALFORMED;
 	s->authzid = arena_slice(&s->mem, bytes);
-	return sasl_prove(s, &(struct sasl_ask){ .means = SASL_BY_CERTIFICATE, .mechanism = sasl_name(s), .authzid = s->authzid });
+	return sasl_prove(s, &(struct sasl_ask){
+				     .means = SASL_BY_CERTIFICATE, .mechanism = sasl_name(s), .authzid = s->authzid });
 }
 
 static const struct sasl_mechanism mechanisms[] = { /* the best first, as clients that take the first one like it */
@@ -84,7 +89,8 @@ unsigned sasl_offer(unsigned offer, bool tls, bool clear) {
 	return tls || clear ? offer : offer & ~(unsigned)SASL_HAND_OVER;
 }
 
-bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct tls *tls, const struct sasl_ops *ops, void *owner) {
+bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct tls *tls, const struct sasl_ops *ops,
+		void *owner) {
 	const struct sasl_mechanism *m = find(mechanism);
 	sasl_done(s);
 	if (m == NULL || (offer & m->word) == 0) return false;
@@ -117,7 +123,8 @@ enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *
 
 enum sasl_answer sasl_password(struct sasl *s, const char *mechanism, struct slice user, struct slice password,
 			       const struct sasl_ops *ops, void *owner) {
-	static const struct sasl_mechanism by_command[] = { { "LOGIN", SASL_LOGIN, NULL, S("") }, { "USER", SASL_LOGIN, NULL, S("") } };
+	static const struct sasl_mechanism by_command[] = { { "LOGIN", SASL_LOGIN, NULL, S("") },
+							    { "USER", SASL_LOGIN, NULL, S("") } };
 	sasl_done(s);
 	*s = (struct sasl){ .mechanism = &by_command[mechanism[0] == 'U'], .ops = ops, .owner = owner };
 	s->user = arena_slice(&s->mem, user);

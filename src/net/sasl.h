@@ -2,22 +2,31 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* The server's side of a log-in by SASL (RFC 4422), once for SMTP, IMAP and POP3, which differ only in how they wrap the
- * base64 lines. It knows what the mechanisms say to each other; whether a password, a proof, a certificate or a token is
- * right is somebody else's question, asked through sasl_ops.
+/* The server's side of a log-in by SASL (RFC 4422), once for SMTP, IMAP and POP3, which differ only in how they wrap
+ * the base64 lines. It knows what the mechanisms say to each other; whether a password, a proof, a certificate or a
+ * token is right is somebody else's question, asked through sasl_ops.
  *
- *   PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-1 and -256 with and without -PLUS (RFC 5802, 7677; bindings
- *   tls-exporter of RFC 9266 and tls-server-end-point of RFC 5929), EXTERNAL (RFC 4422 A), OAUTHBEARER (RFC 7628), XOAUTH2.
+ *   PLAIN (RFC 4616), LOGIN (draft-murchison-sasl-login), SCRAM-SHA-1 and -256 with and without -PLUS (RFC 5802, 7677;
+ * bindings tls-exporter of RFC 9266 and tls-server-end-point of RFC 5929), EXTERNAL (RFC 4422 A), OAUTHBEARER (RFC
+ * 7628), XOAUTH2.
  *
  * Against downgrading: who says that he could bind the channel but saw no -PLUS is refused when we offered one. */
 struct tls;
 enum sasl_word { /* bits of an offer */
-	SASL_PLAIN = 1, SASL_LOGIN = 2, SASL_SCRAM_SHA_1 = 4, SASL_SCRAM_SHA_1_PLUS = 8, SASL_SCRAM_SHA_256 = 16,
-	SASL_SCRAM_SHA_256_PLUS = 32, SASL_EXTERNAL = 64, SASL_OAUTHBEARER = 128, SASL_XOAUTH2 = 256,
-	SASL_BINDING = SASL_SCRAM_SHA_1_PLUS | SASL_SCRAM_SHA_256_PLUS,
-	SASL_SCRAM = SASL_SCRAM_SHA_1 | SASL_SCRAM_SHA_256 | SASL_BINDING,
-	SASL_HAND_OVER = SASL_PLAIN | SASL_LOGIN | SASL_OAUTHBEARER | SASL_XOAUTH2, /* give the secret away: not in the clear */
-	SASL_USUAL = SASL_PLAIN | SASL_LOGIN | SASL_SCRAM,
+		 SASL_PLAIN = 1,
+		 SASL_LOGIN = 2,
+		 SASL_SCRAM_SHA_1 = 4,
+		 SASL_SCRAM_SHA_1_PLUS = 8,
+		 SASL_SCRAM_SHA_256 = 16,
+		 SASL_SCRAM_SHA_256_PLUS = 32,
+		 SASL_EXTERNAL = 64,
+		 SASL_OAUTHBEARER = 128,
+		 SASL_XOAUTH2 = 256,
+		 SASL_BINDING = SASL_SCRAM_SHA_1_PLUS | SASL_SCRAM_SHA_256_PLUS,
+		 SASL_SCRAM = SASL_SCRAM_SHA_1 | SASL_SCRAM_SHA_256 | SASL_BINDING,
+		 SASL_HAND_OVER = SASL_PLAIN | SASL_LOGIN | SASL_OAUTHBEARER |
+				  SASL_XOAUTH2, /* give the secret away: not in the clear */
+		 SASL_USUAL = SASL_PLAIN | SASL_LOGIN | SASL_SCRAM,
 };
 enum { SASL_LINE_MAX = 12288 }; /* RFC 4954 §4 */
 
@@ -42,7 +51,8 @@ struct sasl_found {
 };
 struct sasl_ops {
 	/* enum sasl_verdict; text lives in mem. May wait for our own processes. SASL_BY_SALT is no log-in yet. */
-	enum sasl_verdict (*prove)(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found);
+	enum sasl_verdict (*prove)(void *owner, const struct sasl_ask *ask, struct arena *mem,
+				   struct sasl_found *found);
 };
 
 struct sasl_mechanism;
@@ -73,12 +83,14 @@ const char *sasl_name(const struct sasl *s); /* "PLAIN"; "" before sasl_begin */
 /* " PLAIN LOGIN" with this before each name: " ", " AUTH=". */
 void sasl_list(struct buf *out, unsigned offer, const char *before);
 unsigned sasl_word(struct slice name);       /* 0: not known */
-/* What of an offer holds for a connection: nothing that gives the secret away or wants a certificate without TLS (unless clear
- * is set), bindings only with TLS. */
+/* What of an offer holds for a connection: nothing that gives the secret away or wants a certificate without TLS
+ * (unless clear is set), bindings only with TLS. */
 unsigned sasl_offer(unsigned offer, bool tls, bool clear);
 /* False: not in the offer. What s held is wiped. */
-bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct tls *tls, const struct sasl_ops *ops, void *owner);
-/* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at == NULL. */
+bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct tls *tls, const struct sasl_ops *ops,
+		void *owner);
+/* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at == NULL.
+ */
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge);
 /* The same question without an exchange, for LOGIN of IMAP and PASS of POP3. mechanism: a literal. */
 enum sasl_answer sasl_password(struct sasl *s, const char *mechanism, struct slice user, struct slice password,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OAUTHBEARER (RFC 7628) and XOAUTH2, its older relative: a token in one message. A refused client is told so in JSON, and
- * the exchange ends with its next answer, whatever that says. */
+/* OAUTHBEARER (RFC 7628) and XOAUTH2, its older relative: a token in one message. A refused client is told so in JSON,
+ * and the exchange ends with its next answer, whatever that says. */
 #include "net/sasl_private.h"
 
 /* Pairs "key=value" divided by ^A; the list ends with an empty one. */

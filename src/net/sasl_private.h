@@ -5,7 +5,8 @@
 struct sasl_mechanism {
 	const char *name;
 	unsigned word;
-	/* Reads the client's bytes; what goes back is added to challenge, when the answer is SASL_MORE. s->step counts answers. */
+	/* Reads the client's bytes; what goes back is added to challenge, when the answer is SASL_MORE. s->step counts
+	 * answers. */
 	enum sasl_answer (*read)(struct sasl *s, struct slice bytes, struct buf *challenge);
 	struct slice first;     /* the challenge before anything was said */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SCRAM as its server speaks it (RFC 5802 §5 to §7). Here is the grammar, the nonce and the channel binding; the verifier
- * stays with whoever answers SASL_BY_SALT and SASL_BY_PROOF, which needs no memory between the two. */
+/* SCRAM as its server speaks it (RFC 5802 §5 to §7). Here is the grammar, the nonce and the channel binding; the
+ * verifier stays with whoever answers SASL_BY_SALT and SASL_BY_PROOF, which needs no memory between the two. */
 #include "net/sasl_private.h"
 #include "net/tls.h"
 #include "base/encode.h"
@@ -55,16 +55,21 @@ static enum sasl_answer read_first(struct sasl *s, struct slice bytes, struct bu
 	s->header = arena_slice(&s->mem, slice_head(bytes, bytes.len - rest.len));
 	s->first = arena_slice(&s->mem, rest);
 	struct slice user = attribute(&rest, "n="), nonce = attribute(&rest, "r=");
-	if (user.at == NULL || nonce.at == NULL || !printable(nonce)) return SASL_MALFORMED; /* also "m=", which nobody knows */
+	if (user.at == NULL || nonce.at == NULL || !printable(nonce))
+		return SASL_MALFORMED; /* also "m=", which nobody knows */
 	s->user = sasl_unescape(&s->mem, user);
 	s->authzid = sasl_unescape(&s->mem, slice_skip(authzid, 2));
-	if (!sasl_clean(s->user) || (authzid.len > 2 && !sasl_clean(s->authzid))) return SASL_MALFORMED; /* GNU SASL sends an empty a= */
+	if (!sasl_clean(s->user) || (authzid.len > 2 && !sasl_clean(s->authzid)))
+		return SASL_MALFORMED; /* GNU SASL sends an empty a= */
 	if (slice_same(s->authzid, s->user)) s->authzid = SLICE_NONE;
 	if (!binding_fits(s, flag)) return SASL_REFUSED;
 	struct sasl_found found = { 0 };
-	struct sasl_ask ask = { .means = SASL_BY_SALT, .mechanism = sasl_name(s), .user = s->user, .sha256 = is_sha256(s) };
+	struct sasl_ask ask = {
+		.means = SASL_BY_SALT, .mechanism = sasl_name(s), .user = s->user, .sha256 = is_sha256(s)
+	};
 	enum sasl_verdict verdict = s->ops->prove(s->owner, &ask, &s->mem, &found);
-	if (verdict != SASL_YES) return verdict == SASL_TOO_OFTEN ? SASL_LIMITED : verdict == SASL_NO ? SASL_REFUSED : SASL_DEFERRED;
+	if (verdict != SASL_YES)
+		return verdict == SASL_TOO_OFTEN ? SASL_LIMITED : verdict == SASL_NO ? SASL_REFUSED : SASL_DEFERRED;
 	unsigned char random[NONCE_BYTES];
 	AUTO_BUF struct buf own = BUF(64);
 	random_fill(random, sizeof random);
@@ -99,10 +104,17 @@ static enum sasl_answer read_last(struct sasl *s, struct slice bytes, struct buf
 	if (end == bytes.len || binding.at == NULL || nonce.at == NULL) return SASL_MALFORMED;
 	AUTO_BUF struct buf expected = BUF(SASL_LINE_MAX * 2), given = BUF(64);
 	if (!base64_read(&given, proof) || given.len != (is_sha256(s) ? 32 : 20)) return SASL_MALFORMED;
-	if (!binding_of(s, &expected) || !slice_eq(binding, buf_slice(&expected)) || !slice_eq(nonce, s->nonce)) return SASL_REFUSED;
-	struct slice message = arena_fmt(&s->mem, "%.*s,%.*s,%.*s", SLICE_ARG(s->first), SLICE_ARG(s->second), SLICE_ARG(slice_head(bytes, end)));
-	struct sasl_ask ask = { .means = SASL_BY_PROOF, .mechanism = sasl_name(s), .authzid = s->authzid, .user = s->user,
-				.secret = buf_slice(&given), .message = message, .sha256 = is_sha256(s) };
+	if (!binding_of(s, &expected) || !slice_eq(binding, buf_slice(&expected)) || !slice_eq(nonce, s->nonce))
+		return SASL_REFUSED;
+	struct slice message = arena_fmt(&s->mem, "%.*s,%.*s,%.*s", SLICE_ARG(s->first), SLICE_ARG(s->second),
+					 SLICE_ARG(slice_head(bytes, end)));
+	struct sasl_ask ask = { .means = SASL_BY_PROOF,
+				.mechanism = sasl_name(s),
+				.authzid = s->authzid,
+				.user = s->user,
+				.secret = buf_slice(&given),
+				.message = message,
+				.sha256 = is_sha256(s) };
 	enum sasl_answer answer = sasl_prove(s, &ask);
 	if (answer != SASL_DONE) return answer;
 	buf_add(challenge, S("v="));

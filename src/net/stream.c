@@ -299,7 +299,8 @@ uint32_t stream_events(const struct stream *s) {
 }
 
 bool stream_has_input(const struct stream *s) {
-	return s->eaten < s->in.len || s->zip_eaten < s->zip_in.len || s->zip_more || (s->tls_ready && tls_pending(s->tls));
+	return s->eaten < s->in.len || s->zip_eaten < s->zip_in.len || s->zip_more ||
+	       (s->tls_ready && tls_pending(s->tls));
 }
 
 void stream_relax(struct stream *s) {

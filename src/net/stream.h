@@ -21,15 +21,15 @@ void stream_close(struct stream **s); /* closes the descriptor; does not flush *
 int stream_fd(const struct stream *s);
 int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor back; must not be TLS or hold bytes */
 
-/* TLS. Begins the handshake on the next fill/flush; everything buffered from the clear text part must have been consumed:
- * bytes left in the in-buffer are an injection (RFC 3207 §6, CVE-2011-0411) and make both fail. */
+/* TLS. Begins the handshake on the next fill/flush; everything buffered from the clear text part must have been
+ * consumed: bytes left in the in-buffer are an injection (RFC 3207 §6, CVE-2011-0411) and make both fail. */
 int stream_start_tls_server(struct stream *s, struct tls_server *server);
 int stream_start_tls_client(struct stream *s, struct tls_client *client, const char *server_name);
 bool stream_is_tls(const struct stream *s); /* handshake finished */
 struct tls *stream_tls(const struct stream *s); /* NULL before stream_start_tls_… */
 
-/* From here on both directions are compressed (net/zip.h, RFC 4978): inside of TLS where there is TLS. What was queued must
- * have been flushed; input that has come already counts as compressed. The limits hold for the plain text. */
+/* From here on both directions are compressed (net/zip.h, RFC 4978): inside of TLS where there is TLS. What was queued
+ * must have been flushed; input that has come already counts as compressed. The limits hold for the plain text. */
 void stream_start_zip(struct stream *s);
 bool stream_is_zipped(const struct stream *s);
 
@@ -39,8 +39,8 @@ int stream_fill(struct stream *s);
 struct slice stream_peek(const struct stream *s); /* what is buffered; valid until the next fill or eat */
 void stream_eat(struct stream *s, size_t n);
 /* A whole line if one is buffered: STREAM_OK and *line without its line end (CRLF or LF; *bare is set for LF alone when
- * bare is not NULL), STREAM_AGAIN, or STREAM_LONG when more than max bytes came without a line end. The line is borrowed
- * until the next fill; it counts as eaten. */
+ * bare is not NULL), STREAM_AGAIN, or STREAM_LONG when more than max bytes came without a line end. The line is
+ * borrowed until the next fill; it counts as eaten. */
 int stream_line(struct stream *s, size_t max, struct slice *line, bool *bare);
 bool stream_put(struct stream *s, struct slice bytes); /* false: over the limit; the stream is then useless */
 bool stream_putf(struct stream *s, const char *format, ...) PRINTF_LIKE(2, 3);

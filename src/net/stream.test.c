@@ -73,7 +73,8 @@ static void waiting_ends(void **state) {
 	assert_true(clock_ms() - before >= 50);
 	char block[4096] = { 0 };
 	int r = STREAM_OK;
-	for (int i = 0; i < 1000 && r == STREAM_OK; i++) r = stream_wait_put(s, slice_from(block, sizeof block), deadline_in(50));
+	for (int i = 0; i < 1000 && r == STREAM_OK; i++)
+		r = stream_wait_put(s, slice_from(block, sizeof block), deadline_in(50));
 	assert_int_equal(r, STREAM_LATE); /* nobody reads */
 	close(other);
 	stream_close(&s);
@@ -107,7 +108,8 @@ static void starttls(void **state) {
 	struct tls_identity id = { .chain_pem = buf_slice(&chain), .key_pem = buf_slice(&key) };
 	int other;
 	struct end a = { .s = pair_with(&other, 4096) }, b = { .s = stream_new(other, 4096, 4096) };
-	assert_int_equal(tls_server_new(&(struct tls_server_params){ .identities = &id, .identities_count = 1 }, &a.server), 0);
+	assert_int_equal(
+		tls_server_new(&(struct tls_server_params){ .identities = &id, .identities_count = 1 }, &a.server), 0);
 	assert_int_equal(tls_client_new(&(struct tls_client_params){ .ca_file = "" }, &b.client), 0);
 	pthread_t t;
 	pthread_create(&t, NULL, serve, &a);
@@ -179,8 +181,8 @@ static void pumping(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(lines), cmocka_unit_test(long_lines), cmocka_unit_test(waiting_ends), cmocka_unit_test(starttls),
-		cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
+		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
+		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

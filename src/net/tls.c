@@ -34,7 +34,8 @@ static int wire_read(BIO *bio, char *to, size_t room, size_t *got) {
 }
 
 static bool is_ticket(const struct tls *t) {
-	return t->is_server && SSL_get_state(t->ssl) == TLS_ST_SW_SESSION_TICKET && SSL_version(t->ssl) == TLS1_3_VERSION;
+	return t->is_server && SSL_get_state(t->ssl) == TLS_ST_SW_SESSION_TICKET &&
+	       SSL_version(t->ssl) == TLS1_3_VERSION;
 }
 
 static int wire_write(BIO *bio, const char *from, size_t len, size_t *put) {
@@ -103,7 +104,8 @@ void tls_verify(struct tls *t, enum tls_verify how) {
 	t->verify = how;
 	SSL_set_verify(t->ssl, how == TLS_VERIFY_NONE ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
 	/* Who takes any certificate gains nothing from refusing weak ones: the other choice is plain text. */
-	SSL_set_security_level(t->ssl, how == TLS_VERIFY_NONE ? 0 : MIN_OF(2, SSL_CTX_get_security_level(t->client->ctx)));
+	SSL_set_security_level(t->ssl,
+			       how == TLS_VERIFY_NONE ? 0 : MIN_OF(2, SSL_CTX_get_security_level(t->client->ctx)));
 }
 
 static bool is_literal(const char *name) {
@@ -212,10 +214,12 @@ static int check_digests(struct tls *t) {
 /* ---- work ---- */
 
 const char *tls_error_words(char *room, size_t len) {
-	static const struct { int lib, reason; const char *words; } known[] = {
+	static const struct { int lib, reason; const char *words;
+	} known[] = {
 		{ ERR_LIB_SSL, SSL_R_WRONG_VERSION_NUMBER, "the other side does not speak TLS" },
 		{ ERR_LIB_SSL, SSL_R_HTTP_REQUEST, "the other side speaks HTTP, not TLS" },
-		{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL, "the other side offers no version of TLS that is allowed here" },
+		{ ERR_LIB_SSL, SSL_R_UNSUPPORTED_PROTOCOL,
+		  "the other side offers no version of TLS that is allowed here" },
 		{ ERR_LIB_SSL, SSL_R_NO_SHARED_CIPHER, "no cipher in common" },
 	};
 	unsigned long first = 0, e;
@@ -255,18 +259,21 @@ static int result(struct tls *t, int r, const char *doing) {
 		if (ERR_peek_error() == 0) return TLS_CLOSED; /* the socket is gone, for whatever reason */
 	}
 	verified = SSL_get_verify_result(t->ssl);
-	bool by_certificate = ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK;
+	bool by_certificate =
+		ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK;
 	tls_error_words(words, sizeof words);
 	return fail("%s: %s", doing, by_certificate ? X509_verify_cert_error_string(verified) : words);
 }
 
 /* Late, because until the first step tls_verify and tls_expect_… may still change what is asked for. */
 static int expect_server_name(struct tls *t) {
-	if (t->is_server || t->verify != TLS_VERIFY_NAME || t->dane || t->names != 0 || !SSL_in_before(t->ssl)) return 0;
+	if (t->is_server || t->verify != TLS_VERIFY_NAME || t->dane || t->names != 0 || !SSL_in_before(t->ssl))
+		return 0;
 	if (t->server_name == NULL)
 		return fail("TLS: the certificate's name is to be checked, but there is none to compare with");
 	if (!is_literal(t->server_name)) return tls_expect_name(t, t->server_name);
-	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->server_name) == 1 ? 0 : fail("TLS: bad address");
+	return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(t->ssl), t->server_name) == 1 ? 0
+											  : fail("TLS: bad address");
 }
 
 int tls_handshake(struct tls *t) {

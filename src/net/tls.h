@@ -16,7 +16,8 @@ struct tls_identity {
 	struct slice chain_pem;
 	struct slice key_pem;     /* empty: remote.sign makes the signatures */
 	struct remote_key remote;
-	struct slice server_name; /* who asks for this name is shown it, whatever names it holds; ".domain": names below; empty: its own */
+	struct slice server_name; /* who asks for this name is shown it, whatever names it holds; ".domain": names
+				     below; empty: its own */
 };
 
 /* What both sides can set; zero and empty mean the default. Text is copied. */
@@ -32,8 +33,9 @@ struct tls_common {
 /* REQUIRE: any; TRUSTED: one that leads to ca_file or ca_path, else the handshake fails. */
 enum tls_client_cert { TLS_CLIENT_CERT_NONE, TLS_CLIENT_CERT_ASK, TLS_CLIENT_CERT_REQUIRE, TLS_CLIENT_CERT_TRUSTED };
 struct tls_server_params {
-	/* Chosen by SNI among the names in the certificates (SAN, wildcards match one label); the first one is used when no
-	 * name fits. Several identities may hold the same names with keys of different kinds (RSA beside ECDSA). */
+	/* Chosen by SNI among the names in the certificates (SAN, wildcards match one label); the first one is used
+	 * when no name fits. Several identities may hold the same names with keys of different kinds (RSA beside
+	 * ECDSA). */
 	const struct tls_identity *identities;
 	size_t identities_count;
 	struct tls_common common;
@@ -46,9 +48,9 @@ struct tls_server *tls_server_ref(struct tls_server *s) NONNULL_RESULT;
 void tls_server_unref(struct tls_server **s); /* connections hold their own reference */
 
 enum tls_verify {
-	TLS_VERIFY_NONE,   /* any certificate will do; whether it is trusted is still found out and told by tls_info() */
-	TLS_VERIFY_CA,     /* chain leads to a trusted root; the name does not count */
-	TLS_VERIFY_NAME,   /* that, and the name fits: server_name, or those given with tls_expect_name */
+	TLS_VERIFY_NONE, /* any certificate will do; whether it is trusted is still found out and told by tls_info() */
+	TLS_VERIFY_CA,   /* chain leads to a trusted root; the name does not count */
+	TLS_VERIFY_NAME, /* that, and the name fits: server_name, or those given with tls_expect_name */
 };
 struct tls_client_params {
 	struct tls_common common;
@@ -73,8 +75,8 @@ int tls_expect_name(struct tls *t, const char *name);
 /* DANE (RFC 7672): one call for each usable TLSA record. From the first on, only these count, whatever verify says. 1:
  * the record is not usable (unknown parameters) and was passed over. Usages 0 and 1 are not usable for SMTP. */
 int tls_expect_tlsa(struct tls *t, uint8_t usage, uint8_t selector, uint8_t matching, struct slice data);
-/* Only chains that lead to one of these certificates, or to a certificate with one of these public keys (PEM), are trusted; the
- * tls_client's roots do not count. Before tls_expect_name. */
+/* Only chains that lead to one of these certificates, or to a certificate with one of these public keys (PEM), are
+ * trusted; the tls_client's roots do not count. Before tls_expect_name. */
 int tls_expect_anchors(struct tls *t, struct slice pem);
 /* A certificate or public key with this digest is trusted, nothing else (Postfix's fingerprint level). */
 int tls_expect_digest(struct tls *t, const char *digest_name, struct slice digest);
@@ -97,10 +99,11 @@ struct tls_info {
 	const char *protocol, *cipher;         /* "TLSv1.3", "TLS_AES_256_GCM_SHA384" */
 	int bits_used, bits_all;
 	char key_exchange[48];                 /* "X25519", "ECDHE (prime256v1)" as Postfix writes it */
-	char server_signature[48], server_digest[16]; /* "ECDSA (prime256v1)", "SHA256"; "" when a session was resumed */
+	char server_signature[48],
+		server_digest[16]; /* "ECDSA (prime256v1)", "SHA256"; "" when a session was resumed */
 	char client_signature[48], client_digest[16];
 	bool resumed, peer_has_cert;
-	bool trusted;                          /* the peer's chain leads to a trusted root (or DANE, or a digest, holds) */
+	bool trusted; /* the peer's chain leads to a trusted root (or DANE, or a digest, holds) */
 	bool verified;                         /* and its name was asked for and fits */
 	bool dane;                             /* verified by a TLSA record */
 	const char *why_not;                   /* when not trusted: "certificate has expired", …; else NULL */

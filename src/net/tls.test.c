@@ -180,7 +180,8 @@ static void echo(struct talk *t, size_t len) {
 			int r = out < len ? tls_write(from, sent + out, len - out, &n) : TLS_WANT_READ;
 			if (r == TLS_OK) out += n;
 			else assert_true(waits(r));
-			while ((r = tls_read(to, got + in, MIN_OF(len - in, (size_t)1000), &n)) == TLS_OK && (in += n) < len) {}
+			do r = tls_read(to, got + in, MIN_OF(len - in, (size_t)1000), &n);
+			while (r == TLS_OK && (in += n) < len);
 			assert_true(r == TLS_OK || waits(r));
 		}
 		assert_int_equal(in, len);
@@ -196,17 +197,17 @@ static void all_kinds(void **state UNUSED) {
 			for (int version = TLS_1_2; version <= TLS_1_3; version++) {
 				struct pair *p = &pairs[k];
 				struct tls_identity id = identity(p, remote);
-				struct tls_server *s =
-					server_of(&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
-				struct tls_client *c =
-					client_of((struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = p->file });
+				struct tls_server *s = server_of(
+					&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
+				struct tls_client *c = client_of(
+					(struct tls_client_params){ .verify = TLS_VERIFY_NAME, .ca_file = p->file });
 				struct talk t = { 0 };
 				unsigned before = p->signed_count;
 				talk_open(&t, s, c, "mx.example.org");
 				talk_shake(&t);
 				if (t.client_result != TLS_OK || t.server_result != TLS_OK)
-					fail_msg("%s remote=%d %x: client %s, server %s", kind_names[k], remote, version, t.client_text,
-						t.server_text);
+					fail_msg("%s remote=%d %x: client %s, server %s", kind_names[k], remote,
+						 version, t.client_text, t.server_text);
 				assert_int_equal(p->signed_count - before, remote);
 				struct tls_info i;
 				tls_info(t.client, &i);
@@ -256,8 +257,8 @@ static void old_versions(void **state UNUSED) {
 static void says_what_was_agreed(void **state UNUSED) {
 	static const char *const signatures[] = { "RSA-PSS (2048 bits)", "ECDSA (prime256v1)", "ECDSA (secp384r1)",
 		"ED25519" };
-	static const char *const digests[] = { " server-digest SHA256", " server-digest SHA256", " server-digest SHA384",
-		"" };
+	static const char *const digests[] = { " server-digest SHA256", " server-digest SHA256",
+					       " server-digest SHA384", "" };
 	for (int k = 0; k < KINDS; k++) {
 		struct tls_identity id = identity(&pairs[k], false);
 		struct tls_server *s =
@@ -274,8 +275,8 @@ static void says_what_was_agreed(void **state UNUSED) {
 		const char *tail = "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange";
 		const char *kex = k == 0 ? "ECDHE (prime256v1)" : "X25519";
 		buf_addf(&want,
-			"Anonymous TLS connection established from mail.example.net[192.0.2.7]: %s %s server-signature %s%s", tail,
-			kex, signatures[k], digests[k]);
+			 "Anonymous TLS connection established from mail.example.net[192.0.2.7]: "
+			 "%s %s server-signature %s%s", tail, kex, signatures[k], digests[k]);
 		assert_string_equal(buf_text(&line), buf_text(&want));
 		buf_clear(&line);
 		buf_clear(&want);
@@ -284,8 +285,8 @@ static void says_what_was_agreed(void **state UNUSED) {
 		assert_string_equal(i.why_not, "self-signed certificate");
 		tls_info_line(&line, &i, false, S("mx.example.org[192.0.2.8]:25"));
 		buf_addf(&want,
-			"Untrusted TLS connection established to mx.example.org[192.0.2.8]:25: %s %s server-signature %s%s", tail,
-			kex, signatures[k], digests[k]);
+			 "Untrusted TLS connection established to mx.example.org[192.0.2.8]:25: "
+			 "%s %s server-signature %s%s", tail, kex, signatures[k], digests[k]);
 		assert_string_equal(buf_text(&line), buf_text(&want));
 		talk_close(&t);
 		tls_server_unref(&s);
@@ -372,7 +373,8 @@ static void dane_and_digests(void **state UNUSED) {
 	struct talk t = {0};
 	talk_open(&t, s, c, "mx.example.org");
 	talk_shake(&t);
-	assert_true(tls_peer_digest(t.client, "sha256", true, &key) && tls_peer_digest(t.client, "sha256", false, &cert));
+	assert_true(tls_peer_digest(t.client, "sha256", true, &key) &&
+		    tls_peer_digest(t.client, "sha256", false, &cert));
 	talk_close(&t);
 	static const char zeros[32] = {0};
 	const struct { unsigned char usage, selector, matching; struct slice data; int add; bool ok, dane; } cases[] = {
@@ -387,7 +389,8 @@ static void dane_and_digests(void **state UNUSED) {
 	for (size_t n = 0; n < LEN(cases); n++) {
 		struct tls_info i;
 		talk_open(&t, s, c, "other-name.example.org"); /* DANE-EE takes no names */
-		assert_int_equal(tls_expect_tlsa(t.client, cases[n].usage, cases[n].selector, cases[n].matching, cases[n].data),
+		assert_int_equal(
+			tls_expect_tlsa(t.client, cases[n].usage, cases[n].selector, cases[n].matching, cases[n].data),
 			cases[n].add);
 		talk_shake(&t);
 		assert_int_equal(t.client_result == TLS_OK, cases[n].ok);
@@ -416,17 +419,22 @@ static void client_certificates(void **state UNUSED) {
 		for (int version = TLS_1_2; version <= TLS_1_3; version++)
 			for (int known = 0; known < 2; known++) {
 				struct tls_identity own = identity(&pairs[k], true);
-				struct tls_server *s = server_of(&id, 1,
-					(struct tls_server_params){
-						.client_cert = TLS_CLIENT_CERT_REQUIRE, .ca_file = known ? pairs[k].file : NULL });
-				struct tls_client *c = client_of((struct tls_client_params){
-					.ca_file = "", .identities = &own, .identities_count = 1, .common.max = (enum tls_version)version });
+				struct tls_server *s = server_of(
+					&id, 1,
+					(struct tls_server_params){ .client_cert = TLS_CLIENT_CERT_REQUIRE,
+								    .ca_file = known ? pairs[k].file : NULL });
+				struct tls_client *c = client_of(
+					(struct tls_client_params){ .ca_file = "",
+								    .identities = &own,
+								    .identities_count = 1,
+								    .common.max = (enum tls_version)version });
 				struct talk t = { 0 };
 				struct tls_info i;
 				talk_open(&t, s, c, NULL);
 				talk_shake(&t);
 				if (t.server_result != TLS_OK)
-					fail_msg("%s %x: %s / %s", kind_names[k], version, t.server_text, t.client_text);
+					fail_msg("%s %x: %s / %s", kind_names[k], version, t.server_text,
+						 t.client_text);
 				tls_info(t.server, &i);
 				assert_true(i.peer_has_cert && i.trusted == known);
 				assert_int_equal(i.client_signature[0] != '\0', version == TLS_1_3);
@@ -453,7 +461,8 @@ static void signer_fails(void **state UNUSED) {
 	for (size_t n = 0; n < LEN(signs); n++) for (int version = TLS_1_2; version <= TLS_1_3; version++) {
 		struct tls_identity id = identity(&pairs[RSA_2048], true);
 		id.remote.sign = signs[n];
-		struct tls_server *s = server_of(&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
+		struct tls_server *s =
+			server_of(&id, 1, (struct tls_server_params){ .common.max = (enum tls_version)version });
 		struct tls_client *c = client_of((struct tls_client_params){ .ca_file = "" });
 		struct talk t = {0};
 		talk_open(&t, s, c, NULL);
@@ -581,20 +590,21 @@ static void makes_and_checks(void **state UNUSED) {
 	buf_add(&both, buf_slice(&p->key));
 	buf_add(&both, buf_slice(&p->cert));
 	buf_add(&both, buf_slice(&other.cert));
-	const struct { struct slice cert, key; int want; const char *text; } cases[] = {
+	const struct { struct slice cert, key; int want; const char *text;
+	} cases[] = {
 		{ buf_slice(&p->cert), buf_slice(&p->key), TLS_CHECK_OK, NULL },
 		{ buf_slice(&p->cert), SLICE_NONE, TLS_CHECK_OK, NULL },
 		{ buf_slice(&both), buf_slice(&both), TLS_CHECK_OK, NULL },
 		{ S(""), buf_slice(&p->key), -1, "x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
 		{ buf_slice(&p->key), buf_slice(&p->key), -1,
-			"x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
+		  "x.crt: no certificate in it (PEM: \"-----BEGIN CERTIFICATE-----\")" },
 		{ S("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), SLICE_NONE, -1,
-			"x.crt: a certificate in it is damaged" },
+		  "x.crt: a certificate in it is damaged" },
 		{ buf_slice(&p->cert), buf_slice(&other.key), -1,
-			"x.crt: the private key does not match the certificate (or the certificate is not the first in its "
-		    "file)" },
+		  "x.crt: the private key does not match the certificate (or the certificate is not the first in its "
+		  "file)" },
 		{ buf_slice(&p->cert), buf_slice(&p->cert), -1,
-			"x.crt: no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")" },
+		  "x.crt: no private key in it (PEM: \"-----BEGIN PRIVATE KEY-----\")" },
 		{ buf_slice(&expired.cert), buf_slice(&expired.key), TLS_CHECK_EXPIRED, NULL },
 		{ buf_slice(&p->cert), slice_of(encrypted), -1, NULL },
 	};
@@ -625,7 +635,8 @@ static void makes_and_checks(void **state UNUSED) {
 
 static void signer_is_strict(void **state UNUSED) {
 	AUTO_BUF struct buf out = BUF(REMOTE_SIGNATURE_MAX);
-	const struct { enum kind kind; struct remote_sign_request request; bool ok; } cases[] = {
+	const struct { enum kind kind; struct remote_sign_request request; bool ok;
+	} cases[] = {
 		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PKCS1, 0, S("x") }, true },
 		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, true },
 		{ RSA_2048, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false },
@@ -636,7 +647,9 @@ static void signer_is_strict(void **state UNUSED) {
 		{ EC_P256, { S("SHA256"), REMOTE_PADDING_PSS, 32, S("x") }, false },
 		{ ED25519, { S(""), REMOTE_PADDING_NONE, 0, S("x") }, true },
 		{ ED25519, { S("SHA256"), REMOTE_PADDING_NONE, 0, S("x") }, false },
-		{ EC_P256, { { "SHA256xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 39 }, REMOTE_PADDING_NONE, 0, S("x") }, false },
+		{ EC_P256,
+		  { { "SHA256xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 39 }, REMOTE_PADDING_NONE, 0, S("x") },
+		  false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		int r = private_key_sign(pairs[cases[i].kind].private, &cases[i].request, &out);
@@ -716,7 +729,8 @@ static void outside_client(void **state UNUSED) {
 			break;
 		}
 		for (size_t w = 0; w < 2; w++)
-			if (strstr(said, cases[i].want[w]) == NULL) fail_msg("%zu: no \"%s\" in: %s", i, cases[i].want[w], said);
+			if (strstr(said, cases[i].want[w]) == NULL)
+				fail_msg("%zu: no \"%s\" in: %s", i, cases[i].want[w], said);
 	}
 	tls_server_unref(&s);
 }
@@ -752,7 +766,8 @@ static void costs(void **state UNUSED) {
 		size_t before = mallinfo2().uordblks;
 		for (size_t i = 0; i < MANY; i++) tls_free(&talks[i].server);
 		size_t bytes = (before - mallinfo2().uordblks) / MANY;
-		print_message("%s key, P-256, TLS 1.3: %zu bytes an idle server connection, %d server handshakes/s a core\n",
+		print_message(
+			"%s key, P-256, TLS 1.3: %zu bytes an idle server connection, %d server handshakes/s a core\n",
 			remote ? "remote" : "local", bytes, (int)(MANY * 1000000LL / in_server));
 #if !defined(__SANITIZE_ADDRESS__)
 		assert_true(bytes < 16000);
@@ -779,8 +794,7 @@ int main(void) {
 		cmocka_unit_test(many_threads),
 		cmocka_unit_test(makes_and_checks),
 		cmocka_unit_test(signer_is_strict),
-		cmocka_unit_test(outside_client),
-		cmocka_unit_test(costs),
+		cmocka_unit_test(outside_client), cmocka_unit_test(costs),
 	};
 	return cmocka_run_group_tests(tests, make_pairs, drop_pairs);
 }

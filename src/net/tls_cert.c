@@ -167,8 +167,8 @@ int tls_make_self_signed(const char *hostname, struct buf *cert_pem, struct buf 
 	AUTO(bio_free) BIO *cert_bio = BIO_new(BIO_s_mem());
 	AUTO(bio_free) BIO *key_bio = BIO_new(BIO_s_secmem()); /* wiped when freed */
 	bool ok = key != NULL && cert != NULL && fill_cert(cert, key, hostname) && PEM_write_bio_X509(cert_bio, cert) &&
-	          PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) && take_bio(cert_bio, cert_pem) &&
-	          take_bio(key_bio, key_pem);
+		  PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) &&
+		  take_bio(cert_bio, cert_pem) && take_bio(key_bio, key_pem);
 	ERR_clear_error();
 	return ok ? 0 : fail("%s: self-signed certificate cannot be made (is that a host name?)", hostname);
 }

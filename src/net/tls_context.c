@@ -28,7 +28,8 @@ static int openssl_failed(const char *what) {
 
 static int set_ciphers(SSL_CTX *ctx, const struct tls_common *c, bool is_server) {
 	AUTO_BUF struct buf list = BUF(KIB(8));
-	if (c->ciphers == NULL || c->ciphers[0] == '\0') buf_addf(&list, "%s", is_server ? SERVER_CIPHERS : CLIENT_CIPHERS);
+	if (c->ciphers == NULL || c->ciphers[0] == '\0')
+		buf_addf(&list, "%s", is_server ? SERVER_CIPHERS : CLIENT_CIPHERS);
 	else buf_addf(&list, "%s%s", c->ciphers, is_server ? ":!kRSA:!PSK:!SRP" : ":!PSK:!SRP");
 	if (SSL_CTX_set_cipher_list(ctx, buf_text(&list)) != 1)
 		return fail("TLS cipher list \"%s\": no usable cipher in it", buf_text(&list));
@@ -42,7 +43,8 @@ static int set_ciphers(SSL_CTX *ctx, const struct tls_common *c, bool is_server)
 static int context_new(const struct tls_common *c, bool is_server, SSL_CTX **out) {
 	OSSL_LIB_CTX *library = remote_key_library();
 	if (library == NULL) return -1;
-	SSL_CTX *ctx = SSL_CTX_new_ex(library, "?provider=default", is_server ? TLS_server_method() : TLS_client_method());
+	SSL_CTX *ctx =
+		SSL_CTX_new_ex(library, "?provider=default", is_server ? TLS_server_method() : TLS_client_method());
 	if (ctx == NULL) return openssl_failed("TLS");
 	int min = c->min == TLS_VERSION_DEFAULT ? TLS_1_2 : (int)c->min;
 	SSL_CTX_set_min_proto_version(ctx, min);
@@ -119,7 +121,8 @@ static SSL_CTX *given_context(const struct tls_server *s, char *room, struct sli
 	char parent[260];
 	room[0] = '=';
 	SSL_CTX *ctx = map_get(&s->names, slice_from(room, name.len + 1));
-	for (size_t dot = slice_find(name, '.'); ctx == NULL && dot < name.len; dot += 1 + slice_find(slice_skip(name, dot + 1), '.')) {
+	for (size_t dot = slice_find(name, '.'); ctx == NULL && dot < name.len;
+	     dot += 1 + slice_find(slice_skip(name, dot + 1), '.')) {
 		int n = snprintf(parent, sizeof parent, "=*%.*s", SLICE_ARG(slice_skip(name, dot)));
 		ctx = map_get(&s->names, slice_from(parent, (size_t)n));
 	}
@@ -188,7 +191,8 @@ static bool context_has_kind(SSL_CTX *ctx, X509 *leaf) {
 	const EVP_PKEY *want = X509_get0_pubkey(leaf);
 	for (long set = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_FIRST); set == 1 && !found;
 	     set = SSL_CTX_set_current_cert(ctx, SSL_CERT_SET_NEXT))
-		found = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(ctx))) == EVP_PKEY_get_base_id(want);
+		found = EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_CTX_get0_certificate(ctx))) ==
+			EVP_PKEY_get_base_id(want);
 	return found;
 }
 

@@ -27,7 +27,8 @@ static void name_key_exchange(SSL *ssl, char *to, size_t room) {
 static void name_signature(const EVP_PKEY *key, int type_nid, char *to, size_t room) {
 	char group[32] = "";
 	if (EVP_PKEY_is_a(key, "RSA")) {
-		snprintf(to, room, "%s (%d bits)", type_nid == EVP_PKEY_RSA_PSS ? "RSA-PSS" : "RSA", EVP_PKEY_get_bits(key));
+		snprintf(to, room, "%s (%d bits)", type_nid == EVP_PKEY_RSA_PSS ? "RSA-PSS" : "RSA",
+			 EVP_PKEY_get_bits(key));
 	} else if (EVP_PKEY_is_a(key, "EC")) {
 		EVP_PKEY_get_group_name(key, group, sizeof group, NULL);
 		snprintf(to, room, "ECDSA (%s)", group);
@@ -40,7 +41,8 @@ static void name_signature(const EVP_PKEY *key, int type_nid, char *to, size_t r
 static void name_signature_of(struct tls *t, bool own, char signature[SIGNATURE_ROOM], char digest[DIGEST_ROOM]) {
 	const X509 *cert = own ? SSL_get_certificate(t->ssl) : SSL_get0_peer_certificate(t->ssl);
 	int type = NID_undef, hash = NID_undef;
-	if (cert == NULL || !(own ? SSL_get_signature_type_nid : SSL_get_peer_signature_type_nid)(t->ssl, &type)) return;
+	if (cert == NULL || !(own ? SSL_get_signature_type_nid : SSL_get_peer_signature_type_nid)(t->ssl, &type))
+		return;
 	name_signature(X509_get0_pubkey(cert), type, signature, SIGNATURE_ROOM);
 	bool known = own ? SSL_get_signature_nid(t->ssl, &hash) : SSL_get_peer_signature_nid(t->ssl, &hash);
 	if (known && hash != NID_undef) snprintf(digest, DIGEST_ROOM, "%s", OBJ_nid2sn(hash));
@@ -112,7 +114,8 @@ bool tls_binding_end_point(struct tls *t, struct buf *out) {
 	unsigned len = 0;
 	int nid = NID_undef;
 	/* RFC 5929 4.1: the digest of the certificate's own signature, SHA-256 for the weak ones; none for Ed25519 */
-	if (cert == NULL || X509_get_signature_info(cert, &nid, NULL, NULL, NULL) != 1 || nid == NID_undef) return false;
+	if (cert == NULL || X509_get_signature_info(cert, &nid, NULL, NULL, NULL) != 1 || nid == NID_undef)
+		return false;
 	const EVP_MD *md = nid == NID_md5 || nid == NID_sha1 ? EVP_sha256() : EVP_get_digestbynid(nid);
 	return md != NULL && X509_digest(cert, md, bytes, &len) == 1 && buf_add(out, slice_from(bytes, len));
 }

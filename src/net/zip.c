@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An IMAP session is idle nearly always, so nothing of zlib may outlive a burst of work. What we send never refers to
  * what was sent before the last pause: the packer is simply thrown away at a byte boundary (a sync flush) and a new one
- * goes on. The peer may refer to the last 32 KiB of what it sent, so that much history is kept, packed when it is long. */
+ * goes on. The peer may refer to the last 32 KiB of what it sent, so that much history is kept, packed when it is long.
+ */
 #include "net/zip.h"
 #include "base/fail.h"
 
@@ -13,7 +14,7 @@ enum { PACKER_SIZE = 268 * 1024, UNPACKER_SIZE = 40 * 1024 };
 struct zip {
 	z_stream *packer, *unpacker;       /* NULL while relaxed */
 	bool unflushed;                    /* the packer holds text back */
-	bool at_rest;                      /* the unpacker is between two blocks, at a byte boundary: its history says all */
+	bool at_rest; /* the unpacker is between two blocks, at a byte boundary: its history says all */
 	char *history;                     /* of a relaxed unpacker */
 	size_t history_len, history_plain; /* as kept; as it was. Equal: not packed */
 };
@@ -133,5 +134,6 @@ void zip_relax(struct zip *z) {
 }
 
 size_t zip_memory(const struct zip *z) {
-	return sizeof *z + z->history_len + (z->packer != NULL ? PACKER_SIZE : 0) + (z->unpacker != NULL ? UNPACKER_SIZE : 0);
+	return sizeof *z + z->history_len + (z->packer != NULL ? PACKER_SIZE : 0) +
+	       (z->unpacker != NULL ? UNPACKER_SIZE : 0);
 }

@@ -26,7 +26,8 @@ static void pauses(void **state) {
 		buf_clear(&text);
 		buf_clear(&packed);
 		buf_clear(&got);
-		for (unsigned i = 0; i < round * 7 % 150; i++) buf_addf(&text, "a%u FETCH %u (FLAGS UID)\r\n", round, i * round);
+		for (unsigned i = 0; i < round * 7 % 150; i++)
+			buf_addf(&text, "a%u FETCH %u (FLAGS UID)\r\n", round, i * round);
 		struct slice plain = buf_slice(&text);
 		while (!zip_pack(a, &plain, &packed, 4096)) {
 			unpack(b, buf_slice(&packed), &got);
@@ -55,7 +56,8 @@ static void peer_with_history(void **state) {
 		unsigned char packed[8192];
 		buf_clear(&text);
 		buf_clear(&got);
-		for (unsigned i = 0; i < 20; i++) buf_addf(&text, "%u UID FETCH %u:* (FLAGS MODSEQ)\r\n", round, round * i);
+		for (unsigned i = 0; i < 20; i++)
+			buf_addf(&text, "%u UID FETCH %u:* (FLAGS MODSEQ)\r\n", round, round * i);
 		peer.next_in = (unsigned char *)text.at;
 		peer.avail_in = (unsigned)text.len;
 		peer.next_out = packed;
@@ -145,8 +147,8 @@ static void dialogue(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pauses), cmocka_unit_test(peer_with_history), cmocka_unit_test(garbage), cmocka_unit_test(bomb),
-		cmocka_unit_test(dialogue),
+		cmocka_unit_test(pauses), cmocka_unit_test(peer_with_history), cmocka_unit_test(garbage),
+		cmocka_unit_test(bomb),   cmocka_unit_test(dialogue),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

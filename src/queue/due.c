@@ -49,9 +49,10 @@ static struct hop_out *hop_out(struct round *t, struct slice hop) {
 
 /* All due and unclaimed recipients of this message and hop, up to the limit. */
 static int job_fill(struct round *t, struct queue_job *job) {
-	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT " QUEUE_RECIPIENT_COLUMNS
-	                                           " FROM queue_recipient WHERE queue_id = ? AND hop = ? AND due_us <= ?"
-	                                           " ORDER BY number");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(t->c, "SELECT " QUEUE_RECIPIENT_COLUMNS
+			     " FROM queue_recipient WHERE queue_id = ? AND hop = ? AND due_us <= ?"
+			     " ORDER BY number");
 	struct queue_message *m = &job->message;
 	db_bind_text(s, m->id);
 	db_bind_text(s, job->hop);
@@ -86,13 +87,15 @@ static int job_make(struct round *t, struct slice id, struct slice hop) {
 static bool hop_is_full(struct round *t, struct slice hop) {
 	const struct hop_out *out = map_get(&t->q->hops, hop);
 	const struct queue_limits *l = t->limits;
-	size_t jobs = out != NULL ? out->jobs : 0, window = l->per_hop != NULL ? l->per_hop(l->ctx, hop) : SIZE_MAX; /* asked once */
+	size_t jobs = out != NULL ? out->jobs : 0,
+	       window = l->per_hop != NULL ? l->per_hop(l->ctx, hop) : SIZE_MAX; /* asked once */
 	return jobs >= MIN_OF(l->jobs_per_hop, window);
 }
 
 static int hop_serve(struct round *t, struct slice hop) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		t->c, "SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
+		t->c,
+		"SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
 	db_bind_text(s, hop);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {

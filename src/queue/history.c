@@ -139,8 +139,8 @@ struct purging {
  * stops at a slice without old rows. */
 static int purge_some(struct db_conn *tx, void *arg) {
 	struct purging *p = arg;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "DELETE FROM history WHERE time_us < ? AND id IN (SELECT id FROM history ORDER BY id LIMIT ?)");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "DELETE FROM history WHERE time_us < ? AND id IN (SELECT id FROM history ORDER BY id LIMIT ?)");
 	db_bind_int(s, p->before_us);
 	db_bind_int(s, PURGE_SLICE);
 	int r = db_run(s);

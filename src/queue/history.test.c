@@ -49,7 +49,9 @@ static int add_for_many(struct db_conn *tx, void *arg) {
 	AUTO_ARENA struct arena mem = {0};
 	struct slice *list = arena_array(&mem, *count, sizeof *list);
 	for (size_t i = 0; i < *count; i++) list[i] = arena_fmt(&mem, "User_%zu@many.example", i);
-	struct history_row row = { .time_us = 500, .queue_id = S("Q3"), .kind = HISTORY_DELIVERED, .sender = S("s@x.example") };
+	struct history_row row = {
+		.time_us = 500, .queue_id = S("Q3"), .kind = HISTORY_DELIVERED, .sender = S("s@x.example")
+	};
 	return history_add_all(tx, &row, list, *count);
 }
 
@@ -73,7 +75,8 @@ static void test_many_recipients(void **state UNUSED) {
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_BUF struct buf out = BUF(1000);
-		assert_done(history_find(c, &(struct history_query){ .address = cases[i].address }, join_recipient, &out));
+		assert_done(
+			history_find(c, &(struct history_query){ .address = cases[i].address }, join_recipient, &out));
 		assert_string_equal(buf_text(&out), cases[i].found);
 	}
 	struct history_query queries[] = { { .queue_id = S("Q3") }, { .address = S("S@x.example") }, { .limit = 250 } };
@@ -93,7 +96,8 @@ static void test_find_and_purge(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
 	assert_done(db_write(db, add_all, NULL));
-	assert_string_equal(ask(db, (struct history_query){ .queue_id = S("Q1") }), "100:accepted 200:deferred 400:sent ");
+	assert_string_equal(ask(db, (struct history_query){ .queue_id = S("Q1") }),
+			    "100:accepted 200:deferred 400:sent ");
 	assert_string_equal(ask(db, (struct history_query){ .address = S("ANN@x.example") }),
 	                    "300:delivered 100:accepted ");
 	assert_string_equal(ask(db, (struct history_query){ .message_id = S("<1@x>") }), "100:accepted ");
@@ -137,7 +141,8 @@ static void test_refusals_are_bounded(void **state UNUSED) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge), cmocka_unit_test(test_many_recipients),
-		                                cmocka_unit_test(test_refusals_are_bounded) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_find_and_purge),
+					    cmocka_unit_test(test_many_recipients),
+					    cmocka_unit_test(test_refusals_are_bounded) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,10 +41,10 @@ static struct slice short_copy(struct arena *mem, struct slice s) {
 
 static void remember(struct history_log *log, const struct history_row *row) {
 	AUTO_ARENA struct arena scratch = {0};
-	struct slice key =
-		arena_fmt(&scratch, "%d\n%.*s\n%.*s\n%.*s\n%.*s", (int)row->kind, SLICE_ARG(slice_head(row->peer, KEPT_TEXT)),
-	              SLICE_ARG(slice_head(row->sender, KEPT_TEXT)), SLICE_ARG(slice_head(row->recipient, KEPT_TEXT)),
-	              SLICE_ARG(slice_head(row->text, KEPT_TEXT)));
+	struct slice key = arena_fmt(
+		&scratch, "%d\n%.*s\n%.*s\n%.*s\n%.*s", (int)row->kind, SLICE_ARG(slice_head(row->peer, KEPT_TEXT)),
+		SLICE_ARG(slice_head(row->sender, KEPT_TEXT)), SLICE_ARG(slice_head(row->recipient, KEPT_TEXT)),
+		SLICE_ARG(slice_head(row->text, KEPT_TEXT)));
 	uint64_t count = MAX_OF(row->count, UINT64_C(1));
 	struct refused *r = map_get(&log->alike, key);
 	if (r != NULL) {
@@ -85,7 +85,8 @@ struct batch {
 static int batch_write(struct db_conn *tx, void *arg) {
 	const struct batch *b = arg;
 	int r = 0;
-	for (const struct refused *one = b->first; one != NULL && r == 0; one = one->next) r = history_add(tx, &one->row);
+	for (const struct refused *one = b->first; one != NULL && r == 0; one = one->next)
+		r = history_add(tx, &one->row);
 	if (r == 0 && b->more != 0)
 		r = history_add(tx, &(struct history_row){ .time_us = b->more_from_us,
 		                                           .kind = HISTORY_REJECTED,

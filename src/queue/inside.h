@@ -24,7 +24,8 @@ enum { STATE_HELD = 1, STATE_EXPIRED = 2 };
 
 /* message.c */
 #define QUEUE_MESSAGE_COLUMNS "id, sender, blob_id, size, arrived_us, envid, ret, message_id, extra, held"
-#define QUEUE_RECIPIENT_COLUMNS "number, address, orcpt, original, hop, notify, target, due_us, tries, warned, status, text"
+#define QUEUE_RECIPIENT_COLUMNS \
+	"number, address, orcpt, original, hop, notify, target, due_us, tries, warned, status, text"
 struct queue_message message_row(struct db_stmt *s, struct arena *mem);
 struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem);
 int message_get(struct db_conn *c, struct arena *mem, struct slice id,

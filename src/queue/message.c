@@ -62,14 +62,14 @@ int queue_put(struct db_conn *tx, const struct queue_message *m) {
 	r = blob_ref(tx, m->blob_id);
 	if (r != 0) return r < 0 ? r : QUEUE_NO_BLOB;
 	r = message_insert(tx, m);
-	return r < 0
-	           ? r
-	           : recipients_insert(tx, m->id, m->recipients, m->recipient_count, 0, m->held ? NEVER : m->arrived_us);
+	return r < 0 ? r
+		     : recipients_insert(tx, m->id, m->recipients, m->recipient_count, 0,
+					 m->held ? NEVER : m->arrived_us);
 }
 
 int queue_add(struct db_conn *tx, struct slice id, struct queue_recipient *recipients, size_t count) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE queue_message SET next_number = next_number + ? WHERE id = ? RETURNING next_number, held");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "UPDATE queue_message SET next_number = next_number + ? WHERE id = ? RETURNING next_number, held");
 	must(count < INT_MAX);
 	db_bind_int(s, (int64_t)count);
 	db_bind_text(s, id);
@@ -164,9 +164,9 @@ int queue_each(struct db_conn *c, int (*each)(void *ctx, const struct queue_mess
 }
 
 int queue_count(struct db_conn *c, struct queue_counts *out) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT COUNT(*), SUM(held & 1), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
-	              " FROM queue_message");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT COUNT(*), SUM(held & 1), SUM(size), MIN(arrived_us), (SELECT COUNT(*) FROM queue_recipient)"
+		   " FROM queue_message");
 	int r = db_step(s);
 	if (r < 0) return r;
 	*out = (struct queue_counts){

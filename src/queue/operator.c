@@ -12,7 +12,7 @@ static int set_held(struct db_conn *tx, struct slice id, bool held, int64_t due_
 	if (r < 0 || db_changed(tx) == 0) return r < 0 ? r : QUEUE_UNKNOWN;
 	AUTO_STMT struct db_stmt *t = db_sql(
 		tx, held ? "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ?"
-				 : "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND due_us = 9223372036854775807");
+			 : "UPDATE queue_recipient SET due_us = ? WHERE queue_id = ? AND due_us = 9223372036854775807");
 	db_bind_int(t, due_us);
 	db_bind_text(t, id);
 	return db_run(t);
@@ -42,7 +42,8 @@ int queue_delete(struct db_conn *tx, struct slice id) {
 }
 
 #define FLUSH_SET \
-	"UPDATE queue_recipient SET due_us = ?, status = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE status END," \
+	"UPDATE queue_recipient SET due_us = ?, status = CASE WHEN text = '" QUEUE_PUT_OFF \
+	"' THEN NULL ELSE status END," \
 	" text = CASE WHEN text = '" QUEUE_PUT_OFF "' THEN NULL ELSE text END"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us) {
 	AUTO_STMT struct db_stmt *s =
@@ -60,7 +61,8 @@ int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t n
 }
 
 int queue_route(struct db_conn *tx, struct slice id, int number, struct slice hop) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE queue_recipient SET hop = ? WHERE queue_id = ? AND number = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE queue_recipient SET hop = ? WHERE queue_id = ? AND number = ?");
 	db_bind_text(s, hop);
 	db_bind_text(s, id);
 	db_bind_int(s, number);

@@ -35,7 +35,8 @@ struct queue_recipient {
 	struct slice original;       /* as first received, for X-Original-To and reports; empty: the address */
 	struct slice hop;            /* what it is grouped by, chosen by the caller: "transport:nexthop" */
 	uint32_t notify;             /* NOTIFY_… */
-	struct slice target;         /* opaque bytes of the caller (flow): a command or file instead of the address; empty: none */
+	struct slice
+		target; /* opaque bytes of the caller (flow): a command or file instead of the address; empty: none */
 	/* state */
 	int64_t due_us;              /* NEVER while the message is on hold */
 	uint32_t tries;
@@ -73,7 +74,8 @@ struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
 	size_t recipients;      /* most recipients of a job */
 	size_t jobs_per_hop;    /* most jobs out to one hop at a time, those of earlier calls included */
-	/* the same for a certain hop (slow start; 0: none now), asked once before each job; NULL: jobs_per_hop for all */
+	/* the same for a certain hop (slow start; 0: none now), asked once before each job; NULL: jobs_per_hop for all
+	 */
 	size_t (*per_hop)(void *ctx, struct slice hop);
 	void *ctx;
 };
@@ -95,8 +97,8 @@ int queue_hold(struct db_conn *tx, struct slice id);                     /* QUEU
 int queue_release(struct db_conn *tx, struct slice id, int64_t now_us);  /* QUEUE_UNKNOWN */
 int queue_delete(struct db_conn *tx, struct slice id);                   /* QUEUE_UNKNOWN */
 int queue_expire(struct db_conn *tx, struct slice id);                   /* queue_message.expired; QUEUE_UNKNOWN */
-/* Due now; id or hop empty: any. What was put off (its last text is QUEUE_PUT_OFF) loses status and text, so that it can be told
- * from what merely fell due. QUEUE_UNKNOWN. */
+/* Due now; id or hop empty: any. What was put off (its last text is QUEUE_PUT_OFF) loses status and text, so that it
+ * can be told from what merely fell due. QUEUE_UNKNOWN. */
 #define QUEUE_PUT_OFF "deferred transport"
 int queue_flush(struct db_conn *tx, struct slice id, struct slice hop, int64_t now_us);
 #define QUEUE_AGAIN "requeue:" /* the hop of those that are taken up again from the start (flow/hop.h) */

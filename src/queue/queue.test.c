@@ -5,7 +5,11 @@
 #include "queue/queue.h"
 
 static const struct queue_params params = {
-	.minimal_backoff = 300, .maximal_backoff = 4000, .lifetime = 432000, .bounce_lifetime = 3600, .delay_warning = 7200,
+	.minimal_backoff = 300,
+	.maximal_backoff = 4000,
+	.lifetime = 432000,
+	.bounce_lifetime = 3600,
+	.delay_warning = 7200,
 };
 static const struct queue_limits wide = { .jobs = 100, .recipients = 100, .jobs_per_hop = 100 };
 enum { START = 1000000 };
@@ -60,9 +64,10 @@ static size_t recipients_of(const struct act *a, struct queue_recipient *list) {
 	struct slice rest = slice_of(a->hops);
 	size_t n = 0;
 	for (struct slice hop; (hop = slice_word(&rest, " ")).len != 0; n++)
-		list[n] = (struct queue_recipient){
-			.address = S("r@example.net"), .orcpt = S("rfc822;r@example.net"), .hop = hop, .notify = a->notify
-		};
+		list[n] = (struct queue_recipient){ .address = S("r@example.net"),
+						    .orcpt = S("rfc822;r@example.net"),
+						    .hop = hop,
+						    .notify = a->notify };
 	return n;
 }
 
@@ -168,15 +173,16 @@ static void test_life(void **state) {
 	assert_int_equal(w->jobs[0]->message.recipients[0].tries, 1);
 	assert_true(slice_eq(w->jobs[0]->message.recipients[0].text, S("no answer")));
 	assert_int_equal(ACT(.what = SETTLE, .id = "Q1", .number = 2), 0);
-	assert_int_equal(
-		ask(w,
-	        "SELECT (SELECT COUNT(*) FROM queue_message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM blob_data)"),
-		0);
+	assert_int_equal(ask(w, "SELECT (SELECT COUNT(*) FROM queue_message) + (SELECT COUNT(*) FROM blob) + (SELECT "
+				"COUNT(*) FROM blob_data)"),
+			 0);
 }
 
 static void test_times(void **state) {
 	struct world *w = *state;
-	static const struct { int64_t age, wait; } cases[] = { { 0, 300 }, { 299, 300 }, { 1000, 1000 }, { 3999, 3999 }, { 90000, 4000 } };
+	static const struct {
+		int64_t age, wait;
+	} cases[] = { { 0, 300 }, { 299, 300 }, { 1000, 1000 }, { 3999, 3999 }, { 90000, 4000 } };
 	assert_int_equal(ACT(.what = PUT, .id = "Q1", .hops = "a", .now_us = T(0), .notify = NOTIFY_NEVER), 0);
 	for (size_t i = 0; i < LEN(cases); i++) {
 		assert_int_equal(ACT(.what = DEFER, .id = "Q1", .now_us = T(cases[i].age)), 0);

@@ -86,5 +86,6 @@ int queue_settled(struct db_conn *tx, struct slice id, int number) {
 }
 
 int queue_warned(struct db_conn *tx, struct slice id, int number) {
-	return recipient_change(tx, "UPDATE queue_recipient SET warned = 1 WHERE queue_id = ? AND number = ?", id, number);
+	return recipient_change(tx, "UPDATE queue_recipient SET warned = 1 WHERE queue_id = ? AND number = ?", id,
+				number);
 }

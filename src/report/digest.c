@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every row is read and summed up here: a year of a small domain is some thousand rows. What strangers could make many of (addresses,
- * failures) is kept apart up to a limit. */
+/* Every row is read and summed up here: a year of a small domain is some thousand rows. What strangers could make many
+ * of (addresses, failures) is kept apart up to a limit. */
 #include "report/digest.h"
 #include "base/map.h"
 #include "net/addr.h"
@@ -139,10 +139,12 @@ static void sum_tls(struct summing *x, const struct inbox_report *report, const 
 		struct digest_tls *t = place != NULL ? &x->d->tls[INDEX(place)] : MORE(x, tls, tls_room);
 		if (place == NULL) {
 			map_put(&x->tls, buf_slice(&key), PLACE(x->d->tls_count - 1));
-			*t = (struct digest_tls){ .type = arena_slice(x->mem, f->type), .host = arena_slice(x->mem, host) };
+			*t = (struct digest_tls){ .type = arena_slice(x->mem, f->type),
+						  .host = arena_slice(x->mem, host) };
 		}
 		t->count += MIN_OF(f->count, (uint64_t)1 << 40);
-		if (f->code.len != 0 || f->info.len != 0) t->info = arena_slice(x->mem, f->code.len != 0 ? f->code : f->info);
+		if (f->code.len != 0 || f->info.len != 0)
+			t->info = arena_slice(x->mem, f->code.len != 0 ? f->code : f->info);
 	}
 }
 
@@ -152,10 +154,13 @@ static void sum_complaint(struct summing *x, const struct inbox_report *report, 
 		return;
 	}
 	struct digest_complaint *c = MORE(x, complaints, complaints_room);
-	*c = (struct digest_complaint){ .type = arena_slice(x->mem, a->feedback_type), .source = arena_slice(x->mem, a->source_ip),
+	*c = (struct digest_complaint){ .type = arena_slice(x->mem, a->feedback_type),
+					.source = arena_slice(x->mem, a->source_ip),
 					.from = arena_slice(x->mem, a->from.len != 0 ? a->from : a->mail_from),
-					.subject = arena_slice(x->mem, a->subject), .failure = arena_slice(x->mem, a->auth_failure),
-					.time_us = report->begin_us, .count = a->incidents };
+					.subject = arena_slice(x->mem, a->subject),
+					.failure = arena_slice(x->mem, a->auth_failure),
+					.time_us = report->begin_us,
+					.count = a->incidents };
 }
 
 static void sum_head(struct summing *x, const struct inbox_report *r) {

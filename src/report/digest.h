@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "report/inbox.h"
-/* What the reports about our domains come to: for `hato reports`, its JSON and its HTML page. All text lives in mem and is strangers':
- * whoever prints it cleans or escapes it. */
+/* What the reports about our domains come to: for `hato reports`, its JSON and its HTML page. All text lives in mem and
+ * is strangers': whoever prints it cleans or escapes it. */
 struct digest_source {
 	struct slice source, host;       /* address; its name, empty: none known */
 	uint64_t count, pass;            /* messages; those that passed DMARC */
 	uint64_t dkim, spf;              /* aligned and passed */
 	uint64_t none, quarantine, reject; /* what was done with them */
-	uint64_t overridden;             /* of the failed: delivered though the policy wanted otherwise (forwarders, lists) */
+	uint64_t overridden; /* of the failed: delivered though the policy wanted otherwise (forwarders, lists) */
 	int64_t first_us;                /* when it was first reported, ever */
 	bool fresh;                      /* that is within the time asked for, and older reports than that exist */
 	struct slice spf_domain, spf_result;   /* as last seen, not aligned with us or not passed */

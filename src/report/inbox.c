@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows are kept packed: they are read all together or not at all, and what a program does with them is not SQL's business. */
+/* Rows are kept packed: they are read all together or not at all, and what a program does with them is not SQL's
+ * business. */
 #include "report/inbox.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -11,7 +12,8 @@ enum { TRIES_MAX = 3, PURGE_SLICE = 200, ROW_ROOM = 1 << 20, AHEAD_LEAST = 500, 
 int inbox_put(struct db_conn *tx, int64_t blob_id, int64_t received_us, struct slice proof) {
 	int r = blob_ref(tx, blob_id);
 	if (r != 0) return r < 0 ? r : fail("report: the mail is gone");
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report_mail (id, blob_id, received_us, tries, proof) VALUES (?, ?, ?, 0, ?)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO report_mail (id, blob_id, received_us, tries, proof) VALUES (?, ?, ?, 0, ?)");
 	db_bind_int(s, db_new_id());
 	db_bind_int(s, blob_id);
 	db_bind_int(s, received_us);
@@ -31,7 +33,8 @@ int inbox_done(struct db_conn *tx, const struct inbox_mail *m) {
 static int find_next(struct db *db, struct inbox_mail *out) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT id, blob_id, received_us, proof FROM report_mail ORDER BY tries, id LIMIT 1");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT id, blob_id, received_us, proof FROM report_mail ORDER BY tries, id LIMIT 1");
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : INBOX_EMPTY;
 	*out = (struct inbox_mail){ .id = db_int(s, 0), .blob_id = db_int(s, 1), .received_us = db_int(s, 2) };
@@ -42,7 +45,8 @@ static int find_next(struct db *db, struct inbox_mail *out) {
 
 static int count_try(struct db_conn *tx, void *arg) {
 	const struct inbox_mail *m = arg;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE report_mail SET tries = tries + 1 WHERE id = ? RETURNING tries");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE report_mail SET tries = tries + 1 WHERE id = ? RETURNING tries");
 	db_bind_int(s, m->id);
 	int r = db_step(s);
 	if (r < 0) return r;
@@ -73,8 +77,9 @@ static struct slice domain_of_address(struct slice address) {
 }
 
 static int put_report(struct db_conn *tx, struct inbox_report *r) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report (id, kind, domain, org, name, begin_us, end_us, received_us, policy, proved)"
-						  " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO report (id, kind, domain, org, name, begin_us, end_us, received_us, policy, proved)"
+		    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
 	struct slice texts[] = { r->domain, r->org, r->name };
 	if (r->id == 0) r->id = db_new_id();
 	db_bind_int(s, r->id);
@@ -107,10 +112,11 @@ static struct slice source_text(struct slice source, char room[ADDR_TEXT_ROOM]) 
 static int put_source(struct db_conn *tx, const struct inbox_report *r, struct slice source) {
 	char room[ADDR_TEXT_ROOM];
 	if (source.len == 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO report_source (domain, source, first_us, last_us, host) VALUES (?, ?, ?, ?, NULL)"
-						  " ON CONFLICT (domain, source) DO UPDATE SET"
-						  " first_us = CASE WHEN excluded.first_us < first_us THEN excluded.first_us ELSE first_us END,"
-						  " last_us = CASE WHEN excluded.last_us > last_us THEN excluded.last_us ELSE last_us END");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO report_source (domain, source, first_us, last_us, host) VALUES (?, ?, ?, ?, NULL)"
+		    " ON CONFLICT (domain, source) DO UPDATE SET"
+		    " first_us = CASE WHEN excluded.first_us < first_us THEN excluded.first_us ELSE first_us END,"
+		    " last_us = CASE WHEN excluded.last_us > last_us THEN excluded.last_us ELSE last_us END");
 	db_bind_text(s, r->domain);
 	db_bind_text(s, source_text(source, room));
 	db_bind_int(s, r->begin_us);
@@ -126,7 +132,8 @@ static void head_of(const struct report_dmarc *d, struct inbox_report *r) {
 	r->end_us = d->end_s * 1000000;
 }
 
-static int put_records(struct db_conn *tx, const struct inbox_report *r, const struct report_dmarc *d, size_t from, size_t to) {
+static int put_records(struct db_conn *tx, const struct inbox_report *r, const struct report_dmarc *d, size_t from,
+		       size_t to) {
 	AUTO_BUF struct buf packed = BUF(ROW_ROOM);
 	int done = 0;
 	for (size_t i = from; i < to && done == 0; i++) {
@@ -144,7 +151,9 @@ static int store_dmarc(struct db_conn *tx, struct inbox_report *r, const struct 
 		{ "p", d->p }, { "sp", d->sp }, { "np", d->np }, { "pct", d->percent }, { "t", d->testing },
 	};
 	for (size_t i = 0; i < LEN(tags); i++)
-		if (tags[i].text.len != 0) buf_addf(&policy, "%s%s=%.*s", policy.len != 0 ? " " : "", tags[i].key, SLICE_ARG(tags[i].text));
+		if (tags[i].text.len != 0)
+			buf_addf(&policy, "%s%s=%.*s", policy.len != 0 ? " " : "", tags[i].key,
+				 SLICE_ARG(tags[i].text));
 	bool ahead = r->id != 0;
 	head_of(d, r);
 	r->policy = buf_slice(&policy);
@@ -161,7 +170,8 @@ static int put_slice(struct db_conn *tx, void *arg) {
 static int is_known(struct db *db, const struct inbox_report *r) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT 1 FROM report WHERE domain = ? AND kind = ? AND org = ? AND name = ? AND begin_us = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT 1 FROM report WHERE domain = ? AND kind = ? AND org = ? AND name = ? AND begin_us = ?");
 	db_bind_text(s, r->domain.at != NULL ? r->domain : S(""));
 	db_bind_int(s, r->kind);
 	db_bind_text(s, r->org.at != NULL ? r->org : S(""));
@@ -214,7 +224,8 @@ static int store_arf(struct db_conn *tx, struct inbox_report *r, const struct re
 	r->org = a->reporting_mta.len != 0 ? a->reporting_mta : a->user_agent;
 	r->begin_us = r->end_us = a->arrived_s != 0 ? a->arrived_s * 1000000 : r->received_us;
 	/* nothing in it is unique: the message it is about, the address it came from and the moment are */
-	r->name = arena_fmt(&mem, "%.*s %.*s %.*s", SLICE_ARG(a->feedback_type), SLICE_ARG(a->source_ip), SLICE_ARG(a->message_id));
+	r->name = arena_fmt(&mem, "%.*s %.*s %.*s", SLICE_ARG(a->feedback_type), SLICE_ARG(a->source_ip),
+			    SLICE_ARG(a->message_id));
 	int done = put_report(tx, r);
 	report_arf_pack(&packed, &kept);
 	if (done == 0) done = put_row(tx, r, 0, buf_slice(&packed));
@@ -236,19 +247,23 @@ static bool proves(struct slice proof, struct slice reporter) {
 	return false;
 }
 
-/* Does the mail come from where the report says it does? ARF often comes from whoever got the message: any proof will do. */
+/* Does the mail come from where the report says it does? ARF often comes from whoever got the message: any proof will
+ * do. */
 static bool is_proved(const struct report *r, const struct inbox_mail *mail) {
 	struct slice proof = slice_of(mail->proof);
 	if (slice_eq(proof, S("*"))) return true;
 	switch ((enum report_kind)r->kind) {
-	case REPORT_DMARC: return proves(proof, r->dmarc.email) || proves(proof, r->dmarc.org) || proves(proof, r->dmarc.contact);
+	case REPORT_DMARC:
+		return proves(proof, r->dmarc.email) || proves(proof, r->dmarc.org) || proves(proof, r->dmarc.contact);
 	case REPORT_TLS: return proves(proof, r->tls.contact) || proves(proof, r->tls.org);
 	default: return proof.len != 0;
 	}
 }
 
 int inbox_store(struct db_conn *tx, const struct report *r, const struct inbox_mail *mail, int64_t ahead) {
-	struct inbox_report head = { .id = ahead, .kind = r->kind, .received_us = mail->received_us, .proved = is_proved(r, mail) };
+	struct inbox_report head = {
+		.id = ahead, .kind = r->kind, .received_us = mail->received_us, .proved = is_proved(r, mail)
+	};
 	switch ((enum report_kind)r->kind) {
 	case REPORT_DMARC: return store_dmarc(tx, &head, &r->dmarc);
 	case REPORT_TLS: return store_tls(tx, &head, &r->tls);
@@ -261,7 +276,8 @@ int inbox_store(struct db_conn *tx, const struct report *r, const struct inbox_m
 /* Names of addresses. */
 
 int inbox_unnamed(struct db_conn *c, struct arena *mem, struct slice *source) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT source FROM report_source WHERE host IS NULL ORDER BY last_us DESC LIMIT 1");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT source FROM report_source WHERE host IS NULL ORDER BY last_us DESC LIMIT 1");
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : INBOX_EMPTY;
 	*source = arena_slice(mem, db_text(s, 0));
@@ -277,39 +293,53 @@ int inbox_name(struct db_conn *tx, struct slice source, struct slice host) {
 
 /* Reading. */
 
-static int each_of(struct db_stmt *s, int (*each)(void *ctx, const struct inbox_report *r, struct slice data), void *ctx) {
+static int each_of(struct db_stmt *s, int (*each)(void *ctx, const struct inbox_report *r, struct slice data),
+		   void *ctx) {
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
-		struct inbox_report report = { .id = db_int(s, 0), .kind = (uint32_t)db_int(s, 1), .domain = db_text(s, 2), .org = db_text(s, 3),
-					       .name = db_text(s, 4), .policy = db_text(s, 5), .begin_us = db_int(s, 6),
-					       .end_us = db_int(s, 7), .received_us = db_int(s, 8), .proved = db_int(s, 10) != 0 };
+		struct inbox_report report = { .id = db_int(s, 0),
+					       .kind = (uint32_t)db_int(s, 1),
+					       .domain = db_text(s, 2),
+					       .org = db_text(s, 3),
+					       .name = db_text(s, 4),
+					       .policy = db_text(s, 5),
+					       .begin_us = db_int(s, 6),
+					       .end_us = db_int(s, 7),
+					       .received_us = db_int(s, 8),
+					       .proved = db_int(s, 10) != 0 };
 		if ((r = each(ctx, &report, db_bytes(s, 9))) != 0) return r;
 	}
 	return r;
 }
 
-#define EACH_COLUMNS "r.id, r.kind, r.domain, r.org, r.name, r.policy, r.begin_us, r.end_us, r.received_us, w.data, r.proved"
+#define EACH_COLUMNS \
+	"r.id, r.kind, r.domain, r.org, r.name, r.policy, r.begin_us, r.end_us, r.received_us, w.data, r.proved"
 int inbox_each(struct db_conn *c, const struct inbox_query *q,
 	       int (*each)(void *ctx, const struct inbox_report *r, struct slice data), void *ctx) {
 	if (q->domain.len != 0) {
-		AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " EACH_COLUMNS " FROM report r JOIN report_row w ON w.report_id = r.id"
-							 " WHERE r.domain = ? AND r.end_us >= ? ORDER BY r.begin_us, r.id, w.number");
+		AUTO_STMT struct db_stmt *s =
+			db_sql(c, "SELECT " EACH_COLUMNS " FROM report r JOIN report_row w ON w.report_id = r.id"
+				  " WHERE r.domain = ? AND r.end_us >= ? ORDER BY r.begin_us, r.id, w.number");
 		db_bind_text(s, q->domain);
 		db_bind_int(s, q->since_us);
 		return each_of(s, each, ctx);
 	}
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " EACH_COLUMNS " FROM report r JOIN report_row w ON w.report_id = r.id"
-						 " WHERE r.end_us >= ? ORDER BY r.domain, r.begin_us, r.id, w.number");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " EACH_COLUMNS " FROM report r JOIN report_row w ON w.report_id = r.id"
+			  " WHERE r.end_us >= ? ORDER BY r.domain, r.begin_us, r.id, w.number");
 	db_bind_int(s, q->since_us);
 	return each_of(s, each, ctx);
 }
 
-int inbox_sources(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct inbox_source *s), void *ctx) {
+int inbox_sources(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct inbox_source *s),
+		  void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT source, host, first_us FROM report_source WHERE domain = ?");
 	int r;
 	db_bind_text(s, domain);
 	while ((r = db_step(s)) == DB_ROW) {
-		struct inbox_source source = { .domain = domain, .source = db_text(s, 0), .host = db_text(s, 1), .first_us = db_int(s, 2) };
+		struct inbox_source source = {
+			.domain = domain, .source = db_text(s, 0), .host = db_text(s, 1), .first_us = db_int(s, 2)
+		};
 		if ((r = each(ctx, &source)) != 0) return r;
 	}
 	return r;
@@ -317,7 +347,8 @@ int inbox_sources(struct db_conn *c, struct slice domain, int (*each)(void *ctx,
 
 static int purge_some(struct db_conn *tx, void *arg) {
 	int64_t before = *(const int64_t *)arg;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM report WHERE id IN (SELECT id FROM report WHERE end_us < ? LIMIT 200) RETURNING id");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "DELETE FROM report WHERE id IN (SELECT id FROM report WHERE end_us < ? LIMIT 200) RETURNING id");
 	AUTO_STMT struct db_stmt *rows = db_sql(tx, "DELETE FROM report_row WHERE report_id = ?");
 	int64_t ids[PURGE_SLICE];
 	size_t n = 0;
@@ -341,7 +372,8 @@ static int purge_sources(struct db_conn *tx, void *arg) {
 
 /* Rows written ahead of a report that never came, since the process ended in between. */
 static int purge_orphans(struct db_conn *tx, void *arg) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM report_row WHERE report_id NOT IN (SELECT id FROM report)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "DELETE FROM report_row WHERE report_id NOT IN (SELECT id FROM report)");
 	(void)arg;
 	return db_run(s);
 }

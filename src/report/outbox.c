@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The key of a row is all that makes it another one. Strangers choose most of it (addresses, names in From and MAIL FROM, selectors), so
- * the rows of a domain and day are limited: what comes after is counted, and the report says so. */
+/* The key of a row is all that makes it another one. Strangers choose most of it (addresses, names in From and MAIL
+ * FROM, selectors), so the rows of a domain and day are limited: what comes after is counted, and the report says so.
+ */
 #include "report/outbox.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -23,8 +24,10 @@ struct feedback_key {
 	size_t signatures_count;
 };
 #define FEEDBACK_KEY_FIELDS(F) \
-	F(text, source) F(text, header_from) F(text, envelope_from) F(text, override) F(text, comment) F(u32, disposition) F(u32, spf) \
-	F(bool_, dkim_aligned) F(bool_, spf_aligned) F(bool_, spf_helo) F(text, spf_domain) F(list, signatures, feedback_signature)
+	F(text, source) \
+	F(text, header_from) F(text, envelope_from) F(text, override) F(text, comment) F(u32, disposition) F(u32, spf) \
+		F(bool_, dkim_aligned) F(bool_, spf_aligned) F(bool_, spf_helo) F(text, spf_domain) \
+			F(list, signatures, feedback_signature)
 WIRE_DECLARE(feedback_key)
 WIRE_STRUCT(feedback_key, FEEDBACK_KEY_FIELDS)
 
@@ -35,7 +38,8 @@ bool outbox_is_private(struct slice text) {
 	if (addr_is_loopback(&a) || addr_is_any(&a)) return true;
 	if (addr_family(&a) == AF_INET) {
 		uint32_t n = ntohl(a.v4.sin_addr.s_addr);
-		return n >> 24 == 10 || n >> 20 == 0xac1 || n >> 16 == 0xc0a8 || n >> 16 == 0xa9fe || n >> 22 == 0x64400000 >> 22;
+		return n >> 24 == 10 || n >> 20 == 0xac1 || n >> 16 == 0xc0a8 || n >> 16 == 0xa9fe ||
+		       n >> 22 == 0x64400000 >> 22;
 	}
 	const uint8_t *b = a.v6.sin6_addr.s6_addr;
 	return (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
@@ -51,21 +55,25 @@ static size_t signatures_of(const struct evidence_record *e, struct feedback_sig
 	for (int round = 0; round < 2; round++)
 		for (size_t i = 0; i < e->dkim_count && n < SIGNATURES_MAX; i++)
 			if ((e->dkim[i].result == TRUST_PASS) == (round == 0))
-				out[n++] = (struct feedback_signature){ cut(e->dkim[i].domain), cut(e->dkim[i].selector), e->dkim[i].result };
+				out[n++] = (struct feedback_signature){ cut(e->dkim[i].domain),
+									cut(e->dkim[i].selector), e->dkim[i].result };
 	return n;
 }
 
 static int add_policy(struct db_conn *tx, int64_t day, const struct evidence_dmarc *policy) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO feedback (day, domain, policy, kinds, lost, due_us) VALUES (?, ?, ?, 0, 0, ?)"
-						  " ON CONFLICT (day, domain) DO UPDATE SET policy = excluded.policy"
-						  " WHERE policy <> excluded.policy");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO feedback (day, domain, policy, kinds, lost, due_us) VALUES (?, ?, ?, 0, 0, ?)"
+			   " ON CONFLICT (day, domain) DO UPDATE SET policy = excluded.policy"
+			   " WHERE policy <> excluded.policy");
 	struct evidence_dmarc kept = *policy; /* what is the message's own goes */
 	kept.result = kept.policy = kept.disposition = 0;
 	kept.spf_aligned = kept.dkim_aligned = false;
 	kept.from = kept.override = kept.comment = SLICE_NONE;
 	evidence_dmarc_pack(&packed, &kept);
-	if (packed.full) return OUTBOX_EMPTY; /* a record of that length asks for nothing in earnest: the mail is no less welcome */
+	if (packed.full)
+		return OUTBOX_EMPTY; /* a record of that length asks for nothing in earnest: the mail is no less welcome
+				      */
 	db_bind_int(s, day);
 	db_bind_text(s, policy->domain);
 	db_bind_bytes(s, buf_slice(&packed));
@@ -74,9 +82,10 @@ static int add_policy(struct db_conn *tx, int64_t day, const struct evidence_dma
 }
 
 static int count_kind(struct db_conn *tx, int64_t day, struct slice domain, bool *room) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE feedback SET kinds = kinds + CASE WHEN kinds < 10000 THEN 1 ELSE 0 END,"
-						  " lost = lost + CASE WHEN kinds < 10000 THEN 0 ELSE 1 END"
-						  " WHERE day = ? AND domain = ? RETURNING lost, kinds");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE feedback SET kinds = kinds + CASE WHEN kinds < 10000 THEN 1 ELSE 0 END,"
+			   " lost = lost + CASE WHEN kinds < 10000 THEN 0 ELSE 1 END"
+			   " WHERE day = ? AND domain = ? RETURNING lost, kinds");
 	db_bind_int(s, day);
 	db_bind_text(s, domain);
 	int r = db_step(s);
@@ -86,7 +95,8 @@ static int count_kind(struct db_conn *tx, int64_t day, struct slice domain, bool
 }
 
 static int add_row(struct db_conn *tx, int64_t day, struct slice domain, struct slice key) {
-	AUTO_STMT struct db_stmt *more = db_sql(tx, "UPDATE feedback_row SET count = count + 1 WHERE day = ? AND domain = ? AND key = ?");
+	AUTO_STMT struct db_stmt *more =
+		db_sql(tx, "UPDATE feedback_row SET count = count + 1 WHERE day = ? AND domain = ? AND key = ?");
 	bool room;
 	db_bind_int(more, day);
 	db_bind_text(more, domain);
@@ -95,7 +105,8 @@ static int add_row(struct db_conn *tx, int64_t day, struct slice domain, struct 
 	if (r < 0 || db_changed(tx) != 0) return r;
 	r = count_kind(tx, day, domain, &room);
 	if (r < 0 || !room) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO feedback_row (day, domain, key, count) VALUES (?, ?, ?, 1)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO feedback_row (day, domain, key, count) VALUES (?, ?, ?, 1)");
 	db_bind_int(s, day);
 	db_bind_text(s, domain);
 	db_bind_bytes(s, key);
@@ -106,7 +117,9 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 	AUTO_BUF struct buf packed = BUF(KEY_ROOM);
 	const struct evidence_dmarc *d = &e->dmarc;
 	struct feedback_signature signatures[SIGNATURES_MAX];
-	if (!e->checked || d->domain.len == 0 || d->from.len == 0 || slice_search(d->rua, S("mailto:")) == d->rua.len || outbox_is_private(e->client)) return 0;
+	if (!e->checked || d->domain.len == 0 || d->from.len == 0 || slice_search(d->rua, S("mailto:")) == d->rua.len ||
+	    outbox_is_private(e->client))
+		return 0;
 	struct feedback_key key = {
 		.source = e->client,
 		.header_from = cut(d->from),
@@ -132,14 +145,18 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 
 static bool read_due(struct db_stmt *s, struct arena *mem, struct outbox_due *out) {
 	struct unwire in = UNWIRE(arena_slice(mem, db_bytes(s, 2)), mem);
-	*out = (struct outbox_due){ .day = db_int(s, 0), .domain = arena_slice(mem, db_text(s, 1)), .lost = (uint64_t)db_int(s, 3) };
+	*out = (struct outbox_due){ .day = db_int(s, 0),
+				    .domain = arena_slice(mem, db_text(s, 1)),
+				    .lost = (uint64_t)db_int(s, 3) };
 	evidence_dmarc_unpack(&in, &out->policy);
 	return !in.bad;
 }
 
-int outbox_next(struct db_conn *c, int64_t day, int64_t now_us, struct slice domain, struct arena *mem, struct outbox_due *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT day, domain, policy, lost FROM feedback WHERE day < ? AND due_us <= ?"
-						 " AND (domain = ? OR ? = '') ORDER BY day, domain LIMIT 1");
+int outbox_next(struct db_conn *c, int64_t day, int64_t now_us, struct slice domain, struct arena *mem,
+		struct outbox_due *out) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT day, domain, policy, lost FROM feedback WHERE day < ? AND due_us <= ?"
+			  " AND (domain = ? OR ? = '') ORDER BY day, domain LIMIT 1");
 	db_bind_int(s, day);
 	db_bind_int(s, now_us);
 	db_bind_text(s, domain.at != NULL ? domain : S(""));
@@ -149,8 +166,10 @@ int outbox_next(struct db_conn *c, int64_t day, int64_t now_us, struct slice dom
 	return read_due(s, mem, out) ? 0 : fail("%.*s: what is to be reported is damaged", SLICE_ARG(out->domain));
 }
 
-int outbox_each(struct db_conn *c, struct slice domain, struct arena *mem, int (*each)(void *ctx, const struct outbox_due *d), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT day, domain, policy, lost FROM feedback WHERE domain = ? OR ? = '' ORDER BY day, domain");
+int outbox_each(struct db_conn *c, struct slice domain, struct arena *mem,
+		int (*each)(void *ctx, const struct outbox_due *d), void *ctx) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT day, domain, policy, lost FROM feedback WHERE domain = ? OR ? = '' ORDER BY day, domain");
 	int r;
 	db_bind_text(s, domain.at != NULL ? domain : S(""));
 	db_bind_text(s, domain.at != NULL ? domain : S(""));
@@ -184,8 +203,11 @@ static void record_of(const struct feedback_key *k, uint64_t count, struct arena
 	}
 	r->dkims = arena_array(mem, k->signatures_count, sizeof *r->dkims);
 	for (size_t i = 0; i < k->signatures_count; i++)
-		r->dkims[r->dkims_count++] = (struct report_dkim){ .domain = k->signatures[i].domain, .selector = k->signatures[i].selector,
-								  .result = slice_of(trust_word((enum trust_result)k->signatures[i].result)) };
+		r->dkims[r->dkims_count++] = (struct report_dkim){
+			.domain = k->signatures[i].domain,
+			.selector = k->signatures[i].selector,
+			.result = slice_of(trust_word((enum trust_result)k->signatures[i].result))
+		};
 	r->spfs = arena_get(mem, sizeof *r->spfs);
 	r->spfs[0] = (struct report_spf){ .domain = k->spf_domain, .scope = k->spf_helo ? S("helo") : S("mfrom"),
 					 .result = slice_of(trust_word((enum trust_result)k->spf)) };
@@ -209,12 +231,14 @@ static void describe(const struct outbox_due *d, struct arena *mem, struct repor
 	};
 	if (d->lost == 0) return;
 	out->errors = arena_get(mem, sizeof *out->errors);
-	out->errors[0].text = arena_fmt(mem, "%llu more messages are not listed: there were too many different ones", (unsigned long long)d->lost);
+	out->errors[0].text = arena_fmt(mem, "%llu more messages are not listed: there were too many different ones",
+					(unsigned long long)d->lost);
 	out->errors_count = 1;
 }
 
 int outbox_report(struct db_conn *c, const struct outbox_due *d, struct arena *mem, struct report_dmarc *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT key, count FROM feedback_row WHERE day = ? AND domain = ? ORDER BY key");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT key, count FROM feedback_row WHERE day = ? AND domain = ? ORDER BY key");
 	int r;
 	describe(d, mem, out);
 	out->records = arena_array(mem, KINDS_MAX, sizeof *out->records);

@@ -32,8 +32,14 @@ static struct evidence_record evidence_of(const char *client) {
 		.spf = { .result = TRUST_SOFTFAIL, .domain = S("bounce.example"), .identity = S("mailfrom") },
 		.dkim = &signature,
 		.dkim_count = 1,
-		.dmarc = { .result = TRUST_FAIL, .p = DMARC_POLICY_REJECT, .disposition = DMARC_POLICY_REJECT, .percent = 100,
-			   .from = S("shop.example"), .domain = S("example"), .rua = S("mailto:r@example"), .fo = S("1") },
+		.dmarc = { .result = TRUST_FAIL,
+			   .p = DMARC_POLICY_REJECT,
+			   .disposition = DMARC_POLICY_REJECT,
+			   .percent = 100,
+			   .from = S("shop.example"),
+			   .domain = S("example"),
+			   .rua = S("mailto:r@example"),
+			   .fo = S("1") },
 	};
 }
 
@@ -71,13 +77,15 @@ static void alike_is_one_row(void **state) {
 	assert_int_equal(outbox_next(c, DAY + 1, NEVER, S(""), &mem, &due), 0);
 	assert_int_equal(outbox_report(c, &due, &mem, &report), 0);
 	db_release(&c);
-	assert_true(slice_eq(due.domain, S("example")) && slice_eq(due.policy.rua, S("mailto:r@example")) && due.lost == 0);
+	assert_true(slice_eq(due.domain, S("example")) && slice_eq(due.policy.rua, S("mailto:r@example")) &&
+		    due.lost == 0);
 	assert_int_equal(report.records_count, 2);
 	const struct report_record *r = &report.records[report.records[0].count == 1000 ? 0 : 1];
 	assert_int_equal(r->count, 1000);
 	assert_true(slice_eq(r->source, S("198.51.100.7")) && slice_eq(r->header_from, S("shop.example")));
 	assert_true(slice_eq(r->disposition, S("reject")) && slice_eq(r->dkim, S("fail")) && r->dkims_count == 1);
-	assert_true(slice_eq(r->spfs[0].result, S("softfail")) && report.begin_s == DAY * 86400LL && report.end_s == DAY * 86400LL + 86399);
+	assert_true(slice_eq(r->spfs[0].result, S("softfail")) && report.begin_s == DAY * 86400LL &&
+		    report.end_s == DAY * 86400LL + 86399);
 	assert_int_equal(db_write(db, delete_due, &due), 0);
 	c = db_read(db);
 	assert_int_equal(outbox_next(c, DAY + 1, NEVER, S(""), &mem, &due), OUTBOX_EMPTY);
@@ -133,13 +141,28 @@ static int count_rows(void *ctx, const struct inbox_report *r, struct slice data
 static void stored_once(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
-	struct report_record records[2] = { { .source = S("192.0.2.1"), .count = 3 }, { .source = S("192.0.2.001x"), .count = 1 } };
-	struct report r = { .kind = REPORT_DMARC, .dmarc = { .org = S("Org"), .id = S("1"), .domain = S("example.org"), .begin_s = 100, .end_s = 200,
-							     .p = S("none"), .records = records, .records_count = 2 } };
-	struct report_tls_policy policies[2] = { { .domain = S("a.example"), .failures = 2 }, { .domain = S("b.example"), .successes = 5 } };
-	struct report t = { .kind = REPORT_TLS, .tls = { .org = S("Org"), .id = S("2"), .end_s = 300, .policies = policies, .policies_count = 2 } };
-	struct report a = { .kind = REPORT_ARF, .arf = { .feedback_type = S("abuse"), .source_ip = S("192.0.2.9"), .mail_from = S("x@Example.org"),
-							 .arrived_s = 250 } };
+	struct report_record records[2] = { { .source = S("192.0.2.1"), .count = 3 },
+					    { .source = S("192.0.2.001x"), .count = 1 } };
+	struct report r = { .kind = REPORT_DMARC,
+			    .dmarc = { .org = S("Org"),
+				       .id = S("1"),
+				       .domain = S("example.org"),
+				       .begin_s = 100,
+				       .end_s = 200,
+				       .p = S("none"),
+				       .records = records,
+				       .records_count = 2 } };
+	struct report_tls_policy policies[2] = { { .domain = S("a.example"), .failures = 2 },
+						 { .domain = S("b.example"), .successes = 5 } };
+	struct report t = {
+		.kind = REPORT_TLS,
+		.tls = { .org = S("Org"), .id = S("2"), .end_s = 300, .policies = policies, .policies_count = 2 }
+	};
+	struct report a = { .kind = REPORT_ARF,
+			    .arf = { .feedback_type = S("abuse"),
+				     .source_ip = S("192.0.2.9"),
+				     .mail_from = S("x@Example.org"),
+				     .arrived_s = 250 } };
 	const struct report *all[] = { &r, &t, &a };
 	for (int round = 0; round < 2; round++)
 		for (size_t i = 0; i < LEN(all); i++) {
@@ -172,7 +195,12 @@ static void large_ones_are_written_ahead(void **state) {
 		snprintf(texts[i], sizeof texts[i], "198.18.%u.%u", i / 256, i % 256);
 		records[i] = (struct report_record){ .source = slice_of(texts[i]), .count = 1 };
 	}
-	struct report r = { .kind = REPORT_DMARC, .dmarc = { .domain = S("big.example"), .id = S("1"), .end_s = 1000000000, .records = records, .records_count = 1201 } };
+	struct report r = { .kind = REPORT_DMARC,
+			    .dmarc = { .domain = S("big.example"),
+				       .id = S("1"),
+				       .end_s = 1000000000,
+				       .records = records,
+				       .records_count = 1201 } };
 	struct storing s = { .r = &r };
 	int rows = 0;
 	assert_int_equal(inbox_store_ahead(db, &r, &s.ahead), 0);
@@ -203,7 +231,8 @@ static void a_mail_is_not_tried_for_ever(void **state) {
 	AUTO_BLOB_DRAFT struct blob_draft *draft = NULL;
 	struct slice text = S("Subject: x\r\n\r\n");
 	struct inbox_mail m;
-	assert_int_equal(blob_prepare(db, &(struct blob_source){ .parts = &text, .part_count = 1, .fd = -1 }, &draft), 0);
+	assert_int_equal(blob_prepare(db, &(struct blob_source){ .parts = &text, .part_count = 1, .fd = -1 }, &draft),
+			 0);
 	assert_int_equal(db_write(db, put_mail, draft), 0);
 	for (int i = 0; i < 3; i++) assert_int_equal(inbox_next(db, &m), 0);
 	assert_int_equal(inbox_next(db, &m), INBOX_HOPELESS);

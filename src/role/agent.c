@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent: the rights of Unix users. Root when hato was started by root, it reads no byte of a message itself and listens to
- * nobody but core; each delivery is a child that has become the user. Started by another user, it can deliver as that user
- * only, and says so of all others. */
+/* agent: the rights of Unix users. Root when hato was started by root, it reads no byte of a message itself and listens
+ * to nobody but core; each delivery is a child that has become the user. Started by another user, it can deliver as
+ * that user only, and says so of all others. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/ask.h"
@@ -58,19 +58,22 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 	struct local_recipient *to = arena_array(mem, n, sizeof *to);
 	for (size_t i = 0; i < n; i++) {
 		const struct relay_recipient *r = &ask->recipients[i];
-		to[i] = (struct local_recipient){ r->address, r->original, kinds[MIN_OF(r->kind, LEN(kinds) - 1)], r->target,
-						  r->rights };
+		to[i] = (struct local_recipient){ r->address, r->original, kinds[MIN_OF(r->kind, LEN(kinds) - 1)],
+						  r->target, r->rights };
 	}
 	for (size_t i = 0; i < n && sv->broken != NULL; i++)
 		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, sv->broken);
 	if (sv->broken != NULL) return;
 	if (sv->kind == AGENT_PIPE) pipe_deliver(&sv->pipe, m, to, n, ask->hop, mem, out);
 	for (size_t i = 0; i < n && sv->kind == AGENT_LOCAL; i++) local_deliver(&sv->local, m, &to[i], mem, &out[i]);
-	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++) virtual_deliver(&sv->virtual_, m, &to[i], mem, &out[i]);
+	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++)
+		virtual_deliver(&sv->virtual_, m, &to[i], mem, &out[i]);
 }
 
 static void filter(const struct agent_service *sv, struct relay_outcome *o, struct arena *mem) {
-	if (o->fate == RELAY_REDIRECTED || !status_filter_apply(&sv->status_filter, sv->log_name, &o->status, &o->text, mem)) return;
+	if (o->fate == RELAY_REDIRECTED ||
+	    !status_filter_apply(&sv->status_filter, sv->log_name, &o->status, &o->text, mem))
+		return;
 	if (o->status.at[0] != '2') o->fate = o->status.at[0] == '5' ? SMTP_NEVER : SMTP_LATER;
 }
 
@@ -151,7 +154,8 @@ static void reap(struct spawner *s, bool all) {
 }
 
 static void begin_one(struct spawner *s, int connection) {
-	pid_t pid = s->service->broken == NULL ? spawn_start(&s->service->pipe, connection) : fail("%s", s->service->broken);
+	pid_t pid = s->service->broken == NULL ? spawn_start(&s->service->pipe, connection)
+					       : fail("%s", s->service->broken);
 	close(connection);
 	if (pid < 0) {
 		say(L_ERROR, "spawn", "service %s: %s", s->service->name, fail_text());

@@ -42,7 +42,8 @@ static bool listed(const struct conf_view *v, enum setting_id id, const char *wo
 static int open_maps(struct agent_settings *s, const struct conf_view *v, enum setting_id id, struct lookup *out) {
 	size_t n;
 	const struct slice *names = conf_list(v, id, &n);
-	return lookup_open(s->tables, names, n, 0, &s->mem, out) == TABLE_FOUND ? 0 : fail_add("%s", setting_of(id)->name);
+	return lookup_open(s->tables, names, n, 0, &s->mem, out) == TABLE_FOUND ? 0
+										: fail_add("%s", setting_of(id)->name);
 }
 
 static struct mbox_locks locks_of(const struct conf_view *v, enum setting_id id) {

@@ -6,8 +6,9 @@
 #include "local/pipe.h"
 #include "local/virtual.h"
 #include "role/boot.h"
-/* What the agent needs of the settings, made once for each generation of them: one entry for each line of master.cf that
- * it serves, and local and virtual where it has none. A line that cannot be served (user= names nobody) is kept with the reason: its mail waits. */
+/* What the agent needs of the settings, made once for each generation of them: one entry for each line of master.cf
+ * that it serves, and local and virtual where it has none. A line that cannot be served (user= names nobody) is kept
+ * with the reason: its mail waits. */
 struct agent_service {
 	enum agent_kind { AGENT_NONE, AGENT_LOCAL, AGENT_VIRTUAL, AGENT_PIPE, AGENT_SPAWN } kind;
 	const char *name, *log_name;

@@ -49,13 +49,14 @@ struct packed_target {
 	bool bare_addresses;
 	struct slice name, host;
 };
-#define PACKED_TARGET_FIELDS(F) F(u32, form) F(u32, least) F(int_, facility) F(bool_, bare_addresses) F(text, name) F(text, host)
+#define PACKED_TARGET_FIELDS(F) \
+	F(u32, form) F(u32, least) F(int_, facility) F(bool_, bare_addresses) F(text, name) F(text, host)
 WIRE_DECLARE(packed_target)
 WIRE_STRUCT(packed_target, PACKED_TARGET_FIELDS)
 
 void log_target_send(int control, const struct log_target *t) {
-	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility, t->bare_addresses, slice_of(t->name),
-				   slice_of(t->host) };
+	struct packed_target p = { (uint32_t)t->form, (uint32_t)t->least, t->facility,
+				   t->bare_addresses, slice_of(t->name),  slice_of(t->host) };
 	AUTO_BUF struct buf b = BUF(KIB(4));
 	packed_target_pack(&b, &p);
 	link_send(control,
@@ -131,7 +132,8 @@ static int take_client_identity(struct boot *b, struct link_frame *f) {
 	struct packed_identity p;
 	packed_identity_unpack(&in, &p);
 	if (in.bad || b->client_identity_count == IDENTITIES_MAX) return fail("broken client certificate");
-	b->client_identities[b->client_identity_count++] = (struct boot_identity){ slice_text(p.name), slice_text(p.pem) };
+	b->client_identities[b->client_identity_count++] =
+		(struct boot_identity){ slice_text(p.name), slice_text(p.pem) };
 	return 0;
 }
 
@@ -182,8 +184,8 @@ static int start(const struct role *role, struct boot *b, const char *user, void
 	return r;
 }
 
-/* Bodies of some hundred KiB come and go: from the heap they cost nothing twice, while each mmap would be paid for in page
- * faults and in interrupts to the other cores. A little of it is kept. */
+/* Bodies of some hundred KiB come and go: from the heap they cost nothing twice, while each mmap would be paid for in
+ * page faults and in interrupts to the other cores. A little of it is kept. */
 static void tune_memory(void) {
 	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);

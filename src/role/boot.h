@@ -12,20 +12,29 @@ enum control_kind {
 	CONTROL_LISTEN,   /* body: index of the service in conf_services; fd */
 	CONTROL_LINK,     /* body: which (enum link_name); fd: a dial socket */
 	CONTROL_IDENTITY, /* body: PEM, one frame for each TLS identity, in order: chains for edge, keys for vault */
-	CONTROL_CLIENT_IDENTITY, /* body: packed name and PEM, one frame for each certificate of the ways out: chains for relay, keys for vault */
-	CONTROL_SHARED,   /* fd: struct shared, for edge and core; first round only */
-	CONTROL_DKIM,     /* body: packed keyring_given, for vault */
-	CONTROL_LOGINS,   /* body: text of smtp_sasl_password_maps, for relay */
-	CONTROL_LOG,      /* body: packed target; fd unless syslog */
-	CONTROL_USER,     /* body: the Unix user to become, may be empty */
+	CONTROL_CLIENT_IDENTITY, /* body: packed name and PEM, one frame for each certificate of the ways out: chains
+				    for relay, keys for vault */
+	CONTROL_SHARED,          /* fd: struct shared, for edge and core; first round only */
+	CONTROL_DKIM,            /* body: packed keyring_given, for vault */
+	CONTROL_LOGINS,          /* body: text of smtp_sasl_password_maps, for relay */
+	CONTROL_LOG,             /* body: packed target; fd unless syslog */
+	CONTROL_USER,            /* body: the Unix user to become, may be empty */
 	CONTROL_GO,
 	CONTROL_STOP,
-	CONTROL_READY,    /* role to master */
-	CONTROL_FAILED,   /* role to master; body: why */
+	CONTROL_READY,  /* role to master */
+	CONTROL_FAILED, /* role to master; body: why */
 };
 enum { CONTROL_FD = 3 };
 
-enum link_name { LINK_EDGE_CORE, LINK_EDGE_VAULT, LINK_CORE_VAULT, LINK_CORE_RELAY, LINK_CORE_AGENT, LINK_RELAY_VAULT, LINK_NAMES };
+enum link_name {
+	LINK_EDGE_CORE,
+	LINK_EDGE_VAULT,
+	LINK_CORE_VAULT,
+	LINK_CORE_RELAY,
+	LINK_CORE_AGENT,
+	LINK_RELAY_VAULT,
+	LINK_NAMES
+};
 
 /* A page of memory that core writes and edge reads. */
 struct shared {
@@ -66,7 +75,8 @@ void boot_clear(struct boot *b); /* frees and closes what was not taken */
 struct role {
 	const char *name;
 	unsigned seal_needs;
-	const char *groups_of; /* a user whose further groups this role joins, or NULL: sockets of milters are reached so */
+	const char *
+		groups_of; /* a user whose further groups this role joins, or NULL: sockets of milters are reached so */
 	int (*start)(struct boot *b, void **self);  /* after user_drop; <0: fail() text goes to master */
 	int (*reload)(void *self, struct boot *b);  /* <0: the old settings stay */
 	void (*stop)(void *self);                   /* finishes replies under way, within some seconds */

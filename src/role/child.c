@@ -8,7 +8,8 @@
 #include <sys/socket.h>
 #include <sysexits.h>
 
-static const struct role *const child_roles[CHILDREN] = { &role_vault, &role_relay, &role_core, &role_edge, &role_agent };
+static const struct role *const child_roles[CHILDREN] = { &role_vault, &role_relay, &role_core, &role_edge,
+							  &role_agent };
 
 static void send_text(int control, enum control_kind kind, struct slice text) {
 	link_send(control, &(struct link_frame){ .kind = kind, .body = text });

@@ -166,11 +166,14 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
 	if (ask.master.len != 0) /* for whoever has to account for it */
-		note(L_INFO, protocol, ask.session, NULL, "Master session: ", FA("user", ask.login), FA("master_user", ask.master),
-		     F("rip", ask.remote));
+		note(L_INFO, protocol, ask.session, NULL, "Master session: ", FA("user", ask.login),
+		     FA("master_user", ask.master), F("rip", ask.remote));
 	else logins_note(c->logins, ask.account, protocol, ask.remote);
 	if (ask.protocol == SESSION_IMAP) imap_session_start(c->sessions, c->imap, fd, &grant);
-	else pop3_session_start(c->sessions, c->pop3, fd, &(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
+	else
+		pop3_session_start(
+			c->sessions, c->pop3, fd,
+			&(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
@@ -184,7 +187,8 @@ static void report_refused(struct core *c, struct refused_ask *ask) {
 	struct evidence_record *evidence = &ask->evidence;
 	struct accept_recipient to = { .address = ask->recipient };
 	struct core_settings *s = hold(c);
-	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0) say(L_WARN, "core", "report: %s", fail_text());
+	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0)
+		say(L_WARN, "core", "report: %s", fail_text());
 	if (s->flow.deliver.report_failures) reporting_failed(c->reporter, evidence);
 	dmarc_history_add(&s->flow.deliver.history, ask->queue_id, ask->sender, &to, 1, evidence);
 	drop(s);
@@ -294,15 +298,19 @@ static int secret_delete_op(void *ctx, struct slice account) {
 }
 
 static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
-			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us), void *row_ctx) {
-	static const uint32_t wants[] = { [ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST };
+			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
+			   void *row_ctx) {
+	static const uint32_t wants[] = {
+		[ADMIN_APP_ADD] = APP_ADD, [ADMIN_APP_DELETE] = APP_DELETE, [ADMIN_APP_LIST] = APP_LIST
+	};
 	struct app_ask ask = { wants[what->what], what->account, what->name };
 	struct app_answer answer;
 	int r = ask_app(((struct core *)ctx)->vault, &ask, mem, &answer);
 	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
 	if (r < 0 || answer.answer < 0) return r < 0 ? r : fail("%.*s", SLICE_ARG(answer.why));
 	*password = answer.password;
-	for (size_t i = 0; i < answer.rows_count; i++) row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
+	for (size_t i = 0; i < answer.rows_count; i++)
+		row(row_ctx, answer.rows[i].name, answer.rows[i].created_us, answer.rows[i].used_us);
 	return answer.answer;
 }
 
@@ -377,8 +385,10 @@ static void make_dkim_keys(void *arg) {
 	int64_t before = wall_s() - conf_time_ms(v, SET_dkim_retire_time) / 1000;
 	drop(s);
 	if (wanted)
-		ask_dkim_change(c->vault, &(struct dkim_change_ask){ .what = DKIM_MAKE, .domains = domains.at, .domains_count = domains.count }, &mem,
-				&answer);
+		ask_dkim_change(c->vault,
+				&(struct dkim_change_ask){
+					.what = DKIM_MAKE, .domains = domains.at, .domains_count = domains.count },
+				&mem, &answer);
 	ask_dkim_change(c->vault, &(struct dkim_change_ask){ .what = DKIM_TIDY, .before_s = before }, &mem, &answer);
 }
 
@@ -398,8 +408,8 @@ static int run_admin(struct core *c, struct link_question *q, const struct slice
 	history_flush(c->history);
 	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
 	int code = admin_run(&c->admin,
-			     &(struct admin_request){ .args = args, .count = ask->args_count, .input = ask->input }, &out,
-			     &err);
+			     &(struct admin_request){ .args = args, .count = ask->args_count, .input = ask->input },
+			     &out, &err);
 	atomic_fetch_add(&c->shared->directory, 1);
 	admin_answer_pack(q->answer, &(struct admin_answer){ code, buf_slice(&out), buf_slice(&err) });
 	if (code == EX_OK && makes_domains(args, ask->args_count)) pool_call(c->pool, make_dkim_keys, c);
@@ -451,7 +461,8 @@ static int purge_bin(struct core *c) {
 	struct bin_sum freed;
 	int r = store_bin_purge(c->db, &freed);
 	if (r == 0 && freed.messages != 0)
-		say(L_INFO, "core", "undelete: freed %llu messages, %llu bytes", (unsigned long long)freed.messages, (unsigned long long)freed.bytes);
+		say(L_INFO, "core", "undelete: freed %llu messages, %llu bytes", (unsigned long long)freed.messages,
+		    (unsigned long long)freed.bytes);
 	return r;
 }
 
@@ -469,8 +480,8 @@ static void chores_step(struct task *t, enum wake why) {
 	if (hourly) {
 		c->purge_at = deadline_in(PURGE_EVERY_MS);
 		pool_call(c->pool, make_dkim_keys, c);
-		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 || purge_bin(c) < 0 || memo_sweep(c->db) < 0 ||
-		    blob_sweep(c->db, SWEEP_AGE_S) < 0)
+		if (history_purge(c->db, wall_us() - s->history_us, NULL) < 0 || store_sweep(c->db) < 0 ||
+		    purge_bin(c) < 0 || memo_sweep(c->db) < 0 || blob_sweep(c->db, SWEEP_AGE_S) < 0)
 			say(L_WARN, "core", "clean-up: %s", fail_text());
 	}
 	drop(s);
@@ -489,7 +500,8 @@ static struct queue_params queue_params_of(const struct conf_view *v) {
 	};
 }
 
-static struct verify_params verify_params_of(const struct conf_view *v, const struct route_params *probe_route, struct arena *mem) {
+static struct verify_params verify_params_of(const struct conf_view *v, const struct route_params *probe_route,
+					     struct arena *mem) {
 	struct slice sender = conf_text(v, SET_address_verify_sender);
 	if (slice_eq(sender, S("<>"))) sender = S("");
 	if (sender.len != 0 && slice_find(sender, '@') == sender.len)
@@ -513,14 +525,16 @@ static size_t limit_or_all(const struct conf_view *v, enum setting_id id) {
 
 /* A prefix ends with the delimiter. */
 static struct slice prefix_of(struct slice said, struct arena *mem) {
-	return said.len == 0 || slice_ends(said, S("/")) ? arena_slice(mem, said) : arena_fmt(mem, "%.*s/", SLICE_ARG(said));
+	return said.len == 0 || slice_ends(said, S("/")) ? arena_slice(mem, said)
+							 : arena_fmt(mem, "%.*s/", SLICE_ARG(said));
 }
 
 static bool same_imap(const struct imap_session_params *a, const struct imap_session_params *b) {
-	return a->message_limit == b->message_limit && a->idle_limit == b->idle_limit && a->progress_interval == b->progress_interval &&
-	       strcmp(a->host, b->host) == 0 && slice_eq(a->shared_prefix, b->shared_prefix) &&
-	       slice_eq(a->public_prefix, b->public_prefix) && slice_eq(a->public_account, b->public_account) &&
-	       a->acl_anyone == b->acl_anyone && slice_eq(a->masters, b->masters) &&
+	return a->message_limit == b->message_limit && a->idle_limit == b->idle_limit &&
+	       a->progress_interval == b->progress_interval && strcmp(a->host, b->host) == 0 &&
+	       slice_eq(a->shared_prefix, b->shared_prefix) && slice_eq(a->public_prefix, b->public_prefix) &&
+	       slice_eq(a->public_account, b->public_account) && a->acl_anyone == b->acl_anyone &&
+	       slice_eq(a->masters, b->masters) &&
 	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
 }
 
@@ -562,7 +576,9 @@ static void set_pop3(struct core *c, const struct conf_view *v) {
 		.uidl_format = format != NULL && pop3_uidl_good(format) ? format : NULL,
 	};
 	if (p.uidl_format == NULL)
-		say(L_WARN, "core", "pop3d_uidl_format: not understood, the usual form is taken (%%u must be in it; %%v, %%Xu, %%08Xv may be)");
+		say(L_WARN, "core",
+		    "pop3d_uidl_format: not understood, the usual form is taken (%%u must be in it; %%v, %%Xu, %%08Xv "
+		    "may be)");
 	const struct pop3_session_params *old = c->pop3 != NULL ? &c->pop3->params : NULL;
 	if (old != NULL && old->idle_limit == p.idle_limit && old->login_delay_s == p.login_delay_s &&
 	    old->no_flag_updates == p.no_flag_updates && slice_eq(slice_of(old->uidl_format), slice_of(p.uidl_format)))
@@ -592,7 +608,8 @@ static int reload(void *self, struct boot *b) {
 	s->flow.deliver.trouble.memory = c->notices;
 	s->flow.verify = verify_params_of(v, &s->routing.probe_route, &s->mem);
 	s->flow.send = (struct send_params){
-		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit), conf_number(v, SET_qmgr_message_active_limit)),
+		.process_limit = (size_t)MIN_OF(conf_number(v, SET_relay_worker_limit),
+						conf_number(v, SET_qmgr_message_active_limit)),
 		.recipient_limit = MIN_OF(limit_or_all(v, SET_default_destination_recipient_limit),
 					  (size_t)conf_number(v, SET_qmgr_message_recipient_limit)),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
@@ -615,7 +632,8 @@ static int reload(void *self, struct boot *b) {
 	set_index(c, v);
 	set_imap(c, v);
 	set_pop3(c, v);
-	if (store_bin_keep(c->db, conf_time_ms(v, SET_undelete_keep_time) * 1000) < 0) say(L_WARN, "core", "undelete: %s", fail_text());
+	if (store_bin_keep(c->db, conf_time_ms(v, SET_undelete_keep_time) * 1000) < 0)
+		say(L_WARN, "core", "undelete: %s", fail_text());
 	queue_id_form(conf_bool(v, SET_enable_long_queue_ids));
 	s->history_us = conf_time_ms(v, SET_history_lifetime) * 1000;
 	struct queue_params q = queue_params_of(v);

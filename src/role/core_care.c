@@ -93,7 +93,8 @@ static bool write_one(void *ctx, struct slice key, void *value) {
 	struct writing *w = ctx;
 	const struct one *o = value;
 	(void)key;
-	w->result = user_login_note(w->tx, o->account, &(struct login_note){ o->time_us, slice_of(o->protocol), slice_of(o->remote) });
+	w->result = user_login_note(w->tx, o->account,
+				    &(struct login_note){ o->time_us, slice_of(o->protocol), slice_of(o->remote) });
 	return w->result == 0;
 }
 

@@ -4,8 +4,8 @@
 #include "flow/warn.h"
 #include "store/autoexpunge.h"
 #include "user/user.h"
-/* What core does for accounts now and then, beside everything else: writes down who logged in, warns of full accounts, takes away
- * what is old. */
+/* What core does for accounts now and then, beside everything else: writes down who logged in, warns of full accounts,
+ * takes away what is old. */
 struct care_settings {
 	struct warn_params warn;
 	struct autoexpunge_rule rules[2];

@@ -20,7 +20,9 @@ static bool of_this_machine(struct slice name) {
 
 static void collect(struct collecting *c, struct slice name) {
 	struct slice lower = arena_lower(c->mem, name);
-	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || of_this_machine(lower) || map_get(&c->seen, lower) != NULL) return;
+	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || of_this_machine(lower) ||
+	    map_get(&c->seen, lower) != NULL)
+		return;
 	if (c->count == c->room) {
 		size_t room = c->room == 0 ? 64 : c->room * 2;
 		struct ask_text *at = arena_array(c->mem, room, sizeof *at);
@@ -51,7 +53,8 @@ static bool has_above(const struct collecting *c, struct slice name) {
 }
 
 int dkim_domains_of(struct db_conn *conn, const struct conf_view *v, struct arena *mem, struct dkim_domains *out) {
-	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains, SET_virtual_mailbox_domains, SET_mydomain };
+	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains,
+						 SET_virtual_mailbox_domains, SET_mydomain };
 	struct collecting c = { .mem = mem };
 	int r = user_domain_each(conn, collect_stored, &c);
 	for (size_t i = 0; i < LEN(lists); i++) collect_words(&c, conf_text(v, lists[i]));
@@ -79,8 +82,12 @@ struct dkim_change_ask dkim_ask_of(const struct admin_dkim *what, struct ask_tex
 		[ADMIN_DKIM_IMPORT] = DKIM_IMPORT, [ADMIN_DKIM_REMOVE] = DKIM_REMOVE,
 	};
 	domain->text = what->domain;
-	return (struct dkim_change_ask){ .what = kinds[what->what], .domains = domain, .domains_count = 1, .selector = what->selector,
-					 .pem = what->pem, .now = true };
+	return (struct dkim_change_ask){ .what = kinds[what->what],
+					 .domains = domain,
+					 .domains_count = 1,
+					 .selector = what->selector,
+					 .pem = what->pem,
+					 .now = true };
 }
 
 int dkim_change_by(struct link *vault, const struct admin_dkim *what) {

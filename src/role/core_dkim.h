@@ -9,9 +9,9 @@ struct dkim_domains {
 	struct ask_text *at;
 	size_t count;
 };
-/* Domains with accounts, aliases or `hato domain add`, those of mydestination, virtual_alias_domains and virtual_mailbox_domains
- * (without tables), and mydomain; without names that only this machine knows, and without those that the keys of a domain
- * above them sign for. <0 fail(). */
+/* Domains with accounts, aliases or `hato domain add`, those of mydestination, virtual_alias_domains and
+ * virtual_mailbox_domains (without tables), and mydomain; without names that only this machine knows, and without those
+ * that the keys of a domain above them sign for. <0 fail(). */
 int dkim_domains_of(struct db_conn *c, const struct conf_view *v, struct arena *mem, struct dkim_domains *out);
 /* admin_ops, by way of vault. */
 int dkim_list_by(struct link *vault, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count);

@@ -69,8 +69,8 @@ int data_make(const char *dir, bool apart) {
 		{ "vault", 0700, CHILD_VAULT },
 		{ "spool", 0700, CHILD_EDGE },
 		{ "public", 0755, -1 },
-		/* where sendmail leaves mail while edge does not answer: everybody adds, only edge lists, and nobody takes
-		 * what is another's (role/pickup.h) */
+		/* where sendmail leaves mail while edge does not answer: everybody adds, only edge lists, and nobody
+		 * takes what is another's (role/pickup.h) */
 		{ "maildrop", 01733, CHILD_EDGE },
 	};
 	static const char *const of_core[] = { "hato.db", "hato.db-wal", "hato.db-shm", "blobs", NULL };

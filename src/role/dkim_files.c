@@ -36,7 +36,8 @@ static void *grown(struct reading *r, void *at, size_t count, size_t *room, size
 static void stamp_file(struct reading *r, const char *path) {
 	struct stat st = { 0 };
 	(void)!stat(path, &st);
-	r->stamp = r->stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_ino + (uint64_t)st.st_size;
+	r->stamp = r->stamp * 31 + (uint64_t)st.st_mtim.tv_sec * 1000000007u + (uint64_t)st.st_mtim.tv_nsec +
+		   (uint64_t)st.st_ino + (uint64_t)st.st_size;
 }
 
 /* ---- keys ---- */
@@ -54,10 +55,12 @@ static void add_rule(struct reading *r, struct keyring_rule rule) {
 
 /* The path where it is now. */
 static struct slice mapped(struct reading *r, struct slice path) {
-	static const char *const prefixes[] = { "/etc/opendkim/", "/tmp/docker-mailserver/opendkim/", "/tmp/docker-mailserver/rspamd/" };
+	static const char *const prefixes[] = { "/etc/opendkim/", "/tmp/docker-mailserver/opendkim/",
+						"/tmp/docker-mailserver/rspamd/" };
 	for (size_t i = 0; i < LEN(prefixes) && r->folder.len != 0; i++)
 		if (slice_starts(path, slice_of(prefixes[i])))
-			return arena_fmt(r->mem, "%.*s/%.*s", SLICE_ARG(r->folder), SLICE_ARG(slice_skip(path, strlen(prefixes[i]))));
+			return arena_fmt(r->mem, "%.*s/%.*s", SLICE_ARG(r->folder),
+					 SLICE_ARG(slice_skip(path, strlen(prefixes[i]))));
 	return arena_slice(r->mem, path);
 }
 
@@ -68,7 +71,8 @@ static void add_key(struct reading *r, struct keyring_file file, struct slice pa
 	file.path = mapped(r, path);
 	stamp_file(r, file.path.at);
 	if (r->only_stamp) return;
-	if (file_read(file.path.at, &pem) < 0) say(L_ERROR, "/opendkim", "the key of %.*s cannot be read: %s", SLICE_ARG(file.domain), fail_text());
+	if (file_read(file.path.at, &pem) < 0)
+		say(L_ERROR, "/opendkim", "the key of %.*s cannot be read: %s", SLICE_ARG(file.domain), fail_text());
 	else if (stat(file.path.at, &st) == 0 && (st.st_mode & 077) != 0)
 		say(L_WARN, "/opendkim", "%.*s: a private key that others may read (chmod 600)", SLICE_ARG(file.path));
 	file.pem = arena_slice(r->mem, buf_slice(&pem));
@@ -85,7 +89,8 @@ static void add_keys_by_domain(struct reading *r, struct keyring_file file, stru
 	if (glob(arena_fmt(r->mem, "%.*s*%.*s", SLICE_ARG(before), SLICE_ARG(after)).at, 0, NULL, &found) == 0)
 		for (size_t i = 0; i < found.gl_pathc; i++) {
 			struct slice one = slice_of(found.gl_pathv[i]);
-			file.domain = arena_slice(r->mem, slice_from(one.at + before.len, one.len - before.len - after.len));
+			file.domain =
+				arena_slice(r->mem, slice_from(one.at + before.len, one.len - before.len - after.len));
 			add_key(r, file, one);
 		}
 	globfree(&found);
@@ -100,7 +105,8 @@ static void add_key_entry(struct reading *r, struct slice name, struct slice val
 	file.selector = slice_trim(slice_cut(&value, ':'));
 	struct slice where = slice_trim(value);
 	if (where.len == 0 || file.selector.len == 0) {
-		if (!r->only_stamp) say(L_ERROR, "/opendkim", "KeyTable: %.*s: domain:selector:key is wanted", SLICE_ARG(name));
+		if (!r->only_stamp)
+			say(L_ERROR, "/opendkim", "KeyTable: %.*s: domain:selector:key is wanted", SLICE_ARG(name));
 		return;
 	}
 	bool path = slice_starts(where, S("/")) || slice_starts(where, S("./")) || slice_starts(where, S("../"));
@@ -119,7 +125,8 @@ static bool read_set(struct reading *r, const char *key, struct slice value, str
 	struct opendkim_line line = { .key = slice_of(key), .value = value };
 	int found = opendkim_set_read(&r->sources, &line, &r->problems, set);
 	if (found < 0 && !r->only_stamp) say(L_ERROR, "/opendkim", "%s: %s", key, fail_text());
-	if (found == SOURCE_ABSENT && !r->only_stamp) say(L_ERROR, "/opendkim", "%s %.*s: there is no such file", key, SLICE_ARG(value));
+	if (found == SOURCE_ABSENT && !r->only_stamp)
+		say(L_ERROR, "/opendkim", "%s %.*s: there is no such file", key, SLICE_ARG(value));
 	if (found == SOURCE_FOUND && set->path.len != 0) stamp_file(r, arena_text(r->mem, set->path));
 	return found == SOURCE_FOUND;
 }
@@ -131,7 +138,8 @@ static void read_tables(struct reading *r, struct slice key_table, struct slice 
 	for (size_t i = 0; i < keys.count; i++) add_key_entry(r, ruled ? keys.at[i].key : SLICE_NONE, keys.at[i].value);
 	for (size_t i = 0; ruled && i < rules.count; i++) {
 		struct slice rest = rules.at[i].value, name = slice_word(&rest, " \t");
-		add_rule(r, (struct keyring_rule){ arena_slice(r->mem, rules.at[i].key), arena_slice(r->mem, name), rules.kind == OPENDKIM_PATTERNS });
+		add_rule(r, (struct keyring_rule){ arena_slice(r->mem, rules.at[i].key), arena_slice(r->mem, name),
+						   rules.kind == OPENDKIM_PATTERNS });
 	}
 }
 
@@ -143,7 +151,10 @@ static void read_single(struct reading *r, const struct conf_view *v) {
 	const struct slice own[] = { conf_text(v, SET_mydomain), conf_text(v, SET_myhostname) };
 	if (path.len == 0 || conf_text(v, SET_dkim_key_table).len != 0) return;
 	for (size_t i = 0; i < (n != 0 ? n : LEN(own)); i++)
-		add_key(r, (struct keyring_file){ .domain = n != 0 ? domains[i] : own[i], .selector = conf_text(v, SET_dkim_key_selector) }, path);
+		add_key(r,
+			(struct keyring_file){ .domain = n != 0 ? domains[i] : own[i],
+					       .selector = conf_text(v, SET_dkim_key_selector) },
+			path);
 }
 
 /* ---- rspamd ---- */
@@ -162,12 +173,17 @@ static void add_rspamd_file(struct reading *r, const char *path) {
 	if (slice_eq(kind, S("rsa")) && is_digits(slice_cut(&bits, '-'))) rest = bits;
 	struct slice selector = slice_cut(&rest, '-');
 	if (rest.len != 0 && keyring_name(rest))
-		add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, rest), .selector = arena_slice(r->mem, selector) }, whole);
+		add_key(r,
+			(struct keyring_file){ .domain = arena_slice(r->mem, rest),
+					       .selector = arena_slice(r->mem, selector) },
+			whole);
 }
 
 static void add_ucl_key(void *ctx, const struct ucl_key *key) {
 	struct reading *r = ctx;
-	add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, key->domain), .selector = arena_slice(r->mem, key->selector) },
+	add_key(r,
+		(struct keyring_file){ .domain = arena_slice(r->mem, key->domain),
+				       .selector = arena_slice(r->mem, key->selector) },
 		arena_slice(r->mem, key->path));
 }
 
@@ -185,7 +201,8 @@ static void read_rspamd(struct reading *r, struct slice folder) {
 	static const char *const places[] = { "dkim/", "" };
 	for (size_t i = 0; i < LEN(places); i++) {
 		glob_t found = { 0 };
-		if (glob(arena_fmt(r->mem, "%.*s/%s*.private.txt", SLICE_ARG(folder), places[i]).at, 0, NULL, &found) == 0)
+		if (glob(arena_fmt(r->mem, "%.*s/%s*.private.txt", SLICE_ARG(folder), places[i]).at, 0, NULL, &found) ==
+		    0)
 			for (size_t k = 0; k < found.gl_pathc; k++) add_rspamd_file(r, found.gl_pathv[k]);
 		globfree(&found);
 	}
@@ -200,18 +217,24 @@ static void read_plain(struct reading *r, struct slice folder) {
 		glob_t found = { 0 };
 		if (glob(arena_fmt(r->mem, "%.*s/%s", SLICE_ARG(folder), forms[i]).at, 0, NULL, &found) == 0)
 			for (size_t k = 0; k < found.gl_pathc; k++) {
-				struct slice path = slice_of(found.gl_pathv[k]), above = slice_head(path, slice_find_last(path, '/'));
-				struct slice file = slice_skip(path, above.len + 1), domain = slice_skip(above, slice_find_last(above, '/') + 1);
+				struct slice path = slice_of(found.gl_pathv[k]),
+					     above = slice_head(path, slice_find_last(path, '/'));
+				struct slice file = slice_skip(path, above.len + 1),
+					     domain = slice_skip(above, slice_find_last(above, '/') + 1);
 				struct slice selector = slice_head(file, file.len - strlen(".private"));
 				if (!keyring_name(domain) || !keyring_name(selector)) continue;
-				add_key(r, (struct keyring_file){ .domain = arena_slice(r->mem, domain), .selector = arena_slice(r->mem, selector) }, path);
+				add_key(r,
+					(struct keyring_file){ .domain = arena_slice(r->mem, domain),
+							       .selector = arena_slice(r->mem, selector) },
+					path);
 			}
 		globfree(&found);
 	}
 }
 
 static void read_folder(struct reading *r, struct slice folder) {
-	struct slice table = arena_fmt(r->mem, "%.*s/KeyTable", SLICE_ARG(folder)), rules = arena_fmt(r->mem, "refile:%.*s/SigningTable", SLICE_ARG(folder));
+	struct slice table = arena_fmt(r->mem, "%.*s/KeyTable", SLICE_ARG(folder)),
+		     rules = arena_fmt(r->mem, "refile:%.*s/SigningTable", SLICE_ARG(folder));
 	r->folder = folder;
 	stamp_file(r, arena_text(r->mem, folder));
 	size_t before = r->given.files_count;
@@ -229,7 +252,8 @@ static void read_all(struct reading *r, const struct conf *c) {
 	struct slice table = conf_text(v, SET_dkim_key_table);
 	r->folder = table.len != 0 ? slice_head(table, slice_find_last(table, '/')) : SLICE_NONE;
 	while (r->folder.len != 0 && r->folder.at[0] != '/') r->folder = slice_skip(r->folder, 1); /* "file:" */
-	if (access(arena_text(r->mem, r->folder), F_OK) != 0 || access("/etc/opendkim", F_OK) == 0) r->folder = SLICE_NONE;
+	if (access(arena_text(r->mem, r->folder), F_OK) != 0 || access("/etc/opendkim", F_OK) == 0)
+		r->folder = SLICE_NONE;
 	read_tables(r, table, conf_text(v, SET_dkim_signing_table));
 	r->folder = SLICE_NONE;
 	read_single(r, v);
@@ -249,7 +273,8 @@ void dkim_files_pack(const struct conf *c, struct buf *out) {
 	struct reading r = { .mem = &mem };
 	read_all(&r, c);
 	if (r.given.files_count != 0) keyring_given_pack(out, &r.given);
-	for (size_t i = 0; i < r.given.files_count; i++) mem_wipe((void *)(uintptr_t)r.given.files[i].pem.at, r.given.files[i].pem.len);
+	for (size_t i = 0; i < r.given.files_count; i++)
+		mem_wipe((void *)(uintptr_t)r.given.files[i].pem.at, r.given.files[i].pem.len);
 }
 
 uint64_t dkim_files_stamp(const struct conf *c) {

@@ -136,7 +136,8 @@ static void keep_rates(struct edge *e) {
 	AUTO_BUF struct buf packed = BUF(MIB(4));
 	rates_pack(e->visitors.outside.rates, &packed);
 	struct keep_ask ask = { KEEP_RATES, S("edge"), buf_slice(&packed), wall_us() + DAY_US * 1000000ll };
-	if (packed.len != 0 && ask_keep(e->visitors.outside.core, &ask, &mem) < 0) say(L_WARN, "edge", "client rates: %s", fail_text());
+	if (packed.len != 0 && ask_keep(e->visitors.outside.core, &ask, &mem) < 0)
+		say(L_WARN, "edge", "client rates: %s", fail_text());
 }
 
 static int start(struct boot *b, void **self) {
@@ -174,6 +175,9 @@ static void stop(void *self) {
 	keep_rates(e);
 }
 
-const struct role role_edge = {
-	.name = "edge", .groups_of = "postfix", .seal_needs = SEAL_CONNECT | SEAL_FILES, .start = start, .reload = reload, .stop = stop
-};
+const struct role role_edge = { .name = "edge",
+				.groups_of = "postfix",
+				.seal_needs = SEAL_CONNECT | SEAL_FILES,
+				.start = start,
+				.reload = reload,
+				.stop = stop };

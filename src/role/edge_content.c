@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Milters and header settings may differ from service to service (master.cf: -o smtpd_milters=…), so each has its own. */
+/* Milters and header settings may differ from service to service (master.cf: -o smtpd_milters=…), so each has its own.
+ */
 #include "role/edge_content.h"
 #include "base/fail.h"
 #include "role/routing_settings.h"
@@ -20,16 +21,19 @@ static int milter_defaults(const struct conf_view *v, struct milter_spec *out) {
 	return milter_protocol_parse(conf_text(v, SET_milter_protocol), &out->version, &out->no_header_reply);
 }
 
-/* The sockets of OpenDKIM and OpenDMARC in Debian, docker-mailserver and the usual how-tos: where nobody listens, we do it. */
+/* The sockets of OpenDKIM and OpenDMARC in Debian, docker-mailserver and the usual how-tos: where nobody listens, we do
+ * it. */
 static bool is_built_in(const struct conf_view *v, const struct milter_spec *m) {
 	static const struct { const char *name; uint16_t port; enum setting_id check; } known[] = {
 		{ "opendkim", 8891, SET_dkim_verify }, { "opendkim", 12301, SET_dkim_verify },
 		{ "opendmarc", 8893, SET_dmarc_check }, { "opendmarc", 54321, SET_dmarc_check },
 	};
-	bool here = m->path == NULL && (slice_same(m->host, S("localhost")) || slice_eq(m->host, S("127.0.0.1")) || slice_eq(m->host, S("::1")));
+	bool here = m->path == NULL && (slice_same(m->host, S("localhost")) || slice_eq(m->host, S("127.0.0.1")) ||
+					slice_eq(m->host, S("::1")));
 	for (size_t i = 0; i < LEN(known); i++) {
 		if (!conf_bool(v, known[i].check)) continue;
-		if (m->path != NULL ? strstr(m->path, known[i].name) != NULL : here && m->port == known[i].port) return true;
+		if (m->path != NULL ? strstr(m->path, known[i].name) != NULL : here && m->port == known[i].port)
+			return true;
 	}
 	return false;
 }
@@ -53,8 +57,11 @@ static int make_milters(struct edge_settings *s, const struct conf_view *v, enum
 	if (slice_trim(conf_text(v, list)).len == 0 && maps.count == 0) return 0;
 	if (milter_defaults(v, &defaults) < 0) return -1;
 	const char *folder = arena_text(&s->mem, conf_text(v, SET_queue_directory));
-	if (milter_set_parse(conf_text(v, list), &defaults, folder, &s->mem, set) < 0) return fail_add("%s", setting_of(list)->name);
-	for (size_t i = 0; i < set->count; i++) set->specs[i].stand_in = is_built_in(v, &set->specs[i]) || conf_replaces_milter(s->conf, slice_of(set->specs[i].name));
+	if (milter_set_parse(conf_text(v, list), &defaults, folder, &s->mem, set) < 0)
+		return fail_add("%s", setting_of(list)->name);
+	for (size_t i = 0; i < set->count; i++)
+		set->specs[i].stand_in =
+			is_built_in(v, &set->specs[i]) || conf_replaces_milter(s->conf, slice_of(set->specs[i].name));
 	*p = (struct milting_params){
 		.set = set,
 		.client = { .dns = o->dns, .service = service },
@@ -85,10 +92,12 @@ static int make_header_clients(struct edge_settings *s, struct service *sv, cons
 		if (slice_same(words[i], S("permit_inet_interfaces"))) h->interfaces = true;
 		else if (slice_same(words[i], S("permit_mynetworks"))) h->networks = true;
 		else if (slice_same(words[i], S("permit_sasl_authenticated"))) h->logged_in = true;
-		else if (slice_same(words[i], S("permit_tls_clientcerts")) || slice_same(words[i], S("permit_tls_all_clientcerts")))
+		else if (slice_same(words[i], S("permit_tls_clientcerts")) ||
+			 slice_same(words[i], S("permit_tls_all_clientcerts")))
 			h->certified = true;
 		else if (slice_same(words[i], S("check_address_map"))) continue;
-		else if (table_open(s->tables, words[i], 0, &h->maps.tables[h->maps.count]) == TABLE_FOUND) h->maps.count++;
+		else if (table_open(s->tables, words[i], 0, &h->maps.tables[h->maps.count]) == TABLE_FOUND)
+			h->maps.count++;
 		else return fail_add("local_header_rewrite_clients");
 	}
 	return 0;
@@ -142,8 +151,8 @@ bool edge_overridden(const struct conf_view *v, const char *word) {
 	return false;
 }
 
-/* The cleanup service of master.cf that this service's mail goes through, as cleanup_service_name says: header_checks and the
- * like are its parameters. Without such an entry the service's own. */
+/* The cleanup service of master.cf that this service's mail goes through, as cleanup_service_name says: header_checks
+ * and the like are its parameters. Without such an entry the service's own. */
 static const struct conf_view *cleanup_of(struct edge_settings *s, const struct conf_view *v) {
 	size_t n;
 	const struct conf_service *services = conf_services(s->conf, &n);
@@ -155,20 +164,23 @@ static const struct conf_view *cleanup_of(struct edge_settings *s, const struct 
 }
 
 /* NULL: no filter. "host:port", "inet:host:port" or "unix:path". */
-static const struct smtp_target *make_proxy(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o, const char *service) {
+static const struct smtp_target *make_proxy(struct edge_settings *s, const struct conf_view *v,
+					    const struct edge_outside *o, const char *service) {
 	struct slice where = slice_trim(conf_text(v, SET_smtpd_proxy_filter));
 	if (where.len == 0) return NULL;
 	struct smtp_target *t = arena_get(&s->mem, sizeof *t);
 	int64_t patience = conf_time_ms(v, SET_smtpd_proxy_timeout);
 	if (slice_starts(where, S("unix:")) && !slice_starts(where, S("unix:/")))
-		where = arena_fmt(&s->mem, "unix:%.*s/%.*s", SLICE_ARG(conf_text(v, SET_queue_directory)), SLICE_ARG(slice_skip(where, 5)));
+		where = arena_fmt(&s->mem, "unix:%.*s/%.*s", SLICE_ARG(conf_text(v, SET_queue_directory)),
+				  SLICE_ARG(slice_skip(where, 5)));
 	if (slice_find(where, ':') == where.len) where = arena_fmt(&s->mem, "[127.0.0.1]:%.*s", SLICE_ARG(where));
 	*t = (struct smtp_target){
 		.next_hop = where,
 		.hosts = { .dns = o->dns, .no_mx = true, .native = true },
 		.client = { .helo_name = conf_text(v, SET_smtpd_proxy_ehlo),
 			    .xforward = true,
-			    .timeouts = { patience, patience, patience, patience, patience, patience, patience, patience, patience, patience, patience } },
+			    .timeouts = { patience, patience, patience, patience, patience, patience, patience,
+					  patience, patience, patience, patience } },
 		.session_limit = 1,
 		.recipient_limit = UINT32_MAX, /* one message, one answer */
 		.service = service,
@@ -189,7 +201,8 @@ static void make_sign(struct edge_settings *s, struct service *sv, const struct 
 	p->daemons = conf_list(v, SET_dkim_sign_daemon_names, &p->daemons_count);
 	p->macros = conf_list(v, SET_dkim_sign_macros, &p->macros_count);
 	p->exempt_recipients = conf_list(v, SET_dkim_exempt_recipients, &p->exempt_recipients_count);
-	if (conf_bool(v, SET_dkim_sign)) p->networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
+	if (conf_bool(v, SET_dkim_sign))
+		p->networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
 	sv->admit.sign = p;
 }
 

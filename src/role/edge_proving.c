@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each service may have its own (master.cf: -o dmarc_reject=no). Public suffix lists are large and are read once for each
- * generation of the settings. */
+/* Each service may have its own (master.cf: -o dmarc_reject=no). Public suffix lists are large and are read once for
+ * each generation of the settings. */
 #include "role/edge_proving.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -18,7 +18,8 @@ static int suffixes(struct edge_settings *s, struct slice file, const struct psl
 	struct edge_suffixes *p = arena_get(&s->mem, sizeof *p);
 	p->psl = psl_open(slice_same(file, S("builtin")) ? NULL : arena_text(&s->mem, file));
 	if (p->psl == NULL && !slice_same(file, S("builtin"))) {
-		say(L_ERROR, "edge", "dmarc_public_suffix_list: %s: the list that came with the system is used", fail_text());
+		say(L_ERROR, "edge", "dmarc_public_suffix_list: %s: the list that came with the system is used",
+		    fail_text());
 		p->psl = psl_open(NULL);
 	}
 	if (p->psl == NULL) return fail_add("dmarc_public_suffix_list");
@@ -29,7 +30,8 @@ static int suffixes(struct edge_settings *s, struct slice file, const struct psl
 	return 0;
 }
 
-static int make_evidence(struct edge_settings *s, struct evidence_params *e, const struct conf_view *v, struct dns *dns) {
+static int make_evidence(struct edge_settings *s, struct evidence_params *e, const struct conf_view *v,
+			 struct dns *dns) {
 	evidence_params_of(v, dns, &s->mem, e);
 	return suffixes(s, conf_text(v, SET_dmarc_public_suffix_list), &e->dmarc.psl);
 }
@@ -45,9 +47,12 @@ static void make_ids(struct edge_settings *s, struct proving_params *p, const st
 	p->ids_count = n + 1;
 }
 
-static void make_check(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
+static void make_check(struct edge_settings *s, struct service *sv, const struct conf_view *v,
+		       const struct edge_outside *o) {
 	struct check_params *p = arena_get(&s->mem, sizeof *p);
-	*p = (struct check_params){ .name = conf_text(v, SET_check_address), .memory = o->checks, .hourly = (unsigned)conf_number(v, SET_check_rate_limit) };
+	*p = (struct check_params){ .name = conf_text(v, SET_check_address),
+				    .memory = o->checks,
+				    .hourly = (unsigned)conf_number(v, SET_check_rate_limit) };
 	p->lists = conf_list(v, SET_check_dnsbl_sites, &p->lists_count);
 	if (p->name.len != 0 && p->hourly != 0) sv->admit.check = p;
 }
@@ -61,18 +66,23 @@ static unsigned results_of(const struct conf_view *v, enum setting_id id, bool *
 		enum trust_result r;
 		if (null_only != NULL && slice_same(words[i], S("null"))) *null_only = true;
 		else if (trust_result_of(words[i], &r) && r != TRUST_PASS && r != TRUST_TEMPERROR) bits |= 1U << r;
-		else if (!slice_eq(words[i], S("."))) say(L_WARN, "edge", "%s: \"%.*s\" is no result that can be refused", setting_of(id)->name, SLICE_ARG(words[i]));
+		else if (!slice_eq(words[i], S(".")))
+			say(L_WARN, "edge", "%s: \"%.*s\" is no result that can be refused", setting_of(id)->name,
+			    SLICE_ARG(words[i]));
 	}
 	return bits;
 }
 
-int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v, const struct edge_outside *o) {
-	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE, [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
+int edge_proving_make(struct edge_settings *s, struct service *sv, const struct conf_view *v,
+		      const struct edge_outside *o) {
+	static const enum proving_fail fails[] = { [SPF_ACTION_NONE] = PROVING_FAIL_NONE,
+						   [SPF_ACTION_DEFER] = PROVING_FAIL_DEFER,
 						   [SPF_ACTION_REJECT] = PROVING_FAIL_REJECT };
 	static const enum proving_quarantine quarantines[] = { [DMARC_QUARANTINE_JUNK] = PROVING_QUARANTINE_JUNK,
 							       [DMARC_QUARANTINE_HOLD] = PROVING_QUARANTINE_HOLD,
 							       [DMARC_QUARANTINE_NONE] = PROVING_QUARANTINE_NONE };
-	if (edge_overridden(v, "no_milters")) return 0; /* a service for what was checked before and comes back from a filter */
+	if (edge_overridden(v, "no_milters"))
+		return 0; /* a service for what was checked before and comes back from a filter */
 	struct proving_params *p = arena_get(&s->mem, sizeof *p);
 	if (make_evidence(s, &p->evidence, v, o->dns) < 0) return -1;
 	make_ids(s, p, v);
@@ -84,7 +94,8 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->spf_exempt = networks_open(conf_networks(v, SET_spf_exempt_networks), s->tables, &s->mem);
 	p->spf_exempt_hosts = conf_domains(v, SET_spf_exempt_hosts);
 	p->spf_exempt_domains = conf_list(v, SET_spf_exempt_domains, &p->spf_exempt_domains_count);
-	p->spf_temperror = conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
+	p->spf_temperror =
+		conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
 	p->spf_header = conf_bool(v, SET_spf_header);
 	p->reject = conf_bool(v, SET_dmarc_reject);
 	p->copy_failures_to = slice_trim(conf_text(v, SET_dmarc_copy_failures_to));

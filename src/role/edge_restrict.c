@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each service has lists of its own (master.cf: -o smtpd_recipient_restrictions=…), made once for each generation of the
- * settings. */
+/* Each service has lists of its own (master.cf: -o smtpd_recipient_restrictions=…), made once for each generation of
+ * the settings. */
 #include "role/edge_restrict.h"
 #include "base/fail.h"
 #include "conf/footer.h"
@@ -82,10 +82,14 @@ static struct policy_params policy_of(const struct conf_view *v, struct edge_set
 
 static void read_lists(struct restrict_params *p, const struct conf_view *v) {
 	static const enum setting_id ids[RESTRICT_STAGES] = {
-		[RESTRICT_CLIENT] = SET_smtpd_client_restrictions,       [RESTRICT_HELO] = SET_smtpd_helo_restrictions,
-		[RESTRICT_SENDER] = SET_smtpd_sender_restrictions,       [RESTRICT_RELAY] = SET_smtpd_relay_restrictions,
-		[RESTRICT_RECIPIENT] = SET_smtpd_recipient_restrictions, [RESTRICT_DATA] = SET_smtpd_data_restrictions,
-		[RESTRICT_END_OF_DATA] = SET_smtpd_end_of_data_restrictions, [RESTRICT_ETRN] = SET_smtpd_etrn_restrictions,
+		[RESTRICT_CLIENT] = SET_smtpd_client_restrictions,
+		[RESTRICT_HELO] = SET_smtpd_helo_restrictions,
+		[RESTRICT_SENDER] = SET_smtpd_sender_restrictions,
+		[RESTRICT_RELAY] = SET_smtpd_relay_restrictions,
+		[RESTRICT_RECIPIENT] = SET_smtpd_recipient_restrictions,
+		[RESTRICT_DATA] = SET_smtpd_data_restrictions,
+		[RESTRICT_END_OF_DATA] = SET_smtpd_end_of_data_restrictions,
+		[RESTRICT_ETRN] = SET_smtpd_etrn_restrictions,
 	};
 	for (size_t i = 0; i < RESTRICT_STAGES; i++) p->lists[i] = conf_text(v, ids[i]);
 	p->classes = conf_text(v, SET_smtpd_restriction_classes);
@@ -117,15 +121,16 @@ static const struct expand_filter *expansion_of(struct edge_settings *s, const s
 	return filter;
 }
 
-static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v, const struct edge_outside *o,
-					const struct rewrite_params *rewrite) {
+static struct restrict_params params_of(struct edge_settings *s, const struct conf_view *v,
+					const struct edge_outside *o, const struct rewrite_params *rewrite) {
 	struct restrict_params p = {
 		.text = text_of,
 		.problem = tell,
 		.codes = codes_of(v),
 		.delay_reject = conf_bool(v, SET_smtpd_delay_reject),
 		.relay_first = conf_bool(v, SET_smtpd_relay_before_recipient_restrictions),
-		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient) && !edge_overridden(v, "no_unknown_recipient_checks"),
+		.unlisted_recipient = conf_bool(v, SET_smtpd_reject_unlisted_recipient) &&
+				      !edge_overridden(v, "no_unknown_recipient_checks"),
 		.unlisted_sender = conf_bool(v, SET_smtpd_reject_unlisted_sender),
 		.soft_bounce = conf_bool(v, SET_soft_bounce),
 		.show_table = conf_bool(v, SET_show_user_unknown_table_name),
@@ -156,11 +161,12 @@ static struct restrict_params params_of(struct edge_settings *s, const struct co
 }
 
 /* Names and tables in one list. */
-static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum setting_id id, const struct slice **names,
-		       size_t *names_count, struct lookup *tables) {
+static void read_mixed(struct edge_settings *s, const struct conf_view *v, enum setting_id id,
+		       const struct slice **names, size_t *names_count, struct lookup *tables) {
 	size_t n, count = 0;
 	const struct slice *words = conf_list(v, id, &n);
-	struct slice *plain = arena_array(&s->mem, n + 1, sizeof *plain), *others = arena_array(&s->mem, n + 1, sizeof *others);
+	struct slice *plain = arena_array(&s->mem, n + 1, sizeof *plain),
+		     *others = arena_array(&s->mem, n + 1, sizeof *others);
 	*names_count = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (slice_find(words[i], ':') == words[i].len) plain[(*names_count)++] = words[i];
@@ -219,8 +225,8 @@ static void read_noop(struct smtp_server_params *p, struct edge_settings *s, con
 	p->noop = n != 0 ? list : NULL;
 }
 
-/* Postfix puts strangers' mail off by default, so that who upgraded could see his mistake in time. Where nobody wrote the
- * list, we say no at once. */
+/* Postfix puts strangers' mail off by default, so that who upgraded could see his mistake in time. Where nobody wrote
+ * the list, we say no at once. */
 static bool is_default_relay_list(const struct conf *conf, struct slice text) {
 	struct conf_raw raw;
 	return conf_raw_find(conf, S("smtpd_relay_restrictions"), &raw) && !raw.is_set && slice_eq(text, raw.fallback);

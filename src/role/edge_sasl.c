@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a word of smtpd_sasl_security_options forbids, it forbids by the properties that Cyrus gives to a mechanism; Dovecot's only
- * say "plaintext" and the like, and mean the same. */
+/* What a word of smtpd_sasl_security_options forbids, it forbids by the properties that Cyrus gives to a mechanism;
+ * Dovecot's only say "plaintext" and the like, and mean the same. */
 #include "role/edge_sasl.h"
 #include "base/log.h"
 
@@ -18,9 +18,12 @@ static unsigned forbidden(const struct conf_view *v, struct slice word) {
 
 /* The words that one entry of the filter is about. */
 static unsigned meant(enum setting_id id, struct slice word) {
-	if (slice_same(word, S("static:rest")) || slice_same(word, S("static:all")) || slice_same(word, S("static:any"))) return ALL;
+	if (slice_same(word, S("static:rest")) || slice_same(word, S("static:all")) ||
+	    slice_same(word, S("static:any")))
+		return ALL;
 	if (slice_find(word, ':') < word.len || slice_find(word, '/') < word.len)
-		say(L_WARN, "edge", "%s: %.*s is passed over: tables are not looked into here (write the names of the mechanisms)",
+		say(L_WARN, "edge",
+		    "%s: %.*s is passed over: tables are not looked into here (write the names of the mechanisms)",
 		    setting_of(id)->name, SLICE_ARG(word));
 	return sasl_word(word);
 }

@@ -50,7 +50,9 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
 	p->tls_required = level == SERVER_TLS_ENCRYPT && !sv->tls_wrapper;
-	p->auth_clear = conf_bool(v, SET_smtpd_tls_auth_only) ? 0 : sasl_mechanisms(v, SET_smtpd_sasl_mechanism_filter, SET_smtpd_sasl_security_options);
+	p->auth_clear = conf_bool(v, SET_smtpd_tls_auth_only)
+				? 0
+				: sasl_mechanisms(v, SET_smtpd_sasl_mechanism_filter, SET_smtpd_sasl_security_options);
 	p->auth_tls = sasl_mechanisms(v, SET_smtpd_sasl_mechanism_filter, SET_smtpd_sasl_tls_security_options);
 	p->auth_line_limit = (size_t)MIN_OF(conf_number(v, SET_smtpd_sasl_response_limit), (int64_t)SASL_LINE_MAX);
 	p->auth_equals = conf_bool(v, SET_broken_sasl_auth_clients);
@@ -75,7 +77,9 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 
 /* What sendmail is to do otherwise than usual. */
 static const char *submit_wishes(const struct conf_view *v, struct arena *mem) {
-	static const char *const ends[] = { [LINE_ENDS_ALWAYS] = "", [LINE_ENDS_STRICT] = SUBMIT_SAYS_STRICT, [LINE_ENDS_NEVER] = SUBMIT_SAYS_NEVER };
+	static const char *const ends[] = {
+		[LINE_ENDS_ALWAYS] = "", [LINE_ENDS_STRICT] = SUBMIT_SAYS_STRICT, [LINE_ENDS_NEVER] = SUBMIT_SAYS_NEVER
+	};
 	const char *from = conf_enum(v, SET_header_from_format) == FROM_OBSOLETE ? SUBMIT_SAYS_OBSOLETE : "";
 	return arena_fmt(mem, "%s%s", from, ends[conf_enum(v, SET_sendmail_fix_line_endings)]).at;
 }
@@ -117,10 +121,12 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 static const struct gate_settings {
 	enum setting_id level, wrapper, auth_only, mechanisms, idle, user_limit, login_timeout;
 } gate_settings[] = {
-	[SERVES_IMAP] = { SET_imapd_tls_security_level, SET_imapd_tls_wrappermode, SET_imapd_tls_auth_only, SET_imapd_sasl_mechanism_filter,
-			  SET_imapd_idle_timeout, SET_imapd_connection_limit_per_user, SET_imapd_login_timeout },
-	[SERVES_POP3] = { SET_pop3d_tls_security_level, SET_pop3d_tls_wrappermode, SET_pop3d_tls_auth_only, SET_pop3d_sasl_mechanism_filter,
-			  SET_pop3d_idle_timeout, SET_pop3d_connection_limit_per_user, SET_pop3d_login_timeout },
+	[SERVES_IMAP] = { SET_imapd_tls_security_level, SET_imapd_tls_wrappermode, SET_imapd_tls_auth_only,
+			  SET_imapd_sasl_mechanism_filter, SET_imapd_idle_timeout, SET_imapd_connection_limit_per_user,
+			  SET_imapd_login_timeout },
+	[SERVES_POP3] = { SET_pop3d_tls_security_level, SET_pop3d_tls_wrappermode, SET_pop3d_tls_auth_only,
+			  SET_pop3d_sasl_mechanism_filter, SET_pop3d_idle_timeout, SET_pop3d_connection_limit_per_user,
+			  SET_pop3d_login_timeout },
 };
 
 static void make_gate(struct service *sv, const struct conf_view *v) {
@@ -133,7 +139,8 @@ static void make_gate(struct service *sv, const struct conf_view *v) {
 		.clear_text = no_tls || !conf_bool(v, g->auth_only),
 		.mechanisms = sasl_mechanisms(v, g->mechanisms, SETTINGS_COUNT),
 		.time_limit = conf_time_ms(v, g->login_timeout),
-		.login_delay_s = sv->protocol == SERVES_POP3 ? (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000) : 0,
+		.login_delay_s =
+			sv->protocol == SERVES_POP3 ? (unsigned)(conf_time_ms(v, SET_pop3d_login_delay) / 1000) : 0,
 	};
 }
 
@@ -149,14 +156,17 @@ static void make_rates(struct service *sv, const struct conf_view *v, struct edg
 		.ipv4_bits = number(v, SET_smtpd_client_ipv4_prefix_length),
 		.ipv6_bits = number(v, SET_smtpd_client_ipv6_prefix_length),
 	};
-	sv->rate_exceptions = networks_open(conf_networks(v, SET_smtpd_client_event_limit_exceptions), s->tables, &s->mem);
+	sv->rate_exceptions =
+		networks_open(conf_networks(v, SET_smtpd_client_event_limit_exceptions), s->tables, &s->mem);
 }
 
 /* "smtpd" for port 25; "submission/smtpd" and "smtps/smtpd" as people's log tools know them, unless the service has a
  * syslog_name of its own (Debian's master.cf: -o syslog_name=postfix/submission). */
 static const char *log_name(const struct conf_service *cs, const struct conf_view *v, struct edge_settings *s) {
 	const struct conf_view *all = conf_main(s->conf);
-	const char *plain = cs->role == SERVICE_IMAPD ? "imap-login" : cs->role == SERVICE_POP3D ? "pop3-login" : "smtpd";
+	const char *plain = cs->role == SERVICE_IMAPD   ? "imap-login"
+			    : cs->role == SERVICE_POP3D ? "pop3-login"
+							: "smtpd";
 	struct slice own = conf_text(v, SET_syslog_name);
 	if (!slice_eq(own, conf_text(all, SET_syslog_name)))
 		return arena_fmt(&s->mem, "/%.*s/%s", SLICE_ARG(own), plain).at;
@@ -172,9 +182,11 @@ static int make_proxy(struct service *sv, const struct conf_view *v, bool screen
 	struct slice protocol = slice_trim(conf_text(v, id));
 	if (protocol.len == 0) return 0;
 	if (!slice_same(protocol, S("haproxy")))
-		return fail("%s: unknown protocol \"%.*s\" (haproxy is the only one)", setting_of(id)->name, SLICE_ARG(protocol));
+		return fail("%s: unknown protocol \"%.*s\" (haproxy is the only one)", setting_of(id)->name,
+			    SLICE_ARG(protocol));
 	sv->proxy = true;
-	sv->proxy_ms = conf_time_ms(v, screen ? SET_postscreen_upstream_proxy_timeout : SET_smtpd_upstream_proxy_timeout);
+	sv->proxy_ms =
+		conf_time_ms(v, screen ? SET_postscreen_upstream_proxy_timeout : SET_smtpd_upstream_proxy_timeout);
 	return 0;
 }
 
@@ -198,7 +210,8 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	struct slice limit = slice_trim(conf_text(v, SET_postscreen_client_connection_count_limit));
 	if (screen && !slice_number(limit, UINT32_MAX, &most))
 		return fail("postscreen_client_connection_count_limit: \"%.*s\" is no number", SLICE_ARG(limit));
-	if (screen && most != 0 && (sv->rates.connections == 0 || most < sv->rates.connections)) sv->rates.connections = (unsigned)most;
+	if (screen && most != 0 && (sv->rates.connections == 0 || most < sv->rates.connections))
+		sv->rates.connections = (unsigned)most;
 	if (!smtp) {
 		make_gate(sv, v);
 	} else {

@@ -22,7 +22,10 @@ static void set_options(struct tls_server_params *p, const struct conf_view *v) 
 	for (size_t i = 0; i < count; i++) {
 		if (slice_same(words[i], S("NO_TICKET"))) p->no_tickets = true;
 		else if (!slice_same(words[i], S("NO_COMPRESSION")) && !slice_same(words[i], S("NO_RENEGOTIATION")))
-			say(L_WARN, "smtpd", "tls_ssl_options: %.*s is left out (known here: NO_TICKET, NO_COMPRESSION, NO_RENEGOTIATION)", SLICE_ARG(words[i]));
+			say(L_WARN, "smtpd",
+			    "tls_ssl_options: %.*s is left out (known here: NO_TICKET, NO_COMPRESSION, "
+			    "NO_RENEGOTIATION)",
+			    SLICE_ARG(words[i]));
 	}
 }
 
@@ -32,13 +35,16 @@ static const char *path_of(const struct conf_view *v, enum setting_id id) {
 }
 
 static void wish(struct tls_server_params *p, const struct conf_view *v, bool required, struct arena *mem) {
-	tls_versions_set(&p->common, conf_tls_versions(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols));
+	tls_versions_set(&p->common,
+			 conf_tls_versions(v, required ? SET_smtpd_tls_mandatory_protocols : SET_smtpd_tls_protocols));
 	p->common.ciphers = ciphers_of(v, required, mem);
 	p->common.groups = tls_group_list(v, mem);
 	p->common.server_order = conf_bool(v, SET_tls_preempt_cipherlist);
 	set_options(p, v);
 	bool demands = conf_bool(v, SET_smtpd_tls_req_ccert), asks = demands || conf_bool(v, SET_smtpd_tls_ask_ccert);
-	p->client_cert = demands && required ? TLS_CLIENT_CERT_TRUSTED : asks ? TLS_CLIENT_CERT_ASK : TLS_CLIENT_CERT_NONE;
+	p->client_cert = demands && required ? TLS_CLIENT_CERT_TRUSTED
+			 : asks              ? TLS_CLIENT_CERT_ASK
+					     : TLS_CLIENT_CERT_NONE;
 	p->ca_file = path_of(v, SET_smtpd_tls_CAfile);
 	p->ca_path = path_of(v, SET_smtpd_tls_CApath);
 }
@@ -46,13 +52,14 @@ static void wish(struct tls_server_params *p, const struct conf_view *v, bool re
 /* Two services with the same one can share. */
 static struct slice key_of(const struct tls_server_params *p, struct arena *mem) {
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	return arena_fmt(mem, "%d %d %d %d %d %s %s %s %s", (int)p->common.min, (int)p->common.max, p->common.server_order, p->no_tickets,
-	                 (int)p->client_cert, TEXT_OR(p->common.ciphers), TEXT_OR(p->common.groups), TEXT_OR(p->ca_file), TEXT_OR(p->ca_path));
+	return arena_fmt(mem, "%d %d %d %d %d %s %s %s %s", (int)p->common.min, (int)p->common.max,
+			 p->common.server_order, p->no_tickets, (int)p->client_cert, TEXT_OR(p->common.ciphers),
+			 TEXT_OR(p->common.groups), TEXT_OR(p->ca_file), TEXT_OR(p->ca_path));
 #undef TEXT_OR
 }
 
-int edge_tls_choose(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required, const struct boot *b,
-		    const struct edge_outside *outside) {
+int edge_tls_choose(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required,
+		    const struct boot *b, const struct edge_outside *outside) {
 	struct tls_identity list[IDENTITIES_MAX] = { 0 };
 	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count };
 	if (b->identity_count == 0) return 0;
@@ -63,7 +70,8 @@ int edge_tls_choose(struct edge_settings *s, struct service *sv, const struct co
 	if (sv->tls != NULL) return 0;
 	for (size_t i = 0; i < b->identity_count; i++) {
 		struct slice text = slice_of(b->identities[i]);
-		if (slice_starts(text, S(IDENTITY_NAME))) list[i].server_name = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_NAME - 1);
+		if (slice_starts(text, S(IDENTITY_NAME)))
+			list[i].server_name = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_NAME - 1);
 		list[i].chain_pem = text;
 		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
 	}

@@ -20,7 +20,9 @@ void evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena
 			  .clock_drift_s = conf_time_ms(v, SET_dkim_clock_drift) / 1000 },
 		.dmarc = { .dns = dns, .reject_many_from = conf_bool(v, SET_dmarc_reject_many_from) },
 	};
-	e->spf = (struct spf_params){ .dns = dns, .receiver = e->host, .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
+	e->spf = (struct spf_params){ .dns = dns,
+				      .receiver = e->host,
+				      .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
 	e->dkim.must_sign = conf_list(v, SET_dkim_must_be_signed, &e->dkim.must_sign_count);
 	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
 }

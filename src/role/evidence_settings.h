@@ -2,6 +2,6 @@
 #pragma once
 #include "conf/conf.h"
 #include "trust/evidence.h"
-/* The settings of "Who sent it" as parameters, for the door and for `hato check-mail`; texts in mem. Without the public suffix
- * list (dmarc.psl), which whoever asks opens and keeps. */
+/* The settings of "Who sent it" as parameters, for the door and for `hato check-mail`; texts in mem. Without the public
+ * suffix list (dmarc.psl), which whoever asks opens and keeps. */
 void evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena *mem, struct evidence_params *out);

@@ -23,7 +23,8 @@ static void tell_here(const struct forward_telling *t) {
 	AUTO_BUF struct buf found = BUF(KIB(16));
 	evidence_tell(&found, &t->facts->record);
 	step(t, "found here", SLICE_NONE, found.len != 0 ? buf_slice(&found) : S("nothing"));
-	if (!t->facts->spf_known) step(t, "found here", S("spf"), S("not asked: --client-ip says where the message came from"));
+	if (!t->facts->spf_known)
+		step(t, "found here", S("spf"), S("not asked: --client-ip says where the message came from"));
 }
 
 static void tell_signatures(const struct forward_telling *t) {
@@ -32,7 +33,8 @@ static void tell_signatures(const struct forward_telling *t) {
 	for (size_t i = 0; i < r->dkim_count; i++) {
 		if (r->dkim[i].result != TRUST_PASS) continue;
 		good++;
-		step(t, "the next server: dkim", r->dkim[i].domain, S("pass: forwarding changes nothing that is signed"));
+		step(t, "the next server: dkim", r->dkim[i].domain,
+		     S("pass: forwarding changes nothing that is signed"));
 	}
 	if (good == 0) step(t, "the next server: dkim", SLICE_NONE, S("no good signature"));
 }
@@ -41,11 +43,14 @@ static void tell_dmarc(const struct forward_telling *t) {
 	const struct evidence_dmarc *d = &t->facts->record.dmarc;
 	const char *policy = dmarc_policy_word((enum dmarc_policy)d->policy);
 	struct slice text = S("no policy: nothing can fail");
-	if (d->domain.len != 0 && d->dkim_aligned) text = arena_fmt(t->mem, "pass, by the author's signature (p=%s)", policy);
+	if (d->domain.len != 0 && d->dkim_aligned)
+		text = arena_fmt(t->mem, "pass, by the author's signature (p=%s)", policy);
 	else if (d->domain.len != 0 && d->spf_aligned && t->facts->record.spf_here)
-		text = arena_fmt(t->mem, "pass, by SPF of the author's domain, which names this server, too (p=%s)", policy);
+		text = arena_fmt(t->mem, "pass, by SPF of the author's domain, which names this server, too (p=%s)",
+				 policy);
 	else if (d->domain.len != 0)
-		text = arena_fmt(t->mem, "fail (p=%s): no signature of the author's domain, and SPF is the forwarder's", policy);
+		text = arena_fmt(t->mem, "fail (p=%s): no signature of the author's domain, and SPF is the forwarder's",
+				 policy);
 	else if (d->result == TRUST_TEMPERROR) text = S("not known: the policy cannot be looked up now");
 	step(t, "the next server: dmarc", d->from, text);
 }
@@ -54,9 +59,12 @@ static void tell_next(const struct forward_telling *t) {
 	const struct srs_params *srs = t->s->route.srs;
 	struct slice sender = SLICE_NONE, reason = t->facts->next_spf_reason;
 	if (srs != NULL && srs_forward(srs, t->facts->sender, t->mem, &sender) == SRS_DONE) {
-		step(t, t->srs_always ? "the next server: sender" : "the next server: sender, unless its own passes SPF", t->facts->sender, sender);
+		step(t,
+		     t->srs_always ? "the next server: sender" : "the next server: sender, unless its own passes SPF",
+		     t->facts->sender, sender);
 		step(t, "the next server: spf", srs->domain,
-		     arena_fmt(t->mem, "%s: %.*s", trust_word((enum trust_result)t->facts->next_spf), SLICE_ARG(reason)));
+		     arena_fmt(t->mem, "%s: %.*s", trust_word((enum trust_result)t->facts->next_spf),
+			       SLICE_ARG(reason)));
 	} else {
 		step(t, "the next server: sender", SLICE_NONE, t->facts->sender.len != 0 ? t->facts->sender : S("<>"));
 	}
@@ -66,7 +74,9 @@ static void tell_next(const struct forward_telling *t) {
 
 /* "refused", and why. */
 static int tell_end(const struct forward_telling *t, const struct route_end *e) {
-	static const char *const words[] = { [FORWARD_GOES] = "forwarded", [FORWARD_REFUSED] = "refused", [FORWARD_KEPT] = "kept",
+	static const char *const words[] = { [FORWARD_GOES] = "forwarded",
+					     [FORWARD_REFUSED] = "refused",
+					     [FORWARD_KEPT] = "kept",
 					     [FORWARD_WRAPPED] = "wrapped" };
 	const struct forward_params *p = &t->s->deliver.forward;
 	enum forward_act act = FORWARD_GOES;
@@ -77,15 +87,17 @@ static int tell_end(const struct forward_telling *t, const struct route_end *e) 
 		kind = words[act];
 	}
 	if (act == FORWARD_KEPT) text = arena_fmt(t->mem, "for %.*s", SLICE_ARG(p->keep));
-	if (act == FORWARD_REFUSED) text = S("550 5.7.1 at the door, or a bounce where others get it (forward_unauthenticated)");
-	if (act == FORWARD_WRAPPED) text = arena_fmt(t->mem, "as an attachment of a message from %.*s", SLICE_ARG(e->original));
+	if (act == FORWARD_REFUSED)
+		text = S("550 5.7.1 at the door, or a bounce where others get it (forward_unauthenticated)");
+	if (act == FORWARD_WRAPPED)
+		text = arena_fmt(t->mem, "as an attachment of a message from %.*s", SLICE_ARG(e->original));
 	if (e->forwarded && t->why.len != 0) text = arena_fmt(t->mem, "%.*s: %.*s", SLICE_ARG(text), SLICE_ARG(t->why));
 	t->way->end(t->way->ctx, kind, e->address, text);
 	return 0;
 }
 
-int forward_tell(const struct routing_settings *s, bool srs_always, struct db *db, struct slice address, struct slice input,
-		 const struct admin_way *way) {
+int forward_tell(const struct routing_settings *s, bool srs_always, struct db *db, struct slice address,
+		 struct slice input, const struct admin_way *way) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_READ struct db_conn *c = db_read(db);
 	struct unwire in = UNWIRE(input, &mem);
@@ -94,7 +106,9 @@ int forward_tell(const struct routing_settings *s, bool srs_always, struct db *d
 	forward_facts_unpack(&in, &facts);
 	if (in.bad) return fail("broken question");
 	if (c == NULL) return -1;
-	struct forward_telling t = { .s = s, .way = way, .facts = &facts, .c = c, .mem = &mem, .srs_always = srs_always };
+	struct forward_telling t = {
+		.s = s, .way = way, .facts = &facts, .c = c, .mem = &mem, .srs_always = srs_always
+	};
 	if (facts.sender.len != 0) t.flags = forward_look(&facts.record, &mem, &t.why);
 	tell_here(&t);
 	int r = route_explain(c, &s->deliver, address, facts.sender, NULL, &routes);

@@ -56,9 +56,11 @@ static int read_pair(struct identities *all, const char *chain_path, const char 
 	AUTO_BUF struct buf key = BUF(PEM_MAX);
 	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
 	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
-	*out = (struct identity_text){ identity_blocks(buf_slice(&chain), "CERTIFICATE"), identity_blocks(buf_slice(&key), "PRIVATE KEY") };
+	*out = (struct identity_text){ identity_blocks(buf_slice(&chain), "CERTIFICATE"),
+				       identity_blocks(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
-	if (out->key[0] == '\0') return fail("%s: no private key in it (%s names the file that holds it)", key_path, setting);
+	if (out->key[0] == '\0')
+		return fail("%s: no private key in it (%s names the file that holds it)", key_path, setting);
 	int r = tls_check_identity(slice_of(out->chain), slice_of(out->key), chain_path);
 	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
 	return r < 0 ? r : 0;
@@ -113,7 +115,8 @@ size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identi
 	};
 	size_t listed, count = 0;
 	const struct slice *files = conf_list(v, chains[lmtp], &listed);
-	for (size_t i = 0; i < listed && count < room; i++) out[count++] = (struct identity_files){ files[i], files[i] };
+	for (size_t i = 0; i < listed && count < room; i++)
+		out[count++] = (struct identity_files){ files[i], files[i] };
 	for (size_t i = 0; i < LEN(pairs[0]) && listed == 0 && count < room; i++) {
 		struct slice chain = conf_text(v, pairs[lmtp][i][0]), key = conf_text(v, pairs[lmtp][i][1]);
 		if (is_file(chain)) out[count++] = (struct identity_files){ chain, key };
@@ -132,13 +135,15 @@ static int add_client_files(struct identities *all, const struct conf_view *v, b
 	size_t n = identity_client_files(v, lmtp, files, LEN(files));
 	for (size_t i = 0; i < n; i++) {
 		if (client_known(all, files[i].chain)) continue;
-		if (all->client_count == IDENTITIES_MAX) return fail("more than %d client certificates", IDENTITIES_MAX);
+		if (all->client_count == IDENTITIES_MAX)
+			return fail("more than %d client certificates", IDENTITIES_MAX);
 		AUTO_FREE char *chain = slice_text(files[i].chain);
 		AUTO_FREE char *key = slice_text(files[i].key);
 		struct identity_text text = { 0 };
 		int r = read_pair(all, chain, key, lmtp ? "lmtp_tls_key_file" : "smtp_tls_key_file", &text);
 		if (text.key != NULL)
-			all->client[all->client_count++] = (struct client_identity){ TAKE(chain), text.chain, text.key };
+			all->client[all->client_count++] =
+				(struct client_identity){ TAKE(chain), text.chain, text.key };
 		if (r < 0) return r;
 	}
 	return 0;
@@ -151,14 +156,16 @@ static int load_client(const struct conf *c, struct identities *all) {
 	if (r == 0) r = add_client_files(all, conf_main(c), true);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		bool smtp = slice_eq(services[i].command, S("smtp")), lmtp = slice_eq(services[i].command, S("lmtp"));
-		if (services[i].type == SERVICE_UNIX && (smtp || lmtp)) r = add_client_files(all, conf_service_view(c, &services[i]), lmtp);
+		if (services[i].type == SERVICE_UNIX && (smtp || lmtp))
+			r = add_client_files(all, conf_service_view(c, &services[i]), lmtp);
 	}
 	return r;
 }
 
 int identities_load(const struct conf *c, const char *dir, struct identities *out) {
 	static const enum setting_id more[][2] = {
-		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file }, { SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
+		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file },
+		{ SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
 	};
 	const struct conf_view *v = conf_main(c);
 	struct identities all = { 0 };
@@ -172,7 +179,8 @@ int identities_load(const struct conf *c, const char *dir, struct identities *ou
 	struct slice chain = conf_text(v, SET_smtpd_tls_cert_file), key = conf_text(v, SET_smtpd_tls_key_file);
 	if (n == 0 && is_file(chain)) r = add_pair(&all, chain.at, key.at);
 	for (size_t i = 0; i < LEN(more) && n == 0 && r == 0; i++)
-		if (is_file(conf_text(v, more[i][0]))) r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
+		if (is_file(conf_text(v, more[i][0])))
+			r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
 	if (n == 0 && all.count == 0 && r == 0) r = self_signed(&all, c, dir);
 	if (r == 0) r = identities_load_sni(c, &all);
 	if (r == 0) r = load_client(c, &all);

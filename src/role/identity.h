@@ -2,11 +2,12 @@
 #pragma once
 #include "conf/conf.h"
 #include "role/boot.h"
-/* Certificates and keys, as files on disk and as what the other processes are given. Read by master, before anybody else runs.
+/* Certificates and keys, as files on disk and as what the other processes are given. Read by master, before anybody
+ * else runs.
  *
- * The server's: chains go to edge, keys to vault. Without any certificate setting a self-signed one is made once, in DATA/tls.
- * Those that the ways out show to other servers (smtp_tls_chain_files, smtp_tls_cert_file, … and their lmtp_ twins, -o in master.cf
- * included): chains go to relay, keys to vault. Without a setting there is none. */
+ * The server's: chains go to edge, keys to vault. Without any certificate setting a self-signed one is made once, in
+ * DATA/tls. Those that the ways out show to other servers (smtp_tls_chain_files, smtp_tls_cert_file, … and their lmtp_
+ * twins, -o in master.cf included): chains go to relay, keys to vault. Without a setting there is none. */
 struct identities {
 	struct identity_text {
 		char *chain, *key;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tls_server_sni_maps: a name the client asks for, and the files of the chain it is shown (TLS_README). The table is read whole,
- * since keys must be in vault before the first client comes: it must be made of text. */
+/* tls_server_sni_maps: a name the client asks for, and the files of the chain it is shown (TLS_README). The table is
+ * read whole, since keys must be in vault before the first client comes: it must be made of text. */
 #include "base/fail.h"
 #include "base/log.h"
 #include "conf/table.h"
@@ -22,7 +22,8 @@ static int add(struct reading *r, struct slice name, struct buf *pem) {
 	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
 	AUTO_FREE char *chain = identity_blocks(buf_slice(pem), "CERTIFICATE");
 	char *key = identity_blocks(buf_slice(pem), "PRIVATE KEY");
-	int checked = key[0] == '\0' ? fail("no private key in its files (it comes first)") : tls_check_identity(slice_of(chain), slice_of(key), "chain");
+	int checked = key[0] == '\0' ? fail("no private key in its files (it comes first)")
+				     : tls_check_identity(slice_of(chain), slice_of(key), "chain");
 	AUTO_BUF struct buf named = BUF(2 * PEM_MOST);
 	buf_addf(&named, IDENTITY_NAME "%.*s\n%s", SLICE_ARG(name), chain);
 	all->at[all->count++] = (struct identity_text){ slice_text(buf_slice(&named)), key };
@@ -75,7 +76,10 @@ int identities_load_sni(const struct conf *c, struct identities *all) {
 		}
 		r.table = table_name(t);
 		int done = table_each(t, visit, &r);
-		if (done == TABLE_BAD) result = fail("tls_server_sni_maps: %s cannot be read as a whole (use a table made of text, such as texthash or inline)", r.table);
+		if (done == TABLE_BAD)
+			result = fail("tls_server_sni_maps: %s cannot be read as a whole (use a table made of text, "
+				      "such as texthash or inline)",
+				      r.table);
 		else result = r.result;
 	}
 	tables_free(&tables);

@@ -51,7 +51,8 @@ static int bind_tcp(const struct addr *a) {
 static int take_or_bind(struct listening *old, const struct addr *a) {
 	for (size_t i = 0; old != NULL && i < old->count; i++) {
 		const struct addr *o = &old->at[i].addr;
-		if (old->at[i].fd >= 0 && old->at[i].path == NULL && addr_same_host(o, a) && addr_port(o) == addr_port(a)) {
+		if (old->at[i].fd >= 0 && old->at[i].path == NULL && addr_same_host(o, a) &&
+		    addr_port(o) == addr_port(a)) {
 			int fd = fcntl(old->at[i].fd, F_DUPFD_CLOEXEC, 0);
 			return fd >= 0 ? fd : fail_errno("listening socket");
 		}
@@ -70,7 +71,8 @@ static int open_one(struct opening *o, struct addr a) {
 	if (addr_family(&a) == AF_INET ? !o->ipv4 : !o->ipv6) return 0;
 	addr_set_port(&a, o->service->port);
 	for (size_t i = 0; i < o->out->count; i++)
-		if (o->out->at[i].path == NULL && addr_same_host(&o->out->at[i].addr, &a) && addr_port(&o->out->at[i].addr) == addr_port(&a))
+		if (o->out->at[i].path == NULL && addr_same_host(&o->out->at[i].addr, &a) &&
+		    addr_port(&o->out->at[i].addr) == addr_port(&a))
 			return 0;
 	if (o->out->count == LISTENERS_MAX) return fail("more than %d listening sockets", LISTENERS_MAX);
 	int fd = take_or_bind(o->old, &a);
@@ -132,7 +134,8 @@ static int open_path(struct opening *o, const struct conf_view *v) {
 			     : fail("more than %d listening sockets", LISTENERS_MAX);
 	}
 	const struct passwd *owner = getpwnam(data_users[CHILD_RELAY]), *group = getpwnam(data_users[CHILD_EDGE]);
-	if (private && geteuid() == 0 && owner != NULL && group != NULL && chown(s.path, owner->pw_uid, group->pw_gid) != 0)
+	if (private && geteuid() == 0 && owner != NULL && group != NULL &&
+	    chown(s.path, owner->pw_uid, group->pw_gid) != 0)
 		say(L_WARN, "master", "%s: %s", s.path, strerror(errno));
 	o->out->at[o->out->count++] = s;
 	return 0;

@@ -13,10 +13,10 @@ struct listening {
 	} at[LISTENERS_MAX];
 	size_t count;
 };
-/* Binds everything that smtpd, lmtpd, imapd and spawn lines ask for. Where the address is the same the socket of old (may be NULL) is
- * used, as a duplicate: old stays whole, for the case that something fails, and is closed by the caller when nothing
- * did. <0: fail() names service, address and remedy; *out is empty. LISTENING_NOTHING, with fail() text: there is no
- * such line. */
+/* Binds everything that smtpd, lmtpd, imapd and spawn lines ask for. Where the address is the same the socket of old
+ * (may be NULL) is used, as a duplicate: old stays whole, for the case that something fails, and is closed by the
+ * caller when nothing did. <0: fail() names service, address and remedy; *out is empty. LISTENING_NOTHING, with fail()
+ * text: there is no such line. */
 enum { LISTENING_NOTHING = 1 };
 int listening_open(const struct conf *c, struct listening *old, struct listening *out);
 void listening_close(struct listening *l);

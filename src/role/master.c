@@ -257,8 +257,8 @@ static void reload(struct master *m) {
 	m->reloading = true;
 }
 
-/* Said when every process has taken the settings (or refused them, and said so), so that who waits for the line meets the new
- * ones. */
+/* Said when every process has taken the settings (or refused them, and said so), so that who waits for the line meets
+ * the new ones. */
 static void tell_reloaded(struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++)
 		if (m->children[i].owed != 0) return;

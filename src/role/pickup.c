@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The folder is everybody's, so nothing in it is believed: only plain files with one name, of the agreed mode, are read, and
- * what is in them is said by their owner, through the same session and the same checks as everything else. */
+/* The folder is everybody's, so nothing in it is believed: only plain files with one name, of the agreed mode, are
+ * read, and what is in them is said by their owner, through the same session and the same checks as everything else. */
 #include "role/pickup.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -13,7 +13,14 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { LOOK_EVERY_MS = 60000, COMPLETE = 0744, ABANDONED_S = 86400, PIECE = 65536, REPLIES_MAX = 1 << 20, PLAY_MS = 600000 };
+enum {
+	LOOK_EVERY_MS = 60000,
+	COMPLETE = 0744,
+	ABANDONED_S = 86400,
+	PIECE = 65536,
+	REPLIES_MAX = 1 << 20,
+	PLAY_MS = 600000
+};
 
 struct pickup {
 	struct task task;
@@ -121,15 +128,17 @@ static void take_file(struct pickup *p, int dir, const char *name) {
 	if (fd < 0) return;
 	unsigned result = play_file(p, fd, st.st_uid, refusal, sizeof refusal);
 	if (result == 2) {
-		if (unlinkat(dir, name, 0) != 0) say(L_ERROR, "pickup", "cannot delete maildrop/%s: %s", name, strerror(errno));
+		if (unlinkat(dir, name, 0) != 0)
+			say(L_ERROR, "pickup", "cannot delete maildrop/%s: %s", name, strerror(errno));
 	} else if (result == 5) {
 		AUTO_BUF struct buf kept = BUF(NAME_MAX + 20);
 		buf_addf(&kept, "refused.%s", name);
 		bool moved = renameat(dir, name, dir, buf_text(&kept)) == 0;
-		say(L_WARN, "pickup", "uid=%u: mail that was handed in is refused: %s (it stays in maildrop/%s)", (unsigned)st.st_uid, refusal,
-		    moved ? buf_text(&kept) : name);
+		say(L_WARN, "pickup", "uid=%u: mail that was handed in is refused: %s (it stays in maildrop/%s)",
+		    (unsigned)st.st_uid, refusal, moved ? buf_text(&kept) : name);
 	} else {
-		say(L_WARN, "pickup", "uid=%u: mail that was handed in waits: %s", (unsigned)st.st_uid, refusal[0] != '\0' ? refusal : "no answer");
+		say(L_WARN, "pickup", "uid=%u: mail that was handed in waits: %s", (unsigned)st.st_uid,
+		    refusal[0] != '\0' ? refusal : "no answer");
 	}
 }
 
@@ -160,7 +169,9 @@ struct pickup *pickup_start(struct visitors *all, const char *data_dir) {
 	struct pickup *p = mem_get(sizeof *p);
 	AUTO_BUF struct buf dir = BUF(PATH_MAX);
 	buf_addf(&dir, "%s/maildrop", data_dir);
-	*p = (struct pickup){ .task.step = step, .all = all, .settings = CURRENT_NONE, .dir = slice_text(buf_slice(&dir)) };
+	*p = (struct pickup){
+		.task.step = step, .all = all, .settings = CURRENT_NONE, .dir = slice_text(buf_slice(&dir))
+	};
 	p->notices = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (p->notices >= 0) inotify_add_watch(p->notices, p->dir, IN_ATTRIB | IN_MOVED_TO | IN_ONLYDIR);
 	return p;

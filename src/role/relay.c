@@ -43,7 +43,8 @@ static void kept_done(void *kept) {
 
 static const struct link_keeper keeper = { .deadline = kept_deadline, .expire = kept_expire, .done = kept_done };
 
-static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk, bool lmtp) {
+static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk,
+			  bool lmtp) {
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
 	if (talk->troubles != 0) {
@@ -105,15 +106,17 @@ static bool tls_waived(void *ctx) {
 		if (slice_trim(line).len == 0) return false;
 		bool continued = ascii_blank(line.at[0]);
 		struct slice name = slice_cut(&line, ':');
-		if (!continued && slice_same(slice_trim(name), S("TLS-Required")) && slice_same(slice_trim(line), S("no"))) return true;
+		if (!continued && slice_same(slice_trim(name), S("TLS-Required")) &&
+		    slice_same(slice_trim(line), S("no")))
+			return true;
 	}
 	return false;
 }
 
 enum { SPF_MS = 10000 };
 
-/* What the next server will find, if SPF is asked of it: does mail for this sender come from here? Who publishes nothing cannot
- * fail. */
+/* What the next server will find, if SPF is asked of it: does mail for this sender come from here? Who publishes
+ * nothing cannot fail. */
 static struct slice forwarded_sender(void *ctx, const struct addr *ours, struct arena *mem) {
 	const struct delivering *d = ctx;
 	struct spf_verdict v = { .result = TRUST_NEUTRAL };
@@ -169,7 +172,8 @@ static void try_hops(struct delivering *d) {
 	} else {
 		while (d->message.count != 0 && (hop = slice_word(&hops, ", \t")).len != 0) try_hop(d, hop);
 	}
-	for (size_t i = 0; i < d->profile->fallback_count && d->message.count != 0; i++) try_hop(d, d->profile->fallback[i]);
+	for (size_t i = 0; i < d->profile->fallback_count && d->message.count != 0; i++)
+		try_hop(d, d->profile->fallback[i]);
 }
 
 static void begin(struct delivering *d, const struct link_question *q) {
@@ -183,8 +187,11 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		d->which[i] = i;
 	}
 	struct smtp_origin *origin = arena_get(d->mem, sizeof *origin);
-	*origin = (struct smtp_origin){ ask->client.name, ask->client.address, ask->client.port, ask->client.helo,
-					ask->client.protocol, ask->client.address.len == 0 || ask->client.sasl_username.len != 0 };
+	*origin = (struct smtp_origin){
+		ask->client.name,     ask->client.address,
+		ask->client.port,     ask->client.helo,
+		ask->client.protocol, ask->client.address.len == 0 || ask->client.sasl_username.len != 0
+	};
 	d->message = (struct smtp_message){
 		.origin = origin,
 		.id = arena_text(d->mem, ask->queue_id),
@@ -227,7 +234,8 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	else if (signing_apply(r->signing, &d.profile->signing, ask.sign, ask.seal, &d.message, d.mem) < 0)
 		tell_all(&d, "4.7.0", SMTP_LATER, arena_slice(d.mem, slice_of(fail_text())));
 	else begin_srs(&d), try_hops(&d);
-	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++) relay_filter(d.profile, &d.outcomes[i], d.mem);
+	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++)
+		relay_filter(d.profile, &d.outcomes[i], d.mem);
 	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile != NULL && d.profile->target.client.lmtp);
 	buf_done(&talk.text);
 	generation_drop(&s->generation);
@@ -261,7 +269,8 @@ static int reload(void *self, struct boot *b) {
 	struct relay_settings *s;
 	if (relay_settings_new(b, &r->outside, &s) < 0) return -1;
 	current_set(&r->settings, &s->generation);
-	if (r->watch != NULL) key_watch_set(r->watch, conf_time_ms(conf_main(s->conf), SET_dkim_rotation_check_interval));
+	if (r->watch != NULL)
+		key_watch_set(r->watch, conf_time_ms(conf_main(s->conf), SET_dkim_rotation_check_interval));
 	return 0;
 }
 

@@ -43,7 +43,8 @@ static int ask_sender(struct asking *a, struct slice sender) {
 	size_t split = rewrite_split(&a->s->rewrite, local);
 	const struct slice keys[] = {
 		sender,
-		split < local.len ? arena_fmt(a->mem, "%.*s@%.*s", (int)split, local.at, SLICE_ARG(domain)) : SLICE_NONE,
+		split < local.len ? arena_fmt(a->mem, "%.*s@%.*s", (int)split, local.at, SLICE_ARG(domain))
+				  : SLICE_NONE,
 		arena_fmt(a->mem, "@%.*s", SLICE_ARG(domain)),
 	};
 	for (size_t i = 0; i < LEN(keys); i++) {
@@ -92,7 +93,8 @@ bool relay_filter_dns(void *profile, struct slice record, struct arena *mem) {
 	struct lookup_hit hit;
 	if (lookup_key(&p->dns_filter, record, mem, &hit) != TABLE_FOUND) return false;
 	if (slice_same(slice_trim(hit.value), S("ignore"))) return true;
-	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")", SLICE_ARG(hit.value), SLICE_ARG(record));
+	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")",
+	    SLICE_ARG(hit.value), SLICE_ARG(record));
 	return false;
 }
 

@@ -17,7 +17,9 @@ int relay_answer_report(struct dns *dns, struct link_question *q) {
 	(void)dns;
 	if (q->ask->fd_count != 1 || fstat(q->ask->fds[0], &st) != 0) return fail("broken question");
 	if (st.st_size == 0 || st.st_size > REPORT_FILE_MAX) {
-		report_list_pack(q->answer, &(struct report_list){ .nothing = S("a mail as large as that is not looked into for reports") });
+		report_list_pack(q->answer,
+				 &(struct report_list){
+					 .nothing = S("a mail as large as that is not looked into for reports") });
 		return 0;
 	}
 	void *at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, q->ask->fds[0], 0);
@@ -45,7 +47,9 @@ int relay_answer_permission(struct dns *dns, struct link_question *q) {
 	} else if (report_permission_name(ask.domain, ask.host, q->mem, &name)) {
 		int r = dns_txt(dns, name, deadline, q->mem, &records, &count, NULL);
 		if (r < 0 || r == DNS_LATER) answer.verdict = PERMISSION_LATER;
-		else if (r == DNS_OK && report_permitted(records, count, ask.host, ask.failure, q->mem, &answer.address)) answer.verdict = PERMISSION_YES;
+		else if (r == DNS_OK &&
+			 report_permitted(records, count, ask.host, ask.failure, q->mem, &answer.address))
+			answer.verdict = PERMISSION_YES;
 	}
 	permission_answer_pack(q->answer, &answer);
 	return 0;
@@ -55,7 +59,9 @@ int relay_answer_permission(struct dns *dns, struct link_question *q) {
 static bool leads_back(struct dns *dns, struct slice name, const struct addr *a, int64_t deadline, struct arena *mem) {
 	struct addr *list;
 	size_t count;
-	if (dns_addresses(dns, name, addr_family(a) == AF_INET ? DNS_IPV4 : DNS_IPV6, deadline, mem, &list, &count, NULL) != DNS_OK) return false;
+	if (dns_addresses(dns, name, addr_family(a) == AF_INET ? DNS_IPV4 : DNS_IPV6, deadline, mem, &list, &count,
+			  NULL) != DNS_OK)
+		return false;
 	for (size_t i = 0; i < count; i++)
 		if (addr_same_host(&list[i], a)) return true;
 	return false;
@@ -91,7 +97,9 @@ static void add_targets(struct slice uris, struct targets_answer *answer, struct
 static struct slice tls_targets(struct dns *dns, struct slice domain, int64_t deadline, struct arena *mem) {
 	struct slice *records;
 	size_t count;
-	if (dns_txt(dns, arena_fmt(mem, "_smtp._tls.%.*s", SLICE_ARG(domain)), deadline, mem, &records, &count, NULL) != DNS_OK) return SLICE_NONE;
+	if (dns_txt(dns, arena_fmt(mem, "_smtp._tls.%.*s", SLICE_ARG(domain)), deadline, mem, &records, &count, NULL) !=
+	    DNS_OK)
+		return SLICE_NONE;
 	for (size_t i = 0; i < count; i++) {
 		struct slice rest = records[i];
 		if (!slice_starts_same(rest, S("v=TLSRPTv1"))) continue;

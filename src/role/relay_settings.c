@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lmtp(8) is smtp(8) with parameters of its own: smtp_connect_timeout is lmtp_connect_timeout there. So every setting is asked for
- * by its smtp name, and `of` finds the other one. */
+/* lmtp(8) is smtp(8) with parameters of its own: smtp_connect_timeout is lmtp_connect_timeout there. So every setting
+ * is asked for by its smtp name, and `of` finds the other one. */
 #include "role/relay_settings.h"
 #include "flow/notice.h"
 #include "base/encode.h"
@@ -30,7 +30,8 @@ enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smt
 	static const char *const others[][2] = { { "smtp_helo_name", "lmtp_lhlo_name" },
 						 { "smtp_helo_timeout", "lmtp_lhlo_timeout" },
 						 { "smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords" },
-						 { "smtp_discard_ehlo_keyword_address_maps", "lmtp_discard_lhlo_keyword_address_maps" } };
+						 { "smtp_discard_ehlo_keyword_address_maps",
+						   "lmtp_discard_lhlo_keyword_address_maps" } };
 	const char *name = setting_of(smtp)->name;
 	AUTO_BUF struct buf own = BUF(256);
 	if (!p->lmtp) return smtp;
@@ -114,7 +115,8 @@ static uint16_t port_of(const struct relay_profile *p) {
 	return slice_number(word, 65535, &n) ? (uint16_t)n : p->lmtp ? 24 : 25;
 }
 
-/* Log-in methods that smtp_sasl_mechanism_filter leaves; an empty filter leaves all. The first word that fits counts. */
+/* Log-in methods that smtp_sasl_mechanism_filter leaves; an empty filter leaves all. The first word that fits counts.
+ */
 static unsigned filtered(const struct relay_profile *p) {
 	unsigned left = 0;
 	size_t n;
@@ -124,7 +126,8 @@ static unsigned filtered(const struct relay_profile *p) {
 		for (size_t i = 0; i < n && !met; i++) {
 			bool without = words[i].at[0] == '!';
 			struct slice word = slice_skip(words[i], without);
-			met = slice_same(word, slice_of(smtp_mechanism_name((enum smtp_mechanism)bit))) || slice_starts(word, S("static:"));
+			met = slice_same(word, slice_of(smtp_mechanism_name((enum smtp_mechanism)bit))) ||
+			      slice_starts(word, S("static:"));
 			in = met ? !without : in;
 		}
 		if (in) left |= bit;
@@ -138,15 +141,18 @@ static void warn_of_filter_tables(const struct relay_profile *p) {
 	for (size_t i = 0; i < n; i++) {
 		bool table = slice_find(words[i], ':') < words[i].len || slice_starts(words[i], S("/"));
 		if (table && !slice_starts(slice_skip(words[i], words[i].at[0] == '!'), S("static:")))
-			say(L_WARN, p->tag, "smtp_sasl_mechanism_filter: %.*s is passed over: tables are not looked into here (write the names of the mechanisms)",
+			say(L_WARN, p->tag,
+			    "smtp_sasl_mechanism_filter: %.*s is passed over: tables are not looked into here (write "
+			    "the names of the mechanisms)",
 			    SLICE_ARG(words[i]));
 	}
 }
 
-/* What Cyrus SASL's options leave of our methods: none of them lets anybody in without a name, and only SCRAM has what noactive
- * and mutual_auth ask for; nodictionary and forward_secrecy are beyond all of them. */
+/* What Cyrus SASL's options leave of our methods: none of them lets anybody in without a name, and only SCRAM has what
+ * noactive and mutual_auth ask for; nodictionary and forward_secrecy are beyond all of them. */
 static unsigned secured(const struct relay_profile *p, enum setting_id options) {
-	unsigned plain = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN, scram = SMTP_MECHANISM_SCRAM_SHA_1 | SMTP_MECHANISM_SCRAM_SHA_256;
+	unsigned plain = SMTP_MECHANISM_PLAIN | SMTP_MECHANISM_LOGIN,
+		 scram = SMTP_MECHANISM_SCRAM_SHA_1 | SMTP_MECHANISM_SCRAM_SHA_256;
 	unsigned left = filtered(p);
 	if (has(p, options, "noplaintext")) left &= ~plain;
 	if (has(p, options, "noactive") || has(p, options, "mutual_auth")) left &= scram;
@@ -155,7 +161,8 @@ static unsigned secured(const struct relay_profile *p, enum setting_id options) 
 
 /* DNS can be switched off (smtp_dns_support_level, disable_dns_lookups): names are the system's then. */
 static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *out) {
-	bool off = slice_same(text(p, SET_smtp_dns_support_level), S("disabled")) || conf_bool(p->view, SET_disable_dns_lookups);
+	bool off = slice_same(text(p, SET_smtp_dns_support_level), S("disabled")) ||
+		   conf_bool(p->view, SET_disable_dns_lookups);
 	out->native = off || has(p, SET_smtp_host_lookup, "native");
 	out->no_dns = off || !has(p, SET_smtp_host_lookup, "dns");
 	out->no_mx = off || p->lmtp;
@@ -170,10 +177,13 @@ static void lookups_of(const struct relay_profile *p, struct smtp_hosts_params *
 /* "dane" unless smtp_tls_dane_insecure_mx_policy says less. */
 static enum smtp_insecure_mx insecure_mx_of(const struct relay_profile *p) {
 	struct slice word = text(p, SET_smtp_tls_dane_insecure_mx_policy);
-	return slice_same(word, S("may")) ? SMTP_INSECURE_MX_MAY : slice_same(word, S("encrypt")) ? SMTP_INSECURE_MX_ENCRYPT : SMTP_INSECURE_MX_DANE;
+	return slice_same(word, S("may"))       ? SMTP_INSECURE_MX_MAY
+	       : slice_same(word, S("encrypt")) ? SMTP_INSECURE_MX_ENCRYPT
+						: SMTP_INSECURE_MX_DANE;
 }
 
-static void client_of(const struct relay_profile *p, const struct relay_outside *outside, struct smtp_client_params *out) {
+static void client_of(const struct relay_profile *p, const struct relay_outside *outside,
+		      struct smtp_client_params *out) {
 	*out = (struct smtp_client_params){
 		.lmtp = p->lmtp,
 		.helo_name = text(p, SET_smtp_helo_name),
@@ -221,8 +231,10 @@ static void target_of(struct relay_profile *p, struct relay_settings *s) {
 			   .own_names = &s->own_name,
 			   .own_names_count = p->lmtp ? 0 : 1 },
 		.session_limit = (unsigned)number(p, SET_smtp_mx_session_limit),
-		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit), (int64_t)100000),
-		.keep_ms = flag(p, SET_smtp_connection_cache_on_demand) ? span(p, SET_smtp_connection_cache_time_limit) : -1,
+		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit),
+						    (int64_t)100000),
+		.keep_ms = flag(p, SET_smtp_connection_cache_on_demand) ? span(p, SET_smtp_connection_cache_time_limit)
+									: -1,
 		.keep_uses = (unsigned)reuse,
 		.reuse_ms = span(p, SET_smtp_connection_reuse_time_limit),
 		.service = p->tag,
@@ -235,10 +247,12 @@ static void target_of(struct relay_profile *p, struct relay_settings *s) {
 	if (p->target.session_limit == 0) p->target.session_limit = UINT_MAX;
 }
 
-/* Postfix's default is not to use them again, because its ordinary client cannot; ours can, and does unless it is told not to. */
+/* Postfix's default is not to use them again, because its ordinary client cannot; ours can, and does unless it is told
+ * not to. */
 static bool reuses_tls(const struct relay_settings *s, const struct relay_profile *p) {
 	struct conf_raw raw;
-	bool said = conf_raw_find(s->conf, slice_of(setting_of(of(p, SET_smtp_tls_connection_reuse))->name), &raw) && raw.is_set;
+	bool said = conf_raw_find(s->conf, slice_of(setting_of(of(p, SET_smtp_tls_connection_reuse))->name), &raw) &&
+		    raw.is_set;
 	return !said || flag(p, SET_smtp_tls_connection_reuse);
 }
 
@@ -269,7 +283,8 @@ static void checks_of(struct relay_settings *s, struct relay_profile *p) {
 	p->outgoing.checks = (struct checks_params){
 		.header = tables_of_list(s->tables, v, of(p, SET_smtp_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
 		.mime = tables_of_list(s->tables, v, of(p, SET_smtp_mime_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
-		.nested = tables_of_list(s->tables, v, of(p, SET_smtp_nested_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
+		.nested = tables_of_list(s->tables, v, of(p, SET_smtp_nested_header_checks), TABLE_PATTERNS_ONLY,
+					 &s->mem),
 		.body = tables_of_list(s->tables, v, of(p, SET_smtp_body_checks), TABLE_PATTERNS_ONLY, &s->mem),
 		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
 		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
@@ -300,7 +315,8 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 		p->target.client.filter = relay_filter_reply;
 		p->target.client.filter_ctx = p;
 	}
-	p->discard_maps = tables_of_list(s->tables, p->view, of(p, SET_smtp_discard_ehlo_keyword_address_maps), 0, &s->mem);
+	p->discard_maps =
+		tables_of_list(s->tables, p->view, of(p, SET_smtp_discard_ehlo_keyword_address_maps), 0, &s->mem);
 	if (p->discard_maps.count != 0) {
 		p->target.client.discard_for = relay_discard;
 		p->target.client.discard_ctx = p;
@@ -336,15 +352,19 @@ static int profiles_make(struct relay_settings *s) {
 		if (!is_way_out(&services[i])) continue;
 		bool lmtp = slice_eq(services[i].command, S("lmtp"));
 		s->profiles[s->profiles_count++] =
-			(struct relay_profile){ .name = services[i].name, .tag = tag_of(&s->mem, services[i].name, lmtp),
-						.lmtp = lmtp, .view = conf_service_view(s->conf, &services[i]) };
+			(struct relay_profile){ .name = services[i].name,
+						.tag = tag_of(&s->mem, services[i].name, lmtp),
+						.lmtp = lmtp,
+						.view = conf_service_view(s->conf, &services[i]) };
 	}
 	for (size_t i = 0; i < LEN(always); i++) {
 		struct slice name = slice_of(always[i]);
 		bool lmtp = slice_eq(name, S("lmtp"));
 		if (relay_profile_find(s, name) == NULL)
-			s->profiles[s->profiles_count++] = (struct relay_profile){
-				.name = name, .tag = tag_of(&s->mem, name, lmtp), .lmtp = lmtp, .view = conf_main(s->conf) };
+			s->profiles[s->profiles_count++] = (struct relay_profile){ .name = name,
+										   .tag = tag_of(&s->mem, name, lmtp),
+										   .lmtp = lmtp,
+										   .view = conf_main(s->conf) };
 	}
 	struct notice_params notices;
 	notices_of(&notices, conf_main(s->conf), NULL, &s->mem);
@@ -367,7 +387,8 @@ static void open_passwords(struct relay_settings *s) {
 		struct relay_profile *p = &s->profiles[i];
 		bool given = !p->lmtp && s->logins != NULL && s->logins[0] != '\0';
 		if (!given && p->log_in)
-			p->passwords = tables_of_list(s->tables, p->view, of(p, SET_smtp_sasl_password_maps), 0, &s->mem);
+			p->passwords =
+				tables_of_list(s->tables, p->view, of(p, SET_smtp_sasl_password_maps), 0, &s->mem);
 	}
 }
 

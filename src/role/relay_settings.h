@@ -7,8 +7,8 @@
 #include "role/boot.h"
 #include "role/relay_sign.h"
 #include "smtp/deliver.h"
-/* The ways out: one profile for each service of master.cf whose command is smtp or lmtp, with its own -o in effect, and three that
- * are always there: smtp, relay, lmtp. */
+/* The ways out: one profile for each service of master.cf whose command is smtp or lmtp, with its own -o in effect, and
+ * three that are always there: smtp, relay, lmtp. */
 struct relay_profile {
 	struct slice name;
 	const char *tag;                     /* in the log: "smtp", "relay/smtp", "lmtp" */
@@ -47,7 +47,8 @@ struct relay_settings {
 	struct relay_profile *profiles;
 	size_t profiles_count;
 	const struct relay_outside *outside;
-	struct boot_identity *identities;    /* the certificates that we can show: file name and chain; the place is vault's number */
+	struct boot_identity
+		*identities; /* the certificates that we can show: file name and chain; the place is vault's number */
 	size_t identities_count;
 	pthread_mutex_t contexts_lock;
 	struct relay_tls_context *contexts;  /* relay_tls.c: what was used last comes first */
@@ -61,29 +62,31 @@ struct relay_outside {
 int relay_settings_new(struct boot *b, const struct relay_outside *outside, struct relay_settings **out);
 const struct relay_profile *relay_profile_find(const struct relay_settings *s, struct slice transport); /* NULL: none */
 
-/* user:password for a next hop and a sender: as Postfix looks, the sender first where he counts, then the next hop as written,
- * then its host. 0, or 1: a table cannot be asked now. Nothing found: user stays empty. */
+/* user:password for a next hop and a sender: as Postfix looks, the sender first where he counts, then the next hop as
+ * written, then its host. 0, or 1: a table cannot be asked now. Nothing found: user stays empty. */
 int relay_login(const struct relay_settings *s, const struct relay_profile *p, struct slice hop, struct slice sender,
 		struct arena *mem, struct slice *user, struct slice *password);
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
-bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words); /* smtp_client_params.discard_for */
+bool relay_discard(void *profile, struct slice address, struct arena *mem,
+		   struct slice *words);                                      /* smtp_client_params.discard_for */
 bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
 
 /* A setting by its smtp_ name: in a profile of LMTP its lmtp_ twin. */
 enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp);
 struct slice relay_text(const struct relay_profile *p, enum setting_id smtp);
 
-/* TLS for a next hop: the profile's level, or what smtp_tls_policy_maps says. waived is asked only where more than TLS_MAY is wanted: does
- * the message say that it may leave without (TLS-Required: no)? 0; 1: a table cannot be asked now; 2: the policy is none that can
- * be kept, fail_text() says why. */
+/* TLS for a next hop: the profile's level, or what smtp_tls_policy_maps says. waived is asked only where more than
+ * TLS_MAY is wanted: does the message say that it may leave without (TLS-Required: no)? 0; 1: a table cannot be asked
+ * now; 2: the policy is none that can be kept, fail_text() says why. */
 struct relay_tls {
 	struct smtp_client_params *client; /* to be filled in */
-	struct tls_client *held[2];        /* to be released when client is of no use any more, whatever the answer was */
+	struct tls_client *held[2]; /* to be released when client is of no use any more, whatever the answer was */
 	bool reuse;
 };
-int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx), void *ctx,
-	      struct arena *mem, struct relay_tls *out);
-int relay_tls_prepare(struct relay_settings *s, const struct relay_profile *p); /* <0: the settings of TLS cannot be kept */
+int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx),
+	      void *ctx, struct arena *mem, struct relay_tls *out);
+int relay_tls_prepare(struct relay_settings *s,
+		      const struct relay_profile *p); /* <0: the settings of TLS cannot be kept */
 void relay_tls_done(struct relay_settings *s);

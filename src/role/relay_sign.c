@@ -54,7 +54,8 @@ static void canonical_forms(const struct conf_view *v, struct dkim_sign_params *
 	form->body = slice_same(slice_trim(body), S("relaxed")) ? DKIM_RELAXED : DKIM_SIMPLE;
 }
 
-void signing_settings_make(const struct conf_view *v, size_t line_limit, const char *tag, struct arena *mem, struct signing_params *out) {
+void signing_settings_make(const struct conf_view *v, size_t line_limit, const char *tag, struct arena *mem,
+			   struct signing_params *out) {
 	*out = (struct signing_params){
 		.sign = conf_bool(v, SET_dkim_sign),
 		.seal = conf_bool(v, SET_arc_seal),
@@ -68,7 +69,8 @@ void signing_settings_make(const struct conf_view *v, size_t line_limit, const c
 		.tag = tag,
 	};
 	out->author_fields = conf_list(v, SET_dkim_sender_headers, &out->author_fields_count);
-	struct name_list sign = names_of(v, SET_dkim_sign_headers, true, mem), omit = names_of(v, SET_dkim_omit_headers, false, mem),
+	struct name_list sign = names_of(v, SET_dkim_sign_headers, true, mem),
+			 omit = names_of(v, SET_dkim_omit_headers, false, mem),
 			 over = names_of(v, SET_dkim_oversign_headers, false, mem);
 	for (size_t i = 0; i < omit.count; i++) drop_name(&sign, omit.at[i]);
 	out->form.sign_headers = sign.at;
@@ -92,8 +94,11 @@ struct key_watch {
 
 static void look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
 	struct slice reason;
-	if (dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), mem, &reason) != DKIM_PUBLISHED) return;
-	say(L_INFO, "/opendkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on", SLICE_ARG(key->selector), SLICE_ARG(key->domain));
+	if (dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), mem, &reason) !=
+	    DKIM_PUBLISHED)
+		return;
+	say(L_INFO, "/opendkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on",
+	    SLICE_ARG(key->selector), SLICE_ARG(key->domain));
 	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id }, mem);
 }
 
@@ -104,14 +109,23 @@ static void look(struct key_watch *w) {
 	for (size_t i = 0; i < waiting.keys_count; i++) look_for(w, &waiting.keys[i], &mem);
 }
 
-/* A signature whose key nobody finds in DNS is of no use: its owner hears of it once a day, with the record to publish. */
-static void tell_missing(const struct keyring_key *key, enum dkim_publication found, struct slice reason, struct arena *mem) {
-	struct dkim_record_text r = { .domain = key->domain, .selector = key->selector, .algorithm = (enum dkim_algorithm)key->algorithm,
-				      .public_key = key->public_key, .hashes = S("sha256") };
+/* A signature whose key nobody finds in DNS is of no use: its owner hears of it once a day, with the record to publish.
+ */
+static void tell_missing(const struct keyring_key *key, enum dkim_publication found, struct slice reason,
+			 struct arena *mem) {
+	struct dkim_record_text r = { .domain = key->domain,
+				      .selector = key->selector,
+				      .algorithm = (enum dkim_algorithm)key->algorithm,
+				      .public_key = key->public_key,
+				      .hashes = S("sha256") };
 	struct slice line = dkim_record_line(&r, mem), shown = slice_head(line, 900);
-	say(L_WARN, "/opendkim", "%.*s._domainkey.%.*s: %s%s%.*s: mail of %.*s is signed, and nobody can verify it. Publish this TXT record (hato dkim show %.*s): %.*s%s",
-	    SLICE_ARG(key->selector), SLICE_ARG(key->domain), found == DKIM_NOT_PUBLISHED ? "there is no such record in DNS" : "the record in DNS is another one",
-	    reason.len != 0 ? ": " : "", SLICE_ARG(reason), SLICE_ARG(key->domain), SLICE_ARG(key->domain), SLICE_ARG(shown), shown.len < line.len ? "..." : "");
+	say(L_WARN, "/opendkim",
+	    "%.*s._domainkey.%.*s: %s%s%.*s: mail of %.*s is signed, and nobody can verify it. Publish this TXT record "
+	    "(hato dkim show %.*s): %.*s%s",
+	    SLICE_ARG(key->selector), SLICE_ARG(key->domain),
+	    found == DKIM_NOT_PUBLISHED ? "there is no such record in DNS" : "the record in DNS is another one",
+	    reason.len != 0 ? ": " : "", SLICE_ARG(reason), SLICE_ARG(key->domain), SLICE_ARG(key->domain),
+	    SLICE_ARG(shown), shown.len < line.len ? "..." : "");
 }
 
 /* When a key is to be looked for: first when there was time to publish its record, then once a day. */
@@ -132,9 +146,12 @@ static void look_for_missing(struct key_watch *w) {
 	for (size_t i = 0; i < all.keys_count; i++) {
 		const struct keyring_key *key = &all.keys[i];
 		struct slice reason = SLICE_NONE;
-		if ((key->state != KEYRING_ACTIVE && key->state != KEYRING_GIVEN) || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
+		if ((key->state != KEYRING_ACTIVE && key->state != KEYRING_GIVEN) || key->public_key.len == 0 ||
+		    slice_find(key->domain, '%') < key->domain.len)
+			continue;
 		if (!is_due(w, key->id)) continue;
-		enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), &mem, &reason);
+		enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key,
+							     deadline_in(LOOKUP_MS), &mem, &reason);
 		if (found == DKIM_NOT_PUBLISHED || found == DKIM_DIFFERENT) tell_missing(key, found, reason, &mem);
 	}
 }

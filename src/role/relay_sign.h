@@ -5,7 +5,8 @@
 #include "net/dns.h"
 #include "net/pool.h"
 /* The signing settings of a way out. */
-void signing_settings_make(const struct conf_view *v, size_t line_limit, const char *tag, struct arena *mem, struct signing_params *out);
+void signing_settings_make(const struct conf_view *v, size_t line_limit, const char *tag, struct arena *mem,
+			   struct signing_params *out);
 
 /* Looks now and then whether the records of new keys are in DNS, and tells vault. */
 struct key_watch;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS to a next hop (TLS_README, smtp_tls_policy_maps). What is the same for many connections is kept and shared; a table may ask
- * for any number of combinations, so what has not been asked for longest goes. */
+/* TLS to a next hop (TLS_README, smtp_tls_policy_maps). What is the same for many connections is kept and shared; a
+ * table may ask for any number of combinations, so what has not been asked for longest goes. */
 #include "base/fail.h"
 #include "base/encode.h"
 #include "base/log.h"
@@ -47,7 +47,8 @@ static struct slice excluded_of(const struct relay_profile *p, const struct poli
 	bool required = policy->level > CLIENT_TLS_MAY;
 	if (policy->excludes) tls_excluded_add(&out, policy->excluded);
 	if (!policy->excludes) tls_excluded_add(&out, relay_text(p, SET_smtp_tls_exclude_ciphers));
-	if (!policy->excludes && required) tls_excluded_add(&out, relay_text(p, SET_smtp_tls_mandatory_exclude_ciphers));
+	if (!policy->excludes && required)
+		tls_excluded_add(&out, relay_text(p, SET_smtp_tls_mandatory_exclude_ciphers));
 	/* an anonymous server proves nothing; a cipher that does not encrypt is no encryption */
 	if (required && (out.len != 0 || policy->grade == TLS_GRADE_NULL || policy->grade == TLS_GRADE_HIGH))
 		buf_addf(&out, policy->level == CLIENT_TLS_ENCRYPT ? ":!eNULL" : ":!aNULL");
@@ -55,20 +56,24 @@ static struct slice excluded_of(const struct relay_profile *p, const struct poli
 }
 
 /* The certificates that this way out shows. */
-static size_t identities_of(const struct relay_settings *s, const struct relay_profile *p, struct tls_identity *out, struct buf *key) {
+static size_t identities_of(const struct relay_settings *s, const struct relay_profile *p, struct tls_identity *out,
+			    struct buf *key) {
 	struct identity_files files[8];
 	size_t n = identity_client_files(p->view, p->lmtp, files, LEN(files)), count = 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < s->identities_count; k++) {
 			if (!slice_eq(slice_of(s->identities[k].name), files[i].chain)) continue;
-			out[count++] = (struct tls_identity){ .chain_pem = slice_of(s->identities[k].pem),
-							      .remote = { .sign = sign_by_vault, .ctx = s->outside->vault, .id = k } };
+			out[count++] = (struct tls_identity){
+				.chain_pem = slice_of(s->identities[k].pem),
+				.remote = { .sign = sign_by_vault, .ctx = s->outside->vault, .id = k }
+			};
 			buf_addf(key, " %zu", k);
 		}
 	return count;
 }
 
-static int context_make(struct relay_settings *s, const struct tls_client_params *params, struct slice key, struct tls_client **out) {
+static int context_make(struct relay_settings *s, const struct tls_client_params *params, struct slice key,
+			struct tls_client **out) {
 	struct relay_tls_context *made = mem_get(sizeof *made), **last = &s->contexts;
 	if (tls_client_new(params, &made->client) < 0) {
 		free(made);
@@ -95,23 +100,28 @@ static const char *path_of(const struct relay_profile *p, enum setting_id id) {
 }
 
 /* *out with a reference of its own. */
-static int context_find(struct relay_settings *s, const struct relay_profile *p, const struct policy *policy, struct arena *mem,
-			struct tls_client **out) {
+static int context_find(struct relay_settings *s, const struct relay_profile *p, const struct policy *policy,
+			struct arena *mem, struct tls_client **out) {
 	bool required = policy->level > CLIENT_TLS_MAY;
 	struct tls_identity identities[8];
 	AUTO_BUF struct buf key = BUF(KIB(64));
 	struct policy full = *policy;
-	if (full.grade < 0) full.grade = conf_enum(p->view, relay_setting(p, required ? SET_smtp_tls_mandatory_ciphers : SET_smtp_tls_ciphers));
+	if (full.grade < 0)
+		full.grade = conf_enum(
+			p->view, relay_setting(p, required ? SET_smtp_tls_mandatory_ciphers : SET_smtp_tls_ciphers));
 	if (full.versions == 0)
-		full.versions = conf_tls_versions(p->view, relay_setting(p, required ? SET_smtp_tls_mandatory_protocols : SET_smtp_tls_protocols));
-	struct tls_client_params params = { .ca_file = path_of(p, SET_smtp_tls_CAfile), .ca_path = path_of(p, SET_smtp_tls_CApath),
+		full.versions = conf_tls_versions(p->view, relay_setting(p, required ? SET_smtp_tls_mandatory_protocols
+										     : SET_smtp_tls_protocols));
+	struct tls_client_params params = { .ca_file = path_of(p, SET_smtp_tls_CAfile),
+					    .ca_path = path_of(p, SET_smtp_tls_CApath),
 					    .identities = identities };
 	tls_versions_set(&params.common, full.versions);
 	params.common.ciphers = tls_cipher_list(p->view, full.grade, excluded_of(p, &full, mem), mem);
 	params.common.groups = tls_group_list(p->view, mem);
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	buf_addf(&key, "%d %d %s %s %s %s", (int)params.common.min, (int)params.common.max, TEXT_OR(params.common.ciphers),
-	         TEXT_OR(params.common.groups), TEXT_OR(params.ca_file), TEXT_OR(params.ca_path));
+	buf_addf(&key, "%d %d %s %s %s %s", (int)params.common.min, (int)params.common.max,
+		 TEXT_OR(params.common.ciphers), TEXT_OR(params.common.groups), TEXT_OR(params.ca_file),
+		 TEXT_OR(params.ca_path));
 #undef TEXT_OR
 	params.identities_count = identities_of(s, p, identities, &key);
 	int r = 0;
@@ -150,8 +160,11 @@ static int level_of(struct slice word) {
 }
 
 static int grade_of(struct slice word) {
-	static const char *const grades[] = { [TLS_GRADE_MEDIUM] = "medium", [TLS_GRADE_HIGH] = "high", [TLS_GRADE_LOW] = "low",
-					      [TLS_GRADE_EXPORT] = "export", [TLS_GRADE_NULL] = "null" };
+	static const char *const grades[] = { [TLS_GRADE_MEDIUM] = "medium",
+					      [TLS_GRADE_HIGH] = "high",
+					      [TLS_GRADE_LOW] = "low",
+					      [TLS_GRADE_EXPORT] = "export",
+					      [TLS_GRADE_NULL] = "null" };
 	for (size_t i = 0; i < LEN(grades); i++)
 		if (slice_same(word, slice_of(grades[i]))) return (int)i;
 	return -1;
@@ -181,21 +194,24 @@ static bool keep_word(struct slice *list, size_t *count, struct slice value) {
 }
 
 static int invalid(struct slice name, struct slice value) {
-	return fail("smtp_tls_policy_maps: %.*s=%.*s is nothing that this level knows", SLICE_ARG(name), SLICE_ARG(value));
+	return fail("smtp_tls_policy_maps: %.*s=%.*s is nothing that this level knows", SLICE_ARG(name),
+		    SLICE_ARG(value));
 }
 
 /* What would weaken the demand if it were passed over is an error. */
 static int policy_attribute(struct policy *p, struct slice name, struct slice value, struct arena *mem) {
 	bool good = p->level != CLIENT_TLS_NONE;
 	if (slice_same(name, S("match")))
-		p->match = p->match.len != 0 ? arena_fmt(mem, "%.*s|%.*s", SLICE_ARG(p->match), SLICE_ARG(value)) : value;
+		p->match =
+			p->match.len != 0 ? arena_fmt(mem, "%.*s|%.*s", SLICE_ARG(p->match), SLICE_ARG(value)) : value;
 	else if (slice_same(name, S("servername"))) p->servername = value;
 	else if (slice_same(name, S("protocols"))) good = good && (p->versions = tls_versions_in(value)) != 0;
 	else if (slice_same(name, S("ciphers"))) good = good && (p->grade = grade_of(value)) >= 0;
 	else if (slice_same(name, S("exclude"))) {
 		p->excluded = value;
 		p->excludes = true;
-	} else if (slice_same(name, S("tafile"))) good = p->level >= CLIENT_TLS_VERIFY && keep_word(p->anchors, &p->anchors_count, value);
+	} else if (slice_same(name, S("tafile")))
+		good = p->level >= CLIENT_TLS_VERIFY && keep_word(p->anchors, &p->anchors_count, value);
 	else if (slice_same(name, S("connection_reuse"))) {
 		p->reuse = slice_same(value, S("yes"));
 		good = p->reuse == 1 || slice_same(value, S("no"));
@@ -227,14 +243,16 @@ static int policy_find(const struct relay_profile *p, struct slice hop, struct a
 /* What the certificate must show. */
 
 /* Words of *_cert_match or match=, separated by colons too: hostname, nexthop, dot-nexthop, or a name. */
-static void add_names(struct slice words, struct slice hop, struct arena *mem, struct slice *names, size_t *count, size_t room) {
+static void add_names(struct slice words, struct slice hop, struct arena *mem, struct slice *names, size_t *count,
+		      size_t room) {
 	struct smtp_next_hop parts = { 0 };
 	struct slice word;
 	smtp_next_hop_parse(hop, &parts);
 	while ((word = slice_word(&words, ":|")).len != 0 && *count < room) {
 		if (slice_same(word, S("hostname"))) names[(*count)++] = S("");
 		else if (slice_same(word, S("nexthop"))) names[(*count)++] = arena_slice(mem, parts.host);
-		else if (slice_same(word, S("dot-nexthop"))) names[(*count)++] = arena_fmt(mem, ".%.*s", SLICE_ARG(parts.host));
+		else if (slice_same(word, S("dot-nexthop")))
+			names[(*count)++] = arena_fmt(mem, ".%.*s", SLICE_ARG(parts.host));
 		else names[(*count)++] = word;
 	}
 }
@@ -253,7 +271,8 @@ static int expect_names(const struct relay_profile *p, const struct policy *poli
 	bool secure = policy->level == CLIENT_TLS_SECURE;
 	const struct slice *words = secure ? p->secure_match : p->verify_match;
 	size_t n = secure ? p->secure_match_count : p->verify_match_count, count = 0;
-	struct slice *names = arena_array(mem, WORDS_MAX, sizeof *names), file = relay_text(p, SET_smtp_tls_trust_anchor_file);
+	struct slice *names = arena_array(mem, WORDS_MAX, sizeof *names),
+		     file = relay_text(p, SET_smtp_tls_trust_anchor_file);
 	if (client->mx_patterns_count != 0) names[count++] = S(""); /* MTA-STS: the host, whatever else is said */
 	else if (policy->match.len != 0) add_names(policy->match, hop, mem, names, &count, WORDS_MAX);
 	else
@@ -284,10 +303,12 @@ static bool digest_read(struct slice word, struct arena *mem, struct slice *out)
 
 static int expect_digests(const struct relay_profile *p, const struct policy *policy, struct arena *mem,
 			  struct smtp_client_params *client) {
-	struct slice *digests = arena_array(mem, p->fingerprints_count + WORDS_MAX, sizeof *digests), words = policy->match, word;
+	struct slice *digests = arena_array(mem, p->fingerprints_count + WORDS_MAX, sizeof *digests),
+		     words = policy->match, word;
 	size_t n = 0;
 	if (policy->match.len == 0)
-		for (size_t i = 0; i < p->fingerprints_count; i++) n += digest_read(p->fingerprints[i], mem, &digests[n]);
+		for (size_t i = 0; i < p->fingerprints_count; i++)
+			n += digest_read(p->fingerprints[i], mem, &digests[n]);
 	while ((word = slice_word(&words, "|")).len != 0 && n < WORDS_MAX) n += digest_read(word, mem, &digests[n]);
 	if (n == 0) return fail("TLS level fingerprint without a fingerprint (smtp_tls_fingerprint_cert_match)"), 2;
 	client->proof = SMTP_PROOF_DIGEST;
@@ -310,7 +331,8 @@ static int expect(const struct relay_profile *p, const struct policy *policy, st
 }
 
 /* hostname is what is sent anyway. */
-static const char *servername_of(const struct relay_profile *p, const struct policy *policy, struct slice hop, struct arena *mem) {
+static const char *servername_of(const struct relay_profile *p, const struct policy *policy, struct slice hop,
+				 struct arena *mem) {
 	struct slice name = policy->servername.len != 0 ? policy->servername : relay_text(p, SET_smtp_tls_servername);
 	struct smtp_next_hop parts = { 0 };
 	if (name.len == 0 || slice_same(name, S("hostname"))) return NULL;
@@ -318,8 +340,8 @@ static const char *servername_of(const struct relay_profile *p, const struct pol
 	return arena_text(mem, name);
 }
 
-static int choose_contexts(struct relay_settings *s, const struct relay_profile *p, const struct policy *policy, struct arena *mem,
-			   struct relay_tls *out) {
+static int choose_contexts(struct relay_settings *s, const struct relay_profile *p, const struct policy *policy,
+			   struct arena *mem, struct relay_tls *out) {
 	struct policy may = *policy;
 	may.level = MIN_OF(may.level, (int)CLIENT_TLS_MAY);
 	if (policy->level == CLIENT_TLS_NONE && !out->client->tls_wrapper) return 0;
@@ -331,8 +353,8 @@ static int choose_contexts(struct relay_settings *s, const struct relay_profile 
 	return r < 0 ? 2 : 0;
 }
 
-int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx), void *ctx,
-	      struct arena *mem, struct relay_tls *out) {
+int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx),
+	      void *ctx, struct arena *mem, struct relay_tls *out) {
 	struct policy policy = { .level = p->level, .grade = -1, .reuse = -1 };
 	struct smtp_client_params *client = out->client;
 	int r = policy_find(p, hop, mem, &policy);
@@ -344,7 +366,8 @@ int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct sl
 	bool required = policy.level > CLIENT_TLS_MAY && policy.level != CLIENT_TLS_DANE;
 	client->tls = policy.level == CLIENT_TLS_NONE ? SMTP_TLS_NONE : required ? SMTP_TLS_ENCRYPT : SMTP_TLS_MAY;
 	client->tls_name = servername_of(p, &policy, hop, mem);
-	if (policy.sts && policy.patterns_count != 0 && conf_bool(p->view, relay_setting(p, SET_smtp_tls_enforce_sts_mx_patterns))) {
+	if (policy.sts && policy.patterns_count != 0 &&
+	    conf_bool(p->view, relay_setting(p, SET_smtp_tls_enforce_sts_mx_patterns))) {
 		struct slice *patterns = arena_array(mem, policy.patterns_count, sizeof *patterns);
 		memcpy(patterns, policy.patterns, policy.patterns_count * sizeof *patterns);
 		client->mx_patterns = patterns;

@@ -22,7 +22,8 @@ static struct table *open_or_fail(struct tables *tables, struct slice name, unsi
 	struct table *t = NULL;
 	if (table_open(tables, name, flags, &t) == TABLE_FOUND) return t;
 	say(L_ERROR, "core", "%s: %s (mail that needs this table waits)", parameter, fail_text());
-	must(table_open(tables, arena_fmt(mem, "fail:%.*s", SLICE_ARG(name)), 0, &t) == TABLE_FOUND); /* it opens always */
+	must(table_open(tables, arena_fmt(mem, "fail:%.*s", SLICE_ARG(name)), 0, &t) ==
+	     TABLE_FOUND); /* it opens always */
 	return t;
 }
 
@@ -34,8 +35,9 @@ static bool unasked(const struct conf_view *v, struct slice name) {
 
 /* PostSRSd's two tables, where it does not run: SRS is ours then (srs), for forwarded mail only. */
 static bool is_absent_postsrsd(struct slice name) {
-	static const struct slice names[] = { S("tcp:localhost:10001"), S("tcp:127.0.0.1:10001"), S("tcp:[127.0.0.1]:10001"),
-		S("tcp:localhost:10002"), S("tcp:127.0.0.1:10002"), S("tcp:[127.0.0.1]:10002") };
+	static const struct slice names[] = { S("tcp:localhost:10001"),   S("tcp:127.0.0.1:10001"),
+					      S("tcp:[127.0.0.1]:10001"), S("tcp:localhost:10002"),
+					      S("tcp:127.0.0.1:10002"),   S("tcp:[127.0.0.1]:10002") };
 	bool known = false;
 	for (size_t i = 0; i < LEN(names); i++) known = known || slice_same(name, names[i]);
 	if (!known) return false;
@@ -43,7 +45,8 @@ static bool is_absent_postsrsd(struct slice name) {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 				  .sin_port = htons(slice_ends(name, S("1")) ? 10001 : 10002) };
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) return false;
-	say(L_INFO, "core", "%.*s: nothing listens there: SRS is done by hato (srs, srs_domain, srs_secrets)", SLICE_ARG(name));
+	say(L_INFO, "core", "%.*s: nothing listens there: SRS is done by hato (srs, srs_domain, srs_secrets)",
+	    SLICE_ARG(name));
 	return true;
 }
 
@@ -120,7 +123,8 @@ static void own_interfaces(struct own *own, bool loopback_only) {
 	if (getifaddrs(&list) != 0) return;
 	for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
 		if (i->ifa_addr == NULL) continue;
-		socklen_t len = i->ifa_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+		socklen_t len =
+			i->ifa_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 		if (!addr_from_sockaddr(i->ifa_addr, len, &a)) continue;
 		addr_set_port(&a, 0);
 		if (!loopback_only || addr_is_loopback(&a)) own_add(own, &a);
@@ -134,7 +138,8 @@ static void own_list(struct own *own, const struct conf_view *v, enum setting_id
 	const struct slice *words = conf_list(v, id, &n);
 	for (size_t i = 0; i < n; i++) {
 		if (slice_same(words[i], S("all"))) own_interfaces(own, false);
-		else if (slice_same(words[i], S("loopback-only")) || slice_same(words[i], S("localhost"))) own_interfaces(own, true);
+		else if (slice_same(words[i], S("loopback-only")) || slice_same(words[i], S("localhost")))
+			own_interfaces(own, true);
 		else if (addr_parse(words[i], &a)) own_add(own, &a);
 	}
 }
@@ -165,9 +170,11 @@ static void make_notices(struct deliver_params *out, const struct conf_view *v, 
 }
 
 static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
-	static const enum forward_door doors[] = { [FORWARD_BAD_REJECT] = FORWARD_DOOR_REJECT, [FORWARD_BAD_KEEP] = FORWARD_DOOR_KEEP,
+	static const enum forward_door doors[] = { [FORWARD_BAD_REJECT] = FORWARD_DOOR_REJECT,
+						   [FORWARD_BAD_KEEP] = FORWARD_DOOR_KEEP,
 						   [FORWARD_BAD_SEND] = FORWARD_DOOR_SEND };
-	static const enum forward_choice choices[] = { [FORWARD_FAILING_SEND] = FORWARD_SEND, [FORWARD_FAILING_KEEP] = FORWARD_KEEP,
+	static const enum forward_choice choices[] = { [FORWARD_FAILING_SEND] = FORWARD_SEND,
+						       [FORWARD_FAILING_KEEP] = FORWARD_KEEP,
 						       [FORWARD_FAILING_WRAP] = FORWARD_WRAP };
 	out->unauthenticated = doors[conf_enum(v, SET_forward_unauthenticated)];
 	out->failing = choices[conf_enum(v, SET_forward_failing)];
@@ -230,11 +237,13 @@ static size_t named_limit(const struct conf_view *v, struct slice transport, con
 			  struct arena *mem) {
 	struct slice text;
 	uint64_t n;
-	if (!named(v, transport, name, mem, &text) || !slice_number(text, INT_MAX, &n)) n = (uint64_t)conf_number(v, usual);
+	if (!named(v, transport, name, mem, &text) || !slice_number(text, INT_MAX, &n))
+		n = (uint64_t)conf_number(v, usual);
 	return n != 0 ? (size_t)n : SIZE_MAX / 2;
 }
 
-static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual, struct arena *mem) {
+static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name,
+			      enum setting_id usual, struct arena *mem) {
 	struct slice delay;
 	int64_t ms = conf_time_ms(v, usual);
 	if (named(v, transport, name, mem, &delay) && !time_read(delay, 's', &ms))
@@ -242,11 +251,14 @@ static int64_t named_delay_us(const struct conf_view *v, struct slice transport,
 	return ms * 1000;
 }
 
-static struct feedback feedback_of(const struct conf *c, struct slice transport, enum transport_setting which, enum setting_id usual) {
+static struct feedback feedback_of(const struct conf *c, struct slice transport, enum transport_setting which,
+				   enum setting_id usual) {
 	struct feedback f = { 1, FEEDBACK_FIXED };
 	struct slice own = conf_transport_text(c, transport, which);
 	if (!feedback_parse(own, &f) && !feedback_parse(conf_text(conf_main(c), usual), &f))
-		say(L_WARN, "core", "%s = %.*s: expected a number, number/number, number/concurrency or number/sqrt_concurrency (1 is used)",
+		say(L_WARN, "core",
+		    "%s = %.*s: expected a number, number/number, number/concurrency or number/sqrt_concurrency (1 is "
+		    "used)",
 		    setting_of(usual)->name, SLICE_ARG(own));
 	return f;
 }
@@ -261,17 +273,21 @@ static struct transport transport_of(const struct conf *conf, struct slice name,
 		.kind = kind,
 		.tag = slice_eq(name, S("relay")) ? arena_fmt(mem, "relay/%.*s", SLICE_ARG(command)).at
 						  : arena_text(mem, command),
-		.recipient_limit = named_limit(v, name, "destination_recipient_limit",
-					       local ? SET_local_destination_recipient_limit
-						     : SET_default_destination_recipient_limit, mem),
+		.recipient_limit = named_limit(
+			v, name, "destination_recipient_limit",
+			local ? SET_local_destination_recipient_limit : SET_default_destination_recipient_limit, mem),
 		.concurrency_limit = named_limit(v, name, "destination_concurrency_limit",
 						 local ? SET_local_destination_concurrency_limit
-						       : SET_default_destination_concurrency_limit, mem),
+						       : SET_default_destination_concurrency_limit,
+						 mem),
 		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
 						 SET_initial_destination_concurrency, mem),
-		.gain = feedback_of(conf, name, TRANSPORT_POSITIVE_FEEDBACK, SET_default_destination_concurrency_positive_feedback),
-		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK, SET_default_destination_concurrency_negative_feedback),
-		.rate_delay_us = named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
+		.gain = feedback_of(conf, name, TRANSPORT_POSITIVE_FEEDBACK,
+				    SET_default_destination_concurrency_positive_feedback),
+		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK,
+				    SET_default_destination_concurrency_negative_feedback),
+		.rate_delay_us =
+			named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
 		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
 	};
 	size_t n;
@@ -291,13 +307,15 @@ static void transports_of(struct transports *out, const struct conf *conf, struc
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < LEN(commands) && services[i].type == SERVICE_UNIX; k++)
 			if (slice_eq(services[i].command, slice_of(commands[k].command)))
-				list[count++] = transport_of(conf, services[i].name, services[i].command, commands[k].kind, mem);
+				list[count++] = transport_of(conf, services[i].name, services[i].command,
+							     commands[k].kind, mem);
 	*out = (struct transports){ list, count };
 	for (size_t i = 0; i < LEN(always); i++) {
 		if (transport_find(out, slice_of(always[i][0])) != NULL) continue;
 		for (size_t k = 0; k < LEN(commands); k++)
 			if (strcmp(commands[k].command, always[i][1]) == 0)
-				list[out->count++] = transport_of(conf, slice_of(always[i][0]), slice_of(always[i][1]), commands[k].kind, mem);
+				list[out->count++] = transport_of(conf, slice_of(always[i][0]), slice_of(always[i][1]),
+								  commands[k].kind, mem);
 	}
 	list[out->count++] = transport_of(conf, S(TRANSPORT_REQUEUE_NAME), S("requeue"), TRANSPORT_REQUEUE, mem);
 }
@@ -347,7 +365,8 @@ static struct slice owner_of(const struct table *t, struct arena *mem) {
 	struct passwd entry, *user = NULL;
 	char room[4096];
 	name = slice_skip(name, slice_find(name, ':') + 1);
-	if (name.len == 0 || name.at[0] != '/' || stat(arena_text(mem, name), &st) != 0 || st.st_uid == 0) return SLICE_NONE;
+	if (name.len == 0 || name.at[0] != '/' || stat(arena_text(mem, name), &st) != 0 || st.st_uid == 0)
+		return SLICE_NONE;
 	if (getpwuid_r(st.st_uid, &entry, room, sizeof room, &user) != 0 || user == NULL) return SLICE_NONE;
 	return arena_slice(mem, slice_of(user->pw_name));
 }
@@ -384,14 +403,16 @@ static void split_from(struct slice from, struct return_words *out) {
 	}
 	out->from = slice_trim(out->from);
 	out->from_name = slice_trim(out->from_name);
-	if (out->from_name.len > 1 && out->from_name.at[0] == '"') out->from_name = slice_from(out->from_name.at + 1, out->from_name.len - 2);
+	if (out->from_name.len > 1 && out->from_name.at[0] == '"')
+		out->from_name = slice_from(out->from_name.at + 1, out->from_name.len - 2);
 }
 
 static struct return_words words_of(const struct conf *conf, enum bounce_kind kind, struct arena *mem) {
 	const struct bounce_template *t = conf_bounce(conf, kind);
 	struct return_words w = { .subject = t->subject, .copy_subject = t->postmaster_subject };
 	AUTO_BUF struct buf text = BUF(MIB(1));
-	if (bounce_expand(conf_main(conf), t->text, &text) < 0) buf_clear(&text); /* tried when the settings were loaded */
+	if (bounce_expand(conf_main(conf), t->text, &text) < 0)
+		buf_clear(&text); /* tried when the settings were loaded */
 	w.text = arena_slice(mem, buf_slice(&text));
 	split_from(t->from, &w);
 	return w;

@@ -2,14 +2,15 @@
 #pragma once
 #include "conf/conf.h"
 #include "flow/send.h"
-/* Settings become the parameters of rewriting, routing and delivery: for core, and for `hato route` when the server is down. */
+/* Settings become the parameters of rewriting, routing and delivery: for core, and for `hato route` when the server is
+ * down. */
 struct routing_settings {
 	struct tables *tables;        /* opened by and for these settings */
 	struct route_params route, probe_route; /* probe_route: address_verify_transport_maps and the like */
 	struct deliver_params deliver;
 };
-/* Everything it points to lives in mem or belongs to the configuration. A table that cannot be used is told in the log once, and
- * what asks it waits. */
+/* Everything it points to lives in mem or belongs to the configuration. A table that cannot be used is told in the log
+ * once, and what asks it waits. */
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem);
 /* admin_ops.route: tells the way of an address. */
 struct admin_way;

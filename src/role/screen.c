@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tests before the greeting. While a client waits for it, the block lists are asked: the questions go out at once, and the
- * answers are looked at when the wait is over, so that no worker waits for them. */
+/* The tests before the greeting. While a client waits for it, the block lists are asked: the questions go out at once,
+ * and the answers are looked at when the wait is over, so that no worker waits for them. */
 #include "role/screen.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -24,8 +24,11 @@ static int footer_name(void *ctx, struct slice name, struct buf *out) {
 	const struct footer_names *f = ctx;
 	char port[8];
 	snprintf(port, sizeof port, "%u", addr_port(&f->s->peer));
-	const struct { struct slice name, value; } known[] = {
-		{ S("server_name"), slice_of(f->s->params->host) }, { S("client_address"), slice_of(f->s->ip) }, { S("client_port"), slice_of(port) },
+	const struct { struct slice name, value;
+	} known[] = {
+		{ S("server_name"), slice_of(f->s->params->host) },
+		{ S("client_address"), slice_of(f->s->ip) },
+		{ S("client_port"), slice_of(port) },
 	};
 	for (size_t i = 0; i < LEN(known); i++) {
 		if (!slice_eq(known[i].name, name)) continue;
@@ -44,7 +47,8 @@ static struct slice footer_of(const struct screen *s, struct slice reply, struct
 	struct expand_ops ops = { .value = footer_name, .ctx = &names, .depth = &names.depth };
 	struct lookup_hit hit;
 	struct slice template = p->footer;
-	if (p->footer_maps.count != 0 && lookup_key(&p->footer_maps, reply, mem, &hit) == TABLE_FOUND) template = hit.value;
+	if (p->footer_maps.count != 0 && lookup_key(&p->footer_maps, reply, mem, &hit) == TABLE_FOUND)
+		template = hit.value;
 	return expand_footer(template, &ops, mem);
 }
 
@@ -62,12 +66,13 @@ void screen_reply(const struct screen *s, struct stream *stream, struct slice re
 	if (goes_on) slice_cut(&more, '\n');
 	first = slice_head(first, slice_find(first, '\n'));
 	bool lines = more.at != NULL && more.len != 0;
-	stream_putf(stream, "%.*s%c%.*s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ', SLICE_ARG(slice_skip(reply, code.len + 1)), SLICE_ARG(first));
+	stream_putf(stream, "%.*s%c%.*s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ',
+		    SLICE_ARG(slice_skip(reply, code.len + 1)), SLICE_ARG(first));
 	while (lines) {
 		struct slice line = slice_cut(&more, '\n');
 		lines = more.at != NULL;
-		stream_putf(stream, "%.*s%c%.*s%s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ', SLICE_ARG(has ? status : SLICE_NONE), has ? " " : "",
-			    SLICE_ARG(line));
+		stream_putf(stream, "%.*s%c%.*s%s%.*s\r\n", SLICE_ARG(code), lines ? '-' : ' ',
+			    SLICE_ARG(has ? status : SLICE_NONE), has ? " " : "", SLICE_ARG(line));
 	}
 }
 
@@ -113,7 +118,8 @@ static int asked(const struct screen *s, struct slice name) {
 		say(L_WARN, s->params->log_name, "postscreen_access_list: %s", fail_text());
 		return ACCESS_DUNNO;
 	}
-	return lookup_ip(&l, slice_of(s->ip), &mem, &hit) == TABLE_FOUND ? meant_by(slice_trim(hit.value)) : ACCESS_DUNNO;
+	return lookup_ip(&l, slice_of(s->ip), &mem, &hit) == TABLE_FOUND ? meant_by(slice_trim(hit.value))
+									 : ACCESS_DUNNO;
 }
 
 static int access_of(const struct screen *s) {
@@ -170,7 +176,9 @@ static bool fits(const struct dnsbl_zone *zone, const struct slice *records, siz
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *o = (const uint8_t *)records[i].at;
 		if (records[i].len != 4) continue;
-		if (zone->filtered ? dnsbl_pattern_match(&zone->pattern, o) : !(o[0] == 127 && o[1] == 255 && o[2] == 255)) return true;
+		if (zone->filtered ? dnsbl_pattern_match(&zone->pattern, o)
+				   : !(o[0] == 127 && o[1] == 255 && o[2] == 255))
+			return true;
 	}
 	return false;
 }
@@ -181,7 +189,8 @@ static void look_at_list(struct screen *s, size_t i, struct arena *mem) {
 	struct slice *records;
 	size_t n = 0;
 	struct dns_facts facts = { .ttl = UINT32_MAX };
-	int r = dns_query(s->params->dns, dnsbl_address_name(zone, &s->peer, mem), DNS_A, clock_ms() + 1, mem, &records, &n, &facts);
+	int r = dns_query(s->params->dns, dnsbl_address_name(zone, &s->peer, mem), DNS_A, clock_ms() + 1, mem, &records,
+			  &n, &facts);
 	if (r == DNS_LATER) return;
 	score->answered |= 1ull << i;
 	int64_t ttl = MAX_OF(MIN_OF((int64_t)facts.ttl, s->params->max_ttl_s), s->params->min_ttl_s);
@@ -207,7 +216,8 @@ static bool look_at_lists(struct screen *s) {
 
 static struct slice name_for_clients(const struct screen *s, struct slice list, struct arena *mem) {
 	struct lookup_hit hit;
-	if (s->params->replies.count == 0 || lookup_key(&s->params->replies, list, mem, &hit) != TABLE_FOUND) return list;
+	if (s->params->replies.count == 0 || lookup_key(&s->params->replies, list, mem, &hit) != TABLE_FOUND)
+		return list;
 	return hit.value;
 }
 
@@ -222,7 +232,8 @@ static enum screen_verdict judge_lists(struct screen *s, struct stream *stream) 
 	AUTO_BUF struct buf line = BUF(256), text = BUF(480);
 	buf_addf(&line, "DNSBL rank %d for %s", score->sum, s->name);
 	log_line(L_INFO, s->params->log_name, 0, NULL, buf_text(&line), NULL, 0);
-	buf_addf(&text, "5.7.1 Service unavailable; client [%s] blocked using %.*s", s->ip, SLICE_ARG(name_for_clients(s, score->worst->domain, &mem)));
+	buf_addf(&text, "5.7.1 Service unavailable; client [%s] blocked using %.*s", s->ip,
+		 SLICE_ARG(name_for_clients(s, score->worst->domain, &mem)));
 	return screen_fail(s, stream, SCREEN_DNSBL, buf_text(&text)) ? SCREEN_GONE : SCREEN_WAIT;
 }
 
@@ -255,7 +266,8 @@ static enum screen_verdict conclude(struct screen *s) {
 	return SCREEN_PASSED;
 }
 
-/* Looks seldom, and less and less so; a client that need not be watched for early talk goes on when all lists have answered. */
+/* Looks seldom, and less and less so; a client that need not be watched for early talk goes on when all lists have
+ * answered. */
 static enum screen_verdict look(struct screen *s, struct stream *stream) {
 	bool late = clock_ms() >= s->greeted, complete = !s->todo[SCREEN_DNSBL] || look_at_lists(s);
 	if (s->todo[SCREEN_DNSBL] && (complete || late)) spare(s);
@@ -277,7 +289,9 @@ static enum screen_verdict begin_tests(struct screen *s, struct stream *stream) 
 		(void)stream_flush(stream);
 	}
 	bool waits = s->todo[SCREEN_GREET] || s->todo[SCREEN_DNSBL];
-	s->greeted = deadline_in(!waits ? 0 : s->todo[SCREEN_GREET] ? s->params->wait_ms : MIN_OF(s->params->wait_ms, s->params->dnsbl_ms));
+	s->greeted = deadline_in(!waits                  ? 0
+				 : s->todo[SCREEN_GREET] ? s->params->wait_ms
+							 : MIN_OF(s->params->wait_ms, s->params->dnsbl_ms));
 	s->deadline = s->greeted;
 	if (s->todo[SCREEN_DNSBL]) {
 		ask_lists(s);

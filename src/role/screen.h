@@ -6,10 +6,10 @@
 #include "filter/dnsbl.h"
 #include "net/stream.h"
 #include "role/screen_memory.h"
-/* postscreen(8): what is found out about a client before a server talks to it. A client that speaks before it was greeted is
- * no mail server; block lists know others; and some show in the first commands, which are then answered here, by a
- * conversation that takes no mail (screen_talk.h). On where master.cf names postscreen. Words to clients and to the log are
- * Postfix's (POSTSCREEN_README). */
+/* postscreen(8): what is found out about a client before a server talks to it. A client that speaks before it was
+ * greeted is no mail server; block lists know others; and some show in the first commands, which are then answered
+ * here, by a conversation that takes no mail (screen_talk.h). On where master.cf names postscreen. Words to clients and
+ * to the log are Postfix's (POSTSCREEN_README). */
 enum { SCREEN_SITES_MAX = 64 };
 struct screen_test {
 	bool on;
@@ -51,7 +51,8 @@ struct screen_params {
 	struct expand_filter expansion;
 };
 /* dns and tls are the caller's to set. */
-void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables, struct arena *mem);
+void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables,
+			  struct arena *mem);
 
 /* One client under test. */
 struct screen {
@@ -72,7 +73,7 @@ struct screen {
 		const struct dnsbl_zone *worst; /* the one with the greatest weight */
 		int64_t ttl_s;
 	} score;
-	char refusal[512];           /* for its recipients: "550 5.5.1 Protocol error"; empty: nothing speaks against it */
+	char refusal[512]; /* for its recipients: "550 5.5.1 Protocol error"; empty: nothing speaks against it */
 	char name[2 * ADDR_TEXT_ROOM]; /* "[1.2.3.4]:56789" */
 	char ip[ADDR_TEXT_ROOM];
 };
@@ -82,15 +83,16 @@ enum screen_verdict {
 	SCREEN_TALK,   /* on to the conversation that takes no mail */
 	SCREEN_GONE,   /* hang up; what is to be said has been said */
 };
-/* After accept, and whenever the time is over or something has come: io says which. own: our end. Bytes of the client stay
- * in the kernel's buffer. */
+/* After accept, and whenever the time is over or something has come: io says which. own: our end. Bytes of the client
+ * stay in the kernel's buffer. */
 enum screen_verdict screen_begin(struct screen *s, const struct screen_params *params, struct screen_memory *memory,
 				 struct stream *stream, const struct addr *peer, const struct addr *own);
 enum screen_verdict screen_step(struct screen *s, struct stream *stream, bool io);
 
 /* For both halves. */
 void screen_tell(const struct screen *s, const char *word);  /* "PASS NEW [1.2.3.4]:56789" */
-void screen_drop(struct screen *s, struct stream *stream, const char *reply); /* says it, whatever is unread, and tells */
+void screen_drop(struct screen *s, struct stream *stream,
+		 const char *reply);                         /* says it, whatever is unread, and tells */
 void screen_remember(struct screen *s);                      /* the tests that were passed */
 /* Sends a reply, with the footer where it refuses. */
 void screen_reply(const struct screen *s, struct stream *stream, struct slice reply);

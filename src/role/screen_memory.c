@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One small record for each address, in a map that is emptied of the dead when it is full: an attacker with many addresses can
- * only make others wait six seconds once more. */
+/* One small record for each address, in a map that is emptied of the dead when it is full: an attacker with many
+ * addresses can only make others wait six seconds once more. */
 #include "role/screen_memory.h"
 #include "base/clock.h"
 #include "base/wire.h"
@@ -68,7 +68,8 @@ static void sweep(struct screen_memory *m) {
 	free(d.keys);
 }
 
-static const struct screen_record *add(struct screen_memory *m, const struct addr_key *key, const struct screen_record *r) {
+static const struct screen_record *add(struct screen_memory *m, const struct addr_key *key,
+				       const struct screen_record *r) {
 	if (m->records.count >= REMEMBERED_MAX) sweep(m);
 	struct entry *e = map_get(&m->records, key_text(key));
 	if (e == NULL) {
@@ -100,7 +101,8 @@ bool screen_memory_find(struct screen_memory *m, const struct addr *peer, struct
 	AUTO_ARENA struct arena mem = { 0 };
 	char text[ADDR_TEXT_ROOM];
 	struct slice packed;
-	if (!m->keep.recall(m->keep.ctx, slice_of(addr_text(peer, text)), &mem, &packed) || !unpack(packed, out)) return false;
+	if (!m->keep.recall(m->keep.ctx, slice_of(addr_text(peer, text)), &mem, &packed) || !unpack(packed, out))
+		return false;
 	pthread_mutex_lock(&m->lock);
 	add(m, &key, out);
 	pthread_mutex_unlock(&m->lock);

@@ -6,7 +6,8 @@
 #include "role/screen.h"
 #include "smtp/server.h"
 
-static struct screen_test test_of(const struct conf_view *v, enum setting_id on, enum setting_id action, enum setting_id ttl) {
+static struct screen_test test_of(const struct conf_view *v, enum setting_id on, enum setting_id action,
+				  enum setting_id ttl) {
 	return (struct screen_test){ conf_bool(v, on), conf_enum(v, action), conf_time_ms(v, ttl) / 1000 };
 }
 
@@ -16,7 +17,8 @@ static void read_sites(struct screen_params *p, const struct conf_view *v, struc
 	p->sites = arena_array(mem, n + 1, sizeof *p->sites);
 	for (size_t i = 0; i < n; i++) {
 		if (p->site_count == SCREEN_SITES_MAX) {
-			say(L_ERROR, "postscreen", "postscreen_dnsbl_sites: more than %d (the rest is not asked)", SCREEN_SITES_MAX);
+			say(L_ERROR, "postscreen", "postscreen_dnsbl_sites: more than %d (the rest is not asked)",
+			    SCREEN_SITES_MAX);
 			break;
 		}
 		if (dnsbl_zone_parse(words[i], true, &p->sites[p->site_count])) p->site_count++;
@@ -26,7 +28,10 @@ static void read_sites(struct screen_params *p, const struct conf_view *v, struc
 	uint64_t number = 0;
 	bool minus = slice_starts(allow, S("-"));
 	if (!slice_number(minus ? slice_skip(allow, 1) : allow, INT32_MAX, &number) || (number != 0 && !minus)) {
-		say(L_ERROR, "postscreen", "postscreen_dnsbl_allowlist_threshold: \"%.*s\" must be a number below zero, or 0 for none (0 is used)", SLICE_ARG(allow));
+		say(L_ERROR, "postscreen",
+		    "postscreen_dnsbl_allowlist_threshold: \"%.*s\" must be a number below zero, or 0 for none (0 is "
+		    "used)",
+		    SLICE_ARG(allow));
 		number = 0;
 	}
 	p->allow_threshold = -(int)number;
@@ -37,11 +42,17 @@ static void read_sites(struct screen_params *p, const struct conf_view *v, struc
 }
 
 static void read_tests(struct screen_params *p, const struct conf_view *v) {
-	p->tests[SCREEN_GREET] = (struct screen_test){ p->wait_ms > 0, conf_enum(v, SET_postscreen_greet_action), conf_time_ms(v, SET_postscreen_greet_ttl) / 1000 };
-	p->tests[SCREEN_DNSBL] = (struct screen_test){ p->site_count != 0, conf_enum(v, SET_postscreen_dnsbl_action), p->max_ttl_s };
-	p->tests[SCREEN_PIPELINING] = test_of(v, SET_postscreen_pipelining_enable, SET_postscreen_pipelining_action, SET_postscreen_pipelining_ttl);
-	p->tests[SCREEN_NON_SMTP] = test_of(v, SET_postscreen_non_smtp_command_enable, SET_postscreen_non_smtp_command_action, SET_postscreen_non_smtp_command_ttl);
-	p->tests[SCREEN_BARE_NEWLINE] = test_of(v, SET_postscreen_bare_newline_enable, SET_postscreen_bare_newline_action, SET_postscreen_bare_newline_ttl);
+	p->tests[SCREEN_GREET] = (struct screen_test){ p->wait_ms > 0, conf_enum(v, SET_postscreen_greet_action),
+						       conf_time_ms(v, SET_postscreen_greet_ttl) / 1000 };
+	p->tests[SCREEN_DNSBL] =
+		(struct screen_test){ p->site_count != 0, conf_enum(v, SET_postscreen_dnsbl_action), p->max_ttl_s };
+	p->tests[SCREEN_PIPELINING] = test_of(v, SET_postscreen_pipelining_enable, SET_postscreen_pipelining_action,
+					      SET_postscreen_pipelining_ttl);
+	p->tests[SCREEN_NON_SMTP] =
+		test_of(v, SET_postscreen_non_smtp_command_enable, SET_postscreen_non_smtp_command_action,
+			SET_postscreen_non_smtp_command_ttl);
+	p->tests[SCREEN_BARE_NEWLINE] = test_of(v, SET_postscreen_bare_newline_enable,
+						SET_postscreen_bare_newline_action, SET_postscreen_bare_newline_ttl);
 }
 
 unsigned screen_offer_of(struct slice word) {
@@ -91,7 +102,8 @@ static const struct networks *interfaces_of(const struct conf_view *v, struct ta
 	return networks_open(conf_networks(v, SET_postscreen_allowlist_interfaces), tables, mem);
 }
 
-void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables, struct arena *mem) {
+void screen_settings_make(struct screen_params *out, const struct conf_view *v, struct tables *tables,
+			  struct arena *mem) {
 	struct slice banner = conf_text(v, SET_postscreen_greet_banner);
 	*out = (struct screen_params){
 		.on = true,

@@ -25,7 +25,8 @@ struct screen_talk *screen_talk_new(struct screen *s, struct stream *stream) {
 	*t = (struct screen_talk){ .s = s, .stream = stream, .proto = "SMTP", .where = "CONNECT" };
 	/* who is here anyway is watched for these too (POSTSCREEN_README) */
 	s->todo[SCREEN_PIPELINING] |= s->refusal[0] != '\0' || s->params->tests[SCREEN_BARE_NEWLINE].on;
-	s->todo[SCREEN_NON_SMTP] |= s->refusal[0] != '\0' || s->params->tests[SCREEN_PIPELINING].on || s->params->tests[SCREEN_BARE_NEWLINE].on;
+	s->todo[SCREEN_NON_SMTP] |= s->refusal[0] != '\0' || s->params->tests[SCREEN_PIPELINING].on ||
+				    s->params->tests[SCREEN_BARE_NEWLINE].on;
 	return t;
 }
 
@@ -89,9 +90,12 @@ static unsigned taken_back(const struct screen_talk *t) {
 
 static void do_hello(struct screen_talk *t, struct slice args, bool esmtp) {
 	const struct screen_params *p = t->s->params;
-	static const struct { unsigned offer; const char *word; } words[] = {
-		{ OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" }, { OFFER_STARTTLS, "STARTTLS" }, { OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" },
-		{ OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" }, { OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
+	static const struct { unsigned offer; const char *word;
+	} words[] = {
+		{ OFFER_VRFY, "VRFY" },         { OFFER_ETRN, "ETRN" },
+		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" },
+		{ OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
+		{ OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
 	};
 	args = slice_trim(args);
 	if (args.len == 0) return answerf(t, "501 Syntax: %s hostname", esmtp ? "EHLO" : "HELO");
@@ -103,7 +107,8 @@ static void do_hello(struct screen_talk *t, struct slice args, bool esmtp) {
 	unsigned offer = p->offer & ~taken_back(t);
 	if (p->tls == NULL || stream_tls(t->stream) != NULL) offer &= ~(unsigned)OFFER_STARTTLS;
 	buf_addf(&text, "%s", p->host);
-	if ((offer & OFFER_SIZE) != 0 && p->size_limit != 0) buf_addf(&text, "\nSIZE %llu", (unsigned long long)p->size_limit);
+	if ((offer & OFFER_SIZE) != 0 && p->size_limit != 0)
+		buf_addf(&text, "\nSIZE %llu", (unsigned long long)p->size_limit);
 	else if ((offer & OFFER_SIZE) != 0) buf_addf(&text, "\nSIZE");
 	for (size_t i = 0; i < LEN(words); i++)
 		if ((offer & words[i].offer) != 0) buf_addf(&text, "\n%s", words[i].word);
@@ -120,7 +125,9 @@ static bool address_of(struct slice args, struct slice prefix, struct arena *mem
 	struct slice rest;
 	args = slice_trim(args);
 	if (!slice_starts_same(args, prefix)) return false;
-	if (address_parse_path(slice_trim(slice_skip(args, prefix.len)), ADDRESS_LONG_LOCAL | ADDRESS_UTF8, mem, &box, &rest) == ADDRESS_BAD) return false;
+	if (address_parse_path(slice_trim(slice_skip(args, prefix.len)), ADDRESS_LONG_LOCAL | ADDRESS_UTF8, mem, &box,
+			       &rest) == ADDRESS_BAD)
+		return false;
 	*out = mailbox_text(mem, box);
 	return true;
 }
@@ -128,7 +135,8 @@ static bool address_of(struct slice args, struct slice prefix, struct arena *mem
 static void do_mail(struct screen_talk *t, struct slice args) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct slice from;
-	if (t->s->params->helo_required && t->helo[0] == '\0') return answer(t, "503 5.5.1 Error: send HELO/EHLO first");
+	if (t->s->params->helo_required && t->helo[0] == '\0')
+		return answer(t, "503 5.5.1 Error: send HELO/EHLO first");
 	if (t->in_mail) return answer(t, "503 5.5.1 Error: nested MAIL command");
 	if (!address_of(args, S("FROM:"), &mem, &from)) return answer(t, "501 5.5.4 Syntax: MAIL FROM:<address>");
 	snprintf(t->sender, sizeof t->sender, "%.*s", SLICE_ARG(from));
@@ -153,7 +161,8 @@ static void do_rcpt(struct screen_talk *t, struct slice args) {
 	}
 	const char *reply = refusal_of(t);
 	AUTO_BUF struct buf line = BUF(KIB(4));
-	buf_addf(&line, "reject: RCPT from %s: %s; from=<%s>, to=<%.*s>, proto=%s, helo=<%s>", s->name, reply, t->sender, SLICE_ARG(to), t->proto, t->helo);
+	buf_addf(&line, "reject: RCPT from %s: %s; from=<%s>, to=<%.*s>, proto=%s, helo=<%s>", s->name, reply,
+		 t->sender, SLICE_ARG(to), t->proto, t->helo);
 	log_line(L_INFO, s->params->log_name, 0, "NOQUEUE", buf_text(&line), NULL, 0);
 	answer(t, reply);
 }
@@ -161,7 +170,8 @@ static void do_rcpt(struct screen_talk *t, struct slice args) {
 static void do_starttls(struct screen_talk *t) {
 	const struct screen_params *p = t->s->params;
 	if (stream_tls(t->stream) != NULL) return answer(t, "554 5.5.1 Error: TLS already active");
-	if ((p->offer & OFFER_STARTTLS) == 0 || p->tls == NULL) return answer(t, "502 5.5.1 Error: command not implemented");
+	if ((p->offer & OFFER_STARTTLS) == 0 || p->tls == NULL)
+		return answer(t, "502 5.5.1 Error: command not implemented");
 	answer(t, "220 2.0.0 Ready to start TLS");
 	t->helo[0] = '\0';
 	t->in_mail = false;
@@ -197,9 +207,10 @@ static const struct {
 	int what;
 	bool before_tls;
 } commands[] = {
-	{ S("HELO"), HELO, true }, { S("EHLO"), EHLO, true }, { S("STARTTLS"), STARTTLS, true }, { S("MAIL"), MAIL, false },
-	{ S("RCPT"), RCPT, false }, { S("DATA"), DATA, false }, { S("BDAT"), BDAT, false }, { S("RSET"), RSET, false },
-	{ S("NOOP"), NOOP, true }, { S("VRFY"), VRFY, false }, { S("QUIT"), QUIT, true }, { S("ETRN"), ETRN, false },
+	{ S("HELO"), HELO, true },  { S("EHLO"), EHLO, true },  { S("STARTTLS"), STARTTLS, true },
+	{ S("MAIL"), MAIL, false }, { S("RCPT"), RCPT, false }, { S("DATA"), DATA, false },
+	{ S("BDAT"), BDAT, false }, { S("RSET"), RSET, false }, { S("NOOP"), NOOP, true },
+	{ S("VRFY"), VRFY, false }, { S("QUIT"), QUIT, true },  { S("ETRN"), ETRN, false },
 };
 
 static void run(struct screen_talk *t, int what, struct slice args) {
@@ -232,7 +243,8 @@ static struct slice filtered(const struct screen_talk *t, struct slice line, str
 	int r = lookup_key(&p->command_filter, line, mem, &hit);
 	if (r == TABLE_LATER) say(L_WARN, p->log_name, "postscreen_command_filter: %s", fail_text());
 	if (r != TABLE_FOUND) return line;
-	say(L_INFO, p->log_name, "%s: replacing command \"%.*s\" with \"%.*s\"", t->s->name, SLICE_ARG(slice_head(line, 100)), SLICE_ARG(slice_head(hit.value, 100)));
+	say(L_INFO, p->log_name, "%s: replacing command \"%.*s\" with \"%.*s\"", t->s->name,
+	    SLICE_ARG(slice_head(line, 100)), SLICE_ARG(slice_head(hit.value, 100)));
 	return hit.value;
 }
 
@@ -250,11 +262,15 @@ static void line_taken(struct screen_talk *t, struct slice line, bool bare) {
 	}
 	if (i == LEN(commands) && word.len != 0 && s->todo[SCREEN_NON_SMTP] && is_forbidden(t, word)) {
 		tell(t, "NON-SMTP COMMAND", SLICE_NONE, line);
-		failed(t, SCREEN_NON_SMTP, s->params->tests[SCREEN_NON_SMTP].action == SCREEN_DROP ? "5.7.0 Error: I can break rules, too. Goodbye." : "5.5.1 Protocol error");
+		failed(t, SCREEN_NON_SMTP,
+		       s->params->tests[SCREEN_NON_SMTP].action == SCREEN_DROP
+			       ? "5.7.0 Error: I can break rules, too. Goodbye."
+			       : "5.5.1 Protocol error");
 		if (t->over) return;
 	}
 	if (i < LEN(commands)) t->where = commands[i].word.at;
-	if (s->todo[SCREEN_PIPELINING] && (i == LEN(commands) || commands[i].what != BDAT) && stream_has_input(t->stream)) {
+	if (s->todo[SCREEN_PIPELINING] && (i == LEN(commands) || commands[i].what != BDAT) &&
+	    stream_has_input(t->stream)) {
 		tell(t, "COMMAND PIPELINING", SLICE_NONE, stream_peek(t->stream));
 		failed(t, SCREEN_PIPELINING, "5.5.1 Protocol error");
 		if (t->over) return;
@@ -276,7 +292,8 @@ static void line_taken(struct screen_talk *t, struct slice line, bool bare) {
 static bool hung_up(struct screen_talk *t) {
 	AUTO_BUF struct buf line = BUF(512);
 	if (t->over) return false;
-	buf_addf(&line, "HANGUP after %.2g from %s in tests after SMTP handshake", (double)(clock_ms() - t->s->started) / 1000, t->s->name);
+	buf_addf(&line, "HANGUP after %.2g from %s in tests after SMTP handshake",
+		 (double)(clock_ms() - t->s->started) / 1000, t->s->name);
 	log_line(L_INFO, t->s->params->log_name, 0, NULL, buf_text(&line), NULL, 0);
 	finish(t);
 	return false;
@@ -302,7 +319,8 @@ static void take_lines(struct screen_talk *t) {
 static bool begin_tls(struct screen_talk *t) {
 	t->handshake = false;
 	/* what stands behind STARTTLS in the clear is never read (CVE-2011-0411) */
-	return !stream_has_input(t->stream) && stream_flush(t->stream) == STREAM_OK && stream_start_tls_server(t->stream, t->s->params->tls) >= 0;
+	return !stream_has_input(t->stream) && stream_flush(t->stream) == STREAM_OK &&
+	       stream_start_tls_server(t->stream, t->s->params->tls) >= 0;
 }
 
 bool screen_talk_step(struct screen_talk *t, enum wake why) {

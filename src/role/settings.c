@@ -36,8 +36,9 @@ void notices_of(struct notice_params *out, const struct conf_view *v, struct not
 	static const struct {
 		const char *word;
 		enum notice_class class;
-	} classes[] = { { "bounce", NOTICE_BOUNCE },     { "2bounce", NOTICE_DOUBLE_BOUNCE }, { "delay", NOTICE_DELAY },
-			{ "data", NOTICE_DATA },         { "policy", NOTICE_POLICY },         { "protocol", NOTICE_PROTOCOL },
+	} classes[] = { { "bounce", NOTICE_BOUNCE },     { "2bounce", NOTICE_DOUBLE_BOUNCE },
+			{ "delay", NOTICE_DELAY },       { "data", NOTICE_DATA },
+			{ "policy", NOTICE_POLICY },     { "protocol", NOTICE_PROTOCOL },
 			{ "resource", NOTICE_RESOURCE }, { "software", NOTICE_SOFTWARE } };
 	size_t n;
 	const struct slice *words = conf_list(v, SET_notify_classes, &n);
@@ -57,12 +58,14 @@ void notices_of(struct notice_params *out, const struct conf_view *v, struct not
 			if (slice_same(words[i], slice_of(classes[k].word))) out->classes |= classes[k].class;
 }
 
-/* maillog_file_prefixes keep a log from being written anywhere by mistake; the default is that of a system's own folders, and hato
- * runs in any. So only who asks for them has them. */
+/* maillog_file_prefixes keep a log from being written anywhere by mistake; the default is that of a system's own
+ * folders, and hato runs in any. So only who asks for them has them. */
 static bool is_allowed(const struct conf_view *v, struct slice file) {
 	size_t n;
 	const struct slice *prefixes = conf_list(v, SET_maillog_file_prefixes, &n);
-	if (slice_trim(conf_text(v, SET_maillog_file)).len == 0 || slice_eq(conf_text(v, SET_maillog_file_prefixes), slice_of(setting_of(SET_maillog_file_prefixes)->fallback)))
+	if (slice_trim(conf_text(v, SET_maillog_file)).len == 0 ||
+	    slice_eq(conf_text(v, SET_maillog_file_prefixes),
+		     slice_of(setting_of(SET_maillog_file_prefixes)->fallback)))
 		return true;
 	for (size_t i = 0; i < n; i++) {
 		struct slice p = prefixes[i];
@@ -92,7 +95,8 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 		buf_text(&fallback);
 		file = buf_slice(&fallback);
 	}
-	if (!is_allowed(v, file)) return fail("maillog_file = %s: must begin with one of maillog_file_prefixes", file.at);
+	if (!is_allowed(v, file))
+		return fail("maillog_file = %s: must begin with one of maillog_file_prefixes", file.at);
 	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
 		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
 		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
@@ -103,11 +107,14 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 	return 0;
 }
 
-const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables, struct arena *mem) {
+const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables,
+				       struct arena *mem) {
 	size_t n;
 	const struct slice *words = conf_list(v, id, &n);
 	struct slice problem;
 	const struct submitters *s = submitters_make(words, n, tables, mem, &problem);
-	if (problem.at != NULL) say(L_WARN, "master", "%s: %.*s: %s (it matches nobody)", setting_of(id)->name, SLICE_ARG(problem), fail_text());
+	if (problem.at != NULL)
+		say(L_WARN, "master", "%s: %.*s: %s (it matches nobody)", setting_of(id)->name, SLICE_ARG(problem),
+		    fail_text());
 	return s;
 }

@@ -9,13 +9,14 @@ void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6);          /
 /* authorized_submit_users and its like, in mem; a file or table that cannot be used is complained of in the log. */
 struct submitters;
 struct tables;
-const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables, struct arena *mem);
+const struct submitters *submitters_of(const struct conf_view *v, enum setting_id id, struct tables *tables,
+				       struct arena *mem);
 /* An address, with myorigin where it has no domain. */
 struct slice whole_address_of(const struct conf_view *v, enum setting_id id, struct arena *mem);
 /* notify_classes and who is told. */
 struct notice_params;
 struct notice_memory;
 void notices_of(struct notice_params *out, const struct conf_view *v, struct notice_memory *memory, struct arena *mem);
-/* Where log lines go: syslog, maillog_file, or standard output; the descriptor is the caller's. dir: data_directory. <0: the file
- * cannot be opened. */
+/* Where log lines go: syslog, maillog_file, or standard output; the descriptor is the caller's. dir: data_directory.
+ * <0: the file cannot be opened. */
 int log_target_of(const struct conf_view *v, const char *dir, bool foreground, struct log_target *out);

@@ -22,7 +22,8 @@ static int make_file(const char *path, const char *folder) {
 	random_fill(bytes, sizeof bytes);
 	base64_add(&line, slice_from(bytes, sizeof bytes));
 	buf_byte(&line, '\n');
-	if (geteuid() == 0 && stat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0) return fail_errno("%s", path);
+	if (geteuid() == 0 && stat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) != 0)
+		return fail_errno("%s", path);
 	if (write(fd, line.at, line.len) != (ssize_t)line.len || fsync(fd) != 0) {
 		fail_errno("%s", path);
 		unlink(path);
@@ -56,7 +57,8 @@ struct slice srs_domain_of(const struct conf_view *v) {
 		if (conf_text(v, SET_srs_domain).len != 0) return domain; /* as its owner wants it */
 		domain = conf_text(v, names[i]);
 	}
-	return slice_find(domain, '.') < domain.len && !slice_ends_same(domain, S(".localdomain")) ? domain : SLICE_NONE;
+	return slice_find(domain, '.') < domain.len && !slice_ends_same(domain, S(".localdomain")) ? domain
+												   : SLICE_NONE;
 }
 
 const struct srs_params *srs_settings_make(const struct conf_view *v, struct arena *mem) {
@@ -65,7 +67,9 @@ const struct srs_params *srs_settings_make(const struct conf_view *v, struct are
 	struct slice *secrets = NULL;
 	if (conf_enum(v, SET_srs) == SRS_NO) return NULL;
 	if (srs_domain_of(v).len == 0) {
-		say(L_INFO, "core", "srs: neither srs_domain nor myhostname is a domain that others can find: forwarded mail keeps its senders");
+		say(L_INFO, "core",
+		    "srs: neither srs_domain nor myhostname is a domain that others can find: forwarded mail keeps its "
+		    "senders");
 		return NULL;
 	}
 	struct srs_params *p = arena_get(mem, sizeof *p);
@@ -75,7 +79,8 @@ const struct srs_params *srs_settings_make(const struct conf_view *v, struct are
 	if (r == 0 && (separator.len != 1 || strchr("=+-", separator.at[0]) == NULL))
 		r = fail("%.*s: must be =, + or -", SLICE_ARG(separator)), fail_add("srs_separator");
 	if (r < 0) {
-		say(L_ERROR, "core", "srs_secrets: %s (forwarded mail keeps its senders until this is repaired)", fail_text());
+		say(L_ERROR, "core", "srs_secrets: %s (forwarded mail keeps its senders until this is repaired)",
+		    fail_text());
 		return NULL;
 	}
 	p->domain = srs_domain_of(v);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Grades of ciphers are OpenSSL's lists under Postfix's names. As long as nobody asks for anything, net/tls keeps its own list,
- * which leaves out more than Postfix's. */
+/* Grades of ciphers are OpenSSL's lists under Postfix's names. As long as nobody asks for anything, net/tls keeps its
+ * own list, which leaves out more than Postfix's. */
 #include "role/tls_settings.h"
 #include "base/fail.h"
 #include "flow/ask.h"
@@ -30,7 +30,8 @@ static bool is_default(const struct conf_view *v, enum setting_id id) {
 }
 
 void tls_excluded_add(struct buf *out, struct slice words) {
-	for (struct slice word; (word = slice_word(&words, ", \t\r\n:")).len != 0;) buf_addf(out, ":!%.*s", SLICE_ARG(word));
+	for (struct slice word; (word = slice_word(&words, ", \t\r\n:")).len != 0;)
+		buf_addf(out, ":!%.*s", SLICE_ARG(word));
 }
 
 const char *tls_cipher_list(const struct conf_view *v, int grade, struct slice excluded, struct arena *mem) {

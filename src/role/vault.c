@@ -120,7 +120,8 @@ static int answer_app(void *ctx, struct link_question *q) {
 	struct app_answer answer;
 	app_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
-	if (vault_app(v->secrets, &ask, q->mem, &answer) < 0) answer = (struct app_answer){ .answer = -1, .why = slice_of(fail_text()) };
+	if (vault_app(v->secrets, &ask, q->mem, &answer) < 0)
+		answer = (struct app_answer){ .answer = -1, .why = slice_of(fail_text()) };
 	app_answer_pack(q->answer, &answer);
 	return 0;
 }

@@ -9,7 +9,8 @@ struct app_list {
 
 static int add_app(void *ctx, const struct secret_app *app) {
 	struct app_list *l = ctx;
-	if (l->count < APP_PASSWORDS_MAX) l->rows[l->count++] = (struct app_row){ arena_slice(l->mem, app->name), app->created_us, app->used_us };
+	if (l->count < APP_PASSWORDS_MAX)
+		l->rows[l->count++] = (struct app_row){ arena_slice(l->mem, app->name), app->created_us, app->used_us };
 	return 0;
 }
 

@@ -77,7 +77,8 @@ int answer_dkim_keys(void *ctx, struct link_question *q) {
 	keyring_find(of(ctx)->ring, ask.author, ask.subdomains, q->mem, &keys, &answer.keys_count);
 	answer.keys = arena_array(q->mem, answer.keys_count, sizeof *answer.keys);
 	for (size_t i = 0; i < answer.keys_count; i++)
-		answer.keys[i] = (struct dkim_keys_key){ keys[i].id, keys[i].domain, keys[i].selector, keys[i].algorithm };
+		answer.keys[i] =
+			(struct dkim_keys_key){ keys[i].id, keys[i].domain, keys[i].selector, keys[i].algorithm };
 	dkim_keys_answer_pack(q->answer, &answer);
 	return 0;
 }
@@ -94,7 +95,8 @@ int answer_dkim_sign(void *ctx, struct link_question *q) {
 	return 0;
 }
 
-void vault_dkim_list(struct vault_dkim *v, const struct dkim_list_ask *ask, struct arena *mem, struct dkim_list_answer *answer) {
+void vault_dkim_list(struct vault_dkim *v, const struct dkim_list_ask *ask, struct arena *mem,
+		     struct dkim_list_answer *answer) {
 	size_t kept = 0;
 	keyring_list(v->ring, ask->domain, mem, &answer->keys, &answer->keys_count);
 	for (size_t i = 0; i < answer->keys_count; i++)
@@ -123,9 +125,12 @@ int answer_dkim_seen(void *ctx, struct link_question *q) {
 
 /* ---- changes ---- */
 
-static struct keyring_wish wish_of(struct vault_dkim *v, struct slice domain, struct slice selector, struct arena *mem) {
+static struct keyring_wish wish_of(struct vault_dkim *v, struct slice domain, struct slice selector,
+				   struct arena *mem) {
 	pthread_mutex_lock(&v->lock);
-	struct keyring_wish w = { .domain = domain, .selector = selector, .rsa = v->rsa, .ed25519 = v->ed25519, .bits = v->bits };
+	struct keyring_wish w = {
+		.domain = domain, .selector = selector, .rsa = v->rsa, .ed25519 = v->ed25519, .bits = v->bits
+	};
 	if (selector.len == 0) w.selector = arena_slice(mem, slice_of(v->selector));
 	pthread_mutex_unlock(&v->lock);
 	return w;
@@ -141,7 +146,8 @@ struct making {
 static void make_each(struct vault_dkim *v, const struct ask_text *domains, size_t count, struct arena *mem) {
 	for (size_t i = 0; i < count && !v->stopping; i++) {
 		struct keyring_wish w = wish_of(v, domains[i].text, SLICE_NONE, mem);
-		if (keyring_make(v->ring, &w) < 0) say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(domains[i].text), fail_text());
+		if (keyring_make(v->ring, &w) < 0)
+			say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(domains[i].text), fail_text());
 	}
 }
 
@@ -213,7 +219,8 @@ static int change(struct vault_dkim *v, const struct dkim_change_ask *ask, struc
 	return fail("unknown change");
 }
 
-void vault_dkim_change(struct vault_dkim *v, const struct dkim_change_ask *ask, struct arena *mem, struct dkim_change_answer *answer) {
+void vault_dkim_change(struct vault_dkim *v, const struct dkim_change_ask *ask, struct arena *mem,
+		       struct dkim_change_answer *answer) {
 	int r = change(v, ask, mem);
 	*answer = (struct dkim_change_answer){ r, r < 0 ? arena_slice(mem, slice_of(fail_text())) : SLICE_NONE };
 }

@@ -168,7 +168,8 @@ static bool take_back(struct visitor *v) {
 
 static bool pump_phase(struct visitor *v, enum wake why) {
 	if (why == WAKE_STOP) return false;
-	if (pump_step(v->pump) == PUMP_OVER) return v->service->protocol == SERVES_IMAP && pump_given_back(v->pump) && take_back(v);
+	if (pump_step(v->pump) == PUMP_OVER)
+		return v->service->protocol == SERVES_IMAP && pump_given_back(v->pump) && take_back(v);
 	task_park(&v->task, pump_client_events(v->pump), pump_inner_events(v->pump), pump_deadline(v->pump));
 	return true;
 }
@@ -225,9 +226,13 @@ static bool login_phase(struct visitor *v, enum wake why) {
 
 static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	struct visitor *v = owner;
-	bool limited = ask->means != SASL_BY_PROOF && !networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any);
-	if (limited && !rates_count(v->all->outside.rates, &v->service->rates, &v->peer, RATE_AUTH)) return SASL_TOO_OFTEN;
-	const struct login_way way = { .core = v->all->outside.core, .vault = v->all->outside.vault, .tls = stream_tls(v->stream) };
+	bool limited =
+		ask->means != SASL_BY_PROOF && !networks_match_sockaddr(v->service->rate_exceptions, &v->peer.any);
+	if (limited && !rates_count(v->all->outside.rates, &v->service->rates, &v->peer, RATE_AUTH))
+		return SASL_TOO_OFTEN;
+	const struct login_way way = { .core = v->all->outside.core,
+				       .vault = v->all->outside.vault,
+				       .tls = stream_tls(v->stream) };
 	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
 	buf_done(&v->master);
 	v->master = BUF(KIB(1));
@@ -245,7 +250,8 @@ static bool start_gate(struct visitor *v, bool again) {
 	struct addr local;
 	if (addr_of_socket(stream_fd(v->stream), &local)) addr_text(&local, here);
 	struct gate_peer peer = { slice_of(addr_text(&v->peer, there)), slice_of(here), v->session, again };
-	v->login = (v->service->protocol == SERVES_POP3 ? pop3_login_new : imap_login_new)(v->stream, &v->service->gate, &sasl_ops, v, &peer);
+	v->login = (v->service->protocol == SERVES_POP3 ? pop3_login_new : imap_login_new)(v->stream, &v->service->gate,
+											   &sasl_ops, v, &peer);
 	v->phase = login_phase;
 	return login_phase(v, WAKE_CALL);
 }
@@ -268,7 +274,10 @@ static void turn_away(struct visitor *v) {
 	if (v->service->protocol == SERVES_SMTP)
 		stream_putf(v->stream, "421 4.7.0 %s Error: too many connections from %s\r\n", v->service->smtp.host,
 			    ip);
-	else stream_putf(v->stream, v->service->protocol == SERVES_POP3 ? "-ERR [SYS/TEMP] too many connections from your address\r\n" : "* BYE too many connections from your address\r\n");
+	else
+		stream_putf(v->stream, v->service->protocol == SERVES_POP3
+					       ? "-ERR [SYS/TEMP] too many connections from your address\r\n"
+					       : "* BYE too many connections from your address\r\n");
 	(void)stream_flush(v->stream);
 }
 
@@ -281,7 +290,8 @@ static bool arrive(struct visitor *v) {
 	return v->service->protocol == SERVES_SMTP ? start_smtp(v, &admit_ops) : start_gate(v, false);
 }
 
-/* A proxy tells first whom it speaks for. Not a byte of what follows may be taken with it: that belongs to TLS or SMTP. */
+/* A proxy tells first whom it speaks for. Not a byte of what follows may be taken with it: that belongs to TLS or SMTP.
+ */
 static bool proxy_phase(struct visitor *v, enum wake why) {
 	char room[PROXY_HEADER_MAX];
 	struct addr client = v->peer, own = v->own;
@@ -295,7 +305,10 @@ static bool proxy_phase(struct visitor *v, enum wake why) {
 	if (n > 0) answer = proxy_header_parse(buf_slice(&v->told), &client, &own, &used);
 	if (answer == PROXY_HEADER_BAD || v->told.full || (waits && clock_ms() >= v->told_until)) {
 		char ip[ADDR_TEXT_ROOM];
-		say(L_WARN, v->service->log_name, "haproxy read: %s from [%s]", n == 0 ? "lost connection" : waits ? "timeout error" : "unexpected text",
+		say(L_WARN, v->service->log_name, "haproxy read: %s from [%s]",
+		    n == 0  ? "lost connection"
+		    : waits ? "timeout error"
+			    : "unexpected text",
 		    addr_text(&v->peer, ip));
 		return false;
 	}
@@ -366,11 +379,15 @@ static void welcome(const struct visitor *first, int fd) {
 
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
 		     size_t service) {
-	welcome(&(struct visitor){ .all = all, .settings = settings, .service = &settings->services[service], .peer = *peer },
+	welcome(
+		&(struct visitor){
+			.all = all, .settings = settings, .service = &settings->services[service], .peer = *peer },
 		fd);
 }
 
 void visitor_welcome_user(struct visitors *all, int fd, uid_t uid, struct edge_settings *settings) {
-	welcome(&(struct visitor){ .all = all, .settings = settings, .service = &settings->submit, .local = true, .uid = uid },
+	welcome(
+		&(struct visitor){
+			.all = all, .settings = settings, .service = &settings->submit, .local = true, .uid = uid },
 		fd);
 }

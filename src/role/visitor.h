@@ -2,8 +2,8 @@
 #pragma once
 #include "base/map.h"
 #include "role/edge_settings.h"
-/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP or POP3 log-in that becomes a
- * pump to core. What all of them share: */
+/* A visitor is one client connection in edge, from accept to close: an SMTP session, or an IMAP or POP3 log-in that
+ * becomes a pump to core. What all of them share: */
 struct visitors {
 	struct pool *pool;
 	struct edge_outside outside;

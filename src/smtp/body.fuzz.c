@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct buf whole = BUF(size + 2), drips = BUF(size + 2);
 	struct body a = body_new(dots, 0, 0), b = a;
 	size_t used = body_take(&a, in, collect, &whole), n = 0;
-	while (n < in.len && b.state != BODY_ENDED) n += body_take(&b, slice_head(slice_skip(in, n), 1), collect, &drips);
+	while (n < in.len && b.state != BODY_ENDED)
+		n += body_take(&b, slice_head(slice_skip(in, n), 1), collect, &drips);
 	must(used == n && a.state == b.state && (a.fault == BODY_FINE) == (b.fault == BODY_FINE));
 	if (!dots) {
 		body_finish(&a, collect, &whole);

@@ -75,10 +75,11 @@ static void check_case(size_t i, const char *prefix, size_t piece) {
 	buf_add(&want, slice_of(prefix));
 	buf_add(&want, cases[i].out);
 	struct result r = play(buf_slice(&in), true, piece, 0, 0);
-	if (r.body.fault != cases[i].fault || (r.body.state == BODY_ENDED) != cases[i].ended || r.used != in.len - cases[i].rest ||
+	if (r.body.fault != cases[i].fault || (r.body.state == BODY_ENDED) != cases[i].ended ||
+	    r.used != in.len - cases[i].rest ||
 	    (cases[i].fault == BODY_FINE && !slice_eq(buf_slice(&r.text), buf_slice(&want))))
-		fail_msg("case %zu, prefix %zu, piece %zu: fault %d state %d used %zu text '%s'", i, strlen(prefix), piece,
-		         (int)r.body.fault, (int)r.body.state, r.used, buf_text(&r.text));
+		fail_msg("case %zu, prefix %zu, piece %zu: fault %d state %d used %zu text '%s'", i, strlen(prefix),
+			 piece, (int)r.body.fault, (int)r.body.state, r.used, buf_text(&r.text));
 	assert_int_equal(r.body.taken, r.used);
 	buf_done(&r.text);
 }
@@ -87,7 +88,8 @@ static void test_cases(void **state) {
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
 		for (size_t piece = 1; piece <= cases[i].in.len; piece++) check_case(i, "", piece);
-		for (size_t pad = 0; pad < 140; pad++) { /* a first line that moves the case over every place in a block */
+		for (size_t pad = 0; pad < 140;
+		     pad++) { /* a first line that moves the case over every place in a block */
 			char prefix[160];
 			memset(prefix, 'x', pad);
 			memcpy(prefix + pad, "\r\n", 3);
@@ -185,12 +187,14 @@ static double cpu_seconds(void) {
 static void test_speed(void **state) {
 	(void)state;
 	struct buf text = BUF(MIB(16));
-	while (text.len < MIB(8)) buf_addf(&text, "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempo.\r\n");
+	while (text.len < MIB(8))
+		buf_addf(&text, "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempo.\r\n");
 	uint64_t handed = 0;
 	struct body b = body_new(true, 0, 0);
 	double from = cpu_seconds();
 	for (int i = 0; i < 20; i++)
-		for (size_t at = 0; at < text.len; at += 16384) body_take(&b, slice_head(slice_skip(buf_slice(&text), at), 16384), count, &handed);
+		for (size_t at = 0; at < text.len; at += 16384)
+			body_take(&b, slice_head(slice_skip(buf_slice(&text), at), 16384), count, &handed);
 	print_message("body: %.2f GB/s\n", (double)handed / (cpu_seconds() - from) / 1e9);
 	assert_int_equal(handed, text.len * 20);
 	buf_done(&text);

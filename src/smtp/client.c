@@ -28,7 +28,8 @@ bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem,
 		struct slice line;
 		int r = stream_wait_line(c->stream, SMTP_REPLY_LINE_MAX, &line, deadline);
 		if (r == STREAM_OK) smtp_talk_heard(c, line);
-		if (r == STREAM_OK && c->params.filter != NULL) line = c->params.filter(c->params.filter_ctx, line, mem);
+		if (r == STREAM_OK && c->params.filter != NULL)
+			line = c->params.filter(c->params.filter_ctx, line, mem);
 		if (r == STREAM_OK) got = smtp_reply_read(&c->reader, line, mem, out);
 		if (r == STREAM_OK && got == SMTP_REPLY_BROKEN) smtp_talk_trouble(c, SMTP_TROUBLE_PROTOCOL);
 		if (r != STREAM_OK || got == SMTP_REPLY_BROKEN) smtp_client_lose(c, r);
@@ -62,7 +63,8 @@ static enum smtp_client_result refused(struct smtp_client *c, struct arena *mem,
 
 static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	const char *name = c->params.tls_name != NULL ? c->params.tls_name : c->host.name.at;
-	struct tls_client *client = c->tlsa_found && c->params.tls_dane != NULL ? c->params.tls_dane : c->params.tls_client;
+	struct tls_client *client =
+		c->tlsa_found && c->params.tls_dane != NULL ? c->params.tls_dane : c->params.tls_client;
 	if (c->dane_name.len != 0 && c->params.tls_name == NULL) name = arena_text(&c->mem, c->dane_name);
 	int r = stream_start_tls_client(c->stream, client, name);
 	if (r >= 0 && smtp_client_demand(c, stream_tls(c->stream)) < 0) r = -1;
@@ -225,7 +227,8 @@ static void set_timeouts(struct smtp_timeouts *t) {
 		.xforward = SECONDS(300),
 	};
 #define T(field) if (t->field <= 0) t->field = standard.field;
-	T(connect) T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit) T(xforward)
+	T(connect)
+	T(helo) T(starttls) T(mail) T(rcpt) T(data_init) T(data_xfer) T(data_done) T(rset) T(quit) T(xforward)
 #undef T
 }
 
@@ -262,7 +265,8 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	c->host.canonical = arena_slice(mem, host->canonical);
 	char ip[ADDR_TEXT_ROOM];
 	if (params->discard_for != NULL && host->path.len == 0)
-		c->discard_own = params->discard_for(params->discard_ctx, slice_of(addr_text(&host->addr, ip)), mem, &c->discard);
+		c->discard_own = params->discard_for(params->discard_ctx, slice_of(addr_text(&host->addr, ip)), mem,
+						     &c->discard);
 	c->since = clock_ms();
 	c->who = host->path.len > 0 ? arena_fmt(mem, "%.*s[%.*s]", SLICE_ARG(params->helo_name), SLICE_ARG(host->path))
 	                            : arena_fmt(mem, "%.*s[%s]", SLICE_ARG(host->name), addr_text(&host->addr, ip));
@@ -273,7 +277,8 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
 	struct arena *mem, struct smtp_client **out, struct smtp_outcome *why) {
 	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
-		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure, smtp_client_log_in,
+		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure,
+		smtp_client_log_in,
 	};
 	struct smtp_client *c = client_new(params, host);
 	c->params.talk = NULL; /* the caller's, for now */

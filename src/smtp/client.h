@@ -17,13 +17,14 @@ enum smtp_tls_level {
 	SMTP_TLS_ENCRYPT,  /* TLS or not at all; what the certificate must show is in the tls_client */
 };
 
-/* What the server's certificate must show; more than SMTP_PROOF_NONE only with SMTP_TLS_ENCRYPT, but for DANE, which makes TLS
- * necessary where there are TLSA records. */
+/* What the server's certificate must show; more than SMTP_PROOF_NONE only with SMTP_TLS_ENCRYPT, but for DANE, which
+ * makes TLS necessary where there are TLSA records. */
 enum smtp_tls_proof {
 	SMTP_PROOF_NONE,
-	SMTP_PROOF_NAMES,  /* a trusted root, and one of proofs: names, ".example.org" for those below it; empty: the host's name */
-	SMTP_PROOF_DIGEST, /* one of proofs: digests of certificate or public key, as bytes */
-	SMTP_PROOF_DANE,   /* RFC 7672; without TLSA records: nothing */
+	SMTP_PROOF_NAMES,     /* a trusted root, and one of proofs: names, ".example.org" for those below it; empty: the
+				 host's name */
+	SMTP_PROOF_DIGEST,    /* one of proofs: digests of certificate or public key, as bytes */
+	SMTP_PROOF_DANE,      /* RFC 7672; without TLSA records: nothing */
 	SMTP_PROOF_DANE_ONLY, /* without them the host is not used */
 };
 /* What signed TLSA records of a host are worth whose name came from an MX record that DNSSEC does not prove. */
@@ -46,11 +47,12 @@ struct smtp_timeouts {
 	int64_t xforward;   /* 300 s */
 };
 
-/* What was said, for the postmaster: of one message's deliveries, until something goes wrong in one of them and to its end. The
- * text of messages and what log-in says are left out. */
+/* What was said, for the postmaster: of one message's deliveries, until something goes wrong in one of them and to its
+ * end. The text of messages and what log-in says are left out. */
 enum smtp_trouble {
-	SMTP_TROUBLE_PROTOCOL = 1,     /* what the server says is no SMTP, or that what we say is none: 500 to 509 and 555 */
-	SMTP_TROUBLE_DATA = 2,         /* our own file could not be read */
+	SMTP_TROUBLE_PROTOCOL =
+		1,             /* what the server says is no SMTP, or that what we say is none: 500 to 509 and 555 */
+	SMTP_TROUBLE_DATA = 2, /* our own file could not be read */
 };
 struct smtp_talk {
 	struct buf text;               /* lines "Out: …" and "In:  …", LF behind each; BUF(limit) to begin with */
@@ -74,15 +76,18 @@ struct smtp_client_params {
 	const char *digest;            /* SMTP_PROOF_DIGEST: "sha256" */
 	struct dns *dns;               /* SMTP_PROOF_DANE */
 	enum smtp_insecure_mx insecure_mx;
-	bool insecure_hosts;           /* SMTP_PROOF_DANE: hosts whose address DNSSEC does not prove may have TLSA records, too */
-	struct slice anchors;          /* SMTP_PROOF_NAMES: certificates and public keys (PEM), the only ones to be trusted */
-	const struct slice *mx_patterns; /* MX hosts that none of these names are not used: "mx.example.org", "*.example.org" */
+	bool insecure_hosts; /* SMTP_PROOF_DANE: hosts whose address DNSSEC does not prove may have TLSA records, too */
+	struct slice anchors; /* SMTP_PROOF_NAMES: certificates and public keys (PEM), the only ones to be trusted */
+	const struct slice
+		*mx_patterns; /* MX hosts that none of these names are not used: "mx.example.org", "*.example.org" */
 	size_t mx_patterns_count;
 	struct slice user, password;   /* user empty: no AUTH */
-	/* What is allowed (enum smtp_mechanism): without TLS, with it, and with it and a certificate that was proved. */
+	/* What is allowed (enum smtp_mechanism): without TLS, with it, and with it and a certificate that was proved.
+	 */
 	unsigned mechanisms_clear, mechanisms_tls, mechanisms_verified;
 	bool auth_refused_is_final;    /* a 5xx to AUTH is SMTP_NEVER */
-	struct smtp_refusals *refusals; /* where log-ins are remembered that a 5xx refused; NULL: nowhere. Outlives all clients */
+	struct smtp_refusals
+		*refusals; /* where log-ins are remembered that a 5xx refused; NULL: nowhere. Outlives all clients */
 	int64_t refusals_ms;           /* for so long */
 	bool mail_auth;                /* AUTH=<> with MAIL, after log-in (RFC 4954 §5) */
 	struct addr bind4, bind6;      /* AF_UNSPEC: as the system chooses */
@@ -90,7 +95,8 @@ struct smtp_client_params {
 	struct smtp_timeouts timeouts;
 	const struct slice *discard;   /* EHLO keywords that are not believed ("pipelining") */
 	size_t discard_count;
-	/* The same for one server, by its address: false: nothing special; words part at commas and blanks and live in mem. */
+	/* The same for one server, by its address: false: nothing special; words part at commas and blanks and live in
+	 * mem. */
 	bool (*discard_for)(void *ctx, struct slice address, struct arena *mem, struct slice *words);
 	void *discard_ctx;
 	bool ehlo_if_named;            /* EHLO only where the greeting says "ESMTP" (smtp_always_send_ehlo = no) */
@@ -130,8 +136,8 @@ struct smtp_message {
 	const struct smtp_origin *origin; /* NULL: nothing is known */
 	const char *id;                /* queue id for the log, or NULL */
 	struct slice sender;           /* empty: the null reverse-path */
-	/* Another sender, chosen when there is a connection, by the address that we have on it (NULL: none is known, as on
-	 * local sockets). NULL: the sender. */
+	/* Another sender, chosen when there is a connection, by the address that we have on it (NULL: none is known, as
+	 * on local sockets). NULL: the sender. */
 	struct slice (*sender_from)(void *ctx, const struct addr *ours, struct arena *mem);
 	void *sender_ctx;
 	struct slice envid;            /* ENVID as received, in xtext */
@@ -142,7 +148,7 @@ struct smtp_message {
 	bool utf8;                     /* needs SMTPUTF8: 5.6.7 where it is not offered */
 	struct smtp_talk *talk;        /* NULL: nobody wants it */
 	bool probe;                    /* ends behind RCPT: an accepted recipient is SMTP_DELIVERED, nothing is */
-	bool probe_data;               /* … behind DATA, for servers that refuse recipients there; its connection is cut */
+	bool probe_data; /* … behind DATA, for servers that refuse recipients there; its connection is cut */
 	const struct smtp_recipient *recipients;
 	size_t count;
 	struct smtp_body body;
@@ -194,5 +200,6 @@ int64_t smtp_client_age_ms(const struct smtp_client *c);
 unsigned smtp_client_uses(const struct smtp_client *c); /* messages handed over, or tried */
 struct slice smtp_client_relay(const struct smtp_client *c); /* "mx.example.org[192.0.2.1]:25" */
 struct tls *smtp_client_tls(const struct smtp_client *c); /* NULL: clear text */
-bool smtp_client_half_proved(const struct smtp_client *c); /* by DANE, but the host's name came from an MX that is not proved */
+bool smtp_client_half_proved(
+	const struct smtp_client *c); /* by DANE, but the host's name came from an MX that is not proved */
 bool smtp_client_offers_tls(const struct smtp_client *c);  /* and it is not used */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AUTH (RFC 4954). A refused log-in is not held against the message unless the operator wants it so: a password that was changed
- * must not return a day's mail to its senders. */
+/* AUTH (RFC 4954). A refused log-in is not held against the message unless the operator wants it so: a password that
+ * was changed must not return a day's mail to its senders. */
 #include "base/encode.h"
 #include "base/fail.h"
 #include "smtp/client_private.h"
@@ -25,7 +25,8 @@ static bool tell(
 static bool begin(struct smtp_client *c, struct sasl_client *sasl, struct arena *mem, struct smtp_heard *heard) {
 	AUTO_SECRET struct buf first = BUF(4 * SASL_SECRET_MAX);
 	const char *name = smtp_mechanism_name(sasl->mechanism);
-	if (!sasl_client_first(sasl, &first)) return smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "AUTH %s", name);
+	if (!sasl_client_first(sasl, &first))
+		return smtp_client_ask(c, c->params.timeouts.helo, mem, heard, "AUTH %s", name);
 	struct slice before = arena_fmt(mem, "AUTH %s ", name);
 	return tell(c, before.at, buf_slice(&first), mem, heard);
 }
@@ -37,7 +38,8 @@ static int answer(struct smtp_client *c, struct sasl_client *sasl, struct arena 
 	/* those whose challenge does not matter may say it in plain words */
 	bool read = base64_read(&challenge, slice_trim(heard->reply.text));
 	bool matters = sasl->mechanism > SMTP_MECHANISM_PLAIN;
-	int r = read || !matters ? sasl_client_answer(sasl, buf_slice(&challenge), &out) : fail("a challenge that is not base64");
+	int r = read || !matters ? sasl_client_answer(sasl, buf_slice(&challenge), &out)
+				 : fail("a challenge that is not base64");
 	if (r < 0) {
 		/* RFC 4954 §4: "*" gives up; what is said to that does not matter */
 		struct smtp_heard ignored;
@@ -71,7 +73,8 @@ static void remember(struct smtp_client *c, const struct smtp_heard *heard) {
 static bool refused_before(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	const struct smtp_client_params *p = &c->params;
 	struct smtp_refused r;
-	if (p->refusals == NULL || !smtp_refusals_find(p->refusals, c->host.name, p->user, p->password, mem, &r)) return false;
+	if (p->refusals == NULL || !smtp_refusals_find(p->refusals, c->host.name, p->user, p->password, mem, &r))
+		return false;
 	smtp_outcome_of(c, mem, why, p->auth_refused_is_final ? SMTP_NEVER : SMTP_LATER, r.status,
 		"SASL [CACHED] authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(r.said));
 	why->status[0] = why->fate == SMTP_NEVER ? '5' : '4';
@@ -88,7 +91,8 @@ static enum smtp_client_result run(
 		if (r > 0) return lost(c, mem, why);
 	}
 	if (smtp_reply_ok(&heard.reply) && sasl->proved) return SMTP_CLIENT_OK;
-	if (smtp_reply_ok(&heard.reply)) return refuse(c, mem, why, "the server did not prove that it knows the password");
+	if (smtp_reply_ok(&heard.reply))
+		return refuse(c, mem, why, "the server did not prove that it knows the password");
 	remember(c, &heard);
 	smtp_outcome_heard(c, mem, why, SMTP_STAGE_AUTH, &heard, !c->params.auth_refused_is_final,
 		"SASL authentication failed; server %.*s said: %.*s", SLICE_ARG(c->who), SLICE_ARG(heard.said));
@@ -104,7 +108,8 @@ static unsigned allowed(struct smtp_client *c) {
 
 enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	if (c->params.user.len == 0) return SMTP_CLIENT_OK;
-	if (c->params.user.len + c->params.password.len > SASL_SECRET_MAX) return refuse(c, mem, why, "user and password are too long");
+	if (c->params.user.len + c->params.password.len > SASL_SECRET_MAX)
+		return refuse(c, mem, why, "user and password are too long");
 	if (!(c->offers & SMTP_OFFERS_AUTH)) return SMTP_CLIENT_OK; /* it knows us by our address, or will say so */
 	enum smtp_mechanism m = smtp_mechanism_best(c->mechanisms & allowed(c));
 	if (m == 0 && !stream_is_tls(c->stream) && (c->mechanisms & c->params.mechanisms_tls) != 0)

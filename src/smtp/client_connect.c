@@ -50,7 +50,9 @@ static int dial(struct smtp_client *c) {
 	int family = internet ? addr_family(to) : AF_UNIX;
 	AUTO_FD int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) return errno;
-	if (internet && !bind_to(fd, family == AF_INET6 ? &c->params.bind6 : &c->params.bind4) && c->params.bind_or_not_at_all) return errno;
+	if (internet && !bind_to(fd, family == AF_INET6 ? &c->params.bind6 : &c->params.bind4) &&
+	    c->params.bind_or_not_at_all)
+		return errno;
 	int error = connect_until(fd, internet ? &to->any : &local.any, internet ? to->len : local.len,
 	                          deadline_in(c->params.timeouts.connect));
 	if (error == 0) c->stream = stream_new(TAKE_FD(fd), IN_LIMIT, OUT_LIMIT);

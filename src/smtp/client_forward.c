@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* XFORWARD (XFORWARD_README): a filter behind us logs the client that the message came from, not us. A server that refuses it
- * gets the message all the same. */
+/* XFORWARD (XFORWARD_README): a filter behind us logs the client that the message came from, not us. A server that
+ * refuses it gets the message all the same. */
 #include "smtp/client_private.h"
 #include "smtp/dsn.h"
 
@@ -39,7 +39,8 @@ bool smtp_client_forward(struct smtp_client *c, const struct smtp_message *m, st
 	for (unsigned line = 0; line < 2; line++) {
 		AUTO_BUF struct buf text = BUF(KIB(8));
 		for (size_t i = 0; i < LEN(all); i++)
-			if (all[i].line == line && (c->offers & all[i].offer) != 0) add_value(&text, all[i].name, all[i].value);
+			if (all[i].line == line && (c->offers & all[i].offer) != 0)
+				add_value(&text, all[i].name, all[i].value);
 		if (!say_line(c, &text, mem)) return false;
 	}
 	return true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the other server's certificate must show (postconf(5), smtp_tls_security_level; RFC 7672). DANE is decided for each host:
- * signed TLSA records make TLS necessary, a signed answer that there are none leaves it as it was, and no answer at all keeps
- * the mail here, since an attacker could have kept the answer from us. */
+/* What the other server's certificate must show (postconf(5), smtp_tls_security_level; RFC 7672). DANE is decided for
+ * each host: signed TLSA records make TLS necessary, a signed answer that there are none leaves it as it was, and no
+ * answer at all keeps the mail here, since an attacker could have kept the answer from us. */
 #include "base/fail.h"
 #include "smtp/client_private.h"
 
@@ -19,7 +19,8 @@ static bool matches(struct slice pattern, struct slice name) {
 enum smtp_client_result smtp_client_check_host(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why) {
 	const struct smtp_client_params *p = &c->params;
 	bool allowed = p->mx_patterns_count == 0 || c->host.domain.len == 0;
-	for (size_t i = 0; i < p->mx_patterns_count && !allowed; i++) allowed = matches(p->mx_patterns[i], c->host.name);
+	for (size_t i = 0; i < p->mx_patterns_count && !allowed; i++)
+		allowed = matches(p->mx_patterns[i], c->host.name);
 	if (allowed) return SMTP_CLIENT_OK;
 	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "MX host %.*s does not match the MTA-STS policy of %.*s",
 			SLICE_ARG(c->host.name), SLICE_ARG(c->host.domain));
@@ -27,10 +28,12 @@ enum smtp_client_result smtp_client_check_host(struct smtp_client *c, struct are
 }
 
 /* There is nothing that could be asked of the certificate. */
-static enum smtp_client_result without(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const char *words) {
+static enum smtp_client_result without(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why,
+				       const char *words) {
 	c->tlsa_count = 0;
 	if (c->params.proof != SMTP_PROOF_DANE_ONLY) return SMTP_CLIENT_OK;
-	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "%s for %.*s:%u", words, SLICE_ARG(c->host.name), addr_port(&c->host.addr));
+	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "%s for %.*s:%u", words, SLICE_ARG(c->host.name),
+			addr_port(&c->host.addr));
 	return SMTP_CLIENT_OVER;
 }
 
@@ -47,7 +50,9 @@ static int find_under(struct smtp_client *c, struct slice host, struct arena *me
 /* RFC 7672 §3.1.3: usages 0 and 1 are not for mail servers. */
 static bool usable(const struct smtp_client *c) {
 	for (size_t i = 0; i < c->tlsa_count; i++)
-		if ((c->tlsa[i].usage == 2 || c->tlsa[i].usage == 3) && c->tlsa[i].selector <= 1 && c->tlsa[i].matching <= 2) return true;
+		if ((c->tlsa[i].usage == 2 || c->tlsa[i].usage == 3) && c->tlsa[i].selector <= 1 &&
+		    c->tlsa[i].matching <= 2)
+			return true;
 	return false;
 }
 
@@ -62,8 +67,8 @@ enum smtp_client_result smtp_client_find_tlsa(struct smtp_client *c, struct aren
 	if (r == DNS_OK) c->dane_name = h->canonical;
 	else if (r != DNS_LATER && r >= 0) r = find_under(c, h->name, mem);
 	if (r == DNS_LATER || r < 0) {
-		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "TLSA lookup error for %.*s:%u: %s", SLICE_ARG(h->name),
-				addr_port(&h->addr), fail_text());
+		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "TLSA lookup error for %.*s:%u: %s",
+				SLICE_ARG(h->name), addr_port(&h->addr), fail_text());
 		return SMTP_CLIENT_OVER;
 	}
 	if (r != DNS_OK) return without(c, mem, why, "no TLSA records found");
@@ -102,7 +107,8 @@ int smtp_client_demand(struct smtp_client *c, struct tls *t) {
 	switch (p->proof) {
 	case SMTP_PROOF_NAMES: return demand_names(c, t);
 	case SMTP_PROOF_DIGEST:
-		for (size_t i = 0; i < p->proofs_count && r >= 0; i++) r = tls_expect_digest(t, p->digest, p->proofs[i]);
+		for (size_t i = 0; i < p->proofs_count && r >= 0; i++)
+			r = tls_expect_digest(t, p->digest, p->proofs[i]);
 		return r;
 	default: return demand_tlsa(c, t);
 	}

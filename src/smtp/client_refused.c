@@ -32,7 +32,8 @@ static struct slice key_of(struct slice host, struct slice user, struct slice pa
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
 	for (size_t i = 0; i < LEN(parts) && ok; i++)
-		ok = EVP_DigestUpdate(md, &parts[i].len, sizeof parts[i].len) == 1 && EVP_DigestUpdate(md, parts[i].at, parts[i].len) == 1;
+		ok = EVP_DigestUpdate(md, &parts[i].len, sizeof parts[i].len) == 1 &&
+		     EVP_DigestUpdate(md, parts[i].at, parts[i].len) == 1;
 	must(ok && EVP_DigestFinal_ex(md, out->at, &out->len) == 1);
 	EVP_MD_CTX_free(md);
 	return slice_from((const char *)out->at, out->len);
@@ -63,8 +64,8 @@ static void drop(struct smtp_refusals *r, struct slice key) {
 	entry_free(map_take(&r->entries, key));
 }
 
-bool smtp_refusals_find(struct smtp_refusals *r, struct slice host, struct slice user, struct slice password, struct arena *mem,
-                        struct smtp_refused *out) {
+bool smtp_refusals_find(struct smtp_refusals *r, struct slice host, struct slice user, struct slice password,
+			struct arena *mem, struct smtp_refused *out) {
 	struct key room;
 	struct slice key = key_of(host, user, password, &room);
 	pthread_mutex_lock(&r->lock);
@@ -105,7 +106,9 @@ void smtp_refusals_keep(struct smtp_refusals *r, struct slice host, struct slice
 	struct key room;
 	struct slice key = key_of(host, user, password, &room);
 	struct entry *e = mem_get(sizeof *e);
-	*e = (struct entry){ .until = deadline_in(ms), .code = what->code, .said = slice_text(slice_head(what->said, SAID_MAX)) };
+	*e = (struct entry){ .until = deadline_in(ms),
+			     .code = what->code,
+			     .said = slice_text(slice_head(what->said, SAID_MAX)) };
 	memcpy(e->status, what->status, sizeof e->status);
 	pthread_mutex_lock(&r->lock);
 	drop(r, key);

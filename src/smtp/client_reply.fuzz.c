@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		enum smtp_reply_result got = smtp_reply_read(&r, slice_cut(&rest, '\n'), &mem, &heard);
 		if (got == SMTP_REPLY_BROKEN) break;
 		if (got == SMTP_REPLY_MORE) continue;
-		must(heard.reply.code >= 200 && heard.reply.code <= 599 && slice_find(heard.said, '\n') == heard.said.len);
+		must(heard.reply.code >= 200 && heard.reply.code <= 599 &&
+		     slice_find(heard.said, '\n') == heard.said.len);
 		must(heard.reply.status[0] == '\0' || heard.reply.status[0] == '0' + heard.reply.code / 100);
 	}
 	smtp_reply_reader_done(&r);

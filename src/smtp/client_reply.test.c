@@ -15,13 +15,15 @@ static const struct {
 	{ "250OK", SMTP_REPLY_WHOLE, 250, "", "OK", "250 OK" },
 	{ "250-", SMTP_REPLY_MORE, 0, "", "", "" },
 	{ "250-mx\n250-SIZE 10\n250 DSN", SMTP_REPLY_WHOLE, 250, "", "mx\nSIZE 10\nDSN", "250-mx 250-SIZE 10 250 DSN" },
-	{ "550-5.7.1 [192.0.2.1 12] Our system\n550 5.7.1 more", SMTP_REPLY_WHOLE, 550, "5.7.1", "[192.0.2.1 12] Our system\nmore",
-	  "550-5.7.1 [192.0.2.1 12] Our system 550 5.7.1 more" },
-	{ "550 4.7.1 class does not fit", SMTP_REPLY_WHOLE, 550, "", "4.7.1 class does not fit", "550 4.7.1 class does not fit" },
+	{ "550-5.7.1 [192.0.2.1 12] Our system\n550 5.7.1 more", SMTP_REPLY_WHOLE, 550, "5.7.1",
+	  "[192.0.2.1 12] Our system\nmore", "550-5.7.1 [192.0.2.1 12] Our system 550 5.7.1 more" },
+	{ "550 4.7.1 class does not fit", SMTP_REPLY_WHOLE, 550, "", "4.7.1 class does not fit",
+	  "550 4.7.1 class does not fit" },
 	{ "550 5.1.1", SMTP_REPLY_WHOLE, 550, "5.1.1", "", "550 5.1.1" },
 	{ "550 5.1.1234 no", SMTP_REPLY_WHOLE, 550, "", "5.1.1234 no", "550 5.1.1234 no" },
 	{ "550 5.1", SMTP_REPLY_WHOLE, 550, "", "5.1", "550 5.1" },
-	{ "450 a\tb\x1b[31m\xff caf\xc3\xa9", SMTP_REPLY_WHOLE, 450, "", "a?b?[31m? caf\xc3\xa9", "450 a?b?[31m? caf\xc3\xa9" },
+	{ "450 a\tb\x1b[31m\xff caf\xc3\xa9", SMTP_REPLY_WHOLE, 450, "", "a?b?[31m? caf\xc3\xa9",
+	  "450 a?b?[31m? caf\xc3\xa9" },
 	{ "250-a\n550 b", SMTP_REPLY_BROKEN, 0, "", "", "" },
 	{ "2500 x", SMTP_REPLY_BROKEN, 0, "", "", "" },
 	{ "199 x", SMTP_REPLY_BROKEN, 0, "", "", "" },
@@ -47,8 +49,9 @@ static void test_replies(void **state) {
 		if (got == SMTP_REPLY_WHOLE)
 			ok = ok && strcmp(heard.reply.status, cases[i].status) == 0 &&
 				same(heard.reply.text, cases[i].text) && same(heard.said, cases[i].said);
-		if (!ok) FAIL("case %zu \"%s\": %d, %d %s text=%.*s said=%.*s", i, cases[i].lines, got, heard.reply.code, heard.reply.status,
-		                  SLICE_ARG(heard.reply.text), SLICE_ARG(heard.said));
+		if (!ok)
+			FAIL("case %zu \"%s\": %d, %d %s text=%.*s said=%.*s", i, cases[i].lines, got, heard.reply.code,
+			     heard.reply.status, SLICE_ARG(heard.reply.text), SLICE_ARG(heard.said));
 		smtp_reply_reader_done(&r);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server that has not proved that it knows the password (SCRAM) might be anybody: its "welcome" does not count. What it says
- * decides how long we compute, so the rounds have a ceiling. */
+/* A server that has not proved that it knows the password (SCRAM) might be anybody: its "welcome" does not count. What
+ * it says decides how long we compute, so the rounds have a ceiling. */
 #include "smtp/client_sasl.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -62,7 +62,8 @@ static void add_name(struct buf *out, struct slice name) {
 	}
 }
 
-void sasl_client_init(struct sasl_client *s, enum smtp_mechanism m, struct slice user, struct slice password, struct slice nonce) {
+void sasl_client_init(struct sasl_client *s, enum smtp_mechanism m, struct slice user, struct slice password,
+		      struct slice nonce) {
 	*s = (struct sasl_client){ .mechanism = m, .user = user, .password = password,
 				   .first = BUF(3 * SASL_SECRET_MAX), .expected = BUF(EVP_MAX_MD_SIZE) };
 	s->proved = !is_scram(s);
@@ -144,14 +145,14 @@ static bool take_attribute(struct slice *rest, char name, struct slice *value) {
 }
 
 /* The proof goes out, what the server must know is kept. */
-static int scram_prove(struct sasl_client *s, struct slice salt, uint64_t rounds, struct slice server_first, struct slice nonce,
-		       struct buf *out) {
+static int scram_prove(struct sasl_client *s, struct slice salt, uint64_t rounds, struct slice server_first,
+		       struct slice nonce, struct buf *out) {
 	const EVP_MD *md = digest_of(s);
 	struct hash salted = { .len = (size_t)EVP_MD_get_size(md) }, client, stored, server, proof, expected;
 	AUTO_BUF struct buf text = BUF(KIB(16));
 	unsigned len = 0;
-	if (PKCS5_PBKDF2_HMAC(s->password.at, (int)s->password.len, (const unsigned char *)salt.at, (int)salt.len, (int)rounds, md,
-	                      (int)salted.len, salted.at) != 1)
+	if (PKCS5_PBKDF2_HMAC(s->password.at, (int)s->password.len, (const unsigned char *)salt.at, (int)salt.len,
+			      (int)rounds, md, (int)salted.len, salted.at) != 1)
 		return fail("the password cannot be salted");
 	hmac(md, hash_slice(&salted), S("Client Key"), &client);
 	hmac(md, hash_slice(&salted), S("Server Key"), &server);
@@ -180,22 +181,27 @@ static int scram_second(struct sasl_client *s, struct slice challenge, struct bu
 	AUTO_BUF struct buf salt = BUF(SASL_NONCE_MAX);
 	uint64_t n = 0;
 	own = slice_skip(own, slice_search(own, S(",r=")) + 3);
-	if (challenge.len > SASL_SECRET_MAX || !take_attribute(&rest, 'r', &nonce) || !take_attribute(&rest, 's', &salt64) ||
-	    !take_attribute(&rest, 'i', &rounds))
+	if (challenge.len > SASL_SECRET_MAX || !take_attribute(&rest, 'r', &nonce) ||
+	    !take_attribute(&rest, 's', &salt64) || !take_attribute(&rest, 'i', &rounds))
 		return fail("not the message of a SCRAM server");
-	if (nonce.len <= own.len || nonce.len > SASL_NONCE_MAX || !slice_starts(nonce, own)) return fail("an answer to somebody else (nonce)");
+	if (nonce.len <= own.len || nonce.len > SASL_NONCE_MAX || !slice_starts(nonce, own))
+		return fail("an answer to somebody else (nonce)");
 	if (!base64_read(&salt, salt64) || salt.len == 0) return fail("a broken salt");
-	if (!slice_number(rounds, SASL_ROUNDS_MAX, &n) || n == 0) return fail("iteration count out of range (at most %d)", SASL_ROUNDS_MAX);
+	if (!slice_number(rounds, SASL_ROUNDS_MAX, &n) || n == 0)
+		return fail("iteration count out of range (at most %d)", SASL_ROUNDS_MAX);
 	return scram_prove(s, buf_slice(&salt), n, challenge, nonce, out);
 }
 
 static int scram_third(struct sasl_client *s, struct slice challenge) {
 	struct slice rest = challenge, verifier;
 	AUTO_BUF struct buf given = BUF(EVP_MAX_MD_SIZE);
-	if (take_attribute(&rest, 'e', &verifier)) return fail("the server says: %.*s", (int)MIN_OF(verifier.len, (size_t)100), verifier.at);
+	if (take_attribute(&rest, 'e', &verifier))
+		return fail("the server says: %.*s", (int)MIN_OF(verifier.len, (size_t)100), verifier.at);
 	rest = challenge;
-	if (!take_attribute(&rest, 'v', &verifier) || !base64_read(&given, verifier)) return fail("not the message of a SCRAM server");
-	s->proved = given.len == s->expected.len && given.len != 0 && CRYPTO_memcmp(given.at, s->expected.at, given.len) == 0;
+	if (!take_attribute(&rest, 'v', &verifier) || !base64_read(&given, verifier))
+		return fail("not the message of a SCRAM server");
+	s->proved = given.len == s->expected.len && given.len != 0 &&
+		    CRYPTO_memcmp(given.at, s->expected.at, given.len) == 0;
 	return s->proved ? 0 : fail("the server does not know the password");
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a hostile server may say while we log in: lines of challenges, after a byte that chooses the mechanism. The nonce is known,
- * so that the fuzzer can get past it. */
+/* What a hostile server may say while we log in: lines of challenges, after a byte that chooses the mechanism. The
+ * nonce is known, so that the fuzzer can get past it. */
 #include "base/fail.h"
 #include "smtp/client_sasl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-	static const enum smtp_mechanism all[] = { SMTP_MECHANISM_SCRAM_SHA_256, SMTP_MECHANISM_SCRAM_SHA_1, SMTP_MECHANISM_CRAM_MD5,
-						   SMTP_MECHANISM_PLAIN, SMTP_MECHANISM_LOGIN };
+	static const enum smtp_mechanism all[] = { SMTP_MECHANISM_SCRAM_SHA_256, SMTP_MECHANISM_SCRAM_SHA_1,
+						   SMTP_MECHANISM_CRAM_MD5, SMTP_MECHANISM_PLAIN,
+						   SMTP_MECHANISM_LOGIN };
 	if (size == 0) return 0;
 	struct sasl_client s;
 	struct slice rest = slice_from((const char *)data + 1, size - 1);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/buf.h"
-/* The client's side of SASL, without the wire: bytes in, bytes out. PLAIN (RFC 4616), LOGIN, CRAM-MD5 (RFC 2195), SCRAM-SHA-1
- * and SCRAM-SHA-256 (RFC 5802, RFC 7677; no channel binding, so that the server is told "n"). User and password go out as they
- * are: whoever has other letters than ASCII in them writes them in composed form (NFC). */
+/* The client's side of SASL, without the wire: bytes in, bytes out. PLAIN (RFC 4616), LOGIN, CRAM-MD5 (RFC 2195),
+ * SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677; no channel binding, so that the server is told "n"). User and
+ * password go out as they are: whoever has other letters than ASCII in them writes them in composed form (NFC). */
 
 /* The ways to log in; a greater one is better. */
 enum smtp_mechanism {
@@ -27,9 +27,11 @@ struct sasl_client {
 	bool proved;                   /* the server has shown that it knows the password (SCRAM), or need not */
 };
 /* nonce: printable, without a comma; empty: a random one. */
-void sasl_client_init(struct sasl_client *s, enum smtp_mechanism m, struct slice user, struct slice password, struct slice nonce);
+void sasl_client_init(struct sasl_client *s, enum smtp_mechanism m, struct slice user, struct slice password,
+		      struct slice nonce);
 /* What goes with the AUTH command; false: nothing does. */
 bool sasl_client_first(struct sasl_client *s, struct buf *out);
-/* The answer to a challenge. <0 fail(): the server said something that this mechanism does not have, or is an impostor. */
+/* The answer to a challenge. <0 fail(): the server said something that this mechanism does not have, or is an impostor.
+ */
 int sasl_client_answer(struct sasl_client *s, struct slice challenge, struct buf *out);
 void sasl_client_done(struct sasl_client *s); /* wipes what it held; may be called again */

@@ -221,7 +221,9 @@ static bool hear_one(struct transaction *t, size_t number) {
 }
 
 /* Of the last command of a transaction. */
-static size_t last_number(const struct transaction *t) { return t->m->probe && !t->m->probe_data ? t->count : t->count + 1; }
+static size_t last_number(const struct transaction *t) {
+	return t->m->probe && !t->m->probe_data ? t->count : t->count + 1;
+}
 
 /* Is this command worth a group of its own, after the answers so far? */
 static bool more_to_say(const struct transaction *t, size_t next) {
@@ -346,7 +348,8 @@ static bool reset(struct transaction *t) {
 static void choose_sender(struct transaction *t) {
 	struct addr ours;
 	bool known = t->m->sender_from != NULL && addr_of_socket(stream_fd(t->c->stream), &ours);
-	t->sender = t->m->sender_from != NULL ? t->m->sender_from(t->m->sender_ctx, known ? &ours : NULL, t->mem) : t->m->sender;
+	t->sender = t->m->sender_from != NULL ? t->m->sender_from(t->m->sender_ctx, known ? &ours : NULL, t->mem)
+					      : t->m->sender;
 }
 
 static enum smtp_client_result run(struct transaction *t) {

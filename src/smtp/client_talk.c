@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether the postmaster wants to read a conversation is known only when it is over: so it is written down while it lasts. */
+/* Whether the postmaster wants to read a conversation is known only when it is over: so it is written down while it
+ * lasts. */
 #include "smtp/client_private.h"
 
 enum { LINE_MOST = 1000 };

@@ -86,8 +86,10 @@ static enum reading read_auth(struct slice value, const struct smtp_server_param
 /* XVERP=+= (VERP_README). */
 static enum reading read_verp(struct slice value, const struct smtp_server_params *params, void *out) {
 	struct smtp_mail *m = out;
-	struct slice filter = slice_of(params->verp_filter), both = value.at != NULL ? value : slice_of(params->verp_delimiters);
-	if (value.at != NULL && (both.len != 2 || slice_find(filter, both.at[0]) == filter.len || slice_find(filter, both.at[1]) == filter.len))
+	struct slice filter = slice_of(params->verp_filter),
+		     both = value.at != NULL ? value : slice_of(params->verp_delimiters);
+	if (value.at != NULL && (both.len != 2 || slice_find(filter, both.at[0]) == filter.len ||
+				 slice_find(filter, both.at[1]) == filter.len))
 		return READ_BAD;
 	m->verp = both;
 	return READ_OK;
@@ -154,9 +156,11 @@ static struct smtp_reply read_parameters(struct slice rest, const struct paramet
 		if (hidden_dsn) return smtp_reply(501, "5.7.1", S("DSN support is disabled"));
 		enum reading r = offered ? p->read(value, params, out) : READ_UNSUPPORTED;
 		if (r == READ_BAD && p->offer == OFFER_XVERP)
-			return smtp_reply_fmt(mem, 501, "5.5.4", "%.*s%s", SLICE_ARG(p->complaint), params->verp_filter);
+			return smtp_reply_fmt(mem, 501, "5.5.4", "%.*s%s", SLICE_ARG(p->complaint),
+					      params->verp_filter);
 		if (r == READ_BAD) return smtp_reply(501, "5.5.4", p->complaint);
-		if (r == READ_UNSUPPORTED) return smtp_reply_fmt(mem, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(word));
+		if (r == READ_UNSUPPORTED)
+			return smtp_reply_fmt(mem, 555, "5.5.4", "Unsupported option: %.*s", SLICE_ARG(word));
 	}
 	return (struct smtp_reply){ 0 };
 }
@@ -185,7 +189,8 @@ struct smtp_reply command_mail(struct slice args, const struct smtp_server_param
 	if (m.kind == ADDRESS_BAD) return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
 	struct smtp_reply r = read_parameters(rest, mail_parameters, LEN(mail_parameters), offer, params, mem, &m);
 	if (r.code != 0) return r;
-	if (m.verp.len != 0 && m.kind == ADDRESS_EMPTY) return smtp_reply(503, "5.5.4", S("Error: XVERP requires non-null sender"));
+	if (m.verp.len != 0 && m.kind == ADDRESS_EMPTY)
+		return smtp_reply(503, "5.5.4", S("Error: XVERP requires non-null sender"));
 	m.text = mailbox_text(mem, m.from);
 	if (!m.utf8 && !slice_is_ascii(m.text)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = m;

@@ -5,7 +5,13 @@
 #include "base/fail.h"
 #include "base/log.h"
 
-enum { DEFAULT_SESSIONS = 2, DEFAULT_RECIPIENTS = 50, DEFAULT_KEEP_USES = 100, DEFAULT_KEEP_MS = 2000, DEFAULT_REUSE_MS = 300000 };
+enum {
+	DEFAULT_SESSIONS = 2,
+	DEFAULT_RECIPIENTS = 50,
+	DEFAULT_KEEP_USES = 100,
+	DEFAULT_KEEP_MS = 2000,
+	DEFAULT_REUSE_MS = 300000
+};
 
 struct delivery {
 	const struct smtp_target *target;
@@ -57,15 +63,16 @@ static bool same_proofs(const struct smtp_client_params *a, const struct smtp_cl
 }
 
 static bool same_login(const struct smtp_client_params *a, const struct smtp_client_params *b) {
-	return slice_eq(a->user, b->user) && slice_eq(a->password, b->password) && a->mechanisms_clear == b->mechanisms_clear &&
-		a->mechanisms_tls == b->mechanisms_tls && a->mechanisms_verified == b->mechanisms_verified;
+	return slice_eq(a->user, b->user) && slice_eq(a->password, b->password) &&
+	       a->mechanisms_clear == b->mechanisms_clear && a->mechanisms_tls == b->mechanisms_tls &&
+	       a->mechanisms_verified == b->mechanisms_verified;
 }
 
 static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
 	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper &&
-		a->tls_client == b->tls_client && a->tls_dane == b->tls_dane && same_text(a->tls_name, b->tls_name) &&
-		same_list(a->discard, a->discard_count, b->discard, b->discard_count) && same_login(a, b) && same_proofs(a, b) &&
-		same_bind(&a->bind4, &b->bind4) && same_bind(&a->bind6, &b->bind6);
+	       a->tls_client == b->tls_client && a->tls_dane == b->tls_dane && same_text(a->tls_name, b->tls_name) &&
+	       same_list(a->discard, a->discard_count, b->discard, b->discard_count) && same_login(a, b) &&
+	       same_proofs(a, b) && same_bind(&a->bind4, &b->bind4) && same_bind(&a->bind6, &b->bind6);
 }
 
 static bool cache_fits(const struct delivery *d) {
@@ -166,7 +173,8 @@ static enum smtp_client_result send_all(struct delivery *d, struct smtp_client *
 static void log_tls(const struct delivery *d, const struct smtp_client *client) {
 	struct tls *tls = smtp_client_tls(client);
 	if (d->target->note_starttls && d->client.tls == SMTP_TLS_NONE && smtp_client_offers_tls(client))
-		log_text(d, NULL, arena_fmt(d->mem, "Host offered STARTTLS: [%.*s]", SLICE_ARG(smtp_client_host(client)->name)));
+		log_text(d, NULL,
+			 arena_fmt(d->mem, "Host offered STARTTLS: [%.*s]", SLICE_ARG(smtp_client_host(client)->name)));
 	if (!d->target->log_tls || tls == NULL) return;
 	struct tls_info info;
 	AUTO_BUF struct buf line = BUF(1024);

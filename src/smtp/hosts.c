@@ -77,7 +77,8 @@ static bool family_allowed(const struct smtp_hosts_params *p, int family) {
 }
 
 /* Shall a record be left out? data: as it stands in a zone file. */
-static bool ignored(struct finding *f, struct slice name, const struct dns_facts *facts, const char *type, struct slice data) {
+static bool ignored(struct finding *f, struct slice name, const struct dns_facts *facts, const char *type,
+		    struct slice data) {
 	const struct smtp_hosts_params *p = f->params;
 	if (p->ignore_record == NULL) return false;
 	return p->ignore_record(p->ignore_ctx,
@@ -86,7 +87,8 @@ static bool ignored(struct finding *f, struct slice name, const struct dns_facts
 
 static struct slice all_filtered(struct finding *f, struct slice name, const char *type) {
 	f->filtered = true;
-	return arena_fmt(f->mem, "Error looking up name=%.*s type=%s: DNS reply filter drops all results", SLICE_ARG(name), type);
+	return arena_fmt(f->mem, "Error looking up name=%.*s type=%s: DNS reply filter drops all results",
+			 SLICE_ARG(name), type);
 }
 
 static struct smtp_host *add_host(struct finding *f, struct slice name, struct addr addr, unsigned preference) {
@@ -100,8 +102,12 @@ static struct smtp_host *add_host(struct finding *f, struct slice name, struct a
 		f->room = room;
 	}
 	struct smtp_host *host = &f->out->list[f->out->count++];
-	*host = (struct smtp_host){ .name = arena_slice(f->mem, name), .addr = addr, .preference = preference,
-				    .domain = f->mx_domain, .domain_secure = f->mx_secure, .named_port = f->named_port };
+	*host = (struct smtp_host){ .name = arena_slice(f->mem, name),
+				    .addr = addr,
+				    .preference = preference,
+				    .domain = f->mx_domain,
+				    .domain_secure = f->mx_secure,
+				    .named_port = f->named_port };
 	return host;
 }
 
@@ -133,7 +139,8 @@ static struct slice address_text(struct finding *f, const struct addr *a) {
 	return arena_slice(f->mem, slice_of(addr_text(a, text)));
 }
 
-static void add_found(struct finding *f, struct slice name, const struct dns_facts *facts, struct addr addr, unsigned preference) {
+static void add_found(struct finding *f, struct slice name, const struct dns_facts *facts, struct addr addr,
+		      unsigned preference) {
 	bool alias = facts->canonical.len != 0 && !slice_same(facts->canonical, name);
 	const char *type = addr_family(&addr) == AF_INET ? "A" : "AAAA";
 	if (ignored(f, alias ? facts->canonical : name, facts, type, address_text(f, &addr))) return;
@@ -210,7 +217,8 @@ static enum smtp_hosts_answer conclude(struct finding *f, unsigned best) {
 			arena_fmt(f->mem, "unable to find primary relay for %.*s", SLICE_ARG(f->domain)));
 	if (f->filtered) return answer(f, SMTP_HOSTS_LATER, "4.7.0", f->trouble);
 	if (f->later) return answer(f, SMTP_HOSTS_LATER, "4.4.3", f->trouble);
-	if (f->mx_domain.len != 0 && f->params->defer_no_address) return answer(f, SMTP_HOSTS_LATER, "4.4.4", f->trouble);
+	if (f->mx_domain.len != 0 && f->params->defer_no_address)
+		return answer(f, SMTP_HOSTS_LATER, "4.4.4", f->trouble);
 	return answer(f, SMTP_HOSTS_NONE, "5.4.4", f->trouble);
 }
 
@@ -240,7 +248,8 @@ static enum smtp_hosts_answer follow_mx(struct finding *f, const struct dns_mx *
 static bool filter_mx(struct finding *f, const struct dns_facts *facts, struct dns_mx *mx, size_t *count) {
 	size_t kept = 0;
 	for (size_t i = 0; i < *count; i++)
-		if (!ignored(f, f->domain, facts, "MX", arena_fmt(f->mem, "%u %.*s.", mx[i].preference, SLICE_ARG(mx[i].host))))
+		if (!ignored(f, f->domain, facts, "MX",
+			     arena_fmt(f->mem, "%u %.*s.", mx[i].preference, SLICE_ARG(mx[i].host))))
 			mx[kept++] = mx[i];
 	*count = kept;
 	return kept != 0;
@@ -255,7 +264,8 @@ static enum smtp_hosts_answer find_mx(struct finding *f) {
 	if (r == DNS_NODATA || passed_over || (r == DNS_OK && count == 0)) return find_addresses(f);
 	if (r == DNS_NXDOMAIN) return answer(f, SMTP_HOSTS_NONE, "5.4.4", name_error(f, f->domain, "MX", r));
 	if (r != DNS_OK) return answer(f, SMTP_HOSTS_LATER, "4.4.3", name_error(f, f->domain, "MX", r));
-	if (!filter_mx(f, &facts, mx, &count)) return answer(f, SMTP_HOSTS_LATER, "4.7.0", all_filtered(f, f->domain, "MX"));
+	if (!filter_mx(f, &facts, mx, &count))
+		return answer(f, SMTP_HOSTS_LATER, "4.7.0", all_filtered(f, f->domain, "MX"));
 	if (dns_mx_is_null(mx, count))
 		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10",
 			arena_fmt(f->mem, "Domain %.*s does not accept mail (nullMX)", SLICE_ARG(f->domain)));
@@ -272,10 +282,12 @@ static bool wants_srv(const struct finding *f, const struct smtp_next_hop *hop) 
 	return false;
 }
 
-static enum smtp_hosts_answer follow_srv(struct finding *f, const struct smtp_next_hop *hop, const struct dns_srv *list, size_t count) {
+static enum smtp_hosts_answer follow_srv(struct finding *f, const struct smtp_next_hop *hop, const struct dns_srv *list,
+					 size_t count) {
 	if (count == 1 && list[0].host.len == 0)
-		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10", arena_fmt(f->mem, "Domain %.*s does not support service %.*s",
-			SLICE_ARG(f->domain), SLICE_ARG(hop->service)));
+		return answer(f, SMTP_HOSTS_NULL_MX, "5.1.10",
+			      arena_fmt(f->mem, "Domain %.*s does not support service %.*s", SLICE_ARG(f->domain),
+					SLICE_ARG(hop->service)));
 	for (size_t i = 0; i < count && f->lookups < LOOKUPS_MAX; i++) {
 		size_t before = f->out->count;
 		look_up_host(f, list[i].host, (unsigned)i, list[i].port);
@@ -285,7 +297,8 @@ static enum smtp_hosts_answer follow_srv(struct finding *f, const struct smtp_ne
 }
 
 static bool srv_ignored(struct finding *f, struct slice name, const struct dns_facts *facts, const struct dns_srv *s) {
-	return ignored(f, name, facts, "SRV", arena_fmt(f->mem, "%u %u %u %.*s.", s->priority, s->weight, s->port, SLICE_ARG(s->host)));
+	return ignored(f, name, facts, "SRV",
+		       arena_fmt(f->mem, "%u %u %u %.*s.", s->priority, s->weight, s->port, SLICE_ARG(s->host)));
 }
 
 /* True: *out is the answer; else the domain is looked up as if nobody had asked for SRV. */

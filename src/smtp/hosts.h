@@ -21,17 +21,18 @@ struct smtp_hosts_params {
 	uint16_t port;                /* when the next hop names none; 0: 25 */
 	bool no_ipv4, no_ipv6;        /* inet_protocols */
 	bool no_mx;                   /* MX records are not asked for: LMTP, and where DNS is switched off */
-	bool no_dns, native;          /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
+	bool no_dns, native; /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
 	enum smtp_address_preference preference;
-	bool no_balance;              /* families do not take turns: the preferred one comes first, or whatever the shuffle gives */
+	bool no_balance; /* families do not take turns: the preferred one comes first, or whatever the shuffle gives */
 	bool defer_no_address;        /* MX hosts none of which has an address: later, 4.4.4, not never */
-	bool ignore_mx_error;         /* an MX look-up that fails now counts as one that finds none (ignore_mx_lookup_error) */
-	/* Services ("submission") that are looked up as SRV (RFC 2782) where a next hop names one of them as its port. Without SRV
-	 * records, or when the look-up fails: MX or addresses, where that is allowed. */
+	bool ignore_mx_error; /* an MX look-up that fails now counts as one that finds none (ignore_mx_lookup_error) */
+	/* Services ("submission") that are looked up as SRV (RFC 2782) where a next hop names one of them as its port.
+	 * Without SRV records, or when the look-up fails: MX or addresses, where that is allowed. */
 	const struct slice *srv_services;
 	size_t srv_services_count;
 	bool srv_fallback, ignore_srv_error;
-	/* Each record that is found, "example.com. 300 IN MX 10 mx.example.com.": true leaves it out (smtp_dns_reply_filter). */
+	/* Each record that is found, "example.com. 300 IN MX 10 mx.example.com.": true leaves it out
+	 * (smtp_dns_reply_filter). */
 	bool (*ignore_record)(void *ctx, struct slice record, struct arena *mem);
 	void *ignore_ctx;
 	bool keep_order;              /* equal preference is not shuffled (smtp_randomize_addresses = no) */
@@ -63,7 +64,8 @@ enum smtp_hosts_answer {
 	SMTP_HOSTS_NONE,    /* never, 5.4.4: no such domain, or neither it nor its MX hosts have an address */
 	SMTP_HOSTS_BAD,     /* never, 5.1.2: the next hop is not a host name */
 	SMTP_HOSTS_LOOPS,   /* never, 5.4.6: "mail for … loops back to myself" */
-	SMTP_HOSTS_LATER,   /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses; 4.7.0: all was filtered out */
+	SMTP_HOSTS_LATER, /* 4.4.3: the name service does not answer; 4.4.4: only better MX hosts lack addresses; 4.7.0:
+			     all was filtered out */
 };
 
 struct smtp_hosts {

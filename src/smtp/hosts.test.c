@@ -49,15 +49,20 @@ static const struct {
 	{ "order.test", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:25 b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
 	{ "bare.test", SMTP_HOSTS_OK, "", "bare.test=[2001:db8::2]:25 bare.test=192.0.2.2:25" },
 	{ "null.test", SMTP_HOSTS_NULL_MX, "5.1.10", "Domain null.test does not accept mail (nullMX)" },
-	{ "nowhere.test", SMTP_HOSTS_NONE, "5.4.4", "Host or domain name not found. Name service error for name=nowhere.test type=MX: Host not found" },
-	{ "[nowhere.test]", SMTP_HOSTS_NONE, "5.4.4", "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
+	{ "nowhere.test", SMTP_HOSTS_NONE, "5.4.4",
+	  "Host or domain name not found. Name service error for name=nowhere.test type=MX: Host not found" },
+	{ "[nowhere.test]", SMTP_HOSTS_NONE, "5.4.4",
+	  "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
 	{ "nothing.test", SMTP_HOSTS_NONE, "5.4.4",
-	  "Host or domain name not found. Name service error for name=nothing.test type=AAAA: Host found but no data record of requested type" },
-	{ "lost.test", SMTP_HOSTS_NONE, "5.4.4", "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
+	  "Host or domain name not found. Name service error for name=nothing.test type=AAAA: Host found but no data "
+	  "record of requested type" },
+	{ "lost.test", SMTP_HOSTS_NONE, "5.4.4",
+	  "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
 	{ "later.test", SMTP_HOSTS_LATER, "4.4.3",
 	  "Host or domain name not found. Name service error for name=later.test type=MX: Host not found, try again" },
 	{ "mxlater.test", SMTP_HOSTS_LATER, "4.4.3",
-	  "Host or domain name not found. Name service error for name=later.test type=AAAA: Host not found, try again" },
+	  "Host or domain name not found. Name service error for name=later.test type=AAAA: Host not found, try "
+	  "again" },
 	{ "halflater.test", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:25" },
 	{ "me.test", SMTP_HOSTS_LOOPS, "5.4.6", "mail for me.test loops back to myself" },
 	{ "me.test:2525", SMTP_HOSTS_OK, "", "mail.me.test=192.0.2.99:2525" },
@@ -67,9 +72,12 @@ static const struct {
 	{ "backup.test", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:25" },
 	{ "byaddr.test", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:25" },
 	{ "deadbetter.test", SMTP_HOSTS_LATER, "4.4.4", "unable to find primary relay for deadbetter.test" },
-	{ "local.test:2500", SMTP_HOSTS_LOOPS, "5.4.6", "mail for local.test loops back to myself" }, /* through own 0.0.0.0:2500 */
+	{ "local.test:2500", SMTP_HOSTS_LOOPS, "5.4.6",
+	  "mail for local.test loops back to myself" }, /* through own 0.0.0.0:2500 */
 	{ "local.test:2501", SMTP_HOSTS_OK, "", "local.test=127.0.0.1:2501" },
-	{ "both.test", SMTP_HOSTS_OK, "", "both.test=[2001:db8::1]:25 both.test=192.0.2.1:25 both.test=[2001:db8::2]:25 both.test=192.0.2.2:25 both.test=[2001:db8::3]:25" },
+	{ "both.test", SMTP_HOSTS_OK, "",
+	  "both.test=[2001:db8::1]:25 both.test=192.0.2.1:25 both.test=[2001:db8::2]:25 both.test=192.0.2.2:25 "
+	  "both.test=[2001:db8::3]:25" },
 	{ "", SMTP_HOSTS_BAD, "5.1.2", "bad destination host name: " },
 	{ "[]", SMTP_HOSTS_BAD, "5.1.2", "bad destination host name: []" },
 	{ "[one.test", SMTP_HOSTS_BAD, "5.1.2", "bad destination host name: [one.test" },
@@ -112,7 +120,8 @@ static void test_answers(void **state) {
 		struct smtp_hosts hosts;
 		enum smtp_hosts_answer a = smtp_hosts_find(&params, slice_of(cases[i].next_hop), &mem, &hosts);
 		struct slice text = a == SMTP_HOSTS_OK ? list_text(&hosts, &mem) : hosts.text;
-		if (a != cases[i].answer || strcmp(hosts.status, cases[i].status) != 0 || !slice_eq(text, slice_of(cases[i].text)))
+		if (a != cases[i].answer || strcmp(hosts.status, cases[i].status) != 0 ||
+		    !slice_eq(text, slice_of(cases[i].text)))
 			FAIL("\"%s\": %d %s %.*s", cases[i].next_hop, (int)a, hosts.status, SLICE_ARG(text));
 	}
 }
@@ -141,60 +150,128 @@ static void test_families(void **state) {
 
 /* Records of a.test and MX hosts at 10 are left out. */
 static bool ignore_some(void *ctx, struct slice record, struct arena *mem UNUSED) {
-	return slice_starts(record, S("a.test. 0 IN A 192.0.2.11")) || (ctx != NULL && slice_search(record, S(" IN MX 10 ")) < record.len);
+	return slice_starts(record, S("a.test. 0 IN A 192.0.2.11")) ||
+	       (ctx != NULL && slice_search(record, S(" IN MX 10 ")) < record.len);
 }
 
 static const struct slice services[] = { { "submission", 10 } };
 static int more;
 
+static const struct {
+	struct smtp_hosts_params params;
+	const char *next_hop;
+	enum smtp_hosts_answer answer;
+	const char *status, *text;
+} wishes[] = {
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "srv.test:submission",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "a.test=192.0.2.11:2587 b.test=192.0.2.12:587" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "off.test:submission",
+	  SMTP_HOSTS_NULL_MX,
+	  "5.1.10",
+	  "Domain off.test does not support service submission" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "[a.test]:submission",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "a.test=192.0.2.11:587" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "a.test:587",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "a.test=192.0.2.11:587" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "a.test:submission",
+	  SMTP_HOSTS_NONE,
+	  "5.4.4",
+	  "Host or domain name not found. Name service error for name=_submission._tcp.a.test type=SRV: Host "
+	  "not found" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .srv_fallback = true },
+	  "a.test:submission",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "a.test=192.0.2.11:587" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 },
+	  "srvlater.test:submission",
+	  SMTP_HOSTS_LATER,
+	  "4.4.3",
+	  "Host or domain name not found. Name service error for name=_submission._tcp.srvlater.test type=SRV: "
+	  "Host not found, try again" },
+	{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .ignore_srv_error = true },
+	  "srvlater.test:submission",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "a.test=192.0.2.11:587" },
+	{ { .keep_order = true, .defer_no_address = true },
+	  "lost.test",
+	  SMTP_HOSTS_LATER,
+	  "4.4.4",
+	  "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
+	{ { .keep_order = true, .defer_no_address = true },
+	  "nowhere.test",
+	  SMTP_HOSTS_NONE,
+	  "5.4.4",
+	  "Host or domain name not found. Name service error for name=nowhere.test type=MX: Host not found" },
+	{ { .keep_order = true },
+	  "mxfails.test",
+	  SMTP_HOSTS_LATER,
+	  "4.4.3",
+	  "Host or domain name not found. Name service error for name=mxfails.test type=MX: Host not found, "
+	  "try again" },
+	{ { .keep_order = true, .ignore_mx_error = true },
+	  "mxfails.test",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "mxfails.test=192.0.2.5:25" },
+	{ { .keep_order = true, .ignore_record = ignore_some },
+	  "equal.test",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
+	{ { .keep_order = true, .ignore_record = ignore_some },
+	  "[a.test]",
+	  SMTP_HOSTS_LATER,
+	  "4.7.0",
+	  "Error looking up name=a.test type=AAAA: DNS reply filter drops all results" },
+	{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more },
+	  "order.test",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
+	{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more },
+	  "one.test",
+	  SMTP_HOSTS_LATER,
+	  "4.7.0",
+	  "Error looking up name=one.test type=MX: DNS reply filter drops all results" },
+	{ { .keep_order = true, .no_balance = true, .preference = SMTP_PREFER_IPV4 },
+	  "both.test",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "both.test=192.0.2.1:25 both.test=192.0.2.2:25 both.test=192.0.2.3:25 both.test=[2001:db8::1]:25 "
+	  "both.test=[2001:db8::2]:25" },
+	{ { .keep_order = true, .no_balance = true },
+	  "both.test",
+	  SMTP_HOSTS_OK,
+	  "",
+	  "both.test=[2001:db8::1]:25 both.test=[2001:db8::2]:25 both.test=[2001:db8::3]:25 "
+	  "both.test=192.0.2.1:25 both.test=192.0.2.2:25" },
+};
+
 static void test_wishes(void **state) {
 	(void)state;
-	static const struct {
-		struct smtp_hosts_params params;
-		const char *next_hop;
-		enum smtp_hosts_answer answer;
-		const char *status, *text;
-	} wishes[] = {
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "srv.test:submission", SMTP_HOSTS_OK, "",
-		  "a.test=192.0.2.11:2587 b.test=192.0.2.12:587" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "off.test:submission", SMTP_HOSTS_NULL_MX, "5.1.10",
-		  "Domain off.test does not support service submission" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "[a.test]:submission", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:587" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "a.test:587", SMTP_HOSTS_OK, "", "a.test=192.0.2.11:587" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "a.test:submission", SMTP_HOSTS_NONE, "5.4.4",
-		  "Host or domain name not found. Name service error for name=_submission._tcp.a.test type=SRV: Host not found" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .srv_fallback = true }, "a.test:submission", SMTP_HOSTS_OK, "",
-		  "a.test=192.0.2.11:587" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1 }, "srvlater.test:submission", SMTP_HOSTS_LATER, "4.4.3",
-		  "Host or domain name not found. Name service error for name=_submission._tcp.srvlater.test type=SRV: Host not found, try again" },
-		{ { .keep_order = true, .srv_services = services, .srv_services_count = 1, .ignore_srv_error = true }, "srvlater.test:submission", SMTP_HOSTS_OK,
-		  "", "a.test=192.0.2.11:587" },
-		{ { .keep_order = true, .defer_no_address = true }, "lost.test", SMTP_HOSTS_LATER, "4.4.4",
-		  "Host or domain name not found. Name service error for name=nowhere.test type=AAAA: Host not found" },
-		{ { .keep_order = true, .defer_no_address = true }, "nowhere.test", SMTP_HOSTS_NONE, "5.4.4",
-		  "Host or domain name not found. Name service error for name=nowhere.test type=MX: Host not found" },
-		{ { .keep_order = true }, "mxfails.test", SMTP_HOSTS_LATER, "4.4.3",
-		  "Host or domain name not found. Name service error for name=mxfails.test type=MX: Host not found, try again" },
-		{ { .keep_order = true, .ignore_mx_error = true }, "mxfails.test", SMTP_HOSTS_OK, "", "mxfails.test=192.0.2.5:25" },
-		{ { .keep_order = true, .ignore_record = ignore_some }, "equal.test", SMTP_HOSTS_OK, "", "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
-		{ { .keep_order = true, .ignore_record = ignore_some }, "[a.test]", SMTP_HOSTS_LATER, "4.7.0",
-		  "Error looking up name=a.test type=AAAA: DNS reply filter drops all results" },
-		{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more }, "order.test", SMTP_HOSTS_OK, "",
-		  "b.test=192.0.2.12:25 c.test=192.0.2.13:25" },
-		{ { .keep_order = true, .ignore_record = ignore_some, .ignore_ctx = &more }, "one.test", SMTP_HOSTS_LATER, "4.7.0",
-		  "Error looking up name=one.test type=MX: DNS reply filter drops all results" },
-		{ { .keep_order = true, .no_balance = true, .preference = SMTP_PREFER_IPV4 }, "both.test", SMTP_HOSTS_OK, "",
-		  "both.test=192.0.2.1:25 both.test=192.0.2.2:25 both.test=192.0.2.3:25 both.test=[2001:db8::1]:25 both.test=[2001:db8::2]:25" },
-		{ { .keep_order = true, .no_balance = true }, "both.test", SMTP_HOSTS_OK, "",
-		  "both.test=[2001:db8::1]:25 both.test=[2001:db8::2]:25 both.test=[2001:db8::3]:25 both.test=192.0.2.1:25 both.test=192.0.2.2:25" },
-	};
 	for (size_t i = 0; i < LEN(wishes); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		struct smtp_hosts hosts;
-		enum smtp_hosts_answer a = smtp_hosts_find(&wishes[i].params, slice_of(wishes[i].next_hop), &mem, &hosts);
+		enum smtp_hosts_answer a =
+			smtp_hosts_find(&wishes[i].params, slice_of(wishes[i].next_hop), &mem, &hosts);
 		struct slice text = a == SMTP_HOSTS_OK ? list_text(&hosts, &mem) : hosts.text;
-		if (a != wishes[i].answer || strcmp(hosts.status, wishes[i].status) != 0 || !slice_eq(text, slice_of(wishes[i].text)))
-			FAIL("case %zu, \"%s\": %d %s %.*s", i, wishes[i].next_hop, (int)a, hosts.status, SLICE_ARG(text));
+		if (a != wishes[i].answer || strcmp(hosts.status, wishes[i].status) != 0 ||
+		    !slice_eq(text, slice_of(wishes[i].text)))
+			FAIL("case %zu, \"%s\": %d %s %.*s", i, wishes[i].next_hop, (int)a, hosts.status,
+			     SLICE_ARG(text));
 	}
 }
 

@@ -89,7 +89,8 @@ int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *me
 		unsigned priority, weight, port;
 		int end = 0;
 		assert_int_equal(sscanf(data, "%u %u %u %n", &priority, &weight, &port, &end), 3);
-		list[n] = (struct dns_srv){ (uint16_t)priority, (uint16_t)weight, (uint16_t)port, slice_of(data + end) };
+		list[n] =
+			(struct dns_srv){ (uint16_t)priority, (uint16_t)weight, (uint16_t)port, slice_of(data + end) };
 		if (slice_eq(list[n].host, S("."))) list[n].host.len = 0;
 	}
 	if (n == 0) return fake_absence(name);
@@ -98,10 +99,10 @@ int dns_srv(struct dns *d, struct slice name, int64_t deadline, struct arena *me
 	return DNS_OK;
 }
 
-int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
-	struct dns_facts *facts);
-int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out, size_t *count,
-	struct dns_facts *facts) {
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out,
+	     size_t *count, struct dns_facts *facts);
+int dns_tlsa(struct dns *d, struct slice name, int64_t deadline, struct arena *mem, struct dns_tlsa **out,
+	     size_t *count, struct dns_facts *facts) {
 	(void)d, (void)deadline, (void)mem, (void)out, (void)count, (void)facts;
 	return fake_absence(name);
 }

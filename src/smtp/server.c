@@ -215,7 +215,8 @@ static bool read_command(struct smtp_server *s) {
 	int r = stream_line(s->stream, s->params->line_limit + 1, &line, &bare);
 	if (r == STREAM_AGAIN) return false;
 	if (r == STREAM_LONG) {
-		return line_too_long(s, smtp_reply_fmt(&s->mem, 500, "5.5.2", "%s Error: command too long", s->params->host));
+		return line_too_long(
+			s, smtp_reply_fmt(&s->mem, 500, "5.5.2", "%s Error: command too long", s->params->host));
 	}
 	if (bare) return bare_lf(s);
 	s->budget -= MIN_OF(s->budget, (size_t)COMMAND_COST);
@@ -292,7 +293,8 @@ static enum smtp_next park(struct smtp_server *s) {
 /* Closing with unread input makes TCP say "reset", which can take our last words away from a client that still
  * talks. */
 static void drain(struct smtp_server *s) {
-	for (int i = 0; i < 4 && stream_fill(s->stream) == STREAM_OK; i++) stream_eat(s->stream, stream_peek(s->stream).len);
+	for (int i = 0; i < 4 && stream_fill(s->stream) == STREAM_OK; i++)
+		stream_eat(s->stream, stream_peek(s->stream).len);
 }
 
 /* Reads once; true: there is something to consume. */
@@ -303,7 +305,8 @@ static bool read_more(struct smtp_server *s, bool *again, int *result) {
 	s->budget -= MIN_OF(s->budget, got);
 	bool patient = !s->params->per_request && s->mode != MODE_HANDSHAKE && s->mode != MODE_LAST;
 	if (got != 0 && patient) s->deadline = deadline_in(s->params->timeout);
-	/* less than a full read: the socket is empty, and asking again would be for nothing; TLS gives one record at a time */
+	/* less than a full read: the socket is empty, and asking again would be for nothing; TLS gives one record at a
+	 * time */
 	*again = got >= READ_FULL || (got > 0 && stream_is_tls(s->stream));
 	return *result == STREAM_OK || (s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream));
 }
@@ -331,7 +334,8 @@ static enum smtp_next converse(struct smtp_server *s) {
 	}
 	int r = stream_flush(s->stream);
 	if (r == STREAM_OK && s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream)) {
-		/* its last message came just now: there is nothing left to wake us, for the client waits for our greeting */
+		/* its last message came just now: there is nothing left to wake us, for the client waits for our
+		 * greeting */
 		consume(s);
 		r = stream_flush(s->stream);
 	}
@@ -357,7 +361,8 @@ enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why) {
 		server_good_bye(s, "4.3.2", "Service shutting down");
 		s->held_until = 0;
 	} else if (s->held_until != 0) {
-		if (now < s->held_until) return why == WAKE_IO ? lost(s, false) : SMTP_PARK; /* parked for nothing: it hung up */
+		if (now < s->held_until)
+			return why == WAKE_IO ? lost(s, false) : SMTP_PARK; /* parked for nothing: it hung up */
 		s->held_until = 0;
 		if (s->mode != MODE_LAST) s->deadline = deadline_in(s->params->timeout);
 		if (s->mode != MODE_LAST) go_on(s);

@@ -43,7 +43,8 @@ static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, stru
 static struct smtp_reply on_rcpt(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
 	struct owner *o = owner;
 	must(o->open && !o->texting);
-	if (slice_starts(rcpt->text, S("no"))) return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: no", SLICE_ARG(rcpt->text));
+	if (slice_starts(rcpt->text, S("no")))
+		return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: no", SLICE_ARG(rcpt->text));
 	o->rcpts++;
 	return smtp_reply(250, "2.1.5", S("Ok"));
 }
@@ -70,7 +71,8 @@ static void on_data_end(void *owner, const struct smtp_content *content, struct 
                         struct arena *mem) {
 	struct owner *o = owner;
 	(void)mem;
-	must(o->open && o->texting && content->size == o->bytes && o->last == '\n' && (count == 1 || count == o->rcpts));
+	must(o->open && o->texting && content->size == o->bytes && o->last == '\n' &&
+	     (count == 1 || count == o->rcpts));
 	for (size_t i = 0; i < count; i++) replies[i] = smtp_reply(250, "2.0.0", S("Ok: queued"));
 	o->open = o->texting = false;
 }

@@ -14,8 +14,8 @@
  *
  *	struct smtp_server *s = smtp_server_new(stream, &params, &ops, owner);
  *	in the task's step:
- *		if (smtp_server_step(s, why) == SMTP_PARK) task_park(t, smtp_server_events(s), 0, smtp_server_deadline(s));
- *		else { smtp_server_free(&s); task_end(t); stream_close(&stream); }
+ *		if (smtp_server_step(s, why) == SMTP_PARK) task_park(t, smtp_server_events(s), 0,
+ *smtp_server_deadline(s)); else { smtp_server_free(&s); task_end(t); stream_close(&stream); }
  *
  * Text given to ops is borrowed until they return. */
 struct smtp_server;
@@ -48,32 +48,37 @@ struct smtp_server_params {
 	bool lmtp;                    /* LHLO, and one reply for each recipient */
 	bool tls_wrapper;             /* TLS before the greeting (port 465) */
 	unsigned offer;               /* enum smtp_offer */
-	bool tls_required;            /* level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
+	bool tls_required; /* level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
 	unsigned auth_clear;          /* enum sasl_word: mechanisms without TLS; 0 with smtpd_tls_auth_only */
 	unsigned auth_tls;            /* and with it */
 	size_t auth_line_limit;       /* smtpd_sasl_response_limit; 0: 12288 */
 	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
 	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
 	bool strict_paths;            /* strict_rfc821_envelopes */
-	bool strict_pipelining;       /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in) */
+	bool strict_pipelining; /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in)
+				 */
 	size_t line_limit;            /* of a command line, without its line end: line_length_limit, 2048 */
-	size_t text_line_limit;       /* of a message's lines, without line end; 0: none (see body.h). Beyond: 554 5.6.0 */
+	size_t text_line_limit; /* of a message's lines, without line end; 0: none (see body.h). Beyond: 554 5.6.0 */
 	uint64_t size_limit;          /* of a message, after un-dot-stuffing; 0: none */
 	unsigned recipient_limit;     /* accepted recipients of a message; above: 452 */
 	unsigned recipient_overshoot; /* so many of these 452 are no errors (smtpd_recipient_overshoot_limit) */
 	unsigned soft_error_limit;    /* from this many errors on every reply is late by error_delay */
 	unsigned hard_error_limit;    /* at this many: 421 and out */
-	unsigned junk_command_limit;  /* NOOP, RSET, VRFY, EHLO … beyond this many between two messages count as errors */
-	unsigned auth_failure_limit;  /* failed log-ins of a session; at this many: 421 and out; 0: only the error limits */
+	unsigned
+		junk_command_limit; /* NOOP, RSET, VRFY, EHLO … beyond this many between two messages count as errors */
+	unsigned auth_failure_limit; /* failed log-ins of a session; at this many: 421 and out; 0: only the error limits
+				      */
 	int64_t error_delay;          /* smtpd_error_sleep_time */
-	int64_t timeout;              /* smtpd_timeout: from what came last to what comes next, and for a reply to leave */
+	int64_t timeout; /* smtpd_timeout: from what came last to what comes next, and for a reply to leave */
 	bool per_request;             /* smtpd_per_request_deadline: timeout is for a whole request to arrive */
 	int64_t starttls_timeout;     /* for the handshake */
-	uint64_t min_data_rate;       /* per_request: N bytes of a message buy N/rate s, up to timeout (smtpd_min_data_rate) */
+	uint64_t
+		min_data_rate; /* per_request: N bytes of a message buy N/rate s, up to timeout (smtpd_min_data_rate) */
 	const char *verp_delimiters;  /* default_verp_delimiters; NULL: no XVERP */
 	const char *verp_filter;      /* verp_delimiter_filter */
-	const char *const *forbidden; /* smtpd_forbidden_commands, NULL behind the last: words that end the session. NULL:
-	                               * CONNECT GET POST. A line that starts with no letter, or like a header, always does */
+	const char *const
+		*forbidden; /* smtpd_forbidden_commands, NULL behind the last: words that end the session. NULL:
+			     * CONNECT GET POST. A line that starts with no letter, or like a header, always does */
 	const char *const *noop;      /* words treated as NOOP: smtpd_noop_commands; may be NULL */
 };
 /* Postfix's defaults: for tests, and to start from. host is not set. */
@@ -190,9 +195,12 @@ struct smtp_server_ops {
 	/* May this client use XCLIENT (XFORWARD)? */
 	bool (*may_forward)(void *owner, bool xforward);
 	bool (*may_verp)(void *owner); /* may it use XVERP? NULL: no */
-	/* Code 0: taken; then the client is greeted anew, with connect. HELO, PROTO and LOGIN are the session's matter. */
-	struct smtp_reply (*xclient)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
-	struct smtp_reply (*xforward)(void *owner, const struct smtp_attribute *attributes, size_t count, struct arena *mem);
+	/* Code 0: taken; then the client is greeted anew, with connect. HELO, PROTO and LOGIN are the session's matter.
+	 */
+	struct smtp_reply (*xclient)(void *owner, const struct smtp_attribute *attributes, size_t count,
+				     struct arena *mem);
+	struct smtp_reply (*xforward)(void *owner, const struct smtp_attribute *attributes, size_t count,
+				      struct arena *mem);
 	/* The command line as it is to be understood (smtpd_command_filter). NULL: as it came. */
 	struct slice (*command)(void *owner, struct slice line, struct arena *mem);
 	/* Does this word, which is no command, end the session? NULL: see params->forbidden. */
@@ -202,10 +210,11 @@ struct smtp_server_ops {
 	/* Every reply of 4xx and 5xx before it is sent: what stands behind it (smtpd_reject_footer); \\c in
 	 * front: in its last line. NULL: nothing. */
 	struct slice (*footer)(void *owner, const struct smtp_reply *reply, struct arena *mem);
-	/* Every reply of 4xx and 5xx before it is sent: what is sent instead (smtpd_reject_filter_maps). NULL: itself. */
+	/* Every reply of 4xx and 5xx before it is sent: what is sent instead (smtpd_reject_filter_maps). NULL: itself.
+	 */
 	struct smtp_reply (*refusal)(void *owner, const struct smtp_reply *reply, struct arena *mem);
-	/* A new TLS session: asked at STARTTLS (made false), and when the handshake is over and nothing was resumed. Code 0:
-	 * go on. NULL: always. */
+	/* A new TLS session: asked at STARTTLS (made false), and when the handshake is over and nothing was resumed.
+	 * Code 0: go on. NULL: always. */
 	struct smtp_reply (*tls_session)(void *owner, bool made, struct arena *mem);
 	/* Each line, as it came or leaves (debug_peer_list). NULL: nobody listens. */
 	void (*trace)(void *owner, bool leaves, struct slice line);
@@ -224,8 +233,8 @@ enum smtp_next {
 	SMTP_PARK, /* wait for smtp_server_events() until smtp_server_deadline() */
 	SMTP_OVER, /* replies are sent (or cannot be): free and close */
 };
-/* From within an op whose reply is SMTP_PAUSE: the session parks for so long, then asks the same again. connect, helo, mail,
- * rcpt, data_begin, data_end (in its first reply), vrfy and etrn may do that. */
+/* From within an op whose reply is SMTP_PAUSE: the session parks for so long, then asks the same again. connect, helo,
+ * mail, rcpt, data_begin, data_end (in its first reply), vrfy and etrn may do that. */
 void smtp_server_pause(struct smtp_server *s, int64_t ms);
 /* The first step, with WAKE_CALL, greets. WAKE_STOP: 421 4.3.2 and over. */
 enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why);

@@ -34,13 +34,16 @@ static inline struct smtp_reply on_connect(void *owner, struct arena *mem) {
 	return smtp_reply_fmt(mem, 220, NULL, "%s ESMTP", o->host);
 }
 
-static inline struct smtp_reply on_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
+static inline struct smtp_reply on_helo(void *owner, struct slice name, bool esmtp, unsigned *offer,
+					struct arena *mem) {
 	(void)owner, (void)offer;
-	if (slice_eq(name, S("no"))) return smtp_reply_fmt(mem, 504, "5.5.2", "<%.*s>: Helo command rejected", SLICE_ARG(name));
+	if (slice_eq(name, S("no")))
+		return smtp_reply_fmt(mem, 504, "5.5.2", "<%.*s>: Helo command rejected", SLICE_ARG(name));
 	return smtp_reply(250, NULL, esmtp ? S("") : S("hello"));
 }
 
-static inline enum sasl_verdict on_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
+static inline enum sasl_verdict on_auth(void *owner, const struct sasl_ask *ask, struct arena *mem,
+					struct sasl_found *found) {
 	owner_log(owner, "auth %s %.*s %.*s", ask->mechanism, SLICE_ARG(ask->user), SLICE_ARG(ask->secret));
 	if (!slice_eq(ask->secret, S("secret"))) return SASL_NO;
 	found->name = arena_slice(mem, ask->user);
@@ -76,7 +79,8 @@ static inline struct smtp_reply on_mail(void *owner, const struct smtp_mail *m, 
 	snprintf(o->from, sizeof o->from, "%.*s", SLICE_ARG(m->from.local));
 	o->count = 0;
 	if (strcmp(o->from, "bye") == 0) return smtp_reply(421, "4.7.0", S("mx.test go away"));
-	if (strcmp(o->from, "no") == 0) return smtp_reply_fmt(mem, 450, "4.1.8", "<%.*s>: Sender address rejected", SLICE_ARG(m->text));
+	if (strcmp(o->from, "no") == 0)
+		return smtp_reply_fmt(mem, 450, "4.1.8", "<%.*s>: Sender address rejected", SLICE_ARG(m->text));
 	return smtp_reply(250, "2.1.0", S("Ok"));
 }
 
@@ -86,7 +90,9 @@ static inline struct smtp_reply on_rcpt(void *owner, const struct smtp_rcpt *r, 
 	if (r->notify != 0) buf_addf(&o->log, " notify=%u", r->notify);
 	if (r->orcpt.at != NULL) buf_addf(&o->log, " orcpt=%.*s", SLICE_ARG(r->orcpt));
 	buf_byte(&o->log, '\n');
-	if (slice_starts(r->text, S("no"))) return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: Recipient address rejected: User unknown", SLICE_ARG(r->text));
+	if (slice_starts(r->text, S("no")))
+		return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: Recipient address rejected: User unknown",
+				      SLICE_ARG(r->text));
 	snprintf(o->rcpts[o->count++], sizeof o->rcpts[0], "%.*s", SLICE_ARG(r->text));
 	return smtp_reply(250, "2.1.5", S("Ok"));
 }
@@ -105,7 +111,8 @@ static inline void on_data_bytes(void *owner, struct slice bytes) {
 	assert_true(buf_add(&o->text, bytes));
 }
 
-static inline void on_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count, struct arena *mem) {
+static inline void on_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies,
+			       size_t count, struct arena *mem) {
 	struct owner *o = owner;
 	if (strcmp(o->from, "slow") == 0 && on_wait(o)) {
 		replies[0] = smtp_reply(SMTP_PAUSE, NULL, S(""));
@@ -120,13 +127,15 @@ static inline void on_data_end(void *owner, const struct smtp_content *content, 
 	const struct smtp_session *session = smtp_server_session(o->server);
 	owner_log(o, "' %d as %s", (int)content->size, smtp_session_with(session));
 	if (strcmp(session->proto, "LMTP") != 0) {
-		replies[0] = strcmp(o->from, "noend") == 0 ? smtp_reply(554, "5.7.1", S("Blocked\nsecond line")) : smtp_reply(250, "2.0.0", S("Ok: queued as ID"));
+		replies[0] = strcmp(o->from, "noend") == 0 ? smtp_reply(554, "5.7.1", S("Blocked\nsecond line"))
+							   : smtp_reply(250, "2.0.0", S("Ok: queued as ID"));
 		return;
 	}
 	assert_int_equal(count, o->count);
 	for (size_t i = 0; i < count; i++)
-		replies[i] = strcmp(o->rcpts[i], "full@d") == 0 ? smtp_reply_fmt(mem, 452, "4.2.2", "<%s> Mailbox full", o->rcpts[i])
-		                                                : smtp_reply_fmt(mem, 250, "2.0.0", "<%s> Saved", o->rcpts[i]);
+		replies[i] = strcmp(o->rcpts[i], "full@d") == 0
+				     ? smtp_reply_fmt(mem, 452, "4.2.2", "<%s> Mailbox full", o->rcpts[i])
+				     : smtp_reply_fmt(mem, 250, "2.0.0", "<%s> Saved", o->rcpts[i]);
 }
 
 static inline void on_reset(void *owner) {
@@ -145,12 +154,30 @@ static inline void on_note(void *owner, const struct smtp_note *n) {
 }
 
 static const struct smtp_server_ops clear_ops = {
-	.connect = on_connect, .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data_begin = on_data_begin,
-	.data_bytes = on_data_bytes, .data_end = on_data_end, .reset = on_reset, .note = on_note, .may_verp = on_may_verp,
+	.connect = on_connect,
+	.helo = on_helo,
+	.auth = on_auth,
+	.mail = on_mail,
+	.rcpt = on_rcpt,
+	.data_begin = on_data_begin,
+	.data_bytes = on_data_bytes,
+	.data_end = on_data_end,
+	.reset = on_reset,
+	.note = on_note,
+	.may_verp = on_may_verp,
 };
 static const struct smtp_server_ops tls_ops = {
-	.connect = on_connect, .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, .data_begin = on_data_begin,
-	.data_bytes = on_data_bytes, .data_end = on_data_end, .reset = on_reset, .note = on_note, .tls = on_tls,
+	.connect = on_connect,
+	.helo = on_helo,
+	.auth = on_auth,
+	.mail = on_mail,
+	.rcpt = on_rcpt,
+	.data_begin = on_data_begin,
+	.data_bytes = on_data_bytes,
+	.data_end = on_data_end,
+	.reset = on_reset,
+	.note = on_note,
+	.tls = on_tls,
 };
 
 struct play {
@@ -166,18 +193,21 @@ struct play {
 static inline void play_listen(struct play *p) {
 	char room[4096];
 	ssize_t n;
-	while ((n = recv(p->fd, room, sizeof room, MSG_DONTWAIT)) > 0) assert_true(buf_add(&p->said, slice_from(room, (size_t)n)));
+	while ((n = recv(p->fd, room, sizeof room, MSG_DONTWAIT)) > 0)
+		assert_true(buf_add(&p->said, slice_from(room, (size_t)n)));
 }
 
 /* Steps until the session waits for the client. */
 static inline void play_step(struct play *p, enum wake why) {
 	if (p->next == SMTP_OVER) return;
 	p->next = smtp_server_step(p->owner.server, why);
-	while (p->next == SMTP_PARK && (smtp_server_events(p->owner.server) & (EPOLLIN | EPOLLOUT)) == 0) { /* replies are held back */
+	while (p->next == SMTP_PARK &&
+	       (smtp_server_events(p->owner.server) & (EPOLLIN | EPOLLOUT)) == 0) { /* replies are held back */
 		usleep((useconds_t)deadline_left(smtp_server_deadline(p->owner.server)) * 1000);
 		p->next = smtp_server_step(p->owner.server, WAKE_DEADLINE);
 	}
-	while (p->next == SMTP_PARK && smtp_server_deadline(p->owner.server) == 0) p->next = smtp_server_step(p->owner.server, WAKE_DEADLINE);
+	while (p->next == SMTP_PARK && smtp_server_deadline(p->owner.server) == 0)
+		p->next = smtp_server_step(p->owner.server, WAKE_DEADLINE);
 	play_listen(p);
 }
 
@@ -206,7 +236,9 @@ static inline void play_add_special(struct play *p, struct buf *out, const char 
 static inline void play_expect(struct play *p, const char *line) {
 	struct slice have = buf_slice(&p->said), want = slice_of(line);
 	size_t end = slice_search(have, S("\r\n"));
-	if (!slice_eq(slice_head(have, end), want)) fail_msg("%s: wanted '%s', got '%s'\nlog:\n%s", p->name, line, buf_text(&p->said), buf_text(&p->owner.log));
+	if (!slice_eq(slice_head(have, end), want))
+		fail_msg("%s: wanted '%s', got '%s'\nlog:\n%s", p->name, line, buf_text(&p->said),
+			 buf_text(&p->owner.log));
 	buf_eat(&p->said, MIN_OF(end + 2, have.len));
 }
 
@@ -236,7 +268,8 @@ static inline void play_lines(struct play *p, const char *const lines[64], size_
 	if (p->said.len != 0) fail_msg("%s: not expected: '%s'", p->name, buf_text(&p->said));
 }
 
-static inline void dialogue_play(const char *name, const struct smtp_server_params *params, const char *const lines[64], size_t piece) {
+static inline void dialogue_play(const char *name, const struct smtp_server_params *params, const char *const lines[64],
+				 size_t piece) {
 	int pair[2];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	struct play p = { .name = name, .fd = pair[1], .said = BUF(MIB(1)) };

@@ -46,14 +46,22 @@ static void set_text(char **at, struct slice *view, struct slice text) {
 }
 
 static struct smtp_reply ehlo_reply(struct smtp_server *s) {
-	static const struct { unsigned offer; const char *line; } keywords[] = {
-		{ OFFER_PIPELINING, "PIPELINING" }, { OFFER_SIZE, "SIZE" }, { OFFER_VRFY, "VRFY" }, { OFFER_ETRN, "ETRN" },
-		{ OFFER_STARTTLS, "STARTTLS" }, { OFFER_AUTH, "AUTH" },
+	static const struct { unsigned offer; const char *line;
+	} keywords[] = {
+		{ OFFER_PIPELINING, "PIPELINING" },
+		{ OFFER_SIZE, "SIZE" },
+		{ OFFER_VRFY, "VRFY" },
+		{ OFFER_ETRN, "ETRN" },
+		{ OFFER_STARTTLS, "STARTTLS" },
+		{ OFFER_AUTH, "AUTH" },
 		{ OFFER_XVERP, "XVERP" },
 		{ OFFER_XCLIENT, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT" },
 		{ OFFER_XFORWARD, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT" },
-		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" }, { OFFER_8BITMIME, "8BITMIME" }, { OFFER_DSN, "DSN" },
-		{ OFFER_SMTPUTF8, "SMTPUTF8" }, { OFFER_CHUNKING, "CHUNKING" },
+		{ OFFER_STATUS_CODES, "ENHANCEDSTATUSCODES" },
+		{ OFFER_8BITMIME, "8BITMIME" },
+		{ OFFER_DSN, "DSN" },
+		{ OFFER_SMTPUTF8, "SMTPUTF8" },
+		{ OFFER_CHUNKING, "CHUNKING" },
 	};
 	AUTO_BUF struct buf text = BUF(KIB(2));
 	buf_addf(&text, "%s", s->params->host);
@@ -61,7 +69,8 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 		if ((s->offer & keywords[i].offer) == 0) continue;
 		buf_addf(&text, "\n%s", keywords[i].line);
 		bool is_size = keywords[i].offer == OFFER_SIZE, is_auth = keywords[i].offer == OFFER_AUTH;
-		if (is_size && s->params->size_limit != 0) buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
+		if (is_size && s->params->size_limit != 0)
+			buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
 		if (is_auth) sasl_list(&text, mechanisms(s), " ");
 		if (is_auth && s->params->auth_equals) {
 			AUTO_BUF struct buf list = BUF(512);
@@ -115,7 +124,8 @@ static struct smtp_reply do_lhlo(struct smtp_server *s, struct slice args) {
 static struct smtp_reply do_starttls(struct smtp_server *s, struct slice args) {
 	(void)args;
 	if (s->facts.tls != NULL) return smtp_reply(554, "5.5.1", S("Error: TLS already active"));
-	if ((server_offer(s) & OFFER_STARTTLS) == 0) return smtp_reply(502, "5.5.1", S("Error: command not implemented"));
+	if ((server_offer(s) & OFFER_STARTTLS) == 0)
+		return smtp_reply(502, "5.5.1", S("Error: command not implemented"));
 	/* Clear text behind STARTTLS was put there by somebody who wants it to be taken for encrypted (CVE-2011-0411).
 	 * It is never read, whatever strict_pipelining says. */
 	if (stream_has_input(s->stream)) {
@@ -157,10 +167,13 @@ static struct smtp_reply auth_step(struct smtp_server *s, struct slice response)
 		s->facts.mechanism = slice_of(sasl_name(&s->sasl));
 		return smtp_reply(235, "2.7.0", S("Authentication successful"));
 	case SASL_REFUSED:
-		return auth_failed(s, smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password")));
+		return auth_failed(
+			s, smtp_reply(535, "5.7.8", S("Error: authentication failed: wrong user name or password")));
 	case SASL_DEFERRED:
-		return auth_failed(s, smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment")));
-	case SASL_LIMITED: return auth_failed(s, smtp_reply(450, "4.7.1", S("Error: too many AUTH commands from your address")));
+		return auth_failed(
+			s, smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment")));
+	case SASL_LIMITED:
+		return auth_failed(s, smtp_reply(450, "4.7.1", S("Error: too many AUTH commands from your address")));
 	case SASL_CANCELLED:
 		return smtp_reply(501, "5.7.0", S("Authentication aborted"));
 	case SASL_NOT_BASE64:
@@ -184,11 +197,13 @@ static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	if (!usable) return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
 	if (s->facts.login.len != 0) return smtp_reply(503, "5.5.1", S("Error: already authenticated"));
 	struct slice mechanism = command_word(&args), initial = command_word(&args);
-	if (mechanism.len == 0 || command_word(&args).len != 0) return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
+	if (mechanism.len == 0 || command_word(&args).len != 0)
+		return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
 	if (!s->facts.tls && (sasl_word(mechanism) & s->params->auth_tls & ~mechanisms(s)) != 0)
 		return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
 	s->sasl_ops.prove = s->ops->auth;
-	if (!sasl_begin(&s->sasl, mechanism, mechanisms(s), s->facts.tls, &s->sasl_ops, s->owner)) return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
+	if (!sasl_begin(&s->sasl, mechanism, mechanisms(s), s->facts.tls, &s->sasl_ops, s->owner))
+		return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
 	return auth_go(s, initial.len != 0 ? initial : SLICE_NONE);
 }
 
@@ -228,8 +243,10 @@ static struct smtp_reply do_vrfy(struct smtp_server *s, struct slice args) {
 }
 
 static struct smtp_reply do_etrn(struct smtp_server *s, struct slice args) {
-	if ((s->params->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL) return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
-	if (s->params->helo_required && s->facts.helo.len == 0) return smtp_reply(503, NULL, S("Error: send HELO/EHLO first"));
+	if ((s->params->offer & OFFER_ETRN) == 0 || s->ops->etrn == NULL)
+		return smtp_reply(502, "5.5.1", S("ETRN command is disabled"));
+	if (s->params->helo_required && s->facts.helo.len == 0)
+		return smtp_reply(503, NULL, S("Error: send HELO/EHLO first"));
 	if (s->in_tx) return smtp_reply(503, NULL, S("Error: MAIL transaction in progress"));
 	struct slice domain = arena_slice(&s->mem, command_word(&args));
 	if (domain.len == 0 || command_word(&args).len != 0) return smtp_reply(500, NULL, S("Syntax: ETRN domain"));
@@ -251,7 +268,8 @@ static struct smtp_reply do_help(struct smtp_server *s, struct slice args) {
 	unsigned other = s->params->lmtp ? SMTP_ONLY : LMTP_ONLY;
 	buf_addf(&text, "Commands:");
 	for (size_t i = 0; commands[i].run != NULL; i++)
-		if ((commands[i].rules & other) == 0 && commands[i].word.at[0] != 'X') buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
+		if ((commands[i].rules & other) == 0 && commands[i].word.at[0] != 'X')
+			buf_addf(&text, " %.*s", SLICE_ARG(commands[i].word));
 	return smtp_reply(214, "2.0.0", arena_slice(&s->mem, buf_slice(&text)));
 }
 
@@ -340,9 +358,11 @@ static struct smtp_reply not_now(struct smtp_server *s, const struct smtp_comman
 }
 
 static void run(struct smtp_server *s, const struct smtp_command *c, struct slice args, bool again) {
-	bool waits = (c->rules & LAST) != 0 || strcmp(s->facts.proto, "SMTP") == 0 || (s->offer & OFFER_PIPELINING) == 0;
+	bool waits =
+		(c->rules & LAST) != 0 || strcmp(s->facts.proto, "SMTP") == 0 || (s->offer & OFFER_PIPELINING) == 0;
 	struct smtp_reply r = not_now(s, c, args);
-	if (r.code == 0 && waits && !again && c->run != server_bdat && c->run != do_quit && server_out_of_turn(s)) return;
+	if (r.code == 0 && waits && !again && c->run != server_bdat && c->run != do_quit && server_out_of_turn(s))
+		return;
 	if (r.code == 0) r = c->run(s, args);
 	if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_LINE, args);
 	if (c->run == do_auth) answer_auth(s, r);

@@ -28,7 +28,8 @@ struct smtp_reply server_mail(struct smtp_server *s, struct slice args) {
 	if (r.code != 0) return r;
 	s->facts.mail = &s->mail;
 	bool too_big = p->size_limit != 0 && s->mail.size > p->size_limit;
-	if (too_big && s->mail.size == UINT64_MAX) r = smtp_reply(552, "5.3.4", S("Message size exceeds file system imposed limit"));
+	if (too_big && s->mail.size == UINT64_MAX)
+		r = smtp_reply(552, "5.3.4", S("Message size exceeds file system imposed limit"));
 	else if (too_big) r = smtp_reply(552, "5.3.4", S("Message size exceeds fixed limit"));
 	else r = s->ops->mail(s->owner, &s->mail, &s->mem);
 	server_reject(s, &r, S(""));
@@ -94,11 +95,14 @@ static bool endless(struct smtp_server *s) {
 }
 
 static struct smtp_reply refusal(struct smtp_server *s) {
-	static const char *const bare[] = { [BODY_BARE_LF] = "bare <LF>", [BODY_BARE_CR] = "bare <CR>", [BODY_NUL] = "<NUL>" };
+	static const char *const bare[] = {
+		[BODY_BARE_LF] = "bare <LF>", [BODY_BARE_CR] = "bare <CR>", [BODY_NUL] = "<NUL>"
+	};
 	enum body_fault fault = s->body.fault;
 	if (fault == BODY_TOO_BIG) return smtp_reply(552, "5.3.4", S("Error: message file too big"));
 	if (fault == BODY_LONG_LINE) {
-		return smtp_reply_fmt(&s->mem, 554, "5.6.0", "Error: line longer than %zu bytes", s->params->text_line_limit);
+		return smtp_reply_fmt(&s->mem, 554, "5.6.0", "Error: line longer than %zu bytes",
+				      s->params->text_line_limit);
 	}
 	return smtp_reply_fmt(&s->mem, 550, "5.5.2", "%s Error: %s received", s->params->host, bare[fault]);
 }
@@ -166,7 +170,8 @@ bool server_data(struct smtp_server *s) {
 static struct smtp_reply chunk_refusal(struct smtp_server *s) {
 	uint64_t n = s->chunk_left;
 	if (s->chunk_failed) {
-		return smtp_reply_fmt(&s->mem, 551, "5.0.0", "Discarded %llu bytes after earlier error", (unsigned long long)n);
+		return smtp_reply_fmt(&s->mem, 551, "5.0.0", "Discarded %llu bytes after earlier error",
+				      (unsigned long long)n);
 	}
 	if (n == 0 && !s->chunk_last) return smtp_reply(551, "5.7.1", S("Null BDAT request"));
 	if (!s->chunked) {
@@ -175,7 +180,8 @@ static struct smtp_reply chunk_refusal(struct smtp_server *s) {
 		s->chunked = true;
 	}
 	uint64_t limit = s->params->size_limit;
-	if (limit != 0 && n > limit - s->body.size) return smtp_reply(552, "5.3.4", S("Chunk exceeds message size limit"));
+	if (limit != 0 && n > limit - s->body.size)
+		return smtp_reply(552, "5.3.4", S("Chunk exceeds message size limit"));
 	return (struct smtp_reply){ 0 };
 }
 

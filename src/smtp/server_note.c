@@ -5,8 +5,9 @@
 static void add_reject(struct buf *out, const struct smtp_note *n, struct slice client) {
 	const struct smtp_session *s = n->session;
 	struct slice text = n->reply->text;
-	buf_addf(out, "reject: %s from %.*s: %d %s%s%.*s;", n->where, SLICE_ARG(client), n->reply->code, n->reply->status,
-	         n->reply->status[0] != '\0' ? " " : "", SLICE_ARG(slice_head(text, slice_find(text, '\n'))));
+	buf_addf(out, "reject: %s from %.*s: %d %s%s%.*s;", n->where, SLICE_ARG(client), n->reply->code,
+		 n->reply->status, n->reply->status[0] != '\0' ? " " : "",
+		 SLICE_ARG(slice_head(text, slice_find(text, '\n'))));
 	if (s->mail != NULL) buf_addf(out, " from=<%.*s>", SLICE_ARG(s->mail->text));
 	if (n->to.len != 0) buf_addf(out, " to=<%.*s>", SLICE_ARG(n->to));
 	buf_addf(out, " proto=%s", s->proto);
@@ -36,7 +37,8 @@ static void add_tls_failed(struct buf *out, const struct smtp_note *n, struct sl
 }
 
 static void add_pipelining(struct buf *out, const struct smtp_note *n, struct slice client) {
-	buf_addf(out, "improper command pipelining after %s from %.*s: %.*s", n->where, SLICE_ARG(client), SLICE_ARG(n->text));
+	buf_addf(out, "improper command pipelining after %s from %.*s: %.*s", n->where, SLICE_ARG(client),
+		 SLICE_ARG(n->text));
 }
 
 static void add_forbidden(struct buf *out, const struct smtp_note *n, struct slice client) {

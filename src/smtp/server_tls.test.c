@@ -9,9 +9,20 @@ struct ends {
 };
 
 static const struct smtp_server_params usual = {
-	.host = "mx.test", .offer = OFFER_STARTTLS | OFFER_AUTH | OFFER_PIPELINING, .tls_required = true, .helo_required = true, .strict_pipelining = true,
-	.auth_tls = SASL_PLAIN | SASL_LOGIN, .line_limit = 200, .recipient_limit = 3, .soft_error_limit = 100, .hard_error_limit = 100, .junk_command_limit = 100,
-	.timeout = 5000, .starttls_timeout = 2000, .min_data_rate = 500,
+	.host = "mx.test",
+	.offer = OFFER_STARTTLS | OFFER_AUTH | OFFER_PIPELINING,
+	.tls_required = true,
+	.helo_required = true,
+	.strict_pipelining = true,
+	.auth_tls = SASL_PLAIN | SASL_LOGIN,
+	.line_limit = 200,
+	.recipient_limit = 3,
+	.soft_error_limit = 100,
+	.hard_error_limit = 100,
+	.junk_command_limit = 100,
+	.timeout = 5000,
+	.starttls_timeout = 2000,
+	.min_data_rate = 500,
 };
 
 static void ends_open(struct ends *e, const char *name, const struct smtp_server_params *params) {
@@ -22,8 +33,11 @@ static void ends_open(struct ends *e, const char *name, const struct smtp_server
 	AUTO_BUF struct buf cert = BUF(KIB(16)), key = BUF(KIB(16));
 	assert_int_equal(tls_make_self_signed("mx.test", &cert, &key), 0);
 	struct tls_identity identity = { .chain_pem = buf_slice(&cert), .key_pem = buf_slice(&key) };
-	assert_int_equal(tls_server_new(&(struct tls_server_params){ .identities = &identity, .identities_count = 1 }, &e->p.owner.tls), 0);
-	assert_int_equal(tls_client_new(&(struct tls_client_params){ .verify = TLS_VERIFY_NONE, .ca_file = "" }, &e->tls), 0);
+	assert_int_equal(tls_server_new(&(struct tls_server_params){ .identities = &identity, .identities_count = 1 },
+					&e->p.owner.tls),
+			 0);
+	assert_int_equal(
+		tls_client_new(&(struct tls_client_params){ .verify = TLS_VERIFY_NONE, .ca_file = "" }, &e->tls), 0);
 	e->p.stream = stream_new(pair[0], KIB(32), KIB(64));
 	e->p.owner.server = smtp_server_new(e->p.stream, params, &tls_ops, &e->p.owner);
 	play_step(&e->p, WAKE_CALL);
@@ -71,9 +85,17 @@ static void talk(struct ends *e, const char *text, const char *want) {
 }
 
 static const char *const up_to_starttls[64] = {
-	"S: 220 mx.test ESMTP", "C: EHLO c.test", "S: 250-mx.test", "S: 250-PIPELINING", "S: 250 STARTTLS",
-	"C: AUTH PLAIN x", "S: 530 5.7.0 Must issue a STARTTLS command first", "C: STARTTLS now", "S: 501 5.5.4 Syntax: STARTTLS",
-	"C: STARTTLS", "S: 220 2.0.0 Ready to start TLS",
+	"S: 220 mx.test ESMTP",
+	"C: EHLO c.test",
+	"S: 250-mx.test",
+	"S: 250-PIPELINING",
+	"S: 250 STARTTLS",
+	"C: AUTH PLAIN x",
+	"S: 530 5.7.0 Must issue a STARTTLS command first",
+	"C: STARTTLS now",
+	"S: 501 5.5.4 Syntax: STARTTLS",
+	"C: STARTTLS",
+	"S: 220 2.0.0 Ready to start TLS",
 };
 
 static void test_starttls(void **state) {
@@ -86,14 +108,18 @@ static void test_starttls(void **state) {
 	talk(&e, "STARTTLS\r\n", "554 5.5.1 Error: TLS already active\r\n");
 	talk(&e, "EHLO c.test\r\n", "250-mx.test\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n");
 	talk(&e, "AUTH PLAIN AHVzZXIAc2VjcmV0\r\n", "235 2.7.0 Authentication successful\r\n");
-	talk(&e, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
+	talk(&e, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+	     "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
 	talk(&e, "x\r\n.\r\n", "250 2.0.0 Ok: queued as ID\r\n");
 	talk(&e, "QUIT\r\n", "221 2.0.0 Bye\r\n");
 	assert_int_equal(e.p.next, SMTP_OVER);
 	play_expect_log(&e.p, "mail <a@b>");
 	play_expect_log(&e.p, "text 'x\\r\\n' 3 as ESMTPSA");
-	play_expect_log(&e.p, "disconnect from h[192.0.2.7] ehlo=2 starttls=1/3 auth=1/2 mail=1/2 rcpt=1 data=1 quit=1 commands=8/12");
-	assert_true(slice_search(buf_slice(&e.p.owner.log), S("TLS connection established from h[192.0.2.7]: TLSv1.3 with cipher ")) < e.p.owner.log.len);
+	play_expect_log(&e.p, "disconnect from h[192.0.2.7] ehlo=2 starttls=1/3 auth=1/2 mail=1/2 rcpt=1 data=1 quit=1 "
+			      "commands=8/12");
+	assert_true(slice_search(buf_slice(&e.p.owner.log),
+				 S("TLS connection established from h[192.0.2.7]: TLSv1.3 with cipher ")) <
+		    e.p.owner.log.len);
 	ends_close(&e);
 }
 
@@ -104,7 +130,8 @@ static void test_big_message(void **state) {
 	play_lines(&e.p, up_to_starttls, 1000);
 	shake_hands(&e);
 	talk(&e, "EHLO c.test\r\n", "250-mx.test\r\n250-PIPELINING\r\n250 AUTH PLAIN LOGIN\r\n");
-	talk(&e, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n", "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
+	talk(&e, "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+	     "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n");
 	struct slice line = S("a line of a message that is longer than what fits one TLS record, by far\r\n");
 	for (int i = 0; i < 2000; i++) {
 		while (stream_flush(e.client) == STREAM_AGAIN) step(&e);
@@ -132,8 +159,12 @@ static void test_injection(void **state) {
 		struct ends e;
 		params.strict_pipelining = strict;
 		ends_open(&e, "injection", &params);
-		play_lines(&e.p, (const char *const[64]){ "S: 220 mx.test ESMTP", "C: EHLO c.test", "S: 250-mx.test", "S: 250-PIPELINING", "S: 250 STARTTLS",
-			"C: STARTTLS", "C: EHLO evil", "S: 554 5.5.0 Error: SMTP protocol synchronization", "X:" }, 1000);
+		play_lines(&e.p,
+			   (const char *const[64]){ "S: 220 mx.test ESMTP", "C: EHLO c.test", "S: 250-mx.test",
+						    "S: 250-PIPELINING", "S: 250 STARTTLS", "C: STARTTLS",
+						    "C: EHLO evil", "S: 554 5.5.0 Error: SMTP protocol synchronization",
+						    "X:" },
+			   1000);
 		play_expect_log(&e.p, "improper command pipelining after STARTTLS from h[192.0.2.7]: EHLO evil\\r\\n");
 		assert_false(stream_is_tls(e.p.stream));
 		ends_close(&e);

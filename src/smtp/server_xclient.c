@@ -21,7 +21,8 @@ static bool decode(struct slice in, struct arena *mem, struct slice *out) {
 			at[n++] = in.at[i];
 			continue;
 		}
-		int high = i + 2 < in.len ? ascii_hex(in.at[i + 1]) : -1, low = i + 2 < in.len ? ascii_hex(in.at[i + 2]) : -1;
+		int high = i + 2 < in.len ? ascii_hex(in.at[i + 1]) : -1,
+		    low = i + 2 < in.len ? ascii_hex(in.at[i + 2]) : -1;
 		if (high < 0 || low < 0) return false;
 		at[n++] = (char)(high << 4 | low);
 		i += 2;
@@ -49,7 +50,8 @@ static struct smtp_reply read_one(struct smtp_server *s, struct slice word, cons
 		return smtp_reply_fmt(&s->mem, 501, "5.5.4", "Bad %s attribute name: %.*s", verb, SLICE_ARG(name));
 	}
 	if (!decode(value, &s->mem, &plain)) {
-		return smtp_reply_fmt(&s->mem, 501, "5.5.4", "Bad %s attribute value syntax: %.*s", verb, SLICE_ARG(value));
+		return smtp_reply_fmt(&s->mem, 501, "5.5.4", "Bad %s attribute value syntax: %.*s", verb,
+				      SLICE_ARG(value));
 	}
 	*out = (struct smtp_attribute){ name, unknown || later ? SLICE_NONE : plain, later };
 	return (struct smtp_reply){ 0 };
@@ -93,7 +95,8 @@ struct smtp_reply server_xclient(struct smtp_server *s, struct slice args) {
 	struct smtp_reply r = read_all(s, args, "XCLIENT", client_names, LEN(client_names), attributes, &count);
 	for (size_t i = 0; i < count && r.code == 0; i++)
 		if (!take(s, &attributes[i]))
-			r = smtp_reply_fmt(&s->mem, 501, "5.5.4", "Bad PROTO syntax: %.*s", SLICE_ARG(attributes[i].value));
+			r = smtp_reply_fmt(&s->mem, 501, "5.5.4", "Bad PROTO syntax: %.*s",
+					   SLICE_ARG(attributes[i].value));
 	if (r.code == 0) r = s->ops->xclient(s->owner, attributes, count, &s->mem);
 	if (r.code != 0) return r;
 	server_tx_end(s);
@@ -106,7 +109,8 @@ struct smtp_reply server_xforward(struct smtp_server *s, struct slice args) {
 	size_t count;
 	if (s->in_tx) return smtp_reply(503, "5.5.1", S("Error: MAIL transaction in progress"));
 	if (slice_trim(args).len == 0) return smtp_reply(501, "5.5.4", S("Syntax: XFORWARD attribute=value..."));
-	if (s->ops->xforward == NULL || (s->params->offer & OFFER_XFORWARD) == 0 || !s->ops->may_forward(s->owner, true))
+	if (s->ops->xforward == NULL || (s->params->offer & OFFER_XFORWARD) == 0 ||
+	    !s->ops->may_forward(s->owner, true))
 		return denied();
 	struct smtp_reply r = read_all(s, args, "XFORWARD", forward_names, LEN(forward_names), attributes, &count);
 	if (r.code == 0) r = s->ops->xforward(s->owner, attributes, count, &s->mem);

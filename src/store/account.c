@@ -56,8 +56,9 @@ static const struct {
 
 static int is_used(struct db_conn *tx, int64_t account) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		tx, "SELECT 1 FROM account_state WHERE account_id = ? UNION ALL SELECT 1 FROM mailbox WHERE account_id = ?"
-			" LIMIT 1");
+		tx,
+		"SELECT 1 FROM account_state WHERE account_id = ? UNION ALL SELECT 1 FROM mailbox WHERE account_id = ?"
+		" LIMIT 1");
 	db_bind_int(s, account);
 	db_bind_int(s, account);
 	return db_step(s);
@@ -66,9 +67,9 @@ static int is_used(struct db_conn *tx, int64_t account) {
 int store_account_create(struct db_conn *tx, int64_t account) {
 	int r = is_used(tx, account);
 	if (r != 0) return r < 0 ? r : STORE_EXISTS;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO account_state (account_id, modseq, bytes, messages, next_mailbox, last_uidvalidity)"
-	               " VALUES (?, 1, 0, 0, 1, 0)");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO account_state (account_id, modseq, bytes, messages, next_mailbox, last_uidvalidity)"
+		    " VALUES (?, 1, 0, 0, 1, 0)");
 	db_bind_int(s, account);
 	r = db_run(s);
 	for (size_t i = 0; i < LEN(first_mailboxes) && r == 0; i++) {
@@ -92,17 +93,20 @@ int store_account_delete(struct db_conn *tx, int64_t account) {
 	if (r == 0) r = pool_count(tx, account, -(int64_t)had.messages, -(int64_t)had.bytes);
 	if (r == 0) r = run_for(tx, "DELETE FROM account_state WHERE account_id = ?", account);
 	if (r == 0) r = run_for(tx, "UPDATE mailbox SET name = NULL, old_name = NULL WHERE account_id = ?", account);
-	static const char *const also[] = { "DELETE FROM subscription WHERE account_id = ?", "DELETE FROM acl WHERE account_id = ?",
-		                            "DELETE FROM annotation WHERE account_id = ?", "DELETE FROM annotation WHERE reader_id = ?",
-		                            "DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?",
-		                            "DELETE FROM imported WHERE account_id = ?" };
+	static const char *const also[] = {
+		"DELETE FROM subscription WHERE account_id = ?",  "DELETE FROM acl WHERE account_id = ?",
+		"DELETE FROM annotation WHERE account_id = ?",    "DELETE FROM annotation WHERE reader_id = ?",
+		"DELETE FROM quota_warning WHERE account_id = ?", "DELETE FROM pop3_uidl WHERE account_id = ?",
+		"DELETE FROM imported WHERE account_id = ?"
+	};
 	for (size_t i = 0; i < LEN(also) && r == 0; i++) r = run_for(tx, also[i], account);
 	if (r == 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;
 }
 
 int store_usage(struct db_conn *c, int64_t account, struct store_usage *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT bytes, messages, modseq FROM account_state WHERE account_id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT bytes, messages, modseq FROM account_state WHERE account_id = ?");
 	db_bind_int(s, account);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_ACCOUNT;

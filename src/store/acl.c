@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rights are rows of a mailbox, found by mailbox when one is opened and by name when somebody lists what he is shown. Most
- * accounts share nothing: then either costs one look into an empty index. */
+/* Rights are rows of a mailbox, found by mailbox when one is opened and by name when somebody lists what he is shown.
+ * Most accounts share nothing: then either costs one look into an empty index. */
 #include "store/acl.h"
 #include "store/inside.h"
 
@@ -29,7 +29,8 @@ void acl_put(struct buf *out, uint32_t rights) {
 
 int acl_identifier(struct arena *mem, struct slice said, struct slice *out) {
 	struct slice name = slice_skip(said, slice_starts(said, S("-")));
-	if (name.len == 0 || name.len > IDENTIFIER_MAX || name.at[0] == '-' || slice_eq(name, S("$"))) return STORE_BAD_NAME;
+	if (name.len == 0 || name.len > IDENTIFIER_MAX || name.at[0] == '-' || slice_eq(name, S("$")))
+		return STORE_BAD_NAME;
 	for (size_t i = 0; i < name.len; i++)
 		if (ascii_control(name.at[i]) || name.at[i] == ' ') return STORE_BAD_NAME;
 	*out = arena_lower(mem, said);
@@ -37,7 +38,8 @@ int acl_identifier(struct arena *mem, struct slice said, struct slice *out) {
 }
 
 static int row_get(struct db_conn *c, struct box box, struct slice identifier, uint32_t *rights) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT rights FROM acl WHERE account_id = ? AND mailbox_id = ? AND identifier = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT rights FROM acl WHERE account_id = ? AND mailbox_id = ? AND identifier = ?");
 	bind_box(s, box);
 	db_bind_text(s, identifier);
 	int r = db_step(s);
@@ -46,10 +48,11 @@ static int row_get(struct db_conn *c, struct box box, struct slice identifier, u
 }
 
 static int row_set(struct db_conn *tx, struct box box, struct slice identifier, uint32_t rights) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, rights != 0 ? "INSERT INTO acl (account_id, mailbox_id, identifier, rights) VALUES (?, ?, ?, ?)"
-	                                 " ON CONFLICT (account_id, mailbox_id, identifier) DO UPDATE SET rights = excluded.rights"
-	                               : "DELETE FROM acl WHERE account_id = ? AND mailbox_id = ? AND identifier = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, rights != 0
+			    ? "INSERT INTO acl (account_id, mailbox_id, identifier, rights) VALUES (?, ?, ?, ?)"
+			      " ON CONFLICT (account_id, mailbox_id, identifier) DO UPDATE SET rights = excluded.rights"
+			    : "DELETE FROM acl WHERE account_id = ? AND mailbox_id = ? AND identifier = ?");
 	bind_box(s, box);
 	db_bind_text(s, identifier);
 	if (rights != 0) db_bind_int(s, rights);
@@ -70,9 +73,10 @@ int store_acl_set(struct db_conn *tx, struct box box, struct slice identifier, e
 	return r;
 }
 
-int store_acl_each(struct db_conn *c, struct box box, int (*each)(void *ctx, struct slice identifier, uint32_t rights), void *ctx) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT identifier, rights FROM acl WHERE account_id = ? AND mailbox_id = ? ORDER BY identifier");
+int store_acl_each(struct db_conn *c, struct box box, int (*each)(void *ctx, struct slice identifier, uint32_t rights),
+		   void *ctx) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT identifier, rights FROM acl WHERE account_id = ? AND mailbox_id = ? ORDER BY identifier");
 	bind_box(s, box);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -116,11 +120,12 @@ int store_acl_rights(struct db_conn *c, struct box box, struct slice who, uint32
 	return r;
 }
 
-int store_acl_shared(struct db_conn *c, int64_t account, struct slice who, int (*each)(void *ctx, struct box box, uint32_t rights),
-		     void *ctx) {
+int store_acl_shared(struct db_conn *c, int64_t account, struct slice who,
+		     int (*each)(void *ctx, struct box box, uint32_t rights), void *ctx) {
 	AUTO_ARENA struct arena mem = {0};
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT account_id, mailbox_id, identifier, rights FROM acl WHERE " IS_HIS
-	                                        " AND account_id <> ? ORDER BY account_id, mailbox_id");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT account_id, mailbox_id, identifier, rights FROM acl WHERE " IS_HIS
+			  " AND account_id <> ? ORDER BY account_id, mailbox_id");
 	struct box box = {0};
 	struct sum sum = {0};
 	int r, told = 0;
@@ -155,9 +160,10 @@ int store_acl_forget(struct db_conn *tx, struct slice who) {
 int acl_inherit(struct db_conn *tx, struct box box, struct slice name) {
 	struct slice above = name_above(name);
 	if (above.len == 0) return 0;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		tx, "INSERT INTO acl (account_id, mailbox_id, identifier, rights) SELECT a.account_id, ?, a.identifier, a.rights"
-			" FROM mailbox AS m, acl AS a WHERE m.account_id = ? AND m.name = ? AND a.account_id = m.account_id AND a.mailbox_id = m.id");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO acl (account_id, mailbox_id, identifier, rights) SELECT "
+						 "a.account_id, ?, a.identifier, a.rights"
+						 " FROM mailbox AS m, acl AS a WHERE m.account_id = ? AND m.name = ? "
+						 "AND a.account_id = m.account_id AND a.mailbox_id = m.id");
 	db_bind_int(s, box.id);
 	db_bind_int(s, box.account);
 	db_bind_text(s, above);
@@ -167,7 +173,8 @@ int acl_inherit(struct db_conn *tx, struct box box, struct slice name) {
 /* Groups. */
 
 static int group_names(struct arena *mem, struct slice *group, struct slice *member) {
-	if (group->len < 2 || group->at[0] != '$' || acl_identifier(mem, *group, group) != 0 || acl_identifier(mem, *member, member) != 0)
+	if (group->len < 2 || group->at[0] != '$' || acl_identifier(mem, *group, group) != 0 ||
+	    acl_identifier(mem, *member, member) != 0)
 		return STORE_BAD_NAME;
 	return 0;
 }
@@ -175,7 +182,8 @@ static int group_names(struct arena *mem, struct slice *group, struct slice *mem
 int store_group_add(struct db_conn *tx, struct slice group, struct slice member) {
 	AUTO_ARENA struct arena mem = {0};
 	if (group_names(&mem, &group, &member) != 0) return STORE_BAD_NAME;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO acl_group (name, member) VALUES (?, ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO acl_group (name, member) VALUES (?, ?) ON CONFLICT DO NOTHING");
 	db_bind_text(s, group);
 	db_bind_text(s, member);
 	int r = db_run(s);

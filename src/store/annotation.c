@@ -3,8 +3,9 @@
 #include "store/inside.h"
 
 static int too_many(struct db_conn *tx, struct box box, struct slice entry, int64_t reader) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT COUNT(*) FROM annotation WHERE account_id = ? AND mailbox_id = ?"
-	                                         " AND reader_id = ? AND entry <> ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT COUNT(*) FROM annotation WHERE account_id = ? AND mailbox_id = ?"
+			   " AND reader_id = ? AND entry <> ?");
 	bind_box(s, box);
 	db_bind_int(s, reader);
 	db_bind_text(s, entry);
@@ -18,9 +19,10 @@ int store_annotate(struct db_conn *tx, struct box box, struct slice entry, int64
 	if (r == 0 && value.len > ANNOTATION_VALUE_MAX) r = STORE_LIMIT;
 	if (r != 0) return r;
 	AUTO_STMT struct db_stmt *s = db_sql(
-		tx, away ? "DELETE FROM annotation WHERE account_id = ? AND mailbox_id = ? AND entry = ? AND reader_id = ?"
-				 : "INSERT INTO annotation (account_id, mailbox_id, entry, reader_id, value) VALUES (?, ?, ?, ?, ?)"
-	               " ON CONFLICT (account_id, mailbox_id, entry, reader_id) DO UPDATE SET value = excluded.value");
+		tx,
+		away ? "DELETE FROM annotation WHERE account_id = ? AND mailbox_id = ? AND entry = ? AND reader_id = ?"
+		     : "INSERT INTO annotation (account_id, mailbox_id, entry, reader_id, value) VALUES (?, ?, ?, ?, ?)"
+		       " ON CONFLICT (account_id, mailbox_id, entry, reader_id) DO UPDATE SET value = excluded.value");
 	bind_box(s, box);
 	db_bind_text(s, entry);
 	db_bind_int(s, reader);
@@ -30,8 +32,9 @@ int store_annotate(struct db_conn *tx, struct box box, struct slice entry, int64
 
 int store_annotations(struct db_conn *c, struct box box, struct slice entry, int64_t reader, int below,
 		      int (*each)(void *ctx, struct slice entry, struct slice value), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT entry, value FROM annotation WHERE account_id = ? AND mailbox_id = ?"
-	                                        " AND reader_id = ? AND entry >= ? ORDER BY entry");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT entry, value FROM annotation WHERE account_id = ? AND mailbox_id = ?"
+			  " AND reader_id = ? AND entry >= ? ORDER BY entry");
 	bind_box(s, box);
 	db_bind_int(s, reader);
 	db_bind_text(s, entry);
@@ -47,7 +50,8 @@ int store_annotations(struct db_conn *c, struct box box, struct slice entry, int
 	return r < 0 ? r : 0;
 }
 
-int store_annotated(struct db_conn *c, struct slice entry, int (*each)(void *ctx, struct box box, struct slice value), void *ctx) {
+int store_annotated(struct db_conn *c, struct slice entry, int (*each)(void *ctx, struct box box, struct slice value),
+		    void *ctx) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c, "SELECT account_id, mailbox_id, value FROM annotation WHERE entry = ? AND mailbox_id <> 0");
 	db_bind_text(s, entry);

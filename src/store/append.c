@@ -49,8 +49,9 @@ static bool over(uint64_t quota, uint64_t grace, int64_t have, uint64_t more) {
 
 static int place_judge(const struct place *p, const struct append *a) {
 	if (p->uidnext >= UINT32_MAX - 1) return STORE_LIMIT;
-	bool full = over(a->quota_bytes, a->quota_grace, p->bytes, a->size) || over(a->quota_messages, 0, p->messages, 1) ||
-	            (p->pooled && (p->pool_bytes < (int64_t)a->size || p->pool_messages < 1));
+	bool full = over(a->quota_bytes, a->quota_grace, p->bytes, a->size) ||
+		    over(a->quota_messages, 0, p->messages, 1) ||
+		    (p->pooled && (p->pool_bytes < (int64_t)a->size || p->pool_messages < 1));
 	return full ? STORE_OVER_QUOTA : 0;
 }
 
@@ -63,9 +64,9 @@ static int account_count(struct db_conn *tx, const struct append *a) {
 }
 
 static int mailbox_count(struct db_conn *tx, const struct append *a, const struct place *p) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = messages + 1,"
-	               " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "UPDATE mailbox SET uidnext = ?, highestmodseq = ?, messages = messages + 1,"
+		    " unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ?");
 	db_bind_int(s, MAX_OF(p->uidnext, (int64_t)a->uid) + (a->uid == 0 || a->uid >= p->uidnext));
 	db_bind_int(s, (int64_t)p->modseq + 1);
 	db_bind_int(s, (a->flags & FLAG_SEEN) == 0);

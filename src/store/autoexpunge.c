@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Uids rise with the time of saving: what is due stands at the beginning of a mailbox, and looking ends at the first message that
- * is not. */
+/* Uids rise with the time of saving: what is due stands at the beginning of a mailbox, and looking ends at the first
+ * message that is not. */
 #include "store/autoexpunge.h"
 #include "store/annotation.h"
 #include "store/inside.h"
@@ -10,8 +10,13 @@ enum { PAGE = 500 };
 static const int64_t a_day = INT64_C(86400000000);
 
 bool autoexpunge_read(struct slice text, int64_t *age_us) {
-	static const struct { char unit; int64_t us; } units[] = {
-		{ 's', 1000000 }, { 'm', 60000000 }, { 'h', INT64_C(3600000000) }, { 'd', INT64_C(86400000000) }, { 'w', INT64_C(604800000000) },
+	static const struct { char unit; int64_t us;
+	} units[] = {
+		{ 's', 1000000 },
+		{ 'm', 60000000 },
+		{ 'h', INT64_C(3600000000) },
+		{ 'd', INT64_C(86400000000) },
+		{ 'w', INT64_C(604800000000) },
 	};
 	uint64_t n;
 	int64_t unit = a_day;
@@ -57,8 +62,8 @@ static bool has_own_rule(const struct aging *a, size_t own, struct box box) {
 }
 
 static int add_by_use(struct aging *a, struct db_conn *c, const struct autoexpunge_rule *rule, size_t own) {
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT account_id, id FROM mailbox WHERE (special_use & ?) <> 0 AND messages > 0 AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT account_id, id FROM mailbox WHERE (special_use & ?) <> 0 AND "
+						"messages > 0 AND name IS NOT NULL");
 	db_bind_int(s, rule->special_use);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -75,7 +80,8 @@ static int expunge_page(struct db_conn *tx, void *arg) {
 	struct uid_range range = { 0, 0 };
 	uint64_t count = 0;
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT uid, CASE saved_us WHEN 0 THEN received_us ELSE saved_us END FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
+		db_sql(tx, "SELECT uid, CASE saved_us WHEN 0 THEN received_us ELSE saved_us END FROM message WHERE "
+			   "account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
 	bind_box(s, p->box);
 	db_bind_int(s, PAGE);
 	int r;
@@ -104,7 +110,9 @@ int store_autoexpunge(struct db *db, const struct autoexpunge_rule *rules, size_
 	int r = gather(&a, db, rules, count);
 	*gone = 0;
 	for (size_t i = 0; i < a.count && r == 0; i++) {
-		struct page p = { .box = a.at[i].box, .before_us = wall_us() - a.at[i].age_us, .more = a.at[i].age_us > 0 };
+		struct page p = { .box = a.at[i].box,
+				  .before_us = wall_us() - a.at[i].age_us,
+				  .more = a.at[i].age_us > 0 };
 		while (p.more && r == 0) {
 			p.gone = 0;
 			r = db_write(db, expunge_page, &p);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "store/store.h"
-/* Messages that leave a mailbox by themselves, some time after they came into it: by the rule of its special use, or by its own,
- * which is the annotation below and goes first. */
+/* Messages that leave a mailbox by themselves, some time after they came into it: by the rule of its special use, or by
+ * its own, which is the annotation below and goes first. */
 #define AUTOEXPUNGE_ENTRY "/shared/vendor/hato/autoexpunge"
 /* "30d", "12h", "2w", a number of days, "never" (0). False: something else. */
 bool autoexpunge_read(struct slice text, int64_t *age_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows go into the bin with one statement for a whole range and no word about bodies: expunging got cheaper by it. What frees
- * bodies is the purge, later, in slices. */
+/* Rows go into the bin with one statement for a whole range and no word about bodies: expunging got cheaper by it. What
+ * frees bodies is the purge, later, in slices. */
 #include "store/bin.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -36,9 +36,11 @@ int store_bin_keep(struct db *db, int64_t keep_us) {
 
 int bin_take(struct db_conn *tx, struct box box, struct slice mailbox, struct uid_range range, int64_t flag) {
 	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO bin (account_id, expunged_us, mailbox_id, uid, mailbox, flags, keywords, received_us, size, blob_id, email_id)"
-	               " SELECT account_id, ?, mailbox_id, uid, ?, flags, keywords, received_us, size, blob_id, email_id FROM message"
-	               " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND (flags & ?) = ?");
+		db_sql(tx, "INSERT INTO bin (account_id, expunged_us, mailbox_id, uid, mailbox, flags, keywords, "
+			   "received_us, size, blob_id, email_id)"
+			   " SELECT account_id, ?, mailbox_id, uid, ?, flags, keywords, received_us, size, blob_id, "
+			   "email_id FROM message"
+			   " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND (flags & ?) = ?");
 	db_bind_int(s, wall_us());
 	db_bind_text(s, mailbox);
 	bind_range(s, box, range);
@@ -81,9 +83,11 @@ static bool wanted(const struct bin_wish *wish, uint32_t uid) {
 	return wish->uids.count == 0;
 }
 
-int store_bin_each(struct db_conn *c, const struct bin_wish *wish, int (*each)(void *ctx, const struct bin_row *row), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " BIN_COLUMNS ", summary.data FROM bin LEFT JOIN summary ON summary.blob_id = bin.blob_id"
-	                                        " WHERE " BIN_WISH " ORDER BY expunged_us, mailbox_id, uid");
+int store_bin_each(struct db_conn *c, const struct bin_wish *wish, int (*each)(void *ctx, const struct bin_row *row),
+		   void *ctx) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT " BIN_COLUMNS ", summary.data FROM bin LEFT JOIN summary ON summary.blob_id = bin.blob_id"
+		   " WHERE " BIN_WISH " ORDER BY expunged_us, mailbox_id, uid");
 	bind_wish(s, wish);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -97,7 +101,8 @@ int store_bin_each(struct db_conn *c, const struct bin_wish *wish, int (*each)(v
 }
 
 int store_bin_sum(struct db_conn *c, int64_t account, struct bin_sum *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM bin WHERE account_id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM bin WHERE account_id = ?");
 	db_bind_int(s, account);
 	int r = db_step(s);
 	if (r == DB_ROW) *out = (struct bin_sum){ (uint64_t)db_int(s, 0), (uint64_t)db_int(s, 1) };
@@ -119,9 +124,9 @@ struct restoring {
 
 /* The next rows that are wanted: looked at in the order of their key. */
 static int collect(struct db_conn *tx, struct restoring *t) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT " BIN_COLUMNS " FROM bin WHERE " BIN_WISH " AND (expunged_us, mailbox_id, uid) > (?, ?, ?)"
-	               " ORDER BY expunged_us, mailbox_id, uid");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT " BIN_COLUMNS " FROM bin WHERE " BIN_WISH
+						 " AND (expunged_us, mailbox_id, uid) > (?, ?, ?)"
+						 " ORDER BY expunged_us, mailbox_id, uid");
 	bind_wish(s, t->wish);
 	db_bind_int(s, t->after_us);
 	db_bind_int(s, t->after_mailbox);
@@ -175,8 +180,15 @@ static int put_back(struct db_conn *tx, struct restoring *t, struct row *row, ui
 	if (r == 0) r = mailbox_uids_take(tx, box, count, &uid, &uidvalidity);
 	if (r == 0) r = modseq_next(tx, box.account, &modseq);
 	for (; count > 0 && r == 0; count--, row = row->next) {
-		const struct message m = { .uid = uid++, .flags = row->b.flags & ~(uint32_t)FLAG_DELETED, .modseq = modseq, .size = row->b.size,
-			.received_us = row->b.received_us, .blob_id = row->b.blob_id, .email_id = row->b.email_id, .keywords = row->b.keywords, .saved_us = now };
+		const struct message m = { .uid = uid++,
+					   .flags = row->b.flags & ~(uint32_t)FLAG_DELETED,
+					   .modseq = modseq,
+					   .size = row->b.size,
+					   .received_us = row->b.received_us,
+					   .blob_id = row->b.blob_id,
+					   .email_id = row->b.email_id,
+					   .keywords = row->b.keywords,
+					   .saved_us = now };
 		if (m.keywords.len != 0) r = mailbox_keywords_add(tx, box, m.keywords);
 		if (r == 0) r = message_insert(tx, box, &m);
 		if (r == 0) r = remove_row(tx, box.account, row);
@@ -233,9 +245,10 @@ struct purging {
 static int next_account(struct db *db, struct purging *p) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT MIN(account_id), (SELECT 1 FROM account_state WHERE account_state.account_id = (SELECT MIN(account_id) FROM bin WHERE account_id > ?))"
-	       " FROM bin WHERE account_id > ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT MIN(account_id), (SELECT 1 FROM account_state WHERE account_state.account_id = "
+			  "(SELECT MIN(account_id) FROM bin WHERE account_id > ?))"
+			  " FROM bin WHERE account_id > ?");
 	int64_t keep_us = 0;
 	db_bind_int(s, p->account);
 	db_bind_int(s, p->account);
@@ -250,9 +263,10 @@ static int next_account(struct db *db, struct purging *p) {
 
 static int purge_slice(struct db_conn *tx, void *arg) {
 	struct purging *p = arg;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "DELETE FROM bin WHERE (account_id, expunged_us, mailbox_id, uid) IN (SELECT account_id, expunged_us, mailbox_id, uid"
-	               " FROM bin WHERE account_id = ? AND expunged_us <= ? ORDER BY expunged_us LIMIT ?) RETURNING blob_id, size");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM bin WHERE (account_id, expunged_us, mailbox_id, uid) IN "
+						 "(SELECT account_id, expunged_us, mailbox_id, uid"
+						 " FROM bin WHERE account_id = ? AND expunged_us <= ? ORDER BY "
+						 "expunged_us LIMIT ?) RETURNING blob_id, size");
 	db_bind_int(s, p->account);
 	db_bind_int(s, p->before_us);
 	db_bind_int(s, SLICE);

@@ -52,7 +52,9 @@ static void put(const char *mailbox, int count, uint32_t flags) {
 		struct blob_source source = { .parts = &body, .part_count = 1, .fd = -1 };
 		AUTO_BLOB_DRAFT struct blob_draft *draft = NULL;
 		assert_done(blob_prepare(db, &source, &draft));
-		struct mail m = { draft, { .box = find(mailbox).box, .size = body.len, .flags = flags, .keywords = S("$Junk") } };
+		struct mail m = {
+			draft, { .box = find(mailbox).box, .size = body.len, .flags = flags, .keywords = S("$Junk") }
+		};
 		assert_done(db_write(db, append, &m));
 	}
 }
@@ -140,11 +142,14 @@ static void is_freed(void **state UNUSED) {
 	assert_done(store_sweep(db));
 	assert_done(store_bin_purge(db, &freed));
 	assert_int_equal(freed.messages, 5);
-	assert_int_equal(ask("SELECT COUNT(*) FROM bin") + ask("SELECT COUNT(*) FROM blob") + ask("SELECT COUNT(*) FROM message"), 0);
+	assert_int_equal(ask("SELECT COUNT(*) FROM bin") + ask("SELECT COUNT(*) FROM blob") +
+				 ask("SELECT COUNT(*) FROM message"),
+			 0);
 	db_close(&db);
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(comes_back), cmocka_unit_test(deleted_mailboxes), cmocka_unit_test(is_freed) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(comes_back), cmocka_unit_test(deleted_mailboxes),
+					    cmocka_unit_test(is_freed) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/inside.h"
 
-/* What came after since stands at the end: uid and the modseq of arrival rise together, and no modseq ever falls. So the
- * last row from the end with an older one has no newcomers before it. *from: the first uid behind it. */
+/* What came after since stands at the end: uid and the modseq of arrival rise together, and no modseq ever falls. So
+ * the last row from the end with an older one has no newcomers before it. *from: the first uid behind it. */
 static int newcomers(struct db_conn *c, struct box box, int64_t since, int64_t *from) {
 	*from = 0;
 	if (since == 0) return 0;
@@ -21,10 +21,12 @@ static int each_changed(struct db_conn *c, struct box box, uint64_t since_modseq
 	int64_t since = (int64_t)MIN_OF(since_modseq, (uint64_t)INT64_MAX), from;
 	int r = newcomers(c, box, since, &from);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid >= ? UNION ALL"
-	       " SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq > ?"
-	       " AND uid + 0 < ? ORDER BY 2, 1"); /* + 0: the index is by modseq */
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " MESSAGE_COLUMNS
+			  " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid >= ? UNION ALL"
+			  " SELECT " MESSAGE_COLUMNS
+			  " FROM message WHERE account_id = ? AND mailbox_id = ? AND changed = 1 AND modseq > ?"
+			  " AND uid + 0 < ? ORDER BY 2, 1"); /* + 0: the index is by modseq */
 	bind_box(s, box);
 	db_bind_int(s, from);
 	bind_box(s, box);
@@ -40,9 +42,9 @@ static int each_changed(struct db_conn *c, struct box box, uint64_t since_modseq
 
 static int each_vanished(struct db_conn *c, struct box box, uint64_t since,
                          int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT first_uid, last_uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
-	              " ORDER BY modseq, first_uid");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT first_uid, last_uid FROM expunged WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+		   " ORDER BY modseq, first_uid");
 	bind_box(s, box);
 	db_bind_int(s, (int64_t)MIN_OF(since, (uint64_t)INT64_MAX));
 	int r;

@@ -4,10 +4,14 @@
 
 /* What the mailboxes' rows say, and what is counted. A mailbox's uidnext and highest modseq may be ahead. */
 #define COUNTED \
-	"SELECT m.account_id, m.id, m.name, m.messages, m.unseen, m.deleted, m.bytes, m.uidnext, m.highestmodseq, COALESCE(c.messages, 0)," \
-	" COALESCE(c.unseen, 0), COALESCE(c.deleted, 0), COALESCE(c.bytes, 0), COALESCE(c.uid, 0), COALESCE(c.modseq, 0) FROM mailbox AS m" \
-	" LEFT JOIN (SELECT account_id, mailbox_id, COUNT(*) AS messages, SUM(1 - (flags & 1)) AS unseen, SUM((flags & 8) / 8) AS deleted," \
-	" SUM(size) AS bytes, MAX(uid) AS uid, MAX(modseq) AS modseq FROM message GROUP BY account_id, mailbox_id) AS c" \
+	"SELECT m.account_id, m.id, m.name, m.messages, m.unseen, m.deleted, m.bytes, m.uidnext, m.highestmodseq, " \
+	"COALESCE(c.messages, 0)," \
+	" COALESCE(c.unseen, 0), COALESCE(c.deleted, 0), COALESCE(c.bytes, 0), COALESCE(c.uid, 0), " \
+	"COALESCE(c.modseq, 0) FROM mailbox AS m" \
+	" LEFT JOIN (SELECT account_id, mailbox_id, COUNT(*) AS messages, SUM(1 - (flags & 1)) AS unseen, SUM((flags " \
+	"& 8) / 8) AS deleted," \
+	" SUM(size) AS bytes, MAX(uid) AS uid, MAX(modseq) AS modseq FROM message GROUP BY account_id, mailbox_id) " \
+	"AS c" \
 	" ON c.account_id = m.account_id AND c.mailbox_id = m.id WHERE m.name IS NOT NULL"
 
 static const char *const fields[] = { "messages", "unseen", "deleted", "bytes", "next uid", "change number" };
@@ -19,8 +23,10 @@ static int64_t right_value(struct db_stmt *s, int i) {
 }
 
 static int mailbox_set(struct db_conn *tx, struct db_stmt *row) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET messages = ?, unseen = ?, deleted = ?, bytes = ?, uidnext = ?, highestmodseq = ?"
-	                                         " WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx,
+		"UPDATE mailbox SET messages = ?, unseen = ?, deleted = ?, bytes = ?, uidnext = ?, highestmodseq = ?"
+		" WHERE account_id = ? AND id = ?");
 	for (int i = 0; i < FIELDS; i++) db_bind_int(s, right_value(row, i));
 	bind_box(s, (struct box){ db_int(row, 0), db_int(row, 1) });
 	return db_run(s);
@@ -40,8 +46,9 @@ static int mailboxes(struct db_conn *c, void *arg) {
 			if (said == right) continue;
 			wrong = true;
 			if (!t->mend)
-				check_tell(t->k, "mailbox %lld of account %lld, %.*s: %s is %lld, not %lld", (long long)db_int(s, 1), (long long)db_int(s, 0),
-				           SLICE_ARG(db_text(s, 2)), fields[i], (long long)right, (long long)said);
+				check_tell(t->k, "mailbox %lld of account %lld, %.*s: %s is %lld, not %lld",
+					   (long long)db_int(s, 1), (long long)db_int(s, 0), SLICE_ARG(db_text(s, 2)),
+					   fields[i], (long long)right, (long long)said);
 		}
 		if (wrong && t->mend) r = mailbox_set(c, s);
 		if (r < 0) return r;
@@ -52,19 +59,24 @@ static int mailboxes(struct db_conn *c, void *arg) {
 
 static int accounts(struct db_conn *c, void *arg) {
 	const struct counting *t = arg;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT a.account_id, a.messages, a.bytes, a.modseq, COALESCE(SUM(m.messages), 0), COALESCE(SUM(m.bytes), 0), COALESCE(MAX(m.highestmodseq), 0)"
-	              " FROM account_state AS a LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.name IS NOT NULL"
-	              " GROUP BY a.account_id, a.messages, a.bytes, a.modseq");
-	AUTO_STMT struct db_stmt *u = db_sql(c, "UPDATE account_state SET messages = ?, bytes = ?, modseq = ? WHERE account_id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c,
+		"SELECT a.account_id, a.messages, a.bytes, a.modseq, COALESCE(SUM(m.messages), 0), "
+		"COALESCE(SUM(m.bytes), 0), COALESCE(MAX(m.highestmodseq), 0)"
+		" FROM account_state AS a LEFT JOIN mailbox AS m ON m.account_id = a.account_id AND m.name IS NOT NULL"
+		" GROUP BY a.account_id, a.messages, a.bytes, a.modseq");
+	AUTO_STMT struct db_stmt *u =
+		db_sql(c, "UPDATE account_state SET messages = ?, bytes = ?, modseq = ? WHERE account_id = ?");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		if (!t->mend) t->out->checked++;
-		if (db_int(s, 1) == db_int(s, 4) && db_int(s, 2) == db_int(s, 5) && db_int(s, 3) >= db_int(s, 6)) continue;
+		if (db_int(s, 1) == db_int(s, 4) && db_int(s, 2) == db_int(s, 5) && db_int(s, 3) >= db_int(s, 6))
+			continue;
 		if (!t->mend) {
 			t->out->wrong++;
-			check_tell(t->k, "account %lld: %lld messages of %lld bytes, not %lld of %lld", (long long)db_int(s, 0), (long long)db_int(s, 4),
-			           (long long)db_int(s, 5), (long long)db_int(s, 1), (long long)db_int(s, 2));
+			check_tell(t->k, "account %lld: %lld messages of %lld bytes, not %lld of %lld",
+				   (long long)db_int(s, 0), (long long)db_int(s, 4), (long long)db_int(s, 5),
+				   (long long)db_int(s, 1), (long long)db_int(s, 2));
 			continue;
 		}
 		db_bind_int(u, db_int(s, 4));

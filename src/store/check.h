@@ -3,7 +3,10 @@
 #include "db/check.h"
 #include "store/search_index.h"
 /* Do the counters of mailboxes and accounts say what is there? See db/check.h for how it tells. */
-int store_check_mailboxes(const struct check *k, struct check_count *out); /* messages, unseen, deleted, bytes, uidnext, highest modseq */
-int store_check_accounts(const struct check *k, struct check_count *out);  /* messages, bytes, modseq; after the mailboxes */
-/* Does the index hold all it says it does? Mended by making it anew in the background. x may be NULL: nothing is checked. */
+int store_check_mailboxes(const struct check *k,
+			  struct check_count *out); /* messages, unseen, deleted, bytes, uidnext, highest modseq */
+int store_check_accounts(const struct check *k,
+			 struct check_count *out); /* messages, bytes, modseq; after the mailboxes */
+/* Does the index hold all it says it does? Mended by making it anew in the background. x may be NULL: nothing is
+ * checked. */
 int store_check_index(const struct check *k, struct search_index *x, struct check_count *out);

@@ -35,8 +35,10 @@ static void put(size_t size) {
 
 static int spoil(struct db_conn *tx, void *arg) {
 	static const char *const sql[] = {
-		"UPDATE mailbox SET messages = 99, unseen = 3, uidnext = 1 WHERE name = 'INBOX'", "UPDATE account_state SET bytes = 7, modseq = 1",
-		"UPDATE blob SET refs = 5 WHERE id = (SELECT MIN(id) FROM blob)", "DELETE FROM message WHERE uid = 2",
+		"UPDATE mailbox SET messages = 99, unseen = 3, uidnext = 1 WHERE name = 'INBOX'",
+		"UPDATE account_state SET bytes = 7, modseq = 1",
+		"UPDATE blob SET refs = 5 WHERE id = (SELECT MIN(id) FROM blob)",
+		"DELETE FROM message WHERE uid = 2",
 	};
 	int r = 0;
 	(void)arg;
@@ -74,10 +76,12 @@ static void what_is_wrong_is_found_and_mended(void **state) {
 	for (int i = 0; i < 5; i++) put(20);
 	struct verdict v = look(false, &said);
 	assert_string_equal(buf_text(&said), "");
-	assert_true(v.bodies.checked == 5 && v.references.checked == 5 && v.mailboxes.checked == 6 && v.accounts.checked == 1);
+	assert_true(v.bodies.checked == 5 && v.references.checked == 5 && v.mailboxes.checked == 6 &&
+		    v.accounts.checked == 1);
 	assert_done(db_write(db, spoil, NULL));
 	v = look(false, &said);
-	assert_true(v.engine.wrong == 0 && v.bodies.wrong == 0 && v.references.wrong == 2 && v.mailboxes.wrong == 1 && v.accounts.wrong == 1);
+	assert_true(v.engine.wrong == 0 && v.bodies.wrong == 0 && v.references.wrong == 2 && v.mailboxes.wrong == 1 &&
+		    v.accounts.wrong == 1);
 	buf_clear(&said);
 	v = look(true, &said);
 	assert_true(v.references.mended == 2 && v.mailboxes.mended == 1 && v.accounts.mended == 1);
@@ -97,8 +101,8 @@ static void damaged_bodies(void **state) {
 	db = testing_db(dir, &(struct db_params){ .inline_limit = 100 });
 	assert_done(db_write(db, create_account, NULL));
 	put(900000);
-	snprintf(path, sizeof path, "%s/blobs/%02x/%02x/%016llx", dir, (unsigned)(last_blob >> 11 & 0xff), (unsigned)(last_blob >> 19 & 0xff),
-	         (unsigned long long)last_blob);
+	snprintf(path, sizeof path, "%s/blobs/%02x/%02x/%016llx", dir, (unsigned)(last_blob >> 11 & 0xff),
+		 (unsigned)(last_blob >> 19 & 0xff), (unsigned long long)last_blob);
 	AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC);
 	assert_true(fd >= 0 && pwrite(fd, "spoilt", 6, 1000) == 6);
 	assert_int_equal(look(false, &said).bodies.wrong, 1);
@@ -112,6 +116,7 @@ static void damaged_bodies(void **state) {
 
 int main(void) {
 	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "hato", .host = "test" });
-	const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_wrong_is_found_and_mended), cmocka_unit_test(damaged_bodies) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_wrong_is_found_and_mended),
+					    cmocka_unit_test(damaged_bodies) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,10 +38,11 @@ static int count_row(struct copying *c, const struct message *m) {
 
 /* All rows of the range at once, numbered in their order. */
 static int insert_range(struct copying *c, struct uid_range range, uint32_t first) {
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ")"
-	           " SELECT ?, ?, ? + ROW_NUMBER() OVER (ORDER BY uid) - 1, ?, flags, keywords, received_us, size, blob_id,"
-	           " email_id, ? FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s = db_sql(c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ")"
+						    " SELECT ?, ?, ? + ROW_NUMBER() OVER (ORDER BY uid) - 1, ?, flags, "
+						    "keywords, received_us, size, blob_id,"
+						    " email_id, ? FROM message WHERE account_id = ? AND mailbox_id = ? "
+						    "AND uid BETWEEN ? AND ? ORDER BY uid");
 	bind_box(s, c->to);
 	db_bind_int(s, first);
 	db_bind_int(s, (int64_t)c->to_modseq);
@@ -115,7 +116,8 @@ static int copy(struct copying *c, struct uid_set set, struct copied *out) {
 	c->now = wall_us();
 	for (size_t i = 0; i < set.count && r == 0 && done.count != 0; i++) {
 		struct uid_range range = set.at[i];
-		if (box_same(c->from, c->to)) range.last = MIN_OF(range.last, first - 1); /* not what is being written */
+		if (box_same(c->from, c->to))
+			range.last = MIN_OF(range.last, first - 1); /* not what is being written */
 		if (range.first <= range.last) r = copy_range(c, range);
 	}
 	if (r == 0 && c->move) r = gone_record(c->tx, c->from, &c->gone, c->from_modseq);
@@ -134,8 +136,13 @@ int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct b
 int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out) {
 	AUTO_ARENA struct arena mem = {0};
-	struct copying c = {
-		.tx = tx, .from = from, .to = to, .move = true, .each = each, .ctx = ctx, .mem = &mem, .gone = { .mem = &mem }
-	};
+	struct copying c = { .tx = tx,
+			     .from = from,
+			     .to = to,
+			     .move = true,
+			     .each = each,
+			     .ctx = ctx,
+			     .mem = &mem,
+			     .gone = { .mem = &mem } };
 	return copy(&c, set, out);
 }

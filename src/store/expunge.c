@@ -20,7 +20,8 @@ void gone_add(struct gone_list *g, uint32_t uid) {
 
 int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, uint64_t modseq) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		tx, "INSERT INTO expunged (account_id, mailbox_id, modseq, first_uid, last_uid) VALUES (?, ?, ?, ?, ?)");
+		tx,
+		"INSERT INTO expunged (account_id, mailbox_id, modseq, first_uid, last_uid) VALUES (?, ?, ?, ?, ?)");
 	int r = 0;
 	for (size_t i = 0; i < g->count && r == 0; i++) {
 		bind_box(s, box);
@@ -53,13 +54,15 @@ static void bind_those(struct db_stmt *s, const struct expunging *e, struct uid_
 /* All bodies of the range lose their references at once; those that have none left go. */
 static int unref_range(struct expunging *e, struct uid_range range) {
 	AUTO_STMT struct db_stmt *less = db_sql(
-		e->tx, "UPDATE blob SET refs = refs - used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message WHERE " THOSE
-	           " GROUP BY blob_id) AS used WHERE blob.id = used.blob_id");
+		e->tx,
+		"UPDATE blob SET refs = refs - used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message WHERE " THOSE
+		" GROUP BY blob_id) AS used WHERE blob.id = used.blob_id");
 	bind_those(less, e, range);
 	int r = db_run(less);
 	if (r < 0) return r;
 	AUTO_STMT struct db_stmt *s = db_sql(
-		e->tx, "SELECT id, form FROM blob WHERE refs <= 0 AND id IN (SELECT blob_id FROM message WHERE " THOSE ")");
+		e->tx,
+		"SELECT id, form FROM blob WHERE refs <= 0 AND id IN (SELECT blob_id FROM message WHERE " THOSE ")");
 	bind_those(s, e, range);
 	AUTO_BUF struct buf free_ones = BUF(SIZE_MAX / 2);
 	while ((r = db_step(s)) == DB_ROW) {
@@ -75,7 +78,8 @@ static int unref_range(struct expunging *e, struct uid_range range) {
 }
 
 static int expunge_range(struct expunging *e, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s = db_sql(e->tx, "SELECT uid, flags, size FROM message WHERE " THOSE " ORDER BY uid");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(e->tx, "SELECT uid, flags, size FROM message WHERE " THOSE " ORDER BY uid");
 	bind_those(s, e, range);
 	int r;
 	bool any = false;

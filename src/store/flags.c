@@ -49,13 +49,14 @@ static int foresee(struct flagging *f, struct uid_range range) {
 }
 
 static int change_range(struct flagging *f, struct uid_range range) {
-	bool set_words = (f->change->how == FLAGS_REPLACE && !f->change->words_fixed) || (f->change->how == FLAGS_ADD && f->keywords.len != 0);
-	AUTO_STMT struct db_stmt *s = db_sql(
-		f->tx,
-		"UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE keywords END, modseq = ?, changed = 1"
-		" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?"
-		" AND (? = 0 OR keywords IS NULL)"
-		" AND (((flags & ?) | ?) <> flags OR (? = 1 AND keywords IS DISTINCT FROM ?))");
+	bool set_words = (f->change->how == FLAGS_REPLACE && !f->change->words_fixed) ||
+			 (f->change->how == FLAGS_ADD && f->keywords.len != 0);
+	AUTO_STMT struct db_stmt *s =
+		db_sql(f->tx, "UPDATE message SET flags = (flags & ?) | ?, keywords = CASE ? WHEN 1 THEN ? ELSE "
+			      "keywords END, modseq = ?, changed = 1"
+			      " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ?"
+			      " AND (? = 0 OR keywords IS NULL)"
+			      " AND (((flags & ?) | ?) <> flags OR (? = 1 AND keywords IS DISTINCT FROM ?))");
 	db_bind_int(s, f->keep);
 	db_bind_int(s, f->add);
 	db_bind_int(s, set_words);
@@ -73,8 +74,8 @@ static int change_range(struct flagging *f, struct uid_range range) {
 
 static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64_t old, struct slice have) {
 	int64_t flags = (old & f->keep) | f->add;
-	struct slice words =
-		f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords) : keywords_remove(mem, have, f->keywords);
+	struct slice words = f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords)
+							 : keywords_remove(mem, have, f->keywords);
 	if (flags == old && slice_eq(words, have)) return 0;
 	if (words.len > KEYWORDS_MAX) return STORE_LIMIT;
 	AUTO_STMT struct db_stmt *s = db_sql(
@@ -91,14 +92,14 @@ static int change_row(struct flagging *f, struct arena *mem, uint32_t uid, int64
 
 /* All rows of the range that have just these words. */
 static int change_word_set(struct flagging *f, struct arena *mem, struct uid_range range, struct slice have) {
-	struct slice words =
-		f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords) : keywords_remove(mem, have, f->keywords);
+	struct slice words = f->change->how == FLAGS_ADD ? keywords_add(mem, have, f->keywords)
+							 : keywords_remove(mem, have, f->keywords);
 	if (words.len > KEYWORDS_MAX) return STORE_LIMIT;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		f->tx,
-		"UPDATE message SET flags = (flags & ?) | ?, keywords = ?, modseq = ?, changed = 1"
-		" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ? AND modseq <> ? AND keywords = ?"
-		" AND (((flags & ?) | ?) <> flags OR ? = 1)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(f->tx, "UPDATE message SET flags = (flags & ?) | ?, keywords = ?, modseq = ?, changed = 1"
+			      " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND modseq <= ? AND "
+			      "modseq <> ? AND keywords = ?"
+			      " AND (((flags & ?) | ?) <> flags OR ? = 1)");
 	db_bind_int(s, f->keep);
 	db_bind_int(s, f->add);
 	db_bind_text(s, words);
@@ -116,8 +117,9 @@ static int change_word_set(struct flagging *f, struct arena *mem, struct uid_ran
 /* The sets of words in the range, when they are few; else *count is WORD_SETS_MAX + 1. */
 static int word_sets(struct flagging *f, struct arena *mem, struct uid_range range, struct slice *sets, size_t *count) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		f->tx, "SELECT DISTINCT keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
-			   " AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? LIMIT 17");
+		f->tx,
+		"SELECT DISTINCT keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?"
+		" AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? LIMIT 17");
 	_Static_assert(WORD_SETS_MAX == 16, "LIMIT is one more");
 	bind_range(s, f->box, range);
 	db_bind_int(s, f->newest);
@@ -140,8 +142,9 @@ static int change_worded_rows(struct flagging *f, struct uid_range range) {
 	}
 	if (count <= WORD_SETS_MAX) return 0;
 	AUTO_STMT struct db_stmt *s = db_sql(
-		f->tx, "SELECT uid, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ?"
-			   " AND uid BETWEEN ? AND ? AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? ORDER BY uid");
+		f->tx,
+		"SELECT uid, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ?"
+		" AND uid BETWEEN ? AND ? AND modseq <= ? AND keywords IS NOT NULL AND modseq <> ? ORDER BY uid");
 	bind_range(s, f->box, range);
 	db_bind_int(s, f->newest);
 	db_bind_int(s, (int64_t)f->modseq); /* those the statement for the range has just done */
@@ -203,11 +206,11 @@ int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const st
 		.tx = tx,
 		.box = box,
 		.change = change,
-		.newest =
-			change->conditional && change->unchanged_since < INT64_MAX ? (int64_t)change->unchanged_since : INT64_MAX,
+		.newest = change->conditional && change->unchanged_since < INT64_MAX ? (int64_t)change->unchanged_since
+										     : INT64_MAX,
 		.keep = change->how == FLAGS_ADD      ? -1
-		        : change->how == FLAGS_REMOVE ? ~bits
-		                                      : (int64_t)change->fixed,
+			: change->how == FLAGS_REMOVE ? ~bits
+						      : (int64_t)change->fixed,
 		.add = change->how == FLAGS_REMOVE ? 0 : bits,
 	};
 	uint64_t count = 0;

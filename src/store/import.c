@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Uids from elsewhere: a message may come below the highest uid, so the rule that uids and modseqs of arrivals rise together does
- * not hold for it, and it is entered among the changed ones. */
+/* Uids from elsewhere: a message may come below the highest uid, so the rule that uids and modseqs of arrivals rise
+ * together does not hold for it, and it is entered among the changed ones. */
 #include "store/inside.h"
 
 int import_is_free(struct db_conn *tx, struct box box, uint32_t uid) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT 1 FROM message WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT 1 FROM message WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
 	bind_box(s, box);
 	db_bind_int(s, uid);
 	int r = db_step(s);
@@ -12,7 +13,8 @@ int import_is_free(struct db_conn *tx, struct box box, uint32_t uid) {
 }
 
 int import_mark(struct db_conn *tx, struct box box, uint32_t uid) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE message SET changed = 1 WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE message SET changed = 1 WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
 	bind_box(s, box);
 	db_bind_int(s, uid);
 	return db_run(s);
@@ -28,8 +30,8 @@ int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity,
 	if (m.uidvalidity == uidvalidity && m.uidnext >= uidnext) return 0;
 	r = modseq_next(tx, box.account, &modseq);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE mailbox SET uidvalidity = ?, uidnext = ?, recent_from = 1, highestmodseq = ? WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET uidvalidity = ?, uidnext = ?, recent_from = 1, "
+						 "highestmodseq = ? WHERE account_id = ? AND id = ?");
 	db_bind_int(s, uidvalidity);
 	db_bind_int(s, m.uidvalidity == uidvalidity ? MAX_OF(m.uidnext, uidnext) : uidnext);
 	db_bind_int(s, (int64_t)modseq);
@@ -37,8 +39,8 @@ int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity,
 	r = db_run(s);
 	if (r != 0) return r;
 	/* new mailboxes get larger ones than any that was here */
-	AUTO_STMT struct db_stmt *last =
-		db_sql(tx, "UPDATE account_state SET last_uidvalidity = ? WHERE account_id = ? AND last_uidvalidity < ?");
+	AUTO_STMT struct db_stmt *last = db_sql(
+		tx, "UPDATE account_state SET last_uidvalidity = ? WHERE account_id = ? AND last_uidvalidity < ?");
 	db_bind_int(last, uidvalidity);
 	db_bind_int(last, box.account);
 	db_bind_int(last, uidvalidity);
@@ -48,8 +50,8 @@ int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity,
 }
 
 int store_import_name(struct db_conn *tx, struct box box, struct slice name) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO imported (account_id, mailbox_id, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO imported (account_id, mailbox_id, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING");
 	bind_box(s, box);
 	db_bind_text(s, name);
 	int r = db_run(s);

@@ -39,15 +39,17 @@ int count_change(struct db_conn *tx, struct box box, const struct delta *d, uint
 /* quota.c: counts for the account's pool, if it is in one; what was added is compared with the levels of q. */
 struct quota;
 int pool_count(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes);
-int quota_crossed(struct db_conn *tx, int64_t account, const struct quota *q, const struct store_usage *before, uint64_t bytes,
-                  uint64_t messages);
-int acl_inherit(struct db_conn *tx, struct box box, struct slice name); /* acl.c: the new mailbox gets the rights of the one above */
+int quota_crossed(struct db_conn *tx, int64_t account, const struct quota *q, const struct store_usage *before,
+		  uint64_t bytes, uint64_t messages);
+int acl_inherit(struct db_conn *tx, struct box box,
+		struct slice name); /* acl.c: the new mailbox gets the rights of the one above */
 int count_account(struct db_conn *tx, int64_t account, int64_t messages, int64_t bytes);
 void announce(struct db_conn *tx, struct box box, uint64_t modseq);
 
 /* mailbox.c: the columns of MAILBOX_ROW_COLUMNS; text in mem. */
 #define MAILBOX_ROW_COLUMNS \
-	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, keywords," \
+	"id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages, unseen, deleted, bytes, special_use, " \
+	"keywords," \
 	" object_id"
 struct mailbox mailbox_of(struct db_stmt *s, struct arena *mem, int64_t account);
 int mailbox_exists(struct db_conn *c, struct box box); /* 0 or STORE_NO_MAILBOX */
@@ -74,5 +76,6 @@ int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, u
 
 /* bin.c: how long the bin keeps; 0: there is none. */
 int bin_keeps(struct db_conn *c, int64_t *keep_us);
-/* Copies rows of a range (with the flag; 0: all) into the bin, which takes over their references: the rows must go now. */
+/* Copies rows of a range (with the flag; 0: all) into the bin, which takes over their references: the rows must go now.
+ */
 int bin_take(struct db_conn *tx, struct box box, struct slice mailbox, struct uid_range range, int64_t flag);

@@ -38,8 +38,8 @@ static int mailbox_read(struct db_stmt *s, struct arena *mem, int64_t account, s
 }
 
 int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct mailbox *out) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT " MAILBOX_COLUMNS
+						" FROM mailbox WHERE account_id = ? AND id = ? AND name IS NOT NULL");
 	bind_box(s, box);
 	return mailbox_read(s, mem, box.account, out);
 }
@@ -109,9 +109,9 @@ int mailbox_insert(struct db_conn *tx, int64_t account, struct slice name, uint3
 	int64_t id = 0, uidvalidity = 0, modseq = 0;
 	int r = numbers_take(tx, account, &id, &uidvalidity, &modseq);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO mailbox (account_id, id, name, uidvalidity, uidnext, recent_from, highestmodseq,"
-	               " messages, unseen, deleted, bytes, special_use) VALUES (?, ?, ?, ?, 1, 1, ?, 0, 0, 0, 0, ?)");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO mailbox (account_id, id, name, uidvalidity, uidnext, recent_from, highestmodseq,"
+		    " messages, unseen, deleted, bytes, special_use) VALUES (?, ?, ?, ?, 1, 1, ?, 0, 0, 0, 0, ?)");
 	db_bind_int(s, account);
 	db_bind_int(s, id);
 	db_bind_text(s, name);
@@ -141,7 +141,8 @@ static int create_above(struct db_conn *tx, int64_t account, struct slice name) 
 }
 
 static int too_many(struct db_conn *tx, int64_t account) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT COUNT(*) FROM mailbox WHERE account_id = ? AND name IS NOT NULL");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT COUNT(*) FROM mailbox WHERE account_id = ? AND name IS NOT NULL");
 	db_bind_int(s, account);
 	int r = db_step(s);
 	return r < 0 ? r : db_int(s, 0) >= MAILBOXES_MAX ? STORE_LIMIT : 0;
@@ -170,7 +171,8 @@ int store_delete(struct db_conn *tx, int64_t account, struct slice name) {
 	if (slice_eq(m.name, name_inbox)) return STORE_IS_INBOX;
 	r = modseq_next(tx, account, &modseq);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET old_name = name, name = NULL WHERE account_id = ? AND id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE mailbox SET old_name = name, name = NULL WHERE account_id = ? AND id = ?");
 	bind_box(s, m.box);
 	r = db_run(s);
 	if (r == 0) r = count_account(tx, account, -(int64_t)m.exists, -(int64_t)m.bytes);
@@ -211,7 +213,7 @@ static int collect_below(struct db_conn *tx, struct arena *mem, int64_t account,
 	while ((r = db_step(s)) == DB_ROW) {
 		struct renaming *one = arena_get(mem, sizeof *one);
 		struct slice name = db_text(s, 1),
-					 wanted = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(to), SLICE_ARG(slice_skip(name, from.len)));
+			     wanted = arena_fmt(mem, "%.*s%.*s", SLICE_ARG(to), SLICE_ARG(slice_skip(name, from.len)));
 		*one = (struct renaming){ { account, db_int(s, 0) }, arena_slice(mem, name), wanted, *list };
 		if (name_normal(mem, wanted, &one->to) != 0) return STORE_BAD_NAME;
 		int taken = name_exists(tx, account, one->to);
@@ -238,7 +240,9 @@ static int rename_inbox(struct db_conn *tx, const struct mailbox *inbox, struct 
 	bind_box(s, inbox->box);
 	int r = db_run(s);
 	if (r == 0) r = mailbox_insert(tx, inbox->box.account, name_inbox, 0, &box);
-	if (r == 0) r = set_object_id(tx, inbox->box, box.id); /* RFC 8474 §4: as if the messages had moved to a new mailbox */
+	if (r == 0)
+		r = set_object_id(tx, inbox->box,
+				  box.id); /* RFC 8474 §4: as if the messages had moved to a new mailbox */
 	return r != 0 ? r : set_object_id(tx, box, inbox->object_id);
 }
 
@@ -323,9 +327,9 @@ int mailbox_keywords_add(struct db_conn *tx, struct box box, struct slice words)
 }
 
 int mailbox_uids_take(struct db_conn *tx, struct box box, uint64_t count, uint32_t *first, uint32_t *uidvalidity) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE mailbox SET uidnext = uidnext + ? WHERE account_id = ? AND id = ? AND name IS NOT NULL"
-	               " AND uidnext + ? < 4294967295 RETURNING uidnext, uidvalidity");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "UPDATE mailbox SET uidnext = uidnext + ? WHERE account_id = ? AND id = ? AND name IS NOT NULL"
+		    " AND uidnext + ? < 4294967295 RETURNING uidnext, uidvalidity");
 	db_bind_int(s, (int64_t)count);
 	bind_box(s, box);
 	db_bind_int(s, (int64_t)count);

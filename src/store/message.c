@@ -69,20 +69,20 @@ static const char plain_sql[] =
 static const char brief_sql[] =
 	"SELECT uid, modseq, flags, keywords, received_us, size"
 	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char summary_sql[] =
-	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, summary.data FROM message"
-	" LEFT JOIN summary ON summary.blob_id = message.blob_id"
-	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char summary_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
+				  "saved_us, summary.data FROM message"
+				  " LEFT JOIN summary ON summary.blob_id = message.blob_id"
+				  " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
-static const char digest_sql[] =
-	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, digest.data FROM message"
-	" LEFT JOIN digest ON digest.blob_id = message.blob_id"
-	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char both_sql[] =
-	"SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, saved_us, summary.data, digest.data"
-	" FROM message LEFT JOIN summary ON summary.blob_id = message.blob_id"
-	" LEFT JOIN digest ON digest.blob_id = message.blob_id"
-	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char digest_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
+				 "saved_us, digest.data FROM message"
+				 " LEFT JOIN digest ON digest.blob_id = message.blob_id"
+				 " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+static const char both_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
+			       "saved_us, summary.data, digest.data"
+			       " FROM message LEFT JOIN summary ON summary.blob_id = message.blob_id"
+			       " LEFT JOIN digest ON digest.blob_id = message.blob_id"
+			       " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
 
 static const char *sql_for(unsigned want) {
 	static const char *const all[] = { plain_sql, summary_sql, digest_sql, both_sql };
@@ -109,9 +109,10 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 	return 0;
 }
 
-int store_bodies(struct db_conn *c, struct box box, struct uid_set set, int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+int store_bodies(struct db_conn *c, struct box box, struct uid_set set,
+		 int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id "
+						"= ? AND uid BETWEEN ? AND ? ORDER BY uid");
 	int r = 0;
 	for (size_t i = 0; i < set.count && r == 0; i++) {
 		db_again(s);

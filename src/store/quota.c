@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Limits against counters. That somebody has to be warned is a row written in the transaction that crossed the level: the mail
- * is made later, and not lost when the machine stops in between. */
+/* Limits against counters. That somebody has to be warned is a row written in the transaction that crossed the level:
+ * the mail is made later, and not lost when the machine stops in between. */
 #include "store/quota.h"
 #include "store/inside.h"
 #include "base/clock.h"
@@ -27,9 +27,9 @@ int store_pool(struct db_conn *c, struct arena *mem, struct slice name, struct q
 }
 
 int store_pool_of(struct db_conn *c, struct arena *mem, int64_t account, struct quota_pool *out) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT p.name, p.limit_bytes, p.limit_messages, p.bytes, p.messages FROM account_state AS a, quota_pool AS p"
-	              " WHERE a.account_id = ? AND p.name = a.pool");
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT p.name, p.limit_bytes, p.limit_messages, p.bytes, p.messages "
+						"FROM account_state AS a, quota_pool AS p"
+						" WHERE a.account_id = ? AND p.name = a.pool");
 	db_bind_int(s, account);
 	return pool_get(s, mem, out);
 }
@@ -48,8 +48,9 @@ int store_quota_fits(struct db_conn *c, int64_t account, const struct quota *q, 
 }
 
 int store_quota_of(struct db_conn *c, struct box box, struct uid_set set, uint64_t *bytes, uint64_t *messages) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT SUM(size), COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                                        " AND uid BETWEEN ? AND ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT SUM(size), COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ?"
+			  " AND uid BETWEEN ? AND ?");
 	*bytes = *messages = 0;
 	for (size_t i = 0; i < set.count; i++) {
 		bind_range(s, box, set.at[i]);
@@ -90,8 +91,8 @@ static bool crossed(uint64_t limit, uint64_t before, uint64_t after, uint8_t lev
 	return before < mark && after >= mark;
 }
 
-int quota_crossed(struct db_conn *tx, int64_t account, const struct quota *q, const struct store_usage *before, uint64_t bytes,
-                  uint64_t messages) {
+int quota_crossed(struct db_conn *tx, int64_t account, const struct quota *q, const struct store_usage *before,
+		  uint64_t bytes, uint64_t messages) {
 	uint8_t highest = 0; /* one mail for one message, however far it went */
 	for (size_t i = 0; i < QUOTA_LEVELS; i++)
 		if (crossed(q->bytes, before->bytes, before->bytes + bytes, q->levels[i]) ||
@@ -105,7 +106,8 @@ int store_quota_grown(struct db_conn *tx, int64_t account, const struct quota *q
 	if (q->bytes == 0 && q->messages == 0) return 0;
 	int r = store_usage(tx, account, &now);
 	if (r != 0) return r;
-	struct store_usage before = { now.bytes - MIN_OF(bytes, now.bytes), now.messages - MIN_OF(messages, now.messages), 0 };
+	struct store_usage before = { now.bytes - MIN_OF(bytes, now.bytes),
+				      now.messages - MIN_OF(messages, now.messages), 0 };
 	return quota_crossed(tx, account, q, &before, bytes, messages);
 }
 
@@ -132,9 +134,10 @@ static int pool_end(struct db_conn *tx, struct slice name) {
 
 int store_pool_set(struct db_conn *tx, struct slice name, uint64_t limit_bytes, uint64_t limit_messages) {
 	if (limit_bytes == 0 && limit_messages == 0) return pool_end(tx, name);
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO quota_pool (name, limit_bytes, limit_messages, bytes, messages) VALUES (?, ?, ?, 0, 0)"
-	               " ON CONFLICT (name) DO UPDATE SET limit_bytes = excluded.limit_bytes, limit_messages = excluded.limit_messages");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "INSERT INTO quota_pool (name, limit_bytes, limit_messages, bytes, messages) VALUES (?, ?, ?, 0, 0)"
+		    " ON CONFLICT (name) DO UPDATE SET limit_bytes = excluded.limit_bytes, limit_messages = "
+		    "excluded.limit_messages");
 	db_bind_text(s, name);
 	db_bind_int(s, (int64_t)MIN_OF(limit_bytes, (uint64_t)INT64_MAX));
 	db_bind_int(s, (int64_t)MIN_OF(limit_messages, (uint64_t)INT64_MAX));
@@ -142,8 +145,9 @@ int store_pool_set(struct db_conn *tx, struct slice name, uint64_t limit_bytes, 
 }
 
 int store_pool_join(struct db_conn *tx, struct slice name, int64_t account) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET pool = ? WHERE account_id = ? AND pool IS NULL"
-	                                         " AND EXISTS (SELECT 1 FROM quota_pool WHERE name = ?)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE account_state SET pool = ? WHERE account_id = ? AND pool IS NULL"
+			   " AND EXISTS (SELECT 1 FROM quota_pool WHERE name = ?)");
 	db_bind_text(s, name);
 	db_bind_int(s, account);
 	db_bind_text(s, name);
@@ -157,8 +161,9 @@ int store_pool_join(struct db_conn *tx, struct slice name, int64_t account) {
 /* Warnings. */
 
 int store_quota_warnings(struct db_conn *c, int (*each)(void *ctx, const struct quota_warning *w), void *ctx) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT account_id, level, crossed_us FROM quota_warning WHERE told = 0 ORDER BY crossed_us LIMIT 100");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c,
+		"SELECT account_id, level, crossed_us FROM quota_warning WHERE told = 0 ORDER BY crossed_us LIMIT 100");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		struct quota_warning w = { db_int(s, 0), (uint8_t)db_int(s, 1), db_int(s, 2) };
@@ -169,7 +174,8 @@ int store_quota_warnings(struct db_conn *c, int (*each)(void *ctx, const struct 
 }
 
 int store_quota_told(struct db_conn *tx, const struct quota_warning *w) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE quota_warning SET told = 1 WHERE account_id = ? AND level = ? AND crossed_us = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE quota_warning SET told = 1 WHERE account_id = ? AND level = ? AND crossed_us = ?");
 	db_bind_int(s, w->account);
 	db_bind_int(s, w->level);
 	db_bind_int(s, w->crossed_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The indexer goes over the bodies in the order of their ids, and its mark moves up to the floor below which none can come any
- * more (blob_floor), so that nothing is missed that is committed late. */
+/* The indexer goes over the bodies in the order of their ids, and its mark moves up to the floor below which none can
+ * come any more (blob_floor), so that nothing is missed that is committed late. */
 #include "store/search_index.h"
 #include "base/clock.h"
 #include "base/fail.h"
@@ -13,7 +13,14 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-enum { SLICE = 300, SLICE_BYTES = 32 * 1024 * 1024, IDLE_MS = 2000, DEAD_EVERY_MS = 3600000, DEAD_LEAST = 5000, NICE = 10 };
+enum {
+	SLICE = 300,
+	SLICE_BYTES = 32 * 1024 * 1024,
+	IDLE_MS = 2000,
+	DEAD_EVERY_MS = 3600000,
+	DEAD_LEAST = 5000,
+	NICE = 10
+};
 /* Others go first, but not for ever. */
 enum { BUSY_PERCENT = 25, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
 
@@ -119,8 +126,9 @@ static int index_slice(struct text_batch *batch, void *ctx) {
 	struct slice_of_work *w = ctx;
 	AUTO_ARENA struct arena mem = { 0 };
 	w->batch = batch;
-	AUTO_STMT struct db_stmt *s = db_sql(w->c, "SELECT blob.id, summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id"
-	                                           " WHERE blob.id > ? AND blob.id < ? ORDER BY blob.id");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(w->c, "SELECT blob.id, summary.data FROM blob LEFT JOIN summary ON summary.blob_id = blob.id"
+			     " WHERE blob.id > ? AND blob.id < ? ORDER BY blob.id");
 	db_bind_int(s, w->after);
 	db_bind_int(s, w->floor);
 	int64_t done = w->after;
@@ -176,7 +184,8 @@ static int count(struct db *db, const char *sql, int64_t from, uint64_t *out) {
 	return r < 0 ? r : 0;
 }
 
-static const char bodies_after[] = "SELECT COUNT(*) FROM blob WHERE id > ?", bodies_to[] = "SELECT COUNT(*) FROM blob WHERE id <= ?";
+static const char bodies_after[] = "SELECT COUNT(*) FROM blob WHERE id > ?",
+		  bodies_to[] = "SELECT COUNT(*) FROM blob WHERE id <= ?";
 
 static bool much_is_dead(struct search_index *x) {
 	struct text_index_state s;
@@ -239,7 +248,8 @@ static int64_t cpu_us(clockid_t clock) {
 struct calm { int64_t wall_us, others_us, put_off_until; };
 
 static bool others_are_busy(struct calm *c) {
-	int64_t wall = cpu_us(CLOCK_MONOTONIC), others = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us(CLOCK_THREAD_CPUTIME_ID);
+	int64_t wall = cpu_us(CLOCK_MONOTONIC),
+		others = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us(CLOCK_THREAD_CPUTIME_ID);
 	bool busy = (others - c->others_us) * 100 > (wall - c->wall_us) * BUSY_PERCENT;
 	c->wall_us = wall;
 	c->others_us = others;
@@ -264,7 +274,8 @@ static void *background(void *arg) {
 			continue;
 		}
 		int r = search_index_work(x);
-		if (r < 0 && !x->failing) say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
+		if (r < 0 && !x->failing)
+			say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
 		x->failing = r < 0;
 		if (r != 1) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
 	}
@@ -316,10 +327,11 @@ int search_index_account(struct search_index *x, int64_t account, uint64_t *mess
 	if (text_index_state(x->text, &state) < 0) return -1;
 	AUTO_READ struct db_conn *c = db_read(x->db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT COUNT(*), COALESCE(SUM(CASE WHEN message.blob_id > ? THEN 1 ELSE 0 END), 0) FROM message JOIN mailbox"
-	       " ON mailbox.account_id = message.account_id AND mailbox.id = message.mailbox_id AND mailbox.name IS NOT NULL"
-	       " WHERE message.account_id = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT COUNT(*), COALESCE(SUM(CASE WHEN message.blob_id > ? THEN 1 "
+						"ELSE 0 END), 0) FROM message JOIN mailbox"
+						" ON mailbox.account_id = message.account_id AND mailbox.id = "
+						"message.mailbox_id AND mailbox.name IS NOT NULL"
+						" WHERE message.account_id = ?");
 	db_bind_int(s, state.known_to);
 	db_bind_int(s, account);
 	int r = db_step(s);

@@ -11,8 +11,23 @@ enum { BODIES = 240 };
 static int64_t ids[BODIES];
 static size_t id_count;
 
-static const char *const words[] = { "hello ", "World", " the ", "\xe9\xb3\xa9", "\xe3\x81\xae", "\xe5\xb7\xa3\xe3\x81\xab", "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e ", "caf\xc3\xa9 ", "\xd0\x96\xd1\x83\xd0\xba ",
-	"\xed\x95\x9c\xea\xb5\xad", "42", "\r\n", "a\"b ", "\xef\xbd\xb1\xef\xbd\xb2", "Stra\xc3\x9f" "e ", "\xe0\xb8\x81\xe0\xb8\xb2 " };
+static const char *const words[] = { "hello ",
+				     "World",
+				     " the ",
+				     "\xe9\xb3\xa9",
+				     "\xe3\x81\xae",
+				     "\xe5\xb7\xa3\xe3\x81\xab",
+				     "\xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e ",
+				     "caf\xc3\xa9 ",
+				     "\xd0\x96\xd1\x83\xd0\xba ",
+				     "\xed\x95\x9c\xea\xb5\xad",
+				     "42",
+				     "\r\n",
+				     "a\"b ",
+				     "\xef\xbd\xb1\xef\xbd\xb2",
+				     "Stra\xc3\x9f"
+				     "e ",
+				     "\xe0\xb8\x81\xe0\xb8\xb2 " };
 
 static int keep(struct db_conn *tx, void *arg) {
 	int r = blob_insert(tx, arg, SLICE_NONE, &ids[id_count]);
@@ -70,12 +85,14 @@ static size_t agree(struct db *db, struct search_index *x, int rounds) {
 	for (int round = 0; round < rounds; round++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		struct slice from = buf_slice(&texts[random_below(id_count)]), needle;
-		do needle = slice_head(slice_skip(from, random_below(from.len)), 1 + random_below(14)); while (!utf8_valid(needle));
+		do needle = slice_head(slice_skip(from, random_below(from.len)), 1 + random_below(14));
+		while (!utf8_valid(needle));
 		struct text_found found;
 		if (search_index_find(x, needle, &mem, &found) != 0) continue;
 		looked_up++;
 		for (size_t i = 0; i < id_count; i++)
-			if (slice_search(buf_slice(&texts[i]), needle) < texts[i].len && search_index_excludes(&found, ids[i]))
+			if (slice_search(buf_slice(&texts[i]), needle) < texts[i].len &&
+			    search_index_excludes(&found, ids[i]))
 				failed("<%.*s> is missed", SLICE_ARG(needle));
 	}
 	for (size_t i = 0; i < id_count; i++) buf_done(&texts[i]);
@@ -183,6 +200,7 @@ static void background_follows(void **state) {
 
 int main(void) {
 	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "hato", .host = "test" });
-	const struct CMUnitTest tests[] = { cmocka_unit_test(index_and_scan_agree), cmocka_unit_test(late_bodies), cmocka_unit_test(background_follows) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(index_and_scan_agree), cmocka_unit_test(late_bodies),
+					    cmocka_unit_test(background_follows) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

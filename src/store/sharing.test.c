@@ -24,7 +24,9 @@ static int run(struct db_conn *tx, void *arg) {
 }
 #define DO(...) db_write(db, run, &(struct doing){ __VA_ARGS__ })
 
-static int create_account(struct db_conn *tx, const struct doing *d) { return store_account_create(tx, d->box.account); }
+static int create_account(struct db_conn *tx, const struct doing *d) {
+	return store_account_create(tx, d->box.account);
+}
 static int create(struct db_conn *tx, const struct doing *d) {
 	struct box box;
 	return store_create(tx, d->box.account, slice_of(d->name), 0, &box);
@@ -35,15 +37,24 @@ static int grant(struct db_conn *tx, const struct doing *d) {
 	return store_acl_set(tx, d->box, slice_of(d->name), d->how, rights);
 }
 static int forget(struct db_conn *tx, const struct doing *d) { return store_acl_forget(tx, slice_of(d->name)); }
-static int group(struct db_conn *tx, const struct doing *d) { return store_group_add(tx, slice_of(d->name), slice_of(d->value)); }
+static int group(struct db_conn *tx, const struct doing *d) {
+	return store_group_add(tx, slice_of(d->name), slice_of(d->value));
+}
 static int annotate(struct db_conn *tx, const struct doing *d) {
 	return store_annotate(tx, d->box, slice_of(d->name), (int64_t)d->number, slice_of(d->value));
 }
-static int pool(struct db_conn *tx, const struct doing *d) { return store_pool_set(tx, slice_of(d->name), d->number, d->more); }
-static int join(struct db_conn *tx, const struct doing *d) { return store_pool_join(tx, slice_of(d->name), d->box.account); }
-static int expunge(struct db_conn *tx, const struct doing *d) { return store_expunge(tx, d->box, UID_ALL, false, NULL, NULL); }
+static int pool(struct db_conn *tx, const struct doing *d) {
+	return store_pool_set(tx, slice_of(d->name), d->number, d->more);
+}
+static int join(struct db_conn *tx, const struct doing *d) {
+	return store_pool_join(tx, slice_of(d->name), d->box.account);
+}
+static int expunge(struct db_conn *tx, const struct doing *d) {
+	return store_expunge(tx, d->box, UID_ALL, false, NULL, NULL);
+}
 static int age(struct db_conn *tx, const struct doing *d) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE message SET saved_us = ? WHERE account_id = ? AND mailbox_id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "UPDATE message SET saved_us = ? WHERE account_id = ? AND mailbox_id = ?");
 	db_bind_int(s, wall_us() - (int64_t)d->number);
 	db_bind_int(s, d->box.account);
 	db_bind_int(s, d->box.id);
@@ -170,10 +181,13 @@ static void test_annotations(void **state) {
 	db = testing_db(dir, NULL);
 	assert_done(DO(create_account, { 1, 0 }));
 	struct box inbox = box_of(1, "INBOX");
-	static const struct { const char *name, *value; uint64_t reader; } rows[] = {
-		{ "/shared/a", "1", 0 }, { "/shared/a/b", "2", 0 }, { "/shared/a/b/c", "3", 0 }, { "/shared/ab", "4", 0 }, { "/private/a", "5", 7 },
+	static const struct { const char *name, *value; uint64_t reader;
+	} rows[] = {
+		{ "/shared/a", "1", 0 },  { "/shared/a/b", "2", 0 }, { "/shared/a/b/c", "3", 0 },
+		{ "/shared/ab", "4", 0 }, { "/private/a", "5", 7 },
 	};
-	for (size_t i = 0; i < LEN(rows); i++) assert_done(DO(annotate, inbox, rows[i].name, rows[i].value, .number = rows[i].reader));
+	for (size_t i = 0; i < LEN(rows); i++)
+		assert_done(DO(annotate, inbox, rows[i].name, rows[i].value, .number = rows[i].reader));
 	assert_notes(inbox, "/shared/a", 0, ANNOTATION_BELOW_NONE, "/shared/a=1;");
 	assert_notes(inbox, "/shared/a", 0, ANNOTATION_BELOW_ONE, "/shared/a=1;/shared/a/b=2;");
 	assert_notes(inbox, "/shared/a", 0, ANNOTATION_BELOW_ALL, "/shared/a=1;/shared/a/b=2;/shared/a/b/c=3;");
@@ -286,7 +300,8 @@ static void test_autoexpunge(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_letters), cmocka_unit_test(test_rights), cmocka_unit_test(test_annotations),
-		                            cmocka_unit_test(test_limits), cmocka_unit_test(test_autoexpunge) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_letters), cmocka_unit_test(test_rights),
+					    cmocka_unit_test(test_annotations), cmocka_unit_test(test_limits),
+					    cmocka_unit_test(test_autoexpunge) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

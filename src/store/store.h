@@ -31,14 +31,15 @@ enum {
 struct mailbox {
 	struct box box;
 	struct slice name;           /* UTF-8, levels divided by '/', INBOX in capitals */
-	int64_t object_id;           /* MAILBOXID (RFC 8474): of one account, never given twice; stays with INBOX when that is renamed */
+	int64_t object_id; /* MAILBOXID (RFC 8474): of one account, never given twice; stays with INBOX when that is
+			      renamed */
 	uint32_t uidvalidity, uidnext;
 	uint32_t recent_from;        /* uids from here on were not yet \Recent in a session */
 	uint64_t highestmodseq;
 	uint64_t exists, unseen, deleted, bytes;
 	uint32_t special_use;        /* USE_… */
 	bool subscribed;
-	bool nonexistent;            /* a level above an existing mailbox, or a subscribed name without one: box.id is 0 */
+	bool nonexistent; /* a level above an existing mailbox, or a subscribed name without one: box.id is 0 */
 	bool has_children;
 	struct slice keywords;       /* every keyword ever used in it, blank-separated */
 };
@@ -49,10 +50,12 @@ int store_account_create(struct db_conn *tx, int64_t account); /* STORE_EXISTS *
 int store_account_delete(struct db_conn *tx, int64_t account); /* STORE_NO_ACCOUNT */
 struct store_usage { uint64_t bytes, messages; uint64_t modseq; };
 int store_usage(struct db_conn *c, int64_t account, struct store_usage *out); /* STORE_NO_ACCOUNT */
-/* Frees what deleted mailboxes left, or moves it into the bin, in small transactions. Call it after deletions and at start. <0 or 0. */
+/* Frees what deleted mailboxes left, or moves it into the bin, in small transactions. Call it after deletions and at
+ * start. <0 or 0. */
 int store_sweep(struct db *db);
 
-/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above. */
+/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above.
+ */
 int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
 int store_delete(struct db_conn *tx, int64_t account, struct slice name);  /* mailboxes below it stay */
 /* With all below. INBOX: its messages go to the new name, it stays empty, with a new uidvalidity (RFC 3501 6.3.5). */
@@ -94,10 +97,11 @@ struct append {
 	int64_t email_id;            /* 0: a new one */
 	uint32_t flags;
 	struct slice keywords;       /* blank-separated */
-	uint64_t quota_bytes, quota_messages; /* refuse with STORE_OVER_QUOTA beyond; 0: no limit. Its pool's limits hold as well */
+	uint64_t quota_bytes,
+		quota_messages; /* refuse with STORE_OVER_QUOTA beyond; 0: no limit. Its pool's limits hold as well */
 	uint64_t quota_grace;        /* bytes by which the message that reaches quota_bytes may go beyond it */
 	uint8_t quota_levels[2];     /* store/quota.h */
-	uint32_t uid;                /* 0: the next one; else this one, as it was elsewhere (store_import_begin); STORE_EXISTS */
+	uint32_t uid; /* 0: the next one; else this one, as it was elsewhere (store_import_begin); STORE_EXISTS */
 };
 struct appended { uint32_t uid, uidvalidity; uint64_t modseq; int64_t email_id; };
 int store_append(struct db_conn *tx, const struct append *a, struct appended *out);
@@ -113,7 +117,8 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
                int (*each)(void *ctx, const struct message *m), void *ctx);
 
 /* Only which body each message has. */
-int store_bodies(struct db_conn *c, struct box box, struct uid_set set, int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx);
+int store_bodies(struct db_conn *c, struct box box, struct uid_set set,
+		 int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx);
 
 enum flag_how { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 struct flag_change {
@@ -125,8 +130,8 @@ struct flag_change {
 	uint32_t fixed;              /* flags that stay as they are, whatever is said above (RFC 4314 rights) */
 	bool words_fixed;            /* the same for keywords */
 };
-/* changed (may be NULL): rows that now differ, with the new modseq. stale: uids left alone by the condition (may be NULL without
- * one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
+/* changed (may be NULL): rows that now differ, with the new modseq. stale: uids left alone by the condition (may be
+ * NULL without one). *modseq (may be NULL): the modseq of this change, 0 when nothing changed. */
 int store_flags(struct db_conn *tx, struct box box, struct uid_set set, const struct flag_change *change,
                 int (*changed)(void *ctx, const struct message *m), int (*stale)(void *ctx, uint32_t uid), void *ctx,
                 uint64_t *modseq);
@@ -137,8 +142,9 @@ int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct b
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
 int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out);
-/* Removes; the bin (store/bin.h) keeps it for a time, where there is one. only_deleted: of the set, those with \Deleted (EXPUNGE, UID EXPUNGE); else all of the set.
- * Callers slice very large sets, so that others can write in between (some 10 µs a message). */
+/* Removes; the bin (store/bin.h) keeps it for a time, where there is one. only_deleted: of the set, those with \Deleted
+ * (EXPUNGE, UID EXPUNGE); else all of the set. Callers slice very large sets, so that others can write in between (some
+ * 10 µs a message). */
 int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool only_deleted,
                   int (*gone)(void *ctx, uint32_t uid), void *ctx);
 
@@ -146,8 +152,9 @@ int store_expunge(struct db_conn *tx, struct box box, struct uid_set set, bool o
 int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*changed)(void *ctx, const struct message *m),
                   int (*vanished)(void *ctx, uint32_t first, uint32_t last), void *ctx);
 
-/* Mail from another server keeps its uids. An empty mailbox takes over uidvalidity and uidnext, whatever uids it had given away;
- * one that has this uidvalidity already takes the higher uidnext: an import goes on. STORE_EXISTS: it holds other mail. */
+/* Mail from another server keeps its uids. An empty mailbox takes over uidvalidity and uidnext, whatever uids it had
+ * given away; one that has this uidvalidity already takes the higher uidnext: an import goes on. STORE_EXISTS: it holds
+ * other mail. */
 int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity, uint32_t uidnext);
 /* What has no uid of its own is known by its name: STORE_EXISTS when it came before. */
 int store_import_name(struct db_conn *tx, struct box box, struct slice name);

@@ -100,10 +100,9 @@ static void test_names(void **state UNUSED) {
 	struct db_conn *c = db_read(db);
 	assert_done(store_list(c, 1, join_list, &out));
 	db_release(&c);
-	assert_string_equal(
-		buf_text(&out),
-		"Archive+ Drafts+ Gone?+ INBOX/+ INBOX/sub Job/ Job/2026?/ Job/2026/May+ Junk+ Old/ Old/Sent+ Trash Work 1 "
-		"\xe6\x97\xa5\xe6\x9c\xac ");
+	assert_string_equal(buf_text(&out), "Archive+ Drafts+ Gone?+ INBOX/+ INBOX/sub Job/ Job/2026?/ Job/2026/May+ "
+					    "Junk+ Old/ Old/Sent+ Trash Work 1 "
+					    "\xe6\x97\xa5\xe6\x9c\xac ");
 	struct mailbox sent = find(1, "Old/Sent"), job = find(1, "Job"), may = find(1, "Job/2026/May");
 	assert_int_equal(sent.special_use, USE_SENT);
 	assert_true(job.has_children && !may.has_children && may.subscribed && !job.subscribed);
@@ -256,7 +255,8 @@ static const char *const words[] = { "$Forwarded", "$Junk", "NotJunk", "work" };
 static const char *words_of(unsigned mask, char out[static 100]) {
 	out[0] = '\0';
 	for (size_t i = 0, len = 0; i < LEN(words); i++)
-		if ((mask & 1u << i) != 0) len += (size_t)snprintf(out + len, 100 - len, "%s%s", len != 0 ? " " : "", words[i]);
+		if ((mask & 1u << i) != 0)
+			len += (size_t)snprintf(out + len, 100 - len, "%s%s", len != 0 ? " " : "", words[i]);
 	return out;
 }
 
@@ -474,7 +474,8 @@ static void random_set(struct step *s) {
 static void step_append(struct model *m) {
 	unsigned flags = (unsigned)random_below(32), mask = random_below(3) == 0 ? (unsigned)random_below(16) : 0;
 	struct row r = { .uid = m->uidnext++, .flags = flags };
-	struct mail mail = { .append = { .box = m->box, .flags = flags, .keywords = slice_of(words_of(mask, r.words)) } };
+	struct mail mail = { .append = {
+				     .box = m->box, .flags = flags, .keywords = slice_of(words_of(mask, r.words)) } };
 	assert_done(write_mail(&mail));
 	assert_int_equal(mail.done.uid, r.uid);
 	r.modseq = mail.done.modseq;
@@ -494,13 +495,18 @@ static void random_step(struct step *s) {
 	}
 	random_set(s);
 	s->change = (struct flag_change){
-		.how = (enum flag_how)random_below(3), .flags = (uint32_t)random_below(32),
+		.how = (enum flag_how)random_below(3),
+		.flags = (uint32_t)random_below(32),
 		.keywords = slice_of(words_of(random_below(2) == 0 ? (unsigned)random_below(16) : 0, text)),
-		.conditional = random_below(3) == 0, .unchanged_since = s->from->rows[random_below(s->from->count)].modseq,
+		.conditional = random_below(3) == 0,
+		.unchanged_since = s->from->rows[random_below(s->from->count)].modseq,
 	};
 	s->only_deleted = random_below(2) == 0;
 	bool crowded = s->to->count + s->from->count > ROWS * 2;
-	s->fn = kind < 7 ? run_flags : kind == 7 && !crowded ? run_copy : kind == 8 && !crowded ? run_move : run_expunge;
+	s->fn = kind < 7                ? run_flags
+		: kind == 7 && !crowded ? run_copy
+		: kind == 8 && !crowded ? run_move
+					: run_expunge;
 	assert_done(db_write(db, run_step, s));
 	if (s->fn == run_flags) model_flags(s);
 	else if (s->fn == run_expunge) model_expunge(s);
@@ -509,14 +515,16 @@ static void random_step(struct step *s) {
 
 static void check_references(void) {
 	assert_int_equal(
-		ask("SELECT COUNT(*) FROM blob WHERE refs <> (SELECT COUNT(*) FROM message WHERE blob_id = blob.id)"), 0);
+		ask("SELECT COUNT(*) FROM blob WHERE refs <> (SELECT COUNT(*) FROM message WHERE blob_id = blob.id)"),
+		0);
 	assert_int_equal(ask("SELECT COUNT(*) FROM blob_data"), ask("SELECT COUNT(*) FROM blob"));
 	assert_int_equal(ask("SELECT COUNT(*) FROM summary"), ask("SELECT COUNT(*) FROM blob"));
-	assert_int_equal(
-		ask("SELECT COUNT(*) FROM account_state WHERE bytes <> (SELECT COALESCE(SUM(bytes), 0) FROM mailbox WHERE"
-	        " mailbox.account_id = account_state.account_id AND name IS NOT NULL) OR messages <> (SELECT COALESCE(SUM(messages), 0) FROM"
-	        " mailbox WHERE mailbox.account_id = account_state.account_id AND name IS NOT NULL)"),
-		0);
+	assert_int_equal(ask("SELECT COUNT(*) FROM account_state WHERE bytes <> (SELECT COALESCE(SUM(bytes), 0) FROM "
+			     "mailbox WHERE"
+			     " mailbox.account_id = account_state.account_id AND name IS NOT NULL) OR messages <> "
+			     "(SELECT COALESCE(SUM(messages), 0) FROM"
+			     " mailbox WHERE mailbox.account_id = account_state.account_id AND name IS NOT NULL)"),
+			 0);
 }
 
 static int delete_account(struct db_conn *tx, void *arg) {
@@ -549,10 +557,10 @@ static void test_against_model(void **state UNUSED) {
 	assert_done(store_sweep(db));
 	assert_done(db_write(db, delete_account, &second));
 	assert_done(store_sweep(db));
-	assert_int_equal(
-		ask("SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) FROM mailbox)"
-	        " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"),
-		0);
+	assert_int_equal(ask("SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) "
+			     "FROM mailbox)"
+			     " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"),
+			 0);
 	db_close(&db);
 }
 

@@ -6,7 +6,8 @@ enum { SLICE = 500 };
 
 /* old_name: under which its messages go into the bin; empty: they are freed. */
 static int mailbox_next(struct db_conn *tx, struct arena *mem, struct box *box, struct slice *old_name) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT account_id, id, old_name FROM mailbox WHERE name IS NULL LIMIT 1");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "SELECT account_id, id, old_name FROM mailbox WHERE name IS NULL LIMIT 1");
 	int64_t keep_us;
 	int r = bin_keeps(tx, &keep_us);
 	if (r == 0) r = db_step(s);
@@ -17,8 +18,8 @@ static int mailbox_next(struct db_conn *tx, struct arena *mem, struct box *box, 
 }
 
 static int free_bodies(struct db_conn *tx, struct box box, bool unref, uint32_t *last) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid LIMIT ?");
 	bind_box(s, box);
 	db_bind_int(s, SLICE);
 	int r;

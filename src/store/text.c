@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text is folded in windows that end between two words where that is possible, so that a message of any size needs little
- * memory. */
+/* Text is folded in windows that end between two words where that is possible, so that a message of any size needs
+ * little memory. */
 #include "store/text.h"
 #include "base/fail.h"
 #include "mime/decode.h"
 #include "mime/fold.h"
 #include "mime/header.h"
 
-enum { SUMMARY_LIMIT = 8 * 1024 * 1024, FIELD_LIMIT = 1024 * 1024, HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024, WINDOW = 64 * 1024 };
+enum {
+	SUMMARY_LIMIT = 8 * 1024 * 1024,
+	FIELD_LIMIT = 1024 * 1024,
+	HEADER_LIMIT = 1024 * 1024,
+	PIECE = 32 * 1024,
+	WINDOW = 64 * 1024
+};
 
 struct reading {
 	struct blob *blob;
@@ -97,8 +103,11 @@ static int text_of_parts(struct reading *t, const struct summary *s, unsigned wh
 	return r == 0 ? hand_on(t, true) : r;
 }
 
-int store_text(struct blob *b, const struct summary *s, unsigned what, int (*take)(void *ctx, struct slice folded), void *ctx) {
-	struct reading t = { .blob = b, .pending = BUF(WINDOW * 64), .folded = BUF(WINDOW * 256), .take = take, .ctx = ctx };
+int store_text(struct blob *b, const struct summary *s, unsigned what, int (*take)(void *ctx, struct slice folded),
+	       void *ctx) {
+	struct reading t = {
+		.blob = b, .pending = BUF(WINDOW * 64), .folded = BUF(WINDOW * 256), .take = take, .ctx = ctx
+	};
 	int r = text_of_parts(&t, s, what);
 	buf_done(&t.pending);
 	buf_done(&t.folded);
@@ -139,7 +148,8 @@ int text_find(void *finder, struct slice folded) {
 	size_t keep = f->needle.len - 1;
 	if (!f->found && f->seen.len != 0) { /* first what goes over the border, then the rest */
 		buf_add(&f->seen, slice_head(folded, keep));
-		f->found = slice_search(buf_slice(&f->seen), f->needle) < f->seen.len || slice_search(folded, f->needle) < folded.len;
+		f->found = slice_search(buf_slice(&f->seen), f->needle) < f->seen.len ||
+			   slice_search(folded, f->needle) < folded.len;
 	}
 	if (f->found) return 1;
 	if (folded.len >= keep) {

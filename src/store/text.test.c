@@ -10,7 +10,8 @@ static const char message[] =
 	"preamble\r\n--b\r\n"
 	"Content-Type: text/html; charset=utf-8\r\n\r\n<p>Fat <b>cat</b>s</p>\r\n--b\r\n"
 	"Content-Type: text/plain; charset=shift_jis\r\nContent-Transfer-Encoding: base64\r\n\r\nk/qWew==\r\n--b\r\n"
-	"Content-Type: application/pdf; name=x\r\nContent-Disposition: attachment; filename*=utf-8''R%C3%A9sum%C3%A9.pdf\r\n\r\nwords in it\r\n--b\r\n"
+	"Content-Type: application/pdf; name=x\r\nContent-Disposition: attachment; "
+	"filename*=utf-8''R%C3%A9sum%C3%A9.pdf\r\n\r\nwords in it\r\n--b\r\n"
 	"Content-Type: message/rfc822\r\n\r\nSubject: Inner One\r\n\r\ninner text\r\n--b--\r\n";
 
 static int add(void *ctx, struct slice folded) {
@@ -56,12 +57,17 @@ static void what_is_text(void **state) {
 	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_BODY, add, &body));
 	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, add, &all));
 	assert_int_equal(all.len, head.len + body.len);
-	static const char *const in_head[] = { "subject: \xe6\x97\xa5\xe6\x9c\xac hello\n", "from: ann <ann@example.test>\n" };
-	static const char *const in_body[] = { "fat cats", "\n\xe6\x97\xa5\xe6\x9c\xac\n", "r\xc3\xa9sum\xc3\xa9.pdf\n", "subject: inner one\n", "inner text\n" };
+	static const char *const in_head[] = { "subject: \xe6\x97\xa5\xe6\x9c\xac hello\n",
+					       "from: ann <ann@example.test>\n" };
+	static const char *const in_body[] = { "fat cats", "\n\xe6\x97\xa5\xe6\x9c\xac\n", "r\xc3\xa9sum\xc3\xa9.pdf\n",
+					       "subject: inner one\n", "inner text\n" };
 	static const char *const nowhere[] = { "preamble", "words in it", "<b>", "k/qwew" };
-	for (size_t i = 0; i < LEN(in_head); i++) assert_true(slice_search(buf_slice(&head), slice_of(in_head[i])) < head.len);
-	for (size_t i = 0; i < LEN(in_body); i++) assert_true(slice_search(buf_slice(&body), slice_of(in_body[i])) < body.len);
-	for (size_t i = 0; i < LEN(nowhere); i++) assert_true(slice_search(buf_slice(&all), slice_of(nowhere[i])) == all.len);
+	for (size_t i = 0; i < LEN(in_head); i++)
+		assert_true(slice_search(buf_slice(&head), slice_of(in_head[i])) < head.len);
+	for (size_t i = 0; i < LEN(in_body); i++)
+		assert_true(slice_search(buf_slice(&body), slice_of(in_body[i])) < body.len);
+	for (size_t i = 0; i < LEN(nowhere); i++)
+		assert_true(slice_search(buf_slice(&all), slice_of(nowhere[i])) == all.len);
 	stored_done(&m);
 	db_close(&db);
 }
@@ -110,6 +116,7 @@ static void needles_over_borders(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_text), cmocka_unit_test(large_is_in_pieces), cmocka_unit_test(needles_over_borders) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(what_is_text), cmocka_unit_test(large_is_in_pieces),
+					    cmocka_unit_test(needles_over_borders) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

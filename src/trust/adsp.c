@@ -3,8 +3,9 @@
 #include "trust/adsp.h"
 
 static const char *const words[] = {
-	[ADSP_NONE] = "none", [ADSP_PASS] = "pass", [ADSP_UNKNOWN] = "unknown", [ADSP_FAIL] = "fail",
-	[ADSP_DISCARD] = "discard", [ADSP_NXDOMAIN] = "nxdomain", [ADSP_TEMPERROR] = "temperror", [ADSP_PERMERROR] = "permerror",
+	[ADSP_NONE] = "none",           [ADSP_PASS] = "pass",           [ADSP_UNKNOWN] = "unknown",
+	[ADSP_FAIL] = "fail",           [ADSP_DISCARD] = "discard",     [ADSP_NXDOMAIN] = "nxdomain",
+	[ADSP_TEMPERROR] = "temperror", [ADSP_PERMERROR] = "permerror",
 };
 
 const char *adsp_word(enum adsp_result r) {
@@ -14,13 +15,15 @@ const char *adsp_word(enum adsp_result r) {
 /* "dkim" must be the first tag (§4.2.1); what follows is of no interest. False: not a record. */
 static bool practice(struct slice text, enum adsp_result *out) {
 	struct slice value = slice_cut(&text, ';');
-	if (slice_find(value, '=') == value.len || !slice_eq(slice_trim(slice_cut(&value, '=')), S("dkim"))) return false;
+	if (slice_find(value, '=') == value.len || !slice_eq(slice_trim(slice_cut(&value, '=')), S("dkim")))
+		return false;
 	value = slice_trim(value);
 	*out = slice_eq(value, S("all")) ? ADSP_FAIL : slice_eq(value, S("discardable")) ? ADSP_DISCARD : ADSP_UNKNOWN;
 	return true;
 }
 
-enum adsp_result adsp_check(struct dns *dns, struct slice author, bool signed_by_author, int64_t deadline, struct arena *mem) {
+enum adsp_result adsp_check(struct dns *dns, struct slice author, bool signed_by_author, int64_t deadline,
+			    struct arena *mem) {
 	struct slice *texts, *data;
 	size_t count, records = 0;
 	enum adsp_result found = ADSP_NONE;
@@ -28,7 +31,8 @@ enum adsp_result adsp_check(struct dns *dns, struct slice author, bool signed_by
 	int r = dns_query(dns, author, DNS_MX, deadline, mem, &data, &count, NULL);
 	if (r == DNS_NXDOMAIN) return ADSP_NXDOMAIN; /* §4.3 */
 	if (r == DNS_LATER) return ADSP_TEMPERROR;
-	r = dns_txt(dns, arena_fmt(mem, "_adsp._domainkey.%.*s", SLICE_ARG(author)), deadline, mem, &texts, &count, NULL);
+	r = dns_txt(dns, arena_fmt(mem, "_adsp._domainkey.%.*s", SLICE_ARG(author)), deadline, mem, &texts, &count,
+		    NULL);
 	if (r == DNS_LATER) return ADSP_TEMPERROR;
 	for (size_t i = 0; r == DNS_OK && i < count; i++) records += practice(texts[i], &found);
 	return records > 1 ? ADSP_PERMERROR : found;

@@ -16,4 +16,5 @@ enum adsp_result {
 };
 const char *adsp_word(enum adsp_result r);
 /* author: the domain in From, ASCII. signed_by_author: a signature of exactly this domain passed. */
-enum adsp_result adsp_check(struct dns *dns, struct slice author, bool signed_by_author, int64_t deadline, struct arena *mem);
+enum adsp_result adsp_check(struct dns *dns, struct slice author, bool signed_by_author, int64_t deadline,
+			    struct arena *mem);

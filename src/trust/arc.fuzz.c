@@ -4,7 +4,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int fake_sign(void *ctx UNUSED, uint64_t key UNUSED, enum dkim_algorithm algorithm UNUSED, struct slice tbs UNUSED, struct buf *signature) {
+static int fake_sign(void *ctx UNUSED, uint64_t key UNUSED, enum dkim_algorithm algorithm UNUSED,
+		     struct slice tbs UNUSED, struct buf *signature) {
 	return buf_add(signature, S("0123456789012345678901234567890123456789012345678901234567890123")) ? 0 : -1;
 }
 
@@ -21,8 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		arc_verify_end(v, 0, &verdict);
 		must(verdict.result == TRUST_FAIL && verdict.reason.len != 0 && verdict.hops_count <= ARC_SETS_MAX);
 	}
-	struct arc_seal_params seal = { .sign = { .header = DKIM_RELAXED, .body = DKIM_RELAXED, .now_s = 1, .sign = fake_sign },
-		.key = { 0, S("a.example"), S("s"), DKIM_RSA_SHA256 }, .results = S("mx.example; none"), .chain = TRUST_PASS };
+	struct arc_seal_params seal = {
+		.sign = { .header = DKIM_RELAXED, .body = DKIM_RELAXED, .now_s = 1, .sign = fake_sign },
+		.key = { 0, S("a.example"), S("s"), DKIM_RSA_SHA256 },
+		.results = S("mx.example; none"),
+		.chain = TRUST_PASS
+	};
 	struct arc_sealer *s = arc_seal_begin(&seal, slice_head(mail, length), &mem);
 	if (s == NULL) return 0;
 	must(v != NULL || verdict.result == TRUST_NONE);

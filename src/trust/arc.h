@@ -15,7 +15,8 @@ struct arc_verdict {
 	struct slice reason;
 };
 struct arc_verifier;
-/* As dkim_verify_…. The newest message signature and all seals decide; older message signatures only tell oldest_pass. NULL: no chain. */
+/* As dkim_verify_…. The newest message signature and all seals decide; older message signatures only tell oldest_pass.
+ * NULL: no chain. */
 struct arc_verifier *arc_verify_begin(const struct dkim_params *p, struct slice header, struct arena *mem);
 void arc_verify_body(struct arc_verifier *v, struct slice bytes);
 void arc_verify_end(struct arc_verifier *v, int64_t deadline, struct arc_verdict *out);
@@ -26,7 +27,7 @@ struct arc_seal_params {
 	struct dkim_key key;           /* RSA (RFC 8617 §4.1.3 knows no other that all verify) */
 	struct slice results;          /* "authserv-id; spf=pass …": what we found */
 	enum trust_result chain;       /* of the chain as it came in: cv= */
-	bool unfolded;                 /* b= on one line, as test suites compare it; others' servers may fold it, and break it */
+	bool unfolded; /* b= on one line, as test suites compare it; others' servers may fold it, and break it */
 };
 /* NULL: not to be sealed (the chain has failed before, or is full). */
 struct arc_sealer *arc_seal_begin(const struct arc_seal_params *p, struct slice header, struct arena *mem);

@@ -3,7 +3,8 @@
 #include "trust/test.h"
 #include "trust/arc.h"
 
-#define HEADER "Authentication-Results: x; none\r\nFrom: Joe <joe@example.org>\r\nTo: a@b.example\r\nSubject: dinner\r\n"
+#define HEADER \
+	"Authentication-Results: x; none\r\nFrom: Joe <joe@example.org>\r\nTo: a@b.example\r\nSubject: dinner\r\n"
 #define BODY "Hi.\r\n\r\nWe lost the  game.\t\r\n\r\n"
 static const int64_t now = 1795000000;
 
@@ -54,7 +55,8 @@ static void chains_grow(void **state UNUSED) {
 		if (v.result != TRUST_PASS) FAIL_WITH("i=%u: %.*s", i, SLICE_ARG(v.reason));
 		assert_int_equal(v.hops_count, i);
 		assert_int_equal(v.oldest_pass, 0);
-		assert_true(slice_eq(v.hops[i - 1].domain, S("example.org")) && slice_eq(v.hops[i - 1].selector, S("rsa")));
+		assert_true(slice_eq(v.hops[i - 1].domain, S("example.org")) &&
+			    slice_eq(v.hops[i - 1].selector, S("rsa")));
 		assert_true(slice_starts(v.hops[i - 1].results, S("mx.example.org;")));
 	}
 	struct arc_seal_params p = seal_params(TRUST_PASS);
@@ -89,11 +91,23 @@ static void changed_on_the_way(void **state UNUSED) {
 }
 
 static void broken_chains(void **state UNUSED) {
-	static const struct { const char *was, *is; } cases[] = {
-		{ "ARC-Seal:", "X-ARC-Seal:" }, { "ARC-Message-Signature:", "X-ARC-Message-Signature:" },
-		{ "ARC-Authentication-Results:", "X:" }, { "cv=none", "cv=pass" }, { "cv=none", "cv=fail" }, { " cv=none;", "" },
-		{ "i=1;", "i=2;" }, { "i=1;", "i=0;" }, { "i=1;", "i=51;" }, { "i=1;", "" }, { "ARC-Seal:", "ARC-Seal: i=1; cv=none\r\nARC-Seal:" },
-		{ "s=rsa", "s=none" }, { "rsa-sha256", "rsa-sha1" }, { "d=example.org", "d=example.org; h=from" }, { "From: Joe", "From: Jim" },
+	static const struct { const char *was, *is;
+	} cases[] = {
+		{ "ARC-Seal:", "X-ARC-Seal:" },
+		{ "ARC-Message-Signature:", "X-ARC-Message-Signature:" },
+		{ "ARC-Authentication-Results:", "X:" },
+		{ "cv=none", "cv=pass" },
+		{ "cv=none", "cv=fail" },
+		{ " cv=none;", "" },
+		{ "i=1;", "i=2;" },
+		{ "i=1;", "i=0;" },
+		{ "i=1;", "i=51;" },
+		{ "i=1;", "" },
+		{ "ARC-Seal:", "ARC-Seal: i=1; cv=none\r\nARC-Seal:" },
+		{ "s=rsa", "s=none" },
+		{ "rsa-sha256", "rsa-sha1" },
+		{ "d=example.org", "d=example.org; h=from" },
+		{ "From: Joe", "From: Jim" },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -108,14 +122,16 @@ static void broken_chains(void **state UNUSED) {
 		buf_add(&changed, slice_of(cases[i].is));
 		buf_add(&changed, slice_skip(buf_slice(&mail), at + strlen(cases[i].was)));
 		struct arc_verdict v = verify(buf_slice(&changed), BODY, &mem);
-		if (v.result != TRUST_FAIL || v.reason.len == 0) FAIL_WITH("%s -> %s: %s", cases[i].was, cases[i].is, trust_word(v.result));
+		if (v.result != TRUST_FAIL || v.reason.len == 0)
+			FAIL_WITH("%s -> %s: %s", cases[i].was, cases[i].is, trust_word(v.result));
 	}
 }
 
 static void too_many_sets(void **state UNUSED) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf mail = BUF(MIB(1));
-	for (int i = 0; i < 3000; i++) buf_addf(&mail, "ARC-Seal: i=%d; cv=pass; a=rsa-sha256; d=a.example; s=s; b=AAAA\r\n", i % 60);
+	for (int i = 0; i < 3000; i++)
+		buf_addf(&mail, "ARC-Seal: i=%d; cv=pass; a=rsa-sha256; d=a.example; s=s; b=AAAA\r\n", i % 60);
 	int64_t start = test_cpu_us();
 	assert_int_equal(verify(buf_slice(&mail), BODY, &mem).result, TRUST_FAIL);
 	assert_true(test_cpu_us() - start < 2000000);
@@ -181,8 +197,9 @@ static int stop(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(chains_grow), cmocka_unit_test(changed_on_the_way), cmocka_unit_test(broken_chains),
-		cmocka_unit_test(too_many_sets), cmocka_unit_test(bodies_are_shared), cmocka_unit_test(results_are_folded),
+		cmocka_unit_test(chains_grow),       cmocka_unit_test(changed_on_the_way),
+		cmocka_unit_test(broken_chains),     cmocka_unit_test(too_many_sets),
+		cmocka_unit_test(bodies_are_shared), cmocka_unit_test(results_are_folded),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

@@ -11,8 +11,8 @@ static void wrong(struct arc_chain *c, struct slice why) {
 static bool results_read(struct slice value, uint64_t *instance, struct slice *rest) {
 	struct slice first = slice_cut(&value, ';'), name = slice_cut(&first, '=');
 	*rest = slice_trim(value);
-	return value.at != NULL && slice_same(slice_trim(name), S("i")) && slice_number(slice_trim(first), ARC_SETS_MAX, instance) &&
-	       *instance != 0;
+	return value.at != NULL && slice_same(slice_trim(name), S("i")) &&
+	       slice_number(slice_trim(first), ARC_SETS_MAX, instance) && *instance != 0;
 }
 
 static struct arc_set *set_at(struct arc_chain *c, uint64_t instance) {
@@ -41,11 +41,14 @@ static void put_signature(struct arc_chain *c, enum signature_kind kind, struct 
 	one.read = signature_read(kind, whole, mem, &one.signature, &one.reason);
 	struct arc_set *set = set_at(c, one.signature.instance);
 	if (set == NULL) {
-		wrong(c, seal ? S("an ARC-Seal field has no good i=") : S("an ARC-Message-Signature field has no good i="));
+		wrong(c, seal ? S("an ARC-Seal field has no good i=")
+			      : S("an ARC-Message-Signature field has no good i="));
 		return;
 	}
 	struct arc_signed *place = seal ? &set->seal : &set->message;
-	if (place->field.len != 0) wrong(c, seal ? S("two ARC-Seal fields have the same i=") : S("two ARC-Message-Signature fields have the same i="));
+	if (place->field.len != 0)
+		wrong(c, seal ? S("two ARC-Seal fields have the same i=")
+			      : S("two ARC-Message-Signature fields have the same i="));
 	*place = one;
 }
 
@@ -56,7 +59,8 @@ static void check_chain(struct arc_chain *c, struct arena *mem) {
 		if (set->results_field.len == 0 || set->message.field.len == 0 || set->seal.field.len == 0)
 			wrong(c, arena_fmt(mem, "a field of i=%zu is missing", i + 1));
 		else if (!slice_same(set->seal.signature.chain, i == 0 ? S("none") : S("pass")))
-			wrong(c, arena_fmt(mem, "the seal of i=%zu says cv=%.*s", i + 1, SLICE_ARG(set->seal.signature.chain)));
+			wrong(c, arena_fmt(mem, "the seal of i=%zu says cv=%.*s", i + 1,
+					   SLICE_ARG(set->seal.signature.chain)));
 	}
 }
 
@@ -66,7 +70,8 @@ bool arc_chain_read(struct slice header, struct arena *mem, struct arc_chain *ou
 	*out = (struct arc_chain){ 0 };
 	for (struct fields f = { .block = header }; fields_next(&f, &field);) {
 		if (!slice_starts_same(field.name, S("ARC-"))) continue;
-		bool results = slice_same(field.name, S("ARC-Authentication-Results")), seal = slice_same(field.name, S("ARC-Seal"));
+		bool results = slice_same(field.name, S("ARC-Authentication-Results")),
+		     seal = slice_same(field.name, S("ARC-Seal"));
 		if (!results && !seal && !slice_same(field.name, S("ARC-Message-Signature"))) continue;
 		if (seen++ == 0) out->sets = arena_array(mem, ARC_SETS_MAX, sizeof *out->sets);
 		if (seen > 3 * ARC_SETS_MAX) {

@@ -99,7 +99,8 @@ static void results_add(struct buf *out, const struct arc_sealer *s) {
 	buf_add(out, S("\r\n"));
 }
 
-/* The field in two parts, for b= stands near its beginning. Folded with a blank, not a tab: dkimpy looks for " i=1;". */
+/* The field in two parts, for b= stands near its beginning. Folded with a blank, not a tab: dkimpy looks for " i=1;".
+ */
 static void message_parts(struct buf *head, struct buf *tail, const struct arc_sealer *s, const uint8_t digest[32]) {
 	static const char *const forms[] = { [DKIM_SIMPLE] = "simple", [DKIM_RELAXED] = "relaxed" };
 	const struct dkim_sign_params *p = &s->params.sign;
@@ -107,19 +108,21 @@ static void message_parts(struct buf *head, struct buf *tail, const struct arc_s
 	buf_add(tail, S(";\r\n bh="));
 	base64_add(tail, slice_from(digest, 32));
 	buf_addf(tail, "; c=%s/%s;\r\n d=%.*s; h=%.*s;\r\n i=%zu; s=%.*s; t=%lld", forms[p->header], forms[p->body],
-		SLICE_ARG(s->params.key.domain), SLICE_ARG(s->names), s->instance, SLICE_ARG(s->params.key.selector), (long long)now_of(s));
+		 SLICE_ARG(s->params.key.domain), SLICE_ARG(s->names), s->instance, SLICE_ARG(s->params.key.selector),
+		 (long long)now_of(s));
 	if (p->lifetime_s > 0) buf_addf(tail, "; x=%lld", (long long)(now_of(s) + p->lifetime_s));
 	buf_add(tail, S("\r\n"));
 }
 
 static void seal_parts(struct buf *head, struct buf *tail, const struct arc_sealer *s) {
 	buf_addf(head, "ARC-Seal: a=%s;\r\n b=", dkim_algorithm_name(s->params.key.algorithm));
-	buf_addf(tail, "; cv=%s;\r\n d=%.*s; i=%zu; s=%.*s; t=%lld\r\n", s->cv, SLICE_ARG(s->params.key.domain), s->instance,
-		SLICE_ARG(s->params.key.selector), (long long)now_of(s));
+	buf_addf(tail, "; cv=%s;\r\n d=%.*s; i=%zu; s=%.*s; t=%lld\r\n", s->cv, SLICE_ARG(s->params.key.domain),
+		 s->instance, SLICE_ARG(s->params.key.selector), (long long)now_of(s));
 }
 
 /* Signs `before` and the field, which is then added to out. */
-static int field_sign(const struct arc_sealer *s, struct buf *before, enum canon c, struct buf *head, const struct buf *tail, struct buf *out) {
+static int field_sign(const struct arc_sealer *s, struct buf *before, enum canon c, struct buf *head,
+		      const struct buf *tail, struct buf *out) {
 	AUTO_BUF struct buf signature = BUF(KIB(4));
 	size_t at = head->len;
 	buf_add(head, buf_slice(tail));
@@ -168,7 +171,8 @@ int arc_seal_end(struct arc_sealer *s, struct buf *out) {
 	results_add(&results, s);
 	message_parts(&head, &tail, s, digest);
 	buf_add(&text, s->fields);
-	int r = field_sign(s, &text, s->params.sign.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, &head, &tail, &message);
+	int r = field_sign(s, &text, s->params.sign.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, &head, &tail,
+			   &message);
 	if (r < 0) return r;
 	buf_clear(&text);
 	sets_add(&text, s);
@@ -181,5 +185,6 @@ int arc_seal_end(struct arc_sealer *s, struct buf *out) {
 	if (r < 0) return r;
 	if (results.full || message.full || seal.full) return fail("ARC seal: the fields are too long");
 	buf_add(&seal, buf_slice(&message));
-	return buf_add(&seal, buf_slice(&results)) && buf_add(out, buf_slice(&seal)) ? 0 : fail("ARC seal: no room for it");
+	return buf_add(&seal, buf_slice(&results)) && buf_add(out, buf_slice(&seal)) ? 0
+										     : fail("ARC seal: no room for it");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain passes when the newest message signature and every seal verify (RFC 8617 §5.2). The seals are hashed in one go:
- * each covers what the one before it covers, and more. */
+/* A chain passes when the newest message signature and every seal verify (RFC 8617 §5.2). The seals are hashed in one
+ * go: each covers what the one before it covers, and more. */
 #include "trust/arc_private.h"
 #include <openssl/evp.h>
 
@@ -88,8 +88,8 @@ static bool failed(struct arc_verifier *v, struct slice *reason, const char *wha
 	return false;
 }
 
-static bool key_says_yes(struct arc_verifier *v, const char *what, size_t i, const struct arc_signed *one, const uint8_t digest[32],
-			 int64_t deadline, struct slice *reason) {
+static bool key_says_yes(struct arc_verifier *v, const char *what, size_t i, const struct arc_signed *one,
+			 const uint8_t digest[32], int64_t deadline, struct slice *reason) {
 	struct dkim_verdict verdict = { .identity = one->signature.identity };
 	key_verify(&v->params, &one->signature, digest, deadline, v->mem, &verdict);
 	return verdict.result == TRUST_PASS || failed(v, reason, what, i, verdict.reason);
@@ -99,8 +99,10 @@ static bool message_good(struct arc_verifier *v, size_t i, int64_t deadline, str
 	static const char what[] = "message signature";
 	const struct arc_signed *m = &v->chain.sets[i].message;
 	struct slice why = m->reason;
-	if (m->read != TRUST_PASS || signature_in_time(&m->signature, &v->params, &why) != TRUST_PASS) return failed(v, reason, what, i, why);
-	if (v->seen[i].body == NULL) return failed(v, reason, what, i, S("too many different parts of the body are signed (l=)"));
+	if (m->read != TRUST_PASS || signature_in_time(&m->signature, &v->params, &why) != TRUST_PASS)
+		return failed(v, reason, what, i, why);
+	if (v->seen[i].body == NULL)
+		return failed(v, reason, what, i, S("too many different parts of the body are signed (l=)"));
 	if (!body_signed(v->seen[i].body, &m->signature, v->mem, &why)) return failed(v, reason, what, i, why);
 	return key_says_yes(v, what, i, m, v->seen[i].message, deadline, reason);
 }
@@ -116,7 +118,8 @@ static void tell_hops(const struct arc_verifier *v, struct arc_verdict *out) {
 	out->hops = arena_array(v->mem, out->hops_count, sizeof *out->hops);
 	for (size_t i = 0; i < out->hops_count; i++) {
 		const struct arc_set *set = &v->chain.sets[i];
-		out->hops[i] = (struct arc_hop){ set->seal.signature.domain, set->seal.signature.selector, set->results };
+		out->hops[i] =
+			(struct arc_hop){ set->seal.signature.domain, set->seal.signature.selector, set->results };
 	}
 }
 

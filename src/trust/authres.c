@@ -38,7 +38,9 @@ static struct slice take_delimited(struct reader *r, char open, char close) {
 
 static struct reader reader_of(struct slice value, struct arena *mem) {
 	struct slice line = header_unfold(value, mem);
-	return (struct reader){ .rest = line, .mem = mem, .spare = arena_get(mem, 2 * line.len + 1) }; /* the first method is read twice */
+	return (struct reader){ .rest = line,
+				.mem = mem,
+				.spare = arena_get(mem, 2 * line.len + 1) }; /* the first method is read twice */
 }
 
 static void skip_cfws(struct reader *r) {
@@ -69,7 +71,9 @@ static bool take(struct reader *r, char c) {
 static struct slice take_word(struct reader *r) {
 	skip_cfws(r);
 	size_t n = 0;
-	while (n < r->rest.len && (ascii_alpha(r->rest.at[n]) || ascii_digit(r->rest.at[n]) || memchr("-_", r->rest.at[n], 2) != NULL)) n++;
+	while (n < r->rest.len &&
+	       (ascii_alpha(r->rest.at[n]) || ascii_digit(r->rest.at[n]) || memchr("-_", r->rest.at[n], 2) != NULL))
+		n++;
 	struct slice word = arena_lower(r->mem, slice_head(r->rest, n));
 	if (n == 0) r->bad = true;
 	r->rest = slice_skip(r->rest, n);
@@ -204,8 +208,9 @@ static bool is_address(struct slice s) {
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
 		bool ok = ascii_alpha(c) || ascii_digit(c) || (unsigned char)c >= 0x80 || c == '-' || c == '_' ||
-			(c == '.' && i != 0 && s.at[i - 1] != '.' && s.at[i - 1] != '@' && i + 1 != at && i + 1 != s.len) ||
-			(i < at && memchr("!#$%&'*+/=?^`{|}~", c, 17) != NULL);
+			  (c == '.' && i != 0 && s.at[i - 1] != '.' && s.at[i - 1] != '@' && i + 1 != at &&
+			   i + 1 != s.len) ||
+			  (i < at && memchr("!#$%&'*+/=?^`{|}~", c, 17) != NULL);
 		if (!ok && i != at) return false;
 	}
 	return true;

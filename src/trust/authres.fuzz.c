@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What was parsed, written and parsed again says the same; and no field that is stripped of our name still parses as ours. */
+/* What was parsed, written and parsed again says the same; and no field that is stripped of our name still parses as
+ * ours. */
 #include "trust/authres.h"
 #include "mime/header.h"
 
@@ -7,9 +8,11 @@ static void same(const struct authres *a, const struct authres *b) {
 	must(slice_eq(a->id, b->id) && a->methods_count == b->methods_count);
 	for (size_t i = 0; i < a->methods_count; i++) {
 		const struct authres_method *x = &a->methods[i], *y = &b->methods[i];
-		must(slice_eq(x->method, y->method) && slice_eq(x->result, y->result) && x->properties_count == y->properties_count);
+		must(slice_eq(x->method, y->method) && slice_eq(x->result, y->result) &&
+		     x->properties_count == y->properties_count);
 		for (size_t j = 0; j < x->properties_count; j++)
-			must(slice_eq(x->properties[j].name, y->properties[j].name) && slice_eq(x->properties[j].value, y->properties[j].value));
+			must(slice_eq(x->properties[j].name, y->properties[j].name) &&
+			     slice_eq(x->properties[j].value, y->properties[j].value));
 	}
 }
 

@@ -25,13 +25,14 @@ enum {
 	AUTHRES_METHODS_MAX = 100, AUTHRES_PROPERTIES_MAX = 50,
 };
 /* The value of a field, without its name. Names of methods, words and properties come in lower case; a method's version
- * ("dkim/1") is left out, comments other than the first of a method too. False: malformed, or of a version that is not 1. */
+ * ("dkim/1") is left out, comments other than the first of a method too. False: malformed, or of a version that is
+ * not 1. */
 bool authres_parse(struct slice value, struct arena *mem, struct authres *out);
 /* "id;\r\n\tspf=pass smtp.mailfrom=a@b;\r\n\tdkim=…": folded at 78 where it can be, to stand behind
  * "Authentication-Results: ", without the last line end. Values are quoted where they must; what can be in no field
  * (line ends, controls) becomes '?'. */
 void authres_add(struct buf *out, const struct authres *a);
-/* Copies a header without the Authentication-Results fields that claim to be from `id` (RFC 8601 §5), also malformed ones that
- * begin with it. id: also ".example.org", a name below it, and "*", any. How many were left out. */
+/* Copies a header without the Authentication-Results fields that claim to be from `id` (RFC 8601 §5), also malformed
+ * ones that begin with it. id: also ".example.org", a name below it, and "*", any. How many were left out. */
 bool authres_is_id(struct slice text, struct slice id); /* text: as written, a queue id may stand behind it */
 size_t authres_strip(struct slice header, struct slice id, struct buf *out);

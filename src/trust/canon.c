@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Most text is canonical already. So bodies are not rewritten: long runs go to the hash where they lie, and only what
- * deviates (runs of blanks, tabs) passes through a small room. Blank ends of lines and empty lines at the end of what was
- * seen are held back as numbers, until it is known whether text follows.
+ * deviates (runs of blanks, tabs) passes through a small room. Blank ends of lines and empty lines at the end of what
+ * was seen are held back as numbers, until it is known whether text follows.
  *
- * The digest is OpenSSL's plain struct (low level, since 3.0 not recommended) because it needs no clean-up: a message may
- * be given up at any byte, and then only its arena is freed. */
+ * The digest is OpenSSL's plain struct (low level, since 3.0 not recommended) because it needs no clean-up: a message
+ * may be given up at any byte, and then only its arena is freed. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "trust/canon.h"
 #include "base/encode.h"
@@ -95,12 +95,13 @@ static void take_byte(struct canon_body *b, char c) {
 	}
 }
 
-/* No byte of it is followed by what makes it deviate. Plain enough to be vectorised; reads one byte behind the block. */
+/* No byte of it is followed by what makes it deviate. Plain enough to be vectorised; reads one byte behind the block.
+ */
 static bool block_clean(const char *at) {
 	unsigned char bad = 0;
 	for (size_t i = 0; i < BLOCK; i++)
-		bad |= (unsigned char)((at[i] == '\t') |
-				       ((at[i] == ' ') & ((at[i + 1] == ' ') | (at[i + 1] == '\t') | (at[i + 1] == '\r'))));
+		bad |= (unsigned char)((at[i] == '\t') | ((at[i] == ' ') & ((at[i + 1] == ' ') | (at[i + 1] == '\t') |
+									    (at[i + 1] == '\r'))));
 	return bad == 0;
 }
 
@@ -223,8 +224,10 @@ int tags_parse(struct slice text, struct tag tags[static TAGS_MAX]) {
 		if (rest.at == NULL && slice_trim(spec).len == 0 && count != 0) break; /* behind the last semicolon */
 		size_t equal = slice_find(spec, '=');
 		if (equal == spec.len || count == TAGS_MAX) return -1;
-		struct tag t = { slice_trim(slice_head(spec, equal)), slice_trim(slice_from(spec.at + equal + 1, spec.len - equal - 1)) };
-		if (!tag_name_good(t.name) || !tag_value_good(t.value) || tag_find(tags, count, t.name) != NULL) return -1;
+		struct tag t = { slice_trim(slice_head(spec, equal)),
+				 slice_trim(slice_from(spec.at + equal + 1, spec.len - equal - 1)) };
+		if (!tag_name_good(t.name) || !tag_value_good(t.value) || tag_find(tags, count, t.name) != NULL)
+			return -1;
 		tags[count++] = t;
 	}
 	return count != 0 ? count : -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The streaming canonical body, cut where the input says, against a naive one that follows RFC 6376 §3.4 line by line. The
- * first bytes of the input choose the form, l= and the cuts. */
+/* The streaming canonical body, cut where the input says, against a naive one that follows RFC 6376 §3.4 line by line.
+ * The first bytes of the input choose the form, l= and the cuts. */
 #include "trust/canon.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	enum canon c = data[0] & 1 ? CANON_RELAXED : CANON_SIMPLE;
 	canon_field(&field, c, text);
 	must(!field.full && slice_ends(buf_slice(&field), S("\r\n")));
-	if (slice_search(buf_slice(&field), S("\r\n")) + 2 != field.len) return 0; /* lone CRs and LFs made new line ends */
+	if (slice_search(buf_slice(&field), S("\r\n")) + 2 != field.len)
+		return 0;                          /* lone CRs and LFs made new line ends */
 	canon_field(&again, c, buf_slice(&field)); /* what is canonical stays so */
 	must(slice_eq(buf_slice(&field), buf_slice(&again)));
 	return 0;

@@ -105,7 +105,8 @@ static void tag_lists(void **state UNUSED) {
 	assert_null(tag_find(tags, n, S("A")));
 	assert_int_equal(tags_parse(S("p=a=b"), tags), 1);
 	assert_true(slice_eq(tags[0].value, S("a=b")));
-	static const char *const wrong[] = { "", ";", "v", "v=1;;a=2", "v=1; v=1", "=1", "1a=2", "a b=1", "a=\001", "a=\377", "v=1; junk" };
+	static const char *const wrong[] = { "",     ";",     "v",      "v=1;;a=2", "v=1; v=1", "=1",
+					     "1a=2", "a b=1", "a=\001", "a=\377",   "v=1; junk" };
 	for (size_t i = 0; i < LEN(wrong); i++)
 		assert_true(tags_parse(slice_of(wrong[i]), tags) < 0);
 	AUTO_BUF struct buf many = BUF(KIB(4));
@@ -131,7 +132,8 @@ static void base64_with_folds(void **state UNUSED) {
 static bool file_add(const char *kind, int number, struct buf *out) {
 	char path[512];
 	const char *slash = strrchr(__FILE__, '/');
-	snprintf(path, sizeof path, "%.*s/../../tests/data/dkim/canonicalization/%s.%02d", (int)(slash - __FILE__), __FILE__, kind, number);
+	snprintf(path, sizeof path, "%.*s/../../tests/data/dkim/canonicalization/%s.%02d", (int)(slash - __FILE__),
+		 __FILE__, kind, number);
 	AUTO_FILE FILE *f = fopen(path, "rb");
 	if (f == NULL) return false;
 	for (int c; (c = getc(f)) != EOF;) buf_byte(out, (char)c);

@@ -5,10 +5,12 @@
 
 enum { NAMES_MOST = 4 };
 
-static enum trust_result leads_to(struct dns *dns, struct slice name, const struct addr *client, int64_t deadline, struct arena *mem) {
+static enum trust_result leads_to(struct dns *dns, struct slice name, const struct addr *client, int64_t deadline,
+				  struct arena *mem) {
 	struct addr *found;
 	size_t n;
-	int r = dns_addresses(dns, name, addr_family(client) == AF_INET ? DNS_IPV4 : DNS_IPV6, deadline, mem, &found, &n, NULL);
+	int r = dns_addresses(dns, name, addr_family(client) == AF_INET ? DNS_IPV4 : DNS_IPV6, deadline, mem, &found,
+			      &n, NULL);
 	if (r == DNS_LATER) return TRUST_TEMPERROR;
 	if (r == DNS_NXDOMAIN) return TRUST_PERMERROR;
 	for (size_t i = 0; r == DNS_OK && i < n; i++)
@@ -16,7 +18,8 @@ static enum trust_result leads_to(struct dns *dns, struct slice name, const stru
 	return TRUST_FAIL;
 }
 
-enum trust_result client_helo(struct dns *dns, const struct addr *client, struct slice helo, int64_t deadline, struct arena *mem) {
+enum trust_result client_helo(struct dns *dns, const struct addr *client, struct slice helo, int64_t deadline,
+			      struct arena *mem) {
 	struct addr literal;
 	if (helo.len == 0) return TRUST_NONE;
 	if (domain_is_literal(helo)) {

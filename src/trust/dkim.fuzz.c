@@ -4,7 +4,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int fake_sign(void *ctx UNUSED, uint64_t key UNUSED, enum dkim_algorithm algorithm UNUSED, struct slice tbs UNUSED, struct buf *signature) {
+static int fake_sign(void *ctx UNUSED, uint64_t key UNUSED, enum dkim_algorithm algorithm UNUSED,
+		     struct slice tbs UNUSED, struct buf *signature) {
 	return buf_add(signature, S("0123456789012345678901234567890123456789012345678901234567890123")) ? 0 : -1;
 }
 
@@ -12,7 +13,13 @@ static void sign(struct slice header, struct slice body, bool relaxed) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf out = BUF(MIB(2));
 	struct slice from = S("From"), reason;
-	struct dkim_sign_params p = { .header = relaxed, .body = relaxed, .now_s = 1, .sign = fake_sign, .lifetime_s = 9, .oversign_headers = &from, .oversign_headers_count = 1 };
+	struct dkim_sign_params p = { .header = relaxed,
+				      .body = relaxed,
+				      .now_s = 1,
+				      .sign = fake_sign,
+				      .lifetime_s = 9,
+				      .oversign_headers = &from,
+				      .oversign_headers_count = 1 };
 	struct dkim_key key = { 0, S("a.example"), S("s"), DKIM_RSA_SHA256 };
 	struct dkim_signer *s = dkim_sign_begin(&p, &key, 1, header, &mem);
 	struct signature read;
@@ -33,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		dkim_verify_body(v, body);
 		dkim_verify_end(v, 0, &all, &count);
 		must(count >= 1 && count <= 10);
-		for (size_t i = 0; i < count; i++) must(all[i].result != TRUST_PASS && all[i].result != TRUST_NONE && all[i].reason.len != 0);
+		for (size_t i = 0; i < count; i++)
+			must(all[i].result != TRUST_PASS && all[i].result != TRUST_NONE && all[i].reason.len != 0);
 	}
 	sign(header, body, size & 1);
 	return 0;

@@ -4,7 +4,12 @@
 #include "trust/result.h"
 /* DKIM signatures (RFC 6376, RFC 8301, RFC 8463), made and verified while the message streams by: the header is given
  * whole, the body in pieces of CRLF text cut anywhere; memory does not grow with the body. */
-enum dkim_algorithm { DKIM_RSA_SHA256, DKIM_ED25519_SHA256, DKIM_RSA_SHA1 /* known, never accepted */, DKIM_ALGORITHM_UNKNOWN };
+enum dkim_algorithm {
+	DKIM_RSA_SHA256,
+	DKIM_ED25519_SHA256,
+	DKIM_RSA_SHA1 /* known, never accepted */,
+	DKIM_ALGORITHM_UNKNOWN
+};
 const char *dkim_algorithm_name(enum dkim_algorithm a); /* "rsa-sha256" */
 
 /* The hashes of one message's body, for verifiers that share them: each canonical form is then made once. */
@@ -15,12 +20,14 @@ void dkim_bodies_bytes(struct dkim_bodies *b, struct slice bytes);
 /* Verifying. */
 struct dkim_params {
 	struct dns *dns;
-	struct dkim_bodies *bodies;/* shared with other verifiers: the body is given to it, and not to them. NULL: one's own */
+	struct dkim_bodies
+		*bodies; /* shared with other verifiers: the body is given to it, and not to them. NULL: one's own */
 	unsigned signatures_max;   /* of one message; further ones are not looked at. 0: 10 */
 	unsigned key_bits_min;     /* RSA; 0: 1024 */
 	int64_t clock_drift_s;     /* for t= and x=; 0: 300 */
 	int64_t now_s;             /* 0: the clock */
-	const struct slice *must_sign; /* fields that a signature must cover where they are; else its result is policy */
+	const struct slice
+		*must_sign; /* fields that a signature must cover where they are; else its result is policy */
 	size_t must_sign_count;
 };
 struct dkim_verdict {
@@ -33,11 +40,11 @@ struct dkim_verdict {
 	bool partial;              /* l= covers less than the body */
 	bool from_signed;
 	int64_t body_signed;       /* bytes of canonical body, with l=; else -1 */
-	struct slice reason;       /* for people: "the body was changed after signing"; with pass only when it is partial */
+	struct slice reason; /* for people: "the body was changed after signing"; with pass only when it is partial */
 };
 struct dkim_verifier;
-/* header: the whole header as it stands in the message, with or without the empty line; copied where needed. Key look-ups are started,
- * not waited for. NULL: no signature. Lives in mem. */
+/* header: the whole header as it stands in the message, with or without the empty line; copied where needed. Key
+ * look-ups are started, not waited for. NULL: no signature. Lives in mem. */
 struct dkim_verifier *dkim_verify_begin(const struct dkim_params *p, struct slice header, struct arena *mem);
 void dkim_verify_body(struct dkim_verifier *v, struct slice bytes);
 /* Waits for keys until the deadline. One verdict for each signature looked at, in order. */
@@ -53,23 +60,26 @@ enum dkim_canonical { DKIM_SIMPLE, DKIM_RELAXED };
 struct dkim_sign_params {
 	enum dkim_canonical header, body;
 	const struct slice *sign_headers;     /* which fields are signed when present */
-	size_t sign_headers_count;            /* 0: the list of RFC 6376 §5.4.1 and what else people see (dkim_default_headers) */
+	size_t sign_headers_count; /* 0: the list of RFC 6376 §5.4.1 and what else people see (dkim_default_headers) */
 	const struct slice *oversign_headers; /* signed once more than they are there, so that none can be added */
 	size_t oversign_headers_count;
 	int64_t lifetime_s;                   /* x=; 0: none */
 	int64_t now_s;                        /* 0: the clock */
 	struct slice identity;                /* i=; empty: none */
-	/* RSA: tbs is what SHA-256 is taken of, PKCS #1 v1.5; Ed25519: tbs is the SHA-256 digest itself (RFC 8463 §3). 0, or <0 fail(). */
+	/* RSA: tbs is what SHA-256 is taken of, PKCS #1 v1.5; Ed25519: tbs is the SHA-256 digest itself (RFC 8463 §3).
+	 * 0, or <0 fail(). */
 	int (*sign)(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature);
 	void *ctx;
 };
 extern const char *const dkim_default_headers[]; /* NULL at the end */
 struct dkim_signer;
-/* From is signed always. Parameters' lists and the header are used now, keys and identity are borrowed until the end. */
+/* From is signed always. Parameters' lists and the header are used now, keys and identity are borrowed until the end.
+ */
 struct dkim_signer *dkim_sign_begin(const struct dkim_sign_params *p, const struct dkim_key *keys, size_t count,
 				    struct slice header, struct arena *mem);
 void dkim_sign_body(struct dkim_signer *s, struct slice bytes);
-/* Adds whole DKIM-Signature fields (folded, CRLF), to stand before the header. <0: a key could not sign; nothing is added. */
+/* Adds whole DKIM-Signature fields (folded, CRLF), to stand before the header. <0: a key could not sign; nothing is
+ * added. */
 int dkim_sign_end(struct dkim_signer *s, struct buf *out);
 
 /* A key record: v=DKIM1; h=; k=; p=; t=; s=; n= (RFC 6376 §3.6.1). */

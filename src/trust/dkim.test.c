@@ -2,13 +2,15 @@
 #include "trust/test.h"
 
 #define HEADER \
-	"Received: from a by b; Sun, 22 Nov 2026 04:31:39 +0000\r\nFrom: Joe <joe@example.org>\r\nTo: a@b.example,\r\n c@d.example\r\n" \
+	"Received: from a by b; Sun, 22 Nov 2026 04:31:39 +0000\r\nFrom: Joe <joe@example.org>\r\nTo: " \
+	"a@b.example,\r\n c@d.example\r\n" \
 	"Subject: Is  dinner ready?\r\nDate: Sun, 22 Nov 2026 04:31:39 +0000\r\nMessage-ID: <1@example.org>\r\n"
 #define BODY "Hi.\r\n\r\nWe lost the  game.\t\r\n\r\n"
 static const int64_t now = 1795000000;
 enum { BIG, ED, WEAK };
 
-static struct dkim_verdict *verify_with(struct dkim_params p, struct slice header, struct slice body, struct arena *mem, size_t *count) {
+static struct dkim_verdict *verify_with(struct dkim_params p, struct slice header, struct slice body, struct arena *mem,
+					size_t *count) {
 	struct dkim_verdict *out = NULL;
 	char *gone = slice_text(header);
 	*count = 0;
@@ -31,7 +33,9 @@ static struct dkim_verdict verify_one(const char *header, const char *body, stru
 }
 
 static struct dkim_sign_params relaxed(void) {
-	return (struct dkim_sign_params){ .header = DKIM_RELAXED, .body = DKIM_RELAXED, .now_s = now, .sign = test_sign };
+	return (struct dkim_sign_params){
+		.header = DKIM_RELAXED, .body = DKIM_RELAXED, .now_s = now, .sign = test_sign
+	};
 }
 
 static const struct dkim_key keys[] = {
@@ -40,8 +44,8 @@ static const struct dkim_key keys[] = {
 	{ WEAK, S("example.org"), S("weak"), DKIM_RSA_SHA256 },
 };
 
-static void sign_mail(const struct dkim_sign_params *p, const struct dkim_key *k, size_t count, const char *header, const char *body,
-		      struct buf *out) {
+static void sign_mail(const struct dkim_sign_params *p, const struct dkim_key *k, size_t count, const char *header,
+		      const char *body, struct buf *out) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct dkim_signer *s = dkim_sign_begin(p, k, count, slice_of(header), &mem);
 	dkim_sign_body(s, slice_head(slice_of(body), 3));
@@ -64,7 +68,8 @@ static void both_keys_in_all_forms(void **state UNUSED) {
 		p.oversign_headers = &from;
 		p.oversign_headers_count = 1;
 		sign_mail(&p, keys, 2, HEADER, BODY, &mail);
-		struct dkim_verdict *v = verify_with((struct dkim_params){ 0 }, buf_slice(&mail), S(BODY), &mem, &count);
+		struct dkim_verdict *v =
+			verify_with((struct dkim_params){ 0 }, buf_slice(&mail), S(BODY), &mem, &count);
 		assert_int_equal(count, 2);
 		for (size_t i = 0; i < 2; i++) {
 			if (v[i].result != TRUST_PASS) FAIL_WITH("%d: %.*s", form, SLICE_ARG(v[i].reason));
@@ -131,11 +136,13 @@ static void changes_are_found(void **state UNUSED) {
 		buf_add(&changed, slice_of(cases[i].is));
 		buf_add(&changed, slice_skip(buf_slice(&mail), at + strlen(cases[i].was)));
 		struct dkim_verdict v = verify_one(buf_text(&changed), BODY, &mem);
-		if (v.result != cases[i].want) FAIL_WITH("%s: %s (%.*s)", cases[i].is, trust_word(v.result), SLICE_ARG(v.reason));
+		if (v.result != cases[i].want)
+			FAIL_WITH("%s: %s (%.*s)", cases[i].is, trust_word(v.result), SLICE_ARG(v.reason));
 		assert_true((v.reason.len == 0) == (v.result == TRUST_PASS));
 	}
 	AUTO_ARENA struct arena mem = { 0 };
-	assert_int_equal(verify_one(buf_text(&mail), "Hi.\r\n\r\nWe lost the game.\r\n\r\n\r\n", &mem).result, TRUST_PASS);
+	assert_int_equal(verify_one(buf_text(&mail), "Hi.\r\n\r\nWe lost the game.\r\n\r\n\r\n", &mem).result,
+			 TRUST_PASS);
 	assert_int_equal(verify_one(buf_text(&mail), "Hi.\r\n\r\nWe won the game.\r\n", &mem).result, TRUST_FAIL);
 	assert_int_equal(verify_one(buf_text(&mail), "", &mem).result, TRUST_FAIL);
 }
@@ -145,8 +152,10 @@ static void times(void **state UNUSED) {
 	struct dkim_sign_params p = relaxed();
 	p.lifetime_s = 1000;
 	sign_mail(&p, keys, 1, HEADER, BODY, &mail);
-	static const struct { int64_t later; enum trust_result want; } cases[] = {
-		{ 0, TRUST_PASS }, { 1000, TRUST_PASS }, { 1300, TRUST_PASS }, { 1301, TRUST_FAIL }, { -300, TRUST_PASS }, { -301, TRUST_FAIL },
+	static const struct { int64_t later; enum trust_result want;
+	} cases[] = {
+		{ 0, TRUST_PASS },    { 1000, TRUST_PASS }, { 1300, TRUST_PASS },
+		{ 1301, TRUST_FAIL }, { -300, TRUST_PASS }, { -301, TRUST_FAIL },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -158,19 +167,24 @@ static void times(void **state UNUSED) {
 }
 
 static void keys_and_what_they_are_for(void **state UNUSED) {
-	static const struct { const char *selector; enum trust_result want; bool testing; } cases[] = {
-		{ "weak", TRUST_POLICY, false }, { "many", TRUST_PASS, false }, { "test", TRUST_PASS, true }, { "strict", TRUST_PERMERROR, false },
-		{ "sha1only", TRUST_PERMERROR, false }, { "tlsrpt", TRUST_PERMERROR, false }, { "version", TRUST_PERMERROR, false },
+	static const struct { const char *selector; enum trust_result want; bool testing;
+	} cases[] = {
+		{ "weak", TRUST_POLICY, false },        { "many", TRUST_PASS, false },
+		{ "test", TRUST_PASS, true },           { "strict", TRUST_PERMERROR, false },
+		{ "sha1only", TRUST_PERMERROR, false }, { "tlsrpt", TRUST_PERMERROR, false },
+		{ "version", TRUST_PERMERROR, false },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
 		AUTO_BUF struct buf mail = BUF(KIB(64));
 		struct dkim_sign_params p = relaxed();
 		p.identity = S("joe@sub.example.org");
-		struct dkim_key k = { strcmp(cases[i].selector, "weak") == 0 ? WEAK : BIG, S("example.org"), slice_of(cases[i].selector), DKIM_RSA_SHA256 };
+		struct dkim_key k = { strcmp(cases[i].selector, "weak") == 0 ? WEAK : BIG, S("example.org"),
+				      slice_of(cases[i].selector), DKIM_RSA_SHA256 };
 		sign_mail(&p, &k, 1, HEADER, BODY, &mail);
 		struct dkim_verdict v = verify_one(buf_text(&mail), BODY, &mem);
-		if (v.result != cases[i].want) FAIL_WITH("%s: %s (%.*s)", cases[i].selector, trust_word(v.result), SLICE_ARG(v.reason));
+		if (v.result != cases[i].want)
+			FAIL_WITH("%s: %s (%.*s)", cases[i].selector, trust_word(v.result), SLICE_ARG(v.reason));
 		assert_int_equal(v.testing, cases[i].testing);
 	}
 }
@@ -184,7 +198,8 @@ static void parts_of_bodies(void **state UNUSED) {
 	struct canon_body *b = canon_body_new(CANON_RELAXED, 5, &mem);
 	canon_body_bytes(b, S("Hi.\r\n"));
 	canon_body_end(b, digest);
-	buf_add(&field, S("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=rsa; h=From; l=5; bh="));
+	buf_add(&field,
+		S("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=rsa; h=From; l=5; bh="));
 	base64_add(&field, slice_from(digest, 32));
 	buf_add(&field, S("; b="));
 	canon_field(&text, CANON_RELAXED, S("From: Joe <joe@example.org>\r\n"));
@@ -223,7 +238,8 @@ static void many_signatures(void **state UNUSED) {
 	assert_int_equal(v->result, TRUST_PASS);
 	buf_clear(&mail);
 	for (int i = 0; i < 1000; i++)
-		buf_addf(&mail, "DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=rsa; h=From; bh=; b=AAAA%04d\r\n", i, i);
+		buf_addf(&mail, "DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=rsa; h=From; bh=; b=AAAA%04d\r\n",
+			 i, i);
 	buf_add(&mail, S(HEADER));
 	int64_t start = test_cpu_us();
 	v = verify_with((struct dkim_params){ 0 }, buf_slice(&mail), S(BODY), &mem, &count);
@@ -282,10 +298,13 @@ static void records(void **state UNUSED) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct dkim_record r;
 	struct slice reason;
-	assert_true(dkim_record_parse(S("v=DKIM1; k=ed25519; t=y:s; n=hello; h=sha1:sha256; s=*; g=x; p=AAAA;"), &mem, &r, &reason));
-	assert_true(r.ed25519 && r.testing && r.strict && r.sha256 && r.email && r.public_key.len == 3 && slice_eq(r.note, S("hello")));
+	assert_true(dkim_record_parse(S("v=DKIM1; k=ed25519; t=y:s; n=hello; h=sha1:sha256; s=*; g=x; p=AAAA;"), &mem,
+				      &r, &reason));
+	assert_true(r.ed25519 && r.testing && r.strict && r.sha256 && r.email && r.public_key.len == 3 &&
+		    slice_eq(r.note, S("hello")));
 	assert_true(dkim_record_parse(S("p="), &mem, &r, &reason) && r.revoked && !r.ed25519 && r.email && r.sha256);
-	static const char *const wrong[] = { "", "v=spf1 -all", "k=rsa", "p=AAAA; v=DKIM1", "v=DKIM2; p=AAAA", "p=*", "k=dsa; p=AAAA", "p=AA AA;;" };
+	static const char *const wrong[] = { "",    "v=spf1 -all",   "k=rsa",    "p=AAAA; v=DKIM1", "v=DKIM2; p=AAAA",
+					     "p=*", "k=dsa; p=AAAA", "p=AA AA;;" };
 	for (size_t i = 0; i < LEN(wrong); i++)
 		if (dkim_record_parse(slice_of(wrong[i]), &mem, &r, &reason)) FAIL_WITH("%s", wrong[i]);
 }
@@ -307,7 +326,8 @@ static void many_threads(void **state UNUSED) {
 	pthread_t threads[4];
 	void *bad[4];
 	sign_mail(&p, keys, 2, HEADER, BODY, &mail);
-	for (size_t i = 0; i < LEN(threads); i++) assert_int_equal(pthread_create(&threads[i], NULL, verify_often, &mail), 0);
+	for (size_t i = 0; i < LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, verify_often, &mail), 0);
 	for (size_t i = 0; i < LEN(threads); i++) pthread_join(threads[i], &bad[i]);
 	for (size_t i = 0; i < LEN(threads); i++) assert_null(bad[i]);
 }
@@ -338,10 +358,18 @@ static int stop(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(both_keys_in_all_forms), cmocka_unit_test(lines_stay_short), cmocka_unit_test(changes_are_found),
-		cmocka_unit_test(times), cmocka_unit_test(keys_and_what_they_are_for), cmocka_unit_test(parts_of_bodies),
-		cmocka_unit_test(many_signatures), cmocka_unit_test(many_fields), cmocka_unit_test(big_bodies_take_no_memory),
-		cmocka_unit_test(a_key_that_cannot_sign), cmocka_unit_test(records), cmocka_unit_test(many_threads),
+		cmocka_unit_test(both_keys_in_all_forms),
+		cmocka_unit_test(lines_stay_short),
+		cmocka_unit_test(changes_are_found),
+		cmocka_unit_test(times),
+		cmocka_unit_test(keys_and_what_they_are_for),
+		cmocka_unit_test(parts_of_bodies),
+		cmocka_unit_test(many_signatures),
+		cmocka_unit_test(many_fields),
+		cmocka_unit_test(big_bodies_take_no_memory),
+		cmocka_unit_test(a_key_that_cannot_sign),
+		cmocka_unit_test(records),
+		cmocka_unit_test(many_threads),
 	};
 	return cmocka_run_group_tests(tests, start, stop);
 }

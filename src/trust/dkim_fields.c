@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* h= may name a hundred thousand fields, and a header may have as many: each name is looked up in a table once and has a
- * chain of its fields, the lowest first. */
+/* h= may name a hundred thousand fields, and a header may have as many: each name is looked up in a table once and has
+ * a chain of its fields, the lowest first. */
 #include "base/map.h"
 #include "trust/dkim_private.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The second half of verifying (RFC 6376 §6.1.2, §6.1.3): the key is fetched and used. A name may have several key
- * records; that one of them fits is enough. Reading a public key costs OpenSSL more than using it, so the last ones read
- * are kept. */
+ * records; that one of them fits is enough. Reading a public key costs OpenSSL more than using it, so the last ones
+ * read are kept. */
 #include "base/fail.h"
 #include "base/map.h"
 #include "trust/dkim_private.h"
@@ -52,7 +52,8 @@ static bool der_enter(struct slice *der, uint8_t kind) {
 
 /* The key inside of SubjectPublicKeyInfo, for a way through OpenSSL that takes a fifth of the time. */
 static bool rsa_inside(struct slice der, struct slice *out) {
-	static const char algorithm[] = "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05"; /* rsaEncryption, and NULL */
+	static const char algorithm[] =
+		"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05"; /* rsaEncryption, and NULL */
 	if (!der_enter(&der, 0x30) || !slice_starts(der, slice_from(algorithm, sizeof algorithm))) return false;
 	der = slice_skip(der, sizeof algorithm);
 	if (!der_enter(&der, 0x03) || der.len == 0 || der.at[0] != 0) return false;
@@ -82,7 +83,8 @@ static EVP_PKEY *key_read(const struct dkim_record *r) {
 
 static EVP_PKEY_CTX *ready_new(EVP_PKEY *key) {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-	if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+	if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+	    EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
 	    EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1)
 		return ctx;
 	EVP_PKEY_CTX_free(ctx);
@@ -121,7 +123,8 @@ static void key_give_back(const struct dkim_record *r, struct kept *got) {
 }
 
 static bool rsa_good(const struct kept *k, const uint8_t digest[32], struct slice signature) {
-	bool good = k->ready != NULL && EVP_PKEY_verify(k->ready, (const unsigned char *)signature.at, signature.len, digest, 32) == 1;
+	bool good = k->ready != NULL &&
+		    EVP_PKEY_verify(k->ready, (const unsigned char *)signature.at, signature.len, digest, 32) == 1;
 	if (!good) ERR_clear_error();
 	return good;
 }
@@ -158,16 +161,18 @@ static void found(struct dkim_verdict *v, enum trust_result result, struct slice
 static bool record_fits(const struct dkim_record *r, const struct signature *s, struct dkim_verdict *v) {
 	struct slice identity = slice_skip(v->identity, slice_find_last(v->identity, '@') + 1);
 	if (r->revoked) found(v, TRUST_PERMERROR, S("the key has been revoked"));
-	else if (r->ed25519 != (s->algorithm == DKIM_ED25519_SHA256)) found(v, TRUST_PERMERROR, S("the key is for another algorithm (k=)"));
+	else if (r->ed25519 != (s->algorithm == DKIM_ED25519_SHA256))
+		found(v, TRUST_PERMERROR, S("the key is for another algorithm (k=)"));
 	else if (!r->sha256) found(v, TRUST_PERMERROR, S("the key is not for SHA-256 (h=)"));
 	else if (!r->email) found(v, TRUST_PERMERROR, S("the key is not for mail (s=)"));
-	else if (r->strict && !slice_same(identity, s->domain)) found(v, TRUST_PERMERROR, S("the key is not for subdomains, as i= names one (t=s)"));
+	else if (r->strict && !slice_same(identity, s->domain))
+		found(v, TRUST_PERMERROR, S("the key is not for subdomains, as i= names one (t=s)"));
 	else return true;
 	return false;
 }
 
-static void record_verify(const struct dkim_params *p, struct slice text, const struct signature *s, const uint8_t digest[32],
-			  struct arena *mem, struct dkim_verdict *v) {
+static void record_verify(const struct dkim_params *p, struct slice text, const struct signature *s,
+			  const uint8_t digest[32], struct arena *mem, struct dkim_verdict *v) {
 	struct dkim_record r;
 	struct slice reason;
 	if (!dkim_record_parse(text, mem, &r, &reason)) {
@@ -184,11 +189,14 @@ static void record_verify(const struct dkim_params *p, struct slice text, const 
 	unsigned least = p->key_bits_min != 0 ? p->key_bits_min : 1024;
 	v->key_bits = (unsigned)EVP_PKEY_get_bits(key.key);
 	if (v->key_bits > BITS_MAX)
-		found(v, TRUST_POLICY, arena_fmt(mem, "the key has %u bits, more than the %u we try", v->key_bits, BITS_MAX));
+		found(v, TRUST_POLICY,
+		      arena_fmt(mem, "the key has %u bits, more than the %u we try", v->key_bits, BITS_MAX));
 	else if (!(r.ed25519 ? ed25519_good : rsa_good)(&key, digest, s->signature))
-		found(v, TRUST_FAIL, S("the signature does not fit the header: signed fields were changed, or another key was used"));
+		found(v, TRUST_FAIL,
+		      S("the signature does not fit the header: signed fields were changed, or another key was used"));
 	else if (!r.ed25519 && v->key_bits < least)
-		found(v, TRUST_POLICY, arena_fmt(mem, "the key has %u bits, %u are demanded (RFC 8301)", v->key_bits, least));
+		found(v, TRUST_POLICY,
+		      arena_fmt(mem, "the key has %u bits, %u are demanded (RFC 8301)", v->key_bits, least));
 	else
 		found(v, TRUST_PASS, SLICE_NONE);
 	key_give_back(&r, &key);
@@ -213,7 +221,8 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		return;
 	}
 	if (r != DNS_OK) {
-		found(v, TRUST_TEMPERROR, arena_fmt(mem, "the key at %.*s cannot be looked up now: %s", SLICE_ARG(name), fail_text()));
+		found(v, TRUST_TEMPERROR,
+		      arena_fmt(mem, "the key at %.*s cannot be looked up now: %s", SLICE_ARG(name), fail_text()));
 		return;
 	}
 	struct dkim_verdict best = *v;

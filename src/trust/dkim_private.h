@@ -28,8 +28,8 @@ struct signature {
 	int64_t limit, made_s, ends_s;           /* l=, t=, x=, or -1 */
 	uint64_t instance;                       /* i= of ARC */
 };
-/* Reads what it can; the result is TRUST_PASS when all of it makes sense, else what the verdict is, with its reason. Slices
- * point into the field or mem. */
+/* Reads what it can; the result is TRUST_PASS when all of it makes sense, else what the verdict is, with its reason.
+ * Slices point into the field or mem. */
 enum trust_result signature_read(enum signature_kind kind, struct slice field, struct arena *mem, struct signature *out,
 				 struct slice *reason);
 /* t= and x= against the clock; as above. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The signer. Its field is written as it will stand, with nothing behind b=, before it is signed: so it verifies with the
- * simple form too. Blanks and folds inside b= do not count (RFC 6376 §3.7). */
+/* The signer. Its field is written as it will stand, with nothing behind b=, before it is signed: so it verifies with
+ * the simple form too. Blanks and folds inside b= do not count (RFC 6376 §3.7). */
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -10,10 +10,38 @@ enum { LINE = 76, BASE64 = 72, NAMES_MAX = 500 /* h= stays a field that others a
 
 /* RFC 6376 §5.4.1, and what else people and programs act on. */
 const char *const dkim_default_headers[] = {
-	"From", "Sender", "Reply-To", "Subject", "Date", "Message-ID", "To", "Cc", "MIME-Version", "Content-Type",
-	"Content-Transfer-Encoding", "Content-Disposition", "Content-ID", "Content-Description", "In-Reply-To", "References",
-	"Resent-Date", "Resent-From", "Resent-Sender", "Resent-To", "Resent-Cc", "Resent-Message-ID", "List-Id", "List-Help",
-	"List-Unsubscribe", "List-Unsubscribe-Post", "List-Subscribe", "List-Post", "List-Owner", "List-Archive", "Autocrypt", NULL,
+	"From",
+	"Sender",
+	"Reply-To",
+	"Subject",
+	"Date",
+	"Message-ID",
+	"To",
+	"Cc",
+	"MIME-Version",
+	"Content-Type",
+	"Content-Transfer-Encoding",
+	"Content-Disposition",
+	"Content-ID",
+	"Content-Description",
+	"In-Reply-To",
+	"References",
+	"Resent-Date",
+	"Resent-From",
+	"Resent-Sender",
+	"Resent-To",
+	"Resent-Cc",
+	"Resent-Message-ID",
+	"List-Id",
+	"List-Help",
+	"List-Unsubscribe",
+	"List-Unsubscribe-Post",
+	"List-Subscribe",
+	"List-Post",
+	"List-Owner",
+	"List-Archive",
+	"Autocrypt",
+	NULL,
 };
 
 struct dkim_signer {
@@ -56,7 +84,8 @@ static bool among(const struct slice *list, size_t count, struct slice name) {
 /* Every field of that name, and one that is not there when none shall be added. */
 static void sign_all(struct names *n, struct header_index *x, const struct dkim_sign_params *p, struct slice name) {
 	size_t left = header_index_left(x, name);
-	bool once_more = among(p->oversign_headers, p->oversign_headers_count, name) || (left == 0 && slice_same(name, S("From")));
+	bool once_more = among(p->oversign_headers, p->oversign_headers_count, name) ||
+			 (left == 0 && slice_same(name, S("From")));
 	for (left += once_more; left != 0; left--) name_add(n, name);
 }
 
@@ -66,7 +95,8 @@ void signed_names_add(struct buf *text, struct header_index *x, const struct dki
 	while (given == 0 && dkim_default_headers[count] != NULL) count++;
 	struct slice *list = mem_array(MAX_OF(given, count) + 1, sizeof *list);
 	for (size_t i = 0; i < count; i++) list[i] = slice_of(dkim_default_headers[i]);
-	if (given != 0 && !among(p->sign_headers, given, S("From"))) list[count++] = S("From"); /* §5.4: must be signed */
+	if (given != 0 && !among(p->sign_headers, given, S("From")))
+		list[count++] = S("From"); /* §5.4: must be signed */
 	for (size_t i = 0; i < given; i++) list[count++] = p->sign_headers[i];
 	for (size_t i = 0; i < count; i++)
 		if (!among(list, i, list[i])) sign_all(&n, x, p, list[i]);
@@ -104,12 +134,14 @@ void dkim_sign_body(struct dkim_signer *s, struct slice bytes) {
 
 /* ---- end ---- */
 
-static void field_write(struct buf *out, const struct dkim_signer *s, const struct dkim_key *key, const uint8_t digest[32]) {
+static void field_write(struct buf *out, const struct dkim_signer *s, const struct dkim_key *key,
+			const uint8_t digest[32]) {
 	static const char *const forms[] = { [DKIM_SIMPLE] = "simple", [DKIM_RELAXED] = "relaxed" };
 	const struct dkim_sign_params *p = &s->params;
 	int64_t now = p->now_s != 0 ? p->now_s : wall_s();
-	buf_addf(out, "DKIM-Signature: v=1; a=%s; c=%s/%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%lld;", dkim_algorithm_name(key->algorithm),
-		forms[p->header], forms[p->body], SLICE_ARG(key->domain), SLICE_ARG(key->selector), (long long)now);
+	buf_addf(out, "DKIM-Signature: v=1; a=%s; c=%s/%s;\r\n\td=%.*s; s=%.*s;\r\n\tt=%lld;",
+		 dkim_algorithm_name(key->algorithm), forms[p->header], forms[p->body], SLICE_ARG(key->domain),
+		 SLICE_ARG(key->selector), (long long)now);
 	if (p->lifetime_s > 0) buf_addf(out, " x=%lld;", (long long)(now + p->lifetime_s));
 	if (p->identity.len != 0) buf_addf(out, " i=%.*s;", SLICE_ARG(p->identity));
 	buf_addf(out, "\r\n\th=%.*s;\r\n\tbh=", SLICE_ARG(s->names));
@@ -131,10 +163,12 @@ int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struc
 }
 
 /* All that a signature covers: the fields it names, and its own field before b= has its value. */
-static int field_sign(const struct dkim_signer *s, const struct dkim_key *key, struct slice field, struct buf *signature) {
+static int field_sign(const struct dkim_signer *s, const struct dkim_key *key, struct slice field,
+		      struct buf *signature) {
 	AUTO_BUF struct buf text = BUF(s->fields.len + field.len + KIB(1));
 	buf_add(&text, s->fields);
-	signed_self_add(&text, s->params.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, field, slice_skip(field, field.len));
+	signed_self_add(&text, s->params.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, field,
+			slice_skip(field, field.len));
 	if (text.full) return fail("DKIM signature: the header is too long");
 	return key_sign(&s->params, key, buf_slice(&text), signature);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The first half of verifying (RFC 6376 §6.1.1): what a field says, and whether that can be true at all, before a key is
- * asked for. What is not written as it must be is "neutral", what is written well but forbidden is "permerror". */
+/* The first half of verifying (RFC 6376 §6.1.1): what a field says, and whether that can be true at all, before a key
+ * is asked for. What is not written as it must be is "neutral", what is written well but forbidden is "permerror". */
 #include "base/clock.h"
 #include "base/encode.h"
 #include "trust/dkim_private.h"
@@ -44,7 +44,8 @@ static bool domain_good(struct slice d) {
 	if (d.len == 0 || d.len > 253) return false;
 	for (size_t i = 0, label = 0; i < d.len; i++) {
 		char c = d.at[i];
-		if (c == '.' ? label == 0 || i + 1 == d.len : !ascii_alpha(c) && !ascii_digit(c) && c != '-' && c != '_' && c >= 0)
+		if (c == '.' ? label == 0 || i + 1 == d.len
+			     : !ascii_alpha(c) && !ascii_digit(c) && c != '-' && c != '_' && c >= 0)
 			return false;
 		label = c == '.' ? 0 : label + 1;
 		if (label > 63) return false;
@@ -69,7 +70,8 @@ static bool canon_word(struct slice word, enum canon *out) {
 
 static bool canon_read(struct slice text, struct signature *out) {
 	struct slice header = slice_cut(&text, '/');
-	return canon_word(slice_trim(header), &out->header) && (text.at == NULL || canon_word(slice_trim(text), &out->body));
+	return canon_word(slice_trim(header), &out->header) &&
+	       (text.at == NULL || canon_word(slice_trim(text), &out->body));
 }
 
 static bool list_has(struct slice list, struct slice word) {
@@ -118,11 +120,13 @@ static enum trust_result read_signer(struct reader *r) {
 		return bad(r, TRUST_PERMERROR, S("the signature lacks one of the tags a, b, d, s"));
 	if (out->domain.len == 0) return bad(r, TRUST_NEUTRAL, S("d= is no domain"));
 	if (out->selector.len == 0) return bad(r, TRUST_NEUTRAL, S("s= is no selector"));
-	if (out->algorithm == DKIM_RSA_SHA1) return bad(r, TRUST_PERMERROR, S("rsa-sha1 is no longer accepted (RFC 8301)"));
+	if (out->algorithm == DKIM_RSA_SHA1)
+		return bad(r, TRUST_PERMERROR, S("rsa-sha1 is no longer accepted (RFC 8301)"));
 	if (out->algorithm == DKIM_ALGORITHM_UNKNOWN) return bad(r, TRUST_NEUTRAL, S("the algorithm in a= is unknown"));
 	if (b.len == 0 || !tag_base64(b, r->mem, &out->signature)) return bad(r, TRUST_NEUTRAL, S("b= is not base64"));
 	struct slice query = tag_of(r, "q");
-	if (query.at != NULL && !list_has(query, S("dns/txt"))) return bad(r, TRUST_NEUTRAL, S("q= names no known way to the key"));
+	if (query.at != NULL && !list_has(query, S("dns/txt")))
+		return bad(r, TRUST_NEUTRAL, S("q= names no known way to the key"));
 	return TRUST_PASS;
 }
 
@@ -130,12 +134,16 @@ static enum trust_result read_scope(struct reader *r) {
 	struct signature *out = r->out;
 	struct slice hash = tag_of(r, "bh"), c = tag_of(r, "c"), l = tag_of(r, "l");
 	out->names = tag_of(r, "h");
-	if (hash.at == NULL || out->names.at == NULL) return bad(r, TRUST_PERMERROR, S("the signature lacks one of the tags bh, h"));
+	if (hash.at == NULL || out->names.at == NULL)
+		return bad(r, TRUST_PERMERROR, S("the signature lacks one of the tags bh, h"));
 	if (c.at != NULL && !canon_read(c, out)) return bad(r, TRUST_NEUTRAL, S("the canonical form in c= is unknown"));
 	if (!names_good(out->names)) return bad(r, TRUST_NEUTRAL, S("h= is no list of field names"));
-	if (!tag_base64(hash, r->mem, &out->hash) || out->hash.len != 32) return bad(r, TRUST_NEUTRAL, S("bh= is no SHA-256 in base64"));
-	if (l.at != NULL && !number_read(l, INT64_MAX - 1, &out->limit)) return bad(r, TRUST_NEUTRAL, S("l= is no number"));
-	if (r->kind == SIGNATURE_DKIM && !list_has(out->names, S("from"))) return bad(r, TRUST_PERMERROR, S("From is not signed"));
+	if (!tag_base64(hash, r->mem, &out->hash) || out->hash.len != 32)
+		return bad(r, TRUST_NEUTRAL, S("bh= is no SHA-256 in base64"));
+	if (l.at != NULL && !number_read(l, INT64_MAX - 1, &out->limit))
+		return bad(r, TRUST_NEUTRAL, S("l= is no number"));
+	if (r->kind == SIGNATURE_DKIM && !list_has(out->names, S("from")))
+		return bad(r, TRUST_PERMERROR, S("From is not signed"));
 	return TRUST_PASS;
 }
 
@@ -156,7 +164,8 @@ static enum trust_result read_identity(struct reader *r) {
 	struct slice identity = tag_of(r, "i");
 	if (identity.at == NULL) return TRUST_PASS;
 	size_t at = slice_find_last(identity, '@');
-	if (at == identity.len || !domain_good(slice_skip(identity, at + 1))) return bad(r, TRUST_NEUTRAL, S("i= is no address"));
+	if (at == identity.len || !domain_good(slice_skip(identity, at + 1)))
+		return bad(r, TRUST_NEUTRAL, S("i= is no address"));
 	struct slice domain = slice_skip(identity, at + 1);
 	out->identity = identity;
 	bool below = domain.len > out->domain.len && domain.at[domain.len - out->domain.len - 1] == '.' &&
@@ -184,7 +193,9 @@ static enum trust_result read_kind(struct reader *r) {
 enum trust_result signature_read(enum signature_kind kind, struct slice field, struct arena *mem, struct signature *out,
 				 struct slice *reason) {
 	struct reader r = { .kind = kind, .mem = mem, .out = out, .reason = reason };
-	*out = (struct signature){ .field = field, .limit = -1, .made_s = -1, .ends_s = -1, .algorithm = DKIM_ALGORITHM_UNKNOWN };
+	*out = (struct signature){
+		.field = field, .limit = -1, .made_s = -1, .ends_s = -1, .algorithm = DKIM_ALGORITHM_UNKNOWN
+	};
 	struct slice value = slice_skip(field, slice_find(field, ':') + 1);
 	if (slice_ends(value, S("\n"))) value.len--;
 	if (slice_ends(value, S("\r"))) value.len--;
@@ -217,7 +228,8 @@ void signed_fields_add(struct buf *out, const struct signature *s, struct header
 	struct slice field;
 	header_index_restart(x);
 	for (struct slice names = s->names; names.at != NULL;)
-		if (header_index_take(x, slice_trim(slice_cut(&names, ':')), &field)) canon_field(out, s->header, field);
+		if (header_index_take(x, slice_trim(slice_cut(&names, ':')), &field))
+			canon_field(out, s->header, field);
 }
 
 void signed_self_add(struct buf *out, enum canon c, struct slice field, struct slice b_text) {

@@ -7,7 +7,8 @@ enum { PIECE = 250, STRING_MAX = 255, RECORD_MAX = 16 << 10, ED25519_BYTES = 32 
 
 struct slice dkim_public_text(struct slice public_key, enum dkim_algorithm algorithm, struct arena *mem) {
 	AUTO_BUF struct buf text = BUF(RECORD_MAX);
-	if (algorithm == DKIM_ED25519_SHA256 && public_key.len > ED25519_BYTES) public_key = slice_skip(public_key, public_key.len - ED25519_BYTES);
+	if (algorithm == DKIM_ED25519_SHA256 && public_key.len > ED25519_BYTES)
+		public_key = slice_skip(public_key, public_key.len - ED25519_BYTES);
 	base64_add(&text, public_key);
 	return arena_slice(mem, buf_slice(&text));
 }
@@ -20,7 +21,8 @@ static void tags_add(struct buf *out, const struct dkim_record_text *r, bool zon
 	if (r->hashes.len != 0) buf_addf(out, "h=%.*s; ", SLICE_ARG(r->hashes));
 	buf_addf(out, "k=%s; ", r->algorithm == DKIM_ED25519_SHA256 ? "ed25519" : "rsa");
 	if (r->testing || r->no_subdomains)
-		buf_addf(out, "t=%s%s%s; ", r->testing ? "y" : "", r->testing && r->no_subdomains ? ":" : "", r->no_subdomains ? "s" : "");
+		buf_addf(out, "t=%s%s%s; ", r->testing ? "y" : "", r->testing && r->no_subdomains ? ":" : "",
+			 r->no_subdomains ? "s" : "");
 	if (r->email_only) buf_add(out, S("s=email; "));
 }
 
@@ -39,7 +41,8 @@ void dkim_record_zone(struct buf *out, const struct dkim_record_text *r) {
 	buf_add(out, S("\tIN\tTXT\t( \""));
 	tags_add(out, r, true);
 	buf_add(out, S("\"\n\t  \"p="));
-	for (; key.len >= PIECE; key = slice_skip(key, PIECE)) buf_addf(out, "%.*s\"\n\t  \"", SLICE_ARG(slice_head(key, PIECE)));
+	for (; key.len >= PIECE; key = slice_skip(key, PIECE))
+		buf_addf(out, "%.*s\"\n\t  \"", SLICE_ARG(slice_head(key, PIECE)));
 	buf_add(out, key);
 	buf_addf(out, "\" )  ; ----- DKIM key %.*s for %.*s\n", SLICE_ARG(r->selector), SLICE_ARG(r->domain));
 }
@@ -57,20 +60,24 @@ struct slice dkim_record_strings(struct slice line, struct arena *mem) {
 /* p= of RSA: the whole SubjectPublicKeyInfo, by some the bare RSAPublicKey at its end. */
 static bool same_key(const struct dkim_record *record, struct slice public_key) {
 	struct slice there = record->public_key;
-	return there.len >= ED25519_BYTES && there.len <= public_key.len && slice_eq(slice_skip(public_key, public_key.len - there.len), there);
+	return there.len >= ED25519_BYTES && there.len <= public_key.len &&
+	       slice_eq(slice_skip(public_key, public_key.len - there.len), there);
 }
 
-static enum dkim_publication compare(struct slice text, struct slice public_key, struct arena *mem, struct slice *reason) {
+static enum dkim_publication compare(struct slice text, struct slice public_key, struct arena *mem,
+				     struct slice *reason) {
 	struct dkim_record record;
 	if (!dkim_record_parse(text, mem, &record, reason)) return DKIM_DIFFERENT;
 	if (record.revoked) *reason = S("the record has an empty p=: the key is revoked");
-	else if (!same_key(&record, public_key)) *reason = S("the record holds another key (or a part of this one is missing)");
+	else if (!same_key(&record, public_key))
+		*reason = S("the record holds another key (or a part of this one is missing)");
 	else return DKIM_PUBLISHED;
 	return DKIM_DIFFERENT;
 }
 
-enum dkim_publication dkim_published(struct dns *dns, struct slice selector, struct slice domain, struct slice public_key, int64_t deadline,
-				     struct arena *mem, struct slice *reason) {
+enum dkim_publication dkim_published(struct dns *dns, struct slice selector, struct slice domain,
+				     struct slice public_key, int64_t deadline, struct arena *mem,
+				     struct slice *reason) {
 	struct slice name = arena_fmt(mem, "%.*s._domainkey.%.*s", SLICE_ARG(selector), SLICE_ARG(domain)), *texts;
 	size_t count;
 	*reason = SLICE_NONE;

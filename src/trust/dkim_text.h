@@ -27,5 +27,6 @@ enum dkim_publication {
 	DKIM_UNKNOWN_YET,   /* DNS cannot say now: *reason */
 };
 /* Waits for DNS until the deadline. */
-enum dkim_publication dkim_published(struct dns *dns, struct slice selector, struct slice domain, struct slice public_key, int64_t deadline,
-				     struct arena *mem, struct slice *reason);
+enum dkim_publication dkim_published(struct dns *dns, struct slice selector, struct slice domain,
+				     struct slice public_key, int64_t deadline, struct arena *mem,
+				     struct slice *reason);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All that needs the header is done when it is complete: signatures are read, their fields hashed, their keys asked for.
- * Then only the hashes of bodies remain, and nothing of the message is kept. */
+/* All that needs the header is done when it is complete: signatures are read, their fields hashed, their keys asked
+ * for. Then only the hashes of bodies remain, and nothing of the message is kept. */
 #include "trust/dkim_private.h"
 
 enum { SIGNATURES_DEFAULT = 10, SIGNATURES_MAX = 100 };
@@ -49,8 +49,8 @@ void bodies_end(struct dkim_bodies *b) {
 
 bool body_signed(const struct body *b, const struct signature *s, struct arena *mem, struct slice *reason) {
 	if (s->limit > b->size) {
-		*reason = arena_fmt(mem, "the body is shorter than what was signed: %lld bytes, not %lld (l=)", (long long)b->size,
-			(long long)s->limit);
+		*reason = arena_fmt(mem, "the body is shorter than what was signed: %lld bytes, not %lld (l=)",
+				    (long long)b->size, (long long)s->limit);
 		return false;
 	}
 	if (memcmp(b->digest, s->hash.at, sizeof b->digest) == 0) return true;
@@ -76,8 +76,13 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	struct slice reason = SLICE_NONE;
 	enum trust_result result = signature_read(SIGNATURE_DKIM, s->field, v->mem, s, &reason);
 	if (result == TRUST_PASS) result = signature_in_time(s, &v->params, &reason);
-	one->verdict = (struct dkim_verdict){ .result = result == TRUST_PASS ? TRUST_NONE : result, .domain = s->domain,
-		.selector = s->selector, .identity = s->identity, .algorithm = s->algorithm, .body_signed = s->limit, .reason = reason };
+	one->verdict = (struct dkim_verdict){ .result = result == TRUST_PASS ? TRUST_NONE : result,
+					      .domain = s->domain,
+					      .selector = s->selector,
+					      .identity = s->identity,
+					      .algorithm = s->algorithm,
+					      .body_signed = s->limit,
+					      .reason = reason };
 	if (result != TRUST_PASS) return;
 	one->body = bodies_want(v->bodies, s->body, s->limit, v->mem);
 	if (one->body == NULL) {
@@ -94,7 +99,8 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	for (size_t i = 0; i < v->params.must_sign_count && one->verdict.result == TRUST_NONE; i++) {
 		if (all_signed(s, x, v->params.must_sign[i])) continue;
 		one->verdict.result = TRUST_POLICY;
-		one->verdict.reason = arena_fmt(v->mem, "the field %.*s is not signed", SLICE_ARG(v->params.must_sign[i]));
+		one->verdict.reason =
+			arena_fmt(v->mem, "the field %.*s is not signed", SLICE_ARG(v->params.must_sign[i]));
 	}
 }
 
@@ -144,8 +150,8 @@ static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 	out->partial = one->signature.limit >= 0 && one->signature.limit < one->body->size;
 	key_verify(&v->params, &one->signature, one->digest, deadline, v->mem, out);
 	if (out->result == TRUST_PASS && out->partial)
-		out->reason = arena_fmt(v->mem, "only %lld of %lld bytes of the body are signed (l=)", (long long)one->signature.limit,
-			(long long)one->body->size);
+		out->reason = arena_fmt(v->mem, "only %lld of %lld bytes of the body are signed (l=)",
+					(long long)one->signature.limit, (long long)one->body->size);
 }
 
 static size_t shared_start(struct slice a, struct slice b) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* First whose policy it is, then whether anything proved belongs to the same organisation. DNS is asked only as far as the
- * answer depends on it: a signature of the author's own domain needs no walk, and of foreign domains only those below the
- * author's organisation can be of it. */
+/* First whose policy it is, then whether anything proved belongs to the same organisation. DNS is asked only as far as
+ * the answer depends on it: a signature of the author's own domain needs no walk, and of foreign domains only those
+ * below the author's organisation can be of it. */
 #include "trust/dmarc.h"
 #include "base/encode.h"
 #include "mime/address.h"
@@ -54,7 +54,8 @@ size_t dmarc_authors(struct slice header, struct arena *mem, struct slice *out, 
 
 static void verdict_later(struct dmarc_verdict *v, const struct dmarc_found *f, struct arena *mem) {
 	v->result = TRUST_TEMPERROR;
-	v->reason = arena_fmt(mem, "the policy of %.*s cannot be looked up now: %.*s", SLICE_ARG(f->domain), SLICE_ARG(f->reason));
+	v->reason = arena_fmt(mem, "the policy of %.*s cannot be looked up now: %.*s", SLICE_ARG(f->domain),
+			      SLICE_ARG(f->reason));
 }
 
 static bool nonexistent(struct dmarc_seeker *s, struct slice domain) {
@@ -77,7 +78,8 @@ static void take_record(struct dmarc_seeker *s, const struct dmarc_found *f, str
 }
 
 static bool under(struct slice domain, struct slice above) {
-	return slice_eq(domain, above) || (domain.len > above.len && slice_ends(domain, above) && domain.at[domain.len - above.len - 1] == '.');
+	return slice_eq(domain, above) ||
+	       (domain.len > above.len && slice_ends(domain, above) && domain.at[domain.len - above.len - 1] == '.');
 }
 
 /* Nobody above has a record that counts; one that cannot be used is worth a word. */
@@ -104,13 +106,16 @@ static bool find_policy(struct dmarc_seeker *s, struct dmarc_verdict *v) {
 		const struct dmarc_found *broken = f->answer == DMARC_ABSENT ? broken_above(s, v->from) : NULL;
 		if (broken != NULL) f = broken;
 		if (f->answer == DMARC_ABSENT)
-			v->reason = why.len != 0 ? why : arena_fmt(s->mem, "%.*s publishes no DMARC policy", SLICE_ARG(v->from));
+			v->reason = why.len != 0
+					    ? why
+					    : arena_fmt(s->mem, "%.*s publishes no DMARC policy", SLICE_ARG(v->from));
 	}
 	if (f->answer == DMARC_LATER) verdict_later(v, f, s->mem);
 	if (f->answer == DMARC_BROKEN) {
 		v->result = TRUST_PERMERROR;
 		v->domain = f->domain;
-		v->reason = arena_fmt(s->mem, "the DMARC record of %.*s cannot be used: %.*s", SLICE_ARG(f->domain), SLICE_ARG(f->reason));
+		v->reason = arena_fmt(s->mem, "the DMARC record of %.*s cannot be used: %.*s", SLICE_ARG(f->domain),
+				      SLICE_ARG(f->reason));
 	}
 	if (f->answer == DMARC_FOUND) take_record(s, f, v);
 	return f->answer == DMARC_FOUND;
@@ -124,13 +129,15 @@ static enum dmarc_policy milder(enum dmarc_policy p) {
 
 enum alignment { FOREIGN, ALIGNED, ALIGNED_LATER };
 
-static enum alignment align(struct dmarc_seeker *s, struct slice author, struct slice *organisation, struct slice other, bool strict) {
+static enum alignment align(struct dmarc_seeker *s, struct slice author, struct slice *organisation, struct slice other,
+			    bool strict) {
 	struct slice domain, its;
 	const struct dmarc_found *psd;
 	if (!domain_ascii(other, s->mem, &domain)) return FOREIGN;
 	if (slice_eq(domain, author)) return ALIGNED;
 	if (strict) return FOREIGN;
-	if (organisation->len == 0 && dmarc_seek_organisation(s, author, organisation, &psd) != NULL) return ALIGNED_LATER;
+	if (organisation->len == 0 && dmarc_seek_organisation(s, author, organisation, &psd) != NULL)
+		return ALIGNED_LATER;
 	if (!under(domain, *organisation)) return FOREIGN;
 	if (dmarc_seek_organisation(s, domain, &its, &psd) != NULL) return ALIGNED_LATER;
 	return slice_eq(its, *organisation) ? ALIGNED : FOREIGN;
@@ -174,8 +181,10 @@ static bool weigh(struct dmarc_seeker *s, const struct proof *proof, struct dmar
 static const char *what_proved(const struct proof *proof) {
 	bool dkim = false, spf = proof->spf != NULL && proof->spf->result == TRUST_PASS;
 	for (size_t i = 0; i < proof->dkim_count; i++) dkim = dkim || proof->dkim[i].result == TRUST_PASS;
-	return dkim && spf ? "SPF and DKIM passed for other domains only" : dkim ? "DKIM passed for another domain, SPF did not" :
-		spf ? "SPF passed for another domain, DKIM did not" : "neither SPF nor DKIM passed";
+	return dkim && spf ? "SPF and DKIM passed for other domains only"
+	       : dkim      ? "DKIM passed for another domain, SPF did not"
+	       : spf       ? "SPF passed for another domain, DKIM did not"
+			   : "neither SPF nor DKIM passed";
 }
 
 static void sentence(struct dmarc_seeker *s, struct dmarc_verdict *v) {
@@ -198,23 +207,30 @@ static void check_one(struct dmarc_seeker *s, struct slice from, const struct pr
 	} else {
 		v->result = TRUST_FAIL;
 		sentence(s, v);
-		v->reason = arena_fmt(s->mem, "%s, so nothing proves that it is from %.*s", what_proved(proof), SLICE_ARG(from));
+		v->reason = arena_fmt(s->mem, "%s, so nothing proves that it is from %.*s", what_proved(proof),
+				      SLICE_ARG(from));
 	}
 }
 
 /* Which of two verdicts about one message counts. */
 static unsigned weight(const struct dmarc_verdict *v) {
-	static const unsigned of[] = { [TRUST_PASS] = 1, [TRUST_PERMERROR] = 2, [TRUST_TEMPERROR] = 3, [TRUST_FAIL] = 4 };
+	static const unsigned of[] = {
+		[TRUST_PASS] = 1, [TRUST_PERMERROR] = 2, [TRUST_TEMPERROR] = 3, [TRUST_FAIL] = 4
+	};
 	unsigned w = v->result < LEN(of) ? of[v->result] : 0;
 	return v->result == TRUST_FAIL ? w + v->disposition : w;
 }
 
 static void many_authors(struct slice first, struct arena *mem, bool reject, struct dmarc_verdict *v) {
-	*v = (struct dmarc_verdict){ .from = first, .organisation = first,
-		.result = reject ? TRUST_FAIL : TRUST_PERMERROR,
-		.policy = reject ? DMARC_POLICY_REJECT : DMARC_POLICY_ABSENT,
-		.disposition = reject ? DMARC_POLICY_REJECT : DMARC_POLICY_ABSENT,
-		.reason = arena_fmt(mem, reject ? "the authors in From are of more than one domain" : "the authors in From are of more than %d domains", DMARC_FROM_MAX) };
+	*v = (struct dmarc_verdict){ .from = first,
+				     .organisation = first,
+				     .result = reject ? TRUST_FAIL : TRUST_PERMERROR,
+				     .policy = reject ? DMARC_POLICY_REJECT : DMARC_POLICY_ABSENT,
+				     .disposition = reject ? DMARC_POLICY_REJECT : DMARC_POLICY_ABSENT,
+				     .reason = arena_fmt(mem,
+							 reject ? "the authors in From are of more than one domain"
+								: "the authors in From are of more than %d domains",
+							 DMARC_FROM_MAX) };
 }
 
 void dmarc_check(const struct dmarc_params *p, struct slice header, const struct spf_verdict *spf,
@@ -226,7 +242,9 @@ void dmarc_check(const struct dmarc_params *p, struct slice header, const struct
 	struct proof proof = { spf, dkim, dkim_count };
 	authors_read(header, mem, &a);
 	*out = (struct dmarc_verdict){ .result = a.broken ? TRUST_PERMERROR : TRUST_NONE,
-		.reason = !a.broken ? S("From names nobody") : a.seen == 0 ? S("there is no author in From") : S("an author in From has no domain") };
+				       .reason = !a.broken     ? S("From names nobody")
+						 : a.seen == 0 ? S("there is no author in From")
+							       : S("an author in From has no domain") };
 	if (a.many || (a.count > 1 && p->reject_many_from)) {
 		many_authors(domains[0], mem, p->reject_many_from, out);
 		return;
@@ -259,6 +277,7 @@ void dmarc_hint(const struct dmarc_params *p, struct slice header) {
 	size_t n = dmarc_authors(header, &mem, domains, 2, &broken); /* who writes for more may wait */
 	for (size_t i = 0; i < n; i++) {
 		size_t count = dmarc_walk(domains[i], steps);
-		for (size_t j = 0; j < count; j++) dns_hint(p->dns, arena_fmt(&mem, "_dmarc.%.*s", SLICE_ARG(steps[j])), DNS_TXT);
+		for (size_t j = 0; j < count; j++)
+			dns_hint(p->dns, arena_fmt(&mem, "_dmarc.%.*s", SLICE_ARG(steps[j])), DNS_TXT);
 	}
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The record is text that somebody typed into a web form. What can be understood is understood; only the version must be
- * exact, and a policy that cannot be read must not become a stricter one. */
+/* The record is text that somebody typed into a web form. What can be understood is understood; only the version must
+ * be exact, and a policy that cannot be read must not become a stricter one. */
 #include "trust/dmarc.h"
 
 static const char *const policies[] = {
-	[DMARC_POLICY_ABSENT] = "", [DMARC_POLICY_NONE] = "none", [DMARC_POLICY_QUARANTINE] = "quarantine", [DMARC_POLICY_REJECT] = "reject",
+	[DMARC_POLICY_ABSENT] = "",
+	[DMARC_POLICY_NONE] = "none",
+	[DMARC_POLICY_QUARANTINE] = "quarantine",
+	[DMARC_POLICY_REJECT] = "reject",
 };
 
 const char *dmarc_policy_word(enum dmarc_policy p) {
@@ -23,7 +26,8 @@ static bool next_tag(struct slice *rest, struct slice *name, struct slice *value
 
 bool dmarc_record_is(struct slice text) {
 	struct slice name, value;
-	return text.len != 0 && !ascii_space(text.at[0]) && next_tag(&text, &name, &value) && slice_same(name, S("v")) && slice_eq(value, S("DMARC1"));
+	return text.len != 0 && !ascii_space(text.at[0]) && next_tag(&text, &name, &value) &&
+	       slice_same(name, S("v")) && slice_eq(value, S("DMARC1"));
 }
 
 static bool policy_of(struct slice word, enum dmarc_policy *out) {
@@ -51,14 +55,17 @@ struct tags {
 
 static struct tags tags_of(struct slice text) {
 	struct tags t = {0};
-	const struct { const char *name; struct slice *value; } known[] = {
-		{ "p", &t.p }, { "sp", &t.sp }, { "np", &t.np }, { "adkim", &t.adkim }, { "aspf", &t.aspf }, { "pct", &t.pct }, { "t", &t.t },
-		{ "psd", &t.psd }, { "rua", &t.rua }, { "ruf", &t.ruf }, { "fo", &t.fo }, { "ri", &t.ri },
+	const struct { const char *name; struct slice *value;
+	} known[] = {
+		{ "p", &t.p },       { "sp", &t.sp },   { "np", &t.np }, { "adkim", &t.adkim },
+		{ "aspf", &t.aspf }, { "pct", &t.pct }, { "t", &t.t },   { "psd", &t.psd },
+		{ "rua", &t.rua },   { "ruf", &t.ruf }, { "fo", &t.fo }, { "ri", &t.ri },
 	};
 	struct slice name, value;
 	while (next_tag(&text, &name, &value))
 		for (size_t i = 0; i < LEN(known); i++)
-			if (slice_same(name, slice_of(known[i].name)) && known[i].value->at == NULL) *known[i].value = value;
+			if (slice_same(name, slice_of(known[i].name)) && known[i].value->at == NULL)
+				*known[i].value = value;
 	return t;
 }
 
@@ -69,7 +76,8 @@ bool dmarc_record_parse(struct slice text, struct arena *mem, struct dmarc_recor
 	}
 	struct tags t = tags_of(text);
 	struct dmarc_record r = { .p = DMARC_POLICY_NONE, .percent = 100, .interval_s = 86400, .psd = 'u' };
-	bool good = (t.p.at == NULL || policy_of(t.p, &r.p)) && (t.sp.at == NULL || policy_of(t.sp, &r.sp)) && (t.np.at == NULL || policy_of(t.np, &r.np));
+	bool good = (t.p.at == NULL || policy_of(t.p, &r.p)) && (t.sp.at == NULL || policy_of(t.sp, &r.sp)) &&
+		    (t.np.at == NULL || policy_of(t.np, &r.np));
 	if (!good && !has_uri(t.rua)) {
 		*reason = S("its p, sp or np is none of none, quarantine, reject");
 		return false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a domain publishes is a record within its bounds or none; whatever stands in From is authors with usable domains. */
+/* Whatever a domain publishes is a record within its bounds or none; whatever stands in From is authors with usable
+ * domains. */
 #include "mime/address.h"
 #include "trust/dmarc.h"
 
@@ -9,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct dmarc_record r;
 	struct slice text = slice_from(data, size), reason = SLICE_NONE, authors[DMARC_FROM_MAX];
 	if (dmarc_record_parse(text, &mem, &r, &reason)) {
-		must(dmarc_record_is(text) && r.p >= DMARC_POLICY_NONE && r.p <= DMARC_POLICY_REJECT && r.percent <= 100 && r.fo.len != 0);
+		must(dmarc_record_is(text) && r.p >= DMARC_POLICY_NONE && r.p <= DMARC_POLICY_REJECT &&
+		     r.percent <= 100 && r.fo.len != 0);
 		must(r.psd == 'y' || r.psd == 'n' || r.psd == 'u');
 	} else {
 		must(reason.len != 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The domains' own records say where organisations begin; a stranger's long name costs eight questions at most. What was
- * asked once is not asked again for the same message, failures included: each could cost its whole time-out. */
+/* The domains' own records say where organisations begin; a stranger's long name costs eight questions at most. What
+ * was asked once is not asked again for the same message, failures included: each could cost its whole time-out. */
 #include "trust/dmarc_tree.h"
 #include "base/fail.h"
 
@@ -45,7 +45,8 @@ const struct dmarc_found *dmarc_seek(struct dmarc_seeker *s, struct slice domain
 	s->known = f;
 	struct slice *texts;
 	size_t count;
-	switch (dns_txt(s->p->dns, arena_fmt(s->mem, "_dmarc.%.*s", SLICE_ARG(domain)), s->deadline, s->mem, &texts, &count, NULL)) {
+	switch (dns_txt(s->p->dns, arena_fmt(s->mem, "_dmarc.%.*s", SLICE_ARG(domain)), s->deadline, s->mem, &texts,
+			&count, NULL)) {
 	case DNS_OK: read_records(s, f, texts, count); break;
 	case DNS_NODATA:
 	case DNS_NXDOMAIN: break;

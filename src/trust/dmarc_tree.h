@@ -24,8 +24,8 @@ struct dmarc_seeker {
 };
 /* The record at a domain itself. Domains: ASCII lower case, without dot at the end. */
 const struct dmarc_found *dmarc_seek(struct dmarc_seeker *s, struct slice domain);
-/* *out: the organisational domain; *psd: the record of the public suffix domain above (psd=y), if the walk came upon one, else
- * NULL. <LATER>: a look-up of the way failed: its answer; *out is untouched. NULL: done. */
+/* *out: the organisational domain; *psd: the record of the public suffix domain above (psd=y), if the walk came upon
+ * one, else NULL. <LATER>: a look-up of the way failed: its answer; *out is untouched. NULL: done. */
 const struct dmarc_found *dmarc_seek_organisation(struct dmarc_seeker *s, struct slice domain, struct slice *out,
 						  const struct dmarc_found **psd);
 /* The names that a walk asks, from the domain itself upwards. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* A name server for unit tests, on a thread and a port of its own: TXT and A records from a table. A name with neither is
- * NXDOMAIN, unless there are names below it; "!" as text is a server failure. Counts what it was asked. */
+/* A name server for unit tests, on a thread and a port of its own: TXT and A records from a table. A name with neither
+ * is NXDOMAIN, unless there are names below it; "!" as text is a server failure. Counts what it was asked. */
 #include <pthread.h>
 #include <sys/socket.h>
 #include "base/buf.h"
@@ -65,7 +65,9 @@ static inline void fake_answer(const struct fake_dns *f, const uint8_t *q, size_
 		out->len = end;
 		answers = 0;
 	}
-	const uint8_t head[] = { (uint8_t)(0x84 | (q[2] & 1)), (uint8_t)(0x80 | code), 0, 1, 0, (uint8_t)answers, 0, 0, 0, 0 };
+	const uint8_t head[] = {
+		(uint8_t)(0x84 | (q[2] & 1)), (uint8_t)(0x80 | code), 0, 1, 0, (uint8_t)answers, 0, 0, 0, 0
+	};
 	memcpy(out->at + 2, head, sizeof head);
 }
 
@@ -94,7 +96,8 @@ static inline bool fake_dns_start(struct fake_dns *f, const struct fake_record *
 	if (bind(f->fd, &a.any, a.len) != 0) return false;
 	addr_of_socket(f->fd, &a);
 	snprintf(resolver, sizeof resolver, "127.0.0.1:%d", addr_port(&a));
-	return pthread_create(&f->thread, NULL, fake_serve, f) == 0 && dns_open(&(struct dns_params){ .resolvers = resolver }, &f->dns) == 0;
+	return pthread_create(&f->thread, NULL, fake_serve, f) == 0 &&
+	       dns_open(&(struct dns_params){ .resolvers = resolver }, &f->dns) == 0;
 }
 
 static inline void fake_dns_stop(struct fake_dns *f) {

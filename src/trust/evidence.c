@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is asked of DNS is started as early as it is known, so that it comes in while the message does: the sender's SPF record
- * at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
+/* What is asked of DNS is started as early as it is known, so that it comes in while the message does: the sender's SPF
+ * record at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
 #include "trust/evidence.h"
 #include "base/clock.h"
 #include "trust/adsp.h"
@@ -38,8 +38,8 @@ void evidence_hint(const struct evidence_params *p, const struct evidence_client
 	if (p->use_spf && domain.len != 0) dns_hint(p->dns, domain, DNS_TXT);
 }
 
-/* The records that an SPF record which has come by now leads to: asked for all at once, where the check itself goes from one to
- * the next. */
+/* The records that an SPF record which has come by now leads to: asked for all at once, where the check itself goes
+ * from one to the next. */
 static void hint_includes(struct evidence *e, struct slice domain, unsigned depth) {
 	struct slice *texts, word;
 	size_t n;
@@ -48,7 +48,9 @@ static void hint_includes(struct evidence *e, struct slice domain, unsigned dept
 		struct slice rest = texts[i];
 		if (!slice_starts_same(rest, S("v=spf1 "))) continue;
 		while ((word = slice_word(&rest, " ")).len != 0 && e->hints < SPF_HINTS_MAX) {
-			size_t name = slice_starts_same(word, S("include:")) ? 8 : slice_starts_same(word, S("redirect=")) ? 9 : word.len;
+			size_t name = slice_starts_same(word, S("include:"))    ? 8
+				      : slice_starts_same(word, S("redirect=")) ? 9
+										: word.len;
 			struct slice target = slice_skip(word, name);
 			if (target.len == 0 || slice_find(target, '%') < target.len) continue;
 			e->hints++;
@@ -104,7 +106,8 @@ static bool said_pass(struct slice results, struct arena *mem) {
 	struct authres a;
 	if (!authres_parse(results, mem, &a)) return false;
 	for (size_t i = 0; i < a.methods_count; i++)
-		if (slice_same(a.methods[i].method, S("dmarc")) && slice_same(a.methods[i].result, S("pass"))) return true;
+		if (slice_same(a.methods[i].method, S("dmarc")) && slice_same(a.methods[i].result, S("pass")))
+			return true;
 	return false;
 }
 
@@ -132,8 +135,8 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 	};
 	for (size_t i = 0; i < v->dkim_count; i++) {
 		const struct dkim_verdict *d = &v->dkim[i];
-		r->dkim[i] = (struct evidence_dkim){ d->result, d->domain, d->selector, slice_of(dkim_algorithm_name(d->algorithm)),
-						     d->reason };
+		r->dkim[i] = (struct evidence_dkim){ d->result, d->domain, d->selector,
+						     slice_of(dkim_algorithm_name(d->algorithm)), d->reason };
 	}
 	const struct dmarc_verdict *d = &v->dmarc;
 	r->dmarc = (struct evidence_dmarc){
@@ -157,7 +160,8 @@ void evidence_end(struct evidence *e, struct evidence_verdict *out) {
 	const struct evidence_params *p = e->params;
 	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
 	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
-	int64_t keys = deadline - wait / 2, senders = deadline - wait / 4; /* a dead server of keys leaves time for the others */
+	int64_t keys = deadline - wait / 2,
+		senders = deadline - wait / 4; /* a dead server of keys leaves time for the others */
 	if (e->dkim != NULL) dkim_verify_end(e->dkim, keys, &v.dkim, &v.dkim_count);
 	hint_spf(e, 1); /* has come while the keys were waited for */
 	if (e->arc != NULL) arc_verify_end(e->arc, keys, &v.arc);

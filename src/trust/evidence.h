@@ -4,8 +4,8 @@
 #include "trust/arc.h"
 #include "trust/authres.h"
 #include "trust/dmarc.h"
-/* All that can be found out about who sent a message, in one piece: SPF, DKIM, ARC, DMARC and the client's name, while it
- * streams by. Used by the door (flow/admit) and by `hato check-mail`. */
+/* All that can be found out about who sent a message, in one piece: SPF, DKIM, ARC, DMARC and the client's name, while
+ * it streams by. Used by the door (flow/admit) and by `hato check-mail`. */
 struct evidence_params {
 	struct dns *dns;
 	const char *host;              /* ours */
@@ -16,7 +16,8 @@ struct evidence_params {
 	bool use_spf, use_dkim, use_dmarc, use_arc;
 	bool use_helo;                 /* SPF of the HELO name as well (RFC 7208 §2.3) */
 	bool adsp;                     /* look up and report dkim-adsp (RFC 5617, historic) */
-	const struct slice *trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
+	const struct slice
+		*trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
 	size_t trusted_sealers_count;
 	int timeout_ms;                /* of all that is waited for at the end, together; 0: 20 s */
 };
@@ -32,23 +33,27 @@ struct evidence_client {
 struct evidence_spf { uint32_t result; struct slice domain, identity, reason; };
 struct evidence_dkim { uint32_t result; struct slice domain, selector, algorithm, reason; };
 struct evidence_dmarc {
-	uint32_t result, policy, p, sp, np, disposition; /* disposition: enum dmarc_policy as acted upon; policy: what was asked */
+	uint32_t result, policy, p, sp, np,
+		disposition; /* disposition: enum dmarc_policy as acted upon; policy: what was asked */
 	uint32_t percent;
 	bool adkim_strict, aspf_strict, testing, spf_aligned, dkim_aligned;
 	struct slice from, domain, rua, ruf, fo;
 	struct slice reason;           /* for people */
-	struct slice override, comment; /* RFC 9990: "local_policy", "trusted_forwarder", "mailing_list", … why disposition is another one; empty: it is not */
+	struct slice override, comment; /* RFC 9990: "local_policy", "trusted_forwarder", "mailing_list", … why
+					   disposition is another one; empty: it is not */
 };
 #define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity) F(text, reason)
 #define EVIDENCE_DKIM_FIELDS(F) F(u32, result) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason)
 #define EVIDENCE_DMARC_FIELDS(F) \
-	F(u32, result) F(u32, policy) F(u32, p) F(u32, sp) F(u32, np) F(u32, disposition) F(u32, percent) F(bool_, adkim_strict) \
-	F(bool_, aspf_strict) F(bool_, testing) F(bool_, spf_aligned) F(bool_, dkim_aligned) F(text, from) F(text, domain) \
-	F(text, rua) F(text, ruf) F(text, fo) F(text, reason) F(text, override) F(text, comment)
+	F(u32, result) \
+	F(u32, policy) F(u32, p) F(u32, sp) F(u32, np) F(u32, disposition) F(u32, percent) F(bool_, adkim_strict) \
+		F(bool_, aspf_strict) F(bool_, testing) F(bool_, spf_aligned) F(bool_, dkim_aligned) F(text, from) \
+			F(text, domain) F(text, rua) F(text, ruf) F(text, fo) F(text, reason) F(text, override) \
+				F(text, comment)
 WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
 struct evidence_record {
 	bool checked;                  /* false: nothing was looked at (our own users, exempt clients) */
-	bool changed;                  /* afterwards we changed what the author's domain had signed (header_checks, milters) */
+	bool changed; /* afterwards we changed what the author's domain had signed (header_checks, milters) */
 	bool spf_here;                 /* SPF of the sender passes for our own addresses, too */
 	struct slice client;           /* the address as text */
 	uint32_t arc;                  /* enum trust_result */
@@ -58,7 +63,9 @@ struct evidence_record {
 	struct evidence_dmarc dmarc;
 };
 #define EVIDENCE_RECORD_FIELDS(F) \
-	F(bool_, checked) F(bool_, changed) F(bool_, spf_here) F(text, client) F(u32, arc) F(part, spf, evidence_spf) F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
+	F(bool_, checked) \
+	F(bool_, changed) F(bool_, spf_here) F(text, client) F(u32, arc) F(part, spf, evidence_spf) \
+		F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
 WIRE_DECLARE(evidence_record)
 
 struct evidence_verdict {              /* everything, as found */
@@ -79,11 +86,12 @@ struct evidence *evidence_begin(const struct evidence_params *p, const struct ev
 void evidence_body(struct evidence *e, struct slice bytes);
 void evidence_end(struct evidence *e, struct evidence_verdict *out);
 
-/* The door has decided: record and results say so. override: as in evidence_dmarc; empty: DMARC's own disposition stands. */
+/* The door has decided: record and results say so. override: as in evidence_dmarc; empty: DMARC's own disposition
+ * stands. */
 void evidence_act(struct evidence_verdict *v, enum dmarc_policy done, struct slice override, struct slice comment,
 		  struct arena *mem);
-/* "spf=pass (example.org) dkim=fail (example.org: the body was changed after signing) dmarc=…", for people; nothing when nothing
- * was checked. */
+/* "spf=pass (example.org) dkim=fail (example.org: the body was changed after signing) dmarc=…", for people; nothing
+ * when nothing was checked. */
 void evidence_tell(struct buf *out, const struct evidence_record *r);
 /* Starts what will be asked for a message from this sender, as soon as it is known. Does not wait. */
 void evidence_hint(const struct evidence_params *p, const struct evidence_client *c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each finding in the words of RFC 8601, so that mail programs, filters and the next server read ours as they read those of
- * OpenDKIM and OpenDMARC. */
+/* Each finding in the words of RFC 8601, so that mail programs, filters and the next server read ours as they read
+ * those of OpenDKIM and OpenDMARC. */
 #include "trust/evidence_results.h"
 
 enum { PROPERTIES_MAX = 4 };
@@ -40,7 +40,8 @@ static void add_dkim(struct writer *w, const struct dkim_verdict *d) {
 	if (d->testing) m->comment = S("test mode");
 	property(m, "header", "d", d->domain);
 	property(m, "header", "s", d->selector);
-	if (d->algorithm != DKIM_ALGORITHM_UNKNOWN) property(m, "header", "a", slice_of(dkim_algorithm_name(d->algorithm)));
+	if (d->algorithm != DKIM_ALGORITHM_UNKNOWN)
+		property(m, "header", "a", slice_of(dkim_algorithm_name(d->algorithm)));
 	property(m, "header", "b", d->start);
 }
 
@@ -109,7 +110,8 @@ void evidence_results_dmarc(struct evidence_verdict *v, struct arena *mem) {
 
 static void tell(struct buf *out, const char *what, uint32_t r, struct slice domain, struct slice why) {
 	bool plain = r == TRUST_PASS || r == TRUST_NONE;
-	buf_addf(out, "%s%s=%s", out->len != 0 ? " " : "", what, r <= TRUST_PERMERROR ? trust_word((enum trust_result)r) : "?");
+	buf_addf(out, "%s%s=%s", out->len != 0 ? " " : "", what,
+		 r <= TRUST_PERMERROR ? trust_word((enum trust_result)r) : "?");
 	if (plain) why = SLICE_NONE;
 	if (domain.len == 0 && why.len == 0) return;
 	buf_addf(out, " (%.*s%s%.*s)", SLICE_ARG(domain), domain.len != 0 && why.len != 0 ? ": " : "", SLICE_ARG(why));
@@ -119,11 +121,14 @@ void evidence_tell(struct buf *out, const struct evidence_record *r) {
 	const struct evidence_dmarc *d = &r->dmarc;
 	if (!r->checked) return;
 	if (r->spf.identity.len != 0) tell(out, "spf", r->spf.result, r->spf.domain, r->spf.reason);
-	for (size_t i = 0; i < r->dkim_count; i++) tell(out, "dkim", r->dkim[i].result, r->dkim[i].domain, r->dkim[i].reason);
+	for (size_t i = 0; i < r->dkim_count; i++)
+		tell(out, "dkim", r->dkim[i].result, r->dkim[i].domain, r->dkim[i].reason);
 	if (r->dkim_count == 0) tell(out, "dkim", TRUST_NONE, SLICE_NONE, SLICE_NONE);
 	tell(out, "dmarc", d->result, d->from, d->reason);
-	if (d->policy != DMARC_POLICY_ABSENT) buf_addf(out, " policy=%s", dmarc_policy_word((enum dmarc_policy)d->policy));
-	if (d->disposition > DMARC_POLICY_NONE) buf_addf(out, " done=%s", dmarc_policy_word((enum dmarc_policy)d->disposition));
+	if (d->policy != DMARC_POLICY_ABSENT)
+		buf_addf(out, " policy=%s", dmarc_policy_word((enum dmarc_policy)d->policy));
+	if (d->disposition > DMARC_POLICY_NONE)
+		buf_addf(out, " done=%s", dmarc_policy_word((enum dmarc_policy)d->disposition));
 	if (d->override.len != 0) buf_addf(out, " override=%.*s", SLICE_ARG(d->override));
 	if (d->comment.len != 0) buf_addf(out, " (%.*s)", SLICE_ARG(d->comment));
 	if (r->arc != TRUST_NONE) tell(out, "arc", r->arc, SLICE_NONE, SLICE_NONE);

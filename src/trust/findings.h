@@ -2,8 +2,8 @@
 #pragma once
 #include "trust/client.h"
 #include "trust/evidence.h"
-/* What was found out about a message, told to whoever sent it: one sentence for each check, and what to do about it. For
- * `hato check-mail` and the answers of check@. */
+/* What was found out about a message, told to whoever sent it: one sentence for each check, and what to do about it.
+ * For `hato check-mail` and the answers of check@. */
 struct finding_list {                  /* a DNS block list that was asked */
 	struct slice zone, text;       /* text: its reason */
 	enum { FINDING_LISTED, FINDING_CLEAN, FINDING_UNKNOWN } state;
@@ -21,7 +21,9 @@ struct finding {
 	const char *check;             /* "SPF" */
 	enum finding_mood mood;
 	struct slice word;             /* "pass", "listed", … */
-	struct slice text, advice;     /* whole sentences without the last dot; advice may be empty; UTF-8 without controls */
+	struct slice text,
+		advice; /* whole sentences without the last dot; advice may be empty; UTF-8 without controls */
 };
 /* In reading order: SPF, DKIM …, DMARC, ARC, PTR, HELO, TLS, DNSBL …. Text lives in mem. */
-struct finding *findings_of(const struct evidence_verdict *v, const struct findings_facts *f, struct arena *mem, size_t *count);
+struct finding *findings_of(const struct evidence_verdict *v, const struct findings_facts *f, struct arena *mem,
+			    size_t *count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looking up is a walk over all keys with a hash compared: some 10 µs for 10,000 domains, and relay remembers what it was
- * told. What costs is the signature, which is made outside the lock. */
+/* Looking up is a walk over all keys with a hash compared: some 10 µs for 10,000 domains, and relay remembers what it
+ * was told. What costs is the signature, which is made outside the lock. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -31,7 +31,9 @@ bool keyring_name(struct slice name) {
 		struct slice label = slice_cut(&name, '.');
 		if (label.len == 0 || label.len > 63) return false;
 		for (size_t i = 0; i < label.len; i++)
-			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' && label.at[i] != '_') return false;
+			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' &&
+			    label.at[i] != '_')
+				return false;
 	}
 	return true;
 }
@@ -90,8 +92,9 @@ const char *keyring_path(struct keyring *k, struct slice domain, struct slice se
 }
 
 void keyring_line_add(struct buf *out, const struct keyring_key *t) {
-	buf_addf(out, "%.*s %.*s %s %s %lld\n", SLICE_ARG(t->domain), SLICE_ARG(t->selector), dkim_algorithm_name((enum dkim_algorithm)t->algorithm),
-		 keyring_state_word(t->state), (long long)t->since_s);
+	buf_addf(out, "%.*s %.*s %s %s %lld\n", SLICE_ARG(t->domain), SLICE_ARG(t->selector),
+		 dkim_algorithm_name((enum dkim_algorithm)t->algorithm), keyring_state_word(t->state),
+		 (long long)t->since_s);
 }
 
 int keyring_save(struct keyring *k) {
@@ -107,8 +110,8 @@ int keyring_save(struct keyring *k) {
 }
 
 bool keyring_line_read(struct slice line, struct keyring_key *out) {
-	struct slice domain = slice_word(&line, " "), selector = slice_word(&line, " "), algorithm = slice_word(&line, " "),
-		     state = slice_word(&line, " ");
+	struct slice domain = slice_word(&line, " "), selector = slice_word(&line, " "),
+		     algorithm = slice_word(&line, " "), state = slice_word(&line, " ");
 	struct keyring_key told = { .domain = domain, .selector = selector };
 	uint64_t since = 0;
 	if (!keyring_name(domain) || !keyring_name(selector)) return false;
@@ -152,7 +155,8 @@ int keyring_open(const char *dir, struct keyring **out) {
 	k->dir = slice_text(slice_of(dir));
 	pthread_rwlock_init(&k->lock, NULL);
 	pthread_mutex_init(&k->making, NULL);
-	for (struct slice rest = buf_slice(&text); rest.at != NULL && rest.len != 0;) load_one(k, slice_cut(&rest, '\n'));
+	for (struct slice rest = buf_slice(&text); rest.at != NULL && rest.len != 0;)
+		load_one(k, slice_cut(&rest, '\n'));
 	*out = k;
 	return 0;
 }
@@ -174,7 +178,9 @@ void keyring_close(struct keyring **kp) {
 static struct key *given_key(const struct keyring_file *f) {
 	AUTO_BUF struct buf public_key = BUF(KIB(8));
 	enum dkim_algorithm algorithm = DKIM_RSA_SHA256;
-	struct keyring_key told = { .domain = f->domain, .selector = f->selector, .state = KEYRING_GIVEN, .source = f->path };
+	struct keyring_key told = {
+		.domain = f->domain, .selector = f->selector, .state = KEYRING_GIVEN, .source = f->path
+	};
 	EVP_PKEY *pkey = key_read(f->pem, &algorithm, &told.bits, &public_key);
 	if (pkey == NULL) {
 		say(L_ERROR, "/opendkim", "%.*s: %s", SLICE_ARG(f->path), fail_text());
@@ -196,7 +202,8 @@ void keyring_give(struct keyring *k, const struct keyring_given *g) {
 	k->rules = arena_array(&k->rules_mem, g->rules_count, sizeof *k->rules);
 	k->rules_count = g->rules_count;
 	for (size_t i = 0; i < g->rules_count; i++)
-		k->rules[i] = (struct keyring_rule){ arena_lower(&k->rules_mem, g->rules[i].pattern), arena_slice(&k->rules_mem, g->rules[i].key), g->rules[i].glob };
+		k->rules[i] = (struct keyring_rule){ arena_lower(&k->rules_mem, g->rules[i].pattern),
+						     arena_slice(&k->rules_mem, g->rules[i].key), g->rules[i].glob };
 	k->multiple = g->multiple;
 	pthread_rwlock_unlock(&k->lock);
 	free(fresh);
@@ -229,7 +236,8 @@ static void take_named(struct finding *f, struct slice name) {
 static bool take_rules(struct finding *f, struct slice text, bool glob) {
 	for (size_t i = 0; i < f->k->rules_count; i++) {
 		const struct keyring_rule *rule = &f->k->rules[i];
-		if (rule->glob != glob || (glob ? !slice_matches(rule->pattern, text) : !slice_eq(rule->pattern, text))) continue;
+		if (rule->glob != glob || (glob ? !slice_matches(rule->pattern, text) : !slice_eq(rule->pattern, text)))
+			continue;
 		take_named(f, rule->key);
 		if (f->count != 0 && !f->k->multiple) return true;
 	}
@@ -244,7 +252,8 @@ static void by_rules(struct finding *f) {
 	struct slice above = f->domain;
 	for (size_t dot; (dot = slice_find(above, '.')) < above.len; above = slice_skip(above, dot + 1)) {
 		struct slice parent = slice_skip(above, dot);
-		if (take_rules(f, arena_fmt(f->mem, "%.*s@%.*s", SLICE_ARG(f->local), SLICE_ARG(parent)), false) || take_rules(f, parent, false))
+		if (take_rules(f, arena_fmt(f->mem, "%.*s@%.*s", SLICE_ARG(f->local), SLICE_ARG(parent)), false) ||
+		    take_rules(f, parent, false))
 			return;
 	}
 	if (take_rules(f, arena_fmt(f->mem, "%.*s@*", SLICE_ARG(f->local)), false)) return;
@@ -263,10 +272,12 @@ static void by_domain(struct finding *f, struct slice domain) {
 
 static int by_name(const void *a, const void *b) {
 	const struct dkim_key *one = a, *other = b;
-	return one->algorithm != other->algorithm ? (int)one->algorithm - (int)other->algorithm : slice_order(one->selector, other->selector);
+	return one->algorithm != other->algorithm ? (int)one->algorithm - (int)other->algorithm
+						  : slice_order(one->selector, other->selector);
 }
 
-void keyring_find(struct keyring *k, struct slice author, bool subdomains, struct arena *mem, struct dkim_key **out, size_t *count) {
+void keyring_find(struct keyring *k, struct slice author, bool subdomains, struct arena *mem, struct dkim_key **out,
+		  size_t *count) {
 	size_t at = slice_find_last(author, '@');
 	struct finding f = { .k = k, .author = author, .local = slice_head(author, at), .mem = mem,
 			     .domain = arena_slice(mem, slice_skip(author, at + 1)) };
@@ -335,7 +346,8 @@ static bool sign_ed25519(EVP_PKEY *pkey, struct slice digest, unsigned char *to,
 
 static bool sign_rsa(EVP_PKEY *pkey, struct slice digest, unsigned char *to, size_t *len) {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	bool ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+	bool ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 &&
+		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
 		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
 		  EVP_PKEY_sign(ctx, to, len, (const unsigned char *)digest.at, digest.len) == 1;
 	EVP_PKEY_CTX_free(ctx);

@@ -2,10 +2,10 @@
 #pragma once
 #include "base/wire.h"
 #include "trust/dkim.h"
-/* DKIM's private keys, in the vault process. Two sorts: those hato makes, in a folder (DOMAIN/SELECTOR.private in PEM, mode
- * 0600, and `keys` with a line for each: domain, selector, algorithm, state, since when), and those of other programs'
- * files, which come with the settings (struct keyring_given) and are never changed. Domains and selectors are lower case
- * ASCII. Thread-safe; making a key takes some 100 ms and holds nobody else up. */
+/* DKIM's private keys, in the vault process. Two sorts: those hato makes, in a folder (DOMAIN/SELECTOR.private in PEM,
+ * mode 0600, and `keys` with a line for each: domain, selector, algorithm, state, since when), and those of other
+ * programs' files, which come with the settings (struct keyring_given) and are never changed. Domains and selectors are
+ * lower case ASCII. Thread-safe; making a key takes some 100 ms and holds nobody else up. */
 enum keyring_state {
 	KEYRING_ACTIVE,   /* signs */
 	KEYRING_WAITING,  /* signs when its record has been seen in DNS (rotation) */
@@ -29,8 +29,8 @@ struct keyring_key {
 	F(text, public_key) F(text, source) F(text, reason)
 WIRE_DECLARE(keyring_key)
 
-/* What other programs' files say (OpenDKIM's KeyTable and SigningTable, rspamd's folder). Packed by master, who may read
- * them. */
+/* What other programs' files say (OpenDKIM's KeyTable and SigningTable, rspamd's folder). Packed by master, who may
+ * read them. */
 struct keyring_file {
 	struct slice name;             /* of the KeyTable entry; empty: for mail of its domain */
 	struct slice domain, selector; /* domain "%": the author's */
@@ -38,7 +38,7 @@ struct keyring_file {
 };
 struct keyring_rule {
 	struct slice pattern, key;     /* key: name of the file */
-	bool glob;                     /* "*" stands for any text in user@host (refile:); else user@host, host, user@.parent, … */
+	bool glob; /* "*" stands for any text in user@host (refile:); else user@host, host, user@.parent, … */
 };
 #define KEYRING_FILE_FIELDS(F) F(text, name) F(text, domain) F(text, selector) F(text, pem) F(text, path)
 #define KEYRING_RULE_FIELDS(F) F(text, pattern) F(text, key) F(bool_, glob)
@@ -59,9 +59,10 @@ int keyring_open(const char *dir, struct keyring **out);
 void keyring_close(struct keyring **k);
 void keyring_give(struct keyring *k, const struct keyring_given *g); /* in place of what was given before */
 
-/* The keys that sign for an author, "user@example.org" or "@example.org", in lower case: what the rules say; then given keys
- * of the domain; then hato's own; with subdomains those of the nearest domain above that has some. */
-void keyring_find(struct keyring *k, struct slice author, bool subdomains, struct arena *mem, struct dkim_key **out, size_t *count);
+/* The keys that sign for an author, "user@example.org" or "@example.org", in lower case: what the rules say; then given
+ * keys of the domain; then hato's own; with subdomains those of the nearest domain above that has some. */
+void keyring_find(struct keyring *k, struct slice author, bool subdomains, struct arena *mem, struct dkim_key **out,
+		  size_t *count);
 /* digest: SHA-256 of what is signed. RSA: PKCS #1 v1.5; Ed25519 signs the digest itself (RFC 8463). <0: fail(). */
 int keyring_sign(struct keyring *k, uint64_t id, struct slice digest, struct buf *signature);
 /* All, or those of a domain, in the order of domain and selector. Text in mem. */
@@ -70,7 +71,8 @@ void keyring_list(struct keyring *k, struct slice domain, struct arena *mem, str
 enum keyring_answer { KEYRING_UNKNOWN = 1, KEYRING_EXISTS, KEYRING_BAD_NAME, KEYRING_BAD_KEY, KEYRING_HAS_WAITING };
 struct keyring_wish {
 	struct slice domain;
-	struct slice selector;     /* "hato#": # becomes 1r, 1e, 2r, …; without # the RSA key's own name, -ed25519 behind it for the other */
+	struct slice selector; /* "hato#": # becomes 1r, 1e, 2r, …; without # the RSA key's own name, -ed25519 behind it
+				  for the other */
 	bool rsa, ed25519;
 	unsigned bits;             /* of RSA */
 };

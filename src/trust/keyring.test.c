@@ -31,7 +31,9 @@ static int teardown(void **state) {
 }
 
 static struct keyring_wish wish(struct slice domain, struct slice selector) {
-	return (struct keyring_wish){ .domain = domain, .selector = selector, .rsa = true, .ed25519 = true, .bits = 1024 };
+	return (struct keyring_wish){
+		.domain = domain, .selector = selector, .rsa = true, .ed25519 = true, .bits = 1024
+	};
 }
 
 /* "selector selector" of those that sign for an author. */
@@ -40,7 +42,8 @@ static struct slice signers(struct slice author, bool subdomains) {
 	size_t count;
 	struct slice text = S("");
 	keyring_find(ring, author, subdomains, &mem, &keys, &count);
-	for (size_t i = 0; i < count; i++) text = arena_fmt(&mem, "%.*s%s%.*s", SLICE_ARG(text), i == 0 ? "" : " ", SLICE_ARG(keys[i].selector));
+	for (size_t i = 0; i < count; i++)
+		text = arena_fmt(&mem, "%.*s%s%.*s", SLICE_ARG(text), i == 0 ? "" : " ", SLICE_ARG(keys[i].selector));
 	return text;
 }
 
@@ -99,7 +102,9 @@ static void given(void **state) {
 		{ S(""), S("plain.test"), S("s3"), buf_slice(&pem), S("/k3") },
 		{ S(""), S("broken.test"), S("s4"), S("no key"), S("/k4") },
 	};
-	struct keyring_rule rules[] = { { S("*@one.test"), S("k1"), true }, { S(".two.test"), S("k2"), false }, { S("boss@three.test"), S("k1"), false } };
+	struct keyring_rule rules[] = { { S("*@one.test"), S("k1"), true },
+					{ S(".two.test"), S("k2"), false },
+					{ S("boss@three.test"), S("k1"), false } };
 	struct keyring_given g = { files, LEN(files), rules, LEN(rules), false };
 	struct dkim_key *keys;
 	size_t count;

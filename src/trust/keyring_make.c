@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys come and go here. A key is on disk before the list names it, and gone from the list before it is deleted: a crash
- * leaves at most a file that nobody asks for. */
+/* Keys come and go here. A key is on disk before the list names it, and gone from the list before it is deleted: a
+ * crash leaves at most a file that nobody asks for. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -29,7 +29,8 @@ static int no_passphrase(char *to UNUSED, int room UNUSED, int writing UNUSED, v
 /* OpenDKIM also takes the base64 of the DER without its frame. */
 static BIO *frame_of(struct slice pem, struct buf *framed) {
 	if (slice_search(pem, S("-----BEGIN")) == pem.len) {
-		buf_addf(framed, "-----BEGIN PRIVATE KEY-----\n%.*s\n-----END PRIVATE KEY-----\n", SLICE_ARG(slice_trim(pem)));
+		buf_addf(framed, "-----BEGIN PRIVATE KEY-----\n%.*s\n-----END PRIVATE KEY-----\n",
+			 SLICE_ARG(slice_trim(pem)));
 		pem = buf_slice(framed);
 	}
 	return BIO_new_mem_buf(pem.len != 0 ? pem.at : "", (int)MIN_OF(pem.len, (size_t)PEM_MAX));
@@ -48,7 +49,8 @@ EVP_PKEY *key_read(struct slice pem, enum dkim_algorithm *algorithm, unsigned *b
 		*bits = (unsigned)EVP_PKEY_get_bits(pkey);
 		return pkey;
 	}
-	fail(pkey == NULL ? "no private key in it (PEM without a pass phrase is wanted)" : "not a key for DKIM (RSA or Ed25519 is wanted)");
+	fail(pkey == NULL ? "no private key in it (PEM without a pass phrase is wanted)"
+			  : "not a key for DKIM (RSA or Ed25519 is wanted)");
 	EVP_PKEY_free(pkey);
 	return NULL;
 }
@@ -68,10 +70,12 @@ EVP_PKEY *keyring_pkey(struct slice pem) {
 }
 
 int keyring_generate(bool ed25519, unsigned bits, struct buf *pem, struct buf *public_key) {
-	EVP_PKEY *pkey = ed25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
+	EVP_PKEY *pkey =
+		ed25519 ? EVP_PKEY_Q_keygen(NULL, NULL, "ED25519") : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)bits);
 	BIO *bio = BIO_new(BIO_s_mem());
 	char *at = NULL;
-	bool ok = pkey != NULL && bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
+	bool ok =
+		pkey != NULL && bio != NULL && PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL) == 1;
 	long len = ok ? BIO_get_mem_data(bio, &at) : 0;
 	ok = ok && len > 0 && buf_add(pem, slice_from(at, (size_t)len)) && public_of(pkey, public_key);
 	if (at != NULL) mem_wipe(at, (size_t)len);
@@ -85,15 +89,16 @@ int keyring_generate(bool ed25519, unsigned bits, struct buf *pem, struct buf *p
 
 static bool selector_taken(struct keyring *k, struct slice domain, struct slice selector) {
 	for (size_t i = 0; i < k->count; i++)
-		if (slice_eq(k->at[i]->told.domain, domain) && slice_same(k->at[i]->told.selector, selector)) return true;
+		if (slice_eq(k->at[i]->told.domain, domain) && slice_same(k->at[i]->told.selector, selector))
+			return true;
 	return false;
 }
 
 static struct slice selector_of(struct slice form, unsigned generation, bool ed25519, struct arena *mem) {
 	size_t mark = slice_find(form, '#');
 	if (mark < form.len)
-		return arena_fmt(mem, "%.*s%u%s%.*s", SLICE_ARG(slice_head(form, mark)), generation, ed25519 ? "e" : "r",
-				 SLICE_ARG(slice_skip(form, mark + 1)));
+		return arena_fmt(mem, "%.*s%u%s%.*s", SLICE_ARG(slice_head(form, mark)), generation,
+				 ed25519 ? "e" : "r", SLICE_ARG(slice_skip(form, mark + 1)));
 	const char *end = ed25519 ? "-ed25519" : "";
 	return generation == 1 ? arena_fmt(mem, "%.*s%s", SLICE_ARG(form), end)
 			       : arena_fmt(mem, "%.*s%u%s", SLICE_ARG(form), generation, end);
@@ -117,7 +122,8 @@ static struct key *store_key(struct keyring *k, struct keyring_key *told, struct
 	buf_addf(&path, "%s/%.*s", k->dir, SLICE_ARG(told->domain));
 	EVP_PKEY *pkey = key_read(pem, &algorithm, &told->bits, &public_key);
 	if (pkey == NULL) return NULL;
-	if (file_make_dir(buf_text(&path), 0700) < 0 || file_write(keyring_path(k, told->domain, told->selector, &path), pem, 0600) < 0) {
+	if (file_make_dir(buf_text(&path), 0700) < 0 ||
+	    file_write(keyring_path(k, told->domain, told->selector, &path), pem, 0600) < 0) {
 		EVP_PKEY_free(pkey);
 		return NULL;
 	}
@@ -136,19 +142,22 @@ static int enter(struct keyring *k, struct key *one) {
 	return r;
 }
 
-static int make_one(struct keyring *k, const struct keyring_wish *w, unsigned generation, bool ed25519, enum keyring_state state) {
+static int make_one(struct keyring *k, const struct keyring_wish *w, unsigned generation, bool ed25519,
+		    enum keyring_state state) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf pem = BUF(PEM_MAX);
 	AUTO_BUF struct buf public_key = BUF(KIB(8));
-	struct keyring_key told = { .domain = w->domain, .selector = selector_of(w->selector, generation, ed25519, &mem), .state = state };
+	struct keyring_key told = { .domain = w->domain,
+				    .selector = selector_of(w->selector, generation, ed25519, &mem),
+				    .state = state };
 	if (!keyring_name(told.selector)) return KEYRING_BAD_NAME;
 	unsigned bits = MIN_OF(MAX_OF(w->bits, (unsigned)BITS_LEAST), (unsigned)BITS_MOST);
 	if (keyring_generate(ed25519, bits, &pem, &public_key) < 0) return -1;
 	struct key *one = store_key(k, &told, buf_slice(&pem));
 	mem_wipe(pem.at, pem.len);
 	if (one == NULL) return -1;
-	say(L_INFO, "/opendkim", "key made: %.*s._domainkey.%.*s (%s, %s)", SLICE_ARG(told.selector), SLICE_ARG(told.domain),
-	    ed25519 ? "Ed25519" : "RSA", keyring_state_word(state));
+	say(L_INFO, "/opendkim", "key made: %.*s._domainkey.%.*s (%s, %s)", SLICE_ARG(told.selector),
+	    SLICE_ARG(told.domain), ed25519 ? "Ed25519" : "RSA", keyring_state_word(state));
 	return enter(k, one);
 }
 
@@ -166,7 +175,8 @@ static bool has(struct keyring *k, struct slice domain, int state) {
 	bool found = false;
 	pthread_rwlock_rdlock(&k->lock);
 	for (size_t i = 0; i < k->count && !found; i++)
-		found = slice_eq(k->at[i]->told.domain, domain) && (state < 0 || k->at[i]->told.state == (uint32_t)state);
+		found = slice_eq(k->at[i]->told.domain, domain) &&
+			(state < 0 || k->at[i]->told.state == (uint32_t)state);
 	pthread_rwlock_unlock(&k->lock);
 	return found;
 }
@@ -206,8 +216,8 @@ int keyring_rotate(struct keyring *k, const struct keyring_wish *given) {
 static void change(struct key *one, enum keyring_state state) {
 	one->told.state = state;
 	one->told.since_s = wall_s();
-	say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is %s now", SLICE_ARG(one->told.selector), SLICE_ARG(one->told.domain),
-	    keyring_state_word(state));
+	say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is %s now", SLICE_ARG(one->told.selector),
+	    SLICE_ARG(one->told.domain), keyring_state_word(state));
 }
 
 int keyring_seen(struct keyring *k, uint64_t id) {
@@ -229,7 +239,9 @@ int keyring_seen(struct keyring *k, uint64_t id) {
 
 int keyring_import(struct keyring *k, struct slice domain, struct slice selector, struct slice pem) {
 	AUTO_ARENA struct arena mem = { 0 };
-	struct keyring_key told = { .domain = arena_lower(&mem, domain), .selector = arena_lower(&mem, selector), .state = KEYRING_ACTIVE };
+	struct keyring_key told = { .domain = arena_lower(&mem, domain),
+				    .selector = arena_lower(&mem, selector),
+				    .state = KEYRING_ACTIVE };
 	if (!keyring_name(domain) || !keyring_name(selector)) return KEYRING_BAD_NAME;
 	pthread_mutex_lock(&k->making);
 	pthread_rwlock_rdlock(&k->lock);
@@ -260,7 +272,8 @@ int keyring_remove(struct keyring *k, struct slice domain, struct slice selector
 	pthread_rwlock_wrlock(&k->lock);
 	for (size_t i = k->count; i-- > 0;) {
 		const struct keyring_key *t = &k->at[i]->told;
-		if (t->state == KEYRING_GIVEN || !slice_same(t->domain, domain) || !slice_same(t->selector, selector)) continue;
+		if (t->state == KEYRING_GIVEN || !slice_same(t->domain, domain) || !slice_same(t->selector, selector))
+			continue;
 		forget(k, i);
 		r = 0;
 	}
@@ -274,7 +287,8 @@ size_t keyring_tidy(struct keyring *k, int64_t before_s) {
 	for (size_t i = k->count; i-- > 0;) {
 		const struct keyring_key *t = &k->at[i]->told;
 		if (t->state != KEYRING_RETIRED || t->since_s >= before_s) continue;
-		say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is deleted; its record may go", SLICE_ARG(t->selector), SLICE_ARG(t->domain));
+		say(L_INFO, "/opendkim", "key %.*s._domainkey.%.*s is deleted; its record may go",
+		    SLICE_ARG(t->selector), SLICE_ARG(t->domain));
 		forget(k, i);
 		n++;
 	}

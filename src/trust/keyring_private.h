@@ -22,13 +22,15 @@ struct keyring {
 	size_t rules_count;
 	bool multiple;
 };
-EVP_PKEY *key_read(struct slice pem, enum dkim_algorithm *algorithm, unsigned *bits, struct buf *public_key); /* NULL: fail() */
+EVP_PKEY *key_read(struct slice pem, enum dkim_algorithm *algorithm, unsigned *bits,
+		   struct buf *public_key); /* NULL: fail() */
 /* domain, selector, name, source are copied; pkey is taken over. */
 struct key *key_new(const struct keyring_key *told, struct slice name, EVP_PKEY *pkey) NONNULL_RESULT;
 void key_free(struct key *k);
 void keyring_add(struct keyring *k, struct key *one);      /* under the lock */
 void keyring_drop(struct keyring *k, size_t i);            /* under the lock */
-/* A line of that file, without its end: domain, selector, algorithm, state, since when. False: no such line. Slices are of the line. */
+/* A line of that file, without its end: domain, selector, algorithm, state, since when. False: no such line. Slices are
+ * of the line. */
 bool keyring_line_read(struct slice line, struct keyring_key *out);
 void keyring_line_add(struct buf *out, const struct keyring_key *t);
 int keyring_save(struct keyring *k);                       /* the file `keys`; under the lock */

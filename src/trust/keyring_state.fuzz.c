@@ -11,7 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		must(keyring_name(told.domain) && keyring_name(told.selector) && told.since_s >= 0);
 		keyring_line_add(&line, &told);
 		struct slice text = slice_trim(buf_slice(&line));
-		must(keyring_line_read(text, &again) && slice_eq(again.domain, told.domain) && slice_eq(again.selector, told.selector));
+		must(keyring_line_read(text, &again) && slice_eq(again.domain, told.domain) &&
+		     slice_eq(again.selector, told.selector));
 		must(again.algorithm == told.algorithm && again.state == told.state && again.since_s == told.since_s);
 	}
 	return 0;

@@ -12,7 +12,8 @@ struct psl *psl_open(const char *file) {
 	psl_ctx_t *list = file != NULL ? psl_load_file(file) : psl_latest(NULL);
 	if (list == NULL || (file != NULL && psl_suffix_count(list) == 0)) {
 		psl_free(list);
-		fail("%s: no public suffix list (it comes with Debian's package publicsuffix)", file != NULL ? file : "libpsl");
+		fail("%s: no public suffix list (it comes with Debian's package publicsuffix)",
+		     file != NULL ? file : "libpsl");
 		return NULL;
 	}
 	struct psl *p = mem_get(sizeof *p);

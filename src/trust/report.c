@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nobody labels reports rightly: a gzip may be called application/octet-stream, zip or text. So the first bytes decide what
- * something is, and names and types only what is worth a look. */
+/* Nobody labels reports rightly: a gzip may be called application/octet-stream, zip or text. So the first bytes decide
+ * what something is, and names and types only what is worth a look. */
 #include "trust/report.h"
 #include "mime/decode.h"
 #include "mime/scan.h"
@@ -78,7 +78,8 @@ static void read_plain(struct finding *f, struct slice name, struct slice bytes)
 static void unpacked(void *ctx, struct slice name, struct slice bytes) {
 	struct finding *f = ctx;
 	struct slice whole = name.len != 0 ? name : f->name;
-	if (report_archive_of(bytes) != REPORT_PLAIN) refuse(f, whole, S("an archive inside an archive: no report is sent like that"));
+	if (report_archive_of(bytes) != REPORT_PLAIN)
+		refuse(f, whole, S("an archive inside an archive: no report is sent like that"));
 	else read_plain(f, whole, bytes);
 }
 
@@ -86,7 +87,8 @@ static void read_file(struct finding *f, struct slice name, struct slice bytes) 
 	struct slice reason;
 	f->name = name;
 	if (report_archive_of(bytes) == REPORT_PLAIN) return read_plain(f, name, bytes);
-	if (!report_archive_each(bytes, &f->budget, &(struct report_archive_ops){ unpacked, f }, &reason)) refuse(f, name, reason);
+	if (!report_archive_each(bytes, &f->budget, &(struct report_archive_ops){ unpacked, f }, &reason))
+		refuse(f, name, reason);
 }
 
 /* Mail. */
@@ -109,10 +111,12 @@ static struct slice name_of(const struct part *p, struct arena *mem) {
 /* Text for people is a report only when it plainly is one. */
 static bool worth_reading(const struct part *p, struct slice bytes, struct slice name) {
 	if (report_archive_of(bytes) != REPORT_PLAIN) return true;
-	if (slice_ends_same(name, S(".xml")) || slice_ends_same(name, S(".json")) || slice_ends_same(name, S(".gz")) || slice_ends_same(name, S(".zip")))
+	if (slice_ends_same(name, S(".xml")) || slice_ends_same(name, S(".json")) || slice_ends_same(name, S(".gz")) ||
+	    slice_ends_same(name, S(".zip")))
 		return true;
 	bool tlsrpt = slice_starts(p->subtype, S("tlsrpt")) || slice_eq(p->subtype, S("json"));
-	if (tlsrpt || slice_search(slice_head(bytes, 4096), S("<feedback")) < MIN_OF(bytes.len, (size_t)4096)) return first_of(bytes) != '\0';
+	if (tlsrpt || slice_search(slice_head(bytes, 4096), S("<feedback")) < MIN_OF(bytes.len, (size_t)4096))
+		return first_of(bytes) != '\0';
 	return false;
 }
 
@@ -129,7 +133,8 @@ static void read_feedback(struct finding *f, struct slice mail, const struct sum
 	struct report r = { .kind = REPORT_ARF };
 	for (size_t i = 0; i < s->parts_count; i++) {
 		const struct part *q = &s->parts[i];
-		if (q->parent != p->parent || !(part_is_message(q) || slice_eq(q->subtype, S("rfc822-headers")))) continue;
+		if (q->parent != p->parent || !(part_is_message(q) || slice_eq(q->subtype, S("rfc822-headers"))))
+			continue;
 		original = part_bytes(mail, q);
 	}
 	decode(part_bytes(mail, p), p->encoding, &fields);

@@ -5,9 +5,10 @@
  *   DMARC aggregate reports   XML of RFC 7489 (with and without namespace, and its drafts) and of RFC 9990
  *   TLS reports               JSON of RFC 8460
  *   ARF                       abuse and failure reports, RFC 5965, 6591 and 9991
- * They come as .xml, .json, in gzip or zip, alone or attached to a mail. Everything in them is a stranger's: what is read is
- * bounded, entities and document types are refused, archives in archives too, nothing is looked up anywhere. Text is UTF-8, without
- * blanks at its ends; words with a fixed set of values are lower case, and otherwise as they came. */
+ * They come as .xml, .json, in gzip or zip, alone or attached to a mail. Everything in them is a stranger's: what is
+ * read is bounded, entities and document types are refused, archives in archives too, nothing is looked up anywhere.
+ * Text is UTF-8, without blanks at its ends; words with a fixed set of values are lower case, and otherwise as they
+ * came. */
 
 enum report_kind {
 	REPORT_REFUSED, /* there was something, but not to be read: reason says why */
@@ -40,8 +41,10 @@ struct report_record {
 	size_t spfs_count;
 };
 #define REPORT_RECORD_FIELDS(F) \
-	F(text, source) F(u64, count) F(text, disposition) F(text, dkim) F(text, spf) F(list, reasons, report_reason) \
-	F(text, header_from) F(text, envelope_from) F(text, envelope_to) F(list, dkims, report_dkim) F(list, spfs, report_spf)
+	F(text, source) \
+	F(u64, count) F(text, disposition) F(text, dkim) F(text, spf) F(list, reasons, report_reason) \
+		F(text, header_from) F(text, envelope_from) F(text, envelope_to) F(list, dkims, report_dkim) \
+			F(list, spfs, report_spf)
 
 struct report_dmarc {
 	struct slice version, org, email, contact, id, generator;
@@ -54,9 +57,11 @@ struct report_dmarc {
 	bool repaired;                  /* the XML was not well-formed, and read as far as it made sense */
 };
 #define REPORT_DMARC_FIELDS(F) \
-	F(text, version) F(text, org) F(text, email) F(text, contact) F(text, id) F(text, generator) F(i64, begin_s) F(i64, end_s) \
-	F(list, errors, report_text) F(text, domain) F(text, adkim) F(text, aspf) F(text, p) F(text, sp) F(text, np) F(text, percent) \
-	F(text, fo) F(text, testing) F(text, discovery) F(list, records, report_record) F(bool_, repaired)
+	F(text, version) \
+	F(text, org) F(text, email) F(text, contact) F(text, id) F(text, generator) F(i64, begin_s) F(i64, end_s) \
+		F(list, errors, report_text) F(text, domain) F(text, adkim) F(text, aspf) F(text, p) F(text, sp) \
+			F(text, np) F(text, percent) F(text, fo) F(text, testing) F(text, discovery) \
+				F(list, records, report_record) F(bool_, repaired)
 
 struct report_tls_failure {
 	struct slice type;              /* "certificate-expired", … */
@@ -64,8 +69,9 @@ struct report_tls_failure {
 	uint64_t count;
 };
 #define REPORT_TLS_FAILURE_FIELDS(F) \
-	F(text, type) F(text, sending_ip) F(text, receiving_ip) F(text, receiving_host) F(text, receiving_helo) F(text, info) \
-	F(text, code) F(u64, count)
+	F(text, type) \
+	F(text, sending_ip) F(text, receiving_ip) F(text, receiving_host) F(text, receiving_helo) F(text, info) \
+		F(text, code) F(u64, count)
 struct report_tls_policy {
 	struct slice type, domain;      /* "sts", "tlsa", "no-policy-found" */
 	struct report_text *strings, *hosts;
@@ -75,8 +81,9 @@ struct report_tls_policy {
 	size_t details_count;
 };
 #define REPORT_TLS_POLICY_FIELDS(F) \
-	F(text, type) F(text, domain) F(list, strings, report_text) F(list, hosts, report_text) F(u64, successes) F(u64, failures) \
-	F(list, details, report_tls_failure)
+	F(text, type) \
+	F(text, domain) F(list, strings, report_text) F(list, hosts, report_text) F(u64, successes) F(u64, failures) \
+		F(list, details, report_tls_failure)
 struct report_tls {
 	struct slice org, contact, id, begin, end; /* times as they came, RFC 3339 */
 	int64_t begin_s, end_s;                    /* 0: unreadable */
@@ -101,12 +108,14 @@ struct report_arf {
 	struct slice headers;            /* its header, as far as it came */
 };
 #define REPORT_ARF_FIELDS(F) \
-	F(text, feedback_type) F(text, user_agent) F(text, version) F(text, arrival) F(i64, arrived_s) F(text, envelope_id) \
-	F(text, mail_from) F(text, rcpt_to) F(text, reporting_mta) F(text, source_ip) F(text, source_port) \
-	F(list, results, report_text) F(list, domains, report_text) F(list, uris, report_text) F(u64, incidents) \
-	F(text, auth_failure) F(text, delivery_result) F(text, alignment) F(text, dkim_domain) F(text, dkim_identity) \
-	F(text, dkim_selector) F(text, dkim_selector_dns) F(text, spf_dns) F(text, subject) F(text, from) F(text, message_id) \
-	F(text, headers)
+	F(text, feedback_type) \
+	F(text, user_agent) F(text, version) F(text, arrival) F(i64, arrived_s) F(text, envelope_id) \
+		F(text, mail_from) F(text, rcpt_to) F(text, reporting_mta) F(text, source_ip) F(text, source_port) \
+			F(list, results, report_text) F(list, domains, report_text) F(list, uris, report_text) \
+				F(u64, incidents) F(text, auth_failure) F(text, delivery_result) F(text, alignment) \
+					F(text, dkim_domain) F(text, dkim_identity) F(text, dkim_selector) \
+						F(text, dkim_selector_dns) F(text, spf_dns) F(text, subject) \
+							F(text, from) F(text, message_id) F(text, headers)
 
 struct report {
 	uint32_t kind;                   /* enum report_kind; the struct of that name is filled */
@@ -117,29 +126,30 @@ struct report {
 	struct report_arf arf;
 };
 #define REPORT_FIELDS(F) \
-	F(u32, kind) F(text, file) F(text, reason) F(part, dmarc, report_dmarc) F(part, tls, report_tls) F(part, arf, report_arf)
+	F(u32, kind) \
+	F(text, file) F(text, reason) F(part, dmarc, report_dmarc) F(part, tls, report_tls) F(part, arf, report_arf)
 struct report_list {
 	struct report *items;
 	size_t items_count;
 	struct slice nothing;            /* without items: why there are none, "no report in this mail" */
 };
 #define REPORT_LIST_FIELDS(F) F(list, items, report) F(text, nothing)
-WIRE_DECLARE(report_text) WIRE_DECLARE(report_reason) WIRE_DECLARE(report_dkim) WIRE_DECLARE(report_spf) WIRE_DECLARE(report_record)
-WIRE_DECLARE(report_dmarc) WIRE_DECLARE(report_tls_failure) WIRE_DECLARE(report_tls_policy) WIRE_DECLARE(report_tls)
-WIRE_DECLARE(report_arf) WIRE_DECLARE(report) WIRE_DECLARE(report_list)
+WIRE_DECLARE(report_text)
+WIRE_DECLARE(report_reason) WIRE_DECLARE(report_dkim) WIRE_DECLARE(report_spf) WIRE_DECLARE(report_record)
+	WIRE_DECLARE(report_dmarc) WIRE_DECLARE(report_tls_failure) WIRE_DECLARE(report_tls_policy)
+		WIRE_DECLARE(report_tls) WIRE_DECLARE(report_arf) WIRE_DECLARE(report) WIRE_DECLARE(report_list)
 
-/* The bounds. Whoever reaches one gets REPORT_REFUSED, but texts, which are cut. */
-enum {
-	REPORT_FILE_MAX = 64 << 20,      /* what report_read takes */
-	REPORT_UNPACKED_MAX = 32 << 20,  /* of all archives of one call together */
-	REPORT_RATIO_MAX = 300,          /* unpacked against packed, above 1 MiB */
-	REPORT_JSON_MAX = 4 << 20,
-	REPORT_JSON_VALUES = 200000,
-	REPORT_RECORDS_MAX = 50000,
-	REPORT_DEPTH_MAX = 100,          /* of elements */
-	REPORT_LIST_MAX = 100,           /* signatures of a record, entries of a zip, … */
-	REPORT_TEXT_MAX = 2000,
-};
+	/* The bounds. Whoever reaches one gets REPORT_REFUSED, but texts, which are cut. */
+	enum { REPORT_FILE_MAX = 64 << 20,     /* what report_read takes */
+	       REPORT_UNPACKED_MAX = 32 << 20, /* of all archives of one call together */
+	       REPORT_RATIO_MAX = 300,         /* unpacked against packed, above 1 MiB */
+	       REPORT_JSON_MAX = 4 << 20,
+	       REPORT_JSON_VALUES = 200000,
+	       REPORT_RECORDS_MAX = 50000,
+	       REPORT_DEPTH_MAX = 100, /* of elements */
+	       REPORT_LIST_MAX = 100,  /* signatures of a record, entries of a zip, … */
+	       REPORT_TEXT_MAX = 2000,
+	};
 /* Finds out what it is, and reads it: a mail, an archive, XML or JSON. Never fails. */
 void report_read(struct slice bytes, struct arena *mem, struct report_list *out);
 
@@ -147,7 +157,8 @@ void report_read(struct slice bytes, struct arena *mem, struct report_list *out)
 bool report_read_xml(struct slice text, struct arena *mem, struct report_dmarc *out, struct slice *reason);
 bool report_read_json(struct slice text, struct arena *mem, struct report_tls *out, struct slice *reason);
 /* fields: the part message/feedback-report; original: the message it is about, or empty. */
-bool report_read_arf(struct slice fields, struct slice original, struct arena *mem, struct report_arf *out, struct slice *reason);
+bool report_read_arf(struct slice fields, struct slice original, struct arena *mem, struct report_arf *out,
+		     struct slice *reason);
 /* Unpacks: each file is told. *budget: bytes that may still be unpacked, counted down. */
 enum report_archive { REPORT_PLAIN, REPORT_GZIP, REPORT_ZIP };
 enum report_archive report_archive_of(struct slice bytes);
@@ -155,4 +166,5 @@ struct report_archive_ops {
 	void (*file)(void *ctx, struct slice name, struct slice bytes); /* borrowed for the call */
 	void *ctx;
 };
-bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason);
+bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops,
+			 struct slice *reason);

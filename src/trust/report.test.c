@@ -9,13 +9,19 @@
 #include "base/test.h"
 
 static const char feedback[] =
-	"<?xml version=\"1.0\"?><feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"><report_metadata><org_name>Org</org_name>"
-	"<email>a@b.example</email><report_id>7</report_id><date_range><begin>100</begin><end>200.0</end></date_range></report_metadata>"
-	"<policy_published><domain>Example.COM</domain><p>Reject</p><np>none</np><testing>n</testing></policy_published>"
-	"<record><row><source_ip>192.0.2.1</source_ip><count>3</count><policy_evaluated><disposition>pass</disposition><dkim>PASS</dkim>"
+	"<?xml version=\"1.0\"?><feedback "
+	"xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\"><report_metadata><org_name>Org</org_name>"
+	"<email>a@b.example</email><report_id>7</report_id><date_range><begin>100</begin><end>200.0</end></"
+	"date_range></report_metadata>"
+	"<policy_published><domain>Example.COM</domain><p>Reject</p><np>none</np><testing>n</testing></"
+	"policy_published>"
+	"<record><row><source_ip>192.0.2.1</source_ip><count>3</count><policy_evaluated><disposition>pass</"
+	"disposition><dkim>PASS</dkim>"
 	"<spf>fail</spf><reason><type>other</type><comment>a &amp; b</comment></reason></policy_evaluated></row>"
-	"<identifiers><header_from>example.com</header_from></identifiers><auth_results><dkim><domain>x.example</domain>"
-	"<selector>S1</selector><result>pass</result></dkim><spf><domain>y.example</domain><result>softfail</result></spf></auth_results>"
+	"<identifiers><header_from>example.com</header_from></identifiers><auth_results><dkim><domain>x.example</"
+	"domain>"
+	"<selector>S1</selector><result>pass</result></dkim><spf><domain>y.example</domain><result>softfail</result></"
+	"spf></auth_results>"
 	"</record></feedback>";
 
 static struct slice why_not(const char *xml) {
@@ -45,12 +51,15 @@ static void fields_are_found(void **state) {
 
 static void hostile_xml_is_refused(void **state) {
 	(void)state;
-	const char *laughs = "<!DOCTYPE f [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;\">]><feedback>&c;</feedback>";
+	const char *laughs = "<!DOCTYPE f [<!ENTITY a \"ha\"><!ENTITY b \"&a;&a;&a;&a;\"><!ENTITY c "
+			     "\"&b;&b;&b;&b;\">]><feedback>&c;</feedback>";
 	assert_true(slice_search(why_not(laughs), S("document type")) < 100);
-	assert_true(slice_search(why_not("<!DOCTYPE f SYSTEM \"file:///etc/passwd\"><feedback/>"), S("document type")) < 100);
+	assert_true(slice_search(why_not("<!DOCTYPE f SYSTEM \"file:///etc/passwd\"><feedback/>"), S("document type")) <
+		    100);
 	assert_true(slice_search(why_not("<html/>"), S("no <feedback>")) < 100);
 	assert_true(why_not("").len != 0);
-	assert_true(slice_search(why_not("<feedback><policy_published><domain>a</domain>"), S("ends in the middle")) < 100);
+	assert_true(slice_search(why_not("<feedback><policy_published><domain>a</domain>"), S("ends in the middle")) <
+		    100);
 	AUTO_BUF struct buf deep = BUF(MIB(1));
 	buf_add(&deep, S("<feedback>"));
 	for (int i = 0; i < 5000; i++) buf_add(&deep, S("<a>"));
@@ -116,10 +125,13 @@ static void odd_json(void **state) {
 	assert_false(report_read_json(buf_slice(&deep), &mem, &t, &reason));
 	assert_false(report_read_json(S("{\"a\":1}"), &mem, &t, &reason));
 	assert_false(report_read_json(S("{\"a\":"), &mem, &t, &reason));
-	assert_true(report_read_json(S("{\"policies\":{\"policy\":{\"policy-type\":\"sts\",\"policy-string\":\"mode: enforce\"},\"summary\":"
-				       "{\"total-failure-session-count\":\"4\"}},\"date-range\":{\"start-datetime\":\"1970-01-01T01:00:10+01:00\"}}"),
-				     &mem, &t, &reason));
-	assert_true(t.policies_count == 1 && t.policies[0].failures == 4 && t.policies[0].strings_count == 1 && t.begin_s == 10);
+	assert_true(report_read_json(
+		S("{\"policies\":{\"policy\":{\"policy-type\":\"sts\",\"policy-string\":\"mode: enforce\"},\"summary\":"
+		  "{\"total-failure-session-count\":\"4\"}},\"date-range\":{\"start-datetime\":\"1970-01-01T01:00:10+"
+		  "01:00\"}}"),
+		&mem, &t, &reason));
+	assert_true(t.policies_count == 1 && t.policies[0].failures == 4 && t.policies[0].strings_count == 1 &&
+		    t.begin_s == 10);
 }
 
 /* All the samples: read, or refused with a reason. */
@@ -160,7 +172,8 @@ static void walk(const char *dir, struct count *n) {
 		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) walk(path, n);
 		/* what another program is expected to say of a mail beside it */
-		else if (!(strstr(path, "mail-auth") != NULL && slice_ends(slice_of(path), S(".json")) && strstr(path, "/tlsrpt/") == NULL))
+		else if (!(strstr(path, "mail-auth") != NULL && slice_ends(slice_of(path), S(".json")) &&
+			   strstr(path, "/tlsrpt/") == NULL))
 			read_sample(path, n);
 	}
 	closedir(d);
@@ -173,16 +186,20 @@ static void samples(void **state) {
 	struct count n = { 0 };
 	snprintf(dir, sizeof dir, "%.*s/../../tests/data/reports", (int)(slash - __FILE__), __FILE__);
 	walk(dir, &n);
-	print_message("report samples: %zu files: %zu DMARC, %zu TLS, %zu ARF, %zu refused with a reason\n", n.files, n.kinds[REPORT_DMARC],
-		      n.kinds[REPORT_TLS], n.kinds[REPORT_ARF], n.kinds[REPORT_REFUSED]);
+	print_message("report samples: %zu files: %zu DMARC, %zu TLS, %zu ARF, %zu refused with a reason\n", n.files,
+		      n.kinds[REPORT_DMARC], n.kinds[REPORT_TLS], n.kinds[REPORT_ARF], n.kinds[REPORT_REFUSED]);
 	assert_int_equal(n.kinds[REPORT_REFUSED], 0);
 	assert_true(n.kinds[REPORT_DMARC] >= 18 && n.kinds[REPORT_TLS] >= 6 && n.kinds[REPORT_ARF] >= 6);
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields_are_found), cmocka_unit_test(hostile_xml_is_refused), cmocka_unit_test(many_records_are_refused),
-		cmocka_unit_test(bombs_do_not_go_off), cmocka_unit_test(odd_json), cmocka_unit_test(samples),
+		cmocka_unit_test(fields_are_found),
+		cmocka_unit_test(hostile_xml_is_refused),
+		cmocka_unit_test(many_records_are_refused),
+		cmocka_unit_test(bombs_do_not_go_off),
+		cmocka_unit_test(odd_json),
+		cmocka_unit_test(samples),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

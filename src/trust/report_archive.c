@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Archives of strangers. Only what reports come in: gzip, and zip with stored or deflated files, read from its central directory. A
- * library for all archives there are would bring every format's decoder into a process that reads strangers' mail. */
+/* Archives of strangers. Only what reports come in: gzip, and zip with stored or deflated files, read from its central
+ * directory. A library for all archives there are would bring every format's decoder into a process that reads
+ * strangers' mail. */
 #include "trust/report.h"
 
 #include <zlib.h>
@@ -14,7 +15,8 @@ enum report_archive report_archive_of(struct slice bytes) {
 }
 
 /* bits: as inflateInit2 takes them. many: gzip allows several members in a row. */
-static bool inflate_all(struct slice packed, int bits, bool many, size_t *budget, struct buf *out, struct slice *reason) {
+static bool inflate_all(struct slice packed, int bits, bool many, size_t *budget, struct buf *out,
+			struct slice *reason) {
 	z_stream z = { .next_in = (Bytef *)(uintptr_t)packed.at, .avail_in = (uInt)packed.len };
 	bool good = true;
 	if (inflateInit2(&z, bits) != Z_OK) return *reason = S("no memory to unpack"), false;
@@ -34,7 +36,8 @@ static bool inflate_all(struct slice packed, int bits, bool many, size_t *budget
 		if (out->len > FREE_SIZE && out->len / REPORT_RATIO_MAX > packed.len) {
 			*reason = S("unpacks to far more than any report does (a bomb?)");
 			good = false;
-		} else if (r == Z_STREAM_END && many && z.avail_in > 2 && z.next_in[0] == 0x1f && z.next_in[1] == 0x8b) {
+		} else if (r == Z_STREAM_END && many && z.avail_in > 2 && z.next_in[0] == 0x1f &&
+			   z.next_in[1] == 0x8b) {
 			r = inflateReset(&z);
 			good = r == Z_OK;
 		} else if (r != Z_OK && r != Z_STREAM_END) {
@@ -46,7 +49,8 @@ static bool inflate_all(struct slice packed, int bits, bool many, size_t *budget
 	return good;
 }
 
-static bool unpack_gzip(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
+static bool unpack_gzip(struct slice bytes, size_t *budget, const struct report_archive_ops *ops,
+			struct slice *reason) {
 	AUTO_BUF struct buf out = BUF(0);
 	if (!inflate_all(bytes, 15 + 16, true, budget, &out, reason)) return false;
 	*budget -= out.len;
@@ -84,17 +88,22 @@ static bool next_entry(struct slice zip, size_t *at, struct entry *e) {
 	uint32_t name = little(zip, o + 28, 2), extra = little(zip, o + 30, 2), comment = little(zip, o + 32, 2);
 	uint32_t packed = little(zip, o + 20, 4), local = little(zip, o + 42, 4);
 	if (zip.len - o < ZIP_ENTRY + (size_t)name + extra + comment) return false;
-	*e = (struct entry){ .name = slice_from(zip.at + o + ZIP_ENTRY, name), .flags = little(zip, o + 8, 2),
-			     .method = little(zip, o + 10, 2), .crc = little(zip, o + 16, 4), .size = little(zip, o + 24, 4) };
+	*e = (struct entry){ .name = slice_from(zip.at + o + ZIP_ENTRY, name),
+			     .flags = little(zip, o + 8, 2),
+			     .method = little(zip, o + 10, 2),
+			     .crc = little(zip, o + 16, 4),
+			     .size = little(zip, o + 24, 4) };
 	*at = o + ZIP_ENTRY + name + extra + comment;
-	if (local > zip.len || zip.len - local < ZIP_LOCAL || !slice_starts(slice_skip(zip, local), S("PK\x03\x04"))) return false;
+	if (local > zip.len || zip.len - local < ZIP_LOCAL || !slice_starts(slice_skip(zip, local), S("PK\x03\x04")))
+		return false;
 	size_t start = (size_t)local + ZIP_LOCAL + little(zip, local + 26, 2) + little(zip, local + 28, 2);
 	if (start > zip.len || zip.len - start < packed) return false;
 	e->data = slice_from(zip.at + start, packed);
 	return true;
 }
 
-static bool unpack_entry(const struct entry *e, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
+static bool unpack_entry(const struct entry *e, size_t *budget, const struct report_archive_ops *ops,
+			 struct slice *reason) {
 	AUTO_BUF struct buf out = BUF(0);
 	struct slice bytes = e->data;
 	if ((e->flags & 1) != 0) return *reason = S("the zip is encrypted"), false;
@@ -128,7 +137,9 @@ static bool unpack_zip(struct slice zip, size_t *budget, const struct report_arc
 	return true;
 }
 
-bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops, struct slice *reason) {
+bool report_archive_each(struct slice bytes, size_t *budget, const struct report_archive_ops *ops,
+			 struct slice *reason) {
 	if (bytes.len > REPORT_FILE_MAX) return *reason = S("the archive is larger than any report"), false;
-	return report_archive_of(bytes) == REPORT_GZIP ? unpack_gzip(bytes, budget, ops, reason) : unpack_zip(bytes, budget, ops, reason);
+	return report_archive_of(bytes) == REPORT_GZIP ? unpack_gzip(bytes, budget, ops, reason)
+						       : unpack_zip(bytes, budget, ops, reason);
 }

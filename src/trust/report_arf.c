@@ -47,8 +47,10 @@ static void add(struct arena *mem, struct report_text **list, size_t *count, str
 }
 
 static void read_field(const struct field *f, struct arena *mem, struct report_arf *a) {
-	if (slice_same(f->name, S("Authentication-Results"))) return add(mem, &a->results, &a->results_count, value_of(f, false, mem));
-	if (slice_same(f->name, S("Reported-Domain"))) return add(mem, &a->domains, &a->domains_count, value_of(f, true, mem));
+	if (slice_same(f->name, S("Authentication-Results")))
+		return add(mem, &a->results, &a->results_count, value_of(f, false, mem));
+	if (slice_same(f->name, S("Reported-Domain")))
+		return add(mem, &a->domains, &a->domains_count, value_of(f, true, mem));
 	if (slice_same(f->name, S("Reported-URI"))) return add(mem, &a->uris, &a->uris_count, value_of(f, false, mem));
 	if (slice_same(f->name, S("Incidents"))) {
 		uint64_t n;
@@ -67,12 +69,14 @@ static void read_original(struct slice original, struct arena *mem, struct repor
 	struct slice header = slice_head(original, header_length(original));
 	struct field f;
 	if (header_find(header, S("Subject"), &f)) a->subject = value_of(&f, false, mem);
-	if (header_find(header, S("From"), &f)) a->from = arena_slice(mem, slice_head(header_text(f.value, mem), REPORT_TEXT_MAX));
+	if (header_find(header, S("From"), &f))
+		a->from = arena_slice(mem, slice_head(header_text(f.value, mem), REPORT_TEXT_MAX));
 	if (header_find(header, S("Message-ID"), &f)) a->message_id = value_of(&f, false, mem);
 	a->headers = arena_slice(mem, slice_head(header, HEADERS_MAX));
 }
 
-bool report_read_arf(struct slice fields, struct slice original, struct arena *mem, struct report_arf *out, struct slice *reason) {
+bool report_read_arf(struct slice fields, struct slice original, struct arena *mem, struct report_arf *out,
+		     struct slice *reason) {
 	struct report_arf a = { .incidents = 1 };
 	struct fields walk = { .block = fields };
 	struct field f;

@@ -8,7 +8,8 @@ bool report_failure_wanted(struct slice fo, bool spf_aligned, bool dkim_aligned,
 	bool wanted = false;
 	while (rest.at != NULL) {
 		struct slice word = slice_trim(slice_cut(&rest, ':'));
-		wanted |= (slice_eq(word, S("0")) && !spf_aligned && !dkim_aligned) || (slice_eq(word, S("1")) && (!spf_aligned || !dkim_aligned)) ||
+		wanted |= (slice_eq(word, S("0")) && !spf_aligned && !dkim_aligned) ||
+			  (slice_eq(word, S("1")) && (!spf_aligned || !dkim_aligned)) ||
 			  (slice_same(word, S("d")) && dkim_broken) || (slice_same(word, S("s")) && !spf_passed);
 	}
 	return wanted;
@@ -21,16 +22,24 @@ static void report_part(struct buf *out, const struct report_failure *f, struct 
 	compose_field(out, "User-Agent", S("hato/" HATO_VERSION));
 	compose_field(out, "Version", S("1"));
 	compose_field(out, "Auth-Failure", S("dmarc"));
-	compose_field(out, "Identity-Alignment", both ? S("dkim, spf") : f->spf_failed ? S("spf") : f->dkim_failed ? S("dkim") : S("none"));
+	compose_field(out, "Identity-Alignment",
+		      both             ? S("dkim, spf")
+		      : f->spf_failed  ? S("spf")
+		      : f->dkim_failed ? S("dkim")
+				       : S("none"));
 	compose_field(out, "Authentication-Results",
-		      arena_fmt(mem, "%.*s; dmarc=fail header.from=%.*s; spf=%.*s smtp.mailfrom=%.*s; dkim=%.*s", SLICE_ARG(f->host), SLICE_ARG(f->from),
-				SLICE_ARG(f->spf), SLICE_ARG(f->envelope_domain.len != 0 ? f->envelope_domain : S("unknown")), SLICE_ARG(f->dkim)));
+		      arena_fmt(mem, "%.*s; dmarc=fail header.from=%.*s; spf=%.*s smtp.mailfrom=%.*s; dkim=%.*s",
+				SLICE_ARG(f->host), SLICE_ARG(f->from), SLICE_ARG(f->spf),
+				SLICE_ARG(f->envelope_domain.len != 0 ? f->envelope_domain : S("unknown")),
+				SLICE_ARG(f->dkim)));
 	if (f->dkim_domain.len != 0) {
 		compose_field(out, "DKIM-Domain", f->dkim_domain);
 		compose_field(out, "DKIM-Identity", arena_fmt(mem, "@%.*s", SLICE_ARG(f->dkim_domain)));
 		compose_field(out, "DKIM-Selector", f->dkim_selector);
 	}
-	compose_field(out, "Original-Mail-From", f->envelope_domain.len != 0 ? arena_fmt(mem, "redacted@%.*s", SLICE_ARG(f->envelope_domain)) : S("<>"));
+	compose_field(out, "Original-Mail-From",
+		      f->envelope_domain.len != 0 ? arena_fmt(mem, "redacted@%.*s", SLICE_ARG(f->envelope_domain))
+						  : S("<>"));
 	AUTO_BUF struct buf date = BUF(100);
 	date_add(&date, (struct date){ .utc = f->arrived_s });
 	compose_field(out, "Arrival-Date", buf_slice(&date));
@@ -47,15 +56,20 @@ void report_compose_failure(struct buf *out, const struct report_failure *f, str
 	address_parse(f->to, 0, mem, &to);
 	compose_mailbox_field(out, "From", f->org, from);
 	compose_mailbox_field(out, "To", S(""), to);
-	compose_text_field(out, "Subject", arena_fmt(mem, "DMARC failure report for %.*s from %.*s", SLICE_ARG(f->from), SLICE_ARG(f->source)));
+	compose_text_field(
+		out, "Subject",
+		arena_fmt(mem, "DMARC failure report for %.*s from %.*s", SLICE_ARG(f->from), SLICE_ARG(f->source)));
 	compose_date_field(out, date_local(wall_s()));
 	compose_field(out, "Message-ID", compose_message_id(mem, f->host));
 	compose_field(out, "Auto-Submitted", S("auto-generated"));
 	compose_field(out, "MIME-Version", S("1.0"));
 	struct multipart parts = multipart_begin(out, "multipart/report; report-type=feedback-report");
 	multipart_part(out, &parts);
-	compose_text(out, "plain", arena_fmt(mem, "Mail from %.*s in the name of %.*s failed DMARC here. What is private was left out.\n",
-					     SLICE_ARG(f->source), SLICE_ARG(f->from)), false);
+	compose_text(out, "plain",
+		     arena_fmt(mem,
+			       "Mail from %.*s in the name of %.*s failed DMARC here. What is private was left out.\n",
+			       SLICE_ARG(f->source), SLICE_ARG(f->from)),
+		     false);
 	multipart_part(out, &parts);
 	report_part(out, f, mem);
 	multipart_part(out, &parts);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS reports (RFC 8460 §4.4). The size of the text and the number of its values are bounded before the library sees it: a value
- * of three bytes takes a hundred in memory. */
+/* TLS reports (RFC 8460 §4.4). The size of the text and the number of its values are bounded before the library sees
+ * it: a value of three bytes takes a hundred in memory. */
 #include "trust/report.h"
 #include "base/encode.h"
 #include "mime/date.h"
@@ -10,7 +10,8 @@
 static struct slice text_of(struct arena *mem, const json_t *object, const char *key) {
 	const json_t *v = json_object_get(object, key);
 	if (!json_is_string(v)) return S("");
-	return arena_slice(mem, slice_head(slice_trim(slice_from(json_string_value(v), json_string_length(v))), REPORT_TEXT_MAX));
+	return arena_slice(
+		mem, slice_head(slice_trim(slice_from(json_string_value(v), json_string_length(v))), REPORT_TEXT_MAX));
 }
 
 static uint64_t number_of(const json_t *object, const char *key) {
@@ -48,8 +49,11 @@ static int64_t time_of(struct slice text) {
 	if (text.len >= sizeof room || text.len < 19) return 0;
 	memcpy(room, text.at, text.len);
 	room[text.len] = '\0';
-	if (sscanf(room, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &used) != 6) return 0;
-	if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 || second > 60) return 0;
+	if (sscanf(room, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &year, &month, &day, &hour, &minute, &second, &used) != 6)
+		return 0;
+	if (year < 1970 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 24 || minute > 59 ||
+	    second > 60)
+		return 0;
 	const char *rest = room + used;
 	if (*rest == '.') rest += 1 + strspn(rest + 1, "0123456789");
 	if ((*rest == '+' || *rest == '-') && sscanf(rest, "%c%2d:%2d", &sign, &zone_h, &zone_m) != 3) return 0;
@@ -85,7 +89,8 @@ static void read_policy(struct arena *mem, const json_t *from, struct report_tls
 	size_t n = MIN_OF(list_length(details), (size_t)REPORT_RECORDS_MAX);
 	p->details = arena_array(mem, n, sizeof *p->details);
 	for (size_t i = 0; i < n; i++)
-		if (json_is_object(list_item(details, i))) read_failure(mem, list_item(details, i), &p->details[p->details_count++]);
+		if (json_is_object(list_item(details, i)))
+			read_failure(mem, list_item(details, i), &p->details[p->details_count++]);
 }
 
 static bool too_many_values(struct slice text) {
@@ -111,7 +116,8 @@ static bool read_report(const json_t *from, struct arena *mem, struct report_tls
 	if (n > 1000) return *reason = S("more policies than any report has"), false;
 	t.policies = arena_array(mem, n, sizeof *t.policies);
 	for (size_t i = 0; i < n; i++)
-		if (json_is_object(list_item(policies, i))) read_policy(mem, list_item(policies, i), &t.policies[t.policies_count++]);
+		if (json_is_object(list_item(policies, i)))
+			read_policy(mem, list_item(policies, i), &t.policies[t.policies_count++]);
 	*out = t;
 	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and values come from strangers' messages and DNS records: each is escaped, cut to what a consumer expects, and put in the order
- * of the schema. What one form does not know is said in the words it has. */
+/* Names and values come from strangers' messages and DNS records: each is escaped, cut to what a consumer expects, and
+ * put in the order of the schema. What one form does not know is said in the words it has. */
 #include "trust/report_write.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -76,8 +76,10 @@ static struct slice reason_word(struct slice type, enum report_form form) {
 	static const char *const both[] = { "local_policy", "mailing_list", "trusted_forwarder", "other" };
 	for (size_t i = 0; i < LEN(both); i++)
 		if (slice_eq(type, slice_of(both[i]))) return type;
-	bool test = slice_eq(type, S("policy_test_mode")), sampled = slice_eq(type, S("sampled_out")), forwarded = slice_eq(type, S("forwarded"));
-	if (form == REPORT_FORM_RFC9990) return test ? type : sampled ? S("policy_test_mode") : forwarded ? S("trusted_forwarder") : S("other");
+	bool test = slice_eq(type, S("policy_test_mode")), sampled = slice_eq(type, S("sampled_out")),
+	     forwarded = slice_eq(type, S("forwarded"));
+	if (form == REPORT_FORM_RFC9990)
+		return test ? type : sampled ? S("policy_test_mode") : forwarded ? S("trusted_forwarder") : S("other");
 	return sampled || forwarded ? type : test ? S("sampled_out") : S("other");
 }
 
@@ -110,7 +112,8 @@ static void record(struct buf *out, const struct report_record *r, enum report_f
 	for (size_t i = 0; i < r->spfs_count; i++) {
 		buf_add(out, S("      <spf>\n"));
 		leaf(out, 4, "domain", r->spfs[i].domain);
-		leaf(out, 4, "scope", form == REPORT_FORM_RFC9990 || r->spfs[i].scope.len == 0 ? S("mfrom") : r->spfs[i].scope);
+		leaf(out, 4, "scope",
+		     form == REPORT_FORM_RFC9990 || r->spfs[i].scope.len == 0 ? S("mfrom") : r->spfs[i].scope);
 		leaf(out, 4, "result", r->spfs[i].result);
 		buf_add(out, S("      </spf>\n"));
 		if (form == REPORT_FORM_RFC9990) break;
@@ -120,7 +123,8 @@ static void record(struct buf *out, const struct report_record *r, enum report_f
 
 void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report_form form) {
 	buf_add(out, S("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"));
-	buf_add(out, form == REPORT_FORM_RFC9990 ? S("<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n") : S("<feedback>\n"));
+	buf_add(out, form == REPORT_FORM_RFC9990 ? S("<feedback xmlns=\"urn:ietf:params:xml:ns:dmarc-2.0\">\n")
+						 : S("<feedback>\n"));
 	leaf(out, 1, "version", S("1.0"));
 	metadata(out, d, form);
 	policy(out, d, form);
@@ -172,7 +176,9 @@ static bool read_target(struct slice uri, struct arena *mem, struct report_targe
 		uri = slice_head(uri, mark);
 	}
 	uri = slice_head(uri, slice_find(uri, '?'));
-	if (!percent_decode(uri, mem, &uri) || address_parse(uri, 0, mem, &box) != ADDRESS_OK || domain_is_literal(box.domain)) return false;
+	if (!percent_decode(uri, mem, &uri) || address_parse(uri, 0, mem, &box) != ADDRESS_OK ||
+	    domain_is_literal(box.domain))
+		return false;
 	out->address = mailbox_text(mem, box);
 	return domain_ascii(box.domain, mem, &out->host);
 }
@@ -193,13 +199,16 @@ bool report_permission_name(struct slice domain, struct slice host, struct arena
 	return out->len <= 253;
 }
 
-bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem, struct slice *other) {
+bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem,
+		      struct slice *other) {
 	bool permitted = false;
 	*other = SLICE_NONE;
 	for (size_t i = 0; i < count; i++) {
 		struct slice rest = records[i], tag = slice_trim(slice_cut(&rest, ';'));
 		size_t equals = slice_find(tag, '=');
-		if (!slice_eq(slice_trim(slice_head(tag, equals)), S("v")) || !slice_eq(slice_trim(slice_skip(tag, equals + 1)), S("DMARC1"))) continue;
+		if (!slice_eq(slice_trim(slice_head(tag, equals)), S("v")) ||
+		    !slice_eq(slice_trim(slice_skip(tag, equals + 1)), S("DMARC1")))
+			continue;
 		permitted = true;
 		while (rest.at != NULL) {
 			struct report_target target;
@@ -208,7 +217,8 @@ bool report_permitted(const struct slice *records, size_t count, struct slice ho
 			if (!slice_eq(slice_trim(slice_head(tag, equals)), failure ? S("ruf") : S("rua"))) continue;
 			struct slice list = slice_skip(tag, equals + 1);
 			/* an address elsewhere would be a way around the check: then nobody gets it (RFC 9990 §4) */
-			if (!read_target(slice_cut(&list, ','), mem, &target) || !slice_eq(target.host, host)) return false;
+			if (!read_target(slice_cut(&list, ','), mem, &target) || !slice_eq(target.host, host))
+				return false;
 			*other = target.address;
 		}
 	}
@@ -222,7 +232,8 @@ int report_gzip(const struct report_mail *m, struct buf *out) {
 	z_stream z = { 0 };
 	report_write_xml(&xml, m->report, m->form);
 	if (xml.full) return fail("the report is too large");
-	if (deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) return fail("no memory to pack a report");
+	if (deflateInit2(&z, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return fail("no memory to pack a report");
 	size_t room = deflateBound(&z, xml.len);
 	char *at = buf_room(out, room);
 	int r = Z_BUF_ERROR;
@@ -245,24 +256,29 @@ uint64_t report_packed_size(struct slice packed) {
 
 void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem) {
 	const struct report_dmarc *d = m->report;
-	struct slice file = arena_fmt(mem, "%.*s!%.*s!%lld!%lld.xml.gz", SLICE_ARG(m->submitter), SLICE_ARG(d->domain), (long long)d->begin_s,
-				      (long long)d->end_s);
+	struct slice file = arena_fmt(mem, "%.*s!%.*s!%lld!%lld.xml.gz", SLICE_ARG(m->submitter), SLICE_ARG(d->domain),
+				      (long long)d->begin_s, (long long)d->end_s);
 	struct mailbox from = { 0 }, to = { 0 };
 	address_parse(m->sender, 0, mem, &from);
 	address_parse(m->to, 0, mem, &to);
 	compose_mailbox_field(out, "From", d->org, from);
 	compose_mailbox_field(out, "To", S(""), to);
-	compose_text_field(out, "Subject", arena_fmt(mem, "Report Domain: %.*s Submitter: %.*s Report-ID: <%.*s>", SLICE_ARG(d->domain),
-						     SLICE_ARG(m->submitter), SLICE_ARG(d->id)));
+	compose_text_field(out, "Subject",
+			   arena_fmt(mem, "Report Domain: %.*s Submitter: %.*s Report-ID: <%.*s>", SLICE_ARG(d->domain),
+				     SLICE_ARG(m->submitter), SLICE_ARG(d->id)));
 	compose_date_field(out, date_local(m->now_s));
 	compose_field(out, "Message-ID", compose_message_id(mem, m->host));
 	compose_field(out, "Auto-Submitted", S("auto-generated"));
 	compose_field(out, "MIME-Version", S("1.0"));
 	struct multipart parts = multipart_begin(out, "multipart/mixed");
 	multipart_part(out, &parts);
-	compose_text(out, "plain", arena_fmt(mem, "This is a DMARC aggregate report (RFC 9990).\n\nAbout mail in the name of: %.*s\nSeen by: %.*s\n"
-						  "Report: %.*s\n\nThe attached file is for a program to read.\n",
-					     SLICE_ARG(d->domain), SLICE_ARG(d->org), SLICE_ARG(d->id)), false);
+	compose_text(out, "plain",
+		     arena_fmt(mem,
+			       "This is a DMARC aggregate report (RFC 9990).\n\nAbout mail in the name of: %.*s\nSeen "
+			       "by: %.*s\n"
+			       "Report: %.*s\n\nThe attached file is for a program to read.\n",
+			       SLICE_ARG(d->domain), SLICE_ARG(d->org), SLICE_ARG(d->id)),
+		     false);
 	multipart_part(out, &parts);
 	buf_add(out, S("Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n"));
 	buf_addf(out, "Content-Disposition: attachment;\r\n\tfilename=\"%.*s\"\r\n\r\n", SLICE_ARG(file));

@@ -5,7 +5,8 @@
 enum report_form { REPORT_FORM_RFC9990, REPORT_FORM_RFC7489 };
 void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report_form form);
 
-/* rua= and ruf= (RFC 9989 §4.7): "mailto:a@b.example!10m,mailto:…". Only mailto; other URIs and broken ones are left out. */
+/* rua= and ruf= (RFC 9989 §4.7): "mailto:a@b.example!10m,mailto:…". Only mailto; other URIs and broken ones are left
+ * out. */
 struct report_target {
 	struct slice address, host;      /* host: of the address, ASCII lower case */
 	uint64_t limit;                  /* bytes as sent, after base64; 0: none */
@@ -14,8 +15,10 @@ enum { REPORT_TARGETS_MAX = 10 };
 size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);
 /* The name whose TXT record says that reports about domain may go to host (RFC 9990 §4). False: too long. */
 bool report_permission_name(struct slice domain, struct slice host, struct arena *mem, struct slice *out);
-/* Do these records permit it? failure: ruf= counts, not rua=. *other: another address the host prefers, of the same host; SLICE_NONE: none. */
-bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem, struct slice *other);
+/* Do these records permit it? failure: ruf= counts, not rua=. *other: another address the host prefers, of the same
+ * host; SLICE_NONE: none. */
+bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem,
+		      struct slice *other);
 
 struct report_mail {
 	const struct report_dmarc *report;
@@ -32,8 +35,8 @@ int report_gzip(const struct report_mail *m, struct buf *out);
 /* The whole message, header and body. */
 void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem);
 
-/* A failure report (RFC 9991, RFC 6591): one way in which mail failed, told without what is private: no local parts, no text, none of
- * the message's fields but the author's domain. */
+/* A failure report (RFC 9991, RFC 6591): one way in which mail failed, told without what is private: no local parts, no
+ * text, none of the message's fields but the author's domain. */
 struct report_failure {
 	struct slice domain, from;       /* of the policy; of the author */
 	struct slice source;             /* IP address */

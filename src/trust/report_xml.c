@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Aggregate reports. The elements are told one by one, no tree is built. Real reports are broken in many ways: elements may stand in
- * the wrong place, be missing or unknown, have any namespace; what can be read is read. A document type is refused at its first
- * character: without it there are no entities but the five of XML. */
+/* Aggregate reports. The elements are told one by one, no tree is built. Real reports are broken in many ways: elements
+ * may stand in the wrong place, be missing or unknown, have any namespace; what can be read is read. A document type is
+ * refused at its first character: without it there are no entities but the five of XML. */
 #include "trust/report.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -19,7 +19,23 @@ static const struct library_call calls[] = { CALLS(CALL) };
 static const char *const library_names[] = { "libxml2.so.2", "libxml2.so.16", NULL };
 static struct library library = { library_names, calls, LEN(calls), PTHREAD_MUTEX_INITIALIZER, false };
 
-enum node { OUTSIDE, FEEDBACK, METADATA, RANGE, POLICY, RECORD, ROW, EVALUATED, REASON, IDENTIFIERS, AUTH, DKIM, SPF, LEAF, UNKNOWN };
+enum node {
+	OUTSIDE,
+	FEEDBACK,
+	METADATA,
+	RANGE,
+	POLICY,
+	RECORD,
+	ROW,
+	EVALUATED,
+	REASON,
+	IDENTIFIERS,
+	AUTH,
+	DKIM,
+	SPF,
+	LEAF,
+	UNKNOWN
+};
 
 /* The leaf's text goes into one of these. */
 enum home { IN_REPORT, IN_RECORD, IN_REASON, IN_DKIM, IN_SPF, IN_RAW, IN_ERRORS };
@@ -153,9 +169,12 @@ static void branch_open(struct reading *r, enum node self) {
 	}
 	struct report_record *record = record_of(r);
 	if (record == NULL) return;
-	if (self == REASON && GROW(r, record, reasons, REPORT_LIST_MAX) == NULL) refuse(r, S("more reasons in a record than any report has"));
-	if (self == DKIM && GROW(r, record, dkims, REPORT_LIST_MAX) == NULL) refuse(r, S("more signatures in a record than any report has"));
-	if (self == SPF && GROW(r, record, spfs, REPORT_LIST_MAX) == NULL) refuse(r, S("more SPF results in a record than any report has"));
+	if (self == REASON && GROW(r, record, reasons, REPORT_LIST_MAX) == NULL)
+		refuse(r, S("more reasons in a record than any report has"));
+	if (self == DKIM && GROW(r, record, dkims, REPORT_LIST_MAX) == NULL)
+		refuse(r, S("more signatures in a record than any report has"));
+	if (self == SPF && GROW(r, record, spfs, REPORT_LIST_MAX) == NULL)
+		refuse(r, S("more SPF results in a record than any report has"));
 }
 
 static enum node node_of(struct reading *r, enum node parent, const char *name, const struct leaf **leaf) {
@@ -166,8 +185,10 @@ static enum node node_of(struct reading *r, enum node parent, const char *name, 
 		return LEAF;
 	}
 	for (size_t i = 0; i < LEN(branches); i++)
-		if (strcmp(branches[i].name, name) == 0 && (branches[i].parent == parent || branches[i].anywhere)) return branches[i].self;
-	/* a leaf that was not closed, since its tag is broken: what follows it is known by its name, if only one place has it */
+		if (strcmp(branches[i].name, name) == 0 && (branches[i].parent == parent || branches[i].anywhere))
+			return branches[i].self;
+	/* a leaf that was not closed, since its tag is broken: what follows it is known by its name, if only one place
+	 * has it */
 	size_t same = 0;
 	for (size_t i = 0; i < LEN(leaves) && parent == LEAF; i++) {
 		if (strcmp(leaves[i].name, name) != 0) continue;
@@ -177,8 +198,8 @@ static enum node node_of(struct reading *r, enum node parent, const char *name, 
 	return same == 1 ? LEAF : UNKNOWN;
 }
 
-static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int ns_count, const xmlChar **ns,
-		     int count, int defaulted, const xmlChar **attributes) {
+static void on_start(void *ctx, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int ns_count,
+		     const xmlChar **ns, int count, int defaulted, const xmlChar **attributes) {
 	struct reading *r = ctx;
 	(void)prefix, (void)uri, (void)ns_count, (void)ns, (void)count, (void)defaulted, (void)attributes;
 	enum node parent = r->depth != 0 ? r->stack[r->depth - 1] : OUTSIDE, self;
@@ -204,9 +225,17 @@ static struct slice *place_of(struct reading *r, const struct leaf *leaf) {
 	case IN_REPORT: at = (char *)r->out; break;
 	case IN_RAW: at = (char *)&r->raw; break;
 	case IN_RECORD: at = (char *)record; break;
-	case IN_REASON: at = record != NULL && record->reasons_count != 0 ? (char *)&record->reasons[record->reasons_count - 1] : NULL; break;
-	case IN_DKIM: at = record != NULL && record->dkims_count != 0 ? (char *)&record->dkims[record->dkims_count - 1] : NULL; break;
-	case IN_SPF: at = record != NULL && record->spfs_count != 0 ? (char *)&record->spfs[record->spfs_count - 1] : NULL; break;
+	case IN_REASON:
+		at = record != NULL && record->reasons_count != 0 ? (char *)&record->reasons[record->reasons_count - 1]
+								  : NULL;
+		break;
+	case IN_DKIM:
+		at = record != NULL && record->dkims_count != 0 ? (char *)&record->dkims[record->dkims_count - 1]
+								: NULL;
+		break;
+	case IN_SPF:
+		at = record != NULL && record->spfs_count != 0 ? (char *)&record->spfs[record->spfs_count - 1] : NULL;
+		break;
 	case IN_ERRORS: at = GROW(r, r->out, errors, REPORT_LIST_MAX); break;
 	}
 	return at != NULL ? (struct slice *)(void *)(at + leaf->offset) : NULL;
@@ -257,7 +286,8 @@ static bool declares_other(struct slice text) {
 
 static void parse(struct reading *r, struct slice text) {
 	AUTO_BUF struct buf clean = BUF((size_t)REPORT_FILE_MAX * 3);
-	bool wide = text.len >= 2 && (text.at[0] == '\0' || text.at[1] == '\0' || slice_starts(text, S("\xff\xfe")) || slice_starts(text, S("\xfe\xff")));
+	bool wide = text.len >= 2 && (text.at[0] == '\0' || text.at[1] == '\0' || slice_starts(text, S("\xff\xfe")) ||
+				      slice_starts(text, S("\xfe\xff")));
 	const char *charset = "UTF-8";
 	if (wide) {
 		charset = NULL;
@@ -265,14 +295,19 @@ static void parse(struct reading *r, struct slice text) {
 		if (declares_other(text)) charset = NULL;
 		else if (utf8_add_clean(&clean, text)) text = buf_slice(&clean);
 	}
-	xmlSAXHandler told = { .initialized = XML_SAX2_MAGIC, .startElementNs = on_start, .endElementNs = on_end, .characters = on_text,
-			       .cdataBlock = on_text, .internalSubset = on_doctype };
+	xmlSAXHandler told = { .initialized = XML_SAX2_MAGIC,
+			       .startElementNs = on_start,
+			       .endElementNs = on_end,
+			       .characters = on_text,
+			       .cdataBlock = on_text,
+			       .internalSubset = on_doctype };
 	r->parser = xml.xmlNewParserCtxt();
 	if (r->parser == NULL) die_now("out of memory");
 	*r->parser->sax = told;
 	r->parser->userData = r;
-	xmlDocPtr tree = xml.xmlCtxtReadMemory(r->parser, text.at, (int)text.len, NULL, charset,
-					   XML_PARSE_RECOVER | XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+	xmlDocPtr tree =
+		xml.xmlCtxtReadMemory(r->parser, text.at, (int)text.len, NULL, charset,
+				      XML_PARSE_RECOVER | XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
 	r->out->repaired = !r->parser->wellFormed;
 	if (tree != NULL) xml.xmlFreeDoc(tree);
 	if (r->parser->myDoc != NULL) xml.xmlFreeDoc(r->parser->myDoc);
@@ -295,8 +330,10 @@ bool report_read_xml(struct slice text, struct arena *mem, struct report_dmarc *
 	report.end_s = seconds_of(r.raw.end);
 	if (r.reason.len != 0) return *reason = r.reason, false;
 	if (!r.seen) return *reason = S("the XML is no report: it has no <feedback>"), false;
-	if (report.repaired && !slice_ends_same(text, S("feedback>"))) return *reason = S("the XML ends in the middle, or is damaged"), false;
-	if (report.domain.len == 0 && report.records_count == 0) return *reason = S("the report says nothing: no domain and no record"), false;
+	if (report.repaired && !slice_ends_same(text, S("feedback>")))
+		return *reason = S("the XML ends in the middle, or is damaged"), false;
+	if (report.domain.len == 0 && report.records_count == 0)
+		return *reason = S("the report says nothing: no domain and no record"), false;
 	*out = report;
 	return true;
 }

@@ -3,8 +3,9 @@
 #include "trust/result.h"
 
 static const char *const words[] = {
-	[TRUST_NONE] = "none", [TRUST_PASS] = "pass", [TRUST_FAIL] = "fail", [TRUST_SOFTFAIL] = "softfail",
-	[TRUST_NEUTRAL] = "neutral", [TRUST_POLICY] = "policy", [TRUST_TEMPERROR] = "temperror", [TRUST_PERMERROR] = "permerror",
+	[TRUST_NONE] = "none",           [TRUST_PASS] = "pass",           [TRUST_FAIL] = "fail",
+	[TRUST_SOFTFAIL] = "softfail",   [TRUST_NEUTRAL] = "neutral",     [TRUST_POLICY] = "policy",
+	[TRUST_TEMPERROR] = "temperror", [TRUST_PERMERROR] = "permerror",
 };
 
 const char *trust_word(enum trust_result r) {

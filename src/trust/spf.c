@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A record may send us through other people's DNS: each step is paid for before it is taken (RFC 7208 §4.6.4), so that the
- * ten look-ups also bound the depth of includes, and one deadline bounds the time. */
+/* A record may send us through other people's DNS: each step is paid for before it is taken (RFC 7208 §4.6.4), so that
+ * the ten look-ups also bound the depth of includes, and one deadline bounds the time. */
 #include "trust/spf_private.h"
 
 #include "base/clock.h"
@@ -43,7 +43,8 @@ static enum match spend(struct check *c) {
 		fail("DNS took too long");
 		return temperror(c);
 	}
-	if (c->out->lookups == LOOKUPS_MAX) return permerror(c, "the record asks for more than %d look-ups", LOOKUPS_MAX);
+	if (c->out->lookups == LOOKUPS_MAX)
+		return permerror(c, "the record asks for more than %d look-ups", LOOKUPS_MAX);
 	c->out->lookups++;
 	return MATCH_NO;
 }
@@ -51,7 +52,8 @@ static enum match spend(struct check *c) {
 /* What a look-up without an address means for its term. */
 static enum match found_nothing(struct check *c, int dns_result) {
 	if (dns_result == DNS_LATER) return temperror(c);
-	if (c->out->voids == VOIDS_MAX) return permerror(c, "more than %d look-ups of the record found nothing", VOIDS_MAX);
+	if (c->out->voids == VOIDS_MAX)
+		return permerror(c, "more than %d look-ups of the record found nothing", VOIDS_MAX);
 	c->out->voids++;
 	return MATCH_NO;
 }
@@ -72,11 +74,13 @@ static unsigned client_kind(const struct check *c) {
 	return addr_family(c->q->client) == AF_INET ? DNS_IPV4 : DNS_IPV6;
 }
 
-/* The name of a term; macros may make one that is too long, and loses its left part then (§7.3). Empty: cannot be a name. */
+/* The name of a term; macros may make one that is too long, and loses its left part then (§7.3). Empty: cannot be a
+ * name. */
 static struct slice target_of(struct check *c, struct slice spec) {
 	AUTO_BUF struct buf name = BUF(KIB(64));
 	if (spec.len == 0) return c->macros.domain;
-	if (!spf_macro_expand(spec, &c->macros, &name) || !slice_is_ascii(buf_slice(&name))) return SLICE_NONE; /* RFC 8616 §4 */
+	if (!spf_macro_expand(spec, &c->macros, &name) || !slice_is_ascii(buf_slice(&name)))
+		return SLICE_NONE; /* RFC 8616 §4 */
 	struct slice s = buf_slice(&name);
 	if (slice_ends(s, S("."))) s.len--;
 	while (s.len > DOMAIN_MAX) s = slice_skip(s, slice_find(s, '.') + 1);
@@ -94,7 +98,8 @@ static bool leads_back(struct check *c, struct slice name, int64_t deadline) {
 	return false;
 }
 
-/* What fails here is skipped (§5.5): the names belong to the client, not to the domain. They get half of the time left. */
+/* What fails here is skipped (§5.5): the names belong to the client, not to the domain. They get half of the time left.
+ */
 static int find_confirmed(struct check *c) {
 	int64_t now = clock_ms(), deadline = now + (c->deadline - now) / 2;
 	struct slice *names;
@@ -122,7 +127,8 @@ static struct slice confirmed_name(void *ctx) {
 	for (size_t i = 0; i < c->confirmed_count; i++) {
 		const struct slice *name = &c->confirmed[i];
 		if (slice_same(*name, c->macros.domain)) return *name;
-		if (best == NULL || (is_below(*name, c->macros.domain) && !is_below(*best, c->macros.domain))) best = name;
+		if (best == NULL || (is_below(*name, c->macros.domain) && !is_below(*best, c->macros.domain)))
+			best = name;
 	}
 	return best != NULL ? *best : S("unknown");
 }
@@ -145,7 +151,8 @@ static enum match match_host(struct check *c, const struct spf_term *t, struct s
 	for (size_t i = 0; i < n; i++) {
 		struct addr_key key = addr_key(&list[i], 128);
 		int family = addr_family(&list[i]);
-		if (is_in(c->q->client, family, family == AF_INET ? key.bytes + 12 : key.bytes, t->bits4, t->bits6)) return MATCH_YES;
+		if (is_in(c->q->client, family, family == AF_INET ? key.bytes + 12 : key.bytes, t->bits4, t->bits6))
+			return MATCH_YES;
 	}
 	return MATCH_NO;
 }
@@ -206,13 +213,17 @@ static enum trust_result check_other(struct check *c, struct slice domain, bool 
 	enum trust_result r = domain.len == 0 ? TRUST_NONE : check_host(c, included);
 	c->macros.domain = here;
 	if (r == TRUST_NONE)
-		permerror(c, "the record leads to %.*s, which has no SPF record", SLICE_ARG(domain.len != 0 ? domain : S("no name")));
+		permerror(c, "the record leads to %.*s, which has no SPF record",
+			  SLICE_ARG(domain.len != 0 ? domain : S("no name")));
 	return r == TRUST_NONE ? TRUST_PERMERROR : r;
 }
 
 static enum match match_include(struct check *c, struct slice target) {
 	enum trust_result r = check_other(c, target, true);
-	return r == TRUST_PASS ? MATCH_YES : r == TRUST_TEMPERROR ? MATCH_TEMPERROR : r == TRUST_PERMERROR ? MATCH_PERMERROR : MATCH_NO;
+	return r == TRUST_PASS        ? MATCH_YES
+	       : r == TRUST_TEMPERROR ? MATCH_TEMPERROR
+	       : r == TRUST_PERMERROR ? MATCH_PERMERROR
+				      : MATCH_NO;
 }
 
 static enum match match_term(struct check *c, const struct spf_term *t) {
@@ -243,7 +254,8 @@ static enum trust_result find_record(struct check *c, struct spf_record *out) {
 	if (r == DNS_LATER) return temperror(c), TRUST_TEMPERROR;
 	for (size_t i = 0; r == DNS_OK && i < n; i++) {
 		if (!spf_record_is(texts[i])) continue;
-		if (found != NULL) return permerror(c, "%.*s has more than one SPF record", SLICE_ARG(domain)), TRUST_PERMERROR;
+		if (found != NULL)
+			return permerror(c, "%.*s has more than one SPF record", SLICE_ARG(domain)), TRUST_PERMERROR;
 		found = &texts[i];
 	}
 	if (found == NULL) return TRUST_NONE;
@@ -257,7 +269,8 @@ static void explain(struct check *c, struct slice exp) {
 	AUTO_BUF struct buf text = BUF(EXPLANATION_MAX);
 	struct slice *texts, name = target_of(c, exp);
 	size_t n;
-	if (name.len == 0 || dns_txt(c->p->dns, name, c->deadline, c->mem, &texts, &n, NULL) != DNS_OK || n != 1) return;
+	if (name.len == 0 || dns_txt(c->p->dns, name, c->deadline, c->mem, &texts, &n, NULL) != DNS_OK || n != 1)
+		return;
 	if (!spf_macro_valid(texts[0], SPF_TEXT_EXPLANATION) || !spf_macro_expand(texts[0], &c->macros, &text)) return;
 	for (size_t i = 0; i < text.len; i++)
 		if (text.at[i] < ' ' || text.at[i] > '~') return;
@@ -291,14 +304,15 @@ static enum trust_result check_host(struct check *c, bool included) {
 /* ---- one check ---- */
 
 static void give_reason(struct check *c) {
-	static const char *const phrases[] = {
-		[TRUST_PASS] = "%s is a sender of %.*s (%.*s)", [TRUST_FAIL] = "%s is not among the senders of %.*s (%.*s)",
-		[TRUST_SOFTFAIL] = "%s is probably not among the senders of %.*s (%.*s)",
-		[TRUST_NEUTRAL] = "whether %s is a sender of %.*s is left open (%.*s)" };
+	static const char *const phrases[] = { [TRUST_PASS] = "%s is a sender of %.*s (%.*s)",
+					       [TRUST_FAIL] = "%s is not among the senders of %.*s (%.*s)",
+					       [TRUST_SOFTFAIL] = "%s is probably not among the senders of %.*s (%.*s)",
+					       [TRUST_NEUTRAL] = "whether %s is a sender of %.*s is left open (%.*s)" };
 	struct spf_verdict *v = c->out;
 	char room[ADDR_TEXT_ROOM];
 	if ((size_t)v->result >= LEN(phrases) || phrases[v->result] == NULL) return;
-	v->reason = arena_fmt(c->mem, phrases[v->result], addr_text(c->q->client, room), SLICE_ARG(v->domain), SLICE_ARG(v->mechanism));
+	v->reason = arena_fmt(c->mem, phrases[v->result], addr_text(c->q->client, room), SLICE_ARG(v->domain),
+			      SLICE_ARG(v->mechanism));
 }
 
 /* Who is asked about: local part and domain. */
@@ -324,8 +338,14 @@ void spf_check(const struct spf_params *p, const struct spf_question *q, struct 
 	struct check c = { .p = p, .q = q, .mem = mem, .out = out };
 	c.deadline = deadline_in(p->timeout_ms > 0 ? p->timeout_ms : SECONDS(20));
 	if (p->deadline != 0) c.deadline = MIN_OF(c.deadline, p->deadline);
-	c.macros = (struct spf_macros){ .client = q->client, .local = local, .sender_domain = domain, .domain = domain, .helo = q->helo,
-		.receiver = slice_of(p->receiver != NULL ? p->receiver : "unknown"), .validated = confirmed_name, .ctx = &c };
+	c.macros = (struct spf_macros){ .client = q->client,
+					.local = local,
+					.sender_domain = domain,
+					.domain = domain,
+					.helo = q->helo,
+					.receiver = slice_of(p->receiver != NULL ? p->receiver : "unknown"),
+					.validated = confirmed_name,
+					.ctx = &c };
 	out->result = check_host(&c, false);
 	if (out->result == TRUST_NONE) out->reason = arena_fmt(mem, "%.*s has no SPF record", SLICE_ARG(domain));
 	else give_reason(&c);

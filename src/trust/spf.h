@@ -19,7 +19,8 @@ struct spf_verdict {
 	enum trust_result result;
 	struct slice domain;      /* whose record was asked */
 	struct slice identity;    /* "mailfrom" or "helo" */
-	struct slice mechanism;   /* what matched, as in the record: "ip4:192.0.2.0/24", "-all"; "default" when nothing did; empty without a record */
+	struct slice mechanism;   /* what matched, as in the record: "ip4:192.0.2.0/24", "-all"; "default" when nothing
+				     did; empty without a record */
 	struct slice explanation; /* exp= of the domain, only for fail; a stranger's words, ASCII; may be empty */
 	struct slice reason;      /* for people: "192.0.2.1 is not among the senders of example.org (-all)" */
 	unsigned lookups, voids;  /* spent of 10 and 2 */
@@ -27,4 +28,5 @@ struct spf_verdict {
 /* Never fails: what goes wrong is temperror or permerror with its reason. Text lives in mem. */
 void spf_check(const struct spf_params *p, const struct spf_question *q, struct arena *mem, struct spf_verdict *out);
 /* A whole Received-SPF field with its CRLF (§9.1). */
-void spf_received_add(struct buf *out, const struct spf_params *p, const struct spf_question *q, const struct spf_verdict *v);
+void spf_received_add(struct buf *out, const struct spf_params *p, const struct spf_question *q,
+		      const struct spf_verdict *v);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Macros put strangers' words into names that we look up. One reader serves the check of a record and the expansion, so that
- * what was checked is what is expanded (RFC 7208 §7). */
+/* Macros put strangers' words into names that we look up. One reader serves the check of a record and the expansion, so
+ * that what was checked is what is expanded (RFC 7208 §7). */
 #include "trust/spf_private.h"
 #include "base/clock.h"
 
@@ -121,7 +121,8 @@ static void add_transformed(struct buf *out, const struct token *t, struct slice
 	struct slice parts[PARTS_MAX];
 	size_t n = 0, start = 0;
 	for (size_t i = 0; i <= value.len; i++) {
-		bool cut = i < value.len && n + 1 < PARTS_MAX && memchr(t->delimiters.at, value.at[i], t->delimiters.len) != NULL;
+		bool cut = i < value.len && n + 1 < PARTS_MAX &&
+			   memchr(t->delimiters.at, value.at[i], t->delimiters.len) != NULL;
 		if (!cut && i != value.len) continue;
 		parts[n++] = slice_head(slice_skip(value, start), i - start);
 		start = i + 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The field of RFC 7208 §9.1. Much in it was said by strangers: what is no plain word is quoted, and cut to a length. */
+/* The field of RFC 7208 §9.1. Much in it was said by strangers: what is no plain word is quoted, and cut to a length.
+ */
 #include "trust/spf_private.h"
 
 enum { VALUE_MAX = 250 };
@@ -8,7 +9,10 @@ static bool is_dot_atom(struct slice s) {
 	bool dot = true; /* before the first */
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.at[i];
-		if (c == '.' ? dot : !ascii_alpha(c) && !ascii_digit(c) && (c == '\0' || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL)) return false;
+		if (c == '.' ? dot
+			     : !ascii_alpha(c) && !ascii_digit(c) &&
+				       (c == '\0' || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL))
+			return false;
 		dot = c == '.';
 	}
 	return !dot;
@@ -31,7 +35,8 @@ static void add_pair(struct buf *out, const char *key, struct slice value) {
 	if (quoted) buf_byte(out, '"');
 }
 
-void spf_received_add(struct buf *out, const struct spf_params *p, const struct spf_question *q, const struct spf_verdict *v) {
+void spf_received_add(struct buf *out, const struct spf_params *p, const struct spf_question *q,
+		      const struct spf_verdict *v) {
 	AUTO_BUF struct buf field = BUF(KIB(8));
 	char room[ADDR_TEXT_ROOM];
 	struct slice receiver = slice_of(p->receiver != NULL ? p->receiver : "unknown");

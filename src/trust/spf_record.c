@@ -52,7 +52,8 @@ static bool read_network(struct slice text, struct spf_term *t) {
 	bool four = t->kind == SPF_IP4;
 	char address[INET6_ADDRSTRLEN];
 	size_t slash = slice_find(text, '/');
-	if (slash != text.len && !read_bits(slice_skip(text, slash + 1), four ? 32 : 128, four ? &t->bits4 : &t->bits6)) return false;
+	if (slash != text.len && !read_bits(slice_skip(text, slash + 1), four ? 32 : 128, four ? &t->bits4 : &t->bits6))
+		return false;
 	if (slash >= sizeof address) return false;
 	memcpy(address, text.at, slash);
 	address[slash] = '\0';
@@ -91,12 +92,16 @@ static bool read_mechanism(struct slice text, struct spf_term *t) {
 static size_t modifier_name(struct slice term) {
 	size_t n = 0;
 	if (!ascii_alpha(term.at[0])) return 0;
-	while (n < term.len && (ascii_alpha(term.at[n]) || ascii_digit(term.at[n]) || memchr("-_.", term.at[n], 3) != NULL)) n++;
+	while (n < term.len &&
+	       (ascii_alpha(term.at[n]) || ascii_digit(term.at[n]) || memchr("-_.", term.at[n], 3) != NULL))
+		n++;
 	return n < term.len && term.at[n] == '=' ? n : 0;
 }
 
 static bool read_modifier(struct slice name, struct slice value, struct spf_record *out) {
-	struct slice *to = slice_same(name, S("redirect")) ? &out->redirect : slice_same(name, S("exp")) ? &out->exp : NULL;
+	struct slice *to = slice_same(name, S("redirect")) ? &out->redirect
+			   : slice_same(name, S("exp"))    ? &out->exp
+							   : NULL;
 	if (to == NULL) return spf_macro_valid(value, SPF_TEXT_MODIFIER);
 	if (to->len != 0) return false; /* twice */
 	*to = value;

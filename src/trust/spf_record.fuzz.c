@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Input: a record, and behind an "@" the words of the sender for its macros. What was accepted must expand, and not too far. */
+/* Input: a record, and behind an "@" the words of the sender for its macros. What was accepted must expand, and not too
+ * far. */
 #include "trust/spf_private.h"
 
 static struct slice nobody(void *ctx UNUSED) {
@@ -24,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	struct spf_macros m = { &client, rest, text, rest, text, S("receiver.example"), nobody, NULL };
 	for (int what = SPF_TEXT_DOMAIN; what <= SPF_TEXT_EXPLANATION; what++) expand(text, (enum spf_text)what, &m);
 	struct spf_question q = { .client = &client, .helo = text, .sender = rest };
-	struct spf_verdict v = { .result = TRUST_PERMERROR, .identity = S("mailfrom"), .reason = text, .mechanism = rest };
+	struct spf_verdict v = {
+		.result = TRUST_PERMERROR, .identity = S("mailfrom"), .reason = text, .mechanism = rest
+	};
 	spf_received_add(&field, &(struct spf_params){0}, &q, &v);
 	for (size_t i = 0; i + 2 < field.len; i++) must(field.at[i] != '\n' || field.at[i + 1] == '\t'); /* one field */
 	if (!spf_record_is(text) || !spf_record_parse(text, &mem, &record, &reason)) return 0;

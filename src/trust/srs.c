@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The form is that of libsrs2 and PostSRSd, since addresses written by one must come back through the other: HMAC-SHA1 over
- * the lower-case parts, in base64, cut short; days modulo 1024 in base32. Case is lost on the way in the wild, so hashes are
- * compared without it: four characters keep about 20 bits, which is enough against guessing at a door that counts errors. */
+/* The form is that of libsrs2 and PostSRSd, since addresses written by one must come back through the other: HMAC-SHA1
+ * over the lower-case parts, in base64, cut short; days modulo 1024 in base32. Case is lost on the way in the wild, so
+ * hashes are compared without it: four characters keep about 20 bits, which is enough against guessing at a door that
+ * counts errors. */
 #include "trust/srs.h"
 
 #include "base/clock.h"
@@ -19,7 +20,8 @@ static bool is_separator(char c) {
 }
 
 static bool has_tag(struct slice local, char digit) {
-	return local.len > TAG + 1 && slice_starts_same(local, S("SRS")) && local.at[3] == digit && is_separator(local.at[TAG]);
+	return local.len > TAG + 1 && slice_starts_same(local, S("SRS")) && local.at[3] == digit &&
+	       is_separator(local.at[TAG]);
 }
 
 static void split(struct slice address, struct slice *local, struct slice *domain) {
@@ -41,7 +43,8 @@ static void hash(struct slice secret, const struct slice *parts, size_t count, c
 	unsigned len = 0;
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < parts[i].len; k++) buf_byte(&text, ascii_lower(parts[i].at[k]));
-	must(HMAC(EVP_sha1(), secret.at, (int)secret.len, (const unsigned char *)buf_text(&text), text.len, digest, &len) != NULL);
+	must(HMAC(EVP_sha1(), secret.at, (int)secret.len, (const unsigned char *)buf_text(&text), text.len, digest,
+		  &len) != NULL);
 	base64_add(&coded, slice_from(digest, len));
 	must(coded.len == HASH_TEXT);
 	memcpy(out, buf_text(&coded), HASH_TEXT + 1);
@@ -71,7 +74,9 @@ static void hash_add(const struct srs_params *p, struct buf *out, const struct s
 static void add_all(struct buf *out, const struct slice *parts, size_t count) {
 	for (size_t i = 0; i < count; i++) buf_add(out, parts[i]);
 }
-#define ADD(out, ...) add_all(out, (const struct slice[]){ __VA_ARGS__ }, sizeof (const struct slice[]){ __VA_ARGS__ } / sizeof(struct slice))
+#define ADD(out, ...) \
+	add_all(out, (const struct slice[]){ __VA_ARGS__ }, \
+		sizeof(const struct slice[]){ __VA_ARGS__ } / sizeof(struct slice))
 
 static unsigned today(const struct srs_params *p) {
 	return (unsigned)((p->now_s != 0 ? p->now_s : wall_s()) / 86400 % DAYS_ROUND);
@@ -101,7 +106,8 @@ static bool is_excluded(const struct srs_params *p, struct slice domain) {
 	if (slice_same(domain, p->domain)) return true;
 	for (size_t i = 0; i < p->excluded_count; i++) {
 		struct slice e = p->excluded[i];
-		if (slice_starts(e, S(".")) ? domain.len > e.len && slice_ends_same(domain, e) : slice_same(domain, e)) return true;
+		if (slice_starts(e, S(".")) ? domain.len > e.len && slice_ends_same(domain, e) : slice_same(domain, e))
+			return true;
 	}
 	return false;
 }
@@ -124,7 +130,8 @@ static enum srs_answer finish(const struct buf *made, struct arena *mem, struct 
 }
 
 /* "SRS1=HHHH=first forwarder=what it wrote behind SRS0@ours": bounces go to it directly, whoever else is between. */
-static enum srs_answer forward_again(const struct srs_params *p, struct slice domain, struct slice rest, struct arena *mem, struct slice *out) {
+static enum srs_answer forward_again(const struct srs_params *p, struct slice domain, struct slice rest,
+				     struct arena *mem, struct slice *out) {
 	AUTO_BUF struct buf made = BUF(KIB(1));
 	const struct slice parts[] = { domain, rest };
 	buf_addf(&made, "SRS1%c", p->separator != '\0' ? p->separator : '=');
@@ -136,11 +143,13 @@ static enum srs_answer forward_again(const struct srs_params *p, struct slice do
 enum srs_answer srs_forward(const struct srs_params *p, struct slice sender, struct arena *mem, struct slice *out) {
 	struct slice local, domain, parts[3];
 	split(sender, &local, &domain);
-	if (local.len == 0 || domain.len == 0 || slice_find(domain, '=') != domain.len || is_excluded(p, domain)) return SRS_UNCHANGED;
+	if (local.len == 0 || domain.len == 0 || slice_find(domain, '=') != domain.len || is_excluded(p, domain))
+		return SRS_UNCHANGED;
 	if (sender.len > ADDRESS_MAX) return SRS_TOO_LONG;
 	must(p->secrets_count != 0);
 	if (has_tag(local, '0')) return forward_again(p, domain, slice_skip(local, TAG), mem, out);
-	if (has_tag(local, '1') && parts_of(local, parts, LEN(parts))) return forward_again(p, parts[1], parts[2], mem, out);
+	if (has_tag(local, '1') && parts_of(local, parts, LEN(parts)))
+		return forward_again(p, parts[1], parts[2], mem, out);
 	AUTO_BUF struct buf made = BUF(KIB(1));
 	unsigned day = today(p);
 	const char stamp[] = { base32[day / 32], base32[day % 32] };

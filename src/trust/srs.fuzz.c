@@ -5,8 +5,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	static const struct slice secrets[] = { S("first"), S("second") };
-	static const struct srs_params p = { .domain = S("ours.example"), .secrets = secrets, .secrets_count = LEN(secrets), .max_age_days = 21, .now_s = 1700000000 };
-	static const struct srs_params other = { .domain = S("other.example"), .secrets = secrets + 1, .secrets_count = 1, .max_age_days = 21, .now_s = 1700000000 };
+	static const struct srs_params p = { .domain = S("ours.example"),
+					     .secrets = secrets,
+					     .secrets_count = LEN(secrets),
+					     .max_age_days = 21,
+					     .now_s = 1700000000 };
+	static const struct srs_params other = { .domain = S("other.example"),
+						 .secrets = secrets + 1,
+						 .secrets_count = 1,
+						 .max_age_days = 21,
+						 .now_s = 1700000000 };
 	AUTO_ARENA struct arena mem = {0};
 	struct slice sender = slice_from(data, size), made, again, back;
 	(void)srs_reverse(&p, sender, &mem, &back);

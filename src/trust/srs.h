@@ -2,8 +2,9 @@
 #pragma once
 #include "base/arena.h"
 #include "base/buf.h"
-/* The Sender Rewriting Scheme, in the form of PostSRSd (1.x and 2.x) and libsrs2: SRS0=HHHH=TT=domain=local@ours, and what a
- * further forwarder makes of that: SRS1=HHHH=domain==HHHH=TT=domain=local@ours. Bounces come back through the same addresses. */
+/* The Sender Rewriting Scheme, in the form of PostSRSd (1.x and 2.x) and libsrs2: SRS0=HHHH=TT=domain=local@ours, and
+ * what a further forwarder makes of that: SRS1=HHHH=domain==HHHH=TT=domain=local@ours. Bounces come back through the
+ * same addresses. */
 struct srs_params {
 	struct slice domain;           /* ours, behind the @ */
 	const struct slice *secrets;   /* the first signs, all verify; at least one */

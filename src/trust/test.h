@@ -46,12 +46,14 @@ UNUSED static int64_t test_cpu_us(void) {
 
 static EVP_PKEY *test_keys[4];
 
-UNUSED static int test_sign(void *ctx UNUSED, uint64_t id, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature) {
+UNUSED static int test_sign(void *ctx UNUSED, uint64_t id, enum dkim_algorithm algorithm, struct slice tbs,
+			    struct buf *signature) {
 	size_t len = 512;
 	char *room = buf_room(signature, len);
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	bool ok = room != NULL && md != NULL &&
-		  EVP_DigestSignInit(md, NULL, algorithm == DKIM_RSA_SHA256 ? EVP_sha256() : NULL, NULL, test_keys[id]) == 1 &&
+		  EVP_DigestSignInit(md, NULL, algorithm == DKIM_RSA_SHA256 ? EVP_sha256() : NULL, NULL,
+				     test_keys[id]) == 1 &&
 		  EVP_DigestSign(md, (unsigned char *)room, &len, (const unsigned char *)tbs.at, tbs.len) == 1;
 	EVP_MD_CTX_free(md);
 	if (!ok) return -1;
@@ -64,7 +66,8 @@ UNUSED static void test_key_add(size_t id, int bits, const char *name, const cha
 	AUTO_BUF struct buf record = BUF(KIB(4));
 	unsigned char *der = NULL, raw[32];
 	size_t len = sizeof raw;
-	if (test_keys[id] == NULL) test_keys[id] = bits != 0 ? EVP_RSA_gen((unsigned)bits) : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	if (test_keys[id] == NULL)
+		test_keys[id] = bits != 0 ? EVP_RSA_gen((unsigned)bits) : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 	assert_non_null(test_keys[id]);
 	buf_addf(&record, "%sp=", tags);
 	if (bits != 0) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests and measurements only, never installed: makes and verifies signatures as they are told to, with keys in files
- * and with a name server given, so that stories can set this room beside other people's programs.
+/* For tests and measurements only, never installed: makes and verifies signatures as they are told to, with keys in
+ * files and with a name server given, so that stories can set this room beside other people's programs.
  *
  *   probe-trust verify|arc [OPTION…] FILE   one line for each signature (for the chain): facts with tabs between them
  *   probe-trust sign|seal [OPTION…] FILE    the message with its new fields before it
  *   probe-trust speed [OPTION…] FILE        signatures made and verified in a second of CPU time
- *     --dns ADDRESS:PORT   --now SECONDS   --most SIGNATURES   --key rsa|ed25519:DOMAIN:SELECTOR:PEM-FILE (also several)
+ *     --dns ADDRESS:PORT   --now SECONDS   --most SIGNATURES   --key rsa|ed25519:DOMAIN:SELECTOR:PEM-FILE (also
+ * several)
  *     --canon relaxed/simple   --headers from:to   --oversign from:from   --lifetime SECONDS   --identity @DOMAIN
  *     --results TEXT --chain none|pass|fail   --unfolded 1   --step BYTES */
 #include "base/clock.h"
@@ -58,7 +59,8 @@ static void key_option(struct probe *p, struct slice text) {
 	if (n == KEYS) stop("too many keys");
 	file_read(arena_text(&p->mem, text), &pem);
 	if (private_key_load(buf_slice(&pem), &p->private[n]) < 0) stop(fail_text());
-	p->keys[n] = (struct dkim_key){ n, domain, selector, slice_eq(kind, S("rsa")) ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256 };
+	p->keys[n] = (struct dkim_key){ n, domain, selector,
+					slice_eq(kind, S("rsa")) ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256 };
 }
 
 static size_t list_option(struct slice *list, struct slice text) {
@@ -77,8 +79,10 @@ static void option(struct probe *p, const char *name, const char *value) {
 	else if (strcmp(name, "--now") == 0) p->verify.now_s = p->sign.now_s = number(value);
 	else if (strcmp(name, "--most") == 0) p->verify.signatures_max = (unsigned)number(value);
 	else if (strcmp(name, "--key") == 0) key_option(p, v);
-	else if (strcmp(name, "--headers") == 0) p->sign.sign_headers = p->headers, p->sign.sign_headers_count = list_option(p->headers, v);
-	else if (strcmp(name, "--oversign") == 0) p->sign.oversign_headers = p->oversign, p->sign.oversign_headers_count = list_option(p->oversign, v);
+	else if (strcmp(name, "--headers") == 0)
+		p->sign.sign_headers = p->headers, p->sign.sign_headers_count = list_option(p->headers, v);
+	else if (strcmp(name, "--oversign") == 0)
+		p->sign.oversign_headers = p->oversign, p->sign.oversign_headers_count = list_option(p->oversign, v);
 	else if (strcmp(name, "--lifetime") == 0) p->sign.lifetime_s = number(value);
 	else if (strcmp(name, "--identity") == 0) p->sign.identity = v;
 	else if (strcmp(name, "--results") == 0) p->results = v;
@@ -96,7 +100,9 @@ static void print_mail(const struct buf *fields, const struct probe *p) {
 	fwrite(p->mail.at, 1, p->mail.len, stdout);
 }
 
-#define EACH_PIECE(p, body, piece) (struct slice rest_ = (body), piece; (piece = slice_head(rest_, (p)->step)).len != 0; rest_ = slice_skip(rest_, piece.len))
+#define EACH_PIECE(p, body, piece) \
+	(struct slice rest_ = (body), piece; (piece = slice_head(rest_, (p)->step)).len != 0; \
+	 rest_ = slice_skip(rest_, piece.len))
 
 static void run_verify(struct probe *p, struct slice header, struct slice body, bool quiet) {
 	AUTO_ARENA struct arena mem = { 0 };
@@ -110,9 +116,10 @@ static void run_verify(struct probe *p, struct slice header, struct slice body, 
 		const struct dkim_verdict *d = &all[i];
 		if (quiet && d->result != TRUST_PASS) stop("a signature does not verify");
 		if (quiet) continue;
-		printf("%s\t%.*s\t%.*s\t%.*s\t%s\t%u\t%d\t%d\t%d\t%.*s\t%.*s\n", trust_word(d->result), SLICE_ARG(d->domain), SLICE_ARG(d->selector),
-			SLICE_ARG(d->identity), dkim_algorithm_name(d->algorithm), d->key_bits, d->testing, d->partial, d->from_signed,
-			SLICE_ARG(d->start), SLICE_ARG(d->reason));
+		printf("%s\t%.*s\t%.*s\t%.*s\t%s\t%u\t%d\t%d\t%d\t%.*s\t%.*s\n", trust_word(d->result),
+		       SLICE_ARG(d->domain), SLICE_ARG(d->selector), SLICE_ARG(d->identity),
+		       dkim_algorithm_name(d->algorithm), d->key_bits, d->testing, d->partial, d->from_signed,
+		       SLICE_ARG(d->start), SLICE_ARG(d->reason));
 	}
 }
 
@@ -134,8 +141,9 @@ static void run_sign(struct probe *p, struct slice header, struct slice body, st
 }
 
 static void run_seal(struct probe *p, struct slice header, struct slice body, struct buf *fields) {
-	struct arc_seal_params params = { .sign = p->sign, .key = p->keys[0], .results = p->results, .chain = TRUST_NONE,
-		.unfolded = p->unfolded };
+	struct arc_seal_params params = {
+		.sign = p->sign, .key = p->keys[0], .results = p->results, .chain = TRUST_NONE, .unfolded = p->unfolded
+	};
 	if (p->chain.len != 0 && !trust_result_of(p->chain, &params.chain)) stop("--chain");
 	struct arc_sealer *s = arc_seal_begin(&params, header, &p->mem);
 	if (s == NULL) return;
@@ -173,7 +181,9 @@ int main(int argc, char **argv) {
 	static struct probe p = { .mail = { .limit = MIB(512) }, .step = KIB(64) };
 	AUTO_BUF struct buf fields = BUF(MIB(4));
 	if (argc < 3 || argc % 2 == 0) stop("a command, options with their values, and a file are needed");
-	p.sign = (struct dkim_sign_params){ .header = DKIM_RELAXED, .body = DKIM_RELAXED, .sign = probe_sign, .ctx = &p };
+	p.sign = (struct dkim_sign_params){
+		.header = DKIM_RELAXED, .body = DKIM_RELAXED, .sign = probe_sign, .ctx = &p
+	};
 	for (int i = 2; i + 1 < argc; i += 2) option(&p, argv[i], argv[i + 1]);
 	file_read(argv[argc - 1], &p.mail);
 	struct dns_params params = { .resolvers = arena_text(&p.mem, p.resolvers) };

@@ -10,7 +10,8 @@ static int next_id(struct db_conn *tx, int64_t *id) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, "UPDATE sequence SET last = last + 1 WHERE name = 'account' RETURNING last");
 	int r = db_step(s);
-	if (r != DB_ROW) return r < 0 ? r : fail("accounts: the sequence is missing (restore the database from a backup)");
+	if (r != DB_ROW)
+		return r < 0 ? r : fail("accounts: the sequence is missing (restore the database from a backup)");
 	*id = db_int(s, 0);
 	return db_run(s);
 }
@@ -22,8 +23,9 @@ int user_account_add(struct db_conn *tx, struct slice address, int64_t *id) {
 	int r = parts_of(&mem, address, false, &p);
 	if (r == 0) r = next_id(tx, &new_id);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO account (id, address, domain, created_us) VALUES (?, ?, ?, ?)"
-	                                         " ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO account (id, address, domain, created_us) VALUES (?, ?, ?, ?)"
+			   " ON CONFLICT DO NOTHING");
 	db_bind_int(s, new_id);
 	db_bind_text(s, p.whole);
 	db_bind_text(s, p.domain);
@@ -120,13 +122,15 @@ int user_account_disable(struct db_conn *tx, struct slice address, bool disabled
 
 int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes, uint64_t messages) {
 	return change(tx, "UPDATE account SET quota_bytes = ?, quota_messages = ? WHERE address = ?",
-	              (int64_t)MIN_OF(bytes, (uint64_t)INT64_MAX), (int64_t)MIN_OF(messages, (uint64_t)INT64_MAX), address);
+		      (int64_t)MIN_OF(bytes, (uint64_t)INT64_MAX), (int64_t)MIN_OF(messages, (uint64_t)INT64_MAX),
+		      address);
 }
 
 int user_login_note(struct db_conn *tx, int64_t account, const struct login_note *note) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "INSERT INTO last_login (account_id, time_us, protocol, remote) SELECT id, ?, ?, ? FROM account WHERE id = ?"
-	               " ON CONFLICT (account_id) DO UPDATE SET time_us = excluded.time_us, protocol = excluded.protocol, remote = excluded.remote");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO last_login (account_id, time_us, protocol, remote) "
+						 "SELECT id, ?, ?, ? FROM account WHERE id = ?"
+						 " ON CONFLICT (account_id) DO UPDATE SET time_us = excluded.time_us, "
+						 "protocol = excluded.protocol, remote = excluded.remote");
 	db_bind_int(s, note->time_us);
 	db_bind_text(s, note->protocol);
 	db_bind_text(s, note->remote);
@@ -135,7 +139,8 @@ int user_login_note(struct db_conn *tx, int64_t account, const struct login_note
 }
 
 int user_login_last(struct db_conn *c, struct arena *mem, int64_t account, struct login_note *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT time_us, protocol, remote FROM last_login WHERE account_id = ?");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT time_us, protocol, remote FROM last_login WHERE account_id = ?");
 	db_bind_int(s, account);
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;

@@ -14,7 +14,8 @@ static bool domain_good(struct slice d) {
 		if (label.len == 0 || label.len > LABEL_MAX || label.at[0] == '-' || label.at[label.len - 1] == '-')
 			return false;
 		for (size_t i = 0; i < label.len; i++)
-			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' && label.at[i] != '_')
+			if (!ascii_alpha(label.at[i]) && !ascii_digit(label.at[i]) && label.at[i] != '-' &&
+			    label.at[i] != '_')
 				return false;
 	}
 	return true;

@@ -32,7 +32,8 @@ int user_alias_delete(struct db_conn *tx, struct slice address, struct slice tar
 	struct slice to = S("");
 	if (parts_of(&mem, address, true, &p) != 0) return USER_UNKNOWN;
 	if (target.len != 0 && target_of(&mem, target, true, &to) != 0) return USER_UNKNOWN;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM alias WHERE address = ? AND (? = '' OR lower(target) = ?)");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "DELETE FROM alias WHERE address = ? AND (? = '' OR lower(target) = ?)");
 	db_bind_text(s, p.whole);
 	db_bind_text(s, to);
 	db_bind_text(s, arena_lower(&mem, to));
@@ -46,9 +47,9 @@ int user_alias_each(struct db_conn *c, struct slice domain,
 	AUTO_ARENA struct arena mem = {0};
 	struct slice name = S("");
 	if (domain.len != 0 && user_domain(&mem, domain, &name) != 0) return 0;
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, domain.len != 0 ? "SELECT address, target FROM alias WHERE domain = ? ORDER BY address, target"
-	                              : "SELECT address, target FROM alias WHERE ? = '' ORDER BY address, target");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, domain.len != 0 ? "SELECT address, target FROM alias WHERE domain = ? ORDER BY address, target"
+				   : "SELECT address, target FROM alias WHERE ? = '' ORDER BY address, target");
 	db_bind_text(s, name);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -64,7 +65,8 @@ int user_forward_choose(struct db_conn *tx, struct slice address, int choice) {
 	if (parts_of(&mem, address, true, &p) != 0) return USER_BAD_ADDRESS;
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, choice < 0 ? "DELETE FROM forward_choice WHERE address = ?"
-		                      : "INSERT INTO forward_choice (address, choice) VALUES (?, ?) ON CONFLICT (address) DO UPDATE SET choice = excluded.choice");
+				      : "INSERT INTO forward_choice (address, choice) VALUES (?, ?) ON CONFLICT "
+					"(address) DO UPDATE SET choice = excluded.choice");
 	db_bind_text(s, p.whole);
 	if (choice >= 0) db_bind_int(s, choice);
 	return db_run(s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* App passwords are made here from 100 random bits, so a single digest hides them as well as any slow hash would: a wrong
- * guess costs us next to nothing, however many of them an account has. */
+/* App passwords are made here from 100 random bits, so a single digest hides them as well as any slow hash would: a
+ * wrong guess costs us next to nothing, however many of them an account has. */
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -11,8 +11,8 @@
 
 enum { LETTERS = 20, GROUP = 5, USE_NOTED_US = 60000000 };
 
-/* "abcde-fghjk-mnpqr-stuvw": 32 letters that are not taken for each other. People type them with and without hyphens, in
- * any case. */
+/* "abcde-fghjk-mnpqr-stuvw": 32 letters that are not taken for each other. People type them with and without hyphens,
+ * in any case. */
 static void make(struct buf *out) {
 	static const char alphabet[] = "abcdefghjkmnpqrstuvwxyz123456789";
 	_Static_assert(sizeof alphabet == 33, "5 bits a letter");
@@ -29,7 +29,8 @@ static bool hash_of(struct slice password, struct buf *out) {
 	for (size_t i = 0; i < password.len; i++)
 		if (password.at[i] != '-' && password.at[i] != ' ') buf_byte(&letters, ascii_lower(password.at[i]));
 	if (letters.len != LETTERS) return false; /* no app password */
-	return EVP_Digest(letters.at, letters.len, bytes, &len, EVP_sha256(), NULL) == 1 && hex_add(out, slice_from(bytes, len));
+	return EVP_Digest(letters.at, letters.len, bytes, &len, EVP_sha256(), NULL) == 1 &&
+	       hex_add(out, slice_from(bytes, len));
 }
 
 struct app {
@@ -58,7 +59,8 @@ int app_verify(struct secrets *s, struct slice account, struct slice password) {
 	db_bind_text(q, account);
 	while ((r = db_step(q)) == DB_ROW) {
 		any = true;
-		if (!may_be || !slice_eq(db_text(q, 1), buf_slice(&hash))) continue; /* of a digest: its first differing byte tells nothing */
+		if (!may_be || !slice_eq(db_text(q, 1), buf_slice(&hash)))
+			continue; /* of a digest: its first differing byte tells nothing */
 		found.name = arena_slice(&mem, db_text(q, 0));
 		note = db_int(q, 2) + USE_NOTED_US < found.now_us;
 	}
@@ -82,8 +84,8 @@ static int put(struct db_conn *tx, void *arg) {
 	int r = db_step(q);
 	if (r != DB_ROW) return r < 0 ? r : fail("app passwords: no count");
 	if (db_int(q, 0) >= APP_PASSWORDS_MAX) return SECRET_LIMIT;
-	AUTO_STMT struct db_stmt *add =
-		db_sql(tx, "INSERT INTO app_password (account, name, shown, hash, created_us, used_us) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *add = db_sql(tx, "INSERT INTO app_password (account, name, shown, hash, created_us, "
+						   "used_us) VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT DO NOTHING");
 	db_bind_text(add, a->account);
 	db_bind_text(add, a->name);
 	db_bind_text(add, a->shown);
@@ -127,10 +129,12 @@ int secret_app_delete(struct secrets *s, struct slice account, struct slice name
 	return r;
 }
 
-int secret_app_each(struct secrets *s, struct slice account, int (*each)(void *ctx, const struct secret_app *app), void *ctx) {
+int secret_app_each(struct secrets *s, struct slice account, int (*each)(void *ctx, const struct secret_app *app),
+		    void *ctx) {
 	struct db_conn *c AUTO_READ = db_read(s->db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *q = db_sql(c, "SELECT shown, created_us, used_us FROM app_password WHERE account = ? ORDER BY name");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(c, "SELECT shown, created_us, used_us FROM app_password WHERE account = ? ORDER BY name");
 	db_bind_text(q, account);
 	int r;
 	while ((r = db_step(q)) == DB_ROW) {

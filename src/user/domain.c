@@ -17,8 +17,8 @@ int user_domain_add(struct db_conn *tx, struct slice domain) {
 }
 
 static int in_use(struct db_conn *c, struct slice name) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT 1 FROM account WHERE domain = ? UNION ALL SELECT 1 FROM alias WHERE domain = ? LIMIT 1");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT 1 FROM account WHERE domain = ? UNION ALL SELECT 1 FROM alias WHERE domain = ? LIMIT 1");
 	db_bind_text(s, name);
 	db_bind_text(s, name);
 	return db_step(s);
@@ -38,7 +38,8 @@ int user_domain_delete(struct db_conn *tx, struct slice domain) {
 
 int user_domain_each(struct db_conn *c, int (*each)(void *ctx, struct slice domain), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(
-		c, "SELECT name FROM domain UNION SELECT domain FROM account UNION SELECT domain FROM alias ORDER BY 1");
+		c,
+		"SELECT name FROM domain UNION SELECT domain FROM account UNION SELECT domain FROM alias ORDER BY 1");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		r = each(ctx, db_text(s, 0));

@@ -26,7 +26,8 @@ static size_t split_at(const struct resolve_params *params, struct slice local) 
 }
 
 static int find_account(struct search *s, struct slice address) {
-	AUTO_STMT struct db_stmt *q = db_sql(s->c, "SELECT id, disabled, quota_bytes, quota_messages FROM account WHERE address = ?");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(s->c, "SELECT id, disabled, quota_bytes, quota_messages FROM account WHERE address = ?");
 	db_bind_text(q, address);
 	int r = db_step(q);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
@@ -45,9 +46,9 @@ static struct slice target_for(struct search *s, struct slice target) {
 
 static int find_alias(struct search *s, struct slice address) {
 	if (s->params->accounts_only) return USER_UNKNOWN;
-	AUTO_STMT struct db_stmt *q =
-		db_sql(s->c, "SELECT target, (SELECT COUNT(*) FROM alias WHERE address = ?) FROM alias WHERE address = ?"
-	                 " ORDER BY target");
+	AUTO_STMT struct db_stmt *q = db_sql(
+		s->c, "SELECT target, (SELECT COUNT(*) FROM alias WHERE address = ?) FROM alias WHERE address = ?"
+		      " ORDER BY target");
 	db_bind_text(q, address);
 	db_bind_text(q, address);
 	size_t count = 0;
@@ -95,8 +96,8 @@ static int find_keeper(struct search *s) {
 		return USER_UNKNOWN;
 	int r = user_domain_local(s->c, s->to.domain);
 	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *q =
-		db_sql(s->c, "SELECT address FROM account WHERE disabled = 0 ORDER BY domain <> ?, created_us, id LIMIT 1");
+	AUTO_STMT struct db_stmt *q = db_sql(
+		s->c, "SELECT address FROM account WHERE disabled = 0 ORDER BY domain <> ?, created_us, id LIMIT 1");
 	db_bind_text(q, s->to.domain);
 	r = db_step(q);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;

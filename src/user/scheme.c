@@ -53,9 +53,10 @@ static const struct scheme *scheme_of(struct slice hash, struct slice *text, boo
 	for (size_t i = 0; i < LEN(schemes); i++) {
 		if (!slice_same(name, slice_of(schemes[i].name))) continue;
 		*hex = encoding.at != NULL ? slice_same(encoding, S("HEX")) : schemes[i].hex;
-		return encoding.at == NULL || *hex || slice_same(encoding, S("B64")) || slice_same(encoding, S("BASE64"))
-		           ? &schemes[i]
-		           : NULL;
+		return encoding.at == NULL || *hex || slice_same(encoding, S("B64")) ||
+				       slice_same(encoding, S("BASE64"))
+			       ? &schemes[i]
+			       : NULL;
 	}
 	return NULL;
 }
@@ -124,7 +125,8 @@ bool scheme_known(struct slice hash) {
 	struct slice text;
 	bool hex;
 	const struct scheme *s = scheme_of(hash, &text, &hex);
-	if (s == NULL || text.len == 0 || text.len >= STORED_MAX || memchr(text.at, '\0', text.len) != NULL) return false;
+	if (s == NULL || text.len == 0 || text.len >= STORED_MAX || memchr(text.at, '\0', text.len) != NULL)
+		return false;
 	if (s->how == BY_TEXT) return true;
 	if (s->how == BY_DIGEST)
 		return check_digest(s, text, hex, S("x")) == SECRET_WRONG || check_digest(s, text, hex, S("x")) == 0;

@@ -12,7 +12,8 @@
 static const EVP_MD *digest_of(bool sha256) { return sha256 ? EVP_sha256() : EVP_sha1(); }
 static size_t length_of(bool sha256) { return sha256 ? 32 : 20; }
 
-static bool mac(bool sha256, const void *key, size_t key_len, struct slice text, unsigned char out[static SCRAM_KEY_MAX]) {
+static bool mac(bool sha256, const void *key, size_t key_len, struct slice text,
+		unsigned char out[static SCRAM_KEY_MAX]) {
 	return HMAC(digest_of(sha256), key, (int)key_len, (const unsigned char *)text.at, text.len, out, NULL) != NULL;
 }
 
@@ -22,8 +23,8 @@ static bool is_space(uint32_t c) {
 }
 
 static bool is_nothing(uint32_t c) {
-	return c == 0xAD || c == 0x34F || c == 0x1806 || (c >= 0x180B && c <= 0x180D) || c == 0x200C || c == 0x200D || c == 0x2060 ||
-	       (c >= 0xFE00 && c <= 0xFE0F) || c == 0xFEFF;
+	return c == 0xAD || c == 0x34F || c == 0x1806 || (c >= 0x180B && c <= 0x180D) || c == 0x200C || c == 0x200D ||
+	       c == 0x2060 || (c >= 0xFE00 && c <= 0xFE0F) || c == 0xFEFF;
 }
 
 static bool prepare(struct slice password, struct buf *out) {
@@ -46,9 +47,11 @@ static bool prepare(struct slice password, struct buf *out) {
 static bool make_one(bool sha256, struct slice password, struct scram_keys *keys) {
 	unsigned char salted[SCRAM_KEY_MAX], client[SCRAM_KEY_MAX];
 	size_t len = length_of(sha256);
-	bool ok = PKCS5_PBKDF2_HMAC(password.at, (int)password.len, keys->salt, SCRAM_SALT, SCRAM_ROUNDS, digest_of(sha256), (int)len, salted) == 1 &&
-	          mac(sha256, salted, len, S("Client Key"), client) && mac(sha256, salted, len, S("Server Key"), keys->server[sha256]) &&
-	          EVP_Digest(client, len, keys->stored[sha256], NULL, digest_of(sha256), NULL) == 1;
+	bool ok = PKCS5_PBKDF2_HMAC(password.at, (int)password.len, keys->salt, SCRAM_SALT, SCRAM_ROUNDS,
+				    digest_of(sha256), (int)len, salted) == 1 &&
+		  mac(sha256, salted, len, S("Client Key"), client) &&
+		  mac(sha256, salted, len, S("Server Key"), keys->server[sha256]) &&
+		  EVP_Digest(client, len, keys->stored[sha256], NULL, digest_of(sha256), NULL) == 1;
 	mem_wipe(salted, sizeof salted);
 	mem_wipe(client, sizeof client);
 	return ok;
@@ -57,7 +60,8 @@ static bool make_one(bool sha256, struct slice password, struct scram_keys *keys
 int scram_make(struct slice password, struct scram_keys *keys) {
 	AUTO_BUF struct buf text = BUF(KIB(8));
 	random_fill(keys->salt, sizeof keys->salt);
-	bool ok = prepare(password, &text) && make_one(false, buf_slice(&text), keys) && make_one(true, buf_slice(&text), keys);
+	bool ok = prepare(password, &text) && make_one(false, buf_slice(&text), keys) &&
+		  make_one(true, buf_slice(&text), keys);
 	if (text.at != NULL) mem_wipe(text.at, text.len);
 	return ok ? 0 : fail("SCRAM verifier: not available in OpenSSL");
 }
@@ -67,7 +71,9 @@ int scram_put(struct db_conn *tx, struct slice account, const struct scram_keys 
 	db_bind_text(gone, account);
 	int r = db_run(gone);
 	for (int kind = 0; kind < 2 && r == 0 && keys != NULL; kind++) {
-		AUTO_STMT struct db_stmt *q = db_sql(tx, "INSERT INTO scram (account, sha256, salt, rounds, stored, server) VALUES (?, ?, ?, ?, ?, ?)");
+		AUTO_STMT struct db_stmt *q = db_sql(
+			tx,
+			"INSERT INTO scram (account, sha256, salt, rounds, stored, server) VALUES (?, ?, ?, ?, ?, ?)");
 		db_bind_text(q, account);
 		db_bind_int(q, kind);
 		db_bind_bytes(q, slice_from(keys->salt, SCRAM_SALT));
@@ -102,7 +108,8 @@ struct row {
 static int find(struct secrets *s, struct slice account, bool sha256, struct row *row) {
 	AUTO_READ struct db_conn *c = db_read(s->db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *q = db_sql(c, "SELECT salt, rounds, stored, server FROM scram WHERE account = ? AND sha256 = ?");
+	AUTO_STMT struct db_stmt *q =
+		db_sql(c, "SELECT salt, rounds, stored, server FROM scram WHERE account = ? AND sha256 = ?");
 	db_bind_text(q, account);
 	db_bind_int(q, sha256);
 	int r = db_step(q);
@@ -132,7 +139,8 @@ int scram_learn(struct secrets *s, struct slice account, struct slice password, 
 
 static int key_put(struct db_conn *tx, void *arg) {
 	struct secrets *s = arg;
-	AUTO_STMT struct db_stmt *put = db_sql(tx, "INSERT INTO own_key (name, key) VALUES ('salt', ?) ON CONFLICT DO NOTHING");
+	AUTO_STMT struct db_stmt *put =
+		db_sql(tx, "INSERT INTO own_key (name, key) VALUES ('salt', ?) ON CONFLICT DO NOTHING");
 	unsigned char fresh[MAC_LEN];
 	random_fill(fresh, sizeof fresh);
 	db_bind_bytes(put, slice_from(fresh, sizeof fresh));
@@ -150,7 +158,8 @@ int scram_open(struct secrets *s) {
 	return db_write(s->db, key_put, s);
 }
 
-int secret_scram_salt(struct secrets *s, struct slice account, bool sha256, unsigned char salt[static SCRAM_SALT], uint64_t *rounds) {
+int secret_scram_salt(struct secrets *s, struct slice account, bool sha256, unsigned char salt[static SCRAM_SALT],
+		      uint64_t *rounds) {
 	unsigned char made[SCRAM_KEY_MAX];
 	struct row row = { .rounds = SCRAM_ROUNDS };
 	if (!mac(true, s->salt_key, MAC_LEN, account, made)) return fail("SCRAM: HMAC is not available in OpenSSL");
@@ -162,7 +171,8 @@ int secret_scram_salt(struct secrets *s, struct slice account, bool sha256, unsi
 	return 0;
 }
 
-int secret_scram_prove(struct secrets *s, struct slice account, bool sha256, struct slice proof, struct slice message, struct buf *signature) {
+int secret_scram_prove(struct secrets *s, struct slice account, bool sha256, struct slice proof, struct slice message,
+		       struct buf *signature) {
 	struct row row = { 0 };
 	unsigned char own[SCRAM_KEY_MAX], client[SCRAM_KEY_MAX] = { 0 }, stored[SCRAM_KEY_MAX];
 	size_t len = length_of(sha256);
@@ -170,7 +180,8 @@ int secret_scram_prove(struct secrets *s, struct slice account, bool sha256, str
 	if (r < 0) return r;
 	if (proof.len != len || !mac(sha256, row.stored, len, message, own)) return SECRET_WRONG;
 	for (size_t i = 0; i < len; i++) client[i] = own[i] ^ (unsigned char)proof.at[i];
-	bool right = EVP_Digest(client, len, stored, NULL, digest_of(sha256), NULL) == 1 && CRYPTO_memcmp(stored, row.stored, len) == 0 && r == 0;
+	bool right = EVP_Digest(client, len, stored, NULL, digest_of(sha256), NULL) == 1 &&
+		     CRYPTO_memcmp(stored, row.stored, len) == 0 && r == 0;
 	if (right && s->app_only) { /* app_passwords_required holds for SCRAM as well */
 		int app = app_verify(s, account, S(""));
 		if (app < 0) return app;

@@ -15,8 +15,8 @@
 
 static const char *const steps[] = { SCRAM_TABLES APP_TABLES };
 static const struct db_schema secret_schema = {
-	.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;"
-		SCRAM_TABLES APP_TABLES,
+	.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) "
+	       "WITHOUT ROWID;" SCRAM_TABLES APP_TABLES,
 	.steps = steps,
 	.step_count = LEN(steps),
 };
@@ -58,9 +58,8 @@ static bool mac_of(struct secrets *s, struct slice account, struct slice passwor
 	buf_add(&text, account);
 	buf_byte(&text, '\0');
 	buf_add(&text, password);
-	bool ok =
-		!text.full
-		&& HMAC(EVP_sha256(), s->key, sizeof s->key, (const unsigned char *)text.at, text.len, mac, NULL) != NULL;
+	bool ok = !text.full && HMAC(EVP_sha256(), s->key, sizeof s->key, (const unsigned char *)text.at, text.len, mac,
+				     NULL) != NULL;
 	if (text.at != NULL) mem_wipe(text.at, text.len);
 	return ok;
 }

@@ -9,9 +9,9 @@
  * takes as long as a known one. What was right once is remembered in memory for a minute, as an HMAC under a key of
  * this process: mail programs log in again and again. Thread-safe.
  *
- * Beside its own password an account can have app passwords: made here, shown once, each with a name, good for reading and
- * sending mail only. Beside the hash lie the verifiers of SCRAM-SHA-1 and -256 (RFC 5802), made when a password is set, or when one
- * whose hash was imported is first proved. SCRAM is about the account's own password. */
+ * Beside its own password an account can have app passwords: made here, shown once, each with a name, good for reading
+ * and sending mail only. Beside the hash lie the verifiers of SCRAM-SHA-1 and -256 (RFC 5802), made when a password is
+ * set, or when one whose hash was imported is first proved. SCRAM is about the account's own password. */
 struct secrets;
 enum secret_answer { SECRET_WRONG = 1, SECRET_UNKNOWN, SECRET_BAD_HASH };
 
@@ -32,7 +32,8 @@ int secret_check(struct slice hash, struct slice password);
 
 /* SCRAM. The salt and the rounds of an account that has none, or is none, are made up, always the same. */
 enum { SCRAM_SALT = 16, SCRAM_ROUNDS = 20000, SCRAM_SIGNATURE_MAX = 32 };
-int secret_scram_salt(struct secrets *s, struct slice account, bool sha256, unsigned char salt[static SCRAM_SALT], uint64_t *rounds);
+int secret_scram_salt(struct secrets *s, struct slice account, bool sha256, unsigned char salt[static SCRAM_SALT],
+		      uint64_t *rounds);
 /* message: AuthMessage. 0: right, and the server's signature is added; or SECRET_WRONG. */
 int secret_scram_prove(struct secrets *s, struct slice account, bool sha256, struct slice proof, struct slice message,
                        struct buf *signature);
@@ -44,6 +45,7 @@ int secret_app_add(struct secrets *s, struct slice account, struct slice name, s
 int secret_app_delete(struct secrets *s, struct slice account, struct slice name); /* SECRET_UNKNOWN */
 struct secret_app { struct slice name; int64_t created_us, used_us; /* 0: never */ };
 /* In the order of their names. */
-int secret_app_each(struct secrets *s, struct slice account, int (*each)(void *ctx, const struct secret_app *app), void *ctx);
+int secret_app_each(struct secrets *s, struct slice account, int (*each)(void *ctx, const struct secret_app *app),
+		    void *ctx);
 /* app_passwords_required: who has app passwords cannot use his own. */
 void secrets_app_only(struct secrets *s, bool on);

@@ -32,9 +32,11 @@ static void test_crypt(void **state UNUSED) {
 	static const char *const prefixes[] = { "$6$", "$5$", "$2b$", "$1$", "$y$", "" };
 	for (size_t i = 0; i < LEN(prefixes); i++) {
 		char command[200], hash[300] = "{CRYPT}";
-		if (prefixes[i][0] == '\0') snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", \"ab\")'");
+		if (prefixes[i][0] == '\0')
+			snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", \"ab\")'");
 		else if (prefixes[i][1] == '2')
-			snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($2b$04$abcdefghijklmnopqrstuu))'");
+			snprintf(command, sizeof command,
+				 "perl -e 'print crypt(\"secret\", q($2b$04$abcdefghijklmnopqrstuu))'");
 		else if (prefixes[i][1] == 'y')
 			snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q($y$j75$abcdefgh))'");
 		else snprintf(command, sizeof command, "perl -e 'print crypt(\"secret\", q(%ssaltsalt))'", prefixes[i]);
@@ -145,7 +147,8 @@ static void test_app_passwords(void **state UNUSED) {
 /* A database of the first version gets the tables of SCRAM, and verifiers at the first log-in. */
 static void test_older_database(void **state UNUSED) {
 	static const struct db_schema first = {
-		.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT NULL) WITHOUT ROWID;"
+		.sql = "CREATE TABLE secret (account TEXT PRIMARY KEY, hash TEXT NOT NULL, changed_us INTEGER NOT "
+		       "NULL) WITHOUT ROWID;"
 		       "INSERT INTO secret VALUES ('a@b.example', '{PLAIN}right', 1);"
 	};
 	AUTO_TESTING_DIR char *dir = testing_dir();
@@ -165,8 +168,10 @@ static void test_older_database(void **state UNUSED) {
 	assert_done(secret_scram_salt(s, S("a@b.example"), true, after, &rounds));
 	assert_memory_not_equal(before, after, sizeof before);
 	char proof[32] = { 0 };
-	assert_int_equal(secret_scram_prove(s, S("a@b.example"), true, slice_from(proof, 32), S("x"), &signature), SECRET_WRONG);
-	assert_int_equal(secret_scram_prove(s, S("z@b.example"), false, slice_from(proof, 20), S("x"), &signature), SECRET_WRONG);
+	assert_int_equal(secret_scram_prove(s, S("a@b.example"), true, slice_from(proof, 32), S("x"), &signature),
+			 SECRET_WRONG);
+	assert_int_equal(secret_scram_prove(s, S("z@b.example"), false, slice_from(proof, 20), S("x"), &signature),
+			 SECRET_WRONG);
 	assert_int_equal(secret_scram_prove(s, S("a@b.example"), true, S("short"), S("x"), &signature), SECRET_WRONG);
 	assert_int_equal(signature.len, 0);
 	secrets_close(&s);

@@ -27,7 +27,8 @@ void secrets_forget(struct secrets *s, struct slice account); /* what was proved
 
 /* scram.c */
 #define SCRAM_TABLES \
-	"CREATE TABLE scram (account TEXT NOT NULL, sha256 INTEGER NOT NULL, salt BLOB NOT NULL, rounds INTEGER NOT NULL," \
+	"CREATE TABLE scram (account TEXT NOT NULL, sha256 INTEGER NOT NULL, salt BLOB NOT NULL, rounds INTEGER NOT " \
+	"NULL," \
 	" stored BLOB NOT NULL, server BLOB NOT NULL, PRIMARY KEY (account, sha256)) WITHOUT ROWID;" \
 	"CREATE TABLE own_key (name TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;"
 struct scram_keys { /* both kinds: SHA-1, SHA-256 */
@@ -42,7 +43,8 @@ int scram_learn(struct secrets *s, struct slice account, struct slice password, 
 
 /* app_password.c */
 #define APP_TABLES \
-	"CREATE TABLE app_password (account TEXT NOT NULL, name TEXT NOT NULL, shown TEXT NOT NULL, hash TEXT NOT NULL," \
+	"CREATE TABLE app_password (account TEXT NOT NULL, name TEXT NOT NULL, shown TEXT NOT NULL, hash TEXT NOT " \
+	"NULL," \
 	" created_us INTEGER NOT NULL, used_us INTEGER NOT NULL, PRIMARY KEY (account, name)) WITHOUT ROWID;"
 /* 0: it is one of them; SECRET_WRONG; SECRET_UNKNOWN: there are none. */
 int app_verify(struct secrets *s, struct slice account, struct slice password);

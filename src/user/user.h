@@ -47,7 +47,8 @@ int user_account_by_id(struct db_conn *c, struct arena *mem, int64_t id, struct 
 /* When and how somebody logged in last; one row an account, which is written now and then. */
 struct login_note { int64_t time_us; struct slice protocol, remote; };
 int user_login_note(struct db_conn *tx, int64_t account, const struct login_note *note);
-int user_login_last(struct db_conn *c, struct arena *mem, int64_t account, struct login_note *out); /* USER_UNKNOWN: never */
+int user_login_last(struct db_conn *c, struct arena *mem, int64_t account,
+		    struct login_note *out); /* USER_UNKNOWN: never */
 /* In the order of their addresses; domain empty: all. Stops when each returns other than 0 and returns that. */
 int user_account_each(struct db_conn *c, struct slice domain, int (*each)(void *ctx, const struct account *a),
                       void *ctx);
@@ -61,10 +62,11 @@ int user_alias_delete(struct db_conn *tx, struct slice address, struct slice tar
 int user_alias_each(struct db_conn *c, struct slice domain,
                     int (*each)(void *ctx, struct slice address, struct slice target), void *ctx);
 
-/* What its owner wants done with mail that an alias (of whatever table) cannot well send on: flow/forward.h. choice < 0: what is
- * usual. USER_BAD_ADDRESS. */
+/* What its owner wants done with mail that an alias (of whatever table) cannot well send on: flow/forward.h. choice <
+ * 0: what is usual. USER_BAD_ADDRESS. */
 int user_forward_choose(struct db_conn *tx, struct slice address, int choice);
-int user_forward_choice(struct db_conn *c, struct slice address, int *choice); /* 0, or USER_UNKNOWN; exactly this address */
+int user_forward_choice(struct db_conn *c, struct slice address,
+			int *choice); /* 0, or USER_UNKNOWN; exactly this address */
 int user_forward_each(struct db_conn *c, int (*each)(void *ctx, struct slice address, int choice), void *ctx);
 
 struct resolve_params {

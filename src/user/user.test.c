@@ -58,8 +58,9 @@ static struct {
 static int build(struct db_conn *tx, void *arg UNUSED) {
 	for (size_t i = 0; i < LEN(world); i++) {
 		int64_t id;
-		int r = world[i].account != NULL ? user_account_add(tx, slice_of(world[i].account), &id)
-		                                 : user_alias_add(tx, slice_of(world[i].alias), slice_of(world[i].target));
+		int r = world[i].account != NULL
+				? user_account_add(tx, slice_of(world[i].account), &id)
+				: user_alias_add(tx, slice_of(world[i].alias), slice_of(world[i].target));
 		if (r != 0) return r;
 	}
 	int r = user_domain_add(tx, S("Empty.example"));
@@ -82,14 +83,16 @@ static void describe(struct db_conn *c, struct arena *mem, int r, const struct r
 }
 
 static void test_resolve(void **state UNUSED) {
-	static const struct { const char *in, *delimiters; bool only; int want; const char *where; } cases[] = {
+	static const struct { const char *in, *delimiters; bool only; int want; const char *where;
+	} cases[] = {
 		{ "toru@torus.example", "+-", false, USER_ACCOUNT, "toru@torus.example" },
 		{ "TORU@TORUS.EXAMPLE", "+-", false, USER_ACCOUNT, "toru@torus.example" },
 		{ "toru-Shop@torus.example", "+-", false, USER_ACCOUNT, "toru@torus.example -Shop" },
 		{ "toru+a-b@torus.example", "+-", false, USER_ACCOUNT, "toru@torus.example +a-b" },
 		{ "toru-a+b@torus.example", "+-", false, USER_ACCOUNT, "toru@torus.example -a+b" },
 		{ "toru+@torus.example", "+-", false, USER_ACCOUNT, "toru@torus.example +" },
-		{ "toru-work@torus.example", "+-", false, USER_ACCOUNT, "toru-work@torus.example" }, /* whole address first */
+		{ "toru-work@torus.example", "+-", false, USER_ACCOUNT,
+		  "toru-work@torus.example" }, /* whole address first */
 		{ "toru-shop@torus.example", "+", false, USER_UNKNOWN, "" },
 		{ "toru-shop@torus.example", "", false, USER_UNKNOWN, "" },
 		{ "-toru@torus.example", "+-", false, USER_UNKNOWN, "" }, /* no empty user */
@@ -100,7 +103,8 @@ static void test_resolve(void **state UNUSED) {
 		{ "copy@torus.example", "+-", true, USER_ACCOUNT, "copy@torus.example" },
 		{ "nobody@torus.example", "+-", false, USER_UNKNOWN, "" },
 		{ "whoever@all.example", "+-", false, USER_ALIAS, "toru@torus.example all" },
-		{ "real@all.example", "+-", false, USER_ACCOUNT, "real@all.example" }, /* an account before the catch-all */
+		{ "real@all.example", "+-", false, USER_ACCOUNT,
+		  "real@all.example" }, /* an account before the catch-all */
 		{ "real+x@all.example", "+-", false, USER_ACCOUNT, "real@all.example +x" },
 		{ "off@all.example", "+-", false, USER_DISABLED, "off@all.example" },
 		{ "Second-z@old.example", "+-", false, USER_ALIAS, "second-z@torus.example all" },
@@ -163,8 +167,10 @@ static int step_delete(struct db_conn *tx, void *arg UNUSED) {
 }
 
 static void test_remembered(void **state UNUSED) {
-	static int (*const steps[])(struct db_conn *tx, void *arg) = { NULL, step_alias, step_unalias, step_quota, step_off, step_delete };
-	static const int wanted[] = { USER_ACCOUNT, USER_ALIAS, USER_ACCOUNT, USER_ACCOUNT, USER_DISABLED, USER_ALIAS /* catch-all */ };
+	static int (*const steps[])(struct db_conn * tx, void *arg) = { NULL,       step_alias, step_unalias,
+									step_quota, step_off,   step_delete };
+	static const int wanted[] = { USER_ACCOUNT, USER_ALIAS,    USER_ACCOUNT,
+				      USER_ACCOUNT, USER_DISABLED, USER_ALIAS /* catch-all */ };
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
 	assert_done(db_write(db, build, NULL));
@@ -173,7 +179,8 @@ static void test_remembered(void **state UNUSED) {
 	for (size_t i = 0; i < LEN(steps); i++) {
 		struct db_conn *old = db_read(db), *c;
 		struct resolved to;
-		assert_int_equal(user_domain_local(old, S("all.example")), 0); /* its snapshot is from before the step */
+		assert_int_equal(user_domain_local(old, S("all.example")),
+				 0); /* its snapshot is from before the step */
 		if (steps[i] != NULL) assert_done(db_write(db, steps[i], NULL));
 		user_resolve(old, &mem, S("real@all.example"), &params, &to);
 		db_release(&old);

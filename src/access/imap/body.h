@@ -11,8 +11,8 @@ struct imap_body {
 };
 void imap_body_close(struct imap_body *b);
 int imap_body_open(struct imap_body *b, struct db_conn *c); /* BLOB_GONE */
-/* The fields of a HEADER.FIELDS (.NOT) section with an empty line behind them; at most IMAP_HEADER_LIMIT bytes are looked
- * at. The body is open. */
+/* The fields of a HEADER.FIELDS (.NOT) section with an empty line behind them; at most IMAP_HEADER_LIMIT bytes are
+ * looked at. The body is open. */
 enum { IMAP_HEADER_LIMIT = 1024 * 1024 };
 void imap_body_fields(struct imap_body *b, const struct section *section, const struct slice *names, size_t count,
 		      struct buf *out);

@@ -138,7 +138,8 @@ static int open_box(struct imap_session *s, struct slice name, const struct imap
 	if (r != 0) return r;
 	box->box = m->box;
 	box->recent_from = m->recent_from;
-	if (!box->read_only && m->recent_from < m->uidnext && (r = db_write(s->context->db, take_recent, box)) != 0) return r;
+	if (!box->read_only && m->recent_from < m->uidnext && (r = db_write(s->context->db, take_recent, box)) != 0)
+		return r;
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	if (c == NULL) return -1;
 	struct slice said = m->name;
@@ -187,8 +188,10 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	s->box.modseq_said = m.highestmodseq;
 	tell_keywords(s, m.keywords);
 	tell_exists(s);
-	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n", m.uidvalidity, m.uidnext);
-	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n* OK [MAILBOXID (", (unsigned long long)m.highestmodseq);
+	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n",
+		 m.uidvalidity, m.uidnext);
+	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n* OK [MAILBOXID (",
+		 (unsigned long long)m.highestmodseq);
 	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
 	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */

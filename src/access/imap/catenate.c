@@ -59,7 +59,8 @@ static int open_source(struct imap_session *s, const struct imap_url *url, struc
 	struct mailbox m;
 	if (c == NULL) return -1;
 	int r = find_source_box(s, c, url, &m);
-	if (r > 0 || (r == 0 && (m.nonexistent || (url->uidvalidity != 0 && url->uidvalidity != m.uidvalidity)))) return URL_BAD;
+	if (r > 0 || (r == 0 && (m.nonexistent || (url->uidvalidity != 0 && url->uidvalidity != m.uidvalidity))))
+		return URL_BAD;
 	if (r != 0) return r;
 	const struct uid_range range = { url->uid, url->uid };
 	r = store_each(c, m.box, (struct uid_set){ &range, 1 }, WANT_SUMMARY, keep_message, src);
@@ -73,7 +74,8 @@ static int open_source(struct imap_session *s, const struct imap_url *url, struc
 static int take_range(struct upload *u, struct source *src, uint64_t start, uint64_t end) {
 	char piece[16384];
 	while (start < end) {
-		ssize_t n = blob_read(src->body.blob, start, piece, (size_t)MIN_OF(end - start, (uint64_t)sizeof piece));
+		ssize_t n =
+			blob_read(src->body.blob, start, piece, (size_t)MIN_OF(end - start, (uint64_t)sizeof piece));
 		if (n <= 0) return n < 0 ? -1 : fail("body is shorter than its row says");
 		int r = upload_take(u, slice_from(piece, (size_t)n));
 		if (r != 0) return r;
@@ -88,7 +90,8 @@ static void cut(const struct imap_url *url, uint64_t *start, uint64_t *end) {
 	if (url->count != 0) *end = *start + MIN_OF(url->count, *end - *start);
 }
 
-static int take_fields(struct upload *u, struct source *src, const struct section *section, const struct imap_url *url) {
+static int take_fields(struct upload *u, struct source *src, const struct section *section,
+		       const struct imap_url *url) {
 	struct imap_parse p = IMAP_PARSE(section->fields, &src->mem);
 	struct slice *names;
 	size_t count;

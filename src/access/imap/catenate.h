@@ -13,5 +13,6 @@ bool append_literal(struct append_reader *in, bool eight, struct imap_literal *o
  * gone (s->broken). */
 int append_receive(struct append_reader *in, struct imap_literal literal, int (*take)(void *ctx, struct slice piece),
 		   void *ctx);
-/* CATENATE's list of parts, from the blank before it on, put together in u. IMAP_OK, or what the command is answered. */
+/* CATENATE's list of parts, from the blank before it on, put together in u. IMAP_OK, or what the command is answered.
+ */
 struct imap_answer catenate(struct append_reader *in, uint64_t limit, struct upload *u);

@@ -25,7 +25,8 @@ void imap_put_myrights(struct imap_session *s, struct slice name, uint32_t right
 	buf_add(out, S("\r\n"));
 }
 
-/* By default nobody can show his mailboxes to all others himself: that would be a way to spam them (Dovecot's acl_anyone). */
+/* By default nobody can show his mailboxes to all others himself: that would be a way to spam them (Dovecot's
+ * acl_anyone). */
 static bool for_all(struct slice identifier) {
 	struct slice name = slice_skip(identifier, slice_starts(identifier, S("-")));
 	return slice_same(name, S("anyone")) || slice_same(name, S("authenticated"));
@@ -44,7 +45,8 @@ static struct imap_answer run_grant(struct imap_session *s, struct granting *g, 
 	if (for_all(g->identifier) && !s->context->params.acl_anyone && g->how != ACL_TAKE && g->rights != 0)
 		return imap_no("[NOPERM] Rights for everybody can't be given here (imapd_acl_anyone).");
 	int r = db_write(s->context->db, grant, g);
-	if (r == STORE_BAD_NAME) return imap_no("[CANNOT] Invalid identifier, or the owner, who always has all rights.");
+	if (r == STORE_BAD_NAME)
+		return imap_no("[CANNOT] Invalid identifier, or the owner, who always has all rights.");
 	return r == 0 ? imap_ok(done) : imap_refused(s, r, "acl");
 }
 
@@ -53,7 +55,8 @@ IMAP_COMMAND(imap_do_setacl) {
 	struct granting g = { 0 };
 	struct slice rights;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &g.name) || !imap_parse_space(p) ||
-	    !imap_parse_astring(p, &g.identifier) || !imap_parse_space(p) || !imap_parse_astring(p, &rights) || !imap_parse_end(p))
+	    !imap_parse_astring(p, &g.identifier) || !imap_parse_space(p) || !imap_parse_astring(p, &rights) ||
+	    !imap_parse_end(p))
 		return imap_bad(p);
 	if (slice_starts(rights, S("+"))) g.how = ACL_ADD;
 	if (slice_starts(rights, S("-"))) g.how = ACL_TAKE;
@@ -103,8 +106,8 @@ IMAP_COMMAND(imap_do_listrights) {
 	struct imap_parse *p = &call->p;
 	struct slice name, identifier;
 	struct imap_found f;
-	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) || !imap_parse_astring(p, &identifier) ||
-	    !imap_parse_end(p))
+	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) ||
+	    !imap_parse_astring(p, &identifier) || !imap_parse_end(p))
 		return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_ADMIN, &f);
@@ -132,7 +135,8 @@ IMAP_COMMAND(imap_do_myrights) {
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_end(p)) return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	int r = c == NULL ? -1
-			  : imap_find_any(s, c, name, ACL_LOOKUP | ACL_READ | ACL_INSERT | ACL_CREATE | ACL_REMOVE | ACL_ADMIN, &f);
+			  : imap_find_any(s, c, name,
+					  ACL_LOOKUP | ACL_READ | ACL_INSERT | ACL_CREATE | ACL_REMOVE | ACL_ADMIN, &f);
 	if (r != 0) return imap_refused(s, r, "acl");
 	imap_put_myrights(s, f.m.name, f.rights);
 	return imap_ok("Myrights completed.");

@@ -65,7 +65,8 @@ IMAP_COMMAND(imap_do_namespace) {
 /* RFC 4978: the answer is the last that goes out as it is. */
 IMAP_COMMAND(imap_do_compress) {
 	if (!imap_parse_space(&call->p)) return imap_bad(&call->p);
-	if (!imap_parse_take_word(&call->p, "DEFLATE")) imap_parse_fail(&call->p, "DEFLATE is the only compression here.");
+	if (!imap_parse_take_word(&call->p, "DEFLATE"))
+		imap_parse_fail(&call->p, "DEFLATE is the only compression here.");
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
 	if (stream_is_zipped(s->wire)) return imap_no("[COMPRESSIONACTIVE] DEFLATE is active already.");
 	buf_addf(imap_out(s), "%.*s OK DEFLATE active.\r\n", SLICE_ARG(call->tag));
@@ -73,11 +74,12 @@ IMAP_COMMAND(imap_do_compress) {
 	return (struct imap_answer){ IMAP_LATER, NULL };
 }
 
-/* RFC 8437: the answer is the session's last word, and with it edge has the client again, as a stranger; all that was enabled ends
- * with the session. */
+/* RFC 8437: the answer is the session's last word, and with it edge has the client again, as a stranger; all that was
+ * enabled ends with the session. */
 IMAP_COMMAND(imap_do_unauthenticate) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	if (stream_is_zipped(s->wire)) return imap_no("[CANNOT] Not while the connection is compressed: log out instead.");
+	if (stream_is_zipped(s->wire))
+		return imap_no("[CANNOT] Not while the connection is compressed: log out instead.");
 	if (stream_has_input(s->wire)) /* it would be lost on the way back */
 		return (struct imap_answer){ IMAP_BAD, "Commands behind UNAUTHENTICATE." };
 	imap_notify_free(s);

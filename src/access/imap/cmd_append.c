@@ -121,12 +121,14 @@ static struct imap_answer take_whole(struct appending *a, struct upload *u) {
 static struct imap_answer take_message(struct appending *a) {
 	struct upload *u = arena_get(&a->in.s->mem, sizeof(*u));
 	struct imap_parse *p = &a->in.p;
-	if (a->count++ == MESSAGES_MAX || a->kept > KEPT_LIMIT) return imap_no("[LIMIT] Too many messages in one command.");
+	if (a->count++ == MESSAGES_MAX || a->kept > KEPT_LIMIT)
+		return imap_no("[LIMIT] Too many messages in one command.");
 	upload_begin(u, a->in.s);
 	*a->end = u;
 	a->end = &u->next;
 	if (!parse_options(a, &u->append)) return imap_bad(p);
-	struct imap_answer answer = imap_parse_take_word(p, "CATENATE") ? catenate(&a->in, a->limit, u) : take_whole(a, u);
+	struct imap_answer answer =
+		imap_parse_take_word(p, "CATENATE") ? catenate(&a->in, a->limit, u) : take_whole(a, u);
 	if (answer.status != IMAP_OK) return answer;
 	u->append.box = a->box;
 	int r = upload_finish(u);
@@ -222,7 +224,8 @@ IMAP_COMMAND(imap_do_replace) {
 	struct imap_call own = { call->tag, call->uid, call->p };
 	struct imap_set set;
 	if (!imap_parse_messages(s, &own, &set)) return pass_over(&a.in, imap_bad(&own.p));
-	if (imap_set_size(&set) > 1) return pass_over(&a.in, (struct imap_answer){ IMAP_BAD, "REPLACE takes one message." });
+	if (imap_set_size(&set) > 1)
+		return pass_over(&a.in, (struct imap_answer){ IMAP_BAD, "REPLACE takes one message." });
 	if (set.count == 0 || view_number(&s->box.view, set.ranges[0].first) == 0)
 		return pass_over(&a.in, imap_no("[NONEXISTENT] No such message."));
 	a.replaced = (struct uid_range){ set.ranges[0].first, set.ranges[0].first };

@@ -40,7 +40,9 @@ static int limit_flags(struct db_conn *tx, struct copying *k, const struct imap_
 	struct flag_change denied = { .how = FLAGS_REPLACE };
 	imap_limit_flags(to->rights, &denied);
 	if (denied.fixed == 0) return 0;
-	struct flag_change change = { .how = FLAGS_REPLACE, .fixed = FLAG_ALL & ~denied.fixed, .words_fixed = !denied.words_fixed };
+	struct flag_change change = { .how = FLAGS_REPLACE,
+				      .fixed = FLAG_ALL & ~denied.fixed,
+				      .words_fixed = !denied.words_fixed };
 	return store_flags(tx, to->m.box, imap_uid_set(&k->to.set), &change, NULL, NULL, NULL, NULL);
 }
 

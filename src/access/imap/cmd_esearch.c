@@ -37,7 +37,8 @@ static bool is_below(const struct sources *w, struct slice name) {
 static int list_one(void *ctx, const struct mailbox *m) {
 	struct sources *w = ctx;
 	if (m->nonexistent) return 0;
-	if (w->personal || (w->subscribed && m->subscribed) || (w->below.at != NULL && is_below(w, m->name))) add_box(w, m);
+	if (w->personal || (w->subscribed && m->subscribed) || (w->below.at != NULL && is_below(w, m->name)))
+		add_box(w, m);
 	return 0;
 }
 

@@ -102,7 +102,9 @@ static int mark_seen(struct fetch *f) {
 
 static int put_page(void *ctx) {
 	struct fetch *f = ctx;
-	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only && (f->s->box.rights & ACL_SEEN) != 0 ? mark_seen(f) : 0;
+	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only && (f->s->box.rights & ACL_SEEN) != 0
+			? mark_seen(f)
+			: 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
 		struct fetch_row *row = &f->rows[i];
 		if (!fetch_put_row(f, row) || !imap_drain(f->s)) r = stopped(f);
@@ -127,11 +129,14 @@ IMAP_COMMAND(imap_do_fetch) {
 	if (!imap_parse_messages(s, call, &f.set) || !imap_parse_space(&call->p) ||
 	    !fetch_parse(&call->p, &f, call->uid))
 		return imap_bad(&call->p);
-	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said)) imap_set_settle(&said, s->box.view.uidnext);
+	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said))
+		imap_set_settle(&said, s->box.view.uidnext);
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
 	bool bodies = (f.needs & FETCH_BODY) != 0;
-	unsigned want = (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : bodies || (f.needs & FETCH_ROW) != 0 ? 0 : WANT_BRIEF;
+	unsigned want = (f.needs & FETCH_SUMMARY) != 0         ? WANT_SUMMARY
+			: bodies || (f.needs & FETCH_ROW) != 0 ? 0
+							       : WANT_BRIEF;
 	const struct imap_walk walk = { want, bodies ? gather : put_at_once,
 		bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);

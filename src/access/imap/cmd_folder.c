@@ -5,9 +5,11 @@
 
 struct names { struct imap_session *s; struct slice name, other; uint32_t use; bool on; struct box box; };
 
-static const struct { const char *name; uint32_t use; } uses[] = {
-	{ "\\All", USE_ALL },   { "\\Archive", USE_ARCHIVE }, { "\\Drafts", USE_DRAFTS }, { "\\Flagged", USE_FLAGGED },
-	{ "\\Junk", USE_JUNK }, { "\\Sent", USE_SENT },       { "\\Trash", USE_TRASH },   { "\\Important", USE_IMPORTANT },
+static const struct { const char *name; uint32_t use;
+} uses[] = {
+	{ "\\All", USE_ALL },         { "\\Archive", USE_ARCHIVE },     { "\\Drafts", USE_DRAFTS },
+	{ "\\Flagged", USE_FLAGGED }, { "\\Junk", USE_JUNK },           { "\\Sent", USE_SENT },
+	{ "\\Trash", USE_TRASH },     { "\\Important", USE_IMPORTANT },
 };
 
 void imap_put_special_use(struct buf *out, uint32_t use) {
@@ -76,7 +78,8 @@ bool imap_read_special_use(struct slice words, uint32_t *out) {
 static bool parse_uses(struct imap_parse *p, uint32_t *out, bool *unknown) {
 	uint32_t use = 0;
 	bool first = true;
-	if (!imap_parse_need(p, '(') || !imap_parse_take_word(p, "USE") || !imap_parse_space(p) || !imap_parse_need(p, '('))
+	if (!imap_parse_need(p, '(') || !imap_parse_take_word(p, "USE") || !imap_parse_space(p) ||
+	    !imap_parse_need(p, '('))
 		return imap_parse_fail(p, "Expected (USE (...)).");
 	while (!imap_parse_take(p, ')')) {
 		size_t i = 0;
@@ -85,7 +88,8 @@ static bool parse_uses(struct imap_parse *p, uint32_t *out, bool *unknown) {
 		first = false;
 		while (i < LEN(uses) && !imap_parse_take_word(p, uses[i].name)) i++;
 		if (i < LEN(uses)) use |= uses[i].use;
-		else if (!imap_parse_take(p, '\\') || !imap_parse_atom(p, &word)) return imap_parse_fail(p, "Expected a special use.");
+		else if (!imap_parse_take(p, '\\') || !imap_parse_atom(p, &word))
+			return imap_parse_fail(p, "Expected a special use.");
 		else *unknown = true;
 	}
 	*out = use;
@@ -112,7 +116,8 @@ IMAP_COMMAND(imap_do_delete) {
 	struct names n = { 0 };
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_end(p)) return imap_bad(p);
 	struct imap_answer a = write_names(s, delete, &n, "Delete completed.");
-	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id && s->box.box.account == n.box.account) imap_deselect(s);
+	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id && s->box.box.account == n.box.account)
+		imap_deselect(s);
 	return a;
 }
 

@@ -59,8 +59,11 @@ static bool parse_options(struct imap_parse *p, const struct option *known, size
 		while (i < count && !imap_parse_take_word(p, known[i].name)) i++;
 		if (i == count) return imap_parse_fail(p, "Unknown LIST option.");
 		l->how |= known[i].bit;
-		if (known[i].bit == TELL_STATUS && (!imap_parse_space(p) || !imap_parse_status_items(p, &l->status))) return false;
-		if (known[i].bit == TELL_METADATA && (!imap_parse_space(p) || !imap_parse_metadata_names(l->s, p, &l->metadata))) return false;
+		if (known[i].bit == TELL_STATUS && (!imap_parse_space(p) || !imap_parse_status_items(p, &l->status)))
+			return false;
+		if (known[i].bit == TELL_METADATA &&
+		    (!imap_parse_space(p) || !imap_parse_metadata_names(l->s, p, &l->metadata)))
+			return false;
 	}
 	l->extended = true;
 	return true;
@@ -93,7 +96,8 @@ static bool parse_list(struct imap_parse *p, struct list *l) {
 		return false;
 	if (!imap_parse_astring(p, &l->reference) || !imap_parse_space(p) || !parse_patterns(p, l)) return false;
 	if (!l->lsub && imap_parse_take(p, ' ')) {
-		if (!imap_parse_take_word(p, "RETURN") || !imap_parse_space(p)) return imap_parse_fail(p, "Expected RETURN.");
+		if (!imap_parse_take_word(p, "RETURN") || !imap_parse_space(p))
+			return imap_parse_fail(p, "Expected RETURN.");
 		if (!parse_options(p, returns, LEN(returns), l)) return false;
 	}
 	if ((l->how & RECURSIVE) != 0 && (l->how & (BY_SUBSCRIPTION | BY_USE)) == 0)
@@ -170,7 +174,8 @@ static bool selected_below(const struct list *l, size_t i) {
 	struct slice name = l->all[i].name;
 	for (size_t j = i + 1; j < l->count && slice_starts(l->all[j].name, name); j++) {
 		struct slice below = l->all[j].name;
-		if (below.at[name.len] == '/' && selected(l, &l->all[j]) && !(l->lsub && matches(l, below))) return true;
+		if (below.at[name.len] == '/' && selected(l, &l->all[j]) && !(l->lsub && matches(l, below)))
+			return true;
 	}
 	return false;
 }
@@ -189,11 +194,13 @@ static void put_one(const struct list *l, struct db_conn *c, const struct mailbo
 	buf_addf(out, "* %s (%s) \"/\" ", l->lsub ? "LSUB" : "LIST", words.len != 0 ? buf_text(&words) + 1 : "");
 	imap_put_mailbox(l->s, m->name);
 	if (by_child && (l->how & RECURSIVE) != 0)
-		buf_addf(out, " (\"CHILDINFO\" (\"%s\"))", (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
+		buf_addf(out, " (\"CHILDINFO\" (\"%s\"))",
+			 (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
 	buf_add(out, S("\r\n"));
 	if (m->nonexistent || (l->status == 0 && (l->how & (TELL_RIGHTS | TELL_METADATA)) == 0)) return;
 	uint32_t rights = ACL_ALL;
-	if (m->box.account != l->s->account && store_acl_rights(c, m->box, buf_slice(&l->s->login), &rights) < 0) return;
+	if (m->box.account != l->s->account && store_acl_rights(c, m->box, buf_slice(&l->s->login), &rights) < 0)
+		return;
 	if ((l->how & TELL_RIGHTS) != 0) imap_put_myrights(l->s, m->name, rights);
 	if (l->status != 0 && (rights & ACL_READ) != 0) imap_put_status(l->s, c, m, l->status);
 	if (l->metadata != NULL) (void)imap_put_metadata(l->metadata, c, m, rights);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* METADATA (RFC 5464). Entries are free, but for three that mean something to us: /private/specialuse is the mailbox's special use
- * (RFC 6154 §5.4), /shared/vendor/hato/autoexpunge how long messages stay in it, and what is shared of the whole server only
- * administrators write. */
+/* METADATA (RFC 5464). Entries are free, but for three that mean something to us: /private/specialuse is the mailbox's
+ * special use (RFC 6154 §5.4), /shared/vendor/hato/autoexpunge how long messages stay in it, and what is shared of the
+ * whole server only administrators write. */
 #include "access/imap/place.h"
 #include "access/imap/status.h"
 #include "base/encode.h"
@@ -30,11 +30,14 @@ static bool parse_entry(struct imap_parse *p, struct slice *out) {
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
 	*out = arena_lower(p->mem, said);
-	bool fine = (slice_starts(*out, S("/private/")) || slice_starts(*out, S("/shared/"))) && out->len <= ANNOTATION_NAME_MAX &&
-		    out->at[out->len - 1] != '/' && slice_search(*out, S("//")) == out->len;
+	bool fine = (slice_starts(*out, S("/private/")) || slice_starts(*out, S("/shared/"))) &&
+		    out->len <= ANNOTATION_NAME_MAX && out->at[out->len - 1] != '/' &&
+		    slice_search(*out, S("//")) == out->len;
 	for (size_t i = 0; i < out->len && fine; i++)
-		fine = !ascii_control(out->at[i]) && (unsigned char)out->at[i] < 128 && out->at[i] != '*' && out->at[i] != '%';
-	return fine || imap_parse_fail(p, "An entry begins with /private/ or /shared/, and holds no empty level, '*' or '%'.");
+		fine = !ascii_control(out->at[i]) && (unsigned char)out->at[i] < 128 && out->at[i] != '*' &&
+		       out->at[i] != '%';
+	return fine ||
+	       imap_parse_fail(p, "An entry begins with /private/ or /shared/, and holds no empty level, '*' or '%'.");
 }
 
 static bool is_private(struct slice entry) {
@@ -87,10 +90,13 @@ static int put_special_use(struct metadata *w) {
 static int put_entry(struct metadata *w, struct db_conn *c, struct slice entry) {
 	size_t before = w->put, long_before = w->longest;
 	bool of_use = w->mailbox.len != 0 && slice_starts(slice_of(special_use), entry) && w->f.m.special_use != 0 &&
-		      (entry.len == sizeof special_use - 1 || (special_use[entry.len] == '/' && w->depth != ANNOTATION_BELOW_NONE));
+		      (entry.len == sizeof special_use - 1 ||
+		       (special_use[entry.len] == '/' && w->depth != ANNOTATION_BELOW_NONE));
 	if (of_use) put_special_use(w);
-	int r = store_annotations(c, box_of(w, entry), entry, is_private(entry) ? w->s->account : 0, w->depth, put_value, w);
-	if (r == 0 && w->put == before && w->longest == long_before && w->depth == ANNOTATION_BELOW_NONE) put_value(w, entry, SLICE_NONE);
+	int r = store_annotations(c, box_of(w, entry), entry, is_private(entry) ? w->s->account : 0, w->depth,
+				  put_value, w);
+	if (r == 0 && w->put == before && w->longest == long_before && w->depth == ANNOTATION_BELOW_NONE)
+		put_value(w, entry, SLICE_NONE);
 	return r;
 }
 
@@ -142,7 +148,8 @@ static bool parse_get(struct metadata *w, struct imap_parse *p) {
 	if (imap_parse_take(p, '(') && (!parse_options(p, w) || !imap_parse_space(p))) return false;
 	if (!parse_server_or_mailbox(w->s, p, &w->mailbox) || !imap_parse_space(p)) return false;
 	struct imap_parse ahead = *p;
-	if (imap_parse_take(&ahead, '(') && (imap_parse_take_word(&ahead, "MAXSIZE") || imap_parse_take_word(&ahead, "DEPTH"))) {
+	if (imap_parse_take(&ahead, '(') &&
+	    (imap_parse_take_word(&ahead, "MAXSIZE") || imap_parse_take_word(&ahead, "DEPTH"))) {
 		imap_parse_take(p, '(');
 		if (!parse_options(p, w) || !imap_parse_space(p)) return false;
 	}
@@ -158,7 +165,9 @@ IMAP_COMMAND(imap_do_getmetadata) {
 	if (r == 0) r = put_entries(w, c);
 	if (r != 0) return imap_refused(s, r, "metadata");
 	if (w->longest == 0) return imap_ok("Getmetadata completed.");
-	return imap_ok(arena_fmt(&s->mem, "[METADATA LONGENTRIES %llu] Getmetadata completed.", (unsigned long long)w->longest).at);
+	return imap_ok(
+		arena_fmt(&s->mem, "[METADATA LONGENTRIES %llu] Getmetadata completed.", (unsigned long long)w->longest)
+			.at);
 }
 
 /* LIST … RETURN (METADATA (…)) (RFC 9590) */
@@ -183,7 +192,8 @@ int imap_put_metadata(struct metadata *w, struct db_conn *c, const struct mailbo
 static int set_special_use(struct metadata *w, struct db_conn *tx, struct slice value) {
 	uint32_t use = 0;
 	if (!imap_read_special_use(value, &use)) return w->refusal = "[USEATTR] Unknown special use.", STORE_NO_RIGHT;
-	if (!w->f.place.own) return w->refusal = "[USEATTR] Only the owner of a mailbox gives it a special use.", STORE_NO_RIGHT;
+	if (!w->f.place.own)
+		return w->refusal = "[USEATTR] Only the owner of a mailbox gives it a special use.", STORE_NO_RIGHT;
 	return store_special_use(tx, w->f.m.box, use);
 }
 
@@ -208,8 +218,11 @@ static int set_all(struct db_conn *tx, void *arg) {
 	for (size_t i = 0; i < w->count && r == 0; i++) r = judge(w, &w->entries[i]);
 	for (size_t i = 0; i < w->count && r == 0; i++) {
 		const struct entry *e = &w->entries[i];
-		if (w->mailbox.len != 0 && slice_eq(e->name, slice_of(special_use))) r = set_special_use(w, tx, e->value);
-		else r = store_annotate(tx, box_of(w, e->name), e->name, is_private(e->name) ? w->s->account : 0, e->value);
+		if (w->mailbox.len != 0 && slice_eq(e->name, slice_of(special_use)))
+			r = set_special_use(w, tx, e->value);
+		else
+			r = store_annotate(tx, box_of(w, e->name), e->name, is_private(e->name) ? w->s->account : 0,
+					   e->value);
 	}
 	return r;
 }
@@ -226,7 +239,8 @@ static bool parse_value(struct imap_parse *p, struct slice *out) {
 }
 
 static bool parse_set(struct metadata *w, struct imap_parse *p) {
-	if (!imap_parse_space(p) || !parse_server_or_mailbox(w->s, p, &w->mailbox) || !imap_parse_space(p) || !imap_parse_need(p, '('))
+	if (!imap_parse_space(p) || !parse_server_or_mailbox(w->s, p, &w->mailbox) || !imap_parse_space(p) ||
+	    !imap_parse_need(p, '('))
 		return false;
 	do {
 		struct entry *e = &w->entries[w->count];
@@ -244,7 +258,9 @@ IMAP_COMMAND(imap_do_setmetadata) {
 	for (size_t i = 0; i < w->count; i++) {
 		struct slice value = w->entries[i].value;
 		if (value.len > ANNOTATION_VALUE_MAX)
-			return imap_no(arena_fmt(&s->mem, "[METADATA MAXSIZE %d] The value is too long.", ANNOTATION_VALUE_MAX).at);
+			return imap_no(
+				arena_fmt(&s->mem, "[METADATA MAXSIZE %d] The value is too long.", ANNOTATION_VALUE_MAX)
+					.at);
 		if (!utf8_valid(value)) return imap_no("[CANNOT] Values are UTF-8 text.");
 	}
 	int r = db_write(s->context->db, set_all, w);

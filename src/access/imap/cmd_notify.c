@@ -41,7 +41,9 @@ static bool parse_event(struct reading *g, bool selected, unsigned *out) {
 	for (size_t i = 0; i < LEN(events); i++) {
 		if (!imap_parse_take_word(g->p, events[i].name)) continue;
 		*out |= events[i].bit;
-		if (events[i].bit != NOTIFY_NEW || g->p->rest.len < 2 || g->p->rest.at[0] != ' ' || g->p->rest.at[1] != '(') return true;
+		if (events[i].bit != NOTIFY_NEW || g->p->rest.len < 2 || g->p->rest.at[0] != ' ' ||
+		    g->p->rest.at[1] != '(')
+			return true;
 		return imap_parse_space(g->p) && parse_fetch(g, selected);
 	}
 	g->bad_event = imap_parse_atom(g->p, &name); /* RFC 5465 §5: one that we do not know */
@@ -58,7 +60,8 @@ static bool parse_events(struct reading *g, bool selected, unsigned *out) {
 	bool new = (*out & NOTIFY_NEW) != 0, gone = (*out & NOTIFY_EXPUNGE) != 0, flags = (*out & NOTIFY_FLAGS) != 0;
 	if (new != gone) return imap_parse_fail(g->p, "MessageNew and MessageExpunge go together.");
 	if (flags && !new) return imap_parse_fail(g->p, "FlagChange wants MessageNew and MessageExpunge.");
-	if (selected && (*out & ~(unsigned)NOTIFY_MESSAGES) != 0) return imap_parse_fail(g->p, "Only message events of the selected mailbox.");
+	if (selected && (*out & ~(unsigned)NOTIFY_MESSAGES) != 0)
+		return imap_parse_fail(g->p, "Only message events of the selected mailbox.");
 	return imap_parse_need(g->p, ')');
 }
 
@@ -67,7 +70,8 @@ static bool parse_names(struct reading *g, struct notify_group *group) {
 	group->names = arena_array(&g->n->mem, NOTIFY_NAMES_MAX, sizeof(*group->names));
 	do {
 		struct slice name;
-		if (group->count == NOTIFY_NAMES_MAX) return imap_parse_fail(g->p, "[NOTIFICATIONOVERFLOW] Too many mailboxes.");
+		if (group->count == NOTIFY_NAMES_MAX)
+			return imap_parse_fail(g->p, "[NOTIFICATIONOVERFLOW] Too many mailboxes.");
 		if (!imap_parse_mailbox(g->s, g->p, &name)) return false;
 		group->names[group->count++] = arena_slice(&g->n->mem, name);
 	} while (list && imap_parse_take(g->p, ' '));
@@ -83,11 +87,13 @@ static bool parse_group(struct reading *g) {
 		if (n->selected) return imap_parse_fail(g->p, "The selected mailbox is named twice.");
 		n->selected = true;
 		n->delayed = delayed;
-		return imap_parse_space(g->p) && parse_events(g, true, &n->selected_events) && imap_parse_need(g->p, ')');
+		return imap_parse_space(g->p) && parse_events(g, true, &n->selected_events) &&
+		       imap_parse_need(g->p, ')');
 	}
 	while (i < LEN(filters) && !imap_parse_take_word(g->p, filters[i].name)) i++;
 	if (i == LEN(filters)) return imap_parse_fail(g->p, "Unknown mailbox filter.");
-	if (n->group_count == NOTIFY_GROUPS_MAX) return imap_parse_fail(g->p, "[NOTIFICATIONOVERFLOW] Too many event groups.");
+	if (n->group_count == NOTIFY_GROUPS_MAX)
+		return imap_parse_fail(g->p, "[NOTIFICATIONOVERFLOW] Too many event groups.");
 	struct notify_group *group = &n->groups[n->group_count];
 	*group = (struct notify_group){ .which = filters[i].which };
 	if (group->which >= NOTIFY_SUBTREE && (!imap_parse_space(g->p) || !parse_names(g, group))) return false;
@@ -120,13 +126,16 @@ IMAP_COMMAND(imap_do_notify) {
 		imap_notify_free(s);
 		return imap_ok("Notify completed.");
 	}
-	if (!imap_parse_take_word(p, "SET") || !imap_parse_space(p)) return imap_parse_fail(p, "Expected NONE or SET."), imap_bad(p);
+	if (!imap_parse_take_word(p, "SET") || !imap_parse_space(p))
+		return imap_parse_fail(p, "Expected NONE or SET."), imap_bad(p);
 	bool status = imap_parse_take_word(p, "STATUS");
 	if (status && !imap_parse_space(p)) return imap_bad(p);
 	do {
 		if (!parse_group(&g)) break;
 	} while (!g.bad_event && imap_parse_take(p, ' '));
-	if (g.bad_event) return imap_no("[BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] Unknown event.");
+	if (g.bad_event)
+		return imap_no("[BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] "
+			       "Unknown event.");
 	if (!imap_parse_end(p)) return imap_bad(p);
 	imap_notify_free(s);
 	s->notify = TAKE(n);

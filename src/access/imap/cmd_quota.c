@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QUOTA (RFC 9208). A root is an account, named by its address, or a domain that has limits of its own; a mailbox belongs to its
- * owner's. Limits are set by administrators (auth_master_users) only. */
+/* QUOTA (RFC 9208). A root is an account, named by its address, or a domain that has limits of its own; a mailbox
+ * belongs to its owner's. Limits are set by administrators (auth_master_users) only. */
 #include "access/imap/place.h"
 #include "store/quota.h"
 #include "user/user.h"
@@ -14,11 +14,13 @@ static void put_root(struct imap_session *s, const struct root *q) {
 	imap_put_astring(out, q->name);
 	buf_add(out, S(" ("));
 	if (q->limit_bytes != 0) {
-		buf_addf(out, "STORAGE %llu %llu", (unsigned long long)(q->bytes + 1023) / 1024, (unsigned long long)q->limit_bytes / 1024);
+		buf_addf(out, "STORAGE %llu %llu", (unsigned long long)(q->bytes + 1023) / 1024,
+			 (unsigned long long)q->limit_bytes / 1024);
 		blank = " ";
 	}
 	if (q->limit_messages != 0)
-		buf_addf(out, "%sMESSAGE %llu %llu", blank, (unsigned long long)q->messages, (unsigned long long)q->limit_messages);
+		buf_addf(out, "%sMESSAGE %llu %llu", blank, (unsigned long long)q->messages,
+			 (unsigned long long)q->limit_messages);
 	buf_add(out, S(")\r\n"));
 }
 
@@ -36,7 +38,8 @@ static int roots_of(struct imap_session *s, struct db_conn *c, int64_t id, struc
 	if (r == 0) r = store_usage(c, id, &usage);
 	if (r != 0) return r < 0 ? r : STORE_NO_ACCOUNT;
 	if (account.quota_bytes != 0 || account.quota_messages != 0)
-		out[(*count)++] = (struct root){ account.address, usage.bytes, usage.messages, account.quota_bytes, account.quota_messages };
+		out[(*count)++] = (struct root){ account.address, usage.bytes, usage.messages, account.quota_bytes,
+						 account.quota_messages };
 	r = store_pool_of(c, &s->mem, id, &pool);
 	if (r == 0) out[(*count)++] = root_of_pool(&pool);
 	return r < 0 ? r : 0;
@@ -85,7 +88,8 @@ static int find_root(struct imap_session *s, struct db_conn *c, struct slice nam
 	r = user_account_find(c, &s->mem, name, &account);
 	if (r == 0) r = store_usage(c, account.id, &usage);
 	if (r != 0) return r < 0 ? r : STORE_NO_MAILBOX;
-	*out = (struct root){ account.address, usage.bytes, usage.messages, account.quota_bytes, account.quota_messages };
+	*out = (struct root){ account.address, usage.bytes, usage.messages, account.quota_bytes,
+			      account.quota_messages };
 	return 0;
 }
 
@@ -125,7 +129,8 @@ static bool parse_limits(struct imap_parse *p, struct root *q) {
 		uint64_t n;
 		if (!first && !imap_parse_space(p)) return false;
 		bool storage = imap_parse_take_word(p, "STORAGE");
-		if (!storage && !imap_parse_take_word(p, "MESSAGE")) return imap_parse_fail(p, "Unknown resource (STORAGE or MESSAGE).");
+		if (!storage && !imap_parse_take_word(p, "MESSAGE"))
+			return imap_parse_fail(p, "Unknown resource (STORAGE or MESSAGE).");
 		if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX / 1024, &n)) return false;
 		if (n == 0) return imap_parse_fail(p, "A limit of 0 is not possible.");
 		if (storage) q->limit_bytes = n * 1024;
@@ -139,7 +144,8 @@ IMAP_COMMAND(imap_do_setquota) {
 	struct slice name;
 	struct setting w = { .s = s };
 	struct root asked;
-	if (!imap_parse_space(p) || !imap_parse_astring(p, &name) || !imap_parse_space(p) || !parse_limits(p, &asked) || !imap_parse_end(p))
+	if (!imap_parse_space(p) || !imap_parse_astring(p, &name) || !imap_parse_space(p) || !parse_limits(p, &asked) ||
+	    !imap_parse_end(p))
 		return imap_bad(p);
 	if (!s->master) return imap_no("[NOPERM] Only administrators set limits.");
 	struct db_conn *c AUTO_READ = db_read(s->context->db);

@@ -100,8 +100,8 @@ IMAP_COMMAND(imap_do_status) {
 /* "(1:5 11:15)" behind the known UIDs helps servers that forget expunges; ours forget none: read and left. */
 static bool parse_match(struct imap_parse *p) {
 	struct imap_set numbers, uids;
-	return imap_parse_need(p, '(') && imap_parse_set(p, &numbers) && imap_parse_space(p) && imap_parse_set(p, &uids) &&
-	       imap_parse_need(p, ')');
+	return imap_parse_need(p, '(') && imap_parse_set(p, &numbers) && imap_parse_space(p) &&
+	       imap_parse_set(p, &uids) && imap_parse_need(p, ')');
 }
 
 /* "(67890007 90060115194045000 41:211,214:541 (…))", RFC 7162 §3.2.5 */

@@ -35,7 +35,9 @@ static int change_flags(struct db_conn *tx, void *arg) {
 	struct flagging *f = arg;
 	imap_set_builder_done(&f->stale); /* the transaction may be run again */
 	int r = imap_own_begin(tx, f->s->box.box, &f->own);
-	return r != 0 ? r : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, NULL, add_stale, f, &f->own.after);
+	return r != 0 ? r
+		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, NULL, add_stale, f,
+				    &f->own.after);
 }
 
 static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
@@ -58,7 +60,8 @@ static bool parse_condition(struct imap_parse *p, struct flag_change *out) {
 	if (!imap_parse_take(p, '(')) return true;
 	if (!imap_parse_take_word(p, "UNCHANGEDSINCE")) return imap_parse_fail(p, "Unknown STORE modifier.");
 	out->conditional = true;
-	if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX, &out->unchanged_since) || !imap_parse_need(p, ')')) return false;
+	if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX, &out->unchanged_since) || !imap_parse_need(p, ')'))
+		return false;
 	return imap_parse_space(p);
 }
 
@@ -66,7 +69,8 @@ static bool parse_store(struct imap_session *s, struct imap_call *call, struct f
 	struct imap_parse *p = &call->p;
 	struct imap_flags flags;
 	size_t way = 0;
-	if (!imap_parse_messages(s, call, &f->set) || !imap_parse_space(p) || !parse_condition(p, &f->change)) return false;
+	if (!imap_parse_messages(s, call, &f->set) || !imap_parse_space(p) || !parse_condition(p, &f->change))
+		return false;
 	while (way < LEN(ways) && !imap_parse_take_word(p, ways[way].word)) way++;
 	if (way == LEN(ways)) return imap_parse_fail(p, "Expected FLAGS, +FLAGS or -FLAGS.");
 	if (!imap_parse_space(p) || !imap_parse_flags(s, p, &flags) || !imap_parse_end(p)) return false;
@@ -92,7 +96,8 @@ IMAP_COMMAND(imap_do_store) {
 	AUTO(flagging_done) struct flagging f = { .s = s, .uid = call->uid };
 	if (!parse_store(s, call, &f)) return imap_bad(&call->p);
 	if (f.change.conditional) imap_enable(s, IMAP_CONDSTORE);
-	if (!imap_limit_flags(s->box.rights, &f.change)) return imap_no("[NOPERM] None of these flags may be changed here.");
+	if (!imap_limit_flags(s->box.rights, &f.change))
+		return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
 	int r = db_write(s->context->db, change_flags, &f);
 	if (r != 0) return imap_refused(s, r, "store");

@@ -85,11 +85,12 @@ static int thread(struct imap_session *s, struct search_scan *scan, enum thread_
 		}
 		if (!buf_add(&messages, buf_slice(&part->rows))) return fail("too many messages to thread");
 	}
-	thread_build((const struct thread_message *)(void *)messages.at, messages.len / sizeof(struct thread_message), kind,
-		     &forest);
+	thread_build((const struct thread_message *)(void *)messages.at, messages.len / sizeof(struct thread_message),
+		     kind, &forest);
 	buf_add(imap_out(s), S("* THREAD"));
 	if (forest.first != 0) buf_byte(imap_out(s), ' ');
-	for (uint32_t n = forest.first; n != 0 && imap_drain(s); n = forest.nodes[n].next) put_thread(s, forest.nodes, n);
+	for (uint32_t n = forest.first; n != 0 && imap_drain(s); n = forest.nodes[n].next)
+		put_thread(s, forest.nodes, n);
 	buf_add(imap_out(s), S("\r\n"));
 	thread_forest_done(&forest);
 	return 0;

@@ -2,8 +2,9 @@
 #pragma once
 #include "access/imap/body.h"
 #include "access/imap/walk.h"
-/* FETCH (RFC 3501 §6.4.5, BINARY: RFC 3516, PREVIEW: RFC 8970): fetch_parse.c reads what is wanted, cmd_fetch.c walks the
- * messages, fetch_put.c writes one message's items, fetch_body.c those that are bytes of it, fetch_binary.c decoded ones. */
+/* FETCH (RFC 3501 §6.4.5, BINARY: RFC 3516, PREVIEW: RFC 8970): fetch_parse.c reads what is wanted, cmd_fetch.c walks
+ * the messages, fetch_put.c writes one message's items, fetch_body.c those that are bytes of it, fetch_binary.c decoded
+ * ones. */
 struct fetch;
 struct fetch_item;
 
@@ -30,7 +31,8 @@ enum fetch_need {
 struct fetch_word {
 	const char *name;
 	unsigned needs;
-	bool (*put)(struct fetch *f, const struct fetch_item *item, struct fetch_row *row); /* false: the client is lost */
+	bool (*put)(struct fetch *f, const struct fetch_item *item,
+		    struct fetch_row *row); /* false: the client is lost */
 	const char *section;        /* of the old words RFC822… */
 };
 extern const struct fetch_word fetch_words[];
@@ -73,8 +75,8 @@ bool fetch_put_binary_size(struct fetch *f, const struct fetch_item *item, struc
 bool fetch_unreadable(struct fetch *f, int why); /* in the middle of a literal: ends the session; returns false */
 void fetch_hide_nul(char *at, size_t len);
 bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid);
-/* fetch_more.c: what follows the items, if anything; and what that leaves of the set. said: the set as the client gave it,
- * settled, for VANISHED. */
+/* fetch_more.c: what follows the items, if anything; and what that leaves of the set. said: the set as the client gave
+ * it, settled, for VANISHED. */
 bool fetch_modifiers(struct imap_parse *p, struct fetch *f, bool uid);
 int fetch_narrow(struct fetch *f, const struct imap_set *said);
 bool fetch_put_modseq(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BINARY (RFC 3516): parts without their transfer encoding. A literal's size stands before its bytes, so a body is decoded
- * twice: once to count, once to send. No more than a piece of it is held. */
+/* BINARY (RFC 3516): parts without their transfer encoding. A literal's size stands before its bytes, so a body is
+ * decoded twice: once to count, once to send. No more than a piece of it is held. */
 #include "access/imap/fetch.h"
 #include "mime/decode.h"
 
@@ -41,7 +41,8 @@ static enum section_answer measure(struct fetch *f, const struct fetch_item *ite
 	struct decoding d = { .size = 0 };
 	if (summary_section(row->body.summary, item->section, &d.section) != SECTION_OK) return SECTION_ABSENT;
 	const struct part *part = &row->body.summary->parts[d.section.part];
-	/* of a message as a whole, and of a multipart, nothing is taken away: their parts have encodings of their own */
+	/* of a message as a whole, and of a multipart, nothing is taken away: their parts have encodings of their own
+	 */
 	bool whole = item->section.len == 0 || part->child != 0;
 	if (!whole && !known(part->encoding)) return SECTION_BAD;
 	struct transfer start = transfer_start(whole ? ENCODING_NONE : encoding_of(part->encoding));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What FETCH says of a message's history and identity, and its modifiers: CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4.1,
- * §3.2.6) ask the store for what changed instead of looking at every message; PARTIAL (RFC 9394) takes a page of the rest. */
+ * §3.2.6) ask the store for what changed instead of looking at every message; PARTIAL (RFC 9394) takes a page of the
+ * rest. */
 #include "access/imap/fetch.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
@@ -117,7 +118,8 @@ static void put_gone(struct fetch *f, struct changes *h) {
 	imap_set_common(&asked, &h->gone.set, h->said);
 	for (size_t i = 0; i < asked.set.count; i++)
 		for (uint64_t uid = asked.set.ranges[i].first; uid <= asked.set.ranges[i].last; uid++)
-			if (view_number(&f->s->box.view, (uint32_t)uid) == 0) imap_set_append(&told, (uint32_t)uid, (uint32_t)uid);
+			if (view_number(&f->s->box.view, (uint32_t)uid) == 0)
+				imap_set_append(&told, (uint32_t)uid, (uint32_t)uid);
 	tell_vanished(f->s, &told.set, true);
 }
 
@@ -137,7 +139,8 @@ static void keep_page(struct fetch *f) {
 	const struct view *v = &f->s->box.view;
 	int64_t count = 0, first = f->page_first, last = f->page_last;
 	for (size_t i = 0; i < f->set.count; i++) {
-		uint32_t from = view_number_from(v, f->set.ranges[i].first), to = view_number_from(v, f->set.ranges[i].last + 1);
+		uint32_t from = view_number_from(v, f->set.ranges[i].first),
+			 to = view_number_from(v, f->set.ranges[i].last + 1);
 		if (from < to) imap_set_append(&numbers, from, to - 1);
 	}
 	count = (int64_t)imap_set_size(&numbers.set);

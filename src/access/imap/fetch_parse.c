@@ -12,7 +12,8 @@ static const struct { const char *name; const char *words[5]; } macros[] = {
 /* The longest run of the bytes that words of FETCH are made of. */
 static struct slice take_letters(struct imap_parse *p) {
 	size_t n = 0;
-	while (n < p->rest.len && (ascii_alpha(p->rest.at[n]) || ascii_digit(p->rest.at[n]) || p->rest.at[n] == '.')) n++;
+	while (n < p->rest.len && (ascii_alpha(p->rest.at[n]) || ascii_digit(p->rest.at[n]) || p->rest.at[n] == '.'))
+		n++;
 	struct slice word = slice_head(p->rest, n);
 	p->rest = slice_skip(p->rest, n);
 	return word;
@@ -28,7 +29,8 @@ static const struct fetch_word *find_word(struct slice name, bool section) {
 
 static bool add_item(struct imap_parse *p, struct fetch *f, struct fetch_item item) {
 	if (f->item_count == FETCH_ITEMS_MAX) return imap_parse_fail(p, "Too many items.");
-	if (f->item_count != 0 && f->items[0].word == item.word && strcmp(item.word->name, "UID") == 0) return true; /* UID FETCH … UID */
+	if (f->item_count != 0 && f->items[0].word == item.word && strcmp(item.word->name, "UID") == 0)
+		return true; /* UID FETCH … UID */
 	f->items[f->item_count++] = item;
 	f->needs |= item.word->needs;
 	if (item.word->put == fetch_put_section) {
@@ -91,9 +93,11 @@ static bool parse_item(struct imap_parse *p, struct fetch *f) {
 	struct fetch_item item = { .word = find_word(name, section) };
 	if (item.word == NULL) return imap_parse_fail(p, "Unknown FETCH item.");
 	if ((item.word->needs & FETCH_LAZY) != 0 && slice_starts(p->rest, S(" (")) && !parse_lazy(p)) return false;
-	if (section && (!parse_section(p, &item) || (imap_parse_take(p, '<') && !parse_partial(p, &item)))) return false;
+	if (section && (!parse_section(p, &item) || (imap_parse_take(p, '<') && !parse_partial(p, &item))))
+		return false;
 	if ((item.word->needs & FETCH_WHOLE) != 0 && item.partial) return imap_parse_fail(p, "A size is not partial.");
-	if ((item.word->needs & FETCH_NUMBERS) != 0 && item.section.len != 0 && !ascii_digit(item.section.at[item.section.len - 1]))
+	if ((item.word->needs & FETCH_NUMBERS) != 0 && item.section.len != 0 &&
+	    !ascii_digit(item.section.at[item.section.len - 1]))
 		return imap_parse_fail(p, "BINARY takes part numbers only.");
 	if (item.word->section != NULL) item.section = slice_of(item.word->section);
 	return add_item(p, f, item);
@@ -103,14 +107,17 @@ static bool parse_macro(struct imap_parse *p, struct fetch *f) {
 	for (size_t i = 0; i < LEN(macros); i++) {
 		if (!imap_parse_take_word(p, macros[i].name)) continue;
 		for (size_t j = 0; j < LEN(macros[i].words) && macros[i].words[j] != NULL; j++)
-			if (!add_item(p, f, (struct fetch_item){ .word = find_word(slice_of(macros[i].words[j]), false) })) return false;
+			if (!add_item(p, f,
+				      (struct fetch_item){ .word = find_word(slice_of(macros[i].words[j]), false) }))
+				return false;
 		return true;
 	}
 	return false;
 }
 
 bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid) {
-	if (uid && !imap_enabled(f->s, IMAP_UIDONLY)) add_item(p, f, (struct fetch_item){ .word = find_word(S("UID"), false) });
+	if (uid && !imap_enabled(f->s, IMAP_UIDONLY))
+		add_item(p, f, (struct fetch_item){ .word = find_word(S("UID"), false) });
 	if (imap_parse_take(p, '(')) {
 		do {
 			if (!parse_item(p, f)) return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A live search remembers its results and, as a tree of its own memory, what was searched. News are tested alone: a change
- * costs the messages that changed, not the mailbox; only a sorted one that grew is sorted again. What a message is sorted
- * by never changes, so that its place can only be shifted. */
+/* A live search remembers its results and, as a tree of its own memory, what was searched. News are tested alone: a
+ * change costs the messages that changed, not the mailbox; only a sorted one that grew is sorted again. What a message
+ * is sorted by never changes, so that its place can only be shifted. */
 #include "access/imap/live.h"
 #include "access/imap/sort.h"
 #include "base/fail.h"
@@ -79,7 +79,8 @@ IMAP_COMMAND(imap_do_cancelupdate) {
 	size_t count = 0;
 	do {
 		if (count == LIVE_MAX) imap_parse_fail(&call->p, "Too many tags.");
-		if (!imap_parse_space(&call->p) || !imap_parse_string(&call->p, &tags[count])) return imap_bad(&call->p);
+		if (!imap_parse_space(&call->p) || !imap_parse_string(&call->p, &tags[count]))
+			return imap_bad(&call->p);
 		if (!live_find(s, tags[count++])) imap_parse_fail(&call->p, "No search of this tag is updated.");
 	} while (call->p.error == NULL && call->p.rest.len != 0);
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);

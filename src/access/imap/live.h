@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "access/imap/search.h"
-/* Searches that stay alive (RFC 5267, CONTEXT=SEARCH and CONTEXT=SORT): RETURN (UPDATE) makes one, named by the tag of its
- * command; it tells what is added to and removed from its results whenever the client is told news of the mailbox, until
- * CANCELUPDATE or until the mailbox is left. */
+/* Searches that stay alive (RFC 5267, CONTEXT=SEARCH and CONTEXT=SORT): RETURN (UPDATE) makes one, named by the tag of
+ * its command; it tells what is added to and removed from its results whenever the client is told news of the mailbox,
+ * until CANCELUPDATE or until the mailbox is left. */
 struct live;
 enum live_kind { LIVE_SEARCH, LIVE_SORT };
 enum { LIVE_MAX = 16 /* in one session; beyond: NOUPDATE */ };

@@ -93,7 +93,8 @@ static void do_id(struct imap_login *l, struct slice tag, struct imap_parse *p) 
 	if (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) return;
 	if (!imap_parse_end(p)) return;
 	stream_put(l->gate.wire, S("* ID (\"name\" \"hato\""));
-	if (l->gate.params->client_id != NULL) stream_putf(l->gate.wire, " \"version\" \"%s\"", l->gate.params->client_id);
+	if (l->gate.params->client_id != NULL)
+		stream_putf(l->gate.wire, " \"version\" \"%s\"", l->gate.params->client_id);
 	stream_put(l->gate.wire, S(")\r\n"));
 	answer(l, tag, "OK ID completed.");
 }
@@ -139,7 +140,8 @@ static void do_authenticate(struct imap_login *l, struct slice tag, struct imap_
 		return;
 	}
 	keep_tag(l, tag);
-	if (!gate_sasl(&l->gate, name, initial ? slice_from(p->rest.at != NULL ? p->rest.at : "", p->rest.len) : SLICE_NONE))
+	if (!gate_sasl(&l->gate, name,
+		       initial ? slice_from(p->rest.at != NULL ? p->rest.at : "", p->rest.len) : SLICE_NONE))
 		answer(l, tag, "NO Unsupported authentication mechanism.");
 }
 
@@ -240,12 +242,15 @@ static void done(struct gate *g) {
 	forget_command(l);
 }
 
-static const struct gate_kind imap_gate = {
-	.service = "imap-login", .take = take_input, .refused = say_refused, .challenge = say_challenge, .bye = say_bye, .done = done
-};
+static const struct gate_kind imap_gate = { .service = "imap-login",
+					    .take = take_input,
+					    .refused = say_refused,
+					    .challenge = say_challenge,
+					    .bye = say_bye,
+					    .done = done };
 
-struct gate *imap_login_new(struct stream *wire, const struct gate_params *params, const struct sasl_ops *ops, void *owner,
-			    const struct gate_peer *peer) {
+struct gate *imap_login_new(struct stream *wire, const struct gate_params *params, const struct sasl_ops *ops,
+			    void *owner, const struct gate_peer *peer) {
 	struct imap_login *l = mem_get(sizeof(*l));
 	gate_init(&l->gate, &imap_gate, wire, params, ops, owner, peer);
 	l->text = BUF(MAX_OF((int)SASL_LINE_MAX, LINE_LIMIT) + LITERALS_MAX * (LITERAL_MAX + 2));

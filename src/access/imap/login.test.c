@@ -8,7 +8,8 @@ struct one { struct gate *login; struct stream *wire; int state; };
 static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	(void)owner;
 	if (slice_eq(ask->user, S("later"))) return SASL_LATER;
-	if (ask->authzid.len != 0 || !slice_eq(ask->user, S("user")) || !slice_eq(ask->secret, S("se\"cret"))) return SASL_NO;
+	if (ask->authzid.len != 0 || !slice_eq(ask->user, S("user")) || !slice_eq(ask->secret, S("se\"cret")))
+		return SASL_NO;
 	found->account = 7;
 	found->name = arena_slice(mem, S("user@example.test"));
 	return SASL_YES;
@@ -31,9 +32,11 @@ static void turn(struct play *p) {
 	o->state = GATE_OVER;
 }
 
-static const struct gate_params clear_params = {
-	.clear_text = true, .mechanisms = SASL_PLAIN | SASL_LOGIN, .failure_delay = -1, .failure_limit = 3, .bad_limit = 5
-};
+static const struct gate_params clear_params = { .clear_text = true,
+						 .mechanisms = SASL_PLAIN | SASL_LOGIN,
+						 .failure_delay = -1,
+						 .failure_limit = 3,
+						 .bad_limit = 5 };
 static const struct gate_params safe_params = { .failure_delay = -1 };
 
 static const struct { const char *file; const struct gate_params *params; } scripts[] = {
@@ -84,7 +87,8 @@ static void test_time_limit(void **state) {
 	usleep(5000);
 	assert_int_equal(gate_step(l, WAKE_DEADLINE), GATE_OVER);
 	ssize_t n = recv(fds[0], text, sizeof(text), 0);
-	assert_true(n > 0 && slice_search(slice_from(text, (size_t)n), S("* BYE Disconnected for inactivity")) < (size_t)n);
+	assert_true(n > 0 &&
+		    slice_search(slice_from(text, (size_t)n), S("* BYE Disconnected for inactivity")) < (size_t)n);
 	gate_free(&l);
 	stream_close(&wire);
 	close(fds[0]);

@@ -20,7 +20,8 @@ static bool named(const struct notify_group *g, struct slice name) {
 	for (size_t i = 0; i < g->count; i++) {
 		struct slice at = g->names[i];
 		if (slice_eq(at, name)) return true;
-		if (g->which == NOTIFY_SUBTREE && name.len > at.len && name.at[at.len] == '/' && slice_starts(name, at)) return true;
+		if (g->which == NOTIFY_SUBTREE && name.len > at.len && name.at[at.len] == '/' && slice_starts(name, at))
+			return true;
 	}
 	return false;
 }
@@ -55,8 +56,10 @@ static int collect(void *ctx, const struct mailbox *m) {
 		r->at = more;
 		r->room = room;
 	}
-	r->at[r->count++] = (struct notify_known){ m->box.id, arena_slice(r->mem, m->name), m->uidvalidity, m->uidnext, m->exists,
-		m->unseen, m->highestmodseq, m->subscribed };
+	r->at[r->count++] = (struct notify_known){ m->box.id,        arena_slice(r->mem, m->name),
+						   m->uidvalidity,   m->uidnext,
+						   m->exists,        m->unseen,
+						   m->highestmodseq, m->subscribed };
 	return 0;
 }
 
@@ -88,9 +91,10 @@ static void put_list(struct imap_session *s, const struct notify_known *k, const
 static void put_status(struct imap_session *s, const struct notify_known *k) {
 	buf_add(imap_out(s), S("* STATUS "));
 	imap_put_mailbox(s, k->name);
-	buf_addf(imap_out(s), " (MESSAGES %llu UIDNEXT %u UIDVALIDITY %u UNSEEN %llu", (unsigned long long)k->exists, k->uidnext,
-		 k->uidvalidity, (unsigned long long)k->unseen);
-	if (imap_enabled(s, IMAP_CONDSTORE)) buf_addf(imap_out(s), " HIGHESTMODSEQ %llu", (unsigned long long)k->modseq);
+	buf_addf(imap_out(s), " (MESSAGES %llu UIDNEXT %u UIDVALIDITY %u UNSEEN %llu", (unsigned long long)k->exists,
+		 k->uidnext, k->uidvalidity, (unsigned long long)k->unseen);
+	if (imap_enabled(s, IMAP_CONDSTORE))
+		buf_addf(imap_out(s), " HIGHESTMODSEQ %llu", (unsigned long long)k->modseq);
 	buf_add(imap_out(s), S(")\r\n"));
 }
 
@@ -116,10 +120,12 @@ static void tell_one(struct imap_session *s, const struct notify_known *was, con
 	unsigned before = renamed ? events_of(s->notify, was) : events;
 	if (was == NULL || renamed) {
 		if (((events | before) & NOTIFY_NAME) != 0) put_list(s, is, words, renamed ? was->name : SLICE_NONE);
-	} else if (was->subscribed != is->subscribed && ((events | events_of(s->notify, was)) & NOTIFY_SUBSCRIPTION) != 0) {
+	} else if (was->subscribed != is->subscribed &&
+		   ((events | events_of(s->notify, was)) & NOTIFY_SUBSCRIPTION) != 0) {
 		put_list(s, is, words, SLICE_NONE);
 	}
-	if ((happened(was != NULL ? was : &nothing, is) & events) != 0 && !is_selected(s, is) && (was != NULL || is->exists != 0))
+	if ((happened(was != NULL ? was : &nothing, is) & events) != 0 && !is_selected(s, is) &&
+	    (was != NULL || is->exists != 0))
 		put_status(s, is);
 }
 
@@ -133,7 +139,8 @@ static void tell_others(struct imap_session *s) {
 		return;
 	}
 	for (size_t i = 0, j = 0; (i < n->known_count || j < r.count) && imap_drain(s);) {
-		const struct notify_known *was = i < n->known_count ? &n->known[i] : NULL, *is = j < r.count ? &r.at[j] : NULL;
+		const struct notify_known *was = i < n->known_count ? &n->known[i] : NULL,
+					  *is = j < r.count ? &r.at[j] : NULL;
 		if (was != NULL && is != NULL && was->id != is->id) {
 			if (was->id < is->id) is = NULL;
 			else was = NULL;
@@ -176,6 +183,7 @@ bool imap_notify_begin(struct imap_session *s, bool status) {
 	n->known = r.at;
 	n->known_count = r.count;
 	for (size_t i = 0; i < r.count && status && imap_drain(s); i++)
-		if ((events_of(n, &r.at[i]) & NOTIFY_MESSAGES) != 0 && !is_selected(s, &r.at[i])) put_status(s, &r.at[i]);
+		if ((events_of(n, &r.at[i]) & NOTIFY_MESSAGES) != 0 && !is_selected(s, &r.at[i]))
+			put_status(s, &r.at[i]);
 	return true;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "access/imap/state.h"
-/* NOTIFY (RFC 5465): which mailboxes a client wants to hear of without asking, and of what. The session remembers the rows of
- * the account's mailboxes as it has told them; when the change hub wakes it, it reads the rows again and tells the difference,
- * so that many changes at once are one response, and nothing is kept for changes that nobody asked about. */
+/* NOTIFY (RFC 5465): which mailboxes a client wants to hear of without asking, and of what. The session remembers the
+ * rows of the account's mailboxes as it has told them; when the change hub wakes it, it reads the rows again and tells
+ * the difference, so that many changes at once are one response, and nothing is kept for changes that nobody asked
+ * about. */
 enum notify_event {
 	NOTIFY_NEW = 1, NOTIFY_EXPUNGE = 2, NOTIFY_FLAGS = 4, NOTIFY_NAME = 8, NOTIFY_SUBSCRIPTION = 16,
 	NOTIFY_MESSAGES = NOTIFY_NEW | NOTIFY_EXPUNGE | NOTIFY_FLAGS

@@ -10,8 +10,8 @@ static bool before(const struct order *o, const struct order_entry *a, const str
 	return o->rest != NULL && o->rest(o->ctx, a->thing, b->thing) < 0;
 }
 
-/* The end of the run that starts at `from`: rising, or strictly falling and then turned around; short ones are made longer
- * by insertion. */
+/* The end of the run that starts at `from`: rising, or strictly falling and then turned around; short ones are made
+ * longer by insertion. */
 static size_t make_run(const struct order *o, struct order_entry *at, size_t from, size_t count) {
 	size_t end = from + 1;
 	if (end < count && before(o, &at[end], &at[from])) {

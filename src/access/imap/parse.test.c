@@ -55,13 +55,28 @@ static void test_literals(void **state) {
 }
 
 static void test_sets(void **state) {
-	static const struct { const char *in, *want; uint32_t star; } cases[] = {
-		{ "1", "1", 9 },           { "1:3", "1:3", 9 },      { "3:1", "1:3", 9 },         { "*", "9", 9 },
-		{ "7:*", "7:9", 9 },       { "*:7", "7:9", 9 },      { "12:*", "9:12", 9 },       { "5,1,3", "1,3,5", 9 },
-		{ "1:3,2:5", "1:5", 9 },   { "1:3,4:5", "1:5", 9 },  { "9,1:4,3,7:8", "1:4,7:9", 9 },
+	static const struct { const char *in, *want; uint32_t star;
+	} cases[] = {
+		{ "1", "1", 9 },
+		{ "1:3", "1:3", 9 },
+		{ "3:1", "1:3", 9 },
+		{ "*", "9", 9 },
+		{ "7:*", "7:9", 9 },
+		{ "*:7", "7:9", 9 },
+		{ "12:*", "9:12", 9 },
+		{ "5,1,3", "1,3,5", 9 },
+		{ "1:3,2:5", "1:5", 9 },
+		{ "1:3,4:5", "1:5", 9 },
+		{ "9,1:4,3,7:8", "1:4,7:9", 9 },
 		{ "1:4294967295", "1:4294967295", 9 },
-		{ "0", NULL, 9 },          { "1:", NULL, 9 },        { ",1", NULL, 9 },           { "1,,2", NULL, 9 },
-		{ "a", NULL, 9 },          { "4294967296", NULL, 9 }, { "", NULL, 9 },            { "-1", NULL, 9 },
+		{ "0", NULL, 9 },
+		{ "1:", NULL, 9 },
+		{ ",1", NULL, 9 },
+		{ "1,,2", NULL, 9 },
+		{ "a", NULL, 9 },
+		{ "4294967296", NULL, 9 },
+		{ "", NULL, 9 },
+		{ "-1", NULL, 9 },
 	};
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {
@@ -76,16 +91,22 @@ static void test_sets(void **state) {
 		assert_string_equal(buf_text(&out), cases[i].want);
 		for (uint32_t n = 1; n < 20; n++) {
 			bool has = false;
-			for (size_t j = 0; j < set.count; j++) has |= n >= set.ranges[j].first && n <= set.ranges[j].last;
+			for (size_t j = 0; j < set.count; j++)
+				has |= n >= set.ranges[j].first && n <= set.ranges[j].last;
 			assert_int_equal(imap_set_has(&set, n), has);
 		}
 	}
 }
 
 static void test_strings_out(void **state) {
-	static const struct { const char *in, *string, *astring; } cases[] = {
-		{ "INBOX", "\"INBOX\"", "INBOX" }, { "a b", "\"a b\"", "\"a b\"" }, { "a\"b\\", "\"a\\\"b\\\\\"", "\"a\\\"b\\\\\"" },
-		{ "", "\"\"", "\"\"" }, { "nil", "\"nil\"", "\"nil\"" }, { "a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb" },
+	static const struct { const char *in, *string, *astring;
+	} cases[] = {
+		{ "INBOX", "\"INBOX\"", "INBOX" },
+		{ "a b", "\"a b\"", "\"a b\"" },
+		{ "a\"b\\", "\"a\\\"b\\\\\"", "\"a\\\"b\\\\\"" },
+		{ "", "\"\"", "\"\"" },
+		{ "nil", "\"nil\"", "\"nil\"" },
+		{ "a\r\nb", "{4}\r\na\r\nb", "{4}\r\na\r\nb" },
 	};
 	(void)state;
 	for (size_t i = 0; i < LEN(cases); i++) {

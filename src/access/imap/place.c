@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way from a name to a mailbox leads through here for every command, so that there is one place where rights are asked for. */
+/* The way from a name to a mailbox leads through here for every command, so that there is one place where rights are
+ * asked for. */
 #include "access/imap/place.h"
 #include "store/quota.h"
 #include "user/user.h"
@@ -17,7 +18,8 @@ static int owner_of(struct db_conn *c, struct arena *mem, struct slice address, 
 static struct slice behind(struct slice prefix, struct slice name) {
 	if (prefix.len == 0) return SLICE_NONE;
 	if (slice_starts(name, prefix)) return slice_skip(name, prefix.len);
-	return prefix.at[prefix.len - 1] == '/' && slice_eq(name, slice_head(prefix, prefix.len - 1)) ? S("") : SLICE_NONE;
+	return prefix.at[prefix.len - 1] == '/' && slice_eq(name, slice_head(prefix, prefix.len - 1)) ? S("")
+												      : SLICE_NONE;
 }
 
 int imap_place(struct imap_session *s, struct db_conn *c, struct slice said, struct imap_place *out) {
@@ -52,7 +54,9 @@ int imap_find(struct imap_session *s, struct db_conn *c, struct slice said, stru
 	if (r == 0 && out->m.nonexistent) r = STORE_NO_MAILBOX;
 	if (r != 0) return r;
 	size_t prefix = (size_t)(out->place.name.at - said.at); /* as the user wrote it */
-	if (prefix != 0) out->m.name = arena_fmt(&s->mem, "%.*s%.*s", SLICE_ARG(slice_head(said, prefix)), SLICE_ARG(out->m.name));
+	if (prefix != 0)
+		out->m.name =
+			arena_fmt(&s->mem, "%.*s%.*s", SLICE_ARG(slice_head(said, prefix)), SLICE_ARG(out->m.name));
 	if (out->place.own) return 0;
 	out->m.special_use = 0;
 	r = store_acl_rights(c, out->m.box, buf_slice(&s->login), &out->rights);
@@ -68,7 +72,8 @@ int imap_find_with(struct imap_session *s, struct db_conn *c, struct slice said,
 	return r != 0 ? r : (out->rights & all) == all ? 0 : refuse(out);
 }
 
-int imap_find_any(struct imap_session *s, struct db_conn *c, struct slice said, uint32_t one_of, struct imap_found *out) {
+int imap_find_any(struct imap_session *s, struct db_conn *c, struct slice said, uint32_t one_of,
+		  struct imap_found *out) {
 	int r = imap_find(s, c, said, out);
 	return r != 0 ? r : (out->rights & one_of) != 0 ? 0 : refuse(out);
 }

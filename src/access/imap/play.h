@@ -84,7 +84,9 @@ static inline void play_expect(struct play *p, unsigned at, int who, char how, s
 		if (r == 0 && how == '.') return;
 		if (r <= 0 || how == '.') {
 			fail_msg("%s:%u: wanted \"%.*s\", but %s", p->file, at, SLICE_ARG(want),
-			         r == 0 ? "the server closed" : r < 0 ? "the server says nothing" : "it says something");
+				 r == 0  ? "the server closed"
+				 : r < 0 ? "the server says nothing"
+					 : "it says something");
 		}
 		bool fits = play_fits(want, got);
 		if (!fits && how != '*')

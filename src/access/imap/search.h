@@ -9,7 +9,8 @@
  *   search_test.c    the tests on rows and summaries; search_body.c those on texts (what text is: store/text.h)
  *   search_fuzzy.c   the same with tolerance (RFC 6203)
  *   search_put.c     writes results with RETURN options, and what SAVE keeps
- * Children of a node stand in the order of their cost, so that bodies are only opened for messages that pass all else. */
+ * Children of a node stand in the order of their cost, so that bodies are only opened for messages that pass all else.
+ */
 struct search_node;
 struct search_run;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Digests are made at delivery. A message without one (stored by an older program, or one of an older kind) gets it when it
- * is first sorted; they are stored after the search, so that only the first one is slow. */
+/* Digests are made at delivery. A message without one (stored by an older program, or one of an older kind) gets it
+ * when it is first sorted; they are stored after the search, so that only the first one is slow. */
 #include "access/imap/search.h"
 #include "base/fail.h"
 #include "base/log.h"

@@ -9,7 +9,8 @@ enum { WORD_MAX = 60, NEAR_EXACT = 90, NEAR_STEP = 25 };
 void search_fuzzy_init(struct search_fuzzy *f, struct slice needle) {
 	struct slice rest = needle, word;
 	*f = (struct search_fuzzy){ .needle = needle };
-	while (f->count < FUZZY_WORDS_MAX && (word = slice_word(&rest, " \t\r\n")).len != 0) f->words[f->count++] = word;
+	while (f->count < FUZZY_WORDS_MAX && (word = slice_word(&rest, " \t\r\n")).len != 0)
+		f->words[f->count++] = word;
 	f->whole = f->count == 0;
 }
 
@@ -44,7 +45,8 @@ static unsigned how_near(struct slice text, struct slice word) {
 void search_fuzzy_look(struct search_fuzzy *f, struct slice folded) {
 	if (slice_search(folded, f->needle) < folded.len) f->whole = true;
 	for (size_t i = 0; i < f->count && !f->whole; i++)
-		if (f->near[i] < NEAR_EXACT) f->near[i] = (unsigned char)MAX_OF(how_near(folded, f->words[i]), f->near[i]);
+		if (f->near[i] < NEAR_EXACT)
+			f->near[i] = (unsigned char)MAX_OF(how_near(folded, f->words[i]), f->near[i]);
 }
 
 unsigned search_fuzzy_score(const struct search_fuzzy *f) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tests of SEARCH on a message's history and identity: MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID (RFC 8474 §6), SAVED…
- * (RFC 8514 §4.3). */
+/* Tests of SEARCH on a message's history and identity: MODSEQ (RFC 7162 §3.1.5), EMAILID and THREADID (RFC 8474 §6),
+ * SAVED… (RFC 8514 §4.3). */
 #include "access/imap/search.h"
 
 enum { BEFORE, ON, SINCE };
@@ -56,5 +56,7 @@ int search_thread_id(struct search_run *run, const struct search_node *node) {
 int search_saved(struct search_run *run, const struct search_node *node) {
 	int64_t seconds = (run->m->saved_us != 0 ? run->m->saved_us : run->m->received_us) / 1000000;
 	int64_t day = seconds / 86400 - (seconds % 86400 < 0);
-	return node->detail == BEFORE ? day < node->number : node->detail == ON ? day == node->number : day >= node->number;
+	return node->detail == BEFORE ? day < node->number
+	       : node->detail == ON   ? day == node->number
+				      : day >= node->number;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the search index says before any message is opened: of a tree of tests, which bodies cannot fit. Only positive tests
- * of texts say something; of AND it is enough that one child excludes, of OR all must; NOT says nothing. */
+/* What the search index says before any message is opened: of a tree of tests, which bodies cannot fit. Only positive
+ * tests of texts say something; of AND it is enough that one child excludes, of OR all must; NOT says nothing. */
 #include "access/imap/search.h"
 #include "store/search_index.h"
 
 /* What is known of a node's text; NULL: nothing. */
 static const struct text_found *known_of(struct imap_session *s, const struct search_node *node) {
-	bool of_text = node->test == search_in_text || node->test == search_in_body || node->test == search_in_field || node->test == search_in_envelope;
+	bool of_text = node->test == search_in_text || node->test == search_in_body || node->test == search_in_field ||
+		       node->test == search_in_envelope;
 	if (!of_text || node->fuzzy || node->text.len == 0) return NULL;
 	struct text_found *f = arena_get(&s->mem, sizeof *f);
 	return search_index_find(s->context->index, node->text, &s->mem, f) == 0 ? f : NULL;

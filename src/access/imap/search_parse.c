@@ -6,7 +6,13 @@
 
 enum { DEPTH_MAX = 128, NODES_MAX = 4096 };
 
-struct parsing { struct imap_session *s; struct imap_parse *p; struct search_ask *ask; unsigned depth, nodes; bool fuzzy; };
+struct parsing {
+	struct imap_session *s;
+	struct imap_parse *p;
+	struct search_ask *ask;
+	unsigned depth, nodes;
+	bool fuzzy;
+};
 
 static bool parse_key(struct parsing *g, struct search_node **out);
 
@@ -26,7 +32,8 @@ static void add_child(struct parsing *g, struct search_node *parent, struct sear
 		parent->room = room;
 	}
 	size_t at = parent->count++;
-	for (; at > 0 && parent->children[at - 1]->cost > child->cost; at--) parent->children[at] = parent->children[at - 1];
+	for (; at > 0 && parent->children[at - 1]->cost > child->cost; at--)
+		parent->children[at] = parent->children[at - 1];
 	parent->children[at] = child;
 	parent->cost = MAX_OF(parent->cost, child->cost);
 }
@@ -65,7 +72,8 @@ static bool parse_set(struct parsing *g, bool uid, struct search_node *n) {
 		return true;
 	}
 	bool saved = n->set.saved;
-	if (!imap_messages_of(g->s, uid, &n->set)) return imap_parse_fail(g->p, "Message number is not in the mailbox.");
+	if (!imap_messages_of(g->s, uid, &n->set))
+		return imap_parse_fail(g->p, "Message number is not in the mailbox.");
 	if (saved) { /* their memory is the session's, ours may live longer */
 		struct imap_range *ranges = arena_array(g->p->mem, n->set.count + 1, sizeof *ranges);
 		if (n->set.count != 0) memcpy(ranges, n->set.ranges, n->set.count * sizeof *ranges);
@@ -155,7 +163,9 @@ static bool parse_key(struct parsing *g, struct search_node **out) {
 	if (imap_parse_take(p, '(')) {
 		good = parse_keys(g, n, ')');
 	} else if (p->rest.len != 0 && (ascii_digit(p->rest.at[0]) || p->rest.at[0] == '*' || p->rest.at[0] == '$')) {
-		if (imap_enabled(g->s, IMAP_UIDONLY)) return imap_parse_fail(p, "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY.");
+		if (imap_enabled(g->s, IMAP_UIDONLY))
+			return imap_parse_fail(
+				p, "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY.");
 		n->test = search_in_set;
 		good = parse_set(g, false, n);
 	} else {
@@ -173,8 +183,8 @@ static bool parse_partial(struct imap_parse *p, struct search_ask *ask) {
 	uint64_t from = 0, to = 0;
 	if (!imap_parse_space(p)) return false;
 	bool back = imap_parse_take(p, '-');
-	if (!imap_parse_number(p, UINT32_MAX, &from) || !imap_parse_need(p, ':') || (back && !imap_parse_need(p, '-')) ||
-	    !imap_parse_number(p, UINT32_MAX, &to))
+	if (!imap_parse_number(p, UINT32_MAX, &from) || !imap_parse_need(p, ':') ||
+	    (back && !imap_parse_need(p, '-')) || !imap_parse_number(p, UINT32_MAX, &to))
 		return false;
 	if (from == 0 || to == 0) return imap_parse_fail(p, "PARTIAL counts from 1.");
 	ask->partial_from = back ? -(int64_t)from : (int64_t)from;

@@ -113,7 +113,8 @@ void search_save_nothing(struct imap_session *s) {
 	imap_set_builder_done(&s->box.saved);
 }
 
-/* MIN and MAX alone save just these; with ALL, COUNT or nothing else everything; PARTIAL, what it shows (RFC 9394 §3.4). */
+/* MIN and MAX alone save just these; with ALL, COUNT or nothing else everything; PARTIAL, what it shows (RFC 9394
+ * §3.4). */
 bool search_save(struct imap_session *s, const struct search_ask *ask, const struct search_result *r) {
 	unsigned kinds = ask->returns & RETURN_RESULTS;
 	search_save_nothing(s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The messages of a mailbox are cut into parts by their UIDs; whoever is free takes the next part: the session's own
- * worker, and helpers from the pool as long as there are processors for them. Helpers that come too late find nothing to
- * do; the session waits only for those that are in the middle of a part. A part is one snapshot of the database, so that
- * a search that takes long keeps none for long. */
+ * worker, and helpers from the pool as long as there are processors for them. Helpers that come too late find nothing
+ * to do; the session waits only for those that are in the middle of a part. A part is one snapshot of the database, so
+ * that a search that takes long keeps none for long. */
 #include "access/imap/search.h"
 #include "base/fail.h"
 
@@ -30,8 +30,14 @@ struct party {
 };
 
 static void run_init(struct search_run *run, const struct search_scan *scan, struct search_part *part) {
-	*run = (struct search_run){ .s = scan->s, .scan = scan, .part = part, .references = BUF(KIB(4)), .value = BUF(MIB(1)),
-		.folded = BUF(MIB(4)), .stored = BUF(MIB(8)), .packed = BUF(KIB(64)) };
+	*run = (struct search_run){ .s = scan->s,
+				    .scan = scan,
+				    .part = part,
+				    .references = BUF(KIB(4)),
+				    .value = BUF(MIB(1)),
+				    .folded = BUF(MIB(4)),
+				    .stored = BUF(MIB(8)),
+				    .packed = BUF(KIB(64)) };
 }
 
 static void run_done(struct search_run *run) {
@@ -73,7 +79,8 @@ static int test_part(const struct search_scan *scan, unsigned want, struct searc
 	for (size_t i = 0; i < set->count && r == 0 && set->ranges[i].first <= part->range.last; i++) {
 		struct uid_range range = { MAX_OF(set->ranges[i].first, part->range.first),
 			MIN_OF(set->ranges[i].last, part->range.last) };
-		if (range.first <= range.last) r = store_each(c, scan->box, (struct uid_set){ &range, 1 }, want, test_row, &run);
+		if (range.first <= range.last)
+			r = store_each(c, scan->box, (struct uid_set){ &range, 1 }, want, test_row, &run);
 	}
 	run_done(&run);
 	return r;
@@ -127,7 +134,8 @@ static void call_helpers(struct party *p) {
 	}
 }
 
-/* Cuts by UIDs, wider where the set is thin. In a mailbox with large holes some parts hold little, which does no harm. */
+/* Cuts by UIDs, wider where the set is thin. In a mailbox with large holes some parts hold little, which does no harm.
+ */
 static void cut(struct search_scan *scan, bool heads) {
 	uint64_t span = 0;
 	const struct imap_set *set = &scan->set;
@@ -141,8 +149,10 @@ static void cut(struct search_scan *scan, bool heads) {
 	scan->parts = mem_array(scan->part_count, sizeof *scan->parts);
 	for (size_t i = 0; i < scan->part_count; i++) {
 		uint64_t from = first + i * size, to = MIN_OF(from + size - 1, last);
-		scan->parts[i] = (struct search_part){ .range = { (uint32_t)from, (uint32_t)to }, .rows = BUF(ROWS_TEXT_MAX),
-			.text = BUF(ROWS_TEXT_MAX), .digests = BUF(ROWS_TEXT_MAX) };
+		scan->parts[i] = (struct search_part){ .range = { (uint32_t)from, (uint32_t)to },
+						       .rows = BUF(ROWS_TEXT_MAX),
+						       .text = BUF(ROWS_TEXT_MAX),
+						       .digests = BUF(ROWS_TEXT_MAX) };
 	}
 }
 

@@ -116,7 +116,8 @@ static int test_sent(struct search_run *run, const struct search_node *node) {
 	if (r != 0) return MIN_OF(r, 0);
 	const struct summary_head *h = &run->head;
 	/* RFC 3501: the day as it is written there, whatever the zone */
-	return (h->flags & SUMMARY_HAS_DATE) != 0 && compare_day(node->detail, h->sent + (int64_t)h->zone * 60, node->number);
+	return (h->flags & SUMMARY_HAS_DATE) != 0 &&
+	       compare_day(node->detail, h->sent + (int64_t)h->zone * 60, node->number);
 }
 
 int search_in_envelope(struct search_run *run, const struct search_node *node) {

@@ -74,7 +74,8 @@ int imap_read_literal(struct imap_session *s, uint64_t size, int (*take)(void *c
 			if (r != STREAM_OK) return lost(s, r);
 			continue;
 		}
-		if (kept == 0 && take != NULL) kept = take(ctx, piece); /* what follows a failure still has to be read */
+		if (kept == 0 && take != NULL)
+			kept = take(ctx, piece); /* what follows a failure still has to be read */
 		stream_eat(s->wire, piece.len);
 		size -= piece.len;
 	}
@@ -97,7 +98,8 @@ static const char *out_of_place(const struct imap_session *s, const struct imap_
 	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
 	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
 	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
-		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3 */
+		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3
+													 */
 	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
 	return NULL;
 }
@@ -111,7 +113,8 @@ static bool reads_itself(struct imap_session *s) {
 	bool uid = imap_parse_take_word(&p, "UID");
 	if ((uid && !imap_parse_space(&p)) || !imap_parse_atom(&p, &name)) return false;
 	const struct imap_command *command = imap_command_find(name);
-	if (out_of_place(s, command, uid) != NULL || (command->when & IMAP_READS) == 0 || !imap_parse_space(&p)) return false;
+	if (out_of_place(s, command, uid) != NULL || (command->when & IMAP_READS) == 0 || !imap_parse_space(&p))
+		return false;
 	if ((command->when & IMAP_SELECTED) != 0 && (!imap_parse_set(&p, &set) || !imap_parse_space(&p))) return false;
 	return imap_parse_astring(&p, &mailbox) && imap_parse_space(&p);
 }
@@ -183,21 +186,24 @@ bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal) {
 	s->progress_due = clock_ms() + progress_interval(s);
 	buf_add(out, S("* OK [INPROGRESS ("));
 	imap_put_string(out, s->running);
-	if (goal != 0 && done < goal) buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
+	if (goal != 0 && done < goal)
+		buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
 	else buf_addf(out, " %llu NIL)] ", (unsigned long long)done);
 	buf_addf(out, "Still at it.\r\n");
 	return imap_flush(s);
 }
 
-/* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it think too
- * high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7). */
+/* With QRESYNC a client keeps a modseq up to which it has missed nothing. Where FETCH responses alone would let it
+ * think too high of that (an EXPUNGE that may not be told yet) or too low, the tagged answer says it (RFC 7162 §3.2.7).
+ */
 static void put_modseq(struct imap_session *s, struct imap_answer a) {
 	uint64_t safe = imap_safe_modseq(s);
 	bool taken = a.status != IMAP_OK || a.text[0] == '[';
 	if (!s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
 	if (s->box.gone.set.count == 0 && (taken || safe == s->box.modseq_said)) return;
 	s->box.modseq_said = safe;
-	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
+	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ",
+		 (unsigned long long)safe);
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -358,9 +364,17 @@ static bool is_master(const struct imap_context *context, struct slice login) {
 
 void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant) {
 	struct imap_session *s = mem_get(sizeof(*s));
-	*s = (struct imap_session){ .task.step = step, .pool = pool, .context = context, .account = grant->account,
-		.log_session = grant->session, .tls = grant->tls, .heard = clock_ms(), .login = BUF(KIB(1)), .remote = BUF(256),
-		.text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT), .tag = BUF(TAG_LIMIT) };
+	*s = (struct imap_session){ .task.step = step,
+				    .pool = pool,
+				    .context = context,
+				    .account = grant->account,
+				    .log_session = grant->session,
+				    .tls = grant->tls,
+				    .heard = clock_ms(),
+				    .login = BUF(KIB(1)),
+				    .remote = BUF(256),
+				    .text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT),
+				    .tag = BUF(TAG_LIMIT) };
 	buf_add(&s->login, grant->login);
 	s->master = grant->master.len != 0 || is_master(context, grant->login);
 	buf_add(&s->remote, grant->remote);

@@ -16,12 +16,13 @@ struct imap_session_params {
 	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
 	const char *host;           /* our own name, as IMAP URLs may have it (CATENATE) */
 	uint64_t message_limit;     /* largest APPEND; 0: 50 MB */
-	int64_t idle_limit;         /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
+	int64_t idle_limit; /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
 	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
 	int64_t progress_interval;  /* milliseconds between two INPROGRESS responses; 0: 5 seconds; below 0: none */
 	int64_t notice_interval;    /* milliseconds between two "* OK Still here" in IDLE; 0: 2 minutes */
 	struct slice shared_prefix; /* "Shared/": mailboxes of others stand below it; empty: they are not shown */
-	struct slice public_prefix, public_account; /* "Public/" and whose mailboxes stand there; no account: there are none */
+	struct slice public_prefix,
+		public_account;     /* "Public/" and whose mailboxes stand there; no account: there are none */
 	bool acl_anyone;            /* users may give rights to everybody */
 	struct slice masters;       /* addresses of administrators, divided by blanks or commas */
 	uint8_t quota_levels[2];    /* percent of a limit at which its owner is warned */

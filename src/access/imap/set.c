@@ -23,7 +23,8 @@ bool imap_parse_set(struct imap_parse *p, struct imap_set *out) {
 		*out = (struct imap_set){ .saved = true };
 		return true;
 	}
-	for (size_t i = 0; i < p->rest.len && p->rest.at[i] != ' ' && p->rest.at[i] != ')'; i++) room += p->rest.at[i] == ',';
+	for (size_t i = 0; i < p->rest.len && p->rest.at[i] != ' ' && p->rest.at[i] != ')'; i++)
+		room += p->rest.at[i] == ',';
 	set.ranges = arena_array(p->mem, room, sizeof(*set.ranges));
 	do {
 		struct imap_range *r = &set.ranges[set.count++];

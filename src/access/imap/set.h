@@ -23,6 +23,7 @@ struct imap_set_builder {
 };
 void imap_set_append(struct imap_set_builder *b, uint32_t first, uint32_t last);
 struct imap_set imap_set_copy(struct arena *mem, const struct imap_set *set);
-void imap_set_common(struct imap_set_builder *out, const struct imap_set *a, const struct imap_set *b); /* what is in both */
+void imap_set_common(struct imap_set_builder *out, const struct imap_set *a,
+		     const struct imap_set *b); /* what is in both */
 void imap_set_builder_done(struct imap_set_builder *b);
 void imap_put_set(struct buf *out, const struct imap_set *set); /* "1:3,7" */

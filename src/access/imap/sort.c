@@ -3,10 +3,17 @@
 #include "access/imap/order.h"
 #include "base/fail.h"
 
-static const struct { const char *name; enum sort_by by; bool digest; } words[] = {
-	{ "ARRIVAL", SORT_ARRIVAL, false }, { "DATE", SORT_DATE, true }, { "SIZE", SORT_SIZE, false },
-	{ "SUBJECT", SORT_SUBJECT, true }, { "FROM", SORT_FROM, true }, { "TO", SORT_TO, true }, { "CC", SORT_CC, true },
-	{ "DISPLAYFROM", SORT_DISPLAYFROM, true }, { "DISPLAYTO", SORT_DISPLAYTO, true },
+static const struct { const char *name; enum sort_by by; bool digest;
+} words[] = {
+	{ "ARRIVAL", SORT_ARRIVAL, false },
+	{ "DATE", SORT_DATE, true },
+	{ "SIZE", SORT_SIZE, false },
+	{ "SUBJECT", SORT_SUBJECT, true },
+	{ "FROM", SORT_FROM, true },
+	{ "TO", SORT_TO, true },
+	{ "CC", SORT_CC, true },
+	{ "DISPLAYFROM", SORT_DISPLAYFROM, true },
+	{ "DISPLAYTO", SORT_DISPLAYTO, true },
 	{ "RELEVANCY", SORT_RELEVANCY, false },
 };
 
@@ -115,7 +122,8 @@ int sort_find(struct search_scan *scan, const struct sort_keys *keys, struct sea
 		for (size_t at = 0; at < part->rows.len; at += size) {
 			struct sort_row *row = (struct sort_row *)(void *)(part->rows.at + at);
 			for (size_t k = 0; k < keys->count; k++)
-				if (row->fields[k].len != 0) row->fields[k].at = part->text.at + (size_t)row->fields[k].at;
+				if (row->fields[k].len != 0)
+					row->fields[k].at = part->text.at + (size_t)row->fields[k].at;
 			uint64_t first = row->fields[0].first;
 			order[n++] = (struct order_entry){ keys->at[0].reverse ? ~first : first, row };
 		}
@@ -123,7 +131,8 @@ int sort_find(struct search_scan *scan, const struct sort_keys *keys, struct sea
 	order_sort(order, count, compare, keys);
 	for (size_t i = 0; i < count; i++) {
 		const struct sort_row *row = order[i].thing;
-		if (!buf_add(&out->memory, slice_from(&row->found, sizeof row->found))) return fail("too many messages to sort");
+		if (!buf_add(&out->memory, slice_from(&row->found, sizeof row->found)))
+			return fail("too many messages to sort");
 	}
 	out->at = (struct search_found *)(void *)out->memory.at;
 	out->count = count;

@@ -114,12 +114,13 @@ bool imap_flush(struct imap_session *s);                      /* writes all; may
 bool imap_drain(struct imap_session *s);                      /* writes if there is much; may wait for the client */
 /* The begin of a message's response, "* 7 FETCH (" or with UIDONLY "* 12 UIDFETCH ("; uid is in the view. */
 void imap_put_fetch(struct imap_session *s, uint32_t uid);
-void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits, struct slice keywords); /* with \Recent where due */
-/* The whole response for a change of flags, with its MODSEQ where that is enabled. flags: false for .SILENT, then nothing but
- * the MODSEQ is said, if anything. */
+void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits,
+			    struct slice keywords); /* with \Recent where due */
+/* The whole response for a change of flags, with its MODSEQ where that is enabled. flags: false for .SILENT, then
+ * nothing but the MODSEQ is said, if anything. */
 void imap_put_change(struct imap_session *s, const struct message *m, bool flags);
-/* For commands that take long: tells how far it is when that is due (RFC 9585), and writes. goal 0: not known. imap_walk does
- * it between its pages. False: the client is gone. */
+/* For commands that take long: tells how far it is when that is due (RFC 9585), and writes. goal 0: not known.
+ * imap_walk does it between its pages. False: the client is gone. */
 bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal);
 bool imap_put_large(struct imap_session *s, struct slice bytes);
 void imap_end(struct imap_session *s, const char *why);       /* after what is queued has been written */

@@ -7,8 +7,10 @@ uint64_t imap_append_limit(const struct imap_session *s); /* the largest message
 /* The whole untagged response. c may be borrowed for reading. */
 void imap_put_status(struct imap_session *s, struct db_conn *c, const struct mailbox *m, unsigned items);
 void imap_put_special_use(struct buf *out, uint32_t use); /* each with a blank before it */
-bool imap_read_special_use(struct slice words, uint32_t *use); /* "\\Sent \\Junk"; empty: none. False: a word that is none */
-/* Lines of LIST: what one may do with it, and what is noted about it (names: as they were parsed; c: borrowed for reading). */
+bool imap_read_special_use(struct slice words,
+			   uint32_t *use); /* "\\Sent \\Junk"; empty: none. False: a word that is none */
+/* Lines of LIST: what one may do with it, and what is noted about it (names: as they were parsed; c: borrowed for
+ * reading). */
 void imap_put_myrights(struct imap_session *s, struct slice name, uint32_t rights);
 struct metadata;
 bool imap_parse_metadata_names(struct imap_session *s, struct imap_parse *p, struct metadata **out);

@@ -122,7 +122,9 @@ void tell_rows(struct imap_session *s, const struct buf *rows) {
 	for (size_t i = 0; i < rows->len / sizeof(struct news_row) && imap_drain(s); i++) {
 		struct news_row row;
 		memcpy(&row, rows->at + i * sizeof(row), sizeof(row));
-		const struct message m = { .uid = row.uid, .flags = row.flags, .modseq = row.modseq, .keywords = row.keywords };
+		const struct message m = {
+			.uid = row.uid, .flags = row.flags, .modseq = row.modseq, .keywords = row.keywords
+		};
 		if (view_number(&s->box.view, row.uid) != 0) imap_put_change(s, &m, true);
 	}
 }

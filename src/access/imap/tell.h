@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "access/imap/state.h"
-/* What a client is told of a mailbox's changes, in the words it has enabled: EXPUNGE or VANISHED, FETCH or UIDFETCH, with
- * MODSEQ or without, with RECENT or without (RFC 3501 §7, RFC 7162 §3.2.10, RFC 9586 §3, RFC 9051 appendix E). */
+/* What a client is told of a mailbox's changes, in the words it has enabled: EXPUNGE or VANISHED, FETCH or UIDFETCH,
+ * with MODSEQ or without, with RECENT or without (RFC 3501 §7, RFC 7162 §3.2.10, RFC 9586 §3, RFC 9051 appendix E). */
 struct news_row { uint32_t uid, flags; uint64_t modseq; struct slice keywords; };
 struct news {
 	struct imap_session *s;

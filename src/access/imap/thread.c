@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Only parents are kept while threads are found; children's lists are made from them in one pass over the messages in the
- * order of their dates, so that each list comes out sorted and nothing recurses, however deep a thread is. The step
+/* Only parents are kept while threads are found; children's lists are made from them in one pass over the messages in
+ * the order of their dates, so that each list comes out sorted and nothing recurses, however deep a thread is. The step
  * numbers are those of RFC 5256 §3, REFERENCES. */
 #include "access/imap/thread.h"
 #include "access/imap/order.h"
@@ -105,7 +105,8 @@ static void link_all(struct builder *b) {
 static uint32_t pass_missing(struct builder *b, uint32_t n) {
 	while (n > b->count && b->nodes[n].parent != 0) {
 		uint32_t above = b->nodes[n].parent;
-		if (above > b->count && b->nodes[above].parent != 0) b->nodes[n].parent = b->nodes[above].parent; /* halves the way */
+		if (above > b->count && b->nodes[above].parent != 0)
+			b->nodes[n].parent = b->nodes[above].parent; /* halves the way */
 		n = b->nodes[n].parent;
 	}
 	return n;
@@ -182,7 +183,8 @@ static void gather_subjects(struct builder *b, struct subjects *t) {
 static void merge_root(struct builder *b, uint32_t *slot, uint32_t n) {
 	uint32_t kept = *slot;
 	if (is_missing(b, kept) && is_missing(b, n)) {
-		for (uint32_t child = b->nodes[n].child; child != 0; child = b->nodes[child].next) b->nodes[child].parent = kept;
+		for (uint32_t child = b->nodes[n].child; child != 0; child = b->nodes[child].next)
+			b->nodes[child].parent = kept;
 	} else if (is_missing(b, kept) || (answers(b, n) && !answers(b, kept))) {
 		b->nodes[n].parent = kept;
 	} else {
@@ -239,8 +241,11 @@ static void by_newest(struct builder *b) {
 	}
 }
 
-void thread_build(const struct thread_message *messages, size_t count, enum thread_kind kind, struct thread_forest *out) {
-	struct builder b = { .messages = messages, .count = count, .used = count, .room = count * 2 + 16, .slot_room = 64 };
+void thread_build(const struct thread_message *messages, size_t count, enum thread_kind kind,
+		  struct thread_forest *out) {
+	struct builder b = {
+		.messages = messages, .count = count, .used = count, .room = count * 2 + 16, .slot_room = 64
+	};
 	while (b.slot_room < count * 4) b.slot_room *= 2;
 	b.nodes = mem_array(b.room, sizeof *b.nodes);
 	b.leads = mem_array(b.room, sizeof *b.leads);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the dialogues (tests/data/imap/search/thread.txt) cannot reach: long chains, random tangles, and that order is order. */
+/* What the dialogues (tests/data/imap/search/thread.txt) cannot reach: long chains, random tangles, and that order is
+ * order. */
 #include "access/imap/order.h"
 #include "access/imap/thread.h"
 #include "base/wire.h"
@@ -51,7 +52,9 @@ static void test_chain(void **state) {
 	for (size_t i = 0; i < COUNT; i++) {
 		at[i] = ids.len;
 		if (i != 0) wire_put_u64(&ids, i);
-		m[i] = (struct thread_message){ .number = (uint32_t)i + 1, .id = i + 1, .date = (int64_t)i, .subject = S("X"), .reply = i != 0 };
+		m[i] = (struct thread_message){
+			.number = (uint32_t)i + 1, .id = i + 1, .date = (int64_t)i, .subject = S("X"), .reply = i != 0
+		};
 	}
 	at[COUNT] = ids.len;
 	for (size_t i = 0; i < COUNT; i++) m[i].references = slice_from(ids.at + at[i], at[i + 1] - at[i]);
@@ -77,8 +80,12 @@ static void test_tangles(void **state) {
 		for (uint32_t i = 0; i < COUNT; i++) {
 			ids[i] = BUF(1000);
 			for (uint64_t n = dice(6); n != 0; n--) wire_put_u64(&ids[i], dice(80) + 1);
-			m[i] = (struct thread_message){ .number = i + 1, .id = dice(5) == 0 ? 0 : dice(80) + 1, .date = (int64_t)dice(20),
-				.reply = dice(2) == 0, .subject = subjects[dice(LEN(subjects))], .references = buf_slice(&ids[i]) };
+			m[i] = (struct thread_message){ .number = i + 1,
+							.id = dice(5) == 0 ? 0 : dice(80) + 1,
+							.date = (int64_t)dice(20),
+							.reply = dice(2) == 0,
+							.subject = subjects[dice(LEN(subjects))],
+							.references = buf_slice(&ids[i]) };
 		}
 		for (int kind = THREAD_ORDEREDSUBJECT; kind <= THREAD_REFS; kind++) {
 			thread_build(m, COUNT, (enum thread_kind)kind, &f);
@@ -116,6 +123,7 @@ static void test_order(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chain), cmocka_unit_test(test_tangles), cmocka_unit_test(test_order) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_chain), cmocka_unit_test(test_tangles),
+					    cmocka_unit_test(test_order) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

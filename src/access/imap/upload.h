@@ -3,8 +3,9 @@
 #include "access/imap/state.h"
 #include "db/blob.h"
 #include "mime/summary.h"
-/* A message on its way into a mailbox: summarised while it arrives in pieces, small ones in memory, large ones in a spool
- * file; finished, it is packed for the store and takes few KB (or a file), so that many can wait for one commit. */
+/* A message on its way into a mailbox: summarised while it arrives in pieces, small ones in memory, large ones in a
+ * spool file; finished, it is packed for the store and takes few KB (or a file), so that many can wait for one commit.
+ */
 struct upload {
 	struct imap_session *s;
 	struct append append;   /* flags, date; size is counted here */

@@ -79,7 +79,8 @@ bool imap_url_parse(struct arena *mem, struct slice text, struct imap_url *out) 
 	if (!parse_server(mem, &text, &u)) return false;
 	if (cut_word(&text, ";URLAUTH=", &value) || cut_word(&text, ";EXPIRE=", &value)) return false;
 	if (cut_word(&text, ";PARTIAL=", &value) && !parse_partial(value, &u)) return false;
-	if (cut_word(&text, ";SECTION=", &value) && (!decode(mem, value, &u.section) || u.section.len == 0)) return false;
+	if (cut_word(&text, ";SECTION=", &value) && (!decode(mem, value, &u.section) || u.section.len == 0))
+		return false;
 	if (!cut_word(&text, ";UID=", &value) || !number(value, 1, &n)) return false;
 	u.uid = (uint32_t)n;
 	if (cut_word(&text, ";UIDVALIDITY=", &value)) {

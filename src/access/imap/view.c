@@ -69,7 +69,8 @@ void view_known(const struct view *v, struct imap_range range, struct imap_set_b
 	size_t low = 0, high = v->run_count;
 	while (low < high) { /* the first run that ends behind the range's start */
 		size_t middle = (low + high) / 2;
-		if (v->runs[middle].uid + (run_end(v, middle) - v->runs[middle].number) <= range.first) low = middle + 1;
+		if (v->runs[middle].uid + (run_end(v, middle) - v->runs[middle].number) <= range.first)
+			low = middle + 1;
 		else high = middle;
 	}
 	for (; low < v->run_count && v->runs[low].uid <= range.last; low++) {
@@ -86,10 +87,12 @@ void view_remove(struct view *v, const struct imap_set *uids, uint32_t recent_fr
 		uint32_t uid = v->runs[i].uid, end = uid + (run_end(v, i) - v->runs[i].number);
 		while (uid < end) {
 			while (at < uids->count && uids->ranges[at].last < uid) at++;
-			struct imap_range hole = at < uids->count ? uids->ranges[at] : (struct imap_range){ UINT32_MAX, UINT32_MAX };
+			struct imap_range hole =
+				at < uids->count ? uids->ranges[at] : (struct imap_range){ UINT32_MAX, UINT32_MAX };
 			uint32_t keep_to = MIN_OF(end, MAX_OF(hole.first, uid));
 			if (keep_to > uid) { /* the part of the run before the hole */
-				if (kept.count == 0 || view_last_uid(&kept) + 1 != uid) add_run(&kept, uid, kept.count + 1);
+				if (kept.count == 0 || view_last_uid(&kept) + 1 != uid)
+					add_run(&kept, uid, kept.count + 1);
 				kept.count += keep_to - uid;
 			}
 			for (uid = keep_to; uid < end && uid >= hole.first && uid <= hole.last; uid++) {

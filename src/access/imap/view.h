@@ -16,7 +16,8 @@ void view_done(struct view *v);                        /* frees and empties */
 void view_append(struct view *v, uint32_t uid);        /* uids rising; counts it, also when not loaded */
 uint32_t view_uid(const struct view *v, uint32_t number);  /* 1 <= number <= count; loaded */
 uint32_t view_number(const struct view *v, uint32_t uid);  /* 0: not in it */
-uint32_t view_number_from(const struct view *v, uint32_t uid); /* of the first message with that UID or a larger one; count + 1: none */
+uint32_t view_number_from(const struct view *v,
+			  uint32_t uid); /* of the first message with that UID or a larger one; count + 1: none */
 /* The message with the largest UID; 0 when it is empty. */
 uint32_t view_last_uid(const struct view *v);
 /* Adds to out what of the range is in the view, as ranges whose ends are known UIDs. */

@@ -20,7 +20,8 @@ static uint64_t done_of(const struct imap_session *s, const struct imap_set *uid
 	const struct view *v = &s->box.view;
 	uint64_t n = 0;
 	for (size_t i = 0; i < uids->count && uids->ranges[i].first <= last; i++)
-		n += view_number_from(v, MIN_OF(uids->ranges[i].last, last) + 1) - view_number_from(v, uids->ranges[i].first);
+		n += view_number_from(v, MIN_OF(uids->ranges[i].last, last) + 1) -
+		     view_number_from(v, uids->ranges[i].first);
 	return n;
 }
 
@@ -35,7 +36,9 @@ int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct 
 		int r = one_page(s, &w, imap_uid_set(&rest));
 		int paged = r == 0 || r == WALK_PAGE_FULL ? (walk->page != NULL ? walk->page(walk->ctx) : 0) : 0;
 		if (r != WALK_PAGE_FULL || paged != 0) return paged != 0 ? paged : r;
-		if (clock_ms() >= s->progress_due && !imap_progress(s, done_of(s, uids, w.last), imap_view_count(s, uids))) return 0;
+		if (clock_ms() >= s->progress_due &&
+		    !imap_progress(s, done_of(s, uids, w.last), imap_view_count(s, uids)))
+			return 0;
 		while (at < uids->count && ranges[at].last <= w.last) at++;
 		if (at == uids->count) return 0;
 		ranges[at].first = MAX_OF(ranges[at].first, w.last + 1);
@@ -44,7 +47,8 @@ int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct 
 
 void imap_view_numbers(const struct imap_session *s, const struct imap_set *uids, struct imap_set_builder *out) {
 	for (size_t i = 0; i < uids->count; i++)
-		imap_set_append(out, view_number(&s->box.view, uids->ranges[i].first), view_number(&s->box.view, uids->ranges[i].last));
+		imap_set_append(out, view_number(&s->box.view, uids->ranges[i].first),
+				view_number(&s->box.view, uids->ranges[i].last));
 }
 
 uint32_t imap_view_count(const struct imap_session *s, const struct imap_set *uids) {

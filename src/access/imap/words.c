@@ -18,8 +18,9 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
 	if (!imap_read_name(s, &name, said))
-		return imap_parse_fail(p, imap_enabled(s, IMAP_UTF8 | IMAP_REV2) ? "Mailbox name is not valid UTF-8."
-		                                                                 : "Mailbox name is not valid modified UTF-7.");
+		return imap_parse_fail(p, imap_enabled(s, IMAP_UTF8 | IMAP_REV2)
+						  ? "Mailbox name is not valid UTF-8."
+						  : "Mailbox name is not valid modified UTF-7.");
 	size_t first = slice_find(buf_slice(&name), '/');
 	if (slice_same(slice_head(buf_slice(&name), first), S("INBOX"))) memcpy(name.at, "INBOX", 5);
 	*out = arena_slice(&s->mem, buf_slice(&name));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The exclusive lock of RFC 1939 §4 is about two POP3 sessions that would number and delete the same messages; it is kept here
- * and not in the database, so that it ends with the process. */
+/* The exclusive lock of RFC 1939 §4 is about two POP3 sessions that would number and delete the same messages; it is
+ * kept here and not in the database, so that it ends with the process. */
 #include "access/pop3/drops.h"
 #include "base/clock.h"
 #include "base/map.h"

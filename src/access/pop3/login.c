@@ -171,12 +171,15 @@ static void done(struct gate *g) {
 	buf_done(&((struct pop3_login *)g)->name);
 }
 
-static const struct gate_kind pop3_gate = {
-	.service = "pop3-login", .take = take_input, .refused = say_refused, .challenge = say_challenge, .bye = say_bye, .done = done
-};
+static const struct gate_kind pop3_gate = { .service = "pop3-login",
+					    .take = take_input,
+					    .refused = say_refused,
+					    .challenge = say_challenge,
+					    .bye = say_bye,
+					    .done = done };
 
-struct gate *pop3_login_new(struct stream *wire, const struct gate_params *params, const struct sasl_ops *ops, void *owner,
-			    const struct gate_peer *peer) {
+struct gate *pop3_login_new(struct stream *wire, const struct gate_params *params, const struct sasl_ops *ops,
+			    void *owner, const struct gate_peer *peer) {
 	struct pop3_login *l = mem_get(sizeof *l);
 	gate_init(&l->gate, &pop3_gate, wire, params, ops, owner, peer);
 	l->name = BUF(POP3_LINE);

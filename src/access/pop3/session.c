@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A command is a line, its answer is queued, and pipelined commands leave together. Whoever reads his mail slowly is waited for
- * here, because he has logged in. No snapshot of the database is held meanwhile. */
+/* A command is a line, its answer is queued, and pipelined commands leave together. Whoever reads his mail slowly is
+ * waited for here, because he has logged in. No snapshot of the database is held meanwhile. */
 #include "access/line.h"
 #include "access/pop3/drops.h"
 #include "access/pop3/line.h"
@@ -12,7 +12,15 @@
 
 #include <sys/epoll.h>
 
-enum { OUT_LIMIT = 4 * 1024 * 1024, OUT_STEP = 64 * 1024, BAD_LIMIT = 20, PIECE = 64 * 1024, PAGE = 5000, DROP_MAX = 1 << 30, UIDL_MAX = 70 };
+enum {
+	OUT_LIMIT = 4 * 1024 * 1024,
+	OUT_STEP = 64 * 1024,
+	BAD_LIMIT = 20,
+	PIECE = 64 * 1024,
+	PAGE = 5000,
+	DROP_MAX = 1 << 30,
+	UIDL_MAX = 70
+};
 enum { IS_SEEN = 1, IS_READ = 2, IS_DELETED = 4 };
 
 struct entry {
@@ -176,12 +184,14 @@ static void do_stat(struct pop3 *s, struct slice args UNUSED) {
 static void do_list(struct pop3 *s, struct slice args) {
 	if (args.len != 0) {
 		const struct entry *e = take_message(s, &args);
-		if (e != NULL && at_end(s, args)) buf_addf(out(s), "+OK %zu %llu\r\n", (size_t)(e - at(s, 0)) + 1, (unsigned long long)e->size);
+		if (e != NULL && at_end(s, args))
+			buf_addf(out(s), "+OK %zu %llu\r\n", (size_t)(e - at(s, 0)) + 1, (unsigned long long)e->size);
 		return;
 	}
 	buf_addf(out(s), "+OK %zu messages:\r\n", count(s) - s->deleted);
 	for (size_t i = 0; i < count(s) && drain(s); i++)
-		if ((at(s, i)->bits & IS_DELETED) == 0) buf_addf(out(s), "%zu %llu\r\n", i + 1, (unsigned long long)at(s, i)->size);
+		if ((at(s, i)->bits & IS_DELETED) == 0)
+			buf_addf(out(s), "%zu %llu\r\n", i + 1, (unsigned long long)at(s, i)->size);
 	buf_add(out(s), S(".\r\n"));
 }
 
@@ -214,7 +224,8 @@ static int uidl_page(struct uidls *u) {
 	struct pop3 *s = u->s;
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	if (c == NULL) return -1;
-	int r = store_uidl_each(c, s->box, (struct uid_range){ at(s, u->next)->uid, at(s, u->end - 1)->uid }, add_uidl, u);
+	int r = store_uidl_each(c, s->box, (struct uid_range){ at(s, u->next)->uid, at(s, u->end - 1)->uid }, add_uidl,
+				u);
 	while (r == 0 && u->next < u->end) put_uidl(u, SLICE_NONE);
 	return r;
 }
@@ -254,7 +265,8 @@ struct text {
 	uint64_t lines_left;  /* of the body */
 };
 
-/* One line, or a part of one; bare LF become CRLF, since a client that knows only CRLF would see dots elsewhere than we. */
+/* One line, or a part of one; bare LF become CRLF, since a client that knows only CRLF would see dots elsewhere than
+ * we. */
 static void put_line(struct text *t, struct slice part) {
 	struct buf *o = out(t->s);
 	bool whole = part.at[part.len - 1] == '\n';
@@ -374,8 +386,8 @@ static void do_capa(struct pop3 *s, struct slice args UNUSED) {
 
 /* The end. */
 
-/* Ranges of entries with these bits, which need not be neighbours by number: between two neighbours in the drop there is no
- * other message, and there never will be. */
+/* Ranges of entries with these bits, which need not be neighbours by number: between two neighbours in the drop there
+ * is no other message, and there never will be. */
 static struct uid_set set_of(struct pop3 *s, uint32_t mask, uint32_t want) {
 	struct uid_range *ranges = NULL;
 	size_t n = 0, room = 0;
@@ -400,9 +412,11 @@ static struct uid_set set_of(struct pop3 *s, uint32_t mask, uint32_t want) {
 static int update(struct db_conn *tx, void *arg) {
 	struct pop3 *s = arg;
 	const struct flag_change seen = { .how = FLAGS_ADD, .flags = FLAG_SEEN };
-	struct uid_set read = set_of(s, IS_READ | IS_SEEN | IS_DELETED, IS_READ), gone = set_of(s, IS_DELETED, IS_DELETED);
+	struct uid_set read = set_of(s, IS_READ | IS_SEEN | IS_DELETED, IS_READ),
+		       gone = set_of(s, IS_DELETED, IS_DELETED);
 	int r = 0;
-	if (read.count != 0 && !s->context->params.no_flag_updates) r = store_flags(tx, s->box, read, &seen, NULL, NULL, NULL, NULL);
+	if (read.count != 0 && !s->context->params.no_flag_updates)
+		r = store_flags(tx, s->box, read, &seen, NULL, NULL, NULL, NULL);
 	if (r == 0 && gone.count != 0) r = store_expunge(tx, s->box, gone, false, NULL, NULL);
 	return r == 0 && gone.count != 0 ? store_uidl_tidy(tx, s->box) : r;
 }
@@ -412,7 +426,9 @@ static void do_quit(struct pop3 *s, struct slice args UNUSED) {
 	for (size_t i = 0; i < count(s) && !wanted; i++) wanted = (at(s, i)->bits & (IS_READ | IS_SEEN)) == IS_READ;
 	int r = wanted ? db_write(s->context->db, update, s) : 0;
 	if (r == 0) {
-		buf_addf(out(s), s->deleted != 0 ? "+OK Logging out, %zu messages deleted.\r\n" : "+OK Logging out.\r\n", s->deleted);
+		buf_addf(out(s),
+			 s->deleted != 0 ? "+OK Logging out, %zu messages deleted.\r\n" : "+OK Logging out.\r\n",
+			 s->deleted);
 	} else {
 		if (r > 0) fail("INBOX is gone (%d)", r);
 		note(L_ERROR, "pop3", s->log_session, NULL, "QUIT:", FA("user", buf_slice(&s->login)), FP(fail_text()));
@@ -476,8 +492,9 @@ static int64_t patience(const struct pop3 *s) {
 static void session_free(struct pop3 *s) {
 	AUTO_BUF struct buf text = BUF(256);
 	buf_addf(&text, "Disconnected: %s ", s->ending != NULL ? s->ending : "Closed");
-	note(L_INFO, "pop3", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)), F("rip", buf_slice(&s->remote)),
-	     FN("messages", count(s)), FN("deleted", s->deleted), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	note(L_INFO, "pop3", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
+	     F("rip", buf_slice(&s->remote)), FN("messages", count(s)), FN("deleted", s->deleted),
+	     FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
 	stream_close(&s->wire);
 	buf_done(&s->login);
 	buf_done(&s->remote);
@@ -515,8 +532,16 @@ static void step(struct task *task, enum wake why) {
 
 void pop3_session_start(struct pool *pool, const struct pop3_context *context, int fd, const struct pop3_grant *grant) {
 	struct pop3 *s = mem_get(sizeof *s);
-	*s = (struct pop3){ .task.step = step, .context = context, .account = grant->account, .log_session = grant->session,
-		.tls = grant->tls, .utf8 = grant->utf8, .heard = clock_ms(), .login = BUF(KIB(1)), .remote = BUF(256), .drop = BUF(DROP_MAX) };
+	*s = (struct pop3){ .task.step = step,
+			    .context = context,
+			    .account = grant->account,
+			    .log_session = grant->session,
+			    .tls = grant->tls,
+			    .utf8 = grant->utf8,
+			    .heard = clock_ms(),
+			    .login = BUF(KIB(1)),
+			    .remote = BUF(256),
+			    .drop = BUF(DROP_MAX) };
 	buf_add(&s->login, grant->login);
 	buf_add(&s->remote, grant->remote);
 	s->wire = stream_new(fd, POP3_LINE * 8, OUT_LIMIT);

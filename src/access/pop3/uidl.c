@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The form of unique ids: clients that knew a mailbox on another server must find the same ids here, or they fetch all their
- * mail again. */
+/* The form of unique ids: clients that knew a mailbox on another server must find the same ids here, or they fetch all
+ * their mail again. */
 #include "access/pop3/session.h"
 #include "base/buf.h"
 
@@ -56,7 +56,8 @@ void pop3_uidl_add(struct buf *out, const char *format, uint32_t uid, uint32_t u
 			buf_byte(out, '%');
 			continue;
 		}
-		unsigned n = (unsigned)snprintf(digits, sizeof digits, f.hex ? "%x" : "%u", f.what == 'u' ? uid : uidvalidity);
+		unsigned n = (unsigned)snprintf(digits, sizeof digits, f.hex ? "%x" : "%u",
+						f.what == 'u' ? uid : uidvalidity);
 		for (unsigned i = n; i < f.width; i++) buf_byte(out, f.zero ? '0' : ' ');
 		buf_add(out, slice_from(digits, n));
 	}

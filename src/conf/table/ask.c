@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tcp: (tcp_table(5)) and socketmap: (socketmap_table(5)): somebody's program is asked, key by key. Keys go as they are. */
+/* tcp: (tcp_table(5)) and socketmap: (socketmap_table(5)): somebody's program is asked, key by key. Keys go as they
+ * are. */
 #include "conf/table/peer.h"
 
 #define TCP_LINE_MOST 4096        /* of the protocol */
@@ -31,8 +32,11 @@ static int open_tcp(struct table *t) {
 static int open_socketmap(struct table *t) {
 	struct server *s = t->state = mem_get(sizeof *s);
 	size_t colon = slice_find_last(t->rest, ':');
-	bool right = (slice_starts(t->rest, S("inet:")) || slice_starts(t->rest, S("unix:"))) && colon > 4 && colon + 1 < t->rest.len;
-	if (!right) return fail("%s: expected socketmap:inet:host:port:name or socketmap:unix:pathname:name", t->name), TABLE_BAD;
+	bool right = (slice_starts(t->rest, S("inet:")) || slice_starts(t->rest, S("unix:"))) && colon > 4 &&
+		     colon + 1 < t->rest.len;
+	if (!right)
+		return fail("%s: expected socketmap:inet:host:port:name or socketmap:unix:pathname:name", t->name),
+		       TABLE_BAD;
 	s->map = slice_skip(t->rest, colon + 1);
 	s->peer = peer_new(t, slice_head(t->rest, colon));
 	return s->peer != NULL ? TABLE_FOUND : (fail_add("%s", t->name), TABLE_BAD);
@@ -55,7 +59,8 @@ static bool decode(struct slice text, struct arena *mem, struct slice *out) {
 			room[n++] = text.at[i];
 			continue;
 		}
-		int high = i + 2 < text.len ? ascii_hex(text.at[i + 1]) : -1, low = i + 2 < text.len ? ascii_hex(text.at[i + 2]) : -1;
+		int high = i + 2 < text.len ? ascii_hex(text.at[i + 1]) : -1,
+		    low = i + 2 < text.len ? ascii_hex(text.at[i + 2]) : -1;
 		if (high < 0 || low < 0) return false;
 		room[n++] = (char)(high * 16 + low);
 		i += 2;
@@ -94,7 +99,8 @@ static int read_netstring(struct stream *s, int64_t deadline, struct slice *out,
 		size_t colon = slice_find(slice_head(seen, 8), ':');
 		uint64_t len = 0;
 		bool number = colon < MIN_OF(seen.len, (size_t)8);
-		if ((number && !slice_number(slice_head(seen, colon), SOCKETMAP_MOST, &len)) || (!number && seen.len >= 8))
+		if ((number && !slice_number(slice_head(seen, colon), SOCKETMAP_MOST, &len)) ||
+		    (!number && seen.len >= 8))
 			return fail("the reply is no netstring of at most %d bytes", SOCKETMAP_MOST);
 		if (number && seen.len >= colon + 1 + len + 1) {
 			if (seen.at[colon + 1 + len] != ',') return fail("the reply is no netstring");
@@ -141,4 +147,5 @@ static int find_socketmap(struct table *t, struct slice key, struct arena *mem, 
 }
 
 const struct table_type table_tcp = { "tcp", TRAIT_PATTERN, open_tcp, find_tcp, NULL, close_server },
-			table_socketmap = { "socketmap", TRAIT_PATTERN, open_socketmap, find_socketmap, NULL, close_server };
+			table_socketmap = { "socketmap",    TRAIT_PATTERN, open_socketmap,
+					    find_socketmap, NULL,          close_server };

@@ -15,7 +15,8 @@ bool compiled_add(struct buf *pairs, size_t *count, struct slice key, struct sli
 	if (key.len > 0 && key.at[key.len - 1] == '\0') key.len--;
 	if (value.len > 0 && value.at[value.len - 1] == '\0') value.len--;
 	bool mark = slice_eq(key, S("@")) || slice_eq(key, S("YP_LAST_MODIFIED")) || slice_eq(key, S("YP_MASTER_NAME"));
-	bool odd = key.len == 0 || memchr(key.at, '\n', key.len) != NULL || (value.len > 0 && memchr(value.at, '\n', value.len) != NULL);
+	bool odd = key.len == 0 || memchr(key.at, '\n', key.len) != NULL ||
+		   (value.len > 0 && memchr(value.at, '\n', value.len) != NULL);
 	if (mark || odd) return true; /* no text file could have made it */
 	++*count;
 	return buf_add(pairs, key) && buf_byte(pairs, '\n') && buf_add(pairs, value) && buf_byte(pairs, '\n');
@@ -26,15 +27,18 @@ bool cdb_read(struct slice file, struct buf *pairs, size_t *count) {
 	size_t end = file.len;
 	for (size_t i = 0; i < CDB_HEAD; i += 8) {
 		size_t start = number_at(file, i), slots = number_at(file, i + 4);
-		if (start < CDB_HEAD || start > file.len || slots > (file.len - start) / 8) return fail("no cdb file: its head leads outside"), false;
+		if (start < CDB_HEAD || start > file.len || slots > (file.len - start) / 8)
+			return fail("no cdb file: its head leads outside"), false;
 		end = MIN_OF(end, start);
 	}
 	for (size_t at = CDB_HEAD; at < end;) {
 		if (end - at < 8) return fail("a broken cdb file: half a record"), false;
 		size_t key = number_at(file, at), value = number_at(file, at + 4);
 		at += 8;
-		if (key > end - at || value > end - at - key) return fail("a broken cdb file: a record leads outside"), false;
-		if (!compiled_add(pairs, count, slice_head(slice_skip(file, at), key), slice_head(slice_skip(file, at + key), value)))
+		if (key > end - at || value > end - at - key)
+			return fail("a broken cdb file: a record leads outside"), false;
+		if (!compiled_add(pairs, count, slice_head(slice_skip(file, at), key),
+				  slice_head(slice_skip(file, at + key), value)))
 			return fail("too large"), false;
 		at += key + value;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cidr:, cidr_table(5): networks tried from the first to the last, with conditions around them. Addresses are compared as
- * bits, each family with its own. */
+/* cidr:, cidr_table(5): networks tried from the first to the last, with conditions around them. Addresses are compared
+ * as bits, each family with its own. */
 #include "conf/table/inside.h"
 #include <arpa/inet.h>
 
@@ -28,7 +28,8 @@ static void nets_destroy(struct generation *g) {
 	free(n);
 }
 
-/* AF_INET, AF_INET6, or AF_UNSPEC for no address. inet_pton(3) takes dotted quads with all four parts only, as Postfix. */
+/* AF_INET, AF_INET6, or AF_UNSPEC for no address. inet_pton(3) takes dotted quads with all four parts only, as Postfix.
+ */
 static int parse_address(struct slice text, uint8_t out[16]) {
 	char room[64];
 	if (text.len >= sizeof room || memchr(text.at, '\0', text.len) != NULL) return AF_UNSPEC;
@@ -54,7 +55,8 @@ static bool take_network(struct slice *line, struct net_rule *rule, struct repor
 	if (pattern.len == 0) return report_error(r, number, "no address pattern"), false;
 	bool bracket = rest.at[0] == '[';
 	size_t close = slice_find(rest, ']');
-	if (bracket && close == rest.len) return report_error(r, number, "missing ']' character after \"%.*s\"", SLICE_ARG(pattern)), false;
+	if (bracket && close == rest.len)
+		return report_error(r, number, "missing ']' character after \"%.*s\"", SLICE_ARG(pattern)), false;
 	size_t slash = bracket ? close + 1 : slice_find(rest, '/');
 	net = bracket ? slice_skip(slice_head(rest, close), 1) : slice_head(rest, slash);
 	rest = slice_skip(rest, slash);
@@ -72,8 +74,8 @@ static bool take_network(struct slice *line, struct net_rule *rule, struct repor
 	if (memcmp(clean, rule->address, most / 8) == 0) return true;
 	char better[INET6_ADDRSTRLEN];
 	inet_ntop(rule->family, clean, better, sizeof better);
-	report_error(r, number, "non-null host address bits in \"%.*s\", perhaps you should use \"%s/%u\" instead", SLICE_ARG(pattern), better,
-	             (unsigned)bits);
+	report_error(r, number, "non-null host address bits in \"%.*s\", perhaps you should use \"%s/%u\" instead",
+		     SLICE_ARG(pattern), better, (unsigned)bits);
 	return false;
 }
 
@@ -149,7 +151,8 @@ static int find_cidr(struct table *t, struct slice key, struct arena *mem, struc
 	for (size_t i = 0; family != AF_UNSPEC && i < n->count; i++) {
 		const struct net_rule *rule = &n->at[i];
 		bool inside = rule->family == family && same_bits(rule->address, address, rule->bits);
-		bool yes = !rule->never && rule->family == family && inside != rule->not; /* "!" stays within the family, as in Postfix */
+		bool yes = !rule->never && rule->family == family &&
+			   inside != rule->not ; /* "!" stays within the family, as in Postfix */
 		if (rule->kind == RULE_IF && !yes) i = rule->skip - 1;
 		if (rule->kind == RULE_IF || !yes) continue;
 		*value = arena_slice(mem, rule->result);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables made of tables: unionmap, pipemap, randmap, proxy and debug (DATABASE_README). The parts are tables of the same
- * process, so a file named in two of them is read once; the registry frees them. */
+/* Tables made of tables: unionmap, pipemap, randmap, proxy and debug (DATABASE_README). The parts are tables of the
+ * same process, so a file named in two of them is read once; the registry frees them. */
 #include "conf/table/inside.h"
 #include "base/encode.h"
 
@@ -22,8 +22,10 @@ static void close_parts(struct table *t) {
 static int take_members(struct table *t, struct parts *p, struct slice **members) {
 	const char *of = t->type == &table_randmap ? "result" : "type:name";
 	bool braced = t->rest.at[0] == '{';
-	if (braced && table_members(t->rest, &p->mem, members, &p->count) < 0) return fail_add("%s", t->name), TABLE_BAD;
-	if (!braced || p->count == 0) return fail("bad syntax: \"%s\"; need \"%s:{%s...}\"", t->name, t->type->name, of), TABLE_BAD;
+	if (braced && table_members(t->rest, &p->mem, members, &p->count) < 0)
+		return fail_add("%s", t->name), TABLE_BAD;
+	if (!braced || p->count == 0)
+		return fail("bad syntax: \"%s\"; need \"%s:{%s...}\"", t->name, t->type->name, of), TABLE_BAD;
 	return TABLE_FOUND;
 }
 
@@ -36,9 +38,11 @@ static int open_list(struct table *t) {
 	t->traits = 0;
 	for (size_t i = 0; i < p->count; i++) {
 		if (slice_find(members[i], ':') == members[i].len)
-			return fail("bad syntax: \"%s\"; need \"%s:{type:name...}\"", t->name, t->type->name), TABLE_BAD;
+			return fail("bad syntax: \"%s\"; need \"%s:{type:name...}\"", t->name, t->type->name),
+			       TABLE_BAD;
 		if (table_open_part(t, members[i], &p->at[i]) != TABLE_FOUND) return fail_add("%s", t->name), TABLE_BAD;
-		t->traits |= p->at[i]->traits & TRAIT_PATTERN; /* as in Postfix: one pattern table makes the whole one */
+		t->traits |=
+			p->at[i]->traits & TRAIT_PATTERN; /* as in Postfix: one pattern table makes the whole one */
 		fixed &= p->at[i]->traits;
 	}
 	t->traits |= fixed;

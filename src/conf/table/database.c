@@ -64,7 +64,9 @@ struct slice database_text(const struct database *db, const char *name) {
 	const struct slice *v = map_get(&db->parameters, slice_of(name));
 	return v != NULL ? *v : S("");
 }
-const char *database_string(const struct database *db, const char *name) { return database_text(db, name).at; } /* ends with NUL */
+const char *database_string(const struct database *db, const char *name) {
+	return database_text(db, name).at;
+} /* ends with NUL */
 struct arena *database_mem(struct database *db) { return &db->mem; }
 const struct table *database_table(const struct database *db) { return db->table; }
 void **database_own(struct database *db) { return &db->own; }
@@ -72,13 +74,16 @@ void **database_own(struct database *db) { return &db->own; }
 bool database_number(const struct database *db, const char *name, uint64_t least, uint64_t most, uint64_t *out) {
 	struct slice text = database_text(db, name);
 	if (slice_number(text, most, out) && *out >= least) return true;
-	return fail("%s = %.*s: expected a number from %llu to %llu", name, SLICE_ARG(text), (unsigned long long)least, (unsigned long long)most), false;
+	return fail("%s = %.*s: expected a number from %llu to %llu", name, SLICE_ARG(text), (unsigned long long)least,
+		    (unsigned long long)most),
+	       false;
 }
 
 bool database_yes(const struct database *db, const char *name, bool *out) {
 	struct slice text = database_text(db, name);
 	*out = slice_same(text, S("yes"));
-	return *out || slice_same(text, S("no")) || (fail("%s = %.*s: expected yes or no", name, SLICE_ARG(text)), false);
+	return *out || slice_same(text, S("no")) ||
+	       (fail("%s = %.*s: expected yes or no", name, SLICE_ARG(text)), false);
 }
 
 void database_set(struct database *db, const char *name, struct slice value) {
@@ -105,10 +110,14 @@ static int read_parameters(struct database *db, struct slice text, struct report
 	set_fallback(db, db->kind->parameters, SLICE_NONE);
 	for (; table_line_next(&lines, &mem, &line, &number, r); arena_reset(&mem)) {
 		size_t equals = slice_find(line, '=');
-		struct slice name = slice_trim(slice_head(line, equals)), value = slice_trim(slice_skip(line, equals + 1));
-		if (equals == line.len || name.len == 0) return fail("%s, line %u: missing '=' after attribute name: \"%.*s\"", r->path, number, SLICE_ARG(line));
+		struct slice name = slice_trim(slice_head(line, equals)),
+			     value = slice_trim(slice_skip(line, equals + 1));
+		if (equals == line.len || name.len == 0)
+			return fail("%s, line %u: missing '=' after attribute name: \"%.*s\"", r->path, number,
+				    SLICE_ARG(line));
 		if (!set_fallback(db, common, name) && !set_fallback(db, db->kind->parameters, name)) {
-			report_warning(r, number, "%.*s: no parameter of %s tables; it has no effect", SLICE_ARG(name), db->table->type->name);
+			report_warning(r, number, "%.*s: no parameter of %s tables; it has no effect", SLICE_ARG(name),
+				       db->table->type->name);
 			continue;
 		}
 		database_set(db, arena_text(&db->mem, name), value);
@@ -141,7 +150,8 @@ static int finish(struct database *db) {
 	if (table_members(domains, &db->mem, &db->domains, &db->domain_count) < 0) return -1;
 	for (size_t i = 0; i < db->domain_count; i++)
 		if (slice_find(db->domains[i], '/') < slice_find(db->domains[i], ':'))
-			return fail("domain = %.*s: a file of domains is not read here; name it as a table", SLICE_ARG(domains));
+			return fail("domain = %.*s: a file of domains is not read here; name it as a table",
+				    SLICE_ARG(domains));
 	if (!database_number(db, "expansion_limit", 0, INT_MAX, &db->expansion_limit)) return -1;
 	if (take_hosts(db) < 0 || check_template(db, "result_format") < 0) return -1;
 	if (db->kind->prepare != NULL && db->kind->prepare(db) < 0) return -1;
@@ -153,7 +163,10 @@ static int finish(struct database *db) {
 static struct generation *read_database(const struct table *t, struct buf *text, struct report *r) {
 	const struct database_state *state = t->state;
 	struct database *db = mem_get(sizeof *db);
-	*db = (struct database){ .generation.destroy = database_destroy, .table = t, .kind = state->kind, .lock = PTHREAD_MUTEX_INITIALIZER };
+	*db = (struct database){ .generation.destroy = database_destroy,
+				 .table = t,
+				 .kind = state->kind,
+				 .lock = PTHREAD_MUTEX_INITIALIZER };
 	if (read_parameters(db, buf_slice(text), r) == 0 && finish(db) == 0) return &db->generation;
 	database_destroy(&db->generation);
 	fail_add("%s", r->path);
@@ -162,10 +175,13 @@ static struct generation *read_database(const struct table *t, struct buf *text,
 
 int database_open(struct table *t, const struct database_kind *kind) {
 	struct database_state *state = t->state = mem_get(sizeof *state);
-	*state = (struct database_state){ .watched_kind = { .limit = PARAMETERS_MOST, .read = read_database }, .kind = kind };
+	*state = (struct database_state){ .watched_kind = { .limit = PARAMETERS_MOST, .read = read_database },
+					  .kind = kind };
 	if (t->rest.at[0] != '/' && t->rest.at[0] != '.')
-		return fail("%s: expected %s:/path of a file of parameters (a name whose parameters stand in main.cf is not supported)", t->name,
-		            t->type->name), TABLE_BAD;
+		return fail("%s: expected %s:/path of a file of parameters (a name whose parameters stand in main.cf "
+			    "is not supported)",
+			    t->name, t->type->name),
+		       TABLE_BAD;
 	state->watched = watched_new(t, &state->watched_kind, NULL);
 	return TABLE_FOUND;
 }
@@ -213,7 +229,8 @@ static size_t order_hosts(struct database *db, struct host **out) {
 		size_t first = n;
 		for (size_t i = 0; i < db->host_count; i++) {
 			struct host *h = &db->hosts[i];
-			bool rests = atomic_load(&h->not_before) > now, local = slice_starts(h->name, S("unix:")) || slice_starts(h->name, S("/"));
+			bool rests = atomic_load(&h->not_before) > now,
+			     local = slice_starts(h->name, S("unix:")) || slice_starts(h->name, S("/"));
 			if (pass == (rests ? 2 : 0) + (local ? 0 : 1)) out[n++] = h;
 		}
 		for (size_t i = n; i > first + 1; i--) {
@@ -297,7 +314,9 @@ static bool possible(const struct database *db, struct slice key) {
 
 int database_expand(const struct question *q, struct slice template, quote_text *quote, void *ctx, struct buf *out) {
 	int r = template_expand(template, q->key, NULL, quote, ctx, out);
-	return r == TEMPLATE_DONE ? 0 : fail("the question for \"%.*s\" cannot be built", SLICE_ARG(slice_head(q->key, 200)));
+	return r == TEMPLATE_DONE
+		       ? 0
+		       : fail("the question for \"%.*s\" cannot be built", SLICE_ARG(slice_head(q->key, 200)));
 }
 
 int database_value(struct question *q, struct slice value) {
@@ -307,7 +326,8 @@ int database_value(struct question *q, struct slice value) {
 	int r = template_expand(q->db->result_format, q->key, &value, NULL, NULL, q->values);
 	if (r == TEMPLATE_SKIP) return q->values->len = before, TABLE_FOUND;
 	if (r != TEMPLATE_DONE)
-		return fail("the results for \"%.*s\" are longer than %zu bytes", SLICE_ARG(q->key), q->values->limit), TABLE_LATER;
+		return fail("the results for \"%.*s\" are longer than %zu bytes", SLICE_ARG(q->key), q->values->limit),
+		       TABLE_LATER;
 	if (++q->count > q->db->expansion_limit && q->db->expansion_limit > 0)
 		return fail("key \"%.*s\" has more results than expansion_limit = %llu", SLICE_ARG(q->key),
 		            (unsigned long long)q->db->expansion_limit), TABLE_LATER;
@@ -316,12 +336,15 @@ int database_value(struct question *q, struct slice value) {
 
 int database_find(struct table *t, struct slice key, struct arena *mem, struct slice *value) {
 	struct database_state *state = t->state;
-	if (key.len == 0 || !utf8_valid(key) || memchr(key.at, '\0', key.len) != NULL) return TABLE_MISSING; /* databases hold UTF-8 */
+	if (key.len == 0 || !utf8_valid(key) || memchr(key.at, '\0', key.len) != NULL)
+		return TABLE_MISSING; /* databases hold UTF-8 */
 	struct generation *g = watched_hold(state->watched);
 	if (g == NULL) return TABLE_LATER;
 	struct database *db = OWNER_OF(g, struct database, generation);
 	AUTO_BUF struct buf values = BUF(TABLE_VALUE_MOST);
-	struct question q = { .db = db, .key = key, .mem = mem, .values = &values, .deadline = deadline_in(DATABASE_WAIT) };
+	struct question q = {
+		.db = db, .key = key, .mem = mem, .values = &values, .deadline = deadline_in(DATABASE_WAIT)
+	};
 	int r = domain_fits(t, db, key);
 	if (r < 0) r = TABLE_LATER;
 	else if (r == 0 || !possible(db, key)) r = TABLE_MISSING;

@@ -70,7 +70,8 @@ static void take(struct table_text *t, struct slice lines, bool fresh, enum tabl
 	struct logical_lines walk = { .rest = lines };
 	struct slice line, key, value;
 	unsigned number;
-	for (const char *from = lines.at; table_line_next(&walk, &mem, &line, &number, &r); from = walk.rest.at, arena_reset(&mem)) {
+	for (const char *from = lines.at; table_line_next(&walk, &mem, &line, &number, &r);
+	     from = walk.rest.at, arena_reset(&mem)) {
 		const char *end = walk.rest.at != NULL ? walk.rest.at : lines.at + lines.len;
 		bool pair = text_split(line, t->aliases, &mem, &key, &value, &r, number);
 		if (fresh && !pair) continue;
@@ -95,7 +96,8 @@ static bool ends_line(const struct table_text *t) {
 	return last.len > 0 && last.at[last.len - 1] == '\n';
 }
 
-int table_text_read(const char *path, unsigned flags, void (*tell)(void *ctx, int level, const char *text), void *ctx, struct table_text **out) {
+int table_text_read(const char *path, unsigned flags, void (*tell)(void *ctx, int level, const char *text), void *ctx,
+		    struct table_text **out) {
 	AUTO_BUF struct buf text = BUF(EDIT_MOST);
 	struct table_params params = { .tell = tell, .ctx = ctx };
 	if (access(path, F_OK) == 0 && file_read(path, &text) < 0) return -1;
@@ -142,6 +144,7 @@ int table_text_write(const struct table_text *t) {
 		if (!t->at[i]->gone) buf_add(&text, t->at[i]->text);
 	if (text.full) return fail("%s: too large", t->path);
 	if (file_write(t->path, buf_slice(&text), known ? st.st_mode & 07777 : 0644) < 0) return -1;
-	if (known && geteuid() == 0 && chown(t->path, st.st_uid, st.st_gid) != 0) return fail_errno("%s: owner", t->path);
+	if (known && geteuid() == 0 && chown(t->path, st.st_uid, st.st_gid) != 0)
+		return fail_errno("%s: owner", t->path);
 	return 0;
 }

@@ -9,7 +9,8 @@
 static int fuzz_open(void *ctx, const char *path UNUSED) {
 	const struct slice *text = ctx;
 	int fd = memfd_create("input", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, text->at, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) != 0) die_now("memfd");
+	if (fd < 0 || write(fd, text->at, text->len) != (ssize_t)text->len || lseek(fd, 0, SEEK_SET) != 0)
+		die_now("memfd");
 	return fd;
 }
 
@@ -29,7 +30,8 @@ static inline void fuzz_table(const char *name, struct slice text, unsigned flag
 	struct tables *tables = tables_new(&params);
 	struct table *t;
 	struct slice value;
-	static const char *const keys[] = { "user@example.com", "192.0.2.1", "2001:db8::1", "aaaaaaaaaaaaaaaaaaaaaaaab", "Subject: a\n b" };
+	static const char *const keys[] = { "user@example.com", "192.0.2.1", "2001:db8::1", "aaaaaaaaaaaaaaaaaaaaaaaab",
+					    "Subject: a\n b" };
 	must(table_open(tables, slice_of(name), flags, &t) == TABLE_FOUND);
 	for (size_t i = 0; i < LEN(keys); i++) (void)!table_find(t, slice_of(keys[i]), &mem, &value);
 	(void)!table_each(t, fuzz_visit, t);

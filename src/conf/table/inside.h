@@ -37,11 +37,11 @@ struct table_type {
 #define TABLE_VALUE_MOST KIB(64) /* bytes of one answer that was put together or came from outside */
 
 /* The types, each in the file of its name or as said. */
-extern const struct table_type
-	table_cidr, table_debug, table_environ, table_fail, table_inline, table_internal, table_pcre, table_pipemap, table_proxy,
-	table_randmap, table_regexp, table_static, table_unionmap, table_unix, table_texthash, table_hash, table_btree, table_dbm,
-	table_sdbm, table_lmdb, table_cdb, table_tcp, table_socketmap, table_sqlite, table_memcache, table_pgsql, table_mysql, table_ldap,
-	table_nis, table_nisplus, table_netinfo;
+extern const struct table_type table_cidr, table_debug, table_environ, table_fail, table_inline, table_internal,
+	table_pcre, table_pipemap, table_proxy, table_randmap, table_regexp, table_static, table_unionmap, table_unix,
+	table_texthash, table_hash, table_btree, table_dbm, table_sdbm, table_lmdb, table_cdb, table_tcp,
+	table_socketmap, table_sqlite, table_memcache, table_pgsql, table_mysql, table_ldap, table_nis, table_nisplus,
+	table_netinfo;
 
 /* table.c. A table that is part of another. */
 int table_open_part(const struct table *whole, struct slice name, struct table **out) MUST_USE;
@@ -66,8 +66,8 @@ void report_warning(struct report *r, unsigned line, const char *format, ...) PR
 struct watched;
 struct watched_kind {
 	size_t limit; /* bytes of the file */
-	/* Makes the contents from the text, which it may take over (text->at = NULL) and change. Lines it cannot use go to
-	 * the report. NULL with fail_text(): nothing can be made of it. */
+	/* Makes the contents from the text, which it may take over (text->at = NULL) and change. Lines it cannot use go
+	 * to the report. NULL with fail_text(): nothing can be made of it. */
 	struct generation *(*read)(const struct table *t, struct buf *text, struct report *r);
 };
 /* Reads it now; that it cannot be read is told and not an error. path NULL: t->rest. */
@@ -79,15 +79,18 @@ void watched_free(struct watched **w);
 struct generation *watched_hold(struct watched *w);
 /* Opens for reading through table_params; -1 with errno. */
 int table_open_file(const struct table *t, const char *path);
-/* "regexp:{{rule}, {rule}}" or "regexp:/file": the contents of a table of patterns. TABLE_BAD: broken rules in the name. */
+/* "regexp:{{rule}, {rule}}" or "regexp:/file": the contents of a table of patterns. TABLE_BAD: broken rules in the
+ * name. */
 int watched_open(struct table *t, const struct watched_kind *kind, struct watched **out) MUST_USE;
 
 #define TABLE_LINE_MOST MIB(1) /* bytes of a logical line */
 /* The next logical line; one that is too long is told and left out. */
-bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number, struct report *r);
+bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number,
+		     struct report *r);
 
 /* text.c: the halves of a logical line; *key as it is written but without an alias's quotes, in mem. False: told. */
-bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value, struct report *r, unsigned number);
+bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value,
+		struct report *r, unsigned number);
 /* text.c: entries from "key LF value LF" each, which is taken over; count is at least how many there are. */
 struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct report *r);
 extern const struct watched_kind cdb_kind, lmdb_kind; /* compiled tables; each in the file of its name */

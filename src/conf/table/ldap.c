@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ldap:, ldap_table(5), with OpenLDAP's library. Entries may lead to others (special_result_attribute), which are searched
- * within the same limits. */
+/* ldap:, ldap_table(5), with OpenLDAP's library. Entries may lead to others (special_result_attribute), which are
+ * searched within the same limits. */
 #include "conf/table/database.h"
 #include "base/library.h"
 #include <ldap.h>
 
 #define CALLS(F) \
-	F(ber_free) F(ldap_err2string) F(ldap_first_attribute) F(ldap_first_entry) F(ldap_free_urldesc) F(ldap_get_option) \
-	F(ldap_get_values_len) F(ldap_initialize) F(ldap_is_ldap_url) F(ldap_memfree) F(ldap_msgfree) \
-	F(ldap_next_attribute) F(ldap_next_entry) F(ldap_parse_result) F(ldap_result) F(ldap_sasl_bind) F(ldap_sasl_interactive_bind) \
-	F(ldap_search_ext_s) F(ldap_set_option) F(ldap_start_tls_s) F(ldap_unbind_ext_s) \
-	F(ldap_url_parse) F(ldap_value_free_len)
+	F(ber_free) \
+	F(ldap_err2string) F(ldap_first_attribute) F(ldap_first_entry) F(ldap_free_urldesc) F(ldap_get_option) \
+		F(ldap_get_values_len) F(ldap_initialize) F(ldap_is_ldap_url) F(ldap_memfree) F(ldap_msgfree) \
+			F(ldap_next_attribute) F(ldap_next_entry) F(ldap_parse_result) F(ldap_result) \
+				F(ldap_sasl_bind) F(ldap_sasl_interactive_bind) F(ldap_search_ext_s) \
+					F(ldap_set_option) F(ldap_start_tls_s) F(ldap_unbind_ext_s) F(ldap_url_parse) \
+						F(ldap_value_free_len)
 
 static struct {
 	CALLS(LIBRARY_MEMBER)
@@ -61,8 +63,8 @@ static int take_urls(struct database *db, struct settings *s) {
 	return 0;
 }
 
-/* SASL by libldap's own means, which are libsasl2's. Its plug-ins are loaded when they are first asked for: while the table is opened,
- * since a sealed process may not find them later. */
+/* SASL by libldap's own means, which are libsasl2's. Its plug-ins are loaded when they are first asked for: while the
+ * table is opened, since a sealed process may not find them later. */
 static int ldap_sasl_mechanisms_check(const struct database *db) {
 	char **all = NULL;
 	if (ld.ldap_get_option(NULL, LDAP_OPT_X_SASL_MECHLIST, &all) != LDAP_SUCCESS || all == NULL)
@@ -71,7 +73,9 @@ static int ldap_sasl_mechanisms_check(const struct database *db) {
 	bool found = slice_trim(wanted).len == 0;
 	while ((word = slice_word(&rest, " \t,")).len > 0)
 		for (char **m = all; *m != NULL; m++) found = found || slice_same(word, slice_of(*m));
-	return found ? 0 : fail("sasl_mechs = %.*s: libsasl2 has none of these (install libsasl2-modules)", SLICE_ARG(wanted));
+	return found ? 0
+		     : fail("sasl_mechs = %.*s: libsasl2 has none of these (install libsasl2-modules)",
+			    SLICE_ARG(wanted));
 }
 
 static int take_scope(const struct database *db, int *out) {
@@ -84,8 +88,10 @@ static int take_scope(const struct database *db, int *out) {
 }
 
 static int take_bind(struct settings *s, const struct database *db) {
-	static const struct { const char *word; enum bind bind; } words[] = {
-		{ "yes", BIND_SIMPLE }, { "simple", BIND_SIMPLE }, { "no", BIND_NONE }, { "none", BIND_NONE }, { "sasl", BIND_SASL },
+	static const struct { const char *word; enum bind bind;
+	} words[] = {
+		{ "yes", BIND_SIMPLE }, { "simple", BIND_SIMPLE }, { "no", BIND_NONE },
+		{ "none", BIND_NONE },  { "sasl", BIND_SASL },
 	};
 	struct slice bind = database_text(db, "bind");
 	for (size_t i = 0; i < LEN(words); i++) {
@@ -104,18 +110,24 @@ static int prepare(struct database *db) {
 	if (database_text(db, "search_base").len == 0) return fail("search_base is missing");
 	if (slice_eq(database_text(db, "result_format"), S("%s")) && database_text(db, "result_filter").len > 0)
 		database_set(db, "result_format", database_text(db, "result_filter"));
-	if (!database_number(db, "server_port", 1, 65535, &s->port) || !database_number(db, "timeout", 1, 60, &s->timeout) ||
-	    !database_number(db, "recursion_limit", 1, 1000, &s->recursion) || !database_number(db, "expansion_limit", 0, INT_MAX, &expansion) ||
-	    !database_number(db, "dereference", 0, 3, &s->dereference) || !database_number(db, "chase_referrals", 0, 1, &s->referrals) ||
+	if (!database_number(db, "server_port", 1, 65535, &s->port) ||
+	    !database_number(db, "timeout", 1, 60, &s->timeout) ||
+	    !database_number(db, "recursion_limit", 1, 1000, &s->recursion) ||
+	    !database_number(db, "expansion_limit", 0, INT_MAX, &expansion) ||
+	    !database_number(db, "dereference", 0, 3, &s->dereference) ||
+	    !database_number(db, "chase_referrals", 0, 1, &s->referrals) ||
 	    !database_number(db, "version", 2, 3, &s->version) || !database_yes(db, "start_tls", &s->start_tls) ||
 	    !database_yes(db, "tls_require_cert", &s->tls_required))
 		return -1;
 	s->size = expansion;
-	if (database_text(db, "size_limit").len > 0 && !database_number(db, "size_limit", 0, INT_MAX, &s->size)) return -1;
+	if (database_text(db, "size_limit").len > 0 && !database_number(db, "size_limit", 0, INT_MAX, &s->size))
+		return -1;
 	if (!database_number(db, "sasl_minssf", 0, INT_MAX, &s->min_ssf)) return -1;
 	if (take_bind(s, db) < 0 || take_scope(db, &s->scope) < 0 || take_urls(db, s) < 0) return -1;
-	if (take_attributes(db, s, "result_attribute", ROLE_RESULT) < 0 || take_attributes(db, s, "terminal_result_attribute", ROLE_TERMINAL) < 0 ||
-	    take_attributes(db, s, "leaf_result_attribute", ROLE_LEAF) < 0 || take_attributes(db, s, "special_result_attribute", ROLE_SPECIAL) < 0)
+	if (take_attributes(db, s, "result_attribute", ROLE_RESULT) < 0 ||
+	    take_attributes(db, s, "terminal_result_attribute", ROLE_TERMINAL) < 0 ||
+	    take_attributes(db, s, "leaf_result_attribute", ROLE_LEAF) < 0 ||
+	    take_attributes(db, s, "special_result_attribute", ROLE_SPECIAL) < 0)
 		return -1;
 	return s->count > 0 ? 0 : fail("result_attribute is empty, and so are the others");
 }
@@ -127,9 +139,13 @@ static void disconnect(void *connection) { ld.ldap_unbind_ext_s(connection, NULL
 static int failed(const char *what, int code) { return fail("%s: %s", what, ld.ldap_err2string(code)); }
 
 static int set_tls(struct database *db, LDAP *c) {
-	static const struct { const char *name; int option; } files[] = {
-		{ "tls_ca_cert_dir", LDAP_OPT_X_TLS_CACERTDIR }, { "tls_ca_cert_file", LDAP_OPT_X_TLS_CACERTFILE }, { "tls_cert", LDAP_OPT_X_TLS_CERTFILE },
-		{ "tls_key", LDAP_OPT_X_TLS_KEYFILE }, { "tls_cipher_suite", LDAP_OPT_X_TLS_CIPHER_SUITE },
+	static const struct { const char *name; int option;
+	} files[] = {
+		{ "tls_ca_cert_dir", LDAP_OPT_X_TLS_CACERTDIR },
+		{ "tls_ca_cert_file", LDAP_OPT_X_TLS_CACERTFILE },
+		{ "tls_cert", LDAP_OPT_X_TLS_CERTFILE },
+		{ "tls_key", LDAP_OPT_X_TLS_KEYFILE },
+		{ "tls_cipher_suite", LDAP_OPT_X_TLS_CIPHER_SUITE },
 	};
 	const struct settings *s = *database_own(db);
 	int demand = s->tls_required ? LDAP_OPT_X_TLS_DEMAND : LDAP_OPT_X_TLS_NEVER, server = 0;
@@ -149,9 +165,11 @@ static int set_options(struct database *db, LDAP *c) {
 	int version = (int)s->version, deref = (int)s->dereference, size = (int)s->size;
 	/* referrals: LDAP_OPT_ON is a variable of the library; what it looks at is whether there is an address */
 	bool fine = ld.ldap_set_option(c, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_SUCCESS &&
-	            ld.ldap_set_option(c, LDAP_OPT_NETWORK_TIMEOUT, &wait) == LDAP_SUCCESS && ld.ldap_set_option(c, LDAP_OPT_TIMEOUT, &wait) == LDAP_SUCCESS &&
-	            ld.ldap_set_option(c, LDAP_OPT_DEREF, &deref) == LDAP_SUCCESS && ld.ldap_set_option(c, LDAP_OPT_SIZELIMIT, &size) == LDAP_SUCCESS &&
-	            ld.ldap_set_option(c, LDAP_OPT_REFERRALS, s->referrals != 0 ? &wait : LDAP_OPT_OFF) == LDAP_SUCCESS;
+		    ld.ldap_set_option(c, LDAP_OPT_NETWORK_TIMEOUT, &wait) == LDAP_SUCCESS &&
+		    ld.ldap_set_option(c, LDAP_OPT_TIMEOUT, &wait) == LDAP_SUCCESS &&
+		    ld.ldap_set_option(c, LDAP_OPT_DEREF, &deref) == LDAP_SUCCESS &&
+		    ld.ldap_set_option(c, LDAP_OPT_SIZELIMIT, &size) == LDAP_SUCCESS &&
+		    ld.ldap_set_option(c, LDAP_OPT_REFERRALS, s->referrals != 0 ? &wait : LDAP_OPT_OFF) == LDAP_SUCCESS;
 	if (!fine) return fail("the LDAP library refuses an option");
 	return s->start_tls || strstr(s->urls, "ldaps://") != NULL ? set_tls(db, c) : 0;
 }
@@ -162,7 +180,8 @@ static int bind_simple(struct database *db, LDAP *c) {
 	struct berval pw = { .bv_len = secret.len, .bv_val = (char *)(uintptr_t)secret.at };
 	struct timeval wait = { .tv_sec = (time_t)s->timeout };
 	LDAPMessage *answer = NULL;
-	int id, code = LDAP_OTHER, r = ld.ldap_sasl_bind(c, database_string(db, "bind_dn"), LDAP_SASL_SIMPLE, &pw, NULL, NULL, &id);
+	int id, code = LDAP_OTHER,
+		r = ld.ldap_sasl_bind(c, database_string(db, "bind_dn"), LDAP_SASL_SIMPLE, &pw, NULL, NULL, &id);
 	if (r != LDAP_SUCCESS) return failed("bind", r);
 	int got = ld.ldap_result(c, id, LDAP_MSG_ALL, &wait, &answer);
 	if (got == 0) return fail("bind: no answer in time");
@@ -179,11 +198,21 @@ struct sasl_question {
 	const void *result;
 	unsigned len;
 };
-enum { SASL_QUESTIONS_END, SASL_AUTHORIZATION = 0x4001, SASL_USER = 0x4002, SASL_PASSWORD = 0x4004, SASL_REALM = 0x4008 };
+enum {
+	SASL_QUESTIONS_END,
+	SASL_AUTHORIZATION = 0x4001,
+	SASL_USER = 0x4002,
+	SASL_PASSWORD = 0x4004,
+	SASL_REALM = 0x4008
+};
 
 static int answer_sasl(LDAP *c, unsigned flags, void *ctx, void *questions) {
-	static const struct { unsigned long id; const char *parameter; } parameters[] = {
-		{ SASL_AUTHORIZATION, "sasl_authz_id" }, { SASL_USER, "bind_dn" }, { SASL_PASSWORD, "bind_pw" }, { SASL_REALM, "sasl_realm" },
+	static const struct { unsigned long id; const char *parameter;
+	} parameters[] = {
+		{ SASL_AUTHORIZATION, "sasl_authz_id" },
+		{ SASL_USER, "bind_dn" },
+		{ SASL_PASSWORD, "bind_pw" },
+		{ SASL_REALM, "sasl_realm" },
 	};
 	(void)c, (void)flags;
 	for (struct sasl_question *q = questions; q->id != SASL_QUESTIONS_END; q++) {
@@ -199,7 +228,8 @@ static int answer_sasl(LDAP *c, unsigned flags, void *ctx, void *questions) {
 
 static bool names_plain(struct slice mechanisms) {
 	bool found = false;
-	for (struct slice word; (word = slice_word(&mechanisms, " \t,")).len > 0;) found |= slice_same(word, S("PLAIN")) || slice_same(word, S("LOGIN"));
+	for (struct slice word; (word = slice_word(&mechanisms, " \t,")).len > 0;)
+		found |= slice_same(word, S("PLAIN")) || slice_same(word, S("LOGIN"));
 	return found;
 }
 
@@ -215,8 +245,9 @@ static int bind_sasl(struct database *db, LDAP *c) {
 	if (r == LDAP_SUCCESS) r = ld.ldap_set_option(c, LDAP_OPT_X_SASL_SSF_MIN, &min_ssf);
 	if (r != LDAP_SUCCESS) return failed("sasl_minssf", r);
 	for (int round = 0; round < SASL_ROUNDS; round++) {
-		r = ld.ldap_sasl_interactive_bind(c, NULL, wanted.len != 0 ? database_string(db, "sasl_mechs") : NULL, NULL, NULL, LDAP_SASL_QUIET,
-						  answer_sasl, db, answer, &mechanism, &id);
+		r = ld.ldap_sasl_interactive_bind(c, NULL, wanted.len != 0 ? database_string(db, "sasl_mechs") : NULL,
+						  NULL, NULL, LDAP_SASL_QUIET, answer_sasl, db, answer, &mechanism,
+						  &id);
 		ld.ldap_msgfree(answer);
 		answer = NULL;
 		if (r == LDAP_SUCCESS) return 0;
@@ -236,7 +267,8 @@ static void *connect_ldap(struct database *db, struct slice host, int64_t deadli
 	int r = ld.ldap_initialize(&c, s->urls);
 	if (r != LDAP_SUCCESS) return failed(s->urls, r), NULL;
 	int ready = set_options(db, c);
-	if (ready == 0 && s->start_tls && (r = ld.ldap_start_tls_s(c, NULL, NULL)) != LDAP_SUCCESS) ready = failed("start_tls", r);
+	if (ready == 0 && s->start_tls && (r = ld.ldap_start_tls_s(c, NULL, NULL)) != LDAP_SUCCESS)
+		ready = failed("start_tls", r);
 	if (ready == 0 && s->bind == BIND_SIMPLE) ready = bind_simple(db, c);
 	if (ready == 0 && s->bind == BIND_SASL) ready = bind_sasl(db, c);
 	if (ready == 0) return c;
@@ -285,7 +317,10 @@ static bool is_among(char **list, const char *name) {
 
 /* A DN or an LDAP URL (RFC 4516). */
 static int follow(struct search s, const char *where) {
-	if (++s.depth > s.s->recursion) return fail("more than recursion_limit = %llu searches within each other", (unsigned long long)s.s->recursion), TABLE_LATER;
+	if (++s.depth > s.s->recursion)
+		return fail("more than recursion_limit = %llu searches within each other",
+			    (unsigned long long)s.s->recursion),
+		       TABLE_LATER;
 	char **all = (char **)(uintptr_t)s.s->attributes;
 	if (!ld.ldap_is_ldap_url(where)) return run(s, where, LDAP_SCOPE_BASE, NULL, all);
 	LDAPURLDesc *url = NULL;
@@ -294,8 +329,9 @@ static int follow(struct search s, const char *where) {
 	size_t n = 0;
 	for (size_t i = 0; url->lud_attrs != NULL && i < s.s->count; i++)
 		if (is_among(url->lud_attrs, all[i])) some[n++] = all[i];
-	int r = url->lud_attrs != NULL && n == 0 ? TABLE_FOUND
-	                                         : run(s, url->lud_dn, url->lud_scope, url->lud_filter, url->lud_attrs != NULL ? some : all);
+	int r = url->lud_attrs != NULL && n == 0
+			? TABLE_FOUND
+			: run(s, url->lud_dn, url->lud_scope, url->lud_filter, url->lud_attrs != NULL ? some : all);
 	ld.ldap_free_urldesc(url);
 	return r;
 }
@@ -320,17 +356,22 @@ static int take_values(struct search s, LDAPMessage *entry, const char *name, en
 static int take_entry(struct search s, LDAPMessage *entry) {
 	BerElement *walk = NULL;
 	bool terminal = false, special = false;
-	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ld.ldap_next_attribute(s.c, entry, walk)) {
+	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL;
+	     name = ld.ldap_next_attribute(s.c, entry, walk)) {
 		int i = attribute(s.s, name);
-		if (i >= 0) terminal = terminal || s.s->roles[i] == ROLE_TERMINAL, special = special || s.s->roles[i] == ROLE_SPECIAL;
+		if (i >= 0)
+			terminal = terminal || s.s->roles[i] == ROLE_TERMINAL,
+			special = special || s.s->roles[i] == ROLE_SPECIAL;
 		ld.ldap_memfree(name);
 	}
 	ld.ber_free(walk, 0);
 	int r = TABLE_FOUND;
 	walk = NULL;
-	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL; name = ld.ldap_next_attribute(s.c, entry, walk)) {
+	for (char *name = ld.ldap_first_attribute(s.c, entry, &walk); name != NULL;
+	     name = ld.ldap_next_attribute(s.c, entry, walk)) {
 		int i = attribute(s.s, name);
-		bool wanted = i >= 0 && (terminal ? s.s->roles[i] == ROLE_TERMINAL : s.s->roles[i] != ROLE_LEAF || !special);
+		bool wanted =
+			i >= 0 && (terminal ? s.s->roles[i] == ROLE_TERMINAL : s.s->roles[i] != ROLE_LEAF || !special);
 		if (wanted && r == TABLE_FOUND) r = take_values(s, entry, name, s.s->roles[i]);
 		ld.ldap_memfree(name);
 	}
@@ -339,8 +380,8 @@ static int take_entry(struct search s, LDAPMessage *entry) {
 }
 
 static bool connection_lost(int code) {
-	return code == LDAP_SERVER_DOWN || code == LDAP_TIMEOUT || code == LDAP_CONNECT_ERROR || code == LDAP_BUSY || code == LDAP_UNAVAILABLE ||
-	       code == LDAP_ENCODING_ERROR || code == LDAP_DECODING_ERROR;
+	return code == LDAP_SERVER_DOWN || code == LDAP_TIMEOUT || code == LDAP_CONNECT_ERROR || code == LDAP_BUSY ||
+	       code == LDAP_UNAVAILABLE || code == LDAP_ENCODING_ERROR || code == LDAP_DECODING_ERROR;
 }
 
 static int run(struct search s, const char *base, int scope, const char *filter, char **attributes) {
@@ -348,10 +389,13 @@ static int run(struct search s, const char *base, int scope, const char *filter,
 	if (left <= 0 || ++*s.searches > SEARCHES_MOST) return fail("the search takes too long"), TABLE_LATER;
 	struct timeval wait = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
 	LDAPMessage *answer = NULL;
-	int code = ld.ldap_search_ext_s(s.c, base, scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : scope, filter, attributes, 0, NULL, NULL, &wait,
-	                             (int)s.s->size, &answer), r = TABLE_FOUND;
+	int code = ld.ldap_search_ext_s(s.c, base, scope == LDAP_SCOPE_DEFAULT ? LDAP_SCOPE_BASE : scope, filter,
+					attributes, 0, NULL, NULL, &wait, (int)s.s->size, &answer),
+	    r = TABLE_FOUND;
 	if (code == LDAP_SUCCESS) {
-		for (LDAPMessage *e = ld.ldap_first_entry(s.c, answer); e != NULL && r == TABLE_FOUND; e = ld.ldap_next_entry(s.c, e)) r = take_entry(s, e);
+		for (LDAPMessage *e = ld.ldap_first_entry(s.c, answer); e != NULL && r == TABLE_FOUND;
+		     e = ld.ldap_next_entry(s.c, e))
+			r = take_entry(s, e);
 	} else if (code != LDAP_NO_SUCH_OBJECT) {
 		r = failed("search", code);
 		if (!connection_lost(code)) r = TABLE_LATER;
@@ -371,13 +415,37 @@ static int ask(struct question *q, void *connection) {
 }
 
 static const struct parameter parameters[] = {
-	{ "server_host", "localhost" }, { "server_port", "389" }, { "timeout", "10" }, { "search_base", NULL },
-	{ "query_filter", "mailacceptinggeneralid=%s" }, { "result_filter", NULL }, { "result_attribute", "maildrop" },
-	{ "special_result_attribute", NULL }, { "terminal_result_attribute", NULL }, { "leaf_result_attribute", NULL }, { "scope", "sub" },
-	{ "bind", "yes" }, { "bind_dn", NULL }, { "bind_pw", NULL }, { "sasl_mechs", NULL }, { "sasl_realm", NULL }, { "sasl_authz_id", NULL },
-	{ "sasl_minssf", "0" }, { "recursion_limit", "1000" }, { "size_limit", NULL }, { "dereference", "0" },
-	{ "chase_referrals", "0" }, { "version", "3" }, { "start_tls", "no" }, { "tls_ca_cert_dir", NULL }, { "tls_ca_cert_file", NULL },
-	{ "tls_cert", NULL }, { "tls_key", NULL }, { "tls_require_cert", "no" }, { "tls_cipher_suite", NULL }, { NULL, NULL },
+	{ "server_host", "localhost" },
+	{ "server_port", "389" },
+	{ "timeout", "10" },
+	{ "search_base", NULL },
+	{ "query_filter", "mailacceptinggeneralid=%s" },
+	{ "result_filter", NULL },
+	{ "result_attribute", "maildrop" },
+	{ "special_result_attribute", NULL },
+	{ "terminal_result_attribute", NULL },
+	{ "leaf_result_attribute", NULL },
+	{ "scope", "sub" },
+	{ "bind", "yes" },
+	{ "bind_dn", NULL },
+	{ "bind_pw", NULL },
+	{ "sasl_mechs", NULL },
+	{ "sasl_realm", NULL },
+	{ "sasl_authz_id", NULL },
+	{ "sasl_minssf", "0" },
+	{ "recursion_limit", "1000" },
+	{ "size_limit", NULL },
+	{ "dereference", "0" },
+	{ "chase_referrals", "0" },
+	{ "version", "3" },
+	{ "start_tls", "no" },
+	{ "tls_ca_cert_dir", NULL },
+	{ "tls_ca_cert_file", NULL },
+	{ "tls_cert", NULL },
+	{ "tls_key", NULL },
+	{ "tls_require_cert", "no" },
+	{ "tls_cipher_suite", NULL },
+	{ NULL, NULL },
 };
 static const struct database_kind kind = {
 	.parameters = parameters, .prepare = prepare, .connect = connect_ldap, .disconnect = disconnect, .ask = ask,

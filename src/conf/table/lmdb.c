@@ -14,7 +14,9 @@ static int take_all(MDB_txn *txn, struct buf *pairs, size_t *count) {
 	if (r == 0) r = mdb_cursor_open(txn, dbi, &cursor);
 	if (r != 0) return r;
 	while ((r = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-		if (!compiled_add(pairs, count, slice_from(key.mv_data, key.mv_size), slice_from(value.mv_data, value.mv_size))) break;
+		if (!compiled_add(pairs, count, slice_from(key.mv_data, key.mv_size),
+				  slice_from(value.mv_data, value.mv_size)))
+			break;
 	mdb_cursor_close(cursor);
 	return r == MDB_NOTFOUND ? 0 : r != 0 ? r : ENOMEM;
 }

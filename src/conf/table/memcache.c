@@ -11,8 +11,10 @@ struct limits {
 
 static int prepare(struct database *db) {
 	struct limits *l = arena_get(database_mem(db), sizeof *l);
-	if (!database_number(db, "flags", 0, UINT32_MAX, &l->flags) || !database_number(db, "ttl", 0, UINT32_MAX, &l->ttl) ||
-	    !database_number(db, "data_size_limit", 1, TABLE_VALUE_MOST, &l->data) || !database_number(db, "line_size_limit", 64, KIB(64), &l->line) ||
+	if (!database_number(db, "flags", 0, UINT32_MAX, &l->flags) ||
+	    !database_number(db, "ttl", 0, UINT32_MAX, &l->ttl) ||
+	    !database_number(db, "data_size_limit", 1, TABLE_VALUE_MOST, &l->data) ||
+	    !database_number(db, "line_size_limit", 64, KIB(64), &l->line) ||
 	    !database_number(db, "timeout", 1, 60, &l->timeout))
 		return -1;
 	*database_own(db) = l;
@@ -40,7 +42,8 @@ static bool dial(struct database *db, struct cache *c, int64_t deadline) {
 	const struct limits *l = *database_own(db);
 	bool used;
 	struct peer *p = peer_new(database_table(db), c->host);
-	c->stream = p != NULL ? peer_take(p, true, MIN_OF(deadline, deadline_in(SECONDS((int64_t)l->timeout))), &used) : NULL;
+	c->stream = p != NULL ? peer_take(p, true, MIN_OF(deadline, deadline_in(SECONDS((int64_t)l->timeout))), &used)
+			      : NULL;
 	peer_free(&p);
 	c->again = deadline_in(TRY_AGAIN);
 	return c->stream != NULL;
@@ -74,7 +77,8 @@ static int get(struct question *q, struct cache *c, struct slice key, int64_t de
 	struct slice word = slice_word(&line, " "), name = slice_word(&line, " ");
 	uint64_t bytes;
 	slice_word(&line, " ");
-	if (!slice_eq(word, S("VALUE")) || !slice_eq(name, key) || !slice_number(slice_word(&line, " "), l->data, &bytes))
+	if (!slice_eq(word, S("VALUE")) || !slice_eq(name, key) ||
+	    !slice_number(slice_word(&line, " "), l->data, &bytes))
 		return fail("memcache: unexpected reply \"%.*s\" (or longer than data_size_limit)", SLICE_ARG(word));
 	while (stream_peek(c->stream).len < bytes + 2)
 		if (peer_result(stream_wait_fill(c->stream, deadline)) < 0) return -1;
@@ -89,7 +93,8 @@ static int set(struct question *q, struct cache *c, struct slice key, struct sli
 	AUTO_BUF struct buf ask = BUF(TABLE_VALUE_MOST + KIB(1));
 	struct slice line;
 	if (data.len > l->data) return 0;
-	buf_addf(&ask, "set %.*s %llu %llu %zu\r\n", SLICE_ARG(key), (unsigned long long)l->flags, (unsigned long long)l->ttl, data.len);
+	buf_addf(&ask, "set %.*s %llu %llu %zu\r\n", SLICE_ARG(key), (unsigned long long)l->flags,
+		 (unsigned long long)l->ttl, data.len);
 	buf_add(&ask, data);
 	buf_add(&ask, S("\r\n"));
 	if (put(c, buf_slice(&ask), deadline) < 0 || line_of(c, l, deadline, &line) < 0) return -1;
@@ -132,11 +137,23 @@ static int ask(struct question *q, void *connection) {
 }
 
 static const struct parameter parameters[] = {
-	{ "memcache", "inet:localhost:11211" }, { "backup", NULL }, { "flags", "0" }, { "ttl", "3600" }, { "key_format", "%s" },
-	{ "data_size_limit", "10240" }, { "line_size_limit", "1024" }, { "timeout", "2" }, { NULL, NULL },
+	{ "memcache", "inet:localhost:11211" },
+	{ "backup", NULL },
+	{ "flags", "0" },
+	{ "ttl", "3600" },
+	{ "key_format", "%s" },
+	{ "data_size_limit", "10240" },
+	{ "line_size_limit", "1024" },
+	{ "timeout", "2" },
+	{ NULL, NULL },
 };
 static const struct database_kind kind = {
-	.parameters = parameters, .prepare = prepare, .connect = connect_cache, .disconnect = disconnect, .ask = ask, .hosts = "memcache",
+	.parameters = parameters,
+	.prepare = prepare,
+	.connect = connect_cache,
+	.disconnect = disconnect,
+	.ask = ask,
+	.hosts = "memcache",
 	.templates = { "key_format" },
 };
 

@@ -27,7 +27,9 @@ static void disconnect(void *connection) {
 
 static int prepare(struct database *db) {
 	struct options *o = arena_get(database_mem(db), sizeof *o);
-	if (!database_yes(db, "tls_verify_cert", &o->tls_verify) || !database_yes(db, "require_result_set", &o->need_result)) return -1;
+	if (!database_yes(db, "tls_verify_cert", &o->tls_verify) ||
+	    !database_yes(db, "require_result_set", &o->need_result))
+		return -1;
 	*database_own(db) = o;
 	if (database_text(db, "hosts").len == 0) database_set(db, "hosts", S("localhost"));
 	return sql_prepare(db);
@@ -45,12 +47,15 @@ static void set_options(struct database *db, MYSQL *c, int64_t deadline) {
 	my.mysql_options(c, MYSQL_OPT_READ_TIMEOUT, &seconds);
 	my.mysql_options(c, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
 	my.mysql_options(c, MYSQL_SET_CHARSET_NAME, database_string(db, "charset"));
-	if (or_null(db, "option_file") != NULL) my.mysql_options(c, MYSQL_READ_DEFAULT_FILE, database_string(db, "option_file"));
-	if (or_null(db, "option_group") != NULL) my.mysql_options(c, MYSQL_READ_DEFAULT_GROUP, database_string(db, "option_group"));
-	if (or_null(db, "tls_cert_file") != NULL || or_null(db, "tls_CAfile") != NULL || or_null(db, "tls_CApath") != NULL ||
-	    or_null(db, "tls_ciphers") != NULL || or_null(db, "tls_key_file") != NULL)
-		my.mysql_ssl_set(c, or_null(db, "tls_key_file"), or_null(db, "tls_cert_file"), or_null(db, "tls_CAfile"), or_null(db, "tls_CApath"),
-		              or_null(db, "tls_ciphers"));
+	if (or_null(db, "option_file") != NULL)
+		my.mysql_options(c, MYSQL_READ_DEFAULT_FILE, database_string(db, "option_file"));
+	if (or_null(db, "option_group") != NULL)
+		my.mysql_options(c, MYSQL_READ_DEFAULT_GROUP, database_string(db, "option_group"));
+	if (or_null(db, "tls_cert_file") != NULL || or_null(db, "tls_CAfile") != NULL ||
+	    or_null(db, "tls_CApath") != NULL || or_null(db, "tls_ciphers") != NULL ||
+	    or_null(db, "tls_key_file") != NULL)
+		my.mysql_ssl_set(c, or_null(db, "tls_key_file"), or_null(db, "tls_cert_file"),
+				 or_null(db, "tls_CAfile"), or_null(db, "tls_CApath"), or_null(db, "tls_ciphers"));
 	my_bool verify = o->tls_verify;
 	my.mysql_options(c, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
 }
@@ -62,12 +67,13 @@ static void *connect_mysql(struct database *db, struct slice host, int64_t deadl
 	struct sql_host h = sql_host_of(host);
 	if (h.local) path = arena_text(&mem, h.name);
 	name = h.local ? "localhost" : arena_text(&mem, h.name); /* or the library does not look at the path */
-	if (h.port.len != 0 && !slice_number(h.port, 65535, &port)) return fail("host %s: the port is no number", shown), NULL;
+	if (h.port.len != 0 && !slice_number(h.port, 65535, &port))
+		return fail("host %s: the port is no number", shown), NULL;
 	MYSQL *c = my.mysql_init(NULL);
 	if (c == NULL) return fail("out of memory"), NULL;
 	set_options(db, c, deadline);
-	if (my.mysql_real_connect(c, name, or_null(db, "user"), or_null(db, "password"), or_null(db, "dbname"), (unsigned)port, path,
-	                       CLIENT_MULTI_RESULTS) != NULL)
+	if (my.mysql_real_connect(c, name, or_null(db, "user"), or_null(db, "password"), or_null(db, "dbname"),
+				  (unsigned)port, path, CLIENT_MULTI_RESULTS) != NULL)
 		return c;
 	fail("host %s: %s", shown, my.mysql_error(c));
 	disconnect(c);
@@ -110,23 +116,43 @@ static int ask(struct question *q, void *connection) {
 	do { /* a stored procedure sends its state behind its rows */
 		MYSQL_RES *result = my.mysql_store_result(c);
 		if (result == NULL && my.mysql_errno(c) != 0) return failed(c);
-		if (result != NULL && any && r == TABLE_FOUND) r = (fail("the query gives more than one set of results"), TABLE_LATER);
+		if (result != NULL && any && r == TABLE_FOUND)
+			r = (fail("the query gives more than one set of results"), TABLE_LATER);
 		if (result != NULL && r == TABLE_FOUND) r = take_values(q, result);
 		any = any || result != NULL;
 		my.mysql_free_result(result);
 	} while ((more = my.mysql_next_result(c)) == 0);
 	if (more > 0) return failed(c);
-	if (!any && o->need_result) return fail("the query gives no set of results (see require_result_set)"), TABLE_LATER;
+	if (!any && o->need_result)
+		return fail("the query gives no set of results (see require_result_set)"), TABLE_LATER;
 	return r;
 }
 
 static const struct parameter parameters[] = {
-	{ "hosts", NULL }, { "user", NULL }, { "password", NULL }, { "dbname", NULL }, { "charset", "utf8mb4" }, { "option_file", NULL },
-	{ "option_group", "client" }, { "require_result_set", "yes" }, { "tls_cert_file", NULL }, { "tls_key_file", NULL }, { "tls_CAfile", NULL },
-	{ "tls_CApath", NULL }, { "tls_ciphers", NULL }, { "tls_verify_cert", "no" }, SQL_PARAMETERS, { NULL, NULL },
+	{ "hosts", NULL },
+	{ "user", NULL },
+	{ "password", NULL },
+	{ "dbname", NULL },
+	{ "charset", "utf8mb4" },
+	{ "option_file", NULL },
+	{ "option_group", "client" },
+	{ "require_result_set", "yes" },
+	{ "tls_cert_file", NULL },
+	{ "tls_key_file", NULL },
+	{ "tls_CAfile", NULL },
+	{ "tls_CApath", NULL },
+	{ "tls_ciphers", NULL },
+	{ "tls_verify_cert", "no" },
+	SQL_PARAMETERS,
+	{ NULL, NULL },
 };
 static const struct database_kind kind = {
-	.parameters = parameters, .prepare = prepare, .connect = connect_mysql, .disconnect = disconnect, .ask = ask, .hosts = "hosts",
+	.parameters = parameters,
+	.prepare = prepare,
+	.connect = connect_mysql,
+	.disconnect = disconnect,
+	.ask = ask,
+	.hosts = "hosts",
 	.templates = { "query" },
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of tables, tables within tables, and files of parameters: the first line is a name, the rest what its files say. */
+/* Names of tables, tables within tables, and files of parameters: the first line is a name, the rest what its files
+ * say. */
 #include "conf/table/fuzzing.h"
 
 /* What waits for other machines, or for a library's own files. */
 static bool leaves_us(struct slice name) {
-	static const char *const types[] = { "tcp:", "socketmap:", "pgsql:", "mysql:", "ldap:", "lmdb:", "memcache:", "unix:", "regexp:", "sqlite:" };
+	static const char *const types[] = { "tcp:",  "socketmap:", "pgsql:", "mysql:",  "ldap:",
+					     "lmdb:", "memcache:",  "unix:",  "regexp:", "sqlite:" };
 	for (size_t i = 0; i < LEN(types); i++)
 		if (slice_search(name, slice_of(types[i])) < name.len) return true;
 	return false;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* regexp: and pcre:, regexp_table(5) and pcre_table(5): rules tried from the first to the last, with conditions around them.
+/* regexp: and pcre:, regexp_table(5) and pcre_table(5): rules tried from the first to the last, with conditions around
+ * them.
  *
- * regexp is the C library's own regcomp(3), as in Postfix: PCRE2 finds other substrings for the same expression, so that $1
- * would differ. The library knows no limit, and its time can grow with the square of the key's length: a key is looked at
- * up to REGEXP_KEY_MOST bytes, and patterns with back references, where it grows exponentially, are PCRE2's after all. That has
- * limits on steps, depth and memory; reaching one is TABLE_LATER, told in the log. */
+ * regexp is the C library's own regcomp(3), as in Postfix: PCRE2 finds other substrings for the same expression, so
+ * that $1 would differ. The library knows no limit, and its time can grow with the square of the key's length: a key is
+ * looked at up to REGEXP_KEY_MOST bytes, and patterns with back references, where it grows exponentially, are PCRE2's
+ * after all. That has limits on steps, depth and memory; reaching one is TABLE_LATER, told in the log. */
 #include "conf/table/inside.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -60,8 +61,15 @@ struct flag {
 };
 static const struct flag regexp_flags[] = { { 'i', REG_ICASE }, { 'm', REG_NEWLINE }, { 'x', REG_EXTENDED }, { 0, 0 } };
 static const struct flag pcre_flags[] = {
-	{ 'i', PCRE2_CASELESS }, { 'm', PCRE2_MULTILINE }, { 's', PCRE2_DOTALL }, { 'x', PCRE2_EXTENDED }, { 'A', PCRE2_ANCHORED },
-	{ 'E', PCRE2_DOLLAR_ENDONLY }, { 'U', PCRE2_UNGREEDY }, { 'X', 0 }, { 0, 0 }, /* X: PCRE2 is always that strict */
+	{ 'i', PCRE2_CASELESS },
+	{ 'm', PCRE2_MULTILINE },
+	{ 's', PCRE2_DOTALL },
+	{ 'x', PCRE2_EXTENDED },
+	{ 'A', PCRE2_ANCHORED },
+	{ 'E', PCRE2_DOLLAR_ENDONLY },
+	{ 'U', PCRE2_UNGREEDY },
+	{ 'X', 0 },
+	{ 0, 0 }, /* X: PCRE2 is always that strict */
 };
 
 /* "[!]/pattern/flags", cut off *line, which becomes what follows. False: reported. */
@@ -91,7 +99,8 @@ static bool take_pattern(struct slice *line, const struct flag *flags, uint32_t 
 
 static bool compile_regexp(struct rules *rs, struct rule *rule, struct slice pattern, uint32_t bits, struct report *r) {
 	regex_t *re = arena_get(&rs->mem, sizeof *re);
-	int error = regcomp(re, arena_text(&rs->mem, pattern), (int)bits | (rule->kind == RULE_IF || rule->not ? REG_NOSUB : 0));
+	int error = regcomp(re, arena_text(&rs->mem, pattern),
+			    (int)bits | (rule->kind == RULE_IF || rule->not ? REG_NOSUB : 0));
 	char why[256];
 	if (error == 0) return rule->regexp = re, true;
 	regerror(error, re, why, sizeof why);
@@ -109,7 +118,8 @@ static bool compile_pcre(struct rule *rule, struct slice pattern, uint32_t bits,
 		report_error(r, rule->line, "error in regex at offset %zu: %s", (size_t)offset, why);
 		return false;
 	}
-	pcre2_jit_compile(rule->pcre, PCRE2_JIT_COMPLETE); /* only faster: refused where code cannot be made at run time */
+	pcre2_jit_compile(rule->pcre,
+			  PCRE2_JIT_COMPLETE); /* only faster: refused where code cannot be made at run time */
 	return true;
 }
 
@@ -122,10 +132,14 @@ static bool refers_back(struct slice pattern) {
 	return false;
 }
 
-static bool compile(struct rules *rs, struct rule *rule, struct slice pattern, uint32_t bits, bool pcre, struct report *r) {
+static bool compile(struct rules *rs, struct rule *rule, struct slice pattern, uint32_t bits, bool pcre,
+		    struct report *r) {
 	if (pcre) return compile_pcre(rule, pattern, bits, r);
 	if (!refers_back(pattern)) return compile_regexp(rs, rule, pattern, bits, r);
-	return compile_pcre(rule, pattern, ((bits & REG_ICASE) != 0 ? PCRE2_CASELESS : 0) | ((bits & REG_NEWLINE) != 0 ? PCRE2_MULTILINE : PCRE2_DOTALL), r);
+	return compile_pcre(rule, pattern,
+			    ((bits & REG_ICASE) != 0 ? PCRE2_CASELESS : 0) |
+				    ((bits & REG_NEWLINE) != 0 ? PCRE2_MULTILINE : PCRE2_DOTALL),
+			    r);
 }
 
 static unsigned groups_of(const struct rule *rule) {
@@ -175,11 +189,14 @@ static bool check_result(const struct rule *rule, struct report *r) {
 	bool bad = false;
 	while (next_piece(&rest, &text, &group, &bad)) {
 		if (group < 0) continue;
-		if (rule->not) return report_error(r, rule->line, "$number found in negative match replacement text"), false;
+		if (rule->not )
+			return report_error(r, rule->line, "$number found in negative match replacement text"), false;
 		if ((unsigned)group > groups_of(rule))
 			return report_error(r, rule->line, "out of range replacement index \"%d\"", group), false;
 	}
-	if (bad) report_error(r, rule->line, "bad $ in \"%.*s\" (expected $number, ${number} or $$)", SLICE_ARG(rule->result));
+	if (bad)
+		report_error(r, rule->line, "bad $ in \"%.*s\" (expected $number, ${number} or $$)",
+			     SLICE_ARG(rule->result));
 	return !bad;
 }
 
@@ -195,13 +212,17 @@ static struct rule *add_rule(struct rules *rs, struct rule rule) {
 static bool read_rule(struct rules *rs, struct slice line, struct rule rule, bool pcre, struct report *r) {
 	uint32_t bits = pcre ? PCRE2_CASELESS | PCRE2_DOTALL : REG_ICASE | REG_EXTENDED;
 	struct slice pattern;
-	if (!take_pattern(&line, pcre ? pcre_flags : regexp_flags, &bits, &rule.not, &pattern, r, rule.line)) return false;
+	if (!take_pattern(&line, pcre ? pcre_flags : regexp_flags, &bits, &rule.not, &pattern, r, rule.line))
+		return false;
 	rule.result = arena_slice(&rs->mem, line);
-	if (rule.kind == RULE_MATCH && line.len == 0) report_warning(r, rule.line, "no replacement text: using empty string");
-	if (rule.kind == RULE_IF && line.len > 0) report_warning(r, rule.line, "ignoring extra text after \"if\" statement: \"%.*s\"", SLICE_ARG(line));
+	if (rule.kind == RULE_MATCH && line.len == 0)
+		report_warning(r, rule.line, "no replacement text: using empty string");
+	if (rule.kind == RULE_IF && line.len > 0)
+		report_warning(r, rule.line, "ignoring extra text after \"if\" statement: \"%.*s\"", SLICE_ARG(line));
 	if (!compile(rs, &rule, pattern, bits, pcre, r)) return false;
 	struct rule *kept = add_rule(rs, rule);
-	if (kept->kind == RULE_MATCH && !check_result(kept, r)) kept->kind = RULE_ENDIF; /* does nothing when it is met */
+	if (kept->kind == RULE_MATCH && !check_result(kept, r))
+		kept->kind = RULE_ENDIF; /* does nothing when it is met */
 	return true;
 }
 
@@ -232,7 +253,8 @@ static struct generation *read_rules(const struct table *t, struct buf *text, st
 		size_t at = rs->count;
 		if (!read_rule(rs, rest, rule, t->type == &table_pcre, r)) {
 			if (rule.kind != RULE_IF) continue;
-			struct rule never = rule; /* a broken condition is never true, and its endif still has a partner */
+			struct rule never =
+				rule; /* a broken condition is never true, and its endif still has a partner */
 			never.skip = 0;
 			add_rule(rs, never);
 		}
@@ -267,7 +289,8 @@ static int match_pcre(const struct rules *rs, const struct rule *rule, struct sl
 	pcre2_match_data *data = pcre2_match_data_create_from_pattern(rule->pcre, NULL);
 	if (data == NULL) die_now("out of memory for a match");
 	int n = pcre2_match(rule->pcre, (PCRE2_SPTR)key.at, key.len, 0, 0, data, rs->limits);
-	if (n == PCRE2_ERROR_JIT_STACKLIMIT) n = pcre2_match(rule->pcre, (PCRE2_SPTR)key.at, key.len, 0, PCRE2_NO_JIT, data, rs->limits);
+	if (n == PCRE2_ERROR_JIT_STACKLIMIT)
+		n = pcre2_match(rule->pcre, (PCRE2_SPTR)key.at, key.len, 0, PCRE2_NO_JIT, data, rs->limits);
 	if (n > 0) {
 		const PCRE2_SIZE *at = pcre2_get_ovector_pointer(data);
 		g->count = MIN_OF((size_t)n, (size_t)REGEXP_GROUPS);
@@ -297,8 +320,8 @@ static struct slice result_of(const struct rule *rule, struct slice key, const s
 	return arena_slice(mem, buf_slice(&out));
 }
 
-static int try_rules(const struct table *t, const struct rules *rs, struct slice key, const char *text, struct arena *mem,
-                     struct slice *value) {
+static int try_rules(const struct table *t, const struct rules *rs, struct slice key, const char *text,
+		     struct arena *mem, struct slice *value) {
 	for (size_t i = 0; i < rs->count; i++) {
 		const struct rule *rule = &rs->at[i];
 		struct groups g = { 0 };

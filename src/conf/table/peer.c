@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connections to servers of tables. They are kept for a while, because a question takes microseconds and connecting does
- * not; an old one that fails is no reason to say "later" before a new one was tried. */
+/* Connections to servers of tables. They are kept for a while, because a question takes microseconds and connecting
+ * does not; an old one that fails is no reason to say "later" before a new one was tried. */
 #include "conf/table/peer.h"
 #include "net/addr.h"
 #include <netdb.h>
@@ -43,7 +43,9 @@ struct peer *peer_new(const struct table *t, struct slice address) {
 	if (!addr_split_host_port(name, &host, &port) || port.len == 0)
 		return fail("%.*s: expected host:port", SLICE_ARG(address)), NULL;
 	struct peer *p = mem_get(sizeof *p);
-	*p = (struct peer){ .host = slice_text(host.len > 0 ? host : S("localhost")), .port = slice_text(port), .lock = PTHREAD_MUTEX_INITIALIZER };
+	*p = (struct peer){ .host = slice_text(host.len > 0 ? host : S("localhost")),
+			    .port = slice_text(port),
+			    .lock = PTHREAD_MUTEX_INITIALIZER };
 	return p;
 }
 
@@ -90,7 +92,8 @@ static int connect_inet(const struct peer *p, int64_t deadline) {
 	const char *host = strcmp(p->host, "localhost") == 0 ? "127.0.0.1" : p->host;
 	int r = getaddrinfo(host, p->port, &hints, &list), fd = -1;
 	if (r != 0) return fail("%s:%s: %s", p->host, p->port, gai_strerror(r));
-	for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next) fd = connect_to(a->ai_addr, a->ai_addrlen, deadline);
+	for (const struct addrinfo *a = list; a != NULL && fd < 0; a = a->ai_next)
+		fd = connect_to(a->ai_addr, a->ai_addrlen, deadline);
 	freeaddrinfo(list);
 	return fd >= 0 ? fd : fail_errno("connect to %s:%s", p->host, p->port);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pgsql:, pgsql_table(5). Everything is done without blocking calls of libpq, because only so is there a limit on the time
- * that a server may take which accepted the connection and says nothing. */
+/* pgsql:, pgsql_table(5). Everything is done without blocking calls of libpq, because only so is there a limit on the
+ * time that a server may take which accepted the connection and says nothing. */
 #include "conf/table/sql.h"
 #include "base/library.h"
 #include <libpq-fe.h>
@@ -41,9 +41,11 @@ static bool wait_for(PGconn *c, short events, int64_t deadline) {
 
 static PGconn *finish_connecting(PGconn *c, int64_t deadline) {
 	if (c == NULL) return fail("out of memory"), NULL;
-	PostgresPollingStatusType state = pq.PQstatus(c) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
+	PostgresPollingStatusType state =
+		pq.PQstatus(c) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
 	while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
-		if (!wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) return pq.PQfinish(c), NULL;
+		if (!wait_for(c, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline))
+			return pq.PQfinish(c), NULL;
 		state = pq.PQconnectPoll(c);
 	}
 	if (state == PGRES_POLLING_OK && pq.PQsetnonblocking(c, 1) == 0) return c;
@@ -55,7 +57,8 @@ static PGconn *finish_connecting(PGconn *c, int64_t deadline) {
 static PGconn *start(struct database *db, struct slice host) {
 	AUTO_ARENA struct arena mem = { 0 };
 	if (slice_starts(host, S("postgresql://")) || slice_starts(host, S("postgres://"))) {
-		const char *keys[] = { "dbname", "client_encoding", NULL }, *values[] = { arena_text(&mem, host), "UTF8", NULL };
+		const char *keys[] = { "dbname", "client_encoding", NULL },
+			   *values[] = { arena_text(&mem, host), "UTF8", NULL };
 		return pq.PQconnectStartParams(keys, values, 1);
 	}
 	struct sql_host h = sql_host_of(host);
@@ -63,16 +66,23 @@ static PGconn *start(struct database *db, struct slice host) {
 	size_t name = h.local ? slice_search(h.name, S("/.s.PGSQL.")) : h.name.len;
 	host = slice_head(h.name, name);
 	if (h.local) port = slice_skip(h.name, name + 10); /* libpq wants the folder and the port of ".s.PGSQL.5432" */
-	if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']') host = slice_head(slice_skip(host, 1), host.len - 2);
+	if (host.len >= 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
+		host = slice_head(slice_skip(host, 1), host.len - 2);
 	const char *keys[] = { "host", "port", "user", "password", "dbname", "client_encoding", NULL };
-	const char *values[] = { arena_text(&mem, host), arena_text(&mem, port), database_string(db, "user"), database_string(db, "password"),
-		                 database_string(db, "dbname"), database_string(db, "encoding"), NULL };
+	const char *values[] = { arena_text(&mem, host),
+				 arena_text(&mem, port),
+				 database_string(db, "user"),
+				 database_string(db, "password"),
+				 database_string(db, "dbname"),
+				 database_string(db, "encoding"),
+				 NULL };
 	return pq.PQconnectStartParams(keys, values, 0);
 }
 
 static void *connect_pg(struct database *db, struct slice host, int64_t deadline) {
 	PGconn *c = finish_connecting(start(db, host), deadline);
-	if (c == NULL && host.len > 0) fail_add("host %.*s", SLICE_ARG(slice_starts(host, S("postgres")) ? S("postgresql://") : host));
+	if (c == NULL && host.len > 0)
+		fail_add("host %.*s", SLICE_ARG(slice_starts(host, S("postgres")) ? S("postgresql://") : host));
 	return c;
 }
 
@@ -106,7 +116,8 @@ static int take_values(struct question *q, const PGresult *result) {
 	for (int row = 0; row < pq.PQntuples(result); row++)
 		for (int field = 0; field < pq.PQnfields(result); field++) {
 			if (pq.PQgetisnull(result, row, field)) continue;
-			int r = database_value(q, slice_from(pq.PQgetvalue(result, row, field), (size_t)pq.PQgetlength(result, row, field)));
+			int r = database_value(q, slice_from(pq.PQgetvalue(result, row, field),
+							     (size_t)pq.PQgetlength(result, row, field)));
 			if (r != TABLE_FOUND) return r;
 		}
 	return TABLE_FOUND;
@@ -143,10 +154,16 @@ static int prepare(struct database *db) {
 }
 
 static const struct parameter parameters[] = {
-	{ "hosts", NULL }, { "user", NULL }, { "password", NULL }, { "dbname", NULL }, { "encoding", "UTF8" }, SQL_PARAMETERS, { NULL, NULL },
+	{ "hosts", NULL },      { "user", NULL }, { "password", NULL }, { "dbname", NULL },
+	{ "encoding", "UTF8" }, SQL_PARAMETERS,   { NULL, NULL },
 };
 static const struct database_kind kind = {
-	.parameters = parameters, .prepare = prepare, .connect = connect_pg, .disconnect = disconnect, .ask = ask, .hosts = "hosts",
+	.parameters = parameters,
+	.prepare = prepare,
+	.connect = connect_pg,
+	.disconnect = disconnect,
+	.ask = ask,
+	.hosts = "hosts",
 	.templates = { "query" },
 };
 

@@ -7,7 +7,8 @@
 
 static int open_static(struct table *t) {
 	struct slice v = t->rest;
-	if (v.len >= 2 && v.at[0] == '{' && v.at[v.len - 1] == '}') t->rest = slice_trim(slice_head(slice_skip(v, 1), v.len - 2));
+	if (v.len >= 2 && v.at[0] == '{' && v.at[v.len - 1] == '}')
+		t->rest = slice_trim(slice_head(slice_skip(v, 1), v.len - 2));
 	return TABLE_FOUND;
 }
 
@@ -36,10 +37,12 @@ static int add_pair(const struct table *t, struct pairs *p, struct slice member)
 	struct slice key = slice_trim(slice_head(member, equals)), value = slice_trim(slice_skip(member, equals + 1));
 	struct slice rest = key, word = slice_word(&rest, " \t\r\n");
 	if (equals == member.len || word.len == 0 || word.len < key.len)
-		return fail("%s: \"%.*s\" is not key=value (write inline:{key=value, {key = value with blanks}})", t->name, SLICE_ARG(member));
+		return fail("%s: \"%.*s\" is not key=value (write inline:{key=value, {key = value with blanks}})",
+			    t->name, SLICE_ARG(member));
 	struct pair *pair = &p->at[p->count];
 	*pair = (struct pair){ arena_lower(&p->mem, key), value };
-	if (value.len == 0) table_tell(t, L_WARN, "%s: key %.*s: empty string result is not allowed", t->name, SLICE_ARG(key));
+	if (value.len == 0)
+		table_tell(t, L_WARN, "%s: key %.*s: empty string result is not allowed", t->name, SLICE_ARG(key));
 	if (map_get(&p->by_key, pair->key) != NULL) {
 		table_tell(t, L_WARN, "%s: duplicate entry: \"%.*s\"", t->name, SLICE_ARG(pair->key));
 		return 0;
@@ -53,7 +56,8 @@ static int open_inline(struct table *t) {
 	struct pairs *p = t->state = mem_get(sizeof *p);
 	struct slice *members;
 	size_t count;
-	if (t->rest.at[0] != '{') return fail("bad syntax: \"%s\"; need \"inline:{name=value...}\"", t->name), TABLE_BAD;
+	if (t->rest.at[0] != '{')
+		return fail("bad syntax: \"%s\"; need \"inline:{name=value...}\"", t->name), TABLE_BAD;
 	if (table_members(t->rest, &p->mem, &members, &count) < 0) return fail_add("%s", t->name), TABLE_BAD;
 	if (count == 0) return fail("bad syntax: \"%s\"; need \"inline:{name=value...}\"", t->name), TABLE_BAD;
 	p->at = arena_array(&p->mem, count, sizeof *p->at);
@@ -113,7 +117,8 @@ static int find_fail(struct table *t, struct slice key, struct arena *mem, struc
 /* nis, nisplus, netinfo: directories that are gone. Debian's alias_maps names one. */
 
 static int open_gone(struct table *t) {
-	table_tell(t, L_INFO, "%s: tables of type %s are not supported and have no entries here", t->name, t->type->name);
+	table_tell(t, L_INFO, "%s: tables of type %s are not supported and have no entries here", t->name,
+		   t->type->name);
 	return TABLE_FOUND;
 }
 

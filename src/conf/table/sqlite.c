@@ -71,7 +71,8 @@ static int ask(struct question *q, void *connection) {
 	sqlite3_stmt *stmt = NULL;
 	struct stat st;
 	if (stat(database_string(q->db, "dbpath"), &st) != 0) return fail_errno("%s", database_string(q->db, "dbpath"));
-	if (st.st_dev != f->dev || st.st_ino != f->ino) return fail("%s was replaced", database_string(q->db, "dbpath"));
+	if (st.st_dev != f->dev || st.st_ino != f->ino)
+		return fail("%s was replaced", database_string(q->db, "dbpath"));
 	if (database_expand(q, database_text(q->db, "query"), quote, NULL, &sql) < 0) return TABLE_LATER;
 	if (sqlite3_prepare_v2(f->sql, buf_text(&sql), -1, &stmt, NULL) != SQLITE_OK)
 		return fail("%s", sqlite3_errmsg(f->sql)), TABLE_LATER;
@@ -84,7 +85,12 @@ static int ask(struct question *q, void *connection) {
 
 static const struct parameter parameters[] = { { "dbpath", NULL }, SQL_PARAMETERS, { NULL, NULL } };
 static const struct database_kind kind = {
-	.parameters = parameters, .prepare = prepare, .connect = connect_file, .disconnect = disconnect, .ask = ask, .templates = { "query" },
+	.parameters = parameters,
+	.prepare = prepare,
+	.connect = connect_file,
+	.disconnect = disconnect,
+	.ask = ask,
+	.templates = { "query" },
 };
 
 static int open_sqlite(struct table *t) { return database_open(t, &kind); }

@@ -10,13 +10,14 @@ struct tables {
 	struct map by_name; /* flags digit and name, to struct table */
 };
 
-static const struct table_type *const types[] = { /* ordered by name */
-	&table_btree, &table_cdb, &table_cidr, &table_dbm, &table_debug, &table_environ, &table_fail, &table_hash, &table_inline,
-	&table_internal,
+static const struct table_type *const types[] = {
+	/* ordered by name */
+	&table_btree,   &table_cdb,      &table_cidr,    &table_dbm,      &table_debug,    &table_environ,
+	&table_fail,    &table_hash,     &table_inline,  &table_internal,
 #ifdef HATO_LDAP
 	&table_ldap,
 #endif
-	&table_lmdb, &table_memcache,
+	&table_lmdb,    &table_memcache,
 #ifdef HATO_MYSQL
 	&table_mysql,
 #endif
@@ -24,8 +25,8 @@ static const struct table_type *const types[] = { /* ordered by name */
 #ifdef HATO_PGSQL
 	&table_pgsql,
 #endif
-	&table_pipemap, &table_proxy, &table_randmap, &table_regexp, &table_sdbm, &table_socketmap, &table_sqlite, &table_static, &table_tcp,
-	&table_texthash, &table_unionmap, &table_unix,
+	&table_pipemap, &table_proxy,    &table_randmap, &table_regexp,   &table_sdbm,     &table_socketmap,
+	&table_sqlite,  &table_static,   &table_tcp,     &table_texthash, &table_unionmap, &table_unix,
 };
 /* Accepted where they are named, but not among the types. */
 static const struct table_type *const gone[] = { &table_netinfo, &table_nis, &table_nisplus };
@@ -72,8 +73,10 @@ static const struct table_type *type_find(struct slice name) {
 static int no_such_type(struct slice name) {
 	for (size_t i = 0; i < LEN(optional); i++)
 		if (slice_eq(name, slice_of(optional[i])))
-			return fail("unsupported dictionary type: %s: this build has no %s client (meson setup -D%s=enabled)", optional[i], optional[i],
-			            optional[i]), TABLE_BAD;
+			return fail("unsupported dictionary type: %s: this build has no %s client (meson setup "
+				    "-D%s=enabled)",
+				    optional[i], optional[i], optional[i]),
+			       TABLE_BAD;
 	return fail("unsupported dictionary type: %.*s (postconf -m lists the types)", SLICE_ARG(name)), TABLE_BAD;
 }
 
@@ -84,13 +87,22 @@ static struct slice key_of(struct arena *mem, struct slice name, unsigned flags)
 static int make(struct tables *all, struct slice name, unsigned flags, unsigned depth, struct table **out) {
 	size_t colon = slice_find(name, ':');
 	struct slice type_name = colon < name.len ? slice_head(name, colon) : S("texthash");
-	if (name.len == 0 || colon + 1 == name.len || memchr(name.at, '\0', name.len) != NULL) return fail("%.*s: expected type:name", SLICE_ARG(name)), TABLE_BAD;
-	if (name.len > TABLE_NAME_MOST) return fail("%.*s…: the name of a table is longer than %zu bytes", 40, name.at, TABLE_NAME_MOST), TABLE_BAD;
-	if (depth > TABLE_DEPTH) return fail("%.*s: tables within tables more than %d deep", SLICE_ARG(name), TABLE_DEPTH), TABLE_BAD;
+	if (name.len == 0 || colon + 1 == name.len || memchr(name.at, '\0', name.len) != NULL)
+		return fail("%.*s: expected type:name", SLICE_ARG(name)), TABLE_BAD;
+	if (name.len > TABLE_NAME_MOST)
+		return fail("%.*s…: the name of a table is longer than %zu bytes", 40, name.at, TABLE_NAME_MOST),
+		       TABLE_BAD;
+	if (depth > TABLE_DEPTH)
+		return fail("%.*s: tables within tables more than %d deep", SLICE_ARG(name), TABLE_DEPTH), TABLE_BAD;
 	const struct table_type *type = colon == 0 ? NULL : type_find(type_name);
 	if (type == NULL) return no_such_type(type_name);
 	struct table *t = mem_get(sizeof *t);
-	*t = (struct table){ .type = type, .owner = all, .name = slice_text(name), .flags = flags, .depth = depth, .traits = type->traits };
+	*t = (struct table){ .type = type,
+			     .owner = all,
+			     .name = slice_text(name),
+			     .flags = flags,
+			     .depth = depth,
+			     .traits = type->traits };
 	t->rest = slice_of(t->name + (colon < name.len ? colon + 1 : 0));
 	if (type->open(t) != TABLE_FOUND) {
 		table_free(t);
@@ -193,10 +205,12 @@ void report_warning(struct report *r, unsigned line, const char *format, ...) {
 	va_end(args);
 }
 
-bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number, struct report *r) {
+bool table_line_next(struct logical_lines *l, struct arena *mem, struct slice *line, unsigned *number,
+		     struct report *r) {
 	while (logical_line_next(l, mem, line, number)) {
 		if (line->len <= TABLE_LINE_MOST) return true;
-		report_error(r, *number, "a line of %zu bytes; the longest that is read has %zu", line->len, TABLE_LINE_MOST);
+		report_error(r, *number, "a line of %zu bytes; the longest that is read has %zu", line->len,
+			     TABLE_LINE_MOST);
 	}
 	return false;
 }
@@ -218,7 +232,8 @@ static bool next_member(struct slice *rest, struct slice *out) {
 
 int table_members(struct slice list, struct arena *mem, struct slice **out, size_t *count) {
 	list = slice_trim(list);
-	if (list.len >= 2 && list.at[0] == '{' && list.at[list.len - 1] == '}') list = slice_head(slice_skip(list, 1), list.len - 2);
+	if (list.len >= 2 && list.at[0] == '{' && list.at[list.len - 1] == '}')
+		list = slice_head(slice_skip(list, 1), list.len - 2);
 	size_t n = 0, room = 0;
 	struct slice *at = NULL, member;
 	for (;;) {

@@ -41,7 +41,9 @@ static const char *find(struct table *t, const char *key) {
 	return r == TABLE_FOUND ? arena_text(&mem, value) : r == TABLE_LATER ? "later" : NULL;
 }
 
-static const char *find_in(const char *type, const char *name, const char *key) { return find(open_table(type, name, 0), key); }
+static const char *find_in(const char *type, const char *name, const char *key) {
+	return find(open_table(type, name, 0), key);
+}
 
 static bool was_told(const char *text) {
 	bool yes = strstr(buf_text(&told), text) != NULL;
@@ -52,7 +54,8 @@ static bool was_told(const char *text) {
 
 static void texts(void **state) {
 	(void)state;
-	put("a", "# comment\nKey  value  with blanks \n\n  go on\n# between\n  and on\n\"a b\"@x.org quoted\nkey second\nnovalue\nlast end");
+	put("a", "# comment\nKey  value  with blanks \n\n  go on\n# between\n  and on\n\"a b\"@x.org quoted\nkey "
+		 "second\nnovalue\nlast end");
 	struct table *t = open_table("hash", path_of("a"), 0);
 	assert_string_equal(find(t, "kEY"), "value  with blanks   go on  and on");
 	assert_string_equal(find(t, "\"a b\"@x.org"), "quoted");
@@ -92,9 +95,21 @@ static void simple(void **state) {
 	assert_null(find_in("internal", "x", "root"));
 	setenv("hato_test", "yes", 1);
 	assert_string_equal(find_in("environ", "x", "HATO_TEST"), "yes");
-	static const char *const bad[] = { "inline:{}", "inline:{a}", "inline:{ {a b = c} }", "inline:{a=b", "unionmap:{}", "unionmap:static:1",
-		                           "static:", "unix:foo", "proxy:x", "nosuch:x", ":x", "regexp:{/a/ 1}",
-		                           "pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{static:deep}}}}}}}}}" };
+	static const char *const bad[] = {
+		"inline:{}",
+		"inline:{a}",
+		"inline:{ {a b = c} }",
+		"inline:{a=b",
+		"unionmap:{}",
+		"unionmap:static:1",
+		"static:",
+		"unix:foo",
+		"proxy:x",
+		"nosuch:x",
+		":x",
+		"regexp:{/a/ 1}",
+		"pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{pipemap:{static:deep}}}}}}}}}"
+	};
 	for (size_t i = 0; i < LEN(bad); i++) {
 		struct table *t;
 		int r = table_open(tables, slice_of(bad[i]), 0, &t);
@@ -105,7 +120,8 @@ static void simple(void **state) {
 
 static void patterns(void **state) {
 	(void)state;
-	put("re", "/^(a+)@(b*)$/ $2-${1}-$(1)x$$\n!/@/ no at\nif /x/\n/^x1/ one\nif !/y/\n/./ not y\nendif\nendif\n/CASE/i case\n/(/ broken\n");
+	put("re", "/^(a+)@(b*)$/ $2-${1}-$(1)x$$\n!/@/ no at\nif /x/\n/^x1/ one\nif !/y/\n/./ not "
+		  "y\nendif\nendif\n/CASE/i case\n/(/ broken\n");
 	for (int i = 0; i < 2; i++) {
 		struct table *t = open_table(i == 0 ? "regexp" : "pcre", path_of("re"), 0);
 		assert_string_equal(find(t, "AA@b"), "b-AA-AAx$");
@@ -122,13 +138,15 @@ static void patterns(void **state) {
 	assert_string_equal(find_in("pcre", path_of("explode"), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"), "later");
 	assert_true(was_told("/explode, line 1: match limit exceeded"));
 	put("explode", "/^(a|aa)+\\1{5}c$/ found\n/^(.)\\1$/ twice\n");
-	assert_string_equal(find_in("regexp", path_of("explode"), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb"), "later");
+	assert_string_equal(
+		find_in("regexp", path_of("explode"), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaacb"), "later");
 	assert_string_equal(find_in("regexp", path_of("explode"), "xX"), "twice");
 }
 
 static void cidr(void **state) {
 	(void)state;
-	put("c", "10.0.0.1/8 bad\n1.2.3.4/33 bad\n[::1]/128 loop\n1.2.3.0/24\nif 10.0.0.0/8\n10.1.0.0/16 ten1\nendif\n!1.2.3.0/24 other\n::/0 six\n");
+	put("c", "10.0.0.1/8 bad\n1.2.3.4/33 bad\n[::1]/128 loop\n1.2.3.0/24\nif 10.0.0.0/8\n10.1.0.0/16 "
+		 "ten1\nendif\n!1.2.3.0/24 other\n::/0 six\n");
 	struct table *t = open_table("cidr", path_of("c"), 0);
 	assert_string_equal(find(t, "::1"), "loop");
 	assert_string_equal(find(t, "10.1.2.3"), "ten1");
@@ -186,7 +204,9 @@ static void *read_on(void *ctx) {
 	AUTO_ARENA struct arena own = { 0 };
 	while (!r->stop) {
 		struct slice a;
-		if (table_find(r->table, S("key"), &own, &a) != TABLE_FOUND || a.len != 1 || a.at[0] < 'a' || a.at[0] > 'e') r->wrong = true;
+		if (table_find(r->table, S("key"), &own, &a) != TABLE_FOUND || a.len != 1 || a.at[0] < 'a' ||
+		    a.at[0] > 'e')
+			r->wrong = true;
 		arena_reset(&own);
 	}
 	return NULL;
@@ -232,7 +252,8 @@ static void lists(void **state) {
 	(void)state;
 	AUTO_BUF struct buf all = BUF(KIB(4));
 	put("l", "z 1\nA 2 3\n");
-	assert_int_equal(table_each(open_table("proxy", arena_fmt(&mem, "hash:%s", path_of("l")).at, 0), count, &all), 0);
+	assert_int_equal(table_each(open_table("proxy", arena_fmt(&mem, "hash:%s", path_of("l")).at, 0), count, &all),
+			 0);
 	assert_string_equal(buf_text(&all), "z=1;a=2 3;");
 	assert_int_equal(table_each(open_table("static", "x", 0), count, &all), TABLE_BAD);
 	const char *const *types = table_types();
@@ -240,14 +261,18 @@ static void lists(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(texts), cmocka_unit_test(tight), cmocka_unit_test(simple), cmocka_unit_test(patterns), cmocka_unit_test(cidr),
-		                            cmocka_unit_test(changes), cmocka_unit_test(readers), cmocka_unit_test(bounds), cmocka_unit_test(lists) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(texts),   cmocka_unit_test(tight),
+					    cmocka_unit_test(simple),  cmocka_unit_test(patterns),
+					    cmocka_unit_test(cidr),    cmocka_unit_test(changes),
+					    cmocka_unit_test(readers), cmocka_unit_test(bounds),
+					    cmocka_unit_test(lists) };
 	struct table_params params = { .tell = tell };
 	if (mkdtemp(folder) == NULL) return 1;
 	tables = tables_new(&params);
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	tables_free(&tables);
-	static const char *const names[] = { "a", "aliases", "re", "explode", "c", "w", "later", "big", "l", "tight", "r" };
+	static const char *const names[] = { "a",     "aliases", "re", "explode", "c", "w",
+					     "later", "big",     "l",  "tight",   "r" };
 	for (size_t i = 0; i < LEN(names); i++) unlink(path_of(names[i]));
 	rmdir(folder);
 	buf_done(&told);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Templates of database tables: %s %u %d for a key (or for a result, then %S %U %D are the key's), %1…%9 for the labels of
- * the key's domain from its end. A template that asks for what is not there makes no question and no result. */
+/* Templates of database tables: %s %u %d for a key (or for a result, then %S %U %D are the key's), %1…%9 for the labels
+ * of the key's domain from its end. A template that asks for what is not there makes no question and no result. */
 #include "conf/table/template.h"
 
 struct address {
@@ -10,7 +10,10 @@ struct address {
 
 static struct address split(struct slice text) {
 	size_t at = slice_find_last(text, '@');
-	struct address a = { .whole = text, .local = slice_head(text, at), .domain = slice_skip(text, at + 1), .qualified = at < text.len };
+	struct address a = { .whole = text,
+			     .local = slice_head(text, at),
+			     .domain = slice_skip(text, at + 1),
+			     .qualified = at < text.len };
 	return a;
 }
 
@@ -32,7 +35,8 @@ static bool part(char letter, const struct address *a, struct slice *out) {
 	return *out = a->domain, a->qualified && a->domain.len > 0;
 }
 
-int template_expand(struct slice template, struct slice key, const struct slice *value, quote_text *quote, void *ctx, struct buf *out) {
+int template_expand(struct slice template, struct slice key, const struct slice *value, quote_text *quote, void *ctx,
+		    struct buf *out) {
 	const struct address of_key = split(key), of_value = split(value != NULL ? *value : key);
 	if (of_value.whole.len == 0) return TEMPLATE_SKIP;
 	for (size_t i = 0; i < template.len; i++) {

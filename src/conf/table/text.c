@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of lines "key value", or "name: value" for aliases, files of up to two gigabytes. What is
- * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit offsets into
- * it: about 10 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text itself. */
+ * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit offsets
+ * into it: about 10 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text
+ * itself. */
 #include "conf/table/inside.h"
 #include "base/map.h"
 
@@ -57,14 +58,16 @@ static bool split_pair(struct slice line, struct slice *key, struct slice *value
 	*key = slice_head(line, n);
 	*value = slice_trim(slice_skip(line, n));
 	if (quoted) return report_error(r, number, "unbalanced '\"' in '%.*s'", SLICE_ARG(line)), false;
-	if (key->len == 0 || value->len == 0) return report_error(r, number, "expected format: key whitespace value"), false;
+	if (key->len == 0 || value->len == 0)
+		return report_error(r, number, "expected format: key whitespace value"), false;
 	if (key->at[key->len - 1] == ':')
 		report_warning(r, number, "record is in \"key: value\" format; is this an alias file?");
 	return true;
 }
 
 /* "name: value" or "\"quoted name\": value": the name loses its quotes, in place. */
-static bool split_alias(struct slice line, char *room, struct slice *key, struct slice *value, struct report *r, unsigned number) {
+static bool split_alias(struct slice line, char *room, struct slice *key, struct slice *value, struct report *r,
+			unsigned number) {
 	bool quoted = false, local = true;
 	size_t n = 0, len = 0, blanks = 0;
 	for (; n < line.len && (quoted || line.at[n] != ':'); n++) {
@@ -86,13 +89,15 @@ static bool split_alias(struct slice line, char *room, struct slice *key, struct
 	return true;
 }
 
-bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value, struct report *r, unsigned number) {
+bool text_split(struct slice line, bool aliases, struct arena *mem, struct slice *key, struct slice *value,
+		struct report *r, unsigned number) {
 	if (ascii_space(line.at[0])) report_warning(r, number, "logical line must not start with whitespace");
 	line = slice_trim(line);
 	char *room = arena_get(mem, line.len + 1); /* both halves outside of the text, which may be squeezed */
 	memcpy(room, line.at, line.len);
 	line.at = room;
-	return aliases ? split_alias(line, arena_get(mem, line.len + 1), key, value, r, number) : split_pair(line, key, value, r, number);
+	return aliases ? split_alias(line, arena_get(mem, line.len + 1), key, value, r, number)
+		       : split_pair(line, key, value, r, number);
 }
 
 /* A file named without its kind is one of aliases when its first entry is "name: value". */
@@ -148,7 +153,8 @@ static void squeeze(struct entries *e, struct slice text, bool aliases, struct r
 }
 
 static struct generation *read_entries(const struct table *t, struct buf *text, struct report *r) {
-	bool aliases = (t->flags & TABLE_ALIASES) != 0 || (t->type != &table_texthash && looks_like_aliases(buf_slice(text)));
+	bool aliases =
+		(t->flags & TABLE_ALIASES) != 0 || (t->type != &table_texthash && looks_like_aliases(buf_slice(text)));
 	if (buf_room(text, 2) == NULL) return fail("%s: too large", r->path), NULL; /* the last line may lack its end */
 	struct entries *e = mem_get(sizeof *e);
 	size_t lines = count_entries(buf_slice(text)), size = text->len;
@@ -187,8 +193,8 @@ static const struct {
 	const char *suffix;
 	const struct watched_kind *kind; /* NULL: nobody */
 } compiled[] = {
-	{ &table_hash, "db", NULL }, { &table_btree, "db", NULL }, { &table_dbm, "pag", NULL }, { &table_sdbm, "pag", NULL },
-	{ &table_cdb, "cdb", &cdb_kind },
+	{ &table_hash, "db", NULL },         { &table_btree, "db", NULL },     { &table_dbm, "pag", NULL },
+	{ &table_sdbm, "pag", NULL },        { &table_cdb, "cdb", &cdb_kind },
 #ifdef HATO_LMDB
 	{ &table_lmdb, "lmdb", &lmdb_kind },
 #else
@@ -208,8 +214,10 @@ static struct watched *open_compiled(struct table *t) {
 		const char *path = arena_fmt(&mem, "%.*s.%s", SLICE_ARG(t->rest), compiled[i].suffix).at;
 		if (t->type != compiled[i].type || !is_there(t, path)) continue;
 		if (compiled[i].kind != NULL) return watched_new(t, compiled[i].kind, path);
-		table_tell(t, L_ERROR, "%s: %.*s is missing, and this build does not read %s (restore the text: postmap -s %s on a Postfix that has it)",
-		           t->name, SLICE_ARG(t->rest), path, t->name);
+		table_tell(t, L_ERROR,
+			   "%s: %.*s is missing, and this build does not read %s (restore the text: postmap -s %s on a "
+			   "Postfix that has it)",
+			   t->name, SLICE_ARG(t->rest), path, t->name);
 	}
 	return NULL;
 }
@@ -250,6 +258,6 @@ static int each_text(struct table *t, table_visit *visit, void *ctx) {
 }
 
 #define TEXT_TYPE(name_) { .name = name_, .open = open_text, .find = find_text, .each = each_text, .close = close_text }
-const struct table_type table_texthash = TEXT_TYPE("texthash"), table_hash = TEXT_TYPE("hash"), table_btree = TEXT_TYPE("btree"),
-			table_dbm = TEXT_TYPE("dbm"), table_sdbm = TEXT_TYPE("sdbm"), table_lmdb = TEXT_TYPE("lmdb"),
-			table_cdb = TEXT_TYPE("cdb");
+const struct table_type table_texthash = TEXT_TYPE("texthash"), table_hash = TEXT_TYPE("hash"),
+			table_btree = TEXT_TYPE("btree"), table_dbm = TEXT_TYPE("dbm"), table_sdbm = TEXT_TYPE("sdbm"),
+			table_lmdb = TEXT_TYPE("lmdb"), table_cdb = TEXT_TYPE("cdb");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unix:passwd.byname and unix:group.byname: what the system knows of its users, as the line of passwd(5) or group(5). */
+/* unix:passwd.byname and unix:group.byname: what the system knows of its users, as the line of passwd(5) or group(5).
+ */
 #include "conf/table/inside.h"
 #include <grp.h>
 #include <pwd.h>
@@ -17,8 +18,8 @@ static int ask_user(const char *name, char *room, size_t size, struct buf *line)
 	struct passwd entry, *found;
 	int r = getpwnam_r(name, &entry, room, size, &found);
 	if (found != NULL)
-		buf_addf(line, "%s:%s:%u:%u:%s:%s:%s", found->pw_name, found->pw_passwd, (unsigned)found->pw_uid, (unsigned)found->pw_gid,
-		         found->pw_gecos, found->pw_dir, found->pw_shell);
+		buf_addf(line, "%s:%s:%u:%u:%s:%s:%s", found->pw_name, found->pw_passwd, (unsigned)found->pw_uid,
+			 (unsigned)found->pw_gid, found->pw_gecos, found->pw_dir, found->pw_shell);
 	return r;
 }
 
@@ -43,7 +44,8 @@ static int find_unix(struct table *t, struct slice key, struct arena *mem, struc
 		*value = arena_slice(mem, buf_slice(&line));
 		return TABLE_FOUND;
 	}
-	return fail("%s: the record of \"%.*s\" is larger than %zu bytes", t->name, SLICE_ARG(key), RECORD_MOST), TABLE_LATER;
+	return fail("%s: the record of \"%.*s\" is larger than %zu bytes", t->name, SLICE_ARG(key), RECORD_MOST),
+	       TABLE_LATER;
 }
 
 const struct table_type table_unix = { "unix", 0, open_unix, find_unix, NULL, NULL };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file is read whole (a mapping would end the process when the file is cut in place) and looked at again at most once a
- * second, by whichever look-up comes first; the others go on with the contents there are. A file that was young when it
- * was read is read once more, for its time stamp may not show the next change. */
+/* A file is read whole (a mapping would end the process when the file is cut in place) and looked at again at most once
+ * a second, by whichever look-up comes first; the others go on with the contents there are. A file that was young when
+ * it was read is read once more, for its time stamp may not show the next change. */
 #include "conf/table/inside.h"
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -84,7 +84,8 @@ static void tell_reason(struct watched *w, bool keeps) {
 	if (w->reason != NULL && strcmp(w->reason, fail_text()) == 0) return;
 	free(w->reason);
 	w->reason = mem_text(fail_text());
-	table_tell(w->table, L_ERROR, "%s: %s%s", w->table->name, w->reason, keeps ? "; what was read before stays in use" : "");
+	table_tell(w->table, L_ERROR, "%s: %s%s", w->table->name, w->reason,
+		   keeps ? "; what was read before stays in use" : "");
 }
 
 static void look(struct watched *w) {
@@ -100,7 +101,8 @@ static void look(struct watched *w) {
 		tell_reason(w, has);
 		return;
 	}
-	if (was_young && had_errors && stamp_same(&before, &w->stamp)) return; /* as broken as a moment ago: said already */
+	if (was_young && had_errors && stamp_same(&before, &w->stamp))
+		return; /* as broken as a moment ago: said already */
 	struct generation *fresh = w->kind->read(w->table, &text, &r);
 	if (fresh != NULL && r.errors > 0 && has) {
 		generation_drop(generation_hold(fresh));
@@ -119,8 +121,11 @@ static void look(struct watched *w) {
 
 struct watched *watched_new(struct table *t, const struct watched_kind *kind, const char *path) {
 	struct watched *w = mem_get(sizeof *w);
-	*w = (struct watched){ .table = t, .kind = kind, .path = path != NULL ? mem_text(path) : slice_text(t->rest), .now = CURRENT_NONE,
-		               .looking = PTHREAD_MUTEX_INITIALIZER };
+	*w = (struct watched){ .table = t,
+			       .kind = kind,
+			       .path = path != NULL ? mem_text(path) : slice_text(t->rest),
+			       .now = CURRENT_NONE,
+			       .looking = PTHREAD_MUTEX_INITIALIZER };
 	look(w);
 	atomic_store(&w->next_look, clock_ms() + LOOK_AGAIN);
 	return w;
@@ -133,7 +138,9 @@ struct watched *watched_fixed(struct table *t, const struct watched_kind *kind, 
 	struct generation *g = kind->read(t, &copy, &r);
 	if (g == NULL) return NULL;
 	struct watched *w = mem_get(sizeof *w);
-	*w = (struct watched){ .table = t, .kind = kind, .now = CURRENT_NONE, .looking = PTHREAD_MUTEX_INITIALIZER, .next_look = NEVER };
+	*w = (struct watched){
+		.table = t, .kind = kind, .now = CURRENT_NONE, .looking = PTHREAD_MUTEX_INITIALIZER, .next_look = NEVER
+	};
 	current_set(&w->now, g);
 	return w;
 }
@@ -150,7 +157,8 @@ void watched_free(struct watched **wp) {
 }
 
 struct generation *watched_hold(struct watched *w) {
-	if (clock_ms() >= atomic_load_explicit(&w->next_look, memory_order_relaxed) && pthread_mutex_trylock(&w->looking) == 0) {
+	if (clock_ms() >= atomic_load_explicit(&w->next_look, memory_order_relaxed) &&
+	    pthread_mutex_trylock(&w->looking) == 0) {
 		if (clock_ms() >= atomic_load(&w->next_look)) look(w);
 		atomic_store(&w->next_look, clock_ms() + LOOK_AGAIN);
 		pthread_mutex_unlock(&w->looking);
@@ -194,7 +202,8 @@ enum rule_kind rule_kind(struct slice line, struct slice *rest) {
 	struct slice after = line, word = slice_word(&after, " \t");
 	*rest = line;
 	if (slice_same(word, S("endif"))) return *rest = slice_trim(after), RULE_ENDIF;
-	bool condition = slice_starts_same(line, S("if")) && line.len > 2 && !ascii_alpha(line.at[2]) && !ascii_digit(line.at[2]);
+	bool condition = slice_starts_same(line, S("if")) && line.len > 2 && !ascii_alpha(line.at[2]) &&
+			 !ascii_digit(line.at[2]);
 	if (!condition) return RULE_MATCH;
 	*rest = slice_trim(slice_skip(line, 2));
 	return RULE_IF;
