@@ -163,6 +163,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .remote = ask.remote,
 				    .session = ask.session,
 				    .tls = ask.tls,
+				    .language = ask.language,
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
 	if (ask.master.len != 0) /* for whoever has to account for it */

@@ -59,7 +59,8 @@ static void what_is_text(void **state) {
 	assert_int_equal(all.len, head.len + body.len);
 	static const char *const in_head[] = { "SUBJECT: \xe6\x97\xa5\xe6\x9c\xac HELLO\n",
 					       "FROM: ANN <ANN@EXAMPLE.TEST>\n" };
-	static const char *const in_body[] = { "FAT CATS", "\n\xe6\x97\xa5\xe6\x9c\xac\n", "RE\xcc\x81SUME\xcc\x81.PDF\n",
+	static const char *const in_body[] = { "FAT CATS", "\n\xe6\x97\xa5\xe6\x9c\xac\n",
+					       "RE\xcc\x81SUME\xcc\x81.PDF\n",
 					       "SUBJECT: INNER ONE\n", "INNER TEXT\n" };
 	static const char *const nowhere[] = { "PREAMBLE", "WORDS IN IT", "<B>", "K/QWEW" };
 	for (size_t i = 0; i < LEN(in_head); i++)

@@ -35,7 +35,7 @@ static struct imap_answer pass_over(struct append_reader *in, struct imap_answer
 	uint64_t total = 0;
 	while (!s->over && imap_literal_at_end(line, &literal) && !literal.waits) {
 		if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8 - total) {
-			buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
+			imap_say(s, "* BYE [TOOBIG] Message too large.");
 			imap_end(s, "Message too large");
 			break;
 		}
@@ -232,6 +232,7 @@ IMAP_COMMAND(imap_do_replace) {
 	a.in.p = own.p;
 	struct imap_answer answer = append(&a, "replace");
 	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
-	buf_addf(imap_out(s), "* OK %s Replacement message ready.\r\n", appended_code(&a));
+	buf_addf(imap_out(s), "* OK %s ", appended_code(&a));
+	imap_say(s, "Replacement message ready.");
 	return imap_ok("Replace completed.");
 }

@@ -89,7 +89,8 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 	}
 	buf_add(imap_out(s), S("* OK "));
 	put_uids(imap_out(s), &k);
-	buf_add(imap_out(s), S(" Moved UIDs.\r\n"));
+	buf_byte(imap_out(s), ' ');
+	imap_say(s, "Moved UIDs.");
 	return imap_ok(done);
 }
 

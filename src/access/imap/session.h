@@ -43,6 +43,7 @@ struct imap_grant {
 	struct slice remote;        /* the peer's address, for log lines */
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
+	uint32_t language;          /* enum language: chosen before log-in */
 	struct slice master;        /* who acts as the account; empty: itself */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first

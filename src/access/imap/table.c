@@ -12,7 +12,7 @@ static const char imap_capabilities[] =
 	"UIDBATCHES INPROGRESS NOTIFY UNAUTHENTICATE "
 	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE "
 	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
-	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1";
+	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1 LANGUAGE";
 
 void imap_put_capabilities(struct imap_session *s) {
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities,
@@ -35,6 +35,7 @@ static const struct imap_command commands[] = {
 	{ "LOGOUT", imap_do_logout, QUIET },
 	{ "ID", imap_do_id, 0 },
 	{ "NAMESPACE", imap_do_namespace, 0 },
+	{ "LANGUAGE", imap_do_language, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
 	{ "NOTIFY", imap_do_notify, 0 },
