@@ -4,6 +4,7 @@
  * enter with one commit or none does. What makes one impossible is found before the client is asked for its bytes.
  * Raw 8-bit headers are taken as they come, also without UTF8: whoever moves old mail has them. */
 #include "access/imap/catenate.h"
+#include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/status.h"
 #include "base/fail.h"
@@ -121,6 +122,9 @@ static struct imap_answer take_whole(struct appending *a, struct upload *u) {
 static struct imap_answer take_message(struct appending *a) {
 	struct upload *u = arena_get(&a->in.s->mem, sizeof(*u));
 	struct imap_parse *p = &a->in.p;
+	uint64_t limit = imap_saves_limit(a->in.s);
+	if (limit != 0 && a->count == limit)
+		return imap_no(imap_limit_text(a->in.s, limit, 0, "Too many messages in one command."));
 	if (a->count++ == MESSAGES_MAX || a->kept > KEPT_LIMIT)
 		return imap_no("[LIMIT] Too many messages in one command.");
 	upload_begin(u, a->in.s);

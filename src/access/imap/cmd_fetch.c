@@ -2,6 +2,7 @@
 /* FETCH by pages. What rows and summaries answer is formatted inside the snapshot, straight from the database's own
  * memory, and sent outside of it. For bodies, rows are copied and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
+#include "access/imap/limit.h"
 #include "store/acl.h"
 
 enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 256 * 1024 };
@@ -131,8 +132,13 @@ IMAP_COMMAND(imap_do_fetch) {
 		return imap_bad(&call->p);
 	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said))
 		imap_set_settle(&said, s->box.view.uidnext);
+	uint64_t limit = imap_messages_limit(s), page = (uint64_t)(MAX_OF(f.page_first, f.page_last) -
+								   MIN_OF(f.page_first, f.page_last)) + 1;
+	if (limit != 0 && f.paged && page > limit)
+		return imap_no(imap_limit_text(s, limit, 0, "A page holds fewer messages."));
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
+	uint32_t lowest = imap_limit_set(s, limit, &f.set);
 	bool bodies = (f.needs & FETCH_BODY) != 0;
 	unsigned want = (f.needs & FETCH_SUMMARY) != 0         ? WANT_SUMMARY
 			: bodies || (f.needs & FETCH_ROW) != 0 ? 0
@@ -142,8 +148,9 @@ IMAP_COMMAND(imap_do_fetch) {
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");
-	if (f.unknown_encoding) return imap_no("[UNKNOWN-CTE] A part has a transfer encoding that is not known.");
-	if (!call->uid && f.seen < imap_view_count(s, &f.set))
-		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
-	return imap_ok("Fetch completed.");
+	struct imap_answer a = imap_ok("Fetch completed.");
+	if (f.unknown_encoding) a = imap_no("[UNKNOWN-CTE] A part has a transfer encoding that is not known.");
+	else if (!call->uid && f.seen < imap_view_count(s, &f.set))
+		a = imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+	return imap_limit_answer(s, lowest, a);
 }

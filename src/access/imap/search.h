@@ -23,6 +23,8 @@ enum search_argument {
 	ARG_NUMBER,
 	ARG_SECONDS,
 	ARG_UIDS,
+	ARG_UID_AFTER, /* RFC 9738 §3.2 */
+	ARG_UID_BEFORE,
 	ARG_FIELD,
 	ARG_KEY,
 	ARG_FUZZY_KEY,

@@ -149,6 +149,8 @@ const struct search_word search_words[] = {
 	{ "LARGER", ARG_NUMBER, COST_ROW, test_larger, 0 },
 	{ "SMALLER", ARG_NUMBER, COST_ROW, test_smaller, 0 },
 	{ "UID", ARG_UIDS, COST_ROW, search_in_set, 0 },
+	{ "UIDAFTER", ARG_UID_AFTER, COST_ROW, search_in_set, 0 },
+	{ "UIDBEFORE", ARG_UID_BEFORE, COST_ROW, search_in_set, 0 },
 	{ "BEFORE", ARG_DATE, COST_ROW, test_date, BEFORE },
 	{ "ON", ARG_DATE, COST_ROW, test_date, ON },
 	{ "SINCE", ARG_DATE, COST_ROW, test_date, SINCE },

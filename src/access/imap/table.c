@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
+#include "access/imap/limit.h"
 #include "access/imap/status.h"
 
 static const char imap_capabilities[] =
@@ -15,8 +16,11 @@ static const char imap_capabilities[] =
 	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1 LANGUAGE";
 
 void imap_put_capabilities(struct imap_session *s) {
+	uint64_t messages = imap_messages_limit(s), saves = imap_saves_limit(s);
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities,
 		 (unsigned long long)imap_append_limit(s));
+	if (messages != 0) buf_addf(imap_out(s), " MESSAGELIMIT=%llu", (unsigned long long)messages);
+	else if (saves != 0) buf_addf(imap_out(s), " SAVELIMIT=%llu", (unsigned long long)saves);
 }
 
 enum {
