@@ -56,6 +56,7 @@ static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 	struct fetch_row *row = &f->rows[f->row_count];
 	*row = (struct fetch_row){ .m = *m, .body.m = &row->m };
 	row->m.keywords = arena_slice(&f->mem, m->keywords);
+	row->m.digest = arena_slice(&f->mem, m->digest);
 	/* of the summary only numbers, where they are enough */
 	if ((f->needs & FETCH_PARTS) == 0 && fetch_ready(row) != NULL) {
 		row->ready.envelope = row->ready.structure = row->ready.preview = row->m.summary = SLICE_NONE;
@@ -119,7 +120,9 @@ void imap_fetch_quietly(struct imap_session *s, struct slice items, const struct
 	struct imap_parse p = IMAP_PARSE(items, &s->mem);
 	if (!imap_load(s) || !fetch_parse(&p, &f, true)) return;
 	f.needs &= ~(unsigned)FETCH_SEEN;
-	const struct imap_walk walk = { (f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0, gather, put_page, &f };
+	unsigned want = ((f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0U) |
+			((f.needs & FETCH_DIGEST) != 0 ? WANT_DIGEST : 0U);
+	const struct imap_walk walk = { want, gather, put_page, &f };
 	if (imap_walk(s, &f.set, &walk) < 0) imap_refused(s, -1, "notify");
 }
 
@@ -143,6 +146,7 @@ IMAP_COMMAND(imap_do_fetch) {
 	unsigned want = (f.needs & FETCH_SUMMARY) != 0         ? WANT_SUMMARY
 			: bodies || (f.needs & FETCH_ROW) != 0 ? 0
 							       : WANT_BRIEF;
+	if ((f.needs & FETCH_DIGEST) != 0) want |= WANT_DIGEST;
 	const struct imap_walk walk = { want, bodies ? gather : put_at_once,
 		bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);

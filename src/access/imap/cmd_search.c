@@ -38,5 +38,6 @@ IMAP_COMMAND(imap_do_search) {
 	}
 	struct imap_answer a = imap_search_end(s, call, &ask, &found, "SEARCH");
 	if ((ask.returns & RETURN_UPDATE) != 0) live_start(s, call, LIVE_SEARCH, words, &found);
+	search_digests_store(&scan);
 	return imap_limit_answer(s, lowest, a);
 }

@@ -143,7 +143,7 @@ static bool parse_argument(struct parsing *g, enum search_argument what, struct 
 		imap_enable(g->s, IMAP_CONDSTORE);
 		g->ask->modseq = true;
 		return imap_parse_space(p) && search_parse_modseq(p, &n->number);
-	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, &n->number);
+	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, (char)n->detail, &n->number);
 	case ARG_TWO_KEYS: return parse_child(g, n) && parse_child(g, n);
 	}
 	return false;

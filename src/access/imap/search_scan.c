@@ -184,8 +184,15 @@ void search_scan_all(struct search_scan *scan, uint32_t uidnext) {
 	candidates(scan, 1, uidnext - 1);
 }
 
+static bool tests(const struct search_node *node, search_test *test) {
+	for (size_t i = 0; i < node->count; i++)
+		if (tests(node->children[i], test)) return true;
+	return node->test == test;
+}
+
 int search_scan(struct search_scan *scan) {
 	bool heads = scan->root->cost > COST_ROW;
+	scan->wants_digest |= tests(scan->root, search_thread_id);
 	int r = search_narrow(scan->s, scan->box, scan->root, &scan->set);
 	if (r != 0) return r;
 	cut(scan, heads || scan->wants_digest);
