@@ -64,7 +64,8 @@ static int delete_range(struct copying *c, struct uid_range range) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
 	bind_range(s, c->from, range);
-	return db_run(s);
+	int r = db_run(s);
+	return r == 0 ? changed_forget(c->tx, c->from, range) : r;
 }
 
 static int copy_range(struct copying *c, struct uid_range range) {
