@@ -145,6 +145,7 @@ void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id); /
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
 void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent);
+struct slice imap_flags_text(uint32_t bits, bool recent); /* the system flags alone, without brackets */
 
 /* The selected mailbox. */
 struct imap_select_params {
