@@ -25,6 +25,13 @@ struct admin_app {
 	enum { ADMIN_APP_ADD, ADMIN_APP_DELETE, ADMIN_APP_LIST } what;
 	struct slice account, name;
 };
+/* Somebody who is logged in. */
+struct admin_session {
+	struct slice login, remote;
+	const char *protocol;
+	int64_t since_us;
+	uint64_t session; /* the number that log lines carry */
+};
 /* What the place where it runs provides. */
 struct admin_ops {
 	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
@@ -50,6 +57,10 @@ struct admin_ops {
 	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input.
 	 */
 	int (*forward)(void *ctx, struct slice address, struct slice input, const struct admin_way *way);
+	/* Who is logged in, and ending the sessions that are chosen: how many. NULL: nobody is, for there is no server.
+	 */
+	void (*who)(void *ctx, void (*each)(void *each_ctx, const struct admin_session *s), void *each_ctx);
+	size_t (*kick)(void *ctx, bool (*chosen)(void *chosen_ctx, const struct admin_session *s), void *chosen_ctx);
 };
 struct admin {
 	struct db *db;

@@ -98,6 +98,8 @@ int verb_index(struct admin_call *c);
 int verb_undelete(struct admin_call *c);
 int verb_verify(struct admin_call *c);
 int verb_why(struct admin_call *c);
+int verb_who(struct admin_call *c);
+int verb_kick(struct admin_call *c);
 int verb_route(struct admin_call *c);
 int verb_reports(struct admin_call *c);
 int verb_reports_send(struct admin_call *c);
