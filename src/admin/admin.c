@@ -20,6 +20,8 @@ static const struct admin_verb verbs[] = {
 	  "json", verb_account_stats },
 	{ "account", "password", "NAME --password-stdin | --hash HASH", "set another password", 1, 1, ADMIN_PASSWORD,
 	  SECRET_OPTIONS, verb_account_password },
+	{ "account", "test", "NAME --password-stdin", "would this password let NAME in?", 1, 1, ADMIN_PASSWORD,
+	  "password-stdin", verb_account_test },
 	{ "account", "app-password", "add|delete ACCOUNT NAME | list ACCOUNT [--json]",
 	  "passwords for single programs, made here and shown once; good for mail, not for changing anything", 2, 3, 0,
 	  "json", verb_account_app_password },

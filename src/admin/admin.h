@@ -37,6 +37,7 @@ struct admin_ops {
 	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
 	int (*secret_set)(void *ctx, struct slice account, struct slice password, bool is_hash);
 	int (*secret_delete)(void *ctx, struct slice account);
+	int (*secret_verify)(void *ctx, struct slice account, struct slice password); /* 0: right; SECRET_WRONG */
 	/* App passwords: the one made is in mem. Results as of secret_app_add and its like. */
 	int (*app_password)(void *ctx, const struct admin_app *ask, struct arena *mem, struct slice *password,
 			    void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),

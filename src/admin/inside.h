@@ -55,6 +55,7 @@ int verb_account_list(struct admin_call *c);
 int verb_account_show(struct admin_call *c);
 int verb_account_stats(struct admin_call *c);
 int verb_account_password(struct admin_call *c);
+int verb_account_test(struct admin_call *c);
 int verb_account_disable(struct admin_call *c);
 int verb_account_enable(struct admin_call *c);
 int verb_account_quota(struct admin_call *c);

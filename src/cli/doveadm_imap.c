@@ -184,8 +184,9 @@ bool dove_next(struct slice *rest, struct dove_word *out) {
 	} else if (s.at[0] == '{' && take_literal(s, &out->text, &end)) {
 		out->kind = DOVE_LIST; /* as it is: no escapes */
 	} else {
-		for (size_t in = 0; end < s.len && (in != 0 || (s.at[end] != ' ' && s.at[end] != '(')); end++)
-			in += s.at[end] == '[' ? 1 : s.at[end] == ']' && in != 0 ? SIZE_MAX : 0;
+		bool inside = false; /* BODY[HEADER.FIELDS (X)] */
+		for (; end < s.len && (inside || (s.at[end] != ' ' && s.at[end] != '(')); end++)
+			inside = s.at[end] == '[' || (inside && s.at[end] != ']');
 		*out = (struct dove_word){ DOVE_ATOM, slice_head(s, end) };
 		if (slice_same(out->text, S("NIL"))) out->text = SLICE_NONE;
 	}

@@ -29,6 +29,7 @@
 #include "store/change.h"
 #include "store/search_index.h"
 #include "store/store.h"
+#include "user/secret.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -304,6 +305,14 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return vault_secret(ctx, &(struct secret_ask){ .account = account });
 }
 
+static int secret_verify_op(void *ctx, struct slice account, struct slice password) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct password_answer answer;
+	int r = ask_password(((struct core *)ctx)->vault, &(struct password_ask){ account, password }, &mem, &answer);
+	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
+	return r < 0 ? r : answer.right ? 0 : SECRET_WRONG;
+}
+
 static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
 			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
 			   void *row_ctx) {
@@ -381,6 +390,7 @@ static const struct admin_ops admin_ops = { .who = who_op,
 					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
+					    .secret_verify = secret_verify_op,
 					    .app_password = app_password_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
