@@ -163,7 +163,8 @@ int doveadm_main(int argc, char **argv) {
 		if (letter == 'f') d.form = slice_of(optarg);
 		else if (letter == 'c') d.tool.conf_dir = optarg;
 		else if (letter == 'o')
-			return dove_fatal(&d, EX_USAGE, "-o %s: settings are hato's (hato postconf -e NAME=VALUE)", optarg);
+			return dove_fatal(&d, EX_USAGE, "-o %s: settings are hato's (hato postconf -e NAME=VALUE)",
+					  optarg);
 		else if (letter == '?') return usage(NULL);
 		else d.tool.verbose++;
 	}

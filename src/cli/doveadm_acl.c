@@ -99,7 +99,8 @@ int dove_acl_change_prepare(struct doveadm *d, void **state) {
 		size_t k = 0;
 		while (k < LEN(rights) && !slice_eq(dove_word(d, i), slice_of(rights[k].name))) k++;
 		if (k == LEN(rights) && slice_eq(dove_word(d, i), S("all"))) buf_add(&letters, S("lrwstipekxa"));
-		else if (k == LEN(rights)) return dove_fatal(d, EX_USAGE, "Invalid right '%.*s'", SLICE_ARG(dove_word(d, i)));
+		else if (k == LEN(rights))
+			return dove_fatal(d, EX_USAGE, "Invalid right '%.*s'", SLICE_ARG(dove_word(d, i)));
 		else buf_byte(&letters, rights[k].letter);
 	}
 	words[0] = arena_slice(&d->mem, buf_slice(&id));

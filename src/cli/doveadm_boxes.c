@@ -3,7 +3,6 @@
 #include "access/imap/name.h"
 #include "base/clock.h"
 #include "cli/doveadm.h"
-#include "cli/doveadm_query.h"
 #include "mime/date.h"
 
 #include <sysexits.h>
@@ -109,7 +108,7 @@ int dove_mailbox_list(struct doveadm *d, void *state) {
 		AUTO_BUF struct buf name = BUF(NAME_ROOM);
 		bool fits = d->count == 0;
 		for (size_t k = 0; k < d->count; k++)
-			fits = fits || dove_wild_match(dove_word(d, k), b->name);
+			fits = fits || imap_name_match(dove_word(d, k), b->name);
 		if (!fits || (d->given['s'] && !b->subscribed)) continue;
 		if (d->given['7']) imap_name_put(&name, b->name);
 		else buf_add(&name, b->name);
@@ -192,7 +191,9 @@ static int change_one(struct doveadm *d, size_t i) {
 	while (strcmp(verbs[k].name, d->name) != 0) k++;
 	bool deletes = k == 1, renames = k == 2;
 	if (renames) other = dove_word(d, 1);
-	int r = !deletes ? do_one(d, verbs[k].verb, name, other) : d->given['r'] ? delete_all(d, name) : delete_one(d, name);
+	int r = !deletes        ? do_one(d, verbs[k].verb, name, other)
+		: d->given['r'] ? delete_all(d, name)
+				: delete_one(d, name);
 	if (r < 0) return EX_TEMPFAIL;
 	if (r != DOVE_OK)
 		return dove_refused(d, "%s %.*s%s%.*s", verbs[k].failed, SLICE_ARG(name), renames ? " to " : "",
@@ -317,7 +318,7 @@ int dove_mailbox_status(struct doveadm *d, void *state) {
 	for (size_t i = 0; i < count && code == EX_OK; i++) {
 		bool fits = false;
 		for (size_t k = 1; k < d->count; k++)
-			fits = fits || dove_wild_match(dove_word(d, k), boxes[i].name);
+			fits = fits || imap_name_match(dove_word(d, k), boxes[i].name);
 		if (!fits || !boxes[i].selectable) continue;
 		code = ask_status(d, s, &boxes[i]);
 		if (code != EX_OK || d->given['t']) continue;
@@ -339,7 +340,8 @@ int dove_mutf7(struct doveadm *d, void **state) {
 	(void)state;
 	for (size_t i = 0; i < d->count; i++) {
 		AUTO_BUF struct buf name = BUF(NAME_ROOM);
-		bool good = d->given['7'] ? imap_name_read(&name, dove_word(d, i)) : imap_name_put(&name, dove_word(d, i));
+		bool good =
+			d->given['7'] ? imap_name_read(&name, dove_word(d, i)) : imap_name_put(&name, dove_word(d, i));
 		if (!good) return dove_error(d, EX_DATAERR, "Mailbox name not valid: %.*s", SLICE_ARG(dove_word(d, i)));
 		puts(buf_text(&name));
 	}

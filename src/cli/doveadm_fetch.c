@@ -7,7 +7,20 @@
 #include <sysexits.h>
 
 enum { FIELDS_MAX = 60, COMMAND_MAX = 64 * 1024, TEXT_MAX = 256 << 20 };
-enum how { PLAIN, USER, MAILBOX, MAILBOX_GUID, SEQ, UNWRAPPED /* without brackets */, LINES, HEADER, DATE, SENT, UNIX, SENT_UNIX };
+enum how {
+	PLAIN,
+	USER,
+	MAILBOX,
+	MAILBOX_GUID,
+	SEQ,
+	UNWRAPPED /* without brackets */,
+	LINES,
+	HEADER,
+	DATE,
+	SENT,
+	UNIX,
+	SENT_UNIX
+};
 
 static const struct known { const char *name, *item; enum how how; } known[] = {
 	{ "user", "", USER },

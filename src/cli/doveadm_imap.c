@@ -33,7 +33,8 @@ static int read_response(struct doveadm *d) {
 		if (stream_wait_line(i->wire, COMMAND_MAX * 4, &line, deadline) != STREAM_OK) return gone(d);
 		size_t brace = slice_find_last(line, '{');
 		size = slice_skip(line, brace + 1);
-		bool literal = slice_ends(line, S("}")) && slice_number(slice_head(size, size.len - 1), RESPONSE_MAX, &n);
+		bool literal =
+			slice_ends(line, S("}")) && slice_number(slice_head(size, size.len - 1), RESPONSE_MAX, &n);
 		if (!buf_add(&i->response, line)) return gone(d);
 		if (!literal) return 0;
 		buf_add(&i->response, S("\r\n"));
@@ -107,7 +108,8 @@ static int open_session(struct doveadm *d, int *fd) {
 						  : "the server does not run (hato start)");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
 		return dove_error(d, EX_OSERR, "socketpair: %s", strerror(errno));
-	int r = ask_session_at(channel, &(struct session_ask){ .protocol = SESSION_IMAP, .login = d->user, .tag = S("d") },
+	int r = ask_session_at(channel,
+			       &(struct session_ask){ .protocol = SESSION_IMAP, .login = d->user, .tag = S("d") },
 			       pair[1], &mem, &answer);
 	close(pair[1]);
 	*fd = pair[0];

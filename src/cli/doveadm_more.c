@@ -301,13 +301,15 @@ int dove_kept(struct doveadm *d, void **state) {
 }
 
 int dove_instead(struct doveadm *d, void **state) {
-	static const struct { const char *name, *instead; } all[] = {
+	static const struct { const char *name, *instead;
+	} all[] = {
 		{ "altmove", "there is one place for mail (large bodies are files, see blob_inline_limit)" },
 		{ "backup", "hato export maildir DIR --account NAME writes a Maildir that Dovecot reads" },
 		{ "dump", "hato verify looks for what is wrong" },
 		{ "import", "hato import maildir DIR --account NAME, or hato import mbox FILE --account NAME" },
-		{ "sync", "hato export maildir and hato import maildir, each as often as you like; between servers imapsync "
-			  "or mbsync" },
+		{ "sync",
+		  "hato export maildir and hato import maildir, each as often as you like; between servers imapsync "
+		  "or mbsync" },
 	};
 	size_t i = 0;
 	(void)state;
@@ -339,7 +341,8 @@ int dove_log(struct doveadm *d, void **state) {
 	bool is_file = slice_starts(file, S("/")) && !slice_starts(file, S("/dev/"));
 	if (strcmp(d->name, "log errors") == 0) {
 		if (is_file) return show_errors(d, file.at);
-		return dove_error(d, EX_UNAVAILABLE, "the log goes to %s, which keeps it (journalctl -p warning, or its file)",
+		return dove_error(d, EX_UNAVAILABLE,
+				  "the log goes to %s, which keeps it (journalctl -p warning, or its file)",
 				  file.len == 0 ? "syslog" : file.at);
 	}
 	static const char *const levels[] = { "Debug", "Info", "Warning", "Error", "Fatal" };

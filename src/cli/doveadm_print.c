@@ -152,8 +152,10 @@ static void set_widths(struct dove_print *p) {
 	       wide = p->count - 1;
 	for (size_t i = 0; i < p->count; i++) p->headers[i].width = length(slice_of(p->headers[i].title));
 	struct slice rest = buf_slice(&p->cells);
-	for (size_t i = 0; rest.len != 0; i = (i + 1) % p->count)
-		p->headers[i].width = MAX_OF(p->headers[i].width, length(next_cell(&rest)));
+	for (size_t i = 0; rest.len != 0; i = (i + 1) % p->count) {
+		size_t n = length(next_cell(&rest));
+		p->headers[i].width = MAX_OF(p->headers[i].width, n);
+	}
 	for (size_t i = 0; i < p->count; i++) {
 		sum += p->headers[i].width + (i != 0);
 		if ((p->headers[i].how & DOVE_WIDE) != 0) wide = i;

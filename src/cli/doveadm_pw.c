@@ -75,7 +75,8 @@ static int read_password(struct doveadm *d, struct buf *out) {
 
 static int test(struct doveadm *d, const char *hash, struct slice password) {
 	int r = secret_check(slice_of(hash), password);
-	if (r == SECRET_BAD_HASH) return dove_fatal(d, EX_TEMPFAIL, "reverse password verification check failed: Unknown scheme");
+	if (r == SECRET_BAD_HASH)
+		return dove_fatal(d, EX_TEMPFAIL, "reverse password verification check failed: Unknown scheme");
 	if (r != 0) return dove_fatal(d, EX_TEMPFAIL, "reverse password verification check failed: Password mismatch");
 	printf("%s (verified)\n", hash);
 	return EX_OK;
@@ -107,7 +108,8 @@ int dove_pw(struct doveadm *d, void **state) {
 	while (i < LEN(schemes) && !slice_same(wanted, slice_of(schemes[i].name))) i++;
 	if (i == LEN(schemes)) return dove_fatal(d, EX_TEMPFAIL, "Unknown scheme: %.*s", SLICE_ARG(wanted));
 	int code = read_password(d, &password);
-	if (code == EX_OK) code = d->given['t'] ? test(d, d->value['t'], buf_slice(&password)) : make(d, &schemes[i], &password);
+	if (code == EX_OK)
+		code = d->given['t'] ? test(d, d->value['t'], buf_slice(&password)) : make(d, &schemes[i], &password);
 	mem_wipe(password.at, password.len);
 	return code;
 }

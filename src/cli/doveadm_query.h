@@ -3,8 +3,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 /* doveadm-search-query(7): IMAP's search keys, each word an argument of its own, with OR between two keys instead of
- * before them, mailboxes as keys, dates also as 2026-11-23, as a Unix time or as a time back from now ("30d"), and sizes
- * with a unit ("50k"). It becomes an IMAP search for each mailbox. */
+ * before them, mailboxes as keys, dates also as 2026-11-23, as a Unix time or as a time back from now ("30d"), and
+ * sizes with a unit ("50k"). It becomes an IMAP search for each mailbox. */
 struct dove_query;
 /* now_s: for the times back from now. NULL: *problem is what Dovecot says. */
 const struct dove_query *dove_query_read(const struct slice *words, size_t count, int64_t now_s, struct arena *mem,

@@ -133,9 +133,10 @@ struct change {
 /* "\Seen $Work" */
 static int read_flags(struct doveadm *d, struct change *c) {
 	static const char *const system[] = { "\\Answered", "\\Deleted", "\\Draft", "\\Flagged", "\\Seen" };
-	static const struct { const char *name, *word; } hows[] = {
-		{ "flags add", "+FLAGS.SILENT" }, { "flags remove", "-FLAGS.SILENT" }, { "flags replace", "FLAGS.SILENT" }
-	};
+	static const struct { const char *name, *word;
+	} hows[] = { { "flags add", "+FLAGS.SILENT" },
+		     { "flags remove", "-FLAGS.SILENT" },
+		     { "flags replace", "FLAGS.SILENT" } };
 	struct slice rest = dove_word(d, 0);
 	size_t k = 0;
 	for (struct slice word; (word = slice_word(&rest, " ")).len != 0;) {

@@ -166,7 +166,8 @@ static int app_password_op(void *ctx, const struct admin_app *what, struct arena
 }
 
 static int secret_delete_op(void *ctx, struct slice account) {
-	return ask_vault(((const struct workplace *)ctx)->channel, ASK_SECRET, &(struct secret_ask){ .account = account });
+	return ask_vault(((const struct workplace *)ctx)->channel, ASK_SECRET,
+			 &(struct secret_ask){ .account = account });
 }
 
 static int secret_verify_op(void *ctx, struct slice account, struct slice password) {
