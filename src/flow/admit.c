@@ -126,8 +126,11 @@ static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct
 	struct smtp_reply limited;
 	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited))
 		return SASL_TOO_OFTEN;
-	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain,
-				       admit_session(a)->tls };
+	const struct login_way way = { .core = a->params->core,
+				       .vault = a->params->vault,
+				       .relay = a->params->relay,
+				       .domain = a->params->login_domain,
+				       .tls = admit_session(a)->tls };
 	return login_prove(&way, ask, mem, found);
 }
 

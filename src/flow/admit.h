@@ -32,7 +32,7 @@ struct admit_params {
 	const struct domains *relay_domains;
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
 	bool show_tls;                   /* smtpd_tls_received_header */
-	struct link *core, *vault;
+	struct link *core, *vault, *relay;
 	struct known *known;             /* addresses that core just said are ours */
 	struct dns *dns;
 	struct tls_server *tls;          /* NULL: no TLS */

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/ask.h"
+#include "flow/bearer.h"
 #include "net/tls_peer.h"
 
 static enum sasl_verdict later(int r) {
@@ -52,10 +53,31 @@ static bool certified_user(const struct login_way *way, struct sasl_ask *ask, st
 	return ask->user.len != 0;
 }
 
+/* The token names the account. Who says another name with it wants to act as that one. */
+static enum sasl_verdict tokened_user(const struct login_way *way, struct sasl_ask *ask, struct arena *mem,
+				      struct sasl_found *found) {
+	struct token_answer answer = { 0 };
+	int r = ask_token(way->relay, &(struct token_ask){ .token = ask->secret }, mem, &answer);
+	if (r != ASK_OK) return later(r);
+	found->status = answer.status;
+	found->scope = answer.scope;
+	found->discovery = answer.discovery;
+	if (answer.verdict == BEARER_LATER) return SASL_LATER;
+	if (answer.verdict != BEARER_YES || answer.user.len == 0) return SASL_NO;
+	struct slice said = with_domain(way, ask->user, mem), own = with_domain(way, answer.user, mem);
+	if (ask->authzid.len == 0 && !slice_same(said, own)) ask->authzid = ask->user;
+	ask->user = answer.user;
+	return SASL_YES;
+}
+
 enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask *asked, struct arena *mem,
 			      struct sasl_found *found) {
 	struct sasl_ask copy = *asked, *ask = &copy;
 	if (ask->means == SASL_BY_CERTIFICATE && !certified_user(way, ask, mem)) return SASL_NO;
+	if (ask->means == SASL_BY_TOKEN) {
+		enum sasl_verdict token = tokened_user(way, ask, mem, found);
+		if (token != SASL_YES) return token;
+	}
 	struct slice user = with_domain(way, ask->user, mem);
 	struct account_answer account = { 0 };
 	bool right = false;
@@ -68,8 +90,7 @@ enum sasl_verdict login_prove(const struct login_way *way, const struct sasl_ask
 	if (ask->means == SASL_BY_PASSWORD) r = prove_password(way, name, ask, mem, &right);
 	else if (ask->means == SASL_BY_SALT || ask->means == SASL_BY_PROOF)
 		r = prove_scram(way, name, ask, mem, &right, found);
-	else if (ask->means == SASL_BY_CERTIFICATE) right = true;
-	else return SASL_NO;
+	else right = ask->means == SASL_BY_CERTIFICATE || ask->means == SASL_BY_TOKEN;
 	if (r != ASK_OK) return later(r);
 	if (ask->means == SASL_BY_SALT) return SASL_YES;
 	found->account = account.account;

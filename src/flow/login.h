@@ -2,10 +2,11 @@
 #pragma once
 #include "net/link.h"
 #include "net/sasl.h"
-/* A log-in of whatever protocol and mechanism: core is asked who that is and whose mail it may be, vault whether it is
- * proved. Vault is asked in any case, so that a name that nobody has takes as long as a wrong password. */
+/* A log-in of whatever protocol and mechanism: core is asked who that is and whose mail it may be, vault (relay, for an
+ * OAuth 2 token) whether it is proved. Vault is asked in any case, so that a name that nobody has takes as long as a
+ * wrong password. */
 struct login_way {
-	struct link *core, *vault;
+	struct link *core, *vault, *relay;
 	struct slice domain;     /* of names without one; empty: they stay as they are */
 	struct tls *tls;         /* of the client; NULL: none */
 };

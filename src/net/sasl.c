@@ -9,9 +9,10 @@ bool sasl_clean(struct slice s) {
 }
 
 enum sasl_answer sasl_prove(struct sasl *s, const struct sasl_ask *ask) {
-	struct sasl_found found = { 0 };
-	switch (s->ops->prove(s->owner, ask, &s->mem, &found)) {
-	case SASL_YES: s->found = found; return SASL_DONE;
+	struct sasl_found *found = &s->found;
+	*found = (struct sasl_found){ 0 };
+	switch (s->ops->prove(s->owner, ask, &s->mem, found)) {
+	case SASL_YES: return SASL_DONE;
 	case SASL_NO: return SASL_REFUSED;
 	case SASL_TOO_OFTEN: return SASL_LIMITED;
 	default: return SASL_DEFERRED;

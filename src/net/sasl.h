@@ -48,6 +48,8 @@ struct sasl_found {
 	int64_t account;        /* SASL_YES: whose mail it will be */
 	struct slice name;
 	struct slice master;    /* who acts as that one; empty: himself */
+	/* SASL_BY_TOKEN, SASL_NO: what the client is told (RFC 7628 §3.2.2); may be empty */
+	struct slice status, scope, discovery;
 };
 struct sasl_ops {
 	/* enum sasl_verdict; text lives in mem. May wait for our own processes. SASL_BY_SALT is no log-in yet. */

@@ -151,6 +151,7 @@ static int start(struct boot *b, void **self) {
 	if (dns_open(&params, &dns) < 0) return fail_add("DNS");
 	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]),
 						     .vault = link_new(e->dials[LINK_EDGE_VAULT]),
+						     .relay = link_new(e->dials[LINK_EDGE_RELAY]),
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),

@@ -44,5 +44,7 @@ unsigned sasl_mechanisms(const struct conf_view *v, enum setting_id filter, enum
 		for (size_t i = 0; i < n; i++) in &= ~forbidden(v, words[i]);
 	}
 	if (!conf_bool(v, SET_sasl_channel_binding)) in &= ~(unsigned)SASL_BINDING;
-	return in & ~(unsigned)(SASL_OAUTHBEARER | SASL_XOAUTH2); /* nobody here can judge a token */
+	if (conf_text(v, SET_sasl_oauth2_introspection_url).len == 0) /* nobody can judge a token */
+		in &= ~(unsigned)(SASL_OAUTHBEARER | SASL_XOAUTH2);
+	return in;
 }

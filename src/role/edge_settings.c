@@ -101,6 +101,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
 		.core = o->core,
 		.vault = o->vault,
+		.relay = o->relay,
 		.known = o->known,
 		.dns = o->dns,
 		.tls = sv->tls,

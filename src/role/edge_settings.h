@@ -46,7 +46,7 @@ struct edge_settings {
 	struct service submit;        /* for users of this machine (pickup) */
 };
 struct edge_outside { /* what services need and settings do not hold */
-	struct link *core, *vault;
+	struct link *core, *vault, *relay;
 	struct known *known;
 	struct dns *dns;
 	struct rates *rates;
