@@ -129,6 +129,7 @@ static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct
 	const struct login_way way = { .core = a->params->core,
 				       .vault = a->params->vault,
 				       .relay = a->params->relay,
+				       .certificates = a->params->certificates,
 				       .domain = a->params->login_domain,
 				       .tls = admit_session(a)->tls };
 	return login_prove(&way, ask, mem, found);
@@ -265,6 +266,7 @@ const struct smtp_server_ops admit_ops = {
 	.connect = op_connect,
 	.helo = op_helo,
 	.auth = op_auth,
+	.judge = admit_judge,
 	.mail = op_mail,
 	.rcpt = op_rcpt,
 	.data_begin = admit_data_begin,

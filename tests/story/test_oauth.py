@@ -138,7 +138,7 @@ def curl(server, scheme, token, *more):
 
 
 def test_curl(server, tmp_path):
-    (tmp_path / 'mail').write_text(f'From: {ANN}\nTo: {BOB}\nSubject: curl by token\n\nx\n')
+    (tmp_path / 'mail').write_bytes(f'From: {ANN}\r\nTo: {BOB}\r\nSubject: curl by token\r\n\r\nx\r\n'.encode())
     for options in ((), ('--login-options', 'AUTH=XOAUTH2'), ('--login-options', 'AUTH=OAUTHBEARER')):
         done = curl(server, 'imaps', TOKEN, '-X', 'NOOP', *options)
         assert done.returncode == 0, (options, done.stderr)
