@@ -185,7 +185,8 @@ enum bearer_verdict bearer_judge(const struct bearer_params *p, int status, stru
 	for (size_t i = 0; i < body.len; i++)
 		elements += body.at[i] == ',' || body.at[i] == '{' || body.at[i] == '[';
 	json_error_t error;
-	json_t *answer = elements > ELEMENTS_MOST ? NULL : json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES, &error);
+	json_t *answer =
+		elements > ELEMENTS_MOST ? NULL : json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES, &error);
 	enum bearer_verdict verdict = BEARER_LATER;
 	if (json_is_object(answer)) verdict = judge(p, answer, now_s, mem, out);
 	else fail("the server's answer is no JSON object");
@@ -200,7 +201,9 @@ enum bearer_verdict bearer_ask(struct bearer *b, struct slice token, struct aren
 	struct slice name = name_of(b, token, mac);
 	if (recall(b, name, mem, out)) return BEARER_YES;
 	AUTO_BUF struct buf secret = BUF(KIB(64)); /* the form, or the URL */
-	struct http_ask ask = { .url = p->url, .ca_file = p->ca_file, .timeout_ms = p->timeout_ms, .most = ANSWER_MOST };
+	struct http_ask ask = {
+		.url = p->url, .ca_file = p->ca_file, .timeout_ms = p->timeout_ms, .most = ANSWER_MOST
+	};
 	if (p->way != BEARER_AUTH && p->client_id != NULL) {
 		ask.user = p->client_id;
 		ask.password = p->client_secret;

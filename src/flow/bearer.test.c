@@ -74,8 +74,10 @@ static void time_and_purpose(void **state) {
 	p.audiences = (struct bearer_list){ audiences, LEN(audiences) };
 	p.issuers = (struct bearer_list){ issuers, LEN(issuers) };
 	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":\"hato\",\"iss\":\"https://login.example\"}", "a");
-	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":[\"x\",\"hato\"],\"iss\":\"https://login.example\"}", "a");
-	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":\"x\",\"iss\":\"https://login.example\"}", "-invalid_token");
+	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":[\"x\",\"hato\"],\"iss\":\"https://login.example\"}",
+	       "a");
+	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":\"x\",\"iss\":\"https://login.example\"}",
+	       "-invalid_token");
 	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\",\"aud\":\"hato\",\"iss\":\"https://evil\"}", "-invalid_token");
 	EXPECT(&p, 200, "{\"active\":true,\"sub\":\"a\"}", "-invalid_token");
 }

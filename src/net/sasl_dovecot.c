@@ -89,9 +89,10 @@ static bool read_words(struct slice rest, struct arena *mem, struct dovecot_line
 }
 
 bool dovecot_line_read(struct slice line, struct arena *mem, struct dovecot_line *out) {
-	static const struct { const char *name; enum dovecot_word word; bool numbered; } words[] = {
-		{ "VERSION", DOVECOT_VERSION, true }, { "MECH", DOVECOT_MECH, false },   { "DONE", DOVECOT_DONE, false },
-		{ "OK", DOVECOT_OK, true },           { "CONT", DOVECOT_CONT, true }, { "FAIL", DOVECOT_FAIL, true },
+	static const struct { const char *name; enum dovecot_word word; bool numbered;
+	} words[] = {
+		{ "VERSION", DOVECOT_VERSION, true }, { "MECH", DOVECOT_MECH, false }, { "DONE", DOVECOT_DONE, false },
+		{ "OK", DOVECOT_OK, true },           { "CONT", DOVECOT_CONT, true },  { "FAIL", DOVECOT_FAIL, true },
 	};
 	struct dovecot_line l = { .word = DOVECOT_OTHER, .text = S("") };
 	struct slice name = slice_cut(&line, '\t');
@@ -345,7 +346,8 @@ void dovecot_offer(struct dovecot *d, const struct dovecot_wish *wish, struct bu
 void dovecot_exchange_free(struct dovecot_exchange **xp) {
 	struct dovecot_exchange *x = TAKE(*xp);
 	if (x == NULL) return;
-	if (x->line != NULL) line_close(x->line); /* in the middle of something: Dovecot forgets it with the connection */
+	if (x->line != NULL)
+		line_close(x->line); /* in the middle of something: Dovecot forgets it with the connection */
 	free(x);
 }
 

@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 		struct dovecot_line line;
 		if (!dovecot_line_read(one, &mem, &line)) continue;
 		must(line.text.len <= one.len && line.id <= UINT32_MAX);
-		if (line.word == DOVECOT_OK) must(line.text.len != 0 && memchr(line.text.at, '\0', line.text.len) == NULL);
+		if (line.word == DOVECOT_OK)
+			must(line.text.len != 0 && memchr(line.text.at, '\0', line.text.len) == NULL);
 		if (line.word == DOVECOT_MECH && slice_same(line.text, S("login")))
 			must(!dovecot_wanted(&wish, line.text, line.properties));
 	}

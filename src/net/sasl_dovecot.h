@@ -52,7 +52,15 @@ enum sasl_answer dovecot_take(struct dovecot *d, struct dovecot_exchange **x, st
 void dovecot_exchange_free(struct dovecot_exchange **x); /* the client gave up */
 
 /* A line of the protocol: a command and its words, divided by tabs. For the above, and its fuzzer. */
-enum dovecot_word { DOVECOT_OTHER, DOVECOT_VERSION, DOVECOT_MECH, DOVECOT_DONE, DOVECOT_OK, DOVECOT_CONT, DOVECOT_FAIL };
+enum dovecot_word {
+	DOVECOT_OTHER,
+	DOVECOT_VERSION,
+	DOVECOT_MECH,
+	DOVECOT_DONE,
+	DOVECOT_OK,
+	DOVECOT_CONT,
+	DOVECOT_FAIL
+};
 struct dovecot_line {
 	enum dovecot_word word;
 	uint64_t id;               /* OK, CONT, FAIL; VERSION: the major number */

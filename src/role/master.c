@@ -158,7 +158,8 @@ static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
-	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
+	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0)
+		return EX_CONFIG;
 	m->stamp = files_stamp(m);
 	int listening = listening_open(m->conf, NULL, &m->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
