@@ -29,8 +29,8 @@ def servers(tmp_path_factory):
 def test_script(servers, name):
     main, cases = imapscript.read(f'{FOLDER}/{name}')
     failed = []
-    for case in cases:
-        for drip in (False, True):
+    for number, case in enumerate(cases):
+        for drip in (False, True) if SLOW == 1 else (number % 2 == 1,):  # a sanitized server takes turns
             try:
                 imapscript.Play(servers(main), name, case, drip).run()
             except AssertionError as e:
