@@ -2,7 +2,7 @@
 """The dialogues of data/imap/FAMILY/NAME.txt, each as it stands and byte by byte. How to write one: lib/imapscript.py."""
 import glob, os
 import pytest
-from around import TOP
+from around import SLOW, TOP
 from hato import Instance
 import imapscript
 
