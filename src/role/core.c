@@ -570,8 +570,8 @@ static bool same_imap(const struct imap_session_params *a, const struct imap_ses
 	       a->progress_interval == b->progress_interval && strcmp(a->host, b->host) == 0 &&
 	       slice_eq(a->shared_prefix, b->shared_prefix) && slice_eq(a->public_prefix, b->public_prefix) &&
 	       slice_eq(a->public_account, b->public_account) && a->acl_anyone == b->acl_anyone &&
-	       slice_eq(a->masters, b->masters) && a->command_messages == b->command_messages &&
-	       a->command_saves == b->command_saves &&
+	       slice_eq(a->masters, b->masters) && slice_eq(a->discard, b->discard) &&
+	       a->command_messages == b->command_messages && a->command_saves == b->command_saves &&
 	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
 }
 
@@ -593,11 +593,13 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 		.command_saves = (uint64_t)conf_number(v, SET_imapd_save_limit),
 		.progress_interval = progress != 0 ? progress : -1,
 		.masters = conf_text(v, SET_auth_master_users),
+		.discard = conf_text(v, SET_imapd_discard_capabilities),
 	};
 	care_levels(v, p.quota_levels);
 	if (c->imap == NULL || c->imap->index != index || !same_imap(&c->imap->params, &p)) {
 		struct imap_context *fresh = arena_get(&c->contexts, sizeof *fresh);
-		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters };
+		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters,
+						&p.discard };
 		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
 		p.host = arena_text(&c->contexts, slice_of(p.host));
 		*fresh = (struct imap_context){

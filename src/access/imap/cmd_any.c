@@ -29,10 +29,10 @@ IMAP_COMMAND(imap_do_logout) {
 IMAP_COMMAND(imap_do_id) {
 	struct imap_parse *p = &call->p;
 	struct slice *pairs;
-	size_t count;
+	size_t count = 0;
 	if (!imap_parse_space(p) ||
 	    (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
-	    !imap_parse_end(p))
+	    !imap_parse_end(p) || (count % 2 != 0 && !imap_parse_fail(p, "A field without a value.")))
 		return imap_bad(p);
 	buf_add(imap_out(s), S("* ID (\"name\" \"hato\")\r\n"));
 	return imap_ok("ID completed.");

@@ -83,10 +83,11 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 	int r = db_write(s->context->db, copy, &k);
 	if (r == STORE_NO_MAILBOX) return imap_no("[TRYCREATE] Mailbox doesn't exist.");
 	if (r != 0) return imap_refused(s, r, move ? "move" : "copy");
-	if (k.from.set.count == 0)
+	if (k.from.set.count == 0) /* an empty "$" fits nothing, which is no mistake (RFC 5182 §2.1) */
 		return imap_limit_answer(s, lowest,
-					 call->uid ? imap_ok("No messages found.")
-						   : imap_no("[EXPUNGEISSUED] The messages no longer exist."));
+					 call->uid || k.set.count == 0
+						 ? imap_ok("No messages found.")
+						 : imap_no("[EXPUNGEISSUED] The messages no longer exist."));
 	if (!move) {
 		AUTO_BUF struct buf text = BUF(MIB(16));
 		put_uids(&text, &k);

@@ -27,7 +27,7 @@ IMAP_COMMAND(imap_do_enable) {
 	do {
 		if (!imap_parse_space(&call->p) || !imap_parse_atom(&call->p, &name)) return imap_bad(&call->p);
 		for (size_t i = 0; i < LEN(enablings); i++) {
-			if (!slice_same(name, slice_of(enablings[i].name))) continue;
+			if (!slice_same(name, slice_of(enablings[i].name)) || imap_discards(s, name)) continue;
 			if ((bits & enablings[i].bits) != enablings[i].bits) buf_addf(&said, " %s", enablings[i].name);
 			bits |= enablings[i].bits;
 		}

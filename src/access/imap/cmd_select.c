@@ -97,11 +97,19 @@ IMAP_COMMAND(imap_do_status) {
 	return imap_ok("Status completed.");
 }
 
+/* RFC 7162 §7: neither "*" nor "$". */
+static bool parse_numbers(struct imap_parse *p, struct imap_set *out) {
+	if (!imap_parse_set(p, out)) return false;
+	bool numbers = !out->saved;
+	for (size_t i = 0; i < out->count; i++) numbers &= out->ranges[i].first != 0 && out->ranges[i].last != 0;
+	return numbers || imap_parse_fail(p, "QRESYNC wants sets of numbers alone.");
+}
+
 /* "(1:5 11:15)" behind the known UIDs helps servers that forget expunges; ours forget none: read and left. */
 static bool parse_match(struct imap_parse *p) {
 	struct imap_set numbers, uids;
-	return imap_parse_need(p, '(') && imap_parse_set(p, &numbers) && imap_parse_space(p) &&
-	       imap_parse_set(p, &uids) && imap_parse_need(p, ')');
+	return imap_parse_need(p, '(') && parse_numbers(p, &numbers) && imap_parse_space(p) &&
+	       parse_numbers(p, &uids) && imap_parse_need(p, ')');
 }
 
 /* "(67890007 90060115194045000 41:211,214:541 (…))", RFC 7162 §3.2.5 */
@@ -117,7 +125,7 @@ static bool parse_qresync(struct imap_session *s, struct imap_parse *p, struct i
 	if (!imap_parse_take(p, ' ')) return imap_parse_need(p, ')');
 	if (!imap_parse_next_is(p, '(')) {
 		struct imap_set *known = arena_get(&s->mem, sizeof(*known));
-		if (!imap_parse_set(p, known)) return false;
+		if (!parse_numbers(p, known)) return false;
 		imap_set_settle(known, UINT32_MAX);
 		out->known = known;
 		if (!imap_parse_take(p, ' ')) return imap_parse_need(p, ')');

@@ -27,6 +27,7 @@ struct imap_session_params {
 	struct slice public_prefix,
 		public_account;     /* "Public/" and whose mailboxes stand there; no account: there are none */
 	bool acl_anyone;            /* users may give rights to everybody */
+	struct slice discard;       /* capabilities that are not announced, divided by blanks or commas */
 	struct slice masters;       /* addresses of administrators, divided by blanks or commas */
 	uint8_t quota_levels[2];    /* percent of a limit at which its owner is warned */
 };

@@ -109,6 +109,7 @@ struct imap_command {
 	unsigned when;
 };
 const struct imap_command *imap_command_find(struct slice name);
+bool imap_discards(const struct imap_session *s, struct slice capability); /* imapd_discard_capabilities */
 void imap_put_capabilities(struct imap_session *s); /* "CAPABILITY IMAP4rev1 …" */
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */

@@ -15,10 +15,20 @@ static const char imap_capabilities[] =
 	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
 	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1 LANGUAGE";
 
+bool imap_discards(const struct imap_session *s, struct slice capability) {
+	struct slice rest = s->context->params.discard, word;
+	while ((word = slice_word(&rest, " \t\n,")).len != 0)
+		if (slice_same(word, capability)) return true;
+	return false;
+}
+
 void imap_put_capabilities(struct imap_session *s) {
 	uint64_t messages = imap_messages_limit(s), saves = imap_saves_limit(s);
-	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities,
-		 (unsigned long long)imap_append_limit(s));
+	struct slice rest = slice_of(imap_capabilities), word;
+	buf_add(imap_out(s), S("CAPABILITY"));
+	while ((word = slice_word(&rest, " ")).len != 0)
+		if (!imap_discards(s, word)) buf_addf(imap_out(s), " %.*s", SLICE_ARG(word));
+	buf_addf(imap_out(s), " APPENDLIMIT=%llu", (unsigned long long)imap_append_limit(s));
 	if (messages != 0) buf_addf(imap_out(s), " MESSAGELIMIT=%llu", (unsigned long long)messages);
 	else if (saves != 0) buf_addf(imap_out(s), " SAVELIMIT=%llu", (unsigned long long)saves);
 }

@@ -38,7 +38,7 @@ async function collect(stream) {
 	const lock = await client.getMailboxLock('INBOX');
 	seen.exists = client.mailbox.exists;
 	seen.list = [];
-	for await (const m of client.fetch('1:*', { uid: true, flags: true, envelope: true, bodyStructure: true, size: true, internalDate: true }))
+	for await (const m of client.fetch('1:*', { uid: true, flags: true, envelope: true, bodyStructure: true, size: true, internalDate: true, threadId: true }))
 		seen.list.push({ uid: m.uid, subject: m.envelope.subject, from: m.envelope.from[0].name, type: m.bodyStructure.type, id: m.emailId || null });
 	const uid = String(seen.list[0].uid);
 	const { meta, content } = await client.download(uid, '2', { uid: true });
