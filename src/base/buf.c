@@ -28,7 +28,7 @@ char *buf_room(struct buf *b, size_t n) {
 	return b->at + b->len;
 }
 
-bool buf_add(struct buf *b, struct slice s) {
+bool buf_grow_add(struct buf *b, struct slice s) {
 	if (s.len == 0) return !b->full;
 	char *at = buf_room(b, s.len);
 	if (at == NULL) return false;
@@ -37,19 +37,16 @@ bool buf_add(struct buf *b, struct slice s) {
 	return true;
 }
 
-bool buf_byte(struct buf *b, char c) {
-	char *at = buf_room(b, 1);
-	if (at == NULL) return false;
-	*at = c;
-	b->len++;
-	return true;
-}
-
 bool buf_number(struct buf *b, uint64_t n) {
 	char digits[20];
 	size_t at = sizeof digits;
-	do digits[--at] = (char)('0' + n % 10);
-	while ((n /= 10) != 0);
+	while (n >> 32 != 0) {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	}
+	uint32_t rest = (uint32_t)n;
+	do digits[--at] = (char)('0' + rest % 10);
+	while ((rest /= 10) != 0);
 	return buf_add(b, slice_from(digits + at, sizeof digits - at));
 }
 

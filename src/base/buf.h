@@ -13,8 +13,18 @@ struct buf {
 #define BUF(limit_) ((struct buf){ .limit = (limit_) })
 void buf_done(struct buf *b);    /* frees the bytes; the limit stays, the buffer can be used again */
 void buf_clear(struct buf *b);   /* empty, memory kept */
-bool buf_add(struct buf *b, struct slice s);
-bool buf_byte(struct buf *b, char c);
+bool buf_grow_add(struct buf *b, struct slice s); /* buf_add when there is no room yet */
+static inline bool buf_add(struct buf *b, struct slice s) {
+	if (s.len >= b->room - b->len || b->full) return buf_grow_add(b, s);
+	if (s.len != 0) memcpy(b->at + b->len, s.at, s.len);
+	b->len += s.len;
+	return true;
+}
+static inline bool buf_byte(struct buf *b, char c) {
+	if (b->room - b->len < 2 || b->full) return buf_grow_add(b, (struct slice){ &c, 1 });
+	b->at[b->len++] = c;
+	return true;
+}
 bool buf_number(struct buf *b, uint64_t n);  /* decimal digits, many times faster than buf_addf */
 bool buf_addf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
 bool buf_addv(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);

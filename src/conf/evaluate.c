@@ -17,7 +17,7 @@ static bool is_new(const struct conf_view *v, size_t id) {
 static int value_for_expand(void *ctx, struct slice name, struct buf *out) {
 	struct conf_view *v = ctx;
 	const struct param *p = param_find(v->conf, name);
-	struct slice text;
+	struct slice text = SLICE_NONE;
 	if (p == NULL) return EXPAND_UNKNOWN;
 	if (evaluate(v, p, &text) < 0) return -1;
 	buf_add(out, text);
@@ -205,7 +205,7 @@ static void init_view(struct conf *c, struct conf_view *v, const struct conf_ser
 }
 
 static void evaluate_all(struct conf_view *v) {
-	struct slice text;
+	struct slice text = SLICE_NONE;
 	for (size_t i = 0; i < v->conf->params_count; i++)
 		if (evaluate(v, v->conf->params[i], &text) < 0)
 			must_failed("evaluation ended in itself", __FILE__, __LINE__);

@@ -9,14 +9,17 @@
 
 int blob_insert(struct db_conn *tx, struct blob_draft *draft, struct slice summary, int64_t *id) {
 	struct pending *p = arena_get(&tx->memory, sizeof *p);
-	*p = (struct pending){ .next = tx->pending, .draft = draft, .summary = summary };
-	tx->pending = p;
+	*p = (struct pending){ .draft = draft, .summary = summary };
+	struct pending **end = &tx->pending; /* rising ids, or pages split in the middle and stay half empty */
+	if (tx->pending != NULL) end = &tx->pending_last->next;
+	*end = tx->pending_last = p;
 	*id = draft->id;
 	return 0;
 }
 
 static struct pending *pending_find(struct db_conn *tx, int64_t id) {
 	struct pending *p = tx->pending;
+	if (p != NULL && tx->pending_last->draft->id == id) return tx->pending_last; /* as nearly always */
 	while (p != NULL && p->draft->id != id) p = p->next;
 	return p;
 }

@@ -10,7 +10,7 @@
  *   in db_write:  blob_insert(tx, draft, summary, &id); store_append(tx, … id …); queue_put(tx, … id …);
  * Each user of a blob (message row, queue row) holds one reference. A blob that no one referred to when fn ended is
  * not stored; when the last reference is dropped, the row goes in that transaction and the file after its commit. */
-enum blob_answer { BLOB_GONE = 1 };
+enum blob_answer { BLOB_GONE = 1, BLOB_ELSEWHERE = 2 };
 
 /* The content: the parts in order, then fd_size bytes of fd from fd_from (fd < 0: none; read with pread). */
 struct blob_source {
@@ -46,6 +46,8 @@ int blob_remove(struct db_conn *tx, int64_t id, int64_t form);
  * meanwhile can be read to its end. For one thread at a time. */
 struct blob;
 int blob_open(struct db_conn *c, int64_t id, struct blob **out); /* BLOB_GONE */
+/* The same for who has read its column blob_data.data already; size: as he knows it. */
+int blob_open_stored(struct db_conn *c, int64_t id, struct slice stored, uint64_t size, struct blob **out);
 void blob_close(struct blob **b);
 #define AUTO_BLOB AUTO(blob_close)
 uint64_t blob_size(const struct blob *b); /* plain bytes */
@@ -58,6 +60,10 @@ int blob_each(struct blob *b, int (*write)(void *ctx, struct slice piece), void 
 /* A new descriptor of the plain body, positioned at its start: a memfd, or an unlinked file when it is large.
  * <0: failed. */
 int blob_fd(struct blob *b);
+/* For who reads many at once: a small body, straight from its column blob_data.data to the end of out. size: as the
+ * caller knows it. BLOB_ELSEWHERE, and nothing was added: it is not there, or not what it should be; blob_open knows.
+ * out must have room for size bytes below its limit. */
+int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct buf *out);
 /* The bytes given to blob_insert; adds nothing when there are none. BLOB_GONE when there is no such blob. */
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out);
 

@@ -103,6 +103,30 @@ int blob_open(struct db_conn *c, int64_t id, struct blob **out) {
 	return r;
 }
 
+/* What was not worth packing has its own length; what is packed is shorter. */
+int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct buf *out) {
+	static const char zstd[] = { 0x28, (char)0xb5, 0x2f, (char)0xfd };
+	bool packed = slice_starts(stored, slice_from(zstd, sizeof zstd));
+	if (stored.at == NULL || size > MIB(1) || (packed && stored.len >= size))
+		return BLOB_ELSEWHERE;
+	if (stored.len == size) return buf_add(out, stored) ? 0 : BLOB_ELSEWHERE;
+	char *at = packed ? buf_room(out, (size_t)size) : NULL;
+	if (at == NULL || unpack(c->db->packs, stored, at, (size_t)size) < 0) return BLOB_ELSEWHERE;
+	out->len += (size_t)size;
+	return 0;
+}
+
+int blob_open_stored(struct db_conn *c, int64_t id, struct slice stored, uint64_t size, struct blob **out) {
+	struct buf plain = BUF((size_t)MIN_OF(size, (uint64_t)MIB(1)));
+	if (size == 0 || blob_unpack(c, stored, size, &plain) != 0) {
+		buf_done(&plain);
+		return blob_open(c, id, out);
+	}
+	*out = mem_get(sizeof **out);
+	**out = (struct blob){ .db = c->db, .id = id, .fd = -1, .size = size, .held = SIZE_MAX, .plain = plain.at };
+	return 0;
+}
+
 void blob_close(struct blob **bp) {
 	struct blob *b = TAKE(*bp);
 	if (b == NULL) return;

@@ -33,7 +33,7 @@ struct db_params {
 	const char *file;               /* name inside dir; NULL: "hato.db" */
 	const struct db_schema *schema; /* NULL: db_schema_mail */
 	size_t cache_kib;               /* page cache of a connection; 0: 1024 */
-	size_t mmap_mib;                /* read through the page cache of the system; 0: 256 */
+	size_t mmap_mib;                /* read through the page cache of the system; 0: all of it, or 2 GiB */
 	size_t busy_ms;                 /* wait for another process that writes; 0: 10000 */
 	size_t inline_limit;            /* stored bytes of a blob that stay in the row; 0: 16 KiB */
 	size_t checkpoint_pages;        /* log length that starts a checkpoint; 0: 4096 (16 MiB) */

@@ -46,7 +46,7 @@ struct db_conn {
 	bool writer, begun;              /* begun: a snapshot is held, since the first statement */
 	uint64_t epoch;                  /* when it was begun */
 	struct hook *hooks, **hooks_end; /* of the batch */
-	struct pending *pending;         /* of the write under way */
+	struct pending *pending, *pending_last; /* of the write under way */
 };
 
 struct pack_pool;

@@ -15,7 +15,7 @@ void bind_range(struct db_stmt *s, struct box box, struct uid_range range) {
 	db_bind_int(s, range.last);
 }
 
-static struct message brief_of(struct db_stmt *s) {
+struct message message_of(struct db_stmt *s) {
 	return (struct message){
 		.uid = (uint32_t)db_int(s, 0),
 		.modseq = (uint64_t)db_int(s, 1),
@@ -23,15 +23,10 @@ static struct message brief_of(struct db_stmt *s) {
 		.keywords = db_text(s, 3),
 		.received_us = db_int(s, 4),
 		.size = (uint64_t)db_int(s, 5),
+		.blob_id = db_int(s, 6),
+		.email_id = db_int(s, 7),
+		.saved_us = db_int(s, 8),
 	};
-}
-
-struct message message_of(struct db_stmt *s) {
-	struct message m = brief_of(s);
-	m.blob_id = db_int(s, 6);
-	m.email_id = db_int(s, 7);
-	m.saved_us = db_int(s, 8);
-	return m;
 }
 
 int message_insert(struct db_conn *tx, struct box box, const struct message *m) {
@@ -63,44 +58,72 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 	return r;
 }
 
-static const char plain_sql[] =
-	"SELECT " MESSAGE_COLUMNS
-	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char brief_sql[] =
-	"SELECT uid, modseq, flags, keywords, received_us, size"
-	" FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char summary_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
-				  "saved_us, summary.data FROM message"
-				  " LEFT JOIN summary ON summary.blob_id = message.blob_id"
-				  " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-
-static const char digest_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
-				 "saved_us, digest.data FROM message"
-				 " LEFT JOIN digest ON digest.blob_id = message.blob_id"
-				 " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
-static const char both_sql[] = "SELECT uid, modseq, flags, keywords, received_us, size, message.blob_id, email_id, "
-			       "saved_us, summary.data, digest.data"
-			       " FROM message LEFT JOIN summary ON summary.blob_id = message.blob_id"
-			       " LEFT JOIN digest ON digest.blob_id = message.blob_id"
-			       " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid";
+/* Walking. Each column costs as much as the step to the next row, and each table twice that: there is a statement for
+ * every combination that is used, whose columns stand in the order of read_row. */
+#define LEAN "uid, flags, keywords, size"
+#define BRIEF LEAN ", modseq, received_us"
+#define WHOLE BRIEF ", email_id, saved_us"
+#define BLOB ", message.blob_id"
+#define SUMMARY ", summary.data"
+#define DIGEST ", digest.data"
+#define BODY ", blob_data.data"
+#define WITH_SUMMARY " LEFT JOIN summary ON summary.blob_id = message.blob_id"
+#define WITH_DIGEST " LEFT JOIN digest ON digest.blob_id = message.blob_id"
+#define WITH_BODY " LEFT JOIN blob_data ON blob_data.id = message.blob_id"
+#define WALK(columns, joins) \
+	"SELECT " columns " FROM message" joins \
+	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid"
+#define LEVELS(columns, joins) { WALK(WHOLE BLOB columns, joins), WALK(BRIEF BLOB columns, joins), \
+		WALK(LEAN BLOB columns, joins) }
 
 static const char *sql_for(unsigned want) {
-	static const char *const all[] = { plain_sql, summary_sql, digest_sql, both_sql };
-	return all[want & (WANT_SUMMARY | WANT_DIGEST)];
+	static const char *const all[][3] = {
+		[0] = { WALK(WHOLE BLOB, ""), WALK(BRIEF, ""), WALK(LEAN, "") },
+		[WANT_SUMMARY] = LEVELS(SUMMARY, WITH_SUMMARY),
+		[WANT_DIGEST] = LEVELS(DIGEST, WITH_DIGEST),
+		[WANT_SUMMARY | WANT_DIGEST] = LEVELS(SUMMARY DIGEST, WITH_SUMMARY WITH_DIGEST),
+		[WANT_BODY] = LEVELS(BODY, WITH_BODY),
+		[WANT_BODY | WANT_SUMMARY] = LEVELS(SUMMARY BODY, WITH_SUMMARY WITH_BODY),
+		[WANT_BODY | WANT_DIGEST] = LEVELS(DIGEST BODY, WITH_DIGEST WITH_BODY),
+		[WANT_BODY | WANT_SUMMARY | WANT_DIGEST] =
+			LEVELS(SUMMARY DIGEST BODY, WITH_SUMMARY WITH_DIGEST WITH_BODY),
+	};
+	return all[want & (WANT_SUMMARY | WANT_DIGEST | WANT_BODY)]
+		  [(want & WANT_LEAN) != 0 ? 2 : (want & WANT_BRIEF) != 0 ? 1 : 0];
+}
+
+static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
+	int at = 4;
+	m->uid = (uint32_t)db_int(s, 0);
+	m->flags = (uint32_t)db_int(s, 1);
+	m->keywords = db_is_null(s, 2) ? SLICE_NONE : db_text(s, 2);
+	m->size = (uint64_t)db_int(s, 3);
+	if ((want & WANT_LEAN) == 0) {
+		m->modseq = (uint64_t)db_int(s, at++);
+		m->received_us = db_int(s, at++);
+	}
+	if ((want & (WANT_LEAN | WANT_BRIEF)) == 0) {
+		m->email_id = db_int(s, at++);
+		m->saved_us = db_int(s, at++);
+	} else if ((want & ~(unsigned)(WANT_LEAN | WANT_BRIEF)) == 0) {
+		return;
+	}
+	m->blob_id = db_int(s, at++);
+	if ((want & WANT_SUMMARY) != 0) m->summary = db_bytes(s, at++);
+	if ((want & WANT_DIGEST) != 0) m->digest = db_bytes(s, at++);
+	if ((want & WANT_BODY) != 0) m->body = db_bytes(s, at);
 }
 
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
-	bool brief = want == WANT_BRIEF;
-	AUTO_STMT struct db_stmt *s = db_sql(c, brief ? brief_sql : sql_for(want));
+	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
+	struct message m = { .uid = 0 };
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {
 		db_again(s);
 		bind_range(s, box, set.at[i]);
 		while ((r = db_step(s)) == DB_ROW) {
-			struct message m = brief ? brief_of(s) : message_of(s);
-			if ((want & WANT_SUMMARY) != 0) m.summary = db_bytes(s, 9);
-			if ((want & WANT_DIGEST) != 0) m.digest = db_bytes(s, (want & WANT_SUMMARY) != 0 ? 10 : 9);
+			read_row(s, want, &m);
 			r = each(ctx, &m);
 			if (r != 0) return r;
 		}

@@ -20,7 +20,8 @@ enum {
 	IDLE_MS = 2000,
 	DEAD_EVERY_MS = 3600000,
 	DEAD_LEAST = 5000,
-	NICE = 10
+	NICE = 10,
+	BODIES_BYTES = 32 * 1024 * 1024
 };
 /* Others go first, but not for ever. */
 enum { BUSY_PERCENT = 25, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
@@ -28,6 +29,7 @@ enum { BUSY_PERCENT = 25, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
 struct search_index {
 	struct db *db;
 	struct text_index *text;
+	struct bodies *bodies;
 	struct text_index *fresh; /* being filled beside it; NULL: none. The worker's */
 	_Atomic bool rebuild, rebuilding, stopping;
 	_Atomic int64_t fresh_to;
@@ -59,6 +61,7 @@ int search_index_open(struct db *db, struct search_index **out) {
 	struct search_index *x = mem_get(sizeof *x);
 	x->db = db;
 	x->text = text;
+	x->bodies = bodies_new(BODIES_BYTES);
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_cond_init(&x->wake, NULL);
 	*out = x;
@@ -71,6 +74,7 @@ void search_index_close(struct search_index **xp) {
 	search_index_stop(x);
 	text_index_close(&x->fresh);
 	text_index_close(&x->text);
+	bodies_free(&x->bodies);
 	pthread_mutex_destroy(&x->lock);
 	pthread_cond_destroy(&x->wake);
 	free(x);
@@ -78,6 +82,10 @@ void search_index_close(struct search_index **xp) {
 
 int search_index_find(struct search_index *x, struct slice needle, struct arena *mem, struct text_found *out) {
 	return x == NULL ? TEXT_CANNOT : text_index_find(x->text, needle, mem, out);
+}
+
+struct bodies *search_index_bodies(struct search_index *x) {
+	return x->bodies;
 }
 
 bool search_index_excludes(const struct text_found *f, int64_t blob_id) {

@@ -88,6 +88,7 @@ struct message {
 	int64_t blob_id, email_id;   /* email_id: the same for all copies in an account (RFC 8474 EMAILID) */
 	struct slice keywords;       /* blank-separated, sorted; at == NULL: none */
 	struct slice summary, digest; /* only when wanted; empty: there is none */
+	struct slice body;            /* only when wanted: as it is stored, for blob_unpack */
 };
 struct append {
 	struct box box;              /* id 0: the account's INBOX */
@@ -111,7 +112,11 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 enum {
 	WANT_SUMMARY = 1,
 	WANT_DIGEST = 2,
-	WANT_BRIEF = 4, /* alone: blob_id, email_id and saved_us may stay 0: a third faster */
+	WANT_BODY = 4,
+	/* What need not be read makes it faster: email_id and saved_us may stay 0; with LEAN modseq and received_us
+	 * too. blob_id then only comes with a summary, digest or body. */
+	WANT_BRIEF = 8,
+	WANT_LEAN = 16,
 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);

@@ -10,7 +10,9 @@ void imap_body_close(struct imap_body *b) {
 }
 
 int imap_body_open(struct imap_body *b, struct db_conn *c) {
-	return b->blob != NULL ? 0 : blob_open(c, b->m->blob_id, &b->blob);
+	if (b->blob != NULL) return 0;
+	if (b->m->body.at == NULL) return blob_open(c, b->m->blob_id, &b->blob);
+	return blob_open_stored(c, b->m->blob_id, b->m->body, b->m->size, &b->blob);
 }
 
 static bool named(const struct slice *names, size_t count, struct slice name) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FETCH by pages. What rows and summaries answer is formatted inside the snapshot, straight from the database's own
- * memory, and sent outside of it. For bodies, rows are copied and bodies opened inside, and all is written outside. */
+/* FETCH by pages. What rows, summaries and small bodies answer is formatted inside the snapshot, straight from the
+ * database's own memory, and sent outside of it. For larger bodies, and where \Seen is to be set first, rows are copied
+ * and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
 #include "access/imap/limit.h"
 #include "store/acl.h"
 
-enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 256 * 1024 };
+enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 192 * 1024, AT_ONCE_MAX = 48 * 1024 };
 
 static void clear_page(struct fetch *f) {
 	for (size_t i = 0; i < f->row_count; i++) imap_body_close(&f->rows[i].body);
@@ -24,22 +25,32 @@ static int stopped(struct fetch *f) {
 	return f->failed != 0 ? f->failed : WALK_PAGE_FULL;
 }
 
+static void take_back(struct fetch *f, size_t len) {
+	imap_out(f->s)->len = len;
+	f->failed = 0;
+	f->seen--;
+}
+
 static int put_at_once(void *ctx, struct db_conn *c, const struct message *m) {
 	struct fetch *f = ctx;
-	struct fetch_row row = { .m = *m };
-	row.body.m = &row.m;
+	struct fetch_row row;
+	row.m = *m;
+	row.body = (struct imap_body){ .m = &row.m };
+	row.ready_looked = row.ready_there = row.now_seen = false;
 	f->c = c;
 	f->seen++;
 	size_t before = imap_out(f->s)->len;
 	bool put = fetch_put_row(f, &row);
 	f->c = NULL;
 	imap_body_close(&row.body);
-	if (row.body.m->summary.len != 0) arena_reset(&f->mem);
+	if (m->summary.len != 0 || row.body.summary != NULL) arena_reset(&f->mem);
 	if (!put && f->failed == BLOB_GONE) { /* without a body there is no summary to be made again */
-		imap_out(f->s)->len = before;
-		f->failed = 0;
-		f->seen--;
+		take_back(f, before);
 		return 0;
+	}
+	if (!put && f->failed == BLOB_ELSEWHERE) {
+		take_back(f, before);
+		return BLOB_ELSEWHERE;
 	}
 	if (!put) return stopped(f);
 	return imap_out(f->s)->len < OUT_PAGE ? 0 : WALK_PAGE_FULL;
@@ -65,11 +76,20 @@ static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 		row->m.summary = arena_slice(&f->mem, m->summary);
 	}
 	int r = imap_body_open(&row->body, c);
+	row->m.body = SLICE_NONE;
 	if (r != 0) return r == BLOB_GONE ? 0 : r;
 	f->seen++;
 	f->row_count++;
 	f->page_bytes += row->m.summary.len + (size_t)MIN_OF(m->size, (uint64_t)KIB(256));
 	return f->row_count < BODIES_MAX && f->page_bytes < PAGE_BYTES ? 0 : WALK_PAGE_FULL;
+}
+
+/* Once a row waits for its body, those behind it wait too. */
+static int put_or_gather(void *ctx, struct db_conn *c, const struct message *m) {
+	struct fetch *f = ctx;
+	bool now = f->row_count == 0 && m->size <= AT_ONCE_MAX && (!f->sets_seen || (m->flags & FLAG_SEEN) != 0);
+	int r = now ? put_at_once(f, c, m) : BLOB_ELSEWHERE;
+	return r == BLOB_ELSEWHERE ? gather(f, c, m) : r;
 }
 
 /* \Seen. */
@@ -104,9 +124,8 @@ static int mark_seen(struct fetch *f) {
 
 static int put_page(void *ctx) {
 	struct fetch *f = ctx;
-	int r = (f->needs & FETCH_SEEN) != 0 && !f->s->box.read_only && (f->s->box.rights & ACL_SEEN) != 0
-			? mark_seen(f)
-			: 0;
+	if (!imap_drain(f->s)) return WALK_PAGE_FULL;
+	int r = f->sets_seen ? mark_seen(f) : 0;
 	for (size_t i = 0; i < f->row_count && r == 0; i++) {
 		struct fetch_row *row = &f->rows[i];
 		if (!fetch_put_row(f, row) || !imap_drain(f->s)) r = stopped(f);
@@ -115,14 +134,20 @@ static int put_page(void *ctx) {
 	return r;
 }
 
+/* What of the rows has to be read. */
+static unsigned want(const struct fetch *f) {
+	unsigned what = (f->needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0;
+	if ((f->needs & FETCH_BODY) != 0) what |= WANT_BODY;
+	if ((f->needs & FETCH_DIGEST) != 0) what |= WANT_DIGEST;
+	if ((f->needs & FETCH_ROW) != 0) return what;
+	return what | ((f->needs & FETCH_TIMES) != 0 || imap_enabled(f->s, IMAP_CONDSTORE) ? WANT_BRIEF : WANT_LEAN);
+}
+
 void imap_fetch_quietly(struct imap_session *s, struct slice items, const struct imap_set *uids) {
 	AUTO(fetch_done) struct fetch f = { .s = s, .set = imap_set_copy(&s->mem, uids) };
 	struct imap_parse p = IMAP_PARSE(items, &s->mem);
 	if (!imap_load(s) || !fetch_parse(&p, &f, true)) return;
-	f.needs &= ~(unsigned)FETCH_SEEN;
-	unsigned want = ((f.needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0U) |
-			((f.needs & FETCH_DIGEST) != 0 ? WANT_DIGEST : 0U);
-	const struct imap_walk walk = { want, gather, put_page, &f };
+	const struct imap_walk walk = { want(&f), put_or_gather, put_page, &f };
 	if (imap_walk(s, &f.set, &walk) < 0) imap_refused(s, -1, "notify");
 }
 
@@ -143,12 +168,8 @@ IMAP_COMMAND(imap_do_fetch) {
 	if (r != 0) return imap_refused(s, r, "fetch");
 	uint32_t lowest = imap_limit_set(s, limit, &f.set);
 	bool bodies = (f.needs & FETCH_BODY) != 0;
-	unsigned want = (f.needs & FETCH_SUMMARY) != 0         ? WANT_SUMMARY
-			: bodies || (f.needs & FETCH_ROW) != 0 ? 0
-							       : WANT_BRIEF;
-	if ((f.needs & FETCH_DIGEST) != 0) want |= WANT_DIGEST;
-	const struct imap_walk walk = { want, bodies ? gather : put_at_once,
-		bodies ? put_page : drain, &f };
+	f.sets_seen = (f.needs & FETCH_SEEN) != 0 && !s->box.read_only && (s->box.rights & ACL_SEEN) != 0;
+	const struct imap_walk walk = { want(&f), bodies ? put_or_gather : put_at_once, bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");

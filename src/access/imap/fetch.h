@@ -26,7 +26,8 @@ enum fetch_need {
 	FETCH_WHOLE = 32,  /* no <partial> */
 	FETCH_LAZY = 64,   /* (LAZY) may follow */
 	FETCH_ROW = 256,   /* all columns of the row */
-	FETCH_DIGEST = 512,
+	FETCH_DIGEST = 1024,
+	FETCH_TIMES = 512, /* INTERNALDATE, MODSEQ */
 	FETCH_PARTS = 128  /* more than where the header ends */
 };
 struct fetch_word {
@@ -56,6 +57,7 @@ struct fetch {
 	size_t item_count;
 	unsigned needs;
 	bool tells_flags, tells_modseq;
+	bool sets_seen;
 	bool since, vanished, paged; /* modifiers */
 	uint64_t changed_since;
 	int64_t page_first, page_last; /* negative: from the end */
@@ -63,13 +65,16 @@ struct fetch {
 	struct fetch_row *rows;
 	size_t row_count, page_bytes;
 	uint32_t seen;              /* rows found */
-	struct db_conn *c;          /* the snapshot, while rows are written in it */
+	struct db_conn *c;          /* the snapshot, while rows are written in it: then nothing waits for the client */
 	int failed;                 /* why a row could not be written: of the rooms below; 0: the client is lost */
 	bool unknown_encoding;      /* BINARY met a transfer encoding that it cannot take away */
 };
 /* The parts of a summary: ready forms if the message was stored with them, else it is unpacked. False: f->failed. */
 const struct summary_ready *fetch_ready(struct fetch_row *row); /* NULL: there are none */
 bool fetch_summary(struct fetch *f, struct fetch_row *row);
+/* The body, open. In the snapshot that is done here. False: f->failed. */
+bool fetch_body(struct fetch *f, struct fetch_row *row);
+bool fetch_put_bytes(struct fetch *f, struct slice bytes);
 bool fetch_put_section(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
 bool fetch_put_binary(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
 bool fetch_put_binary_size(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);

@@ -76,14 +76,14 @@ static bool put_bytes(struct fetch *f, struct fetch_row *row, struct decoding *d
 		s = slice_head(s, to - at);
 		if (at < from) s = slice_skip(s, from - at);
 		at += bytes.len;
-		if (s.len != 0 && !imap_put_large(f->s, s)) return false;
+		if (s.len != 0 && !fetch_put_bytes(f, s)) return false;
 	}
 	return at >= to ? true : fetch_unreadable(f, r);
 }
 
 bool fetch_put_binary(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	struct decoding d;
-	if (!fetch_summary(f, row)) return false;
+	if (!fetch_body(f, row) || !fetch_summary(f, row)) return false;
 	enum section_answer r = measure(f, item, row, &d);
 	if (f->failed != 0) return false;
 	put_label(f, "BINARY", item);
@@ -99,7 +99,7 @@ bool fetch_put_binary(struct fetch *f, const struct fetch_item *item, struct fet
 
 bool fetch_put_binary_size(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	struct decoding d = { .size = 0 };
-	if (!fetch_summary(f, row)) return false;
+	if (!fetch_body(f, row) || !fetch_summary(f, row)) return false;
 	enum section_answer r = measure(f, item, row, &d);
 	if (f->failed != 0) return false;
 	f->unknown_encoding |= r == SECTION_BAD;

@@ -29,6 +29,15 @@ bool fetch_unreadable(struct fetch *f, int why) {
 	return false;
 }
 
+bool fetch_body(struct fetch *f, struct fetch_row *row) {
+	if (row->body.blob == NULL) f->failed = imap_body_open(&row->body, f->c);
+	return f->failed == 0;
+}
+
+bool fetch_put_bytes(struct fetch *f, struct slice bytes) {
+	return f->c != NULL ? buf_add(imap_out(f->s), bytes) : imap_put_large(f->s, bytes);
+}
+
 static void put_size(struct fetch *f, uint64_t size) {
 	buf_byte(imap_out(f->s), '{');
 	buf_number(imap_out(f->s), size);
@@ -47,8 +56,8 @@ static bool put_range(struct fetch *f, struct fetch_row *row, uint64_t start, ui
 			piece = slice_head(piece, sizeof copy);
 			memcpy(copy, piece.at, piece.len);
 			fetch_hide_nul(copy, piece.len);
-			if (!imap_put_large(f->s, slice_from(copy, piece.len))) return false;
-		} else if (!imap_put_large(f->s, piece)) {
+			if (!fetch_put_bytes(f, slice_from(copy, piece.len))) return false;
+		} else if (!fetch_put_bytes(f, piece)) {
 			return false;
 		}
 		start += piece.len;
@@ -65,7 +74,7 @@ static bool put_fields(struct fetch *f, const struct fetch_item *item, struct fe
 				    ? slice_head(slice_skip(buf_slice(&kept), (size_t)item->from), (size_t)item->count)
 				    : buf_slice(&kept);
 	put_size(f, text.len);
-	return imap_put_large(f->s, text);
+	return fetch_put_bytes(f, text);
 }
 
 /* The sections of the message itself: where its header ends is all one has to know. */
@@ -83,8 +92,21 @@ static bool find_simply(const struct fetch_item *item, struct fetch_row *row, st
 	return slice_starts(text, S("HEADER.FIELDS"));
 }
 
+/* All of a small message, unpacked to where it leaves from. */
+static bool put_whole(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
+	struct buf *out = imap_out(f->s);
+	put_label(f, item);
+	put_size(f, row->m.size);
+	size_t from = out->len;
+	f->failed = blob_unpack(f->c, row->m.body, row->m.size, out);
+	fetch_hide_nul(out->at + from, out->len - from);
+	return f->failed == 0;
+}
+
 bool fetch_put_section(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	struct section section;
+	if (f->c != NULL && item->section.len == 0 && !item->partial) return put_whole(f, item, row);
+	if (!fetch_body(f, row)) return false;
 	bool simple = find_simply(item, row, &section);
 	if (!simple && !fetch_summary(f, row)) return false;
 	put_label(f, item);

@@ -73,9 +73,9 @@ enum { STRUCTURE = FETCH_SUMMARY, BYTES = FETCH_SUMMARY | FETCH_BODY };
 const struct fetch_word fetch_words[] = {
 	{ "FLAGS", 0, put_flags, NULL },
 	{ "UID", 0, put_uid, NULL },
-	{ "INTERNALDATE", 0, put_date, NULL },
+	{ "INTERNALDATE", FETCH_TIMES, put_date, NULL },
 	{ "RFC822.SIZE", 0, put_size, NULL },
-	{ "MODSEQ", 0, fetch_put_modseq, NULL },
+	{ "MODSEQ", FETCH_TIMES, fetch_put_modseq, NULL },
 	{ "EMAILID", FETCH_ROW, fetch_put_email_id, NULL },
 	{ "THREADID", FETCH_ROW | FETCH_DIGEST, fetch_put_thread_id, NULL },
 	{ "SAVEDATE", FETCH_ROW, fetch_put_save_date, NULL },

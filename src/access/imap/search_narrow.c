@@ -59,7 +59,8 @@ int search_narrow(struct imap_session *s, struct box box, const struct search_no
 	if (e == NULL) return 0;
 	struct keeping k = { .e = e };
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	int r = c == NULL ? -1 : store_bodies(c, box, imap_uid_set(set), keep, &k);
+	struct bodies *bodies = search_index_bodies(s->context->index);
+	int r = c == NULL ? -1 : bodies_each(bodies, c, box, imap_uid_set(set), keep, &k);
 	if (r == 0) {
 		struct imap_range *ranges = arena_array(&s->mem, k.kept.set.count + 1, sizeof *ranges);
 		if (k.kept.set.count != 0) memcpy(ranges, k.kept.set.ranges, k.kept.set.count * sizeof *ranges);
