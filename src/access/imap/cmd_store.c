@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. What concerns many messages is done in
- * slices, so that others can write in between, and so that the client is told of one while the next is written. */
+/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. What concerns many messages is done
+ * in slices, so that others can write in between, and so that the client is told of one while the next is written. */
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
