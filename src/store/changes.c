@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What changed is found by parts of 64 uids, each with the modseq of its last change; the rows in it say themselves
- * which of them it was. An index of the rows by modseq cost a STORE of a whole mailbox three times what the rows did. */
+ * which of them it was. An index of the rows by modseq cost a STORE of a whole mailbox three times what the rows do. */
 #include "store/inside.h"
 
 enum { PART = 64 };

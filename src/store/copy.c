@@ -64,10 +64,10 @@ static int look_at(struct copying *c, struct uid_range range) {
 /* Rows of one table come out of it and go back through a table of SQLite's own; numbering them there would cost half
  * as much again as this. */
 static int insert_run(struct copying *c, struct uid_range run, uint32_t first) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ") SELECT ?, ?, uid + ?, ?,"
-			      " flags, keywords, received_us, size, blob_id, email_id, ? FROM message"
-			      " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ") SELECT ?, ?, uid + ?, ?,"
+		       " flags, keywords, received_us, size, blob_id, email_id, ? FROM message"
+		       " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
 	bind_box(s, c->to);
 	db_bind_int(s, (int64_t)first - run.first);
 	db_bind_int(s, (int64_t)c->to_modseq);
