@@ -24,6 +24,7 @@ static int note_keywords(struct copying *c, struct slice keywords) {
 	c->last_keywords = arena_slice(c->mem, keywords);
 	return mailbox_keywords_add(c->tx, c->to, keywords);
 }
+
 static bool box_same(struct box a, struct box b) {
 	return a.account == b.account && a.id == b.id;
 }

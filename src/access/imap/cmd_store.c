@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. What concerns many messages is done
  * in slices, so that others can write in between, and so that the client is told of one while the next is written. */
+#include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
@@ -39,6 +40,7 @@ struct flagging {
 	struct imap_own_change own;
 	uint32_t seen;              /* rows walked */
 	bool silent, uid;
+	uint32_t lowest;            /* where imapd_message_limit has cut the set; 0: nowhere */
 	struct imap_set_builder stale, stale_now; /* UIDs that UNCHANGEDSINCE left alone */
 };
 
@@ -110,14 +112,14 @@ static bool parse_store(struct imap_session *s, struct imap_call *call, struct f
 }
 
 static struct imap_answer stored(struct flagging *f) {
-	if (f->stale.set.count == 0) return imap_ok("Store completed.");
+	if (f->stale.set.count == 0) return imap_limit_answer(f->s, f->lowest, imap_ok("Store completed."));
 	AUTO(imap_set_builder_done) struct imap_set_builder numbers = { 0 };
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	if (!f->uid) imap_view_numbers(f->s, &f->stale.set, &numbers);
 	buf_add(&text, S("[MODIFIED "));
 	imap_put_set(&text, f->uid ? &f->stale.set : &numbers.set);
 	buf_add(&text, S("] Conditional STORE failed for some."));
-	return imap_ok(arena_text(&f->s->mem, buf_slice(&text)));
+	return imap_limit_answer(f->s, f->lowest, imap_ok(arena_text(&f->s->mem, buf_slice(&text))));
 }
 
 static int store_slice(struct flagging *f) {
@@ -153,11 +155,13 @@ IMAP_COMMAND(imap_do_store) {
 	if (!imap_limit_flags(s->box.rights, &f.change))
 		return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
+	f.lowest = imap_limit_set(s, imap_messages_limit(s), &f.set);
 	int r = store_all(&f);
 	if (r != 0) return imap_refused(s, r, "store");
 	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
-		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+		return imap_limit_answer(s, f.lowest,
+					 imap_no("[EXPUNGEISSUED] Some of the messages no longer exist."));
 	return stored(&f);
 }
 
@@ -197,18 +201,43 @@ static int expunge_all(struct imap_session *s) {
 	return imap_messages_of(s, false, &set) ? expunge_set(s, &set) : 0;
 }
 
+struct marked { struct imap_session *s; struct imap_set_builder uids; };
+
+static int add_marked(void *ctx, struct db_conn *c, const struct message *m) {
+	struct marked *k = ctx;
+	(void)c;
+	if ((m->flags & FLAG_DELETED) != 0 && view_number(&k->s->box.view, m->uid) != 0)
+		imap_set_append(&k->uids, m->uid, m->uid);
+	return 0;
+}
+
+/* Of UID EXPUNGE only messages that are \Deleted count (RFC 9738 §3.1). */
+static int limit_marked(struct imap_session *s, struct imap_set *set, uint32_t *lowest) {
+	uint64_t limit = imap_messages_limit(s);
+	struct marked k = { .s = s };
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = add_marked, .ctx = &k };
+	if (limit == 0 || imap_view_count(s, set) <= limit) return 0;
+	int r = imap_walk(s, set, &walk);
+	if (r == 0) *set = imap_set_copy(&s->mem, &k.uids.set);
+	imap_set_builder_done(&k.uids);
+	if (r == 0) *lowest = imap_limit_set(s, limit, set);
+	return r;
+}
+
 IMAP_COMMAND(imap_do_expunge) {
 	struct imap_set set;
+	uint32_t lowest = 0;
 	int r;
 	if ((s->box.rights & ACL_EXPUNGE) == 0) return imap_refused(s, STORE_NO_RIGHT, "expunge");
 	if (call->uid) {
 		if (!imap_parse_messages(s, call, &set) || !imap_parse_end(&call->p)) return imap_bad(&call->p);
-		r = expunge_set(s, &set);
+		r = limit_marked(s, &set, &lowest);
+		if (r == 0) r = expunge_set(s, &set);
 	} else {
 		if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
 		r = expunge_all(s);
 	}
-	return r == 0 ? imap_ok("Expunge completed.") : imap_refused(s, r, "expunge");
+	return r == 0 ? imap_limit_answer(s, lowest, imap_ok("Expunge completed.")) : imap_refused(s, r, "expunge");
 }
 
 IMAP_COMMAND(imap_do_close) {

@@ -119,7 +119,8 @@ void tell_keywords(struct imap_session *s, struct slice keywords) {
 		if (write) buf_add(out, S("\\*"));
 		else if (slice_ends(buf_slice(out), S(" "))) out->len--;
 	}
-	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
+	buf_add(out, S(")] "));
+	imap_say(s, s->box.read_only ? "Read-only mailbox." : "Flags permitted.");
 	s->box.keywords_told = keywords.len;
 }
 

@@ -29,6 +29,11 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	return true;
 }
 
+void imap_say(struct imap_session *s, const char *response) {
+	language_add(imap_out(s), s->language, slice_of(response));
+	buf_add(imap_out(s), S("\r\n"));
+}
+
 void imap_add_text(struct imap_session *s, struct buf *out, struct slice text) {
 	bool plain = imap_enabled(s, IMAP_UTF8 | IMAP_REV2) && text.len <= KIB(1) && utf8_valid(text);
 	for (size_t i = 0; i < text.len && plain; i++) plain = !ascii_control(text.at[i]);
