@@ -65,6 +65,7 @@ struct imap_session {
 	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
+	uint64_t present;        /* access/present.h */
 	struct imap_selected box;
 };
 
