@@ -83,9 +83,8 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE failure_waiting (id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 	"CREATE TABLE changed_part (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, part INTEGER NOT NULL,"
 	" modseq INTEGER NOT NULL, PRIMARY KEY (account_id, mailbox_id, part)) WITHOUT ROWID;"
-	"INSERT INTO changed_part (account_id, mailbox_id, part, modseq) SELECT account_id, mailbox_id, uid / 64,"
-	" MAX(modseq) FROM message WHERE changed = 1 GROUP BY account_id, mailbox_id, uid / 64;"
-	"CREATE INDEX changed_part_modseq ON changed_part (account_id, mailbox_id, modseq);"
+	"INSERT INTO changed_part (account_id, mailbox_id, part, modseq) SELECT account_id, mailbox_id, uid / 128,"
+	" MAX(modseq) FROM message WHERE changed = 1 GROUP BY account_id, mailbox_id, uid / 128;"
 	"DROP INDEX message_changed;"
 	"ALTER TABLE message DROP COLUMN changed",
 };

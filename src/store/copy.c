@@ -62,8 +62,8 @@ static int look_at(struct copying *c, struct uid_range range) {
 	return r == 0 && any && !c->move ? ref_range(c, range, rising) : r;
 }
 
-/* Rows of one table come out of it and go back through a table of SQLite's own; numbering them there would cost half as
- * much again as this. */
+/* Rows of one table come out of it and go back through a table of SQLite's own; numbering them there would cost half
+ * as much again as this. */
 static int insert_run(struct copying *c, struct uid_range run, uint32_t first) {
 	AUTO_STMT struct db_stmt *s = db_sql(
 		c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ") SELECT ?, ?, uid + ?, ?,"

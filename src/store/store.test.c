@@ -7,6 +7,7 @@
 #include "store/store.h"
 
 static struct db *db;
+static struct box the_box;
 
 static int create_account(struct db_conn *tx, void *arg) {
 	return store_account_create(tx, *(int64_t *)arg);
@@ -559,7 +560,8 @@ static void test_against_model(void **state UNUSED) {
 	assert_done(store_sweep(db));
 	assert_int_equal(ask("SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM blob) + (SELECT COUNT(*) "
 			     "FROM mailbox)"
-			     " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"),
+			     " + (SELECT COUNT(*) FROM expunged) + (SELECT COUNT(*) FROM subscription)"
+			     " + (SELECT COUNT(*) FROM changed_part)"),
 			 0);
 	db_close(&db);
 }
@@ -585,6 +587,60 @@ static void test_uids_and_recent(void **state UNUSED) {
 	assert_done(store_find_use(c, &mem, 1, USE_JUNK, &m));
 	assert_true(slice_eq(m.name, S("Junk")));
 	db_release(&c);
+	db_close(&db);
+}
+
+/* What a change is found by: few rows for a large one, the right ones for a small one in a wide set. */
+
+static const struct flag_change flag_them = { .how = FLAGS_ADD, .flags = FLAG_FLAGGED };
+
+static int flag(struct db_conn *tx, void *arg) {
+	return store_flags(tx, the_box, (struct uid_set){ arg, 1 }, &flag_them, NULL, NULL, NULL, NULL);
+}
+static int unflag_all(struct db_conn *tx, void *arg UNUSED) {
+	static const struct flag_change change = { .how = FLAGS_REMOVE, .flags = FLAG_FLAGGED };
+	return store_flags(tx, the_box, UID_ALL, &change, NULL, NULL, NULL, NULL);
+}
+static int expunge_them(struct db_conn *tx, void *arg) {
+	return store_expunge(tx, the_box, (struct uid_set){ arg, 1 }, false, NULL, NULL);
+}
+
+static int join_uid(void *ctx, const struct message *m) {
+	buf_addf(ctx, "%u ", m->uid);
+	return 0;
+}
+
+static void expect_changes(uint64_t since, const char *uids) {
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	AUTO_READ struct db_conn *c = db_read(db);
+	assert_done(store_changes(c, the_box, since, join_uid, NULL, &text));
+	assert_string_equal(buf_text(&text), uids);
+}
+
+static void test_changed_parts(void **state UNUSED) {
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	open_with_account(dir, 1);
+	the_box = find(1, "INBOX").box;
+	for (int i = 0; i < 400; i++) put_mail(the_box, 0, "");
+	struct uid_range few[] = { { 5, 5 }, { 127, 128 }, { 300, 300 } }, most = { 129, UINT32_MAX }, all = { 1, 400 };
+	uint64_t since = find(1, "INBOX").highestmodseq;
+	expect_changes(since, "");
+	for (size_t i = 0; i < LEN(few); i++) assert_done(db_write(db, flag, &few[i]));
+	expect_changes(since, "5 127 128 300 ");
+	assert_int_equal(ask("SELECT COUNT(*) FROM changed_part"), 3);
+	since = find(1, "INBOX").highestmodseq;
+	assert_done(db_write(db, unflag_all, NULL));
+	expect_changes(since, "5 127 128 300 ");
+	assert_int_equal(ask("SELECT COUNT(*) FROM changed_part"), 3);
+	assert_done(db_write(db, flag, &all));
+	assert_int_equal(ask("SELECT COUNT(*) FROM changed_part"), 4);
+	assert_done(db_write(db, unflag_all, NULL));
+	since = find(1, "INBOX").highestmodseq;
+	assert_done(db_write(db, flag, &few[1]));
+	expect_changes(since, "127 128 ");
+	assert_done(db_write(db, expunge_them, &most));
+	assert_int_equal(ask("SELECT COUNT(*) FROM changed_part"), 2);
+	expect_changes(since, "127 128 ");
 	db_close(&db);
 }
 
@@ -631,6 +687,7 @@ int main(void) {
 		cmocka_unit_test(test_one_body_for_many),
 		cmocka_unit_test(test_against_model),
 		cmocka_unit_test(test_uids_and_recent),
+		cmocka_unit_test(test_changed_parts),
 		cmocka_unit_test(test_hub),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
