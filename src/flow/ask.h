@@ -16,7 +16,7 @@ enum ask_kind {
 	ASK_ROUTE = 1,   /* edge → core: where does this address lead? */
 	ASK_ACCOUNT,     /* edge → core: may this login come in, and which account is it? */
 	ASK_ACCEPT,      /* edge → core: take this message */
-	ASK_SESSION,     /* edge → core: go on with this client who has logged in */
+	ASK_SESSION,     /* edge → core: go on with this client who has logged in; also of the hato command */
 	ASK_REFUSED,     /* edge → core: we refused this (for `hato why`) */
 	ASK_PASSWORD,    /* edge → vault: is this password right? */
 	ASK_SIGN,        /* edge, relay → vault: sign this with a TLS key */
@@ -167,7 +167,9 @@ struct accept_answer {
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer);
 
-enum session_protocol { SESSION_IMAP, SESSION_POP3 };
+/* SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
+ * its end when the session is over, and finds it closed when the session shall end (`hato kick`). */
+enum session_protocol { SESSION_IMAP, SESSION_POP3, SESSION_SMTP };
 struct session_ask {
 	uint32_t protocol;
 	int64_t account;
@@ -175,11 +177,12 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
+	uint32_t language;         /* IMAP: enum language, chosen before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(text, master)
 struct session_answer {
 	bool open;
 };
@@ -187,6 +190,10 @@ struct session_answer {
 /* wire: core's end of the socket pair; stays the caller's. */
 int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,
 		struct session_answer *answer);
+/* The operator's: channel is a connected control socket, and `login` says whose mail it shall be. Not open: there is no
+ * such account. */
+int ask_session_at(int channel, const struct session_ask *ask, int wire, struct arena *mem,
+		   struct session_answer *answer);
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;
