@@ -121,12 +121,22 @@ static void check_names(struct checking *c, struct slice names, int64_t ends) {
 		      (long long)((ends - wall_s()) / 86400));
 }
 
+/* Has a listener certificate settings of its own? */
+static bool own_certificates(const struct conf *conf) {
+	AUTO_ARENA struct arena mem = { 0 };
+	size_t n;
+	const struct conf_service *services = conf_services(conf, &n);
+	for (size_t i = 0; i < n; i++)
+		if (identity_set_of(conf, conf_service_view(conf, &services[i]), &mem).len != 0) return true;
+	return false;
+}
+
 /* Only certificates that are set: looking for the self-signed one would make it. */
 static void check_certificates(struct checking *c) {
 	const struct conf_view *v = conf_main(c->conf);
 	size_t n;
 	conf_list(v, SET_smtpd_tls_chain_files, &n);
-	if (n == 0 && conf_text(v, SET_smtpd_tls_cert_file).len == 0) {
+	if (n == 0 && conf_text(v, SET_smtpd_tls_cert_file).len == 0 && !own_certificates(c->conf)) {
 		found(c, PROBLEM_INFO,
 		      "no certificate is set: hato signs one itself, which mail programs ask about "
 		      "(smtpd_tls_chain_files)");
@@ -136,14 +146,17 @@ static void check_certificates(struct checking *c) {
 		return;
 	}
 	struct identities all;
-	if (identities_load(c->conf, c->data, &all) < 0) {
+	if (identities_load(c->conf, NULL, false, &all) < 0) {
 		found(c, PROBLEM_ERROR, "%s", fail_text());
 		return;
 	}
+	if (all.why != NULL)
+		found(c, PROBLEM_WARNING, "%s; listeners that only offer TLS will serve without it", all.why);
 	for (size_t i = 0; i < all.count; i++) {
 		AUTO_BUF struct buf names = BUF(KIB(64));
 		int64_t ends;
-		if (tls_cert_facts(slice_of(all.at[i].chain), &ends, &names) == 0 && i == 0)
+		if (tls_cert_facts(slice_of(all.at[i].chain), &ends, &names) == 0 && i == 0 &&
+		    !slice_starts(slice_of(all.at[i].chain), S(IDENTITY_SET)))
 			check_names(c, buf_slice(&names), ends);
 	}
 	identities_done(&all);

@@ -70,14 +70,8 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is an old setting: %s", s->name, s->doc);
 }
 
-/* Is a setting of this service's own line looked at? The way out and the certificates have one form for all. */
+/* Is a setting of this service's own line looked at? Much of the way out has one form for all. */
 static bool acts_in_service(const struct conf_service *s, size_t id) {
-	static const enum setting_id of_all[] = { SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file,
-						  SET_smtpd_tls_key_file,    SET_smtpd_tls_eccert_file,
-						  SET_smtpd_tls_eckey_file,  SET_smtpd_tls_dcert_file,
-						  SET_smtpd_tls_dkey_file };
-	for (size_t i = 0; i < LEN(of_all); i++)
-		if (id == of_all[i]) return false;
 	static const enum setting_id of_clients[] = {
 		SET_ignore_mx_lookup_error,  SET_use_srv_lookup,      SET_allow_srv_lookup_fallback,
 		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups,

@@ -50,31 +50,47 @@ static void wish(struct tls_server_params *p, const struct conf_view *v, bool re
 }
 
 /* Two services with the same one can share. */
-static struct slice key_of(const struct tls_server_params *p, struct arena *mem) {
+static struct slice key_of(const struct tls_server_params *p, struct slice set, struct arena *mem) {
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	return arena_fmt(mem, "%d %d %d %d %d %s %s %s %s", (int)p->common.min, (int)p->common.max,
-			 p->common.server_order, p->no_tickets, (int)p->client_cert, TEXT_OR(p->common.ciphers),
-			 TEXT_OR(p->common.groups), TEXT_OR(p->ca_file), TEXT_OR(p->ca_path));
+	return arena_fmt(mem, "%.*s\n%d %d %d %d %d %s %s %s %s", SLICE_ARG(set), (int)p->common.min,
+			 (int)p->common.max, p->common.server_order, p->no_tickets, (int)p->client_cert,
+			 TEXT_OR(p->common.ciphers), TEXT_OR(p->common.groups), TEXT_OR(p->ca_file),
+			 TEXT_OR(p->ca_path));
 #undef TEXT_OR
+}
+
+/* Of all certificates those of one set, and those that are shown to who asks for their name. */
+static size_t own_identities(const struct boot *b, struct slice set, const struct edge_outside *outside,
+			     struct tls_identity *list) {
+	size_t count = 0, of_set = 0;
+	for (size_t i = 0; i < b->identity_count; i++) {
+		struct slice text = slice_of(b->identities[i]), of = S(""), name = S("");
+		if (slice_starts(text, S(IDENTITY_NAME)))
+			name = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_NAME - 1);
+		else if (slice_starts(text, S(IDENTITY_SET)))
+			of = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_SET - 1);
+		if (name.len == 0 && !slice_eq(of, set)) continue;
+		of_set += name.len == 0;
+		list[count++] =
+			(struct tls_identity){ .server_name = name,
+					       .chain_pem = text,
+					       .remote = { .sign = sign_by_vault, .ctx = outside->vault, .id = i } };
+	}
+	return of_set != 0 ? count : 0;
 }
 
 int edge_tls_choose(struct edge_settings *s, struct service *sv, const struct conf_view *v, bool required,
 		    const struct boot *b, const struct edge_outside *outside) {
 	struct tls_identity list[IDENTITIES_MAX] = { 0 };
-	struct tls_server_params p = { .identities = list, .identities_count = b->identity_count };
-	if (b->identity_count == 0) return 0;
+	struct slice set = identity_set_of(s->conf, v, &s->mem);
+	struct tls_server_params p = { .identities = list };
+	p.identities_count = own_identities(b, set, outside, list);
+	if (p.identities_count == 0) return 0;
 	wish(&p, v, required, &s->mem);
-	struct slice key = key_of(&p, &s->mem);
+	struct slice key = key_of(&p, set, &s->mem);
 	for (struct tls_variant *t = s->tls; t != NULL && sv->tls == NULL; t = t->next)
 		if (slice_eq(t->key, key)) sv->tls = t->server;
 	if (sv->tls != NULL) return 0;
-	for (size_t i = 0; i < b->identity_count; i++) {
-		struct slice text = slice_of(b->identities[i]);
-		if (slice_starts(text, S(IDENTITY_NAME)))
-			list[i].server_name = slice_skip(slice_cut(&text, '\n'), sizeof IDENTITY_NAME - 1);
-		list[i].chain_pem = text;
-		list[i].remote = (struct remote_key){ .sign = sign_by_vault, .ctx = outside->vault, .id = i };
-	}
 	struct tls_variant *made = arena_get(&s->mem, sizeof *made);
 	if (tls_server_new(&p, &made->server) < 0) return -1;
 	made->key = key;

@@ -22,6 +22,7 @@ void identities_done(struct identities *all) {
 		free(all->client[i].name);
 	}
 	for (size_t i = 0; i < all->file_count; i++) free(all->files[i]);
+	free(all->why);
 	*all = (struct identities){ 0 };
 }
 
@@ -45,7 +46,7 @@ char *identity_blocks(struct slice pem, const char *title) {
 }
 
 static int read_pem(struct identities *all, const char *path, struct buf *out) {
-	all->files[all->file_count++] = mem_text(path);
+	if (all->file_count < LEN(all->files)) all->files[all->file_count++] = mem_text(path);
 	return file_read(path, out);
 }
 
@@ -162,26 +163,91 @@ static int load_client(const struct conf *c, struct identities *all) {
 	return r;
 }
 
-int identities_load(const struct conf *c, const char *dir, struct identities *out) {
-	static const enum setting_id more[][2] = {
+/* The certificates that a view of the settings names; none: it names none. */
+static int load_named(struct identities *all, const struct conf_view *v) {
+	static const enum setting_id pairs[][2] = {
+		{ SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file },
 		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file },
 		{ SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
 	};
-	const struct conf_view *v = conf_main(c);
-	struct identities all = { 0 };
 	size_t n;
 	const struct slice *files = conf_list(v, SET_smtpd_tls_chain_files, &n);
-	int r = 0;
-	for (size_t i = 0; i < n && r == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *path = slice_text(files[i]);
-		r = add_pair(&all, path, path);
+		int r = add_pair(all, path, path);
+		if (r < 0) return r;
 	}
-	struct slice chain = conf_text(v, SET_smtpd_tls_cert_file), key = conf_text(v, SET_smtpd_tls_key_file);
-	if (n == 0 && is_file(chain)) r = add_pair(&all, chain.at, key.at);
-	for (size_t i = 0; i < LEN(more) && n == 0 && r == 0; i++)
-		if (is_file(conf_text(v, more[i][0])))
-			r = add_pair(&all, conf_text(v, more[i][0]).at, conf_text(v, more[i][1]).at);
-	if (n == 0 && all.count == 0 && r == 0) r = self_signed(&all, c, dir);
+	for (size_t i = 0; i < LEN(pairs) && n == 0; i++) {
+		struct slice chain = conf_text(v, pairs[i][0]), key = conf_text(v, pairs[i][1]);
+		int r = is_file(chain) ? add_pair(all, chain.at, key.at) : 0;
+		if (r < 0) return r;
+	}
+	return 0;
+}
+
+static void drop_from(struct identities *all, size_t first) {
+	while (all->count > first) {
+		struct identity_text *id = &all->at[--all->count];
+		mem_wipe(id->key, strlen(id->key));
+		free(id->key);
+		free(id->chain);
+	}
+}
+
+/* The chains of a listener's own set tell whose they are. */
+static void mark(struct identities *all, size_t first, struct slice set) {
+	for (size_t i = first; i < all->count && set.len != 0; i++) {
+		AUTO_BUF struct buf named = BUF(2 * PEM_MAX);
+		buf_addf(&named, IDENTITY_SET "%.*s\n%s", SLICE_ARG(set), all->at[i].chain);
+		free(all->at[i].chain);
+		all->at[i].chain = slice_text(buf_slice(&named));
+	}
+}
+
+static int load_set(struct identities *all, const struct conf *c, const struct conf_view *v, struct slice set,
+		    bool strict) {
+	size_t first = all->count;
+	struct slice who;
+	if (load_named(all, v) == 0) {
+		mark(all, first, set);
+		return 0;
+	}
+	drop_from(all, first);
+	if (identity_set_needed(c, set, &who))
+		return fail_add("the listener %.*s needs TLS", SLICE_ARG(who));
+	if (strict) return -1;
+	say(L_WARN, "master", "%s; listeners that only offer TLS go on without it", fail_text());
+	free(all->why);
+	all->why = mem_text(fail_text());
+	all->incomplete = true;
+	return 0;
+}
+
+/* A listener with files of its own; those with the same files share them. */
+static int load_own_sets(struct identities *all, const struct conf *c, bool strict) {
+	AUTO_ARENA struct arena mem = { 0 };
+	size_t n, seen_count = 0;
+	const struct conf_service *services = conf_services(c, &n);
+	struct slice *seen = arena_array(&mem, n, sizeof *seen);
+	for (size_t i = 0; i < n; i++) {
+		enum service_role role = services[i].role;
+		if (role != SERVICE_SMTPD && role != SERVICE_IMAPD && role != SERVICE_POP3D) continue;
+		const struct conf_view *v = conf_service_view(c, &services[i]);
+		struct slice set = identity_set_of(c, v, &mem);
+		bool known = set.len == 0;
+		for (size_t k = 0; k < seen_count; k++) known = known || slice_eq(seen[k], set);
+		if (known) continue;
+		seen[seen_count++] = set;
+		if (load_set(all, c, v, set, strict) < 0) return -1;
+	}
+	return 0;
+}
+
+int identities_load(const struct conf *c, const char *dir, bool strict, struct identities *out) {
+	struct identities all = { 0 };
+	int r = load_set(&all, c, conf_main(c), S(""), strict);
+	if (r == 0 && all.count == 0 && !all.incomplete && dir != NULL) r = self_signed(&all, c, dir);
+	if (r == 0) r = load_own_sets(&all, c, strict);
 	if (r == 0) r = identities_load_sni(c, &all);
 	if (r == 0) r = load_client(c, &all);
 	if (r < 0) {

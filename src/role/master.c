@@ -158,7 +158,8 @@ static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
-	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0)
+	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 ||
+	    identities_load(m->conf, m->dir, false, &m->identities) < 0)
 		return EX_CONFIG;
 	m->stamp = files_stamp(m);
 	int listening = listening_open(m->conf, NULL, &m->listening);
@@ -245,7 +246,7 @@ static void reload(struct master *m) {
 						    : L_INFO,
 		    "master", "%.*s, line %u: %.*s", SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
 	if (r == CONF_REFUSED) r = fail("the settings have errors");
-	if (r >= 0) r = identities_load(fresh, m->dir, &identities);
+	if (r >= 0) r = identities_load(fresh, m->dir, !m->identities.incomplete, &identities);
 	if (r >= 0 && listening_open(fresh, &m->listening, &listening) != 0) r = -1;
 	if (r < 0) {
 		say(L_ERROR, "master", "reload: %s; everything stays as it was", fail_text());

@@ -135,9 +135,11 @@ int user_account_disable(struct db_conn *tx, struct slice address, bool disabled
 }
 
 int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes, uint64_t messages) {
-	return change(tx, "UPDATE account SET quota_bytes = ?, quota_messages = ? WHERE address = ?",
-		      (int64_t)MIN_OF(bytes, (uint64_t)INT64_MAX), (int64_t)MIN_OF(messages, (uint64_t)INT64_MAX),
-		      address);
+	uint64_t most[] = { bytes, messages };
+	for (size_t i = 0; i < LEN(most); i++)
+		if (most[i] != QUOTA_UNLIMITED) most[i] = MIN_OF(most[i], (uint64_t)INT64_MAX);
+	return change(tx, "UPDATE account SET quota_bytes = ?, quota_messages = ? WHERE address = ?", (int64_t)most[0],
+		      (int64_t)most[1], address);
 }
 
 int user_login_note(struct db_conn *tx, int64_t account, const struct login_note *note) {

@@ -5,6 +5,7 @@ import pytest
 from around import *
 from hato import running
 from saslclient import Refused, Wire, login, plain, scram
+from tokens import certify, make_ca
 
 ANN, BOB, OLD = 'ann@example.test', 'bob@example.test', 'old@example.test'
 PASSWORD = 'geheim, =x'
@@ -216,3 +217,49 @@ def test_external_with_a_client_certificate(tmp_path):
                 w = Wire(server, protocol, tls=other)
                 assert 'EXTERNAL' not in w.capabilities()
                 refused(w.begin, 'EXTERNAL', '')
+
+
+def test_external_by_tables(tmp_path):
+    """sasl_external_cert_maps: by fingerprint (a certificate that nobody signed will do), by key, by address and by common name."""
+    make_ca(tmp_path, 'ours'), make_ca(tmp_path, 'theirs')
+    certify(tmp_path, 'ours', 'mail', '/CN=laptop', 'subjectAltName=email:Ann.Real@corp.test')
+    certify(tmp_path, 'ours', 'name', '/CN=printer 7', 'basicConstraints=CA:FALSE')
+    certify(tmp_path, 'ours', 'direct', '/CN=direct', f'subjectAltName=email:{ANN}')
+    certify(tmp_path, 'theirs', 'mail2', '/CN=printer 7', 'subjectAltName=email:ann.real@corp.test')
+    for name in ('own', 'own2', 'nobody'):
+        make_ca(tmp_path, name)
+
+    def digest(name, *more):
+        out = subprocess.run(f'openssl x509 -in {tmp_path}/{name}.pem {" ".join(more)}', shell=True, check=True, capture_output=True, text=True).stdout
+        return out.split('=')[-1].strip().upper()
+    key = subprocess.run(f'openssl x509 -in {tmp_path}/own2.pem -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256 -c', shell=True, check=True,
+                         capture_output=True, text=True).stdout.split('=')[-1].strip().upper()
+    (tmp_path / 'map').write_text(f'{digest("own", "-noout", "-fingerprint", "-sha256")} {ANN}, {BOB}\n{key} {BOB}\nann.real@corp.test {ANN}\n')
+    (tmp_path / 'names').write_text(f'/^printer 7$/ {BOB}\n')
+    main = (f'smtpd_tls_ask_ccert = yes\nsmtpd_tls_CAfile = {tmp_path}/ours.pem\nsmtpd_sasl_mechanism_filter = external, static:rest\n'
+            f'sasl_external_cert_maps = hash:{tmp_path}/map, regexp:{tmp_path}/names\n')
+    (tmp_path / 'h').mkdir()
+    with running(tmp_path / 'h', ANN, BOB, main=main) as server:
+        def wire(protocol, name):
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.load_cert_chain(tmp_path / f'{name}.pem', tmp_path / f'{name}.key')
+            return Wire(server, protocol, tls=context)
+
+        def enters(protocol, name, asked, who):
+            w = wire(protocol, name)
+            assert 'EXTERNAL' in w.capabilities() and w.begin('EXTERNAL', asked) is None
+            if protocol == 'pop3':
+                w.send('QUIT')
+                w.line()
+            kind = {'imap': 'imap-login', 'pop3': 'pop3-login', 'smtp': 'smtpd'}[protocol]
+            if protocol != 'smtp':
+                server.wait_log(rf'{kind}.*Login: user=<{who}>, method=EXTERNAL')
+        for protocol in PROTOCOLS:
+            for name, asked, who in (('own', '', ANN), ('own', BOB, BOB), ('own2', '', BOB), ('mail', '', ANN), ('mail', ANN, ANN), ('name', '', BOB), ('direct', '', ANN)):
+                enters(protocol, name, asked, who)
+            refused(wire(protocol, 'own2').begin, 'EXTERNAL', ANN)
+            refused(wire(protocol, 'nobody').begin, 'EXTERNAL', '')
+            refused(wire(protocol, 'nobody').begin, 'EXTERNAL', ANN)
+            refused(wire(protocol, 'mail2').begin, 'EXTERNAL', '')  # names that a stranger's CA has signed prove nothing
+            assert 'EXTERNAL' not in Wire(server, protocol).capabilities()
