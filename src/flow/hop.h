@@ -23,6 +23,7 @@ struct transport {
 	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
 	struct feedback gain, loss;  /* <transport>_destination_concurrency_…_feedback */
+	double failed_cohort_limit;  /* <transport>_destination_concurrency_failed_cohort_limit; 0: none */
 	int64_t rate_delay_us; /* <transport>_destination_rate_delay: one delivery at a time, and this long between two
 				*/
 	int64_t all_delay_us;        /* <transport>_transport_rate_delay: the same for all its destinations together */

@@ -286,6 +286,7 @@ static struct transport transport_of(const struct conf *conf, struct slice name,
 				    SET_default_destination_concurrency_positive_feedback),
 		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK,
 				    SET_default_destination_concurrency_negative_feedback),
+		.failed_cohort_limit = (double)conf_transport(conf, name, TRANSPORT_FAILED_COHORT_LIMIT),
 		.rate_delay_us =
 			named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
 		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
