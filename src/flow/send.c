@@ -462,7 +462,8 @@ static int ship(struct shipment *sh) {
 	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
-/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), as far as it is not this message's own trouble. */
+/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), as far as it is not this message's own trouble.
+ */
 static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
 	const struct relay_outcome *last = &a->outcomes[a->outcomes_count - 1];
 	if (sh->reach == REACHED || sh->transport->kind != TRANSPORT_RELAY || reached_server(a) ||
@@ -500,7 +501,8 @@ static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, s
 	for (size_t i = 0; i < sh->count; i++)
 		answer.outcomes[i] =
 			(struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
-	if (sh->reach != UNTRIED) sh->reach = REACHED; /* nothing is wrong with this destination: others need not wait for it */
+	if (sh->reach != UNTRIED)
+		sh->reach = REACHED; /* nothing is wrong with this destination: others need not wait for it */
 	settle(sh, &answer);
 }
 

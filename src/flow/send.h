@@ -16,7 +16,7 @@ struct send_params {
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
 	struct feedback gain, loss; /* default_destination_concurrency_…_feedback */
-	int64_t rest_us;          /* minimal_backoff_time: how long a destination rests that too many jobs did not reach */
+	int64_t rest_us;          /* minimal_backoff_time: how long a destination rests where too many jobs failed */
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 	bool confirm_delay_cleared; /* who was told of a delay is told of its end */
 	bool soft_bounce;         /* nothing is returned: all is tried again */
