@@ -51,6 +51,7 @@ struct hop_params {
 	struct transports transports;
 	struct lookup transport_maps;
 	bool transport_dots; /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
+	bool relocated_whole; /* results of relocated are replies as they are (relocated_prefix_enable = no) */
 	struct lookup relocated, sender_relayhost, sender_transport;
 	struct slice local, virtual_, relay, other; /* local_transport, …, default_transport */
 	struct slice relayhost;               /* as written, perhaps several */
