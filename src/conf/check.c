@@ -60,10 +60,13 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 		if (p->mentioned) return;
 		problem_add(&c->problems, PROBLEM_WARNING, where, "unused parameter: %.*s=%.*s%.*s", SLICE_ARG(p->name),
 		            SLICE_ARG(slice_head(value, 200)), SLICE_ARG(did_you_mean(c, p->name)));
-	} else if (s->state == NOT_YET)
-		problem_add(&c->problems, PROBLEM_WARNING, where, "%s is understood but not acted on by this version",
-			    s->name);
-	else if (s->state == UNNEEDED)
+	} else if (s->state == NOT_YET) {
+		struct slice usual = slice_of(s->fallback != NULL ? s->fallback : "yes");
+		bool off = slice_eq(usual, S("no")) || usual.len == 0; /* without it: that is what hato does */
+		if (!off || !slice_eq(slice_trim(value), usual))
+			problem_add(&c->problems, PROBLEM_WARNING, where,
+				    "%s is understood but not acted on by this version (%s)", s->name, s->doc);
+	} else if (s->state == UNNEEDED)
 		problem_add(&c->problems, PROBLEM_INFO, where, "%s has no effect: hato does not need it (%s)", s->name,
 			    s->doc);
 	else if (s->state == OLD || s->state == GONE)

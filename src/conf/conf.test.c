@@ -134,7 +134,8 @@ static const struct {
 	{ "smtpd_helo_required = maybe", NULL,
 	  "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
 	{ "allow_min_user = maybe", NULL,
-	  "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version\n"
+	  "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version (Accept "
+	  "recipients that start with a dash.)\n"
 	  "warning: /c/main.cf, line 2: bad boolean configuration: allow_min_user = maybe (expected yes or no)\n" },
 	{ "biff = no", NULL,
 	  "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new "

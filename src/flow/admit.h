@@ -32,6 +32,7 @@ struct admit_params {
 	const struct networks *networks; /* mynetworks: may relay without log-in */
 	const struct domains *relay_domains;
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
+	bool hide_session;               /* smtpd_hide_client_session */
 	bool show_tls;                   /* smtpd_tls_received_header */
 	struct link *core, *vault, *relay;
 	struct known *known;             /* addresses that core just said are ours */

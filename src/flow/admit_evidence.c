@@ -335,22 +335,61 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	return r;
 }
 
-/* Does the author's signature still stand over the message as it is now? */
+/* The text of a message as it leaves: its header is gathered, for it is verified whole. */
+struct onward {
+	const struct dkim_params *params;
+	struct arena *mem;
+	struct dkim_verifier *verifier;
+	struct buf header;
+	bool begun;
+};
+
+static void begin_onward(struct onward *o, struct slice header) {
+	o->begun = true;
+	o->verifier = dkim_verify_begin(o->params, arena_slice(o->mem, header), o->mem);
+}
+
+static void put_onward(void *ctx, struct slice bytes) {
+	struct onward *o = ctx;
+	if (o->begun) {
+		if (o->verifier != NULL) dkim_verify_body(o->verifier, bytes);
+		return;
+	}
+	buf_add(&o->header, bytes);
+	struct slice text = buf_slice(&o->header);
+	size_t end = slice_search(text, S("\r\n\r\n"));
+	if (end == text.len) return;
+	begin_onward(o, slice_head(text, end + 2));
+	if (o->verifier != NULL) dkim_verify_body(o->verifier, slice_skip(text, end + 4));
+}
+
+static void act_onward(void *ctx, const struct checks_hit *hit) {
+	(void)ctx, (void)hit; /* told when it leaves */
+}
+
+/* Does the author's signature still stand over the message as it would leave from here? */
 static bool still_signed(struct admit *a) {
 	enum { PIECE = 64 << 10, WAIT_MS = 5000 };
+	static const struct checks_ops ops = { put_onward, act_onward };
 	const struct evidence_params *p = &params_of(a)->evidence;
 	const struct dmarc_verdict *d = &a->proof.verdict.dmarc;
 	struct dkim_params params = p->dkim;
 	struct dkim_verdict *found = NULL;
 	size_t count = 0;
 	AUTO_FREE char *piece = mem_get(PIECE);
-	struct dkim_verifier *v = dkim_verify_begin(&params, buf_slice(&a->intake.head), &a->tx);
+	struct onward o = { .params = &params, .mem = &a->tx, .header = BUF(ADMIT_HEADER_MAX * 2) };
+	struct checks *checks = checks_new(&params_of(a)->onward, &ops, &o);
 	ssize_t n = 0;
-	if (v == NULL) return false;
+	checks_feed(checks, slice_skip(buf_slice(&a->intake.head), slice_find(buf_slice(&a->intake.head), '\n') + 1));
+	checks_feed(checks, S("\r\n"));
 	for (uint64_t at = 0; (n = intake_body(&a->intake, at, piece, PIECE)) > 0; at += (uint64_t)n)
-		dkim_verify_body(v, slice_from(piece, (size_t)n));
-	if (n < 0) return false;
-	dkim_verify_end(v, deadline_in(WAIT_MS), &found, &count);
+		checks_feed(checks, slice_from(piece, (size_t)n));
+	checks_end(checks);
+	checks_free(&checks);
+	if (!o.begun && !o.header.full) begin_onward(&o, buf_slice(&o.header));
+	buf_done(&o.header);
+	if (o.verifier == NULL || n < 0) return false;
+	dkim_verify_end(o.verifier, deadline_in(WAIT_MS), &found, &count);
 	for (size_t i = 0; i < count; i++)
 		if (found[i].result == TRUST_PASS &&
 		    dmarc_aligned(&p->dmarc, d->from, found[i].domain, d->record.adkim_strict, deadline_in(WAIT_MS),
@@ -384,7 +423,8 @@ static bool sender_passes_here(struct admit *a) {
 void admit_proof_onward(struct admit *a) {
 	struct evidence_record *e = &a->proof.verdict.record;
 	if (!a->proof.done || e->dmarc.policy <= DMARC_POLICY_NONE || e->dmarc.result != TRUST_PASS) return;
-	if (e->dmarc.dkim_aligned && (a->params->checks != NULL || a->altered)) e->changed = !still_signed(a);
+	if (e->dmarc.dkim_aligned && (a->params->checks != NULL || a->altered || checks_wanted(&params_of(a)->onward)))
+		e->changed = !still_signed(a);
 	if (e->dmarc.spf_aligned && (e->changed || !e->dmarc.dkim_aligned)) e->spf_here = sender_passes_here(a);
 }
 

@@ -34,6 +34,11 @@ static void add_received(struct admit *a, struct buf *out) {
 		add_received_date(a, out);
 		return;
 	}
+	if (a->params->hide_session) {
+		buf_addf(out, "Received: by %s (%s)\r\n\tid %s", a->params->host, a->params->mail_name, a->id);
+		add_received_date(a, out);
+		return;
+	}
 	const struct smtp_session *s = admit_session(a);
 	struct slice helo = s->helo.len != 0 ? s->helo : S("unknown");
 	bool literal6 = addr_family(&a->peer) == AF_INET6;

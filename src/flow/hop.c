@@ -123,7 +123,9 @@ static int by_relocated(const struct hop_params *p, const struct rewrite_params 
 	if (r == TABLE_LATER) return r;
 	if (r != TABLE_FOUND) return TABLE_FOUND;
 	trace_step(trace, "relocated_maps", hit.key, hit.value, table_name(hit.table));
-	*hop = (struct hop){ S("error"), arena_fmt(mem, "5.1.6 User has moved to %.*s", SLICE_ARG(hit.value)) };
+	*hop = (struct hop){ S("error"), p->relocated_whole ? arena_slice(mem, hit.value)
+							    : arena_fmt(mem, "5.1.6 User has moved to %.*s",
+									SLICE_ARG(hit.value)) };
 	return TABLE_FOUND;
 }
 

@@ -23,6 +23,7 @@ struct transport {
 	const char *tag;             /* in the log: "smtp", "relay/smtp", "local", "pipe" */
 	size_t recipient_limit, first_concurrency, concurrency_limit; /* <transport>_destination_… */
 	struct feedback gain, loss;  /* <transport>_destination_concurrency_…_feedback */
+	double failed_cohort_limit;  /* <transport>_destination_concurrency_failed_cohort_limit; 0: none */
 	int64_t rate_delay_us; /* <transport>_destination_rate_delay: one delivery at a time, and this long between two
 				*/
 	int64_t all_delay_us;        /* <transport>_transport_rate_delay: the same for all its destinations together */
@@ -50,6 +51,7 @@ struct hop_params {
 	struct transports transports;
 	struct lookup transport_maps;
 	bool transport_dots; /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
+	bool relocated_whole; /* results of relocated are replies as they are (relocated_prefix_enable = no) */
 	struct lookup relocated, sender_relayhost, sender_transport;
 	struct slice local, virtual_, relay, other; /* local_transport, …, default_transport */
 	struct slice relayhost;               /* as written, perhaps several */

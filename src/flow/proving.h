@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "filter/checks.h"
 #include "conf/network.h"
 #include "flow/ask.h"
 #include "smtp/reply.h"
@@ -9,6 +10,7 @@
 enum proving_fail { PROVING_FAIL_NONE, PROVING_FAIL_DEFER, PROVING_FAIL_REJECT };
 struct proving_params {
 	struct evidence_params evidence;
+	struct checks_params onward;         /* smtp_header_checks and the like, which forwarded mail goes through */
 	const struct networks *exempt;       /* clients of whom nothing is asked: sender_check_exempt_networks */
 	enum proving_fail spf_fail, spf_temperror;
 	unsigned spf_fails, helo_fails;      /* results that spf_fail is about: a bit 1 << enum trust_result each */

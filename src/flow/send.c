@@ -26,6 +26,9 @@ struct hop_state {
 	size_t round;       /* of a paced transport: the last look into the queue that made a job */
 	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us
 			     */
+	double cohorts;     /* failures in a row, each divided by the window at that time */
+	int64_t rests_until; /* nobody is sent there before, on the clock of clock_us; 0: it does not rest */
+	char status[12], *why; /* of the last failure, while it rests */
 };
 
 struct idle_channel {
@@ -51,6 +54,10 @@ struct sender {
 	size_t idle_count;
 };
 
+/* How a job ended, for its destination: SITE_DOWN is what counts as a failure of the place (and not of this server, or
+ * of the one message). */
+enum reach { UNREACHED, SITE_DOWN, UNTRIED, REACHED };
+
 /* One job on its way. Recipients who came by different aliases are handed to relay one group after the other: a copy
  * says Delivered-To for its own alias only, and for nobody else's. */
 struct shipment {
@@ -58,7 +65,8 @@ struct shipment {
 	struct sender *sender;
 	struct queue_job *job;
 	size_t from, count; /* the group that is under way */
-	bool reached;       /* a server answered */
+	enum reach reach;
+	struct slice site_status, site_text; /* with SITE_DOWN */
 	bool unrecorded;    /* what became of some of it */
 	struct flow_settings *settings;
 	const struct transport *transport; /* NULL: master.cf has none of that name */
@@ -73,6 +81,7 @@ struct shipment {
 struct hop_limits {
 	size_t first, most;
 	int64_t rate_delay_us;
+	double cohorts;
 	struct feedback gain, loss;
 };
 
@@ -82,10 +91,10 @@ static struct hop_limits limits_of(const struct flow_settings *settings, struct 
 	transport_split(hop, &name, &next_hop);
 	const struct transport *t = transport_find(&settings->deliver.route->hops.transports, name);
 	const struct send_params *p = &settings->send;
-	struct hop_limits l = { p->first_concurrency, p->concurrency_limit, 0, p->gain, p->loss };
+	struct hop_limits l = { p->first_concurrency, p->concurrency_limit, 0, 0, p->gain, p->loss };
 	if (t != NULL && t->concurrency_limit != 0)
-		l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us, t->gain,
-					 t->loss };
+		l = (struct hop_limits){ t->first_concurrency, t->concurrency_limit, t->rate_delay_us,
+					 t->failed_cohort_limit, t->gain, t->loss };
 	l.most = l.rate_delay_us != 0 ? 1 : MAX_OF(l.most, (size_t)1);
 	l.first = MIN_OF(MAX_OF(l.first, (size_t)1), l.most);
 	return l;
@@ -166,11 +175,18 @@ static void hop_started(struct sender *s, struct slice hop, const struct flow_se
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void hop_free(void *value) {
+	struct hop_state *h = value;
+	if (h == NULL) return;
+	free(h->why);
+	free(h);
+}
+
 /* Pauses that are over leave no trace. */
 static bool pause_over(void *ctx, struct slice hop, void *value) {
 	struct slice *found = ctx;
 	const struct hop_state *h = value;
-	if (h->under_way == 0 && h->not_before <= clock_us()) *found = hop;
+	if (h->under_way == 0 && MAX_OF(h->not_before, h->rests_until) <= clock_us()) *found = hop;
 	return found->at == NULL;
 }
 
@@ -179,11 +195,54 @@ static void forget_pauses(struct sender *s) {
 		map_each(&s->hops, pause_over, &hop);
 		if (hop.at == NULL) return;
 		AUTO_FREE char *name = slice_text(hop);
-		free(map_take(&s->hops, slice_of(name)));
+		hop_free(map_take(&s->hops, slice_of(name)));
 	}
 }
 
-static void hop_ended(struct sender *s, struct slice hop, const struct flow_settings *settings, bool reached) {
+/* With the lock held; before the window becomes smaller. */
+static void count_failure(struct hop_state *h, const struct hop_limits *limits, const struct shipment *sh) {
+	h->cohorts += 1 / (double)MAX_OF(h->window.open, (size_t)1);
+	if (limits->cohorts <= 0 || h->cohorts < limits->cohorts - 1e-9) return;
+	h->rests_until = clock_us() + sh->settings->send.rest_us;
+	snprintf(h->status, sizeof h->status, "%.*s", SLICE_ARG(sh->site_status));
+	free(h->why);
+	h->why = slice_text(sh->site_text);
+	h->cohorts = 0;
+	h->window = (struct window){ .open = limits->first };
+}
+
+/* The destination rests: false, and why. */
+static bool may_try(struct sender *s, struct slice hop, struct arena *mem, struct slice *status, struct slice *text) {
+	pthread_mutex_lock(&s->lock);
+	struct hop_state *h = map_get(&s->hops, hop);
+	bool rests = h != NULL && h->rests_until > clock_us();
+	if (rests) {
+		*status = arena_slice(mem, slice_of(h->status));
+		*text = arena_fmt(mem, "delivery temporarily suspended: %s", h->why);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return !rests;
+}
+
+static bool end_rest(void *ctx, struct slice hop, void *value) {
+	struct hop_state *h = value;
+	(void)ctx, (void)hop;
+	h->rests_until = 0;
+	h->cohorts = 0;
+	return true;
+}
+
+void sender_end_rests(struct sender *s) {
+	pthread_mutex_lock(&s->lock);
+	map_each(&s->hops, end_rest, NULL);
+	forget_pauses(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void hop_ended(const struct shipment *sh) {
+	struct sender *s = sh->sender;
+	struct slice hop = sh->job->hop;
+	const struct flow_settings *settings = sh->settings;
 	struct hop_limits limits = limits_of(settings, hop);
 	pthread_mutex_lock(&s->lock);
 	struct hop_state *pace = pace_of(s, hop, settings), *h = hop_of(s, hop, limits.first);
@@ -191,15 +250,16 @@ static void hop_ended(struct sender *s, struct slice hop, const struct flow_sett
 		pace->under_way--;
 		pace->not_before = clock_us() + transport_of_hop(settings, hop)->all_delay_us;
 	}
-	if (reached) window_gain(&h->window, &limits.gain, limits.most);
-	else window_lose(&h->window, &limits.loss);
+	if (sh->reach == SITE_DOWN) count_failure(h, &limits, sh);
+	if (sh->reach == REACHED) h->cohorts = 0, window_gain(&h->window, &limits.gain, limits.most);
+	else if (sh->reach != UNTRIED && h->rests_until == 0) window_lose(&h->window, &limits.loss);
 	s->under_way--;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
-	if (--h->under_way == 0 && h->not_before == 0) {
+	if (--h->under_way == 0 && h->not_before == 0 && h->rests_until == 0) {
 		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work,
 		 * or pauses */
 		map_take(&s->hops, hop);
-		free(h);
+		hop_free(h);
 	}
 	forget_pauses(s);
 	pthread_mutex_unlock(&s->lock);
@@ -239,7 +299,7 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
-	hop_ended(s, sh->job->hop, sh->settings, sh->reached);
+	hop_ended(sh);
 	sh->job->recorded = !sh->unrecorded;
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
@@ -297,7 +357,7 @@ static void settle(struct shipment *sh, const struct relay_answer *answer) {
 	struct queue_job group = *sh->job;
 	group.message.recipients += sh->from;
 	group.message.recipient_count = sh->count;
-	sh->reached = sh->reached || reached_server(answer);
+	if (sh->reach != UNTRIED && reached_server(answer)) sh->reach = REACHED;
 	bool recorded = settle_job(s->db, s->queue, sh->settings, &group, answer->outcomes, sh->started_us) >= 0;
 	sh->unrecorded = sh->unrecorded || !recorded;
 	if (!recorded)
@@ -402,6 +462,18 @@ static int ship(struct shipment *sh) {
 	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
+/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), as far as it is not this message's own trouble.
+ */
+static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
+	const struct relay_outcome *last = &a->outcomes[a->outcomes_count - 1];
+	if (sh->reach == REACHED || sh->transport->kind != TRANSPORT_RELAY || reached_server(a) ||
+	    !slice_starts(last->status, S("4.4.")))
+		return;
+	sh->reach = SITE_DOWN;
+	sh->site_status = last->status;
+	sh->site_text = last->text;
+}
+
 static void receive(struct shipment *sh) {
 	struct relay_answer answer;
 	int r = ask_relay_receive(sh->channel, &sh->mem, &answer);
@@ -412,6 +484,7 @@ static void receive(struct shipment *sh) {
 	int channel = TAKE_FD(sh->channel);
 	task_watch(&sh->task, -1, -1);
 	channel_keep(sh->sender, channel, sh->job->hop);
+	look_at_site(sh, &answer);
 	settle(sh, &answer);
 	const struct deliver_params *p = &sh->settings->deliver;
 	bool own = slice_same(sh->job->message.sender,
@@ -428,7 +501,8 @@ static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, s
 	for (size_t i = 0; i < sh->count; i++)
 		answer.outcomes[i] =
 			(struct relay_outcome){ .fate = fate, .status = status, .text = text, .relay = S("none") };
-	sh->reached = true; /* nothing is wrong with this destination: others need not wait for it */
+	if (sh->reach != UNTRIED)
+		sh->reach = REACHED; /* nothing is wrong with this destination: others need not wait for it */
 	settle(sh, &answer);
 }
 
@@ -436,7 +510,7 @@ static void take_up_again(struct shipment *sh) {
 	struct queue_job group = *sh->job;
 	group.message.recipients += sh->from;
 	group.message.recipient_count = sh->count;
-	sh->reached = true;
+	sh->reach = REACHED;
 	if (requeue_job(sh->sender->db, sh->settings, &group) == 0) next_group(sh);
 	else settle_all(sh, SMTP_LATER, S("4.3.0"), arena_slice(&sh->mem, slice_of(fail_text())));
 }
@@ -450,7 +524,7 @@ static bool put_off(const struct shipment *sh) {
 
 /* What needs no other process. */
 static bool settled_here(struct shipment *sh) {
-	struct slice text = sh->next_hop;
+	struct slice text = sh->next_hop, status = SLICE_NONE;
 	if (sh->transport == NULL) return settle_all(sh, SMTP_LATER, S("4.3.0"), S("mail transport unavailable")), true;
 	if (put_off(sh)) return settle_all(sh, SMTP_LATER, S("4.3.2"), S(QUEUE_PUT_OFF)), true;
 	switch (sh->transport->kind) {
@@ -458,8 +532,12 @@ static bool settled_here(struct shipment *sh) {
 	case TRANSPORT_RETRY: settle_all(sh, SMTP_LATER, S("4.3.0"), text); return true;
 	case TRANSPORT_DISCARD: settle_all(sh, SMTP_DELIVERED, S("2.0.0"), text); return true;
 	case TRANSPORT_REQUEUE: take_up_again(sh); return true;
-	default: return false;
+	default: break;
 	}
+	if (sh->reach == REACHED || may_try(sh->sender, sh->job->hop, &sh->mem, &status, &text)) return false;
+	sh->reach = UNTRIED;
+	settle_all(sh, SMTP_LATER, status, text);
+	return true;
 }
 
 /* Other hops for those who have been tried before, when the tables say so now. */
@@ -525,7 +603,7 @@ static void shipment_step(struct task *t, enum wake why) {
 		return;
 	}
 	if (sh->channel < 0 && sh->from == 0 && reroute(sh)) {
-		sh->reached = true;
+		sh->reach = UNTRIED;
 		shipment_end(sh);
 		return;
 	}
@@ -630,7 +708,7 @@ void sender_free(struct sender **sp) {
 		close(s->idle[i].fd);
 		free(s->idle[i].hop);
 	}
-	map_done(&s->hops, free);
+	map_done(&s->hops, hop_free);
 	map_done(&s->paced, free);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

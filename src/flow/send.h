@@ -8,12 +8,15 @@
  * thread.
  *
  * Each destination opens slowly: initial_destination_concurrency jobs at once, more after those that get through, up to
- * default_destination_concurrency_limit, fewer after one that did not reach a server (flow/window.h). */
+ * default_destination_concurrency_limit, fewer after one that did not reach a server (flow/window.h). A destination
+ * where as many jobs in a row failed as its window was wide, times the failed_cohort_limit, rests: what is due for it
+ * is put off with the reason of the last failure, untried (SCHEDULER_README). */
 struct send_params {
 	size_t process_limit;     /* default_process_limit: jobs under way in all */
 	size_t recipient_limit;   /* default_destination_recipient_limit: of one job */
 	size_t first_concurrency, concurrency_limit;
 	struct feedback gain, loss; /* default_destination_concurrency_…_feedback */
+	int64_t rest_us;          /* minimal_backoff_time: how long a destination rests where too many jobs failed */
 	int64_t lifetime_s;       /* maximal_queue_lifetime, for the words of delay notices */
 	bool confirm_delay_cleared; /* who was told of a delay is told of its end */
 	bool soft_bounce;         /* nothing is returned: all is tried again */
@@ -46,4 +49,5 @@ struct send_links {
 struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings);
 void sender_wake(struct sender *s); /* from any thread: something was queued, released or flushed */
+void sender_end_rests(struct sender *s); /* the operator wants to see every destination tried */
 void sender_free(struct sender **s); /* after pool_stop */

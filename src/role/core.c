@@ -227,7 +227,10 @@ static int answer_flush(void *ctx, struct link_question *q) {
 	flush_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
 	if (etrn_flush(c->db, ask.domain, &flushed) < 0) return -1;
-	if (flushed != 0) sender_wake(c->sender);
+	if (flushed != 0) {
+		sender_end_rests(c->sender);
+		sender_wake(c->sender);
+	}
 	empty_answer_pack(q->answer, &(struct empty_answer){ true });
 	return 0;
 }
@@ -332,7 +335,9 @@ static int app_password_op(void *ctx, const struct admin_app *what, struct arena
 }
 
 static void queue_changed_op(void *ctx) {
-	sender_wake(((struct core *)ctx)->sender);
+	struct core *c = ctx;
+	sender_end_rests(c->sender);
+	sender_wake(c->sender);
 }
 
 static void sweep(void *arg) {
@@ -658,6 +663,7 @@ static int reload(void *self, struct boot *b) {
 					  (size_t)conf_number(v, SET_qmgr_message_recipient_limit)),
 		.first_concurrency = (size_t)conf_number(v, SET_initial_destination_concurrency),
 		.concurrency_limit = limit_or_all(v, SET_default_destination_concurrency_limit),
+		.rest_us = conf_time_ms(v, SET_minimal_backoff_time) * 1000,
 		.gain = { 1, FEEDBACK_FIXED },
 		.loss = { 1, FEEDBACK_FIXED },
 		.lifetime_s = conf_time_ms(v, SET_maximal_queue_lifetime) / 1000,
@@ -683,7 +689,10 @@ static int reload(void *self, struct boot *b) {
 	struct queue_params q = queue_params_of(v);
 	if (c->queue != NULL) queue_set_params(c->queue, &q);
 	current_set(&c->settings, &s->flow.generation);
-	if (c->sender != NULL) sender_wake(c->sender);
+	if (c->sender != NULL) {
+		sender_end_rests(c->sender);
+		sender_wake(c->sender);
+	}
 	if (c->pool != NULL) pool_call(c->pool, make_dkim_keys, c);
 	return 0;
 }

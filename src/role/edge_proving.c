@@ -2,6 +2,7 @@
 /* Each service may have its own (master.cf: -o dmarc_reject=no). Public suffix lists are large and are read once for
  * each generation of the settings. */
 #include "role/edge_proving.h"
+#include "role/settings.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "role/edge_content.h"
@@ -86,6 +87,9 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	struct proving_params *p = arena_get(&s->mem, sizeof *p);
 	if (make_evidence(s, &p->evidence, v, o->dns) < 0) return -1;
 	make_ids(s, p, v);
+	static const enum setting_id onward[] = { SET_smtp_header_checks, SET_smtp_mime_header_checks,
+						  SET_smtp_nested_header_checks, SET_smtp_body_checks };
+	outgoing_checks_make(conf_main(s->conf), onward, s->tables, &s->mem, &p->onward);
 	p->exempt = networks_open(conf_networks(v, SET_sender_check_exempt_networks), s->tables, &s->mem);
 	p->spf_fail = fails[conf_enum(v, SET_spf_fail_action)];
 	p->spf_fails = results_of(v, SET_spf_fail_results, NULL);

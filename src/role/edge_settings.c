@@ -101,6 +101,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
+		.hide_session = conf_bool(v, SET_smtpd_hide_client_session),
 		.core = o->core,
 		.vault = o->vault,
 		.relay = o->relay,

@@ -279,20 +279,10 @@ static void generic_of(struct relay_settings *s, struct relay_profile *p) {
 }
 
 static void checks_of(struct relay_settings *s, struct relay_profile *p) {
-	const struct conf_view *v = p->view;
 	p->outgoing.tag = p->tag;
-	p->outgoing.checks = (struct checks_params){
-		.header = tables_of_list(s->tables, v, of(p, SET_smtp_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
-		.mime = tables_of_list(s->tables, v, of(p, SET_smtp_mime_header_checks), TABLE_PATTERNS_ONLY, &s->mem),
-		.nested = tables_of_list(s->tables, v, of(p, SET_smtp_nested_header_checks), TABLE_PATTERNS_ONLY,
-					 &s->mem),
-		.body = tables_of_list(s->tables, v, of(p, SET_smtp_body_checks), TABLE_PATTERNS_ONLY, &s->mem),
-		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
-		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
-		.body_limit = conf_size(v, SET_body_checks_size_limit),
-		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
-		.outgoing = true,
-	};
+	const enum setting_id ids[] = { of(p, SET_smtp_header_checks), of(p, SET_smtp_mime_header_checks),
+					of(p, SET_smtp_nested_header_checks), of(p, SET_smtp_body_checks) };
+	outgoing_checks_make(p->view, ids, s->tables, &s->mem, &p->outgoing.checks);
 }
 
 static int profile_make(struct relay_settings *s, struct relay_profile *p) {

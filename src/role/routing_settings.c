@@ -286,6 +286,7 @@ static struct transport transport_of(const struct conf *conf, struct slice name,
 				    SET_default_destination_concurrency_positive_feedback),
 		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK,
 				    SET_default_destination_concurrency_negative_feedback),
+		.failed_cohort_limit = (double)conf_transport(conf, name, TRANSPORT_FAILED_COHORT_LIMIT),
 		.rate_delay_us =
 			named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
 		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
@@ -343,6 +344,7 @@ static void hops_of(struct hop_params *out, const struct hop_names *n, struct ta
 	*out = (struct hop_params){
 		.transport_maps = tables_of_list(tables, v, n->transport_maps, 0, mem),
 		.transport_dots = !has_word(v, SET_parent_domain_matches_subdomains, "transport_maps"),
+		.relocated_whole = !conf_bool(v, SET_relocated_prefix_enable),
 		.relocated = tables_of_list(tables, v, SET_relocated_maps, 0, mem),
 		.sender_relayhost = tables_of_list(tables, v, n->sender_relayhost, 0, mem),
 		.sender_transport = tables_of_list(tables, v, n->sender_transport, 0, mem),

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/settings.h"
 #include "base/fail.h"
+#include "filter/checks.h"
 #include "flow/notice.h"
 #include "flow/submitters.h"
+#include "role/routing_settings.h"
 
 #include <fcntl.h>
 #include <syslog.h>
@@ -117,4 +119,19 @@ const struct submitters *submitters_of(const struct conf_view *v, enum setting_i
 		say(L_WARN, "master", "%s: %.*s: %s (it matches nobody)", setting_of(id)->name, SLICE_ARG(problem),
 		    fail_text());
 	return s;
+}
+
+void outgoing_checks_make(const struct conf_view *v, const enum setting_id ids[4], struct tables *tables,
+			  struct arena *mem, struct checks_params *out) {
+	*out = (struct checks_params){
+		.header = tables_of_list(tables, v, ids[0], TABLE_PATTERNS_ONLY, mem),
+		.mime = tables_of_list(tables, v, ids[1], TABLE_PATTERNS_ONLY, mem),
+		.nested = tables_of_list(tables, v, ids[2], TABLE_PATTERNS_ONLY, mem),
+		.body = tables_of_list(tables, v, ids[3], TABLE_PATTERNS_ONLY, mem),
+		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
+		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
+		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
+		.outgoing = true,
+	};
 }

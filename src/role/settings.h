@@ -13,6 +13,10 @@ const struct submitters *submitters_of(const struct conf_view *v, enum setting_i
 				       struct arena *mem);
 /* An address, with myorigin where it has no domain. */
 struct slice whole_address_of(const struct conf_view *v, enum setting_id id, struct arena *mem);
+/* smtp_header_checks and its kin; ids: header, mime, nested, body. */
+struct checks_params;
+void outgoing_checks_make(const struct conf_view *v, const enum setting_id ids[4], struct tables *tables,
+			  struct arena *mem, struct checks_params *out);
 /* notify_classes and who is told. */
 struct notice_params;
 struct notice_memory;

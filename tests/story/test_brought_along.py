@@ -3,6 +3,7 @@
 import os, re, subprocess
 import pytest
 from around import *
+import databases
 
 pytestmark = pytest.mark.root
 RECORDS = '''own.test TXT "v=spf1 ip4:127.0.0.2 -all"
@@ -165,6 +166,33 @@ def test_opendmarcs_history(site, folder):
     for b in blocks:
         assert (b['pdomain'], b['rua'], b['pct'], b['adkim'], b['aspf'], b['p'], b['sp']) == \
             ('policy.test', 'mailto:r@policy.test', '100', '114', '115', '113', '114')
+
+
+SCHEMA = '/usr/share/dbconfig-common/data/opendmarc/install/mysql'
+
+
+@pytest.mark.skipif(subprocess.run(['/usr/sbin/opendmarc-import', '--help'], capture_output=True).returncode not in (0, 1) or not os.path.exists(SCHEMA)
+                    or bool(databases.MariaDB.missing()), reason='opendmarc-import needs libdbd-mysql-perl, libswitch-perl and mariadb-server')
+def test_opendmarc_import_reads_the_history(site, folder):
+    history = f'{folder}/history'
+    server, _ = site(f'HistoryFile {history}\n', 'opendmarc_config', networks='127.0.0.2/32')
+    os.chmod(folder, 0o777)
+    for sender in ('a@policy.test', 'a@policy.test', 'a@x.policy.test'):
+        send(server, sender, 'ann@own.test', client='127.0.0.9')
+    wait_until(lambda: os.path.exists(history) and open(history).read().count('action') == 3, 20, lambda: server.log()[-2000:])
+    db = databases.MariaDB(f'{folder}/maria')
+    try:
+        db.sql('CREATE DATABASE opendmarc; CREATE USER importer IDENTIFIED BY "secret"; GRANT ALL ON opendmarc.* TO importer')
+        db.sql(f'USE opendmarc; SOURCE {SCHEMA};')
+        done = subprocess.run(['/usr/sbin/opendmarc-import', '--dbhost=127.0.0.1', f'--dbport={db.port}', '--dbname=opendmarc', '--dbuser=importer',
+                               '--dbpasswd=secret', '--verbose', f'--input={history}'], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done
+        rows = db.sql('SELECT d.name, i.addr, m.disp, m.spf, m.align_spf FROM opendmarc.messages m JOIN opendmarc.domains d ON d.id = m.from_domain'
+                      ' JOIN opendmarc.ipaddr i ON i.id = m.ip ORDER BY m.id').stdout.splitlines()[1:]
+        assert [r.split('\t')[:2] for r in rows] == [['policy.test', '127.0.0.9'], ['policy.test', '127.0.0.9'], ['x.policy.test', '127.0.0.9']], (rows, done)
+        assert db.sql('SELECT count(*) FROM opendmarc.requests WHERE repuri = "mailto:r@policy.test"').stdout.split()[-1] != '0'
+    finally:
+        db.finish()
 
 
 POLICYD = '''debugLevel = 1

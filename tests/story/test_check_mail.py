@@ -302,3 +302,16 @@ def test_check_address_answers_nobody_else(door, key):
 
 def test_check_address_off(door, key):
     assert offer(door('check_address =\n'), signed(PLAIN, key))[0] == 550
+
+
+def test_check_address_is_of_domains_whose_mail_ends_here(door, key):
+    """check@ of a domain that is only relayed, aliased or somebody else's is that domain's business."""
+    server = door('mydestination = other.test\nvirtual_alias_domains = alias.test\nrelay_domains = relay.test\n'
+                  'virtual_alias_maps = inline:{{info@alias.test = bob@home.test}}\nrelay_recipient_maps = inline:{{a@relay.test = x}}\n')
+    proved = signed(PLAIN, key)
+    for domain, why in (('alias.test', 'User unknown in virtual alias table'), ('relay.test', 'User unknown in relay recipient table'),
+                        ('elsewhere.test', 'Relay access denied')):
+        r = offer(server, proved, f'check@{domain}')
+        assert r[0] in (550, 554) and why in r[1], (domain, r)
+    for domain in ('home.test', 'other.test'):
+        assert 'checked, the answer is' in offer(server, proved, f'check@{domain}')[1]

@@ -333,3 +333,14 @@ def test_certificates_by_name(door, folder):
     assert 'one.inside.test' in shown(h, 'one.test') and 'one.inside.test' in shown(h, 'ONE.test')
     assert 'two.inside.test' in shown(h, 'mail.two.test') and 'two.inside.test' in shown(h, 'a.b.two.test')
     assert 'mail.example.test' in shown(h, 'two.test') and 'mail.example.test' in shown(h, 'other.test')
+
+
+def test_a_submission_service_that_hides_its_clients(door):
+    h = door('smtpd_hide_client_session = yes\nmydestination = moved.test\nrelocated_maps = inline:{{left@moved.test = 5.1.6 is with us no more}}\nrelocated_prefix_enable = no\n')
+    h.send('x@else.test', ANN, 'Subject: hidden\n\nx\n')
+    m = h.wait_message(ANN, 'hidden')
+    assert re.fullmatch(r'by mail\.example\.test \([^)]*\)\s+id [0-9A-Za-z]+;\s+.* [+-]\d{4}( \(\w+\))?', m['Received'], re.S), m['Received']
+    with h.dialogue() as talk:
+        talk.ehlo()
+        talk.say('MAIL FROM:<x@else.test>', 250)
+        assert 'is with us no more' in str(talk.say('RCPT TO:<left@moved.test>', 550)) and 'has moved' not in h.log()

@@ -301,10 +301,12 @@ def test_an_author_whose_record_names_us_needs_no_signature(site):
     s.server.wait_message('bob@home.test', 'kept')
 
 
-def test_a_signature_that_we_break_does_not_count(site, folder):
+@pytest.mark.parametrize('table', ['header_checks', 'smtp_header_checks'])
+def test_a_signature_that_we_break_does_not_count(site, folder, table):
+    """Broken at the door, or as it would leave."""
     with open(f'{folder}/checks', 'w') as f:
         f.write('/^Subject: change/ REPLACE Subject: changed\n/^Subject: add/ PREPEND X-Seen: yes\n')
-    s = site(records=signed_records(), main=f'forward_failing = keep\nforward_keep_recipient = bob@home.test\nheader_checks = regexp:{folder}/checks\n')
+    s = site(records=signed_records(), main=f'forward_failing = keep\nforward_keep_recipient = bob@home.test\n{table} = regexp:{folder}/checks\n')
     s.server.account('bob@home.test')
 
     def send(subject):
@@ -318,7 +320,7 @@ def test_a_signature_that_we_break_does_not_count(site, folder):
     send('add a field')
     s.arrived(2)
     send('change it')
-    s.server.wait_message('bob@home.test', 'changed')
+    s.server.wait_message('bob@home.test', 'changed' if table == 'header_checks' else 'change it')
     s.server.wait_log('the signature of signed.test .p=reject. is no longer good')
     s.empty()
     assert len(s.gmail.messages) == 2

@@ -302,3 +302,34 @@ def test_dsn_wishes(via):
     assert 'Subject: letter told' in report.get_payload()[2].as_string()
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
     assert not any('bad@far.test' in m.as_string() and m.get_content_type() == 'multipart/report' for m in a.messages(ANN))
+
+
+def test_a_dead_destination_rests(hosts):
+    """As in SCHEDULER_README: after a round of failures nobody is sent there for minimal_backoff_time, unless an operator wants it."""
+    port = free_port()
+    a = hosts('mail.a.test', f'relayhost = [127.0.0.1]:{port}\ninitial_destination_concurrency = 2\nsmtp_tls_security_level = none\n', accounts=[ANN])
+    send = lambda n: a.send(ANN, f'x{n}@far.test', message(ANN, f'x{n}@far.test', f'letter {n}'))
+    refused = rf'status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: Connection refused\)'
+    suspended = rf'status=deferred \(delivery temporarily suspended: connect to 127\.0\.0\.1\[127\.0\.0\.1\]:{port}: Connection refused\)'
+    send(1)
+    a.wait_log(rf'to=<x1@far\.test>, .*{refused}')
+    send(2)  # one failure of two, and nobody was on the way any more: it is tried
+    a.wait_log(rf'to=<x2@far\.test>, .*{refused}')
+    a.configure(a.extra_main + 'default_destination_concurrency_failed_cohort_limit = 1\ninitial_destination_concurrency = 1\n')
+    a.hato('reload')
+    a.wait_log('reload')
+    time.sleep(1)
+    send(3)
+    a.wait_log(rf'to=<x3@far\.test>, .*{refused}')
+    send(4)
+    line = a.wait_log(rf'to=<x4@far\.test>, relay=none, .*dsn=4\.4\.1, {suspended}')
+    assert line
+    a.hato('queue', 'flush')  # an operator sees it tried
+    wait_until(lambda: len(re.findall(rf'to=<x\d@far\.test>, .*{refused}', a.log())) >= 4, 20, a.log)
+    a.configure(a.extra_main + 'default_destination_concurrency_failed_cohort_limit = 0\n')
+    a.hato('reload')
+    wait_until(lambda: a.log().count('reload') >= 2, 20, a.log)
+    time.sleep(1)
+    for n in (5, 6):
+        send(n)
+        a.wait_log(rf'to=<x{n}@far\.test>, .*{refused}')

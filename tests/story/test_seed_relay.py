@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A relay on a rented server for people whose mailbox is elsewhere (S74–S99): only submission, only with TLS and a login, no
 mailboxes, everything goes on. The lines of main.cf and the command for s-nail are those of the document."""
-import re, subprocess, time
+import json, re, subprocess, time
 import pytest
 from around import *
 import hato
@@ -76,3 +76,18 @@ def test_it_stops_within_ten_seconds_and_keeps_the_queue(relay):
     server.start()
     server.hato('queue', 'flush')
     wait_until(lambda: far.messages, 20)
+
+
+def test_signed_with_the_key_of_the_senders_domain(relay):
+    """What the receiving side needs: a signature of own.test that verifies with the records that `hato dkim show` prints."""
+    dkim = pytest.importorskip('dkim')
+    server, far = relay
+    shown = lambda: json.loads(server.hato('dkim', 'show', 'own.test', '--json', check=False).stdout or '[]')
+    wait_until(lambda: len(shown()) == 2, 60, 'keys')
+    records = {k['name']: k['value'].encode() for k in shown()}
+    server.send('user1@own.test', 'someone@far.test', 'From: user1@own.test\r\nSubject: signed\r\n\r\nx\r\n', 'submission', 'user1@own.test')
+    wait_until(lambda: far.messages, 20, server.log)
+    text = far.messages[0][2]
+    d = dkim.DKIM(text if isinstance(text, bytes) else text.encode('latin-1'))
+    find = lambda name, timeout=5: records.get(name.decode().rstrip('.').lower())
+    assert [d.verify(idx=i, dnsfunc=find) for i in range(2)] == [True, True] and b'd=own.test' in d.headers[0][1]
