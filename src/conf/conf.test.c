@@ -178,7 +178,8 @@ static const struct {
 	{ "smtp_tls_security_level = dane", NULL, "" },
 	{ "", "smtp inet n - n - - smtpd\nrelay unix - - n - - smtp -o syslog_name=a/$service_name -o smtp_helo_name=b",
 	  "" },
-	{ "", "smtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
+	{ "",
+	  "relay unix - - n - - smtp -o smtpd_tls_cert_file=/c\nsmtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
 	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this "
 	  "version\n" },
 	{ "minimal_backoff_time = 2h", NULL,

@@ -40,5 +40,5 @@ static void done(struct sasl *s) {
 const struct sasl_judge *admit_judge(void *owner) {
 	static const struct sasl_judge judge = { .offer = offer, .take = take, .done = done };
 	const struct admit *a = owner;
-	return a->params->dovecot != NULL && dovecot_present(a->params->dovecot) ? &judge : NULL;
+	return a->params->dovecot != NULL && dovecot_absent(a->params->dovecot) == 0 ? &judge : NULL;
 }

@@ -29,7 +29,6 @@ struct dovecot {
 	const char *path; /* NULL: addr, or host */
 	struct slice host;
 	struct addr addr;
-	int socket;
 	const char *service;
 	struct dns *dns;
 	int64_t timeout_ms;
@@ -161,11 +160,6 @@ static int dial_path(const struct dovecot *d, int64_t deadline) {
 	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) return fail_errno("socket");
 	int error = connect_path(fd, d->path, deadline);
-	if (error == EACCES && d->socket >= 0) { /* its folder is closed to us: through what was opened for us */
-		char opened[64];
-		snprintf(opened, sizeof opened, "/proc/self/fd/%d", d->socket);
-		error = connect_path(fd, opened, deadline);
-	}
 	if (error == EACCES)
 		return fail("%s: %s (let the group postfix, or everybody, write to this socket of Dovecot's)", d->path,
 			    strerror(error));
@@ -298,7 +292,6 @@ static int read_place(struct dovecot *d, const struct dovecot_params *p) {
 
 int dovecot_open(const struct dovecot_params *params, struct dovecot **out) {
 	struct dovecot *d = mem_get(sizeof *d);
-	d->socket = params->socket;
 	d->service = arena_text(&d->mem, slice_of(params->service));
 	d->dns = params->dns;
 	d->timeout_ms = params->timeout_ms;
@@ -318,16 +311,16 @@ void dovecot_close(struct dovecot **dp) {
 		next = l->next;
 		line_close(l);
 	}
-	auto_fd(&d->socket);
 	pthread_mutex_destroy(&d->lock);
 	arena_done(&d->mem);
 	free(d);
 }
 
-bool dovecot_present(const struct dovecot *d) {
+int dovecot_absent(const struct dovecot *d) {
 	struct stat st;
-	if (d->path == NULL || d->socket >= 0) return true;
-	return stat(d->path, &st) == 0 && S_ISSOCK(st.st_mode);
+	if (d->path == NULL) return 0;
+	if (stat(d->path, &st) != 0) return errno;
+	return S_ISSOCK(st.st_mode) ? 0 : ENOENT;
 }
 
 void dovecot_offer(struct dovecot *d, const struct dovecot_wish *wish, struct buf *out) {

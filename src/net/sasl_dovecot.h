@@ -25,7 +25,6 @@ struct dovecot_wish {
 struct dovecot_params {
 	struct slice place;         /* "private/auth", "/run/dovecot/auth-client", "unix:…", "inet:host:port" */
 	const char *queue_directory;
-	int socket;                 /* O_PATH of that socket, opened by who may; -1: none. Taken over */
 	const char *service;        /* told to Dovecot: "smtp" */
 	struct dns *dns;            /* for host names; NULL: addresses only */
 	int64_t timeout_ms;
@@ -33,8 +32,8 @@ struct dovecot_params {
 struct dovecot;
 int dovecot_open(const struct dovecot_params *params, struct dovecot **out) MUST_USE; /* <0: the place is none */
 void dovecot_close(struct dovecot **d); /* no exchange may be under way */
-/* Is somebody meant to answer there? False: there is no socket of that name. */
-bool dovecot_present(const struct dovecot *d);
+/* Is somebody meant to answer there? 0; ENOENT: there is no socket of that name; EACCES: we may not look. */
+int dovecot_absent(const struct dovecot *d);
 /* Adds " PLAIN LOGIN": what is offered now. Nothing when Dovecot does not answer (it is logged). */
 void dovecot_offer(struct dovecot *d, const struct dovecot_wish *wish, struct buf *out);
 

@@ -87,13 +87,20 @@ static int find_dovecot(struct edge_settings *s, const struct conf_view *v, cons
 		if (slice_eq(d->key, key)) return *out = d->dovecot, 0;
 	const struct dovecot_params params = { .place = place,
 					       .queue_directory = conf_text(v, SET_queue_directory).at,
-					       .socket = -1,
 					       .service = service.at,
 					       .dns = outside->dns,
 					       .timeout_ms = DOVECOT_MS };
 	struct edge_dovecot *made = arena_get(&s->mem, sizeof *made);
 	if (dovecot_open(&params, &made->dovecot) < 0)
 		return fail_add("smtpd_sasl_path: %.*s", SLICE_ARG(place));
+	int absent = dovecot_absent(made->dovecot);
+	if (absent != 0)
+		say(absent == EACCES ? L_WARN : L_INFO, "auth",
+		    "smtpd_sasl_path = %.*s: %s: SMTP log-ins are by hato's own accounts%s", SLICE_ARG(place),
+		    strerror(absent),
+		    absent == EACCES ? " (give Dovecot a unix_listener that this process can reach, or an "
+				       "inet_listener)"
+				     : " until a Dovecot listens there");
 	made->key = key;
 	made->next = s->dovecots;
 	s->dovecots = made;

@@ -168,6 +168,7 @@ def test_dovecot_comes_and_goes(tmp_path):
     try:
         with running(tmp_path / 'h', BOB, main=main) as server:
             assert plain(Wire(server, 'smtp'), BOB, 'secret') is None
+            server.wait_log("smtpd_sasl_path = private/auth: .*by hato's own accounts")
             auth.start()
             assert plain(Wire(server, 'smtp'), ANN, 'dovecots') is None
             refused(plain, Wire(server, 'smtp'), BOB, 'secret')
