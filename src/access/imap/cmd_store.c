@@ -136,6 +136,7 @@ static int expunge_set(struct imap_session *s, const struct imap_set *set) {
 			struct expunging e = { s, { &slice, 1 } };
 			int r = db_write(s->context->db, expunge, &e);
 			if (r != 0) return r;
+			if (number != 0 && !imap_progress(s, number, v->count)) return 0;
 			first = last + 1;
 		}
 	}
