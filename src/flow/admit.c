@@ -52,6 +52,7 @@ void admit_free(struct admit **ap) {
 	struct admit *a = *ap;
 	if (a == NULL) return;
 	*ap = NULL;
+	admit_left(a);
 	milting_free(&a->milting);
 	checks_free(&a->checks);
 	admit_proof_reset(a);
@@ -128,7 +129,9 @@ static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct
 		return SASL_TOO_OFTEN;
 	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain,
 				       admit_session(a)->tls };
-	return login_prove(&way, ask, mem, found);
+	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
+	if (verdict == SASL_YES && ask->means != SASL_BY_SALT) admit_came(a, found);
+	return verdict;
 }
 
 static struct slice whole_address(struct admit *a, struct mailbox m, struct arena *mem) {
@@ -139,6 +142,8 @@ static struct slice whole_address(struct admit *a, struct mailbox m, struct aren
 static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
+	if (admit_kicked(a))
+		return smtp_reply_fmt(mem, 421, "4.3.2", "%s Your session was ended by the operator", a->params->host);
 	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
 	if (a->local && !submitters_allow(a->params->submitters, a->uid))
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);

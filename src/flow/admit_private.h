@@ -21,6 +21,7 @@ struct admit {
 	bool gateway;              /* sendmail -G: the header is somebody else's */
 	bool verify;               /* sendmail -bv: nobody gets it, the sender is told where it would go */
 	uid_t uid;
+	int present;               /* a sign of life for core, of who has logged in (SESSION_SMTP); 0: none */
 	int fd;                    /* of the client, to see whether it is still there; -1: not known */
 	struct smtp_server *server;
 	struct admit_access {      /* what restriction lists look at */
@@ -62,6 +63,7 @@ struct admit {
 	struct slice sender, envid, verp;
 	uint32_t ret;
 	bool utf8;
+	bool for_here;             /* a recipient may be one of ours */
 	struct accept_recipient *recipients;
 	size_t count, room;
 	int64_t arrived_us;
@@ -126,6 +128,9 @@ struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, stru
 bool admit_may_verp(void *owner);
 struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem);
 struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem);
+void admit_came(struct admit *a, const struct sasl_found *who); /* somebody logged in: core is told */
+bool admit_kicked(const struct admit *a);                       /* an operator wants him gone */
+void admit_left(struct admit *a);
 void admit_trace(void *owner, bool leaves, struct slice line);
 void admit_trace_init(struct admit *a);
 bool admit_has_room(const struct admit *a); /* on disk: queue_minfree, and 1.5 times message_size_limit */
@@ -178,6 +183,7 @@ struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf 
 
 /* admit_sign.c */
 bool admit_is_to_be_signed(const struct admit *a);
+void admit_sign_here(struct admit *a); /* it is as it will be stored */
 bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a,
 			struct slice header); /* PeerList, ExemptDomains */
 

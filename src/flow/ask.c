@@ -222,3 +222,19 @@ int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struc
 	admin_answer_unpack(&in, answer);
 	return in.bad ? fail("broken answer from the server") : ASK_OK;
 }
+
+int ask_session_at(int channel, const struct session_ask *ask, int wire, struct arena *mem,
+		   struct session_answer *answer) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct link_received got = { 0 };
+	session_ask_pack(&packed, ask);
+	int r = link_send(channel,
+			  &(struct link_frame){
+				  .kind = ASK_SESSION, .body = buf_slice(&packed), .fds = { wire }, .fd_count = 1 });
+	if (r == LINK_OK) r = link_receive(channel, &got, deadline_in(QUICK_MS));
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
+	struct unwire in = keep_answer(&got, mem);
+	link_received_done(&got);
+	session_answer_unpack(&in, answer);
+	return in.bad ? fail("broken answer from the server") : ASK_OK;
+}

@@ -16,7 +16,7 @@ enum ask_kind {
 	ASK_ROUTE = 1,   /* edge → core: where does this address lead? */
 	ASK_ACCOUNT,     /* edge → core: may this login come in, and which account is it? */
 	ASK_ACCEPT,      /* edge → core: take this message */
-	ASK_SESSION,     /* edge → core: go on with this client who has logged in */
+	ASK_SESSION,     /* edge → core: go on with this client who has logged in; also of the hato command */
 	ASK_REFUSED,     /* edge → core: we refused this (for `hato why`) */
 	ASK_PASSWORD,    /* edge → vault: is this password right? */
 	ASK_SIGN,        /* edge, relay → vault: sign this with a TLS key */
@@ -25,8 +25,8 @@ enum ask_kind {
 	ASK_FLUSH,       /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,      /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,       /* the hato command → core: an operator's request */
-	ASK_DKIM_KEYS,   /* relay → vault: which keys sign for this author? */
-	ASK_DKIM_SIGN,   /* relay → vault: sign this digest with a DKIM key */
+	ASK_DKIM_KEYS,   /* edge, relay → vault: which keys sign for this author? */
+	ASK_DKIM_SIGN,   /* edge, relay → vault: sign this digest with a DKIM key */
 	ASK_DKIM_LIST,   /* core, relay → vault: the DKIM keys, without what is secret */
 	ASK_DKIM_SEEN,   /* relay → vault: the record of a key that waited is in DNS */
 	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */
@@ -166,7 +166,9 @@ struct accept_answer {
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer);
 
-enum session_protocol { SESSION_IMAP, SESSION_POP3 };
+/* SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
+ * its end when the session is over, and finds it closed when the session shall end (`hato kick`). */
+enum session_protocol { SESSION_IMAP, SESSION_POP3, SESSION_SMTP };
 struct session_ask {
 	uint32_t protocol;
 	int64_t account;
@@ -187,6 +189,10 @@ struct session_answer {
 /* wire: core's end of the socket pair; stays the caller's. */
 int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,
 		struct session_answer *answer);
+/* The operator's: channel is a connected control socket, and `login` says whose mail it shall be. Not open: there is no
+ * such account. */
+int ask_session_at(int channel, const struct session_ask *ask, int wire, struct arena *mem,
+		   struct session_answer *answer);
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;

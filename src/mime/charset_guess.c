@@ -55,7 +55,8 @@ static struct count count_euc(struct slice s) {
 		if (c < 0x80) continue;
 		if (i + 1 == s.len) break;
 		unsigned char d = (unsigned char)s.at[++i];
-		n.possible = (between(c, 0xa1, 0xfe) && between(d, 0xa1, 0xfe)) || (c == 0x8e && between(d, 0xa1, 0xdf));
+		n.possible = (between(c, 0xa1, 0xfe) && between(d, 0xa1, 0xfe)) ||
+			     (c == 0x8e && between(d, 0xa1, 0xdf));
 		n.pairs++;
 		n.kana += c == 0xa4 || c == 0xa5;
 	}

@@ -150,7 +150,8 @@ enum { PIECE = 4096, GUESS_FROM = 4096 };
 
 /* Us-ascii is what programs write that do not know. */
 static bool charset_says(struct slice name) {
-	return charset_known(name) && !slice_starts_same(name, S("us-ascii")) && !slice_starts_same(name, S("\"us-ascii"));
+	return charset_known(name) && !slice_starts_same(name, S("us-ascii")) &&
+	       !slice_starts_same(name, S("\"us-ascii"));
 }
 
 struct text_decoder *text_decoder_open(struct slice encoding, struct slice charset, bool html) {

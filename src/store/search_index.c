@@ -268,9 +268,14 @@ static bool gives_way(struct calm *c) {
 static void *background(void *arg) {
 	struct search_index *x = arg;
 	struct calm calm = { .put_off_until = deadline_in(PUT_OFF_MS) };
-	others_are_busy(&calm);
+	bool slept = true;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); /* of this thread alone, on Linux */
 	while (!x->stopping) {
+		if (slept) { /* what was long ago says little: a load may have begun since */
+			others_are_busy(&calm);
+			sleep_until(x, LOOK_MS);
+			slept = false;
+		}
 		if (!x->rebuild && gives_way(&calm)) {
 			sleep_until(x, LOOK_MS);
 			continue;
@@ -279,7 +284,8 @@ static void *background(void *arg) {
 		if (r < 0 && !x->failing)
 			say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
 		x->failing = r < 0;
-		if (r != 1) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
+		slept = r != 1;
+		if (slept) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
 	}
 	return NULL;
 }

@@ -1,24 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. */
+/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. What concerns many messages is done
+ * in slices, so that others can write in between, and so that the client is told of one while the next is written. */
 #include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
-enum { FLAG_PAGE = 64 * 1024, EXPUNGE_SLICE = 10000 };
+enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 20000, EXPUNGE_SLICE = 10000 };
+
+struct slicing {
+	const struct imap_set *set;
+	uint32_t most;       /* messages in a slice */
+	size_t next;         /* range, and its first message that is still to do; 0: from its start */
+	uint32_t first;
+	struct imap_set now;
+};
+
+/* False: that was all. The slice is in slicing.now until the next call. */
+static bool next_slice(struct imap_session *s, struct slicing *k) {
+	const struct view *v = &s->box.view;
+	uint32_t room = k->most;
+	if (k->now.ranges == NULL) k->now.ranges = arena_array(&s->mem, k->set->count + 1, sizeof(*k->now.ranges));
+	for (k->now.count = 0; k->next < k->set->count && room != 0;) {
+		struct imap_range r = k->set->ranges[k->next];
+		r.first = MAX_OF(r.first, k->first);
+		uint32_t from = view_number_from(v, r.first), messages = view_number_from(v, r.last + 1) - from;
+		if (messages > room) r.last = view_uid(v, from + room - 1);
+		k->first = messages > room ? r.last + 1 : 0;
+		k->next += messages <= room;
+		room -= MIN_OF(messages, room);
+		k->now.ranges[k->now.count++] = r;
+	}
+	return k->now.count != 0;
+}
 
 struct flagging {
 	struct imap_session *s;
-	struct imap_set set;
+	struct imap_set set, now;   /* now: the slice */
 	struct flag_change change;
 	struct imap_own_change own;
 	uint32_t seen;              /* rows walked */
 	bool silent, uid;
 	uint32_t lowest;            /* where imapd_message_limit has cut the set; 0: nowhere */
-	struct imap_set_builder stale; /* UIDs that UNCHANGEDSINCE left alone */
+	struct imap_set_builder stale, stale_now; /* UIDs that UNCHANGEDSINCE left alone */
 };
 
 static void flagging_done(struct flagging *f) {
 	imap_set_builder_done(&f->stale);
+	imap_set_builder_done(&f->stale_now);
 }
 
 static const struct { const char *word; enum flag_how how; bool silent; } ways[] = {
@@ -29,16 +57,16 @@ static const struct { const char *word; enum flag_how how; bool silent; } ways[]
 
 static int add_stale(void *ctx, uint32_t uid) {
 	struct flagging *f = ctx;
-	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale, uid, uid);
+	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale_now, uid, uid);
 	return 0;
 }
 
 static int change_flags(struct db_conn *tx, void *arg) {
 	struct flagging *f = arg;
-	imap_set_builder_done(&f->stale); /* the transaction may be run again */
+	imap_set_builder_done(&f->stale_now); /* the transaction may be run again */
 	int r = imap_own_begin(tx, f->s->box.box, &f->own);
 	return r != 0 ? r
-		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, NULL, add_stale, f,
+		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->now), &f->change, NULL, add_stale, f,
 				    &f->own.after);
 }
 
@@ -47,7 +75,7 @@ static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
 	(void)c;
 	if (view_number(&f->s->box.view, m->uid) == 0) return 0;
 	f->seen++;
-	if (imap_set_has(&f->stale.set, m->uid)) return 0;
+	if (imap_set_has(&f->stale_now.set, m->uid)) return 0;
 	imap_put_change(f->s, m, !f->silent);
 	return imap_out(f->s)->len < FLAG_PAGE ? 0 : WALK_PAGE_FULL;
 }
@@ -94,6 +122,32 @@ static struct imap_answer stored(struct flagging *f) {
 	return imap_limit_answer(f->s, f->lowest, imap_ok(arena_text(&f->s->mem, buf_slice(&text))));
 }
 
+static int store_slice(struct flagging *f) {
+	struct imap_session *s = f->s;
+	int r = db_write(s->context->db, change_flags, f);
+	if (r != 0) return r;
+	imap_own_end(s, &f->own);
+	for (size_t i = 0; i < f->stale_now.set.count; i++)
+		imap_set_append(&f->stale, f->stale_now.set.ranges[i].first, f->stale_now.set.ranges[i].last);
+	if (f->silent && !imap_enabled(s, IMAP_CONDSTORE)) return 0;
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = f };
+	return imap_walk(s, &f->now, &walk);
+}
+
+static int store_all(struct flagging *f) {
+	struct imap_session *s = f->s;
+	struct slicing k = { .set = &f->set, .most = STORE_SLICE };
+	uint64_t done = 0, all = imap_view_count(s, &f->set);
+	int r = 0;
+	while (r == 0 && !s->broken && next_slice(s, &k)) {
+		if (done != 0 && !imap_progress(s, done, all)) break;
+		f->now = k.now;
+		r = store_slice(f);
+		done += imap_view_count(s, &f->now);
+	}
+	return r;
+}
+
 IMAP_COMMAND(imap_do_store) {
 	AUTO(flagging_done) struct flagging f = { .s = s, .uid = call->uid };
 	if (!parse_store(s, call, &f)) return imap_bad(&call->p);
@@ -102,12 +156,9 @@ IMAP_COMMAND(imap_do_store) {
 		return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
 	f.lowest = imap_limit_set(s, imap_messages_limit(s), &f.set);
-	int r = db_write(s->context->db, change_flags, &f);
+	int r = store_all(&f);
 	if (r != 0) return imap_refused(s, r, "store");
-	imap_own_end(s, &f.own);
 	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
-	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = &f };
-	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
 		return imap_limit_answer(s, f.lowest,
 					 imap_no("[EXPUNGEISSUED] Some of the messages no longer exist."));
@@ -123,24 +174,17 @@ static int expunge(struct db_conn *tx, void *arg) {
 	return store_expunge(tx, e->s->box.box, imap_uid_set(&e->set), true, NULL, NULL);
 }
 
-/* In slices, so that others can write in between. */
 static int expunge_set(struct imap_session *s, const struct imap_set *set) {
-	const struct view *v = &s->box.view;
-	for (size_t i = 0; i < set->count; i++) {
-		uint32_t first = set->ranges[i].first;
-		while (first <= set->ranges[i].last) {
-			uint32_t number = 1, last = set->ranges[i].last;
-			if (v->loaded && (number = view_number(v, first)) != 0 && v->count - number >= EXPUNGE_SLICE)
-				last = MIN_OF(last, view_uid(v, number + EXPUNGE_SLICE - 1));
-			struct imap_range slice = { first, last };
-			struct expunging e = { s, { &slice, 1 } };
-			int r = db_write(s->context->db, expunge, &e);
-			if (r != 0) return r;
-			if (number != 0 && !imap_progress(s, number, v->count)) return 0;
-			first = last + 1;
-		}
+	struct slicing k = { .set = set, .most = EXPUNGE_SLICE };
+	uint64_t done = 0, all = imap_view_count(s, set);
+	int r = 0;
+	while (r == 0 && next_slice(s, &k)) {
+		if (done != 0 && !imap_progress(s, done, all)) break;
+		struct expunging e = { s, k.now };
+		r = db_write(s->context->db, expunge, &e);
+		done += imap_view_count(s, &k.now);
 	}
-	return 0;
+	return r;
 }
 
 static int nothing_deleted(struct imap_session *s, bool *nothing) {

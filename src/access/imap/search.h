@@ -48,7 +48,7 @@ search_test search_all, search_any, search_in_set; /* nodes that have no word of
 search_test search_in_field, search_in_body, search_in_text, search_in_envelope;
 
 /* search_more.c */
-search_test search_modseq, search_email_id, search_thread_id, search_saved;
+search_test search_modseq, search_email_id, search_thread_id, search_saved, search_saved_moment;
 bool search_parse_modseq(struct imap_parse *p, int64_t *out);
 bool search_parse_object_id(struct imap_parse *p, char kind, int64_t *out); /* -1: none of ours */
 

@@ -53,8 +53,17 @@ int search_thread_id(struct search_run *run, const struct search_node *node) {
 }
 
 /* RFC 8514 §4.3: where the save date is not known, the internal date stands for it. */
+static int64_t saved_at(const struct search_run *run) {
+	return (run->m->saved_us != 0 ? run->m->saved_us : run->m->received_us) / 1000000;
+}
+
+/* As OLDER and YOUNGER (RFC 5032), of the time of saving. */
+int search_saved_moment(struct search_run *run, const struct search_node *node) {
+	return node->detail == BEFORE ? saved_at(run) <= node->number : saved_at(run) >= node->number;
+}
+
 int search_saved(struct search_run *run, const struct search_node *node) {
-	int64_t seconds = (run->m->saved_us != 0 ? run->m->saved_us : run->m->received_us) / 1000000;
+	int64_t seconds = saved_at(run);
 	int64_t day = seconds / 86400 - (seconds % 86400 < 0);
 	return node->detail == BEFORE ? day < node->number
 	       : node->detail == ON   ? day == node->number

@@ -162,6 +162,8 @@ const struct search_word search_words[] = {
 	{ "SAVEDBEFORE", ARG_DATE, COST_ROW, search_saved, BEFORE },
 	{ "SAVEDON", ARG_DATE, COST_ROW, search_saved, ON },
 	{ "SAVEDSINCE", ARG_DATE, COST_ROW, search_saved, SINCE },
+	{ "X-SAVEDOLDER", ARG_SECONDS, COST_ROW, search_saved_moment, BEFORE }, /* not announced: doveadm's */
+	{ "X-SAVEDYOUNGER", ARG_SECONDS, COST_ROW, search_saved_moment, SINCE },
 	{ "SAVEDATESUPPORTED", ARG_NONE, COST_ROW, search_all, 0 },
 	{ "SENTBEFORE", ARG_DATE, COST_SUMMARY, test_sent, BEFORE },
 	{ "SENTON", ARG_DATE, COST_SUMMARY, test_sent, ON },

@@ -4,6 +4,7 @@
 #include "access/imap/notify.h"
 #include "access/imap/state.h"
 #include "access/line.h"
+#include "access/present.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "net/pump.h"
@@ -300,6 +301,7 @@ static void session_free(struct imap_session *s) {
 	buf_addf(&text, "Disconnected: %s ", s->ending != NULL ? s->ending : "Closed");
 	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
 	     F("rip", buf_slice(&s->remote)), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	presence_leave(s->context->presence, s->present);
 	stream_close(&s->wire);
 	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
 	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);
@@ -384,5 +386,11 @@ void imap_session_start(struct pool *pool, const struct imap_context *context, i
 	buf_add(&s->remote, grant->remote);
 	buf_add(&s->tag, grant->tag);
 	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);
+	s->present = presence_enter(context->presence,
+				    &(struct present){ .login = grant->login,
+						       .remote = grant->remote,
+						       .protocol = "imap",
+						       .session = grant->session },
+				    fd);
 	pool_add(pool, &s->task, fd, -1);
 }

@@ -11,6 +11,7 @@
 struct db;
 struct change_hub;
 struct search_index;
+struct presence;
 
 struct imap_session_params {
 	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
@@ -35,6 +36,7 @@ struct imap_context {
 	struct change_hub *hub;
 	struct search_index *index; /* NULL: searches look at every message */
 	struct imap_session_params params;
+	struct presence *presence;  /* NULL: nobody is written down */
 };
 
 /* Who was let in. Text is copied. */

@@ -65,6 +65,7 @@ struct imap_session {
 	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
+	uint64_t present;        /* access/present.h */
 	struct imap_selected box;
 };
 
@@ -145,6 +146,7 @@ void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id); /
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
 void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent);
+struct slice imap_flags_text(uint32_t bits, bool recent); /* the system flags alone, without brackets */
 
 /* The selected mailbox. */
 struct imap_select_params {
