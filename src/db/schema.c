@@ -57,7 +57,7 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE acl_group (name TEXT NOT NULL, member TEXT NOT NULL, PRIMARY KEY (name, member)) WITHOUT ROWID;"
 	"CREATE INDEX acl_group_member ON acl_group (member);"
 	"CREATE TABLE annotation (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, entry TEXT NOT NULL,"
-	" reader_id INTEGER NOT NULL, value TEXT NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) "
+	" reader_id INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY (account_id, mailbox_id, entry, reader_id)) "
 	"WITHOUT ROWID;"
 	"CREATE TABLE last_login (account_id INTEGER NOT NULL PRIMARY KEY, time_us INTEGER NOT NULL, protocol TEXT NOT "
 	"NULL,"

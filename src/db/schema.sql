@@ -118,7 +118,7 @@ CREATE TABLE annotation (
 	mailbox_id INTEGER NOT NULL,        -- 0: of the account or server
 	entry TEXT NOT NULL,                -- lower case
 	reader_id INTEGER NOT NULL,         -- whose private one it is; 0: /shared
-	value TEXT NOT NULL,
+	value BLOB NOT NULL,
 	PRIMARY KEY (account_id, mailbox_id, entry, reader_id)
 ) WITHOUT ROWID;
 

@@ -140,23 +140,33 @@ void transfer_finish(struct transfer *t, struct buf *out) {
 
 struct text_decoder {
 	struct transfer transfer;
-	struct charset *charset;
+	struct charset *charset; /* NULL: to be guessed, from what is gathered in bytes */
 	bool is_html;
 	struct html html;
 	struct buf bytes, text; /* between the stages */
 };
 
-enum { PIECE = 4096 };
+enum { PIECE = 4096, GUESS_FROM = 4096 };
+
+/* Us-ascii is what programs write that do not know. */
+static bool charset_says(struct slice name) {
+	return charset_known(name) && !slice_starts_same(name, S("us-ascii")) &&
+	       !slice_starts_same(name, S("\"us-ascii"));
+}
 
 struct text_decoder *text_decoder_open(struct slice encoding, struct slice charset, bool html) {
 	struct text_decoder *d = mem_get(sizeof *d);
-	*d = (struct text_decoder){ .transfer = transfer_start(encoding_of(encoding)), .charset = charset_open(charset),
+	*d = (struct text_decoder){ .transfer = transfer_start(encoding_of(encoding)),
+		.charset = charset_says(charset) ? charset_open(charset) : NULL,
 		.is_html = html,
 		.bytes = BUF(KIB(64)), .text = BUF(KIB(256)) };
 	return d;
 }
 
-static void text_decoder_pass(struct text_decoder *d, struct buf *out) {
+static void text_decoder_pass(struct text_decoder *d, bool last, struct buf *out) {
+	if (d->charset == NULL && !last && d->bytes.len < GUESS_FROM) return;
+	if (d->charset == NULL)
+		d->charset = charset_open(charset_guess(slice_head(buf_slice(&d->bytes), GUESS_FROM), d->is_html));
 	charset_feed(d->charset, buf_slice(&d->bytes), d->is_html ? &d->text : out);
 	if (d->is_html) html_feed(&d->html, buf_slice(&d->text), out);
 	buf_clear(&d->bytes);
@@ -166,7 +176,7 @@ static void text_decoder_pass(struct text_decoder *d, struct buf *out) {
 void text_decoder_feed(struct text_decoder *d, struct slice in, struct buf *out) {
 	for (; in.len != 0; in = slice_skip(in, PIECE)) {
 		transfer_feed(&d->transfer, slice_head(in, PIECE), &d->bytes);
-		text_decoder_pass(d, out);
+		text_decoder_pass(d, false, out);
 	}
 }
 
@@ -174,7 +184,7 @@ void text_decoder_finish(struct text_decoder **dp, struct buf *out) {
 	struct text_decoder *d = TAKE(*dp);
 	if (d == NULL) return;
 	transfer_finish(&d->transfer, &d->bytes);
-	text_decoder_pass(d, out);
+	text_decoder_pass(d, true, out);
 	charset_finish(&d->charset, d->is_html ? &d->text : out);
 	if (d->is_html) {
 		html_feed(&d->html, buf_slice(&d->text), out);

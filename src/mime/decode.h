@@ -42,7 +42,12 @@ struct html {
 void html_feed(struct html *h, struct slice in, struct buf *out); /* struct html h = {0}; */
 void html_finish(struct html *h, struct buf *out);
 
-/* All stages in a row, for one body part. */
+/* What the charset of a text is that does not say it, or says us-ascii and is not: from its first bytes (the more, the
+ * surer; whole, or the first 4096). HTML: its own <meta>. Japanese mail is told by its escapes or its kana. SLICE_NONE:
+ * nothing better is known than what charset_open does without a name. */
+struct slice charset_guess(struct slice start, bool html);
+
+/* All stages in a row, for one body part. What names no charset that we know is guessed (charset_guess). */
 struct text_decoder;
 struct text_decoder *text_decoder_open(struct slice encoding, struct slice charset, bool html) NONNULL_RESULT;
 void text_decoder_feed(struct text_decoder *d, struct slice in, struct buf *out);

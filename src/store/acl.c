@@ -59,6 +59,9 @@ static int row_set(struct db_conn *tx, struct box box, struct slice identifier, 
 	return db_run(s);
 }
 
+/* Whoever follows what is shared with him watches account 0. */
+static const struct box everybody = { 0, 0 };
+
 int store_acl_set(struct db_conn *tx, struct box box, struct slice identifier, enum acl_how how, uint32_t rights) {
 	AUTO_ARENA struct arena mem = {0};
 	struct slice name;
@@ -70,6 +73,7 @@ int store_acl_set(struct db_conn *tx, struct box box, struct slice identifier, e
 	uint32_t wanted = how == ACL_REPLACE ? rights : how == ACL_ADD ? have | rights : have & ~rights;
 	r = row_set(tx, box, name, wanted);
 	if (r == 0) announce(tx, (struct box){ box.account, 0 }, 0);
+	if (r == 0) announce(tx, everybody, 0);
 	return r;
 }
 
@@ -187,6 +191,7 @@ int store_group_add(struct db_conn *tx, struct slice group, struct slice member)
 	db_bind_text(s, group);
 	db_bind_text(s, member);
 	int r = db_run(s);
+	if (r == 0 && db_changed(tx) != 0) announce(tx, everybody, 0);
 	return r < 0 ? r : db_changed(tx) == 0 ? STORE_EXISTS : 0;
 }
 
@@ -197,6 +202,7 @@ int store_group_delete(struct db_conn *tx, struct slice group, struct slice memb
 	db_bind_text(s, group);
 	db_bind_text(s, member);
 	int r = db_run(s);
+	if (r == 0 && db_changed(tx) != 0) announce(tx, everybody, 0);
 	return r < 0 ? r : db_changed(tx) == 0 ? STORE_NO_MAILBOX : 0;
 }
 

@@ -26,8 +26,10 @@ int store_annotate(struct db_conn *tx, struct box box, struct slice entry, int64
 	bind_box(s, box);
 	db_bind_text(s, entry);
 	db_bind_int(s, reader);
-	if (!away) db_bind_text(s, value);
-	return db_run(s);
+	if (!away) db_bind_bytes(s, value);
+	r = db_run(s);
+	if (r == 0) announce(tx, (struct box){ box.account, 0 }, 0);
+	return r;
 }
 
 int store_annotations(struct db_conn *c, struct box box, struct slice entry, int64_t reader, int below,
@@ -44,7 +46,8 @@ int store_annotations(struct db_conn *c, struct box box, struct slice entry, int
 		if (!slice_starts(name, entry) || (below == ANNOTATION_BELOW_NONE && rest.len != 0)) break;
 		if (rest.len != 0 && rest.at[0] != '/') continue;
 		if (below == ANNOTATION_BELOW_ONE && rest.len != 0 && slice_find_last(rest, '/') != 0) continue;
-		r = each(ctx, name, db_text(s, 1));
+		struct slice value = db_bytes(s, 1); /* an empty one comes without an address */
+		r = each(ctx, name, value.at != NULL ? value : S(""));
 		if (r != 0) return r;
 	}
 	return r < 0 ? r : 0;
@@ -57,7 +60,7 @@ int store_annotated(struct db_conn *c, struct slice entry, int (*each)(void *ctx
 	db_bind_text(s, entry);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
-		r = each(ctx, (struct box){ db_int(s, 0), db_int(s, 1) }, db_text(s, 2));
+		r = each(ctx, (struct box){ db_int(s, 0), db_int(s, 1) }, db_bytes(s, 2));
 		if (r != 0) return r;
 	}
 	return r;

@@ -13,7 +13,8 @@ struct change {
 struct change_hub *change_hub_open(struct db *db);
 void change_hub_close(struct change_hub **hub); /* no watch may be left, no write under way */
 
-/* fn is called for changes of this mailbox (0: anything in the account), in any thread, under the hub's lock: it must
+/* Account 0 is the server: who shares what with whom, and what is noted for all.
+ * fn is called for changes of this mailbox (0: anything in the account), in any thread, under the hub's lock: it must
  * be cheap (wake a task) and must not call the hub or the database. */
 struct change_watch *change_watch(struct change_hub *hub, int64_t account, int64_t mailbox,
                                   void (*fn)(void *ctx, const struct change *change), void *ctx);

@@ -276,7 +276,9 @@ int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use) 
 	db_bind_int(s, special_use);
 	bind_box(s, box);
 	int r = db_run(s);
-	return r < 0 ? r : db_changed(tx) == 0 ? STORE_NO_MAILBOX : 0;
+	if (r == 0) r = db_changed(tx) == 0 ? STORE_NO_MAILBOX : 0;
+	if (r == 0) announce(tx, (struct box){ box.account, 0 }, 0);
+	return r;
 }
 
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on) {

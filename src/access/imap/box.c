@@ -185,6 +185,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 		return imap_refused(s, r, "select");
 	}
 	s->box.open = true;
+	imap_notify_selected(s);
 	s->box.modseq_said = m.highestmodseq;
 	tell_keywords(s, m.keywords);
 	tell_exists(s);

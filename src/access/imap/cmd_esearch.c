@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ESEARCH: one search of many mailboxes (RFC 7377). Each is searched as it is in the store, not as a view, so that all
  * answers are UIDs; a mailbox in which nothing is found is not mentioned. */
-#include "access/imap/place.h"
+#include "access/imap/mailboxes.h"
 #include "access/imap/search.h"
 
 enum { SOURCES_MAX = 10000, TREES_MAX = 100 };
@@ -10,7 +10,7 @@ struct sources {
 	struct imap_session *s;
 	struct mailbox *at;
 	size_t count, room;
-	bool selected, subscribed, personal, one_level; /* what list_one looks for; below: a tree */
+	bool selected, subscribed, personal, one_level; /* what list_all looks for; below: a tree */
 	struct slice below;
 };
 
@@ -27,24 +27,23 @@ static void add_box(struct sources *w, const struct mailbox *m) {
 	w->at[w->count++].name = arena_slice(&w->s->mem, m->name);
 }
 
-static bool is_below(const struct sources *w, struct slice name) {
-	if (slice_eq(name, w->below)) return true;
-	if (!slice_starts(name, w->below) || name.at[w->below.len] != '/') return false;
-	struct slice rest = slice_skip(name, w->below.len + 1);
-	return !w->one_level || slice_find(rest, '/') == rest.len;
+static bool wanted(const struct sources *w, const struct mailbox *m) {
+	if (w->personal) return m->box.account == w->s->account;
+	return w->subscribed ? m->subscribed : imap_name_below(m->name, w->below, w->one_level);
 }
 
-static int list_one(void *ctx, const struct mailbox *m) {
-	struct sources *w = ctx;
-	if (m->nonexistent) return 0;
-	if (w->personal || (w->subscribed && m->subscribed) || (w->below.at != NULL && is_below(w, m->name)))
-		add_box(w, m);
-	return 0;
-}
-
+/* Of others', only what may be read (RFC 7377 §2.2, RFC 4314 §4). */
 static int list_all(struct sources *w) {
+	AUTO_MAILBOXES struct imap_mailboxes all = { 0 };
 	AUTO_READ struct db_conn *c = db_read(w->s->context->db);
-	return c == NULL ? -1 : store_list(c, w->s->account, list_one, w);
+	int r = c == NULL ? -1 : imap_mailboxes(w->s, c, &w->s->mem, &all);
+	for (size_t i = 0; i < all.count && r == 0; i++) {
+		uint32_t rights;
+		if (all.at[i].nonexistent || !wanted(w, &all.at[i])) continue;
+		r = imap_mailbox_rights(w->s, c, &all.at[i], &rights);
+		if (r == 0 && (rights & ACL_READ) != 0) add_box(w, &all.at[i]);
+	}
+	return r;
 }
 
 static int find_one(struct sources *w, struct slice name) {
@@ -90,7 +89,6 @@ static int parse_filter(struct sources *w, struct imap_parse *p) {
 		w->selected = true;
 		return w->s->box.open ? find_selected(w) : 0;
 	}
-	if (imap_parse_take_word(p, "inboxes")) return find_one(w, S("INBOX"));
 	if (imap_parse_take_word(p, "mailboxes")) return parse_names(w, p, false);
 	if (imap_parse_take_word(p, "subtree-one")) {
 		w->one_level = true;
@@ -99,7 +97,8 @@ static int parse_filter(struct sources *w, struct imap_parse *p) {
 		return r;
 	}
 	if (imap_parse_take_word(p, "subtree")) return parse_names(w, p, true);
-	w->personal = imap_parse_take_word(p, "personal");
+	/* any mailbox may be delivered to, by its name behind the address (RFC 5465 §6.3) */
+	w->personal = imap_parse_take_word(p, "personal") || imap_parse_take_word(p, "inboxes");
 	w->subscribed = !w->personal && imap_parse_take_word(p, "subscribed");
 	if (!w->personal && !w->subscribed) imap_parse_fail(p, "Unknown source of mailboxes.");
 	int r = p->error == NULL ? list_all(w) : 0;
@@ -131,9 +130,10 @@ static int parse_sources(struct sources *w, struct imap_parse *p, bool *sole) {
 }
 
 static int search_one(struct imap_session *s, struct imap_call *call, const struct search_ask *ask,
-		      const struct mailbox *m) {
+		      const struct sources *w, size_t i) {
+	const struct mailbox *m = &w->at[i];
 	AUTO(search_scan_done) struct search_scan scan = { .s = s, .box = m->box, .recent_from = m->recent_from,
-		.root = ask->root };
+		.root = ask->root, .steps_before = i, .steps = w->count };
 	AUTO(search_result_done) struct search_result found = SEARCH_RESULT;
 	AUTO_BUF struct buf source = BUF(KIB(8));
 	if (m->exists == 0) return 0;
@@ -165,7 +165,7 @@ IMAP_COMMAND(imap_do_esearch) {
 	if (ask.bad_charset) return search_bad_charset();
 	if ((ask.returns & RETURN_SAVE) != 0) search_save_nothing(s);
 	for (size_t i = 0; i < w.count; i++) {
-		r = search_one(s, call, &ask, &w.at[i]);
+		r = search_one(s, call, &ask, &w, i);
 		if (s->broken) return imap_no("");
 		if (r == STORE_LIMIT) return imap_no("[NOTSAVED] Too many messages to keep as $.");
 		if (r != 0) return imap_refused(s, r, "esearch");

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* LIST with its extensions (RFC 3501 §6.3.8, RFC 5258, RFC 5819, RFC 6154) and LSUB, which is LIST (SUBSCRIBED) with
  * other words. All names are read in one walk; they come sorted, so what is below a name stands right behind it. */
+#include "access/imap/mailboxes.h"
 #include "access/imap/name.h"
-#include "access/imap/place.h"
 #include "access/imap/status.h"
-#include "user/user.h"
 
 enum {
 	PATTERNS_MAX = 64,
@@ -27,12 +26,8 @@ struct list {
 	size_t pattern_count;
 	unsigned how, status;
 	bool lsub, extended;
-	struct mailbox *all;
-	size_t count, room;
+	struct imap_mailboxes all;
 	struct metadata *metadata;
-	struct db_conn *c;
-	int64_t owner;          /* of the shared mailboxes read last, whose names begin with: */
-	struct slice prefix;
 };
 
 struct option { const char *name; unsigned bit; };
@@ -105,59 +100,6 @@ static bool parse_list(struct imap_parse *p, struct list *l) {
 	return imap_parse_end(p);
 }
 
-static int collect(void *ctx, const struct mailbox *m) {
-	struct list *l = ctx;
-	if (l->count == l->room) {
-		l->room = l->room == 0 ? 64 : l->room * 2;
-		l->all = mem_resize(l->all, l->room * sizeof(*l->all));
-	}
-	l->all[l->count] = *m;
-	l->all[l->count].name = arena_slice(&l->s->mem, m->name);
-	l->all[l->count++].keywords = SLICE_NONE;
-	return 0;
-}
-
-/* What others share with this user, and the levels above, which are there to be opened only. */
-
-static int collect_name(struct list *l, struct slice name) {
-	return collect(l, &(struct mailbox){ .name = name, .nonexistent = true, .has_children = true });
-}
-
-static int prefix_of(struct list *l, int64_t owner) {
-	AUTO_ARENA struct arena mem = { 0 };
-	struct account account;
-	int r = user_account_by_id(l->c, &mem, owner, &account);
-	l->owner = owner;
-	l->prefix = r == 0 ? imap_prefix_of(l->s, &l->s->mem, owner, account.address) : SLICE_NONE;
-	return r < 0 ? r : 0;
-}
-
-static int collect_shared(void *ctx, struct box box, uint32_t rights) {
-	struct list *l = ctx;
-	struct mailbox m;
-	if ((rights & ACL_LOOKUP) == 0) return 0;
-	int r = l->owner != box.account ? prefix_of(l, box.account) : 0;
-	if (r == 0 && l->prefix.len != 0) r = store_mailbox(l->c, &l->s->mem, box, &m);
-	if (r != 0 || l->prefix.len == 0) return r == STORE_NO_MAILBOX ? 0 : r;
-	m.name = arena_fmt(&l->s->mem, "%.*s%.*s", SLICE_ARG(l->prefix), SLICE_ARG(m.name));
-	m.special_use = 0; /* it is the owner's Trash, not this user's */
-	m.has_children = m.subscribed = false; /* as far as this user sees */
-	collect(l, &m);
-	for (size_t i = m.name.len; i-- > 0;)
-		if (m.name.at[i] == '/') collect_name(l, slice_head(m.name, i));
-	return 0;
-}
-
-static int collect_all(struct list *l) {
-	const struct imap_session_params *p = &l->s->context->params;
-	int r = store_list(l->c, l->s->account, collect, l);
-	size_t own = l->count;
-	if (r == 0 && (p->shared_prefix.len != 0 || p->public_account.len != 0))
-		r = store_acl_shared(l->c, l->s->account, buf_slice(&l->s->login), collect_shared, l);
-	if (r == 0 && l->count != own) l->count = store_list_merge(l->all, l->count);
-	return r;
-}
-
 static bool matches(const struct list *l, struct slice name) {
 	for (size_t i = 0; i < l->pattern_count; i++)
 		if (imap_name_match(l->patterns[i], name)) return true;
@@ -171,10 +113,10 @@ static bool selected(const struct list *l, const struct mailbox *m) {
 /* Is something selected below number i? For LSUB only what the pattern itself does not reach counts (RFC 3501 §6.3.9).
  */
 static bool selected_below(const struct list *l, size_t i) {
-	struct slice name = l->all[i].name;
-	for (size_t j = i + 1; j < l->count && slice_starts(l->all[j].name, name); j++) {
-		struct slice below = l->all[j].name;
-		if (below.at[name.len] == '/' && selected(l, &l->all[j]) && !(l->lsub && matches(l, below)))
+	struct slice name = l->all.at[i].name;
+	for (size_t j = i + 1; j < l->all.count && slice_starts(l->all.at[j].name, name); j++) {
+		struct slice below = l->all.at[j].name;
+		if (below.at[name.len] == '/' && selected(l, &l->all.at[j]) && !(l->lsub && matches(l, below)))
 			return true;
 	}
 	return false;
@@ -198,17 +140,16 @@ static void put_one(const struct list *l, struct db_conn *c, const struct mailbo
 			 (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
 	buf_add(out, S("\r\n"));
 	if (m->nonexistent || (l->status == 0 && (l->how & (TELL_RIGHTS | TELL_METADATA)) == 0)) return;
-	uint32_t rights = ACL_ALL;
-	if (m->box.account != l->s->account && store_acl_rights(c, m->box, buf_slice(&l->s->login), &rights) < 0)
-		return;
+	uint32_t rights;
+	if (imap_mailbox_rights(l->s, c, m, &rights) < 0) return;
 	if ((l->how & TELL_RIGHTS) != 0) imap_put_myrights(l->s, m->name, rights);
 	if (l->status != 0 && (rights & ACL_READ) != 0) imap_put_status(l->s, c, m, l->status);
 	if (l->metadata != NULL) (void)imap_put_metadata(l->metadata, c, m, rights);
 }
 
 static void put_all(const struct list *l, struct db_conn *c) {
-	for (size_t i = 0; i < l->count; i++) {
-		const struct mailbox *m = &l->all[i];
+	for (size_t i = 0; i < l->all.count; i++) {
+		const struct mailbox *m = &l->all.at[i];
 		if (!matches(l, m->name)) continue;
 		bool by_itself = selected(l, m), by_child = false;
 		/* names that are only subscribed are no mailboxes for a plain LIST */
@@ -226,10 +167,9 @@ static struct imap_answer list(struct imap_session *s, struct imap_call *call, s
 		return imap_ok(done);
 	}
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	l->c = c;
-	int r = c == NULL ? -1 : collect_all(l);
+	int r = c == NULL ? -1 : imap_mailboxes(s, c, &s->mem, &l->all);
 	if (r == 0) put_all(l, c);
-	free(l->all);
+	imap_mailboxes_done(&l->all);
 	return r == 0 ? imap_ok(done) : imap_refused(s, r, "list");
 }
 

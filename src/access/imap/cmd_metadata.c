@@ -4,7 +4,6 @@
  * whole server only administrators write. */
 #include "access/imap/place.h"
 #include "access/imap/status.h"
-#include "base/encode.h"
 #include "base/fail.h"
 #include "store/annotation.h"
 #include "store/autoexpunge.h"
@@ -58,6 +57,12 @@ static int find_mailbox(struct metadata *w, struct db_conn *c, uint32_t one_of) 
 
 /* Reading. */
 
+/* The only way in which a NUL can be said (RFC 5464 §5, value). */
+static void put_literal8(struct buf *out, struct slice value) {
+	buf_addf(out, "~{%zu}\r\n", value.len);
+	buf_add(out, value);
+}
+
 static int put_value(void *ctx, struct slice entry, struct slice value) {
 	struct metadata *w = ctx;
 	struct buf *out = imap_out(w->s);
@@ -76,6 +81,7 @@ static int put_value(void *ctx, struct slice entry, struct slice value) {
 	imap_put_astring(out, entry);
 	buf_byte(out, ' ');
 	if (value.at == NULL) buf_add(out, S("NIL"));
+	else if (value.len != 0 && memchr(value.at, '\0', value.len) != NULL) put_literal8(out, value);
 	else imap_put_string(out, value);
 	return 0;
 }
@@ -232,8 +238,7 @@ static bool parse_value(struct imap_parse *p, struct slice *out) {
 		*out = SLICE_NONE;
 		return true;
 	}
-	imap_parse_take(p, '~'); /* literal8; what holds a NUL is refused like any other literal */
-	if (!imap_parse_string(p, out)) return false;
+	if (!imap_parse_octets(p, out)) return false;
 	if (out->at == NULL) *out = S("");
 	return true;
 }
@@ -261,7 +266,6 @@ IMAP_COMMAND(imap_do_setmetadata) {
 			return imap_no(
 				arena_fmt(&s->mem, "[METADATA MAXSIZE %d] The value is too long.", ANNOTATION_VALUE_MAX)
 					.at);
-		if (!utf8_valid(value)) return imap_no("[CANNOT] Values are UTF-8 text.");
 	}
 	int r = db_write(s->context->db, set_all, w);
 	if (r == 0) return imap_ok("Setmetadata completed.");

@@ -7,6 +7,8 @@ static const struct { const char *name; unsigned bit; } events[] = {
 	{ "MessageNew", NOTIFY_NEW },          { "MessageExpunge", NOTIFY_EXPUNGE },
 	{ "FlagChange", NOTIFY_FLAGS },        { "MailboxName", NOTIFY_NAME },
 	{ "SubscriptionChange", NOTIFY_SUBSCRIPTION },
+	{ "MailboxMetadataChange", NOTIFY_METADATA },
+	{ "ServerMetadataChange", NOTIFY_SERVER_METADATA },
 };
 static const struct { const char *name; enum notify_which which; } filters[] = {
 	{ "inboxes", NOTIFY_INBOXES }, { "personal", NOTIFY_PERSONAL }, { "subscribed", NOTIFY_SUBSCRIBED },
@@ -98,20 +100,14 @@ static bool parse_group(struct reading *g) {
 	*group = (struct notify_group){ .which = filters[i].which };
 	if (group->which >= NOTIFY_SUBTREE && (!imap_parse_space(g->p) || !parse_names(g, group))) return false;
 	if (!imap_parse_space(g->p) || !parse_events(g, false, &group->events)) return false;
+	n->all_events |= group->events;
 	n->group_count++;
 	return imap_parse_need(g->p, ')');
-}
-
-static void wake_up(void *ctx, const struct change *change) {
-	struct imap_session *s = ctx;
-	(void)change;
-	task_wake(s->pool, s->self);
 }
 
 static void free_unused(struct imap_notify **n) {
 	if (*n == NULL) return;
 	arena_done(&(*n)->mem);
-	arena_done(&(*n)->known_mem);
 	free(*n);
 }
 
@@ -119,7 +115,7 @@ IMAP_COMMAND(imap_do_notify) {
 	struct imap_parse *p = &call->p;
 	AUTO(free_unused) struct imap_notify *n = mem_get(sizeof(*n));
 	struct reading g = { s, p, n, false };
-	*n = (struct imap_notify){ .watch = NULL };
+	*n = (struct imap_notify){ .group_count = 0 };
 	if (!imap_parse_space(p)) return imap_bad(p);
 	if (imap_parse_take_word(p, "NONE")) {
 		if (!imap_parse_end(p)) return imap_bad(p);
@@ -134,13 +130,12 @@ IMAP_COMMAND(imap_do_notify) {
 		if (!parse_group(&g)) break;
 	} while (!g.bad_event && imap_parse_take(p, ' '));
 	if (g.bad_event)
-		return imap_no("[BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)] "
+		return imap_no("[BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange "
+			       "MailboxMetadataChange ServerMetadataChange)] "
 			       "Unknown event.");
 	if (!imap_parse_end(p)) return imap_bad(p);
 	imap_notify_free(s);
 	s->notify = TAKE(n);
-	/* watch first, then look: nothing can fall in between */
-	s->notify->watch = change_watch(s->context->hub, s->account, 0, wake_up, s);
 	if (imap_notify_begin(s, status)) return imap_ok("Notify completed.");
 	imap_notify_free(s);
 	return imap_refused(s, -1, "notify");

@@ -176,10 +176,13 @@ static int expunge(struct db_conn *tx, void *arg) {
 
 static int expunge_set(struct imap_session *s, const struct imap_set *set) {
 	struct slicing k = { .set = set, .most = EXPUNGE_SLICE };
+	uint64_t done = 0, all = imap_view_count(s, set);
 	int r = 0;
 	while (r == 0 && next_slice(s, &k)) {
+		if (done != 0 && !imap_progress(s, done, all)) break;
 		struct expunging e = { s, k.now };
 		r = db_write(s->context->db, expunge, &e);
+		done += imap_view_count(s, &k.now);
 	}
 	return r;
 }

@@ -101,7 +101,7 @@ static bool take_quoted(struct imap_parse *p, struct slice *out) {
 	return true;
 }
 
-static bool take_literal(struct imap_parse *p, struct slice *out) {
+static bool take_octets(struct imap_parse *p, struct slice *out) {
 	size_t end = slice_find(p->rest, '\n');
 	struct imap_literal literal;
 	struct slice head = slice_head(p->rest, end);
@@ -113,8 +113,16 @@ static bool take_literal(struct imap_parse *p, struct slice *out) {
 	if (literal.size > body.len) return imap_parse_fail(p, "Invalid literal.");
 	*out = slice_head(body, literal.size);
 	p->rest = slice_skip(body, literal.size);
-	if (memchr(out->at, '\0', out->len) != NULL) return imap_parse_fail(p, "NUL in literal.");
 	return true;
+}
+
+static bool take_literal(struct imap_parse *p, struct slice *out) {
+	if (!take_octets(p, out)) return false;
+	return memchr(out->at, '\0', out->len) == NULL || imap_parse_fail(p, "NUL in literal.");
+}
+
+bool imap_parse_octets(struct imap_parse *p, struct slice *out) {
+	return imap_parse_take(p, '~') ? take_octets(p, out) : imap_parse_string(p, out);
 }
 
 bool imap_parse_string(struct imap_parse *p, struct slice *out) {

@@ -23,6 +23,7 @@ bool imap_parse_take_word(struct imap_parse *p, const char *word);
 bool imap_parse_tag(struct imap_parse *p, struct slice *out);
 bool imap_parse_atom(struct imap_parse *p, struct slice *out);
 bool imap_parse_string(struct imap_parse *p, struct slice *out);   /* quoted or literal */
+bool imap_parse_octets(struct imap_parse *p, struct slice *out);   /* a string, or a literal8, which may hold NUL */
 bool imap_parse_astring(struct imap_parse *p, struct slice *out);
 bool imap_parse_pattern(struct imap_parse *p, struct slice *out);  /* list-mailbox: an astring with % and * */
 bool imap_parse_number(struct imap_parse *p, uint64_t max, uint64_t *out);

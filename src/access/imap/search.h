@@ -106,6 +106,7 @@ struct search_scan {
 	int (*collect)(struct search_run *run);
 	bool wants_digest;          /* collect, or a test, reads run->digest */
 	const void *ctx;            /* of collect */
+	uint64_t steps_before, steps; /* progress is told in these (mailboxes of ESEARCH); 0: in parts of this one */
 	struct search_part *parts;
 	size_t part_count;
 };

@@ -86,12 +86,21 @@ static int test_part(const struct search_scan *scan, unsigned want, struct searc
 	return r;
 }
 
-/* Takes parts until there are none; the lock is held before and after. */
-static void work(struct party *p) {
+/* Without the lock: the client may be slow. False: it is gone. */
+static bool tell(const struct search_scan *scan, size_t next) {
+	return scan->steps != 0 ? imap_progress(scan->s, scan->steps_before, scan->steps)
+				: imap_progress(scan->s, next, scan->part_count);
+}
+
+/* Takes parts until there are none; the lock is held before and after. tells: the session's own worker tells between
+ * two parts how far it is (RFC 9585). */
+static void work(struct party *p, bool tells) {
 	while (!p->over && p->result == 0 && p->next < p->scan->part_count) {
 		struct search_part *part = &p->scan->parts[p->next++];
 		pthread_mutex_unlock(&p->lock);
 		int r = test_part(p->scan, p->want, part);
+		if (tells && r == 0 && !tell(p->scan, (size_t)(part - p->scan->parts) + 1))
+			r = fail("the client is gone");
 		pthread_mutex_lock(&p->lock);
 		if (r != 0 && p->result == 0) {
 			p->result = r;
@@ -114,7 +123,7 @@ static void help(void *arg) {
 	struct party *p = arg;
 	pthread_mutex_lock(&p->lock);
 	p->inside++;
-	work(p);
+	work(p, false);
 	p->inside--;
 	atomic_fetch_sub(&helpers_busy, 1);
 	leave(p);
@@ -203,7 +212,7 @@ int search_scan(struct search_scan *scan) {
 	pthread_cond_init(&p->left, NULL);
 	pthread_mutex_lock(&p->lock);
 	call_helpers(p);
-	work(p);
+	work(p, true);
 	p->over = true;
 	while (p->inside != 0) pthread_cond_wait(&p->left, &p->lock);
 	r = p->result;

@@ -123,8 +123,33 @@ static void test_large(void **state) {
 	house_close(&h);
 }
 
+/* A search in many parts tells how far it is between two of them (RFC 9585), and its answer stays whole. */
+static void test_progress(void **state) {
+	enum { MESSAGES = 450 };
+	struct house h = { .db = NULL };
+	struct play p = { .connect = connect_one, .ctx = &h, .file = "progress" };
+	AUTO_BUF struct buf text = BUF(MIB(1));
+	(void)state;
+	house_open(&h);
+	h.context.params.progress_interval = 1;
+	int fd = p.fds[0] = connect_one(&p);
+	p.in[0] = BUF(MIB(1));
+	buf_add(&text, S("a APPEND INBOX"));
+	for (int i = 0; i < MESSAGES; i++) buf_add(&text, S(" {13+}\r\n\r\nsome words\n"));
+	buf_add(&text, S("\r\nb SELECT INBOX\r\nc SEARCH BODY nothing\r\n"));
+	play_send(&p, 0, buf_slice(&text));
+	play_expect(&p, 1, 0, '*', S("b OK ..."));
+	play_expect(&p, 2, 0, '*', S("* OK [INPROGRESS (\"c\" ...)] Still at it."));
+	play_expect(&p, 3, 0, '*', S("* SEARCH"));
+	play_expect(&p, 4, 0, ':', S("c OK Search completed."));
+	close(fd);
+	buf_done(&p.in[0]);
+	house_close(&h);
+}
+
 int main(void) {
 	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "hato", .host = "test" });
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_scripts), cmocka_unit_test(test_large) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_scripts), cmocka_unit_test(test_large),
+					    cmocka_unit_test(test_progress) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,7 @@ static const char *const refusals[] = {
 
 struct imap_answer imap_refused(struct imap_session *s, int result, const char *what) {
 	if (result > 0 && (size_t)result < LEN(refusals) && refusals[result] != NULL) return imap_no(refusals[result]);
+	if (s->broken) return imap_no("");
 	bool full = db_cause() == DB_CAUSE_FULL;
 	AUTO_BUF struct buf text = BUF(256);
 	buf_addf(&text, "%s: ", what);
