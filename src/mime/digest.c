@@ -49,6 +49,25 @@ void digest_of_summary(struct buf *out, const struct summary *s) {
 	digest_add(out, &head);
 }
 
+static uint64_t mix(uint64_t h) {
+	h ^= h >> 31;
+	h *= UINT64_C(0x7fb5d329728ea185);
+	h ^= h >> 27;
+	h *= UINT64_C(0x81dadef4bc2dd44d);
+	return h ^ h >> 33;
+}
+
+uint64_t digest_thread(const struct digest *d) {
+	struct slice references = d->references;
+	uint64_t root = 0, subject = UINT64_C(0xcbf29ce484222325);
+	if (!summary_reference_next(&references, &root)) root = d->id;
+	if (root == 0) return 0;
+	for (size_t i = 0; i < d->subject.len; i++)
+		subject = (subject ^ (unsigned char)d->subject.at[i]) * UINT64_C(0x100000001b3);
+	uint64_t thread = mix(root + mix(subject));
+	return thread != 0 ? thread : 1;
+}
+
 bool digest_read(struct slice packed, struct digest *out) {
 	struct unwire w = UNWIRE(packed, NULL);
 	if (wire_get_u64(&w) != DIGEST_VERSION) return false;

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "db/blob.h"
+#include "mime/fold.h"
 #include "store/text.h"
 
 #include <pthread.h>
@@ -38,13 +39,14 @@ struct search_index {
 	bool runs;
 };
 
-/* When the first schema was laid down: another database has another time. */
+/* When the first schema was laid down: another database has another time. An index of text that was folded otherwise is
+ * none of ours either. */
 static int origin_of(struct db *db, int64_t *origin) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MIN(applied_us) FROM schema_version");
 	int r = db_step(s);
-	if (r == DB_ROW) *origin = db_int(s, 0);
+	if (r == DB_ROW) *origin = db_int(s, 0) * 16 + TEXT_FOLD_VERSION;
 	return r < 0 ? r : 0;
 }
 
