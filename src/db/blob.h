@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "db/db.h"
-/* A blob is a message body, stored once, compressed with zstd. Small ones live in the database row; large ones in a
+/* A blob is a message body, stored once, compressed. Small ones live in the database row (LZ4); large ones in a
  * file blobs/xx/yy/ID (zstd's seekable format: zstdcat reads it), synced before the row is committed.
  *
  * Writing: blob_prepare does the slow part outside the transaction, blob_insert the rest inside:

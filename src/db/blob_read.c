@@ -82,8 +82,10 @@ static int open_file(struct blob *b) {
 static int open_row(struct blob *b, int form, struct slice data) {
 	if (data.at == NULL && b->size != 0) return damaged(b, "no data");
 	b->plain = mem_resize(NULL, (size_t)b->size + 1); /* not zeroed */
-	if (form == FORM_ZSTD)
-		return unpack(b->db->packs, data, b->plain, (size_t)b->size) < 0 ? damaged(b, fail_text()) : 0;
+	if (form == FORM_ZSTD || form == FORM_LZ4) {
+		int r = (form == FORM_LZ4 ? unpack_quick : unpack)(b->db->packs, data, b->plain, (size_t)b->size);
+		return r < 0 ? damaged(b, fail_text()) : 0;
+	}
 	if (data.len != b->size) return damaged(b, "wrong length");
 	if (data.len != 0) memcpy(b->plain, data.at, data.len);
 	return 0;

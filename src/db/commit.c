@@ -4,7 +4,9 @@
  * and hands the lead to the first who came since. A single caller thus never changes threads, and a batch is as large
  * as the disk is slow.
  *
- * Each write of a batch has its own savepoint: a failing one takes back its own changes only.
+ * Each write of a batch has its own savepoint: a failing one takes back its own changes only. Savepoints cost a copy of
+ * each page they touch, a fifth of a delivery to ten mailboxes: where all of a batch may be run again they are left out
+ * at first, and after a failure the whole batch is run once more with them.
  *
  * The log is folded into the database file by a thread of its own (the keeper), beside the writers, so that no caller
  * pays for it. Where writers never pause the log would still grow without end, because it can start over only when
@@ -12,7 +14,7 @@
  * nobody writes. */
 #include "db/inside.h"
 
-enum { BATCH = 256, LOG_MUCH = 4 /* times checkpoint_pages */ };
+enum { BATCH = 256, WARY = 16 /* batches after a failure */, LOG_MUCH = 4 /* times checkpoint_pages */ };
 
 struct write {
 	int (*fn)(struct db_conn *tx, void *arg);
@@ -20,6 +22,7 @@ struct write {
 	struct write *next;
 	sem_t wake;
 	bool alone;   /* not in a transaction: the keeper's turn */
+	bool repeatable;
 	bool leads;   /* woken to lead, not because it is done */
 	int result;
 	enum db_cause cause;
@@ -60,26 +63,26 @@ static bool in_transaction(struct db_conn *c) {
 	return sqlite3_get_autocommit(c->sqlite) == 0;
 }
 
-static void take_back(struct db_conn *c, bool single) {
-	if (single || !in_transaction(c)) return; /* the batch will be rolled back, or was */
+static void take_back(struct db_conn *c, bool bare) {
+	if (bare || !in_transaction(c)) return; /* the batch will be rolled back, or was */
 	if (simple(c, "ROLLBACK TO one") < 0 || simple(c, "RELEASE one") < 0)
 		sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL);
 }
 
-/* True when its changes stand. */
-static bool run_one(struct db_conn *c, struct write *w, bool single) {
+/* True when its changes stand. bare: without a savepoint, the caller takes back all. */
+static bool run_one(struct db_conn *c, struct write *w, bool bare) {
 	struct hook **hooks_end = c->hooks_end;
 	c->pending = NULL;
 	cause_set(DB_CAUSE_OTHER); /* for failures that are not the database's */
-	int r = single ? 0 : simple(c, "SAVEPOINT one");
+	int r = bare ? 0 : simple(c, "SAVEPOINT one");
 	if (r == 0) r = w->fn(c, w->arg);
 	if (r == 0) r = pending_flush(c);
-	if (r == 0 && !single) r = simple(c, "RELEASE one");
+	if (r == 0 && !bare) r = simple(c, "RELEASE one");
 	w->result = r;
 	if (r == 0) return true;
 	if (r < 0) keep_failure(w, r);
 	hooks_cut(c, hooks_end);
-	take_back(c, single);
+	take_back(c, bare);
 	return false;
 }
 
@@ -88,13 +91,45 @@ static void fail_all(struct write *batch) {
 		if (w->result == 0) keep_failure(w, -1);
 }
 
+static bool may_be_bare(struct db *db, const struct write *batch) {
+	if (db->wary > 0) db->wary--;
+	bool bare = db->wary == 0;
+	for (const struct write *w = batch; w != NULL && bare; w = w->next) bare = w->repeatable;
+	return bare;
+}
+
+/* In one go: true when all changes stand. */
+static bool run_bare(struct db_conn *c, struct write *batch) {
+	for (struct write *w = batch; w != NULL; w = w->next)
+		if (!run_one(c, w, true)) return false;
+	return true;
+}
+
+/* Each under a savepoint: true when some changes stand. */
+static bool run_apart(struct db_conn *c, struct write *batch) {
+	bool any = false;
+	for (struct write *w = batch; w != NULL && in_transaction(c); w = w->next) any = run_one(c, w, false) || any;
+	return any;
+}
+
+/* After run_bare: what was done is taken back first. */
+static bool run_again(struct db_conn *c, struct write *batch) {
+	c->db->wary = WARY;
+	hooks_cut(c, &c->hooks);
+	for (struct write *w = batch; w != NULL; w = w->next) w->result = 0;
+	if (simple(c, "ROLLBACK") == 0 && simple(c, "BEGIN IMMEDIATE") == 0) return run_apart(c, batch);
+	sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL); /* the caller sees that there is no transaction */
+	return false;
+}
+
 static void run_batch(struct db_conn *c, struct write *batch) {
-	bool any = false, single = batch->next == NULL;
+	bool single = batch->next == NULL, bare = single || may_be_bare(c->db, batch);
 	if (simple(c, "BEGIN IMMEDIATE") < 0) {
 		fail_all(batch);
 		return;
 	}
-	for (struct write *w = batch; w != NULL && in_transaction(c); w = w->next) any = run_one(c, w, single) || any;
+	bool any = (bare ? run_bare : run_apart)(c, batch);
+	if (bare && !any && !single && in_transaction(c)) any = run_again(c, batch);
 	if (!in_transaction(c)) {
 		fail_all(batch); /* with the failure that ended it: the last of this thread */
 	} else if (!any) {
@@ -158,11 +193,18 @@ static void enqueue(struct db *db, struct write *w) {
 	sem_destroy(&w->wake);
 }
 
+static int write_it(struct db *db, struct write *w) {
+	enqueue(db, w);
+	if (w->result < 0) cause_fail(w->cause, "%s", w->why);
+	return w->result;
+}
+
 int db_write(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg) {
-	struct write w = { .fn = fn, .arg = arg };
-	enqueue(db, &w);
-	if (w.result < 0) cause_fail(w.cause, "%s", w.why);
-	return w.result;
+	return write_it(db, &(struct write){ .fn = fn, .arg = arg });
+}
+
+int db_write_repeatable(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg) {
+	return write_it(db, &(struct write){ .fn = fn, .arg = arg, .repeatable = true });
 }
 
 /* The keeper. */

@@ -29,6 +29,8 @@ struct item {
 	int64_t thread, number;
 	enum fate { GOOD, TAKES_BACK, FAILS, SQL_FAILS } fate;
 	size_t size;
+	unsigned failing; /* one of so many */
+	bool repeatable;
 	_Atomic int hooks, kept, failures;
 };
 
@@ -57,8 +59,9 @@ static int put(struct db_conn *tx, void *arg) {
 static void *writer(void *arg) {
 	struct item *i = arg;
 	for (i->number = 0; i->number < WRITES; i->number++) {
-		i->fate = (enum fate)(random_below(2) == 0 ? GOOD : random_below(4));
-		int before = atomic_load(&i->hooks), r = db_write(i->db, put, i);
+		i->fate = (enum fate)(random_below(i->failing) != 0 ? GOOD : 1 + random_below(3));
+		int before = atomic_load(&i->hooks);
+		int r = (i->repeatable ? db_write_repeatable : db_write)(i->db, put, i);
 		char mine[32];
 		snprintf(mine, sizeof mine, "mine %lld", (long long)i->thread);
 		bool right = i->fate == GOOD ? r == 0 : i->fate == TAKES_BACK ? r == REFUSED : r < 0;
@@ -71,14 +74,16 @@ static void *writer(void *arg) {
 	return NULL;
 }
 
-static void test_many_threads(void **state UNUSED) {
+static void many_threads(unsigned failing, bool (*repeatable)(int thread)) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, &(struct db_params){ .schema = &schema, .checkpoint_pages = 50 });
 	static struct item items[THREADS];
 	pthread_t threads[THREADS];
 	int kept = 0;
 	for (int i = 0; i < THREADS; i++) {
-		items[i] = (struct item){ .db = db, .thread = i, .size = 3000 };
+		items[i] = (struct item){
+			.db = db, .thread = i, .size = 3000, .failing = failing, .repeatable = repeatable(i)
+		};
 		assert_int_equal(pthread_create(&threads[i], NULL, writer, &items[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++) {
@@ -88,6 +93,20 @@ static void test_many_threads(void **state UNUSED) {
 	}
 	assert_int_equal(ask(db, "SELECT COUNT(*) FROM item"), kept);
 	db_close(&db);
+}
+
+static bool none(int thread UNUSED) { return false; }
+static bool all(int thread UNUSED) { return true; }
+static bool most(int thread) { return thread % 4 != 0; }
+
+static void test_many_threads(void **state UNUSED) {
+	many_threads(2, none);
+}
+
+static void test_repeatable(void **state UNUSED) {
+	many_threads(2, all);
+	many_threads(300, all); /* seldom enough that savepoints are left out again */
+	many_threads(300, most);
 }
 
 static void test_disk_full(void **state UNUSED) {
@@ -266,6 +285,7 @@ int main(void) {
 		cmocka_unit_test(test_many_threads),      cmocka_unit_test(test_disk_full),
 		cmocka_unit_test(test_commit_fails),      cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_log_stays_bounded), cmocka_unit_test(test_two_processes),
+		cmocka_unit_test(test_repeatable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,9 @@ void db_release(struct db_conn **c); /* takes NULL */
  * caller. When the commit itself fails every caller of the batch gets <0 and nothing is changed. fn may run in
  * another caller's thread, must not wait for anything but the disk, and must not call db_write. */
 int db_write(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg);
+/* The same for less, when fn may be run a second time after all that it did to the database was taken back, and does
+ * the same then: it changes nothing else, or only what it sets anew. */
+int db_write_repeatable(struct db *db, int (*fn)(struct db_conn *tx, void *arg), void *arg);
 /* Runs fn after the commit, before db_write returns, in the thread that committed; not at all when the write is taken
  * back. It must be cheap and must not use the database. */
 void db_after_commit(struct db_conn *tx, void (*fn)(void *arg), void *arg);

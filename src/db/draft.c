@@ -68,18 +68,18 @@ static uint64_t source_size(const struct blob_source *s) {
 static int pack_inline(struct blob_draft *d, const struct blob_source *source) {
 	AUTO_BUF struct buf plain = BUF(PLAIN_INLINE);
 	struct cursor c = { .source = source };
-	size_t len = 0, packed = 0, room = pack_bound((size_t)d->size);
+	size_t len = 0, packed = 0, room = pack_quick_bound((size_t)d->size);
 	char *at = buf_room(&plain, (size_t)d->size);
 	int r = read_source(&c, at, (size_t)d->size, &len);
 	if (r < 0) return r;
 	plain.len = len;
 	AUTO_BUF struct buf small = BUF(room);
-	r = pack(d->db->packs, buf_slice(&plain), true, buf_room(&small, room), room, &packed);
+	r = pack_quick(d->db->packs, buf_slice(&plain), buf_room(&small, room), room, &packed);
 	if (r < 0) return r;
 	small.len = packed;
 	bool worth = packed + packed / 16 < len;
 	if ((worth ? packed : len) > d->db->params.inline_limit) return 0;
-	d->form = worth ? FORM_ZSTD : FORM_PLAIN;
+	d->form = worth ? FORM_LZ4 : FORM_PLAIN;
 	struct slice exact = buf_slice(worth ? &small : &plain);
 	d->data = BUF(MAX_OF(exact.len, (size_t)1));
 	buf_add(&d->data, exact);
@@ -112,7 +112,7 @@ static int write_frames(struct blob_draft *d, int fd, const struct blob_source *
 		int r = read_source(&c, plain, BLOB_FRAME, &len);
 		if (r < 0) return r;
 		if (len == 0) return 0;
-		r = pack(d->db->packs, slice_from(plain, len), false, packed, room, &n);
+		r = pack(d->db->packs, slice_from(plain, len), packed, room, &n);
 		if (r == 0) r = write_all(fd, slice_from(packed, n));
 		if (r < 0) return r;
 		put_le32(table, n);

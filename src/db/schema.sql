@@ -200,7 +200,7 @@ CREATE TABLE blob (
 	id INTEGER PRIMARY KEY,             -- rises with time
 	refs INTEGER NOT NULL,              -- rows of message, bin, queue_message and report_mail that use it
 	size INTEGER NOT NULL,              -- plain bytes
-	form INTEGER NOT NULL               -- 0 plain in blob_data, 1 zstd in blob_data, 2 file of zstd frames
+	form INTEGER NOT NULL               -- 0 plain in blob_data, 1 zstd, 3 LZ4 there, 2 file of zstd frames
 );
 -- Apart from the row above, so that counting references does not copy the body.
 CREATE TABLE blob_data (

@@ -679,7 +679,8 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	bool discard = (ask->flags & ACCEPT_DISCARD) != 0;
 	int r = ask->head.len < ask->return_path || ask->recipients_count == 0 ? fail("broken question") : 0;
 	if (r == 0) r = discard ? 0 : delivery_prepare(d, db, params, &post);
-	if (r == 0) r = discard ? db_write(db, remember_discarded, (void *)(uintptr_t)ask) : db_write(db, enter_one, d);
+	if (r == 0 && discard) r = db_write(db, remember_discarded, (void *)(uintptr_t)ask);
+	else if (r == 0) r = db_write_repeatable(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
 	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);

@@ -208,6 +208,7 @@ int role_main(const struct role *role) {
 	answer(r);
 	boot_clear(&b);
 	if (r < 0) return EX_SOFTWARE;
+	malloc_trim(0); /* settings and certificates were read: what that took is not needed while nothing happens */
 	for (;;) {
 		user = NULL;
 		r = receive_round(&b, &user);

@@ -8,6 +8,7 @@
 #include "role/settings.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -413,6 +414,7 @@ static int bring_up(struct master *m) {
 		return EX_UNAVAILABLE;
 	}
 	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
+	malloc_trim(0); /* as in boot.c */
 	return EX_OK;
 }
 
