@@ -29,6 +29,15 @@ bool xtext_add(struct buf *out, struct slice bytes) {
 	return !out->full;
 }
 
+bool xtext_read(struct buf *out, struct slice text) {
+	while (text.len != 0) {
+		int c = next_byte(&text);
+		if (c < 0) return false;
+		buf_byte(out, (char)c);
+	}
+	return !out->full;
+}
+
 bool xtext_valid(struct slice text) {
 	if (text.len == 0) return false;
 	while (text.len != 0) {

@@ -8,3 +8,4 @@ enum smtp_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
 bool xtext_add(struct buf *out, struct slice bytes);
 /* Decodes to printable ASCII, at least one byte. */
 bool xtext_valid(struct slice text);
+bool xtext_read(struct buf *out, struct slice text); /* adds what it stands for; false: not xtext */
