@@ -81,8 +81,10 @@ static int deliver(const struct lda *l, int server, const struct submit_hello *h
 	AUTO_BUF struct buf said = BUF(KIB(8)), mailbox = BUF(KIB(8)), envid = BUF(KIB(16)), orcpt = BUF(KIB(8));
 	struct reading r = { .ends = hello->ends };
 	AUTO_FD int file = l->path != NULL ? open(l->path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
-	if (file < 0) return tool_fatal(&l->tool, EX_NOINPUT, "%s: %s", l->path != NULL ? l->path : "-", strerror(errno));
-	if (l->mailbox != NULL && (!imap_name_put(&mailbox, slice_of(l->mailbox)) || !xtext_add(&envid, buf_slice(&mailbox))))
+	if (file < 0)
+		return tool_fatal(&l->tool, EX_NOINPUT, "%s: %s", l->path != NULL ? l->path : "-", strerror(errno));
+	if (l->mailbox != NULL &&
+	    (!imap_name_put(&mailbox, slice_of(l->mailbox)) || !xtext_add(&envid, buf_slice(&mailbox))))
 		return tool_fatal(&l->tool, EX_USAGE, "-m %s: not a name for a mailbox", l->mailbox);
 	if (l->original != NULL) {
 		buf_add(&orcpt, S("rfc822;"));
@@ -96,7 +98,8 @@ static int deliver(const struct lda *l, int server, const struct submit_hello *h
 	else if (reading_take(&r, file, true, hello->size_limit) < 0)
 		code = tool_fatal(&l->tool, EX_TEMPFAIL, "reading the message: %s", strerror(errno));
 	else if (r.too_big)
-		code = tool_fatal(&l->tool, EX_NOPERM, "rejected: the message is larger than %llu bytes (message_size_limit)",
+		code = tool_fatal(&l->tool, EX_NOPERM,
+				  "rejected: the message is larger than %llu bytes (message_size_limit)",
 				  (unsigned long long)hello->size_limit);
 	struct submission s = { .sender = sender,
 				.recipients = &recipient,
@@ -107,7 +110,10 @@ static int deliver(const struct lda *l, int server, const struct submit_hello *h
 				.utf8 = !slice_is_ascii(recipient) || !slice_is_ascii(sender),
 				.mode = l->unlimited ? "deliver-unlimited" : "deliver",
 				.text = buf_slice(&r.text) };
-	if (code == EX_OK) code = judge(l, submit_send(server, &s, &said), buf_slice(&said));
+	if (code == EX_OK) {
+		enum submit_result sent = submit_send(server, &s, &said);
+		code = judge(l, sent, buf_slice(&said));
+	}
 	reading_done(&r);
 	return code;
 }
