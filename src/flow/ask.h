@@ -25,8 +25,8 @@ enum ask_kind {
 	ASK_FLUSH,       /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,      /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,       /* the hato command → core: an operator's request */
-	ASK_DKIM_KEYS,   /* relay → vault: which keys sign for this author? */
-	ASK_DKIM_SIGN,   /* relay → vault: sign this digest with a DKIM key */
+	ASK_DKIM_KEYS,   /* edge, relay → vault: which keys sign for this author? */
+	ASK_DKIM_SIGN,   /* edge, relay → vault: sign this digest with a DKIM key */
 	ASK_DKIM_LIST,   /* core, relay → vault: the DKIM keys, without what is secret */
 	ASK_DKIM_SEEN,   /* relay → vault: the record of a key that waited is in DNS */
 	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */
@@ -179,11 +179,12 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
+	uint32_t language;         /* IMAP: enum language, chosen before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(text, master)
 struct session_answer {
 	bool open;
 };

@@ -69,7 +69,8 @@ static int end_here(struct db_conn *c, struct delivery *d, size_t i) {
 				  r != 0 ? S("User unknown") : S("Mailbox disabled"), i);
 		return 0;
 	}
-	if (!xtext_read(&name, d->post.envid) || !imap_name_read(&mailbox, buf_slice(&name))) buf_clear(&mailbox);
+	xtext_decode_add(&name, d->post.envid);
+	if (!imap_name_read(&mailbox, buf_slice(&name))) buf_clear(&mailbox);
 	bool limited = (d->post.flags & ACCEPT_UNLIMITED) == 0;
 	route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT,
 						      .address = account.address,

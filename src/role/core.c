@@ -166,6 +166,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .remote = ask.remote,
 				    .session = ask.session,
 				    .tls = ask.tls,
+				    .language = ask.language,
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
@@ -569,7 +570,8 @@ static bool same_imap(const struct imap_session_params *a, const struct imap_ses
 	       a->progress_interval == b->progress_interval && strcmp(a->host, b->host) == 0 &&
 	       slice_eq(a->shared_prefix, b->shared_prefix) && slice_eq(a->public_prefix, b->public_prefix) &&
 	       slice_eq(a->public_account, b->public_account) && a->acl_anyone == b->acl_anyone &&
-	       slice_eq(a->masters, b->masters) &&
+	       slice_eq(a->masters, b->masters) && a->command_messages == b->command_messages &&
+	       a->command_saves == b->command_saves &&
 	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
 }
 
@@ -587,6 +589,8 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 		.public_prefix = prefix_of(conf_text(v, SET_imapd_public_prefix), &mem),
 		.public_account = conf_text(v, SET_imapd_public_account),
 		.acl_anyone = conf_bool(v, SET_imapd_acl_anyone),
+		.command_messages = (uint64_t)conf_number(v, SET_imapd_message_limit),
+		.command_saves = (uint64_t)conf_number(v, SET_imapd_save_limit),
 		.progress_interval = progress != 0 ? progress : -1,
 		.masters = conf_text(v, SET_auth_master_users),
 	};

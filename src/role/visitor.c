@@ -187,6 +187,7 @@ static bool hand_over(struct visitor *v) {
 				   .remote = slice_of(addr_text(&v->peer, ip)),
 				   .tls = who.tls,
 				   .utf8 = who.utf8,
+				   .language = who.language,
 				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
