@@ -33,6 +33,10 @@ static int accounts(struct verifying *v, const struct check *k, struct check_cou
 	(void)v;
 	return store_check_accounts(k, n);
 }
+static int pools(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return store_check_pools(k, n);
+}
 static int index_mark(struct verifying *v, const struct check *k, struct check_count *n) {
 	return store_check_index(k, v->index, n);
 }
@@ -45,7 +49,8 @@ static const struct {
 	int (*run)(struct verifying *v, const struct check *k, struct check_count *n);
 } checks[] = {
 	{ "database", engine },     { "bodies", bodies },     { "references", references },
-	{ "mailboxes", mailboxes }, { "accounts", accounts }, { "search index", index_mark },
+	{ "mailboxes", mailboxes }, { "accounts", accounts }, { "domain limits", pools },
+	{ "search index", index_mark },
 };
 
 static const struct column columns[] = {

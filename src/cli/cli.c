@@ -38,7 +38,9 @@ static const struct command {
 	  "today's as well",
 	  run_reports },
 	{ "import", "maildir DIR --account NAME [--json]",
-	  "take in a Maildir++ (Dovecot's, Courier's) with folders, flags, uids and dates; may be made again to go on",
+	  "take in a Maildir (Dovecot's, Courier's; Maildir++ or a tree of folders) with folders, flags, uids and "
+	  "dates; may "
+	  "be made again to go on",
 	  run_import },
 	{ "export", "maildir DIR --account NAME [--json]",
 	  "write an account as a Maildir++ that Dovecot and hato import understand", run_export },

@@ -306,7 +306,7 @@ int dove_instead(struct doveadm *d, void **state) {
 		{ "altmove", "there is one place for mail (large bodies are files, see blob_inline_limit)" },
 		{ "backup", "hato export maildir DIR --account NAME writes a Maildir that Dovecot reads" },
 		{ "dump", "hato verify looks for what is wrong" },
-		{ "import", "hato import maildir DIR --account NAME, or hato import mbox FILE --account NAME" },
+		{ "import", "hato import maildir DIR --account NAME" },
 		{ "sync",
 		  "hato export maildir and hato import maildir, each as often as you like; between servers imapsync "
 		  "or mbsync" },

@@ -117,7 +117,7 @@ static bool read_moment(struct reading *r, struct slice s, int64_t *moment, bool
 static struct slice day_text(struct reading *r, int64_t moment) {
 	AUTO_BUF struct buf text = BUF(100);
 	date_add_day(&text, moment);
-	return arena_slice(r->mem, buf_slice(&text));
+	return arena_slice(r->mem, slice_trim(buf_slice(&text)));
 }
 
 /* Before or since a moment, in IMAP's seconds back from now, which are whole and above 0. */

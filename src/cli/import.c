@@ -2,6 +2,7 @@
 /* A Maildir++ comes in as Dovecot would have served it: uids, flags, keywords, dates, POP3's ids. What is there already
  * is left alone, so that an import that was interrupted, or made while the old server still ran, is simply made again.
  */
+#include "access/imap/name.h"
 #include "base/encode.h"
 #include "base/fail.h"
 #include "cli/hands.h"
@@ -23,7 +24,8 @@ enum {
 	IN_MEMORY = 1 << 20,
 	SUMMARY_LIMIT = 8 << 20,
 	MESSAGE_MAX = 1 << 30,
-	PATH_ROOM = 1024
+	PATH_ROOM = 1024,
+	TREE_MOST = 32 /* levels */
 };
 
 struct file {
@@ -352,18 +354,54 @@ static void import_subscriptions(struct transfer *t) {
 	}
 }
 
+/* LAYOUT=fs, and Maildirs in folders: "Lists/hato" is DIR/Lists/hato, with cur and new in it. */
+static int import_tree(struct transfer *t, struct slice folder, unsigned depth) {
+	AUTO_ARENA struct arena mem = { 0 };
+	int fd = hands_list(t->hands, folder.len != 0 ? folder : S(".")), r = 0;
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (d == NULL) return 0; /* a file */
+	for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;) {
+		struct slice word = slice_of(e->d_name);
+		if (word.at[0] == '.' || slice_eq(word, S("cur")) || slice_eq(word, S("new")) ||
+		    slice_eq(word, S("tmp")) || e->d_type == DT_REG || depth == TREE_MOST)
+			continue;
+		struct slice path =
+			arena_fmt(&mem, "%.*s%s%s", SLICE_ARG(folder), folder.len != 0 ? "/" : "", e->d_name);
+		int box = hands_list(t->hands, path_of(&mem, path, "cur"));
+		if (box >= 0) {
+			AUTO_BUF struct buf name = BUF(KIB(4));
+			close(box);
+			if (!imap_name_read(&name, path)) transfer_failed(t, "%s: no name that IMAP knows", path.at);
+			else r = import_box(t, path, arena_slice(&mem, buf_slice(&name)));
+		}
+		if (r == 0) r = import_tree(t, path, depth + 1);
+	}
+	closedir(d);
+	return r;
+}
+
+/* Formats that nobody but Dovecot reads. */
+static bool is_dbox(struct transfer *t) {
+	AUTO_FD int mailboxes = hands_list(t->hands, S("mailboxes")), storage = hands_list(t->hands, S("storage"));
+	if (mailboxes < 0) return false;
+	complain(t->cli, 0,
+		 "%s: this is Dovecot's %s, which only Dovecot reads: have it written as a Maildir first (doveadm -o "
+		 "mail_location=%s:%s backup -u USER maildir:/some/folder), and import that",
+		 t->folder, storage >= 0 ? "mdbox" : "sdbox", storage >= 0 ? "mdbox" : "sdbox", t->folder);
+	return true;
+}
+
 static int import_all(struct transfer *t) {
 	AUTO_ARENA struct arena mem = { 0 };
 	int fd = hands_list(t->hands, S("."));
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	if (d == NULL) return complain(t->cli, EX_NOINPUT, "%s: %s", t->folder, strerror(errno));
-	int inbox = hands_list(t->hands, S("cur"));
-	if (inbox < 0) {
+	if (is_dbox(t)) {
 		closedir(d);
-		return complain(t->cli, EX_DATAERR, "%s: no Maildir (there is no cur in it)", t->folder);
+		return EX_DATAERR;
 	}
-	close(inbox);
-	int r = import_box(t, S(""), S("INBOX"));
+	AUTO_FD int inbox = hands_list(t->hands, S("cur"));
+	int r = inbox >= 0 ? import_box(t, S(""), S("INBOX")) : 0;
 	for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;) {
 		AUTO_BUF struct buf name = BUF(KIB(4));
 		struct slice folder = slice_of(e->d_name);
@@ -372,6 +410,10 @@ static int import_all(struct transfer *t) {
 		else r = import_box(t, arena_slice(&mem, folder), arena_slice(&mem, buf_slice(&name)));
 	}
 	closedir(d);
+	if (r == 0) r = import_tree(t, S(""), 0);
+	if (r == 0 && t->mailboxes == 0)
+		return complain(t->cli, EX_DATAERR, "%s: no Maildir (there is no cur in it, nor in a folder below)",
+				t->folder);
 	if (r == 0) import_subscriptions(t);
 	return r < 0 ? complain(t->cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_SOFTWARE,
 				"%s (what is in stays; import again to go on)", fail_text())

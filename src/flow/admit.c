@@ -104,7 +104,9 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
 	struct admit *a = owner;
 	(void)esmtp;
-	a->gateway = a->local && slice_same(name, S("gateway"));
+	a->beyond_limits = a->local && slice_same(name, S("deliver-unlimited"));
+	a->deliver = a->beyond_limits || (a->local && slice_same(name, S("deliver")));
+	a->gateway = a->deliver || (a->local && slice_same(name, S("gateway")));
 	a->verify = a->local && slice_same(name, S("verify"));
 	admit_discard_offers(a, offer);
 	if (!admit_offers_login(a)) *offer &= ~(unsigned)OFFER_AUTH;
@@ -149,7 +151,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	if (admit_kicked(a))
 		return smtp_reply_fmt(mem, 421, "4.3.2", "%s Your session was ended by the operator", a->params->host);
 	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
-	if (a->local && !submitters_allow(a->params->submitters, a->uid))
+	if (a->local && !a->deliver && !submitters_allow(a->params->submitters, a->uid))
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
 	admit_end_transaction(a);
 	a->open = true;
@@ -191,9 +193,10 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct admit *a = owner;
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
 	struct smtp_reply reply;
-	if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply))
+	if (a->deliver) reply = admit_final(a, address, mem);
+	else if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply))
 		reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
-	if (reply.code == 0) reply = admit_room(a, rcpt->text, mem);
+	if (reply.code == 0 && !a->deliver) reply = admit_room(a, rcpt->text, mem);
 	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == SMTP_PAUSE) return reply;
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));

@@ -115,6 +115,7 @@ struct admit_params {
 	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
 	const struct notice_params *notices; /* troubles of sessions that the postmaster hears of; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
+	const struct submitters *deliverers; /* authorized_deliver_users, of dovecot-lda */
 };
 
 struct admit;

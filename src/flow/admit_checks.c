@@ -88,5 +88,5 @@ static void put(void *owner, struct slice bytes) {
 void admit_checks_begin(struct admit *a) {
 	static const struct checks_ops ops = { .put = put, .act = admit_content_hit };
 	checks_free(&a->checks);
-	if (a->params->checks != NULL) a->checks = checks_new(a->params->checks, &ops, a);
+	if (a->params->checks != NULL && !a->deliver) a->checks = checks_new(a->params->checks, &ops, a);
 }

@@ -262,12 +262,14 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
 		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags |
-			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u),
+			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u) |
+			 (a->deliver ? ACCEPT_FINAL | ACCEPT_NO_MAPPINGS | ACCEPT_NO_BCC : 0u) |
+			 (a->beyond_limits ? ACCEPT_UNLIMITED : 0u),
 		.filter = a->filter.len != 0                        ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,
 		.redirect = a->redirect.len != 0 ? a->redirect : a->access.state.effects.redirect,
-		.submitted = a->local,
+		.submitted = a->local && !a->deliver,
 		.from = client_of(a),
 		.evidence = a->proof.verdict.record,
 	};

@@ -43,7 +43,7 @@ static void content(void *ctx, const struct checks_hit *hit) {
 
 void admit_milter_open(struct admit *a) {
 	const struct milting_params *p = params_of(a);
-	if (p == NULL || p->set->count == 0) return;
+	if (p == NULL || p->set->count == 0 || a->deliver) return;
 	a->facts = (struct milting_facts){
 		.name = a->name,
 		.reverse = a->reverse.at != NULL ? a->reverse : a->name,

@@ -19,6 +19,7 @@ struct admit {
 	bool unlimited;            /* rates do not apply */
 	bool local;                /* a user of this machine: uid */
 	bool gateway;              /* sendmail -G: the header is somebody else's */
+	bool deliver, beyond_limits; /* dovecot-lda: into an account, and nowhere else */
 	bool verify;               /* sendmail -bv: nobody gets it, the sender is told where it would go */
 	uid_t uid;
 	int present;               /* a sign of life for core, of who has logged in (SESSION_SMTP); 0: none */
@@ -129,6 +130,8 @@ bool admit_may_verp(void *owner);
 struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem);
 struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem);
 void admit_came(struct admit *a, const struct sasl_found *who); /* somebody logged in: core is told */
+/* Of dovecot-lda: is there such an account, and may this user deliver to it? Code 250, or why not. */
+struct smtp_reply admit_final(struct admit *a, struct slice address, struct arena *mem);
 bool admit_kicked(const struct admit *a);                       /* an operator wants him gone */
 void admit_left(struct admit *a);
 void admit_trace(void *owner, bool leaves, struct slice line);

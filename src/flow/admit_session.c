@@ -86,6 +86,26 @@ void admit_came(struct admit *a, const struct sasl_found *who) {
 	else close(pair[0]);
 }
 
+static int account_of(struct admit *a, struct slice address, struct arena *mem, struct account_answer *out) {
+	return ask_account(a->params->core, &(struct account_ask){ .login = address }, mem, out);
+}
+
+struct smtp_reply admit_final(struct admit *a, struct slice address, struct arena *mem) {
+	struct account_answer account, own = { 0 };
+	int r = account_of(a, address, mem, &account);
+	if (r == ASK_OK && account.name.len == 0)
+		return smtp_reply_fmt(mem, 550, "5.1.1", "<%.*s>: User unknown", SLICE_ARG(address));
+	if (r == ASK_OK && submitters_allow(a->params->deliverers, a->uid)) return (struct smtp_reply){ .code = 0 };
+	a->beyond_limits = false;
+	struct slice name = submitters_name(a->params->deliverers, a->uid, mem);
+	if (r == ASK_OK)
+		r = account_of(a, arena_fmt(mem, "%.*s@%s", SLICE_ARG(name), a->params->origin), mem, &own);
+	if (r != ASK_OK) return smtp_reply(451, "4.3.0", S("Temporary lookup failure"));
+	if (own.name.len != 0 && slice_eq(own.name, account.name)) return (struct smtp_reply){ .code = 0 };
+	return smtp_reply_fmt(mem, 550, "5.7.1", "user %.*s may not deliver to <%.*s> (authorized_deliver_users)",
+			      SLICE_ARG(name), SLICE_ARG(address));
+}
+
 bool admit_kicked(const struct admit *a) {
 	char byte;
 	return a->present > 0 && recv(a->present, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;

@@ -153,6 +153,9 @@ enum accept_flags {                     /* the upper 16 bits: VERP's delimiters 
 					  back from a filter) */
 		    ACCEPT_SIGN = 32,  /* of one of our own: signed with the author's key as it leaves */
 		    ACCEPT_JUNK = 64,  /* into the mailbox Junk instead of INBOX (DMARC: quarantine) */
+		    ACCEPT_FINAL = 256, /* into the account of exactly this address, and envid names the mailbox, in
+					   xtext and modified UTF-7: dovecot-lda */
+		    ACCEPT_UNLIMITED = 512, /* with ACCEPT_FINAL: whatever the limits of the account */
 		    /* core's own: what forward_look found, kept for users' .forward */
 		    ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
 		    ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */

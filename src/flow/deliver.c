@@ -3,6 +3,7 @@
  * of ours. */
 #include "flow/verp.h"
 #include "flow/deliver.h"
+#include "access/imap/name.h"
 #include "mime/digest.h"
 #include "mime/summary.h"
 #include "base/fail.h"
@@ -16,6 +17,7 @@
 #include "report/inbox.h"
 #include "report/outbox.h"
 #include "smtp/deliver.h"
+#include "smtp/dsn.h"
 #include "store/acl.h"
 
 #define QUEUE_EXTRA_FIELDS(F) \
@@ -55,6 +57,32 @@ static void count_ends(struct delivery *d, size_t *nowhere) {
 	}
 }
 
+/* dovecot-lda: no aliases, no tables; envid names the mailbox. */
+static int end_here(struct db_conn *c, struct delivery *d, size_t i) {
+	const struct accept_recipient *to = &d->post.recipients[i];
+	AUTO_BUF struct buf name = BUF(KIB(8)), mailbox = BUF(KIB(8));
+	struct account account;
+	int r = user_account_find(c, &d->mem, to->address, &account);
+	if (r < 0) return r;
+	if (r != 0 || account.disabled) {
+		route_add_nowhere(&d->routes, to->address, r != 0 ? S("5.1.1") : S("5.2.1"),
+				  r != 0 ? S("User unknown") : S("Mailbox disabled"), i);
+		return 0;
+	}
+	xtext_decode_add(&name, d->post.envid);
+	if (!imap_name_read(&mailbox, buf_slice(&name))) buf_clear(&mailbox);
+	bool limited = (d->post.flags & ACCEPT_UNLIMITED) == 0;
+	route_add_end(&d->routes, (struct route_end){ .kind = ROUTE_TO_ACCOUNT,
+						      .address = account.address,
+						      .original = to->original.len != 0 ? to->original : to->address,
+						      .account = account.id,
+						      .quota_bytes = limited ? account.quota_bytes : 0,
+						      .quota_messages = limited ? account.quota_messages : 0,
+						      .detail = arena_slice(&d->mem, buf_slice(&mailbox)),
+						      .source = i });
+	return 0;
+}
+
 static int route_all(struct db *db, const struct deliver_params *params, struct delivery *d) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
@@ -62,6 +90,11 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 		const struct accept_recipient *to = &d->post.recipients[i];
 		if (d->post.refusal.len != 0) {
 			route_add_nowhere(&d->routes, to->address, d->post.refusal_status, d->post.refusal, i);
+			continue;
+		}
+		if ((d->post.flags & ACCEPT_FINAL) != 0) {
+			int r = end_here(c, d, i);
+			if (r < 0) return r;
 			continue;
 		}
 		const struct post_target *target = d->post.targets != NULL ? &d->post.targets[i] : NULL;

@@ -127,3 +127,8 @@ bool submitters_allow(const struct submitters *s, uid_t uid) {
 	}
 	return false;
 }
+
+struct slice submitters_name(const struct submitters *s, uid_t uid, struct arena *mem) {
+	char room[NAME_ROOM];
+	return arena_slice(mem, name_of(s, uid, room));
+}

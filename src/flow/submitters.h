@@ -11,3 +11,5 @@ struct submitters;
 const struct submitters *submitters_make(const struct slice *words, size_t count, struct tables *tables,
 					 struct arena *mem, struct slice *problem) NONNULL_RESULT;
 bool submitters_allow(const struct submitters *s, uid_t uid); /* NULL allows everybody */
+/* The name of a user, in mem, where the list knows names. */
+struct slice submitters_name(const struct submitters *s, uid_t uid, struct arena *mem);

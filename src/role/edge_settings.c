@@ -256,6 +256,7 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	sv->smtp.junk_command_limit = NO_LIMIT;
 	sv->smtp.error_delay = 0;
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, s->tables, &s->mem);
+	sv->admit.deliverers = submitters_of(v, SET_authorized_deliver_users, s->tables, &s->mem);
 	if (edge_content_make(s, sv, v, outside) < 0) return -1;
 	sv->admit.proxy = NULL; /* smtpd's alone */
 	return edge_proving_make(s, sv, v, outside);

@@ -90,6 +90,35 @@ static int accounts(struct db_conn *c, void *arg) {
 	return r;
 }
 
+/* What a domain's accounts keep together, as their own counters say, which come first. */
+static int pools(struct db_conn *c, void *arg) {
+	const struct counting *t = arg;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c, "SELECT p.name, p.messages, p.bytes, COALESCE(SUM(a.messages), 0), COALESCE(SUM(a.bytes), 0)"
+		   " FROM quota_pool AS p LEFT JOIN account_state AS a ON a.pool = p.name"
+		   " GROUP BY p.name, p.messages, p.bytes");
+	AUTO_STMT struct db_stmt *u = db_sql(c, "UPDATE quota_pool SET messages = ?, bytes = ? WHERE name = ?");
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		if (!t->mend) t->out->checked++;
+		if (db_int(s, 1) == db_int(s, 3) && db_int(s, 2) == db_int(s, 4)) continue;
+		if (!t->mend) {
+			t->out->wrong++;
+			check_tell(t->k, "limits of %.*s: %lld messages of %lld bytes, not %lld of %lld",
+				   SLICE_ARG(db_text(s, 0)), (long long)db_int(s, 3), (long long)db_int(s, 4),
+				   (long long)db_int(s, 1), (long long)db_int(s, 2));
+			continue;
+		}
+		db_bind_int(u, db_int(s, 3));
+		db_bind_int(u, db_int(s, 4));
+		db_bind_text(u, db_text(s, 0));
+		r = db_run(u);
+		if (r < 0) return r;
+		t->out->mended++;
+	}
+	return r;
+}
+
 static int check_counters(const struct check *k, struct check_count *out, int (*count)(struct db_conn *c, void *arg)) {
 	struct db_conn *c = db_read(k->db);
 	int r = c == NULL ? -1 : count(c, &(struct counting){ k, out, false });
@@ -103,6 +132,10 @@ int store_check_mailboxes(const struct check *k, struct check_count *out) {
 
 int store_check_accounts(const struct check *k, struct check_count *out) {
 	return check_counters(k, out, accounts);
+}
+
+int store_check_pools(const struct check *k, struct check_count *out) {
+	return check_counters(k, out, pools);
 }
 
 int store_check_index(const struct check *k, struct search_index *x, struct check_count *out) {

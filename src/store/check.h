@@ -7,6 +7,8 @@ int store_check_mailboxes(const struct check *k,
 			  struct check_count *out); /* messages, unseen, deleted, bytes, uidnext, highest modseq */
 int store_check_accounts(const struct check *k,
 			 struct check_count *out); /* messages, bytes, modseq; after the mailboxes */
+int store_check_pools(const struct check *k,
+		      struct check_count *out); /* of domains with limits: messages, bytes; after the accounts */
 /* Does the index hold all it says it does? Mended by making it anew in the background. x may be NULL: nothing is
  * checked. */
 int store_check_index(const struct check *k, struct search_index *x, struct check_count *out);

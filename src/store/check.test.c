@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "db/blob.h"
 #include "store/check.h"
+#include "store/quota.h"
 #include "store/store.h"
 
 #include <fcntl.h>
@@ -12,7 +13,9 @@ static int64_t last_blob;
 
 static int create_account(struct db_conn *tx, void *arg) {
 	(void)arg;
-	return store_account_create(tx, 1);
+	int r = store_account_create(tx, 1);
+	if (r == 0) r = store_pool_set(tx, S("a.test"), 1000000, 0);
+	return r == 0 ? store_pool_join(tx, S("a.test"), 1) : r;
 }
 
 static int append(struct db_conn *tx, void *arg) {
@@ -37,6 +40,7 @@ static int spoil(struct db_conn *tx, void *arg) {
 	static const char *const sql[] = {
 		"UPDATE mailbox SET messages = 99, unseen = 3, uidnext = 1 WHERE name = 'INBOX'",
 		"UPDATE account_state SET bytes = 7, modseq = 1",
+		"UPDATE quota_pool SET messages = 1000",
 		"UPDATE blob SET refs = 5 WHERE id = (SELECT MIN(id) FROM blob)",
 		"DELETE FROM message WHERE uid = 2",
 	};
@@ -54,7 +58,7 @@ static void take_line(void *ctx, const char *text) {
 	buf_addf(ctx, "%s\n", text);
 }
 
-struct verdict { struct check_count engine, bodies, references, mailboxes, accounts; };
+struct verdict { struct check_count engine, bodies, references, mailboxes, accounts, pools; };
 
 static struct verdict look(bool mend, struct buf *said) {
 	struct verdict v = { 0 };
@@ -64,6 +68,7 @@ static struct verdict look(bool mend, struct buf *said) {
 	assert_done(check_references(&k, &v.references));
 	assert_done(store_check_mailboxes(&k, &v.mailboxes));
 	assert_done(store_check_accounts(&k, &v.accounts));
+	assert_done(store_check_pools(&k, &v.pools));
 	return v;
 }
 
@@ -81,10 +86,11 @@ static void what_is_wrong_is_found_and_mended(void **state) {
 	assert_done(db_write(db, spoil, NULL));
 	v = look(false, &said);
 	assert_true(v.engine.wrong == 0 && v.bodies.wrong == 0 && v.references.wrong == 2 && v.mailboxes.wrong == 1 &&
-		    v.accounts.wrong == 1);
+		    v.accounts.wrong == 1 && v.pools.wrong == 1);
 	buf_clear(&said);
 	v = look(true, &said);
-	assert_true(v.references.mended == 2 && v.mailboxes.mended == 1 && v.accounts.mended == 1);
+	assert_true(v.references.mended == 2 && v.mailboxes.mended == 1 && v.accounts.mended == 1 &&
+		    v.pools.mended == 1);
 	buf_clear(&said);
 	v = look(false, &said);
 	assert_string_equal(buf_text(&said), "");

@@ -162,3 +162,30 @@ def test_pop3_ids_come_along(dovecot, tmp_path):
         m.append('INBOX', None, None, letter(4))
         assert list(truth(m, 'INBOX')[2]) == [11, 25, 30, 40]
         m.logout()
+
+
+def test_a_tree_of_folders(tmp_path):
+    """Dovecot's LAYOUT=fs: names are paths; dbox is not for us to read."""
+    box = tmp_path / 'mail'
+    for name in ('', 'INBOX', 'Lists/hato', 'Lists/&U9dP4Q-', 'No/mail'):
+        for part in ('cur', 'new', 'tmp') if name != 'No/mail' and name else ():
+            (box / name / part).mkdir(parents=True)
+    (box / 'No/mail').mkdir(parents=True)
+    (box / 'INBOX/cur/1000.M1.h:2,S').write_bytes(b'Subject: in\n\nbody\n')
+    (box / 'Lists/hato/cur/1000.M2.h:2,a').write_bytes(b'Subject: list\n\nbody\n')
+    (box / 'Lists/hato/dovecot-uidlist').write_text('3 V1234567 N78 G0123456789abcdef0123456789abcdef\n77 :1000.M2.h\n')
+    (box / 'Lists/hato/dovecot-keywords').write_text('0 $Work\n')
+    (box / 'Lists/&U9dP4Q-/new/1000.M3.h').write_bytes(b'Subject: jp\n\nbody\n')
+    (box / 'subscriptions').write_text('Lists/hato\n')
+    os.makedirs(tmp_path / 'mdbox/mailboxes'), os.makedirs(tmp_path / 'mdbox/storage')
+    with running(tmp_path / 'hato', ANN) as server:
+        done = json.loads(server.hato('import', 'maildir', str(box), '--account', ANN, '--json').stdout)
+        assert done['messages'] == 3 and done['mailboxes'] == 3 and done['failed'] == 0, done
+        m = server.imap(ANN)
+        validity, following, seen = truth(m, 'Lists/hato')
+        assert (validity, following) == ('1234567', '78') and seen[77][0] == {'$Work'}
+        assert b'"/" "Lists/hato"' in b' '.join(m.lsub()[1]) or b'Lists/hato' in b' '.join(m.lsub()[1])
+        assert len(truth(m, 'Lists/&U9dP4Q-')[2]) == 1 and len(truth(m, 'INBOX')[2]) == 1
+        m.logout()
+        done = server.hato('import', 'maildir', str(tmp_path / 'mdbox'), '--account', ANN, check=False)
+        assert done.returncode == 65 and 'mdbox' in done.stderr and 'backup -u USER maildir:' in done.stderr
