@@ -5,6 +5,7 @@
 #include "cli/submit.h"
 #include "base/fail.h"
 #include "mime/address.h"
+#include "smtp/dsn.h"
 #include "smtp/server.h"
 
 #include <poll.h>
@@ -17,7 +18,7 @@ struct standalone {
 	const struct submit_hello *hello;
 	struct arena mem; /* of the transaction */
 	struct submission m;
-	struct slice *recipients;
+	struct slice *recipients, *parameters;
 	struct buf text;
 };
 
@@ -31,7 +32,7 @@ static void on_reset(void *owner) {
 	arena_reset(&s->mem);
 	buf_done(&s->text);
 	s->m = (struct submission){ 0 };
-	s->recipients = NULL;
+	s->recipients = s->parameters = NULL;
 }
 
 static bool on_verp(void *owner) {
@@ -44,6 +45,7 @@ static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, stru
 	(void)mem;
 	on_reset(s);
 	s->recipients = arena_array(&s->mem, RECIPIENTS_MOST, sizeof *s->recipients);
+	s->parameters = arena_array(&s->mem, RECIPIENTS_MOST, sizeof *s->parameters);
 	s->m = (struct submission){ .mode = "submit",
 				    .sender = arena_slice(&s->mem, mail->text),
 				    .envid = arena_slice(&s->mem, mail->envid),
@@ -55,13 +57,18 @@ static struct smtp_reply on_mail(void *owner, const struct smtp_mail *mail, stru
 						    ? arena_fmt(&s->mem, "XVERP=%.*s", SLICE_ARG(mail->verp))
 						    : S(""),
 				    .utf8 = mail->utf8,
-				    .recipients = s->recipients };
+				    .recipients = s->recipients,
+				    .each = s->parameters };
 	return smtp_reply(250, "2.1.0", S("Ok"));
 }
 
 static struct smtp_reply on_rcpt(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
 	struct standalone *s = owner;
 	(void)mem;
+	AUTO_BUF struct buf parameters = BUF(KIB(8));
+	smtp_notify_add(&parameters, rcpt->notify);
+	if (rcpt->orcpt.len != 0) buf_addf(&parameters, " ORCPT=%.*s", SLICE_ARG(rcpt->orcpt));
+	s->parameters[s->m.count] = arena_slice(&s->mem, buf_slice(&parameters));
 	s->recipients[s->m.count++] = arena_slice(&s->mem, rcpt->text);
 	return smtp_reply(250, "2.1.5", S("Ok"));
 }

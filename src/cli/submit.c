@@ -91,6 +91,7 @@ static void add_commands(struct buf *out, const struct submission *s) {
 	for (size_t i = 0; i < s->count; i++) {
 		buf_addf(out, "RCPT TO:<%.*s>", SLICE_ARG(s->recipients[i]));
 		add_parameter(out, "NOTIFY", s->notify);
+		if (s->each != NULL) buf_add(out, s->each[i]);
 		buf_add(out, S("\r\n"));
 	}
 	buf_addf(out, "BDAT %zu LAST\r\n", s->text.len);

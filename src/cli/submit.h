@@ -8,6 +8,7 @@ struct submission {
 	struct slice sender;              /* empty: null sender */
 	const struct slice *recipients;
 	size_t count;
+	const struct slice *each;  /* parameters of each recipient, as " NOTIFY=NEVER ORCPT=rfc822;x"; NULL: none */
 	struct slice verp;         /* "XVERP" or "XVERP=+="; empty: none */
 	struct slice notify, ret, envid,
 		body; /* RFC 3461 and 6152, as parameters: "NEVER", "HDRS", xtext, "8BITMIME"; empty: none */

@@ -114,11 +114,14 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	W(DMARC_QUARANTINE_JUNK, "junk") W(DMARC_QUARANTINE_HOLD, "hold") W(DMARC_QUARANTINE_NONE, "none")
 #define TEMPERROR_ACTION_WORDS(W) W(TEMPERROR_NONE, "none") W(TEMPERROR_DEFER, "defer")
 
+#define DKIM_LOCAL_WORDS(W) \
+	W(DKIM_LOCAL_NO, "no") W(DKIM_LOCAL_AUTHENTICATED, "authenticated") W(DKIM_LOCAL_YES, "yes")
 #define DKIM_ON_ERROR_WORDS(W) W(DKIM_ON_ERROR_TEMPFAIL, "tempfail") W(DKIM_ON_ERROR_ACCEPT, "accept")
 #define REPORT_FORMAT_WORDS(W) W(REPORT_FORMAT_RFC9990, "rfc9990") W(REPORT_FORMAT_RFC7489, "rfc7489")
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
 	SET(dkim_on_error_word, DKIM_ON_ERROR_WORDS) \
+	SET(dkim_local_word, DKIM_LOCAL_WORDS) \
 	SET(srs_word, SRS_WORDS) \
 	SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) SET( \
 		server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \

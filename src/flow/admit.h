@@ -12,6 +12,7 @@
 #include "flow/notice.h"
 #include "flow/proving.h"
 #include "flow/rewrite.h"
+#include "flow/signing.h"
 #include "flow/submitters.h"
 #include "net/dns.h"
 #include "smtp/server.h"
@@ -77,6 +78,11 @@ struct admit_params {
 		const struct networks *ignored;       /* neither signed nor verified: clients, */
 		const struct domains *ignored_hosts, *ignored_authors; /* their names, and authors */
 		bool log_why;
+		/* Copies that stay here are signed as they come in (dkim_sign_local); NULL: no. here_all: not only
+		 * those of clients who logged in. */
+		const struct signing_params *here;
+		struct signing *signing;
+		bool here_all;
 	} *sign;                         /* NULL: nothing is signed, nobody ignored */
 	uint32_t accept_flags;           /* of every message: ACCEPT_NO_MAPPINGS (receive_override_options) */
 	const struct checks_params *checks; /* header_checks and the like; NULL: none */

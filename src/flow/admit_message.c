@@ -257,8 +257,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.eight_bit = content->eight_bit,
 		.utf8 = a->utf8,
 		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags |
-			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u) |
-			 (admit_is_to_be_signed(a) ? ACCEPT_SIGN : 0u),
+			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u),
 		.filter = a->filter.len != 0                        ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,
@@ -322,6 +321,8 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (r.code == 0) r = intake_reply(&a->intake);
 	if (r.code == 0) r = admit_check_answer(a, mem);
 	if (r.code != 0) return r;
+	if (admit_is_to_be_signed(a)) a->flags |= ACCEPT_SIGN;
+	if ((a->flags & (ACCEPT_SIGN | ACCEPT_DISCARD)) == ACCEPT_SIGN) admit_sign_here(a);
 	if (intake_summary(&a->intake, &summary) < 0)
 		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
@@ -342,6 +343,7 @@ static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_con
 	log_line(L_INFO, "cleanup", 0, a->id, buf_text(&line), NULL, 0);
 	if (intake_summary(&a->intake, &summary) < 0)
 		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	if (admit_is_to_be_signed(a)) a->flags |= ACCEPT_SIGN;
 	return hand_over(a, &summary, content, refusal, mem);
 }
 

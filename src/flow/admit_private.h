@@ -62,6 +62,7 @@ struct admit {
 	struct slice sender, envid, verp;
 	uint32_t ret;
 	bool utf8;
+	bool for_here;             /* a recipient may be one of ours */
 	struct accept_recipient *recipients;
 	size_t count, room;
 	int64_t arrived_us;
@@ -178,6 +179,7 @@ struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf 
 
 /* admit_sign.c */
 bool admit_is_to_be_signed(const struct admit *a);
+void admit_sign_here(struct admit *a); /* it is as it will be stored */
 bool admit_sign_ignores(const struct sign_clients *p, const struct admit *a,
 			struct slice header); /* PeerList, ExemptDomains */
 

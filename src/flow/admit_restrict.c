@@ -77,7 +77,10 @@ static bool op_place(void *ctx, struct slice address, struct arena *mem, struct 
 
 struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem) {
 	struct restrict_place place;
-	if (a->local || !op_place(a, address, mem, &place) || !place.full) return (struct smtp_reply){ 0 };
+	if (a->local) a->for_here = true; /* nobody asked where it leads */
+	if (a->local || !op_place(a, address, mem, &place)) return (struct smtp_reply){ 0 };
+	a->for_here |= place.domain_class != PLACE_ELSEWHERE && place.domain_class != PLACE_RELAY;
+	if (!place.full) return (struct smtp_reply){ 0 };
 	bool later = slice_starts(place.status, S("4"));
 	return smtp_reply_fmt(mem, later ? 452 : 552, later ? "4.2.2" : "5.2.2",
 			      "<%.*s>: Recipient address rejected: %.*s", SLICE_ARG(address), SLICE_ARG(place.text));

@@ -2,6 +2,8 @@
 /* Whose mail is signed as it leaves is decided where it is known who hands it in. OpenDKIM's lines about that decision
  * stand in the log when they are asked for (LogWhy). */
 #include "flow/admit_private.h"
+#include "base/fail.h"
+#include "base/log.h"
 #include "mime/header.h"
 #include "trust/dmarc.h"
 
@@ -83,4 +85,24 @@ bool admit_is_to_be_signed(const struct admit *a) {
 	for (size_t i = 0; i < a->count; i++)
 		if (is_exempt_recipient(p, a->recipients[i].address)) return false;
 	return true;
+}
+
+/* A copy that stays here is signed as one that leaves would be, over the text as it is stored. Those that leave are
+ * signed anew by relay, which takes these signatures off (signing.c): there the text may change once more. */
+void admit_sign_here(struct admit *a) {
+	const struct sign_clients *p = a->params->sign;
+	struct intake *in = &a->intake;
+	if (p->here == NULL || !a->for_here || (!p->here_all && admit_session(a)->login.len == 0)) return;
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf text = BUF(in->head.len + in->content.len + 1);
+	size_t return_path = slice_find(buf_slice(&in->head), '\n') + 1;
+	buf_add(&text, slice_skip(buf_slice(&in->head), return_path));
+	buf_add(&text, buf_slice(&in->content));
+	struct smtp_message m = { .id = a->id, .body = { buf_slice(&text), in->spool, 0, in->spooled } };
+	if (signing_apply(p->signing, p->here, true, SLICE_NONE, &m, &mem) < 0) {
+		say(L_WARN, a->params->service, "%s: not signed for those who have it here: %s", a->id, fail_text());
+		return;
+	}
+	if (m.body.head.len > text.len)
+		intake_insert_at(in, return_path, slice_head(m.body.head, m.body.head.len - text.len));
 }

@@ -25,8 +25,8 @@ enum ask_kind {
 	ASK_FLUSH,       /* edge → core: try what waits for this domain (ETRN) */
 	ASK_VERIFY,      /* edge → core: would mail for this address be taken? */
 	ASK_ADMIN,       /* the hato command → core: an operator's request */
-	ASK_DKIM_KEYS,   /* relay → vault: which keys sign for this author? */
-	ASK_DKIM_SIGN,   /* relay → vault: sign this digest with a DKIM key */
+	ASK_DKIM_KEYS,   /* edge, relay → vault: which keys sign for this author? */
+	ASK_DKIM_SIGN,   /* edge, relay → vault: sign this digest with a DKIM key */
 	ASK_DKIM_LIST,   /* core, relay → vault: the DKIM keys, without what is secret */
 	ASK_DKIM_SEEN,   /* relay → vault: the record of a key that waited is in DNS */
 	ASK_DKIM_CHANGE, /* core → vault: make, rotate, import, remove DKIM keys */

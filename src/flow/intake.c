@@ -165,11 +165,11 @@ void intake_end(struct intake *in) {
 	buf_done(&in->raw);
 }
 
-void intake_insert(struct intake *in, struct slice fields) {
+void intake_insert_at(struct intake *in, size_t at, struct slice fields) {
 	struct buf head = BUF(in->head.limit);
-	buf_add(&head, slice_head(buf_slice(&in->head), in->trace));
+	buf_add(&head, slice_head(buf_slice(&in->head), at));
 	buf_add(&head, fields);
-	buf_add(&head, slice_skip(buf_slice(&in->head), in->trace));
+	buf_add(&head, slice_skip(buf_slice(&in->head), at));
 	if (head.full) {
 		buf_done(&head);
 		keep_error(in, EMSGSIZE);
@@ -178,6 +178,10 @@ void intake_insert(struct intake *in, struct slice fields) {
 	buf_done(&in->head);
 	in->head = head;
 	if (in->scan != NULL) in->inserted += fields.len;
+}
+
+void intake_insert(struct intake *in, struct slice fields) {
+	intake_insert_at(in, in->trace, fields);
 }
 
 static int scan_all(struct intake *in) {

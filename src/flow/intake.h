@@ -40,6 +40,7 @@ void intake_bytes(struct intake *in, struct slice bytes);
 void intake_end(struct intake *in); /* all bytes have come: a header that is still open ends */
 /* Fields found out while the message came in: between our trace fields and its header. After intake_end. */
 void intake_insert(struct intake *in, struct slice fields);
+void intake_insert_at(struct intake *in, size_t at, struct slice fields); /* the same, at this byte of head */
 /* The summary of head and content; valid until intake_done or intake_changed. <0: the spool file cannot be read. */
 int intake_summary(struct intake *in, struct summary *out);
 void intake_changed(struct intake *in); /* head or content are others now: the next summary is made anew */

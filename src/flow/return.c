@@ -3,6 +3,7 @@
  * quoted in full, since nobody can act on "could not be delivered". */
 #include "flow/verp.h"
 #include "flow/return.h"
+#include "smtp/dsn.h"
 #include "flow/own_mail.h"
 #include "base/log.h"
 #include "flow/id.h"
@@ -47,8 +48,12 @@ static void status_of_recipient(struct buf *out, const struct returned *what, co
 	buf_addf(&v, "rfc822; %.*s", SLICE_ARG(r->address));
 	compose_field(out, "Final-Recipient", buf_slice(&v));
 	buf_clear(&v);
-	if (r->orcpt.len != 0) buf_add(&v, r->orcpt);
-	else buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
+	if (r->orcpt.len != 0) { /* the type, and the address decoded (RFC 3461 §6.3) */
+		struct slice address = r->orcpt, type = slice_cut(&address, ';');
+		buf_addf(&v, "%.*s;", SLICE_ARG(type));
+		xtext_decode_add(&v, address);
+	}
+	if (r->orcpt.len == 0) buf_addf(&v, "rfc822;%.*s", SLICE_ARG(original));
 	compose_field(out, "Original-Recipient", buf_slice(&v));
 	compose_field(out, "Action", r->undeliverable ? S("undeliverable") : slice_of(actions[what->kind]));
 	compose_field(out, "Status", r->status);
@@ -73,7 +78,9 @@ static void status_part(struct buf *out, const struct deliver_params *params, co
 	compose_status_part(out);
 	buf_addf(&v, "dns; %.*s", SLICE_ARG(params->route->host));
 	compose_field(out, "Reporting-MTA", buf_slice(&v));
-	if (what->envid.len != 0) compose_field(out, "Original-Envelope-Id", what->envid);
+	AUTO_BUF struct buf envid = BUF(KIB(4));
+	xtext_decode_add(&envid, what->envid);
+	if (envid.len != 0) compose_field(out, "Original-Envelope-Id", buf_slice(&envid));
 	compose_field(out, "X-hato-Queue-ID", what->queue_id);
 	buf_clear(&v);
 	buf_addf(&v, "rfc822; %.*s", SLICE_ARG(what->sender));

@@ -318,11 +318,48 @@ static int drop_old(struct reading *r) {
 	return 0;
 }
 
+/* How much text is looked at, in the end, for fields at its start. */
+static ssize_t read_start(const struct smtp_body *body, size_t want, struct buf *out) {
+	buf_clear(out);
+	want = (size_t)MIN_OF(body->size, (uint64_t)want);
+	ssize_t n = body->fd >= 0 ? pread(body->fd, buf_room(out, want), want, (off_t)body->offset) : 0;
+	out->len = n > 0 ? (size_t)n : 0;
+	return n < 0 ? fail_errno("the message cannot be read") : n;
+}
+
+#define SIGNATURE_FIELD S("DKIM-Signature")
+
+static size_t signatures_length(struct slice text) {
+	struct fields f = { .block = slice_head(text, header_length(text)) };
+	size_t end = 0;
+	for (struct field one; fields_next(&f, &one) && slice_same(one.name, SIGNATURE_FIELD);) end = one.end;
+	return end;
+}
+
+/* Signatures above all other fields are ours, of the copies that stay here (admit_sign_here): they go. */
+static int drop_ours(struct reading *r) {
+	struct smtp_body *body = &r->m->body;
+	AUTO_BUF struct buf start = BUF(HEADER_MAX);
+	body->head = slice_skip(body->head, signatures_length(body->head));
+	if (read_start(body, SIGNATURE_FIELD.len, &start) < 0) return -1;
+	if (!slice_same(buf_slice(&start), SIGNATURE_FIELD)) return 0;
+	if (read_start(body, HEADER_MAX, &start) < 0) return -1;
+	size_t ours = signatures_length(buf_slice(&start));
+	body->offset += ours;
+	body->size -= ours;
+	return 0;
+}
+
 static int sign(struct reading *r) {
 	AUTO_BUF struct buf fields = BUF(MIB(1));
+	struct smtp_body given = r->m->body;
 	r->begin = begin_dkim;
+	if (drop_ours(r) < 0) return -1;
 	int answer = read_all(r);
-	if (answer < 0 || r->signer == NULL || r->leave) return answer;
+	if (answer < 0 || r->signer == NULL || r->leave) {
+		r->m->body = given; /* what it was signed with at the door stays */
+		return answer;
+	}
 	if (dkim_sign_end(r->signer, &fields) < 0) return -1;
 	if (r->params->remove_old && drop_old(r) < 0) return -1;
 	put_in_front(r, &fields);

@@ -149,13 +149,15 @@ static int start(struct boot *b, void **self) {
 	struct dns *dns;
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return fail_add("DNS");
+	struct link *vault = link_new(e->dials[LINK_EDGE_VAULT]);
 	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]),
-						     .vault = link_new(e->dials[LINK_EDGE_VAULT]),
+						     .vault = vault,
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),
 						     .checks = check_memory_new(),
 						     .notices = notice_memory_new(),
+						     .signing = signing_new(vault),
 						     .data_dir = e->dir };
 	visitors_init(&e->visitors);
 	recall_rates(e);

@@ -2,6 +2,7 @@
 /* Milters and header settings may differ from service to service (master.cf: -o smtpd_milters=…), so each has its own.
  */
 #include "role/edge_content.h"
+#include "role/relay_sign.h"
 #include "base/fail.h"
 #include "role/routing_settings.h"
 #include "smtp/deliver.h"
@@ -188,7 +189,7 @@ static const struct smtp_target *make_proxy(struct edge_settings *s, const struc
 	return t;
 }
 
-static void make_sign(struct edge_settings *s, struct service *sv, const struct conf_view *v) {
+static void make_sign(struct edge_settings *s, struct service *sv, const struct conf_view *v, struct signing *signing) {
 	struct sign_clients *p = arena_get(&s->mem, sizeof *p);
 	*p = (struct sign_clients){
 		.hosts = conf_domains(v, SET_dkim_sign_hosts),
@@ -203,6 +204,15 @@ static void make_sign(struct edge_settings *s, struct service *sv, const struct 
 	p->exempt_recipients = conf_list(v, SET_dkim_exempt_recipients, &p->exempt_recipients_count);
 	if (conf_bool(v, SET_dkim_sign))
 		p->networks = networks_open(conf_networks(v, SET_dkim_sign_networks), s->tables, &s->mem);
+	int here = conf_enum(v, SET_dkim_sign_local);
+	if (p->networks != NULL && here != DKIM_LOCAL_NO) {
+		struct signing_params *form = arena_get(&s->mem, sizeof *form);
+		signing_settings_make(v, SIZE_MAX, sv->log_name, &s->mem, form);
+		form->seal = form->unsigned_if_late = form->remove_old = form->log_why = false;
+		p->here = form;
+		p->here_all = here == DKIM_LOCAL_YES;
+		p->signing = signing;
+	}
 	sv->admit.sign = p;
 }
 
@@ -215,7 +225,7 @@ int edge_content_make(struct edge_settings *s, struct service *sv, const struct 
 	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
 	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
 	if (edge_overridden(v, "no_milters")) return 0;
-	make_sign(s, sv, v);
+	make_sign(s, sv, v, o->signing);
 	if (make_milters(s, v, SET_smtpd_milters, sv->log_name, o, &sv->admit.milters) < 0) return -1;
 	return make_milters(s, v, SET_non_smtpd_milters, "cleanup", o, &sv->admit.other_milters);
 }

@@ -52,6 +52,7 @@ struct edge_outside { /* what services need and settings do not hold */
 	struct rates *rates;
 	struct check_memory *checks;
 	struct notice_memory *notices;
+	struct signing *signing;
 	const char *data_dir;
 };
 /* Takes b->conf over. <0: the certificates cannot be used. */

@@ -131,6 +131,8 @@ static const struct link_rule edge_rules[] = {
 	{ ASK_PASSWORD, "password", answer_password },
 	{ ASK_SCRAM, "SCRAM", answer_scram },
 	{ ASK_SIGN, "sign", answer_sign },
+	{ ASK_DKIM_KEYS, "DKIM keys", answer_dkim_keys }, /* copies that stay here (dkim_sign_local) */
+	{ ASK_DKIM_SIGN, "DKIM sign", answer_dkim_sign },
 };
 static const struct link_rule relay_rules[] = {
 	{ ASK_SIGN, "sign", answer_sign_client },

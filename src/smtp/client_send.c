@@ -3,6 +3,7 @@
  * it a group is one command; everything else is the same. A group stays well below what any socket buffers, so that
  * neither side can wait for the other for ever. */
 #include "base/fail.h"
+#include "smtp/dsn.h"
 #include "smtp/client_body.h"
 #include "smtp/client_private.h"
 
@@ -124,29 +125,10 @@ static void put_mail(struct transaction *t, struct buf *to) {
 	buf_add(to, S("\r\n"));
 }
 
-static void put_notify(struct buf *to, unsigned notify) {
-	static const struct {
-		unsigned bit;
-		const char *word;
-	} words[] = {
-		{ SMTP_NOTIFY_NEVER, "NEVER" },
-		{ SMTP_NOTIFY_SUCCESS, "SUCCESS" },
-		{ SMTP_NOTIFY_FAILURE, "FAILURE" },
-		{ SMTP_NOTIFY_DELAY, "DELAY" },
-	};
-	if (notify & SMTP_NOTIFY_NEVER) notify = SMTP_NOTIFY_NEVER;
-	const char *before = " NOTIFY=";
-	for (size_t i = 0; i < LEN(words); i++) {
-		if (!(notify & words[i].bit)) continue;
-		buf_addf(to, "%s%s", before, words[i].word);
-		before = ",";
-	}
-}
-
 static void put_rcpt(struct transaction *t, const struct smtp_recipient *r, struct buf *to) {
 	buf_addf(to, "RCPT TO:<%.*s>", SLICE_ARG(r->address));
 	if (t->c->offers & SMTP_OFFERS_DSN) {
-		put_notify(to, r->notify);
+		smtp_notify_add(to, r->notify);
 		if (is_xtext(r->orcpt)) buf_addf(to, " ORCPT=%.*s", SLICE_ARG(r->orcpt));
 	}
 	buf_add(to, S("\r\n"));

@@ -37,3 +37,30 @@ bool xtext_valid(struct slice text) {
 	}
 	return true;
 }
+
+void xtext_decode_add(struct buf *out, struct slice text) {
+	if (!xtext_valid(text)) {
+		buf_add(out, text);
+		return;
+	}
+	while (text.len != 0) buf_byte(out, (char)next_byte(&text));
+}
+
+void smtp_notify_add(struct buf *to, unsigned notify) {
+	static const struct {
+		unsigned bit;
+		const char *word;
+	} words[] = {
+		{ SMTP_NOTIFY_NEVER, "NEVER" },
+		{ SMTP_NOTIFY_SUCCESS, "SUCCESS" },
+		{ SMTP_NOTIFY_FAILURE, "FAILURE" },
+		{ SMTP_NOTIFY_DELAY, "DELAY" },
+	};
+	if (notify & SMTP_NOTIFY_NEVER) notify = SMTP_NOTIFY_NEVER;
+	const char *before = " NOTIFY=";
+	for (size_t i = 0; i < LEN(words); i++) {
+		if (!(notify & words[i].bit)) continue;
+		buf_addf(to, "%s%s", before, words[i].word);
+		before = ",";
+	}
+}

@@ -1,17 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs that people use, as Debian ships them: each sends, or reads, the way its manual says."""
-import imaplib, os, re, ssl, subprocess, mailbox
+import imaplib, re, subprocess, mailbox
 import pytest
 from around import *
+from clients import certificate, home_of, run
 from hato import running
 
 pytestmark = pytest.mark.core
 ANN, BOB = 'ann@example.test', 'bob@example.test'
-
-
-def certificate(folder):
-    crt, key = make_certificate(folder, 'localhost')
-    return f'smtpd_tls_cert_file = {crt}\nsmtpd_tls_key_file = {key}'
 
 
 @pytest.fixture(scope='module')
@@ -23,13 +19,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def home(tmp_path):
-    return {**os.environ, 'HOME': str(tmp_path), 'LC_ALL': 'C.UTF-8', 'TERM': 'xterm', 'MAILRC': '/dev/null'}
-
-
-def run(command, home, input='', seconds=60):
-    done = subprocess.run(command, input=input, env=home, capture_output=True, text=True, timeout=seconds * SLOW, errors='replace')
-    assert done.returncode == 0, f'{command[0]}: exit {done.returncode}\n{done.stdout}\n{done.stderr}'
-    return done.stdout
+    return home_of(tmp_path)
 
 
 SWAKS = {

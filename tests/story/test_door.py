@@ -278,6 +278,21 @@ def test_smtp_on_standard_input_while_the_server_is_down(door):
     assert h.wait_message(ANN, 'later').get_payload().strip() == '.dot'
 
 
+def test_notices_wished_while_the_server_is_down(door):
+    h = door()
+    h.stop()
+    wish = 'RCPT TO:<ann@example.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first+2Bname@else.test'
+    done = sendmail(h, '-bs', input=f'EHLO me\nMAIL FROM:<{ANN}> RET=HDRS ENVID=mine+2B1\n{wish}\nRCPT TO:<nobody@example.test> NOTIFY=NEVER\n'
+                    'DATA\nSubject: told\n\nx\n.\nQUIT\n')
+    assert re.findall('^\\d{3} ', done.stdout, re.M) == ['220 ', '250 ', '250 ', '250 ', '250 ', '354 ', '250 ', '221 '], done
+    h.start()
+    h.wait_message(ANN, 'told')
+    wait_until(lambda: len(h.messages(ANN)) >= 2, 10, lambda: h.log())
+    notice = next(m for m in h.messages(ANN) if m.get_content_type() == 'multipart/report').as_string()
+    assert 'Original-Recipient: rfc822;first+name@else.test' in notice and 'Action: delivered' in notice
+    assert 'Original-Envelope-Id: mine+1' in notice and 'nobody@' not in notice and len(h.messages(ANN)) == 2
+
+
 def test_sent_again(door):
     h = door()
     done = sendmail(h, '-t', '-F', 'Again Sender', '-f', ANN, input='From: old@else.test\nTo: nobody@else.test\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nResent-To: ann@example.test\nSubject: again\n\nx\n')

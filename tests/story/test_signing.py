@@ -102,6 +102,46 @@ def test_strangers_and_strange_authors_are_not_signed(world):
     assert all(verdicts(received(far, 3), zone).values()) and len(verdicts(received(far, 3), zone)) == 2
 
 
+def stored(server, user, count=1):
+    with server.imap(user) as m:
+        wait_until(lambda: int(m.select('INBOX')[1][0]) >= count, 20, f'{count} messages of {user}')
+        return [m.fetch(str(n), '(BODY.PEEK[])')[1][0][1] for n in range(1, count + 1)]
+
+
+@pytest.mark.core
+def test_copies_that_stay_here_are_signed_for_who_logged_in(world):
+    """As docker-mailserver's users see it; what leaves has one signature for each key, over what really leaves."""
+    server, far, zone = world(accounts=('ann@own.test', 'bob@own.test'), main='smtp_header_checks = regexp:{{/^Subject: (.*)/ REPLACE Subject: [$$1]}}\n'
+                              'header_checks = regexp:{{/^X-Old:/ IGNORE}}\n')
+    both = {('rsa-sha256', 'own.test', 'hato1r'): True, ('ed25519-sha256', 'own.test', 'hato1e'): True}
+    text = 'X-Old: gone\r\n' + TEXT
+    server.send('ann@own.test', ['bob@own.test', 'joe@far.test'], text, 'submission', 'ann@own.test')
+    raw = stored(server, 'bob@own.test')[0]
+    assert verdicts(raw, zone) == both and raw.startswith(b'Return-Path: <ann@own.test>\r\nDKIM-Signature: ')
+    assert verdicts(received(far), zone) == both and b'Subject: [Is' in received(far)
+    big = text + ('line ' * 90 + '\r\n') * 4000  # spooled to a file at the door
+    server.send('ann@own.test', ['bob@own.test', 'joe@far.test'], big, 'submission', 'ann@own.test')
+    raw = stored(server, 'bob@own.test', 2)[1]
+    assert verdicts(raw, zone) == both and len(raw) > 1800000
+    assert verdicts(received(far, 2), zone) == both
+    with server.imap('bob@own.test') as m:  # the summary was moved along
+        m.select('INBOX')
+        text = m.fetch('2', '(BODY.PEEK[TEXT]<0.20>)')[1][0][1]
+        assert text == b'Hello  there \t\r\n.dots\r\n'[:20]
+    server.send('ann@own.test', 'bob@own.test', TEXT)  # from mynetworks, not logged in
+    assert verdicts(stored(server, 'bob@own.test', 3)[2], zone) == {}
+
+
+@pytest.mark.parametrize('word, signed', [('no', 0), ('yes', 2)])
+def test_dkim_sign_local(world, word, signed):
+    server, far, zone = world(accounts=('ann@own.test', 'bob@own.test'), main=f'dkim_sign_local = {word}\n')
+    server.send('ann@own.test', 'bob@own.test', TEXT, 'submission', 'ann@own.test')
+    server.send('ann@own.test', 'bob@own.test', TEXT)
+    subprocess.run([HATO, '-c', server.folder, 'sendmail', '-f', 'ann@own.test', 'bob@own.test'], input=TEXT.replace('\r', ''), text=True, check=True)
+    for raw in stored(server, 'bob@own.test', 3):
+        assert list(verdicts(raw, zone).values()) == [True] * signed
+
+
 def test_sendmail_bounces_and_two_destinations(world):
     server, far, zone = world()
     subprocess.run([HATO, '-c', server.folder, 'sendmail', '-f', 'ann@own.test', 'joe@far.test', 'jim@further.test'], input=TEXT.replace('\r', ''),

@@ -191,6 +191,13 @@ static int find_box(struct imap_session *s, struct slice name, struct appending 
 	return 0;
 }
 
+/* Python's imapclient writes two blanks between messages. */
+static bool another_message(struct imap_parse *p) {
+	if (!imap_parse_take(p, ' ')) return false;
+	while (imap_parse_take(p, ' ')) {}
+	return true;
+}
+
 /* From the mailbox's name on. */
 static struct imap_answer append(struct appending *a, const char *what) {
 	struct imap_session *s = a->in.s;
@@ -204,7 +211,7 @@ static struct imap_answer append(struct appending *a, const char *what) {
 	do {
 		struct imap_answer answer = take_message(a);
 		if (answer.status != IMAP_OK) return answer;
-	} while (a->replaced.first == 0 && imap_parse_take(p, ' '));
+	} while (a->replaced.first == 0 && another_message(p));
 	if (!imap_parse_end(p)) return imap_bad(p);
 	r = db_write(s->context->db, store, a);
 	return r == 0 ? imap_ok("") : target_refused(s, r, what);
