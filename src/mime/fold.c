@@ -39,10 +39,21 @@ static void add_by_tables(struct buf *out, struct slice s) {
 	if (folded != room) free(folded);
 }
 
+size_t text_ascii(struct slice s) {
+	size_t n = 0;
+	for (uint64_t word; n + sizeof word <= s.len; n += sizeof word) { /* eight at once */
+		memcpy(&word, s.at + n, sizeof word);
+		if ((word & UINT64_C(0x8080808080808080)) != 0) break;
+	}
+	while (n < s.len && (unsigned char)s.at[n] < 0x80) n++;
+	return n;
+}
+
 /* Where the run of plain characters at i ends, the last one left out when something else follows it. */
 static size_t plain_end(struct slice s, size_t i) {
-	size_t last = i, n;
-	for (; i < s.len && (n = plain_at(s, i)) != 0; i += n) last = i;
+	size_t n = text_ascii(slice_skip(s, i)), last = i;
+	if (n != 0) last = i + n - 1;
+	for (i += n; i < s.len && (n = plain_at(s, i)) != 0; i += n) last = i;
 	return i == s.len ? i : last;
 }
 
