@@ -61,8 +61,8 @@ int blob_each(struct blob *b, int (*write)(void *ctx, struct slice piece), void 
  * <0: failed. */
 int blob_fd(struct blob *b);
 /* For who reads many at once: a small body, straight from its column blob_data.data to the end of out. size: as the
- * caller knows it. BLOB_ELSEWHERE, and nothing was added: it is not there, or not what it should be; blob_open knows. out
- * must have room for size bytes below its limit. */
+ * caller knows it. BLOB_ELSEWHERE, and nothing was added: it is not there, or not what it should be; blob_open knows.
+ * out must have room for size bytes below its limit. */
 int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct buf *out);
 /* The bytes given to blob_insert; adds nothing when there are none. BLOB_GONE when there is no such blob. */
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out);

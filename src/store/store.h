@@ -115,8 +115,8 @@ enum {
 	WANT_SUMMARY = 1,
 	WANT_DIGEST = 2,
 	WANT_BODY = 4,
-	/* What need not be read makes it faster: email_id and saved_us may stay 0; with LEAN modseq and received_us too.
-	 * blob_id then only comes with a summary, digest or body. */
+	/* What need not be read makes it faster: email_id and saved_us may stay 0; with LEAN modseq and received_us
+	 * too. blob_id then only comes with a summary, digest or body. */
 	WANT_BRIEF = 8,
 	WANT_LEAN = 16,
 };
