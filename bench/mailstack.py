@@ -1,7 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Dovecot 2.3 in a folder and on ports of its own: LMTP in, Maildirs, IMAP out. Defaults wherever possible."""
+"""Debian's Dovecot 2.3 in a folder and on ports of its own: LMTP in, Maildirs, IMAP out. Defaults wherever possible. And what
+the processes of either side use."""
 import os, pwd, subprocess, sys
 from around import *
+
+
+def cpu_seconds(roots):
+    """What these processes and their descendants used until now, children that have ended included."""
+    ticks = 0
+    for p in descendants(roots):
+        try:
+            with open(f'/proc/{p}/stat') as f:
+                ticks += sum(map(int, f.read().rsplit(')', 1)[1].split()[11:15]))
+        except OSError:
+            pass
+    return ticks / os.sysconf('SC_CLK_TCK')
+
+
+def pss_kib(roots):
+    total = 0
+    for p in descendants(roots):
+        try:
+            with open(f'/proc/{p}/smaps_rollup') as f:
+                total += next(int(l.split()[1]) for l in f if l.startswith('Pss:'))
+        except (OSError, StopIteration):
+            pass
+    return total
 
 
 class Dovecot:

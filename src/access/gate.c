@@ -17,7 +17,9 @@ bool gate_may_login(const struct gate *g) {
 
 unsigned gate_offer(const struct gate *g) {
 	unsigned all = g->params->mechanisms != 0 ? g->params->mechanisms : SASL_USUAL;
-	if (!tls_peer_trusted(stream_tls(g->wire))) all &= ~(unsigned)SASL_EXTERNAL;
+	const struct tls *tls = stream_tls(g->wire);
+	if (!(g->params->any_certificate ? tls_peer_shown(tls) : tls_peer_trusted(tls)))
+		all &= ~(unsigned)SASL_EXTERNAL;
 	return gate_may_login(g) ? sasl_offer(all, gate_secured(g), true) : 0;
 }
 
@@ -154,7 +156,8 @@ int64_t gate_deadline(const struct gate *g) {
 }
 
 struct gate_result gate_result(const struct gate *g) {
-	return (struct gate_result){ g->account, buf_slice(&g->user), buf_slice(&g->tag), gate_secured(g), g->utf8 };
+	return (struct gate_result){ g->account, buf_slice(&g->user), buf_slice(&g->tag), gate_secured(g), g->utf8,
+				     g->language };
 }
 
 int gate_sorry(struct gate *g) {

@@ -15,6 +15,7 @@ struct gate_params {
 	struct tls_server *tls;   /* for STARTTLS; NULL: not offered. Borrowed while the dialogue lives */
 	bool clear_text;          /* passwords may be given without TLS (imapd_tls_auth_only = no) */
 	bool trusted_path;        /* the peer is on this host: as good as TLS */
+	bool any_certificate;     /* EXTERNAL for certificates that lead to no root of ours, too: a table knows them */
 	unsigned mechanisms;      /* enum sasl_word: AUTHENTICATE, AUTH; 0: SASL_USUAL */
 	const char *banner;       /* text of the greeting; NULL: "hato ready." */
 	const char *client_id;    /* what IMAP's ID answers as "version", or NULL to keep it to ourselves */
@@ -48,6 +49,7 @@ struct gate_result {
 	struct slice login;  /* the account's name */
 	struct slice tag;    /* IMAP: of the command that waits for its OK */
 	bool tls, utf8;
+	unsigned language;   /* IMAP: enum language */
 };
 struct gate_result gate_result(const struct gate *g);
 /* The answer when no session can be had after all; the dialogue goes on (PARK). */

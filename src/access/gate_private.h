@@ -27,6 +27,7 @@ struct gate {
 	int64_t started, over_at, delay_until;
 	bool over, granted, dropping; /* dropping: the rest of a line that was too long */
 	bool utf8;
+	unsigned language;
 	const char *ending;         /* for the log: how it came to an end */
 	struct buf user;            /* who tried to log in, for the log; then the account's name */
 	struct buf tag;

@@ -72,6 +72,24 @@ static int set_secret(struct admin_call *c, struct slice account, struct slice s
 		      r < 0 ? fail_text() : "refused");
 }
 
+int verb_account_test(struct admin_call *c) {
+	struct slice name, secret;
+	struct account account;
+	bool is_hash;
+	int code = take_name(c, &name);
+	if (code == EX_OK) code = take_secret(c, &secret, &is_hash);
+	if (code == EX_OK) code = call_account(c, &account);
+	if (code != EX_OK) return code;
+	int r = c->a->ops->secret_verify(c->a->ctx, account.address, secret);
+	if (r < 0) return refuse(c, EX_TEMPFAIL, "%s", fail_text());
+	if (r != 0) return refuse(c, EX_NOPERM, "%.*s: that is not the password", SLICE_ARG(account.address));
+	if (account.disabled)
+		return refuse(c, EX_NOPERM, "%.*s: the password is right, but the account is disabled (hato account "
+					    "enable)", SLICE_ARG(account.address));
+	tell(c, "%.*s: the password is right", SLICE_ARG(account.address));
+	return EX_OK;
+}
+
 int verb_account_password(struct admin_call *c) {
 	struct account account;
 	struct slice secret;

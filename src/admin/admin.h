@@ -25,11 +25,19 @@ struct admin_app {
 	enum { ADMIN_APP_ADD, ADMIN_APP_DELETE, ADMIN_APP_LIST } what;
 	struct slice account, name;
 };
+/* Somebody who is logged in. */
+struct admin_session {
+	struct slice login, remote;
+	const char *protocol;
+	int64_t since_us;
+	uint64_t session; /* the number that log lines carry */
+};
 /* What the place where it runs provides. */
 struct admin_ops {
 	/* The vault's. 0, an enum secret_answer, or <0 fail(). */
 	int (*secret_set)(void *ctx, struct slice account, struct slice password, bool is_hash);
 	int (*secret_delete)(void *ctx, struct slice account);
+	int (*secret_verify)(void *ctx, struct slice account, struct slice password); /* 0: right; SECRET_WRONG */
 	/* App passwords: the one made is in mem. Results as of secret_app_add and its like. */
 	int (*app_password)(void *ctx, const struct admin_app *ask, struct arena *mem, struct slice *password,
 			    void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
@@ -50,6 +58,10 @@ struct admin_ops {
 	/* `hato forward check`: the same for a message, with what the next server will see of it. input: request.input.
 	 */
 	int (*forward)(void *ctx, struct slice address, struct slice input, const struct admin_way *way);
+	/* Who is logged in, and ending the sessions that are chosen: how many. NULL: nobody is, for there is no server.
+	 */
+	void (*who)(void *ctx, void (*each)(void *each_ctx, const struct admin_session *s), void *each_ctx);
+	size_t (*kick)(void *ctx, bool (*chosen)(void *chosen_ctx, const struct admin_session *s), void *chosen_ctx);
 };
 struct admin {
 	struct db *db;

@@ -28,7 +28,8 @@ struct vault_place {
 	struct buf given;      /* keys of other programs' files, packed */
 };
 
-static int change_secret(struct secrets *s, const struct secret_ask *ask) {
+static int change_secret(struct secrets *s, const struct secret_ask *ask, bool verifies) {
+	if (verifies) return secret_verify(s, ask->account, ask->password);
 	if (ask->password.len == 0) return secret_delete(s, ask->account);
 	return ask->is_hash ? secret_set_hash(s, ask->account, ask->password)
 			    : secret_set(s, ask->account, ask->password);
@@ -43,7 +44,7 @@ static void answer_secret(struct link_received *got, struct secrets **secrets, c
 	secret_ask_unpack(&in, &ask);
 	buf_addf(&dir, "%s/vault", data);
 	int r = in.bad ? fail("broken question") : *secrets == NULL ? secrets_open(buf_text(&dir), secrets) : 0;
-	if (r == 0) r = change_secret(*secrets, &ask);
+	if (r == 0) r = change_secret(*secrets, &ask, got->frame.kind == ASK_PASSWORD);
 	secret_answered_pack(packed, &(struct secret_answered){ .answer = r });
 	wire_put_text(packed, slice_of(r < 0 ? fail_text() : ""));
 }
@@ -96,7 +97,8 @@ static int answer_secrets(int channel, const struct vault_place *place, const ch
 	if (user != NULL && user_drop(user) < 0) return -1;
 	while (link_receive(channel, &got, NEVER) == LINK_OK) {
 		AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
-		if (got.frame.kind == ASK_SECRET) answer_secret(&got, &secrets, place->data, &packed);
+		if (got.frame.kind == ASK_SECRET || got.frame.kind == ASK_PASSWORD)
+			answer_secret(&got, &secrets, place->data, &packed);
 		else if (got.frame.kind == ASK_APP) answer_app(&got, &secrets, place->data, &packed);
 		else answer_dkim(&got, place, &dkim, &packed);
 		link_send(channel, &(struct link_frame){ .kind = got.frame.kind, .body = buf_slice(&packed) });
@@ -109,13 +111,13 @@ static int answer_secrets(int channel, const struct vault_place *place, const ch
 
 /* Core's side. */
 
-static int ask_vault(int channel, const struct secret_ask *ask) {
+static int ask_vault(int channel, enum ask_kind kind, const struct secret_ask *ask) {
 	AUTO_ARENA struct arena mem = {0};
 	AUTO_BUF struct buf packed = BUF(KIB(64));
 	struct link_received got = { 0 };
 	struct secret_answered answer;
 	secret_ask_pack(&packed, ask);
-	int r = link_send(channel, &(struct link_frame){ .kind = ASK_SECRET, .body = buf_slice(&packed) });
+	int r = link_send(channel, &(struct link_frame){ .kind = kind, .body = buf_slice(&packed) });
 	mem_wipe(packed.at, packed.len);
 	if (r == LINK_OK) r = link_receive(channel, &got, NEVER);
 	if (r != LINK_OK) return r < 0 ? r : fail("the process for passwords ended");
@@ -135,7 +137,7 @@ struct workplace {
 };
 
 static int secret_set_op(void *ctx, struct slice account, struct slice password, bool is_hash) {
-	return ask_vault(((const struct workplace *)ctx)->channel,
+	return ask_vault(((const struct workplace *)ctx)->channel, ASK_SECRET,
 			 &(struct secret_ask){ .account = account, .password = password, .is_hash = is_hash });
 }
 
@@ -164,7 +166,13 @@ static int app_password_op(void *ctx, const struct admin_app *what, struct arena
 }
 
 static int secret_delete_op(void *ctx, struct slice account) {
-	return ask_vault(((const struct workplace *)ctx)->channel, &(struct secret_ask){ .account = account });
+	return ask_vault(((const struct workplace *)ctx)->channel, ASK_SECRET,
+			 &(struct secret_ask){ .account = account });
+}
+
+static int secret_verify_op(void *ctx, struct slice account, struct slice password) {
+	return ask_vault(((const struct workplace *)ctx)->channel, ASK_PASSWORD,
+			 &(struct secret_ask){ .account = account, .password = password });
 }
 
 static int ask_keys(int channel, uint32_t kind, struct slice question, struct arena *mem,
@@ -253,6 +261,7 @@ static const struct admin_ops ops = { .route = route_op,
 				      .dkim_change = dkim_change_op,
 				      .secret_set = secret_set_op,
 				      .secret_delete = secret_delete_op,
+				      .secret_verify = secret_verify_op,
 				      .app_password = app_password_op };
 
 static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
@@ -292,7 +301,12 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 	bool apart = data_users_apart(data);
 	struct vault_place place = { .data = data, .given = BUF(LINK_FRAME_MAX) };
 	if (conf_load(&(struct conf_options){ .dir = cli->conf_dir }, &place.conf) < 0) place.conf = NULL;
-	if (place.conf != NULL) dkim_files_pack(place.conf, &place.given);
+	if (place.conf != NULL) {
+		const struct conf_view *v = conf_main(place.conf);
+		dkim_files_pack(place.conf, &place.given);
+		user_quota_default(conf_size(v, SET_quota_default_size),
+				   (uint64_t)conf_number(v, SET_quota_default_messages));
+	}
 	fflush(NULL);
 	pid_t vault = fork();
 	if (vault == 0) {

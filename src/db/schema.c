@@ -80,7 +80,14 @@ static const char *const mail_steps[] = {
 	"CREATE TABLE digest (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
 	"ALTER TABLE report_mail ADD COLUMN proof TEXT;"
 	"ALTER TABLE report ADD COLUMN proved INTEGER NOT NULL DEFAULT 1;"
-	"CREATE TABLE failure_waiting (id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+	"CREATE TABLE failure_waiting (id INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+	"CREATE TABLE changed_part (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, part INTEGER NOT NULL,"
+	" modseq INTEGER NOT NULL, PRIMARY KEY (account_id, mailbox_id, part)) WITHOUT ROWID;"
+	"INSERT INTO changed_part (account_id, mailbox_id, part, modseq) SELECT account_id, mailbox_id, uid / 64,"
+	" MAX(modseq) FROM message WHERE changed = 1 GROUP BY account_id, mailbox_id, uid / 64;"
+	"CREATE INDEX changed_part_modseq ON changed_part (account_id, mailbox_id, modseq);"
+	"DROP INDEX message_changed;"
+	"ALTER TABLE message DROP COLUMN changed",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

@@ -140,12 +140,19 @@ CREATE TABLE message (
 	size INTEGER NOT NULL,
 	blob_id INTEGER NOT NULL,
 	email_id INTEGER NOT NULL,          -- the same for all copies in an account
-	changed INTEGER NOT NULL DEFAULT 0, -- 1: modseq is that of a change after it came
 	saved_us INTEGER NOT NULL DEFAULT 0, -- when it came into this mailbox (RFC 8514); 0: not known
 	PRIMARY KEY (account_id, mailbox_id, uid)
 ) WITHOUT ROWID;
--- Those that only came need no entry: they are found from the end, since uid and the modseq of arrival rise together.
-CREATE INDEX message_changed ON message (account_id, mailbox_id, modseq) WHERE changed = 1;
+-- Where messages were changed after they came: 64 uids a row, so that a change of a whole mailbox writes few of them. Those
+-- that only came need no row: they are found from the end, since uid and the modseq of arrival rise together.
+CREATE TABLE changed_part (
+	account_id INTEGER NOT NULL,
+	mailbox_id INTEGER NOT NULL,
+	part INTEGER NOT NULL,              -- uid / 64
+	modseq INTEGER NOT NULL,            -- of the last change in it
+	PRIMARY KEY (account_id, mailbox_id, part)
+) WITHOUT ROWID;
+CREATE INDEX changed_part_modseq ON changed_part (account_id, mailbox_id, modseq);
 
 -- Ids that POP3 clients knew messages by on another server.
 CREATE TABLE pop3_uidl (

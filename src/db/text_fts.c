@@ -25,14 +25,34 @@ static int tell_token(const struct text_token *t, void *ctx, token_fn *tell) {
 	return tell(ctx, 0, token, (int)t->text.len + 1, 0, 0);
 }
 
+/* The tokens of a document so far. It grows with them: most texts say the same few again and again, and what is looked
+ * into for each letter should stay in the nearest cache. */
+struct seen { uint64_t *slots; size_t room, count; };
+
+static uint64_t *slot_for(const struct seen *s, uint64_t key) {
+	size_t i = (size_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 32) & (s->room - 1);
+	while (s->slots[i] != key && s->slots[i] != 0) i = (i + 1) & (s->room - 1);
+	return &s->slots[i];
+}
+
+static void seen_grow(struct seen *s) {
+	struct seen more = { .room = s->room != 0 ? s->room * 4 : 1024 };
+	more.slots = mem_array(more.room, sizeof *more.slots);
+	for (size_t i = 0; i < s->room; i++)
+		if (s->slots[i] != 0) *slot_for(&more, s->slots[i]) = s->slots[i];
+	more.count = s->count;
+	free(s->slots);
+	*s = more;
+}
+
 /* True when key was not there. */
-static bool set_add(uint64_t *slots, size_t mask, uint64_t key) {
-	for (size_t i = (size_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 32) & mask;; i = (i + 1) & mask) {
-		if (slots[i] == key) return false;
-		if (slots[i] != 0) continue;
-		slots[i] = key;
-		return true;
-	}
+static bool seen_add(struct seen *s, uint64_t key) {
+	if (s->count >= s->room / 2) seen_grow(s);
+	uint64_t *slot = slot_for(s, key);
+	if (*slot == key) return false;
+	*slot = key;
+	s->count++;
+	return true;
 }
 
 static int tokenize(Fts5Tokenizer *self UNUSED, void *ctx, int flags, const char *text, int len, token_fn *tell) {
@@ -40,12 +60,11 @@ static int tokenize(Fts5Tokenizer *self UNUSED, void *ctx, int flags, const char
 	struct text_token t;
 	if ((flags & FTS5_TOKENIZE_QUERY) != 0) /* the query names tokens one by one */
 		return text_token_next(&rest, &t) ? tell_token(&t, ctx, tell) : SQLITE_OK;
-	size_t room = 256;
-	while (room < (size_t)len * 2) room *= 2;
-	AUTO_FREE uint64_t *slots = mem_get(room * sizeof *slots);
+	struct seen seen = { 0 };
 	int r = SQLITE_OK;
 	while (r == SQLITE_OK && text_token_next(&rest, &t))
-		if (set_add(slots, room - 1, t.key)) r = tell_token(&t, ctx, tell);
+		if (seen_add(&seen, t.key)) r = tell_token(&t, ctx, tell);
+	free(seen.slots);
 	return r;
 }
 

@@ -91,7 +91,9 @@ static int open_or_begin(struct text_index *x) {
 	x->broken = false;
 	int r = open_file(x, &x->db);
 	if (r == 0) return 0;
-	if (r > 0) say(L_INFO, "search", "%s/%s: made for another database: it is made anew", x->dir, x->name);
+	if (r > 0)
+		say(L_INFO, "search", "%s/%s: made for another database or by another version: it is made anew", x->dir,
+		    x->name);
 	else if (db_cause() == DB_CAUSE_FULL || db_cause() == DB_CAUSE_IO || db_cause() == DB_CAUSE_BUSY) return r;
 	else say(L_WARN, "search", "%s/%s: damaged, it is made anew: %s", x->dir, x->name, fail_text());
 	remove_files(x, x->name);

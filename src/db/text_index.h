@@ -9,7 +9,7 @@
  * A file that is damaged, or was made for another database (origin), is replaced by an empty one with a line in the
  * log; nothing here ever fails because of one. Thread-safe; one thread writes. */
 struct text_index;
-/* origin: a number that stays the same as long as the documents are those of the same database. */
+/* origin: a number that stays the same as long as the documents are those of the same database, folded the same way. */
 int text_index_open(const char *dir, int64_t origin, struct text_index **out);
 void text_index_close(struct text_index **x); /* NULL is fine */
 

@@ -14,20 +14,26 @@ static bool is_dense(uint32_t c) {
 	       (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x1B000 && c <= 0x1B16F) || (c >= 0x20000 && c <= 0x3FFFF);
 }
 
-/* The most common case by far, without taking characters apart. */
-static bool ascii_token(struct slice s, struct text_token *out) {
-	unsigned char a = (unsigned char)s.at[0], b = (unsigned char)s.at[1], c = (unsigned char)s.at[2];
-	if (a <= 0x20 || b <= 0x20 || c <= 0x20 || a >= 0x7f || b >= 0x7f || c >= 0x7f) return false;
-	*out = (struct text_token){ slice_head(s, 3), (uint64_t)a << 42 | (uint64_t)b << 21 | c };
-	return true;
+/* The most common case by far, without taking characters apart: 3 bytes of ASCII make a token when none is blank; one
+ * that is blank ends what begins before it. Stops at what else there is. */
+static bool ascii_token(struct slice *rest, struct text_token *out) {
+	const unsigned char *at = (const unsigned char *)rest->at;
+	size_t n = 0;
+	for (; rest->len - n >= 3; n++) {
+		unsigned a = at[n], b = at[n + 1], c = at[n + 2];
+		if (is_blank(a) || (a < 0x7f && is_blank(b)) || (a < 0x7f && b < 0x7f && is_blank(c))) continue;
+		if ((a | b | c) >= 0x80) break;
+		*out = (struct text_token){ slice_from(at + n, 3), (uint64_t)a << 42 | (uint64_t)b << 21 | c };
+		*rest = slice_skip(*rest, n + 1);
+		return true;
+	}
+	*rest = slice_skip(*rest, n);
+	return false;
 }
 
 bool text_token_next(struct slice *rest, struct text_token *out) {
 	while (rest->len != 0) {
-		if (rest->len >= 3 && ascii_token(*rest, out)) {
-			*rest = slice_skip(*rest, 1);
-			return true;
-		}
+		if (rest->len >= 3 && ascii_token(rest, out)) return true;
 		struct slice s = *rest, from = *rest;
 		uint32_t c = utf8_next(&s);
 		*rest = s;

@@ -52,6 +52,7 @@ void admit_free(struct admit **ap) {
 	struct admit *a = *ap;
 	if (a == NULL) return;
 	*ap = NULL;
+	admit_left(a);
 	milting_free(&a->milting);
 	checks_free(&a->checks);
 	admit_proof_reset(a);
@@ -126,9 +127,15 @@ static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct
 	struct smtp_reply limited;
 	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited))
 		return SASL_TOO_OFTEN;
-	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain,
-				       admit_session(a)->tls };
-	return login_prove(&way, ask, mem, found);
+	const struct login_way way = { .core = a->params->core,
+				       .vault = a->params->vault,
+				       .relay = a->params->relay,
+				       .certificates = a->params->certificates,
+				       .domain = a->params->login_domain,
+				       .tls = admit_session(a)->tls };
+	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
+	if (verdict == SASL_YES && ask->means != SASL_BY_SALT) admit_came(a, found);
+	return verdict;
 }
 
 static struct slice whole_address(struct admit *a, struct mailbox m, struct arena *mem) {
@@ -139,6 +146,8 @@ static struct slice whole_address(struct admit *a, struct mailbox m, struct aren
 static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
+	if (admit_kicked(a))
+		return smtp_reply_fmt(mem, 421, "4.3.2", "%s Your session was ended by the operator", a->params->host);
 	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
 	if (a->local && !submitters_allow(a->params->submitters, a->uid))
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
@@ -262,6 +271,7 @@ const struct smtp_server_ops admit_ops = {
 	.connect = op_connect,
 	.helo = op_helo,
 	.auth = op_auth,
+	.judge = admit_judge,
 	.mail = op_mail,
 	.rcpt = op_rcpt,
 	.data_begin = admit_data_begin,

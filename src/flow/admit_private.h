@@ -21,6 +21,7 @@ struct admit {
 	bool gateway;              /* sendmail -G: the header is somebody else's */
 	bool verify;               /* sendmail -bv: nobody gets it, the sender is told where it would go */
 	uid_t uid;
+	int present;               /* a sign of life for core, of who has logged in (SESSION_SMTP); 0: none */
 	int fd;                    /* of the client, to see whether it is still there; -1: not known */
 	struct smtp_server *server;
 	struct admit_access {      /* what restriction lists look at */
@@ -127,9 +128,13 @@ struct smtp_reply admit_restrict_etrn(struct admit *a, struct slice domain, stru
 bool admit_may_verp(void *owner);
 struct smtp_reply admit_refusal(void *owner, const struct smtp_reply *reply, struct arena *mem);
 struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem);
+void admit_came(struct admit *a, const struct sasl_found *who); /* somebody logged in: core is told */
+bool admit_kicked(const struct admit *a);                       /* an operator wants him gone */
+void admit_left(struct admit *a);
 void admit_trace(void *owner, bool leaves, struct slice line);
 void admit_trace_init(struct admit *a);
 bool admit_has_room(const struct admit *a); /* on disk: queue_minfree, and 1.5 times message_size_limit */
+const struct sasl_judge *admit_judge(void *owner); /* admit_judge.c */
 bool admit_offers_login(const struct admit *a); /* smtpd_sasl_exceptions_networks */
 
 /* admit_proxy.c: the message is whole; the filter's reply */

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "flow/admit_private.h"
 
+#include <sys/socket.h>
 #include <sys/statvfs.h>
 
 bool admit_may_verp(void *owner) {
@@ -63,6 +64,36 @@ struct smtp_reply admit_tls_session(void *owner, bool made, struct arena *mem) {
 	    SLICE_ARG(a->client));
 	return smtp_reply_fmt(mem, 421, "4.7.0", "%s Error: too many new TLS sessions from %.*s", p->host,
 			      SLICE_ARG(a->client));
+}
+
+void admit_came(struct admit *a, const struct sasl_found *who) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct session_ask ask = { .protocol = SESSION_SMTP,
+				   .account = who->account,
+				   .session = a->session,
+				   .login = who->name,
+				   .remote = slice_of(a->ip),
+				   .tls = admit_session(a)->tls != NULL,
+				   .master = who->master };
+	struct session_answer answer = { 0 };
+	int pair[2];
+	admit_left(a);
+	if (a->params->core == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
+		return;
+	int r = ask_session(a->params->core, &ask, pair[1], &mem, &answer);
+	close(pair[1]);
+	if (r == ASK_OK && answer.open) a->present = pair[0];
+	else close(pair[0]);
+}
+
+bool admit_kicked(const struct admit *a) {
+	char byte;
+	return a->present > 0 && recv(a->present, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void admit_left(struct admit *a) {
+	if (a->present > 0) close(a->present);
+	a->present = 0;
 }
 
 /* debug_peer_list: addresses with or without a prefix length, names (and those below them), type:table. */

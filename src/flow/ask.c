@@ -26,6 +26,8 @@ WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
 WIRE_STRUCT(scram_ask, SCRAM_ASK_FIELDS)
 WIRE_STRUCT(scram_answer, SCRAM_ANSWER_FIELDS)
+WIRE_STRUCT(token_ask, TOKEN_ASK_FIELDS)
+WIRE_STRUCT(token_answer, TOKEN_ANSWER_FIELDS)
 WIRE_STRUCT(app_ask, APP_ASK_FIELDS)
 WIRE_STRUCT(app_row, APP_ROW_FIELDS)
 WIRE_STRUCT(app_answer, APP_ANSWER_FIELDS)
@@ -112,6 +114,10 @@ int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem)
 
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer) {
 	ASK_BODY(core, ASK_VERIFY, verify_ask, verify_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_token(struct link *relay, const struct token_ask *ask, struct arena *mem, struct token_answer *answer) {
+	ASK_BODY(relay, ASK_TOKEN, token_ask, token_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer) {
@@ -220,5 +226,21 @@ int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struc
 	struct unwire in = keep_answer(&got, mem);
 	link_received_done(&got);
 	admin_answer_unpack(&in, answer);
+	return in.bad ? fail("broken answer from the server") : ASK_OK;
+}
+
+int ask_session_at(int channel, const struct session_ask *ask, int wire, struct arena *mem,
+		   struct session_answer *answer) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct link_received got = { 0 };
+	session_ask_pack(&packed, ask);
+	int r = link_send(channel,
+			  &(struct link_frame){
+				  .kind = ASK_SESSION, .body = buf_slice(&packed), .fds = { wire }, .fd_count = 1 });
+	if (r == LINK_OK) r = link_receive(channel, &got, deadline_in(QUICK_MS));
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
+	struct unwire in = keep_answer(&got, mem);
+	link_received_done(&got);
+	session_answer_unpack(&in, answer);
 	return in.bad ? fail("broken answer from the server") : ASK_OK;
 }

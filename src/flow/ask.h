@@ -16,7 +16,7 @@ enum ask_kind {
 	ASK_ROUTE = 1,   /* edge → core: where does this address lead? */
 	ASK_ACCOUNT,     /* edge → core: may this login come in, and which account is it? */
 	ASK_ACCEPT,      /* edge → core: take this message */
-	ASK_SESSION,     /* edge → core: go on with this client who has logged in */
+	ASK_SESSION,     /* edge → core: go on with this client who has logged in; also of the hato command */
 	ASK_REFUSED,     /* edge → core: we refused this (for `hato why`) */
 	ASK_PASSWORD,    /* edge → vault: is this password right? */
 	ASK_SIGN,        /* edge, relay → vault: sign this with a TLS key */
@@ -38,6 +38,7 @@ enum ask_kind {
 	ASK_RECALL,     /* edge → core: what was kept under this key? */
 	ASK_KEEP,       /* edge → core: keep this over restarts */
 	ASK_SCRAM,      /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
+	ASK_TOKEN,      /* edge → relay: whose OAuth 2 token is this? */
 	ASK_APP,        /* core → vault: add, delete, list app passwords */
 };
 
@@ -166,7 +167,9 @@ struct accept_answer {
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer);
 
-enum session_protocol { SESSION_IMAP, SESSION_POP3 };
+/* SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
+ * its end when the session is over, and finds it closed when the session shall end (`hato kick`). */
+enum session_protocol { SESSION_IMAP, SESSION_POP3, SESSION_SMTP };
 struct session_ask {
 	uint32_t protocol;
 	int64_t account;
@@ -174,11 +177,12 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
+	uint32_t language;         /* IMAP: enum language, chosen before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(text, master)
 struct session_answer {
 	bool open;
 };
@@ -186,6 +190,10 @@ struct session_answer {
 /* wire: core's end of the socket pair; stays the caller's. */
 int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,
 		struct session_answer *answer);
+/* The operator's: channel is a connected control socket, and `login` says whose mail it shall be. Not open: there is no
+ * such account. */
+int ask_session_at(int channel, const struct session_ask *ask, int wire, struct arena *mem,
+		   struct session_answer *answer);
 
 struct refused_ask {
 	struct slice sender, recipient, peer, status, text;
@@ -263,6 +271,18 @@ struct scram_answer {
 };
 #define SCRAM_ANSWER_FIELDS(F) F(bool_, right) F(text, salt) F(text, signature) F(u64, rounds)
 int ask_scram(struct link *vault, const struct scram_ask *ask, struct arena *mem, struct scram_answer *answer);
+
+/* bearer.h. What a refused client is told comes along. */
+struct token_ask {
+	struct slice token;
+};
+#define TOKEN_ASK_FIELDS(F) F(text, token)
+struct token_answer {
+	uint32_t verdict;          /* enum bearer_verdict */
+	struct slice user, status, scope, discovery;
+};
+#define TOKEN_ANSWER_FIELDS(F) F(u32, verdict) F(text, user) F(text, status) F(text, scope) F(text, discovery)
+int ask_token(struct link *relay, const struct token_ask *ask, struct arena *mem, struct token_answer *answer);
 
 /* App passwords (user/secret.h). */
 enum app_want { APP_ADD, APP_DELETE, APP_LIST };
@@ -538,6 +558,8 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
+WIRE_DECLARE(token_ask)
+WIRE_DECLARE(token_answer)
 WIRE_DECLARE(recall_ask)
 WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask) WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(
 	account_ask) WIRE_DECLARE(account_answer) WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer)

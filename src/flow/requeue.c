@@ -73,7 +73,7 @@ static int enter(struct db_conn *tx, void *arg) {
 	struct requeueing *q = arg;
 	int r = 0;
 	for (size_t i = q->from; i < q->from + q->count && r >= 0; i++)
-		r = queue_settled(tx, q->job->message.id, q->job->message.recipients[i].number);
+		r = queue_settled(tx, q->job->message.id, q->job->message.recipients[i].number, NULL);
 	if (r == QUEUE_UNKNOWN) return r; /* deleted meanwhile */
 	return r == 0 ? delivery_enter(tx, q->next) : r;
 }

@@ -59,6 +59,7 @@ struct shipment {
 	struct queue_job *job;
 	size_t from, count; /* the group that is under way */
 	bool reached;       /* a server answered */
+	bool unrecorded;    /* what became of some of it */
 	struct flow_settings *settings;
 	const struct transport *transport; /* NULL: master.cf has none of that name */
 	struct slice next_hop;
@@ -239,6 +240,7 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
 	hop_ended(s, sh->job->hop, sh->settings, sh->reached);
+	sh->job->recorded = !sh->unrecorded;
 	queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
@@ -296,7 +298,9 @@ static void settle(struct shipment *sh, const struct relay_answer *answer) {
 	group.message.recipients += sh->from;
 	group.message.recipient_count = sh->count;
 	sh->reached = sh->reached || reached_server(answer);
-	if (settle_job(s->db, s->queue, sh->settings, &group, answer->outcomes, sh->started_us) < 0)
+	bool recorded = settle_job(s->db, s->queue, sh->settings, &group, answer->outcomes, sh->started_us) >= 0;
+	sh->unrecorded = sh->unrecorded || !recorded;
+	if (!recorded)
 		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)",
 		    SLICE_ARG(sh->job->message.id), fail_text());
 	next_group(sh);

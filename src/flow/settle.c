@@ -25,6 +25,7 @@ struct settling {
 	struct slice original;    /* the start of the message, without Return-Path */
 	bool original_whole;
 	bool redirected;          /* something else is due now */
+	bool removed;             /* the message has left the queue */
 	/* a notice under way */
 	enum verdict about[2];    /* recipients with one of these verdicts */
 	struct delivery *notice;
@@ -63,7 +64,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
 		s->verdicts[i] = !confirms(s, to, o) ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
-		r = queue_settled(tx, m->id, to->number);
+		r = queue_settled(tx, m->id, to->number, &s->removed);
 		return r == 0 ? remember(tx, s, i, HISTORY_SENT) : r < 0 ? r : 0;
 	default: break;
 	}
@@ -97,7 +98,7 @@ static int enter_notice(struct db_conn *tx, void *arg) {
 		int number = m->recipients[i].number;
 		if (s->verdicts[i] == WARN) r = queue_warned(tx, m->id, number);
 		if (s->verdicts[i] == RETURN_IT || s->verdicts[i] == EXPIRED) {
-			r = queue_settled(tx, m->id, number);
+			r = queue_settled(tx, m->id, number, &s->removed);
 			if (r == 0)
 				r = remember(tx, s, i, s->verdicts[i] == EXPIRED ? HISTORY_EXPIRED : HISTORY_BOUNCED);
 		}
@@ -224,6 +225,14 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 	log_line(L_INFO, tag_of(s), 0, id, NULL, f, n);
 }
 
+/* What was redirected has left in a transaction of its own (requeue.h). */
+static bool is_queued(const struct settling *s) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_READ struct db_conn *c = db_read(s->db);
+	struct queue_message left;
+	return c == NULL || queue_show(c, &mem, s->job->message.id, &left) != QUEUE_UNKNOWN;
+}
+
 static void report(const struct settling *s) {
 	const struct queue_message *m = &s->job->message;
 	AUTO_FREE char *id = slice_text(m->id);
@@ -234,11 +243,7 @@ static void report(const struct settling *s) {
 			     F("status",
 			       m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
-	AUTO_ARENA struct arena mem = { 0 };
-	AUTO_READ struct db_conn *c = db_read(s->db);
-	struct queue_message left;
-	if (c != NULL && queue_show(c, &mem, m->id, &left) == QUEUE_UNKNOWN)
-		log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+	if (s->removed || (s->redirected && !is_queued(s))) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
 }
 
 /* What a delivery agent sent elsewhere leaves the queue first; when that cannot be, it is as if it had failed. */

@@ -209,9 +209,13 @@ static void read_separator(struct reader *r) {
 }
 
 struct address_list address_list_parse(struct slice value, struct arena *mem) {
-	AUTO_FREE char *shown = mem_get(2 * value.len + 2); /* a blank may come before every byte */
-	AUTO_FREE char *bare = mem_get(value.len + 1);
-	struct reader r = { .rest = value, .mem = mem, .shown = shown, .bare = bare };
+	if (value.len == 0) return (struct address_list){ 0 };
+	char small[512];
+	size_t room = 3 * value.len + 3; /* shown: a blank may come before every byte */
+	AUTO_FREE char *large = room > sizeof small ? mem_get(room) : NULL;
+	struct reader r = { .rest = value, .mem = mem };
+	r.shown = large != NULL ? large : small;
+	r.bare = r.shown + 2 * value.len + 2;
 	while (r.rest.len != 0 && r.list.count < ADDRESS_LIST_MAX) {
 		char c = r.rest.at[0];
 		bool group = c == ':' && !r.in_group && r.at == 0 && r.shown_len != 0;

@@ -13,21 +13,16 @@ static uint64_t own_id(struct slice message_id) {
 	return hash != 0 ? hash : 1;
 }
 
-static void put_key(struct buf *out, struct buf *text) {
-	AUTO_BUF struct buf key = BUF(MIB(4));
-	collate_casemap(&key, buf_slice(text));
-	wire_put_text(out, slice_head(buf_slice(&key), TEXT_MAX));
+static void put_key(struct buf *out, struct buf *text, struct buf *key) {
+	collate_casemap(key, buf_slice(text));
+	wire_put_text(out, slice_head(buf_slice(key), TEXT_MAX));
 	buf_clear(text);
-}
-
-static void put_address(struct buf *out, struct slice raw, bool display, struct buf *text) {
-	AUTO_ARENA struct arena mem = { 0 };
-	first_address_add(text, raw, display, &mem);
-	put_key(out, text);
+	buf_clear(key);
 }
 
 void digest_add(struct buf *out, const struct summary_head *h) {
-	AUTO_BUF struct buf text = BUF(MIB(1));
+	AUTO_BUF struct buf text = BUF(MIB(1)), key = BUF(MIB(4));
+	AUTO_BUF struct buf from = BUF(MIB(1)), to = BUF(MIB(1)), cc = BUF(MIB(1)); /* as they are shown */
 	const struct envelope *e = &h->envelope;
 	bool reply = false;
 	subject_add_base(&text, e->subject, &reply);
@@ -36,12 +31,15 @@ void digest_add(struct buf *out, const struct summary_head *h) {
 	wire_put_u64(out, own_id(e->message_id));
 	wire_put_u64(out, reply);
 	wire_put_text(out, h->references);
-	put_key(out, &text);
-	put_address(out, e->from, false, &text);
-	put_address(out, e->to, false, &text);
-	put_address(out, e->cc, false, &text);
-	put_address(out, e->from, true, &text);
-	put_address(out, e->to, true, &text);
+	put_key(out, &text, &key);
+	first_address_add(&text, &from, e->from);
+	put_key(out, &text, &key);
+	first_address_add(&text, &to, e->to);
+	put_key(out, &text, &key);
+	first_address_add(&text, &cc, e->cc);
+	put_key(out, &text, &key);
+	put_key(out, &from, &key);
+	put_key(out, &to, &key);
 }
 
 void digest_of_summary(struct buf *out, const struct summary *s) {
@@ -49,6 +47,25 @@ void digest_of_summary(struct buf *out, const struct summary *s) {
 	struct summary_head head;
 	summary_head_of(s, &references, &head);
 	digest_add(out, &head);
+}
+
+static uint64_t mix(uint64_t h) {
+	h ^= h >> 31;
+	h *= UINT64_C(0x7fb5d329728ea185);
+	h ^= h >> 27;
+	h *= UINT64_C(0x81dadef4bc2dd44d);
+	return h ^ h >> 33;
+}
+
+uint64_t digest_thread(const struct digest *d) {
+	struct slice references = d->references;
+	uint64_t root = 0, subject = UINT64_C(0xcbf29ce484222325);
+	if (!summary_reference_next(&references, &root)) root = d->id;
+	if (root == 0) return 0;
+	for (size_t i = 0; i < d->subject.len; i++)
+		subject = (subject ^ (unsigned char)d->subject.at[i]) * UINT64_C(0x100000001b3);
+	uint64_t thread = mix(root + mix(subject));
+	return thread != 0 ? thread : 1;
 }
 
 bool digest_read(struct slice packed, struct digest *out) {

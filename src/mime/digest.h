@@ -16,4 +16,9 @@ struct digest {
 enum { DIGEST_VERSION = 1 };
 void digest_add(struct buf *out, const struct summary_head *h); /* packed */
 void digest_of_summary(struct buf *out, const struct summary *s);
+/* The conversation a message belongs to (RFC 8474, THREADID): the same number for messages with the same base subject
+ * that name the same first message, in References or, without that, In-Reply-To; its own Message-ID where it answers
+ * nothing. So it needs no look at other messages and never changes. 0: a message without any of these, which is alone.
+ */
+uint64_t digest_thread(const struct digest *d);
 bool digest_read(struct slice packed, struct digest *out);      /* text points into packed; false: unknown or broken */

@@ -24,9 +24,15 @@ static void add_string(struct buf *out, struct slice s) {
 		return;
 	}
 	buf_byte(out, '"');
-	for (size_t i = 0; i < s.len; i++) {
-		if (s.at[i] == '"' || s.at[i] == '\\') buf_byte(out, '\\');
-		buf_byte(out, s.at[i]);
+	while (s.len != 0) {
+		size_t plain = 0;
+		while (plain < s.len && s.at[plain] != '"' && s.at[plain] != '\\') plain++;
+		buf_add(out, slice_head(s, plain));
+		s = slice_skip(s, plain);
+		if (s.len == 0) break;
+		buf_byte(out, '\\');
+		buf_byte(out, s.at[0]);
+		s = slice_skip(s, 1);
 	}
 	buf_byte(out, '"');
 }
@@ -58,29 +64,41 @@ static void add_address(struct buf *out, const struct address *a) {
 	buf_byte(out, ')');
 }
 
-static void add_addresses(struct buf *out, struct slice value, struct slice instead) {
+/* False: nobody is named. */
+static bool add_addresses(struct buf *out, struct slice value) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct address_list list = address_list_parse(value, &mem);
-	if (list.count == 0) list = address_list_parse(instead, &mem);
-	if (list.count == 0) {
-		buf_add(out, S("NIL"));
-		return;
-	}
+	if (list.count == 0) return false;
 	buf_byte(out, '(');
 	for (size_t i = 0; i < list.count; i++) add_address(out, &list.at[i]);
 	buf_byte(out, ')');
+	return true;
+}
+
+/* From stands in for Sender and Reply-To; mostly all three are the same, and written once. */
+static void add_authors(struct buf *out, const struct envelope *e) {
+	const struct slice others[] = { e->sender, e->reply_to };
+	size_t start = out->len, len;
+	if (!add_addresses(out, e->from)) buf_add(out, S("NIL"));
+	len = out->len - start;
+	for (size_t i = 0; i < LEN(others); i++) {
+		buf_byte(out, ' ');
+		if (!slice_eq(others[i], e->from) && add_addresses(out, others[i])) continue;
+		if (buf_room(out, len) != NULL) buf_add(out, slice_from(out->at + start, len));
+	}
 }
 
 static void add_envelope(struct buf *out, const struct envelope *e) {
-	const struct slice lists[][2] = { { e->from, SLICE_NONE }, { e->sender, e->from }, { e->reply_to, e->from },
-	                                  { e->to, SLICE_NONE }, { e->cc, SLICE_NONE }, { e->bcc, SLICE_NONE } };
+	const struct slice readers[] = { e->to, e->cc, e->bcc };
 	buf_byte(out, '(');
 	add_field(out, e->date, e->blank & 1);
 	buf_byte(out, ' ');
 	add_field(out, e->subject, e->blank & 2);
-	for (size_t i = 0; i < LEN(lists); i++) {
+	buf_byte(out, ' ');
+	add_authors(out, e);
+	for (size_t i = 0; i < LEN(readers); i++) {
 		buf_byte(out, ' ');
-		add_addresses(out, lists[i][0], lists[i][1]);
+		if (!add_addresses(out, readers[i])) buf_add(out, S("NIL"));
 	}
 	buf_byte(out, ' ');
 	add_field(out, e->in_reply_to, e->blank & 4);

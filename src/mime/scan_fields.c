@@ -205,7 +205,7 @@ static const struct rule {
 	{ "mailing-list", on_mailing_list }, { "mime-version", on_mime_version },
 };
 
-/* The last ones are the nearest ancestors. */
+/* The first one is where it all began, the last ones are the nearest ancestors. */
 static void set_references(struct gathered *g, struct slice value, size_t most) {
 	struct summary *s = g->s;
 	struct slice id;
@@ -213,7 +213,8 @@ static void set_references(struct gathered *g, struct slice value, size_t most) 
 	s->references = arena_array(g->mem, SCAN_REFERENCES_MAX, sizeof *s->references);
 	for (; count < most && msgid_next(&value, &id); count++) {
 		if (s->references_count == SCAN_REFERENCES_MAX) {
-			memmove(s->references, s->references + 1, (SCAN_REFERENCES_MAX - 1) * sizeof *s->references);
+			memmove(s->references + 1, s->references + 2,
+				(SCAN_REFERENCES_MAX - 2) * sizeof *s->references);
 			s->references_count--;
 		}
 		s->references[s->references_count++].hash = msgid_hash(id);

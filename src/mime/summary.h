@@ -78,7 +78,7 @@ struct summary {
 	uint32_t received_count;
 	int64_t sent;                      /* Date field, seconds UTC; 0 without SUMMARY_HAS_DATE or when unreadable */
 	int zone;                          /* of the Date field, minutes */
-	/* msgid_hash of References, else of In-Reply-To; oldest first, the last ones when too many */
+	/* msgid_hash of References, else of In-Reply-To; oldest first; when too many, the first and the last ones */
 	struct summary_id *references;
 	size_t references_count;
 	struct slice list_id;              /* inside <>, RFC 2919 */

@@ -5,6 +5,8 @@
 #include "queue/inside.h"
 #include "base/clock.h"
 
+enum { LOOK_AGAIN_MS = 1000 };
+
 struct round {
 	struct queue *q;
 	struct db_conn *c;
@@ -93,23 +95,33 @@ static bool hop_is_full(struct round *t, struct slice hop) {
 }
 
 static int hop_serve(struct round *t, struct slice hop) {
-	AUTO_STMT struct db_stmt *s = db_sql(
-		t->c,
-		"SELECT queue_id, number, due_us FROM queue_recipient WHERE hop = ? ORDER BY due_us, queue_id, number");
+	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT queue_id, number, due_us FROM queue_recipient"
+						   " WHERE hop = ? AND due_us >= ? ORDER BY due_us, queue_id, number");
+	struct hop_out *out = map_get(&t->q->hops, hop);
+	bool fresh = out == NULL || out->until_ms < clock_ms(), all_out = true;
+	int64_t from = fresh ? INT64_MIN : out->from_us;
 	db_bind_text(s, hop);
+	db_bind_int(s, from);
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		int64_t due = db_int(s, 2);
 		if (due > t->now_us) {
 			fall_due(t, due);
-			return 0;
+			break;
 		}
+		if (all_out) from = due;
 		if (is_claimed(t, db_text(s, 0), (int)db_int(s, 1))) continue;
-		if (t->count == t->limits->jobs || hop_is_full(t, hop)) return 0;
+		if (t->count == t->limits->jobs || hop_is_full(t, hop)) break;
 		r = job_make(t, arena_slice(&t->mem, db_text(s, 0)), hop);
 		if (r < 0) return r;
+		all_out = all_out && is_claimed(t, db_text(s, 0), (int)db_int(s, 1));
 	}
-	return r;
+	out = map_get(&t->q->hops, hop);
+	if (out != NULL) out->from_us = from;
+	if (out != NULL && fresh) out->until_ms = deadline_in(LOOK_AGAIN_MS);
+	/* who came late, or was put back, may be due before from: nobody else would wake us for him */
+	if (!fresh) fall_due(t, t->now_us + LOOK_AGAIN_MS * INT64_C(1000));
+	return r < 0 ? r : 0;
 }
 
 /* Every hop once, starting behind the one that was served last. */
@@ -175,6 +187,7 @@ void queue_job_done(struct queue *q, struct queue_job **jobp) {
 		map_take(&q->claims, claim_key(&mem, job->message.id, job->message.recipients[i].number));
 	}
 	struct hop_out *out = map_get(&q->hops, job->hop);
+	if (out != NULL && !job->recorded) out->until_ms = 0;
 	if (out != NULL && --out->jobs == 0) free(map_take(&q->hops, job->hop));
 	pthread_mutex_unlock(&q->lock);
 	arena_done(&job->mem);

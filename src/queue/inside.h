@@ -17,6 +17,9 @@ struct queue {
 };
 struct hop_out {
 	size_t jobs;
+	/* What is due before from_us is out, so that a look need not pass by it; looked at again from the start once in
+	 * a while (others may change rows), and when a job ends without its result being recorded. */
+	int64_t from_us, until_ms;
 };
 
 /* queue_message.held is a set of these. */
@@ -30,6 +33,7 @@ struct queue_message message_row(struct db_stmt *s, struct arena *mem);
 struct queue_recipient recipient_row(struct db_stmt *s, struct arena *mem);
 int message_get(struct db_conn *c, struct arena *mem, struct slice id,
                 struct queue_message *out);                    /* without recipients; QUEUE_UNKNOWN */
-int message_drop_if_done(struct db_conn *tx, struct slice id); /* when no recipient is left */
+/* When no recipient is left; *removed becomes true then, and may be NULL. */
+int message_drop_if_done(struct db_conn *tx, struct slice id, bool *removed);
 /* Binds id and number; runs; QUEUE_UNKNOWN when no row changed. */
 int recipient_change(struct db_conn *tx, const char *sql, struct slice id, int number);

@@ -187,7 +187,7 @@ int recipient_change(struct db_conn *tx, const char *sql, struct slice id, int n
 	return r < 0 ? r : db_changed(tx) == 0 ? QUEUE_UNKNOWN : 0;
 }
 
-int message_drop_if_done(struct db_conn *tx, struct slice id) {
+int message_drop_if_done(struct db_conn *tx, struct slice id, bool *removed) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, "DELETE FROM queue_message WHERE id = ? AND NOT EXISTS (SELECT 1 FROM queue_recipient"
 	               " WHERE queue_id = ?) RETURNING blob_id");
@@ -198,5 +198,6 @@ int message_drop_if_done(struct db_conn *tx, struct slice id) {
 	int64_t blob = db_int(s, 0);
 	r = db_run(s);
 	if (r == 0) r = blob_unref(tx, blob);
+	if (r >= 0 && removed != NULL) *removed = true;
 	return r < 0 ? r : 0;
 }

@@ -38,7 +38,7 @@ int queue_delete(struct db_conn *tx, struct slice id) {
 	db_bind_text(s, id);
 	int r = db_run(s);
 	if (r < 0 || db_changed(tx) == 0) return r < 0 ? r : QUEUE_UNKNOWN;
-	return message_drop_if_done(tx, id);
+	return message_drop_if_done(tx, id, NULL);
 }
 
 #define FLUSH_SET \

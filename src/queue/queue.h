@@ -69,6 +69,7 @@ struct queue_job {
 	struct slice hop;
 	struct arena mem;
 	void *ctx;                    /* the caller's */
+	bool recorded;                /* set by the caller: nothing of it is due as it was */
 };
 struct queue_limits {
 	size_t jobs;            /* most jobs returned by this call */
@@ -89,7 +90,8 @@ void queue_job_done(struct queue *q, struct queue_job **job);
 /* What became of a recipient. Delivered, bounced, expired, redirected: settled. */
 int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us,
                    struct slice status, struct slice text);         /* QUEUE_UNKNOWN, QUEUE_EXPIRED, QUEUE_WARN */
-int queue_settled(struct db_conn *tx, struct slice id, int number); /* QUEUE_UNKNOWN */
+/* *removed: becomes true when the message has left with him, its last recipient; may be NULL. QUEUE_UNKNOWN. */
+int queue_settled(struct db_conn *tx, struct slice id, int number, bool *removed);
 int queue_warned(struct db_conn *tx, struct slice id, int number);  /* the warning was queued; QUEUE_UNKNOWN */
 
 /* The operator's hand. */

@@ -99,7 +99,7 @@ static int act_run(struct db_conn *tx, void *arg) {
 	case PUT: r = put(tx, a); break;
 	case ADD: r = queue_add(tx, id, list, recipients_of(a, list)); break;
 	case DEFER: r = queue_deferred(a->w->q, tx, id, a->number, a->now_us, S("4.4.1"), S("no answer")); break;
-	case SETTLE: r = queue_settled(tx, id, a->number); break;
+	case SETTLE: r = queue_settled(tx, id, a->number, NULL); break;
 	case WARNED: r = queue_warned(tx, id, a->number); break;
 	case HOLD: r = queue_hold(tx, id); break;
 	case RELEASE: r = queue_release(tx, id, a->now_us); break;

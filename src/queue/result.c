@@ -80,9 +80,9 @@ int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int num
 	return r == 0 && warn ? QUEUE_WARN : r;
 }
 
-int queue_settled(struct db_conn *tx, struct slice id, int number) {
+int queue_settled(struct db_conn *tx, struct slice id, int number, bool *removed) {
 	int r = recipient_change(tx, "DELETE FROM queue_recipient WHERE queue_id = ? AND number = ?", id, number);
-	return r == 0 ? message_drop_if_done(tx, id) : r;
+	return r == 0 ? message_drop_if_done(tx, id, removed) : r;
 }
 
 int queue_warned(struct db_conn *tx, struct slice id, int number) {

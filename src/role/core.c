@@ -20,6 +20,7 @@
 #include "role/boot.h"
 #include "role/core_care.h"
 #include "role/core_dkim.h"
+#include "role/core_present.h"
 #include "role/reporting_settings.h"
 #include "role/forward_tell.h"
 #include "role/routing_settings.h"
@@ -28,6 +29,7 @@
 #include "store/change.h"
 #include "store/search_index.h"
 #include "store/store.h"
+#include "user/secret.h"
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -70,6 +72,7 @@ struct core {
 	const struct imap_context *_Atomic imap;
 	const struct pop3_context *_Atomic pop3;
 	struct pop3_drops *drops;
+	struct presence *presence;
 	struct admin admin;
 	struct link_service to_edge, to_operator, to_users;
 	int dials[LINK_NAMES], control, door;
@@ -153,7 +156,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 	struct session_ask ask;
 	session_ask_unpack(&q->in, &ask);
 	int fd = link_frame_take_fd((struct link_frame *)(uintptr_t)q->ask, 0);
-	if (q->in.bad || fd < 0 || (ask.protocol != SESSION_IMAP && ask.protocol != SESSION_POP3)) {
+	if (q->in.bad || fd < 0 || ask.protocol > SESSION_SMTP) {
 		auto_fd(&fd);
 		return fail("broken question");
 	}
@@ -163,8 +166,15 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .remote = ask.remote,
 				    .session = ask.session,
 				    .tls = ask.tls,
+				    .language = ask.language,
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
+	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
+	if (ask.protocol == SESSION_SMTP) {
+		presence_enter_far(c->presence,
+				   &(struct present){ ask.login, ask.remote, "smtp", .session = ask.session }, fd);
+		return 0;
+	}
 	if (ask.master.len != 0) /* for whoever has to account for it */
 		note(L_INFO, protocol, ask.session, NULL, "Master session: ", FA("user", ask.login),
 		     FA("master_user", ask.master), F("rip", ask.remote));
@@ -174,7 +184,6 @@ static int answer_session(void *ctx, struct link_question *q) {
 		pop3_session_start(
 			c->sessions, c->pop3, fd,
 			&(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
-	session_answer_pack(q->answer, &(struct session_answer){ .open = true });
 	return 0;
 }
 
@@ -297,6 +306,14 @@ static int secret_delete_op(void *ctx, struct slice account) {
 	return vault_secret(ctx, &(struct secret_ask){ .account = account });
 }
 
+static int secret_verify_op(void *ctx, struct slice account, struct slice password) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct password_answer answer;
+	int r = ask_password(((struct core *)ctx)->vault, &(struct password_ask){ account, password }, &mem, &answer);
+	if (r == ASK_LATER) return fail("the vault process does not answer (try again)");
+	return r < 0 ? r : answer.right ? 0 : SECRET_WRONG;
+}
+
 static int app_password_op(void *ctx, const struct admin_app *what, struct arena *mem, struct slice *password,
 			   void (*row)(void *row_ctx, struct slice name, int64_t created_us, int64_t used_us),
 			   void *row_ctx) {
@@ -357,13 +374,24 @@ static int forward_op(void *ctx, struct slice address, struct slice input, const
 	return r;
 }
 
-static const struct admin_ops admin_ops = { .route = route_op,
+static void who_op(void *ctx, void (*each)(void *each_ctx, const struct admin_session *s), void *each_ctx) {
+	present_who(((struct core *)ctx)->presence, each, each_ctx);
+}
+
+static size_t kick_op(void *ctx, bool (*chosen)(void *chosen_ctx, const struct admin_session *s), void *chosen_ctx) {
+	return present_kick(((struct core *)ctx)->presence, chosen, chosen_ctx);
+}
+
+static const struct admin_ops admin_ops = { .who = who_op,
+					    .kick = kick_op,
+					    .route = route_op,
 					    .dkim_list = dkim_list_op,
 					    .dkim_change = dkim_change_op,
 					    .reports_send = reports_send_op,
 					    .forward = forward_op,
 					    .secret_set = secret_set_op,
 					    .secret_delete = secret_delete_op,
+					    .secret_verify = secret_verify_op,
 					    .app_password = app_password_op,
 					    .queue_changed = queue_changed_op,
 					    .mail_freed = mail_freed_op };
@@ -431,7 +459,15 @@ static int answer_admin(void *ctx, struct link_question *q) {
 	return r < 0 ? r : run_admin(ctx, q, args, &ask);
 }
 
-static const struct link_rule operator_rules[] = { { ASK_ADMIN, "admin", answer_admin } };
+static int answer_operator_session(void *ctx, struct link_question *q) {
+	struct core *c = ctx;
+	return present_answer_operator(c->db, c->sessions, c->imap, q);
+}
+
+static const struct link_rule operator_rules[] = {
+	{ ASK_ADMIN, "admin", answer_admin },
+	{ ASK_SESSION, "session", answer_operator_session },
+};
 
 /* Questions of every user of this machine: looking at the queue, and flushing it, as far as they are authorized. */
 static int answer_user(void *ctx, struct link_question *q) {
@@ -534,7 +570,8 @@ static bool same_imap(const struct imap_session_params *a, const struct imap_ses
 	       a->progress_interval == b->progress_interval && strcmp(a->host, b->host) == 0 &&
 	       slice_eq(a->shared_prefix, b->shared_prefix) && slice_eq(a->public_prefix, b->public_prefix) &&
 	       slice_eq(a->public_account, b->public_account) && a->acl_anyone == b->acl_anyone &&
-	       slice_eq(a->masters, b->masters) &&
+	       slice_eq(a->masters, b->masters) && a->command_messages == b->command_messages &&
+	       a->command_saves == b->command_saves &&
 	       memcmp(a->quota_levels, b->quota_levels, sizeof a->quota_levels) == 0;
 }
 
@@ -552,6 +589,8 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 		.public_prefix = prefix_of(conf_text(v, SET_imapd_public_prefix), &mem),
 		.public_account = conf_text(v, SET_imapd_public_account),
 		.acl_anyone = conf_bool(v, SET_imapd_acl_anyone),
+		.command_messages = (uint64_t)conf_number(v, SET_imapd_message_limit),
+		.command_saves = (uint64_t)conf_number(v, SET_imapd_save_limit),
 		.progress_interval = progress != 0 ? progress : -1,
 		.masters = conf_text(v, SET_auth_master_users),
 	};
@@ -561,7 +600,9 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 		struct slice *const texts[] = { &p.shared_prefix, &p.public_prefix, &p.public_account, &p.masters };
 		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
 		p.host = arena_text(&c->contexts, slice_of(p.host));
-		*fresh = (struct imap_context){ .db = c->db, .hub = c->hub, .index = index, .params = p };
+		*fresh = (struct imap_context){
+			.db = c->db, .hub = c->hub, .index = index, .params = p, .presence = c->presence
+		};
 		c->imap = fresh;
 	}
 	arena_done(&mem);
@@ -585,7 +626,7 @@ static void set_pop3(struct core *c, const struct conf_view *v) {
 		return;
 	struct pop3_context *x = arena_get(&c->contexts, sizeof *x);
 	if (p.uidl_format != NULL) p.uidl_format = arena_text(&c->contexts, slice_of(p.uidl_format));
-	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = p };
+	*x = (struct pop3_context){ .db = c->db, .drops = c->drops, .params = p, .presence = c->presence };
 	c->pop3 = x;
 }
 
@@ -603,6 +644,7 @@ static int reload(void *self, struct boot *b) {
 	s->flow.generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	const struct conf_view *v = conf_main(s->conf);
+	user_quota_default(conf_size(v, SET_quota_default_size), (uint64_t)conf_number(v, SET_quota_default_messages));
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
 	s->flow.deliver.trouble.memory = c->notices;
@@ -672,6 +714,7 @@ static int start(struct boot *b, void **self) {
 	c->reporter = reporter_new();
 	c->logins = logins_new();
 	c->drops = pop3_drops_new();
+	c->presence = presence_new();
 	c->notices = notice_memory_new();
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
@@ -716,6 +759,7 @@ static void stop(void *self) {
 	change_hub_close(&c->hub);
 	db_close(&c->db);
 	pop3_drops_free(&c->drops);
+	presence_free(&c->presence);
 	arena_done(&c->contexts);
 }
 

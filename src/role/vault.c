@@ -143,6 +143,7 @@ static const struct link_rule relay_rules[] = {
 };
 static const struct link_rule core_rules[] = {
 	{ ASK_SECRET, "secret", answer_secret },
+	{ ASK_PASSWORD, "password", answer_password },
 	{ ASK_APP, "app passwords", answer_app },
 	{ ASK_DKIM_LIST, "DKIM list", answer_dkim_list },
 	{ ASK_DKIM_CHANGE, "DKIM change", answer_dkim_change },

@@ -187,6 +187,7 @@ static bool hand_over(struct visitor *v) {
 				   .remote = slice_of(addr_text(&v->peer, ip)),
 				   .tls = who.tls,
 				   .utf8 = who.utf8,
+				   .language = who.language,
 				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
@@ -232,6 +233,8 @@ static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct a
 		return SASL_TOO_OFTEN;
 	const struct login_way way = { .core = v->all->outside.core,
 				       .vault = v->all->outside.vault,
+				       .relay = v->all->outside.relay,
+				       .certificates = v->service->certificates,
 				       .tls = stream_tls(v->stream) };
 	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
 	buf_done(&v->master);

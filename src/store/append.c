@@ -100,7 +100,9 @@ static int enter(struct db_conn *tx, const struct append *a, const struct place 
 	if (r == 0) r = mailbox_count(tx, a, p);
 	if (r == 0) r = message_insert(tx, p->box, &m);
 	if (r == 0) r = quota_count(tx, a, p);
-	if (r == 0 && m.uid < p->uidnext) r = import_mark(tx, p->box, m.uid);
+	/* the rule that uids and modseqs of arrivals rise together does not hold for it */
+	if (r == 0 && m.uid < p->uidnext)
+		r = changed_note(tx, p->box, (struct uid_range){ m.uid, m.uid }, m.modseq, 1);
 	if (r != 0) return r;
 	announce(tx, p->box, m.modseq);
 	*out = (struct appended){ m.uid, (uint32_t)p->uidvalidity, m.modseq, m.email_id };

@@ -2,18 +2,16 @@
 /* Copying writes rows that point to the same bodies; moving does the same and takes the old rows away, so that the
  * references to bodies stay as many as they were. */
 #include "store/inside.h"
-#include "store/quota.h"
 #include "base/clock.h"
 
 struct copying {
 	struct db_conn *tx;
 	struct box from, to;
 	bool move;
-	uint32_t next_uid;
 	uint64_t from_modseq, to_modseq;
 	int64_t now;
 	struct delta delta;
-	struct gone_list gone;
+	struct gone_list those; /* what is copied: runs of uids without holes */
 	struct arena *mem;
 	struct slice last_keywords; /* those the target is known to have */
 	int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid);
@@ -27,66 +25,82 @@ static int note_keywords(struct copying *c, struct slice keywords) {
 	return mailbox_keywords_add(c->tx, c->to, keywords);
 }
 
-static int count_row(struct copying *c, const struct message *m) {
-	uint32_t to_uid = c->next_uid++;
-	int r = note_keywords(c, m->keywords);
-	if (r != 0) return r;
-	delta_count(&c->delta, 1, m->flags, m->size);
-	if (c->move) gone_add(&c->gone, m->uid);
-	return c->each != NULL ? c->each(c->ctx, m->uid, to_uid) : 0;
+static bool box_same(struct box a, struct box b) {
+	return a.account == b.account && a.id == b.id;
 }
 
-/* All rows of the range at once, numbered in their order. */
-static int insert_range(struct copying *c, struct uid_range range, uint32_t first) {
-	AUTO_STMT struct db_stmt *s = db_sql(c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ")"
-						    " SELECT ?, ?, ? + ROW_NUMBER() OVER (ORDER BY uid) - 1, ?, flags, "
-						    "keywords, received_us, size, blob_id,"
-						    " email_id, ? FROM message WHERE account_id = ? AND mailbox_id = ? "
-						    "AND uid BETWEEN ? AND ? ORDER BY uid");
+/* rising: each body is there but once. */
+static int ref_range(struct copying *c, struct uid_range range, bool rising) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c->tx, rising ? "UPDATE blob SET refs = refs + 1 WHERE id IN (SELECT blob_id FROM message"
+				" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?)"
+			      : "UPDATE blob SET refs = refs + used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message"
+				" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? GROUP BY blob_id)"
+				" AS used WHERE blob.id = used.blob_id");
+	bind_range(s, c->from, range);
+	return db_run(s);
+}
+
+/* Nothing is written there yet: the messages to be copied are just these, also within one mailbox. */
+static int look_at(struct copying *c, struct uid_range range) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c->tx, "SELECT uid, flags, size, keywords, blob_id FROM message WHERE account_id = ?"
+			      " AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
+	bind_range(s, c->from, range);
+	int64_t body = 0, before = 0;
+	bool rising = true, any = false;
+	int r;
+	for (; (r = db_step(s)) == DB_ROW; before = body) {
+		gone_add(&c->those, (uint32_t)db_int(s, 0));
+		delta_count(&c->delta, 1, (uint32_t)db_int(s, 1), (uint64_t)db_int(s, 2));
+		if (!db_is_null(s, 3) && (r = note_keywords(c, db_text(s, 3))) != 0) return r;
+		body = db_int(s, 4);
+		rising = rising && body > before;
+		any = true;
+	}
+	db_again(s);
+	return r == 0 && any && !c->move ? ref_range(c, range, rising) : r;
+}
+
+/* Rows of one table come out of it and go back through a table of SQLite's own; numbering them there would cost half as
+ * much again as this. */
+static int insert_run(struct copying *c, struct uid_range run, uint32_t first) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c->tx, "INSERT INTO message (account_id, mailbox_id, " MESSAGE_COLUMNS ") SELECT ?, ?, uid + ?, ?,"
+		       " flags, keywords, received_us, size, blob_id, email_id, ? FROM message"
+		       " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid");
 	bind_box(s, c->to);
-	db_bind_int(s, first);
+	db_bind_int(s, (int64_t)first - run.first);
 	db_bind_int(s, (int64_t)c->to_modseq);
 	db_bind_int(s, c->now);
-	bind_range(s, c->from, range);
-	return db_run(s);
+	bind_range(s, c->from, run);
+	int r = db_run(s);
+	for (uint32_t uid = run.first; r == 0 && c->each != NULL; uid++, first++) {
+		r = c->each(c->ctx, uid, first);
+		if (uid == run.last) break;
+	}
+	return r;
 }
 
-static int ref_range(struct copying *c, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s = db_sql(
-		c->tx, "UPDATE blob SET refs = refs + used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message"
-	           " WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? GROUP BY blob_id) AS used"
-	           " WHERE blob.id = used.blob_id");
-	bind_range(s, c->from, range);
-	return db_run(s);
+static int insert_all(struct copying *c, uint32_t first) {
+	int r = 0;
+	for (size_t i = 0; i < c->those.count && r == 0; i++) {
+		struct uid_range run = c->those.ranges[i];
+		r = insert_run(c, run, first);
+		first += run.last - run.first + 1;
+	}
+	return r;
 }
 
-static int delete_range(struct copying *c, struct uid_range range) {
+/* before: the first uid that may be a new one. */
+static int delete_range(struct copying *c, struct uid_range range, uint32_t before) {
+	if (box_same(c->from, c->to)) range.last = MIN_OF(range.last, before - 1);
+	if (range.first > range.last) return 0;
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c->tx, "DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ?");
 	bind_range(s, c->from, range);
-	return db_run(s);
-}
-
-static int copy_range(struct copying *c, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(c->tx, "SELECT " MESSAGE_COLUMNS " FROM message WHERE account_id = ? AND mailbox_id = ?"
-	                  " AND uid BETWEEN ? AND ? ORDER BY uid");
-	bind_range(s, c->from, range);
-	uint32_t first = c->next_uid;
-	int r;
-	while ((r = db_step(s)) == DB_ROW) {
-		struct message m = message_of(s);
-		r = count_row(c, &m);
-		if (r != 0) return r;
-	}
-	db_again(s);
-	if (r == 0 && c->next_uid != first) r = insert_range(c, range, first);
-	if (r != 0) return r;
-	return c->move ? delete_range(c, range) : ref_range(c, range);
-}
-
-static bool box_same(struct box a, struct box b) {
-	return a.account == b.account && a.id == b.id;
+	int r = db_run(s);
+	return r == 0 ? changed_forget(c->tx, c->from, range) : r;
 }
 
 static int count_both(struct copying *c) {
@@ -106,21 +120,18 @@ static int modseqs_take(struct copying *c) {
 
 static int copy(struct copying *c, struct uid_set set, struct copied *out) {
 	struct copied done = {0};
-	uint64_t bytes;
 	uint32_t first = 0;
 	int r = mailbox_exists(c->tx, c->from);
-	if (r == 0) r = store_quota_of(c->tx, c->from, set, &bytes, &done.count);
+	if (r == 0) r = mailbox_exists(c->tx, c->to);
+	c->now = wall_us();
+	for (size_t i = 0; i < set.count && r == 0; i++) r = look_at(c, set.at[i]);
+	done.count = (uint64_t)c->delta.messages;
 	if (r == 0) r = mailbox_uids_take(c->tx, c->to, done.count, &first, &done.uidvalidity);
 	if (r == 0 && done.count != 0) r = modseqs_take(c);
-	c->next_uid = first;
-	c->now = wall_us();
-	for (size_t i = 0; i < set.count && r == 0 && done.count != 0; i++) {
-		struct uid_range range = set.at[i];
-		if (box_same(c->from, c->to))
-			range.last = MIN_OF(range.last, first - 1); /* not what is being written */
-		if (range.first <= range.last) r = copy_range(c, range);
-	}
-	if (r == 0 && c->move) r = gone_record(c->tx, c->from, &c->gone, c->from_modseq);
+	if (r == 0) r = insert_all(c, first);
+	for (size_t i = 0; i < set.count && r == 0 && c->move && done.count != 0; i++)
+		r = delete_range(c, set.at[i], first);
+	if (r == 0 && c->move) r = gone_record(c->tx, c->from, &c->those, c->from_modseq);
 	if (r == 0 && done.count != 0) r = count_both(c);
 	if (r == 0 && out != NULL) *out = done;
 	return r;
@@ -129,7 +140,9 @@ static int copy(struct copying *c, struct uid_set set, struct copied *out) {
 int store_copy(struct db_conn *tx, struct box from, struct uid_set set, struct box to,
                int (*each)(void *ctx, uint32_t from_uid, uint32_t to_uid), void *ctx, struct copied *out) {
 	AUTO_ARENA struct arena mem = {0};
-	struct copying c = { .tx = tx, .from = from, .to = to, .each = each, .ctx = ctx, .mem = &mem };
+	struct copying c = {
+		.tx = tx, .from = from, .to = to, .each = each, .ctx = ctx, .mem = &mem, .those = { .mem = &mem }
+	};
 	return copy(&c, set, out);
 }
 
@@ -143,6 +156,6 @@ int store_move(struct db_conn *tx, struct box from, struct uid_set set, struct b
 			     .each = each,
 			     .ctx = ctx,
 			     .mem = &mem,
-			     .gone = { .mem = &mem } };
+			     .those = { .mem = &mem } };
 	return copy(&c, set, out);
 }

@@ -98,7 +98,8 @@ static int expunge_range(struct expunging *e, struct uid_range range) {
 	if (r != 0) return r;
 	AUTO_STMT struct db_stmt *d = db_sql(e->tx, "DELETE FROM message WHERE " THOSE);
 	bind_those(d, e, range);
-	return db_run(d);
+	r = db_run(d);
+	return r == 0 ? changed_forget(e->tx, e->box, range) : r;
 }
 
 /* STORE_NO_MAILBOX. */

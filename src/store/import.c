@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Uids from elsewhere: a message may come below the highest uid, so the rule that uids and modseqs of arrivals rise
- * together does not hold for it, and it is entered among the changed ones. */
+/* Uids from elsewhere. */
 #include "store/inside.h"
 
 int import_is_free(struct db_conn *tx, struct box box, uint32_t uid) {
@@ -10,14 +9,6 @@ int import_is_free(struct db_conn *tx, struct box box, uint32_t uid) {
 	db_bind_int(s, uid);
 	int r = db_step(s);
 	return r == DB_ROW ? STORE_EXISTS : r;
-}
-
-int import_mark(struct db_conn *tx, struct box box, uint32_t uid) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "UPDATE message SET changed = 1 WHERE account_id = ? AND mailbox_id = ? AND uid = ?");
-	bind_box(s, box);
-	db_bind_int(s, uid);
-	return db_run(s);
 }
 
 int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity, uint32_t uidnext) {

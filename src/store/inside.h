@@ -65,9 +65,13 @@ int message_insert(struct db_conn *tx, struct box box, const struct message *m);
 void bind_box(struct db_stmt *s, struct box box);
 void bind_range(struct db_stmt *s, struct box box, struct uid_range range);
 
-/* import.c: STORE_EXISTS; what came below the highest uid is found among the changed. */
+/* import.c: STORE_EXISTS. */
 int import_is_free(struct db_conn *tx, struct box box, uint32_t uid);
-int import_mark(struct db_conn *tx, struct box box, uint32_t uid);
+
+/* changes.c: so that store_changes finds them. Rows of the range, as many as are said, now have this modseq and did not
+ * just come at the end. */
+int changed_note(struct db_conn *tx, struct box box, struct uid_range range, uint64_t modseq, uint64_t rows);
+int changed_forget(struct db_conn *tx, struct box box, struct uid_range range); /* messages of the range are gone */
 
 /* expunge.c: the rows of a range are gone (moved or removed): writes the record for QRESYNC. */
 struct gone_list { struct arena *mem; struct uid_range *ranges; size_t count, room; };

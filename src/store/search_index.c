@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "db/blob.h"
+#include "mime/fold.h"
 #include "store/text.h"
 
 #include <pthread.h>
@@ -40,13 +41,14 @@ struct search_index {
 	bool runs;
 };
 
-/* When the first schema was laid down: another database has another time. */
+/* When the first schema was laid down: another database has another time. An index of text that was folded otherwise is
+ * none of ours either. */
 static int origin_of(struct db *db, int64_t *origin) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT MIN(applied_us) FROM schema_version");
 	int r = db_step(s);
-	if (r == DB_ROW) *origin = db_int(s, 0);
+	if (r == DB_ROW) *origin = db_int(s, 0) * 16 + TEXT_FOLD_VERSION;
 	return r < 0 ? r : 0;
 }
 
@@ -274,9 +276,14 @@ static bool gives_way(struct calm *c) {
 static void *background(void *arg) {
 	struct search_index *x = arg;
 	struct calm calm = { .put_off_until = deadline_in(PUT_OFF_MS) };
-	others_are_busy(&calm);
+	bool slept = true;
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE); /* of this thread alone, on Linux */
 	while (!x->stopping) {
+		if (slept) { /* what was long ago says little: a load may have begun since */
+			others_are_busy(&calm);
+			sleep_until(x, LOOK_MS);
+			slept = false;
+		}
 		if (!x->rebuild && gives_way(&calm)) {
 			sleep_until(x, LOOK_MS);
 			continue;
@@ -285,7 +292,8 @@ static void *background(void *arg) {
 		if (r < 0 && !x->failing)
 			say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
 		x->failing = r < 0;
-		if (r != 1) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
+		slept = r != 1;
+		if (slept) sleep_until(x, r < 0 ? IDLE_MS * 10 : IDLE_MS);
 	}
 	return NULL;
 }

@@ -168,7 +168,7 @@ static void late_bodies(void **state) {
 	blob_draft_done(&late);
 	work_off(x);
 	assert_int_equal(waiting(x), 0);
-	assert_done(search_index_find(x, S("early bird"), &mem, &found));
+	assert_done(search_index_find(x, S("EARLY BIRD"), &mem, &found));
 	assert_int_equal(found.count, 1);
 	assert_int_equal(found.ids[0], ids[id_count]);
 	search_index_close(&x);

@@ -49,6 +49,7 @@ static int sweep_some(struct db_conn *tx, void *arg) {
 	if (r < 0) return r;
 	if (last == 0) {
 		static const char *const also[] = { "DELETE FROM expunged WHERE account_id = ? AND mailbox_id = ?",
+			                            "DELETE FROM changed_part WHERE account_id = ? AND mailbox_id = ?",
 			                            "DELETE FROM acl WHERE account_id = ? AND mailbox_id = ?",
 			                            "DELETE FROM annotation WHERE account_id = ? AND mailbox_id = ?" };
 		for (size_t i = 0; i < LEN(also) && r == 0; i++) r = run_for(tx, also[i], box);

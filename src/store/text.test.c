@@ -57,11 +57,12 @@ static void what_is_text(void **state) {
 	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_BODY, add, &body));
 	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, add, &all));
 	assert_int_equal(all.len, head.len + body.len);
-	static const char *const in_head[] = { "subject: \xe6\x97\xa5\xe6\x9c\xac hello\n",
-					       "from: ann <ann@example.test>\n" };
-	static const char *const in_body[] = { "fat cats", "\n\xe6\x97\xa5\xe6\x9c\xac\n", "r\xc3\xa9sum\xc3\xa9.pdf\n",
-					       "subject: inner one\n", "inner text\n" };
-	static const char *const nowhere[] = { "preamble", "words in it", "<b>", "k/qwew" };
+	static const char *const in_head[] = { "SUBJECT: \xe6\x97\xa5\xe6\x9c\xac HELLO\n",
+					       "FROM: ANN <ANN@EXAMPLE.TEST>\n" };
+	static const char *const in_body[] = { "FAT CATS", "\n\xe6\x97\xa5\xe6\x9c\xac\n",
+					       "RE\xcc\x81SUME\xcc\x81.PDF\n",
+					       "SUBJECT: INNER ONE\n", "INNER TEXT\n" };
+	static const char *const nowhere[] = { "PREAMBLE", "WORDS IN IT", "<B>", "K/QWEW" };
 	for (size_t i = 0; i < LEN(in_head); i++)
 		assert_true(slice_search(buf_slice(&head), slice_of(in_head[i])) < head.len);
 	for (size_t i = 0; i < LEN(in_body); i++)
@@ -83,12 +84,12 @@ static void large_is_in_pieces(void **state) {
 	stored_make(db, buf_slice(&text), &m);
 	for (int i = 0; i < 40000; i += 1999) {
 		AUTO_BUF struct buf needle = BUF(100);
-		buf_addf(&needle, "word%d", i);
+		buf_addf(&needle, "WORD%d", i);
 		AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(buf_slice(&needle));
 		int r = store_text(m.blob, &m.summary, STORE_TEXT_BODY, text_find, &f);
 		assert_true(r == 1 && f.found);
 	}
-	AUTO_TEXT_FINDER struct text_finder none = TEXT_FINDER(S("word39999x"));
+	AUTO_TEXT_FINDER struct text_finder none = TEXT_FINDER(S("WORD39999X"));
 	assert_int_equal(store_text(m.blob, &m.summary, STORE_TEXT_BODY, text_find, &none), 0);
 	assert_false(none.found);
 	stored_done(&m);

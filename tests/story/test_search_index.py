@@ -17,7 +17,8 @@ CHARSETS = [('us-ascii', LATIN[:4]), ('iso-8859-1', LATIN), ('utf-8', LATIN + CY
 
 
 def fold(text):
-    return unicodedata.normalize('NFKC', unicodedata.normalize('NFKC', text).casefold())
+    """i;unicode-casemap (RFC 5051): each character titlecased (never to more than one), then decomposed."""
+    return ''.join(unicodedata.normalize('NFKD', c.title() if len(c.title()) == 1 else c) for c in text)
 
 
 def mail(n):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/body.h"
+#include "mime/digest.h"
 #include "mime/header.h"
 #include "store/text.h"
 
@@ -36,6 +37,12 @@ void imap_body_fields(struct imap_body *b, const struct section *section, const 
 			if (raw.at[field.end - 1] != '\n') buf_add(out, S("\r\n")); /* the message ends in its header */
 		}
 	buf_add(out, S("\r\n"));
+}
+
+int64_t imap_thread_id(const struct message *m, const struct digest *d) {
+	uint64_t thread = digest_thread(d);
+	int64_t id = (int64_t)((thread != 0 ? thread : (uint64_t)m->email_id) & INT64_MAX);
+	return MAX_OF(id, INT64_C(1));
 }
 
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem) {

@@ -16,6 +16,9 @@ int imap_body_open(struct imap_body *b, struct db_conn *c); /* BLOB_GONE */
 enum { IMAP_HEADER_LIMIT = 1024 * 1024 };
 void imap_body_fields(struct imap_body *b, const struct section *section, const struct slice *names, size_t count,
 		      struct buf *out);
+/* THREADID (RFC 8474 §5.2), positive: that of its conversation, or its own when it has nothing to belong to one by. */
+struct digest;
+int64_t imap_thread_id(const struct message *m, const struct digest *d);
 /* The summary, unpacked into mem. One that we do not understand (older or newer than this program) is made again from
  * the body. m->summary must have been wanted. c: NULL borrows a connection from db when one is needed. BLOB_GONE. */
 int imap_body_summary(struct imap_body *b, struct db *db, struct db_conn *c, struct arena *mem);

@@ -25,7 +25,7 @@ static void put_back(struct buf *uids, struct imap_set_builder *gone) {
 
 static bool lost(struct imap_session *s, const char *why) {
 	imap_refused(s, fail("%s", why), "selected mailbox");
-	buf_add(imap_out(s), S("* BYE [SERVERBUG] The mailbox's state was lost, please log in again.\r\n"));
+	imap_say(s, "* BYE [SERVERBUG] The mailbox's state was lost, please log in again.");
 	imap_end(s, "Mailbox state lost");
 	return false;
 }
@@ -92,7 +92,7 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	}
 	db_release(&c); /* before any waiting for the client */
 	if (r == STORE_NO_MAILBOX) {
-		buf_add(imap_out(s), S("* BYE [NONEXISTENT] The selected mailbox was deleted.\r\n"));
+		imap_say(s, "* BYE [NONEXISTENT] The selected mailbox was deleted.");
 		imap_end(s, "Selected mailbox was deleted");
 	}
 	if (!good) return;
@@ -187,7 +187,7 @@ static void tell_since(struct imap_session *s, const struct imap_select_params *
 struct imap_answer imap_select(struct imap_session *s, struct slice name, const struct imap_select_params *how) {
 	AUTO_NEWS struct news n = NEWS(s);
 	struct mailbox m;
-	if (s->box.open) buf_add(imap_out(s), S("* OK [CLOSED] Previous mailbox closed.\r\n")); /* RFC 7162 §3.2.11 */
+	if (s->box.open) imap_say(s, "* OK [CLOSED] Previous mailbox closed."); /* RFC 7162 §3.2.11 */
 	imap_deselect(s);
 	s->box.read_only = how->read_only;
 	if (how->condstore || how->qresync) imap_enable(s, IMAP_CONDSTORE);
@@ -200,10 +200,13 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	s->box.modseq_said = m.highestmodseq;
 	tell_keywords(s, m.keywords);
 	tell_exists(s);
-	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] UIDs valid\r\n* OK [UIDNEXT %u] Predicted next UID\r\n",
-		 m.uidvalidity, m.uidnext);
-	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n* OK [MAILBOXID (",
-		 (unsigned long long)m.highestmodseq);
+	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] ", m.uidvalidity);
+	imap_say(s, "UIDs valid");
+	buf_addf(imap_out(s), "* OK [UIDNEXT %u] ", m.uidnext);
+	imap_say(s, "Predicted next UID");
+	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] ", (unsigned long long)m.highestmodseq);
+	imap_say(s, "Highest");
+	buf_add(imap_out(s), S("* OK [MAILBOXID ("));
 	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
 	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */

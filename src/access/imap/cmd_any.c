@@ -21,7 +21,7 @@ IMAP_COMMAND(imap_do_noop) {
 
 IMAP_COMMAND(imap_do_logout) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
-	buf_add(imap_out(s), S("* BYE Logging out\r\n"));
+	imap_say(s, "* BYE Logging out");
 	imap_end(s, "Logged out");
 	return imap_ok("Logout completed.");
 }
@@ -38,28 +38,81 @@ IMAP_COMMAND(imap_do_id) {
 	return imap_ok("ID completed.");
 }
 
+/* A mailbox name, which is a string here whatever is in it. */
+static void put_prefix(struct imap_session *s, struct slice prefix) {
+	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
+	if (imap_enabled(s, IMAP_UTF8 | IMAP_REV2)) {
+		imap_add_text(s, imap_out(s), prefix);
+		return;
+	}
+	imap_name_put(&said, prefix);
+	imap_put_string(imap_out(s), buf_slice(&said));
+}
+
+/* What people who speak the session's language call a namespace (RFC 5255 §3.4), if its name is one that we know. */
+static bool translated(struct imap_session *s, struct slice prefix, struct slice *out) {
+	if (!slice_ends(prefix, S("/"))) return false;
+	struct slice said = language_text(s->language, slice_head(prefix, prefix.len - 1));
+	*out = arena_fmt(&s->mem, "%.*s/", SLICE_ARG(said));
+	return said.len != 0;
+}
+
 static void put_namespace(struct imap_session *s, struct slice prefix) {
 	struct buf *out = imap_out(s);
-	AUTO_BUF struct buf said = BUF(IMAP_NAME_MAX * 4);
+	struct slice said;
 	if (prefix.len == 0) {
 		buf_add(out, S("NIL"));
 		return;
 	}
-	imap_name_put(&said, prefix);
 	buf_add(out, S("(("));
-	imap_put_string(out, buf_slice(&said));
-	buf_add(out, S(" \"/\"))"));
+	put_prefix(s, prefix);
+	buf_add(out, S(" \"/\""));
+	if (translated(s, prefix, &said)) {
+		buf_add(out, S(" \"TRANSLATION\" ("));
+		put_prefix(s, said);
+		buf_byte(out, ')');
+	}
+	buf_add(out, S("))"));
 }
 
-IMAP_COMMAND(imap_do_namespace) {
-	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+static void put_namespaces(struct imap_session *s) {
 	const struct imap_session_params *p = &s->context->params;
 	buf_add(imap_out(s), S("* NAMESPACE ((\"\" \"/\")) "));
 	put_namespace(s, p->shared_prefix);
 	buf_byte(imap_out(s), ' ');
 	put_namespace(s, p->public_account.len != 0 ? p->public_prefix : SLICE_NONE);
 	buf_add(imap_out(s), S("\r\n"));
+}
+
+IMAP_COMMAND(imap_do_namespace) {
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	put_namespaces(s);
 	return imap_ok("Namespace completed.");
+}
+
+/* RFC 5255 §3.2: without words what there is, else the first range that leads to one. From the LANGUAGE response on we
+ * speak it. */
+IMAP_COMMAND(imap_do_language) {
+	struct slice ranges[LANGUAGE_RANGES_MAX];
+	size_t count = 0;
+	enum language chosen = LANGUAGE_DEFAULT;
+	while (call->p.error == NULL && call->p.rest.len != 0) {
+		if (count == LEN(ranges)) imap_parse_fail(&call->p, "Too many languages.");
+		else if (imap_parse_space(&call->p) && imap_parse_astring(&call->p, &ranges[count])) count++;
+	}
+	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (count == 0) {
+		language_list(imap_out(s));
+		return imap_ok("Languages listed.");
+	}
+	if (!language_choose(ranges, count, &chosen)) return imap_no("None of these languages is spoken here.");
+	s->language = chosen;
+	buf_addf(imap_out(s), "* LANGUAGE (%s)\r\n", language_tag(chosen));
+	struct slice said;
+	if (translated(s, s->context->params.shared_prefix, &said) ||
+	    (s->context->params.public_account.len != 0 && translated(s, s->context->params.public_prefix, &said)))
+		put_namespaces(s);
+	return imap_ok(chosen == LANGUAGE_JA ? "Language is now Japanese." : "Language is now English.");
 }
 
 /* RFC 4978: the answer is the last that goes out as it is. */
@@ -69,7 +122,8 @@ IMAP_COMMAND(imap_do_compress) {
 		imap_parse_fail(&call->p, "DEFLATE is the only compression here.");
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
 	if (stream_is_zipped(s->wire)) return imap_no("[COMPRESSIONACTIVE] DEFLATE is active already.");
-	buf_addf(imap_out(s), "%.*s OK DEFLATE active.\r\n", SLICE_ARG(call->tag));
+	buf_addf(imap_out(s), "%.*s OK ", SLICE_ARG(call->tag));
+	imap_say(s, "DEFLATE active.");
 	if (imap_flush(s)) stream_start_zip(s->wire);
 	return (struct imap_answer){ IMAP_LATER, NULL };
 }
@@ -111,6 +165,6 @@ void imap_idle_done(struct imap_session *s, struct slice line) {
 	s->idling = false;
 	if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
 	imap_sync(s, true);
-	if (slice_same(line, S("DONE"))) buf_addf(imap_out(s), "%s OK Idle completed.\r\n", buf_text(&s->tag));
-	else buf_addf(imap_out(s), "%s BAD Expected DONE.\r\n", buf_text(&s->tag));
+	buf_addf(imap_out(s), "%s ", buf_text(&s->tag));
+	imap_say(s, slice_same(line, S("DONE")) ? "OK Idle completed." : "BAD Expected DONE.");
 }

@@ -4,6 +4,7 @@
  * enter with one commit or none does. What makes one impossible is found before the client is asked for its bytes.
  * Raw 8-bit headers are taken as they come, also without UTF8: whoever moves old mail has them. */
 #include "access/imap/catenate.h"
+#include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/status.h"
 #include "base/fail.h"
@@ -35,7 +36,7 @@ static struct imap_answer pass_over(struct append_reader *in, struct imap_answer
 	uint64_t total = 0;
 	while (!s->over && imap_literal_at_end(line, &literal) && !literal.waits) {
 		if (literal.size > (uint64_t)IMAP_MESSAGE_LIMIT * 8 - total) {
-			buf_add(imap_out(s), S("* BYE [TOOBIG] Message too large.\r\n"));
+			imap_say(s, "* BYE [TOOBIG] Message too large.");
 			imap_end(s, "Message too large");
 			break;
 		}
@@ -121,6 +122,9 @@ static struct imap_answer take_whole(struct appending *a, struct upload *u) {
 static struct imap_answer take_message(struct appending *a) {
 	struct upload *u = arena_get(&a->in.s->mem, sizeof(*u));
 	struct imap_parse *p = &a->in.p;
+	uint64_t limit = imap_saves_limit(a->in.s);
+	if (limit != 0 && a->count == limit)
+		return imap_no(imap_limit_text(a->in.s, limit, 0, "Too many messages in one command."));
 	if (a->count++ == MESSAGES_MAX || a->kept > KEPT_LIMIT)
 		return imap_no("[LIMIT] Too many messages in one command.");
 	upload_begin(u, a->in.s);
@@ -239,6 +243,7 @@ IMAP_COMMAND(imap_do_replace) {
 	a.in.p = own.p;
 	struct imap_answer answer = append(&a, "replace");
 	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
-	buf_addf(imap_out(s), "* OK %s Replacement message ready.\r\n", appended_code(&a));
+	buf_addf(imap_out(s), "* OK %s ", appended_code(&a));
+	imap_say(s, "Replacement message ready.");
 	return imap_ok("Replace completed.");
 }

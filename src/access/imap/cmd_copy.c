@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* COPY and MOVE (RFC 3501 §6.4.7, RFC 6851) with the UIDs that tell a client what became of its messages (RFC 4315). */
+#include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 #include "store/quota.h"
@@ -75,12 +76,17 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 	enum { MOVES = ACL_DELETE | ACL_EXPUNGE };
 	if (move && (s->box.rights & MOVES) != MOVES) return imap_refused(s, STORE_NO_RIGHT, "move");
 	const char *done = move ? "Move completed." : "Copy completed.";
+	uint64_t limit = move ? imap_messages_limit(s) : imap_saves_limit(s);
+	uint32_t lowest = imap_limit_set(s, limit, &k.set);
+	if (lowest != 0 && !move)
+		return imap_no(imap_limit_text(s, limit, lowest, "Too many messages in one command."));
 	int r = db_write(s->context->db, copy, &k);
 	if (r == STORE_NO_MAILBOX) return imap_no("[TRYCREATE] Mailbox doesn't exist.");
 	if (r != 0) return imap_refused(s, r, move ? "move" : "copy");
 	if (k.from.set.count == 0)
-		return call->uid ? imap_ok("No messages found.")
-				 : imap_no("[EXPUNGEISSUED] The messages no longer exist.");
+		return imap_limit_answer(s, lowest,
+					 call->uid ? imap_ok("No messages found.")
+						   : imap_no("[EXPUNGEISSUED] The messages no longer exist."));
 	if (!move) {
 		AUTO_BUF struct buf text = BUF(MIB(16));
 		put_uids(&text, &k);
@@ -89,8 +95,9 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 	}
 	buf_add(imap_out(s), S("* OK "));
 	put_uids(imap_out(s), &k);
-	buf_add(imap_out(s), S(" Moved UIDs.\r\n"));
-	return imap_ok(done);
+	buf_byte(imap_out(s), ' ');
+	imap_say(s, "Moved UIDs.");
+	return imap_limit_answer(s, lowest, imap_ok(done));
 }
 
 IMAP_COMMAND(imap_do_copy) {

@@ -16,7 +16,8 @@ void imap_enable(struct imap_session *s, unsigned bits) {
 	s->enabled |= bits;
 	if (!first || !s->box.open) return;
 	s->box.modseq_said = imap_safe_modseq(s);
-	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] Highest\r\n", (unsigned long long)s->box.modseq_said);
+	buf_addf(imap_out(s), "* OK [HIGHESTMODSEQ %llu] ", (unsigned long long)s->box.modseq_said);
+	imap_say(s, "Highest");
 }
 
 IMAP_COMMAND(imap_do_enable) {

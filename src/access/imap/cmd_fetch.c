@@ -3,6 +3,7 @@
  * database's own memory, and sent outside of it. For larger bodies, and where \Seen is to be set first, rows are copied
  * and bodies opened inside, and all is written outside. */
 #include "access/imap/fetch.h"
+#include "access/imap/limit.h"
 #include "store/acl.h"
 
 enum { BODIES_MAX = 256, PAGE_BYTES = 1024 * 1024, OUT_PAGE = 192 * 1024, AT_ONCE_MAX = 48 * 1024 };
@@ -66,6 +67,7 @@ static int gather(void *ctx, struct db_conn *c, const struct message *m) {
 	struct fetch_row *row = &f->rows[f->row_count];
 	*row = (struct fetch_row){ .m = *m, .body.m = &row->m };
 	row->m.keywords = arena_slice(&f->mem, m->keywords);
+	row->m.digest = arena_slice(&f->mem, m->digest);
 	/* of the summary only numbers, where they are enough */
 	if ((f->needs & FETCH_PARTS) == 0 && fetch_ready(row) != NULL) {
 		row->ready.envelope = row->ready.structure = row->ready.preview = row->m.summary = SLICE_NONE;
@@ -136,6 +138,7 @@ static int put_page(void *ctx) {
 static unsigned want(const struct fetch *f) {
 	unsigned what = (f->needs & FETCH_SUMMARY) != 0 ? WANT_SUMMARY : 0;
 	if ((f->needs & FETCH_BODY) != 0) what |= WANT_BODY;
+	if ((f->needs & FETCH_DIGEST) != 0) what |= WANT_DIGEST;
 	if ((f->needs & FETCH_ROW) != 0) return what;
 	return what | ((f->needs & FETCH_TIMES) != 0 || imap_enabled(f->s, IMAP_CONDSTORE) ? WANT_BRIEF : WANT_LEAN);
 }
@@ -157,16 +160,22 @@ IMAP_COMMAND(imap_do_fetch) {
 		return imap_bad(&call->p);
 	if (f.vanished && imap_parse_space(&ahead) && imap_parse_set(&ahead, &said))
 		imap_set_settle(&said, s->box.view.uidnext);
+	uint64_t limit = imap_messages_limit(s), page = (uint64_t)(MAX_OF(f.page_first, f.page_last) -
+								   MIN_OF(f.page_first, f.page_last)) + 1;
+	if (limit != 0 && f.paged && page > limit)
+		return imap_no(imap_limit_text(s, limit, 0, "A page holds fewer messages."));
 	int r = fetch_narrow(&f, &said);
 	if (r != 0) return imap_refused(s, r, "fetch");
+	uint32_t lowest = imap_limit_set(s, limit, &f.set);
 	bool bodies = (f.needs & FETCH_BODY) != 0;
 	f.sets_seen = (f.needs & FETCH_SEEN) != 0 && !s->box.read_only && (s->box.rights & ACL_SEEN) != 0;
 	const struct imap_walk walk = { want(&f), bodies ? put_or_gather : put_at_once, bodies ? put_page : drain, &f };
 	r = imap_walk(s, &f.set, &walk);
 	if (s->broken) return imap_no("");
 	if (r != 0) return imap_refused(s, r, "fetch");
-	if (f.unknown_encoding) return imap_no("[UNKNOWN-CTE] A part has a transfer encoding that is not known.");
-	if (!call->uid && f.seen < imap_view_count(s, &f.set))
-		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
-	return imap_ok("Fetch completed.");
+	struct imap_answer a = imap_ok("Fetch completed.");
+	if (f.unknown_encoding) a = imap_no("[UNKNOWN-CTE] A part has a transfer encoding that is not known.");
+	else if (!call->uid && f.seen < imap_view_count(s, &f.set))
+		a = imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+	return imap_limit_answer(s, lowest, a);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SEARCH. What the answer is made of stands in search_*.c. */
+#include "access/imap/limit.h"
 #include "access/imap/live.h"
 #include "access/imap/search.h"
 
@@ -29,6 +30,7 @@ IMAP_COMMAND(imap_do_search) {
 		return search_bad_charset();
 	}
 	search_scan_selected(&scan, s, ask.root);
+	uint32_t lowest = imap_limit_set(s, imap_messages_limit(s), &scan.set);
 	int r = search_find(&scan, &found);
 	if (r != 0) {
 		if ((ask.returns & RETURN_SAVE) != 0) search_save_nothing(s);
@@ -36,5 +38,6 @@ IMAP_COMMAND(imap_do_search) {
 	}
 	struct imap_answer a = imap_search_end(s, call, &ask, &found, "SEARCH");
 	if ((ask.returns & RETURN_UPDATE) != 0) live_start(s, call, LIVE_SEARCH, words, &found);
-	return a;
+	search_digests_store(&scan);
+	return imap_limit_answer(s, lowest, a);
 }

@@ -1,22 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. */
+/* STORE, and taking messages away for ever: EXPUNGE, UID EXPUNGE (RFC 4315), CLOSE. What concerns many messages is done
+ * in slices, so that others can write in between, and so that the client is told of one while the next is written. */
+#include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
-enum { FLAG_PAGE = 64 * 1024, EXPUNGE_SLICE = 10000 };
+enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 20000, EXPUNGE_SLICE = 10000 };
+
+struct slicing {
+	const struct imap_set *set;
+	uint32_t most;       /* messages in a slice */
+	size_t next;         /* range, and its first message that is still to do; 0: from its start */
+	uint32_t first;
+	struct imap_set now;
+};
+
+/* False: that was all. The slice is in slicing.now until the next call. */
+static bool next_slice(struct imap_session *s, struct slicing *k) {
+	const struct view *v = &s->box.view;
+	uint32_t room = k->most;
+	if (k->now.ranges == NULL) k->now.ranges = arena_array(&s->mem, k->set->count + 1, sizeof(*k->now.ranges));
+	for (k->now.count = 0; k->next < k->set->count && room != 0;) {
+		struct imap_range r = k->set->ranges[k->next];
+		r.first = MAX_OF(r.first, k->first);
+		uint32_t from = view_number_from(v, r.first), messages = view_number_from(v, r.last + 1) - from;
+		if (messages > room) r.last = view_uid(v, from + room - 1);
+		k->first = messages > room ? r.last + 1 : 0;
+		k->next += messages <= room;
+		room -= MIN_OF(messages, room);
+		k->now.ranges[k->now.count++] = r;
+	}
+	return k->now.count != 0;
+}
 
 struct flagging {
 	struct imap_session *s;
-	struct imap_set set;
+	struct imap_set set, now;   /* now: the slice */
 	struct flag_change change;
 	struct imap_own_change own;
 	uint32_t seen;              /* rows walked */
 	bool silent, uid;
-	struct imap_set_builder stale; /* UIDs that UNCHANGEDSINCE left alone */
+	uint32_t lowest;            /* where imapd_message_limit has cut the set; 0: nowhere */
+	struct imap_set_builder stale, stale_now; /* UIDs that UNCHANGEDSINCE left alone */
 };
 
 static void flagging_done(struct flagging *f) {
 	imap_set_builder_done(&f->stale);
+	imap_set_builder_done(&f->stale_now);
 }
 
 static const struct { const char *word; enum flag_how how; bool silent; } ways[] = {
@@ -27,16 +57,16 @@ static const struct { const char *word; enum flag_how how; bool silent; } ways[]
 
 static int add_stale(void *ctx, uint32_t uid) {
 	struct flagging *f = ctx;
-	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale, uid, uid);
+	if (view_number(&f->s->box.view, uid) != 0) imap_set_append(&f->stale_now, uid, uid);
 	return 0;
 }
 
 static int change_flags(struct db_conn *tx, void *arg) {
 	struct flagging *f = arg;
-	imap_set_builder_done(&f->stale); /* the transaction may be run again */
+	imap_set_builder_done(&f->stale_now); /* the transaction may be run again */
 	int r = imap_own_begin(tx, f->s->box.box, &f->own);
 	return r != 0 ? r
-		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->set), &f->change, NULL, add_stale, f,
+		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->now), &f->change, NULL, add_stale, f,
 				    &f->own.after);
 }
 
@@ -45,7 +75,7 @@ static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
 	(void)c;
 	if (view_number(&f->s->box.view, m->uid) == 0) return 0;
 	f->seen++;
-	if (imap_set_has(&f->stale.set, m->uid)) return 0;
+	if (imap_set_has(&f->stale_now.set, m->uid)) return 0;
 	imap_put_change(f->s, m, !f->silent);
 	return imap_out(f->s)->len < FLAG_PAGE ? 0 : WALK_PAGE_FULL;
 }
@@ -82,14 +112,40 @@ static bool parse_store(struct imap_session *s, struct imap_call *call, struct f
 }
 
 static struct imap_answer stored(struct flagging *f) {
-	if (f->stale.set.count == 0) return imap_ok("Store completed.");
+	if (f->stale.set.count == 0) return imap_limit_answer(f->s, f->lowest, imap_ok("Store completed."));
 	AUTO(imap_set_builder_done) struct imap_set_builder numbers = { 0 };
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	if (!f->uid) imap_view_numbers(f->s, &f->stale.set, &numbers);
 	buf_add(&text, S("[MODIFIED "));
 	imap_put_set(&text, f->uid ? &f->stale.set : &numbers.set);
 	buf_add(&text, S("] Conditional STORE failed for some."));
-	return imap_ok(arena_text(&f->s->mem, buf_slice(&text)));
+	return imap_limit_answer(f->s, f->lowest, imap_ok(arena_text(&f->s->mem, buf_slice(&text))));
+}
+
+static int store_slice(struct flagging *f) {
+	struct imap_session *s = f->s;
+	int r = db_write(s->context->db, change_flags, f);
+	if (r != 0) return r;
+	imap_own_end(s, &f->own);
+	for (size_t i = 0; i < f->stale_now.set.count; i++)
+		imap_set_append(&f->stale, f->stale_now.set.ranges[i].first, f->stale_now.set.ranges[i].last);
+	if (f->silent && !imap_enabled(s, IMAP_CONDSTORE)) return 0;
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = f };
+	return imap_walk(s, &f->now, &walk);
+}
+
+static int store_all(struct flagging *f) {
+	struct imap_session *s = f->s;
+	struct slicing k = { .set = &f->set, .most = STORE_SLICE };
+	uint64_t done = 0, all = imap_view_count(s, &f->set);
+	int r = 0;
+	while (r == 0 && !s->broken && next_slice(s, &k)) {
+		if (done != 0 && !imap_progress(s, done, all)) break;
+		f->now = k.now;
+		r = store_slice(f);
+		done += imap_view_count(s, &f->now);
+	}
+	return r;
 }
 
 IMAP_COMMAND(imap_do_store) {
@@ -99,14 +155,13 @@ IMAP_COMMAND(imap_do_store) {
 	if (!imap_limit_flags(s->box.rights, &f.change))
 		return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
-	int r = db_write(s->context->db, change_flags, &f);
+	f.lowest = imap_limit_set(s, imap_messages_limit(s), &f.set);
+	int r = store_all(&f);
 	if (r != 0) return imap_refused(s, r, "store");
-	imap_own_end(s, &f.own);
 	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
-	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = &f };
-	if ((r = imap_walk(s, &f.set, &walk)) != 0) return imap_refused(s, r, "store");
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
-		return imap_no("[EXPUNGEISSUED] Some of the messages no longer exist.");
+		return imap_limit_answer(s, f.lowest,
+					 imap_no("[EXPUNGEISSUED] Some of the messages no longer exist."));
 	return stored(&f);
 }
 
@@ -119,23 +174,14 @@ static int expunge(struct db_conn *tx, void *arg) {
 	return store_expunge(tx, e->s->box.box, imap_uid_set(&e->set), true, NULL, NULL);
 }
 
-/* In slices, so that others can write in between. */
 static int expunge_set(struct imap_session *s, const struct imap_set *set) {
-	const struct view *v = &s->box.view;
-	for (size_t i = 0; i < set->count; i++) {
-		uint32_t first = set->ranges[i].first;
-		while (first <= set->ranges[i].last) {
-			uint32_t number = 1, last = set->ranges[i].last;
-			if (v->loaded && (number = view_number(v, first)) != 0 && v->count - number >= EXPUNGE_SLICE)
-				last = MIN_OF(last, view_uid(v, number + EXPUNGE_SLICE - 1));
-			struct imap_range slice = { first, last };
-			struct expunging e = { s, { &slice, 1 } };
-			int r = db_write(s->context->db, expunge, &e);
-			if (r != 0) return r;
-			first = last + 1;
-		}
+	struct slicing k = { .set = set, .most = EXPUNGE_SLICE };
+	int r = 0;
+	while (r == 0 && next_slice(s, &k)) {
+		struct expunging e = { s, k.now };
+		r = db_write(s->context->db, expunge, &e);
 	}
-	return 0;
+	return r;
 }
 
 static int nothing_deleted(struct imap_session *s, bool *nothing) {
@@ -155,18 +201,43 @@ static int expunge_all(struct imap_session *s) {
 	return imap_messages_of(s, false, &set) ? expunge_set(s, &set) : 0;
 }
 
+struct marked { struct imap_session *s; struct imap_set_builder uids; };
+
+static int add_marked(void *ctx, struct db_conn *c, const struct message *m) {
+	struct marked *k = ctx;
+	(void)c;
+	if ((m->flags & FLAG_DELETED) != 0 && view_number(&k->s->box.view, m->uid) != 0)
+		imap_set_append(&k->uids, m->uid, m->uid);
+	return 0;
+}
+
+/* Of UID EXPUNGE only messages that are \Deleted count (RFC 9738 §3.1). */
+static int limit_marked(struct imap_session *s, struct imap_set *set, uint32_t *lowest) {
+	uint64_t limit = imap_messages_limit(s);
+	struct marked k = { .s = s };
+	const struct imap_walk walk = { .want = WANT_BRIEF, .each = add_marked, .ctx = &k };
+	if (limit == 0 || imap_view_count(s, set) <= limit) return 0;
+	int r = imap_walk(s, set, &walk);
+	if (r == 0) *set = imap_set_copy(&s->mem, &k.uids.set);
+	imap_set_builder_done(&k.uids);
+	if (r == 0) *lowest = imap_limit_set(s, limit, set);
+	return r;
+}
+
 IMAP_COMMAND(imap_do_expunge) {
 	struct imap_set set;
+	uint32_t lowest = 0;
 	int r;
 	if ((s->box.rights & ACL_EXPUNGE) == 0) return imap_refused(s, STORE_NO_RIGHT, "expunge");
 	if (call->uid) {
 		if (!imap_parse_messages(s, call, &set) || !imap_parse_end(&call->p)) return imap_bad(&call->p);
-		r = expunge_set(s, &set);
+		r = limit_marked(s, &set, &lowest);
+		if (r == 0) r = expunge_set(s, &set);
 	} else {
 		if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
 		r = expunge_all(s);
 	}
-	return r == 0 ? imap_ok("Expunge completed.") : imap_refused(s, r, "expunge");
+	return r == 0 ? imap_limit_answer(s, lowest, imap_ok("Expunge completed.")) : imap_refused(s, r, "expunge");
 }
 
 IMAP_COMMAND(imap_do_close) {

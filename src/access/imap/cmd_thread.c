@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "access/imap/limit.h"
 #include "access/imap/sort.h"
 #include "access/imap/thread.h"
 #include "base/fail.h"
@@ -108,6 +109,9 @@ IMAP_COMMAND(imap_do_thread) {
 	if (!search_parse_charset(p, &ask) || !search_parse_keys(s, p, &ask)) return imap_bad(p);
 	if (ask.bad_charset) return search_bad_charset();
 	search_scan_selected(&scan, s, ask.root);
+	uint64_t limit = imap_messages_limit(s);
+	if (limit != 0 && imap_view_count(s, &scan.set) > limit)
+		return imap_no(imap_limit_text(s, limit, 0, "Too many messages for threads."));
 	int r = thread(s, &scan, kinds[i].kind, call->uid);
 	if (r != 0) return imap_refused(s, r, "thread");
 	search_digests_store(&scan);

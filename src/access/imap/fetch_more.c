@@ -5,6 +5,7 @@
 #include "access/imap/fetch.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
+#include "mime/digest.h"
 
 bool fetch_put_modseq(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	(void)item;
@@ -16,11 +17,16 @@ bool fetch_put_email_id(struct fetch *f, const struct fetch_item *item, struct f
 	return buf_addf(imap_out(f->s), "EMAILID (M%llx)", (unsigned long long)row->m.email_id);
 }
 
-/* RFC 8474 §5.2: NIL from a server that keeps no threads. */
 bool fetch_put_thread_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
+	AUTO_BUF struct buf packed = BUF(KIB(64));
+	struct digest digest;
 	(void)item;
-	(void)row;
-	return buf_add(imap_out(f->s), S("THREADID NIL"));
+	if (!digest_read(row->m.digest, &digest)) { /* stored by an older program, and never sorted since */
+		if (!fetch_summary(f, row)) return false;
+		digest_of_summary(&packed, row->body.summary);
+		if (!digest_read(buf_slice(&packed), &digest)) digest = (struct digest){ .id = 0 };
+	}
+	return buf_addf(imap_out(f->s), "THREADID (T%llx)", (unsigned long long)imap_thread_id(&row->m, &digest));
 }
 
 bool fetch_put_save_date(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {

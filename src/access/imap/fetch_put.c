@@ -77,7 +77,7 @@ const struct fetch_word fetch_words[] = {
 	{ "RFC822.SIZE", 0, put_size, NULL },
 	{ "MODSEQ", FETCH_TIMES, fetch_put_modseq, NULL },
 	{ "EMAILID", FETCH_ROW, fetch_put_email_id, NULL },
-	{ "THREADID", FETCH_ROW, fetch_put_thread_id, NULL },
+	{ "THREADID", FETCH_ROW | FETCH_DIGEST, fetch_put_thread_id, NULL },
 	{ "SAVEDATE", FETCH_ROW, fetch_put_save_date, NULL },
 	{ "ENVELOPE", STRUCTURE, put_envelope, NULL },
 	{ "BODYSTRUCTURE", STRUCTURE, put_structure, NULL },

@@ -54,7 +54,8 @@ void live_start(struct imap_session *s, const struct imap_call *call, enum live_
 	if (count >= LIVE_MAX) {
 		buf_add(imap_out(s), S("* NO [NOUPDATE "));
 		imap_put_string(imap_out(s), call->tag);
-		buf_add(imap_out(s), S("] Too many searches are updated already.\r\n"));
+		buf_add(imap_out(s), S("] "));
+		imap_say(s, "Too many searches are updated already.");
 		return;
 	}
 	struct live *l = mem_get(sizeof *l);

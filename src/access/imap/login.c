@@ -3,6 +3,7 @@
  * command is looked at. */
 #include "access/imap/login.h"
 #include "access/gate_private.h"
+#include "access/imap/language.h"
 #include "access/imap/parse.h"
 #include "access/line.h"
 
@@ -18,14 +19,21 @@ struct imap_login {
 
 static void put_capabilities(struct imap_login *l) {
 	struct gate *g = &l->gate;
-	stream_put(g->wire, S("CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE"));
+	stream_put(g->wire, S("CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE LANGUAGE"));
 	if (g->params->tls != NULL && !gate_secured(g)) stream_put(g->wire, S(" STARTTLS"));
 	if (!gate_may_login(g)) stream_put(g->wire, S(" LOGINDISABLED"));
 	sasl_list(stream_out(g->wire), gate_offer(g), " AUTH=");
 }
 
+/* In the language that the peer has chosen. */
+static void say_line(struct gate *g, const char *response) {
+	language_add(stream_out(g->wire), (enum language)g->language, slice_of(response));
+	stream_put(g->wire, S("\r\n"));
+}
+
 static void answer(struct imap_login *l, struct slice tag, const char *text) {
-	stream_putf(l->gate.wire, "%.*s %s\r\n", SLICE_ARG(tag), text);
+	stream_putf(l->gate.wire, "%.*s ", SLICE_ARG(tag));
+	say_line(&l->gate, text);
 }
 
 static void bad(struct imap_login *l, struct slice tag, const char *why) {
@@ -60,9 +68,11 @@ static void say_challenge(struct gate *g, struct slice base64) {
 
 static void say_bye(struct gate *g, enum gate_bye why) {
 	static const char *const texts[] = {
-		[GATE_BYE_STOP] = "Server shutting down.", [GATE_BYE_TIME] = "Disconnected for inactivity.",
-		[GATE_BYE_BAD] = "Too many invalid commands.", [GATE_BYE_FAILURES] = "Too many failed log-ins." };
-	stream_putf(g->wire, "* BYE %s\r\n", texts[why]);
+		[GATE_BYE_STOP] = "* BYE Server shutting down.",
+		[GATE_BYE_TIME] = "* BYE Disconnected for inactivity.",
+		[GATE_BYE_BAD] = "* BYE Too many invalid commands.",
+		[GATE_BYE_FAILURES] = "* BYE Too many failed log-ins." };
+	say_line(g, texts[why]);
 }
 
 /* Commands. Each is called with the parser behind its name. */
@@ -81,7 +91,7 @@ static void do_noop(struct imap_login *l, struct slice tag, struct imap_parse *p
 
 static void do_logout(struct imap_login *l, struct slice tag, struct imap_parse *p) {
 	if (!imap_parse_end(p)) return;
-	stream_put(l->gate.wire, S("* BYE Logging out\r\n"));
+	say_line(&l->gate, "* BYE Logging out");
 	answer(l, tag, "OK Logout completed.");
 	gate_end(&l->gate, "Aborted login by logging out");
 }
@@ -99,6 +109,27 @@ static void do_id(struct imap_login *l, struct slice tag, struct imap_parse *p) 
 	answer(l, tag, "OK ID completed.");
 }
 
+static void do_language(struct imap_login *l, struct slice tag, struct imap_parse *p) {
+	struct slice ranges[LANGUAGE_RANGES_MAX];
+	size_t count = 0;
+	enum language chosen = LANGUAGE_DEFAULT;
+	while (p->error == NULL && p->rest.len != 0) {
+		if (count == LEN(ranges)) imap_parse_fail(p, "Too many languages.");
+		else if (imap_parse_space(p) && imap_parse_astring(p, &ranges[count])) count++;
+	}
+	if (!imap_parse_end(p)) return;
+	if (count == 0) {
+		language_list(stream_out(l->gate.wire));
+		answer(l, tag, "OK Languages listed.");
+	} else if (language_choose(ranges, count, &chosen)) {
+		l->gate.language = chosen;
+		stream_putf(l->gate.wire, "* LANGUAGE (%s)\r\n", language_tag(chosen));
+		answer(l, tag, chosen == LANGUAGE_JA ? "OK Language is now Japanese." : "OK Language is now English.");
+	} else {
+		answer(l, tag, "NO None of these languages is spoken here.");
+	}
+}
+
 static void do_starttls(struct imap_login *l, struct slice tag, struct imap_parse *p) {
 	struct gate *g = &l->gate;
 	if (!imap_parse_end(p)) return;
@@ -111,13 +142,14 @@ static void do_starttls(struct imap_login *l, struct slice tag, struct imap_pars
 		gate_end(g, "Commands behind STARTTLS");
 	} else {
 		answer(l, tag, "OK Begin TLS negotiation now.");
+		g->language = LANGUAGE_DEFAULT; /* somebody in between may have chosen it (RFC 5255 §7) */
 		gate_tls(g);
 	}
 }
 
 static bool login_allowed(struct imap_login *l, struct slice tag) {
 	if (gate_may_login(&l->gate)) return true;
-	stream_put(l->gate.wire, S("* BAD [ALERT] A password was sent without TLS. It must be taken as exposed.\r\n"));
+	say_line(&l->gate, "* BAD [ALERT] A password was sent without TLS. It must be taken as exposed.");
 	answer(l, tag, "NO [PRIVACYREQUIRED] Passwords are not accepted without TLS (STARTTLS first).");
 	return false;
 }
@@ -151,7 +183,7 @@ static const struct verb {
 } verbs[] = {
 	{ "CAPABILITY", do_capability }, { "NOOP", do_noop },   { "LOGOUT", do_logout },
 	{ "STARTTLS", do_starttls },     { "LOGIN", do_login }, { "AUTHENTICATE", do_authenticate },
-	{ "ID", do_id },
+	{ "ID", do_id },                 { "LANGUAGE", do_language },
 };
 
 static void run_command(struct imap_login *l) {

@@ -135,7 +135,7 @@ static void tell_others(struct imap_session *s) {
 	struct reading r = { .mem = &fresh };
 	if (read_all(s, &r) != 0) { /* told as lost, as RFC 5465 §5.8 has it: the client asks again when it likes */
 		arena_done(&fresh);
-		buf_add(imap_out(s), S("* OK [NOTIFICATIONOVERFLOW] Notifications are lost for the moment.\r\n"));
+		imap_say(s, "* OK [NOTIFICATIONOVERFLOW] Notifications are lost for the moment.");
 		return;
 	}
 	for (size_t i = 0, j = 0; (i < n->known_count || j < r.count) && imap_drain(s);) {

@@ -23,6 +23,8 @@ enum search_argument {
 	ARG_NUMBER,
 	ARG_SECONDS,
 	ARG_UIDS,
+	ARG_UID_AFTER, /* RFC 9738 §3.2 */
+	ARG_UID_BEFORE,
 	ARG_FIELD,
 	ARG_KEY,
 	ARG_FUZZY_KEY,
@@ -46,9 +48,9 @@ search_test search_all, search_any, search_in_set; /* nodes that have no word of
 search_test search_in_field, search_in_body, search_in_text, search_in_envelope;
 
 /* search_more.c */
-search_test search_modseq, search_email_id, search_thread_id, search_saved;
+search_test search_modseq, search_email_id, search_thread_id, search_saved, search_saved_moment;
 bool search_parse_modseq(struct imap_parse *p, int64_t *out);
-bool search_parse_object_id(struct imap_parse *p, int64_t *out); /* -1: none of ours */
+bool search_parse_object_id(struct imap_parse *p, char kind, int64_t *out); /* -1: none of ours */
 
 struct search_node {
 	search_test *test;
@@ -102,7 +104,7 @@ struct search_scan {
 	const struct search_node *root;
 	struct imap_set set;        /* where to look */
 	int (*collect)(struct search_run *run);
-	bool wants_digest;          /* collect reads run->digest */
+	bool wants_digest;          /* collect, or a test, reads run->digest */
 	const void *ctx;            /* of collect */
 	struct search_part *parts;
 	size_t part_count;

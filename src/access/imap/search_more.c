@@ -24,11 +24,11 @@ bool search_parse_modseq(struct imap_parse *p, int64_t *out) {
 	return true;
 }
 
-bool search_parse_object_id(struct imap_parse *p, int64_t *out) {
+bool search_parse_object_id(struct imap_parse *p, char kind, int64_t *out) {
 	struct slice id;
 	uint64_t number = 0;
 	if (!imap_parse_astring(p, &id)) return false;
-	bool good = id.len > 1 && id.len <= 17 && id.at[0] == 'M';
+	bool good = id.len > 1 && id.len <= 17 && id.at[0] == kind;
 	for (size_t i = 1; i < id.len && good; i++) {
 		const char *digits = "0123456789abcdef", *at = memchr(digits, id.at[i], 16);
 		good = at != NULL && !(i == 1 && id.at[i] == '0');
@@ -47,14 +47,23 @@ int search_email_id(struct search_run *run, const struct search_node *node) {
 }
 
 int search_thread_id(struct search_run *run, const struct search_node *node) {
-	(void)run;
-	(void)node;
-	return 0; /* all are NIL */
+	int r = search_need_digest(run);
+	if (r != 0) return MIN_OF(r, 0);
+	return imap_thread_id(run->m, &run->digest) == node->number;
 }
 
 /* RFC 8514 §4.3: where the save date is not known, the internal date stands for it. */
+static int64_t saved_at(const struct search_run *run) {
+	return (run->m->saved_us != 0 ? run->m->saved_us : run->m->received_us) / 1000000;
+}
+
+/* As OLDER and YOUNGER (RFC 5032), of the time of saving. */
+int search_saved_moment(struct search_run *run, const struct search_node *node) {
+	return node->detail == BEFORE ? saved_at(run) <= node->number : saved_at(run) >= node->number;
+}
+
 int search_saved(struct search_run *run, const struct search_node *node) {
-	int64_t seconds = (run->m->saved_us != 0 ? run->m->saved_us : run->m->received_us) / 1000000;
+	int64_t seconds = saved_at(run);
 	int64_t day = seconds / 86400 - (seconds % 86400 < 0);
 	return node->detail == BEFORE ? day < node->number
 	       : node->detail == ON   ? day == node->number

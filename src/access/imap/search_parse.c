@@ -82,8 +82,22 @@ static bool parse_set(struct parsing *g, bool uid, struct search_node *n) {
 	return true;
 }
 
+/* RFC 9738 §3.2: all above or below a UID. */
+static bool parse_uid_side(struct parsing *g, bool after, struct search_node *n) {
+	uint64_t uid = 0;
+	if (!imap_parse_number(g->p, UINT32_MAX, &uid)) return false;
+	if (uid == 0) return imap_parse_fail(g->p, "0 is not a message number.");
+	struct imap_range *range = arena_get(g->p->mem, sizeof *range);
+	*range = after ? (struct imap_range){ (uint32_t)MIN_OF(uid + 1, (uint64_t)UINT32_MAX), UINT32_MAX }
+		       : (struct imap_range){ 1, (uint32_t)uid - 1 };
+	n->set = (struct imap_set){ .ranges = range, .count = after ? uid != UINT32_MAX : uid != 1 };
+	if (!g->ask->mailboxes && n->set.count != 0 && !imap_messages_of(g->s, true, &n->set))
+		return imap_parse_fail(g->p, "Message number is not in the mailbox.");
+	return true;
+}
+
 static bool parse_child(struct parsing *g, struct search_node *parent) {
-	struct search_node *child;
+	struct search_node *child = NULL;
 	if (!imap_parse_space(g->p) || !parse_key(g, &child)) return false;
 	add_child(g, parent, child);
 	return true;
@@ -120,6 +134,8 @@ static bool parse_argument(struct parsing *g, enum search_argument what, struct 
 		return true;
 	case ARG_SECONDS: return parse_seconds(p, &n->number);
 	case ARG_UIDS: return imap_parse_space(p) && parse_set(g, true, n);
+	case ARG_UID_AFTER:
+	case ARG_UID_BEFORE: return imap_parse_space(p) && parse_uid_side(g, what == ARG_UID_AFTER, n);
 	case ARG_FIELD: return imap_parse_space(p) && imap_parse_astring(p, &n->field) && parse_text(g, n);
 	case ARG_KEY: return parse_child(g, n);
 	case ARG_FUZZY_KEY: return parse_fuzzy(g, n);
@@ -127,7 +143,7 @@ static bool parse_argument(struct parsing *g, enum search_argument what, struct 
 		imap_enable(g->s, IMAP_CONDSTORE);
 		g->ask->modseq = true;
 		return imap_parse_space(p) && search_parse_modseq(p, &n->number);
-	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, &n->number);
+	case ARG_OBJECT_ID: return imap_parse_space(p) && search_parse_object_id(p, (char)n->detail, &n->number);
 	case ARG_TWO_KEYS: return parse_child(g, n) && parse_child(g, n);
 	}
 	return false;
@@ -146,7 +162,7 @@ static bool parse_word(struct parsing *g, struct search_node *n) {
 }
 
 static bool parse_keys(struct parsing *g, struct search_node *parent, char end) {
-	struct search_node *child;
+	struct search_node *child = NULL;
 	do {
 		if (!parse_key(g, &child)) return false;
 		add_child(g, parent, child);

@@ -156,17 +156,18 @@ static void cut(struct search_scan *scan, bool heads) {
 	}
 }
 
-/* The messages to look at: those of a set that everything must be in, or all. */
+/* The messages to look at: those of the sets that everything must be in, or all. */
 static void candidates(struct search_scan *scan, uint32_t first, uint32_t last) {
 	const struct search_node *root = scan->root;
-	for (size_t i = 0; i < root->count; i++) {
-		if (root->children[i]->test != search_in_set) continue;
-		scan->set = root->children[i]->set;
-		return;
-	}
 	struct imap_range *all = arena_get(&scan->s->mem, sizeof *all);
 	*all = (struct imap_range){ first, last };
 	scan->set = (struct imap_set){ .ranges = all, .count = first <= last };
+	for (size_t i = 0; i < root->count; i++) {
+		AUTO(imap_set_builder_done) struct imap_set_builder common = { 0 };
+		if (root->children[i]->test != search_in_set) continue;
+		imap_set_common(&common, &scan->set, &root->children[i]->set);
+		scan->set = imap_set_copy(&scan->s->mem, &common.set);
+	}
 }
 
 void search_scan_selected(struct search_scan *scan, struct imap_session *s, const struct search_node *root) {
@@ -183,8 +184,15 @@ void search_scan_all(struct search_scan *scan, uint32_t uidnext) {
 	candidates(scan, 1, uidnext - 1);
 }
 
+static bool tests(const struct search_node *node, search_test *test) {
+	for (size_t i = 0; i < node->count; i++)
+		if (tests(node->children[i], test)) return true;
+	return node->test == test;
+}
+
 int search_scan(struct search_scan *scan) {
 	bool heads = scan->root->cost > COST_ROW;
+	scan->wants_digest |= tests(scan->root, search_thread_id);
 	int r = search_narrow(scan->s, scan->box, scan->root, &scan->set);
 	if (r != 0) return r;
 	cut(scan, heads || scan->wants_digest);

@@ -4,6 +4,7 @@
 #include "access/imap/notify.h"
 #include "access/imap/state.h"
 #include "access/line.h"
+#include "access/present.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "net/pump.h"
@@ -120,9 +121,10 @@ static bool reads_itself(struct imap_session *s) {
 }
 
 static void answer_bad(struct imap_session *s, struct slice tag, const char *why) {
-	buf_addf(imap_out(s), "%.*s BAD %s\r\n", SLICE_ARG(tag), why);
+	buf_addf(imap_out(s), "%.*s BAD ", SLICE_ARG(tag));
+	imap_say(s, why);
 	if (++s->bad < BAD_LIMIT) return;
-	buf_add(imap_out(s), S("* BYE Too many invalid commands.\r\n"));
+	imap_say(s, "* BYE Too many invalid commands.");
 	imap_end(s, "Too many invalid commands");
 }
 
@@ -152,7 +154,7 @@ static bool complete(struct imap_session *s) {
 		}
 		if (!fits) {
 			if (literal.size > OUT_LIMIT) {
-				buf_add(imap_out(s), S("* BYE [TOOBIG] Literal too large.\r\n"));
+				imap_say(s, "* BYE [TOOBIG] Literal too large.");
 				imap_end(s, "Literal too large");
 				return false;
 			}
@@ -189,7 +191,7 @@ bool imap_progress(struct imap_session *s, uint64_t done, uint64_t goal) {
 	if (goal != 0 && done < goal)
 		buf_addf(out, " %llu %llu)] ", (unsigned long long)done, (unsigned long long)goal);
 	else buf_addf(out, " %llu NIL)] ", (unsigned long long)done);
-	buf_addf(out, "Still at it.\r\n");
+	imap_say(s, "Still at it.");
 	return imap_flush(s);
 }
 
@@ -202,8 +204,8 @@ static void put_modseq(struct imap_session *s, struct imap_answer a) {
 	if (!s->box.open || !imap_enabled(s, IMAP_QRESYNC)) return;
 	if (s->box.gone.set.count == 0 && (taken || safe == s->box.modseq_said)) return;
 	s->box.modseq_said = safe;
-	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] Highest\r\n" : "[HIGHESTMODSEQ %llu] ",
-		 (unsigned long long)safe);
+	buf_addf(imap_out(s), taken ? "* OK [HIGHESTMODSEQ %llu] " : "[HIGHESTMODSEQ %llu] ", (unsigned long long)safe);
+	if (taken) imap_say(s, "Highest");
 }
 
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
@@ -220,7 +222,7 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 	if (news && code) put_modseq(s, a);
 	buf_addf(imap_out(s), "%.*s %s ", SLICE_ARG(call->tag), a.status == IMAP_OK ? "OK" : "NO");
 	if (news && !code) put_modseq(s, a);
-	buf_addf(imap_out(s), "%s\r\n", a.text);
+	imap_say(s, a.text);
 }
 
 static void run(struct imap_session *s) {
@@ -244,7 +246,8 @@ static void run(struct imap_session *s) {
 	} else if (slice_starts(slice_of(why_not), S("BAD "))) {
 		answer_bad(s, call.tag, why_not + 4);
 	} else {
-		buf_addf(imap_out(s), "%.*s %s\r\n", SLICE_ARG(call.tag), why_not);
+		buf_addf(imap_out(s), "%.*s ", SLICE_ARG(call.tag));
+		imap_say(s, why_not);
 	}
 }
 
@@ -284,11 +287,11 @@ static int64_t patience(const struct imap_session *s) {
 
 static void tired(struct imap_session *s) {
 	if (s->idling) { /* keeps NAT tables warm and finds peers that are gone */
-		buf_add(imap_out(s), S("* OK Still here\r\n"));
+		imap_say(s, "* OK Still here");
 		s->heard = clock_ms();
 		return;
 	}
-	buf_add(imap_out(s), S("* BYE Disconnected for inactivity.\r\n"));
+	imap_say(s, "* BYE Disconnected for inactivity.");
 	imap_end(s, "Disconnected for inactivity");
 }
 
@@ -298,6 +301,7 @@ static void session_free(struct imap_session *s) {
 	buf_addf(&text, "Disconnected: %s ", s->ending != NULL ? s->ending : "Closed");
 	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
 	     F("rip", buf_slice(&s->remote)), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	presence_leave(s->context->presence, s->present);
 	stream_close(&s->wire);
 	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
 	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);
@@ -331,11 +335,12 @@ static void step(struct task *task, enum wake why) {
 		s->self = task_name(task);
 		buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
 		imap_put_capabilities(s);
-		buf_add(imap_out(s), S("] Logged in\r\n"));
+		buf_add(imap_out(s), S("] "));
+		imap_say(s, "Logged in");
 		s->greeted = true;
 	}
 	if (why == WAKE_STOP) {
-		buf_add(imap_out(s), S("* BYE Server shutting down.\r\n"));
+		imap_say(s, "* BYE Server shutting down.");
 		imap_end(s, "Server shutting down");
 	} else {
 		if (why == WAKE_CALL && s->notify != NULL) imap_notify_tell(s);
@@ -376,9 +381,16 @@ void imap_session_start(struct pool *pool, const struct imap_context *context, i
 				    .text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT),
 				    .tag = BUF(TAG_LIMIT) };
 	buf_add(&s->login, grant->login);
+	s->language = grant->language < LANGUAGE_COUNT ? (enum language)grant->language : LANGUAGE_DEFAULT;
 	s->master = grant->master.len != 0 || is_master(context, grant->login);
 	buf_add(&s->remote, grant->remote);
 	buf_add(&s->tag, grant->tag);
 	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);
+	s->present = presence_enter(context->presence,
+				    &(struct present){ .login = grant->login,
+						       .remote = grant->remote,
+						       .protocol = "imap",
+						       .session = grant->session },
+				    fd);
 	pool_add(pool, &s->task, fd, -1);
 }

@@ -11,11 +11,14 @@
 struct db;
 struct change_hub;
 struct search_index;
+struct presence;
 
 struct imap_session_params {
 	const char *spool_dir;      /* large APPENDs rest here, unlinked, on their way to the store */
 	const char *host;           /* our own name, as IMAP URLs may have it (CATENATE) */
 	uint64_t message_limit;     /* largest APPEND; 0: 50 MB */
+	uint64_t command_messages;  /* that one command handles (RFC 9738); 0: any number */
+	uint64_t command_saves;     /* the same for COPY and APPEND alone */
 	int64_t idle_limit; /* milliseconds without a command before we hang up; 0: 30 minutes (RFC 3501 §5.4) */
 	int64_t write_limit;        /* milliseconds a client may take to read what we have for it; 0: 5 minutes */
 	int64_t progress_interval;  /* milliseconds between two INPROGRESS responses; 0: 5 seconds; below 0: none */
@@ -33,6 +36,7 @@ struct imap_context {
 	struct change_hub *hub;
 	struct search_index *index; /* NULL: searches look at every message */
 	struct imap_session_params params;
+	struct presence *presence;  /* NULL: nobody is written down */
 };
 
 /* Who was let in. Text is copied. */
@@ -43,6 +47,7 @@ struct imap_grant {
 	struct slice remote;        /* the peer's address, for log lines */
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
+	uint32_t language;          /* enum language: chosen before log-in */
 	struct slice master;        /* who acts as the account; empty: itself */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first

@@ -113,6 +113,9 @@ void imap_put_set(struct buf *out, const struct imap_set *set) {
 	for (size_t i = 0; i < set->count; i++) {
 		const struct imap_range *r = &set->ranges[i];
 		if (i != 0) buf_byte(out, ',');
-		buf_addf(out, r->first == r->last ? "%u" : "%u:%u", r->first, r->last);
+		buf_number(out, r->first);
+		if (r->first == r->last) continue;
+		buf_byte(out, ':');
+		buf_number(out, r->last);
 	}
 }

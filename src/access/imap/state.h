@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "access/imap/language.h"
 #include "access/imap/parse.h"
 #include "access/imap/session.h"
 #include "access/imap/view.h"
@@ -53,6 +54,7 @@ struct imap_session {
 	bool greeted, over, broken, idling;
 	bool given_back;         /* by UNAUTHENTICATE: the client goes back to edge with the answer */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
+	enum language language;  /* of words for people */
 	bool dropping;           /* the rest of a line that was too long */
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
 	unsigned bad;            /* bad commands in a row */
@@ -63,6 +65,7 @@ struct imap_session {
 	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
+	uint64_t present;        /* access/present.h */
 	struct imap_selected box;
 };
 
@@ -110,6 +113,8 @@ void imap_put_capabilities(struct imap_session *s); /* "CAPABILITY IMAP4rev1 …
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */
 struct buf *imap_out(struct imap_session *s);
+/* The end of a response in the client's language, with its line end: "* BYE Text.", "[CODE] Text.", "Text." */
+void imap_say(struct imap_session *s, const char *response);
 bool imap_flush(struct imap_session *s);                      /* writes all; may wait for the client */
 bool imap_drain(struct imap_session *s);                      /* writes if there is much; may wait for the client */
 /* The begin of a message's response, "* 7 FETCH (" or with UIDONLY "* 12 UIDFETCH ("; uid is in the view. */
@@ -141,6 +146,7 @@ void imap_put_mailbox_id(struct buf *out, int64_t account, int64_t object_id); /
 struct imap_flags { uint32_t bits; struct slice keywords; };
 bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_flags *out);
 void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent);
+struct slice imap_flags_text(uint32_t bits, bool recent); /* the system flags alone, without brackets */
 
 /* The selected mailbox. */
 struct imap_select_params {
@@ -179,6 +185,7 @@ IMAP_COMMAND(imap_do_noop);
 IMAP_COMMAND(imap_do_logout);
 IMAP_COMMAND(imap_do_id);
 IMAP_COMMAND(imap_do_namespace);
+IMAP_COMMAND(imap_do_language);
 IMAP_COMMAND(imap_do_enable);
 IMAP_COMMAND(imap_do_list);
 IMAP_COMMAND(imap_do_lsub);

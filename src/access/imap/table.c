@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every command there is, and when it may be given. What stands here is all that an extension has to add. */
+#include "access/imap/limit.h"
 #include "access/imap/status.h"
 
 static const char imap_capabilities[] =
@@ -12,12 +13,14 @@ static const char imap_capabilities[] =
 	"UIDBATCHES INPROGRESS NOTIFY UNAUTHENTICATE "
 	"BINARY MULTIAPPEND CATENATE REPLACE PREVIEW UTF8=ACCEPT COMPRESS=DEFLATE "
 	"SEARCHRES WITHIN PARTIAL SEARCH=FUZZY MULTISEARCH CONTEXT=SEARCH CONTEXT=SORT ESORT SORT SORT=DISPLAY "
-	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS"; /* I18NLEVEL=1 wants SEARCH to find "cafe" in "café" too
-								  (RFC 5051) */
+	"THREAD=ORDEREDSUBJECT THREAD=REFERENCES THREAD=REFS I18NLEVEL=1 LANGUAGE";
 
 void imap_put_capabilities(struct imap_session *s) {
+	uint64_t messages = imap_messages_limit(s), saves = imap_saves_limit(s);
 	buf_addf(imap_out(s), "CAPABILITY %s APPENDLIMIT=%llu", imap_capabilities,
 		 (unsigned long long)imap_append_limit(s));
+	if (messages != 0) buf_addf(imap_out(s), " MESSAGELIMIT=%llu", (unsigned long long)messages);
+	else if (saves != 0) buf_addf(imap_out(s), " SAVELIMIT=%llu", (unsigned long long)saves);
 }
 
 enum {
@@ -36,6 +39,7 @@ static const struct imap_command commands[] = {
 	{ "LOGOUT", imap_do_logout, QUIET },
 	{ "ID", imap_do_id, 0 },
 	{ "NAMESPACE", imap_do_namespace, 0 },
+	{ "LANGUAGE", imap_do_language, 0 },
 	{ "ENABLE", imap_do_enable, 0 },
 	{ "IDLE", imap_do_idle, QUIET },
 	{ "NOTIFY", imap_do_notify, 0 },

@@ -50,22 +50,52 @@ void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits,
 	imap_put_flags(imap_out(s), bits, keywords, recent);
 }
 
+/* A line of which there may be a hundred thousand is written into room that is asked for once. */
+struct line { char *at; };
+
+static void line_add(struct line *l, struct slice text) {
+	if (text.len != 0) memcpy(l->at, text.at, text.len);
+	l->at += text.len;
+}
+
+static void line_number(struct line *l, uint64_t n) {
+	char digits[20];
+	size_t at = sizeof digits;
+	do digits[--at] = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	line_add(l, slice_from(digits + at, sizeof digits - at));
+}
+
+static void line_flags(struct line *l, struct imap_session *s, const struct message *m) {
+	bool recent = m->uid >= s->box.recent_from && !imap_enabled(s, IMAP_REV2);
+	struct slice text = imap_flags_text(m->flags, recent);
+	line_add(l, S("FLAGS ("));
+	line_add(l, text);
+	if (text.len != 0 && m->keywords.len != 0) line_add(l, S(" "));
+	line_add(l, m->keywords);
+	line_add(l, S(")"));
+}
+
 void imap_put_change(struct imap_session *s, const struct message *m, bool flags) {
-	struct buf *out = imap_out(s);
-	bool modseq = imap_enabled(s, IMAP_CONDSTORE);
+	enum { MOST = 256 }; /* without the keywords */
+	bool modseq = imap_enabled(s, IMAP_CONDSTORE), by_uid = imap_enabled(s, IMAP_UIDONLY);
 	if (!flags && !modseq) return;
-	imap_put_fetch(s, m->uid);
-	if (!imap_enabled(s, IMAP_UIDONLY)) {
-		buf_add(out, S("UID "));
-		buf_number(out, m->uid);
-		buf_byte(out, ' ');
+	char *from = buf_room(imap_out(s), MOST + m->keywords.len);
+	if (from == NULL) return;
+	struct line l = { from };
+	line_add(&l, S("* "));
+	line_number(&l, by_uid ? m->uid : view_number(&s->box.view, m->uid));
+	line_add(&l, by_uid ? S(" UIDFETCH (") : S(" FETCH (UID "));
+	if (!by_uid) line_number(&l, m->uid);
+	if (!by_uid) line_add(&l, S(" "));
+	if (flags) line_flags(&l, s, m);
+	if (modseq) {
+		line_add(&l, flags ? S(" MODSEQ (") : S("MODSEQ ("));
+		line_number(&l, m->modseq);
+		line_add(&l, S(")"));
 	}
-	if (flags) {
-		buf_add(out, S("FLAGS "));
-		imap_put_message_flags(s, m->uid, m->flags, m->keywords);
-	}
-	if (modseq) buf_addf(out, flags ? " MODSEQ (%llu)" : "MODSEQ (%llu)", (unsigned long long)m->modseq);
-	buf_add(out, S(")\r\n"));
+	line_add(&l, S(")\r\n"));
+	imap_out(s)->len += (size_t)(l.at - from);
 }
 
 /* The whole mailbox. */
@@ -89,7 +119,8 @@ void tell_keywords(struct imap_session *s, struct slice keywords) {
 		if (write) buf_add(out, S("\\*"));
 		else if (slice_ends(buf_slice(out), S(" "))) out->len--;
 	}
-	buf_add(out, s->box.read_only ? S(")] Read-only mailbox.\r\n") : S(")] Flags permitted.\r\n"));
+	buf_add(out, S(")] "));
+	imap_say(s, s->box.read_only ? "Read-only mailbox." : "Flags permitted.");
 	s->box.keywords_told = keywords.len;
 }
 

@@ -6,6 +6,8 @@
 #include "base/fail.h"
 #include "base/log.h"
 
+#include <pthread.h>
+
 enum { KEYWORD_MAX = 100, KEYWORDS_MAX = 64 };
 
 bool imap_read_name(const struct imap_session *s, struct buf *out, struct slice said) {
@@ -25,6 +27,11 @@ bool imap_parse_mailbox(struct imap_session *s, struct imap_parse *p, struct sli
 	if (slice_same(slice_head(buf_slice(&name), first), S("INBOX"))) memcpy(name.at, "INBOX", 5);
 	*out = arena_slice(&s->mem, buf_slice(&name));
 	return true;
+}
+
+void imap_say(struct imap_session *s, const char *response) {
+	language_add(imap_out(s), s->language, slice_of(response));
+	buf_add(imap_out(s), S("\r\n"));
 }
 
 void imap_add_text(struct imap_session *s, struct buf *out, struct slice text) {
@@ -100,24 +107,37 @@ bool imap_parse_flags(struct imap_session *s, struct imap_parse *p, struct imap_
 	return true;
 }
 
+/* What is said of a hundred thousand messages in one answer is put together once. */
+enum { FLAG_TEXTS = (FLAG_ALL + 1) * 2 };
+static struct { uint8_t len; char text[55]; } flag_texts[FLAG_TEXTS];
+
+static void make_flag_texts(void) {
+	for (uint32_t bits = 0; bits < FLAG_TEXTS; bits++) {
+		AUTO_BUF struct buf text = BUF(sizeof(flag_texts->text));
+		for (size_t i = 0; i <= LEN(system_flags); i++) {
+			bool recent = i == LEN(system_flags);
+			if ((bits & (recent ? FLAG_ALL + 1 : system_flags[i].bit)) == 0) continue;
+			buf_add(&text, text.len != 0 ? S(" ") : S(""));
+			buf_add(&text, recent ? S("\\Recent") : slice_of(system_flags[i].name));
+		}
+		flag_texts[bits].len = (uint8_t)text.len;
+		memcpy(flag_texts[bits].text, buf_text(&text), text.len);
+	}
+}
+
+struct slice imap_flags_text(uint32_t bits, bool recent) {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, make_flag_texts);
+	bits = (bits & FLAG_ALL) | (recent ? FLAG_ALL + 1 : 0);
+	return slice_from(flag_texts[bits].text, flag_texts[bits].len);
+}
+
 void imap_put_flags(struct buf *out, uint32_t bits, struct slice keywords, bool recent) {
-	const char *blank = "";
+	struct slice text = imap_flags_text(bits, recent);
 	buf_byte(out, '(');
-	for (size_t i = 0; i < LEN(system_flags); i++) {
-		if ((bits & system_flags[i].bit) == 0) continue;
-		buf_add(out, slice_of(blank));
-		buf_add(out, slice_of(system_flags[i].name));
-		blank = " ";
-	}
-	if (recent) {
-		buf_add(out, slice_of(blank));
-		buf_add(out, S("\\Recent"));
-		blank = " ";
-	}
-	if (keywords.len != 0) {
-		buf_add(out, slice_of(blank));
-		buf_add(out, keywords);
-	}
+	buf_add(out, text);
+	if (text.len != 0 && keywords.len != 0) buf_byte(out, ' ');
+	if (keywords.len != 0) buf_add(out, keywords);
 	buf_byte(out, ')');
 }
 

@@ -4,6 +4,7 @@
 #include "access/line.h"
 #include "access/pop3/drops.h"
 #include "access/pop3/line.h"
+#include "access/present.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "db/blob.h"
@@ -34,6 +35,7 @@ struct pop3 {
 	struct stream *wire;
 	int64_t account;
 	struct buf login, remote;
+	uint64_t present;         /* access/present.h */
 	uint64_t log_session;
 	bool tls, utf8, greeted, open, over, broken, dropping;
 	unsigned bad;
@@ -495,6 +497,7 @@ static void session_free(struct pop3 *s) {
 	note(L_INFO, "pop3", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
 	     F("rip", buf_slice(&s->remote)), FN("messages", count(s)), FN("deleted", s->deleted),
 	     FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
+	presence_leave(s->context->presence, s->present);
 	stream_close(&s->wire);
 	buf_done(&s->login);
 	buf_done(&s->remote);
@@ -545,5 +548,11 @@ void pop3_session_start(struct pool *pool, const struct pop3_context *context, i
 	buf_add(&s->login, grant->login);
 	buf_add(&s->remote, grant->remote);
 	s->wire = stream_new(fd, POP3_LINE * 8, OUT_LIMIT);
+	s->present = presence_enter(context->presence,
+				    &(struct present){ .login = grant->login,
+						       .remote = grant->remote,
+						       .protocol = "pop3",
+						       .session = grant->session },
+				    fd);
 	pool_add(pool, &s->task, fd, -1);
 }

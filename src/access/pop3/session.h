@@ -10,6 +10,7 @@
  *
  * A session keeps 16 bytes a message; bodies are never held. */
 struct db;
+struct presence;
 struct pop3_drops; /* who has his maildrop open, and when he last came; one for a process */
 struct pop3_drops *pop3_drops_new(void) NONNULL_RESULT;
 void pop3_drops_free(struct pop3_drops **d);
@@ -25,6 +26,7 @@ struct pop3_context { /* outlives the sessions */
 	struct db *db;
 	struct pop3_drops *drops;
 	struct pop3_session_params params;
+	struct presence *presence;  /* NULL: nobody is written down */
 };
 struct pop3_grant { /* who was let in; text is copied */
 	int64_t account;
