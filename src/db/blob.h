@@ -67,6 +67,14 @@ int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct bu
 /* The bytes given to blob_insert; adds nothing when there are none. BLOB_GONE when there is no such blob. */
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out);
 
+/* What is kept of many blobs, asked for in any order, but cheapest where ids rise and few that are not asked for lie in
+ * between, as in a mailbox that was filled at one go. Ends before the connection is released. */
+enum blob_kept { BLOB_SUMMARY, BLOB_DIGEST, BLOB_STORED /* for blob_unpack */ };
+struct blob_walk;
+struct blob_walk *blob_walk(struct db_conn *c, enum blob_kept what);
+/* 0 or <0. out: borrowed until the next call; at == NULL when there is nothing. */
+int blob_walk_to(struct blob_walk *w, int64_t id, struct slice *out);
+void blob_walk_end(struct blob_walk **w); /* NULL is fine */
 /* Removes files without a row that are older than min_age_s (what a crash between prepare and commit left behind).
  * Called at start; returns the number removed or <0. */
 int blob_sweep(struct db *db, int64_t min_age_s);

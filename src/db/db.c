@@ -13,8 +13,7 @@ static const struct db_params defaults = {
 	.file = "hato.db",
 	.schema = &db_schema_mail,
 	.cache_kib = 1024,
-	.mmap_mib =
-		sizeof(void *) > 4 ? 2047 : 256, /* as much as SQLite knows; what is read twice is read from memory */
+	.mmap_mib = sizeof(void *) > 4 ? 2047 : 256, /* as much as SQLite can */
 	.busy_ms = 10000,
 	.inline_limit = KIB(32),
 	.checkpoint_pages = 4096,

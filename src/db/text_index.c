@@ -331,23 +331,22 @@ int text_index_write(struct text_index *x, int (*fn)(struct text_batch *b, void 
 static int state_of(struct db *db, struct text_index_state *out) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT known_to, text_bytes, (SELECT COUNT(*) FROM doc) FROM fact");
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT known_to, text_bytes, (SELECT COUNT(*) FROM doc), page_count * page_size"
+			  " FROM fact, pragma_page_count, pragma_page_size"); /* the log may not be in the file yet */
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : cause_fail(DB_CAUSE_BROKEN, "search index: no facts");
 	*out = (struct text_index_state){ .known_to = db_int(s, 0),
 					  .text_bytes = (uint64_t)db_int(s, 1),
-					  .documents = (uint64_t)db_int(s, 2) };
+					  .documents = (uint64_t)db_int(s, 2),
+					  .file_bytes = (uint64_t)db_int(s, 3) };
 	return 0;
 }
 
 int text_index_state(struct text_index *x, struct text_index_state *out) {
-	char path[PATH_MAX];
-	struct stat st;
 	pthread_rwlock_rdlock(&x->lock);
 	int r = x->db == NULL ? fail("%s/%s: not open", x->dir, x->name) : judge(x, state_of(x->db, out));
 	pthread_rwlock_unlock(&x->lock);
-	path_of(x, x->name, "", path);
-	if (r == 0 && stat(path, &st) == 0) out->file_bytes = (uint64_t)st.st_size;
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include <iconv.h>
 
 #include "base/encode.h"
+#include "mime/fold.h"
 #include "mime/decode.h"
 
 enum { TAIL_MAX = 16, NAME_MAX_LEN = 40 };
@@ -101,8 +102,10 @@ static const unsigned short windows_1252[32] = {
 };
 
 static const char *known_as(struct slice name) {
+	char first = name.len != 0 ? ascii_lower(name.at[0]) : '\0';
 	for (size_t i = 0; i < LEN(aliases); i++)
-		if (slice_same(name, slice_of(aliases[i].name))) return aliases[i].iconv_name;
+		if (first == aliases[i].name[0] && slice_same(name, slice_of(aliases[i].name)))
+			return aliases[i].iconv_name;
 	return NULL;
 }
 
@@ -169,8 +172,7 @@ static size_t missing_bytes(struct slice s) {
 static size_t convert_utf8(const struct charset *c, struct slice in, bool last, struct buf *out) {
 	size_t whole = in.len;
 	while (in.len != 0) {
-		size_t n = 0;
-		while (n < in.len && (unsigned char)in.at[n] < 0x80) n++;
+		size_t n = text_ascii(in);
 		buf_add(out, slice_head(in, n));
 		in = slice_skip(in, n);
 		if (in.len == 0 || (!last && missing_bytes(in) != 0)) break;

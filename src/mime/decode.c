@@ -112,14 +112,31 @@ static void qp_byte(struct transfer *t, char c, struct buf *out) {
 	}
 }
 
+static size_t without_blanks(struct slice s) {
+	size_t n = s.len;
+	while (n != 0 && ascii_space(s.at[n - 1])) n--;
+	return n;
+}
+
+/* What can be taken at one go between two lines' starts: a line without escapes, or what stands before the first one.
+ * Blanks that might be at a line's end are left. */
+static size_t qp_run(struct transfer *t, struct slice in, struct buf *out) {
+	size_t line = slice_find(in, '\n'), end = slice_find(slice_head(in, line), '=');
+	size_t kept = without_blanks(slice_head(in, end));
+	buf_add(out, slice_head(in, kept));
+	if (end < line || line == in.len || line - kept > sizeof t->blanks) return kept;
+	buf_add(out, line != 0 && in.at[line - 1] == '\r' ? S("\r\n") : S("\n"));
+	return line + 1;
+}
+
 static void qp_feed(struct transfer *t, struct slice in, struct buf *out) {
-	for (size_t i = 0; i < in.len;) {
-		size_t n = i;
-		if (t->state == QP_TEXT && t->held == 0)
-			while (n < in.len && in.at[n] != '=' && !ascii_space(in.at[n])) n++;
-		buf_add(out, slice_from(in.at + i, n - i));
-		if (n < in.len) qp_byte(t, in.at[n++], out);
-		i = n;
+	while (in.len != 0) {
+		size_t n = t->state == QP_TEXT && t->held == 0 ? qp_run(t, in, out) : 0;
+		in = slice_skip(in, n);
+		if (n == 0) {
+			qp_byte(t, in.at[0], out);
+			in = slice_skip(in, 1);
+		}
 	}
 }
 

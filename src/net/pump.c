@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { PIECE = 16384, PIECES_A_STEP = 16 };
+enum { PIECE = 65536, PIECES_A_STEP = 8 };
 
 struct pump {
 	struct stream *client;

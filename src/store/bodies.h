@@ -3,8 +3,7 @@
 #include "store/store.h"
 /* Which body each message of a mailbox has, kept in memory for the mailboxes that were searched last (12 bytes a
  * message, least recently used ones leave), so that what the search index names becomes messages without a walk over
- * the mailbox. Whatever happened to the mailbox since it was read is asked for each time (store_changes). Thread-safe.
- */
+ * the mailbox. What happened to the mailbox since it was read is asked for each time (store_changes). Thread-safe. */
 struct bodies;
 struct bodies *bodies_new(size_t limit /* bytes */);
 void bodies_free(struct bodies **b); /* NULL is fine */

@@ -58,38 +58,37 @@ int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *ou
 	return r;
 }
 
-/* Walking. Each column costs as much as the step to the next row, and each table twice that: there is a statement for
- * every combination that is used, whose columns stand in the order of read_row. */
+static int one_uid(struct db_conn *c, const char *sql, struct box box, uint32_t below, uint32_t *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, sql);
+	bind_box(s, box);
+	db_bind_int(s, below);
+	int r = db_step(s);
+	*out = r == DB_ROW ? (uint32_t)db_int(s, 0) : 0;
+	return MIN_OF(r, 0);
+}
+
+int store_uid_ends(struct db_conn *c, struct box box, uint32_t below, uint32_t *first, uint32_t *last) {
+	int r = one_uid(c, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid < ?"
+			   " ORDER BY uid LIMIT 1", box, below, first);
+	return r != 0 ? r : one_uid(c, "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? AND uid < ?"
+				       " ORDER BY uid DESC LIMIT 1", box, below, last);
+}
+
+/* Walking. Each column costs as much as the step to the next row: there is a statement for every level that is used.
+ * What is kept by body comes from walks of its own beside it (blob_walk). */
 #define LEAN "uid, flags, keywords, size"
 #define BRIEF LEAN ", modseq, received_us"
 #define WHOLE BRIEF ", email_id, saved_us"
-#define BLOB ", message.blob_id"
-#define SUMMARY ", summary.data"
-#define DIGEST ", digest.data"
-#define BODY ", blob_data.data"
-#define WITH_SUMMARY " LEFT JOIN summary ON summary.blob_id = message.blob_id"
-#define WITH_DIGEST " LEFT JOIN digest ON digest.blob_id = message.blob_id"
-#define WITH_BODY " LEFT JOIN blob_data ON blob_data.id = message.blob_id"
-#define WALK(columns, joins) \
-	"SELECT " columns " FROM message" joins \
-	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid"
-#define LEVELS(columns, joins) { WALK(WHOLE BLOB columns, joins), WALK(BRIEF BLOB columns, joins), \
-		WALK(LEAN BLOB columns, joins) }
+#define WALK(columns) \
+	"SELECT " columns " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid"
 
 static const char *sql_for(unsigned want) {
-	static const char *const all[][3] = {
-		[0] = { WALK(WHOLE BLOB, ""), WALK(BRIEF, ""), WALK(LEAN, "") },
-		[WANT_SUMMARY] = LEVELS(SUMMARY, WITH_SUMMARY),
-		[WANT_DIGEST] = LEVELS(DIGEST, WITH_DIGEST),
-		[WANT_SUMMARY | WANT_DIGEST] = LEVELS(SUMMARY DIGEST, WITH_SUMMARY WITH_DIGEST),
-		[WANT_BODY] = LEVELS(BODY, WITH_BODY),
-		[WANT_BODY | WANT_SUMMARY] = LEVELS(SUMMARY BODY, WITH_SUMMARY WITH_BODY),
-		[WANT_BODY | WANT_DIGEST] = LEVELS(DIGEST BODY, WITH_DIGEST WITH_BODY),
-		[WANT_BODY | WANT_SUMMARY | WANT_DIGEST] =
-			LEVELS(SUMMARY DIGEST BODY, WITH_SUMMARY WITH_DIGEST WITH_BODY),
-	};
-	return all[want & (WANT_SUMMARY | WANT_DIGEST | WANT_BODY)]
-		  [(want & WANT_LEAN) != 0 ? 2 : (want & WANT_BRIEF) != 0 ? 1 : 0];
+	static const char *const all[][2] = { { WALK(WHOLE), WALK(WHOLE ", blob_id") },
+					      { WALK(BRIEF), WALK(BRIEF ", blob_id") },
+					      { WALK(LEAN), WALK(LEAN ", blob_id") } };
+	bool blob = (want & ~(unsigned)(WANT_LEAN | WANT_BRIEF)) != 0;
+	if ((want & (WANT_LEAN | WANT_BRIEF)) == 0) return all[0][1];
+	return all[(want & WANT_LEAN) != 0 ? 2 : 1][blob];
 }
 
 static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
@@ -108,15 +107,34 @@ static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
 	} else if ((want & ~(unsigned)(WANT_LEAN | WANT_BRIEF)) == 0) {
 		return;
 	}
-	m->blob_id = db_int(s, at++);
-	if ((want & WANT_SUMMARY) != 0) m->summary = db_bytes(s, at++);
-	if ((want & WANT_DIGEST) != 0) m->digest = db_bytes(s, at++);
-	if ((want & WANT_BODY) != 0) m->body = db_bytes(s, at);
+	m->blob_id = db_int(s, at);
+}
+
+struct walks { struct blob_walk *summary, *digest, *body; };
+
+static struct walks walks_open(struct db_conn *c, unsigned want) {
+	return (struct walks){ (want & WANT_SUMMARY) != 0 ? blob_walk(c, BLOB_SUMMARY) : NULL,
+			       (want & WANT_DIGEST) != 0 ? blob_walk(c, BLOB_DIGEST) : NULL,
+			       (want & WANT_BODY) != 0 ? blob_walk(c, BLOB_STORED) : NULL };
+}
+
+static void walks_close(struct walks *w) {
+	blob_walk_end(&w->summary);
+	blob_walk_end(&w->digest);
+	blob_walk_end(&w->body);
+}
+
+static int walks_to(struct walks *w, struct message *m) {
+	int r = w->summary != NULL ? blob_walk_to(w->summary, m->blob_id, &m->summary) : 0;
+	if (r == 0 && w->digest != NULL) r = blob_walk_to(w->digest, m->blob_id, &m->digest);
+	if (r == 0 && w->body != NULL) r = blob_walk_to(w->body, m->blob_id, &m->body);
+	return r;
 }
 
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
+	AUTO(walks_close) struct walks walks = walks_open(c, want);
 	struct message m = { .uid = 0 };
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {
@@ -124,7 +142,8 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 		bind_range(s, box, set.at[i]);
 		while ((r = db_step(s)) == DB_ROW) {
 			read_row(s, want, &m);
-			r = each(ctx, &m);
+			r = walks_to(&walks, &m);
+			if (r == 0) r = each(ctx, &m);
 			if (r != 0) return r;
 		}
 		if (r < 0) return r;

@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 
 enum {
-	SLICE = 300,
+	SLICE = 2500, /* at each end of a transaction FTS5 sorts all it has: half of the work with 300 */
 	SLICE_BYTES = 32 * 1024 * 1024,
 	IDLE_MS = 2000,
 	DEAD_EVERY_MS = 3600000,

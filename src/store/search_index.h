@@ -20,7 +20,7 @@ struct bodies *search_index_bodies(struct search_index *x); /* which message has
 bool search_index_excludes(const struct text_found *f, int64_t blob_id);
 
 /* The background: a thread of low priority that looks for new bodies every few seconds and indexes them in transactions
- * of some hundred; while the rest of the process is busy it waits (for up to a minute). When more than a third of what
+ * of some thousand; while the rest of the process is busy it waits (for up to a minute). When more than a third of what
  * is indexed is gone a new file is made beside the old one. */
 int search_index_start(struct search_index *x);
 void search_index_stop(struct search_index *x);   /* at the next message; may be started again */

@@ -109,6 +109,8 @@ int store_append(struct db_conn *tx, const struct append *a, struct appended *ou
 
 /* The uids from since on, rising, added to out (uint32_t each): the caller's map of sequence numbers. */
 int store_uids(struct db_conn *c, struct box box, uint32_t since, struct buf *out);
+/* The first and the last below `below`; 0: there are none. */
+int store_uid_ends(struct db_conn *c, struct box box, uint32_t below, uint32_t *first, uint32_t *last);
 enum {
 	WANT_SUMMARY = 1,
 	WANT_DIGEST = 2,

@@ -26,8 +26,8 @@ enum fetch_need {
 	FETCH_WHOLE = 32,  /* no <partial> */
 	FETCH_LAZY = 64,   /* (LAZY) may follow */
 	FETCH_ROW = 256,   /* all columns of the row */
-	FETCH_DIGEST = 1024,
-	FETCH_TIMES = 512, /* INTERNALDATE, MODSEQ */
+	FETCH_DIGEST = 512,
+	FETCH_TIMES = 1024, /* INTERNALDATE, MODSEQ */
 	FETCH_PARTS = 128  /* more than where the header ends */
 };
 struct fetch_word {

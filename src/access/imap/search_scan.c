@@ -206,8 +206,11 @@ int search_scan(struct search_scan *scan) {
 	if (r != 0) return r;
 	cut(scan, heads || scan->wants_digest);
 	struct party *p = mem_get(sizeof *p);
+	/* the cheapest test comes first: when that is one of bodies, every body is looked at */
+	bool bodies = scan->root->count != 0 && scan->root->children[0]->cost >= COST_HEADER;
 	*p = (struct party){ .scan = scan, .holders = 1,
-		.want = (heads ? WANT_SUMMARY : 0U) | (scan->wants_digest ? WANT_DIGEST : 0U) };
+		.want = (heads ? WANT_SUMMARY : 0U) | (scan->wants_digest ? WANT_DIGEST : 0U) |
+			(bodies ? WANT_BODY : 0U) };
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->left, NULL);
 	pthread_mutex_lock(&p->lock);
