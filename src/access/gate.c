@@ -17,7 +17,9 @@ bool gate_may_login(const struct gate *g) {
 
 unsigned gate_offer(const struct gate *g) {
 	unsigned all = g->params->mechanisms != 0 ? g->params->mechanisms : SASL_USUAL;
-	if (!tls_peer_trusted(stream_tls(g->wire))) all &= ~(unsigned)SASL_EXTERNAL;
+	const struct tls *tls = stream_tls(g->wire);
+	if (!(g->params->any_certificate ? tls_peer_shown(tls) : tls_peer_trusted(tls)))
+		all &= ~(unsigned)SASL_EXTERNAL;
 	return gate_may_login(g) ? sasl_offer(all, gate_secured(g), true) : 0;
 }
 

@@ -15,6 +15,7 @@ struct gate_params {
 	struct tls_server *tls;   /* for STARTTLS; NULL: not offered. Borrowed while the dialogue lives */
 	bool clear_text;          /* passwords may be given without TLS (imapd_tls_auth_only = no) */
 	bool trusted_path;        /* the peer is on this host: as good as TLS */
+	bool any_certificate;     /* EXTERNAL for certificates that lead to no root of ours, too: a table knows them */
 	unsigned mechanisms;      /* enum sasl_word: AUTHENTICATE, AUTH; 0: SASL_USUAL */
 	const char *banner;       /* text of the greeting; NULL: "hato ready." */
 	const char *client_id;    /* what IMAP's ID answers as "version", or NULL to keep it to ourselves */

@@ -28,7 +28,7 @@ static const struct admin_verb verbs[] = {
 	{ "account", "disable", "NAME", "no log-in and no new mail, until enabled again", 1, 1, 0, "",
 	  verb_account_disable },
 	{ "account", "enable", "NAME", "the opposite of disable", 1, 1, 0, "", verb_account_enable },
-	{ "account", "quota", "NAME SIZE|none [--messages N]", "limit what an account may keep", 2, 3, 0,
+	{ "account", "quota", "NAME SIZE|none|unlimited [--messages N]", "limit what an account may keep", 2, 3, 0,
 	  "messages=", verb_account_quota },
 	{ "acl", "list", "ACCOUNT [MAILBOX] [--json]", "who else has rights in the mailboxes of an account", 1, 2, 0,
 	  "json", verb_acl_list },

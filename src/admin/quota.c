@@ -14,22 +14,27 @@ struct limits {
 	uint64_t bytes, messages;
 };
 
-/* "2G", "none"; then a number of messages, as a word or an option. */
+/* "2G", "none" (of its own), "unlimited"; then a number of messages, as a word or an option. */
 static int take_limits(struct admin_call *c, struct limits *out) {
 	struct slice messages = c->count > 2 ? c->args[2] : S("none");
 	if (!text_read_size(c->args[1], &out->bytes))
 		return refuse(c, EX_DATAERR, "%.*s: not a size (bytes, or 500M, 2G, none)", SLICE_ARG(c->args[1]));
 	call_option(c, "messages", &messages);
-	if (!slice_same(messages, S("none")) && !slice_number(messages, INT64_MAX, &out->messages))
+	if (slice_same(c->args[1], S("unlimited"))) out->bytes = QUOTA_UNLIMITED;
+	if (slice_same(messages, S("unlimited"))) out->messages = QUOTA_UNLIMITED;
+	else if (!slice_same(messages, S("none")) && !slice_number(messages, INT64_MAX, &out->messages))
 		return refuse(c, EX_DATAERR, "%.*s: not a number of messages", SLICE_ARG(messages));
 	return EX_OK;
 }
 
-static void tell_limits(struct admin_call *c, const struct limits *l) {
+/* account: without a limit of its own it has that of the settings. */
+static void tell_limits(struct admin_call *c, const struct limits *l, bool account) {
 	AUTO_BUF struct buf done = BUF(100);
-	if (l->bytes != 0) text_size(&done, l->bytes);
-	else buf_add(&done, S("any amount"));
-	if (l->messages != 0) buf_addf(&done, ", %llu messages", (unsigned long long)l->messages);
+	if (l->bytes == QUOTA_UNLIMITED) buf_add(&done, S("any amount"));
+	else if (l->bytes != 0) text_size(&done, l->bytes);
+	else buf_add(&done, account ? S("what quota_default_size allows") : S("any amount"));
+	if (l->messages == QUOTA_UNLIMITED) buf_add(&done, S(", any number of messages"));
+	else if (l->messages != 0) buf_addf(&done, ", %llu messages", (unsigned long long)l->messages);
 	tell(c, "%.*s may keep %s", SLICE_ARG(l->name), buf_text(&done));
 }
 
@@ -45,7 +50,7 @@ int verb_account_quota(struct admin_call *c) {
 	int r = db_write(c->a->db, set_account, &l);
 	if (r < 0) return broken(c);
 	if (r != 0) return refuse(c, EX_NOUSER, "%.*s: no such account (hato account list)", SLICE_ARG(l.name));
-	tell_limits(c, &l);
+	tell_limits(c, &l, true);
 	return EX_OK;
 }
 
@@ -88,7 +93,7 @@ static int show_domain(struct admin_call *c, struct slice name) {
 		text_size(&used, p.bytes);
 		tell(c, "%.*s keeps %s, %llu messages", SLICE_ARG(name), buf_text(&used),
 		     (unsigned long long)p.messages);
-		tell_limits(c, &(struct limits){ name, p.limit_bytes, p.limit_messages });
+		tell_limits(c, &(struct limits){ name, p.limit_bytes, p.limit_messages }, false);
 	}
 	return EX_OK;
 }
@@ -100,8 +105,10 @@ int verb_domain_quota(struct admin_call *c) {
 	if (c->count == 1) return show_domain(c, l.name);
 	int code = take_limits(c, &l);
 	if (code != EX_OK) return code;
+	if (l.bytes == QUOTA_UNLIMITED) l.bytes = 0;
+	if (l.messages == QUOTA_UNLIMITED) l.messages = 0;
 	int r = db_write(c->a->db, set_domain, &l);
 	if (r != 0) return broken(c);
-	tell_limits(c, &l);
+	tell_limits(c, &l, false);
 	return EX_OK;
 }

@@ -301,7 +301,12 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 	bool apart = data_users_apart(data);
 	struct vault_place place = { .data = data, .given = BUF(LINK_FRAME_MAX) };
 	if (conf_load(&(struct conf_options){ .dir = cli->conf_dir }, &place.conf) < 0) place.conf = NULL;
-	if (place.conf != NULL) dkim_files_pack(place.conf, &place.given);
+	if (place.conf != NULL) {
+		const struct conf_view *v = conf_main(place.conf);
+		dkim_files_pack(place.conf, &place.given);
+		user_quota_default(conf_size(v, SET_quota_default_size),
+				   (uint64_t)conf_number(v, SET_quota_default_messages));
+	}
 	fflush(NULL);
 	pid_t vault = fork();
 	if (vault == 0) {

@@ -114,6 +114,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	W(DMARC_QUARANTINE_JUNK, "junk") W(DMARC_QUARANTINE_HOLD, "hold") W(DMARC_QUARANTINE_NONE, "none")
 #define TEMPERROR_ACTION_WORDS(W) W(TEMPERROR_NONE, "none") W(TEMPERROR_DEFER, "defer")
 
+#define OAUTH2_MODE_WORDS(W) W(OAUTH2_MODE_POST, "post") W(OAUTH2_MODE_GET, "get") W(OAUTH2_MODE_AUTH, "auth")
 #define DKIM_LOCAL_WORDS(W) \
 	W(DKIM_LOCAL_NO, "no") W(DKIM_LOCAL_AUTHENTICATED, "authenticated") W(DKIM_LOCAL_YES, "yes")
 #define DKIM_ON_ERROR_WORDS(W) W(DKIM_ON_ERROR_TEMPFAIL, "tempfail") W(DKIM_ON_ERROR_ACCEPT, "accept")
@@ -121,6 +122,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
 	SET(dkim_on_error_word, DKIM_ON_ERROR_WORDS) \
+	SET(oauth2_mode, OAUTH2_MODE_WORDS) \
 	SET(dkim_local_word, DKIM_LOCAL_WORDS) \
 	SET(srs_word, SRS_WORDS) \
 	SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) SET( \

@@ -127,8 +127,12 @@ static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct
 	struct smtp_reply limited;
 	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited))
 		return SASL_TOO_OFTEN;
-	const struct login_way way = { a->params->core, a->params->vault, a->params->login_domain,
-				       admit_session(a)->tls };
+	const struct login_way way = { .core = a->params->core,
+				       .vault = a->params->vault,
+				       .relay = a->params->relay,
+				       .certificates = a->params->certificates,
+				       .domain = a->params->login_domain,
+				       .tls = admit_session(a)->tls };
 	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
 	if (verdict == SASL_YES && ask->means != SASL_BY_SALT) admit_came(a, found);
 	return verdict;
@@ -267,6 +271,7 @@ const struct smtp_server_ops admit_ops = {
 	.connect = op_connect,
 	.helo = op_helo,
 	.auth = op_auth,
+	.judge = admit_judge,
 	.mail = op_mail,
 	.rcpt = op_rcpt,
 	.data_begin = admit_data_begin,

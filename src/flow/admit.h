@@ -33,7 +33,7 @@ struct admit_params {
 	const struct domains *relay_domains;
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
 	bool show_tls;                   /* smtpd_tls_received_header */
-	struct link *core, *vault;
+	struct link *core, *vault, *relay;
 	struct known *known;             /* addresses that core just said are ours */
 	struct dns *dns;
 	struct tls_server *tls;          /* NULL: no TLS */
@@ -102,6 +102,9 @@ struct admit_params {
 	const struct networks *verp;     /* smtpd_authorized_verp_clients; NULL: nobody */
 	const struct networks *no_login; /* smtpd_sasl_exceptions_networks; NULL: nobody */
 	struct slice login_domain;       /* smtpd_sasl_local_domain */
+	struct dovecot *dovecot;         /* judges log-ins while it is there; NULL: we do */
+	const struct dovecot_wish *dovecot_clear, *dovecot_tls;
+	const struct certificate_map *certificates; /* sasl_external_cert_maps; NULL: none */
 	struct lookup refusal_maps;      /* smtpd_reject_filter_maps */
 	const struct slice *peers;       /* debug_peer_list; its tables, in order: */
 	size_t peers_count;

@@ -134,6 +134,7 @@ void admit_left(struct admit *a);
 void admit_trace(void *owner, bool leaves, struct slice line);
 void admit_trace_init(struct admit *a);
 bool admit_has_room(const struct admit *a); /* on disk: queue_minfree, and 1.5 times message_size_limit */
+const struct sasl_judge *admit_judge(void *owner); /* admit_judge.c */
 bool admit_offers_login(const struct admit *a); /* smtpd_sasl_exceptions_networks */
 
 /* admit_proxy.c: the message is whole; the filter's reply */

@@ -26,6 +26,8 @@ WIRE_STRUCT(password_ask, PASSWORD_ASK_FIELDS)
 WIRE_STRUCT(password_answer, PASSWORD_ANSWER_FIELDS)
 WIRE_STRUCT(scram_ask, SCRAM_ASK_FIELDS)
 WIRE_STRUCT(scram_answer, SCRAM_ANSWER_FIELDS)
+WIRE_STRUCT(token_ask, TOKEN_ASK_FIELDS)
+WIRE_STRUCT(token_answer, TOKEN_ANSWER_FIELDS)
 WIRE_STRUCT(app_ask, APP_ASK_FIELDS)
 WIRE_STRUCT(app_row, APP_ROW_FIELDS)
 WIRE_STRUCT(app_answer, APP_ANSWER_FIELDS)
@@ -112,6 +114,10 @@ int ask_flush(struct link *core, const struct flush_ask *ask, struct arena *mem)
 
 int ask_verify(struct link *core, const struct verify_ask *ask, struct arena *mem, struct verify_answer *answer) {
 	ASK_BODY(core, ASK_VERIFY, verify_ask, verify_answer, -1, QUICK_MS, USUAL)
+}
+
+int ask_token(struct link *relay, const struct token_ask *ask, struct arena *mem, struct token_answer *answer) {
+	ASK_BODY(relay, ASK_TOKEN, token_ask, token_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer) {

@@ -31,6 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	TRY(session_ask);
 	TRY(password_ask);
 	TRY(sign_ask);
+	TRY(token_ask);
+	TRY(token_answer);
 	TRY(relay_ask);
 	TRY(relay_answer);
 	TRY(admin_ask);

@@ -38,6 +38,7 @@ enum ask_kind {
 	ASK_RECALL,     /* edge → core: what was kept under this key? */
 	ASK_KEEP,       /* edge → core: keep this over restarts */
 	ASK_SCRAM,      /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
+	ASK_TOKEN,      /* edge → relay: whose OAuth 2 token is this? */
 	ASK_APP,        /* core → vault: add, delete, list app passwords */
 };
 
@@ -270,6 +271,18 @@ struct scram_answer {
 };
 #define SCRAM_ANSWER_FIELDS(F) F(bool_, right) F(text, salt) F(text, signature) F(u64, rounds)
 int ask_scram(struct link *vault, const struct scram_ask *ask, struct arena *mem, struct scram_answer *answer);
+
+/* bearer.h. What a refused client is told comes along. */
+struct token_ask {
+	struct slice token;
+};
+#define TOKEN_ASK_FIELDS(F) F(text, token)
+struct token_answer {
+	uint32_t verdict;          /* enum bearer_verdict */
+	struct slice user, status, scope, discovery;
+};
+#define TOKEN_ANSWER_FIELDS(F) F(u32, verdict) F(text, user) F(text, status) F(text, scope) F(text, discovery)
+int ask_token(struct link *relay, const struct token_ask *ask, struct arena *mem, struct token_answer *answer);
 
 /* App passwords (user/secret.h). */
 enum app_want { APP_ADD, APP_DELETE, APP_LIST };
@@ -545,6 +558,8 @@ struct admin_answer {
 /* channel: a connected control socket. */
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer);
 
+WIRE_DECLARE(token_ask)
+WIRE_DECLARE(token_answer)
 WIRE_DECLARE(recall_ask)
 WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask) WIRE_DECLARE(route_ask) WIRE_DECLARE(route_answer) WIRE_DECLARE(
 	account_ask) WIRE_DECLARE(account_answer) WIRE_DECLARE(accept_ask) WIRE_DECLARE(accept_answer)

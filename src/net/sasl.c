@@ -9,9 +9,10 @@ bool sasl_clean(struct slice s) {
 }
 
 enum sasl_answer sasl_prove(struct sasl *s, const struct sasl_ask *ask) {
-	struct sasl_found found = { 0 };
-	switch (s->ops->prove(s->owner, ask, &s->mem, &found)) {
-	case SASL_YES: s->found = found; return SASL_DONE;
+	struct sasl_found *found = &s->found;
+	*found = (struct sasl_found){ 0 };
+	switch (s->ops->prove(s->owner, ask, &s->mem, found)) {
+	case SASL_YES: return SASL_DONE;
 	case SASL_NO: return SASL_REFUSED;
 	case SASL_TOO_OFTEN: return SASL_LIMITED;
 	default: return SASL_DEFERRED;
@@ -65,6 +66,7 @@ static const struct sasl_mechanism mechanisms[] = { /* the best first, as client
 };
 
 const char *sasl_name(const struct sasl *s) {
+	if (s->judge != NULL) return s->judged;
 	return s->mechanism != NULL ? s->mechanism->name : "";
 }
 
@@ -98,13 +100,37 @@ bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct t
 	return true;
 }
 
+bool sasl_begin_judged(struct sasl *s, struct slice mechanism, struct slice offer, const struct sasl_judge *judge,
+		       void *owner) {
+	bool offered = false;
+	for (struct slice one; (one = slice_word(&offer, " ")).len != 0;) offered |= slice_same(one, mechanism);
+	sasl_done(s);
+	if (!offered || mechanism.len >= SASL_NAME_MAX) return false;
+	*s = (struct sasl){ .judge = judge, .owner = owner };
+	for (size_t i = 0; i < mechanism.len; i++) s->judged[i] = ascii_upper(mechanism.at[i]);
+	return true;
+}
+
 static struct slice in_base64(struct sasl *s, struct slice bytes) {
 	AUTO_BUF struct buf text = BUF(SASL_LINE_MAX);
 	base64_add(&text, bytes);
 	return arena_slice(&s->mem, buf_slice(&text));
 }
 
+/* What goes to somebody else is base64 of a bounded length, and nothing beside it. */
+static enum sasl_answer take_judged(struct sasl *s, struct slice response, struct slice *challenge) {
+	AUTO_BUF struct buf bytes = BUF(SASL_LINE_MAX);
+	if (slice_eq(response, S("*"))) return SASL_CANCELLED;
+	if (slice_eq(response, S("="))) response = S("");
+	if (response.len > SASL_LINE_MAX || (response.at != NULL && !base64_read(&bytes, response)))
+		return SASL_NOT_BASE64;
+	mem_wipe(bytes.at, bytes.room);
+	s->step++;
+	return (enum sasl_answer)s->judge->take(s->owner, s, response, challenge);
+}
+
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge) {
+	if (s->judge != NULL) return take_judged(s, response, challenge);
 	if (response.at == NULL) {
 		*challenge = in_base64(s, s->mechanism->first);
 		return SASL_MORE;
@@ -132,6 +158,7 @@ enum sasl_answer sasl_password(struct sasl *s, const char *mechanism, struct sli
 }
 
 void sasl_done(struct sasl *s) {
+	if (s->judge != NULL) s->judge->done(s);
 	arena_done(&s->mem);
 	*s = (struct sasl){ 0 };
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/encode.h"
 #include "net/sasl.h"
 
 static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
@@ -21,10 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	if (sasl_begin(&s, slice_of(names[data[0] % LEN(names)]), ~0u, NULL, &ops, NULL))
 		for (int turn = 0; turn < 10 && rest.at != NULL; turn++) {
 			struct slice part = slice_cut(&rest, '\n');
+			struct buf wrapped = BUF(1 << 20);
+			if ((data[0] & 0x80) != 0) base64_add(&wrapped, part), part = buf_slice(&wrapped);
 			challenge = S("");
-			if (sasl_take(&s, slice_from(part.at != NULL ? part.at : "", part.len), &challenge) !=
-			    SASL_MORE)
-				break;
+			int answer = sasl_take(&s, slice_from(part.at != NULL ? part.at : "", part.len), &challenge);
+			buf_done(&wrapped);
+			if (answer != SASL_MORE) break;
 		}
 	sasl_done(&s);
 	return 0;

@@ -48,6 +48,8 @@ struct sasl_found {
 	int64_t account;        /* SASL_YES: whose mail it will be */
 	struct slice name;
 	struct slice master;    /* who acts as that one; empty: himself */
+	/* SASL_BY_TOKEN, SASL_NO: what the client is told (RFC 7628 §3.2.2); may be empty */
+	struct slice status, scope, discovery;
 };
 struct sasl_ops {
 	/* enum sasl_verdict; text lives in mem. May wait for our own processes. SASL_BY_SALT is no log-in yet. */
@@ -55,7 +57,17 @@ struct sasl_ops {
 				   struct sasl_found *found);
 };
 
+/* Somebody else who judges whole exchanges, by mechanisms of his own (net/sasl_dovecot.h). All may wait. */
+struct sasl;
+struct sasl_judge {
+	void (*offer)(void *owner, struct buf *out); /* adds " PLAIN LOGIN": for this client, now */
+	/* As sasl_take, with base64 that was checked; SASL_DONE sets s->found. */
+	int (*take)(void *owner, struct sasl *s, struct slice response, struct slice *challenge);
+	void (*done)(struct sasl *s);                /* frees s->exchange */
+};
+
 struct sasl_mechanism;
+enum { SASL_NAME_MAX = 24 };
 struct sasl {
 	const struct sasl_mechanism *mechanism;
 	const struct sasl_ops *ops;
@@ -67,6 +79,9 @@ struct sasl {
 	struct slice authzid, user; /* as far as known; for the log */
 	struct slice first, second, nonce, header; /* SCRAM: client-first-bare, server-first, nonce, GS2 header */
 	struct sasl_found found; /* after SASL_DONE: account and name */
+	const struct sasl_judge *judge; /* not NULL: mechanism is, and these are his */
+	char judged[SASL_NAME_MAX];
+	void *exchange;
 };
 enum sasl_answer {
 	SASL_MORE,      /* *challenge (in base64) goes out, the next line comes in */
@@ -89,6 +104,9 @@ unsigned sasl_offer(unsigned offer, bool tls, bool clear);
 /* False: not in the offer. What s held is wiped. */
 bool sasl_begin(struct sasl *s, struct slice mechanism, unsigned offer, struct tls *tls, const struct sasl_ops *ops,
 		void *owner);
+/* The same with somebody else, whose offer it must be in. */
+bool sasl_begin_judged(struct sasl *s, struct slice mechanism, struct slice offer, const struct sasl_judge *judge,
+		       void *owner);
 /* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at == NULL.
  */
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge);

@@ -9,6 +9,10 @@ bool tls_peer_trusted(const struct tls *t) {
 	       SSL_get_verify_result(t->ssl) == X509_V_OK;
 }
 
+bool tls_peer_shown(const struct tls *t) {
+	return t != NULL && !SSL_in_init(t->ssl) && SSL_get0_peer_certificate(t->ssl) != NULL;
+}
+
 bool tls_peer_emails(const struct tls *t, struct buf *out) {
 	if (!tls_peer_trusted(t)) return false;
 	size_t before = out->len;

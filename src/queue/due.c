@@ -120,7 +120,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 	if (out != NULL) out->from_us = from;
 	if (out != NULL && fresh) out->until_ms = deadline_in(LOOK_AGAIN_MS);
 	/* who came late, or was put back, may be due before from: nobody else would wake us for him */
-	if (from != INT64_MIN) fall_due(t, t->now_us + LOOK_AGAIN_MS * INT64_C(1000));
+	if (!fresh) fall_due(t, t->now_us + LOOK_AGAIN_MS * INT64_C(1000));
 	return r < 0 ? r : 0;
 }
 

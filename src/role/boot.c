@@ -37,6 +37,7 @@ void boot_clear(struct boot *b) {
 		free_secret(b->client_identities[i].pem);
 	}
 	free_secret(b->logins);
+	free_secret(b->oauth2_secret);
 	mem_wipe(b->dkim.at, b->dkim.len);
 	buf_done(&b->dkim);
 	*b = (struct boot){ 0 };
@@ -153,6 +154,7 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 		buf_add(&b->dkim, f->body);
 		return 0;
 	case CONTROL_LOGINS: b->logins = slice_text(f->body); return 0;
+	case CONTROL_OAUTH2: b->oauth2_secret = slice_text(f->body); return 0;
 	case CONTROL_LOG: take_log(f); return 0;
 	case CONTROL_USER: *user = slice_text(f->body); return 0;
 	case CONTROL_GO: return GO;

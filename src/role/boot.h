@@ -17,6 +17,7 @@ enum control_kind {
 	CONTROL_SHARED,          /* fd: struct shared, for edge and core; first round only */
 	CONTROL_DKIM,            /* body: packed keyring_given, for vault */
 	CONTROL_LOGINS,          /* body: text of smtp_sasl_password_maps, for relay */
+	CONTROL_OAUTH2,          /* body: what is in sasl_oauth2_client_secret_file, for relay */
 	CONTROL_LOG,             /* body: packed target; fd unless syslog */
 	CONTROL_USER,            /* body: the Unix user to become, may be empty */
 	CONTROL_GO,
@@ -29,6 +30,7 @@ enum { CONTROL_FD = 3 };
 enum link_name {
 	LINK_EDGE_CORE,
 	LINK_EDGE_VAULT,
+	LINK_EDGE_RELAY,
 	LINK_CORE_VAULT,
 	LINK_CORE_RELAY,
 	LINK_CORE_AGENT,
@@ -66,7 +68,7 @@ struct boot {
 		char *name, *pem; /* name: the file of the certificate */
 	} client_identities[IDENTITIES_MAX];
 	size_t client_identity_count;
-	char *logins;
+	char *logins, *oauth2_secret;
 	struct buf dkim; /* packed keyring_given */
 	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };

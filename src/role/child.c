@@ -70,12 +70,15 @@ static void send_settings(int control, size_t which, const struct round *r) {
 	}
 	if (which == CHILD_VAULT) send_dkim_keys(control, r->conf);
 	if (which == CHILD_RELAY && r->logins != NULL) send_text(control, CONTROL_LOGINS, slice_of(r->logins));
+	if (which == CHILD_RELAY && r->oauth2_secret != NULL)
+		send_text(control, CONTROL_OAUTH2, slice_of(r->oauth2_secret));
 }
 
 /* Which end of which link a child gets: the asker's is 0, the answerer's 1. */
 static const struct { enum link_name link; size_t asker, answerer; } link_ends[] = {
 	{ LINK_EDGE_CORE, CHILD_EDGE, CHILD_CORE },
 	{ LINK_EDGE_VAULT, CHILD_EDGE, CHILD_VAULT },
+	{ LINK_EDGE_RELAY, CHILD_EDGE, CHILD_RELAY },
 	{ LINK_CORE_VAULT, CHILD_CORE, CHILD_VAULT },
 	{ LINK_CORE_RELAY, CHILD_CORE, CHILD_RELAY },
 	{ LINK_CORE_AGENT, CHILD_CORE, CHILD_AGENT },

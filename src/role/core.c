@@ -644,6 +644,7 @@ static int reload(void *self, struct boot *b) {
 	s->flow.generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	const struct conf_view *v = conf_main(s->conf);
+	user_quota_default(conf_size(v, SET_quota_default_size), (uint64_t)conf_number(v, SET_quota_default_messages));
 	routing_settings_make(&s->routing, s->conf, &s->mem);
 	s->flow.deliver = s->routing.deliver;
 	s->flow.deliver.trouble.memory = c->notices;

@@ -152,6 +152,7 @@ static int start(struct boot *b, void **self) {
 	struct link *vault = link_new(e->dials[LINK_EDGE_VAULT]);
 	e->visitors.outside = (struct edge_outside){ .core = link_new(e->dials[LINK_EDGE_CORE]),
 						     .vault = vault,
+						     .relay = link_new(e->dials[LINK_EDGE_RELAY]),
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
 						     .rates = rates_new(),

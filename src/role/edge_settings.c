@@ -4,6 +4,7 @@
 #include "flow/ask.h"
 #include "flow/id.h"
 #include "flow/submit_words.h"
+#include "net/sasl_dovecot.h"
 #include "role/edge_content.h"
 #include "role/edge_proving.h"
 #include "role/edge_restrict.h"
@@ -18,6 +19,7 @@ static void destroy(struct generation *g) {
 	for (size_t i = 0; i < s->count; i++) restrict_free(&s->services[i].restrictions);
 	for (struct tls_variant *t = s->tls; t != NULL; t = t->next) tls_server_unref(&t->server);
 	tables_free(&s->tables);
+	for (struct edge_dovecot *d = s->dovecots; d != NULL; d = d->next) dovecot_close(&d->dovecot);
 	for (struct edge_suffixes *p = s->suffixes; p != NULL; p = p->next) psl_close(&p->psl);
 	conf_drop(&s->conf);
 	arena_done(&s->mem);
@@ -101,6 +103,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
 		.core = o->core,
 		.vault = o->vault,
+		.relay = o->relay,
 		.known = o->known,
 		.dns = o->dns,
 		.tls = sv->tls,
@@ -231,7 +234,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 		if (edge_content_make(s, sv, v, outside) < 0) return -1;
 		if (edge_proving_make(s, sv, v, outside) < 0) return -1;
 	}
-	return 0;
+	return edge_sasl_make(s, sv, v, outside);
 }
 
 /* Users of this machine: neither TLS nor log-in, and no limits but that of the size. */

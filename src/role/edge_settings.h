@@ -23,6 +23,7 @@ struct service {
 	struct screen_params screen;  /* postscreen lines */
 	struct restrictions *restrictions;
 	struct gate_params gate;      /* IMAP, POP3 */
+	const struct certificate_map *certificates; /* sasl_external_cert_maps; NULL: none */
 	int64_t idle_ms;              /* after log-in */
 	unsigned user_limit;          /* connections of one user; 0: no limit */
 };
@@ -42,11 +43,16 @@ struct edge_settings {
 		struct slice file;
 		struct psl *psl;
 	} *suffixes;
+	struct edge_dovecot {         /* Dovecots that judge log-ins, by place */
+		struct edge_dovecot *next;
+		struct slice key;
+		struct dovecot *dovecot;
+	} *dovecots;
 	struct service *services;     /* by index in conf_services; protocol fields only where one of ours listens */
 	struct service submit;        /* for users of this machine (pickup) */
 };
 struct edge_outside { /* what services need and settings do not hold */
-	struct link *core, *vault;
+	struct link *core, *vault, *relay;
 	struct known *known;
 	struct dns *dns;
 	struct rates *rates;

@@ -28,7 +28,7 @@ enum {
 
 struct master {
 	struct conf *conf;
-	char *dir, *conf_dir, *logins;
+	char *dir, *conf_dir, *logins, *oauth2_secret;
 	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	struct listening listening;
@@ -53,7 +53,7 @@ static struct round round_of(const struct master *m) {
 			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
-			   .logins = m->logins,
+			   .logins = m->logins, .oauth2_secret = m->oauth2_secret,
 			   .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
@@ -86,6 +86,18 @@ static int read_logins(struct master *m) {
 	if (slice_starts(maps, S("static:"))) buf_addf(&text, "* %.*s\n", SLICE_ARG(slice_skip(maps, 7)));
 	free(m->logins);
 	m->logins = slice_text(buf_slice(&text));
+	mem_wipe(text.at, text.len);
+	return 0;
+}
+
+/* sasl_oauth2_client_secret_file, for the same reason. Its first line counts. */
+static int read_oauth2_secret(struct master *m) {
+	struct slice path = conf_text(conf_main(m->conf), SET_sasl_oauth2_client_secret_file);
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	if (path.len != 0 && file_read(path.at, &text) < 0) return fail_add("sasl_oauth2_client_secret_file");
+	struct slice rest = buf_slice(&text), line = slice_trim(slice_cut(&rest, '\n'));
+	free(m->oauth2_secret);
+	m->oauth2_secret = line.len != 0 ? slice_text(line) : NULL;
 	mem_wipe(text.at, text.len);
 	return 0;
 }
@@ -146,7 +158,8 @@ static int open_all(struct master *m) {
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
-	if (read_logins(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0) return EX_CONFIG;
+	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 || identities_load(m->conf, m->dir, &m->identities) < 0)
+		return EX_CONFIG;
 	m->stamp = files_stamp(m);
 	int listening = listening_open(m->conf, NULL, &m->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
@@ -248,7 +261,7 @@ static void reload(struct master *m) {
 	m->listening = listening;
 	m->identities = identities;
 	m->stamp = files_stamp(m);
-	if (open_log(m) < 0 || read_logins(m) < 0) complain(m, false);
+	if (open_log(m) < 0 || read_logins(m) < 0 || read_oauth2_secret(m) < 0) complain(m, false);
 	struct round round = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++) {
 		if (wanted(m, i)) child_reload(&m->children[i], i, &round);

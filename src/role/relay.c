@@ -14,7 +14,7 @@
 #include "role/settings.h"
 #include "trust/spf.h"
 
-enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17 };
+enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17, MORE_WORKERS = 10 /* than deliveries: for everything else */ };
 
 struct relay {
 	struct pool *pool;
@@ -24,7 +24,7 @@ struct relay {
 	int dials[LINK_NAMES];
 	struct signing *signing;
 	struct key_watch *watch;
-	struct link_service service;
+	struct link_service service, to_edge;
 	_Atomic uint64_t sessions;
 };
 
@@ -256,6 +256,17 @@ static int answer_targets(void *ctx, struct link_question *q) {
 	return relay_answer_targets(((struct relay *)ctx)->dns, q);
 }
 
+static int answer_token(void *ctx, struct link_question *q) {
+	struct relay_settings *s = (struct relay_settings *)current_hold(&((struct relay *)ctx)->settings);
+	int r = relay_answer_token(s->bearer, q);
+	generation_drop(&s->generation);
+	return r;
+}
+
+/* edge, whom strangers speak with, gets nothing sent from here. */
+static const struct link_rule edge_rules[] = {
+	{ ASK_TOKEN, "OAuth 2 token", answer_token },
+};
 static const struct link_rule rules[] = {
 	{ ASK_RELAY, "relay", answer_relay },
 	{ ASK_REPORT, "report", answer_report },
@@ -279,7 +290,7 @@ static int start(struct boot *b, void **self) {
 	AUTO_ARENA struct arena mem = { 0 };
 	r->settings = CURRENT_NONE;
 	const struct conf_view *v = conf_main(b->conf);
-	unsigned workers = (unsigned)conf_number(v, SET_relay_worker_limit) + 2;
+	unsigned workers = (unsigned)conf_number(v, SET_relay_worker_limit) + MORE_WORKERS;
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &r->dns) < 0) return fail_add("DNS");
 	for (size_t i = 0; i < LINK_NAMES; i++) r->dials[i] = TAKE_FD(b->links[i]);
@@ -292,6 +303,8 @@ static int start(struct boot *b, void **self) {
 	key_watch_set(r->watch, watch_ms);
 	r->service = (struct link_service){ .rules = rules, .count = LEN(rules), .ctx = r, .keeper = &keeper };
 	link_serve(r->pool, r->dials[LINK_CORE_RELAY], &r->service);
+	r->to_edge = (struct link_service){ .rules = edge_rules, .count = LEN(edge_rules), .ctx = r };
+	link_serve(r->pool, r->dials[LINK_EDGE_RELAY], &r->to_edge);
 	*self = r;
 	return 0;
 }

@@ -20,6 +20,7 @@ static void destroy(struct generation *g) {
 	pthread_mutex_destroy(&s->contexts_lock);
 	tables_free(&s->tables);
 	conf_drop(&s->conf);
+	bearer_free(&s->bearer);
 	if (s->logins != NULL) mem_wipe(s->logins, strlen(s->logins));
 	free(s->logins);
 	arena_done(&s->mem);
@@ -412,7 +413,7 @@ int relay_settings_new(struct boot *b, const struct relay_outside *outside, stru
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "smtp" };
 	s->tables = tables_new(&params);
 	rewrite_settings_make(&s->rewrite, s->tables, s->conf, v, &s->mem);
-	if (profiles_make(s) < 0) {
+	if (profiles_make(s) < 0 || relay_token_settings(v, b->oauth2_secret, &s->mem, &s->bearer) < 0) {
 		destroy(&s->generation);
 		return -1;
 	}

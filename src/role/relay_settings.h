@@ -6,6 +6,7 @@
 #include "net/dns.h"
 #include "role/boot.h"
 #include "role/relay_sign.h"
+#include "role/relay_token.h"
 #include "smtp/deliver.h"
 /* The ways out: one profile for each service of master.cf whose command is smtp or lmtp, with its own -o in effect, and
  * three that are always there: smtp, relay, lmtp. */
@@ -42,6 +43,7 @@ struct relay_settings {
 	struct conf *conf;
 	struct tables *tables;
 	char *logins;                        /* "destination user:password" lines */
+	struct bearer *bearer;               /* OAuth 2 tokens; NULL: not set up */
 	struct slice own_name;
 	struct rewrite_params rewrite;       /* delimiters and the like */
 	struct relay_profile *profiles;

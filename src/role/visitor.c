@@ -233,6 +233,8 @@ static enum sasl_verdict prove(void *owner, const struct sasl_ask *ask, struct a
 		return SASL_TOO_OFTEN;
 	const struct login_way way = { .core = v->all->outside.core,
 				       .vault = v->all->outside.vault,
+				       .relay = v->all->outside.relay,
+				       .certificates = v->service->certificates,
 				       .tls = stream_tls(v->stream) };
 	enum sasl_verdict verdict = login_prove(&way, ask, mem, found);
 	buf_done(&v->master);

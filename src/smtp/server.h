@@ -51,6 +51,8 @@ struct smtp_server_params {
 	bool tls_required; /* level encrypt: 530 to all but EHLO HELO LHLO STARTTLS NOOP QUIT HELP before TLS */
 	unsigned auth_clear;          /* enum sasl_word: mechanisms without TLS; 0 with smtpd_tls_auth_only */
 	unsigned auth_tls;            /* and with it */
+	bool auth_any_certificate;    /* EXTERNAL for certificates that lead to no root of ours, too */
+	bool auth_tls_only;           /* smtpd_tls_auth_only, for who judges instead (ops->judge) */
 	size_t auth_line_limit;       /* smtpd_sasl_response_limit; 0: 12288 */
 	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
 	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
@@ -171,6 +173,8 @@ struct smtp_server_ops {
 	struct smtp_reply (*helo)(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem);
 	/* net/sasl.h. NULL: no AUTH. */
 	enum sasl_verdict (*auth)(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found);
+	/* Who judges log-ins instead; NULL, or giving NULL: auth and params->auth_… */
+	const struct sasl_judge *(*judge)(void *owner);
 	/* 2xx begins a transaction. From then on exactly one of data_end and reset follows, whatever happens. */
 	struct smtp_reply (*mail)(void *owner, const struct smtp_mail *mail, struct arena *mem);
 	/* 2xx accepts the recipient. */

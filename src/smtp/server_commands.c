@@ -24,8 +24,25 @@ static struct smtp_reply ok(void) {
 
 static unsigned mechanisms(const struct smtp_server *s) {
 	unsigned tls = s->params->auth_tls;
-	if (!tls_peer_trusted(s->facts.tls)) tls &= ~(unsigned)SASL_EXTERNAL;
+	bool any = s->params->auth_any_certificate;
+	if (!(any ? tls_peer_shown(s->facts.tls) : tls_peer_trusted(s->facts.tls))) tls &= ~(unsigned)SASL_EXTERNAL;
 	return s->facts.tls == NULL ? sasl_offer(s->params->auth_clear, false, true) : tls;
+}
+
+static const struct sasl_judge *judge_of(const struct smtp_server *s) {
+	return s->ops->judge != NULL ? s->ops->judge(s->owner) : NULL;
+}
+
+/* " PLAIN LOGIN" */
+static void list_mechanisms(const struct smtp_server *s, struct buf *out) {
+	const struct sasl_judge *judge = judge_of(s);
+	if (judge != NULL) judge->offer(s->owner, out);
+	else sasl_list(out, mechanisms(s), " ");
+}
+
+static bool offers_any(const struct smtp_server *s) {
+	if (judge_of(s) == NULL) return mechanisms(s) != 0;
+	return s->facts.tls != NULL || !s->params->auth_tls_only;
 }
 
 unsigned server_offer(const struct smtp_server *s) {
@@ -35,7 +52,7 @@ unsigned server_offer(const struct smtp_server *s) {
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
 	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
 	if (s->ops->may_verp == NULL || !s->ops->may_verp(s->owner)) offer &= ~(unsigned)OFFER_XVERP;
-	if (s->ops->auth == NULL || mechanisms(s) == 0) offer &= ~(unsigned)OFFER_AUTH;
+	if ((offer & OFFER_AUTH) != 0 && (s->ops->auth == NULL || !offers_any(s))) offer &= ~(unsigned)OFFER_AUTH;
 	return offer;
 }
 
@@ -66,17 +83,16 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 	AUTO_BUF struct buf text = BUF(KIB(2));
 	buf_addf(&text, "%s", s->params->host);
 	for (size_t i = 0; i < LEN(keywords); i++) {
-		if ((s->offer & keywords[i].offer) == 0) continue;
-		buf_addf(&text, "\n%s", keywords[i].line);
 		bool is_size = keywords[i].offer == OFFER_SIZE, is_auth = keywords[i].offer == OFFER_AUTH;
+		AUTO_BUF struct buf list = BUF(KIB(1));
+		if ((s->offer & keywords[i].offer) == 0) continue;
+		if (is_auth) list_mechanisms(s, &list);
+		if (is_auth && list.len == 0) continue;
+		buf_addf(&text, "\n%s%.*s", keywords[i].line, SLICE_ARG(buf_slice(&list)));
 		if (is_size && s->params->size_limit != 0)
 			buf_addf(&text, " %llu", (unsigned long long)s->params->size_limit);
-		if (is_auth) sasl_list(&text, mechanisms(s), " ");
-		if (is_auth && s->params->auth_equals) {
-			AUTO_BUF struct buf list = BUF(512);
-			sasl_list(&list, mechanisms(s), " ");
+		if (is_auth && s->params->auth_equals)
 			buf_addf(&text, "\nAUTH=%.*s", SLICE_ARG(slice_skip(buf_slice(&list), 1)));
-		}
 	}
 	return smtp_reply(250, NULL, arena_slice(&s->mem, buf_slice(&text)));
 }
@@ -164,7 +180,8 @@ static struct smtp_reply auth_step(struct smtp_server *s, struct slice response)
 		return smtp_reply(334, NULL, arena_slice(&s->mem, challenge));
 	case SASL_DONE:
 		set_text(&s->login, &s->facts.login, s->sasl.found.name);
-		s->facts.mechanism = slice_of(sasl_name(&s->sasl));
+		snprintf(s->judged, sizeof s->judged, "%s", sasl_name(&s->sasl));
+		s->facts.mechanism = slice_of(s->judged);
 		return smtp_reply(235, "2.7.0", S("Authentication successful"));
 	case SASL_REFUSED:
 		return auth_failed(
@@ -190,6 +207,16 @@ static struct smtp_reply auth_go(struct smtp_server *s, struct slice response) {
 	return r;
 }
 
+static struct smtp_reply auth_judged(struct smtp_server *s, struct slice mechanism, struct slice initial) {
+	AUTO_BUF struct buf list = BUF(KIB(1));
+	list_mechanisms(s, &list);
+	if (list.len == 0)
+		return smtp_reply(454, "4.7.0", S("Temporary authentication failure: try again in a moment"));
+	if (!sasl_begin_judged(&s->sasl, mechanism, buf_slice(&list), judge_of(s), s->owner))
+		return smtp_reply(504, "5.5.4", S("Unrecognized authentication type"));
+	return auth_go(s, initial.len != 0 ? initial : SLICE_NONE);
+}
+
 static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	bool known = s->ops->auth != NULL && (s->params->offer & OFFER_AUTH) != 0;
 	bool usable = (server_offer(s) & OFFER_AUTH) != 0;
@@ -199,6 +226,7 @@ static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 	struct slice mechanism = command_word(&args), initial = command_word(&args);
 	if (mechanism.len == 0 || command_word(&args).len != 0)
 		return smtp_reply(501, "5.5.4", S("Syntax: AUTH mechanism"));
+	if (judge_of(s) != NULL) return auth_judged(s, mechanism, initial);
 	if (!s->facts.tls && (sasl_word(mechanism) & s->params->auth_tls & ~mechanisms(s)) != 0)
 		return smtp_reply(538, "5.7.11", S("Encryption required for requested authentication mechanism"));
 	s->sasl_ops.prove = s->ops->auth;

@@ -41,6 +41,7 @@ struct smtp_server {
 	const char *mechanism;
 	struct sasl sasl;
 	struct sasl_ops sasl_ops;   /* our ops->auth */
+	char judged[SASL_NAME_MAX]; /* facts.mechanism, of a log-in that somebody else judged */
 
 	bool in_tx;                 /* the owner has a transaction open */
 	struct arena tx;            /* lives with the transaction: */

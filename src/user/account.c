@@ -38,6 +38,20 @@ int user_account_add(struct db_conn *tx, struct slice address, int64_t *id) {
 	return 0;
 }
 
+static _Atomic uint64_t defaults[2];
+
+void user_quota_default(uint64_t bytes, uint64_t messages) {
+	bool same = defaults[QUOTA_OF_BYTES] == bytes && defaults[QUOTA_OF_MESSAGES] == messages;
+	defaults[QUOTA_OF_BYTES] = bytes;
+	defaults[QUOTA_OF_MESSAGES] = messages;
+	if (!same) recall_forget();
+}
+
+uint64_t quota_or_default(int64_t stored, enum quota_kind kind) {
+	if (stored == (int64_t)QUOTA_UNLIMITED) return 0;
+	return stored != 0 ? (uint64_t)stored : defaults[kind];
+}
+
 static int row_get(struct db_stmt *s, struct arena *mem, struct account *out) {
 	int r = db_step(s);
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
@@ -46,8 +60,8 @@ static int row_get(struct db_stmt *s, struct arena *mem, struct account *out) {
 		.address = arena_slice(mem, db_text(s, 1)),
 		.disabled = db_int(s, 2) != 0,
 		.created_us = db_int(s, 3),
-		.quota_bytes = (uint64_t)db_int(s, 4),
-		.quota_messages = (uint64_t)db_int(s, 5),
+		.quota_bytes = quota_or_default(db_int(s, 4), QUOTA_OF_BYTES),
+		.quota_messages = quota_or_default(db_int(s, 5), QUOTA_OF_MESSAGES),
 	};
 	return 0;
 }

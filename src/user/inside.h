@@ -13,3 +13,7 @@ int parts_of(struct arena *mem, struct slice address, bool empty_local, struct p
  * ends the epoch (db_epoch_end). */
 bool recall_account(const struct db_conn *c, struct slice address, struct resolved *out);
 void recall_keep(const struct db_conn *c, struct slice address, const struct resolved *account);
+void recall_forget(void);
+
+enum quota_kind { QUOTA_OF_BYTES, QUOTA_OF_MESSAGES };
+uint64_t quota_or_default(int64_t stored, enum quota_kind kind); /* account.c: the limit that counts; 0: none */

@@ -42,6 +42,12 @@ bool recall_account(const struct db_conn *c, struct slice address, struct resolv
 	return found;
 }
 
+void recall_forget(void) {
+	pthread_mutex_lock(&lock);
+	memset(places, 0, sizeof places);
+	pthread_mutex_unlock(&lock);
+}
+
 /* Its own place, or the one that would be given up first. */
 static struct place *place_for(struct slice address) {
 	struct place *row = row_of(address), *best = row;

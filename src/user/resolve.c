@@ -33,8 +33,8 @@ static int find_account(struct search *s, struct slice address) {
 	if (r != DB_ROW) return r < 0 ? r : USER_UNKNOWN;
 	s->out.account_id = db_int(q, 0);
 	s->out.address = address;
-	s->out.quota_bytes = (uint64_t)db_int(q, 2);
-	s->out.quota_messages = (uint64_t)db_int(q, 3);
+	s->out.quota_bytes = quota_or_default(db_int(q, 2), QUOTA_OF_BYTES);
+	s->out.quota_messages = quota_or_default(db_int(q, 3), QUOTA_OF_MESSAGES);
 	return db_int(q, 1) != 0 ? USER_DISABLED : USER_ACCOUNT;
 }
 

@@ -33,14 +33,18 @@ struct account {
 	struct slice address;
 	bool disabled;
 	int64_t created_us;
-	uint64_t quota_bytes, quota_messages; /* 0: none of its own */
+	uint64_t quota_bytes, quota_messages; /* its own limits, else the default ones; 0: none */
 };
 /* Adding an account gives it no mailboxes: call store_account_create in the same transaction; deleting one deletes no
  * mail: call store_account_delete. Neither touches the secret, which is the vault's. */
 int user_account_add(struct db_conn *tx, struct slice address, int64_t *id);   /* USER_EXISTS, USER_BAD_ADDRESS */
 int user_account_delete(struct db_conn *tx, struct slice address, int64_t *id); /* USER_UNKNOWN; id may be NULL */
 int user_account_disable(struct db_conn *tx, struct slice address, bool disabled); /* USER_UNKNOWN */
-int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes, uint64_t messages); /* USER_UNKNOWN */
+/* Each 0: none of its own, so the default counts; QUOTA_UNLIMITED: none at all. USER_UNKNOWN. */
+#define QUOTA_UNLIMITED UINT64_MAX
+int user_account_quota(struct db_conn *tx, struct slice address, uint64_t bytes, uint64_t messages);
+/* What every account may keep that has no limit of its own, in this process and from now on; 0: anything. */
+void user_quota_default(uint64_t bytes, uint64_t messages);
 /* Text in mem. 0 or USER_UNKNOWN. Exactly this address: no aliases, no extension. */
 int user_account_find(struct db_conn *c, struct arena *mem, struct slice address, struct account *out);
 int user_account_by_id(struct db_conn *c, struct arena *mem, int64_t id, struct account *out);
@@ -77,7 +81,7 @@ struct resolve_params {
 };
 struct resolved {
 	int64_t account_id;     /* USER_ACCOUNT, USER_DISABLED */
-	uint64_t quota_bytes, quota_messages; /* of that account; 0: none of its own */
+	uint64_t quota_bytes, quota_messages; /* of that account, as in struct account */
 	struct slice address;   /* the account or alias address that matched, stored form */
 	struct slice detail;    /* the extension behind the delimiter, as written; at == NULL: none */
 	char delimiter;         /* the one used, 0: none */

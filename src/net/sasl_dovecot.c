@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection begins with Dovecot's list of mechanisms; then each exchange is AUTH, CONT … and OK or FAIL, under a
+ * number of ours. One that the other side has closed meanwhile is replaced before anything of an exchange was sent. */
+#include "net/sasl_dovecot.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "net/stream.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { LINE_MOST = 16384, OUT_MOST = 32768, KEPT_MOST = 8, MECHANISMS_MOST = 64, NAME_MOST = 24, LINES_MOST = 1000 };
+
+struct mechanism {
+	char name[NAME_MOST];
+	unsigned properties;
+};
+struct line { /* a connection */
+	struct stream *stream;
+	struct line *next;
+};
+struct dovecot {
+	struct arena mem;
+	const char *path; /* NULL: addr, or host */
+	struct slice host;
+	struct addr addr;
+	int socket;
+	const char *service;
+	struct dns *dns;
+	int64_t timeout_ms;
+	_Atomic uint32_t next_id;
+	pthread_mutex_t lock; /* of what follows */
+	struct line *kept;
+	size_t kept_count;
+	struct mechanism mechanisms[MECHANISMS_MOST]; /* as the last connection told */
+	size_t mechanism_count;
+};
+struct dovecot_exchange {
+	struct dovecot *dovecot;
+	struct line *line;
+	uint32_t id;
+};
+
+/* Lines. */
+
+/* A tab, CR, LF and NUL inside of a value are \001 and a letter. */
+static struct slice unescape(struct arena *mem, struct slice s) {
+	char *out = arena_get(mem, s.len + 1);
+	size_t n = 0;
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.at[i];
+		if (c == '\1' && i + 1 < s.len) {
+			c = s.at[++i];
+			c = c == 't' ? '\t' : c == 'r' ? '\r' : c == 'n' ? '\n' : c == '0' ? '\0' : c;
+		}
+		out[n++] = c;
+	}
+	return slice_from(out, n);
+}
+
+static unsigned property_of(struct slice word) {
+	static const struct { const char *name; unsigned bit; } names[] = {
+		{ "anonymous", DOVECOT_ANONYMOUS },
+		{ "plaintext", DOVECOT_PLAINTEXT },
+		{ "dictionary", DOVECOT_DICTIONARY },
+		{ "active", DOVECOT_ACTIVE },
+		{ "forward-secrecy", DOVECOT_FORWARD_SECRECY },
+		{ "mutual-auth", DOVECOT_MUTUAL_AUTH },
+		{ "private", DOVECOT_PRIVATE },
+	};
+	for (size_t i = 0; i < LEN(names); i++)
+		if (slice_eq(word, slice_of(names[i].name))) return names[i].bit;
+	return 0;
+}
+
+static bool read_words(struct slice rest, struct arena *mem, struct dovecot_line *l) {
+	while (rest.at != NULL) {
+		struct slice word = slice_cut(&rest, '\t');
+		if (l->word == DOVECOT_MECH) l->properties |= property_of(word);
+		else if (slice_starts(word, S("user="))) l->text = unescape(mem, slice_skip(word, 5));
+		else if (slice_eq(word, S("temp")) || slice_eq(word, S("code=temp_fail"))) l->temporary = true;
+	}
+	return l->word != DOVECOT_OK || (l->text.len != 0 && slice_find(l->text, '\0') == l->text.len);
+}
+
+bool dovecot_line_read(struct slice line, struct arena *mem, struct dovecot_line *out) {
+	static const struct { const char *name; enum dovecot_word word; bool numbered;
+	} words[] = {
+		{ "VERSION", DOVECOT_VERSION, true }, { "MECH", DOVECOT_MECH, false }, { "DONE", DOVECOT_DONE, false },
+		{ "OK", DOVECOT_OK, true },           { "CONT", DOVECOT_CONT, true },  { "FAIL", DOVECOT_FAIL, true },
+	};
+	struct dovecot_line l = { .word = DOVECOT_OTHER, .text = S("") };
+	struct slice name = slice_cut(&line, '\t');
+	bool numbered = false;
+	for (size_t i = 0; i < LEN(words); i++)
+		if (slice_eq(name, slice_of(words[i].name))) l.word = words[i].word, numbered = words[i].numbered;
+	if (numbered && (line.at == NULL || !slice_number(slice_cut(&line, '\t'), UINT32_MAX, &l.id))) return false;
+	if (l.word == DOVECOT_CONT) l.text = line.at != NULL ? slice_cut(&line, '\t') : S("");
+	else if (l.word == DOVECOT_MECH) {
+		if (line.at == NULL) return false;
+		l.text = slice_cut(&line, '\t');
+		for (size_t i = 0; i < l.text.len; i++) {
+			char c = ascii_upper(l.text.at[i]);
+			if (!(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') && c != '-' && c != '_') return false;
+		}
+		if (l.text.len == 0) return false;
+	}
+	bool good = l.word == DOVECOT_MECH || l.word == DOVECOT_OK || l.word == DOVECOT_FAIL ? read_words(line, mem, &l)
+											   : true;
+	if (good) *out = l;
+	return good;
+}
+
+bool dovecot_wanted(const struct dovecot_wish *wish, struct slice mechanism, unsigned properties) {
+	/* EXTERNAL and bindings would be about a TLS connection that Dovecot does not see */
+	if (slice_same(mechanism, S("EXTERNAL")) || slice_ends(mechanism, S("-PLUS"))) return false;
+	if ((properties & (wish->forbidden | DOVECOT_PRIVATE)) != 0 || (wish->needed & ~properties) != 0) return false;
+	for (size_t i = 0; i < wish->filter_count; i++) {
+		struct slice word = wish->filter[i];
+		bool not = word.len > 1 && word.at[0] == '!';
+		if (not) word = slice_skip(word, 1);
+		if (slice_same(word, mechanism) || slice_same(word, S("static:rest")) ||
+		    slice_same(word, S("static:all")) || slice_same(word, S("static:any")))
+			return !not;
+	}
+	return wish->filter_count == 0;
+}
+
+/* Connections. */
+
+static void line_close(struct line *l) {
+	stream_close(&l->stream);
+	free(l);
+}
+
+static int connect_until(int fd, const struct sockaddr *to, socklen_t len, int64_t deadline) {
+	if (connect(fd, to, len) == 0) return 0;
+	if (errno == EAGAIN) return EAGAIN; /* a Unix socket whose queue is full */
+	if (errno != EINPROGRESS && errno != EINTR) return errno;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int ready, error = 0;
+	do ready = poll(&p, 1, deadline_left(deadline));
+	while (ready < 0 && errno == EINTR);
+	if (ready <= 0) return ready == 0 ? ETIMEDOUT : errno;
+	socklen_t size = sizeof error;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+static int connect_path(int fd, const char *path, int64_t deadline) {
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+	return connect_until(fd, (const struct sockaddr *)&to, sizeof to, deadline);
+}
+
+static int dial_path(const struct dovecot *d, int64_t deadline) {
+	AUTO_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) return fail_errno("socket");
+	int error = connect_path(fd, d->path, deadline);
+	if (error == EACCES && d->socket >= 0) { /* its folder is closed to us: through what was opened for us */
+		char opened[64];
+		snprintf(opened, sizeof opened, "/proc/self/fd/%d", d->socket);
+		error = connect_path(fd, opened, deadline);
+	}
+	if (error == EACCES)
+		return fail("%s: %s (let the group postfix, or everybody, write to this socket of Dovecot's)", d->path,
+			    strerror(error));
+	return error == 0 ? TAKE_FD(fd) : fail("%s: %s", d->path, strerror(error));
+}
+
+static int dial_inet(const struct dovecot *d, int64_t deadline) {
+	struct addr to = d->addr;
+	if (d->host.len != 0) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct addr *list;
+		size_t n = 0;
+		if (dns_addresses(d->dns, d->host, DNS_IPV4 | DNS_IPV6, deadline, &mem, &list, &n, NULL) != DNS_OK ||
+		    n == 0)
+			return fail("%.*s: the host has no address", SLICE_ARG(d->host));
+		uint16_t port = ntohs(d->addr.v4.sin_port);
+		to = list[0];
+		addr_set_port(&to, port);
+	}
+	AUTO_FD int fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) return fail_errno("socket");
+	int error = connect_until(fd, &to.any, to.len, deadline);
+	return error == 0 ? TAKE_FD(fd) : fail("connect: %s", strerror(error));
+}
+
+static int lost(int r) {
+	return fail("Dovecot's auth service: %s", r == STREAM_LATE ? "no answer in time"
+						  : r == STREAM_LONG ? "a line is too long"
+								     : "connection lost");
+}
+
+static int put(struct line *l, struct slice bytes, int64_t deadline) {
+	int r = stream_wait_put(l->stream, bytes, deadline);
+	if (r == STREAM_OK) r = stream_wait_flush(l->stream, deadline);
+	return r == STREAM_OK ? 0 : lost(r);
+}
+
+/* Until DONE. */
+static int greet(struct dovecot *d, struct line *l, int64_t deadline) {
+	AUTO_ARENA struct arena mem = { 0 };
+	char hello[64];
+	int n = snprintf(hello, sizeof hello, "VERSION\t1\t1\nCPID\t%d\n", (int)getpid());
+	struct mechanism found[MECHANISMS_MOST];
+	size_t count = 0;
+	if (put(l, slice_from(hello, (size_t)n), deadline) < 0) return -1;
+	for (int i = 0; i < LINES_MOST; i++) {
+		struct slice text;
+		struct dovecot_line line;
+		int r = stream_wait_line(l->stream, LINE_MOST, &text, deadline);
+		if (r != STREAM_OK) return lost(r);
+		if (!dovecot_line_read(text, &mem, &line) || (line.word == DOVECOT_VERSION && line.id != 1))
+			return fail("this is no auth service of Dovecot's (protocol 1)");
+		if (line.word == DOVECOT_MECH && count < MECHANISMS_MOST && line.text.len < NAME_MOST) {
+			snprintf(found[count].name, NAME_MOST, "%.*s", SLICE_ARG(line.text));
+			found[count++].properties = line.properties;
+		}
+		if (line.word != DOVECOT_DONE) continue;
+		pthread_mutex_lock(&d->lock);
+		memcpy(d->mechanisms, found, count * sizeof found[0]);
+		d->mechanism_count = count;
+		pthread_mutex_unlock(&d->lock);
+		return 0;
+	}
+	return fail("Dovecot's auth service does not come to an end with its greeting");
+}
+
+/* One that is still open: who has something to say unasked is gone, or out of step. */
+static struct line *take_kept(struct dovecot *d) {
+	for (;;) {
+		pthread_mutex_lock(&d->lock);
+		struct line *l = d->kept;
+		if (l != NULL) d->kept = l->next, d->kept_count--;
+		pthread_mutex_unlock(&d->lock);
+		if (l == NULL) return NULL;
+		struct pollfd p = { .fd = stream_fd(l->stream), .events = POLLIN };
+		if (poll(&p, 1, 0) == 0 && !stream_has_input(l->stream)) return l;
+		line_close(l);
+	}
+}
+
+static void keep(struct dovecot *d, struct line *l) {
+	pthread_mutex_lock(&d->lock);
+	bool stays = d->kept_count < KEPT_MOST;
+	if (stays) {
+		l->next = d->kept;
+		d->kept = l;
+		d->kept_count++;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (!stays) line_close(l);
+}
+
+static struct line *take_line(struct dovecot *d, int64_t deadline) {
+	struct line *l = take_kept(d);
+	if (l != NULL) return l;
+	int fd = d->path != NULL ? dial_path(d, deadline) : dial_inet(d, deadline);
+	if (fd < 0) return NULL;
+	l = mem_get(sizeof *l);
+	l->stream = stream_new(fd, LINE_MOST * 2, OUT_MOST);
+	if (greet(d, l, deadline) == 0) return l;
+	line_close(l);
+	return NULL;
+}
+
+/* The place. */
+
+static int read_inet(struct dovecot *d, struct slice where) {
+	struct slice host, port;
+	uint64_t number;
+	if (!addr_split_host_port(where, &host, &port) || !slice_number(port, 65535, &number) || number == 0)
+		return fail("must be inet:host:port");
+	if (host.len == 0 || slice_same(host, S("localhost"))) host = S("127.0.0.1");
+	if (addr_parse(host, &d->addr)) addr_set_port(&d->addr, (uint16_t)number);
+	else if (d->dns == NULL) return fail("the host must be an address");
+	else d->host = arena_slice(&d->mem, host), d->addr.v4.sin_port = htons((uint16_t)number);
+	return 0;
+}
+
+static int read_place(struct dovecot *d, const struct dovecot_params *p) {
+	struct sockaddr_un room;
+	struct slice path = p->place;
+	if (slice_starts(path, S("inet:"))) return read_inet(d, slice_skip(path, 5));
+	if (slice_starts(path, S("unix:"))) path = slice_skip(path, 5);
+	d->path = slice_starts(path, S("/")) ? arena_text(&d->mem, path)
+					     : arena_fmt(&d->mem, "%s/%.*s", p->queue_directory, SLICE_ARG(path)).at;
+	return path.len != 0 && strlen(d->path) < sizeof room.sun_path
+		       ? 0
+		       : fail("the name of the socket is too long or empty");
+}
+
+int dovecot_open(const struct dovecot_params *params, struct dovecot **out) {
+	struct dovecot *d = mem_get(sizeof *d);
+	d->socket = params->socket;
+	d->service = arena_text(&d->mem, slice_of(params->service));
+	d->dns = params->dns;
+	d->timeout_ms = params->timeout_ms;
+	pthread_mutex_init(&d->lock, NULL);
+	if (read_place(d, params) < 0) {
+		dovecot_close(&d);
+		return -1;
+	}
+	*out = d;
+	return 0;
+}
+
+void dovecot_close(struct dovecot **dp) {
+	struct dovecot *d = TAKE(*dp);
+	if (d == NULL) return;
+	for (struct line *next, *l = d->kept; l != NULL; l = next) {
+		next = l->next;
+		line_close(l);
+	}
+	auto_fd(&d->socket);
+	pthread_mutex_destroy(&d->lock);
+	arena_done(&d->mem);
+	free(d);
+}
+
+bool dovecot_present(const struct dovecot *d) {
+	struct stat st;
+	if (d->path == NULL || d->socket >= 0) return true;
+	return stat(d->path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+void dovecot_offer(struct dovecot *d, const struct dovecot_wish *wish, struct buf *out) {
+	struct line *l = take_line(d, deadline_in(d->timeout_ms));
+	if (l == NULL) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
+	else keep(d, l);
+	pthread_mutex_lock(&d->lock);
+	for (size_t i = 0; i < d->mechanism_count; i++) /* of old, if need be: who tries now hears "later" */
+		if (dovecot_wanted(wish, slice_of(d->mechanisms[i].name), d->mechanisms[i].properties))
+			buf_addf(out, " %s", d->mechanisms[i].name);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* Exchanges. */
+
+void dovecot_exchange_free(struct dovecot_exchange **xp) {
+	struct dovecot_exchange *x = TAKE(*xp);
+	if (x == NULL) return;
+	if (x->line != NULL)
+		line_close(x->line); /* in the middle of something: Dovecot forgets it with the connection */
+	free(x);
+}
+
+static bool plain_word(const char *s) {
+	return s != NULL && strpbrk(s, "\t\r\n\1") == NULL;
+}
+
+static void add_request(const struct dovecot_exchange *x, struct slice mechanism, const struct dovecot_client *client,
+			struct slice response, struct buf *out) {
+	buf_addf(out, "AUTH\t%u\t%.*s\tservice=%s\tnologin", x->id, SLICE_ARG(mechanism), x->dovecot->service);
+	if (plain_word(client->local)) buf_addf(out, "\tlip=%s", client->local);
+	if (plain_word(client->remote)) buf_addf(out, "\trip=%s", client->remote);
+	if (client->secured) buf_add(out, S("\tsecured"));
+	if (response.at != NULL) /* the last, by the protocol */
+		buf_addf(out, "\tresp=%.*s", SLICE_ARG(response.len != 0 ? response : S("=")));
+	buf_byte(out, '\n');
+}
+
+static enum sasl_answer read_answer(struct dovecot_exchange *x, struct arena *mem, struct slice *challenge,
+				    struct slice *user, int64_t deadline) {
+	for (int i = 0; i < LINES_MOST; i++) {
+		struct slice text;
+		struct dovecot_line line;
+		int r = stream_wait_line(x->line->stream, LINE_MOST, &text, deadline);
+		if (r != STREAM_OK) return lost(r), SASL_DEFERRED;
+		if (!dovecot_line_read(text, mem, &line))
+			return fail("Dovecot's auth service: malformed answer"), SASL_DEFERRED;
+		if (line.word != DOVECOT_OK && line.word != DOVECOT_CONT && line.word != DOVECOT_FAIL) continue;
+		if (line.id != x->id) continue; /* of an exchange that was given up */
+		*user = arena_slice(mem, line.text);
+		if (line.word == DOVECOT_OK) return SASL_DONE;
+		if (line.word == DOVECOT_FAIL && line.temporary)
+			return fail("Dovecot cannot tell now (see its log)"), SASL_DEFERRED;
+		if (line.word == DOVECOT_FAIL) return SASL_REFUSED;
+		*user = SLICE_NONE;
+		*challenge = arena_slice(mem, line.text);
+		return SASL_MORE;
+	}
+	return fail("Dovecot's auth service: no answer to the question"), SASL_DEFERRED;
+}
+
+enum sasl_answer dovecot_take(struct dovecot *d, struct dovecot_exchange **xp, struct slice mechanism,
+			      const struct dovecot_client *client, struct slice response, struct arena *mem,
+			      struct slice *challenge, struct slice *user) {
+	AUTO_BUF struct buf out = BUF(OUT_MOST);
+	int64_t deadline = deadline_in(d->timeout_ms);
+	struct dovecot_exchange *x = *xp;
+	*user = SLICE_NONE;
+	if (x == NULL) {
+		x = *xp = mem_get(sizeof *x);
+		*x = (struct dovecot_exchange){ d, take_line(d, deadline), ++d->next_id };
+		add_request(x, mechanism, client, response, &out);
+	} else {
+		buf_addf(&out, "CONT\t%u\t%.*s\n", x->id, SLICE_ARG(response));
+	}
+	enum sasl_answer answer = SASL_DEFERRED;
+	if (out.full) answer = SASL_MALFORMED;
+	else if (x->line != NULL && put(x->line, buf_slice(&out), deadline) == 0)
+		answer = read_answer(x, mem, challenge, user, deadline);
+	mem_wipe(out.at, out.len);
+	if (answer == SASL_DEFERRED) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
+	if (answer == SASL_DONE || answer == SASL_REFUSED) keep(d, TAKE(x->line));
+	if (answer != SASL_MORE) dovecot_exchange_free(xp);
+	return answer;
+}
