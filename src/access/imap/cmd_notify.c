@@ -16,25 +16,11 @@ static const struct { const char *name; enum notify_which which; } filters[] = {
 };
 struct reading { struct imap_session *s; struct imap_parse *p; struct imap_notify *n; bool bad_event; };
 
-/* What is to be fetched of new messages is kept as text, and tried once. */
 static bool parse_fetch(struct reading *g, bool selected) {
-	AUTO_ARENA struct arena mem = { 0 };
-	struct slice before = g->p->rest;
-	struct fetch f = { .s = g->s };
-	struct imap_parse p = IMAP_PARSE(before, &mem);
-	size_t depth = 0, n = 0;
+	struct slice text;
 	if (!selected) return imap_parse_fail(g->p, "Only of the selected mailbox can messages be fetched.");
-	for (bool quoted = false; n < before.len; n++) {
-		char c = before.at[n];
-		if (c == '"') quoted = !quoted;
-		if (quoted) continue;
-		if (c == '(') depth++;
-		if (c == ')' && --depth == 0) break;
-	}
-	p.rest = slice_head(before, n + 1);
-	if (!fetch_parse(&p, &f, true)) return imap_parse_fail(g->p, "Invalid FETCH items.");
-	g->n->fetch = arena_slice(&g->n->mem, slice_head(before, n + 1));
-	g->p->rest = slice_skip(before, n + 1);
+	if (!fetch_parse_later(g->p, &text)) return false;
+	g->n->fetch = arena_slice(&g->n->mem, text);
 	return true;
 }
 

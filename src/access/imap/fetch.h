@@ -89,6 +89,8 @@ bool fetch_put_modseq(struct fetch *f, const struct fetch_item *item, struct fet
 bool fetch_put_email_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
 bool fetch_put_thread_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
 bool fetch_put_save_date(struct fetch *f, const struct fetch_item *item, struct fetch_row *row);
+/* "(items)", for later: read to see whether it is right, and kept as text. */
+bool fetch_parse_later(struct imap_parse *p, struct slice *text);
 /* FETCH of what NOTIFY has asked for: items as text, and nothing gets \Seen by it. */
 void imap_fetch_quietly(struct imap_session *s, struct slice items, const struct imap_set *uids);
 bool fetch_put_row(struct fetch *f, struct fetch_row *row);

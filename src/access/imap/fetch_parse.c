@@ -128,3 +128,23 @@ bool fetch_parse(struct imap_parse *p, struct fetch *f, bool uid) {
 	}
 	return fetch_modifiers(p, f, uid) && imap_parse_end(p);
 }
+
+bool fetch_parse_later(struct imap_parse *p, struct slice *text) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct imap_session nobody = { .account = 0 };
+	struct slice before = p->rest;
+	struct fetch f = { .s = &nobody };
+	size_t depth = 0, n = 0;
+	for (bool quoted = false; n < before.len; n++) {
+		char c = before.at[n];
+		if (c == '"') quoted = !quoted;
+		if (quoted) continue;
+		if (c == '(') depth++;
+		if (c == ')' && --depth == 0) break;
+	}
+	struct imap_parse own = IMAP_PARSE(slice_head(before, n + 1), &mem);
+	if (!fetch_parse(&own, &f, true)) return imap_parse_fail(p, "Invalid FETCH items.");
+	*text = slice_head(before, n + 1);
+	p->rest = slice_skip(before, n + 1);
+	return true;
+}

@@ -2,6 +2,7 @@
 /* A live search remembers its results and, as a tree of its own memory, what was searched. News are tested alone: a
  * change costs the messages that changed, not the mailbox; only a sorted one that grew is sorted again. What a message
  * is sorted by never changes, so that its place can only be shifted. */
+#include "access/imap/fetch.h"
 #include "access/imap/live.h"
 #include "access/imap/sort.h"
 #include "base/fail.h"
@@ -14,6 +15,7 @@ struct live {
 	bool uid;
 	struct slice tag;
 	struct search_node *root;
+	struct slice fetch;        /* "(items)" of what comes in; empty: nothing */
 	struct sort_keys keys;
 	struct search_result results;
 	uint64_t modseq;           /* up to here changes are in the results */
@@ -68,6 +70,7 @@ void live_start(struct imap_session *s, const struct imap_call *call, enum live_
 						  search_parse_charset(&p, &ask) && search_parse_keys(s, &p, &ask);
 	must(good); /* it was read before */
 	l->root = ask.root;
+	l->fetch = ask.update_fetch;
 	buf_add(&l->results.memory, slice_from(found->at, found->count * sizeof *found->at));
 	l->results.at = (struct search_found *)(void *)l->results.memory.at;
 	l->results.count = found->count;
@@ -230,6 +233,14 @@ static bool had(const struct search_result *results, bool by_uid, uint32_t uid) 
 	return false;
 }
 
+/* RFC 5465 §7: behind the ESEARCH that says they came. */
+static void fetch_added(struct imap_session *s, const struct live *l, const struct search_result *added) {
+	struct imap_set_builder uids = { 0 };
+	for (size_t i = 0; i < added->count; i++) imap_set_append(&uids, added->at[i].uid, added->at[i].uid);
+	imap_fetch_quietly(s, l->fetch, &uids.set);
+	imap_set_builder_done(&uids);
+}
+
 /* changed: settled. What fits now and did not comes in; what did and does not any more goes out. */
 static int update(struct imap_session *s, struct live *l, const struct imap_set *changed) {
 	AUTO(search_scan_done) struct search_scan scan = { .parts = NULL };
@@ -254,6 +265,7 @@ static int update(struct imap_session *s, struct live *l, const struct imap_set 
 	end_removing(&t);
 	if (fresh != 0) r = put_in(&t, l, &fits);
 	end_telling(&t);
+	if (fresh != 0 && r == 0 && l->fetch.len != 0) fetch_added(s, l, &fits);
 	return r;
 }
 

@@ -77,6 +77,7 @@ struct search_ask {
 	int64_t partial_from, partial_to; /* as written: negative counts from the end */
 	struct slice charset;       /* of the strings; empty: UTF-8 */
 	bool bad_charset;
+	struct slice update_fetch;  /* UPDATE (items): what is fetched of messages that come in (RFC 5465 §7) */
 	bool fuzzy, modseq;         /* such keys are somewhere in it */
 	struct search_node *root;   /* an AND */
 };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "access/imap/fetch.h"
 #include "access/imap/search.h"
 #include "mime/date.h"
 #include "mime/decode.h"
@@ -222,6 +223,9 @@ static bool parse_returns(struct imap_parse *p, struct search_ask *ask) {
 		while (i < LEN(options) && !imap_parse_take_word(p, options[i].name)) i++;
 		if (i == LEN(options)) return imap_parse_fail(p, "Unknown SEARCH return option.");
 		if (options[i].bit == RETURN_PARTIAL && !parse_partial(p, ask)) return false;
+		if (options[i].bit == RETURN_UPDATE && slice_starts(p->rest, S(" (")) &&
+		    (!imap_parse_space(p) || !fetch_parse_later(p, &ask->update_fetch)))
+			return false;
 		ask->returns |= options[i].bit;
 	}
 	const unsigned both = RETURN_ALL | RETURN_PARTIAL;

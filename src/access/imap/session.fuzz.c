@@ -2,6 +2,7 @@
 /* One command of a session after log-in, from its line to its answer, against a store in a folder of its own: the first
  * byte says which, the rest are its words. What is asked of it is that the session ends when its client has left. */
 #include "access/imap/session.h"
+#include "base/log.h"
 #include "db/db.h"
 #include "store/change.h"
 #include "store/store.h"
@@ -34,6 +35,7 @@ static int make_account(struct db_conn *tx, void *arg) {
 
 static void open_house(void) {
 	struct house *h = &house;
+	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "fuzz", .host = "test" });
 	snprintf(h->dir, sizeof h->dir, "/tmp/hato-fuzz-XXXXXX");
 	must(mkdtemp(h->dir) != NULL && db_open(h->dir, NULL, &h->db) == 0);
 	must(db_write(h->db, make_account, h) == 0);
