@@ -6,7 +6,8 @@ import pytest
 from around import *
 from hato import running
 
-ANN, BOB = 'ann@example.test', 'bob@example.test'
+# one for each story: they may run in any order, and on servers of their own
+ANN, BOB, CAS, DAN = (f'{name}@example.test' for name in ('ann', 'bob', 'cas', 'dan'))
 COUNT = 2000
 LATIN = 'hello World invoice Rechnung Straße café naïve résumé meeting 2024-11 foo_bar the a1b2 Ünïcödé'.split()
 CYRILLIC = 'Привет мир счёт встреча завтра'.split()
@@ -54,7 +55,7 @@ class Truth:
 
 @pytest.fixture(scope='module')
 def server(tmp_path_factory):
-    with running(tmp_path_factory.mktemp('index'), ANN, BOB) as instance:
+    with running(tmp_path_factory.mktemp('index'), ANN, BOB, CAS, DAN) as instance:
         yield instance
 
 
@@ -149,6 +150,7 @@ def test_right_at_every_moment(server):
 
 
 def test_switched_off(server):
+    fill(server, Truth(), 42, 1, CAS)
     wait_until(lambda: is_indexed(server), 60, 'the index')
     server.hato('stop')
     with open(server.folder + '/main.cf') as f:
@@ -157,7 +159,7 @@ def test_switched_off(server):
         with open(server.folder + '/main.cf', 'a') as f:
             f.write('search_index = no\n')
         server.start()
-        m = server.imap(ANN, select='INBOX')
+        m = server.imap(CAS, select='INBOX')
         assert len(ask(m, 'SUBJECT', needle='nr00042x')) == 1
         m.logout()
         answer = server.hato('index', check=False)
@@ -199,11 +201,13 @@ def test_undelete(server):
 
 
 def test_verify(server):
+    for n in range(8):
+        server.send('x@else.test', DAN, message('x@else.test', DAN, f'letter {n}', 'text'))
     answer = server.hato('verify', '--json')
     assert all(row['wrong'] == 0 for row in json.loads(answer.stdout)), answer.stdout
     server.stop()
     with sqlite3.connect(server.data + '/hato.db') as db:
-        db.execute("UPDATE mailbox SET messages = 77, unseen = 1 WHERE name = 'INBOX' AND account_id = 2")
+        db.execute("UPDATE mailbox SET messages = 77, unseen = 1 WHERE name = 'INBOX' AND account_id = 4")
         db.execute('UPDATE blob SET refs = refs + 1 WHERE id = (SELECT MIN(id) FROM blob)')
     db.close()
     found = server.hato('verify', check=False)
@@ -212,6 +216,6 @@ def test_verify(server):
     assert mended.returncode == 0, mended
     assert server.hato('verify', '--quick').returncode == 0
     server.start()
-    m = server.imap(BOB, select='INBOX')
+    m = server.imap(DAN, select='INBOX')
     assert len(m.search(None, 'ALL')[1][0].split()) == 8
     m.logout()
