@@ -50,6 +50,7 @@ struct gate_result {
 	struct slice tag;    /* IMAP: of the command that waits for its OK */
 	bool tls, utf8;
 	unsigned language;   /* IMAP: enum language */
+	bool no_uidonly;     /* IMAP: the client misuses it */
 };
 struct gate_result gate_result(const struct gate *g);
 /* The answer when no session can be had after all; the dialogue goes on (PARK). */

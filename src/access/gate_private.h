@@ -28,6 +28,7 @@ struct gate {
 	bool over, granted, dropping; /* dropping: the rest of a line that was too long */
 	bool utf8;
 	unsigned language;
+	bool no_uidonly;            /* IMAP: access/imap/client_id.h */
 	const char *ending;         /* for the log: how it came to an end */
 	struct buf user;            /* who tried to log in, for the log; then the account's name */
 	struct buf tag;

@@ -167,6 +167,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .session = ask.session,
 				    .tls = ask.tls,
 				    .language = ask.language,
+				    .no_uidonly = ask.no_uidonly,
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });

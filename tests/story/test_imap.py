@@ -69,6 +69,16 @@ def test_greeting_and_capabilities(server):
     assert i.command('LOGOUT', 'OK')[0].startswith('* BYE')
 
 
+def test_who_misuses_uidonly_does_not_get_it(server):
+    """New Outlook's servers (tests/data/imap/clients/office365.txt); they name themselves before they log in."""
+    for name, told in (('Microsoft Office 365', False), ('another', True)):
+        m = imaplib.IMAP4_SSL(server.address, server.ports['imaps'], ssl_context=NO_NAME)
+        assert m.xatom('ID', f'("vendor" NIL "name" "{name}")')[0] == 'OK'
+        m.login(ANN, 'secret')
+        assert (b' UIDONLY ' in m.capability()[1][0]) == told
+        m.logout()
+
+
 def test_folders_come_with_the_account(ann):
     lines = ''.join(ann.command('LIST "" "*" RETURN (SPECIAL-USE)') + ann.command('LIST "" "*"', 'OK'))
     for use in ('\\Drafts', '\\Sent', '\\Trash', '\\Junk', '\\Archive'):

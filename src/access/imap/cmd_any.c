@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that need no mailbox, and IDLE, which waits for news of one. */
+#include "access/imap/client_id.h"
 #include "access/imap/name.h"
 #include "access/imap/notify.h"
 #include "access/imap/state.h"
@@ -28,12 +29,13 @@ IMAP_COMMAND(imap_do_logout) {
 
 IMAP_COMMAND(imap_do_id) {
 	struct imap_parse *p = &call->p;
-	struct slice *pairs;
+	struct slice *pairs = NULL;
 	size_t count = 0;
 	if (!imap_parse_space(p) ||
 	    (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
 	    !imap_parse_end(p) || (count % 2 != 0 && !imap_parse_fail(p, "A field without a value.")))
 		return imap_bad(p);
+	s->no_uidonly = client_id_misuses_uidonly(pairs, count);
 	buf_add(imap_out(s), S("* ID (\"name\" \"hato\")\r\n"));
 	return imap_ok("ID completed.");
 }

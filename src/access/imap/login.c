@@ -3,6 +3,7 @@
  * command is looked at. */
 #include "access/imap/login.h"
 #include "access/gate_private.h"
+#include "access/imap/client_id.h"
 #include "access/imap/language.h"
 #include "access/imap/parse.h"
 #include "access/line.h"
@@ -97,11 +98,12 @@ static void do_logout(struct imap_login *l, struct slice tag, struct imap_parse 
 }
 
 static void do_id(struct imap_login *l, struct slice tag, struct imap_parse *p) {
-	struct slice *pairs;
-	size_t count;
+	struct slice *pairs = NULL;
+	size_t count = 0;
 	if (!imap_parse_space(p)) return;
 	if (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) return;
-	if (!imap_parse_end(p)) return;
+	if (!imap_parse_end(p) || (count % 2 != 0 && !imap_parse_fail(p, "A field without a value."))) return;
+	l->gate.no_uidonly = client_id_misuses_uidonly(pairs, count);
 	stream_put(l->gate.wire, S("* ID (\"name\" \"hato\""));
 	if (l->gate.params->client_id != NULL)
 		stream_putf(l->gate.wire, " \"version\" \"%s\"", l->gate.params->client_id);

@@ -381,6 +381,7 @@ void imap_session_start(struct pool *pool, const struct imap_context *context, i
 				    .text = BUF(LINE_LIMIT * 2 + LITERALS_LIMIT),
 				    .tag = BUF(TAG_LIMIT) };
 	buf_add(&s->login, grant->login);
+	s->no_uidonly = grant->no_uidonly;
 	s->language = grant->language < LANGUAGE_COUNT ? (enum language)grant->language : LANGUAGE_DEFAULT;
 	s->master = grant->master.len != 0 || is_master(context, grant->login);
 	buf_add(&s->remote, grant->remote);

@@ -49,6 +49,7 @@ struct imap_grant {
 	uint64_t session;           /* the number log lines carry */
 	bool tls;
 	uint32_t language;          /* enum language: chosen before log-in */
+	bool no_uidonly;            /* the client is known to misuse it (client_id.h) */
 	struct slice master;        /* who acts as the account; empty: itself */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first

@@ -55,6 +55,7 @@ struct imap_session {
 	bool given_back;         /* by UNAUTHENTICATE: the client goes back to edge with the answer */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	enum language language;  /* of words for people */
+	bool no_uidonly;         /* the client is known to misuse it (client_id.h) */
 	bool dropping;           /* the rest of a line that was too long */
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
 	unsigned bad;            /* bad commands in a row */
@@ -109,7 +110,8 @@ struct imap_command {
 	unsigned when;
 };
 const struct imap_command *imap_command_find(struct slice name);
-bool imap_discards(const struct imap_session *s, struct slice capability); /* imapd_discard_capabilities */
+/* Is it kept from this client? imapd_discard_capabilities, and what it is known to misuse */
+bool imap_discards(const struct imap_session *s, struct slice capability);
 void imap_put_capabilities(struct imap_session *s); /* "CAPABILITY IMAP4rev1 …" */
 
 /* Output: what is queued is written when it has grown; false: the client is gone, stop. */

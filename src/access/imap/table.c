@@ -17,6 +17,7 @@ static const char imap_capabilities[] =
 
 bool imap_discards(const struct imap_session *s, struct slice capability) {
 	struct slice rest = s->context->params.discard, word;
+	if (s->no_uidonly && slice_same(capability, S("UIDONLY"))) return true;
 	while ((word = slice_word(&rest, " \t\n,")).len != 0)
 		if (slice_same(word, capability)) return true;
 	return false;
