@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 			struct buf wrapped = BUF(1 << 20);
 			if ((data[0] & 0x80) != 0) base64_add(&wrapped, part), part = buf_slice(&wrapped);
 			challenge = S("");
-			int answer = sasl_take(&s, slice_from(part.at != NULL ? part.at : "", part.len), &challenge);
+			enum sasl_answer answer =
+				sasl_take(&s, slice_from(part.at != NULL ? part.at : "", part.len), &challenge);
 			buf_done(&wrapped);
 			if (answer != SASL_MORE) break;
 		}
