@@ -11,7 +11,7 @@ static void offer(void *owner, struct buf *out) {
 	dovecot_offer(a->params->dovecot, tls ? a->params->dovecot_tls : a->params->dovecot_clear, out);
 }
 
-static int take(void *owner, struct sasl *s, struct slice response, struct slice *challenge) {
+static enum sasl_answer take(void *owner, struct sasl *s, struct slice response, struct slice *challenge) {
 	struct admit *a = owner;
 	struct dovecot_exchange *x = s->exchange;
 	struct slice user;

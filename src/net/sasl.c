@@ -126,7 +126,7 @@ static enum sasl_answer take_judged(struct sasl *s, struct slice response, struc
 		return SASL_NOT_BASE64;
 	mem_wipe(bytes.at, bytes.room);
 	s->step++;
-	return (enum sasl_answer)s->judge->take(s->owner, s, response, challenge);
+	return s->judge->take(s->owner, s, response, challenge);
 }
 
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge) {

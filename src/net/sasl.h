@@ -59,10 +59,20 @@ struct sasl_ops {
 
 /* Somebody else who judges whole exchanges, by mechanisms of his own (net/sasl_dovecot.h). All may wait. */
 struct sasl;
+enum sasl_answer {
+	SASL_MORE,      /* *challenge (in base64) goes out, the next line comes in */
+	SASL_DONE,      /* logged in: found */
+	SASL_REFUSED,   /* a wrong password or the like */
+	SASL_DEFERRED,  /* nobody can tell now */
+	SASL_LIMITED,   /* this client tries too often */
+	SASL_CANCELLED, /* "*" */
+	SASL_NOT_BASE64,
+	SASL_MALFORMED,
+};
 struct sasl_judge {
 	void (*offer)(void *owner, struct buf *out); /* adds " PLAIN LOGIN": for this client, now */
 	/* As sasl_take, with base64 that was checked; SASL_DONE sets s->found. */
-	int (*take)(void *owner, struct sasl *s, struct slice response, struct slice *challenge);
+	enum sasl_answer (*take)(void *owner, struct sasl *s, struct slice response, struct slice *challenge);
 	void (*done)(struct sasl *s);                /* frees s->exchange */
 };
 
@@ -82,16 +92,6 @@ struct sasl {
 	const struct sasl_judge *judge; /* not NULL: mechanism is, and these are his */
 	char judged[SASL_NAME_MAX];
 	void *exchange;
-};
-enum sasl_answer {
-	SASL_MORE,      /* *challenge (in base64) goes out, the next line comes in */
-	SASL_DONE,      /* logged in: found */
-	SASL_REFUSED,   /* a wrong password or the like */
-	SASL_DEFERRED,  /* nobody can tell now */
-	SASL_LIMITED,   /* this client tries too often */
-	SASL_CANCELLED, /* "*" */
-	SASL_NOT_BASE64,
-	SASL_MALFORMED,
 };
 
 const char *sasl_name(const struct sasl *s); /* "PLAIN"; "" before sasl_begin */

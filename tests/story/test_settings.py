@@ -22,6 +22,8 @@ def test_every_setting_that_counts_is_looked_at():
     # read once for all checks: words of check tables are no use by themselves
     tables = re.sub(r'word_lists\[\] = \{.*?\n\};', '', code, flags=re.S)
     used = set(re.findall(r'\bSET_(\w+)', tables))
+    # defaults of what each transport has of its own: whoever asks for that asks for them
+    used |= {default for name, default in re.findall(r'\bT\((\w+), "\w+",[\s\\]*(\w+)\)', code) if re.search(rf'\bTRANSPORT_{name}\b', tables)}
     acted = {name: rest for state, name, rest in entries if state == 'ACTED'}
     twins = {'lmtp_' + name[5:] for name in used if name.startswith('smtp_')} | set(re.findall(r'"(lmtp_\w+)"', code))  # relay_settings.c asks by name
     mentioned = {word for rest in acted.values() for word in re.findall(r'\$\{?(\w+)', rest)}
