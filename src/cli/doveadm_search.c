@@ -5,7 +5,7 @@
 
 #include <sysexits.h>
 
-enum { NAME_ROOM = 8 * 1024, QUERY_MAX = 8 << 20, SET_MAX = 16 * 1024, UIDS_MAX = 1 << 30 };
+enum { NAME_ROOM = 8 * 1024, QUERY_MAX = 8 << 20, UIDS_TEXT_MAX = 16 * 1024, UIDS_MAX = 1 << 30 };
 
 int dove_query_of(struct doveadm *d, size_t from, const struct dove_query **out) {
 	struct slice *words = arena_array(&d->mem, d->count + 1, sizeof *words);
@@ -82,7 +82,7 @@ int dove_each_found(struct doveadm *d, const struct dove_query *q, bool writes,
 
 size_t dove_set_put(struct buf *out, const uint32_t *uids, size_t count) {
 	size_t i = 0, start = out->len;
-	while (i < count && out->len - start < SET_MAX) {
+	while (i < count && out->len - start < UIDS_TEXT_MAX) {
 		size_t last = i;
 		while (last + 1 < count && uids[last + 1] == uids[last] + 1) last++;
 		buf_addf(out, "%s%u", i != 0 ? "," : "", (unsigned)uids[i]);
@@ -174,7 +174,7 @@ int dove_change_prepare(struct doveadm *d, void **state) {
 
 static int run_set(struct doveadm *d, struct slice before, const uint32_t *uids, size_t count, struct slice after,
 		   size_t *done) {
-	AUTO_BUF struct buf command = BUF(SET_MAX + NAME_ROOM);
+	AUTO_BUF struct buf command = BUF(UIDS_TEXT_MAX + NAME_ROOM);
 	buf_add(&command, before);
 	*done = dove_set_put(&command, uids, count);
 	buf_add(&command, after);
