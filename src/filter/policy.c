@@ -3,10 +3,10 @@
  * shelf when its answer has come. A kept connection may have been closed meanwhile by the other side: that does not
  * count as an attempt. */
 #include "filter/policy.h"
+#include "net/connect.h"
 #include "base/fail.h"
 #include "net/stream.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sys/un.h>
 
@@ -211,18 +211,6 @@ static void keep(struct policy_server *p, struct line *l) {
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (!stays) line_close(l);
-}
-
-static int connect_until(int fd, const struct sockaddr *to, socklen_t len, int64_t deadline) {
-	if (connect(fd, to, len) == 0) return 0;
-	if (errno != EINPROGRESS && errno != EINTR) return errno;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	int ready, error = 0;
-	do ready = poll(&p, 1, deadline_left(deadline));
-	while (ready < 0 && errno == EINTR);
-	if (ready <= 0) return ready == 0 ? ETIMEDOUT : errno;
-	socklen_t size = sizeof error;
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static int find_address(const struct policy_server *p, int64_t deadline, struct addr *out) {

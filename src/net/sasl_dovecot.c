@@ -2,6 +2,7 @@
 /* A connection begins with Dovecot's list of mechanisms; then each exchange is AUTH, CONT … and OK or FAIL, under a
  * number of ours. One that the other side has closed meanwhile is replaced before anything of an exchange was sent. */
 #include "net/sasl_dovecot.h"
+#include "net/connect.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "net/stream.h"
@@ -135,19 +136,6 @@ bool dovecot_wanted(const struct dovecot_wish *wish, struct slice mechanism, uns
 static void line_close(struct line *l) {
 	stream_close(&l->stream);
 	free(l);
-}
-
-static int connect_until(int fd, const struct sockaddr *to, socklen_t len, int64_t deadline) {
-	if (connect(fd, to, len) == 0) return 0;
-	if (errno == EAGAIN) return EAGAIN; /* a Unix socket whose queue is full */
-	if (errno != EINPROGRESS && errno != EINTR) return errno;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	int ready, error = 0;
-	do ready = poll(&p, 1, deadline_left(deadline));
-	while (ready < 0 && errno == EINTR);
-	if (ready <= 0) return ready == 0 ? ETIMEDOUT : errno;
-	socklen_t size = sizeof error;
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static int connect_path(int fd, const char *path, int64_t deadline) {

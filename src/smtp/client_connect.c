@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One address, one attempt, one deadline: trying the next address is delivery's business. */
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "base/fail.h"
 #include "smtp/client_private.h"
+#include "net/connect.h"
 
 enum { IN_LIMIT = 65536, OUT_LIMIT = 131072 };
 
@@ -26,20 +26,6 @@ static bool local_name(struct slice path, struct socket_name *out) {
 
 static bool bind_to(int fd, const struct addr *from) {
 	return addr_family(from) == AF_UNSPEC || bind(fd, &from->any, from->len) == 0;
-}
-
-/* 0, or an errno. */
-static int connect_until(int fd, const struct sockaddr *to, socklen_t len, int64_t deadline) {
-	if (connect(fd, to, len) == 0) return 0;
-	if (errno != EINPROGRESS && errno != EINTR) return errno;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	int ready;
-	do ready = poll(&p, 1, deadline_left(deadline));
-	while (ready < 0 && errno == EINTR);
-	if (ready <= 0) return ready == 0 ? ETIMEDOUT : errno;
-	int error = 0;
-	socklen_t size = sizeof error;
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static int dial(struct smtp_client *c) {

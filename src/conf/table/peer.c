@@ -2,9 +2,9 @@
 /* Connections to servers of tables. They are kept for a while, because a question takes microseconds and connecting
  * does not; an old one that fails is no reason to say "later" before a new one was tried. */
 #include "conf/table/peer.h"
+#include "net/connect.h"
 #include "net/addr.h"
 #include <netdb.h>
-#include <poll.h>
 #include <sys/un.h>
 
 #define IDLE_MOST 8              /* connections kept */
@@ -64,17 +64,8 @@ void peer_free(struct peer **pp) {
 static int connect_to(const struct sockaddr *to, socklen_t len, int64_t deadline) {
 	AUTO_FD int fd = socket(to->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0) return -1;
-	if (connect(fd, to, len) == 0) return TAKE_FD(fd);
-	if (errno != EINPROGRESS) return -1;
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	int ready, error = 0;
-	socklen_t size = sizeof error;
-	do ready = poll(&p, 1, deadline_left(deadline));
-	while (ready < 0 && errno == EINTR);
-	if (ready == 0) return errno = ETIMEDOUT, -1;
-	if (ready < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return -1;
-	if (error != 0) return errno = error, -1;
-	return TAKE_FD(fd);
+	int error = connect_until(fd, to, len, deadline);
+	return error == 0 ? TAKE_FD(fd) : (errno = error, -1);
 }
 
 static int connect_unix(const char *path, int64_t deadline) {
