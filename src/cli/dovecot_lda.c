@@ -78,7 +78,7 @@ static int judge(const struct lda *l, enum submit_result r, struct slice said) {
 }
 
 static int deliver(const struct lda *l, int server, const struct submit_hello *hello) {
-	AUTO_BUF struct buf said = BUF(KIB(8)), mailbox = BUF(KIB(8)), envid = BUF(KIB(16)), orcpt = BUF(KIB(8));
+	AUTO_BUF struct buf said = BUF(KIB(8)), mailbox = BUF(KIB(8)), envid = BUF(KIB(16)), parameters = BUF(KIB(8));
 	struct reading r = { .ends = hello->ends };
 	AUTO_FD int file = l->path != NULL ? open(l->path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
 	if (file < 0)
@@ -87,9 +87,10 @@ static int deliver(const struct lda *l, int server, const struct submit_hello *h
 	    (!imap_name_put(&mailbox, slice_of(l->mailbox)) || !xtext_add(&envid, buf_slice(&mailbox))))
 		return tool_fatal(&l->tool, EX_USAGE, "-m %s: not a name for a mailbox", l->mailbox);
 	if (l->original != NULL) {
-		buf_add(&orcpt, S("rfc822;"));
-		xtext_add(&orcpt, slice_of(l->original));
+		buf_add(&parameters, S(" ORCPT=rfc822;"));
+		xtext_add(&parameters, slice_of(l->original));
 	}
+	struct slice each = buf_slice(&parameters);
 	struct slice recipient = slice_of(l->user), sender = slice_of(l->sender != NULL ? l->sender : "");
 	if (slice_eq(sender, S("<>")) || slice_eq(sender, S("MAILER-DAEMON"))) sender = S("");
 	int code = EX_OK;
@@ -105,7 +106,7 @@ static int deliver(const struct lda *l, int server, const struct submit_hello *h
 				.recipients = &recipient,
 				.count = 1,
 				.envid = buf_slice(&envid),
-				.orcpt = buf_slice(&orcpt),
+				.each = &each,
 				.body = S("8BITMIME"),
 				.utf8 = !slice_is_ascii(recipient) || !slice_is_ascii(sender),
 				.mode = l->unlimited ? "deliver-unlimited" : "deliver",

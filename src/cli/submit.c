@@ -91,7 +91,6 @@ static void add_commands(struct buf *out, const struct submission *s) {
 	for (size_t i = 0; i < s->count; i++) {
 		buf_addf(out, "RCPT TO:<%.*s>", SLICE_ARG(s->recipients[i]));
 		add_parameter(out, "NOTIFY", s->notify);
-		add_parameter(out, "ORCPT", s->orcpt);
 		if (s->each != NULL) buf_add(out, s->each[i]);
 		buf_add(out, S("\r\n"));
 	}

@@ -12,7 +12,6 @@ struct submission {
 	struct slice verp;         /* "XVERP" or "XVERP=+="; empty: none */
 	struct slice notify, ret, envid,
 		body; /* RFC 3461 and 6152, as parameters: "NEVER", "HDRS", xtext, "8BITMIME"; empty: none */
-	struct slice orcpt;               /* "rfc822;" and xtext; empty: none */
 	bool utf8;                        /* SMTPUTF8 */
 	const char *mode;                 /* "submit", "gateway", "verify", "deliver": the name given with EHLO */
 	struct slice text;                /* CRLF */
