@@ -54,3 +54,45 @@ def at_terminal(command, home, steps, seconds=60):
     status = os.waitpid(pid, 0)[1]
     assert status == 0 and not left, f'{command[0]}: status {status}, steps left {left}\n{plain(shown)[-3000:]}'
     return plain(shown)
+
+
+def mbsync_rc(folder, server, user, more='', start=''):
+    """FOLDER/rc: everything of this user's, both ways, kept in FOLDER/mail; the certificate is certificate(FOLDER)'s."""
+    with open(f'{folder}/rc', 'w') as f:
+        f.write(f'''{start}
+
+IMAPAccount hato
+Host localhost
+Port {server.ports['imaps']}
+User {user}
+Pass secret
+SSLType IMAPS
+CertificateFile {folder}/localhost.crt
+
+IMAPStore far
+Account hato
+
+MaildirStore near
+Path {folder}/mail/
+Inbox {folder}/mail/INBOX
+SubFolders Verbatim
+
+Channel all
+Far :far:
+Near :near:
+Patterns *
+Create Both
+Expunge Both
+Sync All
+SyncState *
+{more}
+''')
+
+
+def flags_of(server, user, folder='INBOX'):
+    """{subject: set of flags}"""
+    m = server.imap(user, select=folder)
+    _, data = m.fetch('1:*', '(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])')
+    m.logout()
+    return {d[1].decode().split(':', 1)[1].strip(): set(re.search(r'FLAGS \((.*?)\)', d[0].decode()).group(1).split()) - {'\\Recent'}
+            for d in data if isinstance(d, tuple)}

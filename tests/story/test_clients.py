@@ -3,7 +3,7 @@
 import imaplib, re, subprocess, mailbox
 import pytest
 from around import *
-from clients import certificate, home_of, run
+from clients import certificate, flags_of, home_of, mbsync_rc, run
 from hato import running
 
 pytestmark = pytest.mark.core
@@ -98,14 +98,6 @@ set copy=no mbox_type=mbox confirmappend=no confirmcreate=no delete=yes quit=yes
     assert len(server.messages(ANN, 'Archive')) == 1, shown
 
 
-def flags_of(server, user, folder='INBOX'):
-    m = server.imap(user, select=folder)
-    _, data = m.fetch('1:*', '(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])')
-    m.logout()
-    return {d[1].decode().split(':', 1)[1].strip(): set(re.search(r'FLAGS \((.*?)\)', d[0].decode()).group(1).split()) - {'\\Recent'}
-            for d in data if isinstance(d, tuple)}
-
-
 def test_mbsync(hosts, home, tmp_path):
     """A full two-way sync: mail, flags, folders and deletions, in both directions, with nothing left over."""
     server = hosts(accounts=[ANN], main=certificate(tmp_path))
@@ -113,32 +105,7 @@ def test_mbsync(hosts, home, tmp_path):
         server.send('x@else.test', ANN, message('x@else.test', ANN, f'remote {n:02d}', noise(2000, n)))
     local = tmp_path / 'mail'
     local.mkdir()
-    (tmp_path / 'rc').write_text(f'''IMAPAccount hato
-Host localhost
-Port {server.ports['imaps']}
-User {ANN}
-Pass secret
-SSLType IMAPS
-CertificateFile {tmp_path}/localhost.crt
-
-IMAPStore far
-Account hato
-
-MaildirStore near
-Path {local}/
-Inbox {local}/INBOX
-SubFolders Verbatim
-
-Channel all
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Remove Both
-Expunge Both
-Sync All
-SyncState *
-''')
+    mbsync_rc(tmp_path, server, ANN, 'Remove Both')
     sync = lambda: run(['mbsync', '-c', str(tmp_path / 'rc'), '-a'], home, seconds=120)
     inbox = lambda: mailbox.Maildir(str(local / 'INBOX'))
     sync()

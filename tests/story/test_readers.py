@@ -3,7 +3,7 @@
 import email, email.message, hashlib, imaplib, importlib.util, json, mailbox, os, re, shutil
 import pytest
 from around import *
-from clients import at_terminal, certificate, home_of, run
+from clients import at_terminal, certificate, home_of, mbsync_rc, run
 from hato import running
 
 ANN, BOB = 'ann@example.test', 'bob@example.test'
@@ -63,33 +63,7 @@ def test_mbsync_ten_thousand(hosts, home, tmp_path):
     server.hato('import', 'maildir', str(tmp_path / 'old'), '--account', ANN, seconds=120)
     local = tmp_path / 'mail'
     local.mkdir()
-    (tmp_path / 'rc').write_text(f'''FSync no
-
-IMAPAccount hato
-Host localhost
-Port {server.ports['imaps']}
-User {ANN}
-Pass secret
-SSLType IMAPS
-CertificateFile {tmp_path}/localhost.crt
-
-IMAPStore far
-Account hato
-
-MaildirStore near
-Path {local}/
-Inbox {local}/INBOX
-SubFolders Verbatim
-
-Channel all
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Expunge Both
-Sync All
-SyncState *
-''')
+    mbsync_rc(tmp_path, server, ANN, start='FSync no')
     sync = lambda: run(['mbsync', '-V', '-c', str(tmp_path / 'rc'), '-a'], home, seconds=240)
     where = lambda: server.imap(ANN).status('INBOX', '(MESSAGES UNSEEN UIDNEXT HIGHESTMODSEQ)')[1][0]
     sync()

@@ -3,7 +3,7 @@
 import json, os, shutil, socket, subprocess
 import pytest
 from around import *
-from clients import certificate, home_of
+from clients import certificate, flags_of, home_of
 
 pytestmark = pytest.mark.skipif(not shutil.which('thunderbird'), reason='thunderbird is not installed (tools/install-deps --test)')
 ANN = 'ann@example.test'
@@ -95,13 +95,6 @@ await Services.logins.addLoginAsync(info); return true;''', ANN)
         p.wait()
 
 
-def flags(server, folder='INBOX'):
-    m = server.imap(ANN, select=folder)
-    _, data = m.fetch('1:*', '(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])')
-    m.logout()
-    return {d[1].decode().split(':', 1)[1].strip(): d[0].decode() for d in data if isinstance(d, tuple)}
-
-
 def test_thunderbird(server, thunderbird):
     m = server.imap(ANN)
     for n in range(1, 8):
@@ -129,8 +122,12 @@ MailServices.messageServiceFromURI(uri).streamMessage(uri, { QueryInterface: Chr
     # marks
     t.do('folder("INBOX").markMessagesRead([one("INBOX", "letter 2")], true); folder("INBOX").markMessagesFlagged([one("INBOX", "letter 3")], true);'
          'folder("INBOX").addKeywordsToMessages([one("INBOX", "letter 3")], "$label1")')
-    wait_until(lambda: '\\Seen' in flags(server)['letter 2'] and '\\Flagged' in flags(server)['letter 3'] and '$label1' in
-               flags(server)['letter 3'].lower(), 20, lambda: f'the marks: {flags(server)}')
+
+    def marked():
+        flags = flags_of(server, ANN)
+        return '\\Seen' in flags['letter 2'] and '\\Flagged' in flags['letter 3'] and '$label1' in {f.lower() for f in flags['letter 3']}
+
+    wait_until(marked, 20, lambda: f'the marks: {flags_of(server, ANN)}')
     # a copy, a move, a deletion (to Trash), a new folder
     copy = 'return listen(l => MailServices.copy.copyMessages(folder("INBOX"), [one("INBOX", args[0])], folder(args[1]), args[2], l, null, false))'
     assert t.do(copy, 'letter 4', 'Archive', False) is True and t.do(copy, 'letter 5', 'Archive', True) is True

@@ -3,7 +3,7 @@
 import importlib.util, os, shutil, sqlite3, subprocess
 import pytest
 from around import *
-from clients import certificate
+from clients import certificate, flags_of
 
 WANTED = ['php', 'chromedriver', 'chromium']
 pytestmark = pytest.mark.skipif(not (all(map(shutil.which, WANTED)) and os.path.exists('/var/lib/roundcube/index.php') and importlib.util.find_spec('selenium')),
@@ -132,13 +132,6 @@ class Page:
         self.idle()
 
 
-def flags(server, folder='INBOX'):
-    m = server.imap(ANN, select=folder)
-    _, data = m.fetch('1:*', '(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])')
-    m.logout()
-    return {d[1].decode().split(':', 1)[1].strip(): d[0].decode() for d in data if isinstance(d, tuple)}
-
-
 def test_roundcube(roundcube, browser, tmp_path):
     server, address = roundcube
     m = server.imap(ANN)
@@ -164,7 +157,7 @@ def test_roundcube(roundcube, browser, tmp_path):
     got = browser.execute_async_script('const done = arguments[0]; fetch(document.querySelector("#attachment-list a[href*=_part]").href + "&_download=1")'
                                        '.then(r => r.text()).then(done, e => done("" + e))')
     assert got == '%PDF-1.4\nhello\n'
-    wait_until(lambda: '\\Seen' in flags(server)['=?utf-8?q?Gr=C3=BC=C3=9Fe_mit_Anhang?='], 10, 'the opened message to be seen')
+    wait_until(lambda: '\\Seen' in flags_of(server, ANN)['=?utf-8?q?Gr=C3=BC=C3=9Fe_mit_Anhang?='], 10, 'the opened message to be seen')
     browser.get(f'{address}?_task=mail&_mbox=INBOX')
     page.wait('window.rcmail && rcmail.message_list')
     page.idle()
@@ -179,9 +172,10 @@ def test_roundcube(roundcube, browser, tmp_path):
     # marks, a move, a deletion
     page.select('letter 2')
     page.js('rcmail.command("mark", "read")')
-    wait_until(lambda: '\\Seen' in flags(server)['letter 2'], 10, 'letter 2 to be seen')
+    wait_until(lambda: '\\Seen' in flags_of(server, ANN)['letter 2'], 10, 'letter 2 to be seen')
+    page.idle()
     page.js('rcmail.command("mark", "flagged")')
-    wait_until(lambda: '\\Flagged' in flags(server)['letter 2'], 10, 'letter 2 to be flagged')
+    wait_until(lambda: '\\Flagged' in flags_of(server, ANN)['letter 2'], 10, lambda: f'letter 2 to be flagged: {flags_of(server, ANN)}')
     page.select('letter 3')
     page.js('rcmail.command("move", "Archive")')
     page.gone('letter 3')
