@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixtures of the stories. Each gives a function that makes as many of its kind as a story needs, and ends them all."""
-import os, shutil, subprocess, sys, tempfile
+import os, shutil, signal, subprocess, sys, tempfile
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))
@@ -11,6 +11,29 @@ import around, hato, nsd as nsd_, postfix as postfix_, sink as sink_
 def pytest_configure(config):
     config.addinivalue_line('markers', 'core: also run against the sanitized build')
     config.addinivalue_line('markers', 'root: needs root (ports 25 and 53 of loopback addresses, mounts)')
+
+
+STORY_SECONDS = int(os.environ.get('HATO_STORY_SECONDS', '300'))  # the longest takes a quarter of it on a busy machine
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A story that hangs fails, says where, and does not take the other stories' time."""
+    def too_long(*_):
+        signal.alarm(30)  # the ends of its fixtures may hang as well
+        pytest.fail(f'the story was not over after {STORY_SECONDS} s (HATO_STORY_SECONDS)')
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(STORY_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def pytest_runtest_logreport(report):
+    """What failed is told at once: a run that is cut short has said it."""
+    if report.failed and 'PYTEST_XDIST_WORKER' not in os.environ:
+        lines = str(report.longrepr).splitlines()
+        print(f'\n--- FAILED after {report.duration:.0f} s: {report.nodeid} ({report.when})', *lines[-25:], sep='\n', flush=True)
 
 
 def pytest_collection_modifyitems(items):
