@@ -27,14 +27,16 @@ static void entries_destroy(struct generation *g) {
 	free(e);
 }
 
-/* Large pages for what is large, also where it lies in small ones already. Where the kernel has none, nothing happens. */
+/* Large pages for what is large, also where it lies in small ones already. Where the kernel has none, nothing happens.
+ */
 static void ask_large_pages(void *at, size_t size) {
 #ifdef __linux__
 	enum { COLLAPSE = 25 }; /* MADV_COLLAPSE, Linux 6.1; not in older headers */
 	const uintptr_t page = MIB(2), first = ((uintptr_t)at + page - 1) & ~(page - 1);
 	const uintptr_t end = ((uintptr_t)at + size) & ~(page - 1);
 	if (end <= first) return;
-	if (madvise((void *)first, end - first, MADV_HUGEPAGE) == 0) (void)madvise((void *)first, end - first, COLLAPSE);
+	if (madvise((void *)first, end - first, MADV_HUGEPAGE) == 0)
+		(void)madvise((void *)first, end - first, COLLAPSE);
 #else
 	(void)at, (void)size;
 #endif
@@ -48,7 +50,8 @@ static bool key_is(const struct entries *e, uint32_t offset, struct slice low_ke
 /* The offset + 1 of the key; 0 with the free slot where it belongs, and the tag it gets. */
 static uint32_t find_key(const struct entries *e, struct slice low_key, uint32_t **slot, uint32_t *tag) {
 	uint64_t hash = hash_bytes(low_key);
-	size_t i = (size_t)(((unsigned __int128)hash * e->room) >> 64); /* by the upper bits; the tag is of the lower ones */
+	size_t i = (size_t)(((unsigned __int128)hash * e->room) >>
+			    64); /* by the upper bits; the tag is of the lower ones */
 	uint32_t mask = e->offset_mask, at;
 	*tag = (uint32_t)hash & ~mask;
 	for (; e->slots[i] != 0; i = i + 1 == e->room ? 0 : i + 1) {
