@@ -198,9 +198,10 @@ static void put_nowhere(void *ctx, struct slice bytes) { (void)ctx, (void)bytes;
 /* -h: each header field, its lines joined by LF; -b: each line behind the header; -m: also in parts and attached
  * messages. */
 static int ask_message(struct postmap *p, struct table **tables, size_t count, struct slice text) {
-	const struct checks_params params = {
-		.header_limit = MIB(1), .line_limit = MIB(1), .body_limit = UINT64_MAX, .nesting_limit = p->mime ? 100 : 0
-	};
+	const struct checks_params params = { .header_limit = MIB(1),
+					      .line_limit = MIB(1),
+					      .body_limit = UINT64_MAX,
+					      .nesting_limit = p->mime ? 100 : 0 };
 	const struct checks_ops ops = { .put = put_nowhere, .see = see };
 	struct asking a = { .p = p, .tables = tables, .count = count };
 	struct checks *c = checks_new(&params, &ops, &a);

@@ -172,7 +172,8 @@ static const char *find_later(struct table *t, const char *key, const char *want
 /* What is told about the next look at the file; the answer for "a" meanwhile. */
 static const char *told_later(struct table *t, const char *text) {
 	const char *answer = find(t, "a");
-	for (int64_t end = clock_ms() + SECONDS(20); clock_ms() < end && strstr(buf_text(&told), text) == NULL; usleep(50000))
+	for (int64_t end = clock_ms() + SECONDS(20); clock_ms() < end && strstr(buf_text(&told), text) == NULL;
+	     usleep(50000))
 		answer = find(t, "a");
 	assert_true(was_told(text));
 	return answer;
