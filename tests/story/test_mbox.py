@@ -47,7 +47,7 @@ def test_every_dialect(server, tmp_path):
         assert line in done.stderr, (line, done.stderr)
     m = server.imap(BOB)
     _, _, seen = truth(m, 'Old/mail')
-    assert [sorted(flags) for flags, _, _ in seen.values()] == [['$Junk', '\\Answered', '\\Flagged', '\\Seen', 'Work'], [], [], [],
+    assert [sorted(flags) for flags, _, _ in seen.values()] == [['$Junk', 'Work', '\\Answered', '\\Flagged', '\\Seen'], [], [], [],
                                                                 ['$Forwarded', '\\Seen'], [], [], []]
     assert {date for _, date, _ in seen.values()} == {'5-Mar-2021 10:11'}
     texts = bodies(m, 'Old/mail')
@@ -56,10 +56,10 @@ def test_every_dialect(server, tmp_path):
     assert texts[3].endswith(b'A line:\r\n\r\nFrom nowhere\r\n') and texts[7].endswith(b'broken off\r\n')
     again = run(server, 'import', 'mbox', str(file), '--account', BOB, '--mailbox', 'Old/mail')
     assert (again['messages'], again['there_before']) == (0, 8), again
-    file.write_bytes(box.replace('\n', '\r\n').encode())
+    file.write_bytes(box.replace(f'Length: {len(FROM) + 9}', f'Length: {len(FROM) + 12}').replace('\n', '\r\n').encode())
     crlf = run(server, 'import', 'mbox', str(file), '--account', BOB, '--mailbox', 'crlf')
     assert crlf['messages'] == 8
-    assert [t for i, t in enumerate(bodies(m, 'crlf')) if i != 1] == [t for i, t in enumerate(texts) if i != 1]
+    assert bodies(m, 'crlf') == texts
     m.logout()
 
 
