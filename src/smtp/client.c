@@ -198,7 +198,8 @@ static enum smtp_client_result no_tls(
 		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", "TLS is required, but was not offered by host %.*s",
 			SLICE_ARG(c->who));
 	snprintf(why->status, sizeof why->status, "4.7.4");
-	if (c->params.require >= SMTP_REQUIRE_STARTTLS) smtp_client_required_tls(c, mem, why, heard != NULL ? "4.7.10" : "4.7.30");
+	if (c->params.require >= SMTP_REQUIRE_STARTTLS)
+		smtp_client_required_tls(c, mem, why, heard != NULL ? "4.7.10" : "4.7.30");
 	return SMTP_CLIENT_OVER;
 }
 

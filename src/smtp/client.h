@@ -33,7 +33,8 @@ enum smtp_insecure_mx {
 	SMTP_INSECURE_MX_ENCRYPT, /* TLS is required, the certificate is not looked at */
 	SMTP_INSECURE_MX_MAY,     /* nothing */
 };
-/* What a message with REQUIRETLS (RFC 8689) asks of a server (smtp_requiretls_policy); it is told so where it can hear. */
+/* What a message with REQUIRETLS (RFC 8689) asks of a server (smtp_requiretls_policy); it is told so where it can hear.
+ */
 enum smtp_require {
 	SMTP_REQUIRE_NONE,
 	SMTP_REQUIRE_IF_OFFERED, /* nothing */
