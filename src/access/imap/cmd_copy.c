@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* COPY and MOVE (RFC 3501 §6.4.7, RFC 6851) with the UIDs that tell a client what became of its messages (RFC 4315).
- * A COPY is whole or not at all, in one transaction; a MOVE of many messages goes in slices, so that others can write in
- * between and the client hears how far it is. */
+ * A COPY is whole or not at all, in one transaction; a MOVE of many messages goes in slices, so that others can write
+ * in between and the client hears how far it is. */
 #include "access/imap/limit.h"
 #include "access/imap/place.h"
 #include "access/imap/walk.h"

@@ -11,7 +11,8 @@ uint64_t imap_saves_limit(const struct imap_session *s);    /* of COPY and APPEN
 uint32_t imap_limit_set(struct imap_session *s, uint64_t limit, struct imap_set *set);
 /* "[MESSAGELIMIT 1000 23221] text"; lowest 0: it is not known. In s->mem. */
 const char *imap_limit_text(struct imap_session *s, uint64_t limit, uint32_t lowest, const char *text);
-/* What concerns many messages is done in slices: next_slice puts one after the other into `now`; false: that was all. */
+/* What concerns many messages is done in slices: next_slice puts one after the other into `now`; false: that was all.
+ */
 struct imap_slices {
 	const struct imap_set *set; /* of UIDs, settled; set and most are given, the rest begins as zero */
 	uint32_t most;              /* messages of the view in a slice */

@@ -68,7 +68,8 @@ static void say_crowded(struct gate *g, unsigned limit) {
 	struct imap_login *l = (struct imap_login *)g;
 	answer(l, buf_slice(&g->tag),
 	       arena_fmt(&l->mem,
-			 "NO [UNAVAILABLE] You have %u connections already (imapd_connection_limit_per_user): close one.",
+			 "NO [UNAVAILABLE] You have %u connections already (imapd_connection_limit_per_user): "
+			 "close one.",
 			 limit)
 		       .at);
 }
