@@ -237,8 +237,8 @@ static struct relay_client client_of(const struct admit *a) {
 static bool requires_tls(const struct admit *a) {
 	struct field f;
 	return a->require_tls ||
-	       (a->params->note_require_tls &&
-		header_find(buf_slice(&a->intake.head), S(REQUIRE_TLS_FIELD), &f) && slice_same(slice_trim(f.value), S("yes")));
+	       (a->params->note_require_tls && header_find(buf_slice(&a->intake.head), S(REQUIRE_TLS_FIELD), &f) &&
+		slice_same(slice_trim(f.value), S("yes")));
 }
 
 static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {

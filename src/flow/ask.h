@@ -459,8 +459,9 @@ struct relay_ask {
 };
 #define RELAY_ASK_FIELDS(F) \
 	F(text, queue_id) \
-	F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) \
-		F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) F(bool_, require_tls) F(bool_, probe) F(u64, offset) F(u64, size) \
+	F(text, srs) \
+	F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
+		F(bool_, eight_bit) F(bool_, utf8) F(bool_, require_tls) F(bool_, probe) F(u64, offset) F(u64, size) \
 			F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
 				F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
@@ -495,9 +496,10 @@ struct relay_outcome {
 	bool final;                /* delivered into a mailbox, not passed on (RFC 3464 "delivered", not "relayed") */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
-	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) \
-	F(text, tls) F(text, tls_status) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) F(list, redirects, relay_redirect) \
-	F(text, rights) F(bool_, prepend) F(bool_, final)
+	F(u32, fate) \
+	F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) \
+		F(text, tls_status) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) \
+			F(list, redirects, relay_redirect) F(text, rights) F(bool_, prepend) F(bool_, final)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

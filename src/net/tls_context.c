@@ -290,7 +290,8 @@ static int set_dane_digests(SSL_CTX *ctx, struct slice words) {
 		size_t i = 0;
 		while (i < LEN(known) && !slice_same(word, known[i].name)) i++;
 		if (i == LEN(known))
-			return fail("tls_dane_digests: \"%.*s\" is no digest of DANE's (sha256, sha512)", SLICE_ARG(word));
+			return fail("tls_dane_digests: \"%.*s\" is no digest of DANE's (sha256, sha512)",
+				    SLICE_ARG(word));
 		const EVP_MD *digest = known[i].matching == 1 ? EVP_sha256() : EVP_sha512();
 		if (rank != 0) SSL_CTX_dane_mtype_set(ctx, digest, known[i].matching, rank--);
 	}

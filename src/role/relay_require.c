@@ -27,7 +27,8 @@ int relay_require_read(struct relay_settings *s, struct relay_profile *p) {
 		if (table && lookup_open(s->tables, &words[i], 1, 0, &s->mem, &r->table) == TABLE_FOUND) continue;
 		if (r->action < 0)
 			return table ? fail_add("%s", setting_of(id)->name)
-				     : fail("%s: \"%.*s\" is no action (enforce, opportunistic+starttls, opportunistic, "
+				     : fail("%s: \"%.*s\" is no action (enforce, opportunistic+starttls, "
+					    "opportunistic, "
 					    "disable)",
 					    setting_of(id)->name, SLICE_ARG(words[i]));
 	}

@@ -125,9 +125,9 @@ static int context_find(struct relay_settings *s, const struct relay_profile *p,
 	params.common.ciphers = tls_cipher_list(p->view, full.grade, excluded_of(p, &full, mem), mem);
 	params.common.groups = tls_group_list(p->view, mem);
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	buf_addf(&key, "%d %u %d %d %s %s %s %s", params.wildcard_labels, params.depth, (int)params.common.min, (int)params.common.max,
-		 TEXT_OR(params.common.ciphers), TEXT_OR(params.common.groups), TEXT_OR(params.ca_file),
-		 TEXT_OR(params.ca_path));
+	buf_addf(&key, "%d %u %d %d %s %s %s %s", params.wildcard_labels, params.depth, (int)params.common.min,
+		 (int)params.common.max, TEXT_OR(params.common.ciphers), TEXT_OR(params.common.groups),
+		 TEXT_OR(params.ca_file), TEXT_OR(params.ca_path));
 #undef TEXT_OR
 	params.identities_count = identities_of(s, p, identities, &key);
 	int r = 0;

@@ -198,7 +198,8 @@ static enum smtp_client_result no_tls(
 		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", "TLS is required, but was not offered by host %.*s",
 			SLICE_ARG(c->who));
 	snprintf(why->status, sizeof why->status, "4.7.4");
-	if (c->params.require >= SMTP_REQUIRE_STARTTLS) smtp_client_required_tls(c, mem, why, heard != NULL ? "4.7.10" : "4.7.30");
+	if (c->params.require >= SMTP_REQUIRE_STARTTLS)
+		smtp_client_required_tls(c, mem, why, heard != NULL ? "4.7.10" : "4.7.30");
 	return SMTP_CLIENT_OVER;
 }
 
@@ -309,8 +310,12 @@ bool smtp_client_alive(struct smtp_client *c) {
 
 void smtp_client_quit(struct smtp_client **cp) {
 	struct smtp_client *c = *cp;
-	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n")))
-		smtp_client_flush(c, c->params.timeouts.quit);
+	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n"))) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct smtp_heard heard;
+		if (smtp_client_flush(c, c->params.timeouts.quit) && c->params.quit_waits)
+			smtp_client_hear(c, c->params.timeouts.quit, &mem, &heard);
+	}
 	smtp_client_close(cp);
 }
 

@@ -33,7 +33,8 @@ enum smtp_insecure_mx {
 	SMTP_INSECURE_MX_ENCRYPT, /* TLS is required, the certificate is not looked at */
 	SMTP_INSECURE_MX_MAY,     /* nothing */
 };
-/* What a message with REQUIRETLS (RFC 8689) asks of a server (smtp_requiretls_policy); it is told so where it can hear. */
+/* What a message with REQUIRETLS (RFC 8689) asks of a server (smtp_requiretls_policy); it is told so where it can hear.
+ */
 enum smtp_require {
 	SMTP_REQUIRE_NONE,
 	SMTP_REQUIRE_IF_OFFERED, /* nothing */
@@ -115,6 +116,11 @@ struct smtp_client_params {
 	/* Each line of a reply before it is read (smtp_reply_filter); NULL: as it comes. The result lives in mem. */
 	struct slice (*filter)(void *ctx, struct slice line, struct arena *mem);
 	void *filter_ctx;
+	bool quit_waits;               /* for the answer to QUIT (smtp_skip_quit_response = no) */
+	bool unquoted;                 /* local parts go out without quotes (smtp_quote_rfc821_envelope = no) */
+	/* The time for the text is that of all of it, but each byte buys 1/min_data_rate s, up to the whole
+	 * (smtp_per_request_deadline); 0: that of each piece. */
+	uint64_t min_data_rate;
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
 	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */
 	size_t own_names_count;

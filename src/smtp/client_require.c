@@ -41,10 +41,11 @@ enum smtp_client_result smtp_client_require(struct smtp_client *c, struct arena 
 	c->required = !offered ? "requiretls:none" : will_be_proved(c) ? "requiretls" : "requiretls:nocertmatch";
 	if (offered || c->params.require != SMTP_REQUIRE_ENFORCE) return SMTP_CLIENT_OK;
 	c->required = "!requiretls:none";
-	smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.30",
-			"Sender requested REQUIRETLS, but no server was found that supports REQUIRETLS. The last attempted "
-			"server was %.*s",
-			SLICE_ARG(c->who));
+	smtp_outcome_of(
+		c, mem, why, SMTP_LATER, "4.7.30",
+		"Sender requested REQUIRETLS, but no server was found that supports REQUIRETLS. The last attempted "
+		"server was %.*s",
+		SLICE_ARG(c->who));
 	why->never_if_last = true;
 	return SMTP_CLIENT_OVER;
 }
