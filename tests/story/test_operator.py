@@ -107,7 +107,7 @@ def test_queue(server):
     server.hato('queue', 'flush')
     second = queue_id(server, 'y@far.test')
     wait_until(lambda: [m[1] for m in server.busy.messages] == [['y@far.test']], 20, server.log)
-    assert second not in server.hato('queue', 'list').stdout
+    wait_until(lambda: second not in server.hato('queue', 'list').stdout, 5, 'an answer of the next host in the queue')
     server.hato('queue', 'release', first)
     wait_until(lambda: len(server.busy.messages) == 2, 20, server.log)
     server.busy.rules['replies'] = {'MAIL FROM': '451 4.3.0 busy again'}  # a kept connection may be used once more
