@@ -116,6 +116,11 @@ struct smtp_client_params {
 	/* Each line of a reply before it is read (smtp_reply_filter); NULL: as it comes. The result lives in mem. */
 	struct slice (*filter)(void *ctx, struct slice line, struct arena *mem);
 	void *filter_ctx;
+	bool quit_waits;               /* for the answer to QUIT (smtp_skip_quit_response = no) */
+	bool unquoted;                 /* local parts go out without quotes (smtp_quote_rfc821_envelope = no) */
+	/* The time for the text is that of all of it, but each byte buys 1/min_data_rate s, up to the whole
+	 * (smtp_per_request_deadline); 0: that of each piece. */
+	uint64_t min_data_rate;
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
 	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */
 	size_t own_names_count;
