@@ -148,6 +148,8 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 	};
 	if (d->record.psd != 'y') r->dmarc.ruf = d->record.ruf; /* a registry hears of no single mail (RFC 9991 §2) */
 	if (d->sampled_out) r->dmarc.override = S("sampled_out");
+	if (d->result == TRUST_FAIL && d->record.testing && d->policy > DMARC_POLICY_NONE)
+		r->dmarc.override = S("policy_test_mode");
 }
 
 static struct slice ask_adsp(const struct evidence *e, const struct evidence_verdict *v, int64_t deadline) {
