@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of the receiving side: proxies in front of us, lists that wait, limits, log-in methods, what is logged."""
-import base64, re, socket, ssl, struct, subprocess, time
+import base64, os, re, socket, ssl, struct, subprocess, time
 import pytest
 from around import *
 from hato import Dialogue
@@ -266,7 +266,7 @@ def test_the_filter_refuses(door, sink):
 # sendmail while nobody is there.
 
 def sendmail(h, *args, input):
-    return subprocess.run([HATO.replace('/hato', '/sendmail'), '-C', h.folder, *args], input=input, capture_output=True, text=True, timeout=30)
+    return subprocess.run([os.path.join(os.path.dirname(HATO), 'sendmail'), '-C', h.folder, *args], input=input, capture_output=True, text=True, timeout=30)
 
 
 def test_smtp_on_standard_input_while_the_server_is_down(door):
