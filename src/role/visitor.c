@@ -87,7 +87,7 @@ static void leave(struct visitor *v) {
 	user_leave(v);
 	task_end(&v->task);
 	auto_fd(&v->inner);
-	stream_close(&v->stream);
+	stream_part(&v->stream, v->all->pool);
 	uncount(v);
 	v->service->live--;
 	pthread_mutex_lock(&v->all->lock);
