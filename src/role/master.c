@@ -115,16 +115,16 @@ static uint64_t files_stamp(const struct master *m) {
 static int take_lock(struct master *m) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/run/lock", m->dir);
-	int r = FILE_LOCKED;
-	for (int i = 0; i < 40 && r == FILE_LOCKED; i++) { /* one that was killed a moment ago may still be ending */
-		if (i != 0) usleep(25000);
-		r = file_lock(buf_text(&path), &m->lock);
-	}
-	if (r == FILE_LOCKED) {
-		pid_t pid = 0;
+	int64_t now = clock_ms(), ending = now + SECONDS(1), at_work = now + SECONDS(30);
+	int r;
+	while ((r = file_lock(buf_text(&path), &m->lock)) == FILE_LOCKED) {
+		pid_t pid = 0; /* of a server, which may have been killed a moment ago; a command leaves none */
 		master_pid(m->dir, &pid);
-		return pid != 0 ? fail("the mail system is already running: PID %d (hato stop)", (int)pid)
-				: fail("another command is at work on %s (try again)", m->dir);
+		now = clock_ms();
+		if (pid != 0 && now > ending)
+			return fail("the mail system is already running: PID %d (hato stop)", (int)pid);
+		if (now > at_work) return fail("another command is at work on %s (try again)", m->dir);
+		usleep(25000);
 	}
 	return r;
 }
