@@ -35,10 +35,11 @@ static int place_by(struct db_conn *tx, const char *sql, struct box box, struct 
 }
 
 static int pool_read(struct db_conn *tx, struct place *p) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(tx, "SELECT CASE q.limit_bytes WHEN 0 THEN 9223372036854775807"
-			   " ELSE q.limit_bytes - q.bytes END, CASE q.limit_messages WHEN 0 THEN 9223372036854775807"
-			   " ELSE q.limit_messages - q.messages END FROM account_state AS a, quota_pool AS q WHERE a.account_id = ? AND q.name = a.pool");
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "SELECT CASE q.limit_bytes WHEN 0 THEN 9223372036854775807 ELSE q.limit_bytes - q.bytes END,"
+		    " CASE q.limit_messages WHEN 0 THEN 9223372036854775807"
+		    " ELSE q.limit_messages - q.messages END"
+		    " FROM account_state AS a, quota_pool AS q WHERE a.account_id = ? AND q.name = a.pool");
 	db_bind_int(s, p->box.account);
 	int r = db_step(s);
 	p->pooled = r == DB_ROW;
