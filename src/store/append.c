@@ -15,15 +15,11 @@ struct place { /* where the message goes, before it is there */
 };
 
 #define PLACE_SQL(which) \
-	"SELECT m.id, a.modseq, a.bytes, a.messages, m.uidnext, m.uidvalidity, q.name IS NOT NULL," \
-	" CASE q.limit_bytes WHEN 0 THEN 9223372036854775807 ELSE q.limit_bytes - q.bytes END," \
-	" CASE q.limit_messages WHEN 0 THEN 9223372036854775807 ELSE q.limit_messages - q.messages END" \
-	" FROM account_state AS a LEFT JOIN quota_pool AS q ON q.name = a.pool, mailbox AS m" \
-	" WHERE a.account_id = ? AND m.account_id = ? AND " which
+	"SELECT m.id, a.modseq, a.bytes, a.messages, m.uidnext, m.uidvalidity, a.pool IS NOT NULL" \
+	" FROM account_state AS a, mailbox AS m WHERE a.account_id = ? AND m.account_id = ? AND " which
 
-static int place_read(struct db_conn *tx, struct box box, struct place *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, box.id == 0 ? PLACE_SQL("m.name = 'INBOX' AND ? = 0")
-	                                                     : PLACE_SQL("m.id = ? AND m.name IS NOT NULL"));
+static int place_by(struct db_conn *tx, const char *sql, struct box box, struct place *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, sql);
 	db_bind_int(s, box.account);
 	bind_box(s, box);
 	int r = db_step(s);
@@ -34,10 +30,33 @@ static int place_read(struct db_conn *tx, struct box box, struct place *out) {
 			                   .messages = db_int(s, 3),
 			                   .uidnext = db_int(s, 4),
 			                   .uidvalidity = db_int(s, 5),
-			                   .pooled = db_int(s, 6) != 0,
-			                   .pool_bytes = db_int(s, 7),
-			                   .pool_messages = db_int(s, 8) };
-	if (r != DB_DONE) return r < 0 ? r : 0;
+			                   .pooled = db_int(s, 6) != 0 };
+	return r;
+}
+
+static int pool_read(struct db_conn *tx, struct place *p) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "SELECT CASE q.limit_bytes WHEN 0 THEN 9223372036854775807 ELSE q.limit_bytes - q.bytes END,"
+		    " CASE q.limit_messages WHEN 0 THEN 9223372036854775807"
+		    " ELSE q.limit_messages - q.messages END"
+		    " FROM account_state AS a, quota_pool AS q WHERE a.account_id = ? AND q.name = a.pool");
+	db_bind_int(s, p->box.account);
+	int r = db_step(s);
+	p->pooled = r == DB_ROW;
+	if (p->pooled) {
+		p->pool_bytes = db_int(s, 0);
+		p->pool_messages = db_int(s, 1);
+	}
+	return MIN_OF(r, 0);
+}
+
+static int place_read(struct db_conn *tx, struct box box, struct place *out) {
+	static const char by_id[] = PLACE_SQL("m.id = ? AND m.name IS NOT NULL"),
+			  first[] = PLACE_SQL("m.id = 1 AND m.name = 'INBOX' AND ? = 0"),
+			  by_name[] = PLACE_SQL("m.name = 'INBOX' AND ? = 0");
+	int r = place_by(tx, box.id == 0 ? first : by_id, box, out);
+	if (r == DB_DONE && box.id == 0) r = place_by(tx, by_name, box, out); /* it was renamed */
+	if (r != DB_DONE) return r == DB_ROW && out->pooled ? pool_read(tx, out) : MIN_OF(r, 0);
 	struct store_usage usage;
 	r = store_usage(tx, box.account, &usage);
 	return r != 0 ? r : STORE_NO_MAILBOX;
