@@ -294,7 +294,7 @@ static int no_such_verb(struct admin_call *c, const struct admin_request *req) {
 			      SLICE_ARG(req->count != 0 ? req->args[0] : S("")));
 	AUTO_BUF struct buf list = BUF(KIB(1));
 	for (size_t k = i; k < LEN(verbs) && strcmp(verbs[k].noun, verbs[i].noun) == 0; k++)
-		buf_addf(&list, "%s%s", k == i ? "" : ", ", verbs[k].verb);
+		if ((verbs[k].flags & ADMIN_HIDDEN) == 0) buf_addf(&list, "%s%s", k == i ? "" : ", ", verbs[k].verb);
 	if (req->count == 1) return refuse(c, EX_USAGE, "%s: what about it? (%s)", verbs[i].noun, buf_text(&list));
 	return refuse(c, EX_USAGE, "%s %.*s: no such command (%s)", verbs[i].noun, SLICE_ARG(req->args[1]),
 		      buf_text(&list));

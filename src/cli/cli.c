@@ -154,21 +154,19 @@ static int run_command(struct cli *cli, const struct slice *words, size_t count)
 	struct slice name = words[0];
 	if (slice_eq(name, S("--help")) || slice_eq(name, S("-h"))) name = S("help");
 	if (slice_eq(name, S("--version")) || slice_eq(name, S("-V"))) name = S("version");
+	bool wants_help = count > 1 && (slice_eq(words[1], S("--help")) || slice_eq(words[1], S("-h")));
 	const struct command *c = find_command(name);
 	cli->args = words + 1;
 	cli->count = count - 1;
 	if (c != NULL) {
 		cli->command = c->name;
-		bool wants_help = count > 1 && (slice_eq(words[1], S("--help")) || slice_eq(words[1], S("-h")));
 		if (!wants_help) return c->run(cli);
-		cli->args = words;
-		cli->count = 1;
-		return run_help(cli);
+	} else if (!is_operators(name)) {
+		return no_such_command(cli, name);
 	}
-	if (!is_operators(name)) return no_such_command(cli, name);
 	cli->args = words;
-	cli->count = count;
-	return run_operator(cli);
+	cli->count = wants_help ? 1 : count;
+	return wants_help ? run_help(cli) : run_operator(cli);
 }
 
 /* The names hato can be called by; any other is its own. */

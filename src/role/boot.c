@@ -194,6 +194,9 @@ static void tune_memory(void) {
 }
 
 int role_main(const struct role *role) {
+	char name[16];
+	snprintf(name, sizeof name, "hato-%s", role->name);
+	prctl(PR_SET_NAME, name); /* for ps and top, where the link we were started by would stand */
 	tune_memory();
 	struct boot b = { 0 };
 	boot_clear(&b);

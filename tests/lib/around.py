@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every story needs around a server: free ports, waiting, TLS without a name, processes, sample messages."""
-import os, pty, random, re, select, signal, socket, ssl, subprocess, time
+import concurrent.futures, os, pty, random, re, select, shutil, signal, socket, ssl, subprocess, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATO = os.environ.get('HATO_BINARY') or os.path.join(TOP, 'build', 'hato')
@@ -97,6 +97,21 @@ def kill(pids, number=signal.SIGKILL):
             os.kill(p, number)
         except ProcessLookupError:
             pass
+
+
+def needs_dovecot_2_3():
+    """Dovecot as a peer is configured in the language of 2.3; 2.4 (Debian 13) has another one."""
+    import pytest
+    version = subprocess.run(['dovecot', '--version'], capture_output=True, text=True).stdout if shutil.which('dovecot') else 'none'
+    if not version.startswith('2.3'):
+        pytest.skip(f'this peer is configured for Dovecot 2.3; here is {version.strip() or "another"}')
+
+
+def together(one, cases):
+    """one(*case) of every case at the same time: for what is waited for. The first that fails is told."""
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for answer in [pool.submit(one, *case) for case in cases]:
+            answer.result()
 
 
 def end_process(process, seconds=10):

@@ -48,6 +48,7 @@ service pop3-login {{
 
 class Dovecot:
     def __init__(self, folder):
+        needs_dovecot_2_3()
         self.folder, self.address = str(folder), '127.0.0.1'
         self.ports = {'imap': free_port(self.address), 'pop3': free_port(self.address)}
         owner = pwd.getpwnam('mail')

@@ -13,6 +13,7 @@ HASTE = 'minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay =
 class Sasl:
     """Dovecot as nothing but a judge of passwords."""
     def __init__(self, folder, mechanisms):
+        needs_dovecot_2_3()
         self.folder, self.socket = folder, f'{folder}/auth'
         os.makedirs(folder, exist_ok=True)
         above = folder

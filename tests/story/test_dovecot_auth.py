@@ -46,6 +46,7 @@ service stats {{
 class Auth:
     """A Dovecot that does nothing but judge log-ins, at queue/private/auth and on a port."""
     def __init__(self, folder):
+        needs_dovecot_2_3()
         self.folder, self.port = str(folder), free_port()
         self.socket = f'{self.folder}/queue/private/auth'
         for name in ('run', 'state', 'home', 'queue/private'):

@@ -216,6 +216,7 @@ def both():
         pytest.skip('Dovecot needs root')
     folder = pathlib.Path(tempfile.mkdtemp(prefix='hato-agreement-'))  # Dovecot's own users must get there
     os.chmod(folder, 0o755)
+    needs_dovecot_2_3()
     peer = mailstack.Dovecot(folder / 'dovecot', 'example.test', ['ann'], 'secret').start()
     try:
         with running(folder / 'hato', ANN, main='imapd_tls_security_level = none\n') as instance:

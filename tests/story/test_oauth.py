@@ -64,12 +64,14 @@ def test_tokens(server, tokens, protocol):
     wire = Wire(server, protocol)
     assert wire.begin('OAUTHBEARER') == b'' and wire.say(bearer(TOKEN)) is None            # without an initial response
     word = {'imap': 'AUTHENTICATIONFAILED', 'pop3': '[AUTH]', 'smtp': '535'}[protocol]
-    for token, user, status in (('unheard-of', ANN, 'invalid_token'), ('old', ANN, 'invalid_token'), ('bobs-other', BOB, 'insufficient_scope'),
-                                ('nobodys', 'nobody@example.test', 'invalid_token'), ('bobs', ANN, 'invalid_token')):
+
+    def tell(token, user, status):
         error, last = told(Wire(server, protocol), 'OAUTHBEARER', bearer(token, user))
         assert error == {'status': status, 'scope': 'mail', 'openid-configuration': f'{tokens.url}/.well-known/openid-configuration'} and word in last
         error, last = told(Wire(server, protocol), 'XOAUTH2', xoauth2(token, user))
         assert error == {'status': '403' if 'scope' in status else '401', 'schemes': 'bearer', 'scope': 'mail'} and word in last
+    together(tell, (('unheard-of', ANN, 'invalid_token'), ('old', ANN, 'invalid_token'), ('bobs-other', BOB, 'insufficient_scope'),
+                    ('nobodys', 'nobody@example.test', 'invalid_token'), ('bobs', ANN, 'invalid_token')))  # each refusal takes two seconds
     error, last = told(Wire(server, protocol), 'OAUTHBEARER', f'n,a={ANN},\1host=localhost\1auth=\1\1')  # RFC 7628 §4.3: where are tokens had?
     assert error['status'] == 'invalid_token' and 'openid-configuration' in error
 

@@ -44,12 +44,13 @@ def test_right_and_wrong(server, protocol):
     assert login(Wire(server, protocol), ANN, PASSWORD) is None
     for mechanism in SCRAMS:
         assert scram(Wire(server, protocol), ANN, PASSWORD, mechanism) is None
-        refused(scram, Wire(server, protocol), ANN, 'wrong', mechanism)
     assert scram(Wire(server, protocol), ANN, PASSWORD, initial=False) is None
     word = {'imap': 'AUTHENTICATIONFAILED', 'pop3': '[AUTH]', 'smtp': '535'}[protocol]
-    assert word in refused(plain, Wire(server, protocol), ANN, 'wrong')
-    assert word in refused(plain, Wire(server, protocol), ANN, PASSWORD, authzid=BOB)  # nobody made him a master
-    assert word in refused(plain, Wire(server, protocol), 'nobody@example.test', PASSWORD)
+
+    def wrong(exchange, *words, **more):
+        assert word in refused(exchange, Wire(server, protocol), *words, **more)
+    together(wrong, [*((scram, ANN, 'wrong', mechanism) for mechanism in SCRAMS), (plain, ANN, 'wrong'), (plain, 'nobody@example.test', PASSWORD),
+                     (plain, ANN, PASSWORD, BOB)])  # nobody made him a master
 
 
 @pytest.mark.core
@@ -102,10 +103,11 @@ def gsasl(server, protocol, mechanism, user, password, *more):
 
 @pytest.mark.parametrize('protocol', ['imap', 'smtp'])
 def test_gsasl(server, protocol):
-    for mechanism in ('PLAIN', 'LOGIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-256-PLUS'):
+    def enters(mechanism):
         for password, good in ((PASSWORD, True), ('wrong', False)):
             done = gsasl(server, protocol, mechanism, ANN, password, *([] if 'PLUS' in mechanism else ['--no-cb']))
             assert (done.returncode == 0) == good, print(mechanism, password, done.stdout, done.stderr)
+    together(enters, [(m,) for m in ('PLAIN', 'LOGIN', 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-256-PLUS')])
 
 
 def test_swaks(server):
@@ -258,8 +260,8 @@ def test_external_by_tables(tmp_path):
         for protocol in PROTOCOLS:
             for name, asked, who in (('own', '', ANN), ('own', BOB, BOB), ('own2', '', BOB), ('mail', '', ANN), ('mail', ANN, ANN), ('name', '', BOB), ('direct', '', ANN)):
                 enters(protocol, name, asked, who)
-            refused(wire(protocol, 'own2').begin, 'EXTERNAL', ANN)
-            refused(wire(protocol, 'nobody').begin, 'EXTERNAL', '')
-            refused(wire(protocol, 'nobody').begin, 'EXTERNAL', ANN)
-            refused(wire(protocol, 'mail2').begin, 'EXTERNAL', '')  # names that a stranger's CA has signed prove nothing
+        # mail2: names that a stranger's CA has signed prove nothing
+        together(lambda protocol, name, asked: refused(wire(protocol, name).begin, 'EXTERNAL', asked),
+                 [(protocol, *who) for protocol in PROTOCOLS for who in (('own2', ANN), ('nobody', ''), ('nobody', ANN), ('mail2', ''))])
+        for protocol in PROTOCOLS:
             assert 'EXTERNAL' not in Wire(server, protocol).capabilities()

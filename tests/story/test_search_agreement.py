@@ -3,7 +3,7 @@
 REASONS; anything else is a mistake of ours."""
 import os, shutil, socket, sys, tempfile, time
 import pytest
-from around import TOP
+from around import TOP, needs_dovecot_2_3
 from hato import Instance
 import searchmail
 
@@ -49,6 +49,7 @@ class Client:
 @pytest.fixture(scope='module')
 def both(tmp_path_factory):
     import mailstack
+    needs_dovecot_2_3()
     ours = Instance(tmp_path_factory.mktemp('ours'), main='imapd_tls_security_level = none\n')
     ours.account(f'user@{DOMAIN}')
     folder = tempfile.mkdtemp(prefix='hato-dovecot-')  # readable on the way for Dovecot's own users
