@@ -446,6 +446,7 @@ static int ship(struct shipment *sh) {
 		.ret = m->ret,
 		.eight_bit = extra.eight_bit,
 		.utf8 = extra.utf8,
+		.require_tls = (extra.flags & ACCEPT_REQUIRE_TLS) != 0,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
 		.arrived_us = m->arrived_us,

@@ -57,6 +57,14 @@ static enum reading read_utf8(struct slice value, const struct smtp_server_param
 	return READ_OK;
 }
 
+static enum reading read_require_tls(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
+	struct smtp_mail *m = out;
+	if (value.at != NULL || m->require_tls) return READ_BAD;
+	m->require_tls = true;
+	return READ_OK;
+}
+
 static enum reading read_ret(struct slice value, const struct smtp_server_params *params, void *out) {
 	(void)params;
 	struct smtp_mail *m = out;
@@ -138,6 +146,7 @@ static const struct parameter mail_parameters[] = {
 	{ S("RET"), OFFER_DSN, read_ret, S("Bad RET parameter syntax") },
 	{ S("ENVID"), OFFER_DSN, read_envid, S("Bad ENVID parameter syntax") },
 	{ S("XVERP"), OFFER_XVERP, read_verp, S("Error: XVERP needs two characters from ") },
+	{ S("REQUIRETLS"), OFFER_REQUIRETLS, read_require_tls, S("Bad REQUIRETLS parameter syntax") },
 	{ S("AUTH"), 0, read_auth, S("Bad AUTH parameter syntax") },
 };
 static const struct parameter rcpt_parameters[] = {
