@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "role/boot.h"
+#include "role/files.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "net/seal.h"
@@ -146,6 +147,7 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 	case CONTROL_DIR: b->dir = slice_text(f->body); return 0;
 	case CONTROL_LISTEN: return take_listener(b, f);
 	case CONTROL_LINK: return take_link(b, f);
+	case CONTROL_FILES: files_take(link_frame_take_fd(f, 0)); return 0;
 	case CONTROL_IDENTITY: return take_identity(b, f);
 	case CONTROL_CLIENT_IDENTITY: return take_client_identity(b, f);
 	case CONTROL_SHARED: return take_shared(b, f);

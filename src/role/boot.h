@@ -20,6 +20,7 @@ enum control_kind {
 	CONTROL_OAUTH2,          /* body: what is in sasl_oauth2_client_secret_file, for relay */
 	CONTROL_LOG,             /* body: packed target; fd unless syslog */
 	CONTROL_USER,            /* body: the Unix user to become, may be empty */
+	CONTROL_FILES,           /* body: 0; fd: where master opens tables (files.h); first round only */
 	CONTROL_GO,
 	CONTROL_STOP,
 	CONTROL_READY,  /* role to master */

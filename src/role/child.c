@@ -116,19 +116,26 @@ NO_RETURN static void become(const struct role *role, int control, const struct 
 }
 
 int child_start(struct child *c, size_t which, const struct round *round) {
-	int pair[2];
+	int pair[2], files[2];
 	c->role = child_roles[which];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno("socket pair");
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, files) != 0) {
+		close(pair[0]), close(pair[1]);
+		return fail_errno("socket pair");
+	}
 	pid_t pid = fork();
 	if (pid == 0) become(c->role, pair[1], round);
 	close(pair[1]);
 	if (pid < 0) {
-		close(pair[0]);
+		close(pair[0]), close(files[0]), close(files[1]);
 		return fail_errno("fork");
 	}
 	*c = (struct child){
-		.role = c->role, .pid = pid, .control = pair[0], .started = clock_ms(), .falls = c->falls, .owed = 1
+		.role = c->role, .pid = pid, .control = pair[0], .files = files[0],
+		.started = clock_ms(), .falls = c->falls, .owed = 1
 	};
+	send_fd(c->control, CONTROL_FILES, 0, files[1]);
+	close(files[1]);
 	send_first(c->control, which, round);
 	return 0;
 }

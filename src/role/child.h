@@ -10,7 +10,7 @@ enum { CHILD_VAULT, CHILD_RELAY, CHILD_CORE, CHILD_EDGE, CHILD_AGENT, CHILDREN }
 struct child {
 	const struct role *role;
 	pid_t pid;            /* 0: not running */
-	int control;          /* -1: none */
+	int control, files;   /* -1: none; files.h */
 	bool ready;
 	unsigned owed;        /* rounds it has not answered yet */
 	int64_t started, restart_at; /* of the steady clock */

@@ -10,6 +10,7 @@
 #include "role/edge_restrict.h"
 #include "role/edge_sasl.h"
 #include "role/edge_tls.h"
+#include "role/files.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
@@ -277,8 +278,10 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	const struct conf_service *services = conf_services(s->conf, &n);
 	s->services = arena_array(&s->mem, n, sizeof *s->services);
 	s->count = n;
-	s->tables = tables_new(&(struct table_params){
-		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at, .service = "smtpd" });
+	s->tables = tables_new(
+		&(struct table_params){ .queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at,
+					.open = files_open,
+					.service = "smtpd" });
 	for (size_t i = 0; i < n; i++)
 		if (make_service(s, &services[i], b, outside) < 0) {
 			destroy(&s->generation);

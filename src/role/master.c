@@ -5,6 +5,7 @@
 #include "net/file.h"
 #include "role/data.h"
 #include "role/dkim_files.h"
+#include "role/files.h"
 #include "role/notify.h"
 #include "role/settings.h"
 
@@ -192,6 +193,7 @@ static void child_ended(struct master *m, pid_t pid, int status) {
 		struct child *c = &m->children[i];
 		if (c->pid != pid) continue;
 		auto_fd(&c->control);
+		auto_fd(&c->files);
 		c->pid = 0;
 		c->owed = 0;
 		if (m->stopping || !wanted(m, i)) return;
@@ -298,9 +300,21 @@ static void take_signals(struct master *m) {
 	}
 }
 
+/* The children's questions for files, among what poll() waits for. */
+static void watch_files(const struct master *m, struct pollfd fds[CHILDREN]) {
+	for (size_t i = 0; i < CHILDREN; i++)
+		fds[i] = (struct pollfd){ .fd = m->children[i].pid != 0 ? m->children[i].files : -1, .events = POLLIN };
+}
+
+static void answer_files(struct master *m, const struct pollfd fds[CHILDREN]) {
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (fds[i].revents != 0 && !files_answer(m->children[i].files, m->conf, i == CHILD_RELAY))
+			auto_fd(&m->children[i].files);
+}
+
 /* One turn: waits for something to happen, at most until the deadline. */
 static void turn(struct master *m, int64_t deadline) {
-	struct pollfd fds[CHILDREN + 2] = { { .fd = m->signals, .events = POLLIN } };
+	struct pollfd fds[2 * CHILDREN + 2] = { { .fd = m->signals, .events = POLLIN } };
 	struct pollfd *call = &fds[CHILDREN + 1];
 	*call = (struct pollfd){ .fd = m->agent_called ? -1 : m->links[LINK_CORE_AGENT][1], .events = POLLIN };
 	for (size_t i = 0; i < CHILDREN; i++) {
@@ -308,7 +322,9 @@ static void turn(struct master *m, int64_t deadline) {
 		if (m->children[i].pid == 0 && !m->stopping && wanted(m, i))
 			deadline = MIN_OF(deadline, m->children[i].restart_at);
 	}
+	watch_files(m, fds + CHILDREN + 2);
 	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
+	answer_files(m, fds + CHILDREN + 2);
 	for (size_t i = 0; i < CHILDREN; i++)
 		if (fds[i + 1].revents != 0 && child_answer(&m->children[i]) == CONTROL_FAILED) complain(m, false);
 	m->agent_called |= (call->revents & POLLIN) != 0;
@@ -331,11 +347,13 @@ static int start_children(struct master *m) {
 	while (!all_ready(m)) {
 		if (deadline_left(deadline) == 0)
 			return fail("the server's processes did not become ready in %d s", READY_MS / 1000);
-		struct pollfd fds[CHILDREN];
+		struct pollfd fds[2 * CHILDREN];
 		for (size_t i = 0; i < CHILDREN; i++)
 			fds[i] = (struct pollfd){ .fd = m->children[i].ready ? -1 : m->children[i].control,
 						  .events = POLLIN };
-		if (poll(fds, CHILDREN, deadline_left(deadline)) < 0 && errno != EINTR) return fail_errno("poll");
+		watch_files(m, fds + CHILDREN);
+		if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) return fail_errno("poll");
+		answer_files(m, fds + CHILDREN);
 		for (size_t i = 0; i < CHILDREN; i++) {
 			if (fds[i].fd < 0 || fds[i].revents == 0) continue;
 			uint32_t kind = child_answer(&m->children[i]);

@@ -6,6 +6,7 @@
 #include "base/encode.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "role/files.h"
 #include "role/routing_settings.h"
 #include "role/settings.h"
 
@@ -435,7 +436,9 @@ int relay_settings_new(struct boot *b, const struct relay_outside *outside, stru
 	s->logins = TAKE(b->logins);
 	const struct conf_view *v = conf_main(s->conf);
 	s->own_name = conf_text(v, SET_myhostname);
-	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "smtp" };
+	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
+				       .open = files_open,
+				       .service = "smtp" };
 	s->tables = tables_new(&params);
 	rewrite_settings_make(&s->rewrite, s->tables, s->conf, v, &s->mem);
 	if (profiles_make(s) < 0 || relay_token_settings(v, b->oauth2_secret, &s->mem, &s->bearer) < 0) {

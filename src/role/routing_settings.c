@@ -8,6 +8,7 @@
 #include "conf/bounce.h"
 #include "conf/value.h"
 #include "flow/explain.h"
+#include "role/files.h"
 #include "role/srs_settings.h"
 
 #include <ifaddrs.h>
@@ -424,7 +425,9 @@ static struct return_words words_of(const struct conf *conf, enum bounce_kind ki
 
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
-	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at, .service = "core" };
+	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
+				       .open = files_open,
+				       .service = "core" };
 	struct tables *t = tables_new(&params);
 	*out = (struct routing_settings){ .tables = t };
 	struct route_params *r = &out->route;
