@@ -83,7 +83,7 @@ static int store_it(struct db_conn *tx, void *arg) {
 	AUTO_STMT struct db_stmt *q =
 		db_sql(tx, "INSERT INTO blob_text (blob_id, data) SELECT id, ? FROM blob WHERE id = ?"
 			   " ON CONFLICT (blob_id) DO UPDATE SET data = excluded.data");
-	db_bind_bytes(q, s->text);
+	db_bind_bytes(q, s->text.at != NULL ? s->text : S("")); /* not NULL */
 	db_bind_int(q, s->blob_id);
 	return db_run(q);
 }
