@@ -25,6 +25,14 @@ static int references(struct verifying *v, const struct check *k, struct check_c
 	(void)v;
 	return check_references(k, n);
 }
+static int beside(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return check_beside(k, n);
+}
+static int lost(struct verifying *v, const struct check *k, struct check_count *n) {
+	(void)v;
+	return store_check_lost(k, n);
+}
 static int mailboxes(struct verifying *v, const struct check *k, struct check_count *n) {
 	(void)v;
 	return store_check_mailboxes(k, n);
@@ -48,9 +56,9 @@ static const struct {
 	const char *name;
 	int (*run)(struct verifying *v, const struct check *k, struct check_count *n);
 } checks[] = {
-	{ "database", engine },     { "bodies", bodies },     { "references", references },
-	{ "mailboxes", mailboxes }, { "accounts", accounts }, { "domain limits", pools },
-	{ "search index", index_mark },
+	{ "database", engine },      { "bodies", bodies },       { "references", references },
+	{ "beside bodies", beside }, { "lost messages", lost },  { "mailboxes", mailboxes },
+	{ "accounts", accounts },    { "domain limits", pools }, { "search index", index_mark },
 };
 
 static const struct column columns[] = {

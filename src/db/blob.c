@@ -122,6 +122,7 @@ int blob_remove(struct db_conn *tx, int64_t id, int64_t form) {
 	int r = delete_by_id(tx, "DELETE FROM blob WHERE id = ?", id);
 	if (r == 0) r = delete_by_id(tx, "DELETE FROM summary WHERE blob_id = ?", id);
 	if (r == 0) r = delete_by_id(tx, "DELETE FROM digest WHERE blob_id = ?", id);
+	if (r == 0) r = delete_by_id(tx, "DELETE FROM blob_text WHERE blob_id = ?", id);
 	if (r == 0 && form != FORM_FILE) r = delete_by_id(tx, "DELETE FROM blob_data WHERE id = ?", id);
 	if (r == 0 && form == FORM_FILE) {
 		struct unlinking *u = arena_get(&tx->memory, sizeof *u);

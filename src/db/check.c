@@ -106,6 +106,50 @@ int check_references(const struct check *k, struct check_count *out) {
 	return r == 0 && any && k->mend ? db_write(k->db, mend_references, out) : r;
 }
 
+static const struct beside {
+	const char *name, *count, *drop;
+} beside[] = {
+#define BESIDE(table, id) \
+	{ \
+#table, \
+			"SELECT COUNT(*), COUNT(CASE WHEN blob.id IS NULL THEN 1 END) FROM " #table \
+			" LEFT JOIN blob ON blob.id = " #table "." #id, \
+			"DELETE FROM " #table " WHERE NOT EXISTS (SELECT 1 FROM blob WHERE blob.id = " #table "." #id \
+			")" \
+	}
+	BESIDE(blob_data, id),
+	BESIDE(summary, blob_id),
+	BESIDE(digest, blob_id),
+	BESIDE(blob_text, blob_id),
+};
+
+static int drop_beside(struct db_conn *tx, void *arg) {
+	struct check_count *out = arg;
+	int r = 0;
+	for (size_t i = 0; i < LEN(beside) && r == 0; i++) {
+		AUTO_STMT struct db_stmt *s = db_sql(tx, beside[i].drop);
+		r = db_run(s);
+		if (r == 0) out->mended += (uint64_t)db_changed(tx);
+	}
+	return r;
+}
+
+int check_beside(const struct check *k, struct check_count *out) {
+	struct db_conn *c = db_read(k->db);
+	int r = c != NULL ? 0 : -1;
+	for (size_t i = 0; i < LEN(beside) && r >= 0; i++) {
+		AUTO_STMT struct db_stmt *s = db_sql(c, beside[i].count);
+		r = db_step(s);
+		if (r != DB_ROW) break;
+		out->checked += (uint64_t)db_int(s, 0);
+		out->wrong += (uint64_t)db_int(s, 1);
+		if (db_int(s, 1) != 0)
+			check_tell(k, "%s: %lld rows belong to no body", beside[i].name, (long long)db_int(s, 1));
+	}
+	db_release(&c);
+	return r >= 0 && out->wrong != 0 && k->mend ? db_write(k->db, drop_beside, out) : MIN_OF(r, 0);
+}
+
 static int skip(void *ctx UNUSED, struct slice piece UNUSED) {
 	return 0;
 }

@@ -15,6 +15,8 @@ void check_tell(const struct check *k, const char *format, ...) PRINTF_LIKE(2, 3
 int check_engine(const struct check *k, struct check_count *out);
 /* Are the references of each body as many as the rows that use it, and is there a body for each of them? */
 int check_references(const struct check *k, struct check_count *out);
+/* Rows that are kept beside bodies and belong to none: removed. */
+int check_beside(const struct check *k, struct check_count *out);
 /* Every body is read: there, of the right length, and as it was written (checksums). What is damaged only a backup
  * mends. */
 int check_bodies(const struct check *k, struct check_count *out);

@@ -86,7 +86,8 @@ static const char *const mail_steps[] = {
 	"INSERT INTO changed_part (account_id, mailbox_id, part, modseq) SELECT account_id, mailbox_id, uid / 128,"
 	" MAX(modseq) FROM message WHERE changed = 1 GROUP BY account_id, mailbox_id, uid / 128;"
 	"DROP INDEX message_changed;"
-	"ALTER TABLE message DROP COLUMN changed",
+	"ALTER TABLE message DROP COLUMN changed;"
+	"CREATE TABLE blob_text (blob_id INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 };
 
 const struct db_schema db_schema_mail = { .sql = mail_sql, .steps = mail_steps, .step_count = LEN(mail_steps) };

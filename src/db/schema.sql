@@ -216,6 +216,11 @@ CREATE TABLE digest (
 	blob_id INTEGER PRIMARY KEY,
 	data BLOB NOT NULL
 );
+-- What a program made of its attachments, for searching (store/extract.h): UTF-8. A row without text: there is none.
+CREATE TABLE blob_text (
+	blob_id INTEGER PRIMARY KEY,
+	data BLOB NOT NULL
+);
 
 CREATE TABLE queue_message (
 	id TEXT PRIMARY KEY,                -- queue id; rises with time

@@ -40,6 +40,8 @@ WIRE_STRUCT(relay_redirect, RELAY_REDIRECT_FIELDS)
 WIRE_STRUCT(relay_ask, RELAY_ASK_FIELDS)
 WIRE_STRUCT(relay_outcome, RELAY_OUTCOME_FIELDS)
 WIRE_STRUCT(relay_answer, RELAY_ANSWER_FIELDS)
+WIRE_STRUCT(extract_ask, EXTRACT_ASK_FIELDS)
+WIRE_STRUCT(extract_answer, EXTRACT_ANSWER_FIELDS)
 WIRE_STRUCT(permission_ask, PERMISSION_ASK_FIELDS)
 WIRE_STRUCT(permission_answer, PERMISSION_ANSWER_FIELDS)
 WIRE_STRUCT(name_ask, NAME_ASK_FIELDS)
@@ -201,6 +203,11 @@ static void nothing_pack(struct buf *b, const void *ask) {
 int ask_report(struct link *relay, int body, struct arena *mem, struct report_list *answer) {
 	const void *ask = NULL;
 	ASK_BODY(relay, ASK_REPORT, nothing, report_list, body, ACCEPT_MS, USUAL)
+}
+
+int ask_extract(struct link *agent, const struct extract_ask *ask, int file, struct arena *mem,
+		struct extract_answer *answer) {
+	ASK_BODY(agent, ASK_EXTRACT, extract_ask, extract_answer, file, ACCEPT_MS, USUAL)
 }
 
 int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,

@@ -40,6 +40,7 @@ enum ask_kind {
 	ASK_SCRAM,      /* edge → vault: the salt of this account, or: is this SCRAM proof right? */
 	ASK_TOKEN,      /* edge → relay: whose OAuth 2 token is this? */
 	ASK_APP,        /* core → vault: add, delete, list app passwords */
+	ASK_EXTRACT,    /* core → agent: the text of this attachment (search_text_program) */
 };
 
 /* A list of texts, for use inside the structs below. */
@@ -535,6 +536,19 @@ struct permission_answer {
 int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,
 		   struct permission_answer *answer);
 
+struct extract_ask {
+	struct slice type, name;   /* of the file: "application/pdf", "Rechnung.pdf" */
+};
+#define EXTRACT_ASK_FIELDS(F) F(text, type) F(text, name)
+struct extract_answer {
+	uint32_t fate;             /* enum smtp_fate: delivered, never (it has no text), later (no program runs) */
+	struct slice text, why;
+};
+#define EXTRACT_ANSWER_FIELDS(F) F(u32, fate) F(text, text) F(text, why)
+/* file: its bytes, from where the descriptor stands */
+int ask_extract(struct link *agent, const struct extract_ask *ask, int file, struct arena *mem,
+		struct extract_answer *answer);
+
 struct name_ask {
 	struct slice address;
 };
@@ -585,6 +599,7 @@ WIRE_DECLARE(recall_answer) WIRE_DECLARE(keep_ask) WIRE_DECLARE(route_ask) WIRE_
 					WIRE_DECLARE(dkim_sign_answer) WIRE_DECLARE(dkim_list_ask)
 						WIRE_DECLARE(dkim_list_answer) WIRE_DECLARE(dkim_seen_ask) WIRE_DECLARE(
 							dkim_change_ask) WIRE_DECLARE(dkim_change_answer)
+							WIRE_DECLARE(extract_ask) WIRE_DECLARE(extract_answer)
 							WIRE_DECLARE(permission_ask) WIRE_DECLARE(permission_answer)
 								WIRE_DECLARE(name_ask) WIRE_DECLARE(name_answer)
 									WIRE_DECLARE(targets_ask)

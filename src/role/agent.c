@@ -108,7 +108,26 @@ static int answer_deliver(void *ctx, struct link_question *q) {
 	return 0;
 }
 
-static const struct link_rule rules[] = { { ASK_RELAY, "deliver", answer_deliver } };
+static int answer_extract(void *ctx, struct link_question *q) {
+	struct agent *a = ctx;
+	struct extract_ask ask;
+	extract_ask_unpack(&q->in, &ask);
+	if (q->in.bad || q->ask->fd_count != 1) return fail("broken question");
+	struct agent_settings *s = (struct agent_settings *)current_hold(&a->settings);
+	AUTO_BUF struct buf text = BUF(s->extract.text_limit + 1);
+	struct local_outcome o;
+	if (s->extract.argc != 0) extract_run(&s->extract, ask.type, ask.name, q->ask->fds[0], q->mem, &text, &o);
+	else o = local_said(q->mem, "4.3.5", "%s", s->extract_broken != NULL ? s->extract_broken : "no program is set");
+	static const uint32_t fates[] = { [LOCAL_LATER] = SMTP_LATER, [LOCAL_DELIVERED] = SMTP_DELIVERED,
+					  [LOCAL_NEVER] = SMTP_NEVER, [LOCAL_REDIRECTED] = SMTP_LATER };
+	struct extract_answer answer = { fates[o.fate], buf_slice(&text), o.text };
+	extract_answer_pack(q->answer, &answer);
+	generation_drop(&s->generation);
+	return 0;
+}
+
+static const struct link_rule rules[] = { { ASK_RELAY, "deliver", answer_deliver },
+					  { ASK_EXTRACT, "extract", answer_extract } };
 
 /* spawn(8): a program for each connection. */
 

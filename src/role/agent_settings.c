@@ -209,6 +209,31 @@ static void make_always(struct agent_settings *s, const struct agent_service *wh
 	if (r < 0) say(L_ERROR, "agent", "service %s: %s", sv->name, sv->broken);
 }
 
+static int make_extract(struct agent_settings *s, const struct conf_view *v) {
+	struct extract_program *p = &s->extract;
+	struct slice rest = conf_text(v, SET_search_text_program), user = conf_text(v, SET_search_text_user);
+	const char **argv = arena_array(&s->mem, rest.len / 2 + 2, sizeof *argv);
+	size_t argc = 0;
+	for (struct slice word; (word = slice_word(&rest, " \t\r\n")).len != 0;)
+		argv[argc++] = arena_text(&s->mem, word);
+	if (argc == 0) return 0;
+	if (argv[0][0] != '/') return fail("%s: has to be an absolute path", argv[0]);
+	p->argv = argv;
+	p->limit_ms = MAX_OF(INT64_C(1000), MIN_OF(conf_time_ms(v, SET_search_text_time_limit), INT64_C(100000)));
+	p->memory_limit = (uint64_t)conf_size(v, SET_search_text_memory_limit);
+	p->text_limit = (size_t)MIN_OF((uint64_t)conf_size(v, SET_search_text_size_limit), UINT64_C(16) << 20);
+	int r = 0;
+	if (user.len != 0 || geteuid() == 0)
+		r = rights_find(user.len != 0 ? user : S("nobody"), &s->mem, &p->who);
+	else
+		p->who = (struct rights){ .uid = geteuid(), .gid = getegid() };
+	if (r < 0) return r;
+	if (r == RIGHTS_UNKNOWN) return fail("search_text_user: unknown username: %.*s", SLICE_ARG(user));
+	if (geteuid() == 0 && p->who.uid == 0) return fail("search_text_user: must not be root");
+	p->argc = argc;
+	return 0;
+}
+
 struct agent_settings *agent_settings_make(struct boot *b) {
 	struct agent_settings *s = mem_get(sizeof *s);
 	s->generation.destroy = destroy;
@@ -221,6 +246,10 @@ struct agent_settings *agent_settings_make(struct boot *b) {
 	for (size_t i = 0; i < s->count; i++) make_service(s, &services[i]);
 	for (size_t i = 0; i < LEN(always); i++)
 		if (agent_service_find(s, slice_of(always[i].name)) == NULL) make_always(s, &always[i]);
+	if (make_extract(s, conf_main(s->conf)) < 0) {
+		s->extract_broken = arena_text(&s->mem, slice_of(fail_text()));
+		say(L_ERROR, "agent", "search_text_program: %s", s->extract_broken);
+	}
 	return s;
 }
 

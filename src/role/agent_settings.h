@@ -3,6 +3,7 @@
 #include "base/generation.h"
 #include "conf/lookup.h"
 #include "local/deliver.h"
+#include "local/extract.h"
 #include "local/pipe.h"
 #include "local/virtual.h"
 #include "role/boot.h"
@@ -29,6 +30,8 @@ struct agent_settings {
 	struct agent_service *services; /* by index in conf_services */
 	size_t count;
 	const char **alias_files;       /* of alias_maps; NULL behind the last */
+	struct extract_program extract; /* argc 0: none, or */
+	const char *extract_broken;     /* why not */
 };
 /* Takes b->conf over. Never fails as a whole. */
 struct agent_settings *agent_settings_make(struct boot *b) NONNULL_RESULT;

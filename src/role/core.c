@@ -20,6 +20,7 @@
 #include "role/boot.h"
 #include "role/core_care.h"
 #include "role/core_dkim.h"
+#include "role/core_extract.h"
 #include "role/core_present.h"
 #include "role/reporting_settings.h"
 #include "role/forward_tell.h"
@@ -55,6 +56,7 @@ struct core {
 	struct db *db;
 	struct change_hub *hub;
 	struct search_index *index; /* NULL: its file cannot be made */
+	const struct extracting *extracting; /* NULL: no text of attachments */
 	bool indexing;
 	struct queue *queue;
 	struct history_log *history;
@@ -639,6 +641,8 @@ static void set_pop3(struct core *c, const struct conf_view *v) {
 }
 
 static void set_index(struct core *c, const struct conf_view *v) {
+	if (c->index != NULL && extracting_set(c->index, v, c->agent, &c->contexts, &c->extracting))
+		c->indexing = false;
 	bool wanted = conf_bool(v, SET_search_index) && c->index != NULL;
 	if (wanted && !c->indexing && search_index_start(c->index) < 0) say(L_WARN, "core", "%s", fail_text());
 	if (!wanted && c->indexing) search_index_stop(c->index);
@@ -728,14 +732,14 @@ static int start(struct boot *b, void **self) {
 	c->drops = pop3_drops_new();
 	c->presence = presence_new();
 	c->notices = notice_memory_new();
+	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
+	c->agent = link_new(c->dials[LINK_CORE_AGENT]); /* the index may ask it */
 	reload(c, b);
 	charset_preload(); /* glibc loads its tables from files, which a sealed process may not open */
-	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
 	c->control = take_listener(b, LISTENER_CONTROL);
 	c->door = take_listener(b, LISTENER_QUEUE);
 	c->vault = link_new(c->dials[LINK_CORE_VAULT]);
 	c->relay = link_new(c->dials[LINK_CORE_RELAY]);
-	c->agent = link_new(c->dials[LINK_CORE_AGENT]);
 	c->pool = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = workers });
 	c->sessions = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = workers });
 	struct send_links links = { .relay = c->relay, .agent = c->agent };

@@ -72,6 +72,13 @@ static int accounts(struct db_conn *c, void *arg) {
 		if (!t->mend) t->out->checked++;
 		if (db_int(s, 1) == db_int(s, 4) && db_int(s, 2) == db_int(s, 5) && db_int(s, 3) >= db_int(s, 6))
 			continue;
+		if (!t->mend && db_int(s, 3) < db_int(s, 6))
+			check_tell(t->k, "account %lld: change number is %lld, not %lld", (long long)db_int(s, 0),
+				   (long long)db_int(s, 6), (long long)db_int(s, 3));
+		if (!t->mend && db_int(s, 1) == db_int(s, 4) && db_int(s, 2) == db_int(s, 5)) {
+			t->out->wrong++;
+			continue;
+		}
 		if (!t->mend) {
 			t->out->wrong++;
 			check_tell(t->k, "account %lld: %lld messages of %lld bytes, not %lld of %lld",
@@ -124,6 +131,53 @@ static int check_counters(const struct check *k, struct check_count *out, int (*
 	int r = c == NULL ? -1 : count(c, &(struct counting){ k, out, false });
 	db_release(&c);
 	return r == 0 && out->wrong != 0 && k->mend ? db_write(k->db, count, &(struct counting){ k, out, true }) : r;
+}
+
+/* Messages in no mailbox. */
+
+static int give_mailbox(struct db_conn *tx, int64_t account, int64_t mailbox) {
+	char name[40];
+	snprintf(name, sizeof name, "Lost and found %lld", (long long)mailbox);
+	AUTO_STMT struct db_stmt *u = db_sql(tx, "UPDATE account_state SET last_uidvalidity = last_uidvalidity + 1 "
+						 "WHERE account_id = ?");
+	db_bind_int(u, account);
+	int r = db_run(u);
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx,
+		"INSERT INTO mailbox (account_id, id, name, uidvalidity, uidnext, recent_from, highestmodseq, messages,"
+		" unseen, deleted, bytes, special_use) SELECT account_id, ?, ?, last_uidvalidity, 1, 1, modseq, 0, 0, "
+		"0,"
+		" 0, 0 FROM account_state WHERE account_id = ?");
+	db_bind_int(s, mailbox);
+	db_bind_text(s, slice_of(name));
+	db_bind_int(s, account);
+	return r == 0 ? db_run(s) : r;
+}
+
+static int lost(struct db_conn *c, void *arg) {
+	const struct counting *t = arg;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		c,
+		"SELECT g.account_id, g.mailbox_id, g.n, m.id FROM (SELECT account_id, mailbox_id, COUNT(*) AS n FROM"
+		" message GROUP BY account_id, mailbox_id) AS g LEFT JOIN mailbox AS m ON m.account_id = g.account_id"
+		" AND m.id = g.mailbox_id WHERE m.id IS NULL");
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		if (t->mend) {
+			if ((r = give_mailbox(c, db_int(s, 0), db_int(s, 1))) < 0) return r;
+			t->out->mended++;
+			continue;
+		}
+		t->out->checked++;
+		t->out->wrong++;
+		check_tell(t->k, "account %lld: %lld messages are in mailbox %lld, which does not exist",
+			   (long long)db_int(s, 0), (long long)db_int(s, 2), (long long)db_int(s, 1));
+	}
+	return r;
+}
+
+int store_check_lost(const struct check *k, struct check_count *out) {
+	return check_counters(k, out, lost);
 }
 
 int store_check_mailboxes(const struct check *k, struct check_count *out) {

@@ -3,6 +3,9 @@
 #include "db/check.h"
 #include "store/search_index.h"
 /* Do the counters of mailboxes and accounts say what is there? See db/check.h for how it tells. */
+/* Messages whose mailbox has no row: it gets one again, named "Lost and found" and its number. Before the mailboxes,
+ * which are counted then. */
+int store_check_lost(const struct check *k, struct check_count *out);
 int store_check_mailboxes(const struct check *k,
 			  struct check_count *out); /* messages, unseen, deleted, bytes, uidnext, highest modseq */
 int store_check_accounts(const struct check *k,

@@ -33,6 +33,8 @@ struct search_index {
 	struct text_index *fresh; /* being filled beside it; NULL: none. The worker's */
 	_Atomic bool rebuild, rebuilding, stopping;
 	_Atomic int64_t fresh_to;
+	const struct extractor *extractor;
+	int64_t extracted_to;     /* text of attachments was made up to this id */
 	bool failing;             /* said so already */
 	int64_t dead_at;          /* when to count the dead again */
 	pthread_mutex_t lock;
@@ -106,6 +108,7 @@ struct slice_of_work {
 	struct db_conn *c;
 	struct text_batch *batch;
 	int64_t after, floor, id; /* ids in between; the one being read */
+	struct buf extracted;     /* of that one */
 	uint64_t bytes, bodies;
 	bool more;
 	int index_result;   /* of the index: other failures are the body's */
@@ -126,7 +129,10 @@ static int index_one(struct slice_of_work *w, struct arena *mem, struct slice pa
 	if (w->index_result < 0) return w->index_result;
 	int r = blob_open(w->c, w->id, &blob);
 	if (r == 0) r = store_summary(packed, blob, mem, &summary);
-	if (r == 0) r = store_text(blob, &summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, take, w);
+	buf_clear(&w->extracted);
+	if (r == 0 && extract_may(&summary)) r = extract_read(w->c, w->id, &w->extracted);
+	if (r == 0)
+		r = store_text(blob, &summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, buf_slice(&w->extracted), take, w);
 	if (w->index_result < 0) return w->index_result;
 	if (r < 0) say(L_WARN, "search", "not indexed: %s", fail_text());
 	return r > 0 && w->x->stopping ? 1 : 0;
@@ -159,6 +165,86 @@ static int index_slice(struct text_batch *batch, void *ctx) {
 	return text_index_mark(batch, w->more || r > 0 || q < 0 ? done : w->floor - 1);
 }
 
+/* Text of attachments. A page of bodies is looked at; the connection is not held while a program runs. */
+
+enum { EXTRACT_MS = 10000 };
+struct waiting_text {
+	struct arena mem;
+	struct {
+		int64_t id;
+		struct slice packed;
+	} at[SLICE];
+	size_t count;
+	int64_t last; /* the last one that was looked at */
+};
+
+static int find_waiting(struct search_index *x, int64_t after, int64_t floor, struct waiting_text *out) {
+	AUTO_READ struct db_conn *c = db_read(x->db);
+	if (c == NULL) return -1;
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT blob.id, summary.data FROM blob LEFT JOIN summary ON"
+			  " summary.blob_id = blob.id WHERE blob.id > ? AND blob.id < ? AND NOT EXISTS"
+			  " (SELECT 1 FROM blob_text WHERE blob_text.blob_id = blob.id) ORDER BY blob.id");
+	db_bind_int(s, after);
+	db_bind_int(s, floor);
+	int r;
+	out->last = floor - 1;
+	for (size_t seen = 0; (r = db_step(s)) == DB_ROW; seen++) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct summary summary;
+		struct unwire w = UNWIRE(db_bytes(s, 1), &mem);
+		if (seen == SLICE) break;
+		out->last = db_int(s, 0);
+		if (db_bytes(s, 1).len != 0) summary_unpack(&w, &summary);
+		if (db_bytes(s, 1).len != 0 && !w.bad && !extract_may(&summary)) continue;
+		out->at[out->count].id = out->last;
+		out->at[out->count++].packed = arena_slice(&out->mem, db_bytes(s, 1));
+	}
+	if (r == DB_DONE) out->last = floor - 1;
+	return MIN_OF(r, 0);
+}
+
+static int extract_one(struct search_index *x, int64_t id, struct slice packed) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BLOB struct blob *blob = NULL;
+	struct summary summary;
+	struct db_conn *c AUTO_READ = db_read(x->db);
+	int r = c != NULL ? blob_open(c, id, &blob) : -1;
+	db_release(&c);
+	if (r == 0) r = store_summary(packed, blob, &mem, &summary);
+	if (r != 0) return 0; /* gone, or not readable: it has no text */
+	return extract_text(x->db, x->extractor, id, blob, &summary);
+}
+
+/* Makes the text of what comes behind `after`, some seconds long; floor sinks to how far it came. 1: there is more. */
+static int extract_slice(struct search_index *x, int64_t after, int64_t *floor) {
+	int64_t until = deadline_in(EXTRACT_MS), end = *floor;
+	int r = 0;
+	after = MAX_OF(after, x->extracted_to);
+	if (x->extractor == NULL || after >= end - 1) return 0;
+	struct waiting_text *w = mem_get(sizeof *w);
+	r = find_waiting(x, after, end, w);
+	if (r == 0) after = w->last;
+	for (size_t i = 0; i < w->count && r == 0; i++) {
+		bool stop = x->stopping || clock_ms() > until;
+		if (!stop) r = extract_one(x, w->at[i].id, w->at[i].packed);
+		if (!stop && r == 0) continue;
+		after = w->at[i].id - 1;
+		break;
+	}
+	if (after > x->extracted_to) x->extracted_to = after;
+	arena_done(&w->mem);
+	free(w);
+	*floor = MIN_OF(end, x->extracted_to + 1);
+	return r < 0 ? r : *floor < end;
+}
+
+void search_index_extractor(struct search_index *x, const struct extractor *e) {
+	must(!x->runs);
+	if (e == NULL || x->extractor == NULL) x->extracted_to = 0;
+	x->extractor = e;
+}
+
 /* What waits below the floor? Looked at before the index is written to, which costs a sync. */
 static int any_waiting(struct db_conn *c, int64_t after, int64_t floor) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT 1 FROM blob WHERE id > ? AND id < ? LIMIT 1");
@@ -172,14 +258,19 @@ static int work_on(struct search_index *x, struct text_index *text) {
 	struct text_index_state state;
 	int r = text_index_state(text, &state);
 	if (r < 0) return r;
-	struct slice_of_work w = { .x = x, .after = state.known_to, .floor = blob_floor(x->db) };
+	struct slice_of_work w = {
+		.x = x, .after = state.known_to, .floor = blob_floor(x->db), .extracted = BUF(EXTRACT_MOST * 2)
+	};
+	int extracting = extract_slice(x, w.after, &w.floor);
 	AUTO_READ struct db_conn *c = db_read(x->db); /* after the floor was taken */
 	w.c = c;
 	r = c == NULL ? -1 : any_waiting(c, w.after, w.floor);
-	if (r != DB_ROW) return r;
-	r = text_index_write(text, index_slice, &w);
-	if (text == x->fresh) x->fresh_to = w.id;
-	return r < 0 ? r : w.more;
+	if (r == DB_ROW) {
+		r = text_index_write(text, index_slice, &w);
+		if (text == x->fresh) x->fresh_to = w.id;
+	}
+	buf_done(&w.extracted);
+	return r < 0 || extracting < 0 ? -1 : w.more || extracting;
 }
 
 /* Rebuilding. */
@@ -210,7 +301,7 @@ static int rebuild_begin(struct search_index *x) {
 	x->rebuild = false;
 	text_index_close(&x->fresh);
 	if (text_index_beside(x->text, &x->fresh) < 0) return -1;
-	x->fresh_to = 0;
+	x->fresh_to = x->extracted_to = 0;
 	x->rebuilding = true;
 	say(L_INFO, "search", "the search index is being made anew");
 	return 0;

@@ -2,6 +2,7 @@
 #pragma once
 #include "db/text_index.h"
 #include "store/bodies.h"
+#include "store/extract.h"
 /* The search index: which messages may hold a word. It is kept beside the store in a file of its own (db/text_index.h),
  * shared by all accounts, filled in the background from the bodies (blobs) that are there, and may be missing, behind
  * or thrown away at any time: then there is more to scan, and nothing else is different. Delivery writes nothing to it.
@@ -12,6 +13,10 @@
 struct search_index;
 int search_index_open(struct db *db, struct search_index **out);
 void search_index_close(struct search_index **x); /* stops the thread; NULL is fine */
+
+/* What makes text of attachments before they are indexed, from now on; NULL: nothing. Borrowed while it is set. Not
+ * while the background runs. */
+void search_index_extractor(struct search_index *x, const struct extractor *e);
 
 /* 0, or TEXT_CANNOT: nothing is known, look at all. x may be NULL. */
 int search_index_find(struct search_index *x, struct slice needle, struct arena *mem, struct text_found *out);

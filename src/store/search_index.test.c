@@ -71,7 +71,7 @@ static void text_of(struct db *db, int64_t id, struct buf *out) {
 	struct summary summary;
 	assert_done(blob_open(c, id, &blob));
 	assert_done(store_summary(SLICE_NONE, blob, &mem, &summary));
-	assert_done(store_text(blob, &summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, collect, out));
+	assert_done(store_text(blob, &summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, SLICE_NONE, collect, out));
 }
 
 /* How many needles could be looked up. */

@@ -90,7 +90,18 @@ static void name_of(struct reading *t, const struct part *part) {
 	buf_byte(&t->pending, '\n');
 }
 
-static int text_of_parts(struct reading *t, const struct summary *s, unsigned what) {
+/* What is text already, UTF-8. */
+static int text_given(struct reading *t, struct slice text) {
+	int r = 0;
+	while (text.len != 0 && r == 0) {
+		buf_add(&t->pending, slice_head(text, PIECE));
+		text = slice_skip(text, PIECE);
+		r = hand_on(t, false);
+	}
+	return r;
+}
+
+static int text_of_parts(struct reading *t, const struct summary *s, unsigned what, struct slice more) {
 	int r = 0;
 	for (size_t i = 0; i < s->parts_count && r == 0; i++) {
 		const struct part *part = &s->parts[i];
@@ -100,15 +111,16 @@ static int text_of_parts(struct reading *t, const struct summary *s, unsigned wh
 		name_of(t, part);
 		if (slice_eq(part->type, S("text")) && part->child == 0) r = text_of(t, part);
 	}
+	if (r == 0 && (what & STORE_TEXT_BODY) != 0) r = text_given(t, more);
 	return r == 0 ? hand_on(t, true) : r;
 }
 
-int store_text(struct blob *b, const struct summary *s, unsigned what, int (*take)(void *ctx, struct slice folded),
-	       void *ctx) {
+int store_text(struct blob *b, const struct summary *s, unsigned what, struct slice more,
+	       int (*take)(void *ctx, struct slice folded), void *ctx) {
 	struct reading t = {
 		.blob = b, .pending = BUF(WINDOW * 64), .folded = BUF(WINDOW * 256), .take = take, .ctx = ctx
 	};
-	int r = text_of_parts(&t, s, what);
+	int r = text_of_parts(&t, s, what, more);
 	buf_done(&t.pending);
 	buf_done(&t.folded);
 	return r;

@@ -9,10 +9,11 @@
  * text of all text parts (charset and transfer encoding decoded, HTML stripped), names of attachments. Each field, name
  * and part ends with a line end. */
 enum store_text { STORE_TEXT_HEADER = 1, STORE_TEXT_BODY = 2 };
+/* more: what a program made of attachments (store/extract.h), a part of BODY; may be empty. */
 /* The text, folded (mime/fold.h), in pieces: together they are one text, a word may go over the end of a piece. take: 0
  * goes on, anything else ends with that result. Memory is bounded, whatever the message. <0: failed. */
-int store_text(struct blob *b, const struct summary *s, unsigned what, int (*take)(void *ctx, struct slice folded),
-	       void *ctx);
+int store_text(struct blob *b, const struct summary *s, unsigned what, struct slice more,
+	       int (*take)(void *ctx, struct slice folded), void *ctx);
 /* The summary of a body, from its packed form, into mem. One that we do not understand (older or newer than this
  * program, or none) is made again from the body. */
 int store_summary(struct slice packed, struct blob *b, struct arena *mem, struct summary *out);

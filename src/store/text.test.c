@@ -53,9 +53,9 @@ static void what_is_text(void **state) {
 	struct stored m;
 	stored_make(db, slice_of(message), &m);
 	AUTO_BUF struct buf head = BUF(10000), body = BUF(10000), all = BUF(10000);
-	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER, add, &head));
-	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_BODY, add, &body));
-	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, add, &all));
+	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER, SLICE_NONE, add, &head));
+	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_BODY, SLICE_NONE, add, &body));
+	assert_done(store_text(m.blob, &m.summary, STORE_TEXT_HEADER | STORE_TEXT_BODY, SLICE_NONE, add, &all));
 	assert_int_equal(all.len, head.len + body.len);
 	static const char *const in_head[] = { "SUBJECT: \xe6\x97\xa5\xe6\x9c\xac HELLO\n",
 					       "FROM: ANN <ANN@EXAMPLE.TEST>\n" };
@@ -86,11 +86,11 @@ static void large_is_in_pieces(void **state) {
 		AUTO_BUF struct buf needle = BUF(100);
 		buf_addf(&needle, "WORD%d", i);
 		AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(buf_slice(&needle));
-		int r = store_text(m.blob, &m.summary, STORE_TEXT_BODY, text_find, &f);
+		int r = store_text(m.blob, &m.summary, STORE_TEXT_BODY, SLICE_NONE, text_find, &f);
 		assert_true(r == 1 && f.found);
 	}
 	AUTO_TEXT_FINDER struct text_finder none = TEXT_FINDER(S("WORD39999X"));
-	assert_int_equal(store_text(m.blob, &m.summary, STORE_TEXT_BODY, text_find, &none), 0);
+	assert_int_equal(store_text(m.blob, &m.summary, STORE_TEXT_BODY, SLICE_NONE, text_find, &none), 0);
 	assert_false(none.found);
 	stored_done(&m);
 	db_close(&db);

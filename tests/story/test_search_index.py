@@ -219,3 +219,54 @@ def test_verify(server):
     m = server.imap(DAN, select='INBOX')
     assert len(m.search(None, 'ALL')[1][0].split()) == 8
     m.logout()
+
+
+DAMAGE = {
+    'mailbox counter': ("UPDATE mailbox SET unseen = 77 WHERE name = 'INBOX'", 'unseen is 4, not 77'),
+    'account counter': ('UPDATE account_state SET bytes = bytes + 5', 'account 1: 4 messages of'),
+    'doubled row': ('INSERT INTO message SELECT account_id, mailbox_id, uid + 100, modseq, flags, keywords, received_us, size, blob_id,'
+                    ' email_id, saved_us FROM message WHERE uid = 1', 'counted as used by 1 messages, used by 2'),
+    'modseq of a row': ('UPDATE message SET modseq = modseq + 100000 WHERE uid = 2', 'INBOX: change number is 1'),
+    'modseq of a mailbox': ("UPDATE mailbox SET highestmodseq = highestmodseq + 500000 WHERE name = 'INBOX'", 'account 1: change number is 6'),
+    'next uid': ("UPDATE mailbox SET uidnext = 3 WHERE name = 'INBOX'", 'next uid is 102, not 3'),
+    'no mailbox': ('UPDATE message SET mailbox_id = 4711 WHERE uid = 3', '1 messages are in mailbox 4711, which does not exist'),
+    'text of no body': ("INSERT INTO blob_text VALUES (99999, x'41')", 'blob_text: 1 rows belong to no body'),
+    'summary of no body': ("INSERT INTO summary VALUES (99999, x'41')", 'summary: 1 rows belong to no body'),
+}
+
+
+def test_verify_names_and_mends_each_thing(tmp_path):
+    """One damage after the other: it is named, mended, and gone; what only a backup mends is named and stays."""
+    with running(tmp_path, ANN) as server:
+        m = mailbox(server)
+        for n in range(4):
+            m.append('INBOX', None, None, f'Subject: {n}\r\n\r\ntext {n}\r\n'.encode())
+        m.logout()
+        server.stop()
+        for what, (sql, words) in DAMAGE.items():
+            spoil(server, 'hato.db', sql)
+            found = server.hato('verify', check=False)
+            assert found.returncode == 65 and words in found.stderr, (what, found)
+            assert server.hato('verify', '--repair', check=False).returncode == 0, what
+            again = server.hato('verify', check=False)
+            assert again.returncode == 0 and again.stderr == '', (what, again)
+        for file, sql, words in (('search.db', 'DELETE FROM doc', 'bodies are missing in it'),):
+            server.hato('index', 'rebuild')
+            spoil(server, file, sql)
+            assert words in server.hato('verify', check=False).stderr
+            server.hato('verify', '--repair')
+            assert server.hato('verify', check=False).returncode == 0
+        spoil(server, 'hato.db', 'DELETE FROM blob WHERE id = (SELECT blob_id FROM message WHERE uid = 2)')
+        gone = server.hato('verify', '--repair', check=False)
+        assert gone.returncode == 65 and 'is not there, 1 messages are without it (restore a backup)' in gone.stderr, gone
+        server.start()
+        m = mailbox(server)
+        assert len(m.search(None, 'ALL')[1][0].split()) == 4
+        assert m.select('"Lost and found 4711"')[1] == [b'1'] and m.fetch('1', 'BODY.PEEK[TEXT]')[1][0][1] == b'text 2\r\n'
+        m.logout()
+
+
+def spoil(server, file, sql):
+    with sqlite3.connect(f'{server.data}/{file}') as db:
+        db.execute(sql)
+    db.close()

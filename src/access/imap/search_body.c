@@ -4,6 +4,7 @@
 #include "access/imap/search.h"
 #include "mime/fold.h"
 #include "mime/header.h"
+#include "store/extract.h"
 #include "store/text.h"
 
 enum { HEADER_LIMIT = 1024 * 1024, PIECE = 32 * 1024, OVERLAP = 256 };
@@ -82,17 +83,22 @@ static bool judge(struct search_run *run, unsigned score) {
 
 static int search_text(struct search_run *run, const struct search_node *node, unsigned what) {
 	if (node->text.len == 0) return 1;
+	AUTO_BUF struct buf extracted = BUF(EXTRACT_MOST * 2);
 	int r = search_need_body(run);
 	if (r != 0) return MIN_OF(r, 0);
+	if ((what & STORE_TEXT_BODY) != 0 && extract_may(run->body.summary) &&
+	    (r = extract_read(run->c, run->body.m->blob_id, &extracted)) < 0)
+		return r;
+	struct slice more = buf_slice(&extracted);
 	if (node->fuzzy) {
 		struct fuzzy_reading f = { .end = BUF(OVERLAP * 2) };
 		search_fuzzy_init(&f.fuzzy, node->text);
-		r = store_text(run->body.blob, run->body.summary, what, look_fuzzy, &f);
+		r = store_text(run->body.blob, run->body.summary, what, more, look_fuzzy, &f);
 		buf_done(&f.end);
 		return r < 0 ? r : judge(run, search_fuzzy_score(&f.fuzzy));
 	}
 	AUTO_TEXT_FINDER struct text_finder f = TEXT_FINDER(node->text);
-	r = store_text(run->body.blob, run->body.summary, what, text_find, &f);
+	r = store_text(run->body.blob, run->body.summary, what, more, text_find, &f);
 	return r < 0 ? r : f.found;
 }
 
