@@ -3,6 +3,7 @@
  * bytes: it is, since they stay at the front of the out-buffer until they are gone. */
 #include "net/stream.h"
 #include "base/fail.h"
+#include "net/pool.h"
 #include "net/zip.h"
 
 #include <fcntl.h>
@@ -12,12 +13,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { READ_STEP = 16384, ZIP_STEP = 65536 };
+enum { READ_STEP = 16384, ZIP_STEP = 65536, PARTING_MS = 2000 };
 
 struct stream {
 	int fd;
 	struct tls *tls;
-	bool tls_ready, peer_ended;
+	bool tls_ready, tcp, peer_ended; /* tcp: no pair of sockets; peer_ended: nothing more comes from it */
 	bool tls_wants_write; /* a handshake or a read that can only go on after a write */
 	struct buf in, out;
 	size_t eaten, written; /* consumed bytes at the front of in and out */
@@ -33,10 +34,11 @@ struct stream {
 struct stream *stream_new(int fd, size_t in_limit, size_t out_limit) {
 	struct stream *s = mem_get(sizeof *s);
 	int one = 1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on a socket pair, where it is not needed */
+	bool tcp = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0; /* no: a socket of this machine */
 	int flags = fcntl(fd, F_GETFL);
 	if (flags >= 0 && (flags & O_NONBLOCK) == 0) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	s->fd = fd;
+	s->tcp = tcp;
 	s->in = BUF(in_limit);
 	s->out = BUF(out_limit);
 	return s;
@@ -56,6 +58,44 @@ void stream_close(struct stream **sp) {
 	buf_done(&s->zip_in);
 	buf_done(&s->zip_out);
 	free(s);
+}
+
+struct parting {
+	struct task task;
+	int fd;
+	int64_t deadline;
+};
+
+static void part_step(struct task *task, enum wake why) {
+	struct parting *p = OWNER_OF(task, struct parting, task);
+	char dropped[4096];
+	ssize_t n = 1;
+	while (why != WAKE_STOP && n > 0 && clock_ms() < p->deadline) n = recv(p->fd, dropped, sizeof dropped, 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && why != WAKE_STOP && clock_ms() < p->deadline) {
+		task_park(task, EPOLLIN, 0, p->deadline);
+		return;
+	}
+	int fd = p->fd;
+	task_end(task);
+	close(fd);
+	free(p);
+}
+
+void stream_part(struct stream **sp, struct pool *pool) {
+	struct stream *s = *sp;
+	if (s == NULL) return;
+	int fd = -1;
+	if (s->tcp && !s->peer_ended) {
+		if (s->tls_ready) tls_shutdown(s->tls);
+		tls_free(&s->tls);
+		s->tls_ready = false;
+		if (shutdown(s->fd, SHUT_WR) == 0) fd = TAKE_FD(s->fd);
+	}
+	stream_close(sp);
+	if (fd < 0) return;
+	struct parting *p = mem_get(sizeof *p);
+	*p = (struct parting){ .task.step = part_step, .fd = fd, .deadline = clock_ms() + PARTING_MS };
+	pool_add(pool, &p->task, fd, -1);
 }
 
 int stream_fd(const struct stream *s) {

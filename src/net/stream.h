@@ -14,10 +14,15 @@
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_CLOSED, STREAM_LATE, STREAM_LONG };
 
 struct stream;
+struct pool;
 /* Takes the descriptor over (also makes it non-blocking). Limits are for each buffer; what passes them is STREAM_LONG
  * for lines, and stops reading for the rest. */
 struct stream *stream_new(int fd, size_t in_limit, size_t out_limit);
 void stream_close(struct stream **s); /* closes the descriptor; does not flush */
+/* For servers that end a connection themselves: says that nothing more comes, and a task of the pool drops what the
+ * client still sends until it ends too (two seconds at most). A plain close with bytes unread makes the kernel send a
+ * reset, which takes the last reply away with it (RFC 1122 §4.2.2.13). Does not flush. */
+void stream_part(struct stream **s, struct pool *pool);
 int stream_fd(const struct stream *s);
 int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor back; must not be TLS or hold bytes */
 

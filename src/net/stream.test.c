@@ -2,8 +2,10 @@
 /* Lines, limits, waiting, and the change from clear text to TLS. */
 #include "net/stream.h"
 #include "base/fail.h"
+#include "net/pool.h"
 #include "net/pump.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -172,17 +174,48 @@ static void pumping(void **state) {
 	assert_true((pump_client_events(p) & EPOLLOUT) != 0);
 	assert_int_equal(pump_inner_events(p) & EPOLLIN, 0);
 	close(client);
-	while (pump_step(p) == PUMP_PARK) {}
+	while (pump_step(p) == PUMP_PARK) {
+	}
 	pump_free(&p);
 	stream_close(&s);
 	close(inner[0]);
 	close(inner[1]);
 }
 
+/* A client that talks on behind its farewell still reads the answer to it. */
+static void parting(void **state) {
+	(void)state;
+	struct pool *pool = pool_new(&(struct pool_params){ 1, 2, 0 });
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof here;
+	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&here, len), 0);
+	struct stream *s = stream_new(accept(listener, NULL, NULL), 4096, 4096);
+	say_to(client, "QUIT\r\nmore");
+	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(stream_putf(s, "221 Bye\r\n"));
+	assert_int_equal(stream_flush(s), STREAM_OK);
+	say_to(client, "and more");
+	stream_part(&s, pool);
+	assert_null(s);
+	say_to(client, "and still more");
+	char got[64];
+	assert_int_equal(recv(client, got, sizeof got, MSG_WAITALL), 9); /* and its end, not a reset */
+	assert_memory_equal(got, "221 Bye\r\n", 9);
+	assert_int_equal(pool_stop(pool, clock_ms() + SECONDS(5)), 0);
+	pool_free(&pool);
+	close(client);
+	close(listener);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
 		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
+		cmocka_unit_test(parting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static void leave(struct visitor *v) {
 	user_leave(v);
 	task_end(&v->task);
 	auto_fd(&v->inner);
-	stream_close(&v->stream);
+	stream_part(&v->stream, v->all->pool);
 	uncount(v);
 	v->service->live--;
 	pthread_mutex_lock(&v->all->lock);
@@ -194,7 +194,8 @@ static bool hand_over(struct visitor *v) {
 				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
-	if (user_enter(v, who.login)) {
+	bool room = user_enter(v, who.login);
+	if (room) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
 		r = ask_session(v->all->outside.core, &ask, pair[1], &mem, &answer);
 		close(pair[1]);
@@ -208,7 +209,7 @@ static bool hand_over(struct visitor *v) {
 	if (v->inner < 0) {
 		user_leave(v);
 		v->user = SLICE_NONE;
-		gate_sorry(v->login);
+		gate_sorry(v->login, room ? 0 : v->service->user_limit);
 		task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login));
 		return true;
 	}

@@ -302,7 +302,7 @@ static void session_free(struct imap_session *s) {
 	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
 	     F("rip", buf_slice(&s->remote)), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
 	presence_leave(s->context->presence, s->present);
-	stream_close(&s->wire);
+	stream_part(&s->wire, s->pool);
 	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
 	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);
 	arena_done(&s->mem);

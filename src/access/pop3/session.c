@@ -31,6 +31,7 @@ struct entry {
 
 struct pop3 {
 	struct task task;
+	struct pool *pool;
 	const struct pop3_context *context;
 	struct stream *wire;
 	int64_t account;
@@ -498,7 +499,7 @@ static void session_free(struct pop3 *s) {
 	     F("rip", buf_slice(&s->remote)), FN("messages", count(s)), FN("deleted", s->deleted),
 	     FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
 	presence_leave(s->context->presence, s->present);
-	stream_close(&s->wire);
+	stream_part(&s->wire, s->pool);
 	buf_done(&s->login);
 	buf_done(&s->remote);
 	buf_done(&s->drop);
@@ -554,5 +555,6 @@ void pop3_session_start(struct pool *pool, const struct pop3_context *context, i
 						       .protocol = "pop3",
 						       .session = grant->session },
 				    fd);
+	s->pool = pool;
 	pool_add(pool, &s->task, fd, -1);
 }
