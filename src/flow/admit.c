@@ -7,7 +7,8 @@
 
 struct admit *admit_new(const struct admit_params *params, const struct addr *peer, uint64_t session) {
 	struct admit *a = mem_get(sizeof *a);
-	*a = (struct admit){ .params = params, .peer = *peer, .session = session, .fd = -1, .intake.spool = -1 };
+	*a = (struct admit){ .params = params, .peer = *peer, .session = session, .fd = -1, .intake.spool = -1,
+			     .asked.channel = -1 };
 	addr_text(peer, a->ip);
 	admit_find_names(a);
 	admit_forward_init(a);
@@ -19,7 +20,8 @@ struct admit *admit_new(const struct admit_params *params, const struct addr *pe
 
 struct admit *admit_new_local(const struct admit_params *params, uid_t uid, uint64_t session) {
 	struct admit *a = mem_get(sizeof *a);
-	*a = (struct admit){ .params = params, .session = session, .fd = -1, .intake.spool = -1, .uid = uid };
+	*a = (struct admit){ .params = params, .session = session, .fd = -1, .intake.spool = -1, .uid = uid,
+			     .asked.channel = -1 };
 	must(addr_parse(S("127.0.0.1"), &a->peer));
 	addr_text(&a->peer, a->ip);
 	admit_set_names(a, S("localhost"), S("localhost"));
@@ -53,6 +55,7 @@ void admit_free(struct admit **ap) {
 	if (a == NULL) return;
 	*ap = NULL;
 	admit_left(a);
+	auto_fd(&a->asked.channel);
 	milting_free(&a->milting);
 	checks_free(&a->checks);
 	admit_proof_reset(a);
@@ -68,6 +71,7 @@ void admit_free(struct admit **ap) {
 void admit_end_transaction(struct admit *a) {
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
+	auto_fd(&a->asked.channel);
 	admit_proof_reset(a);
 	arena_reset(&a->tx);
 	checks_free(&a->checks);

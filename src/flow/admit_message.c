@@ -247,9 +247,31 @@ static struct smtp_reply taken(const struct admit *a, const struct smtp_content 
 			      a->id);
 }
 
-/* refusal: NULL, or why it is to be returned to its sender instead. */
+/* What core said, to whom it was handed over. */
+static struct smtp_reply core_said(struct admit *a, const struct smtp_content *content, struct arena *mem) {
+	struct accept_answer answer;
+	int r = ask_accept_end(a->params->core, &a->asked, mem, &answer);
+	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
+	if (r != ASK_OK) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
+	switch (answer.verdict) {
+	case ACCEPT_STORED: return taken(a, content, mem);
+	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
+	case ACCEPT_REFUSED: {
+		bool policy = slice_eq(answer.status, S("5.7.1"));
+		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s",
+						      SLICE_ARG(answer.text));
+		if (policy) admit_proof_refused(a, &no, mem);
+		return no;
+	}
+	default: break;
+	}
+	bool full = slice_eq(answer.status, S("4.2.2"));
+	return smtp_reply_fmt(mem, full ? 452 : 451, full ? "4.2.2" : "4.3.0", "%.*s", SLICE_ARG(answer.text));
+}
+
+/* refusal: NULL, or why it is to be returned to its sender instead. Code 0: core has it, and core_said comes next. */
 static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
-				   const struct smtp_reply *refusal, struct arena *mem) {
+				   const struct smtp_reply *refusal) {
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	AUTO_BUF struct buf return_path = BUF(KIB(4));
 	summary_pack(&packed, summary);
@@ -289,24 +311,9 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		ask.refusal_status = slice_of(refusal->status);
 		ask.refusal = refusal->text;
 	}
-	struct accept_answer answer;
-	int r = ask_accept(a->params->core, &ask, a->intake.spooled != 0 ? a->intake.spool : -1, mem, &answer);
+	int r = ask_accept_begin(a->params->core, &ask, a->intake.spooled != 0 ? a->intake.spool : -1, &a->asked);
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
-	if (r != ASK_OK) return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
-	switch (answer.verdict) {
-	case ACCEPT_STORED: return taken(a, content, mem);
-	case ACCEPT_DISK_FULL: return smtp_reply(452, "4.3.1", S("Insufficient system storage"));
-	case ACCEPT_REFUSED: {
-		bool policy = slice_eq(answer.status, S("5.7.1"));
-		struct smtp_reply no = smtp_reply_fmt(mem, policy ? 550 : 554, arena_text(mem, answer.status), "%.*s",
-						      SLICE_ARG(answer.text));
-		if (policy) admit_proof_refused(a, &no, mem);
-		return no;
-	}
-	default: break;
-	}
-	bool full = slice_eq(answer.status, S("4.2.2"));
-	return smtp_reply_fmt(mem, full ? 452 : 451, full ? "4.2.2" : "4.3.0", "%.*s", SLICE_ARG(answer.text));
+	return r == ASK_OK ? (struct smtp_reply){ 0 } : smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 }
 
 /* Code 0: all of it has come and is kept. */
@@ -348,7 +355,12 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
 	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return taken(a, content, mem);
 	admit_proof_onward(a);
-	return hand_over(a, &summary, content, NULL, mem);
+	r = hand_over(a, &summary, content, NULL);
+	if (r.code != 0) return r;
+	if (a->local) return core_said(a, content, mem);
+	/* the disk may take its time: no worker waits for it */
+	smtp_server_wait(a->server, a->asked.channel, deadline_left(a->asked.until));
+	return smtp_reply(SMTP_PAUSE, NULL, S(""));
 }
 
 /* Whoever handed a message in with sendmail may be gone: a refusal goes to the sender as a bounce, as with Postfix. */
@@ -362,7 +374,8 @@ static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_con
 	if (intake_summary(&a->intake, &summary) < 0)
 		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (admit_is_to_be_signed(a)) a->flags |= ACCEPT_SIGN;
-	return hand_over(a, &summary, content, refusal, mem);
+	struct smtp_reply r = hand_over(a, &summary, content, refusal);
+	return r.code != 0 ? r : core_said(a, content, mem);
 }
 
 /* LMTP: what cannot be taken for all of them is taken for each who can have it (RFC 2033 §4.2). */
@@ -375,17 +388,19 @@ static void one_by_one(struct admit *a, const struct smtp_content *content, stru
 		if (i != 0) queue_id_make(a->id);
 		a->recipients = all + i;
 		a->count = 1;
-		replies[i] = hand_over(a, &summary, content, NULL, mem);
+		replies[i] = hand_over(a, &summary, content, NULL);
+		if (replies[i].code == 0) replies[i] = core_said(a, content, mem);
 	}
 }
 
 void admit_data_end(void *owner, const struct smtp_content *content, struct smtp_reply *replies, size_t count,
 			struct arena *mem) {
 	struct admit *a = owner;
-	a->handed_over = false;
-	struct smtp_reply reply = take_message(a, content, mem);
+	bool answered = a->asked.channel >= 0;
+	if (!answered) a->handed_over = false;
+	struct smtp_reply reply = answered ? core_said(a, content, mem) : take_message(a, content, mem);
 	replies[0] = reply;
-	if (reply.code == SMTP_PAUSE) return; /* a list waits */
+	if (reply.code == SMTP_PAUSE) return; /* a list waits, or we for core */
 	if (a->by_milter && reply.code >= 400)
 		admit_note_content(a, "milter-reject", "END-OF-MESSAGE",
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));

@@ -84,6 +84,7 @@ struct admit {
 	bool altered;              /* milters changed header or body */
 	struct slice filter, redirect; /* FILTER and REDIRECT, of whatever list; in tx */
 	bool handed_over;          /* the message was core's to take */
+	struct accept_wait asked;  /* core was asked to take it; channel -1: no, or it has answered */
 	struct admit_proof {       /* who sent it; of the transaction, in tx */
 		bool wanted, in_body, done;
 		bool prepended;    /* policyd-spf's Received-SPF */

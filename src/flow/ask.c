@@ -93,10 +93,33 @@ int ask_account(struct link *core, const struct account_ask *ask, struct arena *
 	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS, USUAL)
 }
 
+int ask_accept_begin(struct link *core, const struct accept_ask *ask, int spool, struct accept_wait *wait) {
+	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
+	buf_room(&packed, ask->head.len + ask->body.len + ask->summary.len + USUAL);
+	accept_ask_pack(&packed, ask);
+	struct link_frame frame = {
+		.kind = ASK_ACCEPT, .body = buf_slice(&packed), .fds = { spool }, .fd_count = spool >= 0
+	};
+	wait->until = deadline_in(ACCEPT_MS);
+	int r = link_ask(core, &frame, &wait->channel);
+	return r == LINK_OK ? ASK_OK : r < 0 ? r : ASK_LATER;
+}
+
+int ask_accept_end(struct link *core, struct accept_wait *wait, struct arena *mem, struct accept_answer *answer) {
+	struct link_received got = { 0 };
+	int r = link_answered(core, TAKE_FD(wait->channel), &got, wait->until);
+	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
+	struct unwire in = keep_answer(&got, mem);
+	link_received_done(&got);
+	accept_answer_unpack(&in, answer);
+	return in.bad ? fail("broken answer from another process") : ASK_OK;
+}
+
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer) {
-	ASK_BODY(core, ASK_ACCEPT, accept_ask, accept_answer, spool, ACCEPT_MS,
-		 ask->head.len + ask->body.len + ask->summary.len + USUAL)
+	struct accept_wait wait;
+	int r = ask_accept_begin(core, ask, spool, &wait);
+	return r == ASK_OK ? ask_accept_end(core, &wait, mem, answer) : r;
 }
 
 int ask_session(struct link *core, const struct session_ask *ask, int wire, struct arena *mem,

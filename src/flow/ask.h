@@ -171,6 +171,13 @@ struct accept_answer {
 /* spool: the descriptor, or -1. */
 int ask_accept(struct link *core, const struct accept_ask *ask, int spool, struct arena *mem,
 	       struct accept_answer *answer);
+/* The same in two parts, for who awaits the channel in between (net/pool.h). The end closes it or gives it back. */
+struct accept_wait {
+	int channel;
+	int64_t until;
+};
+int ask_accept_begin(struct link *core, const struct accept_ask *ask, int spool, struct accept_wait *wait);
+int ask_accept_end(struct link *core, struct accept_wait *wait, struct arena *mem, struct accept_answer *answer);
 
 /* SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
  * its end when the session is over, and finds it closed when the session shall end (`hato kick`). */

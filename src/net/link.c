@@ -235,16 +235,23 @@ static void channel_put(struct link *l, int fd) {
 	if (!keep) close(fd);
 }
 
-int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
-	int fd, r = send_somewhere(l, ask, &fd);
-	if (r != LINK_OK) return r;
+int link_ask(struct link *l, const struct link_frame *ask, int *channel) {
+	return send_somewhere(l, ask, channel);
+}
+
+int link_answered(struct link *l, int channel, struct link_received *answer, int64_t deadline) {
+	int r = NOTHING_YET;
 	/* the channel itself gives up after PATIENCE_MS: a poll before each receive would double the calls */
-	do r = receive(fd, answer, ANSWER_GUESS, true, NEVER);
-	while (r == NOTHING_YET && deadline_left(deadline) != 0);
+	while (r == NOTHING_YET && deadline_left(deadline) != 0) r = receive(channel, answer, ANSWER_GUESS, true, NEVER);
 	if (r == NOTHING_YET) r = LINK_LATE;
-	if (r == LINK_OK) channel_put(l, fd);
-	else close(fd);
+	if (r == LINK_OK) channel_put(l, channel);
+	else close(channel);
 	return r;
+}
+
+int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
+	int channel, r = link_ask(l, ask, &channel);
+	return r == LINK_OK ? link_answered(l, channel, answer, deadline) : r;
 }
 
 /* Answering. */

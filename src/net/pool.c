@@ -35,7 +35,7 @@ enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_PARKED };
 
 struct watched {
 	int fd;
-	bool in_set;
+	bool in_set, armed;
 };
 
 struct task_slot {
@@ -154,6 +154,7 @@ static bool claim(struct task_slot *s, uint32_t generation) {
 	pthread_mutex_lock(&s->lock);
 	bool mine = s->generation == generation && s->state == SLOT_PARKED;
 	if (mine) s->state = SLOT_RUNNING;
+	if (mine && s->watched[1].fd < 0) s->watched[0].armed = false; /* or it rested, and was not */
 	pthread_mutex_unlock(&s->lock);
 	return mine;
 }
@@ -355,31 +356,56 @@ static void watch(struct task_slot *s, struct watched *w, uint32_t events) {
 	if (w->fd < 0) return;
 	if (events == 0) { /* an armed descriptor with no events would still report its hang-up, again and again */
 		if (w->in_set) epoll_ctl(s->pool->epoll, EPOLL_CTL_DEL, w->fd, NULL);
-		w->in_set = false;
+		w->in_set = w->armed = false;
 		return;
 	}
 	struct epoll_event e = { .events = events | EPOLLONESHOT,
 				 .data.u64 = (uint64_t)s->generation << 32 | s->index };
 	if (epoll_ctl(s->pool->epoll, w->in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) != 0)
 		die_now("poller: descriptor %d: %m", w->fd);
-	w->in_set = true;
+	w->in_set = w->armed = true;
+}
+
+/* Under the slot's lock; false: it has to run again at once. */
+static bool rests(struct task_slot *s, int64_t deadline) {
+	if (s->pool->stopping && !s->told_to_stop) {
+		s->told_to_stop = true;
+		push_slot(s, WAKE_STOP);
+		return false;
+	}
+	if (s->wake_again) {
+		s->wake_again = false;
+		push_slot(s, WAKE_CALL);
+		return false;
+	}
+	s->deadline = deadline;
+	s->state = SLOT_PARKED;
+	heap_set(s->pool, s, deadline);
+	return true;
 }
 
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline) {
 	struct task_slot *s = t->slot;
 	pthread_mutex_lock(&s->lock);
-	if (s->pool->stopping && !s->told_to_stop) {
-		s->told_to_stop = true;
-		push_slot(s, WAKE_STOP);
-	} else if (s->wake_again) {
-		s->wake_again = false;
-		push_slot(s, WAKE_CALL);
-	} else {
-		s->deadline = deadline;
-		s->state = SLOT_PARKED;
-		heap_set(s->pool, s, deadline);
+	if (rests(s, deadline)) {
 		watch(s, &s->watched[0], events);
 		watch(s, &s->watched[1], events2);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void task_await(struct task *t, int fd, int64_t deadline) {
+	struct task_slot *s = t->slot;
+	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT,
+				 .data.u64 = (uint64_t)s->generation << 32 | s->index };
+	pthread_mutex_lock(&s->lock);
+	if (rests(s, deadline)) {
+		for (size_t i = 0; i < 2; i++)
+			if (s->watched[i].armed) watch(s, &s->watched[i], 0);
+		/* most were awaited before, and stay in the set until they are closed */
+		int r = epoll_ctl(s->pool->epoll, EPOLL_CTL_MOD, fd, &e);
+		if (r != 0) r = epoll_ctl(s->pool->epoll, EPOLL_CTL_ADD, fd, &e);
+		if (r != 0) die_now("poller: descriptor %d: %m", fd);
 	}
 	pthread_mutex_unlock(&s->lock);
 }

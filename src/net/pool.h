@@ -5,8 +5,8 @@
  *
  * A pool is one poller and a few worker threads that all wait on it. A task (a connection, a channel, a timer) is
  * either parked: in the poller, with a deadline, holding no thread; or being stepped by exactly one worker. A step
- * consumes what has arrived, runs whole commands in straight-line code, and ends with exactly one of task_park and
- * task_end, after which it must not touch the task again (another worker may already have it).
+ * consumes what has arrived, runs whole commands in straight-line code, and ends with exactly one of task_park,
+ * task_await and task_end, after which it must not touch the task again (another worker may already have it).
  *
  * A step may wait for us (DNS, another of our processes, the disk); never for a stranger who has not logged in.
  * The pool starts another worker when all are busy, up to max_workers, and lets idle ones go after some seconds. */
@@ -42,6 +42,9 @@ void pool_add(struct pool *p, struct task *t, int fd, int fd2);
 void pool_add_running(struct pool *p, struct task *t, int fd, int fd2);
 /* events of poll(2)/epoll: EPOLLIN, EPOLLOUT or 0 for either descriptor. */
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline);
+/* Parks until fd can be read, which is the task's for this once: a channel on which an answer comes. What the task watches
+ * itself rests meanwhile. Once its step has begun, fd may be closed or another's. */
+void task_await(struct task *t, int fd, int64_t deadline);
 /* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it.
  */
 void task_end(struct task *t);

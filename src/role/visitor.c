@@ -101,7 +101,9 @@ static void leave(struct visitor *v) {
 
 static bool smtp_phase(struct visitor *v, enum wake why) {
 	if (smtp_server_step(v->smtp, why) == SMTP_OVER) return false;
-	task_park(&v->task, smtp_server_events(v->smtp), 0, smtp_server_deadline(v->smtp));
+	int awaited = smtp_server_awaits(v->smtp);
+	if (awaited >= 0) task_await(&v->task, awaited, smtp_server_deadline(v->smtp));
+	else task_park(&v->task, smtp_server_events(v->smtp), 0, smtp_server_deadline(v->smtp));
 	return true;
 }
 

@@ -40,6 +40,7 @@ struct smtp_server *smtp_server_new(struct stream *stream, const struct smtp_ser
 	s->mode = MODE_COMMAND;
 	s->where = "CONNECT";
 	s->command = NO_COMMAND;
+	s->awaited = -1;
 	s->facts.proto = params->lmtp ? "LMTP" : "SMTP";
 	s->facts.helo = s->facts.login = s->facts.mechanism = S("");
 	s->deadline = deadline_in(params->timeout);
@@ -104,6 +105,15 @@ void smtp_server_pause(struct smtp_server *s, int64_t ms) {
 	s->pause_ms = ms;
 }
 
+void smtp_server_wait(struct smtp_server *s, int fd, int64_t ms) {
+	s->pause_ms = ms;
+	s->awaited = fd;
+}
+
+int smtp_server_awaits(const struct smtp_server *s) {
+	return s->held_until != 0 ? s->awaited : -1;
+}
+
 void server_pause(struct smtp_server *s, int again, struct slice args) {
 	s->again = (__typeof__(s->again))again;
 	free(s->again_args);
@@ -117,6 +127,7 @@ static void go_on(struct smtp_server *s) {
 	AUTO_FREE char *args = s->again_args;
 	s->again = AGAIN_NOT;
 	s->again_args = NULL;
+	s->awaited = -1;
 	if (again == AGAIN_GREET) greet(s);
 	if (again == AGAIN_LINE) server_line_again(s, slice_of(args));
 	if (again == AGAIN_END) server_message_end(s);
@@ -311,8 +322,8 @@ static bool read_more(struct smtp_server *s, bool *again, int *result) {
 	return *result == STREAM_OK || (s->mode == MODE_HANDSHAKE && stream_is_tls(s->stream));
 }
 
-static enum smtp_next converse(struct smtp_server *s) {
-	bool again = true;
+/* again: something may have arrived. */
+static enum smtp_next converse(struct smtp_server *s, bool again) {
 	for (;;) {
 		int r = STREAM_OK;
 		consume(s);
@@ -357,9 +368,16 @@ enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why) {
 	s->yielding = false;
 	if (s->noted_end) return SMTP_OVER;
 	if (why == WAKE_STOP && s->mode == MODE_HANDSHAKE) return over(s);
+	bool answered = smtp_server_awaits(s) >= 0 && (why == WAKE_IO || why == WAKE_STOP);
+	if (answered) {
+		s->held_until = 0;
+		go_on(s);
+	}
 	if (why == WAKE_STOP && s->mode != MODE_LAST) {
 		server_good_bye(s, "4.3.2", "Service shutting down");
 		s->held_until = 0;
+	} else if (answered) {
+		return converse(s, false); /* the client was not listened to: what he says next wakes us */
 	} else if (s->held_until != 0) {
 		if (now < s->held_until)
 			return why == WAKE_IO ? lost(s, false) : SMTP_PARK; /* parked for nothing: it hung up */
@@ -372,7 +390,7 @@ enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why) {
 		if (!s->params->tls_wrapper) greet(s);
 		else if (!start_tls(s)) return over(s);
 	}
-	return converse(s);
+	return converse(s, true);
 }
 
 uint32_t smtp_server_events(const struct smtp_server *s) {

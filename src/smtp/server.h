@@ -247,6 +247,10 @@ enum smtp_next {
 /* From within an op whose reply is SMTP_PAUSE: the session parks for so long, then asks the same again. connect, helo,
  * mail, rcpt, data_begin, data_end (in its first reply), vrfy and etrn may do that. */
 void smtp_server_pause(struct smtp_server *s, int64_t ms);
+/* The same until fd can be read, or the time is over: an answer that the owner waits for comes there. */
+void smtp_server_wait(struct smtp_server *s, int fd, int64_t ms);
+/* Parked for that? The descriptor, to be awaited in place of what smtp_server_events says (net/pool.h); else -1. */
+int smtp_server_awaits(const struct smtp_server *s);
 /* The first step, with WAKE_CALL, greets. WAKE_STOP: 421 4.3.2 and over. */
 enum smtp_next smtp_server_step(struct smtp_server *s, enum wake why);
 /* What to park for. Not simply stream_events(): while a reply is held back or waits to be sent, no input is read. */

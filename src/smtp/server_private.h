@@ -60,6 +60,7 @@ struct smtp_server {
 	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_END } again; /* what is asked again when the hold is over */
 	char *again_args;           /* of the command */
 	int64_t pause_ms;
+	int awaited;               /* held until this can be read as well; -1: nothing */
 	size_t budget;              /* bytes of work left in this step */
 	bool yielding;              /* more input is here, but others wait too */
 	struct { unsigned ok, all; } counts[COMMANDS];
