@@ -130,7 +130,8 @@ static int testkey(struct testkey *t) {
 	struct opendkim_file file = { 0 };
 	const char *path = t->conf != NULL ? t->conf : "/etc/opendkim.conf";
 	if (t->conf == NULL) remark(t, 1, stderr, "using default configfile %s", path);
-	if (opendkim_file_read(&files, slice_of(path), &problems, &file) != SOURCE_FOUND && t->conf != NULL) {
+	bool none = strcmp(path, "/dev/null") == 0; /* the habit of who wants no settings */
+	if (!none && opendkim_file_read(&files, slice_of(path), &problems, &file) != SOURCE_FOUND && t->conf != NULL) {
 		remark(t, 0, stderr, "%s: configuration file cannot be read", path);
 		return EX_CONFIG;
 	}

@@ -72,6 +72,45 @@ static void tell_next(const struct forward_telling *t) {
 	tell_dmarc(t);
 }
 
+/* What it comes to, for who knows none of these names. */
+static void tell_short(const struct forward_telling *t, const struct route_end *e, enum forward_act act) {
+	const struct evidence_dmarc *d = &t->facts->record.dmarc;
+	const char *wish = d->policy == DMARC_POLICY_REJECT       ? "be refused"
+			   : d->policy == DMARC_POLICY_QUARANTINE ? "go to the spam folder"
+								  : "be told of";
+	bool later = d->domain.len == 0 && d->result == TRUST_TEMPERROR;
+	struct slice alias = e->original, text;
+	if (act == FORWARD_REFUSED)
+		text = S("It is not sent on. Nobody can prove who wrote it, and servers that are sent such mail soon "
+			 "trust "
+			 "none of ours. Its sender is told at the door.");
+	else if (act == FORWARD_KEPT)
+		text = S("It is not sent on, for the next server would not believe who wrote it. It is put into a "
+			 "mailbox "
+			 "here, so nothing is lost.");
+	else if (act == FORWARD_WRAPPED)
+		text = S("The next server would not believe who wrote it. So it goes as an attachment of a message of "
+			 "our "
+			 "own, which it can check.");
+	else if (d->domain.len == 0)
+		text = later ? S("It is sent on. What the next server makes of it cannot be said: DNS gives no answer "
+				 "now.")
+			     : S("It is sent on. Its author's domain asks nobody to check its mail, so nothing speaks "
+				 "against it there.");
+	else if (d->dkim_aligned || (d->spf_aligned && t->facts->record.spf_here))
+		text = arena_fmt(t->mem,
+				 "It is sent on, and the next server can see that it is from %.*s. It should be taken.",
+				 SLICE_ARG(d->from));
+	else
+		text = arena_fmt(
+			t->mem,
+			"It is sent on, but the next server cannot see that it is from %.*s, which asks that such "
+			"mail %s. To keep it here: hato alias forward %.*s keep. To send it as an attachment: "
+			"hato alias forward %.*s wrap.",
+			SLICE_ARG(d->from), wish, SLICE_ARG(alias), SLICE_ARG(alias));
+	step(t, "in short", SLICE_NONE, text);
+}
+
 /* "refused", and why. */
 static int tell_end(const struct forward_telling *t, const struct route_end *e) {
 	static const char *const words[] = { [FORWARD_GOES] = "forwarded",
@@ -85,6 +124,7 @@ static int tell_end(const struct forward_telling *t, const struct route_end *e) 
 	if (e->forwarded) {
 		if (forward_decide(t->c, p, &t->s->route.rewrite, t->flags, e->original, t->mem, &act) < 0) return -1;
 		kind = words[act];
+		tell_short(t, e, act);
 	}
 	if (act == FORWARD_KEPT) text = arena_fmt(t->mem, "for %.*s", SLICE_ARG(p->keep));
 	if (act == FORWARD_REFUSED)

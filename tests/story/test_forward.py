@@ -407,12 +407,15 @@ def test_the_forward_check_explains(site, running):
     at = ['--client-ip', '127.0.0.9', '--helo', 'mx.far.test']
     said = check(signed(MAIL), *at, '--mail-from', 'bounce@signed.test')
     assert 'forwarded: toru@gmail.test' in said and 'pass, by the author' in said, said
+    assert 'next server can see that it is from signed.test. It should be taken' in ' '.join(said.split()), said
     assert re.search(r'next server: spf +torus.test -> pass', said) and 'SRS0=' in said
     strict = MAIL.replace('signed.test', 'strict.test')
     said = check(strict, *at, '--mail-from', 'a@strict.test')
     assert 'fail (p=reject)' in said and 'forwarded: toru@gmail.test' in said and 'only SPF proves' in said
+    assert 'strict.test, which asks that such mail be refused. To keep it here: hato alias forward shop@torus.test keep' in ' '.join(said.split()), said
     s.server.hato('alias', 'forward', 'shop@torus.test', 'wrap')
-    assert 'wrapped: toru@gmail.test' in check(strict, *at, '--mail-from', 'a@strict.test')
+    said = check(strict, *at, '--mail-from', 'a@strict.test')
+    assert 'wrapped: toru@gmail.test' in said and 'attachment of a message of our own' in said, said
     import json
     j = json.loads(check(MAIL.replace('signed.test', 'quarantine.test'), *at, '--mail-from', 'a@quarantine.test', '--json'))
     assert j['ends'][0]['kind'] == 'refused' and 'fails DMARC of quarantine.test' in j['ends'][0]['text']
