@@ -53,6 +53,7 @@ struct hop_params {
 	bool transport_dots; /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
 	bool relocated_whole; /* results of relocated are replies as they are (relocated_prefix_enable = no) */
 	struct lookup relocated, sender_relayhost, sender_transport;
+	struct slice relayhost_nobody, transport_nobody; /* what those by sender are asked for the empty sender */
 	struct slice local, virtual_, relay, other; /* local_transport, …, default_transport */
 	struct slice relayhost;               /* as written, perhaps several */
 	bool hide_table;                      /* show_user_unknown_table_name = no */
@@ -64,5 +65,5 @@ struct hop {
 int hop_find(const struct hop_params *p, const struct rewrite_params *rewrite, enum route_class class,
 	     struct slice address, struct slice sender, const struct route_trace *trace, struct arena *mem,
 	     struct hop *out) MUST_USE;
-/* "5.1.1 words": the status is taken off the front of *text; usual where there is none, or one of the other class. */
-struct slice hop_status(struct slice *text, struct slice usual);
+/* "5.1.1 words": the status is taken off the front of *text, with the class of usual; usual where there is none. */
+struct slice hop_status(struct slice *text, struct slice usual, struct arena *mem);

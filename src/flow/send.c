@@ -332,9 +332,16 @@ static void fail_all(struct shipment *sh, struct relay_answer *answer, const cha
 							      .relay = S("none") };
 }
 
+/* Somebody answered, but would not talk: 421 instead of a greeting, say. */
+static bool turned_away(const struct relay_outcome *o) {
+	return o->fate == SMTP_LATER && o->uses == 0 && o->diagnostic.len != 0;
+}
+
 static bool reached_server(const struct relay_answer *a) {
 	for (size_t i = 0; i < a->outcomes_count; i++)
-		if (a->outcomes[i].fate != SMTP_LATER || a->outcomes[i].host.len != 0) return true;
+		if (a->outcomes[i].fate != SMTP_LATER ||
+		    (a->outcomes[i].host.len != 0 && !turned_away(&a->outcomes[i])))
+			return true;
 	return a->outcomes_count == 0;
 }
 
@@ -481,6 +488,7 @@ static int ship(struct shipment *sh) {
 		.ret = m->ret,
 		.eight_bit = extra.eight_bit,
 		.utf8 = extra.utf8,
+		.require_tls = (extra.flags & ACCEPT_REQUIRE_TLS) != 0,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
 		.arrived_us = m->arrived_us,
@@ -496,12 +504,12 @@ static int ship(struct shipment *sh) {
 	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
-/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), as far as it is not this message's own trouble.
- */
+/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), or a refusal before there was any message, as
+ * far as it is not this message's own trouble. */
 static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
 	const struct relay_outcome *last = &a->outcomes[a->outcomes_count - 1];
 	if (sh->reach == REACHED || sh->transport->kind != TRANSPORT_RELAY || reached_server(a) ||
-	    !slice_starts(last->status, S("4.4.")))
+	    !(slice_starts(last->status, S("4.4.")) || turned_away(last)))
 		return;
 	sh->reach = SITE_DOWN;
 	sh->site_status = last->status;
@@ -529,7 +537,7 @@ static void receive(struct shipment *sh) {
 
 /* One outcome for the whole group. */
 static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
-	struct slice status = hop_status(&text, usual);
+	struct slice status = hop_status(&text, usual, &sh->mem);
 	struct relay_answer answer = { .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)),
 				       .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)

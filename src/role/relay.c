@@ -43,8 +43,19 @@ static void kept_done(void *kept) {
 
 static const struct link_keeper keeper = { .deadline = kept_deadline, .expire = kept_expire, .done = kept_done };
 
+/* Mail that would come back to us is for that transport (best_mx_transport). */
+static void pass_on(struct relay_outcome *o, struct slice transport, struct arena *mem) {
+	bool whole = slice_find(transport, ':') < transport.len;
+	o->redirects = arena_get(mem, sizeof *o->redirects);
+	o->redirects[0] = (struct relay_redirect){ REDIRECT_TRANSPORT,
+						   whole ? transport : arena_fmt(mem, "%.*s:", SLICE_ARG(transport)) };
+	o->redirects_count = 1;
+	o->fate = RELAY_REDIRECTED;
+}
+
 static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk,
-			  bool lmtp) {
+			  const struct relay_profile *profile) {
+	bool lmtp = profile != NULL && profile->target.client.lmtp;
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
 	if (talk->troubles != 0) {
@@ -63,11 +74,15 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 			.host = o[i].host,
 			.relay = o[i].relay,
 			.tls = o[i].tls,
+			.tls_status = o[i].tls_status,
 			.dsn = o[i].dsn,
 			.uses = o[i].uses,
 			.setup_us = o[i].setup_us,
 			.send_us = o[i].send_us,
 		};
+	for (size_t i = 0; i < n && profile != NULL && profile->best_mx.len != 0; i++)
+		if (o[i].fate == SMTP_NEVER && strcmp(o[i].status, "5.4.6") == 0)
+			pass_on(&answer.outcomes[i], profile->best_mx, q->mem);
 	relay_answer_pack(q->answer, &answer);
 }
 
@@ -133,8 +148,15 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 	target->next_hop = hop;
 	target->session = 10000 + ++d->relay->sessions % 9990000;
 	tls->client = &target->client;
+	int require = d->ask->require_tls ? relay_require(d->profile, hop, d->mem) : SMTP_REQUIRE_NONE;
+	if (require < 0) {
+		tell_all(d, "4.7.10", SMTP_LATER, arena_slice(d->mem, slice_of(fail_text())));
+		return false;
+	}
+	target->client.require = (enum smtp_require)require;
 	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
 	target->no_tls_reuse = !tls->reuse;
+	if (!relay_keeps(d->profile, hop, d->mem)) target->keep_ms = -1;
 	if (r == 0)
 		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
 				&target->client.password);
@@ -149,6 +171,10 @@ static void try_hop(struct delivering *d, struct slice hop) {
 	struct smtp_outcome *o = arena_array(d->mem, d->message.count, sizeof *o);
 	bool ready = prepare(d, hop, &target, &tls);
 	if (ready) smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	for (size_t i = 0; ready && i < d->message.count; i++)
+		if (o[i].tls_status.len == 0 && target.client.level != NULL)
+			o[i].tls_status = arena_fmt(d->mem, "%s?%s", target.client.level,
+						    target.client.require != SMTP_REQUIRE_NONE ? "/requiretls?" : "");
 	for (size_t i = 0; i < LEN(tls.held); i++) tls_client_unref(&tls.held[i]);
 	if (!ready) return;
 	size_t kept = 0;
@@ -243,7 +269,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++)
 		relay_filter(d.profile, &d.outcomes[i], d.mem);
-	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile != NULL && d.profile->target.client.lmtp);
+	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile);
 	buf_done(&talk.text);
 	generation_drop(&s->generation);
 	return 0;

@@ -18,6 +18,14 @@ struct relay_profile {
 	struct smtp_target target;           /* what is the same for all messages */
 	int level;                           /* enum client_tls */
 	bool tls_reuse;                      /* connections with TLS are kept for the next message */
+	bool keep_all;                       /* smtp_connection_cache_on_demand: all are; else those of … */
+	const struct slice *keep_names;      /* … smtp_connection_cache_destinations */
+	struct lookup *keep_tables;          /* parallel; empty: a name */
+	size_t keep_count;
+	struct slice best_mx;                /* best_mx_transport */
+	struct relay_require *requires;      /* smtp_requiretls_policy, in order; NULL: requiretls_enable = no */
+	size_t requires_count;
+	bool tls_status;                     /* smtp_log_tls_feature_status */
 	bool tls_required_header;            /* "TLS-Required: no" in a message counts (tls_required_enable) */
 	struct lookup policies;              /* smtp_tls_policy_maps */
 	const struct slice *verify_match, *secure_match, *fingerprints;
@@ -35,6 +43,11 @@ struct relay_profile {
 	bool tell_postmaster;                /* notify_classes has protocol or data */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
+};
+/* A table of actions, or an action. */
+struct relay_require {
+	struct lookup table;                 /* empty: action */
+	int action;                          /* enum smtp_require */
 };
 struct relay_outside;
 struct relay_settings {
@@ -71,6 +84,8 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
+/* Is a connection to this next hop kept for the next message? */
+bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *mem);
 bool relay_discard(void *profile, struct slice address, struct arena *mem,
 		   struct slice *words);                                      /* smtp_client_params.discard_for */
 bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
@@ -89,6 +104,10 @@ struct relay_tls {
 };
 int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx),
 	      void *ctx, struct arena *mem, struct relay_tls *out);
+/* What a message with REQUIRETLS asks of this next hop: enum smtp_require. <0: a table cannot be asked, or says what is
+ * no action: everybody waits. */
+int relay_require(const struct relay_profile *p, struct slice hop, struct arena *mem);
+int relay_require_read(struct relay_settings *s, struct relay_profile *p);
 int relay_tls_prepare(struct relay_settings *s,
 		      const struct relay_profile *p); /* <0: the settings of TLS cannot be kept */
 void relay_tls_done(struct relay_settings *s);

@@ -57,6 +57,14 @@ static enum reading read_utf8(struct slice value, const struct smtp_server_param
 	return READ_OK;
 }
 
+static enum reading read_require_tls(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
+	struct smtp_mail *m = out;
+	if (value.at != NULL || m->require_tls) return READ_BAD;
+	m->require_tls = true;
+	return READ_OK;
+}
+
 static enum reading read_ret(struct slice value, const struct smtp_server_params *params, void *out) {
 	(void)params;
 	struct smtp_mail *m = out;
@@ -130,13 +138,15 @@ static enum reading read_orcpt(struct slice value, const struct smtp_server_para
 	return READ_OK;
 }
 
+/* SIZE and BODY are taken as well where smtpd_discard_ehlo_keywords keeps them from being offered. */
 static const struct parameter mail_parameters[] = {
-	{ S("SIZE"), OFFER_SIZE, read_size, S("Bad message size syntax") },
-	{ S("BODY"), OFFER_8BITMIME, read_body, S("Bad BODY parameter syntax") },
+	{ S("SIZE"), 0, read_size, S("Bad message size syntax") },
+	{ S("BODY"), 0, read_body, S("Bad BODY parameter syntax") },
 	{ S("SMTPUTF8"), OFFER_SMTPUTF8, read_utf8, S("Bad SMTPUTF8 parameter syntax") },
 	{ S("RET"), OFFER_DSN, read_ret, S("Bad RET parameter syntax") },
 	{ S("ENVID"), OFFER_DSN, read_envid, S("Bad ENVID parameter syntax") },
 	{ S("XVERP"), OFFER_XVERP, read_verp, S("Error: XVERP needs two characters from ") },
+	{ S("REQUIRETLS"), OFFER_REQUIRETLS, read_require_tls, S("Bad REQUIRETLS parameter syntax") },
 	{ S("AUTH"), 0, read_auth, S("Bad AUTH parameter syntax") },
 };
 static const struct parameter rcpt_parameters[] = {
@@ -177,6 +187,20 @@ static unsigned path_flags(const struct smtp_server_params *params, bool utf8) {
 	return ADDRESS_LONG_LOCAL | (params->strict_paths ? ADDRESS_STRICT : 0u) | (utf8 ? ADDRESS_UTF8 : 0u);
 }
 
+/* A path whose domain is missing or an address, as some write them, in the form that everybody reads. */
+static struct slice repaired(struct slice args, const struct smtp_server_params *params, struct arena *mem) {
+	size_t end = slice_find(args, '>'), at = slice_find_last(slice_head(args, end), '@'), digits = 0;
+	if ((!params->null_domain && !params->numeric_domain) || at >= end || end == args.len) return args;
+	struct slice local = slice_head(args, at), domain = slice_head(slice_skip(args, at + 1), end - at - 1),
+		     rest = slice_skip(args, end);
+	while (digits < domain.len && (ascii_digit(domain.at[digits]) || domain.at[digits] == '.')) digits++;
+	if (params->null_domain && domain.len == 0)
+		return arena_fmt(mem, "%.*s@%s%.*s", SLICE_ARG(local), params->host, SLICE_ARG(rest));
+	if (params->numeric_domain && domain.len != 0 && digits == domain.len)
+		return arena_fmt(mem, "%.*s@[%.*s]%.*s", SLICE_ARG(local), SLICE_ARG(domain), SLICE_ARG(rest));
+	return args;
+}
+
 static const char undeclared[] = "Must declare SMTPUTF8 to send unicode address";
 
 struct smtp_reply command_mail(struct slice args, const struct smtp_server_params *params, unsigned offer,
@@ -185,14 +209,17 @@ struct smtp_reply command_mail(struct slice args, const struct smtp_server_param
 	struct slice rest;
 	if (!skip_prefix(&args, S("FROM:"))) return smtp_reply(501, "5.5.4", S("Syntax: MAIL FROM:<address>"));
 	/* whether UTF-8 is allowed in the path is said behind it */
-	m.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &m.from, &rest);
-	if (m.kind == ADDRESS_BAD) return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
+	m.kind = address_parse_path(repaired(args, params, mem), path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem,
+				    &m.from, &rest);
+	if (m.kind == ADDRESS_BAD || (!params->dash_user && slice_starts(m.from.local, S("-"))))
+		return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
 	struct smtp_reply r = read_parameters(rest, mail_parameters, LEN(mail_parameters), offer, params, mem, &m);
 	if (r.code != 0) return r;
 	if (m.verp.len != 0 && m.kind == ADDRESS_EMPTY)
 		return smtp_reply(503, "5.5.4", S("Error: XVERP requires non-null sender"));
 	m.text = mailbox_text(mem, m.from);
-	if (!m.utf8 && !slice_is_ascii(m.text)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
+	if (!m.utf8 && !params->utf8_unasked && !slice_is_ascii(m.text))
+		return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = m;
 	return r;
 }
@@ -202,13 +229,16 @@ struct smtp_reply command_rcpt(struct slice args, const struct smtp_server_param
 	struct smtp_rcpt to = { 0 };
 	struct slice rest;
 	if (!skip_prefix(&args, S("TO:"))) return smtp_reply(501, "5.5.4", S("Syntax: RCPT TO:<address>"));
-	to.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &to.to, &rest);
-	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY;
+	to.kind = address_parse_path(repaired(args, params, mem), path_flags(params, (offer & OFFER_SMTPUTF8) != 0),
+				     mem, &to.to, &rest);
+	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY ||
+		   (!params->dash_user && slice_starts(to.to.local, S("-")));
 	if (bad) return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
 	struct smtp_reply r = read_parameters(rest, rcpt_parameters, LEN(rcpt_parameters), offer, params, mem, &to);
 	if (r.code != 0) return r;
 	to.text = mailbox_text(mem, to.to);
-	if (!utf8 && !slice_is_ascii(args)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
+	if (!utf8 && !params->utf8_unasked && !slice_is_ascii(args))
+		return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = to;
 	return r;
 }
