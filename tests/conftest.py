@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fixtures of the stories. Each gives a function that makes as many of its kind as a story needs, and ends them all."""
-import os, shutil, signal, subprocess, sys, tempfile, threading
+import faulthandler, os, shutil, signal, subprocess, sys, tempfile, threading
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'lib'))
@@ -22,8 +22,10 @@ def pytest_runtest_protocol(item):
     def too_long(*_):
         signal.alarm(30)  # the ends of its fixtures may hang as well
         pytest.fail(f'the story was not over after {STORY_SECONDS} s (HATO_STORY_SECONDS)')
-    if threading.current_thread() is not threading.main_thread():  # xdist does so at times: no signals there
+    if threading.current_thread() is not threading.main_thread():  # xdist does so at times: no signals there, and no fine end
+        faulthandler.dump_traceback_later(STORY_SECONDS, exit=True)
         yield
+        faulthandler.cancel_dump_traceback_later()
         return
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(STORY_SECONDS)
