@@ -14,7 +14,7 @@ enum { PIECE = 65536, PIECES_A_STEP = 8 };
 struct pump {
 	struct stream *client;
 	int inner;
-	bool client_ended, inner_ended, inner_full, client_full, given_back;
+	bool client_ended, inner_ended, inner_deaf, inner_full, client_full, given_back;
 	int64_t idle, last;
 };
 
@@ -46,8 +46,12 @@ static enum carried client_to_inner(struct pump *p) {
 		have = stream_peek(p->client);
 	}
 	if (have.len == 0) return p->client_ended ? WAITS : CARRIED;
-	ssize_t n = send(p->inner, have.at, have.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) return OVER;
+	ssize_t n = p->inner_deaf ? (ssize_t)have.len
+				  : send(p->inner, have.at, have.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN && errno != EINTR) { /* it has ended; its last words may still be on their way */
+		p->inner_deaf = true;
+		n = (ssize_t)have.len;
+	}
 	if (n > 0) stream_eat(p->client, (size_t)n);
 	p->inner_full = n < (ssize_t)have.len;
 	return p->inner_full ? WAITS : CARRIED;

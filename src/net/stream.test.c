@@ -182,6 +182,29 @@ static void pumping(void **state) {
 	close(inner[1]);
 }
 
+/* The served end goes without hearing the client out: what it said before still arrives. */
+static void last_words(void **state) {
+	(void)state;
+	int client, inner[2];
+	struct stream *s = pair_with(&client, 65536);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, inner), 0);
+	struct pump *p = pump_new(s, inner[0], SECONDS(10));
+	char got[32] = { 0 };
+	say_to(client, "a LOGOUT\r\nb NO");
+	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(read(inner[1], got, 10), 10);
+	say_to(inner[1], "* BYE\r\n");
+	close(inner[1]);
+	say_to(client, "OP\r\n");
+	assert_int_equal(pump_step(p), PUMP_OVER);
+	assert_int_equal(read(client, got, sizeof got), 7);
+	assert_memory_equal(got, "* BYE\r\n", 7);
+	pump_free(&p);
+	stream_close(&s);
+	close(inner[0]);
+	close(client);
+}
+
 /* A client that talks on behind its farewell still reads the answer to it. */
 static void parting(void **state) {
 	(void)state;
@@ -215,7 +238,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
 		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
-		cmocka_unit_test(parting),
+		cmocka_unit_test(parting),  cmocka_unit_test(last_words),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
