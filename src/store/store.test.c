@@ -172,6 +172,20 @@ static struct mailbox put_mail(struct box box, uint32_t flags, const char *keywo
 	return out;
 }
 
+/* A delivery names no mailbox: the one that is INBOX now gets it. */
+static void test_append_after_rename(void **state UNUSED) {
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	open_with_account(dir, 1);
+	struct mail m = { .append = { .box = { .account = 1 } } };
+	assert_done(write_mail(&m));
+	assert_done(db_write(db, do_naming, &(struct naming){ do_rename, "INBOX", "Old", 0 }));
+	assert_done(write_mail(&m));
+	assert_done(write_mail(&m));
+	assert_int_equal(find(1, "Old").exists, 1);
+	assert_int_equal(find(1, "INBOX").exists, 2);
+	db_close(&db);
+}
+
 static void test_append_answers(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	open_with_account(dir, 1);
@@ -683,6 +697,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_rename_inbox),
+		cmocka_unit_test(test_append_after_rename),
 		cmocka_unit_test(test_append_answers),
 		cmocka_unit_test(test_one_body_for_many),
 		cmocka_unit_test(test_against_model),
