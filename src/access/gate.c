@@ -160,9 +160,10 @@ struct gate_result gate_result(const struct gate *g) {
 				     g->language, g->no_uidonly };
 }
 
-int gate_sorry(struct gate *g) {
+int gate_sorry(struct gate *g, unsigned limit) {
 	g->granted = false;
-	g->kind->refused(g, SASL_DEFERRED);
+	if (limit != 0) g->kind->crowded(g, limit);
+	else g->kind->refused(g, SASL_DEFERRED);
 	return finish(g);
 }
 

@@ -53,5 +53,6 @@ struct gate_result {
 	bool no_uidonly;     /* IMAP: the client misuses it */
 };
 struct gate_result gate_result(const struct gate *g);
-/* The answer when no session can be had after all; the dialogue goes on (PARK). */
-int gate_sorry(struct gate *g);
+/* The answer when no session can be had after all; the dialogue goes on (PARK). limit: the account has as many
+ * connections as it may have; 0: something is wrong here. */
+int gate_sorry(struct gate *g, unsigned limit);

@@ -8,6 +8,7 @@ struct gate_kind {
 	bool (*take)(struct gate *g); /* one thing from what has arrived; false when there is not enough of it */
 	/* The answer to a log-in that did not succeed: any but MORE and DONE. */
 	void (*refused)(struct gate *g, enum sasl_answer why);
+	void (*crowded)(struct gate *g, unsigned limit); /* ... or whose account has so many connections already */
 	void (*challenge)(struct gate *g, struct slice base64);
 	void (*bye)(struct gate *g, enum gate_bye why);
 	void (*done)(struct gate *g);          /* frees what is the protocol's own */

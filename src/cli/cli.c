@@ -37,13 +37,17 @@ static const struct command {
 	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: "
 	  "today's as well",
 	  run_reports },
-	{ "import", "maildir DIR --account NAME [--json]",
+	{ "import", "maildir DIR | mbox FILE|DIR --account NAME [--json]",
 	  "take in a Maildir (Dovecot's, Courier's; Maildir++ or a tree of folders) with folders, flags, uids and "
-	  "dates; may "
-	  "be made again to go on",
+	  "dates, or mailbox files; may be made again to go on. Options for mbox:\n"
+	  "        --mailbox M    where one FILE goes (INBOX); in a DIR each file is a mailbox\n"
+	  "        --format F     mboxo, mboxrd, mboxcl or mboxcl2; else Content-Length counts where it is right, and "
+	  "\">From \" is \"From \"",
 	  run_import },
-	{ "export", "maildir DIR --account NAME [--json]",
-	  "write an account as a Maildir++ that Dovecot and hato import understand", run_export },
+	{ "export", "maildir DIR | mbox DIR [--format F] --account NAME [--json]",
+	  "write an account as a Maildir++ that Dovecot and hato import understand, or as mailbox files (mboxrd, or "
+	  "format F)",
+	  run_export },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
@@ -83,7 +87,8 @@ static bool help_command(struct buf *out, const struct command *c) {
 static void help_all(struct buf *out) {
 	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with "
 		       "main.cf and master.cf"
-		       " (default: $HATO_CONFIG, or /etc/hato)\n\nThe server:\n"));
+		       " (default: $HATO_CONFIG, /etc/hato, or else Postfix's: /etc/postfix,"
+		       " /usr/local/etc/postfix, /usr/pkg/etc/postfix)\n\nThe server:\n"));
 	for (size_t i = 0; i < LEN(commands); i++) help_command(out, &commands[i]);
 	buf_add(out, S("\nAccounts, mail on its way, and where it went (with or without a running server):\n"));
 	admin_help(out, S(""), S(""));
@@ -189,10 +194,7 @@ int tool_run(int argc, char **argv) {
 
 static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
-	const char *from_environment = getenv("HATO_CONFIG");
-	struct cli cli = { .conf_dir = from_environment != NULL && from_environment[0] != '\0' ? from_environment
-											       : "/etc/hato",
-			   .command = "" };
+	struct cli cli = { .conf_dir = tool_conf_dir("HATO_CONFIG", "MAIL_CONFIG"), .command = "" };
 	int i = 1;
 	for (; i < argc && strncmp(argv[i], "-c", 2) == 0; i++) {
 		if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;

@@ -114,10 +114,10 @@ static bool tls_waived(void *ctx) {
 	const struct delivering *d = ctx;
 	const struct smtp_body *body = &d->message.body;
 	if (!d->profile->tls_required_header) return false;
-	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_SEEN);
-	char *at = arena_get(d->mem, want + 1);
-	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
-	for (struct slice rest = slice_from(at, n > 0 ? (size_t)n : 0); rest.len != 0;) {
+	size_t want = (size_t)MIN_OF(smtp_body_size(body), (uint64_t)HEADER_SEEN);
+	struct slice rest;
+	if (smtp_body_read(body, 0, arena_get(d->mem, want + 1), want, &rest) < 0) return false;
+	while (rest.len != 0) {
 		struct slice line = slice_cut(&rest, '\n');
 		if (slice_trim(line).len == 0) return false;
 		bool continued = ascii_blank(line.at[0]);
@@ -231,7 +231,11 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		.probe = ask->probe,
 		.probe_data = d->profile != NULL && d->profile->probe_data,
 		.count = ask->recipients_count,
-		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
+		.body = { .head = ask->head,
+			  .text = ask->text.len != 0 ? ask->text : SLICE_NONE,
+			  .fd = q->ask->fd_count != 0 ? q->ask->fds[0] : -1,
+			  .offset = ask->offset,
+			  .size = ask->size },
 	};
 }
 
@@ -246,7 +250,10 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay *r = ctx;
 	struct relay_ask ask;
 	relay_ask_unpack(&q->in, &ask);
-	if (q->in.bad || q->ask->fd_count != 1 || ask.recipients_count == 0) return fail("broken question");
+	bool text = ask.text.len != 0; /* either that or a descriptor */
+	if (q->in.bad || q->ask->fd_count != (text ? 0 : 1) || ask.recipients_count == 0)
+		return fail("broken question");
+	if (text && (ask.offset > ask.text.len || ask.size > ask.text.len - ask.offset)) return fail("broken question");
 	struct relay_settings *s = (struct relay_settings *)current_hold(&r->settings);
 	if (*q->kept == NULL) *q->kept = mem_get(sizeof(struct smtp_cache));
 	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),

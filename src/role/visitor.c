@@ -192,7 +192,8 @@ static bool hand_over(struct visitor *v) {
 				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };
 	int pair[2], r = -1;
-	if (user_enter(v, who.login)) {
+	bool room = user_enter(v, who.login);
+	if (room) {
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
 		r = ask_session(v->all->outside.core, &ask, pair[1], &mem, &answer);
 		close(pair[1]);
@@ -206,7 +207,7 @@ static bool hand_over(struct visitor *v) {
 	if (v->inner < 0) {
 		user_leave(v);
 		v->user = SLICE_NONE;
-		gate_sorry(v->login);
+		gate_sorry(v->login, room ? 0 : v->service->user_limit);
 		task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login));
 		return true;
 	}

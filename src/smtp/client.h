@@ -133,13 +133,18 @@ struct smtp_recipient {
 	unsigned notify;               /* smtp_notify bits; 0: not said */
 };
 
-/* head, then size bytes of fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR alone a
- * blank. */
+/* head, then size bytes of text or fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR
+ * alone a blank. */
 struct smtp_body {
 	struct slice head;
 	int fd;                        /* read with pread, never moved; -1: none */
 	uint64_t offset, size;
+	struct slice text;             /* SLICE_NONE: fd counts */
 };
+uint64_t smtp_body_size(const struct smtp_body *b); /* behind head */
+/* What stands behind head from `at` on: up to len bytes, of text or read into room. <0: fail(), also when fd ends too
+ * early; 0: nothing is left. */
+ssize_t smtp_body_read(const struct smtp_body *b, uint64_t at, char *room, size_t len, struct slice *out);
 
 /* Where a message came from, for XFORWARD (XFORWARD_README); what is empty is not known. */
 struct smtp_origin {

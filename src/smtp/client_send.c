@@ -76,7 +76,7 @@ static bool is_xtext(struct slice s) {
 }
 
 static uint64_t message_size(const struct smtp_message *m) {
-	return m->body.head.len + (m->body.fd >= 0 ? m->body.size : 0);
+	return m->body.head.len + smtp_body_size(&m->body);
 }
 
 static bool needs_utf8(const struct transaction *t) {
@@ -272,18 +272,12 @@ static int put_body(struct transaction *t, struct smtp_body_coder *coder) {
 	const struct smtp_body *body = &t->m->body;
 	for (struct slice rest = body->head; rest.len > 0; rest = slice_skip(rest, PIECE))
 		if (!put_piece(t, coder, slice_head(rest, PIECE))) return 1;
-	char piece[PIECE];
-	uint64_t at = 0, size = body->fd >= 0 ? body->size : 0;
-	while (at < size) {
-		ssize_t n =
-			pread(body->fd, piece, (size_t)MIN_OF(size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return fail_errno("message file");
-		if (n == 0) return fail("message file: ends %llu bytes early", (unsigned long long)(size - at));
-		if (!put_piece(t, coder, slice_from(piece, (size_t)n))) return 1;
-		at += (uint64_t)n;
-	}
-	return 0;
+	char room[PIECE];
+	struct slice piece;
+	ssize_t n;
+	for (uint64_t at = 0; (n = smtp_body_read(body, at, room, sizeof room, &piece)) > 0; at += (uint64_t)n)
+		if (!put_piece(t, coder, piece)) return 1;
+	return (int)n;
 }
 
 /* A server that refuses in the middle of the text may say so before it hangs up. */

@@ -138,9 +138,10 @@ static enum reading read_orcpt(struct slice value, const struct smtp_server_para
 	return READ_OK;
 }
 
+/* SIZE and BODY are taken as well where smtpd_discard_ehlo_keywords keeps them from being offered. */
 static const struct parameter mail_parameters[] = {
-	{ S("SIZE"), OFFER_SIZE, read_size, S("Bad message size syntax") },
-	{ S("BODY"), OFFER_8BITMIME, read_body, S("Bad BODY parameter syntax") },
+	{ S("SIZE"), 0, read_size, S("Bad message size syntax") },
+	{ S("BODY"), 0, read_body, S("Bad BODY parameter syntax") },
 	{ S("SMTPUTF8"), OFFER_SMTPUTF8, read_utf8, S("Bad SMTPUTF8 parameter syntax") },
 	{ S("RET"), OFFER_DSN, read_ret, S("Bad RET parameter syntax") },
 	{ S("ENVID"), OFFER_DSN, read_envid, S("Bad ENVID parameter syntax") },

@@ -153,32 +153,12 @@ static inline void on_note(void *owner, const struct smtp_note *n) {
 	owner_log(owner, "%s", buf_text(&text));
 }
 
-static const struct smtp_server_ops clear_ops = {
-	.connect = on_connect,
-	.helo = on_helo,
-	.auth = on_auth,
-	.mail = on_mail,
-	.rcpt = on_rcpt,
-	.data_begin = on_data_begin,
-	.data_bytes = on_data_bytes,
-	.data_end = on_data_end,
-	.reset = on_reset,
-	.note = on_note,
-	.may_verp = on_may_verp,
-};
-static const struct smtp_server_ops tls_ops = {
-	.connect = on_connect,
-	.helo = on_helo,
-	.auth = on_auth,
-	.mail = on_mail,
-	.rcpt = on_rcpt,
-	.data_begin = on_data_begin,
-	.data_bytes = on_data_bytes,
-	.data_end = on_data_end,
-	.reset = on_reset,
-	.note = on_note,
-	.tls = on_tls,
-};
+#define OWNER_OPS(more_) \
+	{ .connect = on_connect, .helo = on_helo, .auth = on_auth, .mail = on_mail, .rcpt = on_rcpt, \
+	  .data_begin = on_data_begin, .data_bytes = on_data_bytes, .data_end = on_data_end, .reset = on_reset, \
+	  .note = on_note, more_ }
+static const struct smtp_server_ops clear_ops = OWNER_OPS(.may_verp = on_may_verp);
+static const struct smtp_server_ops tls_ops = OWNER_OPS(.tls = on_tls);
 
 struct play {
 	const char *name;

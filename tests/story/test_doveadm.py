@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """doveadm: Debian's on a Dovecot and ours on the same mail, line by line where the two can be the same."""
-import imaplib, json, os, re, shutil, subprocess, tempfile
+import imaplib, json, os, poplib, re, shutil, subprocess, tempfile
 import pytest
 from around import *
 import dovecot as peer
@@ -204,6 +204,14 @@ def test_who_and_kick(ours):
             m.noop()
     assert p.docmd('MAIL FROM:<ben@example.test>')[0] == 421
     wait_until(lambda: json.loads(s.hato('who', '--json').stdout) == [], 10, 'everybody to be gone')
+    p = poplib.POP3_SSL(s.address, s.ports['pop3s'], context=NO_NAME, timeout=30 * SLOW)
+    p.user(BEN), p.pass_('secret')
+    assert [w['protocol'] for w in json.loads(s.hato('who', '--json').stdout)] == ['pop3']
+    assert s.hato('kick', BEN).returncode == 0
+    with pytest.raises((poplib.error_proto, OSError)):
+        for _ in range(100):
+            p.noop()
+    wait_until(lambda: json.loads(s.hato('who', '--json').stdout) == [], 10, 'the POP3 session to be gone')
     assert s.hato('kick', BEN, check=False).returncode == 67
     assert s.hato('kick', check=False).returncode == 64
 

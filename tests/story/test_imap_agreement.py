@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What FETCH says of a message and of each of its parts, beside Debian's Dovecot with the same messages: those of data/mime
-and 5,000 generated ones. A difference is a fault of ours, or stands in EXPLAINED with its reason."""
+and 5,000 generated ones. A difference is a fault of ours, or stands in EXPLAINED with its reason.
+
+HATO_MAILS (5000), HATO_MAIL_SEED for more or other ones."""
 import collections, glob, os, pathlib, re, shutil, socket, sys, tempfile
 import pytest
 from around import *
@@ -11,6 +13,7 @@ sys.path.append(TOP + '/bench')
 import mailstack
 
 ANN, GENERATED = 'ann@example.test', int(os.environ.get('HATO_MAILS') or 5000)
+SEED = int(os.environ.get('HATO_MAIL_SEED') or 2045)
 
 
 def corpus():
@@ -24,7 +27,7 @@ def corpus():
 
 
 def messages():
-    return list(corpus()) + [(f'generated {n}', m) for n, m in enumerate(mailgen.mails(GENERATED)) if m]
+    return list(corpus()) + [(f'generated {n}', m) for n, m in enumerate(mailgen.mails(GENERATED, SEED)) if m]
 
 
 class Literal(bytes):

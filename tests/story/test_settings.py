@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings do what the manual says. No setting is parsed and ignored in silence."""
-import glob, json, os, re, smtplib, socket, ssl, subprocess, time
+import glob, imaplib, json, os, re, smtplib, socket, ssl, subprocess, time
 import pytest
 from around import *
 from hato import SERVICES, Dialogue
@@ -161,7 +161,7 @@ def test_users_do_not_count_as_strangers(hosts):
     """smtpd_client_connection_count_limit is about strangers: who has logged in over IMAP has a limit of his own."""
     server = hosts(main=STRANGERS + 'smtpd_client_connection_count_limit = 2\nimapd_connection_limit_per_user = 4', accounts=[ANN])
     users = [server.imap(ANN) for _ in range(4)]
-    with pytest.raises(Exception):
+    with pytest.raises(imaplib.IMAP4.error, match=r'You have 4 connections already \(imapd_connection_limit_per_user\)'):
         server.imap(ANN)
     assert wait_until(lambda: server.dialogue().banner[0] == 220, 5)
     users.pop().logout()

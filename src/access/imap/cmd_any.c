@@ -5,7 +5,6 @@
 #include "access/imap/notify.h"
 #include "access/imap/state.h"
 
-enum { ID_PAIRS = 30 };
 
 IMAP_COMMAND(imap_do_capability) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
@@ -28,14 +27,7 @@ IMAP_COMMAND(imap_do_logout) {
 }
 
 IMAP_COMMAND(imap_do_id) {
-	struct imap_parse *p = &call->p;
-	struct slice *pairs = NULL;
-	size_t count = 0;
-	if (!imap_parse_space(p) ||
-	    (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) ||
-	    !imap_parse_end(p) || (count % 2 != 0 && !imap_parse_fail(p, "A field without a value.")))
-		return imap_bad(p);
-	s->no_uidonly = client_id_misuses_uidonly(pairs, count);
+	if (!client_id_read(&call->p, &s->no_uidonly)) return imap_bad(&call->p);
 	buf_add(imap_out(s), S("* ID (\"name\" \"hato\")\r\n"));
 	return imap_ok("ID completed.");
 }

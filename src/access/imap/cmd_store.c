@@ -7,32 +7,6 @@
 
 enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 20000, EXPUNGE_SLICE = 10000 };
 
-struct slicing {
-	const struct imap_set *set;
-	uint32_t most;       /* messages in a slice */
-	size_t next;         /* range, and its first message that is still to do; 0: from its start */
-	uint32_t first;
-	struct imap_set now;
-};
-
-/* False: that was all. The slice is in slicing.now until the next call. */
-static bool next_slice(struct imap_session *s, struct slicing *k) {
-	const struct view *v = &s->box.view;
-	uint32_t room = k->most;
-	if (k->now.ranges == NULL) k->now.ranges = arena_array(&s->mem, k->set->count + 1, sizeof(*k->now.ranges));
-	for (k->now.count = 0; k->next < k->set->count && room != 0;) {
-		struct imap_range r = k->set->ranges[k->next];
-		r.first = MAX_OF(r.first, k->first);
-		uint32_t from = view_number_from(v, r.first), messages = view_number_from(v, r.last + 1) - from;
-		if (messages > room) r.last = view_uid(v, from + room - 1);
-		k->first = messages > room ? r.last + 1 : 0;
-		k->next += messages <= room;
-		room -= MIN_OF(messages, room);
-		k->now.ranges[k->now.count++] = r;
-	}
-	return k->now.count != 0;
-}
-
 struct flagging {
 	struct imap_session *s;
 	struct imap_set set, now;   /* now: the slice */
@@ -136,10 +110,10 @@ static int store_slice(struct flagging *f) {
 
 static int store_all(struct flagging *f) {
 	struct imap_session *s = f->s;
-	struct slicing k = { .set = &f->set, .most = STORE_SLICE };
+	struct imap_slices k = { .set = &f->set, .most = STORE_SLICE };
 	uint64_t done = 0, all = imap_view_count(s, &f->set);
 	int r = 0;
-	while (r == 0 && !s->broken && next_slice(s, &k)) {
+	while (r == 0 && !s->broken && imap_next_slice(s, &k)) {
 		if (done != 0 && !imap_progress(s, done, all)) break;
 		f->now = k.now;
 		r = store_slice(f);
@@ -175,10 +149,10 @@ static int expunge(struct db_conn *tx, void *arg) {
 }
 
 static int expunge_set(struct imap_session *s, const struct imap_set *set) {
-	struct slicing k = { .set = set, .most = EXPUNGE_SLICE };
+	struct imap_slices k = { .set = set, .most = EXPUNGE_SLICE };
 	uint64_t done = 0, all = imap_view_count(s, set);
 	int r = 0;
-	while (r == 0 && next_slice(s, &k)) {
+	while (r == 0 && imap_next_slice(s, &k)) {
 		if (done != 0 && !imap_progress(s, done, all)) break;
 		struct expunging e = { s, k.now };
 		r = db_write(s->context->db, expunge, &e);

@@ -49,3 +49,20 @@ struct imap_answer imap_limit_answer(struct imap_session *s, uint32_t lowest, st
 	imap_say(s, imap_limit_text(s, limit, lowest, said));
 	return a;
 }
+
+bool imap_next_slice(struct imap_session *s, struct imap_slices *k) {
+	const struct view *v = &s->box.view;
+	uint32_t room = k->most;
+	if (k->now.ranges == NULL) k->now.ranges = arena_array(&s->mem, k->set->count + 1, sizeof(*k->now.ranges));
+	for (k->now.count = 0; k->next < k->set->count && room != 0;) {
+		struct imap_range r = k->set->ranges[k->next];
+		r.first = MAX_OF(r.first, k->first);
+		uint32_t from = view_number_from(v, r.first), messages = view_number_from(v, r.last + 1) - from;
+		if (messages > room) r.last = view_uid(v, from + room - 1);
+		k->first = messages > room ? r.last + 1 : 0;
+		k->next += messages <= room;
+		room -= MIN_OF(messages, room);
+		k->now.ranges[k->now.count++] = r;
+	}
+	return k->now.count != 0;
+}

@@ -8,7 +8,7 @@
 #include "access/imap/parse.h"
 #include "access/line.h"
 
-enum { LINE_LIMIT = 8192, LITERAL_MAX = 4096, LITERALS_MAX = 4, ID_PAIRS = 30, TAG_MAX = 256 };
+enum { LINE_LIMIT = 8192, LITERAL_MAX = 4096, LITERALS_MAX = 4, TAG_MAX = 256 };
 
 struct imap_login {
 	struct gate gate;           /* first */
@@ -63,6 +63,17 @@ static void say_refused(struct gate *g, enum sasl_answer why) {
 	}
 }
 
+/* RFC 5530 has no code for this; Dovecot's is [UNAVAILABLE], which clients know to try again after. */
+static void say_crowded(struct gate *g, unsigned limit) {
+	struct imap_login *l = (struct imap_login *)g;
+	answer(l, buf_slice(&g->tag),
+	       arena_fmt(&l->mem,
+			 "NO [UNAVAILABLE] You have %u connections already (imapd_connection_limit_per_user): "
+			 "close one.",
+			 limit)
+		       .at);
+}
+
 static void say_challenge(struct gate *g, struct slice base64) {
 	stream_putf(g->wire, "+ %.*s\r\n", SLICE_ARG(base64));
 }
@@ -98,12 +109,7 @@ static void do_logout(struct imap_login *l, struct slice tag, struct imap_parse 
 }
 
 static void do_id(struct imap_login *l, struct slice tag, struct imap_parse *p) {
-	struct slice *pairs = NULL;
-	size_t count = 0;
-	if (!imap_parse_space(p)) return;
-	if (!imap_parse_take_word(p, "NIL") && !imap_parse_strings(p, ID_PAIRS * 2, &pairs, &count)) return;
-	if (!imap_parse_end(p) || (count % 2 != 0 && !imap_parse_fail(p, "A field without a value."))) return;
-	l->gate.no_uidonly = client_id_misuses_uidonly(pairs, count);
+	if (!client_id_read(p, &l->gate.no_uidonly)) return;
 	stream_put(l->gate.wire, S("* ID (\"name\" \"hato\""));
 	if (l->gate.params->client_id != NULL)
 		stream_putf(l->gate.wire, " \"version\" \"%s\"", l->gate.params->client_id);
@@ -279,6 +285,7 @@ static void done(struct gate *g) {
 static const struct gate_kind imap_gate = { .service = "imap-login",
 					    .take = take_input,
 					    .refused = say_refused,
+					    .crowded = say_crowded,
 					    .challenge = say_challenge,
 					    .bye = say_bye,
 					    .done = done };

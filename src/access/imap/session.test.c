@@ -123,7 +123,7 @@ static void test_large(void **state) {
 	house_close(&h);
 }
 
-/* A search in many parts tells how far it is between two of them (RFC 9585), and its answer stays whole. */
+/* A search in many parts and a MOVE of many messages tell how far they are (RFC 9585), and their answers stay whole. */
 static void test_progress(void **state) {
 	enum { MESSAGES = 450 };
 	struct house h = { .db = NULL };
@@ -142,6 +142,15 @@ static void test_progress(void **state) {
 	play_expect(&p, 2, 0, '*', S("* OK [INPROGRESS (\"c\" ...)] Still at it."));
 	play_expect(&p, 3, 0, '*', S("* SEARCH"));
 	play_expect(&p, 4, 0, ':', S("c OK Search completed."));
+	buf_clear(&text); /* 450 times 64 messages move in two slices */
+	for (int i = 0; i < 6; i++) buf_add(&text, S("d COPY 1:* INBOX\r\n"));
+	buf_add(&text, S("e MOVE 1:* Archive\r\nf STATUS Archive (MESSAGES)\r\n"));
+	play_send(&p, 0, buf_slice(&text));
+	play_expect(&p, 5, 0, '*', S("* OK [INPROGRESS (\"e\" 20000 28800)] Still at it."));
+	play_expect(&p, 6, 0, ':', S("* OK [COPYUID ... 1:28800 1:28800] Moved UIDs."));
+	play_expect(&p, 7, 0, ':', S("* 1 EXPUNGE"));
+	play_expect(&p, 8, 0, '*', S("e OK ..."));
+	play_expect(&p, 9, 0, ':', S("* STATUS Archive (MESSAGES 28800)"));
 	close(fd);
 	buf_done(&p.in[0]);
 	house_close(&h);

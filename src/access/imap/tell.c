@@ -50,52 +50,26 @@ void imap_put_message_flags(struct imap_session *s, uint32_t uid, uint32_t bits,
 	imap_put_flags(imap_out(s), bits, keywords, recent);
 }
 
-/* A line of which there may be a hundred thousand is written into room that is asked for once. */
-struct line { char *at; };
-
-static void line_add(struct line *l, struct slice text) {
-	if (text.len != 0) memcpy(l->at, text.at, text.len);
-	l->at += text.len;
-}
-
-static void line_number(struct line *l, uint64_t n) {
-	char digits[20];
-	size_t at = sizeof digits;
-	do digits[--at] = (char)('0' + n % 10);
-	while ((n /= 10) != 0);
-	line_add(l, slice_from(digits + at, sizeof digits - at));
-}
-
-static void line_flags(struct line *l, struct imap_session *s, const struct message *m) {
-	bool recent = m->uid >= s->box.recent_from && !imap_enabled(s, IMAP_REV2);
-	struct slice text = imap_flags_text(m->flags, recent);
-	line_add(l, S("FLAGS ("));
-	line_add(l, text);
-	if (text.len != 0 && m->keywords.len != 0) line_add(l, S(" "));
-	line_add(l, m->keywords);
-	line_add(l, S(")"));
-}
-
 void imap_put_change(struct imap_session *s, const struct message *m, bool flags) {
-	enum { MOST = 256 }; /* without the keywords */
-	bool modseq = imap_enabled(s, IMAP_CONDSTORE), by_uid = imap_enabled(s, IMAP_UIDONLY);
+	bool modseq = imap_enabled(s, IMAP_CONDSTORE);
+	struct buf *out = imap_out(s);
 	if (!flags && !modseq) return;
-	char *from = buf_room(imap_out(s), MOST + m->keywords.len);
-	if (from == NULL) return;
-	struct line l = { from };
-	line_add(&l, S("* "));
-	line_number(&l, by_uid ? m->uid : view_number(&s->box.view, m->uid));
-	line_add(&l, by_uid ? S(" UIDFETCH (") : S(" FETCH (UID "));
-	if (!by_uid) line_number(&l, m->uid);
-	if (!by_uid) line_add(&l, S(" "));
-	if (flags) line_flags(&l, s, m);
-	if (modseq) {
-		line_add(&l, flags ? S(" MODSEQ (") : S("MODSEQ ("));
-		line_number(&l, m->modseq);
-		line_add(&l, S(")"));
+	imap_put_fetch(s, m->uid);
+	if (!imap_enabled(s, IMAP_UIDONLY)) {
+		buf_add(out, S("UID "));
+		buf_number(out, m->uid);
+		buf_byte(out, ' ');
 	}
-	line_add(&l, S(")\r\n"));
-	imap_out(s)->len += (size_t)(l.at - from);
+	if (flags) {
+		buf_add(out, S("FLAGS "));
+		imap_put_message_flags(s, m->uid, m->flags, m->keywords);
+	}
+	if (modseq) {
+		buf_add(out, flags ? S(" MODSEQ (") : S("MODSEQ ("));
+		buf_number(out, m->modseq);
+		buf_byte(out, ')');
+	}
+	buf_add(out, S(")\r\n"));
 }
 
 /* The whole mailbox. */

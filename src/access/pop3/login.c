@@ -36,6 +36,12 @@ static void say_refused(struct gate *g, enum sasl_answer why) {
 	}
 }
 
+static void say_crowded(struct gate *g, unsigned limit) {
+	stream_putf(g->wire,
+		    "-ERR [SYS/TEMP] You have %u connections already (pop3d_connection_limit_per_user): close one.\r\n",
+		    limit);
+}
+
 static void say_challenge(struct gate *g, struct slice base64) {
 	stream_putf(g->wire, "+ %.*s\r\n", SLICE_ARG(base64));
 }
@@ -174,6 +180,7 @@ static void done(struct gate *g) {
 static const struct gate_kind pop3_gate = { .service = "pop3-login",
 					    .take = take_input,
 					    .refused = say_refused,
+					    .crowded = say_crowded,
 					    .challenge = say_challenge,
 					    .bye = say_bye,
 					    .done = done };
