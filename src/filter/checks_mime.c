@@ -115,7 +115,8 @@ static void note_type(struct checks *c, struct slice value) {
 	c->multipart = slice_starts(s.value, S("multipart/"));
 	c->message = slice_eq(s.value, S("message/rfc822")) || slice_eq(s.value, S("message/partial")) ||
 		     slice_eq(s.value, S("message/external-body"));
-	c->boundary = c->multipart ? slice_head(param_raw(s.params, s.params_count, S("boundary")), BOUNDARY_MAX)
+	size_t most = c->params->boundary_limit != 0 ? c->params->boundary_limit : BOUNDARY_MAX;
+	c->boundary = c->multipart ? slice_head(param_raw(s.params, s.params_count, S("boundary")), most)
 				   : SLICE_NONE;
 }
 

@@ -149,6 +149,29 @@ static struct slice whole_address(struct admit *a, struct mailbox m, struct aren
 	return mailbox_text(mem, m);
 }
 
+/* May this user of the machine write in that name (postconf(5), local_login_sender_maps)? 0, TABLE_LATER, or 1: no. */
+static int writes_for(struct admit *a, struct slice sender, struct arena *mem) {
+	struct lookup_hit hit;
+	if (a->params->login_senders.count == 0) return 0;
+	struct slice login = submitters_name(a->params->logins, a->uid, mem), local, domain = S(""), word;
+	if (slice_eq(login, S("unknown"))) login = arena_fmt(mem, "uid:%u", (unsigned)a->uid);
+	int r = lookup_key(&a->params->login_senders, login, mem, &hit);
+	if (r != TABLE_FOUND) return r == TABLE_LATER ? TABLE_LATER : 1;
+	rewrite_parts(sender, &local, &domain);
+	struct slice delimiters = a->params->login_delimiters;
+	size_t extension = 1;
+	while (extension < local.len && slice_find(delimiters, local.at[extension]) == delimiters.len) extension++;
+	struct slice user = slice_head(local, extension),
+		     whole = domain.len != 0 ? arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(user), SLICE_ARG(domain)) : user,
+		     rest = hit.value;
+	while ((word = slice_word(&rest, " \t,")).len != 0) {
+		if (slice_eq(word, S("*"))) return 0;
+		if (sender.len == 0 ? slice_eq(word, a->params->login_nobody) : slice_same(word, whole)) return 0;
+		if (sender.len != 0 && word.at[0] == '@' && slice_same(slice_skip(word, 1), domain)) return 0;
+	}
+	return 1;
+}
+
 static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
@@ -157,6 +180,11 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
 	if (a->local && !a->deliver && !submitters_allow(a->params->submitters, a->uid))
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
+	int foreign = a->local && !a->deliver ? writes_for(a, mail->text, mem) : 0;
+	if (foreign == TABLE_LATER) return smtp_reply(451, "4.3.0", S("local_login_sender_maps cannot be asked now"));
+	if (foreign != 0)
+		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u may not send as <%.*s> (local_login_sender_maps)",
+				      (unsigned)a->uid, SLICE_ARG(mail->text));
 	admit_end_transaction(a);
 	a->open = true;
 	a->refusal_told = false;

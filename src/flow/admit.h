@@ -116,6 +116,10 @@ struct admit_params {
 	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
 	const struct notice_params *notices; /* troubles of sessions that the postmaster hears of; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */
+	struct lookup login_senders;         /* local_login_sender_maps; count 0: any sender */
+	struct slice login_nobody;           /* what it calls the empty sender */
+	struct slice login_delimiters;       /* recipient_delimiter: extensions do not count */
+	const struct submitters *logins;     /* knows their names */
 	const struct submitters *deliverers; /* authorized_deliver_users, of dovecot-lda */
 };
 

@@ -11,6 +11,7 @@
 #include "role/edge_sasl.h"
 #include "role/edge_tls.h"
 #include "role/files.h"
+#include "role/routing_settings.h"
 #include "role/settings.h"
 
 enum { MEMORY_LIMIT = 128 << 10, LINE_MOST = 60000 /* fits the input of a visitor */ };
@@ -262,6 +263,13 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
 	sv->smtp.junk_command_limit = NO_LIMIT;
 	sv->smtp.error_delay = 0;
+	if (!slice_eq(slice_trim(conf_text(v, SET_local_login_sender_maps)), S("static:*"))) {
+		struct slice any_name = S("root"), problem; /* a list with a name in it knows them all */
+		sv->admit.login_senders = tables_of_list(s->tables, v, SET_local_login_sender_maps, 0, &s->mem);
+		sv->admit.logins = submitters_make(&any_name, 1, s->tables, &s->mem, &problem);
+	}
+	sv->admit.login_delimiters = conf_text(v, SET_recipient_delimiter);
+	sv->admit.login_nobody = conf_text(v, SET_empty_address_local_login_sender_maps_lookup_key);
 	sv->admit.submitters = submitters_of(v, SET_authorized_submit_users, s->tables, &s->mem);
 	sv->admit.deliverers = submitters_of(v, SET_authorized_deliver_users, s->tables, &s->mem);
 	if (edge_content_make(s, sv, v, outside) < 0) return -1;

@@ -79,6 +79,7 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 			.uses = o[i].uses,
 			.setup_us = o[i].setup_us,
 			.send_us = o[i].send_us,
+			.final = lmtp && profile->final,
 		};
 	for (size_t i = 0; i < n && profile != NULL && profile->best_mx.len != 0; i++)
 		if (o[i].fate == SMTP_NEVER && strcmp(o[i].status, "5.4.6") == 0)

@@ -320,6 +320,8 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	target_of(p, s);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
 	p->policies = tables_of_list(s->tables, p->view, of(p, SET_smtp_tls_policy_maps), 0, &s->mem);
+	if (p->policies.count == 0)
+		p->per_site = tables_of_list(s->tables, p->view, of(p, SET_smtp_tls_per_site), 0, &s->mem);
 	p->verify_match = list(p, SET_smtp_tls_verify_cert_match, &p->verify_match_count);
 	p->secure_match = list(p, SET_smtp_tls_secure_cert_match, &p->secure_match_count);
 	p->fingerprints = list(p, SET_smtp_tls_fingerprint_cert_match, &p->fingerprints_count);
@@ -333,6 +335,7 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	p->keep_all = flag(p, SET_smtp_connection_cache_on_demand);
 	if (keep_list_make(s, p) < 0) return -1;
 	p->tls_required_header = conf_bool(p->view, SET_tls_required_enable);
+	p->final = conf_bool(p->view, SET_lmtp_assume_final);
 	p->best_mx = conf_text(p->view, SET_best_mx_transport);
 	p->tls_status = flag(p, SET_smtp_log_tls_feature_status);
 	if (relay_require_read(s, p) < 0) return -1;

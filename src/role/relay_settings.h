@@ -22,12 +22,14 @@ struct relay_profile {
 	const struct slice *keep_names;      /* … smtp_connection_cache_destinations */
 	struct lookup *keep_tables;          /* parallel; empty: a name */
 	size_t keep_count;
+	bool final;                          /* lmtp_assume_final: what it takes is delivered, not relayed */
 	struct slice best_mx;                /* best_mx_transport */
 	struct relay_require *requires;      /* smtp_requiretls_policy, in order; NULL: requiretls_enable = no */
 	size_t requires_count;
 	bool tls_status;                     /* smtp_log_tls_feature_status */
 	bool tls_required_header;            /* "TLS-Required: no" in a message counts (tls_required_enable) */
 	struct lookup policies;              /* smtp_tls_policy_maps */
+	struct lookup per_site;              /* smtp_tls_per_site, where there are none of those */
 	const struct slice *verify_match, *secure_match, *fingerprints;
 	size_t verify_match_count, secure_match_count, fingerprints_count;
 	const char *digest;

@@ -237,12 +237,36 @@ static int policy_read(struct slice text, struct arena *mem, struct policy *out)
 	return 0;
 }
 
+/* The old table: a word for a next hop. 0, 1, 2 as relay_tls. */
+static int per_site(const struct relay_profile *p, struct slice hop, struct arena *mem, struct policy *out) {
+	static const struct {
+		const char *word;
+		int level;
+	} words[] = { { "NONE", CLIENT_TLS_NONE },
+		      { "MAY", CLIENT_TLS_MAY },
+		      { "MUST_NOPEERMATCH", CLIENT_TLS_ENCRYPT },
+		      { "MUST", CLIENT_TLS_VERIFY } };
+	struct lookup_hit hit;
+	int r = lookup_key(&p->per_site, hop, mem, &hit);
+	if (r != TABLE_FOUND) return r == TABLE_LATER;
+	for (size_t i = 0; i < LEN(words); i++)
+		if (slice_same(slice_trim(hit.value), slice_of(words[i].word))) {
+			/* MAY is worth less than any level that is set for all */
+			out->level = words[i].level == CLIENT_TLS_MAY ? MAX_OF(out->level, (int)CLIENT_TLS_MAY)
+								      : words[i].level;
+			return 0;
+		}
+	return fail("smtp_tls_per_site: \"%.*s\" is none of NONE, MAY, MUST, MUST_NOPEERMATCH", SLICE_ARG(hit.value)),
+	       2;
+}
+
 static int policy_find(const struct relay_profile *p, struct slice hop, struct arena *mem, struct policy *out) {
 	struct lookup_hit hit;
 	bool bare = hop.len != 0 && hop.at[0] != '[' && slice_find(hop, ':') == hop.len;
 	int r = lookup_key(&p->policies, hop, mem, &hit);
 	if (r == TABLE_MISSING && bare && slice_find(hop, '.') < hop.len)
 		r = lookup_domain(&p->policies, slice_skip(hop, slice_find(hop, '.')), true, mem, &hit);
+	if (r == TABLE_MISSING && p->per_site.count != 0) return per_site(p, hop, mem, out);
 	if (r == TABLE_LATER) return 1;
 	return r == TABLE_FOUND && policy_read(hit.value, mem, out) < 0 ? 2 : 0;
 }

@@ -311,7 +311,8 @@ enum screen_verdict screen_begin(struct screen *s, const struct screen_params *p
 	buf_addf(&line, "CONNECT from %s to [%s]:%u", s->name, addr_text(own, own_ip), addr_port(own));
 	log_line(L_INFO, params->log_name, 0, NULL, buf_text(&line), NULL, 0);
 	int access = access_of(s);
-	if (access == ACCESS_PERMIT) return screen_tell(s, "ALLOWLISTED"), SCREEN_PASSED;
+	if (access == ACCESS_PERMIT)
+		return screen_tell(s, s->params->old_words ? "WHITELISTED" : "ALLOWLISTED"), SCREEN_PASSED;
 	if (access == ACCESS_REJECT) {
 		screen_tell(s, "DENYLISTED");
 		if (act(s, stream, params->deny_action, "5.3.2 Service currently unavailable")) return SCREEN_GONE;
@@ -320,7 +321,7 @@ enum screen_verdict screen_begin(struct screen *s, const struct screen_params *p
 	if (passed && access != ACCESS_REJECT) return screen_tell(s, "PASS OLD"), SCREEN_PASSED;
 	if (params->interfaces != NULL && !networks_match_sockaddr(params->interfaces, &own->any)) {
 		s->veto = true;
-		screen_tell(s, "ALLOWLIST VETO");
+		screen_tell(s, s->params->old_words ? "WHITELIST VETO" : "ALLOWLIST VETO");
 	}
 	return begin_tests(s, stream);
 }

@@ -46,6 +46,7 @@ struct screen_params {
 	struct tls_server *tls;
 	struct lookup command_filter;  /* postscreen_command_filter */
 	struct lookup ehlo_maps;       /* postscreen_discard_ehlo_keyword_address_maps */
+	bool old_words;              /* respectful_logging = no: WHITELISTED */
 	struct slice footer;           /* postscreen_reject_footer */
 	struct lookup footer_maps;
 	struct expand_filter expansion;

@@ -86,6 +86,7 @@ static void read_talk(struct screen_params *p, const struct conf_view *v) {
 	size_t n;
 	const struct slice *discard = conf_list(v, SET_postscreen_discard_ehlo_keywords, &n);
 	for (size_t i = 0; i < n; i++) p->offer &= ~screen_offer_of(discard[i]);
+	p->old_words = !conf_bool(v, SET_respectful_logging);
 	p->footer = raw_of(v, SET_postscreen_reject_footer, SET_smtpd_reject_footer);
 	expand_filter_parse(&p->expansion, raw_of(v, SET_postscreen_expansion_filter, SET_smtpd_expansion_filter));
 	p->tls_required = must;

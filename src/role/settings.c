@@ -99,8 +99,12 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 	}
 	if (!is_allowed(v, file))
 		return fail("maillog_file = %s: must begin with one of maillog_file_prefixes", file.at);
+	struct slice said = conf_text(v, SET_maillog_file_permissions);
+	mode_t mode = slice_eq(said, S("0644")) ? 0644 : slice_eq(said, S("0640")) ? 0640 : 0600;
+	if (mode == 0600 && !slice_eq(said, S("0600")))
+		return fail("maillog_file_permissions = %s: must be 0600, 0640 or 0644", said.at);
 	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
-		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
 		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
 	} else if (file.len != 0 || foreground) {
 		t.fd = dup(STDOUT_FILENO);
@@ -131,6 +135,7 @@ void outgoing_checks_make(const struct conf_view *v, const enum setting_id ids[4
 		.header_limit = (size_t)conf_number(v, SET_header_size_limit),
 		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
 		.body_limit = conf_size(v, SET_body_checks_size_limit),
+		.boundary_limit = (size_t)conf_number(v, SET_mime_boundary_length_limit),
 		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
 		.outgoing = true,
 	};

@@ -519,3 +519,29 @@ def test_keys_of_two_kinds(hosts, folder):
                     '/CN=mail.example.test', '-addext', 'subjectAltName=DNS:mail.example.test'], check=True, capture_output=True)
     server = hosts(main=f'smtpd_tls_cert_file = {rsa[0]}\nsmtpd_tls_key_file = {rsa[1]}\nsmtpd_tls_eccert_file = {ec[0]}\nsmtpd_tls_eckey_file = {ec[1]}\n')
     assert 'ECDSA' in shake(server, 'smtp', ciphers='ECDHE+ECDSA') and 'RSA' in shake(server, 'smtp', ciphers='ECDHE+aRSA')
+
+
+def test_characters_and_odd_addresses(hosts):
+    """message_strip_characters, message_reject_characters, resolve_numeric_domain, resolve_null_domain, allow_min_user, local_login_sender_maps."""
+    server = hosts(main='message_strip_characters = \\0\\007\nmessage_reject_characters = \\033\nresolve_numeric_domain = yes\nresolve_null_domain = yes\n'
+                        'local_login_sender_maps = inline:{{root = ann@example.test @list.test}}\nmynetworks = 127.0.0.0/8\n', accounts=['bob@example.test'])
+
+    def say(body, to='bob@example.test', sender='x@example.com'):
+        with server.dialogue('smtp') as d:
+            d.ehlo()
+            for word in (f'MAIL FROM:<{sender}>', f'RCPT TO:<{to}>'):
+                answer = d.say(word)
+                if answer[0] != 250:
+                    return answer[1]
+            d.say('DATA')
+            return d.say(f'Subject: odd\r\n\r\n{body}\r\n.')[1]
+    assert say('a\0b\ac').startswith('250')
+    assert 'abc' in server.wait_message('bob@example.test', 'odd').get_payload()
+    assert say('a\x1bb').startswith('550 5.7.1')
+    assert say('x', to='-bob@example.test').startswith('501 5.1.3')
+    assert say('x', to='bob@127.0.0.1')[:3] in ('250', '550')  # an address of ours or of nobody, but an address
+    assert say('x', to='bob@').startswith(('250', '550 5.1.1'))
+    for sender, code in (('ann@example.test', 0), ('y@list.test', 0), ('eve@example.test', 1)):
+        done = subprocess.run([f'{os.path.dirname(__file__)}/../../build/sendmail', '-C', server.folder, '-i', '-f', sender, 'bob@example.test'], input='Subject: by hand\n\nx\n',
+                              text=True, capture_output=True, timeout=60)
+        assert (done.returncode != 0) == bool(code), (sender, done)
