@@ -16,7 +16,7 @@ static const char *from_environment(const char *name) {
 
 const char *tool_conf_dir(const char *first, const char *second) {
 	static const char *const places[] = { "/etc/hato", "/etc/postfix", "/usr/local/etc/postfix",
-		                              "/usr/pkg/etc/postfix" };
+					      "/usr/pkg/etc/postfix" };
 	const char *dir = from_environment(first);
 	if (dir == NULL) dir = from_environment(second);
 	for (size_t i = 0; i < LEN(places) && dir == NULL; i++) {
