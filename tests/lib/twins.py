@@ -196,7 +196,7 @@ class Twins:
                 with open(f'{files}/{name}', 'w') as f:
                     f.write(self.text(text, s.port, files))
         os.chmod(self.folder, 0o755)
-        main = 'sender_check_exempt_networks = 0.0.0.0/0\ndkim_sign = no\n' + self.text(postfix.once(BASE + self.suite.main),  # difference 24
+        main = 'sender_check_exempt_networks = 0.0.0.0/0\ndkim_sign = no\nrequiretls_enable = no\n' + self.text(postfix.once(BASE + self.suite.main),  # difference 24; Postfix 3.7 has no REQUIRETLS
                          self.sinks[0].port, self.folder + '/h')
         options = self.text(self.suite.master, self.sinks[0].port, self.folder + '/h')
         self.hato = hato.Instance(self.folder + '/hato', HOST, main=main, networks=f'{INSIDE}/32', dns=self.dns,

@@ -330,3 +330,29 @@ def test_tls_policy(hosts, sink, folder):
     assert len(there.messages) == 1
     write(folder, 'policy', f'[127.0.0.1]:{there.port} encrypt\n')
     taken(there, 4)
+
+
+def test_circles_and_endless_lines(hosts, folder):
+    """Aliases that lead to themselves and lines of 10 MB cost a clear answer each, and the rest of the table goes on working."""
+    for name, text in (('aliases', 'a: a\nb: c\nc: b\nd: d, ann@a.test\ne: :include:%s/inc\nbig: %s\nf: ann@a.test\n' % (folder, 'x' * 10_000_000)),
+                       ('inc', ':include:%s/inc\nann@a.test\n' % folder),
+                       ('virtual', 'v1@v.test v2@v.test\nv2@v.test v1@v.test\nv3@v.test v3@v.test, ann@a.test\n@w.test @w.test\n')):
+        with open(f'{folder}/{name}', 'w') as f:
+            f.write(text)
+    server = hosts('mail.a.test', f'mydestination = $myhostname, local.test\nalias_maps = hash:{folder}/aliases\nvirtual_alias_maps = hash:{folder}/virtual\n'
+                   'virtual_alias_domains = v.test, w.test\n', accounts=['ann@a.test'])
+    server.wait_log('aliases, line 6: a line of 10000005 bytes; the longest that is read has')
+
+    def send(to):
+        with server.dialogue() as d:
+            d.ehlo()
+            d.envelope('x@far.test', to)
+            d.say('DATA', 354)
+            return d.say(message('x@far.test', to, f'to {to}') + '.')
+    assert send('b@local.test') == (554, '554 5.4.6 alias database loop')
+    for to in ('v1@v.test', 'any@w.test'):
+        assert send(to) == (554, '554 5.1.1 User unknown in virtual alias table'), to
+    for to in ('d@local.test', 'f@local.test', 'v3@v.test'):
+        assert send(to)[0] == 250, to
+    assert send('e@local.test')[0] in (250, 451, 554)
+    assert sorted(server.subjects('ann@a.test'))[-3:] == ['to d@local.test', 'to f@local.test', 'to v3@v.test']
