@@ -37,13 +37,17 @@ static const struct command {
 	  "        reports send [DOMAIN] [--now] [--dry-run]  send the DMARC reports that are due to others; --now: "
 	  "today's as well",
 	  run_reports },
-	{ "import", "maildir DIR --account NAME [--json]",
+	{ "import", "maildir DIR | mbox FILE|DIR --account NAME [--json]",
 	  "take in a Maildir (Dovecot's, Courier's; Maildir++ or a tree of folders) with folders, flags, uids and "
-	  "dates; may "
-	  "be made again to go on",
+	  "dates, or mailbox files; may be made again to go on. Options for mbox:\n"
+	  "        --mailbox M    where one FILE goes (INBOX); in a DIR each file is a mailbox\n"
+	  "        --format F     mboxo, mboxrd, mboxcl or mboxcl2; else Content-Length counts where it is right, and "
+	  "\">From \" is \"From \"",
 	  run_import },
-	{ "export", "maildir DIR --account NAME [--json]",
-	  "write an account as a Maildir++ that Dovecot and hato import understand", run_export },
+	{ "export", "maildir DIR | mbox DIR [--format F] --account NAME [--json]",
+	  "write an account as a Maildir++ that Dovecot and hato import understand, or as mailbox files (mboxrd, or "
+	  "format F)",
+	  run_export },
 	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */

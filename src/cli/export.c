@@ -4,15 +4,14 @@
  * changed. */
 #include "base/fail.h"
 #include "base/map.h"
+#include "cli/exporting.h"
 #include "cli/hands.h"
 #include "cli/maildir.h"
-#include "cli/transfer.h"
-#include "db/blob.h"
 
 #include <dirent.h>
 #include <sysexits.h>
 
-enum { LIST_MAX = 1 << 30, PAGE = 500, PIECE = 64 << 10 };
+enum { LIST_MAX = 1 << 30 };
 
 struct box_export {
 	struct transfer *t;
@@ -22,9 +21,7 @@ struct box_export {
 	struct map there;              /* base → name in cur (char *) */
 	struct buf list;               /* dovecot-uidlist */
 	size_t lost;                   /* keywords without a letter */
-	struct arena mem;              /* of a page */
-	struct message *page;
-	size_t count;
+	struct arena mem;
 };
 
 static void put_path(struct buf *out, const struct box_export *b, const char *dir, struct slice name) {
@@ -32,55 +29,32 @@ static void put_path(struct buf *out, const struct box_export *b, const char *di
 	buf_addf(out, "%s%s%.*s", dir, dir[0] != '\0' && name.len != 0 ? "/" : "", SLICE_ARG(name));
 }
 
-static int add_message(void *ctx, const struct message *m) {
-	struct box_export *b = ctx;
-	struct message *copy = &b->page[b->count++];
-	*copy = *m;
-	copy->keywords = arena_slice(&b->mem, m->keywords);
-	return b->count == PAGE;
-}
-
 /* The text with LF. */
-struct text {
-	int fd;
-	bool cr;
-	uint64_t size;
-};
+struct text { int fd; struct crlf crlf; };
 
 static int put_piece(void *ctx, struct slice piece) {
 	struct text *x = ctx;
 	AUTO_BUF struct buf out = BUF(piece.len + 1);
-	for (size_t i = 0; i < piece.len; i++) {
-		if (x->cr && piece.at[i] != '\n') buf_byte(&out, '\r');
-		x->cr = piece.at[i] == '\r';
-		if (!x->cr) buf_byte(&out, piece.at[i]);
-	}
-	x->size += out.len;
-	struct slice all = buf_slice(&out);
-	while (all.len != 0) {
-		ssize_t n = write(x->fd, all.at, all.len);
-		if (n < 0 && errno == EINTR) continue;
-		if (n <= 0) return fail_errno("write");
-		all = slice_skip(all, (size_t)n);
-	}
-	return 0;
+	crlf_to_lf(&x->crlf, piece, &out);
+	return export_write(x->fd, buf_slice(&out));
 }
 
 static int write_body(struct transfer *t, const struct message *m, struct slice path) {
 	AUTO_BLOB struct blob *blob = NULL;
-	struct db_conn *c AUTO_READ = db_read(t->db);
-	int r = c != NULL ? blob_open(c, m->blob_id, &blob) : -1;
-	db_release(&c);
+	int r = export_open(t, m, &blob);
 	if (r != 0) return r;
 	AUTO_FD int fd = hands_create(t->hands, path);
 	if (fd < 0) return fail_errno("%.*s", SLICE_ARG(path));
 	struct text x = { .fd = fd };
+	AUTO_BUF struct buf end = BUF(8);
 	r = blob_each(blob, put_piece, &x);
-	if (r == 0 && x.cr) r = put_piece(&x, S("\r"));
+	crlf_end(&x.crlf, &end);
+	if (r == 0) r = export_write(fd, buf_slice(&end));
 	return r == 0 && fsync(fd) != 0 ? fail_errno("fsync") : r;
 }
 
-static int export_message(struct box_export *b, const struct message *m) {
+static int export_message(void *ctx, const struct message *m) {
+	struct box_export *b = ctx;
 	struct transfer *t = b->t;
 	AUTO_BUF struct buf base = BUF(256), name = BUF(512), from = BUF(1024), to = BUF(1024);
 	buf_addf(&base, "%lld.M%lluP%uQ%lld.hato,W=%llu", (long long)(m->received_us / 1000000),
@@ -109,25 +83,6 @@ static int export_message(struct box_export *b, const struct message *m) {
 	return r;
 }
 
-static int export_messages(struct box_export *b) {
-	uint32_t from = 1;
-	for (;;) {
-		b->count = 0;
-		arena_reset(&b->mem);
-		b->page = arena_array(&b->mem, PAGE, sizeof *b->page);
-		const struct uid_range range = { from, UINT32_MAX };
-		struct db_conn *c AUTO_READ = db_read(b->t->db);
-		int r = c != NULL ? store_each(c, b->mailbox->box, (struct uid_set){ &range, 1 }, 0, add_message, b)
-				  : -1;
-		db_release(&c);
-		if (r < 0) return r;
-		for (size_t i = 0; i < b->count; i++)
-			if ((r = export_message(b, &b->page[i])) < 0) return r;
-		if (b->count < PAGE) return 0;
-		from = b->page[b->count - 1].uid + 1;
-	}
-}
-
 /* Around the messages. */
 
 static int write_file(struct box_export *b, const char *name, struct slice text) {
@@ -135,8 +90,7 @@ static int write_file(struct box_export *b, const char *name, struct slice text)
 	put_path(&from, b, "tmp", slice_of(name));
 	put_path(&to, b, "", slice_of(name));
 	AUTO_FD int fd = hands_create(b->t->hands, buf_slice(&from));
-	struct text x = { .fd = fd };
-	if (fd < 0 || put_piece(&x, text) < 0) return fail_errno("%s", buf_text(&to));
+	if (fd < 0 || export_write(fd, text) < 0) return fail_errno("%s", buf_text(&to));
 	return hands_place(b->t->hands, buf_slice(&from), buf_slice(&to), 0) == 0 ? 0 : fail_errno("%s", buf_text(&to));
 }
 
@@ -187,7 +141,7 @@ static int export_box(struct transfer *t, const struct mailbox *m, struct slice 
 	int r = make_dirs(&b);
 	if (r == 0) r = look_around(&b);
 	if (r == 0) r = write_keywords(&b);
-	if (r == 0) r = export_messages(&b);
+	if (r == 0) r = export_messages(t, m->box, export_message, &b);
 	buf_addf(&list, "3 V%u N%u\n", m->uidvalidity, m->uidnext);
 	if (r == 0 && !buf_add(&list, buf_slice(&b.list))) r = fail("%.*s: too many messages", SLICE_ARG(m->name));
 	if (r == 0) r = write_file(&b, "dovecot-uidlist", buf_slice(&list));
@@ -201,59 +155,29 @@ static int export_box(struct transfer *t, const struct mailbox *m, struct slice 
 	return r;
 }
 
-struct listing {
-	struct arena mem;
-	struct mailbox all[10000];
-	size_t count;
-};
-
-static int add_mailbox(void *ctx, const struct mailbox *m) {
-	struct listing *l = ctx;
-	if (l->count == LEN(l->all)) return fail("too many mailboxes");
-	struct mailbox *copy = &l->all[l->count++];
-	*copy = *m;
-	copy->name = arena_slice(&l->mem, m->name);
-	copy->keywords = arena_slice(&l->mem, m->keywords);
-	return 0;
-}
-
-static int export_listed(struct transfer *t, const struct listing *l) {
-	AUTO_BUF struct buf subscriptions = BUF(MIB(16));
-	buf_add(&subscriptions, S("V\t2\n\n"));
-	for (size_t i = 0; i < l->count; i++) {
-		const struct mailbox *m = &l->all[i];
-		AUTO_BUF struct buf folder = BUF(KIB(4));
-		bool inbox = slice_eq(m->name, S("INBOX")), changed = false;
-		if (!inbox && !maildir_folder_put(m->name, &folder, &changed)) {
-			transfer_failed(t, "%.*s: its name is too long for a Maildir", SLICE_ARG(m->name));
-			continue;
-		}
-		if (changed)
-			complain(t->cli, 0, "%.*s: a dot has no place in a Maildir's name: it is now %s",
-				 SLICE_ARG(m->name), buf_text(&folder));
-		if (m->subscribed)
-			for (size_t k = inbox ? 0 : 1; k <= (inbox ? m->name.len : folder.len); k++) {
-				struct slice said = inbox ? m->name : buf_slice(&folder);
-				buf_byte(&subscriptions, k == said.len ? '\n' : said.at[k] == '.' ? '\t' : said.at[k]);
-			}
-		int r = m->nonexistent ? 0 : export_box(t, m, buf_slice(&folder));
-		if (r < 0) return r;
+static int export_named(struct transfer *t, const struct mailbox *m, struct buf *subscriptions) {
+	AUTO_BUF struct buf folder = BUF(KIB(4));
+	bool inbox = slice_eq(m->name, S("INBOX")), changed = false;
+	if (!inbox && !maildir_folder_put(m->name, &folder, &changed)) {
+		transfer_failed(t, "%.*s: its name is too long for a Maildir", SLICE_ARG(m->name));
+		return 0;
 	}
+	if (changed)
+		complain(t->cli, 0, "%.*s: a dot has no place in a Maildir's name: it is now %s", SLICE_ARG(m->name),
+			 buf_text(&folder));
+	if (m->subscribed)
+		for (size_t k = inbox ? 0 : 1; k <= (inbox ? m->name.len : folder.len); k++) {
+			struct slice said = inbox ? m->name : buf_slice(&folder);
+			buf_byte(subscriptions, k == said.len ? '\n' : said.at[k] == '.' ? '\t' : said.at[k]);
+		}
+	return m->nonexistent ? 0 : export_box(t, m, buf_slice(&folder));
+}
+
+int export_maildir(struct transfer *t) {
+	AUTO_BUF struct buf subscriptions = BUF(MIB(16));
 	struct box_export top = { .t = t };
-	return write_file(&top, "subscriptions", buf_slice(&subscriptions));
-}
-
-static int export_all(struct transfer *t) {
-	struct listing *l = mem_get(sizeof *l);
-	struct db_conn *c AUTO_READ = db_read(t->db);
-	int r = c != NULL ? store_list(c, t->account, add_mailbox, l) : -1;
-	db_release(&c);
-	if (r == 0) r = export_listed(t, l);
-	arena_done(&l->mem);
-	free(l);
+	buf_add(&subscriptions, S("V\t2\n\n"));
+	int r = export_mailboxes(t, export_named, &subscriptions);
+	if (r == 0) r = write_file(&top, "subscriptions", buf_slice(&subscriptions));
 	return r < 0 ? complain(t->cli, EX_IOERR, "%s (export again to go on)", fail_text()) : EX_OK;
-}
-
-int run_export(struct cli *cli) {
-	return transfer_run(cli, "export", export_all);
 }

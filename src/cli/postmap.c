@@ -8,6 +8,7 @@
 #include "cli/inside.h"
 #include "cli/tool.h"
 #include "conf/table_text.h"
+#include "filter/checks.h"
 #include "net/file.h"
 #include <getopt.h>
 #include <sysexits.h>
@@ -177,48 +178,37 @@ static int ask(struct postmap *p, struct table **tables, size_t count, struct sl
 	return 0;
 }
 
-/* A line that can be in a message's header: "Name: …" (RFC 5322 §2.2), or one that goes on. */
-static bool is_header(struct slice line, bool first) {
-	size_t n = 0;
-	if (line.len > 0 && ascii_blank(line.at[0])) return !first;
-	while (n < line.len && line.at[n] > 32 && line.at[n] < 127 && line.at[n] != ':') n++;
-	size_t colon = n;
-	while (colon < line.len && ascii_blank(line.at[colon])) colon++;
-	return n > 0 && colon < line.len && line.at[colon] == ':';
+struct asking {
+	struct postmap *p;
+	struct table **tables;
+	size_t count;
+	int last; /* what ask() said */
+	bool found;
+};
+
+static void see(void *ctx, struct slice subject, bool in_body) {
+	struct asking *a = ctx;
+	if (a->last < 0 || !(in_body ? a->p->body : a->p->header)) return;
+	a->last = ask(a->p, a->tables, a->count, subject, true);
+	a->found = a->found || a->last > 0;
 }
 
-/* -h: each header line, its parts joined by LF; -b: each line behind the header. */
+static void put_nowhere(void *ctx, struct slice bytes) { (void)ctx, (void)bytes; }
+
+/* -h: each header field, its lines joined by LF; -b: each line behind the header; -m: also in parts and attached
+ * messages. */
 static int ask_message(struct postmap *p, struct table **tables, size_t count, struct slice text) {
-	AUTO_BUF struct buf header = BUF(INPUT_MOST);
-	int found = 0, r = 0;
-	struct slice rest = text;
-	while (rest.len > 0 && r >= 0) {
-		struct slice before = rest, line = slice_cut(&rest, '\n');
-		if (line.len > 0 && line.at[line.len - 1] == '\r') line.len--;
-		if (!is_header(line, header.len == 0)) {
-			rest = before;
-			break;
-		}
-		bool more = header.len > 0 && ascii_blank(line.at[0]);
-		if (header.len > 0 && !more) {
-			if (p->header) r = ask(p, tables, count, buf_slice(&header), true), found |= r > 0;
-			buf_clear(&header);
-		}
-		if (more) buf_byte(&header, '\n');
-		size_t colon = more ? line.len : slice_find(line, ':');
-		if (!more) buf_add(&header, slice_trim(slice_head(line, colon))); /* "Name :" is "Name:" to Postfix */
-		buf_add(&header, slice_skip(line, more ? 0 : colon));
-	}
-	if (header.len > 0 && p->header && r >= 0) r = ask(p, tables, count, buf_slice(&header), true), found |= r > 0;
-	/* a body begins with an empty line, also where the message lacks it */
-	if (p->body && rest.at != NULL && rest.len > 0 && rest.at[0] != '\n' && rest.at[0] != '\r' && r >= 0)
-		r = ask(p, tables, count, S(""), true), found |= r > 0;
-	while (p->body && rest.at != NULL && rest.len > 0 && r >= 0) {
-		struct slice line = slice_cut(&rest, '\n');
-		if (line.len > 0 && line.at[line.len - 1] == '\r') line.len--;
-		r = ask(p, tables, count, line, true), found |= r > 0;
-	}
-	return r < 0 ? FATAL : found ? 0 : 1;
+	const struct checks_params params = { .header_limit = MIB(1),
+					      .line_limit = MIB(1),
+					      .body_limit = UINT64_MAX,
+					      .nesting_limit = p->mime ? 100 : 0 };
+	const struct checks_ops ops = { .put = put_nowhere, .see = see };
+	struct asking a = { .p = p, .tables = tables, .count = count };
+	struct checks *c = checks_new(&params, &ops, &a);
+	checks_feed(c, text);
+	checks_end(c);
+	checks_free(&c);
+	return a.last < 0 ? FATAL : a.found ? 0 : 1;
 }
 
 static int ask_input(struct postmap *p, struct table **tables, size_t count) {
@@ -314,11 +304,9 @@ static int take_options(struct postmap *p, int argc, char **argv) {
 		}
 	int acts = (p->query != NULL) + (p->remove != NULL) + p->list;
 	if (acts > 1) return tool_fatal(&p->tool, FATAL, "specify only one of -s -q or -d");
-	if ((p->header || p->body) && (p->query == NULL || strcmp(p->query, "-") != 0))
+	if ((p->header || p->body || p->mime) && (p->query == NULL || strcmp(p->query, "-") != 0))
 		return tool_fatal(&p->tool, FATAL, "specify -b -h or -m only with \"-q -\"");
-	if (p->mime)
-		return tool_fatal(&p->tool, FATAL,
-				  "-m: header lines of attachments cannot be taken out here (use -h and -b)");
+	if (p->mime && !p->header && !p->body) tool_warn(&p->tool, "ignoring -m option without -b or -h");
 	return optind == argc ? usage(p) : 0;
 }
 

@@ -3,6 +3,7 @@
 #include "admin/json.h"
 #include "base/fail.h"
 #include "cli/hands.h"
+#include "cli/importing.h"
 #include "net/file.h"
 #include "role/data.h"
 #include "user/user.h"
@@ -97,31 +98,77 @@ static int work(int hands, void *ctx) {
 	return code;
 }
 
+static bool read_value(struct cli *cli, size_t *i, struct slice name, struct slice *value) {
+	struct slice word = cli->args[*i];
+	if (slice_eq(word, name) && *i + 1 < cli->count) *value = cli->args[++*i];
+	else if (slice_starts(word, name) && slice_starts(slice_skip(word, name.len), S("=")))
+		*value = slice_skip(word, name.len + 1);
+	else return false;
+	return true;
+}
+
 static int read_words(struct transfer *t, struct cli *cli) {
 	bool kind = false;
+	struct slice format = SLICE_NONE;
 	for (size_t i = 0; i < cli->count; i++) {
 		struct slice word = cli->args[i];
 		if (slice_eq(word, S("--json"))) t->json = true;
 		else if (slice_eq(word, S("-q"))) cli->quiet = true;
-		else if (slice_eq(word, S("--account")) && i + 1 < cli->count) t->account_name = cli->args[++i];
-		else if (slice_starts(word, S("--account="))) t->account_name = slice_skip(word, 10);
+		else if (read_value(cli, &i, S("--account"), &t->account_name)) continue;
+		else if (t->mbox && t->verb[0] == 'i' && read_value(cli, &i, S("--mailbox"), &t->mailbox)) continue;
+		else if (t->mbox && read_value(cli, &i, S("--format"), &format)) continue;
 		else if (slice_starts(word, S("-"))) return usage_error(cli, word);
 		else if (!kind && slice_eq(word, S("maildir"))) kind = true;
+		else if (!kind && slice_eq(word, S("mbox"))) kind = t->mbox = true;
 		else if (kind && t->folder == NULL) t->folder = word.at;
 		else return usage_error(cli, word);
 	}
+	if (format.len != 0 && !mbox_format_read(format, &t->format))
+		return complain(cli, EX_USAGE, "--format %.*s: not known (mboxo, mboxrd, mboxcl or mboxcl2)",
+				SLICE_ARG(format));
 	if (!kind || t->folder == NULL || t->account_name.len == 0)
-		return complain(cli, EX_USAGE, "what, and whose? (hato %s maildir DIR --account NAME)", t->verb);
+		return complain(cli, EX_USAGE, "what, and whose? (hato %s maildir|mbox %s --account NAME)", t->verb,
+				t->verb[0] == 'i' ? "PATH" : "DIR");
 	return EX_OK;
 }
 
-int transfer_run(struct cli *cli, const char *verb, int (*work_)(struct transfer *t)) {
+/* One mbox file: its folder, and its name there. */
+static int find_file(struct transfer *t, char **folder) {
+	struct stat st;
+	struct slice path = slice_of(t->folder);
+	if (stat(t->folder, &st) != 0) return complain(t->cli, EX_NOINPUT, "%s: %s", t->folder, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return t->mailbox.len == 0 ? EX_OK
+					   : complain(t->cli, EX_USAGE,
+						      "--mailbox is for one file: in a folder each file is a mailbox");
+	size_t slash = slice_find_last(path, '/');
+	t->file = slash < path.len ? slice_skip(path, slash + 1) : path;
+	*folder = slice_text(slash == 0 ? S("/") : slash < path.len ? slice_head(path, slash) : S("."));
+	t->folder = *folder;
+	if (t->mailbox.len == 0) t->mailbox = S("INBOX");
+	return EX_OK;
+}
+
+/* Reads the words, opens everything, runs the work for this format in the worker and reports. */
+static int transfer_run(struct cli *cli, const char *verb, int (*maildir)(struct transfer *t),
+			int (*mbox)(struct transfer *t)) {
 	AUTO_CONF struct conf *conf = NULL;
-	struct job job = { .t = { .cli = cli, .verb = verb }, .work = work_ };
+	AUTO_FREE char *folder = NULL;
+	struct job job = { .t = { .cli = cli, .verb = verb } };
 	int code = read_words(&job.t, cli);
+	job.work = job.t.mbox ? mbox : maildir;
 	if (code == EX_OK) code = find_data(cli, &job.t.data, &conf);
+	if (code == EX_OK && job.t.mbox && verb[0] == 'i') code = find_file(&job.t, &folder);
 	if (code != EX_OK) return code;
 	if (verb[0] == 'e' && file_make_dir(job.t.folder, 0700) < 0)
 		return complain(cli, EX_CANTCREAT, "%s", fail_text());
 	return hands_run(cli, job.t.folder, data_users_apart(job.t.data) ? data_users[CHILD_CORE] : NULL, work, &job);
+}
+
+int run_import(struct cli *cli) {
+	return transfer_run(cli, "import", import_maildir, import_mbox);
+}
+
+int run_export(struct cli *cli) {
+	return transfer_run(cli, "export", export_maildir, export_mbox);
 }

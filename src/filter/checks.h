@@ -52,6 +52,8 @@ void checks_find(const struct lookup *l, const char *name, struct slice subject,
 struct checks_ops {
 	void (*put)(void *ctx, struct slice bytes);          /* what stays of the message, in order */
 	void (*act)(void *ctx, const struct checks_hit *hit); /* borrowed */
+	/* Instead of any look-up: what would be looked up (postmap -h, -b, -m). NULL: the tables are asked. */
+	void (*see)(void *ctx, struct slice subject, bool in_body);
 };
 struct checks;
 struct checks *checks_new(const struct checks_params *params, const struct checks_ops *ops, void *ctx) NONNULL_RESULT;

@@ -72,6 +72,7 @@ static struct slice without_end(struct slice line) {
 static void look_up(struct checks *c, const struct lookup *l, const char *name, struct slice subject,
 		    struct slice whole, bool in_body) {
 	struct checks_hit hit = { .action = CHECKS_NOTHING };
+	if (c->ops->see != NULL) c->ops->see(c->ctx, subject, in_body);
 	if (l->count != 0 && !c->pass) {
 		arena_reset(&c->mem);
 		checks_find(l, name, subject, c->params->outgoing, &c->mem, &hit);
@@ -148,6 +149,9 @@ static void field_done(struct checks *c) {
 	if (c->params->strict_header && !slice_is_ascii(whole)) tell_fault(c, FAULT_HEADER, without_end(whole));
 	AUTO_BUF struct buf subject = BUF(FIELD_ROOM);
 	struct slice text = without_end(whole);
+	size_t colon = slice_find(text, ':');
+	buf_add(&subject, slice_trim(slice_head(text, colon))); /* patterns see "Name:", also where it is "Name :" */
+	text = slice_skip(text, MIN_OF(colon, text.len));
 	for (size_t i = 0; i < text.len; i++) /* its lines are separated by LF in what patterns see */
 		if (text.at[i] != '\r' || i + 1 == text.len || text.at[i + 1] != '\n') buf_byte(&subject, text.at[i]);
 	size_t which = is_mime_field(whole) ? IN_PART_HEADER : c->place;
@@ -231,9 +235,11 @@ static void header_line(struct checks *c, struct slice line) {
 	} else if (is_field(line)) {
 		buf_add(&c->field, line);
 	} else if (without_end(line).len == 0) {
-		c->ops->put(c->ctx, line);
+		c->ops->put(c->ctx, line); /* stays, whatever body_checks say of it */
+		look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		header_done(c);
-	} else {
+	} else { /* a body begins with an empty line, also where the message lacks it */
+		if (c->place == IN_HEADER) look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		c->message = false;
 		header_done(c);
 		whole_body_line(c, line);

@@ -131,7 +131,8 @@ enum result unlisted(struct walk *w, enum item item) {
 	if (place.listed) return DUNNO;
 	int code = place.code != 0 ? place.code : unlisted_code(w->p, &place);
 	const char *status = place.status.len != 0 ? arena_text(w->run->mem, place.status) : "5.1.1";
-	if (sender && strcmp(status, "5.1.1") == 0 && place.domain_class != PLACE_ALIAS) status = "5.1.0";
+	bool usual = strcmp(status, "5.1.1") == 0 || strcmp(status, "4.1.1") == 0;
+	if (sender && usual && place.domain_class != PLACE_ALIAS) status = status[0] == '5' ? "5.1.0" : "4.1.0";
 	else status = fix_status(w, status, item);
 	if (place.text.len != 0)
 		return reject(w, code, status, NAMED "%.*s", NAMED_ARG(address, item), SLICE_ARG(place.text));

@@ -141,21 +141,19 @@ const char *split_status(struct walk *w, struct slice *text, const char *standar
 	return status;
 }
 
-/* What a detail code means for a sender and for a recipient. */
+/* What x.1.N, which is about an address, is where it is said of a sender and of a recipient; of all else: x.0.0. */
 static const struct { const char *detail, *sender, *recipient; } sides[] = {
-	{ "1.0", "1.0", "1.0" }, { "1.1", "1.7", "1.1" }, { "1.2", "1.8", "1.2" }, { "1.3", "1.7", "1.3" },
-	{ "1.4", "1.0", "1.4" }, { "1.5", "1.0", "1.5" }, { "1.6", "1.0", "1.6" }, { "1.7", "1.7", "1.3" },
-	{ "1.8", "1.8", "1.2" }, { "2.0", "1.0", "2.0" }, { "2.1", "1.0", "2.1" }, { "2.2", "1.0", "2.2" },
-	{ "2.3", "1.0", "2.3" }, { "2.4", "1.0", "2.4" }, { "4.4", "4.0", "4.0" },
+	{ "1", "1.7", "1.1" }, { "2", "1.8", "1.2" }, { "3", "1.7", "1.3" },
+	{ "4", "1.7", "1.4" }, { "5", "1.0", "1.5" }, { "6", "1.7", "1.6" },
+	{ "7", "1.7", "1.3" }, { "8", "1.8", "1.2" }, { NULL, "1.0", "1.0" },
 };
 
 const char *fix_status(struct walk *w, const char *status, enum item item) {
-	for (size_t i = 0; i < LEN(sides); i++) {
-		if (strcmp(sides[i].detail, status + 2) != 0) continue;
-		const char *detail = item == ITEM_SENDER      ? sides[i].sender
-		                     : item == ITEM_RECIPIENT ? sides[i].recipient
-		                                              : "0.0";
-		return arena_fmt(w->run->mem, "%c.%s", status[0], detail).at;
-	}
-	return status;
+	if (strncmp(status + 1, ".1.", 3) != 0) return status;
+	size_t i = 0;
+	while (sides[i].detail != NULL && strcmp(sides[i].detail, status + 4) != 0) i++;
+	const char *detail = item == ITEM_SENDER      ? sides[i].sender
+	                     : item == ITEM_RECIPIENT ? sides[i].recipient
+	                                              : "0.0";
+	return arena_fmt(w->run->mem, "%c.%s", status[0], detail).at;
 }

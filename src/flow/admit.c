@@ -163,6 +163,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	a->verp = arena_slice(&a->tx, mail->verp);
 	a->ret = (uint32_t)mail->ret;
 	a->utf8 = mail->utf8;
+	a->require_tls = mail->require_tls;
 	struct smtp_reply said = admit_restrict_mail(a, mail, mem);
 	if (said.code == 0 && !admit_has_room(a)) said = smtp_reply(452, "4.3.1", S("Insufficient system storage"));
 	if (said.code == 0) admit_proof_mail(a);

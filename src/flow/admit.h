@@ -34,6 +34,7 @@ struct admit_params {
 	bool show_login;                 /* smtpd_sasl_authenticated_header */
 	bool hide_session;               /* smtpd_hide_client_session */
 	bool show_tls;                   /* smtpd_tls_received_header */
+	bool note_require_tls;           /* REQUIRETLS is noted in a header, and believed where one notes it */
 	struct link *core, *vault, *relay;
 	struct known *known;             /* addresses that core just said are ours */
 	struct dns *dns;

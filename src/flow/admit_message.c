@@ -6,6 +6,8 @@
 #include "flow/verp.h"
 #include "mime/date.h"
 
+#define REQUIRE_TLS_FIELD "Require-TLS-ESMTP"
+
 static void add_received_date(struct admit *a, struct buf *out) {
 	buf_add(out, a->local ? S("; ") : S(";\r\n\t"));
 	date_add(out, date_local(a->arrived_us / 1000000));
@@ -129,6 +131,7 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 	for (size_t i = 0; i < a->access.state.effects.prepend_count; i++)
 		buf_addf(&head, "%.*s\r\n", SLICE_ARG(a->access.state.effects.prepend[i]));
 	add_received(a, &head);
+	if (a->require_tls && a->params->note_require_tls) buf_addf(&head, REQUIRE_TLS_FIELD ": yes\r\n");
 	if (head.full) {
 		intake_done(&a->intake);
 		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
@@ -230,6 +233,14 @@ static struct relay_client client_of(const struct admit *a) {
 				      .sasl_username = s->login };
 }
 
+/* Asked for by the client, or by the one before a content filter (REQUIRETLS_README). */
+static bool requires_tls(const struct admit *a) {
+	struct field f;
+	return a->require_tls ||
+	       (a->params->note_require_tls && header_find(buf_slice(&a->intake.head), S(REQUIRE_TLS_FIELD), &f) &&
+		slice_same(slice_trim(f.value), S("yes")));
+}
+
 static struct smtp_reply taken(const struct admit *a, const struct smtp_content *content, struct arena *mem) {
 	if (!content->chunked) return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: queued as %s", a->id);
 	return smtp_reply_fmt(mem, 250, "2.0.0", "Ok: %llu bytes queued as %s", (unsigned long long)content->size,
@@ -264,7 +275,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags |
 			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u) |
 			 (a->deliver ? ACCEPT_FINAL | ACCEPT_NO_MAPPINGS | ACCEPT_NO_BCC : 0u) |
-			 (a->beyond_limits ? ACCEPT_UNLIMITED : 0u),
+			 (a->beyond_limits ? ACCEPT_UNLIMITED : 0u) | (requires_tls(a) ? ACCEPT_REQUIRE_TLS : 0u),
 		.filter = a->filter.len != 0                        ? a->filter
 			  : a->access.state.effects.filter.len != 0 ? a->access.state.effects.filter
 								    : a->params->content_filter,

@@ -63,7 +63,7 @@ struct admit {
 	struct arena tx;
 	struct slice sender, envid, verp;
 	uint32_t ret;
-	bool utf8;
+	bool utf8, require_tls;
 	bool for_here;             /* a recipient may be one of ours */
 	struct accept_recipient *recipients;
 	size_t count, room;

@@ -335,6 +335,7 @@ static const struct { struct slice word; unsigned offer;
 	{ S("dsn"), OFFER_DSN },
 	{ S("smtputf8"), OFFER_SMTPUTF8 },
 	{ S("chunking"), OFFER_CHUNKING },
+	{ S("requiretls"), OFFER_REQUIRETLS },
 	{ S("xclient"), OFFER_XCLIENT },
 	{ S("xforward"), OFFER_XFORWARD },
 };

@@ -4,8 +4,11 @@
 #include "base/fail.h"
 #include "flow/admit_private.h"
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+
+enum { FREE_SPACE_MS = 500 };
 
 bool admit_may_verp(void *owner) {
 	const struct admit *a = owner;
@@ -167,10 +170,21 @@ void admit_trace(void *owner, bool leaves, struct slice line) {
 	log_line(L_INFO, a->params->service, a->session, NULL, buf_text(&text), NULL, 0);
 }
 
-bool admit_has_room(const struct admit *a) {
+/* What is free on the one disk that everybody spools to; looked at once in a while, not for each message. */
+static bool free_space(const char *dir, uint64_t *out) {
+	static _Atomic int64_t look_at;
+	static _Atomic uint64_t known = UINT64_MAX;
 	struct statvfs fs;
-	if (statvfs(a->params->spool_dir, &fs) != 0) return true;
-	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize, limit = a->params->size_limit;
+	int64_t due = look_at, now = clock_ms();
+	if (now >= due && atomic_compare_exchange_strong(&look_at, &due, now + FREE_SPACE_MS))
+		known = statvfs(dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+	*out = known;
+	return *out != UINT64_MAX;
+}
+
+bool admit_has_room(const struct admit *a) {
+	uint64_t free_bytes, limit = a->params->size_limit;
+	if (!free_space(a->params->spool_dir, &free_bytes)) return true;
 	bool room = free_bytes > a->params->min_free && free_bytes / 3 * 2 > limit;
 	if (!room)
 		say(L_WARN, a->params->service,

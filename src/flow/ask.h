@@ -156,6 +156,7 @@ enum accept_flags {                     /* the upper 16 bits: VERP's delimiters 
 		    ACCEPT_FINAL = 256, /* into the account of exactly this address, and envid names the mailbox, in
 					   xtext and modified UTF-7: dovecot-lda */
 		    ACCEPT_UNLIMITED = 512, /* with ACCEPT_FINAL: whatever the limits of the account */
+		    ACCEPT_REQUIRE_TLS = 4096, /* REQUIRETLS (RFC 8689) */
 		    /* core's own: what forward_look found, kept for users' .forward */
 		    ACCEPT_FORWARD_BAD = 1024,   /* nothing proves its author, and something should */
 		    ACCEPT_FORWARD_FAILS = 2048, /* it must fail DMARC where it is forwarded to */
@@ -448,6 +449,7 @@ struct relay_ask {
 	struct slice sender, envid, head;
 	uint32_t ret;
 	bool eight_bit, utf8;
+	bool require_tls;          /* RFC 8689 */
 	bool probe;                /* only RCPT is asked, nothing is delivered */
 	uint64_t offset, size;
 	int64_t arrived_us;
@@ -457,8 +459,9 @@ struct relay_ask {
 };
 #define RELAY_ASK_FIELDS(F) \
 	F(text, queue_id) \
-	F(text, srs) F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) \
-		F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) F(bool_, probe) F(u64, offset) F(u64, size) \
+	F(text, srs) \
+	F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
+		F(bool_, eight_bit) F(bool_, utf8) F(bool_, require_tls) F(bool_, probe) F(u64, offset) F(u64, size) \
 			F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
 				F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
@@ -482,6 +485,7 @@ enum { REDIRECTS_MAX = 1000 };
 struct relay_outcome {
 	uint32_t fate;             /* enum smtp_fate, or RELAY_REDIRECTED */
 	struct slice status, text, diagnostic, host, relay, tls;
+	struct slice tls_status;   /* "may", "dane/requiretls": how what was asked of TLS was kept; empty: not told */
 	bool dsn;                  /* the next server takes care of success reports */
 	uint32_t uses;
 	int64_t setup_us, send_us; /* delays c and d */
@@ -492,9 +496,10 @@ struct relay_outcome {
 	bool final;                /* delivered into a mailbox, not passed on (RFC 3464 "delivered", not "relayed") */
 };
 #define RELAY_OUTCOME_FIELDS(F) \
-	F(u32, fate) F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) \
-	F(text, tls) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) F(list, redirects, relay_redirect) \
-	F(text, rights) F(bool_, prepend) F(bool_, final)
+	F(u32, fate) \
+	F(text, status) F(text, text) F(text, diagnostic) F(text, host) F(text, relay) F(text, tls) \
+		F(text, tls_status) F(bool_, dsn) F(u32, uses) F(i64, setup_us) F(i64, send_us) \
+			F(list, redirects, relay_redirect) F(text, rights) F(bool_, prepend) F(bool_, final)
 WIRE_DECLARE(relay_outcome)
 struct relay_answer {
 	struct relay_outcome *outcomes; /* one for each recipient, in order */

@@ -34,6 +34,7 @@ struct deliver_params {
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
 	bool verp_bounces;                   /* not disable_verp_bounces */
+	bool redact_required_tls;            /* requiretls_redact_dsn */
 	struct forward_params forward;
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;

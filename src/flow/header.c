@@ -3,6 +3,7 @@
  */
 #include "flow/header.h"
 #include "base/fail.h"
+#include "mime/address.h"
 #include "mime/date.h"
 #include "mime/header.h"
 
@@ -200,6 +201,19 @@ static bool next_address(struct value_walk *w, struct span *out) {
 	return false;
 }
 
+/* "a @ b . c" (RFC 5322 §4.4) is a@b.c; itself where there is nothing to do. */
+static struct slice without_obsolete_blanks(struct slice s, struct arena *mem) {
+	AUTO_BUF struct buf out = BUF(s.len);
+	for (size_t i = 0, next; i < s.len; i = next) {
+		next = s.at[i] == '"' ? quoted_end(s, i) : i + 1;
+		while (ascii_space(s.at[i]) && next < s.len && ascii_space(s.at[next])) next++;
+		char before = out.len != 0 ? out.at[out.len - 1] : ' ', after = next < s.len ? s.at[next] : ' ';
+		bool joins = before == '@' || before == '.' || after == '@' || after == '.';
+		if (!ascii_space(s.at[i]) || !joins) buf_add(&out, slice_from(s.at + i, next - i));
+	}
+	return out.len == s.len ? s : arena_slice(mem, buf_slice(&out));
+}
+
 /* Without blanks and comments inside, so that it is one address and no phrase. */
 static bool is_one_word(struct slice s) {
 	for (size_t i = 0; i < s.len; i++) {
@@ -213,15 +227,25 @@ static bool is_one_word(struct slice s) {
 	return s.len != 0;
 }
 
+/* "a.b"@c is what tables call a.b@c. */
+static struct slice without_needless_quotes(struct slice s, struct arena *mem) {
+	struct mailbox m;
+	if (s.at[0] != '"' || address_parse(s, ADDRESS_UTF8 | ADDRESS_LONG_LOCAL, mem, &m) != ADDRESS_OK) return s;
+	return mailbox_text(mem, m);
+}
+
 int header_rewrite_value(const struct rewrite_params *p, enum rewrite_class class, size_t token_limit,
 			 struct slice value, struct arena *mem, struct slice *out) {
 	struct value_walk w = { .text = value };
 	AUTO_BUF struct buf made = BUF(value.len * 4 + KIB(64));
+	AUTO_ARENA struct arena words = { 0 };
 	struct span span;
 	size_t copied = 0;
 	for (size_t n = 0; n < token_limit && next_address(&w, &span); n++) {
 		struct slice address = slice_from(value.at + span.start, span.end - span.start), now;
+		address = without_obsolete_blanks(address, &words);
 		if (!is_one_word(address)) continue;
+		address = without_needless_quotes(address, &words);
 		if (rewrite_address(p, class, address, mem, &now) != REWRITE_DONE) return HEADER_LATER;
 		if (slice_eq(address, now)) continue;
 		buf_add(&made, slice_from(value.at + copied, span.start - copied));

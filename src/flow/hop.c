@@ -152,12 +152,12 @@ int hop_find(const struct hop_params *p, const struct rewrite_params *rewrite, e
 	return r;
 }
 
-struct slice hop_status(struct slice *text, struct slice usual) {
+struct slice hop_status(struct slice *text, struct slice usual, struct arena *mem) {
 	struct slice rest = *text, word = slice_word(&rest, " ");
 	struct slice parts = word, class = slice_cut(&parts, '.'), subject = slice_cut(&parts, '.');
 	uint64_t n;
-	if (!slice_eq(class, slice_head(usual, 1)) || !slice_number(subject, 999, &n) || !slice_number(parts, 999, &n))
-		return usual;
+	bool status = slice_eq(class, S("2")) || slice_eq(class, S("4")) || slice_eq(class, S("5"));
+	if (!status || !slice_number(subject, 999, &n) || !slice_number(parts, 999, &n)) return usual;
 	*text = slice_trim(rest);
-	return word;
+	return arena_fmt(mem, "%c.%.*s.%.*s", usual.at[0], SLICE_ARG(subject), SLICE_ARG(parts));
 }

@@ -64,5 +64,5 @@ struct hop {
 int hop_find(const struct hop_params *p, const struct rewrite_params *rewrite, enum route_class class,
 	     struct slice address, struct slice sender, const struct route_trace *trace, struct arena *mem,
 	     struct hop *out) MUST_USE;
-/* "5.1.1 words": the status is taken off the front of *text; usual where there is none, or one of the other class. */
-struct slice hop_status(struct slice *text, struct slice usual);
+/* "5.1.1 words": the status is taken off the front of *text, with the class of usual; usual where there is none. */
+struct slice hop_status(struct slice *text, struct slice usual, struct arena *mem);

@@ -82,7 +82,7 @@ static int judge_class(struct judging *j, enum route_class class) {
 	}
 	if (error) {
 		struct slice text = hop.next_hop;
-		struct slice status = hop_status(&text, t->kind == TRANSPORT_RETRY ? S("4.3.0") : S("5.0.0"));
+		struct slice status = hop_status(&text, t->kind == TRANSPORT_RETRY ? S("4.1.1") : S("5.1.1"), j->mem);
 		unknown(j, status, text, SLICE_NONE);
 		return 0;
 	}

@@ -39,7 +39,7 @@ int own_mail_prepare(struct db *db, const struct deliver_params *params, const s
 		.client = arena_slice(mem, mail->client),
 		.body = { .parts = body, .part_count = 1, .fd = -1 },
 		.return_path = return_path,
-		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN,
+		.flags = ACCEPT_NO_BCC | ACCEPT_SIGN | mail->flags,
 		.submitted = mail->submitted,
 		.summary = arena_slice(mem, buf_slice(&packed)),
 	};

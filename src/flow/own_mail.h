@@ -7,6 +7,7 @@ struct own_mail {
 	struct slice sender, to;
 	struct slice message;          /* without Return-Path */
 	struct slice client;           /* who made it, for the log: "bounce" */
+	uint32_t flags;                /* enum accept_flags, beside those of all own mail */
 	bool submitted;                /* whoever does not exist is told of in a bounce */
 };
 /* A delivery to be entered (deliver.h); *out only then. 0, enum deliver_answer, or <0. The message is copied. */

@@ -150,7 +150,8 @@ static int prepare(struct db *db, const struct deliver_params *params, const str
 	AUTO_BUF struct buf message = BUF(RETURN_ROOM);
 	return_compose(&message, params, what, slice_of(id));
 	struct own_mail mail = { .id = id, .sender = sender, .to = what->to.len != 0 ? what->to : what->sender,
-				 .message = buf_slice(&message), .client = S("bounce") };
+				 .message = buf_slice(&message), .client = S("bounce"),
+				 .flags = what->require_tls ? (uint32_t)ACCEPT_REQUIRE_TLS : 0 };
 	int r = own_mail_prepare(db, params, &mail, out);
 	if (r == DELIVER_NO_RECIPIENT)
 		say(L_WARN, "bounce", "%.*s: <%.*s> does not exist: the notice is dropped",

@@ -25,6 +25,7 @@ struct returned {
 	struct slice verp; /* delimiters: a failure is told to each recipient's own sender (verp.h); empty: none */
 	int64_t arrived_us, retry_until_us;    /* the second for delays */
 	uint32_t ret;                          /* RET_FULL, RET_HDRS or not said */
+	bool require_tls;                      /* the notice must go over TLS as the message had to (RFC 8689) */
 	struct slice message;                  /* the original, or as much of it as is there */
 	bool whole;                            /* it is all there and may be returned in full */
 	const struct returned_recipient *recipients;

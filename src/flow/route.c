@@ -215,7 +215,7 @@ static int go_out(struct way *w, struct step *s) {
 		return ROUTE_LATER;
 	const struct transport *t = transport_find(&p->hops.transports, hop.transport);
 	if (t != NULL && t->kind == TRANSPORT_ERROR) {
-		struct slice text = hop.next_hop, status = hop_status(&text, S("5.0.0"));
+		struct slice text = hop.next_hop, status = hop_status(&text, S("5.0.0"), w->mem);
 		way_nowhere(w, s, arena_text(w->mem, status), text);
 		return 0;
 	}

@@ -446,6 +446,7 @@ static int ship(struct shipment *sh) {
 		.ret = m->ret,
 		.eight_bit = extra.eight_bit,
 		.utf8 = extra.utf8,
+		.require_tls = (extra.flags & ACCEPT_REQUIRE_TLS) != 0,
 		.offset = extra.return_path,
 		.size = m->size - extra.return_path,
 		.arrived_us = m->arrived_us,
@@ -495,7 +496,7 @@ static void receive(struct shipment *sh) {
 
 /* One outcome for the whole group. */
 static void settle_all(struct shipment *sh, uint32_t fate, struct slice usual, struct slice text) {
-	struct slice status = hop_status(&text, usual);
+	struct slice status = hop_status(&text, usual, &sh->mem);
 	struct relay_answer answer = { .outcomes = arena_array(&sh->mem, sh->count, sizeof(struct relay_outcome)),
 				       .outcomes_count = sh->count };
 	for (size_t i = 0; i < sh->count; i++)

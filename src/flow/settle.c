@@ -143,6 +143,8 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 	struct unwire in = UNWIRE(m->extra, &s->mem);
 	struct queue_extra extra = { 0 };
 	queue_extra_unpack(&in, &extra);
+	bool required = (extra.flags & ACCEPT_REQUIRE_TLS) != 0,
+	     redact = required && s->settings->deliver.redact_required_tls; /* RFC 8689 §5 */
 	struct returned what = {
 		.kind = kind,
 		.queue_id = m->id,
@@ -150,7 +152,8 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 		.verp = s->settings->deliver.verp_bounces ? verp_delimiters(extra.flags, &s->mem) : SLICE_NONE,
 		.envid = m->envid,
 		.arrived_us = m->arrived_us,
-		.ret = m->ret,
+		.ret = redact ? (uint32_t)SMTP_RET_HDRS : m->ret,
+		.require_tls = required && !redact,
 		.retry_until_us = m->arrived_us + s->settings->send.lifetime_s * 1000000,
 		.message = s->original,
 		.whole = s->original_whole,
@@ -211,7 +214,7 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 		if (k != 0) buf_byte(&delays, '/');
 		smtp_delay_add(&delays, parts[k]);
 	}
-	struct log_field f[9];
+	struct log_field f[10];
 	size_t n = 0;
 	f[n++] = FA("to", to->address);
 	if (to->original.len != 0 && !slice_same(to->original, to->address)) f[n++] = FA("orig_to", to->original);
@@ -219,6 +222,7 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 	if (o->uses > 1) f[n++] = FN("conn_use", o->uses);
 	f[n++] = F("delay", buf_slice(&delay));
 	f[n++] = F("delays", buf_slice(&delays));
+	if (o->tls_status.len != 0) f[n++] = F("tls", o->tls_status);
 	f[n++] = F("dsn", o->status);
 	f[n++] = F("status", slice_of(statuses[s->verdicts[i]]));
 	f[n++] = FPS(o->text);

@@ -181,11 +181,11 @@ static bool ask_server(struct probe *pr, const struct route_end *end) {
 	struct slice text = next_hop;
 	switch (t->kind) {
 	case TRANSPORT_ERROR: {
-		struct slice status = hop_status(&text, S("5.0.0"));
+		struct slice status = hop_status(&text, S("5.0.0"), &pr->mem);
 		return tell_words(pr, SMTP_NEVER, status, text), false;
 	}
 	case TRANSPORT_RETRY: {
-		struct slice status = hop_status(&text, S("4.3.0"));
+		struct slice status = hop_status(&text, S("4.3.0"), &pr->mem);
 		return tell_words(pr, SMTP_LATER, status, text), false;
 	}
 	case TRANSPORT_RELAY: break;

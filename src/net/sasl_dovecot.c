@@ -240,8 +240,10 @@ static void keep(struct dovecot *d, struct line *l) {
 	if (!stays) line_close(l);
 }
 
-static struct line *take_line(struct dovecot *d, int64_t deadline) {
+/* kept: one that served before. */
+static struct line *take_line(struct dovecot *d, int64_t deadline, bool *kept) {
 	struct line *l = take_kept(d);
+	*kept = l != NULL;
 	if (l != NULL) return l;
 	int fd = d->path != NULL ? dial_path(d, deadline) : dial_inet(d, deadline);
 	if (fd < 0) return NULL;
@@ -312,7 +314,8 @@ int dovecot_absent(const struct dovecot *d) {
 }
 
 void dovecot_offer(struct dovecot *d, const struct dovecot_wish *wish, struct buf *out) {
-	struct line *l = take_line(d, deadline_in(d->timeout_ms));
+	bool kept;
+	struct line *l = take_line(d, deadline_in(d->timeout_ms), &kept);
 	if (l == NULL) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
 	else keep(d, l);
 	pthread_mutex_lock(&d->lock);
@@ -370,24 +373,35 @@ static enum sasl_answer read_answer(struct dovecot_exchange *x, struct arena *me
 	return fail("Dovecot's auth service: no answer to the question"), SASL_DEFERRED;
 }
 
+static enum sasl_answer ask(struct dovecot_exchange *x, const struct buf *out, struct arena *mem,
+			    struct slice *challenge, struct slice *user, int64_t deadline) {
+	*user = SLICE_NONE;
+	if (out->full) return SASL_MALFORMED;
+	if (x->line == NULL || put(x->line, buf_slice(out), deadline) < 0) return SASL_DEFERRED;
+	return read_answer(x, mem, challenge, user, deadline);
+}
+
 enum sasl_answer dovecot_take(struct dovecot *d, struct dovecot_exchange **xp, struct slice mechanism,
 			      const struct dovecot_client *client, struct slice response, struct arena *mem,
 			      struct slice *challenge, struct slice *user) {
 	AUTO_BUF struct buf out = BUF(OUT_MOST);
 	int64_t deadline = deadline_in(d->timeout_ms);
 	struct dovecot_exchange *x = *xp;
-	*user = SLICE_NONE;
+	bool kept = false;
 	if (x == NULL) {
 		x = *xp = mem_get(sizeof *x);
-		*x = (struct dovecot_exchange){ d, take_line(d, deadline), ++d->next_id };
+		*x = (struct dovecot_exchange){ d, take_line(d, deadline, &kept), ++d->next_id };
 		add_request(x, mechanism, client, response, &out);
 	} else {
 		buf_addf(&out, "CONT\t%u\t%.*s\n", x->id, SLICE_ARG(response));
 	}
-	enum sasl_answer answer = SASL_DEFERRED;
-	if (out.full) answer = SASL_MALFORMED;
-	else if (x->line != NULL && put(x->line, buf_slice(&out), deadline) == 0)
-		answer = read_answer(x, mem, challenge, user, deadline);
+	enum sasl_answer answer = ask(x, &out, mem, challenge, user, deadline);
+	/* a Dovecot that restarts closes them, or cannot tell any more, just when it is asked: its successor can */
+	for (int i = 0; kept && answer == SASL_DEFERRED && i <= KEPT_MOST; i++) {
+		line_close(TAKE(x->line));
+		x->line = take_line(d, deadline, &kept);
+		answer = ask(x, &out, mem, challenge, user, deadline);
+	}
 	mem_wipe(out.at, out.len);
 	if (answer == SASL_DEFERRED) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
 	if (answer == SASL_DONE || answer == SASL_REFUSED) keep(d, TAKE(x->line));

@@ -117,7 +117,8 @@ struct tls *tls_connect(struct tls_client *c, int fd, const char *server_name) {
 	struct tls *t = tls_new(SSL_new(c->ctx), fd);
 	t->client = tls_client_ref(c);
 	SSL_set_connect_state(t->ssl);
-	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+					  (c->wildcard_labels ? X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS : 0u));
 	if (server_name != NULL) t->server_name = mem_text(server_name);
 	if (server_name != NULL && !is_literal(server_name)) SSL_set_tlsext_host_name(t->ssl, server_name);
 	tls_verify(t, c->verify);

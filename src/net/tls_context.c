@@ -65,10 +65,12 @@ static int context_new(const struct tls_common *c, bool is_server, SSL_CTX **out
 	return 0;
 }
 
-static int use_roots(SSL_CTX *ctx, const char *file, const char *path, bool system) {
+static int use_roots(SSL_CTX *ctx, const char *file, const char *path, bool system, unsigned depth) {
+	/* ours counts the root, OpenSSL's does not */
+	if (depth != 0) SSL_CTX_set_verify_depth(ctx, (int)depth - 1);
 	if (file != NULL && file[0] != '\0' && SSL_CTX_load_verify_file(ctx, file) != 1) return openssl_failed(file);
 	if (path != NULL && path[0] != '\0' && SSL_CTX_load_verify_dir(ctx, path) != 1) return openssl_failed(path);
-	if (system && file == NULL && path == NULL) SSL_CTX_set_default_verify_paths(ctx);
+	if (system) SSL_CTX_set_default_verify_paths(ctx);
 	ERR_clear_error();
 	return 0;
 }
@@ -182,7 +184,7 @@ static int server_context(struct tls_server *s, const struct tls_server_params *
 	SSL_CTX_set_verify(ctx, mode, p->client_cert == TLS_CLIENT_CERT_TRUSTED ? NULL : let_in);
 	/* many clients show a certificate only to who names its issuer */
 	if (p->ca_file != NULL) SSL_CTX_set_client_CA_list(ctx, SSL_load_client_CA_file(p->ca_file));
-	return use_roots(ctx, p->ca_file, p->ca_path, false);
+	return use_roots(ctx, p->ca_file, p->ca_path, p->system_roots, p->depth);
 }
 
 /* Has the context a key of this kind? */
@@ -275,11 +277,34 @@ void tls_server_unref(struct tls_server **sp) {
 
 /* ---- client ---- */
 
+/* A record with a digest is passed over where there is one with a better digest (RFC 7671 §9). */
+static int set_dane_digests(SSL_CTX *ctx, struct slice words) {
+	static const struct {
+		struct slice name;
+		uint8_t matching;
+	} known[] = { { { "sha256", 6 }, 1 }, { { "sha512", 6 }, 2 } };
+	struct slice word;
+	uint8_t rank = LEN(known);
+	for (size_t i = 0; i < LEN(known); i++) SSL_CTX_dane_mtype_set(ctx, NULL, known[i].matching, 0);
+	while ((word = slice_word(&words, ", \t")).len != 0) {
+		size_t i = 0;
+		while (i < LEN(known) && !slice_same(word, known[i].name)) i++;
+		if (i == LEN(known))
+			return fail("tls_dane_digests: \"%.*s\" is no digest of DANE's (sha256, sha512)",
+				    SLICE_ARG(word));
+		const EVP_MD *digest = known[i].matching == 1 ? EVP_sha256() : EVP_sha512();
+		if (rank != 0) SSL_CTX_dane_mtype_set(ctx, digest, known[i].matching, rank--);
+	}
+	return 0;
+}
+
 static int client_context(const struct tls_client_params *p, SSL_CTX *ctx) {
 	AUTO_FREE unsigned char *alpn = NULL;
 	size_t alpn_len = 0;
 	if (SSL_CTX_dane_enable(ctx) != 1) return openssl_failed("DANE");
-	if (use_roots(ctx, p->ca_file, p->ca_path, true) < 0) return -1;
+	if (p->dane_digests != NULL && set_dane_digests(ctx, slice_of(p->dane_digests)) < 0) return -1;
+	bool system = p->system_roots || (p->ca_file == NULL && p->ca_path == NULL);
+	if (use_roots(ctx, p->ca_file, p->ca_path, system, p->depth) < 0) return -1;
 	if (p->common.alpn != NULL) {
 		if (alpn_wire(p->common.alpn, &alpn, &alpn_len) < 0) return -1;
 		SSL_CTX_set_alpn_protos(ctx, alpn, (unsigned)alpn_len);
@@ -297,6 +322,7 @@ int tls_client_new(const struct tls_client_params *p, struct tls_client **out) {
 	struct tls_client *c = mem_get(sizeof *c);
 	c->refs = 1;
 	c->verify = p->verify;
+	c->wildcard_labels = p->wildcard_labels;
 	if (context_new(&p->common, false, &c->ctx) < 0 || client_context(p, c->ctx) < 0) {
 		tls_client_unref(&c);
 		return -1;

@@ -40,6 +40,7 @@ struct tls_client {
 	unsigned refs; /* atomic */
 	SSL_CTX *ctx;
 	enum tls_verify verify;
+	bool wildcard_labels;
 };
 
 SSL *tls_server_ssl(struct tls_server *s);

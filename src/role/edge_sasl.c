@@ -56,7 +56,7 @@ unsigned sasl_mechanisms(const struct conf_view *v, enum setting_id filter, enum
 
 /* Dovecot. */
 
-enum { DOVECOT_MS = 15000 };
+enum { DOVECOT_MS = 30000 }; /* it may have to start first, on a busy machine */
 
 static const struct dovecot_wish *wish_of(const struct conf_view *v, enum setting_id options, struct arena *mem) {
 	static const struct { const char *word; unsigned forbidden, needed; } words[] = {

@@ -49,6 +49,7 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	if (slice_trim(conf_text(v, SET_smtpd_authorized_xclient_hosts)).len != 0) p->offer |= OFFER_XCLIENT;
 	if (slice_trim(conf_text(v, SET_smtpd_authorized_xforward_hosts)).len != 0) p->offer |= OFFER_XFORWARD;
 	if (!conf_bool(v, SET_smtputf8_enable)) p->offer &= ~(unsigned)OFFER_SMTPUTF8;
+	if (conf_bool(v, SET_requiretls_enable)) p->offer |= OFFER_REQUIRETLS;
 	if (tls && !sv->tls_wrapper) p->offer |= OFFER_STARTTLS;
 	if (conf_bool(v, SET_smtpd_sasl_auth_enable)) p->offer |= OFFER_AUTH;
 	p->tls_required = level == SERVER_TLS_ENCRYPT && !sv->tls_wrapper;
@@ -101,6 +102,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.relay_domains = conf_domains(v, SET_relay_domains),
 		.show_login = conf_bool(v, SET_smtpd_sasl_authenticated_header),
 		.show_tls = conf_bool(v, SET_smtpd_tls_received_header),
+		.note_require_tls = conf_bool(v, SET_requiretls_enable) && conf_bool(v, SET_requiretls_esmtp_header),
 		.hide_session = conf_bool(v, SET_smtpd_hide_client_session),
 		.core = o->core,
 		.vault = o->vault,

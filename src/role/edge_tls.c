@@ -47,13 +47,16 @@ static void wish(struct tls_server_params *p, const struct conf_view *v, bool re
 					     : TLS_CLIENT_CERT_NONE;
 	p->ca_file = path_of(v, SET_smtpd_tls_CAfile);
 	p->ca_path = path_of(v, SET_smtpd_tls_CApath);
+	p->system_roots = conf_bool(v, SET_tls_append_default_CA);
+	p->depth = (unsigned)conf_number(v, SET_smtpd_tls_ccert_verifydepth);
 }
 
 /* Two services with the same one can share. */
 static struct slice key_of(const struct tls_server_params *p, struct slice set, struct arena *mem) {
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	return arena_fmt(mem, "%.*s\n%d %d %d %d %d %s %s %s %s", SLICE_ARG(set), (int)p->common.min,
+	return arena_fmt(mem, "%.*s\n%d %d %d %d %d %d %u %s %s %s %s", SLICE_ARG(set), (int)p->common.min,
 			 (int)p->common.max, p->common.server_order, p->no_tickets, (int)p->client_cert,
+			 p->system_roots, p->depth,
 			 TEXT_OR(p->common.ciphers), TEXT_OR(p->common.groups), TEXT_OR(p->ca_file),
 			 TEXT_OR(p->ca_path));
 #undef TEXT_OR

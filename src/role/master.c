@@ -5,6 +5,7 @@
 #include "net/file.h"
 #include "role/data.h"
 #include "role/dkim_files.h"
+#include "role/notify.h"
 #include "role/settings.h"
 
 #include <fcntl.h>
@@ -37,6 +38,8 @@ struct master {
 	uint64_t stamp;
 	struct log_target log;
 	bool own_users, foreground, stopping;
+	bool managed; /* systemd waits for notices; what we print it would not file under mail, what we log by syslog it
+			 does */
 	bool reloading; /* somebody may not have the new settings yet */
 	bool agent_called; /* core has mail for a Unix user or a program */
 	struct child children[CHILDREN];
@@ -63,7 +66,7 @@ static struct round round_of(const struct master *m) {
 /* Where log lines go. */
 static int open_log(struct master *m) {
 	struct log_target t;
-	if (log_target_of(conf_main(m->conf), m->dir, m->foreground, &t) < 0) return -1;
+	if (log_target_of(conf_main(m->conf), m->dir, m->foreground && !m->managed, &t) < 0) return -1;
 	log_open(&t);
 	if (m->log.fd > STDERR_FILENO) close(m->log.fd);
 	m->log = t;
@@ -238,6 +241,7 @@ static void reload(struct master *m) {
 	struct conf_options options = { .dir = m->conf_dir };
 	struct listening listening = { 0 };
 	struct identities identities = { 0 };
+	notify_reloading();
 	int r = conf_load(&options, &fresh);
 	size_t n = 0;
 	const struct problem *p = r >= 0 ? conf_problems(fresh, &n) : NULL;
@@ -251,6 +255,7 @@ static void reload(struct master *m) {
 	if (r >= 0 && listening_open(fresh, &m->listening, &listening) != 0) r = -1;
 	if (r < 0) {
 		say(L_ERROR, "master", "reload: %s; everything stays as it was", fail_text());
+		notify("READY=1\nSTATUS=the last reload was refused: see the log");
 		identities_done(&identities);
 		conf_drop(&fresh);
 		return;
@@ -279,6 +284,7 @@ static void tell_reloaded(struct master *m) {
 		if (m->children[i].owed != 0) return;
 	m->reloading = false;
 	say(L_INFO, "master", "reload -- version " HATO_VERSION ", configuration %s", m->conf_dir);
+	notify("READY=1\nSTATUS=");
 }
 
 static void take_signals(struct master *m) {
@@ -350,6 +356,7 @@ static bool gone(struct master *m, size_t which, int64_t deadline) {
 static void stop_children(struct master *m) {
 	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_AGENT, CHILD_CORE, CHILD_VAULT };
 	m->stopping = true;
+	notify("STOPPING=1");
 	listening_close(&m->listening);
 	for (size_t i = 0; i < LEN(order); i++) {
 		struct child *c = &m->children[order[i]];
@@ -462,9 +469,12 @@ int master_start(struct conf *c, bool foreground) {
 	}
 	choose_users(&m);
 	if (!foreground) return in_background(&m);
+	m.managed = notify_open();
 	int code = bring_up(&m);
-	if (code == EX_OK) run(&m);
-	return code;
+	if (code != EX_OK) return code;
+	notify("READY=1");
+	run(&m);
+	return EX_OK;
 }
 
 /* The other side: commands. */

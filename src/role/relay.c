@@ -63,6 +63,7 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 			.host = o[i].host,
 			.relay = o[i].relay,
 			.tls = o[i].tls,
+			.tls_status = o[i].tls_status,
 			.dsn = o[i].dsn,
 			.uses = o[i].uses,
 			.setup_us = o[i].setup_us,
@@ -133,6 +134,12 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 	target->next_hop = hop;
 	target->session = 10000 + ++d->relay->sessions % 9990000;
 	tls->client = &target->client;
+	int require = d->ask->require_tls ? relay_require(d->profile, hop, d->mem) : SMTP_REQUIRE_NONE;
+	if (require < 0) {
+		tell_all(d, "4.7.10", SMTP_LATER, arena_slice(d->mem, slice_of(fail_text())));
+		return false;
+	}
+	target->client.require = (enum smtp_require)require;
 	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
 	target->no_tls_reuse = !tls->reuse;
 	if (r == 0)
@@ -149,6 +156,10 @@ static void try_hop(struct delivering *d, struct slice hop) {
 	struct smtp_outcome *o = arena_array(d->mem, d->message.count, sizeof *o);
 	bool ready = prepare(d, hop, &target, &tls);
 	if (ready) smtp_deliver(&target, &d->message, d->cache, d->mem, o);
+	for (size_t i = 0; ready && i < d->message.count; i++)
+		if (o[i].tls_status.len == 0 && target.client.level != NULL)
+			o[i].tls_status = arena_fmt(d->mem, "%s?%s", target.client.level,
+						    target.client.require != SMTP_REQUIRE_NONE ? "/requiretls?" : "");
 	for (size_t i = 0; i < LEN(tls.held); i++) tls_client_unref(&tls.held[i]);
 	if (!ready) return;
 	size_t kept = 0;

@@ -300,6 +300,8 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	p->login_delimiter = text(p, SET_smtp_sasl_password_result_delimiter);
 	p->tls_reuse = reuses_tls(s, p);
 	p->tls_required_header = conf_bool(p->view, SET_tls_required_enable);
+	p->tls_status = flag(p, SET_smtp_log_tls_feature_status);
+	if (relay_require_read(s, p) < 0) return -1;
 	p->status_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_delivery_status_filter), 0, &s->mem);
 	p->reply_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_reply_filter), 0, &s->mem);
 	if (p->reply_filter.count != 0) {

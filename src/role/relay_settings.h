@@ -18,6 +18,9 @@ struct relay_profile {
 	struct smtp_target target;           /* what is the same for all messages */
 	int level;                           /* enum client_tls */
 	bool tls_reuse;                      /* connections with TLS are kept for the next message */
+	struct relay_require *requires;      /* smtp_requiretls_policy, in order; NULL: requiretls_enable = no */
+	size_t requires_count;
+	bool tls_status;                     /* smtp_log_tls_feature_status */
 	bool tls_required_header;            /* "TLS-Required: no" in a message counts (tls_required_enable) */
 	struct lookup policies;              /* smtp_tls_policy_maps */
 	const struct slice *verify_match, *secure_match, *fingerprints;
@@ -35,6 +38,11 @@ struct relay_profile {
 	bool tell_postmaster;                /* notify_classes has protocol or data */
 	const struct slice *fallback;        /* smtp_fallback_relay */
 	size_t fallback_count;
+};
+/* A table of actions, or an action. */
+struct relay_require {
+	struct lookup table;                 /* empty: action */
+	int action;                          /* enum smtp_require */
 };
 struct relay_outside;
 struct relay_settings {
@@ -89,6 +97,10 @@ struct relay_tls {
 };
 int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct slice hop, bool (*waived)(void *ctx),
 	      void *ctx, struct arena *mem, struct relay_tls *out);
+/* What a message with REQUIRETLS asks of this next hop: enum smtp_require. <0: a table cannot be asked, or says what is
+ * no action: everybody waits. */
+int relay_require(const struct relay_profile *p, struct slice hop, struct arena *mem);
+int relay_require_read(struct relay_settings *s, struct relay_profile *p);
 int relay_tls_prepare(struct relay_settings *s,
 		      const struct relay_profile *p); /* <0: the settings of TLS cannot be kept */
 void relay_tls_done(struct relay_settings *s);

@@ -114,14 +114,20 @@ static int context_find(struct relay_settings *s, const struct relay_profile *p,
 										     : SET_smtp_tls_protocols));
 	struct tls_client_params params = { .ca_file = path_of(p, SET_smtp_tls_CAfile),
 					    .ca_path = path_of(p, SET_smtp_tls_CApath),
+					    .system_roots = conf_bool(p->view, SET_tls_append_default_CA),
+					    .depth = (unsigned)conf_number(
+						    p->view, relay_setting(p, SET_smtp_tls_scert_verifydepth)),
+					    .dane_digests = path_of(p, SET_tls_dane_digests),
 					    .identities = identities };
+	/* "*." of MTA-STS stands for one label, whatever is usual here (RFC 8461 §4.1) */
+	params.wildcard_labels = !policy->sts && conf_bool(p->view, SET_tls_wildcard_matches_multiple_labels);
 	tls_versions_set(&params.common, full.versions);
 	params.common.ciphers = tls_cipher_list(p->view, full.grade, excluded_of(p, &full, mem), mem);
 	params.common.groups = tls_group_list(p->view, mem);
 #define TEXT_OR(s) ((s) != NULL ? (s) : "-")
-	buf_addf(&key, "%d %d %s %s %s %s", (int)params.common.min, (int)params.common.max,
-		 TEXT_OR(params.common.ciphers), TEXT_OR(params.common.groups), TEXT_OR(params.ca_file),
-		 TEXT_OR(params.ca_path));
+	buf_addf(&key, "%d %u %d %d %s %s %s %s", params.wildcard_labels, params.depth, (int)params.common.min,
+		 (int)params.common.max, TEXT_OR(params.common.ciphers), TEXT_OR(params.common.groups),
+		 TEXT_OR(params.ca_file), TEXT_OR(params.ca_path));
 #undef TEXT_OR
 	params.identities_count = identities_of(s, p, identities, &key);
 	int r = 0;
@@ -147,13 +153,14 @@ int relay_tls_prepare(struct relay_settings *s, const struct relay_profile *p) {
 
 /* Policies. */
 
+static const char *const levels[] = {
+	[CLIENT_TLS_NONE] = "none",           [CLIENT_TLS_MAY] = "may",
+	[CLIENT_TLS_ENCRYPT] = "encrypt",     [CLIENT_TLS_DANE] = "dane",
+	[CLIENT_TLS_DANE_ONLY] = "dane-only", [CLIENT_TLS_FINGERPRINT] = "fingerprint",
+	[CLIENT_TLS_VERIFY] = "verify",       [CLIENT_TLS_SECURE] = "secure",
+};
+
 static int level_of(struct slice word) {
-	static const char *const levels[] = {
-		[CLIENT_TLS_NONE] = "none",           [CLIENT_TLS_MAY] = "may",
-		[CLIENT_TLS_ENCRYPT] = "encrypt",     [CLIENT_TLS_DANE] = "dane",
-		[CLIENT_TLS_DANE_ONLY] = "dane-only", [CLIENT_TLS_FINGERPRINT] = "fingerprint",
-		[CLIENT_TLS_VERIFY] = "verify",       [CLIENT_TLS_SECURE] = "secure",
-	};
 	for (size_t i = 0; i < LEN(levels); i++)
 		if (slice_same(word, slice_of(levels[i]))) return (int)i;
 	return -1;
@@ -361,9 +368,11 @@ int relay_tls(struct relay_settings *s, const struct relay_profile *p, struct sl
 	if (r != 0) return r;
 	bool local = slice_starts(hop, S("unix:"));
 	if (local && policy.level != CLIENT_TLS_NONE) policy.level = CLIENT_TLS_NONE; /* nobody listens in between */
-	if (policy.level > CLIENT_TLS_MAY && !client->tls_wrapper && waived(ctx))
+	bool asked = client->require != SMTP_REQUIRE_NONE; /* REQUIRETLS overrides the header (RFC 8689 §4.1) */
+	if (policy.level > CLIENT_TLS_MAY && !client->tls_wrapper && !asked && waived(ctx))
 		policy = (struct policy){ .level = CLIENT_TLS_MAY, .grade = -1, .reuse = policy.reuse };
 	bool required = policy.level > CLIENT_TLS_MAY && policy.level != CLIENT_TLS_DANE;
+	if (p->tls_status) client->level = levels[policy.level];
 	client->tls = policy.level == CLIENT_TLS_NONE ? SMTP_TLS_NONE : required ? SMTP_TLS_ENCRYPT : SMTP_TLS_MAY;
 	client->tls_name = servername_of(p, &policy, hop, mem);
 	if (policy.sts && policy.patterns_count != 0 &&

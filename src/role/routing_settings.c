@@ -459,6 +459,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 		.sender_bcc = tables_of_list(t, v, SET_sender_bcc_maps, 0, mem),
 		.recipient_bcc = tables_of_list(t, v, SET_recipient_bcc_maps, 0, mem),
 		.verp_bounces = !conf_bool(v, SET_disable_verp_bounces),
+		.redact_required_tls = conf_bool(v, SET_requiretls_redact_dsn),
 		.threaded_bounces = conf_bool(v, SET_enable_threaded_bounces),
 		.failed = words_of(conf, BOUNCE_FAILURE, mem),
 		.delayed = words_of(conf, BOUNCE_DELAY, mem),

@@ -74,7 +74,8 @@ static enum smtp_client_result start_tls(struct smtp_client *c, struct arena *me
 		const char *words = r < 0 ? fail_text() : r == STREAM_LATE ? "handshake timed out" : "lost connection";
 		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.5", "Cannot start TLS with host %.*s: %s",
 			SLICE_ARG(c->who), words);
-		bool clear_will_do = c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper;
+		bool clear_will_do = c->params.tls == SMTP_TLS_MAY && !c->params.tls_wrapper &&
+				     c->params.require < SMTP_REQUIRE_STARTTLS;
 		return clear_will_do ? SMTP_CLIENT_TLS_BROKEN : SMTP_CLIENT_OVER;
 	}
 	struct tls_info info;
@@ -108,6 +109,7 @@ static const struct {
 	{ { "DSN", 3 }, SMTP_OFFERS_DSN },
 	{ { "STARTTLS", 8 }, SMTP_OFFERS_STARTTLS },
 	{ { "AUTH", 4 }, SMTP_OFFERS_AUTH },
+	{ { "REQUIRETLS", 10 }, SMTP_OFFERS_REQUIRETLS },
 }, forwards[] = {
 	{ { "NAME", 4 }, SMTP_OFFERS_XFORWARD_NAME },
 	{ { "ADDR", 4 }, SMTP_OFFERS_XFORWARD_ADDR },
@@ -186,7 +188,8 @@ static enum smtp_client_result hello(struct smtp_client *c, struct arena *mem, s
 
 static enum smtp_client_result no_tls(
 	struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const struct smtp_heard *heard) {
-	if (c->params.tls == SMTP_TLS_MAY) return SMTP_CLIENT_OK;
+	c->no_starttls = true;
+	if (c->params.tls == SMTP_TLS_MAY && c->params.require < SMTP_REQUIRE_STARTTLS) return SMTP_CLIENT_OK;
 	if (heard != NULL)
 		smtp_outcome_heard(c, mem, why, SMTP_STAGE_STARTTLS, heard, true,
 			"TLS is required, but host %.*s refused to start TLS: %.*s", SLICE_ARG(c->who),
@@ -195,6 +198,8 @@ static enum smtp_client_result no_tls(
 		smtp_outcome_of(c, mem, why, SMTP_LATER, "4.7.4", "TLS is required, but was not offered by host %.*s",
 			SLICE_ARG(c->who));
 	snprintf(why->status, sizeof why->status, "4.7.4");
+	if (c->params.require >= SMTP_REQUIRE_STARTTLS)
+		smtp_client_required_tls(c, mem, why, heard != NULL ? "4.7.10" : "4.7.30");
 	return SMTP_CLIENT_OVER;
 }
 
@@ -209,7 +214,8 @@ static enum smtp_client_result secure(struct smtp_client *c, struct arena *mem, 
 		r = lost(c, mem, why, SMTP_STAGE_STARTTLS);
 	else if (heard.reply.code != 220) return no_tls(c, mem, why, &heard);
 	else if ((r = start_tls(c, mem, why)) == SMTP_CLIENT_OK) r = hello(c, mem, why);
-	return r == SMTP_CLIENT_OVER && c->params.tls == SMTP_TLS_MAY && c->lost.len > 0 ? SMTP_CLIENT_TLS_BROKEN : r;
+	bool clear_will_do = c->params.tls == SMTP_TLS_MAY && c->params.require < SMTP_REQUIRE_STARTTLS;
+	return r == SMTP_CLIENT_OVER && clear_will_do && c->lost.len > 0 ? SMTP_CLIENT_TLS_BROKEN : r;
 }
 
 static void set_timeouts(struct smtp_timeouts *t) {
@@ -254,6 +260,7 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 	c->params.discard = copy_list(mem, params->discard, params->discard_count);
 	c->params.mx_patterns = copy_list(mem, params->mx_patterns, params->mx_patterns_count);
 	c->params.anchors = arena_slice(mem, params->anchors);
+	if (params->level != NULL) c->params.level = arena_text(mem, slice_of(params->level));
 	if (params->digest != NULL) c->params.digest = arena_text(mem, slice_of(params->digest));
 	c->params.own_names = copy_list(mem, params->own_names, params->own_names_count);
 	if (params->line_limit < 100) c->params.line_limit = 998;
@@ -277,8 +284,8 @@ static struct smtp_client *client_new(const struct smtp_client_params *params, c
 enum smtp_client_result smtp_client_open(const struct smtp_client_params *params, const struct smtp_host *host,
 	struct arena *mem, struct smtp_client **out, struct smtp_outcome *why) {
 	static enum smtp_client_result (*const steps[])(struct smtp_client *, struct arena *, struct smtp_outcome *) = {
-		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_connect, wrap, greet, hello, secure,
-		smtp_client_log_in,
+		smtp_client_check_host, smtp_client_find_tlsa, smtp_client_may_require, smtp_client_connect,
+		wrap, greet, hello, secure, smtp_client_require, smtp_client_log_in,
 	};
 	struct smtp_client *c = client_new(params, host);
 	c->params.talk = NULL; /* the caller's, for now */

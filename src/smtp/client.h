@@ -33,6 +33,14 @@ enum smtp_insecure_mx {
 	SMTP_INSECURE_MX_ENCRYPT, /* TLS is required, the certificate is not looked at */
 	SMTP_INSECURE_MX_MAY,     /* nothing */
 };
+/* What a message with REQUIRETLS (RFC 8689) asks of a server (smtp_requiretls_policy); it is told so where it can hear.
+ */
+enum smtp_require {
+	SMTP_REQUIRE_NONE,
+	SMTP_REQUIRE_IF_OFFERED, /* nothing */
+	SMTP_REQUIRE_STARTTLS,   /* TLS */
+	SMTP_REQUIRE_ENFORCE,    /* TLS with a certificate that is proved, and REQUIRETLS of its own */
+};
 /* Milliseconds; 0 in a field: the default, which is Postfix's. */
 struct smtp_timeouts {
 	int64_t connect;    /* 30 s */
@@ -66,6 +74,8 @@ struct smtp_client_params {
 	bool lmtp;
 	struct slice helo_name;
 	enum smtp_tls_level tls;
+	enum smtp_require require;
+	const char *level;             /* what tls and proof are called in the log: "may", "dane"; NULL: not told */
 	bool tls_wrapper;              /* TLS from the first byte (port 465) */
 	struct tls_client *tls_client; /* may be NULL with SMTP_TLS_NONE */
 	struct tls_client *tls_dane;   /* SMTP_PROOF_DANE, where there are TLSA records; NULL: tls_client */
@@ -159,6 +169,7 @@ enum smtp_fate { SMTP_LATER, SMTP_DELIVERED, SMTP_NEVER };
 /* What became of one recipient. Slices live in the arena given. */
 struct smtp_outcome {
 	enum smtp_fate fate;
+	bool never_if_last; /* LATER only: never, when there is no other host */
 	bool settled; /* LATER only: another host must not be tried now (the final dot went out unanswered) */
 	char status[12];               /* "2.0.0", "4.4.1" */
 	struct slice text; /* what Postfix logs in brackets: "host mx[192.0.2.1] said: 550 … (in reply to …)" */
@@ -170,6 +181,7 @@ struct smtp_outcome {
 	bool dsn;                      /* DELIVERED only: the server offers DSN, success reports are its business */
 	unsigned uses;                 /* how many messages went over this connection, this one included */
 	struct slice tls;              /* "TLSv1.3 with cipher …"; empty: clear text */
+	struct slice tls_status;       /* "may", "dane/requiretls": postconf(5), smtp_log_tls_feature_status */
 	int64_t setup_us, send_us;     /* delays c and d: look-up to log-in, MAIL to the last answer */
 };
 

@@ -31,6 +31,7 @@ static void fill(const struct smtp_client *c, struct arena *mem, struct smtp_out
 	*o = (struct smtp_outcome){ .fate = fate, .text = arena_slice(mem, buf_slice(&text)), .uses = c->uses,
 	                            .host = arena_slice(mem, c->host.name), .relay = arena_slice(mem, c->relay),
 	                            .tls = arena_slice(mem, c->tls) };
+	smtp_client_tls_status(c, mem, &o->tls_status);
 	snprintf(o->status, sizeof o->status, "%s", status);
 }
 

@@ -20,6 +20,7 @@ enum smtp_offer {
 	SMTP_OFFERS_XFORWARD_HELO = 2048,
 	SMTP_OFFERS_XFORWARD_IDENT = 4096,
 	SMTP_OFFERS_XFORWARD_SOURCE = 8192,
+	SMTP_OFFERS_REQUIRETLS = 16384,
 };
 
 struct smtp_client {
@@ -46,6 +47,8 @@ struct smtp_client {
 	bool tlsa_found;               /* TLS is necessary, and params.tls_dane is for it */
 	struct slice dane_name;        /* under which name they were found; empty: the host's */
 	bool half_proved;
+	bool no_starttls;              /* it was not offered, or refused */
+	const char *required;          /* what REQUIRETLS came to: "requiretls", "!requiretls:none"; NULL: undecided */
 	struct smtp_talk *talk;        /* of the message under way; NULL: nobody listens */
 	bool hushed;                   /* what is said now is not for the postmaster: a message, a password */
 	struct slice lost; /* why nothing can be heard: "lost connection with …", "conversation with … timed out" */
@@ -91,6 +94,12 @@ void smtp_talk_code(struct smtp_client *c, int code); /* of a refusal that count
 enum smtp_client_result smtp_client_check_host(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 enum smtp_client_result smtp_client_find_tlsa(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 int smtp_client_demand(struct smtp_client *c, struct tls *t); /* what the certificate must show, before the handshake */
+/* client_require.c: REQUIRETLS (RFC 8689), before there is a connection, and when it is ready. */
+enum smtp_client_result smtp_client_may_require(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
+enum smtp_client_result smtp_client_require(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
+/* TLS cannot be had, whatever the words are: what REQUIRETLS makes of it. */
+void smtp_client_required_tls(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why, const char *status);
+void smtp_client_tls_status(const struct smtp_client *c, struct arena *mem, struct slice *out);
 enum smtp_client_result smtp_client_connect(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 enum smtp_client_result smtp_client_log_in(struct smtp_client *c, struct arena *mem, struct smtp_outcome *why);
 

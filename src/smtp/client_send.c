@@ -118,6 +118,8 @@ static void put_mail(struct transaction *t, struct buf *to) {
 	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
 	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
 	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
+	if ((offers & SMTP_OFFERS_REQUIRETLS) && t->c->params.require != SMTP_REQUIRE_NONE)
+		buf_add(to, S(" REQUIRETLS"));
 	if (t->c->logged_in && t->c->params.mail_auth) buf_add(to, S(" AUTH=<>"));
 	if ((offers & SMTP_OFFERS_DSN) && m->ret != SMTP_RET_NONE)
 		buf_addf(to, " RET=%s", m->ret == SMTP_RET_FULL ? "FULL" : "HDRS");

@@ -57,6 +57,14 @@ static enum reading read_utf8(struct slice value, const struct smtp_server_param
 	return READ_OK;
 }
 
+static enum reading read_require_tls(struct slice value, const struct smtp_server_params *params, void *out) {
+	(void)params;
+	struct smtp_mail *m = out;
+	if (value.at != NULL || m->require_tls) return READ_BAD;
+	m->require_tls = true;
+	return READ_OK;
+}
+
 static enum reading read_ret(struct slice value, const struct smtp_server_params *params, void *out) {
 	(void)params;
 	struct smtp_mail *m = out;
@@ -130,13 +138,15 @@ static enum reading read_orcpt(struct slice value, const struct smtp_server_para
 	return READ_OK;
 }
 
+/* SIZE and BODY are taken as well where smtpd_discard_ehlo_keywords keeps them from being offered. */
 static const struct parameter mail_parameters[] = {
-	{ S("SIZE"), OFFER_SIZE, read_size, S("Bad message size syntax") },
-	{ S("BODY"), OFFER_8BITMIME, read_body, S("Bad BODY parameter syntax") },
+	{ S("SIZE"), 0, read_size, S("Bad message size syntax") },
+	{ S("BODY"), 0, read_body, S("Bad BODY parameter syntax") },
 	{ S("SMTPUTF8"), OFFER_SMTPUTF8, read_utf8, S("Bad SMTPUTF8 parameter syntax") },
 	{ S("RET"), OFFER_DSN, read_ret, S("Bad RET parameter syntax") },
 	{ S("ENVID"), OFFER_DSN, read_envid, S("Bad ENVID parameter syntax") },
 	{ S("XVERP"), OFFER_XVERP, read_verp, S("Error: XVERP needs two characters from ") },
+	{ S("REQUIRETLS"), OFFER_REQUIRETLS, read_require_tls, S("Bad REQUIRETLS parameter syntax") },
 	{ S("AUTH"), 0, read_auth, S("Bad AUTH parameter syntax") },
 };
 static const struct parameter rcpt_parameters[] = {

@@ -69,8 +69,9 @@ static bool same_login(const struct smtp_client_params *a, const struct smtp_cli
 }
 
 static bool same_params(const struct smtp_client_params *a, const struct smtp_client_params *b) {
-	return a->lmtp == b->lmtp && slice_same(a->helo_name, b->helo_name) && a->tls_wrapper == b->tls_wrapper &&
-	       a->tls_client == b->tls_client && a->tls_dane == b->tls_dane && same_text(a->tls_name, b->tls_name) &&
+	return a->lmtp == b->lmtp && a->require == b->require && slice_same(a->helo_name, b->helo_name) &&
+	       a->tls_wrapper == b->tls_wrapper && a->tls_client == b->tls_client && a->tls_dane == b->tls_dane &&
+	       same_text(a->tls_name, b->tls_name) &&
 	       same_list(a->discard, a->discard_count, b->discard, b->discard_count) && same_login(a, b) &&
 	       same_proofs(a, b) && same_bind(&a->bind4, &b->bind4) && same_bind(&a->bind6, &b->bind6);
 }
@@ -232,6 +233,12 @@ static void try_hosts(struct delivery *d, const struct smtp_hosts *hosts) {
 		if (!first) log_still_open(d);
 		first = false;
 		while (try_host(d, host)) continue;
+	}
+	for (size_t i = 0; i < d->count; i++) {
+		struct smtp_outcome *o = &d->outcomes[d->open[i]];
+		if (!o->never_if_last) continue;
+		o->fate = SMTP_NEVER;
+		o->status[0] = '5';
 	}
 }
 

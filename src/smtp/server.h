@@ -38,6 +38,7 @@ enum smtp_offer {
 	OFFER_XCLIENT = 1 << 11, /* for those of whom may_forward says so */
 	OFFER_XFORWARD = 1 << 12,
 	OFFER_XVERP = 1 << 13,   /* for those of whom may_verp says so */
+	OFFER_REQUIRETLS = 1 << 14, /* RFC 8689, over TLS only */
 	OFFER_USUAL = OFFER_PIPELINING | OFFER_SIZE | OFFER_STATUS_CODES | OFFER_8BITMIME | OFFER_DSN | OFFER_SMTPUTF8 |
 	              OFFER_CHUNKING,
 };
@@ -96,6 +97,7 @@ struct smtp_mail {
 	uint64_t size;             /* SIZE=; 0: unsaid. Never above size_limit */
 	enum smtp_body_type body;
 	bool utf8;                 /* SMTPUTF8 was given */
+	bool require_tls;          /* REQUIRETLS (RFC 8689) */
 	enum smtp_ret ret;
 	struct slice envid;        /* checked, still in xtext (dsn.h); at == NULL: unsaid */
 	struct slice auth;         /* AUTH=, in xtext: "<>" or a mailbox; at == NULL: unsaid */

@@ -48,6 +48,7 @@ static bool offers_any(const struct smtp_server *s) {
 unsigned server_offer(const struct smtp_server *s) {
 	unsigned offer = s->params->offer;
 	if (s->facts.tls != NULL || s->ops->tls == NULL) offer &= ~(unsigned)OFFER_STARTTLS;
+	if (s->facts.tls == NULL) offer &= ~(unsigned)OFFER_REQUIRETLS;
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, false)) offer &= ~(unsigned)OFFER_XCLIENT;
 	if (s->ops->may_forward == NULL || !s->ops->may_forward(s->owner, true)) offer &= ~(unsigned)OFFER_XFORWARD;
 	if (s->ops->etrn == NULL) offer &= ~(unsigned)OFFER_ETRN;
@@ -79,6 +80,7 @@ static struct smtp_reply ehlo_reply(struct smtp_server *s) {
 		{ OFFER_DSN, "DSN" },
 		{ OFFER_SMTPUTF8, "SMTPUTF8" },
 		{ OFFER_CHUNKING, "CHUNKING" },
+		{ OFFER_REQUIRETLS, "REQUIRETLS" },
 	};
 	AUTO_BUF struct buf text = BUF(KIB(2));
 	buf_addf(&text, "%s", s->params->host);

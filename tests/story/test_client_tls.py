@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """TLS to other servers, with Debian's Postfix as the other server: certificates of our own, ciphers and versions, policies, DANE."""
-import hashlib, os, re, subprocess
+import hashlib, os, re, smtplib, subprocess
 import pytest
 from around import *
 
@@ -310,3 +310,46 @@ def test_dane_insecure_mx(hosts, far, dns):
         send(d.a, policy, 'bob@unsigned.dane')
         arrived(d.b, policy)
         assert f'{log} established to mx.b.dane' in d.a.log()[at:]
+
+
+def wants_tls(a, subject, to=BOB):
+    """A letter handed in with REQUIRETLS."""
+    with smtplib.SMTP_SSL(a.address, a.ports['smtps'], context=NO_NAME, timeout=60 * SLOW) as s:
+        s.ehlo()
+        assert s.has_extn('requiretls')
+        s.login(ANN, 'secret')
+        s.sendmail(ANN, [to], message(ANN, to, subject), mail_options=['REQUIRETLS'])
+
+
+def test_require_tls(hosts, folder):
+    """RFC 8689: REQUIRETLS goes from server to server where each can keep it; else the letter comes back without its text."""
+    crt, key = certificate(folder, 'b', 'mail.b.test')
+    b = hosts('mail.b.test', f'smtpd_tls_cert_file = {crt}\nsmtpd_tls_key_file = {key}\nsmtpd_tls_security_level = may\n', accounts=[BOB])
+    with b.dialogue('smtp') as d:
+        assert 'REQUIRETLS' not in d.ehlo()  # in clear text it means nothing
+    relay = f'relayhost = [{b.address}]:{b.ports["smtp"]}\nsmtp_log_tls_feature_status = yes\n'
+    secure = f'{relay}smtp_tls_security_level = verify\nsmtp_tls_CAfile = {crt}\nsmtp_tls_verify_cert_match = mail.b.test\n'
+    a = near(hosts, secure + 'smtp_requiretls_policy = enforce\n')
+    wants_tls(a, 'kept')
+    text = b.wait_message(BOB, 'kept')
+    assert 'Require-TLS-ESMTP: yes' in str(text)
+    a.wait_log('tls=verify/requiretls, dsn=2')
+    again(a, relay + 'smtp_tls_security_level = may\nsmtp_requiretls_policy = enforce\n')
+    wants_tls(a, 'no proof')
+    a.wait_log(r'tls=may\?/!requiretls:nocertmatch, dsn=5\.7\.10, status=bounced \(Sender requested REQUIRETLS')
+    back = str(a.wait_message(ANN, 'Undelivered'))
+    assert 'Subject: no proof' in back and 'text/rfc822-headers' in back
+    again(a, relay + 'smtp_tls_security_level = may\n')  # the default knows numbers and our own domain as places of our own
+    wants_tls(a, 'by address')
+    b.wait_message(BOB, 'by address')
+    a.wait_log('tls=may/requiretls:nocertmatch, dsn=2')
+    b.stop()
+    b.configure('smtpd_tls_security_level = none\n')
+    b.start()
+    again(a, relay + 'smtp_tls_security_level = may\nsmtp_requiretls_policy = opportunistic+starttls\n')
+    wants_tls(a, 'no tls')
+    a.wait_log(r'!requiretls:nostarttls, dsn=5\.7\.30, status=bounced')
+    again(a, relay + f'smtp_tls_security_level = may\nsmtp_requiretls_policy = inline:{{{b.address}=opportunistic}}\n')
+    wants_tls(a, 'whatever')
+    b.wait_message(BOB, 'whatever')
+    a.wait_log('tls=may:none/requiretls:none, dsn=2')

@@ -544,11 +544,13 @@ def test_postmap_exit_codes(tables, postfix_types):
         assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), (args, ours.stderr, theirs.stderr)
 
 
-@pytest.mark.parametrize('options', [['-h'], ['-b'], ['-h', '-b']])
+@pytest.mark.parametrize('options', [['-h'], ['-b'], ['-h', '-b'], ['-hm'], ['-bm'], ['-hbm']])
 def test_message_keys(tables, postfix_types, options):
     """header_checks and body_checks tried on a message."""
-    path = tables.write('p', '/^subject:(.*)$/s got<$1>\n/^to:/ to\n/spam/ body\n/^$/ empty\n')
-    for mail in ('Subject: one\n two\n\tthree\nTo: x\n\nspam\n\nSubject: in the body\nmore spam', 'To: x\nno header here\nTo: y\n', 'spam first\n', '',
+    path = tables.write('p', '/^subject:(.*)$/s got<$1>\n/^to:/ to\n/spam/ body\n/^$/ empty\n/^--/ boundary\n/content-/ mime\n')
+    parts = ('Subject: a\nContent-Type: multipart/mixed; boundary=b\n\npreamble\n--b\nContent-Type: text/plain;\n name=x\nTo : y\n\nspam\n--b\n'
+             'Content-Type: message/rfc822\n\nSubject: inner\nTo: x\n\nspam spam\n--b\nno header\n--b--\nTo: spam epilogue\n')
+    for mail in (parts, parts.replace('multipart', 'text'), 'Subject: one\n two\n\tthree\nTo: x\n\nspam\n\nSubject: in the body\nmore spam', 'To: x\nno header here\nTo: y\n', 'spam first\n', '',
                  'To : odd\nX-spam: y\n\n\n', ' spam\nTo: z\n\nspam\n', 'From ann Mon Jan\nTo: z\n\nspam\n'):
         ours, theirs = (tables.run(p, *options, '-q', '-', f'regexp:{path}', keys=mail) for p in (OURS, THEIRS))
         assert (ours.stdout, ours.returncode) == (theirs.stdout, theirs.returncode), (mail, ours.stderr, theirs.stderr)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of lines "key value", or "name: value" for aliases, files of up to two gigabytes. What is
- * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit offsets
- * into it: about 10 bytes an entry on top of the text. Offsets are found by hash and settled by comparing the text
- * itself. */
+ * kept is the file's own text, squeezed in place to "key LF value LF" for each entry, and one array of 32-bit slots:
+ * about 10 bytes an entry on top of the text. A slot is an offset into the text and, in the bits that offsets of this
+ * text leave over, a tag of the key's hash: other keys' texts, each far away in memory, are hardly ever looked at. What
+ * is large asks for large pages, since most of a look-up in a million entries is finding out where a page is. */
 #include "conf/table/inside.h"
 #include "base/map.h"
+#include <sys/mman.h>
 
 #define TEXT_MOST MIB(2048) /* bytes of a file: offsets have 32 bits */
 
@@ -12,8 +14,9 @@ struct entries {
 	struct generation generation;
 	char *text;
 	size_t len, count;
-	uint32_t *slots; /* offset + 1; 0: free */
+	uint32_t *slots; /* tag, offset + 1; 0: free */
 	size_t room;
+	uint32_t offset_mask; /* these bits of a slot; the others are the tag */
 };
 
 static void entries_destroy(struct generation *g) {
@@ -24,8 +27,19 @@ static void entries_destroy(struct generation *g) {
 	free(e);
 }
 
-static size_t first_slot(const struct entries *e, struct slice low_key) {
-	return (size_t)(((unsigned __int128)hash_bytes(low_key) * e->room) >> 64);
+/* Large pages for what is large, also where it lies in small ones already. Where the kernel has none, nothing happens.
+ */
+static void ask_large_pages(void *at, size_t size) {
+#ifdef __linux__
+	enum { COLLAPSE = 25 }; /* MADV_COLLAPSE, Linux 6.1; not in older headers */
+	const uintptr_t page = MIB(2), first = ((uintptr_t)at + page - 1) & ~(page - 1);
+	const uintptr_t end = ((uintptr_t)at + size) & ~(page - 1);
+	if (end <= first) return;
+	if (madvise((void *)first, end - first, MADV_HUGEPAGE) == 0)
+		(void)madvise((void *)first, end - first, COLLAPSE);
+#else
+	(void)at, (void)size;
+#endif
 }
 
 static bool key_is(const struct entries *e, uint32_t offset, struct slice low_key) {
@@ -33,11 +47,27 @@ static bool key_is(const struct entries *e, uint32_t offset, struct slice low_ke
 	return e->len - offset > low_key.len && at[low_key.len] == '\n' && memcmp(at, low_key.at, low_key.len) == 0;
 }
 
-/* The slot that holds the key, or the free one where it belongs. */
-static uint32_t *slot_of(const struct entries *e, struct slice low_key) {
-	size_t i = first_slot(e, low_key);
-	while (e->slots[i] != 0 && !key_is(e, e->slots[i] - 1, low_key)) i = i + 1 == e->room ? 0 : i + 1;
-	return &e->slots[i];
+/* The offset + 1 of the key; 0 with the free slot where it belongs, and the tag it gets. */
+static uint32_t find_key(const struct entries *e, struct slice low_key, uint32_t **slot, uint32_t *tag) {
+	uint64_t hash = hash_bytes(low_key);
+	size_t i = (size_t)(((unsigned __int128)hash * e->room) >>
+			    64); /* by the upper bits; the tag is of the lower ones */
+	uint32_t mask = e->offset_mask, at;
+	*tag = (uint32_t)hash & ~mask;
+	for (; e->slots[i] != 0; i = i + 1 == e->room ? 0 : i + 1) {
+		at = e->slots[i] & mask;
+		if ((e->slots[i] & ~mask) == *tag && key_is(e, at - 1, low_key)) return at;
+	}
+	*slot = &e->slots[i];
+	return 0;
+}
+
+/* Room for slots of as many entries as are told, over a text of this size. */
+static void make_slots(struct entries *e, size_t count, size_t text_size) {
+	e->room = count * 5 / 2 + 2;
+	e->slots = mem_array(e->room, sizeof *e->slots);
+	ask_large_pages(e->slots, e->room * sizeof *e->slots);
+	while (e->offset_mask <= text_size) e->offset_mask = e->offset_mask * 2 + 1;
 }
 
 static struct slice line_at(const struct entries *e, size_t offset) {
@@ -129,14 +159,14 @@ static void add_entry(struct entries *e, struct slice key, struct slice value, s
 	for (size_t i = 0; i < key.len; i++) at[i] = ascii_lower(at[i]);
 	at[key.len] = '\n';
 	must(e->count + 1 < e->room); /* a free slot ends every search */
-	uint32_t *slot = slot_of(e, slice_from(at, key.len));
-	if (*slot != 0) {
+	uint32_t *slot, tag;
+	if (find_key(e, slice_from(at, key.len), &slot, &tag) != 0) {
 		report_warning(r, line, "duplicate entry: \"%.*s\"", SLICE_ARG(slice_from(at, key.len)));
 		return;
 	}
 	memmove(at + key.len + 1, value.at, value.len);
 	at[key.len + 1 + value.len] = '\n';
-	*slot = (uint32_t)e->len + 1;
+	*slot = tag | ((uint32_t)e->len + 1);
 	e->len += key.len + value.len + 2;
 	e->count++;
 }
@@ -160,11 +190,11 @@ static struct generation *read_entries(const struct table *t, struct buf *text, 
 	size_t lines = count_entries(buf_slice(text)), size = text->len;
 	e->generation.destroy = entries_destroy;
 	e->text = TAKE(text->at);
-	e->room = lines * 5 / 2 + 1;
-	e->slots = mem_array(e->room, sizeof *e->slots);
+	make_slots(e, lines, size);
 	squeeze(e, slice_from(e->text, size), aliases, r);
 	if (e->len < size) mem_wipe(e->text + e->len, size - e->len); /* it may be longer by the end of the last line */
 	e->text = mem_resize(e->text, e->len + 1);
+	ask_large_pages(e->text, e->len);
 	return &e->generation;
 }
 
@@ -176,8 +206,7 @@ struct generation *entries_from_pairs(struct buf *pairs, size_t count, struct re
 	struct slice rest = buf_slice(pairs);
 	e->generation.destroy = entries_destroy;
 	e->text = TAKE(pairs->at);
-	e->room = count * 5 / 2 + 2;
-	e->slots = mem_array(e->room, sizeof *e->slots);
+	make_slots(e, count, rest.len);
 	for (unsigned number = 1; rest.len > 0; number++) {
 		struct slice key = slice_cut(&rest, '\n'), value = slice_cut(&rest, '\n');
 		if (key.len > 0) add_entry(e, key, value, r, number);
@@ -237,10 +266,10 @@ static int find_text(struct table *t, struct slice key, struct arena *mem, struc
 	struct generation *g = watched_hold(t->state);
 	if (g == NULL) return TABLE_LATER;
 	const struct entries *e = OWNER_OF(g, struct entries, generation);
-	uint32_t slot = *slot_of(e, key);
-	if (slot != 0) *value = arena_slice(mem, line_at(e, slot - 1 + key.len + 1));
+	uint32_t *slot, tag, at = find_key(e, key, &slot, &tag);
+	if (at != 0) *value = arena_slice(mem, line_at(e, at - 1 + key.len + 1));
 	generation_drop(g);
-	return slot != 0 ? TABLE_FOUND : TABLE_MISSING;
+	return at != 0 ? TABLE_FOUND : TABLE_MISSING;
 }
 
 static int each_text(struct table *t, table_visit *visit, void *ctx) {
