@@ -383,7 +383,7 @@ def users(folder):
 
 
 @pytest.mark.root
-def test_each_process_has_its_own_user(reachable, hosts, users):
+def test_each_process_has_its_own_user(reachable, users, hosts):
     server = hosts(start=False, main=f'data_directory = {reachable}/data')
     server.prefix = users.prefix
     server.account(ANN)  # root, before the start
@@ -429,7 +429,7 @@ def test_each_process_has_its_own_user(reachable, hosts, users):
 
 
 @pytest.mark.root
-def test_folder_of_one_user_becomes_that_of_four(reachable, hosts, users):
+def test_folder_of_one_user_becomes_that_of_four(reachable, users, hosts):
     """A server that ran as one user is taken over by separate ones."""
     server = hosts(start=False, main=f'data_directory = {reachable}/data')
     server.prefix = users.prefix
