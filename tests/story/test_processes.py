@@ -218,7 +218,7 @@ def test_vault_signs_with_both_kinds_of_keys(hosts, folder):
     for where in ([smtps], [smtp, '-starttls', 'smtp']):
         for *how, kind in cases:
             out = s_client(*where, '-servername', 'mail.example.test', *how)
-            assert signature_kind(out) in kind.split('|') and 'handshake failure' not in out, (where, how, out[-1500:])
+            assert signature_kind(out).startswith(tuple(kind.split('|'))) and 'handshake failure' not in out, (where, how, out[-1500:])
     # the ECDSA one where both would do
     assert signature_kind(s_client(smtps, '-tls1_3')) == 'ECDSA'
 
