@@ -729,7 +729,7 @@ static void outside_client(void **state UNUSED) {
 			break;
 		}
 		for (size_t w = 0; w < 2; w++)
-			if (strstr(said, cases[i].want[w]) == NULL)
+			if (strcasestr(said, cases[i].want[w]) == NULL) /* OpenSSL 3.5: ecdsa_secp256r1_… */
 				fail_msg("%zu: no \"%s\" in: %s", i, cases[i].want[w], said);
 	}
 	tls_server_unref(&s);
@@ -770,7 +770,7 @@ static void costs(void **state UNUSED) {
 			"%s key, P-256, TLS 1.3: %zu bytes an idle server connection, %d server handshakes/s a core\n",
 			remote ? "remote" : "local", bytes, (int)(MANY * 1000000LL / in_server));
 #if !defined(__SANITIZE_ADDRESS__)
-		assert_true(bytes < 16000);
+		assert_true(bytes < (OpenSSL_version_num() < 0x30200000 ? 16000 : 32000)); /* newer ones take more */
 #endif
 		for (size_t i = 0; i < MANY; i++) talk_close(&talks[i]);
 		talk_close(&warm);

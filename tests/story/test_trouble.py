@@ -223,7 +223,7 @@ def test_disk_full(small_disk):
     assert 'No space left' in server.log() or 'full' in server.log(), server.log()[-2000:]
     inside('rm', f'{server.data}/ballast')
     wait_until(lambda: can_send(server, 'room again'), 20, 'mail to be accepted again')
-    subjects = server.subjects(ANN)
+    subjects = [s for s in server.subjects(ANN) if 'SMTP server: errors' not in s]  # what notify_classes tells the postmaster may come twice
     assert [s for s in subjects if s in acked] == acked and len(subjects) == len(set(subjects))
     server.hato('stop')
     server.start()
