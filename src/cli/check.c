@@ -24,15 +24,15 @@ static void put_problem(const struct cli *cli, const struct problem *p) {
 		colour ? "\033[0m" : "", SLICE_ARG(slice_skip(text, word)));
 }
 
-/* Nobody means the defaults when they name a folder without settings. */
 static bool settings_missing(const struct cli *cli) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/main.cf", cli->conf_dir);
-	return strcmp(cli->conf_dir, "/etc/hato") != 0 && access(buf_text(&path), F_OK) != 0;
+	return access(buf_text(&path), F_OK) != 0;
 }
 
 static int load(const struct cli *cli, struct conf **out) {
-	if (settings_missing(cli))
+	/* nobody means the defaults when they name a folder without settings */
+	if (settings_missing(cli) && strcmp(cli->conf_dir, "/etc/hato") != 0)
 		return complain(cli, EX_NOINPUT, "%s/main.cf: %s (-c names the folder with main.cf and master.cf)",
 				cli->conf_dir, strerror(errno));
 	int r = conf_load(&(struct conf_options){ .dir = cli->conf_dir }, out);
@@ -43,6 +43,9 @@ int load_conf(const struct cli *cli, enum problem_level least, struct conf **out
 	size_t n = 0, errors = 0;
 	int code = load(cli, out);
 	if (code == EX_NOINPUT) return code;
+	if (least <= PROBLEM_WARNING && settings_missing(cli))
+		fprintf(stderr, "hato %s: warning: %s/main.cf: no such file: everything has its default\n",
+			cli->command, cli->conf_dir);
 	const struct problem *p = conf_problems(*out, &n);
 	for (size_t i = 0; i < n; i++) {
 		errors += p[i].level == PROBLEM_ERROR;
@@ -190,6 +193,8 @@ static void end_json(struct checking *c) {
 static void check_all(struct checking *c) {
 	size_t n;
 	const struct problem *p = conf_problems(c->conf, &n);
+	if (settings_missing(c->cli))
+		found(c, PROBLEM_WARNING, "%s/main.cf: no such file: everything has its default", c->cli->conf_dir);
 	for (size_t i = 0; i < n; i++) tell(c, &p[i]);
 	progress_begin("checking");
 	check_tables(c);

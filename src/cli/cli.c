@@ -87,7 +87,8 @@ static bool help_command(struct buf *out, const struct command *c) {
 static void help_all(struct buf *out) {
 	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with "
 		       "main.cf and master.cf"
-		       " (default: $HATO_CONFIG, or /etc/hato)\n\nThe server:\n"));
+		       " (default: $HATO_CONFIG, /etc/hato, or else Postfix's: /etc/postfix,"
+		       " /usr/local/etc/postfix, /usr/pkg/etc/postfix)\n\nThe server:\n"));
 	for (size_t i = 0; i < LEN(commands); i++) help_command(out, &commands[i]);
 	buf_add(out, S("\nAccounts, mail on its way, and where it went (with or without a running server):\n"));
 	admin_help(out, S(""), S(""));
@@ -193,10 +194,7 @@ int tool_run(int argc, char **argv) {
 
 static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
-	const char *from_environment = getenv("HATO_CONFIG");
-	struct cli cli = { .conf_dir = from_environment != NULL && from_environment[0] != '\0' ? from_environment
-											       : "/etc/hato",
-			   .command = "" };
+	struct cli cli = { .conf_dir = tool_conf_dir("HATO_CONFIG", "MAIL_CONFIG"), .command = "" };
 	int i = 1;
 	for (; i < argc && strncmp(argv[i], "-c", 2) == 0; i++) {
 		if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;

@@ -7,18 +7,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 static const char *from_environment(const char *name) {
 	const char *value = getenv(name);
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+const char *tool_conf_dir(const char *first, const char *second) {
+	static const char *const places[] = { "/etc/hato", "/etc/postfix", "/usr/local/etc/postfix",
+					      "/usr/pkg/etc/postfix" };
+	const char *dir = from_environment(first);
+	if (dir == NULL) dir = from_environment(second);
+	for (size_t i = 0; i < LEN(places) && dir == NULL; i++) {
+		AUTO_BUF struct buf path = BUF(PATH_MAX);
+		buf_addf(&path, "%s/main.cf", places[i]);
+		if (access(buf_text(&path), F_OK) == 0) dir = places[i];
+	}
+	return dir != NULL ? dir : places[0];
+}
+
 void tool_begin(struct tool *t, int argc, char **argv) {
 	const char *name = argc > 0 ? argv[0] : "hato", *slash = strrchr(name, '/');
-	const char *dir = from_environment("MAIL_CONFIG");
-	if (dir == NULL) dir = from_environment("HATO_CONFIG");
 	if (slash != NULL) argv[0] = (char *)(uintptr_t)(slash + 1); /* getopt(3) complains in its name */
-	*t = (struct tool){ .name = slash != NULL ? slash + 1 : name, .conf_dir = dir != NULL ? dir : "/etc/hato" };
+	*t = (struct tool){ .name = slash != NULL ? slash + 1 : name,
+			    .conf_dir = tool_conf_dir("MAIL_CONFIG", "HATO_CONFIG") };
 }
 
 static void put(const struct tool *t, const char *level, const char *format, va_list args) {

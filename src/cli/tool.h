@@ -5,9 +5,12 @@
  * named in names.def. */
 struct tool {
 	const char *name;      /* "postqueue": for errors and the log */
-	const char *conf_dir;  /* -c DIR, or the environment's MAIL_CONFIG or HATO_CONFIG, or /etc/hato */
+	const char *conf_dir;  /* -c DIR, or tool_conf_dir() */
 	unsigned verbose;      /* how often -v was given */
 };
+/* The folder when nobody said -c: what the environment says by one of these names, or the first of hato's and Postfix's
+ * usual ones (/etc/hato, /etc/postfix, …) that has a main.cf, or /etc/hato. */
+const char *tool_conf_dir(const char *first, const char *second);
 /* name is argv[0] without its folders. */
 void tool_begin(struct tool *t, int argc, char **argv);
 /* "NAME: fatal: TEXT" on the standard error, control characters replaced; returns code (sysexits(3)). */

@@ -133,10 +133,12 @@ static const struct {
 	  "warning: /c/main.cf, line 2: undefined parameter: myhostnam (did you mean myhostname?)\n" },
 	{ "smtpd_helo_required = maybe", NULL,
 	  "error: /c/main.cf, line 2: bad boolean configuration: smtpd_helo_required = maybe (expected yes or no)\n" },
-	{ "allow_min_user = maybe", NULL,
-	  "warning: /c/main.cf, line 2: allow_min_user is understood but not acted on by this version (Accept "
-	  "recipients that start with a dash.)\n"
-	  "warning: /c/main.cf, line 2: bad boolean configuration: allow_min_user = maybe (expected yes or no)\n" },
+	{ "smtp_tlsrpt_enable = maybe", NULL,
+	  "warning: /c/main.cf, line 2: smtp_tlsrpt_enable is understood but not acted on by this version (Count "
+	  "results "
+	  "of TLS sessions for TLS reports (RFC 8460): these are not sent yet. Those of others are read: hato "
+	  "reports.)\n"
+	  "warning: /c/main.cf, line 2: bad boolean configuration: smtp_tlsrpt_enable = maybe (expected yes or no)\n" },
 	{ "biff = no", NULL,
 	  "info: /c/main.cf, line 2: biff has no effect: hato does not need it (Tell users who are logged in about new "
 	  "mail.)\n" },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hato.cf(5) and the table of verdicts are written from the list of settings, so that neither can say anything that is
  * not so. */
+#include "base/encode.h"
 #include "conf/conf.h"
 
 static const struct row {
@@ -25,7 +26,8 @@ static const char *const head[] = {
 	".Nd configuration of hato, in the language of Postfix",
 	".Sh DESCRIPTION",
 	"Both files are in",
-	".Pa /etc/hato",
+	".Pa /etc/hato ,",
+	"or in Postfix's folder where that has none,",
 	"or the folder named with",
 	".Fl c .",
 	"Without",
@@ -88,13 +90,16 @@ static const char *const head[] = {
 	"columns other than type, maxproc and command have no effect.",
 };
 
-/* Text in which roff sees nothing special. */
+/* Text in which roff sees nothing special; a list without blanks may be broken behind its colons. */
 static void put_text(FILE *out, const char *text) {
 	if (text[0] == '.' || text[0] == '\'') fputs("\\&", out);
-	for (; *text != '\0'; text++) {
-		if (*text == '\\') fputs("\\e", out);
-		else if (*text == '-') fputs("\\-", out);
-		else fputc(*text, out);
+	for (struct slice rest = slice_of(text); rest.len != 0;) {
+		uint32_t c = utf8_next(&rest);
+		if (c == '\\') fputs("\\e", out);
+		else if (c == '-') fputs("\\-", out);
+		else if (c >= 0x80) fprintf(out, "\\[u%04X]", c);
+		else fputc((int)c, out);
+		if (c == ':') fputs("\\:", out);
 	}
 }
 

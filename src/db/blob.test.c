@@ -88,7 +88,7 @@ static void test_sizes(void **state UNUSED) {
 	static const struct { size_t len; bool packs; int files;
 	} cases[] = {
 		{ 0, true, 0 },        { 1, true, 0 },       { 300, true, 0 },     { 4000, false, 0 },
-		{ 30000, false, 0 },   { 40000, false, 1 },  { 100000, true, 0 },  { 131072, true, 0 },
+		{ 30000, false, 0 },   { 131072, false, 0 }, { 100000, true, 0 },  { 131072, true, 0 },
 		{ 131073, true, 1 },   { 262144, false, 1 }, { 262145, false, 1 }, { 1000000, true, 1 },
 		{ 3000000, false, 1 },
 	};

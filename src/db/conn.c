@@ -80,8 +80,9 @@ static int set_up(struct db_conn *c) {
 		 p->cache_kib, MIB(p->mmap_mib), p->checkpoint_pages * 4096 * 4);
 	int r = conn_exec(c, sql);
 	if (r == 0 && !c->writer) r = conn_exec(c, "PRAGMA query_only = ON");
-	/* pages that a large write changes stay in memory: written before the commit they would be looked up again */
-	if (r == 0 && c->writer) r = conn_exec(c, "PRAGMA cache_spill = 16384");
+	/* pages that a large write changes stay in memory: written before the commit they would be looked up again;
+	 * and without mmap a page is looked for in the cache at once, not in the log's index first */
+	if (r == 0 && c->writer) r = conn_exec(c, "PRAGMA cache_spill = 16384; PRAGMA mmap_size = 0");
 	if (r == 0 && p->page_limit != 0) {
 		snprintf(sql, sizeof sql, "PRAGMA max_page_count = %zu", p->page_limit);
 		r = conn_exec(c, sql);

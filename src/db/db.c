@@ -15,7 +15,7 @@ static const struct db_params defaults = {
 	.cache_kib = 1024,
 	.mmap_mib = sizeof(void *) > 4 ? 2047 : 256, /* as much as SQLite can */
 	.busy_ms = 10000,
-	.inline_limit = KIB(32),
+	.inline_limit = KIB(128),
 	.checkpoint_pages = 4096,
 };
 

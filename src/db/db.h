@@ -35,7 +35,7 @@ struct db_params {
 	size_t cache_kib;               /* page cache of a connection; 0: 1024 */
 	size_t mmap_mib;                /* read through the page cache of the system; 0: all of it, or 2 GiB */
 	size_t busy_ms;                 /* wait for another process that writes; 0: 10000 */
-	size_t inline_limit;            /* stored bytes of a blob that stay in the row; 0: 16 KiB */
+	size_t inline_limit;            /* stored bytes of a blob that stay in the row; 0: 128 KiB */
 	size_t checkpoint_pages;        /* log length that starts a checkpoint; 0: 4096 (16 MiB) */
 	int (*set_up)(struct db_conn *c); /* run on each new connection; NULL: nothing. This room's own */
 	size_t page_limit;              /* most pages of the database, for tests of a full disk; 0: none */

@@ -80,9 +80,9 @@ static int pack_inline(struct blob_draft *d, const struct blob_source *source) {
 	bool worth = packed + packed / 16 < len;
 	if ((worth ? packed : len) > d->db->params.inline_limit) return 0;
 	d->form = worth ? FORM_LZ4 : FORM_PLAIN;
-	struct slice exact = buf_slice(worth ? &small : &plain);
-	d->data = BUF(MAX_OF(exact.len, (size_t)1));
-	buf_add(&d->data, exact);
+	struct buf *kept = worth ? &small : &plain;
+	d->data = *kept;
+	*kept = BUF(0);
 	return 1;
 }
 

@@ -295,6 +295,10 @@ static void tell_refusal(struct admit *a, const struct smtp_reply *r) {
 	a->refusal_told = true;
 }
 
+void admit_proof_blocked(struct admit *a, const struct smtp_reply *r) {
+	if (a->proof.done && !a->refusal_told && smtp_reply_never(r)) tell_refusal(a, r);
+}
+
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct arena *mem) {
 	if (!a->proof.done) return;
 	evidence_act(&a->proof.verdict, DMARC_POLICY_REJECT, S("local_policy"), r->text, mem);

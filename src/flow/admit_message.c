@@ -389,6 +389,7 @@ void admit_data_end(void *owner, const struct smtp_content *content, struct smtp
 	if (a->by_milter && reply.code >= 400)
 		admit_note_content(a, "milter-reject", "END-OF-MESSAGE",
 				   arena_fmt(mem, "%s %.*s", reply.status, SLICE_ARG(reply.text)));
+	if (!(count > 1 && a->handed_over)) admit_proof_blocked(a, &reply);
 	if (a->local && reply.code >= 500) reply = return_to_sender(a, content, &reply, mem);
 	for (size_t i = 0; i < count; i++) replies[i] = reply; /* LMTP: all recipients share one commit */
 	if (count > 1 && a->count == count && reply.code >= 400 && a->handed_over)

@@ -183,6 +183,8 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem);
 void admit_proof_onward(struct admit *a); /* it is as it will be stored: what the next server would find */
 void admit_proof_refused(struct admit *a, const struct smtp_reply *r,
 			 struct arena *mem); /* by core, who would have to forward it */
+/* Something else refused a message that was proved: it counts in its domain's report all the same (RFC 9990 §3.1). */
+void admit_proof_blocked(struct admit *a, const struct smtp_reply *r);
 struct slice admit_proof_strip(struct admit *a, struct slice header, struct buf *room); /* header, or room's text */
 
 /* admit_sign.c */

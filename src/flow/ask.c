@@ -180,7 +180,8 @@ int ask_dkim_change(struct link *vault, const struct dkim_change_ask *ask, struc
 int ask_relay_send(int channel, const struct relay_ask *ask, int body) {
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX);
 	relay_ask_pack(&packed, ask);
-	struct link_frame frame = { .kind = ASK_RELAY, .body = buf_slice(&packed), .fds = { body }, .fd_count = 1 };
+	struct link_frame frame = { .kind = ASK_RELAY, .body = buf_slice(&packed) };
+	if (body >= 0) frame.fds[frame.fd_count++] = body;
 	int r = link_send(channel, &frame);
 	return r == LINK_OK ? ASK_OK : r < 0 ? r : ASK_LATER;
 }

@@ -435,8 +435,9 @@ struct relay_recipient {
 #define RELAY_RECIPIENT_FIELDS(F) \
 	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights)
 WIRE_DECLARE(relay_recipient)
-/* One message to one next hop; the body is the descriptor, from offset on, size bytes, with head before it. Asked of
- * the relay process, and of the agent for the transports whose command in master.cf is local, virtual or pipe. */
+/* One message to one next hop; the body is text, or the descriptor where text is empty, from offset on, size bytes,
+ * with head before it. Asked of relay, and of the agent (never with text) for the transports whose command in master.cf
+ * is local, virtual or pipe. */
 struct relay_ask {
 	struct slice queue_id;
 	bool sign;                 /* DKIM: ACCEPT_SIGN */
@@ -448,6 +449,7 @@ struct relay_ask {
 	struct slice
 		hop; /* the next hop: "example.com", "[host]:587, [other]:587", "unix:path", what pipe calls nexthop */
 	struct slice sender, envid, head;
+	struct slice text;         /* a small message */
 	uint32_t ret;
 	bool eight_bit, utf8;
 	bool require_tls;          /* RFC 8689 */
@@ -461,9 +463,10 @@ struct relay_ask {
 #define RELAY_ASK_FIELDS(F) \
 	F(text, queue_id) \
 	F(text, srs) \
-	F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) F(u32, ret) \
-		F(bool_, eight_bit) F(bool_, utf8) F(bool_, require_tls) F(bool_, probe) F(u64, offset) F(u64, size) \
-			F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
+	F(bool_, srs_always) F(text, transport) F(text, hop) F(text, sender) F(text, envid) F(text, head) \
+		F(text, text) F(u32, ret) F(bool_, eight_bit) F(bool_, utf8) F(bool_, require_tls) \
+			F(bool_, probe) F(u64, offset) \
+			F(u64, size) F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
 				F(list, recipients, relay_recipient)
 /* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
  * luser_relay). */

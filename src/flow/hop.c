@@ -39,15 +39,15 @@ int class_of(const struct class_params *p, const struct rewrite_params *rewrite,
 	return TABLE_FOUND;
 }
 
-/* Tables by sender: the whole address, without its extension, the domain; "<>" for nobody. A hit that says DUNNO is
- * none. */
+/* Tables by sender: the whole address, without its extension, the domain; `nobody` for the empty one. A hit that says
+ * DUNNO is none. */
 static int by_sender(const struct lookup *maps, const struct rewrite_params *rewrite, struct slice sender,
-		     struct arena *mem, struct lookup_hit *hit) {
+		     struct slice nobody, struct arena *mem, struct lookup_hit *hit) {
 	struct slice local = sender, domain;
 	if (maps->count == 0) return TABLE_MISSING;
 	int r;
 	if (sender.len == 0) {
-		r = lookup_key(maps, S("<>"), mem, hit);
+		r = lookup_key(maps, nobody.len != 0 ? nobody : S("<>"), mem, hit);
 	} else {
 		rewrite_parts(sender, &local, &domain);
 		r = lookup_address(maps, sender, LOOKUP_WHOLE | LOOKUP_AT_DOMAIN, rewrite_delimiters(rewrite, local),
@@ -69,7 +69,7 @@ static int leave(const struct hop_params *p, const struct rewrite_params *rewrit
 		 struct slice sender, const struct route_trace *trace, struct arena *mem, struct hop *hop) {
 	struct lookup_hit hit;
 	struct slice transport = class == ROUTE_CLASS_RELAY ? p->relay : p->other;
-	int r = by_sender(&p->sender_relayhost, rewrite, sender, mem, &hit);
+	int r = by_sender(&p->sender_relayhost, rewrite, sender, p->relayhost_nobody, mem, &hit);
 	if (r == TABLE_LATER) return r;
 	if (r == TABLE_FOUND) {
 		trace_step(trace, "sender_dependent_relayhost_maps", hit.key, hit.value, table_name(hit.table));
@@ -79,7 +79,7 @@ static int leave(const struct hop_params *p, const struct rewrite_params *rewrit
 		hop->next_hop = p->relayhost;
 	}
 	if (class == ROUTE_CLASS_DEFAULT) {
-		r = by_sender(&p->sender_transport, rewrite, sender, mem, &hit);
+		r = by_sender(&p->sender_transport, rewrite, sender, p->transport_nobody, mem, &hit);
 		if (r == TABLE_LATER) return r;
 		if (r == TABLE_FOUND) {
 			trace_step(trace, "sender_dependent_default_transport_maps", hit.key, hit.value,

@@ -53,6 +53,7 @@ struct hop_params {
 	bool transport_dots; /* parents are ".parent": transport_maps is not in parent_domain_matches_subdomains */
 	bool relocated_whole; /* results of relocated are replies as they are (relocated_prefix_enable = no) */
 	struct lookup relocated, sender_relayhost, sender_transport;
+	struct slice relayhost_nobody, transport_nobody; /* what those by sender are asked for the empty sender */
 	struct slice local, virtual_, relay, other; /* local_transport, …, default_transport */
 	struct slice relayhost;               /* as written, perhaps several */
 	bool hide_table;                      /* show_user_unknown_table_name = no */

@@ -54,18 +54,14 @@ static void act(void *ctx, const struct checks_hit *hit) {
 }
 
 static int feed(struct checks *checks, const struct smtp_body *body) {
-	AUTO_FREE char *piece = mem_get(PIECE);
+	AUTO_FREE char *room = mem_get(PIECE);
+	struct slice piece;
+	ssize_t n;
 	checks_feed(checks, body->head);
-	for (uint64_t at = 0; at < body->size;) {
-		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE),
-				  (off_t)(body->offset + at));
-		if (n <= 0)
-			return n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
-		checks_feed(checks, slice_from(piece, (size_t)n));
-		at += (uint64_t)n;
-	}
+	for (uint64_t at = 0; (n = smtp_body_read(body, at, room, PIECE, &piece)) > 0; at += (uint64_t)n)
+		checks_feed(checks, piece);
 	checks_end(checks);
-	return 0;
+	return (int)n;
 }
 
 static int check(const struct outgoing_params *p, struct smtp_message *m, int *body_fd) {
@@ -86,11 +82,10 @@ static int check(const struct outgoing_params *p, struct smtp_message *m, int *b
 /* Generic maps. */
 
 static int generic_header(const struct rewrite_params *generic, struct smtp_body *body, struct arena *mem) {
-	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_MAX);
-	AUTO_FREE char *at = mem_get(want + 1);
-	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
-	if (n < 0) return fail_errno("the message cannot be read");
-	struct slice text = slice_from(at, (size_t)n);
+	size_t want = (size_t)MIN_OF(smtp_body_size(body), (uint64_t)HEADER_MAX);
+	AUTO_FREE char *room = mem_get(want + 1);
+	struct slice text;
+	if (smtp_body_read(body, 0, room, want, &text) < 0) return -1;
 	size_t end = slice_search(text, S("\r\n\r\n"));
 	struct slice header = slice_head(text, end < text.len ? end + 2 : text.len);
 	struct header_params params = { .local = generic, .token_limit = TOKENS };

@@ -83,8 +83,10 @@ static void choose_targets(struct sending *x) {
 	struct report_target all[REPORT_TARGETS_MAX];
 	size_t n = report_targets(x->due.policy.rua, &x->mem, all);
 	uint64_t size = report_packed_size(buf_slice(&x->packed));
+	bool old = x->s->reporting.form == REPORT_FORM_RFC7489;
 	for (size_t i = 0; i < n; i++) {
-		if (all[i].limit != 0 && size > all[i].limit)
+		/* RFC 9989 §4.8: who still writes a size is not to be held to it */
+		if (old && all[i].limit != 0 && size > all[i].limit)
 			tell(x, "nothing is sent to %.*s: the report is larger than it wants",
 			     SLICE_ARG(all[i].address));
 		else if (wanted(x, &all[i])) x->targets[x->count++] = all[i];

@@ -192,18 +192,28 @@ static int go_local(struct way *w, struct step *s, struct slice hop) {
 	return 0;
 }
 
+/* "transport:next hop", the second of which may be left out (postconf(5), default_filter_nexthop). */
+static int to_filter(struct way *w, struct step *s) {
+	struct slice filter = w->from->filter, next = filter, local, domain = SLICE_NONE;
+	struct slice transport = slice_cut(&next, ':');
+	if (next.at != NULL && slice_trim(next).len == 0) {
+		rewrite_parts(s->address, &local, &domain);
+		next = w->params->filter_next_hop.len != 0 ? w->params->filter_next_hop : domain;
+		filter = arena_fmt(w->mem, "%.*s:%.*s", SLICE_ARG(transport), SLICE_ARG(next));
+	}
+	way_trace(w, "filter", s->address, filter, NULL);
+	way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased,
+				       .marked = s->marked, .hop = filter, .fixed = true });
+	return 0;
+}
+
 static int go_out(struct way *w, struct step *s) {
 	const struct route_params *p = w->params;
 	struct slice local, domain = SLICE_NONE;
 	enum route_class class;
 	struct hop hop;
 	static const char *const names[] = { "", "local", "virtual alias", "virtual mailbox", "relay", "default" };
-	if (w->from->filter.len != 0) {
-		way_trace(w, "filter", s->address, w->from->filter, NULL);
-		way_end(w, (struct route_end){ .kind = ROUTE_TO_HOP, .address = s->address, .aliased = s->aliased,
-					       .marked = s->marked, .hop = w->from->filter, .fixed = true });
-		return 0;
-	}
+	if (w->from->filter.len != 0) return to_filter(w, s);
 	if (!rewrite_parts(s->address, &local, &domain) || local.len == 0) {
 		way_nowhere(w, s, "5.1.3", S("Bad recipient address syntax"));
 		return 0;

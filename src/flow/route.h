@@ -28,6 +28,7 @@ struct route_params {
 	struct slice host;                  /* myhostname */
 	bool full_reject;                   /* quota_full_reject */
 	bool to_detail;                     /* deliver_to_detail_mailbox */
+	struct slice filter_next_hop;       /* default_filter_nexthop; empty: the recipient's domain */
 	struct slice empty_recipient;       /* empty_address_recipient: who gets mail for <> */
 };
 

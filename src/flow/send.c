@@ -13,7 +13,8 @@
 
 enum {
 	JOBS_AT_ONCE = 16,
-	IDLE_CHANNELS = 32,
+	IDLE_CHANNELS = 64,
+	TEXT_MAX = 64 << 10, /* of a message that relay gets without a descriptor */
 	IDLE_CHANNEL_MS = 5000,
 	RETRY_MS = 10000,
 	RELAY_MS = 3600000,
@@ -47,6 +48,7 @@ struct sender {
 	task_ref self;
 	pthread_mutex_t lock;
 	size_t under_way;
+	bool starved;    /* there was no room for another job */
 	size_t rounds;   /* looks into the queue; the scheduler's own */
 	struct map hops; /* name → hop_state; only of hops with jobs under way */
 	struct map paced; /* transport → hop_state; those with a transport_rate_delay */
@@ -68,6 +70,7 @@ struct shipment {
 	enum reach reach;
 	struct slice site_status, site_text; /* with SITE_DOWN */
 	bool unrecorded;    /* what became of some of it */
+	bool look;          /* the queue may have something else to do now: the scheduler is to look */
 	struct flow_settings *settings;
 	const struct transport *transport; /* NULL: master.cf has none of that name */
 	struct slice next_hop;
@@ -165,14 +168,18 @@ static struct hop_state *pace_of(struct sender *s, struct slice hop, const struc
 	return t != NULL && t->all_delay_us != 0 ? map_get(&s->paced, t->name) : NULL;
 }
 
-static void hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
+/* True: the destination rests. */
+static bool hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
 	size_t first = limits_of(settings, hop).first;
 	pthread_mutex_lock(&s->lock);
 	struct hop_state *pace = pace_of(s, hop, settings);
 	if (pace != NULL) pace->under_way++;
-	hop_of(s, hop, first)->under_way++;
+	struct hop_state *h = hop_of(s, hop, first);
+	bool rests = h->rests_until != 0;
+	h->under_way++;
 	s->under_way++;
 	pthread_mutex_unlock(&s->lock);
+	return rests;
 }
 
 static void hop_free(void *value) {
@@ -239,7 +246,8 @@ void sender_end_rests(struct sender *s) {
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void hop_ended(const struct shipment *sh) {
+/* True: the scheduler waited for just that, or has a pause to reckon with. */
+static bool hop_ended(const struct shipment *sh) {
 	struct sender *s = sh->sender;
 	struct slice hop = sh->job->hop;
 	const struct flow_settings *settings = sh->settings;
@@ -254,6 +262,8 @@ static void hop_ended(const struct shipment *sh) {
 	if (sh->reach == REACHED) h->cohorts = 0, window_gain(&h->window, &limits.gain, limits.most);
 	else if (sh->reach != UNTRIED && h->rests_until == 0) window_lose(&h->window, &limits.loss);
 	s->under_way--;
+	bool look = pace != NULL || limits.rate_delay_us != 0 || s->starved;
+	s->starved = false;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
 	if (--h->under_way == 0 && h->not_before == 0 && h->rests_until == 0) {
 		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work,
@@ -263,6 +273,7 @@ static void hop_ended(const struct shipment *sh) {
 	}
 	forget_pauses(s);
 	pthread_mutex_unlock(&s->lock);
+	return look;
 }
 
 /* Channels to relay. One that just served a destination has a connection there that can be used again. */
@@ -299,12 +310,13 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
-	hop_ended(sh);
+	bool look = sh->look;
+	look |= hop_ended(sh);
 	sh->job->recorded = !sh->unrecorded;
-	queue_job_done(s->queue, &sh->job);
+	look |= queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
-	sender_wake(s);
+	if (look) sender_wake(s);
 	task_end(&sh->task); /* last: once the pool has no tasks, the queue may be closed */
 	free(sh);
 }
@@ -320,9 +332,16 @@ static void fail_all(struct shipment *sh, struct relay_answer *answer, const cha
 							      .relay = S("none") };
 }
 
+/* Somebody answered, but would not talk: 421 instead of a greeting, say. */
+static bool turned_away(const struct relay_outcome *o) {
+	return o->fate == SMTP_LATER && o->uses == 0 && o->diagnostic.len != 0;
+}
+
 static bool reached_server(const struct relay_answer *a) {
 	for (size_t i = 0; i < a->outcomes_count; i++)
-		if (a->outcomes[i].fate != SMTP_LATER || a->outcomes[i].host.len != 0) return true;
+		if (a->outcomes[i].fate != SMTP_LATER ||
+		    (a->outcomes[i].host.len != 0 && !turned_away(&a->outcomes[i])))
+			return true;
 	return a->outcomes_count == 0;
 }
 
@@ -337,6 +356,16 @@ static bool is_verp(const struct queue_message *m) {
 	struct queue_extra extra = { 0 };
 	queue_extra_unpack(&in, &extra);
 	return extra.flags >> ACCEPT_VERP != 0;
+}
+
+/* All of the group is delivered, and nobody is told. */
+static bool is_over(const struct queue_job *group, const struct relay_answer *a) {
+	for (size_t i = 0; i < a->outcomes_count; i++) {
+		const struct queue_recipient *to = &group->message.recipients[i];
+		if (a->outcomes[i].fate != SMTP_DELIVERED || to->warned || (to->notify & NOTIFY_SUCCESS) != 0)
+			return false;
+	}
+	return true;
 }
 
 static void next_group(struct shipment *sh) {
@@ -360,6 +389,7 @@ static void settle(struct shipment *sh, const struct relay_answer *answer) {
 	if (sh->reach != UNTRIED && reached_server(answer)) sh->reach = REACHED;
 	bool recorded = settle_job(s->db, s->queue, sh->settings, &group, answer->outcomes, sh->started_us) >= 0;
 	sh->unrecorded = sh->unrecorded || !recorded;
+	sh->look = sh->look || !recorded || !is_over(&group, answer);
 	if (!recorded)
 		say(L_ERROR, "qmgr", "%.*s: cannot record what happened: %s (will be tried again)",
 		    SLICE_ARG(sh->job->message.id), fail_text());
@@ -378,13 +408,22 @@ static void give_up(struct shipment *sh, const char *text) {
 	settle(sh, &answer);
 }
 
-static int open_body(struct sender *s, int64_t blob_id) {
-	AUTO_READ struct db_conn *c = db_read(s->db);
-	if (c == NULL) return -1;
+static int take_text(void *ctx, struct slice piece) {
+	return buf_add(ctx, piece) ? 0 : fail("its body is longer than it should be (hato verify)");
+}
+
+/* The body: *text where it is small and for relay, else *fd. */
+static int open_body(struct shipment *sh, bool to_relay, struct slice *text, int *fd) {
 	AUTO_BLOB struct blob *b = NULL;
-	int r = blob_open(c, blob_id, &b);
+	AUTO_READ struct db_conn *c = db_read(sh->sender->db);
+	if (c == NULL) return -1;
+	int r = blob_open(c, sh->job->message.blob_id, &b);
 	if (r != 0) return r < 0 ? r : fail("its body is gone (hato verify)");
-	return blob_fd(b);
+	if (!to_relay || blob_size(b) > TEXT_MAX || blob_size(b) == 0) return (*fd = blob_fd(b)) < 0 ? -1 : 0;
+	AUTO_BUF struct buf out = BUF(TEXT_MAX);
+	if ((r = blob_each(b, take_text, &out)) < 0) return r;
+	*text = arena_slice(&sh->mem, buf_slice(&out));
+	return 0;
 }
 
 /* A domain whose mail is ours to send needs no other sender: TABLE_LATER as well, for it is only asked again. */
@@ -411,8 +450,10 @@ static struct slice srs_sender(struct shipment *sh, bool forwarded) {
 /* Everything relay must know. */
 static int ship(struct shipment *sh) {
 	const struct queue_message *m = &sh->job->message;
-	AUTO_FD int body = open_body(sh->sender, m->blob_id);
-	if (body < 0) return -1;
+	AUTO_FD int body = -1;
+	struct slice text = SLICE_NONE;
+	bool to_relay = sh->transport->kind == TRANSPORT_RELAY;
+	if (open_body(sh, to_relay, &text, &body) < 0) return -1;
 	struct unwire in = UNWIRE(m->extra, &sh->mem);
 	struct queue_extra extra = { 0 };
 	queue_extra_unpack(&in, &extra);
@@ -443,6 +484,7 @@ static int ship(struct shipment *sh) {
 				      group[0].original.len != 0 ? group[0].original : group[0].address, &sh->mem),
 		.envid = m->envid,
 		.head = head,
+		.text = text,
 		.ret = m->ret,
 		.eight_bit = extra.eight_bit,
 		.utf8 = extra.utf8,
@@ -454,7 +496,6 @@ static int ship(struct shipment *sh) {
 		.recipients = to,
 		.recipients_count = sh->count,
 	};
-	bool to_relay = sh->transport->kind == TRANSPORT_RELAY;
 	struct link *link = to_relay ? sh->sender->relay : sh->sender->agent;
 	if (link == NULL) return fail("mail transport unavailable");
 	sh->channel = channel_for(sh->sender, link, sh->job->hop);
@@ -463,12 +504,12 @@ static int ship(struct shipment *sh) {
 	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
-/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), as far as it is not this message's own trouble.
- */
+/* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), or a refusal before there was any message, as
+ * far as it is not this message's own trouble. */
 static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
 	const struct relay_outcome *last = &a->outcomes[a->outcomes_count - 1];
 	if (sh->reach == REACHED || sh->transport->kind != TRANSPORT_RELAY || reached_server(a) ||
-	    !slice_starts(last->status, S("4.4.")))
+	    !(slice_starts(last->status, S("4.4.")) || turned_away(last)))
 		return;
 	sh->reach = SITE_DOWN;
 	sh->site_status = last->status;
@@ -512,6 +553,7 @@ static void take_up_again(struct shipment *sh) {
 	group.message.recipients += sh->from;
 	group.message.recipient_count = sh->count;
 	sh->reach = REACHED;
+	sh->look = true;
 	if (requeue_job(sh->sender->db, sh->settings, &group) == 0) next_group(sh);
 	else settle_all(sh, SMTP_LATER, S("4.3.0"), arena_slice(&sh->mem, slice_of(fail_text())));
 }
@@ -605,6 +647,7 @@ static void shipment_step(struct task *t, enum wake why) {
 	}
 	if (sh->channel < 0 && sh->from == 0 && reroute(sh)) {
 		sh->reach = UNTRIED;
+		sh->look = true;
 		shipment_end(sh);
 		return;
 	}
@@ -621,6 +664,15 @@ static int by_alias(const void *a, const void *b) {
 
 /* The scheduler. */
 
+/* Nothing has to be written first: handing it to relay waits for nobody. */
+static bool may_go_at_once(const struct shipment *sh) {
+	const struct queue_message *m = &sh->job->message;
+	if (sh->transport == NULL || sh->transport->kind != TRANSPORT_RELAY || sh->transport->deferred) return false;
+	for (size_t i = 0; i < m->recipient_count; i++)
+		if (m->recipients[i].tries != 0) return false; /* his way may be another one by now */
+	return true;
+}
+
 static void start_shipment(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
 	struct shipment *sh = mem_get(sizeof *sh);
 	*sh = (struct shipment){
@@ -633,8 +685,12 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	sh->transport = transport_find(&settings->deliver.route->hops.transports, name);
 	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
 	next_group(sh);
-	hop_started(s, job->hop, settings);
-	pool_add(s->pool, &sh->task, -1, -1);
+	if (!hop_started(s, job->hop, settings) && may_go_at_once(sh)) {
+		pool_add_running(s->pool, &sh->task, -1, -1);
+		go_on(sh);
+	} else {
+		pool_add(s->pool, &sh->task, -1, -1);
+	}
 }
 
 /* Lets out what is due and allowed; returns when to look again. */
@@ -645,6 +701,7 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 		pthread_mutex_lock(&s->lock);
 		size_t room =
 			settings->send.process_limit > s->under_way ? settings->send.process_limit - s->under_way : 0;
+		s->starved = room == 0;
 		pthread_mutex_unlock(&s->lock);
 		if (room == 0) return NEVER; /* the next job that ends wakes us */
 		struct queue_job *jobs[JOBS_AT_ONCE];

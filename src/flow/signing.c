@@ -213,21 +213,19 @@ static int take_piece(struct reading *r, struct slice piece, bool last) {
 
 static int read_all(struct reading *r) {
 	const struct smtp_body *body = &r->m->body;
-	AUTO_FREE char *piece = mem_get(PIECE);
+	AUTO_FREE char *room = body->text.at == NULL ? mem_get(PIECE) : NULL;
+	struct slice piece;
+	ssize_t n = 0;
 	r->coder.plain = true;
 	r->text = BUF(HEADER_MAX + 4 * PIECE);
 	int answer = 0;
 	for (struct slice rest = body->head; rest.len != 0 && answer == 0 && !r->leave; rest = slice_skip(rest, PIECE))
 		answer = take_piece(r, slice_head(rest, PIECE), false);
-	for (uint64_t at = 0; at < body->size && body->fd >= 0 && answer == 0 && !r->leave;) {
-		ssize_t n = pread(body->fd, piece, (size_t)MIN_OF(body->size - at, (uint64_t)PIECE),
-				  (off_t)(body->offset + at));
-		if (n < 0 && errno == EINTR) continue;
-		if (n <= 0)
-			answer = n < 0 ? fail_errno("the message cannot be read") : fail("the message ends too early");
-		else answer = take_piece(r, slice_from(piece, (size_t)n), false);
-		at += n > 0 ? (uint64_t)n : 0;
+	for (uint64_t at = 0; answer == 0 && !r->leave; at += (uint64_t)n) {
+		if ((n = smtp_body_read(body, at, room, PIECE, &piece)) <= 0) break;
+		answer = take_piece(r, piece, false);
 	}
+	if (n < 0) answer = (int)n;
 	if (answer == 0 && !r->leave) answer = take_piece(r, SLICE_NONE, true);
 	buf_done(&r->text);
 	return answer;
@@ -292,12 +290,11 @@ static int begin_dkim(struct reading *r) {
 /* The header without the signatures it came with. */
 static int drop_old(struct reading *r) {
 	struct smtp_body *body = &r->m->body;
-	size_t want = body->fd >= 0 ? (size_t)MIN_OF(body->size, (uint64_t)HEADER_MAX) : 0;
-	AUTO_FREE char *at = mem_get(want + 1);
-	ssize_t n = want != 0 ? pread(body->fd, at, want, (off_t)body->offset) : 0;
-	if (n < 0) return fail_errno("the message cannot be read");
-	struct slice text = slice_from(at, (size_t)n),
-		     blocks[2] = { body->head, slice_head(text, header_length(text)) };
+	size_t want = (size_t)MIN_OF(smtp_body_size(body), (uint64_t)HEADER_MAX);
+	AUTO_FREE char *room = mem_get(want + 1);
+	struct slice text;
+	if (smtp_body_read(body, 0, room, want, &text) < 0) return -1;
+	struct slice blocks[2] = { body->head, slice_head(text, header_length(text)) };
 	AUTO_BUF struct buf kept = BUF(body->head.len + text.len + 1);
 	bool any = false;
 	for (size_t i = 0; i < LEN(blocks); i++) {
@@ -318,15 +315,6 @@ static int drop_old(struct reading *r) {
 	return 0;
 }
 
-/* How much text is looked at, in the end, for fields at its start. */
-static ssize_t read_start(const struct smtp_body *body, size_t want, struct buf *out) {
-	buf_clear(out);
-	want = (size_t)MIN_OF(body->size, (uint64_t)want);
-	ssize_t n = body->fd >= 0 ? pread(body->fd, buf_room(out, want), want, (off_t)body->offset) : 0;
-	out->len = n > 0 ? (size_t)n : 0;
-	return n < 0 ? fail_errno("the message cannot be read") : n;
-}
-
 #define SIGNATURE_FIELD S("DKIM-Signature")
 
 static size_t signatures_length(struct slice text) {
@@ -339,12 +327,14 @@ static size_t signatures_length(struct slice text) {
 /* Signatures above all other fields are ours, of the copies that stay here (admit_sign_here): they go. */
 static int drop_ours(struct reading *r) {
 	struct smtp_body *body = &r->m->body;
-	AUTO_BUF struct buf start = BUF(HEADER_MAX);
+	char first[32];
+	struct slice start;
 	body->head = slice_skip(body->head, signatures_length(body->head));
-	if (read_start(body, SIGNATURE_FIELD.len, &start) < 0) return -1;
-	if (!slice_same(buf_slice(&start), SIGNATURE_FIELD)) return 0;
-	if (read_start(body, HEADER_MAX, &start) < 0) return -1;
-	size_t ours = signatures_length(buf_slice(&start));
+	if (smtp_body_read(body, 0, first, SIGNATURE_FIELD.len, &start) < 0) return -1;
+	if (!slice_same(start, SIGNATURE_FIELD)) return 0;
+	AUTO_FREE char *room = mem_get(HEADER_MAX);
+	if (smtp_body_read(body, 0, room, HEADER_MAX, &start) < 0) return -1;
+	size_t ours = signatures_length(start);
 	body->offset += ours;
 	body->size -= ours;
 	return 0;

@@ -327,18 +327,28 @@ static struct task_slot *slot_new(struct pool *p) {
 	return s;
 }
 
-void pool_add(struct pool *p, struct task *t, int fd, int fd2) {
+/* With the slot's lock held. */
+static struct task_slot *take_in(struct pool *p, struct task *t, int fd, int fd2) {
 	struct task_slot *s = slot_new(p);
 	pthread_mutex_lock(&s->lock);
 	s->task = t;
 	s->state = SLOT_RUNNING;
-	s->wake_again = false;
-	s->told_to_stop = p->stopping;
+	s->wake_again = s->told_to_stop = false;
 	s->watched[0] = (struct watched){ .fd = fd };
 	s->watched[1] = (struct watched){ .fd = fd2 };
 	t->slot = s;
+	return s;
+}
+
+void pool_add(struct pool *p, struct task *t, int fd, int fd2) {
+	struct task_slot *s = take_in(p, t, fd, fd2);
+	s->told_to_stop = p->stopping;
 	push_slot(s, p->stopping ? WAKE_STOP : WAKE_CALL);
 	pthread_mutex_unlock(&s->lock);
+}
+
+void pool_add_running(struct pool *p, struct task *t, int fd, int fd2) {
+	pthread_mutex_unlock(&take_in(p, t, fd, fd2)->lock);
 }
 
 static void watch(struct task_slot *s, struct watched *w, uint32_t events) {

@@ -38,6 +38,8 @@ struct task {
  * pump watches two; both may be -1 for a timer. Descriptors stay the owner's: they must stay open until task_end.
  * Descriptors are watched only while the task is parked. */
 void pool_add(struct pool *p, struct task *t, int fd, int fd2);
+/* The same for a task whose first step is under way already: the caller takes it, now. */
+void pool_add_running(struct pool *p, struct task *t, int fd, int fd2);
 /* events of poll(2)/epoll: EPOLLIN, EPOLLOUT or 0 for either descriptor. */
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline);
 /* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it.

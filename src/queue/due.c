@@ -111,7 +111,11 @@ static int hop_serve(struct round *t, struct slice hop) {
 		}
 		if (all_out) from = due;
 		if (is_claimed(t, db_text(s, 0), (int)db_int(s, 1))) continue;
-		if (t->count == t->limits->jobs || hop_is_full(t, hop)) break;
+		if (t->count == t->limits->jobs) break;
+		if (hop_is_full(t, hop)) {
+			t->q->held_back = true;
+			break;
+		}
 		r = job_make(t, arena_slice(&t->mem, db_text(s, 0)), hop);
 		if (r < 0) return r;
 		all_out = all_out && is_claimed(t, db_text(s, 0), (int)db_int(s, 1));
@@ -167,6 +171,7 @@ int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits
 	if (c == NULL) return -1;
 	struct round t = { .q = q, .c = c, .now_us = now_us, .next_us = NEVER, .limits = limits, .jobs = jobs };
 	pthread_mutex_lock(&q->lock);
+	q->held_back = false;
 	int r = hops_visit(&t);
 	pthread_mutex_unlock(&q->lock);
 	arena_done(&t.mem);
@@ -178,9 +183,9 @@ int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits
 	return (int)t.count;
 }
 
-void queue_job_done(struct queue *q, struct queue_job **jobp) {
+bool queue_job_done(struct queue *q, struct queue_job **jobp) {
 	struct queue_job *job = TAKE(*jobp);
-	if (job == NULL) return;
+	if (job == NULL) return false;
 	pthread_mutex_lock(&q->lock);
 	for (size_t i = 0; i < job->message.recipient_count; i++) {
 		AUTO_ARENA struct arena mem = {0};
@@ -189,7 +194,9 @@ void queue_job_done(struct queue *q, struct queue_job **jobp) {
 	struct hop_out *out = map_get(&q->hops, job->hop);
 	if (out != NULL && !job->recorded) out->until_ms = 0;
 	if (out != NULL && --out->jobs == 0) free(map_take(&q->hops, job->hop));
+	bool held_back = q->held_back;
 	pthread_mutex_unlock(&q->lock);
 	arena_done(&job->mem);
 	free(job);
+	return held_back;
 }

@@ -14,6 +14,7 @@ struct queue {
 	struct map claims; /* "id/number" of recipients that are out → any pointer */
 	struct map hops;   /* hop → struct hop_out: those with jobs out */
 	struct buf cursor; /* the hop that was served last: the next round starts behind it */
+	bool held_back;    /* somebody who is due waits for his hop's jobs to end */
 };
 struct hop_out {
 	size_t jobs;

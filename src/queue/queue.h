@@ -85,7 +85,8 @@ struct queue_limits {
  * has its full number of jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
 int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
               int64_t *next_us);
-void queue_job_done(struct queue *q, struct queue_job **job);
+/* True: somebody had to wait for a job to end when queue_due was called last. */
+bool queue_job_done(struct queue *q, struct queue_job **job);
 
 /* What became of a recipient. Delivered, bounced, expired, redirected: settled. */
 int queue_deferred(struct queue *q, struct db_conn *tx, struct slice id, int number, int64_t now_us,

@@ -7,6 +7,8 @@
 #include "base/fail.h"
 #include "net/addr.h"
 
+/* A disposition beside enum dmarc_policy: nothing was done, where a stricter policy would have had mail that fails. */
+enum { PASSED_ENFORCED = 100 };
 enum { KINDS_MAX = 10000, SIGNATURES_MAX = 10, TEXT_MAX = 255, KEY_ROOM = 16384 };
 #define DAY_US ((int64_t)86400 * 1000000)
 #define SPREAD_US (4 * (uint64_t)3600 * 1000000)
@@ -49,12 +51,21 @@ static struct slice cut(struct slice s) {
 	return slice_head(s, TEXT_MAX);
 }
 
-/* RFC 9990 §3.1.3: what passed comes first; the rest has no place when there are many. */
+/* What a signature says about its message, for the order of RFC 9990 §3.1.3. */
+static int rank(const struct evidence_dkim *s, const struct evidence_dmarc *d) {
+	struct slice above = d->domain;
+	bool below = s->domain.len > above.len && slice_ends(s->domain, above) &&
+		     s->domain.at[s->domain.len - above.len - 1] == '.';
+	if (s->result != TRUST_PASS) return 3;
+	return slice_same(s->domain, d->from) ? 0 : below || slice_same(s->domain, above) ? 1 : 2;
+}
+
+/* What passed comes first, the author's own before others'; the rest has no place when there are many. */
 static size_t signatures_of(const struct evidence_record *e, struct feedback_signature out[static SIGNATURES_MAX]) {
 	size_t n = 0;
-	for (int round = 0; round < 2; round++)
+	for (int round = 0; round < 4; round++)
 		for (size_t i = 0; i < e->dkim_count && n < SIGNATURES_MAX; i++)
-			if ((e->dkim[i].result == TRUST_PASS) == (round == 0))
+			if (rank(&e->dkim[i], &e->dmarc) == round)
 				out[n++] = (struct feedback_signature){ cut(e->dkim[i].domain),
 									cut(e->dkim[i].selector), e->dkim[i].result };
 	return n;
@@ -126,7 +137,10 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 		.envelope_from = slice_same(e->spf.identity, S("mailfrom")) ? cut(e->spf.domain) : S(""),
 		.override = cut(d->override),
 		.comment = cut(d->comment),
-		.disposition = d->disposition,
+		.disposition = d->result == TRUST_PASS && d->policy > DMARC_POLICY_NONE &&
+					       d->disposition <= DMARC_POLICY_NONE
+				       ? (uint32_t)PASSED_ENFORCED
+				       : d->disposition,
 		.spf = e->spf.result,
 		.dkim_aligned = d->dkim_aligned,
 		.spf_aligned = d->spf_aligned,
@@ -193,7 +207,9 @@ static void record_of(const struct feedback_key *k, uint64_t count, struct arena
 	bool acted = k->disposition == DMARC_POLICY_QUARANTINE || k->disposition == DMARC_POLICY_REJECT;
 	*r = (struct report_record){
 		.source = k->source, .count = count, .header_from = k->header_from, .envelope_from = k->envelope_from,
-		.disposition = acted ? policy_text(k->disposition) : S("none"),
+		.disposition = acted                               ? policy_text(k->disposition)
+			       : k->disposition == PASSED_ENFORCED ? S("pass")
+								   : S("none"),
 		.dkim = slice_of(pass(k->dkim_aligned)), .spf = slice_of(pass(k->spf_aligned)),
 	};
 	if (k->override.len != 0) {

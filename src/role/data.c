@@ -60,6 +60,11 @@ static int give(const char *dir, const char *const *names, const char *owner) {
 	return 0;
 }
 
+static int refused(void) {
+	AUTO_FREE char *why = mem_text(fail_text());
+	return fail("data_directory: %s (it must name a folder that hato can make and write in)", why);
+}
+
 int data_make(const char *dir, bool apart) {
 	/* core owns the folder itself: its database lives there */
 	static const struct { const char *name; mode_t mode; int owner;
@@ -78,9 +83,9 @@ int data_make(const char *dir, bool apart) {
 	for (size_t i = 0; i < LEN(folders); i++)
 		if (make(dir, folders[i].name, folders[i].mode,
 			 apart && folders[i].owner >= 0 ? data_users[folders[i].owner] : NULL) < 0)
-			return fail_add("data_directory");
+			return refused();
 	if (apart &&
 	    (give(dir, of_core, data_users[CHILD_CORE]) < 0 || give(dir, of_vault, data_users[CHILD_VAULT]) < 0))
-		return fail_add("data_directory");
+		return refused();
 	return 0;
 }

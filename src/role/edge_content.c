@@ -144,6 +144,29 @@ static void make_checks(struct edge_settings *s, struct service *sv, const struc
 	if (checks_wanted(p)) sv->admit.checks = p;
 }
 
+/* The set that a text with C's escapes names; NULL: none. Line ends are no characters of a text. */
+static const bool *characters(const struct conf_view *v, enum setting_id id, struct arena *mem) {
+	static const char letters[] = "abfnrtv", codes[] = "\a\b\f\n\r\t\v";
+	struct slice text = conf_text(v, id);
+	bool *set = arena_array(mem, 256, sizeof *set);
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned c = (unsigned char)text.at[i];
+		if (c == '\\' && i + 1 < text.len) {
+			c = (unsigned char)text.at[++i];
+			const char *letter = strchr(letters, (int)c);
+			if (letter != NULL) c = (unsigned char)codes[letter - letters];
+			else if (c >= '0' && c <= '7') {
+				c -= '0';
+				for (int n = 1;
+				     n < 3 && i + 1 < text.len && text.at[i + 1] >= '0' && text.at[i + 1] <= '7'; n++)
+					c = (c * 8 + (unsigned)(text.at[++i] - '0')) & 255;
+			}
+		}
+		set[c] = c != '\r' && c != '\n';
+	}
+	return text.len != 0 ? set : NULL;
+}
+
 bool edge_overridden(const struct conf_view *v, const char *word) {
 	size_t n;
 	const struct slice *words = conf_list(v, SET_receive_override_options, &n);
@@ -222,7 +245,11 @@ int edge_content_make(struct edge_settings *s, struct service *sv, const struct 
 	sv->admit.proxy = make_proxy(s, v, o, sv->log_name);
 	sv->admit.content_filter = conf_text(v, SET_content_filter);
 	if (make_header(s, sv, v, cleanup) < 0) return -1;
-	if (!edge_overridden(v, "no_header_body_checks")) make_checks(s, sv, cleanup);
+	if (!edge_overridden(v, "no_header_body_checks")) {
+		make_checks(s, sv, cleanup);
+		sv->smtp.stripped = characters(cleanup, SET_message_strip_characters, &s->mem);
+		sv->smtp.rejected = characters(cleanup, SET_message_reject_characters, &s->mem);
+	}
 	if (edge_overridden(v, "no_address_mappings")) sv->admit.accept_flags |= ACCEPT_NO_MAPPINGS;
 	if (edge_overridden(v, "no_milters")) return 0;
 	make_sign(s, sv, v, o->signing);

@@ -45,6 +45,10 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->offer = OFFER_USUAL;
 	if (!conf_bool(v, SET_disable_vrfy_command)) p->offer |= OFFER_VRFY;
 	p->strict_paths = conf_bool(v, SET_strict_rfc821_envelopes);
+	p->dash_user = conf_bool(v, SET_allow_min_user);
+	p->null_domain = conf_bool(v, SET_resolve_null_domain);
+	p->numeric_domain = conf_bool(v, SET_resolve_numeric_domain);
+	p->utf8_unasked = conf_bool(v, SET_smtputf8_enable) && !conf_bool(v, SET_strict_smtputf8);
 	p->offer |= OFFER_ETRN;
 	if (slice_trim(conf_text(v, SET_smtpd_authorized_xclient_hosts)).len != 0) p->offer |= OFFER_XCLIENT;
 	if (slice_trim(conf_text(v, SET_smtpd_authorized_xforward_hosts)).len != 0) p->offer |= OFFER_XFORWARD;

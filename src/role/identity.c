@@ -47,7 +47,10 @@ char *identity_blocks(struct slice pem, const char *title) {
 
 static int read_pem(struct identities *all, const char *path, struct buf *out) {
 	if (all->file_count < LEN(all->files)) all->files[all->file_count++] = mem_text(path);
-	return file_read(path, out);
+	int r = file_read(path, out);
+	if (r < 0 && errno == ENOENT)
+		return fail("%s: no such file (get one first; without these settings hato signs one itself)", path);
+	return r;
 }
 
 /* setting: names the key's file, for the remedy. */

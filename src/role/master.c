@@ -38,8 +38,7 @@ struct master {
 	uint64_t stamp;
 	struct log_target log;
 	bool own_users, foreground, stopping;
-	bool managed; /* systemd waits for notices; what we print it would not file under mail, what we log by syslog it
-			 does */
+	bool managed; /* systemd waits for notices; it files under mail what we say by syslog, not what we print */
 	bool reloading; /* somebody may not have the new settings yet */
 	bool agent_called; /* core has mail for a Unix user or a program */
 	struct child children[CHILDREN];

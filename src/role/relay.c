@@ -43,8 +43,19 @@ static void kept_done(void *kept) {
 
 static const struct link_keeper keeper = { .deadline = kept_deadline, .expire = kept_expire, .done = kept_done };
 
+/* Mail that would come back to us is for that transport (best_mx_transport). */
+static void pass_on(struct relay_outcome *o, struct slice transport, struct arena *mem) {
+	bool whole = slice_find(transport, ':') < transport.len;
+	o->redirects = arena_get(mem, sizeof *o->redirects);
+	o->redirects[0] = (struct relay_redirect){ REDIRECT_TRANSPORT,
+						   whole ? transport : arena_fmt(mem, "%.*s:", SLICE_ARG(transport)) };
+	o->redirects_count = 1;
+	o->fate = RELAY_REDIRECTED;
+}
+
 static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk,
-			  bool lmtp) {
+			  const struct relay_profile *profile) {
+	bool lmtp = profile != NULL && profile->target.client.lmtp;
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
 	if (talk->troubles != 0) {
@@ -69,6 +80,9 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 			.setup_us = o[i].setup_us,
 			.send_us = o[i].send_us,
 		};
+	for (size_t i = 0; i < n && profile != NULL && profile->best_mx.len != 0; i++)
+		if (o[i].fate == SMTP_NEVER && strcmp(o[i].status, "5.4.6") == 0)
+			pass_on(&answer.outcomes[i], profile->best_mx, q->mem);
 	relay_answer_pack(q->answer, &answer);
 }
 
@@ -99,10 +113,10 @@ static bool tls_waived(void *ctx) {
 	const struct delivering *d = ctx;
 	const struct smtp_body *body = &d->message.body;
 	if (!d->profile->tls_required_header) return false;
-	size_t want = (size_t)MIN_OF(body->size, (uint64_t)HEADER_SEEN);
-	char *at = arena_get(d->mem, want + 1);
-	ssize_t n = pread(body->fd, at, want, (off_t)body->offset);
-	for (struct slice rest = slice_from(at, n > 0 ? (size_t)n : 0); rest.len != 0;) {
+	size_t want = (size_t)MIN_OF(smtp_body_size(body), (uint64_t)HEADER_SEEN);
+	struct slice rest;
+	if (smtp_body_read(body, 0, arena_get(d->mem, want + 1), want, &rest) < 0) return false;
+	while (rest.len != 0) {
 		struct slice line = slice_cut(&rest, '\n');
 		if (slice_trim(line).len == 0) return false;
 		bool continued = ascii_blank(line.at[0]);
@@ -142,6 +156,7 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 	target->client.require = (enum smtp_require)require;
 	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
 	target->no_tls_reuse = !tls->reuse;
+	if (!relay_keeps(d->profile, hop, d->mem)) target->keep_ms = -1;
 	if (r == 0)
 		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
 				&target->client.password);
@@ -215,7 +230,11 @@ static void begin(struct delivering *d, const struct link_question *q) {
 		.probe = ask->probe,
 		.probe_data = d->profile != NULL && d->profile->probe_data,
 		.count = ask->recipients_count,
-		.body = { .head = ask->head, .fd = q->ask->fds[0], .offset = ask->offset, .size = ask->size },
+		.body = { .head = ask->head,
+			  .text = ask->text.len != 0 ? ask->text : SLICE_NONE,
+			  .fd = q->ask->fd_count != 0 ? q->ask->fds[0] : -1,
+			  .offset = ask->offset,
+			  .size = ask->size },
 	};
 }
 
@@ -230,7 +249,10 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	struct relay *r = ctx;
 	struct relay_ask ask;
 	relay_ask_unpack(&q->in, &ask);
-	if (q->in.bad || q->ask->fd_count != 1 || ask.recipients_count == 0) return fail("broken question");
+	bool text = ask.text.len != 0; /* either that or a descriptor */
+	if (q->in.bad || q->ask->fd_count != (text ? 0 : 1) || ask.recipients_count == 0)
+		return fail("broken question");
+	if (text && (ask.offset > ask.text.len || ask.size > ask.text.len - ask.offset)) return fail("broken question");
 	struct relay_settings *s = (struct relay_settings *)current_hold(&r->settings);
 	if (*q->kept == NULL) *q->kept = mem_get(sizeof(struct smtp_cache));
 	struct delivering d = { .relay = r, .settings = s, .profile = relay_profile_find(s, ask.transport),
@@ -247,7 +269,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++)
 		relay_filter(d.profile, &d.outcomes[i], d.mem);
-	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile != NULL && d.profile->target.client.lmtp);
+	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile);
 	buf_done(&talk.text);
 	generation_drop(&s->generation);
 	return 0;

@@ -206,6 +206,10 @@ static void client_of(const struct relay_profile *p, const struct relay_outside 
 		.auth_refused_is_final = !flag(p, SET_smtp_sasl_auth_soft_bounce),
 		.mail_auth = flag(p, SET_smtp_send_dummy_mail_auth),
 		.line_limit = (size_t)number(p, SET_smtp_line_length_limit),
+		.quit_waits = !flag(p, SET_smtp_skip_quit_response),
+		.unquoted = !flag(p, SET_smtp_quote_rfc821_envelope),
+		.min_data_rate =
+			flag(p, SET_smtp_per_request_deadline) ? (uint64_t)number(p, SET_smtp_min_data_rate) : 0,
 	};
 	if (text(p, SET_smtp_sasl_auth_cache_name).len != 0) out->refusals = outside->refusals;
 	out->refusals_ms = span(p, SET_smtp_sasl_auth_cache_time);
@@ -234,8 +238,7 @@ static void target_of(struct relay_profile *p, struct relay_settings *s) {
 		.session_limit = (unsigned)number(p, SET_smtp_mx_session_limit),
 		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit),
 						    (int64_t)100000),
-		.keep_ms = flag(p, SET_smtp_connection_cache_on_demand) ? span(p, SET_smtp_connection_cache_time_limit)
-									: -1,
+		.keep_ms = span(p, SET_smtp_connection_cache_time_limit),
 		.keep_uses = (unsigned)reuse,
 		.reuse_ms = span(p, SET_smtp_connection_reuse_time_limit),
 		.service = p->tag,
@@ -285,6 +288,33 @@ static void checks_of(struct relay_settings *s, struct relay_profile *p) {
 	outgoing_checks_make(p->view, ids, s->tables, &s->mem, &p->outgoing.checks);
 }
 
+/* smtp_connection_cache_destinations: names and tables, each a table to ask. A file of names is a table, too. */
+static int keep_list_make(struct relay_settings *s, struct relay_profile *p) {
+	p->keep_names = list(p, SET_smtp_connection_cache_destinations, &p->keep_count);
+	p->keep_tables = arena_array(&s->mem, p->keep_count + 1, sizeof *p->keep_tables);
+	for (size_t i = 0; i < p->keep_count; i++) {
+		bool table = slice_find(p->keep_names[i], ':') < p->keep_names[i].len || p->keep_names[i].at[0] == '/';
+		if (table &&
+		    lookup_open(s->tables, &p->keep_names[i], 1, 0, &s->mem, &p->keep_tables[i]) != TABLE_FOUND)
+			return fail_add("%s", setting_of(of(p, SET_smtp_connection_cache_destinations))->name);
+	}
+	return 0;
+}
+
+bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *mem) {
+	struct smtp_next_hop parts = { 0 };
+	struct lookup_hit hit;
+	if (p->keep_all) return true;
+	if (!smtp_next_hop_parse(hop, &parts)) return false;
+	struct slice name = parts.path.len != 0 ? parts.path : parts.host;
+	for (size_t i = 0; i < p->keep_count; i++) {
+		if (slice_same(p->keep_names[i], name)) return true;
+		if (p->keep_tables[i].count != 0 && lookup_key(&p->keep_tables[i], name, mem, &hit) == TABLE_FOUND)
+			return true;
+	}
+	return false;
+}
+
 static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	target_of(p, s);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
@@ -299,7 +329,10 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	p->by_sender = flag(p, SET_smtp_sender_dependent_authentication);
 	p->login_delimiter = text(p, SET_smtp_sasl_password_result_delimiter);
 	p->tls_reuse = reuses_tls(s, p);
+	p->keep_all = flag(p, SET_smtp_connection_cache_on_demand);
+	if (keep_list_make(s, p) < 0) return -1;
 	p->tls_required_header = conf_bool(p->view, SET_tls_required_enable);
+	p->best_mx = conf_text(p->view, SET_best_mx_transport);
 	p->tls_status = flag(p, SET_smtp_log_tls_feature_status);
 	if (relay_require_read(s, p) < 0) return -1;
 	p->status_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_delivery_status_filter), 0, &s->mem);

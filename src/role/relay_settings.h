@@ -18,6 +18,11 @@ struct relay_profile {
 	struct smtp_target target;           /* what is the same for all messages */
 	int level;                           /* enum client_tls */
 	bool tls_reuse;                      /* connections with TLS are kept for the next message */
+	bool keep_all;                       /* smtp_connection_cache_on_demand: all are; else those of … */
+	const struct slice *keep_names;      /* … smtp_connection_cache_destinations */
+	struct lookup *keep_tables;          /* parallel; empty: a name */
+	size_t keep_count;
+	struct slice best_mx;                /* best_mx_transport */
 	struct relay_require *requires;      /* smtp_requiretls_policy, in order; NULL: requiretls_enable = no */
 	size_t requires_count;
 	bool tls_status;                     /* smtp_log_tls_feature_status */
@@ -79,6 +84,8 @@ int relay_login(const struct relay_settings *s, const struct relay_profile *p, s
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
+/* Is a connection to this next hop kept for the next message? */
+bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *mem);
 bool relay_discard(void *profile, struct slice address, struct arena *mem,
 		   struct slice *words);                                      /* smtp_client_params.discard_for */
 bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */

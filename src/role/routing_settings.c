@@ -347,6 +347,8 @@ static void hops_of(struct hop_params *out, const struct hop_names *n, struct ta
 		.relocated_whole = !conf_bool(v, SET_relocated_prefix_enable),
 		.relocated = tables_of_list(tables, v, SET_relocated_maps, 0, mem),
 		.sender_relayhost = tables_of_list(tables, v, n->sender_relayhost, 0, mem),
+		.relayhost_nobody = conf_text(v, SET_empty_address_relayhost_maps_lookup_key),
+		.transport_nobody = conf_text(v, SET_empty_address_default_transport_maps_lookup_key),
 		.sender_transport = tables_of_list(tables, v, n->sender_transport, 0, mem),
 		.local = conf_text(v, n->local),
 		.virtual_ = conf_text(v, n->virtual_),
@@ -449,6 +451,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->to_detail = conf_bool(v, SET_deliver_to_detail_mailbox);
 	r->full_reject = conf_bool(v, SET_quota_full_reject);
 	r->empty_recipient = conf_text(v, SET_empty_address_recipient);
+	r->filter_next_hop = conf_text(v, SET_default_filter_nexthop);
 	out->probe_route = *r;
 	hops_of(&out->probe_route.hops, &hops_of_probes, t, conf, mem);
 	out->deliver = (struct deliver_params){

@@ -86,7 +86,7 @@ static void count_columns(struct body *b, uint64_t lf) {
 
 /* Passes regular blocks at the front of the bytes; returns their length. */
 static size_t skip_regular(struct body *b, const char *at, size_t len) {
-	if (b->state > BODY_CR) return 0;
+	if (b->state > BODY_CR || b->stripped != NULL || b->rejected != NULL) return 0;
 	uint64_t after_cr = b->state == BODY_CR, line_start = b->state == BODY_LINE_START, high = 0;
 	uint64_t dots = b->dots ? ~UINT64_C(0) : 0;
 	size_t done = 0;
@@ -132,6 +132,11 @@ static bool take_byte(struct body *b, char c) {
 		b->state = BODY_DOT;
 		return false;
 	}
+	if (b->stripped != NULL && b->stripped[(unsigned char)c]) {
+		if (b->state == BODY_LINE_START) b->state = BODY_IN_LINE;
+		return false;
+	}
+	if (b->rejected != NULL && b->rejected[(unsigned char)c]) blame(b, BODY_CHARACTER);
 	if (c == '\0') blame(b, BODY_NUL);
 	b->eight_bit |= (unsigned char)c > 127;
 	b->state = BODY_IN_LINE;

@@ -15,6 +15,7 @@ enum body_fault {
 	BODY_BARE_LF,
 	BODY_BARE_CR,
 	BODY_NUL,
+	BODY_CHARACTER, /* one of `rejected` */
 	BODY_LONG_LINE, /* above line_limit */
 	BODY_TOO_BIG,   /* above size_limit */
 };
@@ -27,6 +28,8 @@ struct body {
 	uint64_t taken;        /* bytes read, whatever became of them */
 	size_t column;         /* bytes of the line under way, with its CR */
 	size_t longest;        /* longest line without CRLF; lines below 64 bytes may not be counted */
+	/* [256], NULL: none. CR and LF are never among them. A NUL that is stripped is no fault */
+	const bool *stripped, *rejected;
 	uint64_t size_limit;   /* 0: none */
 	size_t line_limit;     /* 0: none; else at least 64 */
 };

@@ -310,8 +310,12 @@ bool smtp_client_alive(struct smtp_client *c) {
 
 void smtp_client_quit(struct smtp_client **cp) {
 	struct smtp_client *c = *cp;
-	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n")))
-		smtp_client_flush(c, c->params.timeouts.quit);
+	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n"))) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct smtp_heard heard;
+		if (smtp_client_flush(c, c->params.timeouts.quit) && c->params.quit_waits)
+			smtp_client_hear(c, c->params.timeouts.quit, &mem, &heard);
+	}
 	smtp_client_close(cp);
 }
 

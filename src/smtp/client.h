@@ -116,6 +116,11 @@ struct smtp_client_params {
 	/* Each line of a reply before it is read (smtp_reply_filter); NULL: as it comes. The result lives in mem. */
 	struct slice (*filter)(void *ctx, struct slice line, struct arena *mem);
 	void *filter_ctx;
+	bool quit_waits;               /* for the answer to QUIT (smtp_skip_quit_response = no) */
+	bool unquoted;                 /* local parts go out without quotes (smtp_quote_rfc821_envelope = no) */
+	/* The time for the text is that of all of it, but each byte buys 1/min_data_rate s, up to the whole
+	 * (smtp_per_request_deadline); 0: that of each piece. */
+	uint64_t min_data_rate;
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
 	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */
 	size_t own_names_count;
@@ -128,13 +133,18 @@ struct smtp_recipient {
 	unsigned notify;               /* smtp_notify bits; 0: not said */
 };
 
-/* head, then size bytes of fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR alone a
- * blank. */
+/* head, then size bytes of text or fd from offset on. Line ends are repaired on the way: LF alone becomes CRLF, CR
+ * alone a blank. */
 struct smtp_body {
 	struct slice head;
 	int fd;                        /* read with pread, never moved; -1: none */
 	uint64_t offset, size;
+	struct slice text;             /* SLICE_NONE: fd counts */
 };
+uint64_t smtp_body_size(const struct smtp_body *b); /* behind head */
+/* What stands behind head from `at` on: up to len bytes, of text or read into room. <0: fail(), also when fd ends too
+ * early; 0: nothing is left. */
+ssize_t smtp_body_read(const struct smtp_body *b, uint64_t at, char *room, size_t len, struct slice *out);
 
 /* Where a message came from, for XFORWARD (XFORWARD_README); what is empty is not known. */
 struct smtp_origin {

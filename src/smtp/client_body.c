@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Works in spans between line ends, found with memchr: most of a body is copied, not looked at byte by byte. */
 #include "smtp/client_body.h"
+#include "base/fail.h"
+#include "smtp/client.h"
 
 /* Where to fold: at most room bytes, not within a UTF-8 character. */
 static size_t fold_at(struct slice s, size_t room) {
@@ -56,4 +58,26 @@ bool smtp_body_end(struct smtp_body_coder *c, struct buf *out) {
 	smtp_body_line_end(c, out);
 	buf_add(out, S(".\r\n"));
 	return !out->full;
+}
+
+uint64_t smtp_body_size(const struct smtp_body *b) {
+	return b->text.at != NULL || b->fd >= 0 ? b->size : 0;
+}
+
+ssize_t smtp_body_read(const struct smtp_body *b, uint64_t at, char *room, size_t len, struct slice *out) {
+	uint64_t size = smtp_body_size(b);
+	len = (size_t)MIN_OF(size - MIN_OF(at, size), (uint64_t)len);
+	*out = SLICE_NONE;
+	if (len == 0) return 0;
+	if (b->text.at != NULL) {
+		*out = slice_head(slice_skip(b->text, (size_t)(b->offset + at)), len);
+		return (ssize_t)out->len;
+	}
+	ssize_t n;
+	do n = pread(b->fd, room, len, (off_t)(b->offset + at));
+	while (n < 0 && errno == EINTR);
+	if (n < 0) return fail_errno("message file");
+	if (n == 0) return fail("message file: ends %llu bytes early", (unsigned long long)(size - at));
+	*out = slice_from(room, (size_t)n);
+	return n;
 }

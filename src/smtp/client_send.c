@@ -3,6 +3,7 @@
  * it a group is one command; everything else is the same. A group stays well below what any socket buffers, so that
  * neither side can wait for the other for ever. */
 #include "base/fail.h"
+#include "mime/address.h"
 #include "smtp/dsn.h"
 #include "smtp/client_body.h"
 #include "smtp/client_private.h"
@@ -23,6 +24,7 @@ struct transaction {
 	enum standing *standing;   /* parallel to which */
 	size_t accepted;
 	bool mail_ok, go_ahead;    /* 2xx to MAIL, 354 to DATA */
+	int64_t text_deadline;     /* with min_data_rate */
 	enum smtp_stage stage;     /* what is said to have failed when the connection is lost now */
 };
 
@@ -74,7 +76,7 @@ static bool is_xtext(struct slice s) {
 }
 
 static uint64_t message_size(const struct smtp_message *m) {
-	return m->body.head.len + (m->body.fd >= 0 ? m->body.size : 0);
+	return m->body.head.len + smtp_body_size(&m->body);
 }
 
 static bool needs_utf8(const struct transaction *t) {
@@ -111,10 +113,19 @@ static bool can_be_sent(struct transaction *t) {
 
 /* The commands. Number 0 is MAIL, 1 to count are RCPT, count + 1 is DATA. */
 
+static struct slice on_the_wire(const struct transaction *t, struct slice address) {
+	struct mailbox m;
+	if (!t->c->params.unquoted ||
+	    address_parse(address, ADDRESS_UTF8 | ADDRESS_LONG_LOCAL, t->mem, &m) != ADDRESS_OK)
+		return address;
+	return arena_fmt(t->mem, "%.*s@%.*s", SLICE_ARG(m.local), SLICE_ARG(m.domain));
+}
+
 static void put_mail(struct transaction *t, struct buf *to) {
 	const struct smtp_message *m = t->m;
 	unsigned offers = t->c->offers;
-	buf_addf(to, "MAIL FROM:<%.*s>", SLICE_ARG(t->sender));
+	struct slice sender = on_the_wire(t, t->sender);
+	buf_addf(to, "MAIL FROM:<%.*s>", SLICE_ARG(sender));
 	if (offers & SMTP_OFFERS_SIZE) buf_addf(to, " SIZE=%llu", (unsigned long long)message_size(m));
 	if ((offers & SMTP_OFFERS_8BITMIME) && m->eight_bit) buf_add(to, S(" BODY=8BITMIME"));
 	if ((offers & SMTP_OFFERS_SMTPUTF8) && needs_utf8(t)) buf_add(to, S(" SMTPUTF8"));
@@ -128,7 +139,8 @@ static void put_mail(struct transaction *t, struct buf *to) {
 }
 
 static void put_rcpt(struct transaction *t, const struct smtp_recipient *r, struct buf *to) {
-	buf_addf(to, "RCPT TO:<%.*s>", SLICE_ARG(r->address));
+	struct slice address = on_the_wire(t, r->address);
+	buf_addf(to, "RCPT TO:<%.*s>", SLICE_ARG(address));
 	if (t->c->offers & SMTP_OFFERS_DSN) {
 		smtp_notify_add(to, r->notify);
 		if (is_xtext(r->orcpt)) buf_addf(to, " ORCPT=%.*s", SLICE_ARG(r->orcpt));
@@ -237,10 +249,22 @@ static bool say_commands(struct transaction *t) {
 
 /* The text. */
 
+/* What is written buys time for the rest, where the time is that of the whole text. */
+static bool flush_text(struct transaction *t) {
+	const struct smtp_client_params *p = &t->c->params;
+	int64_t now = clock_ms(), limit = p->timeouts.data_xfer;
+	if (p->min_data_rate == 0) return smtp_client_flush(t->c, limit);
+	if (t->text_deadline == 0) t->text_deadline = now + limit;
+	uint64_t bought = stream_out(t->c->stream)->len * 1000 / p->min_data_rate;
+	if (!smtp_client_flush(t->c, MAX_OF(t->text_deadline - now, (int64_t)1))) return false;
+	t->text_deadline = MIN_OF(t->text_deadline + (int64_t)bought, clock_ms() + limit);
+	return true;
+}
+
 static bool put_piece(struct transaction *t, struct smtp_body_coder *coder, struct slice piece) {
 	struct buf *to = stream_out(t->c->stream);
 	smtp_body_code(coder, piece, to);
-	return to->len < WRITE_AT || smtp_client_flush(t->c, t->c->params.timeouts.data_xfer);
+	return to->len < WRITE_AT || flush_text(t);
 }
 
 /* <0: our own file cannot be read; 0: all of it is on its way; 1: the connection is over. */
@@ -248,18 +272,12 @@ static int put_body(struct transaction *t, struct smtp_body_coder *coder) {
 	const struct smtp_body *body = &t->m->body;
 	for (struct slice rest = body->head; rest.len > 0; rest = slice_skip(rest, PIECE))
 		if (!put_piece(t, coder, slice_head(rest, PIECE))) return 1;
-	char piece[PIECE];
-	uint64_t at = 0, size = body->fd >= 0 ? body->size : 0;
-	while (at < size) {
-		ssize_t n =
-			pread(body->fd, piece, (size_t)MIN_OF(size - at, (uint64_t)PIECE), (off_t)(body->offset + at));
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) return fail_errno("message file");
-		if (n == 0) return fail("message file: ends %llu bytes early", (unsigned long long)(size - at));
-		if (!put_piece(t, coder, slice_from(piece, (size_t)n))) return 1;
-		at += (uint64_t)n;
-	}
-	return 0;
+	char room[PIECE];
+	struct slice piece;
+	ssize_t n;
+	for (uint64_t at = 0; (n = smtp_body_read(body, at, room, sizeof room, &piece)) > 0; at += (uint64_t)n)
+		if (!put_piece(t, coder, piece)) return 1;
+	return (int)n;
 }
 
 /* A server that refuses in the middle of the text may say so before it hangs up. */
@@ -305,7 +323,7 @@ static enum smtp_client_result send_text(struct transaction *t) {
 	}
 	if (r > 0) return cut_short(t);
 	must(smtp_body_end(&coder, stream_out(t->c->stream)));
-	if (!smtp_client_flush(t->c, t->c->params.timeouts.data_xfer)) return cut_short(t);
+	if (!flush_text(t)) return cut_short(t);
 	t->stage = SMTP_STAGE_DOT;
 	return hear_verdicts(t);
 }

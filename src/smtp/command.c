@@ -187,6 +187,20 @@ static unsigned path_flags(const struct smtp_server_params *params, bool utf8) {
 	return ADDRESS_LONG_LOCAL | (params->strict_paths ? ADDRESS_STRICT : 0u) | (utf8 ? ADDRESS_UTF8 : 0u);
 }
 
+/* A path whose domain is missing or an address, as some write them, in the form that everybody reads. */
+static struct slice repaired(struct slice args, const struct smtp_server_params *params, struct arena *mem) {
+	size_t end = slice_find(args, '>'), at = slice_find_last(slice_head(args, end), '@'), digits = 0;
+	if ((!params->null_domain && !params->numeric_domain) || at >= end || end == args.len) return args;
+	struct slice local = slice_head(args, at), domain = slice_head(slice_skip(args, at + 1), end - at - 1),
+		     rest = slice_skip(args, end);
+	while (digits < domain.len && (ascii_digit(domain.at[digits]) || domain.at[digits] == '.')) digits++;
+	if (params->null_domain && domain.len == 0)
+		return arena_fmt(mem, "%.*s@%s%.*s", SLICE_ARG(local), params->host, SLICE_ARG(rest));
+	if (params->numeric_domain && domain.len != 0 && digits == domain.len)
+		return arena_fmt(mem, "%.*s@[%.*s]%.*s", SLICE_ARG(local), SLICE_ARG(domain), SLICE_ARG(rest));
+	return args;
+}
+
 static const char undeclared[] = "Must declare SMTPUTF8 to send unicode address";
 
 struct smtp_reply command_mail(struct slice args, const struct smtp_server_params *params, unsigned offer,
@@ -195,14 +209,17 @@ struct smtp_reply command_mail(struct slice args, const struct smtp_server_param
 	struct slice rest;
 	if (!skip_prefix(&args, S("FROM:"))) return smtp_reply(501, "5.5.4", S("Syntax: MAIL FROM:<address>"));
 	/* whether UTF-8 is allowed in the path is said behind it */
-	m.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &m.from, &rest);
-	if (m.kind == ADDRESS_BAD) return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
+	m.kind = address_parse_path(repaired(args, params, mem), path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem,
+				    &m.from, &rest);
+	if (m.kind == ADDRESS_BAD || (!params->dash_user && slice_starts(m.from.local, S("-"))))
+		return smtp_reply(501, "5.1.7", S("Bad sender address syntax"));
 	struct smtp_reply r = read_parameters(rest, mail_parameters, LEN(mail_parameters), offer, params, mem, &m);
 	if (r.code != 0) return r;
 	if (m.verp.len != 0 && m.kind == ADDRESS_EMPTY)
 		return smtp_reply(503, "5.5.4", S("Error: XVERP requires non-null sender"));
 	m.text = mailbox_text(mem, m.from);
-	if (!m.utf8 && !slice_is_ascii(m.text)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
+	if (!m.utf8 && !params->utf8_unasked && !slice_is_ascii(m.text))
+		return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = m;
 	return r;
 }
@@ -212,13 +229,16 @@ struct smtp_reply command_rcpt(struct slice args, const struct smtp_server_param
 	struct smtp_rcpt to = { 0 };
 	struct slice rest;
 	if (!skip_prefix(&args, S("TO:"))) return smtp_reply(501, "5.5.4", S("Syntax: RCPT TO:<address>"));
-	to.kind = address_parse_path(args, path_flags(params, (offer & OFFER_SMTPUTF8) != 0), mem, &to.to, &rest);
-	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY;
+	to.kind = address_parse_path(repaired(args, params, mem), path_flags(params, (offer & OFFER_SMTPUTF8) != 0),
+				     mem, &to.to, &rest);
+	bool bad = to.kind == ADDRESS_BAD || to.kind == ADDRESS_EMPTY ||
+		   (!params->dash_user && slice_starts(to.to.local, S("-")));
 	if (bad) return smtp_reply(501, "5.1.3", S("Bad recipient address syntax"));
 	struct smtp_reply r = read_parameters(rest, rcpt_parameters, LEN(rcpt_parameters), offer, params, mem, &to);
 	if (r.code != 0) return r;
 	to.text = mailbox_text(mem, to.to);
-	if (!utf8 && !slice_is_ascii(args)) return smtp_reply(553, "5.6.7", slice_of(undeclared));
+	if (!utf8 && !params->utf8_unasked && !slice_is_ascii(args))
+		return smtp_reply(553, "5.6.7", slice_of(undeclared));
 	*out = to;
 	return r;
 }

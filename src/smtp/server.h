@@ -62,6 +62,11 @@ struct smtp_server_params {
 				 */
 	size_t line_limit;            /* of a command line, without its line end: line_length_limit, 2048 */
 	size_t text_line_limit; /* of a message's lines, without line end; 0: none (see body.h). Beyond: 554 5.6.0 */
+	const bool *stripped, *rejected; /* message_strip_characters, message_reject_characters (body.h) */
+	bool dash_user;               /* allow_min_user: addresses may start with a dash */
+	bool null_domain;             /* resolve_null_domain: user@ is user@host */
+	bool numeric_domain;          /* resolve_numeric_domain: user@192.0.2.1 is user@[192.0.2.1] */
+	bool utf8_unasked;            /* UTF-8 in addresses without SMTPUTF8 (strict_smtputf8 = no) */
 	uint64_t size_limit;          /* of a message, after un-dot-stuffing; 0: none */
 	unsigned recipient_limit;     /* accepted recipients of a message; above: 452 */
 	unsigned recipient_overshoot; /* so many of these 452 are no errors (smtpd_recipient_overshoot_limit) */

@@ -59,7 +59,11 @@ static struct smtp_reply begin(struct smtp_server *s, bool dots) {
 	if (s->facts.rcpts == 0) return smtp_reply(503, "5.5.1", S("Error: need RCPT command"));
 	struct smtp_reply r = s->ops->data_begin(s->owner, &s->mem);
 	server_reject(s, &r, S(""));
-	if (r.code == 354) s->body = body_new(dots, s->params->size_limit, s->params->text_line_limit);
+	if (r.code == 354) {
+		s->body = body_new(dots, s->params->size_limit, s->params->text_line_limit);
+		s->body.stripped = s->params->stripped;
+		s->body.rejected = s->params->rejected;
+	}
 	return r;
 }
 
@@ -100,6 +104,7 @@ static struct smtp_reply refusal(struct smtp_server *s) {
 	};
 	enum body_fault fault = s->body.fault;
 	if (fault == BODY_TOO_BIG) return smtp_reply(552, "5.3.4", S("Error: message file too big"));
+	if (fault == BODY_CHARACTER) return smtp_reply(550, "5.7.1", S("disallowed character"));
 	if (fault == BODY_LONG_LINE) {
 		return smtp_reply_fmt(&s->mem, 554, "5.6.0", "Error: line longer than %zu bytes",
 				      s->params->text_line_limit);

@@ -24,7 +24,7 @@ enum {
 	BODIES_BYTES = 32 * 1024 * 1024
 };
 /* Others go first, but not for ever. */
-enum { BUSY_PERCENT = 25, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
+enum { BUSY_PERCENT = 10, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
 
 struct search_index {
 	struct db *db;

@@ -144,9 +144,12 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 		.disposition = d->disposition, .percent = d->record.percent, .adkim_strict = d->record.adkim_strict,
 		.aspf_strict = d->record.aspf_strict, .testing = d->record.testing, .spf_aligned = d->spf_aligned,
 		.dkim_aligned = d->dkim_aligned, .from = d->from, .domain = d->domain, .rua = d->record.rua,
-		.ruf = d->record.ruf, .fo = d->record.fo, .reason = d->reason,
+		.fo = d->record.fo, .reason = d->reason,
 	};
+	if (d->record.psd != 'y') r->dmarc.ruf = d->record.ruf; /* a registry hears of no single mail (RFC 9991 §2) */
 	if (d->sampled_out) r->dmarc.override = S("sampled_out");
+	if (d->result == TRUST_FAIL && d->record.testing && d->policy > DMARC_POLICY_NONE)
+		r->dmarc.override = S("policy_test_mode");
 }
 
 static struct slice ask_adsp(const struct evidence *e, const struct evidence_verdict *v, int64_t deadline) {

@@ -88,7 +88,8 @@ static void record(struct buf *out, const struct report_record *r, enum report_f
 	leaf(out, 3, "source_ip", r->source);
 	number(out, 3, "count", (int64_t)r->count);
 	buf_add(out, S("      <policy_evaluated>\n"));
-	leaf(out, 4, "disposition", r->disposition);
+	bool unknown = form == REPORT_FORM_RFC7489 && slice_eq(r->disposition, S("pass"));
+	leaf(out, 4, "disposition", unknown ? S("none") : r->disposition);
 	leaf(out, 4, "dkim", r->dkim);
 	leaf(out, 4, "spf", r->spf);
 	for (size_t i = 0; i < r->reasons_count; i++) {

@@ -9,7 +9,7 @@ void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report
  * out. */
 struct report_target {
 	struct slice address, host;      /* host: of the address, ASCII lower case */
-	uint64_t limit;                  /* bytes as sent, after base64; 0: none */
+	uint64_t limit;                  /* bytes as sent, after base64, for RFC 7489; 0: none */
 };
 enum { REPORT_TARGETS_MAX = 10 };
 size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);

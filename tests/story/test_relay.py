@@ -333,3 +333,14 @@ def test_a_dead_destination_rests(hosts):
     for n in (5, 6):
         send(n)
         a.wait_log(rf'to=<x{n}@far\.test>, .*{refused}')
+
+
+def test_a_destination_that_turns_everybody_away_rests(via):
+    """421 instead of a greeting counts as a failure of the destination, not of the message."""
+    a, there = via('default_destination_concurrency_failed_cohort_limit = 1\ninitial_destination_concurrency = 1\nminimal_backoff_time = 300s\nmaximal_backoff_time = 400s\n',
+                   banner='421 4.3.2 come again')
+    for n in (1, 2):
+        a.send(ANN, f'x{n}@far.test', message(ANN, f'x{n}@far.test', f'letter {n}'))
+        a.wait_log(rf'to=<x{n}@far\.test>, .*status=deferred')
+    assert re.search(r'to=<x2@far\.test>, relay=none, .*delivery temporarily suspended: host .* refused to talk to me: 421', a.log())
+    assert there.connections == 1

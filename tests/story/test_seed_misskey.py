@@ -4,6 +4,8 @@ printed there. Only what must differ in a test is mapped: paths, ports, the user
 import os, re, shutil, smtplib, subprocess
 import pytest
 from around import *
+from unixuser import UnixUser
+import hato
 
 HOST, DOMAIN = 'subdomain.domain.tld', 'domain.tld'
 pytestmark = [pytest.mark.root, pytest.mark.skipif(not os.path.exists('/usr/sbin/opendkim') or
@@ -112,6 +114,73 @@ def house(folder):
 
 def serve(hosts, house, **more):
     return hosts(host=HOST, main=MAIN.format(top=house.top), accounts=[f'ann@{HOST}'], **more)
+
+
+# What the document changes in main.cf.proto, line by line: what stood there, what stands there then.
+PROTO = '/usr/share/postfix/main.cf.dist'
+CHANGES = [('#myhostname = host.domain.tld', 'myhostname = subdomain.domain.tld'), ('#mydomain = domain.tld', 'mydomain = domain.tld'),
+           ('#myorigin = $myhostname', 'myorigin = $myhostname'), ('#inet_interfaces = all', 'inet_interfaces = all'),
+           ('#mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain',
+            'mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain'),
+           ('mynetworks = 127.0.0.0/8', 'mynetworks = 127.0.0.0/8 [::1]/128 172.16.0.0/12 [fe80::]/64'),
+           ('#home_mailbox = Maildir/', 'home_mailbox = Maildir/'),
+           ('smtpd_banner = $myhostname ESMTP $mail_name (Debian/GNU)', 'smtpd_banner = $myhostname ESMTP'),  # (Ubuntu) in the document
+           *((f'{name} =', f'#{name} =') for name in ('sendmail_path', 'newaliases_path', 'mailq_path', 'setgid_group', 'html_directory',
+                                                      'manpage_directory', 'sample_directory', 'readme_directory')),
+           ('inet_protocols = ipv4', 'inet_protocols = all')]
+MORE = 'message_size_limit = 10485760\nmailbox_size_limit = 1073741824\nsyslog_facility = mail\ndisable_vrfy_command = yes\n'
+
+
+def here(server):
+    """Only what a test must have elsewhere."""
+    return f'\ndata_directory = {server.data}\nqueue_directory = {server.folder}/spool\nmaillog_file = {server.folder}/mail.log\n' \
+           f'dns_resolvers = 127.0.0.1:{hato.silent_dns()}\n'
+
+
+@pytest.mark.skipif(not os.path.exists(PROTO), reason='postfix')
+def test_main_cf_as_printed(hosts, folder):
+    """S26 to S42: Debian's template loads as it is; with the lines of the document it does what each of them says."""
+    server = hosts(HOST, start=False)
+    with open(PROTO) as f:
+        text = f.read()
+    tool = lambda name, *args, **more: subprocess.run([os.path.join(os.path.dirname(hato.HATO), name), *args], capture_output=True, text=True,
+                                                      timeout=60 * SLOW, stdin=subprocess.DEVNULL, **more)
+    path = f'{server.folder}/main.cf'
+    with open(path, 'w') as f:
+        f.write(text + here(server))
+    done = server.hato('check', check=False)
+    assert 'error' not in done.stdout + done.stderr and 'fatal' not in done.stderr, done
+    for old, new in CHANGES:
+        assert re.search(rf'^{re.escape(old)}$', text, re.M), old
+        text = re.sub(rf'^{re.escape(old)}$', lambda _: new, text, count=1, flags=re.M)
+    with open(path, 'w') as f:
+        f.write(text + MORE + here(server))
+    shown = dict(line.split(' =', 1) for line in tool('postconf', '-c', server.folder, '-n').stdout.splitlines())
+    for line in [new for _, new in CHANGES if not new.startswith('#')] + MORE.splitlines():
+        name, value = line.split(' =', 1)
+        assert shown[name] == value, line
+    assert tool('newaliases', '-C', server.folder).stderr == ''
+    user = UnixUser(folder)
+    try:
+        server.start()
+        assert tool('postfix', '-c', server.folder, 'reload').returncode == 0
+        with server.dialogue() as d:
+            assert d.banner == (220, f'220 {HOST} ESMTP')
+            offered = d.ehlo()
+            assert 'SIZE 10485760' in offered and 'VRFY' not in offered
+            assert d.say('VRFY root') == (502, '502 5.5.1 VRFY command is disabled')
+            assert d.say('MAIL FROM:<x@far.test> SIZE=10485761')[1].startswith('552 5.3.4 ')
+            d.envelope('noreply', user.name, f'{user.name}@{DOMAIN}', f'{user.name}@localhost.{DOMAIN}')
+            assert d.say('RCPT TO:<nobody-here@domain.tld>') == (550, '550 5.1.1 <nobody-here@domain.tld>: Recipient address rejected: '
+                                                                      'User unknown in local recipient table')
+            d.say('DATA', 354)
+            d.say(MESSAGE + '.', 250)
+        wait_until(lambda: len(user.maildir()) == 3, 20, lambda: server.log()[-2000:])
+        got = user.maildir()[0]
+        assert got.startswith(f'Return-Path: <noreply@{HOST}>\n') and f'Delivered-To: {user.name}@' in got and 'by subdomain.domain.tld' in got
+        assert 'error' not in server.log() and 'fatal' not in server.log(), server.log()
+    finally:
+        user.gone()
 
 
 def test_as_printed(hosts, house):

@@ -294,7 +294,7 @@ def test_no_tls_version_left(hosts):
 # What this version does not do is said.
 
 @pytest.mark.parametrize('line, words', [
-    ('allow_min_user = yes', 'not acted on'),
+    ('smtp_tlsrpt_enable = yes', 'not acted on'),
 ])
 def test_what_is_not_done_is_said(hosts, line, words):
     server = hosts(start=False, main=line)

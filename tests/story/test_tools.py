@@ -431,3 +431,20 @@ def test_postfix_tls(server):
     assert 'openssl req' in tool('output-server-csr', code=1).stderr
     assert 'keys made here are ecdsa' in tool('new-server-key', '-a', 'rsa', code=1).stderr
     assert "unknown tls command: 'foo'" in tool('foo', code=1).stderr
+
+
+@root
+def test_where_the_files_are(server):
+    """Without -c: MAIL_CONFIG, HATO_CONFIG, or the first of the usual folders that has a main.cf."""
+    asked = [BIN + '/postconf', '-h', 'myhostname']
+    empty = {k: v for k, v in os.environ.items() if k not in ('MAIL_CONFIG', 'HATO_CONFIG')}
+    for env in ({'MAIL_CONFIG': server.folder}, {'MAIL_CONFIG': server.folder, 'HATO_CONFIG': '/nowhere'}, {'HATO_CONFIG': server.folder}):
+        assert subprocess.run(asked, capture_output=True, text=True, env={**empty, **env}).stdout == 'mail.example.test\n'
+    for place in ('/etc/postfix', '/usr/local/etc'):
+        if not os.path.isdir(place) or os.path.exists('/etc/hato/main.cf'):
+            continue
+        folder = place if place.endswith('postfix') else place + '/postfix'
+        script = f'for d in /etc/postfix {place}; do test ! -d $d || mount -t tmpfs none $d; done; mkdir -p {folder} && ' \
+                 f'echo "myhostname = there.example.test" > {folder}/main.cf && : > {folder}/master.cf && exec {" ".join(asked)}'
+        done = subprocess.run(['unshare', '-m', 'sh', '-c', script], capture_output=True, text=True, env=empty)
+        assert done.stdout == 'there.example.test\n', (place, done)

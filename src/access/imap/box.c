@@ -30,6 +30,12 @@ static bool lost(struct imap_session *s, const char *why) {
 	return false;
 }
 
+static bool deleted(struct imap_session *s) {
+	imap_say(s, "* BYE [NONEXISTENT] The selected mailbox was deleted.");
+	imap_end(s, "Selected mailbox was deleted");
+	return false;
+}
+
 /* When as many are left as there are numbers from the first to the last, no row between them has to be looked at. */
 static bool load_dense(struct imap_session *s, struct db_conn *c, struct view *fresh) {
 	const struct view *v = &s->box.view;
@@ -75,7 +81,8 @@ bool imap_load(struct imap_session *s) {
 	AUTO_NEWS struct news n = NEWS(s);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	struct mailbox m;
-	if (c == NULL || store_mailbox(c, &s->mem, s->box.box, &m) != 0) return lost(s, "mailbox is gone");
+	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
+	if (r != 0) return r == STORE_NO_MAILBOX ? deleted(s) : lost(s, fail_text());
 	if (m.highestmodseq > s->box.modseq && !gather(&n, c)) return false;
 	return load(s, c, &n.gone);
 }
@@ -91,10 +98,7 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 		good = gather(&n, c) && ((n.rows.len == 0 && n.gone.set.count == 0) || load(s, c, &n.gone));
 	}
 	db_release(&c); /* before any waiting for the client */
-	if (r == STORE_NO_MAILBOX) {
-		imap_say(s, "* BYE [NONEXISTENT] The selected mailbox was deleted.");
-		imap_end(s, "Selected mailbox was deleted");
-	}
+	if (r == STORE_NO_MAILBOX) deleted(s);
 	if (!good) return;
 	if (s->box.gone.set.count == 0) s->box.gone_since = s->box.modseq;
 	for (size_t i = 0; i < n.gone.set.count; i++)

@@ -167,6 +167,7 @@ IMAP_COMMAND(imap_do_esearch) {
 	for (size_t i = 0; i < w.count; i++) {
 		r = search_one(s, call, &ask, &w, i);
 		if (s->broken) return imap_no("");
+		if (r == STORE_NO_MAILBOX) continue; /* somebody has deleted it meanwhile */
 		if (r == STORE_LIMIT) return imap_no("[NOTSAVED] Too many messages to keep as $.");
 		if (r != 0) return imap_refused(s, r, "esearch");
 	}

@@ -211,6 +211,7 @@ static void put_modseq(struct imap_session *s, struct imap_answer a) {
 static void answer(struct imap_session *s, const struct imap_command *command, const struct imap_call *call,
 		   struct imap_answer a) {
 	if (s->broken || a.status == IMAP_LATER) return;
+	if (a.status == IMAP_BAD && s->over) return; /* a BYE has said why */
 	if (a.status == IMAP_BAD) {
 		answer_bad(s, call->tag, a.text);
 		return;

@@ -272,16 +272,19 @@ static const struct watched_kind pattern_kind = { .limit = PATTERN_FILE_MOST, .r
 
 /* Looking up. */
 
-static bool match_regexp(const struct rule *rule, const char *key, struct groups *g) {
+/* 1, 0, or <0: it needs more memory than there is. */
+static int match_regexp(const struct rule *rule, const char *key, struct groups *g) {
 	regmatch_t at[REGEXP_GROUPS];
 	size_t count = MIN_OF(rule->regexp->re_nsub + 1, (size_t)REGEXP_GROUPS);
-	if (regexec(rule->regexp, key, count, at, 0) != 0) return false;
+	int answer = regexec(rule->regexp, key, count, at, 0);
+	if (answer == REG_ESPACE) return fail("out of memory");
+	if (answer != 0) return 0;
 	g->count = count;
 	for (size_t i = 0; i < count; i++) {
 		g->at[i].start = at[i].rm_so < 0 ? SIZE_MAX : (size_t)at[i].rm_so;
 		g->at[i].end = at[i].rm_eo < 0 ? SIZE_MAX : (size_t)at[i].rm_eo;
 	}
-	return true;
+	return 1;
 }
 
 /* 1, 0, or <0: a limit was reached. */
