@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "db/blob.h"
+#include "mime/fold.h"
 #include "store/search_index.h"
 #include "store/store.h"
 #include "store/text.h"
@@ -91,7 +92,9 @@ static void look_up(struct db *db, struct search_index *x, int64_t account, cons
 	struct narrowing n = { .found = &found };
 	struct box inbox = { account, 1 };
 	int64_t before = wall_us();
-	int r = search_index_find(x, slice_of(word), &mem, &found);
+	AUTO_BUF struct buf needle = BUF(KIB(4));
+	text_fold(&needle, slice_of(word));
+	int r = search_index_find(x, buf_slice(&needle), &mem, &found);
 	int64_t between = wall_us();
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (r == 0) check(store_bodies(c, inbox, UID_ALL, narrow, &n), "bodies");
