@@ -242,7 +242,8 @@ int link_ask(struct link *l, const struct link_frame *ask, int *channel) {
 int link_answered(struct link *l, int channel, struct link_received *answer, int64_t deadline) {
 	int r = NOTHING_YET;
 	/* the channel itself gives up after PATIENCE_MS: a poll before each receive would double the calls */
-	while (r == NOTHING_YET && deadline_left(deadline) != 0) r = receive(channel, answer, ANSWER_GUESS, true, NEVER);
+	while (r == NOTHING_YET && deadline_left(deadline) != 0)
+		r = receive(channel, answer, ANSWER_GUESS, true, NEVER);
 	if (r == NOTHING_YET) r = LINK_LATE;
 	if (r == LINK_OK) channel_put(l, channel);
 	else close(channel);

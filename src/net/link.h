@@ -35,8 +35,9 @@ enum link_result { LINK_OK, LINK_LATE };
 /* One question, one answer. LINK_LATE: no answer in time, or the other process ended before it gave one; whether the
  * question was acted on is then not known. Below zero: fail(). */
 int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline);
-/* The same in two parts, for a task that awaits *channel in between (net/pool.h). link_answered waits until deadline where
- * nothing has come yet, and takes the channel back in every case. Who does not want the answer any more closes it. */
+/* The same in two parts, for a task that awaits *channel in between (net/pool.h). link_answered waits until deadline
+ * where nothing has come yet, and takes the channel back in every case. Who does not want the answer any more closes
+ * it. */
 int link_ask(struct link *l, const struct link_frame *ask, int *channel);
 int link_answered(struct link *l, int channel, struct link_received *answer, int64_t deadline);
 /* A channel for oneself, for a task that parks on it until the answer comes (descriptor, to be closed by the caller).

@@ -40,8 +40,8 @@ struct task {
 void pool_add(struct pool *p, struct task *t, int fd, int fd2);
 /* events of poll(2)/epoll: EPOLLIN, EPOLLOUT or 0 for either descriptor. */
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline);
-/* Parks until fd can be read, which is the task's for this once: a channel on which an answer comes. What the task watches
- * itself rests meanwhile. Once its step has begun, fd may be closed or another's. */
+/* Parks until fd can be read, which is the task's for this once: a channel on which an answer comes. What the task
+ * watches itself rests meanwhile. Once its step has begun, fd may be closed or another's. */
 void task_await(struct task *t, int fd, int64_t deadline);
 /* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it.
  */
