@@ -12,7 +12,7 @@ static int fill(struct db_conn *tx, void *arg) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO digest (blob_id, data) VALUES (?, ?)");
 	int r = 0;
 	for (int i = 0; i < COUNT && r == 0; i++) {
-		char text[16];
+		char text[32];
 		f->ids[i] = i < COUNT / 2 ? i + 10 : i * 50;
 		if (i % 3 == 0) continue;
 		snprintf(text, sizeof text, "digest %d", i);
@@ -25,7 +25,7 @@ static int fill(struct db_conn *tx, void *arg) {
 }
 
 static void expect(struct blob_walk *w, const struct filling *f, int i) {
-	char text[16] = "";
+	char text[32] = "";
 	struct slice got;
 	assert_done(blob_walk_to(w, f->ids[i], &got));
 	if (i % 3 != 0) snprintf(text, sizeof text, "digest %d", i);
