@@ -154,12 +154,76 @@ static void grows_when_all_wait(void **state) {
 	pool_free(&p);
 }
 
+struct asker {
+	struct task task;
+	int client, channel;
+	bool awaiting;
+	_Atomic int steps;
+};
+
+static void asker_step(struct task *t, enum wake why) {
+	struct asker *a = OWNER_OF(t, struct asker, task);
+	char byte;
+	if (why == WAKE_STOP) {
+		task_end(t);
+		return;
+	}
+	a->steps++;
+	if (a->awaiting && recv(a->channel, &byte, 1, MSG_DONTWAIT) == 1) {
+		a->awaiting = false;
+		must(send(a->client, &byte, 1, MSG_NOSIGNAL) == 1);
+	}
+	if (!a->awaiting && recv(a->client, &byte, 1, MSG_DONTWAIT) == 1) a->awaiting = true;
+	if (a->awaiting) task_await(t, a->channel, deadline_in(MINUTES(5)));
+	else task_park(t, EPOLLIN, 0, deadline_in(MINUTES(5)));
+}
+
+/* While an answer is awaited the client is not listened to; the channel goes from one task to the next. */
+static void awaits_a_channel(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 4 });
+	int channel[2], clients[2][2];
+	struct asker asker[2] = { 0 };
+	char got;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, channel), 0);
+	for (size_t i = 0; i < LEN(asker); i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, clients[i]), 0);
+		asker[i].task.step = asker_step;
+		asker[i].client = clients[i][1];
+		asker[i].channel = channel[1];
+		pool_add(p, &asker[i].task, asker[i].client, -1);
+	}
+	for (int round = 0; round < 50; round++) {
+		size_t i = (size_t)round % 2;
+		assert_int_equal(write(clients[i][0], "q", 1), 1);
+		for (int n = 0; n < 5000 && recv(clients[i][1], &got, 1, MSG_PEEK | MSG_DONTWAIT) == 1; n++)
+			usleep(1000);
+		int before = asker[i].steps;
+		assert_int_equal(write(clients[i][0], "n", 1), 1); /* the next question, too early */
+		if (round < 4) usleep(20000);
+		assert_int_equal(asker[i].steps, before);
+		for (const char *answer = "an"; *answer != 0; answer++) {
+			assert_int_equal(write(channel[0], answer, 1), 1);
+			assert_int_equal(recv(clients[i][0], &got, 1, MSG_WAITALL), 1);
+			assert_int_equal(got, *answer);
+		}
+	}
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	pool_free(&p);
+	for (size_t i = 0; i < 2; i++) {
+		close(channel[i]);
+		close(clients[0][i]);
+		close(clients[1][i]);
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_connections),
 		cmocka_unit_test(deadlines_in_order),
 		cmocka_unit_test(wakes_from_everywhere),
 		cmocka_unit_test(grows_when_all_wait),
+		cmocka_unit_test(awaits_a_channel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
