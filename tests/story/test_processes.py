@@ -497,13 +497,12 @@ def test_standard_output(hosts):
 def test_syslog(hosts, folder):
     """Without maillog_file lines go to /dev/log, here one of our own in a mount namespace, with facility and priority."""
     server = hosts(start=False, main='maillog_file =\nsyslog_facility = local3')
-    os.makedirs(folder + '/dev')
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+    with tempfile.TemporaryDirectory(dir='/var/tmp') as real, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
         log.bind(folder + '/log')
         os.chmod(folder + '/log', 0o666)
         log.settimeout(10 * SLOW)
-        links = ' '.join(f'ln -s {folder}/dev/{n} /dev/{n};' for n in ('null', 'zero', 'urandom', 'random', 'fd', 'shm'))
-        holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount --rbind /dev {folder}/dev && mount -t tmpfs -o mode=755 none /dev && {{ {links} }} && '
+        links = ' '.join(f'ln -s {real}/{n} /dev/{n};' for n in ('null', 'zero', 'urandom', 'random', 'fd', 'shm'))
+        holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount --rbind /dev {real} && mount -t tmpfs -o mode=755 none /dev && {{ {links} }} && '
                                    f'ln -s {folder}/log /dev/log && echo ok && exec sleep 3600'], stdout=subprocess.PIPE, text=True)
         try:
             if holder.stdout.readline().strip() != 'ok':

@@ -78,11 +78,13 @@ def roundcube(hosts, tmp_path, daemons):
 def browser(tmp_path):
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.remote.remote_connection import RemoteConnection
     options = webdriver.ChromeOptions()
     for word in ('--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-proxy-server', '--disable-background-networking',
                  '--disable-component-update', '--window-size=1400,1000', f'--user-data-dir={tmp_path}/chromium'):
         options.add_argument(word)
     options.binary_location = shutil.which('chromium')
+    RemoteConnection.set_timeout(120 * SLOW)  # of what is asked of it, the first being to start
     driver = webdriver.Chrome(service=Service(shutil.which('chromedriver'), log_path=f'{tmp_path}/chromedriver.log'), options=options)
     driver.set_page_load_timeout(60 * SLOW)
     driver.set_script_timeout(60 * SLOW)
