@@ -34,7 +34,7 @@ class Tools(Instance):
 
 @pytest.fixture
 def server(sink):
-    folder = tempfile.mkdtemp(prefix='hato-tools-')  # where everybody may pass
+    folder = tempfile.mkdtemp(prefix='hato-tools-', dir='/var/tmp')  # where everybody may pass
     os.chmod(folder, 0o755)
     busy = sink(banner='421 4.3.2 too busy')
     instance = Tools(folder, main=f'relayhost = [127.0.0.1]:{busy.port}\nminimal_backoff_time = 300s\nmyorigin = example.test\n'
