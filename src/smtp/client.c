@@ -308,13 +308,16 @@ bool smtp_client_alive(struct smtp_client *c) {
 	return !c->over && stream_peek(c->stream).len == 0 && stream_fill(c->stream) == STREAM_AGAIN;
 }
 
+/* Everything is done by then: a server that says nothing must not keep us, who may be ending, for minutes. */
+enum { QUIT_WAIT_MS = 5000 };
+
 void smtp_client_quit(struct smtp_client **cp) {
 	struct smtp_client *c = *cp;
 	if (c != NULL && !c->over && c->stream != NULL && stream_put(c->stream, S("QUIT\r\n"))) {
 		AUTO_ARENA struct arena mem = { 0 };
 		struct smtp_heard heard;
 		if (smtp_client_flush(c, c->params.timeouts.quit) && c->params.quit_waits)
-			smtp_client_hear(c, c->params.timeouts.quit, &mem, &heard);
+			smtp_client_hear(c, MIN_OF(c->params.timeouts.quit, (int64_t)QUIT_WAIT_MS), &mem, &heard);
 	}
 	smtp_client_close(cp);
 }
