@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 enum {
@@ -21,7 +22,8 @@ enum {
 	DEAD_EVERY_MS = 3600000,
 	DEAD_LEAST = 5000,
 	NICE = 10,
-	BODIES_BYTES = 32 * 1024 * 1024
+	BODIES_BYTES = 32 * 1024 * 1024,
+	ROOM_KEPT = 32 * 1024 * 1024
 };
 /* Others go first, but not for ever. */
 enum { BUSY_PERCENT = 10, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
@@ -364,6 +366,17 @@ static bool gives_way(struct calm *c) {
 	return busy && clock_ms() < c->put_off_until;
 }
 
+/* The last of the disk is for mail. */
+static bool has_room(const struct search_index *x) {
+	struct statvfs fs;
+	return statvfs(db_dir(x->db), &fs) != 0 || (uint64_t)fs.f_bavail * fs.f_frsize >= ROOM_KEPT;
+}
+
+static int work(struct search_index *x) {
+	if (!has_room(x)) return fail("less than %d MB are free on the disk", (int)(ROOM_KEPT / MIB(1)));
+	return search_index_work(x);
+}
+
 static void *background(void *arg) {
 	struct search_index *x = arg;
 	struct calm calm = { .put_off_until = deadline_in(PUT_OFF_MS) };
@@ -379,7 +392,7 @@ static void *background(void *arg) {
 			sleep_until(x, LOOK_MS);
 			continue;
 		}
-		int r = search_index_work(x);
+		int r = work(x);
 		if (r < 0 && !x->failing)
 			say(L_WARN, "search", "indexing: %s (searches go on without it)", fail_text());
 		x->failing = r < 0;

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.skipif(not shutil.which('thunderbird'), reason='thunder
 ANN = 'ann@example.test'
 BEGIN = '''const { MailServices } = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
 const server = MailServices.accounts.getAccount("account1").incomingServer;
-const folder = name => server.rootFolder.descendants.find(f => f.name == name);
+const folder = name => server.rootFolder.descendants.find(f => f.name.toLowerCase() == name.toLowerCase());
 const all = name => folder(name) ? Array.from(folder(name).messages) : [];
 const one = (name, subject) => all(name).find(m => m.mime2DecodedSubject == subject);
 const listen = start => new Promise((good, bad) => start({ QueryInterface: ChromeUtils.generateQI(["nsIUrlListener", "nsIMsgCopyServiceListener"]),
