@@ -181,12 +181,12 @@ def test_terminate_finishes_replies_under_way(hosts):
 
 @pytest.fixture
 def small_disk(hosts):
-    """An instance whose data folder is a file system of 12 MB that nobody else sees (a mount namespace of its own)."""
+    """An instance whose data folder is a file system of 32 MB that nobody else sees (a mount namespace of its own)."""
     if os.geteuid() != 0:
         pytest.skip('needs root to mount')
     server = hosts(main='message_size_limit = 0', start=False)  # with a limit, mail is refused while there is still room (queue_minfree)
     os.makedirs(server.data)
-    holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o size=12m,mode=755 none {server.data} && echo ok && exec sleep 3600'],
+    holder = subprocess.Popen(['unshare', '-m', 'sh', '-c', f'mount -t tmpfs -o size=32m,mode=755 none {server.data} && echo ok && exec sleep 3600'],
                               stdout=subprocess.PIPE, text=True)
     if holder.stdout.readline().strip() != 'ok':
         pytest.skip('cannot mount a tmpfs here')
@@ -203,10 +203,10 @@ def test_disk_full(small_disk):
     inside = lambda *command: subprocess.run([*server.prefix, *command], check=True, capture_output=True)
     server.account(ANN)
     server.start()
-    inside('dd', 'if=/dev/zero', f'of={server.data}/ballast', 'bs=1M', 'count=4')
+    inside('dd', 'if=/dev/zero', f'of={server.data}/ballast', 'bs=1M', 'count=16')  # half: what is in the log is written once more
     acked, refused = [], []
     for n in range(300):
-        text = message('x@else.test', ANN, f'n{n}', noise(100000, n))
+        text = message('x@else.test', ANN, f'n{n}', noise(100000 if n % 3 else 300000, n))  # rows and files
         try:
             server.send('x@else.test', ANN, text)
             acked.append(f'n{n}')
