@@ -215,7 +215,7 @@ static int idle_channel(struct link *l) {
 
 /* Sends on an idle channel or a fresh one. A channel whose far end has gone takes nothing, or not all of it: nobody has
  * acted on the question then, and the next channel is tried. */
-static int send_somewhere(struct link *l, const struct link_frame *ask, int *out) {
+int link_ask(struct link *l, const struct link_frame *ask, int *out) {
 	for (;;) {
 		int fd = idle_channel(l);
 		bool fresh = fd < 0;
@@ -233,10 +233,6 @@ static void channel_put(struct link *l, int fd) {
 	if (keep) l->idle[l->idle_count++] = fd;
 	pthread_mutex_unlock(&l->lock);
 	if (!keep) close(fd);
-}
-
-int link_ask(struct link *l, const struct link_frame *ask, int *channel) {
-	return send_somewhere(l, ask, channel);
 }
 
 int link_answered(struct link *l, int channel, struct link_received *answer, int64_t deadline) {

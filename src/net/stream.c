@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { READ_STEP = 16384, ZIP_STEP = 65536, PARTING_MS = 2000 };
+enum { READ_STEP = 16384, ZIP_STEP = 65536, PARTING_MS = 2000, PARTING_PIECES = 16 };
 
 struct stream {
 	int fd;
@@ -70,8 +70,9 @@ static void part_step(struct task *task, enum wake why) {
 	struct parting *p = OWNER_OF(task, struct parting, task);
 	char dropped[4096];
 	ssize_t n = 1;
-	while (why != WAKE_STOP && n > 0 && clock_ms() < p->deadline) n = recv(p->fd, dropped, sizeof dropped, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR) && why != WAKE_STOP && clock_ms() < p->deadline) {
+	for (int i = 0; i < PARTING_PIECES && n > 0; i++) n = recv(p->fd, dropped, sizeof dropped, 0);
+	bool more = n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+	if (more && why != WAKE_STOP && clock_ms() < p->deadline) {
 		task_park(task, EPOLLIN, 0, p->deadline);
 		return;
 	}
