@@ -153,17 +153,6 @@ static int import_box(struct transfer *t, struct slice folder, struct slice name
 
 /* Subscriptions: names of the old server's hierarchy, with '.' or, in version 2, tabs between the levels. */
 
-struct subscribing {
-	int64_t account;
-	struct slice name;
-};
-
-static int subscribe(struct db_conn *tx, void *arg) {
-	const struct subscribing *s = arg;
-	int r = store_subscribe(tx, s->account, s->name, true);
-	return r < 0 ? r : 0;
-}
-
 static void import_subscriptions(struct transfer *t) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	if (!transfer_read(t, S("subscriptions"), &text)) return;
@@ -175,7 +164,7 @@ static void import_subscriptions(struct transfer *t) {
 		for (size_t i = 0; i < line.len; i++)
 			buf_byte(&folder, line.at[i] == '\t' || line.at[i] == '/' ? '.' : line.at[i]);
 		if (!maildir_folder_read(buf_slice(&folder), &name)) continue;
-		db_write(t->db, subscribe, &(struct subscribing){ t->account, buf_slice(&name) });
+		importer_subscribe(t, buf_slice(&name));
 	}
 }
 

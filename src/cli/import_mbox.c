@@ -155,17 +155,6 @@ static int import_single(struct transfer *t) {
 
 /* Dovecot's list of subscriptions for mbox folders. */
 
-struct subscribing {
-	int64_t account;
-	struct slice name;
-};
-
-static int subscribe(struct db_conn *tx, void *arg) {
-	const struct subscribing *s = arg;
-	int r = store_subscribe(tx, s->account, s->name, true);
-	return MIN_OF(r, 0);
-}
-
 static void import_subscriptions(struct transfer *t) {
 	AUTO_BUF struct buf text = BUF(MIB(1));
 	if (!transfer_read(t, S(".subscriptions"), &text)) return;
@@ -175,7 +164,7 @@ static void import_subscriptions(struct transfer *t) {
 		if (line.len == 0 || slice_starts(line, S("V\t")) || !imap_name_read(&name, line)) continue;
 		for (size_t i = 0; i < name.len; i++)
 			if (name.at[i] == '\t') name.at[i] = '/';
-		db_write(t->db, subscribe, &(struct subscribing){ t->account, buf_slice(&name) });
+		importer_subscribe(t, buf_slice(&name));
 	}
 }
 

@@ -292,3 +292,18 @@ int importer_close(struct importer **x) {
 	importer_free(x);
 	return r;
 }
+
+struct subscribing {
+	int64_t account;
+	struct slice mailbox;
+};
+
+static int subscribe(struct db_conn *tx, void *arg) {
+	const struct subscribing *s = arg;
+	return MIN_OF(store_subscribe(tx, s->account, s->mailbox, true), 0);
+}
+
+void importer_subscribe(struct transfer *t, struct slice mailbox) {
+	if (db_write(t->db, subscribe, &(struct subscribing){ t->account, mailbox }) < 0)
+		transfer_failed(t, "subscription of %.*s: %s", SLICE_ARG(mailbox), fail_text());
+}

@@ -27,5 +27,7 @@ int importer_end(struct importer *x, const struct arriving *m);
 void importer_leave(struct importer *x);
 uint64_t importer_size(const struct importer *x);               /* bytes fed so far */
 
+void importer_subscribe(struct transfer *t, struct slice mailbox); /* the account wishes to see it */
+
 int import_maildir(struct transfer *t);
 int import_mbox(struct transfer *t);
