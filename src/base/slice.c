@@ -16,6 +16,12 @@ bool slice_same(struct slice a, struct slice b) {
 	return a.len == b.len && same_bytes(a.at, b.at, a.len);
 }
 
+int slice_among(struct slice s, const char *const *names, size_t count) {
+	for (size_t i = 0; i < count; i++)
+		if (slice_same(s, slice_of(names[i]))) return (int)i;
+	return -1;
+}
+
 int slice_order(struct slice a, struct slice b) {
 	size_t shorter = MIN_OF(a.len, b.len);
 	int order = shorter != 0 ? memcmp(a.at, b.at, shorter) : 0;

@@ -24,6 +24,8 @@ static inline struct slice slice_head(struct slice s, size_t n) { return (struct
 
 bool slice_eq(struct slice a, struct slice b);
 bool slice_same(struct slice a, struct slice b);          /* equal, ASCII case ignored */
+/* Which of these names it is, ASCII case ignored; -1: none. */
+int slice_among(struct slice s, const char *const *names, size_t count);
 int slice_order(struct slice a, struct slice b);          /* like memcmp, shorter first */
 bool slice_starts(struct slice s, struct slice prefix);
 bool slice_starts_same(struct slice s, struct slice prefix); /* ASCII case ignored */

@@ -221,7 +221,8 @@ static int make_extract(struct agent_settings *s, const struct conf_view *v) {
 	p->argv = argv;
 	p->limit_ms = MAX_OF(INT64_C(1000), MIN_OF(conf_time_ms(v, SET_search_text_time_limit), INT64_C(100000)));
 	p->memory_limit = (uint64_t)conf_size(v, SET_search_text_memory_limit);
-	p->text_limit = (size_t)MIN_OF((uint64_t)conf_size(v, SET_search_text_size_limit), UINT64_C(16) << 20);
+	p->text_limit = (size_t)MIN_OF((uint64_t)conf_size(v, SET_search_text_size_limit),
+				       UINT64_C(16) << 20); /* EXTRACT_MOST of the store, which agent does not know */
 	int r = 0;
 	if (user.len != 0 || geteuid() == 0)
 		r = rights_find(user.len != 0 ? user : S("nobody"), &s->mem, &p->who);

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Core reads mail and may start no program: agent does, and what it says comes back as an answer. An attachment that
+ * has no text is told apart from a program that does not run, so that only the latter is tried again. */
 #include "role/core_extract.h"
 #include "base/clock.h"
 #include "base/fail.h"

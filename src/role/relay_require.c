@@ -9,9 +9,7 @@ static int action_of(struct slice word) {
 					       [SMTP_REQUIRE_IF_OFFERED] = "opportunistic",
 					       [SMTP_REQUIRE_STARTTLS] = "opportunistic+starttls",
 					       [SMTP_REQUIRE_ENFORCE] = "enforce" };
-	for (size_t i = 0; i < LEN(actions); i++)
-		if (slice_same(word, slice_of(actions[i]))) return (int)i;
-	return -1;
+	return slice_among(word, actions, LEN(actions));
 }
 
 int relay_require_read(struct relay_settings *s, struct relay_profile *p) {

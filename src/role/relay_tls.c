@@ -161,9 +161,7 @@ static const char *const levels[] = {
 };
 
 static int level_of(struct slice word) {
-	for (size_t i = 0; i < LEN(levels); i++)
-		if (slice_same(word, slice_of(levels[i]))) return (int)i;
-	return -1;
+	return slice_among(word, levels, LEN(levels));
 }
 
 static int grade_of(struct slice word) {
@@ -172,9 +170,7 @@ static int grade_of(struct slice word) {
 					      [TLS_GRADE_LOW] = "low",
 					      [TLS_GRADE_EXPORT] = "export",
 					      [TLS_GRADE_NULL] = "null" };
-	for (size_t i = 0; i < LEN(grades); i++)
-		if (slice_same(word, slice_of(grades[i]))) return (int)i;
-	return -1;
+	return slice_among(word, grades, LEN(grades));
 }
 
 /* "name=value", or "{ name = value with blanks }". False: the end; an unclosed brace goes to the end. */

@@ -15,9 +15,8 @@ const char *dkim_algorithm_name(enum dkim_algorithm a) {
 }
 
 static enum dkim_algorithm algorithm_of(struct slice text) {
-	for (int i = 0; i < DKIM_ALGORITHM_UNKNOWN; i++)
-		if (slice_same(text, slice_of(algorithm_names[i]))) return (enum dkim_algorithm)i;
-	return DKIM_ALGORITHM_UNKNOWN;
+	int i = slice_among(text, algorithm_names, DKIM_ALGORITHM_UNKNOWN);
+	return i < 0 ? DKIM_ALGORITHM_UNKNOWN : (enum dkim_algorithm)i;
 }
 
 struct reader {

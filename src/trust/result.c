@@ -13,7 +13,7 @@ const char *trust_word(enum trust_result r) {
 }
 
 bool trust_result_of(struct slice word, enum trust_result *out) {
-	for (size_t i = 0; i < LEN(words); i++)
-		if (slice_same(word, slice_of(words[i]))) return *out = (enum trust_result)i, true;
-	return false;
+	int i = slice_among(word, words, LEN(words));
+	if (i >= 0) *out = (enum trust_result)i;
+	return i >= 0;
 }
