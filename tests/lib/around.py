@@ -58,14 +58,16 @@ def wait_until(truth, seconds=20, what='it', every=0.05):
         time.sleep(every)
 
 
+def connects(port, address='127.0.0.1'):
+    try:
+        socket.create_connection((address, port), 2).close()
+        return True
+    except OSError:
+        return False
+
+
 def wait_port(port, address='127.0.0.1', seconds=20):
-    def open_():
-        try:
-            socket.create_connection((address, port), 2).close()
-            return True
-        except OSError:
-            return False
-    wait_until(open_, seconds, f'port {port} of {address}')
+    wait_until(lambda: connects(port, address), seconds, f'port {port} of {address}')
 
 
 def processes():

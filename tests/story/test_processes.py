@@ -16,14 +16,6 @@ def master_of(server):
         return int(f.read())
 
 
-def connects(port):
-    try:
-        socket.create_connection(('127.0.0.1', port), 2).close()
-        return True
-    except OSError:
-        return False
-
-
 def works(server, subject):
     """The main job: a stranger's mail comes in, its owner reads it, and logs in to send."""
     server.send('x@else.test', ANN, message('x@else.test', ANN, subject))

@@ -7,14 +7,6 @@ from around import *
 ANN = 'ann@example.test'
 
 
-def connects(port):
-    try:
-        socket.create_connection(('127.0.0.1', port), 2).close()
-        return True
-    except OSError:
-        return False
-
-
 class Manager:
     """The end of NOTIFY_SOCKET that systemd holds."""
     def __init__(self, server, name):
