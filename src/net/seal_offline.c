@@ -51,7 +51,8 @@ int seal_offline(void) {
 	};
 	struct sock_fprog filter = { .len = LEN(rules), .filter = rules };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno("no_new_privs");
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) != 0 ? fail_errno("filter of system calls") : 0;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) != 0) return fail_errno("filter of system calls");
+	return 0;
 }
 #else
 int seal_offline(void) {
