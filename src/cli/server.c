@@ -54,8 +54,9 @@ int run_reload(struct cli *cli) {
 	if (code != EX_OK) return code;
 	int r = master_reload(conf_text(conf_main(c), SET_data_directory).at);
 	if (r == MASTER_NOT_RUNNING) return not_running(cli);
+	if (r == MASTER_REFUSED) return complain(cli, EX_CONFIG, "%s", fail_text());
 	if (r < 0) return complain(cli, EX_UNAVAILABLE, "%s", fail_text());
-	if (!cli->quiet) puts("the settings are good; the server is taking them over (the outcome is in its log)");
+	if (!cli->quiet) puts("the server has taken the settings over");
 	return EX_OK;
 }
 
