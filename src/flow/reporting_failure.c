@@ -165,23 +165,16 @@ static int enter(struct db_conn *tx, void *arg) {
 	return delivery_enter(tx, arg);
 }
 
-/* t without a host: of our own choice. */
-static void send_to(struct reporter *r, const struct flow_settings *s, struct failure *f, struct report_target *t) {
-	struct permission_answer answer = { 0 };
+static void send_to(struct reporter *r, const struct flow_settings *s, struct failure *f, struct slice address) {
 	AUTO_BUF struct buf message = BUF(ROOM);
 	struct delivery *mail = NULL;
 	const struct reporting_params *p = &s->reporting;
-	int done = t->host.len == 0
-			   ? ASK_OK
-			   : ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true },
-					    &f->mem, &answer);
-	if (done != ASK_OK || (t->host.len != 0 && answer.verdict != PERMISSION_YES)) return;
-	f->report.to = answer.address.len != 0 ? answer.address : t->address;
+	f->report.to = address;
 	f->report.org = p->org;
 	f->report.sender = p->sender;
 	f->report.host = p->host;
 	report_compose_failure(&message, &f->report, &f->mem);
-	done = reporting_prepare(r, s, f->report.to, buf_slice(&message), &mail);
+	int done = reporting_prepare(r, s, f->report.to, buf_slice(&message), &mail);
 	if (done == 0) done = db_write(r->db, enter, mail);
 	if (done == 0) {
 		say(L_INFO, "report", "%.*s: failure report about %.*s sent to %.*s", SLICE_ARG(f->report.domain),
@@ -195,6 +188,17 @@ static void send_to(struct reporter *r, const struct flow_settings *s, struct fa
 	delivery_done(&mail);
 }
 
+/* To whom the policy names, or to others whom that host prefers; to nobody who does not want it. */
+static void send_where_wanted(struct reporter *r, const struct flow_settings *s, struct failure *f,
+			      const struct report_target *t) {
+	struct permission_answer answer = { 0 };
+	int done = ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true }, &f->mem,
+				  &answer);
+	if (done != ASK_OK || answer.verdict != PERMISSION_YES) return;
+	if (answer.addresses_count == 0) send_to(r, s, f, t->address);
+	for (size_t i = 0; i < answer.addresses_count; i++) send_to(r, s, f, answer.addresses[i].text);
+}
+
 void reporting_send_failures(struct reporter *r, const struct flow_settings *s, bool all) {
 	struct failure *f;
 	pthread_mutex_lock(&r->sending);
@@ -203,9 +207,9 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit)
 				   ? report_targets(f->ruf, &f->mem, targets)
 				   : 0;
-		for (size_t i = 0; i < n; i++) send_to(r, s, f, &targets[i]);
+		for (size_t i = 0; i < n; i++) send_where_wanted(r, s, f, &targets[i]);
 		if (n != 0 && s->reporting.failure_bcc.len != 0)
-			send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
+			send_to(r, s, f, s->reporting.failure_bcc);
 		if (db_write(r->db, delete_row, &f->id) < 0) say(L_WARN, "report", "%s", fail_text());
 		failure_free(&f);
 	}

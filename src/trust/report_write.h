@@ -15,10 +15,10 @@ enum { REPORT_TARGETS_MAX = 10 };
 size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);
 /* The name whose TXT record says that reports about domain may go to host (RFC 9990 §4). False: too long. */
 bool report_permission_name(struct slice domain, struct slice host, struct arena *mem, struct slice *out);
-/* Do these records permit it? failure: ruf= counts, not rua=. *other: another address the host prefers, of the same
- * host; SLICE_NONE: none. */
+/* Do these records permit it? failure: ruf= counts, not rua=. others: addresses that the host prefers, all of the same
+ * host; *others_count may be 0. */
 bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem,
-		      struct slice *other);
+		      struct report_target others[static REPORT_TARGETS_MAX], size_t *others_count);
 
 struct report_mail {
 	const struct report_dmarc *report;
