@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/inside.h"
+#include "role/data.h"
 #include "role/master.h"
 
 #include <sys/stat.h>
@@ -108,6 +109,7 @@ int run_status(struct cli *cli) {
 	printf("the mail system is running: PID %d", (int)pid);
 	put_uptime(data);
 	puts("");
+	if (data_full(data)) printf("  disk full: new mail is put off until there is room in %s\n", data);
 	size_t n;
 	const struct conf_service *services = conf_services(c, &n);
 	for (size_t i = 0; i < n; i++)

@@ -169,9 +169,13 @@ static int open_doors(struct master *m) {
 }
 
 static int open_all(struct master *m) {
+	bool full = data_spare_take(m->dir);
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
+	if (full)
+		say(L_ERROR, "master", "%s: disk full: mail can be read; new mail is put off until there is room",
+		    m->dir);
 	if (read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
 	    identities_load(m->now->conf, m->dir, false, &m->now->identities) < 0)
 		return EX_CONFIG;
@@ -456,6 +460,7 @@ static void run(struct master *m) {
 		restart_due(m);
 		if (deadline_left(watch) != 0) continue;
 		watch = deadline_in(WATCH_MS);
+		data_spare_put(m->dir);
 		uint64_t stamp = files_stamp(m);
 		if (stamp == m->stamp) continue;
 		m->stamp = stamp; /* a broken new pair is complained of once */
@@ -501,6 +506,7 @@ static int bring_up(struct master *m) {
 		stop_children(m);
 		return EX_UNAVAILABLE;
 	}
+	data_spare_put(m->dir);
 	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 	malloc_trim(0); /* as in boot.c */
 	return EX_OK;

@@ -5,7 +5,7 @@
  * again, with growing pauses, when they end. It parses nothing that came from a network.
  *
  * State in DATA/run: `lock` (held while the server runs, holds master's pid), `control` (the control socket, served by
- * core), `reload` (what became of the last reload). */
+ * core), `reload` (what became of the last reload), `spare` (data.h). */
 
 /* Starts the server of c in the background and returns once every service listens: 0, or a sysexits code with the
  * reason on standard error. foreground: does not return before the server ends; the log goes to standard output. */
