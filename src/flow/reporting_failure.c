@@ -33,6 +33,16 @@ static const struct evidence_dkim *broken(const struct evidence_record *e) {
 	return NULL;
 }
 
+static void keep_sources(struct failure *f, const struct evidence_record *e) {
+	size_t n = MIN_OF(e->sources_count, (size_t)SPF_SOURCES_MAX);
+	struct spf_source *list = arena_array(&f->mem, n + 1, sizeof *list);
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct spf_source){ keep(f, e->sources[i].domain),
+					       arena_slice(&f->mem, e->sources[i].record) };
+	f->report.sources = list;
+	f->report.sources_count = n;
+}
+
 static struct failure *make(const struct evidence_record *e) {
 	struct failure *f = mem_get(sizeof *f);
 	const struct evidence_dkim *dkim = broken(e);
@@ -56,6 +66,7 @@ static struct failure *make(const struct evidence_record *e) {
 		.incidents = 1,
 		.arrived_s = wall_s(),
 	};
+	keep_sources(f, e);
 	if (dkim != NULL) {
 		f->report.dkim_domain = keep(f, dkim->domain);
 		f->report.dkim_selector = keep(f, dkim->selector);
@@ -101,7 +112,11 @@ void reporting_load_failures(struct reporter *r) {
 		struct unwire in = UNWIRE(db_bytes(s, 1), &mem);
 		struct evidence_record e;
 		evidence_record_unpack(&in, &e);
-		if (in.bad) continue;
+		if (in.bad) { /* of an older release */
+			int64_t id = db_int(s, 0);
+			if (db_write(r->db, delete_row, &id) < 0) say(L_WARN, "report", "%s", fail_text());
+			continue;
+		}
 		struct failure *f = make(&e);
 		f->id = db_int(s, 0);
 		add(r, f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "trust/report.h"
+#include "trust/spf.h"
 /* Reports that we send: the XML of an aggregate report, the mail it travels in, and whom it goes to. */
 enum report_form { REPORT_FORM_RFC9990, REPORT_FORM_RFC7489 };
 void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report_form form);
@@ -44,6 +45,8 @@ struct report_failure {
 	bool spf_failed, dkim_failed;    /* to prove the author */
 	struct slice spf, dkim;          /* results */
 	struct slice dkim_domain, dkim_selector; /* of a signature that failed; may be empty */
+	const struct spf_source *sources; /* the SPF records that were read, where SPF failed */
+	size_t sources_count;
 	struct slice delivery;           /* RFC 6591: "delivered", "reject", "policy" (quarantine) */
 	uint64_t incidents;
 	int64_t arrived_s;

@@ -333,6 +333,7 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
 
 def test_failure_reports_are_short_and_few(hosts, world):
     world.txt['_dmarc.example.org'] += '; ruf=mailto:dmarc-ruf@example.org,mailto:victim@refused.example.com; fo=1:d'
+    world.txt['evil.example.com'] = 'v=spf1 ip4:203.0.113.9 -all'
     owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-reports@example.org'], dns=world.server)
     main = ('smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
             f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_report_limit = 2\n')
@@ -348,6 +349,7 @@ def test_failure_reports_are_short_and_few(hosts, world):
     mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
     said = mail.as_string()
     assert 'Incidents: 3' in said and 'Identity-Alignment: dkim, spf' in said and 'Delivery-Result: reject' in said
+    assert 'SPF-DNS: txt : evil.example.com : "v=spf1 ip4:203.0.113.9 -all"' in ' '.join(said.split())
     assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
     assert 'to=<victim@refused' not in owner.log() + receiver.log()
 
