@@ -14,7 +14,12 @@
 #include "role/settings.h"
 #include "trust/spf.h"
 
-enum { STOP_MS = 15000, GRACE_MS = 3000 /* for DNS to answer */, HEADER_SEEN = 1 << 17, MORE_WORKERS = 10 /* than deliveries: for everything else */ };
+enum {
+	STOP_MS = 15000,
+	GRACE_MS = 3000, /* for DNS to answer */
+	HEADER_SEEN = 1 << 17,
+	MORE_WORKERS = 10 /* than deliveries: for everything else */
+};
 
 struct relay {
 	struct pool *pool;
