@@ -16,7 +16,7 @@
 
 enum {
 	STOP_MS = 15000,
-	GRACE_MS = 3000 /* for DNS to answer */,
+	GRACE_MS = 3000, /* for DNS to answer */
 	HEADER_SEEN = 1 << 17,
 	MORE_WORKERS = 10 /* than deliveries: for everything else */
 };
