@@ -31,6 +31,8 @@ ZOO = [
     ('1258', 'utf_8', 'UTF-8', 'Tài liệu cuộc họp'), ('8859-6', 'iso8859_6', 'ISO-8859-6', 'مواد الاجتماع القادم'),
     ('ascii that is latin', 'cp1252', 'us-ascii', FRENCH), ('ascii that is sjis', 'cp932', 'us-ascii', JAPANESE),
     ('jis x 0201 kana', 'iso2022_jp_ext', 'ISO-2022-JP', 'ｶｲｷﾞｼﾘｮｳを送ります。会議の資料ｶｲｷﾞ'),
+    ('iso-2022-jp-1', 'iso2022_jp_1', 'ISO-2022-JP-1', JAPANESE + '丂丄'), ('iso-2022-jp-2', 'iso2022_jp_2', 'ISO-2022-JP-2', JAPANESE),
+    ('iso-2022-jp-2004', 'iso2022_jp_2004', 'ISO-2022-JP-2004', JAPANESE + '俱剝'), ('johab', 'johab', 'JOHAB', KOREAN),
     # without a declaration, or a wrong one
     ('undeclared utf-8', 'utf_8', None, KOREAN), ('undeclared latin', 'cp1252', None, FRENCH), ('undeclared jis', 'iso2022_jp', None, JAPANESE),
     ('undeclared sjis', 'cp932', None, JAPANESE), ('undeclared euc', 'euc_jp', None, JAPANESE),
@@ -81,6 +83,40 @@ def zoo():
     yield 'flowed', (f'Subject: nr{n}x\r\nContent-Type: text/plain; format=flowed\r\n\r\n' + flowed).encode(), 'large room on the second floor'
 
 
+def words_of(raw, charset, size, how='B'):
+    """Encoded words of a few bytes each, however that cuts the characters."""
+    pieces = [raw[i:i + size] for i in range(0, len(raw), size)]
+    return '\r\n '.join(f'=?{charset}?B?{base64.b64encode(p).decode()}?=' if how == 'B' else
+                         f'=?{charset}?Q?{"".join(f"={b:02X}" for b in p)}?=' for p in pieces)
+
+
+def attached(disposition):
+    return ('Subject: file\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee the file\r\n--b\r\n'
+            f'Content-Type: application/pdf\r\nContent-Disposition: attachment{disposition}\r\n\r\nx\r\n--b--\r\n')
+
+
+def percent(raw):
+    return ''.join(f'%{b:02X}' for b in raw)
+
+
+def oddities():
+    """Name, message, key, what a person would search for."""
+    for charset, python, words in [('utf-8', 'utf_8', JAPANESE), ('Shift_JIS', 'cp932', JAPANESE), ('GB2312', 'gb18030', CHINESE), ('EUC-KR', 'euc_kr', KOREAN)]:
+        for how in 'BQ':
+            for size in 5, 7:
+                yield f'{charset} {how} cut every {size} bytes', f'Subject: {words_of(words.encode(python), charset, size, how)}\r\n\r\nx\r\n', 'SUBJECT', words[:16]
+        once = words_of(words[:12].encode(python), charset, 60)
+        for how in 'BQ':
+            yield f'{charset} encoded twice, {how}', f'Subject: Fwd: {words_of(once.encode(), "utf-8", 60, how)}\r\n\r\nx\r\n', 'SUBJECT', words[:12]
+            yield f'{charset} encoded twice, {how}, name', f'From: {words_of(once.encode(), "utf-8", 60, how)} <x@else.test>\r\n\r\nx\r\n', 'FROM', words[:12]
+        raw = words.encode(python)
+        one, two = percent(raw[:7]), percent(raw[7:])
+        yield f'{charset} file name', attached(f"; filename*={charset}''{percent(raw)}"), 'TEXT', words[:12]
+        yield f'{charset} file name in pieces', attached(f"; filename*0*={charset}'x'{one};\r\n filename*1*={two};\r\n filename*2=\".pdf\""), 'TEXT', words[:12]
+        yield f'{charset} file name, pieces in disorder', attached(f"; filename*1*={two};\r\n filename*0*={charset}''{one}"), 'TEXT', words[:12]
+        yield f'{charset} file name of encoded words', attached(f'; filename="{words_of(raw, charset, 15)}"'), 'TEXT', words[:12]
+
+
 class Client:
     def __init__(self, server, address):
         self.socket = socket.create_connection((server.address, server.ports['imap']), 20 * SLOW)
@@ -124,6 +160,13 @@ def test_zoo(tmp_path):
             found = client.ask(b'SEARCH CHARSET UTF-8 %d %s %s' % (n, key.encode(), literal(needle))).decode()
             if f'ALL {n}\r' not in found:
                 wrong.append(f'{name}: SEARCH {key} {needle!r}: {found!r}')
+    odd = list(oddities())
+    for _, text, _, _ in odd:
+        client.ask(b'APPEND INBOX {%d+}\r\n' % len(text) + text.encode())
+    for n, (name, _, key, words) in enumerate(odd, len(animals) + 1):
+        found = client.ask(b'SEARCH CHARSET UTF-8 %d %s %s' % (n, key.encode(), literal(words.strip()))).decode()
+        if f'ALL {n}\r' not in found:
+            wrong.append(f'{name}: SEARCH {key} {words!r}: {found!r}')
     client.socket.close()
     problems = server.finish()
     assert not wrong, '\n'.join(wrong)

@@ -98,7 +98,8 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 		good = gather(&n, c) && ((n.rows.len == 0 && n.gone.set.count == 0) || load(s, c, &n.gone));
 	}
 	db_release(&c); /* before any waiting for the client */
-	if (r == STORE_NO_MAILBOX) deleted(s);
+	/* between commands (NOTIFY) it is kept quiet: the next may be SELECT, which needs no BYE */
+	if (r == STORE_NO_MAILBOX && (s->running.len != 0 || s->idling)) deleted(s);
 	if (!good) return;
 	if (s->box.gone.set.count == 0) s->box.gone_since = s->box.modseq;
 	for (size_t i = 0; i < n.gone.set.count; i++)

@@ -156,9 +156,9 @@ IMAP_COMMAND(imap_do_idle) {
 }
 
 void imap_idle_done(struct imap_session *s, struct slice line) {
-	s->idling = false;
 	if (s->watch != NULL) change_unwatch(s->context->hub, &s->watch);
 	imap_sync(s, true);
+	s->idling = false;
 	buf_addf(imap_out(s), "%s ", buf_text(&s->tag));
 	imap_say(s, slice_same(line, S("DONE")) ? "OK Idle completed." : "BAD Expected DONE.");
 }

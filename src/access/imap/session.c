@@ -265,6 +265,7 @@ static bool take_line(struct imap_session *s) {
 	buf_clear(&s->text);
 	buf_add(&s->text, line);
 	if (complete(s)) run(s);
+	s->running = SLICE_NONE;
 	arena_reset(&s->mem);
 	return imap_drain(s);
 }

@@ -60,7 +60,7 @@ struct imap_session {
 	bool unread;             /* the literal that ends `text` has not been read: the command does that */
 	unsigned bad;            /* bad commands in a row */
 	int64_t heard;           /* when the last command came */
-	struct slice running;    /* the tag of the command under way */
+	struct slice running;    /* the tag of the command under way; empty: none */
 	int64_t progress_due;    /* when its progress is told next */
 	struct change_watch *watch;
 	struct imap_notify *notify; /* NULL: not asked for */
