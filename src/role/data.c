@@ -112,7 +112,7 @@ void data_spare_put(const char *dir) {
 	buf_addf(&path, "%s/run/spare", dir);
 	struct stat st = { 0 };
 	if (stat(buf_text(&path), &st) == 0 && (st.st_size >= SPARE || data_full(dir))) return;
-	AUTO_FD int fd = open(buf_text(&path), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	AUTO_FD int fd = open(buf_text(&path), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0) return;
 	off_t size = SPARE;
 	while (size >= LEAST_SPARE && posix_fallocate(fd, 0, size) != 0) size /= 2;
