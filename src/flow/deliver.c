@@ -39,6 +39,7 @@ struct delivery {
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
+	unsigned delay_digits;     /* deliver_params */
 	bool has_report;           /* somebody gets it who reads reports */
 	struct reporter *reporter;
 	bool report_send;
@@ -303,6 +304,7 @@ static struct slice stored_summary(struct delivery *d) {
 }
 
 static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
+	d->delay_digits = params->delay_digits;
 	size_t nowhere = 0;
 	int r = 0;
 	count_ends(d, &nowhere);
@@ -616,7 +618,7 @@ static void report(struct delivery *d) {
 	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
 	     FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0), FN("nrcpt", d->routes.count),
 	     FP("queue active"));
-	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
+	smtp_delay_add(&delay, wall_us() - d->post.arrived_us, d->delay_digits);
 	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
 	for (size_t i = 0; i < d->routes.count; i++)
 		if (d->routes.at[i].kind != ROUTE_TO_HOP)
