@@ -75,7 +75,8 @@ static void test_named(void **state) {
 	for (size_t i = 0; i < LEN(never); i++) assert_false(files_named(conf, never[i], false));
 	assert_false(files_named(conf, slice_from(whole.at, whole.len + 1), false)); /* with the NUL behind it */
 	assert_false(files_named(conf, arena_fmt(&mem, "hash:%.*s", SLICE_ARG(whole)), false));
-	assert_false(files_named(conf, arena_fmt(&mem, "%.*s, unionmap:{pgsql:%s/u.cf", SLICE_ARG(whole), folder), false));
+	struct slice stretch = arena_fmt(&mem, "%.*s, unionmap:{pgsql:%s/u.cf", SLICE_ARG(whole), folder);
+	assert_false(files_named(conf, stretch, false));
 	conf_drop(&conf);
 }
 
@@ -123,7 +124,7 @@ static void test_answer(void **state) {
 static void test_broken_child(void **state) {
 	(void)state;
 	struct conf *conf = load(tables, "smtp inet n - n - - smtpd\n");
-	static const struct slice said[] = { S(""), S("x"), S("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), S("\0\0\0\0") };
+	static const struct slice said[] = { S(""), S("x"), S("\xff\xff\xff\xff\xff\xff\xff\xff\xff"), S("\0\0\0\0") };
 	for (size_t i = 0; i < LEN(said); i++) {
 		int pair[2];
 		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
