@@ -151,6 +151,29 @@ static int import_box(struct transfer *t, struct slice folder, struct slice name
 	return r < 0 ? r : 0;
 }
 
+/* Mailboxes made later must not get a uidvalidity that clients may have seen of one that is gone. */
+
+struct last_given {
+	int64_t account;
+	uint32_t uidvalidity;
+};
+
+static int keep_last(struct db_conn *tx, void *arg) {
+	const struct last_given *l = arg;
+	return store_import_uidvalidity(tx, l->account, l->uidvalidity);
+}
+
+static int import_last_uidvalidity(struct transfer *t) {
+	struct last_given l = { .account = t->account };
+	int fd = hands_list(t->hands, S("."));
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	uint32_t one;
+	for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+		if (maildir_uidvalidity(slice_of(e->d_name), &one)) l.uidvalidity = MAX_OF(l.uidvalidity, one);
+	if (d != NULL) closedir(d);
+	return l.uidvalidity != 0 ? db_write(t->db, keep_last, &l) : 0;
+}
+
 /* Subscriptions: names of the old server's hierarchy, with '.' or, in version 2, tabs between the levels. */
 
 static void import_subscriptions(struct transfer *t) {
@@ -215,7 +238,8 @@ int import_maildir(struct transfer *t) {
 		return EX_DATAERR;
 	}
 	AUTO_FD int inbox = hands_list(t->hands, S("cur"));
-	int r = inbox >= 0 ? import_box(t, S(""), S("INBOX")) : 0;
+	int r = import_last_uidvalidity(t);
+	if (r == 0 && inbox >= 0) r = import_box(t, S(""), S("INBOX"));
 	for (struct dirent *e; r == 0 && (e = readdir(d)) != NULL;) {
 		AUTO_BUF struct buf name = BUF(KIB(4));
 		struct slice folder = slice_of(e->d_name);

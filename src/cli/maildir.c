@@ -53,6 +53,16 @@ static bool read_record(struct slice line, bool old, struct maildir_record *r) {
 	return r->base.len != 0;
 }
 
+bool maildir_uidvalidity(struct slice name, uint32_t *out) {
+	static const struct slice head = S("dovecot-uidvalidity.");
+	AUTO_BUF struct buf bytes = BUF(4);
+	if (name.len != head.len + 8 || !slice_starts(name, head) || !hex_read(&bytes, slice_skip(name, head.len)))
+		return false;
+	*out = 0;
+	for (size_t i = 0; i < bytes.len; i++) *out = *out << 8 | (unsigned char)bytes.at[i];
+	return *out != 0 && *out != UINT32_MAX;
+}
+
 bool maildir_list_read(struct slice text, struct arena *mem, struct maildir_list *out) {
 	struct maildir_list l = { 0 };
 	bool old;

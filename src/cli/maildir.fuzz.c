@@ -14,6 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 			must(maildir_find(&list, list.records[i].base) == &list.records[i]);
 		must(list.uidvalidity != 0 && list.uidnext != 0);
 	}
+	uint32_t last;
+	if (maildir_uidvalidity(first, &last)) must(last != 0);
 	maildir_keywords_read(text, names);
 	uint32_t flags = maildir_flags(first, names, &words);
 	maildir_flags_put(&letters, flags, buf_slice(&words), names);

@@ -17,6 +17,9 @@ struct maildir_list {
 /* dovecot-uidlist of version 1 and 3. False: not understood. Lines that are broken are left out. */
 bool maildir_list_read(struct slice text, struct arena *mem, struct maildir_list *out);
 const struct maildir_record *maildir_find(const struct maildir_list *l, struct slice base);
+/* The last uidvalidity that Dovecot gave to a mailbox here, by the name of an empty file:
+ * "dovecot-uidvalidity.4ba0b0a3". False: another file. */
+bool maildir_uidvalidity(struct slice name, uint32_t *out);
 
 /* dovecot-keywords: names by letter, "a" first. Names that are no atoms are left out. */
 enum { MAILDIR_KEYWORDS = 26 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/inside.h"
+#include "role/data.h"
 #include "role/master.h"
 
 #include <sys/stat.h>
@@ -54,8 +55,9 @@ int run_reload(struct cli *cli) {
 	if (code != EX_OK) return code;
 	int r = master_reload(conf_text(conf_main(c), SET_data_directory).at);
 	if (r == MASTER_NOT_RUNNING) return not_running(cli);
+	if (r == MASTER_REFUSED) return complain(cli, EX_CONFIG, "%s", fail_text());
 	if (r < 0) return complain(cli, EX_UNAVAILABLE, "%s", fail_text());
-	if (!cli->quiet) puts("the settings are good; the server is taking them over (the outcome is in its log)");
+	if (!cli->quiet) puts("the server has taken the settings over");
 	return EX_OK;
 }
 
@@ -107,6 +109,7 @@ int run_status(struct cli *cli) {
 	printf("the mail system is running: PID %d", (int)pid);
 	put_uptime(data);
 	puts("");
+	if (data_full(data)) printf("  disk full: new mail is put off until there is room in %s\n", data);
 	size_t n;
 	const struct conf_service *services = conf_services(c, &n);
 	for (size_t i = 0; i < n; i++)

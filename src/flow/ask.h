@@ -537,9 +537,10 @@ struct permission_ask {
 enum permission_verdict { PERMISSION_NO, PERMISSION_YES, PERMISSION_LATER };
 struct permission_answer {
 	uint32_t verdict;
-	struct slice address;      /* instead of the one in the policy; empty: that one */
+	struct ask_text *addresses; /* instead of the one in the policy; none: that one */
+	size_t addresses_count;
 };
-#define PERMISSION_ANSWER_FIELDS(F) F(u32, verdict) F(text, address)
+#define PERMISSION_ANSWER_FIELDS(F) F(u32, verdict) F(list, addresses, ask_text)
 int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,
 		   struct permission_answer *answer);
 

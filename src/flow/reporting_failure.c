@@ -33,6 +33,16 @@ static const struct evidence_dkim *broken(const struct evidence_record *e) {
 	return NULL;
 }
 
+static void keep_sources(struct failure *f, const struct evidence_record *e) {
+	size_t n = MIN_OF(e->sources_count, (size_t)SPF_SOURCES_MAX);
+	struct spf_source *list = arena_array(&f->mem, n + 1, sizeof *list);
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct spf_source){ keep(f, e->sources[i].domain),
+					       arena_slice(&f->mem, e->sources[i].record) };
+	f->report.sources = list;
+	f->report.sources_count = n;
+}
+
 static struct failure *make(const struct evidence_record *e) {
 	struct failure *f = mem_get(sizeof *f);
 	const struct evidence_dkim *dkim = broken(e);
@@ -56,6 +66,7 @@ static struct failure *make(const struct evidence_record *e) {
 		.incidents = 1,
 		.arrived_s = wall_s(),
 	};
+	keep_sources(f, e);
 	if (dkim != NULL) {
 		f->report.dkim_domain = keep(f, dkim->domain);
 		f->report.dkim_selector = keep(f, dkim->selector);
@@ -101,7 +112,11 @@ void reporting_load_failures(struct reporter *r) {
 		struct unwire in = UNWIRE(db_bytes(s, 1), &mem);
 		struct evidence_record e;
 		evidence_record_unpack(&in, &e);
-		if (in.bad) continue;
+		if (in.bad) { /* of an older release */
+			int64_t id = db_int(s, 0);
+			if (db_write(r->db, delete_row, &id) < 0) say(L_WARN, "report", "%s", fail_text());
+			continue;
+		}
 		struct failure *f = make(&e);
 		f->id = db_int(s, 0);
 		add(r, f);
@@ -165,23 +180,16 @@ static int enter(struct db_conn *tx, void *arg) {
 	return delivery_enter(tx, arg);
 }
 
-/* t without a host: of our own choice. */
-static void send_to(struct reporter *r, const struct flow_settings *s, struct failure *f, struct report_target *t) {
-	struct permission_answer answer = { 0 };
+static void send_to(struct reporter *r, const struct flow_settings *s, struct failure *f, struct slice address) {
 	AUTO_BUF struct buf message = BUF(ROOM);
 	struct delivery *mail = NULL;
 	const struct reporting_params *p = &s->reporting;
-	int done = t->host.len == 0
-			   ? ASK_OK
-			   : ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true },
-					    &f->mem, &answer);
-	if (done != ASK_OK || (t->host.len != 0 && answer.verdict != PERMISSION_YES)) return;
-	f->report.to = answer.address.len != 0 ? answer.address : t->address;
+	f->report.to = address;
 	f->report.org = p->org;
 	f->report.sender = p->sender;
 	f->report.host = p->host;
 	report_compose_failure(&message, &f->report, &f->mem);
-	done = reporting_prepare(r, s, f->report.to, buf_slice(&message), &mail);
+	int done = reporting_prepare(r, s, f->report.to, buf_slice(&message), &mail);
 	if (done == 0) done = db_write(r->db, enter, mail);
 	if (done == 0) {
 		say(L_INFO, "report", "%.*s: failure report about %.*s sent to %.*s", SLICE_ARG(f->report.domain),
@@ -195,6 +203,17 @@ static void send_to(struct reporter *r, const struct flow_settings *s, struct fa
 	delivery_done(&mail);
 }
 
+/* To whom the policy names, or to others whom that host prefers; to nobody who does not want it. */
+static void send_where_wanted(struct reporter *r, const struct flow_settings *s, struct failure *f,
+			      const struct report_target *t) {
+	struct permission_answer answer = { 0 };
+	int done = ask_permission(r->relay, &(struct permission_ask){ f->report.domain, t->host, true }, &f->mem,
+				  &answer);
+	if (done != ASK_OK || answer.verdict != PERMISSION_YES) return;
+	if (answer.addresses_count == 0) send_to(r, s, f, t->address);
+	for (size_t i = 0; i < answer.addresses_count; i++) send_to(r, s, f, answer.addresses[i].text);
+}
+
 void reporting_send_failures(struct reporter *r, const struct flow_settings *s, bool all) {
 	struct failure *f;
 	pthread_mutex_lock(&r->sending);
@@ -203,9 +222,9 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit)
 				   ? report_targets(f->ruf, &f->mem, targets)
 				   : 0;
-		for (size_t i = 0; i < n; i++) send_to(r, s, f, &targets[i]);
+		for (size_t i = 0; i < n; i++) send_where_wanted(r, s, f, &targets[i]);
 		if (n != 0 && s->reporting.failure_bcc.len != 0)
-			send_to(r, s, f, &(struct report_target){ .address = s->reporting.failure_bcc });
+			send_to(r, s, f, s->reporting.failure_bcc);
 		if (db_write(r->db, delete_row, &f->id) < 0) say(L_WARN, "report", "%s", fail_text());
 		failure_free(&f);
 	}

@@ -17,7 +17,7 @@ struct sending {
 	bool dry;
 	struct outbox_due due;
 	struct report_dmarc report;
-	struct report_target targets[REPORT_TARGETS_MAX];
+	struct slice targets[REPORT_TARGETS_MAX];
 	size_t count;
 	bool later;              /* DNS does not know now whether somebody wants it */
 	struct buf packed;
@@ -60,23 +60,29 @@ static int load(struct sending *x) {
 	return 0;
 }
 
-/* Does the one whom the policy names want it? What is asked for elsewhere is granted there (RFC 9990 §4). */
-static bool wanted(struct sending *x, struct report_target *t) {
+static void add_target(struct sending *x, struct slice address) {
+	for (size_t i = 0; i < x->count; i++)
+		if (slice_same(x->targets[i], address)) return;
+	if (x->count < REPORT_TARGETS_MAX) x->targets[x->count++] = address;
+}
+
+/* Does the one whom the policy names want it? What is asked for elsewhere is granted there (RFC 9990 §4), and may go
+ * to others of that place. */
+static void ask_target(struct sending *x, const struct report_target *t) {
 	struct permission_answer answer = { 0 };
 	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host, false }, &x->mem,
 			       &answer);
 	if (r != ASK_OK || answer.verdict == PERMISSION_LATER) {
 		tell(x, "cannot find out now whether %.*s wants reports about it", SLICE_ARG(t->host));
 		x->later = true;
-		return false;
-	}
-	if (answer.verdict == PERMISSION_NO) {
+	} else if (answer.verdict == PERMISSION_NO) {
 		tell(x, "nothing is sent to %.*s: %.*s does not say that it wants reports about this domain",
 		     SLICE_ARG(t->address), SLICE_ARG(t->host));
-		return false;
+	} else if (answer.addresses_count == 0) {
+		add_target(x, t->address);
+	} else {
+		for (size_t i = 0; i < answer.addresses_count; i++) add_target(x, answer.addresses[i].text);
 	}
-	if (answer.address.len != 0) t->address = answer.address;
-	return true;
 }
 
 static void choose_targets(struct sending *x) {
@@ -89,7 +95,7 @@ static void choose_targets(struct sending *x) {
 		if (old && all[i].limit != 0 && size > all[i].limit)
 			tell(x, "nothing is sent to %.*s: the report is larger than it wants",
 			     SLICE_ARG(all[i].address));
-		else if (wanted(x, &all[i])) x->targets[x->count++] = all[i];
+		else ask_target(x, &all[i]);
 	}
 	if (n == 0) tell(x, "nobody to send to: rua=%.*s", SLICE_ARG(x->due.policy.rua));
 }
@@ -109,18 +115,18 @@ int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct 
 }
 
 /* The mail to one of them. */
-static int prepare(struct sending *x, const struct report_target *t, struct delivery **out) {
+static int prepare(struct sending *x, struct slice to, struct delivery **out) {
 	const struct reporting_params *p = &x->s->reporting;
 	AUTO_BUF struct buf message = BUF(MAIL_ROOM);
 	struct report_mail mail = { .report = &x->report,
 				    .form = p->form,
 				    .submitter = domain_of(p->sender),
 				    .sender = p->sender,
-				    .to = t->address,
+				    .to = to,
 				    .host = p->host,
 				    .now_s = wall_s() };
 	report_compose(&message, &mail, buf_slice(&x->packed), &x->mem);
-	return reporting_prepare(x->r, x->s, t->address, buf_slice(&message), out);
+	return reporting_prepare(x->r, x->s, to, buf_slice(&message), out);
 }
 
 static int enter(struct db_conn *tx, void *arg) {
@@ -138,14 +144,14 @@ static int finish(struct sending *x) {
 	int r = 0;
 	for (size_t i = 0; i < x->count && r == 0; i++) {
 		struct delivery *one = NULL;
-		r = prepare(x, &x->targets[i], &one);
+		r = prepare(x, x->targets[i], &one);
 		if (r == 0 && x->mail != NULL) delivery_join(x->mail, one);
 		else if (r == 0) x->mail = one;
 	}
 	if (r == 0) r = db_write(x->r->db, enter, x);
 	if (r != 0) return r;
 	for (size_t i = 0; i < x->count; i++)
-		tell(x, "report of %zu rows sent to %.*s", x->report.records_count, SLICE_ARG(x->targets[i].address));
+		tell(x, "report of %zu rows sent to %.*s", x->report.records_count, SLICE_ARG(x->targets[i]));
 	if (x->mail != NULL) delivery_report(x->mail);
 	if (x->mail != NULL && delivery_queued(x->mail)) sender_wake(x->r->sender);
 	return 0;
@@ -161,7 +167,7 @@ static int send_one(struct sending *x) {
 	if (r == 0 && x->dry)
 		for (size_t i = 0; i < x->count; i++)
 			tell(x, "would send %zu rows, %zu bytes, to %.*s", x->report.records_count, x->packed.len,
-			     SLICE_ARG(x->targets[i].address));
+			     SLICE_ARG(x->targets[i]));
 	else if (r == 0 && x->later && x->count == 0)
 		r = db_write(x->r->db, postpone, x); /* all or nothing would tell some twice */
 	else if (r == 0) r = finish(x);

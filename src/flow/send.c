@@ -244,6 +244,7 @@ void sender_end_rests(struct sender *s) {
 	map_each(&s->hops, end_rest, NULL);
 	forget_pauses(s);
 	pthread_mutex_unlock(&s->lock);
+	queue_entered(s->queue, INT64_MIN); /* what the operator changed may be due at any time */
 }
 
 /* True: the scheduler waited for just that, or has a pause to reckon with. */
@@ -311,6 +312,7 @@ static void channel_keep(struct sender *s, int fd, struct slice hop) {
 static void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
 	bool look = sh->look;
+	if (look) queue_entered(s->queue, INT64_MIN);
 	look |= hop_ended(sh);
 	sh->job->recorded = !sh->unrecorded;
 	look |= queue_job_done(s->queue, &sh->job);
@@ -756,6 +758,11 @@ struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queu
 
 void sender_wake(struct sender *s) {
 	task_wake(s->pool, s->self);
+}
+
+void sender_entered(struct sender *s, int64_t due_us) {
+	queue_entered(s->queue, due_us);
+	sender_wake(s);
 }
 
 void sender_free(struct sender **sp) {

@@ -49,6 +49,7 @@ struct send_links {
 /* settings: a current of struct flow_settings. All outlive the pool. */
 struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings);
-void sender_wake(struct sender *s); /* from any thread: something was queued, released or flushed */
+void sender_wake(struct sender *s); /* from any thread: something was released or flushed, or queued by a notice */
+void sender_entered(struct sender *s, int64_t due_us); /* the same: a message was queued that is due from then on */
 void sender_end_rests(struct sender *s); /* the operator wants to see every destination tried */
 void sender_free(struct sender **s); /* after pool_stop */

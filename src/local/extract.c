@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stranger's file meets a parser of megabytes of foreign code here. So the program runs in a process group of its own
- * below a child of ours that only copies what it says, up to the limit, and then kills the group. */
+ * below a child of ours that only copies what it says, up to the limit, and then kills the group. Both are cut off from
+ * the network. */
 #include "local/extract.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "net/seal.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -82,6 +84,10 @@ static void in_child(void *ctx, struct arena *mem, struct local_outcome *out) {
 	const struct run *r = ctx;
 	int ends[2], status = 0;
 	int64_t deadline = deadline_in(r->p->limit_ms);
+	if (seal_offline() < 0) {
+		*out = local_said(mem, "4.3.0", "cannot be cut off from the network: %s", fail_text());
+		return;
+	}
 	pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? fork() : -1;
 	if (pid == 0) become_program(r, ends[1]);
 	if (pid < 0) {

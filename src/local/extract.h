@@ -4,7 +4,7 @@
 /* A program that says what is written in a file (search_text_program): it gets the file on its standard input and two
  * arguments more, its media type ("application/pdf") and its name (may be empty; no '/' and no control characters in
  * it), and says the text in UTF-8. It runs as a Unix user without rights, in "/", with a bare environment (PATH, LANG,
- * HOME, TMPDIR), and what it started ends with it. */
+ * HOME, TMPDIR), cannot call anybody by socket (seal_offline), and what it started ends with it. */
 struct extract_program {
 	const char *const *argv;
 	size_t argc;

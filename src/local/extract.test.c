@@ -36,6 +36,21 @@ static void says_what_is_written(void **state) {
 	assert_int_equal(fate, LOCAL_DELIVERED);
 }
 
+static void reaches_nobody(void **state) {
+	(void)state;
+	AUTO_BUF struct buf text = BUF(8192);
+	enum local_fate fate;
+	run("exec /usr/bin/python3 -c 'import socket as s\n"
+	    "def t(f, *a):\n"
+	    "  try: f(*a); print(1, end=\"\")\n"
+	    "  except PermissionError: print(0, end=\"\")\n"
+	    "t(s.socket, s.AF_INET); t(s.socket, s.AF_INET6, s.SOCK_DGRAM); t(s.socket, s.AF_NETLINK, s.SOCK_RAW)\n"
+	    "t(s.socket, s.AF_UNIX, s.SOCK_DGRAM); t(s.socketpair); u = s.socket(s.AF_UNIX); t(u.connect, \"/x\")'",
+	    SLICE_NONE, &fate, &text);
+	assert_string_equal(buf_text(&text), "000010");
+	assert_int_equal(fate, LOCAL_DELIVERED);
+}
+
 static void trouble(void **state) {
 	(void)state;
 	static const struct {
@@ -62,6 +77,7 @@ static void trouble(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(says_what_is_written), cmocka_unit_test(trouble) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(says_what_is_written), cmocka_unit_test(reaches_nobody),
+					    cmocka_unit_test(trouble) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,9 @@ struct dns_params {
 	int timeout_ms; /* the longest that one question may take, whatever the deadline; 0: 30 s */
 };
 int dns_open(const struct dns_params *params, struct dns **out); /* 0, or <0 fail() */
+/* The process ends: whoever waits for an answer, and whoever asks from now on, gets DNS_LATER within a moment, unless
+ * the answer is there. */
+void dns_end(struct dns *d);
 void dns_close(struct dns **d); /* no question may be under way */
 
 enum dns_result {

@@ -17,7 +17,10 @@
 #define SYSTEM_RESOLVERS "/etc/resolv.conf"
 #define SYSTEM_ANCHOR "/usr/share/dns/root.key"
 
+enum { LOOK_MS = 250 /* for the end, while a question waits */ };
+
 struct engine {
+	struct dns *dns;
 	struct ub_ctx *ctx;
 	pthread_t dispatcher;
 	int stop; /* eventfd */
@@ -29,6 +32,7 @@ struct dns {
 	bool own_resolvers;      /* not the system's: no fall-back */
 	struct buf anchors;      /* one a line */
 	int timeout_ms;
+	_Atomic bool ending;
 	struct dns_memory *memory;
 	pthread_mutex_t lock;    /* of what follows */
 	struct engine *forward, *full;
@@ -50,7 +54,7 @@ struct question {
 	int id;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool answered, timed_out;
+	bool answered, timed_out, ended;
 	int error;
 	struct ub_result *result;
 };
@@ -194,6 +198,7 @@ static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 
 static struct engine *engine_start(struct dns *d, bool forward) {
 	struct engine *e = mem_get(sizeof *e);
+	e->dns = d;
 	e->ctx = engine_context(d, forward);
 	e->stop = e->ctx != NULL ? eventfd(0, EFD_CLOEXEC) : -1;
 	if (e->stop >= 0 && pthread_create(&e->dispatcher, NULL, dispatch, e) == 0) return e;
@@ -228,6 +233,10 @@ static void hint_free(struct hint *h) {
 	if (h->after != NULL) h->after->before = h->before;
 	pthread_mutex_unlock(&h->dns->lock);
 	free(h);
+}
+
+void dns_end(struct dns *d) {
+	d->ending = true;
 }
 
 void dns_close(struct dns **dp) {
@@ -271,10 +280,18 @@ static void question_start(struct question *q, struct engine *e, const char *nam
 	if (error != 0) answered(q, error, NULL);
 }
 
+static bool is_ending(const struct question *q) {
+	return q->engine != NULL && q->engine->dns->ending;
+}
+
 static void question_wait(struct question *q, int64_t deadline) {
-	struct timespec until = { deadline / 1000, deadline % 1000 * 1000000 };
 	pthread_mutex_lock(&q->lock);
-	while (!q->answered && clock_ms() < deadline) pthread_cond_timedwait(&q->changed, &q->lock, &until);
+	while (!q->answered && clock_ms() < deadline && !is_ending(q)) {
+		int64_t look = MIN_OF(deadline, deadline_in(LOOK_MS));
+		struct timespec until = { look / 1000, look % 1000 * 1000000 };
+		pthread_cond_timedwait(&q->changed, &q->lock, &until);
+	}
+	q->ended = is_ending(q);
 	bool late = !q->answered;
 	pthread_mutex_unlock(&q->lock);
 	if (!late) return;
@@ -310,7 +327,7 @@ static void answer_later(
 	static const char *const rcodes[] = { "no error", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };
 	const struct ub_result *r = q->result;
 	char room[16];
-	const char *why = "no answer in time";
+	const char *why = q->ended ? "no answer before this server was stopped" : "no answer in time";
 	if (!q->timed_out && q->error != 0) why = ub_strerror(q->error);
 	else if (r != NULL && r->bogus) why = r->why_bogus != NULL ? r->why_bogus : "DNSSEC signatures are bogus";
 	else if (r != NULL) why = (size_t)r->rcode < LEN(rcodes) ? rcodes[r->rcode] : "server failure";

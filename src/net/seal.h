@@ -14,3 +14,8 @@ int user_drop(const char *user);
 int user_drop_with(const char *user, const char *groups_of);
 /* Locks the process in: no_new_privs, no core dumps of secrets, not traceable. Landlock and seccomp stand here. */
 int seal(unsigned needs);
+/* For a program that is about to be run: from now on this process, and all that it starts, can reach nobody by
+ * socket. Connecting is refused, and so are all sockets but streams of AF_UNIX (which may then only be made in pairs or
+ * listened at), and looking into other processes. Needs no rights; takes those of set-id bits away. Linux on x86-64 and
+ * arm64; <0 elsewhere. */
+int seal_offline(void);

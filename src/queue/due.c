@@ -123,7 +123,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 	out = map_get(&t->q->hops, hop);
 	if (out != NULL) out->from_us = from;
 	if (out != NULL && fresh) out->until_ms = deadline_in(LOOK_AGAIN_MS);
-	/* who came late, or was put back, may be due before from: nobody else would wake us for him */
+	/* who was put back, or came without queue_entered, may be due before from: nobody else would wake us for him */
 	if (!fresh) fall_due(t, t->now_us + LOOK_AGAIN_MS * INT64_C(1000));
 	return r < 0 ? r : 0;
 }
@@ -167,12 +167,12 @@ static void jobs_give_back(struct round *t) {
 
 int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
               int64_t *next_us) {
-	AUTO_READ struct db_conn *c = db_read(q->db);
-	if (c == NULL) return -1;
-	struct round t = { .q = q, .c = c, .now_us = now_us, .next_us = NEVER, .limits = limits, .jobs = jobs };
+	struct round t = { .q = q, .now_us = now_us, .next_us = NEVER, .limits = limits, .jobs = jobs };
 	pthread_mutex_lock(&q->lock);
+	AUTO_READ struct db_conn *c = db_read(q->db); /* under the lock: sees all that queue_entered told of */
+	t.c = c;
 	q->held_back = false;
-	int r = hops_visit(&t);
+	int r = c != NULL ? hops_visit(&t) : -1;
 	pthread_mutex_unlock(&q->lock);
 	arena_done(&t.mem);
 	if (r < 0) {
@@ -181,6 +181,18 @@ int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits
 	}
 	*next_us = t.next_us;
 	return (int)t.count;
+}
+
+static bool look_from(void *ctx, struct slice hop UNUSED, void *value) {
+	struct hop_out *out = value;
+	out->from_us = MIN_OF(out->from_us, *(const int64_t *)ctx);
+	return true;
+}
+
+void queue_entered(struct queue *q, int64_t due_us) {
+	pthread_mutex_lock(&q->lock);
+	map_each(&q->hops, look_from, &due_us);
+	pthread_mutex_unlock(&q->lock);
 }
 
 bool queue_job_done(struct queue *q, struct queue_job **jobp) {

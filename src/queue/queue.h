@@ -85,6 +85,9 @@ struct queue_limits {
  * has its full number of jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
 int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
               int64_t *next_us);
+/* Somebody was committed who is due from due_us on, which may be before others that are out already: the next look
+ * shall find him. Who is not told of is found within a second. */
+void queue_entered(struct queue *q, int64_t due_us);
 /* True: somebody had to wait for a job to end when queue_due was called last. */
 bool queue_job_done(struct queue *q, struct queue_job **job);
 

@@ -147,7 +147,7 @@ static int answer_accept(void *ctx, struct link_question *q) {
 	struct core_settings *s = hold(c);
 	struct accept_answer answer;
 	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer))
-		sender_wake(c->sender);
+		sender_entered(c->sender, ask.arrived_us);
 	drop(s);
 	accept_answer_pack(q->answer, &answer);
 	return 0;

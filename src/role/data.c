@@ -3,9 +3,11 @@
 #include "base/fail.h"
 #include "net/file.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <pwd.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 const char *const data_users[CHILDREN] = { "hato-vault", "hato-relay", "hato-core", "hato-edge",
 					       NULL /* agent stays who it is */ };
@@ -88,4 +90,31 @@ int data_make(const char *dir, bool apart) {
 	    (give(dir, of_core, data_users[CHILD_CORE]) < 0 || give(dir, of_vault, data_users[CHILD_VAULT]) < 0))
 		return refused();
 	return 0;
+}
+
+enum { SPARE = MIB(1), LEAST_SPARE = KIB(128), FULL_BELOW = SPARE };
+
+bool data_full(const char *dir) {
+	struct statvfs v;
+	return statvfs(dir, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize < FULL_BELOW;
+}
+
+bool data_spare_take(const char *dir) {
+	if (!data_full(dir)) return false;
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/run/spare", dir);
+	unlink(buf_text(&path));
+	return true;
+}
+
+void data_spare_put(const char *dir) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/run/spare", dir);
+	struct stat st = { 0 };
+	if (stat(buf_text(&path), &st) == 0 && (st.st_size >= SPARE || data_full(dir))) return;
+	AUTO_FD int fd = open(buf_text(&path), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0) return;
+	off_t size = SPARE;
+	while (size >= LEAST_SPARE && posix_fallocate(fd, 0, size) != 0) size /= 2;
+	if (size < LEAST_SPARE && st.st_size == 0) unlink(buf_text(&path));
 }

@@ -26,38 +26,48 @@ enum {
 	WATCH_MS = 10000,
 	STABLE_MS = 2000,
 	FIRST_PAUSE_MS = 100,
-	LONGEST_PAUSE_MS = 5000
+	LONGEST_PAUSE_MS = 5000,
+	OUTCOME_MS = 30000
+};
+#define OUTCOME "run/reload"
+
+/* What a reload exchanges, all of it or nothing. */
+struct in_force {
+	struct conf *conf;
+	struct listening listening;
+	struct identities identities;
+	char *logins, *oauth2_secret;
 };
 
 struct master {
-	struct conf *conf;
-	char *dir, *conf_dir, *logins, *oauth2_secret;
+	struct in_force *now, *before; /* before: until every process has taken the new settings; else NULL */
+	char *dir, *conf_dir;
 	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
-	struct listening listening;
-	struct identities identities;
 	uint64_t stamp;
 	struct log_target log;
 	bool own_users, foreground, stopping;
 	bool managed; /* systemd waits for notices; it files under mail what we say by syslog, not what we print */
 	bool reloading; /* somebody may not have the new settings yet */
+	bool reload_again; /* asked for meanwhile */
+	char refused[512]; /* who does not take them, and why; "": nobody */
 	bool agent_called; /* core has mail for a Unix user or a program */
 	struct child children[CHILDREN];
 };
 
 static struct round round_of(const struct master *m) {
-	struct round r = { .conf = m->conf,
+	struct round r = { .conf = m->now->conf,
 			   .dir = m->dir,
 			   .conf_dir = m->conf_dir,
-			   .listening = &m->listening,
-			   .identities = &m->identities,
+			   .listening = &m->now->listening,
+			   .identities = &m->now->identities,
 			   .log = &m->log,
 			   .control_listener = m->control_listener,
 			   .queue_listener = m->queue_listener,
 			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
-			   .logins = m->logins, .oauth2_secret = m->oauth2_secret,
+			   .logins = m->now->logins, .oauth2_secret = m->now->oauth2_secret,
 			   .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
@@ -66,7 +76,7 @@ static struct round round_of(const struct master *m) {
 /* Where log lines go. */
 static int open_log(struct master *m) {
 	struct log_target t;
-	if (log_target_of(conf_main(m->conf), m->dir, m->foreground && !m->managed, &t) < 0) return -1;
+	if (log_target_of(conf_main(m->now->conf), m->dir, m->foreground && !m->managed, &t) < 0) return -1;
 	log_open(&t);
 	if (m->log.fd > STDERR_FILENO) close(m->log.fd);
 	m->log = t;
@@ -80,35 +90,35 @@ static void complain(const struct master *m, bool starting) {
 }
 
 /* smtp_sasl_password_maps, read here because the file is root's. */
-static int read_logins(struct master *m) {
-	struct slice maps = conf_text(conf_main(m->conf), SET_smtp_sasl_password_maps);
+static int read_logins(struct in_force *f) {
+	struct slice maps = conf_text(conf_main(f->conf), SET_smtp_sasl_password_maps);
 	AUTO_BUF struct buf text = BUF(MIB(4));
 	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
 	for (size_t i = 0; i < LEN(kinds); i++)
 		if (slice_starts(maps, kinds[i]) && file_read(maps.at + kinds[i].len, &text) < 0)
 			return fail_add("smtp_sasl_password_maps");
 	if (slice_starts(maps, S("static:"))) buf_addf(&text, "* %.*s\n", SLICE_ARG(slice_skip(maps, 7)));
-	free(m->logins);
-	m->logins = slice_text(buf_slice(&text));
+	free(f->logins);
+	f->logins = slice_text(buf_slice(&text));
 	mem_wipe(text.at, text.len);
 	return 0;
 }
 
 /* sasl_oauth2_client_secret_file, for the same reason. Its first line counts. */
-static int read_oauth2_secret(struct master *m) {
-	struct slice path = conf_text(conf_main(m->conf), SET_sasl_oauth2_client_secret_file);
+static int read_oauth2_secret(struct in_force *f) {
+	struct slice path = conf_text(conf_main(f->conf), SET_sasl_oauth2_client_secret_file);
 	AUTO_BUF struct buf text = BUF(KIB(4));
 	if (path.len != 0 && file_read(path.at, &text) < 0) return fail_add("sasl_oauth2_client_secret_file");
 	struct slice rest = buf_slice(&text), line = slice_trim(slice_cut(&rest, '\n'));
-	free(m->oauth2_secret);
-	m->oauth2_secret = line.len != 0 ? slice_text(line) : NULL;
+	free(f->oauth2_secret);
+	f->oauth2_secret = line.len != 0 ? slice_text(line) : NULL;
 	mem_wipe(text.at, text.len);
 	return 0;
 }
 
 /* Of all files with keys. */
 static uint64_t files_stamp(const struct master *m) {
-	return identities_stamp(&m->identities) ^ dkim_files_stamp(m->conf);
+	return identities_stamp(&m->now->identities) ^ dkim_files_stamp(m->now->conf);
 }
 
 /* The data folder. */
@@ -159,14 +169,18 @@ static int open_doors(struct master *m) {
 }
 
 static int open_all(struct master *m) {
+	bool full = data_spare_take(m->dir);
 	if (data_make(m->dir, m->own_users) < 0) return EX_CANTCREAT;
 	if (take_lock(m) < 0 || write_pid(m) < 0) return EX_UNAVAILABLE;
 	if (open_log(m) < 0) return EX_CANTCREAT;
-	if (read_logins(m) < 0 || read_oauth2_secret(m) < 0 ||
-	    identities_load(m->conf, m->dir, false, &m->identities) < 0)
+	if (full)
+		say(L_ERROR, "master", "%s: disk full: mail can be read; new mail is put off until there is room",
+		    m->dir);
+	if (read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
+	    identities_load(m->now->conf, m->dir, false, &m->now->identities) < 0)
 		return EX_CONFIG;
 	m->stamp = files_stamp(m);
-	int listening = listening_open(m->conf, NULL, &m->listening);
+	int listening = listening_open(m->now->conf, NULL, &m->now->listening);
 	if (listening != 0) return listening < 0 ? EX_OSERR : EX_CONFIG;
 	if (open_doors(m) < 0) return EX_CANTCREAT;
 	m->shared = memfd_create("hato", MFD_CLOEXEC);
@@ -185,7 +199,7 @@ static int open_all(struct master *m) {
 /* Children. */
 
 static bool wanted(const struct master *m, size_t which) {
-	return child_wanted(which, m->conf, m->agent_called);
+	return child_wanted(which, m->now->conf, m->agent_called);
 }
 
 static void child_ended(struct master *m, pid_t pid, int status) {
@@ -237,39 +251,47 @@ static void tell_late(const struct conf *old, const struct conf *fresh) {
 			    setting_of(late[i])->name);
 }
 
-static void reload(struct master *m) {
-	struct conf *fresh = NULL;
-	struct conf_options options = { .dir = m->conf_dir };
-	struct listening listening = { 0 };
-	struct identities identities = { 0 };
-	notify_reloading();
-	int r = conf_load(&options, &fresh);
-	size_t n = 0;
-	const struct problem *p = r >= 0 ? conf_problems(fresh, &n) : NULL;
+static void in_force_free(struct in_force **f) {
+	if (*f == NULL) return;
+	listening_close(&(*f)->listening);
+	identities_done(&(*f)->identities);
+	free((*f)->logins);
+	free((*f)->oauth2_secret);
+	conf_drop(&(*f)->conf);
+	free(*f);
+	*f = NULL;
+}
+
+static void tell_problems(const struct conf *c) {
+	size_t n;
+	const struct problem *p = conf_problems(c, &n);
 	for (size_t i = 0; i < n; i++)
 		say(p[i].level == PROBLEM_ERROR     ? L_ERROR
 		    : p[i].level == PROBLEM_WARNING ? L_WARN
 						    : L_INFO,
 		    "master", "%.*s, line %u: %.*s", SLICE_ARG(p[i].file), p[i].line, SLICE_ARG(p[i].text));
-	if (r == CONF_REFUSED) r = fail("the settings have errors");
-	if (r >= 0) r = identities_load(fresh, m->dir, !m->identities.incomplete, &identities);
-	if (r >= 0 && listening_open(fresh, &m->listening, &listening) != 0) r = -1;
-	if (r < 0) {
-		say(L_ERROR, "master", "reload: %s; everything stays as it was", fail_text());
-		notify("READY=1\nSTATUS=the last reload was refused: see the log");
-		identities_done(&identities);
-		conf_drop(&fresh);
-		return;
-	}
-	listening_close(&m->listening);
-	identities_done(&m->identities);
-	tell_late(m->conf, fresh);
-	conf_drop(&m->conf);
-	m->conf = fresh;
-	m->listening = listening;
-	m->identities = identities;
+}
+
+/* For hato reload, which waits for it: the time, which makes it another text than the last, and why not. */
+static void put_outcome(const struct master *m, const char *why_not) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	AUTO_BUF struct buf text = BUF(KIB(4));
+	if (m->reload_again) return; /* what they wait for is still to come */
+	buf_addf(&path, "%s/" OUTCOME, m->dir);
+	buf_addf(&text, "%lld %s\n", (long long)wall_us(), why_not);
+	if (file_write(buf_text(&path), buf_slice(&text), 0600) < 0) say(L_WARN, "master", "%s", fail_text());
+}
+
+static void tell_refused(const struct master *m, const char *why) {
+	say(L_ERROR, "master", "reload: %s; everything stays as it was", why);
+	put_outcome(m, why);
+	notify("READY=1\nSTATUS=the last reload was refused: see the log");
+}
+
+/* To every process what is in force now. */
+static void send_round(struct master *m) {
 	m->stamp = files_stamp(m);
-	if (open_log(m) < 0 || read_logins(m) < 0 || read_oauth2_secret(m) < 0) complain(m, false);
+	if (open_log(m) < 0) complain(m, false);
 	struct round round = round_of(m);
 	for (size_t i = 0; i < CHILDREN; i++) {
 		if (wanted(m, i)) child_reload(&m->children[i], i, &round);
@@ -278,14 +300,60 @@ static void reload(struct master *m) {
 	m->reloading = true;
 }
 
-/* Said when every process has taken the settings (or refused them, and said so), so that who waits for the line meets
- * the new ones. */
-static void tell_reloaded(struct master *m) {
+static int load(struct master *m, struct in_force *fresh) {
+	struct conf_options options = { .dir = m->conf_dir };
+	int r = conf_load(&options, &fresh->conf);
+	if (r >= 0) tell_problems(fresh->conf);
+	if (r == CONF_REFUSED) return fail("the settings have errors");
+	if (r < 0 || read_logins(fresh) < 0 || read_oauth2_secret(fresh) < 0) return -1;
+	if (identities_load(fresh->conf, m->dir, !m->now->identities.incomplete, &fresh->identities) < 0) return -1;
+	return listening_open(fresh->conf, &m->now->listening, &fresh->listening) == 0 ? 0 : -1;
+}
+
+static void reload(struct master *m) {
+	m->reload_again = m->reloading;
+	if (m->reloading) return;
+	struct in_force *fresh = mem_get(sizeof *fresh);
+	notify_reloading();
+	if (load(m, fresh) < 0) {
+		tell_refused(m, fail_text());
+		in_force_free(&fresh);
+		return;
+	}
+	tell_late(m->now->conf, fresh->conf);
+	m->before = m->now;
+	m->now = fresh;
+	send_round(m);
+}
+
+/* When every process has answered: so that who waits for the line meets the new settings. Where one refuses them, those
+ * that took them get the old ones back: never do two work by different ones. */
+static void reload_answered(struct master *m) {
 	for (size_t i = 0; i < CHILDREN; i++)
 		if (m->children[i].owed != 0) return;
 	m->reloading = false;
-	say(L_INFO, "master", "reload -- version " HATO_VERSION ", configuration %s", m->conf_dir);
-	notify("READY=1\nSTATUS=");
+	if (m->refused[0] != '\0' && m->before != NULL) {
+		in_force_free(&m->now);
+		m->now = TAKE(m->before);
+		send_round(m);
+		return;
+	}
+	in_force_free(&m->before);
+	if (m->refused[0] != '\0') {
+		tell_refused(m, m->refused);
+		m->refused[0] = '\0';
+	} else {
+		say(L_INFO, "master", "reload -- version " HATO_VERSION ", configuration %s", m->conf_dir);
+		put_outcome(m, "");
+		notify("READY=1\nSTATUS=");
+	}
+	if (m->reload_again) reload(m);
+}
+
+static void take_answer(struct master *m, struct child *c) {
+	if (child_answer(c) != CONTROL_FAILED) return;
+	if (!m->reloading) complain(m, false);
+	else if (m->refused[0] == '\0') snprintf(m->refused, sizeof m->refused, "%s", fail_text());
 }
 
 static void take_signals(struct master *m) {
@@ -308,7 +376,7 @@ static void watch_files(const struct master *m, struct pollfd fds[CHILDREN]) {
 
 static void answer_files(struct master *m, const struct pollfd fds[CHILDREN]) {
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (fds[i].revents != 0 && !files_answer(m->children[i].files, m->conf, i == CHILD_RELAY))
+		if (fds[i].revents != 0 && !files_answer(m->children[i].files, m->now->conf, i == CHILD_RELAY))
 			auto_fd(&m->children[i].files);
 }
 
@@ -326,10 +394,10 @@ static void turn(struct master *m, int64_t deadline) {
 	if (poll(fds, LEN(fds), deadline_left(deadline)) < 0 && errno != EINTR) die_now("poll: %m");
 	answer_files(m, fds + CHILDREN + 2);
 	for (size_t i = 0; i < CHILDREN; i++)
-		if (fds[i + 1].revents != 0 && child_answer(&m->children[i]) == CONTROL_FAILED) complain(m, false);
+		if (fds[i + 1].revents != 0) take_answer(m, &m->children[i]);
 	m->agent_called |= (call->revents & POLLIN) != 0;
 	take_signals(m);
-	if (m->reloading) tell_reloaded(m);
+	if (m->reloading) reload_answered(m);
 }
 
 static bool all_ready(const struct master *m) {
@@ -374,7 +442,7 @@ static void stop_children(struct master *m) {
 	static const size_t order[] = { CHILD_EDGE, CHILD_RELAY, CHILD_AGENT, CHILD_CORE, CHILD_VAULT };
 	m->stopping = true;
 	notify("STOPPING=1");
-	listening_close(&m->listening);
+	listening_close(&m->now->listening);
 	for (size_t i = 0; i < LEN(order); i++) {
 		struct child *c = &m->children[order[i]];
 		child_stop(c);
@@ -392,6 +460,7 @@ static void run(struct master *m) {
 		restart_due(m);
 		if (deadline_left(watch) != 0) continue;
 		watch = deadline_in(WATCH_MS);
+		data_spare_put(m->dir);
 		uint64_t stamp = files_stamp(m);
 		if (stamp == m->stamp) continue;
 		m->stamp = stamp; /* a broken new pair is complained of once */
@@ -437,6 +506,7 @@ static int bring_up(struct master *m) {
 		stop_children(m);
 		return EX_UNAVAILABLE;
 	}
+	data_spare_put(m->dir);
 	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 	malloc_trim(0); /* as in boot.c */
 	return EX_OK;
@@ -468,7 +538,7 @@ static int in_background(struct master *m) {
 }
 
 int master_start(struct conf *c, bool foreground) {
-	struct master m = { .conf = conf_keep(c),
+	struct master m = { .now = mem_get(sizeof *m.now),
 			    .lock = -1,
 			    .signals = -1,
 			    .control_listener = -1,
@@ -476,6 +546,7 @@ int master_start(struct conf *c, bool foreground) {
 			    .submit_listener = -1,
 			    .foreground = foreground,
 			    .log.fd = -1 };
+	m.now->conf = conf_keep(c);
 	for (size_t i = 0; i < CHILDREN; i++) m.children[i].control = -1;
 	for (size_t i = 0; i < LINK_NAMES; i++) m.links[i][0] = m.links[i][1] = -1;
 	m.dir = slice_text(conf_text(conf_main(c), SET_data_directory));
@@ -529,9 +600,33 @@ int master_stop(const char *data_dir) {
 	return fail("process %d does not end (see the log)", (int)pid);
 }
 
+/* What master said about a reload, "" when it never did. */
+static void read_outcome(const char *data_dir, struct buf *text) {
+	AUTO_BUF struct buf path = BUF(PATH_MAX);
+	buf_addf(&path, "%s/" OUTCOME, data_dir);
+	buf_clear(text);
+	if (file_read(buf_text(&path), text) < 0) buf_clear(text);
+}
+
 int master_reload(const char *data_dir) {
+	AUTO_BUF struct buf old = BUF(KIB(4));
+	AUTO_BUF struct buf text = BUF(KIB(4));
 	pid_t pid;
 	int r = master_pid(data_dir, &pid);
 	if (r != 0) return r;
-	return kill(pid, SIGHUP) == 0 ? 0 : fail_errno("reload process %d", (int)pid);
+	read_outcome(data_dir, &old);
+	if (kill(pid, SIGHUP) != 0) return fail_errno("reload process %d", (int)pid);
+	int64_t deadline = deadline_in(OUTCOME_MS);
+	do {
+		usleep(5000);
+		read_outcome(data_dir, &text);
+	} while ((text.len == 0 || slice_eq(buf_slice(&text), buf_slice(&old))) && deadline_left(deadline) != 0);
+	struct slice why = buf_slice(&text);
+	if (text.len == 0 || slice_eq(why, buf_slice(&old)))
+		return fail("no process said within %d s that it has the settings (see the log)", OUTCOME_MS / 1000);
+	slice_cut(&why, ' ');
+	why = slice_trim(why);
+	if (why.len == 0) return 0;
+	fail("%.*s (the server keeps the settings it has)", SLICE_ARG(why));
+	return MASTER_REFUSED;
 }

@@ -14,7 +14,12 @@
 #include "role/settings.h"
 #include "trust/spf.h"
 
-enum { STOP_MS = 15000, HEADER_SEEN = 1 << 17, MORE_WORKERS = 10 /* than deliveries: for everything else */ };
+enum {
+	STOP_MS = 15000,
+	GRACE_MS = 3000, /* for DNS to answer */
+	HEADER_SEEN = 1 << 17,
+	MORE_WORKERS = 10 /* than deliveries: for everything else */
+};
 
 struct relay {
 	struct pool *pool;
@@ -345,7 +350,10 @@ static int start(struct boot *b, void **self) {
 
 static void stop(void *self) {
 	struct relay *r = self;
-	size_t left = pool_stop(r->pool, deadline_in(STOP_MS));
+	int64_t deadline = deadline_in(STOP_MS);
+	size_t left = pool_stop(r->pool, deadline_in(GRACE_MS));
+	dns_end(r->dns); /* who still waits for a name is put off; conversations go on */
+	if (left != 0) left = pool_stop(r->pool, deadline);
 	if (left != 0) say(L_WARN, "relay", "%zu deliveries cut off: they will be tried again", left);
 }
 

@@ -33,12 +33,21 @@ int relay_answer_report(struct dns *dns, struct link_question *q) {
 	return 0;
 }
 
+static void add_targets(const struct report_target *found, size_t n, struct arena *mem, struct ask_text **list,
+			size_t *count) {
+	struct ask_text *all = arena_array(mem, *count + n + 1, sizeof *all);
+	for (size_t i = 0; i < *count; i++) all[i] = (*list)[i];
+	for (size_t i = 0; i < n; i++) all[(*count)++].text = found[i].address;
+	*list = all;
+}
+
 int relay_answer_permission(struct dns *dns, struct link_question *q) {
 	struct permission_ask ask;
 	struct permission_answer answer = { .verdict = PERMISSION_NO };
 	struct dmarc_params params = { .dns = dns };
+	struct report_target others[REPORT_TARGETS_MAX];
 	struct slice name, *records = NULL;
-	size_t count = 0;
+	size_t count = 0, n;
 	int64_t deadline = deadline_in(LOOK_MS);
 	permission_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
@@ -48,8 +57,10 @@ int relay_answer_permission(struct dns *dns, struct link_question *q) {
 		int r = dns_txt(dns, name, deadline, q->mem, &records, &count, NULL);
 		if (r < 0 || r == DNS_LATER) answer.verdict = PERMISSION_LATER;
 		else if (r == DNS_OK &&
-			 report_permitted(records, count, ask.host, ask.failure, q->mem, &answer.address))
+			 report_permitted(records, count, ask.host, ask.failure, q->mem, others, &n)) {
 			answer.verdict = PERMISSION_YES;
+			add_targets(others, n, q->mem, &answer.addresses, &answer.addresses_count);
+		}
 	}
 	permission_answer_pack(q->answer, &answer);
 	return 0;
@@ -84,13 +95,10 @@ int relay_answer_name(struct dns *dns, struct link_question *q) {
 }
 
 /* "mailto:a@b, https://…": the addresses. */
-static void add_targets(struct slice uris, struct targets_answer *answer, struct arena *mem) {
+static void add_uris(struct slice uris, struct targets_answer *answer, struct arena *mem) {
 	struct report_target found[REPORT_TARGETS_MAX];
 	size_t n = report_targets(uris, mem, found);
-	struct ask_text *all = arena_array(mem, answer->addresses_count + n + 1, sizeof *all);
-	for (size_t i = 0; i < answer->addresses_count; i++) all[i] = answer->addresses[i];
-	for (size_t i = 0; i < n; i++) all[answer->addresses_count++].text = found[i].address;
-	answer->addresses = all;
+	add_targets(found, n, mem, &answer->addresses, &answer->addresses_count);
 }
 
 /* "v=TLSRPTv1; rua=mailto:…" (RFC 8460 §3). */
@@ -121,10 +129,10 @@ int relay_answer_targets(struct dns *dns, struct link_question *q) {
 	if (q->in.bad) return fail("broken question");
 	dmarc_look(&params, ask.domain, deadline, q->mem, &v);
 	if (v.domain.len != 0) {
-		add_targets(v.record.rua, &answer, q->mem);
-		add_targets(v.record.ruf, &answer, q->mem);
+		add_uris(v.record.rua, &answer, q->mem);
+		add_uris(v.record.ruf, &answer, q->mem);
 	}
-	add_targets(tls_targets(dns, ask.domain, deadline, q->mem), &answer, q->mem);
+	add_uris(tls_targets(dns, ask.domain, deadline, q->mem), &answer, q->mem);
 	targets_answer_pack(q->answer, &answer);
 	return 0;
 }

@@ -11,6 +11,15 @@ int import_is_free(struct db_conn *tx, struct box box, uint32_t uid) {
 	return r == DB_ROW ? STORE_EXISTS : r;
 }
 
+int store_import_uidvalidity(struct db_conn *tx, int64_t account, uint32_t last) {
+	AUTO_STMT struct db_stmt *s = db_sql(
+		tx, "UPDATE account_state SET last_uidvalidity = ? WHERE account_id = ? AND last_uidvalidity < ?");
+	db_bind_int(s, last);
+	db_bind_int(s, account);
+	db_bind_int(s, last);
+	return db_run(s);
+}
+
 int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity, uint32_t uidnext) {
 	struct mailbox m;
 	uint64_t modseq;
@@ -29,13 +38,7 @@ int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity,
 	bind_box(s, box);
 	r = db_run(s);
 	if (r != 0) return r;
-	/* new mailboxes get larger ones than any that was here */
-	AUTO_STMT struct db_stmt *last = db_sql(
-		tx, "UPDATE account_state SET last_uidvalidity = ? WHERE account_id = ? AND last_uidvalidity < ?");
-	db_bind_int(last, uidvalidity);
-	db_bind_int(last, box.account);
-	db_bind_int(last, uidvalidity);
-	r = db_run(last);
+	r = store_import_uidvalidity(tx, box.account, uidvalidity);
 	if (r == 0) announce(tx, box, modseq);
 	return r;
 }

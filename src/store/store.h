@@ -163,6 +163,8 @@ int store_changes(struct db_conn *c, struct box box, uint64_t since, int (*chang
  * given away; one that has this uidvalidity already takes the higher uidnext: an import goes on. STORE_EXISTS: it holds
  * other mail. */
 int store_import_begin(struct db_conn *tx, struct box box, uint32_t uidvalidity, uint32_t uidnext);
+/* New mailboxes get larger uidvalidities than this one, and than any that was brought along. */
+int store_import_uidvalidity(struct db_conn *tx, int64_t account, uint32_t last);
 /* What has no uid of its own is known by its name: STORE_EXISTS when it came before. */
 int store_import_name(struct db_conn *tx, struct box box, struct slice name);
 

@@ -6,8 +6,10 @@
 #include "trust/adsp.h"
 #include "trust/evidence_results.h"
 
-enum { TIMEOUT_MS = 20000, SPF_HINTS_MAX = 10 /* as many look-ups as a check may have */ };
+enum { TIMEOUT_MS = 20000, SOURCE_MAX = 2000 /* of a record is kept */ };
+enum { SPF_HINTS_MAX = 10 /* as many look-ups as a check may have */ };
 
+WIRE_STRUCT(evidence_source, EVIDENCE_SOURCE_FIELDS)
 WIRE_STRUCT(evidence_spf, EVIDENCE_SPF_FIELDS)
 WIRE_STRUCT(evidence_dkim, EVIDENCE_DKIM_FIELDS)
 WIRE_STRUCT(evidence_dmarc, EVIDENCE_DMARC_FIELDS)
@@ -147,6 +149,13 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 		.fo = d->record.fo, .reason = d->reason,
 	};
 	if (d->record.psd != 'y') r->dmarc.ruf = d->record.ruf; /* a registry hears of no single mail (RFC 9991 §2) */
+	if (r->dmarc.ruf.len != 0 && v->spf.result != TRUST_PASS) {
+		r->sources_count = v->spf.sources_count;
+		r->sources = arena_array(e->mem, r->sources_count + 1, sizeof *r->sources);
+		for (size_t i = 0; i < r->sources_count; i++)
+			r->sources[i] = (struct evidence_source){ v->spf.sources[i].domain,
+								  slice_head(v->spf.sources[i].record, SOURCE_MAX) };
+	}
 	if (d->sampled_out) r->dmarc.override = S("sampled_out");
 	if (d->result == TRUST_FAIL && d->record.testing && d->policy > DMARC_POLICY_NONE)
 		r->dmarc.override = S("policy_test_mode");

@@ -31,6 +31,7 @@ struct evidence_client {
 };
 /* What is kept of it: for the log, for core's reports, for people. Field lists make it cross between processes. */
 struct evidence_spf { uint32_t result; struct slice domain, identity, reason; };
+struct evidence_source { struct slice domain, record; };
 struct evidence_dkim { uint32_t result; struct slice domain, selector, algorithm, reason; };
 struct evidence_dmarc {
 	uint32_t result, policy, p, sp, np,
@@ -42,6 +43,7 @@ struct evidence_dmarc {
 	struct slice override, comment; /* RFC 9990: "local_policy", "trusted_forwarder", "mailing_list", … why
 					   disposition is another one; empty: it is not */
 };
+#define EVIDENCE_SOURCE_FIELDS(F) F(text, domain) F(text, record)
 #define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity) F(text, reason)
 #define EVIDENCE_DKIM_FIELDS(F) F(u32, result) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason)
 #define EVIDENCE_DMARC_FIELDS(F) \
@@ -50,7 +52,7 @@ struct evidence_dmarc {
 		F(bool_, aspf_strict) F(bool_, testing) F(bool_, spf_aligned) F(bool_, dkim_aligned) F(text, from) \
 			F(text, domain) F(text, rua) F(text, ruf) F(text, fo) F(text, reason) F(text, override) \
 				F(text, comment)
-WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
+WIRE_DECLARE(evidence_source) WIRE_DECLARE(evidence_spf) WIRE_DECLARE(evidence_dkim) WIRE_DECLARE(evidence_dmarc)
 struct evidence_record {
 	bool checked;                  /* false: nothing was looked at (our own users, exempt clients) */
 	bool changed; /* afterwards we changed what the author's domain had signed (header_checks, milters) */
@@ -61,11 +63,13 @@ struct evidence_record {
 	struct evidence_dkim *dkim;
 	size_t dkim_count;
 	struct evidence_dmarc dmarc;
+	struct evidence_source *sources; /* SPF records, where failure reports are asked for */
+	size_t sources_count;
 };
 #define EVIDENCE_RECORD_FIELDS(F) \
 	F(bool_, checked) \
 	F(bool_, changed) F(bool_, spf_here) F(text, client) F(u32, arc) F(part, spf, evidence_spf) \
-		F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc)
+		F(list, dkim, evidence_dkim) F(part, dmarc, evidence_dmarc) F(list, sources, evidence_source)
 WIRE_DECLARE(evidence_record)
 
 struct evidence_verdict {              /* everything, as found */

@@ -201,26 +201,21 @@ bool report_permission_name(struct slice domain, struct slice host, struct arena
 }
 
 bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem,
-		      struct slice *other) {
+		      struct report_target others[static REPORT_TARGETS_MAX], size_t *others_count) {
 	bool permitted = false;
-	*other = SLICE_NONE;
+	*others_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct slice rest = records[i], tag = slice_trim(slice_cut(&rest, ';'));
-		size_t equals = slice_find(tag, '=');
-		if (!slice_eq(slice_trim(slice_head(tag, equals)), S("v")) ||
-		    !slice_eq(slice_trim(slice_skip(tag, equals + 1)), S("DMARC1")))
-			continue;
+		struct slice rest = records[i], value = slice_cut(&rest, ';'), name = slice_cut(&value, '=');
+		if (!slice_eq(slice_trim(name), S("v")) || !slice_eq(slice_trim(value), S("DMARC1"))) continue;
 		permitted = true;
 		while (rest.at != NULL) {
-			struct report_target target;
-			tag = slice_trim(slice_cut(&rest, ';'));
-			equals = slice_find(tag, '=');
-			if (!slice_eq(slice_trim(slice_head(tag, equals)), failure ? S("ruf") : S("rua"))) continue;
-			struct slice list = slice_skip(tag, equals + 1);
+			value = slice_cut(&rest, ';'), name = slice_cut(&value, '=');
+			if (!slice_eq(slice_trim(name), failure ? S("ruf") : S("rua"))) continue;
+			*others_count = report_targets(value, mem, others);
 			/* an address elsewhere would be a way around the check: then nobody gets it (RFC 9990 §4) */
-			if (!read_target(slice_cut(&list, ','), mem, &target) || !slice_eq(target.host, host))
-				return false;
-			*other = target.address;
+			for (size_t k = 0; k < *others_count; k++)
+				if (!slice_eq(others[k].host, host)) return false;
+			if (*others_count == 0) return false;
 		}
 	}
 	return permitted;

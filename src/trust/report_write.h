@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "trust/report.h"
+#include "trust/spf.h"
 /* Reports that we send: the XML of an aggregate report, the mail it travels in, and whom it goes to. */
 enum report_form { REPORT_FORM_RFC9990, REPORT_FORM_RFC7489 };
 void report_write_xml(struct buf *out, const struct report_dmarc *d, enum report_form form);
@@ -15,10 +16,10 @@ enum { REPORT_TARGETS_MAX = 10 };
 size_t report_targets(struct slice uris, struct arena *mem, struct report_target out[static REPORT_TARGETS_MAX]);
 /* The name whose TXT record says that reports about domain may go to host (RFC 9990 §4). False: too long. */
 bool report_permission_name(struct slice domain, struct slice host, struct arena *mem, struct slice *out);
-/* Do these records permit it? failure: ruf= counts, not rua=. *other: another address the host prefers, of the same
- * host; SLICE_NONE: none. */
+/* Do these records permit it? failure: ruf= counts, not rua=. others: addresses that the host prefers, all of the same
+ * host; *others_count may be 0. */
 bool report_permitted(const struct slice *records, size_t count, struct slice host, bool failure, struct arena *mem,
-		      struct slice *other);
+		      struct report_target others[static REPORT_TARGETS_MAX], size_t *others_count);
 
 struct report_mail {
 	const struct report_dmarc *report;
@@ -44,6 +45,8 @@ struct report_failure {
 	bool spf_failed, dkim_failed;    /* to prove the author */
 	struct slice spf, dkim;          /* results */
 	struct slice dkim_domain, dkim_selector; /* of a signature that failed; may be empty */
+	const struct spf_source *sources; /* the SPF records that were read, where SPF failed */
+	size_t sources_count;
 	struct slice delivery;           /* RFC 6591: "delivered", "reject", "policy" (quarantine) */
 	uint64_t incidents;
 	int64_t arrived_s;

@@ -82,22 +82,29 @@ static void targets(void **state) {
 	assert_int_equal(report_targets(SLICE_NONE, &mem, t), 0);
 }
 
-static bool permits(struct slice record, struct slice *other) {
+/* How many addresses the host prefers; -1: not permitted. */
+static int permits(struct slice record, struct report_target others[static REPORT_TARGETS_MAX]) {
 	static struct arena mem;
-	return report_permitted(&record, 1, S("r.example"), false, &mem, other);
+	size_t n;
+	return report_permitted(&record, 1, S("r.example"), false, &mem, others, &n) ? (int)n : -1;
 }
 
 static void permission(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };
-	struct slice other, name;
-	assert_true(permits(S("v=DMARC1"), &other) && other.len == 0);
-	assert_true(permits(S(" v = DMARC1 ; rua = mailto:x@r.example!5m"), &other) &&
-		    slice_eq(other, S("x@r.example")));
-	assert_false(permits(S("v=DMARC1; rua=mailto:x@victim.example"), &other));
-	assert_false(permits(S("v=DMARC2"), &other));
-	assert_false(permits(S("v=spf1 -all"), &other));
-	assert_false(permits(S(""), &other));
+	struct report_target others[REPORT_TARGETS_MAX];
+	struct slice name;
+	assert_int_equal(permits(S("v=DMARC1"), others), 0);
+	assert_int_equal(permits(S(" v = DMARC1 ; rua = mailto:x@r.example!5m"), others), 1);
+	assert_true(slice_eq(others[0].address, S("x@r.example")));
+	assert_int_equal(permits(S("v=DMARC1; rua=mailto:x@r.example,mailto:y@r.example;"), others), 2);
+	assert_true(slice_eq(others[1].address, S("y@r.example")));
+	assert_int_equal(permits(S("v=DMARC1; rua=mailto:x@victim.example"), others), -1);
+	assert_int_equal(permits(S("v=DMARC1; rua=mailto:x@r.example,mailto:x@victim.example"), others), -1);
+	assert_int_equal(permits(S("v=DMARC1; rua="), others), -1);
+	assert_int_equal(permits(S("v=DMARC2"), others), -1);
+	assert_int_equal(permits(S("v=spf1 -all"), others), -1);
+	assert_int_equal(permits(S(""), others), -1);
 	assert_true(report_permission_name(S("a.example"), S("r.example"), &mem, &name));
 	assert_true(slice_eq(name, S("a.example._report._dmarc.r.example")));
 	char longest[240];

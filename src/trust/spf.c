@@ -259,6 +259,8 @@ static enum trust_result find_record(struct check *c, struct spf_record *out) {
 		found = &texts[i];
 	}
 	if (found == NULL) return TRUST_NONE;
+	if (c->out->sources_count < SPF_SOURCES_MAX)
+		c->out->sources[c->out->sources_count++] = (struct spf_source){ domain, *found };
 	if (spf_record_parse(*found, c->mem, out, &reason)) return TRUST_PASS;
 	permerror(c, "the SPF record of %.*s is broken: %.*s", SLICE_ARG(domain), SLICE_ARG(reason));
 	return TRUST_PERMERROR;

@@ -15,6 +15,7 @@ struct spf_question {
 	struct slice sender;   /* the reverse-path without <>; empty: postmaster@helo (§2.4) */
 	bool of_helo;          /* check the HELO identity instead (§2.3) */
 };
+enum { SPF_SOURCES_MAX = 11 }; /* the domain's own, and one for each look-up */
 struct spf_verdict {
 	enum trust_result result;
 	struct slice domain;      /* whose record was asked */
@@ -24,6 +25,8 @@ struct spf_verdict {
 	struct slice explanation; /* exp= of the domain, only for fail; a stranger's words, ASCII; may be empty */
 	struct slice reason;      /* for people: "192.0.2.1 is not among the senders of example.org (-all)" */
 	unsigned lookups, voids;  /* spent of 10 and 2 */
+	struct spf_source { struct slice domain, record; } sources[SPF_SOURCES_MAX]; /* the records that were read */
+	size_t sources_count;
 };
 /* Never fails: what goes wrong is temperror or permerror with its reason. Text lives in mem. */
 void spf_check(const struct spf_params *p, const struct spf_question *q, struct arena *mem, struct spf_verdict *out);

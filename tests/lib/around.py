@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every story needs around a server: free ports, waiting, TLS without a name, processes, sample messages."""
-import concurrent.futures, os, pty, random, re, select, shutil, signal, socket, ssl, subprocess, time
+import concurrent.futures, os, pty, termios, random, re, select, shutil, signal, socket, ssl, subprocess, time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HATO = os.environ.get('HATO_BINARY') or os.path.join(TOP, 'build', 'hato')
@@ -153,6 +153,7 @@ def on_terminal(command, home, seconds=60):
     """Runs a program that insists on a terminal; returns what it showed."""
     pid, terminal = pty.fork()
     if pid == 0:
+        termios.tcsetwinsize(0, (24, 80))  # newer curses open no terminal without a size
         os.execvpe(command[0], command, home)
     shown, end = b'', time.monotonic() + seconds * SLOW
     while time.monotonic() < end:

@@ -58,7 +58,7 @@ class Client:
     def connect(self):
         self.socket = socket.create_connection((self.server.address, self.server.ports['imap']), 60 * SLOW)
         self.file = self.socket.makefile('rb')
-        self.box, self.selecting, self.leaving, self.at_once = None, None, False, False  # told of EXPUNGE at any time (NOTIFY): numbers are of no use then
+        self.box, self.selecting, self.left, self.leaving, self.at_once = None, None, None, False, False  # told of EXPUNGE at any time (NOTIFY): numbers are of no use then
         self.line()
         self.command(f'LOGIN {ANN} secret')
         if self.kind == 'qresync':
@@ -240,7 +240,7 @@ class Client:
 
     def select(self, box):
         self.keep()
-        self.leaving = self.box is not None
+        self.leaving, self.left = self.box is not None, self.box  # which may be deleted before the server reads this
         self.box, self.uids, self.late, self.exists = None, [], [], 0
         self.selecting, self.flags, self.modseq, self.seen, self.floor = box, {}, 0, 0, None
         extra = ''
@@ -255,7 +255,7 @@ class Client:
         if line.split()[1] == 'NO':
             self.selecting = None
             raise Gone(line)
-        self.box, self.selecting = box, None
+        self.box, self.selecting, self.left = box, None, None
         if before is not None and before != self.validity:  # another mailbox, of the same name
             assert not self.late, f'told of changes since another mailbox: {self.late}'
             self.flags = {}
@@ -398,7 +398,7 @@ class Client:
                 try:
                     self.act()
                 except Gone:
-                    if not KILL and (self.selecting or self.box) in BOXES:
+                    if not KILL and (self.selecting or self.box) in BOXES and self.left not in SHAKY:
                         raise
                     self.reconnect()
                     self.back()

@@ -177,6 +177,9 @@ def test_a_tree_of_folders(tmp_path):
     (box / 'Lists/hato/dovecot-keywords').write_text('0 $Work\n')
     (box / 'Lists/&U9dP4Q-/new/1000.M3.h').write_bytes(b'Subject: jp\n\nbody\n')
     (box / 'subscriptions').write_text('Lists/hato\n')
+    (box / 'dovecot-uidvalidity').write_text('7fffff01')
+    for name in ('7fffff00', '7fffff01', '7fffff0g', 'ffffffff'):  # the last given one; what is no number, and the last of all
+        (box / f'dovecot-uidvalidity.{name}').touch()
     os.makedirs(tmp_path / 'mdbox/mailboxes'), os.makedirs(tmp_path / 'mdbox/storage')
     with running(tmp_path / 'hato', ANN) as server:
         done = json.loads(server.hato('import', 'maildir', str(box), '--account', ANN, '--json').stdout)
@@ -185,6 +188,7 @@ def test_a_tree_of_folders(tmp_path):
         validity, following, seen = truth(m, 'Lists/hato')
         assert (validity, following) == ('1234567', '78') and seen[77][0] == {'$Work'}
         assert b'"/" "Lists/hato"' in b' '.join(m.lsub()[1]) or b'Lists/hato' in b' '.join(m.lsub()[1])
+        assert int(truth(m, 'Lists/&U9dP4Q-')[0]) > 0x7fffff01  # it has no uidlist: a new number, larger than any that was given
         assert len(truth(m, 'Lists/&U9dP4Q-')[2]) == 1 and len(truth(m, 'INBOX')[2]) == 1
         m.logout()
         done = server.hato('import', 'maildir', str(tmp_path / 'mdbox'), '--account', ANN, check=False)

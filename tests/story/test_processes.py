@@ -109,9 +109,27 @@ def test_reload_with_an_error_keeps_everything(hosts, line, said):
     server.wait_log(re.escape(said))
     if 'size' in line:
         server.wait_log(rf'error: .*main\.cf, line {number}: ')
+    server.wait_log('reload: .*everything stays as it was')
     with server.dialogue() as d:
         assert d.banner[1] == '220 first'
     works(server, 'still')
+
+
+def test_what_one_process_refuses_no_process_keeps(hosts):
+    """smtpd_tls_protocols is edge's to refuse; core has taken the rest by then, and gives it back."""
+    server = hosts(main='recipient_delimiter = +', accounts=[ANN])
+    server.configure('recipient_delimiter = -\nsmtpd_tls_protocols = !TLSv1.2 !TLSv1.3')
+    done = server.hato('reload', check=False)
+    assert done.returncode == 78 and 'smtpd_tls_protocols' in done.stderr, done
+    server.send('x@else.test', 'ann+old@example.test', message('x@else.test', ANN, 'old'))
+    with server.dialogue() as d:
+        d.ehlo()
+        d.say('MAIL FROM:<x@else.test>', 250)
+        d.say('RCPT TO:<ann-new@example.test>', 550)
+    server.configure('recipient_delimiter = -')
+    assert 'taken' in server.hato('reload').stdout
+    server.send('x@else.test', 'ann-new@example.test', message('x@else.test', ANN, 'new'))
+    assert server.subjects(ANN) == ['old', 'new']
 
 
 def test_reload_with_a_taken_port_keeps_everything(hosts):

@@ -344,3 +344,20 @@ def test_a_destination_that_turns_everybody_away_rests(via):
         a.wait_log(rf'to=<x{n}@far\.test>, .*status=deferred')
     assert re.search(r'to=<x2@far\.test>, relay=none, .*delivery temporarily suspended: host .* refused to talk to me: 421', a.log())
     assert there.connections == 1
+
+
+def test_stop_does_not_wait_for_dns(hosts):
+    """A resolver that never answers holds up the end for a moment only; the message waits."""
+    deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    deaf.bind(('127.0.0.1', 0))
+    deaf.settimeout(20 * SLOW)
+    a = hosts('mail.a.test', f'dns_resolvers = 127.0.0.1:{deaf.getsockname()[1]}\n', accounts=[ANN])
+    a.send(ANN, [BOB], message(ANN, BOB, 'letter', 'hello\n'), 'submission', ANN)
+    while b'\x01b\x04test' not in deaf.recv(4096):
+        pass  # until relay asks for the destination
+    began = time.monotonic()
+    a.stop()
+    assert time.monotonic() - began < 10 * SLOW
+    assert 'status=deferred' in a.log()
+    assert BOB in a.hato('queue', 'list').stdout
+    deaf.close()

@@ -249,7 +249,7 @@ class World:
             '_dmarc.example.org': 'v=DMARC1; p=reject; sp=quarantine; rua=mailto:dmarc-reports@example.org,mailto:big@example.org!300,'
                                   'mailto:them@granted.example.com!10m,mailto:victim@refused.example.com,https://example.org/',
             'example.org': 'v=spf1 ip4:203.0.113.5 -all',
-            'example.org._report._dmarc.granted.example.com': 'v=DMARC1; rua=mailto:other@granted.example.com',
+            'example.org._report._dmarc.granted.example.com': 'v=DMARC1; rua=mailto:other@granted.example.com,mailto:second@granted.example.com',
             '_dmarc.example.com': 'v=DMARC1; p=none',
             '_dmarc.trial.example.org': 'v=DMARC1; p=reject; t=y; rua=mailto:dmarc-reports@example.org',
         }
@@ -280,7 +280,7 @@ def validate(xml, form):
 
 @pytest.mark.parametrize('form', ['rfc9990', 'rfc7489'])
 def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
-    owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com', 'big@example.org', 'victim@refused.example.com'],
+    owner = hosts('mail.example.org', accounts=['dmarc-reports@example.org', 'other@granted.example.com', 'second@granted.example.com', 'big@example.org', 'victim@refused.example.com'],
                   dns=world.server)
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\n'
                      f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_report_format = {form}\ndmarc_report_org = Net & Sons\n'
@@ -324,7 +324,8 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
     xml = gzip.decompress(part.get_payload(decode=True))
     validate(xml, form)
     assert b'<org_name>Net &amp; Sons</org_name>' in xml and (b'<disposition>pass</disposition>' in xml) != held
-    assert owner.wait_message('other@granted.example.com', lambda m: 'Report Domain' in m['Subject'])
+    for both in ('other@granted.example.com', 'second@granted.example.com'):
+        assert owner.wait_message(both, lambda m: 'Report Domain' in m['Subject'])
     for nobody in ['big@example.org'] * held + ['victim@refused.example.com']:
         with owner.imap(nobody, select='INBOX') as m:
             assert m.search(None, 'ALL')[1][0] == b''
@@ -332,6 +333,7 @@ def test_one_sends_a_report_and_the_other_shows_it(hosts, world, form):
 
 def test_failure_reports_are_short_and_few(hosts, world):
     world.txt['_dmarc.example.org'] += '; ruf=mailto:dmarc-ruf@example.org,mailto:victim@refused.example.com; fo=1:d'
+    world.txt['evil.example.com'] = 'v=spf1 ip4:203.0.113.9 -all'
     owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-reports@example.org'], dns=world.server)
     main = ('smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
             f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_report_limit = 2\n')
@@ -347,6 +349,7 @@ def test_failure_reports_are_short_and_few(hosts, world):
     mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
     said = mail.as_string()
     assert 'Incidents: 3' in said and 'Identity-Alignment: dkim, spf' in said and 'Delivery-Result: reject' in said
+    assert 'SPF-DNS: txt : evil.example.com : "v=spf1 ip4:203.0.113.9 -all"' in ' '.join(said.split())
     assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
     assert 'to=<victim@refused' not in owner.log() + receiver.log()
 

@@ -230,6 +230,29 @@ def test_disk_full(small_disk):
     assert set(acked) <= set(server.subjects(ANN))
 
 
+def test_start_on_a_full_disk(small_disk):
+    """It starts, mail can be read, new mail is put off, and room is seen without a restart."""
+    server = small_disk
+    inside = lambda *command: subprocess.run([*server.prefix, *command], capture_output=True)
+    server.account(ANN)
+    server.start()
+    server.send('x@else.test', ANN, message('x@else.test', ANN, 'before'))
+    server.stop()
+    inside('dd', 'if=/dev/zero', f'of={server.data}/ballast', 'bs=4k')
+    server.start()
+    assert server.subjects(ANN) == ['before']
+    assert 'disk full' in server.hato('status').stdout
+    assert 'disk full: mail can be read' in server.log()
+    with pytest.raises(smtplib.SMTPException) as refused:
+        for n in range(20):  # what little was put aside may hold a few small ones
+            server.send('x@else.test', ANN, message('x@else.test', ANN, f'small {n}', noise(60000, n)))
+    assert '452' in str(refused.value) or '451' in str(refused.value), refused.value
+    inside('rm', f'{server.data}/ballast')
+    wait_until(lambda: can_send(server, 'room again'), 20, 'mail to be accepted again')
+    assert 'disk full' not in server.hato('status').stdout
+    assert {'before', 'room again'} <= set(server.subjects(ANN))
+
+
 def can_send(server, subject):
     try:
         server.send('x@else.test', ANN, message('x@else.test', ANN, subject))
