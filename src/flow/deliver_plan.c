@@ -263,6 +263,7 @@ static struct slice stored_summary(struct delivery *d) {
 }
 
 static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
+	d->delay_digits = params->delay_digits;
 	size_t nowhere = 0;
 	int r = 0;
 	count_ends(d, &nowhere);

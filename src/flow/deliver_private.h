@@ -17,6 +17,7 @@ struct delivery {
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
+	unsigned delay_digits;     /* deliver_params */
 	bool has_report;           /* somebody gets it who reads reports */
 	struct reporter *reporter;
 	bool report_send;
