@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Before the transaction: where each recipient leads, what is stored and queued for them, what their sender is told. */
+/* Before the transaction: where each recipient leads, what is stored and queued for them, and what their sender is
+ * told. */
 #include "access/imap/name.h"
 #include "flow/deliver_private.h"
 #include "flow/envelope.h"
@@ -262,6 +263,7 @@ static struct slice stored_summary(struct delivery *d) {
 }
 
 static int prepare_routed(struct delivery *d, struct db *db, const struct deliver_params *params) {
+	d->delay_digits = params->delay_digits;
 	size_t nowhere = 0;
 	int r = 0;
 	count_ends(d, &nowhere);

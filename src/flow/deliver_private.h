@@ -2,7 +2,8 @@
 #pragma once
 #include "flow/deliver.h"
 #include "store/store.h"
-/* Inside of delivery: what is planned (deliver_plan.c), entered (deliver_enter.c) and told (deliver_tell.c). */
+/* Inside of delivery: what is planned (deliver_plan.c), entered (deliver_enter.c) and told (deliver_tell.c) of a
+ * message. */
 
 struct delivery {
 	struct arena mem;
@@ -16,6 +17,7 @@ struct delivery {
 	struct delivery *receipt;  /* about mailboxes here, where the sender wanted to know */
 	struct delivery *list;     /* the same message from another sender: owner-list (aliases(5)) */
 	int64_t blob;
+	unsigned delay_digits;     /* deliver_params */
 	bool has_report;           /* somebody gets it who reads reports */
 	struct reporter *reporter;
 	bool report_send;

@@ -40,7 +40,7 @@ static void report(struct delivery *d) {
 	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
 	     FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0), FN("nrcpt", d->routes.count),
 	     FP("queue active"));
-	smtp_delay_add(&delay, wall_us() - d->post.arrived_us);
+	smtp_delay_add(&delay, wall_us() - d->post.arrived_us, d->delay_digits);
 	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
 	for (size_t i = 0; i < d->routes.count; i++)
 		if (d->routes.at[i].kind != ROUTE_TO_HOP)

@@ -74,14 +74,10 @@ static struct queue_params queue_params_of(const struct conf_view *v) {
 
 static struct verify_params verify_params_of(const struct conf_view *v, const struct route_params *probe_route,
 					     struct arena *mem) {
-	struct slice sender = conf_text(v, SET_address_verify_sender);
-	if (slice_eq(sender, S("<>"))) sender = S("");
-	if (sender.len != 0 && slice_find(sender, '@') == sender.len)
-		sender = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(sender), SLICE_ARG(conf_text(v, SET_myorigin)));
 	return (struct verify_params){
 		.route = probe_route,
 		.keep = conf_text(v, SET_address_verify_map).len != 0,
-		.sender = sender,
+		.sender = probe_sender_of(v, mem),
 		.positive_expire_us = conf_time_ms(v, SET_address_verify_positive_expire_time) * 1000,
 		.positive_refresh_us = conf_time_ms(v, SET_address_verify_positive_refresh_time) * 1000,
 		.negative_expire_us = conf_time_ms(v, SET_address_verify_negative_expire_time) * 1000,
