@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Before the transaction: where each recipient leads, what is stored and queued for them, and what their sender is
- * told. */
+/* Before the transaction: where each recipient leads, what is stored and queued for them, what their sender is told. */
 #include "access/imap/name.h"
 #include "flow/deliver_private.h"
 #include "flow/envelope.h"

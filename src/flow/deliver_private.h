@@ -2,8 +2,7 @@
 #pragma once
 #include "flow/deliver.h"
 #include "store/store.h"
-/* Inside of delivery: what is planned (deliver_plan.c), entered (deliver_enter.c) and told (deliver_tell.c) of a
- * message. */
+/* Inside of delivery: what is planned (deliver_plan.c), entered (deliver_enter.c) and told (deliver_tell.c). */
 
 struct delivery {
 	struct arena mem;
