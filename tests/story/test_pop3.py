@@ -187,7 +187,10 @@ def test_mpop(letters, tmp_path):
                                  f'delivery mbox {tmp_path}/box\n')
     (tmp_path / 'rc').chmod(0o600)
     for auth in ('user', 'plain', 'scram-sha-256'):
-        done = subprocess.run(['mpop', '-C', str(tmp_path / 'rc'), f'--auth={auth}', f'--uidls-file={tmp_path}/ids-{auth}'],
-                              capture_output=True, text=True, timeout=60 * SLOW)
+        run = lambda auth: subprocess.run(['mpop', '-C', str(tmp_path / 'rc'), f'--auth={auth}', f'--uidls-file={tmp_path}/ids-{auth}'],
+                                          capture_output=True, text=True, timeout=60 * SLOW)
+        done = run(auth)
+        if done.returncode != 0 and auth.startswith('scram'):  # newer ones say that they bind, and are held to it (RFC 5802 section 6)
+            done = run(auth + '-plus')
         assert done.returncode == 0, (auth, done.stdout, done.stderr)
     assert (tmp_path / 'box').read_text().count('Letter 5.') == 3

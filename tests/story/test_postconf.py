@@ -2,12 +2,13 @@
 """postconf beside Debian's own: the same files, the same options, the same lines. What differs stands here with its reason."""
 import glob, json, os, re, shutil, subprocess, threading
 import pytest
+import postfix as postfix_
 from around import *
 
 POSTCONF = os.path.join(os.path.dirname(HATO), 'postconf')
 DEBIANS = '/usr/sbin/postconf'
 FOLDERS = sorted(glob.glob(f'{TOP}/tests/data/main.cf/[0-9]*'))
-beside = pytest.mark.skipif(not os.path.exists(DEBIANS), reason='needs Debian\'s postfix')
+beside = postfix_.to_the_letter
 
 
 def run(program, *args, **more):
