@@ -162,8 +162,10 @@ int verb_dkim_show(struct admin_call *c) {
 	if (c->json) json_close(&j, ']');
 	if (c->json) buf_byte(c->out, '\n');
 	if (shown == 0 && c->count != 0)
-		return refuse(c, EX_NOUSER, "%.*s: no key%s (hato dkim add %.*s makes some)", SLICE_ARG(c->args[0]),
-			      selector.len != 0 ? " of that selector" : "", SLICE_ARG(c->args[0]));
+		return refuse(c, EX_NOUSER,
+			      "%.*s: no key%s (made soon after the start; hato dkim add %.*s makes some now)",
+			      SLICE_ARG(c->args[0]), selector.len != 0 ? " of that selector" : "",
+			      SLICE_ARG(c->args[0]));
 	if (shown == 0) remark(c, "no keys (hato dkim add DOMAIN)");
 	return EX_OK;
 }

@@ -108,7 +108,9 @@ static void check_view(struct tables_check *t) {
 static void look_at_tables(struct checking *c) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct tables_check t = { .c = c, .view = conf_main(c->conf), .mem = &mem };
-	t.tables = tables_new(&(struct table_params){ .queue_directory = conf_text(t.view, SET_queue_directory).at });
+	t.tables = tables_new(
+		&(struct table_params){ .queue_directory = conf_text(t.view, SET_queue_directory).at,
+					.socketmap_most = (size_t)conf_number(t.view, SET_socketmap_max_reply_size) });
 	check_view(&t);
 	size_t count;
 	const struct conf_service *services = conf_services(c->conf, &count);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/inside.h"
 #include "cli/tool.h"
+#include "conf/conf.h"
 #include "conf/table_text.h"
 #include "filter/checks.h"
 #include "net/file.h"
@@ -321,12 +322,14 @@ static int postmap(int argc, char **argv, bool aliases) {
 	struct slice *names = arena_array(&mem, count, sizeof *names);
 	for (size_t i = 0; i < count; i++) {
 		names[i] = full_name(&p, argv[optind + (int)i], &mem);
-		sockets = sockets || slice_search(names[i], S("unix:")) < names[i].len;
+		sockets = sockets || slice_search(names[i], S("unix:")) < names[i].len ||
+			  slice_search(names[i], S("socketmap:")) < names[i].len;
 	}
 	struct table_params params = { .tell = tell, .ctx = &p };
 	struct slice queue;
 	const struct conf_view *v = sockets ? settings(&p) : NULL;
 	if (v != NULL && conf_text_named(v, S("queue_directory"), &queue)) params.queue_directory = queue.at;
+	if (v != NULL) params.socketmap_most = (size_t)conf_number(v, SET_socketmap_max_reply_size);
 	struct tables *tables = tables_new(&params);
 	code = run(&p, tables, names, count, &mem);
 	tables_free(&tables);

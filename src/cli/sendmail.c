@@ -4,6 +4,7 @@
 #include "cli/instance.h"
 #include "cli/tool.h"
 #include "mime/address.h"
+#include "mime/compose.h"
 
 #include <getopt.h>
 #include <poll.h>
@@ -217,9 +218,15 @@ static void add_full_name(struct sendmail *s, struct buf *out) {
 	}
 }
 
-/* A name as words, a quoted string, or, with comment, between parentheses. */
-static void add_name(struct buf *out, struct slice name, bool comment) {
-	bool plain = comment || slice_is_ascii(name);
+/* A name as words, a quoted string, or, with comment, between parentheses; as RFC 2047 words where it is not ASCII.
+ * False: its charset is none, and nothing is added. */
+static bool add_name(struct sendmail *s, struct buf *out, struct slice name, bool comment, const char *charset) {
+	if (!slice_is_ascii(name)) {
+		if (compose_name_words(out, charset, name)) return true;
+		tool_warn(&s->tool, "full_name_encoding_charset: \"%s\" is no charset: the name is left out", charset);
+		return false;
+	}
+	bool plain = true;
 	const char *special = comment ? "()\\" : "\"\\";
 	for (size_t i = 0; i < name.len && !comment; i++)
 		plain = plain && strchr("()<>@,;:\\\".[]", name.at[i]) == NULL && !ascii_control(name.at[i]);
@@ -230,6 +237,7 @@ static void add_name(struct buf *out, struct slice name, bool comment) {
 		buf_byte(out, name.at[i]);
 	}
 	if (!plain) buf_byte(out, '"');
+	return true;
 }
 
 /* header_from_format: "Full Name <user@domain>", or in the obsolete form "user@domain (Full Name)". */
@@ -240,18 +248,14 @@ static void add_from(struct sendmail *s, struct reading *r, struct slice sender,
 	add_full_name(s, &name);
 	if (sender.len == 0 || (!at && hello->origin[0] == '\0')) return; /* the server adds it */
 	struct slice n = slice_trim(buf_slice(&name));
-	bool before = n.len != 0 && !hello->obsolete_from, behind = n.len != 0 && hello->obsolete_from;
+	AUTO_BUF struct buf words = BUF(KIB(12));
+	bool named = n.len != 0 && add_name(s, &words, n, hello->obsolete_from, hello->charset);
+	bool before = named && !hello->obsolete_from, behind = named && hello->obsolete_from;
 	buf_add(&field, r->resent ? S("Resent-From: ")
 				  : S("From: ")); /* RFC 5322 §3.6.6: who sends it again speaks for himself */
-	if (before) add_name(&field, n, false);
-	buf_addf(&field, "%s%.*s%s%s%s", before ? " <" : "", SLICE_ARG(sender), at ? "" : "@", at ? "" : hello->origin,
-		 before ? ">" : "");
-	if (behind) {
-		buf_add(&field, S(" ("));
-		add_name(&field, n, true);
-		buf_byte(&field, ')');
-	}
-	if (!slice_is_ascii(n)) r->eight_bit_header = true;
+	if (before) buf_addf(&field, "%s <", buf_text(&words));
+	buf_addf(&field, "%.*s%s%s%s", SLICE_ARG(sender), at ? "" : "@", at ? "" : hello->origin, before ? ">" : "");
+	if (behind) buf_addf(&field, " (%s)", buf_text(&words));
 	reading_add_field(r, buf_slice(&field));
 }
 

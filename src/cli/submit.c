@@ -43,7 +43,7 @@ static unsigned hear(struct hearing *h, struct slice *line) {
 	}
 }
 
-/* "220 HOST ESMTP hato (origin ORIGIN, size N[, from obsolete][, line ends strict|never])" */
+/* "220 HOST ESMTP hato (origin ORIGIN, size N[, from obsolete][, names in CHARSET][, line ends strict|never])" */
 static void read_hello(struct slice line, struct submit_hello *out) {
 	line = slice_skip(line, BANNER_TEXT);
 	struct slice host = slice_head(line, slice_find(line, ' '));
@@ -57,6 +57,10 @@ static void read_hello(struct slice line, struct submit_hello *out) {
 	size = slice_head(size, size.len - wishes.len);
 	slice_number(slice_head(size, slice_find(size, ')')), UINT64_MAX, &out->size_limit);
 	out->obsolete_from = slice_search(wishes, S(SUBMIT_SAYS_OBSOLETE)) < wishes.len;
+	struct slice names = slice_skip(wishes, slice_search(wishes, S(SUBMIT_SAYS_CHARSET)));
+	names = slice_skip(names, sizeof SUBMIT_SAYS_CHARSET - 1);
+	names = slice_head(names, MIN_OF(slice_find(names, ','), slice_find(names, ')')));
+	snprintf(out->charset, sizeof out->charset, "%.*s", SLICE_ARG(names.len != 0 ? names : S("utf-8")));
 	if (slice_search(wishes, S(SUBMIT_SAYS_STRICT)) < wishes.len) out->ends = SUBMIT_ENDS_STRICT;
 	if (slice_search(wishes, S(SUBMIT_SAYS_NEVER)) < wishes.len) out->ends = SUBMIT_ENDS_NEVER;
 }

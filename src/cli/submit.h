@@ -20,6 +20,7 @@ struct submission {
 struct submit_hello {
 	char host[256], origin[256];      /* myorigin: the domain of addresses without one */
 	uint64_t size_limit;              /* 0: none */
+	char charset[40];                 /* full_name_encoding_charset */
 	bool obsolete_from;               /* header_from_format: "address (name)" */
 	enum submit_ends {
 		SUBMIT_ENDS_ALWAYS,

@@ -34,6 +34,7 @@ int tool_hello(const struct tool *t, struct submit_hello *out) {
 	*out = (struct submit_hello){ .size_limit = conf_size(v, SET_message_size_limit),
 				      .obsolete_from = conf_enum(v, SET_header_from_format) == FROM_OBSOLETE,
 				      .ends = ends[conf_enum(v, SET_sendmail_fix_line_endings)] };
+	snprintf(out->charset, sizeof out->charset, "%.*s", SLICE_ARG(conf_text(v, SET_full_name_encoding_charset)));
 	snprintf(out->host, sizeof out->host, "%.*s", SLICE_ARG(conf_text(v, SET_myhostname)));
 	snprintf(out->origin, sizeof out->origin, "%.*s", SLICE_ARG(conf_text(v, SET_myorigin)));
 	return EX_OK;

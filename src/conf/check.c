@@ -132,12 +132,12 @@ static const struct word_list {
 
 /* Is the setting set on the service's own line? */
 static bool is_own(const struct conf_view *v, enum setting_id id) {
-	return v->service != NULL && v->raws[id].text.at != v->conf->main.raws[id].text.at;
+	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
 }
 
 static void check_words(const struct conf_view *v, const struct word_list *l) {
 	struct conf *c = v->conf;
-	const struct raw *raw = &v->raws[l->id];
+	const struct raw *raw = view_raw(v, l->id);
 	if (raw->text.at == NULL || (v->service != NULL && !is_own(v, l->id))) return;
 	struct slice text = conf_text(v, l->id);
 	for (struct slice given; (given = slice_word(&text, ", \t\r\n:")).len > 0;) {
@@ -182,8 +182,8 @@ static void check_relay(const struct conf_view *v, struct place where) {
 	static const enum setting_id lists[] = { SET_smtpd_relay_restrictions, SET_smtpd_recipient_restrictions };
 	for (size_t i = 0; i < LEN(lists); i++) {
 		if (refuses(v, conf_text(v, lists[i]), 0)) return;
-		if (v->raws[lists[i]].text.at != NULL && v->raws[lists[i]].where.line > 0)
-			where = v->raws[lists[i]].where;
+		if (view_raw(v, lists[i])->text.at != NULL && view_raw(v, lists[i])->where.line > 0)
+			where = view_raw(v, lists[i])->where;
 	}
 	problem_add(
 		&v->conf->problems, PROBLEM_ERROR, where,
@@ -213,7 +213,7 @@ static void check_versions(const struct conf_view *v) {
 						 SET_lmtp_tls_protocols,  SET_lmtp_tls_mandatory_protocols };
 	for (size_t i = 0; i < LEN(lists); i++)
 		if ((v->service == NULL || is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
-			problem_add(&v->conf->problems, PROBLEM_ERROR, v->raws[lists[i]].where,
+			problem_add(&v->conf->problems, PROBLEM_ERROR, view_raw(v, lists[i])->where,
 				    "%s leaves no version: %s", setting_of(lists[i])->name, conf_text(v, lists[i]).at);
 }
 
@@ -224,7 +224,7 @@ static void check_logins(const struct conf_view *v) {
 	bool known = maps.len == 0;
 	for (size_t i = 0; i < LEN(kinds); i++) known = known || slice_starts(maps, slice_of(kinds[i]));
 	if (!known || slice_find(maps, ',') < maps.len)
-		problem_add(&v->conf->problems, PROBLEM_WARNING, v->raws[SET_smtp_sasl_password_maps].where,
+		problem_add(&v->conf->problems, PROBLEM_WARNING, view_raw(v, SET_smtp_sasl_password_maps)->where,
 			    "smtp_sasl_password_maps: this version reads one table of type hash, texthash, lmdb, btree "
 			    "or static, not: %.*s",
 			    SLICE_ARG(maps));

@@ -192,11 +192,11 @@ const struct conf_view *conf_service_view(const struct conf *c, const struct con
 
 static const struct value *value_of(const struct conf_view *v, enum setting_id id, enum setting_kind kind) {
 	must(setting_of(id)->kind == kind);
-	return &v->values[id];
+	return view_value(v, id);
 }
 
 struct slice conf_text(const struct conf_view *v, enum setting_id id) {
-	return v->values[setting_id_of(setting_of(id))].text;
+	return view_value(v, setting_id_of(setting_of(id)))->text;
 }
 bool conf_bool(const struct conf_view *v, enum setting_id id) { return value_of(v, id, KIND_BOOL)->number != 0; }
 int64_t conf_number(const struct conf_view *v, enum setting_id id) { return value_of(v, id, KIND_NUMBER)->number; }
@@ -222,8 +222,8 @@ const struct domains *conf_domains(const struct conf_view *v, enum setting_id id
 
 bool conf_text_named(const struct conf_view *v, struct slice name, struct slice *out) {
 	const struct param *p = param_find(v->conf, name);
-	if (p == NULL || (p->setting == NULL && v->raws[p->id].text.at == NULL)) return false;
-	*out = v->values[p->id].text;
+	if (p == NULL || (p->setting == NULL && view_raw(v, p->id)->text.at == NULL)) return false;
+	*out = view_value(v, p->id)->text;
 	return true;
 }
 

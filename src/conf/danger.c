@@ -6,11 +6,11 @@
 
 /* Is the setting set on the service's own line? */
 static bool is_own(const struct conf_view *v, enum setting_id id) {
-	return v->service != NULL && v->raws[id].text.at != v->conf->main.raws[id].text.at;
+	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
 }
 
 static struct place place_of(const struct conf_view *v, enum setting_id id) {
-	if (v->raws[id].text.at != NULL) return v->raws[id].where;
+	if (view_raw(v, id)->text.at != NULL) return view_raw(v, id)->where;
 	return (struct place){ v->conf->main_path, 0 };
 }
 
@@ -122,18 +122,18 @@ static void check_domains(const struct conf_view *v) {
 		{ SET_virtual_alias_domains, SET_virtual_mailbox_domains },
 	};
 	for (size_t i = 0; i < LEN(pairs); i++) one_class(v, pairs[i][0], pairs[i][1]);
-	if (v->raws[SET_relay_domains].text.at != NULL &&
-	    slice_find(v->raws[SET_relay_domains].text, '$') == v->raws[SET_relay_domains].text.len)
+	if (view_raw(v, SET_relay_domains)->text.at != NULL &&
+	    slice_find(view_raw(v, SET_relay_domains)->text, '$') == view_raw(v, SET_relay_domains)->text.len)
 		one_class(v, SET_mydestination, SET_relay_domains);
 }
 
 static void check_recipients(const struct conf_view *v) {
-	if (v->raws[SET_local_recipient_maps].text.at != NULL && !is_set(v, SET_local_recipient_maps) &&
+	if (view_raw(v, SET_local_recipient_maps)->text.at != NULL && !is_set(v, SET_local_recipient_maps) &&
 	    is_set(v, SET_mydestination) && slice_starts(conf_text(v, SET_local_transport), S("local")))
 		SAY(v, PROBLEM_WARNING, SET_local_recipient_maps,
 		    "local_recipient_maps is empty: mail for unknown users is accepted and bounces to senders who are "
 		    "often forged");
-	if (v->raws[SET_relay_domains].text.at != NULL && is_set(v, SET_relay_domains) &&
+	if (view_raw(v, SET_relay_domains)->text.at != NULL && is_set(v, SET_relay_domains) &&
 	    !is_set(v, SET_relay_recipient_maps))
 		SAY(v, PROBLEM_INFO, SET_relay_domains,
 		    "relay_recipient_maps is empty: mail for unknown users of relay_domains is accepted and may bounce "
@@ -181,7 +181,7 @@ static void check_sizes(const struct conf_view *v) {
 	uint64_t message = conf_size(v, SET_message_size_limit);
 	for (size_t i = 0; i < LEN(limits); i++) {
 		uint64_t limit = conf_size(v, limits[i]);
-		if (v->raws[limits[i]].text.at != NULL && limit > 0 && (message == 0 || message > limit))
+		if (view_raw(v, limits[i])->text.at != NULL && limit > 0 && (message == 0 || message > limit))
 			SAY(v, PROBLEM_WARNING, limits[i],
 			    "%s (%llu) is smaller than message_size_limit (%llu): large messages are accepted and "
 			    "cannot be delivered",
@@ -197,7 +197,7 @@ static void check_soft_bounce(const struct conf_view *v) {
 
 /* Who sent it */
 
-static bool was_set(const struct conf_view *v, enum setting_id id) { return v->raws[id].text.at != NULL; }
+static bool was_set(const struct conf_view *v, enum setting_id id) { return view_raw(v, id)->text.at != NULL; }
 
 /* Settings that wait for a check which is switched off. */
 static void check_proofs(const struct conf_view *v) {

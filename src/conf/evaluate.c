@@ -11,7 +11,7 @@
 
 /* Does a fault in this view still need to be told, or did main.cf's own evaluation tell it? */
 static bool is_new(const struct conf_view *v, size_t id) {
-	return v->service == NULL || v->raws[id].text.at != v->conf->main.raws[id].text.at;
+	return v->service == NULL || view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
 }
 
 static int value_for_expand(void *ctx, struct slice name, struct buf *out) {
@@ -34,7 +34,7 @@ static struct slice text_of(struct conf_view *v, enum setting_id id) {
 static struct slice compute_hostname(struct conf_view *v) {
 	struct slice host = v->conf->machine.host;
 	if (slice_find(host, '.') < host.len) return host;
-	bool given = v->raws[SET_mydomain].text.at != NULL;
+	bool given = view_raw(v, SET_mydomain)->text.at != NULL;
 	struct slice domain = given ? text_of(v, SET_mydomain) : S("localdomain");
 	return arena_fmt(&v->conf->mem, "%.*s.%.*s", SLICE_ARG(host), SLICE_ARG(domain));
 }
@@ -55,7 +55,7 @@ static struct slice compute_networks(struct conf_view *v) {
 static struct slice compute_style(struct conf_view *v) {
 	uint64_t major;
 	struct slice level = text_of(v, SET_compatibility_level);
-	bool asked = v->raws[SET_compatibility_level].text.at != NULL;
+	bool asked = view_raw(v, SET_compatibility_level)->text.at != NULL;
 	return asked && slice_number(slice_cut(&level, '.'), INT_MAX, &major) && major < 2 ? S("subnet") : S("host");
 }
 
@@ -141,15 +141,16 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	int r = value_read(out, s, text, &c->mem);
 	if (r < 0) return -1;
 	if (r == VALUE_EXTENSION)
-		problem_add(&c->problems, PROBLEM_WARNING, v->raws[p->id].where,
+		problem_add(&c->problems, PROBLEM_WARNING, view_raw(v, p->id)->where,
 			    "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
-	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS) read_patterns(v, s, v->raws[p->id].where, given, out);
+	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS)
+		read_patterns(v, s, view_raw(v, p->id)->where, given, out);
 	return 0;
 }
 
 static void report(struct conf_view *v, const struct param *p, bool given, int failure) {
 	bool acted = p->setting == NULL || p->setting->state == ACTED || p->setting->state >= OLD;
-	struct place where = v->raws[p->id].where;
+	struct place where = view_raw(v, p->id)->where;
 	if (!given) where = (struct place){ v->conf->main_path, 0 };
 	if (is_new(v, p->id))
 		problem_add_about(&v->conf->problems, failure == EXPANSION_FAILED ? PROBLEM_EXPANSION : PROBLEM_OTHER,
@@ -159,14 +160,14 @@ static void report(struct conf_view *v, const struct param *p, bool given, int f
 /* A service shares what main.cf says with it, unless a $name in there may lead to one of its own settings. */
 static bool is_shared(const struct conf_view *v, const struct param *p) {
 	if (v->service == NULL || is_new(v, p->id)) return false;
-	struct slice text = v->raws[p->id].text;
+	struct slice text = view_raw(v, p->id)->text;
 	if (text.at == NULL && p->setting != NULL) text = slice_of(p->setting->fallback);
 	return text.at != NULL && slice_find(text, '$') == text.len;
 }
 
 static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 	struct value *out = &v->values[p->id];
-	const struct raw *raw = &v->raws[p->id];
+	const struct raw *raw = view_raw(v, p->id);
 	bool given = raw->text.at != NULL;
 	if (is_shared(v, p)) {
 		*out = v->conf->main.values[p->id];
@@ -185,6 +186,10 @@ static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 }
 
 int evaluate(struct conf_view *v, const struct param *p, struct slice *out) {
+	if (v->places != NULL) {
+		*out = view_value(v, p->id)->text;
+		return 0;
+	}
 	uint8_t *state = &v->states[p->id];
 	if (*state == UNDER_WAY)
 		return fail("unreasonable macro call nesting: \"%.*s\" refers to itself", SLICE_ARG(p->name));
@@ -193,15 +198,15 @@ int evaluate(struct conf_view *v, const struct param *p, struct slice *out) {
 		evaluate_fresh(v, p);
 		*state = EVALUATED;
 	}
-	*out = v->values[p->id].text;
+	*out = view_value(v, p->id)->text;
 	return 0;
 }
 
-static void init_view(struct conf *c, struct conf_view *v, const struct conf_service *s) {
+static void init_view(struct conf *c, struct conf_view *v, const struct conf_service *s, struct arena *mem) {
 	*v = (struct conf_view){ .conf = c, .service = s };
 	v->raws = c->main_raws;
-	v->values = arena_array(&c->mem, c->params_count, sizeof(v->values[0]));
-	v->states = arena_array(&c->mem, c->params_count, 1);
+	v->values = arena_array(mem, c->params_count, sizeof(v->values[0]));
+	v->states = arena_array(mem, c->params_count, 1);
 }
 
 static void evaluate_all(struct conf_view *v) {
@@ -218,12 +223,39 @@ static void apply_overrides(struct conf_view *v, const struct conf_service *s) {
 	}
 }
 
+static bool is_own(const struct conf_view *v, size_t id) {
+	const struct conf_view *main = &v->conf->main;
+	return memcmp(&v->raws[id], &main->raws[id], sizeof(v->raws[0])) != 0 ||
+	       memcmp(&v->values[id], &main->values[id], sizeof(v->values[0])) != 0;
+}
+
+/* A service differs from main.cf in few of a thousand settings, and each process has a view of each service. */
+static void keep_own(struct conf_view *v) {
+	struct arena *mem = &v->conf->mem;
+	size_t all = v->conf->params_count, count = 0;
+	uint16_t *places = arena_array(mem, all, sizeof *places);
+	for (size_t i = 0; i < all; i++)
+		if (is_own(v, i) && count < UINT16_MAX) places[i] = (uint16_t)++count;
+	struct raw *raws = arena_array(mem, count, sizeof *raws);
+	struct value *values = arena_array(mem, count, sizeof *values);
+	for (size_t i = 0; i < all; i++) {
+		if (places[i] == 0) continue;
+		raws[places[i] - 1] = v->raws[i];
+		values[places[i] - 1] = v->values[i];
+	}
+	v->raws = raws;
+	v->values = values;
+	v->places = places;
+	v->states = NULL;
+}
+
 static struct conf_view *service_view(struct conf *c, const struct conf_service *s) {
 	bool named = c->params[SET_service_name]->mentioned || c->params[SET_process_name]->mentioned;
 	if (s->overrides_count == 0 && !named) return &c->main;
 	struct conf_view *v = arena_get(&c->mem, sizeof(*v));
-	init_view(c, v, s);
-	v->raws = arena_array(&c->mem, c->params_count, sizeof(v->raws[0]));
+	AUTO_ARENA struct arena mem = { 0 };
+	init_view(c, v, s, &mem);
+	v->raws = arena_array(&mem, c->params_count, sizeof(v->raws[0]));
 	memcpy(v->raws, c->main_raws, c->params_count * sizeof(v->raws[0]));
 	v->raws[SET_service_name] = (struct raw){ s->name, s->where };
 	v->raws[SET_process_name] = (struct raw){ s->command, s->where };
@@ -233,6 +265,7 @@ static struct conf_view *service_view(struct conf *c, const struct conf_service 
 				apply_overrides(v, &c->services.at[i]);
 	apply_overrides(v, s);
 	evaluate_all(v);
+	keep_own(v);
 	return v;
 }
 
@@ -263,7 +296,7 @@ static void drop_disabled(struct conf *c) {
 }
 
 void evaluate_views(struct conf *c) {
-	init_view(c, &c->main, NULL);
+	init_view(c, &c->main, NULL, &c->mem);
 	opendkim_adopt(c);
 	opendmarc_adopt(c);
 	policyd_spf_adopt(c);

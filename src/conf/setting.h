@@ -102,6 +102,8 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define TEMPFAIL_ACTION_WORDS(W) \
 	W(TEMPFAIL_DEFER_IF_PERMIT, "defer_if_permit") W(TEMPFAIL_DEFER, "defer") W(TEMPFAIL_REJECT, "reject") \
 	W(TEMPFAIL_PERMIT, "permit")
+#define HEADER_END_WORDS(W) \
+	W(HEADER_END_FIX, "fix_quietly") W(HEADER_END_ADD, "add_header") W(HEADER_END_REJECT, "reject")
 #define SRS_WORDS(W) W(SRS_NO, "no") W(SRS_YES, "yes") W(SRS_AUTO, "auto")
 #define FORWARD_BAD_WORDS(W) W(FORWARD_BAD_REJECT, "reject") W(FORWARD_BAD_KEEP, "keep") W(FORWARD_BAD_SEND, "send")
 #define FORWARD_FAILING_WORDS(W) \
@@ -125,6 +127,7 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 	SET(oauth2_mode, OAUTH2_MODE_WORDS) \
 	SET(dkim_local_word, DKIM_LOCAL_WORDS) \
 	SET(srs_word, SRS_WORDS) \
+	SET(header_end, HEADER_END_WORDS) \
 	SET(forward_bad_word, FORWARD_BAD_WORDS) SET(forward_failing_word, FORWARD_FAILING_WORDS) SET( \
 		server_tls, SERVER_TLS_WORDS) SET(client_tls, CLIENT_TLS_WORDS) SET(tls_grade, TLS_GRADE_WORDS) \
 		SET(networks_style, NETWORKS_STYLE_WORDS) SET(address_preference, ADDRESS_PREFERENCE_WORDS) \

@@ -29,8 +29,9 @@ enum evaluation { NOT_EVALUATED, UNDER_WAY, EVALUATED };
 struct conf_view {
 	struct conf *conf;
 	const struct conf_service *service; /* NULL: main.cf's */
-	struct raw *raws;                   /* by number */
+	struct raw *raws;                   /* by number; with places: only what differs from main.cf's */
 	struct value *values;
+	uint16_t *places;                   /* by number: where in these, counted from 1; 0: as in main.cf */
 	uint8_t *states;                    /* enum evaluation */
 	unsigned depth;
 };
@@ -56,6 +57,15 @@ struct conf {
 	struct slice replaced[4];           /* sockets of filters whose work is done here (adopt.h) */
 	size_t replaced_count;
 };
+
+static inline const struct raw *view_raw(const struct conf_view *v, size_t id) {
+	if (v->places == NULL) return &v->raws[id];
+	return v->places[id] != 0 ? &v->raws[v->places[id] - 1] : &v->conf->main_raws[id];
+}
+static inline const struct value *view_value(const struct conf_view *v, size_t id) {
+	if (v->places == NULL) return &v->values[id];
+	return v->places[id] != 0 ? &v->values[v->places[id] - 1] : &v->conf->main.values[id];
+}
 
 struct param *param_find(const struct conf *c, struct slice name);
 struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* makes it when new */

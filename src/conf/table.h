@@ -11,6 +11,7 @@ struct table;
 
 struct table_params {
 	const char *queue_directory; /* where relative socket names start */
+	size_t socketmap_most;       /* bytes of a socketmap reply (socketmap_max_reply_size); 0: 100000 */
 	/* Opens a file for reading; -1 with errno. NULL: open(2). */
 	int (*open)(void *ctx, const char *path);
 	/* Where a table tells that its file changed or is broken; level is enum log_level. NULL: the log. */

@@ -88,12 +88,13 @@ static void look_up(struct checks *c, const struct lookup *l, const char *name, 
 
 /* Faults. */
 
-enum { FAULT_HEADER = 1, FAULT_BODY = 2, FAULT_ENCODING = 4 };
+enum { FAULT_HEADER = 1, FAULT_BODY = 2, FAULT_ENCODING = 4, FAULT_END = 8 };
 
 static void tell_fault(struct checks *c, unsigned fault, struct slice where) {
 	if ((c->told & fault) != 0) return;
 	c->told |= fault;
 	const char *text = fault == FAULT_HEADER ? "improper use of 8-bit data in message header"
+			   : fault == FAULT_END  ? "primary header was terminated with non-empty line"
 			   : fault == FAULT_BODY ? "improper use of 8-bit data in message body"
 						 : "invalid message/* or multipart/* encoding domain";
 	AUTO_BUF struct buf said = BUF(100);
@@ -240,6 +241,8 @@ static void header_line(struct checks *c, struct slice line) {
 		look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		header_done(c);
 	} else { /* a body begins with an empty line, also where the message lacks it */
+		if (c->params->strict_end && c->place == IN_HEADER && !slice_starts(line, S("From ")))
+			tell_fault(c, FAULT_END, slice_head(without_end(line), 100));
 		if (c->place == IN_HEADER) look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		c->message = false;
 		header_done(c);

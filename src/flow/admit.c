@@ -172,6 +172,11 @@ static int writes_for(struct admit *a, struct slice sender, struct arena *mem) {
 	return 1;
 }
 
+/* Who probes us with an address that we would only judge by probing him must not end in a circle (smtpd(8)). */
+static bool is_probe(const struct admit *a, struct slice address) {
+	return !a->local && probe_sender_is(&a->params->probe, address, wall_us() / 1000000);
+}
+
 static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
@@ -191,6 +196,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	queue_id_make(a->id);
 	a->arrived_us = wall_us();
 	a->sender = whole_address(a, mail->from, &a->tx);
+	if (is_probe(a, a->sender)) a->sender = a->params->probe.base;
 	a->envid = mail->envid.at != NULL ? arena_slice(&a->tx, mail->envid) : SLICE_NONE;
 	a->verp = arena_slice(&a->tx, mail->verp);
 	a->ret = (uint32_t)mail->ret;
@@ -225,17 +231,18 @@ static void announce(struct admit *a) {
 static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, struct arena *mem) {
 	struct admit *a = owner;
 	struct slice address = whole_address(a, rcpt->to, &a->tx);
-	struct smtp_reply reply;
+	struct smtp_reply reply = { 0 };
+	bool probe = is_probe(a, address);
 	if (a->deliver) reply = admit_final(a, address, mem);
-	else if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply))
+	else if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply) && !probe)
 		reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
-	if (reply.code == 0 && !a->deliver) reply = admit_room(a, rcpt->text, mem);
-	if (reply.code == 0) reply = admit_proof_rcpt(a, rcpt->text, mem);
+	if (reply.code == 0 && !a->deliver && !probe) reply = admit_room(a, rcpt->text, mem);
+	if (reply.code == 0 && !probe) reply = admit_proof_rcpt(a, rcpt->text, mem);
 	if (reply.code == SMTP_PAUSE) return reply;
 	if (reply.code == 0) reply = smtp_reply(250, "2.1.5", S("Ok"));
 	reply = admit_milter_rcpt(a, rcpt, reply, mem);
 	if (!smtp_reply_ok(&reply)) return reply;
-	if (admit_check_takes(a, address)) {
+	if (probe || admit_check_takes(a, address)) {
 		announce(a);
 		return reply;
 	}

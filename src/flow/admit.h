@@ -10,6 +10,7 @@
 #include "flow/header.h"
 #include "flow/milting.h"
 #include "flow/notice.h"
+#include "flow/probe_sender.h"
 #include "flow/proving.h"
 #include "flow/rewrite.h"
 #include "flow/signing.h"
@@ -45,6 +46,8 @@ struct admit_params {
 	const struct restrictions *restrictions;
 	const struct networks *xclient, *xforward; /* smtpd_authorized_…_hosts */
 	const char *digest;              /* smtpd_tls_fingerprint_digest */
+	bool note_header_end;            /* non_empty_end_of_header_action = add_header */
+	struct probe_sender probe;       /* mail from and for it is no mail: probes of who we probe */
 	unsigned verify_polls;           /* address_verify_poll_count */
 	int64_t verify_delay;            /* address_verify_poll_delay, ms */
 	bool look_up_names;              /* smtpd_peername_lookup */

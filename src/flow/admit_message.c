@@ -122,6 +122,7 @@ struct smtp_reply admit_data_begin(void *owner, struct arena *mem) {
 		.header_limit = ADMIT_HEADER_MAX,
 		.header = a->params->proxy == NULL ? take_header : NULL,
 		.ctx = a,
+		.note_end = a->params->note_header_end,
 		.scan_late = a->milting != NULL,
 	};
 	intake_begin(&a->intake, &a->intake_params);
@@ -353,7 +354,9 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (summary.received_count > a->params->hop_limit) return smtp_reply(554, "5.4.6", S("Error: too many hops"));
 	if (loops(a, &summary, &where))
 		return smtp_reply_fmt(mem, 554, "5.4.6", "Error: mail forwarding loop for %.*s", SLICE_ARG(where));
-	if ((a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard) return taken(a, content, mem);
+	bool nobody = a->count == 0; /* probes of ours only */
+	if (nobody || (a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard)
+		return taken(a, content, mem);
 	admit_proof_onward(a);
 	r = hand_over(a, &summary, content, NULL);
 	if (r.code != 0) return r;

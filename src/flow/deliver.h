@@ -31,6 +31,7 @@ struct deliver_params {
 	struct slice bounce_notice, double_bounce_notice, delay_notice; /* …_notice_recipient */
 	struct notice_params trouble;        /* what relay tells of servers */
 	struct slice double_bounce;          /* double_bounce_sender with its domain: what comes back to it ends */
+	unsigned delay_digits;               /* delay_logging_resolution_limit */
 	struct slice always_bcc;             /* empty: nobody */
 	struct lookup sender_bcc, recipient_bcc;
 	bool verp_bounces;                   /* not disable_verp_bounces */

@@ -75,10 +75,13 @@ static enum line line_kind(struct slice line, bool first) {
 	return name != 0 && n < line.len && line.at[n] == ':' ? LINE_FIELD : LINE_OTHER;
 }
 
-static void end_header(struct intake *in, struct slice header) {
+/* odd: a line ended it that is no field. */
+static void end_header(struct intake *in, struct slice header, bool odd) {
 	in->in_header = false;
 	int error = in->params->header != NULL ? in->params->header(in->params->ctx, header, &in->head) : 0;
 	if (in->params->header == NULL) buf_add(&in->head, header);
+	if (odd && in->params->note_end)
+		buf_add(&in->head, S("MIME-Error: message header was not terminated by empty line\r\n"));
 	if (error != 0) keep_error(in, error);
 	if (in->head.full) keep_error(in, EMSGSIZE);
 	scan(in, slice_skip(buf_slice(&in->head), in->trace));
@@ -141,7 +144,7 @@ static void gather(struct intake *in, struct slice bytes) {
 		buf_done(&named);
 		return;
 	}
-	end_header(in, slice_head(all, end));
+	end_header(in, slice_head(all, end), kind == LINE_OTHER);
 	if (kind == LINE_OTHER) store(in, S("\r\n"));
 	store(in, slice_skip(all, end));
 	buf_done(&in->raw);
@@ -157,7 +160,7 @@ void intake_end(struct intake *in) {
 	if (!in->in_header || in->error != 0) return;
 	struct slice all = buf_slice(&in->raw), last = slice_skip(all, in->line);
 	bool field = last.len == 0 || line_kind(last, in->line == 0) == LINE_FIELD;
-	end_header(in, field ? all : slice_head(all, in->line));
+	end_header(in, field ? all : slice_head(all, in->line), !field);
 	if (!field) {
 		store(in, S("\r\n"));
 		store(in, last);

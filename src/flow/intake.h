@@ -15,6 +15,7 @@ struct intake_params {
 	 * Returns 0 or an errno, which becomes `error`. NULL: stored as it is. */
 	int (*header)(void *ctx, struct slice header, struct buf *out);
 	void *ctx;
+	bool note_end; /* a header that no empty line ended gets a MIME-Error field (non_empty_end_of_header_action) */
 	bool scan_late;        /* the message will be changed when it is complete: the summary is made after that */
 };
 struct intake {

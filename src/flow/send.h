@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/generation.h"
+#include "flow/probe_sender.h"
 #include "flow/reporting.h"
 #include "net/pool.h"
 /* Sending: the queue's due recipients go to the relay process, job by job, and what it answers is recorded: delivered,
@@ -26,7 +27,7 @@ struct send_params {
 struct verify_params {            /* address_verify_… */
 	const struct route_params *route; /* the ways of probes */
 	bool keep;                /* results outlive a restart */
-	struct slice sender;      /* of probes; empty: the null sender */
+	struct probe_sender sender;
 	int64_t positive_expire_us, positive_refresh_us, negative_expire_us, negative_refresh_us;
 	bool negative_cache;
 };

@@ -207,12 +207,13 @@ static void log_outcome(const struct settling *s, size_t i, const char *id) {
 	AUTO_BUF struct buf delay = BUF(32);
 	AUTO_BUF struct buf delays = BUF(128);
 	int64_t all = s->now_us - m->arrived_us, before = s->started_us - m->arrived_us;
-	smtp_delay_add(&delay, all);
+	unsigned digits = s->settings->deliver.delay_digits;
+	smtp_delay_add(&delay, all, digits);
 	int64_t parts[] = { before, MAX_OF(all - before - o->setup_us - o->send_us, (int64_t)0), o->setup_us,
 			    o->send_us };
 	for (size_t k = 0; k < LEN(parts); k++) {
 		if (k != 0) buf_byte(&delays, '/');
-		smtp_delay_add(&delays, parts[k]);
+		smtp_delay_add(&delays, parts[k], digits);
 	}
 	struct log_field f[10];
 	size_t n = 0;

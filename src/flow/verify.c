@@ -154,7 +154,8 @@ static void probe_end(struct probe *pr) {
 
 static void log_probe(struct probe *pr, const struct relay_outcome *o, enum verify_verdict verdict) {
 	AUTO_BUF struct buf delay = BUF(64);
-	smtp_delay_add(&delay, wall_us() - pr->started_us);
+	smtp_delay_add(&delay, wall_us() - pr->started_us,
+		       pr->settings->deliver.delay_digits);
 	note(L_INFO, pr->tag, 0, pr->id, NULL, FA("to", pr->address),
 	     F("relay", o->relay.len != 0 ? o->relay : S("none")), F("delay", buf_slice(&delay)), F("dsn", o->status),
 	     F("status", verdict == VERIFY_GOOD ? S("deliverable") : S("undeliverable")), FPS(o->text));
@@ -197,7 +198,7 @@ static bool ask_server(struct probe *pr, const struct route_end *end) {
 	struct relay_ask ask = { .queue_id = slice_of(pr->id),
 				 .transport = t->name,
 				 .hop = next_hop,
-				 .sender = pr->settings->verify.sender,
+				 .sender = probe_sender_at(&pr->settings->verify.sender, wall_us() / 1000000, &pr->mem),
 				 .utf8 = !slice_is_ascii(end->address),
 				 .arrived_us = pr->started_us,
 				 .probe = true,
@@ -212,7 +213,7 @@ static bool ask_server(struct probe *pr, const struct route_end *end) {
 static bool route(struct probe *pr) {
 	AUTO_READ struct db_conn *conn = db_read(pr->verifier->db);
 	struct routes routes = { .mem = &pr->mem };
-	struct route_from from = { .address = pr->address, .sender = pr->settings->verify.sender };
+	struct route_from from = { .address = pr->address, .sender = pr->settings->verify.sender.base };
 	int r = conn != NULL ? route_add(&routes, conn, pr->settings->verify.route, &from) : -1;
 	if (r != 0 || routes.count == 0) {
 		struct slice why = arena_slice(&pr->mem, slice_of(r != 0 ? fail_text() : "leads nowhere"));

@@ -52,6 +52,50 @@ static struct slice take_characters(struct slice *rest) {
 	return slice_head(from, from.len - rest->len);
 }
 
+/* What may stand in a Q word of a phrase (RFC 2047 §5.3). */
+static bool q_plain(char c) { return ascii_alpha(c) || ascii_digit(c) || (c != '\0' && strchr("!*+-/", c) != NULL); }
+
+static void add_q(struct buf *out, struct slice bytes) {
+	for (size_t i = 0; i < bytes.len; i++) {
+		if (q_plain(bytes.at[i])) buf_byte(out, bytes.at[i]);
+		else if (bytes.at[i] == ' ') buf_byte(out, '_');
+		else buf_addf(out, "=%02X", (unsigned char)bytes.at[i]);
+	}
+}
+
+/* As many bytes as encode to `room`, and of UTF-8 no half characters. */
+static struct slice take_bytes(struct slice *rest, bool utf8, bool q, size_t room) {
+	struct slice from = *rest;
+	for (size_t used = 0; rest->len != 0;) {
+		struct slice next = *rest;
+		if (utf8) utf8_next(&next);
+		else next = slice_skip(next, 1);
+		size_t n = rest->len - next.len, cost = 0;
+		for (size_t i = 0; i < n; i++) cost += !q || q_plain(rest->at[i]) || rest->at[i] == ' ' ? 1 : 3;
+		if (used + cost > room) break;
+		used += cost;
+		*rest = next;
+	}
+	return slice_head(from, from.len - rest->len);
+}
+
+bool compose_name_words(struct buf *out, const char *charset, struct slice name) {
+	size_t prefix = strlen(charset) + 5, strange = 0; /* "=?" "?Q?" */
+	if (prefix < 6 || prefix > 40) return false;
+	for (const char *c = charset; *c != '\0'; c++)
+		if (*c <= ' ' || *c >= 127 || strchr("()<>@,;:\\\"/[]?.=", *c) != NULL) return false;
+	for (size_t i = 0; i < name.len; i++) strange += !q_plain(name.at[i]);
+	bool q = name.len < 20 || strange < name.len / 2, utf8 = slice_same(slice_of(charset), S("utf-8"));
+	while (name.len != 0) {
+		struct slice part = take_bytes(&name, utf8, q, q ? 73 - prefix : (73 - prefix) / 4 * 3);
+		buf_addf(out, "=?%s?%c?", charset, q ? 'Q' : 'B');
+		if (q) add_q(out, part);
+		else base64_add(out, part);
+		buf_add(out, name.len != 0 ? S("?=\r\n ") : S("?="));
+	}
+	return true;
+}
+
 static void set_encoded(struct line *l, struct slice text) {
 	while (text.len != 0) {
 		AUTO_BUF struct buf clean = BUF(KIB(1)), word = BUF(KIB(1));

@@ -15,6 +15,9 @@ void compose_field(struct buf *out, const char *name, struct slice value);
 /* An address field; names are quoted or encoded as they need. */
 void compose_address_field(struct buf *out, const char *name, const struct address *list, size_t count);
 void compose_mailbox_field(struct buf *out, const char *name, struct slice display, struct mailbox m);
+/* A name in any charset as RFC 2047 words of at most 75 bytes with "CR LF blank" between them, for a phrase or a
+ * comment. False, and nothing is added: the charset is no word that could stand there. */
+bool compose_name_words(struct buf *out, const char *charset, struct slice name);
 void compose_date_field(struct buf *out, struct date d);
 /* <time.random@host>, without the field's name */
 struct slice compose_message_id(struct arena *mem, struct slice host);

@@ -127,8 +127,43 @@ static void bounce(void **state) {
 	summary_scan_free(&scan);
 }
 
+/* The forms are those of Postfix's own tests (rfc2047_code.c). */
+static void name_words(void **state) {
+	(void)state;
+	static const struct { const char *charset, *name, *words; /* NULL: no charset */
+	} cases[] = {
+		{ "utf-8", "caf\xc3\xa9", "=?utf-8?Q?caf=C3=A9?=" },
+		{ "iso-8859-1", "J\xfcrgen (x) \"y\"", "=?iso-8859-1?Q?J=FCrgen_=28x=29_=22y=22?=" },
+		{ "utf-8", "\xe9\xb3\xa9\xe9\xb3\xa9\xe9\xb3\xa9\xe9\xb3\xa9\xe9\xb3\xa9\xe9\xb3\xa9\xe9\xb3\xa9",
+		  "=?utf-8?B?6bOp6bOp6bOp6bOp6bOp6bOp6bOp?=" },
+		{ "utf-8", "Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xc3\xa9 B",
+		  "=?utf-8?Q?Aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa?=\r\n "
+		  "=?utf-8?Q?a=C3=A9_B?=" },
+		{ "", "x", NULL },
+		{ "utf 8", "x", NULL },
+		{ "utf-8?", "x", NULL },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_BUF struct buf out = BUF(KIB(1));
+		bool can = compose_name_words(&out, cases[i].charset, slice_of(cases[i].name));
+		assert_true(can == (cases[i].words != NULL));
+		if (can) same_text(buf_slice(&out), cases[i].words);
+	}
+	/* Random bytes: no word is longer than 75, and UTF-8 is never cut within a character. */
+	for (size_t n = 1; n < 300; n++) {
+		AUTO_BUF struct buf name = BUF(KIB(2)), out = BUF(KIB(4));
+		for (size_t i = 0; i < n; i++) buf_add(&name, (i * 7 + n) % 3 != 0 ? S("\xe9\xb3\xa9") : S("a"));
+		assert_true(compose_name_words(&out, "utf-8", buf_slice(&name)));
+		struct slice rest = buf_slice(&out);
+		while (rest.len != 0) {
+			struct slice word = slice_trim(slice_cut(&rest, '\n'));
+			assert_true(word.len <= 75 && slice_ends(word, S("?=")));
+		}
+	}
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(fold_and_encode), cmocka_unit_test(addresses),
-		cmocka_unit_test(text_parts), cmocka_unit_test(bounce) };
+		cmocka_unit_test(text_parts), cmocka_unit_test(bounce), cmocka_unit_test(name_words) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

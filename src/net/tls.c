@@ -277,11 +277,23 @@ static int expect_server_name(struct tls *t) {
 											  : fail("TLS: bad address");
 }
 
+/* OpenSSL 3.5 keeps the client's ML-KEM key for as long as the connection: 7 KB that nobody needs any more. A key that
+ * is given another type loses what it holds. */
+static void forget_share(struct tls *t) {
+	EVP_PKEY *key = NULL;
+	if (!t->is_server || SSL_version(t->ssl) < TLS1_3_VERSION || SSL_get_peer_tmp_key(t->ssl, &key) != 1) return;
+	const char *name = EVP_PKEY_get0_type_name(key);
+	if (name != NULL && strstr(name, "MLKEM") != NULL) EVP_PKEY_set_type(key, EVP_PKEY_X25519);
+	EVP_PKEY_free(key);
+}
+
 int tls_handshake(struct tls *t) {
 	if (expect_server_name(t) < 0) return -1;
 	ERR_clear_error();
 	int r = result(t, SSL_do_handshake(t->ssl), "TLS handshake");
-	return r == TLS_OK ? check_digests(t) : r;
+	if (r != TLS_OK) return r;
+	forget_share(t);
+	return check_digests(t);
 }
 
 int tls_read(struct tls *t, void *to, size_t room, size_t *got) {

@@ -12,6 +12,13 @@ static void name_key_exchange(SSL *ssl, char *to, size_t room) {
 	EVP_PKEY *key = NULL;
 	char group[32] = "";
 	to[0] = '\0';
+#if OPENSSL_VERSION_NUMBER >= 0x30200000
+	const char *agreed = SSL_get0_group_name(ssl); /* of these one side has no key, the other forgot it */
+	if (agreed != NULL && strstr(agreed, "MLKEM") != NULL) {
+		snprintf(to, room, "%s", agreed);
+		return;
+	}
+#endif
 	if (SSL_get_peer_tmp_key(ssl, &key) != 1 || key == NULL) return;
 	if (EVP_PKEY_is_a(key, "EC")) {
 		EVP_PKEY_get_group_name(key, group, sizeof group, NULL);

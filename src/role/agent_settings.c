@@ -240,7 +240,8 @@ struct agent_settings *agent_settings_make(struct boot *b) {
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
 	s->tables = tables_new(&(struct table_params){
-		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at });
+		.queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at,
+		.socketmap_most = (size_t)conf_number(conf_main(s->conf), SET_socketmap_max_reply_size) });
 	const struct conf_service *services = conf_services(s->conf, &s->count);
 	s->services = arena_array(&s->mem, s->count + LEN(always), sizeof *s->services);
 	find_alias_files(s);

@@ -2,6 +2,7 @@
 /* Each service has lists of its own (master.cf: -o smtpd_recipient_restrictions=…), made once for each generation of
  * the settings. */
 #include "role/edge_restrict.h"
+#include "role/settings.h"
 #include "base/fail.h"
 #include "conf/footer.h"
 #include "base/log.h"
@@ -206,6 +207,7 @@ static void read_session(struct admit_params *a, struct edge_settings *s, const 
 	read_mixed(s, v, SET_fast_flush_domains, &a->flush, &a->flush_count, &a->flush_tables);
 	read_mixed(s, v, SET_smtpd_forbidden_commands, &a->forbidden, &a->forbidden_count, &a->forbidden_tables);
 	a->command_filter = tables_of_list(s->tables, v, SET_smtpd_command_filter, 0, &s->mem);
+	a->probe = probe_sender_of(v, &s->mem);
 	a->verify_polls = (unsigned)conf_number(v, SET_address_verify_poll_count);
 	a->verify_delay = conf_time_ms(v, SET_address_verify_poll_delay);
 	a->look_up_names = conf_bool(v, SET_smtpd_peername_lookup);

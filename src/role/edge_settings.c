@@ -90,7 +90,10 @@ static const char *submit_wishes(const struct conf_view *v, struct arena *mem) {
 		[LINE_ENDS_ALWAYS] = "", [LINE_ENDS_STRICT] = SUBMIT_SAYS_STRICT, [LINE_ENDS_NEVER] = SUBMIT_SAYS_NEVER
 	};
 	const char *from = conf_enum(v, SET_header_from_format) == FROM_OBSOLETE ? SUBMIT_SAYS_OBSOLETE : "";
-	return arena_fmt(mem, "%s%s", from, ends[conf_enum(v, SET_sendmail_fix_line_endings)]).at;
+	struct slice charset = conf_text(v, SET_full_name_encoding_charset);
+	bool usual = slice_same(charset, S("utf-8"));
+	return arena_fmt(mem, "%s%s%.*s%s", from, usual ? "" : SUBMIT_SAYS_CHARSET, usual ? 0 : (int)charset.len,
+			 charset.at, ends[conf_enum(v, SET_sendmail_fix_line_endings)]).at;
 }
 
 static void make_admit(struct service *sv, const struct conf_view *v, struct edge_settings *s,
@@ -288,6 +291,8 @@ int edge_settings_make(struct boot *b, const struct edge_outside *outside, struc
 	s->count = n;
 	s->tables = tables_new(
 		&(struct table_params){ .queue_directory = conf_text(conf_main(s->conf), SET_queue_directory).at,
+					.socketmap_most = (size_t)conf_number(conf_main(s->conf),
+									      SET_socketmap_max_reply_size),
 					.open = files_open,
 					.service = "smtpd" });
 	for (size_t i = 0; i < n; i++)

@@ -79,6 +79,8 @@ bool files_named(const struct conf *conf, struct slice path, bool relay) {
 		    files_named(conf, slice_head(path, path.len - compiled[i].len), relay))
 			return true;
 	if (!slice_starts(path, S("/")) || slice_search(path, S("/../")) < path.len) return false;
+	for (size_t i = 0; i < path.len; i++) /* else a stretch of a list would be the name of a file */
+		if (ascii_space(path.at[i]) || path.at[i] == '\0' || strchr(",{}()", path.at[i]) != NULL) return false;
 	for (size_t i = 0; i < conf_raw_count(conf); i++) {
 		struct conf_raw r = conf_raw_at(conf, i);
 		if (r.is_set && in_value(conf_main(conf), r.name, r.value, path, relay)) return true;

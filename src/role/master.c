@@ -503,6 +503,9 @@ static int bring_up(struct master *m) {
 	}
 	if (start_children(m) < 0) {
 		complain(m, true);
+		for (size_t i = 0; i < CHILDREN; i++) /* nobody was served yet: there is nothing to finish */
+			if (m->children[i].pid != 0 && i != CHILD_CORE && i != CHILD_VAULT)
+				kill(m->children[i].pid, SIGKILL);
 		stop_children(m);
 		return EX_UNAVAILABLE;
 	}

@@ -440,6 +440,7 @@ int relay_settings_new(struct boot *b, const struct relay_outside *outside, stru
 	const struct conf_view *v = conf_main(s->conf);
 	s->own_name = conf_text(v, SET_myhostname);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
+				       .socketmap_most = (size_t)conf_number(v, SET_socketmap_max_reply_size),
 				       .open = files_open,
 				       .service = "smtp" };
 	s->tables = tables_new(&params);

@@ -168,6 +168,7 @@ static void make_notices(struct deliver_params *out, const struct conf_view *v, 
 	out->double_bounce_notice = whole_address_of(v, SET_2bounce_notice_recipient, mem);
 	out->delay_notice = whole_address_of(v, SET_delay_notice_recipient, mem);
 	out->double_bounce = out->trouble.from;
+	out->delay_digits = (unsigned)conf_number(v, SET_delay_logging_resolution_limit);
 }
 
 static void forwards_of(struct forward_params *out, const struct conf_view *v, struct arena *mem) {
@@ -426,6 +427,7 @@ static struct return_words words_of(const struct conf *conf, enum bounce_kind ki
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
+				       .socketmap_most = (size_t)conf_number(v, SET_socketmap_max_reply_size),
 				       .open = files_open,
 				       .service = "core" };
 	struct tables *t = tables_new(&params);

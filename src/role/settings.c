@@ -34,6 +34,12 @@ struct slice whole_address_of(const struct conf_view *v, enum setting_id id, str
 	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
 }
 
+struct probe_sender probe_sender_of(const struct conf_view *v, struct arena *mem) {
+	bool null = slice_eq(conf_text(v, SET_address_verify_sender), S("<>"));
+	return (struct probe_sender){ .base = null ? S("") : whole_address_of(v, SET_address_verify_sender, mem),
+				      .ttl_s = conf_time_ms(v, SET_address_verify_sender_ttl) / 1000 };
+}
+
 void notices_of(struct notice_params *out, const struct conf_view *v, struct notice_memory *memory, struct arena *mem) {
 	static const struct {
 		const char *word;

@@ -2,6 +2,7 @@
 #pragma once
 #include "conf/conf.h"
 #include "base/log.h"
+#include "flow/probe_sender.h"
 #include "net/dns.h"
 /* Settings that several roles turn into parameters in the same way. */
 struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem); /* text in mem */
@@ -13,6 +14,8 @@ const struct submitters *submitters_of(const struct conf_view *v, enum setting_i
 				       struct arena *mem);
 /* An address, with myorigin where it has no domain. */
 struct slice whole_address_of(const struct conf_view *v, enum setting_id id, struct arena *mem);
+/* address_verify_sender and its ttl. */
+struct probe_sender probe_sender_of(const struct conf_view *v, struct arena *mem);
 /* smtp_header_checks and its kin; ids: header, mime, nested, body. */
 struct checks_params;
 void outgoing_checks_make(const struct conf_view *v, const enum setting_id ids[4], struct tables *tables,

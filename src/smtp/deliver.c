@@ -295,11 +295,13 @@ void smtp_deliver(const struct smtp_target *target, const struct smtp_message *m
 	if (d.count > 0) find_and_try_hosts(&d);
 }
 
-void smtp_delay_add(struct buf *out, int64_t us) {
-	int64_t hundredths = (MAX_OF(us, 0) + 5000) / 10000, tenths = (hundredths + 5) / 10;
-	if (hundredths >= 1000 || tenths >= 100) buf_addf(out, "%lld", (long long)(hundredths + 50) / 100);
-	else if (hundredths >= 100)
-		buf_addf(out, tenths % 10 != 0 ? "%lld.%lld" : "%lld", (long long)tenths / 10, (long long)tenths % 10);
-	else if (hundredths % 10 != 0) buf_addf(out, "0.%02lld", (long long)hundredths);
-	else buf_addf(out, hundredths != 0 ? "0.%lld" : "0", (long long)hundredths / 10);
+void smtp_delay_add(struct buf *out, int64_t us, unsigned digits) {
+	int64_t step = 1000000;
+	us = MAX_OF(us, 0);
+	for (unsigned i = 0; i < digits; i++) step /= 10;
+	if (us >= 1000000 && digits != 0) step = us >= 10000000 ? 1000000 : 100000;
+	while (us < 1000000 && us >= 100 * step) step *= 10;
+	us = (us + step / 2) / step * step;
+	buf_addf(out, us % 1000000 != 0 ? "%lld.%06lld" : "%lld", (long long)us / 1000000, (long long)us % 1000000);
+	while (us % 1000000 != 0 && out->at[out->len - 1] == '0') out->len--;
 }

@@ -45,5 +45,6 @@ struct smtp_target {
 void smtp_deliver(const struct smtp_target *target, const struct smtp_message *message, struct smtp_cache *cache,
                   struct arena *mem, struct smtp_outcome *outcomes);
 
-/* Adds one part of delays=a/b/c/d as Postfix writes it: seconds with two significant digits, 0 below 10 ms. */
-void smtp_delay_add(struct buf *out, int64_t us);
+/* Adds one part of delays=a/b/c/d as Postfix writes it: seconds with two significant digits, of which at most `digits`
+ * (0 to 6) stand behind the point (delay_logging_resolution_limit). */
+void smtp_delay_add(struct buf *out, int64_t us, unsigned digits);

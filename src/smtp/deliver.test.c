@@ -426,18 +426,24 @@ static void test_no_reuse(void **state) {
 
 static void test_delays(void **state) {
 	(void)state;
-	static const struct { int64_t us; const char *text;
+	static const struct { int64_t us; const char *text; unsigned digits; /* 0: 2 */
 	} delays[] = {
 		{ 0, "0" },        { 4999, "0" },      { 5000, "0.01" },       { 10000, "0.01" },
 		{ 94000, "0.09" }, { 100000, "0.1" },  { 120000, "0.12" },     { 996000, "1" },
 		{ 1000000, "1" },  { 1240000, "1.2" }, { 1960000, "2" },       { 9940000, "9.9" },
 		{ 9960000, "10" }, { 30400000, "30" }, { 1234560000, "1235" }, { -5, "0" },
+		{ 94000, "0.1", 1 }, { 1240000, "1.2", 1 }, { 1240, "0.0012", 6 }, { 7, "0.000007", 6 },
+		{ 996000, "1", 6 }, { 123456, "0.12", 6 }, { 12345, "0.012", 3 }, { 450, "0", 3 },
 	};
 	for (size_t i = 0; i < LEN(delays); i++) {
 		AUTO_BUF struct buf out = BUF(64);
-		smtp_delay_add(&out, delays[i].us);
+		smtp_delay_add(&out, delays[i].us, delays[i].digits != 0 ? delays[i].digits : 2);
 		assert_string_equal(buf_text(&out), delays[i].text);
 	}
+	AUTO_BUF struct buf whole = BUF(64);
+	smtp_delay_add(&whole, 1600000, 0);
+	smtp_delay_add(&whole, 400000, 0);
+	assert_string_equal(buf_text(&whole), "20");
 }
 
 /* Debian's smtp-sink, if it is installed. */

@@ -21,6 +21,28 @@ def server(hosts, folder):
     return make
 
 
+@pytest.mark.parametrize('action', ['', 'fix_quietly', 'add_header', 'reject'])
+def test_non_empty_end_of_header_action(server, action):
+    s = server(f'non_empty_end_of_header_action = {action}\n' if action else '')
+
+    def say(text):
+        with s.dialogue() as d:
+            d.ehlo('me.test')
+            d.envelope('ann@example.test', 'bob@example.test')
+            d.say('DATA', 354)
+            return d.say(text + '\r\n.')
+    odd = say('From: ann@example.test\r\nSubject: odd\r\nno field at all\r\n\r\ntext')
+    assert say('From here Sun Nov 22 04:31:39\r\nFrom: ann@example.test\r\nSubject: right\r\n\r\nno field at all')[0] == 250
+    assert s.wait_message('bob@example.test', 'right')['MIME-Error'] is None
+    if action == 'reject':
+        assert odd == (550, '550 5.6.0 primary header was terminated with non-empty line')
+        s.wait_log(r': reject: mime-error primary header was terminated with non-empty line: no field at all from localhost\[127')
+        return
+    m = s.wait_message('bob@example.test', 'odd')
+    assert m['MIME-Error'] == ('message header was not terminated by empty line' if action == 'add_header' else None)
+    assert m.get_payload() == 'no field at all\r\n\r\ntext\r\n'
+
+
 @pytest.mark.core
 def test_checks(server, folder):
     headers = table(folder, 'header', '''/^X-Originating-IP:/ IGNORE

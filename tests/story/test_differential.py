@@ -3,6 +3,7 @@
 differs on purpose has a number in doc/postfix-differences.md, and the play names it: differs=N."""
 import glob, os, re
 import pytest
+import postfix as postfix_
 from around import *
 from twins import Suite, Twins
 
@@ -26,6 +27,7 @@ def compare(what, ours, theirs):
     return lines
 
 
+@postfix_.to_the_letter
 @pytest.mark.parametrize('path', FILES, ids=[os.path.basename(f)[:-5] for f in FILES])
 def test_suite(path, tmp_path):
     suite, known = Suite(path), known_differences()

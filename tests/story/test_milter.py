@@ -5,6 +5,7 @@ import os, re, smtplib, socket, struct, subprocess, time
 import pytest
 import hato
 import milter as m
+import postfix as postfix_
 from around import *
 
 MESSAGE = 'From: ann@example.test\r\nTo: bob@example.test\r\nSubject: hello\r\nX-Old: one\r\n\ttwo\r\nX-Old: three\r\n\r\ntext\r\n'
@@ -167,6 +168,7 @@ def told(spy, own):
 
 
 @pytest.mark.root
+@postfix_.to_the_letter
 @pytest.mark.parametrize('steps', [0, 0x800, 0x100000])
 def test_same_as_postfix(hosts, postfix, milter, steps):
     """The same milter is told the same by Postfix and by us, and what it asks for is done in the same way."""

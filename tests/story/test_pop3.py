@@ -186,8 +186,12 @@ def test_mpop(letters, tmp_path):
                                  f'tls_certcheck off\nuser {ANN}\npassword secret\nauth user\nkeep on\nuidls_file {tmp_path}/ids\n'
                                  f'delivery mbox {tmp_path}/box\n')
     (tmp_path / 'rc').chmod(0o600)
+    fetched = 0
     for auth in ('user', 'plain', 'scram-sha-256'):
-        done = subprocess.run(['mpop', '-C', str(tmp_path / 'rc'), f'--auth={auth}', f'--uidls-file={tmp_path}/ids-{auth}'],
+        done = subprocess.run(['mpop', '-d', '-C', str(tmp_path / 'rc'), f'--auth={auth}', f'--uidls-file={tmp_path}/ids-{auth}'],
                               capture_output=True, text=True, timeout=60 * SLOW)
+        if 'GNU SASL' in done.stderr and '--> AUTH' not in done.stdout:
+            continue  # Debian 13's fails before it says anything to us
+        fetched += 1
         assert done.returncode == 0, (auth, done.stdout, done.stderr)
-    assert (tmp_path / 'box').read_text().count('Letter 5.') == 3
+    assert (tmp_path / 'box').read_text().count('Letter 5.') == fetched >= 2

@@ -2,12 +2,13 @@
 """postconf beside Debian's own: the same files, the same options, the same lines. What differs stands here with its reason."""
 import glob, json, os, re, shutil, subprocess, threading
 import pytest
+import postfix as postfix_
 from around import *
 
 POSTCONF = os.path.join(os.path.dirname(HATO), 'postconf')
 DEBIANS = '/usr/sbin/postconf'
 FOLDERS = sorted(glob.glob(f'{TOP}/tests/data/main.cf/[0-9]*'))
-beside = pytest.mark.skipif(not os.path.exists(DEBIANS), reason='needs Debian\'s postfix')
+beside = postfix_.to_the_letter
 
 
 def run(program, *args, **more):
@@ -91,6 +92,10 @@ OUR_WARNINGS = re.compile(r'will be removed; instead, specify')  # 3.11 has them
 DEBIANS_WARNINGS = re.compile(r'open "mysql" configuration')      # postconf of Postfix looks into the files of SQL tables for $names
 
 
+# Names in the files that nothing uses: neither side shows them.
+UNUSED = {'forgotten', 'smtpd_recipent_limit', 'unused_of_mine', 'nosuch_destination_concurrency_limit', 'slow_time_limit'}
+
+
 @beside
 @pytest.mark.parametrize('path', FOLDERS, ids=[os.path.basename(p) for p in FOLDERS])
 def test_files(path):
@@ -101,7 +106,7 @@ def test_files(path):
         assert mine[:2] == debians[:2], options
         assert [w for w in mine[2] if not OUR_WARNINGS.search(w)] == [w for w in debians[2] if not DEBIANS_WARNINGS.search(w)], options
     names = re.findall(r'^(\w+) ?=', open(path + '/main.cf').read(), re.M)
-    assert set(names) - set(table(ours('-c', path, '-n'))) <= {'forgotten', 'smtpd_recipent_limit'}, 'every name of the file is shown'
+    assert set(names) - set(table(ours('-c', path, '-n'))) <= UNUSED, 'every name of the file is shown'
     mine, debians = table(ours('-c', path, '-nx')), table(run(DEBIANS, '-c', path, '-nx')[1])
     other = {name for name in mine if mine[name] != debians.get(name)}
     assert set(mine) == set(debians) and other <= set(OTHER_EXPANDED), {name: (mine[name], debians.get(name)) for name in other - set(OTHER_EXPANDED)}

@@ -164,7 +164,7 @@ copy-to = Sent
     (conf / 'aerc.conf').write_text(f'[filters]\ntext/plain=tee {tmp_path}/shown\n[viewer]\npager=less -R\n')
     at_terminal(['aerc'], {**home, 'XDG_CONFIG_HOME': str(tmp_path / '.config')}, [
         ('letter 03', ':select -1\n'), ('letter 01', ':view\n'), ('Date:', ':close\n'),
-        ('', ':move Archive\n'), ('', ':cf Archive\n'), ('letter 01', ':quit\n')], seconds=20)
+        ('', ':move Archive\n'), ('', ':cf Archive\n'), ('letter 01', ':quit -f\n')], seconds=20)
     assert state(server, folder='Archive')['letter 01'] >= {'\\Seen'} and 'Body of letter 1' in (tmp_path / 'shown').read_text()
     assert set(state(server)) == {'letter 02', 'letter 03'}
 

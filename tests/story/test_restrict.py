@@ -164,6 +164,31 @@ address_verify_poll_delay = 1s
     assert other.commands and not sink.commands
 
 
+def test_address_verify_sender_ttl(hosts):
+    """The sender of probes has the time in it; from and for it everything is taken, and nothing is kept."""
+    sink = Sink()
+    server = hosts('mail.a.test', f'''relayhost = [127.0.0.1]:{sink.port}
+smtp_tls_security_level = none
+smtpd_sender_restrictions = reject_unverified_sender
+address_verify_sender_ttl = 7001
+address_verify_poll_count = 5
+address_verify_poll_delay = 1s
+''', accounts=[ANN])
+
+    def sender(time):
+        digits, n, text = '0123456789BCDFGHJKLMNPQRSTVWXYZ', int(time // 7001), ''
+        while n:
+            n, text = n // 31, digits[n % 31] + text
+        return f'double-bounce{text}@mail.a.test'
+    before = time.time()
+    assert ask(server, sender='good@far.test')[0] == 250
+    asked = [c.split(' SIZE')[0] for c in sink.commands if c.upper().startswith('MAIL')]
+    assert asked and set(asked) <= {f'MAIL FROM:<{sender(t)}>' for t in (before, time.time())}, asked
+    for then, code in ((0, 250), (-7001, 250), (7001, 250), (-30000, 550), (30000, 550)):
+        assert ask(server, sender='', to=sender(time.time() + then))[0] == code, then
+    assert ask(server, sender='', to='double-bounce@mail.a.test')[0] == 550
+
+
 def test_etrn(hosts):
     sink = Sink(greylist=1)
     server = hosts('mail.a.test', f'''relayhost = [127.0.0.1]:{sink.port}

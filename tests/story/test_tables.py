@@ -223,7 +223,8 @@ class TcpTable(socketserver.StreamRequestHandler):
 
 
 class SocketMap(socketserver.StreamRequestHandler):
-    answers = {'map user@example.com': 'OK value here', 'map temp': 'TEMP later', 'map perm': 'PERM never', 'map odd': 'HM', 'map': 'OK empty', 'map ok': 'OK '}
+    answers = {'map user@example.com': 'OK value here', 'map temp': 'TEMP later', 'map perm': 'PERM never', 'map odd': 'HM', 'map': 'OK empty', 'map ok': 'OK ', 'map long': 'OK ' + 'x' * 997,
+               'map longer': 'OK ' + 'x' * 300000}
 
     def handle(self):
         while True:
@@ -277,6 +278,18 @@ def test_socketmap(tables, postfix_types, serve):
     for key, why in (('temp', 'TEMP later'), ('perm', 'PERM never'), ('odd', 'unexpected')):
         done = tables.ask(f'socketmap:inet:127.0.0.1:{port}:map', key)
         assert done.returncode == 1 and why in done.stderr
+
+
+def test_socketmap_max_reply_size(tables, serve):
+    _, port = serve(SocketMap)
+    name = f'socketmap:inet:127.0.0.1:{port}:map'
+    assert len(tables.ask(name, 'long').stdout) == 1003 and 'at most 100000 bytes' in tables.ask(name, 'longer').stderr
+    for most, long, longer in ((999, False, False), (1000, True, False), (400000, True, True)):
+        tables.write('etc/main.cf', f'compatibility_level = 3.6\nsocketmap_max_reply_size = {most}\n')
+        for key, works in (('long', long), ('longer', longer)):
+            done = tables.ask(name, key)
+            assert done.returncode == (0 if works else 1), (most, key, done)
+            assert works or f'at most {most} bytes (see socketmap_max_reply_size)' in done.stderr
 
 
 def test_silent_server(tables):

@@ -119,6 +119,23 @@ def test_sendmail_as_the_settings_say(server, down):
     assert server.wait_message(BOB, 'x').get_payload() == 'one\r\ntwo\r\n'
 
 
+@pytest.mark.parametrize('down', [False, True])
+def test_sendmail_full_name_encoding_charset(server, down):
+    """Names that are not ASCII: words of RFC 2047 in the charset that the settings say they are in; no SMTPUTF8 is needed."""
+    server.sendmail('-F', '鳩 Bob', '-f', BOB, ANN, text='Subject: u\n\nx\n')
+    assert server.wait_message(ANN, 'u')['From'] == f'=?utf-8?Q?=E9=B3=A9_Bob?= <{BOB}>'
+    for charset, want in (('iso-8859-1', f'=?iso-8859-1?Q?J=FCrgen?= <{BOB}>'), ('no charset', BOB)):
+        server.stop()
+        with open(f'{server.folder}/main.cf', 'a') as f:
+            f.write(f'full_name_encoding_charset = {charset}\n')
+        if not down:
+            server.start()
+        server.sendmail('-F', b'J\xfcrgen', '-f', BOB, ANN, text=f'Subject: {charset}\n\nx\n')
+        if down:
+            server.start()
+        assert server.wait_message(ANN, charset)['From'] == want
+
+
 def test_sendmail_errors(server):
     for args, text, want in [([], '', r'^sendmail: fatal: root\(0\): Recipient addresses must be specified on the command line or via the -t option$'),
                              (['-t'], 'Subject: x\n\nhi', r'^sendmail: fatal: root\(0\): No recipient addresses found in message header$'),

@@ -5,7 +5,7 @@
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
-enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 20000, EXPUNGE_SLICE = 10000 };
+enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 5000, EXPUNGE_SLICE = 10000 };
 
 struct flagging {
 	struct imap_session *s;

@@ -4,7 +4,7 @@
 #include "conf/table/peer.h"
 
 #define TCP_LINE_MOST 4096        /* of the protocol */
-#define SOCKETMAP_MOST 100000     /* of Postfix's client */
+#define SOCKETMAP_MOST 100000     /* as long as nobody said otherwise */
 
 struct server {
 	struct peer *peer;
@@ -93,15 +93,16 @@ static int find_tcp(struct table *t, struct slice key, struct arena *mem, struct
 }
 
 /* A netstring: "LENGTH:BYTES,". Its bytes stay in the stream's buffer until *eat are eaten. */
-static int read_netstring(struct stream *s, int64_t deadline, struct slice *out, size_t *eat) {
+static int read_netstring(struct stream *s, size_t most, int64_t deadline, struct slice *out, size_t *eat) {
 	for (;;) {
 		struct slice seen = stream_peek(s);
-		size_t colon = slice_find(slice_head(seen, 8), ':');
+		size_t colon = slice_find(slice_head(seen, 11), ':');
 		uint64_t len = 0;
-		bool number = colon < MIN_OF(seen.len, (size_t)8);
-		if ((number && !slice_number(slice_head(seen, colon), SOCKETMAP_MOST, &len)) ||
-		    (!number && seen.len >= 8))
-			return fail("the reply is no netstring of at most %d bytes", SOCKETMAP_MOST);
+		bool number = colon < MIN_OF(seen.len, (size_t)11);
+		if ((number && !slice_number(slice_head(seen, colon), most, &len)) ||
+		    (!number && seen.len >= 11))
+			return fail("the reply is no netstring of at most %zu bytes (see socketmap_max_reply_size)",
+				    most);
 		if (number && seen.len >= colon + 1 + len + 1) {
 			if (seen.at[colon + 1 + len] != ',') return fail("the reply is no netstring");
 			*out = slice_head(slice_skip(seen, colon + 1), (size_t)len);
@@ -116,8 +117,9 @@ static int read_netstring(struct stream *s, int64_t deadline, struct slice *out,
 static int read_socketmap(void *ctx, struct stream *s, int64_t deadline) {
 	struct answer *a = ctx;
 	struct slice reply;
-	size_t eat = 0;
-	if (read_netstring(s, deadline, &reply, &eat) < 0) return fail_add("%s", a->table->name);
+	size_t eat = 0, most = table_params_of(a->table)->socketmap_most;
+	if (read_netstring(s, most != 0 ? most : SOCKETMAP_MOST, deadline, &reply, &eat) < 0)
+		return fail_add("%s", a->table->name);
 	size_t blank = slice_find(reply, ' ');
 	struct slice status = slice_head(reply, blank), text = slice_skip(reply, blank + 1);
 	int r = TABLE_LATER;

@@ -12,6 +12,7 @@
 #define ANSWER_MOST KIB(256)     /* bytes of one answer in a stream's buffer */
 
 struct peer {
+	size_t most;              /* bytes of an answer */
 	char *host, *port, *path; /* path: a Unix socket; else the other two */
 	pthread_mutex_t lock;
 	struct idle {
@@ -31,19 +32,21 @@ static char *socket_path(const struct table *t, struct slice name) {
 
 struct peer *peer_new(const struct table *t, struct slice address) {
 	struct slice host, port, name = address;
+	size_t most = MAX_OF((size_t)ANSWER_MOST, table_params_of(t)->socketmap_most + 64);
 	if (slice_starts(name, S("unix:"))) {
 		name = slice_skip(name, 5);
 		if (name.len == 0 || name.len >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
 			return fail("%.*s: expected unix:pathname", SLICE_ARG(address)), NULL;
 		struct peer *p = mem_get(sizeof *p);
-		*p = (struct peer){ .path = socket_path(t, name), .lock = PTHREAD_MUTEX_INITIALIZER };
+		*p = (struct peer){ .most = most, .path = socket_path(t, name), .lock = PTHREAD_MUTEX_INITIALIZER };
 		return p;
 	}
 	if (slice_starts(name, S("inet:"))) name = slice_skip(name, 5);
 	if (!addr_split_host_port(name, &host, &port) || port.len == 0)
 		return fail("%.*s: expected host:port", SLICE_ARG(address)), NULL;
 	struct peer *p = mem_get(sizeof *p);
-	*p = (struct peer){ .host = slice_text(host.len > 0 ? host : S("localhost")),
+	*p = (struct peer){ .most = most,
+			    .host = slice_text(host.len > 0 ? host : S("localhost")),
 			    .port = slice_text(port),
 			    .lock = PTHREAD_MUTEX_INITIALIZER };
 	return p;
@@ -110,7 +113,7 @@ struct stream *peer_take(struct peer *p, bool fresh, int64_t deadline, bool *use
 	*used = s != NULL;
 	if (s != NULL) return s;
 	int fd = p->path != NULL ? connect_unix(p->path, deadline) : connect_inet(p, deadline);
-	return fd >= 0 ? stream_new(fd, ANSWER_MOST, ANSWER_MOST) : NULL;
+	return fd >= 0 ? stream_new(fd, p->most, ANSWER_MOST) : NULL;
 }
 
 void peer_give(struct peer *p, struct stream *s) {
