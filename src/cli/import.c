@@ -76,7 +76,8 @@ static int file_order(const void *a, const void *b) {
 
 static bool is_packed(struct slice head) {
 	return slice_starts(head, S("\x1f\x8b")) || slice_starts(head, S("\x28\xb5\x2f\xfd")) ||
-	       slice_starts(head, S("BZh")) || slice_starts(head, S("\x04\x22\x4d\x18"));
+	       slice_starts(head, S("BZh")) || slice_starts(head, S("\x04\x22\x4d\x18")) ||
+	       slice_starts(head, S("\xfd" "7zXZ")) || slice_starts(head, S("Dovecot-LZ4\r\x2a\x9b\xc5"));
 }
 
 /* >0: not this one; fail_text() says why. */
@@ -88,7 +89,8 @@ static int read_file(struct importer *to, int fd) {
 		if (n < 0) return fail_errno("read"), 1;
 		if (n == 0) break;
 		if (importer_size(to) == 0 && is_packed(slice_from(room, (size_t)n)))
-			return fail("compressed (Dovecot's zlib plugin): unpack it first"), 1;
+			return fail("compressed (Dovecot's zlib plugin): unpack the file first (zcat, zstdcat, bzcat, "
+				    "xzcat; Dovecot's LZ4 only over IMAP)"), 1;
 		int r = importer_feed(to, slice_from(room, (size_t)n));
 		if (r != 0) return r;
 	}
