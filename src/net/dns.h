@@ -35,7 +35,9 @@ struct dns_facts {
 	struct slice canonical; /* the name at the end of the CNAMEs; the name itself without */
 };
 
-#define DNS_RECORDS_MAX 128 /* of one answer; the rest is left out */
+/* Of one answer; the rest is left out. TXT comes whole (64 KiB at most): which records matter is known only when they
+ * are read, and their order is chance. */
+#define DNS_RECORDS_MAX 128
 enum dns_type {
 	DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28,
 	DNS_SRV = 33, DNS_TLSA = 52, DNS_CAA = 257,

@@ -353,7 +353,8 @@ static void answer_read(
 	if (slice_ends(canonical, S("."))) canonical.len--;
 	a.facts.canonical = arena_lower(mem, canonical);
 	if (a.result == DNS_OK) {
-		while (a.count < DNS_RECORDS_MAX && r->data[a.count] != NULL) a.count++;
+		size_t most = type == DNS_TXT ? SIZE_MAX : DNS_RECORDS_MAX; /* a message of DNS holds 64 KiB */
+		while (a.count < most && r->data[a.count] != NULL) a.count++;
 		a.rdata = arena_array(mem, a.count, sizeof *a.rdata);
 		for (size_t i = 0; i < a.count; i++)
 			a.rdata[i] = arena_slice(mem, slice_from(r->data[i], (size_t)MAX_OF(r->len[i], 0)));

@@ -66,6 +66,14 @@ def signed(message, key, **more):
     return dkim.sign(message, b's', b'good.test', key, **more) + message
 
 
+@pytest.mark.parametrize('line', [b'X-Field: v\r\n', b' folded\n', b'x'])
+def test_a_header_of_100_mb_is_no_message(box, line):
+    """It stops reading at 1 MiB of header, which is what the door takes."""
+    big = PLAIN.split(b'\r\n\r\n')[0] + b'\r\nSubject: x\n' + line * (100_000_000 // len(line)) + b'\r\n\r\nbody\r\n'
+    r = box.check(big)
+    assert r.returncode == 65 and b'larger than 1 MiB' in r.stderr and not r.stdout
+
+
 @pytest.mark.core
 def test_contract(box, key):
     r = box.check(signed(PLAIN, key))
