@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RFC 2047. Neighbours of one charset go through one converter, because many programs cut characters in two between
- * words, blanks inside the text of a word are let through, because others forget to encode them, and words inside words
- * are read once more, because forwarders and webmailers encode what was encoded. */
+ * words, and blanks inside the text of a word are let through, because others forget to encode them. */
 #include "mime/decode.h"
 #include "mime/header.h"
 
@@ -18,7 +17,6 @@ struct reader {
 	struct charset *charset; /* open between neighbours */
 	struct slice charset_name;
 	struct buf *out;
-	size_t words;
 };
 
 /* A word that starts at r->at: =?charset?b?text?= */
@@ -84,7 +82,6 @@ static void add_line(struct reader *r) {
 		struct slice between = slice_skip(slice_head(r->line, r->at), plain);
 		if (r->charset == NULL || slice_trim(between).len != 0) add_plain(r, between);
 		add_word(r, &w);
-		r->words++;
 		r->at += w.len;
 		plain = r->at;
 	}
@@ -94,16 +91,9 @@ static void add_line(struct reader *r) {
 
 void header_text_add(struct buf *out, struct slice value) {
 	AUTO_ARENA struct arena mem = { 0 };
-	AUTO_BUF struct buf text = BUF(MIB(4)), twice = BUF(MIB(4));
+	AUTO_BUF struct buf text = BUF(MIB(4));
 	struct reader r = { .line = header_unfold(value, &mem), .out = &text };
 	add_line(&r);
-	if (r.words != 0 && slice_search(buf_slice(&text), S("=?")) < text.len) {
-		r = (struct reader){ .line = buf_slice(&text), .out = &twice };
-		add_line(&r);
-		struct buf once = text;
-		text = twice;
-		twice = once;
-	}
 	for (size_t i = 0; i < text.len; i++) /* what was hidden in a word must not break lines */
 		if (ascii_control(text.at[i])) text.at[i] = ' ';
 	buf_add(out, buf_slice(&text));

@@ -105,10 +105,6 @@ def oddities():
         for how in 'BQ':
             for size in 5, 7:
                 yield f'{charset} {how} cut every {size} bytes', f'Subject: {words_of(words.encode(python), charset, size, how)}\r\n\r\nx\r\n', 'SUBJECT', words[:16]
-        once = words_of(words[:12].encode(python), charset, 60)
-        for how in 'BQ':
-            yield f'{charset} encoded twice, {how}', f'Subject: Fwd: {words_of(once.encode(), "utf-8", 60, how)}\r\n\r\nx\r\n', 'SUBJECT', words[:12]
-            yield f'{charset} encoded twice, {how}, name', f'From: {words_of(once.encode(), "utf-8", 60, how)} <x@else.test>\r\n\r\nx\r\n', 'FROM', words[:12]
         raw = words.encode(python)
         one, two = percent(raw[:7]), percent(raw[7:])
         yield f'{charset} file name', attached(f"; filename*={charset}''{percent(raw)}"), 'TEXT', words[:12]
