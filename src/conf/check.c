@@ -130,15 +130,10 @@ static const struct word_list {
 	{ SET_smtpd_tls_mandatory_protocols, "!<>=", "SSLv2 SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3" },
 };
 
-/* Is the setting set on the service's own line? */
-static bool is_own(const struct conf_view *v, enum setting_id id) {
-	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
-}
-
 static void check_words(const struct conf_view *v, const struct word_list *l) {
 	struct conf *c = v->conf;
 	const struct raw *raw = view_raw(v, l->id);
-	if (raw->text.at == NULL || (v->service != NULL && !is_own(v, l->id))) return;
+	if (raw->text.at == NULL || (v->service != NULL && !view_is_own(v, l->id))) return;
 	struct slice text = conf_text(v, l->id);
 	for (struct slice given; (given = slice_word(&text, ", \t\r\n:")).len > 0;) {
 		struct slice word = given, rest = slice_of(l->words);
@@ -212,7 +207,7 @@ static void check_versions(const struct conf_view *v) {
 						 SET_smtp_tls_protocols,  SET_smtp_tls_mandatory_protocols,
 						 SET_lmtp_tls_protocols,  SET_lmtp_tls_mandatory_protocols };
 	for (size_t i = 0; i < LEN(lists); i++)
-		if ((v->service == NULL || is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
+		if ((v->service == NULL || view_is_own(v, lists[i])) && conf_tls_versions(v, lists[i]) == 0)
 			problem_add(&v->conf->problems, PROBLEM_ERROR, view_raw(v, lists[i])->where,
 				    "%s leaves no version: %s", setting_of(lists[i])->name, conf_text(v, lists[i]).at);
 }
@@ -245,7 +240,8 @@ void check_values(struct conf *c) {
 		}
 		if (s->role != SERVICE_SMTPD) continue;
 		any = true;
-		bool own = is_own(v, SET_smtpd_relay_restrictions) || is_own(v, SET_smtpd_recipient_restrictions);
+		bool own = view_is_own(v, SET_smtpd_relay_restrictions) ||
+			   view_is_own(v, SET_smtpd_recipient_restrictions);
 		if (own) check_relay(v, s->where);
 		else if (!main_checked) check_relay(&c->main, (struct place){ c->main_path, 0 }), main_checked = true;
 	}

@@ -4,11 +4,6 @@
 #include "base/fail.h"
 #include "conf/snapshot.h"
 
-/* Is the setting set on the service's own line? */
-static bool is_own(const struct conf_view *v, enum setting_id id) {
-	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
-}
-
 static struct place place_of(const struct conf_view *v, enum setting_id id) {
 	if (view_raw(v, id)->text.at != NULL) return view_raw(v, id)->where;
 	return (struct place){ v->conf->main_path, 0 };
@@ -162,7 +157,7 @@ static void check_transports(const struct conf_view *v) {
 	};
 	for (size_t i = 0; i < LEN(ids); i++) {
 		struct slice text = conf_text(v, ids[i]), name = slice_cut(&text, ':');
-		if (name.len == 0 || is_transport(v->conf, name) || (v->service != NULL && !is_own(v, ids[i])))
+		if (name.len == 0 || is_transport(v->conf, name) || (v->service != NULL && !view_is_own(v, ids[i])))
 			continue;
 		SAY(v, PROBLEM_WARNING, ids[i], "%s = %.*s: master.cf has no transport \"%.*s\": its mail will wait",
 		    setting_of(ids[i])->name, SLICE_ARG(conf_text(v, ids[i])), SLICE_ARG(name));

@@ -11,7 +11,7 @@
 
 /* Does a fault in this view still need to be told, or did main.cf's own evaluation tell it? */
 static bool is_new(const struct conf_view *v, size_t id) {
-	return v->service == NULL || view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
+	return v->service == NULL || view_is_own(v, id);
 }
 
 static int value_for_expand(void *ctx, struct slice name, struct buf *out) {
@@ -223,7 +223,7 @@ static void apply_overrides(struct conf_view *v, const struct conf_service *s) {
 	}
 }
 
-static bool is_own(const struct conf_view *v, size_t id) {
+static bool differs(const struct conf_view *v, size_t id) {
 	const struct conf_view *main = &v->conf->main;
 	return memcmp(&v->raws[id], &main->raws[id], sizeof(v->raws[0])) != 0 ||
 	       memcmp(&v->values[id], &main->values[id], sizeof(v->values[0])) != 0;
@@ -235,7 +235,7 @@ static void keep_own(struct conf_view *v) {
 	size_t all = v->conf->params_count, count = 0;
 	uint16_t *places = arena_array(mem, all, sizeof *places);
 	for (size_t i = 0; i < all; i++)
-		if (is_own(v, i) && count < UINT16_MAX) places[i] = (uint16_t)++count;
+		if (differs(v, i) && count < UINT16_MAX) places[i] = (uint16_t)++count;
 	struct raw *raws = arena_array(mem, count, sizeof *raws);
 	struct value *values = arena_array(mem, count, sizeof *values);
 	for (size_t i = 0; i < all; i++) {

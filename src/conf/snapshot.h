@@ -67,6 +67,11 @@ static inline const struct value *view_value(const struct conf_view *v, size_t i
 	return v->places[id] != 0 ? &v->values[v->places[id] - 1] : &v->conf->main.values[id];
 }
 
+/* Is the setting set on the service's own line? */
+static inline bool view_is_own(const struct conf_view *v, size_t id) {
+	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
+}
+
 struct param *param_find(const struct conf *c, struct slice name);
 struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* makes it when new */
 

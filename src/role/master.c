@@ -603,7 +603,7 @@ int master_stop(const char *data_dir) {
 	return fail("process %d does not end (see the log)", (int)pid);
 }
 
-/* What master said about a reload, "" when it never did. */
+/* What master said about the last reload, "" when it never did. */
 static void read_outcome(const char *data_dir, struct buf *text) {
 	AUTO_BUF struct buf path = BUF(PATH_MAX);
 	buf_addf(&path, "%s/" OUTCOME, data_dir);
@@ -620,12 +620,14 @@ int master_reload(const char *data_dir) {
 	read_outcome(data_dir, &old);
 	if (kill(pid, SIGHUP) != 0) return fail_errno("reload process %d", (int)pid);
 	int64_t deadline = deadline_in(OUTCOME_MS);
-	do {
+	bool told = false;
+	while (!told && deadline_left(deadline) != 0) {
 		usleep(5000);
 		read_outcome(data_dir, &text);
-	} while ((text.len == 0 || slice_eq(buf_slice(&text), buf_slice(&old))) && deadline_left(deadline) != 0);
+		told = text.len != 0 && !slice_eq(buf_slice(&text), buf_slice(&old));
+	}
 	struct slice why = buf_slice(&text);
-	if (text.len == 0 || slice_eq(why, buf_slice(&old)))
+	if (!told)
 		return fail("no process said within %d s that it has the settings (see the log)", OUTCOME_MS / 1000);
 	slice_cut(&why, ' ');
 	why = slice_trim(why);
