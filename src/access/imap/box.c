@@ -6,6 +6,7 @@
 #include "access/imap/live.h"
 #include "access/imap/notify.h"
 #include "access/imap/place.h"
+#include "access/imap/status.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -215,11 +216,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	buf_add(imap_out(s), S("* OK [MAILBOXID ("));
 	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
-	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */
-		buf_add(imap_out(s), S("* LIST () \"/\" "));
-		imap_put_mailbox(s, m.name);
-		buf_add(imap_out(s), S("\r\n"));
-	}
+	if (imap_enabled(s, IMAP_REV2)) imap_put_list(s, &m); /* RFC 9051 §6.3.2 */
 	tell_since(s, how, &n);
 	if (s->box.read_only && !how->read_only) return imap_ok("[READ-ONLY] Select completed.");
 	return imap_ok(how->read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");
