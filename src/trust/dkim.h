@@ -36,6 +36,7 @@ struct dkim_verdict {
 	enum dkim_algorithm algorithm;
 	struct slice start;        /* the first 8 or more characters of b=, for header.b (RFC 6008) */
 	unsigned key_bits;         /* 0: no key seen */
+	bool no_key;               /* there is none in DNS */
 	bool testing;              /* t=y in the key record */
 	bool partial;              /* l= covers less than the body */
 	bool from_signed;

@@ -145,6 +145,7 @@ static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 	if (out->result != TRUST_NONE) return;
 	if (!body_signed(one->body, &one->signature, v->mem, &out->reason)) {
 		out->result = TRUST_FAIL;
+		out->testing = key_testing(&v->params, &one->signature, deadline, v->mem);
 		return;
 	}
 	out->partial = one->signature.limit >= 0 && one->signature.limit < one->body->size;

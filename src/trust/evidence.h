@@ -75,6 +75,7 @@ WIRE_DECLARE(evidence_record)
 struct evidence_verdict {              /* everything, as found */
 	struct spf_verdict spf;        /* of the sender, or of HELO when there is none */
 	struct spf_verdict spf_helo;   /* with use_helo and a sender; else its identity is empty */
+	bool dkim_checked;
 	struct dkim_verdict *dkim;
 	size_t dkim_count;
 	struct arc_verdict arc;
