@@ -83,15 +83,23 @@ int answer_dkim_keys(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static struct dkim_signed sign_one(struct keyring *ring, const struct dkim_sign_one *one, struct arena *mem) {
+	AUTO_BUF struct buf signature = BUF(KIB(2));
+	int r = keyring_sign(ring, one->key, one->digest, &signature);
+	if (r < 0) say(L_WARN, "/opendkim", "%s", fail_text());
+	return (struct dkim_signed){ r < 0 ? SLICE_NONE : arena_slice(mem, buf_slice(&signature)),
+				     arena_slice(mem, slice_of(r < 0 ? fail_text() : "")) };
+}
+
 int answer_dkim_sign(void *ctx, struct link_question *q) {
 	struct dkim_sign_ask ask;
 	dkim_sign_ask_unpack(&q->in, &ask);
-	if (q->in.bad) return fail("broken question");
-	AUTO_BUF struct buf signature = BUF(KIB(2));
-	int r = keyring_sign(of(ctx)->ring, ask.key, ask.digest, &signature);
-	if (r < 0) say(L_WARN, "/opendkim", "%s", fail_text());
-	dkim_sign_answer_pack(q->answer, &(struct dkim_sign_answer){ r < 0 ? SLICE_NONE : buf_slice(&signature),
-								     slice_of(r < 0 ? fail_text() : "") });
+	if (q->in.bad || ask.wanted_count > DKIM_SIGN_MOST) return fail("broken question");
+	struct dkim_sign_answer answer = { arena_array(q->mem, ask.wanted_count + 1, sizeof *answer.made),
+					   ask.wanted_count };
+	for (size_t i = 0; i < ask.wanted_count; i++)
+		answer.made[i] = sign_one(of(ctx)->ring, &ask.wanted[i], q->mem);
+	dkim_sign_answer_pack(q->answer, &answer);
 	return 0;
 }
 

@@ -57,6 +57,11 @@ struct dkim_key {
 	struct slice domain, selector;
 	enum dkim_algorithm algorithm;
 };
+struct dkim_tbs {
+	uint64_t key;
+	enum dkim_algorithm algorithm;
+	struct slice bytes;        /* as for `sign` */
+};
 enum dkim_canonical { DKIM_SIMPLE, DKIM_RELAXED };
 struct dkim_sign_params {
 	enum dkim_canonical header, body;
@@ -70,6 +75,8 @@ struct dkim_sign_params {
 	/* RSA: tbs is what SHA-256 is taken of, PKCS #1 v1.5; Ed25519: tbs is the SHA-256 digest itself (RFC 8463 §3).
 	 * 0, or <0 fail(). */
 	int (*sign)(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature);
+	/* Told of all that sign will be asked for, before the first, where there are several keys. NULL: not wanted. */
+	void (*soon)(void *ctx, const struct dkim_tbs *all, size_t count);
 	void *ctx;
 };
 extern const char *const dkim_default_headers[]; /* NULL at the end */
