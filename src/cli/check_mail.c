@@ -94,7 +94,8 @@ static int read_message(const struct cli *cli, struct message *m) {
 	case MESSAGE_UNREADABLE: return complain(cli, EX_NOINPUT, "%s: %s", name, strerror(errno));
 	default:
 		return complain(cli, EX_DATAERR,
-				"%s: this is no message (it does not begin with a header, or that is larger than 1 MiB)",
+				"%s: this is no message (it does not begin with a header, or that is larger than 1 "
+				"MiB)",
 				name);
 	}
 }

@@ -110,9 +110,9 @@ static int ask(const struct cli *cli, const struct conf_view *v, struct dns *dns
 int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct buf *out) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct slice address = option(cli, "--client-ip"), given = option(cli, "--mail-from");
-	struct message m = {
-		.client = { .helo = option(cli, "--helo"), .sender = given }, .sender_given = given.at != NULL, .mem = &mem
-	};
+	struct message m = { .client = { .helo = option(cli, "--helo"), .sender = given },
+			     .sender_given = given.at != NULL,
+			     .mem = &mem };
 	struct dns *dns;
 	if (address.len != 0 && !addr_parse(address, &m.client.address))
 		return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(address));

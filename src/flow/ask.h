@@ -404,8 +404,9 @@ int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct ar
 		  struct dkim_list_answer *answer);
 struct dkim_seen_ask {
 	uint64_t key;
+	uint32_t dns;              /* enum keyring_dns */
 };
-#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key)
+#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key) F(u32, dns)
 int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem);
 
 enum dkim_change {

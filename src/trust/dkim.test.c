@@ -282,6 +282,38 @@ static void big_bodies_take_no_memory(void **state UNUSED) {
 	assert_int_equal(out[0].result, TRUST_FAIL);
 }
 
+/* Who signs far away is told of all signatures at once. */
+struct far { size_t told, asked; uint64_t keys[2]; };
+
+static void far_soon(void *ctx, const struct dkim_tbs *all, size_t count) {
+	struct far *f = ctx;
+	assert_int_equal(count, 2);
+	assert_int_equal(f->asked, 0);
+	for (size_t i = 0; i < count; i++) f->keys[i] = all[i].key;
+	assert_int_equal(all[1].bytes.len, 32); /* Ed25519: a digest */
+	f->told++;
+}
+
+static int far_sign(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *out) {
+	struct far *f = ctx;
+	assert_int_equal(f->keys[f->asked++], key);
+	return test_sign(NULL, key, algorithm, tbs, out);
+}
+
+static void all_signatures_are_told_of_at_once(void **state UNUSED) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf out = BUF(KIB(64));
+	struct far f = { 0 };
+	struct dkim_sign_params p = relaxed();
+	p.ctx = &f;
+	p.sign = far_sign;
+	p.soon = far_soon;
+	struct dkim_signer *s = dkim_sign_begin(&p, keys, 2, S(HEADER), &mem);
+	assert_int_equal(dkim_sign_end(s, &out), 0);
+	assert_int_equal(f.told, 1);
+	assert_int_equal(f.asked, 2);
+}
+
 static void a_key_that_cannot_sign(void **state UNUSED) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf out = BUF(KIB(64));
@@ -359,6 +391,7 @@ static int stop(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_keys_in_all_forms),
+		cmocka_unit_test(all_signatures_are_told_of_at_once),
 		cmocka_unit_test(lines_stay_short),
 		cmocka_unit_test(changes_are_found),
 		cmocka_unit_test(times),
