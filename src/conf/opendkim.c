@@ -180,6 +180,11 @@ static void on_security(struct adoption *w) {
 			      "cannot be looked up: On-DNSError (dkim_on_dns_error) says what becomes of such mail");
 }
 
+static void no_header_b(struct adoption *w) {
+	bool yes;
+	if (adopt_truth(w, &yes)) adopt_put(w, "authserv_header_b", yes ? S("no") : S("yes"));
+}
+
 static void quarantine(struct adoption *w) {
 	bool yes;
 	if (adopt_truth(w, &yes) && yes && !has_line(w, "On-BadSignature"))
@@ -249,15 +254,14 @@ static const struct adopted_key keys[] = {
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
 	{ "BodyLengthDB", adopt_warn_always,
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
-	{ "Minimum", adopt_warn_always,
-	  "what a signature leaves out (l=) is told in Authentication-Results; it does not make the signature fail" },
+	{ "Minimum", adopt_text, "dkim_partial_min" },
 	{ "KeepAuthResults", adopt_warn_if_true,
 	  "Authentication-Results that strangers write in this server's name are always taken out: others would "
 	  "believe them. Fields of other servers of yours stay where their addresses are in "
 	  "sender_check_exempt_networks" },
 	{ "RemoveARAll", adopt_silently },
 	{ "RemoveARFrom", remove_from },
-	{ "NoHeaderB", adopt_warn_if_true, "header.b always tells which signature is meant (RFC 6008)" },
+	{ "NoHeaderB", no_header_b },
 	{ "TrustSignaturesFrom", to_list, "dkim_trusted_signers" },
 	{ "RequiredHeaders", adopt_bool, "dmarc_required_headers" },
 	{ "StrictHeaders", adopt_bool, "dmarc_required_headers" },

@@ -29,7 +29,13 @@ struct dkim_params {
 	const struct slice
 		*must_sign; /* fields that a signature must cover where they are; else its result is policy */
 	size_t must_sign_count;
+	struct dkim_partial {      /* what l= must cover of the body; else the result is policy */
+		enum { DKIM_PARTIAL_ANY, DKIM_PARTIAL_BYTES, DKIM_PARTIAL_PERCENT, DKIM_PARTIAL_ALL_BUT } unit;
+		int64_t n;
+	} partial;
 };
+/* "500", "80%", "200+"; empty: any. False: none of these. */
+bool dkim_partial_read(struct slice text, struct dkim_partial *out);
 struct dkim_verdict {
 	enum trust_result result;
 	struct slice domain, selector, identity; /* d=, s=, i= ("@d" when absent) */

@@ -214,6 +214,22 @@ static void parts_of_bodies(void **state UNUSED) {
 	assert_true(v.partial && v.body_signed == 5 && v.reason.len != 0);
 	v = verify_one(buf_text(&mail), "Hi.\r\n", &mem);
 	assert_true(v.result == TRUST_PASS && !v.partial);
+	static const struct { const char *least; enum trust_result result; } wanted[] = {
+		{ "", TRUST_PASS },     { "5", TRUST_PASS },      { "6", TRUST_POLICY },  { "100000", TRUST_POLICY },
+		{ "0%", TRUST_PASS },   { "100%", TRUST_POLICY }, { "0+", TRUST_POLICY }, { "100000+", TRUST_PASS },
+	};
+	for (size_t i = 0; i < LEN(wanted); i++) {
+		struct dkim_params least = { 0 };
+		size_t count;
+		assert_true(dkim_partial_read(slice_of(wanted[i].least), &least.partial));
+		assert_int_equal(verify_with(least, buf_slice(&mail), S(BODY), &mem, &count)->result, wanted[i].result);
+		assert_int_equal(verify_with(least, buf_slice(&mail), S("Hi.\r\n"), &mem, &count)->result, TRUST_PASS);
+	}
+	static const char *const wrong[] = { "x", "101%", "-1", "+", "5 %", "%" };
+	for (size_t i = 0; i < LEN(wrong); i++) {
+		struct dkim_partial none;
+		assert_false(dkim_partial_read(slice_of(wrong[i]), &none));
+	}
 	v = verify_one(buf_text(&mail), "Hi\r\n", &mem);
 	assert_int_equal(v.result, TRUST_FAIL);
 	/* another From on top is not covered */

@@ -66,6 +66,8 @@ MTA ORIGINATING
 MacroList client_name|macro.test|other.test, {auth_type}, if_name
 MustBeSigned Subject, X-Important
 LogWhy yes
+NoHeaderB yes
+Minimum 80%
 AuthservIDWithJobID yes
 SoftwareHeader yes
 '''
@@ -125,6 +127,7 @@ def test_what_must_be_signed_ids_and_software(site):
     wait_until(lambda: len(server.messages('ann@own.test')) == 3, 20, 'three messages')
     fields = [' '.join(m['Authentication-Results'].split()) for m in server.messages('ann@own.test')]
     assert 'dkim=pass' in fields[0] and 'dkim=policy' in fields[1] and 'the field Subject is not signed' in fields[1] and 'the field X-Important' in fields[2]
+    assert 'header.b' not in ''.join(fields)
     m = server.messages('ann@own.test')[0]
     queue_id = re.search(r'with E?SMTP id (\w+)', m['Received'])[1]
     assert fields[0].startswith(f'"mail.own.test/{queue_id}";')
