@@ -63,6 +63,7 @@ struct message {
 	struct mail_asked *asked;
 	struct arena *mem;
 	struct evidence *evidence;
+	struct slice header;
 };
 
 /* Without --mail-from: the sender that a mailbox noted. */
@@ -77,7 +78,8 @@ static void take_sender(struct message *m, struct slice header) {
 static void begin(void *ctx, struct slice header) {
 	struct message *m = ctx;
 	take_sender(m, header);
-	m->evidence = evidence_begin(m->params, &m->asked->client, header, m->mem);
+	m->header = arena_slice(m->mem, header);
+	m->evidence = evidence_begin(m->params, &m->asked->client, m->header, m->mem);
 }
 
 static void body(void *ctx, struct slice bytes) {
@@ -136,6 +138,7 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	if (facts.names.iprev == TRUST_PASS) a->client.name = facts.names.name;
 	int code = read_message(cli, &m);
 	if (code != EX_OK) return code;
+	facts.header = m.header;
 	evidence_end(m.evidence, &verdict);
 	facts.lists_count = ask_lists(v, dns, &a->client.address, mem, lists);
 	if (a->json) check_mail_json(&verdict, &facts);
