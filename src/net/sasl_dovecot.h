@@ -4,8 +4,9 @@
 #include "net/sasl.h"
 /* Log-ins that a Dovecot judges (smtpd_sasl_type = dovecot): its authentication protocol 1.1, the client's side, over
  * its auth socket. Which mechanisms there are, and what they say, is Dovecot's; we pass base64 on. An exchange has a
- * connection of its own while it lasts; idle ones are kept. Connecting and asking wait for Dovecot; its answer, a "no" of
- * which it holds back for about two seconds, is left to whoever asks to wait for. Thread-safe. */
+ * connection of its own while it lasts; idle ones are kept. Connecting and asking wait for Dovecot; its
+ * answer, which it holds back for about two seconds when it is "no", is left to whoever asks to wait for.
+ * Thread-safe. */
 enum dovecot_property { /* of a mechanism */
 	DOVECOT_ANONYMOUS = 1,
 	DOVECOT_PLAINTEXT = 2,

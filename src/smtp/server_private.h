@@ -57,7 +57,8 @@ struct smtp_server {
 	bool forgiven;              /* the refusal being given is no error */
 	int64_t deadline;           /* of the request or reply under way */
 	int64_t held_until;         /* replies are held back; 0: not */
-	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_AUTH, AGAIN_END } again; /* what is asked again when the hold is over */
+	/* what is asked again when the hold is over */
+	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_AUTH, AGAIN_END } again;
 	char *again_args;           /* of the command */
 	int64_t pause_ms;
 	int awaited;               /* held until this can be read as well; -1: nothing */
