@@ -364,16 +364,29 @@ struct dkim_keys_answer {
 int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem,
 		  struct dkim_keys_answer *answer);
 
-struct dkim_sign_ask {
+struct dkim_sign_one {
 	uint64_t key;
 	struct slice digest;       /* SHA-256 */
 };
-#define DKIM_SIGN_ASK_FIELDS(F) F(u64, key) F(text, digest)
-struct dkim_sign_answer {
+#define DKIM_SIGN_ONE_FIELDS(F) F(u64, key) F(text, digest)
+WIRE_DECLARE(dkim_sign_one)
+enum { DKIM_SIGN_MOST = 32 };
+struct dkim_sign_ask {             /* all signatures of a message in one question */
+	struct dkim_sign_one *wanted;
+	size_t wanted_count;       /* at most DKIM_SIGN_MOST */
+};
+#define DKIM_SIGN_ASK_FIELDS(F) F(list, wanted, dkim_sign_one)
+struct dkim_signed {
 	struct slice signature;    /* empty: it cannot be made */
 	struct slice reason;
 };
-#define DKIM_SIGN_ANSWER_FIELDS(F) F(text, signature) F(text, reason)
+#define DKIM_SIGNED_FIELDS(F) F(text, signature) F(text, reason)
+WIRE_DECLARE(dkim_signed)
+struct dkim_sign_answer {
+	struct dkim_signed *made;  /* in the same order */
+	size_t made_count;
+};
+#define DKIM_SIGN_ANSWER_FIELDS(F) F(list, made, dkim_signed)
 int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem,
 		  struct dkim_sign_answer *answer);
 
@@ -391,8 +404,9 @@ int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct ar
 		  struct dkim_list_answer *answer);
 struct dkim_seen_ask {
 	uint64_t key;
+	uint32_t dns;              /* enum keyring_dns */
 };
-#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key)
+#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key) F(u32, dns)
 int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem);
 
 enum dkim_change {
