@@ -109,16 +109,23 @@ void rates_leave(struct rates *r, const struct rate_params *params, const struct
 	pthread_mutex_unlock(&r->lock);
 }
 
+static struct client *find_for(struct rates *r, const struct rate_params *params, const struct addr *client,
+			       enum rate_kind kind) {
+	struct rate_params all = *params;
+	if (kind == RATE_AUTH) all.service = SLICE_NONE;
+	return find(r, &all, client);
+}
+
 bool rates_count(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
 	pthread_mutex_lock(&r->lock);
-	unsigned now = ++find(r, params, client)->counts[kind];
+	unsigned now = ++find_for(r, params, client, kind)->counts[kind];
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] == 0 || now <= params->most[kind];
 }
 
 bool rates_over(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
 	pthread_mutex_lock(&r->lock);
-	unsigned now = find(r, params, client)->counts[kind];
+	unsigned now = find_for(r, params, client, kind)->counts[kind];
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] != 0 && now > params->most[kind];
 }

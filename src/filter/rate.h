@@ -4,7 +4,8 @@
 /* Rates: how many connections a client has, and how many connections, messages, recipients and log-ins it tried within
  * a time (what Postfix's anvil counts). A client is an address, or the network given by a prefix length. Thread-safe;
  * memory follows the clients of the last minute. Each service counts for itself: what a network's mail programs do at
- * the submission port does not keep the mail server out that shares their address. */
+ * the submission port does not keep the mail server out that shares their address. Log-ins alone count together, for
+ * who tries passwords tries them everywhere. */
 enum { RATE_SERVICE_MAX = 48 };
 enum rate_kind { RATE_CONNECTION, RATE_MESSAGE, RATE_RECIPIENT, RATE_AUTH, RATE_TLS, RATE_KINDS };
 struct rate_params {

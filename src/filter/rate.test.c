@@ -40,6 +40,9 @@ static void each_service_counts_for_itself(void **state) {
 	assert_false(rates_over(r, &out, &a, RATE_MESSAGE));
 	rates_pack(r, &packed);
 	rates_unpack(after, buf_slice(&packed));
+	in.most[RATE_AUTH] = out.most[RATE_AUTH] = 1;
+	assert_true(rates_count(r, &in, &a, RATE_AUTH));
+	assert_false(rates_count(r, &out, &a, RATE_AUTH));
 	assert_true(rates_over(after, &in, &a, RATE_MESSAGE) && !rates_over(after, &out, &a, RATE_MESSAGE));
 	rates_free(&r);
 	rates_free(&after);

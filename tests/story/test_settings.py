@@ -233,6 +233,15 @@ def test_a_service_has_limits_of_its_own(hosts):
         with server.dialogue('narrow') as d:
             codes.append(d.banner[0])
     assert codes == [220, 421, 421]
+    with server.dialogue() as d:  # and counts for itself
+        d.ehlo()
+
+
+def test_connections_are_counted_by_service(hosts):
+    services = {'smtp': 'smtpd', 'other': 'smtpd -o smtpd_banner=other', 'imap': 'imapd'}
+    server = hosts(main=STRANGERS + 'smtpd_client_connection_count_limit = 2', services=services)
+    with server.dialogue() as a, server.dialogue() as b, server.dialogue() as c, server.dialogue('other') as d:
+        assert [x.banner[0] for x in (a, b, c, d)] == [220, 220, 421, 220]
     assert server.dialogue().banner[0] == 220
 
 
