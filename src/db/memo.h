@@ -7,6 +7,7 @@ enum memo_kind { /* stored: numbers stay */
 	MEMO_PROBE = 1,  /* address → flow/verify.c */
 	MEMO_SCREEN = 2, /* client address → what it passed in postscreen */
 	MEMO_RATES = 3,  /* "edge" → what each client did in the last minutes */
+	MEMO_THREAD = 4, /* Message-ID of an answer → where its conversation began (store/thread.h) */
 };
 int memo_put(struct db_conn *tx, enum memo_kind kind, struct slice key, struct slice value, int64_t until_us);
 /* DB_ROW with the value in mem, DB_DONE without, <0. until_us: or NULL. */

@@ -489,9 +489,11 @@ struct relay_ask {
 			F(bool_, probe) F(u64, offset) \
 			F(u64, size) F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
 				F(list, recipients, relay_recipient)
-/* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
- * luser_relay). */
-enum { RELAY_REDIRECTED = 3 };
+/* Further fates beside enum smtp_fate. */
+enum {
+	RELAY_REDIRECTED = 3, /* replaced by the targets (.forward, mailbox_transport, luser_relay) */
+	RELAY_UNTRIED         /* relay ends, and no server was spoken to: this counts as no try */
+};
 enum redirect_kind {
 	REDIRECT_ADDRESS, /* text: an address, perhaps without domain; goes through all of core's rewriting and routing
 			   */
@@ -508,7 +510,7 @@ struct relay_redirect {
 WIRE_DECLARE(relay_redirect)
 enum { REDIRECTS_MAX = 1000 };
 struct relay_outcome {
-	uint32_t fate;             /* enum smtp_fate, or RELAY_REDIRECTED */
+	uint32_t fate;             /* enum smtp_fate, or RELAY_… */
 	struct slice status, text, diagnostic, host, relay, tls;
 	struct slice tls_status;   /* "may", "dane/requiretls": how what was asked of TLS was kept; empty: not told */
 	bool dsn;                  /* the next server takes care of success reports */

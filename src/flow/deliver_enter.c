@@ -5,6 +5,7 @@
 #include "queue/history.h"
 #include "report/inbox.h"
 #include "store/acl.h"
+#include "store/thread.h"
 
 /* Whose mail it is, for those who read reports in it. What comes from our own users and networks needs no proof. */
 static struct slice proof_of(struct delivery *d) {
@@ -115,7 +116,7 @@ static int remember_all(struct db_conn *tx, struct delivery *d, enum route_kind 
 int delivery_enter(struct db_conn *tx, struct delivery *d) {
 	int r = 0;
 	if (d->draft != NULL) r = blob_insert(tx, d->draft, d->summary, &d->blob);
-	if (r == 0 && d->draft != NULL && d->digest.len != 0) r = blob_digest(tx, d->blob, d->digest);
+	if (r == 0 && d->draft != NULL && d->digest.len != 0) r = store_digest(tx, d->blob, d->digest);
 	if (r == 0 && d->out != 0) {
 		d->queued.blob_id = d->blob;
 		r = queue_put(tx, &d->queued);

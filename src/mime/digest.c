@@ -59,13 +59,17 @@ static uint64_t mix(uint64_t h) {
 
 uint64_t digest_thread(const struct digest *d) {
 	struct slice references = d->references;
-	uint64_t root = 0, subject = UINT64_C(0xcbf29ce484222325);
-	if (!summary_reference_next(&references, &root)) root = d->id;
+	uint64_t root = d->root, subject = UINT64_C(0xcbf29ce484222325);
+	if (root == 0 && !summary_reference_next(&references, &root)) root = d->id;
 	if (root == 0) return 0;
 	for (size_t i = 0; i < d->subject.len; i++)
 		subject = (subject ^ (unsigned char)d->subject.at[i]) * UINT64_C(0x100000001b3);
 	uint64_t thread = mix(root + mix(subject));
 	return thread != 0 ? thread : 1;
+}
+
+void digest_add_root(struct buf *packed, uint64_t root) {
+	wire_put_u64(packed, root);
 }
 
 bool digest_read(struct slice packed, struct digest *out) {
@@ -76,6 +80,7 @@ bool digest_read(struct slice packed, struct digest *out) {
 	d.reply = wire_get_u64(&w) != 0;
 	struct slice *texts[] = { &d.references, &d.subject, &d.from, &d.to, &d.cc, &d.display_from, &d.display_to };
 	for (size_t i = 0; i < LEN(texts); i++) *texts[i] = wire_get_text(&w);
+	if (!w.bad && w.rest.len != 0) d.root = wire_get_u64(&w);
 	if (!w.bad) *out = d;
 	return !w.bad;
 }

@@ -104,8 +104,10 @@ bool msgid_next(struct slice *rest, struct slice *id) {
 /* FNV-1a with a final mix. Not keyed: it is stored, and who wants to join a thread need not look for collisions. */
 uint64_t msgid_hash(struct slice id) {
 	uint64_t h = 0xcbf29ce484222325u;
-	for (size_t i = 0; i < id.len; i++)
-		if (!ascii_space(id.at[i])) h = (h ^ (unsigned char)id.at[i]) * 0x100000001b3u;
+	for (size_t i = 0; i < id.len; i++) {
+		char c = id.at[i];
+		if (!ascii_space(c) && c != '"' && c != '\\') h = (h ^ (unsigned char)c) * 0x100000001b3u;
+	}
 	h = (h ^ h >> 33) * 0xff51afd7ed558ccdu;
 	return h ^ h >> 33;
 }

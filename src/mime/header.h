@@ -52,5 +52,6 @@ struct slice param_text(const struct param *params, size_t count, struct slice n
 
 /* The next message id of Message-ID, References or In-Reply-To (RFC 5322 §3.6.4), without <>; blanks inside stay. */
 bool msgid_next(struct slice *rest, struct slice *id);
-/* A number for an id that is the same in every process and release (it is stored); blanks do not count. */
+/* A number for an id that is the same in every process and release (it is stored); blanks do not count, nor does
+ * quoting: <"a"@b> is <a@b> (RFC 5256 §3). */
 uint64_t msgid_hash(struct slice id);

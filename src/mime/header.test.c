@@ -132,6 +132,7 @@ static void message_ids(void **state) {
 	assert_true(msgid_next(&rest, &id));
 	same_text(id, "bare@id");
 	assert_true(msgid_hash(S("a@b")) == msgid_hash(S("a@\r\n b")) && msgid_hash(S("a@b")) != msgid_hash(S("a@c")));
+	assert_true(msgid_hash(S("a@b")) == msgid_hash(S("\"a\"@b")));
 	assert_true(msgid_hash(S("a@b")) == 0x2234476d5505e2d0u); /* stored: must never change */
 }
 

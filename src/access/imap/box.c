@@ -6,6 +6,7 @@
 #include "access/imap/live.h"
 #include "access/imap/notify.h"
 #include "access/imap/place.h"
+#include "access/imap/status.h"
 #include "access/imap/tell.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -130,6 +131,28 @@ static int count_recent(struct db_conn *c, const struct mailbox *m, uint32_t fro
 	return r;
 }
 
+/* The number of the first message that is not \Seen (RFC 3501 §6.3.1). SELECT costs the same at any size: it is looked
+ * for among the newest only, where it usually is, and told when it is sure to be the first. */
+enum { UNSEEN_LOOK = 256 };
+struct unseen { uint32_t rows, unseen, first; };
+
+static int see_flags(void *ctx, const struct message *m) {
+	struct unseen *u = ctx;
+	u->rows++;
+	if ((m->flags & FLAG_SEEN) == 0 && u->unseen++ == 0) u->first = u->rows;
+	return 0;
+}
+
+static int find_unseen(struct db_conn *c, const struct mailbox *m, uint32_t *number) {
+	const struct uid_range newest = { m->uidnext > UNSEEN_LOOK ? m->uidnext - UNSEEN_LOOK : 1, m->uidnext };
+	struct unseen u = { 0 };
+	*number = m->unseen != 0 && m->unseen == m->exists ? 1 : 0;
+	if (m->unseen == 0 || m->unseen == m->exists || m->unseen > UNSEEN_LOOK) return 0;
+	int r = store_each(c, m->box, (struct uid_set){ &newest, 1 }, WANT_LEAN, see_flags, &u);
+	if (r == 0 && u.unseen == m->unseen) *number = (uint32_t)m->exists - u.rows + u.first;
+	return r;
+}
+
 static int find(struct imap_session *s, struct slice name, struct mailbox *m) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	struct imap_found found;
@@ -149,7 +172,7 @@ static int resync(struct imap_session *s, struct db_conn *c, const struct imap_s
 }
 
 static int open_box(struct imap_session *s, struct slice name, const struct imap_select_params *how, struct mailbox *m,
-                    struct news *n) {
+                    struct news *n, uint32_t *unseen) {
 	struct imap_selected *box = &s->box;
 	int r = find(s, name, m);
 	if (r != 0) return r;
@@ -165,6 +188,7 @@ static int open_box(struct imap_session *s, struct slice name, const struct imap
 	box->view = (struct view){ .count = (uint32_t)m->exists, .uidnext = m->uidnext };
 	box->modseq = m->highestmodseq;
 	r = count_recent(c, m, box->recent_from, &box->view.recent);
+	if (r == 0 && !imap_enabled(s, IMAP_REV2)) r = find_unseen(c, m, unseen);
 	bool known = how->qresync && how->uidvalidity == m->uidvalidity && how->modseq < m->highestmodseq;
 	return r == 0 && known ? resync(s, c, how, n) : r;
 }
@@ -192,11 +216,12 @@ static void tell_since(struct imap_session *s, const struct imap_select_params *
 struct imap_answer imap_select(struct imap_session *s, struct slice name, const struct imap_select_params *how) {
 	AUTO_NEWS struct news n = NEWS(s);
 	struct mailbox m;
+	uint32_t unseen = 0;
 	if (s->box.open) imap_say(s, "* OK [CLOSED] Previous mailbox closed."); /* RFC 7162 §3.2.11 */
 	imap_deselect(s);
 	s->box.read_only = how->read_only;
 	if (how->condstore || how->qresync) imap_enable(s, IMAP_CONDSTORE);
-	int r = open_box(s, name, how, &m, &n);
+	int r = open_box(s, name, how, &m, &n, &unseen);
 	if (r != 0) {
 		imap_deselect(s);
 		return imap_refused(s, r, "select");
@@ -206,6 +231,10 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	s->box.modseq_said = m.highestmodseq;
 	tell_keywords(s, m.keywords);
 	tell_exists(s);
+	if (unseen != 0) {
+		buf_addf(imap_out(s), "* OK [UNSEEN %u] ", unseen);
+		imap_say(s, "First unseen.");
+	}
 	buf_addf(imap_out(s), "* OK [UIDVALIDITY %u] ", m.uidvalidity);
 	imap_say(s, "UIDs valid");
 	buf_addf(imap_out(s), "* OK [UIDNEXT %u] ", m.uidnext);
@@ -215,11 +244,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	buf_add(imap_out(s), S("* OK [MAILBOXID ("));
 	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
-	if (imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.3.2 */
-		buf_add(imap_out(s), S("* LIST () \"/\" "));
-		imap_put_mailbox(s, m.name);
-		buf_add(imap_out(s), S("\r\n"));
-	}
+	if (imap_enabled(s, IMAP_REV2)) imap_put_list(s, &m); /* RFC 9051 §6.3.2 */
 	tell_since(s, how, &n);
 	if (s->box.read_only && !how->read_only) return imap_ok("[READ-ONLY] Select completed.");
 	return imap_ok(how->read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");

@@ -32,6 +32,13 @@ static bool for_all(struct slice identifier) {
 	return slice_same(name, S("anyone")) || slice_same(name, S("authenticated"));
 }
 
+/* RFC 4314 §3: what is no identifier is an error of syntax. */
+static bool parse_identifier(struct imap_parse *p, struct slice *out) {
+	struct slice stored;
+	if (!imap_parse_astring(p, out)) return false;
+	return acl_identifier(p->mem, *out, &stored) == 0 || imap_parse_fail(p, "Invalid identifier.");
+}
+
 static int grant(struct db_conn *tx, void *arg) {
 	struct granting *g = arg;
 	struct imap_found f;
@@ -46,7 +53,7 @@ static struct imap_answer run_grant(struct imap_session *s, struct granting *g, 
 		return imap_no("[NOPERM] Rights for everybody can't be given here (imapd_acl_anyone).");
 	int r = db_write(s->context->db, grant, g);
 	if (r == STORE_BAD_NAME)
-		return imap_no("[CANNOT] Invalid identifier, or the owner, who always has all rights.");
+		return imap_no("[CANNOT] The owner always has all rights.");
 	return r == 0 ? imap_ok(done) : imap_refused(s, r, "acl");
 }
 
@@ -55,7 +62,7 @@ IMAP_COMMAND(imap_do_setacl) {
 	struct granting g = { 0 };
 	struct slice rights;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &g.name) || !imap_parse_space(p) ||
-	    !imap_parse_astring(p, &g.identifier) || !imap_parse_space(p) || !imap_parse_astring(p, &rights) ||
+	    !parse_identifier(p, &g.identifier) || !imap_parse_space(p) || !imap_parse_astring(p, &rights) ||
 	    !imap_parse_end(p))
 		return imap_bad(p);
 	if (slice_starts(rights, S("+"))) g.how = ACL_ADD;
@@ -71,7 +78,7 @@ IMAP_COMMAND(imap_do_deleteacl) {
 	struct imap_parse *p = &call->p;
 	struct granting g = { 0 };
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &g.name) || !imap_parse_space(p) ||
-	    !imap_parse_astring(p, &g.identifier) || !imap_parse_end(p))
+	    !parse_identifier(p, &g.identifier) || !imap_parse_end(p))
 		return imap_bad(p);
 	return run_grant(s, &g, "Deleteacl completed.");
 }
@@ -107,12 +114,10 @@ IMAP_COMMAND(imap_do_listrights) {
 	struct slice name, identifier;
 	struct imap_found f;
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &name) || !imap_parse_space(p) ||
-	    !imap_parse_astring(p, &identifier) || !imap_parse_end(p))
+	    !parse_identifier(p, &identifier) || !imap_parse_end(p))
 		return imap_bad(p);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	int r = c == NULL ? -1 : imap_find_with(s, c, name, ACL_ADMIN, &f);
-	struct slice stored;
-	if (r == 0) r = acl_identifier(&s->mem, identifier, &stored);
 	if (r != 0) return imap_refused(s, r, "acl");
 	buf_add(imap_out(s), S("* LISTRIGHTS "));
 	imap_put_mailbox(s, f.m.name);

@@ -126,6 +126,8 @@ IMAP_COMMAND(imap_do_compress) {
  * enabled ends with the session. */
 IMAP_COMMAND(imap_do_unauthenticate) {
 	if (!imap_parse_end(&call->p)) return imap_bad(&call->p);
+	if (imap_discards(s, S("UNAUTHENTICATE"))) /* RFC 8437 §8: it can be switched off */
+		return (struct imap_answer){ IMAP_BAD, "Unknown command." };
 	if (stream_is_zipped(s->wire))
 		return imap_no("[CANNOT] Not while the connection is compressed: log out instead.");
 	if (stream_has_input(s->wire)) /* it would be lost on the way back */

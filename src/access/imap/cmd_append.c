@@ -225,6 +225,7 @@ IMAP_COMMAND(imap_do_append) {
 	AUTO(appending_done) struct appending a = { .in = { s, call->p, s->unread ? call->p.rest : SLICE_NONE } };
 	struct imap_answer answer = append(&a, "append");
 	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
+	if ((a.rights & ACL_READ) == 0) return imap_ok("Append completed."); /* RFC 9051 §6.3.12 */
 	return imap_ok(arena_fmt(&s->mem, "%s Append completed.", appended_code(&a)).at);
 }
 
@@ -232,7 +233,7 @@ IMAP_COMMAND(imap_do_replace) {
 	AUTO(appending_done) struct appending a = { .in = { s, call->p, s->unread ? call->p.rest : SLICE_NONE } };
 	enum { REMOVES = ACL_DELETE | ACL_EXPUNGE };
 	if ((s->box.rights & REMOVES) != REMOVES) return pass_over(&a.in, imap_refused(s, STORE_NO_RIGHT, "replace"));
-	struct imap_call own = { call->tag, call->uid, call->p };
+	struct imap_call own = { .tag = call->tag, .uid = call->uid, .p = call->p };
 	struct imap_set set;
 	if (!imap_parse_messages(s, &own, &set)) return pass_over(&a.in, imap_bad(&own.p));
 	if (imap_set_size(&set) > 1)
@@ -243,7 +244,9 @@ IMAP_COMMAND(imap_do_replace) {
 	a.in.p = own.p;
 	struct imap_answer answer = append(&a, "replace");
 	if (answer.status != IMAP_OK) return pass_over(&a.in, answer);
-	buf_addf(imap_out(s), "* OK %s ", appended_code(&a));
-	imap_say(s, "Replacement message ready.");
+	if ((a.rights & ACL_READ) != 0) {
+		buf_addf(imap_out(s), "* OK %s ", appended_code(&a));
+		imap_say(s, "Replacement message ready.");
+	}
 	return imap_ok("Replace completed.");
 }

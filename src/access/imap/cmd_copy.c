@@ -11,7 +11,7 @@ struct copying {
 	struct imap_session *s;
 	struct imap_set set, now; /* now: the slice */
 	struct slice name;
-	bool move;
+	bool move, blind;         /* blind: he may put messages there, but not look at them */
 	struct imap_set_builder from, to, from_now, to_now;
 	struct copied done;
 	struct quota quota;
@@ -60,6 +60,7 @@ static int copy(struct db_conn *tx, void *arg) {
 	int r = imap_find_with(k->s, tx, k->name, ACL_INSERT, &f);
 	if (r == 0) r = make_room(tx, k, f.m.box);
 	if (r != 0) return r;
+	k->blind = (f.rights & ACL_READ) == 0;
 	r = (k->move ? store_move : store_copy)(tx, k->s->box.box, imap_uid_set(&k->now), f.m.box, copied, k, &k->done);
 	if (r == 0 && !f.place.own && k->to_now.set.count != 0) r = limit_flags(tx, k, &f);
 	return r == 0 && k->bytes != 0 ? store_quota_grown(tx, f.m.box.account, &k->quota, k->bytes, k->messages) : r;
@@ -113,7 +114,7 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 	if (lowest != 0 && !move)
 		return imap_no(imap_limit_text(s, limit, lowest, "Too many messages in one command."));
 	int r = copy_all(&k);
-	if (move && k.from.set.count != 0) {
+	if (move && k.from.set.count != 0 && !k.blind) {
 		buf_add(imap_out(s), S("* OK "));
 		put_uids(imap_out(s), &k);
 		buf_byte(imap_out(s), ' ');
@@ -127,6 +128,7 @@ static struct imap_answer copy_or_move(struct imap_session *s, struct imap_call 
 						 ? imap_ok("No messages found.")
 						 : imap_no("[EXPUNGEISSUED] The messages no longer exist."));
 	if (move) return imap_limit_answer(s, lowest, imap_ok(done));
+	if (k.blind) return imap_ok(done); /* RFC 9051 §6.4.7 */
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	put_uids(&text, &k);
 	buf_addf(&text, " %s", done);

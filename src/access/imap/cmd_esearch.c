@@ -87,6 +87,7 @@ static int parse_names(struct sources *w, struct imap_parse *p, bool tree) {
 static int parse_filter(struct sources *w, struct imap_parse *p) {
 	if (imap_parse_take_word(p, "selected-delayed") || imap_parse_take_word(p, "selected")) {
 		w->selected = true;
+		if (!w->s->box.open) imap_parse_fail(p, "No mailbox selected."); /* RFC 7377 §2.2 */
 		return w->s->box.open ? find_selected(w) : 0;
 	}
 	if (imap_parse_take_word(p, "mailboxes")) return parse_names(w, p, false);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that make, change and remove mailboxes, and the subscriptions (RFC 3501 §6.3.3 to §6.3.7, RFC 6154). */
+#include "access/imap/name.h"
 #include "access/imap/place.h"
 #include "access/imap/status.h"
 
@@ -27,7 +28,7 @@ static struct imap_answer write_names(struct imap_session *s, int (*fn)(struct d
 static int create(struct db_conn *tx, void *arg) {
 	struct names *n = arg;
 	struct imap_place place;
-	int r = imap_place(n->s, tx, n->name, &place);
+	int r = imap_name_new(n->name) ? imap_place(n->s, tx, n->name, &place) : STORE_BAD_NAME;
 	if (r == 0 && place.name.len == 0) r = STORE_EXISTS; /* the root of a namespace */
 	if (r == 0) r = imap_may_create(n->s, tx, &place);
 	if (r == 0 && n->use != 0 && !place.own) r = STORE_NO_RIGHT;
@@ -49,7 +50,7 @@ static int rename_it(struct db_conn *tx, void *arg) {
 	struct imap_found f;
 	struct imap_place to;
 	int r = imap_find_with(n->s, tx, n->name, ACL_REMOVE, &f);
-	if (r == 0) r = imap_place(n->s, tx, n->other, &to);
+	if (r == 0) r = imap_name_new(n->other) ? imap_place(n->s, tx, n->other, &to) : STORE_BAD_NAME;
 	if (r == 0 && to.name.len == 0) r = STORE_EXISTS;
 	if (r == 0) r = imap_may_create(n->s, tx, &to);
 	if (r != 0) return r;

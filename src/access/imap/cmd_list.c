@@ -25,7 +25,7 @@ struct list {
 	struct slice patterns[PATTERNS_MAX];
 	size_t pattern_count;
 	unsigned how, status;
-	bool lsub, extended;
+	bool lsub, extended, several;
 	struct imap_mailboxes all;
 	struct metadata *metadata;
 };
@@ -68,6 +68,7 @@ static bool parse_pattern(struct imap_parse *p, struct list *l) {
 	AUTO_BUF struct buf name = BUF(IMAP_NAME_MAX);
 	struct slice said;
 	if (!imap_parse_pattern(p, &said)) return false;
+	if (said.len == 0 && l->several) return true; /* RFC 5258 §3: one of several that is empty fits nothing */
 	if (l->pattern_count == PATTERNS_MAX) return imap_parse_fail(p, "Too many patterns.");
 	if (!imap_read_name(l->s, &name, l->reference) || !imap_read_name(l->s, &name, said))
 		return imap_parse_fail(p, "Pattern is not a valid mailbox name.");
@@ -77,7 +78,7 @@ static bool parse_pattern(struct imap_parse *p, struct list *l) {
 
 static bool parse_patterns(struct imap_parse *p, struct list *l) {
 	if (!imap_parse_take(p, '(')) return parse_pattern(p, l);
-	l->extended = true;
+	l->extended = l->several = true;
 	do {
 		if (!parse_pattern(p, l)) return false;
 	} while (imap_parse_take(p, ' '));
@@ -122,9 +123,23 @@ static bool selected_below(const struct list *l, size_t i) {
 	return false;
 }
 
+void imap_put_list(struct imap_session *s, const struct mailbox *m) {
+	struct buf *out = imap_out(s);
+	bool own = m->box.account == s->account; /* of others' mailboxes the row does not know what this user sees */
+	buf_add(out, S("* LIST ("));
+	if (own) buf_addf(out, "%s\\Has%sChildren", m->subscribed ? "\\Subscribed " : "", m->has_children ? "" : "No");
+	if (own) imap_put_special_use(out, m->special_use);
+	buf_add(out, S(") \"/\" "));
+	imap_put_mailbox(s, m->name);
+	buf_add(out, S("\r\n"));
+}
+
 static void put_one(const struct list *l, struct db_conn *c, const struct mailbox *m, bool by_itself, bool by_child) {
 	struct buf *out = imap_out(l->s);
 	AUTO_BUF struct buf words = BUF(512);
+	bool more = !m->nonexistent && (l->status != 0 || (l->how & (TELL_RIGHTS | TELL_METADATA)) != 0);
+	uint32_t rights = ACL_ALL;
+	if (more && imap_mailbox_rights(l->s, c, m, &rights) < 0) more = false;
 	if (l->lsub) {
 		if (!by_itself) buf_add(&words, S(" \\Noselect"));
 	} else {
@@ -132,6 +147,8 @@ static void put_one(const struct list *l, struct db_conn *c, const struct mailbo
 		if ((l->how & TELL_SUBSCRIBED) != 0 && m->subscribed) buf_add(&words, S(" \\Subscribed"));
 		buf_add(&words, m->has_children ? S(" \\HasChildren") : S(" \\HasNoChildren"));
 		imap_put_special_use(&words, m->special_use);
+		/* RFC 5819 §2: what STATUS is asked for and cannot be told of */
+		if (l->status != 0 && more && (rights & ACL_READ) == 0) buf_add(&words, S(" \\Noselect"));
 	}
 	buf_addf(out, "* %s (%s) \"/\" ", l->lsub ? "LSUB" : "LIST", words.len != 0 ? buf_text(&words) + 1 : "");
 	imap_put_mailbox(l->s, m->name);
@@ -139,9 +156,7 @@ static void put_one(const struct list *l, struct db_conn *c, const struct mailbo
 		buf_addf(out, " (\"CHILDINFO\" (\"%s\"))",
 			 (l->how & BY_SUBSCRIPTION) != 0 ? "SUBSCRIBED" : "SPECIAL-USE");
 	buf_add(out, S("\r\n"));
-	if (m->nonexistent || (l->status == 0 && (l->how & (TELL_RIGHTS | TELL_METADATA)) == 0)) return;
-	uint32_t rights;
-	if (imap_mailbox_rights(l->s, c, m, &rights) < 0) return;
+	if (!more) return;
 	if ((l->how & TELL_RIGHTS) != 0) imap_put_myrights(l->s, m->name, rights);
 	if (l->status != 0 && (rights & ACL_READ) != 0) imap_put_status(l->s, c, m, l->status);
 	if (l->metadata != NULL) (void)imap_put_metadata(l->metadata, c, m, rights);

@@ -121,6 +121,7 @@ IMAP_COMMAND(imap_do_notify) {
 			       "Unknown event.");
 	if (!imap_parse_end(p)) return imap_bad(p);
 	imap_notify_free(s);
+	imap_sync(s, true); /* §3.1: what has gathered is told first, whatever is asked for from now on */
 	s->notify = TAKE(n);
 	if (imap_notify_begin(s, status)) return imap_ok("Notify completed.");
 	imap_notify_free(s);

@@ -5,7 +5,7 @@
 #include "store/quota.h"
 #include "user/user.h"
 
-struct root { struct slice name; uint64_t bytes, messages, limit_bytes, limit_messages; };
+struct root { struct slice name; uint64_t bytes, messages, limit_bytes, limit_messages; bool none; };
 
 static void put_root(struct imap_session *s, const struct root *q) {
 	struct buf *out = imap_out(s);
@@ -123,7 +123,7 @@ static int set(struct db_conn *tx, void *arg) {
 
 /* What is not named has no limit (RFC 9208 §4.1.3). */
 static bool parse_limits(struct imap_parse *p, struct root *q) {
-	q->limit_bytes = q->limit_messages = 0;
+	*q = (struct root){ .none = false };
 	if (!imap_parse_need(p, '(')) return false;
 	for (bool first = true; !imap_parse_take(p, ')'); first = false) {
 		uint64_t n;
@@ -132,7 +132,7 @@ static bool parse_limits(struct imap_parse *p, struct root *q) {
 		if (!storage && !imap_parse_take_word(p, "MESSAGE"))
 			return imap_parse_fail(p, "Unknown resource (STORAGE or MESSAGE).");
 		if (!imap_parse_space(p) || !imap_parse_number(p, INT64_MAX / 1024, &n)) return false;
-		if (n == 0) return imap_parse_fail(p, "A limit of 0 is not possible.");
+		q->none |= n == 0;
 		if (storage) q->limit_bytes = n * 1024;
 		else q->limit_messages = n;
 	}
@@ -147,6 +147,7 @@ IMAP_COMMAND(imap_do_setquota) {
 	if (!imap_parse_space(p) || !imap_parse_astring(p, &name) || !imap_parse_space(p) || !parse_limits(p, &asked) ||
 	    !imap_parse_end(p))
 		return imap_bad(p);
+	if (asked.none) return imap_no("[CANNOT] A limit of 0 is not possible."); /* RFC 9208 §3.2 */
 	if (!s->master) return imap_no("[NOPERM] Only administrators set limits.");
 	struct db_conn *c AUTO_READ = db_read(s->context->db);
 	int r = c == NULL ? -1 : find_root(s, c, name, &w.root);

@@ -20,6 +20,7 @@ IMAP_COMMAND(imap_do_search) {
 	struct slice words = call->p.rest;
 	if (!imap_load(s)) return imap_no("");
 	if (!search_parse(s, &call->p, &ask)) return imap_bad(&call->p);
+	call->numbers = ask.numbers;
 	if ((ask.returns & RETURN_UPDATE) != 0 && live_find(s, call->tag)) return live_tag_taken();
 	if (!ask.extended && imap_enabled(s, IMAP_REV2)) { /* RFC 9051 §6.4.4: ESEARCH always */
 		ask.extended = true;

@@ -13,6 +13,7 @@ IMAP_COMMAND(imap_do_sort) {
 	if (!search_parse_return(p, &ask) || !sort_parse(p, &keys) || !search_parse_charset(p, &ask) ||
 	    !search_parse_keys(s, p, &ask))
 		return imap_bad(p);
+	call->numbers = ask.numbers;
 	if ((ask.returns & RETURN_UPDATE) != 0 && live_find(s, call->tag)) return live_tag_taken();
 	bool saves = (ask.returns & RETURN_SAVE) != 0;
 	if (ask.bad_charset) {

@@ -107,6 +107,7 @@ IMAP_COMMAND(imap_do_thread) {
 	while (i < LEN(kinds) && !imap_parse_take_word(p, kinds[i].name)) i++;
 	if (i == LEN(kinds)) imap_parse_fail(p, "Unknown threading algorithm.");
 	if (!search_parse_charset(p, &ask) || !search_parse_keys(s, p, &ask)) return imap_bad(p);
+	call->numbers = ask.numbers;
 	if (ask.bad_charset) return search_bad_charset();
 	search_scan_selected(&scan, s, ask.root);
 	uint64_t limit = imap_messages_limit(s);

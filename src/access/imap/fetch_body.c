@@ -8,7 +8,9 @@
 static void put_label(struct fetch *f, const struct fetch_item *item) {
 	struct buf *out = imap_out(f->s);
 	if (item->word->section != NULL) {
-		buf_add(out, slice_of(item->word->name));
+		struct slice name = slice_of(item->word->name);
+		if (slice_ends(name, S(".PEEK"))) name.len -= 5;
+		buf_add(out, name);
 	} else {
 		buf_add(out, S("BODY["));
 		buf_add(out, item->section);

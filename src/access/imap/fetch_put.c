@@ -89,8 +89,10 @@ const struct fetch_word fetch_words[] = {
 	{ "BINARY.PEEK", BYTES | FETCH_SECTION | FETCH_NUMBERS, fetch_put_binary, NULL },
 	{ "BINARY.SIZE", BYTES | FETCH_SECTION | FETCH_NUMBERS | FETCH_WHOLE, fetch_put_binary_size, NULL },
 	{ "RFC822", FETCH_BODY | FETCH_SEEN, fetch_put_section, "" },
+	{ "RFC822.PEEK", FETCH_BODY, fetch_put_section, "" }, /* RFC 1730's; Outlook still says it */
 	{ "RFC822.HEADER", BYTES, fetch_put_section, "HEADER" },
 	{ "RFC822.TEXT", BYTES | FETCH_SEEN, fetch_put_section, "TEXT" },
+	{ "RFC822.TEXT.PEEK", BYTES, fetch_put_section, "TEXT" },
 };
 const size_t fetch_word_count = LEN(fetch_words);
 

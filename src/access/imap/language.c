@@ -59,6 +59,7 @@ static const struct { const char *english, *japanese; } texts[] = {
 	{ "Replace completed.", "メッセージを置き換えました。" },
 	{ "Select completed.", "メールボックスを選択しました。" },
 	{ "Previous mailbox closed.", "前のメールボックスを閉じました。" },
+	{ "First unseen.", "最初の未読メッセージです。" },
 	{ "UIDs valid", "UID は有効です" },
 	{ "Predicted next UID", "次の UID の予測値です" },
 	{ "Highest", "最大値です" },

@@ -98,6 +98,14 @@ bool imap_name_put(struct buf *out, struct slice utf8) {
 	return !out->full;
 }
 
+bool imap_name_new(struct slice utf8) {
+	while (utf8.len != 0) {
+		uint32_t c = utf8_next(&utf8);
+		if (c < 0x20 || (c >= 0x7f && c <= 0x9f) || c == 0x2028 || c == 0x2029) return false;
+	}
+	return true;
+}
+
 /* row[j]: the first j bytes of the pattern match what has been read of the name. One row is enough, and no pattern can
  * be built that takes longer than the product of both lengths. */
 static bool match(struct slice pattern, struct slice name) {

@@ -51,12 +51,12 @@ static const char *words_of(const struct notify_known *k) {
 	return k->subscribed ? "\\Subscribed \\HasNoChildren" : "\\HasNoChildren";
 }
 
-static void put_status(struct imap_session *s, const struct notify_known *k) {
+static void put_status(struct imap_session *s, const struct notify_known *k, bool modseq) {
 	buf_add(imap_out(s), S("* STATUS "));
 	imap_put_mailbox(s, k->name);
 	buf_addf(imap_out(s), " (MESSAGES %llu UIDNEXT %u UIDVALIDITY %u UNSEEN %llu", (unsigned long long)k->exists,
 		 k->uidnext, k->uidvalidity, (unsigned long long)k->unseen);
-	if (imap_enabled(s, IMAP_CONDSTORE))
+	if (modseq || imap_enabled(s, IMAP_CONDSTORE))
 		buf_addf(imap_out(s), " HIGHESTMODSEQ %llu", (unsigned long long)k->modseq);
 	buf_add(imap_out(s), S(")\r\n"));
 }
@@ -161,7 +161,7 @@ static void tell_one(const struct difference *d, const struct notify_known *was,
 	unsigned events = events_of(s, is);
 	if ((happened(was != NULL ? was : &nothing, is) & events) != 0 && !is_selected(s, is) &&
 	    (was != NULL || is->exists != 0))
-		put_status(s, is);
+		put_status(s, is, false);
 	if ((events & NOTIFY_METADATA) != 0)
 		tell_notes(s, is->name, was != NULL ? &d->was->notes[was->note_first] : NULL,
 			   was != NULL ? was->note_count : 0, &d->is->notes[is->note_first], is->note_count);
@@ -233,7 +233,9 @@ bool imap_notify_begin(struct imap_session *s, bool status) {
 	for (size_t i = 0; i < n->told.count && imap_drain(s) && n->group_count != 0; i++) {
 		struct notify_known *k = &n->told.at[i];
 		tell_no_access(s, k);
-		if (status && (events_of(s, k) & NOTIFY_MESSAGES) != 0 && !is_selected(s, k)) put_status(s, k);
+		unsigned events = events_of(s, k);
+		if (status && (events & NOTIFY_MESSAGES) != 0 && !is_selected(s, k))
+			put_status(s, k, (events & NOTIFY_FLAGS) != 0); /* §3.1, for all clients */
 	}
 	return true;
 }

@@ -3,6 +3,7 @@
  * a chain of calls joined by &&, in the order of the RFC's formal syntax. */
 #include "access/imap/parse.h"
 #include "base/buf.h"
+#include "base/encode.h"
 
 enum { IS_ATOM = 1, IS_ASTRING = 2, IS_TAG = 4, IS_PATTERN = 8 };
 
@@ -89,6 +90,7 @@ static bool take_quoted(struct imap_parse *p, struct slice *out) {
 			return imap_parse_fail(p, "Only \\\" and \\\\ may be escaped in a quoted string.");
 	}
 	if (n >= s.len) return imap_parse_fail(p, "Missing '\"'.");
+	if (p->utf8 && !utf8_valid(slice_head(s, n))) return imap_parse_fail(p, "Quoted string is not valid UTF-8.");
 	p->rest = slice_skip(s, n + 1);
 	*out = slice_head(s, n);
 	if (escapes == 0) return true;

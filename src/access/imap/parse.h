@@ -8,6 +8,7 @@ struct imap_parse {
 	struct slice rest;
 	struct arena *mem;   /* for quoted strings that had to be unescaped, and for what sets and lists need */
 	const char *error;   /* NULL: none */
+	bool utf8;           /* quoted strings are UTF-8 (RFC 6855 §3, RFC 9051 §4.3.1): others are refused */
 };
 #define IMAP_PARSE(text_, mem_) ((struct imap_parse){ .rest = (text_), .mem = (mem_) })
 bool imap_parse_fail(struct imap_parse *p, const char *why); /* keeps the first error; returns false */

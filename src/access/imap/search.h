@@ -78,7 +78,7 @@ struct search_ask {
 	struct slice charset;       /* of the strings; empty: UTF-8 */
 	bool bad_charset;
 	struct slice update_fetch;  /* UPDATE (items): what is fetched of messages that come in (RFC 5465 §7) */
-	bool fuzzy, modseq;         /* such keys are somewhere in it */
+	bool fuzzy, modseq, numbers; /* such keys are somewhere in it; numbers: of messages, not UIDs */
 	struct search_node *root;   /* an AND */
 };
 /* What follows the command's name: all of it for SEARCH; for others in parts, each with the blank before it. Memory

@@ -64,6 +64,18 @@ static bool parse_date(struct parsing *g, int64_t *day) {
 	return true;
 }
 
+/* Numbers behind the end fit nothing, and are no mistake (RFC 7377 §2). */
+static void drop_beyond(struct imap_set *set, uint32_t last) {
+	size_t kept = 0;
+	imap_set_settle(set, last);
+	for (size_t i = 0; i < set->count; i++) {
+		struct imap_range r = set->ranges[i];
+		if (r.first == 0 || r.first > last) continue;
+		set->ranges[kept++] = (struct imap_range){ r.first, MIN_OF(r.last, last) };
+	}
+	set->count = kept;
+}
+
 static bool parse_set(struct parsing *g, bool uid, struct search_node *n) {
 	if (!imap_parse_set(g->p, &n->set)) return false;
 	if (g->ask->mailboxes && (!uid || n->set.saved))
@@ -73,8 +85,9 @@ static bool parse_set(struct parsing *g, bool uid, struct search_node *n) {
 		return true;
 	}
 	bool saved = n->set.saved;
-	if (!imap_messages_of(g->s, uid, &n->set))
-		return imap_parse_fail(g->p, "Message number is not in the mailbox.");
+	g->ask->numbers |= !uid && !saved;
+	if (!uid && !saved) drop_beyond(&n->set, g->s->box.view.count);
+	if (!imap_messages_of(g->s, uid, &n->set)) return imap_parse_fail(g->p, "The mailbox is gone.");
 	if (saved) { /* their memory is the session's, ours may live longer */
 		struct imap_range *ranges = arena_array(g->p->mem, n->set.count + 1, sizeof *ranges);
 		if (n->set.count != 0) memcpy(ranges, n->set.ranges, n->set.count * sizeof *ranges);
@@ -226,6 +239,8 @@ static bool parse_returns(struct imap_parse *p, struct search_ask *ask) {
 		if (options[i].bit == RETURN_UPDATE && slice_starts(p->rest, S(" (")) &&
 		    (!imap_parse_space(p) || !fetch_parse_later(p, &ask->update_fetch)))
 			return false;
+		if (options[i].bit == RETURN_PARTIAL && (ask->returns & RETURN_PARTIAL) != 0)
+			return imap_parse_fail(p, "PARTIAL may be said once."); /* RFC 9394 §3.1 */
 		ask->returns |= options[i].bit;
 	}
 	const unsigned both = RETURN_ALL | RETURN_PARTIAL;
@@ -261,7 +276,10 @@ bool search_parse(struct imap_session *s, struct imap_parse *p, struct search_as
 	if (!search_parse_return(p, out)) return false;
 	struct imap_parse before = *p;
 	if (!imap_parse_space(p)) return false;
-	if (!imap_parse_take_word(p, "CHARSET")) *p = before;
+	bool charset = imap_parse_take_word(p, "CHARSET");
+	if (charset && imap_enabled(s, IMAP_UTF8)) /* RFC 6855 §3 */
+		return imap_parse_fail(p, "No CHARSET after ENABLE UTF8=ACCEPT: all strings are UTF-8.");
+	if (!charset) *p = before;
 	else if (!search_parse_charset(p, out)) return false;
 	return search_parse_keys(s, p, out);
 }

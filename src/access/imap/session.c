@@ -217,7 +217,9 @@ static void answer(struct imap_session *s, const struct imap_command *command, c
 		return;
 	}
 	s->bad = 0;
-	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, (command->when & IMAP_NO_EXPUNGE) == 0 || call->uid);
+	/* RFC 3501 §7.4.1, RFC 7162 §3.2.10.2 */
+	bool may_expunge = (command->when & IMAP_NO_EXPUNGE) == 0 || (call->uid && !call->numbers);
+	if ((command->when & IMAP_NO_NEWS) == 0) imap_sync(s, may_expunge);
 	if (s->broken) return;
 	bool news = (command->when & IMAP_NO_NEWS) == 0, code = a.status != IMAP_OK || a.text[0] == '[';
 	if (news && code) put_modseq(s, a);
@@ -233,6 +235,7 @@ static void run(struct imap_session *s) {
 		answer_bad(s, S("*"), "Invalid tag.");
 		return;
 	}
+	call.p.utf8 = imap_enabled(s, IMAP_UTF8 | IMAP_REV2);
 	s->running = call.tag;
 	s->progress_due = clock_ms() + progress_interval(s);
 	call.uid = imap_parse_take_word(&call.p, "UID");

@@ -92,6 +92,7 @@ struct imap_answer imap_refused(struct imap_session *s, int result, const char *
 struct imap_call {
 	struct slice tag;
 	bool uid;                /* UID FETCH and the like */
+	bool numbers;            /* its search keys hold message numbers */
 	struct imap_parse p;
 };
 enum imap_when {

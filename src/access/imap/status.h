@@ -11,6 +11,8 @@ bool imap_read_special_use(struct slice words,
 			   uint32_t *use); /* "\\Sent \\Junk"; empty: none. False: a word that is none */
 /* Lines of LIST: what one may do with it, and what is noted about it (names: as they were parsed; c: borrowed for
  * reading). */
+/* The line of one mailbox that was opened (RFC 9051 §6.3.2). */
+void imap_put_list(struct imap_session *s, const struct mailbox *m);
 void imap_put_myrights(struct imap_session *s, struct slice name, uint32_t rights);
 struct metadata;
 bool imap_parse_metadata_names(struct imap_session *s, struct imap_parse *p, struct metadata **out);

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "mime/digest.h"
 #include "net/file.h"
+#include "store/thread.h"
 
 enum { IN_MEMORY = 256 * 1024, SUMMARY_LIMIT = 4 * 1024 * 1024 };
 
@@ -58,6 +59,6 @@ int upload_finish(struct upload *u) {
 
 int upload_store(struct db_conn *tx, struct upload *u) {
 	int r = blob_insert(tx, u->draft, buf_slice(&u->summary), &u->append.blob_id);
-	if (r == 0) r = blob_digest(tx, u->append.blob_id, buf_slice(&u->digest));
+	if (r == 0) r = store_digest(tx, u->append.blob_id, buf_slice(&u->digest));
 	return r != 0 ? r : store_append(tx, &u->append, &u->done);
 }
