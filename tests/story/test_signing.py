@@ -241,12 +241,13 @@ def test_keys_of_a_new_domain_can_wait_for_dns(world):
     wait_until(lambda: len(keys(server, 'late.test')) == 2, 30, 'keys')
     states = lambda: {k['selector']: k['state'] for k in keys(server, 'late.test')}
     assert states() == {'hato1r': 'waiting', 'hato1e': 'waiting'}
-    server.send('eve@late.test', 'joe@far.test', TEXT)
+    text = TEXT.replace('Ann <ann@own.test>', 'Eve <eve@late.test>')
+    server.send('eve@late.test', 'joe@far.test', text)
     assert b'DKIM-Signature' not in received(far, 1)
     rsa = next(k for k in keys(server, 'late.test') if k['selector'] == 'hato1r')
     zone[rsa['name']] = rsa['value']
     wait_until(lambda: states()['hato1r'] == 'active', 20, states)
-    server.send('eve@late.test', 'joe@far.test', TEXT.replace('ann@own.test', 'eve@late.test'))
+    server.send('eve@late.test', 'joe@far.test', text)
     assert [s for _, _, s in verdicts(received(far, 2), zone)] == ['hato1r']
     assert server.hato('dkim', 'rotate', 'late.test', check=False).returncode == 65  # one waits already
     server.hato('dkim', 'switch', 'late.test')
