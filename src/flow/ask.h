@@ -452,9 +452,12 @@ struct relay_recipient {
 	uint32_t kind;             /* enum relay_target */
 	struct slice target;
 	struct slice rights;       /* the Unix user whose command or file it is; empty: default_privs */
+	struct slice delivered, below; /* as in route_end */
+	bool named;
 };
 #define RELAY_RECIPIENT_FIELDS(F) \
-	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights)
+	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights) \
+	F(text, delivered) F(text, below) F(bool_, named)
 WIRE_DECLARE(relay_recipient)
 /* One message to one next hop; the body is text, or the descriptor where text is empty, from offset on, size bytes,
  * with head before it. Asked of relay, and of the agent (never with text) for the transports whose command in master.cf
