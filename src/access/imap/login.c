@@ -4,7 +4,7 @@
 #include "access/imap/login.h"
 #include "access/gate_private.h"
 #include "access/imap/client_id.h"
-#include "access/imap/language.h"
+#include "access/language.h"
 #include "access/imap/parse.h"
 #include "access/line.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "access/imap/language.h"
+#include "access/language.h"
 #include "access/imap/parse.h"
 #include "access/imap/session.h"
 #include "access/imap/view.h"
