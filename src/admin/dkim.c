@@ -48,8 +48,8 @@ static int change(struct admin_call *c, const struct admin_dkim *what) {
 static const struct column columns[] = {
 	{ "DOMAIN", "domain", COLUMN_TEXT },       { "SELECTOR", "selector", COLUMN_TEXT },
 	{ "ALGORITHM", "algorithm", COLUMN_TEXT }, { "BITS", "bits", COLUMN_COUNT },
-	{ "STATE", "state", COLUMN_TEXT },         { "SINCE", "since", COLUMN_TIME },
-	{ "FILE", "file", COLUMN_TEXT },
+	{ "STATE", "state", COLUMN_TEXT },         { "DNS", "dns", COLUMN_TEXT },
+	{ "SINCE", "since", COLUMN_TIME },         { "FILE", "file", COLUMN_TEXT },
 };
 
 int verb_dkim_list(struct admin_call *c) {
@@ -64,10 +64,28 @@ int verb_dkim_list(struct admin_call *c) {
 		table_text(&t, slice_of(keys[i].algorithm == DKIM_ED25519_SHA256 ? "ed25519" : "rsa"));
 		table_number(&t, keys[i].bits);
 		table_text(&t, keys[i].public_key.len == 0 ? S("broken") : slice_of(keyring_state_word(keys[i].state)));
+		table_text(&t, slice_of(keyring_dns_word(keys[i].dns)));
 		table_number(&t, keys[i].since_s * 1000000);
 		table_text(&t, keys[i].source);
 	}
 	return show_table(c, &t, "no keys (hato dkim add DOMAIN)");
+}
+
+struct slice dkim_unseen(struct admin_call *c) {
+	struct keyring_key *keys;
+	size_t count;
+	struct slice last = SLICE_NONE;
+	AUTO_BUF struct buf out = BUF(KIB(2));
+	if (c->a->ops->dkim_list == NULL || c->a->ops->dkim_list(c->a->ctx, SLICE_NONE, c->mem, &keys, &count) < 0)
+		return SLICE_NONE;
+	for (size_t i = 0; i < count; i++) { /* in the order of domains */
+		bool signs = keys[i].state == KEYRING_ACTIVE || keys[i].state == KEYRING_GIVEN,
+		     unseen = keys[i].dns == KEYRING_DNS_MISSING || keys[i].dns == KEYRING_DNS_OTHER;
+		if (!signs || !unseen || slice_eq(keys[i].domain, last)) continue;
+		last = keys[i].domain;
+		buf_addf(&out, "%s%.*s", out.len != 0 ? " " : "", SLICE_ARG(last));
+	}
+	return arena_slice(c->mem, buf_slice(&out));
 }
 
 /* "domain selector algorithm state public-key-in-hex" for the command, which asks DNS. */
@@ -111,14 +129,25 @@ static const char *advice_of(const struct keyring_key *k) {
 	switch (k->state) {
 	case KEYRING_WAITING: return "new: publish its record; the key signs as soon as DNS has it";
 	case KEYRING_RETIRED: return "signs no more: leave its record until the key is gone from this list";
-	default: return "signs";
+	default: return NULL; /* it signs */
+	}
+}
+
+static const char *record_of(const struct keyring_key *k) {
+	switch (k->dns) {
+	case KEYRING_DNS_MISSING: return ", but its record is not in DNS: nobody can verify what it signs";
+	case KEYRING_DNS_OTHER: return ", but the record in DNS is another one: nobody can verify what it signs";
+	case KEYRING_DNS_PUBLISHED: return "; its record is in DNS";
+	default: return "";
 	}
 }
 
 static void show_one(struct admin_call *c, const struct keyring_key *k) {
 	struct texts t = texts_of(c, k);
 	const char *kind = k->algorithm == DKIM_ED25519_SHA256 ? "Ed25519" : "RSA";
-	buf_addf(c->out, "%.*s, %s key of %u bits: %s\n\n", SLICE_ARG(k->domain), kind, k->bits, advice_of(k));
+	const char *advice = advice_of(k);
+	buf_addf(c->out, "%.*s, %s key of %u bits: %s%s\n\n", SLICE_ARG(k->domain), kind, k->bits,
+		 advice != NULL ? advice : "signs", advice != NULL ? "" : record_of(k));
 	buf_addf(c->out, "TXT record for a web form. Host (with the domain: %.*s):\n%.*s\nValue:\n%.*s\n\n",
 		 SLICE_ARG(t.name), SLICE_ARG(t.host), SLICE_ARG(t.line));
 	buf_addf(c->out, "In strings of at most 255 bytes:\n%.*s\n\nFor a zone file:\n%.*s\n", SLICE_ARG(t.strings),
@@ -133,6 +162,7 @@ static void show_json(struct json *j, struct admin_call *c, const struct keyring
 	json_text(j, "algorithm", slice_of(k->algorithm == DKIM_ED25519_SHA256 ? "ed25519" : "rsa"));
 	json_number(j, "bits", k->bits);
 	json_text(j, "state", slice_of(keyring_state_word(k->state)));
+	json_text(j, "dns", slice_of(keyring_dns_word(k->dns)));
 	json_time(j, "since", k->since_s * 1000000);
 	json_text(j, "file", k->source.len != 0 ? k->source : SLICE_NONE);
 	json_text(j, "host", t.host);

@@ -106,3 +106,5 @@ int verb_reports(struct admin_call *c);
 int verb_reports_send(struct admin_call *c);
 int verb_forward_check(struct admin_call *c);
 int verb_status(struct admin_call *c);
+/* dkim.c: domains that sign with a key whose record is not in DNS, as far as it is known; with blanks between. */
+struct slice dkim_unseen(struct admin_call *c);

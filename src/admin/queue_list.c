@@ -176,6 +176,7 @@ static int count_domain(void *ctx, struct slice domain) {
 }
 
 static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains, const struct queue_counts *q) {
+	struct slice unseen = dkim_unseen(c);
 	if (c->json) {
 		struct json j = { .out = c->out };
 		json_open(&j, NULL, '{');
@@ -186,6 +187,7 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 		json_number(&j, "queue_held", (int64_t)q->held);
 		json_number(&j, "queue_bytes", (int64_t)q->bytes);
 		json_time(&j, "queue_oldest", q->oldest_us);
+		json_text(&j, "dkim_unpublished", unseen);
 		json_close(&j, '}');
 		return;
 	}
@@ -202,6 +204,8 @@ static void put_counts(struct admin_call *c, uint64_t accounts, uint64_t domains
 	     domains == 1 ? "" : "s");
 	tell(c, "  queue     %llu message%s%s", (unsigned long long)q->messages, q->messages == 1 ? "" : "s",
 	     buf_text(&more));
+	if (unseen.len != 0)
+		tell(c, "  DKIM      not in DNS yet: the records of %.*s (hato dkim show DOMAIN)", SLICE_ARG(unseen));
 }
 
 int verb_status(struct admin_call *c) {

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "cli/check_mail.h"
 #include "cli/inside.h"
+#include "cli/message_stream.h"
 #include "filter/dnsbl.h"
 #include "mime/header.h"
 #include "role/evidence_settings.h"
@@ -12,7 +13,7 @@
 
 #include <sysexits.h>
 
-enum { HEADER_MAX = 1 << 20, CHUNK = 1 << 16, LISTS_MAX = 50, WAIT_MS = 10000 };
+enum { LISTS_MAX = 50, WAIT_MS = 10000 };
 
 struct mail_asked {
 	bool json, has_sender;
@@ -61,17 +62,9 @@ struct message {
 	const struct evidence_params *params;
 	struct mail_asked *asked;
 	struct arena *mem;
-	struct buf header;
 	struct evidence *evidence;
-	bool cr; /* the last byte was one */
+	struct slice header;
 };
-
-/* Is that the start of a message? */
-static bool is_header(struct slice header) {
-	struct fields f = { .block = header };
-	struct field first;
-	return fields_next(&f, &first) && first.start == 0 && memchr(header.at, '\0', header.len) == NULL;
-}
 
 /* Without --mail-from: the sender that a mailbox noted. */
 static void take_sender(struct message *m, struct slice header) {
@@ -82,63 +75,31 @@ static void take_sender(struct message *m, struct slice header) {
 	m->asked->client.sender = arena_slice(m->mem, path);
 }
 
-static int begin_body(struct message *m, size_t header_len) {
-	struct slice all = buf_slice(&m->header), header = slice_head(all, header_len);
-	if (slice_starts(header, S("From ")))
-		header = slice_skip(header, slice_find(header, '\n') + 1); /* of an mbox */
-	if (!is_header(header)) return EX_DATAERR;
+static void begin(void *ctx, struct slice header) {
+	struct message *m = ctx;
 	take_sender(m, header);
-	m->evidence = evidence_begin(m->params, &m->asked->client, header, m->mem);
-	evidence_body(m->evidence, slice_skip(all, MIN_OF(header_len + 2, all.len)));
-	buf_done(&m->header);
-	return EX_OK;
+	m->header = arena_slice(m->mem, header);
+	m->evidence = evidence_begin(m->params, &m->asked->client, m->header, m->mem);
 }
 
-/* CRLF text. */
-static int take(struct message *m, struct slice text) {
-	if (m->evidence != NULL) {
-		evidence_body(m->evidence, text);
-		return EX_OK;
-	}
-	size_t before = m->header.len;
-	if (!buf_add(&m->header, text)) return EX_DATAERR;
-	struct slice all = buf_slice(&m->header), tail = slice_skip(all, before > 3 ? before - 3 : 0);
-	size_t end = slice_search(tail, S("\r\n\r\n"));
-	return end == tail.len ? EX_OK : begin_body(m, (size_t)(tail.at - all.at) + end + 2);
-}
-
-/* Files of Unix have LF; what is signed has CRLF. */
-static int take_raw(struct message *m, struct slice raw) {
-	AUTO_BUF struct buf text = BUF(2 * CHUNK + 2);
-	for (size_t i = 0; i < raw.len; i++) {
-		if (raw.at[i] == '\n' && !m->cr) buf_byte(&text, '\r');
-		buf_byte(&text, raw.at[i]);
-		m->cr = raw.at[i] == '\r';
-	}
-	return take(m, buf_slice(&text));
+static void body(void *ctx, struct slice bytes) {
+	struct message *m = ctx;
+	evidence_body(m->evidence, bytes);
 }
 
 static int read_message(const struct cli *cli, struct message *m) {
-	char *chunk = arena_get(m->mem, CHUNK);
-	bool standard = slice_eq(m->asked->file, S("-")), ends = true;
 	const char *name = arena_text(m->mem, m->asked->file);
-	AUTO_FILE FILE *f = standard ? stdin : fopen(name, "rbe");
+	AUTO_FILE FILE *f = slice_eq(m->asked->file, S("-")) ? stdin : fopen(name, "rbe");
 	if (f == NULL) return complain(cli, EX_NOINPUT, "%s: %s", name, strerror(errno));
-	int code = EX_OK;
-	for (size_t n; code == EX_OK && (n = fread(chunk, 1, CHUNK, f)) != 0;) {
-		code = take_raw(m, slice_from(chunk, n));
-		ends = chunk[n - 1] == '\n';
+	switch (message_stream_read(&(struct message_stream){ begin, body, m }, f)) {
+	case MESSAGE_STREAMED: return EX_OK;
+	case MESSAGE_UNREADABLE: return complain(cli, EX_NOINPUT, "%s: %s", name, strerror(errno));
+	default:
+		return complain(cli, EX_DATAERR,
+				"%s: this is no message (it does not begin with a header, or that is larger than 1 "
+				"MiB)",
+				name);
 	}
-	bool failed = ferror(f) != 0;
-	if (failed) code = EX_NOINPUT;
-	if (code == EX_OK && !ends) code = take(m, S("\r\n"));
-	if (code == EX_OK && m->evidence == NULL) code = begin_body(m, m->header.len);
-	if (failed) return complain(cli, code, "%s: %s", name, strerror(errno));
-	return code == EX_OK ? EX_OK
-			     : complain(cli, code,
-					"%s: this is no message (it does not begin with a header, or that is larger "
-					"than 1 MiB)",
-					name);
 }
 
 /* ---- the rest ---- */
@@ -170,14 +131,14 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	evidence_params_of(v, dns, mem, &p);
 	p.dmarc.psl = psl;
 	p.use_spf = p.use_dkim = p.use_dmarc = p.use_arc = true;
-	struct message m = { .params = &p, .asked = a, .mem = mem, .header = BUF(HEADER_MAX) };
+	struct message m = { .params = &p, .asked = a, .mem = mem };
 	struct findings_facts facts = { .client = &a->client, .lists = lists };
 	client_look(dns, &a->client.address, a->client.helo, deadline_in(WAIT_MS), mem, &facts.names);
 	a->client.iprev = facts.names.iprev;
 	if (facts.names.iprev == TRUST_PASS) a->client.name = facts.names.name;
 	int code = read_message(cli, &m);
-	buf_done(&m.header);
 	if (code != EX_OK) return code;
+	facts.header = m.header;
 	evidence_end(m.evidence, &verdict);
 	facts.lists_count = ask_lists(v, dns, &a->client.address, mem, lists);
 	if (a->json) check_mail_json(&verdict, &facts);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/inside.h"
+#include "cli/message_stream.h"
 #include "flow/forward.h"
 #include "mime/address.h"
 #include "mime/header.h"
@@ -12,8 +13,6 @@
 #include "role/srs_settings.h"
 
 #include <sysexits.h>
-
-enum { MESSAGE_MAX = 256 << 20, PIECE = 65536 };
 
 static struct slice option(const struct cli *cli, const char *name) {
 	struct slice wanted = slice_of(name);
@@ -25,35 +24,9 @@ static struct slice option(const struct cli *cli, const char *name) {
 	return SLICE_NONE;
 }
 
-/* Files have line ends of their own; signatures are about CRLF. */
-static int read_message(const struct cli *cli, struct buf *out) {
-	AUTO_BUF struct buf raw = BUF(MESSAGE_MAX);
-	if (isatty(STDIN_FILENO))
-		return complain(cli, EX_USAGE,
-				"the message is read from the standard input (hato forward check ADDRESS < message)");
-	for (;;) {
-		char *room = buf_room(&raw, PIECE);
-		ssize_t n = room != NULL ? read(STDIN_FILENO, room, PIECE) : -1;
-		if (room == NULL)
-			return complain(cli, EX_DATAERR, "the message is larger than %d MiB", MESSAGE_MAX >> 20);
-		if (n < 0) return complain(cli, EX_IOERR, "standard input: %s", strerror(errno));
-		if (n == 0) break;
-		raw.len += (size_t)n;
-	}
-	for (size_t i = 0; i < raw.len; i++) {
-		if (raw.at[i] == '\n' && (i == 0 || raw.at[i - 1] != '\r')) buf_byte(out, '\r');
-		buf_byte(out, raw.at[i]);
-	}
-	struct fields walk = { .block = buf_slice(out) };
-	struct field first;
-	if (!fields_next(&walk, &first))
-		return complain(cli, EX_DATAERR, "what stands on the standard input is no message: it has no header");
-	return out->full ? complain(cli, EX_DATAERR, "the message is too large") : EX_OK;
-}
-
-static struct slice return_path(struct slice message, struct arena *mem) {
+static struct slice return_path(struct slice header, struct arena *mem) {
 	struct field f;
-	if (!header_find(message, S("Return-Path"), &f)) return SLICE_NONE;
+	if (!header_find(header, S("Return-Path"), &f)) return SLICE_NONE;
 	struct slice value = header_unfold(f.value, mem);
 	value = slice_skip(value, slice_find(value, '<') + 1);
 	return slice_head(value, slice_find(value, '>'));
@@ -88,33 +61,66 @@ static void ask_next(struct dns *dns, const struct conf_view *v, struct forward_
 	}
 }
 
-int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct buf *out) {
-	AUTO_ARENA struct arena mem = {0};
-	AUTO_BUF struct buf message = BUF(MESSAGE_MAX + (MESSAGE_MAX >> 2));
-	struct slice address = option(cli, "--client-ip"), given = option(cli, "--mail-from");
-	struct evidence_client client = { .helo = option(cli, "--helo") };
+struct message {
+	struct evidence_params params;
+	struct evidence_client client;
+	bool sender_given;
+	struct evidence *evidence;
+	struct arena *mem;
+};
+
+static void begin(void *ctx, struct slice header) {
+	struct message *m = ctx;
+	if (!m->sender_given) m->client.sender = return_path(header, m->mem);
+	m->evidence = evidence_begin(&m->params, &m->client, header, m->mem);
+}
+
+static void body(void *ctx, struct slice bytes) {
+	struct message *m = ctx;
+	evidence_body(m->evidence, bytes);
+}
+
+static int read_message(const struct cli *cli, struct message *m) {
+	if (isatty(STDIN_FILENO))
+		return complain(cli, EX_USAGE,
+				"the message is read from the standard input (hato forward check ADDRESS < message)");
+	switch (message_stream_read(&(struct message_stream){ begin, body, m }, stdin)) {
+	case MESSAGE_STREAMED: return EX_OK;
+	case MESSAGE_UNREADABLE: return complain(cli, EX_IOERR, "standard input: %s", strerror(errno));
+	default:
+		return complain(cli, EX_DATAERR,
+				"what stands on the standard input is no message: it does not begin with a header, "
+				"or that is larger than 1 MiB");
+	}
+}
+
+static int ask(const struct cli *cli, const struct conf_view *v, struct dns *dns, struct message *m, struct buf *out) {
 	struct evidence_verdict verdict;
-	struct dns *dns;
-	int code = read_message(cli, &message);
+	int code = read_message(cli, m);
 	if (code != EX_OK) return code;
-	if (address.len != 0 && !addr_parse(address, &client.address))
+	evidence_end(m->evidence, &verdict);
+	struct forward_facts facts = { .record = verdict.record,
+				       .sender = m->client.sender,
+				       .spf_known = addr_family(&m->client.address) != AF_UNSPEC };
+	ask_next(dns, v, &facts, m->mem);
+	forward_facts_pack(out, &facts);
+	return out->full ? complain(cli, EX_DATAERR, "too much was found about this message") : EX_OK;
+}
+
+int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct buf *out) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct slice address = option(cli, "--client-ip"), given = option(cli, "--mail-from");
+	struct message m = { .client = { .helo = option(cli, "--helo"), .sender = given },
+			     .sender_given = given.at != NULL,
+			     .mem = &mem };
+	struct dns *dns;
+	if (address.len != 0 && !addr_parse(address, &m.client.address))
 		return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(address));
-	struct slice text = buf_slice(&message);
-	size_t header = header_length(text);
-	client.sender = given.at != NULL ? given : return_path(text, &mem);
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
-	struct evidence_params p;
-	evidence_params_of(v, dns, &mem, &p);
-	p.use_spf = p.use_spf && address.len != 0;
-	struct evidence *e = evidence_begin(&p, &client, slice_head(text, header), &mem);
-	evidence_body(e, slice_skip(text, header));
-	evidence_end(e, &verdict);
-	struct forward_facts facts = { .record = verdict.record,
-				       .sender = client.sender,
-				       .spf_known = address.len != 0 };
-	ask_next(dns, v, &facts, &mem);
-	forward_facts_pack(out, &facts);
+	evidence_params_of(v, dns, &mem, &m.params);
+	m.params.use_spf = m.params.use_spf && address.len != 0;
+	int code = ask(cli, v, dns, &m, out);
 	dns_close(&dns);
-	return out->full ? complain(cli, EX_DATAERR, "too much was found about this message") : EX_OK;
+	return code;
 }

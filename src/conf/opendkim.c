@@ -136,13 +136,59 @@ static void on_error(struct adoption *w) {
 	bool wait = slice_starts_same(w->line->value, S("t"));
 	if (wait || slice_starts_same(w->line->value, S("a")))
 		adopt_put(w, "dkim_on_error", wait ? S("tempfail") : S("accept"));
-	else adopt_warn(w, "mail that cannot be signed now waits (tempfail)");
+	else
+		adopt_warn(w, "mail is signed as it leaves, when it has been taken already: what cannot be signed "
+			      "waits (dkim_on_error = tempfail) and returns to its sender when it has waited too long");
 }
 
-/* What a bad signature means is DMARC's business; others' actions are told. */
+/* By the first letter, as OpenDKIM reads it. */
+static bool action_of(struct adoption *w, struct slice *word) {
+	static const char *const words[] = { "accept", "discard", "quarantine", "reject", "tempfail" };
+	for (size_t i = 0; i < LEN(words); i++)
+		if (w->line->value.len != 0 && ascii_lower(w->line->value.at[0]) == words[i][0])
+			return *word = slice_of(words[i]), true;
+	adopt_warn(w, "none of accept, discard, quarantine, reject, tempfail: left out");
+	return false;
+}
+
 static void on_finding(struct adoption *w) {
-	if (!slice_starts_same(w->line->value, S("a")))
-		adopt_warn(w, "the results of DKIM alone have no consequence here; dmarc_check acts on them");
+	struct slice word;
+	if (action_of(w, &word)) adopt_put(w, w->setting, word);
+}
+
+static bool has_line(const struct adoption *w, const char *key) {
+	return opendkim_find(&w->file, key) != NULL;
+}
+
+/* For all that have no line of their own, wherever it stands. */
+static void on_default(struct adoption *w) {
+	static const struct { const char *key, *setting;
+	} of[] = { { "On-BadSignature", "dkim_on_bad_signature" },
+		   { "On-KeyNotFound", "dkim_on_key_not_found" },
+		   { "On-DNSError", "dkim_on_dns_error" },
+		   { "On-NoSignature", "dkim_on_no_signature" } };
+	struct slice word;
+	if (!action_of(w, &word)) return;
+	for (size_t i = 0; i < LEN(of); i++)
+		if (!has_line(w, of[i].key)) adopt_put(w, of[i].setting, word);
+}
+
+static void on_security(struct adoption *w) {
+	struct slice word;
+	if (action_of(w, &word) && !slice_eq(word, S("tempfail")))
+		adopt_warn(w, "what OpenDKIM means by it, a key that DNSSEC shows to be forged, counts as a key that "
+			      "cannot be looked up: On-DNSError (dkim_on_dns_error) says what becomes of such mail");
+}
+
+static void no_header_b(struct adoption *w) {
+	bool yes;
+	if (adopt_truth(w, &yes)) adopt_put(w, "authserv_header_b", yes ? S("no") : S("yes"));
+}
+
+static void quarantine(struct adoption *w) {
+	bool yes;
+	if (adopt_truth(w, &yes) && yes && !has_line(w, "On-BadSignature"))
+		adopt_put(w, "dkim_on_bad_signature", S("quarantine"));
 }
 
 /* Forged answers of a signed zone are no answers here, whatever the file says: temperror. */
@@ -187,12 +233,12 @@ static const struct adopted_key keys[] = {
 	{ "TrustAnchorFile", adopt_text, "dns_trust_anchor_file" },
 	{ "On-InternalError", on_error },
 	{ "On-SignatureError", on_error },
-	{ "On-Default", on_finding },
-	{ "On-BadSignature", on_finding },
-	{ "On-NoSignature", on_finding },
-	{ "On-KeyNotFound", on_finding },
-	{ "On-DNSError", adopt_silently },
-	{ "On-Security", adopt_silently },
+	{ "On-Default", on_default },
+	{ "On-BadSignature", on_finding, "dkim_on_bad_signature" },
+	{ "On-NoSignature", on_finding, "dkim_on_no_signature" },
+	{ "On-KeyNotFound", on_finding, "dkim_on_key_not_found" },
+	{ "On-DNSError", on_finding, "dkim_on_dns_error" },
+	{ "On-Security", on_security },
 	{ "RequireSafeKeys", adopt_silently }, /* a key that others may read is told of, and used */
 	{ "SoftwareHeader", adopt_bool, "dkim_software_header" },
 	{ "AuthservIDWithJobID", adopt_bool, "authserv_id_with_queue_id" },
@@ -208,25 +254,21 @@ static const struct adopted_key keys[] = {
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
 	{ "BodyLengthDB", adopt_warn_always,
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
-	{ "Minimum", adopt_warn_always,
-	  "what a signature leaves out (l=) is told in Authentication-Results; it does not make the signature fail" },
+	{ "Minimum", adopt_text, "dkim_partial_min" },
 	{ "KeepAuthResults", adopt_warn_if_true,
 	  "Authentication-Results that strangers write in this server's name are always taken out: others would "
-	  "believe them" },
+	  "believe them. Fields of other servers of yours stay where their addresses are in "
+	  "sender_check_exempt_networks" },
 	{ "RemoveARAll", adopt_silently },
 	{ "RemoveARFrom", remove_from },
-	{ "NoHeaderB", adopt_warn_if_true, "header.b always tells which signature is meant (RFC 6008)" },
-	{ "TrustSignaturesFrom", adopt_warn_always,
-	  "each signature is reported for its own domain, and DMARC counts those of the author's alone" },
+	{ "NoHeaderB", no_header_b },
+	{ "TrustSignaturesFrom", to_list, "dkim_trusted_signers" },
 	{ "RequiredHeaders", adopt_bool, "dmarc_required_headers" },
 	{ "StrictHeaders", adopt_bool, "dmarc_required_headers" },
 	{ "BogusKey", bogus_key },
 	{ "UnprotectedKey", unprotected_key },
-	{ "Quarantine", adopt_warn_if_true,
-	  "the results of DKIM alone have no consequence here; dmarc_quarantine says what becomes of mail that fails "
-	  "DMARC" },
-	{ "RedirectFailuresTo", adopt_warn_always,
-	  "a signature breaks on the way for many harmless reasons; dmarc_copy_failures_to gets what fails DMARC" },
+	{ "Quarantine", quarantine },
+	{ "RedirectFailuresTo", adopt_text, "dkim_redirect_failures_to" },
 	{ "CaptureUnknownErrors", adopt_silently }, /* mail that cannot be signed waits in the queue by itself */
 	{ "SendReports", adopt_warn_if_true,
 	  "reports about signatures (RFC 6651) are not sent, since hardly a domain asks for them any more; those of "

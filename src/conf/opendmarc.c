@@ -126,8 +126,7 @@ static const struct adopted_key keys[] = {
 	{ "CopyFailuresTo", adopt_text, "dmarc_copy_failures_to" },
 	{ "FailureReports", adopt_bool, "dmarc_failure_reports" },
 	{ "FailureReportsBcc", adopt_text, "dmarc_failure_report_bcc" },
-	{ "FailureReportsOnNone", adopt_warn_if_true,
-	  "failure reports are sent whatever the policy is, as the domain asks (fo=)" },
+	{ "FailureReportsOnNone", adopt_bool, "dmarc_failure_reports_on_none" },
 	{ "FailureReportsSentBy", adopt_text, "dmarc_report_sender" },
 	{ "ReportCommand", adopt_silently }, /* reports go the way of all mail of ours */
 	{ "HistoryFile", adopt_text, "dmarc_history_file" },
@@ -160,6 +159,9 @@ static void take_defaults(struct adoption *w, struct slice path) {
 	struct opendkim_line none = { S("RejectFailures"), S("false"), { path, 0 } };
 	w->line = &none;
 	if (opendkim_find(&w->file, "RejectFailures") == NULL) reject_failures(w);
+	none.key = S("FailureReportsOnNone");
+	if (opendkim_find(&w->file, "FailureReportsOnNone") == NULL)
+		adopt_put(w, "dmarc_failure_reports_on_none", S("no"));
 	none.key = S("IgnoreHosts");
 	if (opendkim_find(&w->file, "IgnoreHosts") == NULL) adopt_put(w, "dmarc_exempt_networks", S("127.0.0.1/32"));
 }

@@ -60,7 +60,8 @@ static void compose(struct admit *a, struct slice id, struct buf *out) {
 	const struct evidence_verdict *v = &a->proof.verdict;
 	const struct evidence_client *c = &a->proof.client;
 	AUTO_BUF struct buf results = BUF(KIB(64));
-	struct findings_facts facts = { .client = c, .tls_known = true, .tls = tls_of(a), .lists = lists };
+	struct findings_facts facts = { .client = c, .tls_known = true, .tls = tls_of(a), .lists = lists,
+					.header = a->proof.header };
 	facts.names = (struct client_names){ .iprev = c->iprev, .name = c->name.len != 0 ? c->name : a->reverse };
 	facts.names.helo = client_helo(a->params->dns, &a->peer, c->helo, deadline_in(WAIT_MS), &a->tx);
 	facts.lists_count = ask_lists(a, lists);

@@ -305,6 +305,28 @@ void admit_proof_refused(struct admit *a, const struct smtp_reply *r, struct are
 	tell_refusal(a, r);
 }
 
+/* Whom it was for stands in its header, where another gets it. */
+static void redirect_all(struct admit *a) {
+	AUTO_BUF struct buf fields = BUF(FIELDS_MAX);
+	for (size_t i = 0; i < a->count; i++)
+		buf_addf(&fields, "X-Original-To: %.*s\r\n", SLICE_ARG(a->recipients[i].address));
+	if (!fields.full) intake_insert(&a->intake, buf_slice(&fields));
+	a->redirect = params_of(a)->dkim.redirect;
+}
+
+static void take_as(struct admit *a, enum proving_act act, bool redirect) {
+	if (act == PROVING_JUNK) a->flags |= ACCEPT_JUNK;
+	if (act == PROVING_HOLD) {
+		admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
+		a->flags |= ACCEPT_HOLD;
+	}
+	if (act == PROVING_DISCARD) {
+		admit_note_content(a, "milter-discard", "END-OF-MESSAGE", S("milter triggers DISCARD action"));
+		a->flags |= ACCEPT_DISCARD;
+	}
+	if (redirect) redirect_all(a);
+}
+
 struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	struct admit_proof *proof = &a->proof;
 	struct smtp_reply r = { .code = 0 };
@@ -317,7 +339,12 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 	proof->done = true;
 	struct proving_facts facts = { .client = &a->peer, .name = proof->client.name, .header = proof->header,
 				       .recipients = a->recipients, .recipients_count = a->count };
-	enum proving_act act = proving_decide(params_of(a), &facts, &proof->verdict, &a->tx, &r);
+	bool redirect;
+	enum proving_act by_dkim =
+		proving_dkim(params_of(a), proof->header, &proof->verdict, mem, &r, &redirect);
+	enum proving_act act = by_dkim;
+	if (by_dkim != PROVING_REFUSE) act = proving_decide(params_of(a), &facts, &proof->verdict, &a->tx, &r);
+	if (act != PROVING_REFUSE) act = MAX_OF(act, by_dkim);
 	log_gather();
 	log_all(a);
 	log_release();
@@ -327,11 +354,7 @@ struct smtp_reply admit_proof_end(struct admit *a, struct arena *mem) {
 		a->by_milter = true; /* as OpenDMARC's refusals stand in the log */
 		return r;
 	}
-	if (act == PROVING_JUNK) a->flags |= ACCEPT_JUNK;
-	if (act == PROVING_HOLD) {
-		admit_note_content(a, "milter-hold", "END-OF-MESSAGE", S("milter triggers HOLD action"));
-		a->flags |= ACCEPT_HOLD;
-	}
+	take_as(a, act, redirect);
 	struct slice copy = params_of(a)->copy_failures_to;
 	if (proof->verdict.dmarc.result == TRUST_FAIL && copy.len != 0 && a->count != 0)
 		admit_add_recipient(a, copy, SMTP_NOTIFY_NEVER);

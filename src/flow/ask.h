@@ -365,16 +365,29 @@ struct dkim_keys_answer {
 int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem,
 		  struct dkim_keys_answer *answer);
 
-struct dkim_sign_ask {
+struct dkim_sign_one {
 	uint64_t key;
 	struct slice digest;       /* SHA-256 */
 };
-#define DKIM_SIGN_ASK_FIELDS(F) F(u64, key) F(text, digest)
-struct dkim_sign_answer {
+#define DKIM_SIGN_ONE_FIELDS(F) F(u64, key) F(text, digest)
+WIRE_DECLARE(dkim_sign_one)
+enum { DKIM_SIGN_MOST = 32 };
+struct dkim_sign_ask {             /* all signatures of a message in one question */
+	struct dkim_sign_one *wanted;
+	size_t wanted_count;       /* at most DKIM_SIGN_MOST */
+};
+#define DKIM_SIGN_ASK_FIELDS(F) F(list, wanted, dkim_sign_one)
+struct dkim_signed {
 	struct slice signature;    /* empty: it cannot be made */
 	struct slice reason;
 };
-#define DKIM_SIGN_ANSWER_FIELDS(F) F(text, signature) F(text, reason)
+#define DKIM_SIGNED_FIELDS(F) F(text, signature) F(text, reason)
+WIRE_DECLARE(dkim_signed)
+struct dkim_sign_answer {
+	struct dkim_signed *made;  /* in the same order */
+	size_t made_count;
+};
+#define DKIM_SIGN_ANSWER_FIELDS(F) F(list, made, dkim_signed)
 int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem,
 		  struct dkim_sign_answer *answer);
 
@@ -392,8 +405,9 @@ int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct ar
 		  struct dkim_list_answer *answer);
 struct dkim_seen_ask {
 	uint64_t key;
+	uint32_t dns;              /* enum keyring_dns */
 };
-#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key)
+#define DKIM_SEEN_ASK_FIELDS(F) F(u64, key) F(u32, dns)
 int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem);
 
 enum dkim_change {
@@ -476,9 +490,11 @@ struct relay_ask {
 			F(bool_, probe) F(u64, offset) \
 			F(u64, size) F(i64, arrived_us) F(part, client, relay_client) F(bool_, sign) F(text, seal) \
 				F(list, recipients, relay_recipient)
-/* A further fate beside enum smtp_fate: the recipient is replaced by the targets (.forward, mailbox_transport,
- * luser_relay). */
-enum { RELAY_REDIRECTED = 3 };
+/* Further fates beside enum smtp_fate. */
+enum {
+	RELAY_REDIRECTED = 3, /* replaced by the targets (.forward, mailbox_transport, luser_relay) */
+	RELAY_UNTRIED         /* relay ends, and no server was spoken to: this counts as no try */
+};
 enum redirect_kind {
 	REDIRECT_ADDRESS, /* text: an address, perhaps without domain; goes through all of core's rewriting and routing
 			   */
@@ -495,7 +511,7 @@ struct relay_redirect {
 WIRE_DECLARE(relay_redirect)
 enum { REDIRECTS_MAX = 1000 };
 struct relay_outcome {
-	uint32_t fate;             /* enum smtp_fate, or RELAY_REDIRECTED */
+	uint32_t fate;             /* enum smtp_fate, or RELAY_… */
 	struct slice status, text, diagnostic, host, relay, tls;
 	struct slice tls_status;   /* "may", "dane/requiretls": how what was asked of TLS was kept; empty: not told */
 	bool dsn;                  /* the next server takes care of success reports */

@@ -3,26 +3,12 @@
  * DKIM has shown. What anybody can write (a List-Id) never lets mail through by itself. */
 #include "flow/proving.h"
 #include "mime/header.h"
-
-/* Required fields. */
-
-static const struct { struct slice name; bool must; } fields[] = {
-	{ S("From"), true }, { S("Date"), true }, { S("Sender"), false }, { S("Reply-To"), false }, { S("To"), false },
-	{ S("Cc"), false }, { S("Bcc"), false }, { S("Message-ID"), false }, { S("In-Reply-To"), false },
-	{ S("References"), false }, { S("Subject"), false },
-};
+#include "trust/form.h"
 
 /* What RFC 5322 §3.6 misses; empty: nothing. */
 static struct slice wrong_header(const struct proving_facts *f, const struct evidence_verdict *v, struct arena *mem) {
-	unsigned seen[LEN(fields)] = { 0 };
-	struct fields walk = { .block = f->header };
-	for (struct field one; fields_next(&walk, &one);)
-		for (size_t i = 0; i < LEN(fields); i++) seen[i] += slice_same(one.name, fields[i].name);
-	for (size_t i = 0; i < LEN(fields); i++) {
-		if (seen[i] > 1) return arena_fmt(mem, "%u %.*s header fields", seen[i], SLICE_ARG(fields[i].name));
-		if (seen[i] == 0 && fields[i].must)
-			return arena_fmt(mem, "no %.*s header field", SLICE_ARG(fields[i].name));
-	}
+	struct slice wrong = form_wrong(f->header, mem);
+	if (wrong.len != 0) return wrong;
 	return v->dmarc.from.len == 0 ? S("no domain in the From header field") : SLICE_NONE;
 }
 

@@ -22,6 +22,11 @@ struct proving_params {
 	const struct slice *spf_exempt_domains;
 	size_t spf_exempt_domains_count;
 	bool spf_header;                     /* Received-SPF */
+	struct proving_dkim {                /* dkim_on_bad_signature and its likes: enum dkim_action */
+		int bad, no_key, dns_error, none;
+		const struct domains *signers; /* whose signatures count; NULL or empty: everybody's */
+		struct slice redirect;         /* an address; empty: nobody */
+	} dkim;
 	bool reject;                         /* dmarc_reject */
 	enum proving_quarantine {
 		PROVING_QUARANTINE_NONE,
@@ -50,7 +55,11 @@ struct proving_facts {
 	const struct accept_recipient *recipients;
 	size_t recipients_count;
 };
-enum proving_act { PROVING_TAKE, PROVING_JUNK, PROVING_HOLD, PROVING_REFUSE };
+enum proving_act { PROVING_TAKE, PROVING_JUNK, PROVING_HOLD, PROVING_DISCARD, PROVING_REFUSE };
+/* What DKIM alone is good for, as the owner wants it (RFC 6376 §6.3 advises nothing). redirect: mail that is taken goes
+ * to proving_dkim.redirect. */
+enum proving_act proving_dkim(const struct proving_params *p, struct slice header, struct evidence_verdict *v,
+			      struct arena *mem, struct smtp_reply *reply, bool *redirect);
 /* Changes v's record and results to what is done. PROVING_REFUSE: *reply says how. */
 enum proving_act proving_decide(const struct proving_params *p, const struct proving_facts *f,
 				struct evidence_verdict *v, struct arena *mem, struct smtp_reply *reply);

@@ -21,6 +21,7 @@ struct reporting_params {
 	struct slice discovery;          /* "treewalk", "psl" */
 	struct slice host;
 	bool failures;                   /* dmarc_failure_reports */
+	bool failures_on_none;           /* dmarc_failure_reports_on_none */
 	struct slice failure_bcc;        /* gets each failure report, too; empty: nobody */
 	size_t failure_limit;            /* of one policy domain in an hour */
 	bool look_named; /* report_addresses_from_dns: our own records name addresses that take reports */

@@ -13,6 +13,7 @@ struct failure {
 	struct slice ruf;
 	int64_t due;
 	int64_t id;            /* its row */
+	bool of_none;          /* the policy is none */
 };
 
 static struct slice keep(struct failure *f, struct slice s) {
@@ -48,6 +49,7 @@ static struct failure *make(const struct evidence_record *e) {
 	const struct evidence_dkim *dkim = broken(e);
 	const struct evidence_dmarc *d = &e->dmarc;
 	f->ruf = keep(f, d->ruf);
+	f->of_none = d->policy <= DMARC_POLICY_NONE;
 	f->due = deadline_in(WAIT_MS);
 	f->report = (struct report_failure){
 		.domain = keep(f, d->domain),
@@ -219,7 +221,8 @@ void reporting_send_failures(struct reporter *r, const struct flow_settings *s, 
 	pthread_mutex_lock(&r->sending);
 	while ((f = take_due(r, all)) != NULL) {
 		struct report_target targets[REPORT_TARGETS_MAX];
-		size_t n = s->reporting.failures && allowed(r, f->report.domain, s->reporting.failure_limit)
+		bool wanted = s->reporting.failures && (s->reporting.failures_on_none || !f->of_none);
+		size_t n = wanted && allowed(r, f->report.domain, s->reporting.failure_limit)
 				   ? report_targets(f->ruf, &f->mem, targets)
 				   : 0;
 		for (size_t i = 0; i < n; i++) send_where_wanted(r, s, f, &targets[i]);

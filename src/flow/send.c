@@ -18,6 +18,7 @@ enum {
 	IDLE_CHANNEL_MS = 5000,
 	RETRY_MS = 10000,
 	RELAY_MS = 3600000,
+	ENDING_MS = 30000,
 	PACE_LOOK_US = 1000000
 };
 
@@ -70,6 +71,7 @@ struct shipment {
 	enum reach reach;
 	struct slice site_status, site_text; /* with SITE_DOWN */
 	bool unrecorded;    /* what became of some of it */
+	bool ending;        /* relay ends, and so will this process in a moment */
 	bool look;          /* the queue may have something else to do now: the scheduler is to look */
 	struct flow_settings *settings;
 	const struct transport *transport; /* NULL: master.cf has none of that name */
@@ -506,6 +508,14 @@ static int ship(struct shipment *sh) {
 	return fail("the %s process cannot be reached", to_relay ? "relay" : "agent");
 }
 
+/* Relay ends: what it has not tried is due as before. */
+static bool untried(const struct shipment *sh, const struct relay_answer *a) {
+	size_t n = 0;
+	for (size_t i = 0; i < a->outcomes_count; i++) n += a->outcomes[i].fate == RELAY_UNTRIED;
+	if (n != 0) say(L_INFO, "qmgr", "%.*s: not tried, as the server ends", SLICE_ARG(sh->job->message.id));
+	return n != 0;
+}
+
 /* Nobody there could be spoken to: that is what 4.4.x says (RFC 3463), or a refusal before there was any message, as
  * far as it is not this message's own trouble. */
 static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
@@ -525,11 +535,13 @@ static void receive(struct shipment *sh) {
 		give_up(sh, r < 0 ? fail_text() : "delivery was interrupted");
 		return;
 	}
+	sh->ending = untried(sh, &answer);
 	int channel = TAKE_FD(sh->channel);
 	task_watch(&sh->task, -1, -1);
 	channel_keep(sh->sender, channel, sh->job->hop);
-	look_at_site(sh, &answer);
+	if (!sh->ending) look_at_site(sh, &answer);
 	settle(sh, &answer);
+	sh->unrecorded = sh->unrecorded || sh->ending;
 	const struct deliver_params *p = &sh->settings->deliver;
 	bool own = slice_same(sh->job->message.sender,
 			      p->trouble.from); /* a notice about how a notice went would not end */
@@ -642,7 +654,7 @@ static void go_on(struct shipment *sh) {
 
 static void shipment_step(struct task *t, enum wake why) {
 	struct shipment *sh = OWNER_OF(t, struct shipment, task);
-	if (why == WAKE_STOP) { /* recorded as it was: the next start tries again */
+	if (why == WAKE_STOP || sh->ending) { /* recorded as it was: the next start tries again */
 		drop_channel(sh);
 		shipment_end(sh);
 		return;
@@ -655,7 +667,8 @@ static void shipment_step(struct task *t, enum wake why) {
 	}
 	if (why == WAKE_IO) receive(sh);
 	if (why == WAKE_DEADLINE) give_up(sh, "delivery took longer than an hour");
-	go_on(sh);
+	if (sh->ending) task_park(&sh->task, 0, 0, deadline_in(ENDING_MS)); /* now it would be sent to nobody */
+	else go_on(sh);
 }
 
 static int by_alias(const void *a, const void *b) {

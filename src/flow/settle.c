@@ -9,7 +9,7 @@
 #include "smtp/deliver.h"
 
 /* What is to be done about a recipient after the first transaction. */
-enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM, ELSEWHERE, CONFIRM_FINAL };
+enum verdict { SETTLED, WAITS, RETURN_IT, EXPIRED, WARN, CONFIRM, ELSEWHERE, CONFIRM_FINAL, AS_IT_WAS };
 static const char *const statuses[] = { "sent", "deferred", "bounced", "bounced",
 					"deferred", "sent", "sent", "sent" };
 
@@ -61,6 +61,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	int r;
 	switch (o->fate) {
 	case RELAY_REDIRECTED: s->verdicts[i] = ELSEWHERE; return 0;
+	case RELAY_UNTRIED: s->verdicts[i] = AS_IT_WAS; return 0;
 	case SMTP_NEVER: s->verdicts[i] = RETURN_IT; return 0;
 	case SMTP_DELIVERED:
 		s->verdicts[i] = !confirms(s, to, o) ? SETTLED : o->final ? CONFIRM_FINAL : CONFIRM;
@@ -242,6 +243,7 @@ static void report(const struct settling *s) {
 	const struct queue_message *m = &s->job->message;
 	AUTO_FREE char *id = slice_text(m->id);
 	for (size_t i = 0; i < m->recipient_count; i++) {
+		if (s->verdicts[i] == AS_IT_WAS) continue;
 		log_outcome(s, i, id);
 		if (s->verdicts[i] == EXPIRED)
 			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),

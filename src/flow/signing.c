@@ -118,7 +118,6 @@ static bool recall_made(struct signing *s, uint64_t key, const unsigned char *di
 }
 
 static void remember_made(struct signing *s, uint64_t key, const unsigned char *digest, struct slice signature) {
-	if (signature.len > SIGNATURE_MAX) return;
 	pthread_mutex_lock(&s->lock);
 	struct made *m = &s->made[s->next_made++ % MADE_KEPT];
 	m->key = key;
@@ -146,22 +145,52 @@ static int64_t begun_at(struct signing *s, const char *id) {
 	return at;
 }
 
-static int sign_op(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature) {
-	struct signing *s = ctx;
+static bool digest_of(enum dkim_algorithm algorithm, struct slice tbs, unsigned char digest[32]) {
+	if (algorithm == DKIM_ED25519_SHA256 && tbs.len == 32) return memcpy(digest, tbs.at, 32), true;
+	return EVP_Digest(tbs.at, tbs.len, digest, NULL, EVP_sha256(), NULL) == 1;
+}
+
+/* Asks vault for these; what it made is remembered, and the first is added to *signature, unless that is NULL. */
+static int make(struct signing *s, struct dkim_sign_one *wanted, size_t count, struct buf *signature) {
 	AUTO_ARENA struct arena mem = { 0 };
-	unsigned char digest[32];
 	struct dkim_sign_answer answer;
-	if (algorithm == DKIM_ED25519_SHA256 && tbs.len == sizeof digest) memcpy(digest, tbs.at, sizeof digest);
-	else if (EVP_Digest(tbs.at, tbs.len, digest, NULL, EVP_sha256(), NULL) != 1)
-		return fail("SHA-256 is not to be had");
-	if (recall_made(s, key, digest, signature)) return 0;
-	int r = ask_dkim_sign(s->vault, &(struct dkim_sign_ask){ key, slice_from(digest, sizeof digest) }, &mem,
-			      &answer);
+	int r = ask_dkim_sign(s->vault, &(struct dkim_sign_ask){ wanted, count }, &mem, &answer);
 	if (r == ASK_LATER) return fail("DKIM: the vault process does not answer");
 	if (r < 0) return r;
-	if (answer.signature.len == 0) return fail("%.*s", SLICE_ARG(answer.reason));
-	remember_made(s, key, digest, answer.signature);
-	return buf_add(signature, answer.signature) ? 0 : fail("DKIM: the signature is too long");
+	if (answer.made_count != count) return fail("DKIM: broken answer");
+	for (size_t i = 0; i < count; i++) {
+		if (answer.made[i].signature.len == 0) return fail("%.*s", SLICE_ARG(answer.made[i].reason));
+		if (answer.made[i].signature.len > SIGNATURE_MAX) return fail("DKIM: the signature is too long");
+		remember_made(s, wanted[i].key, (const unsigned char *)wanted[i].digest.at, answer.made[i].signature);
+	}
+	if (signature == NULL || buf_add(signature, answer.made[0].signature)) return 0;
+	return fail("DKIM: the signature is too long");
+}
+
+/* One question for all signatures of a message. What failed is asked for again, one by one, and told of there. */
+static void soon_op(void *ctx, const struct dkim_tbs *all, size_t count) {
+	struct signing *s = ctx;
+	unsigned char digests[DKIM_SIGN_MOST][32];
+	struct dkim_sign_one wanted[DKIM_SIGN_MOST];
+	AUTO_BUF struct buf known = BUF(SIGNATURE_MAX);
+	size_t n = 0;
+	for (size_t i = 0; i < MIN_OF(count, (size_t)DKIM_SIGN_MOST); i++) {
+		if (!digest_of(all[i].algorithm, all[i].bytes, digests[n])) continue;
+		buf_clear(&known);
+		if (recall_made(s, all[i].key, digests[n], &known)) continue;
+		wanted[n] = (struct dkim_sign_one){ all[i].key, slice_from(digests[n], 32) };
+		n++;
+	}
+	if (n > 1) (void)make(s, wanted, n, NULL);
+}
+
+static int sign_op(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature) {
+	struct signing *s = ctx;
+	unsigned char digest[32];
+	if (!digest_of(algorithm, tbs, digest)) return fail("SHA-256 is not to be had");
+	if (recall_made(s, key, digest, signature)) return 0;
+	struct dkim_sign_one one = { key, slice_from(digest, sizeof digest) };
+	return make(s, &one, 1, signature);
 }
 
 /* ---- the text ---- */
@@ -262,6 +291,7 @@ static struct slice author_of(const struct reading *r) {
 static struct dkim_sign_params form_of(const struct reading *r) {
 	struct dkim_sign_params form = r->params->form;
 	form.sign = sign_op;
+	form.soon = soon_op;
 	form.ctx = r->s;
 	form.now_s = begun_at(r->s, r->m->id);
 	return form;

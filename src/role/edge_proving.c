@@ -101,6 +101,12 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 	p->spf_temperror =
 		conf_enum(v, SET_spf_temperror_action) == TEMPERROR_DEFER ? PROVING_FAIL_DEFER : PROVING_FAIL_NONE;
 	p->spf_header = conf_bool(v, SET_spf_header);
+	p->dkim = (struct proving_dkim){ .bad = conf_enum(v, SET_dkim_on_bad_signature),
+					 .no_key = conf_enum(v, SET_dkim_on_key_not_found),
+					 .dns_error = conf_enum(v, SET_dkim_on_dns_error),
+					 .none = conf_enum(v, SET_dkim_on_no_signature),
+					 .signers = conf_domains(v, SET_dkim_trusted_signers),
+					 .redirect = slice_trim(conf_text(v, SET_dkim_redirect_failures_to)) };
 	p->reject = conf_bool(v, SET_dmarc_reject);
 	p->copy_failures_to = slice_trim(conf_text(v, SET_dmarc_copy_failures_to));
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);

@@ -127,7 +127,6 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.min_free = conf_size(v, SET_queue_minfree),
 		.login_domain = conf_text(v, SET_smtpd_sasl_local_domain),
 		.trust_routes = conf_bool(v, SET_allow_untrusted_routing),
-		.dequote = conf_bool(v, SET_resolve_dequoted_address),
 		.log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }

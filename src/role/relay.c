@@ -31,6 +31,7 @@ struct relay {
 	struct key_watch *watch;
 	struct link_service service, to_edge;
 	_Atomic uint64_t sessions;
+	atomic_bool ending; /* names are not asked for any more */
 };
 
 static void kept_expire(void *kept) {
@@ -58,8 +59,13 @@ static void pass_on(struct relay_outcome *o, struct slice transport, struct aren
 	o->fate = RELAY_REDIRECTED;
 }
 
-static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o, size_t n, const struct smtp_talk *talk,
-			  const struct relay_profile *profile) {
+/* Our own end was what kept it from being tried, or may have been: that is no failure of the destination. */
+static bool cut_short(const struct relay *r, const struct smtp_outcome *o) {
+	return r->ending && o->fate == SMTP_LATER && !o->settled && o->code == 0 && o->uses == 0;
+}
+
+static void pack_outcomes(const struct relay *r, struct link_question *q, const struct smtp_outcome *o, size_t n,
+			  const struct smtp_talk *talk, const struct relay_profile *profile) {
 	bool lmtp = profile != NULL && profile->target.client.lmtp;
 	struct relay_answer answer = { .outcomes = arena_array(q->mem, n, sizeof(struct relay_outcome)),
 				       .outcomes_count = n };
@@ -72,7 +78,7 @@ static void pack_outcomes(struct link_question *q, const struct smtp_outcome *o,
 	}
 	for (size_t i = 0; i < n; i++)
 		answer.outcomes[i] = (struct relay_outcome){
-			.fate = (uint32_t)o[i].fate,
+			.fate = cut_short(r, &o[i]) ? (uint32_t)RELAY_UNTRIED : (uint32_t)o[i].fate,
 			.status = slice_of(o[i].status),
 			.text = o[i].text,
 			.diagnostic = o[i].diagnostic,
@@ -275,7 +281,7 @@ static int answer_relay(void *ctx, struct link_question *q) {
 	else begin_srs(&d), try_hops(&d);
 	for (size_t i = 0; i < ask.recipients_count && d.profile != NULL; i++)
 		relay_filter(d.profile, &d.outcomes[i], d.mem);
-	pack_outcomes(q, d.outcomes, ask.recipients_count, &talk, d.profile);
+	pack_outcomes(r, q, d.outcomes, ask.recipients_count, &talk, d.profile);
 	buf_done(&talk.text);
 	generation_drop(&s->generation);
 	return 0;
@@ -352,7 +358,8 @@ static void stop(void *self) {
 	struct relay *r = self;
 	int64_t deadline = deadline_in(STOP_MS);
 	size_t left = pool_stop(r->pool, deadline_in(GRACE_MS));
-	dns_end(r->dns); /* who still waits for a name is put off; conversations go on */
+	r->ending = true;
+	dns_end(r->dns); /* who still waits for a name is not tried; conversations go on */
 	if (left != 0) left = pool_stop(r->pool, deadline);
 	if (left != 0) say(L_WARN, "relay", "%zu deliveries cut off: they will be tried again", left);
 }

@@ -3,6 +3,7 @@
 #include "role/relay_report.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "trust/canon.h"
 #include "trust/dmarc.h"
 #include "trust/report_write.h"
 
@@ -109,12 +110,10 @@ static struct slice tls_targets(struct dns *dns, struct slice domain, int64_t de
 	    DNS_OK)
 		return SLICE_NONE;
 	for (size_t i = 0; i < count; i++) {
-		struct slice rest = records[i];
+		struct slice rest = records[i], name, value;
 		if (!slice_starts_same(rest, S("v=TLSRPTv1"))) continue;
-		while (rest.at != NULL) {
-			struct slice value = slice_cut(&rest, ';'), name = slice_trim(slice_cut(&value, '='));
-			if (slice_same(name, S("rua"))) return slice_trim(value);
-		}
+		while (tag_next(&rest, &name, &value))
+			if (slice_same(name, S("rua"))) return value;
 	}
 	return SLICE_NONE;
 }

@@ -88,7 +88,7 @@ struct key_watch {
 	struct dns *dns;
 	struct link *vault;
 	_Atomic int64_t every_ms;
-	struct looked { uint64_t id; int64_t next; } looked[KEYS_LOOKED];
+	struct looked { uint64_t id; int64_t next, tell_at; } looked[KEYS_LOOKED];
 	size_t looked_count;
 };
 
@@ -99,7 +99,7 @@ static void look_for(struct key_watch *w, const struct keyring_key *key, struct 
 		return;
 	say(L_INFO, "/opendkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on",
 	    SLICE_ARG(key->selector), SLICE_ARG(key->domain));
-	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id }, mem);
+	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id, KEYRING_DNS_PUBLISHED }, mem);
 }
 
 static void look(struct key_watch *w) {
@@ -128,31 +128,45 @@ static void tell_missing(const struct keyring_key *key, enum dkim_publication fo
 	    SLICE_ARG(shown), shown.len < line.len ? "..." : "");
 }
 
-/* When a key is to be looked for: first when there was time to publish its record, then once a day. */
-static bool is_due(struct key_watch *w, uint64_t id) {
+/* Its entry, if it is to be looked for now; NULL: not yet, or there are too many keys. */
+static struct looked *due(struct key_watch *w, uint64_t id) {
 	size_t i = 0;
 	while (i < w->looked_count && w->looked[i].id != id) i++;
-	if (i == KEYS_LOOKED) return false;
-	if (i == w->looked_count) w->looked[w->looked_count++] = (struct looked){ id, deadline_in(w->every_ms / 2) };
-	if (clock_ms() < w->looked[i].next) return false;
-	w->looked[i].next = deadline_in(DAY_MS);
+	if (i == KEYS_LOOKED) return NULL;
+	if (i == w->looked_count) w->looked[w->looked_count++] = (struct looked){ id, 0, deadline_in(w->every_ms / 2) };
+	return clock_ms() < w->looked[i].next ? NULL : &w->looked[i];
+}
+
+/* What DNS says of each key that signs is told to vault, for `hato dkim list` and `hato status`. Who has not published
+ * its record hears of it in the log, when there was time to do so, then once a day. False: DNS does not answer. */
+static bool look_at(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
+	static const uint32_t told[] = { [DKIM_PUBLISHED] = KEYRING_DNS_PUBLISHED,
+					 [DKIM_NOT_PUBLISHED] = KEYRING_DNS_MISSING,
+					 [DKIM_DIFFERENT] = KEYRING_DNS_OTHER };
+	struct slice reason = SLICE_NONE;
+	struct looked *l = due(w, key->id);
+	if (l == NULL) return true;
+	enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key,
+						     deadline_in(LOOKUP_MS), mem, &reason);
+	if (found == DKIM_UNKNOWN_YET) return false;
+	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id, told[found] }, mem);
+	l->next = deadline_in(found == DKIM_PUBLISHED ? DAY_MS : MIN_OF(w->every_ms, (int64_t)DAY_MS));
+	if (found == DKIM_PUBLISHED || clock_ms() < l->tell_at) return true;
+	l->tell_at = deadline_in(DAY_MS);
+	tell_missing(key, found, reason, mem);
 	return true;
 }
 
 static void look_for_missing(struct key_watch *w) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct dkim_list_answer all;
+	bool answers = true;
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ 0 }, &mem, &all) != ASK_OK) return;
-	for (size_t i = 0; i < all.keys_count; i++) {
+	for (size_t i = 0; i < all.keys_count && answers; i++) {
 		const struct keyring_key *key = &all.keys[i];
-		struct slice reason = SLICE_NONE;
-		if ((key->state != KEYRING_ACTIVE && key->state != KEYRING_GIVEN) || key->public_key.len == 0 ||
-		    slice_find(key->domain, '%') < key->domain.len)
-			continue;
-		if (!is_due(w, key->id)) continue;
-		enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key,
-							     deadline_in(LOOKUP_MS), &mem, &reason);
-		if (found == DKIM_NOT_PUBLISHED || found == DKIM_DIFFERENT) tell_missing(key, found, reason, &mem);
+		bool signs = key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN;
+		if (signs && key->public_key.len != 0 && slice_find(key->domain, '%') == key->domain.len)
+			answers = look_at(w, key, &mem);
 	}
 }
 

@@ -44,6 +44,7 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 		.keep_us = conf_time_ms(v, SET_report_lifetime) * 1000,
 	};
 	p->failures = conf_bool(v, SET_dmarc_failure_reports);
+	p->failures_on_none = conf_bool(v, SET_dmarc_failure_reports_on_none);
 	p->failure_limit = (size_t)conf_number(v, SET_dmarc_failure_report_limit);
 	p->why_not = why_not(v, p, mem);
 	p->send = p->why_not.at == NULL;

@@ -199,6 +199,7 @@ void rewrite_settings_make(struct rewrite_params *out, struct tables *tables, co
 		.domain = conf_bool(v, SET_append_dot_mydomain) ? conf_text(v, SET_mydomain) : SLICE_NONE,
 		.swap_bangpath = conf_bool(v, SET_swap_bangpath),
 		.percent_hack = conf_bool(v, SET_allow_percent_hack),
+		.keep_quoted = !conf_bool(v, SET_resolve_dequoted_address),
 		.delimiters = conf_text(v, SET_recipient_delimiter),
 		.owner_request_whole = conf_bool(v, SET_owner_request_special),
 		.bounce_user = bare_bounce_user(v),

@@ -14,7 +14,7 @@ enum { NICE = 10, SELECTOR_MAX = 100 };
 struct vault_dkim {
 	struct keyring *ring;
 	pthread_mutex_t lock; /* of the wish */
-	bool rsa, ed25519;
+	bool rsa, ed25519, wait;
 	unsigned bits;
 	char selector[SELECTOR_MAX];
 	unsigned makers;         /* threads that make keys */
@@ -47,6 +47,7 @@ void vault_dkim_set(struct vault_dkim *v, const struct conf_view *settings, stru
 		v->rsa |= slice_same(algorithms[i], S("rsa"));
 		v->ed25519 |= slice_same(algorithms[i], S("ed25519"));
 	}
+	v->wait = !conf_bool(settings, SET_dkim_sign_unpublished);
 	v->bits = (unsigned)conf_number(settings, SET_dkim_key_bits);
 	snprintf(v->selector, sizeof v->selector, "%.*s", SLICE_ARG(conf_text(settings, SET_dkim_selector)));
 	pthread_mutex_unlock(&v->lock);
@@ -83,15 +84,23 @@ int answer_dkim_keys(void *ctx, struct link_question *q) {
 	return 0;
 }
 
+static struct dkim_signed sign_one(struct keyring *ring, const struct dkim_sign_one *one, struct arena *mem) {
+	AUTO_BUF struct buf signature = BUF(KIB(2));
+	int r = keyring_sign(ring, one->key, one->digest, &signature);
+	if (r < 0) say(L_WARN, "/opendkim", "%s", fail_text());
+	return (struct dkim_signed){ r < 0 ? SLICE_NONE : arena_slice(mem, buf_slice(&signature)),
+				     arena_slice(mem, slice_of(r < 0 ? fail_text() : "")) };
+}
+
 int answer_dkim_sign(void *ctx, struct link_question *q) {
 	struct dkim_sign_ask ask;
 	dkim_sign_ask_unpack(&q->in, &ask);
-	if (q->in.bad) return fail("broken question");
-	AUTO_BUF struct buf signature = BUF(KIB(2));
-	int r = keyring_sign(of(ctx)->ring, ask.key, ask.digest, &signature);
-	if (r < 0) say(L_WARN, "/opendkim", "%s", fail_text());
-	dkim_sign_answer_pack(q->answer, &(struct dkim_sign_answer){ r < 0 ? SLICE_NONE : buf_slice(&signature),
-								     slice_of(r < 0 ? fail_text() : "") });
+	if (q->in.bad || ask.wanted_count > DKIM_SIGN_MOST) return fail("broken question");
+	struct dkim_sign_answer answer = { arena_array(q->mem, ask.wanted_count + 1, sizeof *answer.made),
+					   ask.wanted_count };
+	for (size_t i = 0; i < ask.wanted_count; i++)
+		answer.made[i] = sign_one(of(ctx)->ring, &ask.wanted[i], q->mem);
+	dkim_sign_answer_pack(q->answer, &answer);
 	return 0;
 }
 
@@ -118,7 +127,8 @@ int answer_dkim_seen(void *ctx, struct link_question *q) {
 	struct dkim_seen_ask ask;
 	dkim_seen_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
-	if (keyring_seen(of(ctx)->ring, ask.key) < 0) return -1;
+	keyring_note(of(ctx)->ring, ask.key, (enum keyring_dns)ask.dns);
+	if (ask.dns == KEYRING_DNS_PUBLISHED && keyring_seen(of(ctx)->ring, ask.key) < 0) return -1;
 	empty_answer_pack(q->answer, &(struct empty_answer){ true });
 	return 0;
 }
@@ -129,7 +139,8 @@ static struct keyring_wish wish_of(struct vault_dkim *v, struct slice domain, st
 				   struct arena *mem) {
 	pthread_mutex_lock(&v->lock);
 	struct keyring_wish w = {
-		.domain = domain, .selector = selector, .rsa = v->rsa, .ed25519 = v->ed25519, .bits = v->bits
+		.domain = domain, .selector = selector, .rsa = v->rsa, .ed25519 = v->ed25519, .bits = v->bits,
+		.wait = v->wait
 	};
 	if (selector.len == 0) w.selector = arena_slice(mem, slice_of(v->selector));
 	pthread_mutex_unlock(&v->lock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Kept for those whose how-to still publishes such a record and who want to see what it says. */
 #include "trust/adsp.h"
+#include "trust/canon.h"
 
 static const char *const words[] = {
 	[ADSP_NONE] = "none",           [ADSP_PASS] = "pass",           [ADSP_UNKNOWN] = "unknown",
@@ -14,10 +15,8 @@ const char *adsp_word(enum adsp_result r) {
 
 /* "dkim" must be the first tag (§4.2.1); what follows is of no interest. False: not a record. */
 static bool practice(struct slice text, enum adsp_result *out) {
-	struct slice value = slice_cut(&text, ';');
-	if (slice_find(value, '=') == value.len || !slice_eq(slice_trim(slice_cut(&value, '=')), S("dkim")))
-		return false;
-	value = slice_trim(value);
+	struct slice name, value;
+	if (!tag_next(&text, &name, &value) || !slice_eq(name, S("dkim"))) return false;
 	*out = slice_eq(value, S("all")) ? ADSP_FAIL : slice_eq(value, S("discardable")) ? ADSP_DISCARD : ADSP_UNKNOWN;
 	return true;
 }

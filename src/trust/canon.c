@@ -239,6 +239,15 @@ const struct tag *tag_find(const struct tag *tags, int count, struct slice name)
 	return NULL;
 }
 
+bool tag_next(struct slice *rest, struct slice *name, struct slice *value) {
+	if (rest->at == NULL) return false;
+	*value = slice_cut(rest, ';');
+	bool pair = slice_find(*value, '=') < value->len;
+	*name = pair ? slice_trim(slice_cut(value, '=')) : SLICE_NONE;
+	*value = slice_trim(*value);
+	return true;
+}
+
 bool tag_base64(struct slice value, struct arena *mem, struct slice *out) {
 	char *packed = arena_get(mem, value.len + 4);
 	size_t n = 0;

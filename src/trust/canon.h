@@ -25,5 +25,8 @@ enum { TAGS_MAX = 64 };
 /* How many; <0: malformed, twice the same tag, or more than TAGS_MAX. */
 int tags_parse(struct slice text, struct tag tags[static TAGS_MAX]);
 const struct tag *tag_find(const struct tag *tags, int count, struct slice name); /* NULL: absent */
+/* The same list where whatever can be understood is: the next "name = value" of *rest, false at its end. A part without
+ * "=" has no name. Empty text is one such part. */
+bool tag_next(struct slice *rest, struct slice *name, struct slice *value);
 /* base64 with folds in it. False: it is none. */
 bool tag_base64(struct slice value, struct arena *mem, struct slice *out);

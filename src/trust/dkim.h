@@ -29,13 +29,20 @@ struct dkim_params {
 	const struct slice
 		*must_sign; /* fields that a signature must cover where they are; else its result is policy */
 	size_t must_sign_count;
+	struct dkim_partial {      /* what l= must cover of the body; else the result is policy */
+		enum { DKIM_PARTIAL_ANY, DKIM_PARTIAL_BYTES, DKIM_PARTIAL_PERCENT, DKIM_PARTIAL_ALL_BUT } unit;
+		int64_t n;
+	} partial;
 };
+/* "500", "80%", "200+"; empty: any. False: none of these. */
+bool dkim_partial_read(struct slice text, struct dkim_partial *out);
 struct dkim_verdict {
 	enum trust_result result;
 	struct slice domain, selector, identity; /* d=, s=, i= ("@d" when absent) */
 	enum dkim_algorithm algorithm;
 	struct slice start;        /* the first 8 or more characters of b=, for header.b (RFC 6008) */
 	unsigned key_bits;         /* 0: no key seen */
+	bool no_key;               /* there is none in DNS */
 	bool testing;              /* t=y in the key record */
 	bool partial;              /* l= covers less than the body */
 	bool from_signed;
@@ -56,6 +63,11 @@ struct dkim_key {
 	struct slice domain, selector;
 	enum dkim_algorithm algorithm;
 };
+struct dkim_tbs {
+	uint64_t key;
+	enum dkim_algorithm algorithm;
+	struct slice bytes;        /* as for `sign` */
+};
 enum dkim_canonical { DKIM_SIMPLE, DKIM_RELAXED };
 struct dkim_sign_params {
 	enum dkim_canonical header, body;
@@ -69,6 +81,8 @@ struct dkim_sign_params {
 	/* RSA: tbs is what SHA-256 is taken of, PKCS #1 v1.5; Ed25519: tbs is the SHA-256 digest itself (RFC 8463 §3).
 	 * 0, or <0 fail(). */
 	int (*sign)(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature);
+	/* Told of all that sign will be asked for, before the first, where there are several keys. NULL: not wanted. */
+	void (*soon)(void *ctx, const struct dkim_tbs *all, size_t count);
 	void *ctx;
 };
 extern const char *const dkim_default_headers[]; /* NULL at the end */

@@ -214,6 +214,22 @@ static void parts_of_bodies(void **state UNUSED) {
 	assert_true(v.partial && v.body_signed == 5 && v.reason.len != 0);
 	v = verify_one(buf_text(&mail), "Hi.\r\n", &mem);
 	assert_true(v.result == TRUST_PASS && !v.partial);
+	static const struct { const char *least; enum trust_result result; } wanted[] = {
+		{ "", TRUST_PASS },     { "5", TRUST_PASS },      { "6", TRUST_POLICY },  { "100000", TRUST_POLICY },
+		{ "0%", TRUST_PASS },   { "100%", TRUST_POLICY }, { "0+", TRUST_POLICY }, { "100000+", TRUST_PASS },
+	};
+	for (size_t i = 0; i < LEN(wanted); i++) {
+		struct dkim_params least = { 0 };
+		size_t count;
+		assert_true(dkim_partial_read(slice_of(wanted[i].least), &least.partial));
+		assert_int_equal(verify_with(least, buf_slice(&mail), S(BODY), &mem, &count)->result, wanted[i].result);
+		assert_int_equal(verify_with(least, buf_slice(&mail), S("Hi.\r\n"), &mem, &count)->result, TRUST_PASS);
+	}
+	static const char *const wrong[] = { "x", "101%", "-1", "+", "5 %", "%" };
+	for (size_t i = 0; i < LEN(wrong); i++) {
+		struct dkim_partial none;
+		assert_false(dkim_partial_read(slice_of(wrong[i]), &none));
+	}
 	v = verify_one(buf_text(&mail), "Hi\r\n", &mem);
 	assert_int_equal(v.result, TRUST_FAIL);
 	/* another From on top is not covered */
@@ -280,6 +296,38 @@ static void big_bodies_take_no_memory(void **state UNUSED) {
 	assert_int_equal(arena_used(&mem), before);
 	dkim_verify_end(v, deadline_in(SECONDS(5)), &out, &count);
 	assert_int_equal(out[0].result, TRUST_FAIL);
+}
+
+/* Who signs far away is told of all signatures at once. */
+struct far { size_t told, asked; uint64_t keys[2]; };
+
+static void far_soon(void *ctx, const struct dkim_tbs *all, size_t count) {
+	struct far *f = ctx;
+	assert_int_equal(count, 2);
+	assert_int_equal(f->asked, 0);
+	for (size_t i = 0; i < count; i++) f->keys[i] = all[i].key;
+	assert_int_equal(all[1].bytes.len, 32); /* Ed25519: a digest */
+	f->told++;
+}
+
+static int far_sign(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *out) {
+	struct far *f = ctx;
+	assert_int_equal(f->keys[f->asked++], key);
+	return test_sign(NULL, key, algorithm, tbs, out);
+}
+
+static void all_signatures_are_told_of_at_once(void **state UNUSED) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_BUF struct buf out = BUF(KIB(64));
+	struct far f = { 0 };
+	struct dkim_sign_params p = relaxed();
+	p.ctx = &f;
+	p.sign = far_sign;
+	p.soon = far_soon;
+	struct dkim_signer *s = dkim_sign_begin(&p, keys, 2, S(HEADER), &mem);
+	assert_int_equal(dkim_sign_end(s, &out), 0);
+	assert_int_equal(f.told, 1);
+	assert_int_equal(f.asked, 2);
 }
 
 static void a_key_that_cannot_sign(void **state UNUSED) {
@@ -359,6 +407,7 @@ static int stop(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_keys_in_all_forms),
+		cmocka_unit_test(all_signatures_are_told_of_at_once),
 		cmocka_unit_test(lines_stay_short),
 		cmocka_unit_test(changes_are_found),
 		cmocka_unit_test(times),

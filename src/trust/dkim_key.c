@@ -217,6 +217,7 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 	}
 	int r = name.len != 0 ? dns_txt(p->dns, name, deadline, mem, &texts, &count, NULL) : DNS_NXDOMAIN;
 	if (r == DNS_NXDOMAIN || r == DNS_NODATA) {
+		v->no_key = true;
 		found(v, TRUST_PERMERROR, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 		return;
 	}
@@ -233,4 +234,18 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 	}
 	if (count == 0) found(&best, TRUST_PERMERROR, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 	*v = best;
+}
+
+bool key_testing(const struct dkim_params *p, const struct signature *s, int64_t deadline, struct arena *mem) {
+	struct slice name = key_name(s, mem), *texts, reason;
+	struct dkim_record r;
+	size_t count = 0;
+	bool all = false;
+	if (p->dns == NULL || name.len == 0 || dns_txt(p->dns, name, deadline, mem, &texts, &count, NULL) != DNS_OK)
+		return false;
+	for (size_t i = 0; i < MIN_OF(count, (size_t)RECORDS_MAX); i++) {
+		all = dkim_record_parse(texts[i], mem, &r, &reason) && r.testing;
+		if (!all) break;
+	}
+	return all;
 }

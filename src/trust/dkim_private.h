@@ -44,6 +44,8 @@ void key_hint(const struct dkim_params *p, const struct signature *s, struct are
 /* What a key says of a signature. v: identity is set; result, reason, key_bits and testing are filled. */
 void key_verify(const struct dkim_params *p, const struct signature *s, const uint8_t digest[32], int64_t deadline,
 		struct arena *mem, struct dkim_verdict *v);
+/* Does its domain only test that key (t=y)? For a signature that is bad before its key is needed. */
+bool key_testing(const struct dkim_params *p, const struct signature *s, int64_t deadline, struct arena *mem);
 
 /* Bodies hashed once for each (canonical form, l=) that signatures ask for. */
 enum { BODIES_MAX = 16 };

@@ -149,28 +149,41 @@ static void field_write(struct buf *out, const struct dkim_signer *s, const stru
 	buf_add(out, S(";\r\n\tb="));
 }
 
-int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice tbs, struct buf *signature) {
+/* What the key is given: Ed25519 signs a digest (RFC 8463 §3). */
+static int tbs_make(const struct dkim_key *key, struct slice text, struct arena *mem, struct dkim_tbs *out) {
 	uint8_t digest[32];
+	*out = (struct dkim_tbs){ key->id, key->algorithm, text };
 	if (key->algorithm == DKIM_ED25519_SHA256) {
-		sha256(tbs, digest);
-		tbs = slice_from(digest, sizeof digest);
+		sha256(text, digest);
+		out->bytes = arena_slice(mem, slice_from(digest, sizeof digest));
 	} else if (key->algorithm != DKIM_RSA_SHA256) {
 		return fail("DKIM signature: %s is not for signing", dkim_algorithm_name(key->algorithm));
 	}
-	int r = p->sign(p->ctx, key->id, key->algorithm, tbs, signature);
+	return 0;
+}
+
+static int tbs_sign(const struct dkim_sign_params *p, const struct dkim_tbs *t, struct buf *signature) {
+	int r = p->sign(p->ctx, t->key, t->algorithm, t->bytes, signature);
 	if (r == 0 && signature->len == 0) return fail("DKIM signature: the key gave none");
 	return r;
 }
 
+int key_sign(const struct dkim_sign_params *p, const struct dkim_key *key, struct slice text, struct buf *signature) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct dkim_tbs t;
+	int r = tbs_make(key, text, &mem, &t);
+	return r == 0 ? tbs_sign(p, &t, signature) : r;
+}
+
 /* All that a signature covers: the fields it names, and its own field before b= has its value. */
-static int field_sign(const struct dkim_signer *s, const struct dkim_key *key, struct slice field,
-		      struct buf *signature) {
+static int field_tbs(const struct dkim_signer *s, const struct dkim_key *key, struct slice field,
+		     struct dkim_tbs *out) {
 	AUTO_BUF struct buf text = BUF(s->fields.len + field.len + KIB(1));
 	buf_add(&text, s->fields);
 	signed_self_add(&text, s->params.header == DKIM_RELAXED ? CANON_RELAXED : CANON_SIMPLE, field,
 			slice_skip(field, field.len));
 	if (text.full) return fail("DKIM signature: the header is too long");
-	return key_sign(&s->params, key, buf_slice(&text), signature);
+	return tbs_make(key, arena_slice(s->mem, buf_slice(&text)), s->mem, out);
 }
 
 void folded_base64_add(struct buf *out, struct slice bytes) {
@@ -184,21 +197,33 @@ void folded_base64_add(struct buf *out, struct slice bytes) {
 	}
 }
 
+static int field_begin(const struct dkim_signer *s, const struct dkim_key *key, const uint8_t digest[32],
+		       struct slice *field, struct dkim_tbs *tbs) {
+	AUTO_BUF struct buf text = BUF(KIB(300));
+	field_write(&text, s, key, digest);
+	if (text.full) return fail("DKIM signature: the field is too long");
+	*field = arena_slice(s->mem, buf_slice(&text));
+	return field_tbs(s, key, *field, tbs);
+}
+
 int dkim_sign_end(struct dkim_signer *s, struct buf *out) {
 	AUTO_BUF struct buf all = BUF(s->keys_count * KIB(512));
 	AUTO_BUF struct buf signature = BUF(KIB(4));
+	struct slice *fields = arena_array(s->mem, s->keys_count + 1, sizeof *fields);
+	struct dkim_tbs *tbs = arena_array(s->mem, s->keys_count + 1, sizeof *tbs);
 	uint8_t digest[32];
+	int r = 0;
 	canon_body_end(s->body, digest);
-	for (size_t i = 0; i < s->keys_count; i++) {
-		AUTO_BUF struct buf field = BUF(KIB(300));
-		field_write(&field, s, &s->keys[i], digest);
-		if (field.full) return fail("DKIM signature: the field is too long");
+	for (size_t i = 0; i < s->keys_count && r == 0; i++)
+		r = field_begin(s, &s->keys[i], digest, &fields[i], &tbs[i]);
+	if (r == 0 && s->keys_count > 1 && s->params.soon != NULL) s->params.soon(s->params.ctx, tbs, s->keys_count);
+	for (size_t i = 0; i < s->keys_count && r == 0; i++) {
 		buf_clear(&signature);
-		int r = field_sign(s, &s->keys[i], buf_slice(&field), &signature);
-		if (r < 0) return r;
-		buf_add(&all, buf_slice(&field));
+		r = tbs_sign(&s->params, &tbs[i], &signature);
+		buf_add(&all, fields[i]);
 		folded_base64_add(&all, buf_slice(&signature));
 		buf_add(&all, S("\r\n"));
 	}
+	if (r < 0) return r;
 	return !all.full && buf_add(out, buf_slice(&all)) ? 0 : fail("DKIM signature: no room for it");
 }

@@ -140,11 +140,35 @@ void dkim_verify_body(struct dkim_verifier *v, struct slice bytes) {
 
 /* ---- end ---- */
 
+bool dkim_partial_read(struct slice text, struct dkim_partial *out) {
+	uint64_t n;
+	struct dkim_partial p = { .unit = text.len != 0 ? DKIM_PARTIAL_BYTES : DKIM_PARTIAL_ANY };
+	if (slice_ends(text, S("%"))) p.unit = DKIM_PARTIAL_PERCENT, text.len--;
+	else if (slice_ends(text, S("+"))) p.unit = DKIM_PARTIAL_ALL_BUT, text.len--;
+	if (p.unit != DKIM_PARTIAL_ANY) {
+		if (!slice_number(text, p.unit == DKIM_PARTIAL_PERCENT ? 100 : INT32_MAX, &n)) return false;
+		p.n = (int64_t)n;
+	}
+	*out = p;
+	return true;
+}
+
+/* Is so much of the body signed as the owner demands? */
+static bool covers(const struct dkim_partial *p, int64_t covered, int64_t size) {
+	switch (p->unit) {
+	case DKIM_PARTIAL_BYTES: return covered >= MIN_OF(p->n, size);
+	case DKIM_PARTIAL_PERCENT: return covered >= size / 100 * p->n + size % 100 * p->n / 100;
+	case DKIM_PARTIAL_ALL_BUT: return covered >= size - p->n;
+	default: return true;
+	}
+}
+
 static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 	struct dkim_verdict *out = &one->verdict;
 	if (out->result != TRUST_NONE) return;
 	if (!body_signed(one->body, &one->signature, v->mem, &out->reason)) {
 		out->result = TRUST_FAIL;
+		out->testing = key_testing(&v->params, &one->signature, deadline, v->mem);
 		return;
 	}
 	out->partial = one->signature.limit >= 0 && one->signature.limit < one->body->size;
@@ -152,6 +176,9 @@ static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 	if (out->result == TRUST_PASS && out->partial)
 		out->reason = arena_fmt(v->mem, "only %lld of %lld bytes of the body are signed (l=)",
 					(long long)one->signature.limit, (long long)one->body->size);
+	if (out->result == TRUST_PASS && out->partial &&
+	    !covers(&v->params.partial, one->signature.limit, one->body->size))
+		out->result = TRUST_POLICY;
 }
 
 static size_t shared_start(struct slice a, struct slice b) {

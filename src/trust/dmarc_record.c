@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The record is text that somebody typed into a web form. What can be understood is understood; only the version must
  * be exact, and a policy that cannot be read must not become a stricter one. */
+#include "trust/canon.h"
 #include "trust/dmarc.h"
 
 static const char *const policies[] = {
@@ -14,19 +15,9 @@ const char *dmarc_policy_word(enum dmarc_policy p) {
 	return policies[p];
 }
 
-/* One "name = value" of the list; false at the end. A part without "=" has an empty name. */
-static bool next_tag(struct slice *rest, struct slice *name, struct slice *value) {
-	if (rest->at == NULL) return false;
-	*value = slice_cut(rest, ';');
-	bool pair = slice_find(*value, '=') < value->len;
-	*name = pair ? slice_trim(slice_cut(value, '=')) : SLICE_NONE;
-	*value = slice_trim(*value);
-	return true;
-}
-
 bool dmarc_record_is(struct slice text) {
 	struct slice name, value;
-	return text.len != 0 && !ascii_space(text.at[0]) && next_tag(&text, &name, &value) &&
+	return text.len != 0 && !ascii_space(text.at[0]) && tag_next(&text, &name, &value) &&
 	       slice_same(name, S("v")) && slice_eq(value, S("DMARC1"));
 }
 
@@ -62,7 +53,7 @@ static struct tags tags_of(struct slice text) {
 		{ "rua", &t.rua },   { "ruf", &t.ruf }, { "fo", &t.fo }, { "ri", &t.ri },
 	};
 	struct slice name, value;
-	while (next_tag(&text, &name, &value))
+	while (tag_next(&text, &name, &value))
 		for (size_t i = 0; i < LEN(known); i++)
 			if (slice_same(name, slice_of(known[i].name)) && known[i].value->at == NULL)
 				*known[i].value = value;

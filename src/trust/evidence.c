@@ -170,7 +170,7 @@ static struct slice ask_adsp(const struct evidence *e, const struct evidence_ver
 
 void evidence_end(struct evidence *e, struct evidence_verdict *out) {
 	const struct evidence_params *p = e->params;
-	struct evidence_verdict v = { .dmarc.disposition = DMARC_POLICY_NONE };
+	struct evidence_verdict v = { .dkim_checked = p->use_dkim, .dmarc.disposition = DMARC_POLICY_NONE };
 	int64_t wait = p->timeout_ms > 0 ? p->timeout_ms : TIMEOUT_MS, deadline = deadline_in(wait);
 	int64_t keys = deadline - wait / 2,
 		senders = deadline - wait / 4; /* a dead server of keys leaves time for the others */

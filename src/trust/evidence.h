@@ -15,6 +15,7 @@ struct evidence_params {
 	struct dmarc_params dmarc;
 	bool use_spf, use_dkim, use_dmarc, use_arc;
 	bool use_helo;                 /* SPF of the HELO name as well (RFC 7208 §2.3) */
+	bool no_header_b;              /* authserv_header_b */
 	bool adsp;                     /* look up and report dkim-adsp (RFC 5617, historic) */
 	const struct slice
 		*trusted_sealers; /* domains whose sealed dmarc=pass counts instead of a failure of our own */
@@ -75,6 +76,7 @@ WIRE_DECLARE(evidence_record)
 struct evidence_verdict {              /* everything, as found */
 	struct spf_verdict spf;        /* of the sender, or of HELO when there is none */
 	struct spf_verdict spf_helo;   /* with use_helo and a sender; else its identity is empty */
+	bool dkim_checked;
 	struct dkim_verdict *dkim;
 	size_t dkim_count;
 	struct arc_verdict arc;

@@ -34,7 +34,7 @@ static void add_spf(struct writer *w, const struct evidence_client *c, const str
 	property(m, "smtp", helo ? "helo" : "mailfrom", helo ? c->helo : c->sender);
 }
 
-static void add_dkim(struct writer *w, const struct dkim_verdict *d) {
+static void add_dkim(struct writer *w, const struct dkim_verdict *d, bool header_b) {
 	struct authres_method *m = add(w, "dkim", word(d->result));
 	if (d->result != TRUST_PASS) m->reason = d->reason;
 	if (d->testing) m->comment = S("test mode");
@@ -42,7 +42,7 @@ static void add_dkim(struct writer *w, const struct dkim_verdict *d) {
 	property(m, "header", "s", d->selector);
 	if (d->algorithm != DKIM_ALGORITHM_UNKNOWN)
 		property(m, "header", "a", slice_of(dkim_algorithm_name(d->algorithm)));
-	property(m, "header", "b", d->start);
+	if (header_b) property(m, "header", "b", d->start);
 }
 
 static struct slice dmarc_comment(const struct evidence_dmarc *d, struct arena *mem) {
@@ -93,7 +93,7 @@ void evidence_results(const struct evidence_params *p, const struct evidence_cli
 	struct slice ip = v->record.client;
 	if (p->use_spf) add_spf(&w, c, &v->spf);
 	if (p->use_spf && v->spf_helo.identity.len != 0) add_spf(&w, c, &v->spf_helo);
-	for (size_t i = 0; i < v->dkim_count; i++) add_dkim(&w, &v->dkim[i]);
+	for (size_t i = 0; i < v->dkim_count; i++) add_dkim(&w, &v->dkim[i], !p->no_header_b);
 	if (p->use_dkim && v->dkim_count == 0) add(&w, "dkim", word(TRUST_NONE));
 	if (adsp.len != 0) property(add(&w, "dkim-adsp", adsp), "header", "from", v->dmarc.from);
 	if (p->use_dmarc) add_dmarc(&w, v);

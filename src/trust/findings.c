@@ -2,6 +2,8 @@
 /* The reader is somebody whose mail does not arrive, late in the evening. So each line says what is, and only then, and
  * only when there is something to do, what to do and where. */
 #include "trust/findings.h"
+#include "mime/header.h"
+#include "trust/form.h"
 
 struct writer {
 	struct finding *at;
@@ -89,7 +91,29 @@ static void add_dkim(struct writer *w, const struct dkim_verdict *d) {
 	add(w, "DKIM", mood, trust_word(d->result), arena_slice(w->mem, buf_slice(&text)), dkim_advice(w, d));
 }
 
-static void add_dmarc(struct writer *w, const struct dmarc_verdict *d) {
+/* Do they share the last two labels? Good enough to stay silent by; DMARC itself asks DNS. */
+static bool related(struct slice one, struct slice other) {
+	size_t dot = slice_find_last(one, '.');
+	size_t at = dot < one.len ? slice_find_last(slice_head(one, dot), '.') : one.len;
+	struct slice end = at < dot ? slice_skip(one, at + 1) : one;
+	return slice_same(other, end) ||
+	       (slice_ends_same(other, end) && other.at[other.len - end.len - 1] == '.');
+}
+
+/* Something passed, but only for others: without a policy nobody says so, and large receivers mind all the same. */
+static bool only_for_others(const struct evidence_verdict *v) {
+	struct slice from = v->dmarc.from;
+	bool passed = v->spf.result == TRUST_PASS, ours = passed && related(from, v->spf.domain);
+	for (size_t i = 0; i < v->dkim_count; i++) {
+		if (v->dkim[i].result != TRUST_PASS) continue;
+		passed = true;
+		ours |= related(from, v->dkim[i].domain);
+	}
+	return passed && !ours;
+}
+
+static void add_dmarc(struct writer *w, const struct evidence_verdict *v) {
+	const struct dmarc_verdict *d = &v->dmarc;
 	struct slice text = d->reason, advice = SLICE_NONE;
 	if (d->result == TRUST_PASS)
 		text = SAY("%.*s is proved by %s; its policy for the rest is %s", SLICE_ARG(d->from),
@@ -110,6 +134,12 @@ static void add_dmarc(struct writer *w, const struct dmarc_verdict *d) {
 		advice = SAY("publish a TXT record at _dmarc.%.*s, first \"v=DMARC1; p=none; rua=mailto:…\", and read "
 			     "the reports",
 			     SLICE_ARG(d->from));
+	if (d->result == TRUST_NONE && d->from.len != 0 && only_for_others(v)) {
+		text = SAY("%.*s, and what passed is of other domains", SLICE_ARG(text));
+		advice = SAY("sign with DKIM as %.*s (Gmail, Yahoo and Outlook want SPF or DKIM of the author's own "
+			     "domain); %.*s",
+			     SLICE_ARG(d->from), SLICE_ARG(advice));
+	}
 	if (d->result == TRUST_PERMERROR && d->from.len == 0) advice = S("write one author with a domain into From");
 	if (d->result == TRUST_PERMERROR && d->domain.len != 0)
 		advice = SAY("repair the TXT record at _dmarc.%.*s", SLICE_ARG(d->domain));
@@ -171,6 +201,42 @@ static void add_helo(struct writer *w, const struct findings_facts *f) {
 	add(w, "HELO", r == TRUST_FAIL ? FINDING_NOTE : mood_of(r), trust_word(r), text, advice);
 }
 
+static bool has(struct slice header, struct slice name) {
+	struct field found;
+	return header_find(header, name, &found);
+}
+
+/* Is it sent to many at once? */
+static bool is_bulk(struct slice header, struct arena *mem) {
+	struct field f;
+	if (has(header, S("List-Id")) || has(header, S("Feedback-ID"))) return true;
+	if (!header_find(header, S("Precedence"), &f)) return false;
+	struct slice value = header_unfold(f.value, mem);
+	return slice_same(value, S("bulk")) || slice_same(value, S("list"));
+}
+
+static void add_form(struct writer *w, struct slice header) {
+	struct slice wrong = form_wrong(header, w->mem), text = S("the header has what it must have, once");
+	const char *word = "good";
+	enum finding_mood mood = FINDING_GOOD;
+	struct slice advice = SLICE_NONE;
+	if (wrong.len != 0) {
+		word = "broken", mood = FINDING_BAD;
+		text = SAY("the header breaks RFC 5322: %.*s", SLICE_ARG(wrong));
+		advice = S("repair the program that writes it: Gmail and others refuse such mail");
+	} else if (!has(header, S("Message-ID"))) {
+		word = "poor", mood = FINDING_NOTE;
+		text = S("it has no Message-ID");
+		advice = S("let the program that writes it give it one: filters count its absence");
+	} else if (is_bulk(header, w->mem) && !has(header, S("List-Unsubscribe-Post"))) {
+		word = "poor", mood = FINDING_NOTE;
+		text = S("it is sent to many, and cannot be left by one click (RFC 8058)");
+		advice = S("add List-Unsubscribe with an https: address, and \"List-Unsubscribe-Post: "
+			   "List-Unsubscribe=One-Click\": Gmail and Yahoo demand it of who sends much");
+	}
+	add(w, "FORM", mood, word, text, advice);
+}
+
 static void add_lists(struct writer *w, const struct findings_facts *f) {
 	static const char *const words[] = {
 		[FINDING_LISTED] = "listed", [FINDING_CLEAN] = "clean", [FINDING_UNKNOWN] = "unknown"
@@ -195,14 +261,14 @@ static void add_lists(struct writer *w, const struct findings_facts *f) {
 
 struct finding *findings_of(const struct evidence_verdict *v, const struct findings_facts *f, struct arena *mem,
 			    size_t *count) {
-	struct writer w = { .mem = mem, .at = arena_array(mem, v->dkim_count + f->lists_count + 8, sizeof *w.at) };
+	struct writer w = { .mem = mem, .at = arena_array(mem, v->dkim_count + f->lists_count + 9, sizeof *w.at) };
 	addr_text(&f->client->address, w.ip);
 	if (v->spf.identity.len != 0) add_spf(&w, &v->spf);
 	for (size_t i = 0; i < v->dkim_count; i++) add_dkim(&w, &v->dkim[i]);
 	if (v->dkim_count == 0)
 		add(&w, "DKIM", FINDING_NOTE, "none", S("it is not signed"),
 		    S("sign outgoing mail with DKIM: forwarded mail has nothing else that proves its author"));
-	add_dmarc(&w, &v->dmarc);
+	add_dmarc(&w, v);
 	add_arc(&w, &v->arc);
 	add_ptr(&w, f);
 	add_helo(&w, f);
@@ -212,6 +278,7 @@ struct finding *findings_of(const struct evidence_verdict *v, const struct findi
 		    f->tls.len != 0
 			    ? SLICE_NONE
 			    : S("let your server use STARTTLS where it is offered (smtp_tls_security_level = may)"));
+	if (f->header.len != 0) add_form(&w, f->header);
 	add_lists(&w, f);
 	*count = w.count;
 	return w.at;

@@ -11,6 +11,7 @@ struct finding_list {                  /* a DNS block list that was asked */
 struct findings_facts {
 	const struct evidence_client *client;
 	struct client_names names;
+	struct slice header;           /* the message's */
 	bool tls_known;                /* the connection was ours */
 	struct slice tls;              /* "TLSv1.3 with cipher …"; empty: none */
 	const struct finding_list *lists;
@@ -24,6 +25,6 @@ struct finding {
 	struct slice text,
 		advice; /* whole sentences without the last dot; advice may be empty; UTF-8 without controls */
 };
-/* In reading order: SPF, DKIM …, DMARC, ARC, PTR, HELO, TLS, DNSBL …. Text lives in mem. */
+/* In reading order: SPF, DKIM …, DMARC, ARC, PTR, HELO, TLS, FORM, DNSBL …. Text lives in mem. */
 struct finding *findings_of(const struct evidence_verdict *v, const struct findings_facts *f, struct arena *mem,
 			    size_t *count);

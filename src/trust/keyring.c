@@ -25,6 +25,11 @@ const char *keyring_state_word(uint32_t state) {
 	return state < LEN(state_words) ? state_words[state] : "unknown";
 }
 
+const char *keyring_dns_word(uint32_t dns) {
+	static const char *const words[] = { "unknown", "published", "missing", "wrong" };
+	return dns < LEN(words) ? words[dns] : words[0];
+}
+
 bool keyring_name(struct slice name) {
 	if (name.len == 0 || name.len > NAME_MAX_LEN) return false;
 	while (name.at != NULL) {

@@ -13,19 +13,24 @@ enum keyring_state {
 	KEYRING_GIVEN,    /* of another program's file: signs */
 };
 const char *keyring_state_word(uint32_t state);
+/* What DNS said of its record when somebody looked; forgotten at the end of the process. */
+enum keyring_dns { KEYRING_DNS_UNKNOWN, KEYRING_DNS_PUBLISHED, KEYRING_DNS_MISSING, KEYRING_DNS_OTHER };
+const char *keyring_dns_word(uint32_t dns);
 struct keyring_key {
 	uint64_t id;               /* of the key itself: the same after a restart */
 	struct slice domain, selector;
 	uint32_t algorithm;        /* enum dkim_algorithm */
 	uint32_t bits;
 	uint32_t state;
+	uint32_t dns;              /* enum keyring_dns */
 	int64_t since_s;
 	struct slice public_key;   /* SubjectPublicKeyInfo in DER; empty: the key cannot be read, see reason */
 	struct slice source;       /* the file of a given one; empty: hato's own */
 	struct slice reason;
 };
 #define KEYRING_KEY_FIELDS(F) \
-	F(u64, id) F(text, domain) F(text, selector) F(u32, algorithm) F(u32, bits) F(u32, state) F(i64, since_s) \
+	F(u64, id) F(text, domain) F(text, selector) F(u32, algorithm) F(u32, bits) F(u32, state) F(u32, dns) \
+	F(i64, since_s) \
 	F(text, public_key) F(text, source) F(text, reason)
 WIRE_DECLARE(keyring_key)
 
@@ -75,6 +80,7 @@ struct keyring_wish {
 				  for the other */
 	bool rsa, ed25519;
 	unsigned bits;             /* of RSA */
+	bool wait;                 /* they sign when their record has been seen, also the first ones */
 };
 /* Keys for a domain without any, given ones included: 0, or KEYRING_EXISTS, KEYRING_BAD_NAME. */
 int keyring_make(struct keyring *k, const struct keyring_wish *w);
@@ -82,6 +88,7 @@ int keyring_make(struct keyring *k, const struct keyring_wish *w);
 int keyring_rotate(struct keyring *k, const struct keyring_wish *w);
 /* Its record is in DNS: it signs, and the one it follows retires. KEYRING_UNKNOWN: none waits by that id. */
 int keyring_seen(struct keyring *k, uint64_t id);
+void keyring_note(struct keyring *k, uint64_t id, enum keyring_dns dns);
 /* Copies a key in (active). KEYRING_EXISTS, KEYRING_BAD_NAME, KEYRING_BAD_KEY. */
 int keyring_import(struct keyring *k, struct slice domain, struct slice selector, struct slice pem);
 int keyring_remove(struct keyring *k, struct slice domain, struct slice selector); /* an own one; KEYRING_UNKNOWN */

@@ -193,7 +193,7 @@ int keyring_make(struct keyring *k, const struct keyring_wish *given) {
 	int r = wish_of(given, &mem, &w);
 	if (r != 0) return r;
 	pthread_mutex_lock(&k->making);
-	r = has(k, w.domain, -1) ? KEYRING_EXISTS : make_all(k, &w, KEYRING_ACTIVE);
+	r = has(k, w.domain, -1) ? KEYRING_EXISTS : make_all(k, &w, w.wait ? KEYRING_WAITING : KEYRING_ACTIVE);
 	pthread_mutex_unlock(&k->making);
 	return r;
 }
@@ -204,8 +204,8 @@ int keyring_rotate(struct keyring *k, const struct keyring_wish *given) {
 	int r = wish_of(given, &mem, &w);
 	if (r != 0) return r;
 	pthread_mutex_lock(&k->making);
-	if (!has(k, w.domain, KEYRING_ACTIVE)) r = KEYRING_UNKNOWN;
-	else if (has(k, w.domain, KEYRING_WAITING)) r = KEYRING_HAS_WAITING;
+	if (has(k, w.domain, KEYRING_WAITING)) r = KEYRING_HAS_WAITING;
+	else if (!has(k, w.domain, KEYRING_ACTIVE)) r = KEYRING_UNKNOWN;
 	else r = make_all(k, &w, KEYRING_WAITING);
 	pthread_mutex_unlock(&k->making);
 	return r;
@@ -235,6 +235,13 @@ int keyring_seen(struct keyring *k, uint64_t id) {
 	int r = one != NULL ? keyring_save(k) : KEYRING_UNKNOWN;
 	pthread_rwlock_unlock(&k->lock);
 	return r;
+}
+
+void keyring_note(struct keyring *k, uint64_t id, enum keyring_dns dns) {
+	pthread_rwlock_wrlock(&k->lock);
+	for (size_t i = 0; i < k->count; i++)
+		if (k->at[i]->told.id == id) k->at[i]->told.dns = dns;
+	pthread_rwlock_unlock(&k->lock);
 }
 
 int keyring_import(struct keyring *k, struct slice domain, struct slice selector, struct slice pem) {

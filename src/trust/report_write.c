@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "mime/address.h"
 #include "mime/compose.h"
+#include "trust/canon.h"
 
 #include <zlib.h>
 
@@ -205,12 +206,12 @@ bool report_permitted(const struct slice *records, size_t count, struct slice ho
 	bool permitted = false;
 	*others_count = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct slice rest = records[i], value = slice_cut(&rest, ';'), name = slice_cut(&value, '=');
-		if (!slice_eq(slice_trim(name), S("v")) || !slice_eq(slice_trim(value), S("DMARC1"))) continue;
+		struct slice rest = records[i], name, value;
+		if (!tag_next(&rest, &name, &value) || !slice_eq(name, S("v")) || !slice_eq(value, S("DMARC1")))
+			continue;
 		permitted = true;
-		while (rest.at != NULL) {
-			value = slice_cut(&rest, ';'), name = slice_cut(&value, '=');
-			if (!slice_eq(slice_trim(name), failure ? S("ruf") : S("rua"))) continue;
+		while (tag_next(&rest, &name, &value)) {
+			if (!slice_eq(name, failure ? S("ruf") : S("rua"))) continue;
 			*others_count = report_targets(value, mem, others);
 			/* an address elsewhere would be a way around the check: then nobody gets it (RFC 9990 §4) */
 			for (size_t k = 0; k < *others_count; k++)

@@ -3,7 +3,7 @@
 import os, re, subprocess
 import pytest
 from around import *
-import databases
+import databases, dnsd
 
 pytestmark = pytest.mark.root
 RECORDS = '''own.test TXT "v=spf1 ip4:127.0.0.2 -all"
@@ -66,6 +66,8 @@ MTA ORIGINATING
 MacroList client_name|macro.test|other.test, {auth_type}, if_name
 MustBeSigned Subject, X-Important
 LogWhy yes
+NoHeaderB yes
+Minimum 80%
 AuthservIDWithJobID yes
 SoftwareHeader yes
 '''
@@ -125,6 +127,7 @@ def test_what_must_be_signed_ids_and_software(site):
     wait_until(lambda: len(server.messages('ann@own.test')) == 3, 20, 'three messages')
     fields = [' '.join(m['Authentication-Results'].split()) for m in server.messages('ann@own.test')]
     assert 'dkim=pass' in fields[0] and 'dkim=policy' in fields[1] and 'the field Subject is not signed' in fields[1] and 'the field X-Important' in fields[2]
+    assert 'header.b' not in ''.join(fields)
     m = server.messages('ann@own.test')[0]
     queue_id = re.search(r'with E?SMTP id (\w+)', m['Received'])[1]
     assert fields[0].startswith(f'"mail.own.test/{queue_id}";')
@@ -133,6 +136,81 @@ def test_what_must_be_signed_ids_and_software(site):
     send(server, sender='a@signer.test', to='ann@own.test', client='127.0.0.9', extra='Authentication-Results: mail.own.test/abc; spf=pass smtp.mailfrom=x\n')
     m = server.wait_message('ann@own.test', 'letter')
     assert 'abc' not in str(m.get_all('Authentication-Results'))
+
+
+def signed_mail(pem, author='a@signer.test', selector=b'k', domain=None, spoil=False, subject='x'):
+    import dkim
+    text = f'From: {author}\r\nTo: ann@own.test\r\nSubject: {subject}\r\n\r\nhello\r\n'.encode()
+    field = dkim.sign(text, selector, (domain or author.split('@')[1]).encode(), pem, include_headers=[b'from', b'subject']).decode()
+    return field + text.decode() + ('added on the way\r\n' if spoil else '')
+
+
+def hand_in(server, text, expect, to='ann@own.test', client='127.0.0.9'):
+    with server.dialogue() as talk:
+        talk.ehlo()
+        talk.say(f'XCLIENT ADDR={client} NAME=[UNAVAILABLE]', 220)
+        talk.ehlo()
+        talk.envelope('a@signer.test', to)
+        talk.say('DATA', 354)
+        return talk.say(text + '.', expect)[1]
+
+
+@pytest.fixture(scope='module')
+def signer_key():
+    import base64
+    pem = subprocess.run(['openssl', 'genrsa', '-traditional', '1024'], capture_output=True, check=True).stdout
+    der = subprocess.run(['openssl', 'rsa', '-pubout', '-outform', 'DER'], input=pem, capture_output=True, check=True).stdout
+    record = base64.b64encode(der).decode()
+    return pem, ''.join(f'k._domainkey.{d} TXT "v=DKIM1; p={record}"\n' for d in ('signer.test', 'list.test')) + \
+        f'testing._domainkey.signer.test TXT "v=DKIM1; t=y; p={record}"\n'
+
+
+def test_what_dkim_alone_is_good_for(site, signer_key):
+    """On-BadSignature and its like, Quarantine, TrustSignaturesFrom; a key in test mode bypasses them (opendkim.conf(5))."""
+    pem, records = signer_key
+    server, far = site('Mode sv\nOn-Default r\nOn-BadSignature reject\nOn-KeyNotFound discard\nOn-NoSignature t\nOn-Security t\nTrustSignaturesFrom friend.test\n',
+                       'opendkim_config', 'dmarc_check = no\nspf_check = no\n', networks='127.0.0.2/32', records=records)
+    said = hand_in(server, signed_mail(pem, spoil=True), 550)
+    assert '5.7.20 bad DKIM signature data (d=signer.test s=k): the body was changed after signing' in said
+    assert '4.7.20 no DKIM signature' in hand_in(server, message('a@signer.test', 'ann@own.test', 'bare'), 451)
+    # a signature of somebody else, who is not trusted, is none
+    assert '4.7.20 no DKIM signature' in hand_in(server, signed_mail(pem, domain='list.test'), 451)
+    hand_in(server, signed_mail(pem, selector=b'absent', subject='thrown away'), 250)
+    wait_until(lambda: 'milter-discard' in server.log(), 10, server.log)
+    hand_in(server, signed_mail(pem, selector=b'testing', spoil=True, subject='a test'), 250)
+    hand_in(server, signed_mail(pem, subject='good'), 250)
+    hand_in(server, signed_mail(pem, author='a@sub.signer.test', domain='signer.test', subject='of a domain above'), 250)
+    wait_until(lambda: len(server.messages('ann@own.test')) == 3, 20, 'three messages')
+    assert [m['Subject'] for m in server.messages('ann@own.test')] == ['a test', 'good', 'of a domain above']
+    # who has logged in and our own networks are not asked
+    send(server, to='ann@own.test')
+    server.wait_message('ann@own.test', 'letter')
+
+
+def test_failures_held_and_redirected(site, signer_key):
+    pem, records = signer_key
+    server, far = site('Mode sv\nQuarantine yes\n', 'opendkim_config', 'dmarc_check = no\nspf_check = no\n', networks='127.0.0.2/32', records=records)
+    hand_in(server, signed_mail(pem, spoil=True), 250)
+    wait_until(lambda: re.search(r'(?m)^\w+! ', server.hato('queue', 'list').stdout) or 'hold' in server.hato('queue', 'list').stdout, 10,
+               lambda: server.hato('queue', 'list').stdout + server.log())
+    assert server.messages('ann@own.test') == []
+    server.account('watch@own.test')
+    with open(server.folder + '/main.cf', 'a') as f:
+        f.write('dkim_on_bad_signature = accept\ndkim_redirect_failures_to = watch@own.test\n')
+    server.hato('reload')
+    hand_in(server, signed_mail(pem, spoil=True, subject='bent'), 250)
+    m = server.wait_message('watch@own.test', 'bent')
+    assert m['X-Original-To'] == 'ann@own.test' and 'dkim=fail' in m['Authentication-Results']
+    assert server.messages('ann@own.test') == []
+
+
+def test_dns_error_of_a_key(site, signer_key):
+    pem, _ = signer_key
+    with dnsd.Dnsd(lambda name, kind: dnsd.TIMEOUT if 'dead.test' in name.to_text() else None) as silent:
+        server, far = site('Mode sv\nOn-DNSError tempfail\n', 'opendkim_config',
+                           f'dns_resolvers = {silent.address}:{silent.port}\ndmarc_check = no\nspf_check = no\nsender_check_timeout = 4s\n', networks='127.0.0.2/32')
+        said = hand_in(server, signed_mail(pem, domain='dead.test'), 451)
+        assert '4.7.20 DKIM key lookup failed (d=dead.test s=k)' in said
 
 
 @pytest.mark.parametrize('setting, manual', [('opendkim_config', 'opendkim.conf'), ('opendmarc_config', 'opendmarc.conf')])

@@ -148,7 +148,28 @@ def test_for_people(box, key):
     assert re.search(r'(?m)^PTR    pass ', text) and re.search(r'(?m)^HELO   pass ', text)
     assert re.search(r'(?m)^DNSBL  listed     bad\.list\.test lists 192\.0\.2\.1: seen sending\?\[31m spam\n +-> find out why', text), text
     assert re.search(r'(?m)^DNSBL  clean      clean\.list\.test does not list', text)
-    assert text.rstrip().endswith('2 things can be done better: see the arrows.')
+    assert re.search(r'(?m)^FORM   poor       it has no Message-ID\n +-> let the program', text) or 'FORM   good' in text, text
+    assert text.rstrip().endswith(f'{len(re.findall("(?m)^ +-> ", text))} things can be done better: see the arrows.')
+
+
+@pytest.mark.parametrize('mail, word, text', [
+    (b'From: a@good.test\nTo: b@home.test\n\nx\n', 'broken', 'no Date header field'),
+    (b'From: a@good.test\nFrom: b@evil.test\nDate: Mon, 23 Nov 2026 13:00:00 +0000\n\nx\n', 'broken', '2 From header fields'),
+    (b'From: a@good.test\nDate: Mon, 23 Nov 2026 13:00:00 +0000\n\nx\n', 'poor', 'no Message-ID'),
+    (b'From: a@good.test\nDate: Mon, 23 Nov 2026 13:00:00 +0000\nMessage-ID: <1@good.test>\nPrecedence: bulk\n\nx\n', 'poor', 'one click'),
+    (b'From: a@good.test\nDate: Mon, 23 Nov 2026 13:00:00 +0000\nMessage-ID: <1@good.test>\n\nx\n', 'good', 'what it must have')])
+def test_the_form_of_the_header(box, mail, word, text):
+    """What large receivers refuse mail for, beside what proves its author."""
+    (box.top / 'm').write_bytes(mail)
+    said = box.hato('check-mail', '--client-ip', IP, '--mail-from', 'ann@good.test', box.top / 'm').stdout.decode()
+    assert re.search(rf'(?m)^FORM   {word} +.*{text}', said), said
+
+
+def test_proofs_of_others_only(box):
+    """No policy says that they do not count, and Gmail minds all the same."""
+    (box.top / 'm').write_bytes(b'From: a@elsewhere.test\nDate: Mon, 23 Nov 2026 13:00:00 +0000\n\nx\n')
+    said = box.hato('check-mail', '--client-ip', IP, '--mail-from', 'ann@good.test', box.top / 'm').stdout.decode()
+    assert 'what passed is of other domains' in said and 'sign with DKIM as elsewhere.test' in said, said
 
 
 OPENDMARC = '''# as Debian's, and the how-to's changes

@@ -30,7 +30,7 @@ arc {{ enabled = true; }}
 ''')
         self.process = subprocess.Popen(['rspamd', '-f', '-i', '-c', f'{folder}/rspamd.conf'], stdin=subprocess.DEVNULL,
                                         stdout=open(f'{folder}/out', 'wb'), stderr=subprocess.STDOUT)
-        around.wait_port(self.port)
+        around.wait_port(self.port, seconds=120)  # it compiles 9,600 suffixes first
 
     def ask(self, mail, **headers):
         request = urllib.request.Request(f'http://127.0.0.1:{self.port}/checkv2', data=mail, headers=headers)

@@ -427,6 +427,24 @@ def test_the_forward_check_explains(site, running):
     assert '--client-ip says' in check(signed(MAIL))
 
 
+def test_the_forward_check_of_a_large_message(site, folder):
+    """The body streams through; a header that goes on for ever is no message."""
+    s = site()
+    with open(f'{folder}/large', 'wb') as f:
+        f.write(b'From: x@author.test\nSubject: large\n\n' + b'line of text\n' * 6_000_000)
+    with open(f'{folder}/header', 'wb') as f:
+        f.write(b'From: x@author.test\n' + b'X-More: of this\n' * 4_000_000)
+    # by a small process between: this one's own memory counts for what it starts
+    measure = 'import resource as r, subprocess as s, sys; c = s.call(sys.argv[1:]); print("KiB", r.getrusage(r.RUSAGE_CHILDREN).ru_maxrss); sys.exit(c)'
+    for name, code in (('large', 0), ('header', 65)):
+        with open(f'{folder}/{name}', 'rb') as f:
+            done = subprocess.run(['/usr/bin/python3', '-c', measure, HATO, '-c', s.server.folder, 'forward', 'check', 'shop@torus.test'], stdin=f,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == code, done.stdout
+        assert int(re.search(r'KiB (\d+)', done.stdout)[1]) < 50_000, done.stdout
+    assert 'larger than 1 MiB' in done.stdout
+
+
 def test_a_unix_users_forward(site, folder):
     """~/.forward takes the same way out; what may not be sent on stays in the user's own mailbox."""
     from unixuser import UnixUser

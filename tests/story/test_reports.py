@@ -354,6 +354,21 @@ def test_failure_reports_are_short_and_few(hosts, world):
     assert 'to=<victim@refused' not in owner.log() + receiver.log()
 
 
+def test_failure_reports_of_lenient_domains_can_be_left_out(hosts, world):
+    """dmarc_failure_reports_on_none = no: only who refuses or puts aside hears of single mails (OpenDMARC's default)."""
+    world.txt['_dmarc.example.org'] += '; ruf=mailto:dmarc-ruf@example.org'
+    world.txt['_dmarc.mild.example.org'] = 'v=DMARC1; p=none; ruf=mailto:dmarc-ruf@example.org'
+    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org'], dns=world.server)
+    receiver = hosts('mx.example.net', f'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+                     f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_reports = yes\ndmarc_failure_reports_on_none = no\n',
+                     networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    assert offer(receiver, text('a@mild.example.org', 'mild'), 'a@mild.example.org', ip='198.51.100.66', to='ann@example.net')[0] == 250
+    assert offer(receiver, text('a@example.org', 'strict'), 'a@example.org', ip='198.51.100.67', to='ann@example.net')[0] == 550
+    receiver.hato('reports', 'send', '--now')
+    owner.wait_message('dmarc-ruf@example.org', '198.51.100.67')
+    assert '198.51.100.66' not in ''.join(m.as_string() for m in owner.messages('dmarc-ruf@example.org'))
+
+
 def test_failure_reports_survive_a_restart(hosts, world):
     world.txt['_dmarc.example.org'] = 'v=DMARC1; p=reject; ruf=mailto:dmarc-ruf@example.org; fo=1'
     owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'copy@example.org'], dns=world.server)

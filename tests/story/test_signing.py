@@ -219,10 +219,38 @@ def test_a_key_that_nobody_can_find_is_told_of(world):
     assert any(found[1].strip() == k['value'] for k in keys(server, 'other.test'))
     server.wait_log(r'hato1e\._domainkey\.other\.test')
     assert 'hato1r._domainkey.own.test: there is no' not in server.log()
+    said = lambda: {(k['domain'], k['selector']): k['dns'] for k in json.loads(server.hato('dkim', 'list', '--json').stdout)}
+    wait_until(lambda: said()['own.test', 'hato1r'] == 'published', 20, said)
+    assert (said()['own.test', 'hato1e'], said()['other.test', 'hato1r'], said()['other.test', 'hato1e']) == ('wrong', 'missing', 'missing')
+    assert re.search(r'hato1r +rsa +2048 +active +missing', server.hato('dkim', 'list', 'other.test').stdout)
+    assert 'DKIM      not in DNS yet: the records of ' in server.hato('status').stdout and ' other.test' in server.hato('status').stdout
+    assert 'signs, but its record is not in DNS: nobody can verify' in server.hato('dkim', 'show', 'other.test').stdout
     time.sleep(2)  # several rounds: once a day is enough
     assert server.log().count('hato1r._domainkey.other.test: there is') == 1
     done = server.hato('dkim', 'check', 'other.test', check=False)
     assert done.returncode != 0 and 'other.test' in done.stdout + done.stderr
+    publish(zone, server, 'other.test')
+    publish(zone, server, 'own.test')
+    wait_until(lambda: set(said()[d, s] for d in ('own.test', 'other.test') for s in ('hato1r', 'hato1e')) == {'published'}, 20, said)
+    assert 'other.test' not in server.hato('status').stdout
+
+
+def test_keys_of_a_new_domain_can_wait_for_dns(world):
+    """dkim_sign_unpublished = no: the Ed25519 key, whose record nobody publishes, never signs."""
+    server, far, zone = world(main='dkim_sign_unpublished = no\ndkim_rotation_check_interval = 1s\n', accounts=('ann@own.test', 'eve@late.test'))
+    wait_until(lambda: len(keys(server, 'late.test')) == 2, 30, 'keys')
+    states = lambda: {k['selector']: k['state'] for k in keys(server, 'late.test')}
+    assert states() == {'hato1r': 'waiting', 'hato1e': 'waiting'}
+    server.send('eve@late.test', 'joe@far.test', TEXT)
+    assert b'DKIM-Signature' not in received(far, 1)
+    rsa = next(k for k in keys(server, 'late.test') if k['selector'] == 'hato1r')
+    zone[rsa['name']] = rsa['value']
+    wait_until(lambda: states()['hato1r'] == 'active', 20, states)
+    server.send('eve@late.test', 'joe@far.test', TEXT.replace('ann@own.test', 'eve@late.test'))
+    assert [s for _, _, s in verdicts(received(far, 2), zone)] == ['hato1r']
+    assert server.hato('dkim', 'rotate', 'late.test', check=False).returncode == 65  # one waits already
+    server.hato('dkim', 'switch', 'late.test')
+    assert states() == {'hato1r': 'active', 'hato1e': 'active'}
 
 
 def test_commands_without_a_server(hosts):
