@@ -189,13 +189,14 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
-	uint32_t language;         /* IMAP: enum language, chosen before log-in */
+	uint32_t language;         /* enum language, chosen before log-in */
+	uint32_t offer;            /* POP3: the SASL mechanisms that CAPA names */
 	bool no_uidonly;           /* IMAP: by what the client said of itself before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(u32, language) F(bool_, no_uidonly) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(u32, offer) F(bool_, no_uidonly) F(text, master)
 struct session_answer {
 	bool open;
 };
