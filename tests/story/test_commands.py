@@ -253,3 +253,12 @@ def test_owners(folder):
         server.stop(check=False)
         for user in made:
             subprocess.run(['userdel', user], capture_output=True)
+
+
+def test_manual_page_names_every_command():
+    """hato(1) tells of every command that hato help tells of."""
+    with open(f'{TOP}/doc/hato.1') as f:
+        items = [re.split(r'\s(?:Ar|Fl|Op|Oo|Oc)\b|\s\|', l[7:])[0].strip() for l in f if l.startswith('.It Cm ')]
+    told = re.findall(r'^  ([a-z][a-z-]*(?: [a-z][a-z-]*)?)(?= |$)', subprocess.run([HATO, 'help'], capture_output=True, text=True).stdout, re.M)
+    missing = [c for c in told if not any(i == c or i.startswith(c + ' ') for i in items)]
+    assert len(told) > 40 and not missing, missing
