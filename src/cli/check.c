@@ -8,6 +8,7 @@
 #include "role/identity.h"
 #include "role/listen.h"
 #include "role/master.h"
+#include "role/settings.h"
 
 #include <sysexits.h>
 
@@ -200,6 +201,7 @@ static void check_all(struct checking *c) {
 	check_tables(c);
 	check_data(c);
 	check_certificates(c);
+	if (dns_check(conf_main(c->conf)) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
 	check_ports(c);
 	progress_end();
 }

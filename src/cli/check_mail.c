@@ -113,8 +113,9 @@ static size_t ask_lists(const struct conf_view *v, struct dns *dns, const struct
 		struct dnsbl_zone zone;
 		struct dnsbl_hit hit = {0};
 		if (!dnsbl_zone_parse(list[i], true, &zone)) continue;
+		const struct dns_view view = { .dns = dns };
 		enum dnsbl_result r =
-			dnsbl_ask(dns, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
+			dnsbl_ask(&view, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
 		out[count++] = (struct finding_list){ zone.domain, hit.text,
 						      r == DNSBL_LISTED  ? FINDING_LISTED
 						      : r == DNSBL_CLEAN ? FINDING_CLEAN

@@ -8,6 +8,7 @@
 #include "cli/hands.h"
 #include "cli/maildir.h"
 #include "cli/importing.h"
+#include "cli/unpacking.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
@@ -74,27 +75,31 @@ static int file_order(const void *a, const void *b) {
 	return p != q ? (p > q) - (p < q) : slice_order(x->name, y->name);
 }
 
-static bool is_packed(struct slice head) {
-	return slice_starts(head, S("\x1f\x8b")) || slice_starts(head, S("\x28\xb5\x2f\xfd")) ||
-	       slice_starts(head, S("BZh")) || slice_starts(head, S("\x04\x22\x4d\x18")) ||
-	       slice_starts(head, S("\xfd" "7zXZ")) || slice_starts(head, S("Dovecot-LZ4\r\x2a\x9b\xc5"));
-}
-
 /* >0: not this one; fail_text() says why. */
-static int read_file(struct importer *to, int fd) {
+static int read_all(struct importer *to, int fd, struct unpacking **unpacking) {
 	AUTO_BUF struct buf piece = BUF(KIB(64));
 	char *room = buf_room(&piece, KIB(64));
-	for (;;) {
+	int r = 0;
+	for (bool first = true; r == 0; first = false) {
 		ssize_t n = read(fd, room, KIB(64));
 		if (n < 0) return fail_errno("read"), 1;
 		if (n == 0) break;
-		if (importer_size(to) == 0 && is_packed(slice_from(room, (size_t)n)))
-			return fail("compressed (Dovecot's zlib plugin): unpack the file first (zcat, zstdcat, bzcat, "
-				    "xzcat; Dovecot's LZ4 only over IMAP)"), 1;
-		int r = importer_feed(to, slice_from(room, (size_t)n));
-		if (r != 0) return r;
+		struct slice got = slice_from(room, (size_t)n);
+		enum packing packing = first ? packing_of(got) : PACKING_NONE;
+		if (packing == PACKING_OTHER)
+			return fail("compressed (Dovecot's zlib plugin): unpack the file first (bzcat, xzcat)"), 1;
+		if (packing != PACKING_NONE) *unpacking = unpacking_new(packing, importer_feed, to);
+		r = *unpacking != NULL ? unpacking_feed(*unpacking, got) : importer_feed(to, got);
 	}
-	return importer_size(to) != 0 ? 0 : (fail("empty"), 1);
+	if (r == 0 && *unpacking != NULL) r = unpacking_end(*unpacking);
+	return r != 0 || importer_size(to) != 0 ? r : (fail("empty"), 1);
+}
+
+static int read_file(struct importer *to, int fd) {
+	struct unpacking *unpacking = NULL;
+	int r = read_all(to, fd, &unpacking);
+	unpacking_free(&unpacking);
+	return r;
 }
 
 static int import_file(struct box_import *b, const struct file *f) {

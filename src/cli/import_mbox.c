@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "cli/hands.h"
 #include "cli/importing.h"
+#include "cli/unpacking.h"
 #include "mime/date.h"
 #include "mime/header.h"
 
@@ -83,7 +84,7 @@ static int import_file(struct transfer *t, int fd, const char *path, struct slic
 
 /* A file that is a mailbox; 1: it is none. */
 static int import_if_mbox(struct transfer *t, int fd, const char *path, struct slice name) {
-	char head[8] = "";
+	char head[16] = "";
 	struct stat st;
 	ssize_t n = fstat(fd, &st) == 0 ? pread(fd, head, sizeof head, 0) : -1;
 	if (n < 0) {
@@ -91,10 +92,7 @@ static int import_if_mbox(struct transfer *t, int fd, const char *path, struct s
 		return 0;
 	}
 	struct slice start = slice_from(head, (size_t)n);
-	if (slice_starts(start, S("\x1f\x8b")) || slice_starts(start, S("BZh")) ||
-	    slice_starts(start, S("\xfd"
-				  "7zXZ")) ||
-	    slice_starts(start, S("\x28\xb5\x2f\xfd"))) {
+	if (packing_of(start) != PACKING_NONE) {
 		transfer_failed(t, "%s: compressed: unpack it first", path);
 		return 0;
 	}

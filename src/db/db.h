@@ -75,6 +75,12 @@ struct db *db_of(struct db_conn *c);
 void db_attach(struct db *db, void *thing);
 void *db_attached(const struct db_conn *c);
 
+/* A hint before a walk over many rows: the pages with the rows of a table from low to high are going to be read. keys:
+ * how many integers, the first columns of its key; 0: it is a table by row number, and low and high are one number.
+ * Costs half a microsecond a page, and no more than `most` pages are asked for; how many were. Nothing in a write. */
+size_t db_ahead(struct db_conn *c, const char *table, size_t keys, const int64_t *low, const int64_t *high,
+		size_t most);
+
 /* A new id: positive, rising with time, unique across processes. */
 int64_t db_new_id(void);
 void db_ids_after(int64_t id); /* all new ids will be higher: a clock that was set back does not bring old ones again */

@@ -8,8 +8,13 @@
 
 enum { SWEEP_FROM = 1024 };
 
+struct client_key {
+	struct addr_key from;
+	unsigned char service[RATE_SERVICE_MAX]; /* with zeros behind it */
+};
+
 struct client {
-	struct addr_key key;
+	struct client_key key;
 	unsigned live, counts[RATE_KINDS];
 	int64_t since, unit_ms;
 };
@@ -36,8 +41,8 @@ void rates_free(struct rates **rp) {
 	free(r);
 }
 
-static struct slice key_text(const struct addr_key *k) {
-	return slice_from(k->bytes, sizeof k->bytes);
+static struct slice key_text(const struct client_key *k) {
+	return slice_from(k, sizeof *k);
 }
 
 static bool stale(const struct client *c, int64_t now) {
@@ -45,7 +50,7 @@ static bool stale(const struct client *c, int64_t now) {
 }
 
 struct stale_list {
-	struct addr_key *keys;
+	struct client_key *keys;
 	size_t count;
 	int64_t now;
 };
@@ -61,7 +66,7 @@ static bool collect_stale(void *ctx, struct slice key, void *value) {
 /* When the table has doubled, those who have gone are taken out: the cost of each new client stays the same. */
 static void sweep(struct rates *r, int64_t now) {
 	if (r->clients.count < r->sweep_at) return;
-	struct stale_list list = { .keys = mem_array(r->clients.count, sizeof(struct addr_key)), .now = now };
+	struct stale_list list = { .keys = mem_array(r->clients.count, sizeof(struct client_key)), .now = now };
 	map_each(&r->clients, collect_stale, &list);
 	for (size_t i = 0; i < list.count; i++) free(map_take(&r->clients, key_text(&list.keys[i])));
 	free(list.keys);
@@ -69,7 +74,8 @@ static void sweep(struct rates *r, int64_t now) {
 }
 
 static struct client *find(struct rates *r, const struct rate_params *p, const struct addr *a) {
-	struct addr_key key = addr_key(a, addr_family(a) == AF_INET6 ? p->ipv6_bits : p->ipv4_bits);
+	struct client_key key = { .from = addr_key(a, addr_family(a) == AF_INET6 ? p->ipv6_bits : p->ipv4_bits) };
+	if (p->service.len != 0) memcpy(key.service, p->service.at, MIN_OF(p->service.len, sizeof key.service));
 	struct client *c = map_get(&r->clients, key_text(&key));
 	int64_t now = clock_ms();
 	if (c == NULL) {
@@ -103,16 +109,23 @@ void rates_leave(struct rates *r, const struct rate_params *params, const struct
 	pthread_mutex_unlock(&r->lock);
 }
 
+static struct client *find_for(struct rates *r, const struct rate_params *params, const struct addr *client,
+			       enum rate_kind kind) {
+	struct rate_params all = *params;
+	if (kind == RATE_AUTH) all.service = SLICE_NONE;
+	return find(r, &all, client);
+}
+
 bool rates_count(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
 	pthread_mutex_lock(&r->lock);
-	unsigned now = ++find(r, params, client)->counts[kind];
+	unsigned now = ++find_for(r, params, client, kind)->counts[kind];
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] == 0 || now <= params->most[kind];
 }
 
 bool rates_over(struct rates *r, const struct rate_params *params, const struct addr *client, enum rate_kind kind) {
 	pthread_mutex_lock(&r->lock);
-	unsigned now = find(r, params, client)->counts[kind];
+	unsigned now = find_for(r, params, client, kind)->counts[kind];
 	pthread_mutex_unlock(&r->lock);
 	return params->most[kind] != 0 && now > params->most[kind];
 }
@@ -152,9 +165,9 @@ void rates_unpack(struct rates *r, struct slice packed) {
 		int64_t age = wall - wire_get_i64(&in);
 		c.unit_ms = wire_get_i64(&in);
 		for (size_t i = 0; i < RATE_KINDS; i++) c.counts[i] = (unsigned)wire_get_u64(&in);
-		if (in.bad || key.len != sizeof c.key.bytes) break;
+		if (in.bad || key.len != sizeof c.key) break;
 		if (age < 0 || age >= c.unit_ms || map_get(&r->clients, key) != NULL) continue;
-		memcpy(c.key.bytes, key.at, key.len);
+		memcpy(&c.key, key.at, key.len);
 		c.since = now - age;
 		struct client *kept = mem_get(sizeof *kept);
 		*kept = c;

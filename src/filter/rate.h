@@ -3,9 +3,13 @@
 #include "net/addr.h"
 /* Rates: how many connections a client has, and how many connections, messages, recipients and log-ins it tried within
  * a time (what Postfix's anvil counts). A client is an address, or the network given by a prefix length. Thread-safe;
- * memory follows the clients of the last minute. */
+ * memory follows the clients of the last minute. Each service counts for itself: what a network's mail programs do at
+ * the submission port does not keep the mail server out that shares their address. Log-ins alone count together, for
+ * who tries passwords tries them everywhere. */
+enum { RATE_SERVICE_MAX = 48 };
 enum rate_kind { RATE_CONNECTION, RATE_MESSAGE, RATE_RECIPIENT, RATE_AUTH, RATE_TLS, RATE_KINDS };
 struct rate_params {
+	struct slice service;         /* whose client it is; the first RATE_SERVICE_MAX bytes count */
 	unsigned connections;         /* at one time; 0: no limit */
 	unsigned most[RATE_KINDS];    /* within unit_ms; 0: no limit */
 	int64_t unit_ms;

@@ -24,6 +24,30 @@ static void connections_at_one_time(void **state) {
 	rates_free(&r);
 }
 
+static void each_service_counts_for_itself(void **state) {
+	(void)state;
+	struct rates *r = rates_new(), *after = rates_new();
+	struct rate_params in = { .service = S("smtp"), .connections = 1, .most = { [RATE_MESSAGE] = 1 } }, out;
+	in.unit_ms = 60000, in.ipv4_bits = 32, in.ipv6_bits = 64;
+	out = in;
+	out.service = S("submission");
+	struct addr a = client(1);
+	AUTO_BUF struct buf packed = BUF(KIB(4));
+	assert_true(rates_enter(r, &in, &a) && rates_enter(r, &out, &a));
+	assert_false(rates_enter(r, &out, &a));
+	assert_true(rates_count(r, &in, &a, RATE_MESSAGE) && rates_count(r, &out, &a, RATE_MESSAGE));
+	assert_false(rates_count(r, &in, &a, RATE_MESSAGE));
+	assert_false(rates_over(r, &out, &a, RATE_MESSAGE));
+	rates_pack(r, &packed);
+	rates_unpack(after, buf_slice(&packed));
+	in.most[RATE_AUTH] = out.most[RATE_AUTH] = 1;
+	assert_true(rates_count(r, &in, &a, RATE_AUTH));
+	assert_false(rates_count(r, &out, &a, RATE_AUTH));
+	assert_true(rates_over(after, &in, &a, RATE_MESSAGE) && !rates_over(after, &out, &a, RATE_MESSAGE));
+	rates_free(&r);
+	rates_free(&after);
+}
+
 static void events_within_a_time(void **state) {
 	(void)state;
 	struct rates *r = rates_new();
@@ -69,6 +93,7 @@ static void known_again_after_a_restart(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(connections_at_one_time),
+					    cmocka_unit_test(each_service_counts_for_itself),
 					    cmocka_unit_test(known_again_after_a_restart),
 					    cmocka_unit_test(events_within_a_time),
 					    cmocka_unit_test(many_clients_are_forgotten) };

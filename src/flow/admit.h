@@ -115,7 +115,6 @@ struct admit_params {
 	size_t peers_count;
 	struct lookup peer_tables;
 	bool trust_routes;               /* allow_untrusted_routing */
-	bool dequote;                    /* resolve_dequoted_address */
 	const struct smtp_target *proxy; /* smtpd_proxy_filter; NULL: none */
 	const struct notice_params *notices; /* troubles of sessions that the postmaster hears of; NULL: none */
 	const struct submitters *submitters; /* authorized_submit_users; NULL: everybody */

@@ -29,8 +29,7 @@ static int class_of(uint32_t class) {
 /* user%there@here, there!user@here, "user@there"@here: a way around our rules, if it were followed. */
 static bool is_routed(const struct admit *a, struct slice address) {
 	struct slice local = slice_head(address, slice_find_last(address, '@'));
-	bool quoted = slice_starts(local, S("\""));
-	if (a->params->trust_routes || (quoted && !a->params->dequote)) return false;
+	if (a->params->trust_routes) return false;
 	return slice_find(local, '@') < local.len || slice_find(local, '%') < local.len ||
 	       slice_find(local, '!') < local.len;
 }

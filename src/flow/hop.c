@@ -148,6 +148,9 @@ int hop_find(const struct hop_params *p, const struct rewrite_params *rewrite, e
 	}
 	if (r == TABLE_FOUND) r = by_transport_maps(p, rewrite, address, domain, trace, mem, &hop);
 	if (r == TABLE_FOUND) r = by_relocated(p, rewrite, address, trace, mem, &hop);
+	/* what cannot even be told to the postmaster goes no further, whatever the tables say */
+	if (class == ROUTE_CLASS_LOCAL && rewrite_for_nobody(rewrite, local))
+		hop = (struct hop){ S("discard"), S("undeliverable postmaster notification discarded") };
 	if (r == TABLE_FOUND) *out = hop;
 	return r;
 }

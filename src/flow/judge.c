@@ -90,6 +90,8 @@ static int judge_class(struct judging *j, enum route_class class) {
 		j->out->verdict = ROUTE_FOREIGN;
 		return 0;
 	}
+	struct slice local = slice_head(j->address, j->address.len - j->domain.len - 1);
+	if (class == ROUTE_CLASS_LOCAL && rewrite_for_nobody(&p->rewrite, local)) return 0;
 	r = listed(j, class, &table);
 	if (r == TABLE_LATER) return later(j), 0;
 	if (r == TABLE_FOUND) return 0;

@@ -87,11 +87,19 @@ static struct slice unquoted(struct slice local, struct arena *mem) {
 	return slice_from(at, n);
 }
 
+/* As RFC 5322 has it: what is not a dot-atom. */
+static bool needs_quotes(struct slice local) {
+	for (size_t i = 0; i < local.len; i++)
+		if ((uint8_t)local.at[i] <= ' ' || strchr("()<>[]:;@\\,\"", local.at[i]) != NULL) return true;
+	return false;
+}
+
 int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct arena *mem, struct slice *out) {
 	enum { ROUNDS = 50 };
 	struct slice local, domain;
 	for (int i = 0; i < ROUNDS && rewrite_parts(address, &local, &domain); i++) {
 		struct slice inner = unquoted(local, mem);
+		if (p->keep_quoted && inner.len != local.len && needs_quotes(inner)) break;
 		bool routes = slice_find(inner, '@') < inner.len ||
 			      (p->swap_bangpath && slice_find(inner, '!') < inner.len) ||
 			      (p->percent_hack && slice_find(inner, '%') < inner.len);
@@ -107,11 +115,15 @@ int rewrite_resolve(const struct rewrite_params *p, struct slice address, struct
 
 /* Extensions. */
 
+bool rewrite_for_nobody(const struct rewrite_params *p, struct slice local) {
+	return slice_same(local, p->bounce_user.len != 0 ? p->bounce_user : S("double-bounce"));
+}
+
 struct slice rewrite_delimiters(const struct rewrite_params *p, struct slice local) {
 	if (p->delimiters.len == 0) return SLICE_NONE;
-	struct slice bounce = p->bounce_user.len != 0 ? p->bounce_user : S("double-bounce");
 	if (local.len == 0 || slice_find(p->delimiters, local.at[0]) < p->delimiters.len) return SLICE_NONE;
-	if (slice_same(local, S("postmaster")) || slice_same(local, S("mailer-daemon")) || slice_same(local, bounce))
+	if (slice_same(local, S("postmaster")) || slice_same(local, S("mailer-daemon")) ||
+	    rewrite_for_nobody(p, local))
 		return SLICE_NONE;
 	if (p->owner_request_whole && slice_find(p->delimiters, '-') < p->delimiters.len) {
 		if (slice_starts_same(local, S("owner-"))) return SLICE_NONE;

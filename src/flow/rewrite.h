@@ -36,6 +36,7 @@ struct rewrite_params {
 	bool as_is;                   /* addresses have their form: only tables change them (smtp_generic_maps) */
 	struct slice delimiters;      /* recipient_delimiter */
 	bool owner_request_whole;     /* owner_request_special */
+	bool keep_quoted;             /* resolve_dequoted_address = no: an @ inside of quotes is no route */
 	struct slice bounce_user;     /* double_bounce_sender; "double-bounce" when empty */
 	struct domain_set destinations; /* mydestination: where table entries without domain count */
 	const struct addr *own_addresses; /* of this machine and proxy_interfaces: user@[address] is local */
@@ -88,6 +89,8 @@ int rewrite_find(const struct rewrite_params *p, const struct lookup *maps, stru
 size_t rewrite_results(const struct rewrite_params *p, const struct lookup_hit *hit, struct slice address, bool extend,
 		       size_t limit, struct arena *mem, struct slice **out);
 
+/* Is this the local part of double_bounce_sender? Mail for it in a local domain is taken and dropped (qmgr(8)). */
+bool rewrite_for_nobody(const struct rewrite_params *p, struct slice local);
 /* The delimiters that may split this local part: none for postmaster, mailer-daemon, the double-bounce sender, owner-x
  * and x-request, and where the local part starts with one. */
 struct slice rewrite_delimiters(const struct rewrite_params *p, struct slice local);

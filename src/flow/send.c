@@ -469,7 +469,8 @@ static int ship(struct shipment *sh) {
 		target = (struct queue_target){ 0 };
 		if (group[i].target.len != 0) queue_target_unpack(&more, &target);
 		to[i] = (struct relay_recipient){ group[i].address, group[i].orcpt, group[i].notify, group[i].original,
-						  target.kind,      target.target,  target.rights };
+						  target.kind,      target.target,  target.rights,   target.delivered,
+						  target.below,     target.named };
 	}
 	/* what came by an alias carries its address, so that a forwarding circle is seen when it comes back */
 	struct slice head = SLICE_NONE, alias = group[0].original;

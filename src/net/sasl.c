@@ -147,6 +147,10 @@ enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *
 	return answer;
 }
 
+enum sasl_answer sasl_go_on(struct sasl *s, struct slice *challenge) {
+	return s->judge->go_on(s->owner, s, challenge);
+}
+
 enum sasl_answer sasl_password(struct sasl *s, const char *mechanism, struct slice user, struct slice password,
 			       const struct sasl_ops *ops, void *owner) {
 	static const struct sasl_mechanism by_command[] = { { "LOGIN", SASL_LOGIN, NULL, S("") },

@@ -57,7 +57,7 @@ struct sasl_ops {
 				   struct sasl_found *found);
 };
 
-/* Somebody else who judges whole exchanges, by mechanisms of his own (net/sasl_dovecot.h). All may wait. */
+/* Somebody else who judges whole exchanges, by mechanisms of his own (net/sasl_dovecot.h). offer may wait. */
 struct sasl;
 enum sasl_answer {
 	SASL_MORE,      /* *challenge (in base64) goes out, the next line comes in */
@@ -68,11 +68,14 @@ enum sasl_answer {
 	SASL_CANCELLED, /* "*" */
 	SASL_NOT_BASE64,
 	SASL_MALFORMED,
+	SASL_WAIT,      /* a judge's only: he tells when s->awaited can be read, or s->wait_until is over */
 };
 struct sasl_judge {
 	void (*offer)(void *owner, struct buf *out); /* adds " PLAIN LOGIN": for this client, now */
 	/* As sasl_take, with base64 that was checked; SASL_DONE sets s->found. */
 	enum sasl_answer (*take)(void *owner, struct sasl *s, struct slice response, struct slice *challenge);
+	/* After SASL_WAIT, which may be the answer again. */
+	enum sasl_answer (*go_on)(void *owner, struct sasl *s, struct slice *challenge);
 	void (*done)(struct sasl *s);                /* frees s->exchange */
 };
 
@@ -92,6 +95,8 @@ struct sasl {
 	const struct sasl_judge *judge; /* not NULL: mechanism is, and these are his */
 	char judged[SASL_NAME_MAX];
 	void *exchange;
+	int awaited;            /* SASL_WAIT */
+	int64_t wait_until;
 };
 
 const char *sasl_name(const struct sasl *s); /* "PLAIN"; "" before sasl_begin */
@@ -110,6 +115,7 @@ bool sasl_begin_judged(struct sasl *s, struct slice mechanism, struct slice offe
 /* response: the line; for the first call the initial response of the AUTH command ("=" is an empty one), or at == NULL.
  */
 enum sasl_answer sasl_take(struct sasl *s, struct slice response, struct slice *challenge);
+enum sasl_answer sasl_go_on(struct sasl *s, struct slice *challenge); /* after SASL_WAIT */
 /* The same question without an exchange, for LOGIN of IMAP and PASS of POP3. mechanism: a literal. */
 enum sasl_answer sasl_password(struct sasl *s, const char *mechanism, struct slice user, struct slice password,
 			       const struct sasl_ops *ops, void *owner);

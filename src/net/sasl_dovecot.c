@@ -42,8 +42,13 @@ struct dovecot {
 };
 struct dovecot_exchange {
 	struct dovecot *dovecot;
-	struct line *line;
+	struct line *line;  /* NULL: none was to be had */
 	uint32_t id;
+	int64_t until;      /* of the question under way */
+	unsigned lines;     /* heard since it was asked */
+	struct buf request; /* the question; wiped with the exchange */
+	bool kept;          /* the line served before, and may be dead: another one may be asked */
+	unsigned tries;
 };
 
 /* Lines. */
@@ -332,6 +337,8 @@ void dovecot_exchange_free(struct dovecot_exchange **xp) {
 	if (x == NULL) return;
 	if (x->line != NULL)
 		line_close(x->line); /* in the middle of something: Dovecot forgets it with the connection */
+	mem_wipe(x->request.at, x->request.len);
+	buf_done(&x->request);
 	free(x);
 }
 
@@ -350,61 +357,98 @@ static void add_request(const struct dovecot_exchange *x, struct slice mechanism
 	buf_byte(out, '\n');
 }
 
-static enum sasl_answer read_answer(struct dovecot_exchange *x, struct arena *mem, struct slice *challenge,
-				    struct slice *user, int64_t deadline) {
-	for (int i = 0; i < LINES_MOST; i++) {
-		struct slice text;
-		struct dovecot_line line;
-		int r = stream_wait_line(x->line->stream, LINE_MOST, &text, deadline);
-		if (r != STREAM_OK) return lost(r), SASL_DEFERRED;
-		if (!dovecot_line_read(text, mem, &line))
-			return fail("Dovecot's auth service: malformed answer"), SASL_DEFERRED;
-		if (line.word != DOVECOT_OK && line.word != DOVECOT_CONT && line.word != DOVECOT_FAIL) continue;
-		if (line.id != x->id) continue; /* of an exchange that was given up */
-		*user = arena_slice(mem, line.text);
-		if (line.word == DOVECOT_OK) return SASL_DONE;
-		if (line.word == DOVECOT_FAIL && line.temporary)
-			return fail("Dovecot cannot tell now (see its log)"), SASL_DEFERRED;
-		if (line.word == DOVECOT_FAIL) return SASL_REFUSED;
-		*user = SLICE_NONE;
+/* A line of an exchange that was given up, or of no interest: SASL_WAIT. */
+static enum sasl_answer read_line(const struct dovecot_exchange *x, struct slice text, struct arena *mem,
+				  struct slice *challenge, struct slice *user) {
+	struct dovecot_line line;
+	if (!dovecot_line_read(text, mem, &line))
+		return fail("Dovecot's auth service: malformed answer"), SASL_DEFERRED;
+	if (line.word != DOVECOT_OK && line.word != DOVECOT_CONT && line.word != DOVECOT_FAIL) return SASL_WAIT;
+	if (line.id != x->id) return SASL_WAIT;
+	if (line.word == DOVECOT_CONT) {
 		*challenge = arena_slice(mem, line.text);
 		return SASL_MORE;
 	}
-	return fail("Dovecot's auth service: no answer to the question"), SASL_DEFERRED;
+	*user = arena_slice(mem, line.text);
+	if (line.word == DOVECOT_OK) return SASL_DONE;
+	if (line.temporary) return fail("Dovecot cannot tell now (see its log)"), SASL_DEFERRED;
+	return SASL_REFUSED;
 }
 
-static enum sasl_answer ask(struct dovecot_exchange *x, const struct buf *out, struct arena *mem,
-			    struct slice *challenge, struct slice *user, int64_t deadline) {
+/* What has come so far; SASL_WAIT: the answer is not among it. */
+static enum sasl_answer read_answer(struct dovecot_exchange *x, struct arena *mem, struct slice *challenge,
+				    struct slice *user) {
 	*user = SLICE_NONE;
-	if (out->full) return SASL_MALFORMED;
-	if (x->line == NULL || put(x->line, buf_slice(out), deadline) < 0) return SASL_DEFERRED;
-	return read_answer(x, mem, challenge, user, deadline);
+	if (x->line == NULL) return SASL_DEFERRED;
+	for (;;) {
+		struct slice text;
+		int r = stream_line(x->line->stream, LINE_MOST, &text, NULL);
+		if (r == STREAM_AGAIN) r = stream_fill(x->line->stream);
+		else if (r == STREAM_OK) {
+			enum sasl_answer answer = read_line(x, text, mem, challenge, user);
+			if (answer != SASL_WAIT) return answer;
+			if (++x->lines >= LINES_MOST)
+				return fail("Dovecot's auth service: no answer to the question"), SASL_DEFERRED;
+		}
+		if (r == STREAM_AGAIN && clock_ms() < x->until) return SASL_WAIT;
+		if (r != STREAM_OK) return lost(r == STREAM_AGAIN ? STREAM_LATE : r), SASL_DEFERRED;
+	}
+}
+
+static void ask(struct dovecot_exchange *x) {
+	x->lines = 0;
+	if (x->line != NULL && put(x->line, buf_slice(&x->request), x->until) < 0) line_close(TAKE(x->line));
+}
+
+enum sasl_answer dovecot_go_on(struct dovecot_exchange **xp, struct arena *mem, struct slice *challenge,
+			       struct slice *user) {
+	struct dovecot_exchange *x = *xp;
+	enum sasl_answer answer = read_answer(x, mem, challenge, user);
+	/* a Dovecot that restarts closes them, or cannot tell any more, just when it is asked: its successor can */
+	while (x->kept && answer == SASL_DEFERRED && x->tries++ <= KEPT_MOST) {
+		if (x->line != NULL) line_close(TAKE(x->line));
+		x->line = take_line(x->dovecot, x->until, &x->kept);
+		ask(x);
+		answer = read_answer(x, mem, challenge, user);
+	}
+	if (answer == SASL_WAIT) return answer;
+	if (answer == SASL_DEFERRED) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
+	if (answer == SASL_DONE || answer == SASL_REFUSED) keep(x->dovecot, TAKE(x->line));
+	if (answer != SASL_MORE) dovecot_exchange_free(xp);
+	return answer;
 }
 
 enum sasl_answer dovecot_take(struct dovecot *d, struct dovecot_exchange **xp, struct slice mechanism,
 			      const struct dovecot_client *client, struct slice response, struct arena *mem,
 			      struct slice *challenge, struct slice *user) {
-	AUTO_BUF struct buf out = BUF(OUT_MOST);
-	int64_t deadline = deadline_in(d->timeout_ms);
 	struct dovecot_exchange *x = *xp;
-	bool kept = false;
 	if (x == NULL) {
 		x = *xp = mem_get(sizeof *x);
-		*x = (struct dovecot_exchange){ d, take_line(d, deadline, &kept), ++d->next_id };
-		add_request(x, mechanism, client, response, &out);
+		*x = (struct dovecot_exchange){
+			.dovecot = d, .id = ++d->next_id, .until = deadline_in(d->timeout_ms), .request = BUF(OUT_MOST)
+		};
+		x->line = take_line(d, x->until, &x->kept);
+		add_request(x, mechanism, client, response, &x->request);
 	} else {
-		buf_addf(&out, "CONT\t%u\t%.*s\n", x->id, SLICE_ARG(response));
+		x->kept = false; /* in the middle of an exchange nobody else can go on */
+		x->until = deadline_in(d->timeout_ms);
+		mem_wipe(x->request.at, x->request.len);
+		buf_clear(&x->request);
+		buf_addf(&x->request, "CONT\t%u\t%.*s\n", x->id, SLICE_ARG(response));
 	}
-	enum sasl_answer answer = ask(x, &out, mem, challenge, user, deadline);
-	/* a Dovecot that restarts closes them, or cannot tell any more, just when it is asked: its successor can */
-	for (int i = 0; kept && answer == SASL_DEFERRED && i <= KEPT_MOST; i++) {
-		line_close(TAKE(x->line));
-		x->line = take_line(d, deadline, &kept);
-		answer = ask(x, &out, mem, challenge, user, deadline);
+	*user = SLICE_NONE;
+	if (x->request.full) {
+		dovecot_exchange_free(xp);
+		return SASL_MALFORMED;
 	}
-	mem_wipe(out.at, out.len);
-	if (answer == SASL_DEFERRED) say(L_WARN, "auth", "smtpd_sasl_path: %s", fail_text());
-	if (answer == SASL_DONE || answer == SASL_REFUSED) keep(d, TAKE(x->line));
-	if (answer != SASL_MORE) dovecot_exchange_free(xp);
-	return answer;
+	ask(x);
+	return dovecot_go_on(xp, mem, challenge, user);
+}
+
+int dovecot_awaits(const struct dovecot_exchange *x) {
+	return stream_fd(x->line->stream);
+}
+
+int64_t dovecot_until(const struct dovecot_exchange *x) {
+	return x->until;
 }

@@ -4,8 +4,9 @@
 #include "net/sasl.h"
 /* Log-ins that a Dovecot judges (smtpd_sasl_type = dovecot): its authentication protocol 1.1, the client's side, over
  * its auth socket. Which mechanisms there are, and what they say, is Dovecot's; we pass base64 on. An exchange has a
- * connection of its own while it lasts; idle ones are kept. Waits for Dovecot, which holds back each "no" for about two
- * seconds. Thread-safe. */
+ * connection of its own while it lasts; idle ones are kept. Connecting and asking wait for Dovecot; its
+ * answer, which it holds back for about two seconds when it is "no", is left to whoever asks to wait for.
+ * Thread-safe. */
 enum dovecot_property { /* of a mechanism */
 	DOVECOT_ANONYMOUS = 1,
 	DOVECOT_PLAINTEXT = 2,
@@ -43,11 +44,16 @@ struct dovecot_client {
 	bool secured;               /* by TLS */
 };
 struct dovecot_exchange;
-/* response: checked base64, or at == NULL. As sasl_take: SASL_MORE sets *challenge (base64, in mem), SASL_DONE *user.
- * *x is NULL at first; anything but SASL_MORE ends it. */
+/* response: checked base64, or at == NULL. As sasl_take: SASL_MORE sets *challenge (base64, in mem), SASL_DONE and
+ * SASL_REFUSED *user. *x is NULL at first; anything but SASL_MORE and SASL_WAIT ends it. After SASL_WAIT: dovecot_go_on
+ * once dovecot_awaits can be read, or at dovecot_until at the latest. */
 enum sasl_answer dovecot_take(struct dovecot *d, struct dovecot_exchange **x, struct slice mechanism,
 			      const struct dovecot_client *client, struct slice response, struct arena *mem,
 			      struct slice *challenge, struct slice *user);
+enum sasl_answer dovecot_go_on(struct dovecot_exchange **x, struct arena *mem, struct slice *challenge,
+			       struct slice *user);
+int dovecot_awaits(const struct dovecot_exchange *x);
+int64_t dovecot_until(const struct dovecot_exchange *x);
 void dovecot_exchange_free(struct dovecot_exchange **x); /* the client gave up */
 
 /* A line of the protocol: a command and its words, divided by tabs. For the above, and its fuzzer. */

@@ -127,7 +127,6 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.min_free = conf_size(v, SET_queue_minfree),
 		.login_domain = conf_text(v, SET_smtpd_sasl_local_domain),
 		.trust_routes = conf_bool(v, SET_allow_untrusted_routing),
-		.dequote = conf_bool(v, SET_resolve_dequoted_address),
 		.log_tls = conf_number(v, SET_smtpd_tls_loglevel) >= 1,
 	};
 }
@@ -159,8 +158,9 @@ static void make_gate(struct service *sv, const struct conf_view *v) {
 	};
 }
 
-static void make_rates(struct service *sv, const struct conf_view *v, struct edge_settings *s) {
+static void make_rates(struct service *sv, struct slice name, const struct conf_view *v, struct edge_settings *s) {
 	sv->rates = (struct rate_params){
+		.service = name,
 		.connections = number(v, SET_smtpd_client_connection_count_limit),
 		.most = { [RATE_CONNECTION] = number(v, SET_smtpd_client_connection_rate_limit),
 			  [RATE_MESSAGE] = number(v, SET_smtpd_client_message_rate_limit),
@@ -220,7 +220,7 @@ static int make_service(struct edge_settings *s, const struct conf_service *cs, 
 	int level = conf_enum(v, smtp ? SET_smtpd_tls_security_level : gate_settings[sv->protocol].level);
 	if (edge_tls_choose(s, sv, v, sv->tls_wrapper || level == SERVER_TLS_ENCRYPT, b, outside) < 0)
 		return fail_add("TLS");
-	make_rates(sv, v, s);
+	make_rates(sv, cs->name, v, s);
 	uint64_t most;
 	struct slice limit = slice_trim(conf_text(v, SET_postscreen_client_connection_count_limit));
 	if (screen && !slice_number(limit, UINT32_MAX, &most))

@@ -176,7 +176,7 @@ static int open_all(struct master *m) {
 	if (full)
 		say(L_ERROR, "master", "%s: disk full: mail can be read; new mail is put off until there is room",
 		    m->dir);
-	if (read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
+	if (dns_check(conf_main(m->now->conf)) < 0 || read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
 	    identities_load(m->now->conf, m->dir, false, &m->now->identities) < 0)
 		return EX_CONFIG;
 	m->stamp = files_stamp(m);

@@ -199,6 +199,7 @@ void rewrite_settings_make(struct rewrite_params *out, struct tables *tables, co
 		.domain = conf_bool(v, SET_append_dot_mydomain) ? conf_text(v, SET_mydomain) : SLICE_NONE,
 		.swap_bangpath = conf_bool(v, SET_swap_bangpath),
 		.percent_hack = conf_bool(v, SET_allow_percent_hack),
+		.keep_quoted = !conf_bool(v, SET_resolve_dequoted_address),
 		.delimiters = conf_text(v, SET_recipient_delimiter),
 		.owner_request_whole = conf_bool(v, SET_owner_request_special),
 		.bounce_user = bare_bounce_user(v),
@@ -382,6 +383,7 @@ static struct alias_params *aliases_of(struct tables *tables, const struct conf_
 	*a = (struct alias_params){
 		.maps = tables_of_list(tables, v, SET_alias_maps, TABLE_ALIASES, mem),
 		.expand_owner = conf_bool(v, SET_expand_owner_alias),
+		.frozen = conf_bool(v, SET_frozen_delivered_to),
 		.reset_owner = conf_bool(v, SET_reset_owner_alias),
 		.commands = has_word(v, SET_allow_mail_to_commands, "alias"),
 		.files = has_word(v, SET_allow_mail_to_files, "alias"),

@@ -17,6 +17,15 @@ struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem) {
 				    .trust_anchor_file = own ? "" : arena_text(mem, anchor) };
 }
 
+int dns_check(const struct conf_view *v) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct dns_params params = dns_params_of(v, &mem);
+	struct dns *dns;
+	if (dns_open(&params, &dns) < 0) return fail_add("DNS (dns_resolvers, dns_trust_anchor_file)");
+	dns_close(&dns);
+	return 0;
+}
+
 void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6) {
 	size_t n;
 	const struct slice *words = conf_list(v, SET_inet_protocols, &n);

@@ -6,6 +6,7 @@
 #include "net/dns.h"
 /* Settings that several roles turn into parameters in the same way. */
 struct dns_params dns_params_of(const struct conf_view *v, struct arena *mem); /* text in mem */
+int dns_check(const struct conf_view *v); /* can they be used? 0, or <0 fail() */
 void protocols_of(const struct conf_view *v, bool *ipv4, bool *ipv6);          /* inet_protocols */
 /* authorized_submit_users and its like, in mem; a file or table that cannot be used is complained of in the log. */
 struct submitters;

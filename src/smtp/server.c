@@ -130,6 +130,7 @@ static void go_on(struct smtp_server *s) {
 	s->awaited = -1;
 	if (again == AGAIN_GREET) greet(s);
 	if (again == AGAIN_LINE) server_line_again(s, slice_of(args));
+	if (again == AGAIN_AUTH) server_auth_again(s);
 	if (again == AGAIN_END) server_message_end(s);
 }
 

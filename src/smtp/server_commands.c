@@ -173,10 +173,11 @@ static struct smtp_reply auth_failed(struct smtp_server *s, struct smtp_reply r)
 	return r;
 }
 
-/* Goes on with the exchange; response as in sasl_take. */
-static struct smtp_reply auth_step(struct smtp_server *s, struct slice response) {
-	struct slice challenge = S("");
-	switch (sasl_take(&s->sasl, response, &challenge)) {
+static struct smtp_reply auth_reply(struct smtp_server *s, enum sasl_answer answer, struct slice challenge) {
+	switch (answer) {
+	case SASL_WAIT:
+		smtp_server_wait(s, s->sasl.awaited, deadline_left(s->sasl.wait_until));
+		return smtp_reply(SMTP_PAUSE, NULL, S(""));
 	case SASL_MORE:
 		s->mode = MODE_AUTH;
 		return smtp_reply(334, NULL, arena_slice(&s->mem, challenge));
@@ -203,10 +204,17 @@ static struct smtp_reply auth_step(struct smtp_server *s, struct slice response)
 	return auth_failed(s, smtp_reply(535, "5.7.8", S("Error: authentication failed: Malformed response")));
 }
 
-static struct smtp_reply auth_go(struct smtp_server *s, struct slice response) {
-	struct smtp_reply r = auth_step(s, response);
-	if (r.code != 334) sasl_done(&s->sasl);
+static struct smtp_reply auth_answered(struct smtp_server *s, enum sasl_answer answer, struct slice challenge) {
+	struct smtp_reply r = auth_reply(s, answer, challenge);
+	if (r.code != 334 && r.code != SMTP_PAUSE) sasl_done(&s->sasl);
 	return r;
+}
+
+/* Goes on with the exchange; response as in sasl_take. */
+static struct smtp_reply auth_go(struct smtp_server *s, struct slice response) {
+	struct slice challenge = S("");
+	enum sasl_answer answer = sasl_take(&s->sasl, response, &challenge);
+	return auth_answered(s, answer, challenge);
 }
 
 static struct smtp_reply auth_judged(struct smtp_server *s, struct slice mechanism, struct slice initial) {
@@ -239,6 +247,7 @@ static struct smtp_reply do_auth(struct smtp_server *s, struct slice args) {
 
 static void answer_auth(struct smtp_server *s, struct smtp_reply r) {
 	bool failed = r.code >= 500;
+	if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_AUTH, S(""));
 	server_answer(s, r);
 	unsigned limit = s->params->auth_failure_limit;
 	if (failed && limit != 0 && s->auth_failures >= limit && s->mode != MODE_LAST) server_too_many_errors(s);
@@ -247,6 +256,12 @@ static void answer_auth(struct smtp_server *s, struct smtp_reply r) {
 void server_auth_line(struct smtp_server *s, struct slice line) {
 	s->mode = MODE_COMMAND;
 	answer_auth(s, auth_go(s, line.at != NULL ? line : S("")));
+}
+
+void server_auth_again(struct smtp_server *s) {
+	struct slice challenge = S("");
+	enum sasl_answer answer = sasl_go_on(&s->sasl, &challenge);
+	answer_auth(s, auth_answered(s, answer, challenge));
 }
 
 /* The small ones. */
@@ -394,8 +409,8 @@ static void run(struct smtp_server *s, const struct smtp_command *c, struct slic
 	if (r.code == 0 && waits && !again && c->run != server_bdat && c->run != do_quit && server_out_of_turn(s))
 		return;
 	if (r.code == 0) r = c->run(s, args);
-	if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_LINE, args);
 	if (c->run == do_auth) answer_auth(s, r);
+	else if (r.code == SMTP_PAUSE) return server_pause(s, AGAIN_LINE, args);
 	else server_answer(s, r);
 	if ((c->rules & JUNK) != 0 && s->junk++ > s->params->junk_command_limit) s->facts.errors++;
 }

@@ -57,7 +57,8 @@ struct smtp_server {
 	bool forgiven;              /* the refusal being given is no error */
 	int64_t deadline;           /* of the request or reply under way */
 	int64_t held_until;         /* replies are held back; 0: not */
-	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_END } again; /* what is asked again when the hold is over */
+	/* what is asked again when the hold is over */
+	enum { AGAIN_NOT, AGAIN_GREET, AGAIN_LINE, AGAIN_AUTH, AGAIN_END } again;
 	char *again_args;           /* of the command */
 	int64_t pause_ms;
 	int awaited;               /* held until this can be read as well; -1: nothing */
@@ -86,6 +87,7 @@ struct slice server_progress(struct smtp_server *s); /* "123 bytes" while a mess
 const struct smtp_command *server_commands(void);
 void server_line(struct smtp_server *s, struct slice line); /* runs one command line */
 void server_line_again(struct smtp_server *s, struct slice args);
+void server_auth_again(struct smtp_server *s);
 void server_auth_line(struct smtp_server *s, struct slice line);
 unsigned server_offer(const struct smtp_server *s);
 void server_set_helo(struct smtp_server *s, struct slice name); /* at == NULL: none */

@@ -151,6 +151,33 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 	return 0;
 }
 
+static int64_t blob_of(struct db_conn *c, struct box box, uint32_t uid) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT blob_id FROM message WHERE account_id = ? AND mailbox_id = ?"
+						" AND uid = ?");
+	bind_box(s, box);
+	db_bind_int(s, uid);
+	return db_step(s) == DB_ROW ? db_int(s, 0) : 0;
+}
+
+/* A page has some 60 rows of messages and 40 digests. Ids of bodies rise with uids, but where many were copied. */
+enum { AHEAD_LEAST = 500, ROWS_A_PAGE = 40, DIGESTS_A_PAGE = 20 };
+
+void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
+	uint32_t first = 0, last = 0, end = set.count != 0 ? set.at[set.count - 1].last : 0;
+	uint64_t count = 0;
+	for (size_t i = 0; i < set.count; i++) count += set.at[i].last - set.at[i].first + UINT64_C(1);
+	if (count < AHEAD_LEAST || store_uid_ends(c, box, end + (end != UINT32_MAX), &first, &last) != 0) return;
+	first = MAX_OF(first, set.at[0].first);
+	last = MIN_OF(last, end);
+	if (first == 0 || last < first || last - first < AHEAD_LEAST) return;
+	count = MIN_OF(count, last - first + UINT64_C(1));
+	const int64_t low[] = { box.account, box.id, first }, high[] = { box.account, box.id, last };
+	db_ahead(c, "message", LEN(low), low, high, count / ROWS_A_PAGE + AHEAD_LEAST);
+	if ((want & WANT_DIGEST) == 0) return;
+	int64_t from = blob_of(c, box, first), to = blob_of(c, box, last);
+	if (from != 0 && to >= from) db_ahead(c, "digest", 0, &from, &to, count / DIGESTS_A_PAGE + AHEAD_LEAST);
+}
+
 int store_bodies(struct db_conn *c, struct box box, struct uid_set set,
 		 int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id "

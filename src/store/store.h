@@ -122,6 +122,8 @@ enum {
 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
+/* Before a walk over very many, that may be cold: what it is going to read is asked for at once. Only a hint. */
+void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want);
 
 /* Only which body each message has. */
 int store_bodies(struct db_conn *c, struct box box, struct uid_set set,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Dovecot on a port of its own, with every mail in Maildirs below a folder: FOLDER/mail/USER. Password: secret."""
+"""Debian's Dovecot on a port of its own, with every mail in Maildirs below a folder: FOLDER/mail/USER. Password: secret.
+more: settings of its own."""
 import contextlib, imaplib, os, pwd, subprocess
 from around import *
 
@@ -47,7 +48,7 @@ service pop3-login {{
 
 
 class Dovecot:
-    def __init__(self, folder):
+    def __init__(self, folder, more=''):
         needs_dovecot_2_3()
         self.folder, self.address = str(folder), '127.0.0.1'
         self.ports = {'imap': free_port(self.address), 'pop3': free_port(self.address)}
@@ -62,7 +63,7 @@ class Dovecot:
             path = os.path.dirname(path)
         self.conf = self.folder + '/dovecot.conf'
         with open(self.conf, 'w') as f:
-            f.write(CONF.format(folder=self.folder, **self.ports))
+            f.write(CONF.format(folder=self.folder, **self.ports) + more)
 
     def maildir(self, user):
         return f'{self.folder}/mail/{user}'

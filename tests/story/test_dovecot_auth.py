@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """smtpd_sasl_type = dovecot: Debian's Dovecot says who may log in over SMTP (Postfix's SASL_README), and what happens without it."""
-import base64, hmac, os, smtplib, subprocess
+import base64, hmac, os, smtplib, subprocess, time
 import pytest
 from around import *
 from hato import AUTH, Instance, running
@@ -125,6 +125,42 @@ def test_mail_by_a_user_of_dovecots(server):
         s.sendmail(ANN, [BOB], 'Subject: from dovecot\r\n\r\nx\r\n')
     server.wait_message(BOB, 'from dovecot')
     server.wait_log(f'sasl_method=(CRAM-MD5|PLAIN|SCRAM-SHA-256), sasl_username={ANN}')
+
+
+def waiting(server):
+    """How many of edge's workers stand in poll(2), which is to wait for one answer."""
+    count, pid = 0, server.pids('edge')[0]
+    for task in os.listdir(f'/proc/{pid}/task'):
+        with open(f'/proc/{pid}/task/{task}/wchan') as f:
+            where = f.read()
+            count += 'poll' in where and 'epoll' not in where and 'ep_poll' not in where
+    return count
+
+
+def test_a_no_that_is_held_back_holds_nobody_else(server):
+    """Dovecot keeps a "no" for two seconds: those who wait for it are parked, and no worker with them."""
+    wires = [Wire(server, 'smtp') for _ in range(40)]
+    for wire in wires:
+        wire.send('AUTH PLAIN ' + base64.b64encode(f'\0{ANN}\0wrong'.encode()).decode())
+    time.sleep(0.3)
+    wait_until(lambda: waiting(server) < 5, 1.2, 'the workers to be free')  # connecting to Dovecot takes its moment
+    wires[0].socket.close()  # one who does not wait for it
+    for wire in wires[1:]:
+        assert wire.line().startswith('535 5.7.8')
+    assert plain(wires[1], ANN, 'dovecots') is None
+
+
+def test_who_is_logged_in(server):
+    wire = Wire(server, 'smtp')
+    assert plain(wire, ANN, 'dovecots') is None
+    lines = [l for l in server.hato('who').stdout.splitlines() if ANN in l]
+    assert lines and 'smtp' in lines[0], lines
+    server.hato('kick', ANN)
+    wire.send('NOOP')
+    wire.send('MAIL FROM:<>')
+    assert '421' in wire.line() + wire.line()
+    wire.socket.close()
+    wait_until(lambda: ANN not in server.hato('who').stdout, 10, 'ann to be gone')
 
 
 def test_broken_words(server):

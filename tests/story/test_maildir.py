@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """hato import maildir and hato export maildir: what clients of Dovecot knew they still know, in both directions."""
-import imaplib, json, os, re, shutil, subprocess
+import gzip, imaplib, json, os, re, shutil, subprocess
 import pytest
 from around import *
 from dovecot import Dovecot
@@ -111,6 +111,33 @@ def test_mbsync_sees_the_same_uids(dovecot, filled, tmp_path):
         assert count == 6 and 'uidvalidity' not in said.lower(), said
 
 
+PACKED = "protocol imap {\n  mail_plugins = $mail_plugins zlib\n}\nplugin {\n  zlib_save = %s\n}\n"
+
+
+@pytest.mark.parametrize('form', ['gz', 'zstd', 'lz4'])
+def test_packed(tmp_path, form):
+    with Dovecot(tmp_path / 'd', PACKED % form) as d:
+        m = d.imap(ANN)
+        fill(m)
+        files = [os.path.join(at, f) for at, _, names in os.walk(d.maildir(ANN)) for f in names if ',S=' in f]
+        magic = {'gz': b'\x1f\x8b', 'zstd': b'\x28\xb5\x2f\xfd', 'lz4': b'Dovecot-LZ4'}[form]
+        assert len(files) == 9 and all(open(f, 'rb').read().startswith(magic) for f in files)
+        with running(tmp_path / 'hato', ANN) as server:
+            done = json.loads(server.hato('import', 'maildir', d.maildir(ANN), '--account', ANN, '--json').stdout)
+            assert (done['messages'], done.get('failed', 0)) == (9, 0), done
+            mine = server.imap(ANN)
+            same(m, mine)
+            mine.logout()
+            for at in files[:3]:                                                       # damaged, cut off, a bomb
+                text = open(at, 'rb').read()
+                os.rename(at, at.rsplit('/', 1)[0] + '/9%d.M1.cut:2,S' % files.index(at))
+                open(at.rsplit('/', 1)[0] + '/9%d.M1.cut:2,S' % files.index(at), 'wb').write(text[:-9])
+            open(d.maildir(ANN) + '/cur/99.M2.bomb:2,S', 'wb').write(gzip.compress(b'A' * (300 << 20), 9))
+            done = server.hato('import', 'maildir', d.maildir(ANN), '--account', ANN, check=False)
+            assert done.returncode == 65 and done.stderr.count('damaged or cut off') == 3 and 'a bomb?' in done.stderr, done.stderr
+        m.logout()
+
+
 @pytest.mark.core
 def test_a_plain_maildir_and_hostile_ones(tmp_path):
     box = tmp_path / 'box'
@@ -118,7 +145,7 @@ def test_a_plain_maildir_and_hostile_ones(tmp_path):
         (box / part).mkdir(parents=True)
     (box / 'new/1000.M1.h').write_bytes(b'Subject: one\n\nbody\n')
     (box / 'cur/2000.M2.h:2,FRSab').write_bytes(b'Subject: two\r\n\r\nbody\r\n')
-    (box / 'cur/3000.M3.h:2,S').write_bytes(b'\x1f\x8b\x08compressed')
+    (box / 'cur/3000.M3.h:2,S').write_bytes(b'BZh9compressed')
     (box / '.Old/cur/4000.M4.h:2,').write_bytes(b'Subject: four\n\nno end')
     (tmp_path / 'secret').write_text('Subject: not yours\n\n')
     os.symlink(tmp_path / 'secret', box / 'cur/5000.M5.h:2,S')

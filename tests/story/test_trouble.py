@@ -84,6 +84,16 @@ def test_bad_settings(hosts, line, words):
     assert done.returncode == CONFIG and words[0] in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize('line, words', [('dns_resolvers = nonsense:xx', ['dns_resolvers', 'nonsense:xx']),
+                                         ('dns_trust_anchor_file = /nowhere/root.key', ['dns_trust_anchor_file', '/nowhere/root.key'])])
+def test_bad_dns_settings(hosts, line, words):
+    server = hosts(start=False)
+    server.configure(line)
+    refuses_to_start(server, *words)
+    done = server.hato('check', check=False)
+    assert done.returncode == CONFIG and words[1] in done.stderr + done.stdout
+
+
 def test_unknown_setting_is_a_warning(hosts):
     server = hosts(start=False, accounts=[ANN])
     server.configure('mesage_size_limit = 100')

@@ -199,6 +199,11 @@ static bool tests(const struct search_node *node, search_test *test) {
 	return node->test == test;
 }
 
+static void read_ahead(const struct search_scan *scan, unsigned want) {
+	AUTO_READ struct db_conn *c = db_read(scan->s->context->db);
+	if (c != NULL) store_ahead(c, scan->box, imap_uid_set(&scan->set), want);
+}
+
 int search_scan(struct search_scan *scan) {
 	bool heads = scan->root->cost > COST_ROW;
 	scan->wants_digest |= tests(scan->root, search_thread_id);
@@ -211,6 +216,7 @@ int search_scan(struct search_scan *scan) {
 	*p = (struct party){ .scan = scan, .holders = 1,
 		.want = (heads ? WANT_SUMMARY : 0U) | (scan->wants_digest ? WANT_DIGEST : 0U) |
 			(bodies ? WANT_BODY : 0U) };
+	read_ahead(scan, p->want);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->left, NULL);
 	pthread_mutex_lock(&p->lock);

@@ -11,6 +11,7 @@ static int step(void *ctx, const struct message *m) {
 
 static int one_page(struct imap_session *s, struct walking *w, struct uid_set rest) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
+	if (c != NULL && w->last == 0) store_ahead(c, s->box.box, rest, w->walk->want);
 	w->c = c;
 	return c == NULL ? -1 : store_each(c, s->box.box, rest, w->walk->want, step, w);
 }
