@@ -129,7 +129,7 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	struct evidence_params p;
 	struct evidence_verdict verdict;
 	struct finding_list lists[LISTS_MAX];
-	evidence_params_of(v, dns, mem, &p);
+	if (evidence_params_of(v, dns, mem, &p) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
 	p.dmarc.psl = psl;
 	p.use_spf = p.use_dkim = p.use_dmarc = p.use_arc = true;
 	struct message m = { .params = &p, .asked = a, .mem = mem };
