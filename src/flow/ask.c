@@ -71,7 +71,10 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 }
 
 /* One function for each question: pack, call, unpack. */
-#define ASK_BODY(link_, kind_, name, answer_name, fd_, ms_, usual_) \
+#define ASK_BODY(...) ASK_WITH(link_call, __VA_ARGS__)
+/* Those that change nothing may be asked twice: a process that is restarted keeps nobody from logging in. */
+#define QUERY_BODY(...) ASK_WITH(link_query, __VA_ARGS__)
+#define ASK_WITH(call_, link_, kind_, name, answer_name, fd_, ms_, usual_) \
 	AUTO_BUF struct buf packed = BUF(LINK_FRAME_MAX); \
 	buf_room(&packed, usual_); /* one allocation, not one for each doubling */ \
 	name##_pack(&packed, ask); \
@@ -79,7 +82,7 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 		.kind = kind_, .body = buf_slice(&packed), .fds = { fd_ }, .fd_count = (fd_) >= 0 \
 	}; \
 	struct link_received got = { 0 }; \
-	int r = link_call(link_, &frame, &got, deadline_in(ms_)); \
+	int r = call_(link_, &frame, &got, deadline_in(ms_)); \
 	mem_wipe(packed.at, packed.len <= 4096 ? packed.len : 0); \
 	if (r != LINK_OK) return r < 0 ? r : ASK_LATER; \
 	struct unwire in = keep_answer(&got, mem); \
@@ -88,11 +91,11 @@ static struct unwire keep_answer(const struct link_received *got, struct arena *
 	return in.bad ? fail("broken answer from another process") : ASK_OK;
 
 int ask_route(struct link *core, const struct route_ask *ask, struct arena *mem, struct route_answer *answer) {
-	ASK_BODY(core, ASK_ROUTE, route_ask, route_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(core, ASK_ROUTE, route_ask, route_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_account(struct link *core, const struct account_ask *ask, struct arena *mem, struct account_answer *answer) {
-	ASK_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(core, ASK_ACCOUNT, account_ask, account_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_accept_begin(struct link *core, const struct accept_ask *ask, int spool, struct accept_wait *wait) {
@@ -148,7 +151,7 @@ int ask_token(struct link *relay, const struct token_ask *ask, struct arena *mem
 }
 
 int ask_recall(struct link *core, const struct recall_ask *ask, struct arena *mem, struct recall_answer *answer) {
-	ASK_BODY(core, ASK_RECALL, recall_ask, recall_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(core, ASK_RECALL, recall_ask, recall_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem) {
@@ -158,11 +161,11 @@ int ask_keep(struct link *core, const struct keep_ask *ask, struct arena *mem) {
 
 int ask_password(struct link *vault, const struct password_ask *ask, struct arena *mem,
 		 struct password_answer *answer) {
-	ASK_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_PASSWORD, password_ask, password_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_scram(struct link *vault, const struct scram_ask *ask, struct arena *mem, struct scram_answer *answer) {
-	ASK_BODY(vault, ASK_SCRAM, scram_ask, scram_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_SCRAM, scram_ask, scram_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_app(struct link *vault, const struct app_ask *ask, struct arena *mem, struct app_answer *answer) {
@@ -170,7 +173,7 @@ int ask_app(struct link *vault, const struct app_ask *ask, struct arena *mem, st
 }
 
 int ask_sign(struct link *vault, const struct sign_ask *ask, struct arena *mem, struct sign_answer *answer) {
-	ASK_BODY(vault, ASK_SIGN, sign_ask, sign_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_SIGN, sign_ask, sign_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *mem, struct secret_answered *answer) {
@@ -179,17 +182,17 @@ int ask_secret(struct link *vault, const struct secret_ask *ask, struct arena *m
 
 int ask_dkim_keys(struct link *vault, const struct dkim_keys_ask *ask, struct arena *mem,
 		  struct dkim_keys_answer *answer) {
-	ASK_BODY(vault, ASK_DKIM_KEYS, dkim_keys_ask, dkim_keys_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_DKIM_KEYS, dkim_keys_ask, dkim_keys_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_dkim_sign(struct link *vault, const struct dkim_sign_ask *ask, struct arena *mem,
 		  struct dkim_sign_answer *answer) {
-	ASK_BODY(vault, ASK_DKIM_SIGN, dkim_sign_ask, dkim_sign_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_DKIM_SIGN, dkim_sign_ask, dkim_sign_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_dkim_list(struct link *vault, const struct dkim_list_ask *ask, struct arena *mem,
 		  struct dkim_list_answer *answer) {
-	ASK_BODY(vault, ASK_DKIM_LIST, dkim_list_ask, dkim_list_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(vault, ASK_DKIM_LIST, dkim_list_ask, dkim_list_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_dkim_seen(struct link *vault, const struct dkim_seen_ask *ask, struct arena *mem) {
@@ -237,15 +240,15 @@ int ask_extract(struct link *agent, const struct extract_ask *ask, int file, str
 
 int ask_permission(struct link *relay, const struct permission_ask *ask, struct arena *mem,
 		   struct permission_answer *answer) {
-	ASK_BODY(relay, ASK_PERMISSION, permission_ask, permission_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(relay, ASK_PERMISSION, permission_ask, permission_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_name(struct link *relay, const struct name_ask *ask, struct arena *mem, struct name_answer *answer) {
-	ASK_BODY(relay, ASK_NAME, name_ask, name_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(relay, ASK_NAME, name_ask, name_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_targets(struct link *relay, const struct targets_ask *ask, struct arena *mem, struct targets_answer *answer) {
-	ASK_BODY(relay, ASK_TARGETS, targets_ask, targets_answer, -1, QUICK_MS, USUAL)
+	QUERY_BODY(relay, ASK_TARGETS, targets_ask, targets_answer, -1, QUICK_MS, USUAL)
 }
 
 int ask_admin(int channel, const struct admin_ask *ask, struct arena *mem, struct admin_answer *answer) {

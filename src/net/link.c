@@ -235,11 +235,17 @@ static void channel_put(struct link *l, int fd) {
 	if (!keep) close(fd);
 }
 
+/* A process that ends loses its channels one after the other: those that still look alive are no better. */
+static void idle_close(struct link *l) {
+	for (int fd; (fd = idle_channel(l)) >= 0;) close(fd);
+}
+
 int link_answered(struct link *l, int channel, struct link_received *answer, int64_t deadline) {
 	int r = NOTHING_YET;
 	/* the channel itself gives up after PATIENCE_MS: a poll before each receive would double the calls */
 	while (r == NOTHING_YET && deadline_left(deadline) != 0)
 		r = receive(channel, answer, ANSWER_GUESS, true, NEVER);
+	if (r == LINK_LATE) idle_close(l);
 	if (r == NOTHING_YET) r = LINK_LATE;
 	if (r == LINK_OK) channel_put(l, channel);
 	else close(channel);
@@ -249,6 +255,11 @@ int link_answered(struct link *l, int channel, struct link_received *answer, int
 int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
 	int channel, r = link_ask(l, ask, &channel);
 	return r == LINK_OK ? link_answered(l, channel, answer, deadline) : r;
+}
+
+int link_query(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline) {
+	int r = link_call(l, ask, answer, deadline);
+	return r == LINK_LATE && deadline_left(deadline) != 0 ? link_call(l, ask, answer, deadline) : r;
 }
 
 /* Answering. */

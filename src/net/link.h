@@ -35,6 +35,9 @@ enum link_result { LINK_OK, LINK_LATE };
 /* One question, one answer. LINK_LATE: no answer in time, or the other process ended before it gave one; whether the
  * question was acted on is then not known. Below zero: fail(). */
 int link_call(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline);
+/* For a question that may be acted on twice: when the other process ends before it answered, its successor is asked,
+ * once. */
+int link_query(struct link *l, const struct link_frame *ask, struct link_received *answer, int64_t deadline);
 /* The same in two parts, for a task that awaits *channel in between (net/pool.h). link_answered waits until deadline
  * where nothing has come yet, and takes the channel back in every case. Who does not want the answer any more closes
  * it. */

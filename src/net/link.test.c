@@ -5,11 +5,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "base/test.h"
 
-enum { ASK_TWICE = 1, ASK_FILE, ASK_BREAK };
+enum { ASK_TWICE = 1, ASK_FILE, ASK_BREAK, ASK_SECOND };
 
 static int answer_twice(void *ctx, struct link_question *q) {
 	(void)ctx;
@@ -34,10 +35,20 @@ static int answer_break(void *ctx, struct link_question *q) {
 	return fail("meant to");
 }
 
+/* As if it died of each other question, before it answered. */
+static int answer_second(void *ctx, struct link_question *q) {
+	static atomic_uint asked;
+	(void)ctx;
+	if (asked++ % 2 == 0) return fail("meant to");
+	wire_put_u64(q->answer, 2);
+	return 0;
+}
+
 static const struct link_rule rules[] = {
 	{ ASK_TWICE, "twice", answer_twice },
 	{ ASK_FILE, "file", answer_file },
 	{ ASK_BREAK, "break", answer_break },
+	{ ASK_SECOND, "second", answer_second },
 };
 
 static uint64_t twice(struct link *l, uint64_t v, int *result) {
@@ -139,8 +150,26 @@ static void answerer_is_replaced(void **state) {
 	link_free(&l);
 }
 
+static void asked_again(void **state) {
+	(void)state;
+	int pair[2];
+	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+	struct link *l = link_new(pair[0]);
+	struct pool *p = serve(pair[1]);
+	const struct link_frame ask = { .kind = ASK_SECOND }, hopeless = { .kind = ASK_BREAK };
+	struct link_received got = { 0 };
+	assert_int_equal(link_call(l, &ask, &got, deadline_in(SECONDS(5))), LINK_LATE);
+	assert_int_equal(link_call(l, &ask, &got, deadline_in(SECONDS(5))), LINK_OK);
+	link_received_done(&got);
+	assert_int_equal(link_query(l, &ask, &got, deadline_in(SECONDS(5))), LINK_OK);
+	link_received_done(&got);
+	assert_int_equal(link_query(l, &hopeless, &got, deadline_in(SECONDS(5))), LINK_LATE); /* once, not for ever */
+	stop(p);
+	link_free(&l);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(many_askers), cmocka_unit_test(files_travel),
-					    cmocka_unit_test(answerer_is_replaced) };
+					    cmocka_unit_test(answerer_is_replaced), cmocka_unit_test(asked_again) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,10 +176,24 @@ static bool pump_phase(struct visitor *v, enum wake why) {
 	return true;
 }
 
+/* With a socket pair of its own for each try: who died may have written to the last one. */
+static int open_session(struct visitor *v, const struct session_ask *ask) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct session_answer answer = { 0 };
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) pair[0] = pair[1] = -1;
+	int r = pair[0] < 0 ? fail_errno("socket pair")
+			    : ask_session(v->all->outside.core, ask, pair[1], &mem, &answer);
+	auto_fd(&pair[1]);
+	if (r == ASK_OK && answer.open) v->inner = TAKE_FD(pair[0]);
+	auto_fd(&pair[0]);
+	if (r < 0) say(L_ERROR, v->service->log_name, "session of %.*s: %s", SLICE_ARG(ask->login), fail_text());
+	return r;
+}
+
 /* The client has proved who he is: core takes over, and this end becomes a pump. */
 static bool hand_over(struct visitor *v) {
 	struct gate_result who = gate_result(v->login);
-	AUTO_ARENA struct arena mem = { 0 };
 	char ip[ADDR_TEXT_ROOM];
 	struct session_ask ask = { .protocol = v->service->protocol == SERVES_POP3 ? SESSION_POP3 : SESSION_IMAP,
 				   .account = who.account,
@@ -193,16 +207,10 @@ static bool hand_over(struct visitor *v) {
 				   .offer = who.offer,
 				   .no_uidonly = who.no_uidonly,
 				   .master = buf_slice(&v->master) };
-	struct session_answer answer = { 0 };
-	int pair[2], r = -1;
 	bool room = user_enter(v, who.login);
 	if (room) {
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return false;
-		r = ask_session(v->all->outside.core, &ask, pair[1], &mem, &answer);
-		close(pair[1]);
-		if (r == ASK_OK && answer.open) v->inner = pair[0];
-		else close(pair[0]);
-		if (r < 0) say(L_ERROR, v->service->log_name, "session of %.*s: %s", SLICE_ARG(who.login), fail_text());
+		/* a core that is restarted turns nobody away: its successor is asked */
+		for (int tries = 0, r = ASK_LATER; r == ASK_LATER && tries < 2; tries++) r = open_session(v, &ask);
 	} else {
 		note(L_WARN, v->service->log_name, v->session, NULL, "too many connections", F("user", who.login),
 		     FN("limit", v->service->user_limit));
