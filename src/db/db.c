@@ -109,8 +109,10 @@ void db_attach(struct db *db, void *thing) {
 	db->attached = thing;
 }
 
-void db_attach_summaries(struct db *db, void *thing) {
+bool db_attach_summaries(struct db *db, void *thing) {
+	if (thing != NULL && db->summaries != NULL) return false;
 	db->summaries = thing;
+	return true;
 }
 
 /* 52 bits of microseconds (until 2112) and 11 bits that differ between processes; two ids of one process never share

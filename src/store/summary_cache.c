@@ -37,7 +37,7 @@ struct summary_cache {
 	_Atomic bool broken;
 	int64_t look_at, tidy_at;
 	struct box at;           /* the mailbox that is looked at next */
-	bool looking;
+	bool looking, attached;
 };
 
 static void remove_files(const struct db *of) {
@@ -84,7 +84,7 @@ struct summary_cache *summary_cache_open(struct db *db, int64_t origin) {
 	*sc = (struct summary_cache){ .of = db, .origin = origin, .tidy_at = deadline_in(TIDY_EVERY_MS / 60) };
 	snprintf(path, sizeof path, "%s/" FILE_NAME, db_dir(db));
 	if (stat(path, &st) == 0 && open_file(sc) < 0) say(L_WARN, "core", "%s", fail_text());
-	db_attach_summaries(db, sc);
+	sc->attached = db_attach_summaries(db, sc);
 	return sc;
 }
 
@@ -92,7 +92,7 @@ void summary_cache_close(struct summary_cache **scp) {
 	struct summary_cache *sc = TAKE(*scp);
 	if (sc == NULL) return;
 	struct db *db = atomic_load(&sc->db);
-	db_attach_summaries(sc->of, NULL);
+	if (sc->attached) db_attach_summaries(sc->of, NULL);
 	db_close(&db);
 	if (sc->broken) remove_files(sc->of);
 	free(sc);

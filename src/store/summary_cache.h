@@ -10,7 +10,7 @@
  * The file is made when there is something to put in. One that is damaged, or of another database (origin), is
  * removed. */
 struct summary_cache;
-/* From now on store_each reads from it. */
+/* From now on store_each reads from it, if it is the first of this database. */
 struct summary_cache *summary_cache_open(struct db *db, int64_t origin);
 void summary_cache_close(struct summary_cache **sc); /* NULL is fine */
 /* A part of what is to be done: 1: there is more, 0: not at present, <0. One thread at a time. */
