@@ -157,7 +157,7 @@ int64_t gate_deadline(const struct gate *g) {
 
 struct gate_result gate_result(const struct gate *g) {
 	return (struct gate_result){ g->account, buf_slice(&g->user), buf_slice(&g->tag), gate_secured(g), g->utf8,
-				     g->language, g->no_uidonly };
+				     g->language, gate_offer(g), g->no_uidonly };
 }
 
 int gate_sorry(struct gate *g, unsigned limit) {

@@ -49,7 +49,8 @@ struct gate_result {
 	struct slice login;  /* the account's name */
 	struct slice tag;    /* IMAP: of the command that waits for its OK */
 	bool tls, utf8;
-	unsigned language;   /* IMAP: enum language */
+	unsigned language;   /* enum language */
+	unsigned offer;      /* POP3: enum sasl_word, what CAPA names */
 	bool no_uidonly;     /* IMAP: the client misuses it */
 };
 struct gate_result gate_result(const struct gate *g);

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "cli/checking.h"
 #include "net/tls.h"
+#include "role/evidence_settings.h"
 #include "role/identity.h"
 #include "role/listen.h"
 #include "role/master.h"
@@ -202,6 +203,9 @@ static void check_all(struct checking *c) {
 	check_data(c);
 	check_certificates(c);
 	if (dns_check(conf_main(c->conf)) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
+	struct evidence_params evidence;
+	if (evidence_params_of(conf_main(c->conf), NULL, &c->mem, &evidence) < 0)
+		found(c, PROBLEM_ERROR, "%s", fail_text());
 	check_ports(c);
 	progress_end();
 }

@@ -113,8 +113,9 @@ static size_t ask_lists(const struct conf_view *v, struct dns *dns, const struct
 		struct dnsbl_zone zone;
 		struct dnsbl_hit hit = {0};
 		if (!dnsbl_zone_parse(list[i], true, &zone)) continue;
+		const struct dns_view view = { .dns = dns };
 		enum dnsbl_result r =
-			dnsbl_ask(dns, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
+			dnsbl_ask(&view, &zone, dnsbl_address_name(&zone, client, mem), deadline, true, mem, &hit);
 		out[count++] = (struct finding_list){ zone.domain, hit.text,
 						      r == DNSBL_LISTED  ? FINDING_LISTED
 						      : r == DNSBL_CLEAN ? FINDING_CLEAN
@@ -128,7 +129,7 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	struct evidence_params p;
 	struct evidence_verdict verdict;
 	struct finding_list lists[LISTS_MAX];
-	evidence_params_of(v, dns, mem, &p);
+	if (evidence_params_of(v, dns, mem, &p) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
 	p.dmarc.psl = psl;
 	p.use_spf = p.use_dkim = p.use_dmarc = p.use_arc = true;
 	struct message m = { .params = &p, .asked = a, .mem = mem };

@@ -44,7 +44,7 @@ struct looked {
 };
 static const char *const publication_words[] = { "published", "missing", "wrong", "unknown" };
 
-static void look(struct dns *dns, struct slice line, struct arena *mem, struct looked *out) {
+static void look(struct dns *dns, struct slice line, int64_t deadline, struct arena *mem, struct looked *out) {
 	AUTO_BUF struct buf public_key = BUF(KIB(16));
 	out->domain = slice_word(&line, " ");
 	out->selector = slice_word(&line, " ");
@@ -52,7 +52,7 @@ static void look(struct dns *dns, struct slice line, struct arena *mem, struct l
 	out->state = slice_word(&line, " ");
 	hex_read(&public_key, slice_trim(line));
 	out->publication = dkim_published(dns, out->selector, out->domain, buf_slice(&public_key),
-					  deadline_in(LOOKUP_MS), mem, &out->reason);
+					  deadline, mem, &out->reason);
 }
 
 /* A retired key needs its record no more once it is gone; one that waits is missing it rightly. */
@@ -81,10 +81,12 @@ static int check_all(struct dns *dns, bool as_json, struct arena *mem) {
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	struct json j = { .out = &text };
 	int code = EX_OK;
+	int64_t deadline = deadline_in(LOOKUP_MS); /* as long as answers come, there is time for the next */
 	if (as_json) json_open(&j, NULL, '[');
 	for (struct slice rest = buf_slice(&captured); rest.at != NULL && rest.len != 0;) {
 		struct looked l = { 0 };
-		look(dns, slice_cut(&rest, '\n'), mem, &l);
+		look(dns, slice_cut(&rest, '\n'), deadline, mem, &l);
+		if (l.publication != DKIM_UNKNOWN_YET) deadline = deadline_in(LOOKUP_MS);
 		if (as_json) json_looked(&j, &l);
 		else print_looked(&l);
 		if (is_bad(&l)) code = EX_DATAERR;

@@ -201,7 +201,9 @@ static void check_proofs(const struct conf_view *v) {
 		{ SET_spf_helo_check, SET_spf_check },          { SET_arc_trusted_sealers, SET_arc_verify },
 		{ SET_dmarc_trusted_lists, SET_dmarc_check },   { SET_dmarc_trusted_forwarders, SET_dmarc_check },
 		{ SET_dmarc_quarantine, SET_dmarc_check },      { SET_dmarc_reject, SET_dmarc_check },
-		{ SET_dmarc_required_headers, SET_dmarc_check },
+		{ SET_dmarc_required_headers, SET_dmarc_check }, { SET_dkim_on_bad_signature, SET_dkim_verify },
+		{ SET_dkim_on_key_not_found, SET_dkim_verify },  { SET_dkim_on_no_signature, SET_dkim_verify },
+		{ SET_dkim_on_dns_error, SET_dkim_verify },      { SET_dkim_redirect_failures_to, SET_dkim_verify },
 	};
 	for (size_t i = 0; i < LEN(pairs); i++)
 		if (was_set(v, pairs[i].set) && !conf_bool(v, pairs[i].needs))
@@ -220,6 +222,20 @@ static void check_proofs(const struct conf_view *v) {
 		    "dmarc_reject_text names no domain (%%s): senders will not know whose policy it was");
 }
 
+/* Signatures break on the way, and much honest mail has none. */
+static void check_dkim_alone(const struct conf_view *v) {
+	static const enum setting_id ids[] = { SET_dkim_on_bad_signature, SET_dkim_on_key_not_found,
+					       SET_dkim_on_no_signature, SET_dkim_on_dns_error };
+	for (size_t i = 0; i < LEN(ids); i++) {
+		int action = conf_enum(v, ids[i]);
+		if (action != DKIM_ACTION_REJECT && action != DKIM_ACTION_DISCARD) continue;
+		SAY(v, PROBLEM_WARNING, ids[i],
+		    "%s = %s: mailing lists and forwarders break signatures, and much honest mail has none that can be "
+		    "verified (RFC 6376, 6.3, advises against it; dmarc_reject does what a domain asks for)",
+		    setting_of(ids[i])->name, action == DKIM_ACTION_REJECT ? "reject" : "discard");
+	}
+}
+
 /* Where each looks: at main.cf, or at every view that takes mail by SMTP. */
 static const struct {
 	void (*check)(const struct conf_view *v);
@@ -228,7 +244,7 @@ static const struct {
 	{ check_networks, true },      { check_login, true },    { check_public_tls, true },
 	{ check_client_login, false }, { check_domains, false }, { check_recipients, false },
 	{ check_transports, false },   { check_sizes, false },   { check_soft_bounce, false },
-	{ check_proofs, false },
+	{ check_proofs, false },       { check_dkim_alone, false },
 };
 
 void check_dangers(struct conf *c) {

@@ -51,8 +51,10 @@ static void always(struct adoption *w) {
 
 static void envelope(struct adoption *w) {
 	if (!slice_same(w->line->value, S("embedded")))
-		adopt_warn(w, "the original sender always stands in the address itself (embedded); addresses that "
-			      "PostSRSd made of its database find no way back");
+		adopt_warn(w, "the original sender always stands in the address itself (embedded), which needs no "
+			      "database; bounces to return addresses that PostSRSd keeps in its database are refused "
+			      "as unknown. To have them find back, leave PostSRSd running for some days and ask it: "
+			      "recipient_canonical_maps = socketmap:unix:/var/spool/postfix/srs:reverse");
 }
 
 static void classes(struct adoption *w) {

@@ -67,6 +67,10 @@ int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct bu
 /* The bytes given to blob_insert; adds nothing when there are none. BLOB_GONE when there is no such blob. */
 int blob_summary(struct db_conn *c, int64_t id, struct buf *out);
 
+/* Bytes of others, packed as small bodies are, with a checksum, to the end of out. plain: how many there were. */
+int db_pack(struct db *db, struct slice plain, struct buf *out);
+int db_unpack(struct db *db, struct slice packed, size_t plain, struct buf *out);
+
 /* What is kept of many blobs, asked for in any order, but cheapest where ids rise and few that are not asked for lie in
  * between, as in a mailbox that was filled at one go. Ends before the connection is released. */
 enum blob_kept { BLOB_SUMMARY, BLOB_DIGEST, BLOB_STORED /* for blob_unpack */ };

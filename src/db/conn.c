@@ -197,6 +197,10 @@ void *db_attached(const struct db_conn *c) {
 	return c->db->attached;
 }
 
+void *db_summaries(const struct db_conn *c) {
+	return c->db->summaries;
+}
+
 int64_t db_changed(struct db_conn *c) {
 	return sqlite3_changes64(c->sqlite);
 }

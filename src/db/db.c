@@ -109,6 +109,10 @@ void db_attach(struct db *db, void *thing) {
 	db->attached = thing;
 }
 
+void db_attach_summaries(struct db *db, void *thing) {
+	db->summaries = thing;
+}
+
 /* 52 bits of microseconds (until 2112) and 11 bits that differ between processes; two ids of one process never share
  * a microsecond. */
 static _Atomic int64_t last; /* of the microseconds; lock-free: the loops below */

@@ -74,6 +74,9 @@ struct db *db_of(struct db_conn *c);
 /* One thing of a higher room that has to be found from any connection (the change hub). */
 void db_attach(struct db *db, void *thing);
 void *db_attached(const struct db_conn *c);
+/* And another (the cache of summaries). */
+void db_attach_summaries(struct db *db, void *thing);
+void *db_summaries(const struct db_conn *c);
 
 /* A hint before a walk over many rows: the pages with the rows of a table from low to high are going to be read. keys:
  * how many integers, the first columns of its key; 0: it is a table by row number, and low and high are one number.

@@ -57,7 +57,7 @@ struct db {
 	char *dir, *path;
 	int dir_fd;
 	struct db_params params;
-	void *attached;
+	void *attached, *summaries;
 	_Atomic uint64_t epoch;
 	struct pack_pool *packs;
 

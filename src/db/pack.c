@@ -139,3 +139,20 @@ int unpack_quick(struct pack_pool *pool, struct slice packed, char *at, size_t p
 	bool whole = left == 0 && packed.len == 0 && got == plain;
 	return whole ? 0 : fail("LZ4: %zu bytes where %zu should be", got, plain);
 }
+
+int db_pack(struct db *db, struct slice plain, struct buf *out) {
+	size_t most = pack_quick_bound(plain.len), len = 0;
+	char *room = buf_room(out, most);
+	if (room == NULL) return fail("LZ4: %zu bytes are too many", plain.len);
+	int r = pack_quick(db->packs, plain, room, most, &len);
+	out->len += len;
+	return r;
+}
+
+int db_unpack(struct db *db, struct slice packed, size_t plain, struct buf *out) {
+	char *room = buf_room(out, plain);
+	if (room == NULL) return fail("LZ4: %zu bytes are too many", plain);
+	int r = unpack_quick(db->packs, packed, room, plain);
+	if (r == 0) out->len += plain;
+	return r;
+}

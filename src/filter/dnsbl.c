@@ -127,28 +127,33 @@ struct slice dnsbl_domain_name(const struct dnsbl_zone *zone, struct slice domai
 	return arena_fmt(mem, "%.*s.%.*s", SLICE_ARG(ascii), SLICE_ARG(zone->domain));
 }
 
-static void find_text(struct dns *dns, struct slice name, int64_t deadline, struct arena *mem, struct dnsbl_hit *hit) {
+static void find_text(const struct dns_view *dns, struct slice name, int64_t deadline, struct arena *mem,
+		      struct dnsbl_hit *hit) {
 	struct slice *texts;
 	size_t n;
-	if (dns_txt(dns, name, deadline, mem, &texts, &n, NULL) == DNS_OK && n != 0)
+	int r = dns_view_txt(dns, name, deadline, mem, &texts, &n);
+	if (r == DNS_FILTERED)
+		say(L_WARN, "dnsbl", "%.*s: TXT lookup error: DNS reply filter drops all results", SLICE_ARG(name));
+	if (r == DNS_OK && n != 0)
 		hit->text = slice_head(texts[0], TEXT_MOST);
 }
 
-enum dnsbl_result dnsbl_ask(struct dns *dns, const struct dnsbl_zone *zone, struct slice name, int64_t deadline,
-                            bool want_text, struct arena *mem, struct dnsbl_hit *hit) {
+enum dnsbl_result dnsbl_ask(const struct dns_view *dns, const struct dnsbl_zone *zone, struct slice name,
+			    int64_t deadline, bool want_text, struct arena *mem, struct dnsbl_hit *hit) {
 	struct slice *records;
 	size_t n;
 	*hit = (struct dnsbl_hit){ S("") };
 	if (name.len == 0) return DNSBL_CLEAN;
-	int r = dns_query(dns, name, DNS_A, deadline, mem, &records, &n, NULL);
+	int r = dns_view_ipv4(dns, name, deadline, mem, &records, &n);
 	if (r == DNS_LATER) {
 		say(L_WARN, "dnsbl", "%.*s: RBL lookup error: %s", SLICE_ARG(name), fail_text());
 		return DNSBL_LATER;
 	}
+	if (r == DNS_FILTERED)
+		say(L_WARN, "dnsbl", "%.*s: RBL lookup error: DNS reply filter drops all results", SLICE_ARG(name));
 	if (r != DNS_OK) return DNSBL_CLEAN;
 	bool matched = false;
 	for (size_t i = 0; i < n && !matched; i++) {
-		if (records[i].len != 4) continue;
 		const uint8_t *o = (const uint8_t *)records[i].at;
 		matched = zone->filtered ? dnsbl_pattern_match(&zone->pattern, o) : true;
 		if (!zone->filtered && o[0] == 127 && o[1] == 255 && o[2] == 255) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "net/dns.h"
+#include "filter/dns_filter.h"
 /* DNS block and allow lists (RFC 5782), as reject_rbl_client, permit_dnswl_client and postscreen_dnsbl_sites use them.
  */
 
@@ -31,5 +31,5 @@ struct dnsbl_hit {
 struct slice dnsbl_address_name(const struct dnsbl_zone *zone, const struct addr *client, struct arena *mem);
 struct slice dnsbl_domain_name(const struct dnsbl_zone *zone, struct slice domain, struct arena *mem);
 /* An empty name is DNSBL_CLEAN. */
-enum dnsbl_result dnsbl_ask(struct dns *dns, const struct dnsbl_zone *zone, struct slice name, int64_t deadline,
-			    bool want_text, struct arena *mem, struct dnsbl_hit *hit);
+enum dnsbl_result dnsbl_ask(const struct dns_view *dns, const struct dnsbl_zone *zone, struct slice name,
+			    int64_t deadline, bool want_text, struct arena *mem, struct dnsbl_hit *hit);

@@ -52,6 +52,7 @@ struct restrict_params {
 	size_t own_count;
 	struct slice rbl_reply;                  /* default_rbl_reply */
 	const struct expand_filter *expansion;   /* smtpd_expansion_filter; NULL: all */
+	struct lookup dns_filter;                /* smtpd_dns_reply_filter */
 	struct lookup rbl_replies, login_maps,
 		certificates;                    /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
 	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */

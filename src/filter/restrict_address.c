@@ -86,11 +86,13 @@ enum result check_address_known(struct walk *w, const struct check *c) {
 	struct addr *addresses;
 	size_t n;
 	int64_t deadline = deadline_in(DNS_WAIT_MS);
-	int r = dns_mx(w->p->dns, name, deadline, w->run->mem, &mx, &n, NULL);
+	const struct dns_view view = dns_view_of(w);
+	int r = dns_view_mx(&view, name, deadline, w->run->mem, &mx, &n);
+	if (r == DNS_FILTERED) return dns_filtered(w, name, "MX or address");
 	if (r == DNS_OK) return dns_mx_is_null(mx, n) ? unknown_domain(w, DNS_OK, address, domain, item) : DUNNO;
 	if (r == DNS_NODATA || r == DNS_LATER) {
-		int a = dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n,
-				      NULL);
+		int a = dns_view_addresses(&view, name, deadline, w->run->mem, &addresses, &n);
+		if (a == DNS_FILTERED) return dns_filtered(w, name, "MX or address");
 		if (a == DNS_OK) return DUNNO;
 		if (r == DNS_NODATA || a == DNS_NXDOMAIN) r = a;
 	}

@@ -63,11 +63,12 @@ enum result check_helo_known(struct walk *w, const struct check *c) {
 	struct dns_mx *mx;
 	size_t n;
 	int64_t deadline = deadline_in(DNS_WAIT_MS);
-	int r = w->p->dns == NULL ? DNS_LATER
-				  : dns_addresses(w->p->dns, name, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem,
-						  &addresses, &n, NULL);
+	const struct dns_view view = dns_view_of(w);
+	int r = view.dns == NULL ? DNS_LATER
+				 : dns_view_addresses(&view, name, deadline, w->run->mem, &addresses, &n);
 	if (r == DNS_NODATA || r == DNS_LATER)
-		r = w->p->dns == NULL ? DNS_LATER : dns_mx(w->p->dns, name, deadline, w->run->mem, &mx, &n, NULL);
+		r = view.dns == NULL ? DNS_LATER : dns_view_mx(&view, name, deadline, w->run->mem, &mx, &n);
+	if (r == DNS_FILTERED) return dns_filtered(w, name, "address or MX");
 	if (r == DNS_OK) return DUNNO;
 	if (r != DNS_LATER) return reject(w, w->p->codes.unknown_helo, "4.7.1", NAMED "Host not found", NAMED_ARG(w));
 	return defer_if_permit(w, w->p->helo_tempfail, 450, "4.7.1", NAMED "Host not found", NAMED_ARG(w));

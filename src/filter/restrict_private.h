@@ -86,6 +86,11 @@ struct walk {
 	struct slice reply_name;   /* in <> of the reply */
 	unsigned recursion, warn;  /* warn: the depth at which warn_if_reject stands, 0: it does not */
 };
+static inline struct dns_view dns_view_of(const struct walk *w) {
+	return (struct dns_view){ w->p->dns, &w->p->dns_filter };
+}
+/* smtpd_dns_reply_filter left nothing: no reason to refuse anybody; for the log. */
+enum result dns_filtered(struct walk *w, struct slice name, const char *what);
 enum result walk_list(struct walk *w, const struct check_list *list);
 
 /* restrict_reply.c: all that ends a check */

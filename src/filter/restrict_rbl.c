@@ -35,7 +35,8 @@ static enum dnsbl_result ask(struct walk *w, const struct dnsbl_zone *zone, stru
 	*hit = (struct dnsbl_hit){ S("") };
 	if (w->p->dns == NULL) return DNSBL_LATER;
 	ask_ahead(w);
-	return dnsbl_ask(w->p->dns, zone, name, deadline_in(DNS_WAIT_MS), true, w->run->mem, hit);
+	const struct dns_view view = dns_view_of(w);
+	return dnsbl_ask(&view, zone, name, deadline_in(DNS_WAIT_MS), true, w->run->mem, hit);
 }
 
 /* The reply. */

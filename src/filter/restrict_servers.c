@@ -16,7 +16,8 @@ static const char *type_name(int type) {
 static int find_mx(struct walk *w, struct slice domain, int64_t deadline, struct hosts *out) {
 	struct dns_mx *mx;
 	size_t n;
-	int r = dns_mx(w->p->dns, domain, deadline, w->run->mem, &mx, &n, NULL);
+	const struct dns_view view = dns_view_of(w);
+	int r = dns_view_mx(&view, domain, deadline, w->run->mem, &mx, &n);
 	if (r == DNS_OK && dns_mx_is_null(mx, n)) {
 		out->count = 0;
 		return DNS_OK;
@@ -30,6 +31,11 @@ static int find_mx(struct walk *w, struct slice domain, int64_t deadline, struct
 	*out = (struct hosts){ arena_array(w->run->mem, n, sizeof(struct slice)), n };
 	for (size_t i = 0; i < n; i++) out->at[i] = mx[i].host;
 	return r;
+}
+
+enum result dns_filtered(struct walk *w, struct slice name, const char *what) {
+	warn(w, "%.*s: %s lookup error: DNS reply filter drops all results", SLICE_ARG(name), what);
+	return DUNNO;
 }
 
 /* The name in an NS record, which is uncompressed labels. */
@@ -76,12 +82,12 @@ static enum result check_host(struct walk *w, const struct check *c, struct slic
 	enum item item = c->word->item;
 	enum result r = access_domain(w, c, host, name, item, found);
 	if (*found) return r;
+	const struct dns_view view = dns_view_of(w);
 	struct addr *addresses, one;
 	size_t n = 1;
 	if (addr_parse(host, &one)) {
 		addresses = &one;
-	} else if (dns_addresses(w->p->dns, host, DNS_IPV4 | DNS_IPV6, deadline, w->run->mem, &addresses, &n, NULL) !=
-		   DNS_OK) {
+	} else if (dns_view_addresses(&view, host, deadline, w->run->mem, &addresses, &n) != DNS_OK) {
 		warn(w, "Unable to look up %s host %.*s for %s %.*s", type_name(c->word->how), SLICE_ARG(host),
 		     item_titles[item], SLICE_ARG(name));
 		return DUNNO;

@@ -34,7 +34,8 @@ static size_t ask_lists(struct admit *a, struct finding_list *out) {
 		struct dnsbl_zone zone;
 		struct dnsbl_hit hit = {0};
 		if (!dnsbl_zone_parse(p->lists[i], true, &zone)) continue;
-		enum dnsbl_result r = dnsbl_ask(a->params->dns, &zone, dnsbl_address_name(&zone, &a->peer, &a->tx),
+		const struct dns_view view = { .dns = a->params->dns };
+		enum dnsbl_result r = dnsbl_ask(&view, &zone, dnsbl_address_name(&zone, &a->peer, &a->tx),
 						deadline, true, &a->tx, &hit);
 		out[count++] = (struct finding_list){ zone.domain, hit.text,
 						      r == DNSBL_LISTED  ? FINDING_LISTED

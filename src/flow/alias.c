@@ -23,8 +23,19 @@ struct expansion {
 	unsigned depth;           /* of files in files */
 };
 
+/* What Delivered-To will say of whoever the alias leads to (local(8), frozen_delivered_to): the address that it all
+ * began with. A list with an owner, or from a file, sends its members a message of their own, which says that it came
+ * by it. */
+static void name_delivered(const struct expansion *x, struct step *s) {
+	struct slice first = x->up->delivered.len != 0 ? x->up->delivered : x->up->address;
+	bool sent_on = (x->included || x->has_owner) && s->target_kind == RELAY_ADDRESS;
+	s->below = sent_on ? first : x->up->below;
+	if (!sent_on && x->params->frozen) s->delivered = first;
+}
+
 static struct step *add(struct expansion *x, struct slice address) {
 	struct step *s = way_add(x->way, x->up, address);
+	name_delivered(x, s);
 	s->aliased = s->marked = true;
 	s->alias = x->name;
 	if (x->has_owner) s->owner = x->owner;
@@ -49,6 +60,7 @@ static void add_target(struct expansion *x, enum relay_target kind, struct slice
 	}
 	struct step *s = add(x, x->up->address);
 	s->target_kind = kind;
+	name_delivered(x, s);
 	s->target = text;
 	s->rights = x->rights;
 	s->hop = x->hop;

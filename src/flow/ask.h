@@ -189,13 +189,14 @@ struct session_ask {
 	struct slice login, tag, remote;
 	bool tls;
 	bool utf8;                 /* the client asked for UTF-8 before it logged in (POP3) */
-	uint32_t language;         /* IMAP: enum language, chosen before log-in */
+	uint32_t language;         /* enum language, chosen before log-in */
+	uint32_t offer;            /* POP3: the SASL mechanisms that CAPA names */
 	bool no_uidonly;           /* IMAP: by what the client said of itself before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(u32, language) F(bool_, no_uidonly) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(u32, offer) F(bool_, no_uidonly) F(text, master)
 struct session_answer {
 	bool open;
 };
@@ -452,9 +453,12 @@ struct relay_recipient {
 	uint32_t kind;             /* enum relay_target */
 	struct slice target;
 	struct slice rights;       /* the Unix user whose command or file it is; empty: default_privs */
+	struct slice delivered, below; /* as in route_end */
+	bool named;
 };
 #define RELAY_RECIPIENT_FIELDS(F) \
-	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights)
+	F(text, address) F(text, orcpt) F(u32, notify) F(text, original) F(u32, kind) F(text, target) F(text, rights) \
+	F(text, delivered) F(text, below) F(bool_, named)
 WIRE_DECLARE(relay_recipient)
 /* One message to one next hop; the body is text, or the descriptor where text is empty, from offset on, size bytes,
  * with head before it. Asked of relay, and of the agent (never with text) for the transports whose command in master.cf

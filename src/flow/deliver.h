@@ -58,6 +58,7 @@ struct post_target {
 	struct slice hop;
 	uint32_t kind;
 	struct slice target, rights;
+	bool named;
 };
 struct post { /* what is handed in */
 	struct slice queue_id, sender, envid, message_id, client;
@@ -96,6 +97,8 @@ struct queue_target {
 	bool aliased;                        /* an alias of ours led there: Delivered-To goes along */
 	bool fixed; /* the hop was chosen by somebody (FILTER, mailbox_transport): it stays when tables change */
 	bool forwarded;                      /* route_end.forwarded */
+	struct slice delivered, below;       /* and the other fields of route_end */
+	bool named;
 };
 WIRE_DECLARE(queue_target)
 

@@ -14,7 +14,8 @@
 	F(u64, return_path) F(bool_, eight_bit) F(bool_, utf8) F(u32, flags) F(part, from, relay_client)
 WIRE_STRUCT(queue_extra, QUEUE_EXTRA_FIELDS)
 #define QUEUE_TARGET_FIELDS(F) \
-	F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded)
+	F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded) \
+	F(text, delivered) F(text, below) F(bool_, named)
 WIRE_STRUCT(queue_target, QUEUE_TARGET_FIELDS)
 
 static void count_ends(struct delivery *d, size_t *nowhere) {
@@ -75,6 +76,7 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 								      .target_kind = target->kind,
 								      .target = target->target,
 								      .rights = target->rights,
+								      .named = target->named,
 								      .fixed = true,
 								      .source = i });
 			continue;
@@ -123,7 +125,8 @@ static int check_forwards(struct db *db, const struct deliver_params *params, st
 
 static struct slice pack_target(const struct route_end *e, struct arena *mem) {
 	AUTO_BUF struct buf packed = BUF(KIB(64));
-	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked, e->fixed, e->forwarded };
+	struct queue_target target = { e->target_kind, e->target, e->rights, e->marked,
+				       e->fixed,       e->forwarded, e->delivered, e->below, e->named };
 	if (e->target_kind == RELAY_ADDRESS && !e->marked && !e->fixed && !e->forwarded) return SLICE_NONE;
 	queue_target_pack(&packed, &target);
 	return arena_slice(mem, buf_slice(&packed));

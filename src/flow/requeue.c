@@ -141,9 +141,13 @@ int requeue_redirected(struct db *db, const struct flow_settings *settings, cons
 	size_t n = MIN_OF(outcome->redirects_count, (size_t)REDIRECTS_MAX);
 	struct accept_recipient *to = arena_array(q.mem, n, sizeof *to);
 	struct post_target *targets = arena_array(q.mem, n, sizeof *targets);
+	struct unwire in = UNWIRE(was->target, q.mem);
+	struct queue_target told = { 0 };
+	if (was->target.len != 0) queue_target_unpack(&in, &told);
 	for (size_t i = 0; i < n; i++) {
 		const struct relay_redirect *one = &outcome->redirects[i];
 		targets[i] = target_of(one, was->hop, outcome->rights);
+		targets[i].named = outcome->prepend || told.named;
 		to[i] = (struct accept_recipient){ .address = one->kind == REDIRECT_ADDRESS ? one->text : was->address,
 						   .orcpt = was->orcpt,
 						   .notify = was->notify,
@@ -157,9 +161,13 @@ int requeue_redirected(struct db *db, const struct flow_settings *settings, cons
 				     .address = was->address,
 				     .hop = was->hop,
 				     .target_kind = RELAY_MAILBOX,
+				     .named = outcome->prepend || told.named,
 				     .fixed = true };
 	q.post.mailbox = &mailbox;
-	if (r == 0 && outcome->prepend) r = envelope_prepend(&q.post, was->address, q.mem);
+	struct slice delivered = told.delivered.len != 0 ? told.delivered : was->address;
+	bool prepend = outcome->prepend && !told.named;
+	if (r == 0 && prepend && told.below.len != 0) r = envelope_prepend(&q.post, told.below, q.mem);
+	if (r == 0 && prepend) r = envelope_prepend(&q.post, delivered, q.mem);
 	r = r == ENVELOPE_LOOPS ? REQUEUE_LOOPS : r < 0 ? r : replace(&q, to, targets, n);
 	close_post(&q);
 	return r;

@@ -57,6 +57,8 @@ void way_hop(struct way *w, const struct step *s, struct slice hop) {
 				       .target_kind = s->target_kind,
 				       .target = s->target,
 				       .rights = s->rights,
+				       .delivered = s->delivered,
+				       .below = s->below,
 				       .owner = s->owner });
 }
 

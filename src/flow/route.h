@@ -51,6 +51,10 @@ struct route_end {
 	struct slice hop;         /* ROUTE_TO_HOP: "smtp:example.com" */
 	uint32_t target_kind;     /* ROUTE_TO_HOP: enum relay_target, with target and rights as in relay_recipient */
 	struct slice target, rights;
+	/* Of a user of this machine: what Delivered-To says, empty: the address; and a second one below it, of the list
+	 * that sent the message on; named: they are in the message already. */
+	struct slice delivered, below;
+	bool named;
 	struct slice status, text; /* ROUTE_TO_NOWHERE: why: "5.1.1", words */
 	struct slice owner;       /* sender instead of the message's own (owner-list); empty: no other */
 	size_t source;            /* the caller's number of the address it came from */

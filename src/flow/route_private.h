@@ -14,6 +14,7 @@ struct step {
 	bool no_aliases;          /* "\name", or the name of the alias itself: the user, not the alias */
 	struct slice owner;
 	struct slice alias;       /* the name in aliases(5) that this came from; empty: none */
+	struct slice delivered, below; /* as in route_end */
 	uint32_t target_kind;     /* with target: what an alias gives beside addresses */
 	struct slice target, rights, hop;
 	unsigned depth;

@@ -32,6 +32,8 @@ void copy_begin(struct copy_reader *r, const struct copy *c) {
 	if ((c->flags & COPY_RETURN_PATH) != 0) header(r, "Return-Path: ", S("<"), c->sender, S(">"));
 	if ((c->flags & COPY_ORIGINAL) != 0) header(r, "X-Original-To: ", c->original, SLICE_NONE, SLICE_NONE);
 	if ((c->flags & COPY_DELIVERED) != 0) header(r, "Delivered-To: ", c->delivered, SLICE_NONE, SLICE_NONE);
+	if ((c->flags & COPY_DELIVERED) != 0 && c->below.len != 0)
+		header(r, "Delivered-To: ", c->below, SLICE_NONE, SLICE_NONE);
 }
 
 /* A line starts in s: what must stand before it? Lines are known from their first five bytes, so that the reader asks

@@ -15,7 +15,7 @@ enum copy_flags {
 struct copy {
 	const struct local_message *message;
 	struct slice sender;              /* empty: MAILER-DAEMON in the From_ line, <> in Return-Path */
-	struct slice original, delivered; /* of the headers */
+	struct slice original, delivered, below; /* of the headers; below: a second Delivered-To, or empty */
 	unsigned flags;
 	struct slice eol;                 /* empty: "\n" */
 	struct slice date; /* of the From_ line: copy_date(), made before a process is forked: the clock's tables

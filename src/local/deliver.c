@@ -55,15 +55,20 @@ static bool chosen(struct at_work *w, const struct lookup *l, struct slice setti
 	return !*failed && setting.len != 0;
 }
 
+static struct slice delivered_to(const struct local_recipient *to) {
+	return to->delivered.len != 0 ? to->delivered : to->address;
+}
+
 static struct placing place_of(struct at_work *w, const struct rights *who, unsigned flags, bool delivered) {
 	if (w->p->original_header) flags |= COPY_ORIGINAL;
-	if (delivered) flags |= COPY_DELIVERED;
+	if (delivered && !w->to->named) flags |= COPY_DELIVERED;
 	return (struct placing){
 		.who = who,
 		.copy = { .message = w->m,
 			  .sender = w->m->sender,
 			  .original = w->to->original.len != 0 ? w->to->original : w->to->address,
-			  .delivered = w->to->address,
+			  .delivered = delivered_to(w->to),
+			  .below = w->to->below,
 			  .flags = flags,
 			  .date = copy_date(w->mem, wall_s()) },
 		.file_limit = w->p->size_limit,
@@ -333,10 +338,11 @@ void local_deliver(const struct local_params *p, const struct local_message *m, 
 		return;
 	}
 	bool plain = to->kind == LOCAL_MAILBOX;
-	int looped = plain ? 0 : copy_has_delivered_to(m, to->address);
+	int looped = plain ? 0 : copy_has_delivered_to(m, delivered_to(to));
+	if (looped == 0 && !plain && to->below.len != 0) looped = copy_has_delivered_to(m, to->below);
 	if (looped != 0) {
 		if (looped < 0) said(&w, "4.3.0", "", slice_of(fail_text()));
-		else said(&w, "5.4.6", "mail forwarding loop for ", to->address);
+		else said(&w, "5.4.6", "mail forwarding loop for ", delivered_to(to));
 		return;
 	}
 	if (w.known && !rights_within_reach(&w.who)) {

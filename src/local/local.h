@@ -28,6 +28,8 @@ struct local_recipient {
 	struct slice target;
 	struct slice rights; /* login name of whose command or file it is: the owner of the alias file, or the user in
 			      * whose ~/.forward it stands; empty: default_privs */
+	struct slice delivered, below; /* what Delivered-To says, empty: the address; another one below it */
+	bool named;                    /* they are in the message already */
 };
 
 enum local_fate { LOCAL_LATER, LOCAL_DELIVERED, LOCAL_NEVER, LOCAL_REDIRECTED };

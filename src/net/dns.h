@@ -16,6 +16,9 @@ struct dns_params {
 	int timeout_ms; /* the longest that one question may take, whatever the deadline; 0: 30 s */
 };
 int dns_open(const struct dns_params *params, struct dns **out); /* 0, or <0 fail() */
+/* The domains that the system's resolver looks for short names in (search or domain of /etc/resolv.conf). No look-up
+ * here does that by itself. They live as long as d. */
+const struct slice *dns_search_list(const struct dns *d, size_t *count);
 /* The process ends: whoever waits for an answer, and whoever asks from now on, gets DNS_LATER within a moment, unless
  * the answer is there. */
 void dns_end(struct dns *d);

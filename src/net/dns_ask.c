@@ -13,6 +13,7 @@
 #include <unbound.h>
 
 #define RESOLVERS_MOST 8
+#define SEARCH_MOST 6
 #define FILE_MOST KIB(64)
 #define SYSTEM_RESOLVERS "/etc/resolv.conf"
 #define SYSTEM_ANCHOR "/usr/share/dns/root.key"
@@ -31,6 +32,9 @@ struct dns {
 	size_t resolvers_count;
 	bool own_resolvers;      /* not the system's: no fall-back */
 	struct buf anchors;      /* one a line */
+	struct arena mem;        /* of search */
+	struct slice search[SEARCH_MOST];
+	size_t search_count;
 	int timeout_ms;
 	_Atomic bool ending;
 	struct dns_memory *memory;
@@ -97,6 +101,25 @@ static int read_resolvers(struct dns *d, const char *list) {
 	return 0;
 }
 
+/* As resolv.conf(5) has it: of several lines the last counts. */
+static void read_search(struct dns *d) {
+	AUTO_BUF struct buf file = BUF(FILE_MOST);
+	if (file_read(SYSTEM_RESOLVERS, &file) < 0) return;
+	struct slice rest = buf_slice(&file);
+	while (rest.at != NULL) {
+		struct slice line = slice_cut(&rest, '\n'), word = slice_word(&line, " \t"), name, ascii;
+		if (!slice_eq(word, S("search")) && !slice_eq(word, S("domain"))) continue;
+		d->search_count = 0;
+		while (d->search_count < SEARCH_MOST && (name = slice_word(&line, " \t\r")).len != 0)
+			if (dns_to_ascii(name, &d->mem, &ascii)) d->search[d->search_count++] = ascii;
+	}
+}
+
+const struct slice *dns_search_list(const struct dns *d, size_t *count) {
+	*count = d->search_count;
+	return d->search;
+}
+
 static int read_anchors(struct dns *d, const char *path) {
 	bool given = path != NULL && path[0] != '\0';
 	AUTO_BUF struct buf file = BUF(FILE_MOST);
@@ -125,6 +148,7 @@ int dns_open(const struct dns_params *params, struct dns **out) {
 		dns_close(&d);
 		return -1;
 	}
+	read_search(d);
 	*out = d;
 	return 0;
 }
@@ -246,6 +270,7 @@ void dns_close(struct dns **dp) {
 	engine_stop(&d->full);
 	while (d->hints != NULL) hint_free(d->hints); /* libunbound does not call back any more */
 	buf_done(&d->anchors);
+	arena_done(&d->mem);
 	dns_memory_free(&d->memory);
 	pthread_mutex_destroy(&d->lock);
 	free(d);

@@ -59,7 +59,7 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 	for (size_t i = 0; i < n; i++) {
 		const struct relay_recipient *r = &ask->recipients[i];
 		to[i] = (struct local_recipient){ r->address, r->original, kinds[MIN_OF(r->kind, LEN(kinds) - 1)],
-						  r->target, r->rights };
+						  r->target,  r->rights,   r->delivered, r->below, r->named };
 	}
 	for (size_t i = 0; i < n && sv->broken != NULL; i++)
 		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, sv->broken);

@@ -99,7 +99,14 @@ static int answer_session(void *ctx, struct link_question *q) {
 	else
 		pop3_session_start(
 			c->sessions, c->pop3, fd,
-			&(struct pop3_grant){ ask.account, ask.login, ask.remote, ask.session, ask.tls, ask.utf8 });
+			&(struct pop3_grant){ .account = ask.account,
+					      .login = ask.login,
+					      .remote = ask.remote,
+					      .session = ask.session,
+					      .tls = ask.tls,
+					      .utf8 = ask.utf8,
+					      .language = ask.language,
+					      .offer = ask.offer });
 	return 0;
 }
 

@@ -33,7 +33,7 @@ static int suffixes(struct edge_settings *s, struct slice file, const struct psl
 
 static int make_evidence(struct edge_settings *s, struct evidence_params *e, const struct conf_view *v,
 			 struct dns *dns) {
-	evidence_params_of(v, dns, &s->mem, e);
+	if (evidence_params_of(v, dns, &s->mem, e) < 0) return -1;
 	return suffixes(s, conf_text(v, SET_dmarc_public_suffix_list), &e->dmarc.psl);
 }
 

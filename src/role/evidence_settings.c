@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One place, so that the command says what the door would say. */
 #include "role/evidence_settings.h"
-#include "base/log.h"
+#include "base/fail.h"
 
-void evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena *mem, struct evidence_params *e) {
+int evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena *mem, struct evidence_params *e) {
 	*e = (struct evidence_params){
 		.dns = dns,
 		.host = arena_text(mem, conf_text(v, SET_myhostname)),
@@ -25,9 +25,9 @@ void evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena
 				      .receiver = e->host,
 				      .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
 	e->dkim.must_sign = conf_list(v, SET_dkim_must_be_signed, &e->dkim.must_sign_count);
-	if (!dkim_partial_read(slice_trim(conf_text(v, SET_dkim_partial_min)), &e->dkim.partial))
-		say(L_WARN, "edge", "dkim_partial_min: \"%.*s\" is none of 500, 80%%, 200+: not looked at",
-		    SLICE_ARG(conf_text(v, SET_dkim_partial_min)));
 	e->no_header_b = !conf_bool(v, SET_authserv_header_b);
 	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
+	struct slice partial = slice_trim(conf_text(v, SET_dkim_partial_min));
+	if (dkim_partial_read(partial, &e->dkim.partial)) return 0;
+	return fail("dkim_partial_min = %.*s: must be a number of bytes (500), 80%% or 200+", SLICE_ARG(partial));
 }

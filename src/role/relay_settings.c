@@ -351,6 +351,17 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 		p->target.client.discard_for = relay_discard;
 		p->target.client.discard_ctx = p;
 	}
+	size_t words;
+	const struct slice *word = list(p, SET_smtp_dns_resolver_options, &words);
+	for (size_t i = 0; i < words; i++) {
+		if (slice_eq(word[i], S("res_defnames"))) p->target.hosts.default_domain = true;
+		else if (slice_eq(word[i], S("res_dnsrch"))) p->target.hosts.search_domains = true;
+		else
+			say(L_WARN, p->tag,
+			    "smtp_dns_resolver_options: unknown option \"%.*s\" (res_defnames, res_dnsrch)",
+			    SLICE_ARG(word[i]));
+	}
+	p->target.hosts.search = dns_search_list(s->outside->dns, &p->target.hosts.search_count);
 	p->dns_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_dns_reply_filter), 0, &s->mem);
 	if (p->dns_filter.count != 0) {
 		p->target.hosts.ignore_record = relay_filter_dns;

@@ -2,9 +2,10 @@
 #include "role/relay_sign.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "trust/dkim_text.h"
 
-enum { FIRST_MS = 2000, LOOKUP_MS = 20000, DAY_MS = 86400000, KEYS_LOOKED = 2000 };
+enum { FIRST_MS = 2000, LOOKUP_MS = 20000, DAY_MS = 86400000, FAILURES_MOST = 3, LATER_ROUNDS = 6 };
 
 /* ---- settings ---- */
 
@@ -88,25 +89,50 @@ struct key_watch {
 	struct dns *dns;
 	struct link *vault;
 	_Atomic int64_t every_ms;
-	struct looked { uint64_t id; int64_t next, tell_at; } looked[KEYS_LOOKED];
-	size_t looked_count;
+	struct map looked; /* by the key's id: struct looked */
 };
+struct looked { int64_t next, tell_at; };
 
-static void look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
+/* Its entry, if it is to be looked for now; NULL: not yet. */
+static struct looked *due(struct key_watch *w, uint64_t id) {
+	struct slice name = slice_from((const char *)&id, sizeof id);
+	struct looked *l = map_get(&w->looked, name);
+	if (l == NULL) {
+		l = mem_get(sizeof *l);
+		*l = (struct looked){ 0, deadline_in(w->every_ms / 2) };
+		map_put(&w->looked, name, l);
+	}
+	return clock_ms() < l->next ? NULL : l;
+}
+
+/* DNS did not answer: others have their turn first. False: it was so often so that the round ends, for each costs its
+ * time-out. */
+static bool later(struct key_watch *w, struct looked *l, unsigned *failures) {
+	l->next = deadline_in(LATER_ROUNDS * w->every_ms);
+	return ++*failures < FAILURES_MOST;
+}
+
+/* False: DNS does not answer. */
+static bool look_for(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
 	struct slice reason;
-	if (dkim_published(w->dns, key->selector, key->domain, key->public_key, deadline_in(LOOKUP_MS), mem, &reason) !=
-	    DKIM_PUBLISHED)
-		return;
+	enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key,
+						     deadline_in(LOOKUP_MS), mem, &reason);
+	if (found != DKIM_PUBLISHED) return found != DKIM_UNKNOWN_YET;
 	say(L_INFO, "/opendkim", "the record %.*s._domainkey.%.*s is in DNS: its key signs from now on",
 	    SLICE_ARG(key->selector), SLICE_ARG(key->domain));
 	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id, KEYRING_DNS_PUBLISHED }, mem);
+	return true;
 }
 
 static void look(struct key_watch *w) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct dkim_list_answer waiting;
+	unsigned failures = 0;
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ .waiting = true }, &mem, &waiting) != ASK_OK) return;
-	for (size_t i = 0; i < waiting.keys_count; i++) look_for(w, &waiting.keys[i], &mem);
+	for (size_t i = 0; i < waiting.keys_count; i++) {
+		struct looked *l = due(w, waiting.keys[i].id);
+		if (l != NULL && !look_for(w, &waiting.keys[i], &mem) && !later(w, l, &failures)) return;
+	}
 }
 
 /* A signature whose key nobody finds in DNS is of no use: its owner hears of it once a day, with the record to publish.
@@ -128,24 +154,13 @@ static void tell_missing(const struct keyring_key *key, enum dkim_publication fo
 	    SLICE_ARG(shown), shown.len < line.len ? "..." : "");
 }
 
-/* Its entry, if it is to be looked for now; NULL: not yet, or there are too many keys. */
-static struct looked *due(struct key_watch *w, uint64_t id) {
-	size_t i = 0;
-	while (i < w->looked_count && w->looked[i].id != id) i++;
-	if (i == KEYS_LOOKED) return NULL;
-	if (i == w->looked_count) w->looked[w->looked_count++] = (struct looked){ id, 0, deadline_in(w->every_ms / 2) };
-	return clock_ms() < w->looked[i].next ? NULL : &w->looked[i];
-}
-
 /* What DNS says of each key that signs is told to vault, for `hato dkim list` and `hato status`. Who has not published
  * its record hears of it in the log, when there was time to do so, then once a day. False: DNS does not answer. */
-static bool look_at(struct key_watch *w, const struct keyring_key *key, struct arena *mem) {
+static bool look_at(struct key_watch *w, struct looked *l, const struct keyring_key *key, struct arena *mem) {
 	static const uint32_t told[] = { [DKIM_PUBLISHED] = KEYRING_DNS_PUBLISHED,
 					 [DKIM_NOT_PUBLISHED] = KEYRING_DNS_MISSING,
 					 [DKIM_DIFFERENT] = KEYRING_DNS_OTHER };
 	struct slice reason = SLICE_NONE;
-	struct looked *l = due(w, key->id);
-	if (l == NULL) return true;
 	enum dkim_publication found = dkim_published(w->dns, key->selector, key->domain, key->public_key,
 						     deadline_in(LOOKUP_MS), mem, &reason);
 	if (found == DKIM_UNKNOWN_YET) return false;
@@ -160,19 +175,21 @@ static bool look_at(struct key_watch *w, const struct keyring_key *key, struct a
 static void look_for_missing(struct key_watch *w) {
 	AUTO_ARENA struct arena mem = { 0 };
 	struct dkim_list_answer all;
-	bool answers = true;
+	unsigned failures = 0;
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ 0 }, &mem, &all) != ASK_OK) return;
-	for (size_t i = 0; i < all.keys_count && answers; i++) {
+	for (size_t i = 0; i < all.keys_count; i++) {
 		const struct keyring_key *key = &all.keys[i];
 		bool signs = key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN;
-		if (signs && key->public_key.len != 0 && slice_find(key->domain, '%') == key->domain.len)
-			answers = look_at(w, key, &mem);
+		if (!signs || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
+		struct looked *l = due(w, key->id);
+		if (l != NULL && !look_at(w, l, key, &mem) && !later(w, l, &failures)) return;
 	}
 }
 
 static void watch_step(struct task *t, enum wake why) {
 	struct key_watch *w = OWNER_OF(t, struct key_watch, task);
 	if (why == WAKE_STOP) {
+		map_done(&w->looked, free);
 		task_end(t);
 		return;
 	}

@@ -383,6 +383,7 @@ static struct alias_params *aliases_of(struct tables *tables, const struct conf_
 	*a = (struct alias_params){
 		.maps = tables_of_list(tables, v, SET_alias_maps, TABLE_ALIASES, mem),
 		.expand_owner = conf_bool(v, SET_expand_owner_alias),
+		.frozen = conf_bool(v, SET_frozen_delivered_to),
 		.reset_owner = conf_bool(v, SET_reset_owner_alias),
 		.commands = has_word(v, SET_allow_mail_to_commands, "alias"),
 		.files = has_word(v, SET_allow_mail_to_files, "alias"),

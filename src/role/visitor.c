@@ -190,6 +190,7 @@ static bool hand_over(struct visitor *v) {
 				   .tls = who.tls,
 				   .utf8 = who.utf8,
 				   .language = who.language,
+				   .offer = who.offer,
 				   .no_uidonly = who.no_uidonly,
 				   .master = buf_slice(&v->master) };
 	struct session_answer answer = { 0 };

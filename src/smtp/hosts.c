@@ -149,6 +149,21 @@ static void add_found(struct finding *f, struct slice name, const struct dns_fac
 	if (alias && facts->secure) host->canonical = facts->canonical;
 }
 
+/* The names that one name may stand for, in the order of res_search(3); SLICE_NONE: no more. */
+static struct slice candidate(const struct finding *f, struct slice name, size_t i) {
+	const struct smtp_hosts_params *p = f->params;
+	bool dotted = slice_find(name, '.') < name.len;
+	size_t n = !dotted && p->default_domain ? MIN_OF(p->search_count, (size_t)1) : 0;
+	if (p->search_domains) n = p->search_count;
+	if (i > n) return SLICE_NONE;
+	if (i == (dotted ? 0 : n)) return name;
+	return arena_fmt(f->mem, "%.*s.%.*s", SLICE_ARG(name), SLICE_ARG(p->search[dotted ? i - 1 : i]));
+}
+
+static bool is_absent(int r) {
+	return r == DNS_NODATA || r == DNS_NXDOMAIN;
+}
+
 /* What a name leads to; port 0: the next hop's. */
 static void look_up_host(struct finding *f, struct slice name, unsigned preference, uint16_t port) {
 	const struct smtp_hosts_params *p = f->params;
@@ -162,7 +177,11 @@ static void look_up_host(struct finding *f, struct slice name, unsigned preferen
 	struct dns_facts facts = { 0 };
 	size_t count = 0, before = f->out->count;
 	f->lookups++;
-	int r = dns_addresses(p->dns, name, families, f->deadline, f->mem, &addrs, &count, &facts);
+	int r = DNS_NXDOMAIN;
+	struct slice asked = name;
+	for (size_t i = 0; is_absent(r) && (asked = candidate(f, name, i)).len != 0; i++)
+		r = dns_addresses(p->dns, asked, families, f->deadline, f->mem, &addrs, &count, &facts);
+	if (r == DNS_OK) name = asked;
 	if (r != DNS_OK) {
 		if (p->native && look_up_native(f, name, preference)) return;
 		f->later |= r == DNS_LATER || r < 0;
@@ -259,7 +278,15 @@ static enum smtp_hosts_answer find_mx(struct finding *f) {
 	struct dns_mx *mx = NULL;
 	struct dns_facts facts = { 0 };
 	size_t count = 0;
-	int r = dns_mx(f->params->dns, f->domain, f->deadline, f->mem, &mx, &count, &facts);
+	int r = DNS_NXDOMAIN;
+	struct slice asked;
+	bool nodata = false;
+	for (size_t i = 0; is_absent(r) && (asked = candidate(f, f->domain, i)).len != 0; i++) {
+		r = dns_mx(f->params->dns, asked, f->deadline, f->mem, &mx, &count, &facts);
+		nodata |= r == DNS_NODATA;
+	}
+	if (r == DNS_NXDOMAIN && nodata) r = DNS_NODATA;
+	if (r == DNS_OK) f->domain = asked;
 	bool passed_over = (r == DNS_LATER || r < 0) && f->params->ignore_mx_error;
 	if (r == DNS_NODATA || passed_over || (r == DNS_OK && count == 0)) return find_addresses(f);
 	if (r == DNS_NXDOMAIN) return answer(f, SMTP_HOSTS_NONE, "5.4.4", name_error(f, f->domain, "MX", r));

@@ -20,6 +20,11 @@ struct smtp_hosts_params {
 	struct dns *dns;
 	uint16_t port;                /* when the next hop names none; 0: 25 */
 	bool no_ipv4, no_ipv6;        /* inet_protocols */
+	/* Where names are looked for as well (smtp_dns_resolver_options): those without a dot in the first of these
+	 * (default_domain), all in all of them when they are not there as written (search_domains). */
+	const struct slice *search;
+	size_t search_count;
+	bool default_domain, search_domains;
 	bool no_mx;                   /* MX records are not asked for: LMTP, and where DNS is switched off */
 	bool no_dns, native; /* smtp_host_lookup: addresses from DNS; from the system (/etc/hosts), after it or alone */
 	enum smtp_address_preference preference;

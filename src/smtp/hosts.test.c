@@ -24,6 +24,8 @@ static const struct fake_record fake_zone[] = {
 	{ "mxfails.test", "LATER" }, { "mxfails.test", "A 192.0.2.5" },
 	{ "both.test", "AAAA 2001:db8::1" }, { "both.test", "AAAA 2001:db8::2" }, { "both.test", "AAAA 2001:db8::3" },
 	{ "both.test", "A 192.0.2.1" }, { "both.test", "A 192.0.2.2" }, { "both.test", "A 192.0.2.3" },
+	{ "short.corp.test", "MX 10 a.test" }, { "relay.corp.test", "A 192.0.2.21" },
+	{ "sub.far.deep.test", "A 192.0.2.22" },
 	{ NULL, NULL },
 };
 
@@ -123,6 +125,34 @@ static void test_answers(void **state) {
 		if (a != cases[i].answer || strcmp(hosts.status, cases[i].status) != 0 ||
 		    !slice_eq(text, slice_of(cases[i].text)))
 			FAIL("\"%s\": %d %s %.*s", cases[i].next_hop, (int)a, hosts.status, SLICE_ARG(text));
+	}
+}
+
+static void test_short_names(void **state) {
+	(void)state;
+	static const struct slice search[] = { { "corp.test", 9 }, { "deep.test", 9 } };
+	static const struct {
+		bool first, all;
+		const char *next_hop, *text;
+	} names[] = {
+		{ false, false, "short", "" },
+		{ false, false, "[relay]", "" },
+		{ true, false, "short", "a.test=192.0.2.11:25" },
+		{ true, false, "[relay]", "relay.corp.test=192.0.2.21:25" },
+		{ true, false, "relay", "relay.corp.test=192.0.2.21:25" },
+		{ true, false, "[sub.far]", "" },
+		{ true, true, "[sub.far]", "sub.far.deep.test=192.0.2.22:25" },
+		{ false, true, "[sub.far]", "sub.far.deep.test=192.0.2.22:25" },
+		{ false, true, "one.test", "mx.one.test=192.0.2.1:25" },
+	};
+	for (size_t i = 0; i < LEN(names); i++) {
+		AUTO_ARENA struct arena mem = { 0 };
+		struct smtp_hosts_params params = { .keep_order = true, .search = search, .search_count = LEN(search),
+						    .default_domain = names[i].first, .search_domains = names[i].all };
+		struct smtp_hosts hosts;
+		enum smtp_hosts_answer a = smtp_hosts_find(&params, slice_of(names[i].next_hop), &mem, &hosts);
+		struct slice text = a == SMTP_HOSTS_OK ? list_text(&hosts, &mem) : S("");
+		if (!slice_eq(text, slice_of(names[i].text))) FAIL("%zu: \"%.*s\"", i, SLICE_ARG(text));
 	}
 }
 
@@ -293,7 +323,7 @@ static void test_shuffle(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_short_names), cmocka_unit_test(test_families),
 		cmocka_unit_test(test_wishes),
 		cmocka_unit_test(test_shuffle),
 	};

@@ -13,8 +13,7 @@ static int too_many(struct db_conn *tx, struct box box, struct slice entry, int6
 	return r < 0 ? r : db_int(s, 0) >= ANNOTATIONS_MAX ? STORE_LIMIT : 0;
 }
 
-/* RFC 7162 §3.2: what is noted about a mailbox is a change of it. */
-static int modseq_step(struct db_conn *tx, struct box box) {
+int annotation_changed(struct db_conn *tx, struct box box) {
 	static const struct delta none = { 0 };
 	uint64_t modseq = 0;
 	int r = modseq_next(tx, box.account, &modseq);
@@ -37,7 +36,7 @@ int store_annotate(struct db_conn *tx, struct box box, struct slice entry, int64
 	if (!away) db_bind_bytes(s, value);
 	r = db_run(s);
 	if (r != 0) return r;
-	if (box.id != 0) return modseq_step(tx, box);
+	if (box.id != 0) return annotation_changed(tx, box);
 	announce(tx, (struct box){ box.account, 0 }, 0);
 	return 0;
 }

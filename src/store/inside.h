@@ -78,6 +78,9 @@ struct gone_list { struct arena *mem; struct uid_range *ranges; size_t count, ro
 void gone_add(struct gone_list *g, uint32_t uid);
 int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, uint64_t modseq);
 
+/* annotation.c: RFC 7162 §3.2, what is noted about a mailbox is a change of it: the next modseq, announced. */
+int annotation_changed(struct db_conn *tx, struct box box);
+
 /* bin.c: how long the bin keeps; 0: there is none. */
 int bin_keeps(struct db_conn *c, int64_t *keep_us);
 /* Copies rows of a range (with the flag; 0: all) into the bin, which takes over their references: the rows must go now.

@@ -277,8 +277,7 @@ int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use) 
 	bind_box(s, box);
 	int r = db_run(s);
 	if (r == 0) r = db_changed(tx) == 0 ? STORE_NO_MAILBOX : 0;
-	if (r == 0) announce(tx, (struct box){ box.account, 0 }, 0);
-	return r;
+	return r == 0 ? annotation_changed(tx, box) : r;
 }
 
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/inside.h"
+#include "store/summary_cache.h"
 
 static const struct uid_range whole = { 1, UINT32_MAX };
 const struct uid_set uid_all = { &whole, 1 };
@@ -110,22 +111,37 @@ static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
 	m->blob_id = db_int(s, at);
 }
 
-struct walks { struct blob_walk *summary, *digest, *body; };
+struct walks { struct blob_walk *summary, *digest, *body; struct summary_walk *packed; };
+enum { PACKED_LEAST = 16 /* messages; for fewer the packs are not asked */ };
 
-static struct walks walks_open(struct db_conn *c, unsigned want) {
-	return (struct walks){ (want & WANT_SUMMARY) != 0 ? blob_walk(c, BLOB_SUMMARY) : NULL,
+static uint64_t span_of(struct uid_set set) {
+	uint64_t span = 0;
+	for (size_t i = 0; i < set.count; i++) span += set.at[i].last - set.at[i].first + UINT64_C(1);
+	return span;
+}
+
+static struct walks walks_open(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
+	bool summaries = (want & WANT_SUMMARY) != 0;
+	return (struct walks){ summaries ? blob_walk(c, BLOB_SUMMARY) : NULL,
 			       (want & WANT_DIGEST) != 0 ? blob_walk(c, BLOB_DIGEST) : NULL,
-			       (want & WANT_BODY) != 0 ? blob_walk(c, BLOB_STORED) : NULL };
+			       (want & WANT_BODY) != 0 ? blob_walk(c, BLOB_STORED) : NULL,
+			       summaries && span_of(set) >= PACKED_LEAST ? summary_walk(c, box) : NULL };
 }
 
 static void walks_close(struct walks *w) {
 	blob_walk_end(&w->summary);
 	blob_walk_end(&w->digest);
 	blob_walk_end(&w->body);
+	summary_walk_end(&w->packed);
+}
+
+static int summary_to(struct walks *w, struct message *m) {
+	m->summary = w->packed != NULL ? summary_walk_to(w->packed, m->uid, m->blob_id) : SLICE_NONE;
+	return m->summary.at != NULL ? 0 : blob_walk_to(w->summary, m->blob_id, &m->summary);
 }
 
 static int walks_to(struct walks *w, struct message *m) {
-	int r = w->summary != NULL ? blob_walk_to(w->summary, m->blob_id, &m->summary) : 0;
+	int r = w->summary != NULL ? summary_to(w, m) : 0;
 	if (r == 0 && w->digest != NULL) r = blob_walk_to(w->digest, m->blob_id, &m->digest);
 	if (r == 0 && w->body != NULL) r = blob_walk_to(w->body, m->blob_id, &m->body);
 	return r;
@@ -134,7 +150,7 @@ static int walks_to(struct walks *w, struct message *m) {
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
-	AUTO(walks_close) struct walks walks = walks_open(c, want);
+	AUTO(walks_close) struct walks walks = walks_open(c, box, set, want);
 	struct message m = { .uid = 0 };
 	int r = 0;
 	for (size_t i = 0; i < set.count; i++) {
@@ -164,8 +180,7 @@ enum { AHEAD_LEAST = 500, ROWS_A_PAGE = 40, DIGESTS_A_PAGE = 20 };
 
 void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
 	uint32_t first = 0, last = 0, end = set.count != 0 ? set.at[set.count - 1].last : 0;
-	uint64_t count = 0;
-	for (size_t i = 0; i < set.count; i++) count += set.at[i].last - set.at[i].first + UINT64_C(1);
+	uint64_t count = span_of(set);
 	if (count < AHEAD_LEAST || store_uid_ends(c, box, end + (end != UINT32_MAX), &first, &last) != 0) return;
 	first = MAX_OF(first, set.at[0].first);
 	last = MIN_OF(last, end);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "db/blob.h"
 #include "mime/fold.h"
+#include "store/summary_cache.h"
 #include "store/text.h"
 
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct search_index {
 	struct db *db;
 	struct text_index *text;
 	struct bodies *bodies;
+	struct summary_cache *summaries; /* made in the same background */
 	struct text_index *fresh; /* being filled beside it; NULL: none. The worker's */
 	_Atomic bool rebuild, rebuilding, stopping;
 	_Atomic int64_t fresh_to;
@@ -66,6 +68,7 @@ int search_index_open(struct db *db, struct search_index **out) {
 	x->db = db;
 	x->text = text;
 	x->bodies = bodies_new(BODIES_BYTES);
+	x->summaries = summary_cache_open(db, origin / 16);
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_cond_init(&x->wake, NULL);
 	*out = x;
@@ -79,6 +82,7 @@ void search_index_close(struct search_index **xp) {
 	text_index_close(&x->fresh);
 	text_index_close(&x->text);
 	bodies_free(&x->bodies);
+	summary_cache_close(&x->summaries);
 	pthread_mutex_destroy(&x->lock);
 	pthread_cond_destroy(&x->wake);
 	free(x);
@@ -374,7 +378,8 @@ static bool has_room(const struct search_index *x) {
 
 static int work(struct search_index *x) {
 	if (!has_room(x)) return fail("less than %d MB are free on the disk", (int)(ROOM_KEPT / MIB(1)));
-	return search_index_work(x);
+	int r = search_index_work(x);
+	return r == 0 ? summary_cache_work(x->summaries) : r;
 }
 
 static void *background(void *arg) {

@@ -42,19 +42,28 @@ static int remember(struct db_conn *tx, uint64_t id, uint64_t root) {
 			wall_us() + (int64_t)KEPT_DAYS * 86400 * 1000000);
 }
 
+/* What was said of a Message-ID first holds: a second message with it changes nothing for those that answer it. */
+static int find_root(struct db_conn *tx, const struct digest *d, uint64_t *root) {
+	struct answer a = answer_of(d);
+	*root = a.first;
+	if (a.first == 0) return 0;
+	int r = d->id != 0 ? recall(tx, d->id, root) : DB_DONE;
+	if (r != DB_DONE) return MIN_OF(r, 0);
+	r = recall(tx, a.last, root);
+	if (r < 0 || d->id == 0 || d->id == *root) return MIN_OF(r, 0);
+	return remember(tx, d->id, *root);
+}
+
 int store_digest(struct db_conn *tx, int64_t blob_id, struct slice digest) {
-	struct digest d = { .id = 0 };
-	struct answer a = { 0 };
-	if (digest_read(digest, &d)) a = answer_of(&d);
-	uint64_t root = a.first;
-	int r = a.last != 0 ? recall(tx, a.last, &root) : 0;
-	if (r < 0) return r;
-	if (r == DB_ROW && root != a.first) {
+	struct digest d;
+	uint64_t root = 0;
+	if (!digest_read(digest, &d)) return blob_digest(tx, blob_id, digest);
+	int r = find_root(tx, &d, &root);
+	if (r == 0 && root != answer_of(&d).first) {
 		AUTO_BUF struct buf packed = BUF(digest.len + 16);
 		buf_add(&packed, digest);
 		digest_add_root(&packed, root);
 		digest = arena_slice(db_memory(tx), buf_slice(&packed));
 	}
-	r = root != 0 && d.id != 0 && d.id != root ? remember(tx, d.id, root) : 0;
 	return r == 0 ? blob_digest(tx, blob_id, digest) : r;
 }

@@ -66,6 +66,9 @@ static void test_threads(void **state) {
 	/* the same answered under another subject, an unknown message, oneself */
 	assert_true(thread_of(db, "Subject: Other\r\nMessage-ID: <f@x>\r\nIn-Reply-To: <c@x>\r\n\r\n") != one);
 	assert_true(thread_of(db, "Subject: Re: Plans\r\nMessage-ID: <g@x>\r\nIn-Reply-To: <z@x>\r\n\r\n") != one);
+	/* a second message with an id that is known already, as if it began elsewhere */
+	assert_true(thread_of(db, "Subject: Re: Plans\r\nMessage-ID: <e@x>\r\nReferences: <y@x>\r\n\r\n") == one);
+	assert_true(thread_of(db, "Subject: Re: Plans\r\nIn-Reply-To: <e@x>\r\n\r\n") == one);
 	uint64_t self = thread_of(db, "Subject: Me\r\nMessage-ID: <h@x>\r\nIn-Reply-To: <h@x>\r\n\r\n");
 	assert_true(thread_of(db, "Subject: Me\r\nMessage-ID: <i@x>\r\nIn-Reply-To: <h@x>\r\n\r\n") == self);
 	db_close(&db);

@@ -3,6 +3,7 @@
  * domains. */
 #include "mime/address.h"
 #include "trust/dmarc.h"
+#include "trust/report_write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -16,6 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	} else {
 		must(reason.len != 0);
 	}
+	struct report_target targets[REPORT_TARGETS_MAX], others[REPORT_TARGETS_MAX];
+	size_t targets_count = report_targets(text, &mem, targets), others_count = 0;
+	must(targets_count <= REPORT_TARGETS_MAX);
+	struct slice host = targets_count != 0 ? targets[0].host : S("example.org");
+	if (report_permitted(&text, 1, host, false, &mem, others, &others_count))
+		for (size_t i = 0; i < others_count; i++) must(slice_eq(others[i].host, host));
 	bool broken;
 	size_t n = dmarc_authors(text, &mem, authors, LEN(authors), &broken);
 	must(n <= LEN(authors));

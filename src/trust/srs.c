@@ -167,6 +167,7 @@ enum srs_answer srs_reverse(const struct srs_params *p, struct slice address, st
 	bool first = has_tag(local, '0');
 	if ((!first && !has_tag(local, '1')) || !slice_same(domain, p->domain)) return SRS_UNCHANGED;
 	if (!parts_of(local, parts, first ? 4 : 3)) return SRS_FORGED;
+	if (first && slice_eq(parts[2], S("1"))) return SRS_UNCHANGED;
 	if (address.len > KIB(1) || !hash_good(p, parts[0], parts + 1, first ? 3 : 2)) return SRS_FORGED;
 	if (first && !stamp_good(p, parts[1])) return SRS_EXPIRED;
 	if (first) ADD(&made, parts[3], S("@"), parts[2]);

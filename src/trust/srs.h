@@ -18,7 +18,8 @@ struct srs_params {
 };
 enum srs_answer {
 	SRS_DONE,
-	SRS_UNCHANGED, /* ours, excluded, empty; back: no SRS address, or another domain's */
+	SRS_UNCHANGED, /* ours, excluded, empty; back: no SRS address, another domain's, or the key of a PostSRSd's
+			* database (SRS0=hash=time=1=key), which tables may know */
 	SRS_FORGED,
 	SRS_EXPIRED,
 	SRS_TOO_LONG,  /* would be no address any more (254 bytes) */

@@ -67,6 +67,7 @@ static void what_is_refused(void **state UNUSED) {
 		{ "SRS0=zneS=G3=source.example=@fwd.example", SRS_FORGED },
 		{ "SRS1=zneS=G3@fwd.example", SRS_FORGED },
 		{ "SRS0=zneS=G3=source.example=user@fwd2.example", SRS_UNCHANGED },
+		{ "SRS0=zneS=G3=1=8OTJ1K0D9CC5T4LNP2QJ1K0D9CC5T4LN@fwd.example", SRS_UNCHANGED },
 		{ "user@fwd.example", SRS_UNCHANGED },
 		{ "SRS0@fwd.example", SRS_UNCHANGED },
 		{ "SRS2=a=b=c=d@fwd.example", SRS_UNCHANGED },

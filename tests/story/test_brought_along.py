@@ -170,6 +170,9 @@ def test_what_dkim_alone_is_good_for(site, signer_key):
     pem, records = signer_key
     server, far = site('Mode sv\nOn-Default r\nOn-BadSignature reject\nOn-KeyNotFound discard\nOn-NoSignature t\nOn-Security t\nTrustSignaturesFrom friend.test\n',
                        'opendkim_config', 'dmarc_check = no\nspf_check = no\n', networks='127.0.0.2/32', records=records)
+    warned = server.hato('check', check=False)
+    assert 'dkim_on_bad_signature = reject: mailing lists and forwarders break signatures' in warned.stdout + warned.stderr
+    assert 'dkim_on_key_not_found = discard' in warned.stdout + warned.stderr
     said = hand_in(server, signed_mail(pem, spoil=True), 550)
     assert '5.7.20 bad DKIM signature data (d=signer.test s=k): the body was changed after signing' in said
     assert '4.7.20 no DKIM signature' in hand_in(server, message('a@signer.test', 'ann@own.test', 'bare'), 451)

@@ -1,12 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail that goes on to other people's servers: its sender there (SRS), how bounces find back, and what had better not go on."""
-import os, re, subprocess, time
+import contextlib, os, re, subprocess, time
 import pytest
 from around import *
 
 pytestmark = pytest.mark.root
 HASTE = 'minimal_backoff_time = 1s\nmaximal_backoff_time = 2s\nqueue_run_delay = 1s\n'
 VIRTUAL = 'shop@torus.test toru@gmail.test\ntwo@torus.test toru@gmail.test, friend@gmail.test\n'
+
+
+@contextlib.contextmanager
+def socketmap(answer):
+    """Netstrings, as PostSRSd 2 speaks them."""
+    import socketserver, threading
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            while (size := self.rfile.read(1)):
+                while not size.endswith(b':'):
+                    size += self.rfile.read(1)
+                said = answer(self.rfile.read(int(size[:-1])).decode()).encode()
+                self.rfile.read(1)
+                self.wfile.write(b'%d:%s,' % (len(said), said))
+    with socketserver.ThreadingTCPServer(('127.0.0.1', 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 class Site:
@@ -115,6 +135,25 @@ def test_a_bounce_finds_back_and_forged_ones_do_not(site):
     assert code == 550
     code, text = s.rcpt('SRS1=xxxx=somewhere.test==abcd=AA=x.test=y@torus.test')
     assert code == 550 and 'signature is wrong' in text
+
+
+def test_addresses_of_a_postsrsds_database(site):
+    """PostSRSd 2 with original-envelope = database: only it knows whom its keys mean; asked as a table, it says so."""
+    key = 'SRS0=abcd=AB=1=8OTJ1K0D9CC5T4LNP2QJ1K0D9CC5T4LN@torus.test'
+    s = site()
+    code, text = s.rcpt(key)
+    assert code == 550 and '5.1.1' in text, text
+
+    def answer(request):
+        return 'OK shop@far.test' if request.lower() == f'reverse {key}'.lower() else 'NOTFOUND '
+    with socketmap(answer) as port:
+        s.server.configure(main=s.server.extra_main + f'recipient_canonical_maps = socketmap:inet:127.0.0.1:{port}:reverse\n')
+        s.server.hato('reload')
+        s.send('', key, 'your mail did not arrive')
+        assert s.arrived(1, s.far)[:2] == ('', ['shop@far.test'])
+        s.send('shop@far.test', 'shop@torus.test')
+        s.send('', s.arrived()[0], 'ours as well')
+        assert s.arrived(2, s.far)[1] == ['shop@far.test']
 
 
 def test_secrets_rotate_and_addresses_age(site, folder):

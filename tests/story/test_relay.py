@@ -368,3 +368,19 @@ def test_stop_does_not_wait_for_dns(hosts, dns):
     a.configure(f'dns_resolvers = {known.address}:{known.port}\n')
     a.start()
     b.wait_message(BOB, 'letter')
+
+
+@pytest.mark.parametrize('options, delivered', [('', False), ('res_defnames', True), ('res_dnsrch', True)])
+def test_short_names_of_servers(hosts, dns, folder, sink, options, delivered):
+    """smtp_dns_resolver_options: relayhost = [hub] is hub.corp.test where /etc/resolv.conf says so."""
+    with open(f'{folder}/resolv.conf', 'w') as f:
+        f.write('search corp.test deep.test\nnameserver 127.0.0.1\n')
+    a = hosts('mail.a.test', f'{HASTE}relayhost = [hub]:{sink().port}\nsmtp_dns_resolver_options = {options}\n', dns=dns('hub.corp.test A 127.0.0.1\n'), start=False)
+    a.prefix = ['unshare', '-m', 'sh', '-c', f'mount --bind {folder}/resolv.conf /etc/resolv.conf && exec "$@"', 'sh']
+    a.start()
+    a.account(ANN)
+    a.send(ANN, 'x@far.test', message(ANN, 'x@far.test', 'by a short name', 'x\n'), 'submission', ANN)
+    if delivered:
+        a.wait_log(r'relay=hub\.corp\.test\[127\.0\.0\.1\].*status=sent')
+    else:
+        a.wait_log(r'name=hub type=A+: Host not found')

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searching is right whatever the index knows: nothing, half, all; after kill -9, without its file, with a broken one. And what is
 expunged comes back, and hato verify finds what is wrong."""
-import base64, json, os, random, re, socket, sqlite3, unicodedata
+import base64, contextlib, json, os, random, re, socket, sqlite3, unicodedata
 import pytest
 from around import *
 from hato import running
@@ -147,6 +147,48 @@ def test_right_at_every_moment(server):
     assert f'{COUNT} messages' in server.hato('index', 'rebuild').stdout  # without the server
     os.unlink(server.data + '/search.db')
     server.start()
+
+
+def test_packed_summaries(tmp_path):
+    """summaries.db: made in the background, never needed, never believed when it is broken."""
+    with running(tmp_path / 'hato', ANN) as server:
+        fill(server, Truth(), 0, 700)
+
+        def seen():
+            m = server.imap(ANN, select='INBOX')
+            got = m.fetch('1:*', '(UID ENVELOPE BODYSTRUCTURE)')[1]
+            m.logout()
+            return got
+
+        def packs():
+            try:
+                with contextlib.closing(sqlite3.connect(f'file:{at}?mode=ro', uri=True)) as c:
+                    return c.execute('SELECT SUM(count) FROM pack').fetchone()[0]
+            except sqlite3.Error:
+                return 0
+        before, at = seen(), server.data + '/summaries.db'
+        assert len(before) == 700
+        for content in (None, b'no database', b'\xff' * 70000, 'middle'):
+            server.stop()
+            if content == 'middle':
+                with open(at, 'r+b') as f:
+                    f.seek(os.path.getsize(at) // 2)
+                    f.write(b'damage' * 3000)
+            elif content is not None:
+                with open(at, 'wb') as f:
+                    f.write(content)
+            server.start()
+            if content != 'middle':
+                wait_until(packs, 60, 'the packed summaries')
+            assert seen() == before
+            assert seen() == before                                   # with what was found to be damaged
+        server.kill()
+        server.start()
+        m = server.imap(ANN, select='INBOX')
+        m.store('1:300', '+FLAGS', '\\Deleted')
+        m.expunge()
+        m.logout()
+        assert [line.split(b' ', 1)[1] for line in seen()] == [line.split(b' ', 1)[1] for line in before[300:]]
 
 
 def test_switched_off(server):

@@ -4,8 +4,8 @@
 #include "access/imap/login.h"
 #include "access/gate_private.h"
 #include "access/imap/client_id.h"
-#include "access/imap/language.h"
 #include "access/imap/parse.h"
+#include "access/language.h"
 #include "access/line.h"
 
 enum { LINE_LIMIT = 8192, LITERAL_MAX = 4096, LITERALS_MAX = 4, TAG_MAX = 256 };

@@ -8,9 +8,9 @@ enum { IMAP_NAME_MAX = 1024 }; /* bytes of UTF-8 */
  * before. */
 bool imap_name_read(struct buf *out, struct slice said);
 bool imap_name_put(struct buf *out, struct slice utf8); /* the modified UTF-7 text itself, unquoted */
-/* LIST's match: '*' any run, '%' any run without the delimiter '/'. INBOX as first name matches in any case. Patterns
- * longer than a name may be match nothing. */
 /* May a new mailbox have this name (UTF-8)? Net-Unicode without controls and line separators: RFC 9051 §5.1, RFC 6855
  * §3. */
 bool imap_name_new(struct slice utf8);
+/* LIST's match: '*' any run, '%' any run without the delimiter '/'. INBOX as first name matches in any case. Patterns
+ * longer than a name may be match nothing. */
 bool imap_name_match(struct slice pattern, struct slice name);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "access/imap/language.h"
 #include "access/imap/parse.h"
 #include "access/imap/session.h"
 #include "access/imap/view.h"
+#include "access/language.h"
 #include "db/db.h"
 #include "net/stream.h"
 #include "store/change.h"

@@ -17,8 +17,16 @@ static void say(struct pop3_login *l, const char *text) {
 	stream_putf(l->gate.wire, "%s\r\n", text);
 }
 
+static void yes(struct pop3_login *l, const char *text) {
+	pop3_say(stream_out(l->gate.wire), (enum language)l->gate.language, true, text);
+}
+
+static void no(struct pop3_login *l, const char *text) {
+	pop3_say(stream_out(l->gate.wire), (enum language)l->gate.language, false, text);
+}
+
 static void bad(struct pop3_login *l, const char *text) {
-	stream_putf(l->gate.wire, "-ERR %s\r\n", text);
+	no(l, text);
 	gate_bad(&l->gate);
 }
 
@@ -27,12 +35,12 @@ static void bad(struct pop3_login *l, const char *text) {
 static void say_refused(struct gate *g, enum sasl_answer why) {
 	struct pop3_login *l = (struct pop3_login *)g;
 	switch (why) {
-	case SASL_REFUSED: say(l, "-ERR [AUTH] Authentication failed."); break;
-	case SASL_LIMITED: say(l, "-ERR [SYS/TEMP] Too many log-ins from your address, try again later."); break;
+	case SASL_REFUSED: no(l, "[AUTH] Authentication failed."); break;
+	case SASL_LIMITED: no(l, "[SYS/TEMP] Too many log-ins from your address, try again later."); break;
 	case SASL_CANCELLED: bad(l, "Authentication cancelled."); break;
 	case SASL_NOT_BASE64: bad(l, "Invalid base64."); break;
 	case SASL_MALFORMED: bad(l, "Invalid response."); break;
-	default: say(l, "-ERR [SYS/TEMP] Temporary authentication failure, try again later.");
+	default: no(l, "[SYS/TEMP] Temporary authentication failure, try again later.");
 	}
 }
 
@@ -50,7 +58,7 @@ static void say_bye(struct gate *g, enum gate_bye why) {
 	static const char *const texts[] = {
 		[GATE_BYE_STOP] = "[SYS/TEMP] Server shutting down.", [GATE_BYE_TIME] = "Disconnected for inactivity.",
 		[GATE_BYE_BAD] = "Too many invalid commands.", [GATE_BYE_FAILURES] = "Too many failed log-ins." };
-	stream_putf(g->wire, "-ERR %s\r\n", texts[why]);
+	no((struct pop3_login *)g, texts[why]);
 }
 
 /* Commands. */
@@ -58,7 +66,7 @@ static void say_bye(struct gate *g, enum gate_bye why) {
 static void do_capa(struct pop3_login *l, struct slice args UNUSED) {
 	struct gate *g = &l->gate;
 	struct buf *out = stream_out(g->wire);
-	say(l, "+OK Capability list follows");
+	yes(l, "Capability list follows");
 	pop3_put_capabilities(out, g->params->login_delay_s);
 	if (g->params->tls != NULL && !gate_secured(g)) say(l, "STLS");
 	if (gate_may_login(g)) say(l, "USER");
@@ -72,7 +80,7 @@ static void do_capa(struct pop3_login *l, struct slice args UNUSED) {
 
 static bool login_allowed(struct pop3_login *l) {
 	if (gate_may_login(&l->gate)) return true;
-	say(l, "-ERR [AUTH] Passwords are not accepted without TLS (STLS first).");
+	no(l, "[AUTH] Passwords are not accepted without TLS (STLS first).");
 	return false;
 }
 
@@ -80,7 +88,7 @@ static void do_user(struct pop3_login *l, struct slice args) {
 	if (!login_allowed(l)) return;
 	buf_clear(&l->name);
 	if (args.len == 0 || !buf_add(&l->name, args)) bad(l, "USER needs a name.");
-	else say(l, "+OK"); /* whether anybody has that name is not told */
+	else yes(l, ""); /* whether anybody has that name is not told */
 }
 
 static void do_pass(struct pop3_login *l, struct slice args) {
@@ -98,7 +106,7 @@ static void do_auth(struct pop3_login *l, struct slice args) {
 		sasl_list(&list, gate_offer(g), "\r\n");
 		stream_putf(g->wire, "+OK%s\r\n.\r\n", buf_text(&list));
 	} else if (login_allowed(l) && !gate_sasl(g, name, args.len != 0 ? args : SLICE_NONE)) {
-		say(l, "-ERR Unsupported authentication mechanism.");
+		no(l, "Unsupported authentication mechanism.");
 	}
 }
 
@@ -109,27 +117,34 @@ static void do_stls(struct pop3_login *l, struct slice args UNUSED) {
 	} else if (g->params->tls == NULL) {
 		bad(l, "TLS is not available.");
 	} else if (stream_has_input(g->wire)) { /* RFC 3207 §6's injection holds here too */
-		say(l, "-ERR Commands behind STLS.");
+		no(l, "Commands behind STLS.");
 		gate_end(g, "Commands behind STLS");
 	} else {
-		say(l, "+OK Begin TLS negotiation now.");
+		yes(l, "Begin TLS negotiation now.");
 		buf_clear(&l->name);
 		g->utf8 = false;
+		g->language = LANGUAGE_DEFAULT; /* RFC 6856 §7: somebody between might have asked for it */
 		gate_tls(g);
 	}
 }
 
 static void do_utf8(struct pop3_login *l, struct slice args UNUSED) {
 	l->gate.utf8 = true;
-	say(l, "+OK UTF8 enabled");
+	yes(l, "UTF8 enabled");
+}
+
+static void do_lang(struct pop3_login *l, struct slice args) {
+	enum language chosen = (enum language)l->gate.language;
+	pop3_lang(stream_out(l->gate.wire), args, &chosen);
+	l->gate.language = chosen;
 }
 
 static void do_noop(struct pop3_login *l, struct slice args UNUSED) {
-	say(l, "+OK");
+	yes(l, "");
 }
 
 static void do_quit(struct pop3_login *l, struct slice args UNUSED) {
-	say(l, "+OK Logging out");
+	yes(l, "Logging out");
 	gate_end(&l->gate, "Aborted login by logging out");
 }
 
@@ -138,8 +153,9 @@ static const struct verb {
 	void (*run)(struct pop3_login *l, struct slice args);
 	bool bare; /* takes no arguments */
 } verbs[] = {
-	{ "USER", do_user, false }, { "PASS", do_pass, false }, { "AUTH", do_auth, false }, { "CAPA", do_capa, true },
-	{ "STLS", do_stls, true },  { "UTF8", do_utf8, true },  { "NOOP", do_noop, true },  { "QUIT", do_quit, true },
+	{ "USER", do_user, false }, { "PASS", do_pass, false }, { "AUTH", do_auth, false },
+	{ "CAPA", do_capa, true },  { "STLS", do_stls, true },  { "UTF8", do_utf8, true },
+	{ "LANG", do_lang, false }, { "NOOP", do_noop, true },  { "QUIT", do_quit, true },
 };
 
 static void run_command(struct pop3_login *l, struct slice line) {

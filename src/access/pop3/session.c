@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "db/blob.h"
+#include "net/sasl.h"
 #include "net/stream.h"
 #include "store/store.h"
 
@@ -41,6 +42,8 @@ struct pop3 {
 	bool tls, utf8, greeted, open, over, broken, dropping;
 	unsigned bad;
 	int64_t heard;
+	enum language language;
+	unsigned offer;           /* of SASL before log-in, for CAPA */
 	const char *ending;
 	struct box box;
 	uint32_t uidvalidity;
@@ -88,11 +91,11 @@ static bool drain(struct pop3 *s) {
 }
 
 static void ok(struct pop3 *s, const char *text) {
-	buf_addf(out(s), "+OK%s%s\r\n", text[0] != '\0' ? " " : "", text);
+	pop3_say(out(s), s->language, true, text);
 }
 
 static void no(struct pop3 *s, const char *text) {
-	buf_addf(out(s), "-ERR %s\r\n", text);
+	pop3_say(out(s), s->language, false, text);
 }
 
 static void bad(struct pop3 *s, const char *text) {
@@ -384,7 +387,14 @@ static void do_noop(struct pop3 *s, struct slice args UNUSED) {
 static void do_capa(struct pop3 *s, struct slice args UNUSED) {
 	ok(s, "Capability list follows");
 	pop3_put_capabilities(out(s), s->context->params.login_delay_s);
-	buf_add(out(s), S("USER\r\nSASL PLAIN LOGIN\r\nIMPLEMENTATION hato\r\n.\r\n"));
+	/* RFC 2449 §5: what can be had before log-in is announced in both states */
+	buf_add(out(s), s->offer != 0 ? S("USER\r\nSASL") : S("USER"));
+	sasl_list(out(s), s->offer, " ");
+	buf_add(out(s), S("\r\nIMPLEMENTATION hato\r\n.\r\n"));
+}
+
+static void do_lang(struct pop3 *s, struct slice args) {
+	pop3_lang(out(s), args, &s->language);
 }
 
 /* The end. */
@@ -429,9 +439,8 @@ static void do_quit(struct pop3 *s, struct slice args UNUSED) {
 	for (size_t i = 0; i < count(s) && !wanted; i++) wanted = (at(s, i)->bits & (IS_READ | IS_SEEN)) == IS_READ;
 	int r = wanted ? db_write(s->context->db, update, s) : 0;
 	if (r == 0) {
-		buf_addf(out(s),
-			 s->deleted != 0 ? "+OK Logging out, %zu messages deleted.\r\n" : "+OK Logging out.\r\n",
-			 s->deleted);
+		if (s->deleted != 0) buf_addf(out(s), "+OK Logging out, %zu messages deleted.\r\n", s->deleted);
+		else ok(s, "Logging out.");
 	} else {
 		if (r > 0) fail("INBOX is gone (%d)", r);
 		note(L_ERROR, "pop3", s->log_session, NULL, "QUIT:", FA("user", buf_slice(&s->login)), FP(fail_text()));
@@ -448,7 +457,7 @@ static const struct command {
 } commands[] = {
 	{ "STAT", do_stat, true },  { "LIST", do_list, false }, { "UIDL", do_uidl, false }, { "RETR", do_retr, false },
 	{ "TOP", do_top, false },   { "DELE", do_dele, false }, { "NOOP", do_noop, true },  { "RSET", do_rset, true },
-	{ "CAPA", do_capa, true },  { "QUIT", do_quit, true },
+	{ "CAPA", do_capa, true },  { "LANG", do_lang, false }, { "QUIT", do_quit, true },
 };
 
 static void run(struct pop3 *s, struct slice line) {
@@ -542,6 +551,9 @@ void pop3_session_start(struct pool *pool, const struct pop3_context *context, i
 			    .log_session = grant->session,
 			    .tls = grant->tls,
 			    .utf8 = grant->utf8,
+			    .language = grant->language < LANGUAGE_COUNT ? (enum language)grant->language
+									 : LANGUAGE_DEFAULT,
+			    .offer = grant->offer,
 			    .heard = clock_ms(),
 			    .login = BUF(KIB(1)),
 			    .remote = BUF(256),

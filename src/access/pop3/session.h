@@ -33,6 +33,8 @@ struct pop3_grant { /* who was let in; text is copied */
 	struct slice login, remote;
 	uint64_t session;
 	bool tls, utf8;
+	unsigned language;          /* enum language, chosen before log-in */
+	unsigned offer;             /* enum sasl_word: the mechanisms that CAPA names */
 };
 /* Takes fd over, as imap_session_start does. The first thing sent is the answer to PASS or AUTH. */
 void pop3_session_start(struct pool *pool, const struct pop3_context *context, int fd, const struct pop3_grant *grant);

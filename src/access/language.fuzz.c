@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "access/imap/language.h"
+#include "access/language.h"
 #include "base/encode.h"
 
 /* A range means one language at most, and a translated response is text if it was. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The texts are those that people get to see: outcomes of commands, refusals, farewells. What only tells a programmer
  * that his client speaks wrongly is in English, as the RFCs are. */
-#include "access/imap/language.h"
+#include "access/language.h"
 
 static const char *const tags[LANGUAGE_COUNT] = { "i-default", "en", "ja" };
+static const char *const names[LANGUAGE_COUNT] = { "English", "English", "日本語" }; /* each in itself */
 
 static const struct { const char *english, *japanese; } texts[] = {
 	/* log-in and farewell */
@@ -34,6 +35,23 @@ static const struct { const char *english, *japanese; } texts[] = {
 	  "メールボックスの状態が失われました。もう一度ログインしてください。" },
 	{ "Still here", "接続中です" },
 	{ "Still at it.", "処理を続けています。" },
+	/* POP3 */
+	{ "Logged in.", "ログインしました。" },
+	{ "Logging out.", "ログアウトします。" },
+	{ "Passwords are not accepted without TLS (STLS first).",
+	  "TLS なしではパスワードを受け付けません (先に STLS が必要です)。" },
+	{ "Capability list follows", "機能一覧を送信します" },
+	{ "Unique ids follow", "固有 ID の一覧を送信します" },
+	{ "UTF8 enabled", "UTF8 を有効にしました" },
+	{ "Another session has this mailbox open.", "別の接続がこのメールボックスを使用中です。" },
+	{ "You have logged in a moment ago, try again later.",
+	  "直前にログインしたばかりです。後でもう一度お試しください。" },
+	{ "There is no such message.", "メッセージがありません。" },
+	{ "Message is deleted.", "メッセージは削除されています。" },
+	{ "Message is gone.", "メッセージはもうありません。" },
+	{ "Marked to be deleted.", "削除の印を付けました。" },
+	{ "Nothing was deleted: internal error.", "内部エラーのため、何も削除されませんでした。" },
+	{ "Internal error, try again later.", "内部エラーです。後でもう一度お試しください。" },
 	/* outcomes */
 	{ "Pre-login capabilities listed.", "ログイン前の機能一覧を送信しました。" },
 	{ "Capability completed.", "機能一覧を送信しました。" },
@@ -129,6 +147,10 @@ const char *language_tag(enum language l) {
 	return tags[l];
 }
 
+const char *language_name(enum language l) {
+	return names[l];
+}
+
 /* language-range of RFC 4647 §2.1: parts of up to 8 letters and digits, the first of letters; or "*". */
 static bool is_range(struct slice s) {
 	size_t part = 0;
@@ -144,10 +166,10 @@ static bool is_range(struct slice s) {
 
 bool language_of(struct slice range, enum language *out) {
 	if (!is_range(range)) return false;
-	*out = LANGUAGE_DEFAULT;
-	if (slice_same(range, S("default"))) return true;
-	if (slice_eq(range, S("*"))) *out = LANGUAGE_EN;
-	if (slice_eq(range, S("*"))) return true;
+	if (slice_same(range, S("default")) || slice_eq(range, S("*"))) {
+		*out = range.len == 1 ? LANGUAGE_EN : LANGUAGE_DEFAULT;
+		return true;
+	}
 	for (struct slice at = range; at.len != 0;) {
 		for (size_t i = 0; i < LANGUAGE_COUNT; i++) {
 			if (!slice_same(at, slice_of(tags[i]))) continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "access/imap/language.h"
+#include "access/language.h"
 #include "base/encode.h"
 #include "base/test.h"
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables that go bad under a running server: clear words in the log, 4xx where nobody can tell, nothing lost."""
+import os, time
+import pytest
+from around import *
+
+SLOW_LOCAL = 'a' * 40 + 'b'  # what /^(a+)+$/ needs 2^40 steps for
+
+
+@pytest.fixture
+def server(hosts, folder):
+    for name, text in {'access': 'bad@far.test REJECT not you\n', 'senders': '/^(a+)+@slow\\.test$/ REJECT\n', 'checks': '/^Subject: (a+)+$/ REJECT\n',
+                       'virtual': 'round@example.test square@example.test\nsquare@example.test round@example.test\nself@example.test self@example.test, ann@example.test\n',
+                       'aliases': 'wheel: circle\ncircle: wheel\nme: me\n'}.items():
+        with open(f'{folder}/{name}', 'w') as f:
+            f.write(text)
+    h = hosts(main=f'''compatibility_level = 3.6
+mydestination = local.test
+local_recipient_maps = $alias_maps
+alias_maps = texthash:{folder}/aliases
+virtual_alias_maps = texthash:{folder}/virtual
+header_checks = pcre:{folder}/checks
+smtpd_sender_restrictions = check_sender_access texthash:{folder}/access, check_sender_access pcre:{folder}/senders
+smtpd_recipient_restrictions = check_recipient_access inline:{{{{never@example.test = missing}}}}, permit
+smtpd_restriction_classes = missing
+missing = check_client_access texthash:{folder}/never-was
+notify_classes =
+''')
+    h.account('ann@example.test')
+    return h
+
+
+def said(server, sender='x@far.test', to='ann@example.test', text=None):
+    """The reply to RCPT, or to the message."""
+    def line(reply):
+        return reply[1]
+    with server.dialogue('smtp') as d:
+        d.ehlo()
+        reply = line(d.say(f'MAIL FROM:<{sender}>'))
+        reply = line(d.say(f'RCPT TO:<{to}>')) if reply.startswith('250') else reply
+        if text is None or not reply.startswith('250'):
+            return reply
+        d.say('DATA')
+        return line(d.say(text + '\r\n.'))
+
+
+def test_a_table_that_vanishes(server, folder):
+    assert said(server, 'bad@far.test').startswith('554 5.7.1')
+    os.rename(f'{folder}/access', f'{folder}/away')
+    for _ in range(3):
+        assert said(server, 'bad@far.test').startswith('554 5.7.1')  # the old one is kept
+        assert said(server).startswith('250')
+        time.sleep(0.5)
+    server.wait_log(f'{folder}/access')
+    with open(f'{folder}/access', 'w') as f:
+        f.write('good@far.test REJECT now you\n')
+    wait_until(lambda: said(server, 'good@far.test').startswith('554'), 20, 'the new one')
+    assert said(server, 'bad@far.test').startswith('250')
+
+
+def test_a_line_of_ten_megabytes(server, folder):
+    assert said(server, 'bad@far.test').startswith('554 5.7.1')
+    with open(f'{folder}/access', 'w') as f:
+        f.write('bad@far.test ' + 'x' * 10_000_000 + '\n')
+    wait_until(lambda: said(server, 'bad@far.test') and 'access, line 1: a line of 100000' in server.log(), 20, 'the line to be named')
+    assert said(server, 'bad@far.test')[:3] in ('554', '451')  # never let in
+
+
+def test_a_table_that_never_was(server):
+    assert said(server, to='never@example.test').startswith('451 4.3.')
+    assert said(server).startswith('250')
+    server.wait_log('never-was')
+
+
+def test_a_pattern_that_explodes(server):
+    began = time.monotonic()
+    assert said(server, SLOW_LOCAL + '@slow.test.').startswith(('451', '501'))
+    assert said(server, SLOW_LOCAL + 'x@slow.testy').startswith('451 4.3.')
+    assert said(server, text='Subject: ' + SLOW_LOCAL + '\r\n\r\nx\r\n').startswith('451 4.3.')
+    assert said(server, text='Subject: aaa\r\n\r\nx\r\n').startswith('550 5.7.1')
+    assert said(server, text='Subject: kept\r\n\r\nx\r\n').startswith('250')
+    assert time.monotonic() - began < 20 * SLOW
+    server.wait_log('match limit exceeded')
+    server.wait_message('ann@example.test', 'kept')
+
+
+def test_circles(server):
+    assert said(server, to='self@example.test', text='Subject: to self\r\n\r\nx\r\n').startswith('250')
+    server.wait_message('ann@example.test', 'to self')
+    for to in ('round@example.test', 'wheel@local.test'):
+        reply = said(server, sender='ann@example.test', to=to, text='Subject: round\r\n\r\nx\r\n')
+        assert reply[:3] in ('250', '451', '550', '554'), (to, reply)
+        if reply.startswith('250'):
+            server.wait_log(r'alias database loop|status=bounced')
+    assert said(server).startswith('250')
