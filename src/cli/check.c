@@ -192,6 +192,15 @@ static void end_json(struct checking *c) {
 	printf("%s\n", buf_text(c->out.out));
 }
 
+/* What only those who work with it can read. */
+static void check_values(struct checking *c) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct evidence_params evidence;
+	if (dns_check(conf_main(c->conf)) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
+	if (evidence_params_of(conf_main(c->conf), NULL, &mem, &evidence) < 0)
+		found(c, PROBLEM_ERROR, "%s", fail_text());
+}
+
 static void check_all(struct checking *c) {
 	size_t n;
 	const struct problem *p = conf_problems(c->conf, &n);
@@ -202,10 +211,7 @@ static void check_all(struct checking *c) {
 	check_tables(c);
 	check_data(c);
 	check_certificates(c);
-	if (dns_check(conf_main(c->conf)) < 0) found(c, PROBLEM_ERROR, "%s", fail_text());
-	struct evidence_params evidence;
-	if (evidence_params_of(conf_main(c->conf), NULL, &c->mem, &evidence) < 0)
-		found(c, PROBLEM_ERROR, "%s", fail_text());
+	check_values(c);
 	check_ports(c);
 	progress_end();
 }
