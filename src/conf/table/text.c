@@ -115,7 +115,7 @@ static bool split_alias(struct slice line, char *room, struct slice *key, struct
 	*value = slice_trim(slice_skip(line, n + 1));
 	bool pair = n < line.len && key->len > 0 && value->len > 0 && memchr(key->at, '\n', key->len) == NULL;
 	if (!pair) return report_error(r, number, "need name:value pair"), false;
-	if (!local) return report_error(r, number, "name must be local"), false;
+	if (!local) return report_error(r, number, "name must be local and have no domain"), false;
 	return true;
 }
 
