@@ -48,7 +48,7 @@ static const struct command {
 	  "write an account as a Maildir++ that Dovecot and hato import understand, or as mailbox files (mboxrd, or "
 	  "format F)",
 	  run_export },
-	{ "help", "[COMMAND]", "this text, or more about one command", run_help },
+	{ "help", "[COMMAND|SETTING]", "this text, or more about one command or setting", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
 };
@@ -103,8 +103,9 @@ static int run_help(struct cli *cli) {
 		const struct command *c = find_command(cli->args[0]);
 		bool found = c != NULL ? help_command(&out, c)
 				       : admin_help(&out, cli->args[0], cli->count > 1 ? cli->args[1] : S(""));
+		if (!found) found = conf_explain(cli->args[0], &out);
 		if (!found)
-			return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them)",
+			return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them) or setting",
 					SLICE_ARG(cli->args[0]));
 	}
 	fputs(buf_text(&out), stdout);

@@ -118,7 +118,8 @@ int forward_facts_read(const struct cli *cli, const struct conf_view *v, struct 
 		return complain(cli, EX_USAGE, "%.*s: not an internet address", SLICE_ARG(address));
 	struct dns_params params = dns_params_of(v, &mem);
 	if (dns_open(&params, &dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
-	int code = evidence_params_of(v, dns, &mem, &m.params) < 0 ? complain(cli, EX_CONFIG, "%s", fail_text()) : EX_OK;
+	int r = evidence_params_of(v, dns, &mem, &m.params);
+	int code = r < 0 ? complain(cli, EX_CONFIG, "%s", fail_text()) : EX_OK;
 	m.params.use_spf = m.params.use_spf && address.len != 0;
 	if (code == EX_OK) code = ask(cli, v, dns, &m, out);
 	dns_close(&dns);

@@ -90,3 +90,5 @@ int conf_unpack(struct slice packed, struct conf **out) MUST_USE; /* CONF_GOOD, 
 void conf_manual(FILE *out);
 /* The verdict on each parameter, as a table in Markdown. */
 void conf_verdicts(FILE *out);
+/* One setting, with its default, for hato help NAME; false: there is none of that name. */
+bool conf_explain(struct slice name, struct buf *out);

@@ -53,6 +53,35 @@ static void check_networks(const struct conf_view *v) {
 	}
 }
 
+/* Docker takes its networks from 172.16.0.0/12. Where its proxy hands connections on, all the Internet comes from the
+ * gateway there. */
+static void check_containers(const struct conf_view *v) {
+	static const uint8_t mapped[13] = { [10] = 0xff, [11] = 0xff, [12] = 172 };
+	const struct networks *n = conf_networks(v, SET_mynetworks);
+	if (view_raw(v, SET_mynetworks)->text.at == NULL) return;
+	for (size_t i = 0; i < n->count; i++) {
+		const struct network *one = &n->at[i];
+		bool theirs = memcmp(one->address, mapped, sizeof mapped) == 0 && (one->address[13] & 0xf0) == 16;
+		bool wide = one->bits >= 96 + 12 && one->bits <= 96 + 16;
+		if (!theirs || one->except || one->table.len > 0 || !wide) continue;
+		SAY(v, PROBLEM_WARNING, SET_mynetworks,
+		    "mynetworks holds 172.%u.0.0/%u, of which Docker makes its networks: where a proxy of it hands "
+		    "connections on, strangers come from there too and may relay (name the one network you mean)",
+		    (unsigned)one->address[13], one->bits - 96u);
+		return;
+	}
+}
+
+/* RFC 5321 §4.2: the greeting begins with who greets. */
+static void check_banner(const struct conf_view *v) {
+	struct slice rest = conf_text(v, SET_smtpd_banner), host = conf_text(v, SET_myhostname);
+	struct slice first = slice_word(&rest, " \t");
+	if (view_raw(v, SET_smtpd_banner)->text.at == NULL || slice_same(first, host)) return;
+	SAY(v, PROBLEM_WARNING, SET_smtpd_banner,
+	    "smtpd_banner begins with \"%.*s\" and not with myhostname, %.*s, as clients expect (RFC 5321 4.2)",
+	    SLICE_ARG(first), SLICE_ARG(host));
+}
+
 /* Log-in and encryption */
 
 static void check_login(const struct conf_view *v) {
@@ -245,6 +274,7 @@ static const struct {
 	{ check_client_login, false }, { check_domains, false }, { check_recipients, false },
 	{ check_transports, false },   { check_sizes, false },   { check_soft_bounce, false },
 	{ check_proofs, false },       { check_dkim_alone, false },
+	{ check_banner, true },        { check_containers, true },
 };
 
 void check_dangers(struct conf *c) {

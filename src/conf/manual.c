@@ -179,11 +179,21 @@ static void put_row(FILE *out, const char *prefix, const char *name, const char 
 	fputs(" |\n", out);
 }
 
+static const char *const verdicts[] = {
+	[ACTED] = "works",  [NOT_YET] = "not yet", [UNNEEDED] = "not needed",
+	[OLD] = "old name", [GONE] = "old name",
+};
+
+bool conf_explain(struct slice name, struct buf *out) {
+	const struct setting *s = setting_find(name);
+	if (s == NULL) return false;
+	const char *fallback = s->fallback != NULL ? s->fallback : "(from the machine)";
+	buf_addf(out, "  %s = %s\n        %s\n", s->name, fallback, s->doc);
+	if (s->state != ACTED) buf_addf(out, "        In hato: %s.\n", verdicts[s->state]);
+	return true;
+}
+
 void conf_verdicts(FILE *out) {
-	static const char *const verdicts[] = {
-		[ACTED] = "works",  [NOT_YET] = "not yet", [UNNEEDED] = "not needed",
-		[OLD] = "old name", [GONE] = "old name",
-	};
 	static const struct {
 		const char *ending;
 		enum setting_id model;

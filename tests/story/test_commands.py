@@ -75,6 +75,8 @@ def test_words_nobody_knows(hosts):
     refused(server, USAGE, r'not understood', 'start', 'now')
     refused(server, USAGE, r'no such command', 'help', 'nonsense')
     assert 'account add NAME' in server.hato('help', 'account').stdout
+    assert server.hato('help', 'smtpd_banner').stdout.startswith('  smtpd_banner = $myhostname ESMTP $mail_name\n        ')
+    assert 'In hato: not needed.' in server.hato('help', 'in_flow_delay').stdout
     assert 'start [--foreground]' in server.hato('start', '--help').stdout
     assert 'queue flush' in server.hato('queue', 'flush', '--help').stdout
     assert re.fullmatch(r'hato \d+\.\d+\.\d+\n', server.hato('version').stdout)

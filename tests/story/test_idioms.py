@@ -34,6 +34,8 @@ IDIOMS = {
     'transport': ('transport_maps = hash:@/transport\n', '', {'x@example.com': 'by smtp to [10.0.0.5]', 'y@sub.example.com': 'by smtp to sub.example.com',
                                                             'z@bad.example': 'by discard', 'q@x.test': '5.1.2 gone', 'o@other.test': 'by smtp to [relay.test]'}),
     'qmail\'s minus': ('virtual_alias_domains = d.test\nvirtual_alias_maps = regexp:@/virtual\n', '', {'ml-toru@d.test': 'delivered: toru@far.test, by smtp to far.test'}),
+    'a nameless banner': ('smtpd_banner = ESMTP ready\n', 'smtpd_banner begins with "ESMTP" and not with myhostname, mail.example.test', {}),
+    'docker inside': ('mynetworks = 127.0.0.0/8 [::1]/128 172.16.0.0/12 [fe80::]/64\n', 'mynetworks holds 172.16.0.0/12, of which Docker makes its networks', {}),
     'header checks': ('header_checks = regexp:@/header_checks\n', '', {}),
 }
 
