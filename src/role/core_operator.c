@@ -158,6 +158,7 @@ static int run_admin(struct core *c, struct link_question *q, const struct slice
 	AUTO_BUF struct buf out = BUF(MIB(32));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	history_flush(c->history);
+	if (logins_flush(c->logins, c->db) < 0) say(L_WARN, "core", "log-ins: %s", fail_text());
 	atomic_fetch_add(&c->shared->directory, 1); /* before, for who asks while it is done, and after */
 	int code = admin_run(&c->admin,
 			     &(struct admin_request){ .args = args, .count = ask->args_count, .input = ask->input },
