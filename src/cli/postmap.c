@@ -86,7 +86,8 @@ static int check_files(void *ctx, struct slice key, struct slice value) {
 	for (struct slice file; (file = slice_word(&value, " \t,")).len > 0;) {
 		AUTO_ARENA struct arena mem = { 0 };
 		if (access(arena_text(&mem, file), R_OK) != 0)
-			tool_warn(&p->tool, "key %.*s: open %.*s: %s", SLICE_ARG(key), SLICE_ARG(file), strerror(errno));
+			tool_warn(&p->tool, "key %.*s: open %.*s: %s", SLICE_ARG(key), SLICE_ARG(file),
+				  strerror(errno));
 	}
 	return 0;
 }
@@ -99,8 +100,8 @@ static int check(struct postmap *p, struct tables *tables, struct slice name, st
 	if (path == NULL) return code;
 	/* as this program's own form, whatever the file looks like */
 	struct slice as = arena_fmt(mem, "%s:%s", p->aliases ? "hash" : "texthash", path);
-	if (table_open(tables, as, p->aliases ? TABLE_ALIASES : 0, &t) == TABLE_FOUND)
-		return p->files && table_each(t, check_files, p) != 0 ? tool_fatal(&p->tool, FATAL, "%s", fail_text()) : 0;
+	int r = table_open(tables, as, p->aliases ? TABLE_ALIASES : 0, &t);
+	if (r == TABLE_FOUND && (!p->files || table_each(t, check_files, p) == 0)) return 0;
 	return tool_fatal(&p->tool, FATAL, "%s", fail_text());
 }
 
