@@ -41,17 +41,11 @@ static int requeue(struct db_conn *tx, struct slice id) {
 	return r == 0 ? queue_flush(tx, id, S(""), wall_us()) : r;
 }
 
-static int expire_and_release(struct db_conn *tx, struct slice id) {
-	int r = queue_expire(tx, id);
-	return r == 0 ? queue_release(tx, id, wall_us()) : r;
-}
-
 static const struct super_action actions[] = {
 	{ "delete", "removed", "Deleted", queue_delete, any, HISTORY_DELETED },
 	{ "hold", "placed on hold", "Placed on hold", queue_hold, not_held, HISTORY_HELD },
 	{ "release", "released from hold", "Released from hold", release, held, HISTORY_RELEASED },
 	{ "expire", "expired", "Force-expired", queue_expire, not_expired, -1 },
-	{ "expire-release", "expired", "Force-expired", expire_and_release, any, -1 },
 	{ "requeue", "requeued", "Requeued", requeue, any, -1 },
 };
 

@@ -90,6 +90,7 @@ static int take_options(struct postconf *p, int argc, char **argv) {
 	}
 	if (code == POSTCONF_GOOD && p->view != VIEW_MAIN && (p->defaults || p->set_only || p->list != '\0'))
 		return postconf_fatal(p, "with option -%c, do not specify -%c", acts[1], acts[0]);
+	if (code == POSTCONF_GOOD && p->no_names && p->no_values) return postconf_fatal(p, "specify one of -h, -H");
 	if (code == POSTCONF_GOOD && p->json && (p->fold || p->no_names || p->no_values))
 		return postconf_fatal(p, "with option -j, do not specify -%c", p->fold ? 'f' : p->no_names ? 'h' : 'H');
 	return code;
@@ -150,6 +151,8 @@ static int load(struct postconf *p) {
 
 static int run(struct postconf *p) {
 	if (p->list == 'b' || p->list == 't') {
+		if (p->count > 1)
+			return postconf_fatal(p, "options -b and -t require at most one template file");
 		int loaded = load(p);
 		return loaded != POSTCONF_GOOD ? loaded : postconf_list(p);
 	}

@@ -35,7 +35,6 @@ int postconf_templates(const struct postconf *p) {
 	struct bounce_template all[BOUNCE_KINDS];
 	AUTO_BUF struct buf text = BUF(SOURCE_LIMIT);
 	const char *path = p->count != 0 ? p->args[0].at : conf_text(conf_main(p->conf), SET_bounce_template_file).at;
-	if (p->count > 1) return postconf_fatal(p, "specify one template file at most");
 	if (path[0] != '\0' && file_read(path, &text) < 0) return postconf_fatal(p, "%s", fail_text());
 	bounces_read(all, slice_of(buf_text(&text)), slice_of(path), &problems);
 	for (size_t i = 0; i < problems.count && !p->quiet; i++)

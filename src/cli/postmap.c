@@ -80,6 +80,18 @@ static const char *source_or_die(const struct postmap *p, struct slice name, str
 
 /* Making. */
 
+/* -F: the files that an entry names have to be there when its value is asked for. */
+static int check_files(void *ctx, struct slice key, struct slice value) {
+	const struct postmap *p = ctx;
+	for (struct slice file; (file = slice_word(&value, " \t,")).len > 0;) {
+		AUTO_ARENA struct arena mem = { 0 };
+		if (access(arena_text(&mem, file), R_OK) != 0)
+			tool_warn(&p->tool, "key %.*s: open %.*s: %s", SLICE_ARG(key), SLICE_ARG(file),
+				  strerror(errno));
+	}
+	return 0;
+}
+
 static int check(struct postmap *p, struct tables *tables, struct slice name, struct arena *mem) {
 	int code = 0;
 	struct table *t;
@@ -88,7 +100,8 @@ static int check(struct postmap *p, struct tables *tables, struct slice name, st
 	if (path == NULL) return code;
 	/* as this program's own form, whatever the file looks like */
 	struct slice as = arena_fmt(mem, "%s:%s", p->aliases ? "hash" : "texthash", path);
-	if (table_open(tables, as, p->aliases ? TABLE_ALIASES : 0, &t) == TABLE_FOUND) return 0;
+	int r = table_open(tables, as, p->aliases ? TABLE_ALIASES : 0, &t);
+	if (r == TABLE_FOUND && (!p->files || table_each(t, check_files, p) == 0)) return 0;
 	return tool_fatal(&p->tool, FATAL, "%s", fail_text());
 }
 

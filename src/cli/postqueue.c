@@ -88,6 +88,8 @@ int postqueue_main(int argc, char **argv) {
 	if (mode == MODE_NONE || optind < argc) return usage(&t);
 	const struct slice words[] = { S("queue"), mode == MODE_LIST || mode == MODE_JSON ? S("mailq") : S("flush"),
 				       mode == MODE_JSON ? S("--json") : slice_of(what != NULL ? what : "") };
+	if (mode == MODE_ID && !tool_queue_id(slice_of(what)))
+		return tool_fatal(&t, EX_UNAVAILABLE, "Cannot flush queue ID - invalid name: \"%s\"", what);
 	if (mode == MODE_SITE) return flush_site(&t, what);
 	return ask(&t, words, mode == MODE_JSON || mode == MODE_ID ? 3 : 2, mode == MODE_LIST || mode == MODE_JSON);
 }

@@ -29,10 +29,10 @@ static void print_super(struct slice out, struct slice err) {
 	}
 }
 
-static const struct { char letter; const char *action;
+static const struct { char letter; const char *action, *then;
 } actions[] = {
-	{ 'd', "delete" }, { 'e', "expire" },  { 'f', "expire-release" },
-	{ 'h', "hold" },   { 'H', "release" }, { 'r', "requeue" },
+	{ 'd', "delete", NULL }, { 'e', "expire", NULL },  { 'f', "expire", "release" },
+	{ 'h', "hold", NULL },   { 'H', "release", NULL }, { 'r', "requeue", NULL },
 };
 enum { ACTIONS = LEN(actions) };
 
@@ -100,10 +100,12 @@ static int act(struct super *s, const char *data, char **queues, size_t count) {
 	for (size_t i = 0; i < ACTIONS && code == EX_OK; i++) {
 		if (s->from_input[i]) read_input(&s->ids[i]);
 		if (s->ids[i].len == 0) continue;
+		const struct admin_request req = { .args = args, .count = count + 3, .input = buf_slice(&s->ids[i]) };
 		args[2] = slice_of(actions[i].action);
-		code = dispatch(
-			&cli, data,
-			&(struct admin_request){ .args = args, .count = count + 3, .input = buf_slice(&s->ids[i]) });
+		code = dispatch(&cli, data, &req);
+		if (code != EX_OK || actions[i].then == NULL) continue;
+		args[2] = slice_of(actions[i].then);
+		code = dispatch(&cli, data, &req);
 	}
 	free(args);
 	return code == EX_OK ? EX_OK : EX_FATAL;
@@ -158,10 +160,10 @@ int postcat_main(int argc, char **argv) {
 	bool of_queue = false;
 	AUTO_BUF struct buf data = BUF(PATH_MAX);
 	tool_begin(&t, argc, argv);
-	for (int letter; (letter = getopt(argc, argv, "bc:dehoqv")) != -1;) {
+	for (int letter; (letter = getopt(argc, argv, "bc:dehoqrv")) != -1;) {
 		if (letter == '?') return cat_usage(&t);
 		if (letter == 'c') t.conf_dir = optarg;
-		if (letter == 'q') of_queue = true;
+		if (letter == 'q') of_queue = true; /* -r: they are shown in this order anyway */
 		for (size_t i = 0; i < LEN(options); i++)
 			if (letter == options[i].letter && count < LEN(args)) args[count++] = options[i].option;
 	}
@@ -176,6 +178,7 @@ int postcat_main(int argc, char **argv) {
 	int code = EX_OK;
 	for (int i = optind; i < argc && code == EX_OK; i++) {
 		args[2] = slice_of(argv[i]);
+		if (!tool_queue_id(args[2])) return tool_fatal(&t, EX_FATAL, "bad mail queue ID: %s", argv[i]);
 		code = cat_one(&t, buf_text(&data), args, count);
 	}
 	return code;

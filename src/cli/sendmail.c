@@ -105,7 +105,7 @@ static void take_envid(struct sendmail *s, const char *text) {
 static int take_body(struct sendmail *s, const char *text) {
 	if (slice_same(slice_of(text), S("7BIT"))) s->body = S("7BIT");
 	else if (slice_same(slice_of(text), S("8BITMIME"))) s->body = S("8BITMIME");
-	else return tool_fatal(&s->tool, EX_TEMPFAIL, "unsupported: -B%s", text);
+	else return tool_fatal(&s->tool, EX_TEMPFAIL, "-B option needs 8BITMIME or 7BIT");
 	return EX_OK;
 }
 
@@ -137,7 +137,8 @@ static int take_queue(struct sendmail *s, const char *text) {
 	else if (kind == 'R' && text[1] != '\0') s->site = text + 1;
 	else if (kind == 'I' || kind == 'R')
 		return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c requires an argument", kind);
-	else if (kind == 'S') return tool_fatal(&s->tool, EX_TEMPFAIL, "-qS%s is not implemented", text + 1);
+	else if (kind != '\0' && !ascii_digit(kind))
+		return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c is not implemented", kind);
 	else if (kind != '\0') s->mode = MODE_MAIL; /* -q30m: how often is not the caller's business */
 	return EX_OK;
 }
@@ -158,7 +159,9 @@ static int take_option(struct sendmail *s, int letter) {
 	case 'i': s->dot_is_text = true; return EX_OK;
 	case 'o':
 		if (optarg[0] == 'i') s->dot_is_text = true;
-		if (optarg[0] == 'A') s->alias_file = optarg + 1;
+		if (optarg[0] != 'A') return EX_OK;
+		if (optarg[1] == '\0') return tool_fatal(&s->tool, EX_TEMPFAIL, "-oA requires pathname");
+		s->alias_file = optarg + 1;
 		return EX_OK;
 	case 'q': return take_queue(s, optarg);
 	case 't': s->from_header = true; return EX_OK;
@@ -445,7 +448,10 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 			if (s.queue_id != NULL) code = as_other(&s, "postqueue", "-i", s.queue_id);
 			else code = as_other(&s, "postqueue", s.site != NULL ? "-s" : "-f", s.site);
 			break;
-		case MODE_ALIASES: code = rest->newaliases(&s.tool, s.alias_file); break;
+		case MODE_ALIASES:
+			if (optind == argc) code = rest->newaliases(&s.tool, s.alias_file);
+			else code = tool_fatal(&s.tool, EX_TEMPFAIL, "alias initialization mode requires no recipient");
+			break;
 		case MODE_DAEMON: code = as_other(&s, "postfix", "start", NULL); break;
 		case MODE_IGNORE: break;
 		default: code = with_server(&s, argv + optind); break;

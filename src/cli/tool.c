@@ -84,3 +84,9 @@ int tool_unneeded(int argc, char **argv) {
 		if (strcmp(t.name, all[i].name) == 0) instead = all[i].instead;
 	return tool_fatal(&t, EX_UNAVAILABLE, "not needed with hato (%s)", instead);
 }
+
+bool tool_queue_id(struct slice id) {
+	bool fine = id.len != 0;
+	for (size_t i = 0; i < id.len; i++) fine = fine && (ascii_alpha(id.at[i]) || ascii_digit(id.at[i]));
+	return fine;
+}

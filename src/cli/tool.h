@@ -18,6 +18,8 @@ int tool_fatal(const struct tool *t, int code, const char *format, ...) PRINTF_L
 void tool_warn(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
 /* "NAME: TEXT" */
 void tool_say(const struct tool *t, const char *format, ...) PRINTF_LIKE(2, 3);
+/* May it be one? Letters and digits. */
+bool tool_queue_id(struct slice id);
 
 /* What takes the whole configuration to know; errors are told. EX_OK or a code. */
 struct submit_hello;

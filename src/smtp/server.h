@@ -150,6 +150,7 @@ enum smtp_event {
 	SMTP_REJECT,         /* reply; to: the recipient when it was RCPT. From ops and from the session itself */
 	SMTP_PIPELINING,     /* talked out of turn after `where`; text: what it sent, printable, shortened */
 	SMTP_FORBIDDEN,      /* not SMTP; text: the line, printable, shortened */
+	SMTP_BAD_ADDRESS,    /* `where` named no address; text: what it named, printable, shortened */
 	SMTP_TOO_MANY_ERRORS,
 	SMTP_LOST,           /* the client went away without QUIT */
 	SMTP_TIMEOUT,

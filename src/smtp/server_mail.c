@@ -19,13 +19,21 @@ void server_tx_end(struct smtp_server *s) {
 	arena_reset(&s->tx);
 }
 
+/* Tells of an address that is none: args are "FROM:<a b>" or "TO:<a b>". */
+static struct smtp_reply refused(struct smtp_server *s, struct smtp_reply r, struct slice args) {
+	if (strcmp(r.status, "5.1.7") != 0 && strcmp(r.status, "5.1.3") != 0) return r;
+	struct slice path = slice_trim(slice_skip(args, slice_find(args, ':') + 1));
+	server_note(s, SMTP_BAD_ADDRESS, NULL, S(""), server_printable(s, path));
+	return r;
+}
+
 struct smtp_reply server_mail(struct smtp_server *s, struct slice args) {
 	if (s->in_tx) return smtp_reply(503, "5.5.1", S("Error: nested MAIL command"));
 	if (s->chunk_failed) return smtp_reply(503, "5.5.1", S("Error: MAIL after BDAT"));
 	const struct smtp_server_params *p = s->params;
 	arena_reset(&s->tx);
 	struct smtp_reply r = command_mail(arena_slice(&s->tx, args), p, s->offer, &s->tx, &s->mail);
-	if (r.code != 0) return r;
+	if (r.code != 0) return refused(s, r, args);
 	s->facts.mail = &s->mail;
 	bool too_big = p->size_limit != 0 && s->mail.size > p->size_limit;
 	if (too_big && s->mail.size == UINT64_MAX)
@@ -43,7 +51,7 @@ struct smtp_reply server_rcpt(struct smtp_server *s, struct slice args) {
 	if (!s->in_tx) return smtp_reply(503, "5.5.1", S("Error: need MAIL command"));
 	struct smtp_rcpt to;
 	struct smtp_reply r = command_rcpt(arena_slice(&s->mem, args), s->params, s->offer, s->mail.utf8, &s->mem, &to);
-	if (r.code != 0) return r;
+	if (r.code != 0) return refused(s, r, args);
 	bool enough = s->facts.rcpts >= s->params->recipient_limit;
 	s->forgiven = enough && s->overshoot++ < s->params->recipient_overshoot;
 	if (enough) r = smtp_reply(452, "4.5.3", S("Error: too many recipients"));

@@ -45,6 +45,11 @@ static void add_forbidden(struct buf *out, const struct smtp_note *n, struct sli
 	buf_addf(out, "non-SMTP command from %.*s: %.*s", SLICE_ARG(client), SLICE_ARG(n->text));
 }
 
+static void add_bad_address(struct buf *out, const struct smtp_note *n, struct slice client) {
+	buf_addf(out, "Illegal address syntax from %.*s in %s command: %.*s", SLICE_ARG(client), n->where,
+		 SLICE_ARG(n->text));
+}
+
 static void add_after(struct buf *out, const char *what, const struct smtp_note *n, struct slice client) {
 	buf_addf(out, "%s after %s%s%.*s%s from %.*s", what, n->where, n->text.len != 0 ? " (" : "", SLICE_ARG(n->text),
 	         n->text.len != 0 ? ")" : "", SLICE_ARG(client));
@@ -76,6 +81,7 @@ static const struct {
 	[SMTP_REJECT] = { L_INFO, add_reject },
 	[SMTP_PIPELINING] = { L_INFO, add_pipelining },
 	[SMTP_FORBIDDEN] = { L_WARN, add_forbidden },
+	[SMTP_BAD_ADDRESS] = { L_WARN, add_bad_address },
 	[SMTP_TOO_MANY_ERRORS] = { L_INFO, add_errors },
 	[SMTP_LOST] = { L_INFO, add_lost },
 	[SMTP_TIMEOUT] = { L_INFO, add_timeout },

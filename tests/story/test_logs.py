@@ -32,7 +32,7 @@ def traffic(port, sinks):
         s.recv(1000)
     with socket.create_connection(('127.0.0.1', port)) as s:
         s.recv(100)
-        for line in (b'HELO x\r\n', b'MAIL FROM:<x@else.test>\r\n'):
+        for line in (b'HELO x\r\n', b'MAIL FROM:<a b c>\r\n', b'MAIL FROM:<x@else.test>\r\n', b'RCPT TO:<d e f>\r\n'):
             s.sendall(line)
             s.recv(1000)
     with socket.create_connection(('127.0.0.1', port)) as s:

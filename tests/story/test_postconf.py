@@ -121,7 +121,7 @@ def test_enough_files():
                                   '-F smtp/inet/nosuch', '-P submission/inet/syslog_name', '-P nosuch/inet/x', '-P smtp/inet/nosuch', '-PH submission',
                                   '-n mydestination foo', '-h mydestination', '-x smtpd_timeout', '-o stress=1 -x smtpd_timeout', '-d smtpd_timeout',
                                   '-dx smtpd_timeout', '-f notify_classes', '-X', '-#', '-e', '-e foo', '-C foo', 'foo=bar baz', 'foo', '-l', '-a', '-A',
-                                  '-T compile-version', '-T foo', 'bar', 'greylist', '-C builtin,user -n'])
+                                  '-T compile-version', '-T foo', 'bar', 'greylist', '-C builtin,user -n', '-h -H foo', '-b a b'])
 def test_requests(args):
     for path in (FOLDERS[4], FOLDERS[19]):
         mine, debians = run(POSTCONF, '-c', path, *args.split()), run(DEBIANS, '-c', path, *args.split())
@@ -129,7 +129,7 @@ def test_requests(args):
             assert mine[1].startswith('OpenSSL ')
         else:
             keep = [w for w in mine[2] if not OUR_WARNINGS.search(w)]
-            assert (mine[:2], keep) == (debians[:2], debians[2]), path
+            assert (mine[:2], keep) == (debians[:2], [re.sub(r'one of (-\w) (-\w)$', r'one of \1, \2', w) for w in debians[2]]), path  # 3.11's comma
 
 
 # Editing: the same file, byte for byte.

@@ -548,6 +548,14 @@ def test_postmap_changes_the_text(tables):
     assert not os.path.exists(path + '.db')
 
 
+def test_postmap_looks_at_files(tables):
+    """-F: the values are names of files (tls_server_sni_maps)."""
+    tables.write('sni', f'mx.test {tables.write("key", "k")} nosuch.pem\n')
+    done = tables.run(OURS, '-F', 'hash:sni')
+    assert (done.returncode, done.stderr) == (0, 'postmap: warning: key mx.test: open nosuch.pem: No such file or directory\n')
+    assert tables.run(OURS, 'hash:sni').stderr == ''
+
+
 def test_postmap_exit_codes(tables, postfix_types):
     tables.write('t', 'a 1\n')
     for args in ([], ['-Z'], ['hash:nofile'], ['nosuch:t'], ['-q', 'x', '-d', 'y', 'hash:t'], ['-s', 'static:x'], ['pcre:t'], ['texthash:t'], ['hash:t'],

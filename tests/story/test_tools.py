@@ -140,6 +140,9 @@ def test_sendmail_errors(server):
     for args, text, want in [([], '', r'^sendmail: fatal: root\(0\): Recipient addresses must be specified on the command line or via the -t option$'),
                              (['-t'], 'Subject: x\n\nhi', r'^sendmail: fatal: root\(0\): No recipient addresses found in message header$'),
                              (['-bt'], '', '^sendmail: fatal: unsupported: -bt$'), (['-Xfoo', 'x'], '', '^sendmail: fatal: unsupported: -Xf$'),
+                             (['-B', 'x', ANN], '', '^sendmail: fatal: -B option needs 8BITMIME or 7BIT$'),
+                             (['-qXx'], '', '^sendmail: fatal: -qX is not implemented$'), (['-oA', ANN], '', '^sendmail: fatal: -oA requires pathname$'),
+                             (['-bi', 'x'], '', '^sendmail: fatal: alias initialization mode requires no recipient$'),
                              (['-Y'], '', "^sendmail: invalid option -- 'Y'\nsendmail: fatal: usage: sendmail \\[options\\]$"),
                              ([ANN], 'Subject: x\n\n' + 'x' * 70 + '\n' + 150000 * ('y' * 80 + '\n'), r'^sendmail: fatal: root\(0\): message file too big$')]:
         done = server.sendmail(*args, text=text, code=75)
@@ -296,6 +299,9 @@ def test_expired_by_hand(server):
     queue_id = server.waiting(1)[0]['queue_id']
     assert f'{queue_id}: expired' in server.tool('postsuper', '-e', queue_id).stderr
     assert server.listed()[0]['forced_expire']
+    server.tool('postsuper', '-h', queue_id)
+    assert server.tool('postsuper', '-f', queue_id).stderr == 'postsuper: Force-expired: 0 messages\n' \
+        f'postsuper: {queue_id}: released from hold\npostsuper: Released from hold: 1 message\n'
     server.tool('postqueue', '-i', queue_id)
     server.wait_bounce(BOB)
     assert server.listed() == []
@@ -325,6 +331,8 @@ def test_flush(server):
         wait_until(lambda: tries() > before, 10, f'another try after {args}')
     assert server.tool('postqueue', '-s', 'else.test', code=69).stderr == 'postqueue: fatal: Flush service is not configured for destination "else.test"\n'
     assert server.tool('postqueue', '-s', '@@', code=69).stderr == 'postqueue: fatal: Cannot flush mail queue - invalid destination: "@@"\n'
+    for call in (('postqueue', '-i', 'a-b'), ('sendmail', '-qIa-b')):
+        assert server.tool(*call, code=69).stderr == 'postqueue: fatal: Cannot flush queue ID - invalid name: "a-b"\n'
     assert server.tool('postqueue', '-x', code=69).stderr.splitlines()[-1] == \
         'postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site'
 
@@ -341,6 +349,8 @@ def test_postcat(server):
     header = server.tool('postcat', '-h', '-q', queue_id).stdout
     assert 'Subject: seen\n' in header and 'the body' not in header and '***' not in header
     assert '\n' + 'regular_text: the body\n' in server.tool('postcat', '-v', '-b', '-q', queue_id).stdout
+    assert server.tool('postcat', '-r', '-q', queue_id).stdout.splitlines() == lines
+    assert server.tool('postcat', '-q', 'a-b', code=1).stderr == 'postcat: fatal: bad mail queue ID: a-b\n'
     assert server.tool('postcat', '-q', 'NOSUCH', code=1).stderr == 'postcat: fatal: open queue file NOSUCH: No such file or directory\n'
 
 
