@@ -24,7 +24,8 @@ static size_t addresses_of(struct backup *b, struct slice host, struct addr **ou
 		b->failed = true;
 		b->result = defer_if_reject(b->w, 450, "4.4.4", NAMED "Unable to look up mail exchanger host %.*s: %s",
 		                            NAMED_ARG(b->to), SLICE_ARG(host),
-		                            r == DNS_LATER ? "Temporary failure in name resolution" : "Name or service not known");
+		                            r == DNS_LATER ? "Temporary failure in name resolution"
+		                                           : "Name or service not known");
 	}
 	return 0;
 }

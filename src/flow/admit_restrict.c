@@ -74,6 +74,12 @@ static bool op_place(void *ctx, struct slice address, struct arena *mem, struct 
 	return true;
 }
 
+static int op_owners(void *ctx, const struct lookup *login_maps, struct slice address, struct arena *mem,
+		     struct lookup_hit *hit) {
+	const struct admit *a = ctx;
+	return rewrite_find(a->params->rewrite, login_maps, address, mem, hit);
+}
+
 struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem) {
 	struct restrict_place place;
 	if (a->local) a->for_here = true; /* nobody asked where it leads */
@@ -152,6 +158,7 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 static const struct restrict_ops ops = {
 	.verify = op_verify,
 	.place = op_place,
+	.owners = op_owners,
 	.log = op_log,
 	.warn = op_warn,
 	.sleep = op_sleep,
