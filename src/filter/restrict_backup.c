@@ -14,8 +14,8 @@ struct backup {
 	enum result result;
 };
 
-/* The addresses of a host of the MX list. Without them nobody knows whether the mail is welcome: what refuses it later in
- * the list refuses it for now only. */
+/* The addresses of a host of the MX list. Without them nobody knows whether the mail is welcome: what refuses it later
+ * in the list refuses it for now only. */
 static size_t addresses_of(struct backup *b, struct slice host, struct addr **out) {
 	size_t n = 0;
 	int r = dns_addresses(b->w->p->dns, host, DNS_IPV4 | DNS_IPV6, b->deadline, b->w->run->mem, out, &n, NULL);
