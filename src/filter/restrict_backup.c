@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* permit_mx_backup: mail for a domain that names us as one of its MX hosts, but not as one of the first: nobody is before
- * those whom the mail could go on to. */
+/* permit_mx_backup: mail for a domain that names us as one of its MX hosts, but not as one of the first: nobody is
+ * before those whom the mail could go on to. */
 #include "filter/restrict_private.h"
 
 #define NAMED "<%.*s>: %s rejected: "
