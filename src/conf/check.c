@@ -93,7 +93,8 @@ static void check_service(struct conf *c, const struct conf_service *s) {
 		check_name(c, p, s->overrides[i].value, s->where);
 		if (p->setting != NULL && p->setting->state == ACTED && !acts_in_service(s, p))
 			problem_add(&c->problems, PROBLEM_WARNING, s->where,
-				    "-o %.*s: only its value in main.cf is acted on by this version", SLICE_ARG(p->name));
+				    "-o %.*s: only its value in main.cf is acted on by this version",
+				    SLICE_ARG(p->name));
 	}
 	if (s->role == SERVICE_LISTENER)
 		problem_add(&c->problems, PROBLEM_WARNING, s->where,
