@@ -138,6 +138,7 @@ static void look_at_tables(struct checking *c) {
 	}
 	check_restrictions(c, &mem);
 	check_access(c, t.tables, &mem);
+	check_canonical(c, t.tables, &mem);
 	map_done(&t.seen, NULL);
 	tables_free(&t.tables);
 }
