@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A canonical table that gives everybody one sender ("/./ me@example.com"): who refuses our mail reports to that address,
- * and a report that nobody takes is lost. Whether anybody does is known to the server: tables, accounts and aliases. */
+/* A canonical table that gives everybody one sender ("/./ me@example.com"): who refuses our mail reports to that
+ * address, and a report that nobody takes is lost. Whether anybody does the server knows: tables, accounts, aliases. */
 #include "cli/checking.h"
 #include "conf/table.h"
 
