@@ -78,6 +78,23 @@ static void check_word(struct tables_check *t, const struct conf_raw *r, struct 
 			 SLICE_ARG(r->name), SLICE_ARG(type));
 }
 
+/* The next word of a list. Braces count as blanks, since tables and lists are written into them, but what stands in the
+ * braces of these types is no name: "regexp:{{/^X-A:/ IGNORE}}" is one word. */
+static struct slice next_word(struct slice *text) {
+	static const struct slice with_content[] = { S("inline"), S("static"), S("regexp"), S("pcre"), S("cidr") };
+	struct slice before = *text, word = slice_word(text, ", \t\r\n{}"), type = word;
+	if (!slice_ends(word, S(":"))) return word;
+	type.len--;
+	const char *behind = word.at + word.len;
+	if (!is_one_of(type, with_content, LEN(with_content)) || behind == before.at + before.len || *behind != '{')
+		return word;
+	size_t i = (size_t)(behind - before.at), depth = 0;
+	do depth += before.at[i] == '{', depth -= before.at[i] == '}';
+	while (++i < before.len && depth > 0);
+	*text = slice_skip(before, i);
+	return word;
+}
+
 /* Settings that hold nothing but tables. */
 static bool holds_tables(struct slice name) {
 	return slice_ends(name, S("_maps")) || slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database"));
@@ -90,7 +107,7 @@ static void check_setting(struct tables_check *t, const struct conf_raw *r) {
 	    r->setting->state == UNNEEDED)
 		return;
 	struct slice text = conf_text(t->view, setting_id_of(r->setting));
-	for (struct slice word; (word = slice_word(&text, ", \t\r\n{}")).len != 0;)
+	for (struct slice word; (word = next_word(&text)).len != 0;)
 		check_word(t, r, word, holds_tables(r->name));
 }
 
@@ -121,6 +138,7 @@ static void look_at_tables(struct checking *c) {
 	}
 	check_restrictions(c, &mem);
 	check_access(c, t.tables, &mem);
+	check_canonical(c, t.tables, &mem);
 	map_done(&t.seen, NULL);
 	tables_free(&t.tables);
 }

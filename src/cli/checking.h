@@ -22,3 +22,5 @@ void check_restrictions(struct checking *c, struct arena *mem); /* check_restric
 int check_spf(struct cli *cli); /* check_spf.c: `hato check spf …` */
 struct tables;
 void check_access(struct checking *c, struct tables *tables, struct arena *mem);
+/* check_canonical.c: a sender given to everybody whom nobody can answer; only while the server runs. */
+void check_canonical(struct checking *c, struct tables *tables, struct arena *mem);

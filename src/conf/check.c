@@ -74,26 +74,27 @@ static void check_name(struct conf *c, const struct param *p, struct slice value
 }
 
 /* Is a setting of this service's own line looked at? Much of the way out has one form for all. */
-static bool acts_in_service(const struct conf_service *s, size_t id) {
+static bool acts_in_service(const struct conf_service *s, const struct param *p) {
 	static const enum setting_id of_clients[] = {
 		SET_ignore_mx_lookup_error,  SET_use_srv_lookup,      SET_allow_srv_lookup_fallback,
 		SET_ignore_srv_lookup_error, SET_tls_required_enable, SET_disable_dns_lookups,
 		SET_inet_protocols,          SET_myhostname
 	};
 	for (size_t i = 0; i < LEN(of_clients) && s->role == SERVICE_CLIENT; i++)
-		if (id == of_clients[i]) return true;
-	const char *name = setting_of((enum setting_id)id)->name;
-	return s->role != SERVICE_CLIENT || id == SET_syslog_name || strncmp(name, "smtp_", 5) == 0 ||
-	       strncmp(name, "lmtp_", 5) == 0;
+		if (p->id == of_clients[i]) return true;
+	if (s->role != SERVICE_CLIENT || p->id == SET_syslog_name) return true;
+	if (p->id >= SETTINGS_COUNT) return false; /* <transport>_destination_…: the queue reads main.cf alone */
+	return slice_starts(p->name, S("smtp_")) || slice_starts(p->name, S("lmtp_"));
 }
 
 static void check_service(struct conf *c, const struct conf_service *s) {
 	for (size_t i = 0; i < s->overrides_count; i++) {
 		const struct param *p = param_find(c, s->overrides[i].name);
 		check_name(c, p, s->overrides[i].value, s->where);
-		if (p->setting != NULL && p->setting->state == ACTED && !acts_in_service(s, p->id))
+		if (p->setting != NULL && p->setting->state == ACTED && !acts_in_service(s, p))
 			problem_add(&c->problems, PROBLEM_WARNING, s->where,
-				    "-o %s: only its value in main.cf is acted on by this version", p->setting->name);
+				    "-o %.*s: only its value in main.cf is acted on by this version",
+				    SLICE_ARG(p->name));
 	}
 	if (s->role == SERVICE_LISTENER)
 		problem_add(&c->problems, PROBLEM_WARNING, s->where,

@@ -184,6 +184,9 @@ static const struct {
 	  "relay unix - - n - - smtp -o smtpd_tls_cert_file=/c\nsmtp inet n - n - - smtpd -o smtpd_tls_cert_file=/c",
 	  "warning: /c/master.cf, line 1: -o smtpd_tls_cert_file: only its value in main.cf is acted on by this "
 	  "version\n" },
+	{ "", "smtp inet n - n - - smtpd\nslow unix - - n - - smtp -o slow_destination_recipient_limit=1",
+	  "warning: /c/master.cf, line 2: -o slow_destination_recipient_limit: only its value in main.cf is acted on "
+	  "by this version\n" },
 	{ "minimal_backoff_time = 2h", NULL,
 	  "warning: /c/main.cf, line 2: minimal_backoff_time is larger than maximal_backoff_time\n" },
 	{ "smtpd_relay_restrictions =", NULL,

@@ -108,8 +108,7 @@ int lookup_address(const struct lookup *l, struct slice address, unsigned forms,
 	if ((forms & LOOKUP_WHOLE) != 0 || (!p.qualified && (forms & LOOKUP_NAME) != 0))
 		r = ask_both(l, &p, p.at_domain, true, mem, hit);
 	if (r != TABLE_MISSING || !p.qualified) return r;
-	bool user = (forms & LOOKUP_USER_ALWAYS) != 0 || ((forms & LOOKUP_LOCAL) != 0 && domain_is_local) ||
-		    (forms & LOOKUP_NAME) != 0;
+	bool user = ((forms & LOOKUP_LOCAL) != 0 && domain_is_local) || (forms & LOOKUP_NAME) != 0;
 	if (user) r = ask_both(l, &p, S(""), false, mem, hit);
 	if (r == TABLE_MISSING && (forms & LOOKUP_AT_DOMAIN) != 0)
 		r = ask(l, p.at_domain, false, S(""), mem, hit);

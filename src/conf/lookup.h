@@ -26,7 +26,6 @@ int lookup_key(const struct lookup *l, struct slice key, struct arena *mem, stru
 enum lookup_forms {
 	LOOKUP_WHOLE = 1,        /* user@dom */
 	LOOKUP_LOCAL = 2,        /* user; only when `domain_is_local` */
-	LOOKUP_USER_ALWAYS = 4,  /* user, whatever the domain (sender_login_maps) */
 	LOOKUP_AT_DOMAIN = 8,    /* @dom */
 	LOOKUP_DOMAIN = 16,      /* dom, then its parents */
 	LOOKUP_USER_AT = 32,     /* user@ */

@@ -129,6 +129,9 @@ enum {
 struct restrict_ops {
 	/* False: cannot be said now. */
 	bool (*place)(void *ctx, struct slice address, struct arena *mem, struct restrict_place *out);
+	/* Whose a sender address is: user@dom, user where dom is a local domain, @dom. enum table_answer. */
+	int (*owners)(void *ctx, const struct lookup *login_maps, struct slice address, struct arena *mem,
+		      struct lookup_hit *hit);
 	/* Address verification; why in mem. NULL: none. */
 	enum restrict_verified (*verify)(void *ctx, struct slice address, struct arena *mem, struct slice *why);
 	/* "reject_warning", "hold", …: a line in the form of a rejection. */

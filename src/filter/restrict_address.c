@@ -183,9 +183,7 @@ enum result check_login(struct walk *w, const struct check *c) {
 	bool user = w->f->login.len != 0;
 	if ((c->word->how & (user ? LOGIN_OF_USERS : LOGIN_OF_STRANGERS)) == 0) return DUNNO;
 	struct lookup_hit hit;
-	int r = lookup_address(&w->p->login_maps, whole_address(w, from),
-			       LOOKUP_WHOLE | LOOKUP_USER_ALWAYS | LOOKUP_AT_DOMAIN, w->p->delimiters, false,
-			       w->run->mem, &hit);
+	int r = w->run->ops->owners(w->run->ctx, &w->p->login_maps, whole_address(w, from), w->run->mem, &hit);
 	if (r == TABLE_LATER) return lookup_trouble(w, from);
 	if (!user)
 		return r != TABLE_FOUND ? DUNNO

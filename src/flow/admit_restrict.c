@@ -35,15 +35,19 @@ static bool is_routed(const struct admit *a, struct slice address) {
 }
 
 static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
+	const struct rewrite_params *rewrite = a->params->rewrite;
 	*out = (struct restrict_place){ .domain_class = PLACE_LOCAL, .listed = true };
-	struct slice whole = rewrite_standard(a->params->rewrite, a->params->rewrite->origin,
-					      a->params->rewrite->domain, address, mem);
-	out->routed = is_routed(a, whole);
-	address = whole;
+	struct slice given = address;
+	address = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, given, mem);
+	out->routed = is_routed(a, address);
 	if (known_has(a->params->known, address)) return true;
+	/* of a sender it is asked how he would get mail from whom he writes to */
+	const struct restrict_facts *f = a->access.facts;
+	struct slice from = f == NULL ? SLICE_NONE : slice_same(f->sender, given) ? f->recipient : f->sender;
+	if (from.len != 0) from = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, from, mem);
 	uint64_t version = known_version(a->params->known);
 	struct route_answer route;
-	int r = ask_route(a->params->core, &(struct route_ask){ .address = address }, mem, &route);
+	int r = ask_route(a->params->core, &(struct route_ask){ .address = address, .sender = from }, mem, &route);
 	if (r < 0) say(L_ERROR, a->params->service, "%s: %s", a->id, fail_text());
 	if (r != ASK_OK) return false;
 	if (route.verdict == ROUTE_DEFER) {
@@ -72,6 +76,12 @@ static bool op_place(void *ctx, struct slice address, struct arena *mem, struct 
 	}
 	*out = x->place;
 	return true;
+}
+
+static int op_owners(void *ctx, const struct lookup *login_maps, struct slice address, struct arena *mem,
+		     struct lookup_hit *hit) {
+	const struct admit *a = ctx;
+	return rewrite_find(a->params->rewrite, login_maps, address, mem, hit);
 }
 
 struct smtp_reply admit_room(struct admit *a, struct slice address, struct arena *mem) {
@@ -152,6 +162,7 @@ static enum restrict_verified op_verify(void *ctx, struct slice address, struct 
 static const struct restrict_ops ops = {
 	.verify = op_verify,
 	.place = op_place,
+	.owners = op_owners,
 	.log = op_log,
 	.warn = op_warn,
 	.sleep = op_sleep,

@@ -50,9 +50,9 @@ struct ask_text {
 WIRE_DECLARE(ask_text)
 
 struct route_ask {
-	struct slice address;
+	struct slice address, sender; /* sender: for sender-dependent tables, in standard form */
 };
-#define ROUTE_ASK_FIELDS(F) F(text, address)
+#define ROUTE_ASK_FIELDS(F) F(text, address) F(text, sender)
 enum route_verdict {
 	ROUTE_LOCAL,    /* somebody whom we deliver or pass mail to; with class RELAY as well */
 	ROUTE_UNKNOWN,  /* a domain of ours, nobody of that name, or one who has moved: status and text say it */

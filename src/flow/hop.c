@@ -39,20 +39,12 @@ int class_of(const struct class_params *p, const struct rewrite_params *rewrite,
 	return TABLE_FOUND;
 }
 
-/* Tables by sender: the whole address, without its extension, the domain; `nobody` for the empty one. A hit that says
- * DUNNO is none. */
+/* Tables by sender: the forms of an alias table, `nobody` for the empty one. A hit that says DUNNO is none. */
 static int by_sender(const struct lookup *maps, const struct rewrite_params *rewrite, struct slice sender,
 		     struct slice nobody, struct arena *mem, struct lookup_hit *hit) {
-	struct slice local = sender, domain;
 	if (maps->count == 0) return TABLE_MISSING;
-	int r;
-	if (sender.len == 0) {
-		r = lookup_key(maps, nobody.len != 0 ? nobody : S("<>"), mem, hit);
-	} else {
-		rewrite_parts(sender, &local, &domain);
-		r = lookup_address(maps, sender, LOOKUP_WHOLE | LOOKUP_AT_DOMAIN, rewrite_delimiters(rewrite, local),
-				   false, mem, hit);
-	}
+	int r = sender.len != 0 ? rewrite_find(rewrite, maps, sender, mem, hit)
+				: lookup_key(maps, nobody.len != 0 ? nobody : S("<>"), mem, hit);
 	return r == TABLE_FOUND && slice_same(hit->value, S("DUNNO")) ? TABLE_MISSING : r;
 }
 

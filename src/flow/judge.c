@@ -11,7 +11,7 @@ struct judging {
 	struct db_conn *c;
 	const struct route_params *params;
 	struct arena *mem;
-	struct slice address, domain;
+	struct slice address, domain, sender;
 	struct route_answer *out;
 };
 
@@ -72,7 +72,7 @@ static int judge_class(struct judging *j, enum route_class class) {
 	const struct route_params *p = j->params;
 	struct hop hop;
 	struct slice table = SLICE_NONE;
-	int r = hop_find(&p->hops, &p->rewrite, class, j->address, SLICE_NONE, NULL, j->mem, &hop);
+	int r = hop_find(&p->hops, &p->rewrite, class, j->address, j->sender, NULL, j->mem, &hop);
 	if (r == TABLE_LATER) return later(j), 0;
 	const struct transport *t = transport_find(&p->hops.transports, hop.transport);
 	bool error = t != NULL && (t->kind == TRANSPORT_ERROR || t->kind == TRANSPORT_RETRY);
@@ -143,9 +143,9 @@ static int judge_alias(struct judging *j, struct resolved *found) {
 	return r == USER_ACCOUNT ? judge_room(j, found) : MIN_OF(r, 0);
 }
 
-int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
-		struct route_answer *out) {
-	struct judging j = { .c = c, .params = params, .mem = mem, .out = out };
+int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct slice sender,
+		struct arena *mem, struct route_answer *out) {
+	struct judging j = { .c = c, .params = params, .sender = sender, .mem = mem, .out = out };
 	struct slice local;
 	struct resolved found = { 0 };
 	const struct rewrite_params *rewrite = &params->rewrite;

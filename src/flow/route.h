@@ -89,6 +89,6 @@ void route_add_nowhere(struct routes *routes, struct slice address, struct slice
 		       size_t source);
 /* What is said of an address that SRS did not make or that is too old: a status, and *text. */
 const char *route_srs_refusal(enum srs_answer answer, struct slice *text);
-/* Only the first step, as the door needs it. 0, or <0. */
-int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct arena *mem,
-		struct route_answer *out);
+/* Only the first step, as the door needs it. sender: for sender-dependent tables. 0, or <0. */
+int route_judge(struct db_conn *c, const struct route_params *params, struct slice address, struct slice sender,
+		struct arena *mem, struct route_answer *out);

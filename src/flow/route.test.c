@@ -245,7 +245,7 @@ static void the_door(void **state) {
 	AUTO_READ struct db_conn *c = db_read(db);
 	for (size_t i = 0; i < LEN(cases); i++) {
 		struct route_answer a;
-		assert_int_equal(route_judge(c, &params, slice_of(cases[i].address), &mem, &a), 0);
+		assert_int_equal(route_judge(c, &params, slice_of(cases[i].address), SLICE_NONE, &mem, &a), 0);
 		bool same = a.verdict == cases[i].verdict && a.class == cases[i].class &&
 			    slice_eq(a.text, slice_of(cases[i].text));
 		if (!same) print_error("%s: %u %u \"%.*s\"\n", cases[i].address, a.verdict, a.class, SLICE_ARG(a.text));

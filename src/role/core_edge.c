@@ -20,7 +20,7 @@ static int answer_route(void *ctx, struct link_question *q) {
 	if (conn == NULL) return -1;
 	struct core_settings *s = core_hold(c);
 	struct route_answer answer;
-	int r = route_judge(conn, &s->routing.route, ask.address, q->mem, &answer);
+	int r = route_judge(conn, &s->routing.route, ask.address, ask.sender, q->mem, &answer);
 	if (r == 0) route_answer_pack(q->answer, &answer);
 	core_drop(s);
 	return r;

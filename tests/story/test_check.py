@@ -67,6 +67,14 @@ def test_findings(folder, main, master, said, code):
         assert done.returncode == code, done.stderr
 
 
+def test_tables_in_braces(folder):
+    """What stands in a table that is written into main.cf is no table; what stands in a union is one."""
+    done = check(folder, 'header_checks = regexp:{{/^X-A:/ IGNORE}, {/^X-B: (.*)/ REPLACE Y: $$1}}\n'
+                         'virtual_alias_maps = unionmap:{inline:{a@b.example=c:/d}, texthash:/nowhere}\n', MASTER)
+    said = [l for l in done.stderr.split('\n') if 'header_checks' in l or 'virtual_alias_maps' in l]
+    assert len(said) == 1 and 'texthash:/nowhere' in said[0], done.stderr
+
+
 def test_guarded_elsewhere(folder):
     """The same table does no harm when another list refuses."""
     done = check(folder, f'smtpd_recipient_restrictions = {ACCESS}, reject_unauth_destination\n'.replace('{folder}', folder), files={'access': 'friend.example OK\n'})

@@ -88,6 +88,16 @@ def test_a_refused_message_comes_back_once_and_does_not_circle(forwarder):
     assert len(f.me.messages) == 1
 
 
+def test_check_asks_for_the_alias_of_everybodys_sender(forwarder, folder):
+    f = forwarder()
+    assert 'canonical_maps makes' not in f.server.hato('check').stderr
+    with open(f'{folder}/postfix-virtual.cf', 'w') as table:
+        table.write(VIRTUAL.partition('\n')[2])
+    time.sleep(1.1)
+    said = f.server.hato('check').stderr
+    assert 'canonical_maps makes envelope-sender@torus.test the sender of everybody\'s mail' in said and 'User unknown' in said, said
+
+
 def test_one_provider_does_not_slow_the_other(forwarder):
     f = forwarder()
     f.gmail.rules['replies'] = {'RCPT': '421 4.7.28 rate limited'}
