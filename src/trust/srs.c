@@ -140,10 +140,14 @@ static enum srs_answer forward_again(const struct srs_params *p, struct slice do
 	return finish(&made, mem, out);
 }
 
+/* In the place of a domain: PostSRSd keeps the sender in its database. No mail comes from there. */
+static const struct slice database = { "1", 1 };
+
 enum srs_answer srs_forward(const struct srs_params *p, struct slice sender, struct arena *mem, struct slice *out) {
 	struct slice local, domain, parts[3];
 	split(sender, &local, &domain);
-	if (local.len == 0 || domain.len == 0 || slice_find(domain, '=') != domain.len || is_excluded(p, domain))
+	if (local.len == 0 || domain.len == 0 || slice_find(domain, '=') != domain.len || is_excluded(p, domain) ||
+	    slice_eq(domain, database))
 		return SRS_UNCHANGED;
 	if (sender.len > ADDRESS_MAX) return SRS_TOO_LONG;
 	must(p->secrets_count != 0);
@@ -167,7 +171,7 @@ enum srs_answer srs_reverse(const struct srs_params *p, struct slice address, st
 	bool first = has_tag(local, '0');
 	if ((!first && !has_tag(local, '1')) || !slice_same(domain, p->domain)) return SRS_UNCHANGED;
 	if (!parts_of(local, parts, first ? 4 : 3)) return SRS_FORGED;
-	if (first && slice_eq(parts[2], S("1"))) return SRS_UNCHANGED;
+	if (first && slice_eq(parts[2], database)) return SRS_UNCHANGED;
 	if (address.len > KIB(1) || !hash_good(p, parts[0], parts + 1, first ? 3 : 2)) return SRS_FORGED;
 	if (first && !stamp_good(p, parts[1])) return SRS_EXPIRED;
 	if (first) ADD(&made, parts[3], S("@"), parts[2]);

@@ -105,6 +105,7 @@ static void what_is_left_alone(void **state UNUSED) {
 		{ "", SRS_UNCHANGED },
 		{ "user", SRS_UNCHANGED },
 		{ "@x.example", SRS_UNCHANGED },
+		{ "user@1", SRS_UNCHANGED },
 		{ "user@FWD.example", SRS_UNCHANGED },
 		{ "user@Friend.example", SRS_UNCHANGED },
 		{ "user@a.below.example", SRS_UNCHANGED },
