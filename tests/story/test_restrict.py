@@ -246,8 +246,7 @@ def test_postgrey(hosts, folder):
         assert ask(server)[1].startswith(f'450 4.2.0 <{ANN}>: Recipient address rejected: Greylisted')
         wait_until(lambda: ask(server)[0] == 250, 15, server.log, every=1)
     finally:
-        p.terminate()
-        p.wait()
+        end_process(p)  # it does not always heed the first signal
 
 
 def test_s25r(hosts, dns):

@@ -474,8 +474,7 @@ def test_postfix_with_opendkim_says_pass(hosts, postfix, dns, folder):
         results = ' '.join(mail.get_all('Authentication-Results') or [])
         assert re.search(r'dkim=pass .*2048-bit key.*header\.d=own\.test', results, re.S), results
     finally:
-        daemon.terminate()
-        daemon.wait()
+        end_process(daemon)
 
 
 # ---- ARC ----
