@@ -213,21 +213,7 @@ static void check_versions(const struct conf_view *v) {
 				    "%s leaves no version: %s", setting_of(lists[i])->name, conf_text(v, lists[i]).at);
 }
 
-/* Which tables of passwords master can read. */
-static void check_logins(const struct conf_view *v) {
-	static const char *const kinds[] = { "hash:", "texthash:", "lmdb:", "btree:", "static:" };
-	struct slice maps = conf_text(v, SET_smtp_sasl_password_maps);
-	bool known = maps.len == 0;
-	for (size_t i = 0; i < LEN(kinds); i++) known = known || slice_starts(maps, slice_of(kinds[i]));
-	if (!known || slice_find(maps, ',') < maps.len)
-		problem_add(&v->conf->problems, PROBLEM_WARNING, view_raw(v, SET_smtp_sasl_password_maps)->where,
-			    "smtp_sasl_password_maps: this version reads one table of type hash, texthash, lmdb, btree "
-			    "or static, not: %.*s",
-			    SLICE_ARG(maps));
-}
-
 void check_values(struct conf *c) {
-	check_logins(&c->main);
 	check_versions(&c->main);
 	for (size_t i = 0; i < LEN(word_lists); i++) check_words(&c->main, &word_lists[i]);
 	check_numbers(&c->main);

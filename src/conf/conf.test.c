@@ -168,9 +168,6 @@ static const struct {
 	  "TLSv1.1 TLSv1.2 TLSv1.3)\n" },
 	{ "relayhost = [h]:465", NULL,
 	  "warning: /c/main.cf, line 2: relayhost [h]:465: port 465 needs smtp_tls_wrappermode = yes\n" },
-	{ "smtp_sasl_password_maps = mysql:/x\nsmtp_sasl_auth_enable = yes", NULL,
-	  "warning: /c/main.cf, line 2: smtp_sasl_password_maps: "
-	  "this version reads one table of type hash, texthash, lmdb, btree or static, not: mysql:/x\n" },
 	{ "smtpd_tls_protocols = >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 !TLSv1.1", NULL,
 	  "error: /c/main.cf, line 2: smtpd_tls_protocols leaves no version: >=SSLv3, !TLSv1.3, <=TLSv1.1 !TLSv1 "
 	  "!TLSv1.1\n" },

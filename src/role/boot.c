@@ -27,6 +27,15 @@ static void free_secret(char *text) {
 	free(text);
 }
 
+bool boot_password_file(struct slice table, struct slice *path) {
+	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
+	while (slice_starts(table, S("proxy:"))) table = slice_skip(table, 6);
+	*path = SLICE_NONE;
+	for (size_t i = 0; i < LEN(kinds); i++)
+		if (slice_starts(table, kinds[i])) *path = slice_skip(table, kinds[i].len);
+	return path->len != 0;
+}
+
 void boot_clear(struct boot *b) {
 	conf_drop(&b->conf);
 	free(b->dir);

@@ -74,6 +74,8 @@ struct boot {
 	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };
 void boot_clear(struct boot *b); /* frees and closes what was not taken */
+/* A table of smtp_sasl_password_maps that is a file of root's: its text comes in logins, relay opens the others. */
+bool boot_password_file(struct slice table, struct slice *path);
 
 struct role {
 	const char *name;

@@ -89,15 +89,20 @@ static void complain(const struct master *m, bool starting) {
 	if (m->log.name[0] != '\0') say(L_FATAL, "master", "%s", fail_text());
 }
 
-/* smtp_sasl_password_maps, read here because the file is root's. */
+/* Files of smtp_sasl_password_maps, read here because they are root's. */
 static int read_logins(struct in_force *f) {
-	struct slice maps = conf_text(conf_main(f->conf), SET_smtp_sasl_password_maps);
 	AUTO_BUF struct buf text = BUF(MIB(4));
-	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
-	for (size_t i = 0; i < LEN(kinds); i++)
-		if (slice_starts(maps, kinds[i]) && file_read(maps.at + kinds[i].len, &text) < 0)
-			return fail_add("smtp_sasl_password_maps");
-	if (slice_starts(maps, S("static:"))) buf_addf(&text, "* %.*s\n", SLICE_ARG(slice_skip(maps, 7)));
+	size_t count;
+	const struct slice *tables = conf_list(conf_main(f->conf), SET_smtp_sasl_password_maps, &count);
+	for (size_t i = 0; i < count; i++) {
+		struct slice path;
+		if (!boot_password_file(tables[i], &path)) continue;
+		AUTO_FREE char *name = slice_text(path);
+		AUTO_BUF struct buf one = BUF(MIB(4));
+		if (file_read(name, &one) < 0) return fail_add("smtp_sasl_password_maps");
+		buf_addf(&text, "%.*s\n", SLICE_ARG(buf_slice(&one)));
+		mem_wipe(one.at, one.len);
+	}
 	free(f->logins);
 	f->logins = slice_text(buf_slice(&text));
 	mem_wipe(text.at, text.len);

@@ -30,7 +30,7 @@ struct asking {
 static int ask_key(struct asking *a, struct slice key) {
 	struct lookup_hit hit;
 	if (key.len == 0) return TABLE_MISSING;
-	if (in_lines(a->s, key, &a->value)) return TABLE_FOUND;
+	if (a->p->by_files && in_lines(a->s, key, &a->value)) return TABLE_FOUND;
 	int r = lookup_key(&a->p->passwords, key, a->mem, &hit);
 	if (r == TABLE_FOUND) a->value = hit.value;
 	return r;

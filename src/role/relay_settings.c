@@ -422,14 +422,21 @@ const struct relay_profile *relay_profile_find(const struct relay_settings *s, s
 	return NULL;
 }
 
+static bool is_roots_file(struct slice table) {
+	struct slice path;
+	return boot_password_file(table, &path);
+}
+
 /* Master reads the files that are root's; every other table is asked here. */
 static void open_passwords(struct relay_settings *s) {
 	for (size_t i = 0; i < s->profiles_count; i++) {
 		struct relay_profile *p = &s->profiles[i];
-		bool given = !p->lmtp && s->logins != NULL && s->logins[0] != '\0';
-		if (!given && p->log_in)
-			p->passwords =
-				tables_of_list(s->tables, p->view, of(p, SET_smtp_sasl_password_maps), 0, &s->mem);
+		enum setting_id id = of(p, SET_smtp_sasl_password_maps);
+		struct slice usual = conf_text(conf_main(s->conf), SET_smtp_sasl_password_maps);
+		if (!p->log_in) continue;
+		p->by_files = slice_eq(conf_text(p->view, id), usual);
+		p->passwords = p->by_files ? tables_of_list_but(s->tables, p->view, id, 0, is_roots_file, &s->mem)
+					   : tables_of_list(s->tables, p->view, id, 0, &s->mem);
 	}
 }
 

@@ -35,7 +35,8 @@ struct relay_profile {
 	const char *digest;
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
 	struct slice login_delimiter;        /* between user and password */
-	struct lookup passwords;             /* smtp_sasl_password_maps, where it is no file of root's: see logins */
+	bool by_files;                       /* logins count: smtp_sasl_password_maps is main.cf's */
+	struct lookup passwords;             /* its tables that are no files of root's */
 	struct signing_params signing;       /* dkim_…, arc_seal */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */

@@ -140,6 +140,34 @@ def test_passwords_by_sender(hosts, sink, folder):
         assert base64.b64decode(said[-1]).decode() == '\0' + login
 
 
+@pytest.mark.parametrize('tables, login', [
+    ('inline:{{HOP=u:first}}', 'first'), ('texthash:FILE', 'file'), ('proxy:texthash:FILE', 'file'), ('inline:{{x=y:z}}, hash:FILE', 'file'),
+    ('texthash:EMPTY, texthash:FILE', 'file'), ('texthash:EMPTY, inline:{{HOP=u:second}}', 'second'), ('static:{u:any}', 'any'), ('pcre:{{/./ u:pcre}}', 'pcre')])
+def test_passwords_of_all_tables(hosts, sink, folder, tables, login):
+    there = sink(extensions=['AUTH PLAIN LOGIN', '8BITMIME'], replies={'AUTH': '235 2.7.0 ok'})
+    hop = f'[127.0.0.1]:{there.port}'
+    files = {'FILE': write(folder, 'passwords', f'# hop\n{hop} u:file'), 'EMPTY': write(folder, 'none', 'other u:wrong'), 'HOP': hop}
+    host = hosts(main=f'{USUAL}relayhost = {hop}\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = {re.sub("FILE|EMPTY|HOP", lambda m: files[m[0]], tables)}\n'
+                 'smtp_sasl_security_options = noanonymous\n', services=SMTP)
+    assert 'this version' not in host.hato('check').stderr
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'letter'))
+    taken(there)
+    said = [c.split()[-1] for c in there.commands if c.startswith('AUTH PLAIN')]
+    assert base64.b64decode(said[-1]).decode() == '\0u\0' + login
+
+
+def test_passwords_of_one_service(out, sink, folder):
+    there = sink(extensions=['AUTH PLAIN LOGIN', '8BITMIME'], replies={'AUTH': '235 2.7.0 ok'})
+    hop = f'[127.0.0.1]:{there.port}'
+    host, _ = out(f'transport_maps = inline:{{{{own.test=own:{hop}}}, {{main.test=smtp:{hop}}}}}\nsmtp_sasl_auth_enable = yes\n'
+                  f'smtp_sasl_password_maps = texthash:{write(folder, "passwords", f"{hop} u:main")}\nsmtp_sasl_security_options = noanonymous\n',
+                  master='own unix - - n - - smtp -o smtp_sasl_password_maps=static:u:own\n')
+    for n, which in enumerate(['own', 'main'], 1):
+        host.send('ann@example.test', f'x@{which}.test', message('ann@example.test', f'x@{which}.test', which))
+        taken(there, n)
+        assert base64.b64decode([c.split()[-1] for c in there.commands if c.startswith('AUTH PLAIN')][-1]).decode() == '\0u\0' + which
+
+
 def test_services_of_their_own(out, sink):
     other = sink()
     host, there = out(f'transport_maps = inline:{{{{slow.test=slow:[127.0.0.1]:{other.port}}}}}\nslow_destination_rate_delay = 2s\n',
