@@ -224,13 +224,15 @@ static void run_event(struct pool *p, uint64_t event) {
 	if (claim(s, (uint32_t)(event >> 32))) run(p, (struct ready){ .slot = s, .why = WAKE_IO });
 }
 
+/* Not the only one that is idle, though all others be busy and many: nobody would hear of what comes then. */
 static bool may_leave(struct pool *p) {
 	pthread_mutex_lock(&p->lock);
 	bool leave = p->workers > p->params.min_workers;
-	if (leave) {
-		p->workers--;
-		atomic_fetch_sub(&p->idle, 1);
+	if (leave && atomic_fetch_sub(&p->idle, 1) == 1) {
+		atomic_fetch_add(&p->idle, 1);
+		leave = false;
 	}
+	if (leave) p->workers--;
 	pthread_mutex_unlock(&p->lock);
 	return leave;
 }
@@ -239,7 +241,7 @@ static void *worker(void *arg) {
 	struct pool *p = arg;
 	while (!p->quitting) {
 		struct epoll_event e;
-		int n = epoll_wait(p->epoll, &e, 1, p->workers > p->params.min_workers ? IDLE_WORKER_MS : -1);
+		int n = epoll_wait(p->epoll, &e, 1, p->workers > p->params.min_workers ? p->params.idle_ms : -1);
 		if (p->quitting) break;
 		if (n == 0 && may_leave(p)) return NULL;
 		if (n <= 0) continue;
@@ -289,6 +291,7 @@ struct pool *pool_new(const struct pool_params *params) {
 	struct pool *p = mem_get(sizeof *p);
 	p->params = *params;
 	if (p->params.stack == 0) p->params.stack = KIB(256);
+	if (p->params.idle_ms == 0) p->params.idle_ms = IDLE_WORKER_MS;
 	p->params.min_workers = MAX_OF(p->params.min_workers, 1u);
 	p->params.max_workers = MAX_OF(p->params.max_workers, p->params.min_workers);
 	pthread_mutex_init(&p->lock, NULL);

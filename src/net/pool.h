@@ -9,11 +9,13 @@
  * task_await and task_end, after which it must not touch the task again (another worker may already have it).
  *
  * A step may wait for us (DNS, another of our processes, the disk); never for a stranger who has not logged in.
- * The pool starts another worker when all are busy, up to max_workers, and lets idle ones go after some seconds. */
+ * The pool starts another worker when all are busy, up to max_workers, and lets idle ones go after some seconds; the
+ * only idle one stays, to hear of what comes while the others wait. */
 struct pool;
 struct pool_params {
 	unsigned min_workers, max_workers;
 	size_t stack; /* bytes of a worker's stack; 0: 256 KiB */
+	int idle_ms;  /* how long a worker that is not needed stays; 0: 10 seconds */
 };
 struct pool *pool_new(const struct pool_params *params);
 /* Wakes every task with WAKE_STOP (now, or as soon as its step parks) and waits for all of them to end. After deadline

@@ -154,6 +154,28 @@ static void grows_when_all_wait(void **state) {
 	pool_free(&p);
 }
 
+static void block_long(void *arg) {
+	(void)arg;
+	usleep(600000);
+}
+
+static void tell_time(void *arg) { *(_Atomic int64_t *)arg = clock_ms(); }
+
+/* One waits long; the other one, idle for longer than it would stay, has to be there for what comes then. */
+static void somebody_listens(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 1, .max_workers = 4, .idle_ms = 20 });
+	_Atomic int64_t ran = 0;
+	int64_t started = clock_ms();
+	pool_call(p, block_long, NULL);
+	usleep(200000);
+	pool_call(p, tell_time, (void *)&ran);
+	usleep(200000);
+	assert_true(ran != 0 && ran < started + 600);
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	pool_free(&p);
+}
+
 struct asker {
 	struct task task;
 	int client, channel;
@@ -223,6 +245,7 @@ int main(void) {
 		cmocka_unit_test(deadlines_in_order),
 		cmocka_unit_test(wakes_from_everywhere),
 		cmocka_unit_test(grows_when_all_wait),
+		cmocka_unit_test(somebody_listens),
 		cmocka_unit_test(awaits_a_channel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
