@@ -27,7 +27,8 @@ enum {
 	STABLE_MS = 2000,
 	FIRST_PAUSE_MS = 100,
 	LONGEST_PAUSE_MS = 5000,
-	OUTCOME_MS = 30000
+	OUTCOME_MS = 30000,
+	LOGINS_MIB = 4 /* of files with passwords */
 };
 #define OUTCOME "run/reload"
 
@@ -91,18 +92,19 @@ static void complain(const struct master *m, bool starting) {
 
 /* Files of smtp_sasl_password_maps, read here because they are root's. */
 static int read_logins(struct in_force *f) {
-	AUTO_BUF struct buf text = BUF(MIB(4));
+	AUTO_BUF struct buf text = BUF(MIB(LOGINS_MIB));
 	size_t count;
 	const struct slice *tables = conf_list(conf_main(f->conf), SET_smtp_sasl_password_maps, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct slice path;
 		if (!boot_password_file(tables[i], &path)) continue;
 		AUTO_FREE char *name = slice_text(path);
-		AUTO_BUF struct buf one = BUF(MIB(4));
+		AUTO_BUF struct buf one = BUF(MIB(LOGINS_MIB));
 		if (file_read(name, &one) < 0) return fail_add("smtp_sasl_password_maps");
 		buf_addf(&text, "%.*s\n", SLICE_ARG(buf_slice(&one)));
 		mem_wipe(one.at, one.len);
 	}
+	if (text.full) return fail("smtp_sasl_password_maps: more than %d MiB in all", LOGINS_MIB);
 	free(f->logins);
 	f->logins = slice_text(buf_slice(&text));
 	mem_wipe(text.at, text.len);
