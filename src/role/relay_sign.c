@@ -93,13 +93,13 @@ struct key_watch {
 };
 struct looked { int64_t next, tell_at; };
 
-/* Its entry, if it is to be looked for now; NULL: not yet. */
-static struct looked *due(struct key_watch *w, uint64_t id) {
+/* Its entry, if it is to be looked for now; NULL: not yet. first_ms: how long a key waits that was not seen before. */
+static struct looked *due(struct key_watch *w, uint64_t id, int64_t first_ms) {
 	struct slice name = slice_from((const char *)&id, sizeof id);
 	struct looked *l = map_get(&w->looked, name);
 	if (l == NULL) {
 		l = mem_get(sizeof *l);
-		*l = (struct looked){ 0, deadline_in(w->every_ms / 2) };
+		*l = (struct looked){ deadline_in(first_ms), deadline_in(w->every_ms / 2) };
 		map_put(&w->looked, name, l);
 	}
 	return clock_ms() < l->next ? NULL : l;
@@ -130,7 +130,7 @@ static void look(struct key_watch *w) {
 	unsigned failures = 0;
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ .waiting = true }, &mem, &waiting) != ASK_OK) return;
 	for (size_t i = 0; i < waiting.keys_count; i++) {
-		struct looked *l = due(w, waiting.keys[i].id);
+		struct looked *l = due(w, waiting.keys[i].id, 0);
 		if (l != NULL && !look_for(w, &waiting.keys[i], &mem) && !later(w, l, &failures)) return;
 	}
 }
@@ -181,7 +181,8 @@ static void look_for_missing(struct key_watch *w) {
 		const struct keyring_key *key = &all.keys[i];
 		bool signs = key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN;
 		if (!signs || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
-		struct looked *l = due(w, key->id);
+		/* not at once: until something asks, DNS costs no memory */
+		struct looked *l = due(w, key->id, w->every_ms / 4);
 		if (l != NULL && !look_at(w, l, key, &mem) && !later(w, l, &failures)) return;
 	}
 }
