@@ -136,14 +136,16 @@ static void test_progress(void **state) {
 	p.in[0] = BUF(MIB(1));
 	buf_add(&text, S("a APPEND INBOX"));
 	for (int i = 0; i < MESSAGES; i++) buf_add(&text, S(" {13+}\r\n\r\nsome words\n"));
-	buf_add(&text, S("\r\nb SELECT INBOX\r\nc SEARCH BODY nothing\r\n"));
+	buf_add(&text, S("\r\nb SELECT INBOX\r\n"));
+	/* 450 times 64 messages: a search that takes many milliseconds, a MOVE in two slices */
+	for (int i = 0; i < 6; i++) buf_add(&text, S("d COPY 1:* INBOX\r\n"));
+	buf_add(&text, S("c SEARCH BODY nothing\r\n"));
 	play_send(&p, 0, buf_slice(&text));
 	play_expect(&p, 1, 0, '*', S("b OK ..."));
 	play_expect(&p, 2, 0, '*', S("* OK [INPROGRESS (\"c\" ...)] Still at it."));
 	play_expect(&p, 3, 0, '*', S("* SEARCH"));
 	play_expect(&p, 4, 0, ':', S("c OK Search completed."));
-	buf_clear(&text); /* 450 times 64 messages move in two slices */
-	for (int i = 0; i < 6; i++) buf_add(&text, S("d COPY 1:* INBOX\r\n"));
+	buf_clear(&text);
 	buf_add(&text, S("e MOVE 1:* Archive\r\nf STATUS Archive (MESSAGES)\r\n"));
 	play_send(&p, 0, buf_slice(&text));
 	play_expect(&p, 5, 0, '*', S("* OK [INPROGRESS (\"e\" 20000 28800)] Still at it."));
