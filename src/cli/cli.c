@@ -30,6 +30,11 @@ static const struct command {
 	  "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the "
 	  "standard input",
 	  run_check_mail },
+	{ "dns", "[DOMAIN] [--check | --zone] [--json]",
+	  "the records to publish for each of our domains, beside those in DNS: addresses, MX, PTR, SPF (what is there "
+	  "and what we need as one), DKIM, DMARC; in columns and for a zone file. --zone: only that; --check: only "
+	  "what is right and what is not, exit code 65 when something is not, 75 when DNS cannot say",
+	  run_dns },
 	{ "reports", "[DOMAIN] [--days N] [--json | --html FILE]",
 	  "what others report of mail in our name (DMARC, TLS, ARF), and what to do about it; also:\n"
 	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole "
