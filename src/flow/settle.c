@@ -75,7 +75,7 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	return r == QUEUE_EXPIRED || r == QUEUE_UNKNOWN ? 0 : remember(tx, s, i, HISTORY_DEFERRED);
 }
 
-/* The first transaction: what went well, and what is tried again. May be run twice: all it leaves behind is set anew. */
+/* The first transaction: what went well, and what is tried again. May be run twice: what it leaves is set anew. */
 static int record(struct db_conn *tx, void *arg) {
 	struct settling *s = arg;
 	s->removed = false;
