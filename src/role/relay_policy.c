@@ -78,16 +78,6 @@ struct slice relay_filter_reply(void *profile, struct slice line, struct arena *
 	return lookup_key(&p->reply_filter, line, mem, &hit) == TABLE_FOUND ? hit.value : line;
 }
 
-bool relay_filter_dns(void *profile, struct slice record, struct arena *mem) {
-	const struct relay_profile *p = profile;
-	struct lookup_hit hit;
-	if (lookup_key(&p->dns_filter, record, mem, &hit) != TABLE_FOUND) return false;
-	if (slice_same(slice_trim(hit.value), S("ignore"))) return true;
-	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")",
-	    SLICE_ARG(hit.value), SLICE_ARG(record));
-	return false;
-}
-
 bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words) {
 	const struct relay_profile *p = profile;
 	struct lookup_hit hit;

@@ -314,6 +314,10 @@ bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *
 	return false;
 }
 
+static int filter_dns(void *ctx, struct slice record, struct arena *mem) {
+	return dns_filter_judge(ctx, record, mem);
+}
+
 static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	target_of(p, s);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
@@ -362,10 +366,12 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 			    SLICE_ARG(word[i]));
 	}
 	p->target.hosts.search = dns_search_list(s->outside->dns, &p->target.hosts.search_count);
-	p->dns_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_dns_reply_filter), 0, &s->mem);
-	if (p->dns_filter.count != 0) {
-		p->target.hosts.ignore_record = relay_filter_dns;
-		p->target.hosts.ignore_ctx = p;
+	enum setting_id filter = of(p, SET_smtp_dns_reply_filter);
+	p->dns_filter = (struct dns_filter){ tables_of_list(s->tables, p->view, filter, 0, &s->mem),
+					     setting_of(filter)->name, p->tag };
+	if (p->dns_filter.tables.count != 0) {
+		p->target.hosts.ignore_record = filter_dns;
+		p->target.hosts.ignore_ctx = &p->dns_filter;
 	}
 	signing_settings_make(p->view, p->target.client.line_limit, p->tag, &s->mem, &p->signing);
 	generic_of(s, p);

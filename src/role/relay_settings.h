@@ -2,6 +2,7 @@
 #pragma once
 #include "base/generation.h"
 #include <pthread.h>
+#include "conf/dns_filter.h"
 #include "flow/outgoing.h"
 #include "net/dns.h"
 #include "role/boot.h"
@@ -40,7 +41,7 @@ struct relay_profile {
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
 	struct lookup discard_maps;          /* smtp_discard_ehlo_keyword_address_maps */
-	struct lookup dns_filter;            /* smtp_dns_reply_filter */
+	struct dns_filter dns_filter;        /* smtp_dns_reply_filter */
 	bool probe_data;                     /* smtp_address_verify_target = data */
 	bool tell_postmaster;                /* notify_classes has protocol or data */
 	const struct slice *fallback;        /* smtp_fallback_relay */
@@ -78,8 +79,8 @@ struct relay_outside {
 int relay_settings_new(struct boot *b, const struct relay_outside *outside, struct relay_settings **out);
 const struct relay_profile *relay_profile_find(const struct relay_settings *s, struct slice transport); /* NULL: none */
 
-/* For smtp_target.login; ctx: struct relay_login. As Postfix looks: the sender first where he counts, then the host, then
- * the next hop as written; and then its host. */
+/* For smtp_target.login; ctx: struct relay_login. As Postfix looks: the sender first where he counts, then the host,
+ * then the next hop as written; and then its host. */
 struct relay_login {
 	const struct relay_settings *settings;
 	const struct relay_profile *profile;
@@ -93,7 +94,6 @@ struct slice relay_filter_reply(void *profile, struct slice line, struct arena *
 bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *mem);
 bool relay_discard(void *profile, struct slice address, struct arena *mem,
 		   struct slice *words);                                      /* smtp_client_params.discard_for */
-bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
 
 /* A setting by its smtp_ name: in a profile of LMTP its lmtp_ twin. */
 enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp);
