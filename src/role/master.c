@@ -27,8 +27,7 @@ enum {
 	STABLE_MS = 2000,
 	FIRST_PAUSE_MS = 100,
 	LONGEST_PAUSE_MS = 5000,
-	OUTCOME_MS = 30000,
-	LOGINS_MIB = 4 /* of files with passwords */
+	OUTCOME_MS = 30000
 };
 #define OUTCOME "run/reload"
 
@@ -37,7 +36,7 @@ struct in_force {
 	struct conf *conf;
 	struct listening listening;
 	struct identities identities;
-	char *logins, *oauth2_secret;
+	char *oauth2_secret;
 };
 
 struct master {
@@ -68,7 +67,7 @@ static struct round round_of(const struct master *m) {
 			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
-			   .logins = m->now->logins, .oauth2_secret = m->now->oauth2_secret,
+			   .oauth2_secret = m->now->oauth2_secret,
 			   .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
@@ -90,28 +89,7 @@ static void complain(const struct master *m, bool starting) {
 	if (m->log.name[0] != '\0') say(L_FATAL, "master", "%s", fail_text());
 }
 
-/* Files of smtp_sasl_password_maps, read here because they are root's. */
-static int read_logins(struct in_force *f) {
-	AUTO_BUF struct buf text = BUF(MIB(LOGINS_MIB));
-	size_t count;
-	const struct slice *tables = conf_list(conf_main(f->conf), SET_smtp_sasl_password_maps, &count);
-	for (size_t i = 0; i < count; i++) {
-		struct slice path;
-		if (!boot_password_file(tables[i], &path)) continue;
-		AUTO_FREE char *name = slice_text(path);
-		AUTO_BUF struct buf one = BUF(MIB(LOGINS_MIB));
-		if (file_read(name, &one) < 0) return fail_add("smtp_sasl_password_maps");
-		buf_addf(&text, "%.*s\n", SLICE_ARG(buf_slice(&one)));
-		mem_wipe(one.at, one.len);
-	}
-	if (text.full) return fail("smtp_sasl_password_maps: more than %d MiB in all", LOGINS_MIB);
-	free(f->logins);
-	f->logins = slice_text(buf_slice(&text));
-	mem_wipe(text.at, text.len);
-	return 0;
-}
-
-/* sasl_oauth2_client_secret_file, for the same reason. Its first line counts. */
+/* sasl_oauth2_client_secret_file, read here because it is root's. Its first line counts. */
 static int read_oauth2_secret(struct in_force *f) {
 	struct slice path = conf_text(conf_main(f->conf), SET_sasl_oauth2_client_secret_file);
 	AUTO_BUF struct buf text = BUF(KIB(4));
@@ -183,7 +161,7 @@ static int open_all(struct master *m) {
 	if (full)
 		say(L_ERROR, "master", "%s: disk full: mail can be read; new mail is put off until there is room",
 		    m->dir);
-	if (dns_check(conf_main(m->now->conf)) < 0 || read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
+	if (dns_check(conf_main(m->now->conf)) < 0 || read_oauth2_secret(m->now) < 0 ||
 	    identities_load(m->now->conf, m->dir, false, &m->now->identities) < 0)
 		return EX_CONFIG;
 	m->stamp = files_stamp(m);
@@ -262,7 +240,6 @@ static void in_force_free(struct in_force **f) {
 	if (*f == NULL) return;
 	listening_close(&(*f)->listening);
 	identities_done(&(*f)->identities);
-	free((*f)->logins);
 	free((*f)->oauth2_secret);
 	conf_drop(&(*f)->conf);
 	free(*f);
@@ -312,7 +289,7 @@ static int load(struct master *m, struct in_force *fresh) {
 	int r = conf_load(&options, &fresh->conf);
 	if (r >= 0) tell_problems(fresh->conf);
 	if (r == CONF_REFUSED) return fail("the settings have errors");
-	if (r < 0 || read_logins(fresh) < 0 || read_oauth2_secret(fresh) < 0) return -1;
+	if (r < 0 || read_oauth2_secret(fresh) < 0) return -1;
 	if (identities_load(fresh->conf, m->dir, !m->now->identities.incomplete, &fresh->identities) < 0) return -1;
 	return listening_open(fresh->conf, &m->now->listening, &fresh->listening) == 0 ? 0 : -1;
 }
