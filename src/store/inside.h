@@ -7,8 +7,10 @@
 
 enum { MAILBOXES_MAX = 10000, KEYWORDS_MAX = 1024 /* bytes, of one message */, MAILBOX_KEYWORDS_MAX = 4096 };
 
-/* name.c: the stored form of a mailbox name. 0 or STORE_BAD_NAME. */
+/* name.c: the stored form of a mailbox name, composed (NFC, RFC 9051 §5.1). 0 or STORE_BAD_NAME. */
 int name_normal(struct arena *mem, struct slice name, struct slice *out);
+/* The same with the letters as they are: names that were stored before this was so may not be composed. */
+int name_spelt(struct arena *mem, struct slice name, struct slice *out);
 struct slice name_above(struct slice name); /* "a/b" of "a/b/c"; empty: none */
 extern const struct slice name_inbox;
 /* The first name behind all names below this one: "a0" for "a" (names below it start with "a/", and '0' follows '/').
