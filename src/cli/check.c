@@ -221,6 +221,7 @@ int run_check(struct cli *cli) {
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	struct checking c = { .cli = cli };
 	if (cli->count != 0 && slice_eq(cli->args[0], S("spf"))) return check_spf(cli);
+	if (cli->count != 0 && slice_eq(cli->args[0], S("ports"))) return check_ports_command(cli);
 	for (size_t i = 0; i < cli->count; i++) {
 		if (!slice_eq(cli->args[i], S("--json"))) return usage_error(cli, cli->args[i]);
 		c.json = true;

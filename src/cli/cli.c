@@ -26,6 +26,10 @@ static const struct command {
 	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
 	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]",
 	  "may that client send for SENDER's domain, or else for HELO", run_check },
+	{ "check ports", "[--json] [DOMAIN...]",
+	  "who answers at the ports of master.cf, here and at our outer addresses, and does mail get out: to the "
+	  "relayhost, or to port 25 of the DOMAINs (gmail.com, outlook.com, icloud.com)",
+	  run_check },
 	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE",
 	  "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the "
 	  "standard input",
