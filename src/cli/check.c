@@ -207,6 +207,8 @@ static void check_all(struct checking *c) {
 	if (settings_missing(c->cli))
 		found(c, PROBLEM_WARNING, "%s/main.cf: no such file: everything has its default", c->cli->conf_dir);
 	for (size_t i = 0; i < n; i++) tell(c, &p[i]);
+	AUTO_BUF struct buf zone = BUF(KIB(1));
+	if (zone_unknown(&zone)) found(c, PROBLEM_WARNING, "%s", buf_text(&zone));
 	progress_begin("checking");
 	check_tables(c);
 	check_data(c);

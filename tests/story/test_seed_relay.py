@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A relay on a rented server for people whose mailbox is elsewhere (S74–S99): only submission, only with TLS and a login, no
 mailboxes, everything goes on. The lines of main.cf and the command for s-nail are those of the document."""
-import json, re, smtplib, subprocess, time
+import json, os, re, smtplib, subprocess, time
 import pytest
 from around import *
 import hato
@@ -90,3 +90,49 @@ def test_signed_with_the_key_of_the_senders_domain(relay):
     d = dkim.DKIM(text if isinstance(text, bytes) else text.encode('latin-1'))
     find = lambda name, timeout=5: records.get(name.decode().rstrip('.').lower())
     assert [d.verify(idx=i, dnsfunc=find) for i in range(2)] == [True, True] and b'd=own.test' in d.headers[0][1]
+
+
+@pytest.mark.parametrize('zone, near', [('Asia/Toyo', 'Asia/Tokyo'), ('Europe/Berln', 'Europe/Berlin'), ('Asia/Tokyo', None), ('JST-9', None), ('<+09>-9', None), ('nothing at all', '')])
+def test_a_time_zone_that_nobody_knows(hosts, zone, near):
+    """S83: said with the nearest one, and UTC is what counts."""
+    server = hosts('relay.own.test', start=False)
+    server.env['TZ'] = zone
+    for command in ('check', 'start'):
+        done = server.hato(command)
+        assert ('no such time zone' in done.stderr) == (near is not None), done.stderr
+        if near:
+            assert f'warning: TZ={zone}: no such time zone (did you mean {near}?): times are told in UTC' in done.stderr
+    hour = int(re.search(r'^\w+ +\d+ (\d\d):', server.log(), re.M)[1])
+    assert (hour - time.gmtime().tm_hour) % 24 in ((9, 8) if near is None else (0, 23))
+
+
+def test_quiet(hosts):
+    """-q before the command or behind it."""
+    server = hosts('relay.own.test', start=False)
+    for words in (('-q', 'start'), ('-q', 'reload'), ('-q', 'check'), ('-q', 'stop'), ('start', '-q'), ('reload', '-q'), ('stop', '-q'),
+                  ('-q', 'domain', 'add', 'a.test'), ('domain', 'add', 'b.test', '-q')):
+        assert server.hato(*words).stdout == '', words
+    assert server.hato('-q', 'version', check=False).returncode == 64
+
+
+def test_a_key_that_only_root_may_read(hosts, dns, sink, folder):
+    """S77: KeyTable's file belongs to root alone (chmod 600); it signs, though no process that signs is root."""
+    place = f'{folder}/etc/opendkim/keys/own.test'
+    os.makedirs(place)
+    subprocess.run([HATO, 'opendkim-genkey', '-b', '2048', '-D', place, '-d', 'own.test', '-s', '20261123', '-v'], check=True, capture_output=True)
+    os.chown(f'{place}/20261123.private', 0, 0)
+    os.chmod(f'{place}/20261123.private', 0o600)
+    os.chmod(place, 0o700)
+    open(f'{folder}/opendkim.conf', 'w').write(f'Domain own.test\nSelector 20261123\nKeyFile {place}/20261123.private\nSocket local:/run/opendkim/opendkim.sock\n')
+    far = sink(address=own_address(), port=25)
+    server = hosts('relay.own.test', RELAY + f'opendkim_config = {folder}/opendkim.conf\n', services=SERVICES, accounts=['user1@own.test'],
+                   dns=dns(f'far.test MX 10 mx.far.test.\nmx.far.test A {far.address}\n'))
+    with server.smtp('submission', 'user1@own.test') as s:
+        s.sendmail('user1@own.test', 'joe@far.test', message('user1@own.test', 'joe@far.test', 'signed'))
+    wait_until(lambda: far.messages, 20)
+    text = far.messages[0][2]
+    text = text if isinstance(text, str) else text.decode()
+    assert re.search(r'^DKIM-Signature: .*?s=20261123;', text, re.M | re.S), text
+    for role in ('edge', 'core', 'relay', 'vault'):
+        for pid in server.pids(role):
+            assert 'Uid:\t0\t' not in open(f'/proc/{pid}/status').read(), role
