@@ -5,6 +5,7 @@
 #include "net/file.h"
 #include "role/data.h"
 #include "role/dkim_files.h"
+#include "role/expiry.h"
 #include "role/files.h"
 #include "role/notify.h"
 #include "role/settings.h"
@@ -45,6 +46,7 @@ struct master {
 	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	uint64_t stamp;
+	struct expiry expiry;
 	struct log_target log;
 	bool own_users, foreground, stopping;
 	bool managed; /* systemd waits for notices; it files under mail what we say by syslog, not what we print */
@@ -322,6 +324,10 @@ static void reload_answered(struct master *m) {
 		send_round(m);
 		return;
 	}
+	if (m->before != NULL && m->refused[0] == '\0') {
+		expiry_tell_new(&m->now->identities, &m->before->identities);
+		m->expiry.next_ms = 0;
+	}
 	in_force_free(&m->before);
 	if (m->refused[0] != '\0') {
 		tell_refused(m, m->refused);
@@ -445,6 +451,7 @@ static void run(struct master *m) {
 		if (deadline_left(watch) != 0) continue;
 		watch = deadline_in(WATCH_MS);
 		data_spare_put(m->dir);
+		expiry_look(&m->expiry, &m->now->identities);
 		uint64_t stamp = files_stamp(m);
 		if (stamp == m->stamp) continue;
 		m->stamp = stamp; /* a broken new pair is complained of once */
@@ -494,6 +501,7 @@ static int bring_up(struct master *m) {
 		return EX_UNAVAILABLE;
 	}
 	data_spare_put(m->dir);
+	expiry_look(&m->expiry, &m->now->identities);
 	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 	malloc_trim(0); /* as in boot.c */
 	return EX_OK;
