@@ -173,6 +173,10 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
 	target->no_tls_reuse = !tls->reuse;
 	if (!relay_keeps(d->profile, hop, d->mem)) target->keep_ms = -1;
+	if (r == 2) { /* the sender of a bounce need not know our tables */
+		say(L_WARN, d->profile->tag, "%s", fail_text());
+		fail("client TLS configuration problem");
+	}
 	if (r != 0) tell_all(d, r == 2 ? "4.7.5" : "4.3.0", SMTP_LATER, arena_slice(d->mem, slice_of(fail_text())));
 	return r == 0;
 }

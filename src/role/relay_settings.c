@@ -182,6 +182,12 @@ static enum smtp_insecure_mx insecure_mx_of(const struct relay_profile *p) {
 						: SMTP_INSECURE_MX_DANE;
 }
 
+/* 0: none. What is folded at less than 100 bytes is folded there. */
+static size_t line_limit_of(const struct relay_profile *p) {
+	int64_t limit = number(p, SET_smtp_line_length_limit);
+	return limit == 0 ? SIZE_MAX : (size_t)MAX_OF(limit, INT64_C(100));
+}
+
 static void client_of(const struct relay_profile *p, const struct relay_outside *outside,
 		      struct smtp_client_params *out) {
 	*out = (struct smtp_client_params){
@@ -204,7 +210,7 @@ static void client_of(const struct relay_profile *p, const struct relay_outside 
 		.mechanisms_verified = secured(p, SET_smtp_sasl_tls_verified_security_options),
 		.auth_refused_is_final = !flag(p, SET_smtp_sasl_auth_soft_bounce),
 		.mail_auth = flag(p, SET_smtp_send_dummy_mail_auth),
-		.line_limit = (size_t)number(p, SET_smtp_line_length_limit),
+		.line_limit = line_limit_of(p),
 		.quit_waits = !flag(p, SET_smtp_skip_quit_response),
 		.unquoted = !flag(p, SET_smtp_quote_rfc821_envelope),
 		.min_data_rate =
