@@ -29,7 +29,10 @@ static int change(struct admin_call *c, const struct admin_dkim *what) {
 			      "%.*s: has keys already (hato dkim show %.*s; hato dkim rotate %.*s makes new ones)",
 			      SLICE_ARG(d), SLICE_ARG(d), SLICE_ARG(d));
 	case KEYRING_BAD_NAME:
-		return refuse(c, EX_DATAERR, "%.*s %.*s: not a domain and a selector", SLICE_ARG(d), SLICE_ARG(s));
+		return keyring_name(d)
+			       ? refuse(c, EX_DATAERR, "%.*s: no name for a selector (letters, digits, - and _)",
+					SLICE_ARG(s))
+			       : refuse(c, EX_DATAERR, "%.*s: not a domain", SLICE_ARG(d));
 	case KEYRING_BAD_KEY:
 		return refuse(c, EX_DATAERR,
 			      "no private key for DKIM in it (PEM of an RSA or Ed25519 key without a pass phrase)");
