@@ -192,7 +192,7 @@ static void look_for_missing(struct key_watch *w) {
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ 0 }, &mem, &all) != ASK_OK) return;
 	for (size_t i = 0; i < all.keys_count; i++) {
 		const struct keyring_key *key = &all.keys[i];
-		bool signs = key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN;
+		bool signs = (key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN) && !keyring_is_weak(key);
 		if (!signs || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
 		/* not at once: until something asks, DNS costs no memory */
 		struct looked *l = due(w, key->id, w->every_ms / 4);
