@@ -251,7 +251,8 @@ static bool parse_set(struct metadata *w, struct imap_parse *p) {
 	do {
 		struct entry *e = &w->entries[w->count];
 		if (w->count == ENTRIES_MAX) return imap_parse_fail(p, "Too many entries.");
-		if (!parse_entry(p, false, &e->name) || !imap_parse_space(p) || !parse_value(p, &e->value)) return false;
+		if (!parse_entry(p, false, &e->name) || !imap_parse_space(p) || !parse_value(p, &e->value))
+			return false;
 		w->count++;
 	} while (imap_parse_take(p, ' '));
 	return imap_parse_need(p, ')') && imap_parse_end(p);

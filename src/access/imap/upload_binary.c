@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 3516 §6: who asks for BODY[…] gets no NUL, and must not get a broken text either. So parts that say they are binary
- * and come with NULs are kept in base64, as BODYSTRUCTURE tells; BINARY[…] gives the bytes back as they were. */
+/* RFC 3516 §6: who asks for BODY[…] gets no NUL, and must not get a broken text either. So parts that say they are
+ * binary and come with NULs are kept in base64, as BODYSTRUCTURE tells; BINARY[…] gives the bytes back as they were. */
 #include "access/imap/upload.h"
 #include "base/encode.h"
 #include "base/fail.h"
@@ -90,8 +90,8 @@ int upload_recode(struct upload *from, const struct summary *s, struct upload *t
 	for (size_t i = 0; i < s->parts_count && done == 0; i++) {
 		const struct part *p = &s->parts[i];
 		bool leaf = p->child == 0;
-		if (!is_binary(p) || p->header_start < at || p->body_start < p->header_start || p->body_end < p->body_start)
-			continue;
+		if (!is_binary(p) || p->header_start < at) continue;
+		if (p->body_start < p->header_start || p->body_end < p->body_start) continue;
 		done = copy(&r, at, p->header_start, upload_take, to);
 		if (done == 0) done = put_header(&r, p, leaf ? "base64" : "8bit");
 		at = p->body_start;
