@@ -82,6 +82,8 @@ int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, u
 
 /* annotation.c: RFC 7162 §3.2, what is noted about a mailbox is a change of it: the next modseq, announced. */
 int annotation_changed(struct db_conn *tx, struct box box);
+/* RFC 5464 §4.1: INBOX keeps what is noted of it when it is renamed. */
+int annotations_copy(struct db_conn *tx, struct box from, struct box to);
 
 /* bin.c: how long the bin keeps; 0: there is none. */
 int bin_keeps(struct db_conn *c, int64_t *keep_us);

@@ -250,6 +250,7 @@ static int rename_inbox(struct db_conn *tx, const struct mailbox *inbox, struct 
 	if (r == 0)
 		r = set_object_id(tx, inbox->box,
 				  box.id); /* RFC 8474 §4: as if the messages had moved to a new mailbox */
+	if (r == 0) r = annotations_copy(tx, inbox->box, box);
 	return r != 0 ? r : set_object_id(tx, box, inbox->object_id);
 }
 
