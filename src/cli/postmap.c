@@ -215,7 +215,7 @@ static int ask_message(struct postmap *p, struct table **tables, size_t count, s
 	const struct checks_params params = { .header_limit = MIB(1),
 					      .line_limit = MIB(1),
 					      .body_limit = UINT64_MAX,
-					      .nesting_limit = p->mime ? 100 : 0 };
+					      .flat = !p->mime };
 	const struct checks_ops ops = { .put = put_nowhere, .see = see };
 	struct asking a = { .p = p, .tables = tables, .count = count };
 	struct checks *c = checks_new(&params, &ops, &a);

@@ -69,7 +69,7 @@ static void run(const char *const rules[4], struct checks_params p, const char *
 }
 
 static const struct checks_params usual = {
-	.header_limit = 1000, .line_limit = 2048, .body_limit = 51200, .nesting_limit = 100
+	.header_limit = 1000, .line_limit = 2048, .body_limit = 51200
 };
 
 static void actions_on_header_and_body(void **state) {
@@ -114,7 +114,7 @@ static void parts_and_attached_messages(void **state) {
 	       "--b\r\nX: 1\r\n\r\nX: 2\r\n";
 	run(rules, usual, bare, bare, "info header <X: 1> m\ninfo body <X: 2> b\n");
 	struct checks_params flat = usual;
-	flat.nesting_limit = 0;
+	flat.flat = true;
 	run(rules, flat, text, text,
 	    "info header <X: 1> h\ninfo body <X: 2> b\ninfo body <X: 3> b\ninfo body <X: 4> b\ninfo body <X: 5> b\n"
 	    "info body <X: 6> b\ninfo body <X: 7> b\ninfo body <X: 8> b\ninfo body <X: 9> b\ninfo body <X: 10> b\n");

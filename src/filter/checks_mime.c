@@ -124,7 +124,7 @@ static void note_type(struct checks *c, struct slice value) {
 
 static void note_field(struct checks *c, struct slice field) {
 	struct slice value = field, name = slice_trim(slice_cut(&value, ':'));
-	if (c->params->nesting_limit == 0) return;
+	if (c->params->flat) return;
 	if (slice_same(name, S("Content-Type"))) note_type(c, value);
 	if (slice_same(name, S("Content-Transfer-Encoding"))) {
 		value = slice_trim(value);
@@ -178,8 +178,8 @@ static void header_done(struct checks *c) {
 	c->long_field = false;
 	if (c->params->strict_encoding && c->encoded && (c->multipart || c->message))
 		tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
-	if (c->boundary.len != 0 && c->depth < MIN_OF(c->params->nesting_limit, (unsigned)DEPTH_MAX))
-		c->open[c->depth++] = c->boundary;
+	/* nobody opens parts that lie deeper */
+	if (c->boundary.len != 0 && c->depth < DEPTH_MAX) c->open[c->depth++] = c->boundary;
 	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);
 	else begin_body(c);
 }

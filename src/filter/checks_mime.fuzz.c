@@ -9,7 +9,7 @@ static void act(void *ctx, const struct checks_hit *hit) { (void)ctx, (void)hit;
 
 static void take(struct slice text, size_t step, struct buf *out) {
 	static const struct checks_params params = {
-		.header_limit = 100, .line_limit = 40, .body_limit = 200, .nesting_limit = 3
+		.header_limit = 100, .line_limit = 40, .body_limit = 200
 	};
 	static const struct checks_ops ops = { put, act };
 	struct checks *c = checks_new(&params, &ops, out);

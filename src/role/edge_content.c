@@ -141,7 +141,7 @@ static void make_checks(struct edge_settings *s, struct service *sv, const struc
 		.strict_encoding = !flat && conf_bool(v, SET_strict_mime_encoding_domain),
 		.strict_end = conf_enum(v, SET_non_empty_end_of_header_action) == HEADER_END_REJECT,
 		.boundary_limit = (size_t)conf_number(v, SET_mime_boundary_length_limit),
-		.nesting_limit = flat ? 0 : (unsigned)conf_number(v, SET_mime_nesting_limit),
+		.flat = flat,
 	};
 	sv->admit.note_header_end = conf_enum(v, SET_non_empty_end_of_header_action) == HEADER_END_ADD;
 	if (checks_wanted(p)) sv->admit.checks = p;

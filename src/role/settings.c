@@ -151,7 +151,6 @@ void outgoing_checks_make(const struct conf_view *v, const enum setting_id ids[4
 		.line_limit = (size_t)conf_number(v, SET_line_length_limit),
 		.body_limit = conf_size(v, SET_body_checks_size_limit),
 		.boundary_limit = (size_t)conf_number(v, SET_mime_boundary_length_limit),
-		.nesting_limit = (unsigned)conf_number(v, SET_mime_nesting_limit),
 		.outgoing = true,
 	};
 }
