@@ -92,7 +92,7 @@ static const struct admin_verb verbs[] = {
 	{ "queue", "mailq", "[--json]", "postqueue -p and -j", 0, 0, ADMIN_HIDDEN, "json", verb_queue_mailq },
 	{ "queue", "super", "ACTION [QUEUE]...", "postsuper; ids or ALL on the standard input", 1, 10, ADMIN_HIDDEN, "",
 	  verb_queue_super },
-	{ "queue", "cat", "ID", "postcat -q", 1, 1, ADMIN_HIDDEN, "envelope header body types offsets verbose",
+	{ "queue", "cat", "ID", "postcat -q", 1, 1, ADMIN_HIDDEN, "envelope header body types offsets verbose skip=",
 	  verb_queue_cat },
 	{ "index", NULL, "[status [ACCOUNT] | rebuild] [--json]",
 	  "the index that makes searching fast: how far it is, or make it anew", 0, 2, 0, "json", verb_index },

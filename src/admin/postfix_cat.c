@@ -9,10 +9,12 @@
 
 #include <sysexits.h>
 
+enum { MARK_FIRST = '\0' }; /* no record: nothing stands before it */
+
 struct cat {
 	struct admin_call *c;
 	bool envelope, header, body, types, offsets, verbose;
-	uint64_t offset;
+	uint64_t offset, skip; /* skip: what lies before is not shown */
 };
 
 static void put_record(struct cat *k, char type, struct slice text) {
@@ -32,7 +34,10 @@ static void put_field(struct cat *k, char type, const char *name, struct slice v
 static void put_mark(struct cat *k, char type, const char *what, const struct queue_message *m) {
 	AUTO_BUF struct buf line = BUF(200);
 	buf_addf(&line, "*** %s %s/%.*s ***", what, postfix_queue_of(m, wall_us()), SLICE_ARG(m->id));
-	if (k->envelope) put_record(k, type, buf_slice(&line));
+	if (!k->envelope) return;
+	if (type != MARK_FIRST) return put_record(k, type, buf_slice(&line));
+	text_clean(k->c->out, buf_slice(&line));
+	buf_byte(k->c->out, '\n');
 }
 
 static void put_when(struct cat *k, char type, const char *name, int64_t us) {
@@ -53,7 +58,7 @@ static void put_attribute(struct cat *k, const char *name, struct slice value) {
 static void put_envelope(struct cat *k, const struct queue_message *m, uint64_t size) {
 	AUTO_BUF struct buf sizes = BUF(200);
 	if (!k->envelope) return;
-	put_mark(k, 'C', "ENVELOPE RECORDS", m);
+	put_mark(k, MARK_FIRST, "ENVELOPE RECORDS", m);
 	buf_addf(&sizes, "%15llu %15u %15zu %15d %15llu %15d", (unsigned long long)size, 0, m->recipient_count, 0,
 		 (unsigned long long)size, 0);
 	put_field(k, 'C', "message_size", buf_slice(&sizes));
@@ -77,16 +82,24 @@ static void put_envelope(struct cat *k, const struct queue_message *m, uint64_t 
 struct lines {
 	struct cat *cat;
 	struct buf line;
-	bool in_header;
+	bool in_header, seen; /* seen: a line was there */
 };
+
+/* Ours, before the text that was taken; relay leaves it out, too. */
+static bool is_return_path(struct slice line) {
+	return slice_starts_same(line, S("Return-Path:"));
+}
 
 static void put_line(struct lines *l) {
 	struct cat *k = l->cat;
 	struct slice line = buf_slice(&l->line);
 	size_t size = line.len + 2;
 	if (line.len != 0 && line.at[line.len - 1] == '\r') line.len--, size--;
+	bool ours = !l->seen && is_return_path(line);
+	l->seen = true;
+	if (ours) return buf_clear(&l->line);
 	if (l->in_header && line.len == 0) l->in_header = false;
-	if (l->in_header ? k->header : k->body) {
+	if ((l->in_header ? k->header : k->body) && k->offset >= k->skip) {
 		struct buf *out = k->c->out;
 		if (k->offsets) buf_addf(out, "%9llu ", (unsigned long long)k->offset);
 		if (k->types) buf_add(out, S(" 78 "));
@@ -109,6 +122,26 @@ static int take_piece(void *ctx, struct slice piece) {
 	return l->cat->c->out->full || l->line.full;
 }
 
+struct first {
+	struct buf line;
+};
+
+static int take_first(void *ctx, struct slice piece) {
+	struct first *f = ctx;
+	size_t end = slice_find(piece, '\n');
+	buf_add(&f->line, slice_head(piece, end + 1));
+	return end < piece.len || f->line.full;
+}
+
+/* The size of the text that was taken. */
+static uint64_t text_size_of(struct blob *text) {
+	struct first f = { .line = BUF(KIB(4)) };
+	uint64_t size = blob_size(text);
+	if (blob_each(text, take_first, &f) >= 0 && is_return_path(buf_slice(&f.line))) size -= f.line.len;
+	buf_done(&f.line);
+	return size;
+}
+
 static bool wants(const struct admin_call *c, const char *option) {
 	return call_option(c, option, NULL);
 }
@@ -121,6 +154,9 @@ int verb_queue_cat(struct admin_call *c) {
 			 .types = wants(c, "types"),
 			 .offsets = wants(c, "offsets"),
 			 .verbose = wants(c, "verbose") };
+	struct slice skip;
+	if (call_option(c, "skip", &skip) && !slice_number(skip, INT64_MAX, &k.skip))
+		return refuse(c, EX_USAGE, "bad offset: %.*s", SLICE_ARG(skip));
 	if (!k.envelope && !k.header && !k.body) k.envelope = k.header = k.body = true;
 	struct db_conn *conn AUTO_READ = db_read(c->a->db);
 	AUTO_BLOB struct blob *text = NULL;
@@ -131,7 +167,7 @@ int verb_queue_cat(struct admin_call *c) {
 	r = blob_open(conn, m.blob_id, &text);
 	if (r < 0) return broken(c);
 	if (r != 0) return refuse(c, EX_SOFTWARE, "%.*s: its text is not in the store", SLICE_ARG(m.id));
-	put_envelope(&k, &m, blob_size(text));
+	if (k.skip == 0) put_envelope(&k, &m, text_size_of(text));
 	struct lines l = { .cat = &k, .line = BUF(MIB(64)), .in_header = true };
 	if (k.header || k.body) r = blob_each(text, take_piece, &l);
 	if (l.line.len != 0) put_line(&l);

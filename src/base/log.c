@@ -14,8 +14,8 @@ enum { LONGEST_VALUE = 4096, LONGEST_LINE = 1 << 20, USUAL_LINE = 256, GATHER_MO
 static struct log_target target = { .fd = STDERR_FILENO, .least = L_INFO, .name = "hato", .host = "localhost" };
 static pthread_rwlock_t target_lock = PTHREAD_RWLOCK_INITIALIZER;
 
-static const char *const level_names[] = { "debug", "info", "warning", "error", "fatal" };
-static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT };
+static const char *const level_names[] = { "debug", "info", "warning", "error", "fatal", "panic" };
+static const int level_priorities[] = { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR, LOG_CRIT, LOG_CRIT };
 
 /* What could steer a terminal or turn a line around: C0, DEL, C1, separators and directions of Unicode. */
 static bool steers(uint32_t c) {

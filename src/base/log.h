@@ -10,7 +10,7 @@
  *
  * Control characters and what turns a line around become '?', and all is UTF-8: nobody writes a second line into our
  * log. */
-enum log_level { L_DEBUG, L_INFO, L_WARN, L_ERROR, L_FATAL };
+enum log_level { L_DEBUG, L_INFO, L_WARN, L_ERROR, L_FATAL, L_PANIC };
 enum log_form { LOG_FORM_TEXT, LOG_FORM_JSON };
 
 struct log_field {

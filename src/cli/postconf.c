@@ -157,8 +157,7 @@ static int run(struct postconf *p) {
 		return loaded != POSTCONF_GOOD ? loaded : postconf_list(p);
 	}
 	if (p->list != '\0') return postconf_list(p);
-	bool values = false;
-	for (size_t i = 0; i < p->count; i++) values = values || slice_find(p->args[i], '=') < p->args[i].len;
+	bool values = p->count != 0 && slice_find(p->args[0], '=') < p->args[0].len; /* the first says what is meant */
 	if (values && (p->act == ACT_COMMENT || p->act == ACT_EXCLUDE))
 		return postconf_fatal(p, "specify one of -e, -%c", p->act == ACT_COMMENT ? '#' : 'X');
 	if (p->act == ACT_SHOW && values) p->act = ACT_EDIT;

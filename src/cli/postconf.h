@@ -41,7 +41,7 @@ void postconf_words(struct buf *out, struct slice text, bool fold);
 void postconf_json(struct slice label, struct slice value);
 
 /* postconf_entry.c: one entry of master.cf, as words. */
-enum { ENTRY_SERVICE, ENTRY_TYPE, ENTRY_COMMAND = 7, ENTRY_FIELDS };
+enum { ENTRY_SERVICE, ENTRY_TYPE, ENTRY_WAKEUP = 5, ENTRY_PROCESS_LIMIT, ENTRY_COMMAND, ENTRY_FIELDS };
 struct entry {
 	struct slice fields[ENTRY_FIELDS];
 	struct slice *args; /* behind the command; "-oname=value" and "-o { name = value }" as "-o" and "name=value" */

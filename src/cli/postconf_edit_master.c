@@ -10,6 +10,29 @@ struct editing {
 	struct buf *out;
 };
 
+static bool all_digits(struct slice s) {
+	size_t i = 0;
+	while (i < s.len && ascii_digit(s.at[i])) i++;
+	return i == s.len && s.len != 0;
+}
+
+/* What a server would not start with must not get into the file. */
+static bool field_fits(size_t field, struct slice value) {
+	static const char *const types[] = { "inet", "unix", "fifo", "pass", "unix-dgram" };
+	struct slice number = value;
+	if (field == ENTRY_TYPE) return slice_among(value, types, LEN(types)) >= 0;
+	if (field == ENTRY_SERVICE || field == ENTRY_COMMAND || slice_eq(value, S("-"))) return true;
+	if (field == ENTRY_WAKEUP && slice_ends(number, S("?"))) number.len--;
+	if (field == ENTRY_WAKEUP || field == ENTRY_PROCESS_LIMIT) return all_digits(number);
+	return slice_eq(value, S("y")) || slice_eq(value, S("n"));
+}
+
+static int check_field(const struct postconf *p, size_t field, struct slice value, struct slice whole) {
+	if (field_fits(field, value)) return POSTCONF_GOOD;
+	return postconf_fatal(p, "invalid %s field \"%.*s\" in \"%.*s\"", entry_field_word(field), SLICE_ARG(value),
+			      SLICE_ARG(whole));
+}
+
 static int read_request(const struct postconf *p, struct slice arg, struct request *r) {
 	static const char *const forms[] = { [VIEW_ENTRIES] = "-Me, -MX or -M# requires service_name/type",
 					     [VIEW_FIELDS] = "-Fe or -FX requires service_name/type/field_name",
@@ -32,6 +55,8 @@ static int read_request(const struct postconf *p, struct slice arg, struct reque
 	for (size_t i = 0; i < value.len; i++) blanks = blanks || ascii_space(value.at[i]);
 	if (p->view == VIEW_ENTRIES && p->act == ACT_EDIT && entry_read(&e, value, p->mem) < 0)
 		return postconf_fatal(p, "%s: \"%.*s\"", fail_text(), SLICE_ARG(text));
+	for (size_t i = 0; p->view == VIEW_ENTRIES && p->act == ACT_EDIT && i < ENTRY_FIELDS; i++)
+		if (check_field(p, i, e.fields[i], value) != POSTCONF_GOOD) return POSTCONF_FATAL;
 	if (p->view == VIEW_ENTRIES) return POSTCONF_GOOD;
 	if (slice_eq(r->parts[2], S("*")))
 		return postconf_fatal(p, "-%ce does not accept wild-card %s name", p->view == VIEW_FIELDS ? 'F' : 'P',
@@ -45,6 +70,7 @@ static int read_request(const struct postconf *p, struct slice arg, struct reque
 		return postconf_fatal(p, "-Fe does not accept an empty value: \"%.*s\"", SLICE_ARG(text));
 	if (p->act == ACT_EDIT && blanks && field != ENTRY_COMMAND)
 		return postconf_fatal(p, "-Fe does not accept whitespace in non-command field");
+	if (p->act == ACT_EDIT) return check_field(p, field, value, value);
 	return POSTCONF_GOOD;
 }
 

@@ -219,7 +219,7 @@ static bool take_priority(const char *name, struct line *out) {
 	} all[] = {
 		{ "info", L_INFO, "" },          { "warn", L_WARN, "warning: " }, { "warning", L_WARN, "warning: " },
 		{ "error", L_ERROR, "error: " }, { "err", L_ERROR, "error: " },   { "fatal", L_FATAL, "fatal: " },
-		{ "crit", L_FATAL, "fatal: " },  { "panic", L_FATAL, "panic: " },
+		{ "crit", L_FATAL, "fatal: " },  { "panic", L_PANIC, "panic: " },
 	};
 	for (size_t i = 0; i < LEN(all); i++) {
 		if (strcmp(name, all[i].name) != 0) continue;

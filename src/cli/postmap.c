@@ -20,6 +20,8 @@
 struct postmap {
 	struct tool tool;
 	bool aliases, list, add, header, body, mime, files;
+	bool exact; /* -f */
+	bool asks;  /* of tables that Postfix would have compiled, whose text was complained of then */
 	enum table_text_clash clash;
 	const char *query, *remove;
 	struct conf *conf;
@@ -34,7 +36,8 @@ static void tell(void *ctx, int level, const char *text) {
 	const struct postmap *p = ctx;
 	static const char behind[] = " -- ignoring this line";
 	struct slice t = slice_of(text);
-	if (level < L_WARN && p->tool.verbose == 0) return;
+	bool of_text = p->asks && slice_search(t, S(", line ")) < t.len;
+	if ((level < L_WARN || of_text) && p->tool.verbose == 0) return;
 	if (slice_ends(t, slice_of(behind))) t.len -= sizeof behind - 1; /* the log's words, not postmap's */
 	tool_warn(&p->tool, "%.*s", SLICE_ARG(t));
 }
@@ -169,13 +172,21 @@ static bool value_of(const struct postmap *p, const struct table *t, struct slic
 	return true;
 }
 
+/* -f: the keys of a compiled table are folded when it is made, and then asked for as they are. */
+static bool cannot_be(const struct postmap *p, const struct table *t, struct slice key) {
+	AUTO_ARENA struct arena mem = { 0 };
+	bool upper = false;
+	for (size_t i = 0; i < key.len; i++) upper = upper || ascii_lower(key.at[i]) != key.at[i];
+	return p->exact && upper && source_of(slice_of(table_name(t)), &mem) != NULL;
+}
+
 /* 1: found in one of the tables and printed; 0: in none; <0: told. with_key: "-q -". */
 static int ask(struct postmap *p, struct table **tables, size_t count, struct slice key, bool with_key) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_BUF struct buf room = BUF(INPUT_MOST);
 	for (size_t i = 0; i < count; i++) {
 		struct slice value;
-		int r = table_find(tables[i], key, &mem, &value);
+		int r = cannot_be(p, tables[i], key) ? TABLE_MISSING : table_find(tables[i], key, &mem, &value);
 		if (r == TABLE_MISSING) continue;
 		if (r != TABLE_FOUND)
 			return tool_fatal(&p->tool, FATAL, "table %s: query error: %s", table_name(tables[i]),
@@ -185,7 +196,7 @@ static int ask(struct postmap *p, struct table **tables, size_t count, struct sl
 			tool_warn(&p->tool, "table %s: key %.*s: empty string result is not allowed",
 				  table_name(tables[i]), SLICE_ARG(key));
 		if (!value_of(p, tables[i], &value, &room)) return -1;
-		if (with_key) printf("%.*s\t", SLICE_ARG(key));
+		if (with_key) printf("%.*s%s\t", SLICE_ARG(key), p->aliases ? ":" : "");
 		printf("%.*s\n", SLICE_ARG(value));
 		return 1;
 	}
@@ -263,12 +274,25 @@ static int list(struct postmap *p, struct table **tables, size_t count) {
 	return 0;
 }
 
+/* The text, or something that was made of it. */
+static bool is_there(const char *path, struct arena *mem) {
+	static const char *const endings[] = { "", ".db", ".lmdb", ".cdb" };
+	for (size_t i = 0; i < LEN(endings); i++)
+		if (access(arena_fmt(mem, "%s%s", path, endings[i]).at, F_OK) == 0) return true;
+	return false;
+}
+
 static int open_all(struct postmap *p, struct tables *tables, const struct slice *names, size_t count,
 		    struct arena *mem, struct table ***out) {
 	*out = arena_array(mem, count, sizeof **out);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		const char *path = source_of(names[i], mem);
+		p->asks = path != NULL;
+		if (path != NULL && !is_there(path, mem))
+			return tool_fatal(&p->tool, FATAL, "open %s: %s", path, strerror(ENOENT));
 		if (table_open(tables, names[i], p->aliases ? TABLE_ALIASES : 0, &(*out)[i]) != TABLE_FOUND)
 			return tool_fatal(&p->tool, FATAL, "%s", fail_text());
+	}
 	return 0;
 }
 
@@ -312,8 +336,9 @@ static int take_options(struct postmap *p, int argc, char **argv) {
 		case 'F': p->files = true; break;
 		case 'r': p->clash = TEXT_REPLACE; break;
 		case 'w': p->clash = TEXT_SKIP; break;
-		/* about compiled files, and a folding of case that belongs to them: there are none */
-		case 'N': case 'n': case 'o': case 'p': case 'f': case 'u': case 'U': break;
+		case 'f': p->exact = true; break;
+		/* about compiled files: there are none */
+		case 'N': case 'n': case 'o': case 'p': case 'u': case 'U': break;
 		default: return usage(p);
 		}
 	int acts = (p->query != NULL) + (p->remove != NULL) + p->list;

@@ -6,6 +6,7 @@
 #include "cli/instance.h"
 #include "cli/tool.h"
 #include "flow/ask.h"
+#include "net/addr.h"
 
 #include <getopt.h>
 #include <pwd.h>
@@ -61,7 +62,8 @@ static int flush_site(const struct tool *t, const char *site) {
 	struct slice name = slice_of(site);
 	bool bracketed = name.len > 2 && name.at[0] == '[' && name.at[name.len - 1] == ']';
 	struct slice bare = bracketed ? slice_head(slice_skip(name, 1), name.len - 2) : name;
-	bool fine = bare.len != 0;
+	struct addr literal;
+	bool fine = bare.len != 0 && (!bracketed || addr_parse(bare, &literal));
 	for (size_t i = 0; i < bare.len; i++)
 		fine = fine &&
 		       (ascii_alpha(bare.at[i]) || ascii_digit(bare.at[i]) || strchr(".-_:", bare.at[i]) != NULL);

@@ -12,6 +12,36 @@
 
 enum { EX_FATAL = 1, IDS_MAX = 64 << 20 };
 
+/* In the order in which Postfix tells them, at the end. */
+static const char *const sums[] = { "Requeued", "Deleted", "Force-expired", "Placed on hold", "Released from hold" };
+static struct counted {
+	bool told;
+	unsigned long long count;
+} counted[LEN(sums)]; /* of this one run of the program */
+
+/* "Deleted: 3 messages" */
+static bool take_sum(struct slice line) {
+	struct slice rest = line, name = slice_cut(&rest, ':'), number = slice_word(&rest, " ");
+	uint64_t count;
+	for (size_t i = 0; i < LEN(sums); i++) {
+		if (!slice_eq(name, slice_of(sums[i])) || !slice_number(number, UINT64_MAX, &count)) continue;
+		counted[i].told = true;
+		counted[i].count += count;
+		return true;
+	}
+	return false;
+}
+
+static void print_sums(const struct tool *t) {
+	for (size_t i = 0; i < LEN(sums); i++) {
+		if (!counted[i].told) continue;
+		AUTO_BUF struct buf line = BUF(200);
+		buf_addf(&line, "%s: %llu message%s", sums[i], counted[i].count, counted[i].count == 1 ? "" : "s");
+		tool_say(t, "%s", buf_text(&line));
+		say(L_INFO, "postsuper", "%s", buf_text(&line));
+	}
+}
+
 /* Each line of the answer, as the program's word and in the log. */
 static void print_super(struct slice out, struct slice err) {
 	struct tool t = { .name = "postsuper" };
@@ -19,7 +49,7 @@ static void print_super(struct slice out, struct slice err) {
 		struct slice line = slice_cut(&out, '\n');
 		bool warning = slice_starts(line, S("warning: "));
 		struct slice text = warning ? slice_skip(line, 9) : line;
-		if (line.len == 0) continue;
+		if (line.len == 0 || take_sum(line)) continue;
 		tool_say(&t, "%.*s", SLICE_ARG(line));
 		say(warning ? L_WARN : L_INFO, "postsuper", "%.*s", SLICE_ARG(text));
 	}
@@ -38,8 +68,12 @@ enum { ACTIONS = LEN(actions) };
 
 struct super {
 	struct tool tool;
-	struct buf ids[ACTIONS]; /* lines */
-	bool from_input[ACTIONS], purge, check;
+	struct step { /* in the order of the command line */
+		size_t action;
+		struct buf ids; /* lines */
+		bool from_input;
+	} *steps;
+	size_t count;
 };
 
 static int usage(const struct tool *t) {
@@ -54,8 +88,13 @@ static int usage(const struct tool *t) {
 static int take_option(struct super *s, int letter) {
 	for (size_t i = 0; i < ACTIONS; i++) {
 		if (letter != actions[i].letter) continue;
-		if (strcmp(optarg, "-") == 0) s->from_input[i] = true;
-		else buf_addf(&s->ids[i], "%s\n", optarg);
+		struct step *last = s->count != 0 ? &s->steps[s->count - 1] : NULL;
+		bool input = strcmp(optarg, "-") == 0;
+		if (last == NULL || last->action != i || last->from_input || input) {
+			last = &s->steps[s->count++];
+			*last = (struct step){ .action = i, .ids = BUF(IDS_MAX), .from_input = input };
+		}
+		if (!input) buf_addf(&last->ids, "%s\n", optarg);
 		return EX_OK;
 	}
 	switch (letter) {
@@ -97,26 +136,26 @@ static int act(struct super *s, const char *data, char **queues, size_t count) {
 	args[0] = S("queue");
 	args[1] = S("super");
 	for (size_t i = 0; i < count; i++) args[3 + i] = slice_of(queues[i]);
-	for (size_t i = 0; i < ACTIONS && code == EX_OK; i++) {
-		if (s->from_input[i]) read_input(&s->ids[i]);
-		if (s->ids[i].len == 0) continue;
-		const struct admin_request req = { .args = args, .count = count + 3, .input = buf_slice(&s->ids[i]) };
-		args[2] = slice_of(actions[i].action);
+	for (size_t i = 0; i < s->count && code == EX_OK; i++) {
+		struct step *step = &s->steps[i];
+		if (step->from_input) read_input(&step->ids);
+		const struct admin_request req = { .args = args, .count = count + 3, .input = buf_slice(&step->ids) };
+		args[2] = slice_of(actions[step->action].action);
 		code = dispatch(&cli, data, &req);
-		if (code != EX_OK || actions[i].then == NULL) continue;
-		args[2] = slice_of(actions[i].then);
+		if (code != EX_OK || actions[step->action].then == NULL) continue;
+		args[2] = slice_of(actions[step->action].then);
 		code = dispatch(&cli, data, &req);
 	}
+	print_sums(&s->tool);
 	free(args);
 	return code == EX_OK ? EX_OK : EX_FATAL;
 }
 
 int postsuper_main(int argc, char **argv) {
-	struct super s = { .purge = false };
+	struct super s = { .steps = mem_array((size_t)argc, sizeof *s.steps) };
 	AUTO_BUF struct buf data = BUF(PATH_MAX);
 	int code = EX_OK;
 	tool_begin(&s.tool, argc, argv);
-	for (size_t i = 0; i < ACTIONS; i++) s.ids[i] = BUF(IDS_MAX);
 	for (int letter; code == EX_OK && (letter = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1;)
 		code = take_option(&s, letter);
 	for (int i = optind; i < argc && code == EX_OK; i++)
@@ -127,7 +166,8 @@ int postsuper_main(int argc, char **argv) {
 		code = tool_fatal(&s.tool, EX_FATAL, "use of this command is reserved for the superuser");
 	if (code == EX_OK) code = tool_log(&s.tool) == EX_OK ? EX_OK : EX_FATAL;
 	if (code == EX_OK) code = act(&s, buf_text(&data), argv + optind, (size_t)(argc - optind));
-	for (size_t i = 0; i < ACTIONS; i++) buf_done(&s.ids[i]);
+	for (size_t i = 0; i < s.count; i++) buf_done(&s.steps[i].ids);
+	free(s.steps);
 	return code;
 }
 
@@ -155,14 +195,19 @@ int postcat_main(int argc, char **argv) {
 		{ 'h', S("--header") }, { 'o', S("--offsets") }, { 'v', S("--verbose") },
 	};
 	struct tool t;
-	struct slice args[3 + LEN(options)] = { S("queue"), S("cat") };
+	struct slice args[4 + LEN(options)] = { S("queue"), S("cat") };
 	size_t count = 3;
 	bool of_queue = false;
 	AUTO_BUF struct buf data = BUF(PATH_MAX);
+	AUTO_BUF struct buf skip = BUF(100);
+	uint64_t offset;
 	tool_begin(&t, argc, argv);
-	for (int letter; (letter = getopt(argc, argv, "bc:dehoqrv")) != -1;) {
+	for (int letter; (letter = getopt(argc, argv, "bc:dehoqrs:v")) != -1;) {
 		if (letter == '?') return cat_usage(&t);
 		if (letter == 'c') t.conf_dir = optarg;
+		if (letter == 's' && !slice_number(slice_of(optarg), INT64_MAX, &offset))
+			return tool_fatal(&t, EX_FATAL, "bad offset: %s", optarg);
+		if (letter == 's') buf_clear(&skip), buf_addf(&skip, "--skip=%s", optarg);
 		if (letter == 'q') of_queue = true; /* -r: they are shown in this order anyway */
 		for (size_t i = 0; i < LEN(options); i++)
 			if (letter == options[i].letter && count < LEN(args)) args[count++] = options[i].option;
@@ -171,6 +216,7 @@ int postcat_main(int argc, char **argv) {
 		return tool_fatal(
 			&t, EX_FATAL,
 			"the queue of hato is a database: there are no queue files to read (postcat -q QUEUEID)");
+	if (skip.len != 0) args[count++] = buf_slice(&skip);
 	if (!instance_data(t.conf_dir, &data) && tool_data(&t, &data) != EX_OK) return EX_FATAL;
 	if (!may(buf_text(&data)))
 		return tool_fatal(&t, EX_FATAL, "open queue file %s: Permission denied",

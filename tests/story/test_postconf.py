@@ -243,6 +243,23 @@ def test_an_empty_field_is_refused(folder):
     assert open(folder + '/master.cf').read() == open(FOLDERS[0] + '/master.cf').read()
 
 
+@pytest.mark.parametrize('args, field', [
+    (['-F', 'smtp/unix/process_limit=many'], 'process_limit field "many"'), (['-F', 'smtp/unix/wakeup=x?'], 'wakeup field "x?"'),
+    (['-F', 'smtp/unix/private=maybe'], 'private field "maybe"'), (['-F', 'smtp/unix/type=tcp'], 'type field "tcp"'),
+    (['-Me', 'x/inet=x inet q - - - - z'], 'private field "q"'), (['-Me', 'x/unix=x unix - - - ? - z'], 'wakeup field "?"')])
+def test_a_field_no_server_would_start_with(folder, args, field):
+    with open(folder + '/master.cf', 'w') as f:
+        f.write('smtp unix - - n - - smtp\n')
+    open(folder + '/main.cf', 'w').close()
+    done = subprocess.run([HATO, 'postconf', '-c', folder, *args], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith(f'postconf: fatal: invalid {field} in "'), done.stderr
+    assert open(folder + '/master.cf').read() == 'smtp unix - - n - - smtp\n'
+    good = subprocess.run([HATO, 'postconf', '-c', folder, '-F', 'smtp/unix/process_limit=5', 'smtp/unix/wakeup=60?'], capture_output=True, text=True)
+    assert (good.returncode, good.stderr) == (0, '')
+    shown = subprocess.run([HATO, 'postconf', '-c', folder, 'a', 'b=c'], capture_output=True, text=True)  # the first word says what is meant
+    assert (shown.returncode, shown.stderr) == (0, 'postconf: warning: a: unknown parameter\npostconf: warning: b=c: unknown parameter\n')
+
+
 def test_no_file(folder):
     assert run(POSTCONF, '-c', folder, '-n') == (1, '', [f'postconf: fatal: open {folder}/main.cf: No such file or directory'])
     assert run(POSTCONF, '-c', folder + '/none', '-e', 'a=b')[0] == 1

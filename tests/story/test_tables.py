@@ -125,6 +125,24 @@ def test_compiled_without_text(tables, postfix_types):
         pytest.skip("Debian's Postfix here has neither lmdb nor cdb")
 
 
+def test_words_of_a_query(tables, postfix_types):
+    """-f asks for the key as it is; a query does not complain again of the text that making complained of; -q - of aliases has the colon."""
+    path, names = tables.write('words', 'Ann one\nbob two\nann three\n'), tables.write('names', 'root: ann\nann: bob\n')
+    for program in ('postmap', 'postalias'):
+        assert subprocess.run([f'/usr/sbin/{program}', '-c', f'{tables.folder}/etc', f'hash:{path if program == "postmap" else names}'], capture_output=True).returncode == 0
+
+    def both(program, *args, input=None):
+        theirs = subprocess.run([f'/usr/sbin/{program}', '-c', f'{tables.folder}/etc', *args], capture_output=True, text=True, input=input)
+        ours = subprocess.run([HATO, program, '-c', f'{tables.folder}/etc', *args], capture_output=True, text=True, input=input)
+        assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr), args
+    for key in ('ann', 'Ann', 'bob', 'BOB', 'none'):
+        both('postmap', '-q', key, f'hash:{path}')
+        both('postmap', '-f', '-q', key, f'hash:{path}')
+    both('postmap', '-q', '-', f'hash:{path}', input='ann\nnone\nBob\n')
+    both('postalias', '-q', '-', f'hash:{names}', input='root\nnone\n')
+    both('postalias', '-f', '-q', 'ROOT', f'hash:{names}')
+
+
 def test_aliases(tables, postfix_types):
     path = tables.write('aliases', '# c\nroot: ann, bob\nPostmaster : root\n"two words": |"/bin/cat x"\nlist::include:/x\nnocolon\nbad@x: y\n'
                                    'owner-list:\n ann\n,bob\nfile: /var/mail/x\n"q\\"x": z\ntwice: 1\ntwice: 2\n')

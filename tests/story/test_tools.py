@@ -291,6 +291,12 @@ def test_postsuper(server):
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 2 messages\n'
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 0 messages\n'
     assert super_('-s') == super_('-p') == super_() == ''
+    # several actions: in the order of the command line, and counted together at the end
+    server.sendmail('-f', BOB, 'x9@far.test')
+    one = server.waiting(1)[0]['queue_id']
+    assert super_('-h', one, '-H', one, '-h', one, '-d', '-', input=one + '\n') == ''.join(f'postsuper: {line}\n' for line in (
+        f'{one}: placed on hold', f'{one}: released from hold', f'{one}: placed on hold', f'{one}: removed', 'Deleted: 1 message',
+        'Placed on hold: 2 messages', 'Released from hold: 1 message'))
     server.wait_log(rf'hato/postsuper\[\d+\]: {ids[0]}: removed\n.*hato/postsuper\[\d+\]: Deleted: 1 message')
 
 
@@ -300,8 +306,8 @@ def test_expired_by_hand(server):
     assert f'{queue_id}: expired' in server.tool('postsuper', '-e', queue_id).stderr
     assert server.listed()[0]['forced_expire']
     server.tool('postsuper', '-h', queue_id)
-    assert server.tool('postsuper', '-f', queue_id).stderr == 'postsuper: Force-expired: 0 messages\n' \
-        f'postsuper: {queue_id}: released from hold\npostsuper: Released from hold: 1 message\n'
+    assert server.tool('postsuper', '-f', queue_id).stderr == f'postsuper: {queue_id}: released from hold\n' \
+        'postsuper: Force-expired: 0 messages\npostsuper: Released from hold: 1 message\n'
     server.tool('postqueue', '-i', queue_id)
     server.wait_bounce(BOB)
     assert server.listed() == []
@@ -330,6 +336,7 @@ def test_flush(server):
         server.tool('postqueue', *args)
         wait_until(lambda: tries() > before, 10, f'another try after {args}')
     assert server.tool('postqueue', '-s', 'else.test', code=69).stderr == 'postqueue: fatal: Flush service is not configured for destination "else.test"\n'
+    assert server.tool('postqueue', '-s', '[x]', code=69).stderr == 'postqueue: fatal: Cannot flush mail queue - invalid destination: "[x]"\n'
     assert server.tool('postqueue', '-s', '@@', code=69).stderr == 'postqueue: fatal: Cannot flush mail queue - invalid destination: "@@"\n'
     for call in (('postqueue', '-i', 'a-b'), ('sendmail', '-qIa-b')):
         assert server.tool(*call, code=69).stderr == 'postqueue: fatal: Cannot flush queue ID - invalid name: "a-b"\n'
@@ -350,6 +357,13 @@ def test_postcat(server):
     assert 'Subject: seen\n' in header and 'the body' not in header and '***' not in header
     assert '\n' + 'regular_text: the body\n' in server.tool('postcat', '-v', '-b', '-q', queue_id).stdout
     assert server.tool('postcat', '-r', '-q', queue_id).stdout.splitlines() == lines
+    assert 'Return-Path' not in header and header.startswith('Received: ')  # what was taken, as Postfix keeps it
+    size = len(server.tool('postcat', '-hb', '-q', queue_id).stdout.replace('\n', '\r\n'))
+    assert int(lines[1].split()[1]) == size and server.tool('postcat', '-d', '-q', queue_id).stdout.startswith('*** ENV')
+    offsets = server.tool('postcat', '-o', '-b', '-q', queue_id).stdout
+    at = re.search(r'(\d+) the body', offsets)[1]
+    assert server.tool('postcat', '-s', at, '-b', '-q', queue_id).stdout == 'the body\n'
+    assert server.tool('postcat', '-s', 'x', '-q', queue_id, code=1).stderr == 'postcat: fatal: bad offset: x\n'
     assert server.tool('postcat', '-q', 'a-b', code=1).stderr == 'postcat: fatal: bad mail queue ID: a-b\n'
     assert server.tool('postcat', '-q', 'NOSUCH', code=1).stderr == 'postcat: fatal: open queue file NOSUCH: No such file or directory\n'
 
@@ -380,6 +394,11 @@ def test_postfix(server):
         server.tool('postfix', command, code=1)
     server.tool('postfix', '-c', server.folder, 'start')
     assert server.pids('edge')
+    server.tool('postfix', 'abort')
+    assert not server.pids()
+    server.wait_log(r'hato/postfix-script\[\d+\]: aborting the Postfix mail system')
+    server.tool('postfix', 'abort', code=1)
+    server.tool('postfix', 'start')
     assert "unknown command: 'foo'. Usage: postfix start (or stop" in server.tool('postfix', 'foo', code=1).stderr
 
 
@@ -387,6 +406,8 @@ def test_postlog(server):
     server.tool('postlog', '-t', 'mine', 'hello', 'world')
     server.tool('postlog', '-p', 'warn', input='one\ntwo\n')
     server.wait_log(r'mine\[\d+\]: hello world\n.*hato/postlog\[\d+\]: warning: one\n.*hato/postlog\[\d+\]: warning: two\n')
+    server.tool('postlog', '-p', 'panic', 'the end')
+    server.wait_log(r'hato/postlog\[\d+\]: panic: the end\n')
     assert server.tool('postlog', '-p', 'bad', 'x', code=1).stderr == 'postlog: fatal: invalid priority name: bad\n'
 
 
