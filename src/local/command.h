@@ -28,8 +28,8 @@ struct environment {
 	struct arena *mem;
 };
 void environment_add(struct environment *e, const char *name, struct slice value, const char *filter);
-/* What every program gets: PATH, and export_environment: "NAME" hands ours on, "NAME=value" and "{ NAME = value }" set it;
- * MAIL_CONFIG is the folder of main.cf. */
+/* What every program gets: PATH, and export_environment: "NAME" hands ours on, "NAME=value" and
+ * "{ NAME = value }" set it; MAIL_CONFIG is the folder of main.cf. */
 struct exported {
 	struct slice conf_dir;
 	const struct slice *words;

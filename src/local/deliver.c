@@ -226,7 +226,8 @@ static bool by_transport(struct at_work *w, const struct lookup *maps, struct sl
 static void to_mailbox(struct at_work *w) {
 	struct slice value;
 	bool failed = false;
-	if (chosen(w, &w->p->command_maps, w->p->command, &value, &failed)) to_command(w, &w->who, value, w->p->delivered_command);
+	if (chosen(w, &w->p->command_maps, w->p->command, &value, &failed))
+		to_command(w, &w->who, value, w->p->delivered_command);
 	else if (!failed) to_own_mailbox(w);
 }
 

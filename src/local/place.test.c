@@ -141,7 +141,8 @@ static void maildir(void **state) {
 static struct local_outcome run(const char *text, int64_t limit_ms) {
 	struct environment e;
 	struct local_outcome o;
-	static const struct slice words[] = { { "MAIL_CONFIG", 11 }, { "A=b", 3 }, { "{ C = d e }", 11 }, { "NOSUCH", 6 } };
+	static const struct slice words[] = { { "MAIL_CONFIG", 11 }, { "A=b", 3 }, { "{ C = d e }", 11 },
+					      { "NOSUCH", 6 } };
 	const struct exported exported = { S("/etc/x"), words, LEN(words) };
 	environment_begin(&e, &mem, &exported);
 	environment_add(&e, "RECIPIENT", S("a;b@c"), "abc@");
@@ -155,7 +156,8 @@ static const struct {
 	const char *text, *status, *says;
 } commands[] = {
 	{ "true", "2.0.0", "done" },
-	{ "cat > got; id -u > who; echo $RECIPIENT $MAIL_CONFIG > env; test \"$A$C$NOSUCH\" = \"bd e\"", "2.0.0", "done" },
+	{ "cat > got; id -u > who; echo $RECIPIENT $MAIL_CONFIG > env; "
+	  "test \"$A$C$NOSUCH\" = \"bd e\"", "2.0.0", "done" },
 	{ "exit 75", "4.3.0", "temporary failure" },
 	{ "echo over; exit 67", "5.1.1", "user unknown. Command output: over" },
 	{ "echo 4.2.2 over quota; exit 1", "4.2.2", "over quota" },
