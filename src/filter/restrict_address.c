@@ -219,19 +219,20 @@ enum result check_verified(struct walk *w, const struct check *c) {
 		v = w->run->ops->verify(w->run->ctx, whole_address(w, address), w->run->mem, &why);
 	struct slice reason = sender ? w->p->unverified_sender_reason : w->p->unverified_recipient_reason;
 	int bad = sender ? w->p->codes.unverified_sender : w->p->codes.unverified_recipient;
+	if (reason.len == 0) reason = slice_head(why, 250);
 	int deferred = sender ? w->p->codes.unverified_sender_defer : w->p->codes.unverified_recipient_defer;
 	switch (v) {
 	case VERIFIED_GOOD: return DUNNO;
 	case VERIFIED_WAIT: return wait_and_return(w);
 	case VERIFIED_BAD:
 		if (bad < 400) return DUNNO;
-		return reject(w, bad, never, NAMED "undeliverable address: %.*s", NAMED_ARG(address, item),
-		              SLICE_ARG(reason.len != 0 ? reason : why));
+		return reject(w, bad, never, NAMED "%s address: %.*s", NAMED_ARG(address, item),
+			      bad >= 500 ? "undeliverable" : "unverified", SLICE_ARG(reason));
 	case VERIFIED_LATER:
 	case VERIFIED_UNDER_WAY:
 		if (deferred < 400) return DUNNO;
 		return defer_if_permit(w, action, deferred, later, NAMED "unverified address: %.*s",
-				       NAMED_ARG(address, item), SLICE_ARG(slice_head(why, 250)));
+				       NAMED_ARG(address, item), SLICE_ARG(reason));
 	default: break;
 	}
 	return defer_if_permit(w, action, 450, later, NAMED "address verification problem", NAMED_ARG(address, item));

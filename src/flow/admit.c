@@ -124,14 +124,14 @@ static bool too_often(struct admit *a, enum rate_kind kind, const char *what, st
 		      struct smtp_reply *reply) {
 	if (a->unlimited || a->pause.again || rates_count(a->params->rates, a->params->rate_params, &a->peer, kind))
 		return false;
-	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too many %s from %s", what, a->ip);
+	*reply = smtp_reply_fmt(mem, 450, "4.7.1", "Error: too %s from %s", what, a->ip);
 	return true;
 }
 
 static enum sasl_verdict op_auth(void *owner, const struct sasl_ask *ask, struct arena *mem, struct sasl_found *found) {
 	struct admit *a = owner;
 	struct smtp_reply limited;
-	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "AUTH commands", mem, &limited))
+	if (ask->means != SASL_BY_PROOF && too_often(a, RATE_AUTH, "many AUTH commands", mem, &limited))
 		return SASL_TOO_OFTEN;
 	const struct login_way way = { .core = a->params->core,
 				       .vault = a->params->vault,
@@ -182,7 +182,7 @@ static struct smtp_reply op_mail(void *owner, const struct smtp_mail *mail, stru
 	struct smtp_reply limited;
 	if (admit_kicked(a))
 		return smtp_reply_fmt(mem, 421, "4.3.2", "%s Your session was ended by the operator", a->params->host);
-	if (too_often(a, RATE_MESSAGE, "messages", mem, &limited)) return limited;
+	if (too_often(a, RATE_MESSAGE, "much mail", mem, &limited)) return limited;
 	if (a->local && !a->deliver && !submitters_allow(a->params->submitters, a->uid))
 		return smtp_reply_fmt(mem, 550, "5.7.1", "user id %u is not allowed to submit mail", (unsigned)a->uid);
 	int foreign = a->local && !a->deliver ? writes_for(a, mail->text, mem) : 0;
@@ -234,7 +234,7 @@ static struct smtp_reply op_rcpt(void *owner, const struct smtp_rcpt *rcpt, stru
 	struct smtp_reply reply = { 0 };
 	bool probe = is_probe(a, address);
 	if (a->deliver) reply = admit_final(a, address, mem);
-	else if (!too_often(a, RATE_RECIPIENT, "recipients", mem, &reply) && !probe)
+	else if (!too_often(a, RATE_RECIPIENT, "many recipients", mem, &reply) && !probe)
 		reply = admit_restrict_rcpt(a, rcpt->text, "RCPT", mem);
 	if (reply.code == 0 && !a->deliver && !probe) reply = admit_room(a, rcpt->text, mem);
 	if (reply.code == 0 && !probe) reply = admit_proof_rcpt(a, rcpt->text, mem);

@@ -267,7 +267,8 @@ static struct smtp_reply core_said(struct admit *a, const struct smtp_content *c
 	default: break;
 	}
 	bool full = slice_eq(answer.status, S("4.2.2"));
-	return smtp_reply_fmt(mem, full ? 452 : 451, full ? "4.2.2" : "4.3.0", "%.*s", SLICE_ARG(answer.text));
+	return smtp_reply_fmt(mem, full ? 452 : 451, arena_text(mem, answer.status), "%.*s",
+			     SLICE_ARG(answer.text));
 }
 
 /* refusal: NULL, or why it is to be returned to its sender instead. Code 0: core has it, and core_said comes next. */

@@ -76,6 +76,10 @@ static void accept_answer_of(int r, bool full_reject, struct delivery *d, const 
 		*answer = full_reject ? (struct accept_answer){ ACCEPT_REFUSED, S("5.2.2"), S("Mailbox is full") }
 				      : (struct accept_answer){ ACCEPT_LATER, S("4.2.2"), S("Mailbox is full") };
 		break;
+	case DELIVER_ENDLESS:
+		say(L_WARN, "cleanup", "%.*s: %s", SLICE_ARG(ask->queue_id), fail_text());
+		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.6.0"), S("Alias expansion error") };
+		break;
 	case DELIVER_LATER:
 		say(L_WARN, "cleanup", "%.*s: %s", SLICE_ARG(ask->queue_id), fail_text());
 		*answer = (struct accept_answer){ ACCEPT_LATER, S("4.3.0"), broken };

@@ -107,6 +107,7 @@ enum deliver_answer {
 	DELIVER_OVER_QUOTA = 1, /* delivery_enter: a mailbox is full; nothing was entered */
 	DELIVER_NO_RECIPIENT,   /* delivery_prepare: the only recipient leads nowhere: see delivery_refusal */
 	DELIVER_LATER,          /* delivery_prepare: a table cannot be asked now; fail_text() says which */
+	DELIVER_ENDLESS,        /* delivery_prepare: virtual aliases beyond a limit */
 };
 struct delivery *delivery_new(void) NONNULL_RESULT;
 struct arena *

@@ -240,8 +240,35 @@ static void outcomes(void **state) {
 			 bounce.len); /* the original comes back without our own mark */
 }
 
+/* As versions before frozen_delivered_to wrote it into queues, which this one takes over. */
+struct earlier_target {
+	uint32_t kind;
+	struct slice target, rights;
+	bool aliased, fixed, forwarded;
+};
+#define EARLIER_FIELDS(F) \
+	F(u32, kind) F(text, target) F(text, rights) F(bool_, aliased) F(bool_, fixed) F(bool_, forwarded)
+WIRE_DECLARE(earlier_target)
+WIRE_STRUCT(earlier_target, EARLIER_FIELDS)
+
+static void targets_of_earlier_queues(void **state) {
+	(void)state;
+	AUTO_BUF struct buf packed = BUF(1000);
+	const struct earlier_target was = { RELAY_COMMAND, S("cat"), S("ann"), true, false, true };
+	earlier_target_pack(&packed, &was);
+	struct queue_target now = { .delivered = S("left over"), .named = true };
+	struct unwire in = UNWIRE(buf_slice(&packed), &mem);
+	queue_target_unpack(&in, &now);
+	assert_int_equal(now.kind, RELAY_COMMAND);
+	assert_true(slice_eq(now.target, S("cat")) && slice_eq(now.rights, S("ann")));
+	assert_true(now.aliased && !now.fixed && now.forwarded);
+	assert_int_equal(now.delivered.len + now.below.len, 0);
+	assert_false(now.named);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(to_accounts_here), cmocka_unit_test(through_aliases),
-					    cmocka_unit_test(leads_nowhere), cmocka_unit_test(outcomes) };
+					    cmocka_unit_test(leads_nowhere), cmocka_unit_test(outcomes),
+					    cmocka_unit_test(targets_of_earlier_queues) };
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -90,7 +90,7 @@ static int route_all(struct db *db, const struct deliver_params *params, struct 
 					   .redirected = d->post.redirected,
 					   .filter = d->post.filter };
 		int r = route_add(&d->routes, c, params->route, &from);
-		if (r != 0) return r < 0 ? r : DELIVER_LATER;
+		if (r != 0) return r < 0 ? r : r == ROUTE_ENDLESS ? DELIVER_ENDLESS : DELIVER_LATER;
 	}
 	return 0;
 }

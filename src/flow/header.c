@@ -46,7 +46,8 @@ static bool dropped(const struct header_params *p, struct slice name) {
 	return false;
 }
 
-static void add_missing(const struct header_params *p, const struct header_facts *f, uint32_t seen, struct buf *out) {
+static void add_missing(const struct header_params *p, const struct header_facts *f, struct slice sender, uint32_t seen,
+			struct buf *out) {
 	const uint32_t any_resent = 1u << KNOWN_RESENT | 1u << KNOWN_RESENT_FROM | 1u << KNOWN_RESENT_DATE |
 				    1u << KNOWN_RESENT_MESSAGE_ID | 1u << KNOWN_RESENT_VISIBLE;
 	bool resent = (seen & any_resent) != 0;
@@ -64,13 +65,24 @@ static void add_missing(const struct header_params *p, const struct header_facts
 		buf_add(out, S("\r\n"));
 	}
 	bool from = (seen & 1u << (resent ? KNOWN_RESENT_FROM : KNOWN_FROM)) != 0;
-	if (!from && f->sender.len != 0) buf_addf(out, "%sFrom: %.*s\r\n", prefix, SLICE_ARG(f->sender));
-	if (!from && f->sender.len == 0)
+	if (!from && sender.len != 0) buf_addf(out, "%sFrom: %.*s\r\n", prefix, SLICE_ARG(sender));
+	if (!from && sender.len == 0)
 		buf_addf(out, "%sFrom: MAILER-DAEMON@%s (Mail Delivery System)\r\n", prefix, p->host);
 	if ((seen & (1u << KNOWN_VISIBLE | 1u << KNOWN_RESENT_VISIBLE)) == 0 && p->undisclosed.len != 0) {
 		buf_add(out, p->undisclosed);
 		buf_add(out, S("\r\n"));
 	}
+}
+
+/* From is the sender as the envelope names him: rewritten. */
+static int make_complete(const struct header_params *p, const struct header_facts *f, uint32_t seen, struct buf *out) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct slice sender = f->sender;
+	if (sender.len != 0 && p->local != NULL &&
+	    rewrite_address(p->local, REWRITE_ENVELOPE_SENDER, sender, &mem, &sender) == REWRITE_LATER)
+		return HEADER_LATER;
+	add_missing(p, f, sender, seen, out);
+	return HEADER_DONE;
 }
 
 static int rewrite_field(const struct rewrite_params *r, enum rewrite_class class, size_t token_limit,
@@ -114,8 +126,7 @@ int header_take(const struct header_params *p, const struct header_facts *facts,
 	buf_add(out, slice_skip(text, copied));
 	bool complete = facts->complete || p->always_complete;
 	if (complete && out->len != 0 && out->at[out->len - 1] != '\n') buf_add(out, S("\r\n"));
-	if (complete) add_missing(p, facts, seen, out);
-	return HEADER_DONE;
+	return complete ? make_complete(p, facts, seen, out) : HEADER_DONE;
 }
 
 /* Addresses inside a value: only they are replaced, all else stays as the sender wrote it. */

@@ -128,10 +128,11 @@ static size_t limit_of(size_t limit) {
 	return limit != 0 ? limit : 1000;
 }
 
-static int unreasonable(const char *what, struct slice address) {
+static int unreasonable(struct way *w, const char *what, struct slice address) {
+	w->endless = true;
 	fail("unreasonable virtual_alias_maps map %s for %.*s -- message not accepted, try again later", what,
 	     SLICE_ARG(address));
-	return ROUTE_LATER;
+	return TABLE_LATER;
 }
 
 /* TABLE_FOUND: its results are steps now; TABLE_MISSING; TABLE_LATER. */
@@ -145,11 +146,11 @@ static int ask_virtual(struct way *w, struct step *s) {
 	struct slice *results;
 	bool extend = (p->rewrite.extend & REWRITE_EXTEND_VIRTUAL) != 0;
 	size_t n = rewrite_results(&p->rewrite, &hit, s->address, extend, limit + 1, w->mem, &results);
-	if ((w->expanded += n) > limit) return unreasonable("expansion size", w->original), TABLE_LATER;
-	if (s->depth >= limit_of(p->recursion_limit)) return unreasonable("nesting", w->original), TABLE_LATER;
+	if ((w->expanded += n) > limit) return unreasonable(w, "expansion size", w->original);
+	if (s->depth >= limit_of(p->recursion_limit)) return unreasonable(w, "nesting", w->original);
 	for (size_t i = 0; i < n; i++) {
 		if (results[i].len > limit_of(p->length_limit))
-			return unreasonable("result length", s->address), TABLE_LATER;
+			return unreasonable(w, "result length", s->address);
 		way_trace(w, "virtual_alias_maps", hit.key, results[i], table_name(hit.table));
 		struct step *next = way_add(w, s, results[i]);
 		next->aliased = true;
@@ -282,7 +283,8 @@ static int take(struct way *w, struct step *s) {
 	int known = w->from->filter.len == 0 ? ask_database(w, s) : USER_NOT_LOCAL;
 	if (known < 0 || known == USER_ACCOUNT) return known < 0 ? known : 0;
 	r = ask_virtual(w, s);
-	if (r != TABLE_MISSING) return r == TABLE_LATER ? ROUTE_LATER : 0;
+	if (r == TABLE_LATER) return w->endless ? ROUTE_ENDLESS : ROUTE_LATER;
+	if (r != TABLE_MISSING) return 0;
 	if (known == USER_UNKNOWN) {
 		way_nowhere(w, s, "5.1.1", w->params->hops.hide_table ? S("User unknown")
 							  : S("User unknown in virtual mailbox table"));

@@ -33,7 +33,10 @@ struct route_params {
 };
 
 enum { ROUTE_DEPTH = 50, ROUTE_ENDS = 10000 };
-enum { ROUTE_LATER = 1 }; /* a table cannot be asked now, or its answers have no end: fail_text() */
+enum {
+	ROUTE_LATER = 1, /* a table cannot be asked now: fail_text() */
+	ROUTE_ENDLESS,   /* virtual aliases beyond a limit: later, too; fail_text() */
+};
 
 /* One end of a way. */
 struct route_end {
@@ -76,7 +79,7 @@ struct route_from {
 	const struct route_trace *trace; /* or NULL */
 };
 /* Adds the ends of one address. An end that is there already (same account, or same address elsewhere) is not added
- * again. 0 or ROUTE_LATER; <0: the database failed. */
+ * again. 0, ROUTE_LATER or ROUTE_ENDLESS; <0: the database failed. */
 int route_add(struct routes *routes, struct db_conn *c, const struct route_params *params,
 	      const struct route_from *from);
 /* The hop alone, for mail that waits, since tables may have changed. 0 or ROUTE_LATER; *out is empty for what has no

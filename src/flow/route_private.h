@@ -28,6 +28,7 @@ struct way {
 	struct slice original;
 	struct step *todo;
 	size_t expanded;
+	bool endless;             /* virtual aliases go beyond a limit */
 	struct step *last;        /* of those that the step under way has added */
 };
 /* A step behind `up`; they are taken in the order added. */

@@ -240,13 +240,18 @@ static bool is_queued(const struct settling *s) {
 	return c == NULL || queue_show(c, &mem, s->job->message.id, &left) != QUEUE_UNKNOWN;
 }
 
+/* mailbox_transport and its like: the line is that transport's alone. */
+static bool passed_on(const struct relay_outcome *o) {
+	return o->fate == RELAY_REDIRECTED && o->redirects_count == 1 && o->redirects[0].kind == REDIRECT_TRANSPORT;
+}
+
 static void report(const struct settling *s) {
 	const struct queue_message *m = &s->job->message;
 	AUTO_FREE char *id = slice_text(m->id);
 	log_gather();
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		if (s->verdicts[i] == AS_IT_WAS) continue;
-		log_outcome(s, i, id);
+		if (!passed_on(&s->outcomes[i])) log_outcome(s, i, id);
 		if (s->verdicts[i] == EXPIRED)
 			note(L_INFO, "qmgr", 0, id, NULL, FA("from", m->sender),
 			     F("status",

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 
-enum { OUTPUT_MAX = 4096, EXEC_FAILED = 71, ENVIRONMENT_MAX = 64 };
+enum { OUTPUT_MAX = 4096, EXEC_FAILED = EX_TEMPFAIL, ENVIRONMENT_MAX = 96, EXPORTED_MOST = 64 };
 
 /* Postfix's table of sysexits(3). */
 static const struct {
@@ -41,14 +41,20 @@ void environment_add(struct environment *e, const char *name, struct slice value
 	e->at[e->count++] = (char *)(uintptr_t)arena_fmt(e->mem, "%s=%.*s", name, SLICE_ARG(clean)).at;
 }
 
-void environment_begin(struct environment *e, struct arena *mem, const char *conf_dir) {
+static void hand_on(struct environment *e, const struct exported *x, struct slice word) {
+	if (slice_starts(word, S("{")) && slice_ends(word, S("}")))
+		word = slice_trim(slice_head(slice_skip(word, 1), word.len - 2));
+	struct slice value = word, name = slice_trim(slice_cut(&value, '='));
+	const char *plain = arena_text(e->mem, name), *ours = getenv(plain);
+	if (value.at != NULL) environment_add(e, plain, slice_trim(value), NULL);
+	else if (slice_eq(name, S("MAIL_CONFIG"))) environment_add(e, plain, x->conf_dir, NULL);
+	else if (ours != NULL) environment_add(e, plain, slice_of(ours), NULL);
+}
+
+void environment_begin(struct environment *e, struct arena *mem, const struct exported *x) {
 	*e = (struct environment){ arena_array(mem, ENVIRONMENT_MAX, sizeof(char *)), 0, ENVIRONMENT_MAX, mem };
 	environment_add(e, "PATH", S("/usr/bin:/bin"), NULL);
-	static const char *const handed_on[] = { "TZ", "LANG" };
-	for (size_t i = 0; i < LEN(handed_on); i++)
-		if (getenv(handed_on[i]) != NULL)
-			environment_add(e, handed_on[i], slice_of(getenv(handed_on[i])), NULL);
-	environment_add(e, "MAIL_CONFIG", slice_of(conf_dir), NULL);
+	for (size_t i = 0; i < x->count && i < EXPORTED_MOST; i++) hand_on(e, x, x->words[i]);
 }
 
 /* Words that only a shell understands. */

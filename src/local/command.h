@@ -28,6 +28,12 @@ struct environment {
 	struct arena *mem;
 };
 void environment_add(struct environment *e, const char *name, struct slice value, const char *filter);
-/* PATH, TZ, LANG and MAIL_CONFIG, as every program of Postfix has them. */
-void environment_begin(struct environment *e, struct arena *mem, const char *conf_dir);
+/* What every program gets: PATH, and export_environment: "NAME" hands ours on, "NAME=value" and
+ * "{ NAME = value }" set it; MAIL_CONFIG is the folder of main.cf. */
+struct exported {
+	struct slice conf_dir;
+	const struct slice *words;
+	size_t count;
+};
+void environment_begin(struct environment *e, struct arena *mem, const struct exported *x);
 struct slice filtered(struct arena *mem, struct slice value, const char *filter);

@@ -28,7 +28,7 @@ static void redirect_to(struct at_work *w, enum local_target_kind kind, struct s
 	struct local_target *one = arena_get(w->mem, sizeof *one);
 	*one = (struct local_target){ kind, text };
 	*w->out = (struct local_outcome){ .fate = LOCAL_REDIRECTED,
-					  .prepend = w->p->delivered_forward,
+					  .prepend = w->p->delivered_forward && kind == TARGET_ADDRESS,
 					  .targets = one,
 					  .targets_count = 1 };
 }
@@ -93,7 +93,7 @@ static void add_client(struct environment *e, const struct local_client *c, cons
 static char *const *environment_of(struct at_work *w, const struct rights *who) {
 	struct environment e;
 	const char *filter = arena_text(w->mem, w->p->command_filter);
-	environment_begin(&e, w->mem, arena_text(w->mem, w->p->conf_dir));
+	environment_begin(&e, w->mem, &w->p->exported);
 	if (who->shell.len != 0) environment_add(&e, "SHELL", who->shell, NULL);
 	if (who->home.len != 0) environment_add(&e, "HOME", who->home, NULL);
 	if (who->name.len != 0) environment_add(&e, "LOGNAME", who->name, NULL);
@@ -176,7 +176,7 @@ static void to_file(struct at_work *w, const struct rights *who, struct slice pa
 /* The mailbox. */
 
 static void to_maildir(struct at_work *w, struct slice path) {
-	struct placing place = place_of(w, &w->who, COPY_RETURN_PATH, true);
+	struct placing place = place_of(w, &w->who, COPY_RETURN_PATH, w->p->delivered_file);
 	struct maildir dir = { .path = path.at, .host = arena_text(w->mem, w->p->host) };
 	place.done = S("delivered to maildir");
 	place.trouble = S("maildir delivery failed: ");
@@ -196,7 +196,8 @@ static void to_mbox(struct at_work *w, struct slice path, struct slice spool) {
 		who.gid = box.chown ? 0 : st.st_gid;
 		if (box.chown) who.uid = 0;
 	}
-	struct placing place = place_of(w, &who, COPY_FROM | COPY_RETURN_PATH | COPY_QUOTE | COPY_BLANK, true);
+	const unsigned flags = COPY_FROM | COPY_RETURN_PATH | COPY_QUOTE | COPY_BLANK;
+	struct placing place = place_of(w, &who, flags, w->p->delivered_file);
 	place.done = S("delivered to mailbox");
 	place.trouble =
 		arena_fmt(w->mem, "cannot update mailbox %s for user %.*s. ", path.at, SLICE_ARG(w->names.user));
@@ -225,7 +226,8 @@ static bool by_transport(struct at_work *w, const struct lookup *maps, struct sl
 static void to_mailbox(struct at_work *w) {
 	struct slice value;
 	bool failed = false;
-	if (chosen(w, &w->p->command_maps, w->p->command, &value, &failed)) to_command(w, &w->who, value, true);
+	if (chosen(w, &w->p->command_maps, w->p->command, &value, &failed))
+		to_command(w, &w->who, value, w->p->delivered_command);
 	else if (!failed) to_own_mailbox(w);
 }
 

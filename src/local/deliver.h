@@ -13,7 +13,8 @@
 struct local_params {
 	struct slice host, delimiters; /* myhostname, recipient_delimiter */
 	const struct domains *destinations; /* user@these is the user himself */
-	struct slice queue_directory, conf_dir;
+	struct slice queue_directory;
+	struct exported exported;               /* export_environment */
 	struct slice forward_path, forward_filter;
 	bool forward_commands, forward_files, include_commands, include_files; /* allow_mail_to_… */
 	bool delivered_command, delivered_file, delivered_forward; /* prepend_delivered_header */

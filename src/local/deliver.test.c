@@ -37,7 +37,7 @@ static void reset(void) {
 		.host = S("mx"),
 		.delimiters = S("+"),
 		.queue_directory = slice_of(folder),
-		.conf_dir = S("/etc/x"),
+		.exported = { S("/etc/x"), NULL, 0 },
 		.forward_path =
 			arena_fmt(&mem, "%s/.forward${recipient_delimiter}${extension}, %s/.forward", folder, folder),
 		.forward_commands = true,

@@ -232,7 +232,7 @@ static void run_once(const struct pipe_params *p, const struct local_message *m,
 		*out = local_said(mem, "4.3.5", "service %s: %s", p->service, fail_text());
 		return;
 	}
-	environment_begin(&e, mem, arena_text(mem, p->conf_dir));
+	environment_begin(&e, mem, &p->exported);
 	struct command c = { .args = args,
 			     .folder = folder_of(p, mem),
 			     .environment = e.at,
@@ -273,7 +273,7 @@ pid_t spawn_start(const struct pipe_params *p, int connection) {
 	struct environment e;
 	if (!rights_within_reach(&p->program.who))
 		return fail("cannot become user %.*s: hato was not started as root", SLICE_ARG(p->program.user));
-	environment_begin(&e, &mem, arena_text(&mem, p->conf_dir));
+	environment_begin(&e, &mem, &p->exported);
 	const char **args = arena_array(&mem, p->program.argc + 1, sizeof *args);
 	for (size_t i = 0; i < p->program.argc; i++) args[i] = arena_text(&mem, p->program.argv[i]);
 	const char *folder = folder_of(p, &mem);

@@ -25,7 +25,8 @@ int program_user(struct program *p, const char *const *forbidden, struct arena *
 struct pipe_params {
 	struct program program;
 	const char *service;        /* its name in master.cf */
-	struct slice queue_directory, conf_dir, delimiters;
+	struct slice queue_directory, delimiters;
+	struct exported exported;   /* export_environment */
 	int64_t limit_ms;           /* SERVICE_time_limit */
 };
 /* One run of the program for all recipients; for each recipient its own when flags say D or O. outcomes has count

@@ -59,7 +59,8 @@ static void lines(void **state) {
 }
 
 static struct pipe_params params_of(const char *line) {
-	struct pipe_params p = { .service = "mine", .queue_directory = slice_of(folder), .conf_dir = S("/etc/x"),
+	struct pipe_params p = { .service = "mine", .queue_directory = slice_of(folder),
+				 .exported = { S("/etc/x"), NULL, 0 },
 				 .delimiters = S("+"), .limit_ms = 10000 };
 	assert_int_equal(parse(line, &p.program), 0);
 	p.program.who = user;

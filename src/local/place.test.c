@@ -141,7 +141,10 @@ static void maildir(void **state) {
 static struct local_outcome run(const char *text, int64_t limit_ms) {
 	struct environment e;
 	struct local_outcome o;
-	environment_begin(&e, &mem, "/etc/x");
+	static const struct slice words[] = { { "MAIL_CONFIG", 11 }, { "A=b", 3 }, { "{ C = d e }", 11 },
+					      { "NOSUCH", 6 } };
+	const struct exported exported = { S("/etc/x"), words, LEN(words) };
+	environment_begin(&e, &mem, &exported);
 	environment_add(&e, "RECIPIENT", S("a;b@c"), "abc@");
 	struct command c = { .text = text, .folder = folder, .environment = e.at, .limit_ms = limit_ms };
 	struct placing p = as_user(0);
@@ -153,14 +156,15 @@ static const struct {
 	const char *text, *status, *says;
 } commands[] = {
 	{ "true", "2.0.0", "done" },
-	{ "cat > got; id -u > who; echo $RECIPIENT $MAIL_CONFIG > env", "2.0.0", "done" },
+	{ "cat > got; id -u > who; echo $RECIPIENT $MAIL_CONFIG > env; "
+	  "test \"$A$C$NOSUCH\" = \"bd e\"", "2.0.0", "done" },
 	{ "exit 75", "4.3.0", "temporary failure" },
 	{ "echo over; exit 67", "5.1.1", "user unknown. Command output: over" },
 	{ "echo 4.2.2 over quota; exit 1", "4.2.2", "over quota" },
 	{ "exit 3", "5.3.0", "Command died with status 3: \"exit 3\"" },
 	{ "kill -9 $$", "4.3.0", "Command died with signal 9: \"kill -9 $$\"" },
 	{ "/no/such/program", "4.3.0",
-	  "system resource problem. Command output: /no/such/program: No such file or directory" },
+	  "temporary failure. Command output: /no/such/program: No such file or directory" },
 	{ "echo line one; echo two", "2.0.0", "done (line one two)" },
 	{ "head -c 100000 /dev/zero | tr '\\0' x; exit 70", "5.3.0", NULL },
 };

@@ -86,13 +86,19 @@ static void find_alias_files(struct agent_settings *s) {
 	}
 }
 
+static struct exported exported_of(const struct agent_settings *s, const struct conf_view *v) {
+	struct exported x = { .conf_dir = conf_dir(s->conf) };
+	x.words = conf_list(v, SET_export_environment, &x.count);
+	return x;
+}
+
 static int make_local(struct agent_settings *s, const struct conf_view *v, struct local_params *p) {
 	*p = (struct local_params){
 		.host = conf_text(v, SET_myhostname),
 		.delimiters = conf_text(v, SET_recipient_delimiter),
 		.destinations = conf_domains(v, SET_mydestination),
 		.queue_directory = conf_text(v, SET_queue_directory),
-		.conf_dir = conf_dir(s->conf),
+		.exported = exported_of(s, v),
 		.forward_path = conf_text(v, SET_forward_path),
 		.forward_filter = conf_text(v, SET_forward_expansion_filter),
 		.forward_commands = listed(v, SET_allow_mail_to_commands, "forward"),
@@ -160,7 +166,7 @@ static int make_program(struct agent_settings *s, const struct conf_service *cs,
 	forbidden[n] = conf_text(v, SET_mail_owner).at;
 	sv->pipe = (struct pipe_params){ .service = sv->name,
 					 .queue_directory = conf_text(v, SET_queue_directory),
-					 .conf_dir = conf_dir(s->conf),
+					 .exported = exported_of(s, v),
 					 .delimiters = conf_text(v, SET_recipient_delimiter),
 					 .limit_ms = time_limit(v, cs->name) };
 	sv->process_limit = (size_t)(cs->maxproc >= 0 ? cs->maxproc : conf_number(v, SET_default_process_limit));

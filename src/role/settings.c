@@ -43,6 +43,13 @@ struct slice whole_address_of(const struct conf_view *v, enum setting_id id, str
 	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(origin));
 }
 
+/* double_bounce_sender is this host's, whatever myorigin is. */
+static struct slice double_bounce_of(const struct conf_view *v, struct arena *mem) {
+	struct slice text = conf_text(v, SET_double_bounce_sender);
+	if (text.len == 0 || slice_find(text, '@') < text.len) return text;
+	return arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(text), SLICE_ARG(conf_text(v, SET_myhostname)));
+}
+
 struct probe_sender probe_sender_of(const struct conf_view *v, struct arena *mem) {
 	bool null = slice_eq(conf_text(v, SET_address_verify_sender), S("<>"));
 	return (struct probe_sender){ .base = null ? S("") : whole_address_of(v, SET_address_verify_sender, mem),
@@ -62,7 +69,7 @@ void notices_of(struct notice_params *out, const struct conf_view *v, struct not
 	*out = (struct notice_params){
 		.to = whole_address_of(v, SET_error_notice_recipient, mem),
 		.bounce_to = whole_address_of(v, SET_bounce_notice_recipient, mem),
-		.from = whole_address_of(v, SET_double_bounce_sender, mem),
+		.from = double_bounce_of(v, mem),
 		.origin = conf_text(v, SET_myorigin),
 		.host = conf_text(v, SET_myhostname),
 		.mail_name = conf_text(v, SET_mail_name),

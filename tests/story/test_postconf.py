@@ -112,6 +112,30 @@ def test_files(path):
     assert set(mine) == set(debians) and other <= set(OTHER_EXPANDED), {name: (mine[name], debians.get(name)) for name in other - set(OTHER_EXPANDED)}
 
 
+LEVELS = {  # compat.md 2.1: from this level on, before it
+    'append_dot_mydomain': ('1', 'no', 'yes'), 'smtputf8_enable': ('1', 'yes', 'no'), 'relay_domains': ('2', '', '$mydestination'),
+    'smtpd_relay_before_recipient_restrictions': ('3.6', 'yes', 'no'), 'smtpd_tls_fingerprint_digest': ('3.6', 'sha256', 'md5'),
+    'smtp_tls_fingerprint_digest': ('3.6', 'sha256', 'md5'), 'lmtp_tls_fingerprint_digest': ('3.6', 'sha256', 'md5'),
+    'respectful_logging': ('3.6', 'yes', 'no'), 'smtp_tlsrpt_skip_reused_handshakes': ('3.11', 'no', 'yes'),
+}
+
+
+@pytest.mark.parametrize('level', ['0', '1', '2', '3.6', '3.11'])
+def test_defaults_by_level(folder, level):
+    with open(folder + '/main.cf', 'w') as f:
+        f.write(f'compatibility_level = {level}\nmyhostname = h.example.test\nmydestination = x.test\n')
+    mine = table(ours('-c', folder, '-x', *LEVELS))
+
+    def number(text):
+        return [int(n) for n in text.split('.')]
+    for name, (since, new, old) in LEVELS.items():
+        wanted = new if number(level) >= number(since) else old
+        assert mine[name].strip() == wanted.replace('$mydestination', 'x.test'), name
+    if postfix_.version().startswith('3.7.') and level != '3.11':
+        debians = table(run(DEBIANS, '-c', folder, '-x', *LEVELS)[1])
+        assert {n: mine[n] for n in debians} == debians
+
+
 # Every setting that acts, with a value that is not its default.
 
 def other_value(kind, default):

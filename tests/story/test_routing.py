@@ -303,12 +303,12 @@ def test_route_says_it_plainly(out):
 
 def test_postmaster_copies(out):
     """notify_classes: a copy of each bounce, and what cannot even be returned."""
-    host, there = out('notify_classes = bounce, 2bounce\nbounce_notice_recipient = ann@example.test\n'
+    host, there = out('myorigin = example.test\nnotify_classes = bounce, 2bounce\nbounce_notice_recipient = ann@example.test\n'
                       '2bounce_notice_recipient = ann@example.test\n', replies={'RCPT TO:<gone@': '550 5.1.1 no such user'})
     host.send('x@far.test', 'ann@example.test', message('x@far.test', 'ann@example.test', 'first'))
     host.send('sender@far.test', 'gone@far.test', message('sender@far.test', 'gone@far.test', 'letter'))
     copy = host.wait_message('ann@example.test', 'Postmaster Copy: Undelivered Mail')
-    assert copy['Auto-Submitted'] == 'auto-generated' and copy['Return-Path'].startswith('<double-bounce@')
+    assert copy['Auto-Submitted'] == 'auto-generated' and copy['Return-Path'] == '<double-bounce@mail.example.test>'
     assert taken(there)[0][0] == '' and 'Undelivered Mail Returned' in str(there.messages[0][2])
     host.send('', 'gone@far.test', message('x@far.test', 'gone@far.test', 'from nobody'))
     wait_until(lambda: len([s for s in host.subjects('ann@example.test') if 'Postmaster' in s]) == 2, 20)

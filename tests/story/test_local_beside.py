@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""local(8) and pipe(8) beside Debian's: a service in master.cf for each wish, the same for both. What programs are given, what stands in
+files, and the line of the delivery in the log must be the same."""
+import os, re, smtplib, time
+import pytest
+import postfix as postfix_
+from around import *
+from test_local import DELIVERY, users  # noqa: F401
+
+pytestmark = pytest.mark.root
+HOST = 'mail.example.test'
+DUMP = '{home}/dump {home}/{name}'
+# who: the local part; {home} is the user's home, {name} the case's
+LOCAL = {
+    'env': ('mailbox_command = ' + DUMP, '{user}'),
+    'cmdmap': ('mailbox_command_maps = inline:{{{{{user} = {home}/dump {home}/{name}}}}}', '{user}'),
+    'cmdext': ('mailbox_command = {home}/dump {home}/{name} "$EXTENSION" "$USER" "$DOMAIN"', '{user}'),
+    'shell': ('mailbox_command = {home}/dump {home}/{name} a\\ b "c d" $HOME', '{user}'),
+    'execdir': ('mailbox_command = {home}/dump {home}/{name} ;; command_execution_directory = $home', '{user}'),
+    'transportmap': ('mailbox_transport_maps = inline:{{{{{user} = error:5.2.9 by a map}}}}', '{user}'),
+    'transport': ('mailbox_transport = retry:4.2.9 by a transport', '{user}'),
+    'fallbackmap': ('fallback_transport_maps = inline:{{{{nobodyatall = error:5.1.9 by a map}}}}', 'nobodyatall'),
+    'fallback': ('fallback_transport = error:5.1.9 fell', 'nobodyatall'),
+    'unknown': ('', 'nobodyatall'),
+    'luser': ('luser_relay = {user}+$user+$extension@example.test', 'nobodyatall'),
+    'homeless': ('require_home_directory = yes', '{homeless}'),
+    'status': ('local_delivery_status_filter = regexp:{{{{/^5.1.1 (.*)/ 4.1.9 not yet $$1}}}}', 'nobodyatall'),
+    'timeout': ('mailbox_command = sleep 9 ;; command_time_limit = 1s', '{user}'),
+    'broken': ('mailbox_command = {home}/no/such/program', '{user}'),
+    'says': ('mailbox_command = echo some words; echo 5.7.9 more; exit 77', '{user}'),
+    'nodelivered': ('prepend_delivered_header = ;; home_mailbox = {name}', '{user}'),
+    'mbox': ('home_mailbox = {name}', '{user}'),
+}
+ALL = '$$sender $$recipient $$original_recipient $$user $$extension $$domain $$mailbox $$nexthop $$size $$queue_id $$client_hostname ' \
+      '$$client_address $$client_helo $$client_protocol $$sasl_method $$sasl_username $$sasl_sender'.replace('$$', '$')
+ARGS = 'argv={home}/dump {home}/{name} '
+PIPE = {
+    'macros': ('flags=', ARGS + ' '.join('${%s}' % w.strip('$') for w in ALL.split() if w not in ('$size', '$queue_id')), 'Ann+X'),
+    'folded': ('flags=hu', ARGS + '${user} ${domain} ${recipient} ${extension}', 'Ann+X'),
+    'quoted': ('flags=q', ARGS + '${user} ${recipient} ${sender}', '"a b"'),
+    'inside': ('flags=', ARGS + 'a${user}b=$(extension) {two words}', 'Ann+X'),
+    'fromline': ('flags=F', ARGS, 'ann'),
+    'blank': ('flags=B', ARGS, 'ann'),
+    'delivered': ('flags=D', ARGS, 'Ann+X'),
+    'returnpath': ('flags=R', ARGS, 'ann'),
+    'original': ('flags=O', ARGS, 'ann'),
+    'escaped': ('flags=F>', ARGS, 'ann'),
+    'dots': ('flags=.', ARGS, 'ann'),
+    'final': ('flags=X', ARGS, 'ann'),
+    'crlf': ('eol=\\r\\n', ARGS, 'ann'),
+    'sizes': ('size=100', ARGS, 'ann'),
+    'null': ('null_sender=<>', ARGS + '${sender}', 'ann'),
+    'folder': ('directory={home}', ARGS, 'ann'),
+    'exit75': ('flags=', 'argv=/bin/sh -c {echo not now; exit 75}', 'ann'),
+    'exit67': ('flags=', 'argv=/bin/sh -c {echo 5.1.9 nobody; exit 67}', 'ann'),
+    'exit9': ('flags=', 'argv=/bin/sh -c {exit 9}', 'ann'),
+    'killed': ('flags=', 'argv=/bin/sh -c {kill -9 $$$$}', 'ann'),
+    'absent': ('flags=', 'argv=/no/such/program', 'ann'),
+}
+SCRIPT = '''#!/bin/sh
+out="$1"; shift
+{ for i in "$@"; do echo "arg <$i>"; done; pwd; env | sort; cat; } > "$out.new" 2>&1
+mv "$out.new" "$out.got"
+'''
+TEXT = 'From: x@good.test\r\nSubject: a letter\r\nDate: now\r\nMessage-ID: <1@x>\r\n\r\nFrom me\r\n.dot\r\nthe end\r\n'
+
+
+def domain(name):
+    return f'{name}.test'
+
+
+def service(name, case, kind, names):
+    if kind == 'local':
+        options = ' '.join('-o { %s }' % o.format(name=name, **names) for o in case[0].split(' ;; ') if o)
+        return f'{name} unix - n n - - local {options}\n'
+    return f'{name} unix - n n - - pipe {case[0].format(**names)} user={names["user"]} {case[1].replace("{home}", names["home"]).replace("{name}", name)}\n'
+
+
+def normal(text, names):
+    for word, value in sorted(names.items(), key=lambda w: -len(w[1])):
+        text = text.replace(value, word.upper())
+    text = re.sub(r'^From (.*?)  ?\w{3} \w{3} .*$', r'From \1  TIME', text, flags=re.M)
+    text = re.sub(r'^Received: .*\n(?:[ \t].*\n)+', 'Received: X\n', text.replace('\r\n', '\r\n'), flags=re.M)
+    text = re.sub(r'^(PWD|MAIL_CONFIG|_)=.*\n|^/\S*/spool(/\S*)?\n|^/var/spool\S*\n', '', text, flags=re.M)
+    text = re.sub(r'forwarded as \w+', 'forwarded', text)
+    text = re.sub(r'(local|pipe): fatal: (pipe_command: )?execvp ', '', re.sub(r' \)$', ')', text))
+    text = re.sub(r'^Received: .*\r\n(?:[ \t].*\r\n)+', 'Received: X\r\n', text, flags=re.M)
+    return text
+
+
+@postfix_.to_the_letter
+@pytest.mark.parametrize('kind', ['local', 'pipe'])
+def test_services(hosts, folder, users, kind):
+    cases = LOCAL if kind == 'local' else PIPE
+    got = {}
+    for side in 'hato', 'postfix':
+        base = f'{folder}/{side}'
+        os.makedirs(base)
+        os.chmod(base, 0o755)
+        user, homeless = users('beside'), users('homeless')
+        user.write('dump', SCRIPT, 0o755)
+        os.rename(homeless.home, homeless.home + '.gone')
+        names = dict(user=user.name, home=user.home, homeless=homeless.name)
+        transports = ', '.join(f'{domain(n)}={n}:' for n in cases)
+        main = (f'myhostname = {HOST}\nmyorigin = example.test\nmydestination = example.test\nlocal_recipient_maps = static:x\nalias_maps =\nalias_database =\n'
+                f'relay_domains = {", ".join(domain(n) for n in cases)}\ntransport_maps = inline:{{{transports}}}\nappend_dot_mydomain = no\n'
+                'recipient_delimiter = +\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\ndefault_transport = discard:\nnotify_classes =\n'
+                'smtpd_relay_restrictions = permit_mynetworks, reject\nsmtputf8_enable = no\nexport_environment = TZ MAIL_CONFIG LANG=C MINE=1\n'
+                'local_transport = local:\nvirtual_mailbox_domains =\n')
+        master = ''.join(service(n, c, kind, names) for n, c in cases.items())
+        if side == 'hato':
+            server = hosts(HOST, 'compatibility_level = 3.6\ndkim_sign = no\nrequiretls_enable = no\n' + main.split('\n', 1)[1],
+                           services={'smtp': 'smtpd'}, start=False)
+            with open(server.folder + '/master.cf', 'a') as f:
+                f.write(DELIVERY +  master)
+            server.start()
+            port, stop = server.ports['smtp'], server.stop
+        else:
+            server = postfix_.Postfix(base, 'mail.example.test', port=free_port(), tls=False, main=main)
+            with open(base + '/etc/master.cf', 'a') as f:
+                f.write('local unix - n n - - local\n' + master)
+            server.start()
+            port, stop = server.port, server.stop
+        try:
+            for name, case in cases.items():
+                with smtplib.SMTP('127.0.0.1', port, timeout=60 * SLOW) as s:
+                    s.ehlo('client.test')
+                    s.mail('x@good.test')
+                    who = case[-1].format(**names) if kind == 'local' else case[-1]
+                    code, said = s.docmd('RCPT', f'TO:<{who}@{domain(name)}>')
+                    assert code == 250, said
+                    s.data(TEXT)
+            wait_until(lambda: all(re.search(rf'to=<[^>]*@{domain(n)}>,', server.log()) for n in cases), 40, lambda: server.log()[-4000:])
+            time.sleep(1)
+        finally:
+            log = server.log()
+            stop()
+        for name in cases:
+            lines = [normal(re.sub(r'delay=.*?dsn=', 'dsn=', re.sub(r'.*?to=', 'to=', l)), names) for l in log.splitlines() if re.search(rf'to=<[^>]*@{domain(name)}>,', l)]
+            files = {}
+            for path in (f'{user.home}/{name}.got', f'{user.home}/{name}'):
+                if os.path.isfile(path):
+                    with open(path, newline='') as f:
+                        files[normal(path, names)] = normal(f.read(), names).splitlines(keepends=True)
+            got[side, name] = {'log': lines, **files}
+    report = []
+    for name in cases:
+        a, b = got['hato', name], got['postfix', name]
+        for what in sorted(set(a) | set(b)):
+            if a.get(what) != b.get(what):
+                only = [f'    - {l!r}' for l in b.get(what, ['(nothing)']) if l not in a.get(what, [])] + [f'    + {l!r}' for l in a.get(what, ['(nothing)']) if l not in b.get(what, [])]
+                report += [f'{name}: {what} (- Postfix, + hato)', *only]
+    assert not report, '\n'.join(report)
