@@ -61,6 +61,7 @@ static const struct admin_verb verbs[] = {
 	{ "domain", "del", "DOMAIN", "the domain is not ours any more", 1, 1, 0, "", verb_domain_delete },
 	{ "domain", "list", "[--json]", "list the domains that mail is received for", 0, 0, 0, "json",
 	  verb_domain_list },
+	{ "domain", "names", "[NAME...]", "for hato dns", 0, 255, ADMIN_HIDDEN, "", verb_domain_names },
 	{ "domain", "quota", "DOMAIN [SIZE|none] [--messages N] [--json]",
 	  "limit what all accounts of a domain may keep together, or show it", 1, 3, 0, "messages= json",
 	  verb_domain_quota },

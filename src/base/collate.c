@@ -83,3 +83,14 @@ void collate_casemap(struct buf *out, struct slice utf8) {
 		}
 	}
 }
+
+struct slice collate_composed(struct arena *mem, struct slice utf8) {
+	size_t len = 0;
+	if (ascii_run(utf8) == utf8.len) return utf8;
+	uint8_t *made = u8_normalize(UNINORM_NFC, (const uint8_t *)utf8.at, utf8.len, NULL, &len);
+	if (made == NULL) return utf8; /* broken: as it is */
+	struct slice out = slice_from((const char *)made, len);
+	out = slice_eq(out, utf8) ? utf8 : arena_slice(mem, out);
+	free(made);
+	return out;
+}

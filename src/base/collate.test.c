@@ -32,7 +32,16 @@ static void test_order(void **state) {
 	}
 }
 
+static void test_composed(void **state UNUSED) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct slice plain = S("caf\xc3\xa9 \xe6\x97\xa5");
+	assert_ptr_equal(collate_composed(&mem, plain).at, plain.at);
+	assert_true(slice_eq(collate_composed(&mem, S("cafe\xcc\x81")), S("caf\xc3\xa9")));
+	assert_true(slice_eq(collate_composed(&mem, S("\xe3\x81\x8b\xe3\x82\x99")), S("\xe3\x81\x8c")));
+}
+
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_equal), cmocka_unit_test(test_order) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_equal), cmocka_unit_test(test_order),
+		cmocka_unit_test(test_composed) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

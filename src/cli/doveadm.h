@@ -95,4 +95,5 @@ int dove_serve(struct doveadm *d, void **state);  /* reload, stop */
 int dove_config(struct doveadm *d, void **state);
 int dove_repair(struct doveadm *d, void **state); /* force-resync, quota recalc */
 int dove_kept(struct doveadm *d, void **state);   /* index, purge: done all the time */
+int dove_transfer(struct doveadm *d, void **state); /* backup, sync, import */
 int dove_instead(struct doveadm *d, void **state); /* not here, but there is something else */

@@ -290,8 +290,7 @@ int doveconf_main(int argc, char **argv) {
 
 int dove_repair(struct doveadm *d, void **state) {
 	(void)state;
-	return dove_ask(d, (struct slice[]){ S("verify"), S("--repair"), S("--quick"), S("--json") }, 4, S(""), NULL,
-			false);
+	return dove_ask(d, (struct slice[]){ S("verify"), S("--repair"), S("--quick") }, 3, S(""), NULL, false);
 }
 
 /* Both are done in the background as mail comes and goes. */
@@ -304,12 +303,7 @@ int dove_instead(struct doveadm *d, void **state) {
 	static const struct { const char *name, *instead;
 	} all[] = {
 		{ "altmove", "there is one place for mail (large bodies are files, see blob_inline_limit)" },
-		{ "backup", "hato export maildir DIR --account NAME writes a Maildir that Dovecot reads" },
 		{ "dump", "hato verify looks for what is wrong" },
-		{ "import", "hato import maildir DIR --account NAME" },
-		{ "sync",
-		  "hato export maildir and hato import maildir, each as often as you like; between servers imapsync "
-		  "or mbsync" },
 	};
 	size_t i = 0;
 	(void)state;

@@ -9,10 +9,12 @@
 #include "cli/unpacking.h"
 #include "mime/date.h"
 #include "mime/header.h"
+#include "net/file.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 enum { TOLD_MOST = 20, TREE_MOST = 32 };
 
@@ -82,22 +84,61 @@ static int import_file(struct transfer *t, int fd, const char *path, struct slic
 	return r != 0 ? MIN_OF(r, 0) : closed;
 }
 
+static int write_plain(void *fd, struct slice plain) {
+	return file_write_all(*(const int *)fd, plain) < 0 ? 1 : 0;
+}
+
+/* What is in a packed file, in one without a name, because reading goes back and forth; -1: fail_text(). */
+static int unpacked(struct transfer *t, int fd, enum packing packing) {
+	AUTO_BUF struct buf piece = BUF(KIB(64));
+	char *room = buf_room(&piece, KIB(64));
+	ssize_t n = 1;
+	int r = 0;
+	if (packing == PACKING_OTHER) return fail("compressed: unpack it first (bzcat, xzcat)");
+	AUTO_FD int out = file_spool(t->data);
+	if (out < 0) return -1;
+	struct unpacking *u = unpacking_new(packing, write_plain, &out);
+	while (r == 0 && (n = read(fd, room, KIB(64))) > 0) r = unpacking_feed(u, slice_from(room, (size_t)n));
+	if (r == 0) r = n < 0 ? fail_errno("read") : unpacking_end(u);
+	unpacking_free(&u);
+	return r == 0 ? TAKE_FD(out) : -1;
+}
+
+/* old.gz is the mailbox old. */
+static struct slice without_packing(struct slice name) {
+	static const struct slice ends[] = { S(".gz"), S(".zst"), S(".lz4") };
+	for (size_t i = 0; i < LEN(ends); i++)
+		if (slice_ends(name, ends[i]) && name.len > ends[i].len)
+			return slice_head(name, name.len - ends[i].len);
+	return name;
+}
+
+static bool read_start(int fd, char head[static 16], struct slice *out) {
+	ssize_t n = pread(fd, head, 16, 0);
+	*out = slice_from(head, (size_t)MAX_OF(n, (ssize_t)0));
+	return n >= 0;
+}
+
 /* A file that is a mailbox; 1: it is none. */
 static int import_if_mbox(struct transfer *t, int fd, const char *path, struct slice name) {
 	char head[16] = "";
-	struct stat st;
-	ssize_t n = fstat(fd, &st) == 0 ? pread(fd, head, sizeof head, 0) : -1;
-	if (n < 0) {
+	struct slice start;
+	AUTO_FD int plain = -1;
+	if (!read_start(fd, head, &start)) {
 		transfer_failed(t, "%s: %s", path, strerror(errno));
 		return 0;
 	}
-	struct slice start = slice_from(head, (size_t)n);
-	if (packing_of(start) != PACKING_NONE) {
-		transfer_failed(t, "%s: compressed: unpack it first", path);
-		return 0;
+	enum packing packing = packing_of(start);
+	if (packing != PACKING_NONE) {
+		plain = unpacked(t, fd, packing);
+		if (plain < 0 || !read_start(plain, head, &start)) {
+			transfer_failed(t, "%s: %s", path, fail_text());
+			return 0;
+		}
+		if (t->file.len == 0) name = without_packing(name);
 	}
-	if (n != 0 && t->file.len == 0 && !mbox_is(start)) return 1;
-	return import_file(t, fd, path, name);
+	if (start.len != 0 && t->file.len == 0 && !mbox_is(start)) return 1;
+	return import_file(t, plain >= 0 ? plain : fd, path, name);
 }
 
 static int import_tree(struct transfer *t, struct slice folder, struct slice above, unsigned depth);

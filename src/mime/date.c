@@ -153,6 +153,7 @@ enum date_answer date_parse(struct slice value, struct date *out) {
 			read_offset(&r);
 		else r.rest = slice_skip(r.rest, 1);
 	}
+	if (r.hour > 23 || r.minute > 59 || r.second > 60) r.hour = r.minute = r.second = 0; /* RFC 5256 §2.2 */
 	return reading_done(&r, out);
 }
 

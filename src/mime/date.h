@@ -10,8 +10,8 @@ struct date {
 enum date_answer { DATE_OK, DATE_BAD };
 
 /* The Date field, RFC 5322 §3.3 and §4.3: weekday and seconds may be missing, years may have 2 or 3 digits, zones may
- * be names; comments, folds and odd punctuation are skipped. An unknown or missing zone is +0000. Leap second 60 counts
- * as 59. */
+ * be names; comments, folds and odd punctuation are skipped. An unknown or missing zone is +0000, a time that is none
+ * 00:00:00 (RFC 5256 §2.2). Leap second 60 counts as 59. */
 enum date_answer date_parse(struct slice value, struct date *out);
 /* IMAP INTERNALDATE, RFC 3501 date-time without its quotes: "22-Nov-2026 04:31:39 +0000" */
 enum date_answer date_parse_internal(struct slice text, struct date *out);

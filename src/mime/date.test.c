@@ -20,7 +20,7 @@ static const struct {
 	{ "Thu, 22 Nov 2026 04:31:39 GMT+0900", "Sun, 22 Nov 2026 04:31:39 +0900" },
 	{ "Sat, 29 Feb 2021 00:00:00 +0000", NULL },
 	{ "Tue, 32 Jul 2003 10:52:37 +0200", NULL },
-	{ "Tue, 1 Jul 2003 25:52:37 +0200", NULL },
+	{ "Tue, 1 Jul 2003 25:52:37 +0200", "Tue, 1 Jul 2003 00:00:00 +0200" },
 	{ "some numbers 0 1 2 but invalid", NULL },
 	{ "", NULL },
 	{ "((((", NULL },

@@ -41,6 +41,16 @@ int store_annotate(struct db_conn *tx, struct box box, struct slice entry, int64
 	return 0;
 }
 
+int annotations_copy(struct db_conn *tx, struct box from, struct box to) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(tx, "INSERT INTO annotation (account_id, mailbox_id, entry, reader_id, value)"
+			   " SELECT account_id, ?, entry, reader_id, value FROM annotation"
+			   " WHERE account_id = ? AND mailbox_id = ?");
+	db_bind_int(s, to.id);
+	bind_box(s, from);
+	return db_run(s);
+}
+
 int store_annotations(struct db_conn *c, struct box box, struct slice entry, int64_t reader, int below,
 		      int (*each)(void *ctx, struct slice entry, struct slice value), void *ctx) {
 	AUTO_STMT struct db_stmt *s =

@@ -7,8 +7,10 @@
 
 enum { MAILBOXES_MAX = 10000, KEYWORDS_MAX = 1024 /* bytes, of one message */, MAILBOX_KEYWORDS_MAX = 4096 };
 
-/* name.c: the stored form of a mailbox name. 0 or STORE_BAD_NAME. */
+/* name.c: the stored form of a mailbox name, composed (NFC, RFC 9051 §5.1). 0 or STORE_BAD_NAME. */
 int name_normal(struct arena *mem, struct slice name, struct slice *out);
+/* The same with the letters as they are: names that were stored before this was so may not be composed. */
+int name_spelt(struct arena *mem, struct slice name, struct slice *out);
 struct slice name_above(struct slice name); /* "a/b" of "a/b/c"; empty: none */
 extern const struct slice name_inbox;
 /* The first name behind all names below this one: "a0" for "a" (names below it start with "a/", and '0' follows '/').
@@ -80,6 +82,8 @@ int gone_record(struct db_conn *tx, struct box box, const struct gone_list *g, u
 
 /* annotation.c: RFC 7162 §3.2, what is noted about a mailbox is a change of it: the next modseq, announced. */
 int annotation_changed(struct db_conn *tx, struct box box);
+/* RFC 5464 §4.1: INBOX keeps what is noted of it when it is renamed. */
+int annotations_copy(struct db_conn *tx, struct box from, struct box to);
 
 /* bin.c: how long the bin keeps; 0: there is none. */
 int bin_keeps(struct db_conn *c, int64_t *keep_us);

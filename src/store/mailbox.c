@@ -44,14 +44,21 @@ int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct m
 	return mailbox_read(s, mem, box.account, out);
 }
 
-int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out) {
-	struct slice stored;
-	if (name_normal(mem, name, &stored) != 0) return STORE_NO_MAILBOX;
+static int find_stored(struct db_conn *c, struct arena *mem, int64_t account, struct slice stored,
+		       struct mailbox *out) {
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c, "SELECT " MAILBOX_COLUMNS " FROM mailbox WHERE account_id = ? AND name = ?");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
 	return mailbox_read(s, mem, account, out);
+}
+
+int store_find(struct db_conn *c, struct arena *mem, int64_t account, struct slice name, struct mailbox *out) {
+	struct slice spelt, normal;
+	if (name_spelt(mem, name, &spelt) != 0) return STORE_NO_MAILBOX;
+	int r = find_stored(c, mem, account, spelt, out);
+	if (r != STORE_NO_MAILBOX || name_normal(mem, name, &normal) != 0 || slice_eq(normal, spelt)) return r;
+	return find_stored(c, mem, account, normal, out);
 }
 
 int store_inbox(struct db_conn *c, int64_t account, struct box *out) {
@@ -243,6 +250,7 @@ static int rename_inbox(struct db_conn *tx, const struct mailbox *inbox, struct 
 	if (r == 0)
 		r = set_object_id(tx, inbox->box,
 				  box.id); /* RFC 8474 §4: as if the messages had moved to a new mailbox */
+	if (r == 0) r = annotations_copy(tx, inbox->box, box);
 	return r != 0 ? r : set_object_id(tx, box, inbox->object_id);
 }
 
@@ -282,14 +290,18 @@ int store_special_use(struct db_conn *tx, struct box box, uint32_t special_use) 
 
 int store_subscribe(struct db_conn *tx, int64_t account, struct slice name, bool on) {
 	AUTO_ARENA struct arena mem = {0};
-	struct slice stored;
+	struct slice spelt, stored;
 	int r = name_normal(&mem, name, &stored);
+	if (r == 0) r = name_spelt(&mem, name, &spelt);
 	if (r != 0) return r;
+	if (on && (r = name_exists(tx, account, spelt)) < 0) return r;
+	if (r == DB_ROW) stored = spelt;
 	AUTO_STMT struct db_stmt *s =
 		db_sql(tx, on ? "INSERT INTO subscription (account_id, name) VALUES (?, ?) ON CONFLICT DO NOTHING"
-	                  : "DELETE FROM subscription WHERE account_id = ? AND name = ?");
+	                  : "DELETE FROM subscription WHERE account_id = ? AND name IN (?, ?)");
 	db_bind_int(s, account);
 	db_bind_text(s, stored);
+	if (!on) db_bind_text(s, spelt);
 	r = db_run(s);
 	if (r == 0 && db_changed(tx) != 0) announce(tx, (struct box){ account, 0 }, 0);
 	return r;

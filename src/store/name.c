@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of mailboxes and keywords: the only two texts a mail program chooses freely and we look up. */
 #include "store/inside.h"
+#include "base/collate.h"
 #include "base/encode.h"
 
 enum { NAME_MAX_LEN = 1000, LEVELS_MAX = 32 };
@@ -14,7 +15,7 @@ static bool level_good(struct slice level) {
 	return true;
 }
 
-int name_normal(struct arena *mem, struct slice name, struct slice *out) {
+int name_spelt(struct arena *mem, struct slice name, struct slice *out) {
 	if (name.len > 0 && name.at[name.len - 1] == '/') name.len--;
 	if (name.len == 0 || name.len > NAME_MAX_LEN || !utf8_valid(name)) return STORE_BAD_NAME;
 	size_t levels = 0;
@@ -25,6 +26,11 @@ int name_normal(struct arena *mem, struct slice name, struct slice *out) {
 	if (slice_same(top, name_inbox)) memcpy(copy, name_inbox.at, name_inbox.len);
 	*out = slice_from(copy, name.len);
 	return 0;
+}
+
+int name_normal(struct arena *mem, struct slice name, struct slice *out) {
+	if (name.len > NAME_MAX_LEN || !utf8_valid(name)) return STORE_BAD_NAME;
+	return name_spelt(mem, collate_composed(mem, name), out);
 }
 
 struct slice name_above(struct slice name) {

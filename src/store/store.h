@@ -54,7 +54,8 @@ int store_usage(struct db_conn *c, int64_t account, struct store_usage *out); /*
  * start. <0 or 0. */
 int store_sweep(struct db *db);
 
-/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; a '/' at the end is dropped. Creating makes the levels above.
+/* Mailboxes. Names as IMAP gives them, decoded to UTF-8; they are kept composed (NFC), a '/' at the end is dropped.
+ * Creating makes the levels above.
  */
 int store_create(struct db_conn *tx, int64_t account, struct slice name, uint32_t special_use, struct box *out);
 int store_delete(struct db_conn *tx, int64_t account, struct slice name);  /* mailboxes below it stay */

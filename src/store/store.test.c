@@ -87,6 +87,9 @@ static void test_names(void **state UNUSED) {
 		{ do_rename, "none", "x", STORE_NO_MAILBOX },
 		{ do_rename, "Sent", "Old/Sent", 0 },
 		{ do_rename, "Work", "Job", 0 },
+		{ do_create, "u\xcc\x88", NULL, 0 }, /* kept composed */
+		{ do_create, "\xc3\xbc", NULL, STORE_EXISTS },
+		{ do_delete, "u\xcc\x88", NULL, 0 },
 		{ do_subscribe, "Gone", NULL, 0 },
 		{ do_subscribe, "Trash", "off", 0 },
 		{ do_subscribe, "Job/2026/May", NULL, 0 },
@@ -111,6 +114,25 @@ static void test_names(void **state UNUSED) {
 }
 
 static struct mailbox put_mail(struct box box, uint32_t flags, const char *keywords);
+
+/* Names that were kept before they were composed are found as they are, and by nothing else. */
+static int keep_decomposed(struct db_conn *tx, void *arg UNUSED) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE mailbox SET name = ? WHERE account_id = 1 AND name = 'Sent'");
+	db_bind_text(s, S("e\xcc\x81"));
+	return db_run(s);
+}
+
+static void test_names_of_before(void **state UNUSED) {
+	static struct naming both = { do_create, "\xc3\xa9", NULL, 0 }, off = { do_subscribe, "e\xcc\x81", "off", 0 };
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	open_with_account(dir, 1);
+	assert_done(db_write(db, keep_decomposed, NULL));
+	assert_done(db_write(db, do_naming, &both));
+	assert_int_equal(find(1, "e\xcc\x81").special_use, USE_SENT);
+	assert_int_equal(find(1, "\xc3\xa9").special_use, 0);
+	assert_done(db_write(db, do_naming, &off));
+	db_close(&db);
+}
 
 static void test_rename_inbox(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
@@ -696,6 +718,7 @@ static void test_hub(void **state UNUSED) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_names_of_before),
 		cmocka_unit_test(test_rename_inbox),
 		cmocka_unit_test(test_append_after_rename),
 		cmocka_unit_test(test_append_answers),

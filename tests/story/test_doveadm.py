@@ -227,13 +227,32 @@ def test_accounts_and_the_server(ours):
     s.imap(BEN, 'new secret').logout()
     assert s.hato('account', 'test', BEN, '--password-stdin', input='wrong\n', check=False).returncode == 77
     assert ours('reload').returncode == 0
-    assert 'hato export maildir' in ours('backup', '-u', ANN, 'maildir:/nowhere').stderr
+    assert 'only maildir:DIR' in ours('backup', '-u', ANN, 'remote:elsewhere').stderr
+    assert 'one way only' in ours('sync', '-u', ANN, 'maildir:/nowhere').stderr
     assert ours('nosuch').returncode == 64 and ours('mailbox').returncode == 64 and ours('search', 'ALL').returncode == 64
     assert 'data_directory' in ours('config', '-n').stdout
     assert ours('log', 'find').stdout.startswith('Debug: ')
     # in the name of somebody: for whoever has to account for it
     ours('search', '-u', ANN, 'ALL')
     assert re.search(r'Master session: user=<?ann@example.test>?, master_user=<?operator>?', s.log()), s.log()[-2000:]
+
+
+def test_backup_and_import(ours, tmp_path):
+    s, place = ours.server, tmp_path
+    eve = s.account('eve@example.test')
+    s.imap(eve).append('Sent', '(\\Seen)', None, letter(1))
+    for command in (['backup'], ['sync', '-1']):
+        done = ours(*command, '-u', 'e*', f'maildir:{place}/%d/%n')
+        assert done.returncode == 0 and done.stdout == '', done
+    assert len(os.listdir(f'{place}/example.test/eve/.Sent/cur')) == 1
+    assert ours('backup', '-A', f'maildir:{place}/one').returncode == 64  # whose would it be?
+    fay = s.account('fay@example.test')
+    assert ours('import', '-u', fay, f'maildir:{place}/example.test/eve', '', 'ALL').returncode == 0
+    assert 'Sent messages=1 unseen=0' in ours('mailbox', 'status', '-u', fay, 'messages unseen', 'Sent').stdout
+    assert ours('import', '-u', fay, f'maildir:{place}/example.test/eve', 'Old', 'from x').returncode == 69
+    for silent in (['force-resync', '-u', fay, '*'], ['quota', 'recalc', '-u', fay]):
+        done = ours(*silent)
+        assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
 def test_many(ours, theirs):

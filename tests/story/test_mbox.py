@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """hato import mbox and hato export mbox: what other programs left in mailbox files comes in whole, and goes out as they read it."""
-import json, mailbox, os
+import bz2, gzip, json, mailbox, os, subprocess
 import pytest
 from around import *
 from hato import running
@@ -61,6 +61,26 @@ def test_every_dialect(server, tmp_path):
     assert crlf['messages'] == 8
     assert bodies(m, 'crlf') == texts
     m.logout()
+
+
+def test_packed(server, tmp_path):
+    """What logrotate and archives leave: a file by itself and a folder of them; damaged ones and bombs are told, the rest comes in."""
+    dan = server.account('dan@example.test')
+    box = (FROM + 'Subject: one\n\nx\n\n' + FROM + 'Subject: two\n\ny\n').encode()
+    folder = tmp_path / 'old'
+    folder.mkdir()
+    (folder / 'a.gz').write_bytes(gzip.compress(box))
+    subprocess.run(['zstd', '-q', '-o', folder / 'b.zst'], input=box, check=True)
+    (folder / 'c').write_bytes(box)
+    (folder / 'cut.gz').write_bytes(gzip.compress(box)[:-9])
+    (folder / 'bomb.gz').write_bytes(gzip.compress(b'A' * (300 << 20), 9))
+    (folder / 'x.bz2').write_bytes(bz2.compress(box))
+    done = server.hato('import', 'mbox', str(folder), '--account', dan, check=False)
+    assert done.returncode == 65, done
+    for line in ('cut.gz: compressed, and damaged', 'bomb.gz: compressed, and unpacks', 'x.bz2: compressed: unpack it first'):
+        assert line in done.stderr, (line, done.stderr)
+    assert [server.subjects(dan, b) for b in 'abc'] == [['one', 'two']] * 3
+    assert run(server, 'import', 'mbox', str(folder / 'a.gz'), '--account', dan, '--mailbox', 'Single')['messages'] == 2
 
 
 def test_uids_of_a_folder_of_mailboxes(server, tmp_path):

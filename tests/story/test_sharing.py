@@ -4,7 +4,7 @@ smtplib as the clients, and mutt."""
 import email.header, imaplib, json, os, smtplib, time
 import pytest
 from around import *
-from hato import Instance
+from hato import Instance, running
 
 ANN, BOB, ADMIN, PUBLIC = 'ann@example.test', 'bob@example.test', 'admin@example.test', 'public@example.test'
 MAIN = f'''imapd_tls_security_level = none
@@ -115,6 +115,15 @@ def test_public_mailboxes_take_mail_with_the_right_p(server):
     assert server.subjects(ANN, 'Lists') == ['to a list']
     server.send('x@else.test', ['ann+nosuch@example.test'], message('x@else.test', ANN, 'to nobody'))
     assert 'to nobody' in server.subjects(ANN)
+
+
+def test_folders_made_on_delivery(tmp_path):
+    with running(tmp_path, ANN, main='recipient_delimiter = +\ndeliver_to_detail_mailbox = yes\ndeliver_mailbox_autocreate = yes\n'
+                 'deliver_mailbox_autosubscribe = yes\nimapd_tls_security_level = none\n') as server:
+        for detail, text in (('Lists/hato', 'first'), ('Lists/hato', 'second'), ('inbox', 'home'), ('a//b', 'no name')):
+            server.send('x@else.test', [f'ann+{detail}@example.test'], message('x@else.test', ANN, text))
+        assert server.subjects(ANN, 'Lists/hato') == ['first', 'second'] and server.subjects(ANN) == ['home', 'no name']
+        assert b'() "/" Lists/hato' in b'|'.join(imap(server, ANN).lsub()[1])
 
 
 def test_an_administrator_acts_as_a_user(server):

@@ -282,6 +282,8 @@ def test_commands_without_a_server(hosts):
     assert '"' not in k['value'] and all(len(s) <= 255 for s in re.findall(r'"([^"]*)"', k['strings']))
     server.hato('dkim', 'del', 'own.test', 'mail', '--yes')
     assert [k['selector'] for k in keys(server)] == ['mail-ed25519']
+    done = server.hato('dkim', 'check', check=False)  # asks DNS itself, about keys that another process has
+    assert done.returncode == 65 and 'mail-ed25519._domainkey.own.test (active): ' in done.stdout, done.stdout + done.stderr
 
 
 # ---- OpenDKIM's tools, files and settings ----

@@ -244,7 +244,7 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 	buf_add(imap_out(s), S("* OK [MAILBOXID ("));
 	imap_put_mailbox_id(imap_out(s), m.box.account, m.object_id);
 	buf_add(imap_out(s), S(")] Ok\r\n"));
-	if (imap_enabled(s, IMAP_REV2)) imap_put_list(s, &m); /* RFC 9051 §6.3.2 */
+	if (imap_enabled(s, IMAP_REV2)) imap_put_list(s, &m, name); /* RFC 9051 §6.3.2 */
 	tell_since(s, how, &n);
 	if (s->box.read_only && !how->read_only) return imap_ok("[READ-ONLY] Select completed.");
 	return imap_ok(how->read_only ? "[READ-ONLY] Examine completed." : "[READ-WRITE] Select completed.");

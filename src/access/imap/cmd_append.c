@@ -218,7 +218,9 @@ static struct imap_answer append(struct appending *a, const char *what) {
 	} while (a->replaced.first == 0 && another_message(p));
 	if (!imap_parse_end(p)) return imap_bad(p);
 	r = db_write(s->context->db, store, a);
-	return r == 0 ? imap_ok("") : target_refused(s, r, what);
+	if (r != 0) return target_refused(s, r, what);
+	imap_tell_composed(s, name, name, "");
+	return imap_ok("");
 }
 
 IMAP_COMMAND(imap_do_append) {

@@ -3,6 +3,7 @@
  * answers are UIDs; a mailbox in which nothing is found is not mentioned. */
 #include "access/imap/mailboxes.h"
 #include "access/imap/search.h"
+#include "base/collate.h"
 
 enum { SOURCES_MAX = 10000, TREES_MAX = 100 };
 
@@ -72,7 +73,7 @@ static int parse_names(struct sources *w, struct imap_parse *p, bool tree) {
 		if (n == TREES_MAX) imap_parse_fail(p, "Too many mailboxes.");
 		if (!imap_parse_mailbox(w->s, p, &name)) return 0;
 		if (tree) {
-			w->below = name;
+			w->below = collate_composed(&w->s->mem, name);
 			r = list_all(w);
 			w->below = SLICE_NONE;
 		} else {

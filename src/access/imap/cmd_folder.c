@@ -107,6 +107,7 @@ IMAP_COMMAND(imap_do_create) {
 	if (unknown) return imap_no("[USEATTR] Unknown special use.");
 	struct imap_answer a = write_names(s, create, &n, "Create completed.");
 	if (a.status != IMAP_OK) return a;
+	imap_tell_composed(s, n.name, n.name, "");
 	AUTO_BUF struct buf id = BUF(256);
 	imap_put_mailbox_id(&id, n.box.account, n.box.id);
 	return imap_ok(arena_fmt(&s->mem, "[MAILBOXID (%s)] Create completed.", buf_text(&id)).at); /* RFC 8474 §4.1 */
@@ -119,6 +120,7 @@ IMAP_COMMAND(imap_do_delete) {
 	struct imap_answer a = write_names(s, delete, &n, "Delete completed.");
 	if (a.status == IMAP_OK && s->box.open && s->box.box.id == n.box.id && s->box.box.account == n.box.account)
 		imap_deselect(s);
+	if (a.status == IMAP_OK) imap_tell_composed(s, n.name, n.name, "\\NonExistent");
 	return a;
 }
 
@@ -128,7 +130,9 @@ IMAP_COMMAND(imap_do_rename) {
 	if (!imap_parse_space(p) || !imap_parse_mailbox(s, p, &n.name) || !imap_parse_space(p) ||
 	    !imap_parse_mailbox(s, p, &n.other) || !imap_parse_end(p))
 		return imap_bad(p);
-	return write_names(s, rename_it, &n, "Rename completed.");
+	struct imap_answer a = write_names(s, rename_it, &n, "Rename completed.");
+	if (a.status == IMAP_OK) imap_tell_composed(s, n.other, n.name, "");
+	return a;
 }
 
 static struct imap_answer set_subscription(struct imap_session *s, struct imap_parse *p, bool on, const char *done) {

@@ -4,6 +4,7 @@
 #include "access/imap/mailboxes.h"
 #include "access/imap/name.h"
 #include "access/imap/status.h"
+#include "base/collate.h"
 
 enum {
 	PATTERNS_MAX = 64,
@@ -72,7 +73,9 @@ static bool parse_pattern(struct imap_parse *p, struct list *l) {
 	if (l->pattern_count == PATTERNS_MAX) return imap_parse_fail(p, "Too many patterns.");
 	if (!imap_read_name(l->s, &name, l->reference) || !imap_read_name(l->s, &name, said))
 		return imap_parse_fail(p, "Pattern is not a valid mailbox name.");
-	l->patterns[l->pattern_count++] = arena_slice(p->mem, buf_slice(&name));
+	struct slice pattern = arena_slice(p->mem, buf_slice(&name)), composed = collate_composed(p->mem, pattern);
+	l->patterns[l->pattern_count++] = pattern;
+	if (composed.at != pattern.at && l->pattern_count < PATTERNS_MAX) l->patterns[l->pattern_count++] = composed;
 	return true;
 }
 
@@ -111,19 +114,34 @@ static bool selected(const struct list *l, const struct mailbox *m) {
 	return ((l->how & BY_SUBSCRIPTION) == 0 || m->subscribed) && ((l->how & BY_USE) == 0 || m->special_use != 0);
 }
 
-/* Is something selected below number i? For LSUB only what the pattern itself does not reach counts (RFC 3501 §6.3.9).
- */
-static bool selected_below(const struct list *l, size_t i) {
+/* Is something selected below number i? beyond: that the pattern does not reach, so that it is not told by itself. */
+static bool selected_below(const struct list *l, size_t i, bool beyond) {
 	struct slice name = l->all.at[i].name;
 	for (size_t j = i + 1; j < l->all.count && slice_starts(l->all.at[j].name, name); j++) {
 		struct slice below = l->all.at[j].name;
-		if (below.at[name.len] == '/' && selected(l, &l->all.at[j]) && !(l->lsub && matches(l, below)))
+		if (below.at[name.len] == '/' && selected(l, &l->all.at[j]) && !(beyond && matches(l, below)))
 			return true;
 	}
 	return false;
 }
 
-void imap_put_list(struct imap_session *s, const struct mailbox *m) {
+static void put_oldname(struct imap_session *s, struct slice said) {
+	buf_add(imap_out(s), S(" (\"OLDNAME\" ("));
+	imap_put_mailbox(s, said);
+	buf_add(imap_out(s), S("))"));
+}
+
+void imap_tell_composed(struct imap_session *s, struct slice name, struct slice said, const char *attributes) {
+	struct slice composed = collate_composed(&s->mem, name);
+	bool same = slice_eq(composed, name) && slice_eq(collate_composed(&s->mem, said), said);
+	if (!imap_enabled(s, IMAP_REV2) || same) return;
+	buf_addf(imap_out(s), "* LIST (%s) \"/\" ", attributes);
+	imap_put_mailbox(s, composed);
+	put_oldname(s, said);
+	buf_add(imap_out(s), S("\r\n"));
+}
+
+void imap_put_list(struct imap_session *s, const struct mailbox *m, struct slice said) {
 	struct buf *out = imap_out(s);
 	bool own = m->box.account == s->account; /* of others' mailboxes the row does not know what this user sees */
 	buf_add(out, S("* LIST ("));
@@ -131,6 +149,7 @@ void imap_put_list(struct imap_session *s, const struct mailbox *m) {
 	if (own) imap_put_special_use(out, m->special_use);
 	buf_add(out, S(") \"/\" "));
 	imap_put_mailbox(s, m->name);
+	if (!slice_eq(m->name, said) && slice_eq(m->name, collate_composed(&s->mem, said))) put_oldname(s, said);
 	buf_add(out, S("\r\n"));
 }
 
@@ -169,7 +188,8 @@ static void put_all(const struct list *l, struct db_conn *c) {
 		bool by_itself = selected(l, m), by_child = false;
 		/* names that are only subscribed are no mailboxes for a plain LIST */
 		if (m->nonexistent && !m->has_children && (l->how & BY_SUBSCRIPTION) == 0) continue;
-		if ((l->how & RECURSIVE) != 0 || l->lsub) by_child = selected_below(l, i);
+		/* RFC 3501 §6.3.9, RFC 9051 §6.3.9.6: nobody needs a parent of what he is told anyway */
+		if ((l->how & RECURSIVE) != 0 || l->lsub) by_child = selected_below(l, i, l->lsub || !by_itself);
 		if (by_itself || by_child) put_one(l, c, m, by_itself, by_child);
 	}
 }

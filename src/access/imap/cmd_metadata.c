@@ -24,11 +24,12 @@ struct metadata {
 	const char *refusal;
 };
 
-/* "/shared/comment" in lower case; §3.2.1. */
-static bool parse_entry(struct imap_parse *p, struct slice *out) {
+/* "/shared/comment" in lower case; §3.2.1. above: or "/shared" alone, for who asks what is below it. */
+static bool parse_entry(struct imap_parse *p, bool above, struct slice *out) {
 	struct slice said;
 	if (!imap_parse_astring(p, &said)) return false;
 	*out = arena_lower(p->mem, said);
+	if (above && (slice_eq(*out, S("/private")) || slice_eq(*out, S("/shared")))) return true;
 	bool fine = (slice_starts(*out, S("/private/")) || slice_starts(*out, S("/shared/"))) &&
 		    out->len <= ANNOTATION_NAME_MAX && out->at[out->len - 1] != '/' &&
 		    slice_search(*out, S("//")) == out->len;
@@ -40,7 +41,7 @@ static bool parse_entry(struct imap_parse *p, struct slice *out) {
 }
 
 static bool is_private(struct slice entry) {
-	return slice_starts(entry, S("/private/"));
+	return slice_starts(entry, S("/private"));
 }
 
 /* Where an entry is kept. */
@@ -136,7 +137,7 @@ static bool parse_names(struct imap_parse *p, struct metadata *w) {
 	bool list = imap_parse_take(p, '(');
 	do {
 		if (w->count == ENTRIES_MAX) return imap_parse_fail(p, "Too many entries.");
-		if (!parse_entry(p, &w->entries[w->count++].name)) return false;
+		if (!parse_entry(p, w->depth != ANNOTATION_BELOW_NONE, &w->entries[w->count++].name)) return false;
 	} while (list && imap_parse_take(p, ' '));
 	return !list || imap_parse_need(p, ')');
 }
@@ -250,7 +251,8 @@ static bool parse_set(struct metadata *w, struct imap_parse *p) {
 	do {
 		struct entry *e = &w->entries[w->count];
 		if (w->count == ENTRIES_MAX) return imap_parse_fail(p, "Too many entries.");
-		if (!parse_entry(p, &e->name) || !imap_parse_space(p) || !parse_value(p, &e->value)) return false;
+		if (!parse_entry(p, false, &e->name) || !imap_parse_space(p) || !parse_value(p, &e->value))
+			return false;
 		w->count++;
 	} while (imap_parse_take(p, ' '));
 	return imap_parse_need(p, ')') && imap_parse_end(p);

@@ -2,6 +2,7 @@
 /* NOTIFY as it is written (RFC 5465 §8). */
 #include "access/imap/fetch.h"
 #include "access/imap/notify.h"
+#include "base/collate.h"
 
 static const struct { const char *name; unsigned bit; } events[] = {
 	{ "MessageNew", NOTIFY_NEW },          { "MessageExpunge", NOTIFY_EXPUNGE },
@@ -61,7 +62,7 @@ static bool parse_names(struct reading *g, struct notify_group *group) {
 		if (group->count == NOTIFY_NAMES_MAX)
 			return imap_parse_fail(g->p, "[NOTIFICATIONOVERFLOW] Too many mailboxes.");
 		if (!imap_parse_mailbox(g->s, g->p, &name)) return false;
-		group->names[group->count++] = arena_slice(&g->n->mem, name);
+		group->names[group->count++] = arena_slice(&g->n->mem, collate_composed(&g->s->mem, name));
 	} while (list && imap_parse_take(g->p, ' '));
 	return !list || imap_parse_need(g->p, ')');
 }

@@ -11,8 +11,10 @@ bool imap_read_special_use(struct slice words,
 			   uint32_t *use); /* "\\Sent \\Junk"; empty: none. False: a word that is none */
 /* Lines of LIST: what one may do with it, and what is noted about it (names: as they were parsed; c: borrowed for
  * reading). */
-/* The line of one mailbox that was opened (RFC 9051 §6.3.2). */
-void imap_put_list(struct imap_session *s, const struct mailbox *m);
+/* The line of one mailbox that was opened (RFC 9051 §6.3.2), with OLDNAME where what was said is not composed. */
+void imap_put_list(struct imap_session *s, const struct mailbox *m, struct slice said);
+/* Mailbox names are kept composed (RFC 9051 §5.1): tells who said name, or the old name said, otherwise (§6.3.9.7). */
+void imap_tell_composed(struct imap_session *s, struct slice name, struct slice said, const char *attributes);
 void imap_put_myrights(struct imap_session *s, struct slice name, uint32_t rights);
 struct metadata;
 bool imap_parse_metadata_names(struct imap_session *s, struct imap_parse *p, struct metadata **out);

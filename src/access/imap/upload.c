@@ -41,12 +41,31 @@ int upload_take(void *upload, struct slice piece) {
 	return file_write_all(u->fd, piece);
 }
 
+/* Takes the place of u's message with what is kept of one that IMAP cannot tell. */
+static int recode(struct upload *u, struct summary *summary) {
+	struct upload made;
+	upload_begin(&made, u->s);
+	int r = upload_recode(u, summary, &made);
+	if (r < 0) {
+		upload_done(&made);
+		return r;
+	}
+	summary_scan_finish(made.scan, summary);
+	made.append = (struct append){ .box = u->append.box, .flags = u->append.flags, .keywords = u->append.keywords,
+		.received_us = u->append.received_us, .size = made.append.size };
+	made.next = u->next;
+	upload_done(u);
+	*u = made;
+	return 0;
+}
+
 int upload_finish(struct upload *u) {
 	struct summary summary;
+	summary_scan_finish(u->scan, &summary);
+	if (upload_is_binary(&summary) && recode(u, &summary) < 0) return -1;
 	struct slice part = buf_slice(&u->memory);
 	struct blob_source source = { &part, 1, u->fd, 0, u->fd >= 0 ? u->append.size : 0 };
 	if (u->fd >= 0) source.part_count = 0;
-	summary_scan_finish(u->scan, &summary);
 	summary_pack_ready(&u->summary, &summary);
 	digest_of_summary(&u->digest, &summary);
 	summary_scan_free(&u->scan);

@@ -23,3 +23,7 @@ int upload_finish(struct upload *u);                 /* <0: failed */
 /* In the transaction: blob and row. The answers of store_append. */
 int upload_store(struct db_conn *tx, struct upload *u);
 void upload_done(struct upload *u);
+/* upload_binary.c: has the message binary parts with NULs, which IMAP cannot tell as they are? Then upload_recode feeds
+ * `to` what is kept instead. */
+bool upload_is_binary(const struct summary *s);
+int upload_recode(struct upload *from, const struct summary *s, struct upload *to);
