@@ -10,7 +10,10 @@ static bool set(struct conf *c, const char *name, struct slice text, struct plac
 	if (p == NULL || p->setting == NULL || p->setting->state != ACTED) return false;
 	struct raw *raw = &c->main_raws[p->id];
 	if (raw->text.at != NULL) {
-		problem_add(&c->problems, PROBLEM_INFO, where, "%s is set in main.cf, which counts", name);
+		bool here = slice_eq(raw->where.file, where.file); /* twice in one file: nobody needs to be told */
+		if (!here)
+			problem_add(&c->problems, PROBLEM_INFO, where, "%s is set in %.*s, which counts", name,
+				    SLICE_ARG(raw->where.file.len != 0 ? raw->where.file : S("main.cf")));
 		return true;
 	}
 	AUTO_BUF struct buf escaped = BUF(2 * text.len + 1);

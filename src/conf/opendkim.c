@@ -206,6 +206,11 @@ static void unprotected_key(struct adoption *w) {
 			"keys need no DNSSEC here: hardly a domain has it, and all its mail would count as unsigned");
 }
 
+static void partial(struct adoption *w) {
+	uint64_t n;
+	if (!slice_number(w->line->value, UINT64_MAX, &n) || n != 0) adopt_warn_always(w); /* 0: no limit */
+}
+
 static const struct adopted_key keys[] = {
 	{ "Domain", to_list, "dkim_key_domains" },
 	{ "Selector", adopt_text, "dkim_key_selector" },
@@ -250,7 +255,7 @@ static const struct adopted_key keys[] = {
 	{ "MTA", to_list, "dkim_sign_daemon_names" },
 	{ "MustBeSigned", to_list, "dkim_must_be_signed" },
 	{ "MaximumHeaders", adopt_silently }, /* a header has a limit of its own, 1 MiB */
-	{ "MaximumSignedBytes", adopt_warn_always,
+	{ "MaximumSignedBytes", partial,
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },
 	{ "BodyLengthDB", adopt_warn_always,
 	  "a signature over a part of a message lets anybody add to it: mail is signed whole" },

@@ -13,6 +13,7 @@ int user_domain_add(struct db_conn *tx, struct slice domain) {
 	db_bind_text(s, name);
 	db_bind_int(s, wall_us());
 	r = db_run(s);
+	db_epoch_end(tx);
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_EXISTS : 0;
 }
 
@@ -33,6 +34,7 @@ int user_domain_delete(struct db_conn *tx, struct slice domain) {
 	AUTO_STMT struct db_stmt *s = db_sql(tx, "DELETE FROM domain WHERE name = ?");
 	db_bind_text(s, name);
 	r = db_run(s);
+	db_epoch_end(tx);
 	return r < 0 ? r : db_changed(tx) == 0 ? USER_UNKNOWN : 0;
 }
 

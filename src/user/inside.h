@@ -9,10 +9,12 @@ struct parts {
 /* empty_local: "@domain" is allowed. 0 or USER_BAD_ADDRESS. */
 int parts_of(struct arena *mem, struct slice address, bool empty_local, struct parts *out);
 
-/* recall.c: addresses that lead straight to an account, no alias before it. Every change of accounts and aliases
- * ends the epoch (db_epoch_end). */
+/* recall.c: addresses that lead straight to an account, no alias before it, and domains in which nothing of ours lives.
+ * Every change of accounts, aliases and domains ends the epoch (db_epoch_end). */
 bool recall_account(const struct db_conn *c, struct slice address, struct resolved *out);
 void recall_keep(const struct db_conn *c, struct slice address, const struct resolved *account);
+bool recall_foreign(const struct db_conn *c, struct slice domain);
+void recall_keep_foreign(const struct db_conn *c, struct slice domain);
 void recall_forget(void);
 
 enum quota_kind { QUOTA_OF_BYTES, QUOTA_OF_MESSAGES };

@@ -114,10 +114,12 @@ int user_resolve(struct db_conn *c, struct arena *mem, struct slice address, con
 	struct search s = { .c = c, .mem = mem, .params = params };
 	int r = parts_of(mem, address, false, &s.to);
 	if (r != 0) return r;
+	if (recall_foreign(c, s.to.domain)) return USER_NOT_LOCAL;
 	r = find(&s, s.to.whole);
 	for (size_t i = 0; i < LEN(ways) && r == USER_UNKNOWN; i++) r = ways[i](&s);
 	if (r == USER_UNKNOWN) {
 		int local = user_domain_local(c, s.to.domain);
+		if (local == USER_NOT_LOCAL) recall_keep_foreign(c, s.to.domain);
 		return local != 0 ? local : USER_UNKNOWN;
 	}
 	if (r > 0 && r != USER_NOT_LOCAL) *out = s.out;

@@ -195,6 +195,45 @@ static void test_remembered(void **state UNUSED) {
 	db_close(&db);
 }
 
+static int step_domain(struct db_conn *tx, void *arg UNUSED) {
+	return user_domain_add(tx, S("new.example"));
+}
+static int step_no_domain(struct db_conn *tx, void *arg UNUSED) {
+	return user_domain_delete(tx, S("new.example"));
+}
+static int step_catch_all(struct db_conn *tx, void *arg UNUSED) {
+	return user_alias_add(tx, S("@new.example"), S("real@all.example"));
+}
+static int step_no_catch_all(struct db_conn *tx, void *arg UNUSED) {
+	return user_alias_delete(tx, S("@new.example"), S("real@all.example"));
+}
+
+/* A domain that was not ours a moment ago may be now. */
+static void test_foreign_remembered(void **state UNUSED) {
+	static int (*const steps[])(struct db_conn * tx, void *arg) = { NULL, step_domain, step_no_domain,
+									step_catch_all, step_no_catch_all };
+	static const int wanted[] = { USER_NOT_LOCAL, USER_UNKNOWN, USER_NOT_LOCAL, USER_ALIAS, USER_NOT_LOCAL };
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct db *db = testing_db(dir, NULL);
+	assert_done(db_write(db, build, NULL));
+	AUTO_ARENA struct arena mem = {0};
+	struct resolve_params params = { 0 };
+	for (size_t i = 0; i < LEN(steps); i++) {
+		struct db_conn *old = db_read(db), *c;
+		struct resolved to;
+		assert_int_equal(user_domain_local(old, S("all.example")), 0); /* begins its snapshot */
+		if (steps[i] != NULL) assert_done(db_write(db, steps[i], NULL));
+		user_resolve(old, &mem, S("a@new.example"), &params, &to);
+		db_release(&old);
+		for (int again = 0; again < 2; again++) {
+			c = db_read(db);
+			assert_int_equal(user_resolve(c, &mem, S("b@New.example"), &params, &to), wanted[i]);
+			db_release(&c);
+		}
+	}
+	db_close(&db);
+}
+
 static int join_address(void *ctx, const struct account *a) {
 	buf_addf(ctx, "%.*s%s ", SLICE_ARG(a->address), a->disabled ? "!" : "");
 	return 0;
@@ -267,6 +306,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_address), cmocka_unit_test(test_resolve), cmocka_unit_test(test_edit_and_list),
 		cmocka_unit_test(test_remembered),
+		cmocka_unit_test(test_foreign_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,6 +234,17 @@ def test_every_key_of_the_manual_is_known(tmp_path, setting, manual):
     assert 'this version of hato does not do it' not in said, re.findall('.*does not do it.*', said)
 
 
+def test_what_counts_is_named(tmp_path):
+    """Two brought files that set the same thing: the file that counts is named, and a limit of 0 is none."""
+    (tmp_path / 'dkim.conf').write_text('AuthservID one.test\nMaximumSignedBytes 0\n')
+    (tmp_path / 'dmarc.conf').write_text('AuthservID two.test\n')
+    (tmp_path / 'main.cf').write_text(f'myhostname = mail.own.test\ndata_directory = {tmp_path}/data\ncompatibility_level = 3.6\n'
+                                      f'opendkim_config = {tmp_path}/dkim.conf\nopendmarc_config = {tmp_path}/dmarc.conf\n')
+    said = subprocess.run([HATO, '-c', tmp_path, 'check'], capture_output=True, text=True).stderr
+    assert f'{tmp_path}/dmarc.conf, line 1: authserv_id is set in {tmp_path}/dkim.conf, which counts' in said
+    assert 'MaximumSignedBytes' not in said
+
+
 def test_opendmarcs_history(site, folder):
     history = f'{folder}/history'
     server, _ = site(f'HistoryFile {history}\nIgnoreMailTo quiet@own.test\nRejectFailures true\n', 'opendmarc_config', networks='127.0.0.2/32')
