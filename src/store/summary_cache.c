@@ -443,10 +443,12 @@ static bool entries_right(struct summary_walk *w, struct blob_walk *rows, uint64
 	return true;
 }
 
+/* Also one that was made anew since it was listed. */
 static bool pack_right(struct db_conn *c, const struct pack_place *p, uint64_t *checked) {
 	AUTO(summary_walk_end) struct summary_walk *w = summary_walk(c, p->kind, p->box);
 	AUTO(blob_walk_end) struct blob_walk *rows = blob_walk(c, p->kind);
-	return w == NULL || (load(w, p->last) == 0 && w->last == p->last && entries_right(w, rows, checked));
+	if (w == NULL) return true;
+	return load(w, p->last) == 0 && (w->last != p->last || entries_right(w, rows, checked));
 }
 
 static int pack_places(struct db_conn *packs, struct buf *out) {
