@@ -5,6 +5,7 @@
 #include "admin/text.h"
 #include "base/fail.h"
 #include "store/check.h"
+#include "store/summary_cache.h"
 
 #include <sysexits.h>
 
@@ -38,6 +39,7 @@ static const struct {
 	{ "accounts", store_check_accounts, NULL },
 	{ "domain limits", store_check_pools, NULL },
 	{ "search index", NULL, index_mark },
+	{ "packed summaries", summary_cache_check, NULL },
 };
 
 static const struct column columns[] = {

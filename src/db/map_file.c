@@ -2,16 +2,19 @@
 /* SQLite gives up its mapping of the database file with each snapshot that follows a commit, because a program of
  * another kind might have made the file shorter and longer again in between. The pages then fault in one by one, and
  * where 20 clients read while others write that is a third of what core does. Ours is never made shorter while it is
- * open (nothing vacuums), and what is written to a file shows in its mappings. So a mapping is kept as long as the file
- * has not grown much beyond it; pages behind its end are read. A file that is shorter after all is mapped anew. */
+ * open (nothing vacuums), and what is written to a file shows in its mappings. So a mapping is kept for a second, as
+ * long as the file has not grown much beyond it; pages behind its end are read. Not for longer, so that pages which
+ * were looked at once do not count as ours for ever. A file that is shorter after all is mapped anew. */
+#include "base/clock.h"
 #include "db/inside.h"
 
-enum { BEYOND_MAX = MIB(4) };
+enum { BEYOND_MAX = MIB(4), KEPT_MS = 1000 };
 
 struct map_file {
 	sqlite3_io_methods methods; /* the layer's own but two */
 	const sqlite3_io_methods *real;
 	sqlite3_int64 mapped; /* length of the file when it was mapped; 0: it is not */
+	int64_t until;
 };
 
 /* It lies behind the handle of the layer below, which never looks at what its pointer to methods points to. */
@@ -21,7 +24,10 @@ static struct map_file *map_of(sqlite3_file *file) {
 
 static int map_fetch(sqlite3_file *file, sqlite3_int64 at, int len, void **out) {
 	struct map_file *m = map_of(file);
-	if (m->mapped == 0 && m->real->xFileSize(file, &m->mapped) != SQLITE_OK) m->mapped = 0;
+	if (m->mapped == 0) {
+		if (m->real->xFileSize(file, &m->mapped) != SQLITE_OK) m->mapped = 0;
+		m->until = deadline_in(KEPT_MS);
+	}
 	return m->real->xFetch(file, at, len, out);
 }
 
@@ -30,7 +36,8 @@ static int map_unfetch(sqlite3_file *file, sqlite3_int64 offset, void *at) {
 	struct map_file *m = map_of(file);
 	sqlite3_int64 size = 0;
 	if (at != NULL || m->mapped == 0) return m->real->xUnfetch(file, offset, at);
-	if (m->real->xFileSize(file, &size) == SQLITE_OK && size >= m->mapped && size - m->mapped <= BEYOND_MAX)
+	if (clock_ms() < m->until && m->real->xFileSize(file, &size) == SQLITE_OK && size >= m->mapped &&
+	    size - m->mapped <= BEYOND_MAX)
 		return SQLITE_OK;
 	m->mapped = 0;
 	return m->real->xUnfetch(file, offset, at);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
 #include "db/testing.h"
-
 
 static const struct db_schema schema = { .sql = "CREATE TABLE row (id INTEGER PRIMARY KEY, text BLOB)" };
 static const struct db_params params = { .schema = &schema, .checkpoint_pages = 64 };
@@ -68,13 +68,17 @@ static void test_it_stays(void **state UNUSED) {
 	assert_int_equal(look(db, 3000), 300);
 	struct mapping at = mapping(dir);
 	assert_int_equal(at.count, 1);
+	int64_t began = clock_ms(), changes = 0;
 	for (int64_t i = 0; i < 200; i++) { /* changed rows and new ones, in the log and folded in */
 		put(db, i, i + 1, 3000);
 		put(db, 300 + i, 301 + i, 3000);
 		assert_int_equal(look(db, 3000), 301 + i);
 		struct mapping now = mapping(dir);
-		assert_true(now.count == 1 && now.from == at.from && now.to == at.to);
+		assert_int_equal(now.count, 1);
+		changes += now.from != at.from || now.to != at.to;
+		at = now;
 	}
+	assert_true(changes <= (clock_ms() - began) / 1000 + 1);
 	put(db, 0, 500, 2000);
 	assert_int_equal(look(db, 2000), 500);
 	db_close(&db);

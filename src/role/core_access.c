@@ -81,11 +81,9 @@ static void set_pop3(struct core *c, const struct conf_view *v) {
 }
 
 static void set_index(struct core *c, const struct conf_view *v) {
-	if (c->index != NULL && extracting_set(c->index, v, c->agent, &c->contexts, &c->extracting))
-		c->indexing = false;
 	bool wanted = conf_bool(v, SET_search_index) && c->index != NULL;
-	if (wanted && !c->indexing && search_index_start(c->index) < 0) say(L_WARN, "core", "%s", fail_text());
-	if (!wanted && c->indexing) search_index_stop(c->index);
+	if (c->index != NULL) extracting_set(c->index, v, c->agent, &c->contexts, &c->extracting);
+	if (c->index != NULL && search_index_start(c->index, wanted) < 0) say(L_WARN, "core", "%s", fail_text());
 	c->indexing = wanted;
 	c->admin.index = wanted ? c->index : NULL;
 }

@@ -49,13 +49,13 @@ static bool same(const struct extracting *a, struct slice program, const struct 
 	return same;
 }
 
-bool extracting_set(struct search_index *x, const struct conf_view *v, struct link *agent, struct arena *mem,
+void extracting_set(struct search_index *x, const struct conf_view *v, struct link *agent, struct arena *mem,
 		    const struct extracting **now) {
 	struct extractor e = { .make = extract };
 	struct slice program = conf_text(v, SET_search_text_program);
 	if (program.len != 0) e.types = conf_list(v, SET_search_text_types, &e.count);
 	e.text_limit = (size_t)MIN_OF((uint64_t)conf_size(v, SET_search_text_size_limit), (uint64_t)EXTRACT_MOST);
-	if (same(*now, program, &e)) return false;
+	if (same(*now, program, &e)) return;
 	struct extracting *fresh = NULL;
 	if (e.count != 0) {
 		fresh = arena_get(mem, sizeof *fresh);
@@ -68,5 +68,4 @@ bool extracting_set(struct search_index *x, const struct conf_view *v, struct li
 	search_index_stop(x);
 	search_index_extractor(x, fresh != NULL ? &fresh->extractor : NULL);
 	*now = fresh;
-	return true;
 }

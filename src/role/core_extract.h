@@ -5,7 +5,7 @@
 #include "store/search_index.h"
 /* The text of attachments: what the search index has made by search_text_program, through the agent. */
 struct extracting; /* NULL: no program is set */
-/* True: the settings differ from *now; the index was stopped, has the new ones and is to be started again. What mem
+/* Where the settings differ from *now the index was stopped, has the new ones and is to be started again. What mem
  * holds lives as long as the index. */
-bool extracting_set(struct search_index *x, const struct conf_view *v, struct link *agent, struct arena *mem,
+void extracting_set(struct search_index *x, const struct conf_view *v, struct link *agent, struct arena *mem,
 		    const struct extracting **now);

@@ -44,7 +44,7 @@ struct search_index {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	pthread_t thread;
-	bool runs;
+	bool runs, words; /* words: it keeps the index, else only the packs of summary_cache.h */
 };
 
 /* When the first schema was laid down: another database has another time. An index of text that was folded otherwise is
@@ -378,7 +378,7 @@ static bool has_room(const struct search_index *x) {
 
 static int work(struct search_index *x) {
 	if (!has_room(x)) return fail("less than %d MB are free on the disk", (int)(ROOM_KEPT / MIB(1)));
-	int r = search_index_work(x);
+	int r = x->words ? search_index_work(x) : 0;
 	return r == 0 ? summary_cache_work(x->summaries) : r;
 }
 
@@ -407,15 +407,6 @@ static void *background(void *arg) {
 	return NULL;
 }
 
-int search_index_start(struct search_index *x) {
-	must(!x->runs);
-	x->stopping = false;
-	x->dead_at = deadline_in(DEAD_EVERY_MS / 60);
-	if (pthread_create(&x->thread, NULL, background, x) != 0) return fail("search index: no thread");
-	x->runs = true;
-	return 0;
-}
-
 static void wake(struct search_index *x) {
 	pthread_mutex_lock(&x->lock);
 	pthread_cond_signal(&x->wake);
@@ -429,6 +420,16 @@ void search_index_stop(struct search_index *x) {
 	pthread_join(x->thread, NULL);
 	x->stopping = false;
 	x->runs = false;
+}
+
+int search_index_start(struct search_index *x, bool words) {
+	if (x->runs && x->words == words) return 0;
+	search_index_stop(x);
+	x->words = words;
+	x->dead_at = deadline_in(DEAD_EVERY_MS / 60);
+	if (pthread_create(&x->thread, NULL, background, x) != 0) return fail("search index: no thread");
+	x->runs = true;
+	return 0;
 }
 
 void search_index_rebuild(struct search_index *x) {

@@ -27,7 +27,8 @@ bool search_index_excludes(const struct text_found *f, int64_t blob_id);
 /* The background: a thread of low priority that looks for new bodies every few seconds and indexes them in transactions
  * of some thousand; while the rest of the process is busy it waits (for up to a minute). When more than a third of what
  * is indexed is gone a new file is made beside the old one. */
-int search_index_start(struct search_index *x);
+/* words: false: only the packs of summary_cache.h are kept up to date. One that runs so already runs on. */
+int search_index_start(struct search_index *x, bool words);
 void search_index_stop(struct search_index *x);   /* at the next message; may be started again */
 /* Throw away what is there and begin again, in the background, or in the next search_index_work. */
 void search_index_rebuild(struct search_index *x);

@@ -183,7 +183,7 @@ static void background_follows(void **state) {
 	id_count = 0;
 	assert_done(search_index_open(db, &x));
 	bodies_add(db, 50);
-	assert_done(search_index_start(x));
+	assert_done(search_index_start(x, true));
 	for (int i = 0; i < 2000 && waiting(x) != 0; i++) usleep(10000);
 	assert_int_equal(waiting(x), 0);
 	search_index_rebuild(x);

@@ -207,7 +207,8 @@ static int add_packs(struct db_conn *tx, void *arg) {
 	struct adding *a = arg;
 	int r = 0;
 	for (size_t i = 0; i < LEN(kinds) && r >= 0; i++) {
-		r = add_range(tx, a, kinds[i], packed_to(tx, kinds[i], a->box) + 1, UINT32_MAX, SLICE_PACKS, TAIL_LEAST);
+		int64_t from = packed_to(tx, kinds[i], a->box) + 1;
+		r = add_range(tx, a, kinds[i], from, UINT32_MAX, SLICE_PACKS, TAIL_LEAST);
 		a->more |= r == 1;
 	}
 	return MIN_OF(r, 0);
@@ -420,4 +421,65 @@ struct slice summary_walk_to(struct summary_walk *w, uint32_t uid, int64_t blob_
 	size_t texts = w->count * sizeof e, begin = w->at != 0 ? entry_at(w, w->at - 1).end : 0;
 	if (e.uid != uid || e.blob_id != blob_id || begin >= e.end || texts + e.end > w->plain.len) return SLICE_NONE;
 	return slice_from(w->plain.at + texts + begin, e.end - begin);
+}
+
+/* Checking. */
+
+struct pack_place { enum blob_kept kind; struct box box; uint32_t last; };
+
+/* An entry whose body is gone does no harm, and an empty one holds nothing. */
+static bool entries_right(struct summary_walk *w, struct blob_walk *rows, uint64_t *checked) {
+	size_t texts = w->count * sizeof(struct entry), begin = 0;
+	for (size_t i = 0; i < w->count; i++) {
+		struct entry e = entry_at(w, i);
+		struct slice row;
+		if (e.end < begin || texts + e.end > w->plain.len) return false;
+		if (blob_walk_to(rows, e.blob_id, &row) < 0) return false;
+		struct slice text = slice_from(w->plain.at + texts + begin, e.end - begin);
+		if (row.at != NULL && text.len != 0 && !slice_eq(row, text)) return false;
+		begin = e.end;
+		++*checked;
+	}
+	return true;
+}
+
+/* Also one that was made anew since it was listed. */
+static bool pack_right(struct db_conn *c, const struct pack_place *p, uint64_t *checked) {
+	AUTO(summary_walk_end) struct summary_walk *w = summary_walk(c, p->kind, p->box);
+	AUTO(blob_walk_end) struct blob_walk *rows = blob_walk(c, p->kind);
+	if (w == NULL) return true;
+	return load(w, p->last) == 0 && (w->last != p->last || entries_right(w, rows, checked));
+}
+
+static int pack_places(struct db_conn *packs, struct buf *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(packs, "SELECT kind, account_id, mailbox_id, last_uid FROM pack");
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		struct pack_place p = { (enum blob_kept)db_int(s, 0), { db_int(s, 1), db_int(s, 2) },
+					(uint32_t)db_int(s, 3) };
+		if (p.kind != BLOB_SUMMARY && p.kind != BLOB_DIGEST) return fail("a pack of no kind");
+		buf_add(out, slice_from(&p, sizeof p));
+	}
+	return r;
+}
+
+int summary_cache_check(const struct check *k, struct check_count *out) {
+	AUTO_READ struct db_conn *c = db_read(k->db);
+	struct summary_cache *sc = c != NULL ? db_summaries(c) : NULL;
+	AUTO_READ struct db_conn *packs = read_packs(sc);
+	AUTO_BUF struct buf places = BUF(MIB(256));
+	if (c == NULL || packs == NULL) return c == NULL ? -1 : 0;
+	if (pack_places(packs, &places) < 0) out->wrong++;
+	for (size_t at = 0; at + sizeof(struct pack_place) <= places.len; at += sizeof(struct pack_place)) {
+		struct pack_place p;
+		memcpy(&p, places.at + at, sizeof p);
+		if (!pack_right(c, &p, &out->checked)) out->wrong++;
+	}
+	if (out->wrong == 0) return 0;
+	check_tell(k, FILE_NAME ": %llu packs do not say what the database does", (unsigned long long)out->wrong);
+	if (!k->mend) return 0;
+	fail("hato verify found it so");
+	break_it(sc);
+	out->mended = out->wrong;
+	return 0;
 }

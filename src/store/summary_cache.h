@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "db/blob.h"
+#include "db/check.h"
 #include "store/store.h"
-/* Copies of the summaries and of the digests of large mailboxes, packed in the order of their uids, in a file of its own
- * (summaries.db) that may be thrown away at any time: beside the bodies they lie all over the database, here a whole
- * mailbox is read in one go.
+/* Copies of the summaries and of the digests of large mailboxes, packed in the order of their uids, in a file of its
+ * own (summaries.db) that may be thrown away at any time: beside the bodies they lie all over the database, here a
+ * whole mailbox is read in one go.
  * Made in the background; what is not in it comes from the database. A copy counts only where uid and body are
  * still those it was made of, and neither changes: it cannot be wrong, only missing. Digests of another kind
  * (DIGEST_VERSION) make the file anew.
@@ -23,9 +24,12 @@ struct summary_cache_state { uint64_t packs, summaries, bytes; };
 /* The last uid in a pack; 0: none. */
 uint32_t summary_cache_to(struct db_conn *c, enum blob_kept kind, struct box box);
 int summary_cache_state(struct summary_cache *sc, struct summary_cache_state *out);
+/* Does every copy say what the database does? Mended by not believing the file any more: the next start makes it anew.
+ * Nothing is checked where none is open. */
+int summary_cache_check(const struct check *k, struct check_count *out);
 
 /* For a walk over messages of a mailbox in the order of their uids. NULL: there is nothing to walk over. */
 struct summary_walk;
-struct summary_walk *summary_walk(struct db_conn *c, enum blob_kept kind, struct box box); /* BLOB_SUMMARY, BLOB_DIGEST */
+struct summary_walk *summary_walk(struct db_conn *c, enum blob_kept kind, struct box box); /* a summary or digest */
 struct slice summary_walk_to(struct summary_walk *w, uint32_t uid, int64_t blob_id); /* borrowed; at == NULL: none */
 void summary_walk_end(struct summary_walk **w); /* NULL is fine */

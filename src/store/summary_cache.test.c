@@ -210,11 +210,49 @@ static void test_damaged(void **state UNUSED) {
 	world_end(&w);
 }
 
+static void ignore(void *ctx UNUSED, const char *text UNUSED) {}
+
+static struct check_count verify(struct world *w, bool mend) {
+	const struct check k = { .db = w->db, .mend = mend, .tell = ignore };
+	struct check_count n = { 0 };
+	assert_done(summary_cache_check(&k, &n));
+	return n;
+}
+
+static int alter(struct db_conn *tx, void *arg) {
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE summary SET data = 'another' WHERE blob_id = ?");
+	db_bind_int(s, *(int64_t *)arg);
+	return db_run(s);
+}
+
+static void test_verify(void **state UNUSED) {
+	struct world w = world();
+	append(&w, 1, MANY);
+	assert_int_equal(verify(&w, false).checked, 0);
+	work(&w);
+	int64_t first = 0;
+	uint64_t all = packed(&w, &first);
+	assert_true(verify(&w, true).checked > all && verify(&w, true).wrong == 0);
+	assert_done(db_write(w.db, expunge, &w)); /* what is gone may still be there */
+	assert_int_equal(verify(&w, true).wrong, 0);
+	assert_done(db_write(w.db, alter, &first)); /* as if the file were of another time */
+	assert_int_equal(verify(&w, false).wrong, 1);
+	assert_true(packed(&w, NULL) != 0);
+	assert_int_equal(verify(&w, true).mended, 1);
+	assert_int_equal(packed(&w, NULL), 0);
+	reopen(&w, 5);
+	work(&w);
+	assert_int_equal(verify(&w, false).wrong, 0);
+	assert_true(packed(&w, NULL) != 0);
+	world_end(&w);
+}
+
 /* What an older program made, which knew no digests: it is thrown away. */
 static void test_older_file(void **state UNUSED) {
 	static const struct db_schema schema = {
-		.sql = "CREATE TABLE pack (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, last_uid INTEGER NOT NULL,"
-		       " first_uid INTEGER NOT NULL, count INTEGER NOT NULL, plain INTEGER NOT NULL, data BLOB NOT NULL,"
+		.sql = "CREATE TABLE pack (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL,"
+		       " last_uid INTEGER NOT NULL, first_uid INTEGER NOT NULL, count INTEGER NOT NULL,"
+		       " plain INTEGER NOT NULL, data BLOB NOT NULL,"
 		       " PRIMARY KEY (account_id, mailbox_id, last_uid)) WITHOUT ROWID;"
 		       "CREATE TABLE fact (origin INTEGER NOT NULL); INSERT INTO fact VALUES (5)",
 	};
@@ -234,6 +272,7 @@ int main(void) {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_life), cmocka_unit_test(test_other_bodies), cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_older_file),
+		cmocka_unit_test(test_verify),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,7 @@ def test_packed_summaries(tmp_path):
         def seen():
             m = server.imap(ANN, select='INBOX')
             got = m.fetch('1:*', '(UID ENVELOPE BODYSTRUCTURE)')[1]
+            orders.add(tuple(m.sort('(SUBJECT REVERSE DATE)', 'UTF-8', 'ALL')[1]))
             m.logout()
             return got
 
@@ -166,6 +167,7 @@ def test_packed_summaries(tmp_path):
                     return c.execute('SELECT SUM(count) FROM pack').fetchone()[0]
             except sqlite3.Error:
                 return 0
+        orders = set()
         before, at = seen(), server.data + '/summaries.db'
         assert len(before) == 700
         for content in (None, b'no database', b'\xff' * 70000, 'middle'):
@@ -182,6 +184,18 @@ def test_packed_summaries(tmp_path):
                 wait_until(packs, 60, 'the packed summaries')
             assert seen() == before
             assert seen() == before                                   # with what was found to be damaged
+        assert len(orders) == 1                                           # sorted the same, out of rows and out of packs
+        server.stop()
+        if os.path.exists(at):                                            # a damaged one goes with the server
+            os.unlink(at)
+        main = server.extra_main
+        server.configure(main + '\nsearch_index = no\n')
+        server.start()
+        wait_until(packs, 60, 'the packed summaries, without an index of words')
+        assert seen() == before
+        server.stop()
+        server.configure(main)
+        server.start()
         server.kill()
         server.start()
         m = server.imap(ANN, select='INBOX')
