@@ -29,10 +29,14 @@ static int change(struct admin_call *c, const struct admin_dkim *what) {
 			      "%.*s: has keys already (hato dkim show %.*s; hato dkim rotate %.*s makes new ones)",
 			      SLICE_ARG(d), SLICE_ARG(d), SLICE_ARG(d));
 	case KEYRING_BAD_NAME:
-		return refuse(c, EX_DATAERR, "%.*s %.*s: not a domain and a selector", SLICE_ARG(d), SLICE_ARG(s));
+		return keyring_name(d)
+			       ? refuse(c, EX_DATAERR, "%.*s: no name for a selector (letters, digits, - and _)",
+					SLICE_ARG(s))
+			       : refuse(c, EX_DATAERR, "%.*s: not a domain", SLICE_ARG(d));
 	case KEYRING_BAD_KEY:
 		return refuse(c, EX_DATAERR,
-			      "no private key for DKIM in it (PEM of an RSA or Ed25519 key without a pass phrase)");
+			      "no private key for DKIM in it (PEM of an RSA key of at least 1024 bits or an Ed25519 "
+			      "key, without a pass phrase)");
 	case KEYRING_HAS_WAITING:
 		return refuse(c, EX_DATAERR, "%.*s: new keys wait for their records already (hato dkim list %.*s)",
 			      SLICE_ARG(d), SLICE_ARG(d));
@@ -63,7 +67,9 @@ int verb_dkim_list(struct admin_call *c) {
 		table_text(&t, keys[i].selector);
 		table_text(&t, slice_of(keys[i].algorithm == DKIM_ED25519_SHA256 ? "ed25519" : "rsa"));
 		table_number(&t, keys[i].bits);
-		table_text(&t, keys[i].public_key.len == 0 ? S("broken") : slice_of(keyring_state_word(keys[i].state)));
+		table_text(&t, keys[i].public_key.len == 0      ? S("broken")
+			       : keyring_is_weak(&keys[i]) ? S("weak")
+							   : slice_of(keyring_state_word(keys[i].state)));
 		table_text(&t, slice_of(keyring_dns_word(keys[i].dns)));
 		table_number(&t, keys[i].since_s * 1000000);
 		table_text(&t, keys[i].source);
@@ -81,7 +87,7 @@ struct slice dkim_unseen(struct admin_call *c) {
 	for (size_t i = 0; i < count; i++) { /* in the order of domains */
 		bool signs = keys[i].state == KEYRING_ACTIVE || keys[i].state == KEYRING_GIVEN,
 		     unseen = keys[i].dns == KEYRING_DNS_MISSING || keys[i].dns == KEYRING_DNS_OTHER;
-		if (!signs || !unseen || slice_eq(keys[i].domain, last)) continue;
+		if (!signs || !unseen || keyring_is_weak(&keys[i]) || slice_eq(keys[i].domain, last)) continue;
 		last = keys[i].domain;
 		buf_addf(&out, "%s%.*s", out.len != 0 ? " " : "", SLICE_ARG(last));
 	}
@@ -126,6 +132,7 @@ static struct texts texts_of(struct admin_call *c, const struct keyring_key *k) 
 }
 
 static const char *advice_of(const struct keyring_key *k) {
+	if (keyring_is_weak(k)) return "does not sign, since RSA keys of fewer than 1024 bits prove nothing (RFC 8301)";
 	switch (k->state) {
 	case KEYRING_WAITING: return "new: publish its record; the key signs as soon as DNS has it";
 	case KEYRING_RETIRED: return "signs no more: leave its record until the key is gone from this list";

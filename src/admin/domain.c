@@ -82,3 +82,34 @@ int verb_domain_list(struct admin_call *c) {
 	if (user_domain_each(conn, list_one, &l) < 0) return broken(c);
 	return show_table(c, &l.table, "no domains yet (an account makes its domain local)");
 }
+
+/* The first of these local parts (or whole addresses) that somebody there reads. */
+static struct slice who_reads(struct admin_call *c, struct db_conn *conn, struct slice domain) {
+	for (size_t i = 0; i < c->count; i++) {
+		struct slice name = c->args[i], address = name;
+		struct resolved r;
+		if (slice_find(name, '@') == name.len)
+			address = arena_fmt(c->mem, "%.*s@%.*s", SLICE_ARG(name), SLICE_ARG(domain));
+		int found = user_resolve(conn, c->mem, address, &(struct resolve_params){ 0 }, &r);
+		if ((found == USER_ACCOUNT || found == USER_ALIAS) && !r.catch_all) return address;
+	}
+	return SLICE_NONE;
+}
+
+struct naming {
+	struct admin_call *call;
+	struct db_conn *conn;
+};
+
+static int name_one(void *ctx, struct slice domain) {
+	struct naming *n = ctx;
+	buf_addf(n->call->out, "%.*s %.*s\n", SLICE_ARG(domain), SLICE_ARG(who_reads(n->call, n->conn, domain)));
+	return 0;
+}
+
+/* "domain address" for the command, which asks DNS: all domains, and where reports about each can be sent. */
+int verb_domain_names(struct admin_call *c) {
+	struct db_conn *conn AUTO_READ = db_read(c->a->db);
+	if (conn == NULL) return broken(c);
+	return user_domain_each(conn, name_one, &(struct naming){ c, conn }) < 0 ? broken(c) : EX_OK;
+}

@@ -78,6 +78,7 @@ int verb_alias_forward(struct admin_call *c);
 int verb_domain_add(struct admin_call *c);
 int verb_domain_delete(struct admin_call *c);
 int verb_domain_list(struct admin_call *c);
+int verb_domain_names(struct admin_call *c);
 int verb_dkim_list(struct admin_call *c);
 int verb_dkim_show(struct admin_call *c);
 int verb_dkim_keys(struct admin_call *c);

@@ -207,6 +207,8 @@ static void check_all(struct checking *c) {
 	if (settings_missing(c->cli))
 		found(c, PROBLEM_WARNING, "%s/main.cf: no such file: everything has its default", c->cli->conf_dir);
 	for (size_t i = 0; i < n; i++) tell(c, &p[i]);
+	AUTO_BUF struct buf zone = BUF(KIB(1));
+	if (zone_unknown(&zone)) found(c, PROBLEM_WARNING, "%s", buf_text(&zone));
 	progress_begin("checking");
 	check_tables(c);
 	check_data(c);
@@ -221,6 +223,7 @@ int run_check(struct cli *cli) {
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	struct checking c = { .cli = cli };
 	if (cli->count != 0 && slice_eq(cli->args[0], S("spf"))) return check_spf(cli);
+	if (cli->count != 0 && slice_eq(cli->args[0], S("ports"))) return check_ports_command(cli);
 	for (size_t i = 0; i < cli->count; i++) {
 		if (!slice_eq(cli->args[i], S("--json"))) return usage_error(cli, cli->args[i]);
 		c.json = true;

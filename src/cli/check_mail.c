@@ -48,7 +48,8 @@ static bool read_words(const struct cli *cli, struct mail_asked *a) {
 	}
 	if (!a->has_client)
 		return complain(cli, EX_USAGE,
-				"--client-ip is missing: the address of the client that handed the message in"),
+				"--client-ip is missing: the address of the client that handed the message in (the "
+				"Received field of the server that took it has it in square brackets)"),
 		       false;
 	if (a->file.len == 0) return complain(cli, EX_USAGE, "a message file is missing"), false;
 	struct slice *s = &a->client.sender;

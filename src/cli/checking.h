@@ -20,6 +20,7 @@ void check_tables(struct checking *c);
 void check_restrictions(struct checking *c, struct arena *mem); /* check_restrict.c: words in restriction lists */
 /* check_access.c: tables that let relay whoever says the right word. */
 int check_spf(struct cli *cli); /* check_spf.c: `hato check spf …` */
+int check_ports_command(struct cli *cli); /* check_ports.c: `hato check ports …` */
 struct tables;
 void check_access(struct checking *c, struct tables *tables, struct arena *mem);
 /* check_canonical.c: a sender given to everybody whom nobody can answer; only while the server runs. */

@@ -18,18 +18,28 @@ static int run_manual(struct cli *cli);
 static const struct command {
 	const char *name, *args, *help; /* help NULL: not shown */
 	int (*run)(struct cli *cli);
+	bool quiet;                     /* knows -q */
 } commands[] = {
-	{ "start", "[--foreground]", "start the server; returns when every service listens", run_start },
-	{ "stop", "", "stop it, when the replies under way are finished", run_stop },
-	{ "reload", "", "check the configuration and put it into effect", run_reload },
+	{ "start", "[--foreground]", "start the server; returns when every service listens", run_start, true },
+	{ "stop", "", "stop it, when the replies under way are finished", run_stop, true },
+	{ "reload", "", "check the configuration and put it into effect", run_reload, true },
 	{ "status", "", "does it run, what does it serve, how much waits", run_status },
-	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check },
+	{ "check", "[--json]", "look at configuration, tables, certificates, folders and ports", run_check, true },
 	{ "check spf", "[--json] [--timeout MS] CLIENT-ADDRESS HELO [SENDER]",
 	  "may that client send for SENDER's domain, or else for HELO", run_check },
+	{ "check ports", "[--json] [DOMAIN...]",
+	  "who answers at the ports of master.cf, here and at our outer addresses, and does mail get out: to the "
+	  "relayhost, or to port 25 of the DOMAINs (gmail.com, outlook.com, icloud.com)",
+	  run_check },
 	{ "check-mail", "[--json] --client-ip IP [--helo NAME] [--mail-from ADDRESS] FILE",
 	  "who sent a message, as far as it can be proved: SPF, DKIM, DMARC, ARC, names, block lists; FILE - is the "
 	  "standard input",
 	  run_check_mail },
+	{ "dns", "[DOMAIN] [--check | --zone] [--json]",
+	  "the records to publish for each of our domains, beside those in DNS: addresses, MX, PTR, SPF (what is there "
+	  "and what we need as one), DKIM, DMARC; in columns and for a zone file. --zone: only that; --check: only "
+	  "what is right and what is not, exit code 65 when something is not, 75 when DNS cannot say",
+	  run_dns },
 	{ "reports", "[DOMAIN] [--days N] [--json | --html FILE]",
 	  "what others report of mail in our name (DMARC, TLS, ARF), and what to do about it; also:\n"
 	  "        reports parse [--json] FILE              what a report file says: XML, JSON, gzip, zip or a whole "
@@ -43,11 +53,11 @@ static const struct command {
 	  "        --mailbox M    where one FILE goes (INBOX); in a DIR each file is a mailbox\n"
 	  "        --format F     mboxo, mboxrd, mboxcl or mboxcl2; else Content-Length counts where it is right, and "
 	  "\">From \" is \"From \"",
-	  run_import },
+	  run_import, true },
 	{ "export", "maildir DIR | mbox DIR [--format F] --account NAME [--json]",
 	  "write an account as a Maildir++ that Dovecot and hato import understand, or as mailbox files (mboxrd, or "
 	  "format F)",
-	  run_export },
+	  run_export, true },
 	{ "help", "[COMMAND|SETTING]", "this text, or more about one command or setting", run_help },
 	{ "version", "", "the version of hato", run_version },
 	{ "manual", "", NULL, run_manual }, /* hato.cf(5), for the build */
@@ -85,7 +95,8 @@ static bool help_command(struct buf *out, const struct command *c) {
 }
 
 static void help_all(struct buf *out) {
-	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] COMMAND\n\n  -c DIR\n        the folder with "
+	buf_add(out, S("hato, a mail server\n\nusage: hato [-c DIR] [-q] COMMAND\n\n"
+		       "  -q    only what is wrong is said\n  -c DIR\n        the folder with "
 		       "main.cf and master.cf"
 		       " (default: $HATO_CONFIG, /etc/hato, or else Postfix's: /etc/postfix,"
 		       " /usr/local/etc/postfix, /usr/pkg/etc/postfix)\n\nThe server:\n"));
@@ -151,20 +162,32 @@ static bool is_operators(struct slice noun) {
 	return false;
 }
 
-static int run_command(struct cli *cli, const struct slice *words, size_t count) {
+/* -q may stand before the command or behind it; the verbs of operators know it themselves. */
+static size_t take_quiet(struct cli *cli, struct slice *words, size_t count) {
+	size_t kept = 0;
+	for (size_t i = 0; i < count; i++)
+		if (slice_eq(words[i], S("-q"))) cli->quiet = true;
+		else words[kept++] = words[i];
+	return kept;
+}
+
+static int run_command(struct cli *cli, struct slice *words, size_t count) {
 	struct slice name = words[0];
 	if (slice_eq(name, S("--help")) || slice_eq(name, S("-h"))) name = S("help");
 	if (slice_eq(name, S("--version")) || slice_eq(name, S("-V"))) name = S("version");
 	bool wants_help = count > 1 && (slice_eq(words[1], S("--help")) || slice_eq(words[1], S("-h")));
 	const struct command *c = find_command(name);
-	cli->args = words + 1;
-	cli->count = count - 1;
 	if (c != NULL) {
 		cli->command = c->name;
+		if (c->quiet) count = take_quiet(cli, words, count);
+		else if (cli->quiet) return complain(cli, EX_USAGE, "-q: this command has nothing to be quiet about");
+		cli->args = words + 1;
+		cli->count = count - 1;
 		if (!wants_help) return c->run(cli);
 	} else if (!is_operators(name)) {
 		return no_such_command(cli, name);
 	}
+	if (c == NULL && cli->quiet) words[count++] = S("-q");
 	cli->args = words;
 	cli->count = wants_help ? 1 : count;
 	return wants_help ? run_help(cli) : run_operator(cli);
@@ -195,8 +218,9 @@ static int hato(int argc, char **argv) {
 	AUTO_ARENA struct arena mem = {0};
 	struct cli cli = { .conf_dir = tool_conf_dir("HATO_CONFIG", "MAIL_CONFIG"), .command = "" };
 	int i = 1;
-	for (; i < argc && strncmp(argv[i], "-c", 2) == 0; i++) {
-		if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;
+	for (; i < argc && (strncmp(argv[i], "-c", 2) == 0 || strcmp(argv[i], "-q") == 0); i++) {
+		if (argv[i][1] == 'q') cli.quiet = true;
+		else if (argv[i][2] != '\0') cli.conf_dir = argv[i] + 2;
 		else if (i + 1 < argc) cli.conf_dir = argv[++i];
 		else return complain(&cli, EX_USAGE, "-c needs a folder");
 	}
@@ -211,7 +235,7 @@ static int hato(int argc, char **argv) {
 		setenv("MAIL_CONFIG", cli.conf_dir, i > 1);
 		return called->main(argc - i, argv + i);
 	}
-	struct slice *words = arena_array(&mem, (size_t)(argc - i), sizeof *words);
+	struct slice *words = arena_array(&mem, (size_t)(argc - i) + 1, sizeof *words); /* one for -q */
 	for (int k = i; k < argc; k++) words[k - i] = slice_of(argv[k]);
 	return run_command(&cli, words, (size_t)(argc - i));
 }

@@ -31,6 +31,9 @@ int load_conf(const struct cli *cli, enum problem_level least, struct conf **out
 int find_data(const struct cli *cli, const char **dir, struct conf **keep);
 /* dkim.c: the parts of `hato dkim` that ask DNS or read files. */
 int run_dkim(struct cli *cli);
+int run_dns(struct cli *cli); /* dns.c: the records to publish, beside those in DNS */
+/* zone.c: does TZ name a time zone that nobody knows? why: the warning. */
+bool zone_unknown(struct buf *why);
 /* operator.c: an operator's verb, done by the server, or here when it is down. */
 int run_operator(struct cli *cli);
 /* What the verb prints, in out and err; only when the server answers: false otherwise. */

@@ -16,6 +16,7 @@
 #include "role/vault_dkim.h"
 #include "user/secret.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -264,13 +265,13 @@ static const struct admin_ops ops = { .route = route_op,
 				      .secret_verify = secret_verify_op,
 				      .app_password = app_password_op };
 
-static int run_and_print(const struct cli *cli, struct admin *a, const struct admin_request *req) {
+static int run_and_print(struct admin *a, const struct admin_request *req) {
 	AUTO_BUF struct buf out = BUF(MIB(256));
 	AUTO_BUF struct buf err = BUF(MIB(1));
 	progress_begin("working");
 	int code = admin_run(a, req, &out, &err);
 	progress_end();
-	(cli->print != NULL ? cli->print : print_answer)(buf_slice(&out), buf_slice(&err));
+	print_answer(buf_slice(&out), buf_slice(&err));
 	return code;
 }
 
@@ -282,7 +283,7 @@ static int work(const struct cli *cli, int channel, const char *data, const char
 	if (db_open(data, NULL, &a.db) < 0)
 		return complain(cli, db_cause() == DB_CAUSE_FULL ? EX_TEMPFAIL : EX_CANTCREAT, "%s", fail_text());
 	at.db = a.db;
-	int code = run_and_print(cli, &a, req);
+	int code = run_and_print(&a, req);
 	db_close(&a.db);
 	return code;
 }
@@ -292,6 +293,40 @@ static int wait_for(pid_t pid) {
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR) return EX_OSERR;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+}
+
+/* What the other process prints, for who wants it here. */
+static void hand_back(const struct cli *cli, int from) {
+	AUTO_BUF struct buf out = BUF(MIB(256));
+	char part[16 << 10];
+	for (ssize_t n; (n = read(from, part, sizeof part)) != 0;) {
+		if (n < 0 && errno != EINTR) break;
+		if (n > 0) buf_add(&out, slice_from(part, (size_t)n));
+	}
+	cli->print(buf_slice(&out), SLICE_NONE);
+}
+
+static int run_core(const struct cli *cli, int channel, const char *data, const char *user,
+		    const struct admin_request *req) {
+	int out[2] = { -1, -1 };
+	if (cli->print != NULL && pipe2(out, O_CLOEXEC) != 0) {
+		close(channel);
+		return complain(cli, EX_OSERR, "pipe: %s", strerror(errno));
+	}
+	pid_t core = fork();
+	if (core == 0) {
+		if (cli->print != NULL) dup2(out[1], STDOUT_FILENO);
+		int code = work(cli, channel, data, user, req);
+		fflush(NULL);
+		_exit(code);
+	}
+	close(channel);
+	if (cli->print != NULL) {
+		close(out[1]);
+		if (core > 0) hand_back(cli, out[0]);
+		close(out[0]);
+	}
+	return core > 0 ? wait_for(core) : complain(cli, EX_OSERR, "fork: %s", strerror(errno));
 }
 
 int run_locally(const struct cli *cli, const char *data, const struct admin_request *req) {
@@ -314,15 +349,10 @@ int run_locally(const struct cli *cli, const char *data, const struct admin_requ
 		_exit(answer_secrets(pair[1], &place, apart ? data_users[CHILD_VAULT] : NULL) < 0 ? EX_OSERR : EX_OK);
 	}
 	close(pair[1]);
-	pid_t core = vault > 0 ? fork() : -1;
-	if (core == 0) {
-		int code = work(cli, pair[0], data, apart ? data_users[CHILD_CORE] : NULL, req);
-		fflush(NULL);
-		_exit(code);
-	}
-	close(pair[0]);
-	int code = core > 0 ? wait_for(core) : complain(cli, EX_OSERR, "fork: %s", strerror(errno));
+	int code = vault > 0 ? run_core(cli, pair[0], data, apart ? data_users[CHILD_CORE] : NULL, req)
+			     : complain(cli, EX_OSERR, "fork: %s", strerror(errno));
 	if (vault > 0) wait_for(vault);
+	else close(pair[0]);
 	conf_drop(&place.conf);
 	mem_wipe(place.given.at, place.given.len);
 	buf_done(&place.given);

@@ -15,6 +15,13 @@ static int not_running(const struct cli *cli) {
 	return complain(cli, EX_NOT_RUNNING, "the mail system is not running (hato start)");
 }
 
+static void mind_zone(const struct cli *cli) {
+	AUTO_BUF struct buf why = BUF(KIB(1));
+	if (!zone_unknown(&why)) return;
+	fprintf(stderr, "hato %s: warning: %s\n", cli->command, buf_text(&why));
+	setenv("TZ", "UTC", 1);
+}
+
 int run_start(struct cli *cli) {
 	AUTO_CONF struct conf *c = NULL;
 	bool foreground = false;
@@ -24,6 +31,7 @@ int run_start(struct cli *cli) {
 	}
 	int code = load_conf(cli, PROBLEM_WARNING, &c);
 	if (code != EX_OK) return code;
+	mind_zone(cli);
 	if (!foreground) progress_begin("starting");
 	code = master_start(c, foreground);
 	progress_end();

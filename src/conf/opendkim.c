@@ -276,9 +276,7 @@ static const struct adopted_key keys[] = {
 	{ "ReportAddress", adopt_silently },
 	{ "ReportBccAddress", adopt_silently },
 	{ "MTACommand", adopt_silently }, /* of SendReports */
-	{ "RequestReports", adopt_warn_if_true,
-	  "r=y asks for reports (RFC 6651) that hardly anybody sends; DMARC's come by the rua= and ruf= of its "
-	  "record" },
+	{ "RequestReports", adopt_bool, "dkim_request_reports" },
 	{ "Syslog", adopt_silently },
 	{ "SyslogSuccess", adopt_silently },
 	{ "SyslogFacility", adopt_silently },
@@ -360,11 +358,14 @@ static void take_defaults(struct adoption *w, struct slice path) {
 		{ "SubDomains", "dkim_subdomains", "no" },
 		{ "InternalHosts", "dkim_sign_networks", "127.0.0.1/32" },
 		{ "OversignHeaders", "dkim_oversign_headers", "." },
+		{ "On-DNSError", "dkim_on_dns_error", "tempfail" },
 	};
 	for (size_t i = 0; i < LEN(defaults); i++) {
 		struct opendkim_line none = { slice_of(defaults[i].key), SLICE_NONE, { path, 0 } };
+		bool said = has_line(w, defaults[i].key) ||
+			    (slice_starts(none.key, S("On-")) && has_line(w, "On-Default"));
 		w->line = &none;
-		if (opendkim_find(&w->file, defaults[i].key) == NULL)
+		if (!said)
 			adopt_put(w, defaults[i].setting, slice_of(defaults[i].value));
 	}
 	const struct opendkim_line *file = opendkim_find(&w->file, "KeyFile");

@@ -106,6 +106,9 @@ int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3
 /* log_file.c: once per process, before the first connection */
 #define LOG_FILE_VFS "hato-log"
 void log_file_register(void);
+/* map_file.c: a database file that stays mapped. Its handle has so many bytes, and so much room behind it. */
+size_t map_file_room(void);
+void map_file_wrap(sqlite3_file *file, size_t handle);
 
 /* blob.c */
 int pending_flush(struct db_conn *tx); /* stores the drafts of one write */

@@ -117,7 +117,12 @@ static const sqlite3_io_methods methods = {
 };
 
 static int open_file(sqlite3_vfs *vfs UNUSED, sqlite3_filename name, sqlite3_file *file, int flags, int *flags_out) {
-	if ((flags & SQLITE_OPEN_WAL) == 0) return base->xOpen(base, name, file, flags, flags_out);
+	if ((flags & SQLITE_OPEN_WAL) == 0) {
+		int opened = base->xOpen(base, name, file, flags, flags_out);
+		if (opened == SQLITE_OK && (flags & SQLITE_OPEN_MAIN_DB) != 0)
+			map_file_wrap(file, (size_t)base->szOsFile);
+		return opened;
+	}
 	struct log_file *f = log_of(file);
 	*f = (struct log_file){ .real = (sqlite3_file *)(f + 1) };
 	int r = base->xOpen(base, name, f->real, flags, flags_out);
@@ -134,7 +139,7 @@ void log_file_register(void) {
 	vfs = *base;
 	vfs.zName = LOG_FILE_VFS;
 	vfs.pNext = NULL;
-	vfs.szOsFile = (int)sizeof(struct log_file) + base->szOsFile;
+	vfs.szOsFile = (int)MAX_OF(sizeof(struct log_file), map_file_room()) + base->szOsFile;
 	vfs.xOpen = open_file;
 	sqlite3_vfs_register(&vfs, 0);
 }

@@ -82,12 +82,13 @@ int unpack(struct pack_pool *pool, struct slice packed, char *at, size_t plain) 
 	return n == plain ? 0 : fail("zstd: %zu bytes where %zu should be", n, plain);
 }
 
-/* LZ4's own frame format: lz4(1) reads it. */
+/* LZ4's own frame format: lz4(1) reads it. Checksums are of the packed bytes, block by block: that is what a disk
+ * damages, and there are fewer of them; to check what came out cost more than to unpack it. */
 
 static LZ4F_preferences_t quick_preferences(size_t plain) {
 	return (LZ4F_preferences_t){ .frameInfo = { .blockSizeID = plain <= KIB(64) ? LZ4F_max64KB : LZ4F_max256KB,
 						    .blockMode = LZ4F_blockIndependent,
-						    .contentChecksumFlag = LZ4F_contentChecksumEnabled,
+						    .blockChecksumFlag = LZ4F_blockChecksumEnabled,
 						    .contentSize = plain },
 				     .autoFlush = 1 };
 }

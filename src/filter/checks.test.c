@@ -109,6 +109,10 @@ static void parts_and_attached_messages(void **state) {
 	    "info header <X: 5> m\ninfo header <X: 6> n\ninfo header <X: 7> m\ninfo header <X: 8> m\ninfo body <X: 9> "
 	    "b\n"
 	    "info body <X: 10> b\n");
+	const char *bare =
+	       "Content-Type: multipart/mixed; boundary=b\r\nSubject: a field longer than that of the boundary\r\n\r\n"
+	       "--b\r\nX: 1\r\n\r\nX: 2\r\n";
+	run(rules, usual, bare, bare, "info header <X: 1> m\ninfo body <X: 2> b\n");
 	struct checks_params flat = usual;
 	flat.nesting_limit = 0;
 	run(rules, flat, text, text,

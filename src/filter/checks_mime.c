@@ -117,8 +117,9 @@ static void note_type(struct checks *c, struct slice value) {
 	c->message = slice_eq(s.value, S("message/rfc822")) || slice_eq(s.value, S("message/partial")) ||
 		     slice_eq(s.value, S("message/external-body"));
 	size_t most = c->params->boundary_limit != 0 ? c->params->boundary_limit : BOUNDARY_MAX;
-	c->boundary = c->multipart ? slice_head(param_raw(s.params, s.params_count, S("boundary")), most)
-				   : SLICE_NONE;
+	struct slice boundary = slice_head(param_raw(s.params, s.params_count, S("boundary")), most);
+	/* where it needs no unquoting it stands in the field, whose room the next field takes */
+	c->boundary = c->multipart ? arena_slice(&c->names, boundary) : SLICE_NONE;
 }
 
 static void note_field(struct checks *c, struct slice field) {

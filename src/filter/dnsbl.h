@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "filter/dns_filter.h"
+#include "filter/dns_view.h"
 /* DNS block and allow lists (RFC 5782), as reject_rbl_client, permit_dnswl_client and postscreen_dnsbl_sites use them.
  */
 

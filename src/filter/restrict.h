@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "conf/lookup.h"
+#include "conf/dns_filter.h"
 #include "conf/network.h"
 #include "filter/policy.h"
 #include "net/dns.h"
@@ -52,7 +52,7 @@ struct restrict_params {
 	size_t own_count;
 	struct slice rbl_reply;                  /* default_rbl_reply */
 	const struct expand_filter *expansion;   /* smtpd_expansion_filter; NULL: all */
-	struct lookup dns_filter;                /* smtpd_dns_reply_filter */
+	struct dns_filter dns_filter;            /* smtpd_dns_reply_filter */
 	struct lookup rbl_replies, login_maps,
 		certificates;                    /* rbl_reply_maps, smtpd_sender_login_maps, relay_clientcerts */
 	const struct slice *log_permits;         /* smtpd_log_access_permit_actions */

@@ -155,16 +155,27 @@ int is_our_destination(struct walk *w, struct slice recipient) {
 	return place.domain_class != PLACE_ELSEWHERE && !place.routed;
 }
 
+/* Has the client a name below relay_domains? What check_relay_domains asked in Postfix 1. */
+static bool is_relayed_client(struct walk *w) {
+	struct slice name = item_text(w, ITEM_CLIENT);
+	struct restrict_place place;
+	return name.at != NULL && place_of(w, arena_fmt(w->run->mem, "postmaster@%.*s", SLICE_ARG(name)), &place) &&
+	       place.domain_class == PLACE_RELAY;
+}
+
 enum result check_destination(struct walk *w, const struct check *c) {
 	struct slice to = item_text(w, ITEM_RECIPIENT);
 	if (to.at == NULL) return DUNNO;
 	int ours = is_our_destination(w, to);
 	if (ours < 0) return lookup_trouble(w, to);
-	if (c->word->how == DESTINATION_PERMIT)
+	if (c->word->how == DESTINATION_RELAY && ours == 0) ours = is_relayed_client(w);
+	if (c->word->how == DESTINATION_PERMIT || (c->word->how == DESTINATION_RELAY && ours != 0))
 		return ours != 0 ? permit(w, c->word->name, item_titles[w->item], w->reply_name, NULL) : DUNNO;
 	if (ours != 0) return DUNNO;
-	bool for_now = c->word->how == DESTINATION_DEFER;
 	int code = w->p->codes.relay;
+	if (c->word->how == DESTINATION_RELAY)
+		return reject(w, code, "5.7.1", NAMED "Relay access denied", NAMED_ARG(to, ITEM_RECIPIENT));
+	bool for_now = c->word->how == DESTINATION_DEFER;
 	return reject(w, for_now && code >= 500 ? code - 100 : code, for_now ? "4.7.1" : "5.7.1",
 	              "<%.*s>: Relay access denied", SLICE_ARG(to));
 }

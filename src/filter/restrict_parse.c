@@ -161,7 +161,8 @@ static void parse_all(const struct parse *p, struct slice text, struct check_lis
 	}
 	for (size_t i = 0; i + 1 < out->count; i++) {
 		const struct word *w = out->at[i].word;
-		bool last = w != NULL && (w->run == check_permit || w->run == check_reject || w->run == check_defer);
+		bool last = w != NULL && (w->run == check_permit || w->run == check_reject || w->run == check_defer ||
+					  (w->run == check_destination && w->how == DESTINATION_RELAY));
 		bool warned = i > 0 && out->at[i - 1].word != NULL && out->at[i - 1].word->run == NULL;
 		if (!last || warned) continue;
 		problem(p, false, "restriction `%.*s' after `%.*s' is ignored", SLICE_ARG(out->at[i + 1].text),

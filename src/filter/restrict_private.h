@@ -150,7 +150,10 @@ enum result check_white_domain(struct walk *w, const struct check *c);
 enum result check_maps_rbl(struct walk *w, const struct check *c);
 enum result check_policy(struct walk *w, const struct check *c);           /* restrict_policy.c */
 enum login_check { LOGIN_OF_USERS = 1, LOGIN_OF_STRANGERS = 2, LOGIN_KNOWN_ONLY = 4 };
-enum destination_check { DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER };
+enum destination_check {
+	DESTINATION_PERMIT, DESTINATION_REJECT, DESTINATION_DEFER,
+	DESTINATION_RELAY /* check_relay_domains: all is decided by it, either way */
+};
 
 /* Shared by several. */
 enum { DNS_WAIT_MS = 30000 };

@@ -97,7 +97,7 @@ static const struct word words[] = {
 	OLD_NAME("reject_non_fqdn_hostname", check_helo_fqdn, ITEM_HELO, 0, "reject_non_fqdn_helo_hostname"),
 	OLD_NAME("reject_unknown_address", check_address_known, ITEM_SENDER, 0, "reject_unknown_sender_domain"),
 	OLD_NAME("check_recipient_maps", check_unlisted, ITEM_RECIPIENT, 0, "reject_unlisted_recipient"),
-	OLD_NAME("check_relay_domains", check_destination, ITEM_RECIPIENT, DESTINATION_REJECT,
+	OLD_NAME("check_relay_domains", check_destination, ITEM_RECIPIENT, DESTINATION_RELAY,
 		 "reject_unauth_destination"),
 	{ S("reject_rbl"), ARG_DOMAIN, check_rbl_client, ITEM_CLIENT, 0, "reject_rbl_client" },
 	{ S("check_address_map"), ARG_TABLE, check_table, ITEM_RECIPIENT, 0, "check_recipient_access" },

@@ -245,7 +245,9 @@ static struct restrict_facts facts_of(struct admit *a, const char *where) {
 
 typedef bool (*stage)(const struct restrict_run *run, struct restrict_reply *out);
 
+/* Where the recipient leads stays known until the command ends: admit_room need not ask core once more. */
 static struct smtp_reply run(struct admit *a, stage s, const struct restrict_facts *facts, struct arena *mem) {
+	a->access.place_of = SLICE_NONE;
 	if (a->local)
 		return (struct smtp_reply){
 			.code = 0
@@ -261,11 +263,9 @@ static struct smtp_reply run(struct admit *a, stage s, const struct restrict_fac
 		                  .tx = &a->access.effects };
 	struct restrict_state before = a->access.state;
 	a->access.facts = facts;
-	a->access.place_of = SLICE_NONE;
 	a->pause.reached = a->pause.logged = 0;
 	bool on = s(&r, &out);
 	a->access.facts = NULL;
-	a->access.place_of = SLICE_NONE;
 	if (!on && out.code == RESTRICT_WAIT) {
 		a->access.state = before;
 		a->pause.again = true;

@@ -216,7 +216,7 @@ int ask_relay_send(int channel, const struct relay_ask *ask, int body) {
 
 int ask_relay_receive(int channel, struct arena *mem, struct relay_answer *answer) {
 	struct link_received got = { 0 };
-	int r = link_receive(channel, &got, deadline_in(QUICK_MS));
+	int r = link_receive_answer(channel, &got);
 	if (r != LINK_OK) return r < 0 ? r : ASK_LATER;
 	struct unwire in = keep_answer(&got, mem);
 	link_received_done(&got);

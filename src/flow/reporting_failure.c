@@ -27,11 +27,22 @@ static bool alike(const struct failure *f, const struct evidence_record *e) {
 	       r->dkim_failed == !e->dmarc.dkim_aligned;
 }
 
-/* The first signature that did not verify. */
+static bool is_below(struct slice domain, struct slice above) {
+	return domain.len > above.len && slice_ends_same(domain, above) &&
+	       domain.at[domain.len - above.len - 1] == '.';
+}
+
+/* The first signature that did not verify; one of the author's own domain, if there is any (RFC 9991 §4 wants that). */
 static const struct evidence_dkim *broken(const struct evidence_record *e) {
-	for (size_t i = 0; i < e->dkim_count; i++)
-		if (e->dkim[i].result != TRUST_PASS) return &e->dkim[i];
-	return NULL;
+	const struct evidence_dkim *first = NULL;
+	struct slice from = e->dmarc.from;
+	for (size_t i = 0; i < e->dkim_count; i++) {
+		const struct evidence_dkim *d = &e->dkim[i];
+		if (d->result == TRUST_PASS) continue;
+		if (slice_same(d->domain, from) || is_below(d->domain, from) || is_below(from, d->domain)) return d;
+		if (first == NULL) first = d;
+	}
+	return first;
 }
 
 static void keep_sources(struct failure *f, const struct evidence_record *e) {

@@ -75,9 +75,10 @@ static int record_one(struct db_conn *tx, struct settling *s, size_t i) {
 	return r == QUEUE_EXPIRED || r == QUEUE_UNKNOWN ? 0 : remember(tx, s, i, HISTORY_DEFERRED);
 }
 
-/* The first transaction: what went well, and what is tried again. */
+/* The first transaction: what went well, and what is tried again. May be run twice: what it leaves is set anew. */
 static int record(struct db_conn *tx, void *arg) {
 	struct settling *s = arg;
+	s->removed = false;
 	for (size_t i = 0; i < s->job->message.recipient_count; i++) {
 		int r = record_one(tx, s, i);
 		if (r < 0) return r;
@@ -242,6 +243,7 @@ static bool is_queued(const struct settling *s) {
 static void report(const struct settling *s) {
 	const struct queue_message *m = &s->job->message;
 	AUTO_FREE char *id = slice_text(m->id);
+	log_gather();
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		if (s->verdicts[i] == AS_IT_WAS) continue;
 		log_outcome(s, i, id);
@@ -251,6 +253,7 @@ static void report(const struct settling *s) {
 			       m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
 	if (s->removed || (s->redirected && !is_queued(s))) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
+	log_release();
 }
 
 /* What a delivery agent sent elsewhere leaves the queue first; when that cannot be, it is as if it had failed. */
@@ -308,7 +311,7 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 			      .now_us = wall_us() };
 	prepare_outcomes(&s, outcomes);
 	keep_original(&s);
-	int r = db_write(db, record, &s);
+	int r = db_write_repeatable(db, record, &s);
 	if (r == 0) r = notify(&s, RETURN_FAILURE, RETURN_IT, EXPIRED);
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);
 	if (r == 0) r = notify(&s, RETURN_RELAYED, CONFIRM, CONFIRM);

@@ -38,6 +38,12 @@ struct dns_facts {
 	struct slice canonical; /* the name at the end of the CNAMEs; the name itself without */
 };
 
+/* A record as it stands in a zone file, "example.com. 300 IN MX 10 mx.example.com."; data: "10 mx.example.com.". */
+static inline struct slice dns_record_text(struct slice name, const struct dns_facts *facts, const char *type,
+					   struct slice data, struct arena *mem) {
+	return arena_fmt(mem, "%.*s. %u IN %s %.*s", SLICE_ARG(name), facts->ttl, type, SLICE_ARG(data));
+}
+
 /* Of one answer; the rest is left out. TXT comes whole (64 KiB at most): which records matter is known only when they
  * are read, and their order is chance. */
 #define DNS_RECORDS_MAX 128

@@ -163,6 +163,11 @@ int link_receive(int channel, struct link_received *out, int64_t deadline) {
 	return receive(channel, out, 0, false, deadline);
 }
 
+int link_receive_answer(int channel, struct link_received *out) {
+	int r = receive(channel, out, ANSWER_GUESS, true, NEVER);
+	return r == NOTHING_YET ? LINK_LATE : r;
+}
+
 int link_frame_take_fd(struct link_frame *f, size_t index) {
 	if (index >= f->fd_count) return -1;
 	return TAKE_FD(f->fds[index]);

@@ -49,6 +49,8 @@ int link_channel(struct link *l);
 int link_send(int channel, const struct link_frame *f);
 /* LINK_OK; LINK_LATE when the other side is gone (or the deadline passed). */
 int link_receive(int channel, struct link_received *r, int64_t deadline);
+/* The same in one call for a channel that is known to be readable, and on which nothing follows until we ask again. */
+int link_receive_answer(int channel, struct link_received *r);
 
 /* Answering: the table of what may be asked. Anything else closes the channel and is logged as an intrusion. */
 struct link_question {

@@ -27,15 +27,6 @@ static void free_secret(char *text) {
 	free(text);
 }
 
-bool boot_password_file(struct slice table, struct slice *path) {
-	static const struct slice kinds[] = { S("hash:"), S("texthash:"), S("lmdb:"), S("btree:") };
-	while (slice_starts(table, S("proxy:"))) table = slice_skip(table, 6);
-	*path = SLICE_NONE;
-	for (size_t i = 0; i < LEN(kinds); i++)
-		if (slice_starts(table, kinds[i])) *path = slice_skip(table, kinds[i].len);
-	return path->len != 0;
-}
-
 void boot_clear(struct boot *b) {
 	conf_drop(&b->conf);
 	free(b->dir);
@@ -46,7 +37,6 @@ void boot_clear(struct boot *b) {
 		free(b->client_identities[i].name);
 		free_secret(b->client_identities[i].pem);
 	}
-	free_secret(b->logins);
 	free_secret(b->oauth2_secret);
 	mem_wipe(b->dkim.at, b->dkim.len);
 	buf_done(&b->dkim);
@@ -164,7 +154,6 @@ static int take_frame(struct boot *b, struct link_frame *f, char **user) {
 		b->dkim = BUF(LINK_FRAME_MAX);
 		buf_add(&b->dkim, f->body);
 		return 0;
-	case CONTROL_LOGINS: b->logins = slice_text(f->body); return 0;
 	case CONTROL_OAUTH2: b->oauth2_secret = slice_text(f->body); return 0;
 	case CONTROL_LOG: take_log(f); return 0;
 	case CONTROL_USER: *user = slice_text(f->body); return 0;

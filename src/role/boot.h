@@ -16,7 +16,6 @@ enum control_kind {
 				    for relay, keys for vault */
 	CONTROL_SHARED,          /* fd: struct shared, for edge and core; first round only */
 	CONTROL_DKIM,            /* body: packed keyring_given, for vault */
-	CONTROL_LOGINS,          /* body: text of smtp_sasl_password_maps, for relay */
 	CONTROL_OAUTH2,          /* body: what is in sasl_oauth2_client_secret_file, for relay */
 	CONTROL_LOG,             /* body: packed target; fd unless syslog */
 	CONTROL_USER,            /* body: the Unix user to become, may be empty */
@@ -69,13 +68,11 @@ struct boot {
 		char *name, *pem; /* name: the file of the certificate */
 	} client_identities[IDENTITIES_MAX];
 	size_t client_identity_count;
-	char *logins, *oauth2_secret;
+	char *oauth2_secret;
 	struct buf dkim; /* packed keyring_given */
 	struct shared *shared; /* mapped for good; NULL for roles that do not share it */
 };
 void boot_clear(struct boot *b); /* frees and closes what was not taken */
-/* A table of smtp_sasl_password_maps that is a file of root's: its text comes in logins, relay opens the others. */
-bool boot_password_file(struct slice table, struct slice *path);
 
 struct role {
 	const char *name;

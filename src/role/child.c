@@ -69,7 +69,6 @@ static void send_settings(int control, size_t which, const struct round *r) {
 		if (which == CHILD_VAULT) client_identity_send(control, id->name, id->key);
 	}
 	if (which == CHILD_VAULT) send_dkim_keys(control, r->conf);
-	if (which == CHILD_RELAY && r->logins != NULL) send_text(control, CONTROL_LOGINS, slice_of(r->logins));
 	if (which == CHILD_RELAY && r->oauth2_secret != NULL)
 		send_text(control, CONTROL_OAUTH2, slice_of(r->oauth2_secret));
 }

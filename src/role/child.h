@@ -26,7 +26,7 @@ struct round {
 	int control_listener, queue_listener, submit_listener;
 	int shared, shared_readable; /* the same memory; the second cannot be written */
 	int (*links)[2];      /* by enum link_name: asker's end, answerer's end */
-	const char *logins, *oauth2_secret;
+	const char *oauth2_secret;
 	bool foreground;      /* children keep our standard output and error */
 	const char *users[CHILDREN]; /* by child, "" or NULL: stay who we are */
 };

@@ -11,7 +11,7 @@ struct collecting {
 	size_t count, room;
 };
 
-static bool of_this_machine(struct slice name) {
+bool domain_of_this_machine(struct slice name) {
 	static const char *const ends[] = { ".local", ".localdomain", ".lan", ".home", ".internal", ".localhost" };
 	for (size_t i = 0; i < LEN(ends); i++)
 		if (slice_ends_same(name, slice_of(ends[i]))) return true;
@@ -20,7 +20,7 @@ static bool of_this_machine(struct slice name) {
 
 static void collect(struct collecting *c, struct slice name) {
 	struct slice lower = arena_lower(c->mem, name);
-	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || of_this_machine(lower) ||
+	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || domain_of_this_machine(lower) ||
 	    map_get(&c->seen, lower) != NULL)
 		return;
 	if (c->count == c->room) {

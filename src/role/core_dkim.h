@@ -13,6 +13,8 @@ struct dkim_domains {
  * virtual_mailbox_domains (without tables), and mydomain; without names that only this machine knows, and without those
  * that the keys of a domain above them sign for. <0 fail(). */
 int dkim_domains_of(struct db_conn *c, const struct conf_view *v, struct arena *mem, struct dkim_domains *out);
+/* A name that only this machine or its network knows: localhost, mail.lan. */
+bool domain_of_this_machine(struct slice name);
 /* admin_ops, by way of vault. */
 int dkim_list_by(struct link *vault, struct slice domain, struct arena *mem, struct keyring_key **out, size_t *count);
 int dkim_change_by(struct link *vault, const struct admin_dkim *what);

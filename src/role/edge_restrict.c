@@ -99,7 +99,8 @@ static void read_lists(struct restrict_params *p, const struct conf_view *v) {
 
 static void read_tables(struct restrict_params *p, struct edge_settings *s, const struct conf_view *v) {
 	p->tables = s->tables;
-	p->dns_filter = tables_of_list(s->tables, v, SET_smtpd_dns_reply_filter, 0, &s->mem);
+	p->dns_filter = (struct dns_filter){ tables_of_list(s->tables, v, SET_smtpd_dns_reply_filter, 0, &s->mem),
+					     "smtpd_dns_reply_filter", "smtpd" };
 	p->rbl_replies = tables_of_list(s->tables, v, SET_rbl_reply_maps, 0, &s->mem);
 	p->login_maps = tables_of_list(s->tables, v, SET_smtpd_sender_login_maps, 0, &s->mem);
 	p->certificates = tables_of_list(s->tables, v, SET_relay_clientcerts, 0, &s->mem);

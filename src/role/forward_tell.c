@@ -66,7 +66,8 @@ static void tell_next(const struct forward_telling *t) {
 		     arena_fmt(t->mem, "%s: %.*s", trust_word((enum trust_result)t->facts->next_spf),
 			       SLICE_ARG(reason)));
 	} else {
-		step(t, "the next server: sender", SLICE_NONE, t->facts->sender.len != 0 ? t->facts->sender : S("<>"));
+		step(t, "the next server: sender", SLICE_NONE,
+		     t->facts->sender.len != 0 ? t->facts->sender : S("<> (--mail-from says who else)"));
 	}
 	tell_signatures(t);
 	tell_dmarc(t);

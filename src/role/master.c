@@ -5,6 +5,7 @@
 #include "net/file.h"
 #include "role/data.h"
 #include "role/dkim_files.h"
+#include "role/expiry.h"
 #include "role/files.h"
 #include "role/notify.h"
 #include "role/settings.h"
@@ -27,8 +28,7 @@ enum {
 	STABLE_MS = 2000,
 	FIRST_PAUSE_MS = 100,
 	LONGEST_PAUSE_MS = 5000,
-	OUTCOME_MS = 30000,
-	LOGINS_MIB = 4 /* of files with passwords */
+	OUTCOME_MS = 30000
 };
 #define OUTCOME "run/reload"
 
@@ -37,7 +37,7 @@ struct in_force {
 	struct conf *conf;
 	struct listening listening;
 	struct identities identities;
-	char *logins, *oauth2_secret;
+	char *oauth2_secret;
 };
 
 struct master {
@@ -46,6 +46,7 @@ struct master {
 	int lock, signals, control_listener, queue_listener, submit_listener, shared, shared_readable;
 	int links[LINK_NAMES][2];
 	uint64_t stamp;
+	struct expiry expiry;
 	struct log_target log;
 	bool own_users, foreground, stopping;
 	bool managed; /* systemd waits for notices; it files under mail what we say by syslog, not what we print */
@@ -68,7 +69,7 @@ static struct round round_of(const struct master *m) {
 			   .submit_listener = m->submit_listener,
 			   .shared = m->shared, .shared_readable = m->shared_readable,
 			   .links = (int(*)[2])(uintptr_t)m->links,
-			   .logins = m->now->logins, .oauth2_secret = m->now->oauth2_secret,
+			   .oauth2_secret = m->now->oauth2_secret,
 			   .foreground = m->foreground };
 	for (size_t i = 0; i < CHILDREN && m->own_users; i++) r.users[i] = data_users[i];
 	return r;
@@ -90,28 +91,7 @@ static void complain(const struct master *m, bool starting) {
 	if (m->log.name[0] != '\0') say(L_FATAL, "master", "%s", fail_text());
 }
 
-/* Files of smtp_sasl_password_maps, read here because they are root's. */
-static int read_logins(struct in_force *f) {
-	AUTO_BUF struct buf text = BUF(MIB(LOGINS_MIB));
-	size_t count;
-	const struct slice *tables = conf_list(conf_main(f->conf), SET_smtp_sasl_password_maps, &count);
-	for (size_t i = 0; i < count; i++) {
-		struct slice path;
-		if (!boot_password_file(tables[i], &path)) continue;
-		AUTO_FREE char *name = slice_text(path);
-		AUTO_BUF struct buf one = BUF(MIB(LOGINS_MIB));
-		if (file_read(name, &one) < 0) return fail_add("smtp_sasl_password_maps");
-		buf_addf(&text, "%.*s\n", SLICE_ARG(buf_slice(&one)));
-		mem_wipe(one.at, one.len);
-	}
-	if (text.full) return fail("smtp_sasl_password_maps: more than %d MiB in all", LOGINS_MIB);
-	free(f->logins);
-	f->logins = slice_text(buf_slice(&text));
-	mem_wipe(text.at, text.len);
-	return 0;
-}
-
-/* sasl_oauth2_client_secret_file, for the same reason. Its first line counts. */
+/* sasl_oauth2_client_secret_file, read here because it is root's. Its first line counts. */
 static int read_oauth2_secret(struct in_force *f) {
 	struct slice path = conf_text(conf_main(f->conf), SET_sasl_oauth2_client_secret_file);
 	AUTO_BUF struct buf text = BUF(KIB(4));
@@ -183,7 +163,7 @@ static int open_all(struct master *m) {
 	if (full)
 		say(L_ERROR, "master", "%s: disk full: mail can be read; new mail is put off until there is room",
 		    m->dir);
-	if (dns_check(conf_main(m->now->conf)) < 0 || read_logins(m->now) < 0 || read_oauth2_secret(m->now) < 0 ||
+	if (dns_check(conf_main(m->now->conf)) < 0 || read_oauth2_secret(m->now) < 0 ||
 	    identities_load(m->now->conf, m->dir, false, &m->now->identities) < 0)
 		return EX_CONFIG;
 	m->stamp = files_stamp(m);
@@ -262,7 +242,6 @@ static void in_force_free(struct in_force **f) {
 	if (*f == NULL) return;
 	listening_close(&(*f)->listening);
 	identities_done(&(*f)->identities);
-	free((*f)->logins);
 	free((*f)->oauth2_secret);
 	conf_drop(&(*f)->conf);
 	free(*f);
@@ -312,7 +291,7 @@ static int load(struct master *m, struct in_force *fresh) {
 	int r = conf_load(&options, &fresh->conf);
 	if (r >= 0) tell_problems(fresh->conf);
 	if (r == CONF_REFUSED) return fail("the settings have errors");
-	if (r < 0 || read_logins(fresh) < 0 || read_oauth2_secret(fresh) < 0) return -1;
+	if (r < 0 || read_oauth2_secret(fresh) < 0) return -1;
 	if (identities_load(fresh->conf, m->dir, !m->now->identities.incomplete, &fresh->identities) < 0) return -1;
 	return listening_open(fresh->conf, &m->now->listening, &fresh->listening) == 0 ? 0 : -1;
 }
@@ -344,6 +323,10 @@ static void reload_answered(struct master *m) {
 		m->now = TAKE(m->before);
 		send_round(m);
 		return;
+	}
+	if (m->before != NULL && m->refused[0] == '\0') {
+		expiry_tell_new(&m->now->identities, &m->before->identities);
+		m->expiry.next_ms = 0;
 	}
 	in_force_free(&m->before);
 	if (m->refused[0] != '\0') {
@@ -468,6 +451,7 @@ static void run(struct master *m) {
 		if (deadline_left(watch) != 0) continue;
 		watch = deadline_in(WATCH_MS);
 		data_spare_put(m->dir);
+		expiry_look(&m->expiry, &m->now->identities);
 		uint64_t stamp = files_stamp(m);
 		if (stamp == m->stamp) continue;
 		m->stamp = stamp; /* a broken new pair is complained of once */
@@ -517,6 +501,7 @@ static int bring_up(struct master *m) {
 		return EX_UNAVAILABLE;
 	}
 	data_spare_put(m->dir);
+	expiry_look(&m->expiry, &m->now->identities);
 	say(L_INFO, "master", "daemon started -- version " HATO_VERSION ", configuration %s", m->conf_dir);
 	malloc_trim(0); /* as in boot.c */
 	return EX_OK;

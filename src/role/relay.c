@@ -156,8 +156,12 @@ static struct slice forwarded_sender(void *ctx, const struct addr *ours, struct 
 
 /* What depends on the next hop. False: everybody waits. */
 static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *target, struct relay_tls *tls) {
+	struct relay_login *login = arena_get(d->mem, sizeof *login);
+	*login = (struct relay_login){ d->settings, d->profile, hop, d->ask->sender };
 	*target = d->profile->target;
 	target->next_hop = hop;
+	target->login = relay_login;
+	target->login_ctx = login;
 	target->session = 10000 + ++d->relay->sessions % 9990000;
 	tls->client = &target->client;
 	int require = d->ask->require_tls ? relay_require(d->profile, hop, d->mem) : SMTP_REQUIRE_NONE;
@@ -169,9 +173,10 @@ static bool prepare(struct delivering *d, struct slice hop, struct smtp_target *
 	int r = relay_tls(d->settings, d->profile, hop, tls_waived, d, d->mem, tls);
 	target->no_tls_reuse = !tls->reuse;
 	if (!relay_keeps(d->profile, hop, d->mem)) target->keep_ms = -1;
-	if (r == 0)
-		r = relay_login(d->settings, d->profile, hop, d->ask->sender, d->mem, &target->client.user,
-				&target->client.password);
+	if (r == 2) { /* the sender of a bounce need not know our tables */
+		say(L_WARN, d->profile->tag, "%s", fail_text());
+		fail("client TLS configuration problem");
+	}
 	if (r != 0) tell_all(d, r == 2 ? "4.7.5" : "4.3.0", SMTP_LATER, arena_slice(d->mem, slice_of(fail_text())));
 	return r == 0;
 }

@@ -8,18 +8,6 @@
 
 /* Passwords. */
 
-static bool in_lines(const struct relay_settings *s, struct slice key, struct slice *value) {
-	struct slice rest = slice_of(s->logins != NULL ? s->logins : "");
-	while (key.len != 0 && rest.at != NULL && rest.len != 0) {
-		struct slice line = slice_trim(slice_cut(&rest, '\n'));
-		if (line.len == 0 || line.at[0] == '#') continue;
-		if (!slice_same(slice_word(&line, " \t"), key)) continue;
-		*value = slice_trim(line);
-		return true;
-	}
-	return false;
-}
-
 struct asking {
 	const struct relay_settings *s;
 	const struct relay_profile *p;
@@ -30,7 +18,6 @@ struct asking {
 static int ask_key(struct asking *a, struct slice key) {
 	struct lookup_hit hit;
 	if (key.len == 0) return TABLE_MISSING;
-	if (a->p->by_files && in_lines(a->s, key, &a->value)) return TABLE_FOUND;
 	int r = lookup_key(&a->p->passwords, key, a->mem, &hit);
 	if (r == TABLE_FOUND) a->value = hit.value;
 	return r;
@@ -54,22 +41,25 @@ static int ask_sender(struct asking *a, struct slice sender) {
 	return TABLE_MISSING;
 }
 
-int relay_login(const struct relay_settings *s, const struct relay_profile *p, struct slice hop, struct slice sender,
-		struct arena *mem, struct slice *user, struct slice *password) {
-	struct asking a = { .s = s, .p = p, .mem = mem };
+bool relay_login(void *ctx, struct slice host, struct arena *mem, struct slice *user, struct slice *password) {
+	const struct relay_login *l = ctx;
+	const struct relay_profile *p = l->profile;
+	struct asking a = { .s = l->settings, .p = p, .mem = mem };
 	struct smtp_next_hop parts = { 0 };
-	if (!p->log_in) return 0;
-	smtp_next_hop_parse(hop, &parts);
-	int r = ask_sender(&a, sender);
-	if (r == TABLE_MISSING) r = ask_key(&a, hop);
-	if (r == TABLE_MISSING) r = ask_key(&a, parts.host);
-	if (r == TABLE_MISSING && in_lines(s, S("*"), &a.value)) r = TABLE_FOUND;
-	if (r == TABLE_LATER) return 1;
-	if (r != TABLE_FOUND || a.value.len == 0) return 0;
+	*user = *password = S("");
+	if (!p->log_in) return true;
+	smtp_next_hop_parse(l->hop, &parts);
+	int r = ask_sender(&a, l->sender);
+	const struct slice keys[] = { host, l->hop, parts.host };
+	for (size_t i = 0; i < LEN(keys) && r == TABLE_MISSING; i++) r = ask_key(&a, keys[i]);
+	if (r == TABLE_LATER)
+		say(L_WARN, p->tag, "%s lookup error: %s",
+		    setting_of(relay_setting(p, SET_smtp_sasl_password_maps))->name, fail_text());
+	if (r != TABLE_FOUND || a.value.len == 0) return r != TABLE_LATER;
 	*password = a.value;
 	char delimiter = p->login_delimiter.len != 0 ? p->login_delimiter.at[0] : ':';
 	*user = slice_cut(password, delimiter);
-	return 0;
+	return true;
 }
 
 /* Filters. */
@@ -86,16 +76,6 @@ struct slice relay_filter_reply(void *profile, struct slice line, struct arena *
 	const struct relay_profile *p = profile;
 	struct lookup_hit hit;
 	return lookup_key(&p->reply_filter, line, mem, &hit) == TABLE_FOUND ? hit.value : line;
-}
-
-bool relay_filter_dns(void *profile, struct slice record, struct arena *mem) {
-	const struct relay_profile *p = profile;
-	struct lookup_hit hit;
-	if (lookup_key(&p->dns_filter, record, mem, &hit) != TABLE_FOUND) return false;
-	if (slice_same(slice_trim(hit.value), S("ignore"))) return true;
-	say(L_WARN, p->tag, "smtp_dns_reply_filter: \"%.*s\" is no action that it has (for \"%.*s\")",
-	    SLICE_ARG(hit.value), SLICE_ARG(record));
-	return false;
 }
 
 bool relay_discard(void *profile, struct slice address, struct arena *mem, struct slice *words) {

@@ -22,8 +22,6 @@ static void destroy(struct generation *g) {
 	tables_free(&s->tables);
 	conf_drop(&s->conf);
 	bearer_free(&s->bearer);
-	if (s->logins != NULL) mem_wipe(s->logins, strlen(s->logins));
-	free(s->logins);
 	arena_done(&s->mem);
 	free(s);
 }
@@ -184,6 +182,12 @@ static enum smtp_insecure_mx insecure_mx_of(const struct relay_profile *p) {
 						: SMTP_INSECURE_MX_DANE;
 }
 
+/* 0: none. What is folded at less than 100 bytes is folded there. */
+static size_t line_limit_of(const struct relay_profile *p) {
+	int64_t limit = number(p, SET_smtp_line_length_limit);
+	return limit == 0 ? SIZE_MAX : (size_t)MAX_OF(limit, INT64_C(100));
+}
+
 static void client_of(const struct relay_profile *p, const struct relay_outside *outside,
 		      struct smtp_client_params *out) {
 	*out = (struct smtp_client_params){
@@ -206,7 +210,7 @@ static void client_of(const struct relay_profile *p, const struct relay_outside 
 		.mechanisms_verified = secured(p, SET_smtp_sasl_tls_verified_security_options),
 		.auth_refused_is_final = !flag(p, SET_smtp_sasl_auth_soft_bounce),
 		.mail_auth = flag(p, SET_smtp_send_dummy_mail_auth),
-		.line_limit = (size_t)number(p, SET_smtp_line_length_limit),
+		.line_limit = line_limit_of(p),
 		.quit_waits = !flag(p, SET_smtp_skip_quit_response),
 		.unquoted = !flag(p, SET_smtp_quote_rfc821_envelope),
 		.min_data_rate =
@@ -316,6 +320,10 @@ bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *
 	return false;
 }
 
+static int filter_dns(void *ctx, struct slice record, struct arena *mem) {
+	return dns_filter_judge(ctx, record, mem);
+}
+
 static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 	target_of(p, s);
 	p->level = conf_enum(p->view, of(p, SET_smtp_tls_security_level));
@@ -345,6 +353,8 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 		p->target.client.filter = relay_filter_reply;
 		p->target.client.filter_ctx = p;
 	}
+	if (p->log_in)
+		p->passwords = tables_of_list(s->tables, p->view, of(p, SET_smtp_sasl_password_maps), 0, &s->mem);
 	p->discard_maps =
 		tables_of_list(s->tables, p->view, of(p, SET_smtp_discard_ehlo_keyword_address_maps), 0, &s->mem);
 	if (p->discard_maps.count != 0) {
@@ -362,10 +372,12 @@ static int profile_make(struct relay_settings *s, struct relay_profile *p) {
 			    SLICE_ARG(word[i]));
 	}
 	p->target.hosts.search = dns_search_list(s->outside->dns, &p->target.hosts.search_count);
-	p->dns_filter = tables_of_list(s->tables, p->view, of(p, SET_smtp_dns_reply_filter), 0, &s->mem);
-	if (p->dns_filter.count != 0) {
-		p->target.hosts.ignore_record = relay_filter_dns;
-		p->target.hosts.ignore_ctx = p;
+	enum setting_id filter = of(p, SET_smtp_dns_reply_filter);
+	p->dns_filter = (struct dns_filter){ tables_of_list(s->tables, p->view, filter, 0, &s->mem),
+					     setting_of(filter)->name, p->tag };
+	if (p->dns_filter.tables.count != 0) {
+		p->target.hosts.ignore_record = filter_dns;
+		p->target.hosts.ignore_ctx = &p->dns_filter;
 	}
 	signing_settings_make(p->view, p->target.client.line_limit, p->tag, &s->mem, &p->signing);
 	generic_of(s, p);
@@ -422,24 +434,6 @@ const struct relay_profile *relay_profile_find(const struct relay_settings *s, s
 	return NULL;
 }
 
-static bool is_roots_file(struct slice table) {
-	struct slice path;
-	return boot_password_file(table, &path);
-}
-
-/* Master reads the files that are root's; every other table is asked here. */
-static void open_passwords(struct relay_settings *s) {
-	for (size_t i = 0; i < s->profiles_count; i++) {
-		struct relay_profile *p = &s->profiles[i];
-		enum setting_id id = of(p, SET_smtp_sasl_password_maps);
-		struct slice usual = conf_text(conf_main(s->conf), SET_smtp_sasl_password_maps);
-		if (!p->log_in) continue;
-		p->by_files = slice_eq(conf_text(p->view, id), usual);
-		p->passwords = p->by_files ? tables_of_list_but(s->tables, p->view, id, 0, is_roots_file, &s->mem)
-					   : tables_of_list(s->tables, p->view, id, 0, &s->mem);
-	}
-}
-
 static void take_identities(struct relay_settings *s, struct boot *b) {
 	s->identities_count = b->client_identity_count;
 	s->identities = mem_array(s->identities_count, sizeof *s->identities);
@@ -454,7 +448,6 @@ int relay_settings_new(struct boot *b, const struct relay_outside *outside, stru
 	take_identities(s, b);
 	s->generation.destroy = destroy;
 	s->conf = TAKE(b->conf);
-	s->logins = TAKE(b->logins);
 	const struct conf_view *v = conf_main(s->conf);
 	s->own_name = conf_text(v, SET_myhostname);
 	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
@@ -467,7 +460,6 @@ int relay_settings_new(struct boot *b, const struct relay_outside *outside, stru
 		destroy(&s->generation);
 		return -1;
 	}
-	open_passwords(s);
 	*out = s;
 	return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include "base/generation.h"
 #include <pthread.h>
+#include "conf/dns_filter.h"
 #include "flow/outgoing.h"
 #include "net/dns.h"
 #include "role/boot.h"
@@ -35,13 +36,12 @@ struct relay_profile {
 	const char *digest;
 	bool log_in, by_sender;              /* smtp_sasl_auth_enable, smtp_sender_dependent_authentication */
 	struct slice login_delimiter;        /* between user and password */
-	bool by_files;                       /* logins count: smtp_sasl_password_maps is main.cf's */
-	struct lookup passwords;             /* its tables that are no files of root's */
+	struct lookup passwords;             /* smtp_sasl_password_maps */
 	struct signing_params signing;       /* dkim_…, arc_seal */
 	struct outgoing_params outgoing;     /* smtp_header_checks, smtp_generic_maps */
 	struct lookup reply_filter, status_filter; /* smtp_reply_filter, smtp_delivery_status_filter */
 	struct lookup discard_maps;          /* smtp_discard_ehlo_keyword_address_maps */
-	struct lookup dns_filter;            /* smtp_dns_reply_filter */
+	struct dns_filter dns_filter;        /* smtp_dns_reply_filter */
 	bool probe_data;                     /* smtp_address_verify_target = data */
 	bool tell_postmaster;                /* notify_classes has protocol or data */
 	const struct slice *fallback;        /* smtp_fallback_relay */
@@ -58,7 +58,6 @@ struct relay_settings {
 	struct arena mem;
 	struct conf *conf;
 	struct tables *tables;
-	char *logins;                        /* "destination user:password" lines */
 	struct bearer *bearer;               /* OAuth 2 tokens; NULL: not set up */
 	struct slice own_name;
 	struct rewrite_params rewrite;       /* delimiters and the like */
@@ -71,7 +70,7 @@ struct relay_settings {
 	pthread_mutex_t contexts_lock;
 	struct relay_tls_context *contexts;  /* relay_tls.c: what was used last comes first */
 };
-/* Takes conf, logins and client identities from b. <0: TLS cannot be set up. */
+/* Takes conf and client identities from b. <0: TLS cannot be set up. */
 struct relay_outside {
 	struct dns *dns;
 	struct link *vault;                  /* signs for our certificates */
@@ -80,10 +79,14 @@ struct relay_outside {
 int relay_settings_new(struct boot *b, const struct relay_outside *outside, struct relay_settings **out);
 const struct relay_profile *relay_profile_find(const struct relay_settings *s, struct slice transport); /* NULL: none */
 
-/* user:password for a next hop and a sender: as Postfix looks, the sender first where he counts, then the next hop as
- * written, then its host. 0, or 1: a table cannot be asked now. Nothing found: user stays empty. */
-int relay_login(const struct relay_settings *s, const struct relay_profile *p, struct slice hop, struct slice sender,
-		struct arena *mem, struct slice *user, struct slice *password);
+/* For smtp_target.login; ctx: struct relay_login. As Postfix looks: the sender first where he counts, then the host,
+ * then the next hop as written; and then its host. */
+struct relay_login {
+	const struct relay_settings *settings;
+	const struct relay_profile *profile;
+	struct slice hop, sender;
+};
+bool relay_login(void *ctx, struct slice host, struct arena *mem, struct slice *user, struct slice *password);
 /* smtp_delivery_status_filter: another status and text, of the same kind (delivered, or not). */
 void relay_filter(const struct relay_profile *p, struct smtp_outcome *o, struct arena *mem);
 struct slice relay_filter_reply(void *profile, struct slice line, struct arena *mem); /* smtp_client_params.filter */
@@ -91,7 +94,6 @@ struct slice relay_filter_reply(void *profile, struct slice line, struct arena *
 bool relay_keeps(const struct relay_profile *p, struct slice hop, struct arena *mem);
 bool relay_discard(void *profile, struct slice address, struct arena *mem,
 		   struct slice *words);                                      /* smtp_client_params.discard_for */
-bool relay_filter_dns(void *profile, struct slice record, struct arena *mem); /* smtp_hosts_params.ignore_record */
 
 /* A setting by its smtp_ name: in a profile of LMTP its lmtp_ twin. */
 enum setting_id relay_setting(const struct relay_profile *p, enum setting_id smtp);

@@ -5,7 +5,14 @@
 #include "base/map.h"
 #include "trust/dkim_text.h"
 
-enum { FIRST_MS = 2000, LOOKUP_MS = 20000, DAY_MS = 86400000, FAILURES_MOST = 3, LATER_ROUNDS = 6 };
+enum {
+	FIRST_MS = 2000,
+	LOOKUP_MS = 20000,
+	DAY_MS = 86400000,
+	FAILURES_MOST = 3,
+	LATER_ROUNDS = 6, /* of every_ms; also between looks at a record that was there */
+	EACH_MS = 500     /* with ten thousand keys, two look-ups a second at most */
+};
 
 /* ---- settings ---- */
 
@@ -78,6 +85,7 @@ void signing_settings_make(const struct conf_view *v, size_t line_limit, const c
 	out->form.sign_headers_count = sign.count;
 	out->form.oversign_headers = over.at;
 	out->form.oversign_headers_count = over.count;
+	out->form.request_reports = conf_bool(v, SET_dkim_request_reports);
 	out->form.lifetime_s = conf_time_ms(v, SET_dkim_signature_lifetime) / 1000;
 	canonical_forms(v, &out->form);
 }
@@ -155,8 +163,10 @@ static void tell_missing(const struct keyring_key *key, enum dkim_publication fo
 }
 
 /* What DNS says of each key that signs is told to vault, for `hato dkim list` and `hato status`. Who has not published
- * its record hears of it in the log, when there was time to do so, then once a day. False: DNS does not answer. */
-static bool look_at(struct key_watch *w, struct looked *l, const struct keyring_key *key, struct arena *mem) {
+ * its record hears of it in the log, when there was time to do so, then once a day; whose record is gone, at once.
+ * count: of all keys. False: DNS does not answer. */
+static bool look_at(struct key_watch *w, struct looked *l, const struct keyring_key *key, size_t count,
+		    struct arena *mem) {
 	static const uint32_t told[] = { [DKIM_PUBLISHED] = KEYRING_DNS_PUBLISHED,
 					 [DKIM_NOT_PUBLISHED] = KEYRING_DNS_MISSING,
 					 [DKIM_DIFFERENT] = KEYRING_DNS_OTHER };
@@ -165,7 +175,10 @@ static bool look_at(struct key_watch *w, struct looked *l, const struct keyring_
 						     deadline_in(LOOKUP_MS), mem, &reason);
 	if (found == DKIM_UNKNOWN_YET) return false;
 	ask_dkim_seen(w->vault, &(struct dkim_seen_ask){ key->id, told[found] }, mem);
-	l->next = deadline_in(found == DKIM_PUBLISHED ? DAY_MS : MIN_OF(w->every_ms, (int64_t)DAY_MS));
+	int64_t again = MIN_OF(w->every_ms, (int64_t)DAY_MS);
+	if (found == DKIM_PUBLISHED) again = MAX_OF(LATER_ROUNDS * again, (int64_t)count * EACH_MS);
+	l->next = deadline_in(MIN_OF(again, (int64_t)DAY_MS));
+	if (found == DKIM_PUBLISHED) l->tell_at = clock_ms();
 	if (found == DKIM_PUBLISHED || clock_ms() < l->tell_at) return true;
 	l->tell_at = deadline_in(DAY_MS);
 	tell_missing(key, found, reason, mem);
@@ -179,11 +192,11 @@ static void look_for_missing(struct key_watch *w) {
 	if (ask_dkim_list(w->vault, &(struct dkim_list_ask){ 0 }, &mem, &all) != ASK_OK) return;
 	for (size_t i = 0; i < all.keys_count; i++) {
 		const struct keyring_key *key = &all.keys[i];
-		bool signs = key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN;
+		bool signs = (key->state == KEYRING_ACTIVE || key->state == KEYRING_GIVEN) && !keyring_is_weak(key);
 		if (!signs || key->public_key.len == 0 || slice_find(key->domain, '%') < key->domain.len) continue;
 		/* not at once: until something asks, DNS costs no memory */
 		struct looked *l = due(w, key->id, w->every_ms / 4);
-		if (l != NULL && !look_at(w, l, key, &mem) && !later(w, l, &failures)) return;
+		if (l != NULL && !look_at(w, l, key, all.keys_count, &mem) && !later(w, l, &failures)) return;
 	}
 }
 

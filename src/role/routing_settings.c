@@ -51,26 +51,16 @@ static bool is_absent_postsrsd(struct slice name) {
 	return true;
 }
 
-struct lookup tables_of_list_but(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
-				 bool (*skip)(struct slice name), struct arena *mem) {
+struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
+			     struct arena *mem) {
 	size_t n;
 	const struct slice *names = conf_list(v, id, &n);
 	struct lookup l = { .tables = arena_array(mem, MAX_OF(n, (size_t)1), sizeof *l.tables) };
 	for (size_t i = 0; i < n; i++) {
-		if (unasked(v, names[i]) || is_absent_postsrsd(names[i]) || skip(names[i])) continue;
+		if (unasked(v, names[i]) || is_absent_postsrsd(names[i])) continue;
 		l.tables[l.count++] = open_or_fail(tables, names[i], flags, setting_of(id)->name, mem);
 	}
 	return l;
-}
-
-static bool none(struct slice name) {
-	(void)name;
-	return false;
-}
-
-struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
-			     struct arena *mem) {
-	return tables_of_list_but(tables, v, id, flags, none, mem);
 }
 
 static struct domain_set domains_of(struct tables *tables, const struct conf_view *v, enum setting_id id,

@@ -24,6 +24,3 @@ void rewrite_settings_make(struct rewrite_params *out, struct tables *tables, co
 /* The tables of a list; one that cannot be opened becomes one whose answer is always "later". */
 struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
 			     struct arena *mem);
-/* The same without those that skip says are not ours to open. */
-struct lookup tables_of_list_but(struct tables *tables, const struct conf_view *v, enum setting_id id, unsigned flags,
-				 bool (*skip)(struct slice name), struct arena *mem);

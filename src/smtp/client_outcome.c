@@ -12,7 +12,7 @@ static const struct {
 	[SMTP_STAGE_LHLO]     = { "performing the LHLO handshake", "LHLO command" },
 	[SMTP_STAGE_STARTTLS] = { "performing the STARTTLS handshake", "STARTTLS command" },
 	[SMTP_STAGE_AUTH]     = { "performing the AUTH exchange", "AUTH command" },
-	[SMTP_STAGE_XFORWARD] = { "sending XFORWARD command", "XFORWARD command" },
+	[SMTP_STAGE_XFORWARD] = { "sending XFORWARD name/address", "XFORWARD name/address command" },
 	[SMTP_STAGE_RSET]     = { "sending RSET", "RSET command" },
 	[SMTP_STAGE_MAIL]     = { "sending MAIL FROM", "MAIL FROM command" },
 	[SMTP_STAGE_RCPT]     = { "sending RCPT TO", "RCPT TO command" },

@@ -83,11 +83,18 @@ static bool cache_fits(const struct delivery *d) {
 		clock_ms() < c->deadline;
 }
 
+/* Log-ins depend on the host. */
+static bool login_for(struct delivery *d, const struct smtp_host *host) {
+	const struct smtp_target *t = d->target;
+	return t->login == NULL || t->login(t->login_ctx, host->name, d->mem, &d->client.user, &d->client.password);
+}
+
 /* The kept connection if it is for us and alive; any other is ended. */
 static struct smtp_client *cache_take(struct delivery *d) {
 	if (d->cache == NULL || d->cache->client == NULL) return NULL;
 	struct smtp_client *kept = NULL;
-	if (cache_fits(d) && smtp_client_alive(d->cache->client)) kept = TAKE(d->cache->client);
+	bool known = login_for(d, smtp_client_host(d->cache->client));
+	if (known && cache_fits(d) && smtp_client_alive(d->cache->client)) kept = TAKE(d->cache->client);
 	smtp_cache_clear(d->cache);
 	return kept;
 }
@@ -210,6 +217,12 @@ static bool try_host(struct delivery *d, const struct smtp_host *host) {
 	struct smtp_client *client = NULL;
 	struct smtp_outcome why;
 	size_t before = d->count;
+	if (!login_for(d, host)) {
+		why = (struct smtp_outcome){ .fate = SMTP_LATER, .status = "4.3.0", .relay = S("none") };
+		why.text = arena_fmt(d->mem, "local data error while talking to %.*s", SLICE_ARG(host->name));
+		tell_open(d, &why);
+		return false;
+	}
 	if (open_host(d, host, &client, &why) != SMTP_CLIENT_OK) {
 		tell_open(d, &why);
 		drop_settled(d);

@@ -37,6 +37,10 @@ struct smtp_target {
 	const char *service;           /* for the log: "smtp" when NULL */
 	uint64_t session;
 	bool log_tls;                  /* one line for each TLS connection (smtp_tls_loglevel = 1) */
+	/* The log-in for a host, in mem; an empty user: none. False: it cannot be told now, and mail waits (4.3.0).
+	 * NULL: the client's own, for every host. */
+	bool (*login)(void *ctx, struct slice host, struct arena *mem, struct slice *user, struct slice *password);
+	void *login_ctx;
 };
 
 /* outcomes has message->count places, all filled on return. cache may be NULL. Logs what happens on the way (a host

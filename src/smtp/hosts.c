@@ -23,6 +23,7 @@ struct finding {
 	unsigned self;            /* the best preference at which we met ourselves; UINT_MAX: not met */
 	bool later;               /* some name could not be looked up now */
 	bool filtered;            /* records were there, and all of some kind were left out */
+	struct slice unjudged;    /* a record that the filter could not judge, in words */
 	struct slice mx_domain;   /* while MX hosts are looked up: whose they are, … */
 	bool mx_secure;           /* … and whether that is proved */
 	struct slice trouble;     /* the last look-up that gave nothing, in words */
@@ -81,8 +82,11 @@ static bool ignored(struct finding *f, struct slice name, const struct dns_facts
 		    struct slice data) {
 	const struct smtp_hosts_params *p = f->params;
 	if (p->ignore_record == NULL) return false;
-	return p->ignore_record(p->ignore_ctx,
-		arena_fmt(f->mem, "%.*s. %u IN %s %.*s", SLICE_ARG(name), facts->ttl, type, SLICE_ARG(data)), f->mem);
+	int r = p->ignore_record(p->ignore_ctx, dns_record_text(name, facts, type, data, f->mem), f->mem);
+	if (r < 0)
+		f->unjudged = arena_fmt(f->mem, "Error looking up name=%.*s type=%s: Invalid DNS reply filter syntax",
+					SLICE_ARG(name), type);
+	return r != 0;
 }
 
 static struct slice all_filtered(struct finding *f, struct slice name, const char *type) {
@@ -347,36 +351,42 @@ static bool find_srv(struct finding *f, const struct smtp_next_hop *hop, enum sm
 	return true;
 }
 
+static enum smtp_hosts_answer find(struct finding *f, struct slice next_hop) {
+	const struct smtp_hosts_params *params = f->params;
+	struct smtp_next_hop hop;
+	if (!smtp_next_hop_parse(next_hop, &hop)) goto bad;
+	f->named_port = hop.port != 0;
+	f->port = hop.port != 0 ? hop.port : params->port != 0 ? params->port : DEFAULT_PORT;
+	f->domain = hop.host;
+	if (hop.path.len > 0) {
+		add_host(f, hop.path, (struct addr){ 0 }, 0);
+		f->out->list[0].path = arena_slice(f->mem, hop.path);
+		return SMTP_HOSTS_OK;
+	}
+	if (addr_family(&hop.literal) != AF_UNSPEC) {
+		if (!family_allowed(params, addr_family(&hop.literal)))
+			return answer(f, SMTP_HOSTS_NONE, "5.4.4",
+				arena_fmt(f->mem, "%.*s: this address family is switched off (see inet_protocols)",
+					SLICE_ARG(hop.host)));
+		add_host(f, hop.host, hop.literal, 0);
+		return conclude(f, 0);
+	}
+	if (!dns_to_ascii(hop.host, f->mem, &f->domain)) goto bad;
+	enum smtp_hosts_answer by_srv;
+	if (wants_srv(f, &hop) && find_srv(f, &hop, &by_srv)) return by_srv;
+	return hop.no_mx || params->no_mx ? find_addresses(f) : find_mx(f);
+bad:
+	return answer(
+		f, SMTP_HOSTS_BAD, "5.1.2", arena_fmt(f->mem, "bad destination host name: %.*s", SLICE_ARG(next_hop)));
+}
+
 enum smtp_hosts_answer smtp_hosts_find(const struct smtp_hosts_params *params, struct slice next_hop, struct arena *mem,
                                        struct smtp_hosts *out) {
 	*out = (struct smtp_hosts){ 0 };
 	struct finding f = { .params = params, .mem = mem, .out = out, .self = UINT_MAX };
 	f.deadline = deadline_in(params->dns_timeout != 0 ? params->dns_timeout : SECONDS(60));
-	struct smtp_next_hop hop;
-	if (!smtp_next_hop_parse(next_hop, &hop)) goto bad;
-	f.named_port = hop.port != 0;
-	f.port = hop.port != 0 ? hop.port : params->port != 0 ? params->port : DEFAULT_PORT;
-	f.domain = hop.host;
-	if (hop.path.len > 0) {
-		add_host(&f, hop.path, (struct addr){ 0 }, 0);
-		out->list[0].path = arena_slice(mem, hop.path);
-		return SMTP_HOSTS_OK;
-	}
-	if (addr_family(&hop.literal) != AF_UNSPEC) {
-		if (!family_allowed(params, addr_family(&hop.literal)))
-			return answer(&f, SMTP_HOSTS_NONE, "5.4.4",
-				arena_fmt(mem, "%.*s: this address family is switched off (see inet_protocols)",
-					SLICE_ARG(hop.host)));
-		add_host(&f, hop.host, hop.literal, 0);
-		return conclude(&f, 0);
-	}
-	if (!dns_to_ascii(hop.host, mem, &f.domain)) goto bad;
-	enum smtp_hosts_answer by_srv;
-	if (wants_srv(&f, &hop) && find_srv(&f, &hop, &by_srv)) return by_srv;
-	return hop.no_mx || params->no_mx ? find_addresses(&f) : find_mx(&f);
-bad:
-	return answer(
-		&f, SMTP_HOSTS_BAD, "5.1.2", arena_fmt(mem, "bad destination host name: %.*s", SLICE_ARG(next_hop)));
+	enum smtp_hosts_answer a = find(&f, next_hop);
+	return f.unjudged.len != 0 ? answer(&f, SMTP_HOSTS_LATER, "4.4.3", f.unjudged) : a;
 }
 
 static bool port_number(struct slice text, uint16_t *out) {

@@ -36,9 +36,9 @@ struct smtp_hosts_params {
 	const struct slice *srv_services;
 	size_t srv_services_count;
 	bool srv_fallback, ignore_srv_error;
-	/* Each record that is found, "example.com. 300 IN MX 10 mx.example.com.": true leaves it out
+	/* Each record that is found (dns_record_text): 1 leaves it out, <0: no record can be relied on now
 	 * (smtp_dns_reply_filter). */
-	bool (*ignore_record)(void *ctx, struct slice record, struct arena *mem);
+	int (*ignore_record)(void *ctx, struct slice record, struct arena *mem);
 	void *ignore_ctx;
 	bool keep_order;              /* equal preference is not shuffled (smtp_randomize_addresses = no) */
 	unsigned address_limit;       /* how many addresses at most (smtp_mx_address_limit); 0: 5 */

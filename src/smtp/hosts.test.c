@@ -179,7 +179,8 @@ static void test_families(void **state) {
 }
 
 /* Records of a.test and MX hosts at 10 are left out. */
-static bool ignore_some(void *ctx, struct slice record, struct arena *mem UNUSED) {
+static int ignore_some(void *ctx, struct slice record, struct arena *mem UNUSED) {
+	if (slice_starts(record, S("both.test. 0 IN AAAA 2001:db8::1"))) return -1;
 	return slice_starts(record, S("a.test. 0 IN A 192.0.2.11")) ||
 	       (ctx != NULL && slice_search(record, S(" IN MX 10 ")) < record.len);
 }
@@ -276,6 +277,11 @@ static const struct {
 	  SMTP_HOSTS_LATER,
 	  "4.7.0",
 	  "Error looking up name=one.test type=MX: DNS reply filter drops all results" },
+	{ { .keep_order = true, .ignore_record = ignore_some },
+	  "both.test",
+	  SMTP_HOSTS_LATER,
+	  "4.4.3",
+	  "Error looking up name=both.test type=AAAA: Invalid DNS reply filter syntax" },
 	{ { .keep_order = true, .no_balance = true, .preference = SMTP_PREFER_IPV4 },
 	  "both.test",
 	  SMTP_HOSTS_OK,

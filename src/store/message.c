@@ -111,8 +111,8 @@ static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
 	m->blob_id = db_int(s, at);
 }
 
-struct walks { struct blob_walk *summary, *digest, *body; struct summary_walk *packed; };
-enum { PACKED_LEAST = 16 /* messages; for fewer the packs are not asked */ };
+struct walks { struct blob_walk *summary, *digest, *body; struct summary_walk *summaries, *digests; };
+enum { PACKED_LEAST = 40 /* messages; for fewer the packs are not asked: one has some hundred */ };
 
 static uint64_t span_of(struct uid_set set) {
 	uint64_t span = 0;
@@ -121,28 +121,32 @@ static uint64_t span_of(struct uid_set set) {
 }
 
 static struct walks walks_open(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
-	bool summaries = (want & WANT_SUMMARY) != 0;
+	bool summaries = (want & WANT_SUMMARY) != 0, digests = (want & WANT_DIGEST) != 0,
+	     packed = span_of(set) >= PACKED_LEAST;
 	return (struct walks){ summaries ? blob_walk(c, BLOB_SUMMARY) : NULL,
-			       (want & WANT_DIGEST) != 0 ? blob_walk(c, BLOB_DIGEST) : NULL,
+			       digests ? blob_walk(c, BLOB_DIGEST) : NULL,
 			       (want & WANT_BODY) != 0 ? blob_walk(c, BLOB_STORED) : NULL,
-			       summaries && span_of(set) >= PACKED_LEAST ? summary_walk(c, box) : NULL };
+			       summaries && packed ? summary_walk(c, BLOB_SUMMARY, box) : NULL,
+			       digests && packed ? summary_walk(c, BLOB_DIGEST, box) : NULL };
 }
 
 static void walks_close(struct walks *w) {
 	blob_walk_end(&w->summary);
 	blob_walk_end(&w->digest);
 	blob_walk_end(&w->body);
-	summary_walk_end(&w->packed);
+	summary_walk_end(&w->summaries);
+	summary_walk_end(&w->digests);
 }
 
-static int summary_to(struct walks *w, struct message *m) {
-	m->summary = w->packed != NULL ? summary_walk_to(w->packed, m->uid, m->blob_id) : SLICE_NONE;
-	return m->summary.at != NULL ? 0 : blob_walk_to(w->summary, m->blob_id, &m->summary);
+/* From a pack, or else from the row. */
+static int kept_to(struct summary_walk *packed, struct blob_walk *rows, const struct message *m, struct slice *out) {
+	*out = packed != NULL ? summary_walk_to(packed, m->uid, m->blob_id) : SLICE_NONE;
+	return out->at != NULL ? 0 : blob_walk_to(rows, m->blob_id, out);
 }
 
 static int walks_to(struct walks *w, struct message *m) {
-	int r = w->summary != NULL ? summary_to(w, m) : 0;
-	if (r == 0 && w->digest != NULL) r = blob_walk_to(w->digest, m->blob_id, &m->digest);
+	int r = w->summary != NULL ? kept_to(w->summaries, w->summary, m, &m->summary) : 0;
+	if (r == 0 && w->digest != NULL) r = kept_to(w->digests, w->digest, m, &m->digest);
 	if (r == 0 && w->body != NULL) r = blob_walk_to(w->body, m->blob_id, &m->body);
 	return r;
 }
@@ -167,9 +171,10 @@ int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned w
 	return 0;
 }
 
+/* Of the first message from there on. */
 static int64_t blob_of(struct db_conn *c, struct box box, uint32_t uid) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT blob_id FROM message WHERE account_id = ? AND mailbox_id = ?"
-						" AND uid = ?");
+						" AND uid >= ? ORDER BY uid LIMIT 1");
 	bind_box(s, box);
 	db_bind_int(s, uid);
 	return db_step(s) == DB_ROW ? db_int(s, 0) : 0;
@@ -189,6 +194,8 @@ void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned
 	const int64_t low[] = { box.account, box.id, first }, high[] = { box.account, box.id, last };
 	db_ahead(c, "message", LEN(low), low, high, count / ROWS_A_PAGE + AHEAD_LEAST);
 	if ((want & WANT_DIGEST) == 0) return;
+	first = MAX_OF(first, summary_cache_to(c, BLOB_DIGEST, box) + 1); /* packs are read in one go */
+	if (last < first || last - first < AHEAD_LEAST) return;
 	int64_t from = blob_of(c, box, first), to = blob_of(c, box, last);
 	if (from != 0 && to >= from) db_ahead(c, "digest", 0, &from, &to, count / DIGESTS_A_PAGE + AHEAD_LEAST);
 }

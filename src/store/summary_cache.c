@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "db/blob.h"
+#include "mime/digest.h"
 
 #include <stdatomic.h>
 #include <sys/stat.h>
@@ -22,13 +23,15 @@ enum {
 #define FILE_NAME "summaries.db"
 
 static const struct db_schema schema = {
-	.sql = "CREATE TABLE pack (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, last_uid INTEGER NOT NULL,"
-	       " first_uid INTEGER NOT NULL, count INTEGER NOT NULL, plain INTEGER NOT NULL, data BLOB NOT NULL,"
-	       " PRIMARY KEY (account_id, mailbox_id, last_uid)) WITHOUT ROWID;"
-	       "CREATE TABLE fact (origin INTEGER NOT NULL); INSERT INTO fact VALUES (0)",
+	.sql = "CREATE TABLE pack (kind INTEGER NOT NULL, account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL,"
+	       " last_uid INTEGER NOT NULL, first_uid INTEGER NOT NULL, count INTEGER NOT NULL, plain INTEGER NOT NULL,"
+	       " data BLOB NOT NULL, PRIMARY KEY (kind, account_id, mailbox_id, last_uid)) WITHOUT ROWID;"
+	       "CREATE TABLE fact (origin INTEGER NOT NULL, digests INTEGER NOT NULL); INSERT INTO fact VALUES (0, 0)",
 };
 
-struct entry { int64_t blob_id; uint32_t uid, end; }; /* end of its text, from the first text on */
+static const enum blob_kept kinds[] = { BLOB_SUMMARY, BLOB_DIGEST };
+
+struct entry { int64_t blob_id; uint32_t uid, end; }; /* end of its text, from the first text on; an empty one: none */
 
 struct summary_cache {
 	struct db *of;           /* whose summaries */
@@ -50,14 +53,18 @@ static void remove_files(const struct db *of) {
 }
 
 static int origin_set(struct db_conn *tx, void *arg) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE fact SET origin = ?");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "UPDATE fact SET origin = ?, digests = ?");
 	db_bind_int(s, *(int64_t *)arg);
+	db_bind_int(s, DIGEST_VERSION);
 	return db_run(s);
 }
 
+/* 0: it is new; -1: damaged, of an older program, or with digests of another kind. */
 static int64_t origin_of(struct db *db) {
 	AUTO_READ struct db_conn *c = db_read(db);
-	AUTO_STMT struct db_stmt *s = c != NULL ? db_sql(c, "SELECT origin FROM fact") : NULL;
+	AUTO_STMT struct db_stmt *s =
+		c != NULL ? db_sql(c, "SELECT origin FROM fact WHERE digests IN (0, ?)") : NULL;
+	if (s != NULL) db_bind_int(s, DIGEST_VERSION);
 	return s != NULL && db_step(s) == DB_ROW ? db_int(s, 0) : -1;
 }
 
@@ -107,6 +114,7 @@ static void break_it(struct summary_cache *sc) {
 
 struct packing {
 	struct db *of;
+	enum blob_kept kind;
 	struct box box;
 	struct entry entries[ENTRIES_MAX];
 	size_t count;
@@ -123,8 +131,8 @@ static bool packing_is_full(const struct packing *p) {
 	return p->count == ENTRIES_MAX || p->text.len >= PACK_BYTES;
 }
 
-static void packing_add(struct packing *p, uint32_t uid, int64_t blob_id, struct slice summary) {
-	buf_add(&p->text, summary);
+static void packing_add(struct packing *p, uint32_t uid, int64_t blob_id, struct slice text) {
+	buf_add(&p->text, text);
 	p->entries[p->count++] = (struct entry){ blob_id, uid, (uint32_t)p->text.len };
 }
 
@@ -135,8 +143,9 @@ static int packing_put(struct db_conn *tx, struct packing *p) {
 	buf_add(&p->plain, slice_from(p->entries, p->count * sizeof p->entries[0]));
 	buf_add(&p->plain, buf_slice(&p->text));
 	if (db_pack(p->of, buf_slice(&p->plain), &p->packed) < 0) return -1;
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO pack (account_id, mailbox_id, last_uid, first_uid, count,"
-						 " plain, data) VALUES (?, ?, ?, ?, ?, ?, ?)");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "INSERT INTO pack (kind, account_id, mailbox_id, last_uid, first_uid,"
+						 " count, plain, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+	db_bind_int(s, p->kind);
 	db_bind_int(s, p->box.account);
 	db_bind_int(s, p->box.id);
 	db_bind_int(s, p->entries[p->count - 1].uid);
@@ -150,9 +159,10 @@ static int packing_put(struct db_conn *tx, struct packing *p) {
 }
 
 /* The last uid that is in a pack. */
-static int64_t packed_to(struct db_conn *c, struct box box) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT last_uid FROM pack WHERE account_id = ? AND mailbox_id = ?"
-						" ORDER BY last_uid DESC LIMIT 1");
+static int64_t packed_to(struct db_conn *c, enum blob_kept kind, struct box box) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT last_uid FROM pack WHERE kind = ? AND account_id = ?"
+						" AND mailbox_id = ? ORDER BY last_uid DESC LIMIT 1");
+	db_bind_int(s, kind);
 	db_bind_int(s, box.account);
 	db_bind_int(s, box.id);
 	return db_step(s) == DB_ROW ? db_int(s, 0) : 0;
@@ -160,18 +170,23 @@ static int64_t packed_to(struct db_conn *c, struct box box) {
 
 struct adding { struct summary_cache *sc; struct db_conn *c; struct box box; bool more; };
 
+/* A message without a digest (of an older program) has an empty place, so that the next look goes on behind it. */
+#define WITH(table) \
+	"SELECT uid, message.blob_id, data FROM message LEFT JOIN " table " ON " table ".blob_id = message.blob_id" \
+	" WHERE account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? ORDER BY uid"
+static const char *const sql_of[] = { [BLOB_SUMMARY] = WITH("summary"), [BLOB_DIGEST] = WITH("digest") };
+
 /* Packs of the messages from first to last, at most so many; a last one only with so many messages in it. 1: that was
  * not all. */
-static int add_range(struct db_conn *tx, struct adding *a, int64_t first, int64_t last, size_t packs, size_t least) {
+static int add_range(struct db_conn *tx, struct adding *a, enum blob_kept kind, int64_t first, int64_t last,
+		     size_t packs, size_t least) {
 	AUTO(packing_done) struct packing p = { .of = a->sc->of,
+						.kind = kind,
 						.box = a->box,
 						.text = BUF(PACK_MAX),
 						.plain = BUF(PACK_MAX * 2),
 						.packed = BUF(PACK_MAX * 2) };
-	AUTO_STMT struct db_stmt *s =
-		db_sql(a->c, "SELECT uid, message.blob_id, summary.data FROM message JOIN summary"
-			     " ON summary.blob_id = message.blob_id WHERE account_id = ? AND mailbox_id = ?"
-			     " AND uid BETWEEN ? AND ? ORDER BY uid");
+	AUTO_STMT struct db_stmt *s = db_sql(a->c, sql_of[kind]);
 	db_bind_int(s, a->box.account);
 	db_bind_int(s, a->box.id);
 	db_bind_int(s, first);
@@ -190,9 +205,19 @@ static int add_range(struct db_conn *tx, struct adding *a, int64_t first, int64_
 /* What came behind the last pack. */
 static int add_packs(struct db_conn *tx, void *arg) {
 	struct adding *a = arg;
-	int r = add_range(tx, a, packed_to(tx, a->box) + 1, UINT32_MAX, SLICE_PACKS, TAIL_LEAST);
-	a->more = r == 1;
+	int r = 0;
+	for (size_t i = 0; i < LEN(kinds) && r >= 0; i++) {
+		r = add_range(tx, a, kinds[i], packed_to(tx, kinds[i], a->box) + 1, UINT32_MAX, SLICE_PACKS, TAIL_LEAST);
+		a->more |= r == 1;
+	}
 	return MIN_OF(r, 0);
+}
+
+/* Some pack of it lacks so many messages that another is worth it. */
+static bool lacks(struct db_conn *c, struct box box, int64_t last) {
+	bool any = c == NULL;
+	for (size_t i = 0; i < LEN(kinds) && !any; i++) any = last - packed_to(c, kinds[i], box) >= TAIL_LEAST;
+	return any;
 }
 
 /* The next mailbox behind sc->at where a pack is worth it. 1: there is none. */
@@ -210,7 +235,7 @@ static int next_box(struct summary_cache *sc, struct db_conn *c, struct box *out
 	while ((r = db_step(s)) == DB_ROW) {
 		struct box box = { db_int(s, 0), db_int(s, 1) };
 		sc->at = box;
-		if (db_int(s, 2) - 1 - (mine != NULL ? packed_to(mine, box) : 0) < TAIL_LEAST) continue;
+		if (!lacks(mine, box, db_int(s, 2) - 1)) continue;
 		*out = box;
 		return 0;
 	}
@@ -219,15 +244,16 @@ static int next_box(struct summary_cache *sc, struct db_conn *c, struct box *out
 
 /* Packs that hold what is gone are made again of what is left. */
 
-struct stale { int64_t account, mailbox, first, last; };
+struct stale { int64_t kind, account, mailbox, first, last; };
 
 static int find_stale(struct db_conn *tx, struct db_conn *c, struct buf *out) {
-	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT account_id, mailbox_id, first_uid, last_uid, count FROM pack");
+	AUTO_STMT struct db_stmt *s = db_sql(tx, "SELECT kind, account_id, mailbox_id, first_uid, last_uid, count"
+						 " FROM pack");
 	AUTO_STMT struct db_stmt *n = db_sql(c, "SELECT COUNT(*) FROM message WHERE account_id = ? AND mailbox_id = ?"
 						" AND uid BETWEEN ? AND ?");
 	int r;
 	while ((r = db_step(s)) == DB_ROW && out->len / sizeof(struct stale) < SLICE_PACKS) {
-		struct stale one = { db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3) };
+		struct stale one = { db_int(s, 0), db_int(s, 1), db_int(s, 2), db_int(s, 3), db_int(s, 4) };
 		db_again(n);
 		db_bind_int(n, one.account);
 		db_bind_int(n, one.mailbox);
@@ -235,7 +261,7 @@ static int find_stale(struct db_conn *tx, struct db_conn *c, struct buf *out) {
 		db_bind_int(n, one.last);
 		int q = db_step(n);
 		if (q != DB_ROW) return -1;
-		if (db_int(n, 0) < db_int(s, 4)) buf_add(out, slice_from(&one, sizeof one));
+		if (db_int(n, 0) < db_int(s, 5)) buf_add(out, slice_from(&one, sizeof one));
 	}
 	return MIN_OF(r, 0);
 }
@@ -248,13 +274,15 @@ static int tidy(struct db_conn *tx, void *arg) {
 		struct stale one;
 		memcpy(&one, stale.at + at, sizeof one);
 		AUTO_STMT struct db_stmt *d =
-			db_sql(tx, "DELETE FROM pack WHERE account_id = ? AND mailbox_id = ? AND last_uid = ?");
+			db_sql(tx, "DELETE FROM pack WHERE kind = ? AND account_id = ? AND mailbox_id = ?"
+				   " AND last_uid = ?");
+		db_bind_int(d, one.kind);
 		db_bind_int(d, one.account);
 		db_bind_int(d, one.mailbox);
 		db_bind_int(d, one.last);
 		r = db_run(d);
 		a->box = (struct box){ one.account, one.mailbox };
-		if (r == 0) r = add_range(tx, a, one.first, one.last, SLICE_PACKS, 1);
+		if (r == 0) r = add_range(tx, a, (enum blob_kept)one.kind, one.first, one.last, SLICE_PACKS, 1);
 	}
 	a->more = stale.len == SLICE_PACKS * sizeof(struct stale);
 	return MIN_OF(r, 0);
@@ -299,7 +327,9 @@ int summary_cache_state(struct summary_cache *sc, struct summary_cache_state *ou
 	AUTO_READ struct db_conn *c = db_read(db);
 	if (c == NULL) return -1;
 	AUTO_STMT struct db_stmt *s =
-		db_sql(c, "SELECT COUNT(*), COALESCE(SUM(count), 0), COALESCE(SUM(LENGTH(data)), 0) FROM pack");
+		db_sql(c, "SELECT COUNT(*), COALESCE(SUM(count) FILTER (WHERE kind = ?), 0),"
+			  " COALESCE(SUM(LENGTH(data)), 0) FROM pack");
+	db_bind_int(s, BLOB_SUMMARY);
 	int r = db_step(s);
 	if (r != DB_ROW) return r;
 	*out = (struct summary_cache_state){ (uint64_t)db_int(s, 0), (uint64_t)db_int(s, 1), (uint64_t)db_int(s, 2) };
@@ -312,20 +342,30 @@ struct summary_walk {
 	struct summary_cache *sc;
 	struct db_conn *c;
 	struct db_stmt *s;
+	enum blob_kept kind;
 	struct box box;
 	int64_t from, first, last; /* uids from here to before first are in no pack; those of the pack */
 	struct buf plain;
 	size_t count, at;          /* entries; the one that is looked at next */
 };
 
-struct summary_walk *summary_walk(struct db_conn *of, struct box box) {
-	struct summary_cache *sc = db_summaries(of);
+static struct db_conn *read_packs(struct summary_cache *sc) {
 	struct db *db = sc != NULL && !sc->broken ? atomic_load(&sc->db) : NULL;
-	struct db_conn *c = db != NULL ? db_read(db) : NULL;
+	return db != NULL ? db_read(db) : NULL;
+}
+
+uint32_t summary_cache_to(struct db_conn *of, enum blob_kept kind, struct box box) {
+	AUTO_READ struct db_conn *c = read_packs(db_summaries(of));
+	return c != NULL ? (uint32_t)packed_to(c, kind, box) : 0;
+}
+
+struct summary_walk *summary_walk(struct db_conn *of, enum blob_kept kind, struct box box) {
+	struct summary_cache *sc = db_summaries(of);
+	struct db_conn *c = read_packs(sc);
 	if (c == NULL) return NULL;
 	struct summary_walk *w = mem_get(sizeof *w);
-	*w = (struct summary_walk){ .sc = sc, .c = c, .box = box, .from = 1, .last = 0, .plain = BUF(PACK_MAX * 2) };
-	w->s = db_sql(c, "SELECT last_uid, first_uid, count, plain, data FROM pack WHERE account_id = ?"
+	*w = (struct summary_walk){ .sc = sc, .c = c, .kind = kind, .box = box, .from = 1, .plain = BUF(PACK_MAX * 2) };
+	w->s = db_sql(c, "SELECT last_uid, first_uid, count, plain, data FROM pack WHERE kind = ? AND account_id = ?"
 			 " AND mailbox_id = ? AND last_uid >= ? ORDER BY last_uid LIMIT 1");
 	return w;
 }
@@ -348,6 +388,7 @@ static struct entry entry_at(const struct summary_walk *w, size_t i) {
 /* The pack that may hold uid. */
 static int load(struct summary_walk *w, uint32_t uid) {
 	db_again(w->s);
+	db_bind_int(w->s, w->kind);
 	db_bind_int(w->s, w->box.account);
 	db_bind_int(w->s, w->box.id);
 	db_bind_int(w->s, uid);
@@ -377,6 +418,6 @@ struct slice summary_walk_to(struct summary_walk *w, uint32_t uid, int64_t blob_
 	if (w->at == w->count) return SLICE_NONE;
 	struct entry e = entry_at(w, w->at);
 	size_t texts = w->count * sizeof e, begin = w->at != 0 ? entry_at(w, w->at - 1).end : 0;
-	if (e.uid != uid || e.blob_id != blob_id || begin > e.end || texts + e.end > w->plain.len) return SLICE_NONE;
+	if (e.uid != uid || e.blob_id != blob_id || begin >= e.end || texts + e.end > w->plain.len) return SLICE_NONE;
 	return slice_from(w->plain.at + texts + begin, e.end - begin);
 }

@@ -29,6 +29,7 @@ static int add(struct db_conn *tx, void *arg) {
 	char text[600];
 	summary_of(text, a->n);
 	int r = blob_insert(tx, a->draft, arena_slice(db_memory(tx), slice_of(text)), &one.blob_id);
+	if (r == 0 && a->n % 7 != 0) r = blob_digest(tx, one.blob_id, arena_fmt(db_memory(tx), "digest %u", a->n));
 	return r == 0 ? store_append(tx, &one, &done) : r;
 }
 
@@ -60,6 +61,9 @@ static int check(void *ctx, const struct message *m) {
 	char text[600];
 	summary_of(text, m->uid);
 	if (!slice_eq(m->summary, slice_of(text))) failed("uid %u: %.*s", m->uid, SLICE_ARG(m->summary));
+	snprintf(text, sizeof text, "digest %u", m->uid);
+	if (!slice_eq(m->digest, m->uid % 7 != 0 ? slice_of(text) : SLICE_NONE))
+		failed("uid %u: %.*s", m->uid, SLICE_ARG(m->digest));
 	++*(size_t *)ctx;
 	return 0;
 }
@@ -68,18 +72,18 @@ static size_t check_all(struct world *w, uint32_t first, uint32_t last) {
 	size_t seen = 0;
 	const struct uid_range range = { first, last };
 	struct db_conn *c = db_read(w->db);
-	assert_done(store_each(c, w->box, (struct uid_set){ &range, 1 }, WANT_SUMMARY, check, &seen));
+	assert_done(store_each(c, w->box, (struct uid_set){ &range, 1 }, WANT_SUMMARY | WANT_DIGEST, check, &seen));
 	db_release(&c);
 	return seen;
 }
 
 /* How many of them come out of the packs. */
-static size_t packed(struct world *w, int64_t *blob_of_first) {
+static size_t packed_of(struct world *w, enum blob_kept kind, int64_t *blob_of_first) {
 	size_t found = 0;
 	struct db_conn *c = db_read(w->db);
 	AUTO_STMT struct db_stmt *s =
 		db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid");
-	struct summary_walk *walk = summary_walk(c, w->box);
+	struct summary_walk *walk = summary_walk(c, kind, w->box);
 	db_bind_int(s, w->box.account);
 	db_bind_int(s, w->box.id);
 	while (walk != NULL && db_step(s) == DB_ROW) {
@@ -90,6 +94,10 @@ static size_t packed(struct world *w, int64_t *blob_of_first) {
 	db_done(&s);
 	db_release(&c);
 	return found;
+}
+
+static size_t packed(struct world *w, int64_t *blob_of_first) {
+	return packed_of(w, BLOB_SUMMARY, blob_of_first);
 }
 
 static struct world world(void) {
@@ -134,6 +142,9 @@ static void test_a_life(void **state UNUSED) {
 	assert_true(packed(&w, NULL) == state_of(&w).summaries);
 	assert_int_equal(check_all(&w, 1, UINT32_MAX), MANY);
 	assert_int_equal(check_all(&w, 700, 730), 31);
+	assert_int_equal(check_all(&w, 700, 790), 91);
+	size_t digests = packed_of(&w, BLOB_DIGEST, NULL);
+	assert_in_range(digests, (MANY - 100) * 6 / 7, MANY * 6 / 7 + 1); /* the others have none */
 	append(&w, MANY + 1, MANY + 50); /* too few for a pack of their own */
 	work(&w);
 	assert_int_equal(check_all(&w, 1, UINT32_MAX), MANY + 50);
@@ -160,14 +171,14 @@ static void test_other_bodies(void **state UNUSED) {
 	int64_t first = 0;
 	assert_true(packed(&w, &first) > 0);
 	struct db_conn *c = db_read(w.db);
-	struct summary_walk *walk = summary_walk(c, w.box);
+	struct summary_walk *walk = summary_walk(c, BLOB_SUMMARY, w.box);
 	assert_non_null(summary_walk_to(walk, 1, first).at);
 	assert_null(summary_walk_to(walk, 1, first + 1).at);
 	assert_null(summary_walk_to(walk, 2, first).at);
 	assert_null(summary_walk_to(walk, UINT32_MAX, first).at);
 	assert_non_null(summary_walk_to(walk, 1, first).at); /* back again */
 	summary_walk_end(&walk);
-	walk = summary_walk(c, (struct box){ ACCOUNT, 99 });
+	walk = summary_walk(c, BLOB_SUMMARY, (struct box){ ACCOUNT, 99 });
 	assert_null(summary_walk_to(walk, 1, first).at);
 	summary_walk_end(&walk);
 	db_release(&c);
@@ -199,9 +210,30 @@ static void test_damaged(void **state UNUSED) {
 	world_end(&w);
 }
 
+/* What an older program made, which knew no digests: it is thrown away. */
+static void test_older_file(void **state UNUSED) {
+	static const struct db_schema schema = {
+		.sql = "CREATE TABLE pack (account_id INTEGER NOT NULL, mailbox_id INTEGER NOT NULL, last_uid INTEGER NOT NULL,"
+		       " first_uid INTEGER NOT NULL, count INTEGER NOT NULL, plain INTEGER NOT NULL, data BLOB NOT NULL,"
+		       " PRIMARY KEY (account_id, mailbox_id, last_uid)) WITHOUT ROWID;"
+		       "CREATE TABLE fact (origin INTEGER NOT NULL); INSERT INTO fact VALUES (5)",
+	};
+	struct world w = world();
+	append(&w, 1, MANY);
+	summary_cache_close(&w.cache);
+	struct db *old = testing_db(w.dir, &(struct db_params){ .file = "summaries.db", .schema = &schema });
+	db_close(&old);
+	w.cache = summary_cache_open(w.db, 5);
+	work(&w);
+	assert_true(packed(&w, NULL) >= MANY - 100 && packed_of(&w, BLOB_DIGEST, NULL) != 0);
+	assert_int_equal(check_all(&w, 1, UINT32_MAX), MANY);
+	world_end(&w);
+}
+
 int main(void) {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_life), cmocka_unit_test(test_other_bodies), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_older_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

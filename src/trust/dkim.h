@@ -78,6 +78,7 @@ struct dkim_sign_params {
 	int64_t lifetime_s;                   /* x=; 0: none */
 	int64_t now_s;                        /* 0: the clock */
 	struct slice identity;                /* i=; empty: none */
+	bool request_reports;                 /* r=y (RFC 6651 §3.1) */
 	/* RSA: tbs is what SHA-256 is taken of, PKCS #1 v1.5; Ed25519: tbs is the SHA-256 digest itself (RFC 8463 §3).
 	 * 0, or <0 fail(). */
 	int (*sign)(void *ctx, uint64_t key, enum dkim_algorithm algorithm, struct slice tbs, struct buf *signature);

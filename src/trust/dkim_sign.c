@@ -144,6 +144,7 @@ static void field_write(struct buf *out, const struct dkim_signer *s, const stru
 		 SLICE_ARG(key->selector), (long long)now);
 	if (p->lifetime_s > 0) buf_addf(out, " x=%lld;", (long long)(now + p->lifetime_s));
 	if (p->identity.len != 0) buf_addf(out, " i=%.*s;", SLICE_ARG(p->identity));
+	if (p->request_reports) buf_add(out, S(" r=y;"));
 	buf_addf(out, "\r\n\th=%.*s;\r\n\tbh=", SLICE_ARG(s->names));
 	base64_add(out, slice_from(digest, 32));
 	buf_add(out, S(";\r\n\tb="));

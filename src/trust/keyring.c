@@ -25,6 +25,10 @@ const char *keyring_state_word(uint32_t state) {
 	return state < LEN(state_words) ? state_words[state] : "unknown";
 }
 
+bool keyring_is_weak(const struct keyring_key *k) {
+	return k->algorithm == DKIM_RSA_SHA256 && k->bits != 0 && k->bits < KEYRING_BITS_LEAST;
+}
+
 const char *keyring_dns_word(uint32_t dns) {
 	static const char *const words[] = { "unknown", "published", "missing", "wrong" };
 	return dns < LEN(words) ? words[dns] : words[0];
@@ -129,6 +133,12 @@ bool keyring_line_read(struct slice line, struct keyring_key *out) {
 	return true;
 }
 
+static void tell_weak(const struct keyring_key *told, struct slice path) {
+	if (keyring_is_weak(told))
+		say(L_WARN, "/opendkim", "%.*s: does not sign: RSA keys of fewer than %d bits prove nothing (RFC 8301)",
+		    SLICE_ARG(path), KEYRING_BITS_LEAST);
+}
+
 static void load_one(struct keyring *k, struct slice line) {
 	struct keyring_key told;
 	if (!keyring_line_read(line, &told)) return;
@@ -147,6 +157,7 @@ static void load_one(struct keyring *k, struct slice line) {
 	}
 	told.algorithm = found;
 	told.public_key = buf_slice(&public_key);
+	tell_weak(&told, buf_slice(&path));
 	keyring_add(k, key_new(&told, SLICE_NONE, pkey));
 }
 
@@ -192,6 +203,7 @@ static struct key *given_key(const struct keyring_file *f) {
 		told.reason = slice_of(fail_text());
 	}
 	told.algorithm = algorithm;
+	tell_weak(&told, f->path);
 	told.public_key = buf_slice(&public_key);
 	return key_new(&told, f->name, pkey);
 }
@@ -225,6 +237,7 @@ struct finding {
 };
 
 static void take(struct finding *f, const struct key *one) {
+	if (keyring_is_weak(&one->told)) return;
 	struct slice domain = slice_eq(one->told.domain, S("%")) ? f->domain : arena_slice(f->mem, one->told.domain);
 	for (size_t i = 0; i < f->count; i++)
 		if (f->keys[i].id == one->told.id) return;

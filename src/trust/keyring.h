@@ -28,6 +28,9 @@ struct keyring_key {
 	struct slice source;       /* the file of a given one; empty: hato's own */
 	struct slice reason;
 };
+/* An RSA key of fewer than 1024 bits: it may not sign (RFC 8301 §3.2), so it is told of and not found. */
+enum { KEYRING_BITS_LEAST = 1024 };
+bool keyring_is_weak(const struct keyring_key *k);
 #define KEYRING_KEY_FIELDS(F) \
 	F(u64, id) F(text, domain) F(text, selector) F(u32, algorithm) F(u32, bits) F(u32, state) F(u32, dns) \
 	F(i64, since_s) \

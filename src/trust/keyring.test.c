@@ -128,9 +128,30 @@ static void given(void **state) {
 	check_signers(S("a@plain.test"), false, S(""));
 }
 
+/* RFC 8301 §3.2: it must not sign; the domain's other keys do. */
+static void weak(void **state) {
+	(void)state;
+	AUTO_BUF struct buf pem = BUF(KIB(64));
+	AUTO_BUF struct buf good = BUF(KIB(64));
+	AUTO_BUF struct buf public_key = BUF(KIB(16));
+	assert_int_equal(keyring_generate(false, 768, &pem, &public_key), 0);
+	assert_int_equal(keyring_generate(false, 1024, &good, &public_key), 0);
+	assert_int_equal(keyring_import(ring, S("own.test"), S("w"), buf_slice(&pem)), KEYRING_BAD_KEY);
+	assert_int_equal(keyring_import(ring, S("own.test"), S("g"), buf_slice(&good)), 0);
+	struct keyring_file files[] = { { S(""), S("own.test"), S("w"), buf_slice(&pem), S("/w") },
+					{ S(""), S("other.test"), S("w"), buf_slice(&pem), S("/w") },
+					{ S("t"), S("table.test"), S("w"), buf_slice(&pem), S("/w") } };
+	struct keyring_rule rules[] = { { S("*@table.test"), S("t"), true } };
+	keyring_give(ring, &(struct keyring_given){ files, LEN(files), rules, LEN(rules), false });
+	check_signers(S("a@own.test"), false, S("g"));
+	check_signers(S("a@other.test"), false, S(""));
+	check_signers(S("a@table.test"), false, S(""));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(life, setup, teardown),
 					    cmocka_unit_test_setup_teardown(names, setup, teardown),
-					    cmocka_unit_test_setup_teardown(given, setup, teardown) };
+					    cmocka_unit_test_setup_teardown(given, setup, teardown),
+					    cmocka_unit_test_setup_teardown(weak, setup, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
-enum { PEM_MAX = 64 << 10, BITS_LEAST = 1024, BITS_MOST = 8192, GENERATIONS = 10000 };
+enum { PEM_MAX = 64 << 10, BITS_MOST = 8192, GENERATIONS = 10000 };
 
 static bool public_of(EVP_PKEY *pkey, struct buf *der) {
 	unsigned char *at = NULL;
@@ -151,7 +151,7 @@ static int make_one(struct keyring *k, const struct keyring_wish *w, unsigned ge
 				    .selector = selector_of(w->selector, generation, ed25519, &mem),
 				    .state = state };
 	if (!keyring_name(told.selector)) return KEYRING_BAD_NAME;
-	unsigned bits = MIN_OF(MAX_OF(w->bits, (unsigned)BITS_LEAST), (unsigned)BITS_MOST);
+	unsigned bits = MIN_OF(MAX_OF(w->bits, (unsigned)KEYRING_BITS_LEAST), (unsigned)BITS_MOST);
 	if (keyring_generate(ed25519, bits, &pem, &public_key) < 0) return -1;
 	struct key *one = store_key(k, &told, buf_slice(&pem));
 	mem_wipe(pem.at, pem.len);
@@ -258,6 +258,8 @@ int keyring_import(struct keyring *k, struct slice domain, struct slice selector
 	AUTO_BUF struct buf public_key = BUF(KIB(8));
 	enum dkim_algorithm algorithm;
 	if (r == 0) r = keyring_examine(pem, &algorithm, &told.bits, &public_key);
+	told.algorithm = r == 0 ? algorithm : DKIM_RSA_SHA256;
+	if (r == 0 && keyring_is_weak(&told)) r = KEYRING_BAD_KEY;
 	if (r == 0) {
 		struct key *one = store_key(k, &told, pem);
 		r = one != NULL ? enter(k, one) : -1;

@@ -2,6 +2,7 @@
 /* Input: a record, and behind an "@" the words of the sender for its macros. What was accepted must expand, and not too
  * far. */
 #include "trust/spf_private.h"
+#include "trust/spf_publish.h"
 
 static struct slice nobody(void *ctx UNUSED) {
 	return S("unknown");
@@ -12,6 +13,15 @@ static void expand(struct slice spec, enum spf_text what, const struct spf_macro
 	if (!spf_macro_valid(spec, what)) return;
 	spf_macro_expand(spec, m, &out);
 	must(out.len <= KIB(64));
+}
+
+/* What is made of two records is one, and whole where it was made of good ones. */
+static void join(struct slice one, struct slice two, const struct addr *own, struct arena *mem) {
+	struct slice texts[] = { one, two }, records[2], reason;
+	struct spf_record record;
+	struct spf_wish w = { .addresses = own, .count = 1, .mx = true, .all = S("-all") };
+	struct slice made = spf_record_wanted(records, spf_records_among(texts, 2, records), &w, mem);
+	if (made.at != NULL) must(spf_record_parse(made, mem, &record, &reason) && record.count != 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	};
 	spf_received_add(&field, &(struct spf_params){0}, &q, &v);
 	for (size_t i = 0; i + 2 < field.len; i++) must(field.at[i] != '\n' || field.at[i + 1] == '\t'); /* one field */
+	join(text, rest, &client, &mem);
 	if (!spf_record_is(text) || !spf_record_parse(text, &mem, &record, &reason)) return 0;
 	for (size_t i = 0; i < record.count; i++) {
 		must(record.terms[i].bits4 <= 32 && record.terms[i].bits6 <= 128);

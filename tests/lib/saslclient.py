@@ -92,7 +92,7 @@ def end_point(wire):
 
 
 def scram(wire, user, password, mechanism='SCRAM-SHA-256', flag=None, binding=b'', authzid='', bend=lambda what, value: value, initial=True):
-    """bend(what, value) may change 'nonce', 'proof', 'binding' before they are sent. Checks the server's signature."""
+    """bend(what, value) may change 'nonce', 'proof', 'binding', 'end' before they are sent. Checks the server's signature."""
     digest = hashlib.sha256 if '256' in mechanism else hashlib.sha1
     header = f'{flag or "n"},{"a=" + authzid if authzid else ""},'
     nonce = b64(os.urandom(12))
@@ -112,4 +112,4 @@ def scram(wire, user, password, mechanism='SCRAM-SHA-256', flag=None, binding=b'
     proof = bytes(a ^ b for a, b in zip(key, signature))
     last = wire.say(f'{without},p={b64(bend("proof", proof))}')
     assert last == b'v=' + b64(hmac.new(hmac.new(salted, b'Server Key', digest).digest(), message, digest).digest()).encode(), last
-    return wire.say('')
+    return wire.say(bend('end', ''))

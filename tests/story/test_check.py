@@ -96,3 +96,27 @@ def test_a_refused_configuration_does_not_start(folder):
     done = subprocess.run([HATO, '-c', folder, 'start'], capture_output=True, text=True, timeout=60)
     assert done.returncode == 78 and 'open relay' in done.stderr
     assert not os.path.exists(folder + '/data/run')
+
+
+@pytest.mark.root
+def test_ports(hosts, dns, sink):
+    """Who listens, and does mail get out (S96, S124, S125)."""
+    far, closed = sink(address=own_address(), port=25), own_address()
+    names = dns(f'far.test MX 10 mx.far.test.\nmx.far.test A {far.address}\nshut.test MX 10 mx.shut.test.\nmx.shut.test A {closed}\nnull.test MX 0 .\n')
+    server = hosts('mail.own.test', dns=names)
+    rows = lambda *words: json.loads(server.hato('check', 'ports', '--json', *words).stdout)
+    found = rows('far.test')
+    ours = {r['port']: r for r in found if r['way'] == 'in'}
+    assert set(ours) == set(server.ports.values()) and all(r['answer'].startswith('yes') for r in ours.values())
+    assert ours[server.ports['smtp']]['answer'].startswith('yes: 220 mail.own.test')
+    out = [r for r in found if r['way'] == 'out']
+    assert len(out) == 1 and out[0]['address'] == f'mx.far.test[{far.address}]' and out[0]['answer'].startswith('yes')
+    said = server.hato('check', 'ports', 'shut.test', check=False)
+    assert said.returncode == 69 and 'OP25B' in said.stderr and 'Connection refused' in said.stdout
+    assert server.hato('check', 'ports', 'shut.test', 'far.test').stderr == ''
+    assert server.hato('check', 'ports', 'null.test', check=False).returncode == 75
+    server.configure(f'relayhost = [{far.address}]:25\n')
+    assert [r['service'] for r in rows() if r['way'] == 'out'] == ['relayhost']
+    server.stop()
+    said = server.hato('check', 'ports', 'far.test', check=False)
+    assert said.returncode == 69 and f'{len(server.ports)} of the ports of master.cf do not answer' in said.stderr

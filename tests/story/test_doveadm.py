@@ -228,6 +228,7 @@ def test_accounts_and_the_server(ours):
     assert s.hato('account', 'test', BEN, '--password-stdin', input='wrong\n', check=False).returncode == 77
     assert ours('reload').returncode == 0
     assert 'only maildir:DIR' in ours('backup', '-u', ANN, 'remote:elsewhere').stderr
+    assert 'one way only' in ours('sync', '-u', ANN, 'maildir:/nowhere').stderr
     assert ours('nosuch').returncode == 64 and ours('mailbox').returncode == 64 and ours('search', 'ALL').returncode == 64
     assert 'data_directory' in ours('config', '-n').stdout
     assert ours('log', 'find').stdout.startswith('Debug: ')

@@ -460,6 +460,20 @@ def test_content_filter_over_smtp(hosts, users, sink):
     h.wait_log(r'hato/smtp\[\d+\]: \w+: to=<ann@example\.test>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:\d+, .*status=sent')
 
 
+def test_time_limits_of_programs(local, users):
+    """NAME_time_limit of main.cf, of the line's own -o, and command_time_limit where there is none."""
+    runner = users('pipeslow')
+    runner.write('slow', '#!/bin/sh\nsleep 30\n', 0o755)
+    h = local('transport_maps = inline:{one.test=one:, two.test=two:, three.test=three:}\nrelay_domains = one.test, two.test, three.test\n'
+              'one_time_limit = 1s\ncommand_time_limit = 600s\n',
+              ''.join(f'{name} unix - n n - - pipe {option} flags=R user={runner.name} argv={runner.home}/slow\n'
+                      for name, option in (('one', ''), ('two', '-o two_time_limit=2s'), ('three', '-o command_time_limit=3s'))))
+    for n, name in enumerate(['one', 'two', 'three'], 1):
+        h.send('ann@example.test', f'x@{name}.test', text(name))
+        line = h.wait_log(rf'relay={name}, delay=([0-9.]+), .*dsn=5\.3\.0, status=bounced \(Command time limit exceeded: "{runner.home}/slow"\)')
+        assert n <= float(line[1]) < n + 8 * SLOW
+
+
 def test_content_filter_by_pipe(hosts, users):
     """The simple filter of FILTER_README: a script that hands the mail back with sendmail."""
     runner = users('filter')

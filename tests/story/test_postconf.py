@@ -112,6 +112,57 @@ def test_files(path):
     assert set(mine) == set(debians) and other <= set(OTHER_EXPANDED), {name: (mine[name], debians.get(name)) for name in other - set(OTHER_EXPANDED)}
 
 
+# Every setting that acts, with a value that is not its default.
+
+def other_value(kind, default):
+    kind, _, arguments = kind.rstrip(')').partition('(')
+    if kind == 'BOOL':
+        return 'no' if default == 'yes' else 'yes'
+    if kind == 'NUMBER':
+        least, most = (int(n) if n.strip().isdigit() else 10 ** 6 for n in arguments.split(','))
+        return str(next(n for n in (451, 71, 7, least, least + 1, most) if least <= n <= most and str(n) != default))
+    return {'TIME': '77s', 'SIZE': '70001', 'DOMAINS': 'one.test, .two.test', 'NETWORKS': '192.0.2.0/24, [2001:db8::]/32', 'LEVEL': '3.5',
+            'LIST': 'static:{one two}, static:three', 'TEXT': 'some words', 'RAW': 'some $$words', 'ORIGIN': 'origin.test'}[kind]
+
+
+def settings_that_act():
+    text = ''.join(open(f'{TOP}/src/conf/{f}', encoding='utf-8').read() for f in ('settings.def', 'settings_more.def'))
+    header = open(f'{TOP}/src/conf/setting.h', encoding='utf-8').read().replace('\\\n', ' ')
+    lists = {n: re.findall(r'W\(\w+, "([^"]*)"\)', w) for n, w in re.findall(r'#define (\w+_WORDS)\(W\)(.*)', header)}
+    words = {n: lists[w] for n, w in re.findall(r'SET\( *(\w+), (\w+_WORDS)\)', re.sub(r'\s+', ' ', header))}
+    made = {}
+    for name, kind, default in re.findall(r'^SETTING\(ACTED, (\w+), (\w+(?:\([^)]*\))?), ("(?:[^"\\]|\\.)*"|NULL),', text, re.M):
+        if kind.startswith('WORDS'):
+            made[name] = next(w for w in words[kind[6:-1]] if w and w != default.strip('"'))
+        else:
+            made[name] = other_value(kind, default.strip('"'))
+    return made
+
+
+# What a value of any words is no value of.
+MADE_FOR = {'inet_interfaces': '127.0.0.9', 'inet_protocols': 'ipv4', 'myhostname': 'h.origin.test', 'mydomain': 'origin.test'}
+
+
+def test_every_setting_is_read_and_shown(folder):
+    """Each alone is no error, and both postconfs show all of them alike."""
+    values = {**settings_that_act(), **MADE_FOR}
+    assert len(values) > 750
+    shutil.copy(FOLDERS[1] + '/master.cf', folder)
+    with open(folder + '/main.cf', 'w') as f:
+        f.writelines(f'{name} = {value}\n' for name, value in values.items())
+    done = subprocess.run([HATO, '-c', folder, 'check'], capture_output=True, text=True, timeout=60)
+    wrong = [l for l in done.stderr.splitlines() if re.search('unused parameter|not acted on|bad (boolean|numerical|string)|overriding', l)]
+    assert not wrong, '\n'.join(wrong)
+    mine = table(ours('-c', folder, '-n'))
+    assert {n: mine.get(n, '').strip() for n in values} == values
+    if os.path.exists(DEBIANS) and postfix_.version().startswith('3.7.'):
+        debians = table(run(DEBIANS, '-c', folder, '-n')[1])
+        assert {n for n in debians if debians[n] != mine.get(n)} == set()
+        shown = table(run(DEBIANS, '-c', folder, '-nx')[1])
+        expanded = table(ours('-c', folder, '-nx'))
+        assert {n: (shown[n], expanded.get(n)) for n in shown if shown[n] != expanded.get(n)} == {}
+
+
 def test_enough_files():
     assert len(FOLDERS) >= 20
 

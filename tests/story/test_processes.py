@@ -174,6 +174,19 @@ def test_certificate_replaced_on_disk(hosts, folder):
     assert session.noop()[0] == 'OK'
     assert set(server.pids()) == pids
     works(server, 'new certificate')
+    server.wait_log(r'certificate reloaded: localhost, expires 20\d\d-\d\d-\d\d', 10)
+
+
+@pytest.mark.parametrize('days, said', [(400, None), (20, 'expires in 20 days, on'), (6, 'expires in 6 days, on'), (1, 'expires in 1 day, on')])
+def test_the_end_of_a_certificate_is_told_in_time(hosts, folder, days, said):
+    make_certificate(folder, 'one')
+    subprocess.run(['openssl', 'req', '-x509', '-key', f'{folder}/one.key', '-days', str(days), '-out', f'{folder}/one.crt', '-subj', '/CN=end',
+                    '-addext', 'subjectAltName=DNS:end.test,DNS:mail.end.test'], check=True, capture_output=True)
+    server = hosts(main=f'smtpd_tls_cert_file = {folder}/one.crt\nsmtpd_tls_key_file = {folder}/one.key')
+    told = re.findall(r'warning: certificate for end\.test mail\.end\.test: (.*)', server.log())
+    assert len(told) == (said is not None) and (said is None or said in told[0]), server.log()
+    server.hato('reload')
+    assert server.log().count('certificate for end.test') == len(told)  # once
 
 
 def test_broken_certificate_on_disk_changes_nothing(hosts, folder):

@@ -338,8 +338,10 @@ def test_failure_reports_are_short_and_few(hosts, world):
     main = ('smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
             f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\ndmarc_failure_report_limit = 2\n')
     receiver = hosts('mx.example.net', main + 'dmarc_failure_reports = yes', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    broken = ''.join(f'DKIM-Signature: v=1; a=rsa-sha256; d={d}; s=sel; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n'
+                     for d in ('list.example.com', 'example.org'))
     for i in range(3):
-        assert offer(receiver, text('secret@example.org', f'private{i}'), 'private@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
+        assert offer(receiver, broken + text('secret@example.org', f'private{i}'), 'private@evil.example.com', ip='198.51.100.66', to='ann@example.net')[0] == 550
     for ip in ('198.51.100.67', '198.51.100.68'):
         assert offer(receiver, text('secret@example.org', 'private'), 'private@evil.example.com', ip=ip, to='ann@example.net')[0] == 550
     receiver.hato('reports', 'send', '--now')
@@ -349,6 +351,7 @@ def test_failure_reports_are_short_and_few(hosts, world):
     mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
     said = mail.as_string()
     assert 'Incidents: 3' in said and 'Identity-Alignment: dkim, spf' in said and 'Delivery-Result: reject' in said
+    assert 'DKIM-Domain: example.org\n' in said.replace('\r', '') and 'DKIM-Selector: sel' in said  # that of the author, not the list's
     assert 'SPF-DNS: txt : evil.example.com : "v=spf1 ip4:203.0.113.9 -all"' in ' '.join(said.split())
     assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
     assert 'to=<victim@refused' not in owner.log() + receiver.log()

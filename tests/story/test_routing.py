@@ -168,6 +168,46 @@ def test_passwords_of_one_service(out, sink, folder):
         assert base64.b64decode([c.split()[-1] for c in there.commands if c.startswith('AUTH PLAIN')][-1]).decode() == '\0u\0' + which
 
 
+def logins(there):
+    return [base64.b64decode(c.split()[-1]).decode()[1:] for c in there.commands if c.startswith('AUTH PLAIN')]
+
+
+def test_password_by_the_host_that_is_reached(hosts, sink, folder, dns):
+    """Postfix looks for the MX host's name before the next hop's, and sees changes of the file by itself (here: without a reload)."""
+    there = sink(extensions=['AUTH PLAIN LOGIN', '8BITMIME'], replies={'AUTH': '235 2.7.0 ok'})
+    names = dns('far.test MX 10 mx.far.test.\nmx.far.test A 127.0.0.1\n')
+    table = f'{folder}/passwords'
+    host = hosts(main=f'{USUAL}relayhost = far.test:{there.port}\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_security_options = noanonymous\n'
+                 f'smtp_sasl_password_maps = hash:{table}\n', services=SMTP, dns=names, start=False)
+    said = host.hato('check', check=False)
+    assert f'smtp_sasl_password_maps: hash:{table}: open {table}: No such file' in said.stderr
+    host.start()  # as Postfix: mail waits until the file is there
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'one'))
+    host.wait_log(rf'smtp_sasl_password_maps lookup error: .*open {table}')
+    host.wait_log(r'dsn=4\.3\.0, status=deferred \(local data error while talking to mx\.far\.test')
+    assert there.messages == []
+    write(folder, 'passwords', f'far.test:{there.port} u:hop\nmx.far.test u:host\n')
+    taken(there)
+    write(folder, 'passwords', f'far.test:{there.port} u:new\n')
+    time.sleep(2.5)  # the kept connection ends
+    host.send('ann@example.test', 'x@far.test', message('ann@example.test', 'x@far.test', 'two'))
+    taken(there, 2)
+    assert logins(there) == ['u\0host', 'u\0new']
+
+
+@pytest.mark.root
+def test_passwords_of_one_service_that_are_roots(out, sink, folder):
+    there = sink(extensions=['AUTH PLAIN LOGIN', '8BITMIME'], replies={'AUTH': '235 2.7.0 ok'})
+    table = write(folder, 'own', f'[127.0.0.1]:{there.port} u:own\n')
+    os.chmod(table, 0o600)
+    os.chown(table, 0, 0)
+    host, _ = out(f'transport_maps = inline:{{{{own.test=own:[127.0.0.1]:{there.port}}}}}\nsmtp_sasl_auth_enable = yes\nsmtp_sasl_security_options =\n',
+                  master=f'own unix - - n - - smtp -o smtp_sasl_password_maps=hash:{table}\n')
+    host.send('ann@example.test', 'x@own.test', message('ann@example.test', 'x@own.test', 'letter'))
+    taken(there)
+    assert logins(there) == ['u\0own']
+
+
 def test_services_of_their_own(out, sink):
     other = sink()
     host, there = out(f'transport_maps = inline:{{{{slow.test=slow:[127.0.0.1]:{other.port}}}}}\nslow_destination_rate_delay = 2s\n',

@@ -147,6 +147,10 @@ def test_main_cf_as_printed(hosts, folder):
         with open(f'{server.folder}/mailname', 'w') as f:
             f.write(HOST + '\n')
         text = text.replace('/etc/mailname', f'{server.folder}/mailname')
+    if not os.path.exists('/etc/aliases'):
+        with open(f'{server.folder}/aliases', 'w') as f:
+            f.write('postmaster: root\n')
+        text += f'alias_maps = hash:{server.folder}/aliases\nalias_database = $alias_maps\n'
     tool = lambda name, *args, **more: subprocess.run([os.path.join(os.path.dirname(hato.HATO), name), *args], capture_output=True, text=True,
                                                       timeout=60 * SLOW, stdin=subprocess.DEVNULL, **more)
     path = f'{server.folder}/main.cf'
@@ -155,8 +159,9 @@ def test_main_cf_as_printed(hosts, folder):
     done = server.hato('check', check=False)
     assert 'error' not in done.stdout + done.stderr and 'fatal' not in done.stderr, done
     for old, new in CHANGES:
-        assert re.search(rf'^{re.escape(old)}$', text, re.M), old
-        text = re.sub(rf'^{re.escape(old)}$', lambda _: new, text, count=1, flags=re.M)
+        text, found = re.subn(rf'^{re.escape(old)}$', lambda _: new, text, count=1, flags=re.M)
+        if not found:  # a newer template has no such line: its reader adds it
+            text += f'{new}\n'
     with open(path, 'w') as f:
         f.write(text + MORE + here(server))
     shown = dict(line.split(' =', 1) for line in tool('postconf', '-c', server.folder, '-n').stdout.splitlines())

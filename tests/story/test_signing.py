@@ -169,11 +169,11 @@ def test_changes_on_the_way_out_come_first(world):
 @pytest.mark.parametrize('form', ['simple/simple', 'relaxed', 'simple/relaxed'])
 def test_settings_of_the_signature(world, form):
     server, far, zone = world(main=f'dkim_canonicalization = {form}\ndkim_algorithms = rsa, ed25519\ndkim_signature_lifetime = 1h\n'
-                              'dkim_sign_headers = *,+X-Mine,-Subject\ndkim_remove_old_signatures = yes\n')
+                              'dkim_sign_headers = *,+X-Mine,-Subject\ndkim_remove_old_signatures = yes\ndkim_request_reports = yes\n')
     server.send('ann@own.test', 'joe@far.test', 'DKIM-Signature: v=1; a=rsa-sha256; d=own.test; s=old; h=from; bh=AAAA; b=AAAA\r\nX-Mine: yes\r\n' + TEXT)
     raw = received(far)
     assert list(verdicts(raw, zone).values()) == [True, True]
-    assert b's=old' not in raw and b'X-Mine' in raw and re.search(rb' x=\d+', raw)
+    assert b's=old' not in raw and b'X-Mine' in raw and re.search(rb' x=\d+', raw) and len(re.findall(rb' r=y;', raw)) == 2
     h = re.search(rb'h=([^;]*)', raw)[1].lower()
     assert b'x-mine' in h and b'subject' not in h
 
@@ -238,6 +238,20 @@ def test_a_key_that_nobody_can_find_is_told_of(world):
     assert 'other.test' not in server.hato('status').stdout
 
 
+def test_a_record_that_vanishes_is_told_of(world):
+    """A record that was there is looked for again (six times as seldom as one that was not), not only after a day."""
+    server, far, zone = world(main='dkim_rotation_check_interval = 1s\n')
+    said = lambda: {k['selector']: k['dns'] for k in keys(server, 'own.test')}
+    wait_until(lambda: said() == {'hato1r': 'published', 'hato1e': 'published'}, 20, said)
+    name, begun = next(k['name'] for k in keys(server, 'own.test') if k['selector'] == 'hato1r'), len(server.log())
+    record = zone.pop(name)
+    wait_until(lambda: said()['hato1r'] == 'missing', 30, said)
+    assert 'not in DNS yet: the records of own.test' in server.hato('status').stdout
+    assert 'hato1r._domainkey.own.test: there is no such record in DNS: mail of own.test is signed, and nobody' in server.log()[begun:]
+    zone[name] = record
+    wait_until(lambda: said()['hato1r'] == 'published', 30, said)
+
+
 def test_keys_of_a_new_domain_can_wait_for_dns(world):
     """dkim_sign_unpublished = no: the Ed25519 key, whose record nobody publishes, never signs."""
     server, far, zone = world(main='dkim_sign_unpublished = no\ndkim_rotation_check_interval = 1s\n', accounts=('ann@own.test', 'eve@late.test'))
@@ -268,6 +282,8 @@ def test_commands_without_a_server(hosts):
     assert '"' not in k['value'] and all(len(s) <= 255 for s in re.findall(r'"([^"]*)"', k['strings']))
     server.hato('dkim', 'del', 'own.test', 'mail', '--yes')
     assert [k['selector'] for k in keys(server)] == ['mail-ed25519']
+    done = server.hato('dkim', 'check', check=False)  # asks DNS itself, about keys that another process has
+    assert done.returncode == 65 and 'mail-ed25519._domainkey.own.test (active): ' in done.stdout, done.stdout + done.stderr
 
 
 # ---- OpenDKIM's tools, files and settings ----

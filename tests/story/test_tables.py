@@ -2,7 +2,7 @@
 """Lookup tables: what postmap -q answers is what Debian's answers, type by type; and databases are real ones."""
 import os, shutil, socket, socketserver, subprocess, threading, time
 import pytest
-import databases
+import databases, postfix
 from around import *
 
 OURS = os.path.join(os.path.dirname(HATO), 'postmap')
@@ -403,7 +403,10 @@ def test_mysql(tables, database):
                f"GRANT ALL ON m.* TO mail@localhost; GRANT ALL ON m.* TO mail@127.0.0.1; "
                f"CREATE PROCEDURE p(IN k varchar(200)) READS SQL DATA SELECT goto FROM a WHERE address = k;")
     common = 'user = mail\npassword = pw\ndbname = m\noption_group =\n'
-    compare_sql(tables, 'mysql', f'hosts = 127.0.0.1:{server.port}\n{common}')
+    # before 3.9 Postfix leaves the character set to its client library: MySQL's, of Ubuntu, finds no name beyond ASCII
+    library = subprocess.run(['ldd', '/usr/lib/postfix/postfix-mysql.so'], capture_output=True, text=True).stdout
+    blind = 'libmysqlclient' in library and postfix.version().startswith(('3.7.', '3.8.'))
+    compare_sql(tables, 'mysql', f'hosts = 127.0.0.1:{server.port}\n{common}', [k for k in KEYS if k.isascii() or not blind])
     for hosts in (f'unix:{server.socket}', f'127.0.0.1:{free_port()} 127.0.0.1:{server.port}'):
         path = tables.write('h.cf', f'hosts = {hosts}\n{common}{FORMS[0]}')
         assert tables.ask(f'mysql:{path}', 'plain').stdout == 'plain\tlocal\n'

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "filter/dns_filter.h"
+#include "filter/dns_view.h"
 #include "base/fail.h"
-#include "base/log.h"
 
 #include <netinet/in.h>
 
@@ -14,22 +13,14 @@ struct seen { /* an answer being looked through */
 };
 
 static bool is_on(const struct dns_view *v) {
-	return v->filter != NULL && v->filter->count != 0;
+	return v->filter != NULL && v->filter->tables.count != 0;
 }
 
 static bool kept(struct seen *s, const char *type, struct slice data) {
-	struct lookup_hit hit;
 	struct slice owner = s->facts.canonical.len != 0 ? s->facts.canonical : s->name;
-	struct slice record =
-		arena_fmt(s->mem, "%.*s. %u IN %s %.*s", SLICE_ARG(owner), s->facts.ttl, type, SLICE_ARG(data));
-	int r = lookup_key(s->view->filter, record, s->mem, &hit);
-	if (r == TABLE_MISSING) return true;
-	if (r == TABLE_FOUND && slice_same(slice_trim(hit.value), S("ignore"))) return false;
-	if (r == TABLE_FOUND)
-		say(L_WARN, "smtpd", "smtpd_dns_reply_filter: unknown DNS filter action: \"%.*s\"",
-		    SLICE_ARG(hit.value));
-	s->broken = true;
-	return true;
+	int r = dns_filter_judge(s->view->filter, dns_record_text(owner, &s->facts, type, data, s->mem), s->mem);
+	s->broken |= r < 0;
+	return r <= 0;
 }
 
 static int outcome(const struct seen *s, size_t before, size_t now) {

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-#include "conf/lookup.h"
+#include "conf/dns_filter.h"
 #include "net/dns.h"
-/* DNS answers as smtpd_dns_reply_filter leaves them. The tables are asked about each record as it stands in a zone
- * file, "example.com. 300 IN MX 10 mx.example.com.", and say IGNORE. An empty filter keeps everything. As net/dns.h,
- * with one more result. */
+/* DNS answers as smtpd_dns_reply_filter leaves them: as net/dns.h, with one more result. */
 enum { DNS_FILTERED = 100 /* there were records, and all were left out */ };
 struct dns_view {
 	struct dns *dns;
-	const struct lookup *filter; /* NULL: none */
+	const struct dns_filter *filter; /* NULL: none */
 };
 int dns_view_mx(const struct dns_view *v, struct slice domain, int64_t deadline, struct arena *mem, struct dns_mx **out,
 		size_t *count);

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `hato dns`: the server (or its data, when it is down) says which domains and public keys there are; DNS is asked
+ * here, with the caller's rights. */
+#include "cli/dns.h"
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/fail.h"
+#include "base/map.h"
+#include "role/core_dkim.h"
+#include "role/settings.h"
+
+#include <sysexits.h>
+
+enum { ANSWER_MS = 10000, ALL_MS = 120000, NAMES_MAX = 32 << 20 };
+
+struct dns_asked {
+	struct slice domain;
+	bool json, check, zone;
+};
+
+static bool read_words(const struct cli *cli, struct dns_asked *a) {
+	for (size_t i = 0; i < cli->count; i++) {
+		struct slice word = cli->args[i];
+		if (slice_eq(word, S("--json")))
+			a->json = true;
+		else if (slice_eq(word, S("--check")))
+			a->check = true;
+		else if (slice_eq(word, S("--zone")))
+			a->zone = true;
+		else if (slice_starts(word, S("-")) || a->domain.len != 0)
+			return usage_error(cli, word), false;
+		else
+			a->domain = word;
+	}
+	return true;
+}
+
+/* ---- which domains ---- */
+
+struct domains_found {
+	struct arena *mem;
+	struct map seen;
+	struct dns_domain **at;
+	size_t count, room;
+};
+
+static void collect(struct domains_found *f, struct slice name, struct slice reports, bool received) {
+	struct slice lower = arena_lower(f->mem, name);
+	struct dns_domain *d = map_get(&f->seen, lower);
+	if (d != NULL) {
+		d->received |= received;
+		return;
+	}
+	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || domain_of_this_machine(lower)) return;
+	if (f->count == f->room) {
+		f->room = MAX_OF(f->room * 2, (size_t)64);
+		struct dns_domain **more = arena_array(f->mem, f->room, sizeof *more);
+		if (f->count != 0) memcpy(more, f->at, f->count * sizeof *more);
+		f->at = more;
+	}
+	f->at[f->count++] = d = arena_get(f->mem, sizeof *d);
+	*d = (struct dns_domain){ .name = lower, .reports = reports, .received = received };
+	map_put(&f->seen, lower, d);
+}
+
+static void collect_settings(struct domains_found *f, const struct conf_view *v) {
+	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains,
+						 SET_virtual_mailbox_domains };
+	for (size_t i = 0; i < LEN(lists); i++) { /* words that are names, and no tables or files */
+		struct slice list = conf_text(v, lists[i]);
+		for (struct slice word; (word = slice_word(&list, " \t\r\n,")).len != 0;)
+			collect(f, word, SLICE_NONE, true);
+	}
+}
+
+/* Does a domain above it, which is ours, speak for it? */
+static void find_parents(struct domains_found *f) {
+	for (size_t i = 0; i < f->count; i++)
+		for (struct slice name = f->at[i]->name; slice_find(name, '.') < name.len && !f->at[i]->below;) {
+			slice_cut(&name, '.');
+			f->at[i]->below = map_get(&f->seen, name) != NULL;
+		}
+}
+
+/* ---- what the server says ---- */
+
+static struct buf captured;
+
+static void capture(struct slice out, struct slice err) {
+	buf_add(&captured, out);
+	if (err.len != 0) fwrite(err.at, 1, err.len, stderr);
+}
+
+static int ask(struct cli *cli, const char *data, const struct slice *words, size_t count, struct arena *mem,
+	       struct slice *out) {
+	captured = BUF(NAMES_MAX);
+	cli->print = capture;
+	int code = dispatch(cli, data, &(struct admin_request){ .args = words, .count = count });
+	cli->print = NULL;
+	*out = arena_slice(mem, buf_slice(&captured));
+	buf_done(&captured);
+	return code;
+}
+
+static int ask_domains(struct cli *cli, const char *data, const struct conf_view *v, struct domains_found *f) {
+	size_t n;
+	struct slice text;
+	const struct slice *names = conf_list(v, SET_report_addresses, &n);
+	n = MIN_OF(n, (size_t)200);
+	struct slice *words = arena_array(f->mem, n + 2, sizeof *words);
+	words[0] = S("domain");
+	words[1] = S("names");
+	for (size_t i = 0; i < n; i++) words[i + 2] = names[i];
+	int code = ask(cli, data, words, n + 2, f->mem, &text);
+	while (text.len != 0) {
+		struct slice line = slice_cut(&text, '\n'), domain = slice_word(&line, " ");
+		collect(f, domain, slice_trim(line), true);
+	}
+	return code;
+}
+
+static int ask_keys(struct cli *cli, const char *data, struct dns_looking *l, struct domains_found *f) {
+	static const struct slice words[] = { { "dkim", 4 }, { "keys", 4 } };
+	struct slice text, line;
+	size_t lines = 0;
+	int code = ask(cli, data, words, LEN(words), f->mem, &text);
+	for (size_t i = 0; i < text.len; i++) lines += text.at[i] == '\n';
+	struct dns_key *keys = arena_array(f->mem, lines + 1, sizeof *keys);
+	for (; text.len != 0 && l->keys_count < lines; l->keys_count++) {
+		AUTO_BUF struct buf public_key = BUF(KIB(16));
+		struct dns_key *k = &keys[l->keys_count];
+		uint64_t algorithm = 0;
+		line = slice_cut(&text, '\n');
+		k->domain = slice_word(&line, " ");
+		k->selector = slice_word(&line, " ");
+		slice_number(slice_word(&line, " "), 255, &algorithm);
+		k->algorithm = (unsigned)algorithm;
+		k->state = slice_word(&line, " ");
+		hex_read(&public_key, slice_trim(line));
+		k->public_key = arena_slice(f->mem, buf_slice(&public_key));
+		collect(f, k->domain, SLICE_NONE, false);
+	}
+	l->keys = keys;
+	return code;
+}
+
+/* ---- the command ---- */
+
+/* 0: right; EX_TEMPFAIL: DNS could not be asked about something; EX_DATAERR: something is missing or wrong. */
+static int verdict(const struct dns_sheet *sheets, size_t count) {
+	int code = EX_OK;
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < sheets[i].count; k++) {
+			const struct dns_row *r = &sheets[i].rows[k];
+			if (r->state == DNS_ROW_UNKNOWN && code == EX_OK) code = EX_TEMPFAIL;
+			if (r->state == DNS_ROW_DIFFERS || (r->state == DNS_ROW_MISSING && !r->optional))
+				code = EX_DATAERR;
+		}
+	return code;
+}
+
+static void print(const struct dns_asked *a, const struct dns_own *own, const struct dns_sheet *sheets, size_t count) {
+	if (a->json) return dns_print_json(own, sheets, count);
+	for (size_t i = 0; i < count && !a->zone; i++) dns_print_states(&sheets[i], !a->check);
+	if (a->check) return;
+	if (!a->zone) puts("The same for a zone file:\n");
+	for (size_t i = 0; i < count; i++) dns_print_zone(&sheets[i]);
+}
+
+static void tell_tables(const struct cli *cli, const struct conf_view *v) {
+	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains,
+						 SET_virtual_mailbox_domains };
+	static const char *const names[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains" };
+	for (size_t i = 0; i < LEN(lists); i++) {
+		struct slice list = conf_text(v, lists[i]);
+		if (slice_find(list, ':') < list.len)
+			fprintf(stderr,
+				"hato %s: %s = %.*s: domains in a table are not listed (name one: hato dns DOMAIN)\n",
+				cli->command, names[i], SLICE_ARG(list));
+	}
+}
+
+static int look_and_print(const struct cli *cli, const struct dns_asked *a, struct dns_looking *l,
+			  struct domains_found *f) {
+	struct dns_sheet *sheets = arena_array(f->mem, f->count + 1, sizeof *sheets);
+	size_t count = 1;
+	l->deadline = deadline_in(ANSWER_MS);
+	l->end = deadline_in(ALL_MS);
+	progress_begin("asking DNS");
+	dns_look_host(l, &sheets[0]);
+	for (size_t i = 0; i < f->count; i++)
+		if (a->domain.len == 0 || slice_same(a->domain, f->at[i]->name)) {
+			dns_look_domain(l, f->at[i], &sheets[count]);
+			count += sheets[count].count != 0;
+		}
+	progress_end();
+	print(a, l->own, sheets, count);
+	if (a->domain.len == 0) tell_tables(cli, conf_main(l->conf));
+	int code = verdict(sheets, count);
+	if (code == EX_TEMPFAIL)
+		complain(cli, code,
+			 "DNS does not answer about everything (unknown): look at dns_resolvers, or try again");
+	return a->check || code == EX_TEMPFAIL ? code : EX_OK;
+}
+
+static int run(struct cli *cli, struct dns_asked *a, const struct conf *conf, struct domains_found *f) {
+	const struct conf_view *v = conf_main(conf);
+	const char *data = conf_text(v, SET_data_directory).at;
+	struct dns_own own;
+	struct dns_looking l = { .mem = f->mem, .own = &own, .conf = conf };
+	int code = ask_domains(cli, data, v, f);
+	collect_settings(f, v);
+	if (code == EX_OK) code = ask_keys(cli, data, &l, f);
+	if (code != EX_OK) return code;
+	if (a->domain.len != 0) {
+		if (!dns_to_ascii(a->domain, f->mem, &a->domain) || !keyring_name(a->domain))
+			return complain(cli, EX_DATAERR, "%.*s: not a domain (write it as example.com)",
+					SLICE_ARG(a->domain));
+		collect(f, a->domain, SLICE_NONE, false);
+	}
+	find_parents(f);
+	dns_own_of(conf, f->mem, &own);
+	struct dns_params params = dns_params_of(v, f->mem);
+	if (dns_open(&params, &l.dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
+	code = look_and_print(cli, a, &l, f);
+	dns_close(&l.dns);
+	return code;
+}
+
+int run_dns(struct cli *cli) {
+	AUTO_ARENA struct arena mem = { 0 };
+	AUTO_CONF struct conf *conf = NULL;
+	struct domains_found found = { .mem = &mem };
+	struct dns_asked a = { 0 };
+	if (!read_words(cli, &a)) return EX_USAGE;
+	int code = load_conf(cli, PROBLEM_ERROR, &conf);
+	if (code == EX_OK) code = run(cli, &a, conf, &found);
+	map_done(&found.seen, NULL);
+	return code;
+}
