@@ -259,6 +259,31 @@ int dove_serve(struct doveadm *d, void **state) {
 	return strcmp(d->name, "stop") == 0 ? run_stop(&cli) : run_reload(&cli);
 }
 
+/* There is one, that of the configuration; when it was last used is when it was last started. */
+int dove_instance(struct doveadm *d, void **state) {
+	AUTO_BUF struct buf lock = BUF(PATH_MAX);
+	AUTO_BUF struct buf said = BUF(MIB(16));
+	struct stat st;
+	struct tm when;
+	char text[40] = "never";
+	(void)state;
+	int code = dove_print_begin(d);
+	if (code != EX_OK) return code;
+	bool running = ask_server(buf_text(&d->data), (struct slice[]){ S("who") }, 1, &said, &said);
+	buf_addf(&lock, "%s/run/lock", buf_text(&d->data));
+	if (stat(buf_text(&lock), &st) == 0 && localtime_r(&st.st_mtime, &when) != NULL)
+		strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &when);
+	dove_print_header(d->out, "path", "path", DOVE_WIDE);
+	dove_print_header(d->out, "name", "name", 0);
+	dove_print_header(d->out, "last-used", "last used", 0);
+	dove_print_header(d->out, "running", "running", 0);
+	dove_print_value(d->out, buf_slice(&d->data));
+	dove_print_value(d->out, S("hato"));
+	dove_print_value(d->out, slice_of(text));
+	dove_print_value(d->out, running ? S("yes") : S("no"));
+	return EX_OK;
+}
+
 static int run_postconf(const struct doveadm *d, const char *option) {
 	char name[] = "postconf", n[8], *argv[] = { name, n, NULL };
 	snprintf(n, sizeof n, "%s", option);

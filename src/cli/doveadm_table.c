@@ -27,6 +27,7 @@ const struct dove_command dove_commands[] = {
 	{ "force-resync", "u:AF:f", USER "[-f] <mailbox mask>", "flow", dove_repair, NULL, 1 },
 	{ "import", "u:As", "-u <user>|-A maildir:<folder> \"\" ALL", "flow", dove_transfer, NULL, 3 },
 	{ "index", "u:AF:qn:", USER "[-q] [-n <max recent>] <mailbox mask>", "flow", dove_kept, NULL, 1 },
+	{ "instance list", "", "", "table", dove_instance, NULL, 0 },
 	{ "kick", "f", "<user mask> [<ip/bits>]", "flow", dove_kick, NULL, 1 },
 	{ "log errors", "", "", "flow", dove_log, NULL, 0 },
 	{ "log find", "", "", "flow", dove_log, NULL, 0 },

@@ -231,6 +231,7 @@ def test_accounts_and_the_server(ours):
     assert 'one way only' in ours('sync', '-u', ANN, 'maildir:/nowhere').stderr
     assert ours('nosuch').returncode == 64 and ours('mailbox').returncode == 64 and ours('search', 'ALL').returncode == 64
     assert 'data_directory' in ours('config', '-n').stdout
+    assert re.fullmatch(rf'path +name +last used +running *\n{re.escape(s.data)} +hato +\d{{4}}-\S+ \S+ +yes *\n', ours('instance', 'list').stdout)
     assert ours('log', 'find').stdout.startswith('Debug: ')
     # in the name of somebody: for whoever has to account for it
     ours('search', '-u', ANN, 'ALL')

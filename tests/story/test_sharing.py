@@ -127,6 +127,7 @@ def test_folders_made_on_delivery(tmp_path):
 
 
 def test_an_administrator_acts_as_a_user(server):
+    imaplib.IMAP4(server.address, server.ports['imap']).login(f'{BOB}*{ADMIN}', 'secret')  # which does not quote the name
     admin = imap(server, f'{BOB}*{ADMIN}')
     ok(admin.append('INBOX', None, None, message(ADMIN, BOB, 'left by an administrator').encode()))
     assert 'left by an administrator' in server.subjects(BOB)

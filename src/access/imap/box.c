@@ -188,7 +188,7 @@ static int open_box(struct imap_session *s, struct slice name, const struct imap
 	box->view = (struct view){ .count = (uint32_t)m->exists, .uidnext = m->uidnext };
 	box->modseq = m->highestmodseq;
 	r = count_recent(c, m, box->recent_from, &box->view.recent);
-	if (r == 0 && !imap_enabled(s, IMAP_REV2)) r = find_unseen(c, m, unseen);
+	if (r == 0 && !imap_enabled(s, IMAP_REV2 | IMAP_UIDONLY)) r = find_unseen(c, m, unseen); /* a message number */
 	bool known = how->qresync && how->uidvalidity == m->uidvalidity && how->modseq < m->highestmodseq;
 	return r == 0 && known ? resync(s, c, how, n) : r;
 }

@@ -132,6 +132,7 @@ static void put_oldname(struct imap_session *s, struct slice said) {
 }
 
 void imap_tell_composed(struct imap_session *s, struct slice name, struct slice said, const char *attributes) {
+	if (slice_ends(name, S("/"))) name = slice_head(name, name.len - 1); /* as CREATE takes it */
 	struct slice composed = collate_composed(&s->mem, name);
 	bool same = slice_eq(composed, name) && slice_eq(collate_composed(&s->mem, said), said);
 	if (!imap_enabled(s, IMAP_REV2) || same) return;

@@ -164,8 +164,9 @@ static bool login_allowed(struct imap_login *l, struct slice tag) {
 
 static void do_login(struct imap_login *l, struct slice tag, struct imap_parse *p) {
 	struct slice user, password;
-	if (!imap_parse_space(p) || !imap_parse_astring(p, &user) || !imap_parse_space(p) ||
-	    !imap_parse_astring(p, &password) || !imap_parse_end(p) || !login_allowed(l, tag))
+	/* "user*master" comes without quotes from Python's imaplib and from hands: '*' and '%' are letters here */
+	if (!imap_parse_space(p) || !imap_parse_pattern(p, &user) || !imap_parse_space(p) ||
+	    !imap_parse_pattern(p, &password) || !imap_parse_end(p) || !login_allowed(l, tag))
 		return;
 	keep_tag(l, tag);
 	gate_password(&l->gate, "LOGIN", user, password);

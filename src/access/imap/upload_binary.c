@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 enum { LINE_BYTES = 57, PIECE = LINE_BYTES * 512 }; /* 76 letters to a line (RFC 2045 §6.8) */
-static const char field_name[] = "Content-Transfer-Encoding:";
+static const char field_name[] = "Content-Transfer-Encoding";
 
 struct recoding {
 	struct upload *from, *to;
@@ -44,20 +44,30 @@ static int take_header(void *header, struct slice piece) {
 	return buf_add(header, piece) ? 0 : fail("header of a part: too large");
 }
 
-/* The header with another encoding; continuation lines of the old field go with it. */
-static int put_header(struct recoding *r, const struct part *part, const char *encoding) {
+static bool is_encoding(struct slice line) {
+	if (!slice_starts_same(line, slice_of(field_name))) return false;
+	line = slice_skip(line, sizeof field_name - 1);
+	while (line.len != 0 && (line.at[0] == ' ' || line.at[0] == '\t')) line = slice_skip(line, 1);
+	return line.len != 0 && line.at[0] == ':';
+}
+
+/* The header with another encoding in the first field of that name; others go, and continuation lines with them.
+ * *found: there was one, else it is as it was. */
+static int put_header(struct recoding *r, const struct part *part, const char *encoding, bool *found) {
 	AUTO_BUF struct buf old = BUF(SCAN_HEADER_MAX * 2);
 	AUTO_BUF struct buf new = BUF(SCAN_HEADER_MAX * 2 + KIB(1));
 	bool passing = false;
 	int done = copy(r, part->header_start, part->body_start, take_header, &old);
+	*found = false;
 	for (struct slice rest = buf_slice(&old); rest.len != 0 && done == 0;) {
 		size_t len = slice_find(rest, '\n');
 		struct slice line = slice_head(rest, MIN_OF(len + 1, rest.len));
 		rest = slice_skip(rest, line.len);
 		if (passing && (line.at[0] == ' ' || line.at[0] == '\t')) continue;
-		passing = slice_starts_same(line, slice_of(field_name));
-		if (passing) buf_addf(&new, "%s %s\r\n", field_name, encoding);
-		else buf_add(&new, line);
+		passing = is_encoding(line);
+		if (!passing) buf_add(&new, line);
+		else if (!*found) buf_addf(&new, "%s: %s\r\n", field_name, encoding);
+		*found |= passing;
 	}
 	return done == 0 ? upload_take(r->to, buf_slice(&new)) : done;
 }
@@ -89,13 +99,13 @@ int upload_recode(struct upload *from, const struct summary *s, struct upload *t
 	int done = 0;
 	for (size_t i = 0; i < s->parts_count && done == 0; i++) {
 		const struct part *p = &s->parts[i];
-		bool leaf = p->child == 0;
+		bool leaf = p->child == 0, found = false;
 		if (!is_binary(p) || p->header_start < at) continue;
 		if (p->body_start < p->header_start || p->body_end < p->body_start) continue;
 		done = copy(&r, at, p->header_start, upload_take, to);
-		if (done == 0) done = put_header(&r, p, leaf ? "base64" : "8bit");
+		if (done == 0) done = put_header(&r, p, leaf ? "base64" : "8bit", &found);
 		at = p->body_start;
-		if (!leaf || done != 0) continue;
+		if (!leaf || !found || done != 0) continue;
 		done = copy(&r, at, p->body_end, put_base64, &r);
 		at = p->body_end;
 	}
