@@ -56,7 +56,8 @@ int dove_transfer(struct doveadm *d, void **state) {
 	where = slice_skip(where, 8);
 	if (where.len == 0 || slice_find(where, ':') != where.len) return instead(d);
 	if (strcmp(d->name, "sync") == 0 && !d->given['1'])
-		return dove_fatal(d, EX_UNAVAILABLE, "doveadm sync: one way only (say -1); the other is doveadm import");
+		return dove_fatal(d, EX_UNAVAILABLE,
+				  "doveadm sync: one way only (say -1); the other is doveadm import");
 	if (in && !is_everything(d))
 		return dove_fatal(d, EX_UNAVAILABLE, "doveadm import: only all of it, to where it was (\"\" ALL)");
 	if (d->given['u'] + d->given['A'] != 1)
