@@ -22,6 +22,7 @@ struct sendmail {
 	struct arena mem;
 	enum mode mode;
 	bool from_header, dot_is_text, gateway, report;
+	bool interval; /* -q30m */
 	const char *sender, *full_name; /* NULL: not given */
 	struct slice notify, ret, envid, body;
 	struct slice verp; /* "XVERP" or "XVERP=+=" */
@@ -132,14 +133,17 @@ static int take_mode(struct sendmail *s, const char *text) {
 
 static int take_queue(struct sendmail *s, const char *text) {
 	char kind = text != NULL ? text[0] : '\0';
+	if (ascii_digit(kind)) { /* -bd -q30m: how often is not the caller's business */
+		s->interval = true;
+		return EX_OK;
+	}
 	s->mode = MODE_FLUSH;
 	if (kind == 'I' && text[1] != '\0') s->queue_id = text + 1;
 	else if (kind == 'R' && text[1] != '\0') s->site = text + 1;
 	else if (kind == 'I' || kind == 'R')
 		return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c requires an argument", kind);
-	else if (kind != '\0' && !ascii_digit(kind))
+	else if (kind != '\0')
 		return tool_fatal(&s->tool, EX_TEMPFAIL, "-q%c is not implemented", kind);
-	else if (kind != '\0') s->mode = MODE_MAIL; /* -q30m: how often is not the caller's business */
 	return EX_OK;
 }
 
@@ -438,6 +442,8 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 	for (int letter;
 	     code == EX_OK && (letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
 		code = take_option(&s, letter);
+	bool alone = s.mode == MODE_MAIL && optind == argc && !s.from_header;
+	if (s.interval && alone) s.mode = MODE_IGNORE;
 	bool of_others = s.mode != MODE_MAIL && s.mode != MODE_VERIFY && s.mode != MODE_SMTP && s.mode != MODE_IGNORE;
 	if (code == EX_OK && of_others && rest == NULL) {
 		code = SENDMAIL_WHOLE;
@@ -452,7 +458,10 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 			if (optind == argc) code = rest->newaliases(&s.tool, s.alias_file);
 			else code = tool_fatal(&s.tool, EX_TEMPFAIL, "alias initialization mode requires no recipient");
 			break;
-		case MODE_DAEMON: code = as_other(&s, "postfix", "start", NULL); break;
+		case MODE_DAEMON: /* of an old start script: fine when it runs already */
+			code = as_other(&s, "postfix", "status", NULL);
+			if (code != EX_OK) code = as_other(&s, "postfix", "start", NULL);
+			break;
 		case MODE_IGNORE: break;
 		default: code = with_server(&s, argv + optind); break;
 		}
