@@ -112,7 +112,7 @@ static enum result do_discard(const struct deed *d) {
 	struct slice text = text_or(d->text, S("triggers DISCARD action"));
 	log_deed(d, "discard", "%.*s", SLICE_ARG(text));
 	d->w->state->effects.discard = true;
-	return PERMIT;
+	return permit(d->w, S("DISCARD"), item_titles[d->item], d->name, d->table);
 }
 
 static enum result do_redirect(const struct deed *d) {

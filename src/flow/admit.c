@@ -68,7 +68,14 @@ void admit_free(struct admit **ap) {
 	free(a);
 }
 
+/* Who is named in the line about a refusal after RCPT: the only recipient. */
+static struct slice only_recipient(const struct admit *a) {
+	return a->count == 1 ? a->recipients[0].address : S("");
+}
+
 void admit_end_transaction(struct admit *a) {
+	snprintf(a->ended.id, sizeof a->ended.id, "%s", a->announced ? a->id : "");
+	snprintf(a->ended.to, sizeof a->ended.to, "%.*s", SLICE_ARG(only_recipient(a)));
 	if (a->milting != NULL) milting_abort(a->milting);
 	intake_done(&a->intake);
 	auto_fd(&a->asked.channel);
@@ -304,9 +311,14 @@ static void op_note(void *owner, const struct smtp_note *n) {
 	AUTO_BUF struct buf line = BUF(KIB(8));
 	if (n->event == SMTP_REJECT && a->by_milter) buf_add(&line, S("milter-"));
 	if (n->event == SMTP_REJECT) a->by_milter = false;
-	smtp_note_add(&line, n, a->client);
+	struct smtp_note note = *n;
+	bool over = n->event == SMTP_REJECT && strcmp(n->where, "END-OF-MESSAGE") == 0 && !a->open;
+	if (over) note.to = slice_of(a->ended.to);
+	else if (n->event == SMTP_REJECT && strcmp(n->where, "DATA") == 0) note.to = only_recipient(a);
+	smtp_note_add(&line, &note, a->client);
 	/* Postfix 3.10 writes it before a lost connection too, where logwatch does not know it */
-	const char *id = n->event == SMTP_REJECT ? (a->announced ? a->id : "NOQUEUE") : NULL;
+	const char *known = over ? a->ended.id : a->announced ? a->id : "";
+	const char *id = n->event != SMTP_REJECT ? NULL : known[0] != '\0' ? known : "NOQUEUE";
 	log_line(smtp_note_level(n), a->params->service, a->session, id, buf_text(&line), NULL, 0);
 }
 

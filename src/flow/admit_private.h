@@ -60,6 +60,9 @@ struct admit {
 	/* the transaction */
 	char id[QUEUE_ID_ROOM];
 	bool open, announced;      /* announced: the queue id stands in the log */
+	/* Of the transaction that ended last, for the line about its refusal; empty: it was not announced, had no
+	 * recipient or several. */
+	struct { char id[QUEUE_ID_ROOM], to[320]; } ended; /* a path of RFC 5321 has 256 bytes */
 	struct arena tx;
 	struct slice sender, envid, verp;
 	uint32_t ret;

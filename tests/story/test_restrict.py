@@ -292,3 +292,19 @@ smtpd_client_restrictions = check_ccert_access inline:{{{{{digest}=WARN seen}}}}
         assert s.rcpt('y@else.test')[0] == code, (cert, server.log())
         s.quit()
     server.wait_log('warn: RCPT from localhost.*: seen')
+
+
+def test_refusals_behind_the_recipients_name_him(hosts):
+    """As Postfix's log does: the queue id, and to= where there is one recipient."""
+    server = hosts(main='smtpd_end_of_data_restrictions = check_helo_access inline:{end.test=REJECT}\nsmtpd_data_restrictions = check_helo_access inline:{data.test=REJECT}\n'
+                   'smtpd_log_access_permit_actions = static:all\nsmtpd_sender_restrictions = check_sender_access inline:{gone@far.test=DISCARD}\n', accounts=[ANN])
+    for helo in ('end.test', 'data.test'):
+        with server.dialogue() as d:
+            d.say(f'EHLO {helo}')
+            d.envelope('x@far.test', ANN)
+            if d.say('DATA')[0] == 354:
+                d.say(message('x@far.test', ANN, 'letter') + '.', 554)
+    for where in ('DATA', 'END-OF-MESSAGE'):
+        server.wait_log(rf': [0-9A-F]{{8,}}: reject: {where} from .*; from=<x@far\.test> to=<{ANN}> proto=ESMTP')
+    ask(server, sender='gone@far.test')
+    server.wait_log(r'permit: RCPT from .*: action=DISCARD for Sender address=gone@far\.test from inline:')
