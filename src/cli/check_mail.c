@@ -62,7 +62,9 @@ static bool read_words(const struct cli *cli, struct mail_asked *a) {
 struct message {
 	const struct evidence_params *params;
 	struct mail_asked *asked;
+	struct dns *dns;
 	struct arena *mem;
+	struct client_names *names;
 	struct evidence *evidence;
 	struct slice header;
 };
@@ -76,8 +78,13 @@ static void take_sender(struct message *m, struct slice header) {
 	m->asked->client.sender = arena_slice(m->mem, path);
 }
 
+/* It is a message: now DNS is worth its wait. */
 static void begin(void *ctx, struct slice header) {
 	struct message *m = ctx;
+	struct evidence_client *c = &m->asked->client;
+	client_look(m->dns, &c->address, c->helo, deadline_in(WAIT_MS), m->mem, m->names);
+	c->iprev = m->names->iprev;
+	if (c->iprev == TRUST_PASS) c->name = m->names->name;
 	take_sender(m, header);
 	m->header = arena_slice(m->mem, header);
 	m->evidence = evidence_begin(m->params, &m->asked->client, m->header, m->mem);
@@ -133,11 +140,8 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	if (evidence_params_of(v, dns, mem, &p) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
 	p.dmarc.psl = psl;
 	p.use_spf = p.use_dkim = p.use_dmarc = p.use_arc = true;
-	struct message m = { .params = &p, .asked = a, .mem = mem };
 	struct findings_facts facts = { .client = &a->client, .lists = lists };
-	client_look(dns, &a->client.address, a->client.helo, deadline_in(WAIT_MS), mem, &facts.names);
-	a->client.iprev = facts.names.iprev;
-	if (facts.names.iprev == TRUST_PASS) a->client.name = facts.names.name;
+	struct message m = { .params = &p, .asked = a, .dns = dns, .mem = mem, .names = &facts.names };
 	int code = read_message(cli, &m);
 	if (code != EX_OK) return code;
 	facts.header = m.header;
