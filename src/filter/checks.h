@@ -11,7 +11,7 @@ struct checks_params {
 	size_t header_limit;     /* header_size_limit: more of a field is not looked at, nor changed */
 	size_t line_limit;       /* line_length_limit: longer lines of a body are looked up in pieces */
 	uint64_t body_limit;     /* body_checks_size_limit: of each part of a message */
-	unsigned nesting_limit;  /* mime_nesting_limit; 0: parts are not looked into (disable_mime_input_processing) */
+	unsigned nesting_limit;  /* 0: parts are not looked into (disable_mime_input_processing) */
 	size_t boundary_limit;   /* mime_boundary_length_limit: more of a boundary does not count; 0: 2048 */
 	bool strict_header;      /* strict_7bit_headers: 8-bit text in a header is refused */
 	bool strict_body;        /* strict_8bitmime_body: and in a body that does not declare it */

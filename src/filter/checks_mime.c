@@ -178,7 +178,8 @@ static void header_done(struct checks *c) {
 	c->long_field = false;
 	if (c->params->strict_encoding && c->encoded && (c->multipart || c->message))
 		tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
-	if (c->boundary.len != 0 && c->depth < MIN_OF(c->params->nesting_limit, (unsigned)DEPTH_MAX))
+	/* as in Postfix, parts below mime_nesting_limit are looked at as well: it is a matter of conversions alone */
+	if (c->boundary.len != 0 && c->depth < DEPTH_MAX)
 		c->open[c->depth++] = c->boundary;
 	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);
 	else begin_body(c);
