@@ -71,6 +71,13 @@ class Wire:
         self.send(b64(data))
         return self.answer()
 
+    def leave(self):
+        """POP3 lets one in at a time: the next may come when QUIT is answered."""
+        if self.protocol == 'pop3':
+            self.send('QUIT')
+            self.line()
+        self.socket.close()
+
 
 def plain(wire, user, password, authzid='', initial=True):
     message = f'{authzid}\0{user}\0{password}'

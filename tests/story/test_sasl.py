@@ -21,6 +21,11 @@ def server(tmp_path_factory):
         yield instance
 
 
+def enters(exchange, wire, *args, **more):
+    assert exchange(wire, *args, **more) is None
+    wire.leave()
+
+
 def refused(call, *args, **more):
     with pytest.raises(Refused) as e:
         call(*args, **more)
@@ -39,14 +44,14 @@ def test_what_is_offered(server, protocol):
 @pytest.mark.core
 @pytest.mark.parametrize('protocol', PROTOCOLS)
 def test_right_and_wrong(server, protocol):
-    assert plain(Wire(server, protocol), ANN, PASSWORD) is None
-    assert plain(Wire(server, protocol), ANN.upper(), PASSWORD, authzid=ANN, initial=False) is None
-    assert login(Wire(server, protocol), ANN, PASSWORD) is None
+    enters(plain, Wire(server, protocol), ANN, PASSWORD)
+    enters(plain, Wire(server, protocol), ANN.upper(), PASSWORD, authzid=ANN, initial=False)
+    enters(login, Wire(server, protocol), ANN, PASSWORD)
     for mechanism in SCRAMS:
-        assert scram(Wire(server, protocol), ANN, PASSWORD, mechanism) is None
-    assert scram(Wire(server, protocol), ANN, PASSWORD, initial=False) is None
+        enters(scram, Wire(server, protocol), ANN, PASSWORD, mechanism)
+    enters(scram, Wire(server, protocol), ANN, PASSWORD, initial=False)
     net_smtp = lambda what, value: base64.b64decode('NOOP') if what == 'end' else value  # PHP's Net_SMTP 1.11 ends so
-    assert scram(Wire(server, protocol), ANN, PASSWORD, bend=net_smtp) is None
+    enters(scram, Wire(server, protocol), ANN, PASSWORD, bend=net_smtp)
     word = {'imap': 'AUTHENTICATIONFAILED', 'pop3': '[AUTH]', 'smtp': '535'}[protocol]
 
     def wrong(exchange, *words, **more):
@@ -87,7 +92,7 @@ def test_channel_binding(server, protocol):
     for mechanism in SCRAMS:
         w = Wire(server, protocol)
         certificate = hashlib.sha256(w.socket.getpeercert(binary_form=True)).digest()
-        assert scram(w, ANN, PASSWORD, mechanism + '-PLUS', 'p=tls-server-end-point', certificate) is None
+        enters(scram, w, ANN, PASSWORD, mechanism + '-PLUS', 'p=tls-server-end-point', certificate)
     refused(scram, Wire(server, protocol), ANN, PASSWORD, 'SCRAM-SHA-256-PLUS', 'p=tls-server-end-point', b'\1' * 32)
     refused(scram, Wire(server, protocol), ANN, PASSWORD, 'SCRAM-SHA-256-PLUS', 'p=tls-exporter', b'\1' * 32)
     refused(scram, Wire(server, protocol), ANN, PASSWORD, 'SCRAM-SHA-256-PLUS', 'p=tls-unheard-of', b'')
@@ -145,7 +150,7 @@ def test_app_passwords(server):
     assert server.hato('account', 'app-password', 'add', BOB, 'PHONE', check=False).returncode == 65
     for protocol in PROTOCOLS:
         for password in (made, other.upper().replace('-', ' '), 'secret'):
-            assert plain(Wire(server, protocol), BOB, password) is None
+            enters(plain, Wire(server, protocol), BOB, password)
     refused(plain, Wire(server, 'imap'), ANN, made)
     listed = json.loads(server.hato('account', 'app-password', 'list', BOB, '--json').stdout)
     assert [a['name'] for a in listed] == ['Old laptop', 'phone'] and all(a['used'] for a in listed)
@@ -211,9 +216,7 @@ def test_external_with_a_client_certificate(tmp_path):
             w = Wire(server, protocol, tls=context('ours'))
             assert 'EXTERNAL' in w.capabilities()
             assert w.begin('EXTERNAL', '') is None
-            if protocol == 'pop3':  # one session at a time
-                w.send('QUIT')
-                w.line()
+            w.leave()
             assert Wire(server, protocol, tls=context('ours')).begin('EXTERNAL', ANN) is None
             refused(Wire(server, protocol, tls=context('ours')).begin, 'EXTERNAL', BOB)
             refused(Wire(server, protocol, tls=context('ours')).begin, 'EXTERNAL', 'second@example.test')
@@ -250,18 +253,16 @@ def test_external_by_tables(tmp_path):
             context.load_cert_chain(tmp_path / f'{name}.pem', tmp_path / f'{name}.key')
             return Wire(server, protocol, tls=context)
 
-        def enters(protocol, name, asked, who):
+        def comes(protocol, name, asked, who):
             w = wire(protocol, name)
             assert 'EXTERNAL' in w.capabilities() and w.begin('EXTERNAL', asked) is None
-            if protocol == 'pop3':
-                w.send('QUIT')
-                w.line()
+            w.leave()
             kind = {'imap': 'imap-login', 'pop3': 'pop3-login', 'smtp': 'smtpd'}[protocol]
             if protocol != 'smtp':
                 server.wait_log(rf'{kind}.*Login: user=<{who}>, method=EXTERNAL')
         for protocol in PROTOCOLS:
             for name, asked, who in (('own', '', ANN), ('own', BOB, BOB), ('own2', '', BOB), ('mail', '', ANN), ('mail', ANN, ANN), ('name', '', BOB), ('direct', '', ANN)):
-                enters(protocol, name, asked, who)
+                comes(protocol, name, asked, who)
         # mail2: names that a stranger's CA has signed prove nothing
         together(lambda protocol, name, asked: refused(wire(protocol, name).begin, 'EXTERNAL', asked),
                  [(protocol, *who) for protocol in PROTOCOLS for who in (('own2', ANN), ('nobody', ''), ('nobody', ANN), ('mail2', ''))])

@@ -297,7 +297,7 @@ def test_postsuper(server):
     assert super_('-h', one, '-H', one, '-h', one, '-d', '-', input=one + '\n') == ''.join(f'postsuper: {line}\n' for line in (
         f'{one}: placed on hold', f'{one}: released from hold', f'{one}: placed on hold', f'{one}: removed', 'Deleted: 1 message',
         'Placed on hold: 2 messages', 'Released from hold: 1 message'))
-    server.wait_log(rf'hato/postsuper\[\d+\]: {ids[0]}: removed\n.*hato/postsuper\[\d+\]: Deleted: 1 message')
+    server.wait_log(rf'hato/postsuper\[\d+\]: {ids[0]}: removed\n(.*\n)*.*hato/postsuper\[\d+\]: Deleted: 1 message')
 
 
 def test_expired_by_hand(server):
@@ -412,7 +412,7 @@ def test_postfix(server):
 def test_postlog(server):
     server.tool('postlog', '-t', 'mine', 'hello', 'world')
     server.tool('postlog', '-p', 'warn', input='one\ntwo\n')
-    server.wait_log(r'mine\[\d+\]: hello world\n.*hato/postlog\[\d+\]: warning: one\n.*hato/postlog\[\d+\]: warning: two\n')
+    server.wait_log(r'mine\[\d+\]: hello world\n(.*\n)*.*hato/postlog\[\d+\]: warning: one\n(.*\n)*.*hato/postlog\[\d+\]: warning: two\n')
     server.tool('postlog', '-p', 'panic', 'the end')
     server.wait_log(r'hato/postlog\[\d+\]: panic: the end\n')
     assert server.tool('postlog', '-p', 'bad', 'x', code=1).stderr == 'postlog: fatal: invalid priority name: bad\n'
