@@ -39,7 +39,7 @@ JVBERi0xLjQKaGVsbG8K
 --outer--
 '''.replace('\n', '\r\n').encode()
 
-# LOGIN: the SCRAM of PHP's Auth_SASL takes Y, Z, + and / at the end of base64 for broken, so one log-in in eight fails at any server.
+# LOGIN: the SCRAM of PHP's Auth_SASL takes Y, Z, + and / at the end of base64 for broken, so one log-in in eight fails on average.
 CONFIG = '''<?php
 $config['db_dsnw'] = 'sqlite:////{home}/roundcube.db?mode=0600';
 $config['imap_host'] = 'ssl://localhost:{imaps}';
