@@ -10,6 +10,7 @@
 #include "net/connect.h"
 #include "net/stream.h"
 #include "role/settings.h"
+#include "smtp/hosts.h"
 
 #include <sysexits.h>
 
@@ -150,16 +151,15 @@ static void try_domain(struct ports *p, struct slice domain) {
 }
 
 static void look_out(struct ports *p, const struct dns_own *own, const struct slice *domains, size_t count) {
-	struct slice words = conf_text(conf_main(p->conf), SET_relayhost), word = slice_word(&words, " \t,"), host,
-		     port;
-	uint64_t number = SMTP_PORT;
-	if (count == 0 && own->relay.len != 0 && addr_split_host_port(word, &host, &port)) {
-		if (port.len != 0 && !slice_number(port, UINT16_MAX, &number))
-			number = slice_same(port, S("submission")) ? 587 : SMTP_PORT;
-		if (word.at[0] == '[' || number != SMTP_PORT)
-			try_host(p, host, (uint16_t)number, S("relayhost"));
+	struct slice words = conf_text(conf_main(p->conf), SET_relayhost), word = slice_word(&words, " \t,");
+	struct smtp_next_hop hop;
+	if (slice_starts(word, S("smtp:"))) word = slice_skip(word, 5);
+	if (count == 0 && own->relay.len != 0 && smtp_next_hop_parse(word, &hop)) {
+		uint16_t port = hop.port != 0 ? hop.port : SMTP_PORT;
+		if (hop.no_mx || port != SMTP_PORT)
+			try_host(p, hop.host, port, S("relayhost"));
 		else
-			try_domain(p, host);
+			try_domain(p, hop.host);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) try_domain(p, domains[i]);

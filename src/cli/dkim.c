@@ -17,13 +17,6 @@
 
 enum { LOOKUP_MS = 20000, PEM_MAX = 64 << 10 };
 
-static struct buf captured;
-
-static void capture(struct slice out, struct slice err) {
-	buf_add(&captured, out);
-	if (err.len != 0) fwrite(err.at, 1, err.len, stderr);
-}
-
 static struct slice plain_word(const struct cli *cli, size_t which) {
 	for (size_t i = 2; i < cli->count; i++)
 		if (!slice_starts(cli->args[i], S("--")) && which-- == 0) return cli->args[i];
@@ -77,15 +70,15 @@ static void json_looked(struct json *j, const struct looked *l) {
 	json_close(j, '}');
 }
 
-static int check_all(struct dns *dns, bool as_json, struct arena *mem) {
+static int check_all(struct dns *dns, struct slice keys, bool as_json, struct arena *mem) {
 	AUTO_BUF struct buf text = BUF(MIB(16));
 	struct json j = { .out = &text };
 	int code = EX_OK;
 	int64_t deadline = deadline_in(LOOKUP_MS); /* as long as answers come, there is time for the next */
 	if (as_json) json_open(&j, NULL, '[');
-	for (struct slice rest = buf_slice(&captured); rest.at != NULL && rest.len != 0;) {
+	while (keys.len != 0) {
 		struct looked l = { 0 };
-		look(dns, slice_cut(&rest, '\n'), deadline, mem, &l);
+		look(dns, slice_cut(&keys, '\n'), deadline, mem, &l);
 		if (l.publication != DKIM_UNKNOWN_YET) deadline = deadline_in(LOOKUP_MS);
 		if (as_json) json_looked(&j, &l);
 		else print_looked(&l);
@@ -98,20 +91,17 @@ static int check_all(struct dns *dns, bool as_json, struct arena *mem) {
 
 static int run_check_dkim(struct cli *cli, const char *data, const struct conf *conf) {
 	AUTO_ARENA struct arena mem = { 0 };
-	struct slice words[] = { S("dkim"), S("keys"), plain_word(cli, 0) };
+	struct slice words[] = { S("dkim"), S("keys"), plain_word(cli, 0) }, keys;
+	struct admin_request req = { .args = words, .count = words[2].len != 0 ? 3 : 2 };
 	struct dns *dns;
-	captured = BUF(MIB(64));
-	cli->print = capture;
-	int code = dispatch(cli, data, &(struct admin_request){ .args = words, .count = words[2].len != 0 ? 3 : 2 });
-	cli->print = NULL;
+	int code = dispatch_to(cli, data, &req, &mem, &keys);
 	struct dns_params params = dns_params_of(conf_main(conf), &mem);
-	if (code == EX_OK && captured.len == 0) code = complain(cli, EX_NOUSER, "no keys (hato dkim add DOMAIN)");
+	if (code == EX_OK && keys.len == 0) code = complain(cli, EX_NOUSER, "no keys (hato dkim add DOMAIN)");
 	else if (code == EX_OK && dns_open(&params, &dns) < 0) code = complain(cli, EX_CONFIG, "%s", fail_text());
 	else if (code == EX_OK) {
-		code = check_all(dns, has_word(cli, S("--json")), &mem);
+		code = check_all(dns, keys, has_word(cli, S("--json")), &mem);
 		dns_close(&dns);
 	}
-	buf_done(&captured);
 	return code;
 }
 

@@ -12,7 +12,7 @@
 
 #include <sysexits.h>
 
-enum { ANSWER_MS = 10000, ALL_MS = 120000, NAMES_MAX = 32 << 20 };
+enum { ALL_MS = 120000 };
 
 struct dns_asked {
 	struct slice domain;
@@ -64,9 +64,9 @@ static void collect(struct domains_found *f, struct slice name, struct slice rep
 	map_put(&f->seen, lower, d);
 }
 
+static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains, SET_virtual_mailbox_domains };
+
 static void collect_settings(struct domains_found *f, const struct conf_view *v) {
-	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains,
-						 SET_virtual_mailbox_domains };
 	for (size_t i = 0; i < LEN(lists); i++) { /* words that are names, and no tables or files */
 		struct slice list = conf_text(v, lists[i]);
 		for (struct slice word; (word = slice_word(&list, " \t\r\n,")).len != 0;)
@@ -85,24 +85,6 @@ static void find_parents(struct domains_found *f) {
 
 /* ---- what the server says ---- */
 
-static struct buf captured;
-
-static void capture(struct slice out, struct slice err) {
-	buf_add(&captured, out);
-	if (err.len != 0) fwrite(err.at, 1, err.len, stderr);
-}
-
-static int ask(struct cli *cli, const char *data, const struct slice *words, size_t count, struct arena *mem,
-	       struct slice *out) {
-	captured = BUF(NAMES_MAX);
-	cli->print = capture;
-	int code = dispatch(cli, data, &(struct admin_request){ .args = words, .count = count });
-	cli->print = NULL;
-	*out = arena_slice(mem, buf_slice(&captured));
-	buf_done(&captured);
-	return code;
-}
-
 static int ask_domains(struct cli *cli, const char *data, const struct conf_view *v, struct domains_found *f) {
 	size_t n;
 	struct slice text;
@@ -112,7 +94,7 @@ static int ask_domains(struct cli *cli, const char *data, const struct conf_view
 	words[0] = S("domain");
 	words[1] = S("names");
 	for (size_t i = 0; i < n; i++) words[i + 2] = names[i];
-	int code = ask(cli, data, words, n + 2, f->mem, &text);
+	int code = dispatch_to(cli, data, &(struct admin_request){ .args = words, .count = n + 2 }, f->mem, &text);
 	while (text.len != 0) {
 		struct slice line = slice_cut(&text, '\n'), domain = slice_word(&line, " ");
 		collect(f, domain, slice_trim(line), true);
@@ -124,7 +106,8 @@ static int ask_keys(struct cli *cli, const char *data, struct dns_looking *l, st
 	static const struct slice words[] = { { "dkim", 4 }, { "keys", 4 } };
 	struct slice text, line;
 	size_t lines = 0;
-	int code = ask(cli, data, words, LEN(words), f->mem, &text);
+	struct admin_request req = { .args = words, .count = LEN(words) };
+	int code = dispatch_to(cli, data, &req, f->mem, &text);
 	for (size_t i = 0; i < text.len; i++) lines += text.at[i] == '\n';
 	struct dns_key *keys = arena_array(f->mem, lines + 1, sizeof *keys);
 	for (; text.len != 0 && l->keys_count < lines; l->keys_count++) {
@@ -169,15 +152,12 @@ static void print(const struct dns_asked *a, const struct dns_own *own, const st
 }
 
 static void tell_tables(const struct cli *cli, const struct conf_view *v) {
-	static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains,
-						 SET_virtual_mailbox_domains };
-	static const char *const names[] = { "mydestination", "virtual_alias_domains", "virtual_mailbox_domains" };
 	for (size_t i = 0; i < LEN(lists); i++) {
 		struct slice list = conf_text(v, lists[i]);
 		if (slice_find(list, ':') < list.len)
 			fprintf(stderr,
 				"hato %s: %s = %.*s: domains in a table are not listed (name one: hato dns DOMAIN)\n",
-				cli->command, names[i], SLICE_ARG(list));
+				cli->command, setting_of(lists[i])->name, SLICE_ARG(list));
 	}
 }
 
@@ -185,7 +165,7 @@ static int look_and_print(const struct cli *cli, const struct dns_asked *a, stru
 			  struct domains_found *f) {
 	struct dns_sheet *sheets = arena_array(f->mem, f->count + 1, sizeof *sheets);
 	size_t count = 1;
-	l->deadline = deadline_in(ANSWER_MS);
+	dns_seen(l, DNS_OK); /* the first question has as much time as one after an answer */
 	l->end = deadline_in(ALL_MS);
 	progress_begin("asking DNS");
 	dns_look_host(l, &sheets[0]);

@@ -41,8 +41,11 @@ bool ask_server(const char *data, const struct slice *args, size_t count, struct
 /* The request is sent to the server, or carried out here under its lock. */
 struct admin_request;
 int dispatch(const struct cli *cli, const char *data, const struct admin_request *req);
-/* Asks over a connected control socket: ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
+/* The same with what the verb prints in mem; its complaints are printed. */
 struct arena;
+int dispatch_to(struct cli *cli, const char *data, const struct admin_request *req, struct arena *mem,
+		struct slice *out);
+/* Asks over a connected control socket: ASK_OK, ASK_LATER, <0. The answer's text is in mem. */
 struct admin_answer;
 int ask_channel(int channel, const struct admin_request *req, struct arena *mem, struct admin_answer *answer);
 /* forward_check.c: the message on the standard input, as `hato forward check` wants it: packed forward_facts. */

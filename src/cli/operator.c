@@ -100,6 +100,24 @@ int dispatch(const struct cli *cli, const char *data, const struct admin_request
 	}
 }
 
+static struct buf captured; /* cli->print is told nothing else */
+
+static void capture(struct slice out, struct slice err) {
+	buf_add(&captured, out);
+	if (err.len != 0) fwrite(err.at, 1, err.len, stderr);
+}
+
+int dispatch_to(struct cli *cli, const char *data, const struct admin_request *req, struct arena *mem,
+		struct slice *out) {
+	captured = BUF(MIB(64));
+	cli->print = capture;
+	int code = dispatch(cli, data, req);
+	cli->print = NULL;
+	*out = arena_slice(mem, buf_slice(&captured));
+	buf_done(&captured);
+	return code;
+}
+
 /* What has to be asked of the person, before anything is done. */
 
 static int take_password(const struct cli *cli, const struct admin_verb *v, struct slice *words, size_t *count,
