@@ -71,12 +71,12 @@ def wait_port(port, address='127.0.0.1', seconds=20):
 
 
 def processes():
-    """{pid: (parent, command line as a list)} of everything that runs."""
+    """{pid: (parent, command line as a list)} of everything that runs; a command line may hold any bytes."""
     all_ = {}
     for p in os.listdir('/proc'):
         if p.isdigit():
             try:
-                with open(f'/proc/{p}/stat') as stat, open(f'/proc/{p}/cmdline') as line:
+                with open(f'/proc/{p}/stat', errors='replace') as stat, open(f'/proc/{p}/cmdline', errors='replace') as line:
                     fields = stat.read().rsplit(')', 1)[1].split()
                     if fields[0] != 'Z':
                         all_[int(p)] = int(fields[1]), line.read().split('\0')

@@ -270,7 +270,7 @@ def test_edge_reads_what_core_writes(hosts):
     server = hosts(accounts=[ANN])
     rights = {}
     for pid in server.pids():
-        role = open(f'/proc/{pid}/cmdline').read().split('\0')[2]
+        role = open(f'/proc/{pid}/cmdline', errors='replace').read().split('\0')[2]
         for line in open(f'/proc/{pid}/maps'):
             if 'memfd:hato' in line:
                 rights[role] = line.split()[1]
