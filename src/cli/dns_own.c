@@ -76,24 +76,27 @@ static const struct {
 	{ ".postmarkapp.com", "include:spf.mtasv.net" },
 };
 
-static void find_relay(const struct conf_view *v, struct dns_own *own, struct arena *mem) {
-	struct slice words = conf_text(v, SET_relayhost), text = slice_word(&words, " \t,"), host, port;
-	struct addr a;
-	char room[ADDR_TEXT_ROOM];
+bool dns_relayhost(const struct conf_view *v, struct smtp_next_hop *out) {
+	struct slice words = conf_text(v, SET_relayhost), text = slice_word(&words, " \t,");
 	if (slice_starts(text, S("smtp:"))) text = slice_skip(text, 5);
-	if (text.len == 0 || !addr_split_host_port(text, &host, &port) || host.len == 0) return;
-	own->relay = arena_lower(mem, host);
+	return text.len != 0 && smtp_next_hop_parse(text, out) && out->path.len == 0;
+}
+
+static void find_relay(const struct conf_view *v, struct dns_own *own, struct arena *mem) {
+	struct smtp_next_hop hop;
+	char room[ADDR_TEXT_ROOM];
+	if (!dns_relayhost(v, &hop)) return;
+	own->relay = arena_lower(mem, hop.host);
 	for (size_t i = 0; i < LEN(keepers); i++)
-		if (slice_ends_same(host, slice_of(keepers[i].end))) {
+		if (slice_ends_same(hop.host, slice_of(keepers[i].end))) {
 			own->relay_term = slice_of(keepers[i].term);
 			own->relay_known = true;
 			return;
 		}
-	if (addr_parse(host, &a))
-		own->relay_term =
-			arena_fmt(mem, "%s:%s", addr_family(&a) == AF_INET ? "ip4" : "ip6", addr_text(&a, room));
-	else
-		own->relay_term = arena_fmt(mem, "%s:%.*s", text.at[0] == '[' ? "a" : "mx", SLICE_ARG(own->relay));
+	if (addr_family(&hop.literal) != AF_UNSPEC)
+		own->relay_term = arena_fmt(mem, "%s:%s", addr_family(&hop.literal) == AF_INET ? "ip4" : "ip6",
+					    addr_text(&hop.literal, room));
+	else own->relay_term = arena_fmt(mem, "%s:%.*s", hop.no_mx ? "a" : "mx", SLICE_ARG(own->relay));
 }
 
 void dns_own_of(const struct conf *conf, struct arena *mem, struct dns_own *out) {
