@@ -36,7 +36,6 @@ struct dns_own {
 	bool relay_known;           /* the word is its keeper's own */
 };
 void dns_own_of(const struct conf *conf, struct arena *mem, struct dns_own *out);
-bool dns_address_is_public(const struct addr *a);
 
 struct dns_key { /* a line of `dkim keys` */
 	struct slice domain, selector, state, public_key;

@@ -142,7 +142,7 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	else if (r == 0) r = db_write_repeatable(db, enter_one, d);
 	bool queued = r == 0 && delivery_queued(d);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
-	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
+	if (r == 0) reporting_failed(params->reporter, &ask->evidence, params->report_failures);
 	if (r == 0)
 		dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count,
 				  &ask->evidence);

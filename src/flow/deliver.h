@@ -40,7 +40,7 @@ struct deliver_params {
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
 	bool report_send;                    /* evidence is kept for the reports that others get */
-	bool report_failures;                /* failure reports are sent at once */
+	unsigned report_failures;            /* enum reporting_kind: of what failure reports are sent at once */
 	struct dmarc_history history;        /* for opendmarc-import */
 	const struct slice *report_addresses; /* whose mail is looked into for reports */
 	size_t report_addresses_count;

@@ -121,7 +121,7 @@ static void report_refused(struct core *c, struct refused_ask *ask) {
 	struct core_settings *s = core_hold(c);
 	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0)
 		say(L_WARN, "core", "report: %s", fail_text());
-	if (s->flow.deliver.report_failures) reporting_failed(c->reporter, evidence);
+	reporting_failed(c->reporter, evidence, s->flow.deliver.report_failures);
 	dmarc_history_add(&s->flow.deliver.history, ask->queue_id, ask->sender, &to, 1, evidence);
 	core_drop(s);
 }
