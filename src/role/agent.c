@@ -9,6 +9,7 @@
 #include "role/agent_settings.h"
 #include "role/status_filter.h"
 #include "smtp/client.h"
+#include "smtp/dsn.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
@@ -80,12 +81,15 @@ static void filter(const struct agent_service *sv, struct relay_outcome *o, stru
 static int answer_deliver(void *ctx, struct link_question *q) {
 	struct agent *a = ctx;
 	struct relay_ask ask;
+	AUTO_BUF struct buf envid = BUF(KIB(4));
 	relay_ask_unpack(&q->in, &ask);
 	size_t n = ask.recipients_count;
 	if (q->in.bad || q->ask->fd_count != 1 || n == 0) return fail("broken question");
 	const struct relay_client *c = &ask.client;
+	xtext_decode_add(&envid, ask.envid);
 	struct local_message m = { .queue_id = ask.queue_id,
 				   .sender = ask.sender,
+				   .envid = buf_slice(&envid),
 				   .fd = q->ask->fds[0],
 				   .offset = ask.offset,
 				   .size = ask.size,
