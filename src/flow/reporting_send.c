@@ -70,8 +70,8 @@ static void add_target(struct sending *x, struct slice address) {
  * to others of that place. */
 static void ask_target(struct sending *x, const struct report_target *t) {
 	struct permission_answer answer = { 0 };
-	int r = ask_permission(x->r->relay, &(struct permission_ask){ .domain = x->due.domain, .host = t->host }, &x->mem,
-			       &answer);
+	struct permission_ask ask = { .domain = x->due.domain, .host = t->host };
+	int r = ask_permission(x->r->relay, &ask, &x->mem, &answer);
 	if (r != ASK_OK || answer.verdict == PERMISSION_LATER) {
 		tell(x, "cannot find out now whether %.*s wants reports about it", SLICE_ARG(t->host));
 		x->later = true;

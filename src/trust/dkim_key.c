@@ -234,7 +234,8 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		if (i == 0 || worth(&one) > worth(&best)) best = one;
 	}
 	if (count == 0)
-		found(&best, TRUST_PERMERROR, DKIM_FAULT_DNS, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
+		found(&best, TRUST_PERMERROR, DKIM_FAULT_DNS,
+		      arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 	*v = best;
 }
 
