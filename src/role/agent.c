@@ -64,7 +64,10 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 	}
 	for (size_t i = 0; i < n && sv->broken != NULL; i++)
 		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, sv->broken);
-	if (sv->broken != NULL) return;
+	if (sv->broken != NULL) {
+		say(L_ERROR, sv->log_name != NULL ? sv->log_name : "agent", "service %s: %s", sv->name, sv->broken);
+		return;
+	}
 	if (sv->kind == AGENT_PIPE) pipe_deliver(&sv->pipe, m, to, n, ask->hop, mem, out);
 	for (size_t i = 0; i < n && sv->kind == AGENT_LOCAL; i++) local_deliver(&sv->local, m, &to[i], mem, &out[i]);
 	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++)

@@ -201,6 +201,19 @@ def test_pipe_transport(local, users, folder):
     h.wait_log(r'hato/pipe\[\d+\]: \w+: to=<[^>]*>, relay=taker, .*status=sent \(delivered via taker service\)')
 
 
+def test_services_for_users_who_are_not_there(local, users):
+    """As in Debian's master.cf: told when mail wants one of them, and not before."""
+    ann = users('ann')
+    h = local('relay_domains = drop.test\ntransport_maps = inline:{drop.test=maildrop:}\n',
+              'maildrop unix - n n - - pipe flags=DRXhu user=nosuchuser argv=/usr/bin/maildrop -d ${recipient}\n')
+    h.send('a@b.test', f'{ann.name}@example.test', text('first'))
+    wait_until(lambda: 'first' in read(f'{h.spool}/{ann.name}'), 20, lambda: 'the mail:\n' + h.log())
+    assert 'nosuchuser' not in h.log()
+    h.send('a@b.test', 'x@drop.test', text('second'))
+    h.wait_log(r'to=<x@drop\.test>.*status=deferred \(service maildrop: unknown username: nosuchuser\)')
+    assert 'error: service maildrop: unknown username: nosuchuser' in h.log()
+
+
 def test_spawn_service(local, users, folder):
     runner = users('run')
     runner.write('policy', '#!/bin/sh\nwhile read line && test -n "$line"; do :; done; echo "action=DUNNO `id -u`"; echo\n', 0o755)
