@@ -13,7 +13,7 @@
 
 enum { RELAY_MS = 3600000, ENDING_MS = 30000 };
 
-static void shipment_end(struct shipment *sh) {
+void shipment_end(struct shipment *sh) {
 	struct sender *s = sh->sender;
 	bool look = sh->look;
 	if (look) queue_entered(s->queue, INT64_MIN);

@@ -72,11 +72,14 @@ struct shipment {
 	struct slice next_hop;
 	int channel;
 	int64_t started_us;
+	struct slice fresh; /* the stored body, for the first group only: borrowed while its message is taken in */
 	struct arena mem;
 };
 
 /* send_hop.c */
 size_t hop_window(void *ctx, struct slice hop); /* ctx: struct window_question; how many jobs may be under way */
+/* What has just come may go there at once: there is room, and no pause or rest. */
+bool hop_is_open(struct sender *s, struct slice hop, const struct flow_settings *settings);
 /* True: the destination rests. */
 bool hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings);
 /* True: the scheduler waited for just that, or has a pause to reckon with. */
@@ -91,4 +94,5 @@ void channel_keep(struct sender *s, int fd, struct slice hop); /* one that can b
 void shipment_step(struct task *t, enum wake why);
 void shipment_go_on(struct shipment *sh);
 void shipment_next_group(struct shipment *sh);
+void shipment_end(struct shipment *sh); /* frees it */
 struct slice shipment_alias(const struct queue_recipient *r); /* what sets groups apart */

@@ -136,9 +136,19 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
 		bool success = kind == RETURN_RELAYED || kind == RETURN_DELIVERED;
-		if (concerned(s, i) && (return_wanted(to->notify, kind) || (success && delay_cleared(s, to))))
-			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
-								 o->text,     o->diagnostic, o->host };
+		bool asked = return_wanted(to->notify, kind) || (success && delay_cleared(s, to));
+		if (!concerned(s, i) || (success && !asked)) continue;
+		struct slice text = o->text;
+		if (success && o->relay.len != 0)
+			text = arena_fmt(&s->mem, "delivery via %.*s: %.*s", SLICE_ARG(o->relay), SLICE_ARG(o->text));
+		list[n++] = (struct returned_recipient){ .address = to->address,
+							 .original = to->original,
+							 .orcpt = to->orcpt,
+							 .status = o->status,
+							 .text = text,
+							 .diagnostic = o->diagnostic,
+							 .host = o->host,
+							 .unasked = !asked };
 	}
 	if (n == 0) return 0;
 	if (s->original.at == NULL) read_original(s);

@@ -59,8 +59,8 @@ static int answer_accept(void *ctx, struct link_question *q) {
 	if (q->in.bad || (ask.spooled != 0) != (q->ask->fd_count == 1)) return fail("broken question");
 	struct core_settings *s = core_hold(c);
 	struct accept_answer answer;
-	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer))
-		sender_entered(c->sender, ask.arrived_us);
+	struct deliver_into into = { c->db, &s->flow, c->sender };
+	deliver_accept(&into, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer);
 	core_drop(s);
 	accept_answer_pack(q->answer, &answer);
 	return 0;

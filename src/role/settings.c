@@ -114,8 +114,10 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 		 SLICE_ARG(slice_head(conf_text(v, SET_myhostname), slice_find(conf_text(v, SET_myhostname), '.'))));
 	struct slice file = conf_text(v, SET_maillog_file);
 	AUTO_BUF struct buf fallback = BUF(PATH_MAX);
-	if (file.len == 0 && !foreground && access("/dev/log", W_OK) != 0) {
-		buf_addf(&fallback, "%s/mail.log", dir); /* nobody listens to syslog here */
+	bool no_syslog = file.len == 0 && !foreground && access("/dev/log", W_OK) != 0;
+	bool before_all = no_syslog && access(dir, F_OK) != 0; /* a tool, and the server was never started here */
+	if (no_syslog && !before_all) {
+		buf_addf(&fallback, "%s/mail.log", dir);
 		buf_text(&fallback);
 		file = buf_slice(&fallback);
 	}
@@ -128,6 +130,8 @@ int log_target_of(const struct conf_view *v, const char *dir, bool foreground, s
 	if (file.len != 0 && !slice_eq(file, S("/dev/stdout"))) {
 		t.fd = open(file.at, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, mode);
 		if (t.fd < 0) return fail_errno("maillog_file = %s", file.at);
+	} else if (before_all) {
+		t.fd = STDERR_FILENO; /* as it is: the server must not keep a copy */
 	} else if (file.len != 0 || foreground) {
 		t.fd = dup(STDOUT_FILENO);
 	}

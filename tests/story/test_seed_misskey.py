@@ -117,7 +117,7 @@ def serve(hosts, house, **more):
 
 
 # What the document changes in main.cf.proto, line by line: what stood there, what stands there then.
-PROTO = '/usr/share/postfix/main.cf.dist'
+PROTOS = ('/usr/share/postfix/main.cf.dist', os.path.dirname(__file__) + '/../../packaging/main.cf.proto')  # Debian's, and our package's
 CHANGES = [('#myhostname = host.domain.tld', 'myhostname = subdomain.domain.tld'), ('#mydomain = domain.tld', 'mydomain = domain.tld'),
            ('#myorigin = $myhostname', 'myorigin = $myhostname'), ('#inet_interfaces = all', 'inet_interfaces = all'),
            ('#mydestination = $myhostname, localhost.$mydomain, localhost, $mydomain',
@@ -137,12 +137,14 @@ def here(server):
            f'dns_resolvers = 127.0.0.1:{hato.silent_dns()}\n'
 
 
-@pytest.mark.skipif(not os.path.exists(PROTO), reason='postfix')
-def test_main_cf_as_printed(hosts, folder):
+@pytest.mark.parametrize('proto', PROTOS, ids=['debian', 'hato'])
+def test_main_cf_as_printed(hosts, folder, proto):
     """S26 to S42: Debian's template loads as it is; with the lines of the document it does what each of them says."""
+    if not os.path.exists(proto):
+        pytest.skip('postfix')
     server = hosts(HOST, start=False)
-    with open(PROTO) as f:
-        text = f.read().replace('(Ubuntu)', '(Debian/GNU)')
+    with open(proto) as f:
+        text = re.sub(r'\((Ubuntu|@distribution@)\)', '(Debian/GNU)', f.read())
     if not os.path.exists('/etc/mailname'):  # Debian's installer and postfix's questions make it; a machine without them has none
         with open(f'{server.folder}/mailname', 'w') as f:
             f.write(HOST + '\n')

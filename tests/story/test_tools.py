@@ -381,6 +381,28 @@ def test_while_down(server):
 
 # the server and its log
 
+def test_before_the_first_start(folder):
+    """No server ever ran here, nobody takes syslog, and the folder of the data is still to be made: what is said goes to the terminal."""
+    if os.path.exists('/dev/log'):
+        pytest.skip('syslog is there')
+    conf = f'{folder}/conf'
+    os.makedirs(conf)
+    with open(f'{conf}/main.cf', 'w') as f:
+        f.write(f'compatibility_level = 3.11\ndata_directory = {folder}/data\nqueue_directory = {folder}/spool\n')
+    with open(f'{conf}/master.cf', 'w') as f:
+        f.write(f'127.0.0.1:{free_port()} inet n - n - - smtpd\n')
+    tool = lambda *args: subprocess.run([os.path.join(BIN, args[0]), '-c', conf, *args[1:]], capture_output=True,
+                                        text=True, timeout=60 * SLOW)
+    done = tool('postfix', 'status')
+    assert done.returncode == 1 and 'the Postfix mail system is not running' in done.stderr
+    done = tool('postfix', 'start')
+    try:
+        assert done.returncode == 0 and 'starting the Postfix mail system' in done.stderr, done
+        assert tool('postfix', 'status').returncode == 0
+    finally:
+        assert tool('postfix', 'stop').returncode == 0
+
+
 def test_postfix(server):
     assert server.tool('postfix', 'status').stderr == ''
     server.wait_log(r'hato/postfix-script\[\d+\]: the Postfix mail system is running: PID: \d+')
