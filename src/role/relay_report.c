@@ -50,13 +50,15 @@ static void permit_signature(struct dns *dns, const struct permission_ask *ask, 
 			     struct permission_answer *answer) {
 	struct dkim_report_record record;
 	struct mailbox to;
-	int r = dkim_report_look(dns, ask->domain, deadline_in(LOOK_MS), mem, &record);
+	struct slice domain = ask->domain;
+	if (!slice_is_ascii(domain) && !dns_to_ascii(domain, mem, &domain)) return;
+	int r = dkim_report_look(dns, domain, deadline_in(LOOK_MS), mem, &record);
 	if (r < 0 || r == DNS_LATER) answer->verdict = PERMISSION_LATER;
 	if (r != DNS_OK || !dkim_report_wants(&record, (enum dkim_fault)ask->fault) ||
 	    random_below(100) >= (uint64_t)record.percent)
 		return;
 	struct report_target one = {
-		.address = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(record.local), SLICE_ARG(ask->domain))
+		.address = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(record.local), SLICE_ARG(domain))
 	};
 	if (address_parse(one.address, 0, mem, &to) != ADDRESS_OK) return;
 	answer->verdict = PERMISSION_YES;

@@ -95,37 +95,38 @@ static void changes_are_found(void **state UNUSED) {
 	AUTO_BUF struct buf mail = BUF(KIB(64));
 	struct dkim_sign_params p = relaxed();
 	struct slice from = S("From");
+	p.request_reports = true;
 	p.oversign_headers = &from;
 	p.oversign_headers_count = 1;
 	sign_mail(&p, keys, 1, HEADER, BODY, &mail);
-	static const struct { const char *was, *is; enum trust_result want; } cases[] = {
-		{ "dinner ready", "dinner  ready", TRUST_PASS },
-		{ "Subject: Is", "SUBJECT:Is", TRUST_PASS },
-		{ "Received: from a", "Received: from x", TRUST_PASS },
-		{ "dinner ready", "lunch ready", TRUST_FAIL },
-		{ "From: Joe", "From: Eve <e@e.example>\r\nFrom: Joe", TRUST_FAIL },
-		{ "a=rsa-sha256", "a=ed25519-sha256", TRUST_PERMERROR },
-		{ "a=rsa-sha256", "a=rsa-sha1", TRUST_PERMERROR },
-		{ "a=rsa-sha256", "a=rsa-sha512", TRUST_NEUTRAL },
-		{ "v=1;", "v=2;", TRUST_NEUTRAL },
-		{ "v=1;", "", TRUST_PERMERROR },
-		{ "d=example.org", "d=ex!mple.org", TRUST_NEUTRAL },
-		{ "d=example.org", "i=@example.net; d=example.org", TRUST_PERMERROR },
-		{ "d=example.org", "i=@badexample.org; d=example.org", TRUST_PERMERROR },
-		{ "s=rsa", "s=nosuch", TRUST_PERMERROR },
-		{ "s=rsa", "s=later", TRUST_TEMPERROR },
-		{ "s=rsa", "s=revoked", TRUST_PERMERROR },
-		{ "s=rsa", "s=junk", TRUST_PERMERROR },
-		{ "s=rsa", "s=other", TRUST_FAIL },
-		{ "h=From:From:", "h=", TRUST_PERMERROR },
-		{ "bh=", "bh=x", TRUST_NEUTRAL },
-		{ "bh=", "x=1; bh=", TRUST_PERMERROR },
-		{ "bh=", "q=dns/magic; bh=", TRUST_NEUTRAL },
-		{ "bh=", "l=100; bh=", TRUST_FAIL },
-		{ "bh=", "l=-1; bh=", TRUST_NEUTRAL },
-		{ "c=relaxed", "c=nofws", TRUST_NEUTRAL },
-		{ "c=relaxed/relaxed", "c=relaxed", TRUST_FAIL },
-		{ "d=example.org", "d=example.org; d=example.org", TRUST_NEUTRAL },
+	static const struct { const char *was, *is; enum trust_result want; enum dkim_fault fault; } cases[] = {
+		{ "dinner ready", "dinner  ready", TRUST_PASS, DKIM_FAULT_NONE },
+		{ "Subject: Is", "SUBJECT:Is", TRUST_PASS, DKIM_FAULT_NONE },
+		{ "Received: from a", "Received: from x", TRUST_PASS, DKIM_FAULT_NONE },
+		{ "dinner ready", "lunch ready", TRUST_FAIL, DKIM_FAULT_SIGNATURE },
+		{ "From: Joe", "From: Eve <e@e.example>\r\nFrom: Joe", TRUST_FAIL, DKIM_FAULT_SIGNATURE },
+		{ "a=rsa-sha256", "a=ed25519-sha256", TRUST_PERMERROR, DKIM_FAULT_OTHER },
+		{ "a=rsa-sha256", "a=rsa-sha1", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "a=rsa-sha256", "a=rsa-sha512", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "v=1;", "v=2;", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "v=1;", "", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "d=example.org", "d=ex!mple.org", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "d=example.org", "i=@example.net; d=example.org", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "d=example.org", "i=@badexample.org; d=example.org", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "s=rsa", "s=nosuch", TRUST_PERMERROR, DKIM_FAULT_DNS },
+		{ "s=rsa", "s=later", TRUST_TEMPERROR, DKIM_FAULT_DNS },
+		{ "s=rsa", "s=revoked", TRUST_PERMERROR, DKIM_FAULT_REVOKED },
+		{ "s=rsa", "s=junk", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "s=rsa", "s=other", TRUST_FAIL, DKIM_FAULT_SIGNATURE },
+		{ "h=From:From:", "h=", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "bh=", "bh=x", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "bh=", "x=1; bh=", TRUST_PERMERROR, DKIM_FAULT_SYNTAX },
+		{ "bh=", "q=dns/magic; bh=", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "bh=", "l=100; bh=", TRUST_FAIL, DKIM_FAULT_BODY },
+		{ "bh=", "l=-1; bh=", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "c=relaxed", "c=nofws", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
+		{ "c=relaxed/relaxed", "c=relaxed", TRUST_FAIL, DKIM_FAULT_BODY },
+		{ "d=example.org", "d=example.org; d=example.org", TRUST_NEUTRAL, DKIM_FAULT_SYNTAX },
 	};
 	for (size_t i = 0; i < LEN(cases); i++) {
 		AUTO_ARENA struct arena mem = { 0 };
@@ -138,6 +139,8 @@ static void changes_are_found(void **state UNUSED) {
 		struct dkim_verdict v = verify_one(buf_text(&changed), BODY, &mem);
 		if (v.result != cases[i].want)
 			FAIL_WITH("%s: %s (%.*s)", cases[i].is, trust_word(v.result), SLICE_ARG(v.reason));
+		if (v.fault != cases[i].fault) FAIL_WITH("%s: fault %d", cases[i].is, (int)v.fault);
+		assert_true(v.report || slice_search(v.reason, S("no list of tags")) < v.reason.len);
 		assert_true((v.reason.len == 0) == (v.result == TRUST_PASS));
 	}
 	AUTO_ARENA struct arena mem = { 0 };

@@ -13,6 +13,6 @@ struct dkim_report_record {
 bool dkim_report_parse(struct slice text, struct arena *mem, struct dkim_report_record *out);
 /* Does rr= name that fault? */
 bool dkim_report_wants(const struct dkim_report_record *r, enum dkim_fault fault);
-/* Asks DNS for the record of a domain. 0; DNS_NODATA: nothing is wanted; DNS_LATER, or <0: not now. */
+/* Asks DNS for the record of a domain (ASCII or UTF-8). 0; DNS_NODATA: nothing is wanted; DNS_LATER, or <0: not now. */
 int dkim_report_look(struct dns *dns, struct slice domain, int64_t deadline, struct arena *mem,
 		     struct dkim_report_record *out);
