@@ -135,6 +135,7 @@ struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queu
 			      .agent = links->agent,
 			      .settings = settings };
 	pthread_mutex_init(&s->lock, NULL);
+	s->delivered_end = &s->delivered;
 	pool_add(pool, &s->task, -1, -1);
 	s->self = task_name(&s->task);
 	return s;

@@ -34,6 +34,8 @@ struct sender {
 	struct current *settings;
 	task_ref self;
 	pthread_mutex_t lock;
+	struct shipment *delivered, **delivered_end; /* what waits to be recorded together */
+	bool recording; /* by a worker, who goes on until nothing waits */
 	size_t under_way;
 	bool starved;    /* there was no room for another job */
 	size_t rounds;   /* looks into the queue; the scheduler's own */
@@ -72,6 +74,8 @@ struct shipment {
 	struct slice next_hop;
 	int channel;
 	int64_t started_us;
+	struct shipment *next; /* in sender.delivered */
+	struct relay_answer answer; /* there */
 	struct slice fresh; /* the stored body, for the first group only: borrowed while its message is taken in */
 	struct arena mem;
 };

@@ -40,7 +40,7 @@ enum link_name {
 
 /* A page of memory that core writes and edge reads. */
 struct shared {
-	_Atomic uint64_t directory; /* rises with every change of accounts, aliases or domains */
+	_Atomic uint64_t directory; /* rises with every change of accounts, aliases, domains or settings */
 };
 
 struct listener {

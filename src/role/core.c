@@ -133,7 +133,7 @@ static int reload(void *self, struct boot *b) {
 	struct queue_params q = queue_params_of(v);
 	if (c->queue != NULL) queue_set_params(c->queue, &q);
 	current_set(&c->settings, &s->flow.generation);
-	atomic_fetch_add(&c->shared->directory, 1); /* tables may be other ones now: what edge knew is forgotten */
+	atomic_fetch_add(&c->shared->directory, 1); /* what edge knows of addresses went by the old ones */
 	if (c->sender != NULL) {
 		sender_end_rests(c->sender);
 		sender_wake(c->sender);

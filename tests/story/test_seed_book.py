@@ -180,6 +180,145 @@ def test_no_relay_for_strangers(hosts):
                      r'from=<x@far\.test> to=<y@elsewhere\.test> proto=ESMTP helo=<client\.test>')
 
 
+RHEL6 = '''
+queue_directory = /var/spool/postfix
+command_directory = /usr/sbin
+daemon_directory = /usr/libexec/postfix
+mail_owner = postfix
+inet_interfaces = localhost
+inet_protocols = all
+mydestination = $myhostname, localhost.$mydomain, localhost
+unknown_local_recipient_reject_code = 550
+alias_maps = hash:@/aliases
+alias_database = hash:@/aliases
+debug_peer_level = 2
+debugger_command =
+	 PATH=/bin:/usr/bin:/usr/local/bin:/usr/X11R6/bin
+	 ddd $daemon_directory/$process_name $process_id & sleep 5
+sendmail_path = /usr/sbin/sendmail.postfix
+newaliases_path = /usr/bin/newaliases.postfix
+mailq_path = /usr/bin/mailq.postfix
+setgid_group = postdrop
+html_directory = no
+manpage_directory = /usr/share/man
+sample_directory = /usr/share/doc/postfix-2.6.6/samples
+readme_directory = /usr/share/doc/postfix-2.6.6/README_FILES
+virtual_maps = hash:@/virtual
+fallback_relay = [back.far.test]
+smtpd_use_tls = no
+smtp_use_tls = no
+smtpd_recipient_restrictions = permit_mynetworks, check_relay_domains
+smtpd_client_restrictions = permit_mynetworks, reject_unknown_client
+'''
+INNER = '''
+pickup    {pipe}  n       -       n       60      1       pickup
+cleanup   unix  n       -       n       -       0       cleanup
+qmgr      {pipe}  n       -       n       300     1       qmgr
+tlsmgr    unix  -       -       n       1000?   1       tlsmgr
+rewrite   unix  -       -       n       -       -       trivial-rewrite
+bounce    unix  -       -       n       -       0       bounce
+defer     unix  -       -       n       -       0       bounce
+trace     unix  -       -       n       -       0       bounce
+verify    unix  -       -       n       -       1       verify
+flush     unix  n       -       n       1000?   0       flush
+proxymap  unix  -       -       n       -       -       proxymap
+proxywrite unix -       -       n       -       1       proxymap
+smtp      unix  -       -       n       -       -       smtp
+relay     unix  -       -       n       -       -       smtp
+	-o {fallback}=
+showq     unix  n       -       n       -       -       showq
+error     unix  -       -       n       -       -       error
+retry     unix  -       -       n       -       -       error
+discard   unix  -       -       n       -       -       discard
+local     unix  -       n       n       -       -       local
+virtual   unix  -       n       n       -       -       virtual
+lmtp      unix  -       -       n       -       -       lmtp
+anvil     unix  -       -       n       -       1       anvil
+scache    unix  -       -       n       -       1       scache
+'''
+RHEL7 = RHEL6.replace('postfix-2.6.6', 'postfix-2.10.1').replace('virtual_maps', 'virtual_alias_maps').replace('fallback_relay', 'smtp_fallback_relay') + \
+    'smtp_tls_per_site = hash:@/per_site\nsmtpd_sasl_security_options = noanonymous\nsmtpd_client_connection_limit_exceptions = $mynetworks\n'
+FREEBSD11 = RHEL7.replace('smtpd_use_tls = no', 'compatibility_level = 2').replace('/usr/', '/usr/local/') + \
+    'meta_directory = /usr/local/libexec/postfix\nshlib_directory = /usr/local/lib/postfix\npostscreen_blacklist_action = ignore\n'
+
+
+@pytest.mark.parametrize('text, pipe, fallback, told', [
+    (RHEL6, 'fifo', 'fallback_relay', ('virtual_maps', 'fallback_relay')),
+    (RHEL7, 'fifo', 'smtp_fallback_relay', ('smtpd_client_connection_limit_exceptions',)),
+    (FREEBSD11, 'unix', 'smtp_fallback_relay', ('postscreen_blacklist_action',))], ids=['2.6', '2.10', '3.2'])
+def test_files_of_old_releases(folder, hosts, dns, sink, text, pipe, fallback, told):
+    """S136: main.cf and master.cf as RHEL 6, RHEL 7 and FreeBSD 11 had them, with names of those days: they load as they are, and act."""
+    far, back = sink(address=own_address(), port=25), sink(address=own_address(), port=25)
+    names = dns(f'far.test MX 10 mx.far.test.\nmx.far.test A {far.address}\nback.far.test A {back.address}\n')
+    for name, lines in (('aliases', 'info: ann@far.test\n'), ('virtual', 'old.test anything\ninfo@old.test bob@far.test\n'), ('per_site', 'far.test NONE\n')):
+        with open(f'{folder}/{name}', 'w') as f:
+            f.write(lines)
+    server = hosts('mail.book.test', start=False, dns=names)
+    server.configure(f'{text}queue_directory = @/spool\nconnection_cache_status_update_time = 600s\n{HASTE}smtp_connection_cache_on_demand = no\n'.replace('@', folder),
+                     f'127.0.0.1:{server.ports["smtp"]} inet n - n - - smtpd\n' + INNER.format(pipe=pipe, fallback=fallback))
+    done = server.hato('check', check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and 'error' not in said, said
+    server.start()
+    for name in told:
+        assert re.search(rf'warning: \S+main.cf, line \d+: {name}\b', said), said
+    server.send('x@far.test', ['info@mail.book.test', 'info@old.test'], message('x@far.test', 'info@old.test', 'both', 'x\n'))
+    wait_until(lambda: sorted(to for m in far.messages for to in ([m[1]] if isinstance(m[1], str) else m[1])) == ['ann@far.test', 'bob@far.test'],
+               20, lambda: f'{far.messages}\n{server.log()[-2000:]}')
+    far.stop()
+    server.send('x@far.test', 'info@mail.book.test', message('x@far.test', 'info@mail.book.test', 'away', 'x\n'))
+    wait_until(lambda: back.messages, 20, server.log)
+
+
+def test_the_other_servers_of_a_domain(hosts, dns, sink):
+    """S156: the lowest preference first, its servers in turn; a domain without MX by its address, one with the null MX never."""
+    ones = [sink(address=own_address(), port=25) for _ in range(2)]
+    far, plain = sink(address=own_address(), port=25), sink(address=own_address(), port=25)
+    names = dns('far.test MX 10 a.far.test.\nfar.test MX 10 b.far.test.\nfar.test MX 20 c.far.test.\n'
+                f'a.far.test A {ones[0].address}\nb.far.test A {ones[1].address}\nc.far.test A {far.address}\n'
+                f'plain.test A {plain.address}\nnull.test MX 0 .\nnull.test A {plain.address}\n')
+    server = hosts('mail.book.test', f'{DEST}smtp_connection_cache_on_demand = no\n{HASTE}', dns=names)
+    for n in range(24):
+        tool(server, 'sendmail', '-f', 'x@book.test', 'someone@far.test', input=f'Subject: {n}\n\nx\n')
+    wait_until(lambda: sum(len(one.messages) for one in ones) == 24, 30, server.log)
+    assert all(one.messages for one in ones) and not far.messages  # one chance in 8 million that it was drawn so
+    for one in ones:
+        one.stop()
+    tool(server, 'sendmail', '-f', 'x@book.test', 'someone@far.test', input='Subject: third\n\nx\n')
+    wait_until(lambda: far.messages, 30, server.log)
+    tool(server, 'sendmail', '-f', 'x@book.test', 'someone@plain.test', input='Subject: plain\n\nx\n')
+    wait_until(lambda: plain.messages, 20, server.log)
+    tool(server, 'sendmail', '-f', 'x@book.test', 'someone@null.test', input='Subject: null\n\nx\n')
+    server.wait_log(r'to=<someone@null\.test>.*dsn=5\.1\.10, status=bounced')
+    assert len(plain.messages) == 1
+
+
+def test_from_others(folder, local):
+    """S163: the port, the domains that are ours and who may come, each line as the reader adds it."""
+    server = local('')
+    with unix_user(folder) as (name, _):
+        def rcpt(to, sender='x@far.test', helo='EHLO mail.far.test'):
+            with server.dialogue() as talk:
+                talk.say(helo)
+                code, text = talk.say(f'MAIL FROM:<{sender}>')
+                return talk.say(f'RCPT TO:<{to}>') if code == 250 else (code, text)
+        assert rcpt(f'{name}@book.test')[0] == 250 and rcpt(f'{name}@mail.book.test')[0] == 250
+        assert rcpt('nobody-here@book.test') == (550, '550 5.1.1 <nobody-here@book.test>: Recipient address rejected: User unknown in local recipient table')
+        server.networks = '127.0.0.2/32'
+        to = f'{name}@book.test'
+        for line, asked, said in (
+                ('mydestination = $myhostname\n', (to,), f'554 5.7.1 <{to}>: Relay access denied'),  # at once, though it was ours a moment ago
+                ('smtpd_helo_required = yes\nsmtpd_helo_restrictions = reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname\n',
+                 (to, 'x@far.test', 'EHLO here'), '504 5.5.2 <here>: Helo command rejected: need fully-qualified hostname'),
+                ('smtpd_sender_restrictions = reject_non_fqdn_sender\n', (to, 'x@far'),
+                 '504 5.5.2 <x@far>: Sender address rejected: need fully-qualified address'),
+                ('smtpd_client_restrictions = check_client_access inline:{127.0.0.1=REJECT}\n', (to,),
+                 '554 5.7.1 <localhost[127.0.0.1]>: Client host rejected: Access denied')):
+            server.configure(f'{DEST}alias_maps = hash:{folder}/aliases\n{line}')
+            tool(server, 'postfix', 'reload')
+            assert rcpt(*asked)[1] == said, line
+
+
 def test_the_commands_of_the_book(hosts):
     server = hosts('mail.book.test', DEST)
     assert tool(server, 'postconf', '-h', 'myhostname').stdout == 'mail.book.test\n'

@@ -92,6 +92,20 @@ def test_own_mail_is_signed_twice_and_verifies(world):
     assert oct(os.stat(f'{server.data}/vault/dkim/own.test/hato1r.private').st_mode)[-3:] == '600'
 
 
+def test_what_a_provider_changes_on_its_way_breaks_no_signature(world):
+    """S98: what "show original" calls PASS has been carried by many servers: folded anew, blanks at the ends, fields put in front."""
+    server, far, zone = world()
+    server.send('ann@own.test', 'joe@far.test', TEXT)
+    raw = received(far)
+    assert re.findall(rb'\bc=([a-z/]+)', raw) == [b'relaxed/relaxed'] * 2
+    changed = raw.replace(b'Subject: Is   dinner\tready?', b'SUBJECT:  Is dinner\r\n\tready? \t').replace(b'Hello  there \t\r\n', b'Hello there\r\n')
+    changed = b'Received: by 2002:a05::1 with SMTP id x; Mon, 23 Nov 2026 09:12:01 -0800 (PST)\r\nX-Received: by 2002:a05::2\r\n' + \
+              changed.rstrip(b'\r\n') + b'   \r\n\r\n'
+    assert changed.count(b'Is dinner\r\n') == 1 and len(verdicts(changed, zone)) == 2 and all(verdicts(changed, zone).values())
+    with pytest.raises(dkim.ValidationError):
+        verdicts(raw.replace(b'Hello', b'Hallo'), zone)
+
+
 def test_strangers_and_strange_authors_are_not_signed(world):
     server, far, zone = world(networks='127.99.0.0/16', main='smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated,\n  check_sender_access inline:{ann@own.test=permit}, reject\n'
                               'dmarc_check = no\nspf_check = no\n')
