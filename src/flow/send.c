@@ -97,6 +97,7 @@ struct shipment *sender_claim(struct sender *s, struct flow_settings *settings, 
 
 void sender_go(struct shipment *sh, int64_t blob_id, struct slice body) {
 	sh->job->message.blob_id = blob_id;
+	sh->started_us = wall_us();
 	if (may_go_at_once(sh)) {
 		sh->fresh = body;
 		pool_add_running(sh->sender->pool, &sh->task, -1, -1);

@@ -194,10 +194,6 @@ static void record_together(struct sender *s, struct shipment *const *list, size
 		look |= let_go(list[i]);
 	}
 	if (look) sender_wake(s); /* once for all whose places are free now */
-	for (size_t i = 0; i < count; i++) {
-		task_end(&list[i]->task);
-		free(list[i]);
-	}
 }
 
 static size_t take_delivered(struct sender *s, struct shipment **list) {
@@ -219,8 +215,16 @@ static void record_delivered(struct shipment *sh) {
 	*s->delivered_end = sh;
 	s->delivered_end = &sh->next;
 	pthread_mutex_unlock(&s->lock);
-	struct shipment *list[RECORD_MOST];
-	for (size_t n; first && (n = take_delivered(s, list)) != 0;) record_together(s, list, n);
+	struct shipment *list[RECORD_MOST], *next[RECORD_MOST];
+	for (size_t n = first ? take_delivered(s, list) : 0, more; n != 0; n = more) {
+		record_together(s, list, n);
+		more = take_delivered(s, next); /* before these end: with the last task the sender may be freed */
+		for (size_t i = 0; i < n; i++) {
+			task_end(&list[i]->task);
+			free(list[i]);
+		}
+		memcpy(list, next, more * sizeof *list);
+	}
 }
 
 /* One outcome for the whole group. */
