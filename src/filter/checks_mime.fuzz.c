@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever comes, in whatever pieces: without a rule that fits, what goes in comes out; converted, it is the same for all
- * pieces. */
+/* Whatever comes, in whatever pieces: without a rule that fits, what goes in comes out; converted, it is the same for
+ * all pieces. */
 #include "filter/checks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
