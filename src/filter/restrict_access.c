@@ -287,7 +287,7 @@ static enum result access_certificate(struct walk *w, const struct check *c) {
 		bool found;
 		if (prints[i].len == 0) continue;
 		int answer = lookup_key(&c->table, prints[i], w->run->mem, &hit);
-		enum result r = use(w, c, answer, &hit, prints[i], t->certificate, ITEM_CCERT, &found);
+		enum result r = use(w, c, answer, &hit, prints[i], t->subject, ITEM_CCERT, &found);
 		if (found) return r;
 	}
 	return DUNNO;

@@ -45,7 +45,7 @@ char *identity_blocks(struct slice pem, const char *title) {
 	return text;
 }
 
-static int read_pem(struct identities *all, const char *path, struct buf *out) {
+int identity_read_pem(struct identities *all, const char *path, struct buf *out) {
 	if (all->file_count < LEN(all->files)) all->files[all->file_count++] = mem_text(path);
 	int r = file_read(path, out);
 	if (r < 0 && errno == ENOENT)
@@ -58,8 +58,8 @@ static int read_pair(struct identities *all, const char *chain_path, const char 
 		     struct identity_text *out) {
 	AUTO_BUF struct buf chain = BUF(PEM_MAX);
 	AUTO_BUF struct buf key = BUF(PEM_MAX);
-	if (read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
-	if (read_pem(all, key_path, &key) < 0) return fail_add("private key");
+	if (identity_read_pem(all, chain_path, &chain) < 0) return fail_add("certificate");
+	if (identity_read_pem(all, key_path, &key) < 0) return fail_add("private key");
 	*out = (struct identity_text){ identity_blocks(buf_slice(&chain), "CERTIFICATE"),
 				       identity_blocks(buf_slice(&key), "PRIVATE KEY") };
 	mem_wipe(key.at, key.len);
@@ -118,9 +118,9 @@ size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identi
 		  { SET_lmtp_tls_dcert_file, SET_lmtp_tls_dkey_file } },
 	};
 	size_t listed, count = 0;
-	const struct slice *files = conf_list(v, chains[lmtp], &listed);
-	for (size_t i = 0; i < listed && count < room; i++)
-		out[count++] = (struct identity_files){ files[i], files[i] };
+	struct slice list = conf_text(v, chains[lmtp]);
+	conf_list(v, chains[lmtp], &listed);
+	if (listed != 0 && room != 0) out[count++] = (struct identity_files){ list, SLICE_NONE };
 	for (size_t i = 0; i < LEN(pairs[0]) && listed == 0 && count < room; i++) {
 		struct slice chain = conf_text(v, pairs[lmtp][i][0]), key = conf_text(v, pairs[lmtp][i][1]);
 		if (is_file(chain)) out[count++] = (struct identity_files){ chain, key };
@@ -134,11 +134,38 @@ static bool client_known(const struct identities *all, struct slice name) {
 	return false;
 }
 
+struct client_taking {
+	struct identities *all;
+	struct slice name;
+};
+
+static int take_client(void *ctx, const struct identity_text *text) {
+	struct client_taking *t = ctx;
+	struct client_identity id = { slice_text(t->name), text->chain, text->key };
+	if (t->all->client_count < IDENTITIES_MAX) return t->all->client[t->all->client_count++] = id, 0;
+	mem_wipe(id.key, strlen(id.key));
+	free(id.key);
+	free(id.chain);
+	free(id.name);
+	return fail("more than %d client certificates", IDENTITIES_MAX);
+}
+
+static int add_client_list(struct identities *all, const struct conf_view *v, bool lmtp, struct slice name) {
+	size_t n;
+	const struct slice *files = conf_list(v, lmtp ? SET_lmtp_tls_chain_files : SET_smtp_tls_chain_files, &n);
+	struct client_taking t = { all, name };
+	return identity_read_list(all, files, n, &(struct identity_taker){ take_client, &t });
+}
+
 static int add_client_files(struct identities *all, const struct conf_view *v, bool lmtp) {
 	struct identity_files files[OUT_FILES_MAX];
 	size_t n = identity_client_files(v, lmtp, files, LEN(files));
 	for (size_t i = 0; i < n; i++) {
 		if (client_known(all, files[i].chain)) continue;
+		if (files[i].key.at == NULL) { /* a list */
+			if (add_client_list(all, v, lmtp, files[i].chain) < 0) return -1;
+			continue;
+		}
 		if (all->client_count == IDENTITIES_MAX)
 			return fail("more than %d client certificates", IDENTITIES_MAX);
 		AUTO_FREE char *chain = slice_text(files[i].chain);
@@ -166,6 +193,15 @@ static int load_client(const struct conf *c, struct identities *all) {
 	return r;
 }
 
+static int take_server(void *ctx, const struct identity_text *text) {
+	struct identities *all = ctx;
+	if (all->count < IDENTITIES_MAX) return all->at[all->count++] = *text, 0;
+	mem_wipe(text->key, strlen(text->key));
+	free(text->key);
+	free(text->chain);
+	return fail("more than %d certificates", IDENTITIES_MAX);
+}
+
 /* The certificates that a view of the settings names; none: it names none. */
 static int load_named(struct identities *all, const struct conf_view *v) {
 	static const enum setting_id pairs[][2] = {
@@ -175,11 +211,7 @@ static int load_named(struct identities *all, const struct conf_view *v) {
 	};
 	size_t n;
 	const struct slice *files = conf_list(v, SET_smtpd_tls_chain_files, &n);
-	for (size_t i = 0; i < n; i++) {
-		AUTO_FREE char *path = slice_text(files[i]);
-		int r = add_pair(all, path, path);
-		if (r < 0) return r;
-	}
+	if (identity_read_list(all, files, n, &(struct identity_taker){ take_server, all }) < 0) return -1;
 	for (size_t i = 0; i < LEN(pairs) && n == 0; i++) {
 		struct slice chain = conf_text(v, pairs[i][0]), key = conf_text(v, pairs[i][1]);
 		int r = is_file(chain) ? add_pair(all, chain.at, key.at) : 0;

@@ -33,11 +33,21 @@ void identities_done(struct identities *i);
 /* A number that changes when one of the files does. */
 uint64_t identities_stamp(const struct identities *i);
 
-/* What one way out shows: the files of its certificates, at most as many as there is room for. */
+/* What one way out shows: the files of its certificates, at most as many as there is room for. A list of chain files is
+ * one of them: chain is its text, and all certificates in it go by that name. */
 struct identity_files {
 	struct slice chain, key;
 };
 size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room);
+
+int identity_read_pem(struct identities *all, const char *path, struct buf *out); /* a file that is watched then */
+/* A list of chain files: each key with its certificates, one by one. take: 0 or <0; what it is handed is its own. */
+struct identity_taker {
+	int (*take)(void *ctx, const struct identity_text *text);
+	void *ctx;
+};
+int identity_read_list(struct identities *all, const struct slice *files, size_t count,
+		       const struct identity_taker *to);
 
 /* The PEM blocks whose title ends in `title`; the caller's to free. */
 char *identity_blocks(struct slice pem, const char *title) NONNULL_RESULT;

@@ -61,7 +61,7 @@ static size_t identities_of(const struct relay_settings *s, const struct relay_p
 	struct identity_files files[8];
 	size_t n = identity_client_files(p->view, p->lmtp, files, LEN(files)), count = 0;
 	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < s->identities_count; k++) {
+		for (size_t k = 0; k < s->identities_count && count < IDENTITIES_MAX; k++) {
 			if (!slice_eq(slice_of(s->identities[k].name), files[i].chain)) continue;
 			out[count++] = (struct tls_identity){
 				.chain_pem = slice_of(s->identities[k].pem),
@@ -103,7 +103,7 @@ static const char *path_of(const struct relay_profile *p, enum setting_id id) {
 static int context_find(struct relay_settings *s, const struct relay_profile *p, const struct policy *policy,
 			struct arena *mem, struct tls_client **out) {
 	bool required = policy->level > CLIENT_TLS_MAY;
-	struct tls_identity identities[8];
+	struct tls_identity identities[IDENTITIES_MAX];
 	AUTO_BUF struct buf key = BUF(KIB(64));
 	struct policy full = *policy;
 	if (full.grade < 0)

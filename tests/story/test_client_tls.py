@@ -97,6 +97,12 @@ def test_chain_files_of_one_service(hosts, far, folder):
     a.start()
     send(a, 'with')
     assert re.search(r'Client CN "(rsa|ec)\.a\.test"', str(arrived(b, 'with').get_all('Received')[0]))
+    with open(a.folder + '/master.cf', 'a') as f:  # key and certificate in two files
+        f.write(f'smtp unix - - n - - smtp\n  -o smtp_tls_chain_files={pairs[0][1]},{pairs[0][0]}\n')
+    a.stop()
+    a.start()
+    send(a, 'apart')
+    assert 'Client CN "rsa.a.test"' in str(arrived(b, 'apart').get_all('Received')[0])
 
 
 def test_missing_certificate_is_told(hosts):

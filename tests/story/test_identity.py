@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Certificates of single listeners, certificates that cannot be read, and the limit of accounts that have none of their own."""
-import imaplib, json, os, smtplib, socket, ssl
+import imaplib, json, os, smtplib, socket, ssl, subprocess
 import pytest
 from around import *
 from hato import AUTH, Instance, SERVICES, running
@@ -47,6 +47,27 @@ def test_each_listener_its_own(tmp_path, folder):
             assert shown(server, service, 'other.example.test') == pem(folder / 'other.pem'), service
         assert '-o smtpd_tls_cert_file' not in server.hato('check', check=False).stderr
         server.imap(ANN).logout()
+
+
+@pytest.mark.core
+@pytest.mark.parametrize('form', ['two files', 'four files', 'one file', 'listener'])
+def test_chain_files_as_postfix_reads_them(tmp_path, folder, form):
+    """The files are one text: a key, its certificates, the next key. Key and certificate in two files is what every how-to has."""
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '9', '-out', tmp_path / 'rsa.pem', '-keyout', tmp_path / 'rsa.key',
+                    '-subj', '/CN=main.example.test', '-addext', 'subjectAltName=DNS:main.example.test'], check=True, capture_output=True)
+    files = [folder / 'main.key', folder / 'main.pem', tmp_path / 'rsa.key', tmp_path / 'rsa.pem']
+    with open(tmp_path / 'all.pem', 'w') as f:
+        f.write(''.join(file.read_text() for file in files))
+    value = {'two files': f'{files[0]}, {files[1]}', 'four files': '\n\t'.join(map(str, files)), 'one file': f'{tmp_path}/all.pem',
+             'listener': f'{files[0]},{files[1]}'}[form]
+    main, option = (f'smtpd_tls_chain_files = {value}\n', '') if form != 'listener' else ('', f' -o smtpd_tls_chain_files={value}')
+    with running(tmp_path / 'h', ANN, main=main, services={'smtps': 'smtpd -o smtpd_tls_wrappermode=yes' + option, 'imaps': SERVICES['imaps']}) as server:
+        assert shown(server, 'smtps') in (pem(folder / 'main.pem'), pem(tmp_path / 'rsa.pem'))
+        seen = {kind: subprocess.run(['openssl', 's_client', '-connect', f'{server.address}:{server.ports["smtps"]}', '-tls1_2', '-cipher', f'ECDHE+{kind}'],
+                                     input='', capture_output=True, text=True).stdout for kind in ('ECDSA', 'aRSA')}
+        assert pem(folder / 'main.pem') in seen['ECDSA'].replace('\r', '')
+        if form in ('four files', 'one file'):
+            assert pem(tmp_path / 'rsa.pem') in seen['aRSA'].replace('\r', '')
 
 
 def test_a_file_that_changes(tmp_path, folder):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """local(8) and pipe(8) beside Debian's: a service in master.cf for each wish, the same for both. What programs are given, what stands in
 files, and the line of the delivery in the log must be the same."""
-import os, re, smtplib, time
+import fcntl, os, re, smtplib, time
 import pytest
 import postfix as postfix_
 from around import *
@@ -151,3 +151,53 @@ def test_services(hosts, folder, users, kind):
                 only = [f'    - {l!r}' for l in b.get(what, ['(nothing)']) if l not in a.get(what, [])] + [f'    + {l!r}' for l in a.get(what, ['(nothing)']) if l not in b.get(what, [])]
                 report += [f'{name}: {what} (- Postfix, + hato)', *only]
     assert not report, '\n'.join(report)
+
+
+@postfix_.to_the_letter
+def test_mailbox_locks(hosts, folder, users):
+    """mailbox_delivery_lock: who holds which lock, and who waits for him."""
+    kinds = {'fcntl': 'fcntl', 'flock': 'flock', 'dotlock': 'dotlock', 'both': 'fcntl,dotlock'}
+    held, user, got = ('fcntl', 'flock', 'dotlock'), users('locks'), {}
+    for side in 'hato', 'postfix':
+        files = []
+        cases = [(f'{side[0]}-{k}-{h}', kinds[k], h) for k in kinds for h in held]
+        for name, _, h in cases:
+            path = f'{user.home}/{name}'
+            user.write(name, '')
+            f = open(path, 'r+')
+            if h == 'dotlock':
+                user.write(f'{name}.lock', '')
+            else:
+                (fcntl.flock if h == 'flock' else fcntl.lockf)(f, fcntl.LOCK_EX)
+            files.append(f)
+        transports = ', '.join(f'{domain(n)}={n}:' for n, *_ in cases)
+        main = (f'myhostname = {HOST}\nmyorigin = example.test\nmydestination = example.test\nlocal_recipient_maps = static:x\nalias_maps =\nalias_database =\n'
+                f'relay_domains = {", ".join(domain(n) for n, *_ in cases)}\ntransport_maps = inline:{{{transports}}}\nlocal_transport = local:\n'
+                'smtpd_relay_restrictions = permit_mynetworks, reject\nnotify_classes =\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\n'
+                'deliver_lock_attempts = 1\ndeliver_lock_delay = 1s\nvirtual_mailbox_domains =\n')
+        master = ''.join('%s unix - n n - - local -o mailbox_delivery_lock=%s -o home_mailbox=%s\n' % (n, k, n) for n, k, _ in cases)
+        if side == 'hato':
+            server = hosts(HOST, 'compatibility_level = 3.6\n' + main.split('\n', 1)[1], services={'smtp': 'smtpd'}, start=False)
+            etc = server.folder
+        else:
+            server = postfix_.Postfix(f'{folder}/locks', 'mail.example.test', port=free_port(), tls=False, main=main)
+            etc = server.folder + '/etc'
+        with open(etc + '/master.cf', 'a') as f:
+            f.write((DELIVERY if side == 'hato' else 'local unix - n n - - local\n') + master)
+        server.start()
+        try:
+            with smtplib.SMTP('127.0.0.1', server.ports['smtp'] if side == 'hato' else server.port, timeout=60 * SLOW) as s:
+                for name, *_ in cases:
+                    s.sendmail('x@good.test', [f'{user.name}@{domain(name)}'], TEXT)
+            wait_until(lambda: all(re.search(rf'to=<[^>]*@{domain(n)}>,', server.log()) for n, *_ in cases), 60, lambda: server.log()[-4000:])
+        finally:
+            log = server.log()
+            server.stop()
+        for f in files:
+            f.close()
+        for name, k, h in cases:
+            line = re.search(rf'to=<[^>]*@{domain(name)}>,.*dsn=(.*)', log)[1]
+            got[side, k, h] = re.sub(rf'{user.home}/[hp]-|{user.name}', '', line)
+    report = [f'{k} held {h}: hato {got["hato", k, h]}, Postfix {got["postfix", k, h]}' for side, k, h in got if side == 'hato' and got['hato', k, h] != got['postfix', k, h]]
+    assert not report, '\n'.join(report)
+    assert {h for (_, k, h), text in got.items() if k == 'flock' and 'deferred' in text} == {'flock'}
