@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/log.h"
 #include "flow/deliver.h"
+#include "flow/send.h"
 #include "flow/id.h"
 #include "mime/summary.h"
 #include "store/store.h"
@@ -33,7 +34,7 @@ static struct route_params route = { .resolve = { .delimiters = { "+", 1 } },
 					       .relay = { "relay", 5 },
 					       .other = { "smtp", 4 } },
 				     .host = { "mail.bench.test", 15 } };
-static struct deliver_params params = { .route = &route, .origin = { "mail.bench.test", 15 }, .bounce_size = 50000 };
+static struct flow_settings settings = { .deliver = { .route = &route, .origin = { "mail.bench.test", 15 }, .bounce_size = 50000 } };
 static uint64_t sessions, recipients, bytes, messages;
 static _Atomic uint64_t given;
 
@@ -98,7 +99,8 @@ static void *session(void *arg) {
 					  .summary = buf_slice(&packed),
 					  .client = S("localhost[127.0.0.1]") };
 		struct accept_answer answer;
-		deliver_accept(db, &params, &ask, -1, &mem, &answer);
+		struct deliver_into into = { .db = db, .settings = &settings };
+		deliver_accept(&into, &ask, -1, &mem, &answer);
 		if (answer.verdict != ACCEPT_STORED) die_now("not stored: %s", fail_text());
 	}
 	return NULL;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's Dovecot 2.3 in a folder and on ports of its own: LMTP in, Maildirs, IMAP out. Defaults wherever possible. And what
 the processes of either side use."""
-import os, pwd, subprocess, sys
+import os, pwd, subprocess, sys, time
 from around import *
 
 
@@ -26,6 +26,15 @@ def pss_kib(roots):
         except (OSError, StopIteration):
             pass
     return total
+
+
+def settled_pss_kib(roots, seconds=60):
+    """The same once it rests: what log-ins and loads leave (the database's mapping, indexing) goes within seconds."""
+    last = [pss_kib(roots)]
+    while len(last) < seconds and (len(last) < 4 or max(last[-4:]) > 1.01 * min(last[-4:])):
+        time.sleep(1)
+        last.append(pss_kib(roots))
+    return last[-1]
 
 
 class Dovecot:

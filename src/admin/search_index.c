@@ -10,6 +10,9 @@
 
 #include <sysexits.h>
 
+/* Of less text the file is mostly its own empty pages, and what share of the text it is says nothing. */
+enum { RATIO_LEAST = 1024 * 1024 };
+
 /* The server's, or one opened for this request. NULL: refused, or off. */
 struct search_index *index_of(struct admin_call *c, struct search_index **own) {
 	if (c->a->index != NULL || c->a->ops->mail_freed != NULL) return c->a->index;
@@ -30,7 +33,7 @@ static void show_text(struct admin_call *c, const struct search_index_status *s)
 	text_size(out, s->index.text_bytes);
 	buf_add(out, S("\nfile      "));
 	text_size(out, s->index.file_bytes);
-	put_percent(out, s->index.file_bytes, s->index.text_bytes);
+	if (s->index.text_bytes >= RATIO_LEAST) put_percent(out, s->index.file_bytes, s->index.text_bytes);
 	buf_byte(out, '\n');
 }
 

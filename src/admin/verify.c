@@ -42,6 +42,11 @@ static const struct {
 	{ "packed summaries", summary_cache_check, NULL },
 };
 
+struct check_row {
+	struct check_count n;
+	size_t lines; /* found so far, with this check's */
+};
+
 static const struct column columns[] = {
 	{ "CHECK", "check", COLUMN_TEXT },
 	{ "CHECKED", "checked", COLUMN_COUNT },
@@ -56,14 +61,35 @@ static void take_line(void *ctx, const char *text) {
 	else v->more++;
 }
 
-static void show(struct verifying *v, const struct table *t) {
-	struct admin_call *c = v->c;
-	if (c->json) {
-		table_json(t, c->out);
-		table_json(&v->found, c->err);
-		return;
+/* A row for each check, with the lines it found (LINES_MAX of all checks). */
+static void show_json(const struct verifying *v, const struct check_row *rows, size_t count) {
+	struct json j = { .out = v->c->out };
+	size_t line = 0;
+	json_open(&j, NULL, '[');
+	for (size_t i = 0; i < count; i++) {
+		json_open(&j, NULL, '{');
+		json_text(&j, "check", slice_of(checks[i].name));
+		json_number(&j, "checked", (int64_t)rows[i].n.checked);
+		json_number(&j, "wrong", (int64_t)rows[i].n.wrong);
+		json_number(&j, "mended", (int64_t)rows[i].n.mended);
+		json_open(&j, "found", '[');
+		for (; line < rows[i].lines; line++) json_text(&j, NULL, v->found.cells[line].text);
+		json_close(&j, ']');
+		json_close(&j, '}');
 	}
-	table_print(t, c->width, c->out);
+	json_close(&j, ']');
+}
+
+static void show_text(const struct verifying *v, const struct check_row *rows, size_t count) {
+	struct admin_call *c = v->c;
+	struct table t = { .mem = c->mem, .columns = columns, .width = LEN(columns) };
+	for (size_t i = 0; i < count; i++) {
+		table_text(&t, slice_of(checks[i].name));
+		table_number(&t, (int64_t)rows[i].n.checked);
+		table_number(&t, (int64_t)rows[i].n.wrong);
+		table_number(&t, (int64_t)rows[i].n.mended);
+	}
+	table_print(&t, c->width, c->out);
 	for (size_t i = 0; i < table_rows(&v->found); i++) remark(c, "%.*s", SLICE_ARG(v->found.cells[i].text));
 	if (v->more != 0) remark(c, "and %llu more", (unsigned long long)v->more);
 }
@@ -74,22 +100,19 @@ int verb_verify(struct admin_call *c) {
 			       .index = index_of(c, &own),
 			       .found = { .mem = c->mem, .columns = line_columns, .width = LEN(line_columns) } };
 	const struct check k = { .db = c->a->db, .mend = call_option(c, "repair", NULL), .tell = take_line, .ctx = &v };
-	struct table t = { .mem = c->mem, .columns = columns, .width = LEN(columns) };
+	struct check_row rows[LEN(checks)] = { 0 };
 	uint64_t left = 0;
 	int r = 0;
 	for (size_t i = 0; i < LEN(checks) && r >= 0; i++) {
-		struct check_count n = { 0 };
-		r = checks[i].run != NULL ? checks[i].run(&k, &n) : checks[i].run_here(&v, &k, &n);
-		table_text(&t, slice_of(checks[i].name));
-		table_number(&t, (int64_t)n.checked);
-		table_number(&t, (int64_t)n.wrong);
-		table_number(&t, (int64_t)n.mended);
-		left += n.wrong - MIN_OF(n.mended, n.wrong);
+		struct check_count *n = &rows[i].n;
+		r = checks[i].run != NULL ? checks[i].run(&k, n) : checks[i].run_here(&v, &k, n);
+		rows[i].lines = table_rows(&v.found);
+		left += n->wrong - MIN_OF(n->mended, n->wrong);
 	}
 	/* without a server nobody works off what was begun anew */
 	while (r >= 0 && own != NULL && k.mend && (r = search_index_work(own)) == 1) {}
 	search_index_close(&own);
 	if (r < 0) return broken(c);
-	show(&v, &t);
+	(c->json ? show_json : show_text)(&v, rows, LEN(rows));
 	return left == 0 ? EX_OK : EX_DATAERR;
 }

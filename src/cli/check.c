@@ -242,7 +242,8 @@ int run_check(struct cli *cli) {
 		complain(cli, EX_CONFIG, "%s: %zu error%s in the configuration", cli->conf_dir, errors,
 			 errors == 1 ? "" : "s");
 	else if (!cli->quiet)
-		printf("%s: the configuration is good%s\n", cli->conf_dir,
-		       c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
+		printf("%s: the configuration is good%s\n"
+		       "not looked at: what DNS says of our domains (hato dns --check), and ports (hato check ports)\n",
+		       cli->conf_dir, c.counts[PROBLEM_WARNING] != 0 ? ", but see the warnings" : "");
 	return errors != 0 ? EX_CONFIG : EX_OK;
 }

@@ -13,7 +13,7 @@
 
 #include <sysexits.h>
 
-enum { LISTS_MAX = 50, WAIT_MS = 10000 };
+enum { LISTS_MAX = 50, WAIT_MS = 5000 /* for the client's names, and again for lists, which were asked before */ };
 
 struct mail_asked {
 	bool json, has_sender;
@@ -57,9 +57,21 @@ static bool read_words(const struct cli *cli, struct mail_asked *a) {
 	return true;
 }
 
+/* The lists answer while the rest is looked at. */
+static void hint_lists(const struct conf_view *v, struct dns *dns, const struct addr *client, struct arena *mem) {
+	size_t words;
+	const struct slice *list = conf_list(v, SET_check_dnsbl_sites, &words);
+	for (size_t i = 0; i < MIN_OF(words, (size_t)LISTS_MAX); i++) {
+		struct dnsbl_zone zone;
+		if (dnsbl_zone_parse(list[i], true, &zone))
+			dns_hint(dns, dnsbl_address_name(&zone, client, mem), DNS_A);
+	}
+}
+
 /* ---- the message ---- */
 
 struct message {
+	const struct conf_view *settings;
 	const struct evidence_params *params;
 	struct mail_asked *asked;
 	struct dns *dns;
@@ -82,6 +94,7 @@ static void take_sender(struct message *m, struct slice header) {
 static void begin(void *ctx, struct slice header) {
 	struct message *m = ctx;
 	struct evidence_client *c = &m->asked->client;
+	hint_lists(m->settings, m->dns, &c->address, m->mem);
 	client_look(m->dns, &c->address, c->helo, deadline_in(WAIT_MS), m->mem, m->names);
 	c->iprev = m->names->iprev;
 	if (c->iprev == TRUST_PASS) c->name = m->names->name;
@@ -141,7 +154,7 @@ static int check(struct cli *cli, struct mail_asked *a, const struct conf_view *
 	p.dmarc.psl = psl;
 	p.use_spf = p.use_dkim = p.use_dmarc = p.use_arc = true;
 	struct findings_facts facts = { .client = &a->client, .lists = lists };
-	struct message m = { .params = &p, .asked = a, .dns = dns, .mem = mem, .names = &facts.names };
+	struct message m = { .settings = v, .params = &p, .asked = a, .dns = dns, .mem = mem, .names = &facts.names };
 	int code = read_message(cli, &m);
 	if (code != EX_OK) return code;
 	facts.header = m.header;

@@ -150,11 +150,9 @@ static void try_domain(struct ports *p, struct slice domain) {
 		try_host(p, domain, SMTP_PORT, domain);
 }
 
-static void look_out(struct ports *p, const struct dns_own *own, const struct slice *domains, size_t count) {
-	struct slice words = conf_text(conf_main(p->conf), SET_relayhost), word = slice_word(&words, " \t,");
+static void look_out(struct ports *p, const struct slice *domains, size_t count) {
 	struct smtp_next_hop hop;
-	if (slice_starts(word, S("smtp:"))) word = slice_skip(word, 5);
-	if (count == 0 && own->relay.len != 0 && smtp_next_hop_parse(word, &hop)) {
+	if (count == 0 && dns_relayhost(conf_main(p->conf), &hop)) {
 		uint16_t port = hop.port != 0 ? hop.port : SMTP_PORT;
 		if (hop.no_mx || port != SMTP_PORT)
 			try_host(p, hop.host, port, S("relayhost"));
@@ -211,7 +209,7 @@ int check_ports_command(struct cli *cli) {
 	dns_own_of(conf, &mem, &own);
 	progress_begin("knocking");
 	look_in(&p, &own);
-	look_out(&p, &own, domains, count);
+	look_out(&p, domains, count);
 	progress_end();
 	if (json)
 		table_json(&p.table, &text);

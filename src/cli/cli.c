@@ -106,6 +106,28 @@ static void help_all(struct buf *out) {
 	buf_add(out, S("\nEverything else: man hato, man hato.cf\n"));
 }
 
+/* What is too long for the terminal goes on below, as deep as its line began. */
+static void print_folded(struct slice line, size_t width) {
+	size_t deep = 0;
+	while (deep < line.len && deep < width / 2 && line.at[deep] == ' ') deep++;
+	line = slice_skip(line, deep);
+	do {
+		size_t room = width - deep;
+		size_t end = line.len <= room ? line.len : slice_find_last(slice_head(line, room + 1), ' ');
+		if (end > room) end = slice_find(line, ' '); /* a word longer than that */
+		printf("%*s%.*s\n", (int)deep, "", (int)end, line.at);
+		line = slice_trim(slice_skip(line, end));
+	} while (line.len != 0);
+}
+
+static void print_help(struct slice text) {
+	size_t width = terminal_width(STDOUT_FILENO);
+	while (text.len != 0) {
+		struct slice line = slice_cut(&text, '\n');
+		print_folded(line, width != 0 ? width : SIZE_MAX);
+	}
+}
+
 static int run_help(struct cli *cli) {
 	AUTO_BUF struct buf out = BUF(MIB(1));
 	if (cli->count == 0) {
@@ -119,7 +141,7 @@ static int run_help(struct cli *cli) {
 			return complain(cli, EX_USAGE, "%.*s: no such command (hato help lists them) or setting",
 					SLICE_ARG(cli->args[0]));
 	}
-	fputs(buf_text(&out), stdout);
+	print_help(buf_slice(&out));
 	return EX_OK;
 }
 

@@ -4,8 +4,8 @@
 #include "admin/admin.h"
 #include "admin/json.h"
 #include "base/clock.h"
-#include "base/encode.h"
 #include "base/fail.h"
+#include "cli/dns.h"
 #include "cli/inside.h"
 #include "net/file.h"
 #include "role/dkim_files.h"
@@ -32,39 +32,29 @@ static bool has_word(const struct cli *cli, struct slice word) {
 /* ---- check ---- */
 
 struct looked {
-	struct slice domain, selector, state, reason;
+	struct dns_key key;
+	struct slice reason;
 	enum dkim_publication publication;
 };
 static const char *const publication_words[] = { "published", "missing", "wrong", "unknown" };
 
-static void look(struct dns *dns, struct slice line, int64_t deadline, struct arena *mem, struct looked *out) {
-	AUTO_BUF struct buf public_key = BUF(KIB(16));
-	out->domain = slice_word(&line, " ");
-	out->selector = slice_word(&line, " ");
-	slice_word(&line, " ");
-	out->state = slice_word(&line, " ");
-	hex_read(&public_key, slice_trim(line));
-	out->publication = dkim_published(dns, out->selector, out->domain, buf_slice(&public_key),
-					  deadline, mem, &out->reason);
-}
-
 /* A retired key needs its record no more once it is gone; one that waits is missing it rightly. */
 static bool is_bad(const struct looked *l) {
-	bool signs = slice_eq(l->state, S("active")) || slice_eq(l->state, S("given"));
+	bool signs = slice_eq(l->key.state, S("active")) || slice_eq(l->key.state, S("given"));
 	return l->publication == DKIM_DIFFERENT || (signs && l->publication != DKIM_PUBLISHED);
 }
 
 static void print_looked(const struct looked *l) {
-	printf("%.*s._domainkey.%.*s (%.*s): %s%s%.*s\n", SLICE_ARG(l->selector), SLICE_ARG(l->domain),
-	       SLICE_ARG(l->state), publication_words[l->publication], l->reason.len != 0 ? ": " : "",
+	printf("%.*s._domainkey.%.*s (%.*s): %s%s%.*s\n", SLICE_ARG(l->key.selector), SLICE_ARG(l->key.domain),
+	       SLICE_ARG(l->key.state), publication_words[l->publication], l->reason.len != 0 ? ": " : "",
 	       SLICE_ARG(l->reason));
 }
 
 static void json_looked(struct json *j, const struct looked *l) {
 	json_open(j, NULL, '{');
-	json_text(j, "domain", l->domain);
-	json_text(j, "selector", l->selector);
-	json_text(j, "state", l->state);
+	json_text(j, "domain", l->key.domain);
+	json_text(j, "selector", l->key.selector);
+	json_text(j, "state", l->key.state);
 	json_text(j, "record", slice_of(publication_words[l->publication]));
 	json_text(j, "reason", l->reason.len != 0 ? l->reason : SLICE_NONE);
 	json_close(j, '}');
@@ -76,9 +66,9 @@ static int check_all(struct dns *dns, struct slice keys, bool as_json, struct ar
 	int code = EX_OK;
 	int64_t deadline = deadline_in(LOOKUP_MS); /* as long as answers come, there is time for the next */
 	if (as_json) json_open(&j, NULL, '[');
-	while (keys.len != 0) {
-		struct looked l = { 0 };
-		look(dns, slice_cut(&keys, '\n'), deadline, mem, &l);
+	for (struct looked l = { 0 }; dns_key_next(&keys, mem, &l.key); l = (struct looked){ 0 }) {
+		l.publication = dkim_published(dns, l.key.selector, l.key.domain, l.key.public_key, deadline, mem,
+					       &l.reason);
 		if (l.publication != DKIM_UNKNOWN_YET) deadline = deadline_in(LOOKUP_MS);
 		if (as_json) json_looked(&j, &l);
 		else print_looked(&l);

@@ -4,9 +4,7 @@
 #include "cli/dns.h"
 #include "admin/admin.h"
 #include "base/clock.h"
-#include "base/encode.h"
 #include "base/fail.h"
-#include "base/map.h"
 #include "role/core_dkim.h"
 #include "role/settings.h"
 
@@ -36,56 +34,9 @@ static bool read_words(const struct cli *cli, struct dns_asked *a) {
 	return true;
 }
 
-/* ---- which domains ---- */
-
-struct domains_found {
-	struct arena *mem;
-	struct map seen;
-	struct dns_domain **at;
-	size_t count, room;
-};
-
-static void collect(struct domains_found *f, struct slice name, struct slice reports, bool received) {
-	struct slice lower = arena_lower(f->mem, name);
-	struct dns_domain *d = map_get(&f->seen, lower);
-	if (d != NULL) {
-		d->received |= received;
-		return;
-	}
-	if (!keyring_name(lower) || slice_find(lower, '.') == lower.len || domain_of_this_machine(lower)) return;
-	if (f->count == f->room) {
-		f->room = MAX_OF(f->room * 2, (size_t)64);
-		struct dns_domain **more = arena_array(f->mem, f->room, sizeof *more);
-		if (f->count != 0) memcpy(more, f->at, f->count * sizeof *more);
-		f->at = more;
-	}
-	f->at[f->count++] = d = arena_get(f->mem, sizeof *d);
-	*d = (struct dns_domain){ .name = lower, .reports = reports, .received = received };
-	map_put(&f->seen, lower, d);
-}
-
-static const enum setting_id lists[] = { SET_mydestination, SET_virtual_alias_domains, SET_virtual_mailbox_domains };
-
-static void collect_settings(struct domains_found *f, const struct conf_view *v) {
-	for (size_t i = 0; i < LEN(lists); i++) { /* words that are names, and no tables or files */
-		struct slice list = conf_text(v, lists[i]);
-		for (struct slice word; (word = slice_word(&list, " \t\r\n,")).len != 0;)
-			collect(f, word, SLICE_NONE, true);
-	}
-}
-
-/* Does a domain above it, which is ours, speak for it? */
-static void find_parents(struct domains_found *f) {
-	for (size_t i = 0; i < f->count; i++)
-		for (struct slice name = f->at[i]->name; slice_find(name, '.') < name.len && !f->at[i]->below;) {
-			slice_cut(&name, '.');
-			f->at[i]->below = map_get(&f->seen, name) != NULL;
-		}
-}
-
 /* ---- what the server says ---- */
 
-static int ask_domains(struct cli *cli, const char *data, const struct conf_view *v, struct domains_found *f) {
+static int ask_domains(struct cli *cli, const char *data, const struct conf_view *v, struct dns_domains *f) {
 	size_t n;
 	struct slice text;
 	const struct slice *names = conf_list(v, SET_report_addresses, &n);
@@ -97,33 +48,21 @@ static int ask_domains(struct cli *cli, const char *data, const struct conf_view
 	int code = dispatch_to(cli, data, &(struct admin_request){ .args = words, .count = n + 2 }, f->mem, &text);
 	while (text.len != 0) {
 		struct slice line = slice_cut(&text, '\n'), domain = slice_word(&line, " ");
-		collect(f, domain, slice_trim(line), true);
+		dns_domains_add(f, domain, slice_trim(line), true);
 	}
 	return code;
 }
 
-static int ask_keys(struct cli *cli, const char *data, struct dns_looking *l, struct domains_found *f) {
+static int ask_keys(struct cli *cli, const char *data, struct dns_looking *l, struct dns_domains *f) {
 	static const struct slice words[] = { { "dkim", 4 }, { "keys", 4 } };
-	struct slice text, line;
+	struct slice text;
 	size_t lines = 0;
 	struct admin_request req = { .args = words, .count = LEN(words) };
 	int code = dispatch_to(cli, data, &req, f->mem, &text);
 	for (size_t i = 0; i < text.len; i++) lines += text.at[i] == '\n';
 	struct dns_key *keys = arena_array(f->mem, lines + 1, sizeof *keys);
-	for (; text.len != 0 && l->keys_count < lines; l->keys_count++) {
-		AUTO_BUF struct buf public_key = BUF(KIB(16));
-		struct dns_key *k = &keys[l->keys_count];
-		uint64_t algorithm = 0;
-		line = slice_cut(&text, '\n');
-		k->domain = slice_word(&line, " ");
-		k->selector = slice_word(&line, " ");
-		slice_number(slice_word(&line, " "), 255, &algorithm);
-		k->algorithm = (unsigned)algorithm;
-		k->state = slice_word(&line, " ");
-		hex_read(&public_key, slice_trim(line));
-		k->public_key = arena_slice(f->mem, buf_slice(&public_key));
-		collect(f, k->domain, SLICE_NONE, false);
-	}
+	while (l->keys_count < lines && dns_key_next(&text, f->mem, &keys[l->keys_count]))
+		dns_domains_add(f, keys[l->keys_count++].domain, SLICE_NONE, false);
 	l->keys = keys;
 	return code;
 }
@@ -151,18 +90,27 @@ static void print(const struct dns_asked *a, const struct dns_own *own, const st
 	for (size_t i = 0; i < count; i++) dns_print_zone(&sheets[i]);
 }
 
-static void tell_tables(const struct cli *cli, const struct conf_view *v) {
-	for (size_t i = 0; i < LEN(lists); i++) {
-		struct slice list = conf_text(v, lists[i]);
-		if (slice_find(list, ':') < list.len)
-			fprintf(stderr,
-				"hato %s: %s = %.*s: domains in a table are not listed (name one: hato dns DOMAIN)\n",
-				cli->command, setting_of(lists[i])->name, SLICE_ARG(list));
-	}
+/* What was not looked at is said: else its silence would look like consent. */
+static void tell_unlisted(const struct cli *cli, const struct dns_domains *f, const struct conf_view *v) {
+	struct slice relays = conf_text(v, SET_relay_domains),
+		     others = conf_text(v, SET_sender_dependent_relayhost_maps);
+	for (size_t i = 0; i < f->unlisted_count; i++)
+		complain(cli, 0, "%.*s: %.*s: its domains are not looked at (name one: hato dns DOMAIN)",
+			 SLICE_ARG(f->unlisted[i].setting), SLICE_ARG(f->unlisted[i].why));
+	if (relays.len != 0 && !slice_eq(relays, conf_text(v, SET_mydestination)))
+		complain(cli, 0,
+			 "relay_domains = %.*s: not looked at, for others send their mail, too (name one: hato dns "
+			 "DOMAIN)",
+			 SLICE_ARG(relays));
+	if (others.len != 0)
+		complain(cli, 0,
+			 "sender_dependent_relayhost_maps = %.*s: senders named there go by another relay, whose "
+			 "keeper says what their SPF records must include; the records above do not know of it",
+			 SLICE_ARG(others));
 }
 
 static int look_and_print(const struct cli *cli, const struct dns_asked *a, struct dns_looking *l,
-			  struct domains_found *f) {
+			  struct dns_domains *f) {
 	struct dns_sheet *sheets = arena_array(f->mem, f->count + 1, sizeof *sheets);
 	size_t count = 1;
 	dns_seen(l, DNS_OK); /* the first question has as much time as one after an answer */
@@ -176,7 +124,7 @@ static int look_and_print(const struct cli *cli, const struct dns_asked *a, stru
 		}
 	progress_end();
 	print(a, l->own, sheets, count);
-	if (a->domain.len == 0) tell_tables(cli, conf_main(l->conf));
+	if (a->domain.len == 0) tell_unlisted(cli, f, conf_main(l->conf));
 	int code = verdict(sheets, count);
 	if (code == EX_TEMPFAIL)
 		complain(cli, code,
@@ -184,22 +132,22 @@ static int look_and_print(const struct cli *cli, const struct dns_asked *a, stru
 	return a->check || code == EX_TEMPFAIL ? code : EX_OK;
 }
 
-static int run(struct cli *cli, struct dns_asked *a, const struct conf *conf, struct domains_found *f) {
+static int run(struct cli *cli, struct dns_asked *a, const struct conf *conf, struct dns_domains *f) {
 	const struct conf_view *v = conf_main(conf);
 	const char *data = conf_text(v, SET_data_directory).at;
 	struct dns_own own;
 	struct dns_looking l = { .mem = f->mem, .own = &own, .conf = conf };
 	int code = ask_domains(cli, data, v, f);
-	collect_settings(f, v);
+	dns_domains_add_settings(f, v);
 	if (code == EX_OK) code = ask_keys(cli, data, &l, f);
 	if (code != EX_OK) return code;
 	if (a->domain.len != 0) {
 		if (!dns_to_ascii(a->domain, f->mem, &a->domain) || !keyring_name(a->domain))
 			return complain(cli, EX_DATAERR, "%.*s: not a domain (write it as example.com)",
 					SLICE_ARG(a->domain));
-		collect(f, a->domain, SLICE_NONE, false);
+		dns_domains_add(f, a->domain, SLICE_NONE, false);
 	}
-	find_parents(f);
+	dns_domains_find_parents(f);
 	dns_own_of(conf, f->mem, &own);
 	struct dns_params params = dns_params_of(v, f->mem);
 	if (dns_open(&params, &l.dns) < 0) return complain(cli, EX_CONFIG, "%s", fail_text());
@@ -211,7 +159,7 @@ static int run(struct cli *cli, struct dns_asked *a, const struct conf *conf, st
 int run_dns(struct cli *cli) {
 	AUTO_ARENA struct arena mem = { 0 };
 	AUTO_CONF struct conf *conf = NULL;
-	struct domains_found found = { .mem = &mem };
+	struct dns_domains found = { .mem = &mem };
 	struct dns_asked a = { 0 };
 	if (!read_words(cli, &a)) return EX_USAGE;
 	int code = load_conf(cli, PROBLEM_ERROR, &conf);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "base/map.h"
 #include "cli/inside.h"
 #include "net/addr.h"
 #include "net/dns.h"
+#include "smtp/hosts.h"
 /* hato dns: the records to publish, beside what is published. */
 enum dns_state { DNS_ROW_RIGHT, DNS_ROW_MISSING, DNS_ROW_DIFFERS, DNS_ROW_UNKNOWN };
 struct dns_row {
@@ -36,17 +38,33 @@ struct dns_own {
 	bool relay_known;           /* the word is its keeper's own */
 };
 void dns_own_of(const struct conf *conf, struct arena *mem, struct dns_own *out);
-bool dns_address_is_public(const struct addr *a);
+/* Where mail for strangers goes by the settings. False: there is no relayhost, or it is not one that can be reached. */
+bool dns_relayhost(const struct conf_view *v, struct smtp_next_hop *out);
 
 struct dns_key { /* a line of `dkim keys` */
 	struct slice domain, selector, state, public_key;
 	unsigned algorithm;
 };
+/* The next line of such an answer; false: there is none. */
+bool dns_key_next(struct slice *text, struct arena *mem, struct dns_key *out);
 struct dns_domain {
 	struct slice name, reports; /* reports: an address there that somebody reads; may be empty */
 	bool received;
 	bool below;                 /* a domain above it is ours, too: its policy (DMARC) counts */
 };
+/* dns_domains.c: which are ours. */
+struct dns_domains {
+	struct arena *mem;
+	struct map seen;
+	struct dns_domain **at;
+	size_t count, room;
+	struct dns_unlisted { struct slice setting, table, why; } *unlisted; /* what could not be looked into */
+	size_t unlisted_count;
+};
+void dns_domains_add(struct dns_domains *d, struct slice name, struct slice reports, bool received);
+/* Those of mydestination and its like, also of tables that can be listed. */
+void dns_domains_add_settings(struct dns_domains *d, const struct conf_view *v);
+void dns_domains_find_parents(struct dns_domains *d); /* fills `below` */
 struct dns_looking {
 	struct dns *dns;
 	struct arena *mem;

@@ -5,25 +5,6 @@
 #include "conf/machine.h"
 #include "role/settings.h"
 
-bool dns_address_is_public(const struct addr *a) {
-	static const struct {
-		unsigned char at[4];
-		unsigned bits;
-	} inner[] = {
-		{ { 0 }, 8 },         { { 10 }, 8 },       { { 100, 64 }, 10 },  { { 127 }, 8 },
-		{ { 169, 254 }, 16 }, { { 172, 16 }, 12 }, { { 192, 168 }, 16 }, { { 224 }, 3 },
-	};
-	struct addr_key key = addr_key(a, 128);
-	if (addr_family(a) == AF_INET6) return (key.bytes[0] & 0xe0) == 0x20; /* 2000::/3 */
-	for (size_t i = 0; i < LEN(inner); i++) {
-		struct addr net;
-		if (addr_from_bytes(slice_from(inner[i].at, 4), 0, &net) &&
-		    memcmp(addr_key(a, inner[i].bits).bytes, addr_key(&net, inner[i].bits).bytes, 16) == 0)
-			return false;
-	}
-	return addr_family(a) == AF_INET;
-}
-
 static void add(struct own_addresses *to, const struct addr *a) {
 	for (size_t i = 0; i < to->count; i++)
 		if (addr_same_host(&to->at[i], a)) return;
@@ -37,7 +18,7 @@ static void add_machine(struct own_addresses *to, struct arena *mem) {
 	struct addr a;
 	machine_ask(&m, mem);
 	for (size_t i = 0; i < m.addresses_count; i++)
-		if (addr_from_bytes(m.addresses[i].address, 0, &a) && dns_address_is_public(&a)) add(to, &a);
+		if (addr_from_bytes(m.addresses[i].address, 0, &a) && addr_is_public(&a)) add(to, &a);
 }
 
 static void add_words(struct own_addresses *to, const struct conf_view *v, enum setting_id id, bool outside,
@@ -48,7 +29,7 @@ static void add_words(struct own_addresses *to, const struct conf_view *v, enum 
 	for (size_t i = 0; i < n; i++) {
 		if (slice_same(words[i], S("all")))
 			add_machine(to, mem);
-		else if (addr_parse(words[i], &a) && (outside || dns_address_is_public(&a)))
+		else if (addr_parse(words[i], &a) && (outside || addr_is_public(&a)))
 			add(to, &a);
 	}
 }
@@ -56,7 +37,7 @@ static void add_words(struct own_addresses *to, const struct conf_view *v, enum 
 static size_t add_bound(struct own_addresses *to, const struct conf_view *v, int family) {
 	struct addr a;
 	if (!addr_parse(conf_text(v, family == AF_INET ? SET_smtp_bind_address : SET_smtp_bind_address6), &a) ||
-	    addr_family(&a) != family || !dns_address_is_public(&a))
+	    addr_family(&a) != family || !addr_is_public(&a))
 		return 0;
 	return add(to, &a), 1;
 }
@@ -95,24 +76,27 @@ static const struct {
 	{ ".postmarkapp.com", "include:spf.mtasv.net" },
 };
 
-static void find_relay(const struct conf_view *v, struct dns_own *own, struct arena *mem) {
-	struct slice words = conf_text(v, SET_relayhost), text = slice_word(&words, " \t,"), host, port;
-	struct addr a;
-	char room[ADDR_TEXT_ROOM];
+bool dns_relayhost(const struct conf_view *v, struct smtp_next_hop *out) {
+	struct slice words = conf_text(v, SET_relayhost), text = slice_word(&words, " \t,");
 	if (slice_starts(text, S("smtp:"))) text = slice_skip(text, 5);
-	if (text.len == 0 || !addr_split_host_port(text, &host, &port) || host.len == 0) return;
-	own->relay = arena_lower(mem, host);
+	return text.len != 0 && smtp_next_hop_parse(text, out) && out->path.len == 0;
+}
+
+static void find_relay(const struct conf_view *v, struct dns_own *own, struct arena *mem) {
+	struct smtp_next_hop hop;
+	char room[ADDR_TEXT_ROOM];
+	if (!dns_relayhost(v, &hop)) return;
+	own->relay = arena_lower(mem, hop.host);
 	for (size_t i = 0; i < LEN(keepers); i++)
-		if (slice_ends_same(host, slice_of(keepers[i].end))) {
+		if (slice_ends_same(hop.host, slice_of(keepers[i].end))) {
 			own->relay_term = slice_of(keepers[i].term);
 			own->relay_known = true;
 			return;
 		}
-	if (addr_parse(host, &a))
-		own->relay_term =
-			arena_fmt(mem, "%s:%s", addr_family(&a) == AF_INET ? "ip4" : "ip6", addr_text(&a, room));
-	else
-		own->relay_term = arena_fmt(mem, "%s:%.*s", text.at[0] == '[' ? "a" : "mx", SLICE_ARG(own->relay));
+	if (addr_family(&hop.literal) != AF_UNSPEC)
+		own->relay_term = arena_fmt(mem, "%s:%s", addr_family(&hop.literal) == AF_INET ? "ip4" : "ip6",
+					    addr_text(&hop.literal, room));
+	else own->relay_term = arena_fmt(mem, "%s:%.*s", hop.no_mx ? "a" : "mx", SLICE_ARG(own->relay));
 }
 
 void dns_own_of(const struct conf *conf, struct arena *mem, struct dns_own *out) {

@@ -20,6 +20,15 @@ static void to_seconds(struct adoption *w) {
 	else adopt_warn(w, "no number of seconds: left out");
 }
 
+/* As it would stand in a field: "Reports <a@b.example>". */
+static void to_address(struct adoption *w) {
+	struct slice text = slice_trim(w->line->value);
+	size_t open = slice_find_last(text, '<');
+	if (open < text.len && slice_ends(text, S(">")))
+		text = slice_trim(slice_from(text.at + open + 1, text.len - open - 2));
+	adopt_put(w, w->setting, text);
+}
+
 /* A data set's keys. */
 static bool words_of(struct adoption *w, struct slice value, struct buf *out) {
 	struct opendkim_set set = { 0 };
@@ -275,12 +284,10 @@ static const struct adopted_key keys[] = {
 	{ "Quarantine", quarantine },
 	{ "RedirectFailuresTo", adopt_text, "dkim_redirect_failures_to" },
 	{ "CaptureUnknownErrors", adopt_silently }, /* mail that cannot be signed waits in the queue by itself */
-	{ "SendReports", adopt_warn_if_true,
-	  "reports about signatures (RFC 6651) are not sent, since hardly a domain asks for them any more; those of "
-	  "DMARC are (dmarc_report_send, dmarc_failure_reports)" },
-	{ "ReportAddress", adopt_silently },
-	{ "ReportBccAddress", adopt_silently },
-	{ "MTACommand", adopt_silently }, /* of SendReports */
+	{ "SendReports", adopt_bool, "dkim_failure_reports" },
+	{ "ReportAddress", to_address, "dkim_failure_report_sender" },
+	{ "ReportBccAddress", to_address, "dkim_failure_report_bcc" },
+	{ "MTACommand", adopt_warn_always, "not needed: reports go into the queue, no program is called for them" },
 	{ "RequestReports", adopt_bool, "dkim_request_reports" },
 	{ "Syslog", adopt_silently },
 	{ "SyslogSuccess", adopt_silently },

@@ -4,7 +4,7 @@
 #include "base/fail.h"
 
 bool checks_wanted(const struct checks_params *p) {
-	return p->strict_end || p->strict_header || p->strict_body || p->strict_encoding ||
+	return p->convert || p->strict_end || p->strict_header || p->strict_body || p->strict_encoding ||
 	       p->header.count + p->mime.count + p->nested.count + p->body.count != 0;
 }
 

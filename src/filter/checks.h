@@ -17,9 +17,10 @@ struct checks_params {
 	bool strict_body;        /* strict_8bitmime_body: and in a body that does not declare it */
 	bool strict_encoding;    /* strict_mime_encoding_domain: and encoded multiparts and messages */
 	bool strict_end; /* non_empty_end_of_header_action = reject: a header that no empty line ends is refused */
+	bool convert;            /* force_mime_input_conversion: declared 8-bit text becomes quoted-printable first */
 	bool outgoing;           /* smtp_header_checks …: only what changes text or tells */
 };
-bool checks_wanted(const struct checks_params *p); /* is there any table, or anything strict? */
+bool checks_wanted(const struct checks_params *p); /* is there any table, or anything strict, or to convert? */
 
 enum checks_action {
 	CHECKS_NOTHING, /* DUNNO, OK, or nothing found */

@@ -164,11 +164,36 @@ static void strict_about_eight_bits(void **state) {
 	    "reject header <Content-Transfer-Encoding> 5.6.0 invalid message/* or multipart/* encoding domain\n");
 }
 
+/* Only what declares 8-bit text, each part for itself; look-ups see what is stored. */
+static void declared_eight_bits_are_converted(void **state) {
+	(void)state;
+	const char *const rules[4] = { "/^Content-T.*-E/ INFO\n", "/^Content-T.*-E/ INFO\n", "", "/=C3/ INFO\n" };
+	struct checks_params p = usual;
+	p.convert = true;
+	p.line_limit = 7; /* long lines come in pieces */
+	run(rules, p,
+	    "Content-Transfer-Encoding: 8BIT (really)\r\nX: \xc3\xbc\r\n\r\na=\xc3\xbc \r\n.\tb\t\r\n\r\n"
+	    "000000000011111111112222222222333333333344444444445555555555666666666677\xc3\xbc\r\n",
+	    "X: \xc3\xbc\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3D=C3=BC=20\r\n.\tb=09\r\n\r\n"
+	    "000000000011111111112222222222333333333344444444445555555555666666666677=C3=\r\n=BC\r\n",
+	    "info header <Content-Transfer-Encoding: quoted-printable> \ninfo body <a=3D=C3=BC=20> \n"
+	    "info body <000000000011111111112222222222333333333344444444445555555555666666666677=C3=> \n");
+	const char *as_is = "A: \xc3\xbc\r\n\r\n\xc3\xbc\r\n";
+	run((const char *const[4]){ "", "", "", "" }, p, as_is, as_is, "");
+	run((const char *const[4]){ "", "", "", "" }, p,
+	    "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+	    "--b\r\nContent-Transfer-Encoding: binary\r\n\r\n\xc3=\r\n--b\r\n\r\n\xbc=\r\n--b--\r\n\xbc\r\n",
+	    "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 7bit\r\n\r\n"
+	    "--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=3D\r\n--b\r\n\r\n\xbc=\r\n--b--\r\n\xbc\r\n",
+	    "");
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(actions_on_header_and_body),
 		cmocka_unit_test(parts_and_attached_messages),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(declared_eight_bits_are_converted),
 		cmocka_unit_test(strict_about_eight_bits),
 		cmocka_unit_test(pass_ends_it_and_outgoing_has_fewer),
 	};

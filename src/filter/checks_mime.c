@@ -4,7 +4,7 @@
 #include "filter/checks.h"
 #include "mime/header.h"
 
-enum { BOUNDARY_MAX = 2048, DEPTH_MAX = 100, FIELD_ROOM = 1 << 20 };
+enum { BOUNDARY_MAX = 2048, DEPTH_MAX = 100, FIELD_ROOM = 1 << 20, QUOTED_MAX = 72 };
 
 enum place { IN_HEADER, IN_PART_HEADER, IN_NESTED_HEADER, IN_BODY };
 
@@ -23,6 +23,7 @@ struct checks {
 	/* the header under way */
 	bool multipart, message, encoded;
 	bool eight;                /* declared: 8bit or binary */
+	struct buf quoted;         /* convert: the line of quoted-printable under way */
 	unsigned told;             /* faults, each once */
 	struct slice boundary;     /* of the multipart that this header begins; in names */
 	/* boundaries that are open, the innermost last */
@@ -36,6 +37,7 @@ struct checks *checks_new(const struct checks_params *params, const struct check
 	*c = (struct checks){ .params = params, .ops = ops, .ctx = ctx };
 	c->line = BUF(FIELD_ROOM);
 	c->field = BUF(FIELD_ROOM);
+	c->quoted = BUF(QUOTED_MAX + 8);
 	return c;
 }
 
@@ -45,6 +47,7 @@ void checks_free(struct checks **cp) {
 	*cp = NULL;
 	buf_done(&c->line);
 	buf_done(&c->field);
+	buf_done(&c->quoted);
 	arena_done(&c->mem);
 	arena_done(&c->names);
 	free(c);
@@ -128,6 +131,7 @@ static void note_field(struct checks *c, struct slice field) {
 	if (slice_same(name, S("Content-Type"))) note_type(c, value);
 	if (slice_same(name, S("Content-Transfer-Encoding"))) {
 		value = slice_trim(value);
+		value = slice_word(&value, " \t\r\n;("); /* comments follow now and then */
 		c->encoded = slice_same(value, S("base64")) || slice_same(value, S("quoted-printable"));
 		c->eight = slice_same(value, S("8bit")) || slice_same(value, S("binary"));
 	}
@@ -143,6 +147,10 @@ static bool is_mime_field(struct slice field) {
 	return false;
 }
 
+static bool is_encoding_field(struct slice field) {
+	return slice_same(slice_trim(slice_cut(&field, ':')), S("Content-Transfer-Encoding"));
+}
+
 static void field_done(struct checks *c) {
 	static const char *const names[] = { "header_checks", "mime_header_checks", "nested_header_checks" };
 	const struct lookup *tables[] = { &c->params->header, &c->params->mime, &c->params->nested };
@@ -150,6 +158,10 @@ static void field_done(struct checks *c) {
 	if (whole.len == 0) return;
 	note_field(c, whole);
 	if (c->params->strict_header && !slice_is_ascii(whole)) tell_fault(c, FAULT_HEADER, without_end(whole));
+	if (c->params->convert && c->eight && is_encoding_field(whole)) { /* say_encoding writes another */
+		buf_clear(&c->field);
+		return;
+	}
 	AUTO_BUF struct buf subject = BUF(FIELD_ROOM);
 	struct slice text = without_end(whole);
 	size_t colon = slice_find(text, ':');
@@ -160,6 +172,17 @@ static void field_done(struct checks *c) {
 	size_t which = is_mime_field(whole) ? IN_PART_HEADER : c->place;
 	look_up(c, tables[which], names[which], buf_slice(&subject), whole, false);
 	buf_clear(&c->field);
+}
+
+/* All fields of a header have come. What was declared as 8-bit text becomes something else: the field that says so is
+ * the last one, as in Postfix. */
+static void say_encoding(struct checks *c) {
+	if (!c->params->convert || !c->eight) return;
+	c->eight = false; /* our own field is not to be left out */
+	buf_addf(&c->field, "Content-Transfer-Encoding: %s\r\n",
+		 c->multipart || c->message ? "7bit" : "quoted-printable");
+	field_done(c);
+	c->eight = true;
 }
 
 static void begin_header(struct checks *c, enum place place) {
@@ -180,6 +203,7 @@ static void header_done(struct checks *c) {
 		tell_fault(c, FAULT_ENCODING, S("Content-Transfer-Encoding"));
 	/* nobody opens parts that lie deeper */
 	if (c->boundary.len != 0 && c->depth < DEPTH_MAX) c->open[c->depth++] = c->boundary;
+	if (c->multipart) c->eight = false; /* what counts is what each part declares */
 	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);
 	else begin_body(c);
 }
@@ -210,16 +234,51 @@ static enum boundary boundary_of(struct checks *c, struct slice line) {
 
 /* Lines. */
 
-static void body_line(struct checks *c, struct slice line) {
+static void checked_line(struct checks *c, struct slice line) {
 	bool looked_at = c->seen < c->params->body_limit;
-	if (c->params->strict_body && !c->eight && !slice_is_ascii(line)) tell_fault(c, FAULT_BODY, without_end(line));
 	c->seen += line.len;
 	if (!looked_at) c->ops->put(c->ctx, line);
 	else look_up(c, &c->params->body, "body_checks", without_end(line), line, true);
 }
 
+static void quoted_byte(struct buf *out, char byte) {
+	buf_addf(out, "=%02X", (unsigned char)byte);
+}
+
+static void quoted_line(struct checks *c, struct slice end) {
+	buf_add(&c->quoted, end);
+	checked_line(c, buf_slice(&c->quoted));
+	buf_clear(&c->quoted);
+}
+
+/* A line, or a piece of one, as quoted-printable (RFC 2045 §6.7). */
+static void convert_line(struct checks *c, struct slice line) {
+	struct slice text = without_end(line);
+	for (size_t i = 0; i < text.len; i++) {
+		char b = text.at[i];
+		if (c->quoted.len > QUOTED_MAX) quoted_line(c, S("=\r\n"));
+		if ((b >= ' ' && b <= '~' && b != '=') || b == '\t') buf_byte(&c->quoted, b);
+		else quoted_byte(&c->quoted, b);
+	}
+	if (!slice_ends(line, S("\n"))) return;
+	struct slice so_far = buf_slice(&c->quoted);
+	if (so_far.len != 0 && ascii_blank(so_far.at[so_far.len - 1])) { /* blanks at an end get lost on the way */
+		char blank = so_far.at[so_far.len - 1];
+		c->quoted.len--;
+		quoted_byte(&c->quoted, blank);
+	}
+	quoted_line(c, S("\r\n"));
+}
+
+static void body_line(struct checks *c, struct slice line) {
+	if (c->params->strict_body && !c->eight && !slice_is_ascii(line)) tell_fault(c, FAULT_BODY, without_end(line));
+	if (c->params->convert && c->eight) convert_line(c, line);
+	else checked_line(c, line);
+}
+
 static void whole_body_line(struct checks *c, struct slice line) {
 	enum boundary b = boundary_of(c, line);
+	if (b != BOUNDARY_NONE) c->eight = false; /* that was the part before it */
 	body_line(c, line);
 	if (b == BOUNDARY_PART) begin_header(c, IN_PART_HEADER);
 	if (b == BOUNDARY_END) begin_body(c);
@@ -238,12 +297,14 @@ static void header_line(struct checks *c, struct slice line) {
 	} else if (is_field(line)) {
 		buf_add(&c->field, line);
 	} else if (without_end(line).len == 0) {
+		say_encoding(c);
 		c->ops->put(c->ctx, line); /* stays, whatever body_checks say of it */
 		look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		header_done(c);
 	} else { /* a body begins with an empty line, also where the message lacks it */
 		if (c->params->strict_end && c->place == IN_HEADER && !slice_starts(line, S("From ")))
 			tell_fault(c, FAULT_END, slice_head(without_end(line), 100));
+		say_encoding(c);
 		if (c->place == IN_HEADER) look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
 		c->message = false;
 		header_done(c);
@@ -284,5 +345,8 @@ void checks_feed(struct checks *c, struct slice bytes) {
 void checks_end(struct checks *c) {
 	if (c->line.len != 0) take(c, buf_slice(&c->line), c->continued);
 	buf_clear(&c->line);
-	if (c->place != IN_BODY) field_done(c);
+	if (c->quoted.len != 0) quoted_line(c, S(""));
+	if (c->place == IN_BODY) return;
+	field_done(c);
+	say_encoding(c);
 }

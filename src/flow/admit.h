@@ -38,6 +38,7 @@ struct admit_params {
 	bool note_require_tls;           /* REQUIRETLS is noted in a header, and believed where one notes it */
 	struct link *core, *vault, *relay;
 	struct known *known;             /* addresses that core just said are ours */
+	struct known *elsewhere;         /* "sender\naddress": that lead elsewhere, for who may relay */
 	struct dns *dns;
 	struct tls_server *tls;          /* NULL: no TLS */
 	struct rates *rates;             /* what each client did lately */

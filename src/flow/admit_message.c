@@ -272,8 +272,7 @@ static struct smtp_reply core_said(struct admit *a, const struct smtp_content *c
 }
 
 /* refusal: NULL, or why it is to be returned to its sender instead. Code 0: core has it, and core_said comes next. */
-static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_content *content,
-				   const struct smtp_reply *refusal) {
+static struct smtp_reply hand_over(struct admit *a, const struct summary *summary, const struct smtp_reply *refusal) {
 	AUTO_BUF struct buf packed = BUF(MIB(8));
 	AUTO_BUF struct buf return_path = BUF(KIB(4));
 	summary_pack(&packed, summary);
@@ -294,7 +293,7 @@ static struct smtp_reply hand_over(struct admit *a, const struct summary *summar
 		.summary = buf_slice(&packed),
 		.message_id = summary->envelopes[0].message_id,
 		.client = a->client,
-		.eight_bit = content->eight_bit,
+		.eight_bit = (summary->flags & (SUMMARY_8BIT_HEADER | SUMMARY_8BIT_BODY)) != 0,
 		.utf8 = a->utf8,
 		.flags = verp_flags(a->verp) | a->flags | a->params->accept_flags |
 			 (a->access.state.effects.hold ? ACCEPT_HOLD : 0u) | (a->verify ? ACCEPT_VERIFY : 0u) |
@@ -359,7 +358,7 @@ static struct smtp_reply take_message(struct admit *a, const struct smtp_content
 	if (nobody || (a->flags & ACCEPT_DISCARD) != 0 || a->access.state.effects.discard)
 		return taken(a, content, mem);
 	admit_proof_onward(a);
-	r = hand_over(a, &summary, content, NULL);
+	r = hand_over(a, &summary, NULL);
 	if (r.code != 0) return r;
 	if (a->local) return core_said(a, content, mem);
 	/* the disk may take its time: no worker waits for it */
@@ -378,7 +377,7 @@ static struct smtp_reply return_to_sender(struct admit *a, const struct smtp_con
 	if (intake_summary(&a->intake, &summary) < 0)
 		return smtp_reply(451, "4.3.0", S("Error: queue file write error"));
 	if (admit_is_to_be_signed(a)) a->flags |= ACCEPT_SIGN;
-	struct smtp_reply r = hand_over(a, &summary, content, refusal);
+	struct smtp_reply r = hand_over(a, &summary, refusal);
 	return r.code != 0 ? r : core_said(a, content, mem);
 }
 
@@ -392,7 +391,7 @@ static void one_by_one(struct admit *a, const struct smtp_content *content, stru
 		if (i != 0) queue_id_make(a->id);
 		a->recipients = all + i;
 		a->count = 1;
-		replies[i] = hand_over(a, &summary, content, NULL);
+		replies[i] = hand_over(a, &summary, NULL);
 		if (replies[i].code == 0) replies[i] = core_said(a, content, mem);
 	}
 }

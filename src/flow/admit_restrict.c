@@ -34,6 +34,13 @@ static bool is_routed(const struct admit *a, struct slice address) {
 	       slice_find(local, '!') < local.len;
 }
 
+/* Mail of those who may relay leads elsewhere for most, and a list of theirs names one address after the other: a yes
+ * to them is remembered, with the sender it was for. Nothing is remembered for others, who would be refused. */
+static struct slice elsewhere_key(const struct admit *a, struct slice address, struct slice from, struct arena *mem) {
+	if (!admit_may_relay(a)) return SLICE_NONE;
+	return arena_fmt(mem, "%.*s\n%.*s", SLICE_ARG(from), SLICE_ARG(address));
+}
+
 static bool ask_place(struct admit *a, struct slice address, struct arena *mem, struct restrict_place *out) {
 	const struct rewrite_params *rewrite = a->params->rewrite;
 	*out = (struct restrict_place){ .domain_class = PLACE_LOCAL, .listed = true };
@@ -45,6 +52,11 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 	const struct restrict_facts *f = a->access.facts;
 	struct slice from = f == NULL ? SLICE_NONE : slice_same(f->sender, given) ? f->recipient : f->sender;
 	if (from.len != 0) from = rewrite_standard(rewrite, rewrite->origin, rewrite->domain, from, mem);
+	struct slice elsewhere = elsewhere_key(a, address, from, mem);
+	if (elsewhere.len != 0 && known_has(a->params->elsewhere, elsewhere)) {
+		out->domain_class = PLACE_ELSEWHERE;
+		return true;
+	}
 	uint64_t version = known_version(a->params->known);
 	struct route_answer route;
 	int r = ask_route(a->params->core, &(struct route_ask){ .address = address, .sender = from }, mem, &route);
@@ -64,6 +76,8 @@ static bool ask_place(struct admit *a, struct slice address, struct arena *mem, 
 	out->text = route.text;
 	if (route.verdict == ROUTE_LOCAL && out->domain_class != PLACE_RELAY)
 		known_add(a->params->known, address, version);
+	if (route.verdict == ROUTE_FOREIGN && elsewhere.len != 0)
+		known_add(a->params->elsewhere, elsewhere, version);
 	return true;
 }
 

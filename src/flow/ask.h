@@ -552,8 +552,10 @@ int ask_report(struct link *relay, int body, struct arena *mem, struct report_li
 struct permission_ask {
 	struct slice domain, host; /* of the policy; of the address that wants reports */
 	bool failure;              /* ruf=, not rua= */
+	uint32_t fault;            /* enum dkim_fault of a signature of domain (RFC 6651): host is empty, the answer
+				      names the address */
 };
-#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host) F(bool_, failure)
+#define PERMISSION_ASK_FIELDS(F) F(text, domain) F(text, host) F(bool_, failure) F(u32, fault)
 enum permission_verdict { PERMISSION_NO, PERMISSION_YES, PERMISSION_LATER };
 struct permission_answer {
 	uint32_t verdict;

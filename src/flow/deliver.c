@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "flow/deliver_private.h"
 #include "flow/reporting.h"
+#include "flow/send.h"
 #include "queue/history.h"
 #include "report/outbox.h"
 
@@ -44,9 +45,14 @@ void delivery_join(struct delivery *d, struct delivery *more) {
 	*delivery_list_end(d) = more;
 }
 
-bool delivery_queued(const struct delivery *d) {
-	return d->out != 0 || (d->bounce != NULL && delivery_queued(d->bounce)) ||
+/* What goes along with it: is there something for the scheduler? */
+static bool others_queued(const struct delivery *d) {
+	return (d->bounce != NULL && delivery_queued(d->bounce)) ||
 	       (d->receipt != NULL && delivery_queued(d->receipt)) || (d->list != NULL && delivery_queued(d->list));
+}
+
+bool delivery_queued(const struct delivery *d) {
+	return d->out != 0 || others_queued(d);
 }
 
 struct route_end delivery_refusal(const struct delivery *d) {
@@ -107,8 +113,36 @@ static int remember_discarded(struct db_conn *tx, void *arg) {
 	return r;
 }
 
-bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd,
-		    struct arena *mem, struct accept_answer *answer) {
+/* As it is stored, if all of it is in memory. */
+static struct slice stored_body(const struct delivery *d, const struct accept_ask *ask, struct arena *mem) {
+	size_t size = ask->head.len + ask->body.len;
+	if (ask->spooled != 0 || size != d->queued.size || size > SEND_FRESH_MAX) return SLICE_NONE;
+	char *at = arena_get(mem, size);
+	memcpy(at, ask->head.at, ask->head.len);
+	if (ask->body.len != 0) memcpy(at + ask->head.len, ask->body.at, ask->body.len);
+	return slice_from(at, size);
+}
+
+/* Enters it, logs it and sends it off. */
+static int take_in(const struct deliver_into *into, struct delivery *d, const struct accept_ask *ask,
+		   struct arena *mem) {
+	struct shipment *claimed =
+		into->sender != NULL && d->out != 0 ? sender_claim(into->sender, into->settings, &d->queued) : NULL;
+	int r = db_write_repeatable(into->db, enter_one, d);
+	if (r != 0) {
+		if (claimed != NULL) sender_unclaim(claimed);
+		return r;
+	}
+	delivery_report(d);
+	if (claimed != NULL) sender_go(claimed, d->queued.blob_id, stored_body(d, ask, mem));
+	if (into->sender != NULL && (claimed != NULL ? others_queued(d) : delivery_queued(d)))
+		sender_entered(into->sender, d->post.arrived_us);
+	return 0;
+}
+
+void deliver_accept(const struct deliver_into *into, const struct accept_ask *ask, int body_fd, struct arena *mem,
+		    struct accept_answer *answer) {
+	const struct deliver_params *params = &into->settings->deliver;
 	const struct slice parts[] = { ask->head, ask->body };
 	struct post post = {
 		.queue_id = ask->queue_id,
@@ -137,17 +171,14 @@ bool deliver_accept(struct db *db, const struct deliver_params *params, const st
 	struct delivery *d = delivery_new();
 	bool discard = (ask->flags & ACCEPT_DISCARD) != 0;
 	int r = ask->head.len < ask->return_path || ask->recipients_count == 0 ? fail("broken question") : 0;
-	if (r == 0) r = discard ? 0 : delivery_prepare(d, db, params, &post);
-	if (r == 0 && discard) r = db_write(db, remember_discarded, (void *)(uintptr_t)ask);
-	else if (r == 0) r = db_write_repeatable(db, enter_one, d);
-	bool queued = r == 0 && delivery_queued(d);
+	if (r == 0) r = discard ? 0 : delivery_prepare(d, into->db, params, &post);
+	if (r == 0 && discard) r = db_write(into->db, remember_discarded, (void *)(uintptr_t)ask);
+	else if (r == 0) r = take_in(into, d, ask, mem);
 	if (r == 0 && d->has_report) reporter_wake(d->reporter);
-	if (r == 0 && params->report_failures) reporting_failed(params->reporter, &ask->evidence);
+	if (r == 0) reporting_failed(params->reporter, &ask->evidence, params->report_failures);
 	if (r == 0)
 		dmarc_history_add(&params->history, ask->queue_id, ask->sender, ask->recipients, ask->recipients_count,
 				  &ask->evidence);
 	accept_answer_of(r, params->full_reject, d, ask, mem, answer);
-	if (r == 0 && !discard) delivery_report(d);
 	delivery_done(&d);
-	return queued;
 }

@@ -40,7 +40,7 @@ struct deliver_params {
 	bool threaded_bounces;               /* notices refer to the message */
 	struct return_words failed, delayed, succeeded, verified;
 	bool report_send;                    /* evidence is kept for the reports that others get */
-	bool report_failures;                /* failure reports are sent at once */
+	unsigned report_failures;            /* enum reporting_kind: of what failure reports are sent at once */
 	struct dmarc_history history;        /* for opendmarc-import */
 	const struct slice *report_addresses; /* whose mail is looked into for reports */
 	size_t report_addresses_count;
@@ -102,6 +102,8 @@ struct queue_target {
 };
 WIRE_DECLARE(queue_target)
 
+struct flow_settings;
+struct sender;
 struct delivery;
 enum deliver_answer {
 	DELIVER_OVER_QUOTA = 1, /* delivery_enter: a mailbox is full; nothing was entered */
@@ -123,7 +125,12 @@ bool delivery_queued(const struct delivery *d); /* there is something for the sc
 /* After DELIVER_NO_RECIPIENT. */
 struct route_end delivery_refusal(const struct delivery *d);
 
-/* The answering side of ASK_ACCEPT: all four steps. body_fd: the spool file, or -1. Text of the answer lives in mem.
- * Returns whether something was queued. */
-bool deliver_accept(struct db *db, const struct deliver_params *params, const struct accept_ask *ask, int body_fd,
-		    struct arena *mem, struct accept_answer *answer);
+/* The answering side of ASK_ACCEPT: all four steps, and what is queued is sent off. body_fd: the spool file, or -1.
+ * Text of the answer lives in mem. */
+struct deliver_into {
+	struct db *db;
+	struct flow_settings *settings;
+	struct sender *sender; /* NULL: nobody sends */
+};
+void deliver_accept(const struct deliver_into *into, const struct accept_ask *ask, int body_fd, struct arena *mem,
+		    struct accept_answer *answer);

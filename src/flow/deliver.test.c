@@ -126,7 +126,7 @@ static struct slice accept_from(const char *sender, const char *const *to, size_
 				  .summary = S("s"),
 				  .client = S("c[1.2.3.4]") };
 	struct accept_answer answer;
-	deliver_accept(db, &settings.deliver, &ask, -1, &mem, &answer);
+	deliver_accept(&(struct deliver_into){ .db = db, .settings = &settings }, &ask, -1, &mem, &answer);
 	assert_int_equal(answer.verdict, want);
 	return ask.queue_id;
 }

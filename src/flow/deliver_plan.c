@@ -186,13 +186,14 @@ static int plan_notice(struct db *db, const struct deliver_params *params, struc
 	for (size_t i = 0; i < d->routes.count; i++) {
 		const struct route_end *e = &d->routes.at[i];
 		const struct accept_recipient *from = &d->post.recipients[e->source];
-		if (e->kind != about || !return_wanted(from->notify, kind)) continue;
-		bool good = kind == RETURN_DELIVERED;
+		bool good = kind == RETURN_DELIVERED, asked = return_wanted(from->notify, kind);
+		if (e->kind != about || (good && !asked)) continue;
 		list[n++] = (struct returned_recipient){ .address = e->address,
 							 .original = e->original,
 							 .orcpt = from->orcpt,
 							 .status = good ? S("2.0.0") : e->status,
-							 .text = good ? S("delivered to mailbox") : e->text };
+							 .text = good ? S("delivered to mailbox") : e->text,
+							 .unasked = !asked };
 	}
 	if (n == 0) return 0;
 	const struct blob_source *body = &d->post.body;

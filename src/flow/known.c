@@ -6,7 +6,7 @@
 
 #include <pthread.h>
 
-enum { PLACES = 1024, ROW = 4, LIFE_MS = 2000, ADDRESS_MAX = 256 };
+enum { PLACES = 1024, ROW = 4, LIFE_MS = 2000, ADDRESS_MAX = 512 };
 
 struct known {
 	const _Atomic uint64_t *version;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "base/slice.h"
-/* Addresses that core said are ours, remembered by edge for two seconds: a burst of mail to one address asks once. Only
- * yes is remembered, and only for the door: who takes the message routes it again. All is forgotten when `version`
- * changes, a number in memory shared with core, which counts the operator's changes to accounts, aliases and domains
- * there. Thread-safe; bounded. */
+/* Addresses that core said are ours, or (another one of these) lead elsewhere, remembered by edge for two seconds: a
+ * burst of mail to one address asks once. Only yes is remembered, and only for the door: who takes the message routes
+ * it again. All is forgotten when `version` changes, a number in memory shared with core, which counts reloads and the
+ * operator's changes to accounts, aliases and domains there. Thread-safe; bounded. */
 struct known;
 struct known *known_new(const _Atomic uint64_t *version) NONNULL_RESULT;
 void known_free(struct known **k);

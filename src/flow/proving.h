@@ -26,6 +26,7 @@ struct proving_params {
 		int bad, no_key, dns_error, none;
 		const struct domains *signers; /* whose signatures count; NULL or empty: everybody's */
 		struct slice redirect;         /* an address; empty: nobody */
+		bool reports;                  /* dkim_failure_reports: signers' own words are said, too */
 	} dkim;
 	bool reject;                         /* dmarc_reject */
 	enum proving_quarantine {

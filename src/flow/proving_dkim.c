@@ -3,6 +3,8 @@
  * it does there. A domain that tests its keys (t=y) is not punished. */
 #include "conf/setting.h"
 #include "flow/proving.h"
+#include "base/clock.h"
+#include "trust/dkim_report.h"
 
 /* Of the author's domain, one above it, or one that the owner trusts. */
 static bool counts(const struct proving_params *p, struct slice author, const struct dkim_verdict *d) {
@@ -47,6 +49,17 @@ static struct finding finding_of(const struct proving_params *p, const struct dk
 	return f;
 }
 
+/* What its signer wants senders of such mail to read (RFC 6651 §3.2, rs=); empty: nothing, or DNS is slow. */
+static struct slice signers_words(const struct proving_params *p, const struct dkim_verdict *d, struct arena *mem) {
+	enum { WAIT_MS = 2000 };
+	struct dkim_report_record r;
+	if (!p->dkim.reports || d == NULL || !d->report || p->evidence.dns == NULL ||
+	    dkim_report_look(p->evidence.dns, d->domain, deadline_in(WAIT_MS), mem, &r) != DNS_OK ||
+	    r.text.len == 0)
+		return S("");
+	return arena_fmt(mem, "; %.*s says: %.*s", SLICE_ARG(d->domain), SLICE_ARG(r.text));
+}
+
 enum proving_act proving_dkim(const struct proving_params *p, struct slice header, struct evidence_verdict *v,
 			      struct arena *mem, struct smtp_reply *reply, bool *redirect) {
 	*redirect = false;
@@ -61,7 +74,8 @@ enum proving_act proving_dkim(const struct proving_params *p, struct slice heade
 		return PROVING_REFUSE;
 	case DKIM_ACTION_REJECT:
 		evidence_act(v, DMARC_POLICY_REJECT, S("local_policy"), slice_of(f.setting), mem);
-		*reply = smtp_reply_fmt(mem, 550, "5.7.20", "%s%.*s", f.text, SLICE_ARG(f.why));
+		*reply = smtp_reply_fmt(mem, 550, "5.7.20", "%s%.*s%.*s", f.text, SLICE_ARG(f.why),
+					SLICE_ARG(signers_words(p, d, mem)));
 		return PROVING_REFUSE;
 	case DKIM_ACTION_DISCARD: return PROVING_DISCARD;
 	case DKIM_ACTION_QUARANTINE: return PROVING_HOLD;

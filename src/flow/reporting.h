@@ -20,10 +20,11 @@ struct reporting_params {
 	struct slice org, contact, sender; /* sender: an address; its domain is the submitter's */
 	struct slice discovery;          /* "treewalk", "psl" */
 	struct slice host;
-	bool failures;                   /* dmarc_failure_reports */
+	unsigned failures;               /* enum reporting_kind */
 	bool failures_on_none;           /* dmarc_failure_reports_on_none */
 	struct slice failure_bcc;        /* gets each failure report, too; empty: nobody */
-	size_t failure_limit;            /* of one policy domain in an hour */
+	struct slice signature_bcc, signature_sender; /* the same of those of DKIM, and the address they come from */
+	size_t failure_limit;            /* of one domain in an hour, of each kind */
 	bool look_named; /* report_addresses_from_dns: our own records name addresses that take reports */
 	struct slice
 		domains[4]; /* lists of our domains beside the database's; words that are no names are passed over */
@@ -39,8 +40,9 @@ void reporter_start(struct reporter *r, struct pool *pool, struct db *db, struct
 void reporter_wake(struct reporter *r); /* NULL is fine; from any thread: a report has come */
 void reporter_free(struct reporter **r); /* after pool_stop */
 
-/* A message came that may have failed: a failure report may be wanted (dmarc_failure_reports). */
-void reporting_failed(struct reporter *r, const struct evidence_record *e);
+/* A message came that may have failed: failure reports of these kinds may be wanted. */
+enum reporting_kind { REPORTING_DMARC = 1 /* dmarc_failure_reports */, REPORTING_DKIM = 2 /* dkim_failure_reports */ };
+void reporting_failed(struct reporter *r, const struct evidence_record *e, unsigned kinds);
 
 /* A recipient to whom reports are sent: report_addresses, "name" of any domain of ours or "name@domain". */
 bool reporting_takes(const struct deliver_params *p, struct slice address);

@@ -70,8 +70,8 @@ static void add_target(struct sending *x, struct slice address) {
  * to others of that place. */
 static void ask_target(struct sending *x, const struct report_target *t) {
 	struct permission_answer answer = { 0 };
-	int r = ask_permission(x->r->relay, &(struct permission_ask){ x->due.domain, t->host, false }, &x->mem,
-			       &answer);
+	struct permission_ask ask = { .domain = x->due.domain, .host = t->host };
+	int r = ask_permission(x->r->relay, &ask, &x->mem, &answer);
 	if (r != ASK_OK || answer.verdict == PERMISSION_LATER) {
 		tell(x, "cannot find out now whether %.*s wants reports about it", SLICE_ARG(t->host));
 		x->later = true;
@@ -100,12 +100,12 @@ static void choose_targets(struct sending *x) {
 	if (n == 0) tell(x, "nobody to send to: rua=%.*s", SLICE_ARG(x->due.policy.rua));
 }
 
-int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice to, struct slice message,
-		      struct delivery **out) {
+int reporting_prepare(struct reporter *r, const struct flow_settings *s, struct slice sender, struct slice to,
+		      struct slice message, struct delivery **out) {
 	char id[QUEUE_ID_ROOM];
 	queue_id_make(id);
 	struct own_mail mail = { .id = id,
-				 .sender = s->reporting.sender,
+				 .sender = sender,
 				 .to = to,
 				 .message = message,
 				 .client = S("report"),
@@ -126,7 +126,7 @@ static int prepare(struct sending *x, struct slice to, struct delivery **out) {
 				    .host = p->host,
 				    .now_s = wall_s() };
 	report_compose(&message, &mail, buf_slice(&x->packed), &x->mem);
-	return reporting_prepare(x->r, x->s, to, buf_slice(&message), out);
+	return reporting_prepare(x->r, x->s, x->s->reporting.sender, to, buf_slice(&message), out);
 }
 
 static int enter(struct db_conn *tx, void *arg) {
@@ -225,7 +225,7 @@ void reporting_send_due(struct reporter *r, const struct flow_settings *s) {
 int reporting_send(struct reporter *r, const struct reporting_order *order, struct buf *out) {
 	struct flow_settings *s = (struct flow_settings *)current_hold(r->settings);
 	int result = 0;
-	if (s->reporting.send && order->now && !order->dry) reporting_send_failures(r, s, true);
+	if (order->now && !order->dry) reporting_send_failures(r, s, true);
 	if (!s->reporting.send) result = fail("no reports are sent: %.*s", SLICE_ARG(s->reporting.why_not));
 	else if (send_all(r, s, order, 10000, out) == 0) buf_add(out, S("nothing is to be reported\n"));
 	generation_drop(&s->generation);

@@ -83,7 +83,9 @@ static void status_part(struct buf *out, const struct deliver_params *params, co
 	if (envid.len != 0) compose_field(out, "Original-Envelope-Id", buf_slice(&envid));
 	compose_field(out, "X-hato-Queue-ID", what->queue_id);
 	buf_clear(&v);
-	buf_addf(&v, "rfc822; %.*s", SLICE_ARG(what->sender));
+	struct slice sender = what->named.len != 0 ? what->named : what->sender;
+	if (sender.len != 0) buf_addf(&v, "rfc822; %.*s", SLICE_ARG(sender));
+	else buf_addf(&v, "rfc822; MAILER-DAEMON@%.*s", SLICE_ARG(params->route->host));
 	compose_field(out, "X-hato-Sender", buf_slice(&v));
 	buf_clear(&v);
 	date_add(&v, date_local(what->arrived_us / 1000000));
@@ -135,8 +137,10 @@ void return_compose(struct buf *out, const struct deliver_params *params, const 
 	buf_add(out, S("Content-Description: Delivery report\r\n"));
 	status_part(out, params, what);
 	multipart_part(out, &parts);
-	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS && what->to.len == 0;
-	buf_addf(out, "Content-Description: Undelivered Message%s\r\n", whole ? "" : " Headers");
+	bool beside = what->to.len != 0 && what->sender.len != 0; /* the sender has his own: this copy is short */
+	bool whole = what->whole && what->kind == RETURN_FAILURE && what->ret != RET_HDRS && !beside;
+	bool good = what->kind > RETURN_DELAY; /* nothing is undelivered then */
+	buf_addf(out, "Content-Description: %sMessage%s\r\n", good ? "" : "Undelivered ", whole ? "" : " Headers");
 	if (whole) compose_message_part(out, what->message);
 	else compose_headers_part(out, header_of(what->message));
 	multipart_end(out, &parts);
@@ -163,9 +167,21 @@ static bool wanted(const struct deliver_params *params, enum notice_class class)
 	return (params->notices & class) != 0;
 }
 
+/* Those whom the sender asked to be told of. */
+static struct returned asked_for(const struct returned *what, struct arena *mem) {
+	struct returned out = *what;
+	struct returned_recipient *list = arena_array(mem, what->count, sizeof *list);
+	out.count = 0;
+	for (size_t i = 0; i < what->count; i++)
+		if (!what->recipients[i].unasked) list[out.count++] = what->recipients[i];
+	out.recipients = list;
+	return out;
+}
+
 static int one_notice(struct db *db, const struct deliver_params *params, const struct returned *what,
 			      struct delivery **out) {
-	struct returned copy = *what;
+	AUTO_ARENA struct arena mem = { 0 };
+	struct returned copy = *what, own = asked_for(what, &mem);
 	struct delivery *more = NULL;
 	bool nobody = what->sender.len == 0, failure = what->kind == RETURN_FAILURE;
 	if (what->count == 0) return 0;
@@ -174,7 +190,7 @@ static int one_notice(struct db *db, const struct deliver_params *params, const 
 		    SLICE_ARG(what->queue_id));
 		return 0;
 	}
-	int r = nobody ? 0 : prepare(db, params, what, S(""), out);
+	int r = nobody || own.count == 0 ? 0 : prepare(db, params, &own, S(""), out);
 	if (r != 0) return r;
 	if (failure && nobody && wanted(params, NOTICE_DOUBLE_BOUNCE)) copy.to = params->double_bounce_notice;
 	if (failure && !nobody && wanted(params, NOTICE_BOUNCE)) copy.to = params->bounce_notice;
@@ -199,6 +215,7 @@ int return_prepare(struct db *db, const struct deliver_params *params, const str
 		struct delivery *notice = NULL;
 		one.recipients = r;
 		one.count = 1;
+		one.named = what->sender;
 		one.sender =
 			verp_sender(what->sender, what->verp, r->original.len != 0 ? r->original : r->address, &mem);
 		int done = one_notice(db, params, &one, &notice);

@@ -18,10 +18,12 @@ struct returned_recipient {
 	struct slice status, text;             /* "5.1.1", what the log says */
 	struct slice diagnostic, host;         /* the other server's own words and name, or empty */
 	bool undeliverable;                    /* of RETURN_VERIFIED */
+	bool unasked;                          /* by NOTIFY: only the postmaster hears of it */
 };
 struct returned {
 	enum return_kind kind;
 	struct slice queue_id, sender, envid;
+	struct slice named; /* the sender as he was before VERP; empty: sender */
 	struct slice verp; /* delimiters: a failure is told to each recipient's own sender (verp.h); empty: none */
 	int64_t arrived_us, retry_until_us;    /* the second for delays */
 	uint32_t ret;                          /* RET_FULL, RET_HDRS or not said */

@@ -21,7 +21,7 @@ static bool may_go_at_once(const struct shipment *sh) {
 	return true;
 }
 
-static void start_shipment(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
+static struct shipment *shipment_new(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
 	struct shipment *sh = mem_get(sizeof *sh);
 	*sh = (struct shipment){
 		.task.step = shipment_step, .sender = s, .job = job, .channel = -1, .started_us = wall_us()
@@ -33,6 +33,11 @@ static void start_shipment(struct sender *s, struct queue_job *job, struct flow_
 	sh->transport = transport_find(&settings->deliver.route->hops.transports, name);
 	qsort(job->message.recipients, job->message.recipient_count, sizeof(struct queue_recipient), by_alias);
 	shipment_next_group(sh);
+	return sh;
+}
+
+static void start_shipment(struct sender *s, struct queue_job *job, struct flow_settings *settings) {
+	struct shipment *sh = shipment_new(s, job, settings);
 	if (!hop_started(s, job->hop, settings) && may_go_at_once(sh)) {
 		pool_add_running(s->pool, &sh->task, -1, -1);
 		shipment_go_on(sh);
@@ -74,6 +79,39 @@ static int64_t schedule(struct sender *s, struct flow_settings *settings) {
 	}
 }
 
+/* What was just taken in: it is in memory, and need not be looked for in the queue. */
+
+struct shipment *sender_claim(struct sender *s, struct flow_settings *settings, const struct queue_message *m) {
+	if (m->recipient_count == 0 || !hop_is_open(s, m->recipients[0].hop, settings)) return NULL;
+	struct window_question question = { s, settings, 0, NEVER };
+	struct queue_limits limits = { .recipients = MAX_OF(settings->send.recipient_limit, (size_t)1),
+				       .jobs_per_hop = SIZE_MAX / 2,
+				       .per_hop = hop_window,
+				       .ctx = &question };
+	struct queue_job *job = queue_claim(s->queue, m, &limits);
+	if (job == NULL) return NULL;
+	struct shipment *sh = shipment_new(s, job, settings);
+	hop_started(s, job->hop, settings);
+	return sh;
+}
+
+void sender_go(struct shipment *sh, int64_t blob_id, struct slice body) {
+	sh->job->message.blob_id = blob_id;
+	if (may_go_at_once(sh)) {
+		sh->fresh = body;
+		pool_add_running(sh->sender->pool, &sh->task, -1, -1);
+		shipment_go_on(sh);
+	} else {
+		pool_add(sh->sender->pool, &sh->task, -1, -1);
+	}
+}
+
+void sender_unclaim(struct shipment *sh) {
+	pool_add_running(sh->sender->pool, &sh->task, -1, -1);
+	sh->reach = UNTRIED;
+	shipment_end(sh);
+}
+
 static void sender_step(struct task *t, enum wake why) {
 	struct sender *s = OWNER_OF(t, struct sender, task);
 	if (why == WAKE_STOP) {
@@ -97,6 +135,7 @@ struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queu
 			      .agent = links->agent,
 			      .settings = settings };
 	pthread_mutex_init(&s->lock, NULL);
+	s->delivered_end = &s->delivered;
 	pool_add(pool, &s->task, -1, -1);
 	s->self = task_name(&s->task);
 	return s;

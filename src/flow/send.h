@@ -51,5 +51,14 @@ struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queu
 			    struct current *settings);
 void sender_wake(struct sender *s); /* from any thread: something was released or flushed, or queued by a notice */
 void sender_entered(struct sender *s, int64_t due_us); /* the same: a message was queued that is due from then on */
+/* The short way of a message that is being taken in: claimed before it is committed, so that nobody else looks at it,
+ * and sent off right after by the same thread, its body still in memory. sender_claim: NULL when it must take its turn
+ * (sender_entered after the commit); else sender_go, after the commit, or sender_unclaim, when there was none. body: as
+ * stored, needed until sender_go returns; empty: it is read from the store. */
+enum { SEND_FRESH_MAX = 64 << 10 }; /* a body */
+struct shipment;
+struct shipment *sender_claim(struct sender *s, struct flow_settings *settings, const struct queue_message *m);
+void sender_go(struct shipment *sh, int64_t blob_id, struct slice body);
+void sender_unclaim(struct shipment *sh);
 void sender_end_rests(struct sender *s); /* the operator wants to see every destination tried */
 void sender_free(struct sender **s); /* after pool_stop */

@@ -84,6 +84,17 @@ static struct hop_state *pace_of(struct sender *s, struct slice hop, const struc
 	return t != NULL && t->all_delay_us != 0 ? map_get(&s->paced, t->name) : NULL;
 }
 
+bool hop_is_open(struct sender *s, struct slice hop, const struct flow_settings *settings) {
+	const struct transport *t = transport_of_hop(settings, hop);
+	bool paced = limits_of(settings, hop).rate_delay_us != 0 || (t != NULL && t->all_delay_us != 0);
+	pthread_mutex_lock(&s->lock);
+	const struct hop_state *h = map_get(&s->hops, hop);
+	bool open = !paced && !s->starved && s->under_way < settings->send.process_limit &&
+		    (h == NULL || h->rests_until == 0);
+	pthread_mutex_unlock(&s->lock);
+	return open;
+}
+
 /* True: the destination rests. */
 bool hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings) {
 	size_t first = limits_of(settings, hop).first;

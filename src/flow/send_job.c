@@ -11,9 +11,10 @@
 
 #include <sys/epoll.h>
 
-enum { RELAY_MS = 3600000, ENDING_MS = 30000 };
+enum { RELAY_MS = 3600000, ENDING_MS = 30000, RECORD_MOST = 64 };
 
-static void shipment_end(struct shipment *sh) {
+/* True: the scheduler is to be woken. */
+static bool let_go(struct shipment *sh) {
 	struct sender *s = sh->sender;
 	bool look = sh->look;
 	if (look) queue_entered(s->queue, INT64_MIN);
@@ -22,7 +23,11 @@ static void shipment_end(struct shipment *sh) {
 	look |= queue_job_done(s->queue, &sh->job);
 	generation_drop(&sh->settings->generation);
 	arena_done(&sh->mem);
-	if (look) sender_wake(s);
+	return look;
+}
+
+void shipment_end(struct shipment *sh) {
+	if (let_go(sh)) sender_wake(sh->sender);
 	task_end(&sh->task); /* last: once the pool has no tasks, the queue may be closed */
 	free(sh);
 }
@@ -134,18 +139,31 @@ static void look_at_site(struct shipment *sh, const struct relay_answer *a) {
 	sh->site_text = last->text;
 }
 
-static void receive(struct shipment *sh) {
+/* The last of the job, and nothing is to be done but to record it. */
+static bool ends_well(const struct shipment *sh, const struct relay_answer *answer) {
+	struct queue_job group = *sh->job;
+	group.message.recipients += sh->from;
+	return sh->from + sh->count == group.message.recipient_count && answer->troubles == 0 && !sh->ending &&
+	       is_over(&group, answer);
+}
+
+/* True: it has gone to those who wait to be recorded. */
+static bool receive(struct shipment *sh) {
 	struct relay_answer answer;
 	int r = ask_relay_receive(sh->channel, &sh->mem, &answer);
 	if (r != ASK_OK || answer.outcomes_count != sh->count) {
 		give_up(sh, r < 0 ? fail_text() : "delivery was interrupted");
-		return;
+		return false;
 	}
 	sh->ending = untried(sh, &answer);
 	int channel = TAKE_FD(sh->channel);
 	task_watch(&sh->task, -1, -1);
 	channel_keep(sh->sender, channel, sh->job->hop);
 	if (!sh->ending) look_at_site(sh, &answer);
+	if (ends_well(sh, &answer)) {
+		sh->answer = answer;
+		return true;
+	}
 	settle(sh, &answer);
 	sh->unrecorded = sh->unrecorded || sh->ending;
 	const struct deliver_params *p = &sh->settings->deliver;
@@ -153,6 +171,56 @@ static void receive(struct shipment *sh) {
 			      p->trouble.from); /* a notice about how a notice went would not end */
 	if (answer.troubles != 0 && !own && own_mail_tell_postmaster(sh->sender->db, p, &answer))
 		sender_wake(sh->sender);
+	return false;
+}
+
+/* Results that come while others are being recorded are recorded together after them: one wait for the disk, one
+ * transaction, one write to the log. */
+
+static void record_together(struct sender *s, struct shipment *const *list, size_t count) {
+	struct settle_one jobs[RECORD_MOST] = { 0 };
+	struct queue_job groups[RECORD_MOST];
+	for (size_t i = 0; i < count; i++) {
+		struct shipment *sh = list[i];
+		groups[i] = *sh->job;
+		groups[i].message.recipients += sh->from;
+		groups[i].message.recipient_count = sh->count;
+		jobs[i] = (struct settle_one){ sh->settings, &groups[i], sh->answer.outcomes, sh->started_us };
+	}
+	bool recorded = settle_delivered(s->db, s->queue, jobs, count) == 0, look = false;
+	for (size_t i = 0; i < count; i++) {
+		if (recorded) list[i]->reach = REACHED;
+		else settle(list[i], &list[i]->answer);
+		look |= let_go(list[i]);
+	}
+	if (look) sender_wake(s); /* once for all whose places are free now */
+	for (size_t i = 0; i < count; i++) {
+		task_end(&list[i]->task);
+		free(list[i]);
+	}
+}
+
+static size_t take_delivered(struct sender *s, struct shipment **list) {
+	size_t n = 0;
+	pthread_mutex_lock(&s->lock);
+	for (; s->delivered != NULL && n < RECORD_MOST; s->delivered = s->delivered->next) list[n++] = s->delivered;
+	if (s->delivered == NULL) s->delivered_end = &s->delivered;
+	s->recording = n != 0;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* Ends the shipment, now or soon, by another worker. */
+static void record_delivered(struct shipment *sh) {
+	struct sender *s = sh->sender;
+	pthread_mutex_lock(&s->lock);
+	bool first = !s->recording;
+	s->recording = true;
+	*s->delivered_end = sh;
+	s->delivered_end = &sh->next;
+	pthread_mutex_unlock(&s->lock);
+	struct shipment *list[RECORD_MOST];
+	for (size_t n; first && (n = take_delivered(s, list)) != 0;) record_together(s, list, n);
 }
 
 /* One outcome for the whole group. */
@@ -271,7 +339,10 @@ void shipment_step(struct task *t, enum wake why) {
 		shipment_end(sh);
 		return;
 	}
-	if (why == WAKE_IO) receive(sh);
+	if (why == WAKE_IO && receive(sh)) {
+		record_delivered(sh);
+		return;
+	}
 	if (why == WAKE_DEADLINE) give_up(sh, "delivery took longer than an hour");
 	if (sh->ending) task_park(&sh->task, 0, 0, deadline_in(ENDING_MS)); /* now it would be sent to nobody */
 	else shipment_go_on(sh);

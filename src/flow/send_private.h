@@ -34,6 +34,8 @@ struct sender {
 	struct current *settings;
 	task_ref self;
 	pthread_mutex_t lock;
+	struct shipment *delivered, **delivered_end; /* what waits to be recorded together */
+	bool recording; /* by a worker, who goes on until nothing waits */
 	size_t under_way;
 	bool starved;    /* there was no room for another job */
 	size_t rounds;   /* looks into the queue; the scheduler's own */
@@ -72,11 +74,16 @@ struct shipment {
 	struct slice next_hop;
 	int channel;
 	int64_t started_us;
+	struct shipment *next; /* in sender.delivered */
+	struct relay_answer answer; /* there */
+	struct slice fresh; /* the stored body, for the first group only: borrowed while its message is taken in */
 	struct arena mem;
 };
 
 /* send_hop.c */
 size_t hop_window(void *ctx, struct slice hop); /* ctx: struct window_question; how many jobs may be under way */
+/* What has just come may go there at once: there is room, and no pause or rest. */
+bool hop_is_open(struct sender *s, struct slice hop, const struct flow_settings *settings);
 /* True: the destination rests. */
 bool hop_started(struct sender *s, struct slice hop, const struct flow_settings *settings);
 /* True: the scheduler waited for just that, or has a pause to reckon with. */
@@ -91,4 +98,5 @@ void channel_keep(struct sender *s, int fd, struct slice hop); /* one that can b
 void shipment_step(struct task *t, enum wake why);
 void shipment_go_on(struct shipment *sh);
 void shipment_next_group(struct shipment *sh);
+void shipment_end(struct shipment *sh); /* frees it */
 struct slice shipment_alias(const struct queue_recipient *r); /* what sets groups apart */

@@ -6,7 +6,7 @@
 #include "smtp/client.h"
 
 enum {
-	TEXT_MAX = 64 << 10, /* of a message that relay gets without a descriptor */
+	TEXT_MAX = SEND_FRESH_MAX, /* of a message that relay gets without a descriptor */
 	IDLE_CHANNEL_MS = 5000
 };
 
@@ -46,6 +46,10 @@ static int take_text(void *ctx, struct slice piece) {
 
 /* The body: *text where it is small and for relay, else *fd. */
 static int open_body(struct shipment *sh, bool to_relay, struct slice *text, int *fd) {
+	*text = sh->fresh;
+	sh->fresh = SLICE_NONE;
+	if (to_relay && text->len != 0 && text->len <= TEXT_MAX) return 0;
+	*text = SLICE_NONE;
 	AUTO_BLOB struct blob *b = NULL;
 	AUTO_READ struct db_conn *c = db_read(sh->sender->db);
 	if (c == NULL) return -1;

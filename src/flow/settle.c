@@ -136,9 +136,19 @@ static int prepare_notice(struct settling *s, enum return_kind kind) {
 		const struct queue_recipient *to = &m->recipients[i];
 		const struct relay_outcome *o = &s->outcomes[i];
 		bool success = kind == RETURN_RELAYED || kind == RETURN_DELIVERED;
-		if (concerned(s, i) && (return_wanted(to->notify, kind) || (success && delay_cleared(s, to))))
-			list[n++] = (struct returned_recipient){ to->address, to->original,  to->orcpt, o->status,
-								 o->text,     o->diagnostic, o->host };
+		bool asked = return_wanted(to->notify, kind) || (success && delay_cleared(s, to));
+		if (!concerned(s, i) || (success && !asked)) continue;
+		struct slice text = o->text;
+		if (success && o->relay.len != 0)
+			text = arena_fmt(&s->mem, "delivery via %.*s: %.*s", SLICE_ARG(o->relay), SLICE_ARG(o->text));
+		list[n++] = (struct returned_recipient){ .address = to->address,
+							 .original = to->original,
+							 .orcpt = to->orcpt,
+							 .status = o->status,
+							 .text = text,
+							 .diagnostic = o->diagnostic,
+							 .host = o->host,
+							 .unasked = !asked };
 	}
 	if (n == 0) return 0;
 	if (s->original.at == NULL) read_original(s);
@@ -248,7 +258,6 @@ static bool passed_on(const struct relay_outcome *o) {
 static void report(const struct settling *s) {
 	const struct queue_message *m = &s->job->message;
 	AUTO_FREE char *id = slice_text(m->id);
-	log_gather();
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		if (s->verdicts[i] == AS_IT_WAS) continue;
 		if (!passed_on(&s->outcomes[i])) log_outcome(s, i, id);
@@ -258,7 +267,6 @@ static void report(const struct settling *s) {
 			       m->expired ? S("force-expired, returned to sender") : S("expired, returned to sender")));
 	}
 	if (s->removed || (s->redirected && !is_queued(s))) log_line(L_INFO, "qmgr", 0, id, "removed", NULL, 0);
-	log_release();
 }
 
 /* What a delivery agent sent elsewhere leaves the queue first; when that cannot be, it is as if it had failed. */
@@ -321,7 +329,42 @@ int settle_job(struct db *db, struct queue *queue, const struct flow_settings *s
 	if (r == 0) r = notify(&s, RETURN_DELAY, WARN, WARN);
 	if (r == 0) r = notify(&s, RETURN_RELAYED, CONFIRM, CONFIRM);
 	if (r == 0) r = notify(&s, RETURN_DELIVERED, CONFIRM_FINAL, CONFIRM_FINAL);
+	log_gather();
 	if (r == 0) report(&s);
+	log_release();
 	arena_done(&s.mem);
+	return r;
+}
+
+struct settling_all {
+	struct settling *at;
+	size_t count;
+};
+
+static int record_all(struct db_conn *tx, void *arg) {
+	const struct settling_all *all = arg;
+	int r = 0;
+	for (size_t i = 0; i < all->count && r >= 0; i++) r = record(tx, &all->at[i]);
+	return r;
+}
+
+int settle_delivered(struct db *db, struct queue *queue, const struct settle_one *list, size_t count) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct settling_all all = { arena_array(&mem, count, sizeof *all.at), count };
+	for (size_t i = 0; i < count; i++) {
+		struct settling *s = &all.at[i];
+		*s = (struct settling){ .db = db,
+					.queue = queue,
+					.settings = list[i].settings,
+					.job = list[i].job,
+					.started_us = list[i].started_us,
+					.now_us = wall_us() };
+		prepare_outcomes(s, list[i].outcomes);
+	}
+	int r = db_write_repeatable(db, record_all, &all);
+	log_gather();
+	for (size_t i = 0; i < count && r == 0; i++) report(&all.at[i]);
+	log_release();
+	for (size_t i = 0; i < count; i++) arena_done(&all.at[i].mem);
 	return r;
 }

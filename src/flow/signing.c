@@ -294,6 +294,8 @@ static struct dkim_sign_params form_of(const struct reading *r) {
 	form.soon = soon_op;
 	form.ctx = r->s;
 	form.now_s = begun_at(r->s, r->m->id);
+	/* reports and notices ask for no report about themselves, or two servers would write to each other for ever */
+	form.request_reports = form.request_reports && r->m->sender.len != 0;
 	return form;
 }
 

@@ -77,7 +77,8 @@ static struct placing place_of(struct at_work *w, const struct rights *who, unsi
 
 /* Commands. */
 
-static void add_client(struct environment *e, const struct local_client *c, const char *filter) {
+static void add_message(struct environment *e, const struct local_message *m, const char *filter) {
+	const struct local_client *c = &m->client;
 	const struct {
 		const char *name;
 		struct slice value;
@@ -85,6 +86,7 @@ static void add_client(struct environment *e, const struct local_client *c, cons
 		{ "CLIENT_HOSTNAME", c->name },      { "CLIENT_ADDRESS", c->address },       { "CLIENT_HELO", c->helo },
 		{ "CLIENT_PROTOCOL", c->protocol },  { "SASL_METHOD", c->sasl_method },
 		{ "SASL_USERNAME", c->sasl_username }, { "SASL_SENDER", c->sasl_sender },
+		{ "ENVID", m->envid },
 	};
 	for (size_t i = 0; i < LEN(all); i++)
 		if (all[i].value.len != 0) environment_add(e, all[i].name, all[i].value, filter);
@@ -104,7 +106,7 @@ static char *const *environment_of(struct at_work *w, const struct rights *who) 
 	environment_add(&e, "RECIPIENT", w->to->address, filter);
 	environment_add(&e, "ORIGINAL_RECIPIENT", w->to->original.len != 0 ? w->to->original : w->to->address, filter);
 	environment_add(&e, "SENDER", w->m->sender.len != 0 ? w->m->sender : S("MAILER-DAEMON"), filter);
-	add_client(&e, &w->m->client, filter);
+	add_message(&e, w->m, filter);
 	return e.at;
 }
 

@@ -10,6 +10,7 @@ struct local_client {
 };
 struct local_message {
 	struct slice queue_id, sender; /* sender empty: the null sender */
+	struct slice envid;            /* RFC 3461, decoded; empty: none */
 	int fd; /* of the body, read with pread from offset on, size bytes; lines end with CRLF */
 	uint64_t offset, size;
 	struct local_client client;

@@ -164,6 +164,7 @@ static int macro(void *ctx, struct slice name, struct buf *out) {
 		{ S("sender"), sender },
 		{ S("nexthop"), folded(x, x->nexthop, x->p->program.lower_domain) },
 		{ S("queue_id"), x->m->queue_id },
+		{ S("envid"), x->m->envid },
 		{ S("client_address"), c->address },
 		{ S("client_helo"), c->helo },
 		{ S("client_hostname"), c->name },

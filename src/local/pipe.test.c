@@ -88,7 +88,8 @@ static void macros(void **state) {
 		{ "user=x flags=hu argv=p ${recipient} ${nexthop} ${mailbox}",
 		  "[p][ann+tag@example.org][a b@c][next.hop][ann+tag][a b]" },
 		{ "user=x argv=p ${user} -- ${extension} ${domain}", "[p][Ann][a b][--][Tag][][Example.ORG]" },
-		{ "user=x argv=p ${original_recipient} ${size} ${queue_id}", "[p][first@x][a b@c][31][Q1]" },
+		{ "user=x argv=p ${original_recipient} ${size} ${queue_id} ${envid}",
+		  "[p][first@x][a b@c][31][Q1][env 1]" },
 		{ "user=x argv=p $$x ${client_address}-${client_hostname}", "[p][$x][192.0.2.1-host]" },
 		{ "user=x argv=p ${extension?{e=$extension}:{none}}", "[p][e=Tag][none]" },
 		{ "user=x argv=p ${wrong}", "${wrong}: unknown macro name: \"wrong\"" },
@@ -153,7 +154,8 @@ static void spawned(void **state) {
 int main(void) {
 	begin();
 	AUTO_FD int fd = message_fd(S(BODY));
-	message = (struct local_message){ .queue_id = S("Q1"), .sender = S("s@t"), .fd = fd, .size = sizeof BODY - 1,
+	message = (struct local_message){ .queue_id = S("Q1"), .envid = S("env 1"), .sender = S("s@t"), .fd = fd,
+					  .size = sizeof BODY - 1,
 					  .client = { .name = S("host"), .address = S("192.0.2.1") } };
 	const struct CMUnitTest tests[] = { cmocka_unit_test(lines), cmocka_unit_test(macros),
 					    cmocka_unit_test(deliveries), cmocka_unit_test(spawned) };

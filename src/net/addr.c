@@ -113,6 +113,18 @@ bool addr_is_any(const struct addr *a) {
 	return addr_family(a) == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a->v6.sin6_addr);
 }
 
+bool addr_is_public(const struct addr *a) {
+	static const struct { uint32_t net; unsigned bits; } inner[] = {
+		{ 0x00000000, 8 },  { 0x0a000000, 8 },  { 0x64400000, 10 }, { 0x7f000000, 8 },
+		{ 0xa9fe0000, 16 }, { 0xac100000, 12 }, { 0xc0a80000, 16 }, { 0xe0000000, 3 },
+	};
+	if (addr_family(a) == AF_INET6) return (a->v6.sin6_addr.s6_addr[0] & 0xe0) == 0x20; /* 2000::/3 (RFC 4291) */
+	if (addr_family(a) != AF_INET) return false;
+	for (size_t i = 0; i < LEN(inner); i++)
+		if ((ntohl(a->v4.sin_addr.s_addr) ^ inner[i].net) >> (32 - inner[i].bits) == 0) return false;
+	return true;
+}
+
 bool addr_same_host(const struct addr *a, const struct addr *b) {
 	if (addr_family(a) != addr_family(b)) return false;
 	if (addr_family(a) == AF_INET6 && a->v6.sin6_scope_id != b->v6.sin6_scope_id) return false;

@@ -29,6 +29,9 @@ uint16_t addr_port(const struct addr *a);
 void addr_set_port(struct addr *a, uint16_t port);
 bool addr_is_loopback(const struct addr *a); /* 127.0.0.0/8 or ::1 */
 bool addr_is_any(const struct addr *a);      /* 0.0.0.0 or :: */
+/* Others may reach it: none of the networks that are for loopback, inside use (RFC 1918, 6598, 4193), one link only, or
+ * no host at all (0/8, multicast). Networks for documentation count as others', for nothing comes from there. */
+bool addr_is_public(const struct addr *a);
 bool addr_same_host(const struct addr *a, const struct addr *b); /* ports do not count */
 
 /* Text as RFC 5952 writes it. Both write a NUL and return room's start; "unknown" for no address. */

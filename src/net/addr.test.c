@@ -147,8 +147,30 @@ static void from_sockets(void **state UNUSED) {
 	close(pair[1]);
 }
 
+static void public_or_not(void **state) {
+	(void)state;
+	static const char *const outside[] = { "1.0.0.0",        "9.255.255.255",  "11.0.0.0",    "100.63.255.255",
+					       "100.128.0.0",    "126.1.1.1",      "128.0.0.1",   "169.253.255.255",
+					       "169.255.0.0",    "172.15.255.255", "172.32.0.0",  "192.167.255.255",
+					       "192.169.0.0",    "198.51.100.66",  "223.255.0.1", "2001:db8::1",
+					       "2a00:1450::1",   "3fff::1" };
+	static const char *const inside[] = { "0.0.0.0",      "0.1.2.3",       "10.0.0.0",   "10.255.255.255",
+					      "100.64.0.0",   "100.127.9.9",   "127.0.0.1",  "169.254.1.1",
+					      "172.16.0.1",   "172.31.255.1",  "192.168.0.1", "224.0.0.1",
+					      "240.0.0.1",    "255.255.255.255", "::",       "::1",
+					      "fe80::1",      "fc00::1",       "fd12::1",    "ff02::1",
+					      "::ffff:10.1.2.3" };
+	for (size_t i = 0; i < LEN(outside) + LEN(inside); i++) {
+		struct addr a;
+		assert_true(addr_parse(slice_of(i < LEN(outside) ? outside[i] : inside[i - LEN(outside)]), &a));
+		assert_int_equal(addr_is_public(&a), i < LEN(outside));
+	}
+	assert_false(addr_is_public(&(struct addr){ 0 }));
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(parses), cmocka_unit_test(splits), cmocka_unit_test(knows),
+		cmocka_unit_test(public_or_not),
 		cmocka_unit_test(from_sockets) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "net/dns_private.h"
+#include <poll.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <malloc.h>
@@ -354,6 +355,64 @@ static void dead_resolver(void **state UNUSED) {
 	dns_close(&d);
 }
 
+/* Answers what it is asked about the root, if it may, and nothing else. */
+struct root_only { int fd; bool answers; _Atomic bool stop; };
+static void *serve_root_only(void *arg) {
+	struct root_only *s = arg;
+	while (!s->stop) {
+		unsigned char packet[512];
+		struct addr from = { .len = sizeof from.v6 };
+		struct pollfd p = { .fd = s->fd, .events = POLLIN };
+		if (poll(&p, 1, 50) <= 0) continue;
+		ssize_t n = recvfrom(s->fd, packet, sizeof packet, 0, &from.any, &from.len);
+		if (n < 17 || packet[12] != 0 || !s->answers) continue;
+		packet[2] |= 0x80;
+		packet[3] = 5; /* REFUSED is an answer */
+		(void)sendto(s->fd, packet, (size_t)n, 0, &from.any, from.len);
+	}
+	return NULL;
+}
+
+/* What is waited for of resolvers that are not there, and of those that are. */
+static void who_is_there(void **state UNUSED) {
+	static const struct { bool bound, answers; int wait_ms, least; const char *why; } cases[] = {
+		{ false, false, 20000, 900, "DNS a.example TXT: no resolver answers" },
+		{ true, false, 20000, 2900, "DNS a.example TXT: no resolver answers" },
+		{ true, true, 4000, 3900, "DNS a.example TXT: no answer in time" },
+	};
+	for (size_t i = 0; i < LEN(cases); i++) {
+		struct addr a;
+		struct root_only server = { .answers = cases[i].answers };
+		pthread_t thread;
+		char text[ADDR_TEXT_ROOM];
+		struct dns *d;
+		AUTO_ARENA struct arena mem = { 0 };
+		struct slice *out;
+		size_t n;
+		addr_parse(S("127.0.0.1"), &a);
+		server.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(server.fd, &a.any, a.len), 0);
+		addr_of_socket(server.fd, &a);
+		if (!cases[i].bound) close(server.fd);
+		else assert_int_equal(pthread_create(&thread, NULL, serve_root_only, &server), 0);
+		struct dns_params params = { .resolvers = addr_text_with_port(&a, text) };
+		assert_int_equal(dns_open(&params, &d), 0);
+		for (int again = 0; again < 2; again++) { /* found out once, it is known for a while */
+			int64_t start = clock_ms(), deadline = deadline_in(cases[i].wait_ms);
+			assert_int_equal(dns_txt(d, S("a.example"), deadline, &mem, &out, &n, NULL), DNS_LATER);
+			assert_string_equal(fail_text(), cases[i].why);
+			int64_t took = clock_ms() - start;
+			assert_true(took >= (again && !cases[i].answers ? 450 : cases[i].least));
+			assert_true(took < cases[i].wait_ms || cases[i].answers);
+		}
+		dns_close(&d);
+		server.stop = true;
+		if (!cases[i].bound) continue;
+		pthread_join(thread, NULL);
+		close(server.fd);
+	}
+}
+
 static void signed_zones(void **state UNUSED) {
 	NEEDS(nsd > 0 && is_signed, "nsd, ldns-keygen or ldns-signzone");
 	char anchors[96];
@@ -495,7 +554,7 @@ int main(void) {
 		cmocka_unit_test(addresses),
 		cmocka_unit_test(other_records),
 		cmocka_unit_test(many_threads),
-		cmocka_unit_test(dead_resolver),
+		cmocka_unit_test(dead_resolver), cmocka_unit_test(who_is_there),
 		cmocka_unit_test(signed_zones),
 		cmocka_unit_test(closed_while_answers_are_pending),
 		cmocka_unit_test(idle_costs_little),

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unbound.h>
 
@@ -19,12 +20,16 @@
 #define SYSTEM_ANCHOR "/usr/share/dns/root.key"
 
 enum { LOOK_MS = 250 /* for the end, while a question waits */ };
+/* A question without an answer has the resolvers asked whether they are there; while they are not, nobody waits for
+ * long. */
+enum { PATIENCE_MS = 1000, ALIVE_MS = 2000, KNOWN_MS = 10000, DEAD_WAIT_MS = 500 };
 
 struct engine {
 	struct dns *dns;
 	struct ub_ctx *ctx;
 	pthread_t dispatcher;
 	int stop; /* eventfd */
+	bool forward; /* to the resolvers */
 };
 
 struct dns {
@@ -37,6 +42,8 @@ struct dns {
 	size_t search_count;
 	int timeout_ms;
 	_Atomic bool ending;
+	_Atomic bool probing;    /* one thread asks whether the resolvers are there; what it found: */
+	_Atomic int64_t alive_until, dead_until;
 	struct dns_memory *memory;
 	pthread_mutex_t lock;    /* of what follows */
 	struct engine *forward, *full;
@@ -59,6 +66,7 @@ struct question {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool answered, timed_out, ended;
+	bool alone; /* none of the resolvers is there */
 	int error;
 	struct ub_result *result;
 };
@@ -223,6 +231,7 @@ static struct ub_ctx *engine_context(struct dns *d, bool forward) {
 static struct engine *engine_start(struct dns *d, bool forward) {
 	struct engine *e = mem_get(sizeof *e);
 	e->dns = d;
+	e->forward = forward;
 	e->ctx = engine_context(d, forward);
 	e->stop = e->ctx != NULL ? eventfd(0, EFD_CLOEXEC) : -1;
 	if (e->stop >= 0 && pthread_create(&e->dispatcher, NULL, dispatch, e) == 0) return e;
@@ -309,9 +318,32 @@ static bool is_ending(const struct question *q) {
 	return q->engine != NULL && q->engine->dns->ending;
 }
 
+/* None of the resolvers says anything: no use in waiting for them. waited: ms. Not for the root servers. */
+static bool nobody_there(struct engine *e, int64_t waited) {
+	struct dns *d = e->dns;
+	int64_t now = clock_ms();
+	if (!e->forward) return false;
+	if (now < d->dead_until) return waited >= DEAD_WAIT_MS;
+	if (waited < PATIENCE_MS || now < d->alive_until || atomic_exchange(&d->probing, true)) return false;
+	bool alive = dns_any_alive(d->resolvers, d->resolvers_count, ALIVE_MS);
+	*(alive ? &d->alive_until : &d->dead_until) = deadline_in(KNOWN_MS);
+	d->probing = false;
+	return !alive;
+}
+
+static bool given_up(struct question *q, int64_t began) {
+	pthread_mutex_unlock(&q->lock); /* libunbound's thread must not wait for us */
+	bool gone = nobody_there(q->engine, clock_ms() - began);
+	pthread_mutex_lock(&q->lock);
+	return gone;
+}
+
 static void question_wait(struct question *q, int64_t deadline) {
+	int64_t began = clock_ms();
 	pthread_mutex_lock(&q->lock);
 	while (!q->answered && clock_ms() < deadline && !is_ending(q)) {
+		q->alone = q->engine != NULL && given_up(q, began);
+		if (q->alone || q->answered) break;
 		int64_t look = MIN_OF(deadline, deadline_in(LOOK_MS));
 		struct timespec until = { look / 1000, look % 1000 * 1000000 };
 		pthread_cond_timedwait(&q->changed, &q->lock, &until);
@@ -352,7 +384,9 @@ static void answer_later(
 	static const char *const rcodes[] = { "no error", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED" };
 	const struct ub_result *r = q->result;
 	char room[16];
-	const char *why = q->ended ? "no answer before this server was stopped" : "no answer in time";
+	const char *why = q->ended   ? "no answer before this server was stopped"
+			  : q->alone ? "no resolver answers"
+				     : "no answer in time";
 	if (!q->timed_out && q->error != 0) why = ub_strerror(q->error);
 	else if (r != NULL && r->bogus) why = r->why_bogus != NULL ? r->why_bogus : "DNSSEC signatures are bogus";
 	else if (r != NULL) why = (size_t)r->rcode < LEN(rcodes) ? rcodes[r->rcode] : "server failure";

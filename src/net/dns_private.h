@@ -16,6 +16,9 @@ struct dns_answer {
 void dns_ask(struct dns *d, const char *name, const int *types, size_t count, int64_t deadline, struct arena *mem,
 	struct dns_answer *out);
 
+/* dns_alive.c: does any of these resolvers say anything at all? At once where all refuse. */
+bool dns_any_alive(const struct addr *resolvers, size_t count, int wait_ms);
+
 /* dns_memory.c: answers of a moment ago. mem NULL: only whether there is one. What could not be answered is not kept.
  */
 struct dns_memory;

@@ -8,6 +8,9 @@
  * Deadlines sit in one heap. A task that parks again with a later deadline leaves its old entry where it is: when that
  * comes up it is put back further down. A busy connection so touches the heap once a minute, not once a command.
  *
+ * A task that parks is not PARKED before its descriptors are armed, and they are armed without its lock: what comes in
+ * between is noted, and the worker that parks it steps it again, instead of another that would first wait for the lock.
+ *
  * Lock order: slot, then pool. */
 #include "net/pool.h"
 #include "base/base.h"
@@ -19,8 +22,11 @@
 #include <stdatomic.h>
 #include <sys/timerfd.h>
 
-enum { SLOTS_A_CHUNK = 256, CHUNKS = 4096, IDLE_WORKER_MS = 10000 };
+enum { SLOTS_A_CHUNK = 256, CHUNKS = 4096, IDLE_WORKER_MS = 10000, TURNS = 8 };
 static const uint64_t EVENT_READY = UINT64_MAX, EVENT_TIMER = UINT64_MAX - 1;
+
+/* An event: generation (32 bits), which of the slot's descriptors (2), index (30). */
+enum { WHICH_SHIFT = 30, AWAITED = 2, INDEX_MASK = (1 << WHICH_SHIFT) - 1 };
 
 /* Something a worker shall do: step a slot's task, or a call. */
 struct ready {
@@ -35,7 +41,8 @@ enum slot_state { SLOT_FREE, SLOT_RUNNING, SLOT_PARKED };
 
 struct watched {
 	int fd;
-	bool in_set, armed;
+	bool in_set, armed; /* armed: for events, and no event has been claimed since */
+	uint32_t events;
 };
 
 struct task_slot {
@@ -45,12 +52,14 @@ struct task_slot {
 	enum slot_state state;
 	uint32_t index, generation;
 	bool wake_again, told_to_stop;
+	bool parking, missed; /* missed: an event came while parking */
 	struct watched watched[2];
 	int64_t deadline;
 	struct ready ready;
 	/* under the pool's lock */
 	int64_t heap_time;
 	size_t heap_place; /* counted from 1; 0: not in the heap */
+	_Atomic bool in_heap;
 	struct task_slot *next_free;
 };
 
@@ -70,6 +79,13 @@ struct pool {
 	_Atomic unsigned idle;
 	_Atomic bool stopping, quitting;
 };
+
+/* What this worker steps; again: it was parked too late, and has to be stepped once more. */
+static _Thread_local struct {
+	struct task_slot *slot;
+	unsigned turns;
+	bool again;
+} here;
 
 /* The heap of deadlines, under the pool's lock. */
 
@@ -95,6 +111,7 @@ static void heap_remove(struct pool *p, struct task_slot *s) {
 	size_t place = s->heap_place;
 	if (place == 0) return;
 	s->heap_place = 0;
+	s->in_heap = false;
 	struct task_slot *moved = p->heap[--p->heap_count];
 	if (moved == s) return;
 	heap_put(p, place, moved);
@@ -110,15 +127,19 @@ static void set_timer(struct pool *p) {
 	timerfd_settime(p->timer_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+/* Under the slot's lock, too. Who takes it out of the heap looks at the slot after that: one that was seen in there is
+ * put back when need be. */
 static void heap_set(struct pool *p, struct task_slot *s, int64_t deadline) {
+	if (deadline == NEVER || (s->in_heap && deadline >= s->heap_time)) return;
 	pthread_mutex_lock(&p->lock);
-	if (deadline != NEVER && (s->heap_place == 0 || deadline < s->heap_time)) {
+	if (s->heap_place == 0 || deadline < s->heap_time) {
 		if (s->heap_place == 0) {
 			if (p->heap_count == p->heap_room) {
 				p->heap_room = MAX_OF(p->heap_room * 2, (size_t)64);
 				p->heap = mem_resize(p->heap, p->heap_room * sizeof(struct task_slot *));
 			}
 			heap_put(p, ++p->heap_count, s);
+			s->in_heap = true;
 		}
 		s->heap_time = deadline;
 		heap_sift(p, s->heap_place);
@@ -150,21 +171,32 @@ static void push_slot(struct task_slot *s, enum wake why) {
 	push_ready(s->pool, &s->ready);
 }
 
-static bool claim(struct task_slot *s, uint32_t generation) {
+static bool claim(struct task_slot *s, uint32_t generation, uint32_t which) {
 	pthread_mutex_lock(&s->lock);
-	bool mine = s->generation == generation && s->state == SLOT_PARKED;
+	bool meant = s->generation == generation, mine = meant && s->state == SLOT_PARKED;
+	if (meant && which < LEN(s->watched)) s->watched[which].armed = false;
+	if (meant && s->parking) s->missed = true;
 	if (mine) s->state = SLOT_RUNNING;
-	if (mine && s->watched[1].fd < 0) s->watched[0].armed = false; /* or it rested, and was not */
 	pthread_mutex_unlock(&s->lock);
 	return mine;
 }
 
 static void spawn_worker(struct pool *p);
 
+static void step_here(struct task_slot *s, enum wake why) {
+	here.slot = s;
+	here.turns = 0;
+	for (here.again = true; here.again; why = WAKE_IO) {
+		here.again = false;
+		s->task->step(s->task, why);
+	}
+	here.slot = NULL;
+}
+
 static void run(struct pool *p, struct ready what) {
 	if (atomic_fetch_sub_explicit(&p->idle, 1, memory_order_relaxed) == 1 && p->workers < p->params.max_workers)
 		spawn_worker(p);
-	if (what.slot != NULL) what.slot->task->step(what.slot->task, what.why);
+	if (what.slot != NULL) step_here(what.slot, what.why);
 	else what.fn(what.arg);
 	atomic_fetch_add_explicit(&p->idle, 1, memory_order_relaxed);
 }
@@ -220,8 +252,9 @@ static struct task_slot *slot_at(struct pool *p, uint32_t index) {
 }
 
 static void run_event(struct pool *p, uint64_t event) {
-	struct task_slot *s = slot_at(p, (uint32_t)event);
-	if (claim(s, (uint32_t)(event >> 32))) run(p, (struct ready){ .slot = s, .why = WAKE_IO });
+	struct task_slot *s = slot_at(p, (uint32_t)event & INDEX_MASK);
+	bool mine = claim(s, (uint32_t)(event >> 32), (uint32_t)event >> WHICH_SHIFT);
+	if (mine) run(p, (struct ready){ .slot = s, .why = WAKE_IO });
 }
 
 /* Not the only one that is idle, though all others be busy and many: nobody would hear of what comes then. */
@@ -337,7 +370,7 @@ static struct task_slot *take_in(struct pool *p, struct task *t, int fd, int fd2
 	pthread_mutex_lock(&s->lock);
 	s->task = t;
 	s->state = SLOT_RUNNING;
-	s->wake_again = s->told_to_stop = false;
+	s->wake_again = s->told_to_stop = s->parking = false;
 	s->watched[0] = (struct watched){ .fd = fd };
 	s->watched[1] = (struct watched){ .fd = fd2 };
 	t->slot = s;
@@ -355,22 +388,36 @@ void pool_add_running(struct pool *p, struct task *t, int fd, int fd2) {
 	pthread_mutex_unlock(&take_in(p, t, fd, fd2)->lock);
 }
 
-static void watch(struct task_slot *s, struct watched *w, uint32_t events) {
-	if (w->fd < 0) return;
+static uint64_t event_of(const struct task_slot *s, uint32_t which) {
+	return (uint64_t)s->generation << 32 | which << WHICH_SHIFT | s->index;
+}
+
+/* Under the slot's lock: notes what watched[which] is wanted for. The operation for epoll_ctl; 0: it is so already. */
+static int want(struct task_slot *s, uint32_t which, uint32_t events) {
+	struct watched *w = &s->watched[which];
+	if (w->fd < 0) return 0;
+	int operation = !w->in_set ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
 	if (events == 0) { /* an armed descriptor with no events would still report its hang-up, again and again */
-		if (w->in_set) epoll_ctl(s->pool->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+		operation = w->in_set ? EPOLL_CTL_DEL : 0;
 		w->in_set = w->armed = false;
-		return;
+		return operation;
 	}
-	struct epoll_event e = { .events = events | EPOLLONESHOT,
-				 .data.u64 = (uint64_t)s->generation << 32 | s->index };
-	if (epoll_ctl(s->pool->epoll, w->in_set ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &e) != 0)
-		die_now("poller: descriptor %d: %m", w->fd);
+	if (w->armed && w->events == events) return 0;
 	w->in_set = w->armed = true;
+	w->events = events;
+	return operation;
+}
+
+static void watch(struct task_slot *s, uint32_t which, int operation) {
+	const struct watched *w = &s->watched[which];
+	if (operation == 0) return;
+	struct epoll_event e = { .events = w->events | EPOLLONESHOT, .data.u64 = event_of(s, which) };
+	if (epoll_ctl(s->pool->epoll, operation, w->fd, &e) != 0 && operation != EPOLL_CTL_DEL)
+		die_now("poller: descriptor %d: %m", w->fd);
 }
 
 /* Under the slot's lock; false: it has to run again at once. */
-static bool rests(struct task_slot *s, int64_t deadline) {
+static bool may_rest(struct task_slot *s) {
 	if (s->pool->stopping && !s->told_to_stop) {
 		s->told_to_stop = true;
 		push_slot(s, WAKE_STOP);
@@ -381,30 +428,57 @@ static bool rests(struct task_slot *s, int64_t deadline) {
 		push_slot(s, WAKE_CALL);
 		return false;
 	}
+	return true;
+}
+
+static void rest(struct task_slot *s, int64_t deadline) {
 	s->deadline = deadline;
 	s->state = SLOT_PARKED;
 	heap_set(s->pool, s, deadline);
-	return true;
+}
+
+/* Under the slot's lock: the end of parking. */
+static void parked(struct task_slot *s, int64_t deadline) {
+	s->parking = false;
+	if (s->missed) {
+		if (here.slot == s && ++here.turns < TURNS) here.again = true;
+		else push_slot(s, WAKE_IO);
+	} else if (may_rest(s)) {
+		rest(s, deadline);
+	}
 }
 
 void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadline) {
 	struct task_slot *s = t->slot;
 	pthread_mutex_lock(&s->lock);
-	if (rests(s, deadline)) {
-		watch(s, &s->watched[0], events);
-		watch(s, &s->watched[1], events2);
+	if (!may_rest(s)) {
+		pthread_mutex_unlock(&s->lock);
+		return;
 	}
+	int first = want(s, 0, events), second = want(s, 1, events2);
+	if (first == 0 && second == 0) {
+		rest(s, deadline);
+		pthread_mutex_unlock(&s->lock);
+		return;
+	}
+	s->parking = true;
+	s->missed = false;
+	pthread_mutex_unlock(&s->lock);
+	watch(s, 0, first);
+	watch(s, 1, second);
+	pthread_mutex_lock(&s->lock);
+	parked(s, deadline);
 	pthread_mutex_unlock(&s->lock);
 }
 
 void task_await(struct task *t, int fd, int64_t deadline) {
 	struct task_slot *s = t->slot;
-	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT,
-				 .data.u64 = (uint64_t)s->generation << 32 | s->index };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = event_of(s, AWAITED) };
 	pthread_mutex_lock(&s->lock);
-	if (rests(s, deadline)) {
-		for (size_t i = 0; i < 2; i++)
-			if (s->watched[i].armed) watch(s, &s->watched[i], 0);
+	if (may_rest(s)) {
+		for (uint32_t i = 0; i < LEN(s->watched); i++)
+			if (s->watched[i].armed) watch(s, i, want(s, i, 0));
+		rest(s, deadline);
 		/* most were awaited before, and stay in the set until they are closed */
 		int r = epoll_ctl(s->pool->epoll, EPOLL_CTL_MOD, fd, &e);
 		if (r != 0) r = epoll_ctl(s->pool->epoll, EPOLL_CTL_ADD, fd, &e);
@@ -419,7 +493,7 @@ void task_watch(struct task *t, int fd, int fd2) {
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < 2; i++) {
 		if (s->watched[i].fd == fds[i]) continue;
-		watch(s, &s->watched[i], 0);
+		watch(s, (uint32_t)i, want(s, (uint32_t)i, 0));
 		s->watched[i] = (struct watched){ .fd = fds[i] };
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -430,8 +504,7 @@ void task_end(struct task *t) {
 	struct pool *p = s->pool;
 	pthread_mutex_lock(&s->lock);
 	must(s->state == SLOT_RUNNING);
-	watch(s, &s->watched[0], 0);
-	watch(s, &s->watched[1], 0);
+	for (uint32_t i = 0; i < LEN(s->watched); i++) watch(s, i, want(s, i, 0));
 	s->state = SLOT_FREE;
 	s->generation++;
 	s->task = NULL;

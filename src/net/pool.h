@@ -38,7 +38,7 @@ struct task {
 };
 /* Takes the task in and steps it once with WAKE_CALL, from a worker. fd2 may be -1: most tasks watch one descriptor, a
  * pump watches two; both may be -1 for a timer. Descriptors stay the owner's: they must stay open until task_end.
- * Descriptors are watched only while the task is parked. */
+ * Only a parked task is stepped for them. */
 void pool_add(struct pool *p, struct task *t, int fd, int fd2);
 /* The same for a task whose first step is under way already: the caller takes it, now. */
 void pool_add_running(struct pool *p, struct task *t, int fd, int fd2);

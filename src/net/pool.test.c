@@ -60,6 +60,71 @@ static void many_connections(void **state) {
 	assert_null(p);
 }
 
+/* Carries bytes both ways, one piece of each in a step, as a pump does. */
+struct carrier {
+	struct task task;
+	int fds[2];
+};
+
+static bool carry(int from, int to) {
+	char bytes[16];
+	ssize_t n = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
+	if (n > 0) must(send(to, bytes, (size_t)n, MSG_NOSIGNAL) == n);
+	return n != 0;
+}
+
+static void carrier_step(struct task *t, enum wake why) {
+	struct carrier *c = OWNER_OF(t, struct carrier, task);
+	if (why == WAKE_STOP || !carry(c->fds[0], c->fds[1]) || !carry(c->fds[1], c->fds[0])) {
+		int fds[2] = { c->fds[0], c->fds[1] };
+		task_end(t);
+		close(fds[0]);
+		close(fds[1]);
+		free(c);
+		return;
+	}
+	task_park(t, EPOLLIN, EPOLLIN, deadline_in(MINUTES(5)));
+}
+
+struct talker {
+	pthread_t thread;
+	int fd;
+};
+
+/* Says a byte and hears one, with both ends of its carrier at it in the same instant. */
+static void *talk(void *arg) {
+	struct talker *t = arg;
+	for (int i = 0; i < 3000; i++) {
+		char c = 'x';
+		must(send(t->fd, &c, 1, MSG_NOSIGNAL) == 1);
+		must(recv(t->fd, &c, 1, MSG_WAITALL) == 1);
+	}
+	return NULL;
+}
+
+static void both_descriptors_at_once(void **state) {
+	(void)state;
+	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 4 });
+	struct talker talkers[6];
+	for (size_t i = 0; i < LEN(talkers); i += 2) {
+		struct carrier *c = mem_get(sizeof *c);
+		c->task.step = carrier_step;
+		for (size_t k = 0; k < 2; k++) {
+			int pair[2];
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+			c->fds[k] = pair[0];
+			talkers[i + k].fd = pair[1];
+		}
+		pool_add(p, &c->task, c->fds[0], c->fds[1]);
+	}
+	for (size_t i = 0; i < LEN(talkers); i++)
+		assert_int_equal(pthread_create(&talkers[i].thread, NULL, talk, &talkers[i]), 0);
+	for (size_t i = 0; i < LEN(talkers); i++) pthread_join(talkers[i].thread, NULL); /* a lost event: never */
+	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
+	for (size_t i = 0; i < LEN(talkers); i++) close(talkers[i].fd);
+	pool_free(&p);
+}
+
 struct sleeper {
 	struct task task;
 	_Atomic int deadlines, calls;
@@ -242,6 +307,7 @@ static void awaits_a_channel(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_connections),
+		cmocka_unit_test(both_descriptors_at_once),
 		cmocka_unit_test(deadlines_in_order),
 		cmocka_unit_test(wakes_from_everywhere),
 		cmocka_unit_test(grows_when_all_wait),

@@ -25,6 +25,12 @@ static bool is_claimed(struct round *t, struct slice id, int number) {
 	return map_get(&t->q->claims, claim_key(&t->mem, id, number)) != NULL;
 }
 
+static void job_claim(struct queue *q, struct queue_job *job) {
+	const struct queue_message *m = &job->message;
+	for (size_t i = 0; i < m->recipient_count; i++)
+		map_put(&q->claims, claim_key(&job->mem, m->id, m->recipients[i].number), q);
+}
+
 static void fall_due(struct round *t, int64_t us) {
 	t->next_us = MIN_OF(t->next_us, us);
 }
@@ -40,11 +46,11 @@ static int hop_next(struct round *t, struct slice after, bool from_start, struct
 	return r;
 }
 
-static struct hop_out *hop_out(struct round *t, struct slice hop) {
-	struct hop_out *out = map_get(&t->q->hops, hop);
+static struct hop_out *hop_out(struct queue *q, struct slice hop) {
+	struct hop_out *out = map_get(&q->hops, hop);
 	if (out == NULL) {
 		out = mem_get(sizeof *out);
-		map_put(&t->q->hops, hop, out);
+		map_put(&q->hops, hop, out);
 	}
 	return out;
 }
@@ -79,16 +85,14 @@ static int job_make(struct round *t, struct slice id, struct slice hop) {
 		free(job);
 		return r < 0 ? r : 0;
 	}
-	for (size_t i = 0; i < job->message.recipient_count; i++)
-		map_put(&t->q->claims, claim_key(&t->mem, job->message.id, job->message.recipients[i].number), t->q);
-	hop_out(t, hop)->jobs++;
+	job_claim(t->q, job);
+	hop_out(t->q, hop)->jobs++;
 	t->jobs[t->count++] = job;
 	return 0;
 }
 
-static bool hop_is_full(struct round *t, struct slice hop) {
-	const struct hop_out *out = map_get(&t->q->hops, hop);
-	const struct queue_limits *l = t->limits;
+static bool hop_is_full(const struct queue *q, const struct queue_limits *l, struct slice hop) {
+	const struct hop_out *out = map_get(&q->hops, hop);
 	size_t jobs = out != NULL ? out->jobs : 0,
 	       window = l->per_hop != NULL ? l->per_hop(l->ctx, hop) : SIZE_MAX; /* asked once */
 	return jobs >= MIN_OF(l->jobs_per_hop, window);
@@ -112,7 +116,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 		if (all_out) from = due;
 		if (is_claimed(t, db_text(s, 0), (int)db_int(s, 1))) continue;
 		if (t->count == t->limits->jobs) break;
-		if (hop_is_full(t, hop)) {
+		if (hop_is_full(t->q, t->limits, hop)) {
 			t->q->held_back = true;
 			break;
 		}
@@ -181,6 +185,55 @@ int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits
 	}
 	*next_us = t.next_us;
 	return (int)t.count;
+}
+
+static bool may_be_claimed(const struct queue_message *m, size_t limit) {
+	bool may = !m->held && m->recipient_count != 0 && m->recipient_count <= limit;
+	for (size_t i = 1; i < m->recipient_count && may; i++)
+		may = slice_eq(m->recipients[i].hop, m->recipients[0].hop);
+	return may;
+}
+
+/* As it will be read from its rows. */
+static struct queue_job *job_copy(const struct queue_message *m) {
+	struct queue_job *job = mem_get(sizeof *job);
+	struct queue_message *to = &job->message;
+	struct arena *mem = &job->mem;
+	*to = *m;
+	struct slice *texts[] = { &to->id, &to->sender, &to->envid, &to->message_id, &to->extra };
+	for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(mem, *texts[i]);
+	to->recipients = arena_array(mem, m->recipient_count, sizeof *to->recipients);
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct queue_recipient *r = &to->recipients[i];
+		*r = m->recipients[i];
+		*r = (struct queue_recipient){ .number = (int)i,
+					       .address = arena_slice(mem, r->address),
+					       .orcpt = arena_slice(mem, r->orcpt),
+					       .original = arena_slice(mem, r->original),
+					       .hop = arena_slice(mem, r->hop),
+					       .notify = r->notify,
+					       .target = arena_slice(mem, r->target),
+					       .due_us = m->arrived_us };
+	}
+	job->hop = to->recipients[0].hop;
+	return job;
+}
+
+struct queue_job *queue_claim(struct queue *q, const struct queue_message *m, const struct queue_limits *limits) {
+	if (!may_be_claimed(m, limits->recipients)) return NULL;
+	struct queue_job *job = job_copy(m);
+	struct slice first = claim_key(&job->mem, m->id, 0);
+	pthread_mutex_lock(&q->lock);
+	bool may = !q->held_back && !hop_is_full(q, limits, job->hop) && map_get(&q->claims, first) == NULL;
+	if (may) {
+		job_claim(q, job);
+		hop_out(q, job->hop)->jobs++;
+	}
+	pthread_mutex_unlock(&q->lock);
+	if (may) return job;
+	arena_done(&job->mem);
+	free(job);
+	return NULL;
 }
 
 static bool look_from(void *ctx, struct slice hop UNUSED, void *value) {

@@ -85,6 +85,11 @@ struct queue_limits {
  * has its full number of jobs, do not count: look again when a job is done. Returns the number of jobs or <0. */
 int queue_due(struct queue *q, int64_t now_us, const struct queue_limits *limits, struct queue_job **jobs,
               int64_t *next_us);
+/* A job for a message that is about to be entered with queue_put, and all its recipients, who go to one hop: nobody
+ * else is handed it then. NULL when it is to take its turn: more than one hop, too many recipients, the hop has its
+ * full number of jobs, or somebody waits. Texts are copied; blob_id is set by the caller after the commit. When nothing
+ * was committed: queue_job_done with `recorded`. */
+struct queue_job *queue_claim(struct queue *q, const struct queue_message *m, const struct queue_limits *limits);
 /* Somebody was committed who is due from due_us on, which may be before others that are out already: the next look
  * shall find him. Who is not told of is found within a second. */
 void queue_entered(struct queue *q, int64_t due_us);

@@ -289,6 +289,54 @@ static void test_restart(void **state) {
 	assert_int_equal(w->next_us, T(300));
 }
 
+static struct queue_job *claim(struct world *w, struct act a, struct queue_limits limits) {
+	struct queue_recipient list[20];
+	struct queue_message m = { .id = slice_of(a.id),
+				   .sender = S("s@example.com"),
+				   .arrived_us = a.now_us,
+				   .envid = S("envid"),
+				   .held = a.held,
+				   .recipients = list,
+				   .recipient_count = recipients_of(&a, list) };
+	return queue_claim(w->q, &m, &limits);
+}
+#define CLAIM(limits, ...) claim(w, (struct act){ __VA_ARGS__, .now_us = T(0) }, limits)
+
+/* A message that is taken up before it is in the queue. */
+static void test_claim(void **state) {
+	struct world *w = *state;
+	struct queue_limits one = wide, narrow = wide;
+	one.jobs_per_hop = 1;
+	narrow.recipients = 1;
+	assert_null(CLAIM(wide, .id = "Q1", .hops = "a b"));
+	assert_null(CLAIM(wide, .id = "Q1", .hops = "a", .held = true));
+	assert_null(CLAIM(narrow, .id = "Q1", .hops = "a a"));
+	struct queue_job *job = CLAIM(one, .id = "Q1", .hops = "a a");
+	assert_non_null(job);
+	assert_true(slice_eq(job->hop, S("a")));
+	assert_int_equal(job->message.recipient_count, 2);
+	assert_int_equal(job->message.recipients[1].number, 1);
+	assert_int_equal(job->message.recipients[1].due_us, T(0));
+	assert_true(slice_eq(job->message.recipients[1].orcpt, S("rfc822;r@example.net")));
+	assert_null(CLAIM(wide, .id = "Q1", .hops = "a"));
+	ACT(.what = PUT, .id = "Q1", .hops = "a a", .now_us = T(0));
+	assert_string_equal(due(w, T(0), one), ""); /* nobody else is handed it */
+	assert_null(CLAIM(one, .id = "Q2", .hops = "a")); /* its hop has its full number */
+	ACT(.what = PUT, .id = "Q2", .hops = "a", .now_us = T(0));
+	assert_string_equal(due(w, T(0), one), "");
+	assert_null(CLAIM(wide, .id = "Q3", .hops = "a")); /* Q2 waits, and was there before */
+	assert_true(queue_job_done(w->q, &job)); /* what became of it was not recorded: it is due as before */
+	assert_string_equal(due(w, T(0), wide), "Q1>a:01 Q2>a:0 ");
+	jobs_done(w);
+	job = CLAIM(wide, .id = "Q4", .hops = "b"); /* and then nothing was committed */
+	assert_non_null(job);
+	job->recorded = true;
+	queue_job_done(w->q, &job);
+	job = CLAIM(wide, .id = "Q4", .hops = "b");
+	assert_non_null(job);
+	queue_job_done(w->q, &job);
+}
+
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
@@ -296,6 +344,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_operator, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fairness, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_claim, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,18 +33,9 @@ struct feedback_key {
 WIRE_DECLARE(feedback_key)
 WIRE_STRUCT(feedback_key, FEEDBACK_KEY_FIELDS)
 
-/* Networks nobody else can reach: loopback, RFC 1918, RFC 6598, link-local, unique local. */
 bool outbox_is_private(struct slice text) {
 	struct addr a;
-	if (!addr_parse(text, &a)) return true;
-	if (addr_is_loopback(&a) || addr_is_any(&a)) return true;
-	if (addr_family(&a) == AF_INET) {
-		uint32_t n = ntohl(a.v4.sin_addr.s_addr);
-		return n >> 24 == 10 || n >> 20 == 0xac1 || n >> 16 == 0xc0a8 || n >> 16 == 0xa9fe ||
-		       n >> 22 == 0x64400000 >> 22;
-	}
-	const uint8_t *b = a.v6.sin6_addr.s6_addr;
-	return (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+	return !addr_parse(text, &a) || !addr_is_public(&a);
 }
 
 static struct slice cut(struct slice s) {

@@ -10,7 +10,7 @@
 
 /* 0 also when there is nothing to report: not checked, no policy, nobody to tell (no rua=), or a client of a loopback,
  * private or link-local network. */
-/* A client of such a network, or no address. */
+/* A client of such a network (net/addr.h, addr_is_public), or no address. */
 bool outbox_is_private(struct slice address);
 int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_us);
 

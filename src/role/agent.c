@@ -9,6 +9,7 @@
 #include "role/agent_settings.h"
 #include "role/status_filter.h"
 #include "smtp/client.h"
+#include "smtp/dsn.h"
 
 #include <signal.h>
 #include <sys/epoll.h>
@@ -63,7 +64,10 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 	}
 	for (size_t i = 0; i < n && sv->broken != NULL; i++)
 		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, sv->broken);
-	if (sv->broken != NULL) return;
+	if (sv->broken != NULL) {
+		say(L_ERROR, sv->log_name != NULL ? sv->log_name : "agent", "service %s: %s", sv->name, sv->broken);
+		return;
+	}
 	if (sv->kind == AGENT_PIPE) pipe_deliver(&sv->pipe, m, to, n, ask->hop, mem, out);
 	for (size_t i = 0; i < n && sv->kind == AGENT_LOCAL; i++) local_deliver(&sv->local, m, &to[i], mem, &out[i]);
 	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++)
@@ -80,12 +84,15 @@ static void filter(const struct agent_service *sv, struct relay_outcome *o, stru
 static int answer_deliver(void *ctx, struct link_question *q) {
 	struct agent *a = ctx;
 	struct relay_ask ask;
+	AUTO_BUF struct buf envid = BUF(KIB(4));
 	relay_ask_unpack(&q->in, &ask);
 	size_t n = ask.recipients_count;
 	if (q->in.bad || q->ask->fd_count != 1 || n == 0) return fail("broken question");
 	const struct relay_client *c = &ask.client;
+	xtext_decode_add(&envid, ask.envid);
 	struct local_message m = { .queue_id = ask.queue_id,
 				   .sender = ask.sender,
+				   .envid = buf_slice(&envid),
 				   .fd = q->ask->fds[0],
 				   .offset = ask.offset,
 				   .size = ask.size,

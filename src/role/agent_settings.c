@@ -171,7 +171,11 @@ static int make_program(struct agent_settings *s, const struct conf_service *cs,
 					 .limit_ms = time_limit(v, cs->name) };
 	sv->process_limit = (size_t)(cs->maxproc >= 0 ? cs->maxproc : conf_number(v, SET_default_process_limit));
 	int r = program_parse(cs->args, cs->args_count, sv->kind == AGENT_PIPE, &s->mem, &sv->pipe.program);
-	return r < 0 ? r : program_user(&sv->pipe.program, forbidden, &s->mem);
+	if (r < 0) return r;
+	/* Debian's master.cf has services for users that few machines have: that is told when mail wants one of them */
+	r = program_user(&sv->pipe.program, forbidden, &s->mem);
+	if (r < 0) sv->broken = arena_text(&s->mem, slice_of(fail_text()));
+	return 0;
 }
 
 /* local_delivery_status_filter and its like. */

@@ -59,8 +59,8 @@ static int answer_accept(void *ctx, struct link_question *q) {
 	if (q->in.bad || (ask.spooled != 0) != (q->ask->fd_count == 1)) return fail("broken question");
 	struct core_settings *s = core_hold(c);
 	struct accept_answer answer;
-	if (deliver_accept(c->db, &s->flow.deliver, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer))
-		sender_entered(c->sender, ask.arrived_us);
+	struct deliver_into into = { c->db, &s->flow, c->sender };
+	deliver_accept(&into, &ask, ask.spooled != 0 ? q->ask->fds[0] : -1, q->mem, &answer);
 	core_drop(s);
 	accept_answer_pack(q->answer, &answer);
 	return 0;
@@ -121,7 +121,7 @@ static void report_refused(struct core *c, struct refused_ask *ask) {
 	struct core_settings *s = core_hold(c);
 	if (s->flow.deliver.report_send && db_write(c->db, add_evidence, evidence) < 0)
 		say(L_WARN, "core", "report: %s", fail_text());
-	if (s->flow.deliver.report_failures) reporting_failed(c->reporter, evidence);
+	reporting_failed(c->reporter, evidence, s->flow.deliver.report_failures);
 	dmarc_history_add(&s->flow.deliver.history, ask->queue_id, ask->sender, &to, 1, evidence);
 	core_drop(s);
 }

@@ -155,6 +155,7 @@ static int start(struct boot *b, void **self) {
 						     .relay = link_new(e->dials[LINK_EDGE_RELAY]),
 						     .dns = dns,
 						     .known = known_new(&b->shared->directory),
+						     .elsewhere = known_new(&b->shared->directory),
 						     .rates = rates_new(),
 						     .checks = check_memory_new(),
 						     .notices = notice_memory_new(),

@@ -142,6 +142,7 @@ static void make_checks(struct edge_settings *s, struct service *sv, const struc
 		.strict_end = conf_enum(v, SET_non_empty_end_of_header_action) == HEADER_END_REJECT,
 		.boundary_limit = (size_t)conf_number(v, SET_mime_boundary_length_limit),
 		.flat = flat,
+		.convert = !flat && conf_bool(v, SET_force_mime_input_conversion),
 	};
 	sv->admit.note_header_end = conf_enum(v, SET_non_empty_end_of_header_action) == HEADER_END_ADD;
 	if (checks_wanted(p)) sv->admit.checks = p;

@@ -106,7 +106,8 @@ int edge_proving_make(struct edge_settings *s, struct service *sv, const struct 
 					 .dns_error = conf_enum(v, SET_dkim_on_dns_error),
 					 .none = conf_enum(v, SET_dkim_on_no_signature),
 					 .signers = conf_domains(v, SET_dkim_trusted_signers),
-					 .redirect = slice_trim(conf_text(v, SET_dkim_redirect_failures_to)) };
+					 .redirect = slice_trim(conf_text(v, SET_dkim_redirect_failures_to)),
+					 .reports = conf_bool(v, SET_dkim_failure_reports) };
 	p->reject = conf_bool(v, SET_dmarc_reject);
 	p->copy_failures_to = slice_trim(conf_text(v, SET_dmarc_copy_failures_to));
 	p->reject_text = conf_text(v, SET_dmarc_reject_text);

@@ -117,6 +117,7 @@ static void make_admit(struct service *sv, const struct conf_view *v, struct edg
 		.vault = o->vault,
 		.relay = o->relay,
 		.known = o->known,
+		.elsewhere = o->elsewhere,
 		.dns = o->dns,
 		.tls = sv->tls,
 		.rates = o->rates,

@@ -53,7 +53,7 @@ struct edge_settings {
 };
 struct edge_outside { /* what services need and settings do not hold */
 	struct link *core, *vault, *relay;
-	struct known *known;
+	struct known *known, *elsewhere;
 	struct dns *dns;
 	struct rates *rates;
 	struct check_memory *checks;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reports are strangers' archives and XML: they are taken apart here, where there is neither a store nor a key. */
 #include "role/relay_report.h"
+#include "base/encode.h"
 #include "base/fail.h"
 #include "flow/ask.h"
+#include "mime/address.h"
 #include "trust/canon.h"
+#include "trust/dkim_report.h"
 #include "trust/dmarc.h"
 #include "trust/report_write.h"
 
@@ -42,6 +45,24 @@ static void add_targets(const struct report_target *found, size_t n, struct aren
 	*list = all;
 }
 
+/* Who signed says where he wants to hear of signatures that fail, of which, and how many of a hundred. */
+static void permit_signature(struct dns *dns, const struct permission_ask *ask, struct arena *mem,
+			     struct permission_answer *answer) {
+	struct dkim_report_record record;
+	struct mailbox to;
+	int r = dkim_report_look(dns, ask->domain, deadline_in(LOOK_MS), mem, &record);
+	if (r < 0 || r == DNS_LATER) answer->verdict = PERMISSION_LATER;
+	if (r != DNS_OK || !dkim_report_wants(&record, (enum dkim_fault)ask->fault) ||
+	    random_below(100) >= (uint64_t)record.percent)
+		return;
+	struct report_target one = {
+		.address = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(record.local), SLICE_ARG(ask->domain))
+	};
+	if (address_parse(one.address, 0, mem, &to) != ADDRESS_OK) return;
+	answer->verdict = PERMISSION_YES;
+	add_targets(&one, 1, mem, &answer->addresses, &answer->addresses_count);
+}
+
 int relay_answer_permission(struct dns *dns, struct link_question *q) {
 	struct permission_ask ask;
 	struct permission_answer answer = { .verdict = PERMISSION_NO };
@@ -52,7 +73,9 @@ int relay_answer_permission(struct dns *dns, struct link_question *q) {
 	int64_t deadline = deadline_in(LOOK_MS);
 	permission_ask_unpack(&q->in, &ask);
 	if (q->in.bad) return fail("broken question");
-	if (dmarc_aligned(&params, ask.domain, ask.host, false, deadline, q->mem)) {
+	if (ask.fault != DKIM_FAULT_NONE) {
+		permit_signature(dns, &ask, q->mem, &answer);
+	} else if (dmarc_aligned(&params, ask.domain, ask.host, false, deadline, q->mem)) {
 		answer.verdict = PERMISSION_YES;
 	} else if (report_permission_name(ask.domain, ask.host, q->mem, &name)) {
 		int r = dns_txt(dns, name, deadline, q->mem, &records, &count, NULL);

@@ -18,16 +18,34 @@ static bool is_reserved(struct slice domain) {
 	return false;
 }
 
-static struct slice why_not(const struct conf_view *v, const struct reporting_params *p, struct arena *mem) {
+/* Why nobody could answer an address that reports come from; at NULL: somebody could. */
+static struct slice sender_wrong(const char *setting, struct slice address, struct arena *mem) {
 	struct mailbox sender;
+	if (address_parse(address, 0, mem, &sender) != ADDRESS_OK)
+		return arena_fmt(mem, "%s = %.*s: not an address", setting, SLICE_ARG(address));
+	if (is_reserved(sender.domain))
+		return arena_fmt(mem, "%.*s is no name others could answer to (set mydomain, or %s)",
+				 SLICE_ARG(sender.domain), setting);
+	return SLICE_NONE;
+}
+
+static struct slice why_not(const struct conf_view *v, const struct reporting_params *p, struct arena *mem) {
 	if (!conf_bool(v, SET_dmarc_report_send)) return S("dmarc_report_send = no");
 	if (!conf_bool(v, SET_dmarc_check)) return S("dmarc_check = no");
-	if (address_parse(p->sender, 0, mem, &sender) != ADDRESS_OK)
-		return arena_fmt(mem, "dmarc_report_sender = %.*s: not an address", SLICE_ARG(p->sender));
-	if (is_reserved(sender.domain))
-		return arena_fmt(mem, "%.*s is no name others could answer to (set mydomain, or dmarc_report_sender)",
-				 SLICE_ARG(sender.domain));
-	return SLICE_NONE;
+	return sender_wrong("dmarc_report_sender", p->sender, mem);
+}
+
+/* Of single messages. */
+static void failures_make(const struct conf_view *v, struct reporting_params *p, struct arena *mem) {
+	p->signature_sender = conf_text(v, SET_dkim_failure_report_sender);
+	p->signature_bcc = conf_text(v, SET_dkim_failure_report_bcc);
+	p->failures_on_none = conf_bool(v, SET_dmarc_failure_reports_on_none);
+	p->failure_limit = (size_t)conf_number(v, SET_dmarc_failure_report_limit);
+	p->failure_bcc = conf_text(v, SET_dmarc_failure_report_bcc);
+	if (p->send && conf_bool(v, SET_dmarc_failure_reports)) p->failures |= REPORTING_DMARC;
+	if (conf_bool(v, SET_dkim_failure_reports) &&
+	    sender_wrong("dkim_failure_report_sender", p->signature_sender, mem).at == NULL)
+		p->failures |= REPORTING_DKIM;
 }
 
 void reporting_settings_make(const struct conf *conf, struct flow_settings *s, struct arena *mem) {
@@ -43,13 +61,11 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 		.host = conf_text(v, SET_myhostname),
 		.keep_us = conf_time_ms(v, SET_report_lifetime) * 1000,
 	};
-	p->failures = conf_bool(v, SET_dmarc_failure_reports);
-	p->failures_on_none = conf_bool(v, SET_dmarc_failure_reports_on_none);
-	p->failure_limit = (size_t)conf_number(v, SET_dmarc_failure_report_limit);
 	p->why_not = why_not(v, p, mem);
 	p->send = p->why_not.at == NULL;
 	s->deliver.report_send = p->send;
-	s->deliver.report_failures = p->send && p->failures;
+	failures_make(v, p, mem);
+	s->deliver.report_failures = p->failures;
 	s->deliver.history = (struct dmarc_history){ .file = conf_text(v, SET_dmarc_history_file),
 						     .all = conf_bool(v, SET_dmarc_history_all),
 						     .reporter = conf_text(v, SET_authserv_id) };
@@ -58,6 +74,5 @@ void reporting_settings_make(const struct conf *conf, struct flow_settings *s, s
 						 SET_virtual_mailbox_domains, SET_mydomain };
 	for (size_t i = 0; i < LEN(lists); i++) p->domains[i] = conf_text(v, lists[i]);
 	p->look_named = conf_bool(v, SET_report_addresses_from_dns);
-	p->failure_bcc = conf_text(v, SET_dmarc_failure_report_bcc);
 	s->deliver.report_addresses = conf_list(v, SET_report_addresses, &s->deliver.report_addresses_count);
 }

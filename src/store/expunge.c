@@ -51,54 +51,99 @@ static void bind_those(struct db_stmt *s, const struct expunging *e, struct uid_
 }
 #define THOSE "account_id = ? AND mailbox_id = ? AND uid BETWEEN ? AND ? AND (flags & ?) = ?"
 
-/* All bodies of the range lose their references at once; those that have none left go. */
-static int unref_range(struct expunging *e, struct uid_range range) {
-	AUTO_STMT struct db_stmt *less = db_sql(
-		e->tx,
-		"UPDATE blob SET refs = refs - used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message WHERE " THOSE
-		" GROUP BY blob_id) AS used WHERE blob.id = used.blob_id");
-	bind_those(less, e, range);
-	int r = db_run(less);
-	if (r < 0) return r;
-	AUTO_STMT struct db_stmt *s = db_sql(
-		e->tx,
-		"SELECT id, form FROM blob WHERE refs <= 0 AND id IN (SELECT blob_id FROM message WHERE " THOSE ")");
-	bind_those(s, e, range);
-	AUTO_BUF struct buf free_ones = BUF(SIZE_MAX / 2);
-	while ((r = db_step(s)) == DB_ROW) {
-		int64_t one[2] = { db_int(s, 0), db_int(s, 1) };
-		buf_add(&free_ones, slice_from(one, sizeof one));
-	}
-	for (size_t at = 0; at < free_ones.len && r == 0; at += 2 * sizeof(int64_t)) {
+/* What the look at the rows tells of their bodies. */
+struct bodies {
+	int64_t last;
+	bool twice;      /* ids did not rise: a body may be there twice */
+	uint64_t shared; /* that others use, too */
+	struct buf free; /* pairs of id and form: nobody else uses them */
+};
+
+static void bodies_done(struct bodies *b) {
+	buf_done(&b->free);
+}
+
+static void body_free(struct bodies *b, int64_t id, int64_t form) {
+	const int64_t one[2] = { id, form };
+	buf_add(&b->free, slice_from(one, sizeof one));
+}
+
+/* refs is NULL where a body is missing already: that does not keep its message here. */
+static void body_look(struct bodies *b, struct db_stmt *s) {
+	int64_t id = db_int(s, 3);
+	b->twice |= id <= b->last;
+	b->last = id;
+	if (db_is_null(s, 4)) return;
+	if (db_int(s, 4) > 1) b->shared++;
+	else body_free(b, id, db_int(s, 5));
+}
+
+static int bodies_remove(struct expunging *e, const struct bodies *b) {
+	int r = 0;
+	for (size_t at = 0; at < b->free.len && r == 0; at += 2 * sizeof(int64_t)) {
 		int64_t one[2];
-		memcpy(one, free_ones.at + at, sizeof one);
+		memcpy(one, b->free.at + at, sizeof one);
 		r = blob_remove(e->tx, one[0], one[1]);
 	}
 	return r;
 }
 
-static int expunge_range(struct expunging *e, struct uid_range range) {
-	AUTO_STMT struct db_stmt *s =
-		db_sql(e->tx, "SELECT uid, flags, size FROM message WHERE " THOSE " ORDER BY uid");
+static int run_those(struct expunging *e, const char *sql, struct uid_range range) {
+	AUTO_STMT struct db_stmt *s = db_sql(e->tx, sql);
+	bind_those(s, e, range);
+	return db_run(s);
+}
+
+/* Counts what each loses, and looks for those that have none left. */
+static int unref_twice(struct expunging *e, struct uid_range range, struct bodies *b) {
+	int r = run_those(e, "UPDATE blob SET refs = refs - used.n FROM (SELECT blob_id, COUNT(*) AS n FROM message"
+			     " WHERE " THOSE " GROUP BY blob_id) AS used WHERE blob.id = used.blob_id", range);
+	if (r < 0) return r;
+	AUTO_STMT struct db_stmt *s = db_sql(
+		e->tx,
+		"SELECT id, form FROM blob WHERE refs <= 0 AND id IN (SELECT blob_id FROM message WHERE " THOSE ")");
+	bind_those(s, e, range);
+	b->free.len = 0;
+	while ((r = db_step(s)) == DB_ROW) body_free(b, db_int(s, 0), db_int(s, 1));
+	return r;
+}
+
+/* All bodies of the range lose their references at once; those that have none left go. */
+static int unref_range(struct expunging *e, struct uid_range range, struct bodies *b) {
+	int r = 0;
+	if (b->twice) r = unref_twice(e, range, b);
+	else if (b->shared != 0)
+		r = run_those(e, "UPDATE blob SET refs = refs - 1 WHERE id IN (SELECT blob_id FROM message WHERE " THOSE
+				 ")", range);
+	return r == 0 ? bodies_remove(e, b) : r;
+}
+
+static int look_at(struct expunging *e, struct uid_range range, struct bodies *b) {
+	static const char rows[] = "SELECT uid, flags, size FROM message WHERE " THOSE " ORDER BY uid",
+			  rows_and_bodies[] = "SELECT uid, flags, message.size, blob_id, refs, form FROM message"
+					      " LEFT JOIN blob ON blob.id = blob_id WHERE " THOSE " ORDER BY uid";
+	bool binned = e->bin.len != 0;
+	AUTO_STMT struct db_stmt *s = db_sql(e->tx, binned ? rows : rows_and_bodies);
 	bind_those(s, e, range);
 	int r;
-	bool any = false;
 	while ((r = db_step(s)) == DB_ROW) {
 		uint32_t uid = (uint32_t)db_int(s, 0);
-		any = true;
 		delta_count(&e->delta, -1, (uint32_t)db_int(s, 1), (uint64_t)db_int(s, 2));
 		gone_add(&e->list, uid);
+		if (!binned) body_look(b, s);
 		r = e->gone != NULL ? e->gone(e->ctx, uid) : 0;
 		if (r != 0) return r;
 	}
-	db_again(s);
-	if (r != 0 || !any) return r;
-	/* a body that is missing already does not keep its message here */
-	r = e->bin.len != 0 ? bin_take(e->tx, e->box, e->bin, range, e->flag) : unref_range(e, range);
-	if (r != 0) return r;
-	AUTO_STMT struct db_stmt *d = db_sql(e->tx, "DELETE FROM message WHERE " THOSE);
-	bind_those(d, e, range);
-	r = db_run(d);
+	return r;
+}
+
+static int expunge_range(struct expunging *e, struct uid_range range) {
+	AUTO(bodies_done) struct bodies b = { .free = BUF(SIZE_MAX / 2) };
+	int64_t before = e->delta.messages;
+	int r = look_at(e, range, &b);
+	if (r != 0 || e->delta.messages == before) return r;
+	r = e->bin.len != 0 ? bin_take(e->tx, e->box, e->bin, range, e->flag) : unref_range(e, range, &b);
+	if (r == 0) r = run_those(e, "DELETE FROM message WHERE " THOSE, range);
 	return r == 0 ? changed_forget(e->tx, e->box, range) : r;
 }
 

@@ -99,7 +99,8 @@ static bool message_good(struct arc_verifier *v, size_t i, int64_t deadline, str
 	static const char what[] = "message signature";
 	const struct arc_signed *m = &v->chain.sets[i].message;
 	struct slice why = m->reason;
-	if (m->read != TRUST_PASS || signature_in_time(&m->signature, &v->params, &why) != TRUST_PASS)
+	enum dkim_fault fault;
+	if (m->read != TRUST_PASS || signature_in_time(&m->signature, &v->params, &why, &fault) != TRUST_PASS)
 		return failed(v, reason, what, i, why);
 	if (v->seen[i].body == NULL)
 		return failed(v, reason, what, i, S("too many different parts of the body are signed (l=)"));

@@ -36,8 +36,22 @@ struct dkim_params {
 };
 /* "500", "80%", "200+"; empty: any. False: none of these. */
 bool dkim_partial_read(struct slice text, struct dkim_partial *out);
+/* What was wrong with a signature, as far as its signer may ask to hear of it (RFC 6651 §3.2, rr=; RFC 6591 §3.3). */
+enum dkim_fault {
+	DKIM_FAULT_NONE,
+	DKIM_FAULT_BODY,      /* v, "bodyhash" */
+	DKIM_FAULT_SIGNATURE, /* v; this and the rest "signature", but for: */
+	DKIM_FAULT_EXPIRED,   /* x */
+	DKIM_FAULT_SYNTAX,    /* s: of the signature or its key record */
+	DKIM_FAULT_DNS,       /* d: no key there, or not now */
+	DKIM_FAULT_POLICY,    /* p: ours */
+	DKIM_FAULT_REVOKED,   /* o, "revoked" */
+	DKIM_FAULT_OTHER,     /* o */
+};
 struct dkim_verdict {
 	enum trust_result result;
+	enum dkim_fault fault;
+	bool report;               /* r=y: its signer wants to hear of a fault (dkim_report.h) */
 	struct slice domain, selector, identity; /* d=, s=, i= ("@d" when absent) */
 	enum dkim_algorithm algorithm;
 	struct slice start;        /* the first 8 or more characters of b=, for header.b (RFC 6008) */

@@ -152,21 +152,22 @@ void key_hint(const struct dkim_params *p, const struct signature *s, struct are
 	if (name.len != 0 && p->dns != NULL) dns_hint(p->dns, name, DNS_TXT);
 }
 
-static void found(struct dkim_verdict *v, enum trust_result result, struct slice reason) {
+static void found(struct dkim_verdict *v, enum trust_result result, enum dkim_fault fault, struct slice reason) {
 	v->result = result;
+	v->fault = fault;
 	v->reason = reason;
 }
 
 /* Is a key with that record meant for this signature (§3.6.1)? */
 static bool record_fits(const struct dkim_record *r, const struct signature *s, struct dkim_verdict *v) {
 	struct slice identity = slice_skip(v->identity, slice_find_last(v->identity, '@') + 1);
-	if (r->revoked) found(v, TRUST_PERMERROR, S("the key has been revoked"));
+	if (r->revoked) found(v, TRUST_PERMERROR, DKIM_FAULT_REVOKED, S("the key has been revoked"));
 	else if (r->ed25519 != (s->algorithm == DKIM_ED25519_SHA256))
-		found(v, TRUST_PERMERROR, S("the key is for another algorithm (k=)"));
-	else if (!r->sha256) found(v, TRUST_PERMERROR, S("the key is not for SHA-256 (h=)"));
-	else if (!r->email) found(v, TRUST_PERMERROR, S("the key is not for mail (s=)"));
+		found(v, TRUST_PERMERROR, DKIM_FAULT_OTHER, S("the key is for another algorithm (k=)"));
+	else if (!r->sha256) found(v, TRUST_PERMERROR, DKIM_FAULT_OTHER, S("the key is not for SHA-256 (h=)"));
+	else if (!r->email) found(v, TRUST_PERMERROR, DKIM_FAULT_OTHER, S("the key is not for mail (s=)"));
 	else if (r->strict && !slice_same(identity, s->domain))
-		found(v, TRUST_PERMERROR, S("the key is not for subdomains, as i= names one (t=s)"));
+		found(v, TRUST_PERMERROR, DKIM_FAULT_OTHER, S("the key is not for subdomains, as i= names one (t=s)"));
 	else return true;
 	return false;
 }
@@ -176,29 +177,29 @@ static void record_verify(const struct dkim_params *p, struct slice text, const 
 	struct dkim_record r;
 	struct slice reason;
 	if (!dkim_record_parse(text, mem, &r, &reason)) {
-		found(v, TRUST_PERMERROR, reason);
+		found(v, TRUST_PERMERROR, DKIM_FAULT_SYNTAX, reason);
 		return;
 	}
 	v->testing = r.testing;
 	if (!record_fits(&r, s, v)) return;
 	struct kept key = key_take(&r);
 	if (key.key == NULL) {
-		found(v, TRUST_PERMERROR, S("the key in the key record cannot be read (p=)"));
+		found(v, TRUST_PERMERROR, DKIM_FAULT_SYNTAX, S("the key in the key record cannot be read (p=)"));
 		return;
 	}
 	unsigned least = p->key_bits_min != 0 ? p->key_bits_min : 1024;
 	v->key_bits = (unsigned)EVP_PKEY_get_bits(key.key);
 	if (v->key_bits > BITS_MAX)
-		found(v, TRUST_POLICY,
+		found(v, TRUST_POLICY, DKIM_FAULT_POLICY,
 		      arena_fmt(mem, "the key has %u bits, more than the %u we try", v->key_bits, BITS_MAX));
 	else if (!(r.ed25519 ? ed25519_good : rsa_good)(&key, digest, s->signature))
-		found(v, TRUST_FAIL,
+		found(v, TRUST_FAIL, DKIM_FAULT_SIGNATURE,
 		      S("the signature does not fit the header: signed fields were changed, or another key was used"));
 	else if (!r.ed25519 && v->key_bits < least)
-		found(v, TRUST_POLICY,
+		found(v, TRUST_POLICY, DKIM_FAULT_POLICY,
 		      arena_fmt(mem, "the key has %u bits, %u are demanded (RFC 8301)", v->key_bits, least));
 	else
-		found(v, TRUST_PASS, SLICE_NONE);
+		found(v, TRUST_PASS, DKIM_FAULT_NONE, SLICE_NONE);
 	key_give_back(&r, &key);
 }
 
@@ -212,17 +213,17 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 	struct slice name = key_name(s, mem), *texts;
 	size_t count;
 	if (p->dns == NULL) {
-		found(v, TRUST_TEMPERROR, S("the key cannot be looked up: no name server is known"));
+		found(v, TRUST_TEMPERROR, DKIM_FAULT_DNS, S("the key cannot be looked up: no name server is known"));
 		return;
 	}
 	int r = name.len != 0 ? dns_txt(p->dns, name, deadline, mem, &texts, &count, NULL) : DNS_NXDOMAIN;
 	if (r == DNS_NXDOMAIN || r == DNS_NODATA) {
 		v->no_key = true;
-		found(v, TRUST_PERMERROR, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
+		found(v, TRUST_PERMERROR, DKIM_FAULT_DNS, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 		return;
 	}
 	if (r != DNS_OK) {
-		found(v, TRUST_TEMPERROR,
+		found(v, TRUST_TEMPERROR, DKIM_FAULT_DNS,
 		      arena_fmt(mem, "the key at %.*s cannot be looked up now: %s", SLICE_ARG(name), fail_text()));
 		return;
 	}
@@ -232,7 +233,9 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		record_verify(p, texts[i], s, digest, mem, &one);
 		if (i == 0 || worth(&one) > worth(&best)) best = one;
 	}
-	if (count == 0) found(&best, TRUST_PERMERROR, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
+	if (count == 0)
+		found(&best, TRUST_PERMERROR, DKIM_FAULT_DNS,
+		      arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 	*v = best;
 }
 

@@ -27,13 +27,15 @@ struct signature {
 	enum canon header, body;
 	int64_t limit, made_s, ends_s;           /* l=, t=, x=, or -1 */
 	uint64_t instance;                       /* i= of ARC */
+	bool report;                             /* r=y (RFC 6651) */
 };
 /* Reads what it can; the result is TRUST_PASS when all of it makes sense, else what the verdict is, with its reason.
  * Slices point into the field or mem. */
 enum trust_result signature_read(enum signature_kind kind, struct slice field, struct arena *mem, struct signature *out,
 				 struct slice *reason);
 /* t= and x= against the clock; as above. */
-enum trust_result signature_in_time(const struct signature *s, const struct dkim_params *p, struct slice *reason);
+enum trust_result signature_in_time(const struct signature *s, const struct dkim_params *p, struct slice *reason,
+				    enum dkim_fault *fault);
 /* Adds the fields that h= names, canonical. */
 void signed_fields_add(struct buf *out, const struct signature *s, struct header_index *x);
 /* Adds the signature's own field, canonical, with an empty b= and without line end (§3.7). */

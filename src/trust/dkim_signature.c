@@ -202,6 +202,7 @@ enum trust_result signature_read(enum signature_kind kind, struct slice field, s
 	if (r.count < 0) return bad(&r, TRUST_NEUTRAL, S("the signature is no list of tags"));
 	struct slice b = tag_of(&r, "b");
 	if (b.at != NULL) find_b(out, b, value);
+	out->report = slice_same(tag_of(&r, "r"), S("y"));
 	enum trust_result result = read_signer(&r), kindly = read_kind(&r);
 	if (kindly != TRUST_PASS) return kindly;
 	if (result == TRUST_PASS) result = read_times(&r);
@@ -210,14 +211,17 @@ enum trust_result signature_read(enum signature_kind kind, struct slice field, s
 	return result;
 }
 
-enum trust_result signature_in_time(const struct signature *s, const struct dkim_params *p, struct slice *reason) {
+enum trust_result signature_in_time(const struct signature *s, const struct dkim_params *p, struct slice *reason,
+				    enum dkim_fault *fault) {
 	int64_t now = p->now_s != 0 ? p->now_s : wall_s(), drift = p->clock_drift_s != 0 ? p->clock_drift_s : 300;
 	if (s->ends_s >= 0 && now - drift > s->ends_s) {
 		*reason = S("the signature has expired");
+		*fault = DKIM_FAULT_EXPIRED;
 		return TRUST_FAIL;
 	}
 	if (s->made_s >= 0 && s->made_s > now + drift) {
 		*reason = S("the signature was made in the future");
+		*fault = DKIM_FAULT_OTHER;
 		return TRUST_FAIL;
 	}
 	return TRUST_PASS;

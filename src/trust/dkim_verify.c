@@ -75,8 +75,11 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	struct signature *s = &one->signature;
 	struct slice reason = SLICE_NONE;
 	enum trust_result result = signature_read(SIGNATURE_DKIM, s->field, v->mem, s, &reason);
-	if (result == TRUST_PASS) result = signature_in_time(s, &v->params, &reason);
+	enum dkim_fault fault = result != TRUST_PASS ? DKIM_FAULT_SYNTAX : DKIM_FAULT_NONE;
+	if (result == TRUST_PASS) result = signature_in_time(s, &v->params, &reason, &fault);
 	one->verdict = (struct dkim_verdict){ .result = result == TRUST_PASS ? TRUST_NONE : result,
+					      .fault = fault,
+					      .report = s->report,
 					      .domain = s->domain,
 					      .selector = s->selector,
 					      .identity = s->identity,
@@ -87,6 +90,7 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	one->body = bodies_want(v->bodies, s->body, s->limit, v->mem);
 	if (one->body == NULL) {
 		one->verdict.result = TRUST_POLICY;
+		one->verdict.fault = DKIM_FAULT_POLICY;
 		one->verdict.reason = S("too many signatures of different parts of the body (l=)");
 		return;
 	}
@@ -99,6 +103,7 @@ static void look(struct dkim_verifier *v, struct seen *one, struct header_index 
 	for (size_t i = 0; i < v->params.must_sign_count && one->verdict.result == TRUST_NONE; i++) {
 		if (all_signed(s, x, v->params.must_sign[i])) continue;
 		one->verdict.result = TRUST_POLICY;
+		one->verdict.fault = DKIM_FAULT_POLICY;
 		one->verdict.reason =
 			arena_fmt(v->mem, "the field %.*s is not signed", SLICE_ARG(v->params.must_sign[i]));
 	}
@@ -168,6 +173,7 @@ static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 	if (out->result != TRUST_NONE) return;
 	if (!body_signed(one->body, &one->signature, v->mem, &out->reason)) {
 		out->result = TRUST_FAIL;
+		out->fault = DKIM_FAULT_BODY;
 		out->testing = key_testing(&v->params, &one->signature, deadline, v->mem);
 		return;
 	}
@@ -177,8 +183,10 @@ static void judge(struct dkim_verifier *v, struct seen *one, int64_t deadline) {
 		out->reason = arena_fmt(v->mem, "only %lld of %lld bytes of the body are signed (l=)",
 					(long long)one->signature.limit, (long long)one->body->size);
 	if (out->result == TRUST_PASS && out->partial &&
-	    !covers(&v->params.partial, one->signature.limit, one->body->size))
+	    !covers(&v->params.partial, one->signature.limit, one->body->size)) {
 		out->result = TRUST_POLICY;
+		out->fault = DKIM_FAULT_POLICY;
+	}
 }
 
 static size_t shared_start(struct slice a, struct slice b) {

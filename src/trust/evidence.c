@@ -3,6 +3,7 @@
  * record at MAIL, keys and the author's policy when the header is there. At the end little is left to wait for. */
 #include "trust/evidence.h"
 #include "base/clock.h"
+#include "mime/header.h"
 #include "trust/adsp.h"
 #include "trust/evidence_results.h"
 
@@ -124,6 +125,17 @@ static bool sealer_vouches(const struct evidence *e, const struct arc_verdict *a
 	return false;
 }
 
+/* Of mail that a machine wrote to tell of other mail nobody is told: reports about reports would never end
+ * (RFC 6651 §5, RFC 5965 §4). */
+static bool is_notice(const struct evidence *e) {
+	struct field f;
+	if (e->client->sender.len == 0) return true;
+	if (header_find(e->header, S("Auto-Submitted"), &f) && !slice_starts_same(slice_trim(f.value), S("no")))
+		return true;
+	return header_find(e->header, S("Content-Type"), &f) &&
+	       slice_starts_same(slice_trim(f.value), S("multipart/report"));
+}
+
 static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 	char ip[ADDR_TEXT_ROOM];
 	struct evidence_record *r = &v->record;
@@ -137,8 +149,12 @@ static void make_record(const struct evidence *e, struct evidence_verdict *v) {
 	};
 	for (size_t i = 0; i < v->dkim_count; i++) {
 		const struct dkim_verdict *d = &v->dkim[i];
-		r->dkim[i] = (struct evidence_dkim){ d->result, d->domain, d->selector,
-						     slice_of(dkim_algorithm_name(d->algorithm)), d->reason };
+		r->dkim[i] = (struct evidence_dkim){ .result = d->result, .domain = d->domain, .selector = d->selector,
+						     .algorithm = slice_of(dkim_algorithm_name(d->algorithm)),
+						     .reason = d->reason };
+		if (d->result == TRUST_PASS || !d->report || d->domain.len == 0 || is_notice(e)) continue;
+		r->dkim[i].fault = d->fault;
+		r->dkim[i].identity = d->identity;
 	}
 	const struct dmarc_verdict *d = &v->dmarc;
 	r->dmarc = (struct evidence_dmarc){

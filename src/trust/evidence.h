@@ -33,7 +33,12 @@ struct evidence_client {
 /* What is kept of it: for the log, for core's reports, for people. Field lists make it cross between processes. */
 struct evidence_spf { uint32_t result; struct slice domain, identity, reason; };
 struct evidence_source { struct slice domain, record; };
-struct evidence_dkim { uint32_t result; struct slice domain, selector, algorithm, reason; };
+struct evidence_dkim {
+	uint32_t result;
+	uint32_t fault;                /* enum dkim_fault, where the signer wants to hear of it (r=y); else none */
+	struct slice domain, selector, algorithm, reason;
+	struct slice identity;         /* with fault */
+};
 struct evidence_dmarc {
 	uint32_t result, policy, p, sp, np,
 		disposition; /* disposition: enum dmarc_policy as acted upon; policy: what was asked */
@@ -46,7 +51,9 @@ struct evidence_dmarc {
 };
 #define EVIDENCE_SOURCE_FIELDS(F) F(text, domain) F(text, record)
 #define EVIDENCE_SPF_FIELDS(F) F(u32, result) F(text, domain) F(text, identity) F(text, reason)
-#define EVIDENCE_DKIM_FIELDS(F) F(u32, result) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason)
+#define EVIDENCE_DKIM_FIELDS(F) \
+	F(u32, result) \
+	F(u32, fault) F(text, domain) F(text, selector) F(text, algorithm) F(text, reason) F(text, identity)
 #define EVIDENCE_DMARC_FIELDS(F) \
 	F(u32, result) \
 	F(u32, policy) F(u32, p) F(u32, sp) F(u32, np) F(u32, disposition) F(u32, percent) F(bool_, adkim_strict) \

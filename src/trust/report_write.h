@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
+#include "trust/dkim.h"
 #include "trust/report.h"
 #include "trust/spf.h"
 /* Reports that we send: the XML of an aggregate report, the mail it travels in, and whom it goes to. */
@@ -36,15 +37,17 @@ int report_gzip(const struct report_mail *m, struct buf *out);
 /* The whole message, header and body. */
 void report_compose(struct buf *out, const struct report_mail *m, struct slice packed, struct arena *mem);
 
-/* A failure report (RFC 9991, RFC 6591): one way in which mail failed, told without what is private: no local parts, no
- * text, none of the message's fields but the author's domain. */
+/* A failure report (RFC 9991, RFC 6651, RFC 6591): one way in which mail failed, told without what is private: no local
+ * parts, no text, none of the message's fields but the author's domain. */
 struct report_failure {
-	struct slice domain, from;       /* of the policy; of the author */
+	enum dkim_fault signature;       /* this one's domain is told (RFC 6651); DKIM_FAULT_NONE: DMARC's is */
+	struct slice reason;             /* of a signature's fault, for people */
+	struct slice domain, from;       /* of the policy, or of the signature; of the author, may be empty */
 	struct slice source;             /* IP address */
 	struct slice envelope_domain;    /* of MAIL FROM; may be empty */
 	bool spf_failed, dkim_failed;    /* to prove the author */
 	struct slice spf, dkim;          /* results */
-	struct slice dkim_domain, dkim_selector; /* of a signature that failed; may be empty */
+	struct slice dkim_domain, dkim_selector, dkim_identity; /* of a signature that failed; may be empty */
 	const struct spf_source *sources; /* the SPF records that were read, where SPF failed */
 	size_t sources_count;
 	struct slice delivery;           /* RFC 6591: "delivered", "reject", "policy" (quarantine) */

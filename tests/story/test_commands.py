@@ -200,6 +200,16 @@ def on_a_terminal(server, *args, answers=(), env=()):
     return seen.replace('\r', ''), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def test_help_fits_the_terminal(hosts):
+    """pty.fork's terminal has no size: 80 columns. Every word is there, and what goes on stands as deep as it began."""
+    server = hosts(start=False)
+    whole = server.hato('help').stdout
+    seen, code = on_a_terminal(server, 'help')
+    assert code == OK and seen.split() == whole.split()
+    assert max(map(len, whole.splitlines())) > 100 and max(map(len, seen.splitlines())) <= 80
+    assert not [line for line in seen.splitlines() if line[:1] == ' ' and not re.match('(  | {8,})[^ ]', line)]
+
+
 def test_on_a_terminal(hosts):
     server = hosts()
     seen, code = on_a_terminal(server, 'account', 'add', ANN, answers=['se cret', 'se cret'])

@@ -174,7 +174,27 @@ def test_a_running_server_and_its_words(hosts, names):
     assert 'own.test: mail for it is received here' in done.stdout and 'more.test: mail' in done.stdout
     assert re.search(r'missing +hato1r\._domainkey\.own\.test +TXT +v=DKIM1', done.stdout)
     assert 'hato1r._domainkey.own.test.\tIN\tTXT\t"v=DKIM1' in done.stdout
-    assert 'virtual_mailbox_domains = more.test, static:none: domains in a table are not listed' in done.stderr
+    assert 'virtual_mailbox_domains: static:none: a table of type static cannot be listed: its domains are not looked at' in done.stderr
     assert server.hato('dns', '--nonsense', check=False).returncode == 64
     assert server.hato('dns', 'no domain', check=False).returncode == 65
     assert 'hato dns' in server.hato('help', 'dns').stdout or 'dns [DOMAIN]' in server.hato('help', 'dns').stdout
+
+
+def test_domains_in_tables(hosts, names, folder):
+    """Tables that can be listed are; of the others, and of other relays, it is said that nobody looked."""
+    with open(f'{folder}/domains', 'w') as f:
+        f.write('# ours\nlisted.test x\n.below.listed.test x\n')
+    with open(f'{folder}/words', 'w') as f:
+        f.write('infile.test\n')
+    server = hosts('mail.own.test', MAIN + f'virtual_mailbox_domains = texthash:{folder}/domains, inline:{{inline.test=x, other.test=y}}, {folder}/words, '
+                   f'regexp:{folder}/none\nvirtual_alias_domains = hash:{folder}/absent\nrelay_domains = hash:{folder}/domains\n'
+                   f'sender_dependent_relayhost_maps = hash:{folder}/relays\n', dns=names(), start=False)
+    done = server.hato('dns', '--check', check=False)
+    for domain in ('listed.test', 'inline.test', 'other.test', 'infile.test'):
+        assert f'{domain}: mail for it is received here' in done.stdout, done.stdout
+    assert 'below.listed.test' not in done.stdout
+    assert f'virtual_mailbox_domains: regexp:{folder}/none: a table of type regexp cannot be listed: its domains are not looked at' in done.stderr, done.stderr
+    assert re.search(rf'virtual_alias_domains: .*{folder}/absent.*: its domains are not looked at', done.stderr), done.stderr
+    assert f'relay_domains = hash:{folder}/domains: not looked at' in done.stderr
+    assert f'sender_dependent_relayhost_maps = hash:{folder}/relays: senders named there go by another relay' in done.stderr
+    assert 'hato dns --check' in server.hato('check').stdout  # which asks nobody

@@ -103,7 +103,7 @@ def test_unknown_user_bounces_or_goes_elsewhere(local, users):
 def test_mailbox_command(local, users):
     ann = users('ann')
     h = local('mailbox_command = cat > "$HOME/got" && env > "$HOME/env" && id -u > "$HOME/uid"\nrecipient_delimiter = +\n')
-    h.send('sender@example.org', f'{ann.name}+ext@example.test', text())
+    h.send('sender@example.org', f'{ann.name}+ext@example.test', text(), options=['ENVID=a+2Bb+20c'])
     wait_until(lambda: ann.read('uid'), 20, lambda: 'the command to run:\n' + h.log())
     assert ann.read('uid').strip() == str(ann.uid)
     assert ann.read('got').startswith('From sender@example.org  ')
@@ -112,6 +112,7 @@ def test_mailbox_command(local, users):
     assert env['EXTENSION'] == 'ext' and env['DOMAIN'] == 'example.test' and env['LOCAL'] == f'{ann.name}+ext'
     assert env['SENDER'] == 'sender@example.org' and env['RECIPIENT'] == f'{ann.name}+ext@example.test'
     assert env['CLIENT_ADDRESS'] == '127.0.0.1' and env['CLIENT_PROTOCOL'] in ('ESMTP', 'SMTP') and env['PATH']
+    assert env['ENVID'] == 'a+b_c'  # command_expansion_filter has no blank
 
 
 def test_command_exit_codes(local, users):
@@ -190,14 +191,27 @@ def test_pipe_transport(local, users, folder):
         f.write('fax.test taker:line1\n')
     h = local(f'transport_maps = texthash:{table}\nrelay_domains = fax.test\n',
               f'taker unix - n n - - pipe flags=DRhu user={runner.name} argv={runner.home}/take ${{sender}} ${{nexthop}} '
-              '${user} ${extension} ${recipient} ${queue_id}\n')
-    h.send('a@B.test', 'Ann+X@FAX.test', text('by program'))
+              '${user} ${extension} ${recipient} ${queue_id} ${envid}\n')
+    h.send('a@B.test', 'Ann+X@FAX.test', text('by program'), options=['ENVID=a+2Bb+20c'])
     wait_until(lambda: 'by program' in runner.read('take.mail'), 20, lambda: 'the program:\n' + h.log())
     args = runner.read('take.args').split('\n')
-    assert args[:2] == ['a@B.test', 'line1'] and args[4] == 'ann+x@fax.test', args
+    assert args[:2] == ['a@B.test', 'line1'] and args[6] == 'a+b c' and args[4] == 'ann+x@fax.test', args
     assert runner.read('take.uid').strip() == str(runner.uid)
     assert runner.read('take.mail').startswith('Return-Path: <a@B.test>\nDelivered-To: ')
     h.wait_log(r'hato/pipe\[\d+\]: \w+: to=<[^>]*>, relay=taker, .*status=sent \(delivered via taker service\)')
+
+
+def test_services_for_users_who_are_not_there(local, users):
+    """As in Debian's master.cf: told when mail wants one of them, and not before."""
+    ann = users('ann')
+    h = local('relay_domains = drop.test\ntransport_maps = inline:{drop.test=maildrop:}\n',
+              'maildrop unix - n n - - pipe flags=DRXhu user=nosuchuser argv=/usr/bin/maildrop -d ${recipient}\n')
+    h.send('a@b.test', f'{ann.name}@example.test', text('first'))
+    wait_until(lambda: 'first' in read(f'{h.spool}/{ann.name}'), 20, lambda: 'the mail:\n' + h.log())
+    assert 'nosuchuser' not in h.log()
+    h.send('a@b.test', 'x@drop.test', text('second'))
+    h.wait_log(r'to=<x@drop\.test>.*status=deferred \(service maildrop: unknown username: nosuchuser\)')
+    assert 'error: service maildrop: unknown username: nosuchuser' in h.log()
 
 
 def test_spawn_service(local, users, folder):

@@ -346,11 +346,13 @@ def test_stop_waits_for_nobody(hosts):
 @pytest.mark.parametrize('role', ROLES)
 def test_falls_are_answered_more_and_more_slowly(hosts, role):
     server = hosts(accounts=[ANN])
-    for pause in (100, 200, 400):
+    pause = 50
+    for _ in range(3):
         [pid] = wait_until(lambda: server.pids(role), 10, role)
         os.kill(pid, signal.SIGKILL)
         # 100 again for one that had time to serve, on a slow machine
-        server.wait_log(rf'error: process {role} \(pid {pid}\) ended: signal 9; starting it again in ({pause}|100) ms')
+        told = server.wait_log(rf'error: process {role} \(pid {pid}\) ended: signal 9; starting it again in ({2 * pause}|100) ms')
+        pause = int(told[1])
     wait_until(lambda: try_works(server, f'back after {role}'), 20, server.log, every=0.2)
     wait_until(lambda: len(server.pids()) == 5, 5, 'all five processes')
 

@@ -460,6 +460,26 @@ def test_large_message_in_constant_memory(door):
     box.logout()
 
 
+@pytest.mark.parametrize('kind', ['refused', 'silent'])
+def test_mail_comes_in_while_dns_is_dead(hosts, kind):
+    """Strangers are heard all the same, and soon: no resolver is there, which nobody has to find out for each question."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{s.getsockname()[1]}'
+        if kind == 'refused':
+            s.close()
+        server = hosts('mx.home.test', f'smtpd_authorized_xclient_hosts = 127.0.0.0/8\ndns_resolvers = {address}\n', networks='127.0.0.2/32', accounts=[ANN])
+        took = []
+        for i in range(3):
+            began = time.time()
+            code, said = offer(server, signed(text(subject=f'dead{i}')), ip=GOOD)
+            took.append(time.time() - began)
+            assert code == 250, said
+    print(f'dead DNS, {kind}: ' + ', '.join(f'{t:.1f} s' for t in took))
+    says(server, 'spf=temperror', 'dkim=temperror', 'dmarc=temperror', subject='dead0')
+    assert max(took) < 12 * SLOW and min(took) < 6 * SLOW, took
+
+
 def test_contradictions_are_told(door):
     server = door('spf_check = no\nspf_fail_action = reject\ndmarc_reject_text = go away\n', start=False)
     told = server.hato('check', check=False)

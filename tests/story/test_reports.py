@@ -391,6 +391,63 @@ def test_failure_reports_survive_a_restart(hosts, world):
     assert len(owner.messages('dmarc-ruf@example.org')) == 1  # not again
 
 
+def failing(domain, selector='s', more='r=y', author='secret@example.org', extra='', **kw):
+    """A signature of that domain over another body."""
+    return (f'DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s={selector}; i=private@sub.{domain}; {more}; h=from;\r\n'
+            f' bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n{extra}' + text(author, 'private', **kw))
+
+
+@pytest.mark.parametrize('action', ['accept', 'reject'])
+def test_signers_hear_of_what_fails(hosts, world, folder, action):
+    """RFC 6651, as OpenDKIM's SendReports: once for what is alike, to whom the signer names, and never about a report."""
+    world.txt.update({'_report._domainkey.example.org': 'ra=dmarc-ruf; rr=v:s; rs=see=20example.org=3B sorry',
+                      '_report._domainkey.late.example.org': 'ra=dmarc-ruf; rr=x',
+                      '_report._domainkey.never.example.org': 'ra=dmarc-ruf; rp=0',
+                      '_dmarc.example.org': 'v=DMARC1; p=none'})
+    with open(f'{folder}/opendkim.conf', 'w') as f:
+        f.write(f'Mode sv\nSendReports yes\nReportAddress "Our reports" <tell@example.net>\nReportBccAddress copy@example.org\nOn-BadSignature {action}\n'
+                'On-KeyNotFound accept\n')
+    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-ruf@late.example.org', 'dmarc-ruf@never.example.org', 'copy@example.org'],
+                  dns=world.server)
+    receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
+                     f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\nopendkim_config = {folder}/opendkim.conf\ndmarc_failure_report_limit = 2\n'
+                     'dkim_request_reports = yes\n', networks='127.0.0.2/32', dns=world.server, accounts=['ann@example.net'])
+    receiver.wait_log(r'key made: .*_domainkey\.example\.net \(RSA')
+    assert 'SendReports' not in receiver.hato('check', check=False).stderr
+    code = 250 if action == 'accept' else 550
+
+    def bring(mail, sender='eve@evil.example.com', ip='198.51.100.66'):
+        got, said = offer(receiver, mail, sender, ip=ip, to='ann@example.net')
+        assert got == code, said
+        return said
+    said = [bring(failing('example.org')) for _ in range(3)]
+    assert ('example.org says: see example.org;sorry' in said[0]) == (action == 'reject'), said[0]
+    for ip in ('198.51.100.67', '198.51.100.68'):  # the second is one too many in an hour
+        bring(failing('example.org'), ip=ip)
+    bring(failing('example.org', 'own'), '', ip='198.51.100.1')
+    bring(failing('example.org', 'auto', extra='Auto-Submitted: auto-replied\r\n'), ip='198.51.100.2')
+    bring(failing('example.org', 'arf', more='r=y', extra='Content-Type: multipart/report; boundary=b\r\n'), ip='198.51.100.3')
+    bring(failing('example.org', 'quiet', more='r=n'), ip='198.51.100.4')
+    bring(failing('late.example.org'), ip='198.51.100.5')
+    bring(failing('never.example.org'), ip='198.51.100.6')
+    bring(failing('silent.example.org'), ip='198.51.100.7')
+    bring(failing('example.org', 'inside'), ip='10.1.2.3')
+    receiver.hato('reports', 'send', '--now')
+    got = pick(wait_reports(owner, lambda g: g and len(g[0]['complaints']) == 2), domain='example.org')
+    assert sorted(c['source'] for c in got['complaints']) == ['198.51.100.66', '198.51.100.67']
+    assert {c['failure'] for c in got['complaints']} == {'bodyhash'}
+    mail = owner.wait_message('dmarc-ruf@example.org', '198.51.100.66')
+    said = mail.as_string().replace('\r', '')
+    assert mail['Return-Path'] == '<>' and 'tell@example.net' in mail['From'] and 'd=example.net' in mail['DKIM-Signature'] and 'r=y' not in mail['DKIM-Signature']
+    for field in ('Feedback-Type: auth-failure', 'Auth-Failure: bodyhash', 'Incidents: 3', 'DKIM-Domain: example.org', 'DKIM-Identity: @sub.example.org', 'DKIM-Selector: s',
+                  'Source-IP: 198.51.100.66', 'Reported-Domain: example.org', f'Delivery-Result: {"reject" if action == "reject" else "delivered"}'):
+        assert field + '\n' in said, (field, said)
+    assert 'dkim=fail reason="the body was changed after signing" header.d=example.org' in ' '.join(said.split())
+    assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
+    wait_until(lambda: len(owner.messages('copy@example.org')) == 2, 20, 'copies')
+    assert all(owner.messages(f'dmarc-ruf@{d}example.org') == [] for d in ('late.', 'never.'))
+
+
 def test_addresses_that_our_own_records_name(hosts, dns):
     """Whatever the address is called; and whose report is no proof of who sent it is marked."""
     names = dns('_dmarc.home.test TXT "v=DMARC1; p=none; rua=mailto:odd+name@home.test,https://x.test/; ruf=mailto:other@home.test"\n'

@@ -102,6 +102,48 @@ wait.test smtp:[127.0.0.1]:{free_port()}
     assert taken(other, 2)[1][1] == ['x@wait.test']
 
 
+def test_door_forgets_at_a_reload(out):
+    """The door remembers for two seconds that an address leads elsewhere, to the same sender: not over a reload, and not for strangers."""
+    main = 'mynetworks = 127.0.0.1\n'
+    host, there = out(main)
+
+    def asked(sender, client='127.0.0.1'):
+        with host.dialogue(source=client) as d:
+            d.ehlo()
+            d.say(f'MAIL FROM:<{sender}>', 250)
+            return d.say('RCPT TO:<x@far.test>')[1][:9]
+    assert [asked('ann@example.test') for _ in range(3)] == ['250 2.1.5'] * 3
+    assert asked('ann@example.test', '127.0.0.9') == '554 5.7.1'
+    host.configure(main=host.extra_main + 'transport_maps = inline:{{far.test=error:5.1.2 gone}}\n')
+    assert asked('ann@example.test') == '250 2.1.5'
+    host.hato('reload')
+    assert asked('ann@example.test') == '550 5.1.2'
+
+
+def test_many_at_once_leave_once_each(out):
+    """What comes while there is room is handed on from memory, and results are recorded together: none is lost, doubled or left behind."""
+    host, there = out('default_destination_concurrency_limit = 8\n')
+
+    def submit(who):
+        with host.smtp() as s:
+            for n in range(12):
+                s.sendmail('ann@example.test', [f'user{who}-{n}@far.test'], message('ann@example.test', 'x@far.test', f'mail {who} {n}'))
+    threads = [threading.Thread(target=submit, args=(who,)) for who in range(10)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    want = sorted(f'user{who}-{n}@far.test' for who in range(10) for n in range(12))
+    wait_until(lambda: '@' not in host.hato('queue', 'list').stdout, 60, 'an empty queue')
+    assert sorted(t for _, ts, _ in there.messages for t in ts) == want
+    for _, (to,), text in there.messages:
+        who, n = re.match(r'user(\d+)-(\d+)', to).groups()
+        assert f'Subject: mail {who} {n}\r\n'.encode() in text
+    wait_until(lambda: host.log().count(': removed') == 120, 20, '120 lines of messages that left')
+    assert sorted(re.findall(r'to=<(user\S+)>.*status=sent', host.log())) == want
+    assert host.hato('why', 'user3-7@far.test').stdout.count('sent') >= 1
+
+
 def test_sender_decides(out, sink):
     by_transport = sink()
     host, there = out('sender_dependent_default_transport_maps = inline:{{sales@example.test=smtp:[127.0.0.1]:%d}, {@quiet.test=DUNNO}}\n'

@@ -266,6 +266,10 @@ def test_verify(server):
         db.execute("UPDATE mailbox SET messages = 77, unseen = 1 WHERE name = 'INBOX' AND account_id = 4")
         db.execute('UPDATE blob SET refs = refs + 1 WHERE id = (SELECT MIN(id) FROM blob)')
     db.close()
+    told = server.hato('verify', '--json', check=False)
+    found = {row['check']: row['found'] for row in json.loads(told.stdout)}
+    assert told.returncode == 65 and not told.stderr, told
+    assert 'messages is' in found['mailboxes'][0] and 'used by' in found['references'][0] and not found['database'], found
     found = server.hato('verify', check=False)
     assert found.returncode == 65 and 'messages is' in found.stderr and 'used by' in found.stderr, found
     mended = server.hato('verify', '--repair', check=False)
@@ -308,6 +312,8 @@ def test_verify_names_and_mends_each_thing(tmp_path):
             assert again.returncode == 0 and again.stderr == '', (what, again)
         for file, sql, words in (('search.db', 'DELETE FROM doc', 'bodies are missing in it'),):
             server.hato('index', 'rebuild')
+            told = server.hato('index', 'status').stdout.splitlines()
+            assert '(100 %)' in told[0] and told[2].startswith('file') and '%' not in told[2], told  # too little text for a share of it
             spoil(server, file, sql)
             assert words in server.hato('verify', check=False).stderr
             server.hato('verify', '--repair')

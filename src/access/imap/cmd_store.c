@@ -5,7 +5,7 @@
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
-enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 5000, EXPUNGE_SLICE = 10000 };
+enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 10000, EXPUNGE_SLICE = 10000 };
 
 struct flagging {
 	struct imap_session *s;
@@ -104,7 +104,8 @@ static int store_slice(struct flagging *f) {
 	for (size_t i = 0; i < f->stale_now.set.count; i++)
 		imap_set_append(&f->stale, f->stale_now.set.ranges[i].first, f->stale_now.set.ranges[i].last);
 	if (f->silent && !imap_enabled(s, IMAP_CONDSTORE)) return 0;
-	const struct imap_walk walk = { .want = WANT_BRIEF, .each = put_row, .page = drain, .ctx = f };
+	const struct imap_walk walk = { .want = imap_enabled(s, IMAP_CONDSTORE) ? WANT_BRIEF : WANT_LEAN,
+					.each = put_row, .page = drain, .ctx = f };
 	return imap_walk(s, &f->now, &walk);
 }
 
