@@ -28,7 +28,8 @@ int route_explain(struct db_conn *c, const struct deliver_params *params, struct
 	return r == 0 ? route_add(out, c, params->route, &from) : r;
 }
 
-const char *route_end_words(const struct route_end *end, struct arena *mem, struct slice *text) {
+const char *route_end_words(const struct transports *transports, const struct route_end *end, struct arena *mem,
+			    struct slice *text) {
 	struct slice transport, next_hop;
 	*text = SLICE_NONE;
 	if (end->kind == ROUTE_TO_ACCOUNT) return "mailbox";
@@ -37,6 +38,11 @@ const char *route_end_words(const struct route_end *end, struct arena *mem, stru
 		return "returned";
 	}
 	transport_split(end->hop, &transport, &next_hop);
+	const struct transport *t = transport_find(transports, transport);
+	if (t != NULL && t->kind == TRANSPORT_RETRY) {
+		*text = next_hop;
+		return "waits";
+	}
 	*text = arena_fmt(mem, "by %.*s to %.*s", SLICE_ARG(transport), SLICE_ARG(next_hop));
 	if (end->target_kind == RELAY_COMMAND) *text = arena_fmt(mem, "command %.*s", SLICE_ARG(end->target));
 	if (end->target_kind == RELAY_FILE) *text = arena_fmt(mem, "file %.*s", SLICE_ARG(end->target));

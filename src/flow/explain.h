@@ -5,5 +5,6 @@
  * ROUTE_LATER (the steps so far were told), <0. The ends are in `out`, whose mem the caller sets. */
 int route_explain(struct db_conn *c, const struct deliver_params *params, struct slice address, struct slice sender,
 		  const struct route_trace *trace, struct routes *out);
-/* "mailbox", "nowhere", or how it leaves, with the words for a person in *text. */
-const char *route_end_words(const struct route_end *end, struct arena *mem, struct slice *text);
+/* "mailbox", "returned", "waits" or "delivered", with the words for a person in *text. */
+const char *route_end_words(const struct transports *transports, const struct route_end *end, struct arena *mem,
+			    struct slice *text);

@@ -121,7 +121,7 @@ static int tell_end(const struct forward_telling *t, const struct route_end *e) 
 	const struct forward_params *p = &t->s->deliver.forward;
 	enum forward_act act = FORWARD_GOES;
 	struct slice text;
-	const char *kind = route_end_words(e, t->mem, &text);
+	const char *kind = route_end_words(&t->s->route.hops.transports, e, t->mem, &text);
 	if (e->forwarded) {
 		if (forward_decide(t->c, p, &t->s->route.rewrite, t->flags, e->original, t->mem, &act) < 0) return -1;
 		kind = words[act];

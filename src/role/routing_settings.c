@@ -480,6 +480,19 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	forwards_of(&out->deliver.forward, v, mem);
 }
 
+/* What the door says of an address that its tables do not know, though a hop for it can be found: mail of this
+ * machine's users goes there, that of others is refused. */
+static int tell_door(const struct routing_settings *s, struct db_conn *c, struct slice address, struct slice sender,
+		     const struct admin_way *way, struct arena *mem) {
+	struct route_answer door;
+	if (slice_find(address, '@') == address.len) return 0;
+	int r = route_judge(c, &s->route, address, sender, mem, &door);
+	if (r == 0 && door.verdict == ROUTE_UNKNOWN)
+		way->step(way->ctx, "refused from others", address,
+			  arena_fmt(mem, "%.*s %.*s", SLICE_ARG(door.status), SLICE_ARG(door.text)), NULL);
+	return r;
+}
+
 int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,
 		 const struct admin_way *way) {
 	AUTO_ARENA struct arena mem = { 0 };
@@ -488,9 +501,12 @@ int routing_tell(const struct routing_settings *s, struct db *db, struct slice a
 	struct route_trace trace = { way->step, way->ctx };
 	if (c == NULL) return -1;
 	int r = route_explain(c, &s->deliver, address, sender, &trace, &routes);
+	bool goes = false;
+	for (size_t i = 0; i < routes.count; i++) goes = goes || routes.at[i].kind == ROUTE_TO_HOP;
+	if (r == 0 && goes) r = tell_door(s, c, address, sender, way, &mem);
 	for (size_t i = 0; i < routes.count && r == 0; i++) {
 		struct slice text;
-		const char *kind = route_end_words(&routes.at[i], &mem, &text);
+		const char *kind = route_end_words(&s->route.hops.transports, &routes.at[i], &mem, &text);
 		way->end(way->ctx, kind, routes.at[i].address, text);
 	}
 	return r;

@@ -30,7 +30,18 @@ LOCAL = {
     'says': ('mailbox_command = echo some words; echo 5.7.9 more; exit 77', '{user}'),
     'nodelivered': ('prepend_delivered_header = ;; home_mailbox = {name}', '{user}'),
     'mbox': ('home_mailbox = {name}', '{user}'),
+    'filtered': ('mailbox_command = {home}/dump {home}/{name} "$EXTENSION" "$DOMAIN" ;; command_expansion_filter = /._-abcdefghijklmnopqrstuvwxyz0123456789', '{user}+AxB'),
+    'shellof': ('mailbox_command = {home}/dump {home}/{name} ;; local_command_shell = /bin/sh -c', '{user}'),
+    'path': ('forward_path = {home}/none, {home}/forward-$user ;; forward_expansion_filter = abcdefghijklmnopqrstuvwxyz0123456789', '{user}'),
+    'nocommands': ('forward_path = {home}/forward-$user ;; allow_mail_to_commands = alias', '{user}'),
+    'nofiles': ('forward_path = {home}/forward-file ;; allow_mail_to_files = alias', '{user}'),
+    'files': ('forward_path = {home}/forward-file', '{user}'),
+    'forwardext': ('forward_path = {home}/forward$recipient_delimiter$extension, {home}/none', '{user}+ext'),
+    'spooldir': ('mail_spool_directory = {home}', '{user}'),
+    'order': ('mailbox_transport_maps = inline:{{{{someoneelse = error:5.2.9 no}}}} ;; mailbox_transport = error:5.2.8 first ;; mailbox_command = ' + DUMP, '{user}'),
+    'chain': ('fallback_transport_maps = inline:{{{{someoneelse = error:5.1.8 no}}}} ;; fallback_transport = error:5.1.9 last ;; luser_relay = {user}', 'nobodyatall'),
 }
+FORWARDS = {'forward-{user}': '"|{home}/dump {home}/path"\n', 'forward-file': '{home}/files.got\n', 'forward+ext': '"|{home}/dump {home}/forwardext"\n'}
 ALL = '$$sender $$recipient $$original_recipient $$user $$extension $$domain $$mailbox $$nexthop $$size $$queue_id $$client_hostname ' \
       '$$client_address $$client_helo $$client_protocol $$sasl_method $$sasl_username $$sasl_sender'.replace('$$', '$')
 ARGS = 'argv={home}/dump {home}/{name} '
@@ -101,6 +112,8 @@ def test_services(hosts, folder, users, kind):
         user.write('dump', SCRIPT, 0o755)
         os.rename(homeless.home, homeless.home + '.gone')
         names = dict(user=user.name, home=user.home, homeless=homeless.name)
+        for path, text in FORWARDS.items():
+            user.write(path.format(**names), text.format(**names))
         transports = ', '.join(f'{domain(n)}={n}:' for n in cases)
         main = (f'myhostname = {HOST}\nmyorigin = example.test\nmydestination = example.test\nlocal_recipient_maps = static:x\nalias_maps =\nalias_database =\n'
                 f'relay_domains = {", ".join(domain(n) for n in cases)}\ntransport_maps = inline:{{{transports}}}\nappend_dot_mydomain = no\n'
@@ -138,7 +151,7 @@ def test_services(hosts, folder, users, kind):
         for name in cases:
             lines = [normal(re.sub(r'delay=.*?dsn=', 'dsn=', re.sub(r'.*?to=', 'to=', l)), names) for l in log.splitlines() if re.search(rf'to=<[^>]*@{domain(name)}>,', l)]
             files = {}
-            for path in (f'{user.home}/{name}.got', f'{user.home}/{name}'):
+            for path in (f'{user.home}/{name}.got', f'{user.home}/{name}', f'{user.home}/{user.name}'):  # the last is spooldir's
                 if os.path.isfile(path):
                     with open(path, newline='') as f:
                         files[normal(path, names)] = normal(f.read(), names).splitlines(keepends=True)

@@ -343,6 +343,18 @@ def test_route_says_it_plainly(out):
     assert host.hato('route', 'old@example.org').stdout == text
 
 
+def test_route_tells_what_waits_and_what_the_door_refuses(out):
+    host, there = out('relay_domains = relay.test\nrelay_recipient_maps = inline:{ok@relay.test=x}\nlocal_recipient_maps = inline:{ann=x}\n'
+                      'mydestination = example.org\ntransport_maps = inline:{{later.test = retry:4.3.0 tomorrow}}\n')
+    lines = lambda address: host.hato('route', address).stdout.splitlines()
+    assert lines('x@later.test')[-1] == 'waits: x@later.test, 4.3.0 tomorrow'
+    refused = [line for line in lines('no@relay.test') if line.split('  ')[1:2] == ['refused from others']]
+    assert len(refused) == 1 and refused[0].endswith('no@relay.test -> 5.1.1 User unknown in relay recipient table'), refused
+    assert any('5.1.1 User unknown in local recipient table' in line for line in lines('bob@example.org'))
+    for address in ('ok@relay.test', 'ann@example.org', 'x@elsewhere.test'):
+        assert not any('refused' in line for line in lines(address)), address
+
+
 def test_postmaster_copies(out):
     """notify_classes: a copy of each bounce, and what cannot even be returned."""
     host, there = out('myorigin = example.test\nnotify_classes = bounce, 2bounce\nbounce_notice_recipient = ann@example.test\n'
