@@ -9,7 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { PIECE = 65536, PIECES_A_STEP = 8 };
+/* SMALL: what came in a piece below that was most likely all there is. Whether there is more the poller tells. */
+enum { PIECE = 65536, PIECES_A_STEP = 8, SMALL = 16384 };
 
 struct pump {
 	struct stream *client;
@@ -29,8 +30,8 @@ void pump_free(struct pump **p) {
 	*p = NULL;
 }
 
-/* What one attempt to carry a piece came to. */
-enum carried { CARRIED, WAITS, OVER };
+/* What one attempt to carry a piece came to. EMPTIED: carried, and there is probably no more. */
+enum carried { CARRIED, EMPTIED, WAITS, OVER };
 
 static enum carried client_to_inner(struct pump *p) {
 	if (p->given_back) return WAITS;
@@ -54,7 +55,8 @@ static enum carried client_to_inner(struct pump *p) {
 	}
 	if (n > 0) stream_eat(p->client, (size_t)n);
 	p->inner_full = n < (ssize_t)have.len;
-	return p->inner_full ? WAITS : CARRIED;
+	if (p->inner_full) return WAITS;
+	return have.len < SMALL && !stream_has_input(p->client) && !p->client_ended ? EMPTIED : CARRIED;
 }
 
 union mark {
@@ -110,18 +112,22 @@ static enum carried inner_to_client(struct pump *p) {
 	if (n < 0) return errno == EAGAIN || errno == EINTR ? WAITS : OVER;
 	p->inner_ended = n == 0 || p->given_back;
 	out->len += (size_t)n;
-	return CARRIED;
+	if (p->inner_ended || n >= SMALL) return CARRIED;
+	r = stream_flush(p->client);
+	p->client_full = r == STREAM_AGAIN;
+	return r == STREAM_OK || r == STREAM_AGAIN ? EMPTIED : OVER;
 }
 
 enum pump_next pump_step(struct pump *p) {
 	enum carried in = CARRIED, out = CARRIED;
+	bool moved = false;
 	for (int i = 0; i < PIECES_A_STEP && (in == CARRIED || out == CARRIED); i++) {
-		if (in == CARRIED) in = client_to_inner(p);
-		if (out == CARRIED) out = inner_to_client(p);
+		if (in == CARRIED) in = client_to_inner(p), moved |= in <= EMPTIED;
+		if (out == CARRIED) out = inner_to_client(p), moved |= out <= EMPTIED;
 		if (in == OVER || out == OVER) return PUMP_OVER;
-		if (in == CARRIED || out == CARRIED) p->last = clock_ms();
 	}
 	stream_relax(p->client);
+	if (moved) p->last = clock_ms();
 	return clock_ms() - p->last >= p->idle ? PUMP_OVER : PUMP_PARK;
 }
 
