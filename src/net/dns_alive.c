@@ -15,7 +15,7 @@ static void question_send(int fd, uint16_t id, struct slice question) {
 	const unsigned char head[] = { (unsigned char)(id >> 8), (unsigned char)id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0 };
 	struct iovec parts[] = { { (void *)(uintptr_t)head, sizeof head }, /* RD, one question */
 				 { (void *)(uintptr_t)question.at, question.len } };
-	(void)writev(fd, parts, LEN(parts)); /* refused: poll tells */
+	if (writev(fd, parts, LEN(parts)) < 0) return; /* poll tells */
 }
 
 /* 1: an answer to it; 0: something else; <0: nobody is there. */
