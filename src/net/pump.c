@@ -9,7 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* SMALL: what came in a piece below that was most likely all there is. Whether there is more the poller tells. */
+/* SMALL: what a client said in a piece below that was most likely all there is. Whether there is more the poller
+ * tells. */
 enum { PIECE = 65536, PIECES_A_STEP = 8, SMALL = 16384 };
 
 struct pump {
@@ -112,10 +113,7 @@ static enum carried inner_to_client(struct pump *p) {
 	if (n < 0) return errno == EAGAIN || errno == EINTR ? WAITS : OVER;
 	p->inner_ended = n == 0 || p->given_back;
 	out->len += (size_t)n;
-	if (p->inner_ended || n >= SMALL) return CARRIED;
-	r = stream_flush(p->client);
-	p->client_full = r == STREAM_AGAIN;
-	return r == STREAM_OK || r == STREAM_AGAIN ? EMPTIED : OVER;
+	return CARRIED; /* its end often comes right behind its last words */
 }
 
 enum pump_next pump_step(struct pump *p) {
