@@ -12,7 +12,7 @@
 
 enum { BLOCK = 64 };
 struct masks { /* bit n is set where byte n is … */
-	uint64_t cr, lf, nul, dot, high;
+	uint64_t cr, lf, nul, dot;
 };
 
 #ifdef __SSE2__
@@ -28,7 +28,6 @@ static struct masks look(const char *at) {
 		m.lf |= equal(v, '\n') << i;
 		m.nul |= equal(v, '\0') << i;
 		m.dot |= equal(v, '.') << i;
-		m.high |= (uint64_t)(uint32_t)_mm_movemask_epi8(v) << i;
 	}
 	return m;
 }
@@ -54,7 +53,6 @@ static struct masks look(const char *at) {
 		m.lf |= equal(v, '\n') << i;
 		m.nul |= equal(v, '\0') << i;
 		m.dot |= equal(v, '.') << i;
-		m.high |= tops(v & 0x8080808080808080u) << i;
 	}
 	return m;
 }
@@ -87,7 +85,7 @@ static void count_columns(struct body *b, uint64_t lf) {
 /* Passes regular blocks at the front of the bytes; returns their length. */
 static size_t skip_regular(struct body *b, const char *at, size_t len) {
 	if (b->state > BODY_CR || b->stripped != NULL || b->rejected != NULL) return 0;
-	uint64_t after_cr = b->state == BODY_CR, line_start = b->state == BODY_LINE_START, high = 0;
+	uint64_t after_cr = b->state == BODY_CR, line_start = b->state == BODY_LINE_START;
 	uint64_t dots = b->dots ? ~UINT64_C(0) : 0;
 	size_t done = 0;
 	for (; len - done >= BLOCK; done += BLOCK) {
@@ -96,11 +94,9 @@ static size_t skip_regular(struct body *b, const char *at, size_t len) {
 		if (((m.cr << 1 | after_cr) ^ m.lf) | m.nul | first_dots) break;
 		after_cr = m.cr >> 63;
 		line_start = m.lf >> 63;
-		high |= m.high;
 		count_columns(b, m.lf);
 	}
 	if (done != 0) b->state = after_cr ? BODY_CR : line_start ? BODY_LINE_START : BODY_IN_LINE;
-	b->eight_bit |= high != 0;
 	return done;
 }
 
@@ -138,7 +134,6 @@ static bool take_byte(struct body *b, char c) {
 	}
 	if (b->rejected != NULL && b->rejected[(unsigned char)c]) blame(b, BODY_CHARACTER);
 	if (c == '\0') blame(b, BODY_NUL);
-	b->eight_bit |= (unsigned char)c > 127;
 	b->state = BODY_IN_LINE;
 	b->column++;
 	return true;

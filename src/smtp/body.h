@@ -23,7 +23,6 @@ struct body {
 	enum { BODY_LINE_START, BODY_IN_LINE, BODY_CR, BODY_DOT, BODY_DOT_CR, BODY_ENDED } state;
 	enum body_fault fault; /* the first one found; from then on nothing is handed on */
 	bool dots;             /* DATA: dots are stuffed and CRLF.CRLF ends it. BDAT: neither */
-	bool eight_bit;        /* a byte above 127 */
 	uint64_t size;         /* bytes handed on */
 	uint64_t taken;        /* bytes read, whatever became of them */
 	size_t column;         /* bytes of the line under way, with its CR */

@@ -125,7 +125,6 @@ struct smtp_attribute {
 struct smtp_content {
 	uint64_t size;             /* bytes given to data_bytes */
 	size_t longest_line;       /* without CRLF */
-	bool eight_bit;            /* a byte above 127 */
 	bool chunked;              /* came by BDAT */
 };
 

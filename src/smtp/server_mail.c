@@ -150,7 +150,7 @@ void server_message_end(struct smtp_server *s) {
 	size_t count = reply_count(s);
 	struct smtp_reply *replies = arena_array(&s->mem, count, sizeof *replies);
 	for (size_t i = 0; i < count; i++) replies[i] = smtp_reply(451, "4.3.0", S("Error: queue file write error"));
-	struct smtp_content content = { s->body.size, s->body.longest, s->body.eight_bit, s->chunked };
+	struct smtp_content content = { s->body.size, s->body.longest, s->chunked };
 	s->in_tx = false; /* data_end is the end of it for the owner */
 	s->ops->data_end(s->owner, &content, replies, count, &s->mem);
 	if (replies[0].code == SMTP_PAUSE) {
