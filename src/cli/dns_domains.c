@@ -75,7 +75,9 @@ bool dns_key_next(struct slice *text, struct arena *mem, struct dns_key *out) {
 	uint64_t algorithm = 0;
 	if (text->len == 0) return false;
 	struct slice line = slice_cut(text, '\n');
-	*out = (struct dns_key){ .domain = slice_word(&line, " "), .selector = slice_word(&line, " ") };
+	*out = (struct dns_key){ 0 };
+	out->domain = slice_word(&line, " ");
+	out->selector = slice_word(&line, " ");
 	slice_number(slice_word(&line, " "), 255, &algorithm);
 	out->algorithm = (unsigned)algorithm;
 	out->state = slice_word(&line, " ");
