@@ -80,10 +80,9 @@ struct pool {
 	_Atomic bool stopping, quitting;
 };
 
-/* What this worker steps; again: it was parked too late, and has to be stepped once more. next: added by that step, and
- * stepped after it; RUNNING. */
+/* What this worker steps; again: it was parked too late, and has to be stepped once more. */
 static _Thread_local struct {
-	struct task_slot *slot, *next;
+	struct task_slot *slot;
 	unsigned turns;
 	bool again;
 } here;
@@ -192,8 +191,6 @@ static void step_here(struct task_slot *s, enum wake why) {
 		s->task->step(s->task, why);
 	}
 	here.slot = NULL;
-	struct task_slot *next = TAKE(here.next);
-	if (next != NULL) step_here(next, WAKE_CALL);
 }
 
 static void run(struct pool *p, struct ready what) {
@@ -385,17 +382,6 @@ void pool_add(struct pool *p, struct task *t, int fd, int fd2) {
 	s->told_to_stop = p->stopping;
 	push_slot(s, p->stopping ? WAKE_STOP : WAKE_CALL);
 	pthread_mutex_unlock(&s->lock);
-}
-
-void pool_add_here(struct pool *p, struct task *t, int fd, int fd2) {
-	if (here.slot == NULL || here.slot->pool != p || p->stopping) {
-		pool_add(p, t, fd, fd2);
-		return;
-	}
-	struct task_slot *s = take_in(p, t, fd, fd2);
-	pthread_mutex_unlock(&s->lock);
-	if (here.next != NULL) push_slot(here.next, WAKE_CALL);
-	here.next = s;
 }
 
 void pool_add_running(struct pool *p, struct task *t, int fd, int fd2) {

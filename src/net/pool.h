@@ -40,9 +40,6 @@ struct task {
  * pump watches two; both may be -1 for a timer. Descriptors stay the owner's: they must stay open until task_end.
  * Only a parked task is stepped for them. */
 void pool_add(struct pool *p, struct task *t, int fd, int fd2);
-/* The same from within a step, which soon ends: the worker goes on with the task then, and no other has to be woken. Of
- * several, the last; the others are for any worker. */
-void pool_add_here(struct pool *p, struct task *t, int fd, int fd2);
 /* The same for a task whose first step is under way already: the caller takes it, now. */
 void pool_add_running(struct pool *p, struct task *t, int fd, int fd2);
 /* events of poll(2)/epoll: EPOLLIN, EPOLLOUT or 0 for either descriptor. */

@@ -125,57 +125,6 @@ static void both_descriptors_at_once(void **state) {
 	pool_free(&p);
 }
 
-/* A task that takes three in: each is stepped, whichever worker does it. */
-struct host {
-	struct task task;
-	struct pool *pool;
-	int fds[3];
-	_Atomic int *steps;
-};
-
-static void guest_step(struct task *t, enum wake why) {
-	struct echo *e = OWNER_OF(t, struct echo, task);
-	if (why == WAKE_CALL) ++*e->steps;
-	echo_step(t, why);
-}
-
-static void host_step(struct task *t, enum wake why) {
-	struct host *h = OWNER_OF(t, struct host, task);
-	for (size_t i = 0; i < LEN(h->fds) && why != WAKE_STOP; i++) {
-		struct echo *e = mem_get(sizeof *e);
-		e->task.step = guest_step;
-		e->fd = h->fds[i];
-		e->steps = h->steps;
-		pool_add_here(h->pool, &e->task, e->fd, -1);
-	}
-	assert_int_equal(*h->steps <= 2, true); /* the last one waits for the end of this step */
-	task_end(t);
-}
-
-static void adds_from_a_step(void **state) {
-	(void)state;
-	struct pool *p = pool_new(&(struct pool_params){ .min_workers = 2, .max_workers = 4 });
-	_Atomic int steps = 0;
-	struct host h = { .task.step = host_step, .pool = p, .steps = &steps };
-	int ours[LEN(h.fds)];
-	for (size_t i = 0; i < LEN(h.fds); i++) {
-		int pair[2];
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-		ours[i] = pair[0];
-		h.fds[i] = pair[1];
-	}
-	pool_add(p, &h.task, -1, -1);
-	for (size_t i = 0; i < LEN(ours); i++) {
-		char b[4];
-		assert_int_equal(write(ours[i], "ping", 4), 4);
-		assert_int_equal(recv(ours[i], b, 4, MSG_WAITALL), 4);
-	}
-	assert_int_equal(steps, LEN(ours));
-	assert_int_equal(pool_stop(p, deadline_in(SECONDS(5))), 0);
-	for (size_t i = 0; i < LEN(ours); i++) close(ours[i]);
-	pool_free(&p);
-}
-
 struct sleeper {
 	struct task task;
 	_Atomic int deadlines, calls;
@@ -359,7 +308,6 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_connections),
 		cmocka_unit_test(both_descriptors_at_once),
-		cmocka_unit_test(adds_from_a_step),
 		cmocka_unit_test(deadlines_in_order),
 		cmocka_unit_test(wakes_from_everywhere),
 		cmocka_unit_test(grows_when_all_wait),

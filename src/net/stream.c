@@ -96,7 +96,7 @@ void stream_part(struct stream **sp, struct pool *pool) {
 	if (fd < 0) return;
 	struct parting *p = mem_get(sizeof *p);
 	*p = (struct parting){ .task.step = part_step, .fd = fd, .deadline = clock_ms() + PARTING_MS };
-	pool_add_here(pool, &p->task, fd, -1);
+	pool_add(pool, &p->task, fd, -1);
 }
 
 int stream_fd(const struct stream *s) {

@@ -390,7 +390,7 @@ static void welcome(const struct visitor *first, int fd) {
 	v->session = FIRST_SESSION + all->next_session++ % (LAST_SESSION - FIRST_SESSION);
 	all->live++;
 	pthread_mutex_unlock(&all->lock);
-	pool_add_here(all->pool, &v->task, fd, -1);
+	pool_add(all->pool, &v->task, fd, -1);
 }
 
 void visitor_welcome(struct visitors *all, int fd, const struct addr *peer, struct edge_settings *settings,
