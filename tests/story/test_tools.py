@@ -4,7 +4,7 @@ somebody who is nobody here."""
 import email, glob, gzip, json, os, pwd, re, shutil, signal, subprocess, tempfile, time
 import pytest
 from around import *
-from hato import Instance
+from hato import SERVICES, Instance
 
 pytestmark = pytest.mark.core
 ANN, BOB = 'ann@example.test', 'bob@example.test'
@@ -385,22 +385,15 @@ def test_before_the_first_start(folder):
     """No server ever ran here, nobody takes syslog, and the folder of the data is still to be made: what is said goes to the terminal."""
     if os.path.exists('/dev/log'):
         pytest.skip('syslog is there')
-    conf = f'{folder}/conf'
-    os.makedirs(conf)
-    with open(f'{conf}/main.cf', 'w') as f:
+    server = Tools(f'{folder}/conf', services={'smtp': SERVICES['smtp']})
+    with open(f'{server.folder}/main.cf', 'w') as f:
         f.write(f'compatibility_level = 3.11\ndata_directory = {folder}/data\nqueue_directory = {folder}/spool\n')
-    with open(f'{conf}/master.cf', 'w') as f:
-        f.write(f'127.0.0.1:{free_port()} inet n - n - - smtpd\n')
-    tool = lambda *args: subprocess.run([os.path.join(BIN, args[0]), '-c', conf, *args[1:]], capture_output=True,
-                                        text=True, timeout=60 * SLOW)
-    done = tool('postfix', 'status')
-    assert done.returncode == 1 and 'the Postfix mail system is not running' in done.stderr
-    done = tool('postfix', 'start')
+    assert 'the Postfix mail system is not running' in server.tool('postfix', 'status', code=1).stderr
     try:
-        assert done.returncode == 0 and 'starting the Postfix mail system' in done.stderr, done
-        assert tool('postfix', 'status').returncode == 0
+        assert 'starting the Postfix mail system' in server.tool('postfix', 'start').stderr
+        server.tool('postfix', 'status')
     finally:
-        assert tool('postfix', 'stop').returncode == 0
+        server.tool('postfix', 'stop')
 
 
 def test_postfix(server):
