@@ -141,13 +141,11 @@ struct client_taking {
 
 static int take_client(void *ctx, const struct identity_text *text) {
 	struct client_taking *t = ctx;
-	struct client_identity id = { slice_text(t->name), text->chain, text->key };
-	if (t->all->client_count < IDENTITIES_MAX) return t->all->client[t->all->client_count++] = id, 0;
-	mem_wipe(id.key, strlen(id.key));
-	free(id.key);
-	free(id.chain);
-	free(id.name);
-	return fail("more than %d client certificates", IDENTITIES_MAX);
+	if (t->all->client_count == IDENTITIES_MAX)
+		return fail("more than %d client certificates", IDENTITIES_MAX);
+	t->all->client[t->all->client_count++] =
+		(struct client_identity){ slice_text(t->name), text->chain, text->key };
+	return 0;
 }
 
 static int add_client_list(struct identities *all, const struct conf_view *v, bool lmtp, struct slice name) {
@@ -195,11 +193,9 @@ static int load_client(const struct conf *c, struct identities *all) {
 
 static int take_server(void *ctx, const struct identity_text *text) {
 	struct identities *all = ctx;
-	if (all->count < IDENTITIES_MAX) return all->at[all->count++] = *text, 0;
-	mem_wipe(text->key, strlen(text->key));
-	free(text->key);
-	free(text->chain);
-	return fail("more than %d certificates", IDENTITIES_MAX);
+	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
+	all->at[all->count++] = *text;
+	return 0;
 }
 
 /* The certificates that a view of the settings names; none: it names none. */

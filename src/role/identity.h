@@ -41,7 +41,8 @@ struct identity_files {
 size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room);
 
 int identity_read_pem(struct identities *all, const char *path, struct buf *out); /* a file that is watched then */
-/* A list of chain files: each key with its certificates, one by one. take: 0 or <0; what it is handed is its own. */
+/* A list of chain files: each key with its certificates, one by one. take: 0, and what it is handed is its
+ * own; <0 when it did not take it. */
 struct identity_taker {
 	int (*take)(void *ctx, const struct identity_text *text);
 	void *ctx;

@@ -29,7 +29,8 @@ static int give(struct list *l, struct slice pem) {
 	int r = text.key[0] == '\0' ? fail("%s: no private key in it (it comes first, then its certificate)", path)
 				    : tls_check_identity(slice_of(text.chain), slice_of(text.key), path);
 	if (r > 0) say(L_WARN, "master", "%s", fail_text()); /* expired: still better than no TLS */
-	if (r >= 0) return l->to->take(l->to->ctx, &text);
+	if (r >= 0) r = l->to->take(l->to->ctx, &text);
+	if (r == 0) return 0;
 	mem_wipe(text.key, strlen(text.key));
 	free(text.key);
 	free(text.chain);

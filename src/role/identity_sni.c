@@ -18,13 +18,11 @@ static int add(void *ctx, const struct identity_text *text) {
 	struct reading *r = ctx;
 	struct identities *all = r->all;
 	AUTO_BUF struct buf named = BUF(2 * PEM_MOST);
-	bool fits = all->count < IDENTITIES_MAX;
+	if (all->count == IDENTITIES_MAX) return fail("more than %d certificates", IDENTITIES_MAX);
 	buf_addf(&named, IDENTITY_NAME "%.*s\n%s", SLICE_ARG(r->name), text->chain);
 	free(text->chain);
-	if (fits) return all->at[all->count++] = (struct identity_text){ slice_text(buf_slice(&named)), text->key }, 0;
-	mem_wipe(text->key, strlen(text->key));
-	free(text->key);
-	return fail("more than %d certificates", IDENTITIES_MAX);
+	all->at[all->count++] = (struct identity_text){ slice_text(buf_slice(&named)), text->key };
+	return 0;
 }
 
 static int entry(struct reading *r, struct slice name, struct slice value) {

@@ -12,10 +12,6 @@ static const char letters[] = {
 	[DKIM_FAULT_REVOKED] = 'o', [DKIM_FAULT_OTHER] = 'o',
 };
 
-static int hex(char c) {
-	return ascii_digit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* dkim-quoted-printable (RFC 6376 §2.11): blanks between mean nothing. False: broken, too long, or not printable. */
 static bool unquote(struct slice value, size_t most, struct arena *mem, struct slice *out) {
 	char *text = arena_get(mem, most + 1);
@@ -24,8 +20,8 @@ static bool unquote(struct slice value, size_t most, struct arena *mem, struct s
 		int c = value.at[i];
 		if (ascii_space((char)c)) continue;
 		if (c == '=') {
-			int high = i + 2 < value.len ? hex(value.at[i + 1]) : -1,
-			    low = high >= 0 ? hex(value.at[i + 2]) : -1;
+			int high = i + 2 < value.len ? ascii_hex(value.at[i + 1]) : -1,
+			    low = high >= 0 ? ascii_hex(value.at[i + 2]) : -1;
 			if (low < 0) return false;
 			c = high << 4 | low;
 			i += 2;
