@@ -52,6 +52,12 @@ const struct setting *setting_of(enum setting_id id) {
 
 enum setting_id setting_id_of(const struct setting *s) { return (enum setting_id)(s - settings); }
 
+enum setting_id setting_in_order(size_t i) {
+	pthread_once(&sort_once, sort_settings);
+	must(i < LEN(sorted));
+	return (enum setting_id)sorted[i];
+}
+
 const struct setting *setting_find(struct slice name) {
 	pthread_once(&sort_once, sort_settings);
 	for (size_t low = 0, high = LEN(sorted); low < high;) {

@@ -57,6 +57,7 @@ struct setting {
 const struct setting *setting_of(enum setting_id id) NONNULL_RESULT;
 /* NULL when there is none; names are case-sensitive. */
 const struct setting *setting_find(struct slice name);
+enum setting_id setting_in_order(size_t i); /* by name, as strcmp orders them */
 enum setting_id setting_id_of(const struct setting *s);
 /* The known name that is closest to a mistyped one, at most 2 slips away (1 for short names); NULL when none is. */
 const struct setting *setting_nearest(struct slice name);
