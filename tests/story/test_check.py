@@ -51,6 +51,8 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('', MASTER + 'x inet n - n - - smptd\n', 'unknown command "smptd" (did you mean "smtpd"?)', 78),
     ('default_transport = uucp:x\n', MASTER, 'master.cf has no transport "uucp"', 0),
     ('fallback_relay = [x.example]\n', MASTER, 'fallback_relay is an old setting: Use smtp_fallback_relay', 0),
+    ('smtp_tls_per_site = texthash:{folder}/access\n', MASTER, 'smtp_tls_per_site is an old setting: Use smtp_tls_policy_maps', 0),
+    ('disable_dns_lookups = no\n', MASTER, 'disable_dns_lookups is an old setting: Use smtp_dns_support_level = disabled', 0),
     # what has no effect
     ('biff = no\n', MASTER, 'info: {folder}/main.cf, line 3: biff has no effect', 0),
     ('', MASTER + 'old unix - n n - - oqmgr\nsmtp inet n - n - - smtpd\n', 'duplicate', 0),
