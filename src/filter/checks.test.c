@@ -139,8 +139,10 @@ static void which_messages_have_a_header(void **state) {
 			 "X: 2\r\n\r\nX: 3\r\n--b\r\nX: 4\r\n",
 			 cases[i].type);
 		run(rules, usual, buf_text(&text), buf_text(&text),
-		    cases[i].nested ? "info header <X: 1> m\ninfo header <X: 2> n\ninfo body <X: 3> b\ninfo header <X: 4> m\n"
-				    : "info header <X: 1> m\ninfo body <X: 2> b\ninfo body <X: 3> b\ninfo header <X: 4> m\n");
+		    cases[i].nested ? "info header <X: 1> m\ninfo header <X: 2> n\ninfo body <X: 3> b\n"
+				      "info header <X: 4> m\n"
+				    : "info header <X: 1> m\ninfo body <X: 2> b\ninfo body <X: 3> b\n"
+				      "info header <X: 4> m\n");
 	}
 }
 
@@ -206,7 +208,8 @@ static void declared_eight_bits_are_converted(void **state) {
 	/* a piece of a message has no encoding but 7bit (RFC 2046 §5.2.2): what breaks that rule is not made worse */
 	run((const char *const[4]){ "", "", "", "" }, p,
 	    "Content-Type: message/partial; id=a; number=2\r\nContent-Transfer-Encoding: 8bit\r\n\r\n=\xc3\xbc\r\n",
-	    "Content-Type: message/partial; id=a; number=2\r\nContent-Transfer-Encoding: 7bit\r\n\r\n=\xc3\xbc\r\n", "");
+	    "Content-Type: message/partial; id=a; number=2\r\nContent-Transfer-Encoding: 7bit\r\n\r\n=\xc3\xbc\r\n",
+	    "");
 	run((const char *const[4]){ "", "", "", "" }, p, as_is, as_is, "");
 	run((const char *const[4]){ "", "", "", "" }, p,
 	    "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
