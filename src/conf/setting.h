@@ -123,11 +123,14 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define DKIM_ACTION_WORDS(W) \
 	W(DKIM_ACTION_ACCEPT, "accept") W(DKIM_ACTION_DISCARD, "discard") W(DKIM_ACTION_QUARANTINE, "quarantine") \
 	W(DKIM_ACTION_REJECT, "reject") W(DKIM_ACTION_TEMPFAIL, "tempfail")
+#define UNPROTECTED_KEY_WORDS(W) \
+	W(UNPROTECTED_KEY_NONE, "none") W(UNPROTECTED_KEY_NEUTRAL, "neutral") W(UNPROTECTED_KEY_FAIL, "fail")
 #define REPORT_FORMAT_WORDS(W) W(REPORT_FORMAT_RFC9990, "rfc9990") W(REPORT_FORMAT_RFC7489, "rfc7489")
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
 	SET(dkim_on_error_word, DKIM_ON_ERROR_WORDS) \
 	SET(dkim_action, DKIM_ACTION_WORDS) \
+	SET(unprotected_key_word, UNPROTECTED_KEY_WORDS) \
 	SET(oauth2_mode, OAUTH2_MODE_WORDS) \
 	SET(dkim_local_word, DKIM_LOCAL_WORDS) \
 	SET(srs_word, SRS_WORDS) \
