@@ -194,12 +194,12 @@ static void tune_memory(void) {
 	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
 }
 
-/* Whoever is woken here waits for his turn, instead of interrupting whoever runs: where processors are free that changes
- * nothing, and where they are not, the roles, which work by bursts of some 20 us and wake each other, take each other's
- * place far less often, and find more to do when they run: 5 % of all that a relayed message costs. Programs that agent
- * starts are other people's and get the usual rules. It is no failure where it is not allowed. */
-static void tune_scheduling(const struct role *role) {
-	if ((role->seal_needs & SEAL_SPAWN) == 0) sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
+/* Who is woken waits for his turn, instead of interrupting whoever runs. Where processors are free that changes nothing;
+ * where they are not, processes that work by bursts of some 20 us and wake each other take each other's place less often
+ * and find more to do when they run: 5 % of all that a relayed message costs. It is no failure where it is not allowed.
+ */
+static void tune_scheduling(void) {
+	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
 }
 
 int role_main(const struct role *role) {
@@ -207,7 +207,7 @@ int role_main(const struct role *role) {
 	snprintf(name, sizeof name, "hato-%s", role->name);
 	prctl(PR_SET_NAME, name); /* for ps and top, where the link we were started by would stand */
 	tune_memory();
-	tune_scheduling(role);
+	if (role->in_turn) tune_scheduling();
 	struct boot b = { 0 };
 	boot_clear(&b);
 	signal(SIGPIPE, SIG_IGN);
