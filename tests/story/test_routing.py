@@ -377,8 +377,8 @@ def test_route_tells_copies_and_what_the_next_server_sees(out, folder):
         ('delivered', 'sent@copy.test', f'by smtp to {hop}, a copy (sender_bcc_maps)'), ('mailbox', 'ann@example.test', 'a copy (recipient_bcc_maps)')]
     host.send('me@inside.test', 'you@inside.test', message('me@inside.test', 'you@inside.test', 'letter'))
     host.wait_message('ann@example.test', 'letter')
-    got = sorted((sender, *to) for sender, to, _ in taken(there, 3))
-    assert got == [('me@inside.test', 'archive@copy.test'), ('me@inside.test', 'sent@copy.test'), ('outside@good.test', 'staff@good.test')], got
+    got = sorted((sender, *sorted(to)) for sender, to, _ in taken(there, 2))
+    assert got == [('me@inside.test', 'archive@copy.test', 'sent@copy.test'), ('outside@good.test', 'staff@good.test')], got
 
 
 def test_postmaster_copies(out):
