@@ -238,7 +238,8 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 		found(&best, TRUST_PERMERROR, DKIM_FAULT_DNS,
 		      arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
 	if (best.result == TRUST_PASS && p->unprotected != TRUST_NONE && !facts.secure)
-		found(&best, p->unprotected, DKIM_FAULT_POLICY, S("DNSSEC does not prove the key (dkim_unprotected_key)"));
+		found(&best, p->unprotected, DKIM_FAULT_POLICY,
+		      S("DNSSEC does not prove the key (dkim_unprotected_key)"));
 	*v = best;
 }
 
