@@ -286,7 +286,8 @@ int dove_instance(struct doveadm *d, void **state) {
 
 /* Dovecot's answer where no metric is configured: the titles alone. */
 int dove_stats(struct doveadm *d, void **state) {
-	static const char *const titles[] = { "metric_name", "field", "count", "sum", "min", "max", "avg", "median", "stddev", "%95" };
+	static const char *const titles[] = { "metric_name", "field", "count",  "sum",    "min",
+					      "max",         "avg",   "median", "stddev", "%95" };
 	(void)state;
 	int code = dove_print_begin(d);
 	for (size_t i = 0; i < LEN(titles) && code == EX_OK; i++)

@@ -85,3 +85,13 @@ void check_names(struct conf *c);  /* before evaluation: unknown, unused, not ac
 void check_values(struct conf *c); /* after it: what single values cannot say */
 void bounces_load(struct conf *c);  /* after it */
 void check_dangers(struct conf *c); /* after it: what they do together */
+
+/* May everybody send mail to anywhere through this server (stranger.c)? Then *out tells by what: permit_mynetworks, a
+ * table with the word before it, a class, or an entry of a list of domains (setting). */
+struct open_door {
+	enum setting_id setting;
+	struct slice word;
+};
+bool strangers_may_send(const struct conf_view *v, struct arena *mem, struct open_door *out);
+/* Is everybody in this list of networks? */
+bool strangers_in(const struct conf_view *v, enum setting_id networks, struct arena *mem);

@@ -44,6 +44,7 @@ static int make_files(struct db *db) {
 	if (db->dir_fd < 0) return cause_fail_errno("%s", db->dir);
 	AUTO_FD int fd = openat(db->dir_fd, db->params.file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) return cause_fail_errno("%s", db->path);
+	db->map = map_share_new(fd, MIB(db->params.mmap_mib));
 	if (fsync(db->dir_fd) < 0) return cause_fail_errno("%s", db->dir);
 	return 0;
 }
@@ -89,6 +90,7 @@ void db_close(struct db **dbp) {
 		conn_close(&c);
 	}
 	conn_close(&db->writer);
+	map_share_free(&db->map);
 	pack_pool_free(&db->packs);
 	pthread_mutex_destroy(&db->readers_lock);
 	pthread_mutex_destroy(&db->writes_lock);

@@ -60,6 +60,7 @@ struct db {
 	void *attached, *summaries;
 	_Atomic uint64_t epoch;
 	struct pack_pool *packs;
+	struct map_share *map;
 
 	pthread_mutex_t drafts_lock;
 	struct blob_draft *drafts, **drafts_end; /* in the order of their ids */
@@ -106,7 +107,12 @@ int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3
 /* log_file.c: once per process, before the first connection */
 #define LOG_FILE_VFS "hato-log"
 void log_file_register(void);
-/* map_file.c: a database file that stays mapped. Its handle has so many bytes, and so much room behind it. */
+/* map_file.c: one mapping of the database file for all connections that read; NULL: it cannot be mapped. */
+struct map_share;
+struct map_share *map_share_new(int fd, size_t len);
+void map_share_free(struct map_share **share); /* after the connections */
+void map_file_share(sqlite3 *sqlite, const char *path, struct map_share *share);
+/* SQLite's handle has so many bytes, and so much room behind it. */
 size_t map_file_room(void);
 void map_file_wrap(sqlite3_file *file, size_t handle);
 

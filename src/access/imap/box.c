@@ -81,8 +81,8 @@ bool imap_load(struct imap_session *s) {
 	if (s->box.view.loaded) return true;
 	AUTO_NEWS struct news n = NEWS(s);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
+	struct mailbox_state m;
+	int r = c != NULL ? store_mailbox_state(c, &s->mem, s->box.box, &m) : -1;
 	if (r != 0) return r == STORE_NO_MAILBOX ? deleted(s) : lost(s, fail_text());
 	if (m.highestmodseq > s->box.modseq && !gather(&n, c)) return false;
 	return load(s, c, &n.gone);
@@ -92,8 +92,8 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES)) return;
 	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
-	struct mailbox m = { 0 };
-	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
+	struct mailbox_state m = { 0 };
+	int r = c != NULL ? store_mailbox_state(c, &s->mem, s->box.box, &m) : -1;
 	bool good = r == 0;
 	if (good && m.highestmodseq > s->box.modseq) {
 		good = gather(&n, c) && ((n.rows.len == 0 && n.gone.set.count == 0) || load(s, c, &n.gone));
@@ -304,8 +304,8 @@ bool imap_parse_messages(struct imap_session *s, struct imap_call *call, struct 
 /* Our own changes. */
 
 int imap_own_begin(struct db_conn *tx, struct box box, struct imap_own_change *own) {
-	struct mailbox m;
-	int r = store_mailbox(tx, db_memory(tx), box, &m);
+	struct mailbox_state m;
+	int r = store_mailbox_state(tx, db_memory(tx), box, &m);
 	if (r == 0) *own = (struct imap_own_change){ .before = m.highestmodseq };
 	return r;
 }

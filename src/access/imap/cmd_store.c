@@ -164,8 +164,8 @@ static int expunge_set(struct imap_session *s, const struct imap_set *set) {
 
 static int nothing_deleted(struct imap_session *s, bool *nothing) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c == NULL ? -1 : store_mailbox(c, &s->mem, s->box.box, &m);
+	struct mailbox_state m;
+	int r = c == NULL ? -1 : store_mailbox_state(c, &s->mem, s->box.box, &m);
 	if (r == 0) *nothing = m.deleted == 0;
 	return r;
 }
