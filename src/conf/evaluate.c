@@ -174,7 +174,8 @@ static void read_constant(size_t id) {
 	const struct setting *s = setting_of((enum setting_id)id), *other;
 	struct slice text = slice_of(s->fallback);
 	same_as[id] = (uint16_t)id;
-	if (s->fallback == NULL || s->kind == KIND_ORIGIN || s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS) return;
+	if (s->fallback == NULL || s->kind == KIND_ORIGIN || s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS)
+		return;
 	if (slice_starts(text, S("$")) && s->kind != KIND_RAW) {
 		other = setting_find(slice_skip(text, 1));
 		if (other != NULL && is_read_alike(s, other)) same_as[id] = (uint16_t)setting_id_of(other);
