@@ -194,10 +194,10 @@ static void tune_memory(void) {
 	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
 }
 
-/* Who is woken waits for his turn, instead of interrupting whoever runs. Where processors are free that changes nothing;
- * where they are not, processes that work by bursts of some 20 us and wake each other take each other's place less often
- * and find more to do when they run: 5 % of all that a relayed message costs. It is no failure where it is not allowed.
- */
+/* Who is woken waits for his turn, instead of interrupting whoever runs. Where processors are free that changes
+ * nothing; where they are not, processes that work by bursts of some 20 us and wake each other take each other's place
+ * less often and find more to do when they run: 5 % of all that a relayed message costs. It is no failure where it is
+ * not allowed. */
 static void tune_scheduling(void) {
 	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
 }
