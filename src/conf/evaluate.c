@@ -143,7 +143,8 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	if (r < 0) return -1;
 	if (r == VALUE_EXTENSION)
 		problem_add(&c->problems, PROBLEM_WARNING, view_raw(v, p->id)->where,
-			    "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
+			    "%s = %.*s: read as %lld bytes (Postfix takes no suffix in a size)", s->name,
+			    SLICE_ARG(text), (long long)out->number);
 	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS)
 		read_patterns(v, s, view_raw(v, p->id)->where, given, out);
 	return 0;

@@ -2,6 +2,7 @@
 /* `hato route`: what the tables make of an address, the door's word about it, and what the next server will see. */
 #include "role/routing_settings.h"
 #include "admin/admin.h"
+#include "base/fail.h"
 #include "flow/explain.h"
 #include "role/settings.h"
 
@@ -35,26 +36,27 @@ static const struct conf_service *service_of(const struct conf *conf, struct sli
 }
 
 /* smtp_generic_maps of the way out that an end takes: what the next server sees. */
-static int tell_generic(const struct telling_routes *t, const struct route_end *end) {
+static void tell_generic(const struct telling_routes *t, const struct route_end *end) {
 	const struct conf *conf = t->settings->conf;
 	struct slice transport, next_hop, out;
 	transport_split(end->hop, &transport, &next_hop);
 	const struct transport *way = transport_find(&t->settings->route.hops.transports, transport);
 	const struct conf_service *service = service_of(conf, transport);
-	if (way == NULL || way->kind != TRANSPORT_RELAY) return 0;
+	if (way == NULL || way->kind != TRANSPORT_RELAY) return;
 	const struct conf_view *v = service != NULL ? conf_service_view(conf, service) : conf_main(conf);
 	bool lmtp = slice_eq(service != NULL ? service->command : transport, S("lmtp"));
 	enum setting_id id = lmtp ? SET_lmtp_generic_maps : SET_smtp_generic_maps;
 	struct lookup maps = tables_of_list(t->tables, v, id, 0, t->mem);
 	struct rewrite_params generic;
 	struct route_trace trace = { t->way->step, t->way->ctx };
-	if (maps.count == 0) return 0;
+	if (maps.count == 0) return;
 	generic_settings_make(&generic, &t->settings->route.rewrite, maps, setting_of(id)->name);
 	struct slice from = end->owner.len != 0 ? end->owner : t->sender;
-	if (rewrite_traced(&generic, REWRITE_ENVELOPE_SENDER, from, &trace, t->mem, &out) != REWRITE_DONE ||
-	    rewrite_traced(&generic, REWRITE_ENVELOPE_RECIPIENT, end->address, &trace, t->mem, &out) != REWRITE_DONE)
-		return ROUTE_LATER;
-	return 0;
+	if (rewrite_traced(&generic, REWRITE_ENVELOPE_SENDER, from, &trace, t->mem, &out) == REWRITE_DONE &&
+	    rewrite_traced(&generic, REWRITE_ENVELOPE_RECIPIENT, end->address, &trace, t->mem, &out) == REWRITE_DONE)
+		return;
+	t->way->step(t->way->ctx, setting_of(id)->name, end->address, /* a file that only relay may have, perhaps */
+		     arena_fmt(t->mem, "cannot be asked from here: %s", fail_text()), NULL);
 }
 
 static void tell_end(const struct telling_routes *t, const struct route_end *end) {
@@ -84,7 +86,7 @@ int routing_tell(const struct routing_settings *s, struct db *db, struct slice a
 	if (r == 0 && goes) r = tell_door(s, c, address, t.sender, way, &mem);
 	t.tables = routing_tables(s->conf);
 	for (size_t i = 0; i < routes.count && r == 0; i++)
-		if (routes.at[i].kind == ROUTE_TO_HOP) r = tell_generic(&t, &routes.at[i]);
+		if (routes.at[i].kind == ROUTE_TO_HOP) tell_generic(&t, &routes.at[i]);
 	for (size_t i = 0; i < routes.count && r == 0; i++) tell_end(&t, &routes.at[i]);
 	tables_free(&t.tables);
 	return r;

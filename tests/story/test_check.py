@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """hato check tells what is wrong with a whole configuration, before a server runs with it."""
-import json, os, subprocess
+import json, os, re, subprocess
 import pytest
 from around import *
 
@@ -65,6 +65,18 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('transport_maps = foo:/x\n', MASTER, 'transport_maps: unsupported dictionary type: foo', 0),
     ('transport_maps = regexp:{folder}/bad\n', MASTER, '{folder}/bad, line 1: ', 0),
     ('smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = texthash:{folder}/access\n', MASTER, 'holds passwords and can be read by everybody', 0),
+    ('relay_domains = foo:/x\n', MASTER, 'relay_domains: unsupported dictionary type: foo', 0),
+    ('virtual_alias_maps = mysql:{folder}/none.cf\n', MASTER, 'virtual_alias_maps: mysql:{folder}/none.cf: open {folder}/none.cf: No such file', 0),
+    ('alias_maps = nis:mail.aliases\n', MASTER, 'info: {folder}/main.cf, line 3: alias_maps: nis:mail.aliases never has an entry', 0),
+    # values
+    ('smtpd_helo_required = yes # always\n', MASTER, 'line 3: smtpd_helo_required: "# always" is taken as part of the value', 78),
+    ('mynetworks = 127.0.0.0/8 # us\n', MASTER, 'mynetworks: "# us" is taken as part of the value', 0),
+    ('message_size_limit = 10M\n', MASTER, 'message_size_limit = 10M: read as 10485760 bytes', 0),
+    ('smtp_bind_address = 192.0.2.300\n', MASTER, 'bad parameter value: smtp_bind_address = 192.0.2.300', 0),
+    ('', MASTER + 'way unix - - n - - smtp -o smtp_bind_address=nobody\n', 'master.cf, line 4: bad parameter value: smtp_bind_address = nobody', 0),
+    ('mydomain = a b\n', MASTER, 'bad parameter value: mydomain = a b (expected a host name', 78),
+    ('myhostname = localhost\n', MASTER, 'myhostname = localhost: is no full name', 0),
+    ('', MASTER + 'odd unix - n n - - pipe flags=Z user=nobody argv=/bin/x\n', 'master.cf, line 4: service odd: flags=Z: unknown flag: Z', 0),
     # names
     ('myhostnam = x\n', MASTER, 'unused parameter: myhostnam=x (did you mean myhostname?)', 0),
     ('smtpd_banner = $nobody\n', MASTER, 'undefined parameter: nobody', 0),
@@ -106,6 +118,14 @@ def test_findings(folder, main, master, said, code):
 def test_no_open_door(folder, main, master):
     done = check(folder, main.replace('{folder}', folder), master, files={'every': '/./ OK\n', 'some': '192.0.2.0/24 OK\n'})
     assert done.returncode == 0 and 'open relay' not in done.stderr, done.stderr
+
+
+def test_order_and_once(folder):
+    """Findings about lines stand in the order of the lines; a certificate that is not there is told of once."""
+    done = check(folder, 'smtpd_tls_cert_file = /none/x.pem\nsmtpd_tls_key_file = /none/x.key\nsmtp_use_tls = yes\nnobody_knows = x\nbiff = no\nvirtual_maps =\n')
+    lines = [int(n) for n in re.findall(r'main\.cf, line (\d+): (?:smtp_use_tls|unused|biff|virtual_maps)', done.stderr)]
+    assert lines == [5, 6, 7, 8], done.stderr
+    assert done.stderr.count('/none/x.pem') == 1 and all(l.startswith('hato check: ') for l in done.stderr.splitlines()), done.stderr
 
 
 def test_tables_in_braces(folder):
