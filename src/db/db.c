@@ -70,6 +70,7 @@ int db_open(const char *dir, const struct db_params *params, struct db **out) {
 	int r = make_files(db);
 	if (r == 0) r = conn_open(db, true, &db->writer);
 	if (r == 0) r = schema_bring_up(db->writer, db->params.schema);
+	if (r == 0) others_begin(db);
 	if (r == 0) r = blob_ids_seen(db);
 	if (r == 0) r = keeper_start(db);
 	if (r < 0) {

@@ -70,6 +70,8 @@ struct db {
 	size_t reader_count;
 
 	struct db_conn *writer;
+	const uint32_t *log_index; /* others.c; NULL: it cannot be looked at */
+	_Atomic uint64_t ours;     /* low half: what it says since our last commit; high: that others wrote, so often */
 	pthread_mutex_t writes_lock;
 	struct write *waiting, **waiting_end;
 	bool led;                /* some thread is committing */
@@ -103,6 +105,10 @@ int schema_bring_up(struct db_conn *c, const struct db_schema *schema);
 int keeper_start(struct db *db);
 void keeper_stop(struct db *db);
 int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3_wal_hook */
+
+/* others.c: when the writer is open and the schema is as it should be; and after each commit and its hooks */
+void others_begin(struct db *db);
+void others_committed(struct db *db);
 
 /* log_file.c: once per process, before the first connection */
 #define LOG_FILE_VFS "hato-log"

@@ -127,6 +127,10 @@ enum {
 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
+/* Only messages with (flags & mask) == flags; as WANT_BRIEF. The database leaves out the others for a third of what
+ * it costs to hand out a row. */
+int store_each_flagged(struct db_conn *c, struct box box, struct uid_set set, uint32_t mask, uint32_t flags,
+		       int (*each)(void *ctx, const struct message *m), void *ctx);
 /* Before a walk over very many, that may be cold: what it is going to read is asked for at once. Only a hint. */
 void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want);
 
