@@ -18,12 +18,21 @@ struct pump {
 	int inner;
 	bool client_ended, inner_ended, inner_deaf, inner_full, client_full, given_back;
 	int64_t idle, last;
+	bool ending; /* last is when that began */
 };
 
 struct pump *pump_new(struct stream *client, int inner, int64_t idle) {
 	struct pump *p = mem_get(sizeof *p);
 	*p = (struct pump){ .client = client, .inner = inner, .idle = idle, .last = clock_ms() };
 	return p;
+}
+
+void pump_end(struct pump *p, int64_t within) {
+	p->ending = p->client_ended = p->inner_deaf = true;
+	p->inner_full = false;
+	p->last = clock_ms();
+	p->idle = within;
+	shutdown(p->inner, SHUT_WR);
 }
 
 void pump_free(struct pump **p) {
@@ -125,7 +134,7 @@ enum pump_next pump_step(struct pump *p) {
 		if (in == OVER || out == OVER) return PUMP_OVER;
 	}
 	stream_relax(p->client);
-	if (moved) p->last = clock_ms();
+	if (moved && !p->ending) p->last = clock_ms();
 	return clock_ms() - p->last >= p->idle ? PUMP_OVER : PUMP_PARK;
 }
 
@@ -144,6 +153,6 @@ uint32_t pump_inner_events(const struct pump *p) {
 }
 
 int64_t pump_deadline(const struct pump *p) {
-	bool more = stream_has_input(p->client) && !p->inner_full;
+	bool more = stream_has_input(p->client) && !p->inner_full && !p->ending;
 	return more ? clock_ms() : p->last + p->idle;
 }

@@ -11,6 +11,8 @@ struct pump;
  * is over. */
 struct pump *pump_new(struct stream *client, int inner, int64_t idle) NONNULL_RESULT;
 void pump_free(struct pump **p);
+/* What the client says counts no more; what the serving end has to say to that is carried for so many milliseconds. */
+void pump_end(struct pump *p, int64_t within);
 enum pump_next { PUMP_PARK, PUMP_OVER };
 enum pump_next pump_step(struct pump *p);
 /* The serving end gives its client back: with the last byte of what it says there comes a descriptor (any), so that

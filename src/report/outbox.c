@@ -139,6 +139,10 @@ int outbox_add(struct db_conn *tx, const struct evidence_record *e, int64_t now_
 		.spf_domain = cut(e->spf.domain),
 		.signatures = signatures,
 	};
+	if (key.override.len == 0 && d->result == TRUST_TEMPERROR && d->policy > DMARC_POLICY_NONE) {
+		key.override = S("other"); /* RFC 9990 §3.1.1.9: nothing passed, and the policy was not applied */
+		key.comment = S("DNS could not be asked for what might have passed");
+	}
 	key.signatures_count = signatures_of(e, signatures);
 	feedback_key_pack(&packed, &key);
 	int64_t day = now_us / DAY_US;

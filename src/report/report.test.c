@@ -92,6 +92,28 @@ static void alike_is_one_row(void **state) {
 	db_release(&c);
 }
 
+/* Why a policy was not applied is said wherever it was not (RFC 9990 §3.1.1.9). */
+static void undecided_says_why(void **state) {
+	(void)state;
+	AUTO_ARENA struct arena mem = { 0 };
+	struct add a = { evidence_of("198.51.100.9"), NOON, 1 };
+	struct outbox_due due;
+	struct report_dmarc report;
+	a.e.dmarc.result = TRUST_TEMPERROR;
+	a.e.dmarc.policy = DMARC_POLICY_REJECT;
+	a.e.dmarc.disposition = DMARC_POLICY_NONE;
+	assert_int_equal(db_write(db, add, &a), 0);
+	struct db_conn *c = db_read(db);
+	assert_int_equal(outbox_next(c, DAY + 1, NEVER, S(""), &mem, &due), 0);
+	assert_int_equal(outbox_report(c, &due, &mem, &report), 0);
+	db_release(&c);
+	assert_int_equal(report.records_count, 1);
+	const struct report_record *r = &report.records[0];
+	assert_true(slice_eq(r->disposition, S("none")) && slice_eq(r->spf, S("fail")) && r->reasons_count == 1);
+	assert_true(slice_eq(r->reasons[0].type, S("other")) && r->reasons[0].comment.len != 0);
+	assert_int_equal(db_write(db, delete_due, &due), 0);
+}
+
 static int flood(struct db_conn *tx, void *arg) {
 	(void)arg;
 	int r = 0;
@@ -245,6 +267,7 @@ static void a_mail_is_not_tried_for_ever(void **state) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(alike_is_one_row), cmocka_unit_test(rows_are_limited), cmocka_unit_test(stored_once),
+		cmocka_unit_test(undecided_says_why), cmocka_unit_test(rows_are_limited), cmocka_unit_test(stored_once),
 		cmocka_unit_test(large_ones_are_written_ahead),
 		cmocka_unit_test(a_mail_is_not_tried_for_ever),
 	};

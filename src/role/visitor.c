@@ -16,7 +16,7 @@
 
 /* SESSION_ROOM: who waits for room in a pair is woken when three quarters of it are free. With the kernel's usual room
  * core would wait for each page of a FETCH until edge has nothing left to send. */
-enum { SESSION_ROOM = 256 * 1024 };
+enum { SESSION_ROOM = 256 * 1024, GOODBYE_MS = 2000 };
 enum { IN_LIMIT = 65536, OUT_LIMIT = 1 << 20, FIRST_SESSION = 10000, LAST_SESSION = 9999999 };
 
 struct visitor;
@@ -172,7 +172,7 @@ static bool take_back(struct visitor *v) {
 }
 
 static bool pump_phase(struct visitor *v, enum wake why) {
-	if (why == WAKE_STOP) return false;
+	if (why == WAKE_STOP) pump_end(v->pump, GOODBYE_MS);
 	if (pump_step(v->pump) == PUMP_OVER)
 		return v->service->protocol == SERVES_IMAP && pump_given_back(v->pump) && take_back(v);
 	task_park(&v->task, pump_client_events(v->pump), pump_inner_events(v->pump), pump_deadline(v->pump));

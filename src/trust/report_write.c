@@ -112,6 +112,7 @@ static void record(struct buf *out, const struct report_record *r, enum report_f
 		buf_add(out, S("      </dkim>\n"));
 	}
 	for (size_t i = 0; i < r->spfs_count; i++) {
+		if (form == REPORT_FORM_RFC9990 && r->spfs[i].domain.len == 0) continue; /* it was not checked */
 		buf_add(out, S("      <spf>\n"));
 		leaf(out, 4, "domain", r->spfs[i].domain);
 		leaf(out, 4, "scope",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading mail, as a client that keeps a connection open does it all day."""
-import imaplib, re, socket, threading, time
+import imaplib, re, socket, threading, time, zlib
 import pytest
 from around import *
 from hato import running
@@ -185,3 +185,23 @@ def test_nonsense_does_no_harm(server, ann):
     assert ann.until('a ')
     fresh = Imap(server, ANN)
     assert fresh.command('NOOP', 'OK')
+
+
+def test_goodbye_at_the_stop(tmp_path):
+    """Whoever is connected is told that the server stops (RFC 9051 §7.1.5): logged in, idle, compressed, not logged in."""
+    with running(tmp_path, ANN) as server:
+        selected, idle, packed = (server.imap(ANN, select='INBOX') for _ in range(3))
+        stranger = imaplib.IMAP4_SSL(server.address, server.ports['imaps'], ssl_context=NO_NAME)
+        idle.send(b'i IDLE\r\n')
+        assert idle.readline().startswith(b'+ ')
+        packed.send(b'c COMPRESS DEFLATE\r\n')
+        assert packed.readline().startswith(b'c OK')
+        begun = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begun < 10 * SLOW
+        for m in (selected, idle, stranger):
+            assert m.readline().startswith(b'* BYE '), m
+            assert m.readline() == b''
+        rest = b''.join(iter(lambda: packed.sock.recv(4096), b''))
+        assert zlib.decompressobj(-15).decompress(rest).startswith(b'* BYE ')
+        server.start()

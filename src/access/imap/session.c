@@ -279,7 +279,14 @@ static void take_input(struct imap_session *s) {
 		r = stream_fill(s->wire);
 		while (!s->over && take_line(s)) continue;
 	}
-	if (r != STREAM_AGAIN && r != STREAM_OK && !s->over) lost(s, STREAM_CLOSED);
+	if (r == STREAM_AGAIN || r == STREAM_OK || s->over) return;
+	if (r != STREAM_CLOSED) {
+		lost(s, STREAM_CLOSED);
+		return;
+	}
+	/* Who closed only his sending side, or whose edge is about to stop, still reads (RFC 9051 §7.1.5). */
+	imap_say(s, "* BYE Connection closed.");
+	imap_end(s, "Connection closed");
 }
 
 /* The task. */
