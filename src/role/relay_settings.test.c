@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lmtp_… means is read by the code that reads smtp_…, through relay_setting: whoever knows that the one acts knows it
- * of the other, if each has its partner and none is left over. */
+/* What lmtp_… means is read by the code that reads smtp_…, through relay_setting: whoever knows that the one acts knows
+ * it of the other, if each has its partner and none is left over. */
 #include "role/relay_settings.h"
 #include "base/test.h"
 
