@@ -37,8 +37,9 @@ static bool is_expanded(const struct conf *c, struct slice name) {
 static void mention_all(struct conf *c) {
 	for (size_t i = 0; i < c->params_count; i++) {
 		const struct raw *raw = &c->main_raws[i];
-		struct mention m = { c, is_expanded(c, c->params[i]->name) ? raw->where
-									   : (struct place){ SLICE_NONE, 0 } };
+		bool expanded = c->params[i]->setting == NULL || c->params[i]->setting->kind != KIND_RAW;
+		struct mention m = { c, expanded ? raw->where : (struct place){ SLICE_NONE, 0 } };
+		if (raw->text.at == NULL) continue;
 		expand_names(raw->text, mention_name, &m);
 		if (i != SET_smtpd_restriction_classes) continue;
 		struct slice rest = raw->text;

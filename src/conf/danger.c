@@ -294,6 +294,7 @@ static void check_proofs(const struct conf_view *v) {
 		{ SET_dmarc_trusted_lists, SET_dmarc_check },   { SET_dmarc_trusted_forwarders, SET_dmarc_check },
 		{ SET_dmarc_quarantine, SET_dmarc_check },      { SET_dmarc_reject, SET_dmarc_check },
 		{ SET_dmarc_required_headers, SET_dmarc_check }, { SET_dkim_on_bad_signature, SET_dkim_verify },
+		{ SET_dkim_unprotected_key, SET_dkim_verify },
 		{ SET_dkim_on_key_not_found, SET_dkim_verify },  { SET_dkim_on_no_signature, SET_dkim_verify },
 		{ SET_dkim_on_dns_error, SET_dkim_verify },      { SET_dkim_redirect_failures_to, SET_dkim_verify },
 	};

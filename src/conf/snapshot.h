@@ -44,7 +44,7 @@ struct conf {
 	struct machine machine;
 	struct sources files;
 	struct problems problems;
-	struct map names;                   /* to struct param */
+	struct map names;                   /* to struct param, of those that are not in the list */
 	struct param **params;              /* by number */
 	size_t params_count, params_room;
 	size_t *ordered;                    /* numbers, ordered by name */
@@ -72,6 +72,7 @@ static inline bool view_is_own(const struct conf_view *v, size_t id) {
 	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
 }
 
+void params_begin(struct conf *c); /* those of the list */
 struct param *param_find(const struct conf *c, struct slice name);
 struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* makes it when new */
 
