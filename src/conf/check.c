@@ -233,8 +233,10 @@ static void check_versions(const struct conf_view *v) {
 }
 
 static bool is_host_name(struct slice s) {
-	for (size_t i = 0; i < s.len; i++)
-		if (!ascii_alpha(s.at[i]) && !ascii_digit(s.at[i]) && strchr(".-_", s.at[i]) == NULL) return false;
+	for (size_t i = 0; i < s.len; i++) /* names in UTF-8, too */
+		if (!ascii_alpha(s.at[i]) && !ascii_digit(s.at[i]) && (s.at[i] & 0x80) == 0 &&
+		    (s.at[i] == '\0' || strchr(".-_", s.at[i]) == NULL))
+			return false;
 	return s.len != 0 && s.at[0] != '.' && s.at[0] != '-';
 }
 

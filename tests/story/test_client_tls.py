@@ -105,6 +105,23 @@ def test_chain_files_of_one_service(hosts, far, folder):
     assert 'Client CN "rsa.a.test"' in str(arrived(b, 'apart').get_all('Received')[0])
 
 
+@pytest.mark.parametrize('kind', ['', 'ec'])
+def test_kinds_of_certificates(hosts, far, folder, kind):
+    """smtp_tls_cert_file and smtp_tls_eccert_file, each with its key; from main.cf, and for one service alone."""
+    crt, key = certificate(folder, 'own', f'own{kind}.a.test')
+    other = certificate(folder, 'other', f'other{kind}.a.test')
+    b = far('smtpd_tls_ask_ccert = yes\nsmtpd_tls_received_header = yes\n')
+    a = near(hosts, f'relayhost = [{b.address}]\nsmtp_tls_security_level = may\nsmtp_tls_{kind}cert_file = {crt}\nsmtp_tls_{kind}key_file = {key}\n')
+    send(a, 'main')
+    assert f'Client CN "own{kind}.a.test"' in str(arrived(b, 'main').get_all('Received')[0])
+    a.stop()
+    with open(a.folder + '/master.cf', 'a') as f:
+        f.write(f'smtp unix - - n - - smtp -o smtp_tls_{kind}cert_file={other[0]} -o smtp_tls_{kind}key_file={other[1]}\n')
+    a.start()
+    send(a, 'service')
+    assert f'Client CN "other{kind}.a.test"' in str(arrived(b, 'service').get_all('Received')[0])
+
+
 def test_missing_certificate_is_told(hosts):
     a = hosts('mail.a.test', 'smtp_tls_cert_file = /nowhere/own.crt\n', start=False)
     done = a.hato('start', check=False)

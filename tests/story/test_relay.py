@@ -347,6 +347,19 @@ def test_a_destination_that_turns_everybody_away_rests(via):
     assert there.connections == 1
 
 
+@pytest.mark.parametrize('gain, least, most', [('0', 1, 2), ('1', 4, 20), ('1/1000', 1, 2)])
+def test_success_opens_the_window(via, gain, least, most):
+    """<transport>_destination_concurrency_positive_feedback: how much each delivery that gets through adds to how many go at one time.
+    A connection may still be at its QUIT when the next begins."""
+    a, there = via(f'smtp_initial_destination_concurrency = 1\nsmtp_destination_concurrency_positive_feedback = {gain}\n'
+                   'smtp_destination_recipient_limit = 1\nsmtp_connection_cache_on_demand = no\n', delay=0.05 * SLOW)
+    with a.smtp('submission', ANN) as s:
+        s.ehlo()
+        s.sendmail(ANN, [f'x{n}@far.test' for n in range(20)], message(ANN, 'x@far.test', 'letter'))
+    wait_until(lambda: len(there.messages) == 20, 60, lambda: f'{len(there.messages)} of 20\n{a.log()[-1000:]}')
+    assert least <= there.most <= most, there.most
+
+
 def test_stop_does_not_wait_for_dns(hosts, dns):
     """A resolver that is there, but never answers what it is asked, holds up the end for a moment only. That was no try: the next start
     makes it at once, whatever the back-off."""

@@ -147,6 +147,29 @@ def test_good_manners_behind_the_greeting(sides):
     assert 'PASS OLD' in both(two, '127.0.0.20', 6, short)
 
 
+TTL = int(10 * SLOW)
+
+
+@pytest.mark.parametrize('main, deep', [(f'postscreen_greet_ttl = {TTL}s\n', False),
+                                        (DNSBL + f'postscreen_dnsbl_min_ttl = 1s\npostscreen_dnsbl_max_ttl = {TTL}s\n', False),
+                                        (f'postscreen_pipelining_enable = yes\npostscreen_pipelining_ttl = {TTL}s\n', True),
+                                        (f'postscreen_non_smtp_command_enable = yes\npostscreen_non_smtp_command_ttl = {TTL}s\n', True),
+                                        (f'postscreen_bare_newline_enable = yes\npostscreen_bare_newline_ttl = {TTL}s\n', True)],
+                         ids=['greet', 'dnsbl', 'pipelining', 'command', 'newline'])
+def test_how_long_who_passed_is_known(sides, main, deep):
+    """Whoever passed is known for the test's time, and tested again behind it."""
+    two = sides(main)
+    talk, first = (visit, 4) if deep else (short, 2)
+    log = both(two, '127.0.0.31', first, talk)
+    assert log.count('PASS NEW') == 1, log
+    passed = time.monotonic()
+    log = both(two, '127.0.0.31', first + 2, short)
+    assert log.count('PASS OLD') == 1 or time.monotonic() - passed > TTL - 2, log
+    time.sleep(max(0, passed + TTL + 2 - time.monotonic()))
+    log = both(two, '127.0.0.31', 2 * first + 2, talk)
+    assert log.count('PASS NEW') == 2, log
+
+
 @pytest.mark.parametrize('action', ['enforce', 'drop', 'ignore'])
 def test_bad_manners_behind_the_greeting(sides, action):
     two = sides(DEEP + ''.join(f'postscreen_{t}_action = {action}\n' for t in ('pipelining', 'non_smtp_command', 'bare_newline')))
