@@ -23,6 +23,7 @@ struct sendmail {
 	enum mode mode;
 	bool from_header, dot_is_text, gateway, report;
 	bool interval; /* -q30m */
+	bool odd;      /* a value that is warned about: by the whole program, once */
 	const char *sender, *full_name; /* NULL: not given */
 	struct slice notify, ret, envid, body;
 	struct slice verp; /* "XVERP" or "XVERP=+=" */
@@ -61,6 +62,8 @@ static void take_notify(struct sendmail *s, const char *text) {
 		size_t i = 0;
 		while (i < LEN(words) && !slice_same(word, slice_of(words[i]))) i++;
 		if (i == LEN(words)) {
+			s->odd = true;
+			if (s->rest == NULL) return;
 			tool_warn(&s->tool, "unknown DSN NOTIFY command value \"%.*s\" in \"%s\"", SLICE_ARG(word),
 				  text);
 			tool_warn(&s->tool, "bad -N option value -- ignored");
@@ -75,7 +78,7 @@ static void take_notify(struct sendmail *s, const char *text) {
 static void take_return(struct sendmail *s, const char *text) {
 	if (slice_same(slice_of(text), S("full"))) s->ret = S("FULL");
 	else if (slice_same(slice_of(text), S("hdrs"))) s->ret = S("HDRS");
-	else tool_warn(&s->tool, "bad -R option value -- ignored");
+	else if (s->odd = true, s->rest != NULL) tool_warn(&s->tool, "bad -R option value -- ignored");
 }
 
 /* -XV and -XV+=: a sender for each recipient (VERP_README); the server knows which delimiters are allowed. -V without a
@@ -93,7 +96,8 @@ static int take_verp(struct sendmail *s, const char *text) {
 static void take_envid(struct sendmail *s, const char *text) {
 	AUTO_BUF struct buf out = BUF(400);
 	if (strlen(text) > 100) {
-		tool_warn(&s->tool, "too long -V option value -- ignored");
+		s->odd = true;
+		if (s->rest != NULL) tool_warn(&s->tool, "too long -V option value -- ignored");
 		return;
 	}
 	for (const char *p = text; *p != '\0'; p++) {
@@ -432,6 +436,21 @@ static int as_other(struct sendmail *s, const char *name, const char *option, co
 	return s->rest->other(option == NULL ? 1 : value == NULL ? 2 : 3, words);
 }
 
+/* What does not go together, in Postfix's words; NULL: all is well. */
+static const char *wrong_together(const struct sendmail *s, bool words) {
+	static const char *const no_words[] = { [MODE_SMTP] = "stand-alone mode requires no recipient",
+		                                [MODE_QUEUE] = "display queue mode requires no recipient",
+		                                [MODE_ALIASES] = "alias initialization mode requires no recipient",
+		                                [MODE_DAEMON] = "daemon mode requires no recipient",
+		                                [MODE_FLUSH] = "flush queue mode requires no recipient" };
+	bool verify = s->mode == MODE_VERIFY, mail = s->mode == MODE_MAIL || verify;
+	if (s->from_header && !mail) return "-t can be used only in delivery mode";
+	if (s->from_header && verify) return "-t option cannot be used with -bv";
+	if (s->notify.at != NULL && verify) return "-N option cannot be used with -bv";
+	if (s->ret.at != NULL && verify) return "-R option cannot be used with -bv";
+	return words && (size_t)s->mode < LEN(no_words) ? no_words[s->mode] : NULL;
+}
+
 int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 	struct sendmail s = { .rest = rest };
 	optind = 0; /* it may be the second time */
@@ -439,13 +458,17 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 	if (strcmp(s.tool.name, "mailq") == 0) s.mode = MODE_QUEUE;
 	if (strcmp(s.tool.name, "newaliases") == 0) s.mode = MODE_ALIASES;
 	int code = EX_OK;
+	/* "+": nothing behind the first recipient is an option, as in Postfix; who takes recipients from strangers
+	 * relies on it */
 	for (int letter;
-	     code == EX_OK && (letter = getopt(argc, argv, "A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
+	     code == EX_OK && (letter = getopt(argc, argv, "+A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q::tvx")) != -1;)
 		code = take_option(&s, letter);
 	bool alone = s.mode == MODE_MAIL && optind == argc && !s.from_header;
 	if (s.interval && alone) s.mode = MODE_IGNORE;
 	bool of_others = s.mode != MODE_MAIL && s.mode != MODE_VERIFY && s.mode != MODE_SMTP && s.mode != MODE_IGNORE;
-	if (code == EX_OK && of_others && rest == NULL) {
+	const char *wrong = wrong_together(&s, optind < argc);
+	if (code == EX_OK && wrong != NULL) code = tool_fatal(&s.tool, EX_TEMPFAIL, "%s", wrong);
+	if (code == EX_OK && (of_others || s.odd) && rest == NULL) {
 		code = SENDMAIL_WHOLE;
 	} else if (code == EX_OK) {
 		switch (s.mode) {
@@ -455,8 +478,7 @@ int sendmail_run(int argc, char **argv, const struct sendmail_rest *rest) {
 			else code = as_other(&s, "postqueue", s.site != NULL ? "-s" : "-f", s.site);
 			break;
 		case MODE_ALIASES:
-			if (optind == argc) code = rest->newaliases(&s.tool, s.alias_file);
-			else code = tool_fatal(&s.tool, EX_TEMPFAIL, "alias initialization mode requires no recipient");
+			code = rest->newaliases(&s.tool, s.alias_file);
 			break;
 		case MODE_DAEMON: /* of an old start script: fine when it runs already */
 			code = as_other(&s, "postfix", "status", NULL);

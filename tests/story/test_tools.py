@@ -154,6 +154,26 @@ def test_sendmail_errors(server):
         assert server.sendmail(*args, ANN).stderr == ''
 
 
+@pytest.mark.parametrize('args, said', [
+    (['-bp', 'x'], 'display queue mode requires no recipient'), (['-bs', 'x'], 'stand-alone mode requires no recipient'),
+    (['-bi', 'x'], 'alias initialization mode requires no recipient'), (['-bd', 'x'], 'daemon mode requires no recipient'),
+    (['-q', 'x'], 'flush queue mode requires no recipient'), (['-t', '-bs'], '-t can be used only in delivery mode'),
+    (['-t', '-bp'], '-t can be used only in delivery mode'), (['-t', '-bi'], '-t can be used only in delivery mode'),
+    (['-t', '-bv'], '-t option cannot be used with -bv'), (['-N', 'never', '-bv', ANN], '-N option cannot be used with -bv'),
+    (['-R', 'full', '-bv', ANN], '-R option cannot be used with -bv')])
+def test_sendmail_what_does_not_go_together(server, args, said):
+    assert server.sendmail(*args, code=75).stderr == f'sendmail: fatal: {said}\n'
+
+
+def test_sendmail_odd_values(server):
+    """Warned about once, and the mail goes. Behind the first recipient there are no options: a web form may have filled it in."""
+    done = server.sendmail('-N', 'bogus', '-R', 'bogus', ANN)
+    assert done.stderr.splitlines() == ['sendmail: warning: unknown DSN NOTIFY command value "bogus" in "bogus"', 'sendmail: warning: bad -N option value -- ignored',
+                                        'sendmail: warning: bad -R option value -- ignored']
+    assert one(server)['Subject'] == 'x'
+    assert 'Bad recipient address syntax' in server.sendmail(BOB, '-bp', code=75).stderr
+
+
 def test_sendmail_unknown_recipient_bounces(server):
     """Whoever called may be gone: what cannot be delivered comes back as mail."""
     assert server.sendmail('-f', BOB, 'nobody-there@example.test').stderr == ''
