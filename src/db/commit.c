@@ -139,6 +139,7 @@ static void run_batch(struct db_conn *c, struct write *batch) {
 		if (in_transaction(c)) sqlite3_exec(c->sqlite, "ROLLBACK", NULL, NULL, NULL);
 	} else {
 		hooks_run(c);
+		others_committed(c->db); /* until now it counts as another's: not all have heard of it */
 	}
 	hooks_cut(c, &c->hooks);
 	c->pending = NULL;

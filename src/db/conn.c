@@ -70,6 +70,7 @@ static int set_up(struct db_conn *c) {
 	const struct db_params *p = &c->db->params;
 	char sql[512];
 	sqlite3_extended_result_codes(c->sqlite, 1);
+	if (!c->writer) map_file_share(c->sqlite, c->db->path, c->db->map);
 	sqlite3_busy_timeout(c->sqlite, (int)p->busy_ms);
 	/* secure_delete costs a third of every deletion and protects nobody who can read the disk */
 	snprintf(sql, sizeof sql,

@@ -44,6 +44,7 @@ static int make_files(struct db *db) {
 	if (db->dir_fd < 0) return cause_fail_errno("%s", db->dir);
 	AUTO_FD int fd = openat(db->dir_fd, db->params.file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) return cause_fail_errno("%s", db->path);
+	db->map = map_share_new(fd, MIB(db->params.mmap_mib));
 	if (fsync(db->dir_fd) < 0) return cause_fail_errno("%s", db->dir);
 	return 0;
 }
@@ -69,6 +70,7 @@ int db_open(const char *dir, const struct db_params *params, struct db **out) {
 	int r = make_files(db);
 	if (r == 0) r = conn_open(db, true, &db->writer);
 	if (r == 0) r = schema_bring_up(db->writer, db->params.schema);
+	if (r == 0) others_begin(db);
 	if (r == 0) r = blob_ids_seen(db);
 	if (r == 0) r = keeper_start(db);
 	if (r < 0) {
@@ -89,6 +91,7 @@ void db_close(struct db **dbp) {
 		conn_close(&c);
 	}
 	conn_close(&db->writer);
+	map_share_free(&db->map);
 	pack_pool_free(&db->packs);
 	pthread_mutex_destroy(&db->readers_lock);
 	pthread_mutex_destroy(&db->writes_lock);

@@ -69,6 +69,9 @@ void db_epoch_end(struct db_conn *tx);
 uint64_t db_epoch_now(const struct db_conn *c);
 uint64_t
 db_epoch_read(const struct db_conn *c); /* the one this snapshot is of, or older; 0: may not be kept (in a write) */
+/* What this process hears of its own writes (db_after_commit) is all there is to hear between two calls that give the
+ * same number, unless that is 0: no other process wrote in between. Costs nothing. */
+uint64_t db_others(const struct db *db);
 struct arena *db_memory(struct db_conn *tx); /* lives until the hooks of the batch have run (db_write) or db_release */
 struct db *db_of(struct db_conn *c);
 /* One thing of a higher room that has to be found from any connection (the change hub). */

@@ -60,6 +60,7 @@ struct db {
 	void *attached, *summaries;
 	_Atomic uint64_t epoch;
 	struct pack_pool *packs;
+	struct map_share *map;
 
 	pthread_mutex_t drafts_lock;
 	struct blob_draft *drafts, **drafts_end; /* in the order of their ids */
@@ -69,6 +70,8 @@ struct db {
 	size_t reader_count;
 
 	struct db_conn *writer;
+	const uint32_t *log_index; /* others.c; NULL: it cannot be looked at */
+	_Atomic uint64_t ours;     /* low half: what it says since our last commit; high: that others wrote, so often */
 	pthread_mutex_t writes_lock;
 	struct write *waiting, **waiting_end;
 	bool led;                /* some thread is committing */
@@ -103,10 +106,19 @@ int keeper_start(struct db *db);
 void keeper_stop(struct db *db);
 int log_grew(void *db, sqlite3 *sqlite, const char *name, int pages); /* sqlite3_wal_hook */
 
+/* others.c: when the writer is open and the schema is as it should be; and after each commit and its hooks */
+void others_begin(struct db *db);
+void others_committed(struct db *db);
+
 /* log_file.c: once per process, before the first connection */
 #define LOG_FILE_VFS "hato-log"
 void log_file_register(void);
-/* map_file.c: a database file that stays mapped. Its handle has so many bytes, and so much room behind it. */
+/* map_file.c: one mapping of the database file for all connections that read; NULL: it cannot be mapped. */
+struct map_share;
+struct map_share *map_share_new(int fd, size_t len);
+void map_share_free(struct map_share **share); /* after the connections */
+void map_file_share(sqlite3 *sqlite, const char *path, struct map_share *share);
+/* SQLite's handle has so many bytes, and so much room behind it. */
 size_t map_file_room(void);
 void map_file_wrap(sqlite3_file *file, size_t handle);
 

@@ -73,10 +73,11 @@ static int each_changed(struct db_conn *c, struct box box, uint64_t since_modseq
 		db_sql(c, "SELECT " MESSAGE_COLUMNS
 			  " FROM message WHERE account_id = ? AND mailbox_id = ? AND uid >= ? UNION ALL"
 			  " SELECT uid, m.modseq, flags, keywords, received_us, size, blob_id, email_id, saved_us"
-			  " FROM changed_part AS p JOIN message AS m ON m.account_id = p.account_id"
-			  " AND m.mailbox_id = p.mailbox_id AND m.uid BETWEEN p.part * 128 AND p.part * 128 + 127"
-			  " WHERE p.account_id = ? AND p.mailbox_id = ? AND p.modseq > ? AND m.modseq > ?"
-			  " AND m.uid < ? ORDER BY 2, 1");
+			  " FROM changed_part AS p CROSS JOIN message AS m" /* in this order: SQLite would walk all m */
+			  " WHERE p.account_id = ? AND p.mailbox_id = ? AND p.modseq > ?"
+			  " AND m.account_id = p.account_id AND m.mailbox_id = p.mailbox_id"
+			  " AND m.uid BETWEEN p.part * 128 AND p.part * 128 + 127"
+			  " AND m.modseq > ? AND m.uid < ? ORDER BY 2, 1");
 	bind_box(s, box);
 	db_bind_int(s, from);
 	bind_box(s, box);

@@ -44,6 +44,17 @@ int store_mailbox(struct db_conn *c, struct arena *mem, struct box box, struct m
 	return mailbox_read(s, mem, box.account, out);
 }
 
+int store_mailbox_state(struct db_conn *c, struct arena *mem, struct box box, struct mailbox_state *out) {
+	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT uidnext, highestmodseq, deleted, keywords FROM mailbox"
+						" WHERE account_id = ? AND id = ? AND name IS NOT NULL");
+	bind_box(s, box);
+	int r = db_step(s);
+	if (r != DB_ROW) return r < 0 ? r : STORE_NO_MAILBOX;
+	*out = (struct mailbox_state){ (uint32_t)db_int(s, 0), (uint64_t)db_int(s, 1), (uint64_t)db_int(s, 2),
+				       arena_slice(mem, db_text(s, 3)) };
+	return 0;
+}
+
 static int find_stored(struct db_conn *c, struct arena *mem, int64_t account, struct slice stored,
 		       struct mailbox *out) {
 	AUTO_STMT struct db_stmt *s =

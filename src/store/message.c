@@ -150,6 +150,26 @@ int walks_to(struct walks *w, struct message *m) {
 	return r;
 }
 
+int store_each_flagged(struct db_conn *c, struct box box, struct uid_set set, uint32_t mask, uint32_t flags,
+		       int (*each)(void *ctx, const struct message *m), void *ctx) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(c, "SELECT " BRIEF " FROM message WHERE account_id = ? AND mailbox_id = ?"
+			  " AND uid BETWEEN ? AND ? AND (flags & ?) = ? ORDER BY uid");
+	struct message m = { .uid = 0 };
+	int r = 0;
+	for (size_t i = 0; i < set.count && r == 0; i++) {
+		db_again(s);
+		bind_range(s, box, set.at[i]);
+		db_bind_int(s, mask);
+		db_bind_int(s, flags);
+		while ((r = db_step(s)) == DB_ROW) {
+			read_row(s, WANT_BRIEF, &m);
+			if ((r = each(ctx, &m)) != 0) return r;
+		}
+	}
+	return r;
+}
+
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx) {
 	AUTO_STMT struct db_stmt *s = db_sql(c, sql_for(want));
@@ -179,8 +199,9 @@ static int64_t blob_of(struct db_conn *c, struct box box, uint32_t uid) {
 	return db_step(s) == DB_ROW ? db_int(s, 0) : 0;
 }
 
-/* A page has some 60 rows of messages and 40 digests. Ids of bodies rise with uids, but where many were copied. */
-enum { AHEAD_LEAST = 500, ROWS_A_PAGE = 40, DIGESTS_A_PAGE = 20 };
+/* A page has some 60 rows of messages and 40 digests. Ids of bodies rise with uids, but where many were copied. To ask
+ * costs as much as the walk itself when all is there, which is likely where there is little. */
+enum { AHEAD_LEAST = 2000 /* messages */, ROWS_A_PAGE = 40, DIGESTS_A_PAGE = 20, PAGES_MORE = 500 };
 
 void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
 	uint32_t first = 0, last = 0, end = set.count != 0 ? set.at[set.count - 1].last : 0;
@@ -191,10 +212,10 @@ void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned
 	if (first == 0 || last < first || last - first < AHEAD_LEAST) return;
 	count = MIN_OF(count, last - first + UINT64_C(1));
 	const int64_t low[] = { box.account, box.id, first }, high[] = { box.account, box.id, last };
-	db_ahead(c, "message", LEN(low), low, high, count / ROWS_A_PAGE + AHEAD_LEAST);
+	db_ahead(c, "message", LEN(low), low, high, count / ROWS_A_PAGE + PAGES_MORE);
 	if ((want & WANT_DIGEST) == 0) return;
 	first = MAX_OF(first, summary_cache_to(c, BLOB_DIGEST, box) + 1); /* packs are read in one go */
 	if (last < first || last - first < AHEAD_LEAST) return;
 	int64_t from = blob_of(c, box, first), to = blob_of(c, box, last);
-	if (from != 0 && to >= from) db_ahead(c, "digest", 0, &from, &to, count / DIGESTS_A_PAGE + AHEAD_LEAST);
+	if (from != 0 && to >= from) db_ahead(c, "digest", 0, &from, &to, count / DIGESTS_A_PAGE + PAGES_MORE);
 }

@@ -11,6 +11,8 @@
 #include "base/fail.h"
 #include "base/log.h"
 
+#include <stdatomic.h>
+
 static int uid_order(const void *a, const void *b) {
 	const uint32_t *x = a, *y = b;
 	return (*x > *y) - (*x < *y);
@@ -81,19 +83,42 @@ bool imap_load(struct imap_session *s) {
 	if (s->box.view.loaded) return true;
 	AUTO_NEWS struct news n = NEWS(s);
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
+	struct mailbox_state m;
+	int r = c != NULL ? store_mailbox_state(c, &s->mem, s->box.box, &m) : -1;
 	if (r != 0) return r == STORE_NO_MAILBOX ? deleted(s) : lost(s, fail_text());
 	if (m.highestmodseq > s->box.modseq && !gather(&n, c)) return false;
 	return load(s, c, &n.gone);
 }
 
+/* Most commands find nothing new, and that is known without a look: what this process wrote was announced (before
+ * anybody was answered), and no other one wrote. */
+static void note_news(void *ctx, const struct change *change) {
+	struct imap_session *s = ctx;
+	uint64_t before = atomic_load(&s->news), now = change->mailbox == 0 ? UINT64_MAX : change->modseq;
+	if (change->mailbox != 0 && change->mailbox != s->box.box.id) return;
+	while (before < now && !atomic_compare_exchange_weak(&s->news, &before, now)) {}
+}
+
+static void watch_box(struct imap_session *s) {
+	s->box_watch = change_watch(s->context->hub, s->box.box.account, 0, note_news, s);
+}
+
+/* Who sleeps until something happens (IDLE, NOTIFY) is woken by another watch, perhaps before ours has heard of it. */
+static bool nothing_new(struct imap_session *s, bool may_expunge) {
+	const struct imap_selected *box = &s->box;
+	bool pending = (may_expunge && box->gone.set.count != 0) || box->live != NULL;
+	return !pending && !s->idling && s->notify == NULL && box->others != 0 &&
+	       db_others(s->context->db) == box->others && atomic_load(&s->news) <= box->modseq;
+}
+
 void imap_sync(struct imap_session *s, bool may_expunge) {
-	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES)) return;
+	if (!s->box.open || s->over || !imap_notify_wants(s, NOTIFY_MESSAGES) || nothing_new(s, may_expunge)) return;
+	s->box.others = db_others(s->context->db); /* before the look, as what was announced */
+	atomic_store(&s->news, 0);
 	AUTO_NEWS struct news n = NEWS(s);
 	struct db_conn *c = db_read(s->context->db);
-	struct mailbox m = { 0 };
-	int r = c != NULL ? store_mailbox(c, &s->mem, s->box.box, &m) : -1;
+	struct mailbox_state m = { 0 };
+	int r = c != NULL ? store_mailbox_state(c, &s->mem, s->box.box, &m) : -1;
 	bool good = r == 0;
 	if (good && m.highestmodseq > s->box.modseq) {
 		good = gather(&n, c) && ((n.rows.len == 0 && n.gone.set.count == 0) || load(s, c, &n.gone));
@@ -101,6 +126,7 @@ void imap_sync(struct imap_session *s, bool may_expunge) {
 	db_release(&c); /* before any waiting for the client */
 	/* between commands (NOTIFY) it is kept quiet: the next may be SELECT, which needs no BYE */
 	if (r == STORE_NO_MAILBOX && (s->running.len != 0 || s->idling)) deleted(s);
+	if (!good) s->box.others = 0; /* the next one looks again */
 	if (!good) return;
 	if (s->box.gone.set.count == 0) s->box.gone_since = s->box.modseq;
 	for (size_t i = 0; i < n.gone.set.count; i++)
@@ -177,9 +203,10 @@ static int open_box(struct imap_session *s, struct slice name, const struct imap
 	int r = find(s, name, m);
 	if (r != 0) return r;
 	box->box = m->box;
+	watch_box(s);
 	box->recent_from = m->recent_from;
-	if (!box->read_only && m->recent_from < m->uidnext && (r = db_write(s->context->db, take_recent, box)) != 0)
-		return r;
+	if (!box->read_only && m->recent_from < m->uidnext)
+		if ((r = db_write_repeatable(s->context->db, take_recent, box)) != 0) return r;
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
 	if (c == NULL) return -1;
 	struct slice said = m->name;
@@ -253,7 +280,9 @@ struct imap_answer imap_select(struct imap_session *s, struct slice name, const 
 void imap_deselect(struct imap_session *s) {
 	struct imap_selected *box = &s->box;
 	/* what was shown as new here is not new for the next; failing at that is no harm */
-	if (box->open && box->recent_taken && !box->read_only) (void)db_write(s->context->db, take_recent, box);
+	if (box->open && box->recent_taken && !box->read_only)
+		(void)db_write_repeatable(s->context->db, take_recent, box);
+	if (s->box_watch != NULL) change_unwatch(s->context->hub, &s->box_watch);
 	view_done(&box->view);
 	imap_set_builder_done(&box->gone);
 	imap_set_builder_done(&box->saved);
@@ -304,8 +333,8 @@ bool imap_parse_messages(struct imap_session *s, struct imap_call *call, struct 
 /* Our own changes. */
 
 int imap_own_begin(struct db_conn *tx, struct box box, struct imap_own_change *own) {
-	struct mailbox m;
-	int r = store_mailbox(tx, db_memory(tx), box, &m);
+	struct mailbox_state m;
+	int r = store_mailbox_state(tx, db_memory(tx), box, &m);
 	if (r == 0) *own = (struct imap_own_change){ .before = m.highestmodseq };
 	return r;
 }

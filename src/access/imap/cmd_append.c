@@ -217,7 +217,7 @@ static struct imap_answer append(struct appending *a, const char *what) {
 		if (answer.status != IMAP_OK) return answer;
 	} while (a->replaced.first == 0 && another_message(p));
 	if (!imap_parse_end(p)) return imap_bad(p);
-	r = db_write(s->context->db, store, a);
+	r = db_write_repeatable(s->context->db, store, a);
 	if (r != 0) return target_refused(s, r, what);
 	imap_tell_composed(s, name, name, "");
 	return imap_ok("");

@@ -71,7 +71,7 @@ static void add_all(struct imap_set_builder *to, const struct imap_set *set) {
 }
 
 static int copy_slice(struct copying *k) {
-	int r = db_write(k->s->context->db, copy, k);
+	int r = db_write_repeatable(k->s->context->db, copy, k);
 	if (r != 0) return r;
 	add_all(&k->from, &k->from_now.set);
 	add_all(&k->to, &k->to_now.set);

@@ -114,7 +114,7 @@ static int mark_seen(struct fetch *f) {
 		f->rows[i].now_seen = true;
 	}
 	struct seeing see = { .f = f, .set = unseen.set };
-	int r = unseen.set.count != 0 ? db_write(f->s->context->db, set_seen, &see) : 0;
+	int r = unseen.set.count != 0 ? db_write_repeatable(f->s->context->db, set_seen, &see) : 0;
 	if (r == 0) imap_own_end(f->s, &see.own);
 	for (size_t i = 0; i < f->row_count && see.own.after != 0; i++)
 		if (f->rows[i].now_seen) f->rows[i].m.modseq = see.own.after;

@@ -5,7 +5,7 @@
 #include "access/imap/place.h"
 #include "access/imap/walk.h"
 
-enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 10000, EXPUNGE_SLICE = 10000 };
+enum { FLAG_PAGE = 64 * 1024, STORE_SLICE = 10000, EXPUNGE_SLICE = 10000, ROWS_AT_ONCE = 32 };
 
 struct flagging {
 	struct imap_session *s;
@@ -13,6 +13,9 @@ struct flagging {
 	struct flag_change change;
 	struct imap_own_change own;
 	uint32_t seen;              /* rows walked */
+	bool at_once;               /* few: rows are read while the change is made, where they are at hand */
+	struct message rows[ROWS_AT_ONCE];
+	size_t row_count;
 	bool silent, uid;
 	uint32_t lowest;            /* where imapd_message_limit has cut the set; 0: nowhere */
 	struct imap_set_builder stale, stale_now; /* UIDs that UNCHANGEDSINCE left alone */
@@ -35,18 +38,35 @@ static int add_stale(void *ctx, uint32_t uid) {
 	return 0;
 }
 
-static int change_flags(struct db_conn *tx, void *arg) {
-	struct flagging *f = arg;
-	imap_set_builder_done(&f->stale_now); /* the transaction may be run again */
-	int r = imap_own_begin(tx, f->s->box.box, &f->own);
-	return r != 0 ? r
-		      : store_flags(tx, f->s->box.box, imap_uid_set(&f->now), &f->change, NULL, add_stale, f,
-				    &f->own.after);
+static bool is_told(const struct flagging *f) {
+	return !f->silent || imap_enabled(f->s, IMAP_CONDSTORE);
 }
 
-static int put_row(void *ctx, struct db_conn *c, const struct message *m) {
+static unsigned told_columns(const struct flagging *f) {
+	return imap_enabled(f->s, IMAP_CONDSTORE) ? WANT_BRIEF : WANT_LEAN;
+}
+
+static int keep_row(void *ctx, const struct message *m) {
 	struct flagging *f = ctx;
-	(void)c;
+	struct message *row = &f->rows[f->row_count++];
+	*row = *m;
+	if (m->keywords.len != 0) row->keywords = arena_slice(&f->s->mem, m->keywords);
+	return 0;
+}
+
+static int change_flags(struct db_conn *tx, void *arg) {
+	struct flagging *f = arg;
+	const struct box box = f->s->box.box;
+	struct uid_set set = imap_uid_set(&f->now);
+	imap_set_builder_done(&f->stale_now); /* the transaction may be run again */
+	f->row_count = 0;
+	int r = imap_own_begin(tx, box, &f->own);
+	if (r == 0) r = store_flags(tx, box, set, &f->change, NULL, add_stale, f, &f->own.after);
+	return r == 0 && f->at_once ? store_each(tx, box, set, told_columns(f), keep_row, f) : r;
+}
+
+static int put_row(void *ctx, struct db_conn *c UNUSED, const struct message *m) {
+	struct flagging *f = ctx;
 	if (view_number(&f->s->box.view, m->uid) == 0) return 0;
 	f->seen++;
 	if (imap_set_has(&f->stale_now.set, m->uid)) return 0;
@@ -98,14 +118,15 @@ static struct imap_answer stored(struct flagging *f) {
 
 static int store_slice(struct flagging *f) {
 	struct imap_session *s = f->s;
-	int r = db_write(s->context->db, change_flags, f);
+	f->at_once = is_told(f) && imap_set_size(&f->now) <= ROWS_AT_ONCE;
+	int r = db_write_repeatable(s->context->db, change_flags, f);
 	if (r != 0) return r;
 	imap_own_end(s, &f->own);
 	for (size_t i = 0; i < f->stale_now.set.count; i++)
 		imap_set_append(&f->stale, f->stale_now.set.ranges[i].first, f->stale_now.set.ranges[i].last);
-	if (f->silent && !imap_enabled(s, IMAP_CONDSTORE)) return 0;
-	const struct imap_walk walk = { .want = imap_enabled(s, IMAP_CONDSTORE) ? WANT_BRIEF : WANT_LEAN,
-					.each = put_row, .page = drain, .ctx = f };
+	for (size_t i = 0; i < f->row_count; i++) put_row(f, NULL, &f->rows[i]);
+	if (f->at_once || !is_told(f)) return 0;
+	const struct imap_walk walk = { .want = told_columns(f), .each = put_row, .page = drain, .ctx = f };
 	return imap_walk(s, &f->now, &walk);
 }
 
@@ -130,10 +151,11 @@ IMAP_COMMAND(imap_do_store) {
 	if (!imap_limit_flags(s->box.rights, &f.change))
 		return imap_no("[NOPERM] None of these flags may be changed here.");
 	if (f.set.count == 0) return imap_ok("Store completed.");
+	if (f.change.keywords.len != 0) s->box.others = 0; /* a new one is told, though it may change no message */
 	f.lowest = imap_limit_set(s, imap_messages_limit(s), &f.set);
 	int r = store_all(&f);
 	if (r != 0) return imap_refused(s, r, "store");
-	if (f.silent && !imap_enabled(s, IMAP_CONDSTORE)) return stored(&f);
+	if (!is_told(&f)) return stored(&f);
 	if (!call->uid && f.stale.set.count == 0 && f.seen < imap_view_count(s, &f.set))
 		return imap_limit_answer(s, f.lowest,
 					 imap_no("[EXPUNGEISSUED] Some of the messages no longer exist."));
@@ -156,7 +178,7 @@ static int expunge_set(struct imap_session *s, const struct imap_set *set) {
 	while (r == 0 && imap_next_slice(s, &k)) {
 		if (done != 0 && !imap_progress(s, done, all)) break;
 		struct expunging e = { s, k.now };
-		r = db_write(s->context->db, expunge, &e);
+		r = db_write_repeatable(s->context->db, expunge, &e);
 		done += imap_view_count(s, &k.now);
 	}
 	return r;
@@ -164,8 +186,8 @@ static int expunge_set(struct imap_session *s, const struct imap_set *set) {
 
 static int nothing_deleted(struct imap_session *s, bool *nothing) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct mailbox m;
-	int r = c == NULL ? -1 : store_mailbox(c, &s->mem, s->box.box, &m);
+	struct mailbox_state m;
+	int r = c == NULL ? -1 : store_mailbox_state(c, &s->mem, s->box.box, &m);
 	if (r == 0) *nothing = m.deleted == 0;
 	return r;
 }

@@ -45,6 +45,7 @@ struct search_word {
 extern const struct search_word search_words[];
 extern const size_t search_word_count;
 search_test search_all, search_any, search_in_set; /* nodes that have no word of their own */
+search_test search_flag, search_no_flag;
 search_test search_in_field, search_in_body, search_in_text, search_in_envelope;
 
 /* search_more.c */

@@ -68,10 +68,25 @@ static int test_row(void *ctx, const struct message *m) {
 	return MIN_OF(r, 0);
 }
 
+/* What all flags must be, when nothing but rows is looked at: the database leaves out the others. */
+struct flag_filter { uint32_t mask, flags; };
+
+static struct flag_filter flag_filter(const struct search_node *root) {
+	struct flag_filter f = { 0 };
+	for (size_t i = 0; i < root->count; i++) {
+		const struct search_node *n = root->children[i];
+		if (n->test != search_flag && n->test != search_no_flag) continue;
+		f.mask |= n->detail;
+		if (n->test == search_flag) f.flags |= n->detail;
+	}
+	return f;
+}
+
 static int test_part(const struct search_scan *scan, unsigned want, struct search_part *part) {
 	struct search_run run;
 	AUTO_READ struct db_conn *c = db_read(scan->s->context->db);
 	const struct imap_set *set = &scan->set;
+	const struct flag_filter filter = flag_filter(scan->root);
 	if (c == NULL) return -1;
 	run_init(&run, scan, part);
 	run.c = c;
@@ -79,8 +94,11 @@ static int test_part(const struct search_scan *scan, unsigned want, struct searc
 	for (size_t i = 0; i < set->count && r == 0 && set->ranges[i].first <= part->range.last; i++) {
 		struct uid_range range = { MAX_OF(set->ranges[i].first, part->range.first),
 			MIN_OF(set->ranges[i].last, part->range.last) };
-		if (range.first <= range.last)
-			r = store_each(c, scan->box, (struct uid_set){ &range, 1 }, want, test_row, &run);
+		if (range.first > range.last) continue;
+		struct uid_set rows = { &range, 1 };
+		r = want == WANT_BRIEF && filter.mask != 0
+			    ? store_each_flagged(c, scan->box, rows, filter.mask, filter.flags, test_row, &run)
+			    : store_each(c, scan->box, rows, want, test_row, &run);
 	}
 	run_done(&run);
 	return r;
@@ -213,9 +231,11 @@ int search_scan(struct search_scan *scan) {
 	struct party *p = mem_get(sizeof *p);
 	/* the cheapest test comes first: when that is one of bodies, every body is looked at */
 	bool bodies = scan->root->count != 0 && scan->root->children[0]->cost >= COST_HEADER;
+	bool whole = tests(scan->root, search_email_id) || tests(scan->root, search_saved) ||
+		     tests(scan->root, search_saved_moment) || tests(scan->root, search_thread_id);
 	*p = (struct party){ .scan = scan, .holders = 1,
 		.want = (heads ? WANT_SUMMARY : 0U) | (scan->wants_digest ? WANT_DIGEST : 0U) |
-			(bodies ? WANT_BODY : 0U) };
+			(bodies ? WANT_BODY : 0U) | (whole ? 0U : WANT_BRIEF) };
 	read_ahead(scan, p->want);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->left, NULL);

@@ -32,11 +32,11 @@ int search_in_set(struct search_run *run, const struct search_node *node) {
 
 /* Rows. */
 
-static int test_flag(struct search_run *run, const struct search_node *node) {
+int search_flag(struct search_run *run, const struct search_node *node) {
 	return (run->m->flags & node->detail) != 0;
 }
 
-static int test_no_flag(struct search_run *run, const struct search_node *node) {
+int search_no_flag(struct search_run *run, const struct search_node *node) {
 	return (run->m->flags & node->detail) == 0;
 }
 
@@ -131,16 +131,16 @@ int search_in_envelope(struct search_run *run, const struct search_node *node) {
 #define FIELD_OF(name) offsetof(struct envelope, name)
 const struct search_word search_words[] = {
 	{ "ALL", ARG_NONE, COST_ROW, search_all, 0 },
-	{ "ANSWERED", ARG_NONE, COST_ROW, test_flag, FLAG_ANSWERED },
-	{ "DELETED", ARG_NONE, COST_ROW, test_flag, FLAG_DELETED },
-	{ "DRAFT", ARG_NONE, COST_ROW, test_flag, FLAG_DRAFT },
-	{ "FLAGGED", ARG_NONE, COST_ROW, test_flag, FLAG_FLAGGED },
-	{ "SEEN", ARG_NONE, COST_ROW, test_flag, FLAG_SEEN },
-	{ "UNANSWERED", ARG_NONE, COST_ROW, test_no_flag, FLAG_ANSWERED },
-	{ "UNDELETED", ARG_NONE, COST_ROW, test_no_flag, FLAG_DELETED },
-	{ "UNDRAFT", ARG_NONE, COST_ROW, test_no_flag, FLAG_DRAFT },
-	{ "UNFLAGGED", ARG_NONE, COST_ROW, test_no_flag, FLAG_FLAGGED },
-	{ "UNSEEN", ARG_NONE, COST_ROW, test_no_flag, FLAG_SEEN },
+	{ "ANSWERED", ARG_NONE, COST_ROW, search_flag, FLAG_ANSWERED },
+	{ "DELETED", ARG_NONE, COST_ROW, search_flag, FLAG_DELETED },
+	{ "DRAFT", ARG_NONE, COST_ROW, search_flag, FLAG_DRAFT },
+	{ "FLAGGED", ARG_NONE, COST_ROW, search_flag, FLAG_FLAGGED },
+	{ "SEEN", ARG_NONE, COST_ROW, search_flag, FLAG_SEEN },
+	{ "UNANSWERED", ARG_NONE, COST_ROW, search_no_flag, FLAG_ANSWERED },
+	{ "UNDELETED", ARG_NONE, COST_ROW, search_no_flag, FLAG_DELETED },
+	{ "UNDRAFT", ARG_NONE, COST_ROW, search_no_flag, FLAG_DRAFT },
+	{ "UNFLAGGED", ARG_NONE, COST_ROW, search_no_flag, FLAG_FLAGGED },
+	{ "UNSEEN", ARG_NONE, COST_ROW, search_no_flag, FLAG_SEEN },
 	{ "KEYWORD", ARG_KEYWORD, COST_ROW, test_keyword, 0 },
 	{ "UNKEYWORD", ARG_KEYWORD, COST_ROW, test_no_keyword, 0 },
 	{ "RECENT", ARG_NONE, COST_ROW, test_recent, 0 },

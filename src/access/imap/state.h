@@ -26,6 +26,7 @@ struct imap_selected {
 	struct live *live;       /* searches that tell their changes (live.h) */
 	uint64_t gone_since;     /* while there is something in gone: the modseq before the first of it */
 	uint64_t modseq_said;    /* the last HIGHESTMODSEQ response */
+	uint64_t others;         /* db_others, before the last look */
 	size_t keywords_told;    /* length of the keyword list at the last FLAGS response: it only grows */
 };
 
@@ -63,6 +64,8 @@ struct imap_session {
 	struct slice running;    /* the tag of the command under way; empty: none */
 	int64_t progress_due;    /* when its progress is told next */
 	struct change_watch *watch;
+	struct change_watch *box_watch; /* of the selected mailbox's account */
+	_Atomic uint64_t news;   /* the highest modseq announced for it since the last look; 2^64-1: others */
 	struct imap_notify *notify; /* NULL: not asked for */
 	task_ref self;
 	const char *ending;      /* for the log */
