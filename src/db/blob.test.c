@@ -105,6 +105,38 @@ static void test_sizes(void **state UNUSED) {
 	db_close(&db);
 }
 
+/* Straight from the column: whatever lies in a row, but what looks packed and is not. */
+static void test_straight_from_the_row(void **state UNUSED) {
+	static const struct { const char *begin; size_t len; bool packs; int result; } cases[] = {
+		{ "", 300, true, 0 },
+		{ "", 4000, false, 0 },
+		{ "", 100000, true, 0 },
+		{ "\x04\x22\x4d\x18", 4000, false, BLOB_ELSEWHERE },
+		{ "\x28\xb5\x2f\xfd", 4000, false, BLOB_ELSEWHERE },
+		{ "\x04\x22\x4d\x18", 4000, true, 0 },
+		{ "", 131073, true, BLOB_ELSEWHERE },
+	};
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct db *db = testing_db(dir, NULL);
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_FREE char *text = random_text(cases[i].len, cases[i].packs);
+		memcpy(text, cases[i].begin, strlen(cases[i].begin));
+		struct slice want = slice_from(text, cases[i].len), stored;
+		int64_t id = store(db, want, 1);
+		AUTO_BUF struct buf out = BUF(MIB(1));
+		struct db_conn *c = db_read(db);
+		struct blob_walk *w = blob_walk(c, BLOB_STORED);
+		assert_done(blob_walk_to(w, id, &stored));
+		assert_int_equal(blob_unpack(c, stored, cases[i].len, &out), cases[i].result);
+		if (!slice_eq(buf_slice(&out), cases[i].result == 0 ? want : SLICE_NONE)) failed("case %zu", i);
+		assert_int_not_equal(blob_unpack(c, stored, cases[i].len + 1, &out), 0);
+		blob_walk_end(&w);
+		db_release(&c);
+		check_content(db, id, want);
+	}
+	db_close(&db);
+}
+
 static void test_parts_and_descriptor(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct db *db = testing_db(dir, NULL);
@@ -245,6 +277,7 @@ int main(void) {
 		cmocka_unit_test(test_sizes),      cmocka_unit_test(test_parts_and_descriptor),
 		cmocka_unit_test(test_references), cmocka_unit_test(test_taken_back),
 		cmocka_unit_test(test_sweep),      cmocka_unit_test(test_damage_is_seen),
+		cmocka_unit_test(test_straight_from_the_row),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,15 +105,16 @@ int blob_open(struct db_conn *c, int64_t id, struct blob **out) {
 	return r;
 }
 
-/* What was not worth packing has its own length; what is packed is shorter. */
+/* What was not worth packing has its own length; what is packed is shorter, and begins as its form does. */
 int blob_unpack(struct db_conn *c, struct slice stored, uint64_t size, struct buf *out) {
-	static const char zstd[] = { 0x28, (char)0xb5, 0x2f, (char)0xfd };
-	bool packed = slice_starts(stored, slice_from(zstd, sizeof zstd));
-	if (stored.at == NULL || size > MIB(1) || (packed && stored.len >= size))
-		return BLOB_ELSEWHERE;
+	static const char zstd[] = { 0x28, (char)0xb5, 0x2f, (char)0xfd }, lz4[] = { 0x04, 0x22, 0x4d, 0x18 };
+	bool quick = slice_starts(stored, slice_from(lz4, sizeof lz4));
+	bool packed = quick || slice_starts(stored, slice_from(zstd, sizeof zstd));
+	if (stored.at == NULL || size > MIB(1) || (packed && stored.len >= size)) return BLOB_ELSEWHERE;
 	if (stored.len == size) return buf_add(out, stored) ? 0 : BLOB_ELSEWHERE;
 	char *at = packed ? buf_room(out, (size_t)size) : NULL;
-	if (at == NULL || unpack(c->db->packs, stored, at, (size_t)size) < 0) return BLOB_ELSEWHERE;
+	if (at == NULL || (quick ? unpack_quick : unpack)(c->db->packs, stored, at, (size_t)size) < 0)
+		return BLOB_ELSEWHERE;
 	out->len += (size_t)size;
 	return 0;
 }
