@@ -80,9 +80,9 @@ static double cpu_s(void) {
 
 struct narrowing { const struct text_found *found; size_t left; };
 
-static int narrow(void *ctx, uint32_t uid UNUSED, int64_t blob_id) {
+static int narrow(void *ctx, const struct message *m) {
 	struct narrowing *n = ctx;
-	n->left += !search_index_excludes(n->found, blob_id);
+	n->left += !search_index_excludes(n->found, m->blob_id);
 	return 0;
 }
 
@@ -97,7 +97,7 @@ static void look_up(struct db *db, struct search_index *x, int64_t account, cons
 	int r = search_index_find(x, buf_slice(&needle), &mem, &found);
 	int64_t between = wall_us();
 	AUTO_READ struct db_conn *c = db_read(db);
-	if (r == 0) check(store_bodies(c, inbox, UID_ALL, narrow, &n), "bodies");
+	if (r == 0) check(store_each(c, inbox, UID_ALL, WANT_LEAN | WANT_BLOB, narrow, &n), "bodies");
 	if (r != 0) printf("%-20s cannot be looked up\n", word);
 	else printf("%-20s %zu candidates in %.2f ms, %zu messages in %.2f ms\n", word, found.count, (double)(between - before) / 1e3, n.left,
 	            (double)(wall_us() - between) / 1e3);

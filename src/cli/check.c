@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "cli/checking.h"
+#include "local/pipe.h"
 #include "net/tls.h"
 #include "role/evidence_settings.h"
 #include "role/identity.h"
@@ -11,6 +12,7 @@
 #include "role/master.h"
 #include "role/settings.h"
 
+#include <fcntl.h>
 #include <sysexits.h>
 
 enum { EXPIRY_WARNING_S = 14 * 86400 };
@@ -121,7 +123,10 @@ static void check_names(struct checking *c, struct slice names, int64_t ends) {
 		found(c, PROBLEM_WARNING,
 		      "the certificate is for %.*s, and not for myhostname = %.*s: mail programs will complain",
 		      SLICE_ARG(names), SLICE_ARG(host));
-	if (ends - wall_s() < EXPIRY_WARNING_S)
+	if (ends < wall_s())
+		found(c, PROBLEM_WARNING, "the certificate for %.*s ended %lld days ago: mail programs refuse it",
+		      SLICE_ARG(names), (long long)((wall_s() - ends) / 86400));
+	else if (ends - wall_s() < EXPIRY_WARNING_S)
 		found(c, PROBLEM_WARNING, "the certificate for %.*s ends in %lld days", SLICE_ARG(names),
 		      (long long)((ends - wall_s()) / 86400));
 }
@@ -151,7 +156,11 @@ static void check_certificates(struct checking *c) {
 		return;
 	}
 	struct identities all;
-	if (identities_load(c->conf, NULL, false, &all) < 0) {
+	AUTO_FD int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC); /* all is told here */
+	if (quiet >= 0) log_open(&(struct log_target){ .fd = quiet, .least = L_ERROR, .name = "hato" });
+	int r = identities_load(c->conf, NULL, false, &all);
+	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_INFO, .name = "hato" });
+	if (r < 0) {
 		found(c, PROBLEM_ERROR, "%s", fail_text());
 		return;
 	}
@@ -201,16 +210,47 @@ static void check_values(struct checking *c) {
 		found(c, PROBLEM_ERROR, "%s", fail_text());
 }
 
-static void check_all(struct checking *c) {
+/* pipe(8) and spawn(8): what stands behind flags= and user=. Whether there is such a user is asked when mail comes. */
+static void check_programs(struct checking *c) {
+	AUTO_ARENA struct arena mem = { 0 };
 	size_t n;
-	const struct problem *p = conf_problems(c->conf, &n);
+	const struct conf_service *s = conf_services(c->conf, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct program p;
+		bool is_pipe = slice_eq(s[i].command, S("pipe"));
+		if (s[i].role == SERVICE_PROGRAM &&
+		    program_parse(s[i].args, s[i].args_count, is_pipe, &mem, &p) < 0)
+			found_at(c, PROBLEM_WARNING, s[i].where, "service %.*s: %s (it can do nothing)",
+				 SLICE_ARG(s[i].name), fail_text());
+	}
+}
+
+static int by_place(const void *left, const void *right) {
+	const struct problem *const *a = left, *const *b = right;
+	int files = slice_order((*a)->file, (*b)->file);
+	if (files != 0) return files;
+	if ((*a)->line != (*b)->line) return (*a)->line < (*b)->line ? -1 : 1;
+	return *a < *b ? -1 : *a > *b; /* as they were found */
+}
+
+static void tell_in_order(struct checking *c) {
+	AUTO_ARENA struct arena mem = { 0 };
+	size_t n;
+	const struct problem *p = conf_problems(c->conf, &n), **order = arena_array(&mem, n + 1, sizeof *order);
+	for (size_t i = 0; i < n; i++) order[i] = &p[i];
+	qsort(order, n, sizeof *order, by_place);
+	for (size_t i = 0; i < n; i++) tell(c, order[i]);
+}
+
+static void check_all(struct checking *c) {
 	if (settings_missing(c->cli))
 		found(c, PROBLEM_WARNING, "%s/main.cf: no such file: everything has its default", c->cli->conf_dir);
-	for (size_t i = 0; i < n; i++) tell(c, &p[i]);
+	tell_in_order(c);
 	AUTO_BUF struct buf zone = BUF(KIB(1));
 	if (zone_unknown(&zone)) found(c, PROBLEM_WARNING, "%s", buf_text(&zone));
 	progress_begin("checking");
 	check_tables(c);
+	check_programs(c);
 	check_data(c);
 	check_certificates(c);
 	check_values(c);

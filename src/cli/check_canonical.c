@@ -22,10 +22,11 @@ static bool names(struct slice list, struct slice wanted) {
 	return false;
 }
 
-/* "returned: ADDRESS, WHY" in the last line of `hato route`. */
+/* "returned: ADDRESS, WHY" of `hato route`; copies that bcc tables make are somebody else's. */
 static struct slice why_returned(struct slice shown) {
 	while (shown.at != NULL && shown.len != 0) {
 		struct slice line = slice_cut(&shown, '\n');
+		if (slice_search(line, S(", a copy (")) < line.len) continue;
 		if (slice_starts(line, S("returned: "))) return slice_skip(line, slice_find(line, ',') + 1);
 	}
 	return SLICE_NONE;

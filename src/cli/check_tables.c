@@ -14,6 +14,11 @@ static const struct slice file_types[] = {
 	S("hash"), S("btree"),    S("dbm"),    S("sdbm"), S("lmdb"),
 	S("cdb"),  S("texthash"), S("regexp"), S("pcre"), S("cidr"),
 };
+/* Types whose name is that of a file that says which server to ask. */
+static const struct slice server_types[] = { S("ldap"),	  S("mysql"),   S("pgsql"),
+					     S("sqlite"), S("mongodb"), S("memcache") };
+/* What Sun's machines had. */
+static const struct slice gone_types[] = { S("nis"), S("nisplus"), S("netinfo") };
 /* Types whose names hold more tables, or what is no file; and those that Postfix has, whatever this build has. */
 static const struct slice other_types[] = {
 	S("proxy"),     S("static"),   S("inline"),  S("unionmap"), S("pipemap"), S("randmap"),
@@ -65,13 +70,26 @@ static void check_file(struct tables_check *t, const struct conf_raw *r, struct 
 		found_at(t->c, level, where_set(t, r), "%.*s: %s", SLICE_ARG(r->name), fail_text());
 }
 
+static void check_server_file(struct tables_check *t, const struct conf_raw *r, struct slice word,
+			      struct slice path) {
+	AUTO_FREE char *name = slice_text(path);
+	if (access(name, R_OK) == 0) return;
+	found_at(t->c, r->is_set ? PROBLEM_WARNING : PROBLEM_INFO, where_set(t, r), "%.*s: %.*s: open %s: %s",
+		 SLICE_ARG(r->name), SLICE_ARG(word), name, strerror(errno));
+}
+
 static void check_word(struct tables_check *t, const struct conf_raw *r, struct slice word, bool tables_only) {
 	if (slice_starts(word, S("!"))) word = slice_skip(word, 1);
 	struct slice path = word, type = slice_cut(&path, ':');
 	while (slice_eq(type, S("proxy")) && path.at != NULL) word = path, type = slice_cut(&path, ':');
+	if (tables_only && r->is_set && path.at != NULL && is_one_of(type, gone_types, LEN(gone_types)))
+		found_at(t->c, PROBLEM_INFO, where_set(t, r),
+			 "%.*s: %.*s:%.*s never has an entry: there is no NIS here", SLICE_ARG(r->name),
+			 SLICE_ARG(type), SLICE_ARG(path));
 	if (path.at == NULL || path.len == 0 || path.at[0] != '/' || map_get(&t->seen, word) != NULL) return;
 	map_put(&t->seen, arena_slice(t->mem, word), t);
 	if (is_one_of(type, file_types, LEN(file_types))) check_file(t, r, word, path);
+	else if (is_one_of(type, server_types, LEN(server_types))) check_server_file(t, r, word, path);
 	else if (tables_only && !is_one_of(type, other_types, LEN(other_types)))
 		found_at(t->c, PROBLEM_WARNING, where_set(t, r),
 			 "%.*s: unsupported dictionary type: %.*s: what needs this table will answer \"try later\"",
@@ -96,8 +114,11 @@ static struct slice next_word(struct slice *text) {
 }
 
 /* Settings that hold nothing but tables. */
-static bool holds_tables(struct slice name) {
-	return slice_ends(name, S("_maps")) || slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database"));
+static bool holds_tables(const struct conf_raw *r) {
+	struct slice name = r->name;
+	enum setting_kind kind = r->setting->kind;
+	return kind == KIND_DOMAINS || kind == KIND_NETWORKS || slice_ends(name, S("_maps")) ||
+	       slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database"));
 }
 
 static void check_setting(struct tables_check *t, const struct conf_raw *r) {
@@ -108,7 +129,7 @@ static void check_setting(struct tables_check *t, const struct conf_raw *r) {
 		return;
 	struct slice text = conf_text(t->view, setting_id_of(r->setting));
 	for (struct slice word; (word = next_word(&text)).len != 0;)
-		check_word(t, r, word, holds_tables(r->name));
+		check_word(t, r, word, holds_tables(r));
 }
 
 /* Those that are set come first: defaults often name the same tables. */

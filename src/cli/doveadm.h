@@ -93,6 +93,7 @@ int dove_kick(struct doveadm *d, void **state);
 int dove_log(struct doveadm *d, void **state);
 int dove_serve(struct doveadm *d, void **state);  /* reload, stop */
 int dove_instance(struct doveadm *d, void **state);
+int dove_stats(struct doveadm *d, void **state);
 int dove_config(struct doveadm *d, void **state);
 int dove_repair(struct doveadm *d, void **state); /* force-resync, quota recalc */
 int dove_kept(struct doveadm *d, void **state);   /* index, purge: done all the time */

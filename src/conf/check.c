@@ -5,6 +5,8 @@
 #include "conf/expand.h"
 #include "conf/snapshot.h"
 
+#include <arpa/inet.h>
+
 struct mention {
 	struct conf *c;
 	struct place where;
@@ -35,8 +37,9 @@ static bool is_expanded(const struct conf *c, struct slice name) {
 static void mention_all(struct conf *c) {
 	for (size_t i = 0; i < c->params_count; i++) {
 		const struct raw *raw = &c->main_raws[i];
-		struct mention m = { c, is_expanded(c, c->params[i]->name) ? raw->where
-									   : (struct place){ SLICE_NONE, 0 } };
+		bool expanded = c->params[i]->setting == NULL || c->params[i]->setting->kind != KIND_RAW;
+		struct mention m = { c, expanded ? raw->where : (struct place){ SLICE_NONE, 0 } };
+		if (raw->text.at == NULL) continue;
 		expand_names(raw->text, mention_name, &m);
 		if (i != SET_smtpd_restriction_classes) continue;
 		struct slice rest = raw->text;
@@ -51,6 +54,20 @@ static void mention_all(struct conf *c) {
 				     is_expanded(c, s->overrides[k].name) ? &m : &quiet);
 		for (size_t k = 0; k < s->args_count; k++) expand_names(s->args[k], mention_name, &quiet);
 	}
+}
+
+/* "yes # always": Postfix knows no comments behind a value, and those who write them do not know that. */
+static void check_comment(struct conf *c, const struct param *p, const struct raw *raw) {
+	struct slice rest = raw->text;
+	if (p->setting == NULL || p->setting->kind == KIND_RAW || slice_find(rest, '{') < rest.len) return;
+	for (size_t i = 1; i < rest.len; i++)
+		if (rest.at[i] == '#' && ascii_blank(rest.at[i - 1]) &&
+		    (i + 1 == rest.len || ascii_blank(rest.at[i + 1]))) {
+			problem_add(&c->problems, PROBLEM_WARNING, raw->where,
+				    "%s: \"%.*s\" is taken as part of the value: comments need a line of their own",
+				    p->setting->name, SLICE_ARG(slice_head(slice_skip(rest, i), 80)));
+			return;
+		}
 }
 
 /* One parameter set in a file: what does this version do about it? */
@@ -111,8 +128,10 @@ void check_names(struct conf *c) {
 			"(for those of today: compatibility_level = 3.11)");
 	mention_all(c);
 	for (size_t i = 0; i < c->params_count; i++)
-		if (c->main_raws[i].text.at != NULL)
+		if (c->main_raws[i].text.at != NULL) {
 			check_name(c, c->params[i], c->main_raws[i].text, c->main_raws[i].where);
+			check_comment(c, c->params[i], &c->main_raws[i]);
+		}
 	for (size_t i = 0; i < c->services.count; i++) check_service(c, &c->services.at[i]);
 }
 
@@ -213,8 +232,54 @@ static void check_versions(const struct conf_view *v) {
 				    "%s leaves no version: %s", setting_of(lists[i])->name, conf_text(v, lists[i]).at);
 }
 
+static bool is_host_name(struct slice s) {
+	for (size_t i = 0; i < s.len; i++)
+		if (!ascii_alpha(s.at[i]) && !ascii_digit(s.at[i]) && strchr(".-_", s.at[i]) == NULL) return false;
+	return s.len != 0 && s.at[0] != '.' && s.at[0] != '-';
+}
+
+static bool is_address(struct slice s) {
+	char text[INET6_ADDRSTRLEN] = "";
+	uint8_t address[16];
+	if (slice_starts(s, S("[")) && slice_ends(s, S("]"))) s = slice_head(slice_skip(s, 1), s.len - 2);
+	if (s.len == 0 || s.len >= sizeof text) return false;
+	memcpy(text, s.at, s.len);
+	return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
+}
+
+/* Names and addresses that every process needs to be right. */
+static void check_own_names(const struct conf_view *v) {
+	static const enum setting_id hosts[] = { SET_myhostname, SET_mydomain };
+	static const enum setting_id addresses[] = { SET_smtp_bind_address, SET_smtp_bind_address6,
+						     SET_lmtp_bind_address, SET_lmtp_bind_address6 };
+	for (size_t i = 0; i < LEN(hosts); i++) {
+		const struct raw *raw = view_raw(v, hosts[i]);
+		if (raw->text.at == NULL || (v->service != NULL && !view_is_own(v, hosts[i]))) continue;
+		struct slice name = conf_text(v, hosts[i]);
+		if (!is_host_name(name))
+			problem_add(&v->conf->problems, PROBLEM_ERROR, raw->where,
+				    "bad parameter value: %s = %.*s (expected a host name, such as mail.example.com)",
+				    setting_of(hosts[i])->name, SLICE_ARG(name));
+		else if (i == 0 && slice_find(name, '.') == name.len)
+			problem_add(&v->conf->problems, PROBLEM_WARNING, raw->where,
+				    "myhostname = %.*s: is no full name, such as mail.example.com: other servers "
+				    "refuse mail from who greets so",
+				    SLICE_ARG(name));
+	}
+	for (size_t i = 0; i < LEN(addresses); i++) {
+		struct slice address = conf_text(v, addresses[i]);
+		if (address.len == 0 || (v->service != NULL && !view_is_own(v, addresses[i]))) continue;
+		if (!is_address(address))
+			problem_add(&v->conf->problems, PROBLEM_WARNING, view_raw(v, addresses[i])->where,
+				    "bad parameter value: %s = %.*s (expected an address of this machine; without one "
+				    "mail leaves from any of them)",
+				    setting_of(addresses[i])->name, SLICE_ARG(address));
+	}
+}
+
 void check_values(struct conf *c) {
 	check_versions(&c->main);
+	check_own_names(&c->main);
 	for (size_t i = 0; i < LEN(word_lists); i++) check_words(&c->main, &word_lists[i]);
 	check_numbers(&c->main);
 	bool any = false, main_checked = false;
@@ -223,6 +288,7 @@ void check_values(struct conf *c) {
 		const struct conf_view *v = c->views[k];
 		if (v->service != NULL) {
 			check_versions(v);
+			check_own_names(v);
 			for (size_t i = 0; i < LEN(word_lists); i++) check_words(v, &word_lists[i]);
 		}
 		if (s->role != SERVICE_SMTPD) continue;

@@ -49,6 +49,21 @@ static int order_names(const void *a, const void *b, void *ctx) {
 	return slice_order(c->params[*(const size_t *)a]->name, c->params[*(const size_t *)b]->name);
 }
 
+/* The list's own order is known; the file's names are put between. */
+static void order_params(struct conf *c) {
+	size_t own = c->params_count - SETTINGS_COUNT, listed = 0, next = 0;
+	size_t *names = arena_array(&c->mem, own, sizeof *names);
+	c->ordered = arena_array(&c->mem, c->params_count, sizeof(c->ordered[0]));
+	for (size_t i = 0; i < own; i++) names[i] = SETTINGS_COUNT + i;
+	qsort_r(names, own, sizeof *names, order_names, c);
+	for (size_t i = 0; i < c->params_count; i++) {
+		size_t id = listed < SETTINGS_COUNT ? (size_t)setting_in_order(listed) : 0;
+		bool is_own = listed == SETTINGS_COUNT || (next < own && order_names(&names[next], &id, c) < 0);
+		c->ordered[i] = is_own ? names[next++] : id;
+		listed += !is_own;
+	}
+}
+
 /* Builds everything from dir, settings, machine and the files behind them. */
 static int build(struct conf *c) {
 	struct slice main_cf = slice_of(conf_default_main_cf), master_cf = slice_of(conf_default_master_cf);
@@ -60,7 +75,7 @@ static int build(struct conf *c) {
 	c->main_is_embedded = main_found == SOURCE_ABSENT;
 	c->master_is_embedded = master_found == SOURCE_ABSENT;
 
-	for (size_t i = 0; i < SETTINGS_COUNT; i++) param_get(c, slice_of(setting_of((enum setting_id)i)->name));
+	params_begin(c);
 	mainfile_read(c, main_cf);
 	services_read(&c->services, master_cf, c->master_path, &c->files, &c->problems);
 	for (size_t i = 0; i < c->services.count; i++)
@@ -72,9 +87,7 @@ static int build(struct conf *c) {
 	check_values(c);
 	check_dangers(c);
 	bounces_load(c);
-	c->ordered = arena_array(&c->mem, c->params_count, sizeof(c->ordered[0]));
-	for (size_t i = 0; i < c->params_count; i++) c->ordered[i] = i;
-	qsort_r(c->ordered, c->params_count, sizeof(c->ordered[0]), order_names, c);
+	order_params(c);
 	return c->problems.errors > 0 ? CONF_REFUSED : CONF_GOOD;
 }
 

@@ -145,7 +145,8 @@ static const struct {
 	{ "smtp_use_tls = yes", NULL,
 	  "warning: /c/main.cf, line 2: smtp_use_tls is an old setting: Use smtp_tls_security_level = may.\n" },
 	{ "message_size_limit = 50M", NULL,
-	  "warning: /c/main.cf, line 2: message_size_limit: Postfix takes no suffix in a size: 50M\n" },
+	  "warning: /c/main.cf, line 2: message_size_limit = 50M: read as 52428800 bytes (Postfix takes no suffix in "
+	  "a size)\n" },
 	{ "mail_name = ${stress", NULL,
 	  "error: /c/main.cf, line 2: mail_name: truncated macro reference: \"${stress\"\n" },
 	{ "mail_name = $mail_name", NULL,

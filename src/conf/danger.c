@@ -53,6 +53,69 @@ static void check_networks(const struct conf_view *v) {
 	}
 }
 
+/* An address of every kind in mynetworks is told above. */
+static bool told_already(const struct conf_view *v, const struct open_door *door) {
+	const struct networks *n = conf_networks(v, SET_mynetworks);
+	for (size_t i = 0; door->setting == SET_mynetworks && i < n->count; i++)
+		if (!n->at[i].except && n->at[i].table.len == 0 && (n->at[i].bits == 96 || n->at[i].bits == 0))
+			return true;
+	return false;
+}
+
+/* What the lists say in the end, whoever comes. */
+static void check_strangers(const struct conf_view *v) {
+	AUTO_ARENA struct arena mem = { 0 };
+	struct open_door door;
+	if (!listens_outside(v)) return;
+	if (is_set(v, SET_smtpd_authorized_xclient_hosts) && strangers_in(v, SET_smtpd_authorized_xclient_hosts, &mem))
+		SAY(v, PROBLEM_ERROR, SET_smtpd_authorized_xclient_hosts,
+		    "smtpd_authorized_xclient_hosts holds everybody: with XCLIENT each client may say that it comes "
+		    "from mynetworks, or that it has logged in: an open relay (name the one proxy that may say so)");
+	if (!strangers_may_send(v, &mem, &door) || told_already(v, &door)) return;
+	const char *setting = setting_of(door.setting)->name;
+	if (door.setting == SET_smtpd_relay_restrictions || door.setting == SET_smtpd_recipient_restrictions)
+		SAY(v, PROBLEM_ERROR, door.setting,
+		    "%s: %.*s says OK to everybody before strangers' mail is refused: an open relay (put "
+		    "reject_unauth_destination before it)",
+		    setting, SLICE_ARG(door.word));
+	else if (door.setting == SET_mynetworks)
+		SAY(v, PROBLEM_ERROR, SET_mynetworks,
+		    "mynetworks holds everybody, and permit_mynetworks lets them send to anywhere: an open relay (name "
+		    "your own networks)");
+	else
+		SAY(v, PROBLEM_ERROR, door.setting,
+		    "%s: %.*s holds every domain, so that everybody may send to anywhere: an open relay (name your own "
+		    "domains)",
+		    setting, SLICE_ARG(door.word));
+}
+
+/* Words and settings by which some strangers may send to anywhere, or say that they are none. */
+static void check_doubtful(const struct conf_view *v) {
+	static const struct { struct slice word; const char *why; } words[] = {
+		{ S("permit_naked_ip_address"),
+		  "whoever greets with a bare address may send to anywhere (leave it out)" },
+		{ S("permit_tls_all_clientcerts"),
+		  "whoever has a certificate of any authority in smtpd_tls_CAfile may send to anywhere "
+		  "(permit_tls_clientcerts and relay_clientcerts name them one by one)" },
+		{ S("permit_mx_backup"),
+		  "whoever names this server as an MX of his domain may send through it (name the domains in "
+		  "relay_domains)" },
+	};
+	static const enum setting_id lists[] = { SET_smtpd_relay_restrictions, SET_smtpd_recipient_restrictions };
+	if (!listens_outside(v)) return;
+	if (is_set(v, SET_smtpd_upstream_proxy_protocol))
+		SAY(v, PROBLEM_WARNING, SET_smtpd_upstream_proxy_protocol,
+		    "smtpd_upstream_proxy_protocol = %s: whoever reaches this port says himself which address he comes "
+		    "from, one of mynetworks too (let nobody but the proxy reach it)",
+		    conf_text(v, SET_smtpd_upstream_proxy_protocol).at);
+	for (size_t i = 0; i < LEN(lists) * LEN(words); i++) {
+		enum setting_id list = lists[i / LEN(words)];
+		if (has_word(conf_text(v, list), words[i % LEN(words)].word))
+			SAY(v, PROBLEM_WARNING, list, "%s: %.*s: %s", setting_of(list)->name,
+			    SLICE_ARG(words[i % LEN(words)].word), words[i % LEN(words)].why);
+	}
+}
+
 /* Docker takes its networks from 172.16.0.0/12. Where its proxy hands connections on, all the Internet comes from the
  * gateway there. */
 static void check_containers(const struct conf_view *v) {
@@ -231,6 +294,7 @@ static void check_proofs(const struct conf_view *v) {
 		{ SET_dmarc_trusted_lists, SET_dmarc_check },   { SET_dmarc_trusted_forwarders, SET_dmarc_check },
 		{ SET_dmarc_quarantine, SET_dmarc_check },      { SET_dmarc_reject, SET_dmarc_check },
 		{ SET_dmarc_required_headers, SET_dmarc_check }, { SET_dkim_on_bad_signature, SET_dkim_verify },
+		{ SET_dkim_unprotected_key, SET_dkim_verify },
 		{ SET_dkim_on_key_not_found, SET_dkim_verify },  { SET_dkim_on_no_signature, SET_dkim_verify },
 		{ SET_dkim_on_dns_error, SET_dkim_verify },      { SET_dkim_redirect_failures_to, SET_dkim_verify },
 	};
@@ -275,6 +339,7 @@ static const struct {
 	{ check_transports, false },   { check_sizes, false },   { check_soft_bounce, false },
 	{ check_proofs, false },       { check_dkim_alone, false },
 	{ check_banner, true },        { check_containers, true },
+	{ check_strangers, true },    { check_doubtful, true },
 };
 
 void check_dangers(struct conf *c) {

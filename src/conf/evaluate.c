@@ -8,6 +8,7 @@
 #include "conf/equal_file.h"
 #include "conf/opendmarc.h"
 #include "conf/snapshot.h"
+#include <pthread.h>
 
 /* Does a fault in this view still need to be told, or did main.cf's own evaluation tell it? */
 static bool is_new(const struct conf_view *v, size_t id) {
@@ -142,7 +143,8 @@ static int try_value(struct conf_view *v, const struct param *p, struct slice ra
 	if (r < 0) return -1;
 	if (r == VALUE_EXTENSION)
 		problem_add(&c->problems, PROBLEM_WARNING, view_raw(v, p->id)->where,
-			    "%s: Postfix takes no suffix in a size: %.*s", s->name, SLICE_ARG(text));
+			    "%s = %.*s: read as %lld bytes (Postfix takes no suffix in a size)", s->name,
+			    SLICE_ARG(text), (long long)out->number);
 	if (s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS)
 		read_patterns(v, s, view_raw(v, p->id)->where, given, out);
 	return 0;
@@ -157,6 +159,47 @@ static void report(struct conf_view *v, const struct param *p, bool given, int f
 				  acted ? PROBLEM_ERROR : PROBLEM_WARNING, where, "%s", fail_text());
 }
 
+/* Most settings have a default that is the same everywhere: it is read once. Written under pthread_once, and only read
+ * after that. */
+static pthread_once_t constants_once = PTHREAD_ONCE_INIT;
+static struct value constants[SETTINGS_COUNT]; /* text.at NULL: none */
+static uint16_t same_as[SETTINGS_COUNT];       /* the default is that setting's value, "$name"; itself: it is not */
+static struct arena constants_mem;
+
+static bool is_read_alike(const struct setting *a, const struct setting *b) {
+	return a->kind == b->kind && a->least == b->least && a->most == b->most && a->words == b->words &&
+	       a->unit == b->unit;
+}
+
+static void read_constant(size_t id) {
+	const struct setting *s = setting_of((enum setting_id)id), *other;
+	struct slice text = slice_of(s->fallback);
+	same_as[id] = (uint16_t)id;
+	if (s->fallback == NULL || s->kind == KIND_ORIGIN || s->kind == KIND_NETWORKS || s->kind == KIND_DOMAINS)
+		return;
+	if (slice_starts(text, S("$")) && s->kind != KIND_RAW) {
+		other = setting_find(slice_skip(text, 1));
+		if (other != NULL && is_read_alike(s, other)) same_as[id] = (uint16_t)setting_id_of(other);
+	}
+	if (slice_find(text, '$') != text.len || slice_trim(text).len != text.len) return;
+	constants[id].text = text;
+	if (value_read(&constants[id], s, text, &constants_mem) != VALUE_GOOD) constants[id].text = SLICE_NONE;
+}
+
+static void read_constants(void) {
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) read_constant(i);
+}
+
+/* Of a setting that is not set. NULL: its default has to be made from others, or from files. */
+static const struct value *default_of(struct conf_view *v, const struct param *p) {
+	struct slice text;
+	pthread_once(&constants_once, read_constants);
+	if (p->id >= SETTINGS_COUNT) return NULL;
+	if (constants[p->id].text.at != NULL) return &constants[p->id];
+	size_t other = same_as[p->id];
+	return other != p->id && evaluate(v, v->conf->params[other], &text) == 0 ? &v->values[other] : NULL;
+}
+
 /* A service shares what main.cf says with it, unless a $name in there may lead to one of its own settings. */
 static bool is_shared(const struct conf_view *v, const struct param *p) {
 	if (v->service == NULL || is_new(v, p->id)) return false;
@@ -169,6 +212,11 @@ static void evaluate_fresh(struct conf_view *v, const struct param *p) {
 	struct value *out = &v->values[p->id];
 	const struct raw *raw = view_raw(v, p->id);
 	bool given = raw->text.at != NULL;
+	const struct value *usual = given ? NULL : default_of(v, p);
+	if (usual != NULL) {
+		*out = *usual;
+		return;
+	}
 	if (is_shared(v, p)) {
 		*out = v->conf->main.values[p->id];
 		return;

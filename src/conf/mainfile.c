@@ -5,25 +5,41 @@
 
 #define PARAMS_MOST 20000
 
-struct param *param_find(const struct conf *c, struct slice name) { return map_get(&c->names, name); }
+struct param *param_find(const struct conf *c, struct slice name) {
+	const struct setting *s = setting_find(name);
+	return s != NULL ? c->params[setting_id_of(s)] : map_get(&c->names, name);
+}
+
+static void make_room(struct conf *c) {
+	size_t room = c->params_room == 0 ? SETTINGS_COUNT + 64 : c->params_room * 2;
+	struct param **params = arena_array(&c->mem, room, sizeof(struct param *));
+	struct raw *raws = arena_array(&c->mem, room, sizeof(*raws));
+	if (c->params_count > 0) {
+		memcpy(params, c->params, c->params_count * sizeof(struct param *));
+		memcpy(raws, c->main_raws, c->params_count * sizeof(*raws));
+	}
+	c->params = params;
+	c->main_raws = raws;
+	c->params_room = room;
+}
+
+void params_begin(struct conf *c) {
+	struct param *all = arena_array(&c->mem, SETTINGS_COUNT, sizeof *all);
+	make_room(c);
+	for (size_t i = 0; i < SETTINGS_COUNT; i++) {
+		const struct setting *s = setting_of((enum setting_id)i);
+		all[i] = (struct param){ .name = slice_of(s->name), .setting = s, .id = i };
+		c->params[i] = &all[i];
+	}
+	c->params_count = SETTINGS_COUNT;
+}
 
 struct param *param_get(struct conf *c, struct slice name) {
 	struct param *p = param_find(c, name);
 	if (p != NULL) return p;
-	if (c->params_count == c->params_room) {
-		size_t room = c->params_room == 0 ? SETTINGS_COUNT + 64 : c->params_room * 2;
-		struct param **params = arena_array(&c->mem, room, sizeof(struct param *));
-		struct raw *raws = arena_array(&c->mem, room, sizeof(*raws));
-		if (c->params_count > 0) {
-			memcpy(params, c->params, c->params_count * sizeof(struct param *));
-			memcpy(raws, c->main_raws, c->params_count * sizeof(*raws));
-		}
-		c->params = params;
-		c->main_raws = raws;
-		c->params_room = room;
-	}
+	if (c->params_count == c->params_room) make_room(c);
 	p = arena_get(&c->mem, sizeof(*p));
-	*p = (struct param){ .name = arena_slice(&c->mem, name), .setting = setting_find(name), .id = c->params_count };
+	*p = (struct param){ .name = arena_slice(&c->mem, name), .id = c->params_count };
 	c->params[c->params_count++] = p;
 	map_put(&c->names, p->name, p);
 	return p;

@@ -256,6 +256,11 @@ static void take_domain(struct walk *w, struct slice word, bool except, struct p
 		problem_add(w->problems, PROBLEM_ERROR, where, "%s: no domain after \".\"", w->name);
 		return;
 	}
+	if (slice_find(name, '*') < name.len)
+		problem_add(w->problems, PROBLEM_WARNING, where,
+			    "%s: \"%.*s\" matches nothing: * is no wildcard here (.example.com stands for the names "
+			    "below example.com)",
+			    w->name, SLICE_ARG(word));
 	out->at = grown(w->problems->mem, out->at, out->count, sizeof(out->at[0]));
 	out->at[out->count++] = (struct domain_pattern){ .name = arena_lower(w->problems->mem, name),
 							 .below = below,

@@ -209,10 +209,10 @@ static void bogus_key(struct adoption *w) {
 }
 
 static void unprotected_key(struct adoption *w) {
-	if (!slice_starts_same(w->line->value, S("no")))
-		adopt_warn(
-			w,
-			"keys need no DNSSEC here: hardly a domain has it, and all its mail would count as unsigned");
+	if (slice_same(w->line->value, S("none")) || slice_same(w->line->value, S("neutral")) ||
+	    slice_same(w->line->value, S("fail")))
+		adopt_put(w, "dkim_unprotected_key", arena_lower(&w->c->mem, w->line->value));
+	else adopt_warn(w, "none of none, neutral, fail: left out");
 }
 
 static void partial(struct adoption *w) {

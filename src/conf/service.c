@@ -72,14 +72,14 @@ static bool port_of_file(struct reader *r, struct slice name, uint16_t *out) {
 
 static bool read_port(struct reader *r, struct slice word, uint16_t *out) {
 	uint64_t number;
-	if (slice_number(word, UINT16_MAX, &number)) return *out = (uint16_t)number, true;
+	if (slice_number(word, UINT16_MAX, &number)) return *out = (uint16_t)number, number != 0;
 	for (size_t i = 0; i < LEN(ports); i++)
 		if (slice_eq(word, slice_of(ports[i].word))) return *out = ports[i].port, true;
 	return word.len > 0 && port_of_file(r, word, out);
 }
 
 /* port, host:port, [address]:port; a bare colon in front means every interface. */
-static bool read_endpoint(struct reader *r) {
+static void read_endpoint(struct reader *r) {
 	struct slice name = r->s.name, host = SLICE_NONE, port = name;
 	size_t colon = slice_find_last(name, ':');
 	if (colon < name.len) {
@@ -90,11 +90,10 @@ static bool read_endpoint(struct reader *r) {
 		if (slice_find(host, '[') < host.len || slice_find(host, ']') < host.len) port = SLICE_NONE;
 	}
 	r->s.host = host;
-	if (read_port(r, port, &r->s.port)) return true;
-	problem_add(r->p, PROBLEM_ERROR, r->where,
-		    "bad hostname or network address: %.*s (expected port, host:port or [address]:port)",
-		    SLICE_ARG(name));
-	return false;
+	if (!read_port(r, port, &r->s.port))
+		problem_add(r->p, PROBLEM_ERROR, r->where,
+			    "bad hostname or network address: %.*s (expected port, host:port or [address]:port)",
+			    SLICE_ARG(name));
 }
 
 static bool read_yes_no(struct reader *r, const char *field, char *out) {
@@ -218,7 +217,8 @@ static bool read_service(struct reader *r) {
 	    !read_yes_no(r, "unprivileged", &r->s.unprivileged) || !read_yes_no(r, "chroot", &r->s.chroot) ||
 	    !read_wakeup(r) || !read_maxproc(r) || !read_command(r))
 		return false;
-	if (r->s.type == SERVICE_INET && !read_endpoint(r)) return false;
+	/* a name that means no port is an error, but its line is there for postconf, as in Postfix */
+	if (r->s.type == SERVICE_INET) read_endpoint(r);
 	read_arguments(r);
 	return true;
 }

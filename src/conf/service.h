@@ -28,7 +28,7 @@ struct conf_service {
 	enum service_type type;
 	enum service_role role;
 	struct slice host;        /* inet: empty = inet_interfaces; brackets taken off */
-	uint16_t port;            /* inet */
+	uint16_t port;            /* inet; 0: its name means none, which is an error */
 	char private_, unprivileged, chroot; /* 'y', 'n' or '-' */
 	struct slice wakeup;      /* as written */
 	int maxproc;              /* -1: default_process_limit; 0: no limit */
@@ -46,7 +46,8 @@ struct services {
 	size_t count;
 };
 #define SERVICES_LIMIT 256
-/* Reads all lines; faulty ones are reported and left out. mem of problems holds everything. */
+/* Reads all lines; faulty ones are reported and left out (but for those whose name alone is wrong). mem of problems
+ * holds everything. */
 void services_read(struct services *out, struct slice text, struct slice path, struct sources *files,
                    struct problems *p);
 /* "inet", "unix", … */

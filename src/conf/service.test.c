@@ -99,15 +99,15 @@ static void test_faults(void **state) {
 		{ "nosuch inet n - n - - smtpd",
 		  "error: master.cf, line 1: bad hostname or network address: nosuch (expected port, host:port or "
 		  "[address]:port)",
-		  0 },
+		  1 },
 		{ "[::1:25 inet n - n - - smtpd",
 		  "error: master.cf, line 1: bad hostname or network address: [::1:25 (expected port, host:port or "
 		  "[address]:port)",
-		  0 },
+		  1 },
 		{ "99999 inet n - n - - smtpd",
 		  "error: master.cf, line 1: bad hostname or network address: 99999 (expected port, host:port or "
 		  "[address]:port)",
-		  0 },
+		  1 },
 		{ "smtp inet n - n - - smtpq",
 		  "warning: master.cf, line 1: unknown command \"smtpq\" (did you mean \"smtpd\"?): the service "
 		  "smtp/inet is left out",

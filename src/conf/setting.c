@@ -52,6 +52,12 @@ const struct setting *setting_of(enum setting_id id) {
 
 enum setting_id setting_id_of(const struct setting *s) { return (enum setting_id)(s - settings); }
 
+enum setting_id setting_in_order(size_t i) {
+	pthread_once(&sort_once, sort_settings);
+	must(i < LEN(sorted));
+	return (enum setting_id)sorted[i];
+}
+
 const struct setting *setting_find(struct slice name) {
 	pthread_once(&sort_once, sort_settings);
 	for (size_t low = 0, high = LEN(sorted); low < high;) {
@@ -69,19 +75,25 @@ const struct setting *setting_find(struct slice name) {
 
 size_t word_distance(struct slice a, struct slice b, size_t limit) {
 	if (a.len > WORD_MOST || b.len > WORD_MOST || a.len > b.len + limit || b.len > a.len + limit) return limit + 1;
-	/* optimal string alignment: three rows of the table are enough, for a swap looks two rows back */
-	size_t rows[3][WORD_MOST + 1];
+	/* optimal string alignment: three rows of the table are enough, for a swap looks two rows back; and of each row
+	 * what is no further than the limit from its middle, for every step aside costs one */
+	size_t rows[3][WORD_MOST + 2], least_above = 0;
 	for (size_t j = 0; j <= b.len; j++) rows[0][j] = j;
 	for (size_t i = 1; i <= a.len; i++) {
 		size_t *row = rows[i % 3], *above = rows[(i - 1) % 3], *above2 = rows[(i + 1) % 3];
-		row[0] = i;
-		for (size_t j = 1; j <= b.len; j++) {
+		size_t first = i > limit ? i - limit : 1, last = MIN_OF(i + limit, b.len), least = limit + 1;
+		row[first - 1] = first == 1 ? i : limit + 1;
+		if (last == i + limit) above[last] = limit + 1;
+		for (size_t j = first; j <= last; j++) {
 			size_t cost = a.at[i - 1] == b.at[j - 1] ? 0 : 1;
 			size_t best = MIN_OF(MIN_OF(above[j] + 1, row[j - 1] + 1), above[j - 1] + cost);
 			if (i > 1 && j > 1 && a.at[i - 1] == b.at[j - 2] && a.at[i - 2] == b.at[j - 1])
 				best = MIN_OF(best, above2[j - 2] + 1);
 			row[j] = best;
+			least = MIN_OF(least, best);
 		}
+		if (least > limit && least_above >= limit) return limit + 1; /* and no swap leads back */
+		least_above = least;
 	}
 	return MIN_OF(rows[a.len % 3][b.len], limit + 1);
 }

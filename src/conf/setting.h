@@ -57,6 +57,7 @@ struct setting {
 const struct setting *setting_of(enum setting_id id) NONNULL_RESULT;
 /* NULL when there is none; names are case-sensitive. */
 const struct setting *setting_find(struct slice name);
+enum setting_id setting_in_order(size_t i); /* by name, as strcmp orders them */
 enum setting_id setting_id_of(const struct setting *s);
 /* The known name that is closest to a mistyped one, at most 2 slips away (1 for short names); NULL when none is. */
 const struct setting *setting_nearest(struct slice name);
@@ -123,11 +124,14 @@ size_t word_distance(struct slice a, struct slice b, size_t limit);
 #define DKIM_ACTION_WORDS(W) \
 	W(DKIM_ACTION_ACCEPT, "accept") W(DKIM_ACTION_DISCARD, "discard") W(DKIM_ACTION_QUARANTINE, "quarantine") \
 	W(DKIM_ACTION_REJECT, "reject") W(DKIM_ACTION_TEMPFAIL, "tempfail")
+#define UNPROTECTED_KEY_WORDS(W) \
+	W(UNPROTECTED_KEY_NONE, "none") W(UNPROTECTED_KEY_NEUTRAL, "neutral") W(UNPROTECTED_KEY_FAIL, "fail")
 #define REPORT_FORMAT_WORDS(W) W(REPORT_FORMAT_RFC9990, "rfc9990") W(REPORT_FORMAT_RFC7489, "rfc7489")
 #define ALL_WORDS(SET) \
 	SET(report_format, REPORT_FORMAT_WORDS) \
 	SET(dkim_on_error_word, DKIM_ON_ERROR_WORDS) \
 	SET(dkim_action, DKIM_ACTION_WORDS) \
+	SET(unprotected_key_word, UNPROTECTED_KEY_WORDS) \
 	SET(oauth2_mode, OAUTH2_MODE_WORDS) \
 	SET(dkim_local_word, DKIM_LOCAL_WORDS) \
 	SET(srs_word, SRS_WORDS) \

@@ -28,11 +28,32 @@ static void test_distance(void **state) {
 		{ "abc", "xbc", 3, 1 },   { "abc", "abxc", 3, 1 },
 		{ "abcd", "badc", 3, 2 }, { "kitten", "sitting", 3, 3 },
 		{ "abcdef", "", 3, 4 },   { "abcdef", "uvwxyz", 2, 3 },
-		{ "ca", "abc", 3, 3 },
+		{ "ca", "abc", 3, 3 },    { "abcdef", "abcdfe", 1, 1 },
+		{ "abcdef", "badcfe", 2, 3 }, { "abcdefgh", "bcdefghx", 2, 2 },
+		{ "abcdefgh", "cdefghxy", 2, 3 }, { "abcd", "bacd", 0, 1 },
 	};
 	for (size_t i = 0; i < LEN(cases); i++)
 		assert_int_equal(word_distance(slice_of(cases[i].a), slice_of(cases[i].b), cases[i].limit),
 				 cases[i].want);
+}
+
+/* The limit only spares work: below it nothing changes. */
+static void test_distance_within(void **state) {
+	(void)state;
+	uint32_t seed = 1;
+	for (size_t round = 0; round < 20000; round++) {
+		char a[12], b[12];
+		size_t len[2];
+		for (size_t w = 0; w < 2; w++) {
+			len[w] = (seed = seed * 1664525 + 1013904223) >> 28 & 7;
+			for (size_t i = 0; i < len[w]; i++)
+				(w == 0 ? a : b)[i] = (char)('a' + ((seed = seed * 1664525 + 1013904223) >> 30));
+		}
+		struct slice x = slice_from(a, len[0]), y = slice_from(b, len[1]);
+		size_t all = word_distance(x, y, 64);
+		for (size_t limit = 0; limit < 5; limit++)
+			assert_int_equal(word_distance(x, y, limit), MIN_OF(all, limit + 1));
+	}
 }
 
 static void test_nearest(void **state) {
@@ -55,6 +76,6 @@ static void test_nearest(void **state) {
 
 int main(void) {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_list), cmocka_unit_test(test_distance),
-					    cmocka_unit_test(test_nearest) };
+					    cmocka_unit_test(test_distance_within), cmocka_unit_test(test_nearest) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ struct conf {
 	struct machine machine;
 	struct sources files;
 	struct problems problems;
-	struct map names;                   /* to struct param */
+	struct map names;                   /* to struct param, of those that are not in the list */
 	struct param **params;              /* by number */
 	size_t params_count, params_room;
 	size_t *ordered;                    /* numbers, ordered by name */
@@ -72,6 +72,7 @@ static inline bool view_is_own(const struct conf_view *v, size_t id) {
 	return v->service != NULL && view_raw(v, id)->text.at != v->conf->main_raws[id].text.at;
 }
 
+void params_begin(struct conf *c); /* those of the list */
 struct param *param_find(const struct conf *c, struct slice name);
 struct param *param_get(struct conf *c, struct slice name) NONNULL_RESULT; /* makes it when new */
 
@@ -84,3 +85,13 @@ void check_names(struct conf *c);  /* before evaluation: unknown, unused, not ac
 void check_values(struct conf *c); /* after it: what single values cannot say */
 void bounces_load(struct conf *c);  /* after it */
 void check_dangers(struct conf *c); /* after it: what they do together */
+
+/* May everybody send mail to anywhere through this server (stranger.c)? Then *out tells by what: permit_mynetworks, a
+ * table with the word before it, a class, or an entry of a list of domains (setting). */
+struct open_door {
+	enum setting_id setting;
+	struct slice word;
+};
+bool strangers_may_send(const struct conf_view *v, struct arena *mem, struct open_door *out);
+/* Is everybody in this list of networks? */
+bool strangers_in(const struct conf_view *v, enum setting_id networks, struct arena *mem);

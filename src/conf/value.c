@@ -105,8 +105,7 @@ static int read_words(struct value *out, const struct setting *s, struct slice t
 	return fail("invalid %s value: %.*s (expected %s)", s->name, SLICE_ARG(text), buf_text(&expected));
 }
 
-/* The next word, { text } being one, without its braces. False: no partner for a brace. */
-static bool list_word(struct slice *rest, struct slice *out) {
+bool value_word(struct slice *rest, struct slice *out) {
 	while (rest->len > 0 && strchr(WORD_BREAKS, rest->at[0]) != NULL && rest->at[0] != '\0')
 		*rest = slice_skip(*rest, 1);
 	size_t level = 0, i = 0;
@@ -127,11 +126,11 @@ static int read_list(struct value *out, const struct setting *s, struct slice te
 	size_t count = 0;
 	struct slice word;
 	for (struct slice rest = text; rest.len > 0; count++)
-		if (!list_word(&rest, &word))
+		if (!value_word(&rest, &word))
 			return fail("missing '}' in \"%.*s\" of %s", SLICE_ARG(slice_head(text, 80)), s->name);
 	out->list.words = arena_array(mem, count + 1, sizeof(word));
 	out->list.count = 0;
-	for (struct slice rest = text; rest.len > 0 && list_word(&rest, &word);)
+	for (struct slice rest = text; rest.len > 0 && value_word(&rest, &word);)
 		if (word.len > 0) out->list.words[out->list.count++] = word;
 	return VALUE_GOOD;
 }

@@ -21,3 +21,5 @@ enum { VALUE_GOOD, VALUE_EXTENSION }; /* a form that hato takes and Postfix does
 int value_read(struct value *out, const struct setting *s, struct slice text, struct arena *mem) MUST_USE;
 /* "s, m, h, d, w": the default unit is the setting's. Milliseconds. */
 bool time_read(struct slice text, char unit, int64_t *ms);
+/* The next word of a list, { text } being one, without its braces; empty: at a break. False: no partner for a brace. */
+bool value_word(struct slice *rest, struct slice *out);

@@ -120,6 +120,32 @@ static void parts_and_attached_messages(void **state) {
 	    "info body <X: 6> b\ninfo body <X: 7> b\ninfo body <X: 8> b\ninfo body <X: 9> b\ninfo body <X: 10> b\n");
 }
 
+/* Whose lines are a header, as Debian's "postmap -hm" and "postmap -bm" see them. */
+static void which_messages_have_a_header(void **state) {
+	(void)state;
+	static const struct { const char *type; bool nested;
+	} cases[] = { { "message/rfc822", true },
+		      { "message/global", true },
+		      { "message/partial; id=a; number=1; total=2", false },
+		      { "message/partial; id=a; number=2; total=2", false },
+		      { "message/external-body; access-type=local-file; name=x", false },
+		      { "message/delivery-status", false },
+		      { "message/news", false } };
+	const char *const rules[4] = { "", "/^X:/ INFO m\n", "/^X:/ INFO n\n", "/^X:/ INFO b\n" };
+	for (size_t i = 0; i < LEN(cases); i++) {
+		AUTO_BUF struct buf text = BUF(1000);
+		buf_addf(&text,
+			 "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: 1\r\nContent-Type: %s\r\n\r\n"
+			 "X: 2\r\n\r\nX: 3\r\n--b\r\nX: 4\r\n",
+			 cases[i].type);
+		run(rules, usual, buf_text(&text), buf_text(&text),
+		    cases[i].nested ? "info header <X: 1> m\ninfo header <X: 2> n\ninfo body <X: 3> b\n"
+				      "info header <X: 4> m\n"
+				    : "info header <X: 1> m\ninfo body <X: 2> b\ninfo body <X: 3> b\n"
+				      "info header <X: 4> m\n");
+	}
+}
+
 static void limits(void **state) {
 	(void)state;
 	const char *const rules[4] = { "/(.*)/ INFO\n", "", "", "/./ INFO\n" };
@@ -179,6 +205,11 @@ static void declared_eight_bits_are_converted(void **state) {
 	    "info header <Content-Transfer-Encoding: quoted-printable> \ninfo body <a=3D=C3=BC=20> \n"
 	    "info body <000000000011111111112222222222333333333344444444445555555555666666666677=C3=> \n");
 	const char *as_is = "A: \xc3\xbc\r\n\r\n\xc3\xbc\r\n";
+	/* a piece of a message has no encoding but 7bit (RFC 2046 §5.2.2): what breaks that rule is not made worse */
+	run((const char *const[4]){ "", "", "", "" }, p,
+	    "Content-Type: message/partial; id=a; number=2\r\nContent-Transfer-Encoding: 8bit\r\n\r\n=\xc3\xbc\r\n",
+	    "Content-Type: message/partial; id=a; number=2\r\nContent-Transfer-Encoding: 7bit\r\n\r\n=\xc3\xbc\r\n",
+	    "");
 	run((const char *const[4]){ "", "", "", "" }, p, as_is, as_is, "");
 	run((const char *const[4]){ "", "", "", "" }, p,
 	    "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
@@ -192,6 +223,7 @@ int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(actions_on_header_and_body),
 		cmocka_unit_test(parts_and_attached_messages),
+		cmocka_unit_test(which_messages_have_a_header),
 		cmocka_unit_test(limits),
 		cmocka_unit_test(declared_eight_bits_are_converted),
 		cmocka_unit_test(strict_about_eight_bits),

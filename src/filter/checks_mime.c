@@ -21,7 +21,7 @@ struct checks {
 	bool pass;                 /* PASS: nothing more is looked up */
 	uint64_t seen;             /* bytes of the body of this part */
 	/* the header under way */
-	bool multipart, message, encoded;
+	bool multipart, message, nested, encoded; /* message: a composite type that is none of multipart */
 	bool eight;                /* declared: 8bit or binary */
 	struct buf quoted;         /* convert: the line of quoted-printable under way */
 	unsigned told;             /* faults, each once */
@@ -117,7 +117,10 @@ static void note_type(struct checks *c, struct slice value) {
 	struct structured s;
 	structured_parse(value, &c->names, &s);
 	c->multipart = slice_starts(s.value, S("multipart/"));
-	c->message = slice_eq(s.value, S("message/rfc822")) || slice_eq(s.value, S("message/partial")) ||
+	c->nested = slice_eq(s.value, S("message/rfc822")) || slice_eq(s.value, S("message/global"));
+	/* not encoded either, but what is in them is no message: a piece of one, which may begin anywhere (RFC 2046
+	 * §5.2.2), or a header without a body (§5.2.3). To Postfix, too, their lines are body */
+	c->message = c->nested || slice_eq(s.value, S("message/partial")) ||
 		     slice_eq(s.value, S("message/external-body"));
 	size_t most = c->params->boundary_limit != 0 ? c->params->boundary_limit : BOUNDARY_MAX;
 	struct slice boundary = slice_head(param_raw(s.params, s.params_count, S("boundary")), most);
@@ -187,7 +190,7 @@ static void say_encoding(struct checks *c) {
 
 static void begin_header(struct checks *c, enum place place) {
 	c->place = place;
-	c->multipart = c->message = c->encoded = c->eight = false;
+	c->multipart = c->message = c->nested = c->encoded = c->eight = false;
 	c->boundary = SLICE_NONE;
 }
 
@@ -204,7 +207,7 @@ static void header_done(struct checks *c) {
 	/* nobody opens parts that lie deeper */
 	if (c->boundary.len != 0 && c->depth < DEPTH_MAX) c->open[c->depth++] = c->boundary;
 	if (c->multipart) c->eight = false; /* what counts is what each part declares */
-	if (c->message && !c->encoded) begin_header(c, IN_NESTED_HEADER);
+	if (c->nested && !c->encoded) begin_header(c, IN_NESTED_HEADER);
 	else begin_body(c);
 }
 
@@ -272,7 +275,7 @@ static void convert_line(struct checks *c, struct slice line) {
 
 static void body_line(struct checks *c, struct slice line) {
 	if (c->params->strict_body && !c->eight && !slice_is_ascii(line)) tell_fault(c, FAULT_BODY, without_end(line));
-	if (c->params->convert && c->eight) convert_line(c, line);
+	if (c->params->convert && c->eight && !c->message) convert_line(c, line);
 	else checked_line(c, line);
 }
 
@@ -306,7 +309,7 @@ static void header_line(struct checks *c, struct slice line) {
 			tell_fault(c, FAULT_END, slice_head(without_end(line), 100));
 		say_encoding(c);
 		if (c->place == IN_HEADER) look_up(c, &c->params->body, "body_checks", S(""), S(""), true);
-		c->message = false;
+		c->nested = false;
 		header_done(c);
 		whole_body_line(c, line);
 	}

@@ -3,8 +3,19 @@
  * as the result of an access table. */
 #include "filter/restrict_private.h"
 #include "base/fail.h"
+#include "mime/address.h"
 
 enum { REQUEST_MOST = 65536 };
+
+/* Policy servers are told addresses without quotes, as smtpd(8) tells them. */
+static struct slice plain(const struct walk *w, struct slice address) {
+	struct mailbox m;
+	if (address.len == 0 || address.at[0] != '"' ||
+	    address_parse(address, ADDRESS_UTF8 | ADDRESS_LONG_LOCAL, w->run->mem, &m) != ADDRESS_OK)
+		return address;
+	if (m.domain.len == 0) return m.local;
+	return arena_fmt(w->run->mem, "%.*s@%.*s", SLICE_ARG(m.local), SLICE_ARG(m.domain));
+}
 
 static void write_request(struct buf *out, const struct walk *w, struct slice context) {
 	const struct restrict_facts *f = w->f;
@@ -27,8 +38,8 @@ static void write_request(struct buf *out, const struct walk *w, struct slice co
 		{ "server_address", c->server_ip },
 		{ "server_port", c->server_port },
 		{ "helo_name", f->helo },
-		{ "sender", f->sender },
-		{ "recipient", f->recipient },
+		{ "sender", plain(w, f->sender) },
+		{ "recipient", plain(w, f->recipient) },
 		{ "recipient_count", slice_of(recipients) },
 		{ "queue_id", f->queue_id },
 		{ "instance", f->instance },
@@ -38,8 +49,8 @@ static void write_request(struct buf *out, const struct walk *w, struct slice co
 		{ "sasl_method", f->mechanism },
 		{ "sasl_username", f->login },
 		{ "sasl_sender", f->auth_sender },
-		{ "ccert_subject", t->subject },
-		{ "ccert_issuer", t->issuer },
+		{ "ccert_subject", t->trusted ? t->subject : S("") }, /* else anybody may have written it */
+		{ "ccert_issuer", t->trusted ? t->issuer : S("") },
 		{ "ccert_fingerprint", t->certificate },
 		{ "ccert_pubkey_fingerprint", t->key },
 		{ "encryption_protocol", t->protocol },

@@ -114,14 +114,13 @@ static struct smtp_reply op_connect(void *owner, struct arena *mem) {
 
 static struct smtp_reply op_helo(void *owner, struct slice name, bool esmtp, unsigned *offer, struct arena *mem) {
 	struct admit *a = owner;
-	(void)esmtp;
 	a->beyond_limits = a->local && slice_same(name, S("deliver-unlimited"));
 	a->deliver = a->beyond_limits || (a->local && slice_same(name, S("deliver")));
 	a->gateway = a->deliver || (a->local && slice_same(name, S("gateway")));
 	a->verify = a->local && slice_same(name, S("verify"));
 	admit_discard_offers(a, offer);
 	if (!admit_offers_login(a)) *offer &= ~(unsigned)OFFER_AUTH;
-	struct smtp_reply said = admit_restrict_helo(a, name, mem);
+	struct smtp_reply said = admit_restrict_helo(a, name, esmtp, mem);
 	if (said.code == 0) said = admit_milter_helo(a, name, mem);
 	return said.code != 0 ? said : smtp_reply(250, NULL, S(""));
 }

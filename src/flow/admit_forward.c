@@ -99,6 +99,7 @@ struct smtp_reply admit_xclient(void *owner, const struct smtp_attribute *attrib
 	for (size_t i = 0; i < count; i++)
 		if (!change(a, &c, &attributes[i])) return bad(mem, &attributes[i]);
 	a->access.client = c.client;
+	a->access.spoken_for = true;
 	a->peer = c.peer;
 	if (!c.reverse_said &&
 	    !slice_eq(c.name, a->name)) { /* as Postfix: an old client names only what is confirmed */

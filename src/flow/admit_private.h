@@ -40,6 +40,7 @@ struct admit {
 		struct slice auth_sender;
 		struct relay_client forward; /* XFORWARD */
 		struct arena forward_mem;
+		bool spoken_for;       /* XCLIENT: by whoever connected */
 		bool may_forward;      /* XFORWARD: whoever connected, whomever he speaks for */
 	} access;
 	struct admit_pause { /* a restriction list waits (sleep, address probes): its stage is asked again from its
@@ -119,7 +120,7 @@ void admit_restrict_reset(struct admit *a); /* a transaction has ended */
 void admit_discard_offers(struct admit *a, unsigned *offer);
 struct slice admit_footer(void *owner, const struct smtp_reply *reply, struct arena *mem);
 struct smtp_reply admit_restrict_connect(struct admit *a, struct arena *mem);
-struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct arena *mem);
+struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, bool esmtp, struct arena *mem);
 struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem);
 /* where: "RCPT" or "VRFY" */
 struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem);

@@ -12,6 +12,7 @@ void admit_restrict_reset(struct admit *a) {
 	restrict_state_reset(&a->access.state);
 	arena_reset(&a->access.effects);
 	a->access.size = 0;
+	a->access.instance[0] = '\0';
 }
 
 /* Where an address leads. */
@@ -236,9 +237,6 @@ static struct restrict_facts facts_of(struct admit *a, const char *where) {
 	const struct smtp_session *s = admit_session(a);
 	struct admit_access *x = &a->access;
 	own_end(a);
-	if (x->instance[0] == '\0')
-		snprintf(x->instance, sizeof x->instance, "%llx.%llx.0", (unsigned long long)a->session,
-			 (unsigned long long)wall_us());
 	return (struct restrict_facts){ .client = &x->client,
 		                        .where = where,
 		                        .proto = s->proto,
@@ -293,12 +291,12 @@ static struct smtp_reply run(struct admit *a, stage s, const struct restrict_fac
 }
 
 struct smtp_reply admit_restrict_connect(struct admit *a, struct arena *mem) {
-	struct restrict_facts f = facts_of(a, "CONNECT");
+	struct restrict_facts f = facts_of(a, a->access.spoken_for ? "XCLIENT" : "CONNECT");
 	return run(a, restrict_connect, &f, mem);
 }
 
-struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct arena *mem) {
-	struct restrict_facts f = facts_of(a, "EHLO");
+struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, bool esmtp, struct arena *mem) {
+	struct restrict_facts f = facts_of(a, esmtp ? "EHLO" : "HELO");
 	f.helo = name;
 	return run(a, restrict_helo, &f, mem);
 }
@@ -306,8 +304,7 @@ struct smtp_reply admit_restrict_helo(struct admit *a, struct slice name, struct
 struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *mail, struct arena *mem) {
 	struct admit_access *x = &a->access;
 	if (a->local) return (struct smtp_reply){ 0 };
-	snprintf(x->instance, sizeof x->instance, "%llx.%llx.%u", (unsigned long long)a->session,
-	         (unsigned long long)a->arrived_us, ++x->transactions);
+	x->transactions++;
 	x->size = mail->size;
 	x->auth_sender = arena_slice(&a->tx, mail->auth);
 	struct restrict_facts f = facts_of(a, "MAIL");
@@ -316,6 +313,11 @@ struct smtp_reply admit_restrict_mail(struct admit *a, const struct smtp_mail *m
 }
 
 struct smtp_reply admit_restrict_rcpt(struct admit *a, struct slice address, const char *where, struct arena *mem) {
+	struct admit_access *x = &a->access;
+	/* which delivery it is, as soon as there is one: policy servers count by it */
+	if (x->instance[0] == '\0' && admit_session(a)->mail != NULL)
+		snprintf(x->instance, sizeof x->instance, "%llx.%llx.%u", (unsigned long long)a->session,
+			 (unsigned long long)a->arrived_us, x->transactions);
 	struct restrict_facts f = facts_of(a, where);
 	f.recipient = address;
 	return run(a, restrict_rcpt, &f, mem);

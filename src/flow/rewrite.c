@@ -302,7 +302,8 @@ int rewrite_traced(const struct rewrite_params *p, enum rewrite_class class, str
 	const struct rewrite_map *own = own_map(p, class);
 	const char *name = own == &p->sender_canonical ? "sender_canonical_maps" : "recipient_canonical_maps";
 	int r = map_one(p, own, class, name, trace, &now, mem);
-	if (r == REWRITE_DONE) r = map_one(p, &p->canonical, class, "canonical_maps", trace, &now, mem);
+	name = p->canonical_name != NULL ? p->canonical_name : "canonical_maps";
+	if (r == REWRITE_DONE) r = map_one(p, &p->canonical, class, name, trace, &now, mem);
 	struct slice before = now;
 	if (r == REWRITE_DONE && p->masquerade_count != 0 && (p->masquerade_classes & class) != 0)
 		r = masquerade(p, &now, mem);

@@ -43,6 +43,7 @@ struct rewrite_params {
 	size_t own_addresses_count;
 	unsigned extend;              /* of enum rewrite_tables */
 	struct rewrite_map sender_canonical, recipient_canonical, canonical;
+	const char *canonical_name;   /* the setting that canonical is from; NULL: canonical_maps */
 	const struct slice *masquerade; /* masquerade_domains, in order, with their ! */
 	size_t masquerade_count;
 	unsigned masquerade_classes;

@@ -19,7 +19,8 @@ struct program {
  * user= and argv= only. <0: fail() says what is wrong, as pipe(8) would. Users are not looked up: program_user does
  * that. */
 int program_parse(const struct slice *args, size_t count, bool is_pipe, struct arena *mem, struct program *out);
-/* Fills who. <0: there is no such user, or it is one that must not run programs: root, or a name in forbidden. */
+/* Fills who. <0: there is no such user, or it is one that must not run programs: root, or a name in forbidden (NULL
+ * behind the last). */
 int program_user(struct program *p, const char *const *forbidden, struct arena *mem);
 
 struct pipe_params {

@@ -62,13 +62,16 @@ static void deliver(const struct agent_service *sv, const struct relay_ask *ask,
 		to[i] = (struct local_recipient){ r->address, r->original, kinds[MIN_OF(r->kind, LEN(kinds) - 1)],
 						  r->target,  r->rights,   r->delivered, r->below, r->named };
 	}
-	for (size_t i = 0; i < n && sv->broken != NULL; i++)
-		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, sv->broken);
-	if (sv->broken != NULL) {
-		say(L_ERROR, sv->log_name != NULL ? sv->log_name : "agent", "service %s: %s", sv->name, sv->broken);
+	struct pipe_params program;
+	const char *broken = sv->broken;
+	if (broken == NULL && sv->kind == AGENT_PIPE && agent_program(sv, mem, &program) < 0) broken = fail_text();
+	for (size_t i = 0; i < n && broken != NULL; i++)
+		out[i] = local_said(mem, "4.3.5", "service %s: %s", sv->name, broken);
+	if (broken != NULL) {
+		say(L_ERROR, sv->log_name != NULL ? sv->log_name : "agent", "service %s: %s", sv->name, broken);
 		return;
 	}
-	if (sv->kind == AGENT_PIPE) pipe_deliver(&sv->pipe, m, to, n, ask->hop, mem, out);
+	if (sv->kind == AGENT_PIPE) pipe_deliver(&program, m, to, n, ask->hop, mem, out);
 	for (size_t i = 0; i < n && sv->kind == AGENT_LOCAL; i++) local_deliver(&sv->local, m, &to[i], mem, &out[i]);
 	for (size_t i = 0; i < n && sv->kind == AGENT_VIRTUAL; i++)
 		virtual_deliver(&sv->virtual_, m, &to[i], mem, &out[i]);
@@ -180,8 +183,9 @@ static void reap(struct spawner *s, bool all) {
 }
 
 static void begin_one(struct spawner *s, int connection) {
-	pid_t pid = s->service->broken == NULL ? spawn_start(&s->service->pipe, connection)
-					       : fail("%s", s->service->broken);
+	AUTO_ARENA struct arena mem = { 0 };
+	struct pipe_params program;
+	pid_t pid = agent_program(s->service, &mem, &program) == 0 ? spawn_start(&program, connection) : -1;
 	close(connection);
 	if (pid < 0) {
 		say(L_ERROR, "spawn", "service %s: %s", s->service->name, fail_text());

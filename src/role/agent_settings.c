@@ -159,22 +159,27 @@ static int make_virtual(struct agent_settings *s, const struct conf_view *v, str
 /* The arguments with $parameters of main.cf left as they are: pipe's own macros look the same. */
 static int make_program(struct agent_settings *s, const struct conf_service *cs, const struct conf_view *v,
 			struct agent_service *sv) {
-	const char *forbidden[FORBIDDEN_MAX] = { 0 };
+	const char **forbidden = arena_array(&s->mem, FORBIDDEN_MAX, sizeof *forbidden);
 	size_t n = 0;
 	for (size_t i = 0; i < CHILDREN; i++)
 		if (data_users[i] != NULL) forbidden[n++] = data_users[i];
 	forbidden[n] = conf_text(v, SET_mail_owner).at;
+	sv->forbidden = forbidden;
 	sv->pipe = (struct pipe_params){ .service = sv->name,
 					 .queue_directory = conf_text(v, SET_queue_directory),
 					 .exported = exported_of(s, v),
 					 .delimiters = conf_text(v, SET_recipient_delimiter),
 					 .limit_ms = time_limit(v, cs->name) };
 	sv->process_limit = (size_t)(cs->maxproc >= 0 ? cs->maxproc : conf_number(v, SET_default_process_limit));
-	int r = program_parse(cs->args, cs->args_count, sv->kind == AGENT_PIPE, &s->mem, &sv->pipe.program);
-	if (r < 0) return r;
-	/* Debian's master.cf has services for users that few machines have: that is told when mail wants one of them */
-	r = program_user(&sv->pipe.program, forbidden, &s->mem);
-	if (r < 0) sv->broken = arena_text(&s->mem, slice_of(fail_text()));
+	return program_parse(cs->args, cs->args_count, sv->kind == AGENT_PIPE, &s->mem, &sv->pipe.program);
+}
+
+/* Debian's master.cf has services for users that few machines have: that is told when mail wants one of them. */
+int agent_program(const struct agent_service *sv, struct arena *mem, struct pipe_params *out) {
+	struct pipe_params p = sv->pipe;
+	if (sv->broken != NULL) return fail("%s", sv->broken);
+	if (program_user(&p.program, sv->forbidden, mem) < 0) return -1;
+	*out = p;
 	return 0;
 }
 

@@ -15,9 +15,10 @@
 #include "role/settings.h"
 #include "store/bin.h"
 #include "store/change.h"
+#include "store/rows.h"
 #include "store/search_index.h"
 
-enum { STOP_MS = 15000, CHORES_MS = 10000, SWEEP_AGE_S = 3600, PURGE_EVERY_MS = 3600000 };
+enum { STOP_MS = 15000, CHORES_MS = 10000, SWEEP_AGE_S = 3600, PURGE_EVERY_MS = 3600000, ROWS_BYTES = 32 << 20 };
 
 static void destroy(struct generation *g) {
 	struct core_settings *s = (struct core_settings *)g;
@@ -171,6 +172,7 @@ static int start(struct boot *b, void **self) {
 	c->logins = logins_new();
 	c->drops = pop3_drops_new();
 	c->presence = presence_new();
+	c->rows = rows_new(ROWS_BYTES);
 	c->notices = notice_memory_new();
 	for (size_t i = 0; i < LINK_NAMES; i++) c->dials[i] = TAKE_FD(b->links[i]);
 	c->agent = link_new(c->dials[LINK_CORE_AGENT]); /* the index may ask it */
@@ -216,9 +218,10 @@ static void stop(void *self) {
 	db_close(&c->db);
 	pop3_drops_free(&c->drops);
 	presence_free(&c->presence);
+	rows_free(&c->rows);
 	arena_done(&c->contexts);
 }
 
 const struct role role_core = {
-	.name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop
+	.name = "core", .seal_needs = SEAL_FILES, .in_turn = true, .start = start, .reload = reload, .stop = stop
 };

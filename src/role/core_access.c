@@ -50,9 +50,12 @@ static void set_imap(struct core *c, const struct conf_view *v) {
 						&p.discard };
 		for (size_t i = 0; i < LEN(texts); i++) *texts[i] = arena_slice(&c->contexts, *texts[i]);
 		p.host = arena_text(&c->contexts, slice_of(p.host));
-		*fresh = (struct imap_context){
-			.db = c->db, .hub = c->hub, .index = index, .params = p, .presence = c->presence
-		};
+		*fresh = (struct imap_context){ .db = c->db,
+						.hub = c->hub,
+						.index = index,
+						.rows = c->rows,
+						.params = p,
+						.presence = c->presence };
 		c->imap = fresh;
 	}
 	arena_done(&mem);

@@ -42,6 +42,7 @@ struct core {
 	const struct pop3_context *_Atomic pop3;
 	struct pop3_drops *drops;
 	struct presence *presence;
+	struct rows *rows; /* of large mailboxes, for all sessions */
 	struct admin admin;
 	struct link_service to_edge, to_operator, to_users;
 	int dials[LINK_NAMES], control, door;

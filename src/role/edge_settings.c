@@ -46,6 +46,7 @@ static void make_smtp(struct service *sv, const struct conf_view *v) {
 	p->tls_wrapper = sv->tls_wrapper;
 	p->offer = OFFER_USUAL;
 	if (!conf_bool(v, SET_disable_vrfy_command)) p->offer |= OFFER_VRFY;
+	p->soft = conf_bool(v, SET_soft_bounce);
 	p->strict_paths = conf_bool(v, SET_strict_rfc821_envelopes);
 	p->dash_user = conf_bool(v, SET_allow_min_user);
 	p->null_domain = conf_bool(v, SET_resolve_null_domain);
@@ -263,6 +264,7 @@ static int make_submit(struct edge_settings *s, const struct edge_outside *outsi
 	make_smtp(sv, v);
 	make_admit(sv, v, s, outside);
 	sv->smtp.offer = OFFER_USUAL | OFFER_XVERP;
+	sv->smtp.soft = false; /* sendmail(1) is to know what will never be taken */
 	sv->smtp.tls_required = sv->smtp.helo_required = sv->smtp.strict_pipelining = false;
 	sv->smtp.recipient_limit = sv->smtp.soft_error_limit = sv->smtp.hard_error_limit = NO_LIMIT;
 	sv->smtp.junk_command_limit = NO_LIMIT;

@@ -25,6 +25,9 @@ int evidence_params_of(const struct conf_view *v, struct dns *dns, struct arena 
 				      .receiver = e->host,
 				      .timeout_ms = (int)conf_time_ms(v, SET_spf_timeout) };
 	e->dkim.must_sign = conf_list(v, SET_dkim_must_be_signed, &e->dkim.must_sign_count);
+	static const enum trust_result unprotected[] = { [UNPROTECTED_KEY_NEUTRAL] = TRUST_NEUTRAL,
+							 [UNPROTECTED_KEY_FAIL] = TRUST_FAIL };
+	e->dkim.unprotected = unprotected[conf_enum(v, SET_dkim_unprotected_key)];
 	e->no_header_b = !conf_bool(v, SET_authserv_header_b);
 	e->trusted_sealers = conf_list(v, SET_arc_trusted_sealers, &e->trusted_sealers_count);
 	struct slice partial = slice_trim(conf_text(v, SET_dkim_partial_min));

@@ -152,10 +152,13 @@ int forward_tell(const struct routing_settings *s, bool srs_always, struct db *d
 	};
 	if (facts.sender.len != 0) t.flags = forward_look(&facts.record, &mem, &t.why);
 	tell_here(&t);
-	int r = route_explain(c, &s->deliver, address, facts.sender, NULL, &routes);
+	struct slice sender = facts.sender;
+	int r = route_explain(c, &s->deliver, address, &sender, NULL, &routes);
 	bool any = false;
-	for (size_t i = 0; i < routes.count; i++) any = any || routes.at[i].forwarded;
+	size_t own = 0; /* without the copies that bcc makes */
+	while (own < routes.count && routes.at[own].source == EXPLAIN_ITSELF) own++;
+	for (size_t i = 0; i < own; i++) any = any || routes.at[i].forwarded;
 	if (any) tell_next(&t);
-	for (size_t i = 0; i < routes.count && r == 0; i++) r = tell_end(&t, &routes.at[i]);
+	for (size_t i = 0; i < own && r == 0; i++) r = tell_end(&t, &routes.at[i]);
 	return r;
 }

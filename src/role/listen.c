@@ -154,6 +154,7 @@ static bool is_absent_spf(const struct conf_service *s) {
 
 /* Is it a line that somebody of ours listens for? */
 static bool listens(const struct conf_service *s) {
+	if (s->type == SERVICE_INET && s->port == 0) return false; /* an error, told elsewhere */
 	if (slice_eq(s->command, S("spawn")) && is_absent_spf(s)) return false;
 	if (slice_eq(s->command, S("spawn"))) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;
 	if (s->role == SERVICE_SMTPD) return s->type == SERVICE_INET || s->type == SERVICE_UNIX;

@@ -267,23 +267,10 @@ static bool reuses_tls(const struct relay_settings *s, const struct relay_profil
 
 /* Profiles. */
 
-/* generic(5) works as canonical(5) does, on whatever leaves. */
 static void generic_of(struct relay_settings *s, struct relay_profile *p) {
-	const struct rewrite_params *r = &s->rewrite;
-	p->outgoing.generic = (struct rewrite_params){
-		.as_is = true,
-		.origin = r->origin,
-		.delimiters = r->delimiters,
-		.owner_request_whole = r->owner_request_whole,
-		.bounce_user = r->bounce_user,
-		.destinations = r->destinations,
-		.own_addresses = r->own_addresses,
-		.own_addresses_count = r->own_addresses_count,
-		.extend = (r->extend & REWRITE_EXTEND_GENERIC) != 0 ? (unsigned)REWRITE_EXTEND_CANONICAL : 0u,
-		.canonical = { tables_of_list(s->tables, p->view, of(p, SET_smtp_generic_maps), 0, &s->mem),
-			       REWRITE_ENVELOPE_SENDER | REWRITE_ENVELOPE_RECIPIENT | REWRITE_HEADER_SENDER |
-				       REWRITE_HEADER_RECIPIENT },
-	};
+	enum setting_id id = of(p, SET_smtp_generic_maps);
+	generic_settings_make(&p->outgoing.generic, &s->rewrite, tables_of_list(s->tables, p->view, id, 0, &s->mem),
+			      setting_of(id)->name);
 }
 
 static void checks_of(struct relay_settings *s, struct relay_profile *p) {

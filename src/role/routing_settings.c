@@ -2,12 +2,10 @@
 /* The order of the functions is that of a message's way: rewriting, classes, transports, hops. */
 #include "role/routing_settings.h"
 #include "role/settings.h"
-#include "admin/admin.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "conf/bounce.h"
 #include "conf/value.h"
-#include "flow/explain.h"
 #include "role/files.h"
 #include "role/srs_settings.h"
 
@@ -426,14 +424,19 @@ static struct return_words words_of(const struct conf *conf, enum bounce_kind ki
 	return w;
 }
 
+struct tables *routing_tables(const struct conf *conf) {
+	const struct conf_view *v = conf_main(conf);
+	return tables_new(&(struct table_params){
+		.queue_directory = conf_text(v, SET_queue_directory).at,
+		.socketmap_most = (size_t)conf_number(v, SET_socketmap_max_reply_size),
+		.open = files_open,
+		.service = "core" });
+}
+
 void routing_settings_make(struct routing_settings *out, const struct conf *conf, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
-	struct table_params params = { .queue_directory = conf_text(v, SET_queue_directory).at,
-				       .socketmap_most = (size_t)conf_number(v, SET_socketmap_max_reply_size),
-				       .open = files_open,
-				       .service = "core" };
-	struct tables *t = tables_new(&params);
-	*out = (struct routing_settings){ .tables = t };
+	struct tables *t = routing_tables(conf);
+	*out = (struct routing_settings){ .tables = t, .conf = conf };
 	struct route_params *r = &out->route;
 	rewrite_settings_make(&r->rewrite, t, conf, v, mem);
 	r->resolve = (struct resolve_params){ .delimiters = r->rewrite.delimiters,
@@ -480,36 +483,22 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	forwards_of(&out->deliver.forward, v, mem);
 }
 
-/* What the door says of an address that its tables do not know, though a hop for it can be found: mail of this
- * machine's users goes there, that of others is refused. */
-static int tell_door(const struct routing_settings *s, struct db_conn *c, struct slice address, struct slice sender,
-		     const struct admin_way *way, struct arena *mem) {
-	struct route_answer door;
-	if (slice_find(address, '@') == address.len) return 0;
-	int r = route_judge(c, &s->route, address, sender, mem, &door);
-	if (r == 0 && door.verdict == ROUTE_UNKNOWN)
-		way->step(way->ctx, "refused from others", address,
-			  arena_fmt(mem, "%.*s %.*s", SLICE_ARG(door.status), SLICE_ARG(door.text)), NULL);
-	return r;
-}
-
-int routing_tell(const struct routing_settings *s, struct db *db, struct slice address, struct slice sender,
-		 const struct admin_way *way) {
-	AUTO_ARENA struct arena mem = { 0 };
-	AUTO_READ struct db_conn *c = db_read(db);
-	struct routes routes = { .mem = &mem };
-	struct route_trace trace = { way->step, way->ctx };
-	if (c == NULL) return -1;
-	int r = route_explain(c, &s->deliver, address, sender, &trace, &routes);
-	bool goes = false;
-	for (size_t i = 0; i < routes.count; i++) goes = goes || routes.at[i].kind == ROUTE_TO_HOP;
-	if (r == 0 && goes) r = tell_door(s, c, address, sender, way, &mem);
-	for (size_t i = 0; i < routes.count && r == 0; i++) {
-		struct slice text;
-		const char *kind = route_end_words(&s->route.hops.transports, &routes.at[i], &mem, &text);
-		way->end(way->ctx, kind, routes.at[i].address, text);
-	}
-	return r;
+void generic_settings_make(struct rewrite_params *out, const struct rewrite_params *ours, struct lookup maps,
+			   const char *maps_name) {
+	*out = (struct rewrite_params){
+		.as_is = true,
+		.origin = ours->origin,
+		.delimiters = ours->delimiters,
+		.owner_request_whole = ours->owner_request_whole,
+		.bounce_user = ours->bounce_user,
+		.destinations = ours->destinations,
+		.own_addresses = ours->own_addresses,
+		.own_addresses_count = ours->own_addresses_count,
+		.extend = (ours->extend & REWRITE_EXTEND_GENERIC) != 0 ? (unsigned)REWRITE_EXTEND_CANONICAL : 0u,
+		.canonical = { maps, REWRITE_ENVELOPE_SENDER | REWRITE_ENVELOPE_RECIPIENT | REWRITE_HEADER_SENDER |
+					     REWRITE_HEADER_RECIPIENT },
+		.canonical_name = maps_name,
+	};
 }
 
 void routing_settings_done(struct routing_settings *s) {

@@ -52,8 +52,18 @@ static struct slice footer_of(const struct screen *s, struct slice reply, struct
 	return expand_footer(template, &ops, mem);
 }
 
+/* soft_bounce: the same, for now. */
+static struct slice softened(struct slice reply, struct arena *mem) {
+	if (!slice_starts(reply, S("5"))) return reply;
+	char *at = arena_text(mem, reply);
+	at[0] = '4';
+	if (reply.len > 5 && at[4] == '5' && at[5] == '.') at[4] = '4';
+	return slice_from(at, reply.len);
+}
+
 void screen_reply(const struct screen *s, struct stream *stream, struct slice reply) {
 	AUTO_ARENA struct arena mem = { 0 };
+	if (s->params->soft) reply = softened(reply, &mem);
 	struct slice rest = reply, code = slice_word(&rest, " "), status = slice_word(&rest, " "), footer = SLICE_NONE;
 	if (slice_starts(reply, S("4")) || slice_starts(reply, S("5"))) footer = footer_of(s, reply, &mem);
 	if (footer.len == 0) {
@@ -89,7 +99,10 @@ static bool act(struct screen *s, struct stream *stream, int action, const char 
 	char reply[512];
 	switch (action) {
 	case SCREEN_IGNORE: s->ignored = true; return false;
-	case SCREEN_ENFORCE: snprintf(s->refusal, sizeof s->refusal, "550 %s", text); return false;
+	case SCREEN_ENFORCE:
+		snprintf(s->refusal, sizeof s->refusal, "550 %s", text);
+		if (s->params->soft) s->refusal[0] = s->refusal[4] = '4';
+		return false;
 	default:
 		snprintf(reply, sizeof reply, "521 %s", text);
 		screen_drop(s, stream, reply);

@@ -38,7 +38,7 @@ struct screen_params {
 	const char *host, *greeting; /* behind "220 " */
 	uint64_t size_limit;
 	unsigned offer;              /* enum smtp_offer */
-	bool helo_required, tls_required, dsn;
+	bool helo_required, tls_required, dsn, soft; /* soft: soft_bounce, 4xx for 5xx */
 	const struct slice *forbidden;
 	size_t forbidden_count, line_limit;
 	unsigned command_limit;

@@ -108,6 +108,7 @@ void screen_settings_make(struct screen_params *out, const struct conf_view *v, 
 	struct slice banner = conf_text(v, SET_postscreen_greet_banner);
 	*out = (struct screen_params){
 		.on = true,
+		.soft = conf_bool(v, SET_soft_bounce),
 		.wait_ms = conf_time_ms(v, SET_postscreen_greet_wait),
 		.banner = banner.len != 0 ? banner.at : NULL,
 		.deny_action = conf_enum(v, SET_postscreen_denylist_action),

@@ -57,6 +57,7 @@ struct smtp_server_params {
 	size_t auth_line_limit;       /* smtpd_sasl_response_limit; 0: 12288 */
 	bool auth_equals;             /* broken_sasl_auth_clients: also announce "AUTH=PLAIN LOGIN" */
 	bool helo_required;           /* smtpd_helo_required; LMTP always wants LHLO */
+	bool soft;                    /* soft_bounce: no reply is for good, 4xx is sent for 5xx */
 	bool strict_paths;            /* strict_rfc821_envelopes */
 	bool strict_pipelining; /* smtpd_forbid_unauth_pipelining: who talks out of turn is cut off (unless logged in)
 				 */

@@ -83,7 +83,12 @@ static void put_reply(struct smtp_server *s, const struct smtp_reply *r) {
 }
 
 static struct smtp_reply as_sent(struct smtp_server *s, struct smtp_reply r) {
-	return r.code >= 400 && s->ops->refusal != NULL ? s->ops->refusal(s->owner, &r, &s->mem) : r;
+	if (r.code >= 400 && s->ops->refusal != NULL) r = s->ops->refusal(s->owner, &r, &s->mem);
+	if (s->params->soft && r.code >= 500) {
+		r.code -= 100;
+		if (r.status[0] == '5') r.status[0] = '4';
+	}
+	return r;
 }
 
 void server_queue(struct smtp_server *s, const struct smtp_reply *r) {

@@ -67,6 +67,13 @@ int message_insert(struct db_conn *tx, struct box box, const struct message *m);
 void bind_box(struct db_stmt *s, struct box box);
 void bind_range(struct db_stmt *s, struct box box, struct uid_range range);
 
+/* What is kept by body, for a walk over messages in the order of their uids: the m of each, with blob_id, gets the
+ * summary, digest and body that were wanted. */
+struct walks { struct blob_walk *summary, *digest, *body; struct summary_walk *summaries, *digests; };
+struct walks walks_open(struct db_conn *c, struct box box, struct uid_set set, unsigned want);
+int walks_to(struct walks *w, struct message *m);
+void walks_close(struct walks *w);
+
 /* import.c: STORE_EXISTS. */
 int import_is_free(struct db_conn *tx, struct box box, uint32_t uid);
 

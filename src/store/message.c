@@ -87,7 +87,7 @@ static const char *sql_for(unsigned want) {
 	static const char *const all[][2] = { { WALK(WHOLE), WALK(WHOLE ", blob_id") },
 					      { WALK(BRIEF), WALK(BRIEF ", blob_id") },
 					      { WALK(LEAN), WALK(LEAN ", blob_id") } };
-	bool blob = (want & ~(unsigned)(WANT_LEAN | WANT_BRIEF)) != 0;
+	bool blob = (want & ~(unsigned)(WANT_LEAN | WANT_BRIEF)) != 0; /* WANT_BLOB is one of them */
 	if ((want & (WANT_LEAN | WANT_BRIEF)) == 0) return all[0][1];
 	return all[(want & WANT_LEAN) != 0 ? 2 : 1][blob];
 }
@@ -111,7 +111,6 @@ static void read_row(struct db_stmt *s, unsigned want, struct message *m) {
 	m->blob_id = db_int(s, at);
 }
 
-struct walks { struct blob_walk *summary, *digest, *body; struct summary_walk *summaries, *digests; };
 enum { PACKED_LEAST = 40 /* messages; for fewer the packs are not asked: one has some hundred */ };
 
 static uint64_t span_of(struct uid_set set) {
@@ -120,7 +119,7 @@ static uint64_t span_of(struct uid_set set) {
 	return span;
 }
 
-static struct walks walks_open(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
+struct walks walks_open(struct db_conn *c, struct box box, struct uid_set set, unsigned want) {
 	bool summaries = (want & WANT_SUMMARY) != 0, digests = (want & WANT_DIGEST) != 0,
 	     packed = span_of(set) >= PACKED_LEAST;
 	return (struct walks){ summaries ? blob_walk(c, BLOB_SUMMARY) : NULL,
@@ -130,7 +129,7 @@ static struct walks walks_open(struct db_conn *c, struct box box, struct uid_set
 			       digests && packed ? summary_walk(c, BLOB_DIGEST, box) : NULL };
 }
 
-static void walks_close(struct walks *w) {
+void walks_close(struct walks *w) {
 	blob_walk_end(&w->summary);
 	blob_walk_end(&w->digest);
 	blob_walk_end(&w->body);
@@ -144,7 +143,7 @@ static int kept_to(struct summary_walk *packed, struct blob_walk *rows, const st
 	return out->at != NULL ? 0 : blob_walk_to(rows, m->blob_id, out);
 }
 
-static int walks_to(struct walks *w, struct message *m) {
+int walks_to(struct walks *w, struct message *m) {
 	int r = w->summary != NULL ? kept_to(w->summaries, w->summary, m, &m->summary) : 0;
 	if (r == 0 && w->digest != NULL) r = kept_to(w->digests, w->digest, m, &m->digest);
 	if (r == 0 && w->body != NULL) r = blob_walk_to(w->body, m->blob_id, &m->body);
@@ -219,18 +218,4 @@ void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned
 	if (last < first || last - first < AHEAD_LEAST) return;
 	int64_t from = blob_of(c, box, first), to = blob_of(c, box, last);
 	if (from != 0 && to >= from) db_ahead(c, "digest", 0, &from, &to, count / DIGESTS_A_PAGE + PAGES_MORE);
-}
-
-int store_bodies(struct db_conn *c, struct box box, struct uid_set set,
-		 int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx) {
-	AUTO_STMT struct db_stmt *s = db_sql(c, "SELECT uid, blob_id FROM message WHERE account_id = ? AND mailbox_id "
-						"= ? AND uid BETWEEN ? AND ? ORDER BY uid");
-	int r = 0;
-	for (size_t i = 0; i < set.count && r == 0; i++) {
-		db_again(s);
-		bind_range(s, box, set.at[i]);
-		while ((r = db_step(s)) == DB_ROW)
-			if ((r = each(ctx, (uint32_t)db_int(s, 0), db_int(s, 1))) != 0) break;
-	}
-	return r;
 }

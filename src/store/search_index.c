@@ -23,7 +23,6 @@ enum {
 	DEAD_EVERY_MS = 3600000,
 	DEAD_LEAST = 5000,
 	NICE = 10,
-	BODIES_BYTES = 32 * 1024 * 1024,
 	ROOM_KEPT = 32 * 1024 * 1024
 };
 /* Others go first, but not for ever. */
@@ -32,7 +31,6 @@ enum { BUSY_PERCENT = 10, LOOK_MS = 250, PUT_OFF_MS = 60000, TURN_MS = 10000 };
 struct search_index {
 	struct db *db;
 	struct text_index *text;
-	struct bodies *bodies;
 	struct summary_cache *summaries; /* made in the same background */
 	struct text_index *fresh; /* being filled beside it; NULL: none. The worker's */
 	_Atomic bool rebuild, rebuilding, stopping;
@@ -67,7 +65,6 @@ int search_index_open(struct db *db, struct search_index **out) {
 	struct search_index *x = mem_get(sizeof *x);
 	x->db = db;
 	x->text = text;
-	x->bodies = bodies_new(BODIES_BYTES);
 	x->summaries = summary_cache_open(db, origin / 16);
 	pthread_mutex_init(&x->lock, NULL);
 	pthread_cond_init(&x->wake, NULL);
@@ -81,7 +78,6 @@ void search_index_close(struct search_index **xp) {
 	search_index_stop(x);
 	text_index_close(&x->fresh);
 	text_index_close(&x->text);
-	bodies_free(&x->bodies);
 	summary_cache_close(&x->summaries);
 	pthread_mutex_destroy(&x->lock);
 	pthread_cond_destroy(&x->wake);
@@ -90,10 +86,6 @@ void search_index_close(struct search_index **xp) {
 
 int search_index_find(struct search_index *x, struct slice needle, struct arena *mem, struct text_found *out) {
 	return x == NULL ? TEXT_CANNOT : text_index_find(x->text, needle, mem, out);
-}
-
-struct bodies *search_index_bodies(struct search_index *x) {
-	return x->bodies;
 }
 
 bool search_index_excludes(const struct text_found *f, int64_t blob_id) {

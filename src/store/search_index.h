@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 #include "db/text_index.h"
-#include "store/bodies.h"
 #include "store/extract.h"
 /* The search index: which messages may hold a word. It is kept beside the store in a file of its own (db/text_index.h),
  * shared by all accounts, filled in the background from the bodies (blobs) that are there, and may be missing, behind
@@ -20,7 +19,6 @@ void search_index_extractor(struct search_index *x, const struct extractor *e);
 
 /* 0, or TEXT_CANNOT: nothing is known, look at all. x may be NULL. */
 int search_index_find(struct search_index *x, struct slice needle, struct arena *mem, struct text_found *out);
-struct bodies *search_index_bodies(struct search_index *x); /* which message has which of them */
 /* Does what is known exclude this blob? */
 bool search_index_excludes(const struct text_found *f, int64_t blob_id);
 

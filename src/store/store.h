@@ -120,9 +120,10 @@ enum {
 	WANT_DIGEST = 2,
 	WANT_BODY = 4,
 	/* What need not be read makes it faster: email_id and saved_us may stay 0; with LEAN modseq and received_us
-	 * too. blob_id then only comes with a summary, digest or body. */
+	 * too. blob_id then only comes with a summary, digest or body, or where it is wanted. */
 	WANT_BRIEF = 8,
 	WANT_LEAN = 16,
+	WANT_BLOB = 32,
 };
 int store_each(struct db_conn *c, struct box box, struct uid_set set, unsigned want,
                int (*each)(void *ctx, const struct message *m), void *ctx);
@@ -132,10 +133,6 @@ int store_each_flagged(struct db_conn *c, struct box box, struct uid_set set, ui
 		       int (*each)(void *ctx, const struct message *m), void *ctx);
 /* Before a walk over very many, that may be cold: what it is going to read is asked for at once. Only a hint. */
 void store_ahead(struct db_conn *c, struct box box, struct uid_set set, unsigned want);
-
-/* Only which body each message has. */
-int store_bodies(struct db_conn *c, struct box box, struct uid_set set,
-		 int (*each)(void *ctx, uint32_t uid, int64_t blob_id), void *ctx);
 
 enum flag_how { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 struct flag_change {

@@ -7,6 +7,7 @@
 #include "db/blob.h"
 #include "mime/digest.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
@@ -17,6 +18,7 @@ enum {
 	ENTRIES_MAX = 1024,
 	TAIL_LEAST = 100,            /* new messages that are worth a pack */
 	SLICE_PACKS = 64,
+	LEFT_MOST = 512 * 1024,
 	LOOK_EVERY_MS = 60000,
 	TIDY_EVERY_MS = 3600000,
 };
@@ -41,7 +43,26 @@ struct summary_cache {
 	int64_t look_at, tidy_at;
 	struct box at;           /* the mailbox that is looked at next */
 	bool looking, attached;
+	pthread_mutex_t lock;
+	struct summary_walk *left; /* the last walk that ended in a pack; NULL: none */
 };
+
+struct summary_walk {
+	struct summary_cache *sc;
+	struct db_conn *c;
+	struct db_stmt *s;
+	enum blob_kept kind;
+	struct box box;
+	int64_t from, first, last; /* uids from here to before first are in no pack; those of the pack */
+	struct buf plain;
+	size_t count, at;          /* entries; the one that is looked at next */
+};
+
+static void walk_free(struct summary_walk *w) {
+	if (w == NULL) return;
+	buf_done(&w->plain);
+	free(w);
+}
 
 static void remove_files(const struct db *of) {
 	static const char *const tails[] = { "", "-wal", "-shm" };
@@ -90,6 +111,7 @@ struct summary_cache *summary_cache_open(struct db *db, int64_t origin) {
 	struct summary_cache *sc = mem_get(sizeof *sc);
 	*sc = (struct summary_cache){ .of = db, .origin = origin, .tidy_at = deadline_in(TIDY_EVERY_MS / 60) };
 	snprintf(path, sizeof path, "%s/" FILE_NAME, db_dir(db));
+	pthread_mutex_init(&sc->lock, NULL);
 	if (stat(path, &st) == 0 && open_file(sc) < 0) say(L_WARN, "core", "%s", fail_text());
 	sc->attached = db_attach_summaries(db, sc);
 	return sc;
@@ -102,6 +124,8 @@ void summary_cache_close(struct summary_cache **scp) {
 	if (sc->attached) db_attach_summaries(sc->of, NULL);
 	db_close(&db);
 	if (sc->broken) remove_files(sc->of);
+	walk_free(sc->left);
+	pthread_mutex_destroy(&sc->lock);
 	free(sc);
 }
 
@@ -339,17 +363,6 @@ int summary_cache_state(struct summary_cache *sc, struct summary_cache_state *ou
 
 /* Walking. */
 
-struct summary_walk {
-	struct summary_cache *sc;
-	struct db_conn *c;
-	struct db_stmt *s;
-	enum blob_kept kind;
-	struct box box;
-	int64_t from, first, last; /* uids from here to before first are in no pack; those of the pack */
-	struct buf plain;
-	size_t count, at;          /* entries; the one that is looked at next */
-};
-
 static struct db_conn *read_packs(struct summary_cache *sc) {
 	struct db *db = sc != NULL && !sc->broken ? atomic_load(&sc->db) : NULL;
 	return db != NULL ? db_read(db) : NULL;
@@ -360,12 +373,39 @@ uint32_t summary_cache_to(struct db_conn *of, enum blob_kept kind, struct box bo
 	return c != NULL ? (uint32_t)packed_to(c, kind, box) : 0;
 }
 
+/* A walk in pages goes on in the pack that the page before ended in. Whose it was, and when, makes no difference: an
+ * entry only counts for the uid and body that it was made of. */
+static struct summary_walk *take_left(struct summary_cache *sc, enum blob_kept kind, struct box box) {
+	pthread_mutex_lock(&sc->lock);
+	struct summary_walk *w = sc->left;
+	bool fits = w != NULL && w->kind == kind && w->box.account == box.account && w->box.id == box.id;
+	if (fits) sc->left = NULL;
+	pthread_mutex_unlock(&sc->lock);
+	return fits ? w : NULL;
+}
+
+static void leave(struct summary_walk *w) {
+	struct summary_cache *sc = w->sc;
+	if (w->count != 0 && w->plain.room <= LEFT_MOST) {
+		pthread_mutex_lock(&sc->lock);
+		struct summary_walk *before = sc->left;
+		sc->left = w;
+		w = before;
+		pthread_mutex_unlock(&sc->lock);
+	}
+	walk_free(w);
+}
+
 struct summary_walk *summary_walk(struct db_conn *of, enum blob_kept kind, struct box box) {
 	struct summary_cache *sc = db_summaries(of);
 	struct db_conn *c = read_packs(sc);
 	if (c == NULL) return NULL;
-	struct summary_walk *w = mem_get(sizeof *w);
-	*w = (struct summary_walk){ .sc = sc, .c = c, .kind = kind, .box = box, .from = 1, .plain = BUF(PACK_MAX * 2) };
+	struct summary_walk *w = take_left(sc, kind, box);
+	if (w == NULL) {
+		w = mem_get(sizeof *w);
+		*w = (struct summary_walk){ .sc = sc, .kind = kind, .box = box, .from = 1, .plain = BUF(PACK_MAX * 2) };
+	}
+	w->c = c;
 	w->s = db_sql(c, "SELECT last_uid, first_uid, count, plain, data FROM pack WHERE kind = ? AND account_id = ?"
 			 " AND mailbox_id = ? AND last_uid >= ? ORDER BY last_uid LIMIT 1");
 	return w;
@@ -375,9 +415,8 @@ void summary_walk_end(struct summary_walk **wp) {
 	struct summary_walk *w = TAKE(*wp);
 	if (w == NULL) return;
 	db_done(&w->s);
-	buf_done(&w->plain);
 	db_release(&w->c);
-	free(w);
+	leave(w);
 }
 
 static struct entry entry_at(const struct summary_walk *w, size_t i) {

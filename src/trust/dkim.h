@@ -33,6 +33,7 @@ struct dkim_params {
 		enum { DKIM_PARTIAL_ANY, DKIM_PARTIAL_BYTES, DKIM_PARTIAL_PERCENT, DKIM_PARTIAL_ALL_BUT } unit;
 		int64_t n;
 	} partial;
+	enum trust_result unprotected; /* of a good signature whose key DNSSEC did not prove; TRUST_NONE: pass */
 };
 /* "500", "80%", "200+"; empty: any. False: none of these. */
 bool dkim_partial_read(struct slice text, struct dkim_partial *out);

@@ -211,12 +211,13 @@ static int worth(const struct dkim_verdict *v) {
 void key_verify(const struct dkim_params *p, const struct signature *s, const uint8_t digest[32], int64_t deadline,
 		struct arena *mem, struct dkim_verdict *v) {
 	struct slice name = key_name(s, mem), *texts;
+	struct dns_facts facts = { 0 };
 	size_t count;
 	if (p->dns == NULL) {
 		found(v, TRUST_TEMPERROR, DKIM_FAULT_DNS, S("the key cannot be looked up: no name server is known"));
 		return;
 	}
-	int r = name.len != 0 ? dns_txt(p->dns, name, deadline, mem, &texts, &count, NULL) : DNS_NXDOMAIN;
+	int r = name.len != 0 ? dns_txt(p->dns, name, deadline, mem, &texts, &count, &facts) : DNS_NXDOMAIN;
 	if (r == DNS_NXDOMAIN || r == DNS_NODATA) {
 		v->no_key = true;
 		found(v, TRUST_PERMERROR, DKIM_FAULT_DNS, arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
@@ -236,6 +237,9 @@ void key_verify(const struct dkim_params *p, const struct signature *s, const ui
 	if (count == 0)
 		found(&best, TRUST_PERMERROR, DKIM_FAULT_DNS,
 		      arena_fmt(mem, "there is no key at %.*s", SLICE_ARG(name)));
+	if (best.result == TRUST_PASS && p->unprotected != TRUST_NONE && !facts.secure)
+		found(&best, p->unprotected, DKIM_FAULT_POLICY,
+		      S("DNSSEC does not prove the key (dkim_unprotected_key)"));
 	*v = best;
 }
 

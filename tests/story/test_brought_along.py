@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings files of OpenDKIM, OpenDMARC, policyd-spf and PostSRSd that were brought along: each key acts, or says why not."""
-import os, re, subprocess
+import json, os, re, subprocess
 import pytest
 from around import *
+from nsd import Nsd
 import databases, dnsd
 
 pytestmark = pytest.mark.root
@@ -216,6 +217,29 @@ def test_dns_error_of_a_key(site, signer_key, line, code):
                            f'dns_resolvers = {silent.address}:{silent.port}\ndmarc_check = no\nspf_check = no\nsender_check_timeout = 4s\n', networks='127.0.0.2/32')
         said = hand_in(server, signed_mail(pem, domain='dead.test'), code)
         assert code == 250 or '4.7.20 DKIM key lookup failed (d=dead.test s=k)' in said
+
+
+@pytest.mark.parametrize('line, result', [('UnprotectedKey fail', 'fail'), ('UnprotectedKey Neutral', 'neutral'), ('UnprotectedKey none', 'pass'), ('', 'pass')])
+def test_a_key_without_dnssec(tmp_path, signer_key, line, result):
+    """UnprotectedKey: a good signature whose key DNSSEC does not prove; one that it proves is good always."""
+    pem, records = signer_key
+    key = re.search(r'TXT (".*?")', records)[1]
+    zone = Nsd(tmp_path / 'dns', f'k._domainkey.proved.dane TXT {key}\nbare.dane NS ns.bare.dane.\nns.bare.dane A 127.0.0.1\n', signed=True,
+               zones={'bare.dane': f'ns A 127.0.0.1\nk._domainkey TXT {key}\n'}).start()
+    try:
+        (tmp_path / 'dkim.conf').write_text(f'Mode sv\n{line}\n')
+        (tmp_path / 'main.cf').write_text(f'myhostname = mail.own.test\ndata_directory = {tmp_path}/data\ncompatibility_level = 3.6\n'
+                                          f'opendkim_config = {tmp_path}/dkim.conf\ndns_resolvers = {zone.address}:{zone.port}\n'
+                                          f'dns_trust_anchor_file = {zone.anchor}\n')
+        for domain, want in (('proved.dane', 'pass'), ('bare.dane', result)):
+            (tmp_path / 'mail').write_text(signed_mail(pem, author=f'a@{domain}'))
+            done = subprocess.run([HATO, '-c', tmp_path, 'check-mail', '--json', '--client-ip', '192.0.2.1', '--helo', 'x.test', '--mail-from',
+                                   f'a@{domain}', tmp_path / 'mail'], capture_output=True, text=True)
+            dkim = json.loads(done.stdout)['dkim'][0]
+            assert (done.returncode, dkim['result']) == (0, want), (domain, done.stdout, done.stderr)
+            assert want == 'pass' or 'DNSSEC does not prove the key' in dkim['reason']
+    finally:
+        zone.stop()
 
 
 @pytest.mark.parametrize('setting, manual', [('opendkim_config', 'opendkim.conf'), ('opendmarc_config', 'opendmarc.conf')])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """hato check tells what is wrong with a whole configuration, before a server runs with it."""
-import json, os, subprocess
+import json, os, re, subprocess
 import pytest
 from around import *
 
@@ -12,7 +12,7 @@ def check(folder, main, master=MASTER, *options, files={}):
         with open(f'{folder}/{name}', 'w') as f:
             f.write(text)
     port = free_port()
-    settings = open(folder + '/master.cf').read().replace('smtp inet', f'127.0.0.1:{port} inet')
+    settings = open(folder + '/master.cf').read().replace('smtp inet', f'127.0.0.1:{port} inet').replace(':2525 inet', f':{port} inet')
     with open(folder + '/master.cf', 'w') as f:
         f.write(settings)
     with open(folder + '/main.cf', 'a') as f:
@@ -26,6 +26,8 @@ def test_good(folder):
 
 
 ACCESS = 'check_helo_access texthash:{folder}/access'
+RELAY = 'smtpd_relay_restrictions ='
+OUTSIDE = MASTER.replace('smtp inet', '0.0.0.0:2525 inet')
 OPEN = 'specify at least one working instance of: reject_unauth_destination'
 
 
@@ -34,6 +36,24 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = permit_mynetworks\n', MASTER, OPEN, 78),
     ('', MASTER + 'smtp inet n - n - - smtpd -o smtpd_relay_restrictions=permit -o smtpd_recipient_restrictions=\n', OPEN, 78),
     ('mynetworks = 0.0.0.0/0\n', MASTER.replace('smtp inet', '0.0.0.0:2525 inet'), 'mynetworks holds every IPv4 address', 78),
+    # doors that are open for everybody, though a list has a word that refuses
+    ('mynetworks = 0.0.0.0/1, 128.0.0.0/1\n', OUTSIDE, 'line 3: mynetworks holds everybody', 78),
+    ('mynetworks = static:all\n', OUTSIDE, 'mynetworks holds everybody', 78),
+    ('mynetworks = cidr:{folder}/all\n', OUTSIDE, 'mynetworks holds everybody', 78),
+    (f'{RELAY} check_client_access static:OK, reject_unauth_destination\n', OUTSIDE, 'line 3: smtpd_relay_restrictions: check_client_access static:OK says OK to everybody', 78),
+    (f'{RELAY} check_client_access cidr:{{folder}}/all, reject_unauth_destination\n', OUTSIDE, 'says OK to everybody before', 78),
+    (f'{RELAY} check_sender_access regexp:{{folder}}/every, reject_unauth_destination\n', OUTSIDE, 'says OK to everybody before', 78),
+    (f'{RELAY} static:permit, reject_unauth_destination\n', OUTSIDE, 'static:permit says OK to everybody', 78),
+    (f'smtpd_restriction_classes = mine\nmine = warn_if_reject reject, permit\n{RELAY} mine, reject_unauth_destination\n', OUTSIDE, 'mine says OK to everybody', 78),
+    ('relay_domains = static:all\n', OUTSIDE, 'relay_domains: static:all holds every domain', 78),
+    ('relay_domains = regexp:{folder}/every\n', OUTSIDE, 'holds every domain', 78),
+    ('smtpd_authorized_xclient_hosts = 0.0.0.0/0\n', OUTSIDE, 'smtpd_authorized_xclient_hosts holds everybody', 78),
+    ('', OUTSIDE.replace('smtpd\n', 'smtpd -o smtpd_relay_restrictions=check_helo_access,static:OK,reject\n', 1), 'master.cf, line 1: smtpd_relay_restrictions: check_helo_access static:OK', 78),
+    # doubtful ones are warnings
+    (f'{RELAY} permit_tls_all_clientcerts, reject_unauth_destination\n', OUTSIDE, 'has a certificate of any authority', 0),
+    (f'{RELAY} permit_naked_ip_address, reject_unauth_destination\n', OUTSIDE, 'greets with a bare address', 0),
+    ('smtpd_upstream_proxy_protocol = haproxy\n', OUTSIDE, 'says himself which address he comes from', 0),
+    ('relay_domains = *.example.org\n', OUTSIDE, 'relay_domains: "*.example.org" matches nothing', 0),
     # an OK for what the client says of itself
     (f'smtpd_relay_restrictions =\nsmtpd_recipient_restrictions = {ACCESS}, reject_unauth_destination\n', MASTER, 'says OK for "friend.example"', 0),
     # words nobody knows
@@ -45,12 +65,26 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('transport_maps = foo:/x\n', MASTER, 'transport_maps: unsupported dictionary type: foo', 0),
     ('transport_maps = regexp:{folder}/bad\n', MASTER, '{folder}/bad, line 1: ', 0),
     ('smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = texthash:{folder}/access\n', MASTER, 'holds passwords and can be read by everybody', 0),
+    ('relay_domains = foo:/x\n', MASTER, 'relay_domains: unsupported dictionary type: foo', 0),
+    ('virtual_alias_maps = mysql:{folder}/none.cf\n', MASTER, 'virtual_alias_maps: mysql:{folder}/none.cf: open {folder}/none.cf: No such file', 0),
+    ('alias_maps = nis:mail.aliases\n', MASTER, 'info: {folder}/main.cf, line 3: alias_maps: nis:mail.aliases never has an entry', 0),
+    # values
+    ('smtpd_helo_required = yes # always\n', MASTER, 'line 3: smtpd_helo_required: "# always" is taken as part of the value', 78),
+    ('mynetworks = 127.0.0.0/8 # us\n', MASTER, 'mynetworks: "# us" is taken as part of the value', 0),
+    ('message_size_limit = 10M\n', MASTER, 'message_size_limit = 10M: read as 10485760 bytes', 0),
+    ('smtp_bind_address = 192.0.2.300\n', MASTER, 'bad parameter value: smtp_bind_address = 192.0.2.300', 0),
+    ('', MASTER + 'way unix - - n - - smtp -o smtp_bind_address=nobody\n', 'master.cf, line 4: bad parameter value: smtp_bind_address = nobody', 0),
+    ('mydomain = a b\n', MASTER, 'bad parameter value: mydomain = a b (expected a host name', 78),
+    ('myhostname = localhost\n', MASTER, 'myhostname = localhost: is no full name', 0),
+    ('', MASTER + 'odd unix - n n - - pipe flags=Z user=nobody argv=/bin/x\n', 'master.cf, line 4: service odd: flags=Z: unknown flag: Z', 0),
     # names
     ('myhostnam = x\n', MASTER, 'unused parameter: myhostnam=x (did you mean myhostname?)', 0),
     ('smtpd_banner = $nobody\n', MASTER, 'undefined parameter: nobody', 0),
     ('', MASTER + 'x inet n - n - - smptd\n', 'unknown command "smptd" (did you mean "smtpd"?)', 78),
     ('default_transport = uucp:x\n', MASTER, 'master.cf has no transport "uucp"', 0),
     ('fallback_relay = [x.example]\n', MASTER, 'fallback_relay is an old setting: Use smtp_fallback_relay', 0),
+    ('smtp_tls_per_site = texthash:{folder}/access\n', MASTER, 'smtp_tls_per_site is an old setting: Use smtp_tls_policy_maps', 0),
+    ('disable_dns_lookups = no\n', MASTER, 'disable_dns_lookups is an old setting: Use smtp_dns_support_level = disabled', 0),
     # what has no effect
     ('biff = no\n', MASTER, 'info: {folder}/main.cf, line 3: biff has no effect', 0),
     ('', MASTER + 'old unix - n n - - oqmgr\nsmtp inet n - n - - smtpd\n', 'duplicate', 0),
@@ -60,11 +94,38 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('relayhost = [x.example]:465\n', MASTER, 'port 465 needs smtp_tls_wrappermode = yes', 0),
 ])
 def test_findings(folder, main, master, said, code):
-    files = {'access': 'friend.example OK\n', 'bad': '/(/ x\n'}
+    files = {'access': 'friend.example OK\n', 'bad': '/(/ x\n', 'all': '0.0.0.0/0 OK\n', 'every': '/./ OK\n'}
     done = check(folder, main.replace('{folder}', folder), master, files=files)
     assert said.replace('{folder}', folder) in done.stderr, done.stderr
     if 'x inet' not in master:
         assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize('main, master', [
+    # one list that refuses is enough, and so is a door that nobody outside can reach
+    (f'{RELAY} check_client_access static:OK, reject\nsmtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination\n', OUTSIDE),
+    (f'{RELAY} check_client_access static:OK, reject_unauth_destination\nsmtpd_client_restrictions = permit_mynetworks, reject\n', OUTSIDE),
+    (f'{RELAY} check_client_access static:OK, reject_unauth_destination\n', MASTER.replace('smtp inet', '127.0.0.1:2525 inet')),
+    # somebody is asked before who may refuse
+    (f'{RELAY} check_policy_service inet:127.0.0.1:9, check_client_access static:OK, reject_unauth_destination\n', OUTSIDE),
+    # what takes mail for every domain and keeps it
+    ('mydestination = regexp:{folder}/every\n', OUTSIDE), ('virtual_mailbox_domains = static:all\n', OUTSIDE),
+    # what looks at other things than who comes
+    (f'{RELAY} check_ccert_access static:OK, reject_unauth_destination\n', OUTSIDE),
+    (f'{RELAY} permit_mynetworks, check_client_access cidr:{{folder}}/some, reject_unauth_destination\n', OUTSIDE),
+    (f'smtpd_recipient_restrictions = check_recipient_access static:OK, reject\n', OUTSIDE),
+])
+def test_no_open_door(folder, main, master):
+    done = check(folder, main.replace('{folder}', folder), master, files={'every': '/./ OK\n', 'some': '192.0.2.0/24 OK\n'})
+    assert done.returncode == 0 and 'open relay' not in done.stderr, done.stderr
+
+
+def test_order_and_once(folder):
+    """Findings about lines stand in the order of the lines; a certificate that is not there is told of once."""
+    done = check(folder, 'smtpd_tls_cert_file = /none/x.pem\nsmtpd_tls_key_file = /none/x.key\nsmtp_use_tls = yes\nnobody_knows = x\nbiff = no\nvirtual_maps =\n')
+    lines = [int(n) for n in re.findall(r'main\.cf, line (\d+): (?:smtp_use_tls|unused|biff|virtual_maps)', done.stderr)]
+    assert lines == [5, 6, 7, 8], done.stderr
+    assert done.stderr.count('/none/x.pem') == 1 and all(l.startswith('hato check: ') for l in done.stderr.splitlines()), done.stderr
 
 
 def test_tables_in_braces(folder):

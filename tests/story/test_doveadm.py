@@ -144,7 +144,7 @@ SAME = [  # words, formatter
     (['user', '*'], None), (['pw', '-p', 'x', '-s', 'PLAIN'], None), (['pw', '-p', 'x', '-t', '{PLAIN}x'], None),
     (['pw', '-p', 'x', '-s', 'SHA256'], None), (['pw', '-p', 'x', '-s', 'NOPE'], None), (['pw', '-p', 'y', '-t', '{PLAIN}x'], None),
     (['kick', 'nobody@example.test'], None), (['index', '-u', ANN, 'INBOX'], None), (['force-resync', '-u', ANN, '*'], None),
-    (['purge', '-u', ANN], None),
+    (['purge', '-u', ANN], None), (['stats', 'dump'], None), (['stats', 'dump'], 'tab'),
     # what changes something, and is seen afterwards
     (['mailbox', 'create', '-u', ANN, 'A/B', 'C'], None), (['mailbox', 'create', '-u', ANN, 'C'], None),
     (['mailbox', 'create', '-s', '-u', ANN, 'D'], None),
@@ -232,6 +232,7 @@ def test_accounts_and_the_server(ours):
     assert ours('nosuch').returncode == 64 and ours('mailbox').returncode == 64 and ours('search', 'ALL').returncode == 64
     assert 'data_directory' in ours('config', '-n').stdout
     assert re.fullmatch(rf'path +name +last used +running *\n{re.escape(s.data)} +hato +\d{{4}}-\S+ \S+ +yes *\n', ours('instance', 'list').stdout)
+    assert ours('stats', 'add', 'x', 'event=y').returncode == 69 and 'hato status' in ours('stats', 'remove', 'x').stderr
     assert ours('log', 'find').stdout.startswith('Debug: ')
     # in the name of somebody: for whoever has to account for it
     ours('search', '-u', ANN, 'ALL')

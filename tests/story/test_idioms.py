@@ -22,7 +22,7 @@ IDIOMS = {
     'relayhost': ('relayhost = [smtp.far.test]:587\n' + RELAY, '', {'a@other.test': 'by smtp to [smtp.far.test]:587'}),
     'port 465': ('relayhost = [smtp.far.test]:465\n' + RELAY, 'port 465 needs smtp_tls_wrappermode = yes', {}),
     'port 465 wrapped': ('relayhost = [smtp.far.test]:465\nsmtp_tls_wrappermode = yes\n' + RELAY, '', {}),
-    'amavis': ('content_filter = smtp-amavis:[127.0.0.1]:10024\n', '', {}),
+    'amavis': ('content_filter = smtp-amavis:[127.0.0.1]:10024\n', 'disable_dns_lookups is an old setting: Use smtp_dns_support_level = disabled', {}),
     'milters': ('smtpd_milters = inet:localhost:8891 inet:127.0.0.1:8893 inet:localhost:11332 unix:/run/clamav/x local:opendkim/opendkim.sock\n'
                 'non_smtpd_milters = $smtpd_milters\nmilter_default_action = accept\n', '', {}),
     'restrictions': ('smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destination, reject_rbl_client zen.spamhaus.org, check_policy_service '

@@ -214,6 +214,22 @@ def test_services_for_users_who_are_not_there(local, users):
     assert 'error: service maildrop: unknown username: nosuchuser' in h.log()
 
 
+def test_a_user_who_comes_to_be(local, users, folder):
+    """user= is looked up at each delivery: what waits for him is taken as soon as he is there, without a reload."""
+    later, seen = users('later'), folder + '/seen'
+    os.makedirs(seen)
+    os.chown(seen, later.uid, later.gid)
+    subprocess.run(['userdel', later.name], check=True, capture_output=True)
+    h = local('relay_domains = drop.test\ntransport_maps = inline:{drop.test=later:}\n',
+              f'later unix - n n - - pipe flags=R user={later.name} argv=/bin/sh -c {{{{ id -u; cat; }} > {seen}/taken}}\n')
+    h.send('a@b.test', 'x@drop.test', text('for whom'))
+    h.wait_log(rf'to=<x@drop\.test>.*status=deferred \(service later: unknown username: {later.name}\)')
+    subprocess.run(['useradd', '-M', '-u', str(later.uid), '-d', later.home, later.name], check=True, capture_output=True)
+    h.hato('queue', 'flush')
+    h.wait_log(r'to=<x@drop\.test>.*status=sent \(delivered via later service\)')
+    assert read(seen + '/taken').startswith(f'{later.uid}\n')
+
+
 def test_spawn_service(local, users, folder):
     runner = users('run')
     runner.write('policy', '#!/bin/sh\nwhile read line && test -n "$line"; do :; done; echo "action=DUNNO `id -u`"; echo\n', 0o755)

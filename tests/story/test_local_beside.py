@@ -31,6 +31,7 @@ LOCAL = {
     'nodelivered': ('prepend_delivered_header = ;; home_mailbox = {name}', '{user}'),
     'mbox': ('home_mailbox = {name}', '{user}'),
     'filtered': ('mailbox_command = {home}/dump {home}/{name} "$EXTENSION" "$DOMAIN" ;; command_expansion_filter = /._-abcdefghijklmnopqrstuvwxyz0123456789', '{user}+AxB'),
+    'filteredhome': ('mailbox_command = {home}/dump {home}/{name} ;; command_expansion_filter = abcdefghijklmnopqrstuvwxyz', '{user}'),
     'shellof': ('mailbox_command = {home}/dump {home}/{name} ;; local_command_shell = /bin/sh -c', '{user}'),
     'path': ('forward_path = {home}/none, {home}/forward-$user ;; forward_expansion_filter = abcdefghijklmnopqrstuvwxyz0123456789', '{user}'),
     'nocommands': ('forward_path = {home}/forward-$user ;; allow_mail_to_commands = alias', '{user}'),

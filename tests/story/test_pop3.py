@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """POP3: the dialogues of data/pop3 as they stand and byte by byte, and what real clients make of it."""
-import glob, os, poplib, subprocess
+import glob, os, poplib, select, socket, subprocess
 import pytest
 from around import *
 from hato import Instance, running
@@ -168,11 +168,40 @@ def test_fetchmail(letters, tmp_path):
     assert [got.count(f'Letter {i}.') for i in range(1, 6)] == [1] * 5
 
 
+@pytest.mark.core
+def test_back_before_the_old_session_ended(letters):
+    """A connection broke, and its client is back at once: it waits for a moment instead of being told [IN-USE]."""
+    old = pop(letters)
+    new = poplib.POP3_SSL(letters.address, letters.ports['pop3s'], context=NO_NAME, timeout=30 * SLOW)
+    new.user(ANN)
+    new.sock.sendall(b'PASS secret\r\nSTAT\r\n')
+    assert select.select([new.sock], [], [], 0.5)[0] == [], new.file.readline()
+    old.sock.shutdown(socket.SHUT_RDWR)
+    old.close()
+    assert new.file.readline() == b'+OK Logged in.\r\n' and new.file.readline().startswith(b'+OK 5 ')
+    gone = poplib.POP3_SSL(letters.address, letters.ports['pop3s'], context=NO_NAME, timeout=30 * SLOW)
+    gone.user(ANN)
+    gone.sock.sendall(b'PASS secret\r\n')
+    gone.close()  # while it waits: it ends too
+    late = poplib.POP3_SSL(letters.address, letters.ports['pop3s'], context=NO_NAME, timeout=30 * SLOW)
+    late.user(ANN)
+    with pytest.raises(poplib.error_proto, match=r'\[IN-USE\]'):
+        late.pass_('secret')
+    new.quit()
+    pop(letters).quit()
+
+
+# getmail starts its command before it listens for the command's end: one that ends too soon is waited for until a minute is over
+SEEN_WAITING = r'until grep -q "SigCgt:.*[13579bdf]....$" /proc/$PPID/status && grep -q "State:.S" /proc/$PPID/status; do sleep .01; done'
+
+
 def test_getmail(letters, tmp_path):
     (tmp_path / 'rc').write_text(f'[retriever]\ntype = SimplePOP3SSLRetriever\nserver = {letters.address}\nport = {letters.ports["pop3s"]}\n'
-                                 f'username = {ANN}\npassword = secret\n[destination]\ntype = MDA_external\npath = /bin/sh\n'
-                                 f'arguments = ("-c", "cat >>{tmp_path}/box")\nallow_root_commands = true\n'
+                                 f'username = {ANN}\npassword = secret\n[destination]\ntype = MDA_external\npath = '
+                                 f'{tmp_path}/mda\nallow_root_commands = true\n'
                                  '[options]\nread_all = false\ndelete = true\n')
+    (tmp_path / 'mda').write_text(f'#!/bin/sh\ncat >>{tmp_path}/box\n{SEEN_WAITING}\n')
+    (tmp_path / 'mda').chmod(0o755)
     run('getmail', '-g', str(tmp_path), '-r', str(tmp_path / 'rc'))
     got = (tmp_path / 'box').read_text()
     assert [got.count(f'Letter {i}.') for i in range(1, 6)] == [1] * 5

@@ -112,6 +112,17 @@ def test_files(path):
     assert set(mine) == set(debians) and other <= set(OTHER_EXPANDED), {name: (mine[name], debians.get(name)) for name in other - set(OTHER_EXPANDED)}
 
 
+@beside
+def test_ports_that_nobody_knows(folder):
+    """master.cf is shown as it is written, also where a name means no port here."""
+    with open(folder + '/main.cf', 'w') as f:
+        f.write('compatibility_level = 3.6\nmyhostname = h.example.test\n')
+    with open(folder + '/master.cf', 'w') as f:
+        f.write('smtp inet n - n - - smtpd\nnosuchport inet n - n - - smtpd\n  -o a=b\n192.0.2.1:nosuch inet n - n - - smtpd\n0 inet n - n - - smtpd\n')
+    for options in ('-M', '-F', '-P'):
+        assert run(POSTCONF, '-c', folder, options)[:2] == run(DEBIANS, '-c', folder, options)[:2], options
+
+
 LEVELS = {  # compat.md 2.1: from this level on, before it
     'append_dot_mydomain': ('1', 'no', 'yes'), 'smtputf8_enable': ('1', 'yes', 'no'), 'relay_domains': ('2', '', '$mydestination'),
     'smtpd_relay_before_recipient_restrictions': ('3.6', 'yes', 'no'), 'smtpd_tls_fingerprint_digest': ('3.6', 'sha256', 'md5'),

@@ -355,6 +355,32 @@ def test_route_tells_what_waits_and_what_the_door_refuses(out):
         assert not any('refused' in line for line in lines(address)), address
 
 
+def test_route_tells_copies_and_what_the_next_server_sees(out, folder):
+    """The way of each bcc copy, and smtp_generic_maps of the way out that is taken; and so it goes."""
+    generic = write(folder, 'generic', 'me@inside.test outside@good.test\n@inside.test staff@good.test\n')
+    host, there = out('mydestination = here.test\nalways_bcc = archive@copy.test\nsender_bcc_maps = inline:{me@inside.test=sent@copy.test}\n'
+                      'recipient_bcc_maps = inline:{you@inside.test=got@here.test}\nvirtual_alias_maps = inline:{got@here.test=ann@example.test}\n'
+                      'local_recipient_maps = inline:{got=x}\n', master=f'own unix - - n - - smtp -o smtp_generic_maps=texthash:{generic}\n', start=False)
+    with open(host.folder + '/main.cf', 'a') as f:
+        f.write(f'transport_maps = inline:{{{{inside.test = own:[127.0.0.1]:{there.port}}}}}\n')
+    host.start()
+    told = steps(host, 'you@inside.test', '--from', 'me@inside.test')
+    found = [(s['what'], s['key'] or '', s['value']) for s in told['steps']]
+    for step in (('always_bcc', '', 'archive@copy.test'), ('sender_bcc_maps', 'me@inside.test', 'sent@copy.test'),
+                 ('recipient_bcc_maps', 'you@inside.test', 'got@here.test'), ('virtual_alias_maps', 'got@here.test', 'ann@example.test'),
+                 ('smtp_generic_maps', 'me@inside.test', 'outside@good.test'), ('smtp_generic_maps', '@inside.test', 'staff@good.test')):
+        assert step in found, (step, found)
+    assert len([f for f in found if f[0] == 'smtp_generic_maps']) == 2, 'the other ways out have none'
+    hop = f'[127.0.0.1]:{there.port}'
+    assert [(e['kind'], e['address'], e['text'] or '') for e in told['ends']] == [
+        ('delivered', 'you@inside.test', f'by own to {hop}'), ('delivered', 'archive@copy.test', f'by smtp to {hop}, a copy (always_bcc)'),
+        ('delivered', 'sent@copy.test', f'by smtp to {hop}, a copy (sender_bcc_maps)'), ('mailbox', 'ann@example.test', 'a copy (recipient_bcc_maps)')]
+    host.send('me@inside.test', 'you@inside.test', message('me@inside.test', 'you@inside.test', 'letter'))
+    host.wait_message('ann@example.test', 'letter')
+    got = sorted((sender, *sorted(to)) for sender, to, _ in taken(there, 2))
+    assert got == [('me@inside.test', 'archive@copy.test', 'sent@copy.test'), ('outside@good.test', 'staff@good.test')], got
+
+
 def test_postmaster_copies(out):
     """notify_classes: a copy of each bounce, and what cannot even be returned."""
     host, there = out('myorigin = example.test\nnotify_classes = bounce, 2bounce\nbounce_notice_recipient = ann@example.test\n'

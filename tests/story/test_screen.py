@@ -195,6 +195,12 @@ def test_denied(sides):
     both(two, '127.0.0.27', 2, short)
 
 
+def test_soft_bounce(sides):
+    """Nothing is for good, in the deep tests and in the refusal."""
+    two = sides('soft_bounce = yes\npostscreen_denylist_action = enforce\npostscreen_access_list = cidr:{{127.0.0.26/32 reject}}\n')
+    both(two, '127.0.0.26', 4, lambda d: [*visit(d), d.say('FOO'), d.say('VRFY')])
+
+
 def test_hasty_and_gone(sides):
     two = sides('postscreen_greet_action = enforce\n')
     log = both(two, '127.0.0.28', 4, lambda d: visit(d, 'EHLO'), early=b'EHLO spam.test\r\n')

@@ -2,6 +2,7 @@
 /* What the search index says before any message is opened: of a tree of tests, which bodies cannot fit. Only positive
  * tests of texts say something; of AND it is enough that one child excludes, of OR all must; NOT says nothing. */
 #include "access/imap/search.h"
+#include "store/rows.h"
 #include "store/search_index.h"
 
 /* What is known of a node's text; NULL: nothing. */
@@ -48,9 +49,9 @@ struct keeping {
 	struct imap_set_builder kept;
 };
 
-static int keep(void *ctx, uint32_t uid, int64_t blob_id) {
+static int keep(void *ctx, const struct message *m) {
 	struct keeping *k = ctx;
-	if (!excludes(k->e, blob_id)) imap_set_append(&k->kept, uid, uid);
+	if (!excludes(k->e, m->blob_id)) imap_set_append(&k->kept, m->uid, m->uid);
 	return 0;
 }
 
@@ -59,8 +60,11 @@ int search_narrow(struct imap_session *s, struct box box, const struct search_no
 	if (e == NULL) return 0;
 	struct keeping k = { .e = e };
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	struct bodies *bodies = search_index_bodies(s->context->index);
-	int r = c == NULL ? -1 : bodies_each(bodies, c, box, imap_uid_set(set), keep, &k);
+	struct rows_list *l = c != NULL ? rows_of(s->context->rows, c, box, imap_uid_set(set), true) : NULL;
+	int r = -1;
+	if (l != NULL) r = rows_each(l, c, imap_uid_set(set), 0, keep, &k);
+	else if (c != NULL) r = store_each(c, box, imap_uid_set(set), WANT_LEAN | WANT_BLOB, keep, &k);
+	rows_release(s->context->rows, &l);
 	if (r == 0) {
 		struct imap_range *ranges = arena_array(&s->mem, k.kept.set.count + 1, sizeof *ranges);
 		if (k.kept.set.count != 0) memcpy(ranges, k.kept.set.ranges, k.kept.set.count * sizeof *ranges);

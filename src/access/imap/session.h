@@ -11,6 +11,7 @@
 struct db;
 struct change_hub;
 struct search_index;
+struct rows;
 struct presence;
 
 struct imap_session_params {
@@ -36,6 +37,7 @@ struct imap_context {
 	struct db *db;
 	struct change_hub *hub;
 	struct search_index *index; /* NULL: searches look at every message */
+	struct rows *rows;          /* NULL: every walk reads them */
 	struct imap_session_params params;
 	struct presence *presence;  /* NULL: nobody is written down */
 };

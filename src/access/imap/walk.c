@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access/imap/walk.h"
+#include "store/rows.h"
 
-struct walking { const struct imap_walk *walk; struct db_conn *c; uint32_t last; };
+struct walking { const struct imap_walk *walk; struct db_conn *c; struct uid_set all; uint32_t last; };
 
 static int step(void *ctx, const struct message *m) {
 	struct walking *w = ctx;
@@ -11,9 +12,15 @@ static int step(void *ctx, const struct message *m) {
 
 static int one_page(struct imap_session *s, struct walking *w, struct uid_set rest) {
 	AUTO_READ struct db_conn *c = db_read(s->context->db);
-	if (c != NULL && w->last == 0) store_ahead(c, s->box.box, rest, w->walk->want);
+	unsigned want = w->walk->want;
+	if (c == NULL) return -1;
 	w->c = c;
-	return c == NULL ? -1 : store_each(c, s->box.box, rest, w->walk->want, step, w);
+	bool first = w->last == 0, lean = (want & WANT_LEAN) != 0;
+	struct rows_list *l = lean ? rows_of(s->context->rows, c, s->box.box, w->all, first) : NULL;
+	if (l == NULL && first) store_ahead(c, s->box.box, rest, want);
+	int r = l != NULL ? rows_each(l, c, rest, want, step, w) : store_each(c, s->box.box, rest, want, step, w);
+	rows_release(s->context->rows, &l);
+	return r;
 }
 
 /* How many of the set's messages have been walked over. */
@@ -27,7 +34,7 @@ static uint64_t done_of(const struct imap_session *s, const struct imap_set *uid
 }
 
 int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct imap_walk *walk) {
-	struct walking w = { .walk = walk };
+	struct walking w = { .walk = walk, .all = imap_uid_set(uids) };
 	struct imap_range *ranges = arena_array(&s->mem, uids->count + 1, sizeof(*ranges));
 	size_t at = 0;
 	if (uids->count == 0) return 0;

@@ -21,7 +21,9 @@ enum {
 	PIECE = 64 * 1024,
 	PAGE = 5000,
 	DROP_MAX = 1 << 30,
-	UIDL_MAX = 70
+	UIDL_MAX = 70,
+	IN_USE_WAIT_MS = 2000,
+	IN_USE_LOOK_MS = 50
 };
 enum { IS_SEEN = 1, IS_READ = 2, IS_DELETED = 4 };
 
@@ -130,10 +132,13 @@ static int load(struct pop3 *s) {
 	return store_each(c, s->box, UID_ALL, 0, add_entry, s);
 }
 
-static void greet(struct pop3 *s) {
+/* A client whose connection broke is back before its old session is seen to have ended: it is not refused at once. */
+static void greet(struct pop3 *s, bool may_wait) {
 	const struct pop3_context *x = s->context;
+	enum drop_answer answer = drop_open(x->drops, s->account, x->params.login_delay_s);
+	if (answer == DROP_IN_USE && may_wait && clock_ms() < s->heard + IN_USE_WAIT_MS) return;
 	s->greeted = true;
-	switch (drop_open(x->drops, s->account, x->params.login_delay_s)) {
+	switch (answer) {
 	case DROP_IN_USE:
 		no(s, "[IN-USE] Another session has this mailbox open.");
 		end(s, "Mailbox is in use");
@@ -518,7 +523,11 @@ static void session_free(struct pop3 *s) {
 
 static void step(struct task *task, enum wake why) {
 	struct pop3 *s = OWNER_OF(task, struct pop3, task);
-	if (!s->greeted) greet(s);
+	if (!s->greeted) greet(s, why == WAKE_CALL || why == WAKE_DEADLINE);
+	if (!s->greeted) { /* what the client says meanwhile can wait too; that it leaves cannot */
+		task_park(task, 0, 0, clock_ms() + IN_USE_LOOK_MS);
+		return;
+	}
 	if (why == WAKE_STOP) {
 		no(s, "[SYS/TEMP] Server shutting down.");
 		end(s, "Server shutting down");

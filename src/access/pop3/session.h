@@ -5,8 +5,8 @@
 /* A POP3 session after log-in (RFC 1939 §5 and §6), as process core holds it with a user whose bytes come from edge
  * through a socket pair. The maildrop is INBOX as it was at log-in: what comes later is seen next time, what IMAP
  * removes meanwhile answers "-ERR" and is no harm. While a session lasts no other POP3 session of the account begins
- * ([IN-USE]); IMAP and deliveries go on. QUIT marks what was retrieved as seen and removes what was deleted, in one
- * transaction; a connection that ends otherwise changes nothing.
+ * ([IN-USE], after two seconds' wait for its end); IMAP and deliveries go on. QUIT marks what was retrieved as seen
+ * and removes what was deleted, in one transaction; a connection that ends otherwise changes nothing.
  *
  * A session keeps 16 bytes a message; bodies are never held. */
 struct db;

@@ -143,6 +143,41 @@ static void patterns(void **state) {
 	assert_string_equal(find_in("regexp", path_of("explode"), "xX"), "twice");
 }
 
+/* What a pattern is known to begin with changes no answer: the same in brackets, of which nothing is known. */
+static void beginnings(void **state) {
+	(void)state;
+	static const char *const patterns[] = {
+		"/^Subject: buy/", "/^Subject: buy/i", "/^a\\.b$/", "/^a.b/", "/^ab*c/", "/^ab?c/", "/^ab+c/",
+		"/^ab{2}c/", "/^ab|^ac/", "/^ab(c|d)/", "/^a\\wc/", "/^a\\>/", "/^ab/m", "/^a+b/", "/^\\^a/",
+		"/^\\/a/", "/^a[b]c/", "/^\\[a\\]/", "/^a\\{2\\}b/", "/^/", "/^^a/", "/^a\\+b/", "/^a$b/", "!/^ab/",
+		"/^\303\244b/", "/^*a/"
+	};
+	static const char *const keys[] = {
+		"", "a", "ab", "AB", "abc", "ac", "abbc", "a.b", "axb", "aab", "a{2}b", "abd", "Subject: buy",
+		"subject: BUY now", "Re: Subject: buy", "x\nab", "^a", "/a", "[a]", "a+b", "a b", "\303\244b",
+		"\303\204b", "a$b", "*a"
+	};
+	for (size_t i = 0; i < LEN(patterns); i++) {
+		char text[128], name[16];
+		const char *open = strchr(patterns[i], '/') + 1, *close = strrchr(patterns[i], '/');
+		struct table *t[2];
+		for (int bracketed = 0; bracketed < 2; bracketed++) {
+			snprintf(text, sizeof text, "%.*s%s%.*s%s%s yes\n", (int)(open - patterns[i]), patterns[i],
+				 bracketed ? "(" : "", (int)(close - open), open, bracketed ? ")" : "", close);
+			snprintf(name, sizeof name, "begin%zu-%d", i, bracketed);
+			put(name, text);
+			t[bracketed] = open_table("regexp", path_of(name), 0);
+		}
+		for (size_t k = 0; k < LEN(keys); k++) {
+			bool plain = find(t[0], keys[k]) != NULL;
+			if (plain != (find(t[1], keys[k]) != NULL)) print_message("%s: %s\n", patterns[i], keys[k]);
+			assert_int_equal(plain, find(t[1], keys[k]) != NULL);
+		}
+	}
+	put("basic", "/^a+b/x yes\n"); /* where brackets are plain */
+	assert_string_equal(find_in("regexp", path_of("basic"), "a+b"), "yes");
+}
+
 static void cidr(void **state) {
 	(void)state;
 	put("c", "10.0.0.1/8 bad\n1.2.3.4/33 bad\n[::1]/128 loop\n1.2.3.0/24\nif 10.0.0.0/8\n10.1.0.0/16 "
@@ -269,11 +304,12 @@ static void lists(void **state) {
 }
 
 int main(void) {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(texts),   cmocka_unit_test(tight),
-					    cmocka_unit_test(simple),  cmocka_unit_test(patterns),
-					    cmocka_unit_test(cidr),    cmocka_unit_test(changes),
-					    cmocka_unit_test(readers), cmocka_unit_test(bounds),
-					    cmocka_unit_test(lists) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(texts),   cmocka_unit_test(tight),   cmocka_unit_test(simple),
+		cmocka_unit_test(patterns), cmocka_unit_test(beginnings), cmocka_unit_test(cidr),
+		cmocka_unit_test(changes), cmocka_unit_test(readers), cmocka_unit_test(bounds),
+		cmocka_unit_test(lists)
+	};
 	struct table_params params = { .tell = tell };
 	if (mkdtemp(folder) == NULL) return 1;
 	tables = tables_new(&params);
