@@ -158,9 +158,55 @@ static void test_progress(void **state) {
 	house_close(&h);
 }
 
+static int flag_all(struct db_conn *tx, void *arg) {
+	const struct flag_change change = { .how = FLAGS_ADD, .flags = *(uint32_t *)arg };
+	struct box inbox;
+	int r = store_inbox(tx, 1, &inbox);
+	return r != 0 ? r : store_flags(tx, inbox, UID_ALL, &change, NULL, NULL, NULL, NULL);
+}
+
+static void flag(struct db *db, uint32_t flags) {
+	if (db_write(db, flag_all, &flags) != 0) fail_msg("%s", fail_text());
+}
+
+/* What another process changes is announced to nobody in ours, and yet the next command tells it; also when we write
+ * in between. */
+static void test_another_process(void **state) {
+	struct house h = { .db = NULL };
+	struct play p = { .connect = connect_one, .ctx = &h, .file = "another process" };
+	struct db *other = NULL;
+	(void)state;
+	house_open(&h);
+	assert_int_equal(h.account, 1);
+	int fd = p.fds[0] = connect_one(&p);
+	p.in[0] = BUF(MIB(1));
+	play_send(&p, 0, S("a APPEND INBOX {13+}\r\n\r\nsome words\n\r\nb SELECT INBOX\r\nc NOOP\r\nd NOOP\r\n"));
+	play_expect(&p, 1, 0, '*', S("c OK ..."));
+	play_expect(&p, 2, 0, ':', S("d OK ..."));
+	if (db_open(h.dir, NULL, &other) < 0) fail_msg("%s", fail_text());
+	flag(other, FLAG_FLAGGED);
+	play_send(&p, 0, S("e NOOP\r\n"));
+	play_expect(&p, 3, 0, ':', S("* 1 FETCH (UID 1 FLAGS (\\Flagged \\Recent))"));
+	play_expect(&p, 4, 0, ':', S("e OK ..."));
+	flag(other, FLAG_ANSWERED);
+	play_send(&p, 0, S("f CREATE Ours\r\n"));
+	play_expect(&p, 5, 0, ':', S("* 1 FETCH (UID 1 FLAGS (\\Answered \\Flagged \\Recent))"));
+	play_expect(&p, 6, 0, ':', S("f OK ..."));
+	flag(other, FLAG_DRAFT);
+	flag(h.db, FLAG_SEEN);
+	play_send(&p, 0, S("g NOOP\r\nh NOOP\r\n"));
+	play_expect(&p, 7, 0, ':', S("* 1 FETCH (UID 1 FLAGS (\\Answered \\Flagged \\Seen \\Draft \\Recent))"));
+	play_expect(&p, 8, 0, ':', S("g OK ..."));
+	play_expect(&p, 9, 0, ':', S("h OK ..."));
+	close(fd);
+	buf_done(&p.in[0]);
+	db_close(&other);
+	house_close(&h);
+}
+
 int main(void) {
 	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "hato", .host = "test" });
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_scripts), cmocka_unit_test(test_large),
-					    cmocka_unit_test(test_progress) };
+					    cmocka_unit_test(test_progress), cmocka_unit_test(test_another_process) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
