@@ -186,7 +186,7 @@ class Client:
                     assert self.world.validity.setdefault(self.selecting, self.validity) == self.validity
         elif line.startswith('* BYE [NONEXISTENT]'):
             self.gone(line)
-        elif line.startswith('* BYE Server shutting down') and KILL:
+        elif line.startswith(('* BYE Server shutting down', '* BYE Connection closed')) and KILL:
             raise Gone(line)
         elif line.startswith('* BYE') or line.startswith('* BAD'):
             raise AssertionError(f'{self.box}: {line}')
