@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -194,20 +193,11 @@ static void tune_memory(void) {
 	mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
 }
 
-/* Who is woken waits for his turn, instead of interrupting whoever runs. Where processors are free that changes
- * nothing; where they are not, processes that work by bursts of some 20 us and wake each other take each other's place
- * less often and find more to do when they run: 5 % of all that a relayed message costs. It is no failure where it is
- * not allowed. */
-static void tune_scheduling(void) {
-	sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
-}
-
 int role_main(const struct role *role) {
 	char name[16];
 	snprintf(name, sizeof name, "hato-%s", role->name);
 	prctl(PR_SET_NAME, name); /* for ps and top, where the link we were started by would stand */
 	tune_memory();
-	if (role->in_turn) tune_scheduling();
 	struct boot b = { 0 };
 	boot_clear(&b);
 	signal(SIGPIPE, SIG_IGN);

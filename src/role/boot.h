@@ -77,7 +77,6 @@ void boot_clear(struct boot *b); /* frees and closes what was not taken */
 struct role {
 	const char *name;
 	unsigned seal_needs;
-	bool in_turn; /* scheduled as batch work: woken, it interrupts nobody */
 	const char *
 		groups_of; /* a user whose further groups this role joins, or NULL: sockets of milters are reached so */
 	int (*start)(struct boot *b, void **self);  /* after user_drop; <0: fail() text goes to master */

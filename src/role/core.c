@@ -223,5 +223,5 @@ static void stop(void *self) {
 }
 
 const struct role role_core = {
-	.name = "core", .seal_needs = SEAL_FILES, .in_turn = true, .start = start, .reload = reload, .stop = stop
+	.name = "core", .seal_needs = SEAL_FILES, .start = start, .reload = reload, .stop = stop
 };

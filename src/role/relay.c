@@ -370,5 +370,5 @@ static void stop(void *self) {
 }
 
 const struct role role_relay = {
-	.name = "relay", .seal_needs = SEAL_CONNECT, .in_turn = true, .start = start, .reload = reload, .stop = stop
+	.name = "relay", .seal_needs = SEAL_CONNECT, .start = start, .reload = reload, .stop = stop
 };

@@ -308,16 +308,6 @@ def test_only_vault_has_keys(hosts, folder):
         assert not sockets & {l.split()[9] for l in f.read().splitlines()[1:]}, 'vault holds a network socket'
 
 
-def test_core_and_relay_interrupt_nobody(hosts):
-    """They are scheduled in turn, all threads of them; those that people wait for, and those that start other people's programs, as usual."""
-    server = hosts(accounts=[ANN])
-    works(server, 'turn')  # more threads
-    for role in ROLES:
-        [pid] = server.pids(role)
-        found = {os.sched_getscheduler(int(t)) for t in os.listdir(f'/proc/{pid}/task')}
-        assert found == {os.SCHED_BATCH if role in ('core', 'relay') else os.SCHED_OTHER}, role
-
-
 # Stop and fall.
 
 def test_stop_finishes_replies_and_leaves_nothing(hosts):
