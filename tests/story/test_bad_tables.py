@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tables that go bad under a running server: clear words in the log, 4xx where nobody can tell, nothing lost."""
-import os, time
+import os, subprocess, time
 import pytest
 from around import *
 
@@ -82,6 +82,18 @@ def test_a_pattern_that_explodes(server):
     assert time.monotonic() - began < 20 * SLOW
     server.wait_log('match limit exceeded')
     server.wait_message('ann@example.test', 'kept')
+
+
+def test_repetitions_of_repetitions(folder):
+    """regcomp(3) writes them out, in minutes and gigabytes; what is usual stays the C library's, whose groups are Postfix's."""
+    with open(f'{folder}/bombs', 'w') as f:
+        f.write('/(((((a{1,100}){1,100}){1,100}){1,100}){1,100})/ one\n/' + '(' * 20 + 'a' + '+)' * 20 + '$/ two\n'
+                '/^([a-z]{1,63}\\.){1,10}(test|tests)/ host $2\n/./ last\n')
+    def postmap(key):
+        return subprocess.run([os.path.dirname(HATO) + '/postmap', '-q', key, f'regexp:{folder}/bombs'], capture_output=True, text=True, timeout=20 * SLOW)
+    done = postmap('mail.tests')
+    assert done.stdout == 'host tests\n' and 'line 1: error in regex at offset 46: regular expression is too large: skipping this rule' in done.stderr
+    assert postmap('bbb').stdout == 'last\n' and postmap('aaa').stdout == 'two\n'
 
 
 def test_circles(server):

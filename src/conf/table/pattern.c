@@ -4,8 +4,9 @@
  *
  * regexp is the C library's own regcomp(3), as in Postfix: PCRE2 finds other substrings for the same expression, so
  * that $1 would differ. The library knows no limit, and its time can grow with the square of the key's length: a key is
- * looked at up to REGEXP_KEY_MOST bytes, and patterns with back references, where it grows exponentially, are PCRE2's
- * after all. That has limits on steps, depth and memory; reaching one is TABLE_LATER, told in the log. */
+ * looked at up to REGEXP_KEY_MOST bytes, and patterns with back references, where it grows exponentially, or with
+ * repetitions of repetitions, which it writes out, are PCRE2's after all. That has limits on size, steps, depth and
+ * memory; reaching one is TABLE_LATER, told in the log. */
 #include "conf/table/inside.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -13,6 +14,7 @@
 
 #define PATTERN_FILE_MOST MIB(64)
 #define REGEXP_KEY_MOST KIB(16)
+#define REGEXP_COPIES 200000    /* atoms of a pattern whose repetitions are written out; some 500 bytes each */
 #define REGEXP_GROUPS 100       /* as many $n as can be asked for */
 #define PCRE_STEPS 1000000      /* about 0.1 s */
 #define PCRE_DEPTH 10000
@@ -159,10 +161,45 @@ static bool refers_back(struct slice pattern) {
 	return false;
 }
 
+/* Behind "{": how often at most the atom before it stands there. */
+static size_t repeated(struct slice *rest) {
+	size_t n = 0, most = 0;
+	for (; rest->len > 0 && rest->at[0] != '}'; *rest = slice_skip(*rest, 1)) {
+		n = ascii_digit(rest->at[0]) ? MIN_OF(n * 10 + (size_t)(rest->at[0] - '0'), (size_t)REGEXP_COPIES) : 0;
+		most = MAX_OF(most, n);
+	}
+	return MAX_OF(most, 1u);
+}
+
+/* "((a{1,200}){1,200}){1,200}": regcomp(3) would take minutes, and all memory. Roughly counted, in either syntax. */
+static bool repeats_too_often(struct slice pattern) {
+	enum { DEPTH = 64 };
+	size_t sum[DEPTH] = { 0 }, last = 0, d = 0;
+	for (struct slice rest = pattern; rest.len > 0 && sum[d] <= REGEXP_COPIES; rest = slice_skip(rest, 1)) {
+		bool escaped = rest.at[0] == '\\' && rest.len > 1;
+		if (escaped) rest = slice_skip(rest, 1);
+		char c = rest.at[0];
+		if (c == '(' && d + 1 < DEPTH) {
+			sum[d] += last, last = 0;
+			sum[++d] = 0;
+		} else if (c == ')' && d > 0) {
+			last += sum[d--];
+		} else if (c == '{' || (c == '+' && !escaped)) {
+			size_t times = 2;
+			if (c == '{') rest = slice_skip(rest, 1), times = repeated(&rest);
+			last = MIN_OF(last * times, (size_t)REGEXP_COPIES + 1);
+			if (rest.len == 0) break;
+		} else {
+			sum[d] += last, last = 1;
+		}
+	}
+	return sum[d] + last > REGEXP_COPIES;
+}
+
 static bool compile(struct rules *rs, struct rule *rule, struct slice pattern, uint32_t bits, bool pcre,
 		    struct report *r) {
 	if (pcre) return compile_pcre(rule, pattern, bits, r);
-	if (!refers_back(pattern)) return compile_regexp(rs, rule, pattern, bits, r);
+	if (!refers_back(pattern) && !repeats_too_often(pattern)) return compile_regexp(rs, rule, pattern, bits, r);
 	return compile_pcre(rule, pattern,
 			    ((bits & REG_ICASE) != 0 ? PCRE2_CASELESS : 0) |
 				    ((bits & REG_NEWLINE) != 0 ? PCRE2_MULTILINE : PCRE2_DOTALL),
