@@ -3,6 +3,8 @@
 #include "db/blob.h"
 #include "store/rows.h"
 
+#include <pthread.h>
+
 enum { MANY = 1200, TURNS = 60 };
 
 static struct db *db;
@@ -163,6 +165,60 @@ static void who_gets_none(void **state UNUSED) {
 	db_close(&db);
 }
 
+/* Several read, each in a snapshot of its own, while it changes. */
+
+struct reader { struct rows *rows; struct box box; _Atomic bool *over; pthread_t thread; size_t wrong; };
+
+static int compare(void *ctx, const struct message *m) {
+	struct seen *s = ctx;
+	const struct message *want = &s->at[s->count++];
+	return s->count <= LEN(s->at) && m->uid == want->uid && m->flags == want->flags ? 0 : STORE_LIMIT;
+}
+
+static void *read_on(void *arg) {
+	struct reader *r = arg;
+	while (!*r->over) {
+		struct seen *s = mem_get(sizeof *s);
+		struct db_conn *c = db_read(db);
+		struct rows_list *l = rows_of(r->rows, c, r->box, UID_ALL, true);
+		if (l != NULL) {
+			r->wrong += store_each(c, r->box, UID_ALL, WANT_LEAN, see, s) != 0;
+			s->count = 0;
+			r->wrong += rows_each(l, c, UID_ALL, 0, compare, s) != 0;
+		}
+		rows_release(r->rows, &l);
+		db_release(&c);
+		arena_done(&s->mem);
+		free(s);
+	}
+	return NULL;
+}
+
+static void many_at_once(void **state UNUSED) {
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct box boxes[2];
+	struct reader readers[3];
+	_Atomic bool over = false;
+	struct rows *r = rows_new(KIB(100)); /* room for one of both */
+	begin(dir, boxes);
+	for (size_t i = 0; i < LEN(readers); i++) {
+		readers[i] = (struct reader){ .rows = r, .box = boxes[i % 2], .over = &over };
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+	}
+	for (uint32_t i = 1; i <= TURNS; i++) {
+		struct change e = { boxes[i % 2], { i * 7, i * 7 + 5 }, { .how = FLAGS_ADD, .flags = FLAG_SEEN } };
+		assert_done(db_write(db, i % 5 == 0 ? expunge : flag, &e));
+		if (i % 4 == 0) put(e.box, 0, 6);
+	}
+	over = true;
+	for (size_t i = 0; i < LEN(readers); i++) {
+		pthread_join(readers[i].thread, NULL);
+		assert_int_equal(readers[i].wrong, 0);
+	}
+	rows_free(&r);
+	db_close(&db);
+}
+
 static void little_room(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct box boxes[2];
@@ -178,7 +234,7 @@ static void little_room(void **state UNUSED) {
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_happens_is_followed), cmocka_unit_test(other_messages_under_the_old_uids),
-		cmocka_unit_test(who_gets_none), cmocka_unit_test(little_room)
+		cmocka_unit_test(who_gets_none), cmocka_unit_test(little_room), cmocka_unit_test(many_at_once)
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
