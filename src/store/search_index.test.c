@@ -25,8 +25,8 @@ static const char *const words[] = { "hello ",
 				     "\r\n",
 				     "a\"b ",
 				     "\xef\xbd\xb1\xef\xbd\xb2",
-				     "Stra\xc3\x9f"
-				     "e ",
+				     ("Stra\xc3\x9f"
+				      "e "),
 				     "\xe0\xb8\x81\xe0\xb8\xb2 " };
 
 static int keep(struct db_conn *tx, void *arg) {
