@@ -101,8 +101,9 @@ static bool take_pattern(struct slice *line, const struct flag *flags, uint32_t 
 	return true;
 }
 
-/* "/^Subject: +spam/" begins with "Subject: ": most rules of most tables begin with something, and a key that does not
- * need not be shown to the library, which costs 50 times as much. Only what is plain in every way counts. */
+/* "/^Subject: +spam/" begins with "Subject:": most rules of most tables begin with something, and a key that does not
+ * need not be shown to the library, which costs much more. Only what is plain in every way counts, and nothing that is
+ * repeated: "b+*" may be left out. */
 static struct slice begins_with(struct slice pattern, uint32_t bits, struct arena *mem) {
 	static const char plain[] = "-_:@ ,;=<>/%&~!#", escaped[] = ".[]()*+?{}^$|\\/";
 	if ((bits & REG_EXTENDED) == 0 || (bits & REG_NEWLINE) != 0 || pattern.len == 0 || pattern.at[0] != '^' ||
@@ -117,9 +118,8 @@ static struct slice begins_with(struct slice pattern, uint32_t bits, struct aren
 		if (c == 0 || (escape ? strchr(escaped, c) == NULL
 				      : !ascii_alpha(c) && !ascii_digit(c) && strchr(plain, c) == NULL))
 			break;
-		if (i + 1 < pattern.len && strchr("*?{", pattern.at[i + 1]) != NULL) break; /* may be left out */
+		if (i + 1 < pattern.len && strchr("*?{+", pattern.at[i + 1]) != NULL) break;
 		out[n++] = c;
-		if (i + 1 < pattern.len && pattern.at[i + 1] == '+') break;
 	}
 	return slice_from(out, n);
 }

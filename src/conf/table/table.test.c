@@ -150,7 +150,7 @@ static void beginnings(void **state) {
 		"/^Subject: buy/", "/^Subject: buy/i", "/^a\\.b$/", "/^a.b/", "/^ab*c/", "/^ab?c/", "/^ab+c/",
 		"/^ab{2}c/", "/^ab|^ac/", "/^ab(c|d)/", "/^a\\wc/", "/^a\\>/", "/^ab/m", "/^a+b/", "/^\\^a/",
 		"/^\\/a/", "/^a[b]c/", "/^\\[a\\]/", "/^a\\{2\\}b/", "/^/", "/^^a/", "/^a\\+b/", "/^a$b/", "!/^ab/",
-		"/^\303\244b/", "/^*a/"
+		"/^\303\244b/", "/^*a/", "/^ab+*c/", "/^ab+?c/"
 	};
 	static const char *const keys[] = {
 		"", "a", "ab", "AB", "abc", "ac", "abbc", "a.b", "axb", "aab", "a{2}b", "abd", "Subject: buy",
