@@ -486,7 +486,8 @@ static void test_transports(void **state) {
 	AUTO_CONF struct conf *c = build("compatibility_level = 3.11\nslow-x_destination_rate_delay = "
 					 "2m\ndefault_destination_concurrency_limit = 7\n"
 					 "slow-x_destination_concurrency_limit = 3\nprog_time_limit = "
-					 "1h\nslow-x_initial_destination_concurrency = $slow-x\n",
+					 "1h\nslow-x_initial_destination_concurrency = $slow-x\n"
+					 "relay_destination_concurrency_failed_cohort_limit = 4\n",
 					 "smtp inet n - n - - smtpd\nslow-x unix - - n - - smtp\nlocal unix - - n - - "
 					 "local\nprog unix - - n - - spawn user=x argv=y\n",
 					 CONF_REFUSED);
@@ -498,7 +499,9 @@ static void test_transports(void **state) {
 	assert_int_equal(conf_transport(c, S("local"), TRANSPORT_CONCURRENCY_LIMIT), 2);
 	assert_int_equal(conf_transport(c, S("prog"), TRANSPORT_TIME_LIMIT), 3600000);
 	assert_true(slice_eq(conf_transport_text(c, S("local"), TRANSPORT_POSITIVE_FEEDBACK), S("1")));
+	assert_int_equal(conf_transport(c, S("relay"), TRANSPORT_FAILED_COHORT_LIMIT), 4); /* it needs no line */
 	struct conf_raw r;
+	assert_false(conf_raw_find(c, S("relay_transport_rate_delay"), &r));
 	assert_true(conf_raw_find(c, S("slow-x_transport_rate_delay"), &r));
 	assert_true(!r.is_set && r.class == CONF_SERVICE && slice_eq(r.fallback, S("$default_transport_rate_delay")));
 	assert_true(conf_raw_find(c, S("local_destination_recipient_limit"), &r));

@@ -26,10 +26,17 @@ static const struct {
 	{ S("spawn"), TRANSPORT_TIME_LIMIT, TRANSPORT_TIME_LIMIT },
 };
 
+/* Transports that are there without a line, too: of them what main.cf sets is a setting. */
+static const struct slice always[] = { S("smtp"),    S("relay"), S("lmtp"),  S("local"),
+				       S("virtual"), S("error"), S("retry"), S("discard") };
+
+static struct slice name_of(struct conf *c, struct slice service, enum transport_setting which) {
+	return arena_fmt(&c->mem, "%.*s%s", SLICE_ARG(service), transport_settings[which].ending);
+}
+
 static void add(struct conf *c, struct slice service, enum transport_setting which) {
 	const struct setting *model = setting_of(transport_settings[which].fallback);
-	struct slice name = arena_fmt(&c->mem, "%.*s%s", SLICE_ARG(service), transport_settings[which].ending);
-	struct param *p = param_get(c, name);
+	struct param *p = param_get(c, name_of(c, service, which));
 	p->of_service = true;
 	if (p->setting != NULL) return; /* in the list, with a default of its own */
 	struct setting *s = arena_get(&c->mem, sizeof *s);
@@ -47,6 +54,9 @@ void transports_add(struct conf *c) {
 				add(c, c->services.at[i].name, (enum transport_setting)w);
 		}
 	}
+	for (size_t i = 0; i < LEN(always); i++)
+		for (unsigned w = TRANSPORT_RECIPIENT_LIMIT; w <= TRANSPORT_TRANSPORT_RATE_DELAY; w++)
+			if (param_find(c, name_of(c, always[i], w)) != NULL) add(c, always[i], w);
 }
 
 static const struct value *value_of(const struct conf *c, struct slice service, enum transport_setting which) {

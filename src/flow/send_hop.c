@@ -2,7 +2,8 @@
 /* How the destinations are: how many jobs each may have under way, which of them pause or rest. */
 #include "flow/send_private.h"
 
-enum { PACE_LOOK_US = 1000000 };
+/* IDLE_US: between two jobs of a destination there may be a moment without any, in which its window is not lost. */
+enum { PACE_LOOK_US = 1000000, IDLE_US = 1000000 };
 
 struct hop_limits {
 	size_t first, most;
@@ -116,21 +117,28 @@ void hop_free(void *value) {
 	free(h);
 }
 
-/* Pauses that are over leave no trace. */
-static bool pause_over(void *ctx, struct slice hop, void *value) {
-	struct slice *found = ctx;
+struct hops_over { int64_t now; struct arena mem; struct buf names; /* struct slice */ };
+
+static bool note_over(void *ctx, struct slice hop, void *value) {
+	struct hops_over *over = ctx;
 	const struct hop_state *h = value;
-	if (h->under_way == 0 && MAX_OF(h->not_before, h->rests_until) <= clock_us()) *found = hop;
-	return found->at == NULL;
+	int64_t until = MAX_OF(MAX_OF(h->not_before, h->rests_until), h->idle_since + IDLE_US);
+	if (h->under_way != 0 || until > over->now) return true;
+	struct slice name = arena_slice(&over->mem, hop);
+	return buf_add(&over->names, slice_from(&name, sizeof name));
 }
 
-static void forget_pauses(struct sender *s) {
-	for (struct slice hop = SLICE_NONE;; hop = SLICE_NONE) {
-		map_each(&s->hops, pause_over, &hop);
-		if (hop.at == NULL) return;
-		AUTO_FREE char *name = slice_text(hop);
-		hop_free(map_take(&s->hops, slice_of(name)));
-	}
+/* A destination that nothing goes to starts afresh the next time, and pauses that are over leave no trace. With the
+ * lock held. */
+static void forget_idle(struct sender *s) {
+	struct hops_over over = { .now = clock_us(), .names = BUF(SIZE_MAX / 2) };
+	if (over.now < s->forget_at) return;
+	s->forget_at = over.now + IDLE_US;
+	map_each(&s->hops, note_over, &over);
+	const struct slice *name = (const struct slice *)(const void *)over.names.at;
+	for (size_t i = 0; i < over.names.len / sizeof *name; i++) hop_free(map_take(&s->hops, name[i]));
+	buf_done(&over.names);
+	arena_done(&over.mem);
 }
 
 /* With the lock held; before the window becomes smaller. */
@@ -169,7 +177,7 @@ static bool end_rest(void *ctx, struct slice hop, void *value) {
 void sender_end_rests(struct sender *s) {
 	pthread_mutex_lock(&s->lock);
 	map_each(&s->hops, end_rest, NULL);
-	forget_pauses(s);
+	forget_idle(s);
 	pthread_mutex_unlock(&s->lock);
 	queue_entered(s->queue, INT64_MIN); /* what the operator changed may be due at any time */
 }
@@ -193,13 +201,8 @@ bool hop_ended(const struct shipment *sh) {
 	bool look = pace != NULL || limits.rate_delay_us != 0 || s->starved;
 	s->starved = false;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
-	if (--h->under_way == 0 && h->not_before == 0 && h->rests_until == 0) {
-		/* a destination that nothing goes to starts afresh the next time; the map holds only what is at work,
-		 * or pauses */
-		map_take(&s->hops, hop);
-		hop_free(h);
-	}
-	forget_pauses(s);
+	if (--h->under_way == 0) h->idle_since = clock_us();
+	forget_idle(s);
 	pthread_mutex_unlock(&s->lock);
 	return look;
 }

@@ -11,6 +11,7 @@ enum { IDLE_CHANNELS = 64 };
 struct hop_state {
 	struct window window;
 	size_t under_way;
+	int64_t idle_since; /* when the last job ended, on the clock of clock_us; with under_way == 0 */
 	size_t round;       /* of a paced transport: the last look into the queue that made a job */
 	int64_t not_before; /* <transport>_destination_rate_delay: when the next job may begin, on the clock of clock_us
 			     */
@@ -39,7 +40,8 @@ struct sender {
 	size_t under_way;
 	bool starved;    /* there was no room for another job */
 	size_t rounds;   /* looks into the queue; the scheduler's own */
-	struct map hops; /* name → hop_state; only of hops with jobs under way */
+	struct map hops; /* name → hop_state; of hops with jobs under way, or a moment ago, and of those that pause */
+	int64_t forget_at; /* when to look next for those that are neither, on the clock of clock_us */
 	struct map paced; /* transport → hop_state; those with a transport_rate_delay */
 	struct idle_channel idle[IDLE_CHANNELS];
 	size_t idle_count;
