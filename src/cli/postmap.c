@@ -320,15 +320,16 @@ static int run(struct postmap *p, struct tables *tables, const struct slice *nam
 }
 
 static int take_options(struct postmap *p, int argc, char **argv) {
-	int o;
+	const char *folder = NULL;
+	int o, acts = 0;
 	optind = 0; /* newaliases comes here with another command line read before */
 	while ((o = getopt(argc, argv, p->aliases ? "+Nc:d:finopq:rsuUvw" : "+NFbc:d:fhimnopq:rsuUvw")) != -1)
 		switch (o) {
-		case 'c': p->tool.conf_dir = optarg; break;
+		case 'c': folder = p->tool.conf_dir = optarg; break;
 		case 'v': p->tool.verbose++; break;
-		case 'd': p->remove = optarg; break;
-		case 'q': p->query = optarg; break;
-		case 's': p->list = true; break;
+		case 'd': p->remove = optarg, acts++; break;
+		case 'q': p->query = optarg, acts++; break;
+		case 's': acts += !p->list, p->list = true; break;
 		case 'i': p->add = true; break;
 		case 'b': p->body = true; break;
 		case 'h': p->header = true; break;
@@ -341,7 +342,8 @@ static int take_options(struct postmap *p, int argc, char **argv) {
 		case 'N': case 'n': case 'o': case 'p': case 'u': case 'U': break;
 		default: return usage(p);
 		}
-	int acts = (p->query != NULL) + (p->remove != NULL) + p->list;
+	if (folder != NULL && access(folder, X_OK) != 0)
+		return tool_fatal(&p->tool, FATAL, "open %s/main.cf: %s", folder, strerror(errno));
 	if (acts > 1) return tool_fatal(&p->tool, FATAL, "specify only one of -s -q or -d");
 	if ((p->header || p->body || p->mime) && (p->query == NULL || strcmp(p->query, "-") != 0))
 		return tool_fatal(&p->tool, FATAL, "specify -b -h or -m only with \"-q -\"");

@@ -581,7 +581,8 @@ def test_postmap_exit_codes(tables, postfix_types):
     tables.write('t', 'a 1\n')
     for args in ([], ['-Z'], ['hash:nofile'], ['nosuch:t'], ['-q', 'x', '-d', 'y', 'hash:t'], ['-s', 'static:x'], ['pcre:t'], ['texthash:t'], ['hash:t'],
                  ['t'], ['-N', '-o', '-n', '-p', '-u', '-v', '-w', 'hash:t'], ['-q', 'a', 'hash:t'], ['-q', 'z', 'hash:t'], ['-h', 'hash:t'],
-                 ['-q', 'a', 'hash:nofile'], ['-f', '-q', 'a', 'hash:t']):
+                 ['-q', 'a', 'hash:nofile'], ['-f', '-q', 'a', 'hash:t'], ['-q', 'a', '-q', 'b', 'hash:t'], ['-s', '-s', 'hash:t'],
+                 ['-c', '/nosuch', '-q', 'a', 'hash:t'], ['-c', '/nosuch', 'hash:t']):
         ours, theirs = tables.run(OURS, *args), tables.run(THEIRS, *args)
         assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout), (args, ours.stderr, theirs.stderr)
 
