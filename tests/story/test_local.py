@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail for users of this machine: mailbox files, Maildirs, programs, .forward; as Postfix's local(8), virtual(8), pipe(8)."""
-import email, os, re, smtplib, stat, subprocess
+import email, os, pwd, re, smtplib, stat, subprocess
 import pytest
 from around import *
 from postfix import Postfix
@@ -218,16 +218,16 @@ def test_a_user_who_comes_to_be(local, users, folder):
     """user= is looked up at each delivery: what waits for him is taken as soon as he is there, without a reload."""
     later, seen = users('later'), folder + '/seen'
     os.makedirs(seen)
-    os.chown(seen, later.uid, later.gid)
+    os.chmod(seen, 0o777)
     subprocess.run(['userdel', later.name], check=True, capture_output=True)
     h = local('relay_domains = drop.test\ntransport_maps = inline:{drop.test=later:}\n',
               f'later unix - n n - - pipe flags=R user={later.name} argv=/bin/sh -c {{{{ id -u; cat; }} > {seen}/taken}}\n')
     h.send('a@b.test', 'x@drop.test', text('for whom'))
     h.wait_log(rf'to=<x@drop\.test>.*status=deferred \(service later: unknown username: {later.name}\)')
-    subprocess.run(['useradd', '-M', '-u', str(later.uid), '-d', later.home, later.name], check=True, capture_output=True)
+    subprocess.run(['useradd', '-M', '-d', later.home, later.name], check=True, capture_output=True)
     h.hato('queue', 'flush')
     h.wait_log(r'to=<x@drop\.test>.*status=sent \(delivered via later service\)')
-    assert read(seen + '/taken').startswith(f'{later.uid}\n')
+    assert read(seen + '/taken').startswith(f'{pwd.getpwnam(later.name).pw_uid}\n')
 
 
 def test_spawn_service(local, users, folder):
