@@ -55,8 +55,10 @@ void transports_add(struct conf *c) {
 		}
 	}
 	for (size_t i = 0; i < LEN(always); i++)
-		for (unsigned w = TRANSPORT_RECIPIENT_LIMIT; w <= TRANSPORT_TRANSPORT_RATE_DELAY; w++)
-			if (param_find(c, name_of(c, always[i], w)) != NULL) add(c, always[i], w);
+		for (unsigned w = TRANSPORT_RECIPIENT_LIMIT; w <= TRANSPORT_TRANSPORT_RATE_DELAY; w++) {
+			const struct param *p = param_find(c, name_of(c, always[i], w));
+			if (p != NULL && p->setting == NULL) add(c, always[i], w);
+		}
 }
 
 static const struct value *value_of(const struct conf *c, struct slice service, enum transport_setting which) {
