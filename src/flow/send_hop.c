@@ -27,8 +27,21 @@ static struct hop_limits limits_of(const struct flow_settings *settings, struct 
 	return l;
 }
 
-static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first) {
+/* Nothing goes there, or has gone a moment ago, and no pause is to be kept. */
+static bool is_over(const struct hop_state *h, int64_t now) {
+	return h->under_way == 0 && MAX_OF(MAX_OF(h->not_before, h->rests_until), h->idle_since + IDLE_US) <= now;
+}
+
+/* NULL: it starts afresh. With the lock held. */
+static struct hop_state *hop_known(struct sender *s, struct slice hop) {
 	struct hop_state *h = map_get(&s->hops, hop);
+	if (h == NULL || !is_over(h, clock_us())) return h;
+	hop_free(map_take(&s->hops, hop));
+	return NULL;
+}
+
+static struct hop_state *hop_of(struct sender *s, struct slice hop, size_t first) {
+	struct hop_state *h = hop_known(s, hop);
 	if (h == NULL) {
 		h = mem_get(sizeof *h);
 		h->window.open = MAX_OF(first, (size_t)1);
@@ -67,7 +80,7 @@ size_t hop_window(void *ctx, struct slice hop) {
 		pthread_mutex_unlock(&q->sender->lock);
 		return 0;
 	}
-	struct hop_state *h = map_get(&q->sender->hops, hop);
+	struct hop_state *h = hop_known(q->sender, hop);
 	if (h != NULL) {
 		window = h->window.open;
 		if (h->not_before > clock_us()) {
@@ -122,8 +135,7 @@ struct hops_over { int64_t now; struct arena mem; struct buf names; /* struct sl
 static bool note_over(void *ctx, struct slice hop, void *value) {
 	struct hops_over *over = ctx;
 	const struct hop_state *h = value;
-	int64_t until = MAX_OF(MAX_OF(h->not_before, h->rests_until), h->idle_since + IDLE_US);
-	if (h->under_way != 0 || until > over->now) return true;
+	if (!is_over(h, over->now)) return true;
 	struct slice name = arena_slice(&over->mem, hop);
 	return buf_add(&over->names, slice_from(&name, sizeof name));
 }
@@ -201,7 +213,10 @@ bool hop_ended(const struct shipment *sh) {
 	bool look = pace != NULL || limits.rate_delay_us != 0 || s->starved;
 	s->starved = false;
 	if (limits.rate_delay_us != 0) h->not_before = clock_us() + limits.rate_delay_us;
-	if (--h->under_way == 0) h->idle_since = clock_us();
+	if (--h->under_way == 0) {
+		h->idle_since = clock_us();
+		if (h->rests_until == 0) h->cohorts = 0; /* failures count while others are under way */
+	}
 	forget_idle(s);
 	pthread_mutex_unlock(&s->lock);
 	return look;
