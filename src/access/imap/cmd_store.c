@@ -126,7 +126,9 @@ static int store_slice(struct flagging *f) {
 		imap_set_append(&f->stale, f->stale_now.set.ranges[i].first, f->stale_now.set.ranges[i].last);
 	for (size_t i = 0; i < f->row_count; i++) put_row(f, NULL, &f->rows[i]);
 	if (f->at_once || !is_told(f)) return 0;
-	const struct imap_walk walk = { .want = told_columns(f), .each = put_row, .page = drain, .ctx = f };
+	const struct imap_walk walk = {
+		.want = told_columns(f), .each = put_row, .page = drain, .ctx = f, .changed = true
+	};
 	return imap_walk(s, &f->now, &walk);
 }
 

@@ -11,6 +11,7 @@ struct imap_walk {
 	/* After each page, without a snapshot. Other than 0 ends the walk. May be NULL. */
 	int (*page)(void *ctx);
 	void *ctx;
+	bool changed; /* all of them, just now: what is kept of their rows is of no use */
 };
 int imap_walk(struct imap_session *s, const struct imap_set *uids, const struct imap_walk *walk);
 /* The message numbers of UIDs that are all in the view. */
