@@ -26,9 +26,11 @@ static const struct {
 	{ S("spawn"), TRANSPORT_TIME_LIMIT, TRANSPORT_TIME_LIMIT },
 };
 
-/* Transports that are there without a line, too: of them what main.cf sets is a setting. */
-static const struct slice always[] = { S("smtp"),    S("relay"), S("lmtp"),  S("local"),
-				       S("virtual"), S("error"), S("retry"), S("discard") };
+const struct usual_transport usual_transports[USUAL_TRANSPORTS] = {
+	{ S("smtp"), S("smtp") },   { S("relay"), S("smtp") },	    { S("lmtp"), S("lmtp") },
+	{ S("local"), S("local") }, { S("virtual"), S("virtual") }, { S("error"), S("error") },
+	{ S("retry"), S("error") }, { S("discard"), S("discard") },
+};
 
 static struct slice name_of(struct conf *c, struct slice service, enum transport_setting which) {
 	return arena_fmt(&c->mem, "%.*s%s", SLICE_ARG(service), transport_settings[which].ending);
@@ -54,10 +56,10 @@ void transports_add(struct conf *c) {
 				add(c, c->services.at[i].name, (enum transport_setting)w);
 		}
 	}
-	for (size_t i = 0; i < LEN(always); i++)
+	for (size_t i = 0; i < LEN(usual_transports); i++)
 		for (unsigned w = TRANSPORT_RECIPIENT_LIMIT; w <= TRANSPORT_TRANSPORT_RATE_DELAY; w++) {
-			const struct param *p = param_find(c, name_of(c, always[i], w));
-			if (p != NULL && p->setting == NULL) add(c, always[i], w);
+			const struct param *p = param_find(c, name_of(c, usual_transports[i].name, w));
+			if (p != NULL && p->setting == NULL) add(c, usual_transports[i].name, w);
 		}
 }
 

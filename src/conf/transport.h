@@ -36,5 +36,10 @@ int64_t conf_transport(const struct conf *c, struct slice service, enum transpor
 /* All kinds. */
 struct slice conf_transport_text(const struct conf *c, struct slice service, enum transport_setting which);
 
-/* Inside: gives every service of master.cf its settings. */
+/* The transports that every Postfix has: they are there without a line in master.cf, too. */
+struct usual_transport { struct slice name, command; };
+enum { USUAL_TRANSPORTS = 8 };
+extern const struct usual_transport usual_transports[USUAL_TRANSPORTS];
+
+/* Inside: gives every service of master.cf its settings, and the usual transports those that main.cf sets. */
 void transports_add(struct conf *c);

@@ -300,24 +300,22 @@ static struct transport transport_of(const struct conf *conf, struct slice name,
 
 /* master.cf's, and those that every Postfix has. */
 static void transports_of(struct transports *out, const struct conf *conf, struct arena *mem) {
-	static const char *const always[][2] = { { "smtp", "smtp" },   { "relay", "smtp" },     { "lmtp", "lmtp" },
-						 { "local", "local" }, { "virtual", "virtual" }, { "error", "error" },
-						 { "retry", "error" }, { "discard", "discard" } };
 	size_t n, count = 0;
 	const struct conf_service *services = conf_services(conf, &n);
-	struct transport *list = arena_array(mem, n + LEN(always) + 1, sizeof *list);
+	struct transport *list = arena_array(mem, n + LEN(usual_transports) + 1, sizeof *list);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < LEN(commands) && services[i].type == SERVICE_UNIX; k++)
 			if (slice_eq(services[i].command, slice_of(commands[k].command)))
 				list[count++] = transport_of(conf, services[i].name, services[i].command,
 							     commands[k].kind, mem);
 	*out = (struct transports){ list, count };
-	for (size_t i = 0; i < LEN(always); i++) {
-		if (transport_find(out, slice_of(always[i][0])) != NULL) continue;
+	for (size_t i = 0; i < LEN(usual_transports); i++) {
+		const struct usual_transport *usual = &usual_transports[i];
+		if (transport_find(out, usual->name) != NULL) continue;
 		for (size_t k = 0; k < LEN(commands); k++)
-			if (strcmp(commands[k].command, always[i][1]) == 0)
-				list[out->count++] = transport_of(conf, slice_of(always[i][0]), slice_of(always[i][1]),
-								  commands[k].kind, mem);
+			if (slice_eq(usual->command, slice_of(commands[k].command)))
+				list[out->count++] =
+					transport_of(conf, usual->name, usual->command, commands[k].kind, mem);
 	}
 	list[out->count++] = transport_of(conf, S(TRANSPORT_REQUEUE_NAME), S("requeue"), TRANSPORT_REQUEUE, mem);
 }
