@@ -8,7 +8,7 @@ FILES = {'sasl_passwd': '[smtp.far.test]:587 u:p\n', 'white_list': '/good/ OK\n'
          'bcc': 'a@b.test c@d.test\n', 'header_checks': '/^Received:/ IGNORE\n/^X-Originating-IP:/ IGNORE\n/^User-Agent:/ IGNORE\n',
          'transport': 'example.com smtp:[10.0.0.5]\n* smtp:[relay.test]\n.example.com :\nbad.example discard:\nx.test error:5.1.2 gone\n',
          'virtual': '/^.*-(.*)@d\\.test$/ $1@far.test\n'}
-MASTER = 'smtp inet n - n - - smtpd\npickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n' \
+MASTER = '{port} inet n - n - - smtpd\npickup unix n - n 60 1 pickup\ncleanup unix n - n - 0 cleanup\nqmgr unix n - n 300 1 qmgr\nsmtp unix - - n - - smtp\n' \
          'relay unix - - n - - smtp\nlmtp unix - - n - - lmtp\nlocal unix - n n - - local\nvirtual unix - n n - - virtual\nerror unix - - n - - error\n' \
          'discard unix - - n - - discard\n'
 AMAVIS = 'smtp-amavis unix - - n - 2 smtp -o smtp_data_done_timeout=1200 -o disable_dns_lookups=yes\n127.0.0.1:10025 inet n - n - - smtpd -o content_filter= -o mynetworks=127.0.0.0/8\n'
@@ -44,7 +44,7 @@ IDIOMS = {
 def test_as_pasted(folder, name):
     main, warned, ways = IDIOMS[name]
     for file, content in dict(FILES, **{'main.cf': 'compatibility_level = 3.6\nmyhostname = mail.example.test\n' + main.replace('@/', f'{folder}/'),
-                                        'master.cf': MASTER + (AMAVIS if name == 'amavis' else '')}).items():
+                                        'master.cf': MASTER.format(port=free_port()) + (AMAVIS if name == 'amavis' else '')}).items():
         with open(f'{folder}/{file}', 'w') as f:
             f.write(content)
         os.chmod(f'{folder}/{file}', 0o600 if file == 'sasl_passwd' else 0o644)
