@@ -134,6 +134,15 @@ def totals(summary):
     return found
 
 
+def logwatch(log):
+    """{what: how many}, as logwatch's summary has it; but for what a server says of itself, and the look whether it is there."""
+    done = subprocess.run(['perl', '-I/usr/share/perl5', '-I/usr/share/logwatch/lib', '/usr/share/logwatch/scripts/services/postfix', '--detail', '0',
+                           '--syslog_name', 'postfix'], input=log, capture_output=True, text=True)
+    assert done.returncode == 0 and 'Unmatched' not in done.stdout, done.stderr + done.stdout
+    return {what: int(n) for n, what in re.findall(r'^ +(\d+)   (\S.*?)  +[\d.]+%?$', done.stdout, re.M)
+            if not re.match('Connections|Disconnections|Postfix start|Miscellaneous warnings', what)}
+
+
 def sections(summary):
     """{head: sorted lines}; sizes, ports and times are each server's own."""
     found = {}
@@ -197,7 +206,7 @@ NOT_OF_BOTH = ('Per-Day', 'Per-Hour', 'Warnings', 'Master daemon messages', 'Gra
 @postfix_.to_the_letter
 def test_pflogsumm_counts_the_truth(mix):
     """The totals are what was sent, from our log as from Postfix's; and all its tables agree, but for sizes."""
-    summaries = []
+    summaries, counted = [], []
     for make in ('hato', 'postfix'):
         server, load = mix(make)
         summaries.append(pflogsumm(server.log()))
@@ -205,6 +214,10 @@ def test_pflogsumm_counts_the_truth(mix):
         want = dict(load.truth, forwarded=0, senders=len(load.senders), recipients=10)
         assert {k: found[k] for k in want} == want, f'{make}:\n{summaries[-1]}'
         assert load.bytes < found['bytes received'] < load.bytes + 700 * load.truth['received'], f'{make}:\n{summaries[-1]}'
+        counted.append(logwatch(server.log()))
+        assert (counted[-1]['Accepted'], counted[-1]['Deferred'], counted[-1]['Placed on hold']) == (want['received'], want['deferred'], want['held'])
+        assert counted[-1]['Delivered'] + counted[-1]['Sent via SMTP'] == want['delivered']
+    assert counted[0] == counted[1]
     ours, theirs = map(sections, summaries)
     for head in sorted(set(ours) | set(theirs)):
         if not head.startswith(NOT_OF_BOTH):
@@ -217,7 +230,7 @@ def events(lines):
     for line in lines:
         if not re.match(r'(?:smtpd|cleanup|qmgr|virtual|smtp|bounce|error|discard|milter)\b', line):
             continue
-        line = re.sub(r'\b[0-9A-F]{16}\b', 'ID', re.sub(r'delays?=[\d./]+|[<>()]|remark=|\]:\d+', '', line))
+        line = re.sub(r'\b[0-9A-F]{16}\b', 'ID', re.sub(r'delays?=[\d./]+|conn_use=\d+|[<>()]|remark=|\]:\d+', '', line))
         found[re.sub(r'size=\d+|message-id=\S+|, |\s+', ' ', line).strip()] += 1
     return found
 
@@ -238,3 +251,57 @@ def test_json_tells_the_same(mix):
             assert all(o['to'] and o['relay'] and o['delay'] and o['dsn'].startswith('2.') and o['remark'] for o in sent)
     only = [texts[0] - texts[1], texts[1] - texts[0]]
     assert texts[0] and not any(only), only
+
+
+def banned(folder, log, filter_):
+    """{address: how many lines of it this filter of fail2ban's finds}"""
+    path = f'{folder}/mail-for-fail2ban.log'
+    with open(path, 'w') as f:
+        f.write(log)
+    done = subprocess.run(['fail2ban-regex', '-o', 'found <ip>', path, filter_], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return dict(collections.Counter(re.findall(r'^found (\S+)$', done.stdout, re.M)))
+
+
+def test_fail2ban_finds_who_it_was(hosts, folder, dns):
+    """Each filter counts the lines of each client: guesses at SMTP, IMAP and POP3, refused mail, postscreen's catch."""
+    names = dns(NAMES, address=own_address(), port=53)
+    server = hosts(host=f'mx.{DOMAIN}', accounts=[ANN], dns=names, networks='127.0.0.2/32', start=False,
+                   main='syslog_name = postfix\nsmtpd_tls_auth_only = no\nimapd_tls_auth_only = no\npop3d_tls_auth_only = no\nsmtpd_hard_error_limit = 3\n'
+                   'smtpd_error_sleep_time = 0\nauth_failure_delay = 0\npostscreen_greet_wait = 3s\npostscreen_greet_action = enforce\n'
+                   'smtpd_client_restrictions = reject_rbl_client black.test\n')
+    screened = free_port()
+    lines = ''.join(f'127.0.0.1:{server.ports[n]} inet n - n - - {c}\n' for n, c in (('smtp', f'smtpd {AUTH}'), ('imap', 'imapd'), ('pop3', 'pop3d')))
+    server.configure(master=lines + f'127.0.0.1:{screened} inet n - n - 1 postscreen\nsmtpd pass - - n - - smtpd\n')
+    server.start()
+
+    def lines_from(client, port, *said):
+        with socket.create_connection(('127.0.0.1', port), 20 * SLOW, source_address=(client, 0)) as s:
+            f = s.makefile('rb')
+            f.readline()
+            for line in said:
+                s.sendall(line.encode() + b'\r\n')
+                while re.match(rb'\d{3}-', f.readline()):
+                    pass
+
+    def plain(password):
+        return 'AUTH PLAIN ' + base64.b64encode(f'\0{ANN}\0{password}'.encode()).decode()
+    for i in range(2):
+        lines_from('127.0.0.71', server.ports['smtp'], 'EHLO x.test', plain(f'a{i}'), plain(f'b{i}'), 'QUIT')
+    lines_from('127.0.0.72', server.ports['smtp'], 'EHLO x.test', 'MAIL FROM:<x@else.test>', f'RCPT TO:<nobody@{DOMAIN}>', 'RCPT TO:<x@far.test>', 'RSET', 'QUIT')
+    lines_from(LISTED, server.ports['smtp'], 'EHLO x.test', 'MAIL FROM:<x@else.test>', f'RCPT TO:<{ANN}>', 'QUIT')
+    lines_from('127.0.0.73', server.ports['smtp'], 'EHLO x.test', 'FOO', 'BAR', 'BAZ')
+    lines_from('127.0.0.74', server.ports['imap'], f'a LOGIN {ANN} wrong', f'b LOGIN {ANN} again', 'c LOGOUT')
+    lines_from('127.0.0.75', server.ports['pop3'], f'USER {ANN}', 'PASS wrong', 'QUIT')
+    lines_from('127.0.0.76', server.ports['smtp'], 'EHLO x.test', plain('secret'), 'QUIT')
+    with socket.create_connection(('127.0.0.1', screened), 20 * SLOW, source_address=('127.0.0.77', 0)) as s:
+        s.sendall(b'EHLO early\r\n')
+        server.wait_log(r'PREGREET \d+ after \S+ from \[127\.0\.0\.77\]')
+    wait_until(lambda: server.log().count('imap-login') and server.log().count('pop3-login') and 'too many errors' in server.log(), 10, server.log)
+    wait_until(lambda: server.log().count('smtpd[') and server.log().count(': connect from') <= server.log().count(': disconnect from'), 10, server.log)
+    log = server.log()
+    refused = {'127.0.0.72': 2, LISTED: 1, '127.0.0.73': 1}
+    for filter_, want in (('postfix', refused), ('postfix[mode=auth]', {'127.0.0.71': 4}), ('postfix[mode=rbl]', {LISTED: 1}), ('postfix[mode=errors]', {'127.0.0.73': 1}),
+                          ('postfix[mode=extra]', dict(refused, **{'127.0.0.71': 4})), ('dovecot', {'127.0.0.74': 1, '127.0.0.75': 1})):
+        assert banned(folder, log, filter_) == want, f'{filter_}:\n{log}'
+    assert {'127.0.0.71': 6, '127.0.0.77': 1}.items() <= banned(folder, log, 'postfix[mode=aggressive]').items(), log
