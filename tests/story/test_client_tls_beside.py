@@ -174,8 +174,9 @@ class Side(PlainSide):
 
 @postfix_.to_the_letter
 @pytest.mark.parametrize('protocol', ['smtp', 'lmtp'])
-def test_handshakes(hosts, folder, protocol):
+@pytest.mark.root
+def test_handshakes(hosts, dns, folder, protocol):
     certificates(folder)
     ours, theirs = Side(protocol, folder), Side(protocol, folder)
-    report = play(hosts, folder, ours, theirs)
+    report = play(hosts, folder, ours, theirs, dns=dns('mx.sink.test. IN A 127.0.0.1', address=own_address(), port=53))
     assert not report, f'{len(report)} differences:\n' + '\n'.join(report)
