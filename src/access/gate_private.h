@@ -4,7 +4,7 @@
 /* What a gate has in common with the protocol that is spoken at it. The protocol's struct begins with this one. */
 enum gate_bye { GATE_BYE_STOP, GATE_BYE_TIME, GATE_BYE_BAD, GATE_BYE_FAILURES };
 struct gate_kind {
-	const char *service;                   /* for the log: "imap-login" */
+	const char *service;          /* for the log: "=dovecot/imap-login", whose lines fail2ban knows */
 	bool (*take)(struct gate *g); /* one thing from what has arrived; false when there is not enough of it */
 	/* The answer to a log-in that did not succeed: any but MORE and DONE. */
 	void (*refused)(struct gate *g, enum sasl_answer why);

@@ -41,6 +41,9 @@ bool name_address(struct arena *mem, struct slice text, bool catch_all, struct s
 /* postfix_list.c: the queue Postfix would have a message in: "incoming", "active", "deferred", "hold". */
 struct queue_message;
 const char *postfix_queue_of(const struct queue_message *m, int64_t now_us);
+/* released.c: the log line of a message that leaves hold, after the commit. m is of db_memory(tx). */
+struct db_conn;
+void tell_released(struct db_conn *tx, const struct queue_message *m);
 /* hint.c: what a reply means and what to do about it, in a sentence; NULL when it speaks for itself. here: we said it.
  */
 const char *hint_for(struct slice status, struct slice text, bool here);

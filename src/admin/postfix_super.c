@@ -80,6 +80,7 @@ static int change(struct db_conn *tx, struct super *s, size_t i) {
 	if (r != 0 || !s->action->applies(&m) || !in_queues(s, &m)) return r < 0 ? r : 0;
 	r = s->action->change(tx, s->ids[i]);
 	s->changed[i] = r == 0;
+	if (s->changed[i] && s->action->history == HISTORY_RELEASED) tell_released(tx, &m);
 	for (size_t k = 0; k < m.recipient_count && r == 0 && s->action->history >= 0; k++)
 		r = history_add(tx, &(struct history_row){ .queue_id = m.id,
 							   .kind = (enum history_kind)s->action->history,

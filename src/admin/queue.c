@@ -57,6 +57,7 @@ static int change_batch(struct db_conn *tx, void *arg) {
 		int r = queue_show(tx, db_memory(tx), b->ids[i], &m);
 		if (r == 0) r = b->action->change(tx, b->ids[i]);
 		if (r == 0) r = write_history(tx, &m, b->action->kind);
+		if (r == 0 && m.held && b->action->kind == HISTORY_RELEASED) tell_released(tx, &m);
 		if (r < 0) return r;
 		b->changed += r == 0;
 		if (r != 0 && b->unknown.at == NULL) b->unknown = b->ids[i];

@@ -92,6 +92,12 @@ static void add_time(struct buf *out, int64_t now_us) {
 	buf_add(out, slice_of(made));
 }
 
+/* "imap-login" of "=dovecot/imap-login", whose tag is dovecot's; NULL: the service has a tag of its own. */
+static const char *part_of(const char *service) {
+	const char *slash = service[0] == '=' ? strchr(service, '/') : NULL;
+	return slash != NULL ? slash + 1 : NULL;
+}
+
 static void format_text(struct buf *out, const struct log_target *t, int64_t now_us, enum log_level level,
                         const char *service, uint64_t session, const char *id, const char *text,
                         const struct log_field *f, size_t count) {
@@ -100,14 +106,17 @@ static void format_text(struct buf *out, const struct log_target *t, int64_t now
 		buf_add(out, slice_of(t->host));
 		buf_byte(out, ' ');
 	}
-	if (service[0] != '/') {
+	const char *part = part_of(service);
+	if (part == NULL && service[0] != '/') {
 		buf_add(out, slice_of(t->name));
 		buf_byte(out, '/');
 	}
-	buf_add(out, slice_of(service + (service[0] == '/')));
+	if (part == NULL) buf_add(out, slice_of(service + (service[0] == '/')));
+	else buf_add(out, slice_from(service + 1, (size_t)(part - service - 2)));
 	buf_byte(out, '[');
 	add_number(out, session != 0 ? (int64_t)session : getpid());
 	buf_add(out, S("]: "));
+	if (part != NULL) buf_addf(out, "%s: ", part);
 	if (level >= L_WARN) buf_addf(out, "%s: ", level_names[level]);
 	if (id != NULL && id[0] != '\0') {
 		buf_add(out, slice_of(id));
@@ -138,7 +147,8 @@ static void format_json(struct buf *out, const struct log_target *t, int64_t now
 	buf_addf(out, "{\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\",\"host\":", tm.tm_year + 1900, tm.tm_mon + 1,
 		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_us % 1000000));
 	add_json(out, slice_of(t->host));
-	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", service + (service[0] == '/'),
+	const char *part = part_of(service);
+	buf_addf(out, ",\"service\":\"%s\",\"session\":%llu", part != NULL ? part : service + (service[0] == '/'),
 		 (unsigned long long)(session != 0 ? session : (uint64_t)getpid()));
 	if (id != NULL && id[0] != '\0') buf_addf(out, ",\"id\":\"%s\"", id);
 	buf_addf(out, ",\"level\":\"%s\"", level_names[level]);

@@ -37,6 +37,7 @@ struct log_target {
 };
 void log_open(const struct log_target *target);
 /* One line. service: "smtpd", or "/postfix/submission/smtpd": behind a leading / stands the whole tag, without name;
+ * "=dovecot/imap-login": the tag is dovecot's, and "imap-login: " begins the text, as people's tools look for it;
  * session: a number unique among live sessions, 0 for the process id; id: queue id, or NULL; text: NULL or the words
  * before the fields. */
 void log_line(enum log_level level, const char *service, uint64_t session, const char *id, const char *text,

@@ -26,6 +26,9 @@ static void text(void **state) {
 	log_format(&out, &text_form, at, L_INFO, "/postfix/submission/smtpd", 7, NULL, "up", NULL, 0); /* a whole tag */
 	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail postfix/submission/smtpd[7]: up");
 	buf_clear(&out);
+	log_format(&out, &text_form, at, L_INFO, "=dovecot/imap-login", 7, NULL, "Login: ", NULL, 0); /* another's */
+	assert_string_equal(buf_text(&out), "Nov 22 04:31:39 mail dovecot[7]: imap-login: Login: ");
+	buf_clear(&out);
 	struct log_target syslog = text_form;
 	syslog.fd = -1; /* syslogd writes time and host itself */
 	log_format(&out, &syslog, at, L_INFO, "core", 7, "", "up", NULL, 0);
@@ -42,6 +45,9 @@ static void json(void **state) {
 		"{\"time\":\"2025-11-22T04:31:39.123456Z\",\"host\":\"mail\",\"service\":\"smtpd\",\"session\":10234,"
 		"\"id\":\"4MkL9z2bQxzJ3d\",\"level\":\"info\",\"from\":\"a@b\",\"size\":1432,\"relay\":\"local\","
 		"\"remark\":\"queue active\"}");
+	buf_clear(&out);
+	log_format(&out, &json_form, at, L_INFO, "=dovecot/imap-login", 7, NULL, "x", NULL, 0);
+	assert_non_null(strstr(buf_text(&out), "\"service\":\"imap-login\",\"session\":7,"));
 	buf_clear(&out);
 	struct log_field odd = F("helo", S("a\"\\\n\x01\xff"));
 	log_format(&out, &json_form, at, L_ERROR, "smtpd", 1, NULL, "x", &odd, 1);

@@ -37,9 +37,10 @@ static void report(struct delivery *d) {
 	AUTO_BUF struct buf delay = BUF(32);
 	AUTO_BUF struct buf delays = BUF(64);
 	note(L_INFO, "cleanup", 0, id, NULL, F("message-id", slice_trim(d->post.message_id)));
-	note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
-	     FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0), FN("nrcpt", d->routes.count),
-	     FP("queue active"));
+	if ((d->post.flags & ACCEPT_HOLD) == 0) /* else once it is let go (admin/released.c) */
+		note(L_INFO, "qmgr", 0, id, NULL, FA("from", d->post.sender),
+		     FN("size", d->draft != NULL ? blob_draft_size(d->draft) : 0), FN("nrcpt", d->routes.count),
+		     FP("queue active"));
 	smtp_delay_add(&delay, wall_us() - d->post.arrived_us, d->delay_digits);
 	buf_addf(&delays, "%s/0/0/0", buf_text(&delay)); /* there is no queue on the way to a mailbox */
 	for (size_t i = 0; i < d->routes.count; i++)

@@ -283,7 +283,7 @@ static void done(struct gate *g) {
 	forget_command(l);
 }
 
-static const struct gate_kind imap_gate = { .service = "imap-login",
+static const struct gate_kind imap_gate = { .service = "=dovecot/imap-login",
 					    .take = take_input,
 					    .refused = say_refused,
 					    .crowded = say_crowded,

@@ -193,7 +193,7 @@ static void done(struct gate *g) {
 	buf_done(&((struct pop3_login *)g)->name);
 }
 
-static const struct gate_kind pop3_gate = { .service = "pop3-login",
+static const struct gate_kind pop3_gate = { .service = "=dovecot/pop3-login",
 					    .take = take_input,
 					    .refused = say_refused,
 					    .crowded = say_crowded,
