@@ -130,6 +130,7 @@ static bool parse_qresync(struct imap_session *s, struct imap_parse *p, struct i
 		out->known = known;
 		if (!imap_parse_take(p, ' ')) return imap_parse_need(p, ')');
 	}
+	if (imap_enabled(s, IMAP_UIDONLY)) return imap_parse_fail(p, IMAP_UIDREQUIRED); /* RFC 9586 §3.7 */
 	return parse_match(p) && imap_parse_need(p, ')');
 }
 

@@ -194,8 +194,7 @@ static bool parse_key(struct parsing *g, struct search_node **out) {
 		good = parse_keys(g, n, ')');
 	} else if (p->rest.len != 0 && (ascii_digit(p->rest.at[0]) || p->rest.at[0] == '*' || p->rest.at[0] == '$')) {
 		if (imap_enabled(g->s, IMAP_UIDONLY))
-			return imap_parse_fail(
-				p, "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY.");
+			return imap_parse_fail(p, IMAP_UIDREQUIRED);
 		n->test = search_in_set;
 		good = parse_set(g, false, n);
 	} else {

@@ -102,8 +102,7 @@ static const char *out_of_place(const struct imap_session *s, const struct imap_
 	if (uid && (command->when & IMAP_UID) == 0) return "BAD This command has no UID form.";
 	if ((command->when & IMAP_SELECTED) != 0 && !s->box.open) return "BAD No mailbox selected.";
 	if ((command->when & IMAP_NUMBERS) != 0 && !uid && imap_enabled(s, IMAP_UIDONLY))
-		return "BAD [UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."; /* RFC 9586 §3
-													 */
+		return "BAD " IMAP_UIDREQUIRED;
 	if ((command->when & IMAP_WRITES) != 0 && s->box.read_only) return "NO [CANNOT] Mailbox is read-only.";
 	return NULL;
 }

@@ -76,6 +76,8 @@ struct imap_session {
 	struct imap_selected box;
 };
 
+/* To who still says message numbers with UIDONLY (RFC 9586 §3). */
+#define IMAP_UIDREQUIRED "[UIDREQUIRED] Message numbers are not used any more after ENABLE UIDONLY."
 static inline bool imap_enabled(const struct imap_session *s, unsigned any_of) { return (s->enabled & any_of) != 0; }
 void imap_enable(struct imap_session *s, unsigned bits); /* may put an untagged OK */
 
