@@ -123,6 +123,12 @@ static struct slice stored_body(const struct delivery *d, const struct accept_as
 	return slice_from(at, size);
 }
 
+static struct slice only_hop(const struct queue_message *m) {
+	for (size_t i = 1; i < m->recipient_count; i++)
+		if (!slice_eq(m->recipients[i].hop, m->recipients[0].hop)) return SLICE_NONE;
+	return m->recipient_count != 0 ? m->recipients[0].hop : SLICE_NONE;
+}
+
 /* Enters it, logs it and sends it off. */
 static int take_in(const struct deliver_into *into, struct delivery *d, const struct accept_ask *ask,
 		   struct arena *mem) {
@@ -136,7 +142,7 @@ static int take_in(const struct deliver_into *into, struct delivery *d, const st
 	delivery_report(d);
 	if (claimed != NULL) sender_go(claimed, d->queued.blob_id, stored_body(d, ask, mem));
 	if (into->sender != NULL && (claimed != NULL ? others_queued(d) : delivery_queued(d)))
-		sender_entered(into->sender, d->post.arrived_us);
+		sender_entered(into->sender, d->post.arrived_us, others_queued(d) ? SLICE_NONE : only_hop(&d->queued));
 	return 0;
 }
 

@@ -146,8 +146,9 @@ void sender_wake(struct sender *s) {
 	task_wake(s->pool, s->self);
 }
 
-void sender_entered(struct sender *s, int64_t due_us) {
-	queue_entered(s->queue, due_us);
+void sender_entered(struct sender *s, int64_t due_us, struct slice hop) {
+	if (hop.len == 0) queue_entered(s->queue, due_us);
+	else if (!queue_entered_hop(s->queue, due_us, hop)) return;
 	sender_wake(s);
 }
 

@@ -50,7 +50,8 @@ struct send_links {
 struct sender *sender_start(struct pool *pool, struct db *db, struct queue *queue, const struct send_links *links,
 			    struct current *settings);
 void sender_wake(struct sender *s); /* from any thread: something was released or flushed, or queued by a notice */
-void sender_entered(struct sender *s, int64_t due_us); /* the same: a message was queued that is due from then on */
+/* The same: a message was queued that is due from then on. hop: of all its recipients; empty: they have several. */
+void sender_entered(struct sender *s, int64_t due_us, struct slice hop);
 /* The short way of a message that is being taken in: claimed before it is committed, so that nobody else looks at it,
  * and sent off right after by the same thread, its body still in memory. sender_claim: NULL when it must take its turn
  * (sender_entered after the commit); else sender_go, after the commit, or sender_unclaim, when there was none. body: as

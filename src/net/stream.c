@@ -412,6 +412,8 @@ int stream_wait_line(struct stream *s, size_t max, struct slice *line, int64_t d
 	for (;;) {
 		int r = stream_line(s, max, line, NULL);
 		if (r != STREAM_AGAIN) return r;
+		/* an answer to what has just been said is hardly ever there yet */
+		if (s->tls == NULL && s->zip == NULL && (r = wait_for(s, POLLIN, deadline)) != STREAM_OK) return r;
 		r = stream_wait_fill(s, deadline);
 		if (r != STREAM_OK) return r;
 	}

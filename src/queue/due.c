@@ -102,7 +102,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 	AUTO_STMT struct db_stmt *s = db_sql(t->c, "SELECT queue_id, number, due_us FROM queue_recipient"
 						   " WHERE hop = ? AND due_us >= ? ORDER BY due_us, queue_id, number");
 	struct hop_out *out = map_get(&t->q->hops, hop);
-	bool fresh = out == NULL || out->until_ms < clock_ms(), all_out = true;
+	bool fresh = out == NULL || out->until_ms < clock_ms(), all_out = true, full = false;
 	int64_t from = fresh ? INT64_MIN : out->from_us;
 	db_bind_text(s, hop);
 	db_bind_int(s, from);
@@ -117,7 +117,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 		if (is_claimed(t, db_text(s, 0), (int)db_int(s, 1))) continue;
 		if (t->count == t->limits->jobs) break;
 		if (hop_is_full(t->q, t->limits, hop)) {
-			t->q->held_back = true;
+			t->q->held_back = full = true;
 			break;
 		}
 		r = job_make(t, arena_slice(&t->mem, db_text(s, 0)), hop);
@@ -126,6 +126,7 @@ static int hop_serve(struct round *t, struct slice hop) {
 	}
 	out = map_get(&t->q->hops, hop);
 	if (out != NULL) out->from_us = from;
+	if (out != NULL) out->full = full;
 	if (out != NULL && fresh) out->until_ms = deadline_in(LOOK_AGAIN_MS);
 	/* who was put back, or came without queue_entered, may be due before from: nobody else would wake us for him */
 	if (!fresh) fall_due(t, t->now_us + LOOK_AGAIN_MS * INT64_C(1000));
@@ -248,6 +249,15 @@ void queue_entered(struct queue *q, int64_t due_us) {
 	pthread_mutex_unlock(&q->lock);
 }
 
+bool queue_entered_hop(struct queue *q, int64_t due_us, struct slice hop) {
+	pthread_mutex_lock(&q->lock);
+	struct hop_out *out = map_get(&q->hops, hop);
+	if (out != NULL) out->from_us = MIN_OF(out->from_us, due_us);
+	bool waits = q->held_back && out != NULL && out->full;
+	pthread_mutex_unlock(&q->lock);
+	return !waits;
+}
+
 bool queue_job_done(struct queue *q, struct queue_job **jobp) {
 	struct queue_job *job = TAKE(*jobp);
 	if (job == NULL) return false;
@@ -258,6 +268,7 @@ bool queue_job_done(struct queue *q, struct queue_job **jobp) {
 	}
 	struct hop_out *out = map_get(&q->hops, job->hop);
 	if (out != NULL && !job->recorded) out->until_ms = 0;
+	if (out != NULL) out->full = false;
 	if (out != NULL && --out->jobs == 0) free(map_take(&q->hops, job->hop));
 	bool held_back = q->held_back;
 	pthread_mutex_unlock(&q->lock);

@@ -18,6 +18,7 @@ struct queue {
 };
 struct hop_out {
 	size_t jobs;
+	bool full;         /* as the last look found it, and none of its jobs has ended since */
 	/* What is due before from_us is out, so that a look need not pass by it; looked at again from the start once in
 	 * a while (others may change rows), and when a job ends without its result being recorded. */
 	int64_t from_us, until_ms;

@@ -93,6 +93,8 @@ struct queue_job *queue_claim(struct queue *q, const struct queue_message *m, co
 /* Somebody was committed who is due from due_us on, which may be before others that are out already: the next look
  * shall find him. Who is not told of is found within a second. */
 void queue_entered(struct queue *q, int64_t due_us);
+/* The same for recipients of one hop. False: they wait for one of its jobs to end, and queue_job_done will tell. */
+bool queue_entered_hop(struct queue *q, int64_t due_us, struct slice hop);
 /* True: somebody had to wait for a job to end when queue_due was called last. */
 bool queue_job_done(struct queue *q, struct queue_job **job);
 

@@ -275,6 +275,30 @@ static void test_fairness(void **state) {
 	assert_non_null(strstr(due(w, T(100), three), "M1>many:012 M1>many:34 "));
 }
 
+/* Only who waits for a job of his own hop to end is told of by that. */
+static void test_entered(void **state) {
+	struct world *w = *state;
+	struct queue_limits one = wide;
+	one.jobs_per_hop = 1;
+	assert_int_equal(ACT(.what = PUT, .id = "Q1", .hops = "a", .now_us = T(0)), 0);
+	assert_string_equal(due(w, T(0), one), "Q1>a:0 ");
+	assert_int_equal(ACT(.what = PUT, .id = "Q2", .hops = "a", .now_us = T(0)), 0);
+	assert_true(queue_entered_hop(w->q, T(0), S("a"))); /* nobody has looked whether there is room */
+	struct queue_job *job = w->jobs[0];
+	assert_string_equal(due(w, T(0), one), "");
+	assert_int_equal(ACT(.what = PUT, .id = "Q3", .hops = "a", .now_us = T(0)), 0);
+	assert_false(queue_entered_hop(w->q, T(0), S("a")));
+	assert_int_equal(ACT(.what = PUT, .id = "Q4", .hops = "b", .now_us = T(0)), 0);
+	assert_true(queue_entered_hop(w->q, T(0), S("b")));
+	job->recorded = true;
+	assert_int_equal(ACT(.what = SETTLE, .id = "Q1"), 0);
+	assert_true(queue_job_done(w->q, &job));
+	assert_true(queue_entered_hop(w->q, T(0), S("a"))); /* there may be room again */
+	assert_string_equal(due(w, T(0), wide), "Q4>b:0 Q2>a:0 Q3>a:0 ");
+	jobs_done(w);
+	assert_true(queue_entered_hop(w->q, T(0), S("a")));
+}
+
 static void test_restart(void **state) {
 	struct world *w = *state;
 	assert_int_equal(ACT(.what = PUT, .id = "Q1", .hops = "a b", .now_us = T(0)), 0);
@@ -343,6 +367,7 @@ int main(void) {
 		cmocka_unit_test_setup_teardown(test_times, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_operator, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fairness, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_entered, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_claim, set_up, tear_down),
 	};
