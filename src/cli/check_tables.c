@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "cli/checking.h"
 #include "conf/table.h"
+#include "net/tls.h"
 
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -121,11 +122,24 @@ static bool holds_tables(const struct conf_raw *r) {
 	       slice_ends(name, S("_checks")) || slice_eq(name, S("alias_database"));
 }
 
+/* Whom to prove certificates from. Without it TLS that needs a proof fails, which is told when mail waits. */
+static bool check_roots(struct tables_check *t, const struct conf_raw *r) {
+	bool is_file = slice_ends(r->name, S("_tls_CAfile"));
+	if (!is_file && !slice_ends(r->name, S("_tls_CApath"))) return false;
+	struct slice path = conf_text(t->view, setting_id_of(r->setting));
+	if (path.len == 0 || path.at[0] != '/' || map_get(&t->seen, path) != NULL) return true;
+	map_put(&t->seen, path, t);
+	if (tls_roots_check(is_file ? path.at : NULL, is_file ? NULL : path.at) < 0)
+		found_at(t->c, PROBLEM_WARNING, where_set(t, r), "%.*s: no certificate can be proved: %s",
+			 SLICE_ARG(r->name), fail_text());
+	return true;
+}
+
 static void check_setting(struct tables_check *t, const struct conf_raw *r) {
 	static const struct slice not_looked_at[] = { S("proxy_read_maps"), S("proxy_write_maps"),
 						      S("postscreen_cache_map"), S("address_verify_map") };
 	if (r->setting == NULL || is_one_of(r->name, not_looked_at, LEN(not_looked_at)) ||
-	    r->setting->state == UNNEEDED)
+	    r->setting->state == UNNEEDED || check_roots(t, r))
 		return;
 	struct slice text = conf_text(t->view, setting_id_of(r->setting));
 	for (struct slice word; (word = next_word(&text)).len != 0;)

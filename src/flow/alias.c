@@ -150,8 +150,6 @@ static int find_owner(struct expansion *x) {
 		bool plain = list.count == 1 && list.at[0].kind == FORWARD_ADDRESS;
 		x->owner = standard(x, x->params->expand_owner && plain ? list.at[0].text : key);
 		way_trace(x->way, "owner", key, x->owner, table_name(hit.table));
-	} else if (x->params->reset_owner) {
-		x->has_owner = true;
 	}
 	return 0;
 }

@@ -8,7 +8,7 @@ struct alias_params {
 	struct lookup maps;           /* alias_maps */
 	const struct slice *
 		rights; /* one for each table: the Unix user who owns it; empty: root or nobody knows (default_privs) */
-	bool expand_owner, reset_owner; /* expand_owner_alias, reset_owner_alias */
+	bool expand_owner;            /* expand_owner_alias */
 	bool frozen;                  /* frozen_delivered_to: Delivered-To keeps the alias's address */
 	bool commands, files;         /* allow_mail_to_commands, allow_mail_to_files: alias */
 	bool include_commands, include_files; /* the same: include */

@@ -98,7 +98,8 @@ static char *const *environment_of(struct at_work *w, const struct rights *who) 
 	environment_begin(&e, w->mem, &w->p->exported);
 	if (who->shell.len != 0) environment_add(&e, "SHELL", who->shell, filter);
 	if (who->home.len != 0) environment_add(&e, "HOME", who->home, filter);
-	if (who->name.len != 0) environment_add(&e, "LOGNAME", who->name, filter);
+	/* the recipient, whoever has these rights (local(8)) */
+	environment_add(&e, "LOGNAME", w->names.user, filter);
 	environment_add(&e, "USER", w->names.user, filter);
 	if (w->names.extension.len != 0) environment_add(&e, "EXTENSION", w->names.extension, filter);
 	if (w->names.domain.len != 0) environment_add(&e, "DOMAIN", w->names.domain, filter);

@@ -45,6 +45,8 @@ struct tls_server_params {
 	unsigned depth;           /* certificates between the client's own and a root; 0: OpenSSL's limit */
 	bool no_tickets;          /* default: stateless session tickets with a key made by this process */
 };
+/* Whether certificates can be read from a file, or a folder, to prove others from: 0, or <0 fail(). */
+int tls_roots_check(const char *file, const char *folder);
 int tls_server_new(const struct tls_server_params *params, struct tls_server **out); /* 0, or <0 fail() */
 struct tls_server *tls_server_ref(struct tls_server *s) NONNULL_RESULT;
 void tls_server_unref(struct tls_server **s); /* connections hold their own reference */

@@ -5,6 +5,7 @@
 #include "net/tls_private.h"
 #include <openssl/err.h>
 #include <pthread.h>
+#include <unistd.h>
 
 /* RSA key exchange (kRSA) would need the key to decrypt, and has no forward secrecy. */
 #define SERVER_CIPHERS "DEFAULT:!kRSA:!PSK:!SRP:!aDSS"
@@ -72,6 +73,17 @@ static int use_roots(SSL_CTX *ctx, const char *file, const char *path, bool syst
 	if (system) SSL_CTX_set_default_verify_paths(ctx);
 	ERR_clear_error();
 	return 0;
+}
+
+int tls_roots_check(const char *file, const char *folder) {
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+	if (ctx == NULL) return openssl_failed("TLS");
+	int r = 0;
+	if (file != NULL && access(file, R_OK) != 0) r = fail_errno("open %s", file);
+	else if (folder != NULL && access(folder, R_OK | X_OK) != 0) r = fail_errno("open %s", folder);
+	else r = use_roots(ctx, file, NULL, false, 0);
+	SSL_CTX_free(ctx);
+	return r;
 }
 
 static EVP_PKEY *identity_key(const struct tls_identity *id, X509 *leaf) {

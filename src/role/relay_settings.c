@@ -244,7 +244,7 @@ static void target_of(struct relay_profile *p, struct relay_settings *s) {
 		.recipient_limit = (unsigned)MIN_OF(conf_number(p->view, SET_default_destination_recipient_limit),
 						    (int64_t)100000),
 		.keep_ms = span(p, SET_smtp_connection_cache_time_limit),
-		.keep_uses = (unsigned)reuse,
+		.keep_uses = (unsigned)(reuse != 0 ? reuse + 1 : 0), /* used again so often */
 		.reuse_ms = span(p, SET_smtp_connection_reuse_time_limit),
 		.service = p->tag,
 		.log_tls = number(p, SET_smtp_tls_loglevel) >= 1,

@@ -61,6 +61,26 @@ struct lookup tables_of_list(struct tables *tables, const struct conf_view *v, e
 	return l;
 }
 
+static struct slice unproxied(struct slice name) {
+	return slice_starts(name, S("proxy:")) ? slice_skip(name, strlen("proxy:")) : name;
+}
+
+/* local_recipient_maps: those that are alias_maps too are written as aliases(5), the others as any table. */
+static struct lookup local_recipients_of(struct tables *tables, const struct conf_view *v, struct arena *mem) {
+	size_t n, aliases;
+	const struct slice *names = conf_list(v, SET_local_recipient_maps, &n);
+	const struct slice *alias = conf_list(v, SET_alias_maps, &aliases);
+	struct lookup l = { .tables = arena_array(mem, MAX_OF(n, (size_t)1), sizeof *l.tables) };
+	for (size_t i = 0; i < n; i++) {
+		unsigned flags = 0;
+		if (unasked(v, names[i]) || is_absent_postsrsd(names[i])) continue;
+		for (size_t k = 0; k < aliases; k++)
+			if (slice_eq(unproxied(names[i]), unproxied(alias[k]))) flags = TABLE_ALIASES;
+		l.tables[l.count++] = open_or_fail(tables, names[i], flags, "local_recipient_maps", mem);
+	}
+	return l;
+}
+
 static struct domain_set domains_of(struct tables *tables, const struct conf_view *v, enum setting_id id,
 				    struct arena *mem) {
 	const struct domains *list = conf_domains(v, id);
@@ -354,7 +374,6 @@ static struct alias_params *aliases_of(struct tables *tables, const struct conf_
 		.maps = tables_of_list(tables, v, SET_alias_maps, TABLE_ALIASES, mem),
 		.expand_owner = conf_bool(v, SET_expand_owner_alias),
 		.frozen = conf_bool(v, SET_frozen_delivered_to),
-		.reset_owner = conf_bool(v, SET_reset_owner_alias),
 		.commands = has_word(v, SET_allow_mail_to_commands, "alias"),
 		.files = has_word(v, SET_allow_mail_to_files, "alias"),
 		.include_commands = has_word(v, SET_allow_mail_to_commands, "include"),
@@ -424,7 +443,7 @@ void routing_settings_make(struct routing_settings *out, const struct conf *conf
 	r->expansion_limit = (size_t)conf_number(v, SET_virtual_alias_expansion_limit);
 	r->recursion_limit = (size_t)conf_number(v, SET_virtual_alias_recursion_limit);
 	r->length_limit = (size_t)conf_number(v, SET_virtual_alias_address_length_limit);
-	r->local_recipients = tables_of_list(t, v, SET_local_recipient_maps, TABLE_ALIASES, mem);
+	r->local_recipients = local_recipients_of(t, v, mem);
 	r->virtual_mailbox = tables_of_list(t, v, SET_virtual_mailbox_maps, 0, mem);
 	r->relay_recipients = tables_of_list(t, v, SET_relay_recipient_maps, 0, mem);
 	r->aliases = aliases_of(t, v, mem);

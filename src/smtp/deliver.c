@@ -102,8 +102,8 @@ static struct smtp_client *cache_take(struct delivery *d) {
 static void cache_give(struct delivery *d, struct smtp_client **client) {
 	const struct smtp_target *t = d->target;
 	unsigned uses = t->keep_uses != 0 ? t->keep_uses : DEFAULT_KEEP_USES;
-	bool young = smtp_client_age_ms(*client) < (t->reuse_ms != 0 ? t->reuse_ms : DEFAULT_REUSE_MS);
-	bool kept = young && (smtp_client_tls(*client) == NULL || !t->no_tls_reuse);
+	int64_t left = (t->reuse_ms != 0 ? t->reuse_ms : DEFAULT_REUSE_MS) - smtp_client_age_ms(*client);
+	bool kept = left > 0 && (smtp_client_tls(*client) == NULL || !t->no_tls_reuse);
 	if (d->cache == NULL || t->keep_ms < 0 || !kept || smtp_client_uses(*client) >= uses) {
 		smtp_client_quit(client);
 		return;
@@ -113,7 +113,7 @@ static void cache_give(struct delivery *d, struct smtp_client **client) {
 		.next_hop = slice_text(t->next_hop),
 		.port = t->hosts.port,
 		.tls = d->client.tls,
-		.deadline = deadline_in(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS) };
+		.deadline = deadline_in(MIN_OF(t->keep_ms != 0 ? t->keep_ms : DEFAULT_KEEP_MS, left)) };
 }
 
 /* Recipients. */

@@ -30,7 +30,7 @@ struct smtp_target {
 	unsigned session_limit;        /* conversations that got past EHLO and TLS (smtp_mx_session_limit); 0: 2 */
 	unsigned recipient_limit;      /* recipients in one transaction; 0: 50 */
 	int64_t keep_ms;               /* how long a connection waits for the next message; 0: 2 s; <0: not kept */
-	int64_t reuse_ms;              /* how old a connection may be to be kept; 0: 300 s */
+	int64_t reuse_ms;              /* how old a connection may be to be used again; 0: 300 s */
 	bool no_tls_reuse;             /* … and one with TLS not at all */
 	bool note_starttls;            /* one line for each server that offers TLS which is switched off */
 	unsigned keep_uses;            /* messages over one connection; 0: 100 */

@@ -5,7 +5,7 @@ import socketserver, threading
 import dns.flags, dns.message, dns.name, dns.rcode, dns.rdata, dns.rdataclass, dns.rdatatype, dns.rrset
 from around import free_port
 
-TIMEOUT = 'TIMEOUT'
+TIMEOUT, SERVFAIL = 'TIMEOUT', 'SERVFAIL'
 
 
 def txt(*strings):
@@ -27,7 +27,7 @@ def name_of(text):
 
 
 class Dnsd:
-    """records(name, type) -> None: no such name; TIMEOUT; or a list of rdata, or of CNAME targets (dns.name.Name).
+    """records(name, type) -> None: no such name; TIMEOUT; SERVFAIL; or a list of rdata, or of CNAME targets (dns.name.Name).
     name is a lower-case dns.name.Name, type a dns.rdatatype."""
     def __init__(self, records, address='127.0.0.1', port=None, ttl=1):
         self.records, self.address, self.port, self.ttl = records, address, port or free_port(address), ttl
@@ -70,8 +70,8 @@ class Dnsd:
             found = self.records(dns.name.Name([l.lower() for l in name.labels]), kind)
             if found == TIMEOUT:
                 return None
-            if found is None:
-                r.set_rcode(dns.rcode.NXDOMAIN)
+            if found is None or found == SERVFAIL:
+                r.set_rcode(dns.rcode.NXDOMAIN if found is None else dns.rcode.SERVFAIL)
                 break
             target = next((f for f in found if isinstance(f, dns.name.Name)), None)
             if target is None:

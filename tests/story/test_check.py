@@ -67,6 +67,10 @@ OPEN = 'specify at least one working instance of: reject_unauth_destination'
     ('smtp_sasl_auth_enable = yes\nsmtp_sasl_password_maps = texthash:{folder}/access\n', MASTER, 'holds passwords and can be read by everybody', 0),
     ('relay_domains = foo:/x\n', MASTER, 'relay_domains: unsupported dictionary type: foo', 0),
     ('virtual_alias_maps = mysql:{folder}/none.cf\n', MASTER, 'virtual_alias_maps: mysql:{folder}/none.cf: open {folder}/none.cf: No such file', 0),
+    ('smtp_tls_CAfile = /none/ca.pem\n', MASTER, 'main.cf, line 3: smtp_tls_CAfile: no certificate can be proved: open /none/ca.pem: No such file', 0),
+    ('smtpd_tls_CAfile = {folder}/main.cf\n', MASTER, 'smtpd_tls_CAfile: no certificate can be proved: {folder}/main.cf: ', 0),
+    ('lmtp_tls_CApath = /none\n', MASTER, 'lmtp_tls_CApath: no certificate can be proved: open /none: No such file', 0),
+    ('', MASTER + 'way unix - - n - - smtp -o smtp_tls_CAfile=/none/own.pem\n', 'master.cf, line 4: smtp_tls_CAfile: no certificate can be proved: open /none/own.pem', 0),
     ('alias_maps = nis:mail.aliases\n', MASTER, 'info: {folder}/main.cf, line 3: alias_maps: nis:mail.aliases never has an entry', 0),
     # values
     ('smtpd_helo_required = yes # always\n', MASTER, 'line 3: smtpd_helo_required: "# always" is taken as part of the value', 78),

@@ -3,7 +3,8 @@
 the case says. Commands, text, and the line of the delivery in the log must be the same, for smtp_… and for its lmtp_… twin."""
 import email, re, smtplib, socket, threading, time
 import pytest
-import postfix as postfix_
+import dns.rdata
+import dnsd, postfix as postfix_
 from around import *
 
 pytestmark = pytest.mark.root
@@ -105,6 +106,18 @@ CASES = [
     Case('unenforced', 'smtp_bind_address=192.0.2.1'),
     Case('enforced6', 'smtp_bind_address6=2001:db8::1; smtp_bind_address_enforce=yes; inet_protocols=all', differs='C10', where='[::1]:{port}'),
     Case('bound6', 'smtp_bind_address6=::1; inet_protocols=all', where='[::1]:{port}'),
+]
+# where names count: {name}.test has these records
+NAMED = [
+    (Case('mxlost', where='mxlost.test:{port}'), {'MX': 'SERVFAIL', 'A': '127.0.0.1'}),
+    (Case('mxignored', 'ignore_mx_lookup_error=yes', where='mxignored.test:{port}'), {'MX': 'SERVFAIL', 'A': '127.0.0.1'}),
+    (Case('mxnone', where='mxnone.test:{port}'), {'MX': '10 nowhere.test.'}),
+    (Case('mxlater', 'smtp_defer_if_no_mx_address_found=yes', where='mxlater.test:{port}'), {'MX': '10 nowhere.test.'}),
+    (Case('addressless', where='[addressless.test]:{port}'), {'MX': '10 localhost.test.'}),
+    (Case('hosted', where='hosted.test:{port}', text=True), {'A': '127.0.0.1'}),
+    *[(Case(f'balance{word}', f'smtp_balance_inet_protocols={word}; smtp_address_preference=ipv6; smtp_mx_address_limit=2; inet_protocols=all',
+            where=f'[balance{word}.test]:{{port}}'), {'AAAA': ['2001:db8::1', '2001:db8::2', '2001:db8::3'], 'A': '127.0.0.1'})
+      for word in ('yes', 'no')],
 ]
 TEXT = ('From: x@good.test\r\nTo: x@all.test\r\nSubject: a letter\r\nX-Drop: 1\r\nX-Change: 2\r\nMIME-Version: 1.0\r\n'
         'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nline\r\n.dot\r\n' + 'long ' * 250 +
@@ -280,3 +293,73 @@ def test_ways_out(hosts, folder, protocol):
     ours, theirs = Side(protocol), Side(protocol)
     report = play(hosts, folder, ours, theirs)
     assert not report, f'{len(report)} differences:\n' + '\n'.join(report)
+
+
+@postfix_.to_the_letter
+def test_names_on_the_way_out(hosts, folder):
+    known = {c.name: records for c, records in NAMED}
+
+    def records(name, kind):
+        kind, first = dns.rdatatype.to_text(kind), name.labels[0].decode()
+        if first not in known or len(name.labels) != 3:
+            return None
+        data = known[first].get(kind, [])
+        return data if data == dnsd.SERVFAIL else [dns.rdata.from_text('IN', kind, d) for d in ([data] if isinstance(data, str) else data)]
+    cases = [c for c, _ in NAMED]
+    server = dnsd.Dnsd(records, address=own_address(), port=53)
+    try:
+        ours, theirs = Side('smtp', cases), Side('smtp', cases)
+        report = play(hosts, folder, ours, theirs, dns=server)
+    finally:
+        server.stop()
+    assert not report, f'{len(report)} differences:\n' + '\n'.join(report)
+    assert [n for n, s in ours.servers.items() if s.texts] == ['mxignored', 'hosted', 'balanceyes']
+
+
+# one after the other to the same server, and how many connections they took; pauses between them
+KEPT = [
+    (Case('kept', 'smtp_connection_cache_destinations=127.0.0.1'), 0),
+    (Case('notkept', ''), 0),
+    (Case('other', 'smtp_connection_cache_destinations=other.test'), 0),
+    (Case('twice', 'smtp_connection_cache_destinations=127.0.0.1; smtp_connection_reuse_count_limit=1'), 0),
+    (Case('aged', 'smtp_connection_cache_destinations=127.0.0.1; smtp_connection_cache_time_limit=20s; smtp_connection_reuse_time_limit=1s'), 1.5),
+]
+
+
+class Counting(Server):
+    connections = 0
+
+    def _serve(self, peer):
+        self.connections += 1
+        super()._serve(peer)
+
+
+class Repeated(Side):
+    """Three messages for each case."""
+    def send(self, address, port):
+        self.sent = {}
+
+        def one(name, pause):
+            for n in range(3):
+                with smtplib.SMTP(address, port, timeout=60 * SLOW, local_hostname='client.test') as s:
+                    s.sendmail('x@good.test', [f'x{n}@{name}.test'], TEXT)
+                wait_until(lambda: len(self.servers[name].texts) > n, 60, lambda: f'message {n} of {name}')
+                time.sleep(1 + pause)
+        threads = [threading.Thread(target=one, args=(c.name, pause)) for c, pause in KEPT]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+
+    def told(self, name, log):
+        return {'connections': self.servers[name].connections}
+
+
+@postfix_.to_the_letter
+def test_connections_that_are_kept(hosts, folder):
+    """Nothing but what main.cf names is kept (smtp_connection_cache_on_demand = no), so often and so long as it says."""
+    cases = [c for c, _ in KEPT]
+    ours, theirs = Repeated('smtp', cases, Counting), Repeated('smtp', cases, Counting)
+    report = play(hosts, folder, ours, theirs)
+    assert not report, '\n'.join(report)
+    assert {n: s.connections for n, s in ours.servers.items()} == {'kept': 1, 'notkept': 3, 'other': 3, 'twice': 2, 'aged': 3}

@@ -40,9 +40,33 @@ LOCAL = {
     'forwardext': ('forward_path = {home}/forward$recipient_delimiter$extension, {home}/none', '{user}+ext'),
     'spooldir': ('mail_spool_directory = {home}', '{user}'),
     'order': ('mailbox_transport_maps = inline:{{{{someoneelse = error:5.2.9 no}}}} ;; mailbox_transport = error:5.2.8 first ;; mailbox_command = ' + DUMP, '{user}'),
+    # aliases belong to main.cf, which has expand_owner_alias and default_privs as well
+    'owner': ('', 'list'),
+    'privs': ('', 'program'),
+    'execfilter': ('mailbox_command = ' + DUMP + ' ;; command_execution_directory = {home}/$user ;; execution_directory_expansion_filter = ./', '{user}'),
+    'foreign': ('home_mailbox = foreign', '{user}'),
+    'foreignok': ('home_mailbox = foreignok ;; strict_mailbox_ownership = no', '{user}'),
+    'stale': ('home_mailbox = stale ;; mailbox_delivery_lock = dotlock ;; deliver_lock_attempts = 2 ;; deliver_lock_delay = 1s ;; stale_lock_time = 50s', '{user}'),
+    'fresh': ('home_mailbox = fresh ;; mailbox_delivery_lock = dotlock ;; deliver_lock_attempts = 1 ;; stale_lock_time = 5000s', '{user}'),
     'chain': ('fallback_transport_maps = inline:{{{{someoneelse = error:5.1.8 no}}}} ;; fallback_transport = error:5.1.9 last ;; luser_relay = {user}', 'nobodyatall'),
 }
-FORWARDS = {'forward-{user}': '"|{home}/dump {home}/path"\n', 'forward-file': '{home}/files.got\n', 'forward+ext': '"|{home}/dump {home}/forwardext"\n'}
+VIRTUAL_USER = 'virtual_uid_maps = static:{uid} ;; virtual_gid_maps = static:{uid} ;; virtual_minimum_uid = 1 ;; virtual_mailbox_base = {home} ;; '
+VIRTUAL = {
+    'vmbox': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vmbox', 'ann'),
+    'vmaildir': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vmaildir/', 'ann'),
+    'vlimit': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vlimit ;; virtual_mailbox_limit = 1000 ;; message_size_limit = 900', 'ann'),
+    'vlock': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vlock ;; virtual_mailbox_lock = dotlock ;; deliver_lock_attempts = 1', 'ann'),
+    'vlockfcntl': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vlockfcntl ;; virtual_mailbox_lock = fcntl ;; deliver_lock_attempts = 1', 'ann'),
+    'vforeign': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vforeign', 'ann'),
+    'vforeignok': (VIRTUAL_USER + 'virtual_mailbox_maps = static:vforeignok ;; strict_mailbox_ownership = no', 'ann'),
+    'vnobody': (VIRTUAL_USER + 'virtual_mailbox_maps = inline:{{{{bob@vnobody.test=x}}}}', 'ann'),
+    'vstatus': (VIRTUAL_USER + 'virtual_mailbox_maps = inline:{{{{bob@vstatus.test=x}}}} ;; virtual_delivery_status_filter = regexp:{{{{/^5.1.1 (.*)/ 4.1.9 not yet $$1}}}}', 'ann'),
+}
+FORWARDS = {'forward-{user}': '"|{home}/dump {home}/path"\n', 'forward-file': '{home}/files.got\n', 'forward+ext': '"|{home}/dump {home}/forwardext"\n',
+            'aliases': 'list "|{home}/dump {home}/owner"\nowner-list boss@far.test\n'
+                       'program "|{home}/dump {home}/privs"\n',
+            'vlimit': 'From x\n' + '\n' * 800, 'vlock': '', 'stale': '', 'fresh': '', 'vlock.lock': '', 'vlockfcntl.lock': ''}
+FOREIGN = 'foreign', 'foreignok', 'vforeign', 'vforeignok'  # everybody may write to them, but they are root's
 ALL = '$$sender $$recipient $$original_recipient $$user $$extension $$domain $$mailbox $$nexthop $$size $$queue_id $$client_hostname ' \
       '$$client_address $$client_helo $$client_protocol $$sasl_method $$sasl_username $$sasl_sender'.replace('$$', '$')
 ARGS = 'argv={home}/dump {home}/{name} '
@@ -67,6 +91,7 @@ PIPE = {
     'exit67': ('flags=', 'argv=/bin/sh -c {echo 5.1.9 nobody; exit 67}', 'ann'),
     'exit9': ('flags=', 'argv=/bin/sh -c {exit 9}', 'ann'),
     'killed': ('flags=', 'argv=/bin/sh -c {kill -9 $$$$}', 'ann'),
+    'status': ('-o {{ pipe_delivery_status_filter = regexp:{{{{/^4.3.0 (.*)/ 5.9.9 changed $$1}}}} }} flags=', 'argv=/bin/sh -c {echo not now; exit 75}', 'ann'),
     'absent': ('flags=', 'argv=/no/such/program', 'ann'),
 }
 SCRIPT = '''#!/bin/sh
@@ -82,9 +107,9 @@ def domain(name):
 
 
 def service(name, case, kind, names):
-    if kind == 'local':
+    if kind != 'pipe':
         options = ' '.join('-o { %s }' % o.format(name=name, **names) for o in case[0].split(' ;; ') if o)
-        return f'{name} unix - n n - - local {options}\n'
+        return f'{name} unix - n n - - {kind} {options}\n'
     return f'{name} unix - n n - - pipe {case[0].format(**names)} user={names["user"]} {case[1].replace("{home}", names["home"]).replace("{name}", name)}\n'
 
 
@@ -101,9 +126,9 @@ def normal(text, names):
 
 
 @postfix_.to_the_letter
-@pytest.mark.parametrize('kind', ['local', 'pipe'])
+@pytest.mark.parametrize('kind', ['local', 'pipe', 'virtual'])
 def test_services(hosts, folder, users, kind):
-    cases = LOCAL if kind == 'local' else PIPE
+    cases = {'local': LOCAL, 'pipe': PIPE, 'virtual': VIRTUAL}[kind]
     got = {}
     for side in 'hato', 'postfix':
         base = f'{folder}/{side}'
@@ -112,15 +137,25 @@ def test_services(hosts, folder, users, kind):
         user, homeless = users('beside'), users('homeless')
         user.write('dump', SCRIPT, 0o755)
         os.rename(homeless.home, homeless.home + '.gone')
-        names = dict(user=user.name, home=user.home, homeless=homeless.name)
+        names = dict(user=user.name, home=user.home, homeless=homeless.name, uid=str(os.stat(user.home).st_uid))
         for path, text in FORWARDS.items():
             user.write(path.format(**names), text.format(**names))
+        for path in FOREIGN:
+            user.write(path, '')
+            os.chown(f'{user.home}/{path}', 0, 0)
+            os.chmod(f'{user.home}/{path}', 0o666)
+        os.mkdir(f'{user.home}/{"_" * len(user.name)}', 0o755)  # execfilter's
+        for path in 'stale', 'fresh':
+            user.write(path + '.lock', '')
+            os.utime(f'{user.home}/{path}.lock', (time.time() - 100,) * 2)
         transports = ', '.join(f'{domain(n)}={n}:' for n in cases)
         main = (f'myhostname = {HOST}\nmyorigin = example.test\nmydestination = example.test\nlocal_recipient_maps = static:x\nalias_maps =\nalias_database =\n'
                 f'relay_domains = {", ".join(domain(n) for n in cases)}\ntransport_maps = inline:{{{transports}}}\nappend_dot_mydomain = no\n'
                 'recipient_delimiter = +\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\ndefault_transport = discard:\nnotify_classes =\n'
                 'smtpd_relay_restrictions = permit_mynetworks, reject\nsmtputf8_enable = no\nexport_environment = TZ MAIL_CONFIG LANG=C MINE=1\n'
                 'local_transport = local:\nvirtual_mailbox_domains =\n')
+        if kind == 'local':
+            main += f'alias_maps = texthash:{user.home}/aliases\nexpand_owner_alias = yes\ndefault_privs = {user.name}\n'
         master = ''.join(service(n, c, kind, names) for n, c in cases.items())
         if side == 'hato':
             server = hosts(HOST, 'compatibility_level = 3.6\ndkim_sign = no\nrequiretls_enable = no\n' + main.split('\n', 1)[1],
@@ -140,7 +175,7 @@ def test_services(hosts, folder, users, kind):
                 with smtplib.SMTP('127.0.0.1', port, timeout=60 * SLOW) as s:
                     s.ehlo('client.test')
                     s.mail('x@good.test')
-                    who = case[-1].format(**names) if kind == 'local' else case[-1]
+                    who = case[-1].format(**names) if kind != 'pipe' else case[-1]
                     code, said = s.docmd('RCPT', f'TO:<{who}@{domain(name)}>')
                     assert code == 250, said
                     s.data(TEXT)
@@ -156,6 +191,8 @@ def test_services(hosts, folder, users, kind):
                 if os.path.isfile(path):
                     with open(path, newline='') as f:
                         files[normal(path, names)] = normal(f.read(), names).splitlines(keepends=True)
+            if name == 'owner':  # Postfix forgets to whom it was sent
+                files = {k: [l for l in v if not re.match('(X-Original-To:|ORIGINAL_)', l)] for k, v in files.items()}
             got[side, name] = {'log': lines, **files}
     report = []
     for name in cases:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a policy server is told, attribute by attribute, at each stage, by Debian's smtpd and by hato; and what each makes of its answer."""
-import re, socketserver, ssl, threading
+import concurrent.futures, re, socketserver, ssl, threading, time
 import pytest
 import postfix as postfix_
 from around import *
@@ -128,3 +128,87 @@ fast_flush_domains = good.test
     assert len(servers[1].requests) > 100 and len({dict(r)['policy_context'] for r in servers[1].requests}) == len(STAGES)
     assert not report, '\n' + '\n'.join(report[:60])
     assert not problems, '\n'.join(problems)
+
+
+class Slow(Policy):
+    """Answers DUNNO, but not to whoever is named slow@; counts connections. It is told which context and when."""
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            lines = []
+            self.server.connections = getattr(self.server, 'connections', 0) + 1
+            number = self.server.connections
+            for line in self.rfile:
+                if line != b'\n':
+                    lines.append(line.decode().rstrip('\n'))
+                    continue
+                request, lines = dict(l.split('=', 1) for l in lines), []
+                self.server.requests.append((request['recipient'], request['policy_context'], number))
+                if request['recipient'].startswith('slow'):
+                    self.rfile.read()  # until the other side goes
+                    return
+                self.wfile.write(b'action=DUNNO\n\n')
+
+
+# options of a listener; {port} is the policy server's, {none} nobody's
+POLICY = {
+    'plain': '',
+    'context': 'smtpd_policy_service_policy_context=some words',
+    'timeout': 'smtpd_policy_service_timeout=1s ;; smtpd_policy_service_retry_delay=1s',
+    'action': 'smtpd_policy_service_timeout=1s ;; smtpd_policy_service_retry_delay=1s ;; smtpd_policy_service_default_action=450 4.7.9 not judged now',
+    'dunno': 'smtpd_policy_service_timeout=1s ;; smtpd_policy_service_retry_delay=1s ;; smtpd_policy_service_default_action=DUNNO',
+    'absent': 'smtpd_policy_service_try_limit=1 ;; smtpd_policy_service_retry_delay=1s',
+    'absentdunno': 'smtpd_policy_service_try_limit=1 ;; smtpd_policy_service_retry_delay=1s ;; smtpd_policy_service_default_action=DUNNO',
+    'requests': 'smtpd_policy_service_request_limit=1',
+    'idle': 'smtpd_policy_service_max_idle=1s',
+    'ttl': 'smtpd_policy_service_max_ttl=1s',
+}
+
+
+def ask(address, port, name):
+    """What a client hears to three recipients, with a pause before the last."""
+    with Talk(address, port, '127.0.0.1', seconds=60) as t:
+        said = [normal(t.say(l)) for l in ('EHLO client.test', 'MAIL FROM:<x@good.test>')][1:]
+        who = 'slow' if name in ('timeout', 'action', 'dunno') else 'ann'
+        said += [normal(t.say(f'RCPT TO:<{who}@local.test>')) for _ in range(2 - (who == 'slow'))]
+        if name in ('idle', 'ttl'):
+            time.sleep(3)
+        return [*said, normal(t.say('RCPT TO:<bob@local.test>')), normal(t.say('QUIT'))]
+
+
+def test_how_policy_servers_are_asked(hosts, folder):
+    got = {}
+    for side in 'hato', 'postfix':
+        server = {n: Slow() for n in POLICY}
+        port = {n: server[n].server_address[1] if not n.startswith('absent') else free_port() for n in POLICY}
+        listen = {n: free_port() for n in POLICY}
+        main = ('mydestination = local.test\nlocal_recipient_maps = static:x\nalias_maps =\nalias_database =\nvirtual_mailbox_domains =\nsmtpd_error_sleep_time = 0\n'
+                'smtpd_relay_restrictions = reject_unauth_destination\nsmtpd_peername_lookup = no\n')
+        master = ''.join(f'127.0.0.1:{listen[n]} inet n - n - - smtpd ' + ' '.join(
+            '-o { %s }' % o for o in [*filter(None, options.split(' ;; ')), f'smtpd_recipient_restrictions=check_policy_service inet:127.0.0.1:{port[n]}']) + '\n'
+            for n, options in POLICY.items())
+        if side == 'hato':
+            one = hosts(HOST, f'compatibility_level = 3.6\n{main}', services={'smtp': 'smtpd'}, start=False)
+            path = one.folder + '/master.cf'
+        else:
+            one = postfix_.Postfix(f'{folder}/postfix', 'twin.test', port=free_port(), tls=False, main=f'myhostname = {HOST}\n{main}')
+            path = one.folder + '/etc/master.cf'
+        with open(path, 'a') as f:
+            f.write(master)
+        one.start()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(len(POLICY)) as pool:
+                jobs = {n: pool.submit(ask, '127.0.0.1', listen[n], n) for n in POLICY}
+                for n, job in jobs.items():
+                    said = job.result()
+                    got[side, n] = said, list(server[n].requests)
+        finally:
+            one.stop()
+            for s in server.values():
+                s.shutdown()
+                s.server_close()
+    for n in 'idle', 'ttl':  # Postfix looks at the clock between two clients only
+        assert [number for *_, number in got['hato', n][1]] == [1, 1, 2]
+        got['hato', n], got['postfix', n] = got['hato', n][0], got['postfix', n][0]
+    report = [f'{n}: hato {got["hato", n]}\n     Postfix {got["postfix", n]}' for n in POLICY if got['hato', n] != got['postfix', n]]
+    assert not report, '\n'.join(report)
+    assert [number for *_, number in got['hato', 'requests'][1]] == [1, 2, 3]

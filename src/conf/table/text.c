@@ -183,8 +183,9 @@ static void squeeze(struct entries *e, struct slice text, bool aliases, struct r
 }
 
 static struct generation *read_entries(const struct table *t, struct buf *text, struct report *r) {
-	bool aliases =
-		(t->flags & TABLE_ALIASES) != 0 || (t->type != &table_texthash && looks_like_aliases(buf_slice(text)));
+	/* texthash: is a table of postmap's, also as alias_maps; but nobody means aliases(5) to stand for "name:" */
+	bool asked = (t->flags & TABLE_ALIASES) != 0, looks = looks_like_aliases(buf_slice(text));
+	bool aliases = t->type == &table_texthash ? asked && looks : asked || looks;
 	if (buf_room(text, 2) == NULL) return fail("%s: too large", r->path), NULL; /* the last line may lack its end */
 	struct entries *e = mem_get(sizeof *e);
 	size_t lines = count_entries(buf_slice(text)), size = text->len;
