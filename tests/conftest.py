@@ -10,6 +10,7 @@ import around, hato, nsd as nsd_, postfix as postfix_, sink as sink_
 
 def pytest_configure(config):
     config.addinivalue_line('markers', 'core: also run against the sanitized build')
+    config.addinivalue_line('markers', 'suite(name, note): a case of a suite from elsewhere; how many passed is told at the end')
     config.addinivalue_line('markers', 'root: needs root (ports 25 and 53 of loopback addresses, mounts)')
 
 
@@ -45,6 +46,28 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker('root') and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason='needs root'))
+        for mark in item.iter_markers('suite'):
+            item.user_properties.append(('suite', [mark.args[0], None, 1, mark.args[1] if len(mark.args) > 1 else '']))
+
+
+@pytest.fixture
+def counted(record_property):
+    """counted(suite, passed, total): for a story that plays a whole suite by itself."""
+    return lambda suite, passed, total, note='': record_property('suite', [suite, passed, total, note])
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The suites that came from elsewhere, with their counts (the runner itself counts stories only)."""
+    suites = {}
+    for report in terminalreporter.getreports('passed') + terminalreporter.getreports('failed'):
+        for key, value in report.user_properties if report.when == 'call' else ():
+            if key == 'suite':
+                name, passed, total, note = value
+                told = suites.setdefault(name, [0, 0, note])
+                told[0] += report.passed if passed is None else passed
+                told[1] += total
+    for name, (passed, total, note) in sorted(suites.items()):
+        terminalreporter.write_line(f'suite: {name}: {passed} of {total}' + (f'; {note}' if note else ''))
 
 
 @pytest.fixture

@@ -13,6 +13,13 @@ static void to_number(struct adoption *w) {
 	else adopt_warn(w, "no number: left out");
 }
 
+static void to_key_bits(struct adoption *w) {
+	uint64_t n;
+	if (!slice_number(w->line->value, 16384, &n)) adopt_warn(w, "no number up to 16384: left out");
+	else if (n < 1024) adopt_warn(w, "keys with fewer than 1024 bits prove nothing (RFC 8301): 1024 stays");
+	else adopt_put(w, w->setting, w->line->value);
+}
+
 static void to_seconds(struct adoption *w) {
 	uint64_t n;
 	if (slice_number(w->line->value, INT32_MAX, &n))
@@ -239,7 +246,7 @@ static const struct adopted_key keys[] = {
 	{ "OversignHeaders", to_names, "dkim_oversign_headers" },
 	{ "SenderHeaders", to_list, "dkim_sender_headers" },
 	{ "RemoveOldSignatures", adopt_bool, "dkim_remove_old_signatures" },
-	{ "MinimumKeyBits", to_number, "dkim_key_bits_min" },
+	{ "MinimumKeyBits", to_key_bits, "dkim_key_bits_min" },
 	{ "ClockDrift", to_seconds, "dkim_clock_drift" },
 	{ "MaximumSignaturesToVerify", to_number, "dkim_signature_limit" },
 	{ "AuthservID", adopt_text, "authserv_id" },

@@ -179,7 +179,9 @@ struct accept_wait {
 int ask_accept_begin(struct link *core, const struct accept_ask *ask, int spool, struct accept_wait *wait);
 int ask_accept_end(struct link *core, struct accept_wait *wait, struct arena *mem, struct accept_answer *answer);
 
-/* SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
+/* SESSION_IMAP: the client's bytes come over wire. Or, if it is `handed`, his socket does, with one byte, as soon as
+ * the answer to this is there (descriptor.h): from then on wire only tells either side that the other one is there.
+ * SESSION_SMTP: the session stays in edge. Core writes down who is there; wire is then only a sign of life: edge closes
  * its end when the session is over, and finds it closed when the session shall end (`hato kick`). */
 enum session_protocol { SESSION_IMAP, SESSION_POP3, SESSION_SMTP };
 struct session_ask {
@@ -193,10 +195,12 @@ struct session_ask {
 	uint32_t offer;            /* POP3: the SASL mechanisms that CAPA names */
 	bool no_uidonly;           /* IMAP: by what the client said of itself before log-in */
 	struct slice master;       /* who acts as the account; empty: itself */
+	bool handed;               /* IMAP */
 };
 #define SESSION_ASK_FIELDS(F) \
 	F(u32, protocol) F(i64, account) F(u64, session) F(text, login) F(text, tag) F(text, remote) \
-	F(bool_, tls) F(bool_, utf8) F(u32, language) F(u32, offer) F(bool_, no_uidonly) F(text, master)
+	F(bool_, tls) F(bool_, utf8) F(u32, language) F(u32, offer) F(bool_, no_uidonly) F(text, master) \
+	F(bool_, handed)
 struct session_answer {
 	bool open;
 };

@@ -43,6 +43,7 @@ static void values(void **state) {
 	}
 }
 
+/* header_address_token_limit */
 static void token_limit(void **state) {
 	(void)state;
 	AUTO_ARENA struct arena mem = { 0 };

@@ -49,13 +49,13 @@ static struct finding finding_of(const struct proving_params *p, const struct dk
 	return f;
 }
 
-/* What its signer wants senders of such mail to read (RFC 6651 §3.2, rs=); empty: nothing, or DNS is slow. */
+/* What its signer wants senders of such mail to read (RFC 6651 §3.3, step 10); empty: nothing, or DNS is slow. */
 static struct slice signers_words(const struct proving_params *p, const struct dkim_verdict *d, struct arena *mem) {
 	enum { WAIT_MS = 2000 };
 	struct dkim_report_record r;
 	if (!p->dkim.reports || d == NULL || !d->report || p->evidence.dns == NULL ||
 	    dkim_report_look(p->evidence.dns, d->domain, deadline_in(WAIT_MS), mem, &r) != DNS_OK ||
-	    r.text.len == 0)
+	    r.text.len == 0 || !dkim_report_due(&r, d->fault))
 		return S("");
 	return arena_fmt(mem, "; %.*s says: %.*s", SLICE_ARG(d->domain), SLICE_ARG(r.text));
 }

@@ -46,7 +46,6 @@ struct signing {
 	struct known_keys known[KEYS_KEPT];
 	struct made made[MADE_KEPT];
 	struct begun begun[MADE_KEPT];
-	size_t next_made, next_begun;
 };
 
 struct signing *signing_new(struct link *vault) {
@@ -105,21 +104,23 @@ static struct dkim_key *keys_of(const struct dkim_keys_answer *a, struct arena *
 
 /* ---- signatures ---- */
 
+/* Each has one place, by what it is found by; the next one there takes it. */
+static struct made *made_place(struct signing *s, const unsigned char *digest) {
+	return &s->made[digest[0] % MADE_KEPT];
+}
+
 static bool recall_made(struct signing *s, uint64_t key, const unsigned char *digest, struct buf *signature) {
-	bool found = false;
+	const struct made *m = made_place(s, digest);
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < MADE_KEPT && !found; i++) {
-		const struct made *m = &s->made[i];
-		found = m->len != 0 && m->key == key && memcmp(m->digest, digest, sizeof m->digest) == 0;
-		if (found) buf_add(signature, slice_from(m->bytes, m->len));
-	}
+	bool found = m->len != 0 && m->key == key && memcmp(m->digest, digest, sizeof m->digest) == 0;
+	if (found) buf_add(signature, slice_from(m->bytes, m->len));
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
 
 static void remember_made(struct signing *s, uint64_t key, const unsigned char *digest, struct slice signature) {
+	struct made *m = made_place(s, digest);
 	pthread_mutex_lock(&s->lock);
-	struct made *m = &s->made[s->next_made++ % MADE_KEPT];
 	m->key = key;
 	m->len = signature.len;
 	memcpy(m->digest, digest, sizeof m->digest);
@@ -130,14 +131,11 @@ static void remember_made(struct signing *s, uint64_t key, const unsigned char *
 /* When the first copy of this message was signed. */
 static int64_t begun_at(struct signing *s, const char *id) {
 	int64_t now = wall_s(), at = now;
-	bool found = false;
+	struct begun *b = &s->begun[hash_bytes(slice_of(id)) % MADE_KEPT];
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < MADE_KEPT && !found; i++) {
-		found = strcmp(s->begun[i].id, id) == 0 && now - s->begun[i].at_s < BEGUN_S;
-		if (found) at = s->begun[i].at_s;
-	}
-	if (!found) {
-		struct begun *b = &s->begun[s->next_begun++ % MADE_KEPT];
+	if (strcmp(b->id, id) == 0 && now - b->at_s < BEGUN_S) {
+		at = b->at_s;
+	} else {
 		snprintf(b->id, sizeof b->id, "%s", id);
 		b->at_s = now;
 	}

@@ -115,7 +115,7 @@ static void bounce(void **state) {
 	struct summary_scan *scan = summary_scan_new();
 	summary_scan_feed(scan, buf_slice(&out));
 	summary_scan_finish(scan, &s);
-	summary_imap_bodystructure(&body, &s, false);
+	summary_imap_bodystructure(&body, &s, false, false);
 	same_text(buf_slice(&body),
 		  "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 8 1)(\"message\" "
 		  "\"delivery-status\" NIL NIL NIL \"7bit\" 88)"

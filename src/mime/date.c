@@ -229,11 +229,28 @@ void date_add_utc(struct buf *out, int64_t utc) {
 	buf_add(out, S(" (UTC)"));
 }
 
+static void put_two(char at[static 2], int n) {
+	at[0] = (char)('0' + n / 10 % 10);
+	at[1] = (char)('0' + n % 10);
+}
+
+/* By hand: it is written for each message of a mailbox. */
 void date_add_internal(struct buf *out, struct date d) {
 	struct broken_down t = break_down(d.utc, d.zone);
-	buf_addf(out, "%2d-%s-%04d %02d:%02d:%02d", t.day, month_names[t.month - 1], t.year, t.hour, t.minute,
-		 t.second);
-	add_zone(out, d.zone);
+	char text[] = "dd-Mon-yyyy hh:mm:ss +hhmm";
+	int zone = d.zone < 0 ? -d.zone : d.zone;
+	put_two(text, t.day);
+	if (t.day < 10) text[0] = ' ';
+	memcpy(text + 3, month_names[t.month - 1], 3);
+	put_two(text + 7, t.year / 100);
+	put_two(text + 9, t.year % 100);
+	put_two(text + 12, t.hour);
+	put_two(text + 15, t.minute);
+	put_two(text + 18, t.second);
+	text[21] = d.zone < 0 ? '-' : '+';
+	put_two(text + 22, zone / 60);
+	put_two(text + 24, zone % 60);
+	buf_add(out, slice_from(text, sizeof text - 1));
 }
 
 void date_add_day(struct buf *out, int64_t utc) {

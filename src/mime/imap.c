@@ -156,20 +156,25 @@ static void add_extension(struct buf *out, const struct part *p) {
 	add_nstring(out, p->location);
 }
 
-static void add_body(struct buf *out, const struct summary *s, const struct part *p, bool extended);
+struct form {
+	const struct summary *s;
+	bool extended, rev2;
+};
 
-static void add_multipart(struct buf *out, const struct summary *s, const struct part *p, bool extended) {
-	for (uint32_t i = p->child; i != 0; i = s->parts[i].next) add_body(out, s, &s->parts[i], extended);
+static void add_body(struct buf *out, const struct form *f, const struct part *p);
+
+static void add_multipart(struct buf *out, const struct form *f, const struct part *p) {
+	for (uint32_t i = p->child; i != 0; i = f->s->parts[i].next) add_body(out, f, &f->s->parts[i]);
 	buf_byte(out, ' ');
 	add_string(out, p->subtype);
-	if (!extended) return;
+	if (!f->extended) return;
 	buf_byte(out, ' ');
 	add_params(out, p->params, p->params_count, false);
 	add_extension(out, p);
 }
 
-static void add_single(struct buf *out, const struct summary *s, const struct part *p, bool extended) {
-	bool text = part_is_text(p), message = part_is_message(p);
+static void add_single(struct buf *out, const struct form *f, const struct part *p) {
+	bool text = part_is_text(p), message = part_is_message(p) && (f->rev2 || !part_is_global(p));
 	add_string(out, p->type);
 	buf_byte(out, ' ');
 	add_string(out, p->subtype);
@@ -183,27 +188,27 @@ static void add_single(struct buf *out, const struct summary *s, const struct pa
 	add_string(out, p->encoding.len != 0 ? p->encoding : S("7bit"));
 	buf_addf(out, " %llu", (unsigned long long)(p->body_end - p->body_start));
 	if (message) {
-		const struct part *inside = &s->parts[p->child];
+		const struct part *inside = &f->s->parts[p->child];
 		buf_byte(out, ' ');
-		add_envelope(out, &s->envelopes[inside->envelope - 1]);
+		add_envelope(out, &f->s->envelopes[inside->envelope - 1]);
 		buf_byte(out, ' ');
-		add_body(out, s, inside, extended);
+		add_body(out, f, inside);
 	}
 	if (text || message) buf_addf(out, " %llu", (unsigned long long)p->lines);
-	if (!extended) return;
+	if (!f->extended) return;
 	buf_byte(out, ' ');
 	add_nstring(out, p->md5);
 	add_extension(out, p);
 }
 
 /* The depth of the tree is limited by the scanner and checked when a summary is unpacked. */
-static void add_body(struct buf *out, const struct summary *s, const struct part *p, bool extended) {
+static void add_body(struct buf *out, const struct form *f, const struct part *p) {
 	buf_byte(out, '(');
-	if (part_is_multipart(p)) add_multipart(out, s, p, extended);
-	else add_single(out, s, p, extended);
+	if (part_is_multipart(p)) add_multipart(out, f, p);
+	else add_single(out, f, p);
 	buf_byte(out, ')');
 }
 
-void summary_imap_bodystructure(struct buf *out, const struct summary *s, bool extended) {
-	add_body(out, s, &s->parts[0], extended);
+void summary_imap_bodystructure(struct buf *out, const struct summary *s, bool extended, bool rev2) {
+	add_body(out, &(struct form){ s, extended, rev2 }, &s->parts[0]);
 }

@@ -108,6 +108,16 @@ static bool is_digest(const struct part *p) {
 	return part_is_multipart(p) && slice_eq(p->subtype, S("digest"));
 }
 
+/* Does a message start behind its header? One that is coded against RFC 2046 §5.2.1 is an empty one; that of a
+ * message/global may be coded, and is not looked into then. */
+static bool opens_message(struct summary_scan *s, const struct part *p) {
+	enum encoding how = encoding_of(p->encoding);
+	if (!part_is_global(p)) return part_is_message(p);
+	if (how == ENCODING_BASE64 || how == ENCODING_QP) return false;
+	s->found.flags |= SUMMARY_GLOBAL;
+	return true;
+}
+
 /* The header of the innermost part ends; its body starts at `at`, behind `lines` line ends. */
 static void header_end(struct summary_scan *s, uint64_t at, uint64_t lines) {
 	struct part *p = top_part(s);
@@ -115,10 +125,10 @@ static void header_end(struct summary_scan *s, uint64_t at, uint64_t lines) {
 	struct slice block = buf_slice(&s->header);
 	s->in_header = false;
 	scan_part_fields(block, parent != NULL && is_digest(parent), &s->mem, p);
-	if (parent == NULL || part_is_message(parent)) read_message_header(s, block);
+	if (parent == NULL || !part_is_multipart(parent)) read_message_header(s, block);
 	p->body_start = at;
 	s->open[s->open_count - 1].first_line = lines;
-	bool message = part_is_message(p), multipart = part_is_multipart(p);
+	bool message = opens_message(s, p), multipart = part_is_multipart(p);
 	bool fits = s->open_count < SCAN_DEPTH_MAX && s->found.parts_count < SCAN_PARTS_MAX;
 	if ((message || multipart) && !fits) {
 		make_opaque(s, p);

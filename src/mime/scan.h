@@ -28,7 +28,12 @@ void scan_message_fields(struct slice block, struct arena *mem, struct summary *
 /* Fills next and child from parent; false when the parents make no tree within the limits. */
 bool summary_link(struct part *parts, size_t count);
 static inline bool part_is_multipart(const struct part *p) { return slice_eq(p->type, S("multipart")); }
+static inline bool part_is_global(const struct part *p) {
+	return slice_eq(p->type, S("message")) && slice_eq(p->subtype, S("global"));
+}
+/* A message/global that was not read (it may be coded, RFC 6532 §3.7; or it was stored before it was) is a leaf. */
 static inline bool part_is_message(const struct part *p) {
-	return slice_eq(p->type, S("message")) && slice_eq(p->subtype, S("rfc822"));
+	return (slice_eq(p->type, S("message")) && slice_eq(p->subtype, S("rfc822"))) ||
+	       (p->child != 0 && part_is_global(p));
 }
 static inline bool part_is_text(const struct part *p) { return slice_eq(p->type, S("text")); }

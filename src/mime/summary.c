@@ -86,7 +86,7 @@ void summary_pack_ready(struct buf *b, const struct summary *v) {
 	wire_put_text(b, buf_slice(&text));
 	b->full |= text.full;
 	buf_clear(&text);
-	summary_imap_bodystructure(&text, v, true);
+	summary_imap_bodystructure(&text, v, true, false);
 	wire_put_text(b, buf_slice(&text));
 	b->full |= text.full;
 	wire_put_text(b, v->preview);

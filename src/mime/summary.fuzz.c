@@ -24,7 +24,7 @@ static void walk(struct slice packed, bool ours) {
 	must(!ours || !w.bad);
 	if (w.bad) return;
 	summary_imap_envelope(&imap, &s);
-	summary_imap_bodystructure(&imap, &s, true);
+	summary_imap_bodystructure(&imap, &s, true, (s.flags & SUMMARY_GLOBAL) != 0);
 	summary_section(&s, S("1.2.1.MIME"), &section);
 	if (!ours) return;
 	must(utf8_valid(s.preview));

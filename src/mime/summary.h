@@ -32,10 +32,11 @@ struct envelope {
 };
 
 /* One part of the body: a header and a body. parts[0] is the message itself. The children of a multipart are its parts,
- * the one child of a message/rfc822 is the message in it. A multipart always has a child: one without any part gets an
- * empty text/plain. Order is that of the text: a part stands before its children. Type, subtype, encoding, disposition
- * and names of parameters are lower case; defaults of RFC 2045 are filled in (text/plain; message/rfc822 in a digest),
- * `encoding` and all below stay empty when the field is absent. Parameters as in header.h. */
+ * the one child of a message/rfc822, and of a message/global that is not coded, is the message in it. A multipart
+ * always has a child: one without any part gets an empty text/plain. Order is that of the text: a part stands before
+ * its children. Type, subtype, encoding, disposition and names of parameters are lower case; defaults of RFC 2045 are
+ * filled in (text/plain; message/rfc822 in a digest), `encoding` and all below stay empty when the field is absent.
+ * Parameters as in header.h. */
 struct part {
 	uint32_t parent;       /* index; of parts[0]: 0 */
 	/* index of the next part with the same parent, or 0 (links are not packed: parent says all) */
@@ -67,6 +68,7 @@ enum summary_flag {
 	SUMMARY_LIST = 1 << 11,           /* any List-* field or a Mailing-List field */
 	SUMMARY_MANY_FROM = 1 << 12,      /* more than one From field (RFC 5322 allows one) */
 	SUMMARY_CUT = 1 << 13,            /* a limit was reached */
+	SUMMARY_GLOBAL = 1 << 14,         /* a message/global was looked into: BODYSTRUCTURE has two forms */
 };
 
 struct summary_text { struct slice text; };
@@ -102,7 +104,7 @@ void summary_scan_free(struct summary_scan **scan); /* NULL is fine */
  */
 struct summary_ready {
 	struct slice envelope,
-		structure; /* as summary_imap_envelope and summary_imap_bodystructure (extended) make them */
+		structure; /* as summary_imap_envelope and summary_imap_bodystructure (extended, not rev2) make them */
 	struct slice preview;
 	uint32_t flags;
 	uint64_t header_size;
@@ -122,11 +124,13 @@ void summary_shift(struct summary *s, int64_t by);
 /* IMAP's text forms, RFC 3501 §7.4.2, with their outer parentheses and without the item's name. Text that a quoted
  * string cannot hold is a literal {n}CRLF. */
 void summary_imap_envelope(struct buf *out, const struct summary *s);
-void summary_imap_bodystructure(struct buf *out, const struct summary *s, bool extended); /* BODYSTRUCTURE; else BODY */
+/* extended: BODYSTRUCTURE; else BODY. rev2: a message/global nests like a message/rfc822 (RFC 9051 §9, media-message),
+ * which RFC 3501 did not know: there it is a leaf. */
+void summary_imap_bodystructure(struct buf *out, const struct summary *s, bool extended, bool rev2);
 
 /* A section of BODY[…] (RFC 3501 §6.4.5) as byte range of the message. Numbers count from 1: of a message that is no
- * multipart, 1 is its body; of a message/rfc822 part, numbers go on in the message inside. HEADER.FIELDS is the range
- * of HEADER, which the caller filters. */
+ * multipart, 1 is its body; of a message/rfc822 or message/global part, numbers go on in the message inside.
+ * HEADER.FIELDS is the range of HEADER, which the caller filters. */
 enum section_kind { SECTION_BODY, SECTION_HEADER, SECTION_TEXT, SECTION_MIME, SECTION_HEADER_FIELDS,
 	SECTION_HEADER_FIELDS_NOT };
 struct section {

@@ -53,6 +53,7 @@ struct task_slot {
 	uint32_t index, generation;
 	bool wake_again, told_to_stop;
 	bool parking, missed; /* missed: an event came while parking */
+	unsigned came;        /* bits by the place in watched */
 	struct watched watched[2];
 	int64_t deadline;
 	struct ready ready;
@@ -174,7 +175,10 @@ static void push_slot(struct task_slot *s, enum wake why) {
 static bool claim(struct task_slot *s, uint32_t generation, uint32_t which) {
 	pthread_mutex_lock(&s->lock);
 	bool meant = s->generation == generation, mine = meant && s->state == SLOT_PARKED;
-	if (meant && which < LEN(s->watched)) s->watched[which].armed = false;
+	if (meant && which < LEN(s->watched)) {
+		s->watched[which].armed = false;
+		s->came |= 1u << which;
+	}
 	if (meant && s->parking) s->missed = true;
 	if (mine) s->state = SLOT_RUNNING;
 	pthread_mutex_unlock(&s->lock);
@@ -371,6 +375,7 @@ static struct task_slot *take_in(struct pool *p, struct task *t, int fd, int fd2
 	s->task = t;
 	s->state = SLOT_RUNNING;
 	s->wake_again = s->told_to_stop = s->parking = false;
+	s->came = 0;
 	s->watched[0] = (struct watched){ .fd = fd };
 	s->watched[1] = (struct watched){ .fd = fd2 };
 	t->slot = s;
@@ -471,6 +476,15 @@ void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadli
 	pthread_mutex_unlock(&s->lock);
 }
 
+unsigned task_came(const struct task *t) {
+	struct task_slot *s = t->slot;
+	pthread_mutex_lock(&s->lock);
+	unsigned came = s->came;
+	s->came = 0;
+	pthread_mutex_unlock(&s->lock);
+	return came;
+}
+
 void task_await(struct task *t, int fd, int64_t deadline) {
 	struct task_slot *s = t->slot;
 	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = event_of(s, AWAITED) };
@@ -494,6 +508,7 @@ void task_watch(struct task *t, int fd, int fd2) {
 	for (size_t i = 0; i < 2; i++) {
 		if (s->watched[i].fd == fds[i]) continue;
 		watch(s, (uint32_t)i, want(s, (uint32_t)i, 0));
+		s->came &= ~(1u << i);
 		s->watched[i] = (struct watched){ .fd = fds[i] };
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -47,6 +47,9 @@ void task_park(struct task *t, uint32_t events, uint32_t events2, int64_t deadli
 /* Parks until fd can be read, which is the task's for this once: a channel on which an answer comes. What the task
  * watches itself rests meanwhile. Once its step has begun, fd may be closed or another's. */
 void task_await(struct task *t, int fd, int64_t deadline);
+/* For a task with two descriptors, from within its step: which of them something has come on since it was last asked
+ * (bit 0: fd, bit 1: fd2; what a descriptor was parked for, or its end). */
+unsigned task_came(const struct task *t);
 /* The last thing a step does with a task. The owner's memory may be freed right after. Descriptors are closed after it.
  */
 void task_end(struct task *t);

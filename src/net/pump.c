@@ -3,9 +3,8 @@
  * slow reader slows its sender and nothing else. A step carries a bounded number of pieces, so that one client who
  * loads his whole archive does not keep a worker for himself. */
 #include "net/pump.h"
-#include "base/fail.h"
+#include "net/descriptor.h"
 
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -69,45 +68,17 @@ static enum carried client_to_inner(struct pump *p) {
 	return have.len < SMALL && !stream_has_input(p->client) && !p->client_ended ? EMPTIED : CARRIED;
 }
 
-union mark {
-	struct cmsghdr head;
-	char room[CMSG_SPACE(sizeof(int))];
-};
-
 /* Like recv, and looks for the mark. */
 static ssize_t receive(struct pump *p, char *at, size_t room) {
-	union mark mark;
-	struct iovec piece = { at, room };
-	struct msghdr m = {
-		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room
-	};
-	ssize_t n = recvmsg(p->inner, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
-	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return n;
-	int fd;
-	memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	close(fd);
-	p->given_back = true;
+	int mark;
+	ssize_t n = descriptor_receive(p->inner, at, room, &mark);
+	p->given_back |= mark >= 0;
+	auto_fd(&mark);
 	return n;
 }
 
 int pump_give_back(int served, char last, int64_t deadline) {
-	union mark mark = { .room = { 0 } };
-	struct iovec piece = { &last, 1 };
-	struct msghdr m = {
-		.msg_iov = &piece, .msg_iovlen = 1, .msg_control = mark.room, .msg_controllen = sizeof mark.room
-	};
-	mark.head = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof served),
-				      .cmsg_level = SOL_SOCKET,
-				      .cmsg_type = SCM_RIGHTS };
-	memcpy(CMSG_DATA(&mark.head), &served, sizeof served);
-	for (int64_t left; (left = deadline - clock_ms()) > 0;) {
-		if (sendmsg(served, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1) return 0;
-		if (errno != EAGAIN && errno != EINTR) return fail_errno("giving a client back");
-		struct pollfd room = { .fd = served, .events = POLLOUT };
-		(void)poll(&room, 1, (int)MIN_OF(left, (int64_t)INT32_MAX));
-	}
-	return fail("giving a client back: he does not read");
+	return descriptor_send(served, last, served, deadline);
 }
 
 static enum carried inner_to_client(struct pump *p) {

@@ -19,6 +19,7 @@ struct stream {
 	int fd;
 	struct tls *tls;
 	bool tls_ready, tcp, peer_ended; /* tcp: no pair of sockets; peer_ended: nothing more comes from it */
+	bool drained;         /* the last read in the clear took less than it might have */
 	bool tls_wants_write; /* a handshake or a read that can only go on after a write */
 	struct buf in, out;
 	size_t eaten, written; /* consumed bytes at the front of in and out */
@@ -103,8 +104,12 @@ int stream_fd(const struct stream *s) {
 	return s->fd;
 }
 
+bool stream_is_bare(const struct stream *s) {
+	return s->tls == NULL && s->zip == NULL && stream_peek(s).len == 0 && s->out.len == s->written;
+}
+
 int stream_take_fd(struct stream **sp) {
-	must((*sp)->tls == NULL && (*sp)->zip == NULL && stream_peek(*sp).len == 0 && (*sp)->out.len == (*sp)->written);
+	must(stream_is_bare(*sp));
 	int fd = TAKE_FD((*sp)->fd);
 	stream_close(sp);
 	return fd;
@@ -176,6 +181,7 @@ static int handshake(struct stream *s) {
 static int read_some(struct stream *s, char *to, size_t room, size_t *got) {
 	if (s->tls != NULL) return from_tls(s, tls_read(s->tls, to, room, got));
 	ssize_t n = recv(s->fd, to, room, 0);
+	s->drained = n < (ssize_t)room;
 	if (n < 0) return from_errno("read");
 	*got = (size_t)n;
 	return n == 0 ? STREAM_CLOSED : STREAM_OK;
@@ -342,6 +348,10 @@ uint32_t stream_events(const struct stream *s) {
 bool stream_has_input(const struct stream *s) {
 	return s->eaten < s->in.len || s->zip_eaten < s->zip_in.len || s->zip_more ||
 	       (s->tls_ready && tls_pending(s->tls));
+}
+
+bool stream_is_drained(const struct stream *s) {
+	return s->drained && s->zip == NULL && s->tls == NULL;
 }
 
 void stream_relax(struct stream *s) {

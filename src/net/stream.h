@@ -24,7 +24,8 @@ void stream_close(struct stream **s); /* closes the descriptor; does not flush *
  * reset, which takes the last reply away with it (RFC 1122 §4.2.2.13). Does not flush. */
 void stream_part(struct stream **s, struct pool *pool);
 int stream_fd(const struct stream *s);
-int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor back; must not be TLS or hold bytes */
+bool stream_is_bare(const struct stream *s); /* clear text, and nothing held: another may go on with the descriptor */
+int stream_take_fd(struct stream **s); /* frees the stream, hands the descriptor back; must be bare */
 
 /* TLS. Begins the handshake on the next fill/flush; everything buffered from the clear text part must have been
  * consumed: bytes left in the in-buffer are an injection (RFC 3207 §6, CVE-2011-0411) and make both fail. */
@@ -53,6 +54,9 @@ struct buf *stream_out(struct stream *s);             /* the out-buffer itself, 
 int stream_flush(struct stream *s);                    /* STREAM_OK (all written), STREAM_AGAIN, STREAM_CLOSED */
 uint32_t stream_events(const struct stream *s);        /* what to park for */
 bool stream_has_input(const struct stream *s);         /* bytes already here (buffer or inside TLS): do not park */
+/* Of the last fill: it took all that was there, so that the next one would find nothing. Whether something has come
+ * since the poller tells. */
+bool stream_is_drained(const struct stream *s);
 void stream_relax(struct stream *s);                   /* about to be parked: free empty buffers */
 
 /* Waiting. STREAM_LATE when the deadline passed. */

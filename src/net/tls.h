@@ -42,7 +42,7 @@ struct tls_server_params {
 	enum tls_client_cert client_cert; /* checked by the caller: tls_info().trusted, tls_peer_digest() */
 	const char *ca_file, *ca_path; /* whom to trust for client certificates; both NULL: nobody */
 	bool system_roots;        /* … and the system's roots */
-	unsigned depth;           /* certificates above the client's own; 0: OpenSSL's limit */
+	unsigned depth;           /* certificates between the client's own and a root; 0: OpenSSL's limit */
 	bool no_tickets;          /* default: stateless session tickets with a key made by this process */
 };
 int tls_server_new(const struct tls_server_params *params, struct tls_server **out); /* 0, or <0 fail() */
@@ -59,7 +59,7 @@ struct tls_client_params {
 	enum tls_verify verify;
 	const char *ca_file, *ca_path; /* both NULL: the system's roots. "" as ca_file: none */
 	bool system_roots;             /* … in addition to those files */
-	unsigned depth;                /* certificates above the server's own; 0: OpenSSL's limit */
+	unsigned depth;                /* certificates between the server's own and a root; 0: OpenSSL's limit */
 	bool wildcard_labels;          /* *.example.org stands for a.b.example.org, too */
 	const char *dane_digests;      /* "sha512 sha256", the best first: only its records count; NULL: that */
 	const struct tls_identity *identities; /* our client certificates, of different kinds: the server chooses */

@@ -66,8 +66,7 @@ static int context_new(const struct tls_common *c, bool is_server, SSL_CTX **out
 }
 
 static int use_roots(SSL_CTX *ctx, const char *file, const char *path, bool system, unsigned depth) {
-	/* ours counts the root, OpenSSL's does not */
-	if (depth != 0) SSL_CTX_set_verify_depth(ctx, (int)depth - 1);
+	if (depth != 0) SSL_CTX_set_verify_depth(ctx, (int)MIN_OF(depth, (unsigned)INT_MAX));
 	if (file != NULL && file[0] != '\0' && SSL_CTX_load_verify_file(ctx, file) != 1) return openssl_failed(file);
 	if (path != NULL && path[0] != '\0' && SSL_CTX_load_verify_dir(ctx, path) != 1) return openssl_failed(path);
 	if (system) SSL_CTX_set_default_verify_paths(ctx);

@@ -83,6 +83,7 @@ static int answer_session(void *ctx, struct link_question *q) {
 				    .tls = ask.tls,
 				    .language = ask.language,
 				    .no_uidonly = ask.no_uidonly,
+				    .handed = ask.handed,
 				    .master = ask.master };
 	const char *protocol = ask.protocol == SESSION_IMAP ? "imap" : "pop3";
 	session_answer_pack(q->answer, &(struct session_answer){ .open = true });

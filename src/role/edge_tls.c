@@ -48,7 +48,7 @@ static void wish(struct tls_server_params *p, const struct conf_view *v, bool re
 	p->ca_file = path_of(v, SET_smtpd_tls_CAfile);
 	p->ca_path = path_of(v, SET_smtpd_tls_CApath);
 	p->system_roots = conf_bool(v, SET_tls_append_default_CA);
-	p->depth = (unsigned)conf_number(v, SET_smtpd_tls_ccert_verifydepth);
+	p->depth = tls_depth(v, SET_smtpd_tls_ccert_verifydepth);
 }
 
 /* Two services with the same one can share. */

@@ -109,13 +109,11 @@ enum { OUT_FILES_MAX = 8 };
 
 size_t identity_client_files(const struct conf_view *v, bool lmtp, struct identity_files *out, size_t room) {
 	static const enum setting_id chains[] = { SET_smtp_tls_chain_files, SET_lmtp_tls_chain_files };
-	static const enum setting_id pairs[][3][2] = {
+	static const enum setting_id pairs[][2][2] = {
 		{ { SET_smtp_tls_cert_file, SET_smtp_tls_key_file },
-		  { SET_smtp_tls_eccert_file, SET_smtp_tls_eckey_file },
-		  { SET_smtp_tls_dcert_file, SET_smtp_tls_dkey_file } },
+		  { SET_smtp_tls_eccert_file, SET_smtp_tls_eckey_file } },
 		{ { SET_lmtp_tls_cert_file, SET_lmtp_tls_key_file },
-		  { SET_lmtp_tls_eccert_file, SET_lmtp_tls_eckey_file },
-		  { SET_lmtp_tls_dcert_file, SET_lmtp_tls_dkey_file } },
+		  { SET_lmtp_tls_eccert_file, SET_lmtp_tls_eckey_file } },
 	};
 	size_t listed, count = 0;
 	struct slice list = conf_text(v, chains[lmtp]);
@@ -203,7 +201,6 @@ static int load_named(struct identities *all, const struct conf_view *v) {
 	static const enum setting_id pairs[][2] = {
 		{ SET_smtpd_tls_cert_file, SET_smtpd_tls_key_file },
 		{ SET_smtpd_tls_eccert_file, SET_smtpd_tls_eckey_file },
-		{ SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file },
 	};
 	size_t n;
 	const struct slice *files = conf_list(v, SET_smtpd_tls_chain_files, &n);

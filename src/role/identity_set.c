@@ -5,7 +5,7 @@
 
 static const enum setting_id files[] = {
 	SET_smtpd_tls_chain_files, SET_smtpd_tls_cert_file,  SET_smtpd_tls_key_file, SET_smtpd_tls_eccert_file,
-	SET_smtpd_tls_eckey_file,  SET_smtpd_tls_dcert_file, SET_smtpd_tls_dkey_file,
+	SET_smtpd_tls_eckey_file,
 };
 
 struct slice identity_set_of(const struct conf *c, const struct conf_view *v, struct arena *mem) {

@@ -54,9 +54,7 @@ static void permit_signature(struct dns *dns, const struct permission_ask *ask, 
 	if (!slice_is_ascii(domain) && !dns_to_ascii(domain, mem, &domain)) return;
 	int r = dkim_report_look(dns, domain, deadline_in(LOOK_MS), mem, &record);
 	if (r < 0 || r == DNS_LATER) answer->verdict = PERMISSION_LATER;
-	if (r != DNS_OK || !dkim_report_wants(&record, (enum dkim_fault)ask->fault) ||
-	    random_below(100) >= (uint64_t)record.percent)
-		return;
+	if (r != DNS_OK || record.local.len == 0 || !dkim_report_due(&record, (enum dkim_fault)ask->fault)) return;
 	struct report_target one = {
 		.address = arena_fmt(mem, "%.*s@%.*s", SLICE_ARG(record.local), SLICE_ARG(domain))
 	};

@@ -115,8 +115,8 @@ static int context_find(struct relay_settings *s, const struct relay_profile *p,
 	struct tls_client_params params = { .ca_file = path_of(p, SET_smtp_tls_CAfile),
 					    .ca_path = path_of(p, SET_smtp_tls_CApath),
 					    .system_roots = conf_bool(p->view, SET_tls_append_default_CA),
-					    .depth = (unsigned)conf_number(
-						    p->view, relay_setting(p, SET_smtp_tls_scert_verifydepth)),
+					    .depth = tls_depth(p->view,
+							       relay_setting(p, SET_smtp_tls_scert_verifydepth)),
 					    .dane_digests = path_of(p, SET_tls_dane_digests),
 					    .identities = identities };
 	/* "*." of MTA-STS stands for one label, whatever is usual here (RFC 8461 §4.1) */

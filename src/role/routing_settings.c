@@ -228,28 +228,10 @@ static const struct {
 	{ "discard", TRANSPORT_DISCARD },
 };
 
-/* <transport>_NAME, or what it is without one. */
-static bool named(const struct conf_view *v, struct slice transport, const char *name, struct arena *mem,
-		  struct slice *out) {
-	return conf_text_named(v, arena_fmt(mem, "%.*s_%s", SLICE_ARG(transport), name), out) && out->len != 0;
-}
-
-static size_t named_limit(const struct conf_view *v, struct slice transport, const char *name, enum setting_id usual,
-			  struct arena *mem) {
-	struct slice text;
-	uint64_t n;
-	if (!named(v, transport, name, mem, &text) || !slice_number(text, INT_MAX, &n))
-		n = (uint64_t)conf_number(v, usual);
+/* 0 in main.cf: no limit. */
+static size_t limit_of(const struct conf *c, struct slice transport, enum transport_setting which) {
+	int64_t n = conf_transport(c, transport, which);
 	return n != 0 ? (size_t)n : SIZE_MAX / 2;
-}
-
-static int64_t named_delay_us(const struct conf_view *v, struct slice transport, const char *name,
-			      enum setting_id usual, struct arena *mem) {
-	struct slice delay;
-	int64_t ms = conf_time_ms(v, usual);
-	if (named(v, transport, name, mem, &delay) && !time_read(delay, 's', &ms))
-		say(L_WARN, "core", "%.*s_%s = %.*s: not a time", SLICE_ARG(transport), name, SLICE_ARG(delay));
-	return ms * 1000;
 }
 
 static struct feedback feedback_of(const struct conf *c, struct slice transport, enum transport_setting which,
@@ -267,30 +249,22 @@ static struct feedback feedback_of(const struct conf *c, struct slice transport,
 static struct transport transport_of(const struct conf *conf, struct slice name, struct slice command,
 				     enum transport_kind kind, struct arena *mem) {
 	const struct conf_view *v = conf_main(conf);
-	bool local = kind == TRANSPORT_LOCAL;
 	if (kind == TRANSPORT_ERROR && slice_eq(name, S("retry"))) kind = TRANSPORT_RETRY;
 	struct transport t = {
 		.name = name,
 		.kind = kind,
 		.tag = slice_eq(name, S("relay")) ? arena_fmt(mem, "relay/%.*s", SLICE_ARG(command)).at
 						  : arena_text(mem, command),
-		.recipient_limit = named_limit(
-			v, name, "destination_recipient_limit",
-			local ? SET_local_destination_recipient_limit : SET_default_destination_recipient_limit, mem),
-		.concurrency_limit = named_limit(v, name, "destination_concurrency_limit",
-						 local ? SET_local_destination_concurrency_limit
-						       : SET_default_destination_concurrency_limit,
-						 mem),
-		.first_concurrency = named_limit(v, name, "initial_destination_concurrency",
-						 SET_initial_destination_concurrency, mem),
+		.recipient_limit = limit_of(conf, name, TRANSPORT_DESTINATION_RECIPIENT_LIMIT),
+		.concurrency_limit = limit_of(conf, name, TRANSPORT_CONCURRENCY_LIMIT),
+		.first_concurrency = limit_of(conf, name, TRANSPORT_INITIAL_CONCURRENCY),
 		.gain = feedback_of(conf, name, TRANSPORT_POSITIVE_FEEDBACK,
 				    SET_default_destination_concurrency_positive_feedback),
 		.loss = feedback_of(conf, name, TRANSPORT_NEGATIVE_FEEDBACK,
 				    SET_default_destination_concurrency_negative_feedback),
 		.failed_cohort_limit = (double)conf_transport(conf, name, TRANSPORT_FAILED_COHORT_LIMIT),
-		.rate_delay_us =
-			named_delay_us(v, name, "destination_rate_delay", SET_default_destination_rate_delay, mem),
-		.all_delay_us = named_delay_us(v, name, "transport_rate_delay", SET_default_transport_rate_delay, mem),
+		.rate_delay_us = conf_transport(conf, name, TRANSPORT_DESTINATION_RATE_DELAY) * 1000,
+		.all_delay_us = conf_transport(conf, name, TRANSPORT_TRANSPORT_RATE_DELAY) * 1000,
 	};
 	size_t n;
 	const struct slice *deferred = conf_list(v, SET_defer_transports, &n);

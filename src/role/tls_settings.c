@@ -58,3 +58,7 @@ const char *tls_group_list(const struct conf_view *v, struct arena *mem) {
 	}
 	return asked && list.len != 0 ? arena_slice(mem, buf_slice(&list)).at : NULL;
 }
+
+unsigned tls_depth(const struct conf_view *v, enum setting_id id) {
+	return (unsigned)conf_number(v, id) + 1;
+}

@@ -14,3 +14,6 @@ void tls_excluded_add(struct buf *out,
 		      struct slice words); /* ":!X" for each; words part at blanks, commas and colons */
 /* tls_eecdh_auto_curves, then tls_ffdhe_auto_groups; NULL: both are as they were. */
 const char *tls_group_list(const struct conf_view *v, struct arena *mem);
+/* …_verifydepth, as tls_server_params and tls_client_params have it. Postfix allows one certificate more than the
+ * setting says, which people with a chain of three and a depth of 1 rely on. */
+unsigned tls_depth(const struct conf_view *v, enum setting_id id);

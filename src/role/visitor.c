@@ -8,6 +8,7 @@
 #include "role/screen_talk.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "net/descriptor.h"
 #include "net/proxy_header.h"
 #include "net/pump.h"
 
@@ -37,7 +38,7 @@ struct visitor {
 	uid_t uid;
 	/* SMTP */
 	struct buf told;         /* by a proxy */
-	int64_t told_until;
+	int64_t until;           /* a proxy has time to tell; core has it to say goodbye */
 	struct screen screen;
 	struct screen_talk *talk;
 	struct addr own;         /* our end; AF_UNSPEC: not an internet socket */
@@ -46,7 +47,7 @@ struct visitor {
 	/* IMAP, POP3 */
 	struct gate *login;
 	struct buf master;       /* who acts as the user */
-	struct pump *pump;
+	struct pump *pump;       /* NULL: core has the client's socket too, and reads and writes there */
 	int inner;
 	struct slice user; /* counted in users; owned */
 };
@@ -179,6 +180,35 @@ static bool pump_phase(struct visitor *v, enum wake why) {
 	return true;
 }
 
+/* Core talks to the client; this end waits for the end of that. */
+static bool handed_phase(struct visitor *v, enum wake why) {
+	char byte;
+	int mark;
+	if (why == WAKE_STOP) {
+		shutdown(v->inner, SHUT_WR);
+		v->until = deadline_in(GOODBYE_MS);
+	}
+	ssize_t n = descriptor_receive(v->inner, &byte, 1, &mark);
+	bool given_back = mark >= 0, waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+	auto_fd(&mark);
+	if (given_back) return v->until == NEVER && take_back(v);
+	if (!waits || clock_ms() >= v->until) return false;
+	task_park(&v->task, 0, EPOLLIN, v->until);
+	return true;
+}
+
+/* To the core that has just opened a session for it. Failed: that one is gone, and the client would not be served. */
+static bool give_socket(struct visitor *v) {
+	if (descriptor_send(v->inner, 0, stream_fd(v->stream), deadline_in(GOODBYE_MS)) < 0) {
+		say(L_ERROR, v->service->log_name, "%s", fail_text());
+		return false;
+	}
+	v->until = NEVER;
+	stream_relax(v->stream);
+	v->phase = handed_phase;
+	return handed_phase(v, WAKE_CALL);
+}
+
 /* With a socket pair of its own for each try: who died may have written to the last one. */
 static int open_session(struct visitor *v, const struct session_ask *ask) {
 	AUTO_ARENA struct arena mem = { 0 };
@@ -186,7 +216,7 @@ static int open_session(struct visitor *v, const struct session_ask *ask) {
 	int pair[2];
 	static const int room = SESSION_ROOM;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) pair[0] = pair[1] = -1;
-	else setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+	else if (!ask->handed) setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 	int r = pair[0] < 0 ? fail_errno("socket pair")
 			    : ask_session(v->all->outside.core, ask, pair[1], &mem, &answer);
 	auto_fd(&pair[1]);
@@ -211,6 +241,7 @@ static bool hand_over(struct visitor *v) {
 				   .language = who.language,
 				   .offer = who.offer,
 				   .no_uidonly = who.no_uidonly,
+				   .handed = v->service->protocol == SERVES_IMAP && stream_is_bare(v->stream),
 				   .master = buf_slice(&v->master) };
 	bool room = user_enter(v, who.login);
 	if (room) {
@@ -230,6 +261,7 @@ static bool hand_over(struct visitor *v) {
 	gate_free(&v->login);
 	uncount(v); /* no stranger any more: users have a limit of their own */
 	task_watch(&v->task, stream_fd(v->stream), v->inner);
+	if (ask.handed) return give_socket(v);
 	v->pump = pump_new(v->stream, v->inner, v->service->idle_ms + MINUTES(1));
 	v->phase = pump_phase;
 	return pump_phase(v, WAKE_CALL);
@@ -324,7 +356,7 @@ static bool proxy_phase(struct visitor *v, enum wake why) {
 	if (n > 0) buf_add(&v->told, slice_from(room, (size_t)n));
 	enum proxy_header_answer answer = waits ? PROXY_HEADER_MORE : PROXY_HEADER_BAD;
 	if (n > 0) answer = proxy_header_parse(buf_slice(&v->told), &client, &own, &used);
-	if (answer == PROXY_HEADER_BAD || v->told.full || (waits && clock_ms() >= v->told_until)) {
+	if (answer == PROXY_HEADER_BAD || v->told.full || (waits && clock_ms() >= v->until)) {
 		char ip[ADDR_TEXT_ROOM];
 		say(L_WARN, v->service->log_name, "haproxy read: %s from [%s]",
 		    n == 0  ? "lost connection"
@@ -336,7 +368,7 @@ static bool proxy_phase(struct visitor *v, enum wake why) {
 	size_t take = answer == PROXY_HEADER_MORE ? v->told.len - had : used - had;
 	if (take != 0 && recv(fd, room, take, MSG_DONTWAIT) != (ssize_t)take) return false;
 	if (answer == PROXY_HEADER_MORE) {
-		task_park(&v->task, (uint32_t)EPOLLIN, 0, v->told_until);
+		task_park(&v->task, (uint32_t)EPOLLIN, 0, v->until);
 		return true;
 	}
 	v->peer = client;
@@ -347,7 +379,7 @@ static bool proxy_phase(struct visitor *v, enum wake why) {
 
 static bool start_proxy(struct visitor *v) {
 	v->told = BUF(2 * PROXY_HEADER_MAX);
-	v->told_until = deadline_in(v->service->proxy_ms);
+	v->until = deadline_in(v->service->proxy_ms);
 	v->phase = proxy_phase;
 	return proxy_phase(v, WAKE_CALL);
 }

@@ -3,6 +3,8 @@
 #include "smtp/client_private.h"
 #include "base/fail.h"
 
+enum { SLOWEST_REPLY = 10 }; /* a reply in pieces takes so many times its limit at most */
+
 void smtp_client_lose(struct smtp_client *c, int stream_result) {
 	if (c->over) return;
 	c->over = true;
@@ -21,12 +23,23 @@ bool smtp_client_flush(struct smtp_client *c, int64_t timeout) {
 	return r == STREAM_OK;
 }
 
+/* Each piece of a reply may take the whole time, as in Postfix, where smtp_per_request_deadline does not say otherwise;
+ * but a server that sends a byte now and then does not keep us for ever. */
+static int wait_line(struct smtp_client *c, struct slice *line, int64_t timeout, int64_t end) {
+	for (;;) {
+		int r = stream_line(c->stream, SMTP_REPLY_LINE_MAX, line, NULL);
+		if (r != STREAM_AGAIN) return r;
+		r = stream_wait_fill(c->stream, MIN_OF(deadline_in(timeout), end));
+		if (r != STREAM_OK) return r;
+	}
+}
+
 bool smtp_client_hear(struct smtp_client *c, int64_t timeout, struct arena *mem, struct smtp_heard *out) {
-	int64_t deadline = deadline_in(timeout);
+	int64_t end = deadline_in(c->params.min_data_rate != 0 ? timeout : timeout * SLOWEST_REPLY);
 	enum smtp_reply_result got = SMTP_REPLY_MORE;
 	while (!c->over && got == SMTP_REPLY_MORE) {
 		struct slice line;
-		int r = stream_wait_line(c->stream, SMTP_REPLY_LINE_MAX, &line, deadline);
+		int r = wait_line(c, &line, timeout, end);
 		if (r == STREAM_OK) smtp_talk_heard(c, line);
 		if (r == STREAM_OK && c->params.filter != NULL)
 			line = c->params.filter(c->params.filter_ctx, line, mem);

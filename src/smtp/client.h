@@ -118,8 +118,8 @@ struct smtp_client_params {
 	void *filter_ctx;
 	bool quit_waits;               /* for the answer to QUIT (smtp_skip_quit_response = no) */
 	bool unquoted;                 /* local parts go out without quotes (smtp_quote_rfc821_envelope = no) */
-	/* The time for the text is that of all of it, but each byte buys 1/min_data_rate s, up to the whole
-	 * (smtp_per_request_deadline); 0: that of each piece. */
+	/* Time limits are those of a whole reply and of the whole text, of which each byte buys 1/min_data_rate s, up
+	 * to the whole (smtp_per_request_deadline); 0: those of each piece. */
 	uint64_t min_data_rate;
 	size_t line_limit;             /* longer lines of the body are folded (smtp_line_length_limit); 0: 998 */
 	const struct slice *own_names; /* a host that answers EHLO with one of these is ourselves, unless named_port */

@@ -15,7 +15,11 @@ enum {
 	WORDS_MOST = 1000      /* different sets of keywords in a mailbox */
 };
 
-struct row { int64_t blob_id; uint32_t uid, size, flags, words; }; /* words: from 1 on; 0: no keywords */
+struct row {
+	int64_t blob_id, received_us;
+	uint64_t modseq;
+	uint32_t uid, size, flags, words; /* words: from 1 on; 0: no keywords */
+};
 
 struct rows_list {
 	struct box box;
@@ -153,7 +157,7 @@ static bool add_row(struct rows_list *l, struct row row, struct slice words) {
 }
 
 static int add(void *ctx, const struct message *m) {
-	const struct row row = { m->blob_id, m->uid, (uint32_t)m->size, m->flags, 0 };
+	const struct row row = { m->blob_id, m->received_us, m->modseq, m->uid, (uint32_t)m->size, m->flags, 0 };
 	return m->size <= UINT32_MAX && add_row(ctx, row, m->keywords) ? 0 : STORE_LIMIT;
 }
 
@@ -233,8 +237,8 @@ static struct rows_list *make(struct db_conn *c, struct box box, const struct ro
 	if (old != NULL) {
 		good = change(l, c, old);
 	} else if (buf_room(&l->at, now->messages * sizeof(struct row)) != NULL) {
-		store_ahead(c, box, uid_all, WANT_LEAN);
-		good = store_each(c, box, uid_all, WANT_LEAN | WANT_BLOB, add, l) == 0;
+		store_ahead(c, box, uid_all, WANT_BRIEF);
+		good = store_each(c, box, uid_all, WANT_BRIEF | WANT_BLOB, add, l) == 0;
 	}
 	if (!good || count_of(l) != now->messages) list_free(&l);
 	return l;
@@ -285,6 +289,8 @@ int rows_each(const struct rows_list *l, struct db_conn *c, struct uid_set set, 
 			m.keywords = words_at(l, row->words);
 			m.size = row->size;
 			m.blob_id = row->blob_id;
+			m.received_us = row->received_us;
+			m.modseq = row->modseq;
 			r = walks_to(&walks, &m);
 			if (r == 0) r = each(ctx, &m);
 		}

@@ -60,7 +60,7 @@ static bool check(struct rows *r, struct box box, struct uid_set set, bool may_m
 	bool got = l != NULL;
 	if (got) {
 		assert_done(rows_each(l, c, set, 0, see, here));
-		assert_done(store_each(c, box, set, WANT_LEAN | WANT_BLOB, see, there));
+		assert_done(store_each(c, box, set, WANT_BRIEF | WANT_BLOB, see, there));
 		assert_int_equal(here->count, there->count);
 	}
 	for (size_t i = 0; i < there->count; i++) {
@@ -69,6 +69,8 @@ static bool check(struct rows *r, struct box box, struct uid_set set, bool may_m
 		assert_int_equal(a->flags, b->flags);
 		assert_int_equal(a->size, b->size);
 		assert_int_equal(a->blob_id, b->blob_id);
+		assert_int_equal(a->received_us, b->received_us);
+		assert_int_equal(a->modseq, b->modseq);
 		assert_true(slice_eq(a->keywords, b->keywords));
 	}
 	rows_release(r, &l);
@@ -199,7 +201,7 @@ static void many_at_once(void **state UNUSED) {
 	struct box boxes[2];
 	struct reader readers[3];
 	_Atomic bool over = false;
-	struct rows *r = rows_new(KIB(100)); /* room for one of both */
+	struct rows *r = rows_new(KIB(160)); /* room for one of both */
 	begin(dir, boxes);
 	for (size_t i = 0; i < LEN(readers); i++) {
 		readers[i] = (struct reader){ .rows = r, .box = boxes[i % 2], .over = &over };
@@ -223,7 +225,7 @@ static void little_room(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
 	struct box boxes[2];
 	begin(dir, boxes);
-	for (size_t limit = 0; limit < KIB(160); limit += KIB(20)) {
+	for (size_t limit = 0; limit < KIB(240); limit += KIB(30)) {
 		struct rows *r = rows_new(limit);
 		for (int i = 0; i < 5; i++) check(r, boxes[i % 2], UID_ALL, true);
 		rows_free(&r);

@@ -41,16 +41,20 @@ bool dkim_report_parse(struct slice text, struct arena *mem, struct dkim_report_
 	if (count < 0) return false;
 	const struct tag *ra = tag_find(tags, count, S("ra")), *rp = tag_find(tags, count, S("rp")),
 			 *rr = tag_find(tags, count, S("rr")), *rs = tag_find(tags, count, S("rs"));
-	if (ra == NULL || !unquote(ra->value, LOCAL_MAX, mem, &r.local) || r.local.len == 0) return false;
+	if (ra != NULL && (!unquote(ra->value, LOCAL_MAX, mem, &r.local) || r.local.len == 0)) return false;
 	if (slice_find(r.local, '@') < r.local.len || slice_find(r.local, ' ') < r.local.len) return false;
-	if (rp != NULL) {
+	if (ra != NULL && rp != NULL) {
 		if (!slice_number(rp->value, 100, &percent)) return false;
 		r.percent = (unsigned)percent;
 	}
-	if (rr != NULL) r.wanted = rr->value;
+	if (ra != NULL && rr != NULL) r.wanted = rr->value;
 	if (rs != NULL && !unquote(rs->value, TEXT_MAX, mem, &r.text)) r.text = SLICE_NONE;
 	*out = r;
-	return true;
+	return r.local.len != 0 || r.text.len != 0;
+}
+
+bool dkim_report_due(const struct dkim_report_record *r, enum dkim_fault fault) {
+	return dkim_report_wants(r, fault) && random_below(100) < (uint64_t)r->percent;
 }
 
 bool dkim_report_wants(const struct dkim_report_record *r, enum dkim_fault fault) {
@@ -70,7 +74,6 @@ int dkim_report_look(struct dns *dns, struct slice domain, int64_t deadline, str
 	int r = dns_txt(dns, arena_fmt(mem, "_report._domainkey.%.*s", SLICE_ARG(domain)), deadline, mem, &texts,
 			&count, NULL);
 	if (r == DNS_NXDOMAIN) return DNS_NODATA;
-	for (size_t i = 0; r == DNS_OK && i < count; i++)
-		if (dkim_report_parse(texts[i], mem, out)) return DNS_OK;
-	return r == DNS_OK ? DNS_NODATA : r;
+	if (r != DNS_OK) return r;
+	return count == 1 && dkim_report_parse(texts[0], mem, out) ? DNS_OK : DNS_NODATA;
 }

@@ -14,9 +14,10 @@ static const struct {
 	{ "ra=a; rr=all; rp=0; future=1", "a", "", 0, "vxsdpo" },
 	{ "ra=a; rr=; rs==0D=0A250=20ok", "a", "", 100, "" }, /* no line of ours ends where a stranger wants it */
 	{ "ra=a; rs==G0", "a", "", 100, "vxsdpo" },
+	{ "rs=mend=20it; rr=x; rp=0", "", "mend it", 100, "vxsdpo" }, /* rr and rp are ra's */
 };
-static const char *const bad[] = { "", "ra=", "rp=10", "ra=a@b", "ra=a=40b", "ra=a; rp=101", "ra=a; rp=-1", "ra=a=0Ab",
-				   "ra=a=2", "ra=a=20b", "ra=a; ra=b", "v=DKIM1", "hello",
+static const char *const bad[] = { "", "ra=", "rp=10", "rs=", "ra=a@b", "ra=a=40b", "ra=a; rp=101", "ra=a; rp=-1",
+				   "ra=a=0Ab", "ra=a=2", "ra=a=20b", "ra=a; ra=b", "v=DKIM1", "hello",
 				   "ra=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 
 static const struct { char letter; enum dkim_fault fault; } faults[] = {
@@ -33,7 +34,9 @@ static void records(void **state) {
 		assert_true(dkim_report_parse(slice_of(good[i].text), &mem, &r));
 		assert_true(slice_eq(r.local, slice_of(good[i].local)) && slice_eq(r.text, slice_of(good[i].reply)));
 		assert_int_equal(r.percent, good[i].percent);
-		assert_false(dkim_report_wants(&r, DKIM_FAULT_NONE));
+		assert_false(dkim_report_wants(&r, DKIM_FAULT_NONE) || dkim_report_due(&r, DKIM_FAULT_NONE));
+		assert_int_equal(r.percent == 100 && dkim_report_wants(&r, DKIM_FAULT_BODY),
+				 r.percent != 7 && dkim_report_due(&r, DKIM_FAULT_BODY));
 		for (size_t k = 0; k < LEN(faults); k++)
 			assert_int_equal(dkim_report_wants(&r, faults[k].fault),
 					 strchr(good[i].wanted, faults[k].letter) != NULL);

@@ -49,6 +49,16 @@ bool keyring_name(struct slice name) {
 
 /* ---- keys ---- */
 
+static EVP_PKEY_CTX *rsa_signer(EVP_PKEY *pkey) {
+	if (pkey == NULL || !EVP_PKEY_is_a(pkey, "RSA")) return NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
+	if (ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
+	    EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1)
+		return ctx;
+	EVP_PKEY_CTX_free(ctx);
+	return NULL;
+}
+
 struct key *key_new(const struct keyring_key *told, struct slice name, EVP_PKEY *pkey) {
 	struct key *one = mem_get(sizeof *one);
 	one->told = *told;
@@ -60,6 +70,7 @@ struct key *key_new(const struct keyring_key *told, struct slice name, EVP_PKEY 
 	one->name = arena_slice(&one->mem, name);
 	one->hash = hash_bytes(one->told.domain);
 	one->pkey = pkey;
+	one->rsa = rsa_signer(pkey);
 	unsigned char digest[32];
 	AUTO_BUF struct buf named = BUF(KIB(16));
 	buf_addf(&named, "%.*s %.*s ", SLICE_ARG(one->told.domain), SLICE_ARG(one->told.selector));
@@ -70,6 +81,7 @@ struct key *key_new(const struct keyring_key *told, struct slice name, EVP_PKEY 
 }
 
 void key_free(struct key *one) {
+	EVP_PKEY_CTX_free(one->rsa);
 	EVP_PKEY_free(one->pkey);
 	arena_done(&one->mem);
 	free(one);
@@ -344,43 +356,50 @@ void keyring_list(struct keyring *k, struct slice domain, struct arena *mem, str
 
 /* ---- signing ---- */
 
-static EVP_PKEY *hold_key(struct keyring *k, uint64_t id) {
-	EVP_PKEY *pkey = NULL;
+/* A key that stays although it may be taken out meanwhile. */
+struct held {
+	EVP_PKEY *pkey;
+	EVP_PKEY_CTX *rsa; /* a copy; NULL: Ed25519 */
+};
+
+static bool hold_key(struct keyring *k, uint64_t id, struct held *out) {
+	bool found = false;
+	*out = (struct held){ 0 };
 	pthread_rwlock_rdlock(&k->lock);
-	for (size_t i = 0; i < k->count && pkey == NULL; i++)
-		if (k->at[i]->told.id == id) pkey = k->at[i]->pkey;
-	if (pkey != NULL) EVP_PKEY_up_ref(pkey);
+	for (size_t i = 0; i < k->count && !found; i++) {
+		const struct key *one = k->at[i];
+		if (one->told.id != id || one->pkey == NULL || !EVP_PKEY_up_ref(one->pkey)) continue;
+		out->pkey = one->pkey;
+		if (one->rsa != NULL) out->rsa = EVP_PKEY_CTX_dup(one->rsa);
+		found = true;
+	}
 	pthread_rwlock_unlock(&k->lock);
-	return pkey;
+	return found;
 }
 
-static bool sign_ed25519(EVP_PKEY *pkey, struct slice digest, unsigned char *to, size_t *len) {
+static bool sign_ed25519(const struct held *key, struct slice digest, unsigned char *to, size_t *len) {
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	bool ok = md != NULL && EVP_DigestSignInit(md, NULL, NULL, NULL, pkey) == 1 &&
+	bool ok = md != NULL && EVP_DigestSignInit(md, NULL, NULL, NULL, key->pkey) == 1 &&
 		  EVP_DigestSign(md, to, len, (const unsigned char *)digest.at, digest.len) == 1;
 	EVP_MD_CTX_free(md);
 	return ok;
 }
 
-static bool sign_rsa(EVP_PKEY *pkey, struct slice digest, unsigned char *to, size_t *len) {
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
-	bool ok = ctx != NULL && EVP_PKEY_sign_init(ctx) == 1 &&
-		  EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1 &&
-		  EVP_PKEY_CTX_set_signature_md(ctx, EVP_sha256()) == 1 &&
-		  EVP_PKEY_sign(ctx, to, len, (const unsigned char *)digest.at, digest.len) == 1;
-	EVP_PKEY_CTX_free(ctx);
-	return ok;
+static bool sign_rsa(const struct held *key, struct slice digest, unsigned char *to, size_t *len) {
+	return key->rsa != NULL &&
+	       EVP_PKEY_sign(key->rsa, to, len, (const unsigned char *)digest.at, digest.len) == 1;
 }
 
 int keyring_sign(struct keyring *k, uint64_t id, struct slice digest, struct buf *signature) {
+	struct held key;
 	if (digest.len != 32) return fail("DKIM signature: not a SHA-256 digest");
-	EVP_PKEY *pkey = hold_key(k, id);
-	if (pkey == NULL) return fail("DKIM signature: the key is not there (hato dkim list)");
-	size_t len = (size_t)EVP_PKEY_get_size(pkey);
+	if (!hold_key(k, id, &key)) return fail("DKIM signature: the key is not there (hato dkim list)");
+	size_t len = (size_t)EVP_PKEY_get_size(key.pkey);
 	char *room = buf_room(signature, len);
-	bool rsa = EVP_PKEY_is_a(pkey, "RSA");
-	bool ok = room != NULL && (rsa ? sign_rsa : sign_ed25519)(pkey, digest, (unsigned char *)room, &len);
-	EVP_PKEY_free(pkey);
+	bool rsa = EVP_PKEY_is_a(key.pkey, "RSA");
+	bool ok = room != NULL && (rsa ? sign_rsa : sign_ed25519)(&key, digest, (unsigned char *)room, &len);
+	EVP_PKEY_CTX_free(key.rsa);
+	EVP_PKEY_free(key.pkey);
 	ERR_clear_error();
 	if (!ok) return fail("DKIM signature: cannot be made");
 	signature->len += len;

@@ -9,6 +9,8 @@ struct key {
 	struct slice name;         /* of the KeyTable entry */
 	uint64_t hash;             /* of the domain */
 	EVP_PKEY *pkey;            /* NULL: cannot be read */
+	EVP_PKEY_CTX *rsa;         /* ready to sign, never used itself: copies are cheap.
+				      NULL: no RSA key */
 	struct arena mem;
 };
 struct keyring {

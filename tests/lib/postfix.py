@@ -115,7 +115,7 @@ queue_run_delay = 2s
             command = ['unshare', '-m', 'sh', '-c', f'mount --bind {self.folder}/resolv.conf /etc/resolv.conf && {inner}']
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.folder + '/out', 'ab'),
                                         stderr=subprocess.STDOUT)
-        wait_port(self.port, self.address, 30)
+        wait_port(self.port, self.address, 90)  # its start is a shell script of many programs
         return self
 
     def stop(self):

@@ -69,7 +69,7 @@ mail.stranger.test.rhs.test A 127.0.0.4
 helo.bad.test.rhs.test A 127.0.0.5
 helo.bad.test A 127.0.0.84
 '''
-ZONES = {'good.test': '@ MX 10 mx\nmx A 127.0.0.81\nns A 127.0.0.83\n'}
+ZONES = {'good.test': '@ MX 10 mx\nmx A 127.0.0.81\nns A 127.0.0.83\n', 'broken.test': None}
 
 
 class Suite:

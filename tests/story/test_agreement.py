@@ -109,20 +109,20 @@ def plain(v):
     return {'spf': v['spf']['result'], 'dkim': best, 'dmarc': v['dmarc']['result'], 'arc': v['arc']['result']}
 
 
-def compare(ours, theirs, known, methods):
+def compare(ours, theirs, known, methods, counted, name):
     """known: {(start of the sample's name, method): why they differ}"""
     differ, used = [], set()
-    for name in theirs:
+    for sample in theirs:
         for method in methods:
-            a, b = plain(ours[name])[method], theirs[name][method]
+            a, b = plain(ours[sample])[method], theirs[sample][method]
             if a == b:
                 continue
-            why = [(k, w) for k, w in known.items() if name.startswith(k[0]) and method == k[1]]
+            why = [(k, w) for k, w in known.items() if sample.startswith(k[0]) and method == k[1]]
             used.update(k for k, _ in why)
             if not why:
-                differ.append(f'{name}: {method}: hato {a}, they {b} {json.dumps(ours[name])}')
+                differ.append(f'{sample}: {method}: hato {a}, they {b} {json.dumps(ours[sample])}')
     total = len(theirs) * len(methods)
-    print(f'{total - len(differ)} of {total} verdicts agree or differ for a known reason; known: {sorted(used)}')
+    counted(f'verdicts beside {name}', total - len(differ), total, f'explained: {sorted(used)}')
     assert not differ, '\n'.join(differ)
     assert used == set(known), f'they agree now: {set(known) - used}'
 
@@ -140,7 +140,7 @@ RANK = ['pass', 'temperror', 'permerror', 'fail', 'none']
 
 
 @pytest.mark.skipif(not os.path.exists('/usr/bin/rspamd'), reason='rspamd')
-def test_rspamd(ours, world, folder, daemons):
+def test_rspamd(ours, world, folder, daemons, counted):
     port, top = free_port(), f'{folder}/rspamd'
     os.makedirs(f'{top}/local.d')
     os.chmod(folder, 0o777)
@@ -172,11 +172,11 @@ worker "normal" {{ bind_socket = "127.0.0.1:{port}"; count = 1; }}
     compare(ours, theirs, {
         ('typo.test', 'spf'): 'a word that SPF does not know makes the record useless (RFC 7208 4.6); rspamd passes it over',
         ('no author', 'dmarc'): 'we call a missing author an error of the message, rspamd says nothing',
-    }, ('spf', 'dkim', 'dmarc', 'arc'))
+    }, ('spf', 'dkim', 'dmarc', 'arc'), counted, 'rspamd')
 
 
 @pytest.mark.skipif(not os.path.exists('/usr/sbin/opendmarc'), reason='opendmarc')
-def test_opendmarc(ours, hosts, folder, daemons):
+def test_opendmarc(ours, hosts, folder, daemons, counted):
     """As a milter behind our door: DKIM results it takes from our field, SPF it checks itself. It asks whom resolv.conf names."""
     address, port, top = own_address(), free_port(), f'{folder}/opendmarc'
     os.makedirs(top)
@@ -220,4 +220,4 @@ def test_opendmarc(ours, hosts, folder, daemons):
     compare(ours, theirs, {
         ('strict.test above', 'dmarc'): 'aspf=s wants the very domain (RFC 9989 4.4); OpenDMARC 1.4 lets a subdomain pass, rspamd does not',
         ('no author', 'dmarc'): 'we call a missing author an error of the message, OpenDMARC writes no field',
-    }, ('dmarc',))
+    }, ('dmarc',), counted, 'OpenDMARC')

@@ -30,6 +30,7 @@ def servers(scenario):
     return trustprobe.Keys({name: re.sub(r'\s*\n\s*', '', text.strip()) for name, text in (scenario.get('txt-records') or {}).items()})
 
 
+@pytest.mark.suite('ARC, validation', 'otherwise than its draft, by RFC 8617: ' + ', '.join(f'{name} ({why})' for name, (_, why) in EXCEPTIONS.items()))
 @pytest.mark.parametrize('scenario, case', cases('arc-draft-validation-tests.yml'))
 def test_validation_suite(scenario, case, request):
     wanted = (case['cv'] or '').lower()
@@ -73,6 +74,7 @@ def test_every_case_is_here():
     assert len(list(cases('arc-draft-sign-tests.yml'))) == 17
 
 
+@pytest.mark.suite('ARC, sealing')
 @pytest.mark.parametrize('scenario, case', cases('arc-draft-sign-tests.yml'))
 def test_signing_suite(scenario, case, folder):
     """RSA signatures have no chance in them: even b= must be the suite's."""

@@ -269,6 +269,22 @@ def test_what_counts_is_named(tmp_path):
     assert 'MaximumSignedBytes' not in said
 
 
+def test_short_keys_are_never_proof(tmp_path):
+    """RFC 8301 §3.2: neither file can make a key of less than 1024 bits count; a moved-in one stops no start."""
+    (tmp_path / 'dkim.conf').write_text('MinimumKeyBits 512\n')
+    (tmp_path / 'data').mkdir()
+    main = f'myhostname = mail.own.test\ndata_directory = {tmp_path}/data\ncompatibility_level = 3.6\nopendkim_config = {tmp_path}/dkim.conf\n'
+
+    def check(more):
+        (tmp_path / 'main.cf').write_text(main + more)
+        done = subprocess.run([HATO, '-c', tmp_path, 'check'], capture_output=True, text=True)
+        return done.returncode, done.stderr
+    assert 'dkim.conf, line 1: MinimumKeyBits' in check('')[1] and '1024 stays' in check('')[1]
+    assert check('')[0] == 0, check('')
+    refused, said = check('dkim_key_bits_min = 512\n')
+    assert refused and 'dkim_key_bits_min' in said and '1024' in said, said
+
+
 def test_opendmarcs_history(site, folder):
     history = f'{folder}/history'
     server, _ = site(f'HistoryFile {history}\nIgnoreMailTo quiet@own.test\nRejectFailures true\n', 'opendmarc_config', networks='127.0.0.2/32')

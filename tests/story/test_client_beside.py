@@ -12,13 +12,16 @@ NAMES = {'smtp_helo_name': 'lmtp_lhlo_name', 'smtp_helo_timeout': 'lmtp_lhlo_tim
          'smtp_discard_ehlo_keyword_address_maps': 'lmtp_discard_lhlo_keyword_address_maps'}
 OFFERS = 'PIPELINING', 'SIZE 50000000', '8BITMIME', 'ENHANCEDSTATUSCODES'
 LOGIN = 'smtp_sasl_auth_enable=yes; smtp_sasl_password_maps=static:ann:s3cret; smtp_sasl_security_options='
-HANG, CLOSE = '(hang)', '(close)'
+HANG, CLOSE, DRIP, STUCK = '(hang)', '(close)', '(drip)', '(stuck)'
+LARGE = 8000000  # more than the buffers of a connection on this machine hold
 
 
 class Case:
-    def __init__(self, name, options='', to='x', only=None, differs=None, offers=OFFERS, banner='220 sink.test ESMTP', text=False, **replies):
+    def __init__(self, name, options='', to='x', only=None, differs=None, offers=OFFERS, banner='220 sink.test ESMTP', text=False, full=False,
+                 size=0, where='[127.0.0.1]:{port}', **replies):
         self.name, self.options, self.to, self.only, self.offers, self.banner, self.replies = name, options, to, only, offers, banner, replies
         self.text, self.differs = text, differs  # number of doc/postfix-differences.md
+        self.full, self.size, self.where = full, size, where  # nobody is let in; bytes of text; the next hop
 
 
 CASES = [
@@ -90,6 +93,18 @@ CASES = [
     Case('preference', 'smtp_address_preference=ipv6'),
     Case('needtls', 'smtp_tls_policy_maps=static:encrypt'),
     Case('badpolicy', 'smtp_tls_policy_maps=static:nonsense'),
+    Case('connect1', 'smtp_connect_timeout=1s', full=True),
+    Case('xfer1', 'smtp_data_xfer_timeout=1s', size=LARGE, DOT=STUCK),
+    Case('xferrate', 'smtp_data_xfer_timeout=2s; smtp_per_request_deadline=yes; smtp_min_data_rate=100000000', size=LARGE, DOT=STUCK),
+    Case('handshake1', 'smtp_starttls_timeout=1s; smtp_tls_security_level=encrypt', differs='C10', offers=(*OFFERS, 'STARTTLS'), STAR=HANG),
+    Case('dripped', offers=(), options='smtp_mail_timeout=2s', MAIL=DRIP),
+    Case('deadline', offers=(), options='smtp_mail_timeout=2s; smtp_per_request_deadline=yes', MAIL=DRIP),
+    Case('deadlineold', offers=(), options='smtp_mail_timeout=2s; smtp_per_record_deadline=yes', MAIL=DRIP),
+    Case('port', 'smtp_tcp_port={port}', where='[127.0.0.1]'),
+    Case('enforced', 'smtp_bind_address=192.0.2.1; smtp_bind_address_enforce=yes', differs='C10'),
+    Case('unenforced', 'smtp_bind_address=192.0.2.1'),
+    Case('enforced6', 'smtp_bind_address6=2001:db8::1; smtp_bind_address_enforce=yes; inet_protocols=all', differs='C10', where='[::1]:{port}'),
+    Case('bound6', 'smtp_bind_address6=::1; inet_protocols=all', where='[::1]:{port}'),
 ]
 TEXT = ('From: x@good.test\r\nTo: x@all.test\r\nSubject: a letter\r\nX-Drop: 1\r\nX-Change: 2\r\nMIME-Version: 1.0\r\n'
         'Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nline\r\n.dot\r\n' + 'long ' * 250 +
@@ -98,15 +113,25 @@ TEXT = ('From: x@good.test\r\nTo: x@all.test\r\nSubject: a letter\r\nX-Drop: 1\r
 
 class Server:
     def __init__(self, case):
-        self.case, self.said, self.texts, self.peers = case, [], [], set()
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=20)
+        self.case, self.said, self.texts, self.peers, self.left = case, [], [], set(), []
+        self.listener = socket.socket(socket.AF_INET6 if '::1' in case.where else socket.AF_INET)
+        if case.size:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.listener.bind(('::1' if '::1' in case.where else '127.0.0.1', 0))
+        self.listener.listen(0 if case.full else 20)
         self.port = self.listener.getsockname()[1]
+        if case.full:
+            self.crowd = [socket.socket() for _ in range(3)]
+            for s in self.crowd:
+                s.setblocking(False)
+                s.connect_ex(('127.0.0.1', self.port))
+            return
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
         while True:
             try:
-                peer, (address, _) = self.listener.accept()
+                peer, (address, *_) = self.listener.accept()
             except OSError:
                 return
             self.peers.add(address)
@@ -135,6 +160,9 @@ class Server:
             reply = case.replies.get(verb)
             if verb == 'DATA' and reply is None:
                 say('354 go on')
+                if case.replies.get('DOT') == STUCK:
+                    time.sleep(20 * SLOW)
+                    return
                 text = b''
                 while (part := file.readline()) not in (b'.\r\n', b''):
                     text += part
@@ -144,10 +172,18 @@ class Server:
                     say(*[reply] * (taken if self.lmtp else 1))
                     continue
             if reply == HANG:
+                if verb == 'STAR':
+                    say('220 2.0.0 go on')
                 while file.readline():  # until the client goes
                     pass
             if reply in (HANG, CLOSE):
+                self.left.append(verb)
                 return
+            if reply == DRIP:  # each piece comes in time
+                for piece in '250 ', '2.0', '.0 ', 'ok', '\r\n':
+                    peer.sendall(piece.encode())
+                    time.sleep(0.8)
+                continue
             if reply is not None:
                 taken += verb == 'RCPT' and reply[0] == '2'
                 say(reply)
@@ -165,29 +201,27 @@ class Server:
     lmtp = False
 
 
-def ways(protocol):
-    return [c for c in CASES if c.only in (None, protocol)]
-
-
-def option(text, protocol, port):
+def option(text, protocol, spare, port):
     made = []
     for name, value in (w.split('=', 1) for w in text.split('; ') if w):
         if protocol == 'lmtp':
             name = NAMES.get(name, name.replace('smtp_', 'lmtp_', 1))
-        made.append(f'-o {{ {name} = {value.replace("FALLBACK", f"[127.0.0.1]:{port}")} }}')
+        made.append(f'-o {{ {name} = {value.replace("FALLBACK", f"[127.0.0.1]:{spare}").replace("{port}", str(port))} }}')
     return ' '.join(made)
 
 
 class Side:
-    def __init__(self, protocol):
+    def __init__(self, protocol, cases=None, make=Server, fill=str):
+        cases = [c for c in cases or CASES if c.only in (None, protocol)]
         self.spare = Server(Case('spare'))
-        self.servers = {c.name: Server(c) for c in ways(protocol)}
-        self.master = ''.join(f'{c.name} unix - - n - - {protocol} {option(c.options, protocol, self.spare.port)}\n' for c in ways(protocol))
+        self.servers = {c.name: make(c) for c in cases}
+        ports = {n: s.port for n, s in self.servers.items()}
+        self.master = ''.join(f'{c.name} unix - - n - - {protocol} {option(fill(c.options), protocol, self.spare.port, ports[c.name])}\n' for c in cases)
         self.main = (f'myorigin = good.test\nmydestination =\ndefault_transport = discard:\nappend_dot_mydomain = no\n'
                      'minimal_backoff_time = 1h\nmaximal_backoff_time = 1h\nsmtp_tls_security_level = none\nlmtp_tls_security_level = none\n'
                      'smtputf8_enable = no\nnotify_classes =\nin_flow_delay = 0\nsmtp_bind_address = 127.0.0.1\nlmtp_bind_address = 127.0.0.1\n'
-                     'smtp_connection_cache_on_demand = no\nlmtp_connection_cache_on_demand = no\n'
-                     'transport_maps = inline:{' + ', '.join(f'{n}.test={n}:[127.0.0.1]:{s.port}' for n, s in self.servers.items()) + '}\n')
+                     'smtp_connection_cache_on_demand = no\nlmtp_connection_cache_on_demand = no\nmessage_size_limit = 20000000\n'
+                     'transport_maps = inline:{' + ', '.join(f'{n}.test={n}:{s.case.where.format(port=s.port)}' for n, s in self.servers.items()) + '}\n')
 
     def send(self, address, port):
         for case in (s.case for s in self.servers.values()):
@@ -196,7 +230,7 @@ class Side:
                 s.mail('x@good.test')
                 code, text = s.rcpt(f'{case.to}@{case.name}.test')
                 assert code == 250, text
-                s.data(TEXT)
+                s.data(TEXT + ('x' * 78 + '\r\n') * (case.size // 80))
 
     def done(self, log):
         return all(re.search(rf'to=<[^>]*@{n}\.test>,', log()) for n in self.servers)
@@ -215,14 +249,12 @@ class Side:
         return {'log': lines, 'said': [l for l in server.said if l not in ('RSET', 'QUIT')], 'from': sorted(server.peers), 'text': texts, 'spare': self.spare.said if name == 'fallback' else []}
 
 
-@postfix_.to_the_letter
-@pytest.mark.parametrize('protocol', ['smtp', 'lmtp'])
-def test_ways_out(hosts, folder, protocol):
-    ours, theirs = Side(protocol), Side(protocol)
-    h = hosts(HOST, 'compatibility_level = 3.6\ndkim_sign = no\nrequiretls_enable = no\n' + ours.main, services={'smtp': 'smtpd'}, start=False)
+def play(hosts, folder, ours, theirs, **more):
+    """The same for both sides; a line for each difference."""
+    h = hosts(HOST, 'compatibility_level = 3.6\ndkim_sign = no\nrequiretls_enable = no\n' + ours.main, services={'smtp': 'smtpd'}, start=False, **more)
     with open(h.folder + '/master.cf', 'a') as f:
         f.write(ours.master + 'discard unix - - n - - discard\n')
-    p = postfix_.Postfix(f'{folder}/postfix', 'twin.test', address=own_address(), port=free_port(), main=f'myhostname = {HOST}\n{theirs.main}')
+    p = postfix_.Postfix(f'{folder}/postfix', 'twin.test', address=own_address(), port=free_port(), main=f'myhostname = {HOST}\n{theirs.main}', **more)
     with open(p.folder + '/etc/master.cf', 'a') as f:
         f.write(theirs.master)
     try:
@@ -239,4 +271,12 @@ def test_ways_out(hosts, folder, protocol):
             report += [f'{name}: {what}\n  hato:    {a[what]}\n  Postfix: {b[what]}' for what in a if a[what] != b[what] and ours.servers[name].case.differs is None]
     finally:
         p.stop()
+    return report
+
+
+@postfix_.to_the_letter
+@pytest.mark.parametrize('protocol', ['smtp', 'lmtp'])
+def test_ways_out(hosts, folder, protocol):
+    ours, theirs = Side(protocol), Side(protocol)
+    report = play(hosts, folder, ours, theirs)
     assert not report, f'{len(report)} differences:\n' + '\n'.join(report)

@@ -25,6 +25,7 @@ def records(text):
 
 # ---- what the RFCs show ----
 
+@pytest.mark.suite('DKIM, vectors of RFC 6376 and RFC 8463')
 @pytest.mark.parametrize('name, algorithms', [('rfc6376-a3', ['rsa-sha256']), ('rfc8463-a3', ['ed25519-sha256', 'rsa-sha256'])])
 @pytest.mark.core
 def test_messages_of_the_rfcs(name, algorithms):
@@ -40,6 +41,7 @@ def test_messages_of_the_rfcs(name, algorithms):
 
 # ---- mail-auth: "DNS lines, an empty line, the message" ----
 
+@pytest.mark.suite('DKIM, mail-auth')
 @pytest.mark.parametrize('path', sorted(glob.glob(DATA + '/mail-auth/*.txt')), ids=os.path.basename)
 def test_mail_auth(path):
     zone, _, mail = read(path).replace(b'\r\n', b'\n').partition(b'\n\n')
@@ -51,6 +53,7 @@ def test_mail_auth(path):
 # ---- chasquid ----
 
 # Ours differs where the same field stands there twice: it is looked at once. And 03 is a message that chasquid does not parse.
+@pytest.mark.suite('DKIM, chasquid')
 @pytest.mark.parametrize('name', ['01-rfc8463', '02-too_many_headers', '03-bad_message', '08-our_signature', '09-limited_body',
                                   '11-strict_domain_check_fail'])
 def test_chasquid(name):
@@ -82,6 +85,7 @@ def mail_dkim():
             yield pytest.param(fields[0], fields[1], fields[2], id=fields[0])
 
 
+@pytest.mark.suite('DKIM, Mail::DKIM', 'rsa-sha1 is none by RFC 8301')
 @pytest.mark.parametrize('name, stated, algorithm', mail_dkim())
 def test_mail_dkim(name, stated, algorithm):
     texts = {}

@@ -59,7 +59,7 @@ def parse(file, *args, code=0, input=None):
     return [json.loads(l) for l in done.stdout.decode().splitlines()], done.stderr.decode()
 
 
-def test_every_sample_is_read():
+def test_every_sample_is_read(counted):
     kinds = {}
     for file in SAMPLES:
         for report in parse(file)[0]:
@@ -68,7 +68,7 @@ def test_every_sample_is_read():
                 assert report['record'] and report['policy_published']['domain'], file
             elif report['type'] == 'tls-rpt':
                 assert report['policies'][0]['policy']['policy-domain'], file
-    print(f'report samples: {len(SAMPLES)} files: {kinds}')
+    counted('reports, samples read', len(SAMPLES) - kinds.get('refused', 0), len(SAMPLES), ', '.join(f'{k}: {n}' for k, n in sorted(kinds.items())))
     assert sum(kinds.values()) >= len(SAMPLES) == 32 and 'refused' not in kinds
 
 
@@ -262,7 +262,8 @@ class World:
         if text == 'mail.example.org':
             return [dns.rdata.from_text('IN', 'A', '203.0.113.5')] if kind == dns.rdatatype.A else []
         if text in self.txt:
-            return [dnsd.txt(self.txt[text])] if kind == dns.rdatatype.TXT else []
+            said = self.txt[text]
+            return [dnsd.txt(t) for t in (said if isinstance(said, list) else [said])] if kind == dns.rdatatype.TXT else []
         return [] if any(k.endswith('.' + text) for k in self.txt) else None
 
 
@@ -403,11 +404,13 @@ def test_signers_hear_of_what_fails(hosts, world, folder, action):
     world.txt.update({'_report._domainkey.example.org': 'ra=dmarc-ruf; rr=v:s; rs=see=20example.org=3B sorry',
                       '_report._domainkey.late.example.org': 'ra=dmarc-ruf; rr=x',
                       '_report._domainkey.never.example.org': 'ra=dmarc-ruf; rp=0',
+                      '_report._domainkey.two.example.org': ['ra=dmarc-ruf; rs=first', 'ra=dmarc-ruf; rs=second'],
+                      '_report._domainkey.words.example.org': 'rs=words=20alone; rr=x; rp=0',
                       '_dmarc.example.org': 'v=DMARC1; p=none'})
     with open(f'{folder}/opendkim.conf', 'w') as f:
         f.write(f'Mode sv\nSendReports yes\nReportAddress "Our reports" <tell@example.net>\nReportBccAddress copy@example.org\nOn-BadSignature {action}\n'
                 'On-KeyNotFound accept\n')
-    owner = hosts('mail.example.org', accounts=['dmarc-ruf@example.org', 'dmarc-ruf@late.example.org', 'dmarc-ruf@never.example.org', 'copy@example.org'],
+    owner = hosts('mail.example.org', accounts=[*(f'dmarc-ruf@{d}example.org' for d in ('', 'late.', 'never.', 'two.')), 'copy@example.org'],
                   dns=world.server)
     receiver = hosts('mx.example.net', 'smtpd_authorized_xclient_hosts = 127.0.0.0/8\nsmtpd_peername_lookup = no\nsmtp_tls_security_level = none\n'
                      f'relayhost = [127.0.0.1]:{owner.ports["smtp"]}\nopendkim_config = {folder}/opendkim.conf\ndmarc_failure_report_limit = 2\n'
@@ -431,6 +434,9 @@ def test_signers_hear_of_what_fails(hosts, world, folder, action):
     bring(failing('late.example.org'), ip='198.51.100.5')
     bring(failing('never.example.org'), ip='198.51.100.6')
     bring(failing('silent.example.org'), ip='198.51.100.7')
+    assert 'says' not in bring(failing('two.example.org'), ip='198.51.100.8')  # two records: none (§3.3, step 3)
+    said = bring(failing('words.example.org'), ip='198.51.100.9')  # without ra= only the words count
+    assert ('words.example.org says: words alone' in said) == (action == 'reject'), said
     bring(failing('example.org', 'inside'), ip='10.1.2.3')
     receiver.hato('reports', 'send', '--now')
     got = pick(wait_reports(owner, lambda g: g and len(g[0]['complaints']) == 2), domain='example.org')
@@ -445,7 +451,7 @@ def test_signers_hear_of_what_fails(hosts, world, folder, action):
     assert 'dkim=fail reason="the body was changed after signing" header.d=example.org' in ' '.join(said.split())
     assert 'private' not in said.replace('What is private was left out', '') and 'secret' not in said and 'ann@' not in said
     wait_until(lambda: len(owner.messages('copy@example.org')) == 2, 20, 'copies')
-    assert all(owner.messages(f'dmarc-ruf@{d}example.org') == [] for d in ('late.', 'never.'))
+    assert all(owner.messages(f'dmarc-ruf@{d}example.org') == [] for d in ('late.', 'never.', 'two.'))
 
 
 def test_addresses_that_our_own_records_name(hosts, dns):

@@ -22,13 +22,16 @@ def test_every_setting_that_counts_is_looked_at():
     # read once for all checks: words of check tables are no use by themselves
     tables = re.sub(r'word_lists\[\] = \{.*?\n\};', '', code, flags=re.S)
     used = set(re.findall(r'\bSET_(\w+)', tables))
-    # defaults of what each transport has of its own: whoever asks for that asks for them
-    used |= {default for name, default in re.findall(r'\bT\((\w+), "\w+",[\s\\]*(\w+)\)', code) if re.search(rf'\bTRANSPORT_{name}\b', tables)}
+    # what each transport has of its own: whoever asks for that asks for their defaults, and for those of the transports in the list
+    own = [(ending, default) for name, ending, default in re.findall(r'\bT\((\w+), "(\w+)",[\s\\]*(\w+)\)', code) if re.search(rf'\bTRANSPORT_{name}\b', tables)]
+    used |= {default for _, default in own}
+    services = {service for service, _ in re.findall(r'\{ S\("(\w+)"\),\s*S\("(\w+)"\) \}', code.split('usual_transports[USUAL_TRANSPORTS] = {')[1].split(';')[0])}
+    of_transports = {service + ending for service in services for ending, _ in own}
     acted = {name: rest for state, name, rest in entries if state == 'ACTED'}
     twins = {'lmtp_' + name[5:] for name in used if name.startswith('smtp_')} | set(re.findall(r'"(lmtp_\w+)"', code))  # relay_settings.c asks by name
     mentioned = {word for rest in acted.values() for word in re.findall(r'\$\{?(\w+)', rest)}
     for_texts = {'mail_version'}  # nothing but a value for other texts: its doc line says so
-    idle = sorted(set(acted) - used - twins - mentioned - for_texts)
+    idle = sorted(set(acted) - used - twins - mentioned - for_texts - of_transports)
     assert not idle, f'marked ACTED, and nothing looks at them: {idle}'
     unknown = sorted(used - {name for _, name, _ in entries})
     assert not unknown, unknown

@@ -75,7 +75,7 @@ def ask(folder, client, helo, sender, timeout=2000):
     return json.loads(done.stdout)
 
 
-def test_the_suite(folder):
+def test_the_suite(folder, counted):
     """All 203 cases. Where the suite allows several results, any of them."""
     with open(DATA, encoding='utf-8') as f:
         scenarios = list(yaml.safe_load_all(f))
@@ -96,7 +96,7 @@ def test_the_suite(folder):
                 wrong.append(f'{s["description"]}/{name}: want {want} {case.get("explanation", "")!r}, got {got}')
     for server in servers:
         server.stop()
-    print(f'RFC 7208 suite: {len(jobs) - len(wrong)} of {len(jobs)} passed')
+    counted('SPF, RFC 7208', len(jobs) - len(wrong), len(jobs))
     assert not wrong, '\n'.join(wrong)
     assert len(jobs) == 203
 
@@ -185,7 +185,7 @@ def explained(mine, question):
 
 
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
-def test_agrees_with_python_spf(folder):
+def test_agrees_with_python_spf(folder, counted):
     import spf, dns.resolver
     zone, questions = generated()
     with dnsd.Dnsd(Zone(zone)) as server:
@@ -209,7 +209,7 @@ def test_agrees_with_python_spf(folder):
         finally:
             dns.resolver.default_resolver = before
     counts = {r: sum(m['result'] == r for m in mine) for r in sorted({m['result'] for m in mine})}
-    print(f'python3-spf: {len(questions)} questions, {len(questions) - len(wrong) - sum(known.values())} agree; explained: {known}; {counts}')
+    counted('SPF beside python3-spf', len(questions) - len(wrong), len(questions), f'explained: {known}; {counts}')
     assert not wrong, '\n'.join(wrong)
     assert len(counts) >= 6  # the table says something
 

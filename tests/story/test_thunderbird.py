@@ -82,7 +82,7 @@ def thunderbird(server, tmp_path):
     (profile / 'cert_override.txt').write_text(f'localhost:{server.ports["imaps"]}:\tOID.2.16.840.1.101.3.4.2.1\t{mark}\t\n')
     with open(tmp_path / 'out', 'w') as out:
         p = subprocess.Popen(['thunderbird', '--headless', '--marionette', '--remote-allow-system-access', '--no-remote', '--profile', str(profile)],
-                             env=home_of(tmp_path, MOZ_CRASHREPORTER_DISABLE='1'), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+                             env=home_of(tmp_path, MOZ_CRASHREPORTER_DISABLE='1', MOZ_LOG='sync,IMAP:4', MOZ_LOG_FILE=f'{tmp_path}/imap.log'), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
     try:
         try:
             wait_port(port, seconds=60)
@@ -98,7 +98,7 @@ await Services.logins.addLoginAsync(info); return true;''', ANN)
         p.wait()
 
 
-def test_thunderbird(server, thunderbird):
+def test_thunderbird(server, thunderbird, tmp_path):
     m = server.imap(ANN)
     for n in range(1, 8):
         m.append('INBOX', None, None, message('x@else.test', ANN, f'letter {n}', f'Body of letter {n}.\n').encode())
@@ -142,6 +142,11 @@ MailServices.messageServiceFromURI(uri).streamMessage(uri, { QueryInterface: Chr
     # it hears of what others do
     server.send('else@other.test', ANN, message('else@other.test', ANN, 'came later'))
     wait_until(lambda: 'came later' in subjects(), 30, lambda: f'the new message: {subjects()}')
+    # (it takes no notice of an EXPUNGE among the answers to its own UID FETCH, by which it looks into the new message)
+    def idles():
+        with open(tmp_path / 'imap.log.moz_log', encoding='utf-8', errors='replace') as f:
+            return [l for l in f if ':S-INBOX:SendData' in l or ':S-INBOX:CreateNewLine' in l][-1].endswith('+ idling\n')
+    wait_until(idles, 30, 'Thunderbird to idle again')
     m = server.imap(ANN, select='INBOX')
     m.store('1', '+FLAGS', '(\\Deleted)'), m.expunge(), m.store('1', '+FLAGS', '(\\Answered)'), m.logout()
     wait_until(lambda: 'letter 1' not in subjects(), 30, lambda: f'letter 1 to vanish: {subjects()}')

@@ -9,7 +9,10 @@
 
 bool fetch_put_modseq(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	(void)item;
-	return buf_addf(imap_out(f->s), "MODSEQ (%llu)", (unsigned long long)row->m.modseq);
+	struct buf *out = imap_out(f->s);
+	buf_add(out, S("MODSEQ ("));
+	buf_number(out, row->m.modseq);
+	return buf_byte(out, ')');
 }
 
 bool fetch_put_email_id(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {

@@ -51,11 +51,13 @@ static bool put_envelope(struct fetch *f, const struct fetch_item *item, struct 
 
 static bool put_structure(struct fetch *f, const struct fetch_item *item, struct fetch_row *row) {
 	bool extended = item->word->name[4] != '\0'; /* not BODY */
+	bool rev2 = imap_enabled(f->s, IMAP_REV2);
 	const struct summary_ready *ready = extended ? fetch_ready(row) : NULL;
+	if (ready != NULL && rev2 && (ready->flags & SUMMARY_GLOBAL) != 0) ready = NULL;
 	if (ready == NULL && !fetch_summary(f, row)) return false;
 	buf_add(imap_out(f->s), extended ? S("BODYSTRUCTURE ") : S("BODY "));
 	if (ready != NULL) buf_add(imap_out(f->s), ready->structure);
-	else summary_imap_bodystructure(imap_out(f->s), row->body.summary, extended);
+	else summary_imap_bodystructure(imap_out(f->s), row->body.summary, extended, rev2);
 	return true;
 }
 

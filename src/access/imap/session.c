@@ -7,9 +7,11 @@
 #include "access/present.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "net/descriptor.h"
 #include "net/pump.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 enum {
 	LINE_LIMIT = 64 * 1024,
@@ -17,7 +19,8 @@ enum {
 	OUT_LIMIT = 8 * 1024 * 1024,
 	OUT_STEP = 64 * 1024,
 	BAD_LIMIT = 20,
-	TAG_LIMIT = 1024
+	TAG_LIMIT = 1024,
+	HAND_OVER_MS = 10000
 };
 
 struct buf *imap_out(struct imap_session *s) {
@@ -273,20 +276,58 @@ static bool take_line(struct imap_session *s) {
 	return imap_drain(s);
 }
 
+/* Who closed only his sending side, or whose edge is about to stop, still reads (RFC 9051 §7.1.5). */
+static void hung_up(struct imap_session *s) {
+	imap_say(s, "* BYE Connection closed.");
+	imap_end(s, "Connection closed");
+}
+
+/* Written down under the socket that the client's bytes come over: who is kicked loses that. */
+static void enter(struct imap_session *s) {
+	const struct present who = { .login = buf_slice(&s->login),
+				     .remote = buf_slice(&s->remote),
+				     .protocol = "imap",
+				     .session = s->log_session };
+	s->present = presence_enter(s->context->presence, &who, stream_fd(s->wire));
+}
+
 static void take_input(struct imap_session *s) {
 	int r = STREAM_OK;
 	while (r == STREAM_OK && !s->over) {
 		r = stream_fill(s->wire);
 		while (!s->over && take_line(s)) continue;
+		if (r == STREAM_OK && stream_is_drained(s->wire)) break;
 	}
 	if (r == STREAM_AGAIN || r == STREAM_OK || s->over) return;
-	if (r != STREAM_CLOSED) {
-		lost(s, STREAM_CLOSED);
-		return;
+	if (r != STREAM_CLOSED) lost(s, STREAM_CLOSED);
+	else hung_up(s);
+}
+
+/* The client's own socket. False: it is not there yet, or never will be (then the session is over). */
+static bool take_client(struct imap_session *s) {
+	char byte;
+	int client;
+	ssize_t n = descriptor_receive(stream_fd(s->wire), &byte, 1, &client);
+	if (client < 0) {
+		bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+		if (!waits || clock_ms() >= s->heard + HAND_OVER_MS) lost(s, STREAM_CLOSED);
+		return false;
 	}
-	/* Who closed only his sending side, or whose edge is about to stop, still reads (RFC 9051 §7.1.5). */
-	imap_say(s, "* BYE Connection closed.");
-	imap_end(s, "Connection closed");
+	s->awaits_client = false;
+	s->edge = stream_take_fd(&s->wire);
+	s->wire = stream_new(client, LINE_LIMIT + 1024, OUT_LIMIT);
+	task_watch(&s->task, client, s->edge);
+	enter(s);
+	return true;
+}
+
+/* Edge says nothing more over the pair once the client's socket has come: what comes is its end. */
+static bool edge_left(struct imap_session *s) {
+	char byte;
+	if (s->edge < 0 || (task_came(&s->task) & 2) == 0) return false;
+	ssize_t n = recv(s->edge, &byte, 1, MSG_DONTWAIT);
+	s->edge_ended = n >= 0 || (errno != EAGAIN && errno != EINTR);
+	return s->edge_ended;
 }
 
 /* The task. */
@@ -314,7 +355,10 @@ static void session_free(struct imap_session *s) {
 	note(L_INFO, "imap", s->log_session, NULL, buf_text(&text), FA("user", buf_slice(&s->login)),
 	     F("rip", buf_slice(&s->remote)), FN("in", stream_bytes_in(s->wire)), FN("out", stream_bytes_out(s->wire)));
 	presence_leave(s->context->presence, s->present);
-	stream_part(&s->wire, s->pool);
+	/* edge, which has the client's socket too, ends the connection; or has him again, after UNAUTHENTICATE */
+	if (s->edge >= 0 && !s->edge_ended) stream_close(&s->wire);
+	else stream_part(&s->wire, s->pool);
+	auto_fd(&s->edge);
 	struct buf *bufs[] = { &s->login, &s->remote, &s->text, &s->tag };
 	for (size_t i = 0; i < LEN(bufs); i++) buf_done(bufs[i]);
 	arena_done(&s->mem);
@@ -328,13 +372,24 @@ static void finish(struct task *task, struct imap_session *s) {
 	session_free(s);
 }
 
-/* All but the last byte, and that together with the mark. */
+/* All but the last byte, and that together with the mark. Who answered over the client's own socket only sends that. */
 static void give_back(struct imap_session *s) {
 	struct buf *out = imap_out(s);
+	char last = 0;
 	if (s->broken || out->len == 0) return;
-	char last = out->at[--out->len];
-	if (imap_flush(s) && pump_give_back(stream_fd(s->wire), last, write_deadline(s)) < 0)
+	if (s->edge < 0) last = out->at[--out->len];
+	int to = s->edge < 0 ? stream_fd(s->wire) : s->edge;
+	if (imap_flush(s) && pump_give_back(to, last, write_deadline(s)) < 0)
 		say(L_WARN, "imap", "%.*s: %s", SLICE_ARG(buf_slice(&s->login)), fail_text());
+}
+
+static void greet(struct imap_session *s) {
+	s->self = task_name(&s->task);
+	buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
+	imap_put_capabilities(s);
+	buf_add(imap_out(s), S("] "));
+	imap_say(s, "Logged in");
+	s->greeted = true;
 }
 
 static void step(struct task *task, enum wake why) {
@@ -343,17 +398,17 @@ static void step(struct task *task, enum wake why) {
 		finish(task, s);
 		return;
 	}
-	if (!s->greeted) {
-		s->self = task_name(task);
-		buf_addf(imap_out(s), "%s OK [", buf_text(&s->tag));
-		imap_put_capabilities(s);
-		buf_add(imap_out(s), S("] "));
-		imap_say(s, "Logged in");
-		s->greeted = true;
+	if (s->awaits_client && !take_client(s)) {
+		if (s->over || why == WAKE_STOP) finish(task, s);
+		else task_park(task, EPOLLIN, 0, s->heard + HAND_OVER_MS);
+		return;
 	}
+	if (!s->greeted) greet(s);
 	if (why == WAKE_STOP) {
 		imap_say(s, "* BYE Server shutting down.");
 		imap_end(s, "Server shutting down");
+	} else if (edge_left(s)) {
+		hung_up(s);
 	} else {
 		if (why == WAKE_CALL && s->notify != NULL) imap_notify_tell(s);
 		else if (why == WAKE_CALL && s->idling) imap_sync(s, true);
@@ -369,7 +424,7 @@ static void step(struct task *task, enum wake why) {
 	stream_relax(s->wire);
 	buf_done(&s->text);
 	arena_done(&s->mem);
-	task_park(task, EPOLLIN, 0, s->heard + patience(s));
+	task_park(task, EPOLLIN, EPOLLIN, s->heard + patience(s));
 }
 
 static bool is_master(const struct imap_context *context, struct slice login) {
@@ -399,11 +454,8 @@ void imap_session_start(struct pool *pool, const struct imap_context *context, i
 	buf_add(&s->remote, grant->remote);
 	buf_add(&s->tag, grant->tag);
 	s->wire = stream_new(fd, LINE_LIMIT + 1024, OUT_LIMIT);
-	s->present = presence_enter(context->presence,
-				    &(struct present){ .login = grant->login,
-						       .remote = grant->remote,
-						       .protocol = "imap",
-						       .session = grant->session },
-				    fd);
+	s->edge = -1;
+	s->awaits_client = grant->handed;
+	if (!s->awaits_client) enter(s);
 	pool_add(pool, &s->task, fd, -1);
 }

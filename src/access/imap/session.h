@@ -3,7 +3,8 @@
 #include "base/slice.h"
 #include "net/pool.h"
 /* An IMAP session after log-in (RFC 3501 §6.2 to §6.5 and the extensions in table.c), as process core holds it with a
- * user whose bytes come from edge through a socket pair. A session is a task: parked while the client is silent or in
+ * user whose bytes come from edge through a socket pair, or over the client's own socket, if edge has handed that over
+ * because nothing has to be done to the bytes (no TLS). A session is a task: parked while the client is silent or in
  * IDLE (then it keeps a few KB), stepped when a command line or news of the selected mailbox comes.
  * A step runs whole commands in straight-line code; it may wait, with a deadline, for the rest of a literal and for a
  * slow reader. What several sessions of one account do to a mailbox at once is ordered by the store; each session shows
@@ -53,8 +54,9 @@ struct imap_grant {
 	uint32_t language;          /* enum language: chosen before log-in */
 	bool no_uidonly;            /* the client is known to misuse it (client_id.h) */
 	struct slice master;        /* who acts as the account; empty: itself */
+	bool handed;                /* the client's socket comes over fd, which then only tells that edge is there */
 };
 /* Takes fd over (connected stream socket; input that edge had already read must have been written into it). The first
- * thing sent is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on limits, or
- * with the pool (WAKE_STOP: "* BYE"). */
+ * thing sent to the client is "TAG OK [CAPABILITY …] Logged in". The session ends with LOGOUT, when the peer closes, on
+ * limits, or with the pool (WAKE_STOP: "* BYE"). */
 void imap_session_start(struct pool *pool, const struct imap_context *context, int fd, const struct imap_grant *grant);

@@ -4,6 +4,7 @@
 #include "access/imap/play.h"
 #include "base/log.h"
 #include "db/db.h"
+#include "net/descriptor.h"
 #include "store/change.h"
 #include "store/store.h"
 #include "user/user.h"
@@ -11,6 +12,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 
 struct house {
 	char dir[64];
@@ -20,6 +22,8 @@ struct house {
 	struct imap_context context;
 	int64_t account;
 	unsigned tags;
+	int edges[PLAY_CLIENTS]; /* of handed sessions: what their edge would hold */
+	size_t edge_count;
 };
 
 static int make_account(struct db_conn *tx, void *arg) {
@@ -48,6 +52,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 static void house_close(struct house *h) {
 	assert_int_equal(pool_stop(h->pool, deadline_in(SECONDS(10))), 0);
 	pool_free(&h->pool);
+	for (size_t i = 0; i < h->edge_count; i++) close(h->edges[i]);
 	change_hub_close(&h->hub);
 	db_close(&h->db);
 	nftw(h->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -62,9 +67,28 @@ static int connect_one(struct play *p) {
 	return fds[0];
 }
 
-static void play_file(const char *folder, const char *name, bool dripped) {
+/* As for a client without TLS: it is his own socket that the session is held over. */
+static int connect_handed(struct play *p) {
+	struct house *h = p->ctx;
+	int fds[2], pair[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	const struct imap_grant grant = { .account = h->account,
+					  .login = S("user@example.test"),
+					  .tag = S("login"),
+					  .remote = S("192.0.2.1"),
+					  .session = 4711,
+					  .handed = true };
+	imap_session_start(h->pool, &h->context, pair[1], &grant);
+	assert_int_equal(descriptor_send(pair[0], 0, fds[1], deadline_in(SECONDS(5))), 0);
+	close(fds[1]);
+	h->edges[h->edge_count++] = pair[0];
+	return fds[0];
+}
+
+static void play_file(const char *folder, const char *name, bool dripped, int (*connect)(struct play *p)) {
 	struct house h = { .db = NULL };
-	struct play p = { .dripped = dripped, .connect = connect_one, .ctx = &h };
+	struct play p = { .dripped = dripped, .connect = connect, .ctx = &h };
 	house_open(&h);
 	play(&p, folder, name);
 	house_close(&h);
@@ -82,8 +106,9 @@ static void test_scripts(void **state) {
 	int n = scandir(folder, &names, is_session_script, alphasort);
 	assert_true(n > 0);
 	for (int i = 0; i < n; i++) {
-		play_file(folder, names[i]->d_name, false);
-		play_file(folder, names[i]->d_name, true);
+		play_file(folder, names[i]->d_name, false, connect_one);
+		play_file(folder, names[i]->d_name, true, connect_one);
+		play_file(folder, names[i]->d_name, false, connect_handed);
 		free(names[i]);
 	}
 	free(names);
@@ -121,6 +146,71 @@ static void test_large(void **state) {
 	close(fd);
 	buf_done(&p.in[0]);
 	house_close(&h);
+}
+
+/* What edge hears over the pair: the mark with which the client comes back, or the end. */
+static void edge_hears(struct house *h, bool mark) {
+	char byte;
+	int fd;
+	struct pollfd wait = { .fd = h->edges[0], .events = POLLIN };
+	assert_int_equal(poll(&wait, 1, 5000), 1);
+	assert_int_equal(descriptor_receive(h->edges[0], &byte, 1, &fd), mark ? 1 : 0);
+	assert_true(mark == (fd >= 0));
+	auto_fd(&fd);
+}
+
+/* A client whose socket was handed over: taken back at UNAUTHENTICATE, still open; told when his edge goes. */
+static void test_handed(void **state) {
+	static const struct {
+		const char *says, *hears;
+		bool edge_goes, mark;
+	} ends[] = {
+		{ "a NOOP\r\nb UNAUTHENTICATE\r\n", "b OK ...", false, true },
+		{ "a NOOP\r\nb LOGOUT\r\n", "b OK ...", false, false },
+		{ "a NOOP\r\n", "* BYE Connection closed.", true, false },
+		{ "a IDLE\r\n", "* BYE Connection closed.", true, false },
+	};
+	(void)state;
+	for (size_t i = 0; i < LEN(ends); i++) {
+		struct house h = { .db = NULL };
+		struct play p = { .connect = connect_handed, .ctx = &h, .file = "handed" };
+		struct slice line;
+		house_open(&h);
+		p.fds[0] = connect_handed(&p);
+		p.in[0] = BUF(MIB(1));
+		play_expect(&p, 1, 0, ':', S("login OK [CAPABILITY ...] Logged in"));
+		play_send(&p, 0, slice_of(ends[i].says));
+		play_expect(&p, 2, 0, ':', ends[i].says[2] == 'I' ? S("+ ...") : S("a OK ..."));
+		if (ends[i].edge_goes) shutdown(h.edges[0], SHUT_WR);
+		play_expect(&p, 3, 0, '*', slice_of(ends[i].hears));
+		edge_hears(&h, ends[i].mark);
+		if (ends[i].mark) edge_hears(&h, false); /* the session is over; whether the socket is, edge knows */
+		assert_int_equal(play_line(&p, 0, &line), 0);
+		close(p.fds[0]);
+		buf_done(&p.in[0]);
+		house_close(&h);
+	}
+}
+
+/* An edge that dies before it has handed its client over, or says something else than it should. */
+static void test_never_handed(void **state) {
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct house h = { .db = NULL };
+		int pair[2];
+		char byte;
+		house_open(&h);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+		const struct imap_grant grant = { .account = h.account, .tag = S("login"), .handed = true };
+		imap_session_start(h.pool, &h.context, pair[1], &grant);
+		if (i == 0) shutdown(pair[0], SHUT_WR);
+		else assert_int_equal(send(pair[0], "a NOOP\r\n", 8, 0), 8);
+		struct pollfd wait = { .fd = pair[0], .events = POLLIN };
+		assert_int_equal(poll(&wait, 1, 5000), 1);
+		assert_true(recv(pair[0], &byte, 1, 0) <= 0);
+		close(pair[0]);
+		house_close(&h);
+	}
 }
 
 /* A search in many parts and a MOVE of many messages tell how far they are (RFC 9585), and their answers stay whole. */
@@ -207,6 +297,7 @@ static void test_another_process(void **state) {
 int main(void) {
 	log_open(&(struct log_target){ .fd = STDERR_FILENO, .least = L_ERROR, .name = "hato", .host = "test" });
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_scripts), cmocka_unit_test(test_large),
+					    cmocka_unit_test(test_handed), cmocka_unit_test(test_never_handed),
 					    cmocka_unit_test(test_progress), cmocka_unit_test(test_another_process) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

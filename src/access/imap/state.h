@@ -53,6 +53,9 @@ struct imap_session {
 	struct arena mem;        /* of one command */
 	struct buf tag;          /* of LOGIN at first, then of IDLE */
 	bool greeted, over, broken, idling;
+	bool awaits_client;      /* his socket has not come yet */
+	int edge;                /* the pair with edge, beside the client's own socket; -1: wire comes from edge */
+	bool edge_ended;         /* ... which is over */
 	bool given_back;         /* by UNAUTHENTICATE: the client goes back to edge with the answer */
 	unsigned enabled;        /* IMAP_CONDSTORE … */
 	enum language language;  /* of words for people */

@@ -15,8 +15,8 @@ static int one_page(struct imap_session *s, struct walking *w, struct uid_set re
 	unsigned want = w->walk->want;
 	if (c == NULL) return -1;
 	w->c = c;
-	bool first = w->last == 0, lean = (want & WANT_LEAN) != 0 && !w->walk->changed;
-	struct rows_list *l = lean ? rows_of(s->context->rows, c, s->box.box, w->all, first) : NULL;
+	bool first = w->last == 0, kept = (want & (WANT_LEAN | WANT_BRIEF)) != 0 && !w->walk->changed;
+	struct rows_list *l = kept ? rows_of(s->context->rows, c, s->box.box, w->all, first) : NULL;
 	if (l == NULL && first) store_ahead(c, s->box.box, rest, want);
 	int r = l != NULL ? rows_each(l, c, rest, want, step, w) : store_each(c, s->box.box, rest, want, step, w);
 	rows_release(s->context->rows, &l);
