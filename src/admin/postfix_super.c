@@ -28,6 +28,13 @@ static bool any(const struct queue_message *m) { (void)m; return true; }
 static bool held(const struct queue_message *m) { return m->held; }
 static bool not_held(const struct queue_message *m) { return !m->held; }
 static bool not_expired(const struct queue_message *m) { return !m->expired; }
+/* Not one whose requeueing is under way; held ones may wait for just that. */
+static bool not_requeued(const struct queue_message *m) {
+	bool otherwise = m->held;
+	for (size_t i = 0; i < m->recipient_count; i++)
+		otherwise = otherwise || !slice_eq(m->recipients[i].hop, S(QUEUE_AGAIN));
+	return otherwise;
+}
 static int release(struct db_conn *tx, struct slice id) { return queue_release(tx, id, wall_us()); }
 
 /* Recipients whose next hop is this are taken up again from the start (flow/requeue.h). */
@@ -46,7 +53,7 @@ static const struct super_action actions[] = {
 	{ "hold", "placed on hold", "Placed on hold", queue_hold, not_held, HISTORY_HELD },
 	{ "release", "released from hold", "Released from hold", release, held, HISTORY_RELEASED },
 	{ "expire", "expired", "Force-expired", queue_expire, not_expired, -1 },
-	{ "requeue", "requeued", "Requeued", requeue, any, -1 },
+	{ "requeue", "requeued", "Requeued", requeue, not_requeued, -1 },
 };
 
 static void add_id(struct super *s, struct slice id) {

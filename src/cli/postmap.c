@@ -38,6 +38,7 @@ static void tell(void *ctx, int level, const char *text) {
 	struct slice t = slice_of(text);
 	bool of_text = p->asks && slice_search(t, S(", line ")) < t.len;
 	if ((level < L_WARN || of_text) && p->tool.verbose == 0) return;
+	if (p->clash == TEXT_SKIP && slice_search(t, S(": duplicate entry: ")) < t.len) return; /* -w */
 	if (slice_ends(t, slice_of(behind))) t.len -= sizeof behind - 1; /* the log's words, not postmap's */
 	tool_warn(&p->tool, "%.*s", SLICE_ARG(t));
 }

@@ -71,7 +71,7 @@ int tool_log(const struct tool *t) {
 int tool_newaliases(const struct tool *t, const char *file) {
 	AUTO_CONF struct conf *c = NULL;
 	int code = load(t, &c);
-	if (code != EX_OK) return code;
+	if (code != EX_OK) return EX_TEMPFAIL; /* as sendmail(1), which newaliases is */
 	size_t n;
 	const struct slice own = slice_of(file),
 			   *list = file != NULL ? &own : conf_list(conf_main(c), SET_alias_database, &n);

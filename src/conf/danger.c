@@ -152,7 +152,7 @@ static void check_login(const struct conf_view *v) {
 	int level = conf_enum(v, SET_smtpd_tls_security_level);
 	bool only = conf_bool(v, SET_smtpd_tls_auth_only);
 	if (!login || wrapper || level == SERVER_TLS_ENCRYPT) return;
-	if (level == SERVER_TLS_NONE && only)
+	if (level == SERVER_TLS_NONE && only && listens_outside(v)) /* filters hand mail back without a log-in */
 		SAY(v, PROBLEM_WARNING, SET_smtpd_tls_security_level,
 		    "smtpd_sasl_auth_enable = yes without TLS: nobody can log in here, for smtpd_tls_auth_only = yes "
 		    "offers log-in over TLS only "
@@ -276,6 +276,16 @@ static void check_sizes(const struct conf_view *v) {
 	}
 }
 
+/* Debian's master.cf has syslog_name=postfix/submission in its lines, which is half of what such tools look for. */
+static void check_log_names(const struct conf_view *v) {
+	struct slice own = conf_text(&v->conf->main, SET_syslog_name), here = conf_text(v, SET_syslog_name);
+	if (slice_starts(here, S("postfix/")) && slice_eq(own, S("hato")))
+		SAY(v, PROBLEM_INFO, SET_syslog_name,
+		    "log lines of this service begin with %.*s, those of the others with hato: pflogsumm and fail2ban "
+		    "look for postfix (in main.cf: syslog_name = postfix)",
+		    SLICE_ARG(here));
+}
+
 static void check_soft_bounce(const struct conf_view *v) {
 	if (conf_bool(v, SET_soft_bounce))
 		SAY(v, PROBLEM_WARNING, SET_soft_bounce,
@@ -339,7 +349,7 @@ static const struct {
 	{ check_transports, false },   { check_sizes, false },   { check_soft_bounce, false },
 	{ check_proofs, false },       { check_dkim_alone, false },
 	{ check_banner, true },        { check_containers, true },
-	{ check_strangers, true },    { check_doubtful, true },
+	{ check_log_names, true },    { check_strangers, true },    { check_doubtful, true },
 };
 
 void check_dangers(struct conf *c) {

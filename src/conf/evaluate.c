@@ -62,6 +62,19 @@ static struct slice compute_style(struct conf_view *v) {
 
 static struct slice compute_directory(struct conf_view *v) { return v->conf->dir; }
 
+static bool is_postfix(struct slice dir) {
+	while (dir.len > 1 && dir.at[dir.len - 1] == '/') dir.len--;
+	return slice_eq(slice_skip(dir, slice_find_last(dir, '/') + 1), S("postfix"));
+}
+
+/* Who points us at Postfix's own folder has tools that look for "postfix/smtpd[" in the log: a fail2ban that finds
+ * nothing any more does not say so, either. */
+static struct slice compute_log_name(struct conf_view *v) {
+	AUTO_FREE char *real = realpath(arena_text(&v->conf->mem, v->conf->dir), NULL);
+	bool postfix = is_postfix(v->conf->dir) || (real != NULL && is_postfix(slice_of(real)));
+	return postfix ? S("postfix") : S("hato");
+}
+
 static const struct {
 	enum setting_id id;
 	struct slice (*compute)(struct conf_view *v);
@@ -71,6 +84,7 @@ static const struct {
 	{ SET_mynetworks, compute_networks },
 	{ SET_mynetworks_style, compute_style },
 	{ SET_config_directory, compute_directory },
+	{ SET_syslog_name, compute_log_name },
 };
 
 static struct slice compute(struct conf_view *v, size_t id) {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables that go bad under a running server: clear words in the log, 4xx where nobody can tell, nothing lost."""
+"""Tables that go bad under a running server, and lines without an end: clear words in the log, 4xx where nobody can tell, nothing lost."""
 import os, subprocess, time
 import pytest
 from around import *
+from unixuser import UnixUser
 
 SLOW_LOCAL = 'a' * 40 + 'b'  # what /^(a+)+$/ needs 2^40 steps for
 
@@ -104,3 +105,32 @@ def test_circles(server):
     assert said(server, sender='ann@example.test', to='wheel@local.test', text=text).startswith('250')
     server.wait_log(r'to=<wheel@local\.test>.*status=bounced')
     assert said(server).startswith('250')
+
+
+@pytest.mark.root
+def test_lines_of_ten_megabytes_from_clients_and_users(hosts, folder):
+    """A command, a field in one line or folded, a list of addresses, a line of text, a .forward: an answer at once, and nothing is lost."""
+    server = hosts('mail.far.test', 'mydestination = $myhostname\nhome_mailbox = Maildir/\nalias_maps =\nmessage_size_limit = 30000000\n')
+    user, most = UnixUser(folder), 10_000_000
+    try:
+        with server.dialogue() as d:
+            d.ehlo()
+            assert d.say('NOOP ' + 'x' * most) == (500, '500 5.5.2 mail.far.test Error: command too long')
+            d.say('NOOP', 250)
+        for text, code in (('Subject: ' + 'y' * most, 552), ('Subject: folded' + '\r\n yyyyyyyyyyyyyyyyyyyy' * (most // 20), 552),
+                           ('To: ' + 'a@b.test, ' * (most // 10) + 'x@y.test', 552), ('Subject: text\r\n\r\n' + 'z' * most, 250)):
+            with server.dialogue() as d:
+                d.ehlo()
+                d.envelope('x@far.test', f'{user.name}@mail.far.test')
+                d.say('DATA', 354)
+                assert d.say(f'{text}\r\n\r\nend\r\n.')[0] == code, text[:30]
+        wait_until(lambda: len(user.maildir()) == 1, 20, server.log)
+        assert 'z' * most in user.maildir()[0].replace('\n', '')
+        user.write('.forward', 'q' * most + '\n')
+        server.send('x@far.test', f'{user.name}@mail.far.test', 'Subject: waits\r\n\r\nx\r\n')
+        server.wait_log(r'dsn=4\.2\.0, status=deferred \(error reading forwarding file: File too large\)')
+        os.unlink(f'{user.home}/.forward')
+        server.hato('queue', 'flush')
+        wait_until(lambda: len(user.maildir()) == 2, 20, server.log)
+    finally:
+        user.gone()

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A busy mix of everything: what pflogsumm, logwatch and fail2ban count in our log is what was sent, and what Postfix's own log of
 the same gives; the log as JSON has the same events with the same facts."""
-import base64, collections, contextlib, json, re, smtplib, socket, subprocess
+import base64, collections, contextlib, json, os, re, smtplib, socket, subprocess
 import pytest
 import postfix as postfix_
 from around import *
 from milter import CONTINUE, Milter, REJECT, quarantine
-from hato import AUTH
+from hato import AUTH, Instance
 
 pytestmark = pytest.mark.root
 DOMAIN = 'post.test'
@@ -305,3 +305,24 @@ def test_fail2ban_finds_who_it_was(hosts, folder, dns):
                           ('postfix[mode=extra]', dict(refused, **{'127.0.0.71': 4})), ('dovecot', {'127.0.0.74': 1, '127.0.0.75': 1})):
         assert banned(folder, log, filter_) == want, f'{filter_}:\n{log}'
     assert {'127.0.0.71': 6, '127.0.0.77': 1}.items() <= banned(folder, log, 'postfix[mode=aggressive]').items(), log
+
+
+@pytest.mark.parametrize('name, tag', [('etc/postfix', 'postfix'), ('etc/hato', 'hato')])
+def test_the_folder_of_postfix_needs_no_change(folder, name, tag):
+    """hato -c /etc/postfix: the log's name is the one that those tools look for, without a line in main.cf; also from inside the folder."""
+    server = Instance(f'{folder}/{name}', f'mx.{DOMAIN}')
+    os.symlink(server.folder, f'{folder}/link')
+    try:
+        server.account(ANN)
+        server.start()
+        server.send('x@else.test', ANN, message('x@else.test', ANN, 'x'))
+        server.wait_log(': removed')
+        found = totals(pflogsumm(server.log()))
+        assert (found['received'], found['delivered']) == ((1, 1) if tag == 'postfix' else (0, 0))
+        assert f' {tag}/smtpd[' in server.log() and f' {tag}/qmgr[' in server.log()
+        for where in (server.folder, f'{server.folder}/', f'{folder}/link', '.'):
+            shown = subprocess.run([f'{os.path.dirname(HATO)}/postconf', '-c', where, '-dh', 'syslog_name'], cwd=server.folder, capture_output=True, text=True)
+            assert shown.stdout == f'{tag}\n', (where, shown)
+    finally:
+        problems = server.finish()
+    assert not problems, problems

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Milters: what they are told, what they may change, and that none of them can do harm. Postfix with the same milter is
-asked where its words or its order matter."""
+asked where its words or its order matter. (Debian's miltertest is no help here: it plays the MTA and proves filters. lib/milter.py
+plays the filter; real ones are in test_real_milters.py and test_seed_misskey.py.)"""
 import os, re, smtplib, socket, struct, subprocess, time
 import pytest
 import hato

@@ -291,3 +291,24 @@ def test_opendmarc_conf_without_opendmarc(hosts, house, dns):
         history = f.read()
     assert 'pdomain example.org\npolicy 16\n' in history and 'ipaddr 192.0.2.66' in history
     assert 'Milter service' not in server.log()
+
+
+def test_opendkim_conf_as_printed_without_opendkim(hosts, house, dns, sink):
+    """S44 to S58: Domain is commented out and nobody listens: hato signs, also mail of sendmail(1), with the key that is in DNS, and says for whom."""
+    at_home, far = house(), sink(address=own_address(), port=25)
+    top = at_home.top
+    at_home.write('etc/opendkim.conf', OPENDKIM.replace('/etc/', f'{top}/etc/'))
+    key = '" "'.join(re.findall('.{1,200}', at_home.key()))
+    server = serve(hosts, at_home, start=False, dns=dns(f'far.test MX 10 mx.far.test.\nmx.far.test A {far.address}\ndefault._domainkey.{HOST}. TXT "{key}"\n'))
+    server.configure(main=server.extra_main + f'opendkim_config = {top}/etc/opendkim.conf\n')
+    assert 'KeyFile without Domain: OpenDKIM signs nothing so; hato signs for $mydomain and $myhostname' in server.hato('check').stderr
+    server.start()
+    server.send(f'noreply@{HOST}', 'joe@far.test', MESSAGE.replace(f'ann@{HOST}', 'joe@far.test'))
+    subprocess.run([os.path.join(os.path.dirname(hato.HATO), 'sendmail'), '-C', server.folder, '-f', f'noreply@{HOST}', 'joe@far.test'], input='Subject: by hand\n\nx\n',
+                   text=True, check=True)
+    wait_until(lambda: len(far.messages) == 2, 30, server.log)
+    dkim = pytest.importorskip('dkim')
+    for _, _, text in far.messages:
+        signature = ' '.join(re.search(rb'DKIM-Signature: (.*?)\r\n\S', text, re.S)[1].decode().split())
+        assert f'd={HOST};' in signature and 's=default;' in signature and 'c=relaxed/simple;' in signature
+        assert b'DKIM-Filter' not in text and dkim.verify(text, dnsfunc=lambda name, timeout=5: at_home.key().encode())

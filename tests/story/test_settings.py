@@ -368,7 +368,7 @@ def test_strangers_cannot_write_into_the_log(hosts, form):
         if form == 'json':
             json.loads(l)
         else:
-            assert re.match(r'\w{3} [ \d]\d \d\d:\d\d:\d\d mail (hato/[\w/-]+|opendkim|opendmarc)\[\d+\]: ', l), l
+            assert re.match(r'\w{3} [ \d]\d \d\d:\d\d:\d\d mail (hato/[\w/-]+|opendkim|opendmarc|dovecot)\[\d+\]: ', l), l
     assert len(max(lines, key=len)) < 20000
 
 

@@ -575,6 +575,9 @@ def test_postmap_looks_at_files(tables):
     done = tables.run(OURS, '-F', 'hash:sni')
     assert (done.returncode, done.stderr) == (0, 'postmap: warning: key mx.test: open nosuch.pem: No such file or directory\n')
     assert tables.run(OURS, 'hash:sni').stderr == ''
+    tables.write('twice', 'a 1\nb 2\nA 3\n')
+    assert 'twice, line 3: duplicate entry: "a"' in tables.run(OURS, 'hash:twice').stderr
+    assert tables.run(OURS, '-w', 'hash:twice').stderr == ''
 
 
 def test_postmap_exit_codes(tables, postfix_types):

@@ -305,7 +305,7 @@ def test_postsuper(server):
     assert super_('-H', 'ALL', 'hold') == 'postsuper: Released from hold: 3 messages\n'
     assert super_('-d', 'ALL', 'nosuch', code=1) == 'postsuper: fatal: invalid directory name: nosuch\n'
     assert super_('-d', '-', input=f'{ids[0]}\nFOO\n') == f'postsuper: {ids[0]}: removed\npostsuper: Deleted: 1 message\n'
-    assert super_('-r', ids[1]) == f'postsuper: {ids[1]}: requeued\npostsuper: Requeued: 1 message\n'
+    assert super_('-r', ids[1], '-r', ids[1]) == f'postsuper: {ids[1]}: requeued\npostsuper: Requeued: 1 message\n'  # once
     again = server.waiting(2)  # under another id
     assert ids[1] not in [m['queue_id'] for m in again] and ids[2] in [m['queue_id'] for m in again]
     assert super_('-d', 'ALL') == 'postsuper: Deleted: 2 messages\n'
@@ -471,6 +471,7 @@ def test_newaliases(server):
     with open(bad, 'w') as f:
         f.write('postmaster: root\nwithout a colon\n')
     server.configure(main=f'alias_database = hash:{good}\nalias_maps = hash:{good}')
+    assert server.tool('newaliases', '-C', '/nonexistent', code=75).stderr == 'newaliases: fatal: open /nonexistent/main.cf: No such file or directory\n'
     for call in (('newaliases',), ('sendmail', '-bi'), ('sendmail', '-I'), ('newaliases', f'-oAhash:{good}')):
         assert server.tool(*call).stderr == ''
     done = server.tool('newaliases', f'-oAhash:{bad}', code=None)
