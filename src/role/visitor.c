@@ -255,7 +255,9 @@ static bool hand_over(struct visitor *v) {
 		user_leave(v);
 		v->user = SLICE_NONE;
 		gate_sorry(v->login, room ? 0 : v->service->user_limit);
-		task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login));
+		/* what stands behind the log-in has come already: the poller would not tell of it */
+		task_park(&v->task, gate_events(v->login), 0,
+			  stream_has_input(v->stream) ? clock_ms() : gate_deadline(v->login));
 		return true;
 	}
 	gate_free(&v->login);
