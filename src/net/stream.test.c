@@ -205,18 +205,53 @@ static void last_words(void **state) {
 	close(client);
 }
 
+static struct stream *tcp_pair(int *client) {
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof here;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	*client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
+	assert_int_equal(connect(*client, (struct sockaddr *)&here, len), 0);
+	struct stream *s = stream_new(accept(listener, NULL, NULL), 4096, 4096);
+	close(listener);
+	return s;
+}
+
+/* Fewer bytes than are wanted wake nobody, until the peer ends. */
+static void waiting_for_bytes(void **state) {
+	(void)state;
+	int client;
+	struct stream *s = tcp_pair(&client);
+	say_to(client, "a");
+	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(stream_is_drained(s));
+	stream_eat(s, 1);
+	say_to(client, "four");
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + 20), STREAM_LATE);
+	say_to(client, "and six");
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(slice_eq(stream_peek(s), S("fourand six")));
+	stream_eat(s, 11);
+	say_to(client, "x");
+	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK); /* one is enough again */
+	stream_eat(s, 1);
+	say_to(client, "end");
+	shutdown(client, SHUT_WR);
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(slice_eq(stream_peek(s), S("end")));
+	assert_int_equal(stream_wait_bytes(s, 7, clock_ms() + SECONDS(5)), STREAM_CLOSED);
+	stream_close(&s);
+	close(client);
+}
+
 /* A client that talks on behind its farewell still reads the answer to it. */
 static void parting(void **state) {
 	(void)state;
 	struct pool *pool = pool_new(&(struct pool_params){ 1, 2, 0 });
-	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof here;
-	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&here, len), 0);
-	struct stream *s = stream_new(accept(listener, NULL, NULL), 4096, 4096);
+	int client;
+	struct stream *s = tcp_pair(&client);
 	say_to(client, "QUIT\r\nmore");
 	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK);
 	assert_true(stream_putf(s, "221 Bye\r\n"));
@@ -231,14 +266,13 @@ static void parting(void **state) {
 	assert_int_equal(pool_stop(pool, clock_ms() + SECONDS(5)), 0);
 	pool_free(&pool);
 	close(client);
-	close(listener);
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
 		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
-		cmocka_unit_test(parting),  cmocka_unit_test(last_words),
+		cmocka_unit_test(parting),  cmocka_unit_test(last_words), cmocka_unit_test(waiting_for_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
