@@ -156,25 +156,37 @@ static void pumping(void **state) {
 	struct pump *p = pump_new(s, inner[0], SECONDS(10));
 	char got[32] = { 0 };
 	say_to(client, "a1 NOOP\r\n");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(inner[1], got, sizeof got), 9);
 	say_to(inner[1], "a1 OK\r\n");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(client, got, sizeof got), 7);
+	/* who has not been heard of is not asked */
+	say_to(client, "a2 NOOP\r\n");
+	say_to(inner[1], "* news\r\n");
+	assert_int_equal(pump_step(p, PUMP_INNER), PUMP_PARK);
+	assert_int_equal(read(client, got, sizeof got), 8);
+	assert_int_equal(recv(inner[1], got, sizeof got, MSG_DONTWAIT), -1);
+	say_to(inner[1], "* more\r\n");
+	assert_int_equal(pump_step(p, PUMP_CLIENT), PUMP_PARK);
+	assert_int_equal(read(inner[1], got, sizeof got), 9);
+	assert_int_equal(recv(client, got, sizeof got, MSG_DONTWAIT), -1);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
+	assert_int_equal(read(client, got, sizeof got), 8);
 	/* a client that does not read stops the inner side from being read */
 	char block[65536] = { 0 };
 	size_t pushed = 0;
 	for (int i = 0; i < 1000; i++) {
 		ssize_t n = send(inner[1], block, sizeof block, MSG_DONTWAIT);
 		if (n > 0) pushed += (size_t)n;
-		assert_int_equal(pump_step(p), PUMP_PARK);
+		assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 		if (n < 0) break;
 	}
 	assert_true(pushed > 0 && pushed < 50 * sizeof block);
 	assert_true((pump_client_events(p) & EPOLLOUT) != 0);
 	assert_int_equal(pump_inner_events(p) & EPOLLIN, 0);
 	close(client);
-	while (pump_step(p) == PUMP_PARK) {
+	while (pump_step(p, PUMP_BOTH) == PUMP_PARK) {
 	}
 	pump_free(&p);
 	stream_close(&s);
@@ -191,12 +203,12 @@ static void last_words(void **state) {
 	struct pump *p = pump_new(s, inner[0], SECONDS(10));
 	char got[32] = { 0 };
 	say_to(client, "a LOGOUT\r\nb NO");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(inner[1], got, 10), 10);
 	say_to(inner[1], "* BYE\r\n");
 	close(inner[1]);
 	say_to(client, "OP\r\n");
-	assert_int_equal(pump_step(p), PUMP_OVER);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_OVER);
 	assert_int_equal(read(client, got, sizeof got), 7);
 	assert_memory_equal(got, "* BYE\r\n", 7);
 	pump_free(&p);
