@@ -96,8 +96,10 @@ static enum carried inner_to_client(struct pump *p) {
 	return CARRIED; /* its end often comes right behind its last words */
 }
 
-enum pump_next pump_step(struct pump *p) {
-	enum carried in = CARRIED, out = CARRIED;
+enum pump_next pump_step(struct pump *p, unsigned came) {
+	bool blocked = p->inner_full || p->client_full || (stream_events(p->client) & EPOLLOUT) != 0;
+	enum carried in = (came & PUMP_CLIENT) != 0 || blocked || stream_has_input(p->client) ? CARRIED : WAITS;
+	enum carried out = (came & PUMP_INNER) != 0 || blocked ? CARRIED : WAITS;
 	bool moved = false;
 	for (int i = 0; i < PIECES_A_STEP && (in == CARRIED || out == CARRIED); i++) {
 		if (in == CARRIED) in = client_to_inner(p), moved |= in <= EMPTIED;

@@ -402,6 +402,16 @@ int stream_wait_fill(struct stream *s, int64_t deadline) {
 	return wait_until(s, stream_fill, POLLIN, deadline);
 }
 
+int stream_wait_bytes(struct stream *s, size_t n, int64_t deadline) {
+	if (!stream_is_drained(s)) return stream_wait_fill(s, deadline);
+	int want = (int)MIN_OF(n, (size_t)READ_STEP), any = 1;
+	bool counts = s->tcp && want > any; /* else every piece wakes */
+	if (counts) setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &want, sizeof want);
+	int r = wait_for(s, POLLIN, deadline);
+	if (counts) setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &any, sizeof any);
+	return r == STREAM_OK ? stream_wait_fill(s, deadline) : r;
+}
+
 int stream_wait_flush(struct stream *s, int64_t deadline) {
 	/* a TLS 1.3 peer may have to be read from before it takes more; our reads happen elsewhere, so only wait for
 	 * room */

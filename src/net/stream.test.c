@@ -156,25 +156,37 @@ static void pumping(void **state) {
 	struct pump *p = pump_new(s, inner[0], SECONDS(10));
 	char got[32] = { 0 };
 	say_to(client, "a1 NOOP\r\n");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(inner[1], got, sizeof got), 9);
 	say_to(inner[1], "a1 OK\r\n");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(client, got, sizeof got), 7);
+	/* who has not been heard of is not asked */
+	say_to(client, "a2 NOOP\r\n");
+	say_to(inner[1], "* news\r\n");
+	assert_int_equal(pump_step(p, PUMP_INNER), PUMP_PARK);
+	assert_int_equal(read(client, got, sizeof got), 8);
+	assert_int_equal(recv(inner[1], got, sizeof got, MSG_DONTWAIT), -1);
+	say_to(inner[1], "* more\r\n");
+	assert_int_equal(pump_step(p, PUMP_CLIENT), PUMP_PARK);
+	assert_int_equal(read(inner[1], got, sizeof got), 9);
+	assert_int_equal(recv(client, got, sizeof got, MSG_DONTWAIT), -1);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
+	assert_int_equal(read(client, got, sizeof got), 8);
 	/* a client that does not read stops the inner side from being read */
 	char block[65536] = { 0 };
 	size_t pushed = 0;
 	for (int i = 0; i < 1000; i++) {
 		ssize_t n = send(inner[1], block, sizeof block, MSG_DONTWAIT);
 		if (n > 0) pushed += (size_t)n;
-		assert_int_equal(pump_step(p), PUMP_PARK);
+		assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 		if (n < 0) break;
 	}
 	assert_true(pushed > 0 && pushed < 50 * sizeof block);
 	assert_true((pump_client_events(p) & EPOLLOUT) != 0);
 	assert_int_equal(pump_inner_events(p) & EPOLLIN, 0);
 	close(client);
-	while (pump_step(p) == PUMP_PARK) {
+	while (pump_step(p, PUMP_BOTH) == PUMP_PARK) {
 	}
 	pump_free(&p);
 	stream_close(&s);
@@ -191,12 +203,12 @@ static void last_words(void **state) {
 	struct pump *p = pump_new(s, inner[0], SECONDS(10));
 	char got[32] = { 0 };
 	say_to(client, "a LOGOUT\r\nb NO");
-	assert_int_equal(pump_step(p), PUMP_PARK);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
 	assert_int_equal(read(inner[1], got, 10), 10);
 	say_to(inner[1], "* BYE\r\n");
 	close(inner[1]);
 	say_to(client, "OP\r\n");
-	assert_int_equal(pump_step(p), PUMP_OVER);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_OVER);
 	assert_int_equal(read(client, got, sizeof got), 7);
 	assert_memory_equal(got, "* BYE\r\n", 7);
 	pump_free(&p);
@@ -205,18 +217,53 @@ static void last_words(void **state) {
 	close(client);
 }
 
+static struct stream *tcp_pair(int *client) {
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof here;
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	*client = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
+	assert_int_equal(connect(*client, (struct sockaddr *)&here, len), 0);
+	struct stream *s = stream_new(accept(listener, NULL, NULL), 4096, 4096);
+	close(listener);
+	return s;
+}
+
+/* Fewer bytes than are wanted wake nobody, until the peer ends. */
+static void waiting_for_bytes(void **state) {
+	(void)state;
+	int client;
+	struct stream *s = tcp_pair(&client);
+	say_to(client, "a");
+	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(stream_is_drained(s));
+	stream_eat(s, 1);
+	say_to(client, "four");
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + 20), STREAM_LATE);
+	say_to(client, "and six");
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(slice_eq(stream_peek(s), S("fourand six")));
+	stream_eat(s, 11);
+	say_to(client, "x");
+	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK); /* one is enough again */
+	stream_eat(s, 1);
+	say_to(client, "end");
+	shutdown(client, SHUT_WR);
+	assert_int_equal(stream_wait_bytes(s, 10, clock_ms() + SECONDS(5)), STREAM_OK);
+	assert_true(slice_eq(stream_peek(s), S("end")));
+	assert_int_equal(stream_wait_bytes(s, 7, clock_ms() + SECONDS(5)), STREAM_CLOSED);
+	stream_close(&s);
+	close(client);
+}
+
 /* A client that talks on behind its farewell still reads the answer to it. */
 static void parting(void **state) {
 	(void)state;
 	struct pool *pool = pool_new(&(struct pool_params){ 1, 2, 0 });
-	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof here;
-	int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&here, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&here, &len), 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&here, len), 0);
-	struct stream *s = stream_new(accept(listener, NULL, NULL), 4096, 4096);
+	int client;
+	struct stream *s = tcp_pair(&client);
 	say_to(client, "QUIT\r\nmore");
 	assert_int_equal(stream_wait_fill(s, clock_ms() + SECONDS(5)), STREAM_OK);
 	assert_true(stream_putf(s, "221 Bye\r\n"));
@@ -231,14 +278,13 @@ static void parting(void **state) {
 	assert_int_equal(pool_stop(pool, clock_ms() + SECONDS(5)), 0);
 	pool_free(&pool);
 	close(client);
-	close(listener);
 }
 
 int main(void) {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
 		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
-		cmocka_unit_test(parting),  cmocka_unit_test(last_words),
+		cmocka_unit_test(parting),  cmocka_unit_test(last_words), cmocka_unit_test(waiting_for_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

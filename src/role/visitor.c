@@ -174,7 +174,7 @@ static bool take_back(struct visitor *v) {
 
 static bool pump_phase(struct visitor *v, enum wake why) {
 	if (why == WAKE_STOP) pump_end(v->pump, GOODBYE_MS);
-	if (pump_step(v->pump) == PUMP_OVER)
+	if (pump_step(v->pump, why == WAKE_IO ? task_came(&v->task) : PUMP_BOTH) == PUMP_OVER)
 		return v->service->protocol == SERVES_IMAP && pump_given_back(v->pump) && take_back(v);
 	task_park(&v->task, pump_client_events(v->pump), pump_inner_events(v->pump), pump_deadline(v->pump));
 	return true;
@@ -255,7 +255,9 @@ static bool hand_over(struct visitor *v) {
 		user_leave(v);
 		v->user = SLICE_NONE;
 		gate_sorry(v->login, room ? 0 : v->service->user_limit);
-		task_park(&v->task, gate_events(v->login), 0, gate_deadline(v->login));
+		/* what stands behind the log-in has come already: the poller would not tell of it */
+		task_park(&v->task, gate_events(v->login), 0,
+			  stream_has_input(v->stream) ? clock_ms() : gate_deadline(v->login));
 		return true;
 	}
 	gate_free(&v->login);

@@ -205,3 +205,62 @@ def test_goodbye_at_the_stop(tmp_path):
         rest = b''.join(iter(lambda: packed.sock.recv(4096), b''))
         assert zlib.decompressobj(-15).decompress(rest).startswith(b'* BYE ')
         server.start()
+
+
+def test_in_the_clear(tmp_path):
+    """Without TLS core has the client's own socket: it is counted, listed, kicked and told of the end as ever, also when edge dies."""
+    def log_in():
+        m = imaplib.IMAP4(server.address, server.ports['imap'], timeout=60 * SLOW)
+        m.login(ANN, 'secret')
+        return m
+
+    def soon():
+        """Once edge has counted who left."""
+        def try_it():
+            try:
+                return log_in()
+            except (imaplib.IMAP4.error, OSError):
+                return None
+        return wait_until(try_it, 20, 'a log-in')
+
+    def again(m):
+        """A command stands behind the log-in: such a session goes over edge."""
+        m.send(b'y LOGIN ann@example.test secret\r\nz NOOP\r\n')
+        log_in, noop = m.readline(), m.readline()
+        assert noop.startswith(b'z OK'), (log_in, noop)
+        return log_in.startswith(b'y OK')
+
+    def ends(m):
+        """Everything that is still said, up to the end of the connection."""
+        return b''.join(iter(m.readline, b''))
+
+    with running(tmp_path, ANN, main='imapd_tls_auth_only = no\nimapd_connection_limit_per_user = 3\n') as server:
+        a, b, c = log_in(), log_in(), log_in()
+        with pytest.raises(imaplib.IMAP4.error, match='You have 3 connections already'):
+            log_in()
+        stranger = imaplib.IMAP4(server.address, server.ports['imap'], timeout=20 * SLOW)
+        assert not again(stranger) and stranger.shutdown() is None  # the command behind the refused log-in is answered
+        assert server.hato('who').stdout.count(ANN) == 3
+        c.send(b'x UNAUTHENTICATE\r\n')
+        assert c.readline().startswith(b'x OK')
+        soon().logout()  # nobody's connection is none of hers
+        wait_until(lambda: again(c), 20, 'the second log-in of one connection')
+        text = b'Subject: large\r\n\r\n' + b'0123456789abcde\n' * 65536
+        assert a.append('INBOX', None, None, text)[0] == 'OK'
+        assert a.select()[0] == 'OK' and a.fetch('1', '(RFC822.SIZE)')[0] == 'OK'
+        a.logout()
+        server.wait_log(r'Disconnected: Logged out .*in=\d{7},? out=\d+')
+        assert server.hato('kick', ANN).returncode == 0
+        assert ends(b) == ends(c) == b''
+        wait_until(lambda: ANN not in server.hato('who').stdout, 10, 'the kicked sessions to be gone')
+        quiet, idle, broken = soon(), soon(), soon()
+        idle.send(b'i IDLE\r\n')
+        assert idle.readline().startswith(b'+ ')
+        broken.send(b'b SELECT')
+        kill(server.pids('edge'))
+        for m in quiet, idle, broken:
+            assert ends(m) == b'* BYE Connection closed.\r\n'
+        m = soon()
+        server.stop()
+        assert ends(m).startswith(b'* BYE ')
+        server.start()

@@ -74,7 +74,9 @@ int imap_read_literal(struct imap_session *s, uint64_t size, int (*take)(void *c
 	while (size != 0) {
 		struct slice piece = slice_head(stream_peek(s->wire), size);
 		if (piece.len == 0) {
-			int r = stream_wait_fill(s->wire, deadline);
+			/* a line's end at least stands behind it */
+			size_t most = (size_t)MIN_OF(size, (uint64_t)UINT32_MAX) + 2;
+			int r = stream_wait_bytes(s->wire, most, deadline);
 			if (r != STREAM_OK) return lost(s, r);
 			continue;
 		}
