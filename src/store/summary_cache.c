@@ -52,7 +52,7 @@ struct summary_walk {
 	struct db_conn *c;
 	enum blob_kept kind;
 	struct box box;
-	int64_t from, first, last; /* uids from here to before first are in no pack; those of the pack */
+	int64_t from, last;        /* for uids between them pack is the one */
 	struct kept_pack *pack;    /* held; NULL: none */
 	size_t at;                 /* the entry that is looked at next */
 };
@@ -419,7 +419,6 @@ static void enter(struct summary_walk *w, uint32_t uid, struct kept_pack *p) {
 	w->pack = p;
 	w->at = 0;
 	w->from = p != NULL ? MIN_OF(uid, p->first) : uid;
-	w->first = p != NULL ? p->first : INT64_MAX;
 	w->last = p != NULL ? p->last : INT64_MAX;
 }
 
