@@ -54,8 +54,9 @@ static struct map_file *map_of(sqlite3_file *file) {
 
 static bool within(struct map_file *m, sqlite3_file *file, sqlite3_int64 end) {
 	sqlite3_int64 size;
+	if (end > (sqlite3_int64)m->share->len) return false; /* the file may be longer than what is mapped of it */
 	if (end <= m->share->known) return true;
-	if (end > (sqlite3_int64)m->share->len || m->real->xFileSize(file, &size) != SQLITE_OK) return false;
+	if (m->real->xFileSize(file, &size) != SQLITE_OK) return false;
 	m->share->known = size;
 	return end <= size;
 }

@@ -97,6 +97,23 @@ static void test_it_grows(void **state UNUSED) {
 	db_close(&db);
 }
 
+/* What lies behind the end of the mapping is read. */
+static void test_it_outgrows(void **state UNUSED) {
+	const struct db_params small = { .schema = &schema, .checkpoint_pages = 64, .mmap_mib = 1 };
+	AUTO_TESTING_DIR char *dir = testing_dir();
+	struct db *db = testing_db(dir, &small);
+	for (int64_t i = 0; i < 1500; i += 100) {
+		put(db, i, i + 100, 3000);
+		assert_int_equal(look(db, 3000), i + 100);
+	}
+	db_close(&db);
+	db = testing_db(dir, &small);
+	assert_int_equal(look(db, 3000), 1500);
+	put(db, 0, 1500, 2000);
+	assert_int_equal(look(db, 2000), 1500);
+	db_close(&db);
+}
+
 /* However many read at once, each its own snapshot. */
 static void test_all_share_it(void **state UNUSED) {
 	AUTO_TESTING_DIR char *dir = testing_dir();
@@ -139,6 +156,7 @@ int main(void) {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_stays),
 		cmocka_unit_test(test_it_grows),
+		cmocka_unit_test(test_it_outgrows),
 		cmocka_unit_test(test_all_share_it),
 		cmocka_unit_test(test_replaced),
 	};

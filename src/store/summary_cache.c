@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pack: its entries, then their texts. Packs are small enough that a part of a mailbox costs little more than it. */
 #include "store/summary_cache.h"
+#include "store/kept_packs.h"
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/log.h"
@@ -18,7 +19,7 @@ enum {
 	ENTRIES_MAX = 1024,
 	TAIL_LEAST = 100,            /* new messages that are worth a pack */
 	SLICE_PACKS = 64,
-	LEFT_MOST = 512 * 1024,
+	KEPT_BYTES = 16 << 20,       /* unpacked, in memory */
 	LOOK_EVERY_MS = 60000,
 	TIDY_EVERY_MS = 3600000,
 };
@@ -43,26 +44,18 @@ struct summary_cache {
 	int64_t look_at, tidy_at;
 	struct box at;           /* the mailbox that is looked at next */
 	bool looking, attached;
-	pthread_mutex_t lock;
-	struct summary_walk *left; /* the last walk that ended in a pack; NULL: none */
+	struct kept_packs *kept;
 };
 
 struct summary_walk {
 	struct summary_cache *sc;
 	struct db_conn *c;
-	struct db_stmt *s;
 	enum blob_kept kind;
 	struct box box;
-	int64_t from, first, last; /* uids from here to before first are in no pack; those of the pack */
-	struct buf plain;
-	size_t count, at;          /* entries; the one that is looked at next */
+	int64_t from, last;        /* for uids between them pack is the one */
+	struct kept_pack *pack;    /* held; NULL: none */
+	size_t at;                 /* the entry that is looked at next */
 };
-
-static void walk_free(struct summary_walk *w) {
-	if (w == NULL) return;
-	buf_done(&w->plain);
-	free(w);
-}
 
 static void remove_files(const struct db *of) {
 	static const char *const tails[] = { "", "-wal", "-shm" };
@@ -111,7 +104,7 @@ struct summary_cache *summary_cache_open(struct db *db, int64_t origin) {
 	struct summary_cache *sc = mem_get(sizeof *sc);
 	*sc = (struct summary_cache){ .of = db, .origin = origin, .tidy_at = deadline_in(TIDY_EVERY_MS / 60) };
 	snprintf(path, sizeof path, "%s/" FILE_NAME, db_dir(db));
-	pthread_mutex_init(&sc->lock, NULL);
+	sc->kept = kept_packs_new(KEPT_BYTES);
 	if (stat(path, &st) == 0 && open_file(sc) < 0) say(L_WARN, "core", "%s", fail_text());
 	sc->attached = db_attach_summaries(db, sc);
 	return sc;
@@ -124,8 +117,7 @@ void summary_cache_close(struct summary_cache **scp) {
 	if (sc->attached) db_attach_summaries(sc->of, NULL);
 	db_close(&db);
 	if (sc->broken) remove_files(sc->of);
-	walk_free(sc->left);
-	pthread_mutex_destroy(&sc->lock);
+	kept_packs_free(&sc->kept);
 	free(sc);
 }
 
@@ -373,93 +365,85 @@ uint32_t summary_cache_to(struct db_conn *of, enum blob_kept kind, struct box bo
 	return c != NULL ? (uint32_t)packed_to(c, kind, box) : 0;
 }
 
-/* A walk in pages goes on in the pack that the page before ended in. Whose it was, and when, makes no difference: an
- * entry only counts for the uid and body that it was made of. */
-static struct summary_walk *take_left(struct summary_cache *sc, enum blob_kept kind, struct box box) {
-	pthread_mutex_lock(&sc->lock);
-	struct summary_walk *w = sc->left;
-	bool fits = w != NULL && w->kind == kind && w->box.account == box.account && w->box.id == box.id;
-	if (fits) sc->left = NULL;
-	pthread_mutex_unlock(&sc->lock);
-	return fits ? w : NULL;
-}
-
-static void leave(struct summary_walk *w) {
-	struct summary_cache *sc = w->sc;
-	if (w->count != 0 && w->plain.room <= LEFT_MOST) {
-		pthread_mutex_lock(&sc->lock);
-		struct summary_walk *before = sc->left;
-		sc->left = w;
-		w = before;
-		pthread_mutex_unlock(&sc->lock);
-	}
-	walk_free(w);
-}
-
 struct summary_walk *summary_walk(struct db_conn *of, enum blob_kept kind, struct box box) {
 	struct summary_cache *sc = db_summaries(of);
 	struct db_conn *c = read_packs(sc);
 	if (c == NULL) return NULL;
-	struct summary_walk *w = take_left(sc, kind, box);
-	if (w == NULL) {
-		w = mem_get(sizeof *w);
-		*w = (struct summary_walk){ .sc = sc, .kind = kind, .box = box, .from = 1, .plain = BUF(PACK_MAX * 2) };
-	}
-	w->c = c;
-	w->s = db_sql(c, "SELECT last_uid, first_uid, count, plain, data FROM pack WHERE kind = ? AND account_id = ?"
-			 " AND mailbox_id = ? AND last_uid >= ? ORDER BY last_uid LIMIT 1");
+	struct summary_walk *w = mem_get(sizeof *w);
+	*w = (struct summary_walk){ .sc = sc, .c = c, .kind = kind, .box = box, .from = 1 };
 	return w;
 }
 
 void summary_walk_end(struct summary_walk **wp) {
 	struct summary_walk *w = TAKE(*wp);
 	if (w == NULL) return;
-	db_done(&w->s);
+	kept_packs_release(w->sc->kept, &w->pack);
 	db_release(&w->c);
-	leave(w);
+	free(w);
 }
 
-static struct entry entry_at(const struct summary_walk *w, size_t i) {
+static struct entry entry_at(const struct kept_pack *p, size_t i) {
 	struct entry e;
-	memcpy(&e, w->plain.at + i * sizeof e, sizeof e);
+	memcpy(&e, p->plain.at + i * sizeof e, sizeof e);
 	return e;
 }
 
-/* The pack that may hold uid. */
-static int load(struct summary_walk *w, uint32_t uid) {
-	db_again(w->s);
-	db_bind_int(w->s, w->kind);
-	db_bind_int(w->s, w->box.account);
-	db_bind_int(w->s, w->box.id);
-	db_bind_int(w->s, uid);
-	int r = db_step(w->s);
-	w->from = uid;
-	w->count = w->at = 0;
-	w->first = w->last = INT64_MAX; /* nothing from here on */
-	buf_clear(&w->plain);
-	if (r != DB_ROW) return MIN_OF(r, 0);
-	w->last = db_int(w->s, 0);
-	w->first = db_int(w->s, 1);
-	uint64_t count = (uint64_t)db_int(w->s, 2), plain = (uint64_t)db_int(w->s, 3);
-	if (count > ENTRIES_MAX || plain > PACK_MAX * 2 || plain < count * sizeof(struct entry))
-		return fail("pack %lld: not understood", (long long)w->last);
-	r = db_unpack(w->sc->of, db_bytes(w->s, 4), (size_t)plain, &w->plain);
-	if (r == 0) w->count = (size_t)count;
+/* The first that ends at uid or behind it. 1: there is none. */
+static int read_pack(struct summary_walk *w, uint32_t uid, struct kept_pack **out) {
+	AUTO_STMT struct db_stmt *s =
+		db_sql(w->c, "SELECT last_uid, first_uid, count, plain, data FROM pack WHERE kind = ?"
+			     " AND account_id = ? AND mailbox_id = ? AND last_uid >= ? ORDER BY last_uid LIMIT 1");
+	db_bind_int(s, w->kind);
+	db_bind_int(s, w->box.account);
+	db_bind_int(s, w->box.id);
+	db_bind_int(s, uid);
+	int r = db_step(s);
+	if (r != DB_ROW) return r < 0 ? r : 1;
+	int64_t last = db_int(s, 0), first = db_int(s, 1);
+	uint64_t count = (uint64_t)db_int(s, 2), plain = (uint64_t)db_int(s, 3);
+	if (count == 0 || count > ENTRIES_MAX || plain > PACK_MAX * 2 || plain < count * sizeof(struct entry) ||
+	    first < 1 || first > last || last > UINT32_MAX)
+		return fail("pack %lld: not understood", (long long)last);
+	struct kept_pack *p = mem_get(sizeof *p);
+	*p = (struct kept_pack){ .holders = 1, .kind = w->kind, .box = w->box, .first = (uint32_t)first,
+				 .last = (uint32_t)last, .count = (size_t)count, .plain = BUF((size_t)plain) };
+	r = db_unpack(w->sc->of, db_bytes(s, 4), (size_t)plain, &p->plain);
+	if (r < 0) kept_packs_release(w->sc->kept, &p);
+	*out = p;
 	return r;
+}
+
+/* The pack that may hold uid; p: held, NULL: there is none from here on. */
+static void enter(struct summary_walk *w, uint32_t uid, struct kept_pack *p) {
+	kept_packs_release(w->sc->kept, &w->pack);
+	w->pack = p;
+	w->at = 0;
+	w->from = p != NULL ? MIN_OF(uid, p->first) : uid;
+	w->last = p != NULL ? p->last : INT64_MAX;
+}
+
+/* Which is kept, and since when, makes no difference: an entry only counts for the uid and body that it was made of. */
+static int load(struct summary_walk *w, uint32_t uid) {
+	struct kept_pack *p = kept_packs_find(w->sc->kept, w->kind, w->box, uid);
+	int r = p == NULL ? read_pack(w, uid, &p) : 1;
+	if (r == 0) kept_packs_keep(w->sc->kept, p);
+	enter(w, uid, p);
+	return MIN_OF(r, 0);
 }
 
 struct slice summary_walk_to(struct summary_walk *w, uint32_t uid, int64_t blob_id) {
 	if (uid < w->from || uid > w->last) {
 		if (load(w, uid) < 0) break_it(w->sc);
 	}
-	if (uid < w->first || w->count == 0) return SLICE_NONE;
-	if (w->at >= w->count || entry_at(w, w->at).uid > uid) w->at = 0;
-	while (w->at < w->count && entry_at(w, w->at).uid < uid) w->at++;
-	if (w->at == w->count) return SLICE_NONE;
-	struct entry e = entry_at(w, w->at);
-	size_t texts = w->count * sizeof e, begin = w->at != 0 ? entry_at(w, w->at - 1).end : 0;
-	if (e.uid != uid || e.blob_id != blob_id || begin >= e.end || texts + e.end > w->plain.len) return SLICE_NONE;
-	return slice_from(w->plain.at + texts + begin, e.end - begin);
+	const struct kept_pack *p = w->pack;
+	if (p == NULL || uid < p->first) return SLICE_NONE;
+	if (w->at >= p->count || entry_at(p, w->at).uid > uid) w->at = 0;
+	while (w->at < p->count && entry_at(p, w->at).uid < uid) w->at++;
+	if (w->at == p->count) return SLICE_NONE;
+	struct entry e = entry_at(p, w->at);
+	size_t texts = p->count * sizeof e, begin = w->at != 0 ? entry_at(p, w->at - 1).end : 0;
+	if (e.uid != uid || e.blob_id != blob_id || begin >= e.end || texts + e.end > p->plain.len) return SLICE_NONE;
+	return slice_from(p->plain.at + texts + begin, e.end - begin);
 }
 
 /* Checking. */
@@ -467,14 +451,14 @@ struct slice summary_walk_to(struct summary_walk *w, uint32_t uid, int64_t blob_
 struct pack_place { enum blob_kept kind; struct box box; uint32_t last; };
 
 /* An entry whose body is gone does no harm, and an empty one holds nothing. */
-static bool entries_right(struct summary_walk *w, struct blob_walk *rows, uint64_t *checked) {
-	size_t texts = w->count * sizeof(struct entry), begin = 0;
-	for (size_t i = 0; i < w->count; i++) {
-		struct entry e = entry_at(w, i);
+static bool entries_right(const struct kept_pack *p, struct blob_walk *rows, uint64_t *checked) {
+	size_t texts = p->count * sizeof(struct entry), begin = 0;
+	for (size_t i = 0; i < p->count; i++) {
+		struct entry e = entry_at(p, i);
 		struct slice row;
-		if (e.end < begin || texts + e.end > w->plain.len) return false;
+		if (e.end < begin || texts + e.end > p->plain.len) return false;
 		if (blob_walk_to(rows, e.blob_id, &row) < 0) return false;
-		struct slice text = slice_from(w->plain.at + texts + begin, e.end - begin);
+		struct slice text = slice_from(p->plain.at + texts + begin, e.end - begin);
 		if (row.at != NULL && text.len != 0 && !slice_eq(row, text)) return false;
 		begin = e.end;
 		++*checked;
@@ -486,8 +470,10 @@ static bool entries_right(struct summary_walk *w, struct blob_walk *rows, uint64
 static bool pack_right(struct db_conn *c, const struct pack_place *p, uint64_t *checked) {
 	AUTO(summary_walk_end) struct summary_walk *w = summary_walk(c, p->kind, p->box);
 	AUTO(blob_walk_end) struct blob_walk *rows = blob_walk(c, p->kind);
-	if (w == NULL) return true;
-	return load(w, p->last) == 0 && (w->last != p->last || entries_right(w, rows, checked));
+	struct kept_pack *read = NULL;
+	int r = w != NULL ? read_pack(w, p->last, &read) : 1; /* what the file says, not what is kept */
+	if (w != NULL && r == 0) enter(w, p->last, read);
+	return r >= 0 && (r == 1 || read->last != p->last || entries_right(read, rows, checked));
 }
 
 static int pack_places(struct db_conn *packs, struct buf *out) {
