@@ -231,7 +231,7 @@ def events(lines):
         if not re.match(r'(?:smtpd|cleanup|qmgr|virtual|smtp|bounce|error|discard|milter)\b', line):
             continue
         line = re.sub(r'\b[0-9A-F]{16}\b', 'ID', re.sub(r'delays?=[\d./]+|conn_use=\d+|[<>()]|remark=|\]:\d+', '', line))
-        found[re.sub(r'size=\d+|message-id=\S+|, |\s+', ' ', line).strip()] += 1
+        found[re.sub(r'size=\d+|message-id=\S+|[,\s]+', ' ', line).strip()] += 1
     return found
 
 
