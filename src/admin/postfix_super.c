@@ -28,11 +28,12 @@ static bool any(const struct queue_message *m) { (void)m; return true; }
 static bool held(const struct queue_message *m) { return m->held; }
 static bool not_held(const struct queue_message *m) { return !m->held; }
 static bool not_expired(const struct queue_message *m) { return !m->expired; }
-/* Not one whose requeueing is under way; held ones may wait for just that. */
+/* Not one whose requeueing is due: it would be told twice of one that is named twice. */
 static bool not_requeued(const struct queue_message *m) {
-	bool otherwise = m->held;
+	bool otherwise = false;
 	for (size_t i = 0; i < m->recipient_count; i++)
-		otherwise = otherwise || !slice_eq(m->recipients[i].hop, S(QUEUE_AGAIN));
+		otherwise = otherwise || !slice_eq(m->recipients[i].hop, S(QUEUE_AGAIN)) ||
+			    m->recipients[i].due_us > wall_us();
 	return otherwise;
 }
 static int release(struct db_conn *tx, struct slice id) { return queue_release(tx, id, wall_us()); }
