@@ -9,8 +9,6 @@
 #include "flow/verp.h"
 #include "smtp/client.h"
 
-#include <sys/epoll.h>
-
 enum { RELAY_MS = 3600000, ENDING_MS = 30000, RECORD_MOST = 64 };
 
 /* True: the scheduler is to be woken. */
@@ -107,14 +105,9 @@ static void settle(struct shipment *sh, const struct relay_answer *answer) {
 	shipment_next_group(sh);
 }
 
-static void drop_channel(struct shipment *sh) {
-	task_watch(&sh->task, -1, -1);
-	auto_fd(&sh->channel);
-}
-
 static void give_up(struct shipment *sh, const char *text) {
 	struct relay_answer answer;
-	drop_channel(sh);
+	auto_fd(&sh->channel);
 	fail_all(sh, &answer, text);
 	settle(sh, &answer);
 }
@@ -156,9 +149,7 @@ static bool receive(struct shipment *sh) {
 		return false;
 	}
 	sh->ending = untried(sh, &answer);
-	int channel = TAKE_FD(sh->channel);
-	task_watch(&sh->task, -1, -1);
-	channel_keep(sh->sender, channel, sh->job->hop);
+	channel_keep(sh->sender, TAKE_FD(sh->channel), sh->job->hop);
 	if (!sh->ending) look_at_site(sh, &answer);
 	if (ends_well(sh, &answer)) {
 		sh->answer = answer;
@@ -321,8 +312,7 @@ void shipment_go_on(struct shipment *sh) {
 	while (sh->count != 0) {
 		if (settled_here(sh)) continue;
 		if (ship(sh) == 0) {
-			task_watch(&sh->task, sh->channel, -1);
-			task_park(&sh->task, EPOLLIN, 0, deadline_in(RELAY_MS));
+			task_await(&sh->task, sh->channel, deadline_in(RELAY_MS));
 			return;
 		}
 		give_up(sh, fail_text());
@@ -333,7 +323,7 @@ void shipment_go_on(struct shipment *sh) {
 void shipment_step(struct task *t, enum wake why) {
 	struct shipment *sh = OWNER_OF(t, struct shipment, task);
 	if (why == WAKE_STOP || sh->ending) { /* recorded as it was: the next start tries again */
-		drop_channel(sh);
+		auto_fd(&sh->channel);
 		shipment_end(sh);
 		return;
 	}

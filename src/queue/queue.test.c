@@ -284,15 +284,15 @@ static void test_entered(void **state) {
 	assert_string_equal(due(w, T(0), one), "Q1>a:0 ");
 	assert_int_equal(ACT(.what = PUT, .id = "Q2", .hops = "a", .now_us = T(0)), 0);
 	assert_true(queue_entered_hop(w->q, T(0), S("a"))); /* nobody has looked whether there is room */
-	struct queue_job *job = w->jobs[0];
 	assert_string_equal(due(w, T(0), one), "");
 	assert_int_equal(ACT(.what = PUT, .id = "Q3", .hops = "a", .now_us = T(0)), 0);
 	assert_false(queue_entered_hop(w->q, T(0), S("a")));
 	assert_int_equal(ACT(.what = PUT, .id = "Q4", .hops = "b", .now_us = T(0)), 0);
 	assert_true(queue_entered_hop(w->q, T(0), S("b")));
-	job->recorded = true;
+	w->jobs[0]->recorded = true;
 	assert_int_equal(ACT(.what = SETTLE, .id = "Q1"), 0);
-	assert_true(queue_job_done(w->q, &job));
+	assert_true(queue_job_done(w->q, &w->jobs[0]));
+	w->count = 0;
 	assert_true(queue_entered_hop(w->q, T(0), S("a"))); /* there may be room again */
 	assert_string_equal(due(w, T(0), wide), "Q4>b:0 Q2>a:0 Q3>a:0 ");
 	jobs_done(w);
