@@ -80,10 +80,17 @@ struct smtp_reply milting_mail(struct milting *m, const struct smtp_mail *mail, 
 	return r;
 }
 
+/* {mail_addr} and its like can be asked for up to DATA. */
+static struct milting_path sender_of(const struct milting *m) {
+	const struct smtp_session *s = m->facts->session;
+	return (struct milting_path){ .address = s != NULL && s->mail != NULL ? s->mail->text : SLICE_NONE };
+}
+
 struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, const struct smtp_reply *refusal,
 			       struct arena *mem) {
 	struct smtp_reply go_on = { .code = 0 };
 	if (refusal != NULL && !milters_want_rejected(m->milters)) return go_on;
+	m->mail = sender_of(m);
 	m->rcpt = (struct milting_path){ .address = rcpt->text };
 	if (refusal != NULL) { /* as Sendmail tells it */
 		m->rcpt.mailer = S("error");
@@ -94,12 +101,15 @@ struct smtp_reply milting_rcpt(struct milting *m, const struct smtp_rcpt *rcpt, 
 	struct slice address = arena_fmt(mem, "<%.*s>", SLICE_ARG(rcpt->text));
 	struct milter_verdict v =
 		milters_rcpt(m->milters, address, rcpt_parameters(rcpt, mem), refusal != NULL, mem);
-	m->rcpt = (struct milting_path){ 0 };
+	m->mail = m->rcpt = (struct milting_path){ 0 };
 	return refusal != NULL ? go_on : reply_of(m, v);
 }
 
 struct smtp_reply milting_data(struct milting *m, struct arena *mem) {
-	return reply_of(m, milters_data(m->milters, mem));
+	m->mail = sender_of(m);
+	struct smtp_reply r = reply_of(m, milters_data(m->milters, mem));
+	m->mail = (struct milting_path){ 0 };
+	return r;
 }
 
 struct smtp_reply milting_unknown(struct milting *m, struct slice line, struct arena *mem) {

@@ -74,8 +74,10 @@ static struct slice raw_of(const struct conf_view *v, enum setting_id id, enum s
 
 static void read_talk(struct screen_params *p, const struct conf_view *v) {
 	struct slice level = conf_text(v, SET_postscreen_tls_security_level);
-	bool must = slice_same(level, S("encrypt")) || conf_bool(v, SET_postscreen_enforce_tls);
-	bool may = must || slice_same(level, S("may")) || conf_bool(v, SET_postscreen_use_tls);
+	/* the two old settings count where there is no level */
+	bool none = slice_same(level, S("none")), offered = slice_same(level, S("may"));
+	bool must = level.len != 0 ? !none && !offered : conf_bool(v, SET_postscreen_enforce_tls);
+	bool may = must || offered || (level.len == 0 && conf_bool(v, SET_postscreen_use_tls));
 	p->host = conf_text(v, SET_myhostname).at;
 	p->greeting = conf_text(v, SET_smtpd_banner).at;
 	p->size_limit = conf_size(v, SET_message_size_limit);

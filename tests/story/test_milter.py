@@ -254,3 +254,42 @@ def test_quarantine_and_no_milters(hosts, milter):
     free = serve(hosts, holder, main='receive_override_options = no_milters')
     free.send('ann@example.test', 'bob@example.test', MESSAGE)
     assert only(free)['Subject'] == 'hello'
+
+
+@pytest.mark.root
+@postfix_.to_the_letter
+def test_macros_that_main_cf_names(hosts, postfix, milter):
+    """milter_…_macros, one list for each stage: what is in them is told, beside Postfix, and nothing else."""
+    lists = {'connect': 'j {daemon_name} v', 'helo': 'j {client_addr}', 'mail': 'i {mail_addr} {client_name}', 'rcpt': 'i {rcpt_addr} {mail_addr}', 'data': 'i {mail_addr}',
+             'end_of_header': 'i j', 'end_of_data': 'i {mail_addr} v', 'unknown_command': 'j {client_addr}'}
+    main = ''.join(f'milter_{stage}_macros = {macros}\n' for stage, macros in lists.items()) + 'milter_macro_v = our own $myhostname\nmilter_macro_daemon_name = gate\n'
+    spies = milter(), milter()
+    theirs = postfix('example.test', users=['ann', 'bob'], port=free_port(), main=f'smtpd_milters = {spies[0].spec}\n{main}', tls=False)
+    ours = hosts(host='mx.example.test', accounts=['ann@example.test', 'bob@example.test'], main=f'smtpd_milters = {spies[1].spec}\nmyorigin = example.test\n{main}')
+    for address, port in ((theirs.address, theirs.port), (ours.address, ours.ports['smtp'])):
+        with hato.Dialogue(address, port) as d:
+            d.ehlo('me.test')
+            d.say('BOGUS x', 500)
+            d.envelope('ann@example.test', 'bob@example.test')
+            d.say('DATA', 354)
+            d.say(MESSAGE + '.', 250)
+            d.say('QUIT', 221)
+    wait_until(lambda: spies[0].of('quit') and spies[1].of('quit'), 20)
+    got = []
+    for spy in spies:
+        seen = {}
+        for kind, macros, _ in spy.events:
+            if kind in STEPS and macros:
+                seen.setdefault(kind, {**macros, **{n: n for n in ('i', '{i}') if n in macros}})
+        got.append(seen)
+    assert got[1] == got[0]
+    assert got[1]['connect']['v'] == 'our own mx.example.test' and set(got[1]) == STEPS
+
+
+@pytest.mark.parametrize('name, answers', [('milter_connect_timeout', {'raw_offer': m.HANG}), ('milter_command_timeout', {'mail': m.HANG}), ('milter_content_timeout', {'eom': m.HANG})])
+def test_how_long_a_milter_may_take(hosts, milter, name, answers):
+    slow = milter(answers)
+    server = serve(hosts, slow, main=f'{name} = 1s\nmilter_default_action = accept')
+    began = time.monotonic()
+    server.send('ann@example.test', 'bob@example.test', MESSAGE)
+    assert only(server)['Subject'] == 'hello' and time.monotonic() - began < 15 * SLOW

@@ -216,6 +216,21 @@ def test_the_rest_of_the_conversation(sides):
     both(two, '127.0.0.24', 4, talk)
 
 
+def test_settings_of_its_own(sides):
+    """What is postscreen's where smtpd has another; the test of the greeting has a first line of its own."""
+    two = sides(DEEP + 'postscreen_greet_banner = wait here\npostscreen_helo_required = yes\nsmtpd_helo_required = no\npostscreen_disable_vrfy_command = yes\n'
+                'postscreen_forbidden_commands = FOO, BAR\npostscreen_discard_ehlo_keywords = dsn, etrn, vrfy\npostscreen_non_smtp_command_action = enforce\n'
+                'postscreen_pipelining_action = ignore\npostscreen_bare_newline_action = enforce\npostscreen_dnsbl_timeout = 3s\n'
+                'postscreen_tls_security_level = none\npostscreen_client_connection_count_limit = 2\n')
+    log = both(two, '127.0.0.32', 4, lambda d: [d.say(l) for l in ('MAIL FROM:<x@else.test>', 'EHLO client.test', 'VRFY ann', 'BAR x', 'CONNECT x', 'MAIL FROM:<x@else.test>',
+                                                                  'RCPT TO:<ann@example.test>')])
+    assert 'NON-SMTP COMMAND' in log
+    for side in two:
+        with Client(side, '127.0.0.33') as a, Client(side, '127.0.0.33') as b, Client(side, '127.0.0.33') as c:
+            assert [d.banner[0] for d in (a, b, c)] == [220, 220, 421], side.name
+            assert 'wait here' in a.banner[1], (side.name, a.banner)
+
+
 def test_secondary_addresses_earn_no_trust(sides):
     two = sides('postscreen_allowlist_interfaces = 192.0.2.99\n')
     assert 'ALLOWLIST VETO [127.0.0.25]' in both(two, '127.0.0.25', 4, visit)

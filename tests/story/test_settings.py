@@ -146,6 +146,16 @@ def test_hops(hosts):
     assert e.value.smtp_code == 554 and b'too many hops' in e.value.smtp_error
 
 
+def test_long_queue_ids(hosts):
+    server = hosts(main='enable_long_queue_ids = yes', accounts=[ANN])
+    with server.dialogue() as d:
+        d.ehlo()
+        d.envelope('a@b.test', ANN)
+        d.say('DATA', 354)
+        d.raw(message('a@b.test', ANN, 'long') + '.\r\n')
+        assert re.search(r'queued as [0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+$', d.reply()[1])
+
+
 # Limits of clients.
 
 def test_connections_at_one_time(hosts):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """smtpd(8) beside Debian's where time and certificates count: a listener for each wish, the same clients."""
-import concurrent.futures, re, socket, ssl, subprocess, time
+import concurrent.futures, os, re, socket, ssl, subprocess, time
 import pytest
 import postfix as postfix_
 from around import *
@@ -139,6 +139,11 @@ def test_listeners(hosts, folder):
     tls = (f'smtpd_tls_security_level=may ;; smtpd_tls_chain_files={server_pair[1]},{server_pair[0]} ;; smtpd_tls_CAfile={ca[0]} ;; '
            f'smtpd_tls_fingerprint_digest=sha256 ;; mynetworks=10.9.9.0/24')
     asked = f'{tls} ;; smtpd_tls_ask_ccert=yes'
+    os.makedirs(f'{folder}/capath')
+    with open(f'{folder}/capath/ca.pem', 'w') as f:
+        f.write(open(ca[0]).read())
+    subprocess.run(['openssl', 'rehash', f'{folder}/capath'], check=True, capture_output=True)
+    by_path = asked.replace(f'smtpd_tls_CAfile={ca[0]}', f'smtpd_tls_CApath={folder}/capath')
     certificates = [certificate(names, which) for which in (None, 'signed', 'own')]
     cases = {
         'quick': (TIMED, [silent, silent_after_hello, silent_in_line, silent_in_text, slow_line, slow_text, steady_text]),
@@ -148,6 +153,7 @@ def test_listeners(hosts, folder):
         'handshake': (f'{tls} ;; smtpd_starttls_timeout=2', [no_handshake]),
         'all': (f'{asked} ;; smtpd_relay_restrictions=permit_tls_all_clientcerts,reject', certificates),
         'all_unasked': (f'{tls} ;; smtpd_relay_restrictions=permit_tls_all_clientcerts,reject', certificates),
+        'path': (f'{by_path} ;; smtpd_tls_ccert_verifydepth=1 ;; smtpd_relay_restrictions=permit_tls_all_clientcerts,reject', certificates),
         'listed': (f'{asked} ;; smtpd_relay_restrictions=permit_tls_clientcerts,reject ;; relay_clientcerts=inline:{{{digest}=x}}', certificates),
         'required': (f'{asked} ;; smtpd_tls_req_ccert=yes ;; smtpd_tls_security_level=encrypt ;; smtpd_relay_restrictions=permit_tls_all_clientcerts,reject', certificates),
         'access': (f'{asked} ;; mynetworks=127.0.0.0/8 ;; smtpd_client_restrictions=check_ccert_access inline:{{{digest}=REJECT}}', certificates),
