@@ -97,7 +97,7 @@ static enum carried inner_to_client(struct pump *p) {
 }
 
 enum pump_next pump_step(struct pump *p, unsigned came) {
-	bool blocked = p->inner_full || p->client_full || (stream_events(p->client) & EPOLLOUT) != 0;
+	bool blocked = p->inner_full || p->client_full || p->inner_ended || (stream_events(p->client) & EPOLLOUT) != 0;
 	enum carried in = (came & PUMP_CLIENT) != 0 || blocked || stream_has_input(p->client) ? CARRIED : WAITS;
 	enum carried out = (came & PUMP_INNER) != 0 || blocked ? CARRIED : WAITS;
 	bool moved = false;
@@ -127,5 +127,6 @@ uint32_t pump_inner_events(const struct pump *p) {
 
 int64_t pump_deadline(const struct pump *p) {
 	bool more = stream_has_input(p->client) && !p->inner_full && !p->ending;
+	more |= p->inner_ended && !p->client_full; /* a step had carried its share just then */
 	return more ? clock_ms() : p->last + p->idle;
 }

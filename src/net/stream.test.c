@@ -217,6 +217,24 @@ static void last_words(void **state) {
 	close(client);
 }
 
+/* An end that comes when a step has carried its share is acted on at once, whoever speaks next. */
+static void end_behind_a_share(void **state) {
+	(void)state;
+	int client, inner[2];
+	struct stream *s = pair_with(&client, 65536);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, inner), 0); /* a piece is a packet */
+	struct pump *p = pump_new(s, inner[0], SECONDS(10));
+	for (int i = 0; i < 7; i++) say_to(inner[1], "* news\r\n");
+	close(inner[1]);
+	assert_int_equal(pump_step(p, PUMP_BOTH), PUMP_PARK);
+	assert_true(pump_deadline(p) <= clock_ms());
+	assert_int_equal(pump_step(p, PUMP_CLIENT), PUMP_OVER);
+	pump_free(&p);
+	stream_close(&s);
+	close(inner[0]);
+	close(client);
+}
+
 static struct stream *tcp_pair(int *client) {
 	struct sockaddr_in here = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof here;
@@ -285,6 +303,7 @@ int main(void) {
 		cmocka_unit_test(lines),    cmocka_unit_test(long_lines),           cmocka_unit_test(waiting_ends),
 		cmocka_unit_test(starttls), cmocka_unit_test(injection_is_refused), cmocka_unit_test(pumping),
 		cmocka_unit_test(parting),  cmocka_unit_test(last_words), cmocka_unit_test(waiting_for_bytes),
+		cmocka_unit_test(end_behind_a_share),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
