@@ -105,7 +105,8 @@ static int restore(struct admin_call *c, const struct bin_wish *wish) {
 	AUTO_BUF struct buf size = BUF(64);
 	text_size(&size, sum.bytes);
 	if (sum.messages == 0) remark(c, "nothing that could be brought back");
-	else tell(c, "%llu messages (%s) are back", (unsigned long long)sum.messages, buf_text(&size));
+	else tell(c, sum.messages == 1 ? "%llu message (%s) is back" : "%llu messages (%s) are back",
+		  (unsigned long long)sum.messages, buf_text(&size));
 	return sum.messages == 0 ? EX_DATAERR : EX_OK;
 }
 

@@ -243,7 +243,7 @@ def test_undelete(server):
     assert len(listed) == 8 and {r['mailbox'] for r in listed} == {'INBOX', 'Old/Stuff'}
     assert {r['subject'] for r in listed if r['mailbox'] == 'INBOX'} == {f'letter {n}' for n in range(4)}
     uid = next(r['uid'] for r in listed if r['subject'] == 'letter 2')
-    assert '1 messages' in server.hato('undelete', BOB, '--mailbox', 'inbox', str(uid)).stdout
+    assert '1 message (' in server.hato('undelete', BOB, '--mailbox', 'inbox', str(uid)).stdout
     assert server.hato('undelete', BOB, str(uid), check=False).returncode == 64
     assert '7 messages' in server.hato('undelete', BOB, '--since', '1h').stdout
     assert m.noop()[0] == 'OK' and len(m.search(None, 'ALL')[1][0].split()) == 8
