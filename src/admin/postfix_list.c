@@ -49,11 +49,8 @@ static void put_message(struct report *r, const struct queue_message *m) {
 	struct buf *out = r->out;
 	const char *queue = postfix_queue_of(m, r->now_us);
 	AUTO_BUF struct buf id = BUF(64);
-	buf_addf(&id, "%.*s%s", SLICE_ARG(m->id),
-		 queue[0] == 'h'   ? "!"
-		 : m->expired      ? "#"
-		 : queue[0] == 'a' ? "*"
-				   : "");
+	buf_addf(&id, "%.*s%s%s", SLICE_ARG(m->id), queue[0] == 'h' ? "!" : queue[0] == 'a' ? "*" : "",
+		 m->expired ? "#" : "");
 	if (r->messages == 0)
 		buf_add(out, S("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n"));
 	else buf_byte(out, '\n');
