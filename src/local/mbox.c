@@ -93,16 +93,22 @@ const char *mbox_append(const struct mbox *box, const struct copy *c, const char
 	AUTO_FD int fd = -1;
 	struct stat st;
 	bool made = false, dotted = false;
-	const char *bad = open_box(box, usual, &fd, &st, &made);
-	if (bad != NULL) return bad;
-	bool regular = S_ISREG(st.st_mode);
 	buf_addf(&lock, "%s.lock", box->path);
-	if (regular && box->locks.dotlock) {
+	/* before the file is made: who finds the mailbox locked leaves nothing behind */
+	bool lockable = lstat(box->path, &st) == 0 ? S_ISREG(st.st_mode) : errno == ENOENT;
+	if (lockable && box->locks.dotlock) {
 		dotted = dot_lock(box, buf_text(&lock)) == 0;
 		int error = errno;
 		if (!dotted && (error == EEXIST || !box->dotlock_may_fail))
 			return fail("unable to create lock file %s: %s", buf_text(&lock), strerror(error)),
 			       local_status_of(error == EEXIST ? EAGAIN : error, usual);
+	}
+	const char *bad = open_box(box, usual, &fd, &st, &made);
+	bool regular = bad == NULL && S_ISREG(st.st_mode);
+	if (regular && !lockable) bad = (fail("destination %s became another file", box->path), "4.2.0");
+	if (bad != NULL) {
+		if (dotted) unlink(buf_text(&lock));
+		return bad;
 	}
 	if (regular && ((box->locks.fcntl && lock_by(box, fd, false) != 0) ||
 			(box->locks.flock && lock_by(box, fd, true) != 0))) {

@@ -115,6 +115,22 @@ def test_mailbox_command(local, users):
     assert env['ENVID'] == 'a+b_c'  # command_expansion_filter has no blank
 
 
+@pytest.mark.parametrize('limit', [1, 2])
+def test_deliveries_to_one_user_at_one_time(local, users, limit):
+    """Each command waits until as many have begun as may run."""
+    ann = users('ann')
+    h = local(f'mailbox_command = cat > /dev/null; echo begin >> $HOME/log; until [ "$(grep -c begin $HOME/log)" -ge {limit} ]; do sleep 0.1; done; '
+              f'sleep 0.2; echo end >> $HOME/log\nlocal_destination_concurrency_limit = {limit}\n')
+    for n in range(4):
+        h.send('x@else.test', f'{ann.name}@example.test', text(str(n)))
+    wait_until(lambda: ann.read('log').count('end') == 4, 60, h.log)
+    running = most = 0
+    for word in ann.read('log').split():
+        running += 1 if word == 'begin' else -1
+        most = max(most, running)
+    assert most == limit
+
+
 def test_command_exit_codes(local, users):
     ann = users('ann')
     h = local(f'mailbox_command = sh "$HOME/decide"\n')
@@ -167,6 +183,7 @@ def test_mailbox_full_and_locked(local, users):
     open(lock, 'w').close()
     h.send('x@example.org', f'{ann.name}@example.test', text('late'))
     h.wait_log(r'dsn=4\.2\.0, status=deferred .*unable to create lock file')
+    assert not os.path.exists(path)
     os.remove(lock)
     wait_until(lambda: 'late' in read(path), 20, lambda: 'the mail:\n' + h.log())
 

@@ -281,6 +281,14 @@ def test_late_and_never(via):
     wait_until(lambda: queue_is_empty(a), 10, 'an empty queue')
 
 
+def test_the_postmaster_hears_of_delays(via):
+    a, there = via('delay_warning_time = 1s\nnotify_classes = delay\ndelay_notice_recipient = late@a.test', banner='421 4.3.2 too busy')
+    a.account('late@a.test')
+    submit(a, 'x@far.test')
+    copy = a.wait_message('late@a.test', lambda m: 'Action: delayed' in m.as_string(), 30)
+    assert 'late@a.test' in copy['To'] and 'x@far.test' in copy.as_string()
+
+
 def test_a_delay_that_is_over(via):
     a, there = via('delay_warning_time = 1s\nconfirm_delay_cleared = yes\nenable_threaded_bounces = yes', banner='421 4.3.2 too busy')
     submit(a, 'x@far.test')
@@ -359,6 +367,25 @@ def test_success_opens_the_window(via, gain, least, most):
             s.sendmail(ANN, [f'x{n}@far.test'], message(ANN, f'x{n}@far.test', 'letter'))
     wait_until(lambda: len(there.messages) == 20, 60, lambda: f'{len(there.messages)} of 20\n{a.log()[-1000:]}')
     assert least <= there.most <= most, there.most
+
+
+@pytest.mark.parametrize('limit', ['default_process_limit', 'qmgr_message_active_limit'])
+def test_deliveries_at_one_time(via, limit):
+    """Fewer than a destination may have (test_success_opens_the_window); a connection may still be at its QUIT when the next begins."""
+    a, there = via(f'{limit} = 2\ninitial_destination_concurrency = 20\nsmtp_connection_cache_on_demand = no\n', delay=0.05 * SLOW)
+    with a.smtp('submission', ANN) as s:
+        s.ehlo()
+        for n in range(20):
+            s.sendmail(ANN, [f'x{n}@far.test'], message(ANN, f'x{n}@far.test', 'letter'))
+    wait_until(lambda: len(there.messages) == 20, 60, lambda: f'{len(there.messages)} of 20\n{a.log()[-1000:]}')
+    assert there.most <= 4, there.most
+
+
+def test_recipients_of_one_delivery(via):
+    a, there = via('qmgr_message_recipient_limit = 2')
+    submit(a, [f'x{n}@far.test' for n in range(5)])
+    wait_until(lambda: sum(len(m[1]) for m in there.messages) == 5, 30, a.log)
+    assert sorted(len(m[1]) for m in there.messages) == [1, 2, 2]
 
 
 def test_stop_does_not_wait_for_dns(hosts, dns):

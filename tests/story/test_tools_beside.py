@@ -195,10 +195,11 @@ postmap -i hash:@/t << new one\n
 postmap -q new hash:@/t
 postmap -ir hash:@/t << new three\n
 postmap -q new hash:@/t
-
-together
+postmap -F hash:@/ft
 postmap hash:@/bad
 (P7) postmap hash:@/twice
+
+together
 postmap -q x texthash:@/kept
 postmap -q list texthash:@/kept
 postmap -q nothing texthash:@/kept
@@ -216,7 +217,7 @@ postmap cidr:@/ci
 (P7) postmap -q x nosuch:@/t
 (P7) postmap nosuch:@/t
 postmap hash:@/missing
-(P7) postmap -q x hash:@/missing
+(P7) postmap -q x hash:@/nowhere
 postmap -q x inline:{x=1}
 postmap -q x static:all
 (P7) postmap -q x static:
@@ -240,7 +241,6 @@ postmap -q x -d y hash:@/t
 (P7) postmap -q x -s hash:@/t
 postmap -q x -i hash:@/t
 postmap -bhq x regexp:@/re
-postmap -F hash:@/ft
 postmap -Fq k hash:@/ft
 postmap -x hash:@/t
 postmap -q x inline:{y=1} inline:{x=2}
