@@ -47,7 +47,7 @@ static int take_act(struct postconf *p, int option, int acts[2]) {
 	static const char order[] = "aAbdelmntTX#FMPp";
 	if (*act != 0 && *act != option) {
 		bool first = strchr(order, *act) < strchr(order, option);
-		return postconf_fatal(p, "specify one of -%c -%c", first ? *act : option, first ? option : *act);
+		return postconf_fatal(p, "specify one of -%c, -%c", first ? *act : option, first ? option : *act);
 	}
 	*act = option;
 	if (view != NULL) p->view = (enum postconf_view)(view - views);
@@ -90,7 +90,7 @@ static int take_options(struct postconf *p, int argc, char **argv) {
 	}
 	if (code == POSTCONF_GOOD && p->view != VIEW_MAIN && (p->defaults || p->set_only || p->list != '\0'))
 		return postconf_fatal(p, "with option -%c, do not specify -%c", acts[1], acts[0]);
-	if (code == POSTCONF_GOOD && p->no_names && p->no_values) return postconf_fatal(p, "specify one of -h -H");
+	if (code == POSTCONF_GOOD && p->no_names && p->no_values) return postconf_fatal(p, "specify one of -h, -H");
 	if (code == POSTCONF_GOOD && p->json && (p->fold || p->no_names || p->no_values))
 		return postconf_fatal(p, "with option -j, do not specify -%c", p->fold ? 'f' : p->no_names ? 'h' : 'H');
 	return code;
@@ -159,7 +159,7 @@ static int run(struct postconf *p) {
 	if (p->list != '\0') return postconf_list(p);
 	bool values = p->count != 0 && slice_find(p->args[0], '=') < p->args[0].len; /* the first says what is meant */
 	if (values && (p->act == ACT_COMMENT || p->act == ACT_EXCLUDE))
-		return postconf_fatal(p, "specify one of -e -%c", p->act == ACT_COMMENT ? '#' : 'X');
+		return postconf_fatal(p, "specify one of -e, -%c", p->act == ACT_COMMENT ? '#' : 'X');
 	if (p->act == ACT_SHOW && values) p->act = ACT_EDIT;
 	if (p->act == ACT_EDIT && p->count == 0) return postconf_fatal(p, "-e requires name=value argument");
 	if (p->act != ACT_SHOW && p->count == 0) return postconf_fatal(p, "missing service argument");

@@ -479,6 +479,7 @@ class Side:
     def plain(self, done):
         out, err = (t.replace(self.folder, '@').replace('/etc/postfix', '@').replace(BIN + '/', '') for t in (done.stdout, done.stderr))
         out, err = (re.sub(r'/usr/s?bin/(?=post|sendmail)', '', t) for t in (out, err))
+        err = re.sub(r'(specify one of -\S),', r'\1', err)  # 3.11's comma
         if out.startswith('{'):
             return done.returncode, sorted((m['sender'], m['queue_name'], m.get('forced_expire', False),
                                             sorted((r['address'], self.text(r.get('delay_reason', ''))) for r in m['recipients']))
