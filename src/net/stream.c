@@ -418,13 +418,17 @@ int stream_wait_flush(struct stream *s, int64_t deadline) {
 	return wait_until(s, stream_flush, POLLOUT, deadline);
 }
 
+int stream_wait_answer(struct stream *s, int64_t deadline) {
+	bool bare = s->tls == NULL && s->zip == NULL;
+	int r = bare ? wait_for(s, POLLIN, deadline) : STREAM_OK;
+	return r == STREAM_OK ? stream_wait_fill(s, deadline) : r;
+}
+
 int stream_wait_line(struct stream *s, size_t max, struct slice *line, int64_t deadline) {
 	for (;;) {
 		int r = stream_line(s, max, line, NULL);
 		if (r != STREAM_AGAIN) return r;
-		/* an answer to what has just been said is hardly ever there yet */
-		if (s->tls == NULL && s->zip == NULL && (r = wait_for(s, POLLIN, deadline)) != STREAM_OK) return r;
-		r = stream_wait_fill(s, deadline);
+		r = stream_wait_answer(s, deadline);
 		if (r != STREAM_OK) return r;
 	}
 }

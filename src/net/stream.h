@@ -65,6 +65,8 @@ int stream_wait_fill(struct stream *s, int64_t deadline); /* at least one new by
 /* For who needs n bytes, or as many as come before the end, and can do nothing with less: it may return with fewer (one
  * at least), but is mostly woken once for what a client says in several pieces. */
 int stream_wait_bytes(struct stream *s, size_t n, int64_t deadline);
+/* The same, for an answer to what has just been said: it is hardly ever there yet, and not looked for before it is. */
+int stream_wait_answer(struct stream *s, int64_t deadline);
 int stream_wait_line(struct stream *s, size_t max, struct slice *line, int64_t deadline);
 int stream_wait_flush(struct stream *s, int64_t deadline);
 /* Writes bytes through (flushing what is queued first), without keeping more than the out limit in memory. */

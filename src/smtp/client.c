@@ -29,7 +29,7 @@ static int wait_line(struct smtp_client *c, struct slice *line, int64_t timeout,
 	for (;;) {
 		int r = stream_line(c->stream, SMTP_REPLY_LINE_MAX, line, NULL);
 		if (r != STREAM_AGAIN) return r;
-		r = stream_wait_fill(c->stream, MIN_OF(deadline_in(timeout), end));
+		r = stream_wait_answer(c->stream, MIN_OF(deadline_in(timeout), end));
 		if (r != STREAM_OK) return r;
 	}
 }
